@@ -1,0 +1,47 @@
+use std::path::PathBuf;
+
+use flora::pretrain::{PretrainConfig, PretrainError};
+
+use crate::failure::Failure;
+
+/// Train a small CLIP from scratch on pairs of pictures and captions
+#[derive(Debug, clap::Args)]
+pub(crate) struct Pretrain {
+    /// The run's configuration, for example examples/pretrain-clip-nano.toml
+    #[arg(value_name = "FILE.toml")]
+    file: PathBuf,
+    /// Where to compute
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    device: String,
+    /// Passes over the pairs, instead of the file's
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Go on after this epoch, from the checkpoint of an earlier run
+    #[arg(long, value_name = "EPOCH")]
+    resume_from: Option<usize>,
+}
+
+impl Pretrain {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let device = flora::device::parse(&self.device).map_err(Failure::input)?;
+        let mut config = PretrainConfig::from_file(&self.file).map_err(Failure::input)?;
+        config.epochs = self.epochs.unwrap_or(config.epochs);
+        config.resume_from = self.resume_from.or(config.resume_from);
+        if !flora::device::is_cpu(&self.device) {
+            config.shards = 1;
+        }
+        let summary = flora::pretrain::pretrain(&config, &device).map_err(|error| match error {
+            PretrainError::Stopped(_) => Failure::run(error),
+            _ => Failure::input(error),
+        })?;
+        println!(
+            "{} steps on {} pairs in {:.0} s ({:.0} pairs/s); model in {}",
+            summary.steps,
+            summary.train_pairs,
+            summary.seconds,
+            summary.pairs_per_second,
+            config.out.display()
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! The `flora` program: arguments, progress and exit codes around the `flora` crates.
+
+mod commands;
+mod failure;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Federated fine-tuning of CLIP with LoRA, in pure Rust on burn
+#[derive(Debug, Parser)]
+#[command(name = "flora", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Pretrain(commands::pretrain::Pretrain),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Pretrain(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

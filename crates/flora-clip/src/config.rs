@@ -1,0 +1,325 @@
+//! The configuration of a CLIP, in the layout of Hugging Face's `config.json`.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Activation, ClipError};
+
+/// Both towers and the space they share. Unknown keys are ignored, missing ones have the defaults
+/// of `transformers.CLIPConfig` (ViT-B/32).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClipConfig {
+    /// The text tower.
+    pub text_config: TextConfig,
+    /// The vision tower.
+    pub vision_config: VisionConfig,
+    /// Width of the space that images and texts share.
+    pub projection_dim: usize,
+    /// Logarithm of the initial temperature factor.
+    pub logit_scale_init_value: f64,
+    /// Always `clip`; other kinds of model are refused.
+    pub model_type: String,
+}
+
+/// The text tower: a causal transformer over byte-pair tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TextConfig {
+    /// Number of token ids.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Number of blocks.
+    pub num_hidden_layers: usize,
+    /// Number of attention heads.
+    pub num_attention_heads: usize,
+    /// Longest sequence, start and end tokens included.
+    pub max_position_embeddings: usize,
+    /// Non-linearity of the feed-forward layers.
+    pub hidden_act: Activation,
+    /// Epsilon of the layer norms.
+    pub layer_norm_eps: f64,
+    /// Id of the start token.
+    pub bos_token_id: u32,
+    /// Id of the end token, whose position gives the text's features. Checkpoints from before
+    /// `transformers` 4.31 say 2 here and mean "the largest id".
+    pub eos_token_id: u32,
+}
+
+/// The vision tower: a transformer over square patches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VisionConfig {
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Number of blocks.
+    pub num_hidden_layers: usize,
+    /// Number of attention heads.
+    pub num_attention_heads: usize,
+    /// Number of colour channels.
+    pub num_channels: usize,
+    /// Side of the square input image, in pixels.
+    pub image_size: usize,
+    /// Side of a patch, in pixels.
+    pub patch_size: usize,
+    /// Non-linearity of the feed-forward layers.
+    pub hidden_act: Activation,
+    /// Epsilon of the layer norms.
+    pub layer_norm_eps: f64,
+}
+
+impl Default for ClipConfig {
+    fn default() -> Self {
+        Self {
+            text_config: TextConfig::default(),
+            vision_config: VisionConfig::default(),
+            projection_dim: 512,
+            logit_scale_init_value: 2.6592,
+            model_type: "clip".into(),
+        }
+    }
+}
+
+impl Default for TextConfig {
+    fn default() -> Self {
+        Self {
+            vocab_size: 49408,
+            hidden_size: 512,
+            intermediate_size: 2048,
+            num_hidden_layers: 12,
+            num_attention_heads: 8,
+            max_position_embeddings: 77,
+            hidden_act: Activation::QuickGelu,
+            layer_norm_eps: 1e-5,
+            bos_token_id: 49406,
+            eos_token_id: 49407,
+        }
+    }
+}
+
+impl Default for VisionConfig {
+    fn default() -> Self {
+        Self {
+            hidden_size: 768,
+            intermediate_size: 3072,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            num_channels: 3,
+            image_size: 224,
+            patch_size: 32,
+            hidden_act: Activation::QuickGelu,
+            layer_norm_eps: 1e-5,
+        }
+    }
+}
+
+/// The names that [`ClipConfig::preset`] knows.
+pub const PRESETS: [&str; 5] = [
+    "clip-nano",
+    "vit-base-patch32",
+    "vit-base-patch16",
+    "vit-large-patch14",
+    "vit-large-patch14-336",
+];
+
+impl ClipConfig {
+    /// The configuration of a known CLIP, by one of the [`PRESETS`].
+    pub fn preset(name: &str) -> Option<Self> {
+        Some(match name {
+            "clip-nano" => Self::clip_nano(),
+            "vit-base-patch32" => Self::vit_base_patch32(),
+            "vit-base-patch16" => Self::vit_base_patch16(),
+            "vit-large-patch14" => Self::vit_large_patch14(),
+            "vit-large-patch14-336" => Self::vit_large_patch14_336(),
+            _ => return None,
+        })
+    }
+
+    /// ViT-B/32 (`openai/clip-vit-base-patch32`), the FLoRA paper's model.
+    pub fn vit_base_patch32() -> Self {
+        Self::default()
+    }
+
+    /// ViT-B/16 (`openai/clip-vit-base-patch16`).
+    pub fn vit_base_patch16() -> Self {
+        let mut config = Self::default();
+        config.vision_config.patch_size = 16;
+        config
+    }
+
+    /// ViT-L/14 (`openai/clip-vit-large-patch14`).
+    pub fn vit_large_patch14() -> Self {
+        Self {
+            projection_dim: 768,
+            text_config: TextConfig {
+                hidden_size: 768,
+                intermediate_size: 3072,
+                num_attention_heads: 12,
+                ..TextConfig::default()
+            },
+            vision_config: VisionConfig {
+                hidden_size: 1024,
+                intermediate_size: 4096,
+                num_hidden_layers: 24,
+                num_attention_heads: 16,
+                patch_size: 14,
+                ..VisionConfig::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    /// ViT-L/14@336px (`openai/clip-vit-large-patch14-336`).
+    pub fn vit_large_patch14_336() -> Self {
+        let mut config = Self::vit_large_patch14();
+        config.vision_config.image_size = 336;
+        config
+    }
+
+    /// clip-nano, the small CLIP that ships with flora: 6.25 M parameters, 64-pixel images.
+    pub fn clip_nano() -> Self {
+        Self {
+            projection_dim: 192,
+            text_config: TextConfig {
+                vocab_size: 8192,
+                hidden_size: 192,
+                intermediate_size: 768,
+                num_hidden_layers: 4,
+                num_attention_heads: 3,
+                max_position_embeddings: 24,
+                bos_token_id: 8190,
+                eos_token_id: 8191,
+                ..TextConfig::default()
+            },
+            vision_config: VisionConfig {
+                hidden_size: 192,
+                intermediate_size: 768,
+                num_hidden_layers: 6,
+                num_attention_heads: 3,
+                image_size: 64,
+                patch_size: 16,
+                ..VisionConfig::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    /// Read and check a `config.json`.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, is not JSON, is not a CLIP's, or holds sizes that do not fit
+    /// together; the message names the file and the field.
+    pub fn from_file(path: &Path) -> Result<Self, ClipError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ClipError::read(path, error))?;
+        let config: Self = serde_json::from_str(&text)
+            .map_err(|error| ClipError::file(path, format!("not a CLIP configuration: {error}")))?;
+        config.check().map_err(|problem| ClipError::file(path, problem))?;
+        Ok(config)
+    }
+
+    /// What makes this configuration impossible, if anything, by field.
+    ///
+    /// # Errors
+    ///
+    /// The first problem found, as a sentence that starts with the field's name.
+    pub fn check(&self) -> Result<(), String> {
+        if self.model_type != "clip" {
+            return Err(format!(
+                "model_type is {:?}; only \"clip\" models are supported",
+                self.model_type
+            ));
+        }
+        let (text, vision) = (&self.text_config, &self.vision_config);
+        for (field, value, most) in [
+            ("projection_dim", self.projection_dim, 1 << 16),
+            ("text_config.vocab_size", text.vocab_size, 1 << 24),
+            ("text_config.hidden_size", text.hidden_size, 1 << 16),
+            ("text_config.intermediate_size", text.intermediate_size, 1 << 18),
+            ("text_config.num_hidden_layers", text.num_hidden_layers, 1 << 10),
+            ("text_config.num_attention_heads", text.num_attention_heads, 1 << 10),
+            ("text_config.max_position_embeddings", text.max_position_embeddings, 1 << 16),
+            ("vision_config.hidden_size", vision.hidden_size, 1 << 16),
+            ("vision_config.intermediate_size", vision.intermediate_size, 1 << 18),
+            ("vision_config.num_hidden_layers", vision.num_hidden_layers, 1 << 10),
+            ("vision_config.num_attention_heads", vision.num_attention_heads, 1 << 10),
+            ("vision_config.image_size", vision.image_size, 1 << 14),
+            ("vision_config.patch_size", vision.patch_size, 1 << 14),
+        ] {
+            if value == 0 || value > most {
+                return Err(format!("{field} is {value}; expected 1 to {most}"));
+            }
+        }
+        if vision.num_channels != 3 {
+            return Err(format!(
+                "vision_config.num_channels is {}; expected 3",
+                vision.num_channels
+            ));
+        }
+        for (tower, width, heads) in [
+            ("text_config", text.hidden_size, text.num_attention_heads),
+            ("vision_config", vision.hidden_size, vision.num_attention_heads),
+        ] {
+            if !width.is_multiple_of(heads) {
+                return Err(format!(
+                    "{tower}.num_attention_heads is {heads}, which does not divide hidden_size {width}"
+                ));
+            }
+        }
+        if vision.patch_size > vision.image_size {
+            return Err(format!(
+                "vision_config.patch_size {} exceeds image_size {}",
+                vision.patch_size, vision.image_size
+            ));
+        }
+        for (field, id) in [
+            ("text_config.bos_token_id", text.bos_token_id),
+            ("text_config.eos_token_id", text.eos_token_id),
+        ] {
+            // Configurations before transformers 4.31 carry 0 and 2 here whatever the vocabulary.
+            if id > 2 && id as usize >= text.vocab_size {
+                return Err(format!(
+                    "{field} is {id}, outside the vocabulary of {}",
+                    text.vocab_size
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl VisionConfig {
+    /// Patches along one side of the image. As in `transformers`, a remainder at the right and
+    /// bottom edge is not seen.
+    pub fn grid(&self) -> usize {
+        self.image_size / self.patch_size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_consistent() {
+        for name in PRESETS {
+            ClipConfig::preset(name).unwrap().check().unwrap();
+        }
+        assert!(ClipConfig::preset("vit-huge").is_none());
+    }
+
+    #[test]
+    fn problems_name_the_field() {
+        let mut config = ClipConfig::clip_nano();
+        config.text_config.num_attention_heads = 5;
+        assert!(config.check().unwrap_err().contains("text_config.num_attention_heads"));
+        let config: ClipConfig = serde_json::from_str(r#"{"model_type": "siglip"}"#).unwrap();
+        assert!(config.check().unwrap_err().contains("siglip"));
+    }
+}

@@ -1,0 +1,160 @@
+//! The transformer that both towers share: pre-norm blocks of attention and feed-forward.
+
+use burn::module::{Initializer, Module};
+use burn::nn::{LayerNorm, LayerNormConfig};
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Device, Tensor};
+use flora_lora::LoraLinear;
+
+use crate::Activation;
+
+/// Sizes of one tower's encoder.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EncoderSizes {
+    pub(crate) width: usize,
+    pub(crate) intermediate: usize,
+    pub(crate) layers: usize,
+    pub(crate) heads: usize,
+    pub(crate) activation: Activation,
+    pub(crate) epsilon: f64,
+}
+
+/// A stack of [`EncoderLayer`]s.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    /// The blocks, in order.
+    pub layers: Vec<EncoderLayer>,
+}
+
+/// One pre-norm block.
+#[derive(Module, Debug)]
+pub struct EncoderLayer {
+    /// Multi-head self-attention.
+    pub self_attn: Attention,
+    /// Norm before the attention.
+    pub layer_norm1: LayerNorm,
+    /// Feed-forward network.
+    pub mlp: Mlp,
+    /// Norm before the feed-forward network.
+    pub layer_norm2: LayerNorm,
+}
+
+/// Multi-head self-attention.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// Query projection.
+    pub q_proj: LoraLinear,
+    /// Key projection.
+    pub k_proj: LoraLinear,
+    /// Value projection.
+    pub v_proj: LoraLinear,
+    /// Output projection, the one that FLoRA adapts.
+    pub out_proj: LoraLinear,
+    #[module(skip)]
+    heads: usize,
+}
+
+/// The feed-forward network of a block.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    /// From the residual width to the intermediate width.
+    pub fc1: LoraLinear,
+    /// Back to the residual width.
+    pub fc2: LoraLinear,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl Encoder {
+    pub(crate) fn new(sizes: EncoderSizes, device: &Device) -> Self {
+        Self { layers: (0..sizes.layers).map(|_| EncoderLayer::new(sizes, device)).collect() }
+    }
+
+    /// Applies every block; `is_causal` lets a position see only itself and those before.
+    ///
+    /// # Shapes
+    ///
+    /// - input and output: `[batch, length, width]`
+    pub fn forward(&self, x: Tensor<3>, is_causal: bool) -> Tensor<3> {
+        self.layers.iter().fold(x, |x, layer| layer.forward(x, is_causal))
+    }
+
+    pub(crate) fn adaptable_layers(&mut self, prefix: &str) -> Vec<(String, &mut LoraLinear)> {
+        let mut found = Vec::with_capacity(self.layers.len() * 6);
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            for (name, linear) in [
+                ("self_attn.q_proj", &mut layer.self_attn.q_proj),
+                ("self_attn.k_proj", &mut layer.self_attn.k_proj),
+                ("self_attn.v_proj", &mut layer.self_attn.v_proj),
+                ("self_attn.out_proj", &mut layer.self_attn.out_proj),
+                ("mlp.fc1", &mut layer.mlp.fc1),
+                ("mlp.fc2", &mut layer.mlp.fc2),
+            ] {
+                found.push((format!("{prefix}.layers.{index}.{name}"), linear));
+            }
+        }
+        found
+    }
+}
+
+impl EncoderLayer {
+    fn new(sizes: EncoderSizes, device: &Device) -> Self {
+        let EncoderSizes { width, intermediate, .. } = sizes;
+        let linear = |input, output| linear(input, output, true, device);
+        Self {
+            self_attn: Attention {
+                q_proj: linear(width, width),
+                k_proj: linear(width, width),
+                v_proj: linear(width, width),
+                out_proj: linear(width, width),
+                heads: sizes.heads,
+            },
+            layer_norm1: layer_norm(width, sizes.epsilon, device),
+            mlp: Mlp {
+                fc1: linear(width, intermediate),
+                fc2: linear(intermediate, width),
+                activation: sizes.activation,
+            },
+            layer_norm2: layer_norm(width, sizes.epsilon, device),
+        }
+    }
+
+    /// `x + attention(norm(x))`, then `x + mlp(norm(x))`, on `[batch, length, width]`.
+    pub fn forward(&self, x: Tensor<3>, is_causal: bool) -> Tensor<3> {
+        let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x), is_causal);
+        x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
+    }
+}
+
+impl Attention {
+    /// Scaled dot-product attention over `[batch, length, width]`.
+    pub fn forward(&self, x: Tensor<3>, is_causal: bool) -> Tensor<3> {
+        let [batch, length, width] = x.dims();
+        let split = |x: Tensor<3>| {
+            x.reshape([batch, length, self.heads, width / self.heads]).swap_dims(1, 2)
+        };
+        let q = split(self.q_proj.forward(x.clone()));
+        let k = split(self.k_proj.forward(x.clone()));
+        let v = split(self.v_proj.forward(x));
+        let options = AttentionModuleOptions { is_causal, ..Default::default() };
+        let mixed = attention(q, k, v, None, None, options);
+        self.out_proj.forward(mixed.swap_dims(1, 2).reshape([batch, length, width]))
+    }
+}
+
+impl Mlp {
+    /// `fc2(activation(fc1(x)))` on `[batch, length, width]`.
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.fc2.forward(self.activation.forward(self.fc1.forward(x)))
+    }
+}
+
+/// A linear layer whose weights are to be loaded or drawn later: nothing is allocated here.
+pub(crate) fn linear(input: usize, output: usize, bias: bool, device: &Device) -> LoraLinear {
+    LoraLinear::new(input, output, bias, &Initializer::Zeros, device)
+}
+
+pub(crate) fn layer_norm(width: usize, epsilon: f64, device: &Device) -> LayerNorm {
+    LayerNormConfig::new(width).with_epsilon(epsilon).init(device)
+}

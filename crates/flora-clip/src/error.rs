@@ -1,0 +1,48 @@
+use std::path::Path;
+
+/// What can go wrong between files and a CLIP that runs.
+#[derive(Debug, thiserror::Error)]
+pub enum ClipError {
+    /// A file is missing, unreadable or holds what it should not.
+    #[error("{path}: {problem}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it and, where known, what to do.
+        problem: String,
+    },
+    /// Weights do not fit the configuration.
+    #[error("{path}: tensor {tensor:?}: {problem}")]
+    Tensor {
+        /// The weights file.
+        path: String,
+        /// The tensor's name.
+        tensor: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A text cannot be turned into tokens.
+    #[error("text {text:?}: {problem}")]
+    Text {
+        /// The text, cut where it is long.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An image cannot be preprocessed.
+    #[error("image: {0}")]
+    Image(String),
+    /// A list of class names is unusable.
+    #[error("class names: {0}")]
+    Classes(String),
+}
+
+impl ClipError {
+    pub(crate) fn file(path: &Path, problem: impl Into<String>) -> Self {
+        Self::File { path: path.display().to_string(), problem: problem.into() }
+    }
+
+    pub(crate) fn read(path: &Path, error: std::io::Error) -> Self {
+        Self::file(path, format!("cannot be read: {error}"))
+    }
+}

@@ -1,0 +1,82 @@
+use burn::module::{Initializer, Module};
+use burn::nn::{Embedding, EmbeddingConfig, LayerNorm};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use flora_lora::LoraLinear;
+
+use crate::encoder::{Encoder, EncoderSizes, layer_norm};
+use crate::{TextConfig, Tokens};
+
+/// The text tower without its projection (`CLIPTextModel`).
+#[derive(Module, Debug)]
+pub struct TextModel {
+    /// Token and position embeddings.
+    pub embeddings: TextEmbeddings,
+    /// The blocks.
+    pub encoder: Encoder,
+    /// Norm after the last block.
+    pub final_layer_norm: LayerNorm,
+}
+
+/// Token and position embeddings.
+#[derive(Module, Debug)]
+pub struct TextEmbeddings {
+    /// One row a token id.
+    pub token_embedding: Embedding,
+    /// One row a position.
+    pub position_embedding: Embedding,
+}
+
+impl TextModel {
+    pub(crate) fn new(config: &TextConfig, device: &Device) -> Self {
+        let width = config.hidden_size;
+        let embedding = |rows| {
+            EmbeddingConfig::new(rows, width).with_initializer(Initializer::Zeros).init(device)
+        };
+        let sizes = EncoderSizes {
+            width,
+            intermediate: config.intermediate_size,
+            layers: config.num_hidden_layers,
+            heads: config.num_attention_heads,
+            activation: config.hidden_act,
+            epsilon: config.layer_norm_eps,
+        };
+        Self {
+            embeddings: TextEmbeddings {
+                token_embedding: embedding(config.vocab_size),
+                position_embedding: embedding(config.max_position_embeddings),
+            },
+            encoder: Encoder::new(sizes, device),
+            final_layer_norm: layer_norm(width, config.layer_norm_eps, device),
+        }
+    }
+
+    /// The normalised hidden state at each text's end token.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[tokens.rows(), hidden_size]`
+    ///
+    /// # Panics
+    ///
+    /// Panics if the tokens are longer than `max_position_embeddings`.
+    pub fn forward(&self, tokens: &Tokens) -> Tensor<2> {
+        let device = self.embeddings.token_embedding.weight.device();
+        let (rows, length) = (tokens.rows(), tokens.length());
+        let ids: Vec<i32> = tokens.ids().iter().map(|&id| id as i32).collect();
+        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, length]), &device);
+        let x = self.embeddings.token_embedding.forward(ids);
+        let positions = self.embeddings.position_embedding.weight.val().slice([0..length]);
+        let x = self.encoder.forward(x + positions.unsqueeze(), true);
+
+        // Only the end tokens' rows are read, so only they go through the last norm.
+        let [_, _, width] = x.dims();
+        let ends = tokens.ends().iter().enumerate().map(|(row, end)| (row * length + end) as i32);
+        let ends = TensorData::new(ends.collect::<Vec<_>>(), [rows]);
+        let x = x.reshape([rows * length, width]).select(0, Tensor::from_data(ends, &device));
+        self.final_layer_norm.forward(x)
+    }
+
+    pub(crate) fn adaptable_layers(&mut self) -> Vec<(String, &mut LoraLinear)> {
+        self.encoder.adaptable_layers("text_model.encoder")
+    }
+}

@@ -1,0 +1,252 @@
+//! CLIP's byte-pair encoding.
+
+use std::fmt::Write;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
+
+use crate::{ClipError, TextConfig};
+
+const START: &str = "<|startoftext|>";
+const END: &str = "<|endoftext|>";
+/// How CLIP cuts a text into words before the byte pairs are merged.
+const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+/// CLIP's merges, most frequent first, from `open_clip`'s `bpe_simple_vocab_16e6.txt.gz` (MIT).
+const MERGES: &[u8] = include_bytes!("../assets/merges.txt.gz");
+
+/// CLIP's tokenizer, equal to Hugging Face's `CLIPTokenizerFast`.
+#[derive(Debug, Clone)]
+pub struct ClipTokenizer {
+    tokenizer: Tokenizer,
+    start: u32,
+    end: u32,
+    context: usize,
+}
+
+impl ClipTokenizer {
+    /// CLIP's own vocabulary, cut to `config.vocab_size` entries: 256 bytes, 256 bytes at the end
+    /// of a word, the first `vocab_size - 514` merges, and the start and end tokens.
+    ///
+    /// # Errors
+    ///
+    /// A vocabulary smaller than 514 or larger than CLIP's 49,408.
+    pub fn openai(config: &TextConfig) -> Result<Self, ClipError> {
+        let path = Path::new("text_config.vocab_size");
+        let wanted = config.vocab_size.checked_sub(514).ok_or_else(|| {
+            ClipError::file(path, format!("{} is less than 514", config.vocab_size))
+        })?;
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(MERGES)
+            .read_to_string(&mut text)
+            .expect("the merges are part of the program");
+        let merges: Vec<_> = text.lines().filter_map(pair).take(wanted).collect();
+        if merges.len() < wanted {
+            let most = merges.len() + 514;
+            let problem = format!(
+                "{} is more than CLIP's {most}; put the checkpoint's vocab.json and merges.txt beside it",
+                config.vocab_size
+            );
+            return Err(ClipError::file(path, problem));
+        }
+        let bytes = byte_symbols();
+        let symbols = bytes.iter().cloned();
+        let words = bytes.iter().map(|symbol| format!("{symbol}</w>"));
+        let merged = merges.iter().map(|(left, right)| format!("{left}{right}"));
+        let special = [START.to_owned(), END.to_owned()];
+        let vocabulary: Vocab =
+            symbols.chain(words).chain(merged).chain(special).zip(0..).collect();
+        Self::build(vocabulary, merges, config).map_err(|problem| ClipError::file(path, problem))
+    }
+
+    /// The tokenizer of a checkpoint: its `vocab.json` and `merges.txt`, else the same two from its
+    /// `tokenizer.json`, or CLIP's own where the folder has none of them.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be read or do not belong together, by name.
+    pub fn from_folder(folder: &Path, config: &TextConfig) -> Result<Self, ClipError> {
+        let (vocabulary, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
+        if !vocabulary.exists() && !merges.exists() {
+            let whole = folder.join("tokenizer.json");
+            return if whole.exists() {
+                Self::from_tokenizer_json(&whole, config)
+            } else {
+                Self::openai(config)
+            };
+        }
+        let entries: Vocab = serde_json::from_str(&read(&vocabulary)?)
+            .map_err(|error| ClipError::file(&vocabulary, format!("not a vocabulary: {error}")))?;
+        let pairs = read(&merges)?
+            .lines()
+            .filter(|line| !line.starts_with("#version") && !line.is_empty())
+            .map(|line| {
+                pair(line)
+                    .ok_or_else(|| ClipError::file(&merges, format!("{line:?} is not a pair")))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Self::build(entries, pairs, config).map_err(|problem| ClipError::file(&vocabulary, problem))
+    }
+
+    /// The vocabulary and the merges of a file that `transformers` 5 writes in place of the two.
+    /// What else it says (normalisation, splitting) is CLIP's in every CLIP.
+    fn from_tokenizer_json(path: &Path, config: &TextConfig) -> Result<Self, ClipError> {
+        let file: TokenizerFile = serde_json::from_str(&read(path)?).map_err(|error| {
+            ClipError::file(path, format!("not a tokenizer of byte pairs: {error}"))
+        })?;
+        let pairs = file.model.merges.into_iter().map(|merge| match merge {
+            Merge::Pair(left, right) => Ok((left, right)),
+            Merge::Line(line) => pair(&line)
+                .ok_or_else(|| ClipError::file(path, format!("merge {line:?} is not a pair"))),
+        });
+        let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
+        Self::build(file.model.vocab, pairs, config)
+            .map_err(|problem| ClipError::file(path, problem))
+    }
+
+    fn build(
+        vocabulary: Vocab,
+        merges: Vec<(String, String)>,
+        config: &TextConfig,
+    ) -> Result<Self, String> {
+        if let Some((token, id)) =
+            vocabulary.iter().find(|&(_, &id)| id as usize >= config.vocab_size)
+        {
+            return Err(format!(
+                "{token:?} has id {id}, outside the model's vocabulary of {}",
+                config.vocab_size
+            ));
+        }
+        let special = |token: &str| {
+            vocabulary.get(token).copied().ok_or_else(|| format!("{token:?} is missing"))
+        };
+        let (start, end) = (special(START)?, special(END)?);
+        let bpe = BPE::builder()
+            .vocab_and_merges(vocabulary, merges)
+            .end_of_word_suffix("</w>".into())
+            .unk_token(END.into())
+            .build()
+            .map_err(|error| error.to_string())?;
+        let mut tokenizer = Tokenizer::new(bpe);
+        let spaces = Replace::new(
+            tokenizers::normalizers::replace::ReplacePattern::Regex(r"\s+".into()),
+            " ",
+        )
+        .expect("a valid expression");
+        let normalizers = vec![NFC.into(), spaces.into(), Lowercase.into()];
+        tokenizer
+            .with_normalizer(Some(Normalizers::new(normalizers)))
+            .map_err(|error| error.to_string())?;
+        let words =
+            Split::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Removed, true)
+                .expect("a valid expression");
+        let bytes = ByteLevel::default().add_prefix_space(false);
+        tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(vec![words.into(), bytes.into()])));
+        tokenizer
+            .add_special_tokens([START, END].map(|token| AddedToken::from(token, true)))
+            .map_err(|error| error.to_string())?;
+        Ok(Self { tokenizer, start, end, context: config.max_position_embeddings })
+    }
+
+    /// The ids of a text between its start and end tokens, cut to the model's context.
+    ///
+    /// # Errors
+    ///
+    /// A text that the tokenizer refuses.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, ClipError> {
+        let encoding = self.tokenizer.encode(text, false).map_err(|error| ClipError::Text {
+            text: text.chars().take(80).collect(),
+            problem: error.to_string(),
+        })?;
+        let room = self.context.saturating_sub(2);
+        let mut ids = vec![self.start];
+        ids.extend(encoding.get_ids().iter().take(room));
+        ids.push(self.end);
+        Ok(ids)
+    }
+
+    /// [`ClipTokenizer::encode`] for each text.
+    ///
+    /// # Errors
+    ///
+    /// The first text that the tokenizer refuses.
+    pub fn encode_all<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Vec<u32>>, ClipError> {
+        texts.iter().map(|text| self.encode(text.as_ref())).collect()
+    }
+
+    /// Write `vocab.json` and `merges.txt` as Hugging Face's tokenizers read them.
+    ///
+    /// # Errors
+    ///
+    /// What the file system reports, with the file's name.
+    pub fn save(&self, folder: &Path) -> Result<(), ClipError> {
+        let write = |file: &str, text: String| {
+            let path = folder.join(file);
+            flora_core::files::write_atomic(&path, text.as_bytes())
+                .map_err(|error| ClipError::file(&path, format!("cannot be written: {error}")))
+        };
+        let mut words: Vec<_> = self.tokenizer.get_vocab(false).into_iter().collect();
+        words.sort_by_key(|&(_, id)| id);
+        let entries: Vec<String> =
+            words.iter().map(|(word, id)| format!("{}: {id}", serde_json::json!(word))).collect();
+        write("vocab.json", format!("{{{}}}\n", entries.join(", ")))?;
+
+        // The model gives its merges away only in its serialised form.
+        let model = serde_json::to_value(self.tokenizer.get_model()).expect("plain data");
+        let BpeModel { merges, .. } = serde_json::from_value(model).expect("a BPE model");
+        // The first line is one that readers skip.
+        let mut text = "#version: 0.2\n".to_owned();
+        for merge in merges {
+            match merge {
+                Merge::Pair(left, right) => writeln!(text, "{left} {right}"),
+                Merge::Line(line) => writeln!(text, "{line}"),
+            }
+            .expect("writing to memory");
+        }
+        write("merges.txt", text)
+    }
+}
+
+/// The part of a `tokenizer.json` that differs between CLIPs.
+#[derive(Deserialize)]
+struct TokenizerFile {
+    model: BpeModel,
+}
+
+#[derive(Deserialize)]
+struct BpeModel {
+    vocab: Vocab,
+    merges: Vec<Merge>,
+}
+
+/// A merge in either of the spellings that `tokenizers` has had.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Merge {
+    Pair(String, String),
+    Line(String),
+}
+
+fn read(path: &Path) -> Result<String, ClipError> {
+    std::fs::read_to_string(path).map_err(|error| ClipError::read(path, error))
+}
+
+fn pair(line: &str) -> Option<(String, String)> {
+    let (left, right) = line.trim_end().split_once(' ')?;
+    Some((left.to_owned(), right.to_owned()))
+}
+
+/// The character that stands for each byte, in the order of CLIP's vocabulary: bytes that print as
+/// Latin-1 first, as themselves, then the others, as the characters from U+0100 on.
+fn byte_symbols() -> Vec<String> {
+    let printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let visible = (0..=255u8).filter(printable).map(char::from);
+    let hidden = (0..=255u8).filter(|byte| !printable(byte)).zip('\u{100}'..).map(|(_, c)| c);
+    visible.chain(hidden).map(String::from).collect()
+}

@@ -1,0 +1,119 @@
+use burn::module::{Initializer, Module, Param};
+use burn::nn::{Embedding, EmbeddingConfig, LayerNorm};
+use burn::tensor::{Device, Tensor};
+use flora_lora::LoraLinear;
+
+use crate::VisionConfig;
+use crate::encoder::{Encoder, EncoderSizes, layer_norm};
+
+/// The vision tower without its projection (`CLIPVisionModel`).
+#[derive(Module, Debug)]
+pub struct VisionModel {
+    /// Patch, class and position embeddings.
+    pub embeddings: VisionEmbeddings,
+    /// Norm before the first block, under the name that OpenAI's checkpoints gave it.
+    pub pre_layrnorm: LayerNorm,
+    /// The blocks.
+    pub encoder: Encoder,
+    /// Norm of the class token after the last block.
+    pub post_layernorm: LayerNorm,
+}
+
+/// Patch, class and position embeddings.
+#[derive(Module, Debug)]
+pub struct VisionEmbeddings {
+    /// The token in front of the patches whose last state is the image's, `[hidden_size]`.
+    pub class_embedding: Param<Tensor<1>>,
+    /// The patches' projection.
+    pub patch_embedding: PatchEmbedding,
+    /// One row for the class token and one for each patch.
+    pub position_embedding: Embedding,
+}
+
+/// A convolution whose stride is its kernel: a matrix product over flattened patches.
+#[derive(Module, Debug)]
+pub struct PatchEmbedding {
+    /// Kernel of shape `[hidden_size, channels, patch_size, patch_size]`.
+    pub weight: Param<Tensor<4>>,
+}
+
+impl VisionModel {
+    pub(crate) fn new(config: &VisionConfig, device: &Device) -> Self {
+        let (width, patch) = (config.hidden_size, config.patch_size);
+        let positions = config.grid() * config.grid() + 1;
+        let sizes = EncoderSizes {
+            width,
+            intermediate: config.intermediate_size,
+            layers: config.num_hidden_layers,
+            heads: config.num_attention_heads,
+            activation: config.hidden_act,
+            epsilon: config.layer_norm_eps,
+        };
+        Self {
+            embeddings: VisionEmbeddings {
+                class_embedding: Initializer::Zeros.init([width], device),
+                patch_embedding: PatchEmbedding {
+                    weight: Initializer::Zeros
+                        .init([width, config.num_channels, patch, patch], device),
+                },
+                position_embedding: EmbeddingConfig::new(positions, width)
+                    .with_initializer(Initializer::Zeros)
+                    .init(device),
+            },
+            pre_layrnorm: layer_norm(width, config.layer_norm_eps, device),
+            encoder: Encoder::new(sizes, device),
+            post_layernorm: layer_norm(width, config.layer_norm_eps, device),
+        }
+    }
+
+    /// The normalised last state of the class token.
+    ///
+    /// # Shapes
+    ///
+    /// - images: `[batch, channels, image_size, image_size]`, normalised
+    /// - output: `[batch, hidden_size]`
+    ///
+    /// # Panics
+    ///
+    /// Panics if the images have another size.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let x = self.pre_layrnorm.forward(self.embeddings.forward(images));
+        let x = self.encoder.forward(x, false);
+        let [batch, _, width] = x.dims();
+        let class: Tensor<2> = x.slice([0..batch, 0..1]).reshape([batch, width]);
+        self.post_layernorm.forward(class)
+    }
+
+    pub(crate) fn adaptable_layers(&mut self) -> Vec<(String, &mut LoraLinear)> {
+        self.encoder.adaptable_layers("vision_model.encoder")
+    }
+}
+
+impl VisionEmbeddings {
+    /// `[batch, channels, size, size]` to `[batch, 1 + patches, hidden_size]`.
+    fn forward(&self, images: Tensor<4>) -> Tensor<3> {
+        let [batch, ..] = images.dims();
+        let patches = self.patch_embedding.forward(images);
+        let [_, _, width] = patches.dims();
+        let class = self.class_embedding.val().reshape([1, 1, width]).expand([batch, 1, width]);
+        let positions = self.position_embedding.weight.val().unsqueeze();
+        Tensor::cat(vec![class, patches], 1) + positions
+    }
+}
+
+impl PatchEmbedding {
+    /// `[batch, channels, size, size]` to `[batch, patches, hidden_size]`, row by row.
+    fn forward(&self, images: Tensor<4>) -> Tensor<3> {
+        let [batch, channels, size, _] = images.dims();
+        let weight = self.weight.val();
+        let [width, _, patch, _] = weight.dims();
+        let grid = size / patch;
+        let images = images.slice([0..batch, 0..channels, 0..grid * patch, 0..grid * patch]);
+        let patches: Tensor<2> = images
+            .reshape([batch, channels, grid, patch, grid, patch])
+            .permute([0, 2, 4, 1, 3, 5])
+            .reshape([batch * grid * grid, channels * patch * patch]);
+        let kernel = weight.reshape([width, channels * patch * patch]).transpose();
+        patches.matmul(kernel).reshape([batch, grid * grid, width])
+    }
+}

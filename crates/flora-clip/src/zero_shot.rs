@@ -1,0 +1,51 @@
+use burn::tensor::{Tensor, activation};
+
+use crate::{Clip, ClipError, ClipTokenizer, Padding, TextConfig, Tokens, normalize};
+
+/// A classifier made of sentences: an image belongs to the one it is most similar to.
+#[derive(Debug, Clone)]
+pub struct ZeroShot {
+    texts: Tensor<2>,
+    factor: f32,
+}
+
+impl ZeroShot {
+    /// A class for each sentence (a class name filled into its template).
+    ///
+    /// # Errors
+    ///
+    /// No sentence at all, or one that cannot be tokenised.
+    pub fn new<S: AsRef<str>>(
+        model: &Clip,
+        tokenizer: &ClipTokenizer,
+        config: &TextConfig,
+        sentences: &[S],
+    ) -> Result<Self, ClipError> {
+        if sentences.is_empty() {
+            return Err(ClipError::Classes("there are none; name at least one".into()));
+        }
+        let tokens = Tokens::new(&tokenizer.encode_all(sentences)?, Padding::Longest, config)?;
+        Ok(Self::from_features(model.text_features(&tokens), model.temperature_factor()))
+    }
+
+    /// A class for each row of `texts`, features of any length: `[classes, projection_dim]`.
+    /// `factor` is that on cosine similarities, `exp(logit_scale)`.
+    pub fn from_features(texts: Tensor<2>, factor: f32) -> Self {
+        Self { texts: normalize(texts), factor }
+    }
+
+    /// Scaled cosine similarities.
+    ///
+    /// # Shapes
+    ///
+    /// - images: features of any length, `[batch, projection_dim]`
+    /// - output: `[batch, classes]`
+    pub fn logits(&self, images: Tensor<2>) -> Tensor<2> {
+        normalize(images).matmul(self.texts.clone().transpose()).mul_scalar(self.factor)
+    }
+
+    /// Softmax of [`ZeroShot::logits`]: each row sums to one.
+    pub fn probabilities(&self, images: Tensor<2>) -> Tensor<2> {
+        activation::softmax(self.logits(images), 1)
+    }
+}

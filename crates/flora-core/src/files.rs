@@ -1,0 +1,78 @@
+//! Files that are either whole or not there.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Write `bytes` to `path` through a temporary file in the same folder, synced and renamed, so that
+/// a reader (or a crash) never sees half a file. Missing parent folders are made.
+///
+/// # Errors
+///
+/// What the operating system reports; the old file, if any, is then untouched.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_atomic_with(path, |file| file.write_all(bytes))
+}
+
+/// Like [`write_atomic`], for contents that are produced piece by piece.
+///
+/// # Errors
+///
+/// What `write` returns or the operating system reports; the old file, if any, is then untouched.
+pub fn write_atomic_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder)?;
+    let mut file =
+        tempfile::Builder::new().prefix(".flora-").permissions_like_umask().tempfile_in(folder)?;
+    {
+        let mut buffered = io::BufWriter::new(file.as_file_mut());
+        write(&mut buffered)?;
+        buffered.flush()?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// `tempfile` makes files private to the user; results are meant to be shared like any other file.
+trait UmaskPermissions {
+    fn permissions_like_umask(&mut self) -> &mut Self;
+}
+
+impl UmaskPermissions for tempfile::Builder<'_, '_> {
+    #[cfg(unix)]
+    fn permissions_like_umask(&mut self) -> &mut Self {
+        use std::os::unix::fs::PermissionsExt;
+        self.permissions(std::fs::Permissions::from_mode(0o666))
+    }
+
+    #[cfg(not(unix))]
+    fn permissions_like_umask(&mut self) -> &mut Self {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/folder/file");
+        write_atomic(&path, b"old").unwrap();
+        let result = write_atomic_with(&path, |out| {
+            out.write_all(b"half")?;
+            Err(io::Error::other("disk full"))
+        });
+        assert!(result.is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        let left = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
+        assert_eq!(left, 1, "the temporary file must be gone");
+    }
+}

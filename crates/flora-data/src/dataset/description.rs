@@ -1,0 +1,267 @@
+//! The TOML file that describes a data set.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Template;
+use crate::Error;
+
+/// The file as it is written; see `datasets/` for examples.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    name: String,
+    title: Option<String>,
+    template: Option<String>,
+    license: Option<String>,
+    source: Option<String>,
+    homepage: Option<String>,
+    install: Option<String>,
+    layout: Layout,
+    #[serde(default)]
+    classes: Vec<ClassEntry>,
+}
+
+/// How the images lie on the disk.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(super) enum Layout {
+    ImageFolder(FolderLayout),
+    Idx(IdxLayout),
+}
+
+/// Image files in folders.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FolderLayout {
+    root: Option<PathBuf>,
+    pub(super) pattern: String,
+    pub(super) splits: Option<SplitFolders>,
+}
+
+/// Four idx files, as MNIST has them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IdxLayout {
+    root: Option<PathBuf>,
+    pub(super) train_images: PathBuf,
+    pub(super) train_labels: PathBuf,
+    pub(super) test_images: PathBuf,
+    pub(super) test_labels: PathBuf,
+    #[serde(default)]
+    pub(super) invert: bool,
+}
+
+/// The names of the folders that a split is made of.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SplitFolders {
+    #[serde(default = "SplitFolders::train")]
+    pub(super) train: Names,
+    #[serde(default = "SplitFolders::test")]
+    pub(super) test: Names,
+}
+
+impl SplitFolders {
+    fn train() -> Names {
+        Names::One("train".to_owned())
+    }
+
+    fn test() -> Names {
+        Names::One("test".to_owned())
+    }
+}
+
+impl Default for SplitFolders {
+    fn default() -> Self {
+        Self { train: Self::train(), test: Self::test() }
+    }
+}
+
+/// `"test"` or `["test", "val"]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "expected a folder name or a list of folder names")]
+pub(super) enum Names {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Names {
+    pub(super) fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Many(names) => names,
+        }
+    }
+}
+
+/// A class: what fills the template, and the folder that holds its images.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClassEntry {
+    pub(super) name: String,
+    pub(super) folder: Option<String>,
+}
+
+/// A description whose fields are checked one by one; what needs the data is checked while reading it.
+#[derive(Debug)]
+pub(super) struct Description {
+    /// The TOML file, or the image folder when there is none: what errors point at.
+    pub(super) file: PathBuf,
+    pub(super) name: String,
+    pub(super) title: String,
+    pub(super) license: String,
+    pub(super) source: String,
+    pub(super) homepage: Option<String>,
+    pub(super) template: Template,
+    pub(super) layout: Layout,
+    pub(super) classes: Vec<ClassEntry>,
+    install: Option<String>,
+    base: PathBuf,
+}
+
+impl Description {
+    /// Read a TOML file.
+    pub(super) fn read(file: &Path) -> Result<Self, Error> {
+        let text =
+            std::fs::read_to_string(file).map_err(Error::io("read the description", file))?;
+        let raw: Raw = toml::from_str(&text).map_err(|error| Error::Syntax {
+            file: file.to_owned(),
+            problem: error.to_string().trim_end().to_owned(),
+            remedy: "correct that line (a key that is not listed there is not known)",
+        })?;
+        let field = |field: &str, problem: String, remedy: &str| Error::Field {
+            file: file.to_owned(),
+            field: field.to_owned(),
+            problem,
+            remedy: remedy.to_owned(),
+        };
+        if raw.name.trim().is_empty() {
+            let remedy = "give the data set a short name such as \"fashion-mnist\"";
+            return Err(field("name", "it is empty".to_owned(), remedy));
+        }
+        let template = raw.template.unwrap_or_else(|| Template::PHOTO.to_owned());
+        let template = Template::new(template)
+            .map_err(|error| field("template", error.to_string(), "correct the template"))?;
+        let mut names = HashSet::new();
+        for (index, class) in raw.classes.iter().enumerate() {
+            let at = format!("classes[{index}].name");
+            if class.name.trim().is_empty() {
+                let remedy = "write the words that stand for the class in a sentence";
+                return Err(field(&at, "it is empty".to_owned(), remedy));
+            }
+            if !names.insert(&class.name) {
+                let problem = format!("{:?} is the name of an earlier class", class.name);
+                let remedy = "classes with the same name get the same prompt: rename one of them";
+                return Err(field(&at, problem, remedy));
+            }
+        }
+        let unspecified = || "unspecified".to_owned();
+        Ok(Self {
+            file: file.to_owned(),
+            title: raw.title.unwrap_or_else(|| raw.name.clone()),
+            name: raw.name,
+            license: raw.license.unwrap_or_else(unspecified),
+            source: raw.source.unwrap_or_else(unspecified),
+            homepage: raw.homepage,
+            template,
+            layout: raw.layout,
+            classes: raw.classes,
+            install: raw.install,
+            base: file.parent().unwrap_or(Path::new("")).to_owned(),
+        })
+    }
+
+    /// What is assumed of a folder without a description: torchvision's `ImageFolder`, either
+    /// `<class>/*` or `train/<class>/*` beside `test/<class>/*` (or `val`, `valid`, `validation`).
+    pub(super) fn of_folder(folder: &Path) -> Result<Self, Error> {
+        let absolute = folder.canonicalize().map_err(Error::io("read the folder", folder))?;
+        let name = match absolute.file_name() {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None => "images".to_owned(),
+        };
+        let test = ["test", "val", "valid", "validation"]
+            .into_iter()
+            .find(|name| folder.join(name).is_dir() && folder.join("train").is_dir());
+        let layout = FolderLayout {
+            root: None,
+            pattern: match test {
+                Some(_) => "{split}/{class}".to_owned(),
+                None => "{class}".to_owned(),
+            },
+            splits: test.map(|test| SplitFolders {
+                train: SplitFolders::train(),
+                test: Names::One(test.to_owned()),
+            }),
+        };
+        Ok(Self {
+            file: folder.to_owned(),
+            title: name.clone(),
+            name,
+            license: "unspecified".to_owned(),
+            source: folder.display().to_string(),
+            homepage: None,
+            template: Template::new(Template::PHOTO)?,
+            layout: Layout::ImageFolder(layout),
+            classes: Vec::new(),
+            install: None,
+            base: folder.to_owned(),
+        })
+    }
+
+    /// The folder that the files of the layout are looked up in.
+    pub(super) fn root(&self, root_override: Option<&Path>) -> Result<PathBuf, Error> {
+        let root = match &self.layout {
+            Layout::ImageFolder(layout) => &layout.root,
+            Layout::Idx(layout) => &layout.root,
+        };
+        let path = match (root_override, root) {
+            (Some(path), _) => path.to_owned(),
+            (None, Some(root)) => self.base.join(root),
+            (None, None) => self.base.clone(),
+        };
+        // The parent of a bare file name is the empty path: the current folder.
+        let path = match path.as_os_str().is_empty() {
+            true => PathBuf::from("."),
+            false => path,
+        };
+        if path.is_dir() { Ok(path) } else { Err(self.missing("image folder", path)) }
+    }
+
+    /// That a file or folder of the data set is not there, and how to get it.
+    pub(super) fn missing(&self, what: &'static str, path: PathBuf) -> Error {
+        let remedy = match &self.install {
+            Some(command) => {
+                format!("run `{command}`, or set `layout.root` in {}", self.file.display())
+            }
+            None => format!(
+                "put the images of {:?} there, or set `layout.root` in {}",
+                self.name,
+                self.file.display()
+            ),
+        };
+        Error::Missing { what, path, remedy }
+    }
+
+    /// That a key has an unusable value.
+    pub(super) fn field(
+        &self,
+        field: impl Into<String>,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Error {
+        Error::Field {
+            file: self.file.clone(),
+            field: field.into(),
+            problem: problem.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// That the classes of the description are not those of the data.
+    pub(super) fn class_count(&self, problem: String, remedy: impl Into<String>) -> Error {
+        Error::ClassCount { file: self.file.clone(), problem, remedy: remedy.into() }
+    }
+}

@@ -1,0 +1,46 @@
+//! A smaller data set for quick runs.
+
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+use super::{Sample, Split};
+use crate::apportion::apportion;
+use crate::seed;
+
+/// How many images of each split to keep; `None` keeps all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// The most training images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<usize>,
+    /// The most test images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<usize>,
+}
+
+/// The samples that stay, in their old order: a random subset of each split with the classes in the
+/// proportions that they had.
+pub(super) fn keep(samples: &[Sample], classes: usize, limit: Limit, seed: u64) -> Vec<Sample> {
+    let mut kept: Vec<usize> = Vec::new();
+    for (split, most, label) in
+        [(Split::Train, limit.train, "limit/train"), (Split::Test, limit.test, "limit/test")]
+    {
+        let mut by_class = vec![Vec::new(); classes];
+        for (index, sample) in samples.iter().enumerate() {
+            if sample.split == split {
+                by_class[sample.label()].push(index);
+            }
+        }
+        let sizes: Vec<usize> = by_class.iter().map(Vec::len).collect();
+        let total: usize = sizes.iter().sum();
+        let shares = apportion(most.unwrap_or(total).min(total), &sizes, &vec![0; classes]);
+        let mut rng = seed::stream(seed, label);
+        for (mut indices, share) in by_class.into_iter().zip(shares) {
+            indices.shuffle(&mut rng);
+            kept.extend(&indices[..share]);
+        }
+    }
+    kept.sort_unstable();
+    kept.into_iter().map(|index| samples[index].clone()).collect()
+}

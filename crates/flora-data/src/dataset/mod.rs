@@ -1,0 +1,271 @@
+//! Labelled images, described by one TOML file or by nothing but their folders.
+
+mod description;
+mod folder;
+mod idx;
+mod limit;
+mod pattern;
+mod protocol;
+mod source;
+mod template;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use image::DynamicImage;
+use sha2::{Digest, Sha256};
+
+use crate::{Error, hex};
+use description::{Description, Layout};
+use source::Source;
+
+pub use limit::Limit;
+pub use protocol::{Protocol, Split};
+pub use template::Template;
+
+/// Labelled images with class names, a prompt template and a split. A clone shares the images.
+///
+/// Samples are numbered from 0 in an order that depends on the files alone. The methods that take the
+/// number of a sample panic, as indexing does, when it is not below [`len`](Dataset::len).
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    shared: Arc<Shared>,
+    samples: Arc<[Sample]>,
+}
+
+/// What no choice of samples changes.
+#[derive(Debug)]
+struct Shared {
+    name: String,
+    title: String,
+    license: String,
+    source: String,
+    homepage: Option<String>,
+    template: Template,
+    classes: Vec<String>,
+    domains: Vec<String>,
+    images: Source,
+}
+
+/// One image: where it is, and what is known of it.
+#[derive(Debug, Clone)]
+struct Sample {
+    /// In [`Source`].
+    place: u32,
+    label: u32,
+    domain: Option<u32>,
+    official: Option<Split>,
+    split: Split,
+}
+
+impl Sample {
+    fn new(place: usize, label: usize, domain: Option<usize>, official: Option<Split>) -> Self {
+        Self {
+            place: place as u32,
+            label: label as u32,
+            domain: domain.map(|domain| domain as u32),
+            official,
+            split: official.unwrap_or(Split::Train),
+        }
+    }
+
+    fn label(&self) -> usize {
+        self.label as usize
+    }
+}
+
+/// What a layout is read into.
+#[derive(Debug)]
+struct Built {
+    classes: Vec<String>,
+    domains: Vec<String>,
+    samples: Vec<Sample>,
+    source: Source,
+}
+
+impl Dataset {
+    /// Open a data set.
+    ///
+    /// `path` is a TOML description, or a folder: one with its description in it (`dataset.toml` or, in a
+    /// folder `pets`, `pets.toml`), or one of torchvision's `ImageFolder` form, `<class>/*.jpg` or
+    /// `train/<class>/*.jpg` beside `test/` (else `val/`, `valid/`, `validation/`), whose classes are
+    /// called after their folders with `_` and `-` read as spaces.
+    ///
+    /// `root_override` replaces the folder that the images are looked up in. Image files are listed but not
+    /// decoded; idx files are read. The split is [`Protocol::Official`].
+    ///
+    /// # Errors
+    ///
+    /// When a file or folder is missing, the description is wrong, or it does not fit the data.
+    pub fn open(path: &Path, root_override: Option<&Path>) -> Result<Self, Error> {
+        let description = describe(path)?;
+        let root = description.root(root_override)?;
+        let built = match &description.layout {
+            Layout::ImageFolder(layout) => folder::build(&description, layout, &root)?,
+            Layout::Idx(layout) => idx::build(&description, layout, &root)?,
+        };
+        let mut samples = built.samples;
+        protocol::split(&mut samples, Protocol::Official);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                name: description.name,
+                title: description.title,
+                license: description.license,
+                source: description.source,
+                homepage: description.homepage,
+                template: description.template,
+                classes: built.classes,
+                domains: built.domains,
+                images: built.source,
+            }),
+            samples: samples.into(),
+        })
+    }
+
+    /// The short name, as in `fashion-mnist`.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The name for people; the short name when the description has no title.
+    pub fn title(&self) -> &str {
+        &self.shared.title
+    }
+
+    /// The licence of the images; `unspecified` when the description does not say.
+    pub fn license(&self) -> &str {
+        &self.shared.license
+    }
+
+    /// Where the images come from; `unspecified` when the description does not say.
+    pub fn source(&self) -> &str {
+        &self.shared.source
+    }
+
+    /// The page of the data set.
+    pub fn homepage(&self) -> Option<&str> {
+        self.shared.homepage.as_deref()
+    }
+
+    /// The class names that fill the template, by label.
+    pub fn classes(&self) -> &[String] {
+        &self.shared.classes
+    }
+
+    /// The prompt of every class.
+    pub fn template(&self) -> &Template {
+        &self.shared.template
+    }
+
+    /// The domains (vendors, sites, styles), sorted; empty when the layout has none.
+    pub fn domains(&self) -> &[String] {
+        &self.shared.domains
+    }
+
+    /// The number of samples of both splits.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether there is no sample, which only [`limit`](Dataset::limit) can bring about.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// The label of sample `i`: its place in [`classes`](Dataset::classes).
+    pub fn label(&self, i: usize) -> usize {
+        self.samples[i].label()
+    }
+
+    /// The domain of sample `i`: its place in [`domains`](Dataset::domains).
+    pub fn domain(&self, i: usize) -> Option<usize> {
+        self.samples[i].domain.map(|domain| domain as usize)
+    }
+
+    /// The side of the split that sample `i` is on.
+    pub fn split(&self, i: usize) -> Split {
+        self.samples[i].split
+    }
+
+    /// The samples of a split, ascending.
+    pub fn indices(&self, split: Split) -> Vec<usize> {
+        (0..self.len()).filter(|&i| self.split(i) == split).collect()
+    }
+
+    /// What to call sample `i` in a message: its path, or `train-images-idx3-ubyte.gz[17]`.
+    pub fn describe(&self, i: usize) -> String {
+        self.shared.images.describe(self.samples[i].place as usize)
+    }
+
+    /// Decode sample `i`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] or [`Error::Image`], naming the file, when it cannot be read or decoded.
+    pub fn image(&self, i: usize) -> Result<DynamicImage, Error> {
+        self.shared.images.image(self.samples[i].place as usize)
+    }
+
+    /// SHA-256, in hexadecimal, of everything that determines the pixels of the samples, in their order.
+    ///
+    /// A key for what is computed from the images alone: neither names, labels nor splits change it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when an image file cannot be read.
+    pub fn fingerprint(&self) -> Result<String, Error> {
+        let mut hash = Sha256::new();
+        hash.update((self.len() as u64).to_le_bytes());
+        for sample in self.samples.iter() {
+            self.shared.images.digest(sample.place as usize, &mut hash)?;
+        }
+        Ok(hex::encode(&hash.finalize()))
+    }
+
+    /// Whether the data set ships with a split.
+    pub fn has_official_split(&self) -> bool {
+        self.samples.iter().all(|sample| sample.official.is_some())
+    }
+
+    /// The same samples, split by `protocol`.
+    pub fn with_protocol(self, protocol: Protocol) -> Self {
+        let mut samples = self.samples.to_vec();
+        protocol::split(&mut samples, protocol);
+        Self { samples: samples.into(), ..self }
+    }
+
+    /// A random subset of each split, the same for the same `seed`, in which the classes keep their
+    /// proportions (by largest remainder). Samples are numbered anew, in their old order.
+    ///
+    /// Choose the [`Protocol`] first: it splits what it is given.
+    pub fn limit(self, limit: Limit, seed: u64) -> Self {
+        let kept = limit::keep(&self.samples, self.classes().len(), limit, seed);
+        Self { samples: kept.into(), ..self }
+    }
+}
+
+fn describe(path: &Path) -> Result<Description, Error> {
+    if !path.is_dir() {
+        if path.is_file() {
+            return Description::read(path);
+        }
+        return Err(Error::Missing {
+            what: "data set",
+            path: path.to_owned(),
+            remedy: "give a TOML description or a folder with one sub-folder of images per class"
+                .to_owned(),
+        });
+    }
+    let named = path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_owned()));
+    let inside = [
+        Some(path.join("dataset.toml")),
+        named.map(|mut name| {
+            name.push(".toml");
+            path.join(name)
+        }),
+    ];
+    match inside.into_iter().flatten().find(|file| file.is_file()) {
+        Some(file) => Description::read(&file),
+        None => Description::of_folder(path),
+    }
+}

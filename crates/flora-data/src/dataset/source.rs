@@ -1,0 +1,88 @@
+//! Where the pixels come from.
+
+use std::path::PathBuf;
+
+use image::{DynamicImage, GrayImage, ImageReader};
+use sha2::{Digest, Sha256};
+
+use super::idx::Array;
+use crate::Error;
+
+/// The images of a data set; a sample names one by its place.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// One file each, decoded when asked for.
+    Files(Vec<PathBuf>),
+    /// Arrays of grey pixels, in memory: the training images, then the test images.
+    Idx { train: Array, test: Array, invert: bool },
+}
+
+impl Source {
+    /// The file of an image, for messages.
+    pub(super) fn describe(&self, place: usize) -> String {
+        match self {
+            Self::Files(files) => files[place].display().to_string(),
+            Self::Idx { train, test, .. } => {
+                let (array, index) = locate(train, test, place);
+                let name = array.file.file_name().unwrap_or(array.file.as_os_str());
+                format!("{}[{index}]", name.to_string_lossy())
+            }
+        }
+    }
+
+    /// Decode an image.
+    pub(super) fn image(&self, place: usize) -> Result<DynamicImage, Error> {
+        match self {
+            Self::Files(files) => {
+                let file = &files[place];
+                // The kind is told from the contents: extensions lie.
+                ImageReader::open(file)
+                    .and_then(ImageReader::with_guessed_format)
+                    .map_err(Error::io("read", file))?
+                    .decode()
+                    .map_err(|source| Error::Image { place: self.describe(place), source })
+            }
+            Self::Idx { train, test, invert } => {
+                let (array, index) = locate(train, test, place);
+                let pixels = array
+                    .item(index)
+                    .iter()
+                    .map(|&grey| if *invert { 255 - grey } else { grey })
+                    .collect();
+                let (rows, columns) = (array.dims[1] as u32, array.dims[2] as u32);
+                let image = GrayImage::from_raw(columns, rows, pixels)
+                    .expect("an item has rows * columns bytes");
+                Ok(DynamicImage::ImageLuma8(image))
+            }
+        }
+    }
+
+    /// Feed everything that determines an image's pixels to `hash`.
+    pub(super) fn digest(&self, place: usize, hash: &mut Sha256) -> Result<(), Error> {
+        match self {
+            Self::Files(files) => {
+                let file = &files[place];
+                let bytes = std::fs::read(file).map_err(Error::io("read", file))?;
+                // The length keeps (ab, c) and (a, bc) apart.
+                hash.update((bytes.len() as u64).to_le_bytes());
+                hash.update(&bytes);
+            }
+            Self::Idx { train, test, invert } => {
+                let (array, index) = locate(train, test, place);
+                hash.update([u8::from(*invert)]);
+                for dim in &array.dims[1..] {
+                    hash.update((*dim as u64).to_le_bytes());
+                }
+                hash.update(array.item(index));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn locate<'a>(train: &'a Array, test: &'a Array, place: usize) -> (&'a Array, usize) {
+    match place.checked_sub(train.dims[0]) {
+        None => (train, place),
+        Some(index) => (test, index),
+    }
+}

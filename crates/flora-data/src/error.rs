@@ -1,0 +1,156 @@
+//! The one error type of this crate.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What can go wrong with data. Every message says what was wrong, in which file or field, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted, as in "read".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// A file or folder that should be there is not.
+    #[error("there is no {what} at {}; {remedy}", path.display())]
+    Missing {
+        /// What was looked for, as in "image folder".
+        what: &'static str,
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What to do.
+        remedy: String,
+    },
+
+    /// A TOML or JSON file that does not have the expected keys, or is not TOML or JSON at all.
+    #[error("{}: {problem}; {remedy}", file.display())]
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// What the parser said, with the line.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+
+    /// A key of a data set's description has a value that cannot be used.
+    #[error("{}: `{field}`: {problem}; {remedy}", file.display())]
+    Field {
+        /// The description.
+        file: PathBuf,
+        /// The key, as in `layout.pattern`.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+
+    /// The classes of the description are not the classes of the data.
+    #[error("{}: wrong class count: {problem}; {remedy}", file.display())]
+    ClassCount {
+        /// The description, or the image folder when there is none.
+        file: PathBuf,
+        /// Which class is too many or missing.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+
+    /// A prompt template without a place for the class name.
+    #[error(
+        "the template {template:?} has no `{{}}` for the class name; write one such as \"a photo of a {{}}.\""
+    )]
+    Template {
+        /// The template.
+        template: String,
+    },
+
+    /// A file that cannot be decoded as an image.
+    #[error("{place} is not a readable image: {source}; replace the file or remove it")]
+    Image {
+        /// The file.
+        place: String,
+        /// What the decoder said.
+        source: image::ImageError,
+    },
+
+    /// An idx file that is damaged or not an idx file.
+    #[error("{}: {problem}; {remedy}", file.display())]
+    Idx {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+
+    /// A split protocol that does not exist.
+    #[error(
+        "there is no split protocol {0:?}; choose \"official\", \"merged-80-20\" or \"merged-80-20:SEED\""
+    )]
+    Protocol(String),
+
+    /// A partition that cannot be made from this data set.
+    #[error("`partition.{field}`: {problem}; {remedy}")]
+    Partition {
+        /// The key of the partition, as in `min_samples`.
+        field: String,
+        /// The numbers that do not fit.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+
+    /// A client would have nothing to train on.
+    #[error("{client} would have no training image: {problem}; {remedy}")]
+    EmptyClient {
+        /// The client's id.
+        client: String,
+        /// Why.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+
+    /// A saved partition that belongs to another data set.
+    #[error("the partition does not belong to the data set {dataset:?}: {problem}; make it anew")]
+    ForeignPartition {
+        /// The data set's name.
+        dataset: String,
+        /// What does not fit.
+        problem: String,
+    },
+
+    /// Features that must not be stored.
+    #[error("the image features cannot be stored: {problem}; check the checkpoint that made them")]
+    Features {
+        /// What is wrong with them.
+        problem: String,
+    },
+}
+
+impl Error {
+    /// For `map_err` on what a nested partition reports: its fields lie under `outer`.
+    pub(crate) fn nested_in(self, outer: &str) -> Self {
+        match self {
+            Self::Partition { field, problem, remedy } => {
+                Self::Partition { field: format!("{outer}.{field}"), problem, remedy }
+            }
+            other => other,
+        }
+    }
+
+    /// For `map_err` on input and output.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+}

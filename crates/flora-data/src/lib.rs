@@ -1,0 +1,23 @@
+//! Data sets, prompts, partitions and the cache of frozen features.
+//!
+//! - [`Dataset`] reads labelled images that one TOML file (or a plain folder) describes, and splits them
+//!   into training and test images ([`Protocol`]).
+//! - [`PartitionConfig`] deals a data set out to clients; the [`Partition`] it makes is saved with the run.
+//! - [`FeatureCache`] keeps what a frozen image tower computed, keyed by everything that determines it.
+//! - [`seed::stream`] gives every consumer of randomness its own generator.
+//!
+//! Nothing here knows of models, tensors or rounds.
+
+mod apportion;
+mod dataset;
+mod error;
+mod features;
+mod files;
+mod hex;
+mod partition;
+pub mod seed;
+
+pub use dataset::{Dataset, Limit, Protocol, Split, Template};
+pub use error::Error;
+pub use features::{FeatureCache, FeatureKey, Features, Lookup};
+pub use partition::{ClientShard, Partition, PartitionConfig};

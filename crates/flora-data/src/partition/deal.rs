@@ -1,0 +1,27 @@
+//! The common test set, dealt out to clients.
+
+use rand::seq::SliceRandom;
+
+use super::{Shards, by_class, class_counts, hand_out};
+use crate::apportion::apportion;
+use crate::{Dataset, Split, seed};
+
+/// Deal each class of the test set out in proportion to the clients' training images of that class.
+pub(super) fn test_shards(dataset: &Dataset, train: &Shards, seed: u64) -> Shards {
+    let clients = train.len();
+    let counts = class_counts(dataset, train.iter().map(Vec::as_slice));
+    let mut rng = seed::stream(seed, "partition/test");
+    let mut shards = vec![Vec::new(); clients];
+    let tests = by_class(dataset, &dataset.indices(Split::Test));
+    for (class, mut indices) in tests.into_iter().enumerate() {
+        indices.shuffle(&mut rng);
+        let mut weights: Vec<usize> = counts.iter().map(|counts| counts[class]).collect();
+        if weights.iter().all(|&weight| weight == 0) {
+            weights.fill(1);
+        }
+        let held: Vec<usize> = shards.iter().map(Vec::len).collect();
+        let sizes = apportion(indices.len(), &weights, &held);
+        hand_out(&indices, sizes.into_iter(), &mut shards);
+    }
+    shards
+}

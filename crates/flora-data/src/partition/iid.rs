@@ -1,0 +1,16 @@
+//! Shards that look like the whole.
+
+use rand::seq::SliceRandom;
+
+use super::{Shards, hand_out};
+use crate::apportion::apportion;
+use crate::{Dataset, Split, seed};
+
+pub(super) fn shards(dataset: &Dataset, clients: usize, seed: u64) -> Shards {
+    let mut indices = dataset.indices(Split::Train);
+    indices.shuffle(&mut seed::stream(seed, "partition/iid"));
+    let mut shards = vec![Vec::new(); clients];
+    let sizes = apportion(indices.len(), &vec![1; clients], &vec![0; clients]);
+    hand_out(&indices, sizes.into_iter(), &mut shards);
+    shards
+}

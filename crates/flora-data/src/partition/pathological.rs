@@ -1,0 +1,75 @@
+//! A few classes for each client (McMahan et al., arXiv 1602.05629).
+
+use rand::seq::SliceRandom;
+
+use super::{Shards, hand_out, train_by_class};
+use crate::apportion::apportion;
+use crate::{Dataset, Error, seed};
+
+pub(super) fn shards(
+    dataset: &Dataset,
+    clients: usize,
+    classes_per_client: usize,
+    seed: u64,
+) -> Result<Shards, Error> {
+    let mut by_class = train_by_class(dataset);
+    by_class.retain(|indices| !indices.is_empty());
+    let classes = by_class.len();
+    check(clients, classes_per_client, classes)?;
+
+    let mut rng = seed::stream(seed, "partition/pathological");
+    // Each client takes the classes that the fewest have taken so far: after k choices by K clients, each
+    // class has been taken floor(K k / C) or ceil(K k / C) times, hence at least once.
+    let mut holders: Vec<Vec<usize>> = vec![Vec::new(); classes];
+    let mut order: Vec<usize> = (0..classes).collect();
+    for client in 0..clients {
+        order.shuffle(&mut rng);
+        order.sort_by_key(|&class| holders[class].len());
+        for &class in &order[..classes_per_client] {
+            holders[class].push(client);
+        }
+    }
+
+    let mut shards = vec![Vec::new(); clients];
+    for (mut indices, holders) in by_class.into_iter().zip(holders) {
+        indices.shuffle(&mut rng);
+        let mut holds = vec![0; clients];
+        for &client in &holders {
+            holds[client] = 1;
+        }
+        let held: Vec<usize> = shards.iter().map(Vec::len).collect();
+        let sizes = apportion(indices.len(), &holds, &held);
+        hand_out(&indices, sizes.into_iter(), &mut shards);
+    }
+    Ok(shards)
+}
+
+fn check(clients: usize, classes_per_client: usize, classes: usize) -> Result<(), Error> {
+    let wrong = |problem, remedy| {
+        Err(Error::Partition { field: "classes_per_client".to_owned(), problem, remedy })
+    };
+    if classes_per_client == 0 || classes_per_client > classes {
+        return wrong(
+            format!(
+                "{classes_per_client} classes for each client, of {classes} with training images"
+            ),
+            format!("choose 1 to {classes}"),
+        );
+    }
+    // Leaving classes out would no longer be a partition, and handing out more than asked for would not
+    // be what was asked for.
+    if clients.saturating_mul(classes_per_client) < classes {
+        return wrong(
+            format!(
+                "{clients} clients of {classes_per_client} classes leave out {} of {classes} classes",
+                classes - clients * classes_per_client
+            ),
+            format!(
+                "raise it to at least {}, or `clients` to at least {}",
+                classes.div_ceil(clients),
+                classes.div_ceil(classes_per_client)
+            ),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+use std::fmt;
+
+use flora_record::RecordError;
+use thiserror::Error;
+
+use crate::Partial;
+
+/// Why a federation cannot start, or stopped before its last round.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FederationError {
+    /// A fleet without clients.
+    #[error("a federation needs at least one client")]
+    NoClients,
+    /// Two clients with one name.
+    #[error("two clients are named `{id}`: every client needs an id of its own")]
+    DuplicateClient {
+        /// The name.
+        id: String,
+    },
+    /// No worker to run clients on.
+    #[error("threads = 0: a simulation needs at least one worker thread")]
+    NoThreads,
+    /// The operating system refused the worker threads.
+    #[error("cannot start the worker threads of the simulation: {0}; try a smaller `threads`")]
+    ThreadPool(#[from] rayon::ThreadPoolBuildError),
+    /// The share of clients per round makes no sense.
+    #[error("selection.fraction = {fraction}: it must be above 0 and at most 1")]
+    Fraction {
+        /// The share that was asked for.
+        fraction: f64,
+    },
+    /// More clients per round than there are.
+    #[error(
+        "selection.min_clients = {min_clients}, but there are only {clients} clients: lower it, or \
+         add clients"
+    )]
+    MinClients {
+        /// The minimum that was asked for.
+        min_clients: usize,
+        /// How many clients there are.
+        clients: usize,
+    },
+    /// Nobody can say how good the model is.
+    #[error("no client has test examples, so no round could be evaluated: give some a test split")]
+    NoTestExamples,
+    /// Nothing to train.
+    #[error("the initial record holds no parameters, so there is nothing to train")]
+    NoParameters,
+    /// The initial record holds NaN or an infinity.
+    #[error("the initial record: {0}")]
+    Initial(RecordError),
+    /// A round failed as a whole; what the earlier rounds computed is in `partial`.
+    #[error("round {round} failed during {stage}: {reason}")]
+    Interrupted {
+        /// The round.
+        round: usize,
+        /// What was being done.
+        stage: Stage,
+        /// Why it failed.
+        reason: String,
+        /// Everything computed before.
+        partial: Box<Partial>,
+    },
+}
+
+/// A part of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Clients train.
+    Training,
+    /// The server aggregates.
+    Aggregation,
+    /// Clients test the global model.
+    Evaluation,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Training => "training",
+            Self::Aggregation => "aggregation",
+            Self::Evaluation => "evaluation",
+        })
+    }
+}

@@ -1,0 +1,94 @@
+use burn::module::Module;
+
+use crate::{LoraAdapter, LoraConfig, LoraError, LoraLinear};
+
+/// A module that can say which of its layers may carry adapters.
+pub trait AdaptableModule: Module {
+    /// Every adaptable layer with its full name, in the order of the model, for example
+    /// `text_model.encoder.layers.0.self_attn.q_proj`. A name is the path of the layer's
+    /// parameters as burn's module visitors report it.
+    fn adaptable_layers(&mut self) -> Vec<(String, &mut LoraLinear)>;
+}
+
+/// Freeze `module` and attach a fresh adapter to every layer that `config` names. Adapters that are
+/// there already, on these layers or on others, are thrown away.
+///
+/// `seed` decides the initial `A` of each layer (`B` is zero): each layer draws from its own
+/// stream, so that adapting one layer more leaves the others' numbers alone. Outputs are
+/// bit-identical to the base model until a step is taken. To train, the module must live on an
+/// autodiff device.
+///
+/// # Errors
+///
+/// A value of `config` that is out of range or too large for a layer, and a configuration that
+/// matches no layer.
+pub fn attach<M: AdaptableModule>(
+    module: M,
+    config: &LoraConfig,
+    seed: u64,
+) -> Result<M, LoraError> {
+    config.check()?;
+    let mut module = module.no_grad();
+    let mut attached = 0;
+    let mut example = String::new();
+    for (name, layer) in module.adaptable_layers() {
+        layer.lora = None;
+        if config.targets(&name) {
+            let [d_input, d_output] = layer.dims();
+            let limit = d_input.min(d_output);
+            if config.r > limit {
+                return Err(LoraError::Rank { layer: name, rank: config.r, limit });
+            }
+            let mut random = flora_core::seed::stream(seed, &format!("lora {name}"));
+            let device = layer.weight.lazy_device();
+            layer.lora = Some(LoraAdapter::new([d_input, d_output], config, &mut random, &device));
+            attached += 1;
+        } else if example.is_empty() {
+            example = name;
+        }
+    }
+    if attached == 0 {
+        return Err(LoraError::NoTarget {
+            targets: config.target_modules.clone(),
+            towers: config.towers.to_string(),
+            example,
+        });
+    }
+    Ok(module)
+}
+
+/// Give the adapters' dropout new masks, decided by `seed`; without dropout nothing changes.
+///
+/// Copies of one module drop the same inputs. Clients, and rounds that start from the same copy,
+/// get masks of their own by a seed of their own.
+pub fn reseed_dropout<M: AdaptableModule>(mut module: M, seed: u64) -> M {
+    for (name, layer) in module.adaptable_layers() {
+        if let Some(dropout) = layer.lora.as_mut().and_then(|lora| lora.dropout.as_mut()) {
+            dropout.reseed(&mut flora_core::seed::stream(seed, &format!("dropout {name}")));
+        }
+    }
+    module
+}
+
+/// Throw the adapters away: what is left is the base model, still frozen.
+pub fn detach<M: AdaptableModule>(mut module: M) -> M {
+    for (_, layer) in module.adaptable_layers() {
+        layer.lora = None;
+    }
+    module
+}
+
+/// Fold each adapter into its layer's weight, `W + s A B`, and remove it. Outputs equal those with
+/// the adapters attached up to rounding.
+pub fn merge<M: AdaptableModule>(mut module: M) -> M {
+    for (_, layer) in module.adaptable_layers() {
+        if let Some(lora) = layer.lora.take() {
+            let delta = lora.delta();
+            layer.weight = layer.weight.clone().map(|weight| {
+                let merged = weight.detach() + delta.detach();
+                merged.set_require_grad(false)
+            });
+        }
+    }
+    module
+}

@@ -1,0 +1,192 @@
+use serde::{Deserialize, Serialize};
+
+use crate::LoraError;
+
+/// How adapters are made: PEFT's names, and what the FLoRA paper needs besides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Rank of the adapters.
+    pub r: usize,
+    /// Numerator of the scale `s` in `y = x W + b + s (x A) B`.
+    pub lora_alpha: f64,
+    /// How `s` follows from `lora_alpha` and `r`.
+    pub scaling: Scaling,
+    /// The layers to adapt: a layer is taken when its name equals an entry or ends in `.` + entry.
+    pub target_modules: Vec<String>,
+    /// The towers whose layers are looked at.
+    pub towers: Towers,
+    /// How `A` is drawn. `B` is zero, so that an adapter changes nothing before its first step.
+    pub init: Init,
+    /// Probability that an input of the adapter is dropped in training, in `[0, 1)`.
+    pub dropout: f64,
+}
+
+impl Default for LoraConfig {
+    /// The FLoRA paper's adapter: r = 2, alpha = 32 unscaled, `out_proj` of the text tower.
+    fn default() -> Self {
+        Self {
+            r: 2,
+            lora_alpha: 32.0,
+            scaling: Scaling::Unscaled,
+            target_modules: vec!["self_attn.out_proj".into()],
+            towers: Towers::Text,
+            init: Init::GaussianSqrt,
+            dropout: 0.0,
+        }
+    }
+}
+
+/// How the scale `s` follows from `lora_alpha` (here `a`) and `r`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scaling {
+    /// `s = a / r`, as in the LoRA paper and PEFT.
+    Standard,
+    /// `s = a / sqrt(r)`, as in rsLoRA ([arXiv 2312.03732](https://arxiv.org/abs/2312.03732)) and
+    /// PEFT's `use_rslora`.
+    RsLora,
+    /// `s = a`, as in FLoRA's experiments. Equals PEFT with `lora_alpha = a r`.
+    Unscaled,
+}
+
+/// The towers of a two-tower model, by the prefixes that Hugging Face's CLIP uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Towers {
+    /// `text_model.*` and `text_projection`.
+    Text,
+    /// `vision_model.*` and `visual_projection`.
+    Vision,
+    /// Every layer, whatever its prefix (right for modules that have no towers, too).
+    Both,
+}
+
+/// How `A` of shape `[in, r]` is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    /// `U(-1/sqrt(in), 1/sqrt(in))`: PEFT's default (`kaiming_uniform_` with `a = sqrt(5)`).
+    KaimingUniform,
+    /// `N(0, 1/r^2)`, standard deviation `1/r`: PEFT's `init_lora_weights = "gaussian"`.
+    Gaussian,
+    /// `N(0, 1/r)`, standard deviation `1/sqrt(r)`: FLoRA's experiments.
+    GaussianSqrt,
+}
+
+impl LoraConfig {
+    /// The scale `s` in `y = x W + b + s (x A) B`.
+    pub fn scale(&self) -> f64 {
+        match self.scaling {
+            Scaling::Standard => self.lora_alpha / self.r as f64,
+            Scaling::RsLora => self.lora_alpha / (self.r as f64).sqrt(),
+            Scaling::Unscaled => self.lora_alpha,
+        }
+    }
+
+    /// Whether the layer of this name is to be adapted.
+    pub fn targets(&self, name: &str) -> bool {
+        self.towers.contain(name)
+            && self.target_modules.iter().any(|target| {
+                name.strip_suffix(target.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            })
+    }
+
+    /// Check the values that do not depend on a module.
+    ///
+    /// # Errors
+    ///
+    /// [`LoraError::Config`] names the first field that is out of range.
+    pub fn check(&self) -> Result<(), LoraError> {
+        let wrong = |field, problem: String| Err(LoraError::Config { field, problem });
+        if self.r == 0 {
+            return wrong("r", "rank 0 trains nothing; choose 1 or more".into());
+        }
+        if !self.lora_alpha.is_finite() || self.lora_alpha == 0.0 {
+            return wrong(
+                "lora_alpha",
+                format!(
+                    "{} would switch the adapter off; choose a finite number other than 0",
+                    self.lora_alpha
+                ),
+            );
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return wrong("dropout", format!("{} is not in [0, 1)", self.dropout));
+        }
+        if self.target_modules.iter().all(String::is_empty) {
+            return wrong(
+                "target_modules",
+                "empty; name the layers to adapt, for example [\"self_attn.out_proj\"]".into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Towers {
+    /// Whether the layer of this name lies in these towers.
+    pub fn contain(self, name: &str) -> bool {
+        match self {
+            Self::Text => name.starts_with("text_model.") || name == "text_projection",
+            Self::Vision => name.starts_with("vision_model.") || name == "visual_projection",
+            Self::Both => true,
+        }
+    }
+}
+
+impl std::fmt::Display for Towers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Vision => "vision",
+            Self::Both => "text and vision",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_match_whole_name_parts_inside_the_tower() {
+        let config = LoraConfig::default();
+        assert!(config.targets("text_model.encoder.layers.0.self_attn.out_proj"));
+        assert!(!config.targets("vision_model.encoder.layers.0.self_attn.out_proj"));
+        assert!(!config.targets("text_model.encoder.layers.0.cross_self_attn.out_proj"));
+        let q = LoraConfig {
+            target_modules: vec!["q_proj".into(), "visual_projection".into()],
+            towers: Towers::Vision,
+            ..config
+        };
+        assert!(q.targets("vision_model.encoder.layers.11.self_attn.q_proj"));
+        assert!(q.targets("visual_projection"));
+        assert!(!q.targets("text_projection"));
+    }
+
+    #[test]
+    fn scales_are_those_of_the_papers() {
+        let mut config = LoraConfig { r: 4, lora_alpha: 8.0, ..LoraConfig::default() };
+        assert_eq!(config.scale(), 8.0);
+        config.scaling = Scaling::Standard;
+        assert_eq!(config.scale(), 2.0);
+        config.scaling = Scaling::RsLora;
+        assert_eq!(config.scale(), 4.0);
+    }
+
+    #[test]
+    fn senseless_values_are_refused_by_field() {
+        let cases = [
+            (LoraConfig { r: 0, ..Default::default() }, "lora.r"),
+            (LoraConfig { lora_alpha: f64::NAN, ..Default::default() }, "lora.lora_alpha"),
+            (LoraConfig { dropout: 1.0, ..Default::default() }, "lora.dropout"),
+            (LoraConfig { target_modules: vec![], ..Default::default() }, "lora.target_modules"),
+        ];
+        for (config, field) in cases {
+            let message = config.check().unwrap_err().to_string();
+            assert!(message.starts_with(field), "{message}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::module::linear;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal, Uniform};
+
+use crate::dropout::SeededDropout;
+use crate::{Init, LoraConfig};
+
+/// A linear layer `y = x W + b` that can carry a low-rank adapter.
+///
+/// Takes the place of `burn::nn::Linear`, with the same parameter names and layout.
+#[derive(Module, Debug)]
+pub struct LoraLinear {
+    /// Matrix of shape `[d_input, d_output]`.
+    pub weight: Param<Tensor<2>>,
+    /// Vector of shape `[d_output]`.
+    pub bias: Option<Param<Tensor<1>>>,
+    /// The adapter, once attached.
+    pub lora: Option<LoraAdapter>,
+}
+
+impl LoraLinear {
+    /// A layer without adapter whose weights are drawn by `initializer` (biases are zero).
+    pub fn new(
+        d_input: usize,
+        d_output: usize,
+        bias: bool,
+        initializer: &Initializer,
+        device: &Device,
+    ) -> Self {
+        let weight =
+            initializer.init_with([d_input, d_output], Some(d_input), Some(d_output), device);
+        let bias = bias.then(|| Initializer::Zeros.init([d_output], device));
+        Self { weight, bias, lora: None }
+    }
+
+    /// Applies the layer, `y = x W + b`, and the adapter if there is one, `+ s (x A) B`.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[..., d_input]`
+    /// - output: `[..., d_output]`
+    ///
+    /// # Panics
+    ///
+    /// Panics if the last axis of `input` is not `d_input`.
+    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let bias = self.bias.as_ref().map(|bias| bias.val());
+        match &self.lora {
+            None => linear(input, self.weight.val(), bias),
+            Some(lora) => {
+                let base = linear(input.clone(), self.weight.val(), bias);
+                base + lora.forward(input)
+            }
+        }
+    }
+
+    /// `[d_input, d_output]`.
+    pub fn dims(&self) -> [usize; 2] {
+        // The shape is known without initialising a lazy parameter.
+        let shape = self.weight.lazy_shape();
+        [shape[0], shape[1]]
+    }
+}
+
+/// The low-rank part `s (x A) B` of a [`LoraLinear`].
+#[derive(Module, Debug)]
+pub struct LoraAdapter {
+    /// `A`, of shape `[d_input, r]`. PEFT's `lora_A.weight` is its transpose.
+    pub lora_a: Param<Tensor<2>>,
+    /// `B`, of shape `[r, d_output]`. PEFT's `lora_B.weight` is its transpose.
+    pub lora_b: Param<Tensor<2>>,
+    /// The scale `s`.
+    #[module(skip)]
+    pub scale: f64,
+    #[module(skip)]
+    pub(crate) dropout: Option<SeededDropout>,
+}
+
+impl LoraAdapter {
+    /// A fresh adapter for a layer of shape `[d_input, d_output]`: `A` drawn from `random` as
+    /// `config.init` says, `B` zero.
+    pub(crate) fn new(
+        [d_input, d_output]: [usize; 2],
+        config: &LoraConfig,
+        random: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Self {
+        let r = config.r;
+        let values = draw(config.init, d_input, r, random);
+        Self {
+            lora_a: Param::from_data(TensorData::new(values, [d_input, r]), device),
+            lora_b: Param::from_data(
+                TensorData::new(vec![0f32; r * d_output], [r, d_output]),
+                device,
+            ),
+            scale: config.scale(),
+            dropout: (config.dropout > 0.0).then(|| SeededDropout::new(config.dropout, random)),
+        }
+    }
+
+    /// `s (x A) B`.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[..., d_input]`
+    /// - output: `[..., d_output]`
+    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let (a, b) = (self.lora_a.val(), self.lora_b.val());
+        // Gradients are tracked in training only, which is when inputs are dropped. Methods that
+        // train one of the two matrices at a time are training, too.
+        let training = a.is_require_grad() || b.is_require_grad();
+        let input = match &self.dropout {
+            Some(dropout) if training => dropout.apply(input),
+            _ => input,
+        };
+        // The scale goes on the narrow side: r numbers a row instead of d_output.
+        let hidden = linear(input, a, None).mul_scalar(self.scale);
+        linear(hidden, b, None)
+    }
+
+    /// The dense update `s A B`, of shape `[d_input, d_output]`.
+    pub fn delta(&self) -> Tensor<2> {
+        self.lora_a.val().matmul(self.lora_b.val()).mul_scalar(self.scale)
+    }
+}
+
+fn draw(init: Init, d_input: usize, r: usize, random: &mut ChaCha8Rng) -> Vec<f32> {
+    let normal = |deviation: f32, random: &mut ChaCha8Rng| {
+        let normal = Normal::new(0.0, deviation).expect("a positive deviation");
+        normal.sample_iter(random).take(d_input * r).collect()
+    };
+    match init {
+        Init::Gaussian => normal(1.0 / r as f32, random),
+        Init::GaussianSqrt => normal(1.0 / (r as f32).sqrt(), random),
+        Init::KaimingUniform => {
+            let bound = 1.0 / (d_input as f32).sqrt();
+            let uniform = Uniform::new(-bound, bound).expect("a positive bound");
+            uniform.sample_iter(random).take(d_input * r).collect()
+        }
+    }
+}

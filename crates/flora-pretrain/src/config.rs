@@ -1,0 +1,121 @@
+use std::path::{Path, PathBuf};
+
+use flora_clip::ClipConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::{Augmentation, PretrainError};
+
+/// A pretraining run, as its TOML file says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PretrainConfig {
+    /// The model's shape: one of [`flora_clip::PRESETS`].
+    pub model: String,
+    /// Folder of the pairs: `pairs.safetensors` and `pairs.jsonl`.
+    pub pairs: PathBuf,
+    /// Folder that the trained model is written to.
+    pub out: PathBuf,
+    /// Folder of the training's own files (logs, checkpoints); default `out` + `-training`.
+    pub log: Option<PathBuf>,
+    /// Seed of the weights, the order of the pairs and the augmentation.
+    #[serde(default)]
+    pub seed: u64,
+    /// Passes over the training pairs.
+    pub epochs: usize,
+    /// Pairs a step.
+    pub batch_size: usize,
+    /// Peak learning rate of AdamW; it rises linearly and falls along a cosine.
+    pub learning_rate: f64,
+    /// Steps of the linear rise.
+    #[serde(default = "default_warmup")]
+    pub warmup_steps: usize,
+    /// Weight decay of matrices (vectors have none).
+    #[serde(default = "default_weight_decay")]
+    pub weight_decay: f64,
+    /// Parts that a batch is cut into, one a thread: 0 for one a processor. Use 1 on a GPU.
+    #[serde(default)]
+    pub shards: usize,
+    /// Go on after this epoch, from the checkpoint in `log`.
+    pub resume_from: Option<usize>,
+    /// How training pictures are varied.
+    #[serde(default)]
+    pub augmentation: Augmentation,
+}
+
+fn default_warmup() -> usize {
+    100
+}
+
+fn default_weight_decay() -> f64 {
+    0.1
+}
+
+impl PretrainConfig {
+    /// Read and check a TOML file; relative folders in it are taken from the current folder.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, an unknown or missing key, and values out of range.
+    pub fn from_file(path: &Path) -> Result<Self, PretrainError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| PretrainError::file(path, format!("cannot be read: {error}")))?;
+        let config: Self =
+            toml::from_str(&text).map_err(|error| PretrainError::file(path, error.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Check the values.
+    ///
+    /// # Errors
+    ///
+    /// The first field that is out of range.
+    pub fn check(&self) -> Result<(), PretrainError> {
+        let wrong = |field, problem: String| Err(PretrainError::Config { field, problem });
+        self.clip_config()?;
+        if self.epochs == 0 {
+            return wrong("epochs", "0 trains nothing; choose 1 or more".into());
+        }
+        if self.batch_size < 2 {
+            return wrong("batch_size", "a contrastive loss needs at least 2 pairs".into());
+        }
+        if self.shards > self.batch_size {
+            let problem = format!("{} parts of a batch of {}", self.shards, self.batch_size);
+            return wrong("shards", problem);
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
+            return wrong("learning_rate", format!("{} is not in (0, 1]", self.learning_rate));
+        }
+        if !(0.0..=1.0).contains(&self.weight_decay) {
+            return wrong("weight_decay", format!("{} is not in [0, 1]", self.weight_decay));
+        }
+        if self.warmup_steps == 0 {
+            return wrong("warmup_steps", "choose 1 or more".into());
+        }
+        self.augmentation.check()
+    }
+
+    /// The model's shape.
+    ///
+    /// # Errors
+    ///
+    /// A `model` that is not one of [`flora_clip::PRESETS`].
+    pub fn clip_config(&self) -> Result<ClipConfig, PretrainError> {
+        ClipConfig::preset(&self.model).ok_or_else(|| PretrainError::Config {
+            field: "model",
+            problem: format!(
+                "{:?} is unknown; choose one of {}",
+                self.model,
+                flora_clip::PRESETS.join(", ")
+            ),
+        })
+    }
+
+    pub(crate) fn log_folder(&self) -> PathBuf {
+        self.log.clone().unwrap_or_else(|| {
+            let mut name = self.out.clone().into_os_string();
+            name.push("-training");
+            name.into()
+        })
+    }
+}

@@ -1,0 +1,213 @@
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::lr_scheduler::LrSchedulerConfig;
+use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
+use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
+use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
+use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
+use burn::optim::{AdamWConfig, ModuleOptimizer};
+use burn::tensor::{Device, Tensor};
+use burn::train::metric::{AccuracyMetric, LearningRateMetric, LossMetric};
+use burn::train::{Learner, SupervisedTraining};
+use flora_clip::{Checkpoint, Clip, ClipTokenizer, Preprocessor};
+use flora_core::workers::Workers;
+use flora_record::Dtype;
+use serde::Serialize;
+
+use crate::batches::{PairLoader, PairSource};
+use crate::model::{PretrainModel, Setting};
+use crate::{PairSet, PretrainConfig, PretrainError};
+
+/// What a pretraining run did, as written to `pretraining.json` beside the weights.
+#[derive(Debug, Clone, Serialize)]
+pub struct PretrainSummary {
+    /// The run's configuration.
+    pub config: PretrainConfig,
+    /// Pairs in training.
+    pub train_pairs: usize,
+    /// Pairs in validation.
+    pub valid_pairs: usize,
+    /// Different captions.
+    pub captions: usize,
+    /// Steps of the optimizer.
+    pub steps: usize,
+    /// Parameters of the model.
+    pub parameters: usize,
+    /// Wall-clock seconds of this run.
+    pub seconds: f64,
+    /// Training pairs a second, validation and saving included.
+    pub pairs_per_second: f64,
+}
+
+/// Train a model as `config` says and write it, in f16, to `config.out`.
+///
+/// # Errors
+///
+/// A configuration, file or model that cannot be used, and a training that stopped early; what
+/// burn-train saved up to there is in the log folder.
+pub fn pretrain(
+    config: &PretrainConfig,
+    device: &Device,
+) -> Result<PretrainSummary, PretrainError> {
+    config.check()?;
+    let clip_config = config.clip_config()?;
+    let tokenizer = ClipTokenizer::openai(&clip_config.text_config)?;
+    let preprocessor = Preprocessor::new(&clip_config.vision_config);
+    let set = PairSet::open(&config.pairs)?;
+    let side = clip_config.vision_config.image_size;
+    if set.side() != side {
+        let problem =
+            format!("pictures are {0} x {0}, the model takes {side} x {side}", set.side());
+        return Err(PretrainError::file(&config.pairs, problem));
+    }
+    let (train, valid): (Vec<usize>, Vec<usize>) =
+        (0..set.pairs().len()).partition(|&index| set.pairs()[index].split == "train");
+    if train.len() < config.batch_size {
+        let problem = format!("{} training pairs do not fill a batch", train.len());
+        return Err(PretrainError::file(&config.pairs, problem));
+    }
+    let (captions, captions_of) = tokenize(&set, &tokenizer)?;
+    let steps_an_epoch = train.len() / config.batch_size;
+    let steps = steps_an_epoch * config.epochs;
+    let (train_pairs, valid_pairs, distinct) = (train.len(), valid.len(), captions.len());
+
+    let source = Arc::new(PairSource {
+        set,
+        preprocessor: preprocessor.clone(),
+        captions,
+        captions_of,
+        augmentation: config.augmentation.clone(),
+        seed: config.seed,
+    });
+    let done = config.resume_from.unwrap_or(0);
+    let loader = |indices, training| {
+        Arc::new(PairLoader::new(source.clone(), indices, config.batch_size, training, done))
+    };
+
+    let workers = Workers::new(config.shards.min(config.batch_size))
+        .map_err(|error| PretrainError::Stopped(error.to_string()))?;
+    let autodiff = device.clone().autodiff();
+    let setting = Setting {
+        text: clip_config.text_config.clone(),
+        side,
+        workers: Arc::new(workers),
+        device: autodiff.clone(),
+    };
+    let clip = Clip::random(&clip_config, config.seed, &autodiff);
+    let parameters = clip.num_params();
+    let optimizer = optimizer(&clip, config.weight_decay as f32);
+    let log = config.log_folder();
+    let started = Instant::now();
+    let mut training = SupervisedTraining::new(&log, loader(train, true), loader(valid, false))
+        .metric_train_numeric(LossMetric::new())
+        .metric_valid_numeric(LossMetric::new())
+        .metric_valid_numeric(AccuracyMetric::new())
+        .metric_train_numeric(LearningRateMetric::new())
+        .with_default_checkpointers()
+        .num_epochs(config.epochs)
+        .summary();
+    if let Some(epoch) = config.resume_from {
+        training = training.checkpoint(epoch);
+    }
+    let model = PretrainModel { clip, setting };
+    let schedule = schedule(config, steps)?;
+    let result = training.launch(Learner::new(model, optimizer, schedule));
+    if let Some(error) = result.error {
+        return Err(PretrainError::Stopped(error.to_string()));
+    }
+    if let Some(interruption) = result.interrupted {
+        let reason = format!("{interruption:?}; go on with resume_from");
+        return Err(PretrainError::Stopped(reason));
+    }
+
+    let seconds = started.elapsed().as_secs_f64();
+    let epochs_run = config.epochs - done;
+    let summary = PretrainSummary {
+        config: config.clone(),
+        train_pairs,
+        valid_pairs,
+        captions: distinct,
+        steps,
+        parameters,
+        seconds,
+        pairs_per_second: (steps_an_epoch * epochs_run * config.batch_size) as f64 / seconds,
+    };
+    let clip = result.model.clip;
+    Checkpoint::save(&config.out, &clip, &clip_config, &tokenizer, &preprocessor, Dtype::F16)?;
+    write_summary(&config.out, &summary)?;
+    Ok(summary)
+}
+
+fn write_summary(folder: &Path, summary: &PretrainSummary) -> Result<(), PretrainError> {
+    let path = folder.join("pretraining.json");
+    let text = serde_json::to_string_pretty(summary).expect("plain data") + "\n";
+    flora_core::files::write_atomic(&path, text.as_bytes())
+        .map_err(|error| PretrainError::file(&path, format!("cannot be written: {error}")))
+}
+
+/// Each different caption once, tokenised, and each pair's captions as places among them.
+#[allow(clippy::type_complexity, reason = "two plain lists, named at the only call")]
+fn tokenize(
+    set: &PairSet,
+    tokenizer: &ClipTokenizer,
+) -> Result<(Vec<Vec<u32>>, Vec<Vec<usize>>), PretrainError> {
+    let mut place = HashMap::new();
+    let mut captions = Vec::new();
+    let mut captions_of = Vec::with_capacity(set.pairs().len());
+    for pair in set.pairs() {
+        let mut places = Vec::with_capacity(pair.captions.len());
+        for caption in &pair.captions {
+            let next = captions.len();
+            let at = *place.entry(caption.as_str()).or_insert(next);
+            if at == next {
+                captions.push(tokenizer.encode(caption)?);
+            }
+            places.push(at);
+        }
+        captions_of.push(places);
+    }
+    Ok((captions, captions_of))
+}
+
+/// AdamW with CLIP's betas; vectors (biases, norms, the temperature) do not decay.
+fn optimizer(clip: &Clip, weight_decay: f32) -> ModuleOptimizer {
+    struct Vectors(Vec<ParamId>);
+    impl ModuleVisitor for Vectors {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if D == 1 {
+                self.0.push(param.id);
+            }
+        }
+    }
+    let mut vectors = Vectors(Vec::new());
+    clip.visit(&mut vectors);
+    let adam = AdamWConfig::new().with_beta_1(0.9).with_beta_2(0.98).with_epsilon(1e-6);
+    let undecayed = adam.clone().with_weight_decay(0.0).build();
+    adam.with_weight_decay(weight_decay).init().with_group(
+        ParamGroup::from_ids(vectors.0),
+        undecayed,
+        None,
+    )
+}
+
+/// A linear rise, then half a cosine down to a hundredth of the peak.
+fn schedule(
+    config: &PretrainConfig,
+    steps: usize,
+) -> Result<burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler, PretrainError> {
+    let peak = config.learning_rate;
+    let rise = config.warmup_steps.min(steps.saturating_sub(1)).max(1);
+    let fall = (steps - rise).max(1);
+    let stages = vec![
+        LrSchedulerConfig::Linear(LinearLrSchedulerConfig::new(peak / rise as f64, peak, rise)),
+        LrSchedulerConfig::Cosine(
+            CosineAnnealingLrSchedulerConfig::new(peak, fall).with_min_lr(peak / 100.0),
+        ),
+    ];
+    SequentialLrSchedulerConfig::new(stages, vec![rise])
+        .init()
+        .map_err(|problem| PretrainError::Config { field: "learning_rate", problem })
+}

@@ -1,0 +1,34 @@
+//! Named parameter records: the one thing that crosses a federation boundary.
+//!
+//! A [`ParameterRecord`] is an ordered map from a name (`text_model.encoder.layers.0.self_attn.out_proj.lora_A`)
+//! to a [`HostTensor`] (shape, element type, values in ordinary memory). Server and clients match
+//! tensors **by name, never by position**, so a record that was written by another version, in
+//! another order, or on another device either fits exactly or is refused with the name that does not.
+//!
+//! Records are stored as [safetensors], so every other tool of the field can read them.
+//!
+//! [safetensors]: https://huggingface.co/docs/safetensors
+//!
+//! ```
+//! use flora_record::{HostTensor, ParameterRecord};
+//!
+//! let mut record = ParameterRecord::new();
+//! record.insert("lora_A", HostTensor::from_f32([2, 3], vec![0.5; 6])?)?;
+//! let bytes = record.to_safetensors();
+//! assert_eq!(ParameterRecord::from_safetensors(&bytes)?, record);
+//! # Ok::<(), flora_record::RecordError>(())
+//! ```
+
+mod dtype;
+mod error;
+mod file;
+mod record;
+mod safetensors_format;
+mod tensor;
+
+pub use dtype::Dtype;
+pub use error::RecordError;
+pub use file::write_atomic;
+pub use record::ParameterRecord;
+pub use safetensors_format::read_metadata;
+pub use tensor::HostTensor;

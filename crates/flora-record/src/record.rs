@@ -1,0 +1,248 @@
+use std::{collections::BTreeMap, fs, path::Path};
+
+use indexmap::{IndexMap, map::Entry};
+
+use crate::{Dtype, HostTensor, RecordError, file::write_atomic, safetensors_format::METADATA_KEY};
+
+/// An ordered map from names to tensors.
+///
+/// Iteration is in the order of insertion. Equality and the serialised bytes go by name, so two
+/// records with the same tensors in another order are the same record.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ParameterRecord {
+    tensors: IndexMap<String, HostTensor>,
+}
+
+impl ParameterRecord {
+    /// A record without tensors.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a tensor.
+    ///
+    /// # Errors
+    /// [`RecordError::Duplicate`] if the name is taken (the record is unchanged),
+    /// [`RecordError::ReservedName`] for `__metadata__`.
+    pub fn insert(
+        &mut self,
+        name: impl Into<String>,
+        tensor: HostTensor,
+    ) -> Result<(), RecordError> {
+        let name = name.into();
+        if name == METADATA_KEY {
+            return Err(RecordError::ReservedName { name });
+        }
+        match self.tensors.entry(name) {
+            Entry::Occupied(entry) => Err(RecordError::Duplicate { name: entry.key().clone() }),
+            Entry::Vacant(entry) => {
+                entry.insert(tensor);
+                Ok(())
+            }
+        }
+    }
+
+    /// The tensor of that name.
+    pub fn get(&self, name: &str) -> Option<&HostTensor> {
+        self.tensors.get(name)
+    }
+
+    /// Names and tensors in the order of insertion.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &HostTensor)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// The names in the order of insertion.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The number of tensors.
+    pub fn len(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// Whether there are no tensors.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// The number of values over all tensors.
+    pub fn num_parameters(&self) -> usize {
+        self.tensors.values().map(HostTensor::len).sum()
+    }
+
+    /// The size of all values in bytes, without names, shapes or headers: what "96 KiB per upload"
+    /// counts for 24,576 parameters in f32.
+    pub fn byte_len(&self) -> usize {
+        self.tensors.values().map(HostTensor::byte_len).sum()
+    }
+
+    /// The same record with every tensor in another element type; see [`HostTensor::cast`].
+    pub fn cast(&self, dtype: Dtype) -> Self {
+        let cast = |(name, tensor): (&String, &HostTensor)| (name.clone(), tensor.cast(dtype));
+        Self { tensors: self.tensors.iter().map(cast).collect() }
+    }
+
+    /// Checks that this record has the names and shapes of `expected`: nothing missing, nothing
+    /// more. The order and the element types may differ.
+    ///
+    /// # Errors
+    /// The first tensor of `expected` that is [missing](RecordError::Missing) or
+    /// [misshapen](RecordError::Shape), else the first [unexpected](RecordError::Unexpected) one.
+    pub fn check_matches(&self, expected: &Self) -> Result<(), RecordError> {
+        for (name, tensor) in expected.iter() {
+            match self.get(name) {
+                None => {
+                    return Err(RecordError::Missing {
+                        name: name.to_owned(),
+                        shape: tensor.shape().to_vec(),
+                    });
+                }
+                Some(found) if found.shape() != tensor.shape() => {
+                    return Err(RecordError::Shape {
+                        name: name.to_owned(),
+                        actual: found.shape().to_vec(),
+                        expected: tensor.shape().to_vec(),
+                    });
+                }
+                Some(_) => {}
+            }
+        }
+        match self.iter().find(|(name, _)| expected.get(name).is_none()) {
+            None => Ok(()),
+            Some((name, tensor)) => Err(RecordError::Unexpected {
+                name: name.to_owned(),
+                shape: tensor.shape().to_vec(),
+            }),
+        }
+    }
+
+    /// Checks that no value is NaN or infinite.
+    ///
+    /// # Errors
+    /// [`RecordError::NotFinite`] names the first tensor that holds one, and where.
+    pub fn check_finite(&self) -> Result<(), RecordError> {
+        let bad = |(name, tensor): (&str, &HostTensor)| {
+            tensor.first_non_finite().map(|(index, value)| RecordError::NotFinite {
+                name: name.to_owned(),
+                index,
+                value,
+            })
+        };
+        self.iter().find_map(bad).map_or(Ok(()), Err)
+    }
+
+    /// Writes a safetensors file, whole or not at all; see [`write_atomic`].
+    ///
+    /// # Errors
+    /// [`RecordError::Write`] names the file.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), RecordError> {
+        self.save_with(path, &BTreeMap::new())
+    }
+
+    /// As [`save`](Self::save), with a metadata map in the header.
+    ///
+    /// # Errors
+    /// [`RecordError::Write`] names the file.
+    pub fn save_with(
+        &self,
+        path: impl AsRef<Path>,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), RecordError> {
+        let path = path.as_ref();
+        write_atomic(path, &self.to_safetensors_with(metadata))
+            .map_err(|source| RecordError::Write { path: path.to_owned(), source })
+    }
+
+    /// Reads a safetensors file; see [`from_safetensors`](Self::from_safetensors).
+    ///
+    /// # Errors
+    /// [`RecordError::Read`] or [`RecordError::File`], which name the file.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, RecordError> {
+        let path = path.as_ref();
+        let bytes =
+            fs::read(path).map_err(|source| RecordError::Read { path: path.to_owned(), source })?;
+        Self::from_safetensors(&bytes)
+            .map_err(|source| RecordError::File { path: path.to_owned(), source: Box::new(source) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(shape: &[usize]) -> HostTensor {
+        HostTensor::from_f32(shape, vec![0.25; shape.iter().product()]).unwrap()
+    }
+
+    fn record(tensors: &[(&str, &[usize])]) -> ParameterRecord {
+        let mut record = ParameterRecord::new();
+        for (name, shape) in tensors {
+            record.insert(*name, tensor(shape)).unwrap();
+        }
+        record
+    }
+
+    #[test]
+    fn keeps_the_order_of_insertion_and_counts() {
+        let record = record(&[("b", &[2, 3]), ("a", &[4])]);
+        assert_eq!(record.names().collect::<Vec<_>>(), ["b", "a"]);
+        assert_eq!((record.len(), record.num_parameters(), record.byte_len()), (2, 10, 40));
+        assert_eq!(record.cast(Dtype::F16).byte_len(), 20);
+    }
+
+    #[test]
+    fn a_name_occurs_once() {
+        let mut record = record(&[("a", &[4])]);
+        let error = record.insert("a", tensor(&[1])).unwrap_err();
+        assert!(error.to_string().contains("`a`"), "{error}");
+        assert_eq!(record.get("a").unwrap().shape(), [4]);
+        assert!(record.insert("__metadata__", tensor(&[1])).is_err());
+    }
+
+    #[test]
+    fn a_mismatch_is_named() {
+        let expected = record(&[("a", &[2, 3]), ("b", &[4])]);
+        assert!(record(&[("b", &[4]), ("a", &[2, 3])]).check_matches(&expected).is_ok());
+        type Named = (&'static str, &'static [usize]);
+        let cases: [(&[Named], _); 3] = [
+            (&[("a", &[2, 3])], "tensor `b` is missing"),
+            (&[("a", &[3, 2]), ("b", &[4])], "tensor `a` has shape [3, 2], expected [2, 3]"),
+            (&[("a", &[2, 3]), ("b", &[4]), ("c", &[1])], "unexpected tensor `c`"),
+        ];
+        for (tensors, message) in cases {
+            let error = record(tensors).check_matches(&expected).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_named() {
+        let mut record = record(&[("a", &[2])]);
+        assert!(record.check_finite().is_ok());
+        let values = HostTensor::from_f32([3], vec![0.0, f32::NAN, 1.0]).unwrap();
+        record.insert("b", values).unwrap();
+        let error = record.check_finite().unwrap_err().to_string();
+        assert!(error.contains("`b` holds NaN at flat index 1"), "{error}");
+    }
+
+    #[test]
+    fn files_come_back_and_errors_name_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("adapter_model.safetensors");
+        let record = record(&[("b", &[2, 3]), ("a", &[4])]);
+        record.save(&path).unwrap();
+        assert_eq!(ParameterRecord::load(&path).unwrap(), record);
+
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        let absent = folder.path().join("absent.safetensors");
+        for path in [&path, &absent] {
+            let error = ParameterRecord::load(path).unwrap_err().to_string();
+            assert!(error.contains(path.to_str().unwrap()), "{error}");
+        }
+        let error = record.save(folder.path().join("no/such/folder.safetensors"));
+        assert!(error.unwrap_err().to_string().contains("folder.safetensors"));
+    }
+}

@@ -1,0 +1,231 @@
+//! Records to and from the bytes of a safetensors file.
+
+use std::collections::BTreeMap;
+
+use safetensors::SafeTensors;
+use serde::{Serialize, Serializer};
+
+use crate::{Dtype, HostTensor, ParameterRecord, RecordError};
+
+/// The header's key for metadata, which therefore cannot name a tensor.
+pub(crate) const METADATA_KEY: &str = "__metadata__";
+
+/// safetensors asks for a header whose length is a multiple of this, so that the values are aligned.
+const HEADER_ALIGNMENT: usize = 8;
+
+/// The metadata map in the header of safetensors bytes; empty if there is none.
+///
+/// # Errors
+/// [`RecordError::Format`] if the bytes are not safetensors.
+pub fn read_metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, RecordError> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    Ok(header
+        .metadata()
+        .iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect())
+}
+
+impl ParameterRecord {
+    /// The record as the bytes of a safetensors file. Records that are equal give equal bytes,
+    /// whatever the order in which their tensors were inserted.
+    pub fn to_safetensors(&self) -> Vec<u8> {
+        self.to_safetensors_with(&BTreeMap::new())
+    }
+
+    /// As [`to_safetensors`](Self::to_safetensors), with a metadata map in the header (Hugging
+    /// Face's loaders want `format = pt` there).
+    // The header is written here and not by the `safetensors` crate because that one keeps metadata
+    // in a `HashMap`: two keys, and the same record has other bytes in every process.
+    pub fn to_safetensors_with(&self, metadata: &BTreeMap<String, String>) -> Vec<u8> {
+        let mut tensors: Vec<_> = self.iter().collect();
+        // The order of the `safetensors` crate: wider elements first keeps every tensor aligned.
+        tensors.sort_by(|(left_name, left), (right_name, right)| {
+            right.dtype().size().cmp(&left.dtype().size()).then_with(|| left_name.cmp(right_name))
+        });
+
+        let mut entries = Vec::with_capacity(tensors.len() + 1);
+        if !metadata.is_empty() {
+            entries.push((METADATA_KEY, Entry::Metadata(metadata)));
+        }
+        let mut offset = 0;
+        for (name, tensor) in &tensors {
+            let end = offset + tensor.byte_len();
+            entries.push((
+                name,
+                Entry::Tensor {
+                    dtype: tensor.dtype().safetensors_name(),
+                    shape: tensor.shape(),
+                    data_offsets: [offset, end],
+                },
+            ));
+            offset = end;
+        }
+        let mut header =
+            serde_json::to_vec(&Header(entries)).expect("maps with string keys have a JSON form");
+        header.resize(header.len().next_multiple_of(HEADER_ALIGNMENT), b' ');
+
+        let mut bytes = Vec::with_capacity(size_of::<u64>() + header.len() + offset);
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend(header);
+        for (_, tensor) in tensors {
+            tensor.write_le_bytes(&mut bytes);
+        }
+        bytes
+    }
+
+    /// Reads the bytes of a safetensors file; tensors come in the order of their names.
+    ///
+    /// # Errors
+    /// [`RecordError::Format`] for truncated bytes, overlapping or missing ranges, and lengths that
+    /// do not fit their shapes; [`RecordError::UnsupportedDtype`] for an element type other than
+    /// F32, F16, BF16.
+    pub fn from_safetensors(bytes: &[u8]) -> Result<Self, RecordError> {
+        let file = SafeTensors::deserialize(bytes)?;
+        let mut views: Vec<_> = file.iter().collect();
+        views.sort_by_key(|(name, _)| *name);
+
+        let mut record = Self::new();
+        for (name, view) in views {
+            let dtype = Dtype::from_safetensors(name, view.dtype())?;
+            let tensor = HostTensor::from_le_bytes(dtype, view.shape(), view.data())?;
+            record.insert(name, tensor)?;
+        }
+        Ok(record)
+    }
+}
+
+/// A JSON object whose keys keep the order given.
+struct Header<'a>(Vec<(&'a str, Entry<'a>)>);
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry<'a> {
+    Metadata(&'a BTreeMap<String, String>),
+    Tensor { dtype: &'static str, shape: &'a [usize], data_offsets: [usize; 2] },
+}
+
+impl Serialize for Header<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, entry)| (key, entry)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> ParameterRecord {
+        let mut record = ParameterRecord::new();
+        let tensor = |shape: [usize; 2], start: f32| {
+            let values = (0..shape[0] * shape[1]).map(|i| start + i as f32 / 8.0);
+            HostTensor::from_f32(shape, values.collect()).unwrap()
+        };
+        record.insert("z", tensor([1, 3], -1.0).cast(Dtype::F16)).unwrap();
+        record.insert("b", tensor([2, 3], 0.5)).unwrap();
+        record.insert("m", tensor([3, 1], 7.0).cast(Dtype::Bf16)).unwrap();
+        record.insert("a", tensor([4, 2], 2.0)).unwrap();
+        record
+    }
+
+    /// A file with one tensor `w` whose header is `header` and whose values are `values`.
+    fn file(header: &str, values: &[u8]) -> Vec<u8> {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend(values);
+        bytes
+    }
+
+    #[test]
+    fn a_record_comes_back_from_its_bytes() {
+        let record = record();
+        let read = ParameterRecord::from_safetensors(&record.to_safetensors()).unwrap();
+        assert_eq!(read, record);
+        assert_eq!(read.names().collect::<Vec<_>>(), ["a", "b", "m", "z"]);
+        assert_eq!(read.get("m").unwrap().dtype(), Dtype::Bf16);
+        let empty = ParameterRecord::new();
+        assert_eq!(ParameterRecord::from_safetensors(&empty.to_safetensors()).unwrap(), empty);
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_safetensors_crate() {
+        use safetensors::tensor::TensorView;
+        let values: Vec<u8> = [1.5_f32, -2.0, 3.25].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let view = |name, shape| (name, TensorView::new(safetensors::Dtype::F32, shape, &values));
+        let views = [view("b", vec![3]), view("a", vec![1, 3])];
+        let theirs = safetensors::serialize(
+            views.map(|(name, view)| (name, view.unwrap())),
+            Some([("format".to_owned(), "pt".to_owned())].into()),
+        )
+        .unwrap();
+
+        let tensor =
+            |shape: &[usize]| HostTensor::from_le_bytes(Dtype::F32, shape, &values).unwrap();
+        let mut record = ParameterRecord::new();
+        record.insert("b", tensor(&[3])).unwrap();
+        record.insert("a", tensor(&[1, 3])).unwrap();
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        assert_eq!(record.to_safetensors_with(&metadata), theirs);
+    }
+
+    #[test]
+    fn bytes_do_not_depend_on_the_order_of_insertion() {
+        let record = record();
+        let mut tensors: Vec<_> = record.iter().collect();
+        tensors.reverse();
+        let mut reversed = ParameterRecord::new();
+        for (name, tensor) in tensors {
+            reversed.insert(name, tensor.clone()).unwrap();
+        }
+        assert_eq!(reversed, record);
+        assert_eq!(reversed.to_safetensors(), record.to_safetensors());
+    }
+
+    #[test]
+    fn metadata_comes_back() {
+        let metadata: BTreeMap<_, _> = [("format", "pt"), ("r", "2"), ("quote", "\"é\n")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        let bytes = record().to_safetensors_with(&metadata);
+        assert_eq!(read_metadata(&bytes).unwrap(), metadata);
+        assert_eq!(ParameterRecord::from_safetensors(&bytes).unwrap(), record());
+        assert!(read_metadata(&record().to_safetensors()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        let bytes = record().to_safetensors();
+        for end in 0..bytes.len() {
+            let error = ParameterRecord::from_safetensors(&bytes[..end]).unwrap_err();
+            assert!(matches!(error, RecordError::Format(_)), "{end}: {error}");
+        }
+    }
+
+    #[test]
+    fn lies_about_lengths_are_errors() {
+        for header in [
+            // four values by shape, one by offsets
+            r#"{"w":{"dtype":"F32","shape":[4],"data_offsets":[0,4]}}"#,
+            // beyond the end
+            r#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#,
+            // backwards
+            r#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#,
+            // overflow
+            r#"{"w":{"dtype":"F32","shape":[18446744073709551615,9],"data_offsets":[0,4]}}"#,
+        ] {
+            let error = ParameterRecord::from_safetensors(&file(header, &[0; 4])).unwrap_err();
+            assert!(matches!(error, RecordError::Format(_)), "{header}: {error}");
+        }
+        let mut huge = u64::MAX.to_le_bytes().to_vec();
+        huge.extend([b'{'; 16]);
+        assert!(ParameterRecord::from_safetensors(&huge).is_err());
+    }
+
+    #[test]
+    fn another_element_type_is_named() {
+        let header = r#"{"w":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#;
+        let error = ParameterRecord::from_safetensors(&file(header, &[0; 8])).unwrap_err();
+        assert!(error.to_string().starts_with("tensor `w` has element type I64"), "{error}");
+    }
+}

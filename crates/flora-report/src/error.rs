@@ -1,0 +1,71 @@
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+/// What can be wrong with a run folder.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The path is taken by a file.
+    #[error("{} is not a folder: choose another output folder", path.display())]
+    NotAFolder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The folder holds an earlier run that is to be kept.
+    #[error(
+        "{} holds an earlier run: choose another output folder, or allow it to be replaced",
+        path.display()
+    )]
+    HoldsRun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds something else.
+    #[error(
+        "{} is not empty and is not a run folder: choose a new or empty output folder, or allow \
+         files in it to be overwritten",
+        path.display()
+    )]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file of the run would lie outside of its folder.
+    #[error("`{name}` is not the name of a file in the run folder: give a plain name")]
+    Name {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// A file is not the JSON that it should be.
+    #[error("{}{}: {source}", path.display(), line.map(|n| format!(", line {n}")).unwrap_or_default())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, in a file of JSON lines.
+        line: Option<usize>,
+        /// What the parser says.
+        source: serde_json::Error,
+    },
+}
+
+impl ReportError {
+    /// Wraps an error of the operating system: "cannot `action` `path`".
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}

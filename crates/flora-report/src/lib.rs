@@ -1,0 +1,25 @@
+//! Run folders: events, metrics, summaries and tables.
+//!
+//! A run leaves one folder behind, which can be moved, and read by other tools:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `experiment.toml` | the experiment as resolved: every default filled in |
+//! | `partition.json` | which example went to which client |
+//! | `metrics.jsonl` | one [`Event`](flora_federation::Event) a line, written as it happens |
+//! | `run.json` | the [`RunSummary`] |
+//! | `adapter/` | the trained parameters |
+//!
+//! [`tables`] renders the same for a terminal.
+
+mod error;
+mod folder;
+mod memory;
+mod summary;
+pub mod tables;
+pub mod units;
+
+pub use error::ReportError;
+pub use folder::{Existing, RunFolder, read_events};
+pub use memory::peak_memory_bytes;
+pub use summary::{Accuracies, Accuracy, RunSeconds, RunSummary, Versions};

@@ -1,0 +1,146 @@
+use std::{fs, path::Path};
+
+use flora_federation::{Outcome, RoundScore, RunStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::ReportError;
+
+/// A run in one object: the content of `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// The experiment's name.
+    pub name: String,
+    /// How the run ended.
+    pub status: RunStatus,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The last evaluated round; null if not even round 0 was.
+    pub last_round: Option<usize>,
+    /// The round with the highest unweighted mean accuracy.
+    pub best_round: Option<usize>,
+    /// The global model's accuracy.
+    pub accuracy: Accuracies,
+    /// Bytes of values that clients sent.
+    pub bytes_up: u64,
+    /// Bytes of values that were sent to clients for training.
+    pub bytes_down: u64,
+    /// Wall-clock seconds by phase.
+    pub seconds: RunSeconds,
+    /// The most memory held at once, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+    /// Parameters that were trained and sent.
+    pub trainable_parameters: usize,
+    /// Parameters of the whole model.
+    pub total_parameters: usize,
+    /// The experiment's seed.
+    pub seed: u64,
+    /// What it ran on, as `--device` names it.
+    pub device: String,
+    /// What it ran with.
+    pub versions: Versions,
+    /// The command line.
+    pub command: Option<String>,
+    /// When it began, in seconds since 1970-01-01 UTC.
+    pub started_at: Option<u64>,
+}
+
+/// The global model's accuracy before, after, and at its best.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Accuracies {
+    /// Before any training (round 0).
+    pub zero_shot: Option<Accuracy>,
+    /// After the last round.
+    pub last: Option<Accuracy>,
+    /// After the best round, chosen by the unweighted mean on the test examples themselves: an
+    /// optimistic figure.
+    pub best: Option<Accuracy>,
+}
+
+/// An accuracy over clients, 0..1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// Unweighted mean over clients.
+    pub mean: f64,
+    /// Mean weighted by test examples.
+    pub weighted: f64,
+}
+
+/// Wall-clock seconds by phase.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunSeconds {
+    /// Loading the model and the data, and encoding the images.
+    pub data: f64,
+    /// Clients training.
+    pub training: f64,
+    /// The server aggregating.
+    pub aggregation: f64,
+    /// Clients testing the global model.
+    pub evaluation: f64,
+    /// From start to end.
+    pub total: f64,
+}
+
+/// Versions that a result depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// This project.
+    pub flora: String,
+    /// The tensor library.
+    pub burn: String,
+}
+
+impl From<&RoundScore> for Accuracy {
+    fn from(score: &RoundScore) -> Self {
+        Self { mean: score.accuracy, weighted: score.accuracy_weighted }
+    }
+}
+
+impl RunSummary {
+    /// A summary of what the rounds computed, whole or in part. What an [`Outcome`] does not know
+    /// (parameters, seed, device, versions, seconds of data and in total) is zero or empty: fill it
+    /// in.
+    pub fn new(name: impl Into<String>, status: RunStatus, outcome: Option<&Outcome>) -> Self {
+        Self {
+            name: name.into(),
+            status,
+            error: None,
+            last_round: outcome.map(|outcome| outcome.last_round.round),
+            best_round: outcome.map(|outcome| outcome.best_round.round),
+            accuracy: Accuracies {
+                zero_shot: outcome.map(|outcome| (&outcome.zero_shot).into()),
+                last: outcome.map(|outcome| (&outcome.last_round).into()),
+                best: outcome.map(|outcome| (&outcome.best_round).into()),
+            },
+            bytes_up: outcome.map_or(0, |outcome| outcome.bytes_up),
+            bytes_down: outcome.map_or(0, |outcome| outcome.bytes_down),
+            seconds: outcome.map_or_else(RunSeconds::default, |outcome| RunSeconds {
+                training: outcome.seconds.training,
+                aggregation: outcome.seconds.aggregation,
+                evaluation: outcome.seconds.evaluation,
+                ..RunSeconds::default()
+            }),
+            peak_memory_bytes: None,
+            trainable_parameters: 0,
+            total_parameters: 0,
+            seed: 0,
+            device: String::new(),
+            versions: Versions::default(),
+            command: None,
+            started_at: None,
+        }
+    }
+
+    /// Reads a `run.json`.
+    ///
+    /// # Errors
+    /// [`ReportError::Io`] and [`ReportError::Json`] name the file.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ReportError> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(ReportError::io("read", path))?;
+        serde_json::from_str(&text).map_err(|source| ReportError::Json {
+            path: path.to_owned(),
+            line: None,
+            source,
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! Tables for a terminal of 100 columns.
+
+mod names;
+mod rounds;
+mod summary;
+
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+
+pub use rounds::rounds;
+pub use summary::summary;
+
+/// The widest line that a table may have.
+const WIDTH: usize = 100;
+/// Blanks between two columns.
+const GAP: usize = 2;
+
+const STYLE: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+/// A table without borders whose columns are aligned to the right, apart from the first
+/// `left` ones.
+fn table(header: Option<Vec<String>>, rows: Vec<Vec<String>>, left: usize) -> String {
+    let mut table = Table::new();
+    table.load_style(STYLE);
+    if let Some(header) = header {
+        table.set_header(header);
+    }
+    table.add_rows(rows);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        // The junction of the line below the header is a blank between columns, too.
+        let gap = if index == 0 { 0 } else { GAP as u16 - 1 };
+        column.set_padding((gap, 0));
+        column.set_cell_alignment(if index < left {
+            CellAlignment::Left
+        } else {
+            CellAlignment::Right
+        });
+    }
+    table.trim_fmt()
+}

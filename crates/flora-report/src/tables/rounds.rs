@@ -1,0 +1,138 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use flora_federation::{EvaluatedModel, Event};
+
+use super::{GAP, WIDTH, names::shorten, table};
+use crate::units::{bytes, percent};
+
+/// The most clients that get a column each.
+const MOST_COLUMNS: usize = 8;
+/// Widths of `round`, `global`, `weighted`, `local`, `up`, `down`, and the gaps between them.
+const FIXED_WIDTH: usize = 5 + 6 + 8 + 5 + 8 + 8 + 5 * GAP;
+/// The narrowest that a client's column may be (`100.0`), and the widest.
+const CLIENT_WIDTH: (usize, usize) = (5, 14);
+
+/// One row a round: the global model's accuracy, unweighted and weighted by test examples, by
+/// client (or minimum, median and maximum if there are many), the mean accuracy of the local
+/// models, and the bytes that have gone up and down until then. Accuracies are in percent.
+///
+/// Made of the `Evaluated` and `Aggregated` events; others are passed over.
+pub fn rounds(events: &[Event]) -> String {
+    let rows = rows(events);
+    let clients: BTreeSet<&str> =
+        rows.values().flat_map(|row| row.clients.keys().copied()).collect();
+    let clients: Vec<&str> = clients.into_iter().collect();
+    let names = client_columns(&clients);
+    let has_local = rows.values().any(|row| row.local.is_some());
+
+    let mut header = vec!["round".to_owned(), "global".to_owned(), "weighted".to_owned()];
+    match &names {
+        Some(names) => header.extend(names.iter().cloned()),
+        None => header.extend(["min", "median", "max"].map(str::to_owned)),
+    }
+    header.extend(has_local.then(|| "local".to_owned()));
+    header.extend(["up", "down"].map(str::to_owned));
+
+    let rows = rows
+        .iter()
+        .filter_map(|(round, row)| {
+            let (mean, weighted) = row.global?;
+            let mut cells = vec![round.to_string(), percent(mean), percent(weighted)];
+            if names.is_some() {
+                cells.extend(clients.iter().map(|&id| share(row.clients.get(id).copied())));
+            } else {
+                cells.extend(spread(row.clients.values().copied().collect()));
+            }
+            cells.extend(has_local.then(|| share(row.local)));
+            cells.extend([bytes(row.up), bytes(row.down)]);
+            Some(cells)
+        })
+        .collect();
+    table(Some(header), rows, 0)
+}
+
+#[derive(Default)]
+struct Row<'a> {
+    /// Unweighted and weighted mean.
+    global: Option<(f64, f64)>,
+    clients: BTreeMap<&'a str, f64>,
+    local: Option<f64>,
+    /// Bytes until this round began.
+    up: u64,
+    down: u64,
+}
+
+fn rows(events: &[Event]) -> BTreeMap<usize, Row<'_>> {
+    let mut rows: BTreeMap<usize, Row<'_>> = BTreeMap::new();
+    for event in events {
+        match event {
+            Event::Evaluated { round, model, accuracy, accuracy_weighted, clients, .. } => {
+                let row = rows.entry(*round).or_default();
+                match model {
+                    EvaluatedModel::Global => {
+                        row.global = Some((*accuracy, *accuracy_weighted));
+                        let tested = clients.iter().filter(|score| score.num_examples > 0);
+                        row.clients =
+                            tested.map(|score| (score.client.as_str(), score.accuracy)).collect();
+                    }
+                    EvaluatedModel::Local => row.local = Some(*accuracy),
+                }
+            }
+            // What round t sends is behind the model that round t + 1 evaluates.
+            Event::Aggregated { round, bytes_up, bytes_down, .. } => {
+                let row = rows.entry(round + 1).or_default();
+                row.up += bytes_up;
+                row.down += bytes_down;
+            }
+            _ => {}
+        }
+    }
+    let (mut up, mut down) = (0, 0);
+    for row in rows.values_mut() {
+        up += row.up;
+        down += row.down;
+        (row.up, row.down) = (up, down);
+    }
+    rows
+}
+
+/// A heading for each client, if there is room for all.
+fn client_columns(clients: &[&str]) -> Option<Vec<String>> {
+    if clients.len() > MOST_COLUMNS {
+        return None;
+    }
+    let room = (WIDTH - FIXED_WIDTH) / clients.len().max(1) - GAP;
+    let (narrowest, widest) = CLIENT_WIDTH;
+    shorten(clients, room.clamp(narrowest, widest))
+}
+
+fn share(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), percent)
+}
+
+/// Minimum, median and maximum.
+fn spread(mut values: Vec<f64>) -> [String; 3] {
+    values.sort_by(f64::total_cmp);
+    let [Some(min), Some(max)] = [values.first(), values.last()] else {
+        return ["-"; 3].map(str::to_owned);
+    };
+    let middle = values.len() / 2;
+    let median = if values.len() % 2 == 1 {
+        values[middle]
+    } else {
+        f64::midpoint(values[middle - 1], values[middle])
+    };
+    [*min, median, *max].map(percent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_is_between() {
+        assert_eq!(spread(vec![0.9, 0.1, 0.2, 0.4]), ["10.0", "30.0", "90.0"]);
+        assert_eq!(spread(vec![0.9, 0.1, 0.2]), ["10.0", "20.0", "90.0"]);
+        assert_eq!(spread(vec![]), ["-", "-", "-"]);
+    }
+}

@@ -1,0 +1,69 @@
+use flora_federation::RunStatus;
+
+use super::table;
+use crate::{
+    Accuracy, RunSummary,
+    units::{bytes, count, percent, seconds},
+};
+
+/// A run on one screen: how it ended, accuracies in percent, bytes, time by phase, memory.
+pub fn summary(run: &RunSummary) -> String {
+    let status = match (run.status, &run.error) {
+        (RunStatus::Finished, _) => "finished".to_owned(),
+        (RunStatus::Failed, None) => "failed".to_owned(),
+        (RunStatus::Failed, Some(error)) => format!("failed: {error}"),
+    };
+    format!("{}: {status}\n\n{}\n\n{}\n", run.name, accuracies(run), facts(run))
+}
+
+fn accuracies(run: &RunSummary) -> String {
+    let header = ["accuracy %", "mean", "weighted"].map(str::to_owned);
+    let in_round = |name: &str, round: Option<usize>| match round {
+        Some(round) => format!("{name} (round {round})"),
+        None => name.to_owned(),
+    };
+    let rows = [
+        ("zero-shot".to_owned(), run.accuracy.zero_shot),
+        (in_round("last", run.last_round), run.accuracy.last),
+        (in_round("best", run.best_round), run.accuracy.best),
+    ];
+    let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), percent);
+    let row = |(name, accuracy): (String, Option<Accuracy>)| {
+        let mean = cell(accuracy.map(|accuracy| accuracy.mean));
+        let weighted = cell(accuracy.map(|accuracy| accuracy.weighted));
+        vec![name, mean, weighted]
+    };
+    table(Some(header.into()), rows.map(row).into(), 1)
+}
+
+fn facts(run: &RunSummary) -> String {
+    let parameters = {
+        let (trained, total) = (run.trainable_parameters, run.total_parameters);
+        if total == 0 {
+            count(trained)
+        } else {
+            let share = 100.0 * trained as f64 / total as f64;
+            format!("{} of {} ({share:.3} %)", count(trained), count(total))
+        }
+    };
+    let phases = [
+        ("data", run.seconds.data),
+        ("training", run.seconds.training),
+        ("aggregation", run.seconds.aggregation),
+        ("evaluation", run.seconds.evaluation),
+    ]
+    .map(|(phase, value)| format!("{phase} {}", seconds(value)))
+    .join(", ");
+    let memory = run.peak_memory_bytes.map_or_else(
+        || "peak not known on this system".to_owned(),
+        |peak| format!("{} at its peak", bytes(peak)),
+    );
+    let rows = [
+        ("trained", parameters),
+        ("sent", format!("{} up, {} down", bytes(run.bytes_up), bytes(run.bytes_down))),
+        ("time", format!("{} ({phases})", seconds(run.seconds.total))),
+        ("memory", memory),
+        ("device", format!("{}, seed {}", run.device, run.seed)),
+    ];
+    table(None, rows.map(|(name, fact)| vec![name.to_owned(), fact]).into(), 2)
+}

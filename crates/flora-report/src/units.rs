@@ -1,0 +1,100 @@
+//! Numbers as people read them.
+
+/// A size: `0 B`, `96.0 KiB`, `1.25 MiB`; three significant digits from KiB on.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    // 1023.95 would round to "1024".
+    while value >= 1023.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = match value {
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// A duration: `0.42 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`.
+pub fn seconds(seconds: f64) -> String {
+    if seconds < 9.995 {
+        return format!("{seconds:.2} s");
+    }
+    if seconds < 59.95 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round() as u64;
+    if whole < 3600 {
+        format!("{} min {:02} s", whole / 60, whole % 60)
+    } else {
+        format!("{} h {:02} min", whole / 3600, whole % 3600 / 60)
+    }
+}
+
+/// A share as a percentage without its sign: `27.1`.
+pub fn percent(share: f64) -> String {
+    format!("{:.1}", 100.0 * share)
+}
+
+/// A count with its thousands apart: `151,277,313`.
+pub fn count(count: usize) -> String {
+    let digits = count.to_string();
+    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (value, expected) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (96 * 1024, "96.0 KiB"),
+            (605_109_252, "577 MiB"),
+            (1024 * 1024 - 1, "1.00 MiB"),
+            (u64::MAX, "16777216 TiB"),
+        ] {
+            assert_eq!(bytes(value), expected);
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (value, expected) in [
+            (0.0, "0.00 s"),
+            (9.999, "10.0 s"),
+            (59.96, "1 min 00 s"),
+            (125.4, "2 min 05 s"),
+            (3725.0, "1 h 02 min"),
+        ] {
+            assert_eq!(seconds(value), expected);
+        }
+    }
+
+    #[test]
+    fn counts_and_percentages() {
+        for (value, expected) in
+            [(0, "0"), (999, "999"), (24_576, "24,576"), (151_277_313, "151,277,313")]
+        {
+            assert_eq!(count(value), expected);
+        }
+        assert_eq!(percent(0.14666), "14.7");
+        assert_eq!(percent(1.0), "100.0");
+    }
+}

@@ -1,0 +1,156 @@
+//! What the terminal shows.
+
+use flora_federation::{ClientScore, EvaluatedModel, Event, Metrics, RunStatus};
+use flora_report::{Accuracies, Accuracy, RunSeconds, RunSummary, tables};
+
+fn evaluated(round: usize, model: EvaluatedModel, scores: &[(String, f64)]) -> Event {
+    let accuracy = scores.iter().map(|(_, accuracy)| accuracy).sum::<f64>() / scores.len() as f64;
+    Event::Evaluated {
+        round,
+        model,
+        accuracy,
+        accuracy_weighted: accuracy + 0.01,
+        loss: None,
+        clients: scores
+            .iter()
+            .map(|(client, accuracy)| ClientScore {
+                client: client.clone(),
+                accuracy: *accuracy,
+                loss: None,
+                num_examples: 10,
+            })
+            .collect(),
+        seconds: 0.1,
+    }
+}
+
+fn aggregated(round: usize, clients: u64) -> Event {
+    Event::Aggregated {
+        round,
+        strategy: "fedavg".to_owned(),
+        replies: clients as usize,
+        bytes_up: 98_304 * clients,
+        bytes_down: 98_304 * clients,
+        seconds: 0.01,
+        metrics: Metrics::new(),
+    }
+}
+
+fn run(names: &[&str], rounds: usize, local: bool) -> Vec<Event> {
+    let scores = |round: usize| -> Vec<_> {
+        let accuracy = |k: usize| 0.1 + 0.05 * k as f64 + 0.02 * round as f64;
+        names.iter().enumerate().map(|(k, name)| (name.to_string(), accuracy(k))).collect()
+    };
+    let mut events = Vec::new();
+    for round in 0..rounds {
+        events.push(evaluated(round, EvaluatedModel::Global, &scores(round)));
+        if local {
+            events.push(evaluated(round + 1, EvaluatedModel::Local, &scores(round + 9)));
+        }
+        events.push(aggregated(round, names.len() as u64));
+    }
+    events.push(evaluated(rounds, EvaluatedModel::Global, &scores(rounds)));
+    events
+}
+
+fn widest(text: &str) -> usize {
+    text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
+}
+
+#[test]
+fn a_row_a_round_with_a_column_for_each_of_few_clients() {
+    let table = tables::rounds(&run(&["noto", "openmoji", "twemoji", "fluent"], 2, true));
+    assert_eq!(
+        table,
+        "\
+round  global  weighted  fluent  noto  openmoji  twemoji  local       up     down
+─────────────────────────────────────────────────────────────────────────────────
+    0    17.5      18.5    25.0  10.0      15.0     20.0      -      0 B      0 B
+    1    19.5      20.5    27.0  12.0      17.0     22.0   35.5  384 KiB  384 KiB
+    2    21.5      22.5    29.0  14.0      19.0     24.0   37.5  768 KiB  768 KiB"
+    );
+}
+
+#[test]
+fn many_clients_are_their_spread() {
+    let names: Vec<String> = (0..10).map(|k| format!("client-{k:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let table = tables::rounds(&run(&names, 1, false));
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(
+        lines[0].split_whitespace().collect::<Vec<_>>(),
+        ["round", "global", "weighted", "min", "median", "max", "up", "down"]
+    );
+    assert_eq!(
+        lines[3].split_whitespace().collect::<Vec<_>>(),
+        ["1", "34.5", "35.5", "12.0", "34.5", "57.0", "960", "KiB", "960", "KiB"]
+    );
+}
+
+#[test]
+fn a_client_that_could_not_be_asked_is_a_dash() {
+    let mut events = run(&["a", "b"], 1, false);
+    events.push(evaluated(2, EvaluatedModel::Global, &[("b".to_owned(), 0.5)]));
+    let table = tables::rounds(&events);
+    let last: Vec<_> = table.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(last[..5], ["2", "50.0", "51.0", "-", "50.0"]);
+}
+
+#[test]
+fn tables_fit_a_hundred_columns() {
+    for count in 1..=12 {
+        for name in ["c", "client-", "a-rather-long-client-name-"] {
+            let names: Vec<String> = (0..count).map(|k| format!("{name}{k}")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let table = tables::rounds(&run(&names, 30, true));
+            assert!(widest(&table) <= 100, "{count} clients:\n{table}");
+            assert_eq!(table.lines().count(), 33);
+        }
+    }
+    assert!(tables::rounds(&[]).starts_with("round"));
+}
+
+#[test]
+fn a_summary_tells_all_of_a_run() {
+    let accuracy = |mean| Some(Accuracy { mean, weighted: mean + 0.01 });
+    let mut run = RunSummary::new("quickstart", RunStatus::Finished, None);
+    run.last_round = Some(10);
+    run.best_round = Some(8);
+    run.accuracy =
+        Accuracies { zero_shot: accuracy(0.147), last: accuracy(0.27), best: accuracy(0.281) };
+    run.bytes_up = 40 * 98_304;
+    run.bytes_down = 40 * 98_304;
+    run.seconds =
+        RunSeconds { data: 1.5, training: 62.0, aggregation: 0.02, evaluation: 4.25, total: 68.4 };
+    run.peak_memory_bytes = Some(512 << 20);
+    run.trainable_parameters = 24_576;
+    run.total_parameters = 151_277_313;
+    run.device = "flex".to_owned();
+    run.seed = 7;
+    let text = tables::summary(&run);
+    assert_eq!(
+        text,
+        "\
+quickstart: finished
+
+accuracy %       mean  weighted
+───────────────────────────────
+zero-shot        14.7      15.7
+last (round 10)  27.0      28.0
+best (round 8)   28.1      29.1
+
+trained  24,576 of 151,277,313 (0.016 %)
+sent     3.75 MiB up, 3.75 MiB down
+time     1 min 08 s (data 1.50 s, training 1 min 02 s, aggregation 0.02 s, evaluation 4.25 s)
+memory   512 MiB at its peak
+device   flex, seed 7
+"
+    );
+    assert!(widest(&text) <= 100);
+
+    let mut failed = RunSummary::new("quickstart", RunStatus::Failed, None);
+    failed.error = Some("round 3 failed during training: no client trained".to_owned());
+    let text = tables::summary(&failed);
+    assert!(text.starts_with("quickstart: failed: round 3 failed during training"), "{text}");
+    assert!(text.contains("peak not known"), "{text}");
+}
