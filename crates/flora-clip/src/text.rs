@@ -65,7 +65,7 @@ impl TextModel {
         let ids: Vec<i32> = tokens.ids().iter().map(|&id| id as i32).collect();
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, length]), &device);
         let x = self.embeddings.token_embedding.forward(ids);
-        let positions = self.embeddings.position_embedding.weight.val().slice([0..length]);
+        let positions = self.embeddings.position_embedding.weight.val().slice(0..length);
         let x = self.encoder.forward(x + positions.unsqueeze(), true);
 
         // Only the end tokens' rows are read, so only they go through the last norm.
@@ -76,7 +76,8 @@ impl TextModel {
         self.final_layer_norm.forward(x)
     }
 
-    pub(crate) fn adaptable_layers(&mut self) -> Vec<(String, &mut LoraLinear)> {
+    /// The layers that can carry adapters, with their full names in a CLIP.
+    pub fn adaptable_layers(&mut self) -> Vec<(String, &mut LoraLinear)> {
         self.encoder.adaptable_layers("text_model.encoder")
     }
 }

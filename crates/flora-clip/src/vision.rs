@@ -84,7 +84,8 @@ impl VisionModel {
         self.post_layernorm.forward(class)
     }
 
-    pub(crate) fn adaptable_layers(&mut self) -> Vec<(String, &mut LoraLinear)> {
+    /// The layers that can carry adapters, with their full names in a CLIP.
+    pub fn adaptable_layers(&mut self) -> Vec<(String, &mut LoraLinear)> {
         self.encoder.adaptable_layers("vision_model.encoder")
     }
 }

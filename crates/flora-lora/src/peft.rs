@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{Init, LoraConfig, LoraError, Scaling, Towers};
 
 /// Write `record` (from [`adapter_record`](crate::adapter_record)) and its configuration to
-/// `folder` as `adapter_model.safetensors` and `adapter_config.json`, which
+/// `folder` (made if it is missing) as `adapter_model.safetensors` and `adapter_config.json`, which
 /// `peft.PeftModel.from_pretrained(CLIPModel.from_pretrained(base), folder)` loads.
 ///
 /// PEFT knows no unscaled alpha: [`Scaling::Unscaled`] is written as `lora_alpha * r`, which means
@@ -24,11 +24,13 @@ pub fn save_peft(
     config: &LoraConfig,
     base_model: &str,
 ) -> Result<(), LoraError> {
+    let failed = |path: &Path, source| LoraError::Io { path: path.display().to_string(), source };
+    std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
     let mut prefixed = ParameterRecord::new();
     for (name, tensor) in record.iter() {
         prefixed.insert(format!("base_model.model.{name}"), tensor.clone())?;
     }
-    prefixed.save(&folder.join("adapter_model.safetensors"))?;
+    prefixed.save(folder.join("adapter_model.safetensors"))?;
 
     let lora_alpha = match config.scaling {
         Scaling::Unscaled => config.lora_alpha * config.r as f64,
@@ -55,8 +57,7 @@ pub fn save_peft(
     .into();
     let text = serde_json::to_string_pretty(&document).expect("plain JSON") + "\n";
     let path = folder.join("adapter_config.json");
-    flora_core::files::write_atomic(&path, text.as_bytes())
-        .map_err(|source| LoraError::Io { path: path.display().to_string(), source })
+    flora_core::files::write_atomic(&path, text.as_bytes()).map_err(|source| failed(&path, source))
 }
 
 /// PEFT matches a string with `re.fullmatch`: the towers become part of the expression.

@@ -112,9 +112,10 @@ fn records_that_do_not_fit_are_refused_by_name() {
 
 fn saved(config: &LoraConfig) -> (ParameterRecord, serde_json::Value) {
     let folder = tempfile::tempdir().unwrap();
-    save_peft(folder.path(), &trained(), config, "some/model").unwrap();
-    let weights = ParameterRecord::load(folder.path().join("adapter_model.safetensors")).unwrap();
-    let text = std::fs::read_to_string(folder.path().join("adapter_config.json")).unwrap();
+    let path = folder.path().join("new/adapter");
+    save_peft(&path, &trained(), config, "some/model").unwrap();
+    let weights = ParameterRecord::load(path.join("adapter_model.safetensors")).unwrap();
+    let text = std::fs::read_to_string(path.join("adapter_config.json")).unwrap();
     (weights, serde_json::from_str(&text).unwrap())
 }
 

@@ -35,6 +35,7 @@ pub(crate) struct PairSource {
     /// The captions of each pair, as places in `captions`.
     pub(crate) captions_of: Vec<Vec<usize>>,
     pub(crate) augmentation: Augmentation,
+    pub(crate) mono_share: f64,
     pub(crate) seed: u64,
 }
 
@@ -62,6 +63,33 @@ impl PairLoader {
         Self { source, indices: Arc::new(indices), batch_size, training, passes }
     }
 
+    /// Steps of a training pass: the last, incomplete batch would have fewer negatives and is left
+    /// out.
+    pub(crate) fn steps(&self) -> usize {
+        let mono = self.indices.iter().filter(|&&index| self.is_mono(index)).count();
+        let kept = self.indices.len() - mono + self.mono_kept(mono);
+        kept / self.batch_size
+    }
+
+    fn training_order(&self, pass: u64) -> Vec<usize> {
+        let mut random = flora_core::seed::stream(self.source.seed, &format!("order {pass}"));
+        let (mut mono, mut order): (Vec<usize>, Vec<usize>) =
+            self.indices.iter().partition(|&&index| self.is_mono(index));
+        mono.shuffle(&mut random);
+        order.extend(&mono[..self.mono_kept(mono.len())]);
+        order.shuffle(&mut random);
+        order.truncate(self.steps() * self.batch_size);
+        order
+    }
+
+    fn is_mono(&self, index: usize) -> bool {
+        self.source.set.pairs()[index].mono
+    }
+
+    fn mono_kept(&self, mono: usize) -> usize {
+        (mono as f64 * self.source.mono_share) as usize
+    }
+
     fn with_indices(&self, indices: Arc<Vec<usize>>) -> Self {
         Self {
             source: self.source.clone(),
@@ -76,13 +104,8 @@ impl PairLoader {
 impl DataLoader<PairBatch> for PairLoader {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<PairBatch> + 'a> {
         let pass = self.passes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let mut order = self.indices.to_vec();
-        if self.training {
-            let label = format!("order {pass}");
-            order.shuffle(&mut flora_core::seed::stream(self.source.seed, &label));
-            // The last, incomplete batch would train on fewer negatives: leave it out.
-            order.truncate(order.len() / self.batch_size * self.batch_size);
-        }
+        let order =
+            if self.training { self.training_order(pass) } else { self.indices.to_vec() };
         let total = order.len();
         let (sender, batches) = sync_channel(2);
         let (source, training, size) = (self.source.clone(), self.training, self.batch_size);
@@ -99,7 +122,7 @@ impl DataLoader<PairBatch> for PairLoader {
     }
 
     fn num_items(&self) -> usize {
-        self.indices.len()
+        if self.training { self.steps() * self.batch_size } else { self.indices.len() }
     }
 
     fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<PairBatch>> {

@@ -24,6 +24,10 @@ pub struct PretrainConfig {
     pub epochs: usize,
     /// Pairs a step.
     pub batch_size: usize,
+    /// Share of the one-colour pictures that a pass takes, drawn anew each time. They are plentiful
+    /// and alike: below 1, pictures in colour weigh more.
+    #[serde(default = "default_mono_share")]
+    pub mono_share: f64,
     /// Peak learning rate of AdamW; it rises linearly and falls along a cosine.
     pub learning_rate: f64,
     /// Steps of the linear rise.
@@ -32,14 +36,26 @@ pub struct PretrainConfig {
     /// Weight decay of matrices (vectors have none).
     #[serde(default = "default_weight_decay")]
     pub weight_decay: f64,
-    /// Parts that a batch is cut into, one a thread: 0 for one a processor. Use 1 on a GPU.
+    /// Pairs that go through the model together: small enough for the processor's caches (the
+    /// gradient is that of the whole batch all the same); 0 for the whole batch, right for GPUs.
+    #[serde(default = "default_shard_size")]
+    pub shard_size: usize,
+    /// Threads: 0 for one a processor.
     #[serde(default)]
-    pub shards: usize,
+    pub threads: usize,
     /// Go on after this epoch, from the checkpoint in `log`.
     pub resume_from: Option<usize>,
     /// How training pictures are varied.
     #[serde(default)]
     pub augmentation: Augmentation,
+}
+
+fn default_shard_size() -> usize {
+    32
+}
+
+fn default_mono_share() -> f64 {
+    1.0
 }
 
 fn default_warmup() -> usize {
@@ -79,15 +95,14 @@ impl PretrainConfig {
         if self.batch_size < 2 {
             return wrong("batch_size", "a contrastive loss needs at least 2 pairs".into());
         }
-        if self.shards > self.batch_size {
-            let problem = format!("{} parts of a batch of {}", self.shards, self.batch_size);
-            return wrong("shards", problem);
-        }
         if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
             return wrong("learning_rate", format!("{} is not in (0, 1]", self.learning_rate));
         }
         if !(0.0..=1.0).contains(&self.weight_decay) {
             return wrong("weight_decay", format!("{} is not in [0, 1]", self.weight_decay));
+        }
+        if !(0.0..=1.0).contains(&self.mono_share) {
+            return wrong("mono_share", format!("{} is not in [0, 1]", self.mono_share));
         }
         if self.warmup_steps == 0 {
             return wrong("warmup_steps", "choose 1 or more".into());

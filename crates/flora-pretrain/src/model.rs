@@ -25,7 +25,9 @@ pub(crate) struct PretrainModel {
 pub(crate) struct Setting {
     pub(crate) text: TextConfig,
     pub(crate) side: usize,
-    /// One thread a shard.
+    /// Pairs a shard.
+    pub(crate) shard_size: usize,
+    /// What the shards run on.
     pub(crate) workers: Arc<Workers>,
     /// The device with autodiff.
     pub(crate) device: Device,
@@ -43,8 +45,9 @@ impl TrainStep for PretrainModel {
     type Output = PretrainOutput;
 
     fn step(&self, batch: PairBatch) -> TrainOutput<PretrainOutput> {
-        let Setting { text, side, workers, device } = &self.setting;
-        let step = sharded::step(&self.clip, text, *side, &batch, workers, device);
+        let Setting { text, side, shard_size, workers, device } = &self.setting;
+        let step =
+            sharded::step(&self.clip, text, *side, &batch, *shard_size, workers, device);
         let item = PretrainOutput { loss: step.loss, logits: None };
         TrainOutput { grads: step.gradients, item }
     }

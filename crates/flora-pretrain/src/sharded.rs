@@ -1,9 +1,9 @@
-//! The contrastive step with the batch cut into shards, one a thread.
+//! The contrastive step with the batch cut into shards, spread over threads.
 //!
-//! The loss couples all pairs, but only through their features. So each thread computes the
-//! features of its shard and keeps its graph; the loss and its gradient with respect to the
-//! features are computed once, over all of them; and each thread runs its graph backward from its
-//! share of that gradient (the scheme of GradCache, [arXiv 2101.06983](https://arxiv.org/abs/2101.06983),
+//! The loss couples all pairs, but only through their features. So the features of each
+//! shard are computed by themselves and its graph is kept; the loss and its gradient with respect to the
+//! features are computed once, over all of them; and each graph is run backward from its share
+//! of that gradient (the scheme of GradCache, [arXiv 2101.06983](https://arxiv.org/abs/2101.06983),
 //! without its second forward pass). The gradients are those of the whole batch.
 
 use burn::module::Module;
@@ -27,20 +27,20 @@ struct Shard {
     texts: Tensor<2>,
 }
 
-/// Forward, loss and backward over `batch`, in as many shards as there are workers. `device` is the
+/// Forward, loss and backward over `batch`, in shards of `shard_size` pairs. `device` is the
 /// one with autodiff.
 pub(crate) fn step(
     model: &Clip,
     config: &TextConfig,
     side: usize,
     batch: &PairBatch,
+    shard_size: usize,
     workers: &Workers,
     device: &Device,
 ) -> Step {
     let count = batch.texts.len();
-    let per_shard = count.div_ceil(workers.threads());
     let ranges: Vec<_> =
-        (0..count).step_by(per_shard).map(|start| start..(start + per_shard).min(count)).collect();
+        (0..count).step_by(shard_size).map(|start| start..(start + shard_size).min(count)).collect();
 
     let run = |range| {
         // Leaves of its own: threads that share leaves take turns on one graph.
@@ -137,12 +137,12 @@ mod tests {
         // Texts 5 and 6 repeat 0 and 1, across shards.
         let groups = vec![0, 1, 2, 3, 4, 0, 1];
         let batch = PairBatch { pixels, texts, groups };
-        let run = |threads| {
-            let workers = Workers::new(threads).unwrap();
-            let step = step(&model, &config.text_config, side, &batch, &workers, &device);
+        let run = |shard_size| {
+            let workers = Workers::new(2).unwrap();
+            let step = step(&model, &config.text_config, side, &batch, shard_size, &workers, &device);
             (step.loss.into_scalar::<f32>(), gradients(&model, step.gradients))
         };
-        let (whole_loss, whole) = run(1);
+        let (whole_loss, whole) = run(7);
         let (sharded_loss, sharded) = run(3);
         assert!((whole_loss - sharded_loss).abs() < 1e-5, "{whole_loss} {sharded_loss}");
         for (index, (a, b)) in whole.iter().zip(&sharded).enumerate() {

@@ -65,13 +65,7 @@ pub fn pretrain(
     }
     let (train, valid): (Vec<usize>, Vec<usize>) =
         (0..set.pairs().len()).partition(|&index| set.pairs()[index].split == "train");
-    if train.len() < config.batch_size {
-        let problem = format!("{} training pairs do not fill a batch", train.len());
-        return Err(PretrainError::file(&config.pairs, problem));
-    }
     let (captions, captions_of) = tokenize(&set, &tokenizer)?;
-    let steps_an_epoch = train.len() / config.batch_size;
-    let steps = steps_an_epoch * config.epochs;
     let (train_pairs, valid_pairs, distinct) = (train.len(), valid.len(), captions.len());
 
     let source = Arc::new(PairSource {
@@ -80,19 +74,31 @@ pub fn pretrain(
         captions,
         captions_of,
         augmentation: config.augmentation.clone(),
+        mono_share: config.mono_share,
         seed: config.seed,
     });
     let done = config.resume_from.unwrap_or(0);
     let loader = |indices, training| {
         Arc::new(PairLoader::new(source.clone(), indices, config.batch_size, training, done))
     };
+    let (train, valid) = (loader(train, true), loader(valid, false));
+    let steps_an_epoch = train.steps();
+    if steps_an_epoch == 0 {
+        let problem = format!("{train_pairs} training pairs do not fill a batch");
+        return Err(PretrainError::file(&config.pairs, problem));
+    }
+    let steps = steps_an_epoch * config.epochs;
 
-    let workers = Workers::new(config.shards.min(config.batch_size))
+    let workers = Workers::new(config.threads)
         .map_err(|error| PretrainError::Stopped(error.to_string()))?;
     let autodiff = device.clone().autodiff();
     let setting = Setting {
         text: clip_config.text_config.clone(),
         side,
+        shard_size: match config.shard_size {
+            0 => config.batch_size,
+            size => size,
+        },
         workers: Arc::new(workers),
         device: autodiff.clone(),
     };
@@ -101,7 +107,7 @@ pub fn pretrain(
     let optimizer = optimizer(&clip, config.weight_decay as f32);
     let log = config.log_folder();
     let started = Instant::now();
-    let mut training = SupervisedTraining::new(&log, loader(train, true), loader(valid, false))
+    let mut training = SupervisedTraining::new(&log, train, valid)
         .metric_train_numeric(LossMetric::new())
         .metric_valid_numeric(LossMetric::new())
         .metric_valid_numeric(AccuracyMetric::new())

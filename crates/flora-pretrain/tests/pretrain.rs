@@ -40,7 +40,7 @@ fn write_pairs(folder: &Path, count: usize) {
 fn config(folder: &Path) -> PretrainConfig {
     let text = format!(
         "model = 'clip-nano'\npairs = '{0}'\nout = '{0}/model'\nepochs = 6\nbatch_size = 16\n\
-         learning_rate = 1e-3\nwarmup_steps = 2\nshards = 2",
+         learning_rate = 1e-3\nwarmup_steps = 2\nshard_size = 8\nthreads = 2",
         folder.display()
     );
     let path = folder.join("pretrain.toml");

@@ -1,1 +1,29 @@
-//! Federated fine-tuning of CLIP: methods, local training, evaluation, experiments.
+//! Federated fine-tuning of CLIP: what an experiment says, what a client does with it.
+//!
+//! An [`Experiment`] names a checkpoint, a data set with its partition, the adapters and the
+//! training. [`prepare`] turns it into clients that share one backbone; [`Prepared::run`] lets them
+//! train in rounds, as the FLoRA paper ([arXiv 2404.15182](https://arxiv.org/abs/2404.15182)) does.
+
+pub mod assets;
+mod client;
+mod error;
+mod experiment;
+mod features;
+mod method;
+mod model;
+mod observer;
+mod overrides;
+mod prompts;
+mod run;
+
+pub use client::TuningClient;
+pub use error::TuningError;
+pub use experiment::{
+    DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, MethodName, ModelConfig,
+    PathKind, StrategyName, TrainingConfig,
+};
+pub use method::{ImageInput, Method};
+pub use model::TuningModel;
+pub use observer::{Observer, Silent};
+pub use prompts::Prompts;
+pub use run::{Finished, Prepared, prepare};

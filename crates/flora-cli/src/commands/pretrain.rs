@@ -28,7 +28,7 @@ impl Pretrain {
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.resume_from = self.resume_from.or(config.resume_from);
         if !flora::device::is_cpu(&self.device) {
-            config.shards = 1;
+            (config.shard_size, config.threads) = (0, 1);
         }
         let summary = flora::pretrain::pretrain(&config, &device).map_err(|error| match error {
             PretrainError::Stopped(_) => Failure::run(error),

@@ -1,0 +1,150 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::Device;
+use flora_data::ClientShard;
+use flora_federation::{
+    Client, ClientError, ClientInfo, EvaluateInstruction, EvaluateReply, FitInstruction, FitReply,
+    Metrics,
+};
+use flora_lora::{adapter_record, load_adapter_record};
+use flora_record::ParameterRecord;
+use rand::seq::SliceRandom;
+
+use crate::{Method, TrainingConfig, TuningError, TuningModel};
+
+/// A participant of the federation: its images, its adapters, and its optimizer's state, which
+/// persists across rounds. The backbone is shared with all others.
+pub struct TuningClient {
+    shard: ClientShard,
+    method: Arc<Method>,
+    training: TrainingConfig,
+    evaluate_local: bool,
+    seed: u64,
+    device: Device,
+    model: TuningModel,
+    optimizer: ModuleOptimizer,
+}
+
+impl TuningClient {
+    /// A client that trains the adapters of `model`, which lives on `device` with autodiff.
+    pub fn new(
+        shard: ClientShard,
+        method: Arc<Method>,
+        training: TrainingConfig,
+        evaluate_local: bool,
+        seed: u64,
+        device: Device,
+        model: TuningModel,
+    ) -> Self {
+        let decay = training.weight_decay;
+        let optimizer = AdamConfig::new()
+            .with_beta_1(training.betas[0])
+            .with_beta_2(training.betas[1])
+            .with_epsilon(training.eps)
+            .with_weight_decay((decay > 0.0).then(|| WeightDecayConfig::new(decay)))
+            .init();
+        Self { shard, method, training, evaluate_local, seed, device, model, optimizer }
+    }
+
+    fn train(&mut self, round: usize) -> Result<f64, TuningError> {
+        let (mut sum, mut steps) = (0f64, 0usize);
+        for epoch in 0..self.training.local_epochs {
+            let mut order = self.shard.train.clone();
+            let label = format!("client {} round {round} epoch {epoch}", self.shard.id);
+            order.shuffle(&mut flora_core::seed::stream(self.seed, &label));
+            for (batch, indices) in order.chunks(self.training.batch_size).enumerate() {
+                let loss = self.method.batch_loss(&self.model, indices, &self.device)?;
+                let gradients = loss.backward();
+                let loss = loss.into_scalar::<f32>();
+                if !loss.is_finite() {
+                    return Err(TuningError::Diverged { loss, epoch, batch });
+                }
+                let gradients = GradientsParams::from_grads(gradients, &self.model);
+                self.model = self.optimizer.step(
+                    self.training.learning_rate,
+                    self.model.clone(),
+                    gradients,
+                );
+                sum += f64::from(loss);
+                steps += 1;
+            }
+        }
+        Ok(sum / steps.max(1) as f64)
+    }
+
+    fn load(&mut self, record: &ParameterRecord) -> Result<(), TuningError> {
+        self.model = load_adapter_record(self.model.clone(), record)?;
+        Ok(())
+    }
+
+    fn test(&self) -> Result<crate::method::Score, TuningError> {
+        let device = self.device.clone().inner();
+        self.method.score(&self.model.valid(), &self.shard.test, &device)
+    }
+
+    fn try_fit(&mut self, instruction: &FitInstruction) -> Result<FitReply, TuningError> {
+        let started = Instant::now();
+        self.load(&instruction.parameters)?;
+        let mut metrics = Metrics::from([("loss".into(), self.train(instruction.round)?)]);
+        let seconds = started.elapsed().as_secs_f64();
+        if self.evaluate_local && !self.shard.test.is_empty() {
+            let score = self.test()?;
+            metrics.insert("accuracy".into(), score.accuracy);
+            metrics.insert("test_loss".into(), score.loss);
+        }
+        Ok(FitReply {
+            client: self.shard.id.clone(),
+            parameters: adapter_record(&self.model)?,
+            num_examples: self.shard.train.len(),
+            metrics,
+            seconds,
+        })
+    }
+
+    fn try_evaluate(
+        &mut self,
+        instruction: &EvaluateInstruction,
+    ) -> Result<EvaluateReply, TuningError> {
+        let started = Instant::now();
+        self.load(&instruction.parameters)?;
+        let score = self.test()?;
+        Ok(EvaluateReply {
+            client: self.shard.id.clone(),
+            num_examples: self.shard.test.len(),
+            metrics: Metrics::from([
+                ("accuracy".into(), score.accuracy),
+                ("loss".into(), score.loss),
+            ]),
+            seconds: started.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn failed(&self, error: &TuningError) -> ClientError {
+        ClientError::new(&self.shard.id, error.to_string())
+    }
+}
+
+impl Client for TuningClient {
+    fn info(&self) -> ClientInfo {
+        ClientInfo {
+            id: self.shard.id.clone(),
+            num_examples: self.shard.train.len(),
+            num_test_examples: self.shard.test.len(),
+        }
+    }
+
+    fn fit(&mut self, instruction: &FitInstruction) -> Result<FitReply, ClientError> {
+        self.try_fit(instruction).map_err(|error| self.failed(&error))
+    }
+
+    fn evaluate(
+        &mut self,
+        instruction: &EvaluateInstruction,
+    ) -> Result<EvaluateReply, ClientError> {
+        self.try_evaluate(instruction).map_err(|error| self.failed(&error))
+    }
+}

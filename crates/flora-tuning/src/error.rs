@@ -1,0 +1,49 @@
+use flora_clip::ClipError;
+use flora_lora::LoraError;
+use flora_record::RecordError;
+
+/// What can go wrong before or between the rounds.
+#[derive(Debug, thiserror::Error)]
+pub enum TuningError {
+    /// An experiment that is not understood or makes no sense, by field.
+    #[error("{origin}: {problem}")]
+    Experiment {
+        /// The file or preset.
+        origin: String,
+        /// What is wrong, by field, and what would be right.
+        problem: String,
+    },
+    /// A file that an experiment names is nowhere.
+    #[error("{name}: not found; looked in {}", tried.join(", "))]
+    NotFound {
+        /// The name as the experiment has it.
+        name: String,
+        /// Where it was looked for.
+        tried: Vec<String>,
+    },
+    /// The checkpoint, its tokenizer or a picture.
+    #[error(transparent)]
+    Clip(#[from] ClipError),
+    /// The data set, its partition or the cache of features.
+    #[error(transparent)]
+    Data(#[from] flora_data::Error),
+    /// The adapters.
+    #[error(transparent)]
+    Lora(#[from] LoraError),
+    /// A record that does not fit the adapters.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Training left the numbers behind.
+    #[error("training loss is {loss} in epoch {epoch}, batch {batch}; lower training.learning_rate")]
+    Diverged {
+        /// The loss.
+        loss: f32,
+        /// The local epoch, from 0.
+        epoch: usize,
+        /// The batch, from 0.
+        batch: usize,
+    },
+    /// The system refuses a thread or a file.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}

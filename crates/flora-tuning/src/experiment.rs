@@ -1,0 +1,314 @@
+//! What is to be run: the contents of an experiment's TOML file.
+
+use std::path::{Path, PathBuf};
+
+use flora_data::{Limit, PartitionConfig, Protocol};
+use flora_federation::ClientSelector;
+use flora_lora::LoraConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::{TuningError, overrides};
+
+/// A federated fine-tuning experiment. Unknown keys are errors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// What the run is called.
+    pub name: String,
+    /// Seed of everything but the partition: initial adapters, order of examples, selection.
+    #[serde(default)]
+    pub seed: u64,
+    /// The frozen backbone.
+    pub model: ModelConfig,
+    /// The images.
+    pub data: DataConfig,
+    /// How they are dealt out to clients.
+    pub partition: PartitionConfig,
+    /// What is trained, and on which loss.
+    #[serde(default)]
+    pub method: MethodConfig,
+    /// How a client trains.
+    #[serde(default)]
+    pub training: TrainingConfig,
+    /// How the clients work together.
+    #[serde(default)]
+    pub federation: FederationConfig,
+}
+
+/// The frozen backbone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Folder of a checkpoint in Hugging Face's layout.
+    pub path: PathBuf,
+}
+
+/// The images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// A data set's TOML description, or a folder of images.
+    pub path: PathBuf,
+    /// Where the images lie, instead of where the description says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// `official`, or `merged-80-20` as in the FLoRA paper.
+    #[serde(default = "official")]
+    pub protocol: Protocol,
+    /// The prompt, with `{}` for the class name, instead of the data set's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Use a random part of the images only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// Seed of the partition and the limit, apart from that of the training.
+    #[serde(default)]
+    pub seed: u64,
+    /// Folder of the cached image features, instead of the user's cache folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+}
+
+fn official() -> Protocol {
+    Protocol::Official
+}
+
+/// What is trained, and on which loss.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MethodConfig {
+    /// The method.
+    pub name: MethodName,
+    /// The loss of a batch.
+    pub loss: LossKind,
+    /// How it is computed.
+    pub path: PathKind,
+    /// The adapters.
+    pub lora: LoraConfig,
+}
+
+/// The methods there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MethodName {
+    /// LoRA adapters on a frozen CLIP, averaged by the server.
+    #[default]
+    Flora,
+}
+
+/// The loss of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LossKind {
+    /// CLIP's symmetric in-batch contrastive loss; examples of one class are false negatives of
+    /// each other. What the paper's experiments use.
+    #[default]
+    Infonce,
+    /// Cross-entropy of the similarities to all class prompts against the label.
+    ClassCe,
+}
+
+/// How the loss is computed; the numbers are the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PathKind {
+    /// Frozen image features from a cache, each distinct prompt once, no padding.
+    #[default]
+    Fast,
+    /// Every image and every example's prompt through its tower at every step, padded to the whole
+    /// context: what the paper's code does, for comparison.
+    Naive,
+}
+
+/// How a client trains: Adam with coupled L2, whose state persists across rounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Rounds of training.
+    pub rounds: usize,
+    /// Passes over a client's examples in a round.
+    pub local_epochs: usize,
+    /// Examples a step; the last, smaller batch is kept.
+    pub batch_size: usize,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// Adam's decay rates of the first and second moment.
+    pub betas: [f32; 2],
+    /// Adam's epsilon.
+    pub eps: f32,
+    /// L2 penalty, added to the gradient (not decoupled).
+    pub weight_decay: f32,
+}
+
+impl Default for TrainingConfig {
+    /// The paper's values.
+    fn default() -> Self {
+        Self {
+            rounds: 50,
+            local_epochs: 1,
+            batch_size: 128,
+            learning_rate: 5e-5,
+            betas: [0.9, 0.98],
+            eps: 1e-6,
+            weight_decay: 0.2,
+        }
+    }
+}
+
+/// How the clients work together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FederationConfig {
+    /// How replies become the next global adapters.
+    pub strategy: StrategyName,
+    /// Share of the clients that train in a round, in `(0, 1]`.
+    pub fraction: f64,
+    /// The fewest clients that train in a round.
+    pub min_clients: usize,
+    /// Threads that clients run on: 0 for one a processor. Changes the time, never the result.
+    pub threads: usize,
+    /// Also test each client's own adapters after it trained.
+    pub evaluate_local: bool,
+}
+
+impl Default for FederationConfig {
+    fn default() -> Self {
+        Self {
+            strategy: StrategyName::FedAvg,
+            fraction: 1.0,
+            min_clients: 1,
+            threads: 0,
+            evaluate_local: true,
+        }
+    }
+}
+
+impl FederationConfig {
+    /// Who takes part in a round.
+    pub fn selector(&self) -> ClientSelector {
+        ClientSelector { fraction: self.fraction, min_clients: self.min_clients }
+    }
+}
+
+/// How replies become the next global adapters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StrategyName {
+    /// The mean, weighted by examples.
+    #[default]
+    FedAvg,
+}
+
+impl Experiment {
+    /// Read an experiment from TOML text, after `--set` assignments; `origin` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// Text that is not TOML, unknown or missing keys, values out of range: by field.
+    pub fn from_toml(origin: &str, text: &str, assignments: &[String]) -> Result<Self, TuningError> {
+        let wrong = |problem: String| TuningError::Experiment { origin: origin.into(), problem };
+        let experiment: Self = if assignments.is_empty() {
+            toml::from_str(text).map_err(|error| wrong(error.to_string()))?
+        } else {
+            let mut document: toml::Table =
+                text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+            for assignment in assignments {
+                overrides::apply(&mut document, assignment).map_err(wrong)?;
+            }
+            document.try_into().map_err(|error: toml::de::Error| wrong(error.to_string()))?
+        };
+        experiment.check().map_err(wrong)?;
+        Ok(experiment)
+    }
+
+    /// Read an experiment from a file, after `--set` assignments.
+    ///
+    /// # Errors
+    ///
+    /// As [`Experiment::from_toml`], and a file that cannot be read.
+    pub fn from_file(path: &Path, assignments: &[String]) -> Result<Self, TuningError> {
+        let origin = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| TuningError::Experiment {
+            origin: origin.clone(),
+            problem: format!("cannot be read: {error}"),
+        })?;
+        Self::from_toml(&origin, &text, assignments)
+    }
+
+    /// The experiment as TOML, every default filled in.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("plain data")
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let positive = |field: &str, value: f64| {
+            if value.is_finite() && value > 0.0 {
+                Ok(())
+            } else {
+                Err(format!("{field}: {value} is not a positive number"))
+            }
+        };
+        let training = &self.training;
+        positive("training.learning_rate", training.learning_rate)?;
+        positive("training.eps", f64::from(training.eps))?;
+        positive("training.batch_size", training.batch_size as f64)?;
+        positive("training.local_epochs", training.local_epochs as f64)?;
+        if !(training.weight_decay.is_finite() && training.weight_decay >= 0.0) {
+            let decay = training.weight_decay;
+            return Err(format!("training.weight_decay: {decay} is not 0 or a positive number"));
+        }
+        if let Some(beta) = training.betas.iter().find(|beta| !(0.0..1.0).contains(*beta)) {
+            return Err(format!("training.betas: {beta} is not in [0, 1)"));
+        }
+        let fraction = self.federation.fraction;
+        if !(fraction > 0.0 && fraction <= 1.0) {
+            return Err(format!("federation.fraction: {fraction} is not in (0, 1]"));
+        }
+        self.method.lora.check().map_err(|error| format!("method.{error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "name = 'x'\nmodel.path = 'm'\ndata.path = 'd'\n\
+                         partition = { kind = 'iid', clients = 10 }\n";
+
+    fn message(text: &str, set: &[&str]) -> String {
+        let set: Vec<String> = set.iter().map(|&s| s.into()).collect();
+        Experiment::from_toml("test.toml", text, &set).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_the_papers_and_survive_a_round_trip() {
+        let experiment = Experiment::from_toml("test.toml", LEAST, &[]).unwrap();
+        assert_eq!(experiment.training.rounds, 50);
+        assert_eq!(experiment.training.learning_rate, 5e-5);
+        assert_eq!(experiment.training.betas, [0.9, 0.98]);
+        assert_eq!((experiment.method.lora.r, experiment.method.lora.scale()), (2, 32.0));
+        assert_eq!(experiment.method.loss, LossKind::Infonce);
+        let again = Experiment::from_toml("again", &experiment.to_toml(), &[]).unwrap();
+        assert_eq!(again, experiment);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let unknown = message(&format!("{LEAST}[training]\nlearnig_rate = 1.0"), &[]);
+        assert!(unknown.contains("learnig_rate") && unknown.contains("test.toml"), "{unknown}");
+        let unknown = message(LEAST, &["training.learnig_rate=1.0"]);
+        assert!(unknown.contains("learnig_rate"), "{unknown}");
+        for (set, field) in [
+            ("training.learning_rate=-1.0", "training.learning_rate"),
+            ("training.batch_size=0", "training.batch_size"),
+            ("training.betas=[0.9, 1.0]", "training.betas"),
+            ("training.weight_decay=-0.1", "training.weight_decay"),
+            ("federation.fraction=0.0", "federation.fraction"),
+            ("method.lora.r=0", "method.lora.r"),
+            ("method.name=fedsomething", "fedsomething"),
+        ] {
+            let message = message(LEAST, &[set]);
+            assert!(message.contains(field), "{message}");
+        }
+    }
+}

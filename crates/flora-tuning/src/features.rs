@@ -1,0 +1,84 @@
+//! The frozen vision tower's view of every image, computed once and kept on disk.
+
+use burn::module::Module;
+use burn::tensor::Device;
+use flora_clip::{Checkpoint, Clip};
+use flora_core::workers::Workers;
+use flora_data::{Dataset, FeatureCache, FeatureKey, Features, Lookup};
+use flora_federation::Event;
+
+use crate::{Observer, TuningError};
+
+/// Images that go through the tower together: enough for large products, few enough for caches.
+const BATCH: usize = 32;
+
+/// The features of every image of `dataset`, from the cache or computed. `backend` names the
+/// device: rounding differs between them.
+pub(crate) fn image_features(
+    checkpoint: &Checkpoint,
+    clip: &Clip,
+    dataset: &Dataset,
+    cache: Option<&FeatureCache>,
+    device: &Device,
+    workers: &Workers,
+    observer: &mut dyn Observer,
+) -> Result<Features, TuningError> {
+    let Some(cache) = cache else {
+        return compute(checkpoint, clip, dataset, device, workers, observer);
+    };
+    let key = FeatureKey {
+        checkpoint: checkpoint.digest()?,
+        preprocessing: format!(
+            "{} on {:?}",
+            serde_json::to_string(&checkpoint.preprocessor).expect("plain data"),
+            device.clone().inner()
+        ),
+        data: dataset.fingerprint()?,
+    };
+    let warn = |observer: &mut dyn Observer, message: String| {
+        observer.event(&Event::Warning { message });
+    };
+    match cache.load(&key, dataset.len())? {
+        Lookup::Hit(features) => return Ok(features),
+        Lookup::Miss => {}
+        Lookup::Damaged(problem) => warn(observer, problem),
+    }
+    let features = compute(checkpoint, clip, dataset, device, workers, observer)?;
+    // A cache that cannot be written costs time at the next run, not this run's result.
+    if let Err(error) = cache.store(&key, &features) {
+        warn(observer, format!("image features are not kept for the next run: {error}"));
+    }
+    Ok(features)
+}
+
+fn compute(
+    checkpoint: &Checkpoint,
+    clip: &Clip,
+    dataset: &Dataset,
+    device: &Device,
+    workers: &Workers,
+    observer: &mut dyn Observer,
+) -> Result<Features, TuningError> {
+    let clip = clip.valid();
+    let device = device.clone().inner();
+    let preprocessor = &checkpoint.preprocessor;
+    let encode = |indices: Vec<usize>| -> Result<Vec<f32>, TuningError> {
+        let mut pixels = Vec::new();
+        for index in indices {
+            pixels.extend(preprocessor.pixel_values(&dataset.image(index)?)?);
+        }
+        let features = clip.image_features(preprocessor.stack(pixels, &device));
+        let features = features.into_data().convert::<f32>();
+        Ok(features.try_into_vec::<f32>().expect("just converted"))
+    };
+    let all: Vec<usize> = (0..dataset.len()).collect();
+    let batches: Vec<Vec<usize>> = all.chunks(BATCH).map(<[usize]>::to_vec).collect();
+    let parts = workers.map(batches, encode, |done| {
+        observer.progress("images", (done * BATCH).min(dataset.len()), dataset.len());
+    });
+    let mut values = Vec::with_capacity(dataset.len() * checkpoint.config.projection_dim);
+    for part in parts {
+        values.extend(part?);
+    }
+    Ok(Features { dim: checkpoint.config.projection_dim, values })
+}

@@ -1,0 +1,170 @@
+//! FLoRA: what a batch costs and what a model predicts.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use flora_clip::{Padding, Preprocessor, loss, normalize};
+use flora_data::{Dataset, Features};
+
+use crate::{LossKind, PathKind, Prompts, TuningError, TuningModel};
+
+/// Where the features of an image come from.
+#[derive(Debug, Clone)]
+pub enum ImageInput {
+    /// The frozen vision tower saw every image once.
+    Features(Arc<Features>),
+    /// The vision tower sees an image whenever it is needed.
+    Pictures {
+        /// The images.
+        dataset: Arc<Dataset>,
+        /// What they go through.
+        preprocessor: Preprocessor,
+    },
+}
+
+/// Everything that a batch's loss and an image's prediction depend on, but the adapters. Shared by
+/// all clients.
+#[derive(Debug, Clone)]
+pub struct Method {
+    /// The images.
+    pub images: ImageInput,
+    /// The class of each image.
+    pub labels: Arc<Vec<usize>>,
+    /// The prompts.
+    pub prompts: Prompts,
+    /// The factor on cosine similarities, frozen.
+    pub factor: f32,
+    /// The loss.
+    pub loss: LossKind,
+    /// How it is computed.
+    pub path: PathKind,
+}
+
+/// How well a model does on some images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Score {
+    /// Share of the images whose class is the most similar, in `[0, 1]`.
+    pub(crate) accuracy: f64,
+    /// Mean cross-entropy over the classes, in nats.
+    pub(crate) loss: f64,
+}
+
+/// Images that go through a frozen vision tower together in evaluation.
+const EVALUATION_BATCH: usize = 256;
+
+impl Method {
+    /// The loss of the images `indices`, `[1]`, in nats.
+    ///
+    /// The naive path is the definition. The fast path leaves out work that changes nothing: equal
+    /// prompts are encoded once and their features gathered, and prompts end at the longest.
+    ///
+    /// # Errors
+    ///
+    /// An image that cannot be read.
+    pub fn batch_loss(
+        &self,
+        model: &TuningModel,
+        indices: &[usize],
+        device: &Device,
+    ) -> Result<Tensor<1>, TuningError> {
+        let images = normalize(self.image_features(model, indices, device)?);
+        let labels: Vec<usize> = indices.iter().map(|&index| self.labels[index]).collect();
+        Ok(match self.loss {
+            LossKind::ClassCe => {
+                let classes: Vec<usize> = (0..self.prompts.classes()).collect();
+                let texts = self.text_features(model, &classes);
+                loss::class_cross_entropy(self.similarities(images, texts), &labels)
+            }
+            LossKind::Infonce => {
+                let texts = match self.path {
+                    PathKind::Naive => self.text_features(model, &labels),
+                    PathKind::Fast => self.gathered_text_features(model, &labels, device),
+                };
+                loss::contrastive(self.similarities(images, texts))
+            }
+        })
+    }
+
+    /// Accuracy and loss on the images `indices`, with a model that has no autodiff.
+    pub(crate) fn score(
+        &self,
+        model: &TuningModel,
+        indices: &[usize],
+        device: &Device,
+    ) -> Result<Score, TuningError> {
+        let classes: Vec<usize> = (0..self.prompts.classes()).collect();
+        let texts = self.text_features(model, &classes);
+        let (mut right, mut loss) = (0usize, 0f64);
+        for chunk in indices.chunks(EVALUATION_BATCH) {
+            let images = normalize(self.image_features(model, chunk, device)?);
+            let logits = self.similarities(images, texts.clone()).into_data().convert::<f32>();
+            let logits = logits.try_into_vec::<f32>().expect("just converted");
+            for (row, &index) in logits.chunks(classes.len()).zip(chunk) {
+                let label = self.labels[index];
+                let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let best = row.iter().position(|&logit| logit == most);
+                right += usize::from(best == Some(label));
+                let sum: f64 = row.iter().map(|&logit| f64::from(logit - most).exp()).sum();
+                loss += sum.ln() - f64::from(row[label] - most);
+            }
+        }
+        let count = indices.len().max(1) as f64;
+        Ok(Score { accuracy: right as f64 / count, loss: loss / count })
+    }
+
+    /// `[indices, projection_dim]`.
+    fn image_features(
+        &self,
+        model: &TuningModel,
+        indices: &[usize],
+        device: &Device,
+    ) -> Result<Tensor<2>, TuningError> {
+        match &self.images {
+            ImageInput::Features(features) => {
+                let rows: Vec<f32> =
+                    indices.iter().flat_map(|&index| features.row(index)).copied().collect();
+                let rows = TensorData::new(rows, [indices.len(), features.dim]);
+                Ok(Tensor::from_data(rows, device))
+            }
+            ImageInput::Pictures { dataset, preprocessor } => {
+                let mut pixels = Vec::new();
+                for &index in indices {
+                    pixels.extend(preprocessor.pixel_values(&dataset.image(index)?)?);
+                }
+                Ok(model.image_features(preprocessor.stack(pixels, device)))
+            }
+        }
+    }
+
+    /// Normalised features of the prompts of `classes`, one row each.
+    fn text_features(&self, model: &TuningModel, classes: &[usize]) -> Tensor<2> {
+        let padding = match self.path {
+            PathKind::Fast => Padding::Longest,
+            PathKind::Naive => Padding::Context,
+        };
+        normalize(model.text_features(&self.prompts.tokens(classes, padding)))
+    }
+
+    /// The same, with each distinct class encoded once.
+    fn gathered_text_features(
+        &self,
+        model: &TuningModel,
+        labels: &[usize],
+        device: &Device,
+    ) -> Tensor<2> {
+        let mut distinct = labels.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let places: Vec<i32> = labels
+            .iter()
+            .map(|label| distinct.binary_search(label).expect("every label is there") as i32)
+            .collect();
+        let places = TensorData::new(places, [labels.len()]);
+        let places = Tensor::<1, Int>::from_data(places, device);
+        self.text_features(model, &distinct).select(0, places)
+    }
+
+    fn similarities(&self, images: Tensor<2>, texts: Tensor<2>) -> Tensor<2> {
+        images.matmul(texts.transpose()).mul_scalar(self.factor)
+    }
+}

@@ -1,0 +1,215 @@
+//! From an experiment to clients, and from clients to a result.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use flora_clip::Checkpoint;
+use flora_core::workers::Workers;
+use flora_data::{Dataset, FeatureCache, Partition, Template};
+use flora_federation::{
+    Client, Event, FedAvg, FederationError, Fleet, Outcome, RoundsConfig, RunStatus, Simulation,
+    run_rounds,
+};
+use flora_lora::{Towers, adapter_record, attach, num_adapter_parameters};
+use flora_record::ParameterRecord;
+
+use crate::features::image_features;
+use crate::{
+    Experiment, ImageInput, Method, Observer, PathKind, Prompts, StrategyName, TuningClient,
+    TuningError, TuningModel, assets,
+};
+
+/// An experiment whose data are there and whose clients wait for the first round.
+pub struct Prepared {
+    /// The experiment.
+    pub experiment: Experiment,
+    /// The images.
+    pub dataset: Arc<Dataset>,
+    /// Who has which.
+    pub partition: Partition,
+    /// Numbers that are trained and travel.
+    pub trainable_parameters: usize,
+    /// Numbers of the whole model, adapters included.
+    pub total_parameters: usize,
+    /// Seconds spent on data and image features.
+    pub data_seconds: f64,
+    initial: ParameterRecord,
+    fleet: Simulation,
+}
+
+/// What a run came to.
+pub struct Finished {
+    /// Accuracies, adapters, bytes and seconds; of the rounds that were done if `failure` says that
+    /// not all were. `None` if nothing could be evaluated at all.
+    pub outcome: Option<Outcome>,
+    /// Why the run ended early.
+    pub failure: Option<FederationError>,
+}
+
+/// Read model and data, compute or load the image features, and make the clients.
+///
+/// # Errors
+///
+/// Files that are missing or damaged and settings that do not fit them; nothing has been trained.
+pub fn prepare(
+    experiment: Experiment,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Prepared, TuningError> {
+    let started = Instant::now();
+    let wrong = |field: &str, problem: &dyn std::fmt::Display| TuningError::Experiment {
+        origin: experiment.name.clone(),
+        problem: format!("{field}: {problem}"),
+    };
+    let dataset = Arc::new(open_dataset(&experiment)?);
+    let template = match &experiment.data.template {
+        Some(template) => Template::new(template).map_err(|error| wrong("data.template", &error))?,
+        None => dataset.template().clone(),
+    };
+    let partition = experiment.partition.apply(&dataset, experiment.data.seed)?;
+
+    let checkpoint = Checkpoint::open(&assets::find(&experiment.model.path)?)?;
+    let device = device.clone().autodiff();
+    let clip = checkpoint.load(&device)?;
+    let config = &experiment.method;
+    let trains_vision = config.lora.towers != Towers::Text;
+    let encodes_pictures = trains_vision || config.path == PathKind::Naive;
+    let workers = Workers::new(experiment.federation.threads)?;
+    let images = if encodes_pictures {
+        let preprocessor = checkpoint.preprocessor.clone();
+        ImageInput::Pictures { dataset: dataset.clone(), preprocessor }
+    } else {
+        let folder = experiment.data.cache.clone().or_else(assets::default_cache);
+        let cache = folder.map(FeatureCache::new);
+        let features = image_features(
+            &checkpoint,
+            &clip,
+            &dataset,
+            cache.as_ref(),
+            &device,
+            &workers,
+            observer,
+        )?;
+        ImageInput::Features(Arc::new(features))
+    };
+
+    let method = Arc::new(Method {
+        images,
+        labels: Arc::new((0..dataset.len()).map(|index| dataset.label(index)).collect()),
+        prompts: Prompts::new(
+            &checkpoint.tokenizer,
+            &checkpoint.config.text_config,
+            &template,
+            dataset.classes(),
+        )?,
+        factor: clip.temperature_factor(),
+        loss: config.loss,
+        path: config.path,
+    });
+    let base_parameters = clip.num_params();
+    // Without pictures to encode, the vision tower is dropped from memory here.
+    let base = TuningModel::new(clip, encodes_pictures);
+    // The same adapters for every client: attaching is a function of the seed.
+    let adapted = || attach(base.clone(), &config.lora, experiment.seed);
+    let model = adapted()?;
+    let initial = adapter_record(&model)?;
+    let trainable_parameters = num_adapter_parameters(&model);
+    let clients = partition
+        .clients
+        .iter()
+        .map(|shard| {
+            // Adapters of its own: threads that share trainable tensors take turns on one graph.
+            Ok(Box::new(TuningClient::new(
+                shard.clone(),
+                method.clone(),
+                experiment.training.clone(),
+                experiment.federation.evaluate_local,
+                experiment.seed,
+                device.clone(),
+                adapted()?,
+            )) as Box<dyn Client>)
+        })
+        .collect::<Result<Vec<_>, TuningError>>()?;
+    let fleet = Simulation::new(clients, workers.threads())
+        .map_err(|error| wrong("partition", &error))?;
+    Ok(Prepared {
+        trainable_parameters,
+        total_parameters: base_parameters + trainable_parameters,
+        data_seconds: started.elapsed().as_secs_f64(),
+        dataset,
+        partition,
+        initial,
+        fleet,
+        experiment,
+    })
+}
+
+fn open_dataset(experiment: &Experiment) -> Result<Dataset, TuningError> {
+    let data = &experiment.data;
+    let root = data.root.as_ref().map(|root| assets::find(root)).transpose()?;
+    let dataset = Dataset::open(&assets::find(&data.path)?, root.as_deref())?;
+    let dataset = dataset.with_protocol(data.protocol);
+    Ok(match data.limit {
+        Some(limit) => dataset.limit(limit, data.seed),
+        None => dataset,
+    })
+}
+
+impl Prepared {
+    /// Train for the experiment's rounds, telling `observer` everything. A run that fails part-way
+    /// keeps what it computed.
+    pub fn run(mut self, observer: &mut dyn Observer) -> Finished {
+        let experiment = &self.experiment;
+        let started = Instant::now();
+        observer.event(&Event::RunStarted {
+            name: experiment.name.clone(),
+            method: "flora".into(),
+            clients: self.fleet.clients(),
+            rounds: experiment.training.rounds,
+            trainable_parameters: self.trainable_parameters,
+            total_parameters: self.total_parameters,
+            bytes_per_client: self.initial.byte_len() as u64,
+            seed: experiment.seed,
+        });
+        let seconds = self.data_seconds;
+        observer.event(&Event::PhaseFinished { phase: "data".into(), seconds });
+        let config = RoundsConfig {
+            rounds: experiment.training.rounds,
+            selection: experiment.federation.selector(),
+            seed: experiment.seed,
+            evaluate_local: experiment.federation.evaluate_local,
+        };
+        let mut strategy = match experiment.federation.strategy {
+            StrategyName::FedAvg => FedAvg,
+        };
+        let result = run_rounds(&mut self.fleet, &mut strategy, self.initial, &config, &mut |event| {
+            observer.event(event);
+        });
+        let finished = match result {
+            Ok(outcome) => Finished { outcome: Some(outcome), failure: None },
+            Err(error) => {
+                let outcome = match &error {
+                    FederationError::Interrupted { partial, .. } => partial.outcome.clone(),
+                    _ => None,
+                };
+                Finished { outcome, failure: Some(error) }
+            }
+        };
+        let outcome = finished.outcome.as_ref();
+        observer.event(&Event::RunFinished {
+            status: match finished.failure {
+                None => RunStatus::Finished,
+                Some(_) => RunStatus::Failed,
+            },
+            message: finished.failure.as_ref().map(ToString::to_string),
+            last_round: outcome.map(|outcome| outcome.last_round),
+            best_round: outcome.map(|outcome| outcome.best_round),
+            bytes_up: outcome.map_or(0, |outcome| outcome.bytes_up),
+            bytes_down: outcome.map_or(0, |outcome| outcome.bytes_down),
+            seconds: self.data_seconds + started.elapsed().as_secs_f64(),
+        });
+        finished
+    }
+}
