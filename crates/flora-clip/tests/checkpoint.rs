@@ -8,7 +8,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use common::{Expected, bits, fixture, max_difference, values};
 use flora_clip::{Checkpoint, Clip, ClipConfig, Padding, Tokens};
-use flora_record::{Dtype, HostTensor, ParameterRecord};
+use flora_core::{Dtype, HostTensor, ParameterRecord};
 use tempfile::TempDir;
 
 /// Both towers' features of the fixture's images and texts.
@@ -104,7 +104,7 @@ fn a_saved_folder_is_one_that_transformers_reads() {
     // The same names, shapes and values as in the file that transformers wrote, a scalar among them.
     let weights = folder.path().join("model.safetensors");
     let bytes = std::fs::read(&weights).unwrap();
-    assert_eq!(flora_record::read_metadata(&bytes).unwrap()["format"], "pt");
+    assert_eq!(flora_core::read_metadata(&bytes).unwrap()["format"], "pt");
     let ours = ParameterRecord::from_safetensors(&bytes).unwrap();
     let theirs = ParameterRecord::load(fixture("tiny-clip/model.safetensors")).unwrap();
     assert_eq!(ours.get("logit_scale").unwrap().shape(), [0; 0]);

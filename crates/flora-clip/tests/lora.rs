@@ -11,11 +11,11 @@ use common::{Expected, bits, fixture, max_difference, values};
 use flora_clip::{
     Checkpoint, Clip, ClipConfig, Padding, TextConfig, Tokens, VisionConfig, loss, normalize,
 };
+use flora_core::{HostTensor, ParameterRecord};
 use flora_lora::{
     AdaptableModule, LoraConfig, Scaling, Towers, adapter_record, attach, detach,
     load_adapter_record, merge, num_adapter_parameters, save_peft,
 };
-use flora_record::{HostTensor, ParameterRecord};
 
 /// Everything that carries adapters in either tower.
 const ALL: [&str; 8] = [

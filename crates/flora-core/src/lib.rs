@@ -1,6 +1,9 @@
-//! What every flora crate stands on: [derived random streams](seed), [atomic files](files)
-//! and [worker threads](workers).
+//! What every flora crate stands on: named parameter [`record`]s, derived random streams
+//! ([`seed`]), atomic [`files`] and [`workers`] whose maths is single-threaded.
 
 pub mod files;
+pub mod record;
 pub mod seed;
 pub mod workers;
+
+pub use record::{Dtype, HostTensor, ParameterRecord, RecordError};

@@ -4,7 +4,6 @@
 //!   into training and test images ([`Protocol`]).
 //! - [`PartitionConfig`] deals a data set out to clients; the [`Partition`] it makes is saved with the run.
 //! - [`FeatureCache`] keeps what a frozen image tower computed, keyed by everything that determines it.
-//! - [`seed::stream`] gives every consumer of randomness its own generator.
 //!
 //! Nothing here knows of models, tensors or rounds.
 
@@ -15,7 +14,6 @@ mod features;
 mod files;
 mod hex;
 mod partition;
-pub mod seed;
 
 pub use dataset::{Dataset, Limit, Protocol, Split, Template};
 pub use error::Error;

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use flora_record::RecordError;
+use flora_core::RecordError;
 use thiserror::Error;
 
 use crate::Partial;

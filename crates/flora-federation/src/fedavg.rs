@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use flora_record::{HostTensor, ParameterRecord};
+use flora_core::{HostTensor, ParameterRecord};
 
 use crate::{Aggregate, ClientError, FitReply, Metrics, Strategy, StrategyError};
 

@@ -30,7 +30,7 @@ pub use error::{FederationError, Stage};
 pub use event::{EvaluatedModel, Event, RunStatus};
 pub use fedavg::FedAvg;
 pub use fleet::Fleet;
-pub use flora_record::ParameterRecord;
+pub use flora_core::ParameterRecord;
 pub use outcome::{Outcome, Partial, PhaseSeconds};
 pub use rounds::{RoundsConfig, run_rounds};
 pub use score::{ClientScore, RoundScore};

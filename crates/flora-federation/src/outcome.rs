@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use flora_record::ParameterRecord;
+use flora_core::ParameterRecord;
 use serde::{Deserialize, Serialize};
 
 use crate::RoundScore;

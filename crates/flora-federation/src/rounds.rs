@@ -4,7 +4,7 @@ use std::{
     time::Instant,
 };
 
-use flora_record::ParameterRecord;
+use flora_core::ParameterRecord;
 use serde::{Deserialize, Serialize};
 
 use crate::{

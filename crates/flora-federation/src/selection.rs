@@ -1,6 +1,7 @@
 use rand::seq::SliceRandom;
-use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::{Deserialize, Serialize};
+
+use flora_core::seed;
 
 use crate::FederationError;
 
@@ -50,20 +51,11 @@ impl ClientSelector {
         if count >= ids.len() {
             return ids;
         }
-        let (drawn, _) = ids.partial_shuffle(&mut stream(seed, round), count);
+        let mut random = seed::stream(seed, &format!("selection {round}"));
+        let (drawn, _) = ids.partial_shuffle(&mut random, count);
         drawn.sort();
         drawn.to_vec()
     }
-}
-
-/// The random stream of one round's draw: its ChaCha key is the seed, the round and a label, so no
-/// other consumer of the seed shares it.
-fn stream(seed: u64, round: usize) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&(round as u64).to_le_bytes());
-    key[16..25].copy_from_slice(b"selection");
-    ChaCha8Rng::from_seed(key)
 }
 
 #[cfg(test)]

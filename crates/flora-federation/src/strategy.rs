@@ -1,4 +1,4 @@
-use flora_record::{ParameterRecord, RecordError};
+use flora_core::{ParameterRecord, RecordError};
 use thiserror::Error;
 
 use crate::{ClientError, FitReply, Metrics};

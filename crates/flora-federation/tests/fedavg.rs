@@ -1,7 +1,7 @@
 //! FedAvg against numbers worked out by hand.
 
+use flora_core::{Dtype, HostTensor};
 use flora_federation::{FedAvg, FitReply, Metrics, ParameterRecord, Strategy, StrategyError};
-use flora_record::{Dtype, HostTensor};
 
 fn record(tensors: &[(&str, &[f32])]) -> ParameterRecord {
     let mut record = ParameterRecord::new();

@@ -1,4 +1,4 @@
-use flora_record::RecordError;
+use flora_core::RecordError;
 
 /// What can go wrong with adapters.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
-use flora_record::{HostTensor, ParameterRecord, RecordError};
+use flora_core::{HostTensor, ParameterRecord, RecordError};
 
 /// The adapters of `module` as a record.
 ///

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use flora_record::ParameterRecord;
+use flora_core::ParameterRecord;
 use serde_json::json;
 
 use crate::{Init, LoraConfig, LoraError, Scaling, Towers};

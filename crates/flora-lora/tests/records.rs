@@ -5,11 +5,11 @@ mod common;
 use burn::module::Module;
 use burn::tensor::Device;
 use common::{HIDDEN, INPUTS, OUTPUTS, Two, bits, config, inputs, shapes, trained, values};
+use flora_core::{Dtype, HostTensor, ParameterRecord};
 use flora_lora::{
     LoraConfig, Scaling, Towers, adapter_record, attach, load_adapter_record,
     num_adapter_parameters, save_peft,
 };
-use flora_record::{Dtype, HostTensor, ParameterRecord};
 
 fn model(device: &Device) -> Two {
     attach(Two::new(device), &config(), 0).unwrap()

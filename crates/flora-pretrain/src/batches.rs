@@ -104,8 +104,7 @@ impl PairLoader {
 impl DataLoader<PairBatch> for PairLoader {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<PairBatch> + 'a> {
         let pass = self.passes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let order =
-            if self.training { self.training_order(pass) } else { self.indices.to_vec() };
+        let order = if self.training { self.training_order(pass) } else { self.indices.to_vec() };
         let total = order.len();
         let (sender, batches) = sync_channel(2);
         let (source, training, size) = (self.source.clone(), self.training, self.batch_size);

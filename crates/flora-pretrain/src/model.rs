@@ -46,8 +46,7 @@ impl TrainStep for PretrainModel {
 
     fn step(&self, batch: PairBatch) -> TrainOutput<PretrainOutput> {
         let Setting { text, side, shard_size, workers, device } = &self.setting;
-        let step =
-            sharded::step(&self.clip, text, *side, &batch, *shard_size, workers, device);
+        let step = sharded::step(&self.clip, text, *side, &batch, *shard_size, workers, device);
         let item = PretrainOutput { loss: step.loss, logits: None };
         TrainOutput { grads: step.gradients, item }
     }

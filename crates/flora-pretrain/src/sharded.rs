@@ -39,8 +39,10 @@ pub(crate) fn step(
     device: &Device,
 ) -> Step {
     let count = batch.texts.len();
-    let ranges: Vec<_> =
-        (0..count).step_by(shard_size).map(|start| start..(start + shard_size).min(count)).collect();
+    let ranges: Vec<_> = (0..count)
+        .step_by(shard_size)
+        .map(|start| start..(start + shard_size).min(count))
+        .collect();
 
     let run = |range| {
         // Leaves of its own: threads that share leaves take turns on one graph.
@@ -139,7 +141,8 @@ mod tests {
         let batch = PairBatch { pixels, texts, groups };
         let run = |shard_size| {
             let workers = Workers::new(2).unwrap();
-            let step = step(&model, &config.text_config, side, &batch, shard_size, &workers, &device);
+            let step =
+                step(&model, &config.text_config, side, &batch, shard_size, &workers, &device);
             (step.loss.into_scalar::<f32>(), gradients(&model, step.gradients))
         };
         let (whole_loss, whole) = run(7);

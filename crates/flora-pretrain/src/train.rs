@@ -13,8 +13,8 @@ use burn::tensor::{Device, Tensor};
 use burn::train::metric::{AccuracyMetric, LearningRateMetric, LossMetric};
 use burn::train::{Learner, SupervisedTraining};
 use flora_clip::{Checkpoint, Clip, ClipTokenizer, Preprocessor};
+use flora_core::Dtype;
 use flora_core::workers::Workers;
-use flora_record::Dtype;
 use serde::Serialize;
 
 use crate::batches::{PairLoader, PairSource};
@@ -89,8 +89,8 @@ pub fn pretrain(
     }
     let steps = steps_an_epoch * config.epochs;
 
-    let workers = Workers::new(config.threads)
-        .map_err(|error| PretrainError::Stopped(error.to_string()))?;
+    let workers =
+        Workers::new(config.threads).map_err(|error| PretrainError::Stopped(error.to_string()))?;
     let autodiff = device.clone().autodiff();
     let setting = Setting {
         text: clip_config.text_config.clone(),

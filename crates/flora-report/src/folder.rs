@@ -4,8 +4,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use flora_core::files::write_atomic;
 use flora_federation::Event;
-use flora_record::write_atomic;
 
 use crate::{ReportError, RunSummary};
 

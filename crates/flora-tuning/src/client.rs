@@ -5,13 +5,13 @@ use burn::module::Module;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
+use flora_core::ParameterRecord;
 use flora_data::ClientShard;
 use flora_federation::{
     Client, ClientError, ClientInfo, EvaluateInstruction, EvaluateReply, FitInstruction, FitReply,
     Metrics,
 };
 use flora_lora::{adapter_record, load_adapter_record};
-use flora_record::ParameterRecord;
 use rand::seq::SliceRandom;
 
 use crate::{Method, TrainingConfig, TuningError, TuningModel};
@@ -64,11 +64,8 @@ impl TuningClient {
                     return Err(TuningError::Diverged { loss, epoch, batch });
                 }
                 let gradients = GradientsParams::from_grads(gradients, &self.model);
-                self.model = self.optimizer.step(
-                    self.training.learning_rate,
-                    self.model.clone(),
-                    gradients,
-                );
+                self.model =
+                    self.optimizer.step(self.training.learning_rate, self.model.clone(), gradients);
                 sum += f64::from(loss);
                 steps += 1;
             }

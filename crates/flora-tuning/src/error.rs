@@ -1,6 +1,6 @@
 use flora_clip::ClipError;
+use flora_core::RecordError;
 use flora_lora::LoraError;
-use flora_record::RecordError;
 
 /// What can go wrong before or between the rounds.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,9 @@ pub enum TuningError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// Training left the numbers behind.
-    #[error("training loss is {loss} in epoch {epoch}, batch {batch}; lower training.learning_rate")]
+    #[error(
+        "training loss is {loss} in epoch {epoch}, batch {batch}; lower training.learning_rate"
+    )]
     Diverged {
         /// The loss.
         loss: f32,

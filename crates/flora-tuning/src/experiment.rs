@@ -205,7 +205,11 @@ impl Experiment {
     /// # Errors
     ///
     /// Text that is not TOML, unknown or missing keys, values out of range: by field.
-    pub fn from_toml(origin: &str, text: &str, assignments: &[String]) -> Result<Self, TuningError> {
+    pub fn from_toml(
+        origin: &str,
+        text: &str,
+        assignments: &[String],
+    ) -> Result<Self, TuningError> {
         let wrong = |problem: String| TuningError::Experiment { origin: origin.into(), problem };
         let experiment: Self = if assignments.is_empty() {
             toml::from_str(text).map_err(|error| wrong(error.to_string()))?

@@ -6,6 +6,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Device;
 use flora_clip::Checkpoint;
+use flora_core::ParameterRecord;
 use flora_core::workers::Workers;
 use flora_data::{Dataset, FeatureCache, Partition, Template};
 use flora_federation::{
@@ -13,7 +14,6 @@ use flora_federation::{
     run_rounds,
 };
 use flora_lora::{Towers, adapter_record, attach, num_adapter_parameters};
-use flora_record::ParameterRecord;
 
 use crate::features::image_features;
 use crate::{
@@ -65,7 +65,9 @@ pub fn prepare(
     };
     let dataset = Arc::new(open_dataset(&experiment)?);
     let template = match &experiment.data.template {
-        Some(template) => Template::new(template).map_err(|error| wrong("data.template", &error))?,
+        Some(template) => {
+            Template::new(template).map_err(|error| wrong("data.template", &error))?
+        }
         None => dataset.template().clone(),
     };
     let partition = experiment.partition.apply(&dataset, experiment.data.seed)?;
@@ -132,8 +134,8 @@ pub fn prepare(
             )) as Box<dyn Client>)
         })
         .collect::<Result<Vec<_>, TuningError>>()?;
-    let fleet = Simulation::new(clients, workers.threads())
-        .map_err(|error| wrong("partition", &error))?;
+    let fleet =
+        Simulation::new(clients, workers.threads()).map_err(|error| wrong("partition", &error))?;
     Ok(Prepared {
         trainable_parameters,
         total_parameters: base_parameters + trainable_parameters,
@@ -184,9 +186,10 @@ impl Prepared {
         let mut strategy = match experiment.federation.strategy {
             StrategyName::FedAvg => FedAvg,
         };
-        let result = run_rounds(&mut self.fleet, &mut strategy, self.initial, &config, &mut |event| {
-            observer.event(event);
-        });
+        let result =
+            run_rounds(&mut self.fleet, &mut strategy, self.initial, &config, &mut |event| {
+                observer.event(event);
+            });
         let finished = match result {
             Ok(outcome) => Finished { outcome: Some(outcome), failure: None },
             Err(error) => {

@@ -12,6 +12,5 @@ pub use flora_data as data;
 pub use flora_federation as federation;
 pub use flora_lora as lora;
 pub use flora_pretrain as pretrain;
-pub use flora_record as record;
 pub use flora_report as report;
 pub use flora_tuning as tuning;

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use flora_record::{Dtype, HostTensor, ParameterRecord, RecordError};
+use flora_core::{Dtype, HostTensor, ParameterRecord, RecordError};
 
 use super::Checkpoint;
 use super::load::transpose;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Sample, Split};
 use crate::apportion::apportion;
-use crate::seed;
+use flora_core::seed;
 
 /// How many images of each split to keep; `None` keeps all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

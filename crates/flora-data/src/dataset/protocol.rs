@@ -1,5 +1,6 @@
 //! Which images are for training and which for testing.
 
+use flora_core::seed;
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,7 +8,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::Sample;
-use crate::{Error, seed};
+use crate::Error;
 
 /// The side of the split that a sample is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

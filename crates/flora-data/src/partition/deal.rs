@@ -1,10 +1,11 @@
 //! The common test set, dealt out to clients.
 
+use flora_core::seed;
 use rand::seq::SliceRandom;
 
 use super::{Shards, by_class, class_counts, hand_out};
 use crate::apportion::apportion;
-use crate::{Dataset, Split, seed};
+use crate::{Dataset, Split};
 
 /// Deal each class of the test set out in proportion to the clients' training images of that class.
 pub(super) fn test_shards(dataset: &Dataset, train: &Shards, seed: u64) -> Shards {

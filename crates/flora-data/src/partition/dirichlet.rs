@@ -1,12 +1,13 @@
 //! Skewed label distributions (Hsu et al., arXiv 1909.06335).
 
+use flora_core::seed;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma, Open01};
 
 use super::{Shards, hand_out, train_by_class};
-use crate::{Dataset, Error, seed};
+use crate::{Dataset, Error};
 
 /// Beyond these, proportions are one-hot or uniform to the last bit, and the logarithms stay finite.
 const BETAS: std::ops::RangeInclusive<f64> = 1e-12..=1e12;

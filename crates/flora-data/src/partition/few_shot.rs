@@ -1,10 +1,11 @@
 //! A few images of each class for each client.
 
+use flora_core::seed;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::{PartitionConfig, Shards, by_class, check_client_count, train_by_class};
-use crate::{Dataset, Error, seed};
+use crate::{Dataset, Error};
 
 pub(super) fn shards(
     dataset: &Dataset,

@@ -1,10 +1,11 @@
 //! Shards that look like the whole.
 
+use flora_core::seed;
 use rand::seq::SliceRandom;
 
 use super::{Shards, hand_out};
 use crate::apportion::apportion;
-use crate::{Dataset, Split, seed};
+use crate::{Dataset, Split};
 
 pub(super) fn shards(dataset: &Dataset, clients: usize, seed: u64) -> Shards {
     let mut indices = dataset.indices(Split::Train);

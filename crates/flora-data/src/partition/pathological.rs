@@ -1,10 +1,11 @@
 //! A few classes for each client (McMahan et al., arXiv 1602.05629).
 
+use flora_core::seed;
 use rand::seq::SliceRandom;
 
 use super::{Shards, hand_out, train_by_class};
 use crate::apportion::apportion;
-use crate::{Dataset, Error, seed};
+use crate::{Dataset, Error};
 
 pub(super) fn shards(
     dataset: &Dataset,

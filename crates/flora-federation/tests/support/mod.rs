@@ -1,11 +1,11 @@
 //! A client with one tensor `w` of two values that moves towards its own target.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use flora_core::HostTensor;
 use flora_federation::{
     Client, ClientError, ClientInfo, EvaluateInstruction, EvaluateReply, FitInstruction, FitReply,
     Metrics, ParameterRecord,
 };
-use flora_record::HostTensor;
 
 /// What a client does wrong, and from which round on.
 #[derive(Clone, Copy, PartialEq)]

@@ -3,8 +3,8 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData, activation};
+use flora_core::{HostTensor, ParameterRecord};
 use flora_lora::{AdaptableModule, LoraConfig, LoraLinear, Towers};
-use flora_record::{HostTensor, ParameterRecord};
 
 pub(crate) const INPUTS: usize = 6;
 pub(crate) const HIDDEN: usize = 5;

@@ -2,7 +2,7 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::Dtype;
+use super::Dtype;
 
 /// What can be wrong with a record, its bytes, or its file.
 #[derive(Debug, Error)]

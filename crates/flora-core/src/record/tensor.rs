@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 
-use crate::{Dtype, RecordError};
+use super::{Dtype, RecordError};
 
 /// A dense tensor in ordinary memory: shape, element type, and values in row-major order.
 ///

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use safetensors::SafeTensors;
 use serde::{Serialize, Serializer};
 
-use crate::{Dtype, HostTensor, ParameterRecord, RecordError};
+use super::{Dtype, HostTensor, ParameterRecord, RecordError};
 
 /// The header's key for metadata, which therefore cannot name a tensor.
 pub(crate) const METADATA_KEY: &str = "__metadata__";

@@ -2,9 +2,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::RecordError;
+use super::RecordError;
 
-/// The element type of a [`HostTensor`](crate::HostTensor).
+/// The element type of a [`HostTensor`](super::HostTensor).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {

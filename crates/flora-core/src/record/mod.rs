@@ -10,25 +10,23 @@
 //! [safetensors]: https://huggingface.co/docs/safetensors
 //!
 //! ```
-//! use flora_record::{HostTensor, ParameterRecord};
+//! use flora_core::record::{HostTensor, ParameterRecord};
 //!
 //! let mut record = ParameterRecord::new();
 //! record.insert("lora_A", HostTensor::from_f32([2, 3], vec![0.5; 6])?)?;
 //! let bytes = record.to_safetensors();
 //! assert_eq!(ParameterRecord::from_safetensors(&bytes)?, record);
-//! # Ok::<(), flora_record::RecordError>(())
+//! # Ok::<(), flora_core::record::RecordError>(())
 //! ```
 
 mod dtype;
 mod error;
-mod file;
-mod record;
+mod parameters;
 mod safetensors_format;
 mod tensor;
 
 pub use dtype::Dtype;
 pub use error::RecordError;
-pub use file::write_atomic;
-pub use record::ParameterRecord;
+pub use parameters::ParameterRecord;
 pub use safetensors_format::read_metadata;
 pub use tensor::HostTensor;
