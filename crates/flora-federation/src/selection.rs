@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_known_draw() {
         let draw = selector(0.3, 1).select(&ids(10), 1, 0);
-        assert_eq!(draw, ["client-01", "client-04", "client-09"]);
+        assert_eq!(draw, ["client-03", "client-06", "client-08"]);
     }
 
     #[test]
