@@ -2,6 +2,7 @@
 
 mod commands;
 mod failure;
+mod progress;
 
 use std::process::ExitCode;
 
@@ -17,11 +18,21 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(commands::run::Run),
+    Presets(commands::presets::Presets),
+    Datasets(commands::datasets::Datasets),
+    Partition(commands::partition::Partition),
+    Classify(commands::classify::Classify),
     Pretrain(commands::pretrain::Pretrain),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Run(command) => command.run(),
+        Command::Presets(command) => command.run(),
+        Command::Datasets(command) => command.run(),
+        Command::Partition(command) => command.run(),
+        Command::Classify(command) => command.run(),
         Command::Pretrain(command) => command.run(),
     };
     match result {

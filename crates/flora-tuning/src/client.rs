@@ -11,7 +11,8 @@ use flora_federation::{
     Client, ClientError, ClientInfo, EvaluateInstruction, EvaluateReply, FitInstruction, FitReply,
     Metrics,
 };
-use flora_lora::{adapter_record, load_adapter_record};
+use flora_lora::{adapter_record, load_adapter_record, reseed_dropout};
+use rand::Rng;
 use rand::seq::SliceRandom;
 
 use crate::{Method, TrainingConfig, TuningError, TuningModel};
@@ -40,17 +41,15 @@ impl TuningClient {
         device: Device,
         model: TuningModel,
     ) -> Self {
-        let decay = training.weight_decay;
-        let optimizer = AdamConfig::new()
-            .with_beta_1(training.betas[0])
-            .with_beta_2(training.betas[1])
-            .with_epsilon(training.eps)
-            .with_weight_decay((decay > 0.0).then(|| WeightDecayConfig::new(decay)))
-            .init();
+        let optimizer = adam(&training);
         Self { shard, method, training, evaluate_local, seed, device, model, optimizer }
     }
 
-    fn train(&mut self, round: usize) -> Result<f64, TuningError> {
+    /// The mean loss of the round's steps, and the adapters after them.
+    fn train(&mut self, round: usize) -> Result<(f64, ParameterRecord), TuningError> {
+        let label = format!("client {} round {round} dropout", self.shard.id);
+        let masks = flora_core::seed::stream(self.seed, &label).next_u64();
+        self.model = reseed_dropout(self.model.clone(), masks);
         let (mut sum, mut steps) = (0f64, 0usize);
         for epoch in 0..self.training.local_epochs {
             let mut order = self.shard.train.clone();
@@ -70,7 +69,9 @@ impl TuningClient {
                 steps += 1;
             }
         }
-        Ok(sum / steps.max(1) as f64)
+        let record = adapter_record(&self.model)?;
+        record.check_finite().map_err(TuningError::NotFinite)?;
+        Ok((sum / steps.max(1) as f64, record))
     }
 
     fn load(&mut self, record: &ParameterRecord) -> Result<(), TuningError> {
@@ -86,7 +87,11 @@ impl TuningClient {
     fn try_fit(&mut self, instruction: &FitInstruction) -> Result<FitReply, TuningError> {
         let started = Instant::now();
         self.load(&instruction.parameters)?;
-        let mut metrics = Metrics::from([("loss".into(), self.train(instruction.round)?)]);
+        let (loss, parameters) = self.train(instruction.round).inspect_err(|_| {
+            // Moments that are no longer finite would spoil every later round of this client.
+            self.optimizer = adam(&self.training);
+        })?;
+        let mut metrics = Metrics::from([("loss".into(), loss)]);
         let seconds = started.elapsed().as_secs_f64();
         if self.evaluate_local && !self.shard.test.is_empty() {
             let score = self.test()?;
@@ -95,7 +100,7 @@ impl TuningClient {
         }
         Ok(FitReply {
             client: self.shard.id.clone(),
-            parameters: adapter_record(&self.model)?,
+            parameters,
             num_examples: self.shard.train.len(),
             metrics,
             seconds,
@@ -123,6 +128,16 @@ impl TuningClient {
     fn failed(&self, error: &TuningError) -> ClientError {
         ClientError::new(&self.shard.id, error.to_string())
     }
+}
+
+fn adam(training: &TrainingConfig) -> ModuleOptimizer {
+    let decay = training.weight_decay;
+    AdamConfig::new()
+        .with_beta_1(training.betas[0])
+        .with_beta_2(training.betas[1])
+        .with_epsilon(training.eps)
+        .with_weight_decay((decay > 0.0).then(|| WeightDecayConfig::new(decay)))
+        .init()
 }
 
 impl Client for TuningClient {

@@ -14,7 +14,11 @@ pub enum TuningError {
         problem: String,
     },
     /// A file that an experiment names is nowhere.
-    #[error("{name}: not found; looked in {}", tried.join(", "))]
+    #[error(
+        "{name}: not found; looked in {}; correct the path, or set FLORA_HOME to the folder that it \
+         is relative to",
+        tried.join(", ")
+    )]
     NotFound {
         /// The name as the experiment has it.
         name: String,
@@ -45,6 +49,9 @@ pub enum TuningError {
         /// The batch, from 0.
         batch: usize,
     },
+    /// Training left the numbers behind in its last step.
+    #[error("after training, {0}; lower training.learning_rate")]
+    NotFinite(RecordError),
     /// The system refuses a thread or a file.
     #[error("{0}")]
     System(#[from] std::io::Error),

@@ -108,7 +108,8 @@ pub enum LossKind {
     ClassCe,
 }
 
-/// How the loss is computed; the numbers are the same.
+/// How the loss is computed; the numbers are the same, up to rounding (and, with dropout, to the
+/// draw: an input that is encoded once is dropped once).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PathKind {
@@ -128,7 +129,8 @@ pub struct TrainingConfig {
     pub rounds: usize,
     /// Passes over a client's examples in a round.
     pub local_epochs: usize,
-    /// Examples a step; the last, smaller batch is kept.
+    /// Examples a step; the last, smaller batch is kept. The loss of a batch of one is 0 under
+    /// [`LossKind::Infonce`].
     pub batch_size: usize,
     /// Adam's learning rate.
     pub learning_rate: f64,
@@ -244,7 +246,8 @@ impl Experiment {
         toml::to_string_pretty(self).expect("plain data")
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// What is wrong with the values, by field.
+    pub(crate) fn check(&self) -> Result<(), String> {
         let positive = |field: &str, value: f64| {
             if value.is_finite() && value > 0.0 {
                 Ok(())
@@ -257,6 +260,11 @@ impl Experiment {
         positive("training.eps", f64::from(training.eps))?;
         positive("training.batch_size", training.batch_size as f64)?;
         positive("training.local_epochs", training.local_epochs as f64)?;
+        if self.method.loss == LossKind::Infonce && training.batch_size < 2 {
+            return Err("training.batch_size: 1 leaves the infonce loss nothing to contrast; \
+                        choose 2 or more, or method.loss = \"class-ce\""
+                .into());
+        }
         if !(training.weight_decay.is_finite() && training.weight_decay >= 0.0) {
             let decay = training.weight_decay;
             return Err(format!("training.weight_decay: {decay} is not 0 or a positive number"));
@@ -305,6 +313,7 @@ mod tests {
         for (set, field) in [
             ("training.learning_rate=-1.0", "training.learning_rate"),
             ("training.batch_size=0", "training.batch_size"),
+            ("training.batch_size=1", "class-ce"),
             ("training.betas=[0.9, 1.0]", "training.betas"),
             ("training.weight_decay=-0.1", "training.weight_decay"),
             ("federation.fraction=0.0", "federation.fraction"),

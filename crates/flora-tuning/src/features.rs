@@ -1,8 +1,10 @@
 //! The frozen vision tower's view of every image, computed once and kept on disk.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use burn::module::Module;
 use burn::tensor::Device;
-use flora_clip::{Checkpoint, Clip};
+use flora_clip::{Checkpoint, Clip, Preprocessor};
 use flora_core::workers::Workers;
 use flora_data::{Dataset, FeatureCache, FeatureKey, Features, Lookup};
 use flora_federation::Event;
@@ -12,8 +14,7 @@ use crate::{Observer, TuningError};
 /// Images that go through the tower together: enough for large products, few enough for caches.
 const BATCH: usize = 32;
 
-/// The features of every image of `dataset`, from the cache or computed. `backend` names the
-/// device: rounding differs between them.
+/// The features of every image of `dataset`, from the cache or computed.
 pub(crate) fn image_features(
     checkpoint: &Checkpoint,
     clip: &Clip,
@@ -26,15 +27,7 @@ pub(crate) fn image_features(
     let Some(cache) = cache else {
         return compute(checkpoint, clip, dataset, device, workers, observer);
     };
-    let key = FeatureKey {
-        checkpoint: checkpoint.digest()?,
-        preprocessing: format!(
-            "{} on {:?}",
-            serde_json::to_string(&checkpoint.preprocessor).expect("plain data"),
-            device.clone().inner()
-        ),
-        data: dataset.fingerprint()?,
-    };
+    let key = key(checkpoint, dataset, device)?;
     let warn = |observer: &mut dyn Observer, message: String| {
         observer.event(&Event::Warning { message });
     };
@@ -51,6 +44,22 @@ pub(crate) fn image_features(
     Ok(features)
 }
 
+/// Everything that the features depend on. The weights alone are not enough: heads, activation and
+/// epsilon are in the configuration only. And rounding differs between devices.
+fn key(
+    checkpoint: &Checkpoint,
+    dataset: &Dataset,
+    device: &Device,
+) -> Result<FeatureKey, TuningError> {
+    let tower = serde_json::to_string(&checkpoint.config.vision_config).expect("plain data");
+    let steps = serde_json::to_string(&checkpoint.preprocessor).expect("plain data");
+    Ok(FeatureKey {
+        checkpoint: format!("{} as {tower}", checkpoint.digest()?),
+        preprocessing: format!("{steps} on {:?}", device.clone().inner()),
+        data: dataset.fingerprint()?,
+    })
+}
+
 fn compute(
     checkpoint: &Checkpoint,
     clip: &Clip,
@@ -63,13 +72,20 @@ fn compute(
     let device = device.clone().inner();
     let preprocessor = &checkpoint.preprocessor;
     let encode = |indices: Vec<usize>| -> Result<Vec<f32>, TuningError> {
-        let mut pixels = Vec::new();
-        for index in indices {
-            pixels.extend(preprocessor.pixel_values(&dataset.image(index)?)?);
-        }
+        let pixels = pixels(preprocessor, dataset, &indices)?;
         let features = clip.image_features(preprocessor.stack(pixels, &device));
         let features = features.into_data().convert::<f32>();
         Ok(features.try_into_vec::<f32>().expect("just converted"))
+    };
+    // A damaged file is told at once, not after the rest of a large data set.
+    let failed = AtomicBool::new(false);
+    let encode = |indices| {
+        if failed.load(Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
+        let features = encode(indices);
+        failed.fetch_or(features.is_err(), Ordering::Relaxed);
+        features
     };
     let all: Vec<usize> = (0..dataset.len()).collect();
     let batches: Vec<Vec<usize>> = all.chunks(BATCH).map(<[usize]>::to_vec).collect();
@@ -81,4 +97,17 @@ fn compute(
         values.extend(part?);
     }
     Ok(Features { dim: checkpoint.config.projection_dim, values })
+}
+
+/// What the vision tower takes of the images `indices`, one after the other.
+pub(crate) fn pixels(
+    preprocessor: &Preprocessor,
+    dataset: &Dataset,
+    indices: &[usize],
+) -> Result<Vec<f32>, TuningError> {
+    let mut pixels = Vec::new();
+    for &index in indices {
+        pixels.extend(preprocessor.pixel_values(&dataset.image(index)?)?);
+    }
+    Ok(pixels)
 }

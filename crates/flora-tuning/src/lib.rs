@@ -13,6 +13,7 @@ mod method;
 mod model;
 mod observer;
 mod overrides;
+mod presets;
 mod prompts;
 mod run;
 
@@ -25,5 +26,6 @@ pub use experiment::{
 pub use method::{ImageInput, Method};
 pub use model::TuningModel;
 pub use observer::{Observer, Silent};
+pub use presets::{PRESETS, Preset};
 pub use prompts::Prompts;
-pub use run::{Finished, Prepared, prepare};
+pub use run::{Finished, Prepared, deal, prepare};

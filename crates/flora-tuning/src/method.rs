@@ -6,6 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use flora_clip::{Padding, Preprocessor, loss, normalize};
 use flora_data::{Dataset, Features};
 
+use crate::features::pixels;
 use crate::{LossKind, PathKind, Prompts, TuningError, TuningModel};
 
 /// Where the features of an image come from.
@@ -127,10 +128,7 @@ impl Method {
                 Ok(Tensor::from_data(rows, device))
             }
             ImageInput::Pictures { dataset, preprocessor } => {
-                let mut pixels = Vec::new();
-                for &index in indices {
-                    pixels.extend(preprocessor.pixel_values(&dataset.image(index)?)?);
-                }
+                let pixels = pixels(preprocessor, dataset, indices)?;
                 Ok(model.image_features(preprocessor.stack(pixels, device)))
             }
         }

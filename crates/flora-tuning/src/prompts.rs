@@ -15,7 +15,7 @@ impl Prompts {
     ///
     /// # Errors
     ///
-    /// A prompt that cannot be tokenised.
+    /// A prompt that cannot be tokenised, and a tokenizer that does not belong to the model.
     pub fn new(
         tokenizer: &ClipTokenizer,
         config: &TextConfig,
@@ -23,7 +23,10 @@ impl Prompts {
         classes: &[String],
     ) -> Result<Self, TuningError> {
         let texts: Vec<String> = classes.iter().map(|class| template.fill(class)).collect();
-        Ok(Self { ids: tokenizer.encode_all(&texts)?, config: config.clone() })
+        let ids = tokenizer.encode_all(&texts)?;
+        // A tokenizer with another end token than the model's would only be noticed here.
+        Tokens::new(&ids, Padding::Longest, config)?;
+        Ok(Self { ids, config: config.clone() })
     }
 
     /// Number of classes.
@@ -35,9 +38,9 @@ impl Prompts {
     ///
     /// # Panics
     ///
-    /// Panics if there is no such class.
+    /// Panics if there is no such class, or `classes` is empty.
     pub fn tokens(&self, classes: &[usize], padding: Padding) -> Tokens {
         let ids: Vec<_> = classes.iter().map(|&class| self.ids[class].clone()).collect();
-        Tokens::new(&ids, padding, &self.config).expect("the tokenizer keeps to the context")
+        Tokens::new(&ids, padding, &self.config).expect("all of them were checked")
     }
 }

@@ -63,14 +63,14 @@ pub fn prepare(
         origin: experiment.name.clone(),
         problem: format!("{field}: {problem}"),
     };
-    let dataset = Arc::new(open_dataset(&experiment)?);
+    let (dataset, partition) = deal(&experiment)?;
+    let dataset = Arc::new(dataset);
     let template = match &experiment.data.template {
         Some(template) => {
             Template::new(template).map_err(|error| wrong("data.template", &error))?
         }
         None => dataset.template().clone(),
     };
-    let partition = experiment.partition.apply(&dataset, experiment.data.seed)?;
 
     let checkpoint = Checkpoint::open(&assets::find(&experiment.model.path)?)?;
     let device = device.clone().autodiff();
@@ -148,15 +148,21 @@ pub fn prepare(
     })
 }
 
-fn open_dataset(experiment: &Experiment) -> Result<Dataset, TuningError> {
+/// Read the experiment's data set and deal it out to its clients.
+///
+/// # Errors
+///
+/// Files that are missing or damaged, and a partition that they do not allow.
+pub fn deal(experiment: &Experiment) -> Result<(Dataset, Partition), TuningError> {
     let data = &experiment.data;
     let root = data.root.as_ref().map(|root| assets::find(root)).transpose()?;
     let dataset = Dataset::open(&assets::find(&data.path)?, root.as_deref())?;
-    let dataset = dataset.with_protocol(data.protocol);
-    Ok(match data.limit {
-        Some(limit) => dataset.limit(limit, data.seed),
-        None => dataset,
-    })
+    let mut dataset = dataset.with_protocol(data.protocol);
+    if let Some(limit) = data.limit {
+        dataset = dataset.limit(limit, data.seed);
+    }
+    let partition = experiment.partition.apply(&dataset, data.seed)?;
+    Ok((dataset, partition))
 }
 
 impl Prepared {

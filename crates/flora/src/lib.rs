@@ -5,6 +5,9 @@
 
 pub mod device;
 
+/// The version of burn that this was built with.
+pub const BURN_VERSION: &str = "0.22.1";
+
 pub use burn::tensor::Device;
 pub use flora_clip as clip;
 pub use flora_core as core;
@@ -14,3 +17,14 @@ pub use flora_lora as lora;
 pub use flora_pretrain as pretrain;
 pub use flora_report as report;
 pub use flora_tuning as tuning;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_of_burn_is_the_locked_one() {
+        let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
+        let lock = std::fs::read_to_string(lock).unwrap();
+        let entry = format!("name = \"burn\"\nversion = \"{}\"", super::BURN_VERSION);
+        assert!(lock.contains(&entry));
+    }
+}

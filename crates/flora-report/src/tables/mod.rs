@@ -4,7 +4,7 @@ mod names;
 mod rounds;
 mod summary;
 
-use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 pub use rounds::rounds;
 pub use summary::summary;
@@ -17,11 +17,19 @@ const GAP: usize = 2;
 const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
+/// A table of the same looks as the others here, for lists of any kind: text columns, wrapped where
+/// they do not fit.
+pub fn list<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
+    let header = header.iter().map(|&name| name.to_owned()).collect();
+    table(Some(header), rows.into_iter().map(Vec::from).collect(), N)
+}
+
 /// A table without borders whose columns are aligned to the right, apart from the first
 /// `left` ones.
 fn table(header: Option<Vec<String>>, rows: Vec<Vec<String>>, left: usize) -> String {
     let mut table = Table::new();
     table.load_style(STYLE);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH as u16);
     if let Some(header) = header {
         table.set_header(header);
     }

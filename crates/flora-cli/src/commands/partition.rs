@@ -1,0 +1,45 @@
+use std::path::PathBuf;
+
+use flora::report::tables;
+
+use super::experiment_args::ExperimentArgs;
+use crate::failure::Failure;
+
+/// Show how an experiment deals its data out to clients
+#[derive(Debug, clap::Args)]
+pub(crate) struct Partition {
+    #[command(flatten)]
+    experiment: ExperimentArgs,
+    /// Also write the partition to this JSON file
+    #[arg(long, value_name = "FILE.json")]
+    out: Option<PathBuf>,
+}
+
+impl Partition {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let experiment = self.experiment.resolve()?;
+        let (dataset, partition) = flora::tuning::deal(&experiment).map_err(Failure::input)?;
+        let mut rows = Vec::new();
+        let counts = partition.class_counts(&dataset);
+        for (client, counts) in partition.clients.iter().zip(&counts) {
+            let held = counts.iter().filter(|&&count| count > 0).count();
+            let most = (0..counts.len()).max_by_key(|&class| (counts[class], usize::MAX - class));
+            let share = |class: usize| 100.0 * counts[class] as f64 / client.train.len() as f64;
+            rows.push([
+                client.id.clone(),
+                client.train.len().to_string(),
+                client.test.len().to_string(),
+                format!("{held} of {}", counts.len()),
+                most.map_or_else(String::new, |class| {
+                    format!("{} ({:.0} %)", dataset.classes()[class], share(class))
+                }),
+            ]);
+        }
+        println!("{}", tables::list(["client", "train", "test", "classes", "most frequent"], rows));
+        if let Some(path) = self.out {
+            partition.save(&path).map_err(Failure::input)?;
+            println!("written to {}", path.display());
+        }
+        Ok(())
+    }
+}

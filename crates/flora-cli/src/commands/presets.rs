@@ -1,0 +1,30 @@
+use flora::report::tables;
+use flora::tuning::{PRESETS, Preset};
+
+use crate::failure::Failure;
+
+/// List the experiments that ship with flora
+#[derive(Debug, clap::Args)]
+pub(crate) struct Presets {
+    /// Print this preset's TOML file, to start an experiment of your own from
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+}
+
+impl Presets {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        if let Some(name) = self.name {
+            let preset = Preset::find(&name)
+                .ok_or_else(|| Failure::Input(format!("{name}: no such preset")))?;
+            print!("{}", preset.toml);
+            return Ok(());
+        }
+        let mut rows = Vec::new();
+        for preset in PRESETS {
+            rows.push([preset.name.to_owned(), preset.description()]);
+        }
+        println!("{}", tables::list(["preset", "what it does"], rows));
+        println!("`flora presets NAME` prints one as a file; `flora run NAME` runs it.");
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! What a run looks like while it goes on: bars on standard error, a line a round on standard
+//! output, every event in the run's folder.
+
+use flora::federation::{EvaluatedModel, Event};
+use flora::report::{ReportError, RunFolder};
+use flora::tuning::Observer;
+use indicatif::{ProgressBar, ProgressStyle};
+
+pub(crate) struct Progress {
+    folder: RunFolder,
+    events: Vec<Event>,
+    bar: ProgressBar,
+    /// The phase that `bar` shows.
+    shown: String,
+    rounds: usize,
+    /// The first event that could not be written: told at the end, when the run's result is safe.
+    unwritten: Option<ReportError>,
+}
+
+impl Progress {
+    pub(crate) fn new(folder: RunFolder) -> Self {
+        Self {
+            folder,
+            events: Vec::new(),
+            bar: ProgressBar::hidden(),
+            shown: String::new(),
+            rounds: 0,
+            unwritten: None,
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    pub(crate) fn finish(self) -> (RunFolder, Vec<Event>, Option<ReportError>) {
+        self.bar.finish_and_clear();
+        (self.folder, self.events, self.unwritten)
+    }
+
+    /// Replace the bar by one of `total` steps.
+    fn show(&mut self, phase: String, total: usize) {
+        self.bar.finish_and_clear();
+        let style = ProgressStyle::with_template("{prefix:>12} {bar:40} {pos}/{len} {eta}")
+            .expect("a valid template");
+        self.bar = ProgressBar::new(total as u64).with_style(style).with_prefix(phase.clone());
+        self.bar.tick();
+        self.shown = phase;
+    }
+
+    fn say(&self, line: String) {
+        self.bar.suspend(|| println!("{line}"));
+    }
+
+    fn tell(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted {
+                clients, trainable_parameters, total_parameters, rounds, ..
+            } => {
+                self.rounds = *rounds;
+                let examples: usize = clients.iter().map(|client| client.num_examples).sum();
+                self.say(format!(
+                    "{} clients, {examples} training images; {trainable_parameters} of \
+                     {total_parameters} parameters train and travel",
+                    clients.len()
+                ));
+            }
+            Event::RoundStarted { round, selected } => {
+                self.show(format!("round {}/{}", round + 1, self.rounds), selected.len());
+            }
+            Event::ClientReplied { .. } => self.bar.inc(1),
+            Event::ClientFailed { client, message, .. } => {
+                self.bar.inc(1);
+                self.say(format!("warning: client {client}: {message}"));
+            }
+            Event::Evaluated {
+                round,
+                model: EvaluatedModel::Global,
+                accuracy,
+                accuracy_weighted,
+                ..
+            } => {
+                self.bar.finish_and_clear();
+                let what = if *round == 0 { " (zero-shot)" } else { "" };
+                self.say(format!(
+                    "round {round:>2}  global model {:5.1} % mean over clients, {:5.1} % weighted \
+                     by examples{what}",
+                    100.0 * accuracy,
+                    100.0 * accuracy_weighted
+                ));
+            }
+            Event::Warning { message } => self.say(format!("warning: {message}")),
+            _ => {}
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn event(&mut self, event: &Event) {
+        self.tell(event);
+        if let Err(error) = self.folder.record(event) {
+            self.unwritten.get_or_insert(error);
+        }
+        self.events.push(event.clone());
+    }
+
+    fn progress(&mut self, phase: &str, done: usize, total: usize) {
+        if self.shown != phase {
+            self.show(phase.to_owned(), total);
+        }
+        self.bar.set_position(done as u64);
+        if done == total {
+            self.bar.finish_and_clear();
+        }
+    }
+}
