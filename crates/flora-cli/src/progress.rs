@@ -7,7 +7,8 @@ use flora::tuning::Observer;
 use indicatif::{ProgressBar, ProgressStyle};
 
 pub(crate) struct Progress {
-    folder: RunFolder,
+    /// Made once the data are known to be usable: bad input leaves no folder behind.
+    folder: Option<RunFolder>,
     events: Vec<Event>,
     bar: ProgressBar,
     /// The phase that `bar` shows.
@@ -18,9 +19,9 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(folder: RunFolder) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            folder,
+            folder: None,
             events: Vec::new(),
             bar: ProgressBar::hidden(),
             shown: String::new(),
@@ -29,13 +30,25 @@ impl Progress {
         }
     }
 
-    pub(crate) fn folder(&self) -> &RunFolder {
-        &self.folder
+    /// Record every event in `folder`, those told so far included.
+    pub(crate) fn record_in(&mut self, folder: RunFolder) {
+        self.folder = Some(folder);
+        for event in std::mem::take(&mut self.events) {
+            self.keep(event);
+        }
     }
 
-    pub(crate) fn finish(self) -> (RunFolder, Vec<Event>, Option<ReportError>) {
+    /// The events, and the first error in writing them, if any.
+    pub(crate) fn finish(self) -> (Vec<Event>, Option<ReportError>) {
         self.bar.finish_and_clear();
-        (self.folder, self.events, self.unwritten)
+        (self.events, self.unwritten)
+    }
+
+    fn keep(&mut self, event: Event) {
+        if let Some(Err(error)) = self.folder.as_ref().map(|folder| folder.record(&event)) {
+            self.unwritten.get_or_insert(error);
+        }
+        self.events.push(event);
     }
 
     /// Replace the bar by one of `total` steps.
@@ -98,10 +111,7 @@ impl Progress {
 impl Observer for Progress {
     fn event(&mut self, event: &Event) {
         self.tell(event);
-        if let Err(error) = self.folder.record(event) {
-            self.unwritten.get_or_insert(error);
-        }
-        self.events.push(event.clone());
+        self.keep(event.clone());
     }
 
     fn progress(&mut self, phase: &str, done: usize, total: usize) {

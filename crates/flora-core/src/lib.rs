@@ -6,4 +6,4 @@ pub mod record;
 pub mod seed;
 pub mod workers;
 
-pub use record::{Dtype, HostTensor, ParameterRecord, RecordError};
+pub use record::{Dtype, HostTensor, ParameterRecord, RecordError, read_metadata};

@@ -7,9 +7,9 @@ use burn::lr_scheduler::LrSchedulerConfig;
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
-use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
+use burn::module::{Module, ParamGroup};
 use burn::optim::{AdamWConfig, ModuleOptimizer};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use burn::train::metric::{AccuracyMetric, LearningRateMetric, LossMetric};
 use burn::train::{Learner, SupervisedTraining};
 use flora_clip::{Checkpoint, Clip, ClipTokenizer, Preprocessor};
@@ -104,7 +104,7 @@ pub fn pretrain(
     };
     let clip = Clip::random(&clip_config, config.seed, &autodiff);
     let parameters = clip.num_params();
-    let optimizer = optimizer(&clip, config.weight_decay as f32);
+    let optimizer = optimizer(config.weight_decay as f32);
     let log = config.log_folder();
     let started = Instant::now();
     let mut training = SupervisedTraining::new(&log, train, valid)
@@ -178,25 +178,14 @@ fn tokenize(
     Ok((captions, captions_of))
 }
 
-/// AdamW with CLIP's betas; vectors (biases, norms, the temperature) do not decay.
-fn optimizer(clip: &Clip, weight_decay: f32) -> ModuleOptimizer {
-    struct Vectors(Vec<ParamId>);
-    impl ModuleVisitor for Vectors {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if D == 1 {
-                self.0.push(param.id);
-            }
-        }
-    }
-    let mut vectors = Vectors(Vec::new());
-    clip.visit(&mut vectors);
+/// AdamW with CLIP's betas; vectors (biases, norms, the temperature) do not decay. They are told by
+/// name: the identities of parameters change when a checkpoint is loaded.
+fn optimizer(weight_decay: f32) -> ModuleOptimizer {
+    let vectors = ParamGroup::from_regex(r"(bias|gamma|beta|class_embedding|logit_scale)$")
+        .expect("a valid expression");
     let adam = AdamWConfig::new().with_beta_1(0.9).with_beta_2(0.98).with_epsilon(1e-6);
     let undecayed = adam.clone().with_weight_decay(0.0).build();
-    adam.with_weight_decay(weight_decay).init().with_group(
-        ParamGroup::from_ids(vectors.0),
-        undecayed,
-        None,
-    )
+    adam.with_weight_decay(weight_decay).init().with_group(vectors, undecayed, None)
 }
 
 /// A linear rise, then half a cosine down to a hundredth of the peak.

@@ -2,6 +2,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use flora_core::files::write_atomic;
@@ -27,14 +28,23 @@ pub enum Existing {
     Overwrite,
 }
 
-/// The folder of a run in progress.
-#[derive(Debug)]
+/// The folder of a run in progress. Clones write into the same folder.
+#[derive(Debug, Clone)]
 pub struct RunFolder {
     path: PathBuf,
-    metrics: File,
+    metrics: Arc<File>,
 }
 
 impl RunFolder {
+    /// Whether [`RunFolder::create`] would take the folder `path`, without touching it: to be asked
+    /// before work begins whose result is to go there.
+    ///
+    /// # Errors
+    /// [`ReportError::NotAFolder`], [`ReportError::HoldsRun`] and [`ReportError::NotEmpty`].
+    pub fn check(path: impl AsRef<Path>, existing: Existing) -> Result<(), ReportError> {
+        check(path.as_ref(), existing).map(drop)
+    }
+
     /// Makes the folder `path`, with `experiment` as its `experiment.toml` and an empty
     /// `metrics.jsonl`.
     ///
@@ -47,11 +57,10 @@ impl RunFolder {
         experiment: &str,
     ) -> Result<Self, ReportError> {
         let path = path.into();
-        if path.exists() && !path.is_dir() {
-            return Err(ReportError::NotAFolder { path });
+        if check(&path, existing)? {
+            remove_run(&path)?;
         }
         fs::create_dir_all(&path).map_err(ReportError::io("create the folder", &path))?;
-        make_room(&path, existing)?;
 
         let metrics = path.join(METRICS);
         let metrics = OpenOptions::new()
@@ -60,7 +69,7 @@ impl RunFolder {
             .truncate(true)
             .open(&metrics)
             .map_err(ReportError::io("create", &metrics))?;
-        let folder = Self { path, metrics };
+        let folder = Self { path, metrics: Arc::new(metrics) };
         folder.write_text(EXPERIMENT, experiment)?;
         Ok(folder)
     }
@@ -97,7 +106,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`ReportError::Io`].
-    pub fn record(&mut self, event: &Event) -> Result<(), ReportError> {
+    pub fn record(&self, event: &Event) -> Result<(), ReportError> {
         let path = || self.path.join(METRICS);
         let mut line = serde_json::to_vec(event).map_err(|source| ReportError::Json {
             path: path(),
@@ -105,7 +114,7 @@ impl RunFolder {
             source,
         })?;
         line.push(b'\n');
-        self.metrics.write_all(&line).map_err(ReportError::io("append to", path()))
+        (&*self.metrics).write_all(&line).map_err(ReportError::io("append to", path()))
     }
 
     /// Writes `run.json`.
@@ -150,16 +159,23 @@ pub fn read_events(path: impl AsRef<Path>) -> Result<Vec<Event>, ReportError> {
     complete.lines().enumerate().map(parse).collect()
 }
 
-fn make_room(path: &Path, existing: Existing) -> Result<(), ReportError> {
-    let read = || ReportError::io("read the folder", path);
-    if fs::read_dir(path).map_err(read())?.next().is_none() || existing == Existing::Overwrite {
-        return Ok(());
+/// Whether the folder may be taken, and if so whether it holds a run to be removed first.
+fn check(path: &Path, existing: Existing) -> Result<bool, ReportError> {
+    let path = path.to_owned();
+    if !path.exists() {
+        return Ok(false);
+    }
+    if !path.is_dir() {
+        return Err(ReportError::NotAFolder { path });
+    }
+    let read = ReportError::io("read the folder", &path);
+    if fs::read_dir(&path).map_err(read)?.next().is_none() || existing == Existing::Overwrite {
+        return Ok(false);
     }
     // An experiment file alone is no run: people keep theirs beside other things.
     let is_run = path.join(EXPERIMENT).is_file() && path.join(METRICS).is_file();
-    let path = path.to_owned();
     match (is_run, existing) {
-        (true, Existing::ReplaceRun) => remove_run(&path),
+        (true, Existing::ReplaceRun) => Ok(true),
         (true, _) => Err(ReportError::HoldsRun { path }),
         (false, _) => Err(ReportError::NotEmpty { path }),
     }

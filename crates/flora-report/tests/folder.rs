@@ -51,7 +51,7 @@ fn files(path: &Path) -> Vec<String> {
 fn events_are_one_object_a_line_as_they_come() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("runs/first");
-    let mut folder = RunFolder::create(&path, Existing::Refuse, "rounds = 10\n").unwrap();
+    let folder = RunFolder::create(&path, Existing::Refuse, "rounds = 10\n").unwrap();
     assert_eq!(fs::read_to_string(path.join("experiment.toml")).unwrap(), "rounds = 10\n");
 
     let metrics = path.join("metrics.jsonl");
@@ -132,7 +132,7 @@ fn the_summary_comes_back_and_has_the_documented_keys() {
 fn an_earlier_run_is_replaced_only_if_allowed() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path();
-    let mut folder = RunFolder::create(path, Existing::Refuse, "seed = 1\n").unwrap();
+    let folder = RunFolder::create(path, Existing::Refuse, "seed = 1\n").unwrap();
     folder.record(&events()[2]).unwrap();
     folder.write_partition("{}").unwrap();
     fs::write(folder.adapter_dir().unwrap().join("adapter_model.safetensors"), "x").unwrap();

@@ -31,13 +31,14 @@ pub(crate) fn image_features(
     let warn = |observer: &mut dyn Observer, message: String| {
         observer.event(&Event::Warning { message });
     };
-    match cache.load(&key, dataset.len())? {
-        Lookup::Hit(features) => return Ok(features),
-        Lookup::Miss => {}
-        Lookup::Damaged(problem) => warn(observer, problem),
+    // A cache that cannot be used costs time, never the result.
+    match cache.load(&key, dataset.len()) {
+        Ok(Lookup::Hit(features)) => return Ok(features),
+        Ok(Lookup::Miss) => {}
+        Ok(Lookup::Damaged(problem)) => warn(observer, problem),
+        Err(error) => warn(observer, format!("{error}; the image features are computed again")),
     }
     let features = compute(checkpoint, clip, dataset, device, workers, observer)?;
-    // A cache that cannot be written costs time at the next run, not this run's result.
     if let Err(error) = cache.store(&key, &features) {
         warn(observer, format!("image features are not kept for the next run: {error}"));
     }

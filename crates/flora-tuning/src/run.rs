@@ -1,5 +1,6 @@
 //! From an experiment to clients, and from clients to a result.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,8 +18,8 @@ use flora_lora::{Towers, adapter_record, attach, num_adapter_parameters};
 
 use crate::features::image_features;
 use crate::{
-    Experiment, ImageInput, Method, Observer, PathKind, Prompts, StrategyName, TuningClient,
-    TuningError, TuningModel, assets,
+    Experiment, ImageInput, LossKind, Method, Observer, PathKind, Prompts, StrategyName,
+    TuningClient, TuningError, TuningModel, assets,
 };
 
 /// An experiment whose data are there and whose clients wait for the first round.
@@ -63,7 +64,21 @@ pub fn prepare(
         origin: experiment.name.clone(),
         problem: format!("{field}: {problem}"),
     };
+    experiment
+        .check()
+        .map_err(|problem| TuningError::Experiment { origin: experiment.name.clone(), problem })?;
     let (dataset, partition) = deal(&experiment)?;
+    check_clients(&partition, &experiment).map_err(|(field, problem)| wrong(field, &problem))?;
+    if experiment.method.loss == LossKind::Infonce {
+        for shard in partition.clients.iter().filter(|shard| shard.train.len() == 1) {
+            let message = format!(
+                "client {} has one training image, which leaves the infonce loss nothing to \
+                 contrast: it trains nothing; use fewer clients or method.loss = \"class-ce\"",
+                shard.id
+            );
+            observer.event(&Event::Warning { message });
+        }
+    }
     let dataset = Arc::new(dataset);
     let template = match &experiment.data.template {
         Some(template) => {
@@ -72,13 +87,31 @@ pub fn prepare(
         None => dataset.template().clone(),
     };
 
-    let checkpoint = Checkpoint::open(&assets::find(&experiment.model.path)?)?;
+    let folder = find(&experiment, "model.path", &experiment.model.path)?;
+    let checkpoint = Checkpoint::open(&folder)?;
     let device = device.clone().autodiff();
     let clip = checkpoint.load(&device)?;
     let config = &experiment.method;
     let trains_vision = config.lora.towers != Towers::Text;
     let encodes_pictures = trains_vision || config.path == PathKind::Naive;
-    let workers = Workers::new(experiment.federation.threads)?;
+    let workers = Workers::new(experiment.federation.threads)
+        .map_err(|error| wrong("federation.threads", &error))?;
+    // The same adapters for every client: attaching is a function of the seed. Once before the
+    // images are looked at, so that a mistake is told before the long work.
+    let base = TuningModel::new(clip.clone(), encodes_pictures);
+    let adapted = || {
+        attach(base.clone(), &config.lora, experiment.seed).map_err(|error| {
+            let problem = format!("method.{error}");
+            TuningError::Experiment { origin: experiment.name.clone(), problem }
+        })
+    };
+    let model = adapted()?;
+    let prompts = Prompts::new(
+        &checkpoint.tokenizer,
+        &checkpoint.config.text_config,
+        &template,
+        dataset.classes(),
+    )?;
     let images = if encodes_pictures {
         let preprocessor = checkpoint.preprocessor.clone();
         ImageInput::Pictures { dataset: dataset.clone(), preprocessor }
@@ -100,22 +133,14 @@ pub fn prepare(
     let method = Arc::new(Method {
         images,
         labels: Arc::new((0..dataset.len()).map(|index| dataset.label(index)).collect()),
-        prompts: Prompts::new(
-            &checkpoint.tokenizer,
-            &checkpoint.config.text_config,
-            &template,
-            dataset.classes(),
-        )?,
+        prompts,
         factor: clip.temperature_factor(),
         loss: config.loss,
         path: config.path,
     });
     let base_parameters = clip.num_params();
-    // Without pictures to encode, the vision tower is dropped from memory here.
-    let base = TuningModel::new(clip, encodes_pictures);
-    // The same adapters for every client: attaching is a function of the seed.
-    let adapted = || attach(base.clone(), &config.lora, experiment.seed);
-    let model = adapted()?;
+    // Without pictures to encode, nobody needs the vision tower from here on.
+    drop(clip);
     let initial = adapter_record(&model)?;
     let trainable_parameters = num_adapter_parameters(&model);
     let clients = partition
@@ -155,14 +180,40 @@ pub fn prepare(
 /// Files that are missing or damaged, and a partition that they do not allow.
 pub fn deal(experiment: &Experiment) -> Result<(Dataset, Partition), TuningError> {
     let data = &experiment.data;
-    let root = data.root.as_ref().map(|root| assets::find(root)).transpose()?;
-    let dataset = Dataset::open(&assets::find(&data.path)?, root.as_deref())?;
+    let root = data.root.as_ref().map(|root| find(experiment, "data.root", root)).transpose()?;
+    let dataset = Dataset::open(&find(experiment, "data.path", &data.path)?, root.as_deref())?;
     let mut dataset = dataset.with_protocol(data.protocol);
     if let Some(limit) = data.limit {
         dataset = dataset.limit(limit, data.seed);
     }
     let partition = experiment.partition.apply(&dataset, data.seed)?;
     Ok((dataset, partition))
+}
+
+/// What `field` of the experiment names.
+fn find(experiment: &Experiment, field: &str, path: &Path) -> Result<PathBuf, TuningError> {
+    assets::find(path).map_err(|error| TuningError::Experiment {
+        origin: experiment.name.clone(),
+        problem: format!("{field}: {error}"),
+    })
+}
+
+/// What would only be noticed when the rounds begin: the field and what is wrong with it.
+fn check_clients(
+    partition: &Partition,
+    experiment: &Experiment,
+) -> Result<(), (&'static str, String)> {
+    let (clients, least) = (partition.clients.len(), experiment.federation.min_clients);
+    if least > clients {
+        let problem = format!("{least}, but there are {clients} clients; lower it to {clients}");
+        return Err(("federation.min_clients", problem));
+    }
+    if partition.clients.iter().all(|shard| shard.test.is_empty()) {
+        let problem = "no client has a test image, so nothing could be evaluated; raise \
+                       data.limit.test, or choose data.protocol = \"merged-80-20\"";
+        return Err(("data", problem.to_owned()));
+    }
+    Ok(())
 }
 
 impl Prepared {

@@ -40,84 +40,74 @@ impl Run {
         }
         let out = self.out.unwrap_or_else(|| free_folder(&experiment.name));
         let existing = if self.overwrite { Existing::ReplaceRun } else { Existing::Refuse };
-        let folder = RunFolder::create(&out, existing, &experiment.to_toml());
-        let folder = folder.map_err(|error| match error {
-            ReportError::HoldsRun { .. } => {
-                Failure::Input(format!("{error}; --overwrite replaces it"))
-            }
+        let refused = |error| match error {
+            ReportError::HoldsRun { .. } => Failure::Input(format!("{error} (--overwrite)")),
             error => Failure::input(error),
-        })?;
+        };
+        RunFolder::check(&out, existing).map_err(refused)?;
 
-        let mut progress = Progress::new(folder);
+        let mut progress = Progress::new();
         let prepared =
             prepare(experiment.clone(), &device, &mut progress).map_err(Failure::input)?;
+        let folder = RunFolder::create(&out, existing, &experiment.to_toml()).map_err(refused)?;
         let partition = serde_json::to_string_pretty(&prepared.partition).map_err(Failure::run)?;
-        progress.folder().write_partition(&partition).map_err(Failure::run)?;
-        let mut summary = RunSummary::new(&experiment.name, RunStatus::Failed, None);
-        summary.trainable_parameters = prepared.trainable_parameters;
-        summary.total_parameters = prepared.total_parameters;
-        let data_seconds = prepared.data_seconds;
-        let finished = prepared.run(&mut progress);
+        folder.write_partition(&partition).map_err(Failure::run)?;
+        let adapter = folder.adapter_dir().map_err(Failure::run)?;
+        progress.record_in(folder.clone());
 
-        let measured = of_outcome(&experiment, &finished);
-        let summary = RunSummary {
-            trainable_parameters: summary.trainable_parameters,
-            total_parameters: summary.total_parameters,
-            seconds: flora::report::RunSeconds {
-                data: data_seconds,
-                total: started.elapsed().as_secs_f64(),
-                ..measured.seconds
-            },
-            peak_memory_bytes: flora::report::peak_memory_bytes(),
-            seed: experiment.seed,
+        let facts = Facts {
             device: self.device,
-            versions: Versions {
-                flora: env!("CARGO_PKG_VERSION").into(),
-                burn: flora::BURN_VERSION.into(),
-            },
-            command: Some(std::env::args().collect::<Vec<_>>().join(" ")),
-            started_at: SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .ok()
-                .map(|now| now.as_secs().saturating_sub(started.elapsed().as_secs())),
-            ..measured
+            trainable_parameters: prepared.trainable_parameters,
+            total_parameters: prepared.total_parameters,
+            data_seconds: prepared.data_seconds,
+            started,
         };
-        finish(progress, &experiment, &finished, &summary)?;
-        match finished.failure {
-            None => Ok(()),
-            Some(failure) => Err(Failure::run(failure)),
+        let finished = prepared.run(&mut progress);
+        let summary = summarize(&experiment, &finished, facts);
+        let (events, unwritten) = progress.finish();
+        folder.write_summary(&summary).map_err(Failure::run)?;
+        if let Some(outcome) = &finished.outcome {
+            let base = experiment.model.path.display().to_string();
+            flora::lora::save_peft(&adapter, &outcome.last, &experiment.method.lora, &base)
+                .map_err(Failure::run)?;
+        }
+        println!("\n{}\n\n{}\n", tables::rounds(&events), tables::summary(&summary));
+        println!("everything is in {}", folder.path().display());
+        match (finished.failure, unwritten) {
+            (Some(failure), _) => Err(Failure::run(failure)),
+            (None, Some(error)) => Err(Failure::run(error)),
+            (None, None) => Ok(()),
         }
     }
 }
 
-fn of_outcome(experiment: &Experiment, finished: &Finished) -> RunSummary {
-    let status = if finished.failure.is_none() { RunStatus::Finished } else { RunStatus::Failed };
-    let mut summary = RunSummary::new(&experiment.name, status, finished.outcome.as_ref());
-    summary.error = finished.failure.as_ref().map(ToString::to_string);
-    summary
+/// What a summary tells besides the outcome.
+struct Facts {
+    device: String,
+    trainable_parameters: usize,
+    total_parameters: usize,
+    data_seconds: f64,
+    started: Instant,
 }
 
-/// Write what is left to write and show the tables.
-fn finish(
-    progress: Progress,
-    experiment: &Experiment,
-    finished: &Finished,
-    summary: &RunSummary,
-) -> Result<(), Failure> {
-    let (folder, events, unwritten) = progress.finish();
-    folder.write_summary(summary).map_err(Failure::run)?;
-    if let Some(outcome) = &finished.outcome {
-        let adapter = folder.adapter_dir().map_err(Failure::run)?;
-        let base = experiment.model.path.display().to_string();
-        flora::lora::save_peft(&adapter, &outcome.last, &experiment.method.lora, &base)
-            .map_err(Failure::run)?;
-    }
-    println!("\n{}\n\n{}\n", tables::rounds(&events), tables::summary(summary));
-    println!("everything is in {}", folder.path().display());
-    match unwritten {
-        None => Ok(()),
-        Some(error) => Err(Failure::run(error)),
-    }
+fn summarize(experiment: &Experiment, finished: &Finished, facts: Facts) -> RunSummary {
+    let status = if finished.failure.is_none() { RunStatus::Finished } else { RunStatus::Failed };
+    let mut summary = RunSummary::new(&experiment.name, status, finished.outcome.as_ref());
+    let total = facts.started.elapsed();
+    summary.error = finished.failure.as_ref().map(ToString::to_string);
+    summary.seconds.data = facts.data_seconds;
+    summary.seconds.total = total.as_secs_f64();
+    summary.peak_memory_bytes = flora::report::peak_memory_bytes();
+    summary.trainable_parameters = facts.trainable_parameters;
+    summary.total_parameters = facts.total_parameters;
+    summary.seed = experiment.seed;
+    summary.device = facts.device;
+    summary.versions =
+        Versions { flora: env!("CARGO_PKG_VERSION").into(), burn: flora::BURN_VERSION.into() };
+    summary.command = Some(std::env::args().collect::<Vec<_>>().join(" "));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    summary.started_at = Some(now.saturating_sub(total).as_secs());
+    summary
 }
 
 /// `runs/NAME`, or `runs/NAME-2` and so on if that is taken.

@@ -32,6 +32,32 @@ fn shared_prefix(names: &[&str]) -> usize {
     rest.iter().map(same).min().unwrap_or(0)
 }
 
+/// The names broken into lines of at most `width` characters: after a `-`, `_`, `.` or blank where
+/// there is one, anywhere else otherwise.
+pub(super) fn wrap(names: &[&str], width: usize) -> Vec<String> {
+    names.iter().map(|name| wrap_one(name, width)).collect()
+}
+
+fn wrap_one(name: &str, width: usize) -> String {
+    let mut wrapped = String::new();
+    let mut used = 0;
+    for part in name.split_inclusive(['-', '_', '.', ' ']) {
+        if used > 0 && used + part.chars().count() > width {
+            wrapped.push('\n');
+            used = 0;
+        }
+        for character in part.chars() {
+            if used == width {
+                wrapped.push('\n');
+                used = 0;
+            }
+            wrapped.push(character);
+            used += 1;
+        }
+    }
+    wrapped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +78,11 @@ mod tests {
     fn names_that_would_read_the_same_are_none() {
         assert_eq!(shorten(&["photograph-1", "photograph-2", "x"], 6), None);
         assert_eq!(shorten(&["client", "client-b"], 6), None);
+    }
+
+    #[test]
+    fn long_names_are_broken_at_their_joints() {
+        let wrapped = wrap(&["openmoji", "fluent-emoji-flat", "a-b-c", "photographer"], 9);
+        assert_eq!(wrapped, ["openmoji", "fluent-\nemoji-\nflat", "a-b-c", "photograp\nher"]);
     }
 }

@@ -2,9 +2,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flora_federation::{EvaluatedModel, Event};
 
-use super::{GAP, WIDTH, names::shorten, table};
+use super::{
+    GAP, WIDTH,
+    names::{shorten, wrap},
+    table,
+};
 use crate::units::{bytes, percent};
 
+/// The narrowest column that a name may be broken into lines for.
+const WRAPPED_WIDTH: usize = 8;
 /// The most clients that get a column each.
 const MOST_COLUMNS: usize = 8;
 /// Widths of `round`, `global`, `weighted`, `local`, `up`, `down`, and the gaps between them.
@@ -103,7 +109,9 @@ fn client_columns(clients: &[&str]) -> Option<Vec<String>> {
     }
     let room = (WIDTH - FIXED_WIDTH) / clients.len().max(1) - GAP;
     let (narrowest, widest) = CLIENT_WIDTH;
-    shorten(clients, room.clamp(narrowest, widest))
+    let width = room.clamp(narrowest, widest);
+    // Names that could not be told apart when cut go on several lines.
+    shorten(clients, width).or_else(|| (width >= WRAPPED_WIDTH).then(|| wrap(clients, width)))
 }
 
 fn share(value: Option<f64>) -> String {

@@ -1,0 +1,87 @@
+//! What the exact fast path saves: one training step of a client (loss and gradients of a batch),
+//! computed as the paper's code computes it and as flora does, in turn, in one run.
+//!
+//! ```sh
+//! cargo bench -p flora --bench local_step
+//! ```
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::module::Module;
+use flora::clip::{Checkpoint, normalize};
+use flora::data::{Dataset, Features, Split};
+use flora::lora::{LoraConfig, attach};
+use flora::tuning::{ImageInput, LossKind, Method, PathKind, Prompts, TuningModel, assets};
+
+/// Steps of each kind; the median counts.
+const REPEATS: usize = 7;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // `cargo test --benches` passes this: show that the bench runs, not how fast.
+    let repeats = if std::env::args().any(|argument| argument == "--test") { 1 } else { REPEATS };
+    let device = flora::device::parse("cpu")?.autodiff();
+    let checkpoint = Checkpoint::open(&assets::find("models/clip-nano".as_ref())?)?;
+    let clip = checkpoint.load(&device)?;
+    let description = assets::find("datasets/emoji-vendors/emoji-vendors.toml".as_ref())?;
+    let dataset = Arc::new(Dataset::open(&description, None)?);
+    let batch: Vec<usize> =
+        dataset.indices(Split::Train).into_iter().step_by(24).take(128).collect();
+
+    // The cached features of the batch alone: the rest of the table stays zero.
+    let images = batch.iter().map(|&index| dataset.image(index)).collect::<Result<Vec<_>, _>>()?;
+    let plain = device.clone().inner();
+    let encoded = clip.valid().image_features(checkpoint.preprocessor.batch(&images, &plain)?);
+    let encoded = normalize(encoded).into_data().try_into_vec::<f32>()?;
+    let dim = checkpoint.config.projection_dim;
+    let mut values = vec![0.0; dataset.len() * dim];
+    for (row, &index) in encoded.chunks(dim).zip(&batch) {
+        values[index * dim..(index + 1) * dim].copy_from_slice(row);
+    }
+    let features = Arc::new(Features { dim, values });
+
+    let prompts = Prompts::new(
+        &checkpoint.tokenizer,
+        &checkpoint.config.text_config,
+        dataset.template(),
+        dataset.classes(),
+    )?;
+    let method = |loss, path| Method {
+        images: match path {
+            PathKind::Fast => ImageInput::Features(features.clone()),
+            PathKind::Naive => ImageInput::Pictures {
+                dataset: dataset.clone(),
+                preprocessor: checkpoint.preprocessor.clone(),
+            },
+        },
+        labels: Arc::new((0..dataset.len()).map(|index| dataset.label(index)).collect()),
+        prompts: prompts.clone(),
+        factor: clip.temperature_factor(),
+        loss,
+        path,
+    };
+    let model = attach(TuningModel::new(clip.clone(), true), &LoraConfig::default(), 0)?;
+
+    println!(
+        "clip-nano, batch {}, {} classes, ms a step (median of {repeats})",
+        batch.len(),
+        prompts.classes()
+    );
+    for (name, loss) in [("infonce", LossKind::Infonce), ("class-ce", LossKind::ClassCe)] {
+        let (naive, fast) = (method(loss, PathKind::Naive), method(loss, PathKind::Fast));
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..repeats {
+            for (method, times) in [&naive, &fast].into_iter().zip(&mut times) {
+                let started = Instant::now();
+                method.batch_loss(&model, &batch, &device)?.backward();
+                times.push(started.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        let [naive, fast] = times.map(|mut times| {
+            times.sort_by(f64::total_cmp);
+            times[times.len() / 2]
+        });
+        println!("{name:>9}  naive {naive:8.1}  fast {fast:8.1}  ratio {:6.1}", naive / fast);
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! The program as a user meets it: output, files and exit codes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A command in a folder of its own, with a cache of its own.
+fn flora(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_flora"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("FLORA_CACHE", folder.join("cache"))
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The message of a command that must fail with this exit code.
+fn refused(folder: &Path, code: i32, arguments: &[&str]) -> String {
+    let output = flora(folder, arguments);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+    assert!(!message.contains("panicked"), "{message}");
+    message
+}
+
+fn tiny_clip() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../flora-clip/tests/fixtures/tiny-clip")
+}
+
+/// Images of two vendors and three classes, and an experiment on them with the tiny CLIP.
+fn write_experiment(folder: &Path) {
+    for vendor in ["acme", "zenith"] {
+        for split in ["train", "test"] {
+            for (class, color) in
+                [("ball", [200, 30, 30]), ("cup", [30, 200, 30]), ("hat", [30, 30, 200])]
+            {
+                let path = folder.join("images").join(vendor).join(split).join(class);
+                std::fs::create_dir_all(&path).unwrap();
+                for number in 0..5u8 {
+                    let image = image::RgbImage::from_fn(32, 32, |x, y| {
+                        let shade = ((x * 7 + y * 3) as u8).wrapping_mul(number + 1) / 8;
+                        image::Rgb(color.map(|value: u8| value.saturating_add(shade)))
+                    });
+                    image.save(path.join(format!("{number}.png"))).unwrap();
+                }
+            }
+        }
+    }
+    let dataset = "name = 'things'\ntitle = 'Things'\ntemplate = 'a photo of a {}.'\n\
+                   license = 'CC0-1.0'\nsource = 'made by a test'\n[layout]\nkind = 'image-folder'\n\
+                   pattern = 'images/{domain}/{split}/{class}'\n";
+    std::fs::write(folder.join("things.toml"), dataset).unwrap();
+    let experiment = format!(
+        "name = 'things'\nmodel.path = '{}'\ndata.path = 'things.toml'\n\
+         partition.kind = 'natural'\ntraining.rounds = 2\ntraining.batch_size = 8\n\
+         training.learning_rate = 1e-3\n",
+        tiny_clip().display()
+    );
+    std::fs::write(folder.join("experiment.toml"), experiment).unwrap();
+}
+
+#[test]
+fn a_run_leaves_its_folder_and_tells_its_story() {
+    let dir = tempfile::tempdir().unwrap();
+    write_experiment(dir.path());
+    let output = flora(dir.path(), &["run", "experiment.toml"]);
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{shown}{}", text(&output.stderr));
+    for word in ["round  0", "zero-shot", "acme", "zenith", "weighted", "memory", "runs/things"] {
+        assert!(shown.contains(word), "{word} is missing:\n{shown}");
+    }
+
+    let run = dir.path().join("runs/things");
+    let read = |name: &str| std::fs::read_to_string(run.join(name)).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&read("run.json")).unwrap();
+    assert_eq!(summary["status"], "finished");
+    assert_eq!(summary["last_round"], 2);
+    assert_eq!(summary["seed"], 0);
+    assert!(summary["seconds"]["training"].as_f64().unwrap() > 0.0);
+    // Two rounds of two clients; r = 2 on three text layers of width 24.
+    let adapter = 3 * 2 * (24 + 24);
+    assert_eq!(summary["trainable_parameters"], adapter);
+    assert_eq!(summary["bytes_up"], 2 * 2 * 4 * adapter);
+
+    let events: Vec<serde_json::Value> =
+        read("metrics.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let global: Vec<_> = events
+        .iter()
+        .filter(|event| event["event"] == "evaluated" && event["model"] == "global")
+        .collect();
+    assert_eq!(global.len(), 3, "rounds 0, 1 and 2");
+    for (round, event) in global.iter().enumerate() {
+        assert_eq!(event["round"], round);
+        let clients = event["clients"].as_array().unwrap();
+        let mean =
+            clients.iter().map(|client| client["accuracy"].as_f64().unwrap()).sum::<f64>() / 2.0;
+        assert!((event["accuracy"].as_f64().unwrap() - mean).abs() < 1e-12);
+    }
+    let resolved = read("experiment.toml");
+    assert!(resolved.contains("weight_decay") && resolved.contains("lora_alpha"), "{resolved}");
+    assert!(read("partition.json").contains("zenith"));
+    assert!(read("adapter/adapter_config.json").contains("LORA"));
+    assert!(run.join("adapter/adapter_model.safetensors").exists());
+
+    // The resolved file is an experiment itself, and gives the same adapters.
+    let again = flora(dir.path(), &["run", "runs/things/experiment.toml", "--out", "again"]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    let adapter =
+        |run: &Path| std::fs::read(run.join("adapter/adapter_model.safetensors")).unwrap();
+    assert_eq!(adapter(&run), adapter(&dir.path().join("again")));
+
+    let seeded = ["run", "experiment.toml", "--seed", "7", "--out", "seeded"];
+    assert!(flora(dir.path(), &seeded).status.success());
+    assert_ne!(adapter(&run), adapter(&dir.path().join("seeded")));
+    let message = refused(dir.path(), 2, &["run", "experiment.toml", "--out", "seeded"]);
+    assert!(message.contains("--overwrite"), "{message}");
+}
+
+#[test]
+fn a_run_that_diverges_fails_but_keeps_what_it_had() {
+    let dir = tempfile::tempdir().unwrap();
+    write_experiment(dir.path());
+    let set = ["run", "experiment.toml", "--out", "run", "--set", "training.learning_rate=1e30"];
+    refused(dir.path(), 1, &set);
+    let summary = std::fs::read_to_string(dir.path().join("run/run.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["status"], "failed");
+    assert!(summary["error"].as_str().unwrap().contains("learning_rate"), "{summary}");
+    assert!(summary["accuracy"]["zero_shot"]["mean"].is_number(), "{summary}");
+}
+
+#[test]
+fn bad_input_ends_with_two_and_a_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    write_experiment(dir.path());
+    let run =
+        |set: &str| refused(dir.path(), 2, &["run", "experiment.toml", "--out", "x", "--set", set]);
+
+    let message = refused(dir.path(), 2, &["run", "quickstrat"]);
+    assert!(message.contains("quickstart"), "{message}");
+    let message = refused(dir.path(), 2, &["run", "absent.toml"]);
+    assert!(message.contains("absent.toml"), "{message}");
+    let message = run("training.epochs=3");
+    assert!(message.contains("epochs") && message.contains("local_epochs"), "{message}");
+    let message = run("model.path=no/such/model");
+    assert!(message.contains("no/such/model"), "{message}");
+    let message = run("data.path=no/such/data.toml");
+    assert!(message.contains("no/such/data.toml"), "{message}");
+    let message = run("partition={kind='dirichlet', clients=30, beta=0.1, min_samples=50}");
+    assert!(message.contains("min_samples") && message.contains("1500"), "{message}");
+    let message = refused(dir.path(), 2, &["run", "experiment.toml", "--device", "cuda"]);
+    assert!(message.contains("--features cuda"), "{message}");
+
+    let broken = dir.path().join("images/acme/train/ball/0.png");
+    let bytes = std::fs::read(&broken).unwrap();
+    std::fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();
+    let message = run("training.rounds=1");
+    assert!(message.contains("0.png"), "{message}");
+    assert!(!dir.path().join("x").exists(), "bad input must leave no folder behind");
+}
+
+#[test]
+fn lists_and_partitions_are_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    write_experiment(dir.path());
+    let presets = text(&flora(dir.path(), &["presets"]).stdout);
+    assert!(presets.contains("quickstart") && presets.contains("paper-fast"), "{presets}");
+    let one = text(&flora(dir.path(), &["presets", "paper"]).stdout);
+    assert!(one.contains("learning_rate = 5e-5"), "{one}");
+    let datasets = text(&flora(dir.path(), &["datasets"]).stdout);
+    assert!(datasets.contains("emoji-vendors") && datasets.contains("fashion-mnist"), "{datasets}");
+    let dealt = flora(dir.path(), &["partition", "experiment.toml", "--out", "dealt.json"]);
+    let shown = text(&dealt.stdout);
+    assert!(shown.contains("acme") && shown.contains("3 of 3"), "{shown}");
+    assert!(std::fs::read_to_string(dir.path().join("dealt.json")).unwrap().contains("acme"));
+}
+
+#[test]
+fn images_are_classified_by_labels() {
+    let dir = tempfile::tempdir().unwrap();
+    write_experiment(dir.path());
+    let model = tiny_clip();
+    let model = model.to_str().unwrap();
+    let image = "images/acme/test/cup/1.png";
+    let output = flora(dir.path(), &["classify", "--model", model, "--labels", "ball,cup", image]);
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(shown.contains(image) && shown.contains("ball") && shown.contains('%'), "{shown}");
+
+    let labels = ["classify", "--model", model, "--labels", "ball,,cup", image];
+    assert!(refused(dir.path(), 2, &labels).contains("--labels"));
+    let template = ["classify", "--model", model, "--labels", "a", "--template", "photo", image];
+    assert!(refused(dir.path(), 2, &template).contains("{}"));
+    std::fs::write(dir.path().join("bad.png"), b"not an image").unwrap();
+    let bad = ["classify", "--model", model, "--labels", "a", "bad.png"];
+    assert!(refused(dir.path(), 2, &bad).contains("bad.png"));
+}

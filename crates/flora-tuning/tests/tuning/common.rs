@@ -1,0 +1,311 @@
+//! The tiny CLIP, small image folders, and short ways to run experiments on them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use flora_clip::{Checkpoint, Clip};
+use flora_core::workers::Workers;
+use flora_core::{HostTensor, ParameterRecord};
+use flora_data::{Dataset, Features};
+use flora_federation::{Event, Outcome};
+use flora_lora::{LoraConfig, adapter_record, attach, load_adapter_record};
+use flora_tuning::{
+    Experiment, Finished, ImageInput, LossKind, Method, Observer, PathKind, Prompts, TuningModel,
+    prepare,
+};
+use image::{Rgb, RgbImage};
+use rand::RngExt;
+use tempfile::TempDir;
+
+/// Class folders, which are the class names: prompts of different lengths.
+const CLASSES: [&str; 4] = ["cat", "house", "sunflower seeds", "big red truck"];
+const DOMAINS: [&str; 3] = ["alpha", "beta", "gamma"];
+
+/// The tiny CLIP's folder.
+pub(crate) fn tiny_clip() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../flora-clip/tests/fixtures/tiny-clip")
+}
+
+/// A data set of coloured noise in a temporary folder, with its description and room for a cache.
+pub(crate) struct Images {
+    folder: TempDir,
+}
+
+impl Images {
+    /// `train` and `test` images for each of 4 classes of each of 3 domains.
+    pub(crate) fn new(train: usize, test: usize) -> Self {
+        let images = Self { folder: tempfile::tempdir().unwrap() };
+        for (d, domain) in DOMAINS.into_iter().enumerate() {
+            for (c, class) in CLASSES.into_iter().enumerate() {
+                for (split, count) in [("train", train), ("test", test)] {
+                    let folder = images.path().join("images").join(domain).join(split).join(class);
+                    std::fs::create_dir_all(&folder).unwrap();
+                    for number in 0..count {
+                        let label = format!("{domain} {split} {class} {number}");
+                        noise(&label, c, d).save(folder.join(format!("{number}.png"))).unwrap();
+                    }
+                }
+            }
+        }
+        images.describe(&CLASSES);
+        images
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where the experiments of [`Images::experiment`] keep features.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.path().join("cache")
+    }
+
+    /// Write the description with these classes.
+    pub(crate) fn describe(&self, classes: &[&str]) {
+        let mut text = "name = 'noise'\ntemplate = 'a {}.'\n[layout]\nkind = 'image-folder'\n\
+                        pattern = 'images/{domain}/{split}/{class}'\n"
+            .to_owned();
+        for class in classes {
+            text += &format!("[[classes]]\nname = '{class}'\nfolder = '{class}'\n");
+        }
+        std::fs::write(self.path().join("dataset.toml"), text).unwrap();
+    }
+
+    pub(crate) fn dataset(&self) -> Arc<Dataset> {
+        Arc::new(Dataset::open(self.path(), None).unwrap())
+    }
+
+    /// A short experiment on these images, after `--set` assignments.
+    pub(crate) fn try_experiment(&self, set: &[&str]) -> Result<Experiment, String> {
+        let text = format!(
+            "name = 'noise'\nseed = 3\nmodel.path = '{}'\ndata.path = '{}'\ndata.cache = '{}'\n\
+             partition = {{ kind = 'natural' }}\n\
+             [training]\nrounds = 2\nbatch_size = 5\nlearning_rate = 1e-3\n\
+             [federation]\nthreads = 2\n",
+            tiny_clip().display(),
+            self.path().display(),
+            self.cache().display(),
+        );
+        let set: Vec<String> = set.iter().map(|&assignment| assignment.to_owned()).collect();
+        Experiment::from_toml("noise.toml", &text, &set).map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn experiment(&self, set: &[&str]) -> Experiment {
+        self.try_experiment(set).unwrap()
+    }
+}
+
+/// A class has its colour and a domain its brightness; the rest is noise, sharp enough to tell
+/// images of one class apart.
+fn noise(label: &str, class: usize, domain: usize) -> RgbImage {
+    let mut random = flora_core::seed::stream(0, label);
+    let base = [[200, 60, 40], [50, 190, 70], [60, 70, 200], [180, 170, 40]][class];
+    RgbImage::from_fn(40, 36, |_, _| {
+        let shift = random.random_range(-60..60) + 15 * domain as i32;
+        Rgb(base
+            .map(|value: i32| (value + shift + random.random_range(-20..20)).clamp(0, 255) as u8))
+    })
+}
+
+/// Remembers what it is told.
+#[derive(Default)]
+pub(crate) struct Listener {
+    pub(crate) events: Vec<Event>,
+    pub(crate) progress: Vec<(String, usize, usize)>,
+}
+
+impl Observer for Listener {
+    fn event(&mut self, event: &Event) {
+        self.events.push(event.clone());
+    }
+
+    fn progress(&mut self, phase: &str, done: usize, total: usize) {
+        self.progress.push((phase.to_owned(), done, total));
+    }
+}
+
+impl Listener {
+    pub(crate) fn warnings(&self) -> Vec<&str> {
+        let warning = |event| match event {
+            &Event::Warning { ref message } => Some(message.as_str()),
+            _ => None,
+        };
+        self.events.iter().filter_map(warning).collect()
+    }
+
+    /// What failed clients said.
+    pub(crate) fn failures(&self) -> Vec<&str> {
+        let failure = |event| match event {
+            &Event::ClientFailed { ref message, .. } => Some(message.as_str()),
+            _ => None,
+        };
+        self.events.iter().filter_map(failure).collect()
+    }
+
+    /// The clients' mean training loss, by round.
+    pub(crate) fn losses(&self) -> Vec<f64> {
+        let loss = |event: &Event| match event {
+            Event::Aggregated { metrics, .. } => Some(metrics["loss"]),
+            _ => None,
+        };
+        self.events.iter().filter_map(loss).collect()
+    }
+}
+
+pub(crate) fn run(experiment: Experiment) -> (Finished, Listener) {
+    let mut listener = Listener::default();
+    let prepared = prepare(experiment, &Device::flex(), &mut listener).unwrap();
+    (prepared.run(&mut listener), listener)
+}
+
+/// Run to the end.
+pub(crate) fn outcome(experiment: Experiment) -> Outcome {
+    let (finished, _) = run(experiment);
+    assert!(finished.failure.is_none(), "{}", finished.failure.unwrap());
+    finished.outcome.unwrap()
+}
+
+/// The message of an experiment that cannot be prepared.
+pub(crate) fn refusal(experiment: Experiment) -> String {
+    match prepare(experiment, &Device::flex(), &mut Listener::default()) {
+        Ok(_) => panic!("this should have been refused"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Names and bits, which tell `-0.0` from `0.0`.
+pub(crate) fn bits(record: &ParameterRecord) -> Vec<(String, Vec<u32>)> {
+    let bits = |tensor: &HostTensor| tensor.to_f32().iter().map(|x| x.to_bits()).collect();
+    record.iter().map(|(name, tensor)| (name.to_owned(), bits(tensor))).collect()
+}
+
+/// Do `work` as clients do, on one thread.
+pub(crate) fn single_threaded<R: Send>(work: impl Fn() -> R + Sync) -> R {
+    let mut results = Workers::new(1).unwrap().map(vec![()], |()| work(), |_| {});
+    results.pop().unwrap()
+}
+
+pub(crate) fn autodiff() -> Device {
+    Device::flex().autodiff()
+}
+
+pub(crate) fn checkpoint() -> Checkpoint {
+    Checkpoint::open(&tiny_clip()).unwrap()
+}
+
+/// The vision tower's view of all images, computed apart from the crate, in the batches of 32 that
+/// it takes.
+pub(crate) fn features(checkpoint: &Checkpoint, dataset: &Dataset) -> Features {
+    let device = Device::flex();
+    let clip = checkpoint.load(&device).unwrap();
+    let indices: Vec<usize> = (0..dataset.len()).collect();
+    let encode = |batch: &[usize]| {
+        let images: Vec<_> = batch.iter().map(|&index| dataset.image(index).unwrap()).collect();
+        let features =
+            clip.image_features(checkpoint.preprocessor.batch(&images, &device).unwrap());
+        features.into_data().try_into_vec::<f32>().unwrap()
+    };
+    Features { dim: 20, values: indices.chunks(32).flat_map(encode).collect() }
+}
+
+/// One way to compute the loss of a batch, with a model that fits it.
+pub(crate) struct Setup {
+    pub(crate) method: Method,
+    pub(crate) model: TuningModel,
+}
+
+impl Setup {
+    /// Freshly attached adapters; without the vision tower where the fast path needs none.
+    pub(crate) fn new(images: &Images, lora: &LoraConfig, loss: LossKind, path: PathKind) -> Self {
+        let (checkpoint, dataset) = (checkpoint(), images.dataset());
+        let clip: Clip = checkpoint.load(&autodiff()).unwrap();
+        let factor = clip.temperature_factor();
+        let pictures = path == PathKind::Naive || lora.towers != flora_lora::Towers::Text;
+        let input = if pictures {
+            let preprocessor = checkpoint.preprocessor.clone();
+            ImageInput::Pictures { dataset: dataset.clone(), preprocessor }
+        } else {
+            ImageInput::Features(Arc::new(features(&checkpoint, &dataset)))
+        };
+        let config = &checkpoint.config.text_config;
+        let prompts =
+            Prompts::new(&checkpoint.tokenizer, config, dataset.template(), dataset.classes());
+        let labels = (0..dataset.len()).map(|index| dataset.label(index)).collect();
+        Self {
+            method: Method {
+                images: input,
+                labels: Arc::new(labels),
+                prompts: prompts.unwrap(),
+                factor,
+                loss,
+                path,
+            },
+            model: attach(TuningModel::new(clip, pictures), lora, 3).unwrap(),
+        }
+    }
+
+    /// The same with adapters of which nothing is zero.
+    pub(crate) fn trained(self) -> Self {
+        let record = random_like(&adapter_record(&self.model).unwrap());
+        Self { model: load_adapter_record(self.model, &record).unwrap(), ..self }
+    }
+
+    /// The loss of a batch, and its gradient for every adapter, in the record's layout.
+    pub(crate) fn loss_and_gradients(&self, indices: &[usize]) -> (f32, ParameterRecord) {
+        let loss = self.method.batch_loss(&self.model, indices, &autodiff()).unwrap();
+        let gradients = loss.backward();
+        let mut taker = Taker { gradients: &gradients, path: Vec::new(), found: Vec::new() };
+        self.model.visit(&mut taker);
+        let mut record = ParameterRecord::new();
+        for (name, tensor) in taker.found {
+            record.insert(name, tensor).unwrap();
+        }
+        record.check_matches(&adapter_record(&self.model).unwrap()).unwrap();
+        (loss.into_scalar::<f32>(), record)
+    }
+}
+
+/// Values as training might leave them: `A` of order 1, `B` small.
+pub(crate) fn random_like(record: &ParameterRecord) -> ParameterRecord {
+    let mut random = flora_core::seed::stream(11, "adapters");
+    let mut drawn = ParameterRecord::new();
+    for (name, tensor) in record.iter() {
+        let most = if name.contains("lora_A") { 1.0 } else { 0.02 };
+        let values = (0..tensor.len()).map(|_| random.random_range(-most..most)).collect();
+        drawn.insert(name, HostTensor::from_f32(tensor.shape(), values).unwrap()).unwrap();
+    }
+    drawn
+}
+
+struct Taker<'a> {
+    gradients: &'a burn::tensor::Gradients,
+    path: Vec<String>,
+    found: Vec<(String, HostTensor)>,
+}
+
+impl burn::module::ModuleVisitor for Taker<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+        let name = self.path.join(".");
+        let gradient = param.val().grad(self.gradients);
+        if !name.contains(".lora.") {
+            assert!(gradient.is_none(), "{name} is frozen and has a gradient");
+            return;
+        }
+        let gradient = gradient.expect("every adapter has a gradient").swap_dims(0, 1);
+        let shape = gradient.dims().to_vec();
+        let values = gradient.into_data().try_into_vec::<f32>().unwrap();
+        let name = name.replace(".lora.lora_a", ".lora_A.weight");
+        let name = name.replace(".lora.lora_b", ".lora_B.weight");
+        self.found.push((name, HostTensor::from_f32(shape, values).unwrap()));
+    }
+}

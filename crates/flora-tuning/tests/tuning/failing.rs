@@ -1,0 +1,37 @@
+//! A run that fails keeps what it computed.
+
+use flora_federation::{Event, FederationError, RunStatus};
+
+use crate::common::{Images, bits, outcome, run};
+
+#[test]
+fn a_learning_rate_that_is_far_too_high_fails_the_run_but_keeps_round_zero() {
+    let images = Images::new(2, 1);
+    for (loss, batch) in [("infonce", 4), ("class-ce", 4), ("infonce", 64), ("class-ce", 64)] {
+        let set = [
+            &format!("method.loss={loss}")[..],
+            &format!("training.batch_size={batch}"),
+            "training.learning_rate=1e30",
+            "training.rounds=5",
+        ];
+        let (finished, told) = run(images.experiment(&set));
+        let failure = finished.failure.expect("it cannot have gone well");
+        assert!(matches!(failure, FederationError::Interrupted { .. }), "{failure}");
+        assert!(failure.to_string().contains("training.learning_rate"), "{failure}");
+        assert!(!told.failures().iter().any(|message| message.contains("panic")));
+
+        let kept = finished.outcome.expect("round 0 was evaluated");
+        let healthy = outcome(images.experiment(&["training.rounds=0"]));
+        assert_eq!(kept.history[0], healthy.zero_shot);
+        assert_eq!(kept.zero_shot, healthy.zero_shot);
+        assert_eq!(bits(&kept.best), bits(&healthy.last), "the best is the initial model");
+
+        let Some(Event::RunFinished { status, message, best_round, .. }) = told.events.last()
+        else {
+            panic!("the end is told last");
+        };
+        assert_eq!(*status, RunStatus::Failed);
+        assert_eq!(message.as_deref(), Some(&failure.to_string()[..]));
+        assert_eq!(*best_round, Some(healthy.zero_shot));
+    }
+}

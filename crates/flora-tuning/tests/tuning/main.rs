@@ -1,0 +1,13 @@
+//! What federated tuning promises, shown on a tiny random CLIP and folders of coloured noise.
+
+mod bad_input;
+mod cache;
+mod central;
+mod common;
+mod determinism;
+mod dropout;
+mod failing;
+mod optimizer;
+mod parity;
+mod towers;
+mod zero_shot;

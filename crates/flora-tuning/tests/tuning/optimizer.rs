@@ -1,0 +1,163 @@
+//! Clients train with Adam as PyTorch's `torch.optim.Adam` has it, and remember its moments.
+
+use std::sync::Arc;
+
+use flora_core::{HostTensor, ParameterRecord};
+use flora_data::ClientShard;
+use flora_federation::{Client, FitInstruction};
+use flora_lora::{LoraConfig, adapter_record, load_adapter_record};
+use flora_tuning::{LossKind, PathKind, TrainingConfig, TuningClient};
+
+use crate::common::{Images, Setup, autodiff, bits};
+
+const BATCH: [usize; 6] = [1, 2, 4, 7, 8, 11];
+
+fn training() -> TrainingConfig {
+    TrainingConfig {
+        rounds: 2,
+        local_epochs: 1,
+        batch_size: 64,
+        learning_rate: 0.01,
+        betas: [0.8, 0.95],
+        eps: 1e-3,
+        weight_decay: 0.3,
+    }
+}
+
+fn setup(images: &Images) -> Setup {
+    Setup::new(images, &LoraConfig::default(), LossKind::ClassCe, PathKind::Fast).trained()
+}
+
+fn client(setup: &Setup, training: TrainingConfig) -> TuningClient {
+    let shard = ClientShard { id: "a".into(), train: BATCH.to_vec(), test: Vec::new() };
+    let method = Arc::new(setup.method.clone());
+    TuningClient::new(shard, method, training, true, 3, autodiff(), setup.model.clone())
+}
+
+fn fit(client: &mut TuningClient, round: usize, from: &ParameterRecord) -> ParameterRecord {
+    let parameters = Arc::new(from.clone());
+    client.fit(&FitInstruction { round, parameters }).unwrap().parameters
+}
+
+/// The formulas of `torch.optim.Adam`'s documentation, in f64.
+#[derive(Default)]
+struct Adam {
+    coupled: bool,
+    steps: i32,
+    moments: Vec<(f64, f64)>,
+}
+
+impl Adam {
+    fn step(&mut self, config: &TrainingConfig, parameters: &[f64], gradients: &[f64]) -> Vec<f64> {
+        let [beta1, beta2] = config.betas.map(f64::from);
+        let decay = f64::from(config.weight_decay);
+        self.steps += 1;
+        self.moments.resize(parameters.len(), (0.0, 0.0));
+        let mut updated = Vec::new();
+        for ((&p, &gradient), (m, v)) in parameters.iter().zip(gradients).zip(&mut self.moments) {
+            let g = if self.coupled { gradient + decay * p } else { gradient };
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            let m_hat = *m / (1.0 - beta1.powi(self.steps));
+            let v_hat = *v / (1.0 - beta2.powi(self.steps));
+            let p = if self.coupled { p } else { p - config.learning_rate * decay * p };
+            updated.push(p - config.learning_rate * m_hat / (v_hat.sqrt() + f64::from(config.eps)));
+        }
+        updated
+    }
+}
+
+fn numbers(record: &ParameterRecord) -> Vec<f64> {
+    let values = record.iter().flat_map(|(_, tensor)| tensor.to_f32().into_owned());
+    values.map(f64::from).collect()
+}
+
+fn max_difference(left: &[f64], right: &[f64]) -> f64 {
+    assert_eq!(left.len(), right.len());
+    left.iter().zip(right).fold(0.0, |most, (a, b)| most.max((a - b).abs()))
+}
+
+/// In the order of `like`.
+fn reordered(record: &ParameterRecord, like: &ParameterRecord) -> ParameterRecord {
+    let mut ordered = ParameterRecord::new();
+    for name in like.names() {
+        ordered.insert(name, record.get(name).unwrap().clone()).unwrap();
+    }
+    ordered
+}
+
+#[test]
+fn two_rounds_of_one_step_follow_the_formulas() {
+    let images = Images::new(1, 1);
+    let mut setup = setup(&images);
+    let mut parameters = adapter_record(&setup.model).unwrap();
+    let mut client = client(&setup, training());
+    let mut adam = Adam { coupled: true, ..Adam::default() };
+    let mut decoupled = Adam::default();
+    for round in 0..2 {
+        setup.model = load_adapter_record(setup.model, &parameters).unwrap();
+        let (_, gradients) = setup.loss_and_gradients(&BATCH);
+        let gradients = numbers(&reordered(&gradients, &parameters));
+        let before = numbers(&parameters);
+        let expected = adam.step(&training(), &before, &gradients);
+        let after = fit(&mut client, round, &parameters);
+
+        let error = max_difference(&numbers(&after), &expected);
+        assert!(error < 1e-6, "round {round}: {error:e}");
+        // Steps of about the learning rate, which other rules would take elsewhere.
+        assert!(max_difference(&before, &expected) > 5e-3);
+        let others = [
+            ("decoupled decay", decoupled.step(&training(), &before, &gradients)),
+            ("another epsilon", {
+                let other = TrainingConfig { eps: 1e-6, ..training() };
+                let mut first = Adam { coupled: true, ..Adam::default() };
+                first.step(&other, &before, &gradients)
+            }),
+        ];
+        for (what, other) in others {
+            let difference = max_difference(&expected, &other);
+            assert!(difference > 1e-4, "{what} would not be noticed: {difference:e}");
+        }
+        parameters = after;
+    }
+}
+
+#[test]
+fn moments_outlive_a_round() {
+    let images = Images::new(1, 1);
+    let setup = setup(&images);
+    let start = adapter_record(&setup.model).unwrap();
+    let mut same = client(&setup, training());
+    let first = fit(&mut same, 0, &start);
+    assert_eq!(bits(&first), bits(&fit(&mut client(&setup, training()), 0, &start)));
+    let remembered = fit(&mut same, 1, &first);
+    let forgotten = fit(&mut client(&setup, training()), 1, &first);
+    let difference = max_difference(&numbers(&remembered), &numbers(&forgotten));
+    assert!(difference > 1e-4, "{difference:e}");
+}
+
+/// Gradients that leave the range of f32 spoil the round, not the client.
+#[test]
+fn a_client_that_diverged_starts_afresh() {
+    let images = Images::new(1, 1);
+    let setup = setup(&images);
+    let good = adapter_record(&setup.model).unwrap();
+    // A product of moderate size whose factors have gradients beyond f32.
+    let mut extreme = ParameterRecord::new();
+    for (name, tensor) in good.iter() {
+        let factor = if name.contains("lora_A") { 1e-39 } else { 3e38 / 0.02 };
+        let values = tensor.to_f32().into_owned().into_iter();
+        let values = values.map(|value| (f64::from(value) * factor) as f32);
+        let tensor = HostTensor::from_f32(tensor.shape(), values.collect()).unwrap();
+        extreme.insert(name, tensor).unwrap();
+    }
+    extreme.check_finite().unwrap();
+    let mut spoilt = client(&setup, training());
+    let error =
+        spoilt.fit(&FitInstruction { round: 0, parameters: Arc::new(extreme) }).unwrap_err();
+    let spoilt_by_the_step = error.message.starts_with("after training, ");
+    assert!(spoilt_by_the_step && error.message.contains("training.learning_rate"), "{error}");
+
+    let recovered = fit(&mut spoilt, 1, &good);
+    assert_eq!(bits(&recovered), bits(&fit(&mut client(&setup, training()), 1, &good)));
+}
