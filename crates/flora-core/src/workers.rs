@@ -40,7 +40,8 @@ impl Workers {
     }
 
     /// Apply `work` to every item; the results keep the order of the items. `done` hears on the
-    /// calling thread, after each item, how many are done.
+    /// calling thread, after each item, how many are done and what came of this one. Items are
+    /// begun in their order: put the longest first.
     ///
     /// # Panics
     ///
@@ -49,7 +50,7 @@ impl Workers {
         &self,
         items: Vec<T>,
         work: impl Fn(T) -> R + Sync,
-        mut done: impl FnMut(usize),
+        mut done: impl FnMut(usize, &R),
     ) -> Vec<R> {
         let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
         let items = Mutex::new(items.into_iter().enumerate());
@@ -72,8 +73,8 @@ impl Workers {
             }
             drop(sender);
             for (count, (index, result)) in receiver.iter().enumerate() {
+                done(count + 1, &result);
                 results[index] = Some(result);
-                done(count + 1);
             }
         });
         results.into_iter().map(|result| result.expect("a panic above ends the scope")).collect()
@@ -92,7 +93,7 @@ mod tests {
             let squares = workers.map(
                 (0..50u64).collect(),
                 |x| (x * x, rayon::current_num_threads()),
-                |done| heard.push(done),
+                |done, _| heard.push(done),
             );
             assert_eq!(squares, (0..50u64).map(|x| (x * x, 1)).collect::<Vec<_>>());
             assert_eq!(heard, (1..=50).collect::<Vec<_>>());

@@ -23,7 +23,7 @@ pub enum FederationError {
     NoThreads,
     /// The operating system refused the worker threads.
     #[error("cannot start the worker threads of the simulation: {0}; try a smaller `threads`")]
-    ThreadPool(#[from] rayon::ThreadPoolBuildError),
+    ThreadPool(#[from] std::io::Error),
     /// The share of clients per round makes no sense.
     #[error("selection.fraction = {fraction}: it must be above 0 and at most 1")]
     Fraction {

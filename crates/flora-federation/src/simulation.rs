@@ -3,11 +3,9 @@ use std::{
     collections::BTreeMap,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError, mpsc},
-    thread,
 };
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use flora_core::workers::Workers;
 
 use crate::{
     Client, ClientError, ClientInfo, EvaluateInstruction, EvaluateReply, FederationError,
@@ -16,13 +14,11 @@ use crate::{
 
 /// A fleet whose clients are values of this process.
 ///
-/// Clients run in parallel on at most `threads` workers, and each client's own arithmetic runs on
-/// one thread: a worker calls the client inside a rayon pool of one thread, which is the pool that
-/// CPU kernels then find. The matrix products of one client are too small to gain from being split,
-/// and a product that is never split gives the same bits for any number of threads.
+/// Clients run in parallel on at most `threads` [`Workers`], and each client's own arithmetic runs
+/// on one thread, so that the result has the same bits for any number of threads.
 pub struct Simulation {
     slots: BTreeMap<String, Slot>,
-    pools: Vec<ThreadPool>,
+    workers: Workers,
 }
 
 struct Slot {
@@ -46,7 +42,7 @@ impl Simulation {
         if threads == 0 {
             return Err(FederationError::NoThreads);
         }
-        let workers = threads.min(clients.len());
+        let threads = threads.min(clients.len());
         let mut slots = BTreeMap::new();
         for client in clients {
             let info = client.info();
@@ -55,15 +51,8 @@ impl Simulation {
                 return Err(FederationError::DuplicateClient { id: info.id });
             }
         }
-        let pools = (0..workers)
-            .map(|worker| {
-                ThreadPoolBuilder::new()
-                    .num_threads(1)
-                    .thread_name(move |_| format!("client-{worker}"))
-                    .build()
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { slots, pools })
+        let workers = Workers::new(threads)?;
+        Ok(Self { slots, workers })
     }
 
     /// Calls `call` on every client of `ids`, in parallel.
@@ -87,31 +76,13 @@ impl Simulation {
                 answers.push((index, answer));
             }
         }
-        // Workers take from the end: the longest job first, so that none starts when all else is
-        // done.
-        jobs.sort_by_key(|(_, slot)| slot.info.num_examples);
-
-        let workers = self.pools.len().min(jobs.len());
-        let jobs = Mutex::new(jobs);
-        let (sender, receiver) = mpsc::channel();
-        thread::scope(|scope| {
-            for pool in &self.pools[..workers] {
-                let (sender, jobs, call) = (sender.clone(), &jobs, &call);
-                scope.spawn(move || {
-                    while let Some((index, slot)) = next(jobs) {
-                        if sender.send((index, slot.run(pool, call))).is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-            drop(sender);
-            for (index, answer) in receiver {
-                on_reply(&answer);
-                answers.push((index, answer));
-            }
-        });
-
+        // The longest job first, so that none starts when all else is done.
+        jobs.sort_by_key(|(_, slot)| std::cmp::Reverse(slot.info.num_examples));
+        answers.extend(self.workers.map(
+            jobs,
+            |(index, slot)| (index, slot.run(&call)),
+            |_, (_, answer)| on_reply(answer),
+        ));
         answers.sort_by_key(|(index, _)| *index);
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
@@ -145,7 +116,7 @@ impl fmt::Debug for Simulation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Simulation")
             .field("clients", &self.slots.keys())
-            .field("threads", &self.pools.len())
+            .field("threads", &self.workers.threads())
             .finish()
     }
 }
@@ -153,7 +124,6 @@ impl fmt::Debug for Simulation {
 impl Slot {
     fn run<R: Reply>(
         &mut self,
-        pool: &ThreadPool,
         call: &(impl Fn(&mut dyn Client) -> Result<R, ClientError> + Sync),
     ) -> Result<R, ClientError> {
         let id = &self.info.id;
@@ -163,7 +133,7 @@ impl Slot {
         }
         let client = self.client.as_mut();
         // Unwind safe, because a client that panicked is not looked at again.
-        match catch_unwind(AssertUnwindSafe(|| pool.install(|| call(client)))) {
+        match catch_unwind(AssertUnwindSafe(|| call(client))) {
             Ok(Ok(reply)) if reply.client() != id => {
                 let message = format!("it signed its reply as `{}`", reply.client());
                 Err(ClientError::new(id, message))
@@ -192,11 +162,6 @@ impl Reply for EvaluateReply {
     fn client(&self) -> &str {
         &self.client
     }
-}
-
-fn next<T>(jobs: &Mutex<Vec<T>>) -> Option<T> {
-    // Nothing can panic while the lock is held.
-    jobs.lock().unwrap_or_else(PoisonError::into_inner).pop()
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> &str {

@@ -50,7 +50,7 @@ pub(crate) fn step(
         let (images, texts) = forward(&model, config, side, batch, range, device);
         Shard { model, images, texts }
     };
-    let shards = workers.map(ranges.clone(), run, |_| ());
+    let shards = workers.map(ranges.clone(), run, |_, _| ());
 
     let leaf = |features: Vec<Tensor<2>>| Tensor::cat(features, 0).require_grad();
     let plain = |shard: &Shard| (shard.images.clone().inner(), shard.texts.clone().inner());
@@ -76,7 +76,7 @@ pub(crate) fn step(
             + (shard.texts * share(&text_gradient)).sum();
         GradientsParams::from_grads(surrogate.backward(), &shard.model)
     };
-    let parts = workers.map(work, back, |_| ());
+    let parts = workers.map(work, back, |_, _| ());
     // In the order of the shards, so that the same seed gives the same bits.
     for part in parts {
         sum.accumulate(model, part);

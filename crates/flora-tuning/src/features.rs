@@ -90,7 +90,7 @@ fn compute(
     };
     let all: Vec<usize> = (0..dataset.len()).collect();
     let batches: Vec<Vec<usize>> = all.chunks(BATCH).map(<[usize]>::to_vec).collect();
-    let parts = workers.map(batches, encode, |done| {
+    let parts = workers.map(batches, encode, |done, _| {
         observer.progress("images", (done * BATCH).min(dataset.len()), dataset.len());
     });
     let mut values = Vec::with_capacity(dataset.len() * checkpoint.config.projection_dim);

@@ -9,5 +9,7 @@ mod dropout;
 mod failing;
 mod optimizer;
 mod parity;
+#[cfg(target_os = "linux")]
+mod sharing;
 mod towers;
 mod zero_shot;
