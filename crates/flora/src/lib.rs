@@ -28,3 +28,8 @@ mod tests {
         assert!(lock.contains(&entry));
     }
 }
+
+/// The README's programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ReadMe;
