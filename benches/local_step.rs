@@ -10,9 +10,10 @@ use std::time::Instant;
 
 use burn::module::Module;
 use flora::clip::{Checkpoint, normalize};
+use flora::core::workers::Workers;
 use flora::data::{Dataset, Features, Split};
 use flora::lora::{LoraConfig, attach};
-use flora::tuning::{ImageInput, LossKind, Method, PathKind, Prompts, TuningModel, assets};
+use flora::tuning::{ImageInput, LossKind, Method, PathKind, Prompts, TuningError, TuningModel, assets};
 
 /// Steps of each kind; the median counts.
 const REPEATS: usize = 7;
@@ -60,6 +61,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         loss,
         path,
     };
+    // As in a run: a client's maths has one thread.
+    let one_thread = Workers::new(1)?;
     let model = attach(TuningModel::new(clip.clone(), true), &LoraConfig::default(), 0)?;
 
     println!(
@@ -72,9 +75,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..repeats {
             for (method, times) in [&naive, &fast].into_iter().zip(&mut times) {
-                let started = Instant::now();
-                method.batch_loss(&model, &batch, &device)?.backward();
-                times.push(started.elapsed().as_secs_f64() * 1e3);
+                let step = |()| -> Result<f64, TuningError> {
+                    let started = Instant::now();
+                    method.batch_loss(&model, &batch, &device)?.backward();
+                    Ok(started.elapsed().as_secs_f64() * 1e3)
+                };
+                times.push(one_thread.map(vec![()], step, |_, _| ()).remove(0)?);
             }
         }
         let [naive, fast] = times.map(|mut times| {

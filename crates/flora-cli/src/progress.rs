@@ -6,6 +6,8 @@ use flora::report::{ReportError, RunFolder};
 use flora::tuning::Observer;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::output;
+
 pub(crate) struct Progress {
     /// Made once the data are known to be usable: bad input leaves no folder behind.
     folder: Option<RunFolder>,
@@ -62,7 +64,7 @@ impl Progress {
     }
 
     fn say(&self, line: String) {
-        self.bar.suspend(|| println!("{line}"));
+        self.bar.suspend(|| output::line(line));
     }
 
     fn tell(&mut self, event: &Event) {

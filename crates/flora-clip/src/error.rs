@@ -2,6 +2,7 @@ use std::path::Path;
 
 /// What can go wrong between files and a CLIP that runs.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClipError {
     /// A file is missing, unreadable or holds what it should not.
     #[error("{path}: {problem}")]

@@ -15,7 +15,7 @@ mod files;
 mod hex;
 mod partition;
 
-pub use dataset::{Dataset, Limit, Protocol, Split, Template};
+pub use dataset::{Dataset, Limit, Protocol, Split, Template, read_image};
 pub use error::Error;
 pub use features::{FeatureCache, FeatureKey, Features, Lookup};
 pub use partition::{ClientShard, Partition, PartitionConfig};

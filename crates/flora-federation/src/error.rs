@@ -25,14 +25,14 @@ pub enum FederationError {
     #[error("cannot start the worker threads of the simulation: {0}; try a smaller `threads`")]
     ThreadPool(#[from] std::io::Error),
     /// The share of clients per round makes no sense.
-    #[error("selection.fraction = {fraction}: it must be above 0 and at most 1")]
+    #[error("federation.fraction = {fraction}: it must be above 0 and at most 1")]
     Fraction {
         /// The share that was asked for.
         fraction: f64,
     },
     /// More clients per round than there are.
     #[error(
-        "selection.min_clients = {min_clients}, but there are only {clients} clients: lower it, or \
+        "federation.min_clients = {min_clients}, but there are only {clients} clients: lower it, or \
          add clients"
     )]
     MinClients {

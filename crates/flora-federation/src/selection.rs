@@ -128,10 +128,10 @@ mod tests {
     fn impossible_settings_are_named() {
         for fraction in [0.0, -0.5, 1.5, f64::NAN] {
             let error = selector(fraction, 1).check(4).unwrap_err().to_string();
-            assert!(error.contains("selection.fraction"), "{error}");
+            assert!(error.contains("federation.fraction"), "{error}");
         }
         let error = selector(0.5, 5).check(4).unwrap_err().to_string();
-        assert!(error.contains("selection.min_clients = 5"), "{error}");
+        assert!(error.contains("federation.min_clients = 5"), "{error}");
         assert!(selector(0.5, 4).check(4).is_ok());
     }
 }

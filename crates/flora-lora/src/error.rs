@@ -2,6 +2,7 @@ use flora_core::RecordError;
 
 /// What can go wrong with adapters.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoraError {
     /// A field of [`LoraConfig`](crate::LoraConfig) has a value that makes no sense.
     #[error("lora.{field}: {problem}")]

@@ -92,6 +92,10 @@ impl PretrainConfig {
         if self.epochs == 0 {
             return wrong("epochs", "0 trains nothing; choose 1 or more".into());
         }
+        if self.resume_from.is_some_and(|epoch| epoch == 0 || epoch >= self.epochs) {
+            let problem = format!("not one of the {} epochs but the last", self.epochs);
+            return wrong("resume_from", problem);
+        }
         if self.batch_size < 2 {
             return wrong("batch_size", "a contrastive loss needs at least 2 pairs".into());
         }

@@ -4,6 +4,7 @@ use flora_clip::ClipError;
 
 /// What can go wrong in pretraining.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PretrainError {
     /// A field of the configuration makes no sense.
     #[error("{field}: {problem}")]

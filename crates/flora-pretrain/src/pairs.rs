@@ -54,6 +54,12 @@ impl PairSet {
                 };
                 let pair: Pair =
                     serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+                if !["train", "valid"].contains(&pair.split.as_str()) {
+                    return Err(wrong(format!(
+                        "split {:?} is neither train nor valid",
+                        pair.split
+                    )));
+                }
                 if pair.captions.is_empty() {
                     return Err(wrong("a pair without caption".into()));
                 }

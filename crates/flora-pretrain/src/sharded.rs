@@ -14,7 +14,7 @@ use flora_core::workers::Workers;
 
 use crate::batches::PairBatch;
 
-/// Loss, logits and gradients of a step.
+/// Loss and gradients of a step.
 pub(crate) struct Step {
     pub(crate) loss: Tensor<1>,
     pub(crate) gradients: GradientsParams,

@@ -89,8 +89,8 @@ pub fn pretrain(
     }
     let steps = steps_an_epoch * config.epochs;
 
-    let workers =
-        Workers::new(config.threads).map_err(|error| PretrainError::Stopped(error.to_string()))?;
+    let workers = Workers::new(config.threads)
+        .map_err(|error| PretrainError::Config { field: "threads", problem: error.to_string() })?;
     let autodiff = device.clone().autodiff();
     let setting = Setting {
         text: clip_config.text_config.clone(),
@@ -106,6 +106,9 @@ pub fn pretrain(
     let parameters = clip.num_params();
     let optimizer = optimizer(config.weight_decay as f32);
     let log = config.log_folder();
+    // Now rather than after an hour of training.
+    std::fs::create_dir_all(&config.out)
+        .map_err(|error| PretrainError::file(&config.out, format!("cannot be made: {error}")))?;
     let started = Instant::now();
     let mut training = SupervisedTraining::new(&log, train, valid)
         .metric_train_numeric(LossMetric::new())
@@ -116,6 +119,7 @@ pub fn pretrain(
         .num_epochs(config.epochs)
         .summary();
     if let Some(epoch) = config.resume_from {
+        check_resumable(&log, epoch)?;
         training = training.checkpoint(epoch);
     }
     let model = PretrainModel { clip, setting };
@@ -142,9 +146,24 @@ pub fn pretrain(
         pairs_per_second: (steps_an_epoch * epochs_run * config.batch_size) as f64 / seconds,
     };
     let clip = result.model.clip;
-    Checkpoint::save(&config.out, &clip, &clip_config, &tokenizer, &preprocessor, Dtype::F16)?;
-    write_summary(&config.out, &summary)?;
+    Checkpoint::save(&config.out, &clip, &clip_config, &tokenizer, &preprocessor, Dtype::F16)
+        .map_err(PretrainError::from)
+        .and_then(|()| write_summary(&config.out, &summary))
+        .map_err(|error| PretrainError::Stopped(format!("trained, but {error}")))?;
     Ok(summary)
+}
+
+/// burn-train panics where a checkpoint is missing.
+fn check_resumable(log: &Path, epoch: usize) -> Result<(), PretrainError> {
+    for part in ["model", "optim", "scheduler"] {
+        let path = log.join(format!("checkpoint/{part}-{epoch}.bpk"));
+        if !path.is_file() {
+            let problem =
+                "missing; resume_from names an epoch whose checkpoint is in the log folder";
+            return Err(PretrainError::file(&path, problem));
+        }
+    }
+    Ok(())
 }
 
 fn write_summary(folder: &Path, summary: &PretrainSummary) -> Result<(), PretrainError> {

@@ -93,6 +93,8 @@ fn unusable_pairs_and_settings_are_named() {
     };
     refused(|config| config.model = "clip-giga".into(), "clip-nano, vit-base-patch32");
     refused(|config| config.epochs = 0, "epochs");
+    refused(|config| config.resume_from = Some(9), "resume_from");
+    refused(|config| config.resume_from = Some(3), "model-3.bpk");
     refused(|config| config.learning_rate = f64::NAN, "learning_rate");
     refused(|config| config.batch_size = 64, "32 training pairs");
     refused(|config| config.augmentation.scale = [2.0, 1.0], "augmentation.scale");

@@ -23,8 +23,7 @@ pub enum ReportError {
     },
     /// The folder holds something else.
     #[error(
-        "{} is not empty and is not a run folder: choose a new or empty output folder, or allow \
-         files in it to be overwritten",
+        "{} is not empty and is not a run folder: choose a new or empty output folder",
         path.display()
     )]
     NotEmpty {

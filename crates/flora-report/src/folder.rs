@@ -23,9 +23,6 @@ pub enum Existing {
     Refuse,
     /// If it holds an earlier run, remove that run's files and start anew; refuse anything else.
     ReplaceRun,
-    /// Write into it whatever it holds. Files of the names that a run writes are replaced, others
-    /// stay.
-    Overwrite,
 }
 
 /// The folder of a run in progress. Clones write into the same folder.
@@ -169,7 +166,7 @@ fn check(path: &Path, existing: Existing) -> Result<bool, ReportError> {
         return Err(ReportError::NotAFolder { path });
     }
     let read = ReportError::io("read the folder", &path);
-    if fs::read_dir(&path).map_err(read)?.next().is_none() || existing == Existing::Overwrite {
+    if fs::read_dir(&path).map_err(read)?.next().is_none() {
         return Ok(false);
     }
     // An experiment file alone is no run: people keep theirs beside other things.

@@ -63,6 +63,8 @@ pub struct Accuracy {
     pub mean: f64,
     /// Mean weighted by test examples.
     pub weighted: f64,
+    /// Clients that were tested: a client that failed is missing from both means.
+    pub num_clients: usize,
 }
 
 /// Wall-clock seconds by phase.
@@ -91,7 +93,11 @@ pub struct Versions {
 
 impl From<&RoundScore> for Accuracy {
     fn from(score: &RoundScore) -> Self {
-        Self { mean: score.accuracy, weighted: score.accuracy_weighted }
+        Self {
+            mean: score.accuracy,
+            weighted: score.accuracy_weighted,
+            num_clients: score.num_clients,
+        }
     }
 }
 

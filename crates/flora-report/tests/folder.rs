@@ -160,14 +160,8 @@ fn other_folders_and_files_are_refused() {
         assert!(matches!(error, ReportError::NotEmpty { .. }), "{error}");
         assert_eq!(files(path), ["experiment.toml"]);
     }
-    fs::create_dir(path.join("adapter")).unwrap();
-    fs::write(path.join("adapter/mine"), "x").unwrap();
-    RunFolder::create(path, Existing::Overwrite, "ours").unwrap();
-    assert_eq!(files(path), ["adapter", "experiment.toml", "metrics.jsonl"]);
-    assert!(path.join("adapter/mine").is_file());
-
     let file = path.join("experiment.toml");
-    let error = RunFolder::create(&file, Existing::Overwrite, "").unwrap_err();
+    let error = RunFolder::create(&file, Existing::ReplaceRun, "").unwrap_err();
     assert!(matches!(error, ReportError::NotAFolder { .. }), "{error}");
     let error = RunFolder::create(file.join("below"), Existing::Refuse, "").unwrap_err();
     assert!(error.to_string().contains("below"), "{error}");

@@ -112,7 +112,7 @@ fn tables_fit_a_hundred_columns() {
 
 #[test]
 fn a_summary_tells_all_of_a_run() {
-    let accuracy = |mean| Some(Accuracy { mean, weighted: mean + 0.01 });
+    let accuracy = |mean| Some(Accuracy { mean, weighted: mean + 0.01, num_clients: 4 });
     let mut run = RunSummary::new("quickstart", RunStatus::Finished, None);
     run.last_round = Some(10);
     run.best_round = Some(8);

@@ -4,6 +4,7 @@ use flora_lora::LoraError;
 
 /// What can go wrong before or between the rounds.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TuningError {
     /// An experiment that is not understood or makes no sense, by field.
     #[error("{origin}: {problem}")]
@@ -31,6 +32,14 @@ pub enum TuningError {
     /// The data set, its partition or the cache of features.
     #[error(transparent)]
     Data(#[from] flora_data::Error),
+    /// A picture that cannot go through the model.
+    #[error("{place}: {error}")]
+    Image {
+        /// The file.
+        place: String,
+        /// What is wrong with it.
+        error: ClipError,
+    },
     /// The adapters.
     #[error(transparent)]
     Lora(#[from] LoraError),

@@ -1,6 +1,6 @@
 //! What is to be run: the contents of an experiment's TOML file.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use flora_data::{Limit, PartitionConfig, Protocol};
 use flora_federation::ClientSelector;
@@ -8,6 +8,9 @@ use flora_lora::LoraConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{TuningError, overrides};
+
+/// More threads than any machine has processors are a mistake.
+const MOST_THREADS: usize = 1024;
 
 /// A federated fine-tuning experiment. Unknown keys are errors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,6 +93,7 @@ pub struct MethodConfig {
 /// The methods there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum MethodName {
     /// LoRA adapters on a frozen CLIP, averaged by the server.
     #[default]
@@ -99,6 +103,7 @@ pub enum MethodName {
 /// The loss of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum LossKind {
     /// CLIP's symmetric in-batch contrastive loss; examples of one class are false negatives of
     /// each other. What the paper's experiments use.
@@ -195,6 +200,7 @@ impl FederationConfig {
 /// How replies become the next global adapters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum StrategyName {
     /// The mean, weighted by examples.
     #[default]
@@ -255,6 +261,17 @@ impl Experiment {
                 Err(format!("{field}: {value} is not a positive number"))
             }
         };
+        let parts = Path::new(&self.name).components().collect::<Vec<_>>();
+        if !matches!(parts[..], [Component::Normal(_)]) || self.name.contains(['/', '\\']) {
+            return Err(format!(
+                "name: {:?} is not a plain name; the run's folder is called after it",
+                self.name
+            ));
+        }
+        if self.federation.threads > MOST_THREADS {
+            let threads = self.federation.threads;
+            return Err(format!("federation.threads: {threads} is more than {MOST_THREADS}"));
+        }
         let training = &self.training;
         positive("training.learning_rate", training.learning_rate)?;
         positive("training.eps", f64::from(training.eps))?;
@@ -312,6 +329,8 @@ mod tests {
         assert!(unknown.contains("learnig_rate"), "{unknown}");
         for (set, field) in [
             ("training.learning_rate=-1.0", "training.learning_rate"),
+            ("name=../x", "name"),
+            ("federation.threads=100000", "federation.threads"),
             ("training.batch_size=0", "training.batch_size"),
             ("training.batch_size=1", "class-ce"),
             ("training.betas=[0.9, 1.0]", "training.betas"),

@@ -45,6 +45,10 @@ pub(crate) fn image_features(
     Ok(features)
 }
 
+/// What this code makes of a picture: to be raised when the preprocessing or the tower computes
+/// other numbers, so that features of an older version are not taken for its own.
+const VERSION: u32 = 1;
+
 /// Everything that the features depend on. The weights alone are not enough: heads, activation and
 /// epsilon are in the configuration only. And rounding differs between devices.
 fn key(
@@ -56,7 +60,7 @@ fn key(
     let steps = serde_json::to_string(&checkpoint.preprocessor).expect("plain data");
     Ok(FeatureKey {
         checkpoint: format!("{} as {tower}", checkpoint.digest()?),
-        preprocessing: format!("{steps} on {:?}", device.clone().inner()),
+        preprocessing: format!("version {VERSION}: {steps} on {:?}", device.clone().inner()),
         data: dataset.fingerprint()?,
     })
 }
@@ -100,6 +104,20 @@ fn compute(
     Ok(Features { dim: checkpoint.config.projection_dim, values })
 }
 
+/// Decode every image once, so that a damaged file is told before the first round.
+pub(crate) fn check_pictures(
+    dataset: &Dataset,
+    workers: &Workers,
+    observer: &mut dyn Observer,
+) -> Result<(), TuningError> {
+    let all: Vec<usize> = (0..dataset.len()).collect();
+    let check = |index| dataset.image(index).map(drop);
+    let checked = workers.map(all, check, |done, _| {
+        observer.progress("checking images", done, dataset.len());
+    });
+    Ok(checked.into_iter().collect::<Result<(), _>>()?)
+}
+
 /// What the vision tower takes of the images `indices`, one after the other.
 pub(crate) fn pixels(
     preprocessor: &Preprocessor,
@@ -108,7 +126,9 @@ pub(crate) fn pixels(
 ) -> Result<Vec<f32>, TuningError> {
     let mut pixels = Vec::new();
     for &index in indices {
-        pixels.extend(preprocessor.pixel_values(&dataset.image(index)?)?);
+        let values = preprocessor.pixel_values(&dataset.image(index)?);
+        let place = || dataset.describe(index);
+        pixels.extend(values.map_err(|error| TuningError::Image { place: place(), error })?);
     }
     Ok(pixels)
 }

@@ -16,7 +16,7 @@ use flora_federation::{
 };
 use flora_lora::{Towers, adapter_record, attach, num_adapter_parameters};
 
-use crate::features::image_features;
+use crate::features::{check_pictures, image_features};
 use crate::{
     Experiment, ImageInput, LossKind, Method, Observer, PathKind, Prompts, StrategyName,
     TuningClient, TuningError, TuningModel, assets,
@@ -50,6 +50,8 @@ pub struct Finished {
 }
 
 /// Read model and data, compute or load the image features, and make the clients.
+///
+/// On a GPU set `federation.threads` to 1 first: one thread keeps it busy.
 ///
 /// # Errors
 ///
@@ -113,6 +115,7 @@ pub fn prepare(
         dataset.classes(),
     )?;
     let images = if encodes_pictures {
+        check_pictures(&dataset, &workers, observer)?;
         let preprocessor = checkpoint.preprocessor.clone();
         ImageInput::Pictures { dataset: dataset.clone(), preprocessor }
     } else {

@@ -26,6 +26,7 @@ const BACKENDS: [Backend; 6] = [
 
 /// A device name that cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DeviceError {
     /// The backend exists but this program was built without it.
     #[error(

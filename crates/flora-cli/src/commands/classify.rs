@@ -1,10 +1,11 @@
 use std::path::PathBuf;
 
 use flora::clip::{Checkpoint, ZeroShot};
-use flora::data::Template;
+use flora::data::{Template, read_image};
 use flora::report::tables;
 
 use crate::failure::Failure;
+use crate::output;
 
 /// Say what images show, without training: zero-shot classification
 #[derive(Debug, clap::Args)]
@@ -48,18 +49,11 @@ impl Classify {
 
         let mut rows = Vec::new();
         for path in &self.images {
-            let unreadable = |error: &dyn std::fmt::Display| {
-                Failure::Input(format!("{}: {error}", path.display()))
-            };
-            let image = image::ImageReader::open(path)
-                .and_then(image::ImageReader::with_guessed_format)
-                .map_err(|error| unreadable(&error))?
-                .decode()
-                .map_err(|error| unreadable(&error))?;
+            let image = read_image(path).map_err(Failure::input)?;
             let pixels = checkpoint
                 .preprocessor
                 .batch(&[image], &device)
-                .map_err(|error| unreadable(&error))?;
+                .map_err(|error| Failure::Input(format!("{}: {error}", path.display())))?;
             let probabilities = classifier.probabilities(model.image_features(pixels));
             let probabilities = probabilities.into_data().convert::<f32>();
             let probabilities = probabilities.try_into_vec::<f32>().map_err(Failure::run)?;
@@ -71,7 +65,7 @@ impl Classify {
                 .collect();
             rows.push([path.display().to_string(), shown.join(", ")]);
         }
-        println!("{}", tables::list(["image", "most likely"], rows));
+        output::line(tables::list(["image", "most likely"], rows));
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use flora::data::{Dataset, Split};
 use flora::report::tables;
 
 use crate::failure::Failure;
+use crate::output;
 
 /// List the data sets that flora knows, and whether their images are here
 #[derive(Debug, clap::Args)]
@@ -36,12 +37,10 @@ impl Datasets {
                 Err(error) => missing.push(error.to_string()),
             }
         }
-        println!(
-            "{}",
-            tables::list(["data set", "classes", "domains", "train", "test", "licence"], rows)
-        );
+        let header = ["data set", "classes", "domains", "train", "test", "licence"];
+        output::line(tables::list(header, rows));
         for problem in missing {
-            println!("not usable: {problem}");
+            output::line(format!("not usable: {problem}"));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use flora::report::tables;
 
 use super::experiment_args::ExperimentArgs;
 use crate::failure::Failure;
+use crate::output;
 
 /// Show how an experiment deals its data out to clients
 #[derive(Debug, clap::Args)]
@@ -35,10 +36,10 @@ impl Partition {
                 }),
             ]);
         }
-        println!("{}", tables::list(["client", "train", "test", "classes", "most frequent"], rows));
+        output::line(tables::list(["client", "train", "test", "classes", "most frequent"], rows));
         if let Some(path) = self.out {
             partition.save(&path).map_err(Failure::input)?;
-            println!("written to {}", path.display());
+            output::line(format!("written to {}", path.display()));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@ use flora::report::tables;
 use flora::tuning::{PRESETS, Preset};
 
 use crate::failure::Failure;
+use crate::output;
 
 /// List the experiments that ship with flora
 #[derive(Debug, clap::Args)]
@@ -16,15 +17,15 @@ impl Presets {
         if let Some(name) = self.name {
             let preset = Preset::find(&name)
                 .ok_or_else(|| Failure::Input(format!("{name}: no such preset")))?;
-            print!("{}", preset.toml);
+            output::line(preset.toml.trim_end());
             return Ok(());
         }
         let mut rows = Vec::new();
         for preset in PRESETS {
             rows.push([preset.name.to_owned(), preset.description()]);
         }
-        println!("{}", tables::list(["preset", "what it does"], rows));
-        println!("`flora presets NAME` prints one as a file; `flora run NAME` runs it.");
+        output::line(tables::list(["preset", "what it does"], rows));
+        output::line("`flora presets NAME` prints one as a file; `flora run NAME` runs it.");
         Ok(())
     }
 }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use flora::pretrain::{PretrainConfig, PretrainError};
 
 use crate::failure::Failure;
+use crate::output;
 
 /// Train a small CLIP from scratch on pairs of pictures and captions
 #[derive(Debug, clap::Args)]
@@ -34,14 +35,14 @@ impl Pretrain {
             PretrainError::Stopped(_) => Failure::run(error),
             _ => Failure::input(error),
         })?;
-        println!(
+        output::line(format!(
             "{} steps on {} pairs in {:.0} s ({:.0} pairs/s); model in {}",
             summary.steps,
             summary.train_pairs,
             summary.seconds,
             summary.pairs_per_second,
             config.out.display()
-        );
+        ));
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use flora::tuning::{Experiment, Finished, prepare};
 
 use super::experiment_args::ExperimentArgs;
 use crate::failure::Failure;
+use crate::output;
 use crate::progress::Progress;
 
 /// Run a federated experiment
@@ -38,7 +39,11 @@ impl Run {
             // One thread keeps a GPU busy.
             experiment.federation.threads = 1;
         }
-        let out = self.out.unwrap_or_else(|| free_folder(&experiment.name));
+        let out = match self.out {
+            Some(out) => out,
+            None if self.overwrite => Path::new("runs").join(&experiment.name),
+            None => free_folder(&experiment.name),
+        };
         let existing = if self.overwrite { Existing::ReplaceRun } else { Existing::Refuse };
         let refused = |error| match error {
             ReportError::HoldsRun { .. } => Failure::Input(format!("{error} (--overwrite)")),
@@ -65,19 +70,20 @@ impl Run {
         let finished = prepared.run(&mut progress);
         let summary = summarize(&experiment, &finished, facts);
         let (events, unwritten) = progress.finish();
-        folder.write_summary(&summary).map_err(Failure::run)?;
-        if let Some(outcome) = &finished.outcome {
+        // The numbers are shown whatever cannot be written; the first trouble is told at the end.
+        let saved = finished.outcome.as_ref().map_or(Ok(()), |outcome| {
             let base = experiment.model.path.display().to_string();
             flora::lora::save_peft(&adapter, &outcome.last, &experiment.method.lora, &base)
-                .map_err(Failure::run)?;
-        }
-        println!("\n{}\n\n{}\n", tables::rounds(&events), tables::summary(&summary));
-        println!("everything is in {}", folder.path().display());
-        match (finished.failure, unwritten) {
-            (Some(failure), _) => Err(Failure::run(failure)),
-            (None, Some(error)) => Err(Failure::run(error)),
-            (None, None) => Ok(()),
-        }
+        });
+        let summarized = folder.write_summary(&summary);
+        let (rounds, summary) = (tables::rounds(&events), tables::summary(&summary));
+        output::line(format!("\n{rounds}\n\n{summary}\n"));
+        finished.failure.map_or(Ok(()), |failure| Err(Failure::run(failure)))?;
+        saved.map_err(Failure::run)?;
+        summarized.map_err(Failure::run)?;
+        unwritten.map_or(Ok(()), |error| Err(Failure::run(error)))?;
+        output::line(format!("everything is in {}", folder.path().display()));
+        Ok(())
     }
 }
 
@@ -104,10 +110,16 @@ fn summarize(experiment: &Experiment, finished: &Finished, facts: Facts) -> RunS
     summary.device = facts.device;
     summary.versions =
         Versions { flora: env!("CARGO_PKG_VERSION").into(), burn: flora::BURN_VERSION.into() };
-    summary.command = Some(std::env::args().collect::<Vec<_>>().join(" "));
+    summary.command = Some(command());
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     summary.started_at = Some(now.saturating_sub(total).as_secs());
     summary
+}
+
+/// What the program was called with.
+fn command() -> String {
+    let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    arguments.collect::<Vec<_>>().join(" ")
 }
 
 /// `runs/NAME`, or `runs/NAME-2` and so on if that is taken.

@@ -26,7 +26,7 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Open a folder that holds `config.json` and `model.safetensors`, and optionally
-    /// `vocab.json` with `merges.txt`, and `preprocessor_config.json`.
+    /// `vocab.json` with `merges.txt` or `tokenizer.json`, and `preprocessor_config.json`.
     ///
     /// # Errors
     ///

@@ -21,6 +21,7 @@ use source::Source;
 
 pub use limit::Limit;
 pub use protocol::{Protocol, Split};
+pub use source::read_image;
 pub use template::Template;
 
 /// Labelled images with class names, a prompt template and a split. A clone shares the images.

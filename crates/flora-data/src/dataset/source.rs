@@ -1,12 +1,25 @@
 //! Where the pixels come from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, GrayImage, ImageReader};
 use sha2::{Digest, Sha256};
 
 use super::idx::Array;
 use crate::Error;
+
+/// Decode an image file. Its kind is told from the contents: extensions lie.
+///
+/// # Errors
+///
+/// A file that cannot be read or is not a whole image, by name.
+pub fn read_image(path: &Path) -> Result<DynamicImage, Error> {
+    ImageReader::open(path)
+        .and_then(ImageReader::with_guessed_format)
+        .map_err(Error::io("read", path))?
+        .decode()
+        .map_err(|source| Error::Image { place: path.display().to_string(), source })
+}
 
 /// The images of a data set; a sample names one by its place.
 #[derive(Debug)]
@@ -33,15 +46,7 @@ impl Source {
     /// Decode an image.
     pub(super) fn image(&self, place: usize) -> Result<DynamicImage, Error> {
         match self {
-            Self::Files(files) => {
-                let file = &files[place];
-                // The kind is told from the contents: extensions lie.
-                ImageReader::open(file)
-                    .and_then(ImageReader::with_guessed_format)
-                    .map_err(Error::io("read", file))?
-                    .decode()
-                    .map_err(|source| Error::Image { place: self.describe(place), source })
-            }
+            Self::Files(files) => read_image(&files[place]),
             Self::Idx { train, test, invert } => {
                 let (array, index) = locate(train, test, place);
                 let pixels = array

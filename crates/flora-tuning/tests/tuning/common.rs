@@ -128,20 +128,20 @@ impl Observer for Listener {
 
 impl Listener {
     pub(crate) fn warnings(&self) -> Vec<&str> {
-        let warning = |event| match event {
-            &Event::Warning { ref message } => Some(message.as_str()),
+        let found = self.events.iter().filter_map(|event| match event {
+            Event::Warning { message } => Some(message.as_str()),
             _ => None,
-        };
-        self.events.iter().filter_map(warning).collect()
+        });
+        found.collect()
     }
 
     /// What failed clients said.
     pub(crate) fn failures(&self) -> Vec<&str> {
-        let failure = |event| match event {
-            &Event::ClientFailed { ref message, .. } => Some(message.as_str()),
+        let found = self.events.iter().filter_map(|event| match event {
+            Event::ClientFailed { message, .. } => Some(message.as_str()),
             _ => None,
-        };
-        self.events.iter().filter_map(failure).collect()
+        });
+        found.collect()
     }
 
     /// The clients' mean training loss, by round.
@@ -183,7 +183,7 @@ pub(crate) fn bits(record: &ParameterRecord) -> Vec<(String, Vec<u32>)> {
 
 /// Do `work` as clients do, on one thread.
 pub(crate) fn single_threaded<R: Send>(work: impl Fn() -> R + Sync) -> R {
-    let mut results = Workers::new(1).unwrap().map(vec![()], |()| work(), |_| {});
+    let mut results = Workers::new(1).unwrap().map(vec![()], |()| work(), |_, _| {});
     results.pop().unwrap()
 }
 
