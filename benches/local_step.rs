@@ -13,7 +13,9 @@ use flora::clip::{Checkpoint, normalize};
 use flora::core::workers::Workers;
 use flora::data::{Dataset, Features, Split};
 use flora::lora::{LoraConfig, attach};
-use flora::tuning::{ImageInput, LossKind, Method, PathKind, Prompts, TuningError, TuningModel, assets};
+use flora::tuning::{
+    ImageInput, LossKind, Method, PathKind, Prompts, TuningError, TuningModel, assets,
+};
 
 /// Steps of each kind; the median counts.
 const REPEATS: usize = 7;

@@ -91,7 +91,7 @@ fn the_summary_comes_back_and_has_the_documented_keys() {
     let folder = RunFolder::create(parent.path(), Existing::Refuse, "").unwrap();
     let mut summary = RunSummary::new("quickstart", RunStatus::Finished, None);
     summary.last_round = Some(10);
-    summary.accuracy.last = Some(Accuracy { mean: 0.27, weighted: 0.28 });
+    summary.accuracy.last = Some(Accuracy { mean: 0.27, weighted: 0.28, num_clients: 4 });
     summary.versions = Versions { flora: "0.1.0".to_owned(), burn: "0.22.1".to_owned() };
     folder.write_summary(&summary).unwrap();
     let path = parent.path().join("run.json");

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use flora_tuning::Experiment;
+use burn::tensor::Device;
+use flora_tuning::{Experiment, prepare};
 
-use crate::common::{Images, refusal, run, tiny_clip};
+use crate::common::{Images, Listener, refusal, run, tiny_clip};
 
 fn assert_tells(message: &str, parts: &[&str]) {
     for part in parts {
@@ -45,12 +46,18 @@ fn a_corrupt_image() {
     let images = Images::new(1, 1);
     let picture = images.path().join("images/beta/train/house/0.png");
     let bytes = std::fs::read(&picture).unwrap();
-    std::fs::write(&picture, &bytes[..bytes.len() / 2]).unwrap();
-    let name = picture.display().to_string();
-    assert_tells(&refusal(images.experiment(&[])), &[&name, "replace the file or remove it"]);
+    let (name, naive) = (picture.display().to_string(), ["method.path=naive"]);
+    let mut told = Listener::default();
+    let prepared = prepare(images.experiment(&naive), &Device::flex(), &mut told).unwrap();
 
-    // Where pictures are decoded in the rounds, the client that has it drops out and says why.
-    let (finished, told) = run(images.experiment(&["method.path=naive"]));
+    std::fs::write(&picture, &bytes[..bytes.len() / 2]).unwrap();
+    for set in [&naive[..], &[]] {
+        let message = refusal(images.experiment(set));
+        assert_tells(&message, &[&name, "replace the file or remove it"]);
+    }
+
+    // Where it is damaged during the run, the client that has it drops out and says why.
+    let finished = prepared.run(&mut told);
     assert!(finished.failure.is_none() && finished.outcome.is_some());
     assert_eq!(told.failures().len(), 2, "once a round");
     assert_tells(told.failures()[0], &[&name, "replace the file or remove it"]);
