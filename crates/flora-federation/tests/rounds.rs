@@ -89,7 +89,7 @@ fn round_zero_is_exactly_the_initial_parameters() {
 #[test]
 fn bytes_are_values_times_clients() {
     let mut config = config(4);
-    config.federation.fraction = 0.67;
+    config.selection.fraction = 0.67;
     let (outcome, events) = run(three(Fault::FitFails(2)), 2, &config);
     let outcome = outcome.unwrap();
     // Two of three clients in each of four rounds, 8 bytes each; failures sent nothing back.
@@ -107,7 +107,7 @@ fn bytes_are_values_times_clients() {
 fn the_number_of_threads_does_not_change_a_bit() {
     let run_on = |threads| {
         let mut config = config(5);
-        config.federation.fraction = 0.5;
+        config.selection.fraction = 0.5;
         let clients = (0..8)
             .map(|k| {
                 let target = [(k as f32).sin(), (k as f32 * 1.7).cos()];
@@ -236,7 +236,7 @@ fn senseless_settings_are_refused_before_anything_runs() {
         vec![client.boxed()]
     };
     let mut fraction = config(1);
-    fraction.federation.fraction = 2.0;
+    fraction.selection.fraction = 2.0;
     let cases: [(Vec<Box<dyn Client>>, _, _, &str); 4] = [
         (three(Fault::None), record([0.0; 2]), fraction, "federation.fraction = 2"),
         (untested(), record([0.0; 2]), config(1), "no client has test examples"),

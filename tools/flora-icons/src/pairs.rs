@@ -132,7 +132,7 @@ pub(crate) fn write(packages: &Packages, out: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// The files that [`write`] reads, relative to `node_modules`.
+/// The files that [`write()`] reads, relative to `node_modules`.
 pub(crate) fn inputs() -> impl Iterator<Item = String> {
     let texts = ["package.json", "en/data.json", "meta/groups.json", "meta/unicode-names.json"];
     let texts = texts.map(|file| format!("{EMOJIBASE}/{file}"));
