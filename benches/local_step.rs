@@ -2,7 +2,7 @@
 //! computed as the paper's code computes it and as flora does, in turn, in one run.
 //!
 //! ```sh
-//! cargo bench -p flora --bench local_step
+//! cargo bench --workspace --bench local_step
 //! ```
 
 use std::sync::Arc;
