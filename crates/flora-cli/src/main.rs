@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::failure::Failure;
+
 /// Federated fine-tuning of CLIP with LoRA, in pure Rust on burn
 #[derive(Debug, Parser)]
 #[command(name = "flora", version, max_term_width = 100)]
@@ -37,7 +39,12 @@ fn main() -> ExitCode {
         Command::Pretrain(command) => command.run(),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => match output::lost() {
+            None => ExitCode::SUCCESS,
+            Some(error) => {
+                Failure::Run(format!("cannot write to standard output: {error}")).report()
+            }
+        },
         Err(failure) => failure.report(),
     }
 }

@@ -1,10 +1,30 @@
-//! Standard output that may be closed.
+//! Standard output, which may be closed or full.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 
-/// Print a line. A reader that has gone away (`flora run … | head`) is no reason to stop a run:
-/// `println!` would panic.
+/// The first line that could not be written.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Print a line. Where that fails, the work goes on (`println!` would panic, and a run would be
+/// lost with it): [`lost`] tells at the end.
 pub(crate) fn line(text: impl Display) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    match writeln!(std::io::stdout(), "{text}") {
+        // A reader that has seen enough (`flora run … | head`) is no trouble.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let _ = LOST.set(error.to_string());
+        }
+        _ => {}
+    }
+}
+
+/// Why standard output is not whole, if it is not.
+pub(crate) fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
+}
+
+/// A table as wide as a terminal shows it, or as wide as it likes to be in a file or a pipe.
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) {
+    line(flora::report::tables::list(header, rows, std::io::stdout().is_terminal()));
 }

@@ -195,6 +195,9 @@ fn images_are_classified_by_labels() {
     let template = ["classify", "--model", model, "--labels", "a", "--template", "photo", image];
     assert!(refused(dir.path(), 2, &template).contains("{}"));
     std::fs::write(dir.path().join("bad.png"), b"not an image").unwrap();
-    let bad = ["classify", "--model", model, "--labels", "a", "bad.png"];
+    let bad = ["classify", "--model", model, "--labels", "a", "bad.png", image];
     assert!(refused(dir.path(), 2, &bad).contains("bad.png"));
+    assert!(text(&flora(dir.path(), &bad).stdout).contains(image), "the good one has its row");
+    let twice = ["classify", "--model", model, "--labels", "a,b, a", image];
+    assert!(refused(dir.path(), 2, &twice).contains("twice"));
 }

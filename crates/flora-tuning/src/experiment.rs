@@ -218,7 +218,10 @@ impl Experiment {
         text: &str,
         assignments: &[String],
     ) -> Result<Self, TuningError> {
-        let wrong = |problem: String| TuningError::Experiment { origin: origin.into(), problem };
+        let wrong = |problem: String| TuningError::Experiment {
+            origin: origin.into(),
+            problem: problem.trim_end().into(),
+        };
         let experiment: Self = if assignments.is_empty() {
             toml::from_str(text).map_err(|error| wrong(error.to_string()))?
         } else {

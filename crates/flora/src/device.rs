@@ -83,7 +83,8 @@ pub fn parse(name: &str) -> Result<Device, DeviceError> {
         "cuda" => return Ok(Device::cuda(0)),
         _ => {}
     }
-    let names: Vec<_> = available().into_iter().map(|(name, _)| name).collect();
+    let shown = |name| if name == "flex" { "cpu (flex)" } else { name };
+    let names: Vec<_> = available().into_iter().map(|(name, _)| shown(name)).collect();
     let (name, available) = (name.to_owned(), names.join(", "));
     if BACKENDS.iter().any(|backend| backend.name == canonical) {
         Err(DeviceError::NotCompiled { name, available })

@@ -2,7 +2,6 @@ use std::path::PathBuf;
 
 use flora::clip::{Checkpoint, ZeroShot};
 use flora::data::{Template, read_image};
-use flora::report::tables;
 
 use crate::failure::Failure;
 use crate::output;
@@ -23,7 +22,7 @@ pub(crate) struct Classify {
     #[arg(long, value_name = "TEXT", default_value = "a photo of a {}.")]
     template: String,
     /// How many classes to show, the most likely first
-    #[arg(long, value_name = "K", default_value_t = 3)]
+    #[arg(long, value_name = "K", default_value = "3", value_parser = at_least_one)]
     top: usize,
     /// Where to compute
     #[arg(long, value_name = "NAME", default_value = "cpu")]
@@ -35,6 +34,10 @@ impl Classify {
         let device = flora::device::parse(&self.device).map_err(Failure::input)?;
         let template = Template::new(&self.template)
             .map_err(|error| Failure::Input(format!("--template: {error}")))?;
+        let mut seen = std::collections::BTreeSet::new();
+        if let Some(twice) = self.labels.iter().find(|label| !seen.insert(label.trim())) {
+            return Err(Failure::Input(format!("--labels: {:?} is there twice", twice.trim())));
+        }
         if let Some(empty) = self.labels.iter().position(|label| label.trim().is_empty()) {
             let problem = format!("--labels: number {} is empty", empty + 1);
             return Err(Failure::Input(problem));
@@ -48,24 +51,39 @@ impl Classify {
             .map_err(Failure::input)?;
 
         let mut rows = Vec::new();
+        let mut unusable = Vec::new();
         for path in &self.images {
-            let image = read_image(path).map_err(Failure::input)?;
-            let pixels = checkpoint
-                .preprocessor
-                .batch(&[image], &device)
-                .map_err(|error| Failure::Input(format!("{}: {error}", path.display())))?;
+            let pixels = read_image(path).map_err(|error| error.to_string()).and_then(|image| {
+                let pixels = checkpoint.preprocessor.batch(&[image], &device);
+                pixels.map_err(|error| format!("{}: {error}", path.display()))
+            });
+            // The other images are classified all the same.
+            let pixels = match pixels {
+                Ok(pixels) => pixels,
+                Err(error) => {
+                    unusable.push(error);
+                    continue;
+                }
+            };
             let probabilities = classifier.probabilities(model.image_features(pixels));
             let probabilities = probabilities.into_data().convert::<f32>();
             let probabilities = probabilities.try_into_vec::<f32>().map_err(Failure::run)?;
             let mut ranked: Vec<_> = probabilities.into_iter().zip(&self.labels).collect();
             ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let shown = ranked.iter().take(self.top.max(1));
+            let shown = ranked.iter().take(self.top);
             let shown: Vec<_> = shown
                 .map(|(share, label)| format!("{} {:.1} %", label.trim(), 100.0 * share))
                 .collect();
             rows.push([path.display().to_string(), shown.join(", ")]);
         }
-        output::line(tables::list(["image", "most likely"], rows));
-        Ok(())
+        output::table(["image", "most likely"], rows);
+        if unusable.is_empty() { Ok(()) } else { Err(Failure::Input(unusable.join("\nerror: "))) }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected 1 or more".into()),
+        Ok(number) => Ok(number),
     }
 }

@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
 use flora::data::{Dataset, Split};
-use flora::report::tables;
 
 use crate::failure::Failure;
 use crate::output;
@@ -38,7 +37,7 @@ impl Datasets {
             }
         }
         let header = ["data set", "classes", "domains", "train", "test", "licence"];
-        output::line(tables::list(header, rows));
+        output::table(header, rows);
         for problem in missing {
             output::line(format!("not usable: {problem}"));
         }

@@ -1,7 +1,5 @@
 use std::path::PathBuf;
 
-use flora::report::tables;
-
 use super::experiment_args::ExperimentArgs;
 use crate::failure::Failure;
 use crate::output;
@@ -11,7 +9,7 @@ use crate::output;
 pub(crate) struct Partition {
     #[command(flatten)]
     experiment: ExperimentArgs,
-    /// Also write the partition to this JSON file
+    /// Also write the partition to this JSON file, replacing it if it is there
     #[arg(long, value_name = "FILE.json")]
     out: Option<PathBuf>,
 }
@@ -36,7 +34,7 @@ impl Partition {
                 }),
             ]);
         }
-        output::line(tables::list(["client", "train", "test", "classes", "most frequent"], rows));
+        output::table(["client", "train", "test", "classes", "most frequent"], rows);
         if let Some(path) = self.out {
             partition.save(&path).map_err(Failure::input)?;
             output::line(format!("written to {}", path.display()));

@@ -1,4 +1,3 @@
-use flora::report::tables;
 use flora::tuning::{PRESETS, Preset};
 
 use crate::failure::Failure;
@@ -24,7 +23,7 @@ impl Presets {
         for preset in PRESETS {
             rows.push([preset.name.to_owned(), preset.description()]);
         }
-        output::line(tables::list(["preset", "what it does"], rows));
+        output::table(["preset", "what it does"], rows);
         output::line("`flora presets NAME` prints one as a file; `flora run NAME` runs it.");
         Ok(())
     }

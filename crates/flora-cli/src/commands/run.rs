@@ -18,7 +18,8 @@ pub(crate) struct Run {
     /// Where to compute
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     device: String,
-    /// Folder of the run's files; by default runs/NAME, numbered if that is taken
+    /// Folder of the run's files; by default runs/NAME, numbered if that is taken and not to be
+    /// overwritten
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Replace an earlier run in the folder
@@ -57,7 +58,6 @@ impl Run {
         let folder = RunFolder::create(&out, existing, &experiment.to_toml()).map_err(refused)?;
         let partition = serde_json::to_string_pretty(&prepared.partition).map_err(Failure::run)?;
         folder.write_partition(&partition).map_err(Failure::run)?;
-        let adapter = folder.adapter_dir().map_err(Failure::run)?;
         progress.record_in(folder.clone());
 
         let facts = Facts {
@@ -72,14 +72,16 @@ impl Run {
         let (events, unwritten) = progress.finish();
         // The numbers are shown whatever cannot be written; the first trouble is told at the end.
         let saved = finished.outcome.as_ref().map_or(Ok(()), |outcome| {
+            let adapter = folder.adapter_dir().map_err(Failure::run)?;
             let base = experiment.model.path.display().to_string();
             flora::lora::save_peft(&adapter, &outcome.last, &experiment.method.lora, &base)
+                .map_err(Failure::run)
         });
         let summarized = folder.write_summary(&summary);
         let (rounds, summary) = (tables::rounds(&events), tables::summary(&summary));
         output::line(format!("\n{rounds}\n\n{summary}\n"));
         finished.failure.map_or(Ok(()), |failure| Err(Failure::run(failure)))?;
-        saved.map_err(Failure::run)?;
+        saved?;
         summarized.map_err(Failure::run)?;
         unwritten.map_or(Ok(()), |error| Err(Failure::run(error)))?;
         output::line(format!("everything is in {}", folder.path().display()));

@@ -33,9 +33,16 @@ impl Checkpoint {
     /// A missing folder or file, and anything in the small files that is not understood. The
     /// weights are read by [`Checkpoint::load`].
     pub fn open(folder: &Path) -> Result<Self, ClipError> {
-        if !folder.is_dir() {
-            let problem = "no such folder; a model is a folder with config.json and \
-                           model.safetensors, as transformers' save_pretrained writes it";
+        let lacks = match (folder.is_dir(), folder.join("config.json").is_file()) {
+            (false, _) => Some("no such folder"),
+            (true, false) => Some("there is no config.json in it"),
+            (true, true) => None,
+        };
+        if let Some(lacks) = lacks {
+            let problem = format!(
+                "{lacks}; a model is a folder with config.json and model.safetensors, as \
+                 transformers' save_pretrained writes it"
+            );
             return Err(ClipError::file(folder, problem));
         }
         let config = ClipConfig::from_file(&folder.join("config.json"))?;

@@ -17,16 +17,24 @@ const GAP: usize = 2;
 const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// A table of the same looks as the others here, for lists of any kind: text columns, wrapped where
-/// they do not fit.
-pub fn list<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
+/// A table of the same looks as the others here, for lists of any kind: text columns, wrapped to a
+/// terminal's width or not.
+pub fn list<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, wrapped: bool) -> String {
     let header = header.iter().map(|&name| name.to_owned()).collect();
-    table(Some(header), rows.into_iter().map(Vec::from).collect(), N)
+    let mut table = build(Some(header), rows.into_iter().map(Vec::from).collect(), N);
+    if !wrapped {
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
+    table.trim_fmt()
 }
 
 /// A table without borders whose columns are aligned to the right, apart from the first
 /// `left` ones.
 fn table(header: Option<Vec<String>>, rows: Vec<Vec<String>>, left: usize) -> String {
+    build(header, rows, left).trim_fmt()
+}
+
+fn build(header: Option<Vec<String>>, rows: Vec<Vec<String>>, left: usize) -> Table {
     let mut table = Table::new();
     table.load_style(STYLE);
     table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH as u16);
@@ -44,5 +52,5 @@ fn table(header: Option<Vec<String>>, rows: Vec<Vec<String>>, left: usize) -> St
             CellAlignment::Right
         });
     }
-    table.trim_fmt()
+    table
 }
