@@ -21,7 +21,7 @@ pub(crate) struct PretrainModel {
 }
 
 /// What the step needs besides weights.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Setting {
     pub(crate) text: TextConfig,
     pub(crate) side: usize,
@@ -31,6 +31,17 @@ pub(crate) struct Setting {
     pub(crate) workers: Arc<Workers>,
     /// The device with autodiff.
     pub(crate) device: Device,
+}
+
+/// burn-train shows this at the end of a training: what a reader can use, on one line.
+impl std::fmt::Debug for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setting")
+            .field("shard_size", &self.shard_size)
+            .field("threads", &self.workers.threads())
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a step tells the metrics.
