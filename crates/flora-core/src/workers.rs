@@ -1,6 +1,7 @@
 //! A bounded set of worker threads whose maths is single-threaded.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -79,11 +80,36 @@ impl Workers {
         });
         results.into_iter().map(|result| result.expect("a panic above ends the scope")).collect()
     }
+
+    /// [`Workers::map`] for work that may fail: once an item has, no further one is begun.
+    ///
+    /// # Errors
+    ///
+    /// The error of the first item, in their order, among those that failed.
+    pub fn try_map<T: Send, R: Send, E: Send>(
+        &self,
+        items: Vec<T>,
+        work: impl Fn(T) -> Result<R, E> + Sync,
+        mut done: impl FnMut(usize),
+    ) -> Result<Vec<R>, E> {
+        let failed = AtomicBool::new(false);
+        let work = |item| {
+            if failed.load(Ordering::Relaxed) {
+                return None;
+            }
+            let result = work(item);
+            failed.fetch_or(result.is_err(), Ordering::Relaxed);
+            Some(result)
+        };
+        // What was not begun is left out, and then there is an error to return.
+        self.map(items, work, |count, _| done(count)).into_iter().flatten().collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicUsize;
 
     #[test]
     fn results_keep_their_order_and_maths_stays_on_one_thread() {
@@ -98,5 +124,18 @@ mod tests {
             assert_eq!(squares, (0..50u64).map(|x| (x * x, 1)).collect::<Vec<_>>());
             assert_eq!(heard, (1..=50).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn nothing_is_begun_after_a_failure() {
+        let begun = AtomicUsize::new(0);
+        let work = |x: u32| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            if x == 3 { Err(x) } else { Ok(x) }
+        };
+        let workers = Workers::new(1).unwrap();
+        assert_eq!(workers.try_map((0..100).collect(), work, |_| ()), Err(3));
+        assert_eq!(begun.load(Ordering::Relaxed), 4);
+        assert_eq!(workers.try_map(vec![0, 1, 2], work, |_| ()), Ok(vec![0, 1, 2]));
     }
 }

@@ -1,7 +1,5 @@
 //! The frozen vision tower's view of every image, computed once and kept on disk.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use burn::module::Module;
 use burn::tensor::Device;
 use flora_clip::{Checkpoint, Clip, Preprocessor};
@@ -82,24 +80,14 @@ fn compute(
         let features = features.into_data().convert::<f32>();
         Ok(features.try_into_vec::<f32>().expect("just converted"))
     };
-    // A damaged file is told at once, not after the rest of a large data set.
-    let failed = AtomicBool::new(false);
-    let encode = |indices| {
-        if failed.load(Ordering::Relaxed) {
-            return Ok(Vec::new());
-        }
-        let features = encode(indices);
-        failed.fetch_or(features.is_err(), Ordering::Relaxed);
-        features
-    };
     let all: Vec<usize> = (0..dataset.len()).collect();
     let batches: Vec<Vec<usize>> = all.chunks(BATCH).map(<[usize]>::to_vec).collect();
-    let parts = workers.map(batches, encode, |done, _| {
+    let parts = workers.try_map(batches, encode, |done| {
         observer.progress("images", (done * BATCH).min(dataset.len()), dataset.len());
-    });
+    })?;
     let mut values = Vec::with_capacity(dataset.len() * checkpoint.config.projection_dim);
     for part in parts {
-        values.extend(part?);
+        values.extend(part);
     }
     Ok(Features { dim: checkpoint.config.projection_dim, values })
 }
@@ -112,10 +100,10 @@ pub(crate) fn check_pictures(
 ) -> Result<(), TuningError> {
     let all: Vec<usize> = (0..dataset.len()).collect();
     let check = |index| dataset.image(index).map(drop);
-    let checked = workers.map(all, check, |done, _| {
+    workers.try_map(all, check, |done| {
         observer.progress("checking images", done, dataset.len());
-    });
-    Ok(checked.into_iter().collect::<Result<(), _>>()?)
+    })?;
+    Ok(())
 }
 
 /// What the vision tower takes of the images `indices`, one after the other.
