@@ -13,9 +13,7 @@ use flora::clip::{Checkpoint, normalize};
 use flora::core::workers::Workers;
 use flora::data::{Dataset, Features, Split};
 use flora::lora::{LoraConfig, attach};
-use flora::tuning::{
-    ImageInput, LossKind, Method, PathKind, Prompts, TuningError, TuningModel, assets,
-};
+use flora::tuning::{ImageInput, LossKind, Method, PathKind, Prompts, TuningError, TuningModel};
 
 /// Steps of each kind; the median counts.
 const REPEATS: usize = 7;
@@ -24,9 +22,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // `cargo test --benches` passes this: show that the bench runs, not how fast.
     let repeats = if std::env::args().any(|argument| argument == "--test") { 1 } else { REPEATS };
     let device = flora::device::parse("cpu")?.autodiff();
-    let checkpoint = Checkpoint::open(&assets::find("models/clip-nano".as_ref())?)?;
+    let checkpoint = Checkpoint::open(&flora::hub::find("models/clip-nano".as_ref())?)?;
     let clip = checkpoint.load(&device)?;
-    let description = assets::find("datasets/emoji-vendors/emoji-vendors.toml".as_ref())?;
+    let description = flora::hub::find("datasets/emoji-vendors/emoji-vendors.toml".as_ref())?;
     let dataset = Arc::new(Dataset::open(&description, None)?);
     let batch: Vec<usize> =
         dataset.indices(Split::Train).into_iter().step_by(24).take(128).collect();

@@ -1,5 +1,6 @@
 //! The `flora` program: arguments, progress and exit codes around the `flora` crates.
 
+mod bar;
 mod commands;
 mod failure;
 mod output;
@@ -26,6 +27,9 @@ enum Command {
     Datasets(commands::datasets::Datasets),
     Partition(commands::partition::Partition),
     Classify(commands::classify::Classify),
+    Embed(commands::embed::Embed),
+    Eval(commands::eval::Eval),
+    Export(commands::export::Export),
     Pretrain(commands::pretrain::Pretrain),
 }
 
@@ -36,6 +40,9 @@ fn main() -> ExitCode {
         Command::Datasets(command) => command.run(),
         Command::Partition(command) => command.run(),
         Command::Classify(command) => command.run(),
+        Command::Embed(command) => command.run(),
+        Command::Eval(command) => command.run(),
+        Command::Export(command) => command.run(),
         Command::Pretrain(command) => command.run(),
     };
     match result {

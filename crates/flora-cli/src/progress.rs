@@ -4,9 +4,9 @@
 use flora::federation::{EvaluatedModel, Event};
 use flora::report::{ReportError, RunFolder};
 use flora::tuning::Observer;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
-use crate::output;
+use crate::{bar, output};
 
 pub(crate) struct Progress {
     /// Made once the data are known to be usable: bad input leaves no folder behind.
@@ -56,10 +56,7 @@ impl Progress {
     /// Replace the bar by one of `total` steps.
     fn show(&mut self, phase: String, total: usize) {
         self.bar.finish_and_clear();
-        let style = ProgressStyle::with_template("{prefix:>12} {bar:40} {pos}/{len} {eta}")
-            .expect("a valid template");
-        self.bar = ProgressBar::new(total as u64).with_style(style).with_prefix(phase.clone());
-        self.bar.tick();
+        self.bar = bar::steps(&phase, total);
         self.shown = phase;
     }
 

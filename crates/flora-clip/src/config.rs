@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::read_small;
 use crate::{Activation, ClipError};
 
 /// Both towers and the space they share. Unknown keys are ignored, missing ones have the defaults
@@ -217,9 +218,27 @@ impl ClipConfig {
     /// A file that cannot be read, is not JSON, is not a CLIP's, or holds sizes that do not fit
     /// together; the message names the file and the field.
     pub fn from_file(path: &Path) -> Result<Self, ClipError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ClipError::read(path, error))?;
-        let config: Self = serde_json::from_str(&text)
-            .map_err(|error| ClipError::file(path, format!("not a CLIP configuration: {error}")))?;
+        let wrong = |problem: &dyn std::fmt::Display| {
+            ClipError::file(path, format!("not a CLIP configuration: {problem}"))
+        };
+        let mut document: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&read_small(path)?).map_err(|error| wrong(&error))?;
+        // transformers 4.20 to 4.30 wrote each tower twice; the second counts.
+        for tower in ["text_config", "vision_config"] {
+            if let Some(again @ serde_json::Value::Object(_)) =
+                document.remove(&format!("{tower}_dict"))
+            {
+                document.insert(tower.to_owned(), again);
+            }
+        }
+        if !["model_type", "text_config", "vision_config"]
+            .iter()
+            .any(|key| document.contains_key(*key))
+        {
+            return Err(wrong(&"it has neither model_type nor text_config nor vision_config"));
+        }
+        let config: Self =
+            serde_json::from_value(document.into()).map_err(|error| wrong(&error))?;
         config.check().map_err(|problem| ClipError::file(path, problem))?;
         Ok(config)
     }
@@ -242,12 +261,12 @@ impl ClipConfig {
             ("text_config.vocab_size", text.vocab_size, 1 << 24),
             ("text_config.hidden_size", text.hidden_size, 1 << 16),
             ("text_config.intermediate_size", text.intermediate_size, 1 << 18),
-            ("text_config.num_hidden_layers", text.num_hidden_layers, 1 << 10),
+            ("text_config.num_hidden_layers", text.num_hidden_layers, 1 << 8),
             ("text_config.num_attention_heads", text.num_attention_heads, 1 << 10),
             ("text_config.max_position_embeddings", text.max_position_embeddings, 1 << 16),
             ("vision_config.hidden_size", vision.hidden_size, 1 << 16),
             ("vision_config.intermediate_size", vision.intermediate_size, 1 << 18),
-            ("vision_config.num_hidden_layers", vision.num_hidden_layers, 1 << 10),
+            ("vision_config.num_hidden_layers", vision.num_hidden_layers, 1 << 8),
             ("vision_config.num_attention_heads", vision.num_attention_heads, 1 << 10),
             ("vision_config.image_size", vision.image_size, 1 << 14),
             ("vision_config.patch_size", vision.patch_size, 1 << 14),
@@ -270,6 +289,14 @@ impl ClipConfig {
                 return Err(format!(
                     "{tower}.num_attention_heads is {heads}, which does not divide hidden_size {width}"
                 ));
+            }
+        }
+        for (field, epsilon) in [
+            ("text_config.layer_norm_eps", text.layer_norm_eps),
+            ("vision_config.layer_norm_eps", vision.layer_norm_eps),
+        ] {
+            if !(epsilon > 0.0 && epsilon < 1.0) {
+                return Err(format!("{field} is {epsilon}; expected a small positive number"));
             }
         }
         if vision.patch_size > vision.image_size {

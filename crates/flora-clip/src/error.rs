@@ -22,6 +22,9 @@ pub enum ClipError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A PyTorch file cannot be used.
+    #[error(transparent)]
+    Torch(#[from] flora_torch::TorchError),
     /// A text cannot be turned into tokens.
     #[error("text {text:?}: {problem}")]
     Text {

@@ -1,31 +1,49 @@
-//! CLIP for burn, as Hugging Face lays it out.
+//! CLIP for burn: both towers, the tokenizer, the preprocessing, and the checkpoints that people have.
 //!
-//! ```no_run
-//! use burn::tensor::Device;
-//! use flora_clip::{Checkpoint, ZeroShot};
+//! [`Embedder`] is the short way from a checkpoint of Hugging Face, OpenCLIP or OpenAI to embeddings
+//! and to a zero-shot classifier:
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let checkpoint = Checkpoint::open("models/clip-nano".as_ref())?;
-//! let device = Device::flex();
-//! let model = checkpoint.load(&device)?;
-//! let zero_shot = ZeroShot::new(
-//!     &model,
-//!     &checkpoint.tokenizer,
-//!     &checkpoint.config.text_config,
-//!     &["an emoji of a cat", "an emoji of a dog"],
-//! )?;
-//! let image = image::open("cat.png")?;
-//! let pixels = checkpoint.preprocessor.batch(&[image], &device)?;
-//! let probabilities = zero_shot.probabilities(model.image_features(pixels));
-//! # Ok(())
-//! # }
 //! ```
+//! # std::env::set_current_dir("../..")?;
+//! use burn::tensor::Device;
+//! use flora_clip::{Embedder, read_image};
+//!
+//! let embedder = Embedder::open("models/clip-nano".as_ref(), &Device::flex())?;
+//! let sentences = [["an emoji of a face"], ["an emoji of a car"]].map(|s| s.map(String::from).to_vec());
+//! let classifier = embedder.classifier(&sentences)?;
+//!
+//! let image = "datasets/emoji-vendors/images/fxemoji/test/face-smiling/1F642.png";
+//! let image = embedder.images(&[read_image(image.as_ref())?])?;
+//! let probabilities = classifier.probabilities(image).into_data().try_into_vec::<f32>()?;
+//! assert!(probabilities[0] > 0.9, "a face: {probabilities:?}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The parts can be used by themselves: [`Checkpoint`] opens files and says what is in them,
+//! [`ClipTokenizer`] and [`Preprocessor`] make what the towers take, [`Clip`] is the burn module,
+//! [`loss`] trains it. Parameters have Hugging Face's names; the projections are
+//! [`flora_lora::LoraLinear`], plain linear layers until an adapter is attached.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use flora_clip::{Clip, ClipConfig, Padding, Tokens};
+//!
+//! let config = ClipConfig::clip_nano();
+//! let clip = Clip::random(&config, 0, &Device::flex());
+//! let tokens = Tokens::new(&[vec![8190, 17, 8191]], Padding::Longest, &config.text_config)?;
+//! assert_eq!(clip.text_features(&tokens).dims(), [1, 192]);
+//! # Ok::<(), flora_clip::ClipError>(())
+//! ```
+//!
+//! A backend is chosen by the features of `burn`: this crate asks for none.
 
 mod activation;
 mod checkpoint;
 mod config;
+mod embedder;
 mod encoder;
 mod error;
+mod files;
 mod init;
 pub mod loss;
 mod model;
@@ -37,12 +55,14 @@ mod vision;
 mod zero_shot;
 
 pub use activation::Activation;
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, Layout, SaveOptions};
 pub use config::{ClipConfig, PRESETS, TextConfig, VisionConfig};
+pub use embedder::Embedder;
 pub use encoder::{Attention, Encoder, EncoderLayer, Mlp};
 pub use error::ClipError;
+pub use flora_core::images::read as read_image;
 pub use model::{Clip, ClipText, ClipVision, normalize};
-pub use preprocess::Preprocessor;
+pub use preprocess::{Centering, Filter, Preprocessor, Resize};
 pub use text::{TextEmbeddings, TextModel};
 pub use tokenizer::ClipTokenizer;
 pub use tokens::{Padding, Tokens};

@@ -12,12 +12,14 @@ use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
 
+use crate::files::{read_small, write};
 use crate::{ClipError, TextConfig};
 
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 /// How CLIP cuts a text into words before the byte pairs are merged.
-const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+const WORDS: &str =
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 /// CLIP's merges, most frequent first, from `open_clip`'s `bpe_simple_vocab_16e6.txt.gz` (MIT).
 const MERGES: &[u8] = include_bytes!("../assets/merges.txt.gz");
 
@@ -28,6 +30,8 @@ pub struct ClipTokenizer {
     start: u32,
     end: u32,
     context: usize,
+    /// Whether the pipeline came from a `tokenizer.json`, and may be another than CLIP's.
+    from_json: bool,
 }
 
 impl ClipTokenizer {
@@ -65,25 +69,24 @@ impl ClipTokenizer {
         Self::build(vocabulary, merges, config).map_err(|problem| ClipError::file(path, problem))
     }
 
-    /// The tokenizer of a checkpoint: its `vocab.json` and `merges.txt`, else the same two from its
-    /// `tokenizer.json`, or CLIP's own where the folder has none of them.
+    /// The tokenizer of a checkpoint: its `tokenizer.json`, else its `vocab.json` and `merges.txt`,
+    /// or CLIP's own where the folder has none of them.
     ///
     /// # Errors
     ///
     /// Files that cannot be read or do not belong together, by name.
     pub fn from_folder(folder: &Path, config: &TextConfig) -> Result<Self, ClipError> {
+        let whole = folder.join("tokenizer.json");
+        if whole.exists() {
+            return Self::from_tokenizer_json(&whole, config);
+        }
         let (vocabulary, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
         if !vocabulary.exists() && !merges.exists() {
-            let whole = folder.join("tokenizer.json");
-            return if whole.exists() {
-                Self::from_tokenizer_json(&whole, config)
-            } else {
-                Self::openai(config)
-            };
+            return Self::openai(config);
         }
-        let entries: Vocab = serde_json::from_str(&read(&vocabulary)?)
+        let entries: Vocab = serde_json::from_str(&read_small(&vocabulary)?)
             .map_err(|error| ClipError::file(&vocabulary, format!("not a vocabulary: {error}")))?;
-        let pairs = read(&merges)?
+        let pairs = read_small(&merges)?
             .lines()
             .filter(|line| !line.starts_with("#version") && !line.is_empty())
             .map(|line| {
@@ -94,20 +97,27 @@ impl ClipTokenizer {
         Self::build(entries, pairs, config).map_err(|problem| ClipError::file(&vocabulary, problem))
     }
 
-    /// The vocabulary and the merges of a file that `transformers` 5 writes in place of the two.
-    /// What else it says (normalisation, splitting) is CLIP's in every CLIP.
+    /// A whole pipeline as Hugging Face's fast tokenizers write it: what it says about normalising,
+    /// splitting and merging is followed. Start and end tokens are added here, and texts are cut
+    /// here, so its post-processor, truncation and padding are not used.
     fn from_tokenizer_json(path: &Path, config: &TextConfig) -> Result<Self, ClipError> {
-        let file: TokenizerFile = serde_json::from_str(&read(path)?).map_err(|error| {
-            ClipError::file(path, format!("not a tokenizer of byte pairs: {error}"))
-        })?;
-        let pairs = file.model.merges.into_iter().map(|merge| match merge {
-            Merge::Pair(left, right) => Ok((left, right)),
-            Merge::Line(line) => pair(&line)
-                .ok_or_else(|| ClipError::file(path, format!("merge {line:?} is not a pair"))),
-        });
-        let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
-        Self::build(file.model.vocab, pairs, config)
-            .map_err(|problem| ClipError::file(path, problem))
+        let wrong = |problem: String| ClipError::file(path, problem);
+        let mut tokenizer: Tokenizer = read_small(path)?
+            .parse()
+            .map_err(|error| wrong(format!("not a tokenizer: {error}")))?;
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|error| wrong(error.to_string()))?;
+        check_ids(tokenizer.get_vocab(true), config).map_err(wrong)?;
+        // Other vocabularies name the two otherwise; then the model's configuration tells.
+        let special = |token: &str, id: u32| {
+            let named = tokenizer.token_to_id(token);
+            let told = (id > 2 && tokenizer.id_to_token(id).is_some()).then_some(id);
+            named.or(told).ok_or_else(|| wrong(format!("{token:?} is missing")))
+        };
+        let (start, end) =
+            (special(START, config.bos_token_id)?, special(END, config.eos_token_id)?);
+        let context = config.max_position_embeddings;
+        Ok(Self { tokenizer, start, end, context, from_json: true })
     }
 
     fn build(
@@ -115,14 +125,7 @@ impl ClipTokenizer {
         merges: Vec<(String, String)>,
         config: &TextConfig,
     ) -> Result<Self, String> {
-        if let Some((token, id)) =
-            vocabulary.iter().find(|&(_, &id)| id as usize >= config.vocab_size)
-        {
-            return Err(format!(
-                "{token:?} has id {id}, outside the model's vocabulary of {}",
-                config.vocab_size
-            ));
-        }
+        check_ids(vocabulary.iter().map(|(token, &id)| (token, id)), config)?;
         let special = |token: &str| {
             vocabulary.get(token).copied().ok_or_else(|| format!("{token:?} is missing"))
         };
@@ -151,7 +154,8 @@ impl ClipTokenizer {
         tokenizer
             .add_special_tokens([START, END].map(|token| AddedToken::from(token, true)))
             .map_err(|error| error.to_string())?;
-        Ok(Self { tokenizer, start, end, context: config.max_position_embeddings })
+        let context = config.max_position_embeddings;
+        Ok(Self { tokenizer, start, end, context, from_json: false })
     }
 
     /// The ids of a text between its start and end tokens, cut to the model's context.
@@ -180,17 +184,38 @@ impl ClipTokenizer {
         texts.iter().map(|text| self.encode(text.as_ref())).collect()
     }
 
-    /// Write `vocab.json` and `merges.txt` as Hugging Face's tokenizers read them.
+    /// Everything that the ids depend on, for a digest.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.tokenizer.to_string(false).unwrap_or_default().into_bytes();
+        bytes.extend(format!("{} {} {}", self.start, self.end, self.context).into_bytes());
+        bytes
+    }
+
+    /// Write the tokenizer as Hugging Face's read it: `vocab.json` and `merges.txt`, or
+    /// `tokenizer.json` where it came from one; and `tokenizer_config.json`.
     ///
     /// # Errors
     ///
     /// What the file system reports, with the file's name.
     pub fn save(&self, folder: &Path) -> Result<(), ClipError> {
-        let write = |file: &str, text: String| {
-            let path = folder.join(file);
-            flora_core::files::write_atomic(&path, text.as_bytes())
-                .map_err(|error| ClipError::file(&path, format!("cannot be written: {error}")))
-        };
+        let write = |file: &str, text: String| write(&folder.join(file), &text);
+        let name = |id| self.tokenizer.id_to_token(id);
+        let document = serde_json::json!({
+            "tokenizer_class": "CLIPTokenizer",
+            "model_max_length": self.context,
+            "bos_token": name(self.start),
+            "eos_token": name(self.end),
+            "pad_token": name(self.end),
+            "unk_token": name(self.end),
+        });
+        let text = serde_json::to_string_pretty(&document).expect("plain JSON") + "\n";
+        write("tokenizer_config.json", text)?;
+        if self.from_json {
+            let path = folder.join("tokenizer.json");
+            let text = self.tokenizer.to_string(true);
+            let text = text.map_err(|error| ClipError::file(&path, error.to_string()))?;
+            return write("tokenizer.json", text);
+        }
         let mut words: Vec<_> = self.tokenizer.get_vocab(false).into_iter().collect();
         words.sort_by_key(|&(_, id)| id);
         let entries: Vec<String> =
@@ -213,15 +238,8 @@ impl ClipTokenizer {
     }
 }
 
-/// The part of a `tokenizer.json` that differs between CLIPs.
-#[derive(Deserialize)]
-struct TokenizerFile {
-    model: BpeModel,
-}
-
 #[derive(Deserialize)]
 struct BpeModel {
-    vocab: Vocab,
     merges: Vec<Merge>,
 }
 
@@ -233,8 +251,18 @@ enum Merge {
     Line(String),
 }
 
-fn read(path: &Path) -> Result<String, ClipError> {
-    std::fs::read_to_string(path).map_err(|error| ClipError::read(path, error))
+/// Every id must have a row in the model's table.
+fn check_ids<T: std::fmt::Debug>(
+    vocabulary: impl IntoIterator<Item = (T, u32)>,
+    config: &TextConfig,
+) -> Result<(), String> {
+    match vocabulary.into_iter().find(|&(_, id)| id as usize >= config.vocab_size) {
+        None => Ok(()),
+        Some((token, id)) => Err(format!(
+            "{token:?} has id {id}, outside the model's vocabulary of {}",
+            config.vocab_size
+        )),
+    }
 }
 
 fn pair(line: &str) -> Option<(String, String)> {

@@ -34,6 +34,25 @@ impl ZeroShot {
         Self { texts: normalize(texts), factor }
     }
 
+    /// A class for each of `counts`, made of that many rows of `texts`, one after the other: the mean
+    /// of the rows' directions, as in the prompt ensembles of the
+    /// [CLIP paper](https://arxiv.org/abs/2103.00020), section 3.1.4.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `counts` are not the rows of `texts`, or one of them is 0.
+    pub fn ensemble(texts: Tensor<2>, counts: &[usize], factor: f32) -> Self {
+        let [rows, _] = texts.dims();
+        assert_eq!(counts.iter().sum::<usize>(), rows, "every row belongs to one class");
+        let texts = normalize(texts);
+        let mut start = 0;
+        let mean = |&count: &usize| {
+            start += count;
+            texts.clone().slice(start - count..start).mean_dim(0)
+        };
+        Self::from_features(Tensor::cat(counts.iter().map(mean).collect(), 0), factor)
+    }
+
     /// Scaled cosine similarities.
     ///
     /// # Shapes

@@ -60,7 +60,7 @@ fn f16_comes_back_rounded_at_half_the_size() {
     println!("f16: {error:e} of {largest}");
     assert!(error > 0.0 && error < 1e-2 * largest, "{error} of {largest}");
     let length = |folder: &Path| folder.join("model.safetensors").metadata().unwrap().len();
-    assert!(length(folder.path()) < 6 * length(original.folder()) / 10);
+    assert!(length(folder.path()) < 6 * length(original.path()) / 10);
     assert_ne!(saved.digest().unwrap(), original.digest().unwrap());
 
     // bf16 is read and written, too.
@@ -85,6 +85,7 @@ fn a_saved_folder_is_one_that_transformers_reads() {
             "merges.txt",
             "model.safetensors",
             "preprocessor_config.json",
+            "tokenizer_config.json",
             "vocab.json"
         ]
     );
@@ -202,10 +203,18 @@ fn a_missing_folder_or_file_is_named() {
     assert!(error.contains("config.json"), "{error}");
 
     std::fs::copy(fixture("tiny-clip/config.json"), folder.path().join("config.json")).unwrap();
-    let error = load_error(&folder);
-    assert!(error.contains("model.safetensors"), "{error}");
-    let error = Checkpoint::open(folder.path()).unwrap().digest().unwrap_err().to_string();
-    assert!(error.contains("model.safetensors"), "{error}");
+    let error = Checkpoint::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("no weights") && error.contains("model.safetensors"), "{error}");
+
+    // Weights that vanish after the folder was opened.
+    let folder = copy_bytes(&std::fs::read(fixture("tiny-clip/model.safetensors")).unwrap());
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    std::fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+    for error in [checkpoint.load(&Device::flex()).map(drop), checkpoint.digest().map(drop)]
+        .map(Result::unwrap_err)
+    {
+        assert!(error.to_string().contains("model.safetensors"), "{error}");
+    }
 }
 
 #[test]
@@ -213,6 +222,8 @@ fn a_bad_configuration_is_named() {
     let text = std::fs::read_to_string(fixture("tiny-clip/config.json")).unwrap();
     for (config, named) in [
         (String::new(), "not a CLIP configuration"),
+        ("{}".into(), "neither model_type nor text_config"),
+        (text.replace("\"layer_norm_eps\": 1e-05", "\"layer_norm_eps\": 0.0"), "layer_norm_eps"),
         ("weights".into(), "not a CLIP configuration"),
         (text[..text.len() / 2].into(), "not a CLIP configuration"),
         (text.replace("\"quick_gelu\"", "\"relu\""), "relu"),
@@ -224,6 +235,7 @@ fn a_bad_configuration_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
         std::fs::write(&path, &config).unwrap();
+        std::fs::write(folder.path().join("model.safetensors"), "").unwrap();
         let error = Checkpoint::open(folder.path()).expect_err(named).to_string();
         assert!(error.starts_with(path.to_str().unwrap()) && error.contains(named), "{error}");
     }
@@ -289,7 +301,7 @@ fn tensors_that_do_not_fit_are_named() {
         (
             projection,
             Some(tensor(&[32, 20], 0.0)),
-            "shape [32, 20], but config.json asks for [20, 32]",
+            "shape [32, 20], but the configuration asks for [20, 32]",
         ),
         (bias, Some(tensor(&[47], 0.0)), "shape [47]"),
         (bias, Some(tensor(&[48, 1], 0.0)), "shape [48, 1]"),

@@ -54,11 +54,7 @@ impl Case {
 }
 
 fn everything() -> LoraConfig {
-    LoraConfig {
-        target_modules: ALL.map(String::from).to_vec(),
-        towers: Towers::Both,
-        ..LoraConfig::default()
-    }
+    LoraConfig { target_modules: ALL.into(), towers: Towers::Both, ..LoraConfig::default() }
 }
 
 /// The bits of every parameter, by path.

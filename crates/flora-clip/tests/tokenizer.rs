@@ -40,6 +40,13 @@ fn the_whole_vocabulary_gives_the_ids_of_transformers() {
 }
 
 #[test]
+fn texts_of_all_kinds_give_the_ids_of_transformers() {
+    let rows = rows("tokens_many.json");
+    assert!(rows.len() >= 2000);
+    assert_equal(&ClipTokenizer::openai(&TextConfig::default()).unwrap(), &rows);
+}
+
+#[test]
 fn a_checkpoint_s_own_vocabulary_gives_the_ids_of_transformers() {
     let tokenizer = ClipTokenizer::from_folder(&fixture("tiny-clip"), &tiny()).unwrap();
     assert_equal(&tokenizer, &rows("tokens_tiny.json"));
@@ -85,28 +92,35 @@ fn a_saved_tokenizer_comes_back() {
             assert_eq!(parse(&saved), parse(&hugging_face));
         }
     }
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
     let read = ClipTokenizer::from_folder(folder.path(), &tiny()).unwrap();
     assert_equal(&read, &rows("tokens_tiny.json"));
 }
 
-/// What `transformers` 5 writes instead of vocab.json and merges.txt.
+/// What `transformers` writes instead of vocab.json and merges.txt, here by OpenCLIP's `save_for_hf`.
 #[test]
-fn tokenizer_json_is_read_where_it_is_alone() {
+fn tokenizer_json_is_a_whole_pipeline() {
+    let read = ClipTokenizer::from_folder(&fixture("openclip"), &tiny()).unwrap();
+    assert_equal(&read, &rows("tokens_tiny.json"));
+
+    // Saved and read again, too; and it is followed where it differs from CLIP's.
     let folder = tempfile::tempdir().unwrap();
-    let vocabulary = std::fs::read_to_string(fixture("tiny-clip/vocab.json")).unwrap();
-    let merges = std::fs::read_to_string(fixture("tiny-clip/merges.txt")).unwrap();
-    let lines: Vec<&str> = merges.lines().skip(1).collect();
-    let pairs: Vec<Vec<&str>> = lines.iter().map(|line| line.split(' ').collect()).collect();
-    for merges in [serde_json::json!(pairs), serde_json::json!(lines)] {
-        let vocabulary: serde_json::Value = serde_json::from_str(&vocabulary).unwrap();
-        let document = serde_json::json!({ "model": { "vocab": vocabulary, "merges": merges } });
-        std::fs::write(folder.path().join("tokenizer.json"), document.to_string()).unwrap();
-        let read = ClipTokenizer::from_folder(folder.path(), &tiny()).unwrap();
-        assert_equal(&read, &rows("tokens_tiny.json"));
-    }
+    read.save(folder.path()).unwrap();
+    assert_equal(
+        &ClipTokenizer::from_folder(folder.path(), &tiny()).unwrap(),
+        &rows("tokens_tiny.json"),
+    );
+    let path = folder.path().join("tokenizer.json");
+    let mut document: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    document["normalizer"] = serde_json::json!({ "type": "NFC" });
+    std::fs::write(&path, document.to_string()).unwrap();
+    let cased = ClipTokenizer::from_folder(folder.path(), &tiny()).unwrap();
+    assert_ne!(cased.encode("A CAT").unwrap(), cased.encode("a cat").unwrap());
+    assert_eq!(cased.encode("a cat").unwrap(), read.encode("a cat").unwrap());
+
     for damaged in ["", "{}", r#"{"model":{"vocab":{},"merges":["x"]}}"#] {
-        std::fs::write(folder.path().join("tokenizer.json"), damaged).unwrap();
+        std::fs::write(&path, damaged).unwrap();
         let error = ClipTokenizer::from_folder(folder.path(), &tiny()).unwrap_err();
         assert!(error.to_string().contains("tokenizer.json"), "{error}");
     }

@@ -2,8 +2,10 @@
 //! ([`seed`]), atomic [`files`] and [`workers`] whose maths is single-threaded.
 
 pub mod files;
+#[cfg(feature = "images")]
+pub mod images;
 pub mod record;
 pub mod seed;
 pub mod workers;
 
-pub use record::{Dtype, HostTensor, ParameterRecord, RecordError, read_metadata};
+pub use record::{Dtype, HostTensor, ParameterRecord, RecordError, TensorFile, read_metadata};

@@ -27,13 +27,13 @@ pub fn attach<M: AdaptableModule>(
     config: &LoraConfig,
     seed: u64,
 ) -> Result<M, LoraError> {
-    config.check()?;
+    let targets = config.checked_matcher()?;
     let mut module = module.no_grad();
     let mut attached = 0;
     let mut example = String::new();
     for (name, layer) in module.adaptable_layers() {
         layer.lora = None;
-        if config.targets(&name) {
+        if targets.matches(&name)? {
             let [d_input, d_output] = layer.dims();
             let limit = d_input.min(d_output);
             if config.r > limit {

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::LoraError;
+use crate::{LoraError, TargetMatcher, TargetModules};
 
 /// How adapters are made: PEFT's names, and what the FLoRA paper needs besides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,8 +12,8 @@ pub struct LoraConfig {
     pub lora_alpha: f64,
     /// How `s` follows from `lora_alpha` and `r`.
     pub scaling: Scaling,
-    /// The layers to adapt: a layer is taken when its name equals an entry or ends in `.` + entry.
-    pub target_modules: Vec<String>,
+    /// The layers to adapt: a list of names or of their ends, or a regular expression.
+    pub target_modules: TargetModules,
     /// The towers whose layers are looked at.
     pub towers: Towers,
     /// How `A` is drawn. `B` is zero, so that an adapter changes nothing before its first step.
@@ -29,7 +29,7 @@ impl Default for LoraConfig {
             r: 2,
             lora_alpha: 32.0,
             scaling: Scaling::Unscaled,
-            target_modules: vec!["self_attn.out_proj".into()],
+            target_modules: ["self_attn.out_proj"].into(),
             towers: Towers::Text,
             init: Init::GaussianSqrt,
             dropout: 0.0,
@@ -84,13 +84,23 @@ impl LoraConfig {
         }
     }
 
-    /// Whether the layer of this name is to be adapted.
-    pub fn targets(&self, name: &str) -> bool {
-        self.towers.contain(name)
-            && self.target_modules.iter().any(|target| {
-                name.strip_suffix(target.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-            })
+    /// Whether the layer of this name is to be adapted. For many names, make a
+    /// [`matcher`](Self::matcher) once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`matcher`](Self::matcher) and of [`TargetMatcher::matches`].
+    pub fn targets(&self, name: &str) -> Result<bool, LoraError> {
+        self.matcher()?.matches(name)
+    }
+
+    /// What tells the layers to adapt from the others, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`LoraError::Config`] if `target_modules` is empty or an expression that cannot be used.
+    pub fn matcher(&self) -> Result<TargetMatcher, LoraError> {
+        TargetMatcher::new(&self.target_modules, self.towers)
     }
 
     /// Check the values that do not depend on a module.
@@ -99,6 +109,11 @@ impl LoraConfig {
     ///
     /// [`LoraError::Config`] names the first field that is out of range.
     pub fn check(&self) -> Result<(), LoraError> {
+        self.checked_matcher().map(drop)
+    }
+
+    /// [`check`](Self::check), and the matcher that this takes.
+    pub(crate) fn checked_matcher(&self) -> Result<TargetMatcher, LoraError> {
         let wrong = |field, problem: String| Err(LoraError::Config { field, problem });
         if self.r == 0 {
             return wrong("r", "rank 0 trains nothing; choose 1 or more".into());
@@ -115,13 +130,7 @@ impl LoraConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return wrong("dropout", format!("{} is not in [0, 1)", self.dropout));
         }
-        if self.target_modules.iter().all(String::is_empty) {
-            return wrong(
-                "target_modules",
-                "empty; name the layers to adapt, for example [\"self_attn.out_proj\"]".into(),
-            );
-        }
-        Ok(())
+        self.matcher()
     }
 }
 
@@ -151,22 +160,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_match_whole_name_parts_inside_the_tower() {
-        let config = LoraConfig::default();
-        assert!(config.targets("text_model.encoder.layers.0.self_attn.out_proj"));
-        assert!(!config.targets("vision_model.encoder.layers.0.self_attn.out_proj"));
-        assert!(!config.targets("text_model.encoder.layers.0.cross_self_attn.out_proj"));
-        let q = LoraConfig {
-            target_modules: vec!["q_proj".into(), "visual_projection".into()],
-            towers: Towers::Vision,
-            ..config
-        };
-        assert!(q.targets("vision_model.encoder.layers.11.self_attn.q_proj"));
-        assert!(q.targets("visual_projection"));
-        assert!(!q.targets("text_projection"));
-    }
-
-    #[test]
     fn scales_are_those_of_the_papers() {
         let mut config = LoraConfig { r: 4, lora_alpha: 8.0, ..LoraConfig::default() };
         assert_eq!(config.scale(), 8.0);
@@ -182,7 +175,10 @@ mod tests {
             (LoraConfig { r: 0, ..Default::default() }, "lora.r"),
             (LoraConfig { lora_alpha: f64::NAN, ..Default::default() }, "lora.lora_alpha"),
             (LoraConfig { dropout: 1.0, ..Default::default() }, "lora.dropout"),
-            (LoraConfig { target_modules: vec![], ..Default::default() }, "lora.target_modules"),
+            (
+                LoraConfig { target_modules: Vec::new().into(), ..Default::default() },
+                "lora.target_modules",
+            ),
         ];
         for (config, field) in cases {
             let message = config.check().unwrap_err().to_string();

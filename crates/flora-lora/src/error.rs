@@ -1,5 +1,7 @@
 use flora_core::RecordError;
 
+use crate::TargetModules;
+
 /// What can go wrong with adapters.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -14,12 +16,12 @@ pub enum LoraError {
     },
     /// No layer of the module matches the configuration.
     #[error(
-        "lora.target_modules: nothing matches {targets:?} in the {towers} tower(s); \
+        "lora.target_modules: nothing matches {targets} in the {towers} tower(s); \
          the adaptable layers are named like {example:?}"
     )]
     NoTarget {
         /// What was asked for.
-        targets: Vec<String>,
+        targets: TargetModules,
         /// Where it was looked for.
         towers: String,
         /// The name of a layer that could have matched.
@@ -40,7 +42,41 @@ pub enum LoraError {
     /// A record does not fit the module's adapters.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// A file could not be written.
+    /// A layer and an adapter do not go together.
+    #[error("layer `{layer}`: {problem}")]
+    Layer {
+        /// The layer's name.
+        layer: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// A tensor has no place in a LoRA adapter.
+    #[error("tensor `{name}`: {problem}")]
+    Tensor {
+        /// The tensor's name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An adapter's file cannot be used.
+    #[error("{path}: {problem}")]
+    AdapterFile {
+        /// The file, or the folder.
+        path: String,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// A field of `adapter_config.json` has no meaning here, or one that flora lacks.
+    #[error("{path}: {field}: {problem}")]
+    AdapterConfig {
+        /// The file.
+        path: String,
+        /// The field's name, as PEFT writes it.
+        field: String,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// A file could not be read or written.
     #[error("{path}: {source}")]
     Io {
         /// The file.

@@ -87,10 +87,31 @@ impl LoraAdapter {
         random: &mut ChaCha8Rng,
         device: &Device,
     ) -> Self {
+        let a = draw(config.init, d_input, config.r, random);
+        Self::with_a(a, [d_input, d_output], config, random, device)
+    }
+
+    /// An adapter whose values are still to be loaded: both matrices are zero.
+    pub(crate) fn zeros(
+        [d_input, d_output]: [usize; 2],
+        config: &LoraConfig,
+        random: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Self {
+        let a = vec![0.0; d_input * config.r];
+        Self::with_a(a, [d_input, d_output], config, random, device)
+    }
+
+    fn with_a(
+        a: Vec<f32>,
+        [d_input, d_output]: [usize; 2],
+        config: &LoraConfig,
+        random: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Self {
         let r = config.r;
-        let values = draw(config.init, d_input, r, random);
         Self {
-            lora_a: Param::from_data(TensorData::new(values, [d_input, r]), device),
+            lora_a: Param::from_data(TensorData::new(a, [d_input, r]), device),
             lora_b: Param::from_data(
                 TensorData::new(vec![0f32; r * d_output], [r, d_output]),
                 device,

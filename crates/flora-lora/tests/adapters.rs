@@ -110,11 +110,23 @@ fn the_output_is_that_of_the_formula() {
 }
 
 #[test]
+fn a_pattern_attaches_what_it_matches() {
+    let device = Device::flex();
+    let pattern = flora_lora::TargetModules::Pattern("(?!first).*".into());
+    let config = LoraConfig { target_modules: pattern, ..config() };
+    let record = adapter_record(&attach(Two::new(&device), &config, 0).unwrap()).unwrap();
+    assert_eq!(
+        record.names().collect::<Vec<_>>(),
+        ["second.lora_A.weight", "second.lora_B.weight"]
+    );
+}
+
+#[test]
 fn a_layer_s_numbers_depend_on_its_name_and_the_seed_alone() {
     let device = Device::flex();
     let draw = |targets: &[&str], seed| {
-        let target_modules = targets.iter().map(|&target| target.to_owned()).collect();
-        let config = LoraConfig { target_modules, ..config() };
+        let targets: Vec<String> = targets.iter().map(|&target| target.to_owned()).collect();
+        let config = LoraConfig { target_modules: targets.into(), ..config() };
         adapter_record(&attach(Two::new(&device), &config, seed).unwrap()).unwrap()
     };
     let (both, second) = (draw(&["first", "second"], 5), draw(&["second"], 5));
@@ -133,7 +145,7 @@ fn attaching_again_starts_afresh() {
     let device = Device::flex().autodiff();
     let model = attach(Two::new(&device), &config(), 0).unwrap();
     let model = load_adapter_record(model, &trained()).unwrap();
-    let config = LoraConfig { target_modules: vec!["second".into()], ..config() };
+    let config = LoraConfig { target_modules: ["second"].into(), ..config() };
     let again = attach(model, &config, 0).unwrap();
     let fresh = attach(Two::new(&device), &config, 0).unwrap();
     assert_eq!(adapter_record(&again).unwrap(), adapter_record(&fresh).unwrap());
@@ -147,8 +159,11 @@ fn attaching_again_starts_afresh() {
 fn what_cannot_be_attached_is_named() {
     let device = Device::flex();
     let error = |config: LoraConfig| attach(Two::new(&device), &config, 0).unwrap_err().to_string();
-    let nothing = error(LoraConfig { target_modules: vec!["third".into()], ..config() });
+    let nothing = error(LoraConfig { target_modules: ["third"].into(), ..config() });
     assert!(nothing.contains("third") && nothing.contains("first"), "{nothing}");
+    let pattern = flora_lora::TargetModules::Pattern("th(ir)d|fir".into());
+    let nothing = error(LoraConfig { target_modules: pattern, ..config() });
+    assert!(nothing.contains("th(ir)d|fir") && nothing.contains("whole names"), "{nothing}");
     let rank = error(LoraConfig { r: 5, ..config() });
     assert!(rank.contains("second") && rank.contains("r <= 4"), "{rank}");
     assert!(error(LoraConfig { r: 0, ..config() }).contains("lora.r"));

@@ -1,4 +1,4 @@
-//! Adapters out of a module and in again, by name; and PEFT's files.
+//! Adapters out of a module and in again, by name.
 
 mod common;
 
@@ -6,10 +6,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use common::{HIDDEN, INPUTS, OUTPUTS, Two, bits, config, inputs, shapes, trained, values};
 use flora_core::{Dtype, HostTensor, ParameterRecord};
-use flora_lora::{
-    LoraConfig, Scaling, Towers, adapter_record, attach, load_adapter_record,
-    num_adapter_parameters, save_peft,
-};
+use flora_lora::{adapter_record, attach, load_adapter_record, num_adapter_parameters};
 
 fn model(device: &Device) -> Two {
     attach(Two::new(device), &config(), 0).unwrap()
@@ -108,60 +105,4 @@ fn records_that_do_not_fit_are_refused_by_name() {
     // A module without adapters takes none.
     let bare = load_adapter_record(Two::new(&Device::flex()), &trained()).unwrap_err().to_string();
     assert!(bare.contains("first.lora_A.weight"), "{bare}");
-}
-
-fn saved(config: &LoraConfig) -> (ParameterRecord, serde_json::Value) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("new/adapter");
-    save_peft(&path, &trained(), config, "some/model").unwrap();
-    let weights = ParameterRecord::load(path.join("adapter_model.safetensors")).unwrap();
-    let text = std::fs::read_to_string(path.join("adapter_config.json")).unwrap();
-    (weights, serde_json::from_str(&text).unwrap())
-}
-
-#[test]
-fn peft_files_say_what_the_configuration_means() {
-    for (scaling, lora_alpha, rslora) in [
-        (Scaling::Standard, 32.0, false),
-        (Scaling::RsLora, 32.0, true),
-        // PEFT divides by r: what is not divided here must be larger there.
-        (Scaling::Unscaled, 64.0, false),
-    ] {
-        let (weights, file) = saved(&LoraConfig { scaling, dropout: 0.25, ..config() });
-        for (name, tensor) in trained().iter() {
-            assert_eq!(weights.get(&format!("base_model.model.{name}")), Some(tensor));
-        }
-        assert_eq!(weights.len(), 4);
-        assert_eq!(file["lora_alpha"], lora_alpha);
-        assert_eq!(file["use_rslora"], rslora);
-        assert_eq!(file["r"], 2);
-        assert_eq!(file["lora_dropout"], 0.25);
-        assert_eq!(file["peft_type"], "LORA");
-        assert_eq!(file["base_model_name_or_path"], "some/model");
-    }
-}
-
-#[test]
-fn peft_s_expression_keeps_to_the_tower() {
-    let expression = |towers, targets: &[&str]| {
-        let target_modules = targets.iter().map(|&target| target.to_owned()).collect();
-        let (_, file) = saved(&LoraConfig { towers, target_modules, ..config() });
-        file["target_modules"].as_str().unwrap().to_owned()
-    };
-    // Checked against names with Python's `re.fullmatch`.
-    assert_eq!(
-        expression(Towers::Text, &["self_attn.out_proj"]),
-        r"(?=text_)(.*\.)?(self_attn\.out_proj)"
-    );
-    assert_eq!(expression(Towers::Vision, &["fc1", "fc2"]), r"(?=visi|visual_)(.*\.)?(fc1|fc2)");
-    assert_eq!(expression(Towers::Both, &["q+"]), r"(.*\.)?(q\+)");
-}
-
-#[test]
-fn a_folder_that_cannot_be_written_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("file");
-    std::fs::write(&file, "").unwrap();
-    let error = save_peft(&file, &trained(), &config(), "m").unwrap_err().to_string();
-    assert!(error.contains(file.to_str().unwrap()), "{error}");
 }

@@ -2,7 +2,7 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
-/// What can be wrong with a run folder.
+/// What can be wrong with a run folder, with the scores of a classifier, or with a figure.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReportError {
@@ -55,6 +55,28 @@ pub enum ReportError {
         line: Option<usize>,
         /// What the parser says.
         source: serde_json::Error,
+    },
+    /// A list of classes that cannot be reported on.
+    #[error("classes: {0}")]
+    Classes(String),
+    /// The scores or the true class of one image.
+    #[error("image {image} (counted from 0): {problem}")]
+    Scores {
+        /// Its number, in the order in which images were added.
+        image: u64,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Scores that are no matrix of images and classes, or none at all.
+    #[error("scores: {0}")]
+    Shape(String),
+    /// Something that cannot be drawn.
+    #[error("{figure}: {problem}")]
+    Figure {
+        /// Which figure.
+        figure: &'static str,
+        /// What is wrong with its contents.
+        problem: String,
     },
 }
 

@@ -1,4 +1,4 @@
-//! Run folders: events, metrics, summaries and tables.
+//! What runs and evaluations leave behind: run folders, summaries, classification reports, tables and plots.
 //!
 //! A run leaves one folder behind, which can be moved, and read by other tools:
 //!
@@ -10,11 +10,14 @@
 //! | `run.json` | the [`RunSummary`] |
 //! | `adapter/` | the trained parameters |
 //!
-//! [`tables`] renders the same for a terminal.
+//! [`classification`] counts what a classifier gets right. [`tables`] renders runs and reports for a
+//! terminal, [`plots`] draws PNG figures.
 
+pub mod classification;
 mod error;
 mod folder;
 mod memory;
+pub mod plots;
 mod summary;
 pub mod tables;
 pub mod units;

@@ -1,5 +1,6 @@
 use flora_clip::ClipError;
 use flora_core::RecordError;
+use flora_inference::InferenceError;
 use flora_lora::LoraError;
 
 /// What can go wrong before or between the rounds.
@@ -13,18 +14,6 @@ pub enum TuningError {
         origin: String,
         /// What is wrong, by field, and what would be right.
         problem: String,
-    },
-    /// A file that an experiment names is nowhere.
-    #[error(
-        "{name}: not found; looked in {}; correct the path, or set FLORA_HOME to the folder that it \
-         is relative to",
-        tried.join(", ")
-    )]
-    NotFound {
-        /// The name as the experiment has it.
-        name: String,
-        /// Where it was looked for.
-        tried: Vec<String>,
     },
     /// The checkpoint, its tokenizer or a picture.
     #[error(transparent)]
@@ -64,4 +53,18 @@ pub enum TuningError {
     /// The system refuses a thread or a file.
     #[error("{0}")]
     System(#[from] std::io::Error),
+    /// The image features.
+    #[error(transparent)]
+    Inference(InferenceError),
+}
+
+impl From<InferenceError> for TuningError {
+    fn from(error: InferenceError) -> Self {
+        match error {
+            InferenceError::Clip(error) => Self::Clip(error),
+            InferenceError::Data(error) => Self::Data(error),
+            InferenceError::Image { place, error } => Self::Image { place, error },
+            other => Self::Inference(other),
+        }
+    }
 }

@@ -42,8 +42,9 @@ pub struct Experiment {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Folder of a checkpoint in Hugging Face's layout.
-    pub path: PathBuf,
+    /// A checkpoint: a folder or file in the layout of Hugging Face, OpenCLIP or OpenAI, the name of a
+    /// known model, or `hf:owner/name[@revision]`; see [`flora_hub::ModelSource`].
+    pub path: String,
 }
 
 /// The images.

@@ -14,6 +14,7 @@ use flora_federation::{
     Client, Event, FedAvg, FederationError, Fleet, Outcome, RoundsConfig, RunStatus, Simulation,
     run_rounds,
 };
+use flora_inference::Model;
 use flora_lora::{Towers, adapter_record, attach, num_adapter_parameters};
 
 use crate::features::{check_pictures, image_features};
@@ -89,8 +90,13 @@ pub fn prepare(
         None => dataset.template().clone(),
     };
 
-    let folder = find(&experiment, "model.path", &experiment.model.path)?;
-    let checkpoint = Checkpoint::open(&folder)?;
+    let mut download = |progress: flora_hub::Progress<'_>| {
+        let total = progress.total.unwrap_or(progress.done);
+        observer.progress(progress.file, progress.done as usize, total as usize);
+    };
+    let path = flora_hub::resolve(&experiment.model.path, &mut download)
+        .map_err(|error| wrong("model.path", &error))?;
+    let checkpoint = Checkpoint::open(&path)?;
     let device = device.clone().autodiff();
     let clip = checkpoint.load(&device)?;
     let config = &experiment.method;
@@ -121,15 +127,8 @@ pub fn prepare(
     } else {
         let folder = experiment.data.cache.clone().or_else(assets::default_cache);
         let cache = folder.map(FeatureCache::new);
-        let features = image_features(
-            &checkpoint,
-            &clip,
-            &dataset,
-            cache.as_ref(),
-            &device,
-            &workers,
-            observer,
-        )?;
+        let model = Model::new(checkpoint.clone(), clip.clone());
+        let features = image_features(&model, &dataset, cache.as_ref(), &workers, observer)?;
         ImageInput::Features(Arc::new(features))
     };
 
@@ -195,7 +194,7 @@ pub fn deal(experiment: &Experiment) -> Result<(Dataset, Partition), TuningError
 
 /// What `field` of the experiment names.
 fn find(experiment: &Experiment, field: &str, path: &Path) -> Result<PathBuf, TuningError> {
-    assets::find(path).map_err(|error| TuningError::Experiment {
+    flora_hub::find(path).map_err(|error| TuningError::Experiment {
         origin: experiment.name.clone(),
         problem: format!("{field}: {error}"),
     })

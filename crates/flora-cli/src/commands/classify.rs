@@ -1,84 +1,148 @@
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use flora::clip::{Checkpoint, ZeroShot};
 use flora::data::{Template, read_image};
+use flora::inference::{InferenceError, Prediction, classify, image_files, read_lines, sentences};
+use flora::report::plots::{Tile, contact_sheet, save_png};
+use serde_json::json;
 
+use super::model_args::ModelArgs;
+use super::prompt_args::PromptArgs;
 use crate::failure::Failure;
-use crate::output;
+use crate::{bar, output};
 
 /// Say what images show, without training: zero-shot classification
 #[derive(Debug, clap::Args)]
 pub(crate) struct Classify {
-    /// The classes to choose from
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', required = true)]
-    labels: Vec<String>,
-    /// The images
+    /// The images: files, or folders that are searched for them
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
-    /// Folder of a checkpoint in Hugging Face's layout
-    #[arg(long, value_name = "DIR", default_value = "models/clip-nano")]
-    model: PathBuf,
-    /// The prompt, with {} for the class
-    #[arg(long, value_name = "TEXT", default_value = "a photo of a {}.")]
-    template: String,
+    /// The classes to choose from
+    #[arg(
+        long,
+        value_name = "A,B,C",
+        value_delimiter = ',',
+        required_unless_present = "labels_file"
+    )]
+    labels: Vec<String>,
+    /// A file of classes, one a line
+    #[arg(long, value_name = "FILE", conflicts_with = "labels")]
+    labels_file: Option<PathBuf>,
+    #[command(flatten)]
+    prompts: PromptArgs,
     /// How many classes to show, the most likely first
     #[arg(long, value_name = "K", default_value = "3", value_parser = at_least_one)]
     top: usize,
-    /// Where to compute
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    device: String,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Draw the images with their predictions into this file
+    #[arg(long, value_name = "FILE.png")]
+    sheet: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 impl Classify {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let device = flora::device::parse(&self.device).map_err(Failure::input)?;
-        let template = Template::new(&self.template)
-            .map_err(|error| Failure::Input(format!("--template: {error}")))?;
-        let mut seen = std::collections::BTreeSet::new();
-        if let Some(twice) = self.labels.iter().find(|label| !seen.insert(label.trim())) {
-            return Err(Failure::Input(format!("--labels: {:?} is there twice", twice.trim())));
-        }
-        if let Some(empty) = self.labels.iter().position(|label| label.trim().is_empty()) {
-            let problem = format!("--labels: number {} is empty", empty + 1);
-            return Err(Failure::Input(problem));
-        }
-        let folder = flora::tuning::assets::find(&self.model).map_err(Failure::input)?;
-        let checkpoint = Checkpoint::open(&folder).map_err(Failure::input)?;
-        let model = checkpoint.load(&device).map_err(Failure::input)?;
-        let prompts: Vec<_> = self.labels.iter().map(|label| template.fill(label.trim())).collect();
-        let config = &checkpoint.config.text_config;
-        let classifier = ZeroShot::new(&model, &checkpoint.tokenizer, config, &prompts)
-            .map_err(Failure::input)?;
+        let labels = self.labels()?;
+        let photo = Template::new("a photo of a {}.").expect("it has a place for the class");
+        let templates = self.prompts.templates(&photo)?;
+        let files = image_files(&self.images).map_err(Failure::input)?;
+        let (model, workers) = self.model.load()?;
+        let classifier = model.embedder.classifier(&sentences(&labels, &templates));
+        let classifier = classifier.map_err(Failure::input)?;
 
-        let mut rows = Vec::new();
-        let mut unusable = Vec::new();
-        for path in &self.images {
-            let pixels = read_image(path).map_err(|error| error.to_string()).and_then(|image| {
-                let pixels = checkpoint.preprocessor.batch(&[image], &device);
-                pixels.map_err(|error| format!("{}: {error}", path.display()))
-            });
-            // The other images are classified all the same.
-            let pixels = match pixels {
-                Ok(pixels) => pixels,
-                Err(error) => {
-                    unusable.push(error);
-                    continue;
-                }
-            };
-            let probabilities = classifier.probabilities(model.image_features(pixels));
-            let probabilities = probabilities.into_data().convert::<f32>();
-            let probabilities = probabilities.try_into_vec::<f32>().map_err(Failure::run)?;
-            let mut ranked: Vec<_> = probabilities.into_iter().zip(&self.labels).collect();
-            ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let shown = ranked.iter().take(self.top);
-            let shown: Vec<_> = shown
-                .map(|(share, label)| format!("{} {:.1} %", label.trim(), 100.0 * share))
-                .collect();
-            rows.push([path.display().to_string(), shown.join(", ")]);
+        let bar = bar::steps("images", files.len());
+        let predictions = classify(&model, &classifier, &files, &workers, |done| {
+            bar.set_position(done as u64);
+        });
+        bar.finish_and_clear();
+        self.print(&labels, &files, &predictions);
+        if let Some(path) = &self.sheet {
+            self.draw(path, &labels, &files, &predictions)?;
         }
-        output::table(["image", "most likely"], rows);
+        // The other images have been classified all the same.
+        let unusable: Vec<_> =
+            predictions.iter().filter_map(|prediction| prediction.as_ref().err()).collect();
+        let unusable: Vec<_> = unusable.into_iter().map(ToString::to_string).collect();
         if unusable.is_empty() { Ok(()) } else { Err(Failure::Input(unusable.join("\nerror: "))) }
     }
+
+    fn labels(&self) -> Result<Vec<String>, Failure> {
+        let (place, labels) = match &self.labels_file {
+            Some(path) => (path.display().to_string(), read_lines(path).map_err(Failure::input)?),
+            None => ("--labels".to_owned(), self.labels.clone()),
+        };
+        let labels: Vec<String> = labels.iter().map(|label| label.trim().to_owned()).collect();
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = labels.iter().find(|label| !seen.insert(label.as_str())) {
+            return Err(Failure::Input(format!("{place}: {twice:?} is there twice")));
+        }
+        match labels.iter().position(String::is_empty) {
+            Some(empty) => Err(Failure::Input(format!("{place}: number {} is empty", empty + 1))),
+            None => Ok(labels),
+        }
+    }
+
+    fn print(
+        &self,
+        labels: &[String],
+        files: &[PathBuf],
+        predictions: &[Result<Prediction, InferenceError>],
+    ) {
+        let rows = files.iter().zip(predictions);
+        if self.json {
+            let row = |(path, prediction): (&PathBuf, &Result<Prediction, _>)| match prediction {
+                Ok(prediction) => {
+                    let top = prediction.ranked.iter().take(self.top).map(
+                        |&(class, share)| json!({ "label": labels[class], "probability": share }),
+                    );
+                    json!({ "image": path, "predictions": top.collect::<Vec<_>>() })
+                }
+                Err(error) => {
+                    let error: &InferenceError = error;
+                    json!({ "image": path, "error": error.to_string() })
+                }
+            };
+            let document = serde_json::Value::Array(rows.map(row).collect());
+            output::line(serde_json::to_string_pretty(&document).expect("plain data"));
+            return;
+        }
+        let rows = rows.filter_map(|(path, prediction)| {
+            let shown = tops(prediction.as_ref().ok()?, labels, self.top);
+            Some([path.display().to_string(), shown.join(", ")])
+        });
+        output::table(["image", "most likely"], rows.collect());
+    }
+
+    fn draw(
+        &self,
+        path: &Path,
+        labels: &[String],
+        files: &[PathBuf],
+        predictions: &[Result<Prediction, InferenceError>],
+    ) -> Result<(), Failure> {
+        let mut tiles = Vec::new();
+        for (file, prediction) in files.iter().zip(predictions) {
+            let Ok(prediction) = prediction else { continue };
+            let image = read_image(file).map_err(Failure::input)?;
+            let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+            let mut lines = vec![name.into_owned()];
+            lines.extend(tops(prediction, labels, self.top.min(2)));
+            tiles.push(Tile::new(&image, lines, None).map_err(Failure::input)?);
+        }
+        let title = format!("{} · {} images", self.model.title(), tiles.len());
+        let sheet = contact_sheet(&tiles, &title, None)
+            .map_err(|error| Failure::Input(format!("--sheet: {error}")))?;
+        save_png(path, &sheet).map_err(Failure::run)
+    }
+}
+
+/// `cat 87.1 %`, the likeliest first.
+fn tops(prediction: &Prediction, labels: &[String], count: usize) -> Vec<String> {
+    let top = prediction.ranked.iter().take(count);
+    top.map(|&(class, share)| format!("{} {:.1} %", labels[class], 100.0 * share)).collect()
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

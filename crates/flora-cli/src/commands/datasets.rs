@@ -15,7 +15,7 @@ pub(crate) struct Datasets {
 
 impl Datasets {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let folder = flora::tuning::assets::find(&self.folder).map_err(Failure::input)?;
+        let folder = flora::hub::find(&self.folder).map_err(Failure::input)?;
         let mut found = descriptions(&folder)
             .map_err(|error| Failure::Input(format!("{}: {error}", folder.display())))?;
         found.sort();

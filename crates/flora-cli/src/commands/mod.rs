@@ -2,8 +2,13 @@
 
 pub(crate) mod classify;
 pub(crate) mod datasets;
+pub(crate) mod embed;
+pub(crate) mod eval;
 mod experiment_args;
+pub(crate) mod export;
+mod model_args;
 pub(crate) mod partition;
 pub(crate) mod presets;
 pub(crate) mod pretrain;
+mod prompt_args;
 pub(crate) mod run;

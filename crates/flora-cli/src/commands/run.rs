@@ -73,7 +73,7 @@ impl Run {
         // The numbers are shown whatever cannot be written; the first trouble is told at the end.
         let saved = finished.outcome.as_ref().map_or(Ok(()), |outcome| {
             let adapter = folder.adapter_dir().map_err(Failure::run)?;
-            let base = experiment.model.path.display().to_string();
+            let base = experiment.model.path.clone();
             flora::lora::save_peft(&adapter, &outcome.last, &experiment.method.lora, &base)
                 .map_err(Failure::run)
         });

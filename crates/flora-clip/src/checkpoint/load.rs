@@ -1,32 +1,61 @@
-use std::path::Path;
-
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::names::Names;
 use super::weights::Weights;
 use crate::{Clip, ClipError};
 
-/// Fill every parameter of `skeleton` from the safetensors file `bytes`; `path` is for messages.
+/// Fill every parameter of `skeleton` from `weights`. Names and shapes are checked for the whole
+/// model before the first value is read.
 pub(super) fn load(
     skeleton: Clip,
-    bytes: &[u8],
-    path: &Path,
+    mut weights: Weights,
     device: &Device,
 ) -> Result<Clip, ClipError> {
-    let weights = Weights::parse(bytes, path)?;
-    let mut loader = Loader { names: Names::default(), weights, device, error: None };
+    let mut checker = Checker { names: Names::default(), weights: &mut weights, result: Ok(()) };
+    skeleton.visit(&mut checker);
+    checker.result?;
+    weights.finish()?;
+    let mut loader = Loader { names: Names::default(), weights: &weights, device, error: None };
     let model = skeleton.map(&mut loader);
-    if let Some(error) = loader.error {
-        return Err(error);
+    loader.error.map_or(Ok(model.no_grad()), Err)
+}
+
+/// The shape that Hugging Face's file has for a parameter of this one.
+fn shape_in_file(names: &Names, shape: &[usize]) -> Vec<usize> {
+    let mut shape = shape.to_vec();
+    if names.is_transposed() {
+        shape.reverse();
     }
-    loader.weights.finish()?;
-    Ok(model.no_grad())
+    shape
+}
+
+struct Checker<'a> {
+    names: Names,
+    weights: &'a mut Weights,
+    result: Result<(), ClipError>,
+}
+
+impl ModuleVisitor for Checker<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.names.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.names.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let (Some(name), Ok(())) = (self.names.hugging_face(), &self.result) {
+            let shape = shape_in_file(&self.names, &param.lazy_shape().to_vec());
+            self.result = self.weights.check(&name, &shape);
+        }
+    }
 }
 
 struct Loader<'a> {
     names: Names,
-    weights: Weights<'a>,
+    weights: &'a Weights,
     device: &'a Device,
     error: Option<ClipError>,
 }
@@ -41,18 +70,17 @@ impl ModuleMapper for Loader<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(name) = self.names.in_file() else { return param };
+        let Some(name) = self.names.hugging_face() else { return param };
         if self.error.is_some() {
             return param;
         }
-        let transposed = self.names.is_transposed();
         let shape = param.lazy_shape().to_vec();
-        let in_file: Vec<usize> =
-            if transposed { shape.iter().rev().copied().collect() } else { shape.clone() };
-        match self.weights.take(&name, &in_file) {
-            Ok(values) => {
-                let values =
-                    if transposed { transpose(&values, in_file[0], in_file[1]) } else { values };
+        let in_file = shape_in_file(&self.names, &shape);
+        match self.weights.read(&name, &in_file) {
+            Ok(mut values) => {
+                if self.names.is_transposed() {
+                    values = transpose(&values, in_file[0], in_file[1]);
+                }
                 Param::from_data(TensorData::new(values, shape), self.device)
             }
             Err(error) => {

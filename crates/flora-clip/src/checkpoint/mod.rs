@@ -1,16 +1,23 @@
-//! Folders in the layout of Hugging Face's `CLIPModel.save_pretrained`.
+//! CLIPs on disk, in the layouts of Hugging Face, OpenCLIP and OpenAI.
 
 mod load;
+mod locate;
 mod names;
+mod open_clip;
 mod save;
 mod weights;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
+use crate::preprocess::Centering;
 use crate::{Clip, ClipConfig, ClipError, ClipTokenizer, Preprocessor};
+use locate::Found;
+pub use save::{Layout, SaveOptions};
+use weights::Weights;
 
 /// A CLIP on disk: configuration, tokenizer and preprocessing, and the weights to load.
 #[derive(Debug, Clone)]
@@ -21,36 +28,96 @@ pub struct Checkpoint {
     pub tokenizer: ClipTokenizer,
     /// What images go through before the vision tower.
     pub preprocessor: Preprocessor,
-    folder: PathBuf,
+    path: PathBuf,
+    weights: Vec<PathBuf>,
 }
 
 impl Checkpoint {
-    /// Open a folder that holds `config.json` and `model.safetensors`, and optionally
-    /// `vocab.json` with `merges.txt` or `tokenizer.json`, and `preprocessor_config.json`.
+    /// Open a checkpoint. Formats are told apart by content, and no pickle is ever executed:
+    ///
+    /// - a folder as `transformers.CLIPModel` writes it: `config.json` with `model.safetensors` or
+    ///   `pytorch_model.bin`, whole or in parts with an index; `preprocessor_config.json` if there
+    ///   is one;
+    /// - a folder as OpenCLIP writes it: `open_clip_config.json` with `open_clip_model.safetensors`
+    ///   or `open_clip_pytorch_model.bin`;
+    /// - a file of weights, with either configuration beside it;
+    /// - a TorchScript archive as OpenAI published it (`ViT-B-32.pt`), which needs no other file.
+    ///
+    /// The tokenizer is the folder's `tokenizer.json`, else its `vocab.json` and `merges.txt`, else
+    /// CLIP's own.
     ///
     /// # Errors
     ///
     /// A missing folder or file, and anything in the small files that is not understood. The
     /// weights are read by [`Checkpoint::load`].
-    pub fn open(folder: &Path) -> Result<Self, ClipError> {
-        let lacks = match (folder.is_dir(), folder.join("config.json").is_file()) {
-            (false, _) => Some("no such folder"),
-            (true, false) => Some("there is no config.json in it"),
-            (true, true) => None,
-        };
-        if let Some(lacks) = lacks {
-            let problem = format!(
-                "{lacks}; a model is a folder with config.json and model.safetensors, as \
-                 transformers' save_pretrained writes it"
-            );
-            return Err(ClipError::file(folder, problem));
+    pub fn open(path: &Path) -> Result<Self, ClipError> {
+        if path.is_file() {
+            return Self::open_file(path);
         }
-        let config = ClipConfig::from_file(&folder.join("config.json"))?;
+        match locate::locate(path)? {
+            Found::HuggingFace { config, weights } => Self::hugging_face(path, &config, weights),
+            Found::OpenClip { config, weights } => Self::open_clip(path, &config, weights),
+        }
+    }
+
+    fn open_file(path: &Path) -> Result<Self, ClipError> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let weights = Weights::open(&[path.to_owned()])?;
+        let files = vec![path.to_owned()];
+        // A TorchScript archive is complete: what lies beside it belongs to others.
+        if weights.is_torch_script() {
+            let config = open_clip::infer(&weights, path)?;
+            let mut preprocessor = Preprocessor::new(&config.vision_config);
+            preprocessor.centering = Centering::Round;
+            return Ok(Self {
+                tokenizer: ClipTokenizer::openai(&config.text_config)?,
+                preprocessor,
+                config,
+                path: path.to_owned(),
+                weights: files,
+            });
+        }
+        let (theirs, ours) =
+            (folder.join(locate::OPEN_CLIP_CONFIG), folder.join(locate::HUGGING_FACE_CONFIG));
+        if weights.naming() == names::Naming::HuggingFace {
+            Self::hugging_face(folder, &ours, files)
+        } else if theirs.is_file() {
+            Self::open_clip(folder, &theirs, files)
+        } else if ours.is_file() {
+            Self::hugging_face(folder, &ours, files)
+        } else {
+            let problem = format!(
+                "these weights do not say which activation they were trained with; put an {} \
+                 beside them, as OpenCLIP's repositories have it",
+                locate::OPEN_CLIP_CONFIG
+            );
+            Err(ClipError::file(path, problem))
+        }
+    }
+
+    fn hugging_face(
+        folder: &Path,
+        config: &Path,
+        weights: Vec<PathBuf>,
+    ) -> Result<Self, ClipError> {
+        let config = ClipConfig::from_file(config)?;
         Ok(Self {
             tokenizer: ClipTokenizer::from_folder(folder, &config.text_config)?,
             preprocessor: Preprocessor::from_folder(folder, &config.vision_config)?,
             config,
-            folder: folder.to_owned(),
+            path: folder.to_owned(),
+            weights,
+        })
+    }
+
+    fn open_clip(folder: &Path, config: &Path, weights: Vec<PathBuf>) -> Result<Self, ClipError> {
+        let (config, preprocessor) = open_clip::from_file(config)?;
+        Ok(Self {
+            tokenizer: ClipTokenizer::from_folder(folder, &config.text_config)?,
+            preprocessor,
+            config,
+            path: folder.to_owned(),
+            weights,
         })
     }
 
@@ -62,28 +129,33 @@ impl Checkpoint {
     /// A tensor that is missing, unused, misshapen, of a type that is not a float, or not finite,
     /// by name.
     pub fn load(&self, device: &Device) -> Result<Clip, ClipError> {
-        let path = self.weights_path();
-        let bytes = std::fs::read(&path).map_err(|error| ClipError::read(&path, error))?;
-        load::load(Clip::skeleton(&self.config, device), &bytes, &path, device)
+        let weights = Weights::open(&self.weights)?;
+        load::load(Clip::skeleton(&self.config, device), weights, device)
     }
 
-    /// SHA-256 of the weights file, in hexadecimal: what features computed by it depend on.
+    /// SHA-256 of the weights, in hexadecimal: what features computed by them depend on.
     ///
     /// # Errors
     ///
     /// A file that cannot be read.
     pub fn digest(&self) -> Result<String, ClipError> {
-        let path = self.weights_path();
-        let bytes = std::fs::read(&path).map_err(|error| ClipError::read(&path, error))?;
-        Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+        let mut hash = Sha256::new();
+        for path in &self.weights {
+            let read = |error| ClipError::read(path, error);
+            let mut file = std::fs::File::open(path).map_err(read)?;
+            let mut buffer = vec![0; 1 << 20];
+            loop {
+                match file.read(&mut buffer).map_err(read)? {
+                    0 => break,
+                    count => hash.update(&buffer[..count]),
+                }
+            }
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// Where the checkpoint lies.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    fn weights_path(&self) -> PathBuf {
-        self.folder.join("model.safetensors")
+    /// Where the checkpoint lies: its folder, or its file where that is all it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }

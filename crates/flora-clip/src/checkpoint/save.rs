@@ -1,59 +1,121 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use flora_core::{Dtype, HostTensor, ParameterRecord, RecordError};
 
-use super::Checkpoint;
 use super::load::transpose;
-use super::names::Names;
-use crate::{Clip, ClipConfig, ClipError, ClipTokenizer, Preprocessor};
+use super::names::{Names, Naming};
+use super::{Checkpoint, locate, open_clip};
+use crate::{Clip, ClipConfig, ClipError, ClipTokenizer, Preprocessor, files};
+
+/// Whose files a checkpoint is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// `config.json` and `model.safetensors`, as `transformers.CLIPModel` reads them.
+    #[default]
+    HuggingFace,
+    /// `open_clip_config.json` and `open_clip_model.safetensors`, as OpenCLIP reads them.
+    OpenClip,
+}
+
+/// How a checkpoint is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SaveOptions {
+    /// Whose files.
+    pub layout: Layout,
+    /// The type of the values.
+    pub dtype: Dtype,
+}
+
+impl From<Dtype> for SaveOptions {
+    fn from(dtype: Dtype) -> Self {
+        Self { layout: Layout::HuggingFace, dtype }
+    }
+}
 
 impl Checkpoint {
-    /// Write a model as a folder that [`Checkpoint::open`] and `transformers.CLIPModel` read:
-    /// `config.json`, `model.safetensors` with values of type `dtype`, `vocab.json`, `merges.txt`
-    /// and `preprocessor_config.json`. Adapters are left out: merge them first if they belong in.
+    /// Write a model as a folder that [`Checkpoint::open`] and the library of the chosen layout
+    /// read: configuration, weights, tokenizer and preprocessing. Adapters are left out: merge them
+    /// first if they belong in.
     ///
     /// # Errors
     ///
-    /// What the file system reports, with the file's name, and a weight that is not finite or that
-    /// `dtype` cannot hold, by name.
+    /// What the file system reports, with the file's name; a weight that is not finite or that the
+    /// type cannot hold, by name; and what the layout cannot say.
     pub fn save(
         folder: &Path,
         model: &Clip,
         config: &ClipConfig,
         tokenizer: &ClipTokenizer,
         preprocessor: &Preprocessor,
-        dtype: Dtype,
+        options: impl Into<SaveOptions>,
     ) -> Result<(), ClipError> {
+        let SaveOptions { layout, dtype } = options.into();
+        let (file, naming, description) = match layout {
+            Layout::HuggingFace => {
+                ("model.safetensors", Naming::HuggingFace, locate::HUGGING_FACE_CONFIG)
+            }
+            Layout::OpenClip => (
+                "open_clip_model.safetensors",
+                Naming::OpenClip { text: "" },
+                locate::OPEN_CLIP_CONFIG,
+            ),
+        };
+        let description = folder.join(description);
+        let document = match layout {
+            Layout::HuggingFace => hugging_face_json(config),
+            Layout::OpenClip => open_clip::to_json(config, preprocessor)
+                .map_err(|problem| ClipError::file(&description, problem))?,
+        };
         std::fs::create_dir_all(folder)
             .map_err(|error| ClipError::file(folder, format!("cannot be made: {error}")))?;
-        let weights = folder.join("model.safetensors");
-        let failed = |error: RecordError| ClipError::file(&weights, error.to_string());
-        let mut saver =
-            Saver { names: Names::default(), record: Ok(ParameterRecord::new()), dtype };
-        model.visit(&mut saver);
-        // transformers refuses weights that do not say which framework's layout they have.
-        let metadata = [("format".to_owned(), "pt".to_owned())].into();
-        let record = saver.record.map_err(failed)?;
-        // `load` refuses such weights: better no file than one that cannot be read.
-        record.check_finite().map_err(failed)?;
-        record.save_with(&weights, &metadata).map_err(failed)?;
-
-        let mut document = serde_json::to_value(config).expect("plain data");
-        document["architectures"] = serde_json::json!(["CLIPModel"]);
-        let path = folder.join("config.json");
-        let text = serde_json::to_string_pretty(&document).expect("plain JSON") + "\n";
-        flora_core::files::write_atomic(&path, text.as_bytes())
-            .map_err(|error| ClipError::file(&path, format!("cannot be written: {error}")))?;
+        let weights = folder.join(file);
+        save_weights(&weights, model, naming, dtype)
+            .map_err(|error| ClipError::file(&weights, error.to_string()))?;
+        files::write(&description, &document)?;
         tokenizer.save(folder)?;
-        preprocessor.save(folder)
+        match layout {
+            Layout::HuggingFace => preprocessor.save(folder),
+            Layout::OpenClip => Ok(()),
+        }
     }
+}
+
+fn hugging_face_json(config: &ClipConfig) -> String {
+    let mut document = serde_json::to_value(config).expect("plain data");
+    document["architectures"] = serde_json::json!(["CLIPModel"]);
+    serde_json::to_string_pretty(&document).expect("plain JSON") + "\n"
+}
+
+fn save_weights(
+    path: &Path,
+    model: &Clip,
+    naming: Naming,
+    dtype: Dtype,
+) -> Result<(), RecordError> {
+    let mut saver = Saver {
+        names: Names::default(),
+        naming,
+        record: Ok(ParameterRecord::new()),
+        thirds: BTreeMap::new(),
+        dtype,
+    };
+    model.visit(&mut saver);
+    let record = saver.record?;
+    // `load` refuses such weights: better no file than one that cannot be read.
+    record.check_finite()?;
+    // transformers refuses weights that do not say which framework's layout they have.
+    record.save_with(path, &[("format".to_owned(), "pt".to_owned())].into())
 }
 
 struct Saver {
     names: Names,
+    naming: Naming,
     record: Result<ParameterRecord, RecordError>,
+    /// The thirds of OpenCLIP's tensors whose last has not come yet.
+    thirds: BTreeMap<String, Vec<f32>>,
     dtype: Dtype,
 }
 
@@ -67,19 +129,33 @@ impl ModuleVisitor for Saver {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let (Some(name), Ok(record)) = (self.names.in_file(), &mut self.record) else { return };
+        let (Some(name), Ok(record)) = (self.names.hugging_face(), &mut self.record) else {
+            return;
+        };
         let data = param.val().detach().into_data().convert::<f32>();
         let mut shape = data.shape().to_vec();
         let mut values = data.try_into_vec::<f32>().expect("just converted");
-        if self.names.is_transposed() {
+        let source = self.naming.source(&name);
+        // What OpenCLIP keeps as the transpose of PyTorch's layout, it keeps as burn does.
+        if self.names.is_transposed() != source.transposed {
             values = transpose(&values, shape[0], shape[1]);
             shape.reverse();
         }
         if name == "logit_scale" {
             shape.clear();
         }
+        // Query, key and value are visited in this order, one after the other.
+        if let Some(third) = source.third {
+            let parts = self.thirds.entry(source.name.clone()).or_default();
+            parts.extend(values);
+            if third < 2 {
+                return;
+            }
+            values = self.thirds.remove(&source.name).unwrap_or_default();
+            shape[0] *= 3;
+        }
         let inserted = HostTensor::from_f32(shape, values)
-            .and_then(|tensor| record.insert(name, tensor.cast(self.dtype)));
+            .and_then(|tensor| record.insert(source.name, tensor.cast(self.dtype)));
         if let Err(error) = inserted {
             self.record = Err(error);
         }

@@ -1,81 +1,184 @@
-use std::collections::BTreeSet;
-use std::path::Path;
+//! The tensors of a checkpoint's files, whatever the format of the files.
 
-use safetensors::{Dtype, SafeTensors};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
+use flora_core::{RecordError, TensorFile};
+use flora_torch::TorchFile;
+
+use super::load::transpose;
+use super::names::{Naming, Source};
 use crate::ClipError;
 
-/// Named tensors of a safetensors file, taken out one by one.
-pub(super) struct Weights<'a> {
-    tensors: SafeTensors<'a>,
+/// Named tensors, taken out one by one. Only the files' heads are read before.
+pub(super) struct Weights {
+    files: Vec<File>,
+    /// The file that each tensor is in.
+    place: BTreeMap<String, usize>,
     unused: BTreeSet<String>,
-    path: &'a Path,
+    naming: Naming,
 }
 
-impl<'a> Weights<'a> {
-    pub(super) fn parse(bytes: &'a [u8], path: &'a Path) -> Result<Self, ClipError> {
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
-            let problem = format!(
-                "not a whole safetensors file ({error}); copy or download it again ({} bytes here)",
-                bytes.len()
-            );
-            ClipError::file(path, problem)
-        })?;
-        let unused = tensors.names().into_iter().map(str::to_owned).collect();
-        Ok(Self { tensors, unused, path })
+enum File {
+    Safetensors(TensorFile),
+    Torch(PathBuf, TorchFile),
+}
+
+impl Weights {
+    /// Read the heads of `paths`, which together hold one model.
+    pub(super) fn open(paths: &[PathBuf]) -> Result<Self, ClipError> {
+        let files = paths.iter().map(|path| File::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut place = BTreeMap::new();
+        for (index, file) in files.iter().enumerate() {
+            for name in file.names() {
+                if let Some(first) = place.insert(name.clone(), index) {
+                    let other = files[first].path().display();
+                    return Err(tensor_error(file.path(), &name, format!("also in {other}")));
+                }
+            }
+        }
+        let path = paths.first().map_or(Path::new("weights"), PathBuf::as_path);
+        let naming = Naming::detect(place.keys().map(String::as_str))
+            .map_err(|problem| ClipError::file(path, problem))?;
+        let unused = place.keys().cloned().collect();
+        Ok(Self { files, place, unused, naming })
     }
 
-    /// The values of `name`, which must have `shape`, as f32.
-    pub(super) fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ClipError> {
-        let view = self.tensors.tensor(name).map_err(|_| {
-            let problem = "missing; do config.json and the weights belong together?";
-            self.error(name, problem.into())
-        })?;
-        self.unused.remove(name);
-        // A scalar of the files is a vector of one element here.
-        let scalar = view.shape().is_empty() && shape == [1];
-        if view.shape() != shape && !scalar {
-            let problem = format!("shape {:?}, but config.json asks for {shape:?}", view.shape());
-            return Err(self.error(name, problem));
-        }
-        let bytes = view.data();
-        let values: Vec<f32> = match view.dtype() {
-            Dtype::F32 => chunks(bytes).map(f32::from_le_bytes).collect(),
-            Dtype::F16 => chunks(bytes).map(|b| half::f16::from_le_bytes(b).to_f32()).collect(),
-            Dtype::BF16 => chunks(bytes).map(|b| half::bf16::from_le_bytes(b).to_f32()).collect(),
-            other => {
-                return Err(self.error(name, format!("type {other:?}; expected F32, F16 or BF16")));
-            }
+    pub(super) fn naming(&self) -> Naming {
+        self.naming
+    }
+
+    /// Whether the only file is a TorchScript archive, as OpenAI's are.
+    pub(super) fn is_torch_script(&self) -> bool {
+        let script = |file: &File| matches!(file, File::Torch(_, file) if file.kind() == flora_torch::Kind::TorchScript);
+        self.files.iter().all(script)
+    }
+
+    /// The names in the files.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.place.keys().map(String::as_str)
+    }
+
+    /// The shape of the tensor of this name in the files.
+    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.files[*self.place.get(name)?].shape(name)
+    }
+
+    /// Check that there is a parameter of this Hugging Face name and shape.
+    pub(super) fn check(&mut self, name: &str, shape: &[usize]) -> Result<(), ClipError> {
+        let source = self.naming.source(name);
+        let Some(found) = self.shape(&source.name) else {
+            let problem = "missing; do the configuration and the weights belong together?";
+            return Err(tensor_error(self.files[0].path(), &source.name, problem.into()));
         };
-        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-            return Err(self.error(name, format!("holds {value}; the weights are damaged")));
+        let mut wanted = shape.to_vec();
+        if source.transposed {
+            wanted.reverse();
         }
-        Ok(values)
+        if source.third.is_some() {
+            wanted[0] *= 3;
+        }
+        // A scalar of the files is a vector of one element here.
+        let scalar = found.is_empty() && wanted == [1];
+        if found != wanted && !scalar {
+            let problem = format!("shape {found:?}, but the configuration asks for {wanted:?}");
+            return Err(self.error(&source.name, problem));
+        }
+        self.unused.remove(&source.name);
+        Ok(())
     }
 
     /// Complain about a tensor that no parameter asked for.
-    pub(super) fn finish(mut self) -> Result<(), ClipError> {
-        // Constants 0, 1, 2, … that transformers before 4.31 saved among the weights.
-        self.unused.retain(|name| !name.ends_with(".embeddings.position_ids"));
-        match self.unused.first() {
+    pub(super) fn finish(&self) -> Result<(), ClipError> {
+        let mut unused = self.unused.iter().filter(|name| !self.naming.is_constant(name));
+        match unused.next() {
             None => Ok(()),
             Some(name) => {
                 let problem = format!(
-                    "not a part of this model ({} such tensors); do config.json and the weights \
-                     belong together?",
-                    self.unused.len()
+                    "not a part of this model ({} such tensors); do the configuration and the \
+                     weights belong together?",
+                    1 + unused.count()
                 );
                 Err(self.error(name, problem))
             }
         }
     }
 
-    fn error(&self, tensor: &str, problem: String) -> ClipError {
-        let path = self.path.display().to_string();
-        ClipError::Tensor { path, tensor: tensor.to_owned(), problem }
+    /// The values of a parameter that was checked, in Hugging Face's layout, as f32.
+    pub(super) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ClipError> {
+        let Source { name, third, transposed } = self.naming.source(name);
+        let rows = third.map(|third| third * shape[0]..(third + 1) * shape[0]);
+        let values = match &self.files[self.place[&name]] {
+            File::Safetensors(file) => {
+                let tensor = match rows {
+                    Some(rows) => file.read_rows(&name, rows),
+                    None => file.read(&name),
+                };
+                tensor
+                    .map_err(|error| tensor_error(file.path(), &name, error.to_string()))?
+                    .into_f32()
+            }
+            File::Torch(_, file) => match rows {
+                Some(rows) => file.read_rows_f32(&name, rows)?,
+                None => file.read_f32(&name)?,
+            },
+        };
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(self.error(&name, format!("holds {value}; the weights are damaged")));
+        }
+        // The file has it as [columns, rows] of what is asked for.
+        Ok(if transposed { transpose(&values, shape[1], shape[0]) } else { values })
+    }
+
+    fn error(&self, name: &str, problem: String) -> ClipError {
+        tensor_error(self.files[self.place[name]].path(), name, problem)
     }
 }
 
-fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
-    bytes.as_chunks::<N>().0.iter().copied()
+impl File {
+    /// What a file is shows in its first bytes; names such as `weights.pt` tell nothing.
+    fn open(path: &Path) -> Result<Self, ClipError> {
+        let mut head = Vec::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(9).read_to_end(&mut head))
+            .map_err(|error| ClipError::read(path, error))?;
+        let zip = head.starts_with(b"PK");
+        // A pickle of protocol 2 or later; a header of safetensors starts with its length, then `{`.
+        let pickle = head.starts_with(&[0x80]) && head.get(8) != Some(&b'{');
+        if zip || pickle {
+            return Ok(Self::Torch(path.to_owned(), TorchFile::open(path)?));
+        }
+        TensorFile::open(path).map(Self::Safetensors).map_err(|error| match error {
+            RecordError::Read { source, .. } => ClipError::read(path, source),
+            RecordError::File { source, .. } => ClipError::file(path, source.to_string()),
+            other => ClipError::file(path, other.to_string()),
+        })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Safetensors(file) => file.path(),
+            Self::Torch(path, _) => path,
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Safetensors(file) => file.names().map(str::to_owned).collect(),
+            Self::Torch(_, file) => file.tensors().map(|(name, _)| name.to_owned()).collect(),
+        }
+    }
+
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        match self {
+            Self::Safetensors(file) => file.shape(name),
+            Self::Torch(_, file) => file.get(name).map(|info| info.shape()),
+        }
+    }
+}
+
+fn tensor_error(path: &Path, tensor: &str, problem: String) -> ClipError {
+    let path = path.display().to_string();
+    ClipError::Tensor { path, tensor: tensor.to_owned(), problem }
 }

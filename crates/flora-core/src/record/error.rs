@@ -96,8 +96,11 @@ pub enum RecordError {
         dtype: String,
     },
     /// The bytes are not a valid safetensors file.
-    #[error("not valid safetensors: {0}; the data are truncated or of another format")]
-    Format(#[from] safetensors::SafeTensorError),
+    #[error(
+        "not a whole safetensors file: {0}; it is damaged, cut off or of another format: copy or \
+         download it again"
+    )]
+    Format(String),
     /// A file could not be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {

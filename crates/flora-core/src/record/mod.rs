@@ -21,12 +21,15 @@
 
 mod dtype;
 mod error;
+mod file;
+mod header;
 mod parameters;
 mod safetensors_format;
 mod tensor;
 
 pub use dtype::Dtype;
 pub use error::RecordError;
+pub use file::TensorFile;
 pub use parameters::ParameterRecord;
 pub use safetensors_format::read_metadata;
 pub use tensor::HostTensor;

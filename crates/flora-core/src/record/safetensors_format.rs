@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use safetensors::SafeTensors;
+use safetensors::tensor::TensorInfo;
 use serde::{Serialize, Serializer};
 
+use super::header::{self, Header};
 use super::{Dtype, HostTensor, ParameterRecord, RecordError};
 
 /// The header's key for metadata, which therefore cannot name a tensor.
@@ -18,13 +19,17 @@ const HEADER_ALIGNMENT: usize = 8;
 /// # Errors
 /// [`RecordError::Format`] if the bytes are not safetensors.
 pub fn read_metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, RecordError> {
-    let (_, header) = SafeTensors::read_metadata(bytes)?;
-    Ok(header
-        .metadata()
-        .iter()
-        .flatten()
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect())
+    Ok(split(bytes)?.0.metadata)
+}
+
+/// The header, and the values after it.
+fn split(bytes: &[u8]) -> Result<(Header, &[u8]), RecordError> {
+    let parse = || {
+        let length = header::length(bytes, bytes.len() as u64)?;
+        let (header, values) = bytes[header::LENGTH_BYTES..].split_at(length);
+        Ok((Header::parse(header, values.len() as u64)?, values))
+    };
+    parse().map_err(RecordError::Format)
 }
 
 impl ParameterRecord {
@@ -62,8 +67,8 @@ impl ParameterRecord {
             ));
             offset = end;
         }
-        let mut header =
-            serde_json::to_vec(&Header(entries)).expect("maps with string keys have a JSON form");
+        let mut header = serde_json::to_vec(&WrittenHeader(entries))
+            .expect("maps with string keys have a JSON form");
         header.resize(header.len().next_multiple_of(HEADER_ALIGNMENT), b' ');
 
         let mut bytes = Vec::with_capacity(size_of::<u64>() + header.len() + offset);
@@ -78,26 +83,22 @@ impl ParameterRecord {
     /// Reads the bytes of a safetensors file; tensors come in the order of their names.
     ///
     /// # Errors
-    /// [`RecordError::Format`] for truncated bytes, overlapping or missing ranges, and lengths that
-    /// do not fit their shapes; [`RecordError::UnsupportedDtype`] for an element type other than
+    /// [`RecordError::Format`] for truncated bytes, a name that is there twice, overlapping or missing
+    /// ranges, and lengths that do not fit their shapes; [`RecordError::UnsupportedDtype`] for an element type other than
     /// F32, F16, BF16.
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self, RecordError> {
-        let file = SafeTensors::deserialize(bytes)?;
-        let mut views: Vec<_> = file.iter().collect();
-        views.sort_by_key(|(name, _)| *name);
-
+        let (header, values) = split(bytes)?;
         let mut record = Self::new();
-        for (name, view) in views {
-            let dtype = Dtype::from_safetensors(name, view.dtype())?;
-            let tensor = HostTensor::from_le_bytes(dtype, view.shape(), view.data())?;
-            record.insert(name, tensor)?;
+        for (name, TensorInfo { dtype, shape, data_offsets: (from, to) }) in header.tensors {
+            let dtype = Dtype::from_safetensors(&name, dtype)?;
+            record.insert(name, HostTensor::from_le_bytes(dtype, shape, &values[from..to])?)?;
         }
         Ok(record)
     }
 }
 
 /// A JSON object whose keys keep the order given.
-struct Header<'a>(Vec<(&'a str, Entry<'a>)>);
+struct WrittenHeader<'a>(Vec<(&'a str, Entry<'a>)>);
 
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -106,7 +107,7 @@ enum Entry<'a> {
     Tensor { dtype: &'static str, shape: &'a [usize], data_offsets: [usize; 2] },
 }
 
-impl Serialize for Header<'_> {
+impl Serialize for WrittenHeader<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, entry)| (key, entry)))
     }
@@ -211,6 +212,10 @@ mod tests {
             r#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#,
             // backwards
             r#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#,
+            // the same name twice
+            r#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"w":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#,
+            // too many axes
+            r#"{"w":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}}"#,
             // overflow
             r#"{"w":{"dtype":"F32","shape":[18446744073709551615,9],"data_offsets":[0,4]}}"#,
         ] {

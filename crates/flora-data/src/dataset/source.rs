@@ -1,8 +1,9 @@
 //! Where the pixels come from.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, GrayImage, ImageReader};
+use image::{DynamicImage, GrayImage, ImageError};
 use sha2::{Digest, Sha256};
 
 use super::idx::Array;
@@ -14,11 +15,13 @@ use crate::Error;
 ///
 /// A file that cannot be read or is not a whole image, by name.
 pub fn read_image(path: &Path) -> Result<DynamicImage, Error> {
-    ImageReader::open(path)
-        .and_then(ImageReader::with_guessed_format)
-        .map_err(Error::io("read", path))?
-        .decode()
-        .map_err(|source| Error::Image { place: path.display().to_string(), source })
+    flora_core::images::read(path).map_err(|error| match error {
+        // A file that ends too early is there, but it is not an image.
+        ImageError::IoError(source) if source.kind() != ErrorKind::UnexpectedEof => {
+            Error::io("read", path)(source)
+        }
+        source => Error::Image { place: path.display().to_string(), source },
+    })
 }
 
 /// The images of a data set; a sample names one by its place.

@@ -55,7 +55,7 @@ pub(crate) fn inputs(device: &Device) -> Tensor<2> {
 pub(crate) fn config() -> LoraConfig {
     LoraConfig {
         r: 2,
-        target_modules: vec!["first".into(), "second".into()],
+        target_modules: ["first", "second"].into(),
         towers: Towers::Both,
         ..LoraConfig::default()
     }

@@ -1,11 +1,13 @@
 //! Tables for a terminal of 100 columns.
 
+mod classification;
 mod names;
 mod rounds;
 mod summary;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
+pub use classification::{ClassOrder, classes, classification};
 pub use rounds::rounds;
 pub use summary::summary;
 

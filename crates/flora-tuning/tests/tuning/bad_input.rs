@@ -75,7 +75,7 @@ fn a_damaged_model() {
         assert_tells(&on_model(&images, &model), &[&name]);
     }
     std::fs::remove_file(&weights).unwrap();
-    assert_tells(&on_model(&images, &model), &[&name]);
+    assert_tells(&on_model(&images, &model), &["no weights", "model.safetensors"]);
     assert!(!images.cache().exists());
 }
 

@@ -54,11 +54,8 @@ fn batches(images: &Images) -> [Vec<usize>; 3] {
 fn fast_and_naive_agree_in_loss_and_every_gradient() {
     let images = Images::new(2, 1);
     let everywhere = ["q_proj", "out_proj", "fc2", "text_projection", "visual_projection"];
-    let everywhere = LoraConfig {
-        target_modules: everywhere.map(str::to_owned).to_vec(),
-        lora_alpha: 4.0,
-        ..LoraConfig::default()
-    };
+    let everywhere =
+        LoraConfig { target_modules: everywhere.into(), lora_alpha: 4.0, ..LoraConfig::default() };
     for lora in [
         LoraConfig::default(),
         LoraConfig { towers: Towers::Vision, ..LoraConfig::default() },

@@ -1,0 +1,20 @@
+//! One look for every progress bar. They go to standard error, and are not drawn where that is no
+//! terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar of `total` steps.
+pub(crate) fn steps(what: &str, total: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:>12} {bar:40} {pos}/{len} {eta}")
+        .expect("a valid template");
+    let bar = ProgressBar::new(total as u64).with_style(style).with_prefix(what.to_owned());
+    bar.tick();
+    bar
+}
+
+/// A bar of bytes, whose number may not be known.
+pub(crate) fn bytes(what: &str) -> ProgressBar {
+    let template = "{prefix:>12} {bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    let style = ProgressStyle::with_template(template).expect("a valid template");
+    ProgressBar::no_length().with_style(style).with_prefix(what.to_owned())
+}

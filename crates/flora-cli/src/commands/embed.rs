@@ -1,0 +1,61 @@
+use std::path::PathBuf;
+
+use flora::inference::embed::{Format, Items, embed};
+use flora::inference::{image_files, read_texts};
+
+use super::model_args::ModelArgs;
+use crate::failure::Failure;
+use crate::{bar, output};
+
+/// Write the embeddings of texts or images to a file, a row each
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("items").required(true).args(["texts", "images"])))]
+pub(crate) struct Embed {
+    /// A file of texts, one a line; empty lines are texts, too
+    #[arg(long, value_name = "FILE")]
+    texts: Option<PathBuf>,
+    /// Images: files in the order given, or folders that are searched for them, sorted by path
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    images: Vec<PathBuf>,
+    /// The file to write, f32 of shape [rows, dimensions]: NumPy's .npy, or .safetensors, where the
+    /// tensor is called "embeddings". An interrupted call is resumed by the same call
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Leave the rows at the length they have, instead of 1
+    #[arg(long)]
+    raw: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+impl Embed {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        Format::of(&self.out).map_err(|error| Failure::Input(format!("--out: {error}")))?;
+        let texts = self.texts.as_deref().map(read_texts).transpose().map_err(Failure::input)?;
+        let files = match &texts {
+            Some(_) => Vec::new(),
+            None => image_files(&self.images).map_err(Failure::input)?,
+        };
+        let (items, what, count) = match &texts {
+            Some(texts) => (Items::Texts(texts), "texts", texts.len()),
+            None => (Items::Images(&files), "images", files.len()),
+        };
+        let (model, workers) = self.model.load()?;
+        let bar = bar::steps(what, count);
+        let done = |done| bar.set_position(done as u64);
+        let embedded = embed(&model, items, &self.out, self.raw, &workers, done);
+        bar.finish_and_clear();
+        let embedded = embedded.map_err(Failure::input)?;
+        let resumed = match embedded.resumed {
+            0 => String::new(),
+            rows => format!(" ({rows} from an earlier call)"),
+        };
+        output::line(format!(
+            "{}: {} {what}{resumed}, {} numbers each",
+            self.out.display(),
+            embedded.rows,
+            embedded.dim
+        ));
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use flora::clip::{Layout, SaveOptions};
+use flora::core::Dtype;
+use flora::inference::export_merged;
+
+use super::model_args::ModelArgs;
+use crate::failure::Failure;
+use crate::output;
+
+/// Write a model as a checkpoint for other tools, its adapter merged into the weights
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Fold the adapter into the weights; without it, a model with an adapter is not exported
+    #[arg(long)]
+    merged: bool,
+    /// The folder to write; must be empty or new
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Whose files
+    #[arg(long, default_value = "hf")]
+    layout: LayoutArg,
+    /// The type of the values
+    #[arg(long, default_value = "f32")]
+    dtype: DtypeArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LayoutArg {
+    /// Hugging Face's: config.json, model.safetensors
+    Hf,
+    /// OpenCLIP's: open_clip_config.json, open_clip_model.safetensors
+    Openclip,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DtypeArg {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl Export {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        if self.model.has_adapter() && !self.merged {
+            let problem = "an adapter is written merged into the weights: add --merged (the adapter by \
+                           itself is in PEFT's format already)";
+            return Err(Failure::Input(problem.into()));
+        }
+        let taken = std::fs::read_dir(&self.out).is_ok_and(|mut entries| entries.next().is_some());
+        if taken || self.out.is_file() {
+            let out = self.out.display();
+            return Err(Failure::Input(format!("--out: {out} is not empty; name a new folder")));
+        }
+        let (model, _) = self.model.load()?;
+        let layout = match self.layout {
+            LayoutArg::Hf => Layout::HuggingFace,
+            LayoutArg::Openclip => Layout::OpenClip,
+        };
+        let dtype = match self.dtype {
+            DtypeArg::F32 => Dtype::F32,
+            DtypeArg::F16 => Dtype::F16,
+            DtypeArg::Bf16 => Dtype::Bf16,
+        };
+        export_merged(model, &self.out, SaveOptions { layout, dtype }).map_err(Failure::input)?;
+        output::line(format!("{}: written", self.out.display()));
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+use std::path::PathBuf;
+
+use flora::data::Template;
+use flora::inference::read_lines;
+
+use crate::failure::Failure;
+
+/// The sentences that stand for a class.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PromptArgs {
+    /// A prompt, with {} for the class; may be given more than once, which makes an ensemble
+    #[arg(long = "template", value_name = "TEXT")]
+    template: Vec<String>,
+    /// A file of prompts, one a line, which make an ensemble
+    #[arg(long, value_name = "FILE")]
+    templates: Option<PathBuf>,
+}
+
+impl PromptArgs {
+    /// The templates that were given, or else this one.
+    pub(crate) fn templates(&self, otherwise: &Template) -> Result<Vec<Template>, Failure> {
+        let mut texts: Vec<(String, String)> =
+            self.template.iter().map(|text| ("--template".to_owned(), text.clone())).collect();
+        if let Some(path) = &self.templates {
+            let lines = read_lines(path).map_err(Failure::input)?;
+            texts.extend(lines.into_iter().map(|line| (path.display().to_string(), line)));
+        }
+        if texts.is_empty() {
+            return Ok(vec![otherwise.clone()]);
+        }
+        let template = |(place, text): (String, String)| {
+            Template::new(&text).map_err(|error| Failure::Input(format!("{place}: {error}")))
+        };
+        texts.into_iter().map(template).collect()
+    }
+}

@@ -1,0 +1,110 @@
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use image::DynamicImage;
+
+use crate::{
+    Checkpoint, Clip, ClipError, ClipTokenizer, Padding, Preprocessor, TextConfig, Tokens, ZeroShot,
+};
+
+/// Texts that go through the tower together: enough for large products, few enough for caches.
+const TEXT_BATCH: usize = 64;
+
+/// A CLIP ready for use: its weights on a device, with tokenizer and preprocessing. See the example of
+/// [the crate](crate).
+#[derive(Debug, Clone)]
+pub struct Embedder {
+    /// The weights.
+    pub clip: Clip,
+    /// What texts go through first.
+    pub tokenizer: ClipTokenizer,
+    /// What images go through first.
+    pub preprocessor: Preprocessor,
+    text_config: TextConfig,
+    device: Device,
+}
+
+impl Embedder {
+    /// Open a checkpoint, as [`Checkpoint::open`] does, and load its weights.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Checkpoint::open`] and [`Checkpoint::load`].
+    pub fn open(path: &Path, device: &Device) -> Result<Self, ClipError> {
+        let checkpoint = Checkpoint::open(path)?;
+        let clip = checkpoint.load(device)?;
+        Ok(Self::new(&checkpoint, clip))
+    }
+
+    /// The tokenizer and the preprocessing of `checkpoint` around a model of its shape, one with
+    /// adapters for example.
+    pub fn new(checkpoint: &Checkpoint, clip: Clip) -> Self {
+        Self {
+            device: clip.logit_scale.lazy_device(),
+            tokenizer: checkpoint.tokenizer.clone(),
+            preprocessor: checkpoint.preprocessor.clone(),
+            text_config: checkpoint.config.text_config.clone(),
+            clip: clip.no_grad(),
+        }
+    }
+
+    /// Text features of any length, `[texts, projection_dim]`; [`normalize`](crate::normalize) gives
+    /// embeddings. What exceeds the model's context is cut off.
+    ///
+    /// # Errors
+    ///
+    /// No text at all, or one that cannot be tokenised.
+    pub fn texts<S: AsRef<str>>(&self, texts: &[S]) -> Result<Tensor<2>, ClipError> {
+        // Texts of a length share a batch, so that little is padded.
+        let ids = self.tokenizer.encode_all(texts)?;
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        order.sort_by_key(|&index| ids[index].len());
+        let mut parts = Vec::new();
+        for batch in order.chunks(TEXT_BATCH) {
+            let batch: Vec<_> = batch.iter().map(|&index| ids[index].clone()).collect();
+            let tokens = Tokens::new(&batch, Padding::Longest, &self.text_config)?;
+            parts.push(self.clip.text_features(&tokens));
+        }
+        if parts.is_empty() {
+            return Err(ClipError::Classes("no text at all; give at least one".into()));
+        }
+        let mut back = vec![0i32; order.len()];
+        for (place, &index) in order.iter().enumerate() {
+            back[index] = place as i32;
+        }
+        Ok(Tensor::cat(parts, 0).select(0, Tensor::from_data(back.as_slice(), &self.device)))
+    }
+
+    /// Image features of any length, `[images, projection_dim]`.
+    ///
+    /// # Errors
+    ///
+    /// No image at all, and those of [`Preprocessor::crop`].
+    pub fn images(&self, images: &[DynamicImage]) -> Result<Tensor<2>, ClipError> {
+        Ok(self.clip.image_features(self.preprocessor.batch(images, &self.device)?))
+    }
+
+    /// A classifier with a class for each list of sentences (a class name filled into one or more
+    /// templates); see [`ZeroShot::ensemble`].
+    ///
+    /// # Errors
+    ///
+    /// No class, a class without sentences, or a sentence that cannot be tokenised.
+    pub fn classifier(&self, classes: &[Vec<String>]) -> Result<ZeroShot, ClipError> {
+        if let Some(empty) = classes.iter().position(Vec::is_empty) {
+            return Err(ClipError::Classes(format!("number {} has no sentence", empty + 1)));
+        }
+        let sentences: Vec<&String> = classes.iter().flatten().collect();
+        if sentences.is_empty() {
+            return Err(ClipError::Classes("there are none; name at least one".into()));
+        }
+        let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
+        Ok(ZeroShot::ensemble(self.texts(&sentences)?, &counts, self.clip.temperature_factor()))
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+}

@@ -1,0 +1,165 @@
+//! A safetensors file whose tensors are read one at a time.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use safetensors::tensor::TensorInfo;
+
+use super::header::{self, Header};
+use super::{Dtype, HostTensor, RecordError};
+
+/// A safetensors file of which only the header has been read. A tensor's values are read when they
+/// are asked for: a model needs no room for the file beside its own.
+#[derive(Debug)]
+pub struct TensorFile {
+    path: PathBuf,
+    file: Mutex<File>,
+    header: Header,
+    /// Where the values begin.
+    start: u64,
+}
+
+impl TensorFile {
+    /// Read the header of a file and check it against the file's length.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Read`], and [`RecordError::File`] around [`RecordError::Format`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, RecordError> {
+        let path = path.as_ref();
+        let read = |source| RecordError::Read { path: path.to_owned(), source };
+        let format = |problem| RecordError::File {
+            path: path.to_owned(),
+            source: Box::new(RecordError::Format(problem)),
+        };
+        let mut file = File::open(path).map_err(read)?;
+        let length = file.metadata().map_err(read)?.len();
+        let mut first = Vec::with_capacity(header::LENGTH_BYTES);
+        (&file).take(header::LENGTH_BYTES as u64).read_to_end(&mut first).map_err(read)?;
+        let header_length = header::length(&first, length).map_err(format)?;
+        let mut bytes = vec![0; header_length];
+        file.read_exact(&mut bytes).map_err(read)?;
+        let start = (header::LENGTH_BYTES + header_length) as u64;
+        let header = Header::parse(&bytes, length - start).map_err(format)?;
+        Ok(Self { path: path.to_owned(), file: Mutex::new(file), header, start })
+    }
+
+    /// Where the file lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The tensors' names, in alphabetical order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.header.tensors.keys().map(String::as_str)
+    }
+
+    /// The shape of a tensor, if there is one of that name.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.header.tensors.get(name).map(|info| info.shape.as_slice())
+    }
+
+    /// Read a tensor.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Missing`], [`RecordError::UnsupportedDtype`], and [`RecordError::Read`] where
+    /// the file cannot be read any more.
+    pub fn read(&self, name: &str) -> Result<HostTensor, RecordError> {
+        let info = self.info(name)?;
+        self.read_range(name, info, info.shape.clone(), info.data_offsets.0..info.data_offsets.1)
+    }
+
+    /// Read a part of a tensor's first axis.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the tensor has no such rows.
+    pub fn read_rows(&self, name: &str, rows: Range<usize>) -> Result<HostTensor, RecordError> {
+        let info = self.info(name)?;
+        let height = info.shape.first().copied().unwrap_or(0);
+        assert!(rows.start <= rows.end && rows.end <= height, "{name} has {height} rows: {rows:?}");
+        let (from, to) = info.data_offsets;
+        let row = (to - from).checked_div(height).unwrap_or(0);
+        let mut shape = info.shape.clone();
+        shape[0] = rows.len();
+        self.read_range(name, info, shape, from + rows.start * row..from + rows.end * row)
+    }
+
+    fn info(&self, name: &str) -> Result<&TensorInfo, RecordError> {
+        self.header
+            .tensors
+            .get(name)
+            .ok_or_else(|| RecordError::Missing { name: name.to_owned(), shape: Vec::new() })
+    }
+
+    fn read_range(
+        &self,
+        name: &str,
+        info: &TensorInfo,
+        shape: Vec<usize>,
+        range: Range<usize>,
+    ) -> Result<HostTensor, RecordError> {
+        let dtype = Dtype::from_safetensors(name, info.dtype)?;
+        let mut bytes = vec![0; range.len()];
+        self.read_at(self.start + range.start as u64, &mut bytes)
+            .map_err(|source| RecordError::Read { path: self.path.clone(), source })?;
+        HostTensor::from_le_bytes(dtype, shape, &bytes)
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        // Nothing is left half done by a thread that panicked here.
+        let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ParameterRecord;
+
+    fn record() -> ParameterRecord {
+        let mut record = ParameterRecord::new();
+        let values = (0..12).map(|value| value as f32).collect();
+        record.insert("a", HostTensor::from_f32([6, 2], values).unwrap()).unwrap();
+        let halves = HostTensor::from_f32([3], vec![0.5, 1.5, -2.0]).unwrap().cast(Dtype::F16);
+        record.insert("b", halves).unwrap();
+        record
+    }
+
+    #[test]
+    fn tensors_and_their_rows_come_one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        record().save(&path).unwrap();
+        let file = TensorFile::open(&path).unwrap();
+        assert_eq!(file.names().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(file.shape("a"), Some([6, 2].as_slice()));
+        assert_eq!(&file.read("b").unwrap(), record().get("b").unwrap());
+        let middle = file.read_rows("a", 2..4).unwrap();
+        assert_eq!(middle.shape(), [2, 2]);
+        assert_eq!(middle.into_f32(), [4.0, 5.0, 6.0, 7.0]);
+        assert!(matches!(file.read("c"), Err(RecordError::Missing { .. })));
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let bytes = record().to_safetensors();
+        for end in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..end]).unwrap();
+            let error = TensorFile::open(&path).unwrap_err().to_string();
+            assert!(error.contains("w.safetensors"), "{end}: {error}");
+        }
+    }
+}

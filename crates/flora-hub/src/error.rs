@@ -1,0 +1,229 @@
+use std::path::{Path, PathBuf};
+
+use crate::known;
+
+/// What can go wrong between the name of a model and its files.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// The name of a model cannot be read.
+    #[error("model {text:?}: {problem}")]
+    Source {
+        /// The name as it was given.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file or folder is nowhere.
+    #[error("{}", not_found(name, tried))]
+    NotFound {
+        /// The path or word as it was given.
+        name: String,
+        /// Where it was looked for.
+        tried: Vec<String>,
+    },
+    /// An environment variable is unusable.
+    #[error("environment variable {name} {problem}")]
+    Environment {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// The model is not in the cache, and this program cannot download.
+    #[error(
+        "{model}: not in the cache ({problem}), and this program was built without downloads; build it \
+         with --features hub, or run `hf download {}{} --local-dir models/{}` (`pip install \
+         huggingface_hub`) and name that folder",
+        model.repository(),
+        model.revision().map(|revision| format!(" --revision {revision}")).unwrap_or_default(),
+        model.name()
+    )]
+    NotBuilt {
+        /// The model.
+        model: crate::HubModel,
+        /// What is not in the cache.
+        problem: String,
+    },
+    /// Offline, and not everything is in the cache.
+    #[error(
+        "{repository}: {problem} in {}; unset HF_HUB_OFFLINE to download, or set HF_HUB_CACHE to the \
+         folder that has the model",
+        cache.display()
+    )]
+    Offline {
+        /// The repository.
+        repository: String,
+        /// The cache folder.
+        cache: PathBuf,
+        /// What is not there.
+        problem: String,
+    },
+    /// No connection to the hub.
+    #[error(
+        "{repository}: cannot reach {endpoint}: {problem}; check the network, the proxy (HTTPS_PROXY) and \
+         HF_ENDPOINT, or download elsewhere and name the folder"
+    )]
+    Unreachable {
+        /// The repository.
+        repository: String,
+        /// The address of the hub.
+        endpoint: String,
+        /// What the system says.
+        problem: String,
+    },
+    /// The hub does not let us in (401 or 403).
+    #[error("{repository}: {endpoint} answers {status}: {}", refused(repository, endpoint, *token))]
+    Refused {
+        /// The repository.
+        repository: String,
+        /// The address of the hub.
+        endpoint: String,
+        /// 401 or 403.
+        status: u16,
+        /// Whether a token was sent.
+        token: bool,
+    },
+    /// There is no such repository, or it has no such revision.
+    #[error(
+        "{repository}: {endpoint} has no {what}; check the spelling at {endpoint}/{repository}"
+    )]
+    Unknown {
+        /// The repository.
+        repository: String,
+        /// The address of the hub.
+        endpoint: String,
+        /// What is not there.
+        what: String,
+    },
+    /// A repository has not the files that make a model (or an adapter).
+    #[error("{repository}: {problem}")]
+    Incomplete {
+        /// The repository.
+        repository: String,
+        /// What is missing, or which file is not what it should be.
+        problem: String,
+    },
+    /// The hub answers what a hub does not answer.
+    #[error("{repository}: {endpoint}: {problem}")]
+    Answer {
+        /// The repository.
+        repository: String,
+        /// The address of the hub.
+        endpoint: String,
+        /// What is wrong with the answer.
+        problem: String,
+    },
+    /// The connection broke time and again.
+    #[error(
+        "{repository}: {file}: the download broke off {attempts} times, the last time because {problem}; \
+         what has come is kept, so run it again and it goes on from there"
+    )]
+    Broken {
+        /// The repository.
+        repository: String,
+        /// The file.
+        file: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// How the last attempt ended.
+        problem: String,
+    },
+    /// What came is not what the hub says it is.
+    #[error("{repository}: {file}: {problem}; it was deleted; try again, or another HF_ENDPOINT")]
+    Corrupt {
+        /// The repository.
+        repository: String,
+        /// The file.
+        file: String,
+        /// How it differs.
+        problem: String,
+    },
+    /// Another program is at the same file.
+    #[error("{repository}: {file}: another program is downloading it; wait for that one to finish")]
+    Busy {
+        /// The repository.
+        repository: String,
+        /// The file.
+        file: String,
+    },
+    /// The cache folder cannot be written.
+    #[error("{}: {error}; {}", path.display(), disk_remedy(error))]
+    Disk {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+}
+
+impl HubError {
+    pub(crate) fn source(text: &str, problem: &str) -> Self {
+        Self::Source { text: text.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn environment(name: &'static str, problem: impl Into<String>) -> Self {
+        Self::Environment { name, problem: problem.into() }
+    }
+}
+
+fn not_found(name: &str, tried: &[String]) -> String {
+    if tried.is_empty() {
+        return "an empty path names no file and no folder".into();
+    }
+    let tried = tried.join(", ");
+    // A bare word may have been meant as the name of a model; a path was not.
+    if !name.is_empty()
+        && Path::new(name).components().count() == 1
+        && !name.contains(['/', '\\', '.'])
+    {
+        format!(
+            "{name}: neither the name of a model ({}, or hf:owner/name) nor a file or folder; looked in {tried}",
+            known::names()
+        )
+    } else {
+        format!(
+            "{name}: not found; looked in {tried}; correct the path, or set FLORA_HOME to the folder \
+             that it is relative to"
+        )
+    }
+}
+
+fn refused(repository: &str, endpoint: &str, token: bool) -> String {
+    let token = if token {
+        "the token that was sent (HF_TOKEN, or the token file) is not valid or may not read it"
+    } else {
+        "no token was sent; make one at {endpoint}/settings/tokens and set HF_TOKEN"
+    };
+    format!(
+        "it is gated, private, or does not exist; check the spelling, accept its licence at \
+         {endpoint}/{repository}; {}",
+        token.replace("{endpoint}", endpoint)
+    )
+}
+
+fn disk_remedy(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded => {
+            "the disk is full: make room, or set HF_HOME to a folder on another disk; what has come is kept"
+        }
+        _ => "set HF_HOME (or HF_HUB_CACHE) to a folder that can be written",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_a_closed_one() {
+        let message = |kind: std::io::ErrorKind| {
+            HubError::Disk { path: "models--a--b".into(), error: kind.into() }.to_string()
+        };
+        let full = message(std::io::ErrorKind::StorageFull);
+        assert!(full.contains("the disk is full") && full.contains("models--a--b"), "{full}");
+        let closed = message(std::io::ErrorKind::PermissionDenied);
+        assert!(closed.contains("can be written") && !closed.contains("full"), "{closed}");
+    }
+}

@@ -1,0 +1,82 @@
+//! Where a relative path is looked for.
+
+use std::path::{Path, PathBuf};
+
+use crate::HubError;
+
+/// The file or folder that `path` names: itself if it is absolute, otherwise below the current
+/// folder, below `$FLORA_HOME`, or below the source tree that this program was built from.
+///
+/// # Errors
+///
+/// [`HubError::NotFound`] with every place that was tried.
+pub fn find(path: &Path) -> Result<PathBuf, HubError> {
+    let home = std::env::var_os("FLORA_HOME").map(PathBuf::from);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_owned);
+    find_below([Some(PathBuf::new()), home, source].into_iter().flatten(), path)
+}
+
+fn find_below(folders: impl Iterator<Item = PathBuf>, path: &Path) -> Result<PathBuf, HubError> {
+    let mut tried = Vec::new();
+    // An empty path would be found everywhere.
+    if !path.as_os_str().is_empty() {
+        // Joining an absolute path gives that path.
+        for candidate in folders.map(|folder| folder.join(path)) {
+            if candidate.exists() {
+                return Ok(candidate);
+            }
+            let shown = candidate.display().to_string();
+            if !tried.contains(&shown) {
+                tried.push(shown);
+            }
+        }
+    }
+    Err(HubError::NotFound { name: path.display().to_string(), tried })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_tried_in_order() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folders = || [first.path().to_owned(), second.path().to_owned()].into_iter();
+        let wanted = Path::new("models/some");
+
+        let error = find_below(folders(), wanted).unwrap_err();
+        let HubError::NotFound { name, tried } = &error else { panic!("{error:?}") };
+        assert_eq!(name, "models/some");
+        assert_eq!(tried.len(), 2);
+        for folder in folders() {
+            assert!(error.to_string().contains(&folder.join(wanted).display().to_string()));
+        }
+
+        std::fs::create_dir_all(second.path().join(wanted)).unwrap();
+        assert_eq!(find_below(folders(), wanted).unwrap(), second.path().join(wanted));
+        std::fs::create_dir_all(first.path().join(wanted)).unwrap();
+        assert_eq!(find_below(folders(), wanted).unwrap(), first.path().join(wanted));
+    }
+
+    #[test]
+    fn an_absolute_path_is_itself_and_is_tried_once() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(find(folder.path()).unwrap(), folder.path());
+        let HubError::NotFound { tried, .. } = find(&folder.path().join("no")).unwrap_err() else {
+            panic!("another error");
+        };
+        assert_eq!(tried.len(), 1);
+    }
+
+    #[test]
+    fn below_the_source_tree() {
+        assert!(find(Path::new("crates/flora-hub/Cargo.toml")).unwrap().is_file());
+    }
+
+    #[test]
+    fn odd_paths_are_not_found() {
+        for path in ["", "\0", "a\0b", &"x/".repeat(5000)] {
+            assert!(matches!(find(Path::new(path)), Err(HubError::NotFound { .. })), "{path:?}");
+        }
+    }
+}

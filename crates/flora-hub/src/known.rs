@@ -1,0 +1,49 @@
+//! Models that have a name of their own.
+
+/// A model with a short name: a folder of flora, and for most a repository that has its weights.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KnownModel {
+    /// What it is called, as in `--model vit-base-patch32`.
+    pub name: &'static str,
+    /// The folder that is taken if it is there; see [`find`](crate::find()) for where.
+    pub folder: &'static str,
+    /// Otherwise this `owner/name` of the hub; `None` for a model that ships with flora.
+    pub repository: Option<&'static str>,
+}
+
+/// Every model with a short name. The names are those of `flora_clip::PRESETS`.
+pub const KNOWN: [KnownModel; 5] = [
+    KnownModel { name: "clip-nano", folder: "models/clip-nano", repository: None },
+    KnownModel {
+        name: "vit-base-patch32",
+        folder: "models/clip-vit-base-patch32",
+        repository: Some("openai/clip-vit-base-patch32"),
+    },
+    KnownModel {
+        name: "vit-base-patch16",
+        folder: "models/clip-vit-base-patch16",
+        repository: Some("openai/clip-vit-base-patch16"),
+    },
+    KnownModel {
+        name: "vit-large-patch14",
+        folder: "models/clip-vit-large-patch14",
+        repository: Some("openai/clip-vit-large-patch14"),
+    },
+    KnownModel {
+        name: "vit-large-patch14-336",
+        folder: "models/clip-vit-large-patch14-336",
+        repository: Some("openai/clip-vit-large-patch14-336"),
+    },
+];
+
+impl KnownModel {
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        KNOWN.iter().find(|known| known.name == name)
+    }
+}
+
+/// The names, for messages.
+pub(crate) fn names() -> String {
+    KNOWN.map(|known| known.name).join(", ")
+}

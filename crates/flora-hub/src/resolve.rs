@@ -1,0 +1,111 @@
+//! From the name of a model to its files.
+
+use std::path::{Path, PathBuf};
+
+use crate::plan::Kind;
+use crate::{HubConfig, HubError, HubModel, ModelSource, find, hub};
+
+/// How far the download of a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress<'a> {
+    /// Its name.
+    pub file: &'a str,
+    /// Bytes that are there, those of an earlier attempt included. May shrink, when an attempt turns
+    /// out to be worthless.
+    pub done: u64,
+    /// Bytes that there will be, if the hub told.
+    pub total: Option<u64>,
+}
+
+/// The folder or file of the model that `source` names, downloaded if need be.
+///
+/// - A path: what [`find()`] finds.
+/// - A known name: a file or folder of that very name if there is one, otherwise the known folder,
+///   otherwise the known repository.
+/// - `hf:owner/name[@revision]`: the folder of that revision in the hub's cache. A branch or tag is
+///   looked up at the hub each time; a file that is in the cache already is not asked for again. When the
+///   hub cannot be reached, what the cache has of that revision is taken if it is complete. A full commit
+///   hash that is in the cache needs no hub.
+///
+/// `progress` is called as bytes arrive. The environment configures the hub, see
+/// [`HubConfig::from_env`].
+///
+/// # Errors
+///
+/// Any [`HubError`]; its message says what to do.
+pub fn resolve(source: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf, HubError> {
+    located(&source.parse()?, Kind::Model, None, progress)
+}
+
+/// [`resolve`] with a source that was read before and a hub that is configured by hand.
+///
+/// # Errors
+///
+/// Any [`HubError`].
+pub fn resolve_with(
+    source: &ModelSource,
+    config: &HubConfig,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<PathBuf, HubError> {
+    located(source, Kind::Model, Some(config), progress)
+}
+
+/// The folder or file of the adapter that `source` names: a path, or `hf:owner/name[@revision]`, of
+/// which `adapter_config.json` and `adapter_model.safetensors` are downloaded. Otherwise like
+/// [`resolve`]; adapters have no known names.
+///
+/// # Errors
+///
+/// Any [`HubError`].
+pub fn resolve_adapter(
+    source: &str,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<PathBuf, HubError> {
+    located(&source.parse()?, Kind::Adapter, None, progress)
+}
+
+/// [`resolve_adapter`] with a source that was read before and a hub that is configured by hand.
+///
+/// # Errors
+///
+/// Any [`HubError`].
+pub fn resolve_adapter_with(
+    source: &ModelSource,
+    config: &HubConfig,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<PathBuf, HubError> {
+    located(source, Kind::Adapter, Some(config), progress)
+}
+
+fn located(
+    source: &ModelSource,
+    kind: Kind,
+    config: Option<&HubConfig>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<PathBuf, HubError> {
+    let mut fetch = |model: &HubModel| match config {
+        Some(config) => hub::fetch(model, kind, config, progress),
+        // Only here, so that a broken HF_ENDPOINT is no concern of somebody with a folder.
+        None => hub::fetch(model, kind, &HubConfig::from_env()?, progress),
+    };
+    match source {
+        ModelSource::Local(path) => find(path),
+        ModelSource::Hub(model) => fetch(model),
+        ModelSource::Known(known) => {
+            let itself = find(Path::new(known.name));
+            if itself.is_ok() || kind == Kind::Adapter {
+                return itself;
+            }
+            match (
+                find(Path::new(known.folder)),
+                known.repository.and_then(|name| name.split_once('/')),
+            ) {
+                (Err(HubError::NotFound { .. }), Some((owner, name))) => {
+                    fetch(&HubModel::new(owner, name, None)?)
+                }
+                (found, _) => found,
+            }
+        }
+    }
+}

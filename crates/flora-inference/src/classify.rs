@@ -1,0 +1,63 @@
+use std::path::PathBuf;
+
+use flora_clip::ZeroShot;
+use flora_core::workers::Workers;
+use flora_data::read_image;
+
+use crate::encode::{BATCH, values};
+use crate::{InferenceError, Model};
+
+/// What a classifier says of an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Each class, by number, with its probability; the likeliest first, of equals the first class.
+    pub ranked: Vec<(usize, f32)>,
+}
+
+/// Classify image files. An image that cannot be read spares the others: its place holds what is
+/// wrong with it. `done` hears how many images have been looked at.
+pub fn classify(
+    model: &Model,
+    classifier: &ZeroShot,
+    files: &[PathBuf],
+    workers: &Workers,
+    mut done: impl FnMut(usize),
+) -> Vec<Result<Prediction, InferenceError>> {
+    let one_batch = |batch: &[PathBuf]| -> Vec<Result<Prediction, InferenceError>> {
+        let embedder = &model.embedder;
+        let (mut pixels, mut usable) = (Vec::new(), Vec::new());
+        for path in batch {
+            let image = read_image(path).map_err(InferenceError::from).and_then(|image| {
+                let values = embedder.preprocessor.pixel_values(&image);
+                values.map_err(|error| InferenceError::file(path, error.to_string()))
+            });
+            usable.push(image.map(|values| pixels.extend(values)));
+        }
+        let mut ranked = rank(model, classifier, pixels).into_iter();
+        let mut next = |()| Prediction { ranked: ranked.next().expect("a row an image") };
+        usable.into_iter().map(|image| image.map(&mut next)).collect()
+    };
+    let batches: Vec<_> = files.chunks(BATCH).collect();
+    let mut count = 0;
+    let results = workers.map(batches, one_batch, |_, batch| {
+        count += batch.len();
+        done(count);
+    });
+    results.into_iter().flatten().collect()
+}
+
+fn rank(model: &Model, classifier: &ZeroShot, pixels: Vec<f32>) -> Vec<Vec<(usize, f32)>> {
+    if pixels.is_empty() {
+        return Vec::new();
+    }
+    let embedder = &model.embedder;
+    let images = embedder.preprocessor.stack(pixels, embedder.device());
+    let probabilities = classifier.probabilities(embedder.clip.image_features(images));
+    let [_, classes] = probabilities.dims();
+    let sorted = |row: &[f32]| {
+        let mut ranked: Vec<_> = row.iter().copied().enumerate().collect();
+        ranked.sort_by(|left, right| right.1.total_cmp(&left.1));
+        ranked
+    };
+    values(probabilities).chunks(classes).map(sorted).collect()
+}

@@ -1,0 +1,9 @@
+use burn::tensor::Tensor;
+
+/// Images that go through the tower together: enough for large products, few enough for caches.
+pub(crate) const BATCH: usize = 32;
+
+/// Row-major values on the host.
+pub(crate) fn values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().try_into_vec().expect("just converted")
+}

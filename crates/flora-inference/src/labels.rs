@@ -1,0 +1,42 @@
+use std::path::Path;
+
+use flora_data::Template;
+
+use crate::InferenceError;
+
+/// The lines of a text file that hold anything, without the spaces around them.
+///
+/// # Errors
+///
+/// A file that cannot be read, is not UTF-8, or holds nothing.
+pub fn read_lines(path: &Path) -> Result<Vec<String>, InferenceError> {
+    let text = std::fs::read_to_string(path).map_err(InferenceError::read(path))?;
+    // Some editors begin a file with a byte order mark.
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let lines: Vec<String> = lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    if lines.is_empty() {
+        return Err(InferenceError::file(path, "holds no line of text"));
+    }
+    Ok(lines)
+}
+
+/// The lines of a text file as they are, empty ones included: row i belongs to line i.
+///
+/// # Errors
+///
+/// A file that cannot be read, is not UTF-8, or holds nothing.
+pub fn read_texts(path: &Path) -> Result<Vec<String>, InferenceError> {
+    let text = std::fs::read_to_string(path).map_err(InferenceError::read(path))?;
+    let lines: Vec<String> =
+        text.trim_start_matches('\u{feff}').lines().map(str::to_owned).collect();
+    if lines.is_empty() {
+        return Err(InferenceError::file(path, "holds no line of text"));
+    }
+    Ok(lines)
+}
+
+/// The sentences of each class: its name in every template.
+pub fn sentences<S: AsRef<str>>(classes: &[S], templates: &[Template]) -> Vec<Vec<String>> {
+    let fill = |class: &S| templates.iter().map(|template| template.fill(class.as_ref())).collect();
+    classes.iter().map(fill).collect()
+}

@@ -1,0 +1,25 @@
+//! What a CLIP is used for once it is trained: [`embed`] texts and images into files, classify
+//! images, score a model on a data set, and export a model with its adapters merged.
+//!
+//! A [`Model`] is a checkpoint on a device, with an adapter in PEFT's format if one is named.
+
+pub mod embed;
+
+mod classify;
+mod encode;
+mod error;
+mod export;
+mod features;
+mod images;
+mod labels;
+mod model;
+mod score;
+
+pub use classify::{Prediction, classify};
+pub use error::InferenceError;
+pub use export::export_merged;
+pub use features::{Notice, image_features};
+pub use images::image_files;
+pub use labels::{read_lines, read_texts, sentences};
+pub use model::Model;
+pub use score::{Scores, score};

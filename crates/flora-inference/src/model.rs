@@ -1,0 +1,81 @@
+use std::path::Path;
+
+use burn::tensor::Device;
+use flora_clip::{Checkpoint, Clip, Embedder};
+use flora_lora::{PeftAdapter, attach_peft, load_peft};
+use sha2::{Digest, Sha256};
+
+use crate::InferenceError;
+
+/// A checkpoint on a device, with an adapter if one was named.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Configuration, tokenizer and preprocessing.
+    pub checkpoint: Checkpoint,
+    /// The weights, ready for use.
+    pub embedder: Embedder,
+    /// The adapter.
+    pub adapter: Option<PeftAdapter>,
+}
+
+impl Model {
+    /// Open a checkpoint (see [`Checkpoint::open`]) and attach the adapter in the folder `adapter`,
+    /// which is in PEFT's format.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be used, and an adapter that does not fit the model, by name.
+    pub fn open(
+        path: &Path,
+        adapter: Option<&Path>,
+        device: &Device,
+    ) -> Result<Self, InferenceError> {
+        let adapter = adapter.map(load_peft).transpose()?;
+        let checkpoint = Checkpoint::open(path)?;
+        let clip = checkpoint.load(device)?;
+        let clip = match &adapter {
+            Some(adapter) => attach_peft(clip, adapter)?,
+            None => clip,
+        };
+        Ok(Self { adapter, ..Self::new(checkpoint, clip) })
+    }
+
+    /// A model that was loaded from `checkpoint`.
+    pub fn new(checkpoint: Checkpoint, clip: Clip) -> Self {
+        Self { embedder: Embedder::new(&checkpoint, clip), checkpoint, adapter: None }
+    }
+
+    /// The weights, with the adapter beside them.
+    pub fn clip(&self) -> &Clip {
+        &self.embedder.clip
+    }
+
+    /// Whether the adapter changes what the model makes of images.
+    pub fn adapts_vision(&self) -> bool {
+        let vision = |name: &str| name.starts_with("vision_model.") || name.starts_with("visual_");
+        self.adapter.as_ref().is_some_and(|adapter| adapter.record.names().any(vision))
+    }
+
+    /// SHA-256 of everything that its features depend on: weights, configuration, tokenizer,
+    /// preprocessing and adapter.
+    ///
+    /// # Errors
+    ///
+    /// Weights that cannot be read any more.
+    pub fn fingerprint(&self) -> Result<String, InferenceError> {
+        let mut hash = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        part(self.checkpoint.digest()?.as_bytes());
+        part(&serde_json::to_vec(&self.checkpoint.config).expect("plain data"));
+        part(&serde_json::to_vec(&self.checkpoint.preprocessor).expect("plain data"));
+        part(&self.checkpoint.tokenizer.to_bytes());
+        if let Some(adapter) = &self.adapter {
+            part(&serde_json::to_vec(&adapter.config).expect("plain data"));
+            part(&adapter.record.to_safetensors());
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}

@@ -1,0 +1,61 @@
+use std::collections::BTreeSet;
+
+use super::tensors;
+use crate::{AdaptableModule, LoraAdapter, LoraError, PeftAdapter, load_adapter_record};
+
+/// Freeze `module` and attach `adapter`, from [`load_peft`](crate::load_peft). Adapters that are
+/// there already, on these layers or on others, are thrown away.
+///
+/// The adapters are those that [`attach`](crate::attach) makes: they train (on an autodiff device),
+/// merge and come out again. With dropout, their masks are the same each time;
+/// [`reseed_dropout`](crate::reseed_dropout) gives them others.
+///
+/// `target_modules` may name layers that the module lacks; the adapter may not.
+///
+/// # Errors
+///
+/// [`LoraError::Layer`] names a layer that `target_modules` takes and the adapter lacks, or that
+/// the adapter has and the module lacks or `target_modules` leaves out. [`LoraError::Record`] names
+/// a tensor that does not fit its layer or is not finite, [`LoraError::Tensor`] one that is no
+/// matrix of rank `r`.
+pub fn attach_peft<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Result<M, LoraError> {
+    let PeftAdapter { config, record, .. } = adapter;
+    let targets = config.checked_matcher()?;
+    tensors::check("", record.iter().map(|(name, tensor)| (name, tensor.shape())), config.r)?;
+    let mut adapted: BTreeSet<&str> =
+        record.names().filter_map(tensors::split).map(|(layer, _)| layer).collect();
+
+    let mut module = module.no_grad();
+    let mut example = None;
+    for (name, layer) in module.adaptable_layers() {
+        let wrong = |problem: &str| {
+            Err(LoraError::Layer { layer: name.clone(), problem: problem.to_owned() })
+        };
+        layer.lora = match (targets.matches(&name)?, adapted.remove(name.as_str())) {
+            (false, false) => None,
+            (true, false) => {
+                return wrong("target_modules takes it, but the adapter has no tensors for it");
+            }
+            (false, true) => {
+                return wrong("the adapter has tensors for it, but target_modules leaves it out");
+            }
+            (true, true) => {
+                let mut random = flora_core::seed::stream(0, &format!("dropout {name}"));
+                let device = layer.weight.lazy_device();
+                Some(LoraAdapter::zeros(layer.dims(), config, &mut random, &device))
+            }
+        };
+        example.get_or_insert(name);
+    }
+    if let Some(layer) = adapted.first() {
+        let known = example.map_or("it has none".into(), |name| format!("one is {name:?}"));
+        return Err(LoraError::Layer {
+            layer: (*layer).to_owned(),
+            problem: format!(
+                "the adapter has tensors for it, but the module has no adaptable layer of this \
+                 name ({known}); is it an adapter for another model?"
+            ),
+        });
+    }
+    Ok(load_adapter_record(module, record)?)
+}

@@ -1,0 +1,171 @@
+//! `adapter_config.json`: the fields that are understood.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::fields::{Fields, check_others};
+use crate::targets::shortened;
+use crate::{Init, LoraConfig, LoraError, Scaling, TargetModules, Towers};
+
+/// A thousand times what `peft` writes.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Read the configuration, and the name of the base model.
+pub(super) fn read(path: &Path) -> Result<(LoraConfig, Option<String>), LoraError> {
+    let fields: Fields =
+        serde_json::from_slice(&bytes(path)?).map_err(|error| LoraError::AdapterFile {
+            path: path.display().to_string(),
+            problem: format!("not the JSON object that peft writes: {error}"),
+        })?;
+    parse(&fields).map_err(|Refusal { field, problem }| LoraError::AdapterConfig {
+        path: path.display().to_string(),
+        field,
+        problem,
+    })
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, LoraError> {
+    let failed = |source| LoraError::Io { path: path.display().to_string(), source };
+    let refuse = |problem| LoraError::AdapterFile { path: path.display().to_string(), problem };
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        // Opening a pipe would wait for its other end.
+        return Err(refuse("not a file".into()));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(refuse(format!("more than {MOST_BYTES} bytes: no configuration of peft")));
+    }
+    Ok(bytes)
+}
+
+/// What is wrong with which field.
+pub(super) struct Refusal {
+    pub(super) field: String,
+    pub(super) problem: String,
+}
+
+impl Refusal {
+    pub(super) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
+    }
+}
+
+fn parse(fields: &Fields) -> Result<(LoraConfig, Option<String>), Refusal> {
+    // First: another method's other fields mean nothing here.
+    match fields.get("peft_type") {
+        Some(Value::String(name)) if name == "LORA" => {}
+        Some(other) => {
+            let problem = format!("{}; only \"LORA\" can be loaded", shown(other));
+            return Err(Refusal::new("peft_type", problem));
+        }
+        None => return Err(Refusal::new("peft_type", "missing: no configuration of peft")),
+    }
+    check_others(fields)?;
+    if let Some(bias) = fields.get("bias").filter(|&bias| bias != "none") {
+        let problem = format!(
+            "{}: the biases of the base model were trained, too; only \"none\" can be loaded",
+            shown(bias)
+        );
+        return Err(Refusal::new("bias", problem));
+    }
+    let config = LoraConfig {
+        r: rank(fields)?,
+        lora_alpha: number(fields, "lora_alpha")?.ok_or_else(|| missing("lora_alpha"))?,
+        scaling: match fields.get("use_rslora") {
+            None | Some(Value::Null | Value::Bool(false)) => Scaling::Standard,
+            Some(Value::Bool(true)) => Scaling::RsLora,
+            Some(other) => return Err(expected("use_rslora", "true or false", other)),
+        },
+        target_modules: target_modules(fields)?,
+        towers: Towers::Both,
+        init: init(fields)?,
+        dropout: number(fields, "lora_dropout")?.unwrap_or(0.0),
+    };
+    config.check().map_err(|error| match error {
+        LoraError::Config { field: "dropout", problem } => Refusal::new("lora_dropout", problem),
+        LoraError::Config { field, problem } => Refusal::new(field, problem),
+        other => Refusal::new("LoraConfig", other.to_string()),
+    })?;
+    Ok((config, base_model(fields)?))
+}
+
+fn rank(fields: &Fields) -> Result<usize, Refusal> {
+    let value = fields.get("r").ok_or_else(|| missing("r"))?;
+    let rank = value.as_u64().and_then(|rank| usize::try_from(rank).ok());
+    rank.ok_or_else(|| expected("r", "a whole number of 1 or more", value))
+}
+
+fn number(fields: &Fields, field: &str) -> Result<Option<f64>, Refusal> {
+    match fields.get(field) {
+        None => Ok(None),
+        Some(value) => value.as_f64().map(Some).ok_or_else(|| expected(field, "a number", value)),
+    }
+}
+
+fn target_modules(fields: &Fields) -> Result<TargetModules, Refusal> {
+    const FIELD: &str = "target_modules";
+    let wanted = "a list of names or a regular expression";
+    match fields.get(FIELD) {
+        None | Some(Value::Null) => Err(Refusal::new(
+            FIELD,
+            "missing: PEFT would choose the layers by the kind of the model; name them",
+        )),
+        Some(Value::String(pattern)) => Ok(TargetModules::Pattern(pattern.clone())),
+        Some(list @ Value::Array(names)) => {
+            let names: Option<_> =
+                names.iter().map(|name| name.as_str().map(str::to_owned)).collect();
+            names.map(TargetModules::List).ok_or_else(|| expected(FIELD, wanted, list))
+        }
+        Some(other) => Err(expected(FIELD, wanted, other)),
+    }
+}
+
+/// How fresh adapters are drawn, which matters to those who attach one of this configuration. Some
+/// methods change the base model as well: what they trained is worth nothing on the original.
+fn init(fields: &Fields) -> Result<Init, Refusal> {
+    match fields.get("init_lora_weights") {
+        None | Some(Value::Null | Value::Bool(_)) => Ok(Init::KaimingUniform),
+        Some(Value::String(name)) if name.eq_ignore_ascii_case("gaussian") => Ok(Init::Gaussian),
+        Some(other) => Err(Refusal::new(
+            "init_lora_weights",
+            format!(
+                "{} can change the weights of the base model, which the adapter then needs; save \
+                 it with PEFT's path_initial_model_for_weight_conversion, or write true here if \
+                 the base model was left as it is",
+                shown(other)
+            ),
+        )),
+    }
+}
+
+fn base_model(fields: &Fields) -> Result<Option<String>, Refusal> {
+    match fields.get("base_model_name_or_path") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(name)) => Ok(Some(name.clone()).filter(|name| !name.is_empty())),
+        Some(other) => Err(expected("base_model_name_or_path", "a name or null", other)),
+    }
+}
+
+fn missing(field: &str) -> Refusal {
+    Refusal::new(field, "missing; PEFT writes it always")
+}
+
+fn expected(field: &str, wanted: &str, found: &Value) -> Refusal {
+    Refusal::new(field, format!("{}; expected {wanted}", shown(found)))
+}
+
+/// A value as a message shows it.
+pub(super) fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => shortened(text),
+        Value::Array(_) => "a list".into(),
+        Value::Object(_) => "an object".into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}

@@ -1,0 +1,153 @@
+//! `adapter_config.json`: its fields as they stand, and those that must say nothing.
+
+use std::collections::{BTreeMap, btree_map};
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::config::{Refusal, shown};
+use crate::targets::shortened;
+
+/// The fields of the object by name.
+#[derive(Debug)]
+pub(super) struct Fields(BTreeMap<String, Value>);
+
+impl Fields {
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+}
+
+/// A map would keep the last of two fields of one name in silence.
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Map;
+        impl<'de> Visitor<'de> for Map {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    match fields.entry(name) {
+                        btree_map::Entry::Vacant(entry) => {
+                            entry.insert(map.next_value()?);
+                        }
+                        btree_map::Entry::Occupied(entry) => {
+                            let name = shortened(entry.key());
+                            return Err(A::Error::custom(format!("{name} is there twice")));
+                        }
+                    }
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Map)
+    }
+}
+
+/// Fields that are read.
+const READ: [&str; 9] = [
+    "base_model_name_or_path",
+    "bias",
+    "init_lora_weights",
+    "lora_alpha",
+    "lora_dropout",
+    "peft_type",
+    "r",
+    "target_modules",
+    "use_rslora",
+];
+
+/// Fields whose value does not change the adapter: what it is for, where it comes from, and the
+/// details of options that other fields switch on.
+const HARMLESS: [&str; 8] = [
+    "auto_mapping",
+    "inference_mode",
+    "megatron_core",
+    "peft_version",
+    "qalora_group_size",
+    "revision",
+    "runtime_config",
+    "task_type",
+];
+
+/// What the other fields of peft 0.21's `LoraConfig` would mean.
+const MEANINGS: [(&str, &str); 25] = [
+    ("alora_invocation_tokens", "an adapter that is off until certain tokens come (aLoRA)"),
+    ("alpha_pattern", "another lora_alpha for some layers"),
+    ("arrow_config", "several adapters that are chosen by token (Arrow)"),
+    ("corda_config", "CorDA, which changes the weights of the base model"),
+    ("ensure_weight_tying", "one adapter for layers that share their weights"),
+    ("eva_config", "EVA, which gives each layer its own rank"),
+    (
+        "exclude_modules",
+        "layers that are left out of target_modules; write target_modules as a regular expression \
+         without them",
+    ),
+    ("fan_in_fan_out", "base layers that store their weights transposed (GPT-2's Conv1D)"),
+    ("kasa_config", "a diagonal matrix between A and B (KaSA)"),
+    ("layer_replication", "a base model that repeats some of its layers"),
+    (
+        "layers_pattern",
+        "adapters in some of the numbered layers; write target_modules as a regular expression",
+    ),
+    (
+        "layers_to_transform",
+        "adapters in some of the numbered layers; write target_modules as a regular expression",
+    ),
+    ("loftq_config", "LoftQ, which changes the weights of the base model"),
+    ("lora_bias", "a bias beside B"),
+    ("lora_ga_config", "LoRA-GA, which changes the weights of the base model"),
+    ("megatron_config", "layers of Megatron"),
+    ("modules_to_save", "modules that were trained as a whole beside the adapter"),
+    ("monteclora_config", "random weights around the adapter (MonteCLoRA)"),
+    ("rank_pattern", "another rank for some layers"),
+    ("target_parameters", "adapters on parameters that belong to no linear layer"),
+    ("trainable_token_indices", "rows of the token embedding that were trained"),
+    ("use_bdlora", "A or B in blocks on the diagonal (BD-LoRA)"),
+    ("use_dora", "a length for each output beside A and B (DoRA)"),
+    ("use_qalora", "inputs that are pooled in groups (QA-LoRA)"),
+    ("velora_config", "a backward pass of its own (VeLoRA)"),
+];
+
+/// Refuse every field that says something which is not understood.
+pub(super) fn check_others(fields: &Fields) -> Result<(), Refusal> {
+    for (name, value) in &fields.0 {
+        let known = READ.contains(&name.as_str()) || HARMLESS.contains(&name.as_str());
+        if known || says_nothing(value) {
+            continue;
+        }
+        let meaning = MEANINGS.iter().find(|(field, _)| field == name).map(|(_, meaning)| *meaning);
+        return Err(match meaning {
+            Some(meaning) => Refusal::new(
+                name,
+                format!("{} asks for {meaning}; this cannot be loaded", shown(value)),
+            ),
+            None => Refusal::new(
+                shortened(name),
+                format!(
+                    "{}: this option is unknown here, perhaps of a newer PEFT; the adapter cannot \
+                     be loaded unless it is null, false or empty",
+                    shown(value)
+                ),
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(object) => object.is_empty(),
+        Value::Bool(true) | Value::Number(_) => false,
+    }
+}

@@ -1,0 +1,55 @@
+use std::path::Path;
+
+use flora_core::ParameterRecord;
+
+use super::{CONFIG_FILE, PICKLE_FILE, TENSOR_FILE, config, tensors};
+use crate::{LoraConfig, LoraError};
+
+/// An adapter that `peft` wrote, read by [`load_peft`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct PeftAdapter {
+    /// What `adapter_config.json` says.
+    pub config: LoraConfig,
+    /// The tensors as f32, by the names of [`adapter_record`](crate::adapter_record): PEFT's
+    /// without `base_model.model.`.
+    pub record: ParameterRecord,
+    /// The name or path of the checkpoint that the adapter was trained on, if the file tells.
+    pub base_model: Option<String>,
+}
+
+/// Read an adapter that `PeftModel.save_pretrained` (or [`save_peft`](crate::save_peft)) wrote to
+/// `folder`, to be attached by [`attach_peft`](crate::attach_peft).
+///
+/// Read are plain LoRA adapters on linear layers: `r`, `lora_alpha`, `use_rslora`, `lora_dropout`,
+/// `target_modules` as a list or a regular expression, values of f32, f16 or bf16. The
+/// configuration's [`towers`](LoraConfig::towers) are both, since PEFT knows none. One tensor's
+/// bytes are held beside the values at a time.
+///
+/// # Errors
+///
+/// [`LoraError::AdapterConfig`] for a field of `adapter_config.json` with a value that makes no
+/// sense, and for every option that changes the adapter and that flora lacks (DoRA, ranks by layer,
+/// modules saved whole, …). [`LoraError::AdapterFile`] and [`LoraError::Record`] for files that are
+/// missing, damaged or too large, and for tensors that are unknown, of another rank or element
+/// type, not finite, or half of a pair. All name the file.
+pub fn load_peft(folder: &Path) -> Result<PeftAdapter, LoraError> {
+    let refuse = |path: &Path, problem: &str| LoraError::AdapterFile {
+        path: path.display().to_string(),
+        problem: problem.to_owned(),
+    };
+    if !folder.is_dir() {
+        let problem = "not a folder; give the one that holds adapter_config.json and \
+                       adapter_model.safetensors";
+        return Err(refuse(folder, problem));
+    }
+    let (config, base_model) = config::read(&folder.join(CONFIG_FILE))?;
+    let path = folder.join(TENSOR_FILE);
+    let pickle = folder.join(PICKLE_FILE);
+    if !path.exists() && pickle.exists() {
+        let problem = "adapters are not read from pickles; load it with peft and save it again \
+                       with save_pretrained(..., safe_serialization=True)";
+        return Err(refuse(&pickle, problem));
+    }
+    let record = tensors::read(&path, config.r)?;
+    Ok(PeftAdapter { config, record, base_model })
+}

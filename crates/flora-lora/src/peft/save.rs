@@ -1,0 +1,96 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use flora_core::ParameterRecord;
+use serde_json::{Value, json};
+
+use super::{CONFIG_FILE, PREFIX, TENSOR_FILE, tensors};
+use crate::pattern::{enclose, escape};
+use crate::{Init, LoraConfig, LoraError, Scaling, TargetModules, Towers};
+
+/// Write `record` (from [`adapter_record`](crate::adapter_record)) and its configuration to
+/// `folder` (made if it is missing) as `adapter_model.safetensors` and `adapter_config.json`, which
+/// `peft.PeftModel.from_pretrained(CLIPModel.from_pretrained(base), folder)` and
+/// [`load_peft`](crate::load_peft) load.
+///
+/// Three things have no word in PEFT and come back as their equals there: an unscaled alpha
+/// ([`Scaling::Unscaled`]) as the standard one with `lora_alpha * r`; a tower as a part of
+/// `target_modules`, which becomes a regular expression; and [`Init::GaussianSqrt`], which only
+/// matters to fresh adapters, as `"gaussian"`.
+///
+/// `base_model` is the name or path of the checkpoint, for information; empty if there is none.
+///
+/// # Errors
+///
+/// What could not be loaded again: a value of `config` that is out of range, a tensor that is none
+/// of an adapter of its rank. What the file system reports, with the file's name.
+pub fn save_peft(
+    folder: &Path,
+    record: &ParameterRecord,
+    config: &LoraConfig,
+    base_model: &str,
+) -> Result<(), LoraError> {
+    config.check()?;
+    tensors::check("", record.iter().map(|(name, tensor)| (name, tensor.shape())), config.r)?;
+    let failed = |path: &Path, source| LoraError::Io { path: path.display().to_string(), source };
+    std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
+    let mut prefixed = ParameterRecord::new();
+    for (name, tensor) in record.iter() {
+        prefixed.insert(format!("{PREFIX}{name}"), tensor.clone())?;
+    }
+    prefixed.save(folder.join(TENSOR_FILE))?;
+
+    let text = serde_json::to_string_pretty(&document(config, base_model)).expect("plain JSON");
+    let path = folder.join(CONFIG_FILE);
+    flora_core::files::write_atomic(&path, (text + "\n").as_bytes())
+        .map_err(|source| failed(&path, source))
+}
+
+fn document(config: &LoraConfig, base_model: &str) -> BTreeMap<&'static str, Value> {
+    let lora_alpha = match config.scaling {
+        Scaling::Unscaled => config.lora_alpha * config.r as f64,
+        Scaling::Standard | Scaling::RsLora => config.lora_alpha,
+    };
+    let init = match config.init {
+        Init::KaimingUniform => json!(true),
+        Init::Gaussian | Init::GaussianSqrt => json!("gaussian"),
+    };
+    [
+        ("peft_type", json!("LORA")),
+        ("task_type", json!(null)),
+        ("base_model_name_or_path", json!(Some(base_model).filter(|name| !name.is_empty()))),
+        ("inference_mode", json!(true)),
+        ("r", json!(config.r)),
+        ("lora_alpha", whole(lora_alpha)),
+        ("lora_dropout", json!(config.dropout)),
+        ("use_rslora", json!(config.scaling == Scaling::RsLora)),
+        ("target_modules", target_modules(&config.target_modules, config.towers)),
+        ("bias", json!("none")),
+        ("fan_in_fan_out", json!(false)),
+        ("init_lora_weights", init),
+    ]
+    .into()
+}
+
+/// PEFT declares `lora_alpha` an integer and takes any number; other readers may not.
+fn whole(number: f64) -> Value {
+    if number.fract() == 0.0 && number.abs() < 1e15 { json!(number as i64) } else { json!(number) }
+}
+
+/// PEFT matches a string with `re.fullmatch`: the towers become part of the expression.
+fn target_modules(targets: &TargetModules, towers: Towers) -> Value {
+    let tower = match towers {
+        Towers::Text => "(?=text_)",
+        Towers::Vision => "(?=visi|visual_)",
+        Towers::Both => return json!(targets),
+    };
+    json!(match targets {
+        TargetModules::List(names) => {
+            // An empty name takes no layer, and as an expression it would.
+            let names = names.iter().filter(|name| !name.is_empty());
+            let names: Vec<String> = names.map(|name| escape(name)).collect();
+            format!(r"{tower}(.*\.)?({})", names.join("|"))
+        }
+        TargetModules::Pattern(pattern) => enclose(tower, pattern, ""),
+    })
+}

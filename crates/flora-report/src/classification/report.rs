@@ -1,0 +1,110 @@
+use serde::{Deserialize, Serialize};
+
+/// The scores of a classifier. [The module](super) has the formulas; shares lie between 0 and 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassificationReport {
+    /// The names, in the order of `per_class` and of `confusion`.
+    pub classes: Vec<String>,
+    /// How many images were classified.
+    pub num_images: u64,
+    /// Share of images whose true class ranks first.
+    pub top1: f64,
+    /// Share of images whose true class ranks among the first five. `None` for fewer than six
+    /// classes, where it would always be 1.
+    pub top5: Option<f64>,
+    /// Mean recall of the classes that have images: each class counts the same, however many images
+    /// it has.
+    pub macro_accuracy: f64,
+    /// Share of the images of the largest class: what saying that one always would score.
+    pub majority: f64,
+    /// One over the number of classes, those without images among them: what a blind guess would
+    /// score.
+    pub chance: f64,
+    /// Each class by itself.
+    pub per_class: Vec<ClassScore>,
+    /// Numbers of images: rows the true class, columns the predicted one.
+    pub confusion: Vec<Vec<u64>>,
+}
+
+/// The scores of one class.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassScore {
+    /// Its name.
+    pub name: String,
+    /// How many images are of this class.
+    pub support: u64,
+    /// How many of these were predicted right.
+    pub correct: u64,
+    /// `correct / support`; 0 without images.
+    pub recall: f64,
+    /// Of the images that were predicted as this class, the share that are; 0 if there are none.
+    pub precision: f64,
+    /// Harmonic mean of precision and recall; 0 if both are.
+    pub f1: f64,
+    /// The wrong class that most of its images were taken for, the first of several; `None` if all
+    /// are right.
+    pub confused_with: Option<Confused>,
+}
+
+/// A class that another one's images were taken for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confused {
+    /// The name of the predicted class.
+    pub name: String,
+    /// How many images.
+    pub count: u64,
+}
+
+impl ClassificationReport {
+    /// Of a square matrix with a row for each class and at least one image.
+    pub(super) fn new(classes: Vec<String>, confusion: Vec<Vec<u64>>, top5: Option<f64>) -> Self {
+        let per_class = scores(&classes, &confusion);
+        let num_images = per_class.iter().map(|class| class.support).sum();
+        let correct: u64 = per_class.iter().map(|class| class.correct).sum();
+        let largest = per_class.iter().map(|class| class.support).max().unwrap_or(0);
+        let tested = per_class.iter().filter(|class| class.support > 0);
+        let recalls: f64 = tested.clone().map(|class| class.recall).sum();
+        Self {
+            num_images,
+            top1: share(correct, num_images),
+            top5,
+            macro_accuracy: recalls / tested.count() as f64,
+            majority: share(largest, num_images),
+            chance: 1.0 / classes.len() as f64,
+            per_class,
+            classes,
+            confusion,
+        }
+    }
+}
+
+fn scores(classes: &[String], confusion: &[Vec<u64>]) -> Vec<ClassScore> {
+    let mut predicted = vec![0; classes.len()];
+    for row in confusion {
+        for (sum, count) in predicted.iter_mut().zip(row) {
+            *sum += count;
+        }
+    }
+    let score = |(class, row): (usize, &Vec<u64>)| {
+        let (support, correct) = (row.iter().sum(), row[class]);
+        // Of equal counts `max_by_key` takes the last: the first of the list, from behind.
+        let wrong = row.iter().enumerate().filter(|&(other, &count)| other != class && count > 0);
+        let most = wrong.rev().max_by_key(|&(_, count)| count);
+        let confused_with =
+            most.map(|(other, &count)| Confused { name: classes[other].clone(), count });
+        ClassScore {
+            name: classes[class].clone(),
+            support,
+            correct,
+            recall: share(correct, support),
+            precision: share(correct, predicted[class]),
+            f1: share(2 * correct, support + predicted[class]),
+            confused_with,
+        }
+    };
+    confusion.iter().enumerate().map(score).collect()
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}

@@ -1,0 +1,69 @@
+use std::io;
+
+use crate::pickle::PickleError;
+
+/// What can be wrong with a PyTorch file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TorchError {
+    /// The operating system cannot read the file.
+    #[error("{path}: cannot be read: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the operating system reports.
+        source: io::Error,
+    },
+    /// The file is none that this crate reads, or is damaged.
+    #[error("{path}: {problem}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it and, where known, what to do.
+        problem: String,
+    },
+    /// The pickle that describes the tensors is damaged, or does what no state dict needs.
+    #[error("{path}: pickle, byte {offset}: {problem}")]
+    Pickle {
+        /// The file.
+        path: String,
+        /// Where in the pickle (of an archive: in its `data.pkl`).
+        offset: usize,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// A tensor is missing, damaged or of a kind that is not read.
+    #[error("{path}: tensor {tensor:?}: {problem}")]
+    Tensor {
+        /// The file.
+        path: String,
+        /// The tensor's name, cut where it is long.
+        tensor: String,
+        /// What is wrong with it and, where known, what to do.
+        problem: String,
+    },
+}
+
+impl TorchError {
+    pub(crate) fn read(path: &str, source: io::Error) -> Self {
+        Self::Read { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn file(path: &str, problem: impl Into<String>) -> Self {
+        Self::File { path: path.to_owned(), problem: problem.into() }
+    }
+
+    pub(crate) fn pickle(path: &str, error: PickleError) -> Self {
+        Self::Pickle { path: path.to_owned(), offset: error.offset, problem: error.problem }
+    }
+
+    pub(crate) fn tensor(path: &str, tensor: &str, problem: impl Into<String>) -> Self {
+        let tensor = shorten(tensor).to_owned();
+        Self::Tensor { path: path.to_owned(), tensor, problem: problem.into() }
+    }
+}
+
+/// The beginning of a text that may be of any length, for a message.
+pub(crate) fn shorten(text: &str) -> &str {
+    &text[..text.floor_char_boundary(80)]
+}
