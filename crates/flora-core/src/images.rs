@@ -42,8 +42,8 @@ fn jpeg(bytes: &[u8]) -> Result<RgbImage, ImageError> {
     let wrong = |error: libjpeg_turbo_rs::JpegError| {
         ImageError::Decoding(DecodingError::new(ImageFormatHint::Exact(ImageFormat::Jpeg), error))
     };
-    let mut limits = DecodeLimits::default();
-    limits.max_memory = Limits::default().max_alloc;
+    let limits =
+        DecodeLimits { max_memory: Limits::default().max_alloc, ..DecodeLimits::default() };
     let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(wrong)?;
     decoder.set_output_format(PixelFormat::Rgb);
     let decoded = decoder.decode_image().map_err(wrong)?;

@@ -147,8 +147,7 @@ pub fn embed(
             // Each round gives every thread a batch; rows are appended in their order.
             for round in files[resumed..].chunks(BATCH * workers.threads()) {
                 let before = partial.rows;
-                let encode =
-                    |batch: &[PathBuf]| images(model, batch).map(|features| finish(features));
+                let encode = |batch: &[PathBuf]| images(model, batch).map(&finish);
                 let parts = workers.try_map(round.chunks(BATCH).collect(), encode, |batches| {
                     done(before + (batches * BATCH).min(round.len()));
                 })?;
