@@ -36,6 +36,17 @@ case_of 001 "$clip/tiny-clip/preprocessor_config.json"
 case_of 002 "$clip/tiny-clip/vocab.json"
 case_of 003 "$clip/tiny-clip/merges.txt"
 case_of 004 "$clip/openclip/tokenizer.json"
+# A small one, of which more inputs change what is not vocabulary.
+{ printf '\004'; cat <<'JSON'; } | seed checkpoint
+{"version":"1.0","truncation":null,"padding":null,
+"added_tokens":[{"id":3,"content":"<|endoftext|>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}],
+"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Replace","pattern":{"Regex":"\\s+"},"content":" "},{"type":"Lowercase"}]},
+"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"[\\p{L}]+|[\\p{N}]"},"behavior":"Removed","invert":true},{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}]},
+"post_processor":{"type":"RobertaProcessing","sep":["<|endoftext|>",3],"cls":["<|startoftext|>",2],"trim_offsets":false,"add_prefix_space":false},
+"decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true},
+"model":{"type":"BPE","dropout":null,"unk_token":"<|endoftext|>","continuing_subword_prefix":"","end_of_word_suffix":"</w>","fuse_unk":false,"byte_fallback":false,"ignore_merges":false,
+"vocab":{"a":0,"t</w>":1,"<|startoftext|>":2,"<|endoftext|>":3,"at</w>":4},"merges":[["a","t</w>"]]}}
+JSON
 case_of 005 "$clip/hf-sharded/model.safetensors.index.json"
 for file in "$clip"/*/open_clip_config.json; do case_of 006 "$file"; done
 for file in "$clip"/hf-sharded/*.safetensors; do case_of 007 "$file"; done

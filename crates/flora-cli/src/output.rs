@@ -2,7 +2,10 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
 use std::sync::OnceLock;
+
+use crate::failure::Failure;
 
 /// The first line that could not be written.
 static LOST: OnceLock<String> = OnceLock::new();
@@ -27,4 +30,17 @@ pub(crate) fn lost() -> Option<&'static str> {
 /// A table as wide as a terminal shows it, or as wide as it likes to be in a file or a pipe.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) {
     line(flora::report::tables::list(header, rows, std::io::stdout().is_terminal()));
+}
+
+/// Whether a figure can be written to `path`, asked before the work that it shows.
+pub(crate) fn figure_path(option: &str, path: &Path) -> Result<(), Failure> {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let problem = if path.is_dir() {
+        "is a folder; name a file"
+    } else if extension.is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
+        "does not end in .png, which is what is written"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::Input(format!("{option}: {} {problem}", path.display())))
 }

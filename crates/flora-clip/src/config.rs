@@ -237,8 +237,10 @@ impl ClipConfig {
         {
             return Err(wrong(&"it has neither model_type nor text_config nor vision_config"));
         }
+        let mut document = document.into();
+        tidy(&mut document);
         let config: Self =
-            serde_json::from_value(document.into()).map_err(|error| wrong(&error))?;
+            serde_path_to_error::deserialize(document).map_err(|error| wrong(&error))?;
         config.check().map_err(|problem| ClipError::file(path, problem))?;
         Ok(config)
     }
@@ -318,6 +320,24 @@ impl ClipConfig {
             }
         }
         Ok(())
+    }
+}
+
+/// What is null counts as missing, and `[s, s]` as a square of side s.
+fn tidy(value: &mut serde_json::Value) {
+    let serde_json::Value::Object(fields) = value else { return };
+    fields.retain(|_, value| !value.is_null());
+    for (key, value) in fields.iter_mut() {
+        let square = match value.as_array().map(Vec::as_slice) {
+            Some([height, width]) if height == width => Some(height.clone()),
+            _ => None,
+        };
+        match square {
+            Some(side) if matches!(key.as_str(), "image_size" | "patch_size") => *value = side,
+            // The towers; nothing that is read lies deeper.
+            _ if key.ends_with("_config") => tidy(value),
+            _ => {}
+        }
     }
 }
 

@@ -13,6 +13,10 @@ const MOST_BYTES: u64 = 64 << 20;
 pub(crate) fn read_small(path: &Path) -> Result<String, ClipError> {
     let read = |error| ClipError::read(path, error);
     let mut text = String::new();
+    // A named pipe would be waited for.
+    if !path.metadata().map_err(read)?.is_file() {
+        return Err(ClipError::file(path, "no regular file"));
+    }
     let file = File::open(path).map_err(read)?;
     file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(read)?;
     if text.len() as u64 > MOST_BYTES {

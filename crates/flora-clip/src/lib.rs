@@ -62,7 +62,7 @@ pub use encoder::{Attention, Encoder, EncoderLayer, Mlp};
 pub use error::ClipError;
 pub use flora_core::images::read as read_image;
 pub use model::{Clip, ClipText, ClipVision, normalize};
-pub use preprocess::{Centering, Filter, Preprocessor, Resize};
+pub use preprocess::{Centering, Filter, Preprocessor, Resize, Transparency};
 pub use text::{TextEmbeddings, TextModel};
 pub use tokenizer::ClipTokenizer;
 pub use tokens::{Padding, Tokens};

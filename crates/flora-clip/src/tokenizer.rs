@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -102,9 +103,12 @@ impl ClipTokenizer {
     /// here, so its post-processor, truncation and padding are not used.
     fn from_tokenizer_json(path: &Path, config: &TextConfig) -> Result<Self, ClipError> {
         let wrong = |problem: String| ClipError::file(path, problem);
-        let mut tokenizer: Tokenizer = read_small(path)?
-            .parse()
-            .map_err(|error| wrong(format!("not a tokenizer: {error}")))?;
+        let text = read_small(path)?;
+        // A file that was cut off is the likely damage: it is told without a panic.
+        serde_json::from_str::<serde::de::IgnoredAny>(&text)
+            .map_err(|error| wrong(format!("not JSON: {error}")))?;
+        let mut tokenizer: Tokenizer = guarded(|| text.parse())
+            .map_err(|problem| wrong(format!("not a tokenizer: {problem}")))?;
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| wrong(error.to_string()))?;
         check_ids(tokenizer.get_vocab(true), config).map_err(wrong)?;
@@ -130,6 +134,13 @@ impl ClipTokenizer {
             vocabulary.get(token).copied().ok_or_else(|| format!("{token:?} is missing"))
         };
         let (start, end) = (special(START)?, special(END)?);
+        // `tokenizers` 0.23 panics where such a word is longer than all others.
+        let known = |(left, right): &&(String, String)| {
+            vocabulary.contains_key(format!("{left}{right}").as_str())
+        };
+        if let Some((left, right)) = merges.iter().find(|pair| !known(pair)) {
+            return Err(format!("{left:?} and {right:?} merge to a word that it lacks"));
+        }
         let bpe = BPE::builder()
             .vocab_and_merges(vocabulary, merges)
             .end_of_word_suffix("</w>".into())
@@ -164,9 +175,8 @@ impl ClipTokenizer {
     ///
     /// A text that the tokenizer refuses.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ClipError> {
-        let encoding = self.tokenizer.encode(text, false).map_err(|error| ClipError::Text {
-            text: text.chars().take(80).collect(),
-            problem: error.to_string(),
+        let encoding = guarded(|| self.tokenizer.encode(text, false)).map_err(|problem| {
+            ClipError::Text { text: text.chars().take(80).collect(), problem }
         })?;
         let room = self.context.saturating_sub(2);
         let mut ids = vec![self.start];
@@ -251,17 +261,34 @@ enum Merge {
     Line(String),
 }
 
-/// Every id must have a row in the model's table.
-fn check_ids<T: std::fmt::Debug>(
+/// Run what `tokenizers` does with a file from elsewhere: on some that make no sense, it panics
+/// (<https://github.com/huggingface/tokenizers/pull/2151>).
+fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("its parts do not fit together".into()),
+    }
+}
+
+/// Every id must have a row in the model's table, and be one token's: of two, the tokenizer would lose
+/// one when it is written again.
+fn check_ids<T: std::fmt::Debug + Ord>(
     vocabulary: impl IntoIterator<Item = (T, u32)>,
     config: &TextConfig,
 ) -> Result<(), String> {
-    match vocabulary.into_iter().find(|&(_, id)| id as usize >= config.vocab_size) {
-        None => Ok(()),
-        Some((token, id)) => Err(format!(
+    let mut tokens: Vec<_> = vocabulary.into_iter().map(|(token, id)| (id, token)).collect();
+    tokens.sort_unstable();
+    if let Some((id, token)) = tokens.last().filter(|&&(id, _)| id as usize >= config.vocab_size) {
+        return Err(format!(
             "{token:?} has id {id}, outside the model's vocabulary of {}",
             config.vocab_size
-        )),
+        ));
+    }
+    match tokens.array_windows().find(|[(first, _), (second, _)]| first == second) {
+        None => Ok(()),
+        Some([(id, first), (_, second)]) => {
+            Err(format!("{first:?} and {second:?} have the same id {id}; each needs its own"))
+        }
     }
 }
 

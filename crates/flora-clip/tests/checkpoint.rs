@@ -96,6 +96,9 @@ fn a_saved_folder_is_one_that_transformers_reads() {
     let config = json(&folder.path().join("config.json"));
     assert_eq!(config["architectures"], serde_json::json!(["CLIPModel"]));
     assert_eq!(config["model_type"], "clip");
+    // What the classes for one tower look at.
+    assert_eq!(config["text_config"]["projection_dim"], 20);
+    assert_eq!(config["vision_config"]["projection_dim"], 20);
     let theirs = json(&fixture("tiny-clip/preprocessor_config.json"));
     let ours = json(&folder.path().join("preprocessor_config.json"));
     for key in ["size", "crop_size", "resample", "image_processor_type", "do_normalize"] {
@@ -230,7 +233,10 @@ fn a_bad_configuration_is_named() {
         (text.replace("\"model_type\": \"clip\"", "\"model_type\": \"siglip\""), "siglip"),
         (text.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 5"), "heads"),
         (text.replace("\"patch_size\": 8", "\"patch_size\": 0"), "patch_size"),
-        (text.replace("\"hidden_size\": 24", "\"hidden_size\": -1"), "not a CLIP configuration"),
+        (
+            text.replace("\"hidden_size\": 24", "\"hidden_size\": -1"),
+            "not a CLIP configuration: text_config.hidden_size",
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");

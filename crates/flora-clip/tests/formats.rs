@@ -197,3 +197,67 @@ fn what_open_clip_has_and_this_has_not_is_refused_by_name() {
         assert!(error.starts_with(path.to_str().unwrap()) && error.contains(named), "{error}");
     }
 }
+
+/// Hubs have repositories with several layouts, and timm's have a `config.json` of timm's own.
+#[test]
+fn of_several_layouts_the_best_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |from: &str, to: &str| std::fs::copy(fixture(from), folder.path().join(to)).unwrap();
+    let layers = || open(folder.path()).0.config.text_config.num_hidden_layers;
+    // OpenCLIP's fixture has two layers, Hugging Face's three.
+    put("openclip/open_clip_config.json", "open_clip_config.json");
+    put("openclip/open_clip_pytorch_model.bin", "open_clip_pytorch_model.bin");
+    std::fs::write(folder.path().join("config.json"), r#"{"architecture": "vit_base_patch32"}"#)
+        .unwrap();
+    std::fs::write(folder.path().join("model.safetensors"), "timm's").unwrap();
+    assert_eq!(layers(), 2);
+    std::fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+    put("tiny-clip/config.json", "config.json");
+    assert_eq!(layers(), 2);
+    put("hf-bin/pytorch_model.bin", "pytorch_model.bin");
+    assert_eq!(layers(), 3);
+    put("openclip/open_clip_model.safetensors", "open_clip_model.safetensors");
+    assert_eq!(layers(), 2, "no pickle where there is none needed");
+    put("tiny-clip/model.safetensors", "model.safetensors");
+    assert_eq!(layers(), 3);
+}
+
+#[test]
+fn common_mistakes_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("model.safetensors");
+    std::fs::copy(fixture("tiny-clip/config.json"), folder.path().join("config.json")).unwrap();
+    for (bytes, named) in [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n", "git lfs pull"),
+        ("<!DOCTYPE html><html></html>", "web page"),
+    ] {
+        std::fs::write(&weights, bytes).unwrap();
+        let checkpoint = Checkpoint::open(folder.path()).unwrap();
+        let error = checkpoint.load(&Device::flex()).unwrap_err().to_string();
+        assert!(error.starts_with(weights.to_str().unwrap()) && error.contains(named), "{error}");
+    }
+    std::fs::remove_file(&weights).unwrap();
+    std::fs::copy(fixture("openai/tiny.pt"), folder.path().join("ViT.pt")).unwrap();
+    let error = Checkpoint::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("ViT.pt is meant"), "{error}");
+}
+
+/// All that `CLIPProcessor.save_pretrained` of transformers 5 writes.
+#[test]
+fn a_processor_s_file_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(fixture("tiny-clip").join(file), folder.path().join(file)).unwrap();
+    }
+    let path = folder.path().join("processor_config.json");
+    let mean = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        Checkpoint::open(folder.path()).map(|checkpoint| checkpoint.preprocessor.image_mean)
+    };
+    let file =
+        r#"{"image_processor": {"image_mean": [0.5, 0.25, 0.125], "size": 32, "crop_size": 32}}"#;
+    assert_eq!(mean(file).unwrap(), [0.5, 0.25, 0.125]);
+    assert_ne!(mean(r#"{"processor_class": "CLIPProcessor"}"#).unwrap(), [0.5, 0.25, 0.125]);
+    let error = mean(r#"{"image_processor": {"crop_size": 33}}"#).unwrap_err().to_string();
+    assert!(error.contains("processor_config.json") && error.contains("crop_size"), "{error}");
+}

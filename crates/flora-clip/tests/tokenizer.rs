@@ -132,13 +132,17 @@ fn damaged_files_are_named() {
     let merges = std::fs::read_to_string(fixture("tiny-clip/merges.txt")).unwrap();
     let no_end = vocabulary.replace("<|endoftext|>", "<|end|>");
     let beyond = vocabulary.replace(": 1023", ": 1024");
-    let cases: [(&str, Option<&str>, Option<&str>, &str); 7] = [
+    let twice = vocabulary.replace(": 1023", ": 1022");
+    let long = "#version: 0.2\n<|startoftext|> <|endoftext|>\n";
+    let cases: [(&str, Option<&str>, Option<&str>, &str); 9] = [
         ("no vocabulary", None, Some(&merges), "vocab.json"),
         ("no merges", Some(&vocabulary), None, "merges.txt"),
         ("half a vocabulary", Some(&vocabulary[..500]), Some(&merges), "vocab.json"),
         ("no end token", Some(&no_end), Some(&merges), "<|endoftext|>"),
         ("an id beyond the model", Some(&beyond), Some(&merges), "1024"),
         ("a line that is no pair", Some(&vocabulary), Some("#version: 0.2\nabc\n"), "merges.txt"),
+        ("an id of two tokens", Some(&twice), Some(&merges), "the same id 1022"),
+        ("a merge to a longer word than any", Some(&vocabulary), Some(long), "vocab.json"),
         ("a merge of unknown symbols", Some(&vocabulary), Some("猫 犬\n"), "vocab.json"),
     ];
     for (what, vocabulary, merges, named) in cases {
@@ -154,6 +158,35 @@ fn damaged_files_are_named() {
             "{error}"
         );
     }
+}
+
+/// The library panics on some of these.
+#[test]
+fn a_damaged_tokenizer_json_is_an_error() {
+    let whole = std::fs::read_to_string(fixture("openclip/tokenizer.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokenizer.json");
+    let refused = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let error = ClipTokenizer::from_folder(folder.path(), &tiny()).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json"), "{error}");
+    };
+    for end in (0..whole.len()).step_by(97).filter(|&end| whole.is_char_boundary(end)) {
+        refused(&whole[..end]);
+    }
+    let with = |field: &str, value: serde_json::Value| {
+        let mut document: serde_json::Value = serde_json::from_str(&whole).unwrap();
+        document[field] = value;
+        document.to_string()
+    };
+    let precompiled = serde_json::json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"});
+    refused(&with("normalizer", precompiled));
+    refused(&with("decoder", serde_json::json!(1)));
+
+    let endless = serde_json::json!({"type": "FixedLength", "length": 0});
+    std::fs::write(&file, with("pre_tokenizer", endless)).unwrap();
+    let tokenizer = ClipTokenizer::from_folder(folder.path(), &tiny()).unwrap();
+    assert!(tokenizer.encode("a cat").is_err());
 }
 
 #[test]

@@ -74,12 +74,12 @@ pub enum Error {
     },
 
     /// A file that cannot be decoded as an image.
-    #[error("{place} is not a readable image: {source}; replace the file or remove it")]
+    #[error("{place} is not a readable image: {problem}; replace the file or remove it")]
     Image {
         /// The file.
         place: String,
-        /// What the decoder said.
-        source: image::ImageError,
+        /// What is wrong with it, for example what the decoder said, on one line.
+        problem: String,
     },
 
     /// An idx file that is damaged or not an idx file.

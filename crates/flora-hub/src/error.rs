@@ -1,13 +1,11 @@
-use std::path::{Path, PathBuf};
-
-use crate::known;
+use std::path::PathBuf;
 
 /// What can go wrong between the name of a model and its files.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
-    /// The name of a model cannot be read.
-    #[error("model {text:?}: {problem}")]
+    /// The name of a model or an adapter cannot be read.
+    #[error("{text:?}: {problem}")]
     Source {
         /// The name as it was given.
         text: String,
@@ -15,12 +13,14 @@ pub enum HubError {
         problem: String,
     },
     /// A file or folder is nowhere.
-    #[error("{}", not_found(name, tried))]
+    #[error("{}", not_found(name, tried, remedy))]
     NotFound {
         /// The path or word as it was given.
         name: String,
         /// Where it was looked for.
         tried: Vec<String>,
+        /// What to do, or what could be named instead.
+        remedy: String,
     },
     /// An environment variable is unusable.
     #[error("environment variable {name} {problem}")]
@@ -167,26 +167,11 @@ impl HubError {
     }
 }
 
-fn not_found(name: &str, tried: &[String]) -> String {
+fn not_found(name: &str, tried: &[String], remedy: &str) -> String {
     if tried.is_empty() {
         return "an empty path names no file and no folder".into();
     }
-    let tried = tried.join(", ");
-    // A bare word may have been meant as the name of a model; a path was not.
-    if !name.is_empty()
-        && Path::new(name).components().count() == 1
-        && !name.contains(['/', '\\', '.'])
-    {
-        format!(
-            "{name}: neither the name of a model ({}, or hf:owner/name) nor a file or folder; looked in {tried}",
-            known::names()
-        )
-    } else {
-        format!(
-            "{name}: not found; looked in {tried}; correct the path, or set FLORA_HOME to the folder \
-             that it is relative to"
-        )
-    }
+    format!("{name}: not found; looked in {}; {remedy}", tried.join(", "))
 }
 
 fn refused(repository: &str, endpoint: &str, token: bool) -> String {

@@ -31,7 +31,11 @@ fn find_below(folders: impl Iterator<Item = PathBuf>, path: &Path) -> Result<Pat
             }
         }
     }
-    Err(HubError::NotFound { name: path.display().to_string(), tried })
+    Err(HubError::NotFound {
+        name: path.display().to_string(),
+        tried,
+        remedy: "correct the path, or set FLORA_HOME to the folder that it is relative to".into(),
+    })
 }
 
 #[cfg(test)]
@@ -45,9 +49,10 @@ mod tests {
         let wanted = Path::new("models/some");
 
         let error = find_below(folders(), wanted).unwrap_err();
-        let HubError::NotFound { name, tried } = &error else { panic!("{error:?}") };
+        let HubError::NotFound { name, tried, .. } = &error else { panic!("{error:?}") };
         assert_eq!(name, "models/some");
         assert_eq!(tried.len(), 2);
+        assert!(error.to_string().contains("FLORA_HOME"), "{error}");
         for folder in folders() {
             assert!(error.to_string().contains(&folder.join(wanted).display().to_string()));
         }
@@ -66,6 +71,14 @@ mod tests {
             panic!("another error");
         };
         assert_eq!(tried.len(), 1);
+    }
+
+    /// It may be a data set.
+    #[test]
+    fn a_word_is_no_model_here() {
+        let error = find(Path::new("nope")).unwrap_err().to_string();
+        assert!(error.starts_with("nope: not found; looked in nope, "), "{error}");
+        assert!(!error.contains("clip-nano") && !error.contains("hf:"), "{error}");
     }
 
     #[test]

@@ -33,6 +33,7 @@ enum Layout {
 }
 
 /// The best comes first. No pickle is executed, but safetensors are read faster and checked better.
+/// `flora-clip` opens a folder in the same order.
 const WEIGHTS: [(Layout, Weights); 6] = [
     (Layout::HuggingFace, Weights::File("model.safetensors")),
     (Layout::HuggingFace, Weights::Index("model.safetensors.index.json")),
@@ -59,8 +60,8 @@ pub(crate) fn plan(
         Kind::Adapter => adapter(names),
         Kind::Model => {
             // timm writes a config.json of its own for the vision tower alone, and its weights into
-            // model.safetensors, beside the files of OpenCLIP. It has no model_type.
-            let hugging_face = names.contains("config.json") && config.is_none_or(has_model_type);
+            // model.safetensors, beside the files of OpenCLIP.
+            let hugging_face = names.contains("config.json") && config.is_none_or(describes_towers);
             model(names, hugging_face, names.contains("open_clip_config.json"))
         }
     }
@@ -92,7 +93,8 @@ fn model(names: &BTreeSet<String>, hugging_face: bool, open_clip: bool) -> Resul
     } else {
         small.extend(["vocab.json", "merges.txt"].into_iter().filter(|name| names.contains(*name)));
     }
-    let optional = ["tokenizer_config.json", "preprocessor_config.json"];
+    // transformers writes the latter of the two since version 5, alone.
+    let optional = ["tokenizer_config.json", "preprocessor_config.json", "processor_config.json"];
     small.extend(optional.into_iter().filter(|name| names.contains(*name)));
     Ok(Plan { small, weights })
 }
@@ -122,12 +124,10 @@ impl Weights {
     }
 }
 
-fn has_model_type(config: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Config {
-        model_type: Option<serde::de::IgnoredAny>,
-    }
-    serde_json::from_slice::<Config>(config).is_ok_and(|config| config.model_type.is_some())
+/// Whether a `config.json` speaks of a CLIP's towers, or at least says what it is.
+fn describes_towers(config: &[u8]) -> bool {
+    let document: serde_json::Value = serde_json::from_slice(config).unwrap_or_default();
+    ["model_type", "text_config", "vision_config"].iter().any(|key| document.get(key).is_some())
 }
 
 /// The shards that an index names, each of them a plain name among `names`; or what is wrong.
@@ -198,6 +198,11 @@ mod tests {
             plan.small,
             ["config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"]
         );
+        let new = ["config.json", "model.safetensors", "processor_config.json"];
+        assert_eq!(
+            planned(Kind::Model, &new, "{}").unwrap().small,
+            ["config.json", "processor_config.json"]
+        );
         let without: Vec<_> = openai.into_iter().filter(|name| *name != "tokenizer.json").collect();
         assert_eq!(
             planned(Kind::Model, &without, "{}").unwrap().small[1..3],
@@ -210,7 +215,9 @@ mod tests {
         let mut names = vec!["config.json", "open_clip_config.json"];
         names.extend(WEIGHTS.map(|(_, weights)| weights.name()));
         for (layout, weights) in WEIGHTS {
-            let plan = planned(Kind::Model, &names, r#"{"model_type": "clip"}"#).unwrap();
+            let towers = r#"{"text_config": {}, "vision_config": {}}"#;
+            let plan = planned(Kind::Model, &names, towers).unwrap();
+            assert_eq!(planned(Kind::Model, &names, r#"{"model_type": "clip"}"#).unwrap(), plan);
             assert_eq!(plan.weights, weights);
             let config =
                 if layout == Layout::OpenClip { "open_clip_config.json" } else { "config.json" };
@@ -229,9 +236,7 @@ mod tests {
             "open_clip_config.json",
             "open_clip_pytorch_model.bin",
         ];
-        for config in
-            [r#"{"architecture": "vit_base_patch16_clip_224"}"#, "[", r#"{"model_type": null}"#]
-        {
+        for config in [r#"{"architecture": "vit_base_patch16_clip_224"}"#, "[", "[]"] {
             let plan = planned(Kind::Model, &names, config).unwrap();
             assert_eq!(plan.weights, Weights::File("open_clip_pytorch_model.bin"));
             assert_eq!(plan.small, ["open_clip_config.json"]);

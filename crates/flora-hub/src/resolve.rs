@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::plan::Kind;
-use crate::{HubConfig, HubError, HubModel, ModelSource, find, hub};
+use crate::{HubConfig, HubError, HubModel, ModelSource, find, hub, known};
 
 /// How far the download of a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,12 +90,12 @@ fn located(
         None => hub::fetch(model, kind, &HubConfig::from_env()?, progress),
     };
     match source {
-        ModelSource::Local(path) => find(path),
+        ModelSource::Local(path) => find(path).map_err(|error| explained(error, kind)),
         ModelSource::Hub(model) => fetch(model),
         ModelSource::Known(known) => {
             let itself = find(Path::new(known.name));
             if itself.is_ok() || kind == Kind::Adapter {
-                return itself;
+                return itself.map_err(|error| explained(error, kind));
             }
             match (
                 find(Path::new(known.folder)),
@@ -108,4 +108,23 @@ fn located(
             }
         }
     }
+}
+
+/// With what could have been meant by a path that leads nowhere.
+fn explained(error: HubError, kind: Kind) -> HubError {
+    let HubError::NotFound { name, tried, remedy } = error else { return error };
+    // A bare word may have been meant as the name of a model; a path was not.
+    let word = !name.contains(['/', '\\', '.']);
+    let remedy = match kind {
+        Kind::Model if word => format!(
+            "a model is a folder, a file, hf:owner/name[@revision], or one of {}",
+            known::names()
+        ),
+        Kind::Model => remedy,
+        Kind::Adapter => "an adapter is a folder with adapter_config.json and \
+                          adapter_model.safetensors, as `flora run` and PEFT write it, or \
+                          hf:owner/name[@revision]"
+            .into(),
+    };
+    HubError::NotFound { name, tried, remedy }
 }

@@ -35,7 +35,7 @@ impl FromStr for ModelSource {
             return HubModel::parse(repository).map(Self::Hub).or_else(|problem| refuse(&problem));
         }
         if text.is_empty() {
-            return refuse("a model is a folder, a file, a known name, or hf:owner/name");
+            return refuse("empty; name a folder or a file, or hf:owner/name[@revision]");
         }
         if text.starts_with("https://") || text.starts_with("http://") {
             return refuse("an address is not read; write hf:owner/name[@revision]");

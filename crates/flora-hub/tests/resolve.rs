@@ -25,7 +25,16 @@ fn an_unknown_word() {
 
 #[test]
 fn adapters_have_no_known_names() {
-    assert!(matches!(resolve_adapter("clip-nano", &mut |_| {}), Err(HubError::NotFound { .. })));
+    for name in ["clip-nano", "nope", "runs/nope/adapter"] {
+        let error = resolve_adapter(name, &mut |_| {}).unwrap_err();
+        assert!(matches!(error, HubError::NotFound { .. }), "{error:?}");
+        let message = error.to_string();
+        assert!(
+            message.contains("looked in") && message.contains("adapter_config.json"),
+            "{message}"
+        );
+        assert!(!message.contains("vit-base-patch32"), "{message}");
+    }
 }
 
 /// A snapshot that Python downloaded is found, with or without the feature `hub`.

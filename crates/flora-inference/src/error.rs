@@ -24,6 +24,22 @@ pub enum InferenceError {
         /// What is wrong with it and, where known, what to do.
         problem: String,
     },
+    /// Images that cannot be embedded.
+    #[error(
+        "{}; {kept} of {rows} rows are kept in {partial}: mend or remove these files, and the same \
+         call goes on",
+        shortened(problems)
+    )]
+    Unreadable {
+        /// What is wrong with each.
+        problems: Vec<String>,
+        /// Rows before the first of them.
+        kept: usize,
+        /// Rows that were asked for.
+        rows: usize,
+        /// Where they are kept.
+        partial: String,
+    },
     /// An image of a data set that the model cannot take.
     #[error("{place}: {error}")]
     Image {
@@ -32,6 +48,16 @@ pub enum InferenceError {
         /// What is wrong with it.
         error: ClipError,
     },
+}
+
+/// The first few problems, and how many more there are.
+fn shortened(problems: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = problems.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
+    if problems.len() > SHOWN {
+        text.push_str(&format!("; and {} more", problems.len() - SHOWN));
+    }
+    text
 }
 
 impl InferenceError {

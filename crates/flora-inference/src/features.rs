@@ -4,7 +4,7 @@ use burn::module::Module;
 use flora_core::workers::Workers;
 use flora_data::{Dataset, FeatureCache, FeatureKey, Features, Lookup};
 
-use crate::encode::{BATCH, values};
+use crate::encode::{BATCH, VERSION, values};
 use crate::{InferenceError, Model};
 
 /// What is worth telling while features are computed.
@@ -51,10 +51,6 @@ pub fn image_features(
     }
     Ok(features)
 }
-
-/// What this code makes of a picture: to be raised when the preprocessing or the tower computes
-/// other numbers, so that features of an older version are not taken for its own.
-const VERSION: u32 = 2;
 
 /// Everything that the features depend on. The weights alone are not enough: heads, activation and
 /// epsilon are in the configuration only. And rounding differs between devices.

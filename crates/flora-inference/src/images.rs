@@ -16,8 +16,11 @@ pub fn image_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, InferenceError> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
-            if !path.exists() {
-                return Err(InferenceError::file(path, "no such file or folder"));
+            // A named pipe would be waited for.
+            if !path.is_file() {
+                let problem =
+                    if path.exists() { "no regular file" } else { "no such file or folder" };
+                return Err(InferenceError::file(path, problem));
             }
             files.push(path.clone());
             continue;

@@ -5,7 +5,7 @@ use flora_clip::{Checkpoint, Clip, Embedder};
 use flora_lora::{PeftAdapter, attach_peft, load_peft};
 use sha2::{Digest, Sha256};
 
-use crate::InferenceError;
+use crate::{InferenceError, hex};
 
 /// A checkpoint on a device, with an adapter if one was named.
 #[derive(Debug, Clone)]
@@ -76,6 +76,6 @@ impl Model {
             part(&serde_json::to_vec(&adapter.config).expect("plain data"));
             part(&adapter.record.to_safetensors());
         }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&hash.finalize()))
     }
 }

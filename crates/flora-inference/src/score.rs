@@ -1,6 +1,6 @@
 use flora_clip::ZeroShot;
 use flora_core::workers::Workers;
-use flora_data::{Dataset, FeatureCache, Split};
+use flora_data::{Dataset, FeatureCache, Features};
 
 use burn::tensor::{Tensor, TensorData};
 
@@ -18,7 +18,8 @@ pub struct Scores {
     pub values: Vec<f32>,
 }
 
-/// The logits of every image of a split. Image features come from the cache, or go into it.
+/// The logits of every image of a data set; take a part with [`Dataset::only`] first. Image features
+/// come from the cache, or go into it.
 ///
 /// # Errors
 ///
@@ -27,20 +28,17 @@ pub fn score(
     model: &Model,
     classifier: &ZeroShot,
     dataset: &Dataset,
-    split: Split,
     cache: Option<&FeatureCache>,
     workers: &Workers,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<Scores, InferenceError> {
-    let features = image_features(model, dataset, cache, workers, notify)?;
-    let indices = dataset.indices(split);
-    let rows: Vec<f32> = indices.iter().flat_map(|&index| features.row(index)).copied().collect();
     let classes = dataset.classes().len();
-    let labels = indices.iter().map(|&index| dataset.label(index)).collect();
-    if indices.is_empty() {
-        return Ok(Scores { labels, classes, values: Vec::new() });
+    if dataset.is_empty() {
+        return Ok(Scores { labels: Vec::new(), classes, values: Vec::new() });
     }
-    let rows = TensorData::new(rows, [indices.len(), features.dim]);
+    let Features { dim, values: rows } = image_features(model, dataset, cache, workers, notify)?;
+    let rows = TensorData::new(rows, [dataset.len(), dim]);
     let rows = Tensor::<2>::from_data(rows, model.embedder.device());
+    let labels = (0..dataset.len()).map(|index| dataset.label(index)).collect();
     Ok(Scores { labels, classes, values: values(classifier.logits(rows)) })
 }

@@ -100,7 +100,8 @@ fn an_interrupted_embedding_goes_on() {
     same_time(&damaged);
     let target = folder.path().join("target.npy");
     let error = embed(&model, Items::Images(&files), &target, false, &workers, |_| {}).unwrap_err();
-    assert!(error.to_string().contains("100.png"), "{error}");
+    let error = error.to_string();
+    assert!(error.contains("100.png") && error.contains("100 of 150 rows are kept"), "{error}");
     assert!(!target.exists());
     // Half a row more, as a crash would leave it.
     let partial = folder.path().join("target.npy.partial");
@@ -113,12 +114,34 @@ fn an_interrupted_embedding_goes_on() {
         first.get_or_insert(done);
     });
     let embedded = embedded.unwrap();
-    assert_eq!(embedded, Embedded { rows: 150, dim: 20, resumed: 64 });
-    assert_eq!(first, Some(64));
+    assert_eq!(embedded, Embedded { rows: 150, dim: 20, resumed: 100 });
+    assert_eq!(first, Some(100));
     assert_eq!(rows(&target), rows(&whole));
     assert!(!partial.exists());
 
-    // What was computed with another model, or of other files, is not taken.
+    // Without the broken picture the rows before it are taken, too.
+    same_time(&damaged);
+    embed(&model, Items::Images(&files), &target, false, &workers, |_| {}).unwrap_err();
+    let others: Vec<PathBuf> = files.iter().filter(|&file| file != broken).cloned().collect();
+    let embedded = embed(&model, Items::Images(&others), &target, false, &workers, |_| {}).unwrap();
+    assert_eq!(embedded, Embedded { rows: 149, dim: 20, resumed: 100 });
+    same_time(&good);
+    let (all, but_one) = (rows(&whole).1, rows(&target).1);
+    assert_eq!([&all[..2000], &all[2020..]].concat(), but_one);
+
+    // Two calls do not write one file, and a file of the user's is left alone.
+    std::fs::write(&partial, "hello").unwrap();
+    let error = embed(&model, Items::Images(&files), &target, false, &workers, |_| {}).unwrap_err();
+    assert!(error.to_string().contains("move it away"), "{error}");
+    assert_eq!(std::fs::read(&partial).unwrap(), b"hello");
+    std::fs::write(&partial, "").unwrap();
+    let held = std::fs::File::open(&partial).unwrap();
+    held.lock().unwrap();
+    let error = embed(&model, Items::Images(&files), &target, false, &workers, |_| {}).unwrap_err();
+    assert!(error.to_string().contains("another call"), "{error}");
+    drop(held);
+
+    // What was computed with another model is not taken.
     std::fs::write(&partial, "flora embeddings of something else\n").unwrap();
     let embedded = embed(&model, Items::Images(&files[..9]), &target, false, &workers, |_| {});
     assert_eq!(embedded.unwrap(), Embedded { rows: 9, dim: 20, resumed: 0 });
@@ -206,6 +229,8 @@ fn scores_are_the_same_from_the_cache() {
     let path = root().join("datasets/emoji-vendors/emoji-vendors.toml");
     let dataset = Dataset::open(&path, None).unwrap();
     let dataset = dataset.limit(Limit { train: Some(40), test: Some(60) }, 0);
+    let (whole, dataset) = (dataset.len(), dataset.only(Split::Test));
+    assert!(dataset.len() < whole && dataset.indices(Split::Train).is_empty());
     let templates = [dataset.template().clone()];
     let classifier = model.embedder.classifier(&sentences(dataset.classes(), &templates)).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -213,8 +238,7 @@ fn scores_are_the_same_from_the_cache() {
     let workers = Workers::new(2).unwrap();
     let mut notices = 0;
     let mut run = |cache: Option<&FeatureCache>| {
-        let split = Split::Test;
-        score(&model, &classifier, &dataset, split, cache, &workers, &mut |_| notices += 1).unwrap()
+        score(&model, &classifier, &dataset, cache, &workers, &mut |_| notices += 1).unwrap()
     };
     let computed = run(None);
     assert_eq!(computed, run(Some(&cache)));

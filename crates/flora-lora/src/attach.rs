@@ -50,6 +50,7 @@ pub fn attach<M: AdaptableModule>(
     if attached == 0 {
         return Err(LoraError::NoTarget {
             targets: config.target_modules.clone(),
+            excluded: config.exclude_modules.clone(),
             towers: config.towers.to_string(),
             example,
         });

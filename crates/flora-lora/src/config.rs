@@ -14,6 +14,9 @@ pub struct LoraConfig {
     pub scaling: Scaling,
     /// The layers to adapt: a list of names or of their ends, or a regular expression.
     pub target_modules: TargetModules,
+    /// Of those, the layers that are left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude_modules: Option<TargetModules>,
     /// The towers whose layers are looked at.
     pub towers: Towers,
     /// How `A` is drawn. `B` is zero, so that an adapter changes nothing before its first step.
@@ -30,6 +33,7 @@ impl Default for LoraConfig {
             lora_alpha: 32.0,
             scaling: Scaling::Unscaled,
             target_modules: ["self_attn.out_proj"].into(),
+            exclude_modules: None,
             towers: Towers::Text,
             init: Init::GaussianSqrt,
             dropout: 0.0,
@@ -84,23 +88,14 @@ impl LoraConfig {
         }
     }
 
-    /// Whether the layer of this name is to be adapted. For many names, make a
-    /// [`matcher`](Self::matcher) once.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`matcher`](Self::matcher) and of [`TargetMatcher::matches`].
-    pub fn targets(&self, name: &str) -> Result<bool, LoraError> {
-        self.matcher()?.matches(name)
-    }
-
     /// What tells the layers to adapt from the others, by name.
     ///
     /// # Errors
     ///
-    /// [`LoraError::Config`] if `target_modules` is empty or an expression that cannot be used.
+    /// [`LoraError::Config`] if `target_modules` is empty, or if it or `exclude_modules` is an
+    /// expression that cannot be used.
     pub fn matcher(&self) -> Result<TargetMatcher, LoraError> {
-        TargetMatcher::new(&self.target_modules, self.towers)
+        TargetMatcher::new(self)
     }
 
     /// Check the values that do not depend on a module.

@@ -16,12 +16,15 @@ pub enum LoraError {
     },
     /// No layer of the module matches the configuration.
     #[error(
-        "lora.target_modules: nothing matches {targets} in the {towers} tower(s); \
-         the adaptable layers are named like {example:?}"
+        "lora.target_modules: nothing matches {targets}{} in the {towers} tower(s); \
+         the adaptable layers are named like {example:?}",
+        excluded.as_ref().map(|excluded| format!(" without {excluded}")).unwrap_or_default()
     )]
     NoTarget {
         /// What was asked for.
         targets: TargetModules,
+        /// What was to be left out of that.
+        excluded: Option<TargetModules>,
         /// Where it was looked for.
         towers: String,
         /// The name of a layer that could have matched.

@@ -84,6 +84,7 @@ mod parameters;
 mod pattern;
 mod peft;
 mod targets;
+mod text;
 
 pub use attach::{AdaptableModule, attach, detach, merge, reseed_dropout};
 pub use config::{Init, LoraConfig, Scaling, Towers};

@@ -3,7 +3,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::pattern::Pattern;
-use crate::{LoraError, Towers};
+use crate::text::shortened;
+use crate::{LoraConfig, LoraError, Towers};
 
 /// Which layers to adapt, as PEFT's `target_modules` says it.
 ///
@@ -16,6 +17,16 @@ pub enum TargetModules {
     /// A layer is taken when this regular expression matches its whole name, as Python's
     /// `re.fullmatch` does. Look-ahead, look-behind and references back are allowed.
     Pattern(String),
+}
+
+impl TargetModules {
+    /// Whether there is nothing in it that could take a layer.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::List(names) => names.iter().all(String::is_empty),
+            Self::Pattern(pattern) => pattern.is_empty(),
+        }
+    }
 }
 
 impl<const N: usize> From<[&str; N]> for TargetModules {
@@ -47,43 +58,37 @@ impl fmt::Display for TargetModules {
 #[derive(Debug, Clone)]
 pub struct TargetMatcher {
     towers: Towers,
-    rule: Rule,
-}
-
-#[derive(Debug, Clone)]
-enum Rule {
-    Ends(Vec<String>),
-    Whole(Pattern),
+    target: Rule,
+    exclude: Option<Rule>,
 }
 
 impl TargetMatcher {
-    pub(crate) fn new(targets: &TargetModules, towers: Towers) -> Result<Self, LoraError> {
-        let rule = match targets {
-            TargetModules::List(names) if names.iter().any(|name| !name.is_empty()) => {
-                Rule::Ends(names.clone())
-            }
+    pub(crate) fn new(config: &LoraConfig) -> Result<Self, LoraError> {
+        let targets = &config.target_modules;
+        let problem = match targets {
             TargetModules::Pattern(pattern) if pattern.eq_ignore_ascii_case("all-linear") => {
-                return Err(wrong(format!(
+                Some(format!(
                     "{pattern:?} is a shorthand of PEFT that flora lacks; name the layers to \
                      adapt, for example [\"q_proj\", \"v_proj\"]"
-                )));
+                ))
             }
-            TargetModules::Pattern(pattern) if !pattern.is_empty() => {
-                let compiled = Pattern::compile(pattern).map_err(|problem| {
-                    wrong(format!(
-                        "the regular expression {} cannot be used: {problem}",
-                        shortened(pattern)
-                    ))
-                })?;
-                Rule::Whole(compiled)
+            targets if targets.is_empty() => {
+                Some("empty; name the layers to adapt, for example [\"self_attn.out_proj\"]".into())
             }
-            TargetModules::List(_) | TargetModules::Pattern(_) => {
-                return Err(wrong(
-                    "empty; name the layers to adapt, for example [\"self_attn.out_proj\"]".into(),
-                ));
-            }
+            TargetModules::List(_) | TargetModules::Pattern(_) => None,
         };
-        Ok(Self { towers, rule })
+        if let Some(problem) = problem {
+            return Err(LoraError::Config { field: TARGET, problem });
+        }
+        Ok(Self {
+            towers: config.towers,
+            target: Rule::new(TARGET, targets)?,
+            exclude: config
+                .exclude_modules
+                .as_ref()
+                .map(|exclude| Rule::new("exclude_modules", exclude))
+                .transpose()?,
+        })
     }
 
     /// Whether the layer of this name is to be adapted.
@@ -92,41 +97,69 @@ impl TargetMatcher {
     ///
     /// [`LoraError::Config`] if the regular expression takes too long on this name.
     pub fn matches(&self, name: &str) -> Result<bool, LoraError> {
-        if !self.towers.contain(name) {
+        if !self.towers.contain(name) || !self.target.matches(name)? {
             return Ok(false);
         }
-        match &self.rule {
-            Rule::Ends(ends) => Ok(ends.iter().any(|end| {
-                name.strip_suffix(end.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-            })),
-            Rule::Whole(pattern) => pattern.matches(name).map_err(|problem| {
-                wrong(format!(
-                    "the regular expression takes too long on {}: {problem}; \
-                     write it without repetitions inside repetitions",
-                    shortened(name)
-                ))
-            }),
+        match &self.exclude {
+            Some(exclude) => Ok(!exclude.matches(name)?),
+            None => Ok(true),
         }
     }
 }
 
-fn wrong(problem: String) -> LoraError {
-    LoraError::Config { field: "target_modules", problem }
+const TARGET: &str = "target_modules";
+
+/// What one field of the configuration takes.
+#[derive(Debug, Clone)]
+struct Rule {
+    field: &'static str,
+    names: Names,
 }
 
-/// `text` in quotes, cut where a message would drown in it.
-pub(crate) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(100) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
+#[derive(Debug, Clone)]
+enum Names {
+    Ends(Vec<String>),
+    Whole(Pattern),
+}
+
+impl Rule {
+    fn new(field: &'static str, modules: &TargetModules) -> Result<Self, LoraError> {
+        let names = match modules {
+            TargetModules::List(names) => Names::Ends(names.clone()),
+            TargetModules::Pattern(pattern) => {
+                Names::Whole(Pattern::compile(pattern).map_err(|problem| LoraError::Config {
+                    field,
+                    problem: format!(
+                        "the regular expression {:?} cannot be used: {problem}",
+                        shortened(pattern)
+                    ),
+                })?)
+            }
+        };
+        Ok(Self { field, names })
+    }
+
+    fn matches(&self, name: &str) -> Result<bool, LoraError> {
+        match &self.names {
+            Names::Ends(ends) => Ok(ends.iter().any(|end| {
+                name.strip_suffix(end.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            })),
+            Names::Whole(pattern) => pattern.matches(name).map_err(|problem| LoraError::Config {
+                field: self.field,
+                problem: format!(
+                    "the regular expression takes too long on {:?}: {problem}; \
+                     write it without repetitions inside repetitions",
+                    shortened(name)
+                ),
+            }),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::LoraConfig;
 
     fn config(target_modules: impl Into<TargetModules>, towers: Towers) -> LoraConfig {
         LoraConfig { target_modules: target_modules.into(), towers, ..LoraConfig::default() }
@@ -167,6 +200,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_excluded_is_left_out() {
+        // As PEFT's `check_target_module_exists` decides.
+        for exclude in [["layers.1.fc1", "head"].into(), pattern(r".*\.1\..*1|head")] {
+            let config = LoraConfig {
+                exclude_modules: Some(exclude),
+                ..config(pattern(".*fc[12]|head"), Towers::Both)
+            };
+            let matcher = config.matcher().unwrap();
+            for (name, expected) in
+                [("layers.0.fc1", true), ("layers.1.fc1", false), ("layers.1.fc2", true)]
+            {
+                assert_eq!(matcher.matches(name).unwrap(), expected, "{name}");
+            }
+            assert!(!matcher.matches("head").unwrap());
+        }
+        for nothing in [[""].into(), Vec::new().into(), pattern("")] {
+            let config =
+                LoraConfig { exclude_modules: Some(nothing), ..config(["fc1"], Towers::Both) };
+            assert!(config.matcher().unwrap().matches("fc1").unwrap());
+        }
+        let bad = LoraConfig { exclude_modules: Some(pattern("(a")), ..LoraConfig::default() };
+        let error = bad.check().unwrap_err().to_string();
+        assert!(error.starts_with("lora.exclude_modules: "), "{error}");
+    }
+
+    #[test]
     fn patterns_that_cannot_be_used_are_refused_by_field() {
         for (bad, problem) in [("", "empty"), ("(a", "(a"), ("All-Linear", "shorthand")] {
             let error = config(pattern(bad), Towers::Both).check().unwrap_err().to_string();
@@ -180,9 +239,10 @@ mod tests {
         let name = format!("{}!", "a".repeat(5000));
         // The first is linear time here; the look-ahead of the others makes them go back.
         let plain = config(pattern("(a+)+$"), Towers::Both);
-        assert!(!plain.targets(&name).unwrap());
+        assert!(!plain.matcher().unwrap().matches(&name).unwrap());
         for slow in ["((?=a)a+)+$", "(?:(?=a)a|(?=a)aa)+", r"(a*)*\1b", "(?:(?:(?=a)a*)*)*c"] {
-            let error = config(pattern(slow), Towers::Both).targets(&name).unwrap_err().to_string();
+            let matcher = config(pattern(slow), Towers::Both).matcher().unwrap();
+            let error = matcher.matches(&name).unwrap_err().to_string();
             assert!(error.starts_with("lora.target_modules: "), "{slow}: {error}");
             assert!(error.contains("too long") && error.len() < 500, "{slow}: {error}");
         }

@@ -100,6 +100,7 @@ fn standard(r: usize, lora_alpha: f64, target_modules: impl Into<TargetModules>)
         lora_alpha,
         scaling: Scaling::Standard,
         target_modules: target_modules.into(),
+        exclude_modules: None,
         towers: Towers::Both,
         init: Init::KaimingUniform,
         dropout: 0.0,
@@ -223,7 +224,7 @@ fn what_does_not_fit_the_module_is_named() {
     let all = ["first", "head", "second"].into();
     let slow = TargetModules::Pattern(r"(?:(?=.)(?:(?=.).*)*)*\d".into());
     for (adapter, named, problem) in [
-        (targets(all), "layer `encoder.second`", "has no tensors"),
+        (targets(all), "layer `encoder.second`", "may be an adapter of another model"),
         (targets(["first"].into()), "layer `head`", "leaves it out"),
         (with(third), "layer `third`", "no adaptable layer"),
         (targets(slow), "lora.target_modules", "too long"),

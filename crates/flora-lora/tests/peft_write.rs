@@ -123,6 +123,13 @@ fn what_is_written_comes_back() {
             },
             None,
         ),
+        (
+            LoraConfig {
+                exclude_modules: Some(["third"].into()),
+                ..bits(Init::Gaussian, Scaling::Standard, 1.0, 0.0)
+            },
+            None,
+        ),
         // What PEFT has no word for.
         (
             bits(Init::GaussianSqrt, Scaling::Unscaled, 0.3, 0.0),

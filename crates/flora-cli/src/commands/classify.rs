@@ -9,24 +9,21 @@ use serde_json::json;
 use super::model_args::ModelArgs;
 use super::prompt_args::PromptArgs;
 use crate::failure::Failure;
+use crate::output::figure_path;
 use crate::{bar, output};
 
 /// Say what images show, without training: zero-shot classification
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("classes").required(true).args(["labels", "labels_file"])))]
 pub(crate) struct Classify {
     /// The images: files, or folders that are searched for them
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
-    /// The classes to choose from
-    #[arg(
-        long,
-        value_name = "A,B,C",
-        value_delimiter = ',',
-        required_unless_present = "labels_file"
-    )]
+    /// The classes to choose from; where one has a comma in it, use --labels-file
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     labels: Vec<String>,
     /// A file of classes, one a line
-    #[arg(long, value_name = "FILE", conflicts_with = "labels")]
+    #[arg(long, value_name = "FILE")]
     labels_file: Option<PathBuf>,
     #[command(flatten)]
     prompts: PromptArgs,
@@ -36,7 +33,7 @@ pub(crate) struct Classify {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Draw the images with their predictions into this file
+    /// Draw the images with their predictions into this file, at most the first 400
     #[arg(long, value_name = "FILE.png")]
     sheet: Option<PathBuf>,
     #[command(flatten)]
@@ -49,6 +46,7 @@ impl Classify {
         let photo = Template::new("a photo of a {}.").expect("it has a place for the class");
         let templates = self.prompts.templates(&photo)?;
         let files = image_files(&self.images).map_err(Failure::input)?;
+        self.sheet.as_deref().map(|path| figure_path("--sheet", path)).transpose()?;
         let (model, workers) = self.model.load()?;
         let classifier = model.embedder.classifier(&sentences(&labels, &templates));
         let classifier = classifier.map_err(Failure::input)?;
@@ -59,14 +57,13 @@ impl Classify {
         });
         bar.finish_and_clear();
         self.print(&labels, &files, &predictions);
+        // The other images have been classified all the same, and the first trouble spares the rest.
+        let unusable = predictions.iter().filter_map(|prediction| prediction.as_ref().err());
+        let mut troubles: Vec<String> = unusable.map(ToString::to_string).collect();
         if let Some(path) = &self.sheet {
-            self.draw(path, &labels, &files, &predictions)?;
+            troubles.extend(self.draw(path, &labels, &files, &predictions).err());
         }
-        // The other images have been classified all the same.
-        let unusable: Vec<_> =
-            predictions.iter().filter_map(|prediction| prediction.as_ref().err()).collect();
-        let unusable: Vec<_> = unusable.into_iter().map(ToString::to_string).collect();
-        if unusable.is_empty() { Ok(()) } else { Err(Failure::Input(unusable.join("\nerror: "))) }
+        if troubles.is_empty() { Ok(()) } else { Err(Failure::Input(troubles.join("\nerror: "))) }
     }
 
     fn labels(&self) -> Result<Vec<String>, Failure> {
@@ -122,22 +119,35 @@ impl Classify {
         labels: &[String],
         files: &[PathBuf],
         predictions: &[Result<Prediction, InferenceError>],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), String> {
+        let shown = files
+            .iter()
+            .zip(predictions)
+            .filter_map(|(file, prediction)| Some((file, prediction.as_ref().ok()?)));
         let mut tiles = Vec::new();
-        for (file, prediction) in files.iter().zip(predictions) {
-            let Ok(prediction) = prediction else { continue };
-            let image = read_image(file).map_err(Failure::input)?;
+        for (file, prediction) in shown.take(MOST_TILES) {
+            let image = read_image(file).map_err(|error| error.to_string())?;
             let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
             let mut lines = vec![name.into_owned()];
             lines.extend(tops(prediction, labels, self.top.min(2)));
-            tiles.push(Tile::new(&image, lines, None).map_err(Failure::input)?);
+            tiles.push(Tile::new(&image, lines, None).map_err(|error| error.to_string())?);
         }
-        let title = format!("{} · {} images", self.model.title(), tiles.len());
-        let sheet = contact_sheet(&tiles, &title, None)
-            .map_err(|error| Failure::Input(format!("--sheet: {error}")))?;
-        save_png(path, &sheet).map_err(Failure::run)
+        if tiles.is_empty() {
+            return Ok(());
+        }
+        let count = match files.len() {
+            all if all > tiles.len() => format!("{} of {all} images", tiles.len()),
+            all => format!("{all} images"),
+        };
+        let title = format!("{} · {count}", self.model.title());
+        contact_sheet(&tiles, &title, None)
+            .and_then(|sheet| save_png(path, &sheet))
+            .map_err(|error| format!("--sheet: {error}"))
     }
 }
+
+/// More pictures make a sheet that nobody looks at.
+const MOST_TILES: usize = 400;
 
 /// `cat 87.1 %`, the likeliest first.
 fn tops(prediction: &Prediction, labels: &[String], count: usize) -> Vec<String> {

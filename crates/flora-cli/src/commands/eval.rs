@@ -9,6 +9,7 @@ use flora::report::{plots, tables};
 use super::model_args::ModelArgs;
 use super::prompt_args::PromptArgs;
 use crate::failure::Failure;
+use crate::output::figure_path;
 use crate::{bar, output};
 
 /// Score a model on a labelled data set: top-1, top-5, macro, by class, confusions
@@ -21,9 +22,9 @@ pub(crate) struct Eval {
     /// Where the images lie, instead of where the description says
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Which images
-    #[arg(long, default_value = "test")]
-    split: SplitArg,
+    /// Which images: by default the test images, or all where the data set comes without a split
+    #[arg(long)]
+    split: Option<SplitArg>,
     #[command(flatten)]
     prompts: PromptArgs,
     /// Print JSON instead of tables
@@ -40,22 +41,27 @@ pub(crate) struct Eval {
 enum SplitArg {
     Train,
     Test,
+    All,
 }
 
 impl Eval {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let wrong = |error: &dyn std::fmt::Display| Failure::Input(format!("--data: {error}"));
-        let path = find(&self.data).map_err(|error| wrong(&error))?;
+        let path = find(&self.data).map_err(|error| {
+            wrong(&format!("{error} (`flora datasets` lists those that have a name)"))
+        })?;
         let dataset = Dataset::open(&path, self.root.as_deref()).map_err(|error| wrong(&error))?;
-        let split = match self.split {
-            SplitArg::Train => Split::Train,
-            SplitArg::Test => Split::Test,
+        let otherwise = if dataset.has_official_split() { SplitArg::Test } else { SplitArg::All };
+        let dataset = match self.split.unwrap_or(otherwise) {
+            SplitArg::Train => dataset.only(Split::Train),
+            SplitArg::Test => dataset.only(Split::Test),
+            SplitArg::All => dataset,
         };
-        if dataset.indices(split).is_empty() {
-            let other = if split == Split::Test { "train" } else { "test" };
-            let problem = format!("{} has no such images; try --split {other}", dataset.name());
+        if dataset.is_empty() {
+            let problem = format!("{} has no such images; try --split all", dataset.name());
             return Err(Failure::Input(format!("--split: {problem}")));
         }
+        self.confusion.as_deref().map(|path| figure_path("--confusion", path)).transpose()?;
         let templates = self.prompts.templates(dataset.template())?;
         let (model, workers) = self.model.load()?;
         let classifier = model.embedder.classifier(&sentences(dataset.classes(), &templates));
@@ -68,7 +74,7 @@ impl Eval {
             Notice::Warning(message) => bar.suspend(|| eprintln!("warning: {message}")),
         };
         let cache = cache.as_ref();
-        let scores = score(&model, &classifier, &dataset, split, cache, &workers, &mut notify);
+        let scores = score(&model, &classifier, &dataset, cache, &workers, &mut notify);
         bar.finish_and_clear();
         let scores = scores.map_err(Failure::input)?;
         let mut tally = Tally::new(dataset.classes().to_vec()).map_err(Failure::input)?;

@@ -43,6 +43,9 @@ enum DtypeArg {
     Bf16,
 }
 
+/// Ids of CLIP's own vocabulary, which OpenCLIP takes for everybody's.
+const OPEN_CLIP_VOCABULARY: usize = 49_408;
+
 impl Export {
     pub(crate) fn run(self) -> Result<(), Failure> {
         if self.model.has_adapter() && !self.merged {
@@ -65,6 +68,13 @@ impl Export {
             DtypeArg::F16 => Dtype::F16,
             DtypeArg::Bf16 => Dtype::Bf16,
         };
+        let vocabulary = model.checkpoint.config.text_config.vocab_size;
+        if layout == Layout::OpenClip && vocabulary != OPEN_CLIP_VOCABULARY {
+            eprintln!(
+                "warning: OpenCLIP's own tokenizer has {OPEN_CLIP_VOCABULARY} ids and this model \
+                 {vocabulary}: give it ids made by the tokenizer that is written beside it"
+            );
+        }
         export_merged(model, &self.out, SaveOptions { layout, dtype }).map_err(Failure::input)?;
         output::line(format!("{}: written", self.out.display()));
         Ok(())

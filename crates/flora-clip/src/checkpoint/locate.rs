@@ -8,20 +8,26 @@ use serde::Deserialize;
 use crate::ClipError;
 use crate::files::read_small;
 
-/// The weights that Hugging Face's libraries write, best first: what ends in `.index.json` names the
-/// parts of a model in several files.
-const HUGGING_FACE: [&str; 4] = [
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-];
-
-/// The weights that OpenCLIP writes.
-const OPEN_CLIP: [&str; 2] = ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"];
-
 pub(super) const HUGGING_FACE_CONFIG: &str = "config.json";
 pub(super) const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
+
+/// Whose layout a file of weights belongs to.
+#[derive(Clone, Copy, PartialEq)]
+enum Owner {
+    HuggingFace,
+    OpenClip,
+}
+
+/// The files of weights, best first; hubs have repositories with several. What ends in `.index.json`
+/// names the parts of a model in several files. `flora-hub` fetches in the same order.
+const WEIGHTS: [(Owner, &str); 6] = [
+    (Owner::HuggingFace, "model.safetensors"),
+    (Owner::HuggingFace, "model.safetensors.index.json"),
+    (Owner::OpenClip, "open_clip_model.safetensors"),
+    (Owner::HuggingFace, "pytorch_model.bin"),
+    (Owner::HuggingFace, "pytorch_model.bin.index.json"),
+    (Owner::OpenClip, "open_clip_pytorch_model.bin"),
+];
 
 /// A folder's configuration and weights.
 #[derive(Debug)]
@@ -30,31 +36,61 @@ pub(super) enum Found {
     OpenClip { config: PathBuf, weights: Vec<PathBuf> },
 }
 
-/// What `folder` holds. Hubs have repositories with both layouts: Hugging Face's is taken first.
+/// What `folder` holds.
 pub(super) fn locate(folder: &Path) -> Result<Found, ClipError> {
     let there = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
-    let first = |names: &[&str]| names.iter().find_map(|name| there(name));
-    if let (Some(config), Some(weights)) = (there(HUGGING_FACE_CONFIG), first(&HUGGING_FACE)) {
-        return Ok(Found::HuggingFace { config, weights: parts(weights)? });
+    let (theirs, ours) = (there(HUGGING_FACE_CONFIG), there(OPEN_CLIP_CONFIG));
+    // timm's repositories have a config.json of timm's own beside OpenCLIP's files.
+    let theirs = theirs.filter(|path| ours.is_none() || describes_towers(path));
+    for (owner, name) in WEIGHTS {
+        let config = if owner == Owner::HuggingFace { &theirs } else { &ours };
+        if let (Some(config), Some(weights)) = (config.clone(), there(name)) {
+            let weights = parts(weights)?;
+            return Ok(match owner {
+                Owner::HuggingFace => Found::HuggingFace { config, weights },
+                Owner::OpenClip => Found::OpenClip { config, weights },
+            });
+        }
     }
-    if let (Some(config), Some(weights)) = (there(OPEN_CLIP_CONFIG), first(&OPEN_CLIP)) {
-        return Ok(Found::OpenClip { config, weights: vec![weights] });
-    }
-    let config = there(HUGGING_FACE_CONFIG).or_else(|| there(OPEN_CLIP_CONFIG));
-    let lacks = match (folder.is_dir(), config) {
+    let lacks = match (folder.is_dir(), theirs.or(ours)) {
         (false, _) => "no such folder".to_owned(),
         (true, None) => {
             format!("there is neither {HUGGING_FACE_CONFIG} nor {OPEN_CLIP_CONFIG} in it")
         }
         (true, Some(_)) => "there are no weights in it".to_owned(),
     };
-    let problem = format!(
+    let names = |owner| {
+        let names = WEIGHTS.iter().filter(|&&(of, _)| of == owner).map(|&(_, name)| name);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let mut problem = format!(
         "{lacks}; a model is a folder with {HUGGING_FACE_CONFIG} and one of {}, or with \
-         {OPEN_CLIP_CONFIG} and one of {}, or a file as OpenAI published it",
-        HUGGING_FACE.join(", "),
-        OPEN_CLIP.join(", ")
+         {OPEN_CLIP_CONFIG} and one of {}, or a file of weights itself",
+        names(Owner::HuggingFace),
+        names(Owner::OpenClip)
     );
+    if let Some(file) = other_weights(folder) {
+        problem.push_str(&format!("; perhaps {} is meant", file.display()));
+    }
     Err(ClipError::file(folder, problem))
+}
+
+/// Whether a `config.json` speaks of a CLIP's towers, or at least says what it is.
+fn describes_towers(path: &Path) -> bool {
+    let document = read_small(path).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let document: serde_json::Value = document.unwrap_or_default();
+    ["model_type", "text_config", "vision_config"].iter().any(|key| document.get(key).is_some())
+}
+
+/// A file that may hold weights, by its extension.
+fn other_weights(folder: &Path) -> Option<PathBuf> {
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    files.into_iter().find(|path| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        matches!(extension, Some("pt" | "pth" | "bin" | "safetensors")) && path.is_file()
+    })
 }
 
 /// The files of the weights: the path itself, or those that an index names.

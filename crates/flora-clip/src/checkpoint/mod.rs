@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
-use crate::preprocess::Centering;
 use crate::{Clip, ClipConfig, ClipError, ClipTokenizer, Preprocessor};
 use locate::Found;
 pub use save::{Layout, SaveOptions};
@@ -64,23 +63,20 @@ impl Checkpoint {
         let folder = path.parent().unwrap_or(Path::new(""));
         let weights = Weights::open(&[path.to_owned()])?;
         let files = vec![path.to_owned()];
-        // A TorchScript archive is complete: what lies beside it belongs to others.
-        if weights.is_torch_script() {
-            let config = open_clip::infer(&weights, path)?;
-            let mut preprocessor = Preprocessor::new(&config.vision_config);
-            preprocessor.centering = Centering::Round;
-            return Ok(Self {
-                tokenizer: ClipTokenizer::openai(&config.text_config)?,
-                preprocessor,
-                config,
-                path: path.to_owned(),
-                weights: files,
-            });
-        }
         let (theirs, ours) =
             (folder.join(locate::OPEN_CLIP_CONFIG), folder.join(locate::HUGGING_FACE_CONFIG));
         if weights.naming() == names::Naming::HuggingFace {
             Self::hugging_face(folder, &ours, files)
+        } else if weights.is_open_ai_s() {
+            // Complete by itself: what lies beside it belongs to others.
+            let config = open_clip::infer(&weights, path)?;
+            Ok(Self {
+                tokenizer: ClipTokenizer::openai(&config.text_config)?,
+                preprocessor: Preprocessor::torchvision(&config.vision_config),
+                config,
+                path: path.to_owned(),
+                weights: files,
+            })
         } else if theirs.is_file() {
             Self::open_clip(folder, &theirs, files)
         } else if ours.is_file() {

@@ -140,14 +140,11 @@ impl Naming {
         match self {
             // Constants 0, 1, 2, … that transformers before 4.31 saved among the weights.
             Self::HuggingFace => name.ends_with(".embeddings.position_ids"),
-            Self::OpenClip { .. } => matches!(
-                name,
-                "attn_mask"
-                    | "text.attn_mask"
-                    | "input_resolution"
-                    | "context_length"
-                    | "vocab_size"
-            ),
+            // The mask is computed; modules that were scripted have it in every block.
+            Self::OpenClip { .. } => {
+                name.rsplit('.').next() == Some("attn_mask")
+                    || matches!(name, "input_resolution" | "context_length" | "vocab_size")
+            }
         }
     }
 }

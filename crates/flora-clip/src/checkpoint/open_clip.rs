@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::names::Naming;
 use super::weights::Weights;
 use crate::files::read_small;
-use crate::preprocess::{Centering, Filter, Resize};
+use crate::preprocess::{Filter, Resize};
 use crate::{Activation, ClipConfig, ClipError, Preprocessor, TextConfig, VisionConfig};
 
 /// The width of an attention head where nothing else is said, in OpenCLIP and in OpenAI's models.
@@ -72,6 +72,7 @@ struct TextCfg {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NormKwargs {
+    #[serde(default = "eps")]
     eps: f64,
 }
 
@@ -91,6 +92,9 @@ enum Side {
     Box([usize; 2]),
 }
 
+fn eps() -> f64 {
+    1e-5
+}
 fn layers() -> Value {
     json!(12)
 }
@@ -178,7 +182,7 @@ impl ModelCfg {
         }
         let hidden_act = if quick_gelu { Activation::QuickGelu } else { Activation::Gelu };
         let head_width = vision.head_width.unwrap_or(HEAD_WIDTH);
-        let epsilon = |kwargs: Option<NormKwargs>| kwargs.map_or(1e-5, |kwargs| kwargs.eps);
+        let epsilon = |kwargs: Option<NormKwargs>| kwargs.map_or_else(eps, |kwargs| kwargs.eps);
         let text_config = TextConfig {
             vocab_size: text.vocab_size,
             hidden_size: text.width,
@@ -212,8 +216,7 @@ impl ModelCfg {
 
 impl PreprocessCfg {
     fn convert(self, vision: &VisionConfig) -> Result<Preprocessor, String> {
-        let mut found = Preprocessor::new(vision);
-        found.centering = Centering::Round;
+        let mut found = Preprocessor::torchvision(vision);
         if let Some(size) = self.size {
             let size = size.square("preprocess_cfg.size")?;
             if size != vision.image_size {
@@ -364,8 +367,7 @@ pub(super) fn to_json(config: &ClipConfig, preprocessor: &Preprocessor) -> Resul
             return Err("OpenCLIP cannot resize to more than it crops".into());
         }
     };
-    let norm = |eps: f64| if eps == 1e-5 { Value::Null } else { json!({ "eps": eps }) };
-    let document = json!({
+    let mut document = json!({
         "model_cfg": {
             "embed_dim": config.projection_dim,
             "quick_gelu": text.hidden_act == Activation::QuickGelu,
@@ -374,9 +376,7 @@ pub(super) fn to_json(config: &ClipConfig, preprocessor: &Preprocessor) -> Resul
                 "layers": vision.num_hidden_layers,
                 "width": vision.hidden_size,
                 "head_width": vision.hidden_size / vision.num_attention_heads,
-                "mlp_ratio": ratio(vision.hidden_size, vision.intermediate_size),
                 "patch_size": vision.patch_size,
-                "norm_kwargs": norm(vision.layer_norm_eps),
             },
             "text_cfg": {
                 "context_length": text.max_position_embeddings,
@@ -384,8 +384,6 @@ pub(super) fn to_json(config: &ClipConfig, preprocessor: &Preprocessor) -> Resul
                 "width": text.hidden_size,
                 "heads": text.num_attention_heads,
                 "layers": text.num_hidden_layers,
-                "mlp_ratio": ratio(text.hidden_size, text.intermediate_size),
-                "norm_kwargs": norm(text.layer_norm_eps),
             },
         },
         "preprocess_cfg": {
@@ -395,6 +393,19 @@ pub(super) fn to_json(config: &ClipConfig, preprocessor: &Preprocessor) -> Resul
             "resize_mode": resize_mode,
         },
     });
+    // Older releases of OpenCLIP do not know these keys: only what differs is written.
+    for (tower, width, intermediate, epsilon) in [
+        ("vision_cfg", vision.hidden_size, vision.intermediate_size, vision.layer_norm_eps),
+        ("text_cfg", text.hidden_size, text.intermediate_size, text.layer_norm_eps),
+    ] {
+        let tower = &mut document["model_cfg"][tower];
+        if intermediate != 4 * width {
+            tower["mlp_ratio"] = ratio(width, intermediate).into();
+        }
+        if epsilon != eps() {
+            tower["norm_kwargs"] = json!({ "eps": epsilon });
+        }
+    }
     Ok(serde_json::to_string_pretty(&document).expect("plain JSON") + "\n")
 }
 

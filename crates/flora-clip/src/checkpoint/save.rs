@@ -86,6 +86,13 @@ impl Checkpoint {
 fn hugging_face_json(config: &ClipConfig) -> String {
     let mut document = serde_json::to_value(config).expect("plain data");
     document["architectures"] = serde_json::json!(["CLIPModel"]);
+    // What transformers' classes for one tower look at.
+    for (tower, kind) in
+        [("text_config", "clip_text_model"), ("vision_config", "clip_vision_model")]
+    {
+        document[tower]["model_type"] = kind.into();
+        document[tower]["projection_dim"] = config.projection_dim.into();
+    }
     serde_json::to_string_pretty(&document).expect("plain JSON") + "\n"
 }
 

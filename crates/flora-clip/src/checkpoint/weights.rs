@@ -49,10 +49,12 @@ impl Weights {
         self.naming
     }
 
-    /// Whether the only file is a TorchScript archive, as OpenAI's are.
-    pub(super) fn is_torch_script(&self) -> bool {
+    /// Whether this is a TorchScript archive with the three numbers that OpenAI's have. Other people
+    /// save TorchScript, too, of models with another activation and other heads.
+    pub(super) fn is_open_ai_s(&self) -> bool {
         let script = |file: &File| matches!(file, File::Torch(_, file) if file.kind() == flora_torch::Kind::TorchScript);
-        self.files.iter().all(script)
+        let numbers = ["input_resolution", "context_length", "vocab_size"];
+        self.files.iter().all(script) && numbers.iter().all(|name| self.place.contains_key(*name))
     }
 
     /// The names in the files.
@@ -141,8 +143,16 @@ impl File {
     fn open(path: &Path) -> Result<Self, ClipError> {
         let mut head = Vec::new();
         std::fs::File::open(path)
-            .and_then(|file| file.take(9).read_to_end(&mut head))
+            .and_then(|file| file.take(64).read_to_end(&mut head))
             .map_err(|error| ClipError::read(path, error))?;
+        if head.starts_with(b"version https://git-lfs") {
+            let problem = "a pointer of Git LFS instead of the weights; run `git lfs pull`";
+            return Err(ClipError::file(path, problem));
+        }
+        if head.trim_ascii_start().starts_with(b"<") {
+            let problem = "a web page instead of the weights; download the file itself";
+            return Err(ClipError::file(path, problem));
+        }
         let zip = head.starts_with(b"PK");
         // A pickle of protocol 2 or later; a header of safetensors starts with its length, then `{`.
         let pickle = head.starts_with(&[0x80]) && head.get(8) != Some(&b'{');

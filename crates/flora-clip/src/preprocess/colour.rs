@@ -2,9 +2,15 @@
 
 use image::{DynamicImage, ImageBuffer, Pixel, Rgb, RgbImage};
 
-/// The picture on a white ground. Of 16-bit values the upper byte is kept, as Pillow does with 16-bit
+use super::Transparency;
+
+/// The picture without transparency. Of 16-bit values the upper byte is kept, as Pillow does with 16-bit
 /// colour. (16-bit grey it cuts at 255, which makes a radiograph white; that is not followed here.)
-pub(super) fn rgb_on_white(image: &DynamicImage) -> RgbImage {
+pub(super) fn rgb(image: &DynamicImage, transparency: Transparency) -> RgbImage {
+    let blend = |colour, alpha| match transparency {
+        Transparency::White => on_white(colour, alpha),
+        Transparency::Ignored => Rgb(colour),
+    };
     match image {
         DynamicImage::ImageLuma16(grey) => map(grey, |pixel| Rgb([high(pixel.0[0]); 3])),
         DynamicImage::ImageLumaA16(grey) => {
@@ -39,7 +45,7 @@ fn high(value: u16) -> u8 {
     (value >> 8) as u8
 }
 
-fn blend(colour: [u8; 3], alpha: u8) -> Rgb<u8> {
+fn on_white(colour: [u8; 3], alpha: u8) -> Rgb<u8> {
     let alpha = u32::from(alpha);
     Rgb(colour.map(|level| ((u32::from(level) * alpha + 255 * (255 - alpha) + 127) / 255) as u8))
 }

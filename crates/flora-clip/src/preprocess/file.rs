@@ -32,27 +32,43 @@ enum Size {
 }
 
 impl Preprocessor {
-    /// What a checkpoint's `preprocessor_config.json` says, or [`Preprocessor::new`] if the folder
-    /// has none.
+    /// What a checkpoint's `preprocessor_config.json` says, else the `image_processor` of its
+    /// `processor_config.json` (all that transformers 5's `CLIPProcessor` writes), or
+    /// [`Preprocessor::new`] if the folder has neither.
     ///
     /// # Errors
     ///
     /// A file that cannot be read, or asks for what this cannot do, by field.
     pub fn from_folder(folder: &Path, config: &VisionConfig) -> Result<Self, ClipError> {
-        let path = folder.join("preprocessor_config.json");
+        #[derive(Deserialize)]
+        struct ProcessorFile {
+            image_processor: Option<PreprocessorFile>,
+        }
+        let (image, both) =
+            (folder.join("preprocessor_config.json"), folder.join("processor_config.json"));
+        let path = if image.exists() { image } else { both };
         if !path.exists() {
             return Ok(Self::new(config));
         }
-        let file: PreprocessorFile = serde_json::from_str(&read_small(&path)?)
-            .map_err(|error| ClipError::file(&path, format!("not understood: {error}")))?;
-        let found = file.convert(config).map_err(|problem| ClipError::file(&path, problem))?;
-        found.check(config).map_err(|problem| ClipError::file(&path, problem))?;
+        let text = read_small(&path)?;
+        let file = if path.ends_with("preprocessor_config.json") {
+            serde_json::from_str(&text).map(Some)
+        } else {
+            serde_json::from_str(&text).map(|file: ProcessorFile| file.image_processor)
+        };
+        let wrong = |problem: String| ClipError::file(&path, problem);
+        let file: Option<PreprocessorFile> =
+            file.map_err(|error| wrong(format!("not understood: {error}")))?;
+        let Some(file) = file else { return Ok(Self::new(config)) };
+        let found = file.convert(config).map_err(wrong)?;
+        found.check(config).map_err(wrong)?;
         Ok(found)
     }
 
     /// Write `preprocessor_config.json` as Hugging Face's `CLIPImageProcessor` reads it. It has no
-    /// word for [`Centering::Round`](super::Centering::Round): there, images whose margin is odd may
-    /// be cut a pixel further to the left or up.
+    /// word for [`Centering::Round`](super::Centering::Round) and
+    /// [`Transparency::Ignored`](super::Transparency::Ignored): there, odd margins may be cut a pixel
+    /// further to the left or up, and what is transparent is white.
     ///
     /// # Errors
     ///

@@ -16,6 +16,10 @@ use resize::scale;
 /// pixels, a file of a few bytes, would ask for 10 GB at CLIP's size.
 const LONGEST: u32 = 1 << 16;
 
+/// How many times larger than the square cut from it an image may become by the configuration. Usual
+/// are 1 and 256 / 224; with no limit but the one above, a file of 50 bytes would ask for 50 GB.
+const MOST_TIMES: u32 = 16;
+
 /// Convert to RGB, resize (Pillow's antialiased filters), cut the centre, scale to `[0, 1]`, and
 /// normalise by channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +32,8 @@ pub struct Preprocessor {
     pub crop_size: u32,
     /// Where the centre of an odd margin is.
     pub centering: Centering,
+    /// What is seen of what is transparent.
+    pub transparency: Transparency,
     /// What the pixels' values, 0 to 255, are multiplied by.
     pub rescale_factor: f64,
     /// Mean of each channel, subtracted.
@@ -61,6 +67,16 @@ pub enum Centering {
     Round,
 }
 
+/// What is seen of the transparent parts of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transparency {
+    /// A white ground, as in `transformers` 5.
+    White,
+    /// Whatever colour lies under it, as in OpenAI's code and OpenCLIP, which forget the alpha.
+    Ignored,
+}
+
 impl Preprocessor {
     /// CLIP's steps at the size that the vision tower takes.
     pub fn new(config: &VisionConfig) -> Self {
@@ -69,9 +85,19 @@ impl Preprocessor {
             resample: Filter::Bicubic,
             crop_size: config.image_size as u32,
             centering: Centering::Floor,
+            transparency: Transparency::White,
             rescale_factor: 1.0 / 255.0,
             image_mean: [0.48145466, 0.4578275, 0.40821073],
             image_std: [0.26862954, 0.261_302_6, 0.275_777_1],
+        }
+    }
+
+    /// [`Preprocessor::new`] as OpenAI's code and OpenCLIP do it, with Pillow and torchvision.
+    pub fn torchvision(config: &VisionConfig) -> Self {
+        Self {
+            centering: Centering::Round,
+            transparency: Transparency::Ignored,
+            ..Self::new(config)
         }
     }
 
@@ -94,8 +120,12 @@ impl Preprocessor {
         if shorter < self.crop_size {
             return Err(format!("size {shorter} is less than crop_size {}", self.crop_size));
         }
-        if longer > LONGEST {
-            return Err(format!("size is {longer}; at most {LONGEST} is supported"));
+        let most = self.crop_size.saturating_mul(MOST_TIMES).min(LONGEST);
+        if longer > most {
+            return Err(format!(
+                "size is {longer}; at most {most} is supported with crop_size {}",
+                self.crop_size
+            ));
         }
         if !self.rescale_factor.is_finite() {
             return Err("rescale_factor must be finite".into());
@@ -109,15 +139,13 @@ impl Preprocessor {
         Ok(())
     }
 
-    /// The `crop_size` x `crop_size` pixels that the model sees. What is transparent lies on white,
-    /// as in `transformers` 5 (OpenAI's code drops transparency and shows whatever is under it); of
-    /// 16 bits the upper 8 count.
+    /// The `crop_size` x `crop_size` pixels that the model sees. Of 16 bits the upper 8 count.
     ///
     /// # Errors
     ///
     /// An image without pixels, or one so narrow that its longer side would exceed 65,536 pixels.
     pub fn crop(&self, image: &DynamicImage) -> Result<RgbImage, ClipError> {
-        let rgb = colour::rgb_on_white(image);
+        let rgb = colour::rgb(image, self.transparency);
         let (width, height) = rgb.dimensions();
         if width == 0 || height == 0 {
             return Err(ClipError::Image(format!("{width} x {height} pixels; nothing to see")));

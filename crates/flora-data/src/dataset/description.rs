@@ -118,7 +118,8 @@ pub(super) struct Description {
     pub(super) template: Template,
     pub(super) layout: Layout,
     pub(super) classes: Vec<ClassEntry>,
-    install: Option<String>,
+    /// How to get what is missing.
+    remedy: String,
     base: PathBuf,
 }
 
@@ -158,6 +159,14 @@ impl Description {
                 return Err(field(&at, problem, remedy));
             }
         }
+        let remedy = match raw.install {
+            Some(command) => format!("run `{command}`, or set `layout.root` in {}", file.display()),
+            None => format!(
+                "put the images of {:?} there, or set `layout.root` in {}",
+                raw.name,
+                file.display()
+            ),
+        };
         let unspecified = || "unspecified".to_owned();
         Ok(Self {
             file: file.to_owned(),
@@ -169,7 +178,7 @@ impl Description {
             template,
             layout: raw.layout,
             classes: raw.classes,
-            install: raw.install,
+            remedy,
             base: file.parent().unwrap_or(Path::new("")).to_owned(),
         })
     }
@@ -206,7 +215,9 @@ impl Description {
             template: Template::new(Template::PHOTO)?,
             layout: Layout::ImageFolder(layout),
             classes: Vec::new(),
-            install: None,
+            remedy: "make a sub-folder of images for each class (or train/<class> and \
+                     test/<class>), or name a TOML file that describes the data set"
+                .to_owned(),
             base: folder.to_owned(),
         })
     }
@@ -232,17 +243,7 @@ impl Description {
 
     /// That a file or folder of the data set is not there, and how to get it.
     pub(super) fn missing(&self, what: &'static str, path: PathBuf) -> Error {
-        let remedy = match &self.install {
-            Some(command) => {
-                format!("run `{command}`, or set `layout.root` in {}", self.file.display())
-            }
-            None => format!(
-                "put the images of {:?} there, or set `layout.root` in {}",
-                self.name,
-                self.file.display()
-            ),
-        };
-        Error::Missing { what, path, remedy }
+        Error::Missing { what, path, remedy: self.remedy.clone() }
     }
 
     /// That a key has an unusable value.

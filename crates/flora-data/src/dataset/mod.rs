@@ -235,6 +235,12 @@ impl Dataset {
         Self { samples: samples.into(), ..self }
     }
 
+    /// The samples of one split. Samples are numbered anew, in their old order.
+    pub fn only(self, split: Split) -> Self {
+        let samples = self.samples.iter().filter(|sample| sample.split == split).cloned().collect();
+        Self { samples, ..self }
+    }
+
     /// A random subset of each split, the same for the same `seed`, in which the classes keep their
     /// proportions (by largest remainder). Samples are numbered anew, in their old order.
     ///

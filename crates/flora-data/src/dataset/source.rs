@@ -15,12 +15,22 @@ use crate::Error;
 ///
 /// A file that cannot be read or is not a whole image, by name.
 pub fn read_image(path: &Path) -> Result<DynamicImage, Error> {
+    let refuse = |problem| Error::Image { place: path.display().to_string(), problem };
+    let metadata = std::fs::metadata(path).map_err(Error::io("read", path))?;
+    if !metadata.is_file() {
+        // Opening a pipe would wait for its other end.
+        return Err(refuse("it is not a file".to_owned()));
+    }
+    if metadata.len() == 0 {
+        return Err(refuse("it is empty".to_owned()));
+    }
     flora_core::images::read(path).map_err(|error| match error {
         // A file that ends too early is there, but it is not an image.
         ImageError::IoError(source) if source.kind() != ErrorKind::UnexpectedEof => {
             Error::io("read", path)(source)
         }
-        source => Error::Image { place: path.display().to_string(), source },
+        // Some decoders speak in several lines.
+        other => refuse(other.to_string().split_whitespace().collect::<Vec<_>>().join(" ")),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use flora_data::{Dataset, Error, Split};
+use flora_data::{Dataset, Error, Split, read_image};
 use image::GenericImageView;
 
 use crate::sets::{VENDORS, assert_says, open, open_error, png, vendors, write_vendors};
@@ -112,13 +112,31 @@ fn a_corrupt_image_is_named() {
     let dir = vendors();
     let path = dir.path().join("images/alpha/train/dog/3.png");
     let whole = fs::read(&path).unwrap();
-    for bytes in [&b"not an image"[..], &whole[..whole.len() / 2], b""] {
+    // What a JPEG begins with: its decoder has more to say than one line takes.
+    for bytes in [&b"not an image"[..], &whole[..whole.len() / 2], &[0xff, 0xd8, 0xff], b""] {
         fs::write(&path, bytes).unwrap();
         let set = open(&dir).unwrap();
         let bad: Vec<Error> = (0..set.len()).filter_map(|i| set.image(i).err()).collect();
         assert_eq!(bad.len(), 1);
-        assert_says(&bad[0].to_string(), &["alpha/train/dog/3.png", "replace the file"]);
+        let message = bad[0].to_string();
+        assert_says(&message, &["alpha/train/dog/3.png", "replace the file"]);
+        assert!(!message.contains(['\n', '\r']), "{message}");
+        assert_eq!(message.contains("it is empty"), bytes.is_empty(), "{message}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe.png");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [pipe.as_path(), dir.path()] {
+        let message = read_image(path).unwrap_err().to_string();
+        assert_says(&message, &[path.to_str().unwrap(), "not a file"]);
+    }
+    let message = read_image(&dir.path().join("nowhere.png")).unwrap_err().to_string();
+    assert_says(&message, &["cannot read", "nowhere.png"]);
 }
 
 #[test]
@@ -156,8 +174,13 @@ fn a_wrong_class_count_says_which_class() {
     assert_says(&message, &["wrong class count", "\"dog\" holds no image"]);
 
     let dir = tempfile::tempdir().unwrap();
+    png(&dir.path().join("1.png"), 0);
     let message = Dataset::open(dir.path(), None).unwrap_err().to_string();
-    assert_says(&message, &["no image of any class"]);
+    assert_says(
+        &message,
+        &["no image of any class", "a sub-folder of images for each class", "TOML"],
+    );
+    assert!(!message.contains("layout.root"), "a folder has no such key: {message}");
 }
 
 #[test]

@@ -10,7 +10,9 @@ use crate::{AdaptableModule, LoraAdapter, LoraError, PeftAdapter, load_adapter_r
 /// merge and come out again. With dropout, their masks are the same each time;
 /// [`reseed_dropout`](crate::reseed_dropout) gives them others.
 ///
-/// `target_modules` may name layers that the module lacks; the adapter may not.
+/// `target_modules` may name layers that the module lacks; the adapter may not. A whole CLIP takes
+/// the adapter of one tower by itself, as [`load_peft`](crate::load_peft) sets
+/// [`towers`](crate::LoraConfig::towers).
 ///
 /// # Errors
 ///
@@ -34,10 +36,16 @@ pub fn attach_peft<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Resu
         layer.lora = match (targets.matches(&name)?, adapted.remove(name.as_str())) {
             (false, false) => None,
             (true, false) => {
-                return wrong("target_modules takes it, but the adapter has no tensors for it");
+                return wrong(
+                    "target_modules takes it, but the adapter has no tensors for it; it may be an \
+                     adapter of another model",
+                );
             }
             (false, true) => {
-                return wrong("the adapter has tensors for it, but target_modules leaves it out");
+                return wrong(
+                    "the adapter has tensors for it, but target_modules leaves it out (or \
+                     exclude_modules or towers does)",
+                );
             }
             (true, true) => {
                 let mut random = flora_core::seed::stream(0, &format!("dropout {name}"));
@@ -53,7 +61,7 @@ pub fn attach_peft<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Resu
             layer: (*layer).to_owned(),
             problem: format!(
                 "the adapter has tensors for it, but the module has no adaptable layer of this \
-                 name ({known}); is it an adapter for another model?"
+                 name ({known}); it may be an adapter of another model"
             ),
         });
     }

@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::fields::{Fields, check_others};
-use crate::targets::shortened;
+use super::files;
+use crate::text::shortened;
 use crate::{Init, LoraConfig, LoraError, Scaling, TargetModules, Towers};
 
 /// A thousand times what `peft` writes.
@@ -29,18 +30,11 @@ pub(super) fn read(path: &Path) -> Result<(LoraConfig, Option<String>), LoraErro
 
 fn bytes(path: &Path) -> Result<Vec<u8>, LoraError> {
     let failed = |source| LoraError::Io { path: path.display().to_string(), source };
-    let refuse = |problem| LoraError::AdapterFile { path: path.display().to_string(), problem };
-    let metadata = std::fs::metadata(path).map_err(failed)?;
-    if !metadata.is_file() {
-        // Opening a pipe would wait for its other end.
-        return Err(refuse("not a file".into()));
-    }
+    files::check(path, MOST_BYTES)?;
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(refuse(format!("more than {MOST_BYTES} bytes: no configuration of peft")));
-    }
+    // The file may grow meanwhile, and is then no JSON where it is cut.
+    file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }
 
@@ -82,7 +76,14 @@ fn parse(fields: &Fields) -> Result<(LoraConfig, Option<String>), Refusal> {
             Some(Value::Bool(true)) => Scaling::RsLora,
             Some(other) => return Err(expected("use_rslora", "true or false", other)),
         },
-        target_modules: target_modules(fields)?,
+        target_modules: modules(fields, "target_modules")?.ok_or_else(|| {
+            Refusal::new(
+                "target_modules",
+                "missing: PEFT would choose the layers by the kind of the model; name them",
+            )
+        })?,
+        // PEFT takes what is empty for nothing, too.
+        exclude_modules: modules(fields, "exclude_modules")?.filter(|names| !names.is_empty()),
         towers: Towers::Both,
         init: init(fields)?,
         dropout: number(fields, "lora_dropout")?.unwrap_or(0.0),
@@ -108,21 +109,17 @@ fn number(fields: &Fields, field: &str) -> Result<Option<f64>, Refusal> {
     }
 }
 
-fn target_modules(fields: &Fields) -> Result<TargetModules, Refusal> {
-    const FIELD: &str = "target_modules";
-    let wanted = "a list of names or a regular expression";
-    match fields.get(FIELD) {
-        None | Some(Value::Null) => Err(Refusal::new(
-            FIELD,
-            "missing: PEFT would choose the layers by the kind of the model; name them",
-        )),
-        Some(Value::String(pattern)) => Ok(TargetModules::Pattern(pattern.clone())),
+fn modules(fields: &Fields, field: &str) -> Result<Option<TargetModules>, Refusal> {
+    let wrong = |value| Err(expected(field, "a list of names or a regular expression", value));
+    match fields.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(pattern)) => Ok(Some(TargetModules::Pattern(pattern.clone()))),
         Some(list @ Value::Array(names)) => {
-            let names: Option<_> =
+            let names: Option<Vec<String>> =
                 names.iter().map(|name| name.as_str().map(str::to_owned)).collect();
-            names.map(TargetModules::List).ok_or_else(|| expected(FIELD, wanted, list))
+            names.map_or_else(|| wrong(list), |names| Ok(Some(names.into())))
         }
-        Some(other) => Err(expected(FIELD, wanted, other)),
+        Some(other) => wrong(other),
     }
 }
 
@@ -132,6 +129,8 @@ fn init(fields: &Fields) -> Result<Init, Refusal> {
     match fields.get("init_lora_weights") {
         None | Some(Value::Null | Value::Bool(_)) => Ok(Init::KaimingUniform),
         Some(Value::String(name)) if name.eq_ignore_ascii_case("gaussian") => Ok(Init::Gaussian),
+        // Unknown here, but it leaves the base model as it is.
+        Some(Value::String(name)) if name == "orthogonal" => Ok(Init::KaimingUniform),
         Some(other) => Err(Refusal::new(
             "init_lora_weights",
             format!(
@@ -163,7 +162,7 @@ fn expected(field: &str, wanted: &str, found: &Value) -> Refusal {
 /// A value as a message shows it.
 pub(super) fn shown(value: &Value) -> String {
     match value {
-        Value::String(text) => shortened(text),
+        Value::String(text) => format!("{:?}", shortened(text)),
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "an object".into(),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::config::{Refusal, shown};
-use crate::targets::shortened;
+use crate::text::shortened;
 
 /// The fields of the object by name.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl<'de> Deserialize<'de> for Fields {
                         }
                         btree_map::Entry::Occupied(entry) => {
                             let name = shortened(entry.key());
-                            return Err(A::Error::custom(format!("{name} is there twice")));
+                            return Err(A::Error::custom(format!("{name:?} is there twice")));
                         }
                     }
                 }
@@ -52,9 +52,10 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 /// Fields that are read.
-const READ: [&str; 9] = [
+const READ: [&str; 10] = [
     "base_model_name_or_path",
     "bias",
+    "exclude_modules",
     "init_lora_weights",
     "lora_alpha",
     "lora_dropout",
@@ -78,18 +79,13 @@ const HARMLESS: [&str; 8] = [
 ];
 
 /// What the other fields of peft 0.21's `LoraConfig` would mean.
-const MEANINGS: [(&str, &str); 25] = [
+const MEANINGS: [(&str, &str); 24] = [
     ("alora_invocation_tokens", "an adapter that is off until certain tokens come (aLoRA)"),
     ("alpha_pattern", "another lora_alpha for some layers"),
     ("arrow_config", "several adapters that are chosen by token (Arrow)"),
     ("corda_config", "CorDA, which changes the weights of the base model"),
     ("ensure_weight_tying", "one adapter for layers that share their weights"),
     ("eva_config", "EVA, which gives each layer its own rank"),
-    (
-        "exclude_modules",
-        "layers that are left out of target_modules; write target_modules as a regular expression \
-         without them",
-    ),
     ("fan_in_fan_out", "base layers that store their weights transposed (GPT-2's Conv1D)"),
     ("kasa_config", "a diagonal matrix between A and B (KaSA)"),
     ("layer_replication", "a base model that repeats some of its layers"),

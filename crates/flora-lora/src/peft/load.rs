@@ -3,12 +3,12 @@ use std::path::Path;
 use flora_core::ParameterRecord;
 
 use super::{CONFIG_FILE, PICKLE_FILE, TENSOR_FILE, config, tensors};
-use crate::{LoraConfig, LoraError};
+use crate::{LoraConfig, LoraError, Towers};
 
 /// An adapter that `peft` wrote, read by [`load_peft`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeftAdapter {
-    /// What `adapter_config.json` says.
+    /// What `adapter_config.json` says, and the tower that all tensors are of, if they are of one.
     pub config: LoraConfig,
     /// The tensors as f32, by the names of [`adapter_record`](crate::adapter_record): PEFT's
     /// without `base_model.model.`.
@@ -21,9 +21,11 @@ pub struct PeftAdapter {
 /// `folder`, to be attached by [`attach_peft`](crate::attach_peft).
 ///
 /// Read are plain LoRA adapters on linear layers: `r`, `lora_alpha`, `use_rslora`, `lora_dropout`,
-/// `target_modules` as a list or a regular expression, values of f32, f16 or bf16. The
-/// configuration's [`towers`](LoraConfig::towers) are both, since PEFT knows none. One tensor's
-/// bytes are held beside the values at a time.
+/// `target_modules` and `exclude_modules` as lists or regular expressions, values of f32, f16 or
+/// bf16. PEFT knows no towers: the configuration's [`towers`](LoraConfig::towers) are one where all
+/// tensors belong to it, and both otherwise. An adapter of `CLIPTextModelWithProjection` alone, say,
+/// then keeps to the text tower of a whole CLIP, although its `target_modules` (`["q_proj"]`) take
+/// layers of the vision tower, too. One tensor's bytes are held beside the values at a time.
 ///
 /// # Errors
 ///
@@ -42,7 +44,7 @@ pub fn load_peft(folder: &Path) -> Result<PeftAdapter, LoraError> {
                        adapter_model.safetensors";
         return Err(refuse(folder, problem));
     }
-    let (config, base_model) = config::read(&folder.join(CONFIG_FILE))?;
+    let (mut config, base_model) = config::read(&folder.join(CONFIG_FILE))?;
     let path = folder.join(TENSOR_FILE);
     let pickle = folder.join(PICKLE_FILE);
     if !path.exists() && pickle.exists() {
@@ -51,5 +53,14 @@ pub fn load_peft(folder: &Path) -> Result<PeftAdapter, LoraError> {
         return Err(refuse(&pickle, problem));
     }
     let record = tensors::read(&path, config.r)?;
+    config.towers = towers(&record);
     Ok(PeftAdapter { config, record, base_model })
+}
+
+/// The tower that all layers of the adapter lie in.
+fn towers(record: &ParameterRecord) -> Towers {
+    let holds_all = |tower: &Towers| {
+        record.names().filter_map(tensors::split).all(|(layer, _)| tower.contain(layer))
+    };
+    [Towers::Text, Towers::Vision].into_iter().find(holds_all).unwrap_or(Towers::Both)
 }

@@ -4,6 +4,7 @@
 mod attach;
 mod config;
 mod fields;
+mod files;
 mod load;
 mod save;
 mod tensors;

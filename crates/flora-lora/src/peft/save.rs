@@ -55,7 +55,7 @@ fn document(config: &LoraConfig, base_model: &str) -> BTreeMap<&'static str, Val
         Init::KaimingUniform => json!(true),
         Init::Gaussian | Init::GaussianSqrt => json!("gaussian"),
     };
-    [
+    let mut fields: BTreeMap<_, _> = [
         ("peft_type", json!("LORA")),
         ("task_type", json!(null)),
         ("base_model_name_or_path", json!(Some(base_model).filter(|name| !name.is_empty()))),
@@ -69,7 +69,12 @@ fn document(config: &LoraConfig, base_model: &str) -> BTreeMap<&'static str, Val
         ("fan_in_fan_out", json!(false)),
         ("init_lora_weights", init),
     ]
-    .into()
+    .into();
+    // Unknown to older versions of PEFT, which take no unknown field.
+    if let Some(exclude) = &config.exclude_modules {
+        fields.insert("exclude_modules", json!(exclude));
+    }
+    fields
 }
 
 /// PEFT declares `lora_alpha` an integer and takes any number; other readers may not.

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use flora_core::{HostTensor, ParameterRecord, RecordError, TensorFile};
 
-use super::PREFIX;
+use super::{PREFIX, files};
 use crate::LoraError;
+use crate::text::shortened;
 
 /// More than an adapter of any model takes that fits a machine.
 const MOST_BYTES: u64 = 8 << 30;
@@ -14,16 +15,7 @@ const MOST_BYTES: u64 = 8 << 30;
 /// Read the tensors as f32, under their names without [`PREFIX`].
 pub(super) fn read(path: &Path, r: usize) -> Result<ParameterRecord, LoraError> {
     let refuse = |problem| LoraError::AdapterFile { path: path.display().to_string(), problem };
-    let metadata = std::fs::metadata(path)
-        .map_err(|source| LoraError::Io { path: path.display().to_string(), source })?;
-    if !metadata.is_file() {
-        // Opening a pipe would wait for its other end.
-        return Err(refuse("not a file".into()));
-    }
-    if metadata.len() > MOST_BYTES {
-        let length = metadata.len();
-        return Err(refuse(format!("{length} bytes; adapters of at most {MOST_BYTES} are read")));
-    }
+    files::check(path, MOST_BYTES)?;
     let file = TensorFile::open(path)?;
     let shapes = file.names().map(|name| (name, file.shape(name).unwrap_or_default()));
     check(PREFIX, shapes, r).map_err(|error| refuse(error.to_string()))?;
@@ -110,13 +102,5 @@ fn stranger(name: &str) -> &'static str {
         "adapters with biases (lora_bias) cannot be loaded"
     } else {
         "its name is not that of a LoRA matrix, `<layer>.lora_A.weight` or `<layer>.lora_B.weight`"
-    }
-}
-
-/// Names of files can be as long as the file.
-fn shortened(name: &str) -> String {
-    match name.char_indices().nth(200) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.to_owned(),
     }
 }

@@ -1,0 +1,62 @@
+use std::io::{self, Write};
+use std::path::Path;
+
+use npyz::WriterBuilder;
+
+use crate::InferenceError;
+
+/// The tensor's name in a safetensors file.
+pub const TENSOR: &str = "embeddings";
+
+/// The kinds of file that embeddings are written as, by extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// NumPy's `.npy`, f32.
+    Npy,
+    /// `.safetensors` with one f32 tensor, [`TENSOR`].
+    Safetensors,
+}
+
+impl Format {
+    /// The format that the extension of `path` asks for.
+    ///
+    /// # Errors
+    ///
+    /// Another extension than `.npy` and `.safetensors`.
+    pub fn of(path: &Path) -> Result<Self, InferenceError> {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        match extension.map(str::to_ascii_lowercase).as_deref() {
+            Some("npy") => Ok(Self::Npy),
+            Some("safetensors") => Ok(Self::Safetensors),
+            _ => {
+                let problem = "ends neither in .npy nor in .safetensors; one must";
+                Err(InferenceError::file(path, problem))
+            }
+        }
+    }
+
+    /// What comes before the values, row-major and little-endian, of a matrix of this shape.
+    pub(super) fn write_head(self, out: &mut dyn Write, [rows, dim]: [usize; 2]) -> io::Result<()> {
+        match self {
+            Self::Npy => {
+                let dtype = npyz::DType::Plain("<f4".parse().expect("a type of NumPy's"));
+                let header = npyz::WriteOptions::new_header_only();
+                let header = header.dtype(dtype).shape(&[rows as u64, dim as u64]);
+                header.writer(out).write_header_only().map(drop)
+            }
+            Self::Safetensors => {
+                let header = serde_json::json!({ TENSOR: {
+                    "dtype": "F32", "shape": [rows, dim], "data_offsets": [0, 4 * rows * dim],
+                }});
+                let mut header = header.to_string();
+                // The values must be aligned.
+                header.extend(std::iter::repeat_n(
+                    ' ',
+                    header.len().next_multiple_of(8) - header.len(),
+                ));
+                out.write_all(&(header.len() as u64).to_le_bytes())?;
+                out.write_all(header.as_bytes())
+            }
+        }
+    }
+}

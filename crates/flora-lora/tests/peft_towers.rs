@@ -1,0 +1,128 @@
+//! Adapters of one tower of a CLIP, which `peft` made on `CLIPTextModelWithProjection` or
+//! `CLIPVisionModelWithProjection`: their `target_modules` take layers of the other tower, too.
+
+mod common;
+
+use burn::module::{Initializer, Module};
+use burn::tensor::Device;
+use common::{config, numbers};
+use flora_core::{HostTensor, ParameterRecord};
+use flora_lora::{
+    AdaptableModule, LoraConfig, LoraError, LoraLinear, PeftAdapter, Scaling, TargetModules,
+    Towers, adapter_record, attach_peft, load_peft, save_peft,
+};
+
+/// The names of CLIP.
+#[derive(Module, Debug)]
+struct Clip {
+    text_model: Tower,
+    vision_model: Tower,
+}
+
+#[derive(Module, Debug)]
+struct Tower {
+    q_proj: LoraLinear,
+    v_proj: LoraLinear,
+}
+
+impl Clip {
+    fn new() -> Self {
+        let linear = || LoraLinear::new(6, 6, false, &Initializer::Zeros, &Device::flex());
+        let tower = || Tower { q_proj: linear(), v_proj: linear() };
+        Self { text_model: tower(), vision_model: tower() }
+    }
+}
+
+impl AdaptableModule for Clip {
+    fn adaptable_layers(&mut self) -> Vec<(String, &mut LoraLinear)> {
+        let Self { text_model: text, vision_model: vision } = self;
+        vec![
+            ("text_model.q_proj".into(), &mut text.q_proj),
+            ("text_model.v_proj".into(), &mut text.v_proj),
+            ("vision_model.q_proj".into(), &mut vision.q_proj),
+            ("vision_model.v_proj".into(), &mut vision.v_proj),
+        ]
+    }
+}
+
+fn record(layers: &[&str]) -> ParameterRecord {
+    let mut record = ParameterRecord::new();
+    for (layer, matrix) in layers.iter().flat_map(|layer| [(layer, "A"), (layer, "B")]) {
+        let shape = if matrix == "A" { [2, 6] } else { [6, 2] };
+        let tensor = HostTensor::from_f32(shape, numbers(12, layer.len())).unwrap();
+        record.insert(format!("{layer}.lora_{matrix}.weight"), tensor).unwrap();
+    }
+    record
+}
+
+/// The adapter of these layers as `peft` writes it, loaded.
+fn loaded(layers: &[&str], config: &LoraConfig) -> PeftAdapter {
+    let folder = tempfile::tempdir().unwrap();
+    save_peft(folder.path(), &record(layers), config, "").unwrap();
+    load_peft(folder.path()).unwrap()
+}
+
+fn q_and_v() -> LoraConfig {
+    LoraConfig {
+        target_modules: ["q_proj", "v_proj"].into(),
+        scaling: Scaling::Standard,
+        ..config()
+    }
+}
+
+#[test]
+fn an_adapter_of_one_tower_keeps_to_it() {
+    let text = ["text_model.q_proj", "text_model.v_proj"];
+    let vision = ["vision_model.q_proj", "vision_model.v_proj"];
+    let pattern = TargetModules::Pattern(r".*\.[qv]_proj".into());
+    for target_modules in [["q_proj", "v_proj"].into(), pattern] {
+        let config = LoraConfig { target_modules, ..q_and_v() };
+        for (layers, towers) in [
+            (text.to_vec(), Towers::Text),
+            (vision.to_vec(), Towers::Vision),
+            ([text, vision].concat(), Towers::Both),
+        ] {
+            let mut adapter = loaded(&layers, &config);
+            // Whatever came in is written such that it means the same on a whole CLIP.
+            for _ in 0..2 {
+                assert_eq!(adapter.config.towers, towers);
+                let clip = attach_peft(Clip::new(), &adapter).unwrap();
+                assert_eq!(adapter_record(&clip).unwrap(), record(&layers));
+                adapter = loaded(&layers, &adapter.config);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_adapter_of_a_part_of_a_tower_is_refused() {
+    for (layers, lacking) in [
+        (vec!["text_model.q_proj"], "text_model.v_proj"),
+        (vec!["vision_model.v_proj"], "vision_model.q_proj"),
+        (
+            vec!["text_model.q_proj", "text_model.v_proj", "vision_model.q_proj"],
+            "vision_model.v_proj",
+        ),
+    ] {
+        let error = attach_peft(Clip::new(), &loaded(&layers, &q_and_v())).unwrap_err();
+        let LoraError::Layer { layer, problem } = &error else { panic!("{error:?}") };
+        assert_eq!(layer, lacking);
+        assert!(problem.contains("it may be an adapter of another model"), "{problem}");
+    }
+}
+
+#[test]
+fn layers_may_be_excluded() {
+    let pattern = TargetModules::Pattern(r"text_model\.v.*".into());
+    for exclude in [["text_model.v_proj"].into(), pattern] {
+        let config = LoraConfig { exclude_modules: Some(exclude.clone()), ..q_and_v() };
+        let adapter = loaded(&["text_model.q_proj"], &config);
+        assert_eq!(adapter.config.exclude_modules, Some(exclude));
+        let clip = attach_peft(Clip::new(), &adapter).unwrap();
+        assert_eq!(adapter_record(&clip).unwrap(), adapter.record);
+        let error =
+            attach_peft(Clip::new(), &loaded(&["text_model.q_proj", "text_model.v_proj"], &config))
+                .unwrap_err();
+        assert!(error.to_string().contains("exclude_modules"), "{error}");
+    }
+}
