@@ -2,6 +2,7 @@
 //! ([`seed`]), atomic [`files`] and [`workers`] whose maths is single-threaded.
 
 pub mod files;
+pub mod hex;
 #[cfg(feature = "images")]
 pub mod images;
 pub mod record;

@@ -21,10 +21,6 @@ mod tests {
     use super::*;
     use rand_chacha::rand_core::Rng;
 
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     #[test]
     fn a_stream_depends_on_seed_and_label_alone() {
         let draw = |seed, label| stream(seed, label).next_u64();
@@ -37,7 +33,7 @@ mod tests {
     fn the_key_is_the_documented_digest() {
         // python: hashlib.sha256((7).to_bytes(8, "little") + b"partition").hexdigest()
         let key = "0624b2ed8185843bb91d22bdd4a27b31266ba947bb505f786f364bb57cb8fa0f";
-        assert_eq!(hex(&stream(7, "partition").get_seed()), key);
+        assert_eq!(crate::hex::encode(&stream(7, "partition").get_seed()), key);
     }
 
     #[test]

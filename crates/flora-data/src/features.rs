@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use flora_core::hex;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, files, hex};
+use crate::{Error, files};
 
 const TENSOR: &str = "image_features";
 

@@ -12,7 +12,6 @@ mod dataset;
 mod error;
 mod features;
 mod files;
-mod hex;
 mod partition;
 
 pub use dataset::{Dataset, Limit, Protocol, Split, Template, read_image};

@@ -15,11 +15,6 @@ mod labels;
 mod model;
 mod score;
 
-/// A digest as people write it.
-pub(crate) fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 pub use classify::{Prediction, classify};
 pub use error::InferenceError;
 pub use export::export_merged;

@@ -2,10 +2,11 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use flora_clip::{Checkpoint, Clip, Embedder};
+use flora_core::hex;
 use flora_lora::{PeftAdapter, attach_peft, load_peft};
 use sha2::{Digest, Sha256};
 
-use crate::{InferenceError, hex};
+use crate::InferenceError;
 
 /// A checkpoint on a device, with an adapter if one was named.
 #[derive(Debug, Clone)]
@@ -76,6 +77,6 @@ impl Model {
             part(&serde_json::to_vec(&adapter.config).expect("plain data"));
             part(&adapter.record.to_safetensors());
         }
-        Ok(hex(&hash.finalize()))
+        Ok(hex::encode(&hash.finalize()))
     }
 }

@@ -147,7 +147,7 @@ impl Checkpoint {
                 }
             }
         }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(flora_core::hex::encode(&hash.finalize()))
     }
 
     /// Where the checkpoint lies: its folder, or its file where that is all it is.

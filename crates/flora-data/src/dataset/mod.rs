@@ -12,10 +12,11 @@ mod template;
 use std::path::Path;
 use std::sync::Arc;
 
+use flora_core::hex;
 use image::DynamicImage;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, hex};
+use crate::Error;
 use description::{Description, Layout};
 use source::Source;
 

@@ -214,7 +214,7 @@ impl<'a> Transfer<'a> {
             }
         }
         if let Some(listed) = &file.sha256 {
-            let came: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            let came = flora_core::hex::encode(&hash.finalize());
             if came != *listed {
                 return Err(Setback::Corrupt(format!(
                     "its SHA-256 is {came}, the hub lists {listed}"

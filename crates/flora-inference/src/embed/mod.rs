@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use flora_clip::normalize;
+use flora_core::hex;
 use flora_core::workers::Workers;
 use flora_data::read_image;
 use sha2::{Digest, Sha256};
 
 use crate::encode::{BATCH, VERSION, values};
-use crate::{InferenceError, Model, hex};
+use crate::{InferenceError, Model};
 pub use format::{Format, TENSOR};
 pub use items::Items;
 use partial::Partial;
@@ -63,7 +64,7 @@ pub fn embed(
         return Err(InferenceError::file(target, "is a folder; name a file"));
     }
     let key = format!("{VERSION} {raw} {}", model.fingerprint()?);
-    let key = hex(&Sha256::digest(key.as_bytes()));
+    let key = hex::encode(&Sha256::digest(key.as_bytes()));
     let mut partial = Partial::open(target, &key, dim, &hashes)?;
     let resumed = partial.rows();
     done(resumed);

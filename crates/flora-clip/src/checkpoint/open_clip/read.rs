@@ -1,18 +1,12 @@
-//! OpenCLIP's `open_clip_config.json`, and the shape of OpenAI's models, which have none.
-
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::names::Naming;
-use super::weights::Weights;
+use super::{HEAD_WIDTH, ends, eps};
 use crate::files::read_small;
 use crate::preprocess::{Filter, Resize};
 use crate::{Activation, ClipConfig, ClipError, Preprocessor, TextConfig, VisionConfig};
-
-/// The width of an attention head where nothing else is said, in OpenCLIP and in OpenAI's models.
-const HEAD_WIDTH: usize = 64;
 
 /// `open_clip_config.json`. Keys that are read are fields; the others are in `rest`, and must ask for
 /// nothing.
@@ -92,9 +86,6 @@ enum Side {
     Box([usize; 2]),
 }
 
-fn eps() -> f64 {
-    1e-5
-}
 fn layers() -> Value {
     json!(12)
 }
@@ -155,7 +146,9 @@ const NEUTRAL: [(&str, &str); 5] = [
 ];
 
 /// Read and check an `open_clip_config.json`.
-pub(super) fn from_file(path: &Path) -> Result<(ClipConfig, Preprocessor), ClipError> {
+pub(in crate::checkpoint) fn from_file(
+    path: &Path,
+) -> Result<(ClipConfig, Preprocessor), ClipError> {
     let wrong = |problem: String| ClipError::file(path, problem);
     let file: File = serde_json::from_str(&read_small(path)?)
         .map_err(|error| wrong(format!("not an OpenCLIP configuration: {error}")))?;
@@ -283,134 +276,4 @@ fn number(field: &str, value: &Value) -> Result<usize, String> {
 /// As `int(width * mlp_ratio)`.
 fn intermediate(width: usize, ratio: Option<f64>) -> usize {
     (width as f64 * ratio.unwrap_or(4.0)) as usize
-}
-
-/// Start and end token: the last two ids, as in CLIP's vocabulary and in those cut from it.
-fn ends(vocab_size: usize) -> TextConfig {
-    let end = u32::try_from(vocab_size.saturating_sub(1)).unwrap_or(u32::MAX);
-    TextConfig { bos_token_id: end.saturating_sub(1), eos_token_id: end, ..TextConfig::default() }
-}
-
-/// The configuration of one of OpenAI's models, from the shapes of its tensors: the archive has no
-/// other. As OpenAI's `build_model` does it; every one of them has QuickGELU and heads of 64.
-pub(super) fn infer(weights: &Weights, path: &Path) -> Result<ClipConfig, ClipError> {
-    let Naming::OpenClip { text } = weights.naming() else {
-        let problem = "Hugging Face's names, but no config.json beside it; put it there";
-        return Err(ClipError::file(path, problem));
-    };
-    let extent = |name: &str, axis: usize| {
-        weights.shape(name).and_then(|shape| shape.get(axis).copied()).ok_or_else(|| {
-            ClipError::Tensor {
-                path: path.display().to_string(),
-                tensor: name.to_owned(),
-                problem: "missing, or of another shape than in OpenAI's models".into(),
-            }
-        })
-    };
-    let layers = |tower: &str| {
-        let blocks = weights.names().filter(|name| {
-            name.strip_prefix(tower).is_some_and(|rest| rest.ends_with(".attn.in_proj_weight"))
-        });
-        blocks.count()
-    };
-    let positions = extent("visual.positional_embedding", 0)?;
-    let patch_size = extent("visual.conv1.weight", 3)?;
-    let vocab_size = extent(&format!("{text}token_embedding.weight"), 0)?;
-    let (vision_width, text_width) =
-        (extent("visual.conv1.weight", 0)?, extent(&format!("{text}ln_final.weight"), 0)?);
-    let config = ClipConfig {
-        projection_dim: extent(&format!("{text}text_projection"), 1)?,
-        text_config: TextConfig {
-            vocab_size,
-            hidden_size: text_width,
-            intermediate_size: text_width.saturating_mul(4),
-            num_hidden_layers: layers(&format!("{text}transformer.resblocks.")),
-            num_attention_heads: text_width / HEAD_WIDTH,
-            max_position_embeddings: extent(&format!("{text}positional_embedding"), 0)?,
-            hidden_act: Activation::QuickGelu,
-            ..ends(vocab_size)
-        },
-        vision_config: VisionConfig {
-            hidden_size: vision_width,
-            intermediate_size: vision_width.saturating_mul(4),
-            num_hidden_layers: layers("visual.transformer.resblocks."),
-            num_attention_heads: vision_width / HEAD_WIDTH,
-            num_channels: extent("visual.conv1.weight", 1)?,
-            image_size: positions.saturating_sub(1).isqrt().saturating_mul(patch_size),
-            patch_size,
-            hidden_act: Activation::QuickGelu,
-            ..VisionConfig::default()
-        },
-        ..ClipConfig::default()
-    };
-    config.check().map_err(|problem| {
-        ClipError::file(path, format!("its tensors are not those of a CLIP: {problem}"))
-    })?;
-    Ok(config)
-}
-
-/// The configuration as `open_clip_config.json` has it.
-pub(super) fn to_json(config: &ClipConfig, preprocessor: &Preprocessor) -> Result<String, String> {
-    let (text, vision) = (&config.text_config, &config.vision_config);
-    if text.hidden_act != vision.hidden_act {
-        return Err("OpenCLIP has one activation for both towers, but these have two".into());
-    }
-    let interpolation = match preprocessor.resample {
-        Filter::Bicubic => "bicubic",
-        Filter::Bilinear => "bilinear",
-        other => return Err(format!("OpenCLIP has no {other:?} resampling")),
-    };
-    let resize_mode = match preprocessor.resize {
-        Resize::ShortestEdge(side) if side == preprocessor.crop_size => "shortest",
-        Resize::Exact { .. } => "squash",
-        Resize::ShortestEdge(_) => {
-            return Err("OpenCLIP cannot resize to more than it crops".into());
-        }
-    };
-    let mut document = json!({
-        "model_cfg": {
-            "embed_dim": config.projection_dim,
-            "quick_gelu": text.hidden_act == Activation::QuickGelu,
-            "vision_cfg": {
-                "image_size": vision.image_size,
-                "layers": vision.num_hidden_layers,
-                "width": vision.hidden_size,
-                "head_width": vision.hidden_size / vision.num_attention_heads,
-                "patch_size": vision.patch_size,
-            },
-            "text_cfg": {
-                "context_length": text.max_position_embeddings,
-                "vocab_size": text.vocab_size,
-                "width": text.hidden_size,
-                "heads": text.num_attention_heads,
-                "layers": text.num_hidden_layers,
-            },
-        },
-        "preprocess_cfg": {
-            "mean": preprocessor.image_mean,
-            "std": preprocessor.image_std,
-            "interpolation": interpolation,
-            "resize_mode": resize_mode,
-        },
-    });
-    // Older releases of OpenCLIP do not know these keys: only what differs is written.
-    for (tower, width, intermediate, epsilon) in [
-        ("vision_cfg", vision.hidden_size, vision.intermediate_size, vision.layer_norm_eps),
-        ("text_cfg", text.hidden_size, text.intermediate_size, text.layer_norm_eps),
-    ] {
-        let tower = &mut document["model_cfg"][tower];
-        if intermediate != 4 * width {
-            tower["mlp_ratio"] = ratio(width, intermediate).into();
-        }
-        if epsilon != eps() {
-            tower["norm_kwargs"] = json!({ "eps": epsilon });
-        }
-    }
-    Ok(serde_json::to_string_pretty(&document).expect("plain JSON") + "\n")
-}
-
-/// The ratio that gives `intermediate` back when it is multiplied and truncated.
-fn ratio(width: usize, intermediate: usize) -> f64 {
-    let ratio = intermediate as f64 / width as f64;
-    if (width as f64 * ratio) as usize == intermediate { ratio } else { ratio.next_up() }
 }
