@@ -11,7 +11,7 @@ use flora_clip::{
 };
 use flora_core::Dtype;
 
-/// What is measured stays under 4e-6 on x86-64; the rest is room for other orders of summation.
+/// What is measured stays under 1.1e-5 on x86-64; the rest is room for other orders of summation.
 const TOLERANCE: f32 = 2e-5;
 
 fn open(path: &Path) -> (Checkpoint, Clip) {
