@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release -p flora-clip --example image_search -- \
-//!     models/clip-nano datasets/emoji-vendors/images "a red heart" "a cat with a smile"
+//!     models/clip-nano datasets/emoji-vendors/images "smiling face" "a heart"
 //! ```
 //!
 //! Every image is embedded once; then a query costs one short text and one matrix product.
@@ -71,8 +71,9 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             list(&path, files)?;
-        } else if path.extension().is_some_and(|end| end == "png" || end == "jpg" || end == "webp")
-        {
+        } else if path.extension().is_some_and(|end| {
+            ["png", "jpg", "jpeg", "webp"].iter().any(|known| end.eq_ignore_ascii_case(known))
+        }) {
             files.push(path);
         }
     }

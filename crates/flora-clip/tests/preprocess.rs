@@ -63,7 +63,7 @@ fn assert_crops(folder: &str) -> usize {
     seen
 }
 
-/// What OpenAI's code and OpenCLIP see of transparent pictures.
+/// `Image.convert("RGB")` before the resize.
 #[test]
 fn transparency_can_be_ignored() {
     let mut seen = 0;

@@ -120,6 +120,10 @@ fn explained(error: HubError, kind: Kind) -> HubError {
             "a model is a folder, a file, hf:owner/name[@revision], or one of {}",
             known::names()
         ),
+        // What Python's libraries call a model.
+        Kind::Model if HubModel::parse(&name).is_ok() => {
+            format!("perhaps hf:{name} is meant; otherwise {remedy}")
+        }
         Kind::Model => remedy,
         Kind::Adapter => "an adapter is a folder with adapter_config.json and \
                           adapter_model.safetensors, as `flora run` and PEFT write it, or \

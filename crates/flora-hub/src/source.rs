@@ -100,7 +100,7 @@ impl HubModel {
         Ok(Self { owner: owner.into(), name: name.into(), revision: revision.map(Into::into) })
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (repository, revision) = match text.split_once('@') {
             Some((repository, revision)) => (repository, Some(revision)),
             None => (text, None),

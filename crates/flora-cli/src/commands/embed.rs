@@ -15,9 +15,9 @@ pub(crate) struct Embed {
     #[arg(long, value_name = "FILE")]
     texts: Option<PathBuf>,
     /// Images: files in the order given, or folders that are searched for them, sorted by path
-    #[arg(long, value_name = "DIR", num_args = 1..)]
+    #[arg(long, value_name = "PATH", num_args = 1..)]
     images: Vec<PathBuf>,
-    /// The file to write, f32 of shape [rows, dimensions]: NumPy's .npy, or .safetensors, where the
+    /// The file to write (or to replace), f32 of shape [rows, dimensions]: NumPy's .npy, or .safetensors, where the
     /// tensor is called "embeddings". An interrupted call is resumed by the same call
     #[arg(long, value_name = "FILE")]
     out: PathBuf,

@@ -69,7 +69,9 @@ pub(super) fn locate(folder: &Path) -> Result<Found, ClipError> {
         names(Owner::HuggingFace),
         names(Owner::OpenClip)
     );
-    if let Some(file) = other_weights(folder) {
+    if there("adapter_config.json").is_some() {
+        problem.push_str("; this is an adapter: name it as --adapter, and its base as the model");
+    } else if let Some(file) = other_weights(folder) {
         problem.push_str(&format!("; perhaps {} is meant", file.display()));
     }
     Err(ClipError::file(folder, problem))
