@@ -6,6 +6,15 @@ use image::error::{DecodingError, ImageFormatHint, LimitError, LimitErrorKind};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 
+/// How the names of images end, in lower case: the formats that [`read`] decodes.
+pub const EXTENSIONS: [&str; 8] = ["bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
+
+/// Whether a file is called like an image.
+pub fn has_extension(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
+}
+
 /// Decode the image at `path`, whatever its name says about the format, and turn it as its EXIF
 /// orientation asks for (what `transformers.image_utils.load_image` does). Of an animation, the first
 /// frame.

@@ -2,9 +2,8 @@ use std::path::PathBuf;
 
 use flora_clip::ZeroShot;
 use flora_core::workers::Workers;
-use flora_data::read_image;
 
-use crate::encode::{BATCH, values};
+use crate::encode::{BATCH, file_pixels, values};
 use crate::{InferenceError, Model};
 
 /// What a classifier says of an image.
@@ -27,11 +26,8 @@ pub fn classify(
         let embedder = &model.embedder;
         let (mut pixels, mut usable) = (Vec::new(), Vec::new());
         for path in batch {
-            let image = read_image(path).map_err(InferenceError::from).and_then(|image| {
-                let values = embedder.preprocessor.pixel_values(&image);
-                values.map_err(|error| InferenceError::file(path, error.to_string()))
-            });
-            usable.push(image.map(|values| pixels.extend(values)));
+            let values = file_pixels(&embedder.preprocessor, path);
+            usable.push(values.map(|values| pixels.extend(values)));
         }
         let mut ranked = rank(model, classifier, pixels).into_iter();
         let mut next = |()| Prediction { ranked: ranked.next().expect("a row an image") };

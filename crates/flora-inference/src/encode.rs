@@ -1,4 +1,10 @@
+use std::path::Path;
+
 use burn::tensor::Tensor;
+use flora_clip::Preprocessor;
+use flora_data::read_image;
+
+use crate::InferenceError;
 
 /// Images that go through the tower together: enough for large products, few enough for caches.
 pub(crate) const BATCH: usize = 32;
@@ -6,6 +12,15 @@ pub(crate) const BATCH: usize = 32;
 /// What this code makes of a picture or a text: to be raised when the preprocessing or the towers
 /// compute other numbers, so that results of an older version are not taken for its own.
 pub(crate) const VERSION: u32 = 2;
+
+/// What the vision tower takes of an image file.
+pub(crate) fn file_pixels(
+    preprocessor: &Preprocessor,
+    path: &Path,
+) -> Result<Vec<f32>, InferenceError> {
+    let values = preprocessor.pixel_values(&read_image(path)?);
+    values.map_err(|error| InferenceError::file(path, error.to_string()))
+}
 
 /// Row-major values on the host.
 pub(crate) fn values(tensor: Tensor<2>) -> Vec<f32> {

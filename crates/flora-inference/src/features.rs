@@ -1,6 +1,7 @@
 //! The vision tower's view of every image of a data set, computed once and kept on disk.
 
 use burn::module::Module;
+use flora_clip::Preprocessor;
 use flora_core::workers::Workers;
 use flora_data::{Dataset, FeatureCache, FeatureKey, Features, Lookup};
 
@@ -68,6 +69,26 @@ fn key(model: &Model, dataset: &Dataset) -> Result<FeatureKey, InferenceError> {
     })
 }
 
+/// What the vision tower takes of the images `indices` of a data set, one after the other; see
+/// [`Preprocessor::stack`].
+///
+/// # Errors
+///
+/// The first image that cannot be read or preprocessed, by name.
+pub fn pixels(
+    preprocessor: &Preprocessor,
+    dataset: &Dataset,
+    indices: &[usize],
+) -> Result<Vec<f32>, InferenceError> {
+    let mut pixels = Vec::new();
+    for &index in indices {
+        let values = preprocessor.pixel_values(&dataset.image(index)?);
+        let place = || dataset.describe(index);
+        pixels.extend(values.map_err(|error| InferenceError::Image { place: place(), error })?);
+    }
+    Ok(pixels)
+}
+
 fn compute(
     model: &Model,
     dataset: &Dataset,
@@ -79,12 +100,7 @@ fn compute(
     let preprocessor = &model.embedder.preprocessor;
     let total = dataset.len();
     let encode = |indices: &[usize]| -> Result<Vec<f32>, InferenceError> {
-        let mut pixels = Vec::new();
-        for &index in indices {
-            let values = preprocessor.pixel_values(&dataset.image(index)?);
-            let place = || dataset.describe(index);
-            pixels.extend(values.map_err(|error| InferenceError::Image { place: place(), error })?);
-        }
+        let pixels = pixels(preprocessor, dataset, indices)?;
         Ok(values(clip.image_features(preprocessor.stack(pixels, &device))))
     };
     let all: Vec<usize> = (0..total).collect();

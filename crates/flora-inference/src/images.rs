@@ -1,9 +1,8 @@
 use std::path::{Path, PathBuf};
 
-use crate::InferenceError;
+use flora_core::images::{EXTENSIONS, has_extension};
 
-/// The extensions of the formats that are read.
-const EXTENSIONS: [&str; 8] = ["bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
+use crate::InferenceError;
 
 /// The image files that `paths` name, in their order: a file is itself, whatever its extension; of a
 /// folder all files below it with an image's extension, sorted by path. Hidden files and folders are
@@ -50,18 +49,12 @@ fn below(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), InferenceError> 
             let kind = entry.file_type().map_err(InferenceError::read(&path))?;
             if kind.is_dir() {
                 folders.push(path);
-            } else if has_image_extension(&path) && path.is_file() {
+            } else if has_extension(&path) && path.is_file() {
                 found.push(path);
             }
         }
     }
     Ok(())
-}
-
-fn has_image_extension(path: &Path) -> bool {
-    path.extension()
-        .and_then(|extension| extension.to_str())
-        .is_some_and(|extension| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The frozen vision tower's view of every image, computed once and kept on disk.
 
-use flora_clip::Preprocessor;
 use flora_core::workers::Workers;
 use flora_data::{Dataset, FeatureCache, Features};
 use flora_federation::Event;
@@ -35,19 +34,4 @@ pub(crate) fn check_pictures(
         observer.progress("checking images", done, dataset.len());
     })?;
     Ok(())
-}
-
-/// What the vision tower takes of the images `indices`, one after the other.
-pub(crate) fn pixels(
-    preprocessor: &Preprocessor,
-    dataset: &Dataset,
-    indices: &[usize],
-) -> Result<Vec<f32>, TuningError> {
-    let mut pixels = Vec::new();
-    for &index in indices {
-        let values = preprocessor.pixel_values(&dataset.image(index)?);
-        let place = || dataset.describe(index);
-        pixels.extend(values.map_err(|error| TuningError::Image { place: place(), error })?);
-    }
-    Ok(pixels)
 }

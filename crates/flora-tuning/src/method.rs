@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flora_clip::{Padding, Preprocessor, loss, normalize};
 use flora_data::{Dataset, Features};
+use flora_inference::pixels;
 
-use crate::features::pixels;
 use crate::{LossKind, PathKind, Prompts, TuningError, TuningModel};
 
 /// Where the features of an image come from.

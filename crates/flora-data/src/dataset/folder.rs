@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use flora_core::images::has_extension;
+
 use super::description::{Description, FolderLayout, SplitFolders};
 use super::pattern::{Level, Pattern};
 use super::{Built, Sample, Source, Split};
 use crate::Error;
-
-/// What counts as an image; everything else (licences, read-me files) is passed over.
-const EXTENSIONS: [&str; 8] = ["bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
 
 /// Walk the tree and check it against the description.
 pub(super) fn build(
@@ -255,12 +254,8 @@ fn sub_folders(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
 
 /// The image files directly in `folder`, sorted by name, without hidden ones.
 fn image_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let is_image = |path: &Path| {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        extension.is_some_and(|e| EXTENSIONS.contains(&e.to_ascii_lowercase().as_str()))
-    };
     let mut files = entries(folder)?;
-    files.retain(|path| is_image(path) && path.is_file());
+    files.retain(|path| has_extension(path) && path.is_file());
     Ok(files)
 }
 

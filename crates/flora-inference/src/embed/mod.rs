@@ -13,10 +13,9 @@ use burn::tensor::Tensor;
 use flora_clip::normalize;
 use flora_core::hex;
 use flora_core::workers::Workers;
-use flora_data::read_image;
 use sha2::{Digest, Sha256};
 
-use crate::encode::{BATCH, VERSION, values};
+use crate::encode::{BATCH, VERSION, file_pixels, values};
 use crate::{InferenceError, Model};
 pub use format::{Format, TENSOR};
 pub use items::Items;
@@ -117,14 +116,10 @@ fn readable(model: &Model, files: &[PathBuf]) -> (Option<Tensor<2>>, Vec<String>
     let preprocessor = &model.embedder.preprocessor;
     let (mut pixels, mut problems) = (Vec::new(), Vec::new());
     for path in files {
-        let values = read_image(path).map_err(|error| error.to_string()).and_then(|image| {
-            let values = preprocessor.pixel_values(&image);
-            values.map_err(|error| format!("{}: {error}", path.display()))
-        });
-        match values {
+        match file_pixels(preprocessor, path) {
             Ok(values) if problems.is_empty() => pixels.extend(values),
             Ok(_) => {}
-            Err(problem) => problems.push(problem),
+            Err(error) => problems.push(error.to_string()),
         }
     }
     if pixels.is_empty() {

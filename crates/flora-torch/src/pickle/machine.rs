@@ -17,7 +17,6 @@ pub(crate) struct Pickle<'a> {
 }
 
 /// Read the pickle that starts at `start`.
-///
 pub(crate) fn parse(bytes: &[u8], start: usize) -> Result<Pickle<'_>, PickleError> {
     let machine = Machine {
         cursor: Cursor::new(bytes, start),
