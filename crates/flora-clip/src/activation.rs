@@ -15,7 +15,7 @@ impl Activation {
     /// Applies the function to every element.
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::QuickGelu => x.clone() * activation::sigmoid(x.mul_scalar(1.702)),
+            Self::QuickGelu => flora_kernels::quick_gelu(x),
             Self::Gelu => activation::gelu(x),
         }
     }

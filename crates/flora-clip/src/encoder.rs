@@ -1,13 +1,11 @@
 //! The transformer that both towers share: pre-norm blocks of attention and feed-forward.
 
 use burn::module::{Initializer, Module};
-use burn::nn::{LayerNorm, LayerNormConfig};
-use burn::tensor::module::attention;
-use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use flora_kernels::attention;
 use flora_lora::LoraLinear;
 
-use crate::Activation;
+use crate::{Activation, LayerNorm};
 
 /// Sizes of one tower's encoder.
 #[derive(Debug, Clone, Copy)]
@@ -73,11 +71,18 @@ impl Encoder {
 
     /// Applies every block; `is_causal` lets a position see only itself and those before.
     ///
+    /// Only the last states at `rows` are wanted: what the last block would compute of the others
+    /// alone is left out.
+    ///
     /// # Shapes
     ///
-    /// - input and output: `[batch, length, width]`
-    pub fn forward(&self, x: Tensor<3>, is_causal: bool) -> Tensor<3> {
-        self.layers.iter().fold(x, |x, layer| layer.forward(x, is_causal))
+    /// - x: `[batch, length, width]`
+    /// - rows: positions in `batch * length`
+    /// - output: `[rows, width]`
+    pub fn forward(&self, x: Tensor<3>, is_causal: bool, rows: Tensor<1, Int>) -> Tensor<2> {
+        let Some((last, before)) = self.layers.split_last() else { return pick(x, rows) };
+        let x = before.iter().fold(x, |x, layer| layer.forward(x, is_causal));
+        last.forward_rows(x, is_causal, rows)
     }
 
     pub(crate) fn adaptable_layers(&mut self, prefix: &str) -> Vec<(String, &mut LoraLinear)> {
@@ -110,13 +115,13 @@ impl EncoderLayer {
                 out_proj: linear(width, width),
                 heads: sizes.heads,
             },
-            layer_norm1: layer_norm(width, sizes.epsilon, device),
+            layer_norm1: LayerNorm::new(width, sizes.epsilon, device),
             mlp: Mlp {
                 fc1: linear(width, intermediate),
                 fc2: linear(intermediate, width),
                 activation: sizes.activation,
             },
-            layer_norm2: layer_norm(width, sizes.epsilon, device),
+            layer_norm2: LayerNorm::new(width, sizes.epsilon, device),
         }
     }
 
@@ -125,27 +130,46 @@ impl EncoderLayer {
         let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x), is_causal);
         x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
     }
+
+    /// [`EncoderLayer::forward`] at some rows only, `[rows, width]`.
+    fn forward_rows(&self, x: Tensor<3>, is_causal: bool, rows: Tensor<1, Int>) -> Tensor<2> {
+        let mixed = self.self_attn.mix(self.layer_norm1.forward(x.clone()), is_causal);
+        let mixed = self.self_attn.out_proj.forward(pick(mixed, rows.clone()));
+        let x = pick(x, rows) + mixed;
+        x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
+    }
+}
+
+/// Rows of `[batch * length, width]`.
+fn pick(x: Tensor<3>, rows: Tensor<1, Int>) -> Tensor<2> {
+    let [batch, length, width] = x.dims();
+    x.reshape([batch * length, width]).select(0, rows)
+}
+
+/// Places in a tensor, as burn wants them.
+pub(crate) fn indices(places: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
+    let places: Vec<i32> = places.map(|place| place as i32).collect();
+    let count = places.len();
+    Tensor::from_data(TensorData::new(places, [count]), device)
 }
 
 impl Attention {
     /// Scaled dot-product attention over `[batch, length, width]`.
     pub fn forward(&self, x: Tensor<3>, is_causal: bool) -> Tensor<3> {
-        let [batch, length, width] = x.dims();
-        let split = |x: Tensor<3>| {
-            x.reshape([batch, length, self.heads, width / self.heads]).swap_dims(1, 2)
-        };
-        let q = split(self.q_proj.forward(x.clone()));
-        let k = split(self.k_proj.forward(x.clone()));
-        let v = split(self.v_proj.forward(x));
-        let options = AttentionModuleOptions { is_causal, ..Default::default() };
-        let mixed = attention(q, k, v, None, None, options);
-        self.out_proj.forward(mixed.swap_dims(1, 2).reshape([batch, length, width]))
+        self.out_proj.forward(self.mix(x, is_causal))
+    }
+
+    /// The attention before its output projection.
+    fn mix(&self, x: Tensor<3>, is_causal: bool) -> Tensor<3> {
+        let q = self.q_proj.forward(x.clone());
+        let k = self.k_proj.forward(x.clone());
+        attention(q, k, self.v_proj.forward(x), self.heads, is_causal)
     }
 }
 
 impl Mlp {
-    /// `fc2(activation(fc1(x)))` on `[batch, length, width]`.
-    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    /// `fc2(activation(fc1(x)))` on `[..., width]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         self.fc2.forward(self.activation.forward(self.fc1.forward(x)))
     }
 }
@@ -153,8 +177,4 @@ impl Mlp {
 /// A linear layer whose weights are to be loaded or drawn later: nothing is allocated here.
 pub(crate) fn linear(input: usize, output: usize, bias: bool, device: &Device) -> LoraLinear {
     LoraLinear::new(input, output, bias, &Initializer::Zeros, device)
-}
-
-pub(crate) fn layer_norm(width: usize, epsilon: f64, device: &Device) -> LayerNorm {
-    LayerNormConfig::new(width).with_epsilon(epsilon).init(device)
 }

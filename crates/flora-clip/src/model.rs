@@ -65,6 +65,16 @@ impl Clip {
         self.visual_projection.forward(self.vision_model.forward(images))
     }
 
+    /// [`Clip::image_features`] of some patches of each image only, for training: see
+    /// [`VisionModel::forward_patches`].
+    ///
+    /// # Panics
+    ///
+    /// As [`VisionModel::forward_patches`].
+    pub fn image_features_of_patches(&self, images: Tensor<4>, kept: &[Vec<usize>]) -> Tensor<2> {
+        self.visual_projection.forward(self.vision_model.forward_patches(images, kept))
+    }
+
     /// Text features in the shared space, of any length: `[tokens.rows(), projection_dim]`.
     pub fn text_features(&self, tokens: &Tokens) -> Tensor<2> {
         self.text_projection.forward(self.text_model.forward(tokens))

@@ -1,10 +1,10 @@
 use burn::module::{Initializer, Module};
-use burn::nn::{Embedding, EmbeddingConfig, LayerNorm};
+use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flora_lora::LoraLinear;
 
-use crate::encoder::{Encoder, EncoderSizes, layer_norm};
-use crate::{TextConfig, Tokens};
+use crate::encoder::{Encoder, EncoderSizes, indices};
+use crate::{LayerNorm, TextConfig, Tokens};
 
 /// The text tower without its projection (`CLIPTextModel`).
 #[derive(Module, Debug)]
@@ -46,7 +46,7 @@ impl TextModel {
                 position_embedding: embedding(config.max_position_embeddings),
             },
             encoder: Encoder::new(sizes, device),
-            final_layer_norm: layer_norm(width, config.layer_norm_eps, device),
+            final_layer_norm: LayerNorm::new(width, config.layer_norm_eps, device),
         }
     }
 
@@ -66,14 +66,9 @@ impl TextModel {
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, length]), &device);
         let x = self.embeddings.token_embedding.forward(ids);
         let positions = self.embeddings.position_embedding.weight.val().slice(0..length);
-        let x = self.encoder.forward(x + positions.unsqueeze(), true);
-
-        // Only the end tokens' rows are read, so only they go through the last norm.
-        let [_, _, width] = x.dims();
-        let ends = tokens.ends().iter().enumerate().map(|(row, end)| (row * length + end) as i32);
-        let ends = TensorData::new(ends.collect::<Vec<_>>(), [rows]);
-        let x = x.reshape([rows * length, width]).select(0, Tensor::from_data(ends, &device));
-        self.final_layer_norm.forward(x)
+        let ends = tokens.ends().iter().enumerate().map(|(row, end)| row * length + end);
+        let ends = indices(ends, &device);
+        self.final_layer_norm.forward(self.encoder.forward(x + positions.unsqueeze(), true, ends))
     }
 
     /// The layers that can carry adapters, with their full names in a CLIP.

@@ -1,10 +1,10 @@
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Embedding, EmbeddingConfig, LayerNorm};
+use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{Device, Tensor};
 use flora_lora::LoraLinear;
 
-use crate::VisionConfig;
-use crate::encoder::{Encoder, EncoderSizes, layer_norm};
+use crate::encoder::{Encoder, EncoderSizes, indices};
+use crate::{LayerNorm, VisionConfig};
 
 /// The vision tower without its projection (`CLIPVisionModel`).
 #[derive(Module, Debug)]
@@ -60,9 +60,9 @@ impl VisionModel {
                     .with_initializer(Initializer::Zeros)
                     .init(device),
             },
-            pre_layrnorm: layer_norm(width, config.layer_norm_eps, device),
+            pre_layrnorm: LayerNorm::new(width, config.layer_norm_eps, device),
             encoder: Encoder::new(sizes, device),
-            post_layernorm: layer_norm(width, config.layer_norm_eps, device),
+            post_layernorm: LayerNorm::new(width, config.layer_norm_eps, device),
         }
     }
 
@@ -77,11 +77,32 @@ impl VisionModel {
     ///
     /// Panics if the images have another size.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let x = self.pre_layrnorm.forward(self.embeddings.forward(images));
-        let x = self.encoder.forward(x, false);
-        let [batch, _, width] = x.dims();
-        let class: Tensor<2> = x.slice([0..batch, 0..1]).reshape([batch, width]);
-        self.post_layernorm.forward(class)
+        self.encode(self.embeddings.forward(images))
+    }
+
+    /// [`VisionModel::forward`] of some patches of each image only, for training: PatchDropout
+    /// ([arXiv 2208.07220](https://arxiv.org/abs/2208.07220)), as FLIP
+    /// ([arXiv 2212.00794](https://arxiv.org/abs/2212.00794)) uses it.
+    ///
+    /// # Shapes
+    ///
+    /// - images: `[batch, channels, image_size, image_size]`, normalised
+    /// - kept: the patches of each image that are seen, counted row by row, the same number for each
+    /// - output: `[batch, hidden_size]`
+    ///
+    /// # Panics
+    ///
+    /// Panics if the images have another size, or `kept` is not a list for each image with equally
+    /// many patches that exist.
+    pub fn forward_patches(&self, images: Tensor<4>, kept: &[Vec<usize>]) -> Tensor<2> {
+        self.encode(self.embeddings.forward_patches(images, kept))
+    }
+
+    fn encode(&self, embedded: Tensor<3>) -> Tensor<2> {
+        let x = self.pre_layrnorm.forward(embedded);
+        let [batch, length, _] = x.dims();
+        let classes = indices((0..batch).map(|item| item * length), &x.device());
+        self.post_layernorm.forward(self.encoder.forward(x, false, classes))
     }
 
     /// The layers that can carry adapters, with their full names in a CLIP.
@@ -99,6 +120,31 @@ impl VisionEmbeddings {
         let class = self.class_embedding.val().reshape([1, 1, width]).expand([batch, 1, width]);
         let positions = self.position_embedding.weight.val().unsqueeze();
         Tensor::cat(vec![class, patches], 1) + positions
+    }
+
+    /// `[batch, channels, size, size]` to `[batch, 1 + kept, hidden_size]`.
+    fn forward_patches(&self, images: Tensor<4>, kept: &[Vec<usize>]) -> Tensor<3> {
+        let [batch, ..] = images.dims();
+        let device = images.device();
+        let patches = self.patch_embedding.forward(images);
+        let [_, all, width] = patches.dims();
+        let count = kept.first().map_or(0, Vec::len);
+        let fits = |list: &Vec<usize>| list.len() == count && list.iter().all(|&at| at < all);
+        assert!(kept.len() == batch && kept.iter().all(fits), "lists of equally many patches");
+
+        let rows = kept
+            .iter()
+            .enumerate()
+            .flat_map(|(item, list)| list.iter().map(move |at| item * all + at));
+        let patches = patches.reshape([batch * all, width]).select(0, indices(rows, &device));
+        let table = self.position_embedding.weight.val();
+        // Row 0 is the class token's.
+        let places = indices(kept.iter().flatten().map(|at| 1 + at), &device);
+        let patches: Tensor<3> =
+            (patches + table.clone().select(0, places)).reshape([batch, count, width]);
+        let class = self.class_embedding.val().reshape([1, width]) + table.slice(0..1);
+        let class = class.reshape([1, 1, width]).expand([batch, 1, width]);
+        Tensor::cat(vec![class, patches], 1)
     }
 }
 

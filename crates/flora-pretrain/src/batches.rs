@@ -1,6 +1,8 @@
 //! Batches of pairs, prepared ahead by a thread of their own.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
@@ -8,10 +10,10 @@ use burn::data::dataset::DatasetError;
 use burn::tensor::Device;
 use flora_clip::Preprocessor;
 use rand::RngExt;
-use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use crate::augment::plain;
+use crate::sampling::Sampler;
 use crate::{Augmentation, PairSet};
 
 /// Pictures and captions of one step, on the host.
@@ -19,10 +21,12 @@ use crate::{Augmentation, PairSet};
 pub(crate) struct PairBatch {
     /// Normalised pixels, one picture after the other.
     pub(crate) pixels: Vec<f32>,
-    /// The ids of each caption.
+    /// The patches of each picture that are seen; all of them where this is `None`.
+    pub(crate) kept: Option<Vec<Vec<usize>>>,
+    /// The ids of each different caption, the shortest first.
     pub(crate) texts: Vec<Vec<u32>>,
-    /// Equal where the captions are.
-    pub(crate) groups: Vec<usize>,
+    /// The caption of each picture, as a place in `texts`.
+    pub(crate) text_of: Vec<usize>,
 }
 
 /// Everything that batches are made from.
@@ -35,82 +39,93 @@ pub(crate) struct PairSource {
     /// The captions of each pair, as places in `captions`.
     pub(crate) captions_of: Vec<Vec<usize>>,
     pub(crate) augmentation: Augmentation,
-    pub(crate) mono_share: f64,
+    pub(crate) patches: PatchDropout,
     pub(crate) seed: u64,
+}
+
+/// How many patches of a training picture are seen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PatchDropout {
+    /// Patches of a picture.
+    pub(crate) all: usize,
+    /// Those that are seen.
+    pub(crate) kept: usize,
+    /// The first pass that sees all of them.
+    pub(crate) until: u64,
 }
 
 /// burn's loader over a part of the pairs.
 pub(crate) struct PairLoader {
     source: Arc<PairSource>,
-    indices: Arc<Vec<usize>>,
+    order: Order,
     batch_size: usize,
-    /// Shuffle and vary (training), or take the pictures as they are, in order (validation).
-    training: bool,
     /// How often the loader was gone through: each pass has its own order and variations.
-    passes: Arc<std::sync::atomic::AtomicU64>,
+    passes: Arc<AtomicU64>,
+}
+
+/// What a loader goes through.
+#[derive(Clone)]
+enum Order {
+    /// Varied pictures in an order that changes; the last, incomplete batch of a pass
+    /// would have fewer negatives and is left out.
+    Training(Arc<Sampler>),
+    /// Pictures as they are.
+    Fixed(Arc<Vec<usize>>),
 }
 
 impl PairLoader {
-    /// `passed` passes are taken as done, for a training that goes on.
-    pub(crate) fn new(
+    /// The pairs that `sampler` draws; `passed` passes are taken as done, for a training that goes on.
+    pub(crate) fn training(
         source: Arc<PairSource>,
-        indices: Vec<usize>,
+        sampler: Sampler,
         batch_size: usize,
-        training: bool,
         passed: usize,
     ) -> Self {
         let passes = Arc::new((passed as u64).into());
-        Self { source, indices: Arc::new(indices), batch_size, training, passes }
+        Self { source, order: Order::Training(Arc::new(sampler)), batch_size, passes }
     }
 
-    /// Steps of a training pass: the last, incomplete batch would have fewer negatives and is left
-    /// out.
+    /// These pairs, in this order.
+    pub(crate) fn validation(
+        source: Arc<PairSource>,
+        indices: Vec<usize>,
+        batch_size: usize,
+    ) -> Self {
+        let order = Order::Fixed(Arc::new(indices));
+        Self { source, order, batch_size, passes: Arc::default() }
+    }
+
+    /// Steps of a pass.
     pub(crate) fn steps(&self) -> usize {
-        let mono = self.indices.iter().filter(|&&index| self.is_mono(index)).count();
-        let kept = self.indices.len() - mono + self.mono_kept(mono);
-        kept / self.batch_size
-    }
-
-    fn training_order(&self, pass: u64) -> Vec<usize> {
-        let mut random = flora_core::seed::stream(self.source.seed, &format!("order {pass}"));
-        let (mut mono, mut order): (Vec<usize>, Vec<usize>) =
-            self.indices.iter().partition(|&&index| self.is_mono(index));
-        mono.shuffle(&mut random);
-        order.extend(&mono[..self.mono_kept(mono.len())]);
-        order.shuffle(&mut random);
-        order.truncate(self.steps() * self.batch_size);
-        order
-    }
-
-    fn is_mono(&self, index: usize) -> bool {
-        self.source.set.pairs()[index].mono
-    }
-
-    fn mono_kept(&self, mono: usize) -> usize {
-        (mono as f64 * self.source.mono_share) as usize
-    }
-
-    fn with_indices(&self, indices: Arc<Vec<usize>>) -> Self {
-        Self {
-            source: self.source.clone(),
-            indices,
-            batch_size: self.batch_size,
-            training: self.training,
-            passes: self.passes.clone(),
+        match &self.order {
+            Order::Training(sampler) => sampler.per_pass() / self.batch_size,
+            Order::Fixed(indices) => indices.len().div_ceil(self.batch_size),
         }
+    }
+
+    fn with_order(&self, order: Order) -> Self {
+        let (source, passes) = (self.source.clone(), self.passes.clone());
+        Self { source, order, batch_size: self.batch_size, passes }
     }
 }
 
 impl DataLoader<PairBatch> for PairLoader {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<PairBatch> + 'a> {
-        let pass = self.passes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let order = if self.training { self.training_order(pass) } else { self.indices.to_vec() };
+        let pass = self.passes.fetch_add(1, Ordering::Relaxed);
+        let (order, pass) = match &self.order {
+            Order::Training(sampler) => {
+                let mut order = sampler.pass(pass);
+                order.truncate(self.num_items());
+                (order, Some(pass))
+            }
+            Order::Fixed(indices) => (indices.to_vec(), None),
+        };
         let total = order.len();
         let (sender, batches) = sync_channel(2);
-        let (source, training, size) = (self.source.clone(), self.training, self.batch_size);
+        let (source, size) = (self.source.clone(), self.batch_size);
         std::thread::spawn(move || {
             for chunk in order.chunks(size) {
-                let batch = source.batch(chunk, training.then_some(pass));
+                let batch = source.batch(chunk, pass);
                 // The receiver is gone when the training was stopped.
                 if sender.send((chunk.len(), batch)).is_err() {
                     break;
@@ -121,16 +136,24 @@ impl DataLoader<PairBatch> for PairLoader {
     }
 
     fn num_items(&self) -> usize {
-        if self.training { self.steps() * self.batch_size } else { self.indices.len() }
+        match &self.order {
+            Order::Training(_) => self.steps() * self.batch_size,
+            Order::Fixed(indices) => indices.len(),
+        }
     }
 
     fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<PairBatch>> {
         // Batches lie on the host: the model's step moves them.
-        Arc::new(self.with_indices(self.indices.clone()))
+        Arc::new(self.with_order(self.order.clone()))
     }
 
     fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<PairBatch>> {
-        Arc::new(self.with_indices(Arc::new(self.indices[start..end].to_vec())))
+        // burn cuts a loader for several devices; here there is one.
+        let order = match &self.order {
+            Order::Training(_) => self.order.clone(),
+            Order::Fixed(indices) => Order::Fixed(Arc::new(indices[start..end].to_vec())),
+        };
+        Arc::new(self.with_order(order))
     }
 }
 
@@ -156,6 +179,13 @@ impl DataLoaderIterator<PairBatch> for PairIterator {
     }
 }
 
+/// A picture as the model takes it, and which of its captions goes with it.
+struct Example {
+    pixels: Vec<f32>,
+    kept: Option<Vec<usize>>,
+    caption: usize,
+}
+
 impl PairSource {
     /// The pairs of `indices`: varied with the streams of a training pass, or as they are.
     fn batch(&self, indices: &[usize], pass: Option<u64>) -> Result<PairBatch, DatasetError> {
@@ -164,36 +194,46 @@ impl PairSource {
             .map(|&index| self.example(index, pass))
             .collect::<std::io::Result<Vec<_>>>()
             .map_err(DatasetError::new)?;
-        let mut batch = PairBatch { pixels: Vec::new(), texts: Vec::new(), groups: Vec::new() };
-        for (pixels, caption) in examples {
-            batch.pixels.extend(pixels);
-            batch.texts.push(self.captions[caption].clone());
-            batch.groups.push(caption);
-        }
-        Ok(batch)
+        let mut captions: Vec<usize> = examples.iter().map(|example| example.caption).collect();
+        captions.sort_unstable_by_key(|&caption| (self.captions[caption].len(), caption));
+        captions.dedup();
+        let places: HashMap<usize, usize> =
+            captions.iter().enumerate().map(|(place, &caption)| (caption, place)).collect();
+        Ok(PairBatch {
+            text_of: examples.iter().map(|example| places[&example.caption]).collect(),
+            texts: captions.iter().map(|&caption| self.captions[caption].clone()).collect(),
+            kept: examples.iter().map(|example| example.kept.clone()).collect(),
+            pixels: examples.into_iter().flat_map(|example| example.pixels).collect(),
+        })
     }
 
-    /// Normalised pixels and a caption.
-    fn example(&self, index: usize, pass: Option<u64>) -> std::io::Result<(Vec<f32>, usize)> {
+    fn example(&self, index: usize, pass: Option<u64>) -> std::io::Result<Example> {
         let pixels = self.set.image(index)?;
         let captions = &self.captions_of[index];
         let side = self.set.side();
-        let (mut image, caption) = match pass {
+        let mut example = match pass {
             Some(pass) => {
                 let label = format!("pair {index} pass {pass}");
                 let mut random = flora_core::seed::stream(self.seed, &label);
                 let mono = self.set.pairs()[index].mono;
-                let image = self.augmentation.apply(&pixels, side, mono, &mut random);
-                (image, captions[random.random_range(0..captions.len())])
+                let pixels = self.augmentation.apply(&pixels, side, mono, &mut random);
+                let caption = captions[random.random_range(0..captions.len())];
+                let PatchDropout { all, kept, until } = self.patches;
+                let kept = (kept < all && pass < until).then(|| {
+                    let mut kept = rand::seq::index::sample(&mut random, all, kept).into_vec();
+                    kept.sort_unstable();
+                    kept
+                });
+                Example { pixels, kept, caption }
             }
-            None => (plain(&pixels, side), captions[0]),
+            None => Example { pixels: plain(&pixels, side), kept: None, caption: captions[0] },
         };
         let Preprocessor { image_mean, image_std, .. } = self.preprocessor;
-        for (channel, plane) in image.chunks_mut(side * side).enumerate() {
+        for (channel, plane) in example.pixels.chunks_mut(side * side).enumerate() {
             for value in plane {
                 *value = (*value - image_mean[channel]) / image_std[channel];
             }
         }
-        Ok((image, caption))
+        Ok(example)
     }
 }

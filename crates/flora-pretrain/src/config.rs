@@ -1,9 +1,10 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use flora_clip::ClipConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::{Augmentation, PretrainError};
+use crate::{Augmentation, Precision, PretrainError};
 
 /// A pretraining run, as its TOML file says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,10 +25,13 @@ pub struct PretrainConfig {
     pub epochs: usize,
     /// Pairs a step.
     pub batch_size: usize,
-    /// Share of the one-colour pictures that a pass takes, drawn anew each time. They are plentiful
-    /// and alike: below 1, pictures in colour weigh more.
-    #[serde(default = "default_mono_share")]
-    pub mono_share: f64,
+    /// Share of each kind of pair in a pass, by the kinds' names; they need not add up to 1. Kinds that
+    /// are not listed are left out; without this table all pairs are taken alike.
+    #[serde(default)]
+    pub mix: BTreeMap<String, f64>,
+    /// Pairs in a pass; 0 for as many as there are.
+    #[serde(default)]
+    pub epoch_pairs: usize,
     /// Peak learning rate of AdamW; it rises linearly and falls along a cosine.
     pub learning_rate: f64,
     /// Steps of the linear rise.
@@ -36,7 +40,17 @@ pub struct PretrainConfig {
     /// Weight decay of matrices (vectors have none).
     #[serde(default = "default_weight_decay")]
     pub weight_decay: f64,
-    /// Pairs that go through the model together: small enough for the processor's caches (the
+    /// Share of a training picture's patches that are hidden, in `[0, 1)`. Half of them hidden is nearly
+    /// half the work of the vision tower (FLIP, [arXiv 2212.00794](https://arxiv.org/abs/2212.00794)).
+    #[serde(default)]
+    pub patch_dropout: f64,
+    /// Passes at the end in which no patch is hidden.
+    #[serde(default)]
+    pub whole_epochs: usize,
+    /// The numbers that the towers compute with.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Pictures that go through the model together: small enough for the processor's caches (the
     /// gradient is that of the whole batch all the same); 0 for the whole batch, right for GPUs.
     #[serde(default = "default_shard_size")]
     pub shard_size: usize,
@@ -52,10 +66,6 @@ pub struct PretrainConfig {
 
 fn default_shard_size() -> usize {
     32
-}
-
-fn default_mono_share() -> f64 {
-    1.0
 }
 
 fn default_warmup() -> usize {
@@ -105,8 +115,11 @@ impl PretrainConfig {
         if !(0.0..=1.0).contains(&self.weight_decay) {
             return wrong("weight_decay", format!("{} is not in [0, 1]", self.weight_decay));
         }
-        if !(0.0..=1.0).contains(&self.mono_share) {
-            return wrong("mono_share", format!("{} is not in [0, 1]", self.mono_share));
+        if let Some((kind, share)) = self.mix.iter().find(|(_, share)| !(**share > 0.0)) {
+            return wrong("mix", format!("the share of {kind:?}, {share}, is not positive"));
+        }
+        if !(0.0..1.0).contains(&self.patch_dropout) {
+            return wrong("patch_dropout", format!("{} is not in [0, 1)", self.patch_dropout));
         }
         if self.warmup_steps == 0 {
             return wrong("warmup_steps", "choose 1 or more".into());

@@ -11,6 +11,8 @@ mod config;
 mod error;
 mod model;
 mod pairs;
+mod precision;
+mod sampling;
 mod sharded;
 mod train;
 
@@ -18,4 +20,5 @@ pub use augment::Augmentation;
 pub use config::PretrainConfig;
 pub use error::PretrainError;
 pub use pairs::{Pair, PairSet};
+pub use precision::Precision;
 pub use train::{PretrainSummary, pretrain};

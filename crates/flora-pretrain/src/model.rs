@@ -6,27 +6,24 @@ use burn::module::Module;
 use burn::tensor::{Device, ExecutionError, Int, Tensor, TensorData};
 use burn::train::metric::{AccuracyInput, Adaptor, LossInput};
 use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
-use flora_clip::{Clip, TextConfig, loss};
+use flora_clip::{Clip, loss};
 use flora_core::workers::Workers;
 
 use crate::batches::PairBatch;
-use crate::sharded;
+use crate::sharded::{self, Setting};
 
 /// A CLIP with what its training step needs to know.
 #[derive(Module, Debug)]
 pub(crate) struct PretrainModel {
     pub(crate) clip: Clip,
     #[module(skip)]
-    pub(crate) setting: Setting,
+    pub(crate) run: Run,
 }
 
-/// What the step needs besides weights.
+/// How the step runs.
 #[derive(Clone)]
-pub(crate) struct Setting {
-    pub(crate) text: TextConfig,
-    pub(crate) side: usize,
-    /// Pairs a shard.
-    pub(crate) shard_size: usize,
+pub(crate) struct Run {
+    pub(crate) setting: Setting,
     /// What the shards run on.
     pub(crate) workers: Arc<Workers>,
     /// The device with autodiff.
@@ -34,10 +31,10 @@ pub(crate) struct Setting {
 }
 
 /// burn-train shows this at the end of a training: what a reader can use, on one line.
-impl std::fmt::Debug for Setting {
+impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Setting")
-            .field("shard_size", &self.shard_size)
+        f.debug_struct("Run")
+            .field("shard_size", &self.setting.shard_size)
             .field("threads", &self.workers.threads())
             .field("device", &self.device)
             .finish_non_exhaustive()
@@ -56,8 +53,8 @@ impl TrainStep for PretrainModel {
     type Output = PretrainOutput;
 
     fn step(&self, batch: PairBatch) -> TrainOutput<PretrainOutput> {
-        let Setting { text, side, shard_size, workers, device } = &self.setting;
-        let step = sharded::step(&self.clip, text, *side, &batch, *shard_size, workers, device);
+        let Run { setting, workers, device } = &self.run;
+        let step = sharded::step(&self.clip, setting, &batch, workers, device);
         let item = PretrainOutput { loss: step.loss, logits: None };
         TrainOutput { grads: step.gradients, item }
     }
@@ -68,12 +65,9 @@ impl InferenceStep for PretrainModel {
     type Output = PretrainOutput;
 
     fn step(&self, batch: PairBatch) -> PretrainOutput {
-        let Setting { text, side, device, .. } = &self.setting;
-        let device = device.clone().inner();
-        let all = 0..batch.texts.len();
-        let (images, texts) = sharded::forward(&self.clip, text, *side, &batch, all, &device);
-        let logits = sharded::similarities(&self.clip, images, texts);
-        let loss = loss::multi_positive_contrastive(logits.clone(), &batch.groups);
+        let device = self.run.device.clone().inner();
+        let logits = sharded::evaluate(&self.clip, &self.run.setting, &batch, &device);
+        let loss = loss::multi_positive_contrastive(logits.clone(), &batch.text_of);
         PretrainOutput { loss, logits: Some(logits) }
     }
 }

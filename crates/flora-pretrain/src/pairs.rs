@@ -14,6 +14,8 @@ use crate::PretrainError;
 pub struct Pair {
     /// The set that it comes from.
     pub source: String,
+    /// What the mix of a pass goes by, such as `emoji`.
+    pub kind: String,
     /// What it shows, in at least one wording.
     pub captions: Vec<String>,
     /// Whether it is drawn in one colour, which may be changed.

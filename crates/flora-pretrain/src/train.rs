@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,8 +17,10 @@ use flora_core::Dtype;
 use flora_core::workers::Workers;
 use serde::Serialize;
 
-use crate::batches::{PairLoader, PairSource};
-use crate::model::{PretrainModel, Setting};
+use crate::batches::{PairLoader, PairSource, PatchDropout};
+use crate::model::{PretrainModel, Run};
+use crate::sampling::Sampler;
+use crate::sharded::Setting;
 use crate::{PairSet, PretrainConfig, PretrainError};
 
 /// What a pretraining run did, as written to `pretraining.json` beside the weights.
@@ -68,20 +70,29 @@ pub fn pretrain(
     let (captions, captions_of) = tokenize(&set, &tokenizer)?;
     let (train_pairs, valid_pairs, distinct) = (train.len(), valid.len(), captions.len());
 
+    let mut kinds: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for index in train {
+        kinds.entry(set.pairs()[index].kind.clone()).or_default().push(index);
+    }
+    let sampler = Sampler::new(kinds, &config.mix, config.epoch_pairs, config.seed)?;
+    let patches = clip_config.vision_config.grid().pow(2);
     let source = Arc::new(PairSource {
         set,
         preprocessor: preprocessor.clone(),
         captions,
         captions_of,
         augmentation: config.augmentation.clone(),
-        mono_share: config.mono_share,
+        patches: PatchDropout {
+            all: patches,
+            kept: (((1.0 - config.patch_dropout) * patches as f64).round() as usize).max(1),
+            until: config.epochs.saturating_sub(config.whole_epochs) as u64,
+        },
         seed: config.seed,
     });
     let done = config.resume_from.unwrap_or(0);
-    let loader = |indices, training| {
-        Arc::new(PairLoader::new(source.clone(), indices, config.batch_size, training, done))
-    };
-    let (train, valid) = (loader(train, true), loader(valid, false));
+    let train = PairLoader::training(source.clone(), sampler, config.batch_size, done);
+    let valid = PairLoader::validation(source, valid, config.batch_size);
+    let (train, valid) = (Arc::new(train), Arc::new(valid));
     let steps_an_epoch = train.steps();
     if steps_an_epoch == 0 {
         let problem = format!("{train_pairs} training pairs do not fill a batch");
@@ -92,12 +103,15 @@ pub fn pretrain(
     let workers = Workers::new(config.threads)
         .map_err(|error| PretrainError::Config { field: "threads", problem: error.to_string() })?;
     let autodiff = device.clone().autodiff();
-    let setting = Setting {
-        text: clip_config.text_config.clone(),
-        side,
-        shard_size: match config.shard_size {
-            0 => config.batch_size,
-            size => size,
+    let run = Run {
+        setting: Setting {
+            text: clip_config.text_config.clone(),
+            side,
+            shard_size: match config.shard_size {
+                0 => config.batch_size,
+                size => size,
+            },
+            precision: config.precision,
         },
         workers: Arc::new(workers),
         device: autodiff.clone(),
@@ -122,7 +136,7 @@ pub fn pretrain(
         check_resumable(&log, epoch)?;
         training = training.checkpoint(epoch);
     }
-    let model = PretrainModel { clip, setting };
+    let model = PretrainModel { clip, run };
     let schedule = schedule(config, steps)?;
     let result = training.launch(Learner::new(model, optimizer, schedule));
     if let Some(error) = result.error {

@@ -22,7 +22,7 @@ fn write_pairs(folder: &Path, count: usize) {
         ][index % 4];
         let split = if index < 4 { "valid" } else { "train" };
         let line = serde_json::json!({
-            "source": "test", "license": "CC0", "name": name, "captions": [name],
+            "source": "test", "kind": "color", "license": "CC0", "name": name, "captions": [name],
             "mono": false, "split": split,
         });
         writeln!(list, "{line}").unwrap();
@@ -97,6 +97,8 @@ fn unusable_pairs_and_settings_are_named() {
     refused(|config| config.resume_from = Some(3), "model-3.bpk");
     refused(|config| config.learning_rate = f64::NAN, "learning_rate");
     refused(|config| config.batch_size = 64, "32 training pairs");
+    refused(|config| config.patch_dropout = 1.0, "patch_dropout");
+    refused(|config| drop(config.mix.insert("photo".into(), 1.0)), "there are color");
     refused(|config| config.augmentation.scale = [2.0, 1.0], "augmentation.scale");
 
     let path = dir.path().join("pairs.safetensors");

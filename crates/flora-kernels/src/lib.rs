@@ -1,0 +1,87 @@
+//! What a CLIP block does besides matrix products, as single operations.
+//!
+//! burn composes these of many small operations as soon as gradients are wanted, each of which reads
+//! and writes the whole tensor. On burn's CPU backend ([`Device::flex`](burn::tensor::Device::flex)) each
+//! function here is one pass instead, forward and backward, in the widest vectors that the processor
+//! has (chosen at run time). On any other backend, and for other number types than `f32`, it is
+//! the composed form. Both give the same numbers to `f32` rounding; tests say so.
+//!
+//! Results do not depend on the number of threads nor on the processor's vectors: sums have a
+//! fixed order, and products and sums are rounded one by one.
+
+mod composed;
+#[cfg(feature = "flex")]
+mod flex;
+#[cfg(feature = "flex")]
+mod slices;
+
+use burn::tensor::Tensor;
+
+/// `x sigmoid(1.702 x)` of every element, the activation of OpenAI's CLIP.
+///
+/// Source: Hendrycks and Gimpel, [arXiv 1606.08415](https://arxiv.org/abs/1606.08415), section 2.
+pub fn quick_gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    if flex::takes(&[&x]) {
+        return flex::quick_gelu(x);
+    }
+    composed::quick_gelu(x)
+}
+
+/// `(x - mean) / sqrt(variance + epsilon) * gamma + beta` over the last axis.
+///
+/// Source: Ba, Kiros and Hinton, [arXiv 1607.06450](https://arxiv.org/abs/1607.06450).
+///
+/// # Shapes
+///
+/// - x and output: `[..., width]`
+/// - gamma, beta: `[width]`
+///
+/// # Panics
+///
+/// Panics if `gamma` or `beta` is not as long as the last axis of `x`.
+pub fn layer_norm<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+) -> Tensor<D> {
+    let width = x.dims()[D - 1];
+    assert_eq!((gamma.dims(), beta.dims()), ([width], [width]), "one gamma and beta a column");
+    #[cfg(feature = "flex")]
+    if flex::takes(&[&x]) {
+        return flex::layer_norm(x, gamma, beta, epsilon);
+    }
+    composed::layer_norm(x, gamma, beta, epsilon)
+}
+
+/// Multi-head scaled dot-product attention, `softmax(q k^T / sqrt(width / heads)) v` head by head;
+/// with `is_causal` a position sees itself and those before.
+///
+/// Source: Vaswani et al., [arXiv 1706.03762](https://arxiv.org/abs/1706.03762), section 3.2.
+///
+/// # Shapes
+///
+/// - q, k, v and output: `[batch, length, width]`; a head is a block of `width / heads` columns
+///
+/// # Panics
+///
+/// Panics if the shapes differ or `heads` does not divide `width`.
+pub fn attention(
+    q: Tensor<3>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    heads: usize,
+    is_causal: bool,
+) -> Tensor<3> {
+    let [_, length, width] = q.dims();
+    assert_eq!((q.dims(), q.dims()), (k.dims(), v.dims()), "q, k and v have one shape");
+    assert!(heads > 0 && width % heads == 0, "{heads} heads do not divide a width of {width}");
+    #[cfg(feature = "flex")]
+    if length <= flex::LONGEST_ATTENTION && flex::takes(&[&q, &k, &v]) {
+        return flex::attention(q, k, v, heads, is_causal);
+    }
+    #[cfg(not(feature = "flex"))]
+    let _ = length;
+    composed::attention(q, k, v, heads, is_causal)
+}

@@ -1,0 +1,99 @@
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::sum;
+
+/// Rows that a thread takes at a time: the gradients of gamma and beta are summed by these blocks.
+const ROWS: usize = 64;
+
+/// Gradients of a layer norm.
+pub(crate) struct Gradients {
+    pub(crate) x: Vec<f32>,
+    pub(crate) gamma: Vec<f32>,
+    pub(crate) beta: Vec<f32>,
+}
+
+/// Mean and `1 / sqrt(variance + epsilon)` of a row.
+#[inline(always)]
+fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
+    let count = row.len() as f32;
+    let mean = sum(row, row, |x, _| x) / count;
+    let variance = sum(row, row, |x, _| (x - mean) * (x - mean)) / count;
+    (mean, 1.0 / (variance + epsilon).sqrt())
+}
+
+/// `(x - mean) / sqrt(variance + epsilon) * gamma + beta`, row by row.
+pub(crate) fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32) -> Vec<f32> {
+    let width = gamma.len();
+    let mut y = vec![0.0; x.len()];
+    let arch = Arch::new();
+    y.par_chunks_mut(ROWS * width).zip(x.par_chunks(ROWS * width)).for_each(|(y, x)| {
+        arch.dispatch(|| {
+            for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+                let (mean, scale) = moments(x, epsilon);
+                for (((y, x), gamma), beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
+                    *y = (x - mean) * scale * gamma + beta;
+                }
+            }
+        });
+    });
+    y
+}
+
+/// The gradients of [`layer_norm`] where that of its output is `dy`.
+pub(crate) fn layer_norm_backward(x: &[f32], gamma: &[f32], dy: &[f32], epsilon: f32) -> Gradients {
+    let width = gamma.len();
+    let mut dx = vec![0.0; x.len()];
+    let arch = Arch::new();
+    let inputs = x.par_chunks(ROWS * width).zip(dy.par_chunks(ROWS * width));
+    let parts: Vec<_> = dx
+        .par_chunks_mut(ROWS * width)
+        .zip(inputs)
+        .map(|(dx, (x, dy))| {
+            let (mut dgamma, mut dbeta) = (vec![0.0; width], vec![0.0; width]);
+            arch.dispatch(|| block_backward(dx, x, gamma, dy, epsilon, &mut dgamma, &mut dbeta));
+            (dgamma, dbeta)
+        })
+        .collect();
+    let mut gradients = Gradients { x: dx, gamma: vec![0.0; width], beta: vec![0.0; width] };
+    // In the order of the rows, so that threads change nothing.
+    for (dgamma, dbeta) in parts {
+        gradients.gamma.iter_mut().zip(dgamma).for_each(|(sum, part)| *sum += part);
+        gradients.beta.iter_mut().zip(dbeta).for_each(|(sum, part)| *sum += part);
+    }
+    gradients
+}
+
+/// With `z` the normalised row and `g = dy gamma`: `dx = (g - mean(g) - z mean(g z)) scale`.
+#[inline(always)]
+fn block_backward(
+    dx: &mut [f32],
+    x: &[f32],
+    gamma: &[f32],
+    dy: &[f32],
+    epsilon: f32,
+    dgamma: &mut [f32],
+    dbeta: &mut [f32],
+) {
+    let width = gamma.len();
+    let count = width as f32;
+    let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(dy.chunks_exact(width));
+    for ((dx, x), dy) in rows {
+        let (mean, scale) = moments(x, epsilon);
+        for ((sum, dy), x) in dgamma.iter_mut().zip(dy).zip(x) {
+            *sum += dy * ((x - mean) * scale);
+        }
+        for (sum, dy) in dbeta.iter_mut().zip(dy) {
+            *sum += dy;
+        }
+        // `dx` holds g until it is known how much of it the two means take away.
+        for ((g, dy), gamma) in dx.iter_mut().zip(dy).zip(gamma) {
+            *g = dy * gamma;
+        }
+        let mean_g = sum(dx, x, |g, _| g) / count;
+        let mean_gz = sum(dx, x, |g, x| g * ((x - mean) * scale)) / count;
+        for (dx, x) in dx.iter_mut().zip(x) {
+            *dx = (*dx - mean_g - (x - mean) * scale * mean_gz) * scale;
+        }
+    }
+}

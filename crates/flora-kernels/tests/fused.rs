@@ -1,0 +1,146 @@
+//! The fused operations against burn's own, forward and backward.
+
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Device, Tensor, TensorData, activation, module};
+use flora_kernels::{attention, layer_norm, quick_gelu};
+
+/// Numbers in [-3, 3) that look random and are the same everywhere.
+fn numbers<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
+    let count = shape.iter().product();
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32 * 6.0 - 3.0
+    };
+    let values: Vec<f32> = (0..count).map(|_| next()).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+fn assert_close<const D: usize>(fused: Tensor<D>, composed: Tensor<D>, what: &str) {
+    assert_eq!(fused.dims(), composed.dims(), "{what}");
+    let size = composed.clone().abs().max().into_scalar::<f32>().max(1.0);
+    let difference = (fused - composed).abs().max().into_scalar::<f32>();
+    assert!(difference <= 3e-6 * size, "{what}: off by {difference:e} of {size}");
+}
+
+/// Outputs, and gradients of a weighted sum of the outputs, of both forms.
+fn compare<const N: usize, const D: usize>(
+    inputs: [Tensor<D>; N],
+    fused: impl Fn([Tensor<D>; N]) -> Tensor<D>,
+    composed: impl Fn([Tensor<D>; N]) -> Tensor<D>,
+) {
+    let plain = inputs.clone().map(|input| input.inner());
+    assert_close(fused(plain.clone()), composed(plain), "output without gradients");
+    let run = |form: &dyn Fn([Tensor<D>; N]) -> Tensor<D>| {
+        let leaves = inputs.clone().map(|input| input.require_grad());
+        let output = form(leaves.clone());
+        let weights = numbers(output.dims(), 9, &output.device());
+        let gradients = (output.clone() * weights).sum().backward();
+        (output.inner(), leaves.map(|leaf| leaf.grad(&gradients).expect("every input counts")))
+    };
+    let (one, one_gradients) = run(&fused);
+    let (other, other_gradients) = run(&composed);
+    assert_close(one, other, "output");
+    for (index, (one, other)) in one_gradients.into_iter().zip(other_gradients).enumerate() {
+        assert_close(one, other, &format!("gradient of input {index}"));
+    }
+}
+
+#[test]
+fn quick_gelu_and_its_gradient() {
+    let device = Device::flex().autodiff();
+    for shape in [[1, 1, 1], [2, 3, 5], [5, 70, 129]] {
+        let x = numbers(shape, 1, &device).mul_scalar(8.0);
+        let composed = |[x]: [Tensor<3>; 1]| x.clone() * activation::sigmoid(x.mul_scalar(1.702));
+        compare([x], |[x]| quick_gelu(x), composed);
+    }
+}
+
+#[test]
+fn layer_norm_and_its_gradients() {
+    let device = Device::flex().autodiff();
+    for shape in [[1, 1, 7], [3, 5, 16], [4, 70, 192]] {
+        let width = shape[2];
+        let x = numbers(shape, 2, &device);
+        let vector = |seed| numbers([1, 1, width], seed, &device);
+        compare(
+            [x, vector(3), vector(4)],
+            |[x, gamma, beta]| layer_norm(x, gamma.reshape([width]), beta.reshape([width]), 1e-5),
+            |[x, gamma, beta]| {
+                let beta = Some(beta.reshape([width]));
+                module::layer_norm(x, gamma.reshape([width]), beta, 1e-5)
+            },
+        );
+    }
+}
+
+#[test]
+fn attention_and_its_gradients() {
+    let device = Device::flex().autodiff();
+    for (shape, heads) in [([1, 1, 4], 1), ([2, 5, 6], 3), ([3, 17, 192], 3), ([1, 129, 32], 2)] {
+        for is_causal in [false, true] {
+            let [batch, length, width] = shape;
+            let split =
+                |x: Tensor<3>| x.reshape([batch, length, heads, width / heads]).swap_dims(1, 2);
+            let options = AttentionModuleOptions { is_causal, ..Default::default() };
+            compare(
+                [5, 6, 7].map(|seed| numbers(shape, seed, &device)),
+                |[q, k, v]| attention(q, k, v, heads, is_causal),
+                |[q, k, v]| {
+                    let options = options.clone();
+                    module::attention(split(q), split(k), split(v), None, None, options)
+                        .swap_dims(1, 2)
+                        .reshape(shape)
+                },
+            );
+        }
+    }
+}
+
+/// Frozen inputs get no gradient and do no harm.
+#[test]
+fn only_tracked_inputs_get_gradients() {
+    let device = Device::flex().autodiff();
+    let x = numbers([2, 3, 8], 1, &device).require_grad();
+    let (gamma, beta) = (numbers([8], 2, &device), numbers([8], 3, &device));
+    let k = numbers([2, 3, 8], 4, &device);
+    let normed = layer_norm(x.clone(), gamma.clone(), beta, 1e-5);
+    let y = attention(normed, k.clone(), k.clone(), 2, true);
+    let gradients = quick_gelu(y).sum().backward();
+    assert!(x.grad(&gradients).is_some());
+    assert!(gamma.grad(&gradients).is_none() && k.grad(&gradients).is_none());
+}
+
+/// A view with gaps is read as what it shows.
+#[test]
+fn views_are_read_in_their_own_order() {
+    let device = Device::flex();
+    let x = numbers([4, 6, 10], 1, &device);
+    let view = x.swap_dims(0, 1).slice([1..4, 0..4, 2..8]);
+    let copy = Tensor::from_data(view.to_data(), &device);
+    assert_close(quick_gelu(view.clone()), quick_gelu(copy.clone()), "quick_gelu");
+    let fused = |x: Tensor<3>| attention(x.clone(), x.clone(), x, 2, false);
+    assert_close(fused(view), fused(copy), "attention");
+}
+
+#[test]
+fn threads_change_nothing() {
+    let device = Device::flex().autodiff();
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let x = numbers([40, 20, 96], 1, &device).require_grad();
+            let vector = |seed| numbers([96], seed, &device).require_grad();
+            let (gamma, beta) = (vector(2), vector(3));
+            let y = layer_norm(x.clone(), gamma.clone(), beta, 1e-5);
+            let gradients =
+                quick_gelu(attention(y.clone(), y.clone(), y, 3, true)).sum().backward();
+            let bits = |data: TensorData| data.try_into_vec::<f32>().unwrap();
+            (
+                bits(x.grad(&gradients).unwrap().into_data()),
+                bits(gamma.grad(&gradients).unwrap().into_data()),
+            )
+        })
+    };
+    assert_eq!(run(1), run(3));
+}
