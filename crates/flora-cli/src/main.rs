@@ -23,12 +23,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(commands::run::Run),
+    Sweep(commands::sweep::Sweep),
     Presets(commands::presets::Presets),
     Datasets(commands::datasets::Datasets),
     Partition(commands::partition::Partition),
     Classify(commands::classify::Classify),
     Embed(commands::embed::Embed),
     Eval(commands::eval::Eval),
+    Retrieve(commands::retrieve::Retrieve),
     Export(commands::export::Export),
     Pretrain(commands::pretrain::Pretrain),
 }
@@ -36,12 +38,14 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(command) => command.run(),
+        Command::Sweep(command) => command.run(),
         Command::Presets(command) => command.run(),
         Command::Datasets(command) => command.run(),
         Command::Partition(command) => command.run(),
         Command::Classify(command) => command.run(),
         Command::Embed(command) => command.run(),
         Command::Eval(command) => command.run(),
+        Command::Retrieve(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Pretrain(command) => command.run(),
     };

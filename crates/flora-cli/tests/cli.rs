@@ -201,3 +201,61 @@ fn images_are_classified_by_labels() {
     let twice = ["classify", "--model", model, "--labels", "a,b, a", image];
     assert!(refused(dir.path(), 2, &twice).contains("twice"));
 }
+
+#[test]
+fn a_sweep_makes_a_table_and_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    write_experiment(folder.path());
+    let sweep = "name = 'both'\nbase = 'experiment.toml'\nseeds = [0, 1]\n\
+                 set = ['training.rounds=1']\n[[rows]]\nname = 'Together'\n[[rows]]\n\
+                 name = 'Alone'\neach = ['federation.participants=[\"acme\"]', \
+                 'federation.participants=[\"zenith\"]']\n";
+    std::fs::write(folder.path().join("sweep.toml"), sweep).unwrap();
+    let output = flora(folder.path(), &["sweep", "sweep.toml"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert!(said.contains("[6/6] alone-2-seed-1"), "{said}");
+    let out = folder.path().join("runs/sweeps/both");
+    let table = std::fs::read_to_string(out.join("results.md")).unwrap();
+    assert!(table.contains("| Together |") && table.contains("| Alone |"), "{table}");
+    let lines = std::fs::read_to_string(out.join("results.csv")).unwrap().lines().count();
+    assert_eq!(lines, 1 + 6 * 2, "a line for each client of each run");
+
+    // A run that did not finish is run again; the others are not.
+    std::fs::remove_file(out.join("together-seed-1/run.json")).unwrap();
+    let said = text(&flora(folder.path(), &["sweep", "sweep.toml"]).stdout);
+    assert_eq!(said.matches("there already").count(), 5, "{said}");
+    assert_eq!(std::fs::read_to_string(out.join("results.md")).unwrap().lines().count(), 4);
+
+    std::fs::write(folder.path().join("bad.toml"), format!("{sweep}set = ['no.such=1']\n"))
+        .unwrap();
+    let message = refused(folder.path(), 2, &["sweep", "bad.toml"]);
+    assert!(message.contains("Alone") && message.contains("no"), "{message}");
+}
+
+#[test]
+fn texts_of_images_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    write_experiment(folder.path());
+    let message = refused(folder.path(), 2, &["retrieve", "--data", "things.toml"]);
+    assert!(message.contains("[texts]"), "{message}");
+
+    let mut description = std::fs::read_to_string(folder.path().join("things.toml")).unwrap();
+    description += "[texts]\nfile = 'texts.jsonl'\nkey = 'number'\ntext = 'name'\n";
+    std::fs::write(folder.path().join("things.toml"), description).unwrap();
+    let names = ["one", "two", "three", "four", "five", "six"].iter().enumerate();
+    let lines: String = names
+        .map(|(number, name)| format!("{{\"number\": \"{number}\", \"name\": \"{name}\"}}\n"))
+        .collect();
+    std::fs::write(folder.path().join("texts.jsonl"), lines).unwrap();
+    let model = tiny_clip();
+    let model = model.to_str().unwrap();
+    let arguments = ["retrieve", "--data", "things.toml", "--model", model, "--json"];
+    let output = flora(folder.path(), &arguments);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let domains: Vec<_> = report.as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(domains, ["acme", "zenith"]);
+    assert_eq!(report[0]["image_to_text"]["candidates"], 6);
+    assert_eq!(report[0]["image_to_text"]["queries"], 15);
+    assert_eq!(report[1]["text_to_image"]["queries"], 5);
+}

@@ -73,6 +73,15 @@ pub enum Error {
         template: String,
     },
 
+    /// Texts were asked for that the description does not name.
+    #[error(
+        "the data set {dataset:?} has no texts for its images; add a section [texts] with file, key and text to its description"
+    )]
+    NoTexts {
+        /// The data set.
+        dataset: String,
+    },
+
     /// A file that cannot be decoded as an image.
     #[error("{place} is not a readable image: {problem}; replace the file or remove it")]
     Image {
@@ -119,6 +128,15 @@ pub enum Error {
         problem: String,
         /// What to do.
         remedy: String,
+    },
+
+    /// A client that is to train and does not exist.
+    #[error("there is no client {client:?}; choose among {clients}")]
+    Participants {
+        /// What was asked for.
+        client: String,
+        /// Those that there are.
+        clients: String,
     },
 
     /// A saved partition that belongs to another data set.

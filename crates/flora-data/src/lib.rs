@@ -14,7 +14,7 @@ mod features;
 mod files;
 mod partition;
 
-pub use dataset::{Dataset, Limit, Protocol, Split, Template, read_image};
+pub use dataset::{Dataset, Limit, Protocol, Split, Template, Texts, read_image};
 pub use error::Error;
 pub use features::{FeatureCache, FeatureKey, Features, Lookup};
-pub use partition::{ClientShard, Partition, PartitionConfig};
+pub use partition::{ClientShard, Participants, Partition, PartitionConfig};

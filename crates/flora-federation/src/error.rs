@@ -44,6 +44,9 @@ pub enum FederationError {
     /// Nobody can say how good the model is.
     #[error("no client has test examples, so no round could be evaluated: give some a test split")]
     NoTestExamples,
+    /// Nobody could train.
+    #[error("no client has training examples; there is nobody to train")]
+    NoTrainingExamples,
     /// Nothing to train.
     #[error("the initial record holds no parameters, so there is nothing to train")]
     NoParameters,

@@ -28,7 +28,8 @@ pub struct RoundsConfig {
 
 /// Trains for `config.rounds` rounds and tells `sink` what happens.
 ///
-/// The global model is evaluated at the start of every round and once after the last, on every
+/// Clients that hold training examples train; one that holds none is never selected. The global model
+/// is evaluated at the start of every round and once after the last, on every
 /// client that has test examples: round 0 is exactly the initial parameters. A client that fails is
 /// told as [`Event::ClientFailed`] and its round goes on without it.
 ///
@@ -50,7 +51,7 @@ pub fn run_rounds(
         strategy,
         config,
         sink,
-        ids: clients.iter().map(|info| info.id.clone()).collect(),
+        ids: trainers(&clients).map(|info| info.id.clone()).collect(),
         test_examples: clients
             .into_iter()
             .filter(|info| info.num_test_examples > 0)
@@ -92,7 +93,16 @@ fn check(
         return Err(FederationError::NoParameters);
     }
     initial.check_finite().map_err(FederationError::Initial)?;
-    config.selection.check(clients.len())
+    match trainers(clients).count() {
+        0 if config.rounds > 0 => Err(FederationError::NoTrainingExamples),
+        0 => Ok(()),
+        trainers => config.selection.check(trainers),
+    }
+}
+
+/// Clients without training examples are there to be tested.
+fn trainers(clients: &[ClientInfo]) -> impl Iterator<Item = &ClientInfo> {
+    clients.iter().filter(|info| info.num_examples > 0)
 }
 
 struct Failure {

@@ -252,3 +252,20 @@ fn senseless_settings_are_refused_before_anything_runs() {
         assert!(error.contains(message), "{error}");
     }
 }
+
+/// A client without training examples is tested, and never asked to train.
+#[test]
+fn those_without_training_examples_are_only_tested() {
+    let clients =
+        vec![Pull::new("a", [1.0, 0.5], 10).boxed(), Pull::new("b", [0.8, 0.1], 0).boxed()];
+    let (outcome, events) = run(clients, 1, &config(2));
+    assert_eq!(outcome.unwrap().last_round.num_clients, 2);
+    for event in &events {
+        if let Event::RoundStarted { selected, .. } = event {
+            assert_eq!(selected, &["a"]);
+        }
+    }
+    let nobody = vec![Pull::new("a", [1.0, 0.5], 0).boxed()];
+    let error = run(nobody, 1, &config(1)).0.unwrap_err().to_string();
+    assert!(error.contains("no client has training examples"), "{error}");
+}

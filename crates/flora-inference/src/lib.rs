@@ -13,6 +13,7 @@ mod features;
 mod images;
 mod labels;
 mod model;
+mod retrieve;
 mod score;
 
 pub use classify::{Prediction, classify};
@@ -22,4 +23,5 @@ pub use features::{Notice, image_features, pixels};
 pub use images::image_files;
 pub use labels::{read_lines, read_texts, sentences};
 pub use model::Model;
+pub use retrieve::{Ranks, retrieve};
 pub use score::{Scores, score};

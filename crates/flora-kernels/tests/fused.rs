@@ -87,7 +87,6 @@ fn attention_and_its_gradients() {
                 [5, 6, 7].map(|seed| numbers(shape, seed, &device)),
                 |[q, k, v]| attention(q, k, v, heads, is_causal),
                 |[q, k, v]| {
-                    let options = options.clone();
                     module::attention(split(q), split(k), split(v), None, None, options)
                         .swap_dims(1, 2)
                         .reshape(shape)

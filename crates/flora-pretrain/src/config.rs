@@ -115,8 +115,13 @@ impl PretrainConfig {
         if !(0.0..=1.0).contains(&self.weight_decay) {
             return wrong("weight_decay", format!("{} is not in [0, 1]", self.weight_decay));
         }
-        if let Some((kind, share)) = self.mix.iter().find(|(_, share)| !(**share > 0.0)) {
-            return wrong("mix", format!("the share of {kind:?}, {share}, is not positive"));
+        if let Some((kind, share)) =
+            self.mix.iter().find(|(_, share)| !share.is_finite() || **share <= 0.0)
+        {
+            return wrong(
+                "mix",
+                format!("the share of {kind:?}, {share}, is not a positive number"),
+            );
         }
         if !(0.0..1.0).contains(&self.patch_dropout) {
             return wrong("patch_dropout", format!("{} is not in [0, 1)", self.patch_dropout));

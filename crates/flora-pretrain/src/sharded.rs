@@ -205,6 +205,28 @@ mod tests {
         shards_agree(Some((0..7).map(|i| vec![i, 8, 15]).collect()));
     }
 
+    /// The loss and its gradients in one piece, a caption for each pair.
+    fn plainly(
+        model: &Clip,
+        config: &ClipConfig,
+        batch: &PairBatch,
+        device: &Device,
+    ) -> (f32, Vec<Vec<f32>>) {
+        let side = config.vision_config.image_size;
+        let pixels = TensorData::new(batch.pixels.clone(), [7, 3, side, side]);
+        let pixels = Tensor::<4>::from_data(pixels, device);
+        let images = match &batch.kept {
+            None => model.image_features(pixels),
+            Some(kept) => model.image_features_of_patches(pixels, kept),
+        };
+        let texts: Vec<_> = batch.text_of.iter().map(|&text| batch.texts[text].clone()).collect();
+        let tokens = Tokens::new(&texts, Padding::Context, &config.text_config).unwrap();
+        let logits = similarities(model, images, model.text_features(&tokens));
+        let loss = loss::multi_positive_contrastive(logits, &batch.text_of);
+        let found = GradientsParams::from_grads(loss.clone().backward(), model);
+        (loss.into_scalar::<f32>(), gradients(model, found))
+    }
+
     fn shards_agree(kept: Option<Vec<Vec<usize>>>) {
         let config = ClipConfig::clip_nano();
         let side = config.vision_config.image_size;
@@ -218,7 +240,7 @@ mod tests {
             let step = step(&model, &setting, &batch, &workers, &device);
             (step.loss.into_scalar::<f32>(), gradients(&model, step.gradients))
         };
-        let (whole_loss, whole) = run(7);
+        let (whole_loss, whole) = plainly(&model, &config, &batch, &device);
         let (sharded_loss, sharded) = run(2);
         assert!((whole_loss - sharded_loss).abs() < 1e-5, "{whole_loss} {sharded_loss}");
         for (index, (a, b)) in whole.iter().zip(&sharded).enumerate() {

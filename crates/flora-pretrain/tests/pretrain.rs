@@ -40,7 +40,8 @@ fn write_pairs(folder: &Path, count: usize) {
 fn config(folder: &Path) -> PretrainConfig {
     let text = format!(
         "model = 'clip-nano'\npairs = '{0}'\nout = '{0}/model'\nepochs = 6\nbatch_size = 16\n\
-         learning_rate = 1e-3\nwarmup_steps = 2\nshard_size = 8\nthreads = 2",
+         learning_rate = 1e-3\nwarmup_steps = 2\nshard_size = 8\nthreads = 2\n\
+         augmentation = {{ hue = 0.0, grey = 0.0, outline = 0.0 }}",
         folder.display()
     );
     let path = folder.join("pretrain.toml");
@@ -98,7 +99,7 @@ fn unusable_pairs_and_settings_are_named() {
     refused(|config| config.learning_rate = f64::NAN, "learning_rate");
     refused(|config| config.batch_size = 64, "32 training pairs");
     refused(|config| config.patch_dropout = 1.0, "patch_dropout");
-    refused(|config| drop(config.mix.insert("photo".into(), 1.0)), "there are color");
+    refused(|config| config.mix = [("photo".into(), 1.0)].into(), "there are color");
     refused(|config| config.augmentation.scale = [2.0, 1.0], "augmentation.scale");
 
     let path = dir.path().join("pairs.safetensors");

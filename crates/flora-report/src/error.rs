@@ -70,6 +70,12 @@ pub enum ReportError {
     /// Scores that are no matrix of images and classes, or none at all.
     #[error("scores: {0}")]
     Shape(String),
+    /// A table that cannot be written as CSV.
+    #[error("cannot write CSV: {problem}")]
+    Csv {
+        /// What the writer says.
+        problem: String,
+    },
     /// Something that cannot be drawn.
     #[error("{figure}: {problem}")]
     Figure {

@@ -14,7 +14,8 @@ const EXPERIMENT: &str = "experiment.toml";
 const METRICS: &str = "metrics.jsonl";
 const PARTITION: &str = "partition.json";
 const SUMMARY: &str = "run.json";
-const ADAPTER: &str = "adapter";
+/// Folders of trained parameters: adapters, or a whole model.
+const TRAINED: [&str; 2] = ["adapter", "model"];
 
 /// What to do with an output folder that is not empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,16 +126,6 @@ impl RunFolder {
         text.push('\n');
         self.write_text(SUMMARY, &text)
     }
-
-    /// The folder for the trained parameters; made if it is not there.
-    ///
-    /// # Errors
-    /// [`ReportError::Io`].
-    pub fn adapter_dir(&self) -> Result<PathBuf, ReportError> {
-        let path = self.path.join(ADAPTER);
-        fs::create_dir_all(&path).map_err(ReportError::io("create the folder", &path))?;
-        Ok(path)
-    }
 }
 
 /// Reads a `metrics.jsonl`. A last line without its end, from a run that was killed while writing
@@ -181,8 +172,10 @@ fn check(path: &Path, existing: Existing) -> Result<bool, ReportError> {
 /// Removes what a run writes, and nothing else. The files that mark a run go last, so that a
 /// removal that is cut short can be taken up again.
 fn remove_run(folder: &Path) -> Result<(), ReportError> {
-    let adapter = folder.join(ADAPTER);
-    ignore_absent(fs::remove_dir_all(&adapter)).map_err(ReportError::io("remove", adapter))?;
+    for name in TRAINED {
+        let path = folder.join(name);
+        ignore_absent(fs::remove_dir_all(&path)).map_err(ReportError::io("remove", path))?;
+    }
     for name in [SUMMARY, PARTITION, METRICS, EXPERIMENT] {
         let path = folder.join(name);
         ignore_absent(fs::remove_file(&path)).map_err(ReportError::io("remove", path))?;

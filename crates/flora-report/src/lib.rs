@@ -8,7 +8,7 @@
 //! | `partition.json` | which example went to which client |
 //! | `metrics.jsonl` | one [`Event`](flora_federation::Event) a line, written as it happens |
 //! | `run.json` | the [`RunSummary`] |
-//! | `adapter/` | the trained parameters |
+//! | `adapter/` or `model/` | the trained parameters |
 //!
 //! [`classification`] counts what a classifier gets right. [`tables`] renders runs and reports for a
 //! terminal, [`plots`] draws PNG figures.
@@ -18,11 +18,13 @@ mod error;
 mod folder;
 mod memory;
 pub mod plots;
+pub mod retrieval;
 mod summary;
+pub mod sweep;
 pub mod tables;
 pub mod units;
 
 pub use error::ReportError;
 pub use folder::{Existing, RunFolder, read_events};
 pub use memory::peak_memory_bytes;
-pub use summary::{Accuracies, Accuracy, RunSeconds, RunSummary, Versions};
+pub use summary::{Accuracies, Accuracy, ClientAccuracy, RunSeconds, RunSummary, Versions};

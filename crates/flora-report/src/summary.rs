@@ -1,6 +1,6 @@
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
-use flora_federation::{Outcome, RoundScore, RunStatus};
+use flora_federation::{EvaluatedModel, Event, Outcome, RoundScore, RunStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::ReportError;
@@ -20,6 +20,12 @@ pub struct RunSummary {
     pub best_round: Option<usize>,
     /// The global model's accuracy.
     pub accuracy: Accuracies,
+    /// Its accuracy after the last round by client, in the order of their names.
+    #[serde(default)]
+    pub clients: Vec<ClientAccuracy>,
+    /// How many clients trained at least once.
+    #[serde(default)]
+    pub trainers: usize,
     /// Bytes of values that clients sent.
     pub bytes_up: u64,
     /// Bytes of values that were sent to clients for training.
@@ -65,6 +71,19 @@ pub struct Accuracy {
     pub weighted: f64,
     /// Clients that were tested: a client that failed is missing from both means.
     pub num_clients: usize,
+}
+
+/// The global model's accuracy on one client's test examples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClientAccuracy {
+    /// The client.
+    pub client: String,
+    /// Share of right answers, 0..1.
+    pub accuracy: f64,
+    /// Test examples.
+    pub num_examples: usize,
+    /// Whether it trained in any round.
+    pub trained: bool,
 }
 
 /// Wall-clock seconds by phase.
@@ -117,6 +136,8 @@ impl RunSummary {
                 last: outcome.map(|outcome| (&outcome.last_round).into()),
                 best: outcome.map(|outcome| (&outcome.best_round).into()),
             },
+            clients: Vec::new(),
+            trainers: 0,
             bytes_up: outcome.map_or(0, |outcome| outcome.bytes_up),
             bytes_down: outcome.map_or(0, |outcome| outcome.bytes_down),
             seconds: outcome.map_or_else(RunSeconds::default, |outcome| RunSeconds {
@@ -134,6 +155,31 @@ impl RunSummary {
             command: None,
             started_at: None,
         }
+    }
+
+    /// Fills in what the events tell of the clients: who trained, and how the global model did on each in
+    /// the last evaluation.
+    pub fn tell_clients(&mut self, events: &[Event]) {
+        let mut trainers = BTreeSet::new();
+        let mut last = &[][..];
+        for event in events {
+            match event {
+                Event::RoundStarted { selected, .. } => trainers.extend(selected),
+                Event::Evaluated { model: EvaluatedModel::Global, clients, .. } => last = clients,
+                _ => {}
+            }
+        }
+        self.trainers = trainers.len();
+        self.clients = last
+            .iter()
+            .map(|score| ClientAccuracy {
+                client: score.client.clone(),
+                accuracy: score.accuracy,
+                num_examples: score.num_examples,
+                trained: trainers.contains(&score.client),
+            })
+            .collect();
+        self.clients.sort_by(|a, b| a.client.cmp(&b.client));
     }
 
     /// Reads a `run.json`.

@@ -135,7 +135,8 @@ fn an_earlier_run_is_replaced_only_if_allowed() {
     let folder = RunFolder::create(path, Existing::Refuse, "seed = 1\n").unwrap();
     folder.record(&events()[2]).unwrap();
     folder.write_partition("{}").unwrap();
-    fs::write(folder.adapter_dir().unwrap().join("adapter_model.safetensors"), "x").unwrap();
+    fs::create_dir(folder.path().join("adapter")).unwrap();
+    fs::write(folder.path().join("adapter/adapter_model.safetensors"), "x").unwrap();
     fs::write(path.join("notes.txt"), "mine").unwrap();
 
     let error = RunFolder::create(path, Existing::Refuse, "seed = 2\n").unwrap_err();

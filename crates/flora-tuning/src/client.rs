@@ -11,14 +11,14 @@ use flora_federation::{
     Client, ClientError, ClientInfo, EvaluateInstruction, EvaluateReply, FitInstruction, FitReply,
     Metrics,
 };
-use flora_lora::{adapter_record, load_adapter_record, reseed_dropout};
+use flora_lora::reseed_dropout;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use crate::{Method, TrainingConfig, TuningError, TuningModel};
+use crate::{Method, Trainable, TrainingConfig, TuningError, TuningModel};
 
-/// A participant of the federation: its images, its adapters, and its optimizer's state, which
-/// persists across rounds. The backbone is shared with all others.
+/// A participant of the federation: its images, its trained parameters, and its optimizer's state, which
+/// persists across rounds. What is frozen is shared with all others.
 pub struct TuningClient {
     shard: ClientShard,
     method: Arc<Method>,
@@ -27,11 +27,16 @@ pub struct TuningClient {
     seed: u64,
     device: Device,
     model: TuningModel,
+    trainable: Trainable,
     optimizer: ModuleOptimizer,
 }
 
 impl TuningClient {
-    /// A client that trains the adapters of `model`, which lives on `device` with autodiff.
+    /// A client that trains the `trainable` part of `model`, which lives on `device` with autodiff.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "what a client is made of, named at the only call"
+    )]
     pub fn new(
         shard: ClientShard,
         method: Arc<Method>,
@@ -40,12 +45,13 @@ impl TuningClient {
         seed: u64,
         device: Device,
         model: TuningModel,
+        trainable: Trainable,
     ) -> Self {
         let optimizer = adam(&training);
-        Self { shard, method, training, evaluate_local, seed, device, model, optimizer }
+        Self { shard, method, training, evaluate_local, seed, device, model, trainable, optimizer }
     }
 
-    /// The mean loss of the round's steps, and the adapters after them.
+    /// The mean loss of the round's steps, and the trained parameters after them.
     fn train(&mut self, round: usize) -> Result<(f64, ParameterRecord), TuningError> {
         let label = format!("client {} round {round} dropout", self.shard.id);
         let masks = flora_core::seed::stream(self.seed, &label).next_u64();
@@ -69,13 +75,13 @@ impl TuningClient {
                 steps += 1;
             }
         }
-        let record = adapter_record(&self.model)?;
+        let record = self.trainable.record(&self.model)?;
         record.check_finite().map_err(TuningError::NotFinite)?;
         Ok((sum / steps.max(1) as f64, record))
     }
 
     fn load(&mut self, record: &ParameterRecord) -> Result<(), TuningError> {
-        self.model = load_adapter_record(self.model.clone(), record)?;
+        self.model = self.trainable.load(self.model.clone(), record)?;
         Ok(())
     }
 

@@ -2,12 +2,12 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use flora_data::{Limit, PartitionConfig, Protocol};
+use flora_data::{Limit, Participants, PartitionConfig, Protocol};
 use flora_federation::ClientSelector;
-use flora_lora::LoraConfig;
+use flora_lora::{LoraConfig, Towers};
 use serde::{Deserialize, Serialize};
 
-use crate::{TuningError, overrides};
+use crate::{PRESETS, Preset, Trainable, TuningError, overrides};
 
 /// More threads than any machine has processors are a mistake.
 const MOST_THREADS: usize = 1024;
@@ -45,6 +45,10 @@ pub struct ModelConfig {
     /// A checkpoint: a folder or file in the layout of Hugging Face, OpenCLIP or OpenAI, the name of a
     /// known model, or `hf:owner/name[@revision]`; see [`flora_hub::ModelSource`].
     pub path: String,
+    /// Draw weights at random instead of reading the checkpoint's: what pretraining is worth is the
+    /// difference.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub random_weights: bool,
 }
 
 /// The images.
@@ -87,18 +91,47 @@ pub struct MethodConfig {
     pub loss: LossKind,
     /// How it is computed.
     pub path: PathKind,
-    /// The adapters.
+    /// The adapters, where the method has some.
     pub lora: LoraConfig,
+}
+
+impl MethodConfig {
+    /// Whether pictures go through the vision tower in every step, rather than once.
+    pub(crate) fn encodes_pictures(&self) -> bool {
+        self.name == MethodName::FedFft
+            || self.lora.towers != Towers::Text
+            || self.path == PathKind::Naive
+    }
 }
 
 /// The methods there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum MethodName {
     /// LoRA adapters on a frozen CLIP, averaged by the server.
     #[default]
     Flora,
+    /// Every weight of both towers trained and averaged: what FLoRA is compared with.
+    FedFft,
+}
+
+impl MethodName {
+    /// As it is written in an experiment.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flora => "flora",
+            Self::FedFft => "fedfft",
+        }
+    }
+
+    /// What it trains.
+    pub fn trainable(self) -> Trainable {
+        match self {
+            Self::Flora => Trainable::Adapters,
+            Self::FedFft => Trainable::Everything,
+        }
+    }
 }
 
 /// The loss of a batch.
@@ -169,6 +202,8 @@ impl Default for TrainingConfig {
 pub struct FederationConfig {
     /// How replies become the next global adapters.
     pub strategy: StrategyName,
+    /// Who trains; everybody is tested.
+    pub participants: Participants,
     /// Share of the clients that train in a round, in `(0, 1]`.
     pub fraction: f64,
     /// The fewest clients that train in a round.
@@ -183,6 +218,7 @@ impl Default for FederationConfig {
     fn default() -> Self {
         Self {
             strategy: StrategyName::FedAvg,
+            participants: Participants::All,
             fraction: 1.0,
             min_clients: 1,
             threads: 0,
@@ -249,6 +285,29 @@ impl Experiment {
             problem: format!("cannot be read: {error}"),
         })?;
         Self::from_toml(&origin, &text, assignments)
+    }
+
+    /// Read a preset by its name, or a file whose name ends in `.toml`, after `--set` assignments.
+    ///
+    /// # Errors
+    ///
+    /// As [`Experiment::from_file`], and a name that no preset has.
+    pub fn find(name: &str, assignments: &[String]) -> Result<Self, TuningError> {
+        let path = Path::new(name);
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            return Self::from_file(path, assignments);
+        }
+        match Preset::find(name) {
+            Some(preset) => preset.experiment(assignments),
+            None => {
+                let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
+                let problem = format!(
+                    "no such preset; choose one of {}, or name a file that ends in .toml",
+                    names.join(", ")
+                );
+                Err(TuningError::Experiment { origin: name.into(), problem })
+            }
+        }
     }
 
     /// The experiment as TOML, every default filled in.

@@ -16,6 +16,8 @@ mod overrides;
 mod presets;
 mod prompts;
 mod run;
+mod sweep;
+mod trainable;
 
 pub use client::TuningClient;
 pub use error::TuningError;
@@ -28,4 +30,6 @@ pub use model::TuningModel;
 pub use observer::{Observer, Silent};
 pub use presets::{PRESETS, Preset};
 pub use prompts::Prompts;
-pub use run::{Finished, Prepared, deal, prepare};
+pub use run::{Finished, Prepared, deal, prepare, save_trained};
+pub use sweep::{Sweep, SweepRow, SweepRun};
+pub use trainable::Trainable;

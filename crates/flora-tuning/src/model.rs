@@ -1,4 +1,4 @@
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use flora_clip::{Clip, TextModel, Tokens, VisionModel};
 use flora_lora::{AdaptableModule, LoraLinear};
@@ -22,6 +22,17 @@ impl TuningModel {
             vision_model: with_vision.then_some(clip.vision_model),
             visual_projection: with_vision.then_some(clip.visual_projection),
         }
+    }
+
+    /// The CLIP that it was taken from, with the weights that it has now; `None` without its vision tower.
+    pub(crate) fn into_clip(self, logit_scale: Param<Tensor<1>>) -> Option<Clip> {
+        Some(Clip {
+            text_model: self.text_model,
+            text_projection: self.text_projection,
+            vision_model: self.vision_model?,
+            visual_projection: self.visual_projection?,
+            logit_scale,
+        })
     }
 
     /// Text features of any length: `[tokens.rows(), projection_dim]`.

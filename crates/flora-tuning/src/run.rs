@@ -6,21 +6,21 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use flora_clip::Checkpoint;
-use flora_core::ParameterRecord;
+use flora_clip::{Checkpoint, Clip};
 use flora_core::workers::Workers;
+use flora_core::{Dtype, ParameterRecord};
 use flora_data::{Dataset, FeatureCache, Partition, Template};
 use flora_federation::{
     Client, Event, FedAvg, FederationError, Fleet, Outcome, RoundsConfig, RunStatus, Simulation,
     run_rounds,
 };
 use flora_inference::Model;
-use flora_lora::{Towers, adapter_record, attach, num_adapter_parameters};
+use flora_lora::{attach, num_adapter_parameters, save_peft};
 
 use crate::features::{check_pictures, image_features};
 use crate::{
-    Experiment, ImageInput, LossKind, Method, Observer, PathKind, Prompts, StrategyName,
-    TuningClient, TuningError, TuningModel, assets,
+    Experiment, ImageInput, LossKind, Method, MethodName, Observer, Prompts, StrategyName,
+    Trainable, TuningClient, TuningError, TuningModel, assets,
 };
 
 /// An experiment whose data are there and whose clients wait for the first round.
@@ -98,22 +98,27 @@ pub fn prepare(
         .map_err(|error| wrong("model.path", &error))?;
     let checkpoint = Checkpoint::open(&path)?;
     let device = device.clone().autodiff();
-    let clip = checkpoint.load(&device)?;
+    let random = experiment.model.random_weights;
+    let clip = match random {
+        true => Clip::random(&checkpoint.config, experiment.seed, &device),
+        false => checkpoint.load(&device)?,
+    };
     let config = &experiment.method;
-    let trains_vision = config.lora.towers != Towers::Text;
-    let encodes_pictures = trains_vision || config.path == PathKind::Naive;
+    let encodes_pictures = config.encodes_pictures();
+    let trainable = config.name.trainable();
     let workers = Workers::new(experiment.federation.threads)
         .map_err(|error| wrong("federation.threads", &error))?;
-    // The same adapters for every client: attaching is a function of the seed. Once before the
-    // images are looked at, so that a mistake is told before the long work.
+    // The same model for every client, on leaves of its own: attaching is a function of the seed. Once
+    // before the images are looked at, so that a mistake is told before the long work.
     let base = TuningModel::new(clip.clone(), encodes_pictures);
-    let adapted = || {
-        attach(base.clone(), &config.lora, experiment.seed).map_err(|error| {
+    let model = || match config.name {
+        MethodName::FedFft => Ok(base.clone().fork(&device).unfreeze()),
+        MethodName::Flora => attach(base.clone(), &config.lora, experiment.seed).map_err(|error| {
             let problem = format!("method.{error}");
             TuningError::Experiment { origin: experiment.name.clone(), problem }
-        })
+        }),
     };
-    let model = adapted()?;
+    let first = model()?;
     let prompts = Prompts::new(
         &checkpoint.tokenizer,
         &checkpoint.config.text_config,
@@ -126,7 +131,8 @@ pub fn prepare(
         ImageInput::Pictures { dataset: dataset.clone(), preprocessor }
     } else {
         let folder = experiment.data.cache.clone().or_else(assets::default_cache);
-        let cache = folder.map(FeatureCache::new);
+        // The cache goes by the checkpoint's weights.
+        let cache = folder.filter(|_| !random).map(FeatureCache::new);
         let model = Model::new(checkpoint.clone(), clip.clone());
         let features = image_features(&model, &dataset, cache.as_ref(), &workers, observer)?;
         ImageInput::Features(Arc::new(features))
@@ -143,13 +149,14 @@ pub fn prepare(
     let base_parameters = clip.num_params();
     // Without pictures to encode, nobody needs the vision tower from here on.
     drop(clip);
-    let initial = adapter_record(&model)?;
-    let trainable_parameters = num_adapter_parameters(&model);
+    let initial = trainable.record(&first)?;
+    let trainable_parameters = trainable.count(&first);
+    let added_parameters = num_adapter_parameters(&first);
     let clients = partition
         .clients
         .iter()
         .map(|shard| {
-            // Adapters of its own: threads that share trainable tensors take turns on one graph.
+            // Leaves of its own: threads that share trainable tensors take turns on one graph.
             Ok(Box::new(TuningClient::new(
                 shard.clone(),
                 method.clone(),
@@ -157,7 +164,8 @@ pub fn prepare(
                 experiment.federation.evaluate_local,
                 experiment.seed,
                 device.clone(),
-                adapted()?,
+                model()?,
+                trainable,
             )) as Box<dyn Client>)
         })
         .collect::<Result<Vec<_>, TuningError>>()?;
@@ -165,7 +173,7 @@ pub fn prepare(
         Simulation::new(clients, workers.threads()).map_err(|error| wrong("partition", &error))?;
     Ok(Prepared {
         trainable_parameters,
-        total_parameters: base_parameters + trainable_parameters,
+        total_parameters: base_parameters + added_parameters,
         data_seconds: started.elapsed().as_secs_f64(),
         dataset,
         partition,
@@ -173,6 +181,43 @@ pub fn prepare(
         fleet,
         experiment,
     })
+}
+
+/// Write what a run trained into `folder`, which exists: `adapter`, in PEFT's layout, or for a method that
+/// trains every weight `model`, a checkpoint in Hugging Face's.
+///
+/// # Errors
+///
+/// Parameters that are not those of the experiment, and what the file system reports.
+pub fn save_trained(
+    experiment: &Experiment,
+    trained: &ParameterRecord,
+    folder: &Path,
+    device: &Device,
+) -> Result<(), TuningError> {
+    let base = &experiment.model.path;
+    match experiment.method.name {
+        MethodName::Flora => {
+            let folder = folder.join("adapter");
+            std::fs::create_dir_all(&folder)?;
+            Ok(save_peft(&folder, trained, &experiment.method.lora, base)?)
+        }
+        MethodName::FedFft => {
+            let path = flora_hub::resolve(base, &mut |_| {}).map_err(|error| {
+                let problem = format!("model.path: {error}");
+                TuningError::Experiment { origin: experiment.name.clone(), problem }
+            })?;
+            let checkpoint = Checkpoint::open(&path)?;
+            let clip = checkpoint.load(device)?;
+            let factor = clip.logit_scale.clone();
+            let model = Trainable::Everything.load(TuningModel::new(clip, true), trained)?;
+            let clip = model.into_clip(factor).expect("it was made with its vision tower");
+            let Checkpoint { config, tokenizer, preprocessor, .. } = &checkpoint;
+            let folder = folder.join("model");
+            Checkpoint::save(&folder, &clip, config, tokenizer, preprocessor, Dtype::F32)?;
+            Ok(())
+        }
+    }
 }
 
 /// Read the experiment's data set and deal it out to its clients.
@@ -189,6 +234,12 @@ pub fn deal(experiment: &Experiment) -> Result<(Dataset, Partition), TuningError
         dataset = dataset.limit(limit, data.seed);
     }
     let partition = experiment.partition.apply(&dataset, data.seed)?;
+    let participants = &experiment.federation.participants;
+    let partition =
+        partition.with_participants(participants).map_err(|error| TuningError::Experiment {
+            origin: experiment.name.clone(),
+            problem: format!("federation.participants: {error}"),
+        })?;
     Ok((dataset, partition))
 }
 
@@ -205,9 +256,11 @@ fn check_clients(
     partition: &Partition,
     experiment: &Experiment,
 ) -> Result<(), (&'static str, String)> {
-    let (clients, least) = (partition.clients.len(), experiment.federation.min_clients);
+    let clients = partition.clients.iter().filter(|shard| !shard.train.is_empty()).count();
+    let least = experiment.federation.min_clients;
     if least > clients {
-        let problem = format!("{least}, but there are {clients} clients; lower it to {clients}");
+        let problem =
+            format!("{least}, but {clients} clients have training images; lower it to {clients}");
         return Err(("federation.min_clients", problem));
     }
     if partition.clients.iter().all(|shard| shard.test.is_empty()) {
@@ -226,7 +279,7 @@ impl Prepared {
         let started = Instant::now();
         observer.event(&Event::RunStarted {
             name: experiment.name.clone(),
-            method: "flora".into(),
+            method: experiment.method.name.as_str().into(),
             clients: self.fleet.clients(),
             rounds: experiment.training.rounds,
             trainable_parameters: self.trainable_parameters,

@@ -12,6 +12,7 @@ use crate::classes::{CLASSES, TEMPLATE};
 use crate::concept::{Concept, Split, concepts};
 use crate::emojibase::Emojibase;
 use crate::error::{Error, Result};
+use crate::labels::labels;
 use crate::licences;
 use crate::output;
 use crate::packages::{EMOJIBASE, ICONIFY, Packages};
@@ -39,11 +40,14 @@ pub(crate) struct Summary {
     pub(crate) concepts: usize,
     /// The held-out ones among them.
     pub(crate) held_out: usize,
+    /// The names to retrieve from.
+    pub(crate) labels: usize,
     /// Vendor, images for training, images for testing, bytes.
     pub(crate) vendors: Vec<(&'static str, usize, usize, usize)>,
 }
 
-/// Writes `images/`, `metadata.jsonl` and `emoji-vendors.toml` under `out`; an older `images/` is replaced as a whole.
+/// Writes `images/`, `metadata.jsonl`, `labels.jsonl` and `emoji-vendors.toml` under `out`; an older `images/` is
+/// replaced as a whole.
 ///
 /// # Errors
 ///
@@ -51,6 +55,7 @@ pub(crate) struct Summary {
 pub(crate) fn write(packages: &Packages, out: &Path) -> Result<Summary> {
     let base = Emojibase::read(packages)?;
     let concepts = concepts(&base)?;
+    let candidates = labels(&base, &concepts);
     output::create_folder(out)?;
     let partial = out.join(".images.partial");
     remove_folder(&partial)?;
@@ -60,6 +65,7 @@ pub(crate) fn write(packages: &Packages, out: &Path) -> Result<Summary> {
     let mut summary = Summary {
         concepts: concepts.len(),
         held_out: concepts.iter().filter(|concept| concept.split == Split::Test).count(),
+        labels: candidates.len(),
         vendors: Vec::new(),
     };
     for vendor in HELD_OUT_VENDORS {
@@ -86,6 +92,7 @@ pub(crate) fn write(packages: &Packages, out: &Path) -> Result<Summary> {
     }
 
     output::write(&out.join("metadata.jsonl"), &metadata(&concepts, &drawn_by))?;
+    output::write(&out.join("labels.jsonl"), &json_lines(&candidates))?;
     output::write(&out.join("emoji-vendors.toml"), config(concepts.len(), &versions).as_bytes())?;
     let images = out.join("images");
     remove_folder(&images)?;
@@ -112,9 +119,9 @@ fn write_image(folder: &Path, drawings: &Drawings, concept: &Concept, name: &str
 }
 
 fn metadata(concepts: &[Concept], drawn_by: &BTreeMap<&str, Vec<&str>>) -> Vec<u8> {
-    let mut lines = Vec::new();
-    for concept in concepts {
-        let line = Line {
+    let lines: Vec<Line<'_>> = concepts
+        .iter()
+        .map(|concept| Line {
             hexcode: &concept.emoji.hexcode,
             emoji: &concept.emoji.emoji,
             label: &concept.emoji.label,
@@ -123,13 +130,20 @@ fn metadata(concepts: &[Concept], drawn_by: &BTreeMap<&str, Vec<&str>>) -> Vec<u
             subgroup: concept.class.folder,
             split: concept.split.name(),
             vendors: drawn_by.get(concept.emoji.hexcode.as_str()).cloned().unwrap_or_default(),
-        };
-        lines.extend(
-            serde_json::to_vec(&line).expect("strings and lists of strings are always JSON"),
+        })
+        .collect();
+    json_lines(&lines)
+}
+
+fn json_lines(lines: &[impl Serialize]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for line in lines {
+        bytes.extend(
+            serde_json::to_vec(line).expect("strings and lists of strings are always JSON"),
         );
-        lines.push(b'\n');
+        bytes.push(b'\n');
     }
-    lines
+    bytes
 }
 
 /// The description that `flora` reads.
@@ -146,7 +160,13 @@ fn config(concepts: usize, (iconify, emojibase): &(String, String)) -> String {
          \n\
          [layout]\n\
          kind = \"image-folder\"\n\
-         pattern = \"images/{{domain}}/{{split}}/{{class}}\"\n"
+         pattern = \"images/{{domain}}/{{split}}/{{class}}\"\n\
+         \n\
+         # What an image is called, and what else it might be.\n\
+         [texts]\n\
+         file = \"labels.jsonl\"\n\
+         key = \"hexcode\"\n\
+         text = \"label\"\n"
     );
     for class in CLASSES {
         writeln!(toml, "\n[[classes]]\nfolder = \"{}\"\nname = \"{}\"", class.folder, class.name)

@@ -19,6 +19,16 @@ pub(crate) enum Error {
         /// The folder that was searched.
         root: PathBuf,
     },
+    /// The Debian package of clip art is not where it was said to be.
+    #[error(
+        "there is no folder `usr/share/openclipart/svg` in {root}; fetch Debian's clip art and unpack it there with\n  \
+         apt-get download openclipart-svg && dpkg-deb -R openclipart-svg_*.deb {root}",
+        root = root.display()
+    )]
+    MissingClipArt {
+        /// The folder that was searched.
+        root: PathBuf,
+    },
     /// A file could not be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {

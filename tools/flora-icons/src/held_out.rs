@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use crate::classes::CLASSES;
 use crate::concept::{Concept, Split};
 use crate::emojibase::{Emojibase, canonical_hexcode, slug};
 use crate::vendors::is_held_out_set;
 
+/// The longest part of a name that is compared with the labels of concepts.
+const MAX_PHRASE: usize = 4;
+
 /// A drawing that might become a pair.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Candidate<'a> {
+pub(crate) struct Drawing<'a> {
     /// The icon set it is from.
     pub(crate) source: &'a str,
     /// The code points, where it is an emoji.
@@ -44,19 +48,33 @@ impl HeldOut {
         }
     }
 
-    /// Whether training on the candidate would spoil the evaluation: it is drawn by a held-out vendor (or derived from
+    /// Whether training on the drawing would spoil the evaluation: it is drawn by a held-out vendor (or derived from
     /// one), it shows a held-out concept in any skin tone, presentation or direction, or it is called like one.
-    pub(crate) fn forbids(&self, candidate: &Candidate<'_>) -> bool {
-        is_held_out_set(candidate.source)
-            || candidate
+    pub(crate) fn forbids(&self, drawing: &Drawing<'_>) -> bool {
+        is_held_out_set(drawing.source)
+            || drawing
                 .hexcode
                 .is_some_and(|hexcode| self.hexcodes.contains(&canonical_hexcode(hexcode)))
-            || candidate
-                .texts
-                .iter()
-                .flat_map(|text| keys(text))
-                .any(|key| self.texts.contains(&key))
+            || drawing.texts.iter().any(|text| self.is_called(text))
     }
+
+    /// Whether `text` names a held-out concept.
+    pub(crate) fn is_called(&self, text: &str) -> bool {
+        keys(text).iter().any(|key| self.texts.contains(key))
+    }
+}
+
+/// Every run of up to four words that could name a concept, for drawings of which only a name is known: `food pizza` shows
+/// one. The names of classes are no concepts but kinds of them: a "bird house" is allowed, while "bird" is held out.
+pub(crate) fn phrases(words: &[&str]) -> BTreeSet<String> {
+    let is_class = |text: &str| {
+        let singular = singular(text);
+        CLASSES.iter().any(|class| class.name == text || class.name == singular)
+    };
+    (1..=MAX_PHRASE)
+        .flat_map(|length| words.windows(length).map(|window| window.join(" ")))
+        .filter(|phrase| !is_class(phrase))
+        .collect()
 }
 
 /// Two spellings under which texts are compared, so that `paw-print`, `glass-wine` and `note book` are recognised as the
@@ -108,8 +126,17 @@ mod tests {
         )
     }
 
+    #[test]
+    fn every_part_of_a_name_is_a_phrase_except_the_names_of_classes() {
+        let phrases = phrases(&["two", "birds", "food", "pizza"]);
+        for part in ["pizza", "food pizza", "two birds", "two birds food pizza"] {
+            assert!(phrases.contains(part), "{part}");
+        }
+        assert!(!phrases.contains("birds") && !phrases.contains("two food"));
+    }
+
     fn forbids(source: &str, hexcode: Option<&str>, text: &str) -> bool {
-        held_out().forbids(&Candidate { source, hexcode, texts: &[text.to_owned()] })
+        held_out().forbids(&Drawing { source, hexcode, texts: &[text.to_owned()] })
     }
 
     #[test]

@@ -53,8 +53,13 @@ pub(crate) fn has_word(name: &str, forbidden: &[&str]) -> bool {
     name.split(['-', '_', ' ']).any(|word| forbidden.contains(&word))
 }
 
+/// Emojibase's typographic signs in plain ASCII.
+pub(crate) fn text(label: &str) -> String {
+    label.replace('’', "'").replace(['“', '”'], "\"").replace(':', ",").to_lowercase()
+}
+
 /// `24`, `24px`, or `2x`.
-fn is_number(word: &str) -> bool {
+pub(crate) fn is_number(word: &str) -> bool {
     let digits = word.trim_end_matches("px").trim_end_matches('x');
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

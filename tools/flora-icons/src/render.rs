@@ -1,6 +1,6 @@
 //! SVG to pixels.
 
-use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::tiny_skia::{Pixmap, Rect, Transform};
 use resvg::usvg::{Options, Tree};
 
 /// Width and height of every image in pixels.
@@ -15,14 +15,39 @@ pub(crate) type Rgba = Vec<[u8; 4]>;
 ///
 /// What the SVG parser says about a document that is none.
 pub(crate) fn render(svg: &str) -> Result<Rgba, String> {
-    let tree = Tree::from_str(svg, &Options::default()).map_err(|error| error.to_string())?;
+    let tree = parse(svg)?;
+    let page = Rect::from_xywh(0.0, 0.0, tree.size().width(), tree.size().height());
+    draw(&tree, page.ok_or("the page has no area")?)
+}
+
+/// As [`render()`], but as large as what is drawn fits rather than the page around it; the page of most clip art is a sheet
+/// of A4.
+///
+/// # Errors
+///
+/// What the SVG parser says about a document that is none, and that nothing is drawn.
+pub(crate) fn render_content(svg: &str) -> Result<Rgba, String> {
+    let tree = parse(svg)?;
+    let content = tree.root().abs_layer_bounding_box().to_rect();
+    if tree.root().children().is_empty() {
+        return Err("nothing is drawn".to_owned());
+    }
+    draw(&tree, content)
+}
+
+fn parse(svg: &str) -> Result<Tree, String> {
+    Tree::from_str(svg, &Options::default()).map_err(|error| error.to_string())
+}
+
+/// Draws the part `view` of the tree, centred.
+fn draw(tree: &Tree, view: Rect) -> Result<Rgba, String> {
     let side = SIZE as f32;
-    let (width, height) = (tree.size().width(), tree.size().height());
-    let scale = (side / width).min(side / height);
-    let transform = Transform::from_scale(scale, scale)
-        .post_translate((side - width * scale) / 2.0, (side - height * scale) / 2.0);
+    let scale = (side / view.width()).min(side / view.height());
+    let transform = Transform::from_translate(-view.x(), -view.y())
+        .post_scale(scale, scale)
+        .post_translate((side - view.width() * scale) / 2.0, (side - view.height() * scale) / 2.0);
     let mut pixmap = Pixmap::new(SIZE, SIZE).ok_or("no memory for the image")?;
-    resvg::render(&tree, transform, &mut pixmap.as_mut());
+    resvg::render(tree, transform, &mut pixmap.as_mut());
     Ok(pixmap
         .pixels()
         .iter()
@@ -87,6 +112,17 @@ mod tests {
         assert_eq!(
             on_white(&[[0, 0, 0, 0], [10, 20, 30, 255], [255, 0, 0, 128]]),
             [[255; 3], [10, 20, 30], [255, 127, 127]]
+        );
+    }
+
+    #[test]
+    fn the_content_of_a_large_page_fills_the_image() {
+        let svg = r##"<svg xmlns="http://www.w3.org/2000/svg" width="100" height="200"><path fill="#00f" d="M60 150h10v10H60z"/></svg>"##;
+        assert!(coverage(&render(svg).expect("an image")) < 0.01);
+        assert!(coverage(&render_content(svg).expect("an image")) > 0.99);
+        assert!(
+            render_content(r#"<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>"#)
+                .is_err()
         );
     }
 

@@ -4,8 +4,8 @@ use crate::names::Naming;
 use crate::names::Style::{Fill, Line, Variant};
 
 /// Licences that training data may have. No GPL, no share-alike, no non-commercial terms.
-pub(crate) const FREE_LICENCES: [&str; 7] =
-    ["MIT", "Apache-2.0", "ISC", "CC-BY-3.0", "CC-BY-4.0", "CC0-1.0", "Unlicense"];
+pub(crate) const FREE_LICENCES: [&str; 8] =
+    ["MIT", "Apache-2.0", "ISC", "CC-BY-3.0", "CC-BY-4.0", "CC0-1.0", "CC-PDDC", "Unlicense"];
 
 /// How the captions of a set are made.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +40,11 @@ const fn icons(prefix: &'static str, naming: Naming) -> Source {
 const PLAIN: Naming = Naming { plain: Line, suffixes: &[] };
 const FILLED: Naming =
     Naming { plain: Line, suffixes: &[("filled", Fill), ("fill", Fill), ("solid", Fill)] };
+/// IconPark numbers further drawings of a thing in words.
+const ICON_PARK: Naming = Naming {
+    plain: Line,
+    suffixes: &[("one", Line), ("two", Line), ("three", Line), ("four", Line), ("five", Line)],
+};
 const LINE_OR_FILL: Naming = Naming {
     plain: Line,
     suffixes: &[("line", Line), ("outline", Line), ("fill", Fill), ("solid", Fill)],
@@ -56,6 +61,7 @@ const CLARITY: Naming = Naming {
         ("outlined", Variant),
     ],
 };
+const PIXEL: Naming = Naming { plain: Line, suffixes: &[("solid", Fill), ("sharp", Variant)] };
 const OUTLINE: Naming =
     Naming { plain: Fill, suffixes: &[("outline", Line), ("negative", Variant)] };
 const MATERIAL: Naming = Naming {
@@ -114,7 +120,7 @@ pub(crate) const SOURCES: &[Source] = &[
     icons("flat-ui", PLAIN),
     icons("fluent-color", PLAIN),
     icons("glyphs-poly", PLAIN),
-    icons("icon-park", PLAIN),
+    icons("icon-park", ICON_PARK),
     icons("marketeq", PLAIN),
     icons("meteocons", FILLED),
     icons("streamline-color", STREAMLINE_COLOUR),
@@ -126,17 +132,21 @@ pub(crate) const SOURCES: &[Source] = &[
     icons("streamline-sharp-color", STREAMLINE_COLOUR),
     icons("streamline-stickies-color", STREAMLINE_COLOUR),
     icons("streamline-ultimate-color", STREAMLINE_COLOUR),
+    icons("at-icons", PLAIN),
     icons("boxicons", FILLED),
     icons("carbon", FILLED),
     icons("clarity", CLARITY),
+    icons("covid", PLAIN),
     icons("f7", FILLED),
     icons("fa7-solid", PLAIN),
     icons("fluent", FLUENT),
     icons("game-icons", PLAIN),
     icons("gis", PLAIN),
     icons("griddy-icons", FILLED),
+    icons("guidance", PLAIN),
     icons("healthicons", OUTLINE),
     icons("hugeicons", PLAIN),
+    icons("icon-park-solid", ICON_PARK),
     icons("iconoir", FILLED),
     icons("ion", MATERIAL),
     icons("lucide", PLAIN),
@@ -145,12 +155,19 @@ pub(crate) const SOURCES: &[Source] = &[
     icons("material-symbols", MATERIAL),
     icons("mdi", OUTLINE),
     icons("mingcute", LINE_OR_FILL),
+    icons("osmic", PLAIN),
     icons("ph", PHOSPHOR),
     icons("pinhead", PLAIN),
+    icons("pixelarticons", PIXEL),
     icons("ri", LINE_OR_FILL),
     icons("roentgen", PLAIN),
     icons("solar", SOLAR),
     icons("streamline", STREAMLINE),
+    icons("streamline-block", PLAIN),
+    icons("streamline-cyber", STREAMLINE),
+    icons("streamline-freehand", STREAMLINE),
+    icons("streamline-pixel", PLAIN),
+    icons("streamline-plump", STREAMLINE),
     icons("streamline-ultimate", STREAMLINE),
     icons("tabler", FILLED),
     icons("temaki", PLAIN),

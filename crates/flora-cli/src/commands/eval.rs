@@ -1,11 +1,11 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::ValueEnum;
-use flora::data::{Dataset, FeatureCache, Split};
+use flora::data::FeatureCache;
 use flora::inference::{Notice, score, sentences};
 use flora::report::classification::Tally;
 use flora::report::{plots, tables};
 
+use super::dataset_args::DatasetArgs;
 use super::model_args::ModelArgs;
 use super::prompt_args::PromptArgs;
 use crate::failure::Failure;
@@ -15,16 +15,8 @@ use crate::{bar, output};
 /// Score a model on a labelled data set: top-1, top-5, macro, by class, confusions
 #[derive(Debug, clap::Args)]
 pub(crate) struct Eval {
-    /// The data set: a TOML description, a folder with a sub-folder of images for each class, or the
-    /// name of one that `flora datasets` lists
-    #[arg(long, value_name = "PATH")]
-    data: PathBuf,
-    /// Where the images lie, instead of where the description says
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
-    /// Which images: by default the test images, or all where the data set comes without a split
-    #[arg(long)]
-    split: Option<SplitArg>,
+    #[command(flatten)]
+    data: DatasetArgs,
     #[command(flatten)]
     prompts: PromptArgs,
     /// Print JSON instead of tables
@@ -37,30 +29,9 @@ pub(crate) struct Eval {
     model: ModelArgs,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum SplitArg {
-    Train,
-    Test,
-    All,
-}
-
 impl Eval {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let wrong = |error: &dyn std::fmt::Display| Failure::Input(format!("--data: {error}"));
-        let path = find(&self.data).map_err(|error| {
-            wrong(&format!("{error} (`flora datasets` lists those that have a name)"))
-        })?;
-        let dataset = Dataset::open(&path, self.root.as_deref()).map_err(|error| wrong(&error))?;
-        let otherwise = if dataset.has_official_split() { SplitArg::Test } else { SplitArg::All };
-        let dataset = match self.split.unwrap_or(otherwise) {
-            SplitArg::Train => dataset.only(Split::Train),
-            SplitArg::Test => dataset.only(Split::Test),
-            SplitArg::All => dataset,
-        };
-        if dataset.is_empty() {
-            let problem = format!("{} has no such images; try --split all", dataset.name());
-            return Err(Failure::Input(format!("--split: {problem}")));
-        }
+        let dataset = self.data.open()?;
         self.confusion.as_deref().map(|path| figure_path("--confusion", path)).transpose()?;
         let templates = self.prompts.templates(dataset.template())?;
         let (model, workers) = self.model.load()?;
@@ -99,16 +70,4 @@ impl Eval {
         }
         Ok(())
     }
-}
-
-/// A path, or the name of a data set that flora describes.
-fn find(data: &Path) -> Result<PathBuf, flora::hub::HubError> {
-    let found = flora::hub::find(data);
-    if found.is_ok() {
-        return found;
-    }
-    let named = Path::new("datasets").join(data);
-    flora::hub::find(&named)
-        .or_else(|_| flora::hub::find(&named.with_added_extension("toml")))
-        .or(found)
 }

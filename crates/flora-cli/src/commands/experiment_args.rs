@@ -1,6 +1,4 @@
-use std::path::Path;
-
-use flora::tuning::{Experiment, PRESETS, Preset};
+use flora::tuning::Experiment;
 
 use crate::failure::Failure;
 
@@ -17,19 +15,6 @@ pub(crate) struct ExperimentArgs {
 
 impl ExperimentArgs {
     pub(crate) fn resolve(&self) -> Result<Experiment, Failure> {
-        let path = Path::new(&self.experiment);
-        let is_file = path.extension().is_some_and(|extension| extension == "toml");
-        if let Some(preset) = Preset::find(&self.experiment).filter(|_| !is_file) {
-            return preset.experiment(&self.assignments).map_err(Failure::input);
-        }
-        if is_file {
-            return Experiment::from_file(path, &self.assignments).map_err(Failure::input);
-        }
-        let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
-        Err(Failure::Input(format!(
-            "{}: no such preset; choose one of {}, or name a file that ends in .toml",
-            self.experiment,
-            names.join(", ")
-        )))
+        Experiment::find(&self.experiment, &self.assignments).map_err(Failure::input)
     }
 }

@@ -1,6 +1,7 @@
 //! One file a command: its arguments and the library calls it stands for.
 
 pub(crate) mod classify;
+mod dataset_args;
 pub(crate) mod datasets;
 pub(crate) mod embed;
 pub(crate) mod eval;
@@ -11,4 +12,6 @@ pub(crate) mod partition;
 pub(crate) mod presets;
 pub(crate) mod pretrain;
 mod prompt_args;
+pub(crate) mod retrieve;
 pub(crate) mod run;
+pub(crate) mod sweep;

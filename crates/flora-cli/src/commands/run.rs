@@ -3,7 +3,7 @@ use std::time::{Instant, SystemTime};
 
 use flora::federation::RunStatus;
 use flora::report::{Existing, ReportError, RunFolder, RunSummary, Versions, tables};
-use flora::tuning::{Experiment, Finished, prepare};
+use flora::tuning::{Experiment, Finished, prepare, save_trained};
 
 use super::experiment_args::ExperimentArgs;
 use crate::failure::Failure;
@@ -32,61 +32,100 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let started = Instant::now();
-        let device = flora::device::parse(&self.device).map_err(Failure::input)?;
+        let place = Place::parse(&self.device)?;
         let mut experiment = self.experiment.resolve()?;
         experiment.seed = self.seed.unwrap_or(experiment.seed);
-        if !flora::device::is_cpu(&self.device) {
-            // One thread keeps a GPU busy.
-            experiment.federation.threads = 1;
-        }
         let out = match self.out {
             Some(out) => out,
             None if self.overwrite => Path::new("runs").join(&experiment.name),
             None => free_folder(&experiment.name),
         };
         let existing = if self.overwrite { Existing::ReplaceRun } else { Existing::Refuse };
-        let refused = |error| match error {
-            ReportError::HoldsRun { .. } => Failure::Input(format!("{error} (--overwrite)")),
-            error => Failure::input(error),
-        };
-        RunFolder::check(&out, existing).map_err(refused)?;
-
-        let mut progress = Progress::new();
-        let prepared =
-            prepare(experiment.clone(), &device, &mut progress).map_err(Failure::input)?;
-        let folder = RunFolder::create(&out, existing, &experiment.to_toml()).map_err(refused)?;
-        let partition = serde_json::to_string_pretty(&prepared.partition).map_err(Failure::run)?;
-        folder.write_partition(&partition).map_err(Failure::run)?;
-        progress.record_in(folder.clone());
-
-        let facts = Facts {
-            device: self.device,
-            trainable_parameters: prepared.trainable_parameters,
-            total_parameters: prepared.total_parameters,
-            data_seconds: prepared.data_seconds,
-            started,
-        };
-        let finished = prepared.run(&mut progress);
-        let summary = summarize(&experiment, &finished, facts);
-        let (events, unwritten) = progress.finish();
-        // The numbers are shown whatever cannot be written; the first trouble is told at the end.
-        let saved = finished.outcome.as_ref().map_or(Ok(()), |outcome| {
-            let adapter = folder.adapter_dir().map_err(Failure::run)?;
-            let base = experiment.model.path.clone();
-            flora::lora::save_peft(&adapter, &outcome.last, &experiment.method.lora, &base)
-                .map_err(Failure::run)
-        });
-        let summarized = folder.write_summary(&summary);
-        let (rounds, summary) = (tables::rounds(&events), tables::summary(&summary));
-        output::line(format!("\n{rounds}\n\n{summary}\n"));
-        finished.failure.map_or(Ok(()), |failure| Err(Failure::run(failure)))?;
-        saved?;
-        summarized.map_err(Failure::run)?;
-        unwritten.map_or(Ok(()), |error| Err(Failure::run(error)))?;
-        output::line(format!("everything is in {}", folder.path().display()));
+        let summary = execute(experiment, &place, &out, existing, Keep::Trained)?;
+        output::line(format!("{}\n", tables::summary(&summary)));
+        output::line(format!("everything is in {}", out.display()));
         Ok(())
     }
+}
+
+/// Where to compute.
+pub(crate) struct Place {
+    name: String,
+    device: flora::Device,
+}
+
+impl Place {
+    /// What `--device` says.
+    pub(crate) fn parse(name: &str) -> Result<Self, Failure> {
+        let device = flora::device::parse(name).map_err(Failure::input)?;
+        Ok(Self { name: name.to_owned(), device })
+    }
+}
+
+/// What a run leaves behind besides its numbers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// What was trained.
+    Trained,
+    /// Nothing.
+    Numbers,
+}
+
+/// Run an experiment into the folder `out`, telling what happens.
+pub(crate) fn execute(
+    mut experiment: Experiment,
+    place: &Place,
+    out: &Path,
+    existing: Existing,
+    keep: Keep,
+) -> Result<RunSummary, Failure> {
+    let started = Instant::now();
+    // As it was asked for: the threads change nothing but the time.
+    let written = experiment.to_toml();
+    if !flora::device::is_cpu(&place.name) {
+        // One thread keeps a GPU busy.
+        experiment.federation.threads = 1;
+    }
+    let refused = |error| match error {
+        ReportError::HoldsRun { .. } => Failure::Input(format!("{error} (--overwrite)")),
+        error => Failure::input(error),
+    };
+    RunFolder::check(out, existing).map_err(refused)?;
+
+    let mut progress = Progress::new();
+    let prepared =
+        prepare(experiment.clone(), &place.device, &mut progress).map_err(Failure::input)?;
+    let folder = RunFolder::create(out, existing, &written).map_err(refused)?;
+    let partition = serde_json::to_string_pretty(&prepared.partition).map_err(Failure::run)?;
+    folder.write_partition(&partition).map_err(Failure::run)?;
+    progress.record_in(folder.clone());
+
+    let facts = Facts {
+        device: place.name.clone(),
+        trainable_parameters: prepared.trainable_parameters,
+        total_parameters: prepared.total_parameters,
+        data_seconds: prepared.data_seconds,
+        started,
+    };
+    let finished = prepared.run(&mut progress);
+    let (events, unwritten) = progress.finish();
+    let mut summary = summarize(&experiment, &finished, facts);
+    summary.tell_clients(&events);
+    // The numbers are shown whatever cannot be written; the first trouble is told at the end.
+    let trained = finished.outcome.as_ref().filter(|_| keep == Keep::Trained);
+    let saved = trained.map_or(Ok(()), |outcome| {
+        save_trained(&experiment, &outcome.last, folder.path(), &place.device)
+    });
+    let summarized = folder.write_summary(&summary);
+    output::line(format!("\n{}\n", tables::rounds(&events)));
+    if let Some(failure) = finished.failure {
+        output::line(format!("{}\n", tables::summary(&summary)));
+        return Err(Failure::run(failure));
+    }
+    saved.map_err(Failure::run)?;
+    summarized.map_err(Failure::run)?;
+    unwritten.map_or(Ok(()), |error| Err(Failure::run(error)))?;
+    Ok(summary)
 }
 
 /// What a summary tells besides the outcome.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Template;
+use super::texts::TextsEntry;
 use crate::Error;
 
 /// The file as it is written; see `datasets/` for examples.
@@ -20,6 +21,7 @@ struct Raw {
     homepage: Option<String>,
     install: Option<String>,
     layout: Layout,
+    texts: Option<TextsEntry>,
     #[serde(default)]
     classes: Vec<ClassEntry>,
 }
@@ -118,6 +120,8 @@ pub(super) struct Description {
     pub(super) template: Template,
     pub(super) layout: Layout,
     pub(super) classes: Vec<ClassEntry>,
+    /// With the file's path as it is to be opened.
+    pub(super) texts: Option<TextsEntry>,
     /// How to get what is missing.
     remedy: String,
     base: PathBuf,
@@ -168,7 +172,9 @@ impl Description {
             ),
         };
         let unspecified = || "unspecified".to_owned();
+        let base = file.parent().unwrap_or(Path::new("")).to_owned();
         Ok(Self {
+            texts: raw.texts.map(|texts| TextsEntry { file: base.join(&texts.file), ..texts }),
             file: file.to_owned(),
             title: raw.title.unwrap_or_else(|| raw.name.clone()),
             name: raw.name,
@@ -179,7 +185,7 @@ impl Description {
             layout: raw.layout,
             classes: raw.classes,
             remedy,
-            base: file.parent().unwrap_or(Path::new("")).to_owned(),
+            base,
         })
     }
 
@@ -215,6 +221,7 @@ impl Description {
             template: Template::new(Template::PHOTO)?,
             layout: Layout::ImageFolder(layout),
             classes: Vec::new(),
+            texts: None,
             remedy: "make a sub-folder of images for each class (or train/<class> and \
                      test/<class>), or name a TOML file that describes the data set"
                 .to_owned(),

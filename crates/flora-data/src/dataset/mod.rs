@@ -8,6 +8,7 @@ mod pattern;
 mod protocol;
 mod source;
 mod template;
+mod texts;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use limit::Limit;
 pub use protocol::{Protocol, Split};
 pub use source::read_image;
 pub use template::Template;
+pub use texts::Texts;
 
 /// Labelled images with class names, a prompt template and a split. A clone shares the images.
 ///
@@ -46,6 +48,7 @@ struct Shared {
     template: Template,
     classes: Vec<String>,
     domains: Vec<String>,
+    texts: Option<texts::TextsEntry>,
     images: Source,
 }
 
@@ -118,6 +121,7 @@ impl Dataset {
                 template: description.template,
                 classes: built.classes,
                 domains: built.domains,
+                texts: description.texts,
                 images: built.source,
             }),
             samples: samples.into(),
@@ -197,6 +201,11 @@ impl Dataset {
     /// What to call sample `i` in a message: its path, or `train-images-idx3-ubyte.gz[17]`.
     pub fn describe(&self, i: usize) -> String {
         self.shared.images.describe(self.samples[i].place as usize)
+    }
+
+    /// The name of an image's file without its extension; `None` where images lie in one file.
+    pub fn file_stem(&self, i: usize) -> Option<&str> {
+        self.shared.images.file_stem(self.samples[i].place as usize)
     }
 
     /// Decode sample `i`.

@@ -56,6 +56,14 @@ impl Source {
         }
     }
 
+    /// The name of an image's file without its extension.
+    pub(super) fn file_stem(&self, place: usize) -> Option<&str> {
+        match self {
+            Self::Files(files) => files[place].file_stem()?.to_str(),
+            Self::Idx { .. } => None,
+        }
+    }
+
     /// Decode an image.
     pub(super) fn image(&self, place: usize) -> Result<DynamicImage, Error> {
         match self {

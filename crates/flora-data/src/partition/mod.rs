@@ -6,6 +6,7 @@ mod dirichlet;
 mod few_shot;
 mod iid;
 mod natural;
+mod participants;
 mod pathological;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Dataset, Error, Split, files};
 
 pub use config::PartitionConfig;
+pub use participants::Participants;
 
 /// More clients than any simulation holds; keeps a slip of the keyboard from exhausting the memory.
 const MOST_CLIENTS: usize = 100_000;
@@ -25,7 +27,8 @@ const MOST_CLIENTS: usize = 100_000;
 pub struct ClientShard {
     /// `client-03`, or the name of the client's domain.
     pub id: String,
-    /// What it trains on; never empty in a partition made by [`PartitionConfig::apply`].
+    /// What it trains on; never empty in a partition made by [`PartitionConfig::apply`], but empty for a
+    /// client that is only tested ([`Participants`]).
     pub train: Vec<usize>,
     /// What it is tested on; may be empty.
     pub test: Vec<usize>,
@@ -143,7 +146,7 @@ impl Partition {
     }
 
     /// Check that a loaded partition fits `dataset`: all samples exist, on the right side of the split, and
-    /// no client is empty.
+    /// somebody trains.
     ///
     /// # Errors
     ///
@@ -153,13 +156,10 @@ impl Partition {
             dataset: dataset.name().to_owned(),
             problem,
         };
-        if self.clients.is_empty() {
-            return Err(foreign("it has no client".to_owned()));
+        if self.clients.iter().all(|client| client.train.is_empty()) {
+            return Err(foreign("no client has a training image".to_owned()));
         }
         for client in &self.clients {
-            if client.train.is_empty() {
-                return Err(foreign(format!("{} has no training image", client.id)));
-            }
             for (indices, split) in [(&client.train, Split::Train), (&client.test, Split::Test)] {
                 let wrong = |&&i: &&usize| i >= dataset.len() || dataset.split(i) != split;
                 if let Some(i) = indices.iter().find(wrong) {

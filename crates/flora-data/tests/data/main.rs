@@ -7,3 +7,4 @@ mod partition;
 mod partition_errors;
 mod sets;
 mod splits;
+mod texts;

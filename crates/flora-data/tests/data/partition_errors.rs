@@ -171,7 +171,7 @@ fn a_saved_partition_is_checked() {
     assert_says(&beyond, &["digits", "sample 1000 of client-01"]);
     let swapped = spoilt(|p| p.clients[0].test = p.clients[1].train.clone());
     assert_says(&swapped, &["client-00", "Test"]);
-    let empty = spoilt(|p| p.clients[0].train.clear());
-    assert_says(&empty, &["client-00", "no training image"]);
+    let empty = spoilt(|p| p.clients.iter_mut().for_each(|client| client.train.clear()));
+    assert_says(&empty, &["no client has a training image"]);
     assert_says(&spoilt(|p| p.clients.clear()), &["no client"]);
 }

@@ -6,7 +6,7 @@ use flora_core::ParameterRecord;
 use flora_data::ClientShard;
 use flora_federation::{Client, FitInstruction};
 use flora_lora::{LoraConfig, adapter_record};
-use flora_tuning::{LossKind, PathKind, TrainingConfig, TuningClient};
+use flora_tuning::{LossKind, PathKind, Trainable, TrainingConfig, TuningClient};
 
 use crate::common::{Images, Setup, autodiff, bits, outcome};
 
@@ -36,8 +36,16 @@ fn step(setup: &Setup, id: &str, round: usize) -> ParameterRecord {
     let training = TrainingConfig { eps: 1.0, learning_rate: 1.0, ..TrainingConfig::default() };
     let parameters = Arc::new(adapter_record(&setup.model).unwrap());
     let method = Arc::new(setup.method.clone());
-    let mut client =
-        TuningClient::new(shard, method, training, true, 3, autodiff(), setup.model.clone());
+    let mut client = TuningClient::new(
+        shard,
+        method,
+        training,
+        true,
+        3,
+        autodiff(),
+        setup.model.clone(),
+        Trainable::Adapters,
+    );
     client.fit(&FitInstruction { round, parameters }).unwrap().parameters
 }
 

@@ -7,8 +7,10 @@ mod common;
 mod determinism;
 mod dropout;
 mod failing;
+mod fedfft;
 mod optimizer;
 mod parity;
+mod participants;
 #[cfg(target_os = "linux")]
 mod sharing;
 mod towers;

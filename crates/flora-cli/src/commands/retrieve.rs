@@ -1,0 +1,51 @@
+use flora::data::FeatureCache;
+use flora::inference::{Notice, retrieve};
+use flora::report::retrieval::{Recall, RetrievalReport, table};
+
+use super::dataset_args::DatasetArgs;
+use super::model_args::ModelArgs;
+use crate::failure::Failure;
+use crate::{bar, output};
+
+/// Find each image's text among all texts of a data set, and each text's image: recall at 1, 5 and 10
+#[derive(Debug, clap::Args)]
+pub(crate) struct Retrieve {
+    #[command(flatten)]
+    data: DatasetArgs,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+impl Retrieve {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let dataset = self.data.open()?;
+        let texts = dataset.texts().map_err(|error| Failure::Input(format!("--data: {error}")))?;
+        let (model, workers) = self.model.load()?;
+        let cache = flora::tuning::assets::default_cache().map(FeatureCache::new);
+        let bar = bar::steps("images", dataset.len());
+        let mut notify = |notice| match notice {
+            Notice::Progress { done, .. } => bar.set_position(done as u64),
+            Notice::Warning(message) => bar.suspend(|| eprintln!("warning: {message}")),
+        };
+        let ranks = retrieve(&model, &dataset, &texts, cache.as_ref(), &workers, &mut notify);
+        bar.finish_and_clear();
+        let reports: Vec<_> = ranks
+            .map_err(Failure::input)?
+            .into_iter()
+            .map(|ranks| RetrievalReport {
+                image_to_text: Recall::of(&ranks.of_text, ranks.texts),
+                text_to_image: Recall::of(&ranks.of_image, ranks.images),
+                name: ranks.name,
+            })
+            .collect();
+        if self.json {
+            output::line(serde_json::to_string_pretty(&reports).map_err(Failure::run)?);
+        } else {
+            output::line(table(&reports));
+        }
+        Ok(())
+    }
+}

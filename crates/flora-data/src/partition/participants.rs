@@ -1,0 +1,142 @@
+use serde::{Deserialize, Serialize};
+
+use super::{ClientShard, Partition};
+use crate::Error;
+
+/// The name of the client that holds everybody's images.
+const CENTRAL: &str = "central";
+
+/// Who trains. The others are tested all the same.
+///
+/// In TOML `"all"`, `"central"`, or a list of clients: one of them for training on one's own data, all
+/// but one for leaving one out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub enum Participants {
+    /// Every client.
+    #[default]
+    All,
+    /// One client more, `central`, which holds the training images of all: what federation is
+    /// compared with.
+    Central,
+    /// These clients.
+    Only(Vec<String>),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Word(String),
+    List(Vec<String>),
+}
+
+impl TryFrom<Written> for Participants {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        match written {
+            Written::Word(word) if word == "all" => Ok(Self::All),
+            Written::Word(word) if word == CENTRAL => Ok(Self::Central),
+            Written::Word(word) => {
+                Err(format!("{word:?} is neither \"all\" nor \"central\" nor a list of clients"))
+            }
+            Written::List(list) if list.is_empty() => {
+                Err("an empty list of clients: nobody would train".into())
+            }
+            Written::List(list) => Ok(Self::Only(list)),
+        }
+    }
+}
+
+impl From<Participants> for Written {
+    fn from(participants: Participants) -> Self {
+        match participants {
+            Participants::All => Self::Word("all".into()),
+            Participants::Central => Self::Word(CENTRAL.into()),
+            Participants::Only(list) => Self::List(list),
+        }
+    }
+}
+
+impl Partition {
+    /// The same partition with training images for `participants` alone; test images stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Participants`]: a client that there is not.
+    pub fn with_participants(mut self, participants: &Participants) -> Result<Self, Error> {
+        match participants {
+            Participants::All => {}
+            Participants::Central => {
+                let images = |shard: &mut ClientShard| std::mem::take(&mut shard.train);
+                let mut train: Vec<_> = self.clients.iter_mut().flat_map(images).collect();
+                train.sort_unstable();
+                self.clients.push(ClientShard { id: CENTRAL.into(), train, test: Vec::new() });
+            }
+            Participants::Only(names) => {
+                let exists = |name: &&String| self.clients.iter().any(|shard| shard.id == **name);
+                if let Some(unknown) = names.iter().find(|name| !exists(name)) {
+                    let ids: Vec<_> = self.clients.iter().map(|shard| shard.id.as_str()).collect();
+                    return Err(Error::Participants {
+                        client: unknown.clone(),
+                        clients: ids.join(", "),
+                    });
+                }
+                for shard in self.clients.iter_mut().filter(|shard| !names.contains(&shard.id)) {
+                    shard.train.clear();
+                }
+            }
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition() -> Partition {
+        let shard = |id: &str, train: &[usize], test: &[usize]| ClientShard {
+            id: id.into(),
+            train: train.into(),
+            test: test.into(),
+        };
+        Partition { clients: vec![shard("a", &[0, 4], &[1]), shard("b", &[2], &[3])] }
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Document {
+        participants: Participants,
+    }
+
+    #[test]
+    fn words_and_lists_survive_toml() {
+        for text in ["\"all\"", "\"central\"", "[\"a\", \"b\"]"] {
+            let text = format!("participants = {text}\n");
+            let document: Document = toml::from_str(&text).unwrap();
+            assert_eq!(toml::to_string(&document).unwrap(), text);
+        }
+        for wrong in ["\"some\"", "[]"] {
+            assert!(toml::from_str::<Document>(&format!("participants = {wrong}")).is_err());
+        }
+    }
+
+    #[test]
+    fn only_the_named_train_and_all_are_tested() {
+        let only = Participants::Only(vec!["b".into()]);
+        let clients = partition().with_participants(&only).unwrap().clients;
+        assert_eq!((clients[0].train.len(), clients[1].train.len()), (0, 1));
+        assert_eq!((clients[0].test.len(), clients[1].test.len()), (1, 1));
+        let unknown = Participants::Only(vec!["c".into()]);
+        let error = partition().with_participants(&unknown).unwrap_err().to_string();
+        assert!(error.contains("\"c\"") && error.contains("a, b"), "{error}");
+    }
+
+    #[test]
+    fn the_central_client_holds_everything_once() {
+        let clients = partition().with_participants(&Participants::Central).unwrap().clients;
+        assert_eq!(clients[2].train, [0, 2, 4]);
+        assert!(clients[2].test.is_empty());
+        assert!(clients[..2].iter().all(|shard| shard.train.is_empty() && shard.test.len() == 1));
+    }
+}

@@ -1,0 +1,121 @@
+//! Finding the text of an image among all texts, and the image of a text among all images.
+
+use burn::tensor::{Tensor, TensorData};
+use flora_clip::normalize;
+use flora_core::workers::Workers;
+use flora_data::{Dataset, FeatureCache, Features, Texts};
+
+use crate::encode::values;
+use crate::{InferenceError, Model, Notice, image_features};
+
+/// Where the right answers came, from 1. Equal similarities count as better ones: a model that cannot
+/// tell things apart gets no credit for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ranks {
+    /// The domain whose images these are, or the data set.
+    pub name: String,
+    /// The text of each image among `texts` texts.
+    pub of_text: Vec<usize>,
+    /// Texts to choose from.
+    pub texts: usize,
+    /// The best image of each text that has one, among `images` images.
+    pub of_image: Vec<usize>,
+    /// Images to choose from.
+    pub images: usize,
+}
+
+/// The ranks for each domain of a data set by itself, in the order of the domains; or for all of its images
+/// where it has none. Images without a text are left out.
+///
+/// # Errors
+///
+/// An image or a text that cannot go through the model.
+pub fn retrieve(
+    model: &Model,
+    dataset: &Dataset,
+    texts: &Texts,
+    cache: Option<&FeatureCache>,
+    workers: &Workers,
+    notify: &mut dyn FnMut(Notice),
+) -> Result<Vec<Ranks>, InferenceError> {
+    let features = image_features(model, dataset, cache, workers, notify)?;
+    let embedded = model.embedder.texts(&texts.texts)?;
+    let text_features = normalize(embedded).transpose();
+    let groups: Vec<(String, Option<usize>)> = match dataset.domains() {
+        [] => vec![(dataset.name().to_owned(), None)],
+        domains => domains.iter().enumerate().map(|(at, name)| (name.clone(), Some(at))).collect(),
+    };
+    let ranks = |(name, domain): (String, Option<usize>)| {
+        let samples: Vec<(usize, usize)> = (0..dataset.len())
+            .filter(|&index| dataset.domain(index) == domain || domain.is_none())
+            .filter_map(|index| Some((index, texts.of[index]?)))
+            .collect();
+        if samples.is_empty() {
+            return None;
+        }
+        let similarities = similarities(model, &features, &samples, &text_features);
+        let own: Vec<usize> = samples.iter().map(|&(_, text)| text).collect();
+        Some(rank(name, &similarities, &own, texts.texts.len()))
+    };
+    Ok(groups.into_iter().filter_map(ranks).collect())
+}
+
+/// `[samples, texts]`, row-major.
+fn similarities(
+    model: &Model,
+    features: &Features,
+    samples: &[(usize, usize)],
+    texts: &Tensor<2>,
+) -> Vec<f32> {
+    let rows: Vec<f32> =
+        samples.iter().flat_map(|&(index, _)| features.row(index)).copied().collect();
+    let rows = TensorData::new(rows, [samples.len(), features.dim]);
+    let rows = Tensor::<2>::from_data(rows, model.embedder.device());
+    values(normalize(rows).matmul(texts.clone()))
+}
+
+/// `own` is the text of each row.
+fn rank(name: String, similarities: &[f32], own: &[usize], texts: usize) -> Ranks {
+    let of_text = similarities
+        .chunks(texts)
+        .zip(own)
+        .map(|(row, &text)| row.iter().filter(|&&other| other >= row[text]).count())
+        .collect();
+    let mut with_image = own.to_vec();
+    with_image.sort_unstable();
+    with_image.dedup();
+    let of_image = with_image
+        .into_iter()
+        .map(|text| {
+            let column = || similarities.chunks(texts).map(|row| row[text]);
+            let mine = column().zip(own).filter(|&(_, &other)| other == text);
+            let best = mine.map(|(value, _)| value).fold(f32::NEG_INFINITY, f32::max);
+            let worse_images =
+                column().zip(own).filter(|&(value, &other)| other != text && value >= best);
+            1 + worse_images.count()
+        })
+        .collect();
+    Ranks { name, of_text, texts, of_image, images: own.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_count_from_one_and_ties_against_the_model() {
+        // Images 0 and 2 show text 1, image 1 shows text 0; text 2 has no image.
+        let similarities = [
+            0.1, 0.9, 0.3, //
+            0.5, 0.5, 0.9, //
+            0.2, 0.1, 0.1, //
+        ];
+        let ranks = rank("x".into(), &similarities, &[1, 0, 1], 3);
+        assert_eq!(ranks.of_text, [1, 3, 3]);
+        assert_eq!((ranks.texts, ranks.images), (3, 3));
+        // Text 0: image 1 is best. Text 1: its image 0 is best.
+        assert_eq!(ranks.of_image, [1, 1]);
+        let ranks = rank("x".into(), &[0.5, 0.5, 0.5, 0.5], &[0, 1], 2);
+        assert_eq!((ranks.of_text, ranks.of_image), (vec![2, 2], vec![2, 2]));
+    }
+}

@@ -1,0 +1,117 @@
+//! How well texts and images are found.
+
+use serde::Serialize;
+
+use crate::tables;
+use crate::units::percent;
+
+/// Shares of right answers among the first few, 0..1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Recall {
+    /// First of all.
+    pub at_1: f64,
+    /// Among the first 5.
+    pub at_5: f64,
+    /// Among the first 10.
+    pub at_10: f64,
+    /// The rank that half of the answers reach.
+    pub median_rank: f64,
+    /// What they were chosen from.
+    pub candidates: usize,
+    /// Answers.
+    pub queries: usize,
+}
+
+/// Retrieval over the images of one domain.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RetrievalReport {
+    /// The domain, or the data set.
+    pub name: String,
+    /// An image is given, its text is looked for.
+    pub image_to_text: Recall,
+    /// A text is given, an image of it is looked for.
+    pub text_to_image: Recall,
+}
+
+impl Recall {
+    /// Of ranks from 1. Nothing is found among no answers.
+    pub fn of(ranks: &[usize], candidates: usize) -> Self {
+        let count = ranks.len().max(1) as f64;
+        let within = |most| ranks.iter().filter(|&&rank| rank <= most).count() as f64 / count;
+        let mut sorted = ranks.to_vec();
+        sorted.sort_unstable();
+        let middle = |at: usize| sorted.get(at).map_or(f64::NAN, |&rank| rank as f64);
+        let half = ranks.len() / 2;
+        let median_rank = match ranks.len() {
+            0 => 0.0,
+            odd if odd % 2 == 1 => middle(half),
+            _ => (middle(half - 1) + middle(half)) / 2.0,
+        };
+        let [at_1, at_5, at_10] = [1, 5, 10].map(within);
+        Self { at_1, at_5, at_10, median_rank, candidates, queries: ranks.len() }
+    }
+}
+
+/// One line for each report, and the mean of them where there are several.
+pub fn table(reports: &[RetrievalReport]) -> String {
+    let line = |recall: &Recall| {
+        let shares = [recall.at_1, recall.at_5, recall.at_10].map(percent);
+        [shares.join(" / "), format!("{}", recall.median_rank)]
+    };
+    let mut rows: Vec<[String; 6]> = reports
+        .iter()
+        .map(|report| {
+            let [found_text, text_rank] = line(&report.image_to_text);
+            let [found_image, image_rank] = line(&report.text_to_image);
+            let (images, texts) = (report.image_to_text.queries, report.image_to_text.candidates);
+            let size = format!("{images} / {texts}");
+            [report.name.clone(), size, found_text, text_rank, found_image, image_rank]
+        })
+        .collect();
+    if reports.len() > 1 {
+        let mean = |side: fn(&RetrievalReport) -> &Recall| {
+            let of = |value: fn(&Recall) -> f64| {
+                reports.iter().map(|report| value(side(report))).sum::<f64>() / reports.len() as f64
+            };
+            [of(|it| it.at_1), of(|it| it.at_5), of(|it| it.at_10)].map(percent).join(" / ")
+        };
+        let none = String::new;
+        let (text, image) = (mean(|it| &it.image_to_text), mean(|it| &it.text_to_image));
+        rows.push(["mean".into(), none(), text, none(), image, none()]);
+    }
+    let header = [
+        "",
+        "images / texts",
+        "image to text, R@1 / 5 / 10 %",
+        "median rank",
+        "text to image, R@1 / 5 / 10 %",
+        "median rank",
+    ];
+    tables::list(header, rows, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recall_counts_what_comes_early() {
+        let recall = Recall::of(&[1, 2, 6, 11, 700, 10], 900);
+        assert_eq!((recall.at_1, recall.at_5, recall.at_10), (1.0 / 6.0, 2.0 / 6.0, 4.0 / 6.0));
+        assert_eq!((recall.median_rank, recall.queries, recall.candidates), (8.0, 6, 900));
+        assert_eq!(Recall::of(&[3, 9, 4], 10).median_rank, 4.0);
+        assert_eq!(Recall::of(&[], 10).at_10, 0.0);
+    }
+
+    #[test]
+    fn the_mean_is_over_domains() {
+        let report = |name: &str, ranks: &[usize]| RetrievalReport {
+            name: name.into(),
+            image_to_text: Recall::of(ranks, 50),
+            text_to_image: Recall::of(ranks, 2),
+        };
+        let text = table(&[report("a", &[1, 1, 1]), report("b", &[20])]);
+        assert!(text.contains("mean") && text.contains("50.0 / 50.0 / 50.0"), "{text}");
+        assert!(!table(&[report("a", &[1])]).contains("mean"));
+    }
+}
