@@ -188,7 +188,11 @@ struct Example {
 
 impl PairSource {
     /// The pairs of `indices`: varied with the streams of a training pass, or as they are.
-    fn batch(&self, indices: &[usize], pass: Option<u64>) -> Result<PairBatch, DatasetError> {
+    pub(crate) fn batch(
+        &self,
+        indices: &[usize],
+        pass: Option<u64>,
+    ) -> Result<PairBatch, DatasetError> {
         let examples = indices
             .par_iter()
             .map(|&index| self.example(index, pass))

@@ -7,6 +7,7 @@
 
 mod augment;
 mod batches;
+mod center;
 mod config;
 mod error;
 mod model;

@@ -120,6 +120,18 @@ pub(crate) fn evaluate(
     similarities(model, features(Part::Images(0..batch.text_of.len())), texts)
 }
 
+/// What the towers make of a batch before their projections, without gradients.
+pub(crate) fn towers(
+    model: &Clip,
+    setting: &Setting,
+    batch: &PairBatch,
+    device: &Device,
+) -> (Tensor<2>, Tensor<2>) {
+    let pixels = pixels(setting, batch, 0..batch.text_of.len(), device);
+    let tokens = tokens(setting, batch, 0..batch.texts.len());
+    (model.vision_model.forward(pixels), model.text_model.forward(&tokens))
+}
+
 fn ranges(count: usize, size: usize) -> Vec<Range<usize>> {
     (0..count).step_by(size).map(|start| start..start.saturating_add(size).min(count)).collect()
 }
@@ -134,23 +146,28 @@ fn features(
 ) -> Tensor<2> {
     let features = match part {
         Part::Images(range) => {
-            let side = setting.side;
-            let picture = 3 * side * side;
-            let pixels = batch.pixels[range.start * picture..range.end * picture].to_vec();
-            let pixels = TensorData::new(pixels, [range.len(), 3, side, side]);
-            let pixels = setting.precision.lower(Tensor::<4>::from_data(pixels, device), model);
+            let pixels = pixels(setting, batch, range.clone(), device);
+            let pixels = setting.precision.lower(pixels, model);
             match &batch.kept {
                 None => model.image_features(pixels),
                 Some(kept) => model.image_features_of_patches(pixels, &kept[range.clone()]),
             }
         }
-        Part::Texts(range) => {
-            let tokens = Tokens::new(&batch.texts[range.clone()], Padding::Longest, &setting.text)
-                .expect("the captions were tokenised for this model");
-            model.text_features(&tokens)
-        }
+        Part::Texts(range) => model.text_features(&tokens(setting, batch, range.clone())),
     };
     setting.precision.raise(features)
+}
+
+fn pixels(setting: &Setting, batch: &PairBatch, range: Range<usize>, device: &Device) -> Tensor<4> {
+    let side = setting.side;
+    let picture = 3 * side * side;
+    let pixels = batch.pixels[range.start * picture..range.end * picture].to_vec();
+    Tensor::from_data(TensorData::new(pixels, [range.len(), 3, side, side]), device)
+}
+
+fn tokens(setting: &Setting, batch: &PairBatch, range: Range<usize>) -> Tokens {
+    Tokens::new(&batch.texts[range], Padding::Longest, &setting.text)
+        .expect("the captions were tokenised for this model")
 }
 
 /// Scaled cosine similarities; the factor is capped at 100 as in CLIP's own training.
@@ -168,7 +185,7 @@ impl PairBatch {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use burn::module::{Module, ModuleVisitor, Param};
     use flora_clip::ClipConfig;
@@ -188,7 +205,7 @@ mod tests {
     }
 
     /// Seven pairs, of which the last two repeat the captions of the first two.
-    fn batch(side: usize, kept: Option<Vec<Vec<usize>>>) -> PairBatch {
+    pub(crate) fn batch(side: usize, kept: Option<Vec<Vec<usize>>>) -> PairBatch {
         let pixels = (0..7 * 3 * side * side).map(|i| ((i * 31 % 97) as f32 - 48.0) / 40.0);
         let texts = (0..5).map(|i| {
             let mut text = vec![8190, 300 + i, 400, 8191];

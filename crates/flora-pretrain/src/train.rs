@@ -18,10 +18,14 @@ use flora_core::workers::Workers;
 use serde::Serialize;
 
 use crate::batches::{PairLoader, PairSource, PatchDropout};
+use crate::center::center;
 use crate::model::{PretrainModel, Run};
 use crate::sampling::Sampler;
 use crate::sharded::Setting;
 use crate::{PairSet, PretrainConfig, PretrainError};
+
+/// Pairs that the outputs of a fresh model are centred on.
+const CENTERED: usize = 256;
 
 /// What a pretraining run did, as written to `pretraining.json` beside the weights.
 #[derive(Debug, Clone, Serialize)]
@@ -90,6 +94,11 @@ pub fn pretrain(
         seed: config.seed,
     });
     let done = config.resume_from.unwrap_or(0);
+    // Of the mix that the training sees.
+    let first: Vec<usize> = sampler.pass(0).into_iter().take(CENTERED).collect();
+    let first = source
+        .batch(&first, None)
+        .map_err(|error| PretrainError::file(&config.pairs, format!("cannot be read: {error}")))?;
     let train = PairLoader::training(source.clone(), sampler, config.batch_size, done);
     let valid = PairLoader::validation(source, valid, config.batch_size);
     let (train, valid) = (Arc::new(train), Arc::new(valid));
@@ -103,20 +112,18 @@ pub fn pretrain(
     let workers = Workers::new(config.threads)
         .map_err(|error| PretrainError::Config { field: "threads", problem: error.to_string() })?;
     let autodiff = device.clone().autodiff();
-    let run = Run {
-        setting: Setting {
-            text: clip_config.text_config.clone(),
-            side,
-            shard_size: match config.shard_size {
-                0 => config.batch_size,
-                size => size,
-            },
-            precision: config.precision,
+    let setting = Setting {
+        text: clip_config.text_config.clone(),
+        side,
+        shard_size: match config.shard_size {
+            0 => config.batch_size,
+            size => size,
         },
-        workers: Arc::new(workers),
-        device: autodiff.clone(),
+        precision: config.precision,
     };
     let clip = Clip::random(&clip_config, config.seed, &autodiff);
+    let clip = center(clip, &setting, &first, &autodiff);
+    let run = Run { setting, workers: Arc::new(workers), device: autodiff.clone() };
     let parameters = clip.num_params();
     let optimizer = optimizer(config.weight_decay as f32);
     let log = config.log_folder();
