@@ -97,13 +97,13 @@ impl SourceSummary {
 #[derive(Debug, Serialize)]
 pub(crate) struct Manifest {
     format: &'static str,
-    packages: BTreeMap<&'static str, String>,
-    image_size: u32,
+    pub(crate) packages: BTreeMap<&'static str, String>,
+    pub(crate) image_size: u32,
     /// All pairs.
     pub(crate) pairs: usize,
     /// Of these, for validation.
     pub(crate) valid: usize,
-    held_out_concepts: usize,
+    pub(crate) held_out_concepts: usize,
     /// Pairs by SPDX identifier.
     pub(crate) licenses: BTreeMap<String, usize>,
     /// Pairs by kind.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::attribution;
 use crate::candidates::{Pair, Selection};
 use crate::categories::Categories;
 use crate::clip_art::{self, ClipArt};
@@ -25,7 +26,7 @@ use crate::wordnet::{self, WordNet};
 const NAMED_SETS: [&str; 2] = ["twemoji", "noto"];
 
 /// Writes `pairs.safetensors` (`images`, U8, `[N, 64, 64, 4]`, straight RGBA), `pairs.jsonl` (one line per image, in the
-/// same order) and `manifest.json` to `out`. At most a thousand images are in memory at a time.
+/// same order) `manifest.json` and `SOURCES.md` to `out`. At most a thousand images are in memory at a time.
 ///
 /// # Errors
 ///
@@ -75,6 +76,7 @@ pub(crate) fn write(packages: &Packages, clip_art: Option<&Path>, out: &Path) ->
         serde_json::to_vec_pretty(&manifest).expect("strings and numbers are always JSON");
     json.push(b'\n');
     output::write(&out.join("manifest.json"), &json)?;
+    output::write(&out.join("SOURCES.md"), attribution::markdown(&manifest).as_bytes())?;
     Ok(manifest)
 }
 
