@@ -214,7 +214,7 @@ fn a_sweep_makes_a_table_and_is_resumed() {
     let output = flora(folder.path(), &["sweep", "sweep.toml"]);
     let said = text(&output.stdout);
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
-    assert!(said.contains("[6/6] alone-2-seed-1"), "{said}");
+    assert!(said.contains("[6/6] alone.2-seed-1"), "{said}");
     let out = folder.path().join("runs/sweeps/both");
     let table = std::fs::read_to_string(out.join("results.md")).unwrap();
     assert!(table.contains("| Together |") && table.contains("| Alone |"), "{table}");
@@ -230,7 +230,7 @@ fn a_sweep_makes_a_table_and_is_resumed() {
     std::fs::write(folder.path().join("bad.toml"), format!("{sweep}set = ['no.such=1']\n"))
         .unwrap();
     let message = refused(folder.path(), 2, &["sweep", "bad.toml"]);
-    assert!(message.contains("Alone") && message.contains("no"), "{message}");
+    assert!(message.contains("Alone") && message.contains("`no`"), "{message}");
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn rank(name: String, similarities: &[f32], own: &[usize], texts: usize) -> Rank
     let of_text = similarities
         .chunks(texts)
         .zip(own)
-        .map(|(row, &text)| row.iter().filter(|&&other| other >= row[text]).count())
+        .map(|(row, &text)| row.iter().filter(|&&other| !is_below(other, row[text])).count())
         .collect();
     let mut with_image = own.to_vec();
     with_image.sort_unstable();
@@ -90,12 +90,18 @@ fn rank(name: String, similarities: &[f32], own: &[usize], texts: usize) -> Rank
             let column = || similarities.chunks(texts).map(|row| row[text]);
             let mine = column().zip(own).filter(|&(_, &other)| other == text);
             let best = mine.map(|(value, _)| value).fold(f32::NEG_INFINITY, f32::max);
-            let worse_images =
-                column().zip(own).filter(|&(value, &other)| other != text && value >= best);
+            let worse_images = column()
+                .zip(own)
+                .filter(|&(value, &other)| other != text && !is_below(value, best));
             1 + worse_images.count()
         })
         .collect();
     Ranks { name, of_text, texts, of_image, images: own.len() }
+}
+
+/// What is no number is not below anything: it gives no credit.
+fn is_below(one: f32, other: f32) -> bool {
+    one.partial_cmp(&other) == Some(std::cmp::Ordering::Less)
 }
 
 #[cfg(test)]
@@ -116,6 +122,8 @@ mod tests {
         // Text 0: image 1 is best. Text 1: its image 0 is best.
         assert_eq!(ranks.of_image, [1, 1]);
         let ranks = rank("x".into(), &[0.5, 0.5, 0.5, 0.5], &[0, 1], 2);
+        assert_eq!((ranks.of_text, ranks.of_image), (vec![2, 2], vec![2, 2]));
+        let ranks = rank("x".into(), &[f32::NAN; 4], &[0, 1], 2);
         assert_eq!((ranks.of_text, ranks.of_image), (vec![2, 2], vec![2, 2]));
     }
 }

@@ -49,7 +49,7 @@ pub fn layer_norm<const D: usize>(
     let width = x.dims()[D - 1];
     assert_eq!((gamma.dims(), beta.dims()), ([width], [width]), "one gamma and beta a column");
     #[cfg(feature = "flex")]
-    if flex::takes(&[&x]) {
+    if flex::takes(&[&x]) && flex::takes(&[&gamma, &beta]) {
         return flex::layer_norm(x, gamma, beta, epsilon);
     }
     composed::layer_norm(x, gamma, beta, epsilon)

@@ -119,7 +119,12 @@ fn views_are_read_in_their_own_order() {
     let copy = Tensor::from_data(view.to_data(), &device);
     assert_close(quick_gelu(view.clone()), quick_gelu(copy.clone()), "quick_gelu");
     let fused = |x: Tensor<3>| attention(x.clone(), x.clone(), x, 2, false);
-    assert_close(fused(view), fused(copy), "attention");
+    assert_close(fused(view.clone()), fused(copy.clone()), "attention");
+    let norm = |x: Tensor<3>| {
+        let vector = |seed| numbers([12], seed, &device).slice(0..6);
+        layer_norm(x, vector(2), vector(3), 1e-5)
+    };
+    assert_close(norm(view), norm(copy), "layer_norm");
 }
 
 #[test]

@@ -241,3 +241,61 @@ impl PairSource {
         Ok(example)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// Four white pictures of 8 x 8 pixels, the first two of one caption.
+    fn source(folder: &std::path::Path) -> PairSource {
+        let mut list = std::fs::File::create(folder.join("pairs.jsonl")).unwrap();
+        for caption in ["a long one", "a long one", "b", "c"] {
+            writeln!(
+                list,
+                r#"{{"source":"x","kind":"x","captions":["{caption}"],"mono":false,"split":"train"}}"#
+            )
+            .unwrap();
+        }
+        let pixels = vec![255; 4 * 8 * 8 * 4];
+        let shape = vec![4, 8, 8, 4];
+        let view =
+            safetensors::tensor::TensorView::new(safetensors::Dtype::U8, shape, &pixels).unwrap();
+        let bytes = safetensors::serialize([("images", view)], None).unwrap();
+        std::fs::write(folder.join("pairs.safetensors"), bytes).unwrap();
+        PairSource {
+            set: PairSet::open(folder).unwrap(),
+            preprocessor: Preprocessor::new(&flora_clip::ClipConfig::clip_nano().vision_config),
+            captions: vec![vec![1, 2, 3, 4], vec![1, 5, 4], vec![1, 6, 4]],
+            captions_of: vec![vec![0], vec![0], vec![1], vec![2]],
+            augmentation: Augmentation::default(),
+            patches: PatchDropout { all: 16, kept: 12, until: 3 },
+            seed: 7,
+        }
+    }
+
+    #[test]
+    fn captions_come_once_and_the_shortest_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let batch = source(folder.path()).batch(&[0, 3, 1, 2], None).unwrap();
+        assert_eq!(batch.texts, [vec![1, 5, 4], vec![1, 6, 4], vec![1, 2, 3, 4]]);
+        assert_eq!(batch.text_of, [2, 1, 2, 0]);
+        assert_eq!(batch.pixels.len(), 4 * 3 * 8 * 8);
+        assert!(batch.kept.is_none(), "validation sees whole pictures");
+    }
+
+    #[test]
+    fn patches_are_hidden_until_the_last_passes() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        let kept = |pass| source.batch(&[0, 1, 2, 3], Some(pass)).unwrap().kept;
+        let first = kept(0).unwrap();
+        for list in &first {
+            assert_eq!(list.len(), 12);
+            assert!(list.is_sorted_by(|a, b| a < b) && list.iter().all(|&patch| patch < 16));
+        }
+        assert_ne!(first[0], first[1], "each picture by itself");
+        assert_ne!(Some(first), kept(1), "and in each pass anew");
+        assert!(kept(3).is_none());
+    }
+}

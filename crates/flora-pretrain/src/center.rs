@@ -22,7 +22,13 @@ pub(crate) fn center(clip: Clip, setting: &Setting, batch: &PairBatch, device: &
 }
 
 fn move_by(norm: &mut LayerNorm, outputs: Tensor<2>) {
-    let mean = outputs.mean_dim(0).squeeze_dim::<1>(0);
+    let mean = outputs.clone().mean_dim(0);
+    let spread = (outputs - mean.clone()).abs().max().into_scalar::<f32>();
+    if spread <= f32::EPSILON {
+        // All of one kind: without the common part nothing would be left to normalise.
+        return;
+    }
+    let mean = mean.squeeze_dim::<1>(0);
     norm.beta = norm.beta.clone().map(|beta: Tensor<1>| {
         let moved = beta.clone().inner() - mean;
         Tensor::from_inner(moved).set_require_grad(beta.is_require_grad())

@@ -123,6 +123,14 @@ impl PretrainConfig {
                 format!("the share of {kind:?}, {share}, is not a positive number"),
             );
         }
+        if self.epoch_pairs > 0 && self.epoch_pairs < self.batch_size {
+            let (pairs, batch) = (self.epoch_pairs, self.batch_size);
+            return wrong("epoch_pairs", format!("{pairs} do not fill a batch of {batch}"));
+        }
+        if self.whole_epochs > self.epochs {
+            let (whole, epochs) = (self.whole_epochs, self.epochs);
+            return wrong("whole_epochs", format!("{whole} of {epochs} epochs"));
+        }
         if !(0.0..1.0).contains(&self.patch_dropout) {
             return wrong("patch_dropout", format!("{} is not in [0, 1)", self.patch_dropout));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, ExecutionError, Int, Tensor, TensorData};
 use burn::train::metric::{AccuracyInput, Adaptor, LossInput};
-use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
+use burn::train::{InferenceStep, Interrupter, ItemLazy, TrainOutput, TrainStep};
 use flora_clip::{Clip, loss};
 use flora_core::workers::Workers;
 
@@ -28,6 +28,8 @@ pub(crate) struct Run {
     pub(crate) workers: Arc<Workers>,
     /// The device with autodiff.
     pub(crate) device: Device,
+    /// Ends a training whose loss has left the numbers.
+    pub(crate) interrupter: Interrupter,
 }
 
 /// burn-train shows this at the end of a training: what a reader can use, on one line.
@@ -53,8 +55,13 @@ impl TrainStep for PretrainModel {
     type Output = PretrainOutput;
 
     fn step(&self, batch: PairBatch) -> TrainOutput<PretrainOutput> {
-        let Run { setting, workers, device } = &self.run;
+        let Run { setting, workers, device, interrupter } = &self.run;
         let step = sharded::step(&self.clip, setting, &batch, workers, device);
+        let loss = step.loss.clone().into_scalar::<f32>();
+        if !loss.is_finite() {
+            let reason = format!("the loss is {loss}; lower learning_rate");
+            interrupter.stop(Some(&reason));
+        }
         let item = PretrainOutput { loss: step.loss, logits: None };
         TrainOutput { grads: step.gradients, item }
     }

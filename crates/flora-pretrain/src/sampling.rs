@@ -9,8 +9,8 @@ use crate::PretrainError;
 /// Draws the pairs of each pass: every kind of pair in its share.
 ///
 /// Each kind is gone through in an order of its own, shuffled anew each time that it is
-/// exhausted, and a pass goes on where the one before ended. So all pairs of a kind are seen equally
-/// often, whatever its share; and what a pass takes depends on its number alone, as training
+/// exhausted, and a pass goes on where the one before ended. So all pairs of a kind are drawn equally
+/// often, whatever its share (the last, incomplete batch of a pass is left out of it); and what a pass takes depends on its number alone, as training
 /// that goes on after an interruption needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Sampler {
@@ -29,6 +29,10 @@ impl Sampler {
         seed: u64,
     ) -> Result<Self, PretrainError> {
         let all: usize = kinds.values().map(Vec::len).sum();
+        if all == 0 {
+            let problem = "no pair is for training; `split` of some must be \"train\"".into();
+            return Err(PretrainError::Config { field: "pairs", problem });
+        }
         let per_pass = if per_pass == 0 { all } else { per_pass };
         if mix.is_empty() {
             let pairs = kinds.into_values().flatten().collect();
@@ -41,14 +45,17 @@ impl Sampler {
             return Err(PretrainError::Config { field: "mix", problem });
         }
         let total: f64 = mix.values().sum();
-        let taken = kinds
+        let taken: Vec<_> = kinds
             .into_iter()
             .filter_map(|(name, pairs)| {
                 let share = mix.get(&name)? / total;
-                let count = (share * per_pass as f64).round() as usize;
-                (count > 0).then_some((name, pairs, count))
+                Some((name, pairs, (share * per_pass as f64).round() as usize))
             })
             .collect();
+        if let Some((name, ..)) = taken.iter().find(|(.., count)| *count == 0) {
+            let problem = format!("the share of {name:?} is not one of {per_pass} pairs in a pass");
+            return Err(PretrainError::Config { field: "mix", problem });
+        }
         Ok(Self { kinds: taken, seed })
     }
 
@@ -115,6 +122,9 @@ mod tests {
     fn a_kind_that_is_not_there_is_named_with_those_that_are() {
         let mix = [("photos".to_owned(), 1.0)].into();
         let error = Sampler::new(kinds(), &mix, 0, 7).unwrap_err().to_string();
+        let tiny = [("few".to_owned(), 1e-9), ("many".to_owned(), 1.0)].into();
+        assert!(Sampler::new(kinds(), &tiny, 50, 7).unwrap_err().to_string().contains("few"));
+        assert!(Sampler::new(BTreeMap::new(), &BTreeMap::new(), 5, 7).is_err());
         assert!(error.contains("photos") && error.contains("few, many"), "{error}");
     }
 }

@@ -11,7 +11,7 @@ use burn::module::{Module, ParamGroup};
 use burn::optim::{AdamWConfig, ModuleOptimizer};
 use burn::tensor::Device;
 use burn::train::metric::{AccuracyMetric, LearningRateMetric, LossMetric};
-use burn::train::{Learner, SupervisedTraining};
+use burn::train::{Interrupter, Learner, SupervisedTraining};
 use flora_clip::{Checkpoint, Clip, ClipTokenizer, Preprocessor};
 use flora_core::Dtype;
 use flora_core::workers::Workers;
@@ -123,7 +123,13 @@ pub fn pretrain(
     };
     let clip = Clip::random(&clip_config, config.seed, &autodiff);
     let clip = center(clip, &setting, &first, &autodiff);
-    let run = Run { setting, workers: Arc::new(workers), device: autodiff.clone() };
+    let interrupter = Interrupter::new();
+    let run = Run {
+        setting,
+        workers: Arc::new(workers),
+        device: autodiff.clone(),
+        interrupter: interrupter.clone(),
+    };
     let parameters = clip.num_params();
     let optimizer = optimizer(config.weight_decay as f32);
     let log = config.log_folder();
@@ -138,6 +144,7 @@ pub fn pretrain(
         .metric_train_numeric(LearningRateMetric::new())
         .with_default_checkpointers()
         .num_epochs(config.epochs)
+        .with_interrupter(interrupter)
         .summary();
     if let Some(epoch) = config.resume_from {
         check_resumable(&log, epoch)?;
@@ -150,8 +157,9 @@ pub fn pretrain(
         return Err(PretrainError::Stopped(error.to_string()));
     }
     if let Some(interruption) = result.interrupted {
-        let reason = format!("{interruption:?}; go on with resume_from");
-        return Err(PretrainError::Stopped(reason));
+        let reason = interruption.reason.unwrap_or_else(|| "it was stopped".into());
+        let remedy = "go on with resume_from, the last pass whose checkpoint is in the log folder";
+        return Err(PretrainError::Stopped(format!("{reason}; {remedy}")));
     }
 
     let seconds = started.elapsed().as_secs_f64();

@@ -78,6 +78,21 @@ fn a_run_learns_and_leaves_a_checkpoint() {
     assert_eq!(best, [0, 1, 2, 3], "each colour must be closest to its own name");
 }
 
+/// A training that goes on from a checkpoint ends with the weights of one that was never stopped.
+#[test]
+fn a_resumed_training_is_the_same_training() {
+    let dir = tempfile::tempdir().unwrap();
+    write_pairs(dir.path(), 36);
+    let mut config = config(dir.path());
+    (config.epochs, config.patch_dropout, config.whole_epochs) = (3, 0.5, 1);
+    let weights = || std::fs::read(config.out.join("model.safetensors")).unwrap();
+    pretrain(&config, &Device::flex()).unwrap();
+    let whole = weights();
+    let resumed = PretrainConfig { resume_from: Some(2), ..config.clone() };
+    pretrain(&resumed, &Device::flex()).unwrap();
+    assert!(weights() == whole, "the weights differ");
+}
+
 #[test]
 fn unusable_pairs_and_settings_are_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -99,6 +114,8 @@ fn unusable_pairs_and_settings_are_named() {
     refused(|config| config.learning_rate = f64::NAN, "learning_rate");
     refused(|config| config.batch_size = 64, "32 training pairs");
     refused(|config| config.patch_dropout = 1.0, "patch_dropout");
+    refused(|config| config.epoch_pairs = 3, "epoch_pairs");
+    refused(|config| config.whole_epochs = 7, "whole_epochs");
     refused(|config| config.mix = [("photo".into(), 1.0)].into(), "there are color");
     refused(|config| config.augmentation.scale = [2.0, 1.0], "augmentation.scale");
 

@@ -26,5 +26,5 @@ pub mod units;
 
 pub use error::ReportError;
 pub use folder::{Existing, RunFolder, read_events};
-pub use memory::peak_memory_bytes;
+pub use memory::{peak_memory_bytes, reset_peak_memory};
 pub use summary::{Accuracies, Accuracy, ClientAccuracy, RunSeconds, RunSummary, Versions};

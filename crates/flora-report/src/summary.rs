@@ -26,6 +26,12 @@ pub struct RunSummary {
     /// How many clients trained at least once.
     #[serde(default)]
     pub trainers: usize,
+    /// How often clients came back from training, over all rounds.
+    #[serde(default)]
+    pub replies: u64,
+    /// SHA-256 of the base model's weights.
+    #[serde(default)]
+    pub base_digest: Option<String>,
     /// Bytes of values that clients sent.
     pub bytes_up: u64,
     /// Bytes of values that were sent to clients for training.
@@ -138,6 +144,8 @@ impl RunSummary {
             },
             clients: Vec::new(),
             trainers: 0,
+            replies: 0,
+            base_digest: None,
             bytes_up: outcome.map_or(0, |outcome| outcome.bytes_up),
             bytes_down: outcome.map_or(0, |outcome| outcome.bytes_down),
             seconds: outcome.map_or_else(RunSeconds::default, |outcome| RunSeconds {
@@ -160,11 +168,13 @@ impl RunSummary {
     /// Fills in what the events tell of the clients: who trained, and how the global model did on each in
     /// the last evaluation.
     pub fn tell_clients(&mut self, events: &[Event]) {
+        self.replies = 0;
         let mut trainers = BTreeSet::new();
         let mut last = &[][..];
         for event in events {
             match event {
                 Event::RoundStarted { selected, .. } => trainers.extend(selected),
+                Event::ClientReplied { .. } => self.replies += 1,
                 Event::Evaluated { model: EvaluatedModel::Global, clients, .. } => last = clients,
                 _ => {}
             }

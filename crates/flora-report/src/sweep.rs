@@ -32,9 +32,9 @@ pub struct SweepRow {
     pub name: String,
     /// Unweighted mean over all clients.
     pub accuracy: Spread,
-    /// Mean over the clients that trained and are tested.
+    /// Mean over the clients that trained, where some of those that are tested did.
     pub trained: Option<Spread>,
-    /// Mean over the clients that did not train.
+    /// Mean over the others, under the same condition.
     pub others: Option<Spread>,
     /// The worst client.
     pub worst: Spread,
@@ -78,10 +78,10 @@ pub fn rows(names: &[String], results: &[SweepResult]) -> Vec<SweepRow> {
             trained: over_seeds(&|run| mean(run, true)),
             others: over_seeds(&|run| mean(run, false)),
             worst: over_seeds(&|run| run.clients.iter().map(|it| it.accuracy).reduce(f64::min))?,
-            bytes: runs.iter().filter(|result| result.run.trainers > 1).find_map(|result| {
-                let replies = (rounds(&result.run)? * result.run.trainers) as u64;
-                Some(result.run.bytes_up / replies)
-            }),
+            bytes: runs
+                .iter()
+                .find(|result| result.run.trainers > 1 && result.run.replies > 0)
+                .map(|result| result.run.bytes_up / result.run.replies),
             seconds: over_seeds(&|run| Some(run.seconds.training / rounds(run)? as f64)),
             runs: runs.len(),
         })
@@ -89,8 +89,12 @@ pub fn rows(names: &[String], results: &[SweepResult]) -> Vec<SweepRow> {
     names.iter().enumerate().filter_map(row).collect()
 }
 
-/// Mean accuracy over the clients that trained, or over the others.
+/// Mean accuracy over the clients that trained, or over the others; `None` where no tested client trained:
+/// before any training, and where all images lie in one place.
 fn mean(run: &RunSummary, trained: bool) -> Option<f64> {
+    if !run.clients.iter().any(|client| client.trained) {
+        return None;
+    }
     let clients = run.clients.iter().filter(|client| client.trained == trained);
     let accuracies: Vec<f64> = clients.map(|client| client.accuracy).collect();
     Spread::of(&accuracies).map(|spread| spread.mean)
@@ -195,7 +199,8 @@ mod tests {
             })
             .collect();
         run.trainers = clients.iter().filter(|(_, trained)| *trained).count();
-        (run.seed, run.last_round, run.bytes_up) = (seed, Some(2), 4096 * run.trainers as u64);
+        (run.seed, run.last_round) = (seed, Some(2));
+        (run.replies, run.bytes_up) = (run.trainers as u64, 2048 * run.trainers as u64);
         run.seconds.training = 3.0;
         SweepResult { row, part, run }
     }
@@ -211,15 +216,17 @@ mod tests {
 
     #[test]
     fn parts_are_averaged_before_seeds_are_spread() {
-        let names = ["together".to_owned(), "alone".to_owned(), "never run".to_owned()];
+        let names = ["together", "alone", "never run", "central"].map(str::to_owned);
         let results = [
             result(0, 0, 1, &[(0.4, true), (0.6, true)]),
             result(0, 0, 2, &[(0.6, true), (0.8, true)]),
             result(1, 0, 1, &[(0.5, true), (0.1, false)]),
             result(1, 1, 1, &[(0.3, false), (0.7, true)]),
+            result(3, 0, 1, &[(0.5, false), (0.7, false)]),
         ];
         let rows = rows(&names, &results);
-        assert_eq!(rows.len(), 2);
+        assert_eq!(rows.len(), 3);
+        assert_eq!((rows[2].trained, rows[2].others), (None, None));
         close(Some(rows[0].accuracy), 0.6, Some(0.02f64.sqrt()));
         close(rows[0].trained, 0.6, Some(0.02f64.sqrt()));
         assert_eq!((rows[0].others, rows[0].bytes, rows[0].runs), (None, Some(2048), 2));
@@ -234,7 +241,7 @@ mod tests {
         assert!(table.contains("| together | 60.0 ± 14.1 | 60.0 ± 14.1 | – |"), "{table}");
         assert!(table.contains("| alone | 40.0 | 60.0 | 20.0 | 20.0 | – | 1.50 | 2 |"), "{table}");
         let csv = csv(&names, &results).unwrap();
-        assert_eq!(csv.lines().count(), 1 + 4 * 2);
+        assert_eq!(csv.lines().count(), 1 + 5 * 2);
         assert!(csv.contains("alone,1,1,2,c1,true,0.7,10"), "{csv}");
     }
 }

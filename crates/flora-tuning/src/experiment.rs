@@ -324,8 +324,7 @@ impl Experiment {
                 Err(format!("{field}: {value} is not a positive number"))
             }
         };
-        let parts = Path::new(&self.name).components().collect::<Vec<_>>();
-        if !matches!(parts[..], [Component::Normal(_)]) || self.name.contains(['/', '\\']) {
+        if !is_plain_name(&self.name) {
             return Err(format!(
                 "name: {:?} is not a plain name; the run's folder is called after it",
                 self.name
@@ -358,6 +357,12 @@ impl Experiment {
         }
         self.method.lora.check().map_err(|error| format!("method.{error}"))
     }
+}
+
+/// Whether a folder may be called so: no path, no parent.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let parts = Path::new(name).components().collect::<Vec<_>>();
+    matches!(parts[..], [Component::Normal(_)]) && !name.contains(['/', '\\'])
 }
 
 #[cfg(test)]

@@ -30,6 +30,6 @@ pub use model::TuningModel;
 pub use observer::{Observer, Silent};
 pub use presets::{PRESETS, Preset};
 pub use prompts::Prompts;
-pub use run::{Finished, Prepared, deal, prepare, save_trained};
+pub use run::{Finished, Prepared, base_digest, deal, prepare, save_trained};
 pub use sweep::{Sweep, SweepRow, SweepRun};
 pub use trainable::Trainable;

@@ -37,6 +37,8 @@ pub struct Prepared {
     pub total_parameters: usize,
     /// Seconds spent on data and image features.
     pub data_seconds: f64,
+    /// SHA-256 of the checkpoint's weights.
+    pub base_digest: String,
     initial: ParameterRecord,
     fleet: Simulation,
 }
@@ -174,6 +176,7 @@ pub fn prepare(
     Ok(Prepared {
         trainable_parameters,
         total_parameters: base_parameters + added_parameters,
+        base_digest: checkpoint.digest()?,
         data_seconds: started.elapsed().as_secs_f64(),
         dataset,
         partition,
@@ -183,8 +186,23 @@ pub fn prepare(
     })
 }
 
+/// SHA-256 of the weights that an experiment starts from, where they are on this machine.
+///
+/// # Errors
+///
+/// A checkpoint that is not there or cannot be read.
+pub fn base_digest(experiment: &Experiment) -> Result<String, TuningError> {
+    let path = flora_hub::resolve(&experiment.model.path, &mut |_| {}).map_err(|error| {
+        let problem = format!("model.path: {error}");
+        TuningError::Experiment { origin: experiment.name.clone(), problem }
+    })?;
+    Ok(Checkpoint::open(&path)?.digest()?)
+}
+
 /// Write what a run trained into `folder`, which exists: `adapter`, in PEFT's layout, or for a method that
 /// trains every weight `model`, a checkpoint in Hugging Face's.
+///
+/// Nothing is written for a base of random weights: an adapter is of no use without its base.
 ///
 /// # Errors
 ///
@@ -196,6 +214,9 @@ pub fn save_trained(
     device: &Device,
 ) -> Result<(), TuningError> {
     let base = &experiment.model.path;
+    if experiment.model.random_weights {
+        return Ok(());
+    }
     match experiment.method.name {
         MethodName::Flora => {
             let folder = folder.join("adapter");

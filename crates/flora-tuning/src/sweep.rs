@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::experiment::is_plain_name;
 use crate::{Experiment, TuningError};
 
 /// A table of experiments: each row one change to a common base, run with several seeds.
@@ -12,9 +13,6 @@ use crate::{Experiment, TuningError};
 pub struct Sweep {
     /// What it is called.
     pub name: String,
-    /// The table's heading.
-    #[serde(default)]
-    pub title: String,
     /// The experiment that all rows start from: a preset's name or a file.
     pub base: String,
     /// Seeds of the training, each of which runs every row.
@@ -77,33 +75,46 @@ impl Sweep {
     }
 
     fn check(&self) -> Result<(), String> {
+        if !is_plain_name(&self.name) {
+            let name = &self.name;
+            return Err(format!(
+                "name: {name:?} is not a plain name; the folder is called after it"
+            ));
+        }
         if self.rows.is_empty() {
             return Err("rows: there is none; add a [[rows]] with a name".into());
         }
-        for (list, what) in
-            [(has_repeats(&self.seeds), "seeds"), (has_repeats(&self.slugs()), "rows.name")]
-        {
-            if list {
-                return Err(format!("{what}: one of them comes twice"));
+        if self.seeds.is_empty() || has_repeats(&self.seeds) {
+            return Err("seeds: list at least one seed, and each once".into());
+        }
+        let slugs: Vec<String> = self.rows.iter().map(SweepRow::slug).collect();
+        for (index, (row, slug)) in self.rows.iter().zip(&slugs).enumerate() {
+            let name = &row.name;
+            if slug.is_empty() {
+                return Err(format!(
+                    "rows.name: {name:?} has no letter or digit to name a folder by"
+                ));
+            }
+            if let Some(earlier) = slugs[..index].iter().position(|other| other == slug) {
+                let other = &self.rows[earlier].name;
+                return Err(format!(
+                    "rows.name: {name:?} and {other:?} would share folders; rename one"
+                ));
             }
         }
-        if self.seeds.is_empty() {
-            return Err("seeds: there is none".into());
-        }
-        match self.slugs().iter().position(String::is_empty) {
-            Some(row) => Err(format!("rows.name: row {} has no name", row + 1)),
+        let assignments = || {
+            let of_rows = self.rows.iter().flat_map(|row| row.set.iter().chain(&row.each));
+            self.set.iter().chain(of_rows)
+        };
+        let key = |assignment: &&String| {
+            matches!(assignment.split('=').next().map(str::trim), Some("name" | "seed"))
+        };
+        match assignments().find(key) {
+            Some(taken) => Err(format!(
+                "set: {taken:?} has no effect; a sweep sets the name itself, and seeds by its key `seeds`"
+            )),
             None => Ok(()),
         }
-    }
-
-    /// Names of rows as names of folders.
-    fn slugs(&self) -> Vec<String> {
-        let slug = |row: &SweepRow| {
-            let lower = row.name.to_lowercase();
-            let words = lower.split(|c: char| !c.is_ascii_alphanumeric());
-            words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
-        };
-        self.rows.iter().map(slug).collect()
     }
 
     /// Every run, seed by seed: a sweep that is stopped early has whole rows of the first seeds.
@@ -114,7 +125,7 @@ impl Sweep {
     pub fn runs(&self) -> Result<Vec<SweepRun>, TuningError> {
         let mut runs = Vec::new();
         for &seed in &self.seeds {
-            for (index, (row, slug)) in self.rows.iter().zip(self.slugs()).enumerate() {
+            for (index, row) in self.rows.iter().enumerate() {
                 let parts = if row.each.is_empty() {
                     vec![None]
                 } else {
@@ -123,9 +134,10 @@ impl Sweep {
                 for (part, change) in parts.iter().enumerate() {
                     let mut set: Vec<String> = self.set.iter().chain(&row.set).cloned().collect();
                     set.extend(change.map(String::clone));
+                    // No slug has a dot: "rank.2" is never another row's.
                     let name = match parts.len() {
-                        1 => slug.clone(),
-                        _ => format!("{slug}-{}", part + 1),
+                        1 => row.slug(),
+                        _ => format!("{}.{}", row.slug(), part + 1),
                     };
                     set.extend([format!("name={name}"), format!("seed={seed}")]);
                     let experiment = Experiment::find(&self.base, &set).map_err(|error| {
@@ -138,6 +150,15 @@ impl Sweep {
             }
         }
         Ok(runs)
+    }
+}
+
+impl SweepRow {
+    /// The row's name as that of a folder: its letters and digits, in small letters, and hyphens between.
+    fn slug(&self) -> String {
+        let lower = self.name.to_lowercase();
+        let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join("-")
     }
 }
 
@@ -172,11 +193,11 @@ mod tests {
             folders,
             [
                 "flora-text-seed-3",
-                "alone-1-seed-3",
-                "alone-2-seed-3",
+                "alone.1-seed-3",
+                "alone.2-seed-3",
                 "flora-text-seed-4",
-                "alone-1-seed-4",
-                "alone-2-seed-4",
+                "alone.1-seed-4",
+                "alone.2-seed-4",
             ]
         );
         assert_eq!((runs[0].experiment.training.rounds, runs[0].experiment.seed), (2, 3));
@@ -188,23 +209,29 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
+        let base = "name = 'x'\nbase = 'quickstart'\n";
         for (text, what) in [
-            ("name = 'x'\nbase = 'quickstart'\nrows = []", "rows"),
-            ("name = 'x'\nbase = 'quickstart'\nseeds = [1, 1]\n[[rows]]\nname = 'a'", "seeds"),
-            (
-                "name = 'x'\nbase = 'quickstart'\n[[rows]]\nname = 'a'\n[[rows]]\nname = 'A!'",
-                "twice",
-            ),
-            ("name = 'x'\nbase = 'quickstart'\nrow = 3\n[[rows]]\nname = 'a'", "row"),
+            ("rows = []", "rows: there is none"),
+            ("seeds = [1, 1]\n[[rows]]\nname = 'a'", "seeds"),
+            ("seeds = []\n[[rows]]\nname = 'a'", "seeds"),
+            ("[[rows]]\nname = 'a b'\n[[rows]]\nname = 'A, B!'", "\"A, B!\" and \"a b\""),
+            ("[[rows]]\nname = '+'", "no letter or digit"),
+            ("row = 3\n[[rows]]\nname = 'a'", "`row`"),
+            ("[[rows]]\nname = 'a'\neach = ['seed=1']", "seed=1"),
+            ("set = [' name = y']\n[[rows]]\nname = 'a'", "name = y"),
         ] {
-            let message = read(text).unwrap_err().to_string();
+            let message = read(&format!("{base}{text}")).unwrap_err().to_string();
             assert!(message.contains(what), "{message}");
         }
+        assert!(read(&format!("{base}[[rows]]\nname = '学习率'")).is_ok());
+        let outside = read("name = '../x'\nbase = 'quickstart'\n[[rows]]\nname = 'a'");
+        assert!(outside.unwrap_err().to_string().contains("plain name"));
         let sweep = read("name = 'x'\nbase = 'nothing'\n[[rows]]\nname = 'a'").unwrap();
         assert!(sweep.runs().unwrap_err().to_string().contains("nothing"));
         let sweep =
-            read("name = 'x'\nbase = 'quickstart'\n[[rows]]\nname = 'a'\nset = ['no=1']").unwrap();
+            read("name = 'x'\nbase = 'quickstart'\n[[rows]]\nname = 'a'\nset = ['no.such=1']")
+                .unwrap();
         let message = sweep.runs().unwrap_err().to_string();
-        assert!(message.contains("row \"a\"") && message.contains("no"), "{message}");
+        assert!(message.contains("row \"a\"") && message.contains("`no`"), "{message}");
     }
 }

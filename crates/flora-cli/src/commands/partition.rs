@@ -29,7 +29,7 @@ impl Partition {
                 client.train.len().to_string(),
                 client.test.len().to_string(),
                 format!("{held} of {}", counts.len()),
-                most.map_or_else(String::new, |class| {
+                most.filter(|_| !client.train.is_empty()).map_or_else(String::new, |class| {
                     format!("{} ({:.0} %)", dataset.classes()[class], share(class))
                 }),
             ]);

@@ -50,7 +50,7 @@ impl Run {
 
 /// Where to compute.
 pub(crate) struct Place {
-    name: String,
+    pub(crate) name: String,
     device: flora::Device,
 }
 
@@ -80,6 +80,7 @@ pub(crate) fn execute(
     keep: Keep,
 ) -> Result<RunSummary, Failure> {
     let started = Instant::now();
+    flora::report::reset_peak_memory();
     // As it was asked for: the threads change nothing but the time.
     let written = experiment.to_toml();
     if !flora::device::is_cpu(&place.name) {
@@ -105,6 +106,7 @@ pub(crate) fn execute(
         trainable_parameters: prepared.trainable_parameters,
         total_parameters: prepared.total_parameters,
         data_seconds: prepared.data_seconds,
+        base_digest: prepared.base_digest.clone(),
         started,
     };
     let finished = prepared.run(&mut progress);
@@ -134,6 +136,7 @@ struct Facts {
     trainable_parameters: usize,
     total_parameters: usize,
     data_seconds: f64,
+    base_digest: String,
     started: Instant,
 }
 
@@ -147,6 +150,7 @@ fn summarize(experiment: &Experiment, finished: &Finished, facts: Facts) -> RunS
     summary.peak_memory_bytes = flora::report::peak_memory_bytes();
     summary.trainable_parameters = facts.trainable_parameters;
     summary.total_parameters = facts.total_parameters;
+    summary.base_digest = Some(facts.base_digest);
     summary.seed = experiment.seed;
     summary.device = facts.device;
     summary.versions =

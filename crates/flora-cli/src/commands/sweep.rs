@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use flora::core::files::write_atomic;
@@ -21,9 +22,12 @@ pub(crate) struct Sweep {
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     device: String,
     /// Folder of the runs and of the table; by default runs/sweeps/NAME. Runs that are there already and
-    /// finished with the same settings are not repeated
+    /// finished with the same settings, model, device and version of flora are not repeated
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Repeat all runs, for example after the images changed
+    #[arg(long)]
+    overwrite: bool,
 }
 
 impl Sweep {
@@ -38,11 +42,23 @@ impl Sweep {
                 .map_err(Failure::input)?;
         }
         let names: Vec<String> = sweep.rows.iter().map(|row| row.name.clone()).collect();
-        let mut results = Vec::new();
+        let mut digests = BTreeMap::new();
+        let (mut results, mut failures) = (Vec::new(), Vec::new());
         for (number, run) in runs.iter().enumerate() {
             let folder = out.join(&run.folder);
             let what = format!("[{}/{}] {}", number + 1, runs.len(), run.folder);
-            let summary = match finished(&folder, run) {
+            let path = &run.experiment.model.path;
+            if !digests.contains_key(path) {
+                let digest = tuning::base_digest(&run.experiment).map_err(Failure::input)?;
+                digests.insert(path.clone(), digest);
+            }
+            let earlier = if self.overwrite { None } else { finished(&folder, run) };
+            let valid = |summary: &RunSummary| {
+                summary.base_digest.as_ref() == digests.get(path)
+                    && summary.device == place.name
+                    && summary.versions.flora == env!("CARGO_PKG_VERSION")
+            };
+            let summary = match earlier.filter(valid) {
                 Some(summary) => {
                     output::line(format!("{what}: there already"));
                     summary
@@ -50,18 +66,33 @@ impl Sweep {
                 None => {
                     output::line(format!("{what}:"));
                     let experiment = run.experiment.clone();
-                    execute(experiment, &place, &folder, Existing::ReplaceRun, Keep::Numbers)?
+                    match execute(experiment, &place, &folder, Existing::ReplaceRun, Keep::Numbers)
+                    {
+                        Ok(summary) => summary,
+                        // The other runs do not depend on it.
+                        Err(Failure::Input(message) | Failure::Run(message)) => {
+                            output::line(format!("failed: {message}"));
+                            failures.push(format!("{}: {message}", run.folder));
+                            continue;
+                        }
+                    }
                 }
             };
             results.push(SweepResult { row: run.row, part: run.part, run: summary });
             // After every run: what was computed is in the table, whenever it is stopped.
-            let table = markdown(&rows(&names, &results));
-            write(&out.join("results.md"), &table)?;
+            write(&out.join("results.md"), &markdown(&rows(&names, &results)))?;
             write(&out.join("results.csv"), &csv(&names, &results).map_err(Failure::run)?)?;
         }
         output::line(format!("\n{}", markdown(&rows(&names, &results))));
         output::line(format!("everything is in {}", out.display()));
-        Ok(())
+        match failures.len() {
+            0 => Ok(()),
+            count => Err(Failure::Run(format!(
+                "{count} of {} runs failed and are not in the table:\n{}",
+                runs.len(),
+                failures.join("\n")
+            ))),
+        }
     }
 }
 

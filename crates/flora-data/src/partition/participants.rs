@@ -24,7 +24,7 @@ pub enum Participants {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected \"all\", \"central\" or a list of clients")]
 enum Written {
     Word(String),
     List(Vec<String>),
