@@ -1,5 +1,6 @@
 //! Pairs before and after they are checked.
 
+use crate::broad;
 use crate::classes::Class;
 use crate::held_out::{Drawing, HeldOut};
 
@@ -70,9 +71,11 @@ impl Selection {
     }
 }
 
-/// The captions that tell what class something is of.
-pub(crate) fn with_class(name: &str, class: Class, template: &str) -> [String; 2] {
-    [format!("{name}, {}", class.name), template.replace("{}", class.name)]
+/// The captions that tell what class something is of, the last with a broader word.
+pub(crate) fn with_class(name: &str, class: Class, template: &str) -> Vec<String> {
+    let mut captions = vec![format!("{name}, {}", class.name), template.replace("{}", class.name)];
+    captions.extend(broad::caption(class.folder));
+    captions
 }
 
 #[cfg(test)]

@@ -243,14 +243,21 @@ mod tests {
                 ("animals/ball_benji_par.svg", vec!["ball"]),
                 (
                     "animals/birds/finch_benji_park_01.svg",
-                    vec!["finch", "finch, animal", "finch, bird", "a drawing of a bird."]
+                    vec![
+                        "finch",
+                        "finch, animal",
+                        "finch, bird",
+                        "a drawing of a bird.",
+                        "a picture of an animal."
+                    ]
                 ),
                 (
                     "recreation/games/cards/simple/s_2.svg",
                     vec![
                         "playing card",
                         "playing card, game or toy",
-                        "a drawing of a game or toy."
+                        "a drawing of a game or toy.",
+                        "a picture of a hobby or game."
                     ]
                 ),
             ]

@@ -106,7 +106,8 @@ mod tests {
                 "elephant, animal, big",
                 "animal, big",
                 "elephant, mammal",
-                "an emoji of a mammal."
+                "an emoji of a mammal.",
+                "a picture of an animal."
             ]
         );
     }
@@ -184,7 +185,15 @@ mod tests {
             .collect();
         assert_eq!(
             captions,
-            [vec!["baby elephant", "baby elephant, mammal", "an icon of a mammal."], vec!["cup"],]
+            [
+                vec![
+                    "baby elephant",
+                    "baby elephant, mammal",
+                    "an icon of a mammal.",
+                    "a picture of an animal."
+                ],
+                vec!["cup"],
+            ]
         );
         assert_eq!(selection.forbidden(), 2);
     }

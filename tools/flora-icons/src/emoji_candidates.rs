@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::broad;
 use crate::candidates::{Candidate, Pair, with_class};
 use crate::classes::{Class, TEMPLATE, find};
 use crate::emoji_index::EmojiIndex;
@@ -30,8 +31,12 @@ pub(crate) fn candidates(
         .filter(|(_, emoji)| seen.insert(&emoji.hexcode))
         .map(|(icon, emoji)| {
             let name = text(&emoji.label);
-            let class = base.subgroup(emoji).and_then(find);
-            let captions = captions(emoji, &name, class);
+            let subgroup = base.subgroup(emoji);
+            let class = subgroup.and_then(find);
+            let mut captions = captions(emoji, &name, class);
+            if class.is_none() {
+                captions.extend(subgroup.and_then(broad::caption));
+            }
             Candidate {
                 pair: Pair { icon: icon.to_owned(), name, captions, class },
                 hexcode: Some(emoji.hexcode.clone()),
@@ -42,7 +47,7 @@ pub(crate) fn candidates(
 }
 
 /// The label, the label with keywords, the keywords, and, where the emoji is of a class, the label with the class's name
-/// and the prompt of that class.
+/// and the prompts of that class.
 fn captions(emoji: &Emoji, name: &str, class: Option<Class>) -> Vec<String> {
     let tags: Vec<String> =
         emoji.tags.iter().map(|tag| text(tag)).filter(|tag| tag != name).take(MAX_TAGS).collect();

@@ -1,6 +1,7 @@
 //! Prepares the icon and emoji data sets from npm packages and clip art from Debian, offline once these lie in a folder.
 
 mod attribution;
+mod broad;
 mod candidates;
 mod categories;
 mod category_table;
