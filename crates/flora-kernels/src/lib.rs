@@ -7,7 +7,7 @@
 //! the composed form. Both give the same numbers to `f32` rounding; tests say so.
 //!
 //! Results do not depend on the number of threads nor on the processor's vectors: sums have a
-//! fixed order, and products and sums are rounded one by one.
+//! fixed order, and it is written down where a product and a sum are rounded together.
 
 mod composed;
 #[cfg(feature = "flex")]

@@ -1,6 +1,28 @@
 //! The arithmetic on slices. Everything is written so that the compiler makes vectors of it,
 //! and compiled once for each kind of processor: [`pulp`] picks one at run time.
 
+/// Defines a function whose body, with all that is `inline(always)` in it, is compiled for each kind of
+/// processor. (A closure would not do: it is a function of its own, without the processor's features.)
+macro_rules! vectorized {
+    (fn $name:ident<$a:lifetime>($($argument:ident: $type:ty),* $(,)?) $body:block) => {
+        fn $name<$a>($($argument: $type),*) {
+            struct Work<$a> {
+                $($argument: $type),*
+            }
+            impl<$a> pulp::WithSimd for Work<$a> {
+                type Output = ();
+
+                #[inline(always)]
+                fn with_simd<S: pulp::Simd>(self, _simd: S) {
+                    let Self { $($argument),* } = self;
+                    $body
+                }
+            }
+            pulp::Arch::new().dispatch(Work { $($argument),* })
+        }
+    };
+}
+
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod norm;
@@ -53,14 +75,6 @@ fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
         half /= 2;
     }
     lanes[0]
-}
-
-/// `sum += factor * x`, element by element.
-#[inline(always)]
-fn add_scaled(sum: &mut [f32], factor: f32, x: &[f32]) {
-    for (sum, x) in sum.iter_mut().zip(x) {
-        *sum += factor * x;
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,3 @@
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::sum;
@@ -26,32 +25,41 @@ fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
 pub(crate) fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32) -> Vec<f32> {
     let width = gamma.len();
     let mut y = vec![0.0; x.len()];
-    let arch = Arch::new();
-    y.par_chunks_mut(ROWS * width).zip(x.par_chunks(ROWS * width)).for_each(|(y, x)| {
-        arch.dispatch(|| {
-            for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                let (mean, scale) = moments(x, epsilon);
-                for (((y, x), gamma), beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
-                    *y = (x - mean) * scale * gamma + beta;
-                }
-            }
-        });
-    });
+    y.par_chunks_mut(ROWS * width)
+        .zip(x.par_chunks(ROWS * width))
+        .for_each(|(y, x)| block_forward(y, x, gamma, beta, epsilon));
     y
+}
+
+vectorized! {
+    fn block_forward<'a>(
+        y: &'a mut [f32],
+        x: &'a [f32],
+        gamma: &'a [f32],
+        beta: &'a [f32],
+        epsilon: f32,
+    ) {
+        let width = gamma.len();
+        for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+            let (mean, scale) = moments(x, epsilon);
+            for (((y, x), gamma), beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
+                *y = (x - mean) * scale * gamma + beta;
+            }
+        }
+    }
 }
 
 /// The gradients of [`layer_norm`] where that of its output is `dy`.
 pub(crate) fn layer_norm_backward(x: &[f32], gamma: &[f32], dy: &[f32], epsilon: f32) -> Gradients {
     let width = gamma.len();
     let mut dx = vec![0.0; x.len()];
-    let arch = Arch::new();
     let inputs = x.par_chunks(ROWS * width).zip(dy.par_chunks(ROWS * width));
     let parts: Vec<_> = dx
         .par_chunks_mut(ROWS * width)
         .zip(inputs)
         .map(|(dx, (x, dy))| {
             let (mut dgamma, mut dbeta) = (vec![0.0; width], vec![0.0; width]);
-            arch.dispatch(|| block_backward(dx, x, gamma, dy, epsilon, &mut dgamma, &mut dbeta));
+            block_backward(dx, x, gamma, dy, epsilon, &mut dgamma, &mut dbeta);
             (dgamma, dbeta)
         })
         .collect();
@@ -64,36 +72,37 @@ pub(crate) fn layer_norm_backward(x: &[f32], gamma: &[f32], dy: &[f32], epsilon:
     gradients
 }
 
-/// With `z` the normalised row and `g = dy gamma`: `dx = (g - mean(g) - z mean(g z)) scale`.
-#[inline(always)]
-fn block_backward(
-    dx: &mut [f32],
-    x: &[f32],
-    gamma: &[f32],
-    dy: &[f32],
-    epsilon: f32,
-    dgamma: &mut [f32],
-    dbeta: &mut [f32],
-) {
-    let width = gamma.len();
-    let count = width as f32;
-    let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(dy.chunks_exact(width));
-    for ((dx, x), dy) in rows {
-        let (mean, scale) = moments(x, epsilon);
-        for ((sum, dy), x) in dgamma.iter_mut().zip(dy).zip(x) {
-            *sum += dy * ((x - mean) * scale);
-        }
-        for (sum, dy) in dbeta.iter_mut().zip(dy) {
-            *sum += dy;
-        }
-        // `dx` holds g until it is known how much of it the two means take away.
-        for ((g, dy), gamma) in dx.iter_mut().zip(dy).zip(gamma) {
-            *g = dy * gamma;
-        }
-        let mean_g = sum(dx, x, |g, _| g) / count;
-        let mean_gz = sum(dx, x, |g, x| g * ((x - mean) * scale)) / count;
-        for (dx, x) in dx.iter_mut().zip(x) {
-            *dx = (*dx - mean_g - (x - mean) * scale * mean_gz) * scale;
+// With `z` the normalised row and `g = dy gamma`: `dx = (g - mean(g) - z mean(g z)) scale`.
+vectorized! {
+    fn block_backward<'a>(
+        dx: &'a mut [f32],
+        x: &'a [f32],
+        gamma: &'a [f32],
+        dy: &'a [f32],
+        epsilon: f32,
+        dgamma: &'a mut [f32],
+        dbeta: &'a mut [f32],
+    ) {
+        let width = gamma.len();
+        let count = width as f32;
+        let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(dy.chunks_exact(width));
+        for ((dx, x), dy) in rows {
+            let (mean, scale) = moments(x, epsilon);
+            for ((sum, dy), x) in dgamma.iter_mut().zip(dy).zip(x) {
+                *sum += dy * ((x - mean) * scale);
+            }
+            for (sum, dy) in dbeta.iter_mut().zip(dy) {
+                *sum += dy;
+            }
+            // `dx` holds g until it is known how much of it the two means take away.
+            for ((g, dy), gamma) in dx.iter_mut().zip(dy).zip(gamma) {
+                *g = dy * gamma;
+            }
+            let mean_g = sum(dx, x, |g, _| g) / count;
+            let mean_gz = sum(dx, x, |g, x| g * ((x - mean) * scale)) / count;
+            for (dx, x) in dx.iter_mut().zip(x) {
+                *dx = (*dx - mean_g - (x - mean) * scale * mean_gz) * scale;
+            }
         }
     }
 }
