@@ -13,7 +13,9 @@ use flora::clip::{Checkpoint, normalize};
 use flora::core::workers::Workers;
 use flora::data::{Dataset, Features, Split};
 use flora::lora::{LoraConfig, attach};
-use flora::tuning::{ImageInput, LossKind, Method, PathKind, Prompts, TuningError, TuningModel};
+use flora::tuning::{
+    ImageInput, LossKind, Objective, PathKind, Prompts, TuningError, TuningModel, methods::Flora,
+};
 
 /// Steps of each kind; the median counts.
 const REPEATS: usize = 7;
@@ -47,7 +49,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         dataset.template(),
         dataset.classes(),
     )?;
-    let method = |loss, path| Method {
+    let objective = |loss, path| Objective {
+        method: Arc::new(Flora(LoraConfig::default())),
+        texts: None,
         images: match path {
             PathKind::Fast => ImageInput::Features(features.clone()),
             PathKind::Naive => ImageInput::Pictures {
@@ -71,13 +75,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         prompts.classes()
     );
     for (name, loss) in [("infonce", LossKind::Infonce), ("class-ce", LossKind::ClassCe)] {
-        let (naive, fast) = (method(loss, PathKind::Naive), method(loss, PathKind::Fast));
+        let (naive, fast) = (objective(loss, PathKind::Naive), objective(loss, PathKind::Fast));
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..repeats {
-            for (method, times) in [&naive, &fast].into_iter().zip(&mut times) {
+            for (objective, times) in [&naive, &fast].into_iter().zip(&mut times) {
                 let step = |()| -> Result<f64, TuningError> {
                     let started = Instant::now();
-                    method.batch_loss(&model, &batch, &device)?.backward();
+                    objective.batch_loss(&model, &batch, &device)?.backward();
                     Ok(started.elapsed().as_secs_f64() * 1e3)
                 };
                 times.push(one_thread.map(vec![()], step, |_, _| ()).remove(0)?);

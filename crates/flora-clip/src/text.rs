@@ -1,6 +1,6 @@
 use burn::module::{Initializer, Module};
 use burn::nn::{Embedding, EmbeddingConfig};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData, s};
 use flora_lora::LoraLinear;
 
 use crate::encoder::{Encoder, EncoderSizes, indices};
@@ -24,6 +24,24 @@ pub struct TextEmbeddings {
     pub token_embedding: Embedding,
     /// One row a position.
     pub position_embedding: Embedding,
+}
+
+impl TextEmbeddings {
+    /// The vectors of these token ids, without positions: `[ids.len(), hidden_size]`.
+    pub fn embed(&self, ids: &[u32]) -> Tensor<2> {
+        let table = self.token_embedding.weight.val();
+        let ids = indices(ids.iter().map(|&id| id as usize), &table.device());
+        table.select(0, ids)
+    }
+
+    /// `[rows, length, hidden_size]`.
+    fn tokens(&self, tokens: &Tokens) -> Tensor<3> {
+        let (rows, length) = (tokens.rows(), tokens.length());
+        let ids: Vec<i32> = tokens.ids().iter().map(|&id| id as i32).collect();
+        let device = self.token_embedding.weight.device();
+        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, length]), &device);
+        self.token_embedding.forward(ids)
+    }
 }
 
 impl TextModel {
@@ -60,14 +78,34 @@ impl TextModel {
     ///
     /// Panics if the tokens are longer than `max_position_embeddings`.
     pub fn forward(&self, tokens: &Tokens) -> Tensor<2> {
-        let device = self.embeddings.token_embedding.weight.device();
-        let (rows, length) = (tokens.rows(), tokens.length());
-        let ids: Vec<i32> = tokens.ids().iter().map(|&id| id as i32).collect();
-        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, length]), &device);
-        let x = self.embeddings.token_embedding.forward(ids);
+        self.encode(self.embeddings.tokens(tokens), tokens)
+    }
+
+    /// [`TextModel::forward`] with vectors in the place of as many tokens after the first, in every text: the
+    /// learned context of CoOp ([arXiv 2109.01134](https://arxiv.org/abs/2109.01134)).
+    ///
+    /// # Shapes
+    ///
+    /// - context: `[length, hidden_size]`
+    /// - output: `[tokens.rows(), hidden_size]`
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`TextModel::forward`], and if the texts are shorter than the context.
+    pub fn forward_with_context(&self, tokens: &Tokens, context: Tensor<2>) -> Tensor<2> {
+        let x = self.embeddings.tokens(tokens);
+        let ([rows, _, width], [length, _]) = (x.dims(), context.dims());
+        let context: Tensor<3> = context.unsqueeze::<3>().expand([rows, length, width]);
+        let (first, rest) = (x.clone().slice(s![.., 0..1]), x.slice(s![.., 1 + length..]));
+        self.encode(Tensor::cat(vec![first, context, rest], 1), tokens)
+    }
+
+    /// From token embeddings, `[rows, length, hidden_size]`.
+    fn encode(&self, x: Tensor<3>, tokens: &Tokens) -> Tensor<2> {
+        let length = tokens.length();
         let positions = self.embeddings.position_embedding.weight.val().slice(0..length);
         let ends = tokens.ends().iter().enumerate().map(|(row, end)| row * length + end);
-        let ends = indices(ends, &device);
+        let ends = indices(ends, &x.device());
         self.final_layer_norm.forward(self.encoder.forward(x + positions.unsqueeze(), true, ends))
     }
 

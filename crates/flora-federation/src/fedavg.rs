@@ -92,7 +92,7 @@ fn mean(
 }
 
 /// The example-weighted mean of each metric over the clients that report it as a finite number.
-fn mean_metrics(replies: &[&FitReply]) -> Metrics {
+pub(crate) fn mean_metrics(replies: &[&FitReply]) -> Metrics {
     let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for reply in replies.iter().filter(|reply| reply.num_examples > 0) {
         let weight = reply.num_examples as f64;

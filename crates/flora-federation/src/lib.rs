@@ -10,6 +10,7 @@
 //! - A [`ClientSelector`] draws who takes part in a round.
 //! - [`run_rounds`] ties them together and tells everything worth telling as [`Event`]s.
 
+mod alone;
 mod client;
 mod error;
 mod event;
@@ -22,6 +23,7 @@ mod selection;
 mod simulation;
 mod strategy;
 
+pub use alone::Alone;
 pub use client::{
     Client, ClientError, ClientInfo, EvaluateInstruction, EvaluateReply, FitInstruction, FitReply,
     Metrics,

@@ -89,7 +89,7 @@ fn check(
     if clients.iter().all(|info| info.num_test_examples == 0) {
         return Err(FederationError::NoTestExamples);
     }
-    if initial.is_empty() {
+    if initial.is_empty() && config.rounds > 0 {
         return Err(FederationError::NoParameters);
     }
     initial.check_finite().map_err(FederationError::Initial)?;
@@ -164,7 +164,10 @@ impl Run<'_> {
             });
         };
         self.progress.scored(mean);
-        let model = EvaluatedModel::Global;
+        let model = match self.strategy.shares() {
+            true => EvaluatedModel::Global,
+            false => EvaluatedModel::Local,
+        };
         (self.sink)(&Event::evaluated(model, mean, scores, seconds));
         Ok(())
     }
@@ -181,8 +184,7 @@ impl Run<'_> {
             });
         });
         self.progress.seconds.training += start.elapsed().as_secs_f64();
-        let sent = instruction.parameters.byte_len() as u64;
-        self.progress.bytes_down += sent * selected.len() as u64;
+        self.progress.bytes_down += self.bytes_down(selected.len());
 
         let (mut replies, mut errors) = (Vec::new(), Vec::new());
         for answer in answers {
@@ -191,7 +193,7 @@ impl Run<'_> {
                 Err(error) => errors.push(error),
             }
         }
-        self.progress.bytes_up += bytes(&replies);
+        self.progress.bytes_up += self.bytes_up(&replies);
         if replies.is_empty() {
             return Err(Failure {
                 round,
@@ -200,7 +202,8 @@ impl Run<'_> {
             });
         }
         self.warn_of_untrained(round, &replies);
-        if self.config.evaluate_local {
+        // Without a global model, the next evaluation is of these very models.
+        if self.config.evaluate_local && self.strategy.shares() {
             self.tell_local_accuracies(round, &replies);
         }
         Ok(replies)
@@ -265,13 +268,25 @@ impl Run<'_> {
             round,
             strategy: self.strategy.name().to_owned(),
             replies: replies.len() - aggregate.rejected.len(),
-            bytes_up: bytes(replies),
-            bytes_down: (current.byte_len() * selected) as u64,
+            bytes_up: self.bytes_up(replies),
+            bytes_down: self.bytes_down(selected),
             seconds,
             metrics: aggregate.metrics,
         });
         self.progress.current = Arc::new(aggregate.parameters);
         Ok(())
+    }
+
+    /// Bytes that clients send with these replies.
+    fn bytes_up(&self, replies: &[FitReply]) -> u64 {
+        let bytes = |reply: &FitReply| reply.parameters.byte_len() as u64;
+        if self.strategy.shares() { replies.iter().map(bytes).sum() } else { 0 }
+    }
+
+    /// Bytes that are sent to so many clients, for training.
+    fn bytes_down(&self, selected: usize) -> u64 {
+        let sent = self.progress.current.byte_len() * selected;
+        if self.strategy.shares() { sent as u64 } else { 0 }
     }
 
     fn tell_phases(&mut self) {
@@ -285,11 +300,6 @@ impl Run<'_> {
             (self.sink)(&Event::PhaseFinished { phase, seconds });
         }
     }
-}
-
-fn bytes(replies: &[FitReply]) -> u64 {
-    let bytes = |reply: &FitReply| reply.parameters.byte_len() as u64;
-    replies.iter().map(bytes).sum()
 }
 
 fn client_replied(round: usize, reply: &FitReply) -> Event {

@@ -11,6 +11,12 @@ pub trait Strategy: Send {
     /// The name in experiment files and events, such as `fedavg`.
     fn name(&self) -> &'static str;
 
+    /// Whether there is a global model at all. Without one, nothing needs to be sent: no bytes are counted,
+    /// and evaluations are told as those of the clients' own models.
+    fn shares(&self) -> bool {
+        true
+    }
+
     /// The global record after `round`, from the one that was sent (`current`) and the replies.
     ///
     /// # Errors

@@ -15,13 +15,13 @@ use flora_lora::reseed_dropout;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use crate::{Method, Trainable, TrainingConfig, TuningError, TuningModel};
+use crate::{Objective, Trainable, TrainingConfig, TuningError, TuningModel};
 
 /// A participant of the federation: its images, its trained parameters, and its optimizer's state, which
 /// persists across rounds. What is frozen is shared with all others.
 pub struct TuningClient {
     shard: ClientShard,
-    method: Arc<Method>,
+    objective: Arc<Objective>,
     training: TrainingConfig,
     evaluate_local: bool,
     seed: u64,
@@ -29,26 +29,40 @@ pub struct TuningClient {
     model: TuningModel,
     trainable: Trainable,
     optimizer: ModuleOptimizer,
+    /// Trains by itself: what it is sent is only where it begins.
+    alone: bool,
+    begun: bool,
 }
 
 impl TuningClient {
-    /// A client that trains the `trainable` part of `model`, which lives on `device` with autodiff.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "what a client is made of, named at the only call"
-    )]
+    /// A client that trains on `model`, which lives on `device` with autodiff.
     pub fn new(
         shard: ClientShard,
-        method: Arc<Method>,
+        objective: Arc<Objective>,
         training: TrainingConfig,
         evaluate_local: bool,
         seed: u64,
         device: Device,
         model: TuningModel,
-        trainable: Trainable,
     ) -> Self {
-        let optimizer = adam(&training);
-        Self { shard, method, training, evaluate_local, seed, device, model, trainable, optimizer }
+        Self {
+            trainable: objective.method.trainable(),
+            optimizer: adam(&training),
+            alone: false,
+            begun: false,
+            shard,
+            objective,
+            training,
+            evaluate_local,
+            seed,
+            device,
+            model,
+        }
+    }
+
+    /// The same client by itself: it goes on from its own parameters, whatever it is sent later.
+    pub fn alone(self) -> Self {
+        Self { alone: true, ..self }
     }
 
     /// The mean loss of the round's steps, and the trained parameters after them.
@@ -62,7 +76,7 @@ impl TuningClient {
             let label = format!("client {} round {round} epoch {epoch}", self.shard.id);
             order.shuffle(&mut flora_core::seed::stream(self.seed, &label));
             for (batch, indices) in order.chunks(self.training.batch_size).enumerate() {
-                let loss = self.method.batch_loss(&self.model, indices, &self.device)?;
+                let loss = self.objective.batch_loss(&self.model, indices, &self.device)?;
                 let gradients = loss.backward();
                 let loss = loss.into_scalar::<f32>();
                 if !loss.is_finite() {
@@ -81,13 +95,17 @@ impl TuningClient {
     }
 
     fn load(&mut self, record: &ParameterRecord) -> Result<(), TuningError> {
+        if self.alone && self.begun {
+            return Ok(());
+        }
+        self.begun = true;
         self.model = self.trainable.load(self.model.clone(), record)?;
         Ok(())
     }
 
-    fn test(&self) -> Result<crate::method::Score, TuningError> {
+    fn test(&self) -> Result<crate::objective::Score, TuningError> {
         let device = self.device.clone().inner();
-        self.method.score(&self.model.valid(), &self.shard.test, &device)
+        self.objective.score(&self.model.valid(), &self.shard.test, &device)
     }
 
     fn try_fit(&mut self, instruction: &FitInstruction) -> Result<FitReply, TuningError> {

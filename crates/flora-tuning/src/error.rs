@@ -32,6 +32,12 @@ pub enum TuningError {
     /// The adapters.
     #[error(transparent)]
     Lora(#[from] LoraError),
+    /// Prompts that cannot be learned.
+    #[error("method.prompt.length: {problem}")]
+    Prompt {
+        /// Why, and what to do.
+        problem: String,
+    },
     /// A record that does not fit the adapters.
     #[error(transparent)]
     Record(#[from] RecordError),

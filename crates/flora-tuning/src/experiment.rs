@@ -1,13 +1,15 @@
 //! What is to be run: the contents of an experiment's TOML file.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use flora_data::{Limit, Participants, PartitionConfig, Protocol};
 use flora_federation::ClientSelector;
-use flora_lora::{LoraConfig, Towers};
+use flora_lora::LoraConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::{PRESETS, Preset, Trainable, TuningError, overrides};
+use crate::methods::{FedAa, FedFft, FedLc, FedPrompt, FedVmLc, Flora, PromptConfig, ZeroShot};
+use crate::{Method, MethodName, PRESETS, Preset, TuningError, overrides};
 
 /// More threads than any machine has processors are a mistake.
 const MOST_THREADS: usize = 1024;
@@ -87,50 +89,38 @@ fn official() -> Protocol {
 pub struct MethodConfig {
     /// The method.
     pub name: MethodName,
-    /// The loss of a batch.
-    pub loss: LossKind,
+    /// The loss of a batch; without one, [`MethodName::usual_loss`].
+    pub loss: Option<LossKind>,
     /// How it is computed.
     pub path: PathKind,
-    /// The adapters, where the method has some.
+    /// The adapters of [`Flora`].
     pub lora: LoraConfig,
+    /// The context of [`FedPrompt`].
+    pub prompt: PromptConfig,
 }
 
 impl MethodConfig {
+    /// The method, with its settings.
+    pub fn method(&self) -> Arc<dyn Method> {
+        match self.name {
+            MethodName::Flora => Arc::new(Flora(self.lora.clone())),
+            MethodName::FedFft => Arc::new(FedFft),
+            MethodName::FedLc => Arc::new(FedLc),
+            MethodName::FedVmLc => Arc::new(FedVmLc),
+            MethodName::FedAa => Arc::new(FedAa),
+            MethodName::FedPrompt => Arc::new(FedPrompt(self.prompt.clone())),
+            MethodName::ZeroShot => Arc::new(ZeroShot),
+        }
+    }
+
+    /// The loss of a batch.
+    pub fn loss(&self) -> LossKind {
+        self.loss.unwrap_or_else(|| self.name.usual_loss())
+    }
+
     /// Whether pictures go through the vision tower in every step, rather than once.
     pub(crate) fn encodes_pictures(&self) -> bool {
-        self.name == MethodName::FedFft
-            || self.lora.towers != Towers::Text
-            || self.path == PathKind::Naive
-    }
-}
-
-/// The methods there are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum MethodName {
-    /// LoRA adapters on a frozen CLIP, averaged by the server.
-    #[default]
-    Flora,
-    /// Every weight of both towers trained and averaged: what FLoRA is compared with.
-    FedFft,
-}
-
-impl MethodName {
-    /// As it is written in an experiment.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Flora => "flora",
-            Self::FedFft => "fedfft",
-        }
-    }
-
-    /// What it trains.
-    pub fn trainable(self) -> Trainable {
-        match self {
-            Self::Flora => Trainable::Adapters,
-            Self::FedFft => Trainable::Everything,
-        }
+        self.method().trains_vision() || self.path == PathKind::Naive
     }
 }
 
@@ -259,7 +249,7 @@ impl Experiment {
             origin: origin.into(),
             problem: problem.trim_end().into(),
         };
-        let experiment: Self = if assignments.is_empty() {
+        let mut experiment: Self = if assignments.is_empty() {
             toml::from_str(text).map_err(|error| wrong(error.to_string()))?
         } else {
             let mut document: toml::Table =
@@ -270,6 +260,7 @@ impl Experiment {
             document.try_into().map_err(|error: toml::de::Error| wrong(error.to_string()))?
         };
         experiment.check().map_err(wrong)?;
+        experiment.method.loss = Some(experiment.method.loss());
         Ok(experiment)
     }
 
@@ -315,6 +306,11 @@ impl Experiment {
         toml::to_string_pretty(self).expect("plain data")
     }
 
+    /// Rounds of training: none where nothing is trained.
+    pub fn rounds(&self) -> usize {
+        if self.method.name == MethodName::ZeroShot { 0 } else { self.training.rounds }
+    }
+
     /// What is wrong with the values, by field.
     pub(crate) fn check(&self) -> Result<(), String> {
         let positive = |field: &str, value: f64| {
@@ -339,7 +335,13 @@ impl Experiment {
         positive("training.eps", f64::from(training.eps))?;
         positive("training.batch_size", training.batch_size as f64)?;
         positive("training.local_epochs", training.local_epochs as f64)?;
-        if self.method.loss == LossKind::Infonce && training.batch_size < 2 {
+        if self.method.name.has_head() && self.method.loss() == LossKind::Infonce {
+            let name = self.method.name.as_str();
+            return Err(format!(
+                "method.loss: the head of {name} knows classes and no texts; choose \"class-ce\""
+            ));
+        }
+        if self.method.loss() == LossKind::Infonce && training.batch_size < 2 {
             return Err("training.batch_size: 1 leaves the infonce loss nothing to contrast; \
                         choose 2 or more, or method.loss = \"class-ce\""
                 .into());
@@ -384,7 +386,7 @@ mod tests {
         assert_eq!(experiment.training.learning_rate, 5e-5);
         assert_eq!(experiment.training.betas, [0.9, 0.98]);
         assert_eq!((experiment.method.lora.r, experiment.method.lora.scale()), (2, 32.0));
-        assert_eq!(experiment.method.loss, LossKind::Infonce);
+        assert_eq!(experiment.method.loss, Some(LossKind::Infonce));
         let again = Experiment::from_toml("again", &experiment.to_toml(), &[]).unwrap();
         assert_eq!(again, experiment);
     }

@@ -9,8 +9,10 @@ mod client;
 mod error;
 mod experiment;
 mod features;
-mod method;
+mod heads;
+pub mod methods;
 mod model;
+mod objective;
 mod observer;
 mod overrides;
 mod presets;
@@ -22,11 +24,13 @@ mod trainable;
 pub use client::TuningClient;
 pub use error::TuningError;
 pub use experiment::{
-    DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, MethodName, ModelConfig,
-    PathKind, StrategyName, TrainingConfig,
+    DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, ModelConfig, PathKind,
+    StrategyName, TrainingConfig,
 };
-pub use method::{ImageInput, Method};
+pub use heads::{AttentionAdapter, LinearHead};
+pub use methods::{Method, MethodName};
 pub use model::TuningModel;
+pub use objective::{ImageInput, Objective};
 pub use observer::{Observer, Silent};
 pub use presets::{PRESETS, Preset};
 pub use prompts::Prompts;

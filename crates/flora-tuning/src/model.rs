@@ -3,14 +3,20 @@ use burn::tensor::Tensor;
 use flora_clip::{Clip, TextModel, Tokens, VisionModel};
 use flora_lora::{AdaptableModule, LoraLinear};
 
-/// The part of a CLIP that a client needs: the text tower, and the vision tower only where images
-/// are still to be encoded. Parameters have the names that they have in [`Clip`].
+use crate::{AttentionAdapter, LinearHead};
+
+/// What a client needs of a CLIP, the vision tower only where images are still to be encoded, and what its
+/// method puts beside it. CLIP's parameters have the names that they have in [`Clip`].
 #[derive(Module, Debug)]
 pub struct TuningModel {
     text_model: TextModel,
     text_projection: LoraLinear,
     vision_model: Option<VisionModel>,
     visual_projection: Option<LoraLinear>,
+    head: Option<LinearHead>,
+    image_adapter: Option<AttentionAdapter>,
+    /// `[length, width]`.
+    context: Option<Param<Tensor<2>>>,
 }
 
 impl TuningModel {
@@ -21,7 +27,32 @@ impl TuningModel {
             text_projection: clip.text_projection,
             vision_model: with_vision.then_some(clip.vision_model),
             visual_projection: with_vision.then_some(clip.visual_projection),
+            head: None,
+            image_adapter: None,
+            context: None,
         }
+    }
+
+    pub(crate) fn with_head(self, head: LinearHead) -> Self {
+        Self { head: Some(head), ..self }
+    }
+
+    pub(crate) fn with_image_adapter(self, adapter: AttentionAdapter) -> Self {
+        Self { image_adapter: Some(adapter), ..self }
+    }
+
+    pub(crate) fn with_context(self, context: Param<Tensor<2>>) -> Self {
+        Self { context: Some(context), ..self }
+    }
+
+    /// The classifier of a method that has one.
+    pub fn head(&self) -> Option<&LinearHead> {
+        self.head.as_ref()
+    }
+
+    /// The weights of image features, of a method that has them.
+    pub fn image_adapter(&self) -> Option<&AttentionAdapter> {
+        self.image_adapter.as_ref()
     }
 
     /// The CLIP that it was taken from, with the weights that it has now; `None` without its vision tower.
@@ -35,9 +66,24 @@ impl TuningModel {
         })
     }
 
-    /// Text features of any length: `[tokens.rows(), projection_dim]`.
+    /// The text tower's width.
+    pub(crate) fn text_width(&self) -> usize {
+        self.text_projection.dims()[0]
+    }
+
+    /// The embeddings of these tokens, `[ids.len(), width]`, apart from any graph.
+    pub(crate) fn embed(&self, ids: &[u32]) -> Tensor<2> {
+        self.text_model.embeddings.embed(ids).detach()
+    }
+
+    /// Text features of any length: `[tokens.rows(), projection_dim]`. Learned context vectors take the
+    /// place of as many tokens after the first.
     pub fn text_features(&self, tokens: &Tokens) -> Tensor<2> {
-        self.text_projection.forward(self.text_model.forward(tokens))
+        let states = match &self.context {
+            None => self.text_model.forward(tokens),
+            Some(context) => self.text_model.forward_with_context(tokens, context.val()),
+        };
+        self.text_projection.forward(states)
     }
 
     /// Image features of any length: `[batch, projection_dim]` from `[batch, 3, size, size]`.

@@ -1,4 +1,4 @@
-use flora_clip::{ClipTokenizer, Padding, TextConfig, Tokens};
+use flora_clip::{ClipError, ClipTokenizer, Padding, TextConfig, Tokens};
 use flora_data::Template;
 
 use crate::TuningError;
@@ -7,6 +7,8 @@ use crate::TuningError;
 #[derive(Debug, Clone)]
 pub struct Prompts {
     ids: Vec<Vec<u32>>,
+    /// The template's words before the class name, where they are to be learned.
+    context: Vec<u32>,
     config: TextConfig,
 }
 
@@ -26,7 +28,60 @@ impl Prompts {
         let ids = tokenizer.encode_all(&texts)?;
         // A tokenizer with another end token than the model's would only be noticed here.
         Tokens::new(&ids, Padding::Longest, config)?;
-        Ok(Self { ids, config: config.clone() })
+        Ok(Self { ids, context: Vec::new(), config: config.clone() })
+    }
+
+    /// The same, with room for learned vectors in the place of the template's words before the class name:
+    /// for `length` of them, or of 0 for as many as there are words (tokens, to be exact).
+    ///
+    /// # Errors
+    ///
+    /// As [`Prompts::new`]; no words to start from; prompts that become too long.
+    pub fn with_context(
+        tokenizer: &ClipTokenizer,
+        config: &TextConfig,
+        template: &Template,
+        classes: &[String],
+        length: usize,
+    ) -> Result<Self, TuningError> {
+        let mut prompts = Self::new(tokenizer, config, template, classes)?;
+        let wrong = |problem: String| TuningError::Prompt { problem };
+        let words = template.as_str().split("{}").next().unwrap_or_default();
+        let encoded = tokenizer.encode(words)?;
+        let context = &encoded[1..encoded.len() - 1];
+        if let Some(class) = prompts.ids.iter().position(|ids| !ids[1..].starts_with(context)) {
+            return Err(wrong(format!(
+                "in {:?} the class name is not a word of its own; put a space before the {{}} of the template",
+                template.fill(&classes[class])
+            )));
+        }
+        if length == 0 && context.is_empty() {
+            let template = template.as_str();
+            return Err(wrong(format!(
+                "the template {template:?} has no words before the class name to start from; choose a length, \
+                 for example 16"
+            )));
+        }
+        if length > 0 {
+            for ids in &mut prompts.ids {
+                // The vectors take the place of these ids; any but the end token will do.
+                let room = vec![ids[0]; length];
+                ids.splice(1..1 + context.len(), room);
+            }
+            Tokens::new(&prompts.ids, Padding::Longest, config).map_err(|error| match error {
+                ClipError::Text { problem, .. } => {
+                    wrong(format!("with {length} vectors a prompt has {problem}; choose fewer"))
+                }
+                other => other.into(),
+            })?;
+        }
+        prompts.context = context.to_vec();
+        Ok(prompts)
+    }
+
+    /// The token ids of the template before the class name, of [`Prompts::with_context`]; otherwise empty.
+    pub fn context(&self) -> &[u32] {
+        &self.context
     }
 
     /// Number of classes.

@@ -9,17 +9,18 @@ use burn::tensor::Device;
 use flora_clip::{Checkpoint, Clip};
 use flora_core::workers::Workers;
 use flora_core::{Dtype, ParameterRecord};
-use flora_data::{Dataset, FeatureCache, Partition, Template};
+use flora_data::{Dataset, FeatureCache, Participants, Partition, Template};
 use flora_federation::{
-    Client, Event, FedAvg, FederationError, Fleet, Outcome, RoundsConfig, RunStatus, Simulation,
-    run_rounds,
+    Alone, Client, Event, FedAvg, FederationError, Fleet, Outcome, RoundsConfig, RunStatus,
+    Simulation, Strategy, run_rounds,
 };
 use flora_inference::Model;
-use flora_lora::{attach, num_adapter_parameters, save_peft};
+use flora_lora::save_peft;
 
 use crate::features::{check_pictures, image_features};
+use crate::methods::Start;
 use crate::{
-    Experiment, ImageInput, LossKind, Method, MethodName, Observer, Prompts, StrategyName,
+    Experiment, ImageInput, LossKind, MethodName, Objective, Observer, PathKind, StrategyName,
     Trainable, TuningClient, TuningError, TuningModel, assets,
 };
 
@@ -74,7 +75,7 @@ pub fn prepare(
         .map_err(|problem| TuningError::Experiment { origin: experiment.name.clone(), problem })?;
     let (dataset, partition) = deal(&experiment)?;
     check_clients(&partition, &experiment).map_err(|(field, problem)| wrong(field, &problem))?;
-    if experiment.method.loss == LossKind::Infonce {
+    if experiment.method.loss() == LossKind::Infonce {
         for shard in partition.clients.iter().filter(|shard| shard.train.len() == 1) {
             let message = format!(
                 "client {} has one training image, which leaves the infonce loss nothing to \
@@ -106,27 +107,27 @@ pub fn prepare(
         false => checkpoint.load(&device)?,
     };
     let config = &experiment.method;
+    let method = config.method();
     let encodes_pictures = config.encodes_pictures();
-    let trainable = config.name.trainable();
     let workers = Workers::new(experiment.federation.threads)
         .map_err(|error| wrong("federation.threads", &error))?;
+    let text_config = &checkpoint.config.text_config;
+    let prompts =
+        method.prompts(&checkpoint.tokenizer, text_config, &template, dataset.classes())?;
+    let base = TuningModel::new(clip.clone(), encodes_pictures).no_grad();
+    let start = Start::new(experiment.seed, &device, &base, &prompts);
     // The same model for every client, on leaves of its own: attaching is a function of the seed. Once
     // before the images are looked at, so that a mistake is told before the long work.
-    let base = TuningModel::new(clip.clone(), encodes_pictures);
-    let model = || match config.name {
-        MethodName::FedFft => Ok(base.clone().fork(&device).unfreeze()),
-        MethodName::Flora => attach(base.clone(), &config.lora, experiment.seed).map_err(|error| {
-            let problem = format!("method.{error}");
-            TuningError::Experiment { origin: experiment.name.clone(), problem }
-        }),
+    let model = || {
+        method.attach(base.clone(), &start).map_err(|error| match error {
+            TuningError::Lora(error) => {
+                let problem = format!("method.{error}");
+                TuningError::Experiment { origin: experiment.name.clone(), problem }
+            }
+            other => other,
+        })
     };
     let first = model()?;
-    let prompts = Prompts::new(
-        &checkpoint.tokenizer,
-        &checkpoint.config.text_config,
-        &template,
-        dataset.classes(),
-    )?;
     let images = if encodes_pictures {
         check_pictures(&dataset, &workers, observer)?;
         let preprocessor = checkpoint.preprocessor.clone();
@@ -140,42 +141,48 @@ pub fn prepare(
         ImageInput::Features(Arc::new(features))
     };
 
-    let method = Arc::new(Method {
+    let once = config.path == PathKind::Fast && !method.trains_text();
+    let objective = Arc::new(Objective {
+        method: method.clone(),
         images,
         labels: Arc::new((0..dataset.len()).map(|index| dataset.label(index)).collect()),
-        prompts,
+        texts: once.then(|| start.texts()),
+        prompts: prompts.clone(),
         factor: clip.temperature_factor(),
-        loss: config.loss,
+        loss: config.loss(),
         path: config.path,
     });
-    let base_parameters = clip.num_params();
-    // Without pictures to encode, nobody needs the vision tower from here on.
-    drop(clip);
+    let trainable = method.trainable();
     let initial = trainable.record(&first)?;
     let trainable_parameters = trainable.count(&first);
-    let added_parameters = num_adapter_parameters(&first);
+    let total_parameters = clip.num_params() + first.num_params() - base.num_params();
+    // Without pictures to encode, nobody needs the vision tower from here on.
+    drop(clip);
     let clients = partition
         .clients
         .iter()
         .map(|shard| {
             // Leaves of its own: threads that share trainable tensors take turns on one graph.
-            Ok(Box::new(TuningClient::new(
+            let client = TuningClient::new(
                 shard.clone(),
-                method.clone(),
+                objective.clone(),
                 experiment.training.clone(),
                 experiment.federation.evaluate_local,
                 experiment.seed,
                 device.clone(),
                 model()?,
-                trainable,
-            )) as Box<dyn Client>)
+            );
+            Ok(Box::new(match experiment.federation.participants {
+                Participants::Alone => client.alone(),
+                _ => client,
+            }) as Box<dyn Client>)
         })
         .collect::<Result<Vec<_>, TuningError>>()?;
     let fleet =
         Simulation::new(clients, workers.threads()).map_err(|error| wrong("partition", &error))?;
     Ok(Prepared {
         trainable_parameters,
-        total_parameters: base_parameters + added_parameters,
+        total_parameters,
         base_digest: checkpoint.digest()?,
         data_seconds: started.elapsed().as_secs_f64(),
         dataset,
@@ -199,10 +206,11 @@ pub fn base_digest(experiment: &Experiment) -> Result<String, TuningError> {
     Ok(Checkpoint::open(&path)?.digest()?)
 }
 
-/// Write what a run trained into `folder`, which exists: `adapter`, in PEFT's layout, or for a method that
-/// trains every weight `model`, a checkpoint in Hugging Face's.
+/// Write what a run trained into `folder`, which exists: `adapter`, in PEFT's layout; for a method that
+/// trains every weight `model`, a checkpoint in Hugging Face's; for the others `trained.safetensors`.
 ///
-/// Nothing is written for a base of random weights: an adapter is of no use without its base.
+/// Nothing is written for a base of random weights, because an adapter is of no use without its base, nor
+/// where nothing was trained or no global model is there.
 ///
 /// # Errors
 ///
@@ -214,7 +222,8 @@ pub fn save_trained(
     device: &Device,
 ) -> Result<(), TuningError> {
     let base = &experiment.model.path;
-    if experiment.model.random_weights {
+    let alone = experiment.federation.participants == Participants::Alone;
+    if experiment.model.random_weights || alone || trained.is_empty() {
         return Ok(());
     }
     match experiment.method.name {
@@ -237,6 +246,11 @@ pub fn save_trained(
             let folder = folder.join("model");
             Checkpoint::save(&folder, &clip, config, tokenizer, preprocessor, Dtype::F32)?;
             Ok(())
+        }
+        name => {
+            let metadata = [("method", name.as_str()), ("base_model_name_or_path", base)];
+            let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            Ok(trained.save_with(folder.join("trained.safetensors"), &metadata.into())?)
         }
     }
 }
@@ -302,7 +316,7 @@ impl Prepared {
             name: experiment.name.clone(),
             method: experiment.method.name.as_str().into(),
             clients: self.fleet.clients(),
-            rounds: experiment.training.rounds,
+            rounds: experiment.rounds(),
             trainable_parameters: self.trainable_parameters,
             total_parameters: self.total_parameters,
             bytes_per_client: self.initial.byte_len() as u64,
@@ -311,16 +325,19 @@ impl Prepared {
         let seconds = self.data_seconds;
         observer.event(&Event::PhaseFinished { phase: "data".into(), seconds });
         let config = RoundsConfig {
-            rounds: experiment.training.rounds,
+            rounds: experiment.rounds(),
             selection: experiment.federation.selector(),
             seed: experiment.seed,
             evaluate_local: experiment.federation.evaluate_local,
         };
-        let mut strategy = match experiment.federation.strategy {
-            StrategyName::FedAvg => FedAvg,
+        let federation = &experiment.federation;
+        let mut strategy: Box<dyn Strategy> = match (&federation.participants, federation.strategy)
+        {
+            (Participants::Alone, _) => Box::new(Alone),
+            (_, StrategyName::FedAvg) => Box::new(FedAvg),
         };
         let result =
-            run_rounds(&mut self.fleet, &mut strategy, self.initial, &config, &mut |event| {
+            run_rounds(&mut self.fleet, strategy.as_mut(), self.initial, &config, &mut |event| {
                 observer.event(event);
             });
         let finished = match result {

@@ -1,5 +1,5 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use flora_core::{HostTensor, ParameterRecord, RecordError};
 use flora_lora::{adapter_record, load_adapter_record, num_adapter_parameters};
 
@@ -12,6 +12,8 @@ pub enum Trainable {
     /// `text_model.encoder.layers.0.mlp.fc1.weight` (a linear layer's matrix is `[input, output]`, burn's
     /// layout).
     Everything,
+    /// The parameters whose names start so, under the same names.
+    Parts(&'static [&'static str]),
 }
 
 impl Trainable {
@@ -23,12 +25,29 @@ impl Trainable {
     pub fn record<M: Module>(self, module: &M) -> Result<ParameterRecord, RecordError> {
         match self {
             Self::Adapters => adapter_record(module),
-            Self::Everything => {
-                let mut taker = Taker { path: Vec::new(), record: Ok(ParameterRecord::new()) };
+            Self::Everything | Self::Parts(_) => {
+                let record = Ok(ParameterRecord::new());
+                let mut taker = Taker { trainable: self, path: Vec::new(), record };
                 module.visit(&mut taker);
                 taker.record
             }
         }
+    }
+
+    /// Whether the parameter of this name is trained. Of adapters, whose names are PEFT's in a record and
+    /// others in a module, it cannot be told.
+    fn covers(self, name: &str) -> bool {
+        match self {
+            Self::Adapters => false,
+            Self::Everything => true,
+            Self::Parts(parts) => parts.iter().any(|part| name.starts_with(part)),
+        }
+    }
+
+    /// `module` on `device` with gradients for these parameters, on leaves of their own, and for no others.
+    /// [`flora_lora::attach`] does the same for adapters.
+    pub fn release<M: Module>(self, module: M, device: &Device) -> M {
+        module.no_grad().map(&mut Releaser { trainable: self, path: Vec::new(), device })
     }
 
     /// Put the values of `record` into `module`. Parameter identities stay, so that an optimizer
@@ -41,7 +60,7 @@ impl Trainable {
     pub fn load<M: Module>(self, module: M, record: &ParameterRecord) -> Result<M, RecordError> {
         match self {
             Self::Adapters => load_adapter_record(module, record),
-            Self::Everything => {
+            Self::Everything | Self::Parts(_) => {
                 record.check_matches(&self.record(&module)?)?;
                 record.check_finite()?;
                 Ok(module.map(&mut Putter { path: Vec::new(), record }))
@@ -53,12 +72,63 @@ impl Trainable {
     pub fn count<M: Module>(self, module: &M) -> usize {
         match self {
             Self::Adapters => num_adapter_parameters(module),
-            Self::Everything => module.num_params(),
+            Self::Everything | Self::Parts(_) => {
+                let mut counter = Counter { trainable: self, path: Vec::new(), count: 0 };
+                module.visit(&mut counter);
+                counter.count
+            }
+        }
+    }
+}
+
+/// Counts without initialising what is lazy.
+struct Counter {
+    trainable: Trainable,
+    path: Vec<String>,
+    count: usize,
+}
+
+impl ModuleVisitor for Counter {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.trainable.covers(&self.path.join(".")) {
+            self.count += param.lazy_shape().num_elements();
+        }
+    }
+}
+
+struct Releaser<'a> {
+    trainable: Trainable,
+    path: Vec<String>,
+    device: &'a Device,
+}
+
+impl ModuleMapper for Releaser<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.trainable.covers(&self.path.join(".")) {
+            true => param.fork(self.device).set_require_grad(true),
+            false => param,
         }
     }
 }
 
 struct Taker {
+    trainable: Trainable,
     path: Vec<String>,
     record: Result<ParameterRecord, RecordError>,
 }
@@ -73,12 +143,16 @@ impl ModuleVisitor for Taker {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let name = self.path.join(".");
         let Ok(record) = &mut self.record else { return };
+        if !self.trainable.covers(&name) {
+            return;
+        }
         let data = param.val().detach().into_data().convert::<f32>();
         let shape = data.shape().to_vec();
         let values = data.try_into_vec::<f32>().expect("just converted");
-        let inserted = HostTensor::from_f32(shape, values)
-            .and_then(|tensor| record.insert(self.path.join("."), tensor));
+        let inserted =
+            HostTensor::from_f32(shape, values).and_then(|tensor| record.insert(name, tensor));
         if let Err(error) = inserted {
             self.record = Err(error);
         }

@@ -8,8 +8,8 @@ const CENTRAL: &str = "central";
 
 /// Who trains. The others are tested all the same.
 ///
-/// In TOML `"all"`, `"central"`, or a list of clients: one of them for training on one's own data, all
-/// but one for leaving one out.
+/// In TOML `"all"`, `"central"`, `"alone"`, or a list of clients: one of them for training on one's own data,
+/// all but one for leaving one out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub enum Participants {
@@ -19,12 +19,14 @@ pub enum Participants {
     /// One client more, `central`, which holds the training images of all: what federation is
     /// compared with.
     Central,
+    /// Every client by itself: each has a model of its own, and nothing is sent.
+    Alone,
     /// These clients.
     Only(Vec<String>),
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected \"all\", \"central\" or a list of clients")]
+#[serde(untagged, expecting = "expected \"all\", \"central\", \"alone\" or a list of clients")]
 enum Written {
     Word(String),
     List(Vec<String>),
@@ -37,9 +39,10 @@ impl TryFrom<Written> for Participants {
         match written {
             Written::Word(word) if word == "all" => Ok(Self::All),
             Written::Word(word) if word == CENTRAL => Ok(Self::Central),
-            Written::Word(word) => {
-                Err(format!("{word:?} is neither \"all\" nor \"central\" nor a list of clients"))
-            }
+            Written::Word(word) if word == "alone" => Ok(Self::Alone),
+            Written::Word(word) => Err(format!(
+                "{word:?} is neither \"all\", \"central\" or \"alone\" nor a list of clients"
+            )),
             Written::List(list) if list.is_empty() => {
                 Err("an empty list of clients: nobody would train".into())
             }
@@ -53,6 +56,7 @@ impl From<Participants> for Written {
         match participants {
             Participants::All => Self::Word("all".into()),
             Participants::Central => Self::Word(CENTRAL.into()),
+            Participants::Alone => Self::Word("alone".into()),
             Participants::Only(list) => Self::List(list),
         }
     }
@@ -66,7 +70,7 @@ impl Partition {
     /// [`Error::Participants`]: a client that there is not.
     pub fn with_participants(mut self, participants: &Participants) -> Result<Self, Error> {
         match participants {
-            Participants::All => {}
+            Participants::All | Participants::Alone => {}
             Participants::Central => {
                 let images = |shard: &mut ClientShard| std::mem::take(&mut shard.train);
                 let mut train: Vec<_> = self.clients.iter_mut().flat_map(images).collect();
@@ -111,7 +115,7 @@ mod tests {
 
     #[test]
     fn words_and_lists_survive_toml() {
-        for text in ["\"all\"", "\"central\"", "[\"a\", \"b\"]"] {
+        for text in ["\"all\"", "\"central\"", "\"alone\"", "[\"a\", \"b\"]"] {
             let text = format!("participants = {text}\n");
             let document: Document = toml::from_str(&text).unwrap();
             assert_eq!(toml::to_string(&document).unwrap(), text);

@@ -64,9 +64,9 @@ fn central(images: &Images, forgetful: bool) -> ParameterRecord {
                 let places: Vec<i32> = batch.iter().map(place).collect();
                 let places = TensorData::new(places, [batch.len()]);
                 let places = Tensor::<1, Int>::from_data(places, &device);
-                let read = normalize(model.text_features(&tokens)).select(0, places);
+                let read = normalize(model.text_features(&tokens));
 
-                let logits = seen.matmul(read.transpose()).mul_scalar(factor);
+                let logits = seen.matmul(read.transpose()).mul_scalar(factor).select(1, places);
                 let gradients = loss::contrastive(logits).backward();
                 let gradients = GradientsParams::from_grads(gradients, &model);
                 model = optimizer.step(1e-3, model, gradients);

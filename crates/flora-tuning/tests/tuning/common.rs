@@ -12,8 +12,8 @@ use flora_data::{Dataset, Features};
 use flora_federation::{Event, Outcome};
 use flora_lora::{LoraConfig, adapter_record, attach, load_adapter_record};
 use flora_tuning::{
-    Experiment, Finished, ImageInput, LossKind, Method, Observer, PathKind, Prompts, TuningModel,
-    prepare,
+    Experiment, Finished, ImageInput, LossKind, Objective, Observer, PathKind, Prompts,
+    TuningModel, methods::Flora, prepare,
 };
 use image::{Rgb, RgbImage};
 use rand::RngExt;
@@ -212,7 +212,7 @@ pub(crate) fn features(checkpoint: &Checkpoint, dataset: &Dataset) -> Features {
 
 /// One way to compute the loss of a batch, with a model that fits it.
 pub(crate) struct Setup {
-    pub(crate) method: Method,
+    pub(crate) objective: Objective,
     pub(crate) model: TuningModel,
 }
 
@@ -234,7 +234,9 @@ impl Setup {
             Prompts::new(&checkpoint.tokenizer, config, dataset.template(), dataset.classes());
         let labels = (0..dataset.len()).map(|index| dataset.label(index)).collect();
         Self {
-            method: Method {
+            objective: Objective {
+                method: Arc::new(Flora(lora.clone())),
+                texts: None,
                 images: input,
                 labels: Arc::new(labels),
                 prompts: prompts.unwrap(),
@@ -254,7 +256,7 @@ impl Setup {
 
     /// The loss of a batch, and its gradient for every adapter, in the record's layout.
     pub(crate) fn loss_and_gradients(&self, indices: &[usize]) -> (f32, ParameterRecord) {
-        let loss = self.method.batch_loss(&self.model, indices, &autodiff()).unwrap();
+        let loss = self.objective.batch_loss(&self.model, indices, &autodiff()).unwrap();
         let gradients = loss.backward();
         let mut taker = Taker { gradients: &gradients, path: Vec::new(), found: Vec::new() };
         self.model.visit(&mut taker);

@@ -6,7 +6,7 @@ use flora_core::ParameterRecord;
 use flora_data::ClientShard;
 use flora_federation::{Client, FitInstruction};
 use flora_lora::{LoraConfig, adapter_record};
-use flora_tuning::{LossKind, PathKind, Trainable, TrainingConfig, TuningClient};
+use flora_tuning::{LossKind, PathKind, TrainingConfig, TuningClient};
 
 use crate::common::{Images, Setup, autodiff, bits, outcome};
 
@@ -30,22 +30,14 @@ fn masks_do_not_depend_on_threads() {
 
 /// The adapters after one step on one batch of all images, from the same start.
 fn step(setup: &Setup, id: &str, round: usize) -> ParameterRecord {
-    let train = (0..setup.method.labels.len()).collect();
+    let train = (0..setup.objective.labels.len()).collect();
     let shard = ClientShard { id: id.into(), train, test: Vec::new() };
     // A large epsilon makes the step proportional to the gradient.
     let training = TrainingConfig { eps: 1.0, learning_rate: 1.0, ..TrainingConfig::default() };
     let parameters = Arc::new(adapter_record(&setup.model).unwrap());
-    let method = Arc::new(setup.method.clone());
-    let mut client = TuningClient::new(
-        shard,
-        method,
-        training,
-        true,
-        3,
-        autodiff(),
-        setup.model.clone(),
-        Trainable::Adapters,
-    );
+    let objective = Arc::new(setup.objective.clone());
+    let mut client =
+        TuningClient::new(shard, objective, training, true, 3, autodiff(), setup.model.clone());
     client.fit(&FitInstruction { round, parameters }).unwrap().parameters
 }
 

@@ -6,7 +6,7 @@ use flora_core::{HostTensor, ParameterRecord};
 use flora_data::ClientShard;
 use flora_federation::{Client, FitInstruction};
 use flora_lora::{LoraConfig, adapter_record, load_adapter_record};
-use flora_tuning::{LossKind, PathKind, Trainable, TrainingConfig, TuningClient};
+use flora_tuning::{LossKind, PathKind, TrainingConfig, TuningClient};
 
 use crate::common::{Images, Setup, autodiff, bits};
 
@@ -30,17 +30,8 @@ fn setup(images: &Images) -> Setup {
 
 fn client(setup: &Setup, training: TrainingConfig) -> TuningClient {
     let shard = ClientShard { id: "a".into(), train: BATCH.to_vec(), test: Vec::new() };
-    let method = Arc::new(setup.method.clone());
-    TuningClient::new(
-        shard,
-        method,
-        training,
-        true,
-        3,
-        autodiff(),
-        setup.model.clone(),
-        Trainable::Adapters,
-    )
+    let objective = Arc::new(setup.objective.clone());
+    TuningClient::new(shard, objective, training, true, 3, autodiff(), setup.model.clone())
 }
 
 fn fit(client: &mut TuningClient, round: usize, from: &ParameterRecord) -> ParameterRecord {

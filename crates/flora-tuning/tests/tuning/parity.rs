@@ -97,18 +97,18 @@ fn a_difference_would_be_noticed() {
         let [mut fast, naive] = both(&images, &LoraConfig::default(), loss);
         let expected = naive.loss_and_gradients(batch);
 
-        let ImageInput::Features(features) = &fast.method.images else { panic!("not cached") };
+        let ImageInput::Features(features) = &fast.objective.images else { panic!("not cached") };
         let mut features = (**features).clone();
         features.values[batch[2] * features.dim + 5] += 1e-3;
         let exact =
-            std::mem::replace(&mut fast.method.images, ImageInput::Features(Arc::new(features)));
+            std::mem::replace(&mut fast.objective.images, ImageInput::Features(Arc::new(features)));
         let moved = difference(&fast.loss_and_gradients(batch), &expected);
         assert!(moved > 2.0 * TOLERANCE, "one feature of one image: {moved:e}");
 
-        fast.method.images = exact;
-        let mut labels = (*fast.method.labels).clone();
+        fast.objective.images = exact;
+        let mut labels = (*fast.objective.labels).clone();
         labels[batch[2]] = labels[batch[0]];
-        fast.method.labels = Arc::new(labels);
+        fast.objective.labels = Arc::new(labels);
         let mislabelled = difference(&fast.loss_and_gradients(batch), &expected);
         assert!(mislabelled > 1e-2, "one image with another prompt: {mislabelled:e}");
     }

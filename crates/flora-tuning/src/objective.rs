@@ -1,4 +1,4 @@
-//! FLoRA: what a batch costs and what a model predicts.
+//! What a batch costs and what a model predicts.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use flora_clip::{Padding, Preprocessor, loss, normalize};
 use flora_data::{Dataset, Features};
 use flora_inference::pixels;
 
-use crate::{LossKind, PathKind, Prompts, TuningError, TuningModel};
+use crate::{LossKind, Method, PathKind, Prompts, TuningError, TuningModel};
 
 /// Where the features of an image come from.
 #[derive(Debug, Clone)]
@@ -23,16 +23,20 @@ pub enum ImageInput {
     },
 }
 
-/// Everything that a batch's loss and an image's prediction depend on, but the adapters. Shared by
+/// Everything that a batch's loss and an image's prediction depend on, but what is trained. Shared by
 /// all clients.
 #[derive(Debug, Clone)]
-pub struct Method {
+pub struct Objective {
+    /// What is trained, and what it predicts from.
+    pub method: Arc<dyn Method>,
     /// The images.
     pub images: ImageInput,
     /// The class of each image.
     pub labels: Arc<Vec<usize>>,
     /// The prompts.
     pub prompts: Prompts,
+    /// Their normalised features, where training does not change them and nothing asks for the naive way.
+    pub texts: Option<Arc<Features>>,
     /// The factor on cosine similarities, frozen.
     pub factor: f32,
     /// The loss.
@@ -53,7 +57,7 @@ pub(crate) struct Score {
 /// Images that go through a frozen vision tower together in evaluation.
 const EVALUATION_BATCH: usize = 256;
 
-impl Method {
+impl Objective {
     /// The loss of the images `indices`, `[1]`, in nats.
     ///
     /// The naive path is the definition. The fast path leaves out work that changes nothing: equal
@@ -68,21 +72,21 @@ impl Method {
         indices: &[usize],
         device: &Device,
     ) -> Result<Tensor<1>, TuningError> {
-        let images = normalize(self.image_features(model, indices, device)?);
+        let images = self.image_features(model, indices, device)?;
         let labels: Vec<usize> = indices.iter().map(|&index| self.labels[index]).collect();
         Ok(match self.loss {
             LossKind::ClassCe => {
                 let classes: Vec<usize> = (0..self.prompts.classes()).collect();
-                let texts = self.text_features(model, &classes);
-                loss::class_cross_entropy(self.similarities(images, texts), &labels)
+                let logits = self.method.logits(self, model, images, &classes);
+                loss::class_cross_entropy(logits, &labels)
             }
-            LossKind::Infonce => {
-                let texts = match self.path {
-                    PathKind::Naive => self.text_features(model, &labels),
-                    PathKind::Fast => self.gathered_text_features(model, &labels, device),
-                };
-                loss::contrastive(self.similarities(images, texts))
-            }
+            LossKind::Infonce => loss::contrastive(match self.path {
+                PathKind::Naive => self.method.logits(self, model, images, &labels),
+                PathKind::Fast => {
+                    let (distinct, places) = distinct(&labels, device);
+                    self.method.logits(self, model, images, &distinct).select(1, places)
+                }
+            }),
         })
     }
 
@@ -94,22 +98,25 @@ impl Method {
         device: &Device,
     ) -> Result<Score, TuningError> {
         let classes: Vec<usize> = (0..self.prompts.classes()).collect();
-        let texts = self.text_features(model, &classes);
-        let (mut right, mut loss) = (0usize, 0f64);
-        for chunk in indices.chunks(EVALUATION_BATCH) {
-            let images = normalize(self.image_features(model, chunk, device)?);
-            let logits = self.similarities(images, texts.clone()).into_data().convert::<f32>();
-            let logits = logits.try_into_vec::<f32>().expect("just converted");
-            for (row, &index) in logits.chunks(classes.len()).zip(chunk) {
-                let label = self.labels[index];
-                let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let best = row.iter().position(|&logit| logit == most);
-                right += usize::from(best == Some(label));
-                let sum: f64 = row.iter().map(|&logit| f64::from(logit - most).exp()).sum();
-                loss += sum.ln() - f64::from(row[label] - most);
-            }
+        let chunks = indices.chunks(EVALUATION_BATCH);
+        let images = chunks.map(|chunk| self.image_features(model, chunk, device));
+        let images = images.collect::<Result<Vec<_>, _>>()?;
+        if images.is_empty() {
+            return Ok(Score { accuracy: 0.0, loss: 0.0 });
         }
-        let count = indices.len().max(1) as f64;
+        let logits = self.method.logits(self, model, Tensor::cat(images, 0), &classes);
+        let logits = logits.into_data().convert::<f32>();
+        let logits = logits.try_into_vec::<f32>().expect("just converted");
+        let (mut right, mut loss) = (0usize, 0f64);
+        for (row, &index) in logits.chunks(classes.len()).zip(indices) {
+            let label = self.labels[index];
+            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let best = row.iter().position(|&logit| logit == most);
+            right += usize::from(best == Some(label));
+            let sum: f64 = row.iter().map(|&logit| f64::from(logit - most).exp()).sum();
+            loss += sum.ln() - f64::from(row[label] - most);
+        }
+        let count = indices.len() as f64;
         Ok(Score { accuracy: right as f64 / count, loss: loss / count })
     }
 
@@ -134,35 +141,42 @@ impl Method {
         }
     }
 
+    /// CLIP's logits: cosine similarities of image features of any length, `[batch, projection_dim]`, and
+    /// the prompts of `classes`, times the factor; `[batch, classes.len()]`.
+    pub fn similarities(
+        &self,
+        model: &TuningModel,
+        images: Tensor<2>,
+        classes: &[usize],
+    ) -> Tensor<2> {
+        let texts = self.text_features(model, classes, &images.device());
+        normalize(images).matmul(texts.transpose()).mul_scalar(self.factor)
+    }
+
     /// Normalised features of the prompts of `classes`, one row each.
-    fn text_features(&self, model: &TuningModel, classes: &[usize]) -> Tensor<2> {
+    fn text_features(&self, model: &TuningModel, classes: &[usize], device: &Device) -> Tensor<2> {
+        if let Some(texts) = &self.texts {
+            let rows: Vec<f32> =
+                classes.iter().flat_map(|&class| texts.row(class)).copied().collect();
+            return Tensor::from_data(TensorData::new(rows, [classes.len(), texts.dim]), device);
+        }
         let padding = match self.path {
             PathKind::Fast => Padding::Longest,
             PathKind::Naive => Padding::Context,
         };
         normalize(model.text_features(&self.prompts.tokens(classes, padding)))
     }
+}
 
-    /// The same, with each distinct class encoded once.
-    fn gathered_text_features(
-        &self,
-        model: &TuningModel,
-        labels: &[usize],
-        device: &Device,
-    ) -> Tensor<2> {
-        let mut distinct = labels.to_vec();
-        distinct.sort_unstable();
-        distinct.dedup();
-        let places: Vec<i32> = labels
-            .iter()
-            .map(|label| distinct.binary_search(label).expect("every label is there") as i32)
-            .collect();
-        let places = TensorData::new(places, [labels.len()]);
-        let places = Tensor::<1, Int>::from_data(places, device);
-        self.text_features(model, &distinct).select(0, places)
-    }
-
-    fn similarities(&self, images: Tensor<2>, texts: Tensor<2>) -> Tensor<2> {
-        images.matmul(texts.transpose()).mul_scalar(self.factor)
-    }
+/// Each class once, and the place of each label among them.
+fn distinct(labels: &[usize], device: &Device) -> (Vec<usize>, Tensor<1, Int>) {
+    let mut distinct = labels.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let places: Vec<i32> = labels
+        .iter()
+        .map(|label| distinct.binary_search(label).expect("every label is there") as i32)
+        .collect();
+    let places = TensorData::new(places, [labels.len()]);
+    (distinct, Tensor::from_data(places, device))
 }

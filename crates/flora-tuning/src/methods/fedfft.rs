@@ -1,0 +1,29 @@
+use super::{Method, MethodName, Start};
+use crate::{Trainable, TuningError, TuningModel};
+
+/// Federated full fine-tuning: every weight of both towers, what FLoRA is compared with. Trained and sent:
+/// the whole model but its temperature; 151,277,312 numbers for ViT-B/32.
+#[derive(Debug, Clone, Copy)]
+pub struct FedFft;
+
+impl Method for FedFft {
+    fn name(&self) -> MethodName {
+        MethodName::FedFft
+    }
+
+    fn trainable(&self) -> Trainable {
+        Trainable::Everything
+    }
+
+    fn trains_vision(&self) -> bool {
+        true
+    }
+
+    fn trains_text(&self) -> bool {
+        true
+    }
+
+    fn attach(&self, base: TuningModel, start: &Start<'_>) -> Result<TuningModel, TuningError> {
+        Ok(self.trainable().release(base, start.device))
+    }
+}

@@ -1,0 +1,175 @@
+//! The methods that are compared: what each trains and sends, and what it predicts from.
+
+mod fedaa;
+mod fedfft;
+mod fedlc;
+mod fedprompt;
+mod fedvm_lc;
+mod flora;
+mod zero_shot;
+
+use std::fmt::Debug;
+use std::sync::{Arc, OnceLock};
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use flora_clip::{ClipTokenizer, Padding, TextConfig, normalize};
+use flora_data::{Features, Template};
+use serde::{Deserialize, Serialize};
+
+pub use fedaa::FedAa;
+pub use fedfft::FedFft;
+pub use fedlc::FedLc;
+pub use fedprompt::{FedPrompt, PromptConfig};
+pub use fedvm_lc::FedVmLc;
+pub use flora::Flora;
+pub use zero_shot::ZeroShot;
+
+use crate::{LossKind, Objective, Prompts, Trainable, TuningError, TuningModel};
+
+/// A way to fine-tune CLIP in a federation.
+///
+/// A method is a value that all clients share; what a client trains is in its [`TuningModel`].
+pub trait Method: Debug + Send + Sync {
+    /// Which one.
+    fn name(&self) -> MethodName;
+
+    /// What is trained and sent.
+    fn trainable(&self) -> Trainable;
+
+    /// Whether an image's features change in training, so that its picture goes through the vision tower
+    /// at every step. Otherwise they are computed once.
+    fn trains_vision(&self) -> bool {
+        false
+    }
+
+    /// Whether a prompt's features change in training. Otherwise they are computed once.
+    fn trains_text(&self) -> bool {
+        false
+    }
+
+    /// The prompts of the classes.
+    ///
+    /// # Errors
+    ///
+    /// A prompt that cannot be tokenised.
+    fn prompts(
+        &self,
+        tokenizer: &ClipTokenizer,
+        config: &TextConfig,
+        template: &Template,
+        classes: &[String],
+    ) -> Result<Prompts, TuningError> {
+        Prompts::new(tokenizer, config, template, classes)
+    }
+
+    /// Give a model, all of which is frozen, what this method trains; the same for every client.
+    ///
+    /// # Errors
+    ///
+    /// Settings that do not fit the model.
+    fn attach(&self, base: TuningModel, start: &Start<'_>) -> Result<TuningModel, TuningError>;
+
+    /// What the model makes of images for some classes.
+    ///
+    /// # Shapes
+    ///
+    /// - images: features as they come from the model or the cache, `[batch, projection_dim]`
+    /// - output: `[batch, classes.len()]`; the largest is the prediction
+    fn logits(
+        &self,
+        objective: &Objective,
+        model: &TuningModel,
+        images: Tensor<2>,
+        classes: &[usize],
+    ) -> Tensor<2> {
+        objective.similarities(model, images, classes)
+    }
+}
+
+/// The methods there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum MethodName {
+    /// [`Flora`]: LoRA adapters on a frozen CLIP.
+    #[default]
+    Flora,
+    /// [`FedFft`]: every weight of both towers.
+    #[serde(rename = "fedfft")]
+    FedFft,
+    /// [`FedLc`]: a linear head on frozen image features.
+    #[serde(rename = "fedlc")]
+    FedLc,
+    /// [`FedVmLc`]: the same head, and the vision tower below it.
+    #[serde(rename = "fedvm-lc")]
+    FedVmLc,
+    /// [`FedAa`]: an attention adapter on frozen image features, as in FedCLIP.
+    #[serde(rename = "fedaa")]
+    FedAa,
+    /// [`FedPrompt`]: context vectors before the class names, as in CoOp.
+    #[serde(rename = "fedprompt")]
+    FedPrompt,
+    /// [`ZeroShot`]: nothing; the model as it is.
+    ZeroShot,
+}
+
+impl MethodName {
+    /// As it is written in an experiment.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flora => "flora",
+            Self::FedFft => "fedfft",
+            Self::FedLc => "fedlc",
+            Self::FedVmLc => "fedvm-lc",
+            Self::FedAa => "fedaa",
+            Self::FedPrompt => "fedprompt",
+            Self::ZeroShot => "zero-shot",
+        }
+    }
+
+    /// The loss that it is published with.
+    pub fn usual_loss(self) -> LossKind {
+        match self {
+            Self::Flora | Self::FedFft | Self::FedAa | Self::ZeroShot => LossKind::Infonce,
+            Self::FedLc | Self::FedVmLc | Self::FedPrompt => LossKind::ClassCe,
+        }
+    }
+
+    /// Whether it predicts with a head of its own, which knows classes and no texts.
+    pub(crate) fn has_head(self) -> bool {
+        matches!(self, Self::FedLc | Self::FedVmLc)
+    }
+}
+
+/// What a method starts from.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// Seed of whatever is drawn.
+    pub seed: u64,
+    /// Where the model is, with autodiff.
+    pub device: &'a Device,
+    base: &'a TuningModel,
+    prompts: &'a Prompts,
+    texts: OnceLock<Arc<Features>>,
+}
+
+impl<'a> Start<'a> {
+    /// From `base`, before anything is attached to it.
+    pub fn new(seed: u64, device: &'a Device, base: &'a TuningModel, prompts: &'a Prompts) -> Self {
+        Self { seed, device, base, prompts, texts: OnceLock::new() }
+    }
+
+    /// The zero-shot classifier: the normalised features of every class's prompt, computed once.
+    pub fn texts(&self) -> Arc<Features> {
+        let encode = || {
+            let classes: Vec<usize> = (0..self.prompts.classes()).collect();
+            let tokens = self.prompts.tokens(&classes, Padding::Longest);
+            let texts = normalize(self.base.valid().text_features(&tokens));
+            let [_, dim] = texts.dims();
+            let values = texts.into_data().convert::<f32>().try_into_vec().expect("just converted");
+            Arc::new(Features { dim, values })
+        };
+        self.texts.get_or_init(encode).clone()
+    }
+}

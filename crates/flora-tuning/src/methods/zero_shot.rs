@@ -1,0 +1,20 @@
+use super::{Method, MethodName, Start};
+use crate::{Trainable, TuningError, TuningModel};
+
+/// The model as it is: nothing is trained or sent.
+#[derive(Debug, Clone, Copy)]
+pub struct ZeroShot;
+
+impl Method for ZeroShot {
+    fn name(&self) -> MethodName {
+        MethodName::ZeroShot
+    }
+
+    fn trainable(&self) -> Trainable {
+        Trainable::Parts(&[])
+    }
+
+    fn attach(&self, base: TuningModel, _start: &Start<'_>) -> Result<TuningModel, TuningError> {
+        Ok(base)
+    }
+}

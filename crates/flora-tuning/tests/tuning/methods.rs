@@ -1,0 +1,193 @@
+//! Every method: what it trains, where it starts, and that it learns.
+
+use burn::module::Module;
+use burn::tensor::Device;
+use flora_clip::{Clip, ClipConfig, ClipTokenizer};
+use flora_data::Template;
+use flora_federation::{EvaluatedModel, Event};
+use flora_lora::LoraConfig;
+use flora_tuning::methods::{
+    FedAa, FedFft, FedLc, FedPrompt, FedVmLc, Flora, Method, PromptConfig, Start, ZeroShot,
+};
+use flora_tuning::{TuningModel, prepare, save_trained};
+
+use crate::common::{Images, Listener, bits, outcome, refusal, run};
+
+const TRAINED: [&str; 6] = ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt"];
+
+fn named(name: &str) -> String {
+    format!("method.name={name}")
+}
+
+/// The numbers of the FLoRA paper and of the methods that it compares with, on OpenAI's ViT-B/32.
+#[test]
+fn as_many_numbers_are_trained_as_the_papers_say() {
+    let config = ClipConfig::vit_base_patch32();
+    let device = Device::flex().autodiff();
+    let clip = Clip::random(&config, 0, &device);
+    let tokenizer = ClipTokenizer::openai(&config.text_config).unwrap();
+    let template = Template::new(Template::PHOTO).unwrap();
+    let classes: Vec<String> = (0..10).map(|class| format!("thing {class}")).collect();
+    let vision = 87_849_216;
+    let methods: [(Box<dyn Method>, usize); 8] = [
+        (Box::new(Flora(LoraConfig::default())), 24_576),
+        (Box::new(FedFft), 151_277_312),
+        (Box::new(FedLc), 512 * 10 + 10),
+        (Box::new(FedVmLc), vision + 512 * 10 + 10),
+        (Box::new(FedAa), 525_312),
+        (Box::new(FedPrompt(PromptConfig { length: 16 })), 16 * 512),
+        // "a photo of a"
+        (Box::new(FedPrompt(PromptConfig::default())), 4 * 512),
+        (Box::new(ZeroShot), 0),
+    ];
+    let base = TuningModel::new(clip, true).no_grad();
+    for (method, expected) in methods {
+        let prompts = method.prompts(&tokenizer, &config.text_config, &template, &classes).unwrap();
+        let start = Start::new(0, &device, &base, &prompts);
+        let model = method.attach(base.clone(), &start).unwrap();
+        assert_eq!(method.trainable().count(&model), expected, "{method:?}");
+        if expected < 1_000_000 {
+            let record = method.trainable().record(&model).unwrap();
+            assert_eq!(record.num_parameters(), expected, "{method:?}");
+            assert_eq!(record.byte_len(), 4 * expected, "{method:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_trained_changes_and_is_saved() {
+    let images = Images::new(3, 2);
+    for name in TRAINED {
+        let experiment = images.experiment(&[&named(name), "training.rounds=3"]);
+        let mut listener = Listener::default();
+        let prepared = prepare(experiment.clone(), &Device::flex(), &mut listener).unwrap();
+        let trainable = prepared.trainable_parameters;
+        let finished = prepared.run(&mut listener);
+        assert!(listener.warnings().is_empty(), "{name}: {:?}", listener.warnings());
+        let outcome = finished.outcome.unwrap();
+        assert_eq!(outcome.last.num_parameters(), trainable, "{name}");
+        let losses = listener.losses();
+        assert!(losses[2] < losses[0], "{name}: {losses:?}");
+        for (part, tensor) in outcome.last.iter() {
+            let moved = tensor.to_f32().iter().any(|&value| value != 0.0);
+            assert!(moved || part.ends_with("bias"), "{name}: {part} is zero");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        save_trained(&experiment, &outcome.last, folder.path(), &Device::flex()).unwrap();
+        let file = match name {
+            "flora" => "adapter/adapter_model.safetensors",
+            "fedfft" => "model/model.safetensors",
+            _ => "trained.safetensors",
+        };
+        assert!(folder.path().join(file).is_file(), "{name}");
+    }
+}
+
+/// Round 0 is the zero-shot model, but for the adapter of FedAA, whose softmax is not uniform, and for a
+/// context that is drawn.
+#[test]
+fn training_starts_at_zero_shot() {
+    let images = Images::new(1, 6);
+    let zero_shot = outcome(images.experiment(&["method.name=zero-shot"]));
+    assert_eq!((zero_shot.history.len(), zero_shot.last.len()), (1, 0));
+    assert_eq!((zero_shot.bytes_up, zero_shot.bytes_down), (0, 0));
+    for name in ["flora", "fedfft", "fedlc", "fedvm-lc", "fedprompt"] {
+        let start = outcome(images.experiment(&[&named(name), "training.rounds=0"]));
+        let accuracy = start.zero_shot.accuracy;
+        assert!((accuracy - zero_shot.zero_shot.accuracy).abs() < 1e-12, "{name}: {accuracy}");
+    }
+    let drawn = images.experiment(&[
+        "method.name=fedprompt",
+        "method.prompt.length=3",
+        "training.rounds=0",
+    ]);
+    assert_ne!(outcome(drawn).zero_shot.loss, zero_shot.zero_shot.loss);
+}
+
+#[test]
+fn the_fast_way_learns_what_the_naive_one_does() {
+    let images = Images::new(2, 1);
+    for name in TRAINED {
+        let run = |path: &str| {
+            let path = format!("method.path={path}");
+            outcome(images.experiment(&[&named(name), &path, "training.rounds=1"])).last
+        };
+        let (fast, naive) = (run("fast"), run("naive"));
+        assert_eq!(fast.names().collect::<Vec<_>>(), naive.names().collect::<Vec<_>>());
+        for ((part, fast), (_, naive)) in fast.iter().zip(naive.iter()) {
+            for (a, b) in fast.to_f32().iter().zip(naive.to_f32().iter()) {
+                // Adam makes much of gradients that are nothing but rounding.
+                assert!((a - b).abs() < 2.5e-3, "{name}, {part}: {a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_change_nothing() {
+    let images = Images::new(3, 2);
+    for name in TRAINED {
+        let run = |threads: &'static str| outcome(images.experiment(&[&named(name), threads])).last;
+        assert_eq!(
+            bits(&run("federation.threads=1")),
+            bits(&run("federation.threads=3")),
+            "{name}"
+        );
+    }
+}
+
+/// Each client by itself ends as if the others were not there, and nothing is sent.
+#[test]
+fn alone_is_a_federation_of_one_for_each() {
+    let images = Images::new(3, 4);
+    let set = ["federation.participants=alone", "training.rounds=3"];
+    let (finished, listener) = run(images.experiment(&set));
+    let together = finished.outcome.unwrap();
+    assert_eq!((together.bytes_up, together.bytes_down), (0, 0));
+    let evaluations: Vec<_> = listener
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Evaluated { model, round, clients, .. } => Some((*model, *round, clients)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(evaluations.len(), 4);
+    assert!(evaluations.iter().all(|(model, ..)| *model == EvaluatedModel::Local));
+    for score in evaluations[3].2 {
+        let only = format!("federation.participants=[\"{}\"]", score.client);
+        let (_, told) = run(images.experiment(&[&only, "training.rounds=3"]));
+        let by_itself = told.events.iter().rev().find_map(|event| match event {
+            Event::Evaluated { model: EvaluatedModel::Global, clients, .. } => {
+                clients.iter().find(|other| other.client == score.client)
+            }
+            _ => None,
+        });
+        let by_itself = by_itself.unwrap();
+        assert_eq!((score.accuracy, score.loss), (by_itself.accuracy, by_itself.loss));
+    }
+}
+
+#[test]
+fn settings_that_do_not_fit_are_refused() {
+    let images = Images::new(2, 1);
+    let error = images.try_experiment(&["method.name=fedlc", "method.loss=infonce"]).unwrap_err();
+    assert!(error.contains("method.loss") && error.contains("class-ce"), "{error}");
+    let error = images.try_experiment(&["method.name=coop"]).unwrap_err();
+    assert!(error.contains("fedprompt"), "{error}");
+
+    let prompt =
+        |set: &[&str]| refusal(images.experiment(&[&["method.name=fedprompt"], set].concat()));
+    let error = prompt(&["data.template={} there"]);
+    assert!(error.contains("method.prompt.length") && error.contains("16"), "{error}");
+    let error = prompt(&["data.template=a#{} there"]);
+    assert!(error.contains("space"), "{error}");
+    let error = prompt(&["method.prompt.length=1000"]);
+    assert!(error.contains("choose fewer"), "{error}");
+    outcome(images.experiment(&[
+        "method.name=fedprompt",
+        "method.prompt.length=2",
+        "data.template={} there",
+        "training.rounds=1",
+    ]));
+}
