@@ -264,12 +264,13 @@ impl Run<'_> {
             let message = format!("its reply was left out of the aggregate: {}", error.message);
             (self.sink)(&client_failed(round, &ClientError::new(&error.client, message)));
         }
+        let (bytes_up, bytes_down) = (self.bytes_up(replies), self.bytes_down(selected));
         (self.sink)(&Event::Aggregated {
             round,
             strategy: self.strategy.name().to_owned(),
             replies: replies.len() - aggregate.rejected.len(),
-            bytes_up: self.bytes_up(replies),
-            bytes_down: self.bytes_down(selected),
+            bytes_up,
+            bytes_down,
             seconds,
             metrics: aggregate.metrics,
         });

@@ -1,5 +1,6 @@
 use burn::module::Module;
 
+use crate::layers::LayerConfigs;
 use crate::{LoraAdapter, LoraConfig, LoraError, LoraLinear};
 
 /// A module that can say which of its layers may carry adapters.
@@ -20,8 +21,8 @@ pub trait AdaptableModule: Module {
 ///
 /// # Errors
 ///
-/// A value of `config` that is out of range or too large for a layer, and a configuration that
-/// matches no layer.
+/// A value of `config` that is out of range or too large for a layer, and a configuration, or one of its
+/// patterns, that matches no layer.
 pub fn attach<M: AdaptableModule>(
     module: M,
     config: &LoraConfig,
@@ -29,25 +30,26 @@ pub fn attach<M: AdaptableModule>(
 ) -> Result<M, LoraError> {
     let targets = config.checked_matcher()?;
     let mut module = module.no_grad();
-    let mut attached = 0;
+    let layers = LayerConfigs::new(config)?;
+    let mut attached = Vec::new();
     let mut example = String::new();
     for (name, layer) in module.adaptable_layers() {
         layer.lora = None;
         if targets.matches(&name)? {
             let [d_input, d_output] = layer.dims();
-            let limit = d_input.min(d_output);
+            let (limit, config) = (d_input.min(d_output), layers.of(&name)?);
             if config.r > limit {
                 return Err(LoraError::Rank { layer: name, rank: config.r, limit });
             }
             let mut random = flora_core::seed::stream(seed, &format!("lora {name}"));
             let device = layer.weight.lazy_device();
-            layer.lora = Some(LoraAdapter::new([d_input, d_output], config, &mut random, &device));
-            attached += 1;
+            layer.lora = Some(LoraAdapter::new([d_input, d_output], &config, &mut random, &device));
+            attached.push(name);
         } else if example.is_empty() {
             example = name;
         }
     }
-    if attached == 0 {
+    if attached.is_empty() {
         return Err(LoraError::NoTarget {
             targets: config.target_modules.clone(),
             excluded: config.exclude_modules.clone(),
@@ -55,6 +57,7 @@ pub fn attach<M: AdaptableModule>(
             example,
         });
     }
+    layers.check_used(&attached)?;
     Ok(module)
 }
 

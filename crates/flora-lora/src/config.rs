@@ -1,5 +1,8 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::layers::LayerConfigs;
 use crate::{LoraError, TargetMatcher, TargetModules};
 
 /// How adapters are made: PEFT's names, and what the FLoRA paper needs besides.
@@ -23,6 +26,12 @@ pub struct LoraConfig {
     pub init: Init,
     /// Probability that an input of the adapter is dropped in training, in `[0, 1)`.
     pub dropout: f64,
+    /// Another rank for some layers: a regular expression for the end of their names, and the rank.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rank_pattern: BTreeMap<String, usize>,
+    /// Another `lora_alpha` for some layers, in the same way.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub alpha_pattern: BTreeMap<String, f64>,
 }
 
 impl Default for LoraConfig {
@@ -37,6 +46,8 @@ impl Default for LoraConfig {
             towers: Towers::Text,
             init: Init::GaussianSqrt,
             dropout: 0.0,
+            rank_pattern: BTreeMap::new(),
+            alpha_pattern: BTreeMap::new(),
         }
     }
 }
@@ -79,7 +90,7 @@ pub enum Init {
 }
 
 impl LoraConfig {
-    /// The scale `s` in `y = x W + b + s (x A) B`.
+    /// The scale `s` in `y = x W + b + s (x A) B`, of layers that no pattern names.
     pub fn scale(&self) -> f64 {
         match self.scaling {
             Scaling::Standard => self.lora_alpha / self.r as f64,
@@ -125,6 +136,7 @@ impl LoraConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return wrong("dropout", format!("{} is not in [0, 1)", self.dropout));
         }
+        LayerConfigs::new(self)?;
         self.matcher()
     }
 }
@@ -173,6 +185,18 @@ mod tests {
             (
                 LoraConfig { target_modules: Vec::new().into(), ..Default::default() },
                 "lora.target_modules",
+            ),
+            (
+                LoraConfig { rank_pattern: [("a".into(), 0)].into(), ..Default::default() },
+                "lora.rank_pattern",
+            ),
+            (
+                LoraConfig { rank_pattern: [("(a".into(), 1)].into(), ..Default::default() },
+                "lora.rank_pattern",
+            ),
+            (
+                LoraConfig { alpha_pattern: [("a".into(), 0.0)].into(), ..Default::default() },
+                "lora.alpha_pattern",
             ),
         ];
         for (config, field) in cases {

@@ -80,6 +80,7 @@ mod config;
 mod dropout;
 mod error;
 mod layer;
+mod layers;
 mod parameters;
 mod pattern;
 mod peft;

@@ -156,6 +156,29 @@ fn attaching_again_starts_afresh() {
 }
 
 #[test]
+fn layers_have_ranks_and_scales_of_their_own() {
+    let device = Device::flex();
+    let patterned = |ranks: &[(&str, usize)], alphas: &[(&str, f64)]| LoraConfig {
+        rank_pattern: ranks.iter().map(|&(key, r)| (key.to_owned(), r)).collect(),
+        alpha_pattern: alphas.iter().map(|&(key, alpha)| (key.to_owned(), alpha)).collect(),
+        ..config()
+    };
+    let model =
+        attach(Two::new(&device), &patterned(&[("sec.*", 3)], &[("first", 5.0)]), 0).unwrap();
+    let adapters = [model.first.lora.unwrap(), model.second.lora.unwrap()];
+    let shapes = adapters.each_ref().map(|lora| (lora.lora_a.dims(), lora.lora_b.dims()));
+    assert_eq!(shapes, [([6, 2], [2, 5]), ([5, 3], [3, 4])]);
+    assert_eq!(adapters.map(|lora| lora.scale), [5.0, config().lora_alpha]);
+
+    let error = |config: LoraConfig| attach(Two::new(&device), &config, 0).unwrap_err().to_string();
+    let unused = error(patterned(&[("third", 3)], &[]));
+    assert!(unused.contains("rank_pattern") && unused.contains("matches no"), "{unused}");
+    let twice = error(patterned(&[], &[("first", 3.0), ("f.*", 4.0)]));
+    assert!(twice.contains("alpha_pattern") && twice.contains("both match"), "{twice}");
+    assert!(error(patterned(&[("second", 5)], &[])).contains("r <= 4"));
+}
+
+#[test]
 fn what_cannot_be_attached_is_named() {
     let device = Device::flex();
     let error = |config: LoraConfig| attach(Two::new(&device), &config, 0).unwrap_err().to_string();

@@ -104,11 +104,13 @@ fn standard(r: usize, lora_alpha: f64, target_modules: impl Into<TargetModules>)
         towers: Towers::Both,
         init: Init::KaimingUniform,
         dropout: 0.0,
+        rank_pattern: Default::default(),
+        alpha_pattern: Default::default(),
     }
 }
 
 /// The fixtures, with what their files should be read as and how many layers they adapt.
-fn adapters() -> [(&'static str, LoraConfig, usize); 7] {
+fn adapters() -> [(&'static str, LoraConfig, usize); 8] {
     let regex = TargetModules::Pattern(r"(?!head)encoder\.(first|second)".into());
     let all = ["encoder.first", "encoder.second", "head"];
     [
@@ -127,6 +129,15 @@ fn adapters() -> [(&'static str, LoraConfig, usize); 7] {
         ("dropout", LoraConfig { dropout: 0.25, ..standard(2, 4.0, all) }, 3),
         ("bf16", standard(2, 4.0, ["first", "second"]), 2),
         ("f16", standard(2, 4.0, ["first", "second"]), 2),
+        (
+            "patterns",
+            LoraConfig {
+                rank_pattern: [("first".into(), 4), (r"he\w+".into(), 1)].into(),
+                alpha_pattern: [(r"encoder\..*".into(), 1.5)].into(),
+                ..standard(3, 6.0, all)
+            },
+            3,
+        ),
     ]
 }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::tensors;
+use crate::layers::LayerConfigs;
 use crate::{AdaptableModule, LoraAdapter, LoraError, PeftAdapter, load_adapter_record};
 
 /// Freeze `module` and attach `adapter`, from [`load_peft`](crate::load_peft). Adapters that are
@@ -23,7 +24,8 @@ use crate::{AdaptableModule, LoraAdapter, LoraError, PeftAdapter, load_adapter_r
 pub fn attach_peft<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Result<M, LoraError> {
     let PeftAdapter { config, record, .. } = adapter;
     let targets = config.checked_matcher()?;
-    tensors::check("", record.iter().map(|(name, tensor)| (name, tensor.shape())), config.r)?;
+    let layers = LayerConfigs::new(config)?;
+    tensors::check("", record.iter().map(|(name, tensor)| (name, tensor.shape())), &layers)?;
     let mut adapted: BTreeSet<&str> =
         record.names().filter_map(tensors::split).map(|(layer, _)| layer).collect();
 
@@ -50,7 +52,8 @@ pub fn attach_peft<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Resu
             (true, true) => {
                 let mut random = flora_core::seed::stream(0, &format!("dropout {name}"));
                 let device = layer.weight.lazy_device();
-                Some(LoraAdapter::zeros(layer.dims(), config, &mut random, &device))
+                let config = layers.of(&name)?;
+                Some(LoraAdapter::zeros(layer.dims(), &config, &mut random, &device))
             }
         };
         example.get_or_insert(name);

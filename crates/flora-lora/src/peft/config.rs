@@ -1,5 +1,6 @@
 //! `adapter_config.json`: the fields that are understood.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -87,6 +88,10 @@ fn parse(fields: &Fields) -> Result<(LoraConfig, Option<String>), Refusal> {
         towers: Towers::Both,
         init: init(fields)?,
         dropout: number(fields, "lora_dropout")?.unwrap_or(0.0),
+        rank_pattern: pattern(fields, "rank_pattern", "whole numbers", |rank| {
+            usize::try_from(rank.as_u64()?).ok()
+        })?,
+        alpha_pattern: pattern(fields, "alpha_pattern", "numbers", Value::as_f64)?,
     };
     config.check().map_err(|error| match error {
         LoraError::Config { field: "dropout", problem } => Refusal::new("lora_dropout", problem),
@@ -106,6 +111,24 @@ fn number(fields: &Fields, field: &str) -> Result<Option<f64>, Refusal> {
     match fields.get(field) {
         None => Ok(None),
         Some(value) => value.as_f64().map(Some).ok_or_else(|| expected(field, "a number", value)),
+    }
+}
+
+/// Values by the names of layers.
+fn pattern<T>(
+    fields: &Fields,
+    field: &str,
+    wanted: &str,
+    read: impl Fn(&Value) -> Option<T>,
+) -> Result<BTreeMap<String, T>, Refusal> {
+    let wrong = |value| expected(field, &format!("an object of {wanted} by layer"), value);
+    match fields.get(field) {
+        None | Some(Value::Null) => Ok(BTreeMap::new()),
+        Some(Value::Object(object)) => object
+            .iter()
+            .map(|(key, value)| Ok((key.clone(), read(value).ok_or_else(|| wrong(value))?)))
+            .collect(),
+        Some(other) => Err(wrong(other)),
     }
 }
 

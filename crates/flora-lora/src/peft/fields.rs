@@ -52,7 +52,8 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 /// Fields that are read.
-const READ: [&str; 10] = [
+const READ: [&str; 12] = [
+    "alpha_pattern",
     "base_model_name_or_path",
     "bias",
     "exclude_modules",
@@ -61,6 +62,7 @@ const READ: [&str; 10] = [
     "lora_dropout",
     "peft_type",
     "r",
+    "rank_pattern",
     "target_modules",
     "use_rslora",
 ];
@@ -79,9 +81,8 @@ const HARMLESS: [&str; 8] = [
 ];
 
 /// What the other fields of peft 0.21's `LoraConfig` would mean.
-const MEANINGS: [(&str, &str); 24] = [
+const MEANINGS: [(&str, &str); 22] = [
     ("alora_invocation_tokens", "an adapter that is off until certain tokens come (aLoRA)"),
-    ("alpha_pattern", "another lora_alpha for some layers"),
     ("arrow_config", "several adapters that are chosen by token (Arrow)"),
     ("corda_config", "CorDA, which changes the weights of the base model"),
     ("ensure_weight_tying", "one adapter for layers that share their weights"),
@@ -103,7 +104,6 @@ const MEANINGS: [(&str, &str); 24] = [
     ("megatron_config", "layers of Megatron"),
     ("modules_to_save", "modules that were trained as a whole beside the adapter"),
     ("monteclora_config", "random weights around the adapter (MonteCLoRA)"),
-    ("rank_pattern", "another rank for some layers"),
     ("target_parameters", "adapters on parameters that belong to no linear layer"),
     ("trainable_token_indices", "rows of the token embedding that were trained"),
     ("use_bdlora", "A or B in blocks on the diagonal (BD-LoRA)"),

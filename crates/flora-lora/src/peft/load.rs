@@ -3,6 +3,7 @@ use std::path::Path;
 use flora_core::ParameterRecord;
 
 use super::{CONFIG_FILE, PICKLE_FILE, TENSOR_FILE, config, tensors};
+use crate::layers::LayerConfigs;
 use crate::{LoraConfig, LoraError, Towers};
 
 /// An adapter that `peft` wrote, read by [`load_peft`].
@@ -20,9 +21,9 @@ pub struct PeftAdapter {
 /// Read an adapter that `PeftModel.save_pretrained` (or [`save_peft`](crate::save_peft)) wrote to
 /// `folder`, to be attached by [`attach_peft`](crate::attach_peft).
 ///
-/// Read are plain LoRA adapters on linear layers: `r`, `lora_alpha`, `use_rslora`, `lora_dropout`,
-/// `target_modules` and `exclude_modules` as lists or regular expressions, values of f32, f16 or
-/// bf16. PEFT knows no towers: the configuration's [`towers`](LoraConfig::towers) are one where all
+/// Read are plain LoRA adapters on linear layers: `r`, `lora_alpha`, `rank_pattern`, `alpha_pattern`,
+/// `use_rslora`, `lora_dropout`, `target_modules` and `exclude_modules` as lists or regular expressions,
+/// values of f32, f16 or bf16. PEFT knows no towers: the configuration's [`towers`](LoraConfig::towers) are one where all
 /// tensors belong to it, and both otherwise. An adapter of `CLIPTextModelWithProjection` alone, say,
 /// then keeps to the text tower of a whole CLIP, although its `target_modules` (`["q_proj"]`) take
 /// layers of the vision tower, too. One tensor's bytes are held beside the values at a time.
@@ -30,8 +31,8 @@ pub struct PeftAdapter {
 /// # Errors
 ///
 /// [`LoraError::AdapterConfig`] for a field of `adapter_config.json` with a value that makes no
-/// sense, and for every option that changes the adapter and that flora lacks (DoRA, ranks by layer,
-/// modules saved whole, …). [`LoraError::AdapterFile`] and [`LoraError::Record`] for files that are
+/// sense, and for every option that changes the adapter and that flora lacks (DoRA, modules
+/// saved whole, …). [`LoraError::AdapterFile`] and [`LoraError::Record`] for files that are
 /// missing, damaged or too large, and for tensors that are unknown, of another rank or element
 /// type, not finite, or half of a pair. All name the file.
 pub fn load_peft(folder: &Path) -> Result<PeftAdapter, LoraError> {
@@ -52,7 +53,7 @@ pub fn load_peft(folder: &Path) -> Result<PeftAdapter, LoraError> {
                        with save_pretrained(..., safe_serialization=True)";
         return Err(refuse(&pickle, problem));
     }
-    let record = tensors::read(&path, config.r)?;
+    let record = tensors::read(&path, &LayerConfigs::new(&config)?)?;
     config.towers = towers(&record);
     Ok(PeftAdapter { config, record, base_model })
 }

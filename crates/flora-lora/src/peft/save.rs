@@ -5,6 +5,7 @@ use flora_core::ParameterRecord;
 use serde_json::{Value, json};
 
 use super::{CONFIG_FILE, PREFIX, TENSOR_FILE, tensors};
+use crate::layers::LayerConfigs;
 use crate::pattern::{enclose, escape};
 use crate::{Init, LoraConfig, LoraError, Scaling, TargetModules, Towers};
 
@@ -12,6 +13,8 @@ use crate::{Init, LoraConfig, LoraError, Scaling, TargetModules, Towers};
 /// `folder` (made if it is missing) as `adapter_model.safetensors` and `adapter_config.json`, which
 /// `peft.PeftModel.from_pretrained(CLIPModel.from_pretrained(base), folder)` and
 /// [`load_peft`](crate::load_peft) load.
+///
+/// `rank_pattern` and `alpha_pattern` are written for each layer by its full name.
 ///
 /// Three things have no word in PEFT and come back as their equals there: an unscaled alpha
 /// ([`Scaling::Unscaled`]) as the standard one with `lora_alpha * r`; a tower as a part of
@@ -31,7 +34,8 @@ pub fn save_peft(
     base_model: &str,
 ) -> Result<(), LoraError> {
     config.check()?;
-    tensors::check("", record.iter().map(|(name, tensor)| (name, tensor.shape())), config.r)?;
+    let layers = LayerConfigs::new(config)?;
+    tensors::check("", record.iter().map(|(name, tensor)| (name, tensor.shape())), &layers)?;
     let failed = |path: &Path, source| LoraError::Io { path: path.display().to_string(), source };
     std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
     let mut prefixed = ParameterRecord::new();
@@ -40,17 +44,18 @@ pub fn save_peft(
     }
     prefixed.save(folder.join(TENSOR_FILE))?;
 
-    let text = serde_json::to_string_pretty(&document(config, base_model)).expect("plain JSON");
+    let mut document = document(config, base_model);
+    if !(config.rank_pattern.is_empty() && config.alpha_pattern.is_empty()) {
+        let (ranks, alphas) = patterns(record, config, &layers)?;
+        document.extend([("rank_pattern", json!(ranks)), ("alpha_pattern", json!(alphas))]);
+    }
+    let text = serde_json::to_string_pretty(&document).expect("plain JSON");
     let path = folder.join(CONFIG_FILE);
     flora_core::files::write_atomic(&path, (text + "\n").as_bytes())
         .map_err(|source| failed(&path, source))
 }
 
 fn document(config: &LoraConfig, base_model: &str) -> BTreeMap<&'static str, Value> {
-    let lora_alpha = match config.scaling {
-        Scaling::Unscaled => config.lora_alpha * config.r as f64,
-        Scaling::Standard | Scaling::RsLora => config.lora_alpha,
-    };
     let init = match config.init {
         Init::KaimingUniform => json!(true),
         Init::Gaussian | Init::GaussianSqrt => json!("gaussian"),
@@ -61,7 +66,7 @@ fn document(config: &LoraConfig, base_model: &str) -> BTreeMap<&'static str, Val
         ("base_model_name_or_path", json!(Some(base_model).filter(|name| !name.is_empty()))),
         ("inference_mode", json!(true)),
         ("r", json!(config.r)),
-        ("lora_alpha", whole(lora_alpha)),
+        ("lora_alpha", whole(peft_alpha(config))),
         ("lora_dropout", json!(config.dropout)),
         ("use_rslora", json!(config.scaling == Scaling::RsLora)),
         ("target_modules", target_modules(&config.target_modules, config.towers)),
@@ -75,6 +80,34 @@ fn document(config: &LoraConfig, base_model: &str) -> BTreeMap<&'static str, Val
         fields.insert("exclude_modules", json!(exclude));
     }
     fields
+}
+
+/// `lora_alpha` as PEFT takes it, which divides it by the rank or its root.
+fn peft_alpha(config: &LoraConfig) -> f64 {
+    match config.scaling {
+        Scaling::Unscaled => config.lora_alpha * config.r as f64,
+        Scaling::Standard | Scaling::RsLora => config.lora_alpha,
+    }
+}
+
+/// The ranks and alphas of single layers, by their full names: an unscaled alpha depends on both patterns,
+/// and no layer has two names.
+fn patterns(
+    record: &ParameterRecord,
+    config: &LoraConfig,
+    layers: &LayerConfigs,
+) -> Result<(BTreeMap<String, usize>, BTreeMap<String, Value>), LoraError> {
+    let (mut ranks, mut alphas) = (BTreeMap::new(), BTreeMap::new());
+    for (layer, _) in record.names().filter_map(tensors::split) {
+        let of_layer = layers.of(layer)?;
+        if of_layer.r != config.r {
+            ranks.insert(escape(layer), of_layer.r);
+        }
+        if peft_alpha(&of_layer) != peft_alpha(config) {
+            alphas.insert(escape(layer), whole(peft_alpha(&of_layer)));
+        }
+    }
+    Ok((ranks, alphas))
 }
 
 /// PEFT declares `lora_alpha` an integer and takes any number; other readers may not.

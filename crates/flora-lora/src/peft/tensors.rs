@@ -7,18 +7,19 @@ use flora_core::{HostTensor, ParameterRecord, RecordError, TensorFile};
 
 use super::{PREFIX, files};
 use crate::LoraError;
+use crate::layers::LayerConfigs;
 use crate::text::shortened;
 
 /// More than an adapter of any model takes that fits a machine.
 const MOST_BYTES: u64 = 8 << 30;
 
 /// Read the tensors as f32, under their names without [`PREFIX`].
-pub(super) fn read(path: &Path, r: usize) -> Result<ParameterRecord, LoraError> {
+pub(super) fn read(path: &Path, layers: &LayerConfigs) -> Result<ParameterRecord, LoraError> {
     let refuse = |problem| LoraError::AdapterFile { path: path.display().to_string(), problem };
     files::check(path, MOST_BYTES)?;
     let file = TensorFile::open(path)?;
     let shapes = file.names().map(|name| (name, file.shape(name).unwrap_or_default()));
-    check(PREFIX, shapes, r).map_err(|error| refuse(error.to_string()))?;
+    check(PREFIX, shapes, layers).map_err(|error| refuse(error.to_string()))?;
 
     let in_file = |error| RecordError::File { path: path.to_owned(), source: Box::new(error) };
     let mut record = ParameterRecord::new();
@@ -35,12 +36,12 @@ pub(super) fn read(path: &Path, r: usize) -> Result<ParameterRecord, LoraError> 
     Ok(record)
 }
 
-/// Check that these are the tensors of adapters of rank `r`, `A` and `B` for each layer, with
+/// Check that these are the tensors of adapters of the right ranks, `A` and `B` for each layer, with
 /// `prefix` in front of each name.
 pub(super) fn check<'a>(
     prefix: &str,
     tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
-    r: usize,
+    config: &LayerConfigs,
 ) -> Result<(), LoraError> {
     let wrong =
         |name: &str, problem: String| Err(LoraError::Tensor { name: shortened(name), problem });
@@ -62,6 +63,7 @@ pub(super) fn check<'a>(
                 ),
             );
         }
+        let r = config.of(layer)?.r;
         if shape[axis] != r {
             return wrong(
                 name,
