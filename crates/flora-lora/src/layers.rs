@@ -26,8 +26,8 @@ impl LayerConfigs {
             alphas: Rules::new("alpha_pattern", &config.alpha_pattern)?,
             plain,
         };
-        for (_, key, &r) in layers.ranks.iter() {
-            if r == 0 {
+        for (_, key, r) in layers.ranks.iter() {
+            if *r == 0 {
                 return Err(layers.ranks.wrong(format!("{key:?}: rank 0 trains nothing")));
             }
         }

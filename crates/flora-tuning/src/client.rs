@@ -2,8 +2,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::optim::decay::WeightDecayConfig;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 use flora_core::ParameterRecord;
 use flora_data::ClientShard;
@@ -47,7 +46,7 @@ impl TuningClient {
     ) -> Self {
         Self {
             trainable: objective.method.trainable(),
-            optimizer: adam(&training),
+            optimizer: training.optimizer(),
             alone: false,
             begun: false,
             shard,
@@ -71,6 +70,8 @@ impl TuningClient {
         let masks = flora_core::seed::stream(self.seed, &label).next_u64();
         self.model = reseed_dropout(self.model.clone(), masks);
         let (mut sum, mut steps) = (0f64, 0usize);
+        let batches = self.shard.train.len().div_ceil(self.training.batch_size);
+        let planned = self.training.local_epochs * batches;
         for epoch in 0..self.training.local_epochs {
             let mut order = self.shard.train.clone();
             let label = format!("client {} round {round} epoch {epoch}", self.shard.id);
@@ -83,8 +84,8 @@ impl TuningClient {
                     return Err(TuningError::Diverged { loss, epoch, batch });
                 }
                 let gradients = GradientsParams::from_grads(gradients, &self.model);
-                self.model =
-                    self.optimizer.step(self.training.learning_rate, self.model.clone(), gradients);
+                let rate = self.training.learning_rate_at(round, steps, planned);
+                self.model = self.optimizer.step(rate, self.model.clone(), gradients);
                 sum += f64::from(loss);
                 steps += 1;
             }
@@ -113,7 +114,7 @@ impl TuningClient {
         self.load(&instruction.parameters)?;
         let (loss, parameters) = self.train(instruction.round).inspect_err(|_| {
             // Moments that are no longer finite would spoil every later round of this client.
-            self.optimizer = adam(&self.training);
+            self.optimizer = self.training.optimizer();
         })?;
         let mut metrics = Metrics::from([("loss".into(), loss)]);
         let seconds = started.elapsed().as_secs_f64();
@@ -152,16 +153,6 @@ impl TuningClient {
     fn failed(&self, error: &TuningError) -> ClientError {
         ClientError::new(&self.shard.id, error.to_string())
     }
-}
-
-fn adam(training: &TrainingConfig) -> ModuleOptimizer {
-    let decay = training.weight_decay;
-    AdamConfig::new()
-        .with_beta_1(training.betas[0])
-        .with_beta_2(training.betas[1])
-        .with_epsilon(training.eps)
-        .with_weight_decay((decay > 0.0).then(|| WeightDecayConfig::new(decay)))
-        .init()
 }
 
 impl Client for TuningClient {

@@ -9,7 +9,7 @@ use flora_lora::LoraConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::methods::{FedAa, FedFft, FedLc, FedPrompt, FedVmLc, Flora, PromptConfig, ZeroShot};
-use crate::{Method, MethodName, PRESETS, Preset, TuningError, overrides};
+use crate::{Method, MethodName, PRESETS, Preset, TrainingConfig, TuningError, overrides};
 
 /// More threads than any machine has processors are a mistake.
 const MOST_THREADS: usize = 1024;
@@ -150,42 +150,6 @@ pub enum PathKind {
     Naive,
 }
 
-/// How a client trains: Adam with coupled L2, whose state persists across rounds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TrainingConfig {
-    /// Rounds of training.
-    pub rounds: usize,
-    /// Passes over a client's examples in a round.
-    pub local_epochs: usize,
-    /// Examples a step; the last, smaller batch is kept. The loss of a batch of one is 0 under
-    /// [`LossKind::Infonce`].
-    pub batch_size: usize,
-    /// Adam's learning rate.
-    pub learning_rate: f64,
-    /// Adam's decay rates of the first and second moment.
-    pub betas: [f32; 2],
-    /// Adam's epsilon.
-    pub eps: f32,
-    /// L2 penalty, added to the gradient (not decoupled).
-    pub weight_decay: f32,
-}
-
-impl Default for TrainingConfig {
-    /// The paper's values.
-    fn default() -> Self {
-        Self {
-            rounds: 50,
-            local_epochs: 1,
-            batch_size: 128,
-            learning_rate: 5e-5,
-            betas: [0.9, 0.98],
-            eps: 1e-6,
-            weight_decay: 0.2,
-        }
-    }
-}
-
 /// How the clients work together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -313,13 +277,6 @@ impl Experiment {
 
     /// What is wrong with the values, by field.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let positive = |field: &str, value: f64| {
-            if value.is_finite() && value > 0.0 {
-                Ok(())
-            } else {
-                Err(format!("{field}: {value} is not a positive number"))
-            }
-        };
         if !is_plain_name(&self.name) {
             return Err(format!(
                 "name: {:?} is not a plain name; the run's folder is called after it",
@@ -330,28 +287,17 @@ impl Experiment {
             let threads = self.federation.threads;
             return Err(format!("federation.threads: {threads} is more than {MOST_THREADS}"));
         }
-        let training = &self.training;
-        positive("training.learning_rate", training.learning_rate)?;
-        positive("training.eps", f64::from(training.eps))?;
-        positive("training.batch_size", training.batch_size as f64)?;
-        positive("training.local_epochs", training.local_epochs as f64)?;
+        self.training.check()?;
         if self.method.name.has_head() && self.method.loss() == LossKind::Infonce {
             let name = self.method.name.as_str();
             return Err(format!(
                 "method.loss: the head of {name} knows classes and no texts; choose \"class-ce\""
             ));
         }
-        if self.method.loss() == LossKind::Infonce && training.batch_size < 2 {
+        if self.method.loss() == LossKind::Infonce && self.training.batch_size < 2 {
             return Err("training.batch_size: 1 leaves the infonce loss nothing to contrast; \
                         choose 2 or more, or method.loss = \"class-ce\""
                 .into());
-        }
-        if !(training.weight_decay.is_finite() && training.weight_decay >= 0.0) {
-            let decay = training.weight_decay;
-            return Err(format!("training.weight_decay: {decay} is not 0 or a positive number"));
-        }
-        if let Some(beta) = training.betas.iter().find(|beta| !(0.0..1.0).contains(*beta)) {
-            return Err(format!("training.betas: {beta} is not in [0, 1)"));
         }
         let fraction = self.federation.fraction;
         if !(fraction > 0.0 && fraction <= 1.0) {

@@ -20,12 +20,13 @@ mod prompts;
 mod run;
 mod sweep;
 mod trainable;
+mod training;
 
 pub use client::TuningClient;
 pub use error::TuningError;
 pub use experiment::{
     DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, ModelConfig, PathKind,
-    StrategyName, TrainingConfig,
+    StrategyName,
 };
 pub use heads::{AttentionAdapter, LinearHead};
 pub use methods::{Method, MethodName};
@@ -37,3 +38,4 @@ pub use prompts::Prompts;
 pub use run::{Finished, Prepared, base_digest, deal, prepare, save_trained};
 pub use sweep::{Sweep, SweepRow, SweepRun};
 pub use trainable::Trainable;
+pub use training::{OptimizerName, Schedule, TrainingConfig};

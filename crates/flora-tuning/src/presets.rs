@@ -12,7 +12,7 @@ pub struct Preset {
 }
 
 /// Every preset, simplest first.
-pub const PRESETS: [Preset; 5] = [
+pub const PRESETS: [Preset; 7] = [
     Preset { name: "quickstart", toml: include_str!("../presets/quickstart.toml") },
     Preset { name: "fashion-mnist-iid", toml: include_str!("../presets/fashion-mnist-iid.toml") },
     Preset {
@@ -21,6 +21,8 @@ pub const PRESETS: [Preset; 5] = [
     },
     Preset { name: "paper", toml: include_str!("../presets/paper.toml") },
     Preset { name: "paper-fast", toml: include_str!("../presets/paper-fast.toml") },
+    Preset { name: "fl2ora", toml: include_str!("../presets/fl2ora.toml") },
+    Preset { name: "clip-lora", toml: include_str!("../presets/clip-lora.toml") },
 ];
 
 impl Preset {

@@ -1,4 +1,5 @@
-//! Clients train with Adam as PyTorch's `torch.optim.Adam` has it, and remember its moments.
+//! Clients train with Adam as PyTorch's `torch.optim.Adam` has it (and AdamW and SGD), and remember its
+//! moments.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use flora_core::{HostTensor, ParameterRecord};
 use flora_data::ClientShard;
 use flora_federation::{Client, FitInstruction};
 use flora_lora::{LoraConfig, adapter_record, load_adapter_record};
-use flora_tuning::{LossKind, PathKind, TrainingConfig, TuningClient};
+use flora_tuning::{LossKind, OptimizerName, PathKind, TrainingConfig, TuningClient};
 
 use crate::common::{Images, Setup, autodiff, bits};
 
@@ -21,6 +22,7 @@ fn training() -> TrainingConfig {
         betas: [0.8, 0.95],
         eps: 1e-3,
         weight_decay: 0.3,
+        ..TrainingConfig::default()
     }
 }
 
@@ -120,6 +122,48 @@ fn two_rounds_of_one_step_follow_the_formulas() {
         }
         parameters = after;
     }
+}
+
+#[test]
+fn other_optimizers_follow_their_formulas() {
+    let images = Images::new(1, 1);
+    let mut setup = setup(&images);
+    let start = adapter_record(&setup.model).unwrap();
+    let rounds = |setup: &mut Setup, training: &TrainingConfig| {
+        // What the client made of two rounds, and each round's gradients in its order.
+        let mut client = client(setup, training.clone());
+        let (mut parameters, mut steps) = (start.clone(), Vec::new());
+        for round in 0..2 {
+            setup.model = load_adapter_record(setup.model.clone(), &parameters).unwrap();
+            let (_, gradients) = setup.loss_and_gradients(&BATCH);
+            steps.push(numbers(&reordered(&gradients, &parameters)));
+            parameters = fit(&mut client, round, &parameters);
+        }
+        (numbers(&parameters), steps)
+    };
+
+    let sgd = TrainingConfig { optimizer: OptimizerName::Sgd, momentum: 0.9, ..training() };
+    let (after, steps) = rounds(&mut setup, &sgd);
+    let mut expected = numbers(&start);
+    let mut velocity = vec![0.0; expected.len()];
+    for gradients in steps {
+        // torch.optim.SGD: v = momentum v + g + decay p; p = p - lr v.
+        for ((p, v), g) in expected.iter_mut().zip(&mut velocity).zip(gradients) {
+            *v = sgd.momentum * *v + g + f64::from(sgd.weight_decay) * *p;
+            *p -= sgd.learning_rate * *v;
+        }
+    }
+    let error = max_difference(&after, &expected);
+    assert!(error < 1e-6, "{error:e}");
+
+    let adamw = TrainingConfig { optimizer: OptimizerName::AdamW, ..training() };
+    let (after, steps) = rounds(&mut setup, &adamw);
+    let (mut adam, mut expected) = (Adam::default(), numbers(&start));
+    for gradients in steps {
+        expected = adam.step(&adamw, &expected, &gradients);
+    }
+    let error = max_difference(&after, &expected);
+    assert!(error < 1e-6, "{error:e}");
 }
 
 #[test]
