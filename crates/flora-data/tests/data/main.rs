@@ -5,6 +5,7 @@ mod idx;
 mod image_folder;
 mod partition;
 mod partition_errors;
+mod published;
 mod sets;
 mod splits;
 mod texts;
