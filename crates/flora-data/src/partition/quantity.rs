@@ -1,4 +1,4 @@
-//! Shards of skewed sizes (Li et al. 2022, arXiv 2102.02079, section IV-D).
+//! Shards of skewed sizes (Li et al. 2022, arXiv 2102.02079).
 
 use flora_core::seed;
 
