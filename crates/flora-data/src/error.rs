@@ -139,6 +139,15 @@ pub enum Error {
         clients: String,
     },
 
+    /// A client that is to be added has the name of one that is there.
+    #[error("there is a client {id:?} already; {remedy}")]
+    DuplicateClient {
+        /// The name.
+        id: String,
+        /// Who adds it, and what to do.
+        remedy: String,
+    },
+
     /// A saved partition that belongs to another data set.
     #[error("the partition does not belong to the data set {dataset:?}: {problem}; make it anew")]
     ForeignPartition {

@@ -1,10 +1,14 @@
 //! How a data set is dealt out to clients, as the experiment writes it.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The rule by which training images go to clients.
 ///
-/// Every rule but [`FewShot`](PartitionConfig::FewShot) is an exact disjoint cover of the training images.
+/// Every rule but [`FewShot`](PartitionConfig::FewShot) is an exact disjoint cover of the training images
+/// ([`BaseToNovel`](PartitionConfig::BaseToNovel): of those of the base classes;
+/// [`File`](PartitionConfig::File): as it was saved).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PartitionConfig {
@@ -50,6 +54,37 @@ pub enum PartitionConfig {
         classes_per_client: usize,
     },
 
+    /// The training images, sorted by label, are cut into `clients * shards_per_client` pieces whose sizes
+    /// differ by at most one, and every client gets `shards_per_client` random pieces (McMahan et al.,
+    /// arXiv 1602.05629). Within a class the order is random.
+    Shards {
+        /// The number of clients.
+        clients: usize,
+        /// The pieces of each client; 2 in the paper, so that most clients hold two classes.
+        shards_per_client: usize,
+    },
+
+    /// Skewed sizes: the shuffled images are cut in proportions drawn from
+    /// `Dirichlet(beta, ..., beta)` over the clients (Li et al. 2022, arXiv 2102.02079).
+    ///
+    /// Draws are repeated and repaired as in [`Dirichlet`](PartitionConfig::Dirichlet).
+    Quantity {
+        /// The number of clients.
+        clients: usize,
+        /// The concentration, above 0; 0.5 in the paper. At 0.1 a few clients hold nearly all, at 100 all
+        /// hold as much.
+        beta: f64,
+        /// The fewest training images of a client; 2 by default.
+        #[serde(default = "defaults::min_samples")]
+        min_samples: usize,
+        /// The most draws; 1000 by default.
+        #[serde(default = "defaults::max_tries")]
+        max_tries: usize,
+        /// Whether to repair the best draw (the default) rather than fail.
+        #[serde(default = "defaults::yes")]
+        repair: bool,
+    },
+
     /// One client for each domain of the data set.
     // A unit variant would let unknown keys pass.
     #[serde(deserialize_with = "no_fields")]
@@ -61,13 +96,36 @@ pub enum PartitionConfig {
     /// |---|---|
     /// | `iid` | `shots` images of every class from the shared pool: clients may overlap |
     /// | `pathological` | `shots` images of each of its classes; the shuffled classes are split disjointly, `classes / clients` (rounded down) each, the remainder to the last client, and `classes_per_client` is not looked at |
-    /// | `dirichlet`, `natural` | `shots` images of each class of its own shard |
+    /// | any other | `shots` images of each class of its own shard |
     ///
-    /// A class with fewer images gives all it has.
+    /// A class with fewer images gives all it has. Clients of `natural` and `file` keep their names and
+    /// their test images.
     FewShot {
         /// Images of a class for a client; 1, 2, 4, 8 and 16 are usual.
         shots: usize,
-        /// The rule to draw from; not itself few-shot.
+        /// The rule to draw from; neither few-shot nor base-to-novel.
+        of: Box<PartitionConfig>,
+    },
+
+    /// A partition that was saved, checked against the data set ([`Partition::check`]). No seed changes it.
+    ///
+    /// [`Partition::check`]: super::Partition::check
+    File {
+        /// The JSON file that [`Partition::save`](super::Partition::save) wrote; relative to the current
+        /// folder.
+        path: PathBuf,
+    },
+
+    /// Training on one half of the classes and testing on both (CoOp's and CoCoOp's protocol,
+    /// arXiv 2203.05557).
+    ///
+    /// The first half of the classes in the order of their labels, rounded up, is base, the rest is novel.
+    /// The images of the base classes are dealt out by `of`; one client more, `novel`, trains on nothing and
+    /// is tested on all test images of the novel classes. An image is told from the classes of its own half
+    /// only ([`Partition::candidates`](super::Partition::candidates)). Training images of the novel classes
+    /// are left out. From a `file`, clients keep what is of the base classes.
+    BaseToNovel {
+        /// The rule for the base classes; not itself base-to-novel.
         of: Box<PartitionConfig>,
     },
 }
@@ -90,13 +148,20 @@ impl PartitionConfig {
         Self::FewShot { shots, of: Box::new(self) }
     }
 
-    /// Whether the clients are the domains of the data set.
-    pub fn is_natural(&self) -> bool {
-        match self {
-            Self::Natural => true,
-            Self::FewShot { of, .. } => of.is_natural(),
-            _ => false,
+    /// A quantity-skewed partition with the default minimum and retries.
+    pub fn quantity(clients: usize, beta: f64) -> Self {
+        Self::Quantity {
+            clients,
+            beta,
+            min_samples: defaults::min_samples(),
+            max_tries: defaults::max_tries(),
+            repair: defaults::yes(),
         }
+    }
+
+    /// This partition, of the first half of the classes, with a client that is tested on the others.
+    pub fn base_to_novel(self) -> Self {
+        Self::BaseToNovel { of: Box::new(self) }
     }
 }
 
@@ -138,7 +203,20 @@ mod tests {
                 "kind = 'pathological'\nclients = 3\nclasses_per_client = 2",
                 PartitionConfig::Pathological { clients: 3, classes_per_client: 2 },
             ),
+            (
+                "kind = 'shards'\nclients = 3\nshards_per_client = 2",
+                PartitionConfig::Shards { clients: 3, shards_per_client: 2 },
+            ),
+            ("kind = 'quantity'\nclients = 3\nbeta = 0.5", PartitionConfig::quantity(3, 0.5)),
             ("kind = 'natural'", PartitionConfig::Natural),
+            (
+                "kind = 'file'\npath = 'part.json'",
+                PartitionConfig::File { path: "part.json".into() },
+            ),
+            (
+                "kind = 'base-to-novel'\nof = { kind = 'iid', clients = 3 }",
+                PartitionConfig::Iid { clients: 3 }.base_to_novel(),
+            ),
             (
                 "kind = 'few-shot'\nshots = 4\nof = { kind = 'natural' }",
                 PartitionConfig::Natural.few_shot(4),
@@ -155,11 +233,14 @@ mod tests {
         for text in [
             "kind = 'iid'\nclients = 3\nseed = 1",
             "kind = 'natural'\nclients = 3",
+            "kind = 'quantity'\nclients = 3\nbeta = 1.0\ncapacity_mask = true",
+            "kind = 'file'\npath = 'part.json'\nclients = 3",
+            "kind = 'base-to-novel'\nof = { kind = 'natural' }\nshots = 1",
             "kind = 'few-shot'\nshots = 1\nof = { kind = 'natural', clients = 3 }",
         ] {
             let message = read(text).unwrap_err();
             assert!(message.contains("unknown field"), "{message}");
         }
-        assert!(read("kind = 'quantity'").unwrap_err().contains("few-shot"));
+        assert!(read("kind = 'skewed'").unwrap_err().contains("few-shot"));
     }
 }

@@ -3,18 +3,18 @@
 use flora_core::seed;
 use rand::seq::SliceRandom;
 
-use super::{Shards, by_class, class_counts, hand_out};
+use super::pool::Pool;
+use super::{Shards, class_counts, hand_out};
+use crate::Split;
 use crate::apportion::apportion;
-use crate::{Dataset, Split};
 
 /// Deal each class of the test set out in proportion to the clients' training images of that class.
-pub(super) fn test_shards(dataset: &Dataset, train: &Shards, seed: u64) -> Shards {
+pub(super) fn test_shards(pool: &Pool<'_>, train: &Shards, seed: u64) -> Shards {
     let clients = train.len();
-    let counts = class_counts(dataset, train.iter().map(Vec::as_slice));
+    let counts = class_counts(pool.dataset(), train.iter().map(Vec::as_slice));
     let mut rng = seed::stream(seed, "partition/test");
     let mut shards = vec![Vec::new(); clients];
-    let tests = by_class(dataset, &dataset.indices(Split::Test));
-    for (class, mut indices) in tests.into_iter().enumerate() {
+    for (class, mut indices) in pool.by_class(Split::Test).into_iter().enumerate() {
         indices.shuffle(&mut rng);
         let mut weights: Vec<usize> = counts.iter().map(|counts| counts[class]).collect();
         if weights.iter().all(|&weight| weight == 0) {

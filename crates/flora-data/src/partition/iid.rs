@@ -3,12 +3,13 @@
 use flora_core::seed;
 use rand::seq::SliceRandom;
 
+use super::pool::Pool;
 use super::{Shards, hand_out};
+use crate::Split;
 use crate::apportion::apportion;
-use crate::{Dataset, Split};
 
-pub(super) fn shards(dataset: &Dataset, clients: usize, seed: u64) -> Shards {
-    let mut indices = dataset.indices(Split::Train);
+pub(super) fn shards(pool: &Pool<'_>, clients: usize, seed: u64) -> Shards {
+    let mut indices = pool.indices(Split::Train);
     indices.shuffle(&mut seed::stream(seed, "partition/iid"));
     let mut shards = vec![Vec::new(); clients];
     let sizes = apportion(indices.len(), &vec![1; clients], &vec![0; clients]);

@@ -16,8 +16,8 @@ pub enum Participants {
     /// Every client.
     #[default]
     All,
-    /// One client more, `central`, which holds the training images of all: what federation is
-    /// compared with.
+    /// One client more, `central`, which holds the training images of all, each once: what federation
+    /// is compared with.
     Central,
     /// Every client by itself: each has a model of its own, and nothing is sent.
     Alone,
@@ -67,14 +67,25 @@ impl Partition {
     ///
     /// # Errors
     ///
-    /// [`Error::Participants`]: a client that there is not.
+    /// [`Error::Participants`]: a client that there is not. [`Error::DuplicateClient`]: a client that is
+    /// called `central` already.
     pub fn with_participants(mut self, participants: &Participants) -> Result<Self, Error> {
         match participants {
             Participants::All | Participants::Alone => {}
             Participants::Central => {
+                if self.clients.iter().any(|shard| shard.id == CENTRAL) {
+                    return Err(Error::DuplicateClient {
+                        id: CENTRAL.into(),
+                        remedy: "participants = \"central\" adds a client of that name: rename the \
+                                 domain's folder, or write \"all\" if a saved partition has it already"
+                            .into(),
+                    });
+                }
                 let images = |shard: &mut ClientShard| std::mem::take(&mut shard.train);
                 let mut train: Vec<_> = self.clients.iter_mut().flat_map(images).collect();
                 train.sort_unstable();
+                // Few-shot clients may have drawn the same image.
+                train.dedup();
                 self.clients.push(ClientShard { id: CENTRAL.into(), train, test: Vec::new() });
             }
             Participants::Only(names) => {
@@ -105,7 +116,8 @@ mod tests {
             train: train.into(),
             test: test.into(),
         };
-        Partition { clients: vec![shard("a", &[0, 4], &[1]), shard("b", &[2], &[3])] }
+        let clients = vec![shard("a", &[0, 4], &[1]), shard("b", &[2, 4], &[3])];
+        Partition { clients, class_groups: None }
     }
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -129,7 +141,7 @@ mod tests {
     fn only_the_named_train_and_all_are_tested() {
         let only = Participants::Only(vec!["b".into()]);
         let clients = partition().with_participants(&only).unwrap().clients;
-        assert_eq!((clients[0].train.len(), clients[1].train.len()), (0, 1));
+        assert_eq!((clients[0].train.len(), clients[1].train.len()), (0, 2));
         assert_eq!((clients[0].test.len(), clients[1].test.len()), (1, 1));
         let unknown = Participants::Only(vec!["c".into()]);
         let error = partition().with_participants(&unknown).unwrap_err().to_string();
@@ -142,5 +154,11 @@ mod tests {
         assert_eq!(clients[2].train, [0, 2, 4]);
         assert!(clients[2].test.is_empty());
         assert!(clients[..2].iter().all(|shard| shard.train.is_empty() && shard.test.len() == 1));
+    }
+    #[test]
+    fn a_second_central_client_is_refused() {
+        let central = partition().with_participants(&Participants::Central).unwrap();
+        let error = central.with_participants(&Participants::Central).unwrap_err().to_string();
+        assert!(error.contains("\"central\""), "{error}");
     }
 }

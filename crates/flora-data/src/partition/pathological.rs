@@ -3,17 +3,18 @@
 use flora_core::seed;
 use rand::seq::SliceRandom;
 
-use super::{Shards, hand_out, train_by_class};
+use super::pool::Pool;
+use super::{Shards, hand_out};
 use crate::apportion::apportion;
-use crate::{Dataset, Error};
+use crate::{Error, Split};
 
 pub(super) fn shards(
-    dataset: &Dataset,
+    pool: &Pool<'_>,
     clients: usize,
     classes_per_client: usize,
     seed: u64,
 ) -> Result<Shards, Error> {
-    let mut by_class = train_by_class(dataset);
+    let mut by_class = pool.by_class(Split::Train);
     by_class.retain(|indices| !indices.is_empty());
     let classes = by_class.len();
     check(clients, classes_per_client, classes)?;

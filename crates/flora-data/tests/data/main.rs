@@ -1,10 +1,15 @@
 //! Everything the crate promises, on small data sets made in temporary folders.
 
+mod base_to_novel;
 mod features;
 mod idx;
 mod image_folder;
 mod partition;
 mod partition_errors;
+mod partition_file;
+mod partition_properties;
+mod partition_skew;
+mod published;
 mod sets;
 mod splits;
 mod texts;

@@ -6,15 +6,15 @@ use flora_data::{Dataset, Partition, PartitionConfig, Split};
 
 use crate::sets::{labelled, open, vendors};
 
-fn iid(clients: usize) -> PartitionConfig {
+pub(crate) fn iid(clients: usize) -> PartitionConfig {
     PartitionConfig::Iid { clients }
 }
 
-fn pathological(clients: usize, classes_per_client: usize) -> PartitionConfig {
+pub(crate) fn pathological(clients: usize, classes_per_client: usize) -> PartitionConfig {
     PartitionConfig::Pathological { clients, classes_per_client }
 }
 
-fn sorted(shards: impl Iterator<Item = Vec<usize>>) -> Vec<usize> {
+pub(crate) fn sorted(shards: impl Iterator<Item = Vec<usize>>) -> Vec<usize> {
     let mut all: Vec<usize> = shards.flatten().collect();
     all.sort_unstable();
     all
@@ -22,7 +22,7 @@ fn sorted(shards: impl Iterator<Item = Vec<usize>>) -> Vec<usize> {
 
 /// Apply, and check what holds for every exact cover.
 #[track_caller]
-fn cover(config: &PartitionConfig, set: &Dataset, seed: u64) -> Partition {
+pub(crate) fn cover(config: &PartitionConfig, set: &Dataset, seed: u64) -> Partition {
     let partition = config.apply(set, seed).unwrap();
     let clients = partition.clients.iter();
     assert_eq!(sorted(clients.clone().map(|c| c.train.clone())), set.indices(Split::Train));
@@ -38,11 +38,11 @@ fn cover(config: &PartitionConfig, set: &Dataset, seed: u64) -> Partition {
     partition
 }
 
-fn sizes(partition: &Partition) -> Vec<usize> {
+pub(crate) fn sizes(partition: &Partition) -> Vec<usize> {
     partition.clients.iter().map(|client| client.train.len()).collect()
 }
 
-fn classes_held(counts: &[usize]) -> usize {
+pub(crate) fn classes_held(counts: &[usize]) -> usize {
     counts.iter().filter(|&&count| count > 0).count()
 }
 
@@ -63,11 +63,14 @@ fn seeds_make_different_partitions() {
     let set = labelled(&[40; 10], &[10; 10]);
     let configs = [
         iid(5),
+        PartitionConfig::Shards { clients: 5, shards_per_client: 2 },
         PartitionConfig::dirichlet(5, 0.5),
+        PartitionConfig::quantity(5, 0.5),
         pathological(5, 4),
         iid(5).few_shot(2),
         pathological(5, 4).few_shot(2),
         PartitionConfig::dirichlet(5, 0.5).few_shot(2),
+        iid(5).base_to_novel(),
     ];
     for config in configs {
         let (one, two) = (config.apply(&set, 1).unwrap(), config.apply(&set, 2).unwrap());

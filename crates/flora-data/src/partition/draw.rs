@@ -1,0 +1,153 @@
+//! From a rule to a partition.
+
+use super::pool::Pool;
+use super::skew::Rule;
+use super::{ClientShard, Partition, PartitionConfig, Shards};
+use super::{base_to_novel, deal, dirichlet, few_shot, file, iid, natural, pathological, quantity};
+use crate::{Dataset, Error, Split};
+
+/// More clients than any simulation holds; keeps a slip of the keyboard from exhausting the memory.
+const MOST_CLIENTS: usize = 100_000;
+
+/// What a rule draws.
+pub(super) enum Drawn {
+    /// Training images; names and test images come after.
+    Shards(Shards),
+    /// Clients with names and test images of their own.
+    Clients(Partition),
+}
+
+impl Drawn {
+    /// Change every client's training images.
+    pub(super) fn each_train(&mut self, mut change: impl FnMut(&mut Vec<usize>)) {
+        match self {
+            Self::Shards(shards) => shards.iter_mut().for_each(change),
+            Self::Clients(partition) => {
+                partition.clients.iter_mut().for_each(|client| change(&mut client.train));
+            }
+        }
+    }
+}
+
+impl PartitionConfig {
+    /// Deal `dataset` out to clients. The result depends on the arguments alone, and on the file that
+    /// [`File`](PartitionConfig::File) names.
+    ///
+    /// The test images of a natural client are those of its domain, and those of a saved one are saved
+    /// with it. Otherwise the common test set is dealt out class by class in proportion to the clients'
+    /// training images of the class (largest remainder; a class that nobody trains on is dealt evenly), so
+    /// that the test shards cover the test set exactly and disjointly and follow the label distribution of
+    /// their client. The mean of the clients' accuracies, weighted by their test images, is therefore the
+    /// accuracy on the common test set.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Partition`] when a setting is out of range or impossible for this data set,
+    /// [`Error::EmptyClient`] when a client would have nothing to train on, [`Error::DuplicateClient`]
+    /// when a domain has the name of an added client. For a saved partition [`Error::Missing`],
+    /// [`Error::Io`], [`Error::Syntax`] and [`Error::ForeignPartition`].
+    pub fn apply(&self, dataset: &Dataset, seed: u64) -> Result<Partition, Error> {
+        self.deal(&Pool::whole(dataset), seed)
+    }
+
+    /// [`apply`](PartitionConfig::apply) to a part of a data set.
+    pub(super) fn deal(&self, pool: &Pool<'_>, seed: u64) -> Result<Partition, Error> {
+        let shards = match self.draw(pool, seed)? {
+            Drawn::Clients(partition) => return Ok(partition),
+            Drawn::Shards(shards) => shards,
+        };
+        let count = shards.len();
+        let tests = deal::test_shards(pool, &shards, seed);
+        let mut clients = Vec::with_capacity(count);
+        for (number, (mut train, mut test)) in shards.into_iter().zip(tests).enumerate() {
+            if train.is_empty() {
+                return Err(self.empty_client(pool, number, count));
+            }
+            train.sort_unstable();
+            test.sort_unstable();
+            clients.push(ClientShard { id: id(number, count), train, test });
+        }
+        Ok(Partition { clients, class_groups: None })
+    }
+
+    pub(super) fn draw(&self, pool: &Pool<'_>, seed: u64) -> Result<Drawn, Error> {
+        let shards = match *self {
+            Self::Iid { clients } => {
+                self.check_clients(clients, pool)?;
+                iid::shards(pool, clients, seed)
+            }
+            Self::Shards { clients, shards_per_client } => {
+                self.check_clients(clients, pool)?;
+                super::shards::shards(pool, clients, shards_per_client, seed)?
+            }
+            Self::Dirichlet { clients, beta, min_samples, capacity_mask, max_tries, repair } => {
+                self.check_clients(clients, pool)?;
+                let rule = Rule { clients, beta, min_samples, capacity_mask, max_tries, repair };
+                dirichlet::shards(pool, rule, seed)?
+            }
+            Self::Quantity { clients, beta, min_samples, max_tries, repair } => {
+                self.check_clients(clients, pool)?;
+                let capacity_mask = false;
+                let rule = Rule { clients, beta, min_samples, capacity_mask, max_tries, repair };
+                quantity::shards(pool, rule, seed)?
+            }
+            Self::Pathological { clients, classes_per_client } => {
+                self.check_clients(clients, pool)?;
+                pathological::shards(pool, clients, classes_per_client, seed)?
+            }
+            Self::Natural => return natural::partition(pool).map(Drawn::Clients),
+            Self::File { ref path } => return file::partition(pool, path).map(Drawn::Clients),
+            Self::FewShot { shots, ref of } => return few_shot::draw(pool, shots, of, seed),
+            Self::BaseToNovel { ref of } => {
+                return base_to_novel::partition(pool.dataset(), of, seed).map(Drawn::Clients);
+            }
+        };
+        Ok(Drawn::Shards(shards))
+    }
+
+    fn check_clients(&self, clients: usize, pool: &Pool<'_>) -> Result<(), Error> {
+        check_client_count(clients)?;
+        let images = pool.indices(Split::Train).len();
+        if clients > images {
+            return Err(self.empty_client(pool, images, clients));
+        }
+        Ok(())
+    }
+
+    fn empty_client(&self, pool: &Pool<'_>, client: usize, clients: usize) -> Error {
+        let images = pool.indices(Split::Train).len();
+        let remedy = match self {
+            Self::Dirichlet { min_samples: 0, .. } | Self::Quantity { min_samples: 0, .. }
+                if clients <= images =>
+            {
+                "set `min_samples` to at least 1"
+            }
+            _ => "lower `clients`, or raise the limit on training images",
+        };
+        Error::EmptyClient {
+            client: id(client, clients),
+            problem: format!(
+                "there are {images} of them in {} for {clients} clients",
+                pool.describe()
+            ),
+            remedy: remedy.to_owned(),
+        }
+    }
+}
+
+/// `client-03`; as many digits as the last client needs, but at least two, so that ids sort.
+fn id(client: usize, clients: usize) -> String {
+    let width = clients.saturating_sub(1).to_string().len().max(2);
+    format!("client-{client:0width$}")
+}
+
+pub(super) fn check_client_count(clients: usize) -> Result<(), Error> {
+    if (1..=MOST_CLIENTS).contains(&clients) {
+        return Ok(());
+    }
+    Err(Error::Partition {
+        field: "clients".to_owned(),
+        problem: format!("{clients} clients are not possible"),
+        remedy: format!("choose 1 to {MOST_CLIENTS}"),
+    })
+}

@@ -1,0 +1,46 @@
+//! A partition that was saved.
+
+use std::path::Path;
+
+use super::Partition;
+use super::pool::Pool;
+use crate::Error;
+
+/// Load the partition at `path`, check it against the data set, and keep what is in the pool of it.
+pub(super) fn partition(pool: &Pool<'_>, path: &Path) -> Result<Partition, Error> {
+    if !path.is_file() {
+        return Err(Error::Missing {
+            what: "saved partition",
+            path: path.to_owned(),
+            remedy:
+                "correct `partition.path`, which is relative to the current folder, or make the \
+                     file with `flora partition FILE.toml --out FILE.json`"
+                    .to_owned(),
+        });
+    }
+    let mut partition = Partition::load(path)?;
+    partition.check(pool.dataset()).map_err(|error| match error {
+        Error::ForeignPartition { dataset, problem } => {
+            Error::ForeignPartition { dataset, problem: format!("{}: {problem}", path.display()) }
+        }
+        other => other,
+    })?;
+    for client in &mut partition.clients {
+        // A client that trains in the file must not become one that is only tested.
+        let trains = !client.train.is_empty();
+        for indices in [&mut client.train, &mut client.test] {
+            indices.retain(|&i| pool.contains(i));
+            // As in every partition that is drawn here, whoever wrote this one.
+            indices.sort_unstable();
+        }
+        if trains && client.train.is_empty() {
+            return Err(Error::EmptyClient {
+                client: client.id.clone(),
+                problem: format!("{} gives it none of {}", path.display(), pool.describe()),
+                remedy: "save a partition in which every client has images of these classes"
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(partition)
+}
