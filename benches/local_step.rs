@@ -52,6 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let objective = |loss, path| Objective {
         method: Arc::new(Flora(LoraConfig::default())),
         texts: None,
+        class_groups: None,
         images: match path {
             PathKind::Fast => ImageInput::Features(features.clone()),
             PathKind::Naive => ImageInput::Pictures {

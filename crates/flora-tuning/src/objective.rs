@@ -37,6 +37,9 @@ pub struct Objective {
     pub prompts: Prompts,
     /// Their normalised features, where training does not change them and nothing asks for the naive way.
     pub texts: Option<Arc<Features>>,
+    /// Where an image's class is only looked for among some: lists that hold every class once. See
+    /// [`Partition::class_groups`](flora_data::Partition::class_groups).
+    pub class_groups: Option<Vec<Vec<usize>>>,
     /// The factor on cosine similarities, frozen.
     pub factor: f32,
     /// The loss.
@@ -76,9 +79,9 @@ impl Objective {
         let labels: Vec<usize> = indices.iter().map(|&index| self.labels[index]).collect();
         Ok(match self.loss {
             LossKind::ClassCe => {
-                let classes: Vec<usize> = (0..self.prompts.classes()).collect();
+                let classes = self.candidates(&labels);
                 let logits = self.method.logits(self, model, images, &classes);
-                loss::class_cross_entropy(logits, &labels)
+                loss::class_cross_entropy(logits, &places(&labels, &classes))
             }
             LossKind::Infonce => loss::contrastive(match self.path {
                 PathKind::Naive => self.method.logits(self, model, images, &labels),
@@ -97,27 +100,48 @@ impl Objective {
         indices: &[usize],
         device: &Device,
     ) -> Result<Score, TuningError> {
-        let classes: Vec<usize> = (0..self.prompts.classes()).collect();
-        let chunks = indices.chunks(EVALUATION_BATCH);
-        let images = chunks.map(|chunk| self.image_features(model, chunk, device));
-        let images = images.collect::<Result<Vec<_>, _>>()?;
-        if images.is_empty() {
-            return Ok(Score { accuracy: 0.0, loss: 0.0 });
-        }
-        let logits = self.method.logits(self, model, Tensor::cat(images, 0), &classes);
-        let logits = logits.into_data().convert::<f32>();
-        let logits = logits.try_into_vec::<f32>().expect("just converted");
         let (mut right, mut loss) = (0usize, 0f64);
-        for (row, &index) in logits.chunks(classes.len()).zip(indices) {
-            let label = self.labels[index];
-            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let best = row.iter().position(|&logit| logit == most);
-            right += usize::from(best == Some(label));
-            let sum: f64 = row.iter().map(|&logit| f64::from(logit - most).exp()).sum();
-            loss += sum.ln() - f64::from(row[label] - most);
+        for indices in self.by_group(indices) {
+            let chunks = indices.chunks(EVALUATION_BATCH);
+            let images = chunks.map(|chunk| self.image_features(model, chunk, device));
+            let images = Tensor::cat(images.collect::<Result<Vec<_>, _>>()?, 0);
+            let labels: Vec<usize> = indices.iter().map(|&index| self.labels[index]).collect();
+            let classes = self.candidates(&labels);
+            let logits = self.method.logits(self, model, images, &classes);
+            let logits = logits.into_data().convert::<f32>();
+            let logits = logits.try_into_vec::<f32>().expect("just converted");
+            let labels = places(&labels, &classes);
+            for (row, label) in logits.chunks(classes.len()).zip(labels) {
+                let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let best = row.iter().position(|&logit| logit == most);
+                right += usize::from(best == Some(label));
+                let sum: f64 = row.iter().map(|&logit| f64::from(logit - most).exp()).sum();
+                loss += sum.ln() - f64::from(row[label] - most);
+            }
         }
-        let count = indices.len() as f64;
+        let count = indices.len().max(1) as f64;
         Ok(Score { accuracy: right as f64 / count, loss: loss / count })
+    }
+
+    /// The classes among which these are told apart: all, or those of the groups that they are of.
+    fn candidates(&self, labels: &[usize]) -> Vec<usize> {
+        let Some(groups) = &self.class_groups else { return (0..self.prompts.classes()).collect() };
+        let asked = |group: &&Vec<usize>| labels.iter().any(|label| group.contains(label));
+        let mut classes: Vec<usize> = groups.iter().filter(asked).flatten().copied().collect();
+        classes.sort_unstable();
+        classes
+    }
+
+    /// The images of each group of classes that occurs.
+    fn by_group(&self, indices: &[usize]) -> Vec<Vec<usize>> {
+        let all = || std::iter::once(indices.to_vec());
+        let Some(groups) = &self.class_groups else {
+            return all().filter(|indices| !indices.is_empty()).collect();
+        };
+        let of = |group: &Vec<usize>| -> Vec<usize> {
+            indices.iter().copied().filter(|&index| group.contains(&self.labels[index])).collect()
+        };
+        groups.iter().map(of).filter(|indices| !indices.is_empty()).collect()
     }
 
     /// `[indices, projection_dim]`.
@@ -168,15 +192,19 @@ impl Objective {
     }
 }
 
+/// The place of each label among `classes`, which are sorted.
+fn places(labels: &[usize], classes: &[usize]) -> Vec<usize> {
+    let place = |label| classes.binary_search(label).expect("every label is among the classes");
+    labels.iter().map(place).collect()
+}
+
 /// Each class once, and the place of each label among them.
 fn distinct(labels: &[usize], device: &Device) -> (Vec<usize>, Tensor<1, Int>) {
     let mut distinct = labels.to_vec();
     distinct.sort_unstable();
     distinct.dedup();
-    let places: Vec<i32> = labels
-        .iter()
-        .map(|label| distinct.binary_search(label).expect("every label is there") as i32)
-        .collect();
+    let places: Vec<i32> =
+        places(labels, &distinct).into_iter().map(|place| place as i32).collect();
     let places = TensorData::new(places, [labels.len()]);
     (distinct, Tensor::from_data(places, device))
 }

@@ -148,6 +148,7 @@ pub fn prepare(
         labels: Arc::new((0..dataset.len()).map(|index| dataset.label(index)).collect()),
         texts: once.then(|| start.texts()),
         prompts: prompts.clone(),
+        class_groups: partition.class_groups.clone(),
         factor: clip.temperature_factor(),
         loss: config.loss(),
         path: config.path,

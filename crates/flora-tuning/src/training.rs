@@ -156,7 +156,9 @@ mod tests {
         assert_eq!(at(0, 0), 1.0);
         assert!((at(2, 0) - 0.5).abs() < 1e-12);
         assert!(at(3, 9) < 0.002 && at(3, 9) > 0.0);
-        assert!((0..39).all(|step| at(step / 10, step % 10) > at((step + 1) / 10, (step + 1) % 10)));
+        assert!(
+            (0..39).all(|step| at(step / 10, step % 10) > at((step + 1) / 10, (step + 1) % 10))
+        );
         let constant = TrainingConfig::default();
         assert_eq!(constant.learning_rate_at(3, 2, 10), constant.learning_rate);
     }

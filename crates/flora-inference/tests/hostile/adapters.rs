@@ -31,7 +31,7 @@ fn configurations() -> Vec<Case> {
     for (key, value) in [
         ("use_dora", serde_json::json!(true)),
         ("bias", serde_json::json!("all")),
-        ("rank_pattern", serde_json::json!({ "q_proj": 4 })),
+        ("rank_pattern", serde_json::json!({ "q_proj": 0 })),
         ("modules_to_save", serde_json::json!(["classifier"])),
         ("layers_to_transform", serde_json::json!([0])),
         ("init_lora_weights", serde_json::json!("pissa")),

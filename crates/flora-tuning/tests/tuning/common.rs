@@ -237,6 +237,7 @@ impl Setup {
             objective: Objective {
                 method: Arc::new(Flora(lora.clone())),
                 texts: None,
+                class_groups: None,
                 images: input,
                 labels: Arc::new(labels),
                 prompts: prompts.unwrap(),

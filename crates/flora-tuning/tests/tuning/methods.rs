@@ -168,6 +168,32 @@ fn alone_is_a_federation_of_one_for_each() {
     }
 }
 
+/// With base-to-novel, an image is told apart from the classes of its own half only: with two classes a
+/// half, the worst that one can do is to name the other.
+#[test]
+fn base_and_novel_classes_are_told_apart_among_themselves() {
+    let images = Images::new(3, 4);
+    let partition = "partition={ kind = 'base-to-novel', of = { kind = 'iid', clients = 2 } }";
+    for name in TRAINED {
+        let set = [&named(name), partition, "method.loss=class-ce", "training.rounds=1"];
+        let (finished, listener) = run(images.experiment(&set));
+        assert!(finished.failure.is_none(), "{name}");
+        let clients = listener.events.iter().rev().find_map(|event| match event {
+            Event::Evaluated { model: EvaluatedModel::Global, clients, .. } => Some(clients),
+            _ => None,
+        });
+        let ids: Vec<_> = clients.unwrap().iter().map(|score| score.client.as_str()).collect();
+        assert_eq!(ids, ["client-00", "client-01", "novel"], "{name}");
+        for score in clients.unwrap() {
+            // A guess between two classes costs ln 2, one among four at the start about ln 4.
+            assert!(score.loss.unwrap() < 4f64.ln(), "{name}: {score:?}");
+        }
+    }
+    let all = outcome(images.experiment(&["training.rounds=0"])).zero_shot.loss.unwrap();
+    let halves = outcome(images.experiment(&[partition, "training.rounds=0"])).zero_shot.loss;
+    assert!(halves.unwrap() < all, "{halves:?} {all}");
+}
+
 #[test]
 fn settings_that_do_not_fit_are_refused() {
     let images = Images::new(2, 1);
