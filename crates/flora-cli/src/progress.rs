@@ -85,17 +85,16 @@ impl Progress {
                 self.bar.inc(1);
                 self.say(format!("warning: client {client}: {message}"));
             }
-            Event::Evaluated {
-                round,
-                model: EvaluatedModel::Global,
-                accuracy,
-                accuracy_weighted,
-                ..
-            } => {
+            Event::Evaluated { model: EvaluatedModel::Local, .. } => {}
+            Event::Evaluated { round, model, accuracy, accuracy_weighted, .. } => {
+                let model = match model {
+                    EvaluatedModel::Own => "own models ",
+                    _ => "global model",
+                };
                 self.bar.finish_and_clear();
                 let what = if *round == 0 { " (zero-shot)" } else { "" };
                 self.say(format!(
-                    "round {round:>2}  global model {:5.1} % mean over clients, {:5.1} % weighted \
+                    "round {round:>2}  {model} {:5.1} % mean over clients, {:5.1} % weighted \
                      by examples{what}",
                     100.0 * accuracy,
                     100.0 * accuracy_weighted

@@ -134,9 +134,11 @@ pub enum Event {
 pub enum EvaluatedModel {
     /// The one global model, on every client's test examples.
     Global,
-    /// Each client's own model, on that client's test examples: after its local training, or, where there
-    /// is no global model ([`Strategy::shares`](crate::Strategy::shares)), whenever one would be tested.
+    /// Each client's own model after its local training, on that client's test examples.
     Local,
+    /// The same, where there is no global model ([`Strategy::shares`](crate::Strategy::shares)): tested
+    /// whenever a global one would be.
+    Own,
 }
 
 /// How a run ended.

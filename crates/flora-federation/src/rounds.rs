@@ -166,7 +166,7 @@ impl Run<'_> {
         self.progress.scored(mean);
         let model = match self.strategy.shares() {
             true => EvaluatedModel::Global,
-            false => EvaluatedModel::Local,
+            false => EvaluatedModel::Own,
         };
         (self.sink)(&Event::evaluated(model, mean, scores, seconds));
         Ok(())

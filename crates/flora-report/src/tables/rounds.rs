@@ -18,7 +18,7 @@ const FIXED_WIDTH: usize = 5 + 6 + 8 + 5 + 8 + 8 + 5 * GAP;
 /// The narrowest that a client's column may be (`100.0`), and the widest.
 const CLIENT_WIDTH: (usize, usize) = (5, 14);
 
-/// One row a round: the global model's accuracy, unweighted and weighted by test examples, by
+/// One row a round: the accuracy of the global model, or of the clients' own where there is none, unweighted and weighted by test examples, by
 /// client (or minimum, median and maximum if there are many), the mean accuracy of the local
 /// models, and the bytes that have gone up and down until then. Accuracies are in percent.
 ///
@@ -31,7 +31,8 @@ pub fn rounds(events: &[Event]) -> String {
     let names = client_columns(&clients);
     let has_local = rows.values().any(|row| row.local.is_some());
 
-    let mut header = vec!["round".to_owned(), "global".to_owned(), "weighted".to_owned()];
+    let model = if rows.values().any(|row| row.own) { "own" } else { "global" };
+    let mut header = ["round", model, "weighted"].map(str::to_owned).to_vec();
     match &names {
         Some(names) => header.extend(names.iter().cloned()),
         None => header.extend(["min", "median", "max"].map(str::to_owned)),
@@ -42,7 +43,7 @@ pub fn rounds(events: &[Event]) -> String {
     let rows = rows
         .iter()
         .filter_map(|(round, row)| {
-            let (mean, weighted) = row.global?;
+            let (mean, weighted) = row.mean?;
             let mut cells = vec![round.to_string(), percent(mean), percent(weighted)];
             if names.is_some() {
                 cells.extend(clients.iter().map(|&id| share(row.clients.get(id).copied())));
@@ -60,7 +61,9 @@ pub fn rounds(events: &[Event]) -> String {
 #[derive(Default)]
 struct Row<'a> {
     /// Unweighted and weighted mean.
-    global: Option<(f64, f64)>,
+    mean: Option<(f64, f64)>,
+    /// Of the clients' own models.
+    own: bool,
     clients: BTreeMap<&'a str, f64>,
     local: Option<f64>,
     /// Bytes until this round began.
@@ -75,8 +78,9 @@ fn rows(events: &[Event]) -> BTreeMap<usize, Row<'_>> {
             Event::Evaluated { round, model, accuracy, accuracy_weighted, clients, .. } => {
                 let row = rows.entry(*round).or_default();
                 match model {
-                    EvaluatedModel::Global => {
-                        row.global = Some((*accuracy, *accuracy_weighted));
+                    EvaluatedModel::Global | EvaluatedModel::Own => {
+                        row.own = *model == EvaluatedModel::Own;
+                        row.mean = Some((*accuracy, *accuracy_weighted));
                         let tested = clients.iter().filter(|score| score.num_examples > 0);
                         row.clients =
                             tested.map(|score| (score.client.as_str(), score.accuracy)).collect();

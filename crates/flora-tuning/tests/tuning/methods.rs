@@ -153,7 +153,7 @@ fn alone_is_a_federation_of_one_for_each() {
         })
         .collect();
     assert_eq!(evaluations.len(), 4);
-    assert!(evaluations.iter().all(|(model, ..)| *model == EvaluatedModel::Local));
+    assert!(evaluations.iter().all(|(model, ..)| *model == EvaluatedModel::Own));
     for score in evaluations[3].2 {
         let only = format!("federation.participants=[\"{}\"]", score.client);
         let (_, told) = run(images.experiment(&[&only, "training.rounds=3"]));
