@@ -2,7 +2,7 @@
 //! the sweep with it.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use flora::federation::RunStatus;
@@ -45,7 +45,9 @@ impl Child {
                 .filter(|summary| summary.status == RunStatus::Finished)
                 .ok_or_else(|| format!("it left no results in {}", folder.display()));
         }
-        if let Some(error) = summary.and_then(|summary| summary.error) {
+        // A run that could not even begin (exit code 2) has left what was there before.
+        let began = output.status.code() == Some(1);
+        if let Some(error) = summary.filter(|_| began).and_then(|summary| summary.error) {
             return Err(error);
         }
         let said = String::from_utf8_lossy(&output.stderr);
@@ -58,7 +60,7 @@ impl Child {
     }
 
     fn call(&self, run: &SweepRun, folder: &Path) -> std::io::Result<Output> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(program()?);
         command.args(["run", "-", "--overwrite", "--numbers-only", "--device", &self.device]);
         command.arg("--out").arg(folder);
         if let Some(threads) = self.threads.filter(|_| run.experiment.federation.threads == 0) {
@@ -74,6 +76,14 @@ impl Child {
         }
         child.wait_with_output()
     }
+}
+
+/// This very program. A sweep may go on for days: on Linux, even if the file has been replaced since.
+fn program() -> std::io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok("/proc/self/exe".into());
+    }
+    std::env::current_exe()
 }
 
 /// The summary of a run that finished with these very settings.

@@ -40,8 +40,9 @@ const LINE: f32 = 4.0;
 const BAR: f32 = 3.0;
 /// Half of the width of a bar's ends.
 const CAP: f32 = 8.0;
-/// Between points of one place, so that their bars do not hide each other.
-const APART: f32 = 13.0;
+/// Between points of one place, so that their bars do not hide each other: where the place is a number,
+/// and where it is a name.
+const APART: (f32, f32) = (13.0, 28.0);
 /// What the points of one place may take, as a share of the way to the next.
 const SPREAD: f32 = 0.5;
 
@@ -54,7 +55,8 @@ pub(super) fn draw(image: &mut RgbImage, chart: &Chart, layout: &Layout, vertica
         .enumerate()
         .flat_map(|(index, a)| places[..index].iter().map(move |b| (a - b).abs()))
         .fold(1.0, f32::min);
-    let apart = APART.min(SPREAD * nearest * layout.plot.width as f32 / count);
+    let apart = if layout.horizontal.numeric { APART.0 } else { APART.1 };
+    let apart = apart.min(SPREAD * nearest * layout.plot.width as f32 / count);
     for (index, series) in chart.series.iter().enumerate().rev() {
         let aside = apart * (index as f32 - (count - 1.0) / 2.0);
         let colour = colour(index);
