@@ -225,12 +225,93 @@ fn a_sweep_makes_a_table_and_is_resumed() {
     std::fs::remove_file(out.join("together-seed-1/run.json")).unwrap();
     let said = text(&flora(folder.path(), &["sweep", "sweep.toml"]).stdout);
     assert_eq!(said.matches("there already").count(), 5, "{said}");
-    assert_eq!(std::fs::read_to_string(out.join("results.md")).unwrap().lines().count(), 4);
+    let again = std::fs::read_to_string(out.join("results.md")).unwrap();
+    assert_eq!(accuracies(&again), accuracies(&table));
 
     std::fs::write(folder.path().join("bad.toml"), format!("{sweep}set = ['no.such=1']\n"))
         .unwrap();
     let message = refused(folder.path(), 2, &["sweep", "bad.toml"]);
     assert!(message.contains("Alone") && message.contains("`no`"), "{message}");
+}
+
+/// The part of a sweep's tables that is the same bits whenever it is computed.
+fn accuracies(table: &str) -> &str {
+    table.split_once("## What it costs").unwrap().0
+}
+
+#[test]
+fn a_grid_gives_the_same_numbers_however_many_runs_go_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    write_experiment(folder.path());
+    let sweep = "name = 'grid'\nbase = 'experiment.toml'\nset = ['training.rounds=1']\n\
+                 baseline = { method = 'FLoRA' }\nskip = [{ method = 'FedFFT', rank = '4' }]\n\
+                 [[axes]]\nname = 'method'\nvalues = [{ name = 'FLoRA' }, \
+                 { name = 'FedFFT', set = ['method.name=fedfft'] }]\n\
+                 [[axes]]\nname = 'rank'\nvalues = [{ name = '1', set = ['method.lora.r=1'] }, \
+                 { name = '4', set = ['method.lora.r=4'] }]\n\
+                 [figure]\nx = 'rank'\n";
+    std::fs::write(folder.path().join("grid.toml"), sweep).unwrap();
+    let run = |out: &str, jobs: &str| {
+        let output = flora(folder.path(), &["sweep", "grid.toml", "--out", out, "--jobs", jobs]);
+        let said = text(&output.stdout);
+        assert!(output.status.success(), "{said}{}", text(&output.stderr));
+        let read = |name: &str| std::fs::read(folder.path().join(out).join(name)).unwrap();
+        let metrics = ["flora_rank-1-seed-0", "flora_rank-4-seed-0", "fedfft_rank-1-seed-0"]
+            .map(|run| read(&format!("{run}/experiment.toml")));
+        (said, text(&read("results.md")), read("results.png"), metrics)
+    };
+    let (_, one, figure, experiments) = run("one", "1");
+    let (said, three, same_figure, same_experiments) = run("three", "3");
+    assert_eq!(accuracies(&one), accuracies(&three));
+    assert_eq!((figure, experiments), (same_figure, same_experiments));
+    assert!(said.contains("[3/3] fedfft_rank-1-seed-0: global model"), "{said}");
+    assert!(one.contains("| FedFFT, rank 1 |") && !one.contains("FedFFT, rank 4"), "{one}");
+    assert!(one.contains("| method | rank: 1 | rank: 4 |"), "{one}");
+    assert!(one.contains("Ratios are to FLoRA at the row's other values."), "{one}");
+    let latex = std::fs::read_to_string(folder.path().join("one/results.tex")).unwrap();
+    assert!(latex.contains("\\toprule"), "{latex}");
+    assert!(!folder.path().join("one/flora_rank-1-seed-0/adapter").exists());
+
+    let message = refused(folder.path(), 2, &["sweep", "grid.toml", "--jobs", "0"]);
+    assert!(message.contains("--jobs"), "{message}");
+}
+
+#[test]
+fn a_run_that_fails_is_told_and_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    write_experiment(folder.path());
+    let sweep = "name = 'half'\nbase = 'experiment.toml'\nset = ['training.rounds=1']\n\
+                 [[rows]]\nname = 'good'\n[[rows]]\nname = 'bad'\n\
+                 set = ['federation.participants=[\"nobody\"]']\n";
+    std::fs::write(folder.path().join("half.toml"), sweep).unwrap();
+    for jobs in ["1", "2"] {
+        let out = format!("out-{jobs}");
+        let arguments = ["sweep", "half.toml", "--out", &out, "--jobs", jobs];
+        let message = refused(folder.path(), 1, &arguments);
+        assert!(message.contains("1 of 2 runs failed") && message.contains("bad-seed-0: "));
+        assert!(message.contains("nobody"), "{message}");
+        let table = std::fs::read_to_string(folder.path().join(&out).join("results.md")).unwrap();
+        assert!(table.contains("| good |") && !table.contains("| bad |"), "{table}");
+    }
+}
+
+#[test]
+fn an_experiment_is_read_from_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    write_experiment(folder.path());
+    let experiment = std::fs::File::open(folder.path().join("experiment.toml")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_flora"))
+        .args(["partition", "-", "--png", "partition.png"])
+        .current_dir(folder.path())
+        .stdin(experiment)
+        .output()
+        .unwrap();
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert!(said.contains("acme") && said.contains("drawn into partition.png"), "{said}");
+    assert!(image::open(folder.path().join("partition.png")).unwrap().width() > 200);
+    let message = refused(folder.path(), 2, &["partition", "experiment.toml", "--png", "x.jpeg"]);
+    assert!(message.contains("--png"), "{message}");
 }
 
 #[test]

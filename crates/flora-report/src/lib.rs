@@ -11,7 +11,7 @@
 //! | `adapter/` or `model/` | the trained parameters |
 //!
 //! [`classification`] counts what a classifier gets right. [`tables`] renders runs and reports for a
-//! terminal, [`plots`] draws PNG figures.
+//! terminal, [`sweep`] many runs as Markdown, LaTeX and CSV, [`plots`] draws PNG figures.
 
 pub mod classification;
 mod error;
@@ -19,6 +19,7 @@ mod folder;
 mod memory;
 pub mod plots;
 pub mod retrieval;
+mod sheet;
 mod summary;
 pub mod sweep;
 pub mod tables;
@@ -27,4 +28,6 @@ pub mod units;
 pub use error::ReportError;
 pub use folder::{Existing, RunFolder, read_events};
 pub use memory::{peak_memory_bytes, reset_peak_memory};
-pub use summary::{Accuracies, Accuracy, ClientAccuracy, RunSeconds, RunSummary, Versions};
+pub use summary::{
+    Accuracies, Accuracy, ClientAccuracy, LocalAccuracy, RunSeconds, RunSummary, Versions,
+};

@@ -23,6 +23,9 @@ pub struct RunSummary {
     /// Its accuracy after the last round by client, in the order of their names.
     #[serde(default)]
     pub clients: Vec<ClientAccuracy>,
+    /// The clients' own models after their last training, before averaging, where they were tested.
+    #[serde(default)]
+    pub local: Option<LocalAccuracy>,
     /// How many clients trained at least once.
     #[serde(default)]
     pub trainers: usize,
@@ -76,6 +79,22 @@ pub struct Accuracy {
     /// Mean weighted by test examples.
     pub weighted: f64,
     /// Clients that were tested: a client that failed is missing from both means.
+    pub num_clients: usize,
+}
+
+/// The accuracy of the models of those clients that trained in a round, each on its own client's test
+/// examples, 0..1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LocalAccuracy {
+    /// How many rounds of training they have seen, as rounds of the global model are counted.
+    pub round: usize,
+    /// Unweighted mean over these clients.
+    pub mean: f64,
+    /// Mean weighted by test examples.
+    pub weighted: f64,
+    /// The worst client.
+    pub worst: f64,
+    /// Clients with test examples that trained in this round.
     pub num_clients: usize,
 }
 
@@ -143,6 +162,7 @@ impl RunSummary {
                 best: outcome.map(|outcome| (&outcome.best_round).into()),
             },
             clients: Vec::new(),
+            local: None,
             trainers: 0,
             replies: 0,
             base_digest: None,
@@ -165,10 +185,10 @@ impl RunSummary {
         }
     }
 
-    /// Fills in what the events tell of the clients: who trained, and how the global model did on each in
-    /// the last evaluation.
+    /// Fills in what the events tell of the clients: who trained, how the global model did on each in the
+    /// last evaluation, and how their own models did.
     pub fn tell_clients(&mut self, events: &[Event]) {
-        self.replies = 0;
+        (self.replies, self.local) = (0, None);
         let mut trainers = BTreeSet::new();
         let mut last = &[][..];
         for event in events {
@@ -176,6 +196,24 @@ impl RunSummary {
                 Event::RoundStarted { selected, .. } => trainers.extend(selected),
                 Event::ClientReplied { .. } => self.replies += 1,
                 Event::Evaluated { model: EvaluatedModel::Global, clients, .. } => last = clients,
+                Event::Evaluated {
+                    round,
+                    model: EvaluatedModel::Local,
+                    accuracy,
+                    accuracy_weighted,
+                    clients,
+                    ..
+                } => {
+                    let tested = || clients.iter().filter(|score| score.num_examples > 0);
+                    let worst = tested().map(|score| score.accuracy).reduce(f64::min);
+                    self.local = worst.map(|worst| LocalAccuracy {
+                        round: *round,
+                        mean: *accuracy,
+                        weighted: *accuracy_weighted,
+                        worst,
+                        num_clients: tested().count(),
+                    });
+                }
                 _ => {}
             }
         }

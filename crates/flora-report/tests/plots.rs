@@ -3,7 +3,8 @@
 use flora_report::{
     ReportError,
     classification::{ClassificationReport, Tally},
-    plots::{Tile, confusion_matrix, contact_sheet, save_png},
+    plots::{Chart, Series, Tile, chart, confusion_matrix, contact_sheet, save_png},
+    sweep::Spread,
 };
 use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
@@ -178,4 +179,86 @@ fn files_are_png_and_hold_the_picture() {
 
     let error = save_png(folder.path(), &image).unwrap_err();
     assert!(matches!(error, ReportError::Io { action: "write", .. }), "{error:?}");
+}
+
+fn line(x: &[&str], series: &[&[Option<f64>]]) -> Chart {
+    let point = |mean: &Option<f64>| mean.map(|mean| Spread { mean, deviation: Some(1.5) });
+    let series = series.iter().enumerate().map(|(index, points)| Series {
+        name: format!("series {index}"),
+        points: points.iter().map(point).collect(),
+    });
+    Chart {
+        title: "title".into(),
+        note: "note".into(),
+        x_axis: "x".into(),
+        x: x.iter().map(|&x| x.to_owned()).collect(),
+        y_axis: "y".into(),
+        series: series.collect(),
+    }
+}
+
+#[test]
+fn a_point_lies_where_its_value_is() {
+    let blue = Rgb([0, 114, 178]);
+    let middle = |chart: &Chart, colour: Rgb<u8>| {
+        let image = flora_report::plots::chart(chart).unwrap();
+        // The legend's sample is of this colour, too, always in the same place.
+        let of = |(x, y, _): (u32, u32, &Rgb<u8>)| [f64::from(x), f64::from(y)];
+        let found: Vec<_> =
+            image.enumerate_pixels().filter(|(_, _, pixel)| **pixel == colour).map(of).collect();
+        let mean = |axis: usize| found.iter().map(|at| at[axis]).sum::<f64>() / found.len() as f64;
+        [mean(0), mean(1)]
+    };
+    // The other point is off the first colour; it keeps the axis the same.
+    let at = |x: usize, y: f64| {
+        let mut points = [None, None, None];
+        points[x] = Some(y);
+        let other = [Some(10.0), None, Some(50.0)];
+        middle(&line(&["1", "4", "16"], &[&points, &other]), blue)
+    };
+    let (low, high) = (at(1, 20.0), at(1, 40.0));
+    assert!((low[0] - high[0]).abs() < 1.0 && low[1] - high[1] > 50.0, "{low:?} {high:?}");
+    // 30 is half-way between 20 and 40, and 4 between 1 and 16 on a logarithmic axis.
+    let (between, left, right) = (at(1, 30.0), at(0, 30.0), at(2, 30.0));
+    assert!((between[1] - f64::midpoint(low[1], high[1])).abs() < 2.0, "{between:?}");
+    assert!((between[0] - f64::midpoint(left[0], right[0])).abs() < 2.0, "{left:?} {right:?}");
+}
+
+#[test]
+fn charts_of_any_kind_can_be_drawn_always_the_same() {
+    let endless = "x".repeat(1 << 16);
+    let names = ["猫", "😀", "two\nlines", &endless, ""];
+    let mut strange = line(&names, &[&[Some(1.0); 5], &[None; 5], &[Some(f64::NAN); 5]]);
+    (strange.title, strange.y_axis, strange.x_axis) = (endless.clone(), endless.clone(), endless);
+    for figure in [
+        line(&["1"], &[&[Some(3.0)]]),
+        line(&["-5", "0", "7.5"], &[&[Some(-1e-9), Some(0.0), Some(1e9)]]),
+        line(&["1", "1.01", "1.02", "90"], &[&[Some(1.0), None, Some(2.0), Some(3.0)]]),
+        line(&["a"; 100], &[&[Some(1.0); 100][..]; 35]),
+        strange,
+        Chart { title: String::new(), note: String::new(), ..line(&["a"], &[&[Some(1.0)]]) },
+    ] {
+        let image = chart(&figure).unwrap();
+        assert!(
+            image.width() == 1600 && (700..3000).contains(&image.height()),
+            "{}",
+            image.height()
+        );
+        assert_eq!(image, chart(&figure).unwrap());
+    }
+}
+
+#[test]
+fn charts_that_cannot_be_made_are_refused() {
+    for (figure, expected) in [
+        (line(&[], &[]), "at least one point"),
+        (line(&["1"], &[&[None]]), "at least one point"),
+        (line(&["1", "2"], &[&[Some(1.0)]]), "1 points for 2 places"),
+        (line(&["a"; 101], &[&[Some(1.0); 101]]), "101 places"),
+        (line(&["a"], &[&[Some(1.0)][..]; 36]), "36 series"),
+    ] {
+        let error = chart(&figure).unwrap_err();
+        assert!(matches!(error, ReportError::Figure { .. }), "{error:?}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
 }

@@ -36,6 +36,6 @@ pub use observer::{Observer, Silent};
 pub use presets::{PRESETS, Preset};
 pub use prompts::Prompts;
 pub use run::{Finished, Prepared, base_digest, deal, prepare, save_trained};
-pub use sweep::{Sweep, SweepRow, SweepRun};
+pub use sweep::{Baseline, Combination, Names, Sweep, SweepAxis, SweepFigure, SweepRow, SweepRun};
 pub use trainable::Trainable;
 pub use training::{OptimizerName, Schedule, TrainingConfig};

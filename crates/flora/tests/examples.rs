@@ -16,7 +16,7 @@ fn every_configuration_is_read() {
         }
         let text = std::fs::read_to_string(&path).unwrap();
         let document: toml::Table = text.parse().unwrap();
-        let problem = if document.contains_key("rows") {
+        let problem = if document.contains_key("rows") || document.contains_key("axes") {
             Sweep::from_file(&path).and_then(|sweep| sweep.runs()).err().map(|it| it.to_string())
         } else if document.contains_key("epochs") {
             PretrainConfig::from_file(&path).err().map(|it| it.to_string())
@@ -26,5 +26,5 @@ fn every_configuration_is_read() {
         assert_eq!(problem, None, "{}", path.display());
         read += 1;
     }
-    assert!(read >= 3, "{read} configurations");
+    assert!(read >= 5, "{read} configurations");
 }

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 /// Which experiment, and what to change in it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExperimentArgs {
-    /// A preset (see `flora presets`) or an experiment's file
+    /// A preset (see `flora presets`) or an experiment's file; - reads it from standard input
     #[arg(value_name = "NAME|FILE.toml")]
     experiment: String,
     /// Change a value of the experiment, for example training.rounds=5; may be repeated
@@ -15,6 +15,12 @@ pub(crate) struct ExperimentArgs {
 
 impl ExperimentArgs {
     pub(crate) fn resolve(&self) -> Result<Experiment, Failure> {
+        if self.experiment == "-" {
+            let text = std::io::read_to_string(std::io::stdin())
+                .map_err(|error| Failure::Input(format!("standard input: {error}")))?;
+            return Experiment::from_toml("standard input", &text, &self.assignments)
+                .map_err(Failure::input);
+        }
         Experiment::find(&self.experiment, &self.assignments).map_err(Failure::input)
     }
 }

@@ -1,8 +1,10 @@
 use std::path::PathBuf;
 
+use flora::report::plots;
+
 use super::experiment_args::ExperimentArgs;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, figure_path};
 
 /// Show how an experiment deals its data out to clients
 #[derive(Debug, clap::Args)]
@@ -12,11 +14,15 @@ pub(crate) struct Partition {
     /// Also write the partition to this JSON file, replacing it if it is there
     #[arg(long, value_name = "FILE.json")]
     out: Option<PathBuf>,
+    /// Draw how many training images of each class every client has into this file
+    #[arg(long, value_name = "FILE.png")]
+    png: Option<PathBuf>,
 }
 
 impl Partition {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let experiment = self.experiment.resolve()?;
+        self.png.as_deref().map(|path| figure_path("--png", path)).transpose()?;
         let (dataset, partition) = flora::tuning::deal(&experiment).map_err(Failure::input)?;
         let mut rows = Vec::new();
         let counts = partition.class_counts(&dataset);
@@ -38,6 +44,14 @@ impl Partition {
         if let Some(path) = self.out {
             partition.save(&path).map_err(Failure::input)?;
             output::line(format!("written to {}", path.display()));
+        }
+        if let Some(path) = self.png {
+            let title = format!("{} · {}", experiment.name, dataset.title());
+            let clients: Vec<String> = partition.clients.iter().map(|it| it.id.clone()).collect();
+            let figure = plots::partition(&clients, dataset.classes(), &counts, &title)
+                .map_err(Failure::input)?;
+            plots::save_png(&path, &figure).map_err(Failure::run)?;
+            output::line(format!("drawn into {}", path.display()));
         }
         Ok(())
     }

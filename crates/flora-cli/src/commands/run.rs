@@ -28,11 +28,17 @@ pub(crate) struct Run {
     /// Seed of the training, instead of the experiment's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Threads that clients run on, instead of the experiment's; changes the time, never the result
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Leave no trained parameters behind
+    #[arg(long)]
+    numbers_only: bool,
 }
 
 impl Run {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let place = Place::parse(&self.device)?;
+        let place = Place { threads: self.threads, ..Place::parse(&self.device)? };
         let mut experiment = self.experiment.resolve()?;
         experiment.seed = self.seed.unwrap_or(experiment.seed);
         let out = match self.out {
@@ -41,7 +47,8 @@ impl Run {
             None => free_folder(&experiment.name),
         };
         let existing = if self.overwrite { Existing::ReplaceRun } else { Existing::Refuse };
-        let summary = execute(experiment, &place, &out, existing, Keep::Trained)?;
+        let keep = if self.numbers_only { Keep::Numbers } else { Keep::Trained };
+        let summary = execute(experiment, &place, &out, existing, keep)?;
         output::line(format!("{}\n", tables::summary(&summary)));
         output::line(format!("everything is in {}", out.display()));
         Ok(())
@@ -52,19 +59,21 @@ impl Run {
 pub(crate) struct Place {
     pub(crate) name: String,
     device: flora::Device,
+    /// Instead of the experiment's threads, where it is the CPU.
+    threads: Option<usize>,
 }
 
 impl Place {
     /// What `--device` says.
     pub(crate) fn parse(name: &str) -> Result<Self, Failure> {
         let device = flora::device::parse(name).map_err(Failure::input)?;
-        Ok(Self { name: name.to_owned(), device })
+        Ok(Self { name: name.to_owned(), device, threads: None })
     }
 }
 
 /// What a run leaves behind besides its numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
+enum Keep {
     /// What was trained.
     Trained,
     /// Nothing.
@@ -72,7 +81,7 @@ pub(crate) enum Keep {
 }
 
 /// Run an experiment into the folder `out`, telling what happens.
-pub(crate) fn execute(
+fn execute(
     mut experiment: Experiment,
     place: &Place,
     out: &Path,
@@ -86,6 +95,8 @@ pub(crate) fn execute(
     if !flora::device::is_cpu(&place.name) {
         // One thread keeps a GPU busy.
         experiment.federation.threads = 1;
+    } else if let Some(threads) = place.threads {
+        experiment.federation.threads = threads;
     }
     let refused = |error| match error {
         ReportError::HoldsRun { .. } => Failure::Input(format!("{error} (--overwrite)")),

@@ -9,7 +9,7 @@ const FIGURE: &str = "confusion matrix";
 /// colour is the share of the row's images (so the diagonal is recall), the number in a cell how many
 /// they are; zeros are left out, and all numbers where cells are too small. Rows of classes without
 /// images are pale. Long names are shortened, and with more than about a hundred classes only some
-/// are shown. The title may have up to three lines.
+/// are shown, and the axis says how many. The title may have up to three lines.
 ///
 /// # Errors
 /// [`ReportError::Figure`] if the report has no classes, more than 2,000, or a matrix that is not
@@ -41,8 +41,10 @@ pub fn confusion_matrix(
         columns: &report.classes,
         values: &values,
         range: (0.0, 1.0),
+        decimals: 2,
         scale: "share of the row",
         cells: &cells,
+        square: true,
     })
 }
 

@@ -6,10 +6,14 @@
 //! emoji) are drawn as a box. Text is set from left to right, without ligatures.
 
 mod canvas;
+mod chart;
 mod confusion;
 mod contact_sheet;
 mod heat_map;
+mod outline;
+mod partition;
 mod text;
+mod ticks;
 
 use std::{io, path::Path};
 
@@ -18,8 +22,11 @@ use image::{ExtendedColorType, ImageEncoder, ImageError, RgbImage, codecs::png::
 
 use crate::ReportError;
 
+pub(crate) use chart::check as check_chart;
+pub use chart::{Chart, Series, chart};
 pub use confusion::confusion_matrix;
 pub use contact_sheet::{Tile, contact_sheet};
+pub use partition::partition;
 
 /// Writes the picture as a PNG, whole or not at all. Missing parent folders are made.
 ///

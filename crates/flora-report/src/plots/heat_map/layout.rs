@@ -11,6 +11,12 @@ use super::{
 /// What the longer side of the matrix may take, and the largest cell.
 const MATRIX: u32 = 1600;
 const CELL: u32 = 110;
+/// Where cells need not be square: the highest, and what a matrix of fewer rows or columns than the
+/// other side has is stretched to, if its cells may grow so far.
+const ROW: u32 = 40;
+const STRETCHED: u32 = 600;
+/// How much longer than the other a side of a cell may be without being stretched.
+const SLENDER: u32 = 4;
 /// Sizes of text in pixels an em: titles; axes and large labels; the smallest labels.
 pub(super) const TITLE: f32 = 28.0;
 pub(super) const TEXT: f32 = 22.0;
@@ -33,12 +39,16 @@ pub(super) struct Layout {
     pub(super) height: u32,
     pub(super) title: Vec<String>,
     pub(super) matrix: Area,
-    /// Side of a cell.
-    pub(super) cell: u32,
-    pub(super) label_size: f32,
+    /// Width and height of a cell.
+    pub(super) cell: (u32, u32),
+    pub(super) row_label_size: f32,
+    pub(super) column_label_size: f32,
     /// Which rows and columns have a label.
     pub(super) row_labels: Vec<(usize, String)>,
     pub(super) column_labels: Vec<(usize, String)>,
+    /// The names of the axes; they tell where not every row or column has a label.
+    pub(super) row_axis: String,
+    pub(super) column_axis: String,
     /// That of the columns' labels.
     pub(super) direction: Direction,
     /// The middle lines of the names of the axes.
@@ -54,26 +64,27 @@ pub(super) struct Layout {
 impl Layout {
     pub(super) fn new(map: &HeatMap<'_>) -> Self {
         let (rows, columns) = (map.rows.len() as u32, map.columns.len() as u32);
-        let cell = (MATRIX / rows.max(columns)).clamp(1, CELL);
-        let (matrix_width, matrix_height) = (columns * cell, rows * cell);
-        let label_size = (0.8 * cell as f32).clamp(SMALLEST, TEXT);
-        let row_labels = labels(map.rows, cell, label_size);
-        let column_labels = labels(map.columns, cell, label_size);
-        let direction = direction(&column_labels, cell, label_size);
+        let cell = cell(rows, columns, map.square);
+        let (matrix_width, matrix_height) = (columns * cell.0, rows * cell.1);
+        let label_size = |room: u32| (0.8 * room as f32).clamp(SMALLEST, TEXT);
+        let (row_label_size, label_size) = (label_size(cell.1), label_size(cell.0));
+        let row_labels = labels(map.rows, cell.1, row_label_size);
+        let column_labels = labels(map.columns, cell.0, label_size);
+        let direction = direction(&column_labels, cell.0, label_size);
 
         let text_height = line_height(TEXT);
-        let row_label_width = widest(row_labels.iter().map(|(_, name)| name), label_size);
+        let row_label_width = widest(row_labels.iter().map(|(_, name)| name), row_label_size);
         let mut left = MARGIN + text_height + GAP + row_label_width + GAP;
         if direction == Direction::Slanted {
             // Slanted labels begin to the left of their columns.
             let overhang = |(column, name): &(usize, String)| {
                 let reach = width(name, label_size) * std::f32::consts::FRAC_1_SQRT_2;
-                let x = (*column as u32 * cell + cell / 2) as f32;
+                let x = (*column as u32 * cell.0 + cell.0 / 2) as f32;
                 MARGIN + (reach - x).max(0.0).ceil() as u32
             };
             left = column_labels.iter().map(overhang).fold(left, u32::max);
         }
-        let bar_labels = bar_labels(map.range, matrix_height);
+        let bar_labels = bar_labels(map.range, map.decimals, matrix_height);
         let bar_label_width = widest(bar_labels.iter(), TEXT);
         let right = 3 * GAP + BAR + GAP + bar_label_width + GAP + text_height + MARGIN;
 
@@ -107,7 +118,10 @@ impl Layout {
             title,
             matrix,
             cell,
-            label_size,
+            row_label_size,
+            column_label_size: label_size,
+            row_axis: axis(map.row_axis, &row_labels),
+            column_axis: axis(map.column_axis, &column_labels),
             row_labels,
             column_labels,
             direction,
@@ -121,10 +135,10 @@ impl Layout {
 
     pub(super) fn cell_area(&self, row: usize, column: usize) -> Area {
         Area {
-            left: self.matrix.left + column as u32 * self.cell,
-            top: self.matrix.top + row as u32 * self.cell,
-            width: self.cell,
-            height: self.cell,
+            left: self.matrix.left + column as u32 * self.cell.0,
+            top: self.matrix.top + row as u32 * self.cell.1,
+            width: self.cell.0,
+            height: self.cell.1,
         }
     }
 
@@ -136,6 +150,28 @@ impl Layout {
     /// Where the title begins.
     pub(super) fn margin_top(&self) -> f32 {
         MARGIN as f32
+    }
+}
+
+/// Width and height of a cell: as large as the numbers of rows and columns let it be.
+fn cell(rows: u32, columns: u32, square: bool) -> (u32, u32) {
+    if square {
+        let side = (MATRIX / rows.max(columns)).clamp(1, CELL);
+        return (side, side);
+    }
+    let side = |count: u32, most: u32| (MATRIX / count).clamp(1, most);
+    let (width, height) = (side(columns, CELL), side(rows, ROW));
+    let slender = |own: u32, other: u32, count: u32| {
+        own.min((SLENDER * other).max(STRETCHED.div_ceil(count)))
+    };
+    (slender(width, height, columns), slender(height, width, rows))
+}
+
+/// The axis' name, and how many of its labels are shown.
+fn axis(name: &str, labels: &[(usize, String)]) -> String {
+    match labels {
+        [_, (step, _), ..] if *step > 1 => format!("{name} (1 in {step} is named)"),
+        _ => name.to_owned(),
     }
 }
 
@@ -159,7 +195,7 @@ fn direction(labels: &[(usize, String)], cell: u32, size: f32) -> Direction {
     }
 }
 
-fn bar_labels((low, high): (f64, f64), height: u32) -> Vec<String> {
+fn bar_labels((low, high): (f64, f64), decimals: usize, height: u32) -> Vec<String> {
     let steps = if height >= 4 * BAR_STEP {
         4
     } else if height >= 2 * BAR_STEP {
@@ -168,7 +204,7 @@ fn bar_labels((low, high): (f64, f64), height: u32) -> Vec<String> {
         1
     };
     let value = |step: u32| low + (high - low) * f64::from(step) / f64::from(steps);
-    (0..=steps).map(|step| format!("{:.2}", value(step))).collect()
+    (0..=steps).map(|step| format!("{:.decimals$}", value(step))).collect()
 }
 
 fn widest<'a>(texts: impl Iterator<Item = &'a String>, size: f32) -> u32 {

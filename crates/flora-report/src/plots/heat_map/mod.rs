@@ -32,13 +32,17 @@ pub(super) struct HeatMap<'a> {
     pub(super) values: &'a [f64],
     /// Those of the lightest and of the darkest colour.
     pub(super) range: (f64, f64),
+    /// Decimals of the numbers beside the colour bar.
+    pub(super) decimals: usize,
     /// What the values are, beside the colour bar.
     pub(super) scale: &'a str,
     /// What to write into the cells if there is room.
     pub(super) cells: &'a [String],
+    /// Whether cells are as wide as they are high.
+    pub(super) square: bool,
 }
 
-/// Draws the matrix: square cells, as large as the number of rows and columns lets them be, labels
+/// Draws the matrix: cells as large as the number of rows and columns lets them be, labels
 /// in whichever direction has room for them, not all of them if there are too many.
 ///
 /// # Errors
@@ -49,8 +53,8 @@ pub(super) fn heat_map(map: &HeatMap<'_>) -> Result<RgbImage, ReportError> {
     let mut image = RgbImage::from_pixel(layout.width, layout.height, WHITE);
     draw_title(&mut image, &layout);
     draw_cells(&mut image, map, &layout);
-    draw_rows(&mut image, map, &layout);
-    draw_columns(&mut image, map, &layout);
+    draw_rows(&mut image, &layout);
+    draw_columns(&mut image, &layout);
     draw_bar(&mut image, map, &layout);
     Ok(image)
 }
@@ -85,7 +89,7 @@ fn draw_cells(image: &mut RgbImage, map: &HeatMap<'_>, layout: &Layout) {
     fill(image, layout.matrix.grown(1), INK);
     fill(image, layout.matrix, WHITE);
     let size = number_size(map.cells, layout.cell);
-    let gap = u32::from(layout.cell >= RULED_CELL);
+    let gap = u32::from(layout.cell.0.min(layout.cell.1) >= RULED_CELL);
     let columns = map.columns.len();
     for (index, (&value, number)) in map.values.iter().zip(map.cells).enumerate() {
         let (row, column) = (index / columns, index % columns);
@@ -111,25 +115,25 @@ fn draw_cells(image: &mut RgbImage, map: &HeatMap<'_>, layout: &Layout) {
 }
 
 /// The size at which the longest fits its cell, if it can be read.
-fn number_size(cells: &[String], cell: u32) -> Option<f32> {
-    let room = cell as f32;
+fn number_size(cells: &[String], (width, height): (u32, u32)) -> Option<f32> {
+    let (room, height) = (width as f32, height as f32);
     let widest = cells.iter().map(|number| text::width(number, 1.0)).fold(0.5, f32::max);
-    let size = ((room - 6.0) / widest).min(0.6 * room).min(TEXT);
+    let size = ((room - 6.0) / widest).min(0.6 * height).min(TEXT);
     (size >= SMALLEST_NUMBER).then_some(size)
 }
 
-fn draw_rows(image: &mut RgbImage, map: &HeatMap<'_>, layout: &Layout) {
-    let label = style(layout.label_size, Align::End, Direction::Level);
+fn draw_rows(image: &mut RgbImage, layout: &Layout) {
+    let label = style(layout.row_label_size, Align::End, Direction::Level);
     let left = layout.matrix.left;
     for (row, name) in &layout.row_labels {
         let y = layout.cell_area(*row, 0).centre().1;
         text::draw(image, name, ((left - GAP) as f32, y), label);
         tick(image, left - GAP / 2, y as u32, GAP / 2, 1);
     }
-    draw_upright(image, map.row_axis, layout.row_axis_x, layout);
+    draw_upright(image, &layout.row_axis, layout.row_axis_x, layout);
 }
 
-fn draw_columns(image: &mut RgbImage, map: &HeatMap<'_>, layout: &Layout) {
+fn draw_columns(image: &mut RgbImage, layout: &Layout) {
     let bottom = layout.matrix.top + layout.matrix.height;
     let align = match layout.direction {
         Direction::Level => Align::Centre,
@@ -142,15 +146,15 @@ fn draw_columns(image: &mut RgbImage, map: &HeatMap<'_>, layout: &Layout) {
         Direction::Slanted => 0.3,
         Direction::Up => 0.0,
     };
-    let y = (bottom + GAP) as f32 + down * layout.label_size;
-    let label = style(layout.label_size, align, layout.direction);
+    let y = (bottom + GAP) as f32 + down * layout.column_label_size;
+    let label = style(layout.column_label_size, align, layout.direction);
     for (column, name) in &layout.column_labels {
         let x = layout.cell_area(0, *column).centre().0;
         text::draw(image, name, (x, y), label);
         tick(image, x as u32, bottom, 1, GAP / 2);
     }
     let room = layout.matrix.width.max(layout::AXIS) as f32;
-    let axis = text::shorten(map.column_axis, TEXT, room);
+    let axis = text::shorten(&layout.column_axis, TEXT, room);
     let at = (layout.matrix.centre().0, layout.column_axis_y);
     text::draw(image, &axis, at, style(TEXT, Align::Centre, Direction::Level));
 }
@@ -224,8 +228,10 @@ mod tests {
             columns: &names,
             values,
             range: (0.0, 1.0),
+            decimals: 2,
             scale: "scale",
             cells,
+            square: true,
         };
         (heat_map(&map).unwrap(), Layout::new(&map))
     }
@@ -275,8 +281,10 @@ mod tests {
         assert_eq!(layout(10).direction, Direction::Slanted);
         assert_eq!(layout(100).direction, Direction::Up);
         assert_eq!(layout(100).row_labels.len(), 100);
+        assert_eq!(layout(100).row_axis, "rows");
         let thinned = layout(400).row_labels;
         assert!((60..=140).contains(&thinned.len()), "{}", thinned.len());
+        assert_eq!(layout(400).row_axis, format!("rows (1 in {} is named)", thinned[1].0));
         assert!(thinned.iter().all(|(index, name)| name.ends_with(&index.to_string())));
     }
 }

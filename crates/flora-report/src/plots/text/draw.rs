@@ -2,10 +2,9 @@
 //! as clean as level text.
 
 use ab_glyph::{Font, OutlineCurve, Point, point};
-use ab_glyph_rasterizer::Rasterizer;
 use image::{Rgb, RgbImage};
 
-use super::{super::canvas::blend, FONT, clean, lay_out, scale};
+use super::{super::outline::fill_outline, FONT, clean, lay_out, scale};
 
 /// Height of a capital in DejaVu Sans, in ems.
 const CAPITAL: f32 = 0.729;
@@ -61,58 +60,17 @@ pub(in crate::plots) fn draw(image: &mut RgbImage, text: &str, at: (f32, f32), s
     for (glyph, left) in glyphs {
         if let Some(outline) = FONT.outline(glyph) {
             let place = |p: Point| start + turn(left + p.x * scale, p.y * scale);
-            fill(image, outline.curves, place, style.colour);
+            let curve = |curve: &OutlineCurve| match *curve {
+                OutlineCurve::Line(a, b) => OutlineCurve::Line(place(a), place(b)),
+                OutlineCurve::Quad(a, b, c) => OutlineCurve::Quad(place(a), place(b), place(c)),
+                OutlineCurve::Cubic(a, b, c, d) => {
+                    OutlineCurve::Cubic(place(a), place(b), place(c), place(d))
+                }
+            };
+            let curves: Vec<OutlineCurve> = outline.curves.iter().map(curve).collect();
+            fill_outline(image, &curves, style.colour);
         }
     }
-}
-
-/// Fills the outline whose points `place` puts on the picture.
-fn fill(
-    image: &mut RgbImage,
-    curves: Vec<OutlineCurve>,
-    place: impl Fn(Point) -> Point,
-    colour: Rgb<u8>,
-) {
-    let (mut low, mut high) =
-        (point(f32::INFINITY, f32::INFINITY), point(f32::NEG_INFINITY, f32::NEG_INFINITY));
-    let mut place = |p: Point| {
-        let p = place(p);
-        low = point(low.x.min(p.x), low.y.min(p.y));
-        high = point(high.x.max(p.x), high.y.max(p.y));
-        p
-    };
-    let curves: Vec<OutlineCurve> = curves
-        .into_iter()
-        .map(|curve| match curve {
-            OutlineCurve::Line(a, b) => OutlineCurve::Line(place(a), place(b)),
-            OutlineCurve::Quad(a, b, c) => OutlineCurve::Quad(place(a), place(b), place(c)),
-            OutlineCurve::Cubic(a, b, c, d) => {
-                OutlineCurve::Cubic(place(a), place(b), place(c), place(d))
-            }
-        })
-        .collect();
-    // Curves stay within the hull of their points.
-    if curves.is_empty() {
-        return;
-    }
-    let corner = point(low.x.floor(), low.y.floor());
-    let size = point(high.x.ceil(), high.y.ceil()) - corner;
-    let mut rasterizer = Rasterizer::new(size.x as usize + 1, size.y as usize + 1);
-    for curve in curves {
-        match curve {
-            OutlineCurve::Line(a, b) => rasterizer.draw_line(a - corner, b - corner),
-            OutlineCurve::Quad(a, b, c) => {
-                rasterizer.draw_quad(a - corner, b - corner, c - corner);
-            }
-            OutlineCurve::Cubic(a, b, c, d) => {
-                rasterizer.draw_cubic(a - corner, b - corner, c - corner, d - corner);
-            }
-        }
-    }
-    let (left, top) = (corner.x as i64, corner.y as i64);
-    rasterizer.for_each_pixel_2d(|x, y, alpha| {
-        blend(image, left + i64::from(x), top + i64::from(y), colour, alpha.min(1.0));
-    });
 }
 
 #[cfg(test)]

@@ -1,0 +1,99 @@
+//! A run in a process of its own: the peak of its memory is its own, and one that is killed does not take
+//! the sweep with it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use flora::federation::RunStatus;
+use flora::report::RunSummary;
+use flora::tuning::SweepRun;
+
+use super::super::run::Place;
+use crate::output;
+
+/// How the runs of a sweep are called.
+pub(super) struct Child {
+    device: String,
+    /// For runs that leave the number to us.
+    threads: Option<usize>,
+    /// Whether a run shows its progress; several at a time would write over each other.
+    shown: bool,
+}
+
+impl Child {
+    pub(super) fn new(place: &Place, jobs: usize) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            device: place.name.clone(),
+            threads: (jobs > 1).then(|| (processors / jobs).max(1)),
+            shown: jobs == 1,
+        }
+    }
+
+    /// Runs the experiment into the folder and waits for it; the error is a message for people.
+    pub(super) fn run(&self, run: &SweepRun, folder: &Path) -> Result<RunSummary, String> {
+        let output =
+            self.call(run, folder).map_err(|error| format!("cannot be started: {error}"))?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        for warning in said.lines().filter(|line| line.starts_with("warning: ")) {
+            output::line(format!("{}: {warning}", run.folder));
+        }
+        let summary = summary(folder, run);
+        if output.status.success() {
+            return summary
+                .filter(|summary| summary.status == RunStatus::Finished)
+                .ok_or_else(|| format!("it left no results in {}", folder.display()));
+        }
+        // A run that could not even begin (exit code 2) has left what was there before.
+        let began = output.status.code() == Some(1);
+        if let Some(error) = summary.filter(|_| began).and_then(|summary| summary.error) {
+            return Err(error);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let error = said.split_once("error: ").map(|(_, message)| message.trim());
+        match error.or(said.lines().rfind(|line| !line.trim().is_empty())) {
+            Some(message) => Err(message.to_owned()),
+            None if self.shown => Err(format!("{} (see above)", output.status)),
+            None => Err(output.status.to_string()),
+        }
+    }
+
+    fn call(&self, run: &SweepRun, folder: &Path) -> std::io::Result<Output> {
+        let mut command = Command::new(program()?);
+        command.args(["run", "-", "--overwrite", "--numbers-only", "--device", &self.device]);
+        command.arg("--out").arg(folder);
+        if let Some(threads) = self.threads.filter(|_| run.experiment.federation.threads == 0) {
+            command.args(["--threads", &threads.to_string()]);
+        }
+        if !self.shown {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        let mut child = command.stdin(Stdio::piped()).spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A child that ended before it read tells why by itself.
+            let _ = stdin.write_all(run.experiment.to_toml().as_bytes());
+        }
+        child.wait_with_output()
+    }
+}
+
+/// This very program. A sweep may go on for days: on Linux, even if the file has been replaced since.
+fn program() -> std::io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok("/proc/self/exe".into());
+    }
+    std::env::current_exe()
+}
+
+/// The summary of a run that finished with these very settings.
+pub(super) fn finished(folder: &Path, run: &SweepRun) -> Option<RunSummary> {
+    summary(folder, run).filter(|summary| summary.status == RunStatus::Finished)
+}
+
+/// The summary of a run with these very settings.
+fn summary(folder: &Path, run: &SweepRun) -> Option<RunSummary> {
+    let experiment = std::fs::read_to_string(folder.join("experiment.toml")).ok()?;
+    let summary = RunSummary::load(folder.join("run.json")).ok()?;
+    (experiment == run.experiment.to_toml()).then_some(summary)
+}

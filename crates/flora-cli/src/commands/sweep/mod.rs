@@ -1,0 +1,137 @@
+mod child;
+mod record;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use flora::core::workers::Workers;
+use flora::report::{Existing, RunFolder, RunSummary};
+use flora::tuning::{self, SweepRun};
+
+use self::child::{Child, finished};
+use self::record::Record;
+use super::run::Place;
+use crate::failure::Failure;
+use crate::output;
+
+/// Run a table of experiments: rows of changes to one base, or the product of axes, with several seeds; may be
+/// stopped and resumed
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sweep {
+    /// The sweep's file, for example examples/emoji-vendors.toml
+    #[arg(value_name = "FILE.toml")]
+    file: PathBuf,
+    /// Where to compute
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    device: String,
+    /// Folder of the runs and of the tables; by default runs/sweeps/NAME. Runs that are there already and
+    /// finished with the same settings, model, device and version of flora are not repeated
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Repeat all runs, for example after the images changed
+    #[arg(long)]
+    overwrite: bool,
+    /// Runs at a time. Accuracies do not depend on it; seconds do, because the runs compete
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
+}
+
+impl Sweep {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let sweep = tuning::Sweep::from_file(&self.file).map_err(Failure::input)?;
+        let place = Place::parse(&self.device)?;
+        let runs = sweep.runs().map_err(Failure::input)?;
+        let out = self.out.clone().unwrap_or_else(|| Path::new("runs/sweeps").join(&sweep.name));
+        // Before the first of many runs, not after it.
+        for run in &runs {
+            RunFolder::check(out.join(&run.folder), Existing::ReplaceRun)
+                .map_err(Failure::input)?;
+        }
+        let mut record = Record::new(&sweep, &out, runs.len())?;
+        let digests = digests(&runs)?;
+        let valid = |run: &SweepRun, summary: &RunSummary| {
+            summary.base_digest.as_ref() == digests.get(run.experiment.model.path.as_str())
+                && summary.device == place.name
+                && summary.versions.flora == env!("CARGO_PKG_VERSION")
+        };
+        let what = |index: usize| format!("[{}/{}] {}", index + 1, runs.len(), runs[index].folder);
+        let mut pending = Vec::new();
+        for (index, run) in runs.iter().enumerate() {
+            let earlier = if self.overwrite { None } else { finished(&out.join(&run.folder), run) };
+            match earlier.filter(|summary| valid(run, summary)) {
+                Some(summary) => {
+                    output::line(format!("{}: there already", what(index)));
+                    record.add(index, run, summary);
+                }
+                None => pending.push(index),
+            }
+        }
+        record.write()?;
+
+        let jobs = usize::from(self.jobs);
+        let child = Child::new(&place, jobs);
+        // Nothing is begun whose result could not be written.
+        let stop = AtomicBool::new(false);
+        let mut trouble = None;
+        let work = |index: usize| {
+            if stop.load(Ordering::Relaxed) {
+                return (index, None);
+            }
+            let begun = if jobs > 1 { " begins" } else { ":" };
+            output::line(format!("{}{begun}", what(index)));
+            (index, Some(child.run(&runs[index], &out.join(&runs[index].folder))))
+        };
+        let done = |_, (index, result): &(usize, Option<Result<RunSummary, String>>)| {
+            match result {
+                Some(Ok(summary)) => {
+                    if jobs > 1 {
+                        output::line(format!("{}: {}", what(*index), in_short(summary)));
+                    }
+                    record.add(*index, &runs[*index], summary.clone());
+                    // After every run: what was computed is in the table, whenever it is stopped.
+                    if let Err(failure) = record.write() {
+                        stop.store(true, Ordering::Relaxed);
+                        trouble.get_or_insert(failure);
+                    }
+                }
+                // The other runs do not depend on it.
+                Some(Err(message)) => {
+                    output::line(format!("{} failed: {message}", what(*index)));
+                    record.fail(*index, &runs[*index], message);
+                }
+                None => {}
+            }
+        };
+        Workers::new(jobs).map_err(Failure::run)?.map(pending, work, done);
+        trouble.map_or(Ok(()), Err)?;
+        output::line(format!("\n{}", record.overview()));
+        output::line(format!("everything is in {}", out.display()));
+        record.outcome(runs.len())
+    }
+}
+
+/// The digest of each model that is named.
+fn digests(runs: &[SweepRun]) -> Result<BTreeMap<&str, String>, Failure> {
+    let mut digests = BTreeMap::new();
+    for run in runs {
+        let path = run.experiment.model.path.as_str();
+        if !digests.contains_key(path) {
+            let digest = tuning::base_digest(&run.experiment).map_err(Failure::input)?;
+            digests.insert(path, digest);
+        }
+    }
+    Ok(digests)
+}
+
+/// What came of a run, on a line.
+fn in_short(run: &RunSummary) -> String {
+    let seconds = flora::report::units::seconds(run.seconds.total);
+    match (run.accuracy.last, run.last_round) {
+        (Some(accuracy), Some(round)) => format!(
+            "global model {:.1} % mean over clients after round {round}, in {seconds}",
+            100.0 * accuracy.mean
+        ),
+        _ => format!("done in {seconds}"),
+    }
+}

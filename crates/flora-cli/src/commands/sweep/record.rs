@@ -1,0 +1,109 @@
+//! What a sweep has found so far, and its files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use flora::core::files::write_atomic;
+use flora::report::RunSummary;
+use flora::report::plots::save_png;
+use flora::report::sweep::{Axis, FigureSpec, Grid, GridRow, SweepReport, SweepResult, csv};
+use flora::tuning::{Sweep, SweepRun};
+
+use crate::failure::Failure;
+
+pub(super) struct Record {
+    out: PathBuf,
+    grid: Grid,
+    figure: Option<FigureSpec>,
+    /// A place for each run, so that tables do not depend on which of them is done first.
+    results: Vec<Option<SweepResult>>,
+    /// By run.
+    failures: BTreeMap<usize, String>,
+}
+
+impl Record {
+    /// Fails where the figure cannot be drawn, whatever the runs find.
+    pub(super) fn new(sweep: &Sweep, out: &Path, runs: usize) -> Result<Self, Failure> {
+        let record = Self {
+            out: out.to_owned(),
+            grid: grid(sweep),
+            figure: figure(sweep),
+            results: vec![None; runs],
+            failures: BTreeMap::new(),
+        };
+        if let Some(figure) = &record.figure {
+            SweepReport::new(&record.grid, &[]).figure(figure).map_err(Failure::input)?;
+        }
+        Ok(record)
+    }
+
+    pub(super) fn add(&mut self, index: usize, run: &SweepRun, summary: RunSummary) {
+        self.results[index] = Some(SweepResult { row: run.row, part: run.part, run: summary });
+    }
+
+    pub(super) fn fail(&mut self, index: usize, run: &SweepRun, message: &str) {
+        self.failures.insert(index, format!("{}: {message}", run.folder));
+    }
+
+    /// Writes all tables and the figure, as far as there are results.
+    pub(super) fn write(&self) -> Result<(), Failure> {
+        let results = self.results();
+        if results.is_empty() {
+            return Ok(());
+        }
+        let report = SweepReport::new(&self.grid, &results);
+        write(&self.out.join("results.md"), &report.markdown())?;
+        write(&self.out.join("results.tex"), &report.latex())?;
+        write(&self.out.join("results.csv"), &csv(&self.grid, &results).map_err(Failure::run)?)?;
+        let Some(figure) = &self.figure else { return Ok(()) };
+        match report.figure(figure).map_err(Failure::run)? {
+            Some(image) => save_png(self.out.join("results.png"), &image).map_err(Failure::run),
+            None => Ok(()),
+        }
+    }
+
+    /// The tables for a terminal.
+    pub(super) fn overview(&self) -> String {
+        SweepReport::new(&self.grid, &self.results()).overview()
+    }
+
+    /// Whether all of the runs are there.
+    pub(super) fn outcome(self, runs: usize) -> Result<(), Failure> {
+        match self.failures.len() {
+            0 => Ok(()),
+            count => Err(Failure::Run(format!(
+                "{count} of {runs} runs failed and are not in the table:\n{}",
+                self.failures.into_values().collect::<Vec<_>>().join("\n")
+            ))),
+        }
+    }
+
+    fn results(&self) -> Vec<SweepResult> {
+        self.results.iter().flatten().cloned().collect()
+    }
+}
+
+fn grid(sweep: &Sweep) -> Grid {
+    let axes = sweep.axes.iter().map(|axis| Axis {
+        name: axis.name.clone(),
+        values: axis.values.iter().map(|value| value.name.clone()).collect(),
+    });
+    let rows = sweep.combinations().into_iter().map(|row| GridRow {
+        name: row.name,
+        values: row.values,
+        baseline: row.baseline,
+    });
+    let (axes, rows) = (axes.collect(), rows.collect());
+    Grid { title: sweep.name.clone(), axes, rows, baseline: sweep.baseline_name() }
+}
+
+fn figure(sweep: &Sweep) -> Option<FigureSpec> {
+    let figure = sweep.figure.as_ref()?;
+    let x = sweep.axes.iter().position(|axis| axis.name == figure.x)?;
+    Some(FigureSpec { title: figure.title.clone().unwrap_or_else(|| sweep.name.clone()), x })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    write_atomic(path, text.as_bytes())
+        .map_err(|error| Failure::Run(format!("cannot write {}: {error}", path.display())))
+}

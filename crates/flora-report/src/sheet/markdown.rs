@@ -1,0 +1,58 @@
+use std::fmt::Write;
+
+use super::Sheet;
+
+impl Sheet {
+    /// The caption as a heading, and the table; without rows, nothing.
+    pub(crate) fn markdown(&self) -> String {
+        if self.rows == 0 {
+            return String::new();
+        }
+        let heading = self.columns.iter().map(|column| match column.group.as_str() {
+            "" => column.title.clone(),
+            group => format!("{group}: {}", column.title),
+        });
+        let ruler = (0..self.columns.len()).map(|index| match index < self.stubs {
+            true => "---",
+            false => "---:",
+        });
+        let mut text = format!("## {}\n\n{}", plain(&self.caption), line(heading));
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "|{}|", ruler.collect::<Vec<_>>().join("|"));
+        for row in 0..self.rows {
+            text += &line(self.row(row).map(str::to_owned));
+        }
+        text
+    }
+}
+
+fn line(cells: impl Iterator<Item = String>) -> String {
+    let cells: Vec<String> = cells.map(|cell| plain(&cell).replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// On one line.
+fn plain(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::sheet, *};
+
+    #[test]
+    fn a_heading_and_a_line_a_row() {
+        assert_eq!(
+            sheet().markdown(),
+            "\
+## Some 5 %
+
+|  | global: last | global: best | runs |
+|---|---:|---:|---:|
+| a_b \\| c | 60.0 ± 1.5 | – | 3 |
+| [x] \\ & {y} z | 1 | 2.00× | 4 |
+"
+        );
+        assert_eq!(Sheet::new("empty", 0).markdown(), "");
+    }
+}

@@ -1,0 +1,68 @@
+//! A table for documents: one content, as Markdown and as LaTeX.
+
+mod latex;
+mod markdown;
+
+/// What stands where there is no value.
+const NONE: &str = "–";
+
+/// A table with a caption. Its first columns are text on the left, the others numbers on the right.
+pub(crate) struct Sheet {
+    pub(crate) caption: String,
+    rows: usize,
+    stubs: usize,
+    columns: Vec<Column>,
+}
+
+struct Column {
+    /// Neighbours of one group share a heading; may be empty.
+    group: String,
+    title: String,
+    cells: Vec<Option<String>>,
+}
+
+impl Sheet {
+    /// A table without columns.
+    pub(crate) fn new(caption: impl Into<String>, rows: usize) -> Self {
+        Self { caption: caption.into(), rows, stubs: 0, columns: Vec::new() }
+    }
+
+    /// Adds a column of text, before all numbers.
+    pub(crate) fn stub(&mut self, title: &str, cells: Vec<String>) {
+        let cells = cells.into_iter().map(Some).collect();
+        let (group, title) = (String::new(), title.to_owned());
+        self.columns.insert(self.stubs, Column { group, title, cells });
+        self.stubs += 1;
+    }
+
+    /// Adds a column of numbers, one for each row; one without any value is left out.
+    pub(crate) fn column(&mut self, group: &str, title: &str, cells: Vec<Option<String>>) {
+        debug_assert_eq!(cells.len(), self.rows);
+        if cells.iter().any(Option::is_some) {
+            self.columns.push(Column { group: group.to_owned(), title: title.to_owned(), cells });
+        }
+    }
+
+    /// The cells of a row, as they are read.
+    fn row(&self, row: usize) -> impl Iterator<Item = &str> {
+        self.columns
+            .iter()
+            .map(move |column| column.cells.get(row).and_then(Option::as_deref).unwrap_or(NONE))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn sheet() -> Sheet {
+        let mut sheet = Sheet::new("Some 5 %", 2);
+        sheet.stub("", vec!["a_b | c".into(), "[x] \\ & {y}\nz".into()]);
+        let some = |cells: [&str; 2]| cells.map(|cell| Some(cell.to_owned())).to_vec();
+        sheet.column("global", "last", some(["60.0 ± 1.5", "1"]));
+        sheet.column("global", "best", vec![None, Some("2.00×".into())]);
+        sheet.column("", "runs", some(["3", "4"]));
+        sheet.column("none", "at all", vec![None, None]);
+        sheet
+    }
+}

@@ -1,0 +1,96 @@
+//! The results of a sweep: many runs with several seeds, as tables and a figure.
+
+mod csv;
+mod figure;
+mod format;
+mod pivot;
+mod report;
+mod rows;
+
+use crate::RunSummary;
+
+pub use self::csv::csv;
+pub use report::SweepReport;
+pub use rows::{Relative, SweepRow, rows};
+
+/// What a sweep runs, in the order in which tables show it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Grid {
+    /// The sweep's name.
+    pub title: String,
+    /// What the rows are combinations of; empty where they are a list.
+    pub axes: Vec<Axis>,
+    /// The rows.
+    pub rows: Vec<GridRow>,
+    /// What ratios are relative to, in words.
+    pub baseline: Option<String>,
+}
+
+/// Something that a sweep varies.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Axis {
+    /// What it is.
+    pub name: String,
+    /// Its values, by name.
+    pub values: Vec<String>,
+}
+
+/// A row of a sweep.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GridRow {
+    /// What it is called.
+    pub name: String,
+    /// The value that it has on each axis, from 0.
+    pub values: Vec<usize>,
+    /// The row that its ratios are relative to, from 0.
+    pub baseline: Option<usize>,
+}
+
+/// What [`SweepReport::figure`] draws.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FigureSpec {
+    /// The title.
+    pub title: String,
+    /// The axis that runs from left to right, from 0; all others together make the series.
+    pub x: usize,
+}
+
+/// One run of a sweep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SweepResult {
+    /// The row, from 0.
+    pub row: usize,
+    /// Which of the runs that the row is the mean of, from 0.
+    pub part: usize,
+    /// The run.
+    pub run: RunSummary,
+}
+
+/// Mean and sample standard deviation over seeds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// The mean.
+    pub mean: f64,
+    /// The deviation, with `n - 1`; `None` for a single seed.
+    pub deviation: Option<f64>,
+}
+
+impl Spread {
+    /// `None` of no values.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let deviation = (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
+        (!values.is_empty()).then_some(Self { mean, deviation })
+    }
+
+    /// In another unit.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        let deviation = self.deviation.map(|deviation| factor * deviation);
+        Self { mean: factor * self.mean, deviation }
+    }
+}
+
+#[cfg(test)]
+mod tests;

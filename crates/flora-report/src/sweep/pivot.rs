@@ -1,0 +1,66 @@
+//! Tables with one figure: the last axis from left to right, the others downwards.
+
+use super::{
+    Grid, SweepRow,
+    format::{mebibytes, seconds, share},
+    report::last_round,
+};
+use crate::{sheet::Sheet, units::bytes};
+
+/// A table for each figure; none where there are fewer than two axes.
+pub(super) fn pivots(grid: &Grid, rows: &[SweepRow]) -> Vec<Sheet> {
+    if grid.axes.len() < 2 {
+        return Vec::new();
+    }
+    type Figure = fn(&SweepRow) -> Option<String>;
+    let last = last_round(rows);
+    let figures: [(String, Figure); 6] = [
+        (format!("Accuracy of the global model, {last}, mean over clients, %"), |row| {
+            Some(share(row.accuracy))
+        }),
+        (format!("Accuracy of the global model, {last}, worst client, %"), |row| {
+            row.worst.map(share)
+        }),
+        ("Accuracy of the global model, best round, mean over clients, %".to_owned(), |row| {
+            row.best.map(share)
+        }),
+        ("Sent by a client in a round".to_owned(), |row| row.bytes.map(bytes)),
+        ("Training of a round, s".to_owned(), |row| row.seconds.map(seconds)),
+        ("Peak memory, MiB".to_owned(), |row| row.memory.map(mebibytes)),
+    ];
+    figures.iter().filter_map(|(name, figure)| pivot(grid, rows, name, *figure)).collect()
+}
+
+fn pivot(
+    grid: &Grid,
+    rows: &[SweepRow],
+    name: &str,
+    figure: fn(&SweepRow) -> Option<String>,
+) -> Option<Sheet> {
+    let (across, down) = grid.axes.split_last()?;
+    let values = |row: &SweepRow| grid.rows[row.row].values.as_slice();
+    // In the order of the grid, which goes through the last axis first.
+    let mut lines: Vec<&[usize]> = Vec::new();
+    for row in rows {
+        let line = &values(row)[..down.len()];
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    let mut sheet = Sheet::new(name, lines.len());
+    for (index, axis) in down.iter().enumerate() {
+        let names = lines.iter().map(|line| axis.values[line[index]].clone());
+        sheet.stub(&axis.name, names.collect());
+    }
+    let mut any = false;
+    for (index, value) in across.values.iter().enumerate() {
+        let cell = |line: &&[usize]| {
+            let own = |row: &&SweepRow| values(row).split_last() == Some((&index, *line));
+            figure(rows.iter().find(own)?)
+        };
+        let cells: Vec<Option<String>> = lines.iter().map(cell).collect();
+        any |= cells.iter().any(Option::is_some);
+        sheet.column(&across.name, value, cells);
+    }
+    any.then_some(sheet)
+}

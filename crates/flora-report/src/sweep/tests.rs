@@ -1,0 +1,222 @@
+use super::*;
+use crate::{Accuracies, Accuracy, ClientAccuracy, LocalAccuracy};
+use flora_federation::RunStatus;
+
+fn result(row: usize, part: usize, seed: u64, clients: &[(f64, bool)]) -> SweepResult {
+    let mut run = RunSummary::new("x", RunStatus::Finished, None);
+    let mean = clients.iter().map(|(accuracy, _)| accuracy).sum::<f64>() / clients.len() as f64;
+    let last = Accuracy { mean, weighted: mean - 0.01, num_clients: clients.len() };
+    let best = Accuracy { mean: mean + 0.1, ..last };
+    run.accuracy = Accuracies { zero_shot: None, last: Some(last), best: Some(best) };
+    run.clients = clients
+        .iter()
+        .enumerate()
+        .map(|(index, &(accuracy, trained))| ClientAccuracy {
+            client: format!("c{index}"),
+            accuracy,
+            num_examples: 10,
+            trained,
+        })
+        .collect();
+    run.trainers = clients.iter().filter(|(_, trained)| *trained).count();
+    (run.seed, run.last_round, run.best_round) = (seed, Some(2), Some(1));
+    (run.replies, run.bytes_up) = (run.trainers as u64, 2048 * run.trainers as u64);
+    run.trainable_parameters = 512;
+    run.seconds.training = 3.0;
+    run.peak_memory_bytes = Some(100 << 20);
+    SweepResult { row, part, run }
+}
+
+fn list(names: &[&str]) -> Grid {
+    let row = |name: &&str| GridRow { name: (*name).to_owned(), ..GridRow::default() };
+    Grid { title: "a_b".into(), rows: names.iter().map(row).collect(), ..Grid::default() }
+}
+
+/// Two methods by three ranks; one combination is left out.
+fn grid() -> Grid {
+    let axis = |name: &str, values: &[&str]| Axis {
+        name: name.into(),
+        values: values.iter().map(|&value| value.to_owned()).collect(),
+    };
+    let row = |name: &str, values: [usize; 2], baseline| GridRow {
+        name: name.into(),
+        values: values.into(),
+        baseline,
+    };
+    Grid {
+        title: "grid".into(),
+        axes: vec![axis("method", &["FLoRA", "FedFFT"]), axis("rank", &["1", "2", "16"])],
+        rows: vec![
+            row("FLoRA, rank 1", [0, 0], Some(0)),
+            row("FLoRA, rank 2", [0, 1], Some(1)),
+            row("FLoRA, rank 16", [0, 2], Some(2)),
+            row("FedFFT, rank 1", [1, 0], Some(0)),
+            row("FedFFT, rank 16", [1, 2], Some(2)),
+        ],
+        baseline: Some("FLoRA".into()),
+    }
+}
+
+fn close(spread: Option<Spread>, mean: f64, deviation: Option<f64>) {
+    let spread = spread.unwrap();
+    assert!((spread.mean - mean).abs() < 1e-12, "{spread:?}");
+    match (spread.deviation, deviation) {
+        (Some(a), Some(b)) => assert!((a - b).abs() < 1e-12, "{spread:?}"),
+        (a, b) => assert_eq!(a, b),
+    }
+}
+
+#[test]
+fn parts_are_averaged_before_seeds_are_spread() {
+    let grid = list(&["together", "alone", "never run", "central"]);
+    let mut results = [
+        result(0, 0, 1, &[(0.4, true), (0.6, true)]),
+        result(0, 0, 2, &[(0.6, true), (0.8, true)]),
+        result(1, 0, 1, &[(0.5, true), (0.1, false)]),
+        result(1, 1, 1, &[(0.3, false), (0.7, true)]),
+        result(3, 0, 1, &[(0.5, false), (0.7, false)]),
+    ];
+    let local = LocalAccuracy { round: 2, mean: 0.9, weighted: 0.8, worst: 0.7, num_clients: 2 };
+    results[0].run.local = Some(local);
+    let rows = rows(&grid, &results);
+    assert_eq!(rows.iter().map(|row| row.row).collect::<Vec<_>>(), [0, 1, 3]);
+    assert_eq!((rows[2].trained, rows[2].others), (None, None));
+    close(Some(rows[0].accuracy), 0.6, Some(0.02f64.sqrt()));
+    close(Some(rows[0].weighted), 0.59, Some(0.02f64.sqrt()));
+    close(rows[0].best, 0.7, Some(0.02f64.sqrt()));
+    close(rows[0].local, 0.9, None);
+    close(rows[0].trained, 0.6, Some(0.02f64.sqrt()));
+    assert_eq!((rows[0].others, rows[0].bytes, rows[0].runs), (None, Some(2048), 2));
+    close(Some(rows[1].accuracy), 0.4, None);
+    close(rows[1].trained, 0.6, None);
+    close(rows[1].others, 0.2, None);
+    close(rows[1].worst, 0.2, None);
+    close(rows[1].seconds, 1.5, None);
+    assert_eq!(rows[1].bytes, None, "one client trains alone");
+    assert_eq!(rows[2].trainable_parameters, None, "nobody trains");
+
+    let report = SweepReport::new(&grid, &results);
+    let table = report.overview();
+    let heading = "|  | global model, last round (2): mean | global model, last round (2): weighted | \
+                   global model, last round (2): worst client | global model, last round (2): own \
+                   clients | global model, last round (2): other clients | global model, best round: \
+                   mean | local models, last round: mean | runs |";
+    assert_eq!(table.lines().nth(2).unwrap(), heading);
+    let row = "| together | 60.0 ± 14.1 | 59.0 ± 14.1 | 50.0 ± 14.1 | 60.0 ± 14.1 | – | 70.0 ± 14.1 \
+               | 90.0 | 2 |";
+    assert!(table.contains(row), "{table}");
+    assert!(
+        table.contains("| alone | 40.0 | 39.0 | 20.0 | 60.0 | 20.0 | 50.0 | – | 2 |"),
+        "{table}"
+    );
+    assert!(table.contains("| together | 512 | 2.00 KiB | 1.50 ± 0.00 | 100 ± 0 |"), "{table}");
+    assert!(table.contains("| alone | 512 | – | 1.50 | 100 |"), "{table}");
+    assert!(!report.markdown().contains("Ratios"));
+
+    let csv = csv(&grid, &results).unwrap();
+    assert_eq!(csv.lines().count(), 1 + 5 * 2);
+    assert!(
+        csv.contains("alone,1,1,2,c1,true,0.7,10,,0.5,0.49,1,0.6,0.49,,,,512,2048,0,,3.000,1.500"),
+        "{csv}"
+    );
+    assert!(csv.contains(",2,0.9,0.8,512,"), "{csv}");
+}
+
+#[test]
+fn ratios_are_to_the_baseline_of_each_row() {
+    let both = [(0.5, true), (0.7, true)];
+    let grid = grid();
+    let mut results: Vec<_> = (0..5).map(|row| result(row, 0, 0, &both)).collect();
+    for (row, factor) in [(3, 50), (4, 20)] {
+        let run = &mut results[row].run;
+        run.bytes_up *= factor;
+        run.seconds.training *= 7.0;
+        run.peak_memory_bytes = Some(250 << 20);
+    }
+    let report = SweepReport::new(&grid, &results);
+    let relative: Vec<_> = report.rows().iter().map(|row| row.relative.bytes).collect();
+    assert_eq!(relative, [1.0, 1.0, 1.0, 50.0, 20.0].map(Some));
+    assert_eq!(report.rows()[3].relative.seconds, Some(7.0));
+    assert_eq!(report.rows()[4].relative.memory, Some(2.5));
+    let table = report.markdown();
+    assert!(
+        table.contains("| FedFFT, rank 16 | 512 | 40.0 KiB | 20.0× | 10.5 | 7.00× | 250 | 2.50× |"),
+        "{table}"
+    );
+    assert!(table.contains("Ratios are to FLoRA."), "{table}");
+    // Without the baseline's run there is nothing to compare with.
+    let partial = SweepReport::new(&grid, &results[1..]);
+    assert_eq!(
+        partial.rows().iter().find(|row| row.row == 3).unwrap().relative,
+        Relative::default()
+    );
+}
+
+#[test]
+fn the_last_axis_goes_from_left_to_right() {
+    let grid = grid();
+    let at = |row: usize, accuracy: f64| result(row, 0, 0, &[(accuracy, true), (accuracy, true)]);
+    let results = [at(0, 0.1), at(1, 0.2), at(2, 0.3), at(3, 0.4), at(4, 0.5)];
+    let report = SweepReport::new(&grid, &results);
+    let table = report.markdown();
+    let pivot = "\
+## Accuracy of the global model, last round (2), mean over clients, %
+
+| method | rank: 1 | rank: 2 | rank: 16 |
+|---|---:|---:|---:|
+| FLoRA | 10.0 | 20.0 | 30.0 |
+| FedFFT | 40.0 | – | 50.0 |
+";
+    assert!(table.contains(pivot), "{table}");
+    let latex = report.latex();
+    assert!(
+        latex.contains("method & 1 & 2 & 16 \\\\\n\\midrule\nFLoRA & 10.0 & 20.0 & 30.0 \\\\"),
+        "{latex}"
+    );
+    assert!(latex.contains("FedFFT & 40.0 & -- & 50.0"), "{latex}");
+    assert_eq!(latex.matches("\\begin{table}").count(), latex.matches("\\end{table}").count());
+    assert!(latex.starts_with("% grid: "), "{latex}");
+
+    let csv = csv(&grid, &results).unwrap();
+    assert!(csv.starts_with("row,axis.method,axis.rank,part,seed,"), "{csv}");
+    assert!(csv.contains("\"FedFFT, rank 16\",FedFFT,16,0,0,2,c0,true,0.5,10,"), "{csv}");
+}
+
+#[test]
+fn rounds_are_told_where_they_differ() {
+    let both = [(0.5, true), (0.7, true)];
+    let mut results = [result(0, 0, 0, &both), result(1, 0, 0, &both)];
+    results[0].run.last_round = Some(0);
+    let grid = list(&["zero-shot", "trained"]);
+    let table = SweepReport::new(&grid, &results).overview();
+    assert!(table.contains("| global model, last round: mean |"), "{table}");
+    assert!(table.lines().nth(2).unwrap().ends_with("| rounds | runs |"), "{table}");
+    assert!(table.lines().nth(4).unwrap().ends_with("| 0 | 1 |"), "{table}");
+    let empty = SweepReport::new(&grid, &[]);
+    assert!(empty.markdown().contains("No run is done yet"), "{}", empty.markdown());
+    assert!(empty.overview().trim().is_empty());
+}
+
+#[test]
+fn a_figure_has_a_series_for_each_combination_of_the_other_axes() {
+    let grid = grid();
+    let at = |row: usize, accuracy: f64| result(row, 0, 0, &[(accuracy, true), (accuracy, true)]);
+    let spec = FigureSpec { title: "Ranks".into(), x: 1 };
+    let draw = |results: &[SweepResult]| SweepReport::new(&grid, results).figure(&spec).unwrap();
+    assert_eq!(draw(&[]), None);
+    let one = draw(&[at(0, 0.1), at(2, 0.3)]).unwrap();
+    let two = draw(&[at(0, 0.1), at(2, 0.3), at(4, 0.2)]).unwrap();
+    assert_eq!(one.dimensions(), two.dimensions(), "the legend names both series from the start");
+    assert_ne!(one, two);
+    let error = SweepReport::new(&grid, &[]).figure(&FigureSpec { x: 2, ..spec.clone() });
+    assert!(error.unwrap_err().to_string().contains("no axis 2"));
+    let axis = |name: &str, values: usize| Axis {
+        name: name.into(),
+        values: (0..values).map(|value| value.to_string()).collect(),
+    };
+    let row = |index: usize| GridRow { values: vec![index, 0], ..GridRow::default() };
+    let rows = (0..36).map(row).collect();
+    let many = Grid { axes: vec![axis("a", 36), axis("b", 1)], rows, ..Grid::default() };
+    let error = SweepReport::new(&many, &[]).figure(&spec).unwrap_err();
+    assert!(error.to_string().contains("36 series"), "told before any run: {error}");
+}
