@@ -18,7 +18,10 @@ pub struct RunSummary {
     pub last_round: Option<usize>,
     /// The round with the highest unweighted mean accuracy.
     pub best_round: Option<usize>,
-    /// The global model's accuracy.
+    /// Which model's accuracy follows: the global one's, or, where there is none, those of the clients' own.
+    #[serde(default = "global")]
+    pub model: EvaluatedModel,
+    /// The model's accuracy.
     pub accuracy: Accuracies,
     /// Its accuracy after the last round by client, in the order of their names.
     #[serde(default)]
@@ -59,7 +62,11 @@ pub struct RunSummary {
     pub started_at: Option<u64>,
 }
 
-/// The global model's accuracy before, after, and at its best.
+fn global() -> EvaluatedModel {
+    EvaluatedModel::Global
+}
+
+/// The model's accuracy before, after, and at its best.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Accuracies {
     /// Before any training (round 0).
@@ -156,6 +163,7 @@ impl RunSummary {
             error: None,
             last_round: outcome.map(|outcome| outcome.last_round.round),
             best_round: outcome.map(|outcome| outcome.best_round.round),
+            model: EvaluatedModel::Global,
             accuracy: Accuracies {
                 zero_shot: outcome.map(|outcome| (&outcome.zero_shot).into()),
                 last: outcome.map(|outcome| (&outcome.last_round).into()),
@@ -198,12 +206,15 @@ impl RunSummary {
                 Event::Evaluated { model: EvaluatedModel::Global, clients, .. } => last = clients,
                 Event::Evaluated {
                     round,
-                    model: EvaluatedModel::Local,
+                    model: model @ (EvaluatedModel::Local | EvaluatedModel::Own),
                     accuracy,
                     accuracy_weighted,
                     clients,
                     ..
                 } => {
+                    if *model == EvaluatedModel::Own {
+                        (self.model, last) = (*model, clients);
+                    }
                     let tested = || clients.iter().filter(|score| score.num_examples > 0);
                     let worst = tested().map(|score| score.accuracy).reduce(f64::min);
                     self.local = worst.map(|worst| LocalAccuracy {

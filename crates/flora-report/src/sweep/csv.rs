@@ -1,5 +1,7 @@
+use flora_federation::EvaluatedModel;
+
 use super::{Grid, SweepResult, rows};
-use crate::{Accuracy, ReportError};
+use crate::{Accuracies, Accuracy, ReportError};
 
 /// What follows the row, its axes and its part.
 const COLUMNS: [&str; 23] = [
@@ -59,14 +61,16 @@ pub fn csv(grid: &Grid, results: &[SweepResult]) -> Result<String, ReportError> 
 /// The [`COLUMNS`] of each client.
 fn records(result: &SweepResult) -> impl Iterator<Item = [String; COLUMNS.len()]> {
     let run = &result.run;
-    let (zero_shot, last, best) = (run.accuracy.zero_shot, run.accuracy.last, run.accuracy.best);
+    let global = run.model == EvaluatedModel::Global;
+    let accuracies = if global { run.accuracy } else { Accuracies::default() };
+    let Accuracies { zero_shot, last, best } = accuracies;
     let mean = |accuracy: Option<Accuracy>| or_empty(accuracy.map(|accuracy| accuracy.mean));
     let weighted = |accuracy: Option<Accuracy>| or_empty(accuracy.map(|it| it.weighted));
     let of_run = [
         mean(zero_shot),
         mean(last),
         weighted(last),
-        or_empty(run.best_round),
+        or_empty(run.best_round.filter(|_| global)),
         mean(best),
         weighted(best),
         or_empty(run.local.map(|local| local.round)),
@@ -87,7 +91,7 @@ fn records(result: &SweepResult) -> impl Iterator<Item = [String; COLUMNS.len()]
             run.last_round.unwrap_or(0).to_string(),
             client.client.clone(),
             client.trained.to_string(),
-            client.accuracy.to_string(),
+            if global { client.accuracy.to_string() } else { String::new() },
             client.num_examples.to_string(),
         ];
         fields.extend(of_run.iter().cloned());

@@ -42,7 +42,7 @@ fn series(grid: &Grid, rows: &[SweepRow], x: usize) -> Vec<Series> {
         let mut values = row.values.clone();
         let place = values.remove(x);
         let found = rows.iter().find(|result| result.row == index);
-        let point = found.map(|result| result.accuracy.times(100.0));
+        let point = found.and_then(|result| result.accuracy).map(|accuracy| accuracy.times(100.0));
         match series.iter_mut().find(|(own, _)| *own == values) {
             Some((_, series)) => series.points[place] = point,
             None => {

@@ -14,9 +14,13 @@ pub(super) fn pivots(grid: &Grid, rows: &[SweepRow]) -> Vec<Sheet> {
     }
     type Figure = fn(&SweepRow) -> Option<String>;
     let last = last_round(rows);
+    let own = match rows.iter().any(|row| row.own.is_some()) {
+        true => " († there is none: the clients' own models)",
+        false => "",
+    };
     let figures: [(String, Figure); 6] = [
-        (format!("Accuracy of the global model, {last}, mean over clients, %"), |row| {
-            Some(share(row.accuracy))
+        (format!("Accuracy of the global model{own}, {last}, mean over clients, %"), |row| {
+            row.accuracy.map(share).or_else(|| row.own.map(|own| format!("{} †", share(own))))
         }),
         (format!("Accuracy of the global model, {last}, worst client, %"), |row| {
             row.worst.map(share)

@@ -114,8 +114,8 @@ impl<'a> SweepReport<'a> {
             sheet.column(group, title, cells.collect());
         };
         let last = format!("global model, {}", last_round(&self.rows));
-        shares(&last, "mean", |row| Some(row.accuracy));
-        shares(&last, "weighted", |row| Some(row.weighted));
+        shares(&last, "mean", |row| row.accuracy);
+        shares(&last, "weighted", |row| row.weighted);
         shares(&last, "worst client", |row| row.worst);
         // Where everybody trained, own clients are all clients.
         if self.rows.iter().any(|row| row.others.is_some()) {

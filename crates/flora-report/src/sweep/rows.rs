@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::{Grid, Spread, SweepResult};
 use crate::RunSummary;
+use flora_federation::EvaluatedModel;
 
 /// A row of a sweep's tables. Accuracies are those of the global model after the last round unless they
 /// say otherwise, 0..1.
@@ -9,10 +10,10 @@ use crate::RunSummary;
 pub struct SweepRow {
     /// Which row of the sweep, from 0.
     pub row: usize,
-    /// Unweighted mean over all clients.
-    pub accuracy: Spread,
+    /// Unweighted mean over all clients; `None` where there is no global model.
+    pub accuracy: Option<Spread>,
     /// Mean over all clients weighted by test examples.
-    pub weighted: Spread,
+    pub weighted: Option<Spread>,
     /// The worst client.
     pub worst: Option<Spread>,
     /// Mean over the clients that trained, where some of those that are tested did.
@@ -25,6 +26,8 @@ pub struct SweepRow {
     /// Unweighted mean over the clients' own models, each on its own test examples, after their last
     /// training.
     pub local: Option<Spread>,
+    /// The same, where there is no global model: what then stands in its place.
+    pub own: Option<Spread>,
     /// Numbers that are trained and sent; `None` where nobody trains.
     pub trainable_parameters: Option<usize>,
     /// Bytes that a client sends in a round; `None` where one client trains alone or nobody does.
@@ -85,15 +88,24 @@ fn row(index: usize, results: &[SweepResult]) -> Option<SweepRow> {
         Spread::of(&seeds.iter().filter_map(of_seed).collect::<Vec<_>>())
     };
     let first = runs.first()?.run.last_round;
+    let global = |value: &dyn Fn(&RunSummary) -> Option<f64>| {
+        over_seeds(&|run| {
+            Some(run).filter(|run| run.model == EvaluatedModel::Global).and_then(value)
+        })
+    };
     Some(SweepRow {
         row: index,
-        accuracy: over_seeds(&|run| Some(run.accuracy.last?.mean))?,
-        weighted: over_seeds(&|run| Some(run.accuracy.last?.weighted))?,
-        worst: over_seeds(&|run| run.clients.iter().map(|it| it.accuracy).reduce(f64::min)),
-        trained: over_seeds(&|run| mean(run, true)),
-        others: over_seeds(&|run| mean(run, false)),
-        best: over_seeds(&|run| Some(run.accuracy.best?.mean)),
+        accuracy: global(&|run| Some(run.accuracy.last?.mean)),
+        weighted: global(&|run| Some(run.accuracy.last?.weighted)),
+        worst: global(&|run| run.clients.iter().map(|it| it.accuracy).reduce(f64::min)),
+        trained: global(&|run| mean(run, true)),
+        others: global(&|run| mean(run, false)),
+        best: global(&|run| Some(run.accuracy.best?.mean)),
         local: over_seeds(&|run| Some(run.local?.mean)),
+        own: over_seeds(&|run| {
+            let own = run.accuracy.last.filter(|_| run.model == EvaluatedModel::Own)?;
+            Some(own.mean)
+        }),
         trainable_parameters: runs
             .iter()
             .find(|result| result.run.replies > 0)

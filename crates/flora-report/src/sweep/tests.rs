@@ -81,13 +81,13 @@ fn parts_are_averaged_before_seeds_are_spread() {
     let rows = rows(&grid, &results);
     assert_eq!(rows.iter().map(|row| row.row).collect::<Vec<_>>(), [0, 1, 3]);
     assert_eq!((rows[2].trained, rows[2].others), (None, None));
-    close(Some(rows[0].accuracy), 0.6, Some(0.02f64.sqrt()));
-    close(Some(rows[0].weighted), 0.59, Some(0.02f64.sqrt()));
+    close(rows[0].accuracy, 0.6, Some(0.02f64.sqrt()));
+    close(rows[0].weighted, 0.59, Some(0.02f64.sqrt()));
     close(rows[0].best, 0.7, Some(0.02f64.sqrt()));
     close(rows[0].local, 0.9, None);
     close(rows[0].trained, 0.6, Some(0.02f64.sqrt()));
     assert_eq!((rows[0].others, rows[0].bytes, rows[0].runs), (None, Some(2048), 2));
-    close(Some(rows[1].accuracy), 0.4, None);
+    close(rows[1].accuracy, 0.4, None);
     close(rows[1].trained, 0.6, None);
     close(rows[1].others, 0.2, None);
     close(rows[1].worst, 0.2, None);
@@ -219,4 +219,21 @@ fn a_figure_has_a_series_for_each_combination_of_the_other_axes() {
     let many = Grid { axes: vec![axis("a", 36), axis("b", 1)], rows, ..Grid::default() };
     let error = SweepReport::new(&many, &[]).figure(&spec).unwrap_err();
     assert!(error.to_string().contains("36 series"), "told before any run: {error}");
+}
+
+#[test]
+fn own_models_are_never_taken_for_a_global_one() {
+    let grid = grid();
+    let mut own = result(3, 0, 1, &[(0.2, true), (0.4, true)]);
+    own.run.model = flora_federation::EvaluatedModel::Own;
+    let results = [result(0, 0, 1, &[(0.4, true), (0.6, true)]), own];
+    let rows = rows(&grid, &results);
+    let row = &rows[1];
+    assert_eq!((row.accuracy, row.weighted, row.worst, row.best), (None, None, None, None));
+    close(row.own, 0.3, None);
+    assert_eq!(rows[0].own, None);
+    let markdown = SweepReport::new(&grid, &results).markdown();
+    assert!(markdown.contains("30.0 †") && markdown.contains("own models"), "{markdown}");
+    let csv = csv(&grid, &results).unwrap();
+    assert!(csv.lines().skip(1).filter(|line| line.contains("0.2")).count() == 0, "{csv}");
 }

@@ -1,4 +1,4 @@
-use flora_federation::RunStatus;
+use flora_federation::{EvaluatedModel, RunStatus};
 
 use super::table;
 use crate::{
@@ -17,7 +17,11 @@ pub fn summary(run: &RunSummary) -> String {
 }
 
 fn accuracies(run: &RunSummary) -> String {
-    let header = ["accuracy %", "mean", "weighted"].map(str::to_owned);
+    let accuracy = match run.model {
+        EvaluatedModel::Global => "accuracy %",
+        EvaluatedModel::Own | EvaluatedModel::Local => "own models, accuracy %",
+    };
+    let header = [accuracy, "mean", "weighted"].map(str::to_owned);
     let in_round = |name: &str, round: Option<usize>| match round {
         Some(round) => format!("{name} (round {round})"),
         None => name.to_owned(),
