@@ -136,7 +136,9 @@ impl Run<'_> {
 
     fn evaluate(&mut self, round: usize) -> Result<(), Failure> {
         let start = Instant::now();
-        let ids: Vec<_> = self.test_examples.keys().cloned().collect();
+        // Without a global model, those who never train have none to test.
+        let tested = |id: &&String| self.strategy.shares() || self.ids.contains(*id);
+        let ids: Vec<_> = self.test_examples.keys().filter(tested).cloned().collect();
         let instruction =
             EvaluateInstruction { round, parameters: Arc::clone(&self.progress.current) };
         let answers = self.fleet.evaluate(&ids, &instruction, &mut |_| {});
@@ -176,10 +178,10 @@ impl Run<'_> {
         let start = Instant::now();
         (self.sink)(&Event::RoundStarted { round, selected: selected.clone() });
         let instruction = FitInstruction { round, parameters: Arc::clone(&self.progress.current) };
-        let sink = &mut *self.sink;
+        let (sink, shares) = (&mut *self.sink, self.strategy.shares());
         let answers = self.fleet.fit(&selected, &instruction, &mut |answer| {
             sink(&match answer {
-                Ok(reply) => client_replied(round, reply),
+                Ok(reply) => client_replied(round, reply, shares),
                 Err(error) => client_failed(round, error),
             });
         });
@@ -211,11 +213,15 @@ impl Run<'_> {
 
     /// An adapter that stays as it was, in silence, is the commonest fault of federated fine-tuning.
     fn warn_of_untrained(&mut self, round: usize, replies: &[FitReply]) {
+        // Without a global model, it is not what the clients began this round with.
+        if !self.strategy.shares() && round > 0 {
+            return;
+        }
         let sent = Arc::clone(&self.progress.current);
         for reply in replies.iter().filter(|reply| reply.parameters == *sent) {
             (self.sink)(&Event::Warning {
                 message: format!(
-                    "round {round}: adapter did not change: client {} trained nothing; check its \
+                    "round {round}: nothing changed: client {} trained nothing; check its \
                      examples, the learning rate and which parameters train",
                     reply.client
                 ),
@@ -303,14 +309,14 @@ impl Run<'_> {
     }
 }
 
-fn client_replied(round: usize, reply: &FitReply) -> Event {
+fn client_replied(round: usize, reply: &FitReply, shares: bool) -> Event {
     Event::ClientReplied {
         round,
         client: reply.client.clone(),
         seconds: reply.seconds,
         num_examples: reply.num_examples,
         metrics: reply.metrics.clone(),
-        bytes_up: reply.parameters.byte_len() as u64,
+        bytes_up: if shares { reply.parameters.byte_len() as u64 } else { 0 },
     }
 }
 

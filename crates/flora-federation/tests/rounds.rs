@@ -3,8 +3,8 @@
 mod support;
 
 use flora_federation::{
-    Client, ClientSelector, EvaluatedModel, Event, FedAvg, FederationError, Outcome, RoundsConfig,
-    Simulation, Stage, run_rounds,
+    Alone, Client, ClientSelector, EvaluatedModel, Event, FedAvg, FederationError, Outcome,
+    RoundsConfig, Simulation, Stage, run_rounds,
 };
 use support::{Fault, Pull, record, w};
 
@@ -268,4 +268,31 @@ fn those_without_training_examples_are_only_tested() {
     let nobody = vec![Pull::new("a", [1.0, 0.5], 0).boxed()];
     let error = run(nobody, 1, &config(1)).0.unwrap_err().to_string();
     assert!(error.contains("no client has training examples"), "{error}");
+}
+
+#[test]
+fn without_a_global_model_nothing_is_sent_and_own_models_are_tested() {
+    let mut fleet = Simulation::new(three(Fault::None), 2).unwrap();
+    let mut events = Vec::new();
+    let initial = record([0.0, 0.0]);
+    let outcome = run_rounds(&mut fleet, &mut Alone, initial.clone(), &config(2), &mut |event| {
+        events.push(event.clone());
+    });
+    let outcome = outcome.unwrap();
+    assert_eq!((outcome.bytes_up, outcome.bytes_down), (0, 0));
+    assert_eq!(outcome.last, initial, "there is no other record");
+    let mut evaluations = 0;
+    for event in &events {
+        match event {
+            Event::Evaluated { model, .. } => {
+                assert_eq!(*model, EvaluatedModel::Own);
+                evaluations += 1;
+            }
+            Event::ClientReplied { bytes_up, .. } | Event::Aggregated { bytes_up, .. } => {
+                assert_eq!(*bytes_up, 0);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(evaluations, 3);
 }

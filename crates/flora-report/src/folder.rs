@@ -16,6 +16,8 @@ const PARTITION: &str = "partition.json";
 const SUMMARY: &str = "run.json";
 /// Folders of trained parameters: adapters, or a whole model.
 const TRAINED: [&str; 2] = ["adapter", "model"];
+/// Trained parameters of another kind.
+const TRAINED_FILE: &str = "trained.safetensors";
 
 /// What to do with an output folder that is not empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +178,7 @@ fn remove_run(folder: &Path) -> Result<(), ReportError> {
         let path = folder.join(name);
         ignore_absent(fs::remove_dir_all(&path)).map_err(ReportError::io("remove", path))?;
     }
-    for name in [SUMMARY, PARTITION, METRICS, EXPERIMENT] {
+    for name in [TRAINED_FILE, SUMMARY, PARTITION, METRICS, EXPERIMENT] {
         let path = folder.join(name);
         ignore_absent(fs::remove_file(&path)).map_err(ReportError::io("remove", path))?;
     }

@@ -8,7 +8,7 @@
 //! | `partition.json` | which example went to which client |
 //! | `metrics.jsonl` | one [`Event`](flora_federation::Event) a line, written as it happens |
 //! | `run.json` | the [`RunSummary`] |
-//! | `adapter/` or `model/` | the trained parameters |
+//! | `adapter/`, `model/` or `trained.safetensors` | the trained parameters |
 //!
 //! [`classification`] counts what a classifier gets right. [`tables`] renders runs and reports for a
 //! terminal, [`sweep`] many runs as Markdown, LaTeX and CSV, [`plots`] draws PNG figures.

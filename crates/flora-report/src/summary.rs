@@ -105,7 +105,7 @@ pub struct LocalAccuracy {
     pub num_clients: usize,
 }
 
-/// The global model's accuracy on one client's test examples.
+/// The model's accuracy on one client's test examples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClientAccuracy {
     /// The client.
@@ -203,18 +203,19 @@ impl RunSummary {
             match event {
                 Event::RoundStarted { selected, .. } => trainers.extend(selected),
                 Event::ClientReplied { .. } => self.replies += 1,
-                Event::Evaluated { model: EvaluatedModel::Global, clients, .. } => last = clients,
+                Event::Evaluated {
+                    model: model @ (EvaluatedModel::Global | EvaluatedModel::Own),
+                    clients,
+                    ..
+                } => (self.model, last) = (*model, clients),
                 Event::Evaluated {
                     round,
-                    model: model @ (EvaluatedModel::Local | EvaluatedModel::Own),
+                    model: EvaluatedModel::Local,
                     accuracy,
                     accuracy_weighted,
                     clients,
                     ..
                 } => {
-                    if *model == EvaluatedModel::Own {
-                        (self.model, last) = (*model, clients);
-                    }
                     let tested = || clients.iter().filter(|score| score.num_examples > 0);
                     let worst = tested().map(|score| score.accuracy).reduce(f64::min);
                     self.local = worst.map(|worst| LocalAccuracy {

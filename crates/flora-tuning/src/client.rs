@@ -14,6 +14,7 @@ use flora_lora::reseed_dropout;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
+use crate::objective::Score;
 use crate::{Objective, Trainable, TrainingConfig, TuningError, TuningModel};
 
 /// A participant of the federation: its images, its trained parameters, and its optimizer's state, which
@@ -61,7 +62,8 @@ impl TuningClient {
 
     /// The same client by itself: it goes on from its own parameters, whatever it is sent later.
     pub fn alone(self) -> Self {
-        Self { alone: true, ..self }
+        // Its own model is what is evaluated anyway.
+        Self { alone: true, evaluate_local: false, ..self }
     }
 
     /// The mean loss of the round's steps, and the trained parameters after them.
@@ -95,31 +97,39 @@ impl TuningClient {
         Ok((sum / steps.max(1) as f64, record))
     }
 
-    fn load(&mut self, record: &ParameterRecord) -> Result<(), TuningError> {
-        if self.alone && self.begun {
-            return Ok(());
+    /// The model with these parameters; a client that goes on by itself keeps its own.
+    fn received(&self, record: &ParameterRecord) -> Result<TuningModel, TuningError> {
+        match self.alone && self.begun {
+            true => Ok(self.model.clone()),
+            false => Ok(self.trainable.load(self.model.clone(), record)?),
         }
+    }
+
+    fn load(&mut self, record: &ParameterRecord) -> Result<(), TuningError> {
+        self.model = self.received(record)?;
         self.begun = true;
-        self.model = self.trainable.load(self.model.clone(), record)?;
         Ok(())
     }
 
-    fn test(&self) -> Result<crate::objective::Score, TuningError> {
+    fn test(&self, model: &TuningModel) -> Result<Score, TuningError> {
         let device = self.device.clone().inner();
-        self.objective.score(&self.model.valid(), &self.shard.test, &device)
+        self.objective.score(&model.valid(), &self.shard.test, &device)
     }
 
     fn try_fit(&mut self, instruction: &FitInstruction) -> Result<FitReply, TuningError> {
         let started = Instant::now();
         self.load(&instruction.parameters)?;
-        let (loss, parameters) = self.train(instruction.round).inspect_err(|_| {
-            // Moments that are no longer finite would spoil every later round of this client.
-            self.optimizer = self.training.optimizer();
-        })?;
+        let before = self.model.clone();
+        let trained = self.train(instruction.round);
+        if trained.is_err() {
+            // Numbers that are no longer finite would spoil every later round of this client.
+            (self.model, self.optimizer) = (before, self.training.optimizer());
+        }
+        let (loss, parameters) = trained?;
         let mut metrics = Metrics::from([("loss".into(), loss)]);
         let seconds = started.elapsed().as_secs_f64();
         if self.evaluate_local && !self.shard.test.is_empty() {
-            let score = self.test()?;
+            let score = self.test(&self.model)?;
             metrics.insert("accuracy".into(), score.accuracy);
             metrics.insert("test_loss".into(), score.loss);
         }
@@ -137,8 +147,8 @@ impl TuningClient {
         instruction: &EvaluateInstruction,
     ) -> Result<EvaluateReply, TuningError> {
         let started = Instant::now();
-        self.load(&instruction.parameters)?;
-        let score = self.test()?;
+        // Not kept: a client that only tests needs no weights of its own.
+        let score = self.test(&self.received(&instruction.parameters)?)?;
         Ok(EvaluateReply {
             client: self.shard.id.clone(),
             num_examples: self.shard.test.len(),

@@ -33,8 +33,10 @@ pub enum TuningError {
     #[error(transparent)]
     Lora(#[from] LoraError),
     /// Prompts that cannot be learned.
-    #[error("method.prompt.length: {problem}")]
+    #[error("{field}: {problem}")]
     Prompt {
+        /// The field of the experiment.
+        field: &'static str,
         /// Why, and what to do.
         problem: String,
     },

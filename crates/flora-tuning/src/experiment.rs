@@ -294,7 +294,8 @@ impl Experiment {
                 "method.loss: the head of {name} knows classes and no texts; choose \"class-ce\""
             ));
         }
-        if self.method.loss() == LossKind::Infonce && self.training.batch_size < 2 {
+        let contrasts = self.method.loss() == LossKind::Infonce && self.rounds() > 0;
+        if contrasts && self.training.batch_size < 2 {
             return Err("training.batch_size: 1 leaves the infonce loss nothing to contrast; \
                         choose 2 or more, or method.loss = \"class-ce\""
                 .into());

@@ -45,22 +45,33 @@ impl Prompts {
         length: usize,
     ) -> Result<Self, TuningError> {
         let mut prompts = Self::new(tokenizer, config, template, classes)?;
-        let wrong = |problem: String| TuningError::Prompt { problem };
+        let wrong = |field, problem: String| TuningError::Prompt { field, problem };
+        let (field, most) = ("method.prompt.length", config.max_position_embeddings);
+        if length > most {
+            let problem = format!("{length}, but the model reads {most} tokens; choose fewer");
+            return Err(wrong(field, problem));
+        }
         let words = template.as_str().split("{}").next().unwrap_or_default();
         let encoded = tokenizer.encode(words)?;
         let context = &encoded[1..encoded.len() - 1];
         if let Some(class) = prompts.ids.iter().position(|ids| !ids[1..].starts_with(context)) {
-            return Err(wrong(format!(
-                "in {:?} the class name is not a word of its own; put a space before the {{}} of the template",
-                template.fill(&classes[class])
-            )));
+            return Err(wrong(
+                "data.template",
+                format!(
+                    "in {:?} the class name is not a word of its own; put a space before the {{}} of the template",
+                    template.fill(&classes[class])
+                ),
+            ));
         }
         if length == 0 && context.is_empty() {
             let template = template.as_str();
-            return Err(wrong(format!(
-                "the template {template:?} has no words before the class name to start from; choose a length, \
-                 for example 16"
-            )));
+            return Err(wrong(
+                field,
+                format!(
+                    "0, but the template {template:?} has no words before the class name to start from; choose \
+                 a length, for example 16"
+                ),
+            ));
         }
         if length > 0 {
             for ids in &mut prompts.ids {
@@ -69,9 +80,10 @@ impl Prompts {
                 ids.splice(1..1 + context.len(), room);
             }
             Tokens::new(&prompts.ids, Padding::Longest, config).map_err(|error| match error {
-                ClipError::Text { problem, .. } => {
-                    wrong(format!("with {length} vectors a prompt has {problem}; choose fewer"))
-                }
+                ClipError::Text { problem, .. } => wrong(
+                    field,
+                    format!("with {length} vectors a prompt has {problem}; choose fewer"),
+                ),
                 other => other.into(),
             })?;
         }

@@ -75,7 +75,15 @@ pub fn prepare(
         .map_err(|problem| TuningError::Experiment { origin: experiment.name.clone(), problem })?;
     let (dataset, partition) = deal(&experiment)?;
     check_clients(&partition, &experiment).map_err(|(field, problem)| wrong(field, &problem))?;
-    if experiment.method.loss() == LossKind::Infonce {
+    if experiment.method.name.has_head() && partition.class_groups.is_some() {
+        let name = experiment.method.name.as_str();
+        let problem = format!(
+            "the head of {name} knows only the classes that it was trained on, and nothing of novel ones; choose \
+             another method, or another partition"
+        );
+        return Err(wrong("method.name", &problem));
+    }
+    if experiment.method.loss() == LossKind::Infonce && experiment.rounds() > 0 {
         for shard in partition.clients.iter().filter(|shard| shard.train.len() == 1) {
             let message = format!(
                 "client {} has one training image, which leaves the infonce loss nothing to \
@@ -127,6 +135,11 @@ pub fn prepare(
             other => other,
         })
     };
+    let once = config.path == PathKind::Fast && !method.trains_text();
+    if once || config.name.has_head() {
+        // On one thread, as all arithmetic whose bits matter.
+        workers.map(vec![()], |()| drop(start.texts()), |_, ()| {});
+    }
     let first = model()?;
     let images = if encodes_pictures {
         check_pictures(&dataset, &workers, observer)?;
@@ -141,7 +154,6 @@ pub fn prepare(
         ImageInput::Features(Arc::new(features))
     };
 
-    let once = config.path == PathKind::Fast && !method.trains_text();
     let objective = Arc::new(Objective {
         method: method.clone(),
         images,
@@ -249,8 +261,16 @@ pub fn save_trained(
             Ok(())
         }
         name => {
-            let metadata = [("method", name.as_str()), ("base_model_name_or_path", base)];
-            let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            // A head's columns are classes, and a context was learned before their names.
+            let (dataset, _) = deal(experiment)?;
+            let template = experiment.data.template.as_deref();
+            let metadata = [
+                ("method", name.as_str().to_owned()),
+                ("base_model_name_or_path", base.clone()),
+                ("classes", serde_json::to_string(dataset.classes()).expect("texts")),
+                ("template", template.unwrap_or(dataset.template().as_str()).to_owned()),
+            ];
+            let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
             Ok(trained.save_with(folder.join("trained.safetensors"), &metadata.into())?)
         }
     }
@@ -320,7 +340,10 @@ impl Prepared {
             rounds: experiment.rounds(),
             trainable_parameters: self.trainable_parameters,
             total_parameters: self.total_parameters,
-            bytes_per_client: self.initial.byte_len() as u64,
+            bytes_per_client: match experiment.federation.participants {
+                Participants::Alone => 0,
+                _ => self.initial.byte_len() as u64,
+            },
             seed: experiment.seed,
         });
         let seconds = self.data_seconds;

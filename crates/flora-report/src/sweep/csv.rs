@@ -4,12 +4,13 @@ use super::{Grid, SweepResult, rows};
 use crate::{Accuracies, Accuracy, ReportError};
 
 /// What follows the row, its axes and its part.
-const COLUMNS: [&str; 23] = [
+const COLUMNS: [&str; 24] = [
     "seed",
     "rounds",
     "client",
     "trained",
     "client_accuracy_global_last",
+    "client_accuracy_own_last",
     "client_test_examples",
     "mean_accuracy_global_zero_shot",
     "mean_accuracy_global_last",
@@ -91,11 +92,12 @@ fn records(result: &SweepResult) -> impl Iterator<Item = [String; COLUMNS.len()]
             run.last_round.unwrap_or(0).to_string(),
             client.client.clone(),
             client.trained.to_string(),
-            if global { client.accuracy.to_string() } else { String::new() },
+            or_empty(Some(client.accuracy).filter(|_| global)),
+            or_empty(Some(client.accuracy).filter(|_| !global)),
             client.num_examples.to_string(),
         ];
         fields.extend(of_run.iter().cloned());
-        fields.try_into().expect("six of the client and the others of the run")
+        fields.try_into().expect("seven of the client and the others of the run")
     })
 }
 

@@ -101,11 +101,8 @@ fn row(index: usize, results: &[SweepResult]) -> Option<SweepRow> {
         trained: global(&|run| mean(run, true)),
         others: global(&|run| mean(run, false)),
         best: global(&|run| Some(run.accuracy.best?.mean)),
-        local: over_seeds(&|run| Some(run.local?.mean)),
-        own: over_seeds(&|run| {
-            let own = run.accuracy.last.filter(|_| run.model == EvaluatedModel::Own)?;
-            Some(own.mean)
-        }),
+        local: over_seeds(&|run| own(run).or(Some(run.local?.mean))),
+        own: over_seeds(&own),
         trainable_parameters: runs
             .iter()
             .find(|result| result.run.replies > 0)
@@ -136,9 +133,16 @@ impl SweepRow {
     }
 }
 
+/// The mean accuracy of the clients' own models, where there is no global one.
+fn own(run: &RunSummary) -> Option<f64> {
+    let last = run.accuracy.last.filter(|_| run.model == EvaluatedModel::Own)?;
+    Some(last.mean)
+}
+
 /// Bytes that a client sends in a round, where several do.
 pub(super) fn bytes(run: &RunSummary) -> Option<u64> {
-    (run.trainers > 1 && run.replies > 0).then(|| run.bytes_up / run.replies)
+    (run.trainers > 1 && run.replies > 0 && run.model == EvaluatedModel::Global)
+        .then(|| run.bytes_up / run.replies)
 }
 
 /// Seconds of training in a round.

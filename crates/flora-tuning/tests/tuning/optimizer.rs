@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flora_core::{HostTensor, ParameterRecord};
 use flora_data::ClientShard;
-use flora_federation::{Client, FitInstruction};
+use flora_federation::{Client, EvaluateInstruction, FitInstruction};
 use flora_lora::{LoraConfig, adapter_record, load_adapter_record};
 use flora_tuning::{LossKind, OptimizerName, PathKind, TrainingConfig, TuningClient};
 
@@ -204,4 +204,30 @@ fn a_client_that_diverged_starts_afresh() {
 
     let recovered = fit(&mut spoilt, 1, &good);
     assert_eq!(bits(&recovered), bits(&fit(&mut client(&setup, training()), 1, &good)));
+}
+
+/// One that trains by itself has nothing to go back to but what it had before the round.
+#[test]
+fn a_client_that_is_alone_keeps_what_it_had() {
+    let images = Images::new(1, 1);
+    let setup = setup(&images);
+    let good = Arc::new(adapter_record(&setup.model).unwrap());
+    let mut alone = {
+        let shard = ClientShard { id: "a".into(), train: BATCH.to_vec(), test: BATCH.to_vec() };
+        let objective = Arc::new(setup.objective.clone());
+        let training = TrainingConfig { learning_rate: 1e38, ..training() };
+        let model = setup.model.clone();
+        TuningClient::new(shard, objective, training, true, 3, autodiff(), model).alone()
+    };
+    let test = |client: &mut TuningClient| {
+        let parameters = Arc::clone(&good);
+        client.evaluate(&EvaluateInstruction { round: 0, parameters }).unwrap().metrics
+    };
+    let before = test(&mut alone);
+    for round in 0..2 {
+        let parameters = Arc::clone(&good);
+        let error = alone.fit(&FitInstruction { round, parameters }).unwrap_err();
+        assert!(error.message.contains("training.learning_rate"), "{error}");
+        assert_eq!(test(&mut alone), before);
+    }
 }
