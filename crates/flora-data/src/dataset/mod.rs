@@ -1,16 +1,30 @@
 //! Labelled images, described by one TOML file or by nothing but their folders.
 
+mod by_split;
+mod cifar;
+mod class_entry;
+mod csv_file;
 mod description;
+mod fill;
 mod folder;
 mod idx;
+mod inspect;
+mod labels;
+mod layout;
 mod limit;
+mod list;
+mod mat;
+mod mat_bytes;
+mod mat_file;
+mod packed;
 mod pattern;
 mod protocol;
 mod source;
+mod table;
 mod template;
 mod texts;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flora_core::hex;
@@ -18,9 +32,11 @@ use image::DynamicImage;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use description::{Description, Layout};
+use description::Description;
+use layout::Layout;
 use source::Source;
 
+pub use inspect::{Inspection, Part, inspect};
 pub use limit::Limit;
 pub use protocol::{Protocol, Split};
 pub use source::read_image;
@@ -97,18 +113,22 @@ impl Dataset {
     /// called after their folders with `_` and `-` read as spaces.
     ///
     /// `root_override` replaces the folder that the images are looked up in. Image files are listed but not
-    /// decoded; idx files are read. The split is [`Protocol::Official`].
+    /// decoded; files that hold many images (idx, CIFAR's, tables of pixels) are read. The split is [`Protocol::Official`].
     ///
     /// # Errors
     ///
     /// When a file or folder is missing, the description is wrong, or it does not fit the data.
     pub fn open(path: &Path, root_override: Option<&Path>) -> Result<Self, Error> {
         let description = describe(path)?;
-        let root = description.root(root_override)?;
-        let built = match &description.layout {
-            Layout::ImageFolder(layout) => folder::build(&description, layout, &root)?,
-            Layout::Idx(layout) => idx::build(&description, layout, &root)?,
-        };
+        let root = description.root(root_override);
+        Self::read(description, root)
+    }
+
+    /// Read what a description describes.
+    fn read(description: Description, root: PathBuf) -> Result<Self, Error> {
+        let root = description.folder(root)?;
+        let built = build(&description, &description.layout, &root)?;
+        built.check(&description)?;
         let mut samples = built.samples;
         protocol::split(&mut samples, Protocol::Official);
         Ok(Self {
@@ -198,7 +218,8 @@ impl Dataset {
         (0..self.len()).filter(|&i| self.split(i) == split).collect()
     }
 
-    /// What to call sample `i` in a message: its path, or `train-images-idx3-ubyte.gz[17]`.
+    /// What to call sample `i` in a message: its path, `train-images-idx3-ubyte.gz[17]`, or
+    /// `fer2013.csv, line 17`.
     pub fn describe(&self, i: usize) -> String {
         self.shared.images.describe(self.samples[i].place as usize)
     }
@@ -258,6 +279,47 @@ impl Dataset {
     pub fn limit(self, limit: Limit, seed: u64) -> Self {
         let kept = limit::keep(&self.samples, self.classes().len(), limit, seed);
         Self { samples: kept.into(), ..self }
+    }
+}
+
+/// Read a layout, or a part of one.
+fn build(description: &Description, layout: &Layout, root: &Path) -> Result<Built, Error> {
+    match layout {
+        Layout::ImageFolder(layout) => folder::build(description, layout, root),
+        Layout::Idx(layout) => idx::build(description, layout, root),
+        Layout::List(layout) => list::build(description, layout, root),
+        Layout::Csv(layout) => csv_file::build(description, layout, root),
+        Layout::Mat(layout) => mat::build(description, layout, root),
+        Layout::CifarBinary(layout) => cifar::build(description, layout, root),
+        Layout::BySplit(layout) => by_split::build(description, layout, root),
+    }
+}
+
+impl Built {
+    /// Every class and every split must have an image.
+    fn check(&self, description: &Description) -> Result<(), Error> {
+        let mut found = vec![false; self.classes.len()];
+        for sample in &self.samples {
+            found[sample.label()] = true;
+        }
+        if let Some(label) = found.iter().position(|found| !found) {
+            return Err(description.class_count(
+                format!(
+                    "there are {} classes, but no image is of class {label} ({:?})",
+                    found.len(),
+                    self.classes[label]
+                ),
+                "add its images, or remove the class",
+            ));
+        }
+        let split = |split| self.samples.iter().any(|sample| sample.official == Some(split));
+        let (train, test) = (split(Split::Train), split(Split::Test));
+        if self.samples.is_empty() || train != test {
+            let lacking = if train { "for testing" } else { "for training" };
+            let problem = format!("no image is {lacking}");
+            return Err(description.field("layout", problem, "check what it says of the split"));
+        }
+        Ok(())
     }
 }
 

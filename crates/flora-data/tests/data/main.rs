@@ -3,6 +3,8 @@
 mod features;
 mod idx;
 mod image_folder;
+mod layouts;
+mod listed;
 mod partition;
 mod partition_errors;
 mod sets;
