@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use flora::data::{Dataset, Inspection, Split, inspect};
 
+use super::dataset_args::find;
 use crate::failure::Failure;
 use crate::output;
 
@@ -32,10 +33,7 @@ impl Datasets {
         match &self.action {
             None => list(&self.folder),
             Some(Action::Check { path, root }) => {
-                let listed = self.folder.join(format!("{}.toml", path.display()));
-                let path = flora::hub::find(path)
-                    .or_else(|error| flora::hub::find(&listed).map_err(|_| error))
-                    .map_err(Failure::input)?;
+                let path = find(path).map_err(Failure::input)?;
                 check(inspect(&path, root.as_deref()).map_err(Failure::input)?)
             }
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::description::Description;
 use super::layout::BySplitLayout;
-use super::{Built, Sample, Source, Split, build as build_part};
+use super::{Built, Sample, Source, Split};
 use crate::Error;
 
 /// Read the part of each split, and join them.
@@ -27,7 +27,7 @@ pub(super) fn build(
         let folder = part.root().map_or_else(|| root.to_owned(), |below| root.join(below));
         let folder = description.folder(folder)?;
         let built =
-            build_part(description, part, &folder).map_err(|error| error.in_layout_part(name))?;
+            Built::read(description, part, &folder).map_err(|error| error.in_layout_part(name))?;
         let unusable = |problem: String| {
             let remedy = "use a part that is one kind of image files, without a split or domains";
             description.field(format!("layout.{name}"), problem, remedy)

@@ -140,8 +140,11 @@ pub(super) fn other_name(path: &Path) -> PathBuf {
 
 /// Read a file that must hold unsigned bytes in `rank` dimensions.
 fn read(path: &Path, rank: usize) -> Result<Array, Error> {
-    let damaged =
-        |problem: String| Error::Damaged { file: path.to_owned(), problem, remedy: RENEW.to_owned() };
+    let damaged = |problem: String| Error::Damaged {
+        file: path.to_owned(),
+        problem,
+        remedy: RENEW.to_owned(),
+    };
     let cut = |error: std::io::Error| damaged(format!("it is damaged or cut short ({error})"));
     let mut input = open(path)?;
 

@@ -68,9 +68,10 @@ impl<'a> Row<'a> {
     fn from(&self, number: usize) -> Result<&'a str, String> {
         let mut rest = self.line;
         for before in 1..number {
-            rest = self.cut(rest).1.ok_or_else(|| {
-                format!("there is no column {number}, only {before}")
-            })?;
+            rest = self
+                .cut(rest)
+                .1
+                .ok_or_else(|| format!("there is no column {number}, only {before}"))?;
         }
         Ok(rest)
     }

@@ -129,12 +129,7 @@ fn splits(
     Ok(splits)
 }
 
-fn variable(
-    description: &Description,
-    key: &str,
-    file: &Path,
-    name: &str,
-) -> Result<Array, Error> {
+fn variable(description: &Description, key: &str, file: &Path, name: &str) -> Result<Array, Error> {
     let mat = MatFile::read(file)?;
     mat.array(file, name)?.ok_or_else(|| {
         let problem = format!("{} has no variable `{name}`", file.display());

@@ -74,7 +74,11 @@ pub(super) fn text(kind: u32, data: &[u8]) -> Result<String, String> {
         4 | 17 => {
             let (units, rest) = data.as_chunks();
             let units: Vec<_> = units.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
-            if rest.is_empty() { String::from_utf16(&units).map_err(|_| wrong()) } else { Err(wrong()) }
+            if rest.is_empty() {
+                String::from_utf16(&units).map_err(|_| wrong())
+            } else {
+                Err(wrong())
+            }
         }
         kind => Err(format!("an element of type {kind} holds no text")),
     }

@@ -1,5 +1,6 @@
 //! Labelled images, described by one TOML file or by nothing but their folders.
 
+mod built;
 mod by_split;
 mod cifar;
 mod class_entry;
@@ -32,8 +33,8 @@ use image::DynamicImage;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
+use built::Built;
 use description::Description;
-use layout::Layout;
 use source::Source;
 
 pub use inspect::{Inspection, Part, inspect};
@@ -95,15 +96,6 @@ impl Sample {
     }
 }
 
-/// What a layout is read into.
-#[derive(Debug)]
-struct Built {
-    classes: Vec<String>,
-    domains: Vec<String>,
-    samples: Vec<Sample>,
-    source: Source,
-}
-
 impl Dataset {
     /// Open a data set.
     ///
@@ -127,7 +119,7 @@ impl Dataset {
     /// Read what a description describes.
     fn read(description: Description, root: PathBuf) -> Result<Self, Error> {
         let root = description.folder(root)?;
-        let built = build(&description, &description.layout, &root)?;
+        let built = Built::read(&description, &description.layout, &root)?;
         built.check(&description)?;
         let mut samples = built.samples;
         protocol::split(&mut samples, Protocol::Official);
@@ -279,47 +271,6 @@ impl Dataset {
     pub fn limit(self, limit: Limit, seed: u64) -> Self {
         let kept = limit::keep(&self.samples, self.classes().len(), limit, seed);
         Self { samples: kept.into(), ..self }
-    }
-}
-
-/// Read a layout, or a part of one.
-fn build(description: &Description, layout: &Layout, root: &Path) -> Result<Built, Error> {
-    match layout {
-        Layout::ImageFolder(layout) => folder::build(description, layout, root),
-        Layout::Idx(layout) => idx::build(description, layout, root),
-        Layout::List(layout) => list::build(description, layout, root),
-        Layout::Csv(layout) => csv_file::build(description, layout, root),
-        Layout::Mat(layout) => mat::build(description, layout, root),
-        Layout::CifarBinary(layout) => cifar::build(description, layout, root),
-        Layout::BySplit(layout) => by_split::build(description, layout, root),
-    }
-}
-
-impl Built {
-    /// Every class and every split must have an image.
-    fn check(&self, description: &Description) -> Result<(), Error> {
-        let mut found = vec![false; self.classes.len()];
-        for sample in &self.samples {
-            found[sample.label()] = true;
-        }
-        if let Some(label) = found.iter().position(|found| !found) {
-            return Err(description.class_count(
-                format!(
-                    "there are {} classes, but no image is of class {label} ({:?})",
-                    found.len(),
-                    self.classes[label]
-                ),
-                "add its images, or remove the class",
-            ));
-        }
-        let split = |split| self.samples.iter().any(|sample| sample.official == Some(split));
-        let (train, test) = (split(Split::Train), split(Split::Test));
-        if self.samples.is_empty() || train != test {
-            let lacking = if train { "for testing" } else { "for training" };
-            let problem = format!("no image is {lacking}");
-            return Err(description.field("layout", problem, "check what it says of the split"));
-        }
-        Ok(())
     }
 }
 

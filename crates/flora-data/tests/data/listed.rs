@@ -323,10 +323,11 @@ fn splits_may_lie_in_different_ways() {
         ("label = \"{2}\"", "label = \"{x}\"", &["`layout.test.label`"]),
         ("ignore = [\"none\"]", "ignore = []", &["none of them", "`layout.ignore`"]),
         ("root = \"train\"", "root = \"elsewhere\"", &["no image folder", "elsewhere"]),
-        ("[{ name = \"cat\", folder = \"cat\" }, { name = \"dog\", folder = \"dog\" }]", "[]", &[
-            "`classes`",
-            "list the classes",
-        ]),
+        (
+            "[{ name = \"cat\", folder = \"cat\" }, { name = \"dog\", folder = \"dog\" }]",
+            "[]",
+            &["`classes`", "list the classes"],
+        ),
         ("images/{1}.png", "train/{1}", &["test.txt, line 1", "no image at"]),
     ] {
         let dir = parts();
