@@ -91,9 +91,22 @@ pub enum Error {
         problem: String,
     },
 
-    /// An idx file that is damaged or not an idx file.
+    /// A line of a list of images, or an element of an array of labels, that cannot be right.
+    #[error("{}, {place}: {problem}; {remedy}", file.display())]
+    Entry {
+        /// The list.
+        file: PathBuf,
+        /// Where in the list, as in `line 17`.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+
+    /// A file of labels or pixels that is damaged, or of another format than it should be.
     #[error("{}: {problem}; {remedy}", file.display())]
-    Idx {
+    Damaged {
         /// The file.
         file: PathBuf,
         /// What is wrong with it.
@@ -171,6 +184,20 @@ impl Error {
         match self {
             Self::Partition { field, problem, remedy } => {
                 Self::Partition { field: format!("{outer}.{field}"), problem, remedy }
+            }
+            other => other,
+        }
+    }
+
+    /// For `map_err` on what a part of a layout reports: its keys lie under `layout.<part>`.
+    pub(crate) fn in_layout_part(self, part: &str) -> Self {
+        match self {
+            Self::Field { file, field, problem, remedy } => {
+                let field = match field.strip_prefix("layout.") {
+                    Some(key) => format!("layout.{part}.{key}"),
+                    None => field,
+                };
+                Self::Field { file, field, problem, remedy }
             }
             other => other,
         }

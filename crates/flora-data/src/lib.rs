@@ -14,7 +14,9 @@ mod features;
 mod files;
 mod partition;
 
-pub use dataset::{Dataset, Limit, Protocol, Split, Template, Texts, read_image};
+pub use dataset::{
+    Dataset, Inspection, Limit, Part, Protocol, Split, Template, Texts, inspect, read_image,
+};
 pub use error::Error;
 pub use features::{FeatureCache, FeatureKey, Features, Lookup};
 pub use partition::{ClientShard, Participants, Partition, PartitionConfig};

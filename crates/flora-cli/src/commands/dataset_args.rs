@@ -50,7 +50,7 @@ impl DatasetArgs {
 }
 
 /// A path, or the name of a data set that flora describes.
-fn find(data: &Path) -> Result<PathBuf, flora::hub::HubError> {
+pub(crate) fn find(data: &Path) -> Result<PathBuf, flora::hub::HubError> {
     let found = flora::hub::find(data);
     if found.is_ok() {
         return found;

@@ -1,47 +1,123 @@
 use std::path::{Path, PathBuf};
 
-use flora::data::{Dataset, Split};
+use flora::data::{Dataset, Inspection, Split, inspect};
 
+use super::dataset_args::find;
 use crate::failure::Failure;
 use crate::output;
 
 /// List the data sets that flora knows, and whether their images are here
 #[derive(Debug, clap::Args)]
 pub(crate) struct Datasets {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Where the descriptions lie
     #[arg(long, value_name = "DIR", default_value = "datasets")]
     folder: PathBuf,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Say what of a data set is here, what is missing, and where to get it
+    Check {
+        /// A description, a folder of images, or the name of a data set that is listed
+        path: PathBuf,
+        /// The folder that the images are in, if not the one that the description names
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+    },
+}
+
 impl Datasets {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let folder = flora::hub::find(&self.folder).map_err(Failure::input)?;
-        let mut found = descriptions(&folder)
-            .map_err(|error| Failure::Input(format!("{}: {error}", folder.display())))?;
-        found.sort();
-        let mut rows = Vec::new();
-        let mut missing = Vec::new();
-        for path in found {
-            match Dataset::open(&path, None) {
-                Ok(dataset) => {
-                    rows.push([
-                        dataset.name().to_owned(),
-                        dataset.classes().len().to_string(),
-                        dataset.domains().len().to_string(),
-                        dataset.indices(Split::Train).len().to_string(),
-                        dataset.indices(Split::Test).len().to_string(),
-                        dataset.license().to_owned(),
-                    ]);
-                }
-                Err(error) => missing.push(error.to_string()),
+        match &self.action {
+            None => list(&self.folder),
+            Some(Action::Check { path, root }) => {
+                let path = find(path).map_err(Failure::input)?;
+                check(inspect(&path, root.as_deref()).map_err(Failure::input)?)
             }
         }
-        let header = ["data set", "classes", "domains", "train", "test", "licence"];
-        output::table(header, rows);
-        for problem in missing {
-            output::line(format!("not usable: {problem}"));
+    }
+}
+
+fn list(folder: &Path) -> Result<(), Failure> {
+    let folder = flora::hub::find(folder).map_err(Failure::input)?;
+    let mut found = descriptions(&folder)
+        .map_err(|error| Failure::Input(format!("{}: {error}", folder.display())))?;
+    found.sort();
+    let mut rows = Vec::new();
+    let mut absent = Vec::new();
+    let mut unusable = Vec::new();
+    for path in found {
+        match inspect(&path, None) {
+            Ok(inspection) if inspection.is_absent() => {
+                let place = inspection.homepage.or(inspection.how);
+                absent.push([inspection.name, place.unwrap_or_default()]);
+            }
+            Ok(Inspection { dataset: Ok(dataset), .. }) => rows.push(row(&dataset)),
+            Ok(Inspection { dataset: Err(error), .. }) | Err(error) => {
+                unusable.push(error.to_string());
+            }
         }
-        Ok(())
+    }
+    let header = ["data set", "classes", "domains", "train", "test", "licence"];
+    output::table(header, rows);
+    if !absent.is_empty() {
+        output::line("");
+        output::table(["not here", "where to get it"], absent);
+        output::line("\n`flora datasets check NAME` says how.");
+    }
+    for problem in unusable {
+        output::line(format!("not usable: {problem}"));
+    }
+    Ok(())
+}
+
+fn row(dataset: &Dataset) -> [String; 6] {
+    [
+        dataset.name().to_owned(),
+        dataset.classes().len().to_string(),
+        dataset.domains().len().to_string(),
+        dataset.indices(Split::Train).len().to_string(),
+        dataset.indices(Split::Test).len().to_string(),
+        dataset.license().to_owned(),
+    ]
+}
+
+fn check(inspection: Inspection) -> Result<(), Failure> {
+    output::line(format!("{}: {}", inspection.name, inspection.title));
+    output::line(format!("licence: {}", inspection.license));
+    output::line(format!("source:  {}", inspection.source));
+    if let Some(homepage) = &inspection.homepage {
+        output::line(format!("page:    {homepage}"));
+    }
+    for part in &inspection.parts {
+        let state = if part.here { "here:   " } else { "missing:" };
+        output::line(format!("{state} {}", part.path.display()));
+    }
+    match inspection.dataset {
+        Ok(set) => {
+            let split = |split| set.indices(split).len();
+            let official = match set.has_official_split() {
+                true => "the official split",
+                false => "a random split: there is no official one",
+            };
+            output::line(format!(
+                "whole:   {} classes, {} training and {} test images ({official})",
+                set.classes().len(),
+                split(Split::Train),
+                split(Split::Test)
+            ));
+            Ok(())
+        }
+        Err(error) => {
+            output::line(format!("problem: {error}"));
+            // Most problems say it already.
+            if let Some(how) = inspection.how.filter(|how| !error.to_string().contains(how)) {
+                output::line(format!("to get it: {how}"));
+            }
+            Err(Failure::Input(format!("{} is not whole", inspection.name)))
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Template;
+use super::class_entry::ClassEntry;
+use super::layout::{FolderLayout, Layout, Names, SplitFolders};
 use super::texts::TextsEntry;
 use crate::Error;
 
@@ -20,91 +22,11 @@ struct Raw {
     source: Option<String>,
     homepage: Option<String>,
     install: Option<String>,
+    obtain: Option<String>,
     layout: Layout,
     texts: Option<TextsEntry>,
     #[serde(default)]
     classes: Vec<ClassEntry>,
-}
-
-/// How the images lie on the disk.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub(super) enum Layout {
-    ImageFolder(FolderLayout),
-    Idx(IdxLayout),
-}
-
-/// Image files in folders.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct FolderLayout {
-    root: Option<PathBuf>,
-    pub(super) pattern: String,
-    pub(super) splits: Option<SplitFolders>,
-}
-
-/// Four idx files, as MNIST has them.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct IdxLayout {
-    root: Option<PathBuf>,
-    pub(super) train_images: PathBuf,
-    pub(super) train_labels: PathBuf,
-    pub(super) test_images: PathBuf,
-    pub(super) test_labels: PathBuf,
-    #[serde(default)]
-    pub(super) invert: bool,
-}
-
-/// The names of the folders that a split is made of.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SplitFolders {
-    #[serde(default = "SplitFolders::train")]
-    pub(super) train: Names,
-    #[serde(default = "SplitFolders::test")]
-    pub(super) test: Names,
-}
-
-impl SplitFolders {
-    fn train() -> Names {
-        Names::One("train".to_owned())
-    }
-
-    fn test() -> Names {
-        Names::One("test".to_owned())
-    }
-}
-
-impl Default for SplitFolders {
-    fn default() -> Self {
-        Self { train: Self::train(), test: Self::test() }
-    }
-}
-
-/// `"test"` or `["test", "val"]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged, expecting = "expected a folder name or a list of folder names")]
-pub(super) enum Names {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Names {
-    pub(super) fn as_slice(&self) -> &[String] {
-        match self {
-            Self::One(name) => std::slice::from_ref(name),
-            Self::Many(names) => names,
-        }
-    }
-}
-
-/// A class: what fills the template, and the folder that holds its images.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ClassEntry {
-    pub(super) name: String,
-    pub(super) folder: Option<String>,
 }
 
 /// A description whose fields are checked one by one; what needs the data is checked while reading it.
@@ -122,7 +44,9 @@ pub(super) struct Description {
     pub(super) classes: Vec<ClassEntry>,
     /// With the file's path as it is to be opened.
     pub(super) texts: Option<TextsEntry>,
-    /// How to get what is missing.
+    /// How to get the images, as a clause: a command to run, or what to do where no command helps.
+    pub(super) how: Option<String>,
+    /// What to do about what is missing.
     remedy: String,
     base: PathBuf,
 }
@@ -163,14 +87,19 @@ impl Description {
                 return Err(field(&at, problem, remedy));
             }
         }
-        let remedy = match raw.install {
-            Some(command) => format!("run `{command}`, or set `layout.root` in {}", file.display()),
-            None => format!(
-                "put the images of {:?} there, or set `layout.root` in {}",
-                raw.name,
-                file.display()
-            ),
+        let how = match (raw.install, raw.obtain) {
+            (Some(_), Some(_)) => {
+                let problem = "there is `install` already".to_owned();
+                return Err(field("obtain", problem, "keep the one that fetches the images"));
+            }
+            (Some(command), None) => Some(format!("run `{command}`")),
+            (None, obtain) => obtain,
         };
+        let get = match &how {
+            Some(how) => how.clone(),
+            None => format!("put the images of {:?} there", raw.name),
+        };
+        let remedy = format!("{get}, or set `layout.root` in {}", file.display());
         let unspecified = || "unspecified".to_owned();
         let base = file.parent().unwrap_or(Path::new("")).to_owned();
         Ok(Self {
@@ -184,6 +113,7 @@ impl Description {
             template,
             layout: raw.layout,
             classes: raw.classes,
+            how,
             remedy,
             base,
         })
@@ -210,6 +140,7 @@ impl Description {
                 train: SplitFolders::train(),
                 test: Names::One(test.to_owned()),
             }),
+            ignore: Vec::new(),
         };
         Ok(Self {
             file: folder.to_owned(),
@@ -222,6 +153,7 @@ impl Description {
             layout: Layout::ImageFolder(layout),
             classes: Vec::new(),
             texts: None,
+            how: None,
             remedy: "make a sub-folder of images for each class (or train/<class> and \
                      test/<class>), or name a TOML file that describes the data set"
                 .to_owned(),
@@ -229,23 +161,33 @@ impl Description {
         })
     }
 
-    /// The folder that the files of the layout are looked up in.
-    pub(super) fn root(&self, root_override: Option<&Path>) -> Result<PathBuf, Error> {
-        let root = match &self.layout {
-            Layout::ImageFolder(layout) => &layout.root,
-            Layout::Idx(layout) => &layout.root,
-        };
-        let path = match (root_override, root) {
+    /// The folder that the files of the layout are looked up in, whether it is there or not.
+    pub(super) fn root(&self, root_override: Option<&Path>) -> PathBuf {
+        let path = match (root_override, self.layout.root()) {
             (Some(path), _) => path.to_owned(),
             (None, Some(root)) => self.base.join(root),
             (None, None) => self.base.clone(),
         };
         // The parent of a bare file name is the empty path: the current folder.
-        let path = match path.as_os_str().is_empty() {
+        match path.as_os_str().is_empty() {
             true => PathBuf::from("."),
             false => path,
-        };
+        }
+    }
+
+    /// The path of a folder of the layout, which must be there.
+    pub(super) fn folder(&self, path: PathBuf) -> Result<PathBuf, Error> {
         if path.is_dir() { Ok(path) } else { Err(self.missing("image folder", path)) }
+    }
+
+    /// The path of a file of the layout, which must be there.
+    pub(super) fn find(&self, what: &'static str, path: PathBuf) -> Result<PathBuf, Error> {
+        if path.is_file() { Ok(path) } else { Err(self.missing(what, path)) }
+    }
+
+    /// What to do about what is missing.
+    pub(super) fn remedy(&self) -> &str {
+        &self.remedy
     }
 
     /// That a file or folder of the data set is not there, and how to get it.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use flora_core::images::has_extension;
 
-use super::description::{Description, FolderLayout, SplitFolders};
+use super::description::Description;
+use super::layout::{FolderLayout, SplitFolders};
 use super::pattern::{Level, Pattern};
 use super::{Built, Sample, Source, Split};
 use crate::Error;
@@ -27,6 +28,7 @@ pub(super) fn build(
     let mut walk = Walk {
         description,
         splits,
+        ignore: &layout.ignore,
         listed: listed_folders(description)?,
         split_folders: BTreeSet::new(),
         class_folders: BTreeSet::new(),
@@ -74,7 +76,7 @@ fn listed_folders(description: &Description) -> Result<BTreeMap<String, usize>, 
     let mut listed = BTreeMap::new();
     for (label, class) in description.classes.iter().enumerate() {
         let at = format!("classes[{label}].folder");
-        let Some(folder) = &class.folder else {
+        let Some(folder) = &class.key else {
             return Err(description.field(
                 at,
                 format!("the class {:?} has no folder", class.name),
@@ -105,6 +107,7 @@ struct Place {
 struct Walk<'a> {
     description: &'a Description,
     splits: BTreeMap<String, Split>,
+    ignore: &'a [String],
     listed: BTreeMap<String, usize>,
     split_folders: BTreeSet<String>,
     class_folders: BTreeSet<String>,
@@ -140,6 +143,7 @@ impl Walk<'_> {
                         continue;
                     }
                 }
+                Level::Class if self.ignore.contains(&name) => continue,
                 Level::Class => {
                     self.check_class(&name, &path)?;
                     self.class_folders.insert(name.clone());
@@ -162,7 +166,10 @@ impl Walk<'_> {
                 self.listed.len(),
                 path.display()
             ),
-            format!("add a [[classes]] entry with `folder = {name:?}`, or remove the folder"),
+            format!(
+                "add a [[classes]] entry with `folder = {name:?}`, or name the folder in \
+                 `layout.ignore`"
+            ),
         ))
     }
 

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::description::{Description, IdxLayout};
+use super::description::Description;
+use super::layout::IdxLayout;
 use super::{Built, Sample, Source, Split};
 use crate::Error;
 
@@ -43,7 +44,7 @@ pub(super) fn build(
     layout: &IdxLayout,
     root: &Path,
 ) -> Result<Built, Error> {
-    if let Some(at) = description.classes.iter().position(|c| c.folder.is_some()) {
+    if let Some(at) = description.classes.iter().position(|c| c.key.is_some()) {
         return Err(description.field(
             format!("classes[{at}].folder"),
             "idx files have no folders",
@@ -91,7 +92,7 @@ pub(super) fn build(
 
 fn check_pair(description: &Description, images: &Array, labels: &Array) -> Result<(), Error> {
     if images.dims[0] != labels.dims[0] {
-        return Err(Error::Idx {
+        return Err(Error::Damaged {
             file: labels.file.clone(),
             problem: format!(
                 "it has {} labels, but {} has {} images",
@@ -119,31 +120,38 @@ fn check_pair(description: &Description, images: &Array, labels: &Array) -> Resu
 /// The file, with or without `.gz`: distributions differ in whether they unpack it.
 fn find(description: &Description, root: &Path, name: &Path) -> Result<PathBuf, Error> {
     let path = root.join(name);
-    if path.is_file() {
-        return Ok(path);
+    match [path.clone(), other_name(&path)].into_iter().find(|path| path.is_file()) {
+        Some(found) => Ok(found),
+        None => Err(description.missing("idx file", path)),
     }
-    let other = match path.extension() {
+}
+
+/// The name that a file has if it is packed, or unpacked, against what the description says.
+pub(super) fn other_name(path: &Path) -> PathBuf {
+    match path.extension() {
         Some(extension) if extension == "gz" => path.with_extension(""),
         _ => {
-            let mut longer = path.clone().into_os_string();
+            let mut longer = path.to_owned().into_os_string();
             longer.push(".gz");
             longer.into()
         }
-    };
-    if other.is_file() { Ok(other) } else { Err(description.missing("idx file", path)) }
+    }
 }
 
 /// Read a file that must hold unsigned bytes in `rank` dimensions.
 fn read(path: &Path, rank: usize) -> Result<Array, Error> {
-    let damaged =
-        |problem: String| Error::Idx { file: path.to_owned(), problem, remedy: RENEW.to_owned() };
+    let damaged = |problem: String| Error::Damaged {
+        file: path.to_owned(),
+        problem,
+        remedy: RENEW.to_owned(),
+    };
     let cut = |error: std::io::Error| damaged(format!("it is damaged or cut short ({error})"));
     let mut input = open(path)?;
 
     let mut magic = [0; 4];
     input.read_exact(&mut magic).map_err(cut)?;
     if magic != [0, 0, UBYTE, rank as u8] {
-        return Err(Error::Idx {
+        return Err(Error::Damaged {
             file: path.to_owned(),
             problem: format!(
                 "it starts with {magic:02x?}; an idx file of unsigned bytes in {rank} dimension(s) \

@@ -1,16 +1,31 @@
 //! Labelled images, described by one TOML file or by nothing but their folders.
 
+mod built;
+mod by_split;
+mod cifar;
+mod class_entry;
+mod csv_file;
 mod description;
+mod fill;
 mod folder;
 mod idx;
+mod inspect;
+mod labels;
+mod layout;
 mod limit;
+mod list;
+mod mat;
+mod mat_bytes;
+mod mat_file;
+mod packed;
 mod pattern;
 mod protocol;
 mod source;
+mod table;
 mod template;
 mod texts;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flora_core::hex;
@@ -18,9 +33,11 @@ use image::DynamicImage;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use description::{Description, Layout};
+use built::Built;
+use description::Description;
 use source::Source;
 
+pub use inspect::{Inspection, Part, inspect};
 pub use limit::Limit;
 pub use protocol::{Protocol, Split};
 pub use source::read_image;
@@ -79,15 +96,6 @@ impl Sample {
     }
 }
 
-/// What a layout is read into.
-#[derive(Debug)]
-struct Built {
-    classes: Vec<String>,
-    domains: Vec<String>,
-    samples: Vec<Sample>,
-    source: Source,
-}
-
 impl Dataset {
     /// Open a data set.
     ///
@@ -97,18 +105,22 @@ impl Dataset {
     /// called after their folders with `_` and `-` read as spaces.
     ///
     /// `root_override` replaces the folder that the images are looked up in. Image files are listed but not
-    /// decoded; idx files are read. The split is [`Protocol::Official`].
+    /// decoded; files that hold many images (idx, CIFAR's, tables of pixels) are read. The split is [`Protocol::Official`].
     ///
     /// # Errors
     ///
     /// When a file or folder is missing, the description is wrong, or it does not fit the data.
     pub fn open(path: &Path, root_override: Option<&Path>) -> Result<Self, Error> {
         let description = describe(path)?;
-        let root = description.root(root_override)?;
-        let built = match &description.layout {
-            Layout::ImageFolder(layout) => folder::build(&description, layout, &root)?,
-            Layout::Idx(layout) => idx::build(&description, layout, &root)?,
-        };
+        let root = description.root(root_override);
+        Self::read(description, root)
+    }
+
+    /// Read what a description describes.
+    fn read(description: Description, root: PathBuf) -> Result<Self, Error> {
+        let root = description.folder(root)?;
+        let built = Built::read(&description, &description.layout, &root)?;
+        built.check(&description)?;
         let mut samples = built.samples;
         protocol::split(&mut samples, Protocol::Official);
         Ok(Self {
@@ -198,7 +210,8 @@ impl Dataset {
         (0..self.len()).filter(|&i| self.split(i) == split).collect()
     }
 
-    /// What to call sample `i` in a message: its path, or `train-images-idx3-ubyte.gz[17]`.
+    /// What to call sample `i` in a message: its path, `train-images-idx3-ubyte.gz[17]`, or
+    /// `fer2013.csv, line 17`.
     pub fn describe(&self, i: usize) -> String {
         self.shared.images.describe(self.samples[i].place as usize)
     }

@@ -7,6 +7,7 @@ use image::{DynamicImage, GrayImage, ImageError};
 use sha2::{Digest, Sha256};
 
 use super::idx::Array;
+use super::packed::Packed;
 use crate::Error;
 
 /// Decode an image file. Its kind is told from the contents: extensions lie.
@@ -41,6 +42,8 @@ pub(super) enum Source {
     Files(Vec<PathBuf>),
     /// Arrays of grey pixels, in memory: the training images, then the test images.
     Idx { train: Array, test: Array, invert: bool },
+    /// Small images of one size, in memory.
+    Packed(Packed),
 }
 
 impl Source {
@@ -53,6 +56,7 @@ impl Source {
                 let name = array.file.file_name().unwrap_or(array.file.as_os_str());
                 format!("{}[{index}]", name.to_string_lossy())
             }
+            Self::Packed(packed) => packed.describe(place),
         }
     }
 
@@ -60,7 +64,7 @@ impl Source {
     pub(super) fn file_stem(&self, place: usize) -> Option<&str> {
         match self {
             Self::Files(files) => files[place].file_stem()?.to_str(),
-            Self::Idx { .. } => None,
+            Self::Idx { .. } | Self::Packed(_) => None,
         }
     }
 
@@ -80,6 +84,7 @@ impl Source {
                     .expect("an item has rows * columns bytes");
                 Ok(DynamicImage::ImageLuma8(image))
             }
+            Self::Packed(packed) => Ok(packed.image(place)),
         }
     }
 
@@ -101,6 +106,7 @@ impl Source {
                 }
                 hash.update(array.item(index));
             }
+            Self::Packed(packed) => packed.digest(place, hash),
         }
         Ok(())
     }

@@ -213,7 +213,7 @@ fn a_bad_description_names_file_and_field() {
         (
             "[[classes]]\nfolder = \"dog\"",
             "[layout.splits]\ntest = 3\n[[classes]]\nfolder = \"dog\"",
-            &["folder name"],
+            &["a list of names"],
         ),
     ] {
         assert!(VENDORS.contains(from), "{from}");

@@ -4,6 +4,8 @@ mod base_to_novel;
 mod features;
 mod idx;
 mod image_folder;
+mod layouts;
+mod listed;
 mod partition;
 mod partition_errors;
 mod partition_file;

@@ -1,0 +1,62 @@
+//! What a description and the files that it names come to.
+
+use std::path::Path;
+
+use super::description::Description;
+use super::layout::Layout;
+use super::{Sample, Source, Split, by_split, cifar, csv_file, folder, idx, list, mat};
+use crate::Error;
+
+/// What a layout is read into.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) classes: Vec<String>,
+    pub(super) domains: Vec<String>,
+    pub(super) samples: Vec<Sample>,
+    pub(super) source: Source,
+}
+
+impl Built {
+    /// Read a layout, or a part of one.
+    pub(super) fn read(
+        description: &Description,
+        layout: &Layout,
+        root: &Path,
+    ) -> Result<Self, Error> {
+        match layout {
+            Layout::ImageFolder(layout) => folder::build(description, layout, root),
+            Layout::Idx(layout) => idx::build(description, layout, root),
+            Layout::List(layout) => list::build(description, layout, root),
+            Layout::Csv(layout) => csv_file::build(description, layout, root),
+            Layout::Mat(layout) => mat::build(description, layout, root),
+            Layout::CifarBinary(layout) => cifar::build(description, layout, root),
+            Layout::BySplit(layout) => by_split::build(description, layout, root),
+        }
+    }
+
+    /// Every class and every split must have an image.
+    pub(super) fn check(&self, description: &Description) -> Result<(), Error> {
+        let mut found = vec![false; self.classes.len()];
+        for sample in &self.samples {
+            found[sample.label()] = true;
+        }
+        if let Some(label) = found.iter().position(|found| !found) {
+            return Err(description.class_count(
+                format!(
+                    "there are {} classes, but no image is of class {label} ({:?})",
+                    found.len(),
+                    self.classes[label]
+                ),
+                "add its images, or remove the class",
+            ));
+        }
+        let split = |split| self.samples.iter().any(|sample| sample.official == Some(split));
+        let (train, test) = (split(Split::Train), split(Split::Test));
+        if self.samples.is_empty() || train != test {
+            let lacking = if train { "for testing" } else { "for training" };
+            let problem = format!("no image is {lacking}");
+            return Err(description.field("layout", problem, "check what it says of the split"));
+        }
+        Ok(())
+    }
+}

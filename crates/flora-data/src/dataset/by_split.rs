@@ -1,0 +1,59 @@
+//! Training and test images that lie in different ways.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::description::Description;
+use super::layout::BySplitLayout;
+use super::{Built, Sample, Source, Split};
+use crate::Error;
+
+/// Read the part of each split, and join them.
+pub(super) fn build(
+    description: &Description,
+    layout: &BySplitLayout,
+    root: &Path,
+) -> Result<Built, Error> {
+    if description.classes.is_empty() {
+        let problem = "the two parts could number their classes differently";
+        return Err(description.field("classes", problem, "list the classes"));
+    }
+    let mut images = Vec::new();
+    let mut samples = Vec::new();
+    let mut seen = HashSet::new();
+    for (split, part, name) in
+        [(Split::Train, &layout.train, "train"), (Split::Test, &layout.test, "test")]
+    {
+        let folder = part.root().map_or_else(|| root.to_owned(), |below| root.join(below));
+        let folder = description.folder(folder)?;
+        let built =
+            Built::read(description, part, &folder).map_err(|error| error.in_layout_part(name))?;
+        let unusable = |problem: String| {
+            let remedy = "use a part that is one kind of image files, without a split or domains";
+            description.field(format!("layout.{name}"), problem, remedy)
+        };
+        let Source::Files(files) = built.source else {
+            return Err(unusable("its images are not files of their own".to_owned()));
+        };
+        if !built.domains.is_empty() {
+            return Err(unusable("it has domains".to_owned()));
+        }
+        for sample in built.samples {
+            if sample.official.is_some() {
+                return Err(unusable("it has a split of its own".to_owned()));
+            }
+            let file = &files[sample.place as usize];
+            if !seen.insert(file.clone()) {
+                return Err(unusable(format!("the image {} is in both parts", file.display())));
+            }
+            samples.push(Sample::new(images.len(), sample.label(), None, Some(split)));
+            images.push(file.clone());
+        }
+    }
+    Ok(Built {
+        classes: description.classes.iter().map(|class| class.name.clone()).collect(),
+        domains: Vec::new(),
+        samples,
+        source: Source::Files(images),
+    })
+}

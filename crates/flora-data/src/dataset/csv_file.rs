@@ -1,0 +1,169 @@
+//! Tables with a header, that name an image and its class in each row, or hold its pixels.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use csv::{ReaderBuilder, StringRecord, Trim};
+
+use super::description::Description;
+use super::layout::{CsvLayout, PixelColumn};
+use super::packed::{Channels, Packed};
+use super::table::{self, Table};
+use super::{Built, Source, Split};
+use crate::Error;
+
+/// Far above any picture that is written out in decimal.
+const MOST_SIDE: u32 = 4096;
+
+/// Read the tables of a layout; every image must be there.
+pub(super) fn build(
+    description: &Description,
+    layout: &CsvLayout,
+    root: &Path,
+) -> Result<Built, Error> {
+    let lists = table::lists(description, &layout.train, &layout.test, &layout.files)?;
+    check(description, layout)?;
+    let splits = split_values(description, layout)?;
+    let mut table = Table::new(description, root, layout.first_label, "line")?;
+    let mut bytes = Vec::new();
+    for (split, name) in lists {
+        let file = table.next_list(name)?;
+        let damaged = |error| damaged(&file, error);
+        let mut reader = ReaderBuilder::new()
+            .delimiter(layout.separator as u8)
+            .trim(Trim::Headers)
+            .from_path(&file)
+            .map_err(damaged)?;
+        let header = reader.headers().map_err(damaged)?.clone();
+        let column = |name: &str| column(&file, &header, name);
+        let fill = |key: &str, text: &str| table::parse(description, key, text, column);
+        let image = layout.image.as_ref().map(|image| fill("image", image)).transpose()?;
+        let label = fill("label", &layout.label)?;
+        let at = |key: &str, name: &str| {
+            column(name).map_err(|problem| {
+                description.field(key, problem, "name one of the columns of the header")
+            })
+        };
+        let pixels = match &layout.pixels {
+            Some(pixels) => Some((at("layout.pixels.column", &pixels.column)?, pixels)),
+            None => None,
+        };
+        let split_column = match &layout.split {
+            Some(split) => Some(at("layout.split.column", &split.column)?),
+            None => None,
+        };
+
+        let mut record = StringRecord::new();
+        while reader.read_record(&mut record).map_err(damaged)? {
+            let number = record.position().map_or(0, |position| position.line() as usize);
+            let field = |column: &usize| match &record[*column] {
+                "" => Err(format!("the column {:?} is empty", &header[*column])),
+                value => Ok(value.into()),
+            };
+            let split = match split_column {
+                None => split,
+                // Tables have further rows, often without labels.
+                Some(column) => match splits.get(record[column].trim()) {
+                    None => continue,
+                    split => split.copied(),
+                },
+            };
+            let wrong = |problem| table.wrong(number, problem, "correct the row or remove it");
+            let label = label.fill(field).map_err(wrong)?;
+            if let Some((column, pixels)) = pixels {
+                read_pixels(&record[column], pixels, &mut bytes).map_err(wrong)?;
+            } else if let Some(image) = &image {
+                let image = image.fill(field).map_err(wrong)?;
+                table.add_image(number, &image)?;
+            }
+            table.add(number, &label, split)?;
+        }
+    }
+    let Some(PixelColumn { width, height, .. }) = layout.pixels else { return Ok(table.finish()) };
+    Ok(table.finish_with(|files, places| {
+        let channels = Channels::Grey;
+        Source::Packed(Packed { width, height, channels, bytes, files, places, unit: "line" })
+    }))
+}
+
+/// Check what does not depend on the tables.
+fn check(description: &Description, layout: &CsvLayout) -> Result<(), Error> {
+    if !layout.separator.is_ascii() || layout.separator == '"' {
+        let problem = format!("{:?} cannot stand between columns", layout.separator);
+        return Err(description.field("layout.separator", problem, "use one such as \",\""));
+    }
+    match (&layout.image, &layout.pixels) {
+        (Some(_), None) => Ok(()),
+        (None, Some(pixels)) => {
+            let fits = |side| (1..=MOST_SIDE).contains(side);
+            if fits(&pixels.width) && fits(&pixels.height) {
+                return Ok(());
+            }
+            let problem = format!("{} x {} pixels are no image", pixels.width, pixels.height);
+            Err(description.field("layout.pixels", problem, "write the size of the images"))
+        }
+        _ => Err(description.field(
+            "layout.image",
+            "there must be either `image` or `pixels`",
+            "name the column of the paths, as in \"images/{file}\", or that of the pixels",
+        )),
+    }
+}
+
+/// Which split a value of the split column stands for.
+fn split_values<'a>(
+    description: &Description,
+    layout: &'a CsvLayout,
+) -> Result<HashMap<&'a str, Split>, Error> {
+    let Some(column) = &layout.split else { return Ok(HashMap::new()) };
+    if layout.files.is_none() {
+        let problem = "`train` and `test` are tables of their own";
+        let remedy = "name the tables in `files`, or remove `split`";
+        return Err(description.field("layout.split", problem, remedy));
+    }
+    let mut values = HashMap::new();
+    for (split, names) in [(Split::Train, &column.train), (Split::Test, &column.test)] {
+        for name in names.as_slice() {
+            if values.insert(name.as_str(), split).is_some() {
+                let problem = format!("{name:?} is named twice");
+                let remedy = "name each value once, under `train` or under `test`";
+                return Err(description.field("layout.split", problem, remedy));
+            }
+        }
+    }
+    Ok(values)
+}
+
+/// The place of a column in the header.
+fn column(file: &Path, header: &StringRecord, name: &str) -> Result<usize, String> {
+    header.iter().position(|column| column == name).ok_or_else(|| {
+        let columns: Vec<_> = header.iter().collect();
+        format!("{} has no column {name:?}, but {columns:?}", file.display())
+    })
+}
+
+/// Add the pixels of one image to `bytes`.
+fn read_pixels(text: &str, expected: &PixelColumn, bytes: &mut Vec<u8>) -> Result<(), String> {
+    let before = bytes.len();
+    for pixel in text.split_ascii_whitespace() {
+        let pixel = pixel.parse().map_err(|_| format!("the pixel {pixel:?} is not 0 to 255"))?;
+        bytes.push(pixel);
+    }
+    let (width, height) = (expected.width as usize, expected.height as usize);
+    match bytes.len() - before {
+        count if count == width * height => Ok(()),
+        count => Err(format!("it has {count} pixels, not {width} x {height}")),
+    }
+}
+
+fn damaged(file: &Path, error: csv::Error) -> Error {
+    let problem = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => Error::io("read", file)(error),
+        _ => Error::Damaged {
+            file: file.to_owned(),
+            problem,
+            remedy: "correct the table, or `layout.separator` of the description".to_owned(),
+        },
+    }
+}

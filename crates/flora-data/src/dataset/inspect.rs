@@ -1,0 +1,146 @@
+//! What of a data set is on this machine.
+
+use std::path::{Path, PathBuf};
+
+use super::fill::fixed_folder;
+use super::layout::{Layout, Names};
+use super::pattern::{Level, Pattern};
+use super::{Dataset, describe, idx};
+use crate::Error;
+
+/// A data set's description, and whether its images are here.
+#[derive(Debug)]
+pub struct Inspection {
+    /// The short name, as in `fashion-mnist`.
+    pub name: String,
+    /// The name for people.
+    pub title: String,
+    /// The licence or terms of the images.
+    pub license: String,
+    /// Where the images come from.
+    pub source: String,
+    /// The page of the data set.
+    pub homepage: Option<String>,
+    /// How to get the images: a clause such as ``run `apt-get install …` ``; `None` when the description
+    /// does not say.
+    pub how: Option<String>,
+    /// The files and folders that the layout names: all there is to fetch.
+    pub parts: Vec<Part>,
+    /// The data set, or the first thing that keeps it from being used.
+    pub dataset: Result<Dataset, Error>,
+}
+
+/// A file or folder that a data set is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Where it should be.
+    pub path: PathBuf,
+    /// Whether it is there.
+    pub here: bool,
+}
+
+impl Inspection {
+    /// Whether nothing of the data set is here.
+    pub fn is_absent(&self) -> bool {
+        self.dataset.is_err() && self.parts.iter().all(|part| !part.here)
+    }
+}
+
+/// Look up what of a data set is here and what is missing. The arguments are those of [`Dataset::open`].
+///
+/// # Errors
+///
+/// When the description itself cannot be used. What is wrong with the images is in the result.
+pub fn inspect(path: &Path, root_override: Option<&Path>) -> Result<Inspection, Error> {
+    let description = describe(path)?;
+    let root = description.root(root_override);
+    let mut parts = Vec::new();
+    collect(&description.layout, &root, &mut parts);
+    parts.sort_by(|a, b| a.path.cmp(&b.path));
+    parts.dedup();
+    Ok(Inspection {
+        name: description.name.clone(),
+        title: description.title.clone(),
+        license: description.license.clone(),
+        source: description.source.clone(),
+        homepage: description.homepage.clone(),
+        how: description.how.clone(),
+        parts,
+        dataset: Dataset::read(description, root),
+    })
+}
+
+impl Part {
+    fn file(path: PathBuf) -> Self {
+        Self { here: path.is_file(), path }
+    }
+
+    fn folder(path: PathBuf) -> Self {
+        Self { here: path.is_dir(), path }
+    }
+}
+
+/// Add the parts of a layout. What it names wrongly is no part: reading the data set tells.
+fn collect(layout: &Layout, root: &Path, parts: &mut Vec<Part>) {
+    match layout {
+        Layout::ImageFolder(layout) => {
+            let mut path = root.to_owned();
+            let pattern = Pattern::parse(&layout.pattern);
+            for level in pattern.iter().flat_map(Pattern::levels) {
+                let Level::Literal(name) = level else { break };
+                path.push(name);
+            }
+            parts.push(Part::folder(path));
+        }
+        Layout::Idx(layout) => {
+            let images = [&layout.train_images, &layout.test_images];
+            for name in images.into_iter().chain([&layout.train_labels, &layout.test_labels]) {
+                let path = root.join(name);
+                let here = path.is_file() || idx::other_name(&path).is_file();
+                parts.push(Part { path, here });
+            }
+        }
+        Layout::List(layout) => {
+            files(&[&layout.train, &layout.test, &layout.files], root, parts);
+            folders(&layout.image, root, parts);
+        }
+        Layout::Csv(layout) => {
+            files(&[&layout.train, &layout.test, &layout.files], root, parts);
+            if let Some(image) = &layout.image {
+                folders(image, root, parts);
+            }
+        }
+        Layout::Mat(layout) => {
+            files(&[&layout.train, &layout.test, &layout.files], root, parts);
+            folders(&layout.image, root, parts);
+            parts.extend(layout.split.iter().map(|split| Part::file(root.join(&split.file))));
+        }
+        Layout::CifarBinary(layout) => {
+            let names = [&layout.train, &layout.test].into_iter().flat_map(Names::as_slice);
+            parts.extend(names.map(|name| Part::file(root.join(name))));
+        }
+        Layout::BySplit(layout) => {
+            for part in [&layout.train, &layout.test] {
+                let below = part.root().map_or_else(|| root.to_owned(), |path| root.join(path));
+                collect(part, &below, parts);
+            }
+        }
+    }
+}
+
+/// Add the lists of a layout.
+fn files(names: &[&Option<Names>], root: &Path, parts: &mut Vec<Part>) {
+    let names = names.iter().filter_map(|names| names.as_ref()).flat_map(Names::as_slice);
+    parts.extend(names.map(|name| Part::file(root.join(name))));
+}
+
+/// Add the folders that listed images lie in.
+fn folders(image: &str, root: &Path, parts: &mut Vec<Part>) {
+    for split in ["train", "test"] {
+        let image = image.replace("{split}", split);
+        parts.push(Part::folder(match fixed_folder(&image) {
+            "" => root.to_owned(),
+            folder => root.join(folder),
+        }));
+    }
+}

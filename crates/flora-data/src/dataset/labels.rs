@@ -1,0 +1,96 @@
+//! What the files of a data set call its classes.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::Sample;
+use super::description::Description;
+use crate::Error;
+
+/// How a label in a file becomes the place of a class.
+#[derive(Debug)]
+pub(super) enum Labels {
+    /// By the key of a listed class, or by its name where it has no key.
+    Keys(HashMap<String, usize>),
+    /// By its number; the first class has the number `first`.
+    Numbers { first: usize, count: usize },
+    /// No class is listed: every label is one, numbered as they come.
+    Found(BTreeMap<String, usize>),
+}
+
+impl Labels {
+    pub(super) fn new(
+        description: &Description,
+        first_label: Option<usize>,
+    ) -> Result<Self, Error> {
+        let classes = &description.classes;
+        if let Some(first) = first_label {
+            if classes.is_empty() {
+                return Err(description.field(
+                    "classes",
+                    "the labels are numbers, which do not name their classes",
+                    "list the classes in the order of their numbers",
+                ));
+            }
+            if let Some(at) = classes.iter().position(|class| class.key.is_some()) {
+                return Err(description.field(
+                    format!("classes[{at}].key"),
+                    "the labels are numbers: `layout.first_label` says so",
+                    "remove one of the two",
+                ));
+            }
+            return Ok(Self::Numbers { first, count: classes.len() });
+        }
+        if classes.is_empty() {
+            return Ok(Self::Found(BTreeMap::new()));
+        }
+        let mut keys = HashMap::new();
+        for (label, class) in classes.iter().enumerate() {
+            let key = class.key.as_ref().unwrap_or(&class.name);
+            if keys.insert(key.clone(), label).is_some() {
+                return Err(description.field(
+                    format!("classes[{label}].key"),
+                    format!("{key:?} is the key of an earlier class"),
+                    "give each class the key that the files of the data set have for it",
+                ));
+            }
+        }
+        Ok(Self::Keys(keys))
+    }
+
+    /// The place of the class, or what is wrong with the label.
+    pub(super) fn place(&mut self, label: &str) -> Result<usize, String> {
+        match self {
+            Self::Keys(keys) => keys
+                .get(label)
+                .copied()
+                .ok_or_else(|| format!("the class {label:?} is none of the {} listed", keys.len())),
+            Self::Numbers { first, count } => {
+                let place = label.parse().ok().and_then(|number: usize| number.checked_sub(*first));
+                place.filter(|place| place < count).ok_or_else(|| {
+                    let last = first.saturating_add(*count - 1);
+                    format!("the label {label:?} is no number from {first} to {last}")
+                })
+            }
+            Self::Found(_) if label.trim().is_empty() => Err("the label is empty".to_owned()),
+            Self::Found(found) => {
+                let next = found.len();
+                Ok(*found.entry(label.to_owned()).or_insert(next))
+            }
+        }
+    }
+
+    /// The class names. Classes that were found are sorted, and the samples relabelled.
+    pub(super) fn finish(self, description: &Description, samples: &mut [Sample]) -> Vec<String> {
+        let Self::Found(found) = self else {
+            return description.classes.iter().map(|class| class.name.clone()).collect();
+        };
+        let mut sorted = vec![0; found.len()];
+        for (place, (_, &number)) in found.iter().enumerate() {
+            sorted[number] = place as u32;
+        }
+        for sample in samples {
+            sample.label = sorted[sample.label()];
+        }
+        found.into_keys().map(|label| label.replace(['_', '-'], " ")).collect()
+    }
+}

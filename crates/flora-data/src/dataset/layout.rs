@@ -1,0 +1,208 @@
+//! How the images of a data set lie on the disk, as its description says.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// One of the kinds of `[layout]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(super) enum Layout {
+    ImageFolder(FolderLayout),
+    Idx(IdxLayout),
+    List(ListLayout),
+    Csv(CsvLayout),
+    Mat(MatLayout),
+    CifarBinary(CifarLayout),
+    BySplit(BySplitLayout),
+}
+
+impl Layout {
+    /// The folder that everything else is relative to, if the description names one.
+    pub(super) fn root(&self) -> Option<&Path> {
+        let root = match self {
+            Self::ImageFolder(layout) => &layout.root,
+            Self::Idx(layout) => &layout.root,
+            Self::List(layout) => &layout.root,
+            Self::Csv(layout) => &layout.root,
+            Self::Mat(layout) => &layout.root,
+            Self::CifarBinary(layout) => &layout.root,
+            Self::BySplit(layout) => &layout.root,
+        };
+        root.as_deref()
+    }
+}
+
+/// Image files in folders.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FolderLayout {
+    pub(super) root: Option<PathBuf>,
+    pub(super) pattern: String,
+    pub(super) splits: Option<SplitFolders>,
+    /// Class folders that are passed over.
+    #[serde(default)]
+    pub(super) ignore: Vec<String>,
+}
+
+/// Four idx files, as MNIST has them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IdxLayout {
+    root: Option<PathBuf>,
+    pub(super) train_images: PathBuf,
+    pub(super) train_labels: PathBuf,
+    pub(super) test_images: PathBuf,
+    pub(super) test_labels: PathBuf,
+    #[serde(default)]
+    pub(super) invert: bool,
+}
+
+/// Image files that text files list, one a line.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListLayout {
+    root: Option<PathBuf>,
+    pub(super) train: Option<Names>,
+    pub(super) test: Option<Names>,
+    pub(super) files: Option<Names>,
+    /// What stands between columns; white space when absent.
+    pub(super) separator: Option<String>,
+    pub(super) image: String,
+    pub(super) label: String,
+    pub(super) first_label: Option<usize>,
+}
+
+/// Image files that a table with a header lists, or pixels in such a table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CsvLayout {
+    root: Option<PathBuf>,
+    pub(super) train: Option<Names>,
+    pub(super) test: Option<Names>,
+    pub(super) files: Option<Names>,
+    pub(super) split: Option<SplitColumn>,
+    #[serde(default = "comma")]
+    pub(super) separator: char,
+    pub(super) image: Option<String>,
+    pub(super) pixels: Option<PixelColumn>,
+    pub(super) label: String,
+    pub(super) first_label: Option<usize>,
+}
+
+fn comma() -> char {
+    ','
+}
+
+/// The column that tells training from test images.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SplitColumn {
+    pub(super) column: String,
+    pub(super) train: Names,
+    pub(super) test: Names,
+}
+
+/// The column that holds grey pixels, row by row, as numbers between spaces.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PixelColumn {
+    pub(super) column: String,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// Image files that an array in a MATLAB file lists.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MatLayout {
+    root: Option<PathBuf>,
+    pub(super) train: Option<Names>,
+    pub(super) test: Option<Names>,
+    pub(super) files: Option<Names>,
+    pub(super) variable: String,
+    pub(super) split: Option<SplitVariables>,
+    pub(super) image: String,
+    pub(super) label: String,
+    pub(super) first_label: Option<usize>,
+}
+
+/// The variables that hold the numbers of the training and the test images.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SplitVariables {
+    pub(super) file: PathBuf,
+    pub(super) train: Names,
+    pub(super) test: Names,
+}
+
+/// The binary version of CIFAR.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CifarLayout {
+    root: Option<PathBuf>,
+    pub(super) train: Names,
+    pub(super) test: Names,
+    /// Label bytes before the pixels of an image.
+    #[serde(default = "one")]
+    pub(super) label_bytes: usize,
+    /// Which of them is the label, from 0.
+    #[serde(default)]
+    pub(super) label_byte: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// Training and test images that lie in different ways.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BySplitLayout {
+    root: Option<PathBuf>,
+    pub(super) train: Box<Layout>,
+    pub(super) test: Box<Layout>,
+}
+
+/// The names of the folders that a split is made of.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SplitFolders {
+    #[serde(default = "SplitFolders::train")]
+    pub(super) train: Names,
+    #[serde(default = "SplitFolders::test")]
+    pub(super) test: Names,
+}
+
+impl SplitFolders {
+    pub(super) fn train() -> Names {
+        Names::One("train".to_owned())
+    }
+
+    fn test() -> Names {
+        Names::One("test".to_owned())
+    }
+}
+
+impl Default for SplitFolders {
+    fn default() -> Self {
+        Self { train: Self::train(), test: Self::test() }
+    }
+}
+
+/// `"test"` or `["test", "val"]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "expected a name or a list of names")]
+pub(super) enum Names {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Names {
+    pub(super) fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Many(names) => names,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Small images of one size, in memory.
+
+use std::path::PathBuf;
+
+use image::{DynamicImage, GrayImage, RgbImage};
+use sha2::{Digest, Sha256};
+
+use super::table::Place;
+
+/// How the bytes of an image are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Channels {
+    /// One byte a pixel, row by row.
+    Grey,
+    /// All of red, row by row, then all of green, then all of blue.
+    PlanarRgb,
+}
+
+impl Channels {
+    fn count(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::PlanarRgb => 3,
+        }
+    }
+}
+
+/// Images one after the other.
+#[derive(Debug)]
+pub(super) struct Packed {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) channels: Channels,
+    pub(super) bytes: Vec<u8>,
+    /// The files that they come from, and where in them.
+    pub(super) files: Vec<PathBuf>,
+    pub(super) places: Vec<Place>,
+    /// What `places` count, as in `line`.
+    pub(super) unit: &'static str,
+}
+
+impl Packed {
+    /// Where the image comes from, for messages.
+    pub(super) fn describe(&self, index: usize) -> String {
+        let Place { file, number } = self.places[index];
+        let file = &self.files[file as usize];
+        let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+        format!("{name}, {} {number}", self.unit)
+    }
+
+    /// The image, in the order that `image` has.
+    pub(super) fn image(&self, index: usize) -> DynamicImage {
+        let bytes = self.item(index);
+        match self.channels {
+            Channels::Grey => GrayImage::from_raw(self.width, self.height, bytes.to_vec())
+                .expect("an item has a byte for each pixel")
+                .into(),
+            Channels::PlanarRgb => {
+                let pixels = bytes.len() / 3;
+                let mixed =
+                    (0..pixels).flat_map(|i| [bytes[i], bytes[pixels + i], bytes[2 * pixels + i]]);
+                RgbImage::from_raw(self.width, self.height, mixed.collect())
+                    .expect("an item has three bytes for each pixel")
+                    .into()
+            }
+        }
+    }
+
+    /// Feed everything that determines an image's pixels to `hash`.
+    pub(super) fn digest(&self, index: usize, hash: &mut Sha256) {
+        hash.update([self.channels.count() as u8]);
+        hash.update(self.width.to_le_bytes());
+        hash.update(self.height.to_le_bytes());
+        hash.update(self.item(index));
+    }
+
+    fn item(&self, index: usize) -> &[u8] {
+        let size = self.width as usize * self.height as usize * self.channels.count();
+        &self.bytes[index * size..][..size]
+    }
+}

@@ -1,0 +1,201 @@
+//! Images that a list names, row by row: what the kinds `list`, `csv` and `mat` have in common.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::{Component, Path, PathBuf};
+
+use super::description::Description;
+use super::fill::Fill;
+use super::labels::Labels;
+use super::layout::Names;
+use super::{Built, Sample, Source, Split};
+use crate::Error;
+
+/// Where a sample was listed: the number of a file, and of a line or an element in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) file: u32,
+    pub(super) number: u32,
+}
+
+/// What was read of the lists so far.
+#[derive(Debug)]
+pub(super) struct Table<'a> {
+    description: &'a Description,
+    root: &'a Path,
+    labels: Labels,
+    /// What rows are called, as in `line`.
+    unit: &'static str,
+    lists: Vec<PathBuf>,
+    images: Vec<PathBuf>,
+    listed: HashMap<PathBuf, Place>,
+    samples: Vec<Sample>,
+    places: Vec<Place>,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(
+        description: &'a Description,
+        root: &'a Path,
+        first_label: Option<usize>,
+        unit: &'static str,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            description,
+            root,
+            labels: Labels::new(description, first_label)?,
+            unit,
+            lists: Vec::new(),
+            images: Vec::new(),
+            listed: HashMap::new(),
+            samples: Vec::new(),
+            places: Vec::new(),
+        })
+    }
+
+    /// Go on to the next list, whose path it gives.
+    pub(super) fn next_list(&mut self, name: &str) -> Result<PathBuf, Error> {
+        let file = self.description.find("list of images", self.root.join(name))?;
+        self.lists.push(file.clone());
+        Ok(file)
+    }
+
+    /// Add a sample of the list that is being read.
+    pub(super) fn add(
+        &mut self,
+        number: usize,
+        label: &str,
+        split: Option<Split>,
+    ) -> Result<(), Error> {
+        let label = self.labels.place(label.trim()).map_err(|problem| {
+            let remedy = "correct the file, or the classes and `layout.label` of the description";
+            self.wrong(number, problem, remedy)
+        })?;
+        self.samples.push(Sample::new(self.samples.len(), label, None, split));
+        self.places.push(self.here(number));
+        Ok(())
+    }
+
+    /// Add the image file of the sample that is added next; `path` begins at the root.
+    pub(super) fn add_image(&mut self, number: usize, path: &str) -> Result<(), Error> {
+        let mut image = self.root.to_owned();
+        for component in Path::new(path).components() {
+            match component {
+                Component::Normal(part) => image.push(part),
+                Component::CurDir => {}
+                _ => {
+                    let problem = format!("the path {path:?} leads out of the data set");
+                    let remedy = "correct the file, or `layout.image` of the description";
+                    return Err(self.wrong(number, problem, remedy));
+                }
+            }
+        }
+        if !image.is_file() {
+            let problem = format!("there is no image at {}", image.display());
+            return Err(self.wrong(number, problem, self.description.remedy()));
+        }
+        let here = self.here(number);
+        match self.listed.entry(image.clone()) {
+            Entry::Vacant(entry) => entry.insert(here),
+            Entry::Occupied(entry) => {
+                let first = *entry.get();
+                let problem = format!(
+                    "the image {} was listed before, at {} {} of {}",
+                    image.display(),
+                    self.unit,
+                    first.number,
+                    self.lists[first.file as usize].display()
+                );
+                return Err(self.wrong(number, problem, "remove one of the two"));
+            }
+        };
+        self.images.push(image);
+        Ok(())
+    }
+
+    /// That a row of the list that is being read cannot be right.
+    pub(super) fn wrong(
+        &self,
+        number: usize,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Error {
+        Error::Entry {
+            file: self.lists.last().cloned().unwrap_or_default(),
+            place: format!("{} {number}", self.unit),
+            problem: problem.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// What was read, with its image files.
+    pub(super) fn finish(mut self) -> Built {
+        let images = std::mem::take(&mut self.images);
+        self.finish_with(|_, _| Source::Files(images))
+    }
+
+    /// What was read, with images that `source` has; it gets the lists and the samples' places in them.
+    pub(super) fn finish_with(
+        mut self,
+        source: impl FnOnce(Vec<PathBuf>, Vec<Place>) -> Source,
+    ) -> Built {
+        Built {
+            classes: self.labels.finish(self.description, &mut self.samples),
+            domains: Vec::new(),
+            samples: self.samples,
+            source: source(self.lists, self.places),
+        }
+    }
+
+    fn here(&self, number: usize) -> Place {
+        Place { file: (self.lists.len() - 1) as u32, number: number as u32 }
+    }
+}
+
+/// The lists of a layout, and the split that each is of: `train` and `test`, or `files` of no split.
+pub(super) fn lists<'a>(
+    description: &Description,
+    train: &'a Option<Names>,
+    test: &'a Option<Names>,
+    files: &'a Option<Names>,
+) -> Result<Vec<(Option<Split>, &'a str)>, Error> {
+    let parts = match (train, test, files) {
+        (Some(train), Some(test), None) => {
+            vec![(Some(Split::Train), train), (Some(Split::Test), test)]
+        }
+        (None, None, Some(files)) => vec![(None, files)],
+        _ => {
+            return Err(description.field(
+                "layout.files",
+                "there must be either `train` and `test`, or `files`",
+                "name the lists of both splits, or the lists of a data set without a split",
+            ));
+        }
+    };
+    let of = |(split, names): (_, &'a Names)| {
+        names.as_slice().iter().map(move |name| (split, name.as_str()))
+    };
+    Ok(parts.into_iter().flat_map(of).collect())
+}
+
+/// Read `layout.<key>`.
+pub(super) fn parse<S>(
+    description: &Description,
+    key: &str,
+    text: &str,
+    resolve: impl FnMut(&str) -> Result<S, String>,
+) -> Result<Fill<S>, Error> {
+    Fill::parse(text, resolve).map_err(|problem| {
+        let remedy = "see the layouts in docs/datasets.md for what may stand in braces";
+        description.field(format!("layout.{key}"), problem, remedy)
+    })
+}
+
+/// The value of `{split}`.
+pub(super) fn split_name(split: Option<Split>) -> Result<&'static str, String> {
+    match split {
+        Some(Split::Train) => Ok("train"),
+        Some(Split::Test) => Ok("test"),
+        None => Err("`{split}` has no value in a data set without a split".to_owned()),
+    }
+}
