@@ -8,21 +8,27 @@ use super::canvas::blend;
 
 /// Fills an outline, in pixels. What lies outside of the picture is left out.
 pub(super) fn fill_outline(image: &mut RgbImage, curves: &[OutlineCurve], colour: Rgb<u8>) {
-    // Curves stay within the hull of their points.
-    let points = || {
-        curves.iter().flat_map(|curve| match *curve {
-            OutlineCurve::Line(a, b) => vec![a, b],
-            OutlineCurve::Quad(a, b, c) => vec![a, b, c],
-            OutlineCurve::Cubic(a, b, c, d) => vec![a, b, c, d],
-        })
-    };
     if curves.is_empty() {
         return;
     }
-    let least = |of: fn(Point) -> f32| points().map(of).fold(f32::INFINITY, f32::min).floor();
-    let most = |of: fn(Point) -> f32| points().map(of).fold(f32::NEG_INFINITY, f32::max).ceil();
-    let corner = point(least(|p| p.x), least(|p| p.y));
-    let size = point(most(|p| p.x), most(|p| p.y)) - corner;
+    // Curves stay within the hull of their points.
+    let (mut low, mut high) =
+        (point(f32::INFINITY, f32::INFINITY), point(f32::NEG_INFINITY, f32::NEG_INFINITY));
+    let mut within = |points: &[Point]| {
+        for p in points {
+            low = point(low.x.min(p.x), low.y.min(p.y));
+            high = point(high.x.max(p.x), high.y.max(p.y));
+        }
+    };
+    for curve in curves {
+        match *curve {
+            OutlineCurve::Line(a, b) => within(&[a, b]),
+            OutlineCurve::Quad(a, b, c) => within(&[a, b, c]),
+            OutlineCurve::Cubic(a, b, c, d) => within(&[a, b, c, d]),
+        }
+    }
+    let corner = point(low.x.floor(), low.y.floor());
+    let size = point(high.x.ceil(), high.y.ceil()) - corner;
     let mut rasterizer = Rasterizer::new(size.x as usize + 1, size.y as usize + 1);
     for curve in curves {
         match *curve {
