@@ -215,7 +215,7 @@ fn a_client_that_is_alone_keeps_what_it_had() {
     let mut alone = {
         let shard = ClientShard { id: "a".into(), train: BATCH.to_vec(), test: BATCH.to_vec() };
         let objective = Arc::new(setup.objective.clone());
-        let training = TrainingConfig { learning_rate: 1e38, ..training() };
+        let training = TrainingConfig { learning_rate: 1e39, ..training() };
         let model = setup.model.clone();
         TuningClient::new(shard, objective, training, true, 3, autodiff(), model).alone()
     };
