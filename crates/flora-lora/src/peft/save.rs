@@ -46,8 +46,7 @@ pub fn save_peft(
 
     let mut document = document(config, base_model);
     if !(config.rank_pattern.is_empty() && config.alpha_pattern.is_empty()) {
-        let (ranks, alphas) = patterns(record, config, &layers)?;
-        document.extend([("rank_pattern", json!(ranks)), ("alpha_pattern", json!(alphas))]);
+        document.extend(patterns(record, config, &layers)?);
     }
     let text = serde_json::to_string_pretty(&document).expect("plain JSON");
     let path = folder.join(CONFIG_FILE);
@@ -96,7 +95,7 @@ fn patterns(
     record: &ParameterRecord,
     config: &LoraConfig,
     layers: &LayerConfigs,
-) -> Result<(BTreeMap<String, usize>, BTreeMap<String, Value>), LoraError> {
+) -> Result<[(&'static str, Value); 2], LoraError> {
     let (mut ranks, mut alphas) = (BTreeMap::new(), BTreeMap::new());
     for (layer, _) in record.names().filter_map(tensors::split) {
         let of_layer = layers.of(layer)?;
@@ -107,7 +106,7 @@ fn patterns(
             alphas.insert(escape(layer), whole(peft_alpha(&of_layer)));
         }
     }
-    Ok((ranks, alphas))
+    Ok([("rank_pattern", json!(ranks)), ("alpha_pattern", json!(alphas))])
 }
 
 /// PEFT declares `lora_alpha` an integer and takes any number; other readers may not.
