@@ -16,6 +16,8 @@ pub(crate) struct Progress {
     /// The phase that `bar` shows.
     shown: String,
     rounds: usize,
+    /// What the model of round 0 is.
+    start: &'static str,
     /// The first event that could not be written: told at the end, when the run's result is safe.
     unwritten: Option<ReportError>,
 }
@@ -28,6 +30,7 @@ impl Progress {
             bar: ProgressBar::hidden(),
             shown: String::new(),
             rounds: 0,
+            start: "",
             unwritten: None,
         }
     }
@@ -67,13 +70,21 @@ impl Progress {
     fn tell(&mut self, event: &Event) {
         match event {
             Event::RunStarted {
-                clients, trainable_parameters, total_parameters, rounds, ..
+                method,
+                clients,
+                trainable_parameters,
+                total_parameters,
+                rounds,
+                ..
             } => {
                 self.rounds = *rounds;
+                // These begin, or may begin, with something that CLIP does not have.
+                let changed = matches!(method.as_str(), "fedaa" | "fedprompt");
+                self.start = if changed { " (before training)" } else { " (zero-shot)" };
                 let examples: usize = clients.iter().map(|client| client.num_examples).sum();
                 self.say(format!(
                     "{} clients, {examples} training images; {trainable_parameters} of \
-                     {total_parameters} parameters train and travel",
+                     {total_parameters} parameters are trained",
                     clients.len()
                 ));
             }
@@ -92,7 +103,7 @@ impl Progress {
                     _ => "global model",
                 };
                 self.bar.finish_and_clear();
-                let what = if *round == 0 { " (zero-shot)" } else { "" };
+                let what = if *round == 0 { self.start } else { "" };
                 self.say(format!(
                     "round {round:>2}  {model} {:5.1} % mean over clients, {:5.1} % weighted \
                      by examples{what}",

@@ -121,7 +121,7 @@ fn explained(error: HubError, kind: Kind) -> HubError {
             known::names()
         ),
         // What Python's libraries call a model.
-        Kind::Model if HubModel::parse(&name).is_ok() => {
+        Kind::Model if !name.starts_with("models/") && HubModel::parse(&name).is_ok() => {
             format!("perhaps hf:{name} is meant; otherwise {remedy}")
         }
         Kind::Model => remedy,

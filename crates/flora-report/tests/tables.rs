@@ -135,7 +135,7 @@ quickstart: finished
 
 accuracy %       mean  weighted
 ───────────────────────────────
-zero-shot        14.7      15.7
+start (round 0)  14.7      15.7
 last (round 10)  27.0      28.0
 best (round 8)   28.1      29.1
 

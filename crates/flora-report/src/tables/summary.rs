@@ -27,7 +27,7 @@ fn accuracies(run: &RunSummary) -> String {
         None => name.to_owned(),
     };
     let rows = [
-        ("zero-shot".to_owned(), run.accuracy.zero_shot),
+        ("start (round 0)".to_owned(), run.accuracy.zero_shot),
         (in_round("last", run.last_round), run.accuracy.last),
         (in_round("best", run.best_round), run.accuracy.best),
     ];
