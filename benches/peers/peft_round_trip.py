@@ -25,6 +25,13 @@ ADAPTERS = {
     "list, both towers": {"r": 4, "lora_alpha": 4, "target_modules": ["q_proj", "v_proj", "fc1"]},
     "regex": {"r": 3, "lora_alpha": 6, "target_modules": REGEX},
     "rslora": {"r": 8, "lora_alpha": 16, "use_rslora": True, "target_modules": ["out_proj", "fc2"]},
+    "ranks and alphas by layer": {
+        "r": 4,
+        "lora_alpha": 8,
+        "target_modules": ["q_proj", "v_proj"],
+        "rank_pattern": {"layers.0.self_attn.q_proj": 2, r"layers\.[23]\..*v_proj": 8},
+        "alpha_pattern": {r"vision_model\..*": 3},
+    },
     "r 8, alpha 16, dropout": {"r": 8, "lora_alpha": 16, "lora_dropout": 0.1, "target_modules": ["k_proj", "out_proj"]},
     "projections": {"r": 2, "lora_alpha": 5, "target_modules": ["text_projection", "visual_projection"]},
 }
@@ -33,8 +40,6 @@ REFUSED = {
     "use_dora": {"use_dora": True},
     "bias": {"bias": "lora_only"},
     "modules_to_save": {"modules_to_save": ["text_projection"]},
-    "rank_pattern": {"rank_pattern": {"layers.0.self_attn.q_proj": 2}},
-    "alpha_pattern": {"alpha_pattern": {"layers.0.self_attn.q_proj": 2}},
 }
 
 
