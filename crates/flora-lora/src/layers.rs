@@ -26,12 +26,12 @@ impl LayerConfigs {
             alphas: Rules::new("alpha_pattern", &config.alpha_pattern)?,
             plain,
         };
-        for (_, key, r) in layers.ranks.iter() {
+        for (_, key, r) in &layers.ranks.rules {
             if *r == 0 {
                 return Err(layers.ranks.wrong(format!("{key:?}: rank 0 trains nothing")));
             }
         }
-        for (_, key, alpha) in layers.alphas.iter() {
+        for (_, key, alpha) in &layers.alphas.rules {
             if !alpha.is_finite() || *alpha == 0.0 {
                 let problem = format!("{key:?}: {alpha} would switch the adapter off");
                 return Err(layers.alphas.wrong(problem));
@@ -40,11 +40,16 @@ impl LayerConfigs {
         Ok(layers)
     }
 
+    /// The rank of the layer of this name.
+    pub(crate) fn rank(&self, name: &str) -> Result<usize, LoraError> {
+        Ok(self.ranks.find(name)?.unwrap_or(self.plain.r))
+    }
+
     /// The configuration of the layer of this name, which has no patterns.
     pub(crate) fn of(&self, name: &str) -> Result<LoraConfig, LoraError> {
         let plain = &self.plain;
         Ok(LoraConfig {
-            r: self.ranks.find(name)?.unwrap_or(plain.r),
+            r: self.rank(name)?,
             lora_alpha: self.alphas.find(name)?.unwrap_or(plain.lora_alpha),
             ..plain.clone()
         })
@@ -76,10 +81,6 @@ impl<T: Copy + PartialEq> Rules<T> {
             Ok((pattern, key.clone(), *value))
         };
         Ok(Self { field, rules: map.iter().map(compile).collect::<Result<_, LoraError>>()? })
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &(Pattern, String, T)> {
-        self.rules.iter()
     }
 
     fn wrong(&self, problem: String) -> LoraError {

@@ -5,6 +5,12 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use flora_data::Features;
 
+/// Places in a tensor, as burn wants them.
+pub(crate) fn indices(places: &[usize], device: &Device) -> Tensor<1, Int> {
+    let numbers: Vec<i32> = places.iter().map(|&place| place as i32).collect();
+    Tensor::from_data(TensorData::new(numbers, [places.len()]), device)
+}
+
 /// A linear classifier.
 #[derive(Module, Debug)]
 pub struct LinearHead {
@@ -34,9 +40,7 @@ impl LinearHead {
     /// - output: `[batch, classes.len()]`
     pub fn forward(&self, x: Tensor<2>, classes: &[usize]) -> Tensor<2> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
-        let columns = classes.iter().map(|&class| class as i32).collect::<Vec<_>>();
-        let columns = TensorData::new(columns, [classes.len()]);
-        let columns = Tensor::<1, Int>::from_data(columns, &weight.device());
+        let columns = indices(classes, &weight.device());
         let bias = bias.select(0, columns.clone()).unsqueeze();
         x.matmul(weight.select(1, columns)) + bias
     }

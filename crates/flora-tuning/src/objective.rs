@@ -7,6 +7,7 @@ use flora_clip::{Padding, Preprocessor, loss, normalize};
 use flora_data::{Dataset, Features};
 use flora_inference::pixels;
 
+use crate::heads::indices;
 use crate::{LossKind, Method, PathKind, Prompts, TuningError, TuningModel};
 
 /// Where the features of an image come from.
@@ -203,8 +204,6 @@ fn distinct(labels: &[usize], device: &Device) -> (Vec<usize>, Tensor<1, Int>) {
     let mut distinct = labels.to_vec();
     distinct.sort_unstable();
     distinct.dedup();
-    let places: Vec<i32> =
-        places(labels, &distinct).into_iter().map(|place| place as i32).collect();
-    let places = TensorData::new(places, [labels.len()]);
-    (distinct, Tensor::from_data(places, device))
+    let places = indices(&places(labels, &distinct), device);
+    (distinct, places)
 }

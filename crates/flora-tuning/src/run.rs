@@ -262,7 +262,7 @@ pub fn save_trained(
         }
         name => {
             // A head's columns are classes, and a context was learned before their names.
-            let (dataset, _) = deal(experiment)?;
+            let dataset = open_dataset(experiment)?;
             let template = experiment.data.template.as_deref();
             let metadata = [
                 ("method", name.as_str().to_owned()),
@@ -283,9 +283,7 @@ pub fn save_trained(
 /// Files that are missing or damaged, and a partition that they do not allow.
 pub fn deal(experiment: &Experiment) -> Result<(Dataset, Partition), TuningError> {
     let data = &experiment.data;
-    let root = data.root.as_ref().map(|root| find(experiment, "data.root", root)).transpose()?;
-    let dataset = Dataset::open(&find(experiment, "data.path", &data.path)?, root.as_deref())?;
-    let mut dataset = dataset.with_protocol(data.protocol);
+    let mut dataset = open_dataset(experiment)?.with_protocol(data.protocol);
     if let Some(limit) = data.limit {
         dataset = dataset.limit(limit, data.seed);
     }
@@ -297,6 +295,13 @@ pub fn deal(experiment: &Experiment) -> Result<(Dataset, Partition), TuningError
             problem: format!("federation.participants: {error}"),
         })?;
     Ok((dataset, partition))
+}
+
+/// The experiment's data set, whole.
+fn open_dataset(experiment: &Experiment) -> Result<Dataset, TuningError> {
+    let data = &experiment.data;
+    let root = data.root.as_ref().map(|root| find(experiment, "data.root", root)).transpose()?;
+    Ok(Dataset::open(&find(experiment, "data.path", &data.path)?, root.as_deref())?)
 }
 
 /// What `field` of the experiment names.

@@ -63,7 +63,7 @@ pub(super) fn check<'a>(
                 ),
             );
         }
-        let r = config.of(layer)?.r;
+        let r = config.rank(layer)?;
         if shape[axis] != r {
             return wrong(
                 name,
