@@ -11,7 +11,7 @@ use std::time::Instant;
 use burn::module::Module;
 use flora::clip::{Checkpoint, normalize};
 use flora::core::workers::Workers;
-use flora::data::{Dataset, Features, Split};
+use flora::data::{Dataset, FeatureRows, Features, Split};
 use flora::lora::{LoraConfig, attach};
 use flora::tuning::{
     ImageInput, LossKind, Objective, PathKind, Prompts, TuningError, TuningModel, methods::Flora,
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (row, &index) in encoded.chunks(dim).zip(&batch) {
         values[index * dim..(index + 1) * dim].copy_from_slice(row);
     }
-    let features = Arc::new(Features { dim, values });
+    let features = Arc::new(FeatureRows::from(Features { dim, values }));
 
     let prompts = Prompts::new(
         &checkpoint.tokenizer,
@@ -49,9 +49,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         dataset.template(),
         dataset.classes(),
     )?;
+    // As in a run: a client's maths has one thread.
+    let one_thread = Workers::new(1)?;
+    let model = attach(TuningModel::new(clip.clone(), true), &LoraConfig::default(), 0)?;
+    let prefix = prompts.prefix(&model);
     let objective = |loss, path| Objective {
         method: Arc::new(Flora(LoraConfig::default())),
         texts: None,
+        prefix: matches!(path, PathKind::Fast).then(|| prefix.clone()),
         class_groups: None,
         images: match path {
             PathKind::Fast => ImageInput::Features(features.clone()),
@@ -66,9 +71,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         loss,
         path,
     };
-    // As in a run: a client's maths has one thread.
-    let one_thread = Workers::new(1)?;
-    let model = attach(TuningModel::new(clip.clone(), true), &LoraConfig::default(), 0)?;
 
     println!(
         "clip-nano, batch {}, {} classes, ms a step (median of {repeats})",

@@ -1,11 +1,14 @@
 //! The transformer that both towers share: pre-norm blocks of attention and feed-forward.
 
+mod prefix;
+
 use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flora_kernels::attention;
 use flora_lora::LoraLinear;
 
 use crate::{Activation, LayerNorm};
+pub(crate) use prefix::Prefix;
 
 /// Sizes of one tower's encoder.
 #[derive(Debug, Clone, Copy)]
@@ -80,9 +83,7 @@ impl Encoder {
     /// - rows: positions in `batch * length`
     /// - output: `[rows, width]`
     pub fn forward(&self, x: Tensor<3>, is_causal: bool, rows: Tensor<1, Int>) -> Tensor<2> {
-        let Some((last, before)) = self.layers.split_last() else { return pick(x, rows) };
-        let x = before.iter().fold(x, |x, layer| layer.forward(x, is_causal));
-        last.forward_rows(x, is_causal, rows)
+        self.resume(Prefix::start(x), is_causal, rows)
     }
 
     pub(crate) fn adaptable_layers(&mut self, prefix: &str) -> Vec<(String, &mut LoraLinear)> {
@@ -127,15 +128,22 @@ impl EncoderLayer {
 
     /// `x + attention(norm(x))`, then `x + mlp(norm(x))`, on `[batch, length, width]`.
     pub fn forward(&self, x: Tensor<3>, is_causal: bool) -> Tensor<3> {
-        let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x), is_causal);
-        x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
+        let mixed = self.mix(x.clone(), is_causal);
+        self.feed_forward(self.project(x, mixed))
     }
 
-    /// [`EncoderLayer::forward`] at some rows only, `[rows, width]`.
-    fn forward_rows(&self, x: Tensor<3>, is_causal: bool, rows: Tensor<1, Int>) -> Tensor<2> {
-        let mixed = self.self_attn.mix(self.layer_norm1.forward(x.clone()), is_causal);
-        let mixed = self.self_attn.out_proj.forward(pick(mixed, rows.clone()));
-        let x = pick(x, rows) + mixed;
+    /// The attention of `norm(x)` before its output projection.
+    fn mix(&self, x: Tensor<3>, is_causal: bool) -> Tensor<3> {
+        self.self_attn.mix(self.layer_norm1.forward(x), is_causal)
+    }
+
+    /// `x` and the attention's output.
+    fn project<const D: usize>(&self, x: Tensor<D>, mixed: Tensor<D>) -> Tensor<D> {
+        x + self.self_attn.out_proj.forward(mixed)
+    }
+
+    /// `x + mlp(norm(x))`.
+    fn feed_forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
     }
 }

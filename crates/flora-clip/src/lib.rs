@@ -67,7 +67,7 @@ pub use model::{Clip, ClipText, ClipVision, normalize};
 pub use norm::LayerNorm;
 pub use preprocess::{Centering, Filter, Preprocessor, Resize, Transparency};
 pub use presets::PRESETS;
-pub use text::{TextEmbeddings, TextModel};
+pub use text::{TextEmbeddings, TextModel, TextPrefix};
 pub use tokenizer::ClipTokenizer;
 pub use tokens::{Padding, Tokens};
 pub use vision::{PatchEmbedding, VisionEmbeddings, VisionModel};

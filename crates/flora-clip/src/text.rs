@@ -3,7 +3,7 @@ use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, s};
 use flora_lora::LoraLinear;
 
-use crate::encoder::{Encoder, EncoderSizes, indices};
+use crate::encoder::{Encoder, EncoderSizes, Prefix, indices};
 use crate::{LayerNorm, TextConfig, Tokens};
 
 /// The text tower without its projection (`CLIPTextModel`).
@@ -24,6 +24,13 @@ pub struct TextEmbeddings {
     pub token_embedding: Embedding,
     /// One row a position.
     pub position_embedding: Embedding,
+}
+
+/// The states of texts below the first adapter of a text tower: see [`TextModel::prefix`].
+#[derive(Debug, Clone)]
+pub struct TextPrefix {
+    states: Prefix,
+    tokens: Tokens,
 }
 
 impl TextEmbeddings {
@@ -81,6 +88,37 @@ impl TextModel {
         self.encode(self.embeddings.tokens(tokens), tokens)
     }
 
+    /// As much of [`TextModel::forward`] as lies below the first adapter, for texts that it is computed of
+    /// again and again while nothing changes but the adapters that are there now. The states are apart from any
+    /// graph.
+    ///
+    /// # Panics
+    ///
+    /// As [`TextModel::forward`].
+    pub fn prefix(&self, tokens: &Tokens) -> TextPrefix {
+        let x = self.positioned(self.embeddings.tokens(tokens), tokens);
+        TextPrefix { states: self.encoder.prefix(x, true), tokens: tokens.clone() }
+    }
+
+    /// [`TextModel::forward`] of some of the texts of a prefix, from there on. The texts are as long as the
+    /// longest of them.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[texts.len(), hidden_size]`
+    ///
+    /// # Panics
+    ///
+    /// Panics if `texts` is empty or there is no such text.
+    pub fn forward_from(&self, prefix: &TextPrefix, texts: &[usize]) -> Tensor<2> {
+        let device = self.embeddings.token_embedding.weight.device();
+        let ends: Vec<usize> = texts.iter().map(|&text| prefix.tokens.ends()[text]).collect();
+        let length = 1 + ends.iter().max().expect("at least one text");
+        let rows = indices(texts.iter().copied(), &device.clone().inner());
+        let states = prefix.states.take(rows, length, &device);
+        self.finish(states, &ends, length, &device)
+    }
+
     /// [`TextModel::forward`] with vectors in the place of as many tokens after the first, in every text: the
     /// learned context of CoOp ([arXiv 2109.01134](https://arxiv.org/abs/2109.01134)).
     ///
@@ -102,11 +140,20 @@ impl TextModel {
 
     /// From token embeddings, `[rows, length, hidden_size]`.
     fn encode(&self, x: Tensor<3>, tokens: &Tokens) -> Tensor<2> {
-        let length = tokens.length();
-        let positions = self.embeddings.position_embedding.weight.val().slice(0..length);
-        let ends = tokens.ends().iter().enumerate().map(|(row, end)| row * length + end);
-        let ends = indices(ends, &x.device());
-        self.final_layer_norm.forward(self.encoder.forward(x + positions.unsqueeze(), true, ends))
+        let device = x.device();
+        let states = Prefix::start(self.positioned(x, tokens));
+        self.finish(states, tokens.ends(), tokens.length(), &device)
+    }
+
+    fn positioned(&self, x: Tensor<3>, tokens: &Tokens) -> Tensor<3> {
+        let positions = self.embeddings.position_embedding.weight.val();
+        x + positions.slice(0..tokens.length()).unsqueeze()
+    }
+
+    fn finish(&self, states: Prefix, ends: &[usize], length: usize, device: &Device) -> Tensor<2> {
+        let ends = ends.iter().enumerate().map(|(row, end)| row * length + end);
+        let states = self.encoder.resume(states, true, indices(ends, device));
+        self.final_layer_norm.forward(states)
     }
 
     /// The layers that can carry adapters, with their full names in a CLIP.

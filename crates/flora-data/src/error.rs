@@ -170,6 +170,10 @@ pub enum Error {
         problem: String,
     },
 
+    /// A file of image features that cannot be read.
+    #[error(transparent)]
+    Record(#[from] flora_core::RecordError),
+
     /// Features that must not be stored.
     #[error("the image features cannot be stored: {problem}; check the checkpoint that made them")]
     Features {

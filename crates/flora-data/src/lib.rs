@@ -10,6 +10,7 @@
 mod apportion;
 mod dataset;
 mod error;
+mod feature_cache;
 mod features;
 mod files;
 mod partition;
@@ -18,5 +19,6 @@ pub use dataset::{
     Dataset, Inspection, Limit, Part, Protocol, Split, Template, Texts, inspect, read_image,
 };
 pub use error::Error;
-pub use features::{FeatureCache, FeatureKey, Features, Lookup};
+pub use feature_cache::{FeatureCache, FeatureKey, Lookup};
+pub use features::{FeatureFile, FeatureRows, Features};
 pub use partition::{ClientShard, Participants, Partition, PartitionConfig};

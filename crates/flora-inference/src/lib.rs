@@ -19,7 +19,7 @@ mod score;
 pub use classify::{Prediction, classify};
 pub use error::InferenceError;
 pub use export::export_merged;
-pub use features::{Notice, image_features, pixels};
+pub use features::{Notice, checkpoint_features, image_features, pixels};
 pub use images::image_files;
 pub use labels::{read_lines, read_texts, sentences};
 pub use model::Model;

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use flora_clip::normalize;
 use flora_core::workers::Workers;
-use flora_data::{Dataset, FeatureCache, Features, Texts};
+use flora_data::{Dataset, FeatureCache, FeatureRows, Texts};
 
 use crate::encode::values;
 use crate::{InferenceError, Model, Notice, image_features};
@@ -45,33 +45,32 @@ pub fn retrieve(
         [] => vec![(dataset.name().to_owned(), None)],
         domains => domains.iter().enumerate().map(|(at, name)| (name.clone(), Some(at))).collect(),
     };
-    let ranks = |(name, domain): (String, Option<usize>)| {
+    let ranks = |(name, domain): (String, Option<usize>)| -> Result<_, InferenceError> {
         let samples: Vec<(usize, usize)> = (0..dataset.len())
             .filter(|&index| dataset.domain(index) == domain || domain.is_none())
             .filter_map(|index| Some((index, texts.of[index]?)))
             .collect();
         if samples.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let similarities = similarities(model, &features, &samples, &text_features);
+        let similarities = similarities(model, &features, &samples, &text_features)?;
         let own: Vec<usize> = samples.iter().map(|&(_, text)| text).collect();
-        Some(rank(name, &similarities, &own, texts.texts.len()))
+        Ok(Some(rank(name, &similarities, &own, texts.texts.len())))
     };
-    Ok(groups.into_iter().filter_map(ranks).collect())
+    groups.into_iter().filter_map(|group| ranks(group).transpose()).collect()
 }
 
 /// `[samples, texts]`, row-major.
 fn similarities(
     model: &Model,
-    features: &Features,
+    features: &FeatureRows,
     samples: &[(usize, usize)],
     texts: &Tensor<2>,
-) -> Vec<f32> {
-    let rows: Vec<f32> =
-        samples.iter().flat_map(|&(index, _)| features.row(index)).copied().collect();
-    let rows = TensorData::new(rows, [samples.len(), features.dim]);
+) -> Result<Vec<f32>, InferenceError> {
+    let indices: Vec<usize> = samples.iter().map(|&(index, _)| index).collect();
+    let rows = TensorData::new(features.gather(&indices)?, [samples.len(), features.dim()]);
     let rows = Tensor::<2>::from_data(rows, model.embedder.device());
-    values(normalize(rows).matmul(texts.clone()))
+    Ok(values(normalize(rows).matmul(texts.clone())))
 }
 
 /// `own` is the text of each row.

@@ -36,7 +36,8 @@ pub fn score(
     if dataset.is_empty() {
         return Ok(Scores { labels: Vec::new(), classes, values: Vec::new() });
     }
-    let Features { dim, values: rows } = image_features(model, dataset, cache, workers, notify)?;
+    let rows = image_features(model, dataset, cache, workers, notify)?;
+    let Features { dim, values: rows } = rows.into_memory()?;
     let rows = TensorData::new(rows, [dataset.len(), dim]);
     let rows = Tensor::<2>::from_data(rows, model.embedder.device());
     let labels = (0..dataset.len()).map(|index| dataset.label(index)).collect();

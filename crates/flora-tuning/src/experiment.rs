@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use flora_core::Dtype;
 use flora_data::{Limit, Participants, PartitionConfig, Protocol};
 use flora_federation::ClientSelector;
 use flora_lora::LoraConfig;
@@ -77,6 +78,35 @@ pub struct DataConfig {
     /// Folder of the cached image features, instead of the user's cache folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
+    /// What the cached image features are rounded to.
+    #[serde(default, skip_serializing_if = "CacheDtype::is_f32")]
+    pub cache_dtype: CacheDtype,
+}
+
+/// What cached image features are rounded to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheDtype {
+    /// Nothing: as they were computed.
+    #[default]
+    F32,
+    /// Half precision: half the room, and results that differ in the fourth digit.
+    F16,
+}
+
+impl CacheDtype {
+    fn is_f32(&self) -> bool {
+        *self == Self::F32
+    }
+}
+
+impl From<CacheDtype> for Dtype {
+    fn from(dtype: CacheDtype) -> Self {
+        match dtype {
+            CacheDtype::F32 => Self::F32,
+            CacheDtype::F16 => Self::F16,
+        }
+    }
 }
 
 fn official() -> Protocol {

@@ -1,25 +1,30 @@
 //! The frozen vision tower's view of every image, computed once and kept on disk.
 
+use burn::tensor::Device;
+use flora_clip::{Checkpoint, Clip, ClipError};
 use flora_core::workers::Workers;
-use flora_data::{Dataset, FeatureCache, Features};
+use flora_data::{Dataset, FeatureCache, FeatureRows};
 use flora_federation::Event;
-use flora_inference::{Model, Notice};
+use flora_inference::{Notice, checkpoint_features};
 
 use crate::{Observer, TuningError};
 
-/// The features of every image of `dataset`, from the cache or computed.
+/// The features of every image of `dataset`, from the cache or computed by the model that `load` loads.
 pub(crate) fn image_features(
-    model: &Model,
+    checkpoint: &Checkpoint,
+    load: impl FnOnce() -> Result<Clip, ClipError>,
+    device: &Device,
     dataset: &Dataset,
     cache: Option<&FeatureCache>,
     workers: &Workers,
     observer: &mut dyn Observer,
-) -> Result<Features, TuningError> {
+) -> Result<FeatureRows, TuningError> {
     let mut notify = |notice| match notice {
         Notice::Progress { done, total } => observer.progress("images", done, total),
         Notice::Warning(message) => observer.event(&Event::Warning { message }),
     };
-    Ok(flora_inference::image_features(model, dataset, cache, workers, &mut notify)?)
+    let found = checkpoint_features(checkpoint, load, device, dataset, cache, workers, &mut notify);
+    Ok(found?)
 }
 
 /// Decode every image once, so that a damaged file is told before the first round.

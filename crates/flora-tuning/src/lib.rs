@@ -25,8 +25,8 @@ mod training;
 pub use client::TuningClient;
 pub use error::TuningError;
 pub use experiment::{
-    DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, ModelConfig, PathKind,
-    StrategyName,
+    CacheDtype, DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, ModelConfig,
+    PathKind, StrategyName,
 };
 pub use heads::{AttentionAdapter, LinearHead};
 pub use methods::{Method, MethodName};

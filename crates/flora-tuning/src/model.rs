@@ -1,6 +1,6 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use flora_clip::{Clip, TextModel, Tokens, VisionModel};
+use flora_clip::{Clip, ClipText, TextModel, TextPrefix, Tokens, VisionModel};
 use flora_lora::{AdaptableModule, LoraLinear};
 
 use crate::{AttentionAdapter, LinearHead};
@@ -22,11 +22,20 @@ pub struct TuningModel {
 impl TuningModel {
     /// Take what is needed from `clip`; nothing is copied.
     pub fn new(clip: Clip, with_vision: bool) -> Self {
+        let (text, vision) = clip.split();
+        let vision = with_vision.then_some(vision);
+        let (vision_model, visual_projection) =
+            vision.map(|half| (half.vision_model, half.visual_projection)).unzip();
+        Self { vision_model, visual_projection, ..Self::from_text(text) }
+    }
+
+    /// Without the vision tower: for image features that are there already.
+    pub fn from_text(text: ClipText) -> Self {
         Self {
-            text_model: clip.text_model,
-            text_projection: clip.text_projection,
-            vision_model: with_vision.then_some(clip.vision_model),
-            visual_projection: with_vision.then_some(clip.visual_projection),
+            text_model: text.text_model,
+            text_projection: text.text_projection,
+            vision_model: None,
+            visual_projection: None,
             head: None,
             image_adapter: None,
             context: None,
@@ -84,6 +93,16 @@ impl TuningModel {
             Some(context) => self.text_model.forward_with_context(tokens, context.val()),
         };
         self.text_projection.forward(states)
+    }
+
+    /// What of the text features lies below the first adapter. See [`TextModel::prefix`].
+    pub fn text_prefix(&self, tokens: &Tokens) -> TextPrefix {
+        self.text_model.prefix(tokens)
+    }
+
+    /// [`TuningModel::text_features`] of some texts of a prefix, from there on.
+    pub fn text_features_from(&self, prefix: &TextPrefix, texts: &[usize]) -> Tensor<2> {
+        self.text_projection.forward(self.text_model.forward_from(prefix, texts))
     }
 
     /// Image features of any length: `[batch, projection_dim]` from `[batch, 3, size, size]`.

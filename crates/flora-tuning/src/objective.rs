@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use flora_clip::{Padding, Preprocessor, loss, normalize};
-use flora_data::{Dataset, Features};
+use flora_clip::{Padding, Preprocessor, TextPrefix, loss, normalize};
+use flora_data::{Dataset, FeatureRows, Features};
 use flora_inference::pixels;
 
 use crate::heads::indices;
@@ -14,7 +14,7 @@ use crate::{LossKind, Method, PathKind, Prompts, TuningError, TuningModel};
 #[derive(Debug, Clone)]
 pub enum ImageInput {
     /// The frozen vision tower saw every image once.
-    Features(Arc<Features>),
+    Features(Arc<FeatureRows>),
     /// The vision tower sees an image whenever it is needed.
     Pictures {
         /// The images.
@@ -38,6 +38,8 @@ pub struct Objective {
     pub prompts: Prompts,
     /// Their normalised features, where training does not change them and nothing asks for the naive way.
     pub texts: Option<Arc<Features>>,
+    /// What of every prompt lies below everything that is trained, where nothing asks for the naive way.
+    pub prefix: Option<TextPrefix>,
     /// Where an image's class is only looked for among some: lists that hold every class once. See
     /// [`Partition::class_groups`](flora_data::Partition::class_groups).
     pub class_groups: Option<Vec<Vec<usize>>>,
@@ -65,7 +67,8 @@ impl Objective {
     /// The loss of the images `indices`, `[1]`, in nats.
     ///
     /// The naive path is the definition. The fast path leaves out work that changes nothing: equal
-    /// prompts are encoded once and their features gathered, and prompts end at the longest.
+    /// prompts are encoded once and their features gathered, prompts end at the longest, and what lies below
+    /// everything that is trained is taken from the prefix.
     ///
     /// # Errors
     ///
@@ -154,9 +157,8 @@ impl Objective {
     ) -> Result<Tensor<2>, TuningError> {
         match &self.images {
             ImageInput::Features(features) => {
-                let rows: Vec<f32> =
-                    indices.iter().flat_map(|&index| features.row(index)).copied().collect();
-                let rows = TensorData::new(rows, [indices.len(), features.dim]);
+                let rows = features.gather(indices)?;
+                let rows = TensorData::new(rows, [indices.len(), features.dim()]);
                 Ok(Tensor::from_data(rows, device))
             }
             ImageInput::Pictures { dataset, preprocessor } => {
@@ -184,6 +186,9 @@ impl Objective {
             let rows: Vec<f32> =
                 classes.iter().flat_map(|&class| texts.row(class)).copied().collect();
             return Tensor::from_data(TensorData::new(rows, [classes.len(), texts.dim]), device);
+        }
+        if let Some(prefix) = &self.prefix {
+            return normalize(model.text_features_from(prefix, classes));
         }
         let padding = match self.path {
             PathKind::Fast => Padding::Longest,

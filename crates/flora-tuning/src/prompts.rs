@@ -1,7 +1,8 @@
-use flora_clip::{ClipError, ClipTokenizer, Padding, TextConfig, Tokens};
+use burn::module::Module;
+use flora_clip::{ClipError, ClipTokenizer, Padding, TextConfig, TextPrefix, Tokens};
 use flora_data::Template;
 
-use crate::TuningError;
+use crate::{TuningError, TuningModel};
 
 /// The prompt of every class, tokenised once.
 #[derive(Debug, Clone)]
@@ -99,6 +100,12 @@ impl Prompts {
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.ids.len()
+    }
+
+    /// What of all prompts lies below the first adapter of `model`.
+    pub fn prefix(&self, model: &TuningModel) -> TextPrefix {
+        let classes: Vec<usize> = (0..self.classes()).collect();
+        model.valid().text_prefix(&self.tokens(&classes, Padding::Longest))
     }
 
     /// The prompts of these classes, in this order, as a batch.

@@ -14,7 +14,6 @@ use flora_federation::{
     Alone, Client, Event, FedAvg, FederationError, Fleet, Outcome, RoundsConfig, RunStatus,
     Simulation, Strategy, run_rounds,
 };
-use flora_inference::Model;
 use flora_lora::save_peft;
 
 use crate::features::{check_pictures, image_features};
@@ -109,11 +108,6 @@ pub fn prepare(
         .map_err(|error| wrong("model.path", &error))?;
     let checkpoint = Checkpoint::open(&path)?;
     let device = device.clone().autodiff();
-    let random = experiment.model.random_weights;
-    let clip = match random {
-        true => Clip::random(&checkpoint.config, experiment.seed, &device),
-        false => checkpoint.load(&device)?,
-    };
     let config = &experiment.method;
     let method = config.method();
     let encodes_pictures = config.encodes_pictures();
@@ -122,7 +116,20 @@ pub fn prepare(
     let text_config = &checkpoint.config.text_config;
     let prompts =
         method.prompts(&checkpoint.tokenizer, text_config, &template, dataset.classes())?;
-    let base = TuningModel::new(clip.clone(), encodes_pictures).no_grad();
+    let random = experiment.model.random_weights;
+    let whole = match (random, encodes_pictures) {
+        (true, _) => Some(Clip::random(&checkpoint.config, experiment.seed, &device)),
+        (false, true) => Some(checkpoint.load(&device)?),
+        (false, false) => None,
+    };
+    let (base, factor) = match &whole {
+        Some(clip) => (TuningModel::new(clip.clone(), encodes_pictures), clip.temperature_factor()),
+        None => {
+            let (text, factor) = checkpoint.load_text(&device)?;
+            (TuningModel::from_text(text), factor)
+        }
+    };
+    let base = base.no_grad();
     let start = Start::new(experiment.seed, &device, &base, &prompts);
     // The same model for every client, on leaves of its own: attaching is a function of the seed. Once
     // before the images are looked at, so that a mistake is told before the long work.
@@ -135,12 +142,15 @@ pub fn prepare(
             other => other,
         })
     };
-    let once = config.path == PathKind::Fast && !method.trains_text();
+    let fast = config.path == PathKind::Fast;
+    let once = fast && !method.trains_text();
     if once || config.name.has_head() {
-        // On one thread, as all arithmetic whose bits matter.
-        workers.map(vec![()], |()| drop(start.texts()), |_, ()| {});
+        on_one_thread(&workers, || drop(start.texts()));
     }
     let first = model()?;
+    let only_adapters = matches!(method.trainable(), Trainable::Adapters);
+    let prefix = (fast && method.trains_text() && only_adapters)
+        .then(|| on_one_thread(&workers, || prompts.prefix(&first)));
     let images = if encodes_pictures {
         check_pictures(&dataset, &workers, observer)?;
         let preprocessor = checkpoint.preprocessor.clone();
@@ -149,8 +159,12 @@ pub fn prepare(
         let folder = experiment.data.cache.clone().or_else(assets::default_cache);
         // The cache goes by the checkpoint's weights.
         let cache = folder.filter(|_| !random).map(FeatureCache::new);
-        let model = Model::new(checkpoint.clone(), clip.clone());
-        let features = image_features(&model, &dataset, cache.as_ref(), &workers, observer)?;
+        let cache = cache.map(|cache| cache.with_dtype(experiment.data.cache_dtype.into()));
+        // The vision tower is in memory only while it computes what the cache does not have.
+        let load = || whole.map_or_else(|| checkpoint.load(&device), Ok);
+        let (cache, device) = (cache.as_ref(), &device);
+        let features =
+            image_features(&checkpoint, load, device, &dataset, cache, &workers, observer)?;
         ImageInput::Features(Arc::new(features))
     };
 
@@ -159,18 +173,17 @@ pub fn prepare(
         images,
         labels: Arc::new((0..dataset.len()).map(|index| dataset.label(index)).collect()),
         texts: once.then(|| start.texts()),
+        prefix,
         prompts: prompts.clone(),
         class_groups: partition.class_groups.clone(),
-        factor: clip.temperature_factor(),
+        factor,
         loss: config.loss(),
         path: config.path,
     });
     let trainable = method.trainable();
     let initial = trainable.record(&first)?;
     let trainable_parameters = trainable.count(&first);
-    let total_parameters = clip.num_params() + first.num_params() - base.num_params();
-    // Without pictures to encode, nobody needs the vision tower from here on.
-    drop(clip);
+    let total_parameters = checkpoint.num_params(&device) + first.num_params() - base.num_params();
     let clients = partition
         .clients
         .iter()
@@ -204,6 +217,11 @@ pub fn prepare(
         fleet,
         experiment,
     })
+}
+
+/// As all arithmetic whose bits matter.
+fn on_one_thread<R: Send>(workers: &Workers, work: impl Fn() -> R + Sync) -> R {
+    workers.map(vec![()], |()| work(), |_, _| {}).pop().expect("one item, one result")
 }
 
 /// SHA-256 of the weights that an experiment starts from, where they are on this machine.

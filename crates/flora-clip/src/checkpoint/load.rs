@@ -5,20 +5,19 @@ use super::names::Names;
 use super::weights::Weights;
 use crate::{Clip, ClipError};
 
-/// Fill every parameter of `skeleton` from `weights`. Names and shapes are checked for the whole
-/// model before the first value is read.
-pub(super) fn load(
-    skeleton: Clip,
-    mut weights: Weights,
-    device: &Device,
-) -> Result<Clip, ClipError> {
-    let mut checker = Checker { names: Names::default(), weights: &mut weights, result: Ok(()) };
+/// Check the names and shapes of a whole model, before the first value is read.
+pub(super) fn check(skeleton: &Clip, weights: &mut Weights) -> Result<(), ClipError> {
+    let mut checker = Checker { names: Names::default(), weights, result: Ok(()) };
     skeleton.visit(&mut checker);
     checker.result?;
-    weights.finish()?;
-    let mut loader = Loader { names: Names::default(), weights: &weights, device, error: None };
-    let model = skeleton.map(&mut loader);
-    loader.error.map_or(Ok(model.no_grad()), Err)
+    weights.finish()
+}
+
+/// Fill every parameter of `part`, a model or some of its fields, from weights that were checked.
+pub(super) fn load<M: Module>(part: M, weights: &Weights, device: &Device) -> Result<M, ClipError> {
+    let mut loader = Loader { names: Names::default(), weights, device, error: None };
+    let part = part.map(&mut loader);
+    loader.error.map_or(Ok(part.no_grad()), Err)
 }
 
 /// The shape that Hugging Face's file has for a parameter of this one.

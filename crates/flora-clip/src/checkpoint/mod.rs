@@ -9,11 +9,13 @@ mod weights;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use burn::tensor::Device;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
-use crate::{Clip, ClipConfig, ClipError, ClipTokenizer, Preprocessor};
+use crate::{Clip, ClipConfig, ClipError, ClipText, ClipTokenizer, Preprocessor};
 use locate::Found;
 pub use save::{Layout, SaveOptions};
 use weights::Weights;
@@ -29,6 +31,8 @@ pub struct Checkpoint {
     pub preprocessor: Preprocessor,
     path: PathBuf,
     weights: Vec<PathBuf>,
+    /// Of the weights, once it was asked for.
+    digest: OnceLock<String>,
 }
 
 impl Checkpoint {
@@ -76,6 +80,7 @@ impl Checkpoint {
                 config,
                 path: path.to_owned(),
                 weights: files,
+                digest: OnceLock::new(),
             })
         } else if theirs.is_file() {
             Self::open_clip(folder, &theirs, files)
@@ -103,6 +108,7 @@ impl Checkpoint {
             config,
             path: folder.to_owned(),
             weights,
+            digest: OnceLock::new(),
         })
     }
 
@@ -114,6 +120,7 @@ impl Checkpoint {
             config,
             path: folder.to_owned(),
             weights,
+            digest: OnceLock::new(),
         })
     }
 
@@ -125,16 +132,48 @@ impl Checkpoint {
     /// A tensor that is missing, unused, misshapen, of a type that is not a float, or not finite,
     /// by name.
     pub fn load(&self, device: &Device) -> Result<Clip, ClipError> {
-        let weights = Weights::open(&self.weights)?;
-        load::load(Clip::skeleton(&self.config, device), weights, device)
+        let (skeleton, weights) = self.checked(device)?;
+        load::load(skeleton, &weights, device)
     }
 
-    /// SHA-256 of the weights, in hexadecimal: what features computed by them depend on.
+    /// Load the half that reads text, and the factor on cosine similarities
+    /// ([`Clip::temperature_factor`]): all that is needed where image features are there already. The
+    /// other half is checked, but not read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::load`].
+    pub fn load_text(&self, device: &Device) -> Result<(ClipText, f32), ClipError> {
+        let (skeleton, weights) = self.checked(device)?;
+        let scale = weights.read("logit_scale", &[1])?[0];
+        // By the same function as the whole model's, for the same bits.
+        let factor = Tensor::<1>::from_floats([scale], device).exp().into_scalar::<f32>();
+        let (text, _) = skeleton.split();
+        Ok((load::load(text, &weights, device)?, factor))
+    }
+
+    fn checked(&self, device: &Device) -> Result<(Clip, Weights), ClipError> {
+        let skeleton = Clip::skeleton(&self.config, device);
+        let mut weights = Weights::open(&self.weights)?;
+        load::check(&skeleton, &mut weights)?;
+        Ok((skeleton, weights))
+    }
+
+    /// Numbers of the whole model, whatever of it is loaded.
+    pub fn num_params(&self, device: &Device) -> usize {
+        Clip::skeleton(&self.config, device).num_params()
+    }
+
+    /// SHA-256 of the weights, in hexadecimal: what features computed by them depend on. They are read
+    /// once.
     ///
     /// # Errors
     ///
     /// A file that cannot be read.
     pub fn digest(&self) -> Result<String, ClipError> {
+        if let Some(digest) = self.digest.get() {
+            return Ok(digest.clone());
+        }
         let mut hash = Sha256::new();
         for path in &self.weights {
             let read = |error| ClipError::read(path, error);
@@ -147,7 +186,8 @@ impl Checkpoint {
                 }
             }
         }
-        Ok(flora_core::hex::encode(&hash.finalize()))
+        let digest = flora_core::hex::encode(&hash.finalize());
+        Ok(self.digest.get_or_init(|| digest).clone())
     }
 
     /// Where the checkpoint lies: its folder, or its file where that is all it is.

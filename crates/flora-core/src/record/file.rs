@@ -1,7 +1,8 @@
 //! A safetensors file whose tensors are read one at a time.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -57,6 +58,20 @@ impl TensorFile {
         self.header.tensors.keys().map(String::as_str)
     }
 
+    /// The metadata map in the header; empty if there is none.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.header.metadata
+    }
+
+    /// The element type of a tensor.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Missing`] and [`RecordError::UnsupportedDtype`].
+    pub fn dtype(&self, name: &str) -> Result<Dtype, RecordError> {
+        Dtype::from_safetensors(name, self.info(name)?.dtype)
+    }
+
     /// The shape of a tensor, if there is one of that name.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.header.tensors.get(name).map(|info| info.shape.as_slice())
@@ -70,7 +85,11 @@ impl TensorFile {
     /// the file cannot be read any more.
     pub fn read(&self, name: &str) -> Result<HostTensor, RecordError> {
         let info = self.info(name)?;
-        self.read_range(name, info, info.shape.clone(), info.data_offsets.0..info.data_offsets.1)
+        let (from, to) = info.data_offsets;
+        let dtype = self.dtype(name)?;
+        let mut bytes = vec![0; to - from];
+        self.read_at(from as u64, &mut bytes)?;
+        HostTensor::from_le_bytes(dtype, info.shape.clone(), &bytes)
     }
 
     /// Read a part of a tensor's first axis.
@@ -83,15 +102,40 @@ impl TensorFile {
     ///
     /// Panics if the tensor has no such rows.
     pub fn read_rows(&self, name: &str, rows: Range<usize>) -> Result<HostTensor, RecordError> {
+        self.gather(name, std::iter::once(rows))
+    }
+
+    /// Read several parts of a tensor's first axis, and put them one below the other.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the tensor has no such rows.
+    pub fn gather(
+        &self,
+        name: &str,
+        parts: impl IntoIterator<Item = Range<usize>>,
+    ) -> Result<HostTensor, RecordError> {
         let info = self.info(name)?;
-        let height = info.shape.first().copied().unwrap_or(0);
-        let there = !info.shape.is_empty() && rows.start <= rows.end && rows.end <= height;
-        assert!(there, "{name} has {height} rows: {rows:?}");
+        let dtype = self.dtype(name)?;
+        let mut shape = info.shape.clone();
+        let height = shape.first_mut().unwrap_or_else(|| panic!("{name} is a scalar"));
+        let height = std::mem::take(height);
         let (from, to) = info.data_offsets;
         let row = (to - from).checked_div(height).unwrap_or(0);
-        let mut shape = info.shape.clone();
-        shape[0] = rows.len();
-        self.read_range(name, info, shape, from + rows.start * row..from + rows.end * row)
+        let mut bytes = Vec::new();
+        for rows in parts {
+            let there = rows.start <= rows.end && rows.end <= height;
+            assert!(there, "{name} has {height} rows: {rows:?}");
+            let place = bytes.len();
+            bytes.resize(place + rows.len() * row, 0);
+            self.read_at((from + rows.start * row) as u64, &mut bytes[place..])?;
+            shape[0] += rows.len();
+        }
+        HostTensor::from_le_bytes(dtype, shape, &bytes)
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo, RecordError> {
@@ -101,25 +145,13 @@ impl TensorFile {
             .ok_or_else(|| RecordError::Missing { name: name.to_owned(), shape: Vec::new() })
     }
 
-    fn read_range(
-        &self,
-        name: &str,
-        info: &TensorInfo,
-        shape: Vec<usize>,
-        range: Range<usize>,
-    ) -> Result<HostTensor, RecordError> {
-        let dtype = Dtype::from_safetensors(name, info.dtype)?;
-        let mut bytes = vec![0; range.len()];
-        self.read_at(self.start + range.start as u64, &mut bytes)
-            .map_err(|source| RecordError::Read { path: self.path.clone(), source })?;
-        HostTensor::from_le_bytes(dtype, shape, &bytes)
-    }
-
-    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+    /// Read from `offset` in the values.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), RecordError> {
         // Nothing is left half done by a thread that panicked here.
         let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(bytes)
+        file.seek(SeekFrom::Start(self.start + offset))
+            .and_then(|_| file.read_exact(bytes))
+            .map_err(|source| RecordError::Read { path: self.path.clone(), source })
     }
 }
 
@@ -149,6 +181,11 @@ mod tests {
         let middle = file.read_rows("a", 2..4).unwrap();
         assert_eq!(middle.shape(), [2, 2]);
         assert_eq!(middle.into_f32(), [4.0, 5.0, 6.0, 7.0]);
+        let some = file.gather("a", [5..6, 0..2, 5..6]).unwrap();
+        assert_eq!(some.shape(), [4, 2]);
+        assert_eq!(some.into_f32(), [10.0, 11.0, 0.0, 1.0, 2.0, 3.0, 10.0, 11.0]);
+        assert_eq!(file.gather("b", std::iter::once(2..3)).unwrap().into_f32(), [-2.0]);
+        assert_eq!(file.dtype("b").unwrap(), Dtype::F16);
         assert!(matches!(file.read("c"), Err(RecordError::Missing { .. })));
     }
 

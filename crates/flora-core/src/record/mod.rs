@@ -31,5 +31,5 @@ pub use dtype::Dtype;
 pub use error::RecordError;
 pub use file::TensorFile;
 pub use parameters::ParameterRecord;
-pub use safetensors_format::read_metadata;
+pub use safetensors_format::{head, read_metadata};
 pub use tensor::HostTensor;

@@ -32,6 +32,31 @@ fn split(bytes: &[u8]) -> Result<(Header, &[u8]), RecordError> {
     parse().map_err(RecordError::Format)
 }
 
+/// What comes before the values in a safetensors file of these tensors, for files whose values are written
+/// piece by piece: little-endian, row-major, in this order.
+pub fn head<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, Dtype, &'a [usize])>,
+    metadata: &'a BTreeMap<String, String>,
+) -> Vec<u8> {
+    let mut entries = Vec::new();
+    if !metadata.is_empty() {
+        entries.push((METADATA_KEY, Entry::Metadata(metadata)));
+    }
+    let mut offset = 0;
+    for (name, dtype, shape) in tensors {
+        let end = offset + shape.iter().product::<usize>() * dtype.size();
+        let dtype = dtype.safetensors_name();
+        entries.push((name, Entry::Tensor { dtype, shape, data_offsets: [offset, end] }));
+        offset = end;
+    }
+    let mut header = serde_json::to_vec(&WrittenHeader(entries))
+        .expect("maps with string keys have a JSON form");
+    header.resize(header.len().next_multiple_of(HEADER_ALIGNMENT), b' ');
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header);
+    bytes
+}
+
 impl ParameterRecord {
     /// The record as the bytes of a safetensors file. Records that are equal give equal bytes,
     /// whatever the order in which their tensors were inserted.
@@ -41,7 +66,7 @@ impl ParameterRecord {
 
     /// As [`to_safetensors`](Self::to_safetensors), with a metadata map in the header (Hugging
     /// Face's loaders want `format = pt` there).
-    // The header is written here and not by the `safetensors` crate because that one keeps metadata
+    // The head is written here and not by the `safetensors` crate because that one keeps metadata
     // in a `HashMap`: two keys, and the same record has other bytes in every process.
     pub fn to_safetensors_with(&self, metadata: &BTreeMap<String, String>) -> Vec<u8> {
         let mut tensors: Vec<_> = self.iter().collect();
@@ -50,30 +75,11 @@ impl ParameterRecord {
             right.dtype().size().cmp(&left.dtype().size()).then_with(|| left_name.cmp(right_name))
         });
 
-        let mut entries = Vec::with_capacity(tensors.len() + 1);
-        if !metadata.is_empty() {
-            entries.push((METADATA_KEY, Entry::Metadata(metadata)));
-        }
-        let mut offset = 0;
-        for (name, tensor) in &tensors {
-            let end = offset + tensor.byte_len();
-            entries.push((
-                name,
-                Entry::Tensor {
-                    dtype: tensor.dtype().safetensors_name(),
-                    shape: tensor.shape(),
-                    data_offsets: [offset, end],
-                },
-            ));
-            offset = end;
-        }
-        let mut header = serde_json::to_vec(&WrittenHeader(entries))
-            .expect("maps with string keys have a JSON form");
-        header.resize(header.len().next_multiple_of(HEADER_ALIGNMENT), b' ');
-
-        let mut bytes = Vec::with_capacity(size_of::<u64>() + header.len() + offset);
-        bytes.extend((header.len() as u64).to_le_bytes());
-        bytes.extend(header);
+        let mut bytes = head(
+            tensors.iter().map(|(name, tensor)| (*name, tensor.dtype(), tensor.shape())),
+            metadata,
+        );
+        bytes.reserve_exact(tensors.iter().map(|(_, tensor)| tensor.byte_len()).sum());
         for (_, tensor) in tensors {
             tensor.write_le_bytes(&mut bytes);
         }

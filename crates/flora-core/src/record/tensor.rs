@@ -141,6 +141,13 @@ impl HostTensor {
         }
     }
 
+    /// The values' little-endian bytes.
+    pub fn to_le_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.byte_len());
+        self.write_le_bytes(&mut bytes);
+        bytes
+    }
+
     /// Appends the values' little-endian bytes.
     pub(crate) fn write_le_bytes(&self, bytes: &mut Vec<u8>) {
         match &self.values {

@@ -227,25 +227,28 @@ impl Setup {
             let preprocessor = checkpoint.preprocessor.clone();
             ImageInput::Pictures { dataset: dataset.clone(), preprocessor }
         } else {
-            ImageInput::Features(Arc::new(features(&checkpoint, &dataset)))
+            ImageInput::Features(Arc::new(features(&checkpoint, &dataset).into()))
         };
         let config = &checkpoint.config.text_config;
         let prompts =
-            Prompts::new(&checkpoint.tokenizer, config, dataset.template(), dataset.classes());
+            Prompts::new(&checkpoint.tokenizer, config, dataset.template(), dataset.classes())
+                .unwrap();
         let labels = (0..dataset.len()).map(|index| dataset.label(index)).collect();
+        let model = attach(TuningModel::new(clip, pictures), lora, 3).unwrap();
         Self {
             objective: Objective {
                 method: Arc::new(Flora(lora.clone())),
                 texts: None,
+                prefix: (path == PathKind::Fast).then(|| prompts.prefix(&model)),
                 class_groups: None,
                 images: input,
                 labels: Arc::new(labels),
-                prompts: prompts.unwrap(),
+                prompts,
                 factor,
                 loss,
                 path,
             },
-            model: attach(TuningModel::new(clip, pictures), lora, 3).unwrap(),
+            model,
         }
     }
 

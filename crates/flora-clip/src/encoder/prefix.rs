@@ -1,0 +1,121 @@
+//! An encoder in two parts: what lies below everything that is trained, and the rest.
+
+use burn::tensor::{Device, Int, Tensor};
+
+use super::{Encoder, EncoderLayer, pick};
+
+/// The states of a batch half-way through an encoder.
+#[derive(Debug, Clone)]
+pub(crate) struct Prefix {
+    /// The block that they are in.
+    block: usize,
+    states: States,
+}
+
+/// Where in the block.
+#[derive(Debug, Clone)]
+enum States {
+    /// Before it.
+    Input(Tensor<3>),
+    /// Its input, and its attention before the output projection.
+    Mixed(Tensor<3>, Box<Tensor<3>>),
+    /// Between attention and feed-forward.
+    Attended(Tensor<3>),
+}
+
+impl Prefix {
+    /// Before the first block.
+    pub(crate) fn start(x: Tensor<3>) -> Self {
+        Self { block: 0, states: States::Input(x) }
+    }
+
+    /// The first `length` states of these rows, with autodiff if `device` has it. The rows have none.
+    pub(crate) fn take(&self, rows: Tensor<1, Int>, length: usize, device: &Device) -> Self {
+        self.map(|states| {
+            let taken = states.clone().select(0, rows.clone()).narrow(1, 0, length);
+            if device.is_autodiff() { Tensor::from_inner(taken) } else { taken }
+        })
+    }
+
+    fn map(&self, of: impl Fn(&Tensor<3>) -> Tensor<3>) -> Self {
+        let states = match &self.states {
+            States::Input(x) => States::Input(of(x)),
+            States::Mixed(x, mixed) => States::Mixed(of(x), of(mixed).into()),
+            States::Attended(x) => States::Attended(of(x)),
+        };
+        Self { block: self.block, states }
+    }
+}
+
+impl Encoder {
+    /// As much of [`Encoder::forward`] as lies below the first adapter, without autodiff.
+    pub(crate) fn prefix(&self, x: Tensor<3>, is_causal: bool) -> Prefix {
+        let block = self.layers.iter().take_while(|layer| !layer.is_adapted()).count();
+        let x = self.layers[..block].iter().fold(x, |x, layer| layer.forward(x, is_causal));
+        let states = match self.layers.get(block) {
+            Some(layer) if !layer.adapts_attention() => {
+                let mixed = layer.mix(x.clone(), is_causal);
+                match layer.self_attn.out_proj.lora {
+                    Some(_) => States::Mixed(x, mixed.into()),
+                    None => States::Attended(layer.project(x, mixed)),
+                }
+            }
+            _ => States::Input(x),
+        };
+        Prefix { block, states }.map(|states| match states.device().is_autodiff() {
+            true => states.clone().inner(),
+            false => states.clone(),
+        })
+    }
+
+    /// The rest of [`Encoder::forward`].
+    pub(crate) fn resume(
+        &self,
+        prefix: Prefix,
+        is_causal: bool,
+        rows: Tensor<1, Int>,
+    ) -> Tensor<2> {
+        let Prefix { block, mut states } = prefix;
+        let Some((last, before)) = self.layers[block..].split_last() else {
+            let States::Input(x) = states else { unreachable!("in no block") };
+            return pick(x, rows);
+        };
+        for layer in before {
+            states = States::Input(layer.finish(states, is_causal));
+        }
+        last.finish_rows(states, is_causal, rows)
+    }
+}
+
+impl EncoderLayer {
+    /// The rest of [`EncoderLayer::forward`].
+    fn finish(&self, states: States, is_causal: bool) -> Tensor<3> {
+        match states {
+            States::Input(x) => self.forward(x, is_causal),
+            States::Mixed(x, mixed) => self.feed_forward(self.project(x, *mixed)),
+            States::Attended(x) => self.feed_forward(x),
+        }
+    }
+
+    /// [`EncoderLayer::finish`] at some rows only, `[rows, width]`.
+    fn finish_rows(&self, states: States, is_causal: bool, rows: Tensor<1, Int>) -> Tensor<2> {
+        let (x, mixed) = match states {
+            States::Input(x) => (x.clone(), self.mix(x, is_causal)),
+            States::Mixed(x, mixed) => (x, *mixed),
+            States::Attended(x) => return self.feed_forward(pick(x, rows)),
+        };
+        self.feed_forward(self.project(pick(x, rows.clone()), pick(mixed, rows)))
+    }
+
+    fn is_adapted(&self) -> bool {
+        let mlp = &self.mlp;
+        let others = [&self.self_attn.out_proj, &mlp.fc1, &mlp.fc2];
+        self.adapts_attention() || others.iter().any(|layer| layer.lora.is_some())
+    }
+
+    fn adapts_attention(&self) -> bool {
+        let attention = &self.self_attn;
+        let inputs = [&attention.q_proj, &attention.k_proj, &attention.v_proj];
+        inputs.iter().any(|layer| layer.lora.is_some())
+    }
+}
