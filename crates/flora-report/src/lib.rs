@@ -23,6 +23,7 @@ mod sheet;
 mod summary;
 pub mod sweep;
 pub mod tables;
+mod tally;
 pub mod units;
 
 pub use error::ReportError;
@@ -31,3 +32,4 @@ pub use memory::{peak_memory_bytes, reset_peak_memory};
 pub use summary::{
     Accuracies, Accuracy, ClientAccuracy, LocalAccuracy, RunSeconds, RunSummary, Versions,
 };
+pub use tally::ClientTally;

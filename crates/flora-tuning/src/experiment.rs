@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use flora_core::Dtype;
 use flora_data::{Limit, Participants, PartitionConfig, Protocol};
 use flora_federation::ClientSelector;
@@ -196,6 +197,9 @@ pub struct FederationConfig {
     pub threads: usize,
     /// Also test each client's own adapters after it trained.
     pub evaluate_local: bool,
+    /// Where clients that do not train keep their optimizers. Changes memory and time, never the result.
+    #[serde(skip_serializing_if = "ClientState::is_auto")]
+    pub client_state: ClientState,
 }
 
 impl Default for FederationConfig {
@@ -207,6 +211,7 @@ impl Default for FederationConfig {
             min_clients: 1,
             threads: 0,
             evaluate_local: true,
+            client_state: ClientState::Auto,
         }
     }
 }
@@ -215,6 +220,40 @@ impl FederationConfig {
     /// Who takes part in a round.
     pub fn selector(&self) -> ClientSelector {
         ClientSelector { fraction: self.fraction, min_clients: self.min_clients }
+    }
+}
+
+/// Where clients that do not train keep their optimizers, and with [`Participants::Alone`] their own
+/// parameters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientState {
+    /// On disk where more than 256 clients train, else in memory.
+    #[default]
+    Auto,
+    /// In memory.
+    Memory,
+    /// In a temporary file, beside the image features.
+    Disk,
+}
+
+/// As many clients keep their optimizers in memory: 50 MB of them for a paper's adapter of ViT-B/32.
+const MOST_IN_MEMORY: usize = 256;
+
+impl ClientState {
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+
+    /// Whether `clients` that train on `device` keep theirs on disk.
+    pub(crate) fn is_on_disk(self, clients: usize, device: &Device) -> bool {
+        match self {
+            // burn reads an optimizer back by way of its default device. Where that is another than the one
+            // in use, such as a GPU for a run on the CPU, nobody asked for it.
+            Self::Auto => clients > MOST_IN_MEMORY && Device::default() == *device,
+            Self::Memory => false,
+            Self::Disk => true,
+        }
     }
 }
 
@@ -366,6 +405,18 @@ mod tests {
         assert_eq!(experiment.method.loss, Some(LossKind::Infonce));
         let again = Experiment::from_toml("again", &experiment.to_toml(), &[]).unwrap();
         assert_eq!(again, experiment);
+        let on_disk = ["federation.client_state=disk".to_owned()];
+        let on_disk = Experiment::from_toml("disk", &experiment.to_toml(), &on_disk).unwrap();
+        assert_eq!(on_disk.federation.client_state, ClientState::Disk);
+        assert!(on_disk.to_toml().contains("client_state = \"disk\""));
+    }
+
+    #[test]
+    fn many_clients_keep_their_state_on_disk() {
+        let device = Device::default();
+        let on_disk = |state: ClientState, clients| state.is_on_disk(clients, &device);
+        assert!(!on_disk(ClientState::Auto, 256) && on_disk(ClientState::Auto, 257));
+        assert!(!on_disk(ClientState::Memory, 257) && on_disk(ClientState::Disk, 2));
     }
 
     #[test]
@@ -383,6 +434,7 @@ mod tests {
             ("training.betas=[0.9, 1.0]", "training.betas"),
             ("training.weight_decay=-0.1", "training.weight_decay"),
             ("federation.fraction=0.0", "federation.fraction"),
+            ("federation.client_state=cloud", "cloud"),
             ("method.lora.r=0", "method.lora.r"),
             ("method.name=fedsomething", "fedsomething"),
         ] {

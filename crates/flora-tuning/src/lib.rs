@@ -6,6 +6,7 @@
 
 pub mod assets;
 mod client;
+mod cohort;
 mod error;
 mod experiment;
 mod features;
@@ -18,15 +19,18 @@ mod overrides;
 mod presets;
 mod prompts;
 mod run;
+mod state_file;
+mod states;
 mod sweep;
 mod trainable;
 mod training;
 
 pub use client::TuningClient;
+pub use cohort::Cohort;
 pub use error::TuningError;
 pub use experiment::{
-    CacheDtype, DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, ModelConfig,
-    PathKind, StrategyName,
+    CacheDtype, ClientState, DataConfig, Experiment, FederationConfig, LossKind, MethodConfig,
+    ModelConfig, PathKind, StrategyName,
 };
 pub use heads::{AttentionAdapter, LinearHead};
 pub use methods::{Method, MethodName};
