@@ -6,6 +6,7 @@
 
 pub mod assets;
 mod client;
+mod client_state;
 mod cohort;
 mod error;
 mod experiment;
@@ -26,11 +27,12 @@ mod trainable;
 mod training;
 
 pub use client::TuningClient;
+pub use client_state::ClientState;
 pub use cohort::Cohort;
 pub use error::TuningError;
 pub use experiment::{
-    CacheDtype, ClientState, DataConfig, Experiment, FederationConfig, LossKind, MethodConfig,
-    ModelConfig, PathKind, StrategyName,
+    CacheDtype, DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, ModelConfig,
+    PathKind, StrategyName,
 };
 pub use heads::{AttentionAdapter, LinearHead};
 pub use methods::{Method, MethodName};
