@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flora_core::ParameterRecord;
+use flora_core::{HostTensor, ParameterRecord};
 use flora_data::ClientShard;
 use flora_federation::{Client, EvaluateInstruction, FitInstruction, Metrics};
 use flora_lora::{LoraConfig, adapter_record};
@@ -30,7 +30,6 @@ fn states_on_disk_change_no_bit() {
                     "federation.fraction=0.6",
                     "partition={ kind = 'iid', clients = 5 }",
                     "training.rounds=4",
-                    "training.learning_rate=0.05",
                     "method.loss=class-ce",
                 ];
                 outcome(images.experiment(&[&set[..], &optimizer].concat()))
@@ -57,7 +56,7 @@ fn moments_outlive_a_round_on_disk() {
         [(OptimizerName::Adam, 0.0), (OptimizerName::AdamW, 0.0), (OptimizerName::Sgd, 0.9)]
     {
         let training =
-            TrainingConfig { optimizer, momentum, learning_rate: 0.01, ..Default::default() };
+            TrainingConfig { optimizer, momentum, learning_rate: 1e-3, ..Default::default() };
         let folder = tempfile::tempdir().unwrap();
         let cohort = || setup.cohort(training.clone());
         let mut here = client(cohort(), "a");
@@ -102,13 +101,25 @@ fn a_shared_test_has_the_bits_of_ones_own() {
         assert_eq!(test(&mut again, &start), expected);
 
         // Another record takes its place, wherever it lies.
-        let other = Arc::new(crate::common::random_like(&start));
+        let other = Arc::new(halved(&start));
         drop(start);
-        assert_eq!(test(&mut shared, &other), test(&mut client("d"), &other));
+        let fresh = setup.cohort(TrainingConfig::default());
+        let after = test(&mut shared, &other);
+        assert_eq!(after, test(&mut self::client(fresh, "d"), &other));
+        assert_ne!(after, expected);
     }
 }
 
-/// Of other values than those of the setup.
+fn halved(record: &ParameterRecord) -> ParameterRecord {
+    let mut halved = ParameterRecord::new();
+    for (name, tensor) in record.iter() {
+        let values = tensor.to_f32().iter().map(|value| value / 2.0).collect();
+        halved.insert(name, HostTensor::from_f32(tensor.shape(), values).unwrap()).unwrap();
+    }
+    halved
+}
+
+/// With adapters of which nothing is zero.
 fn setup(images: &Images) -> Setup {
     Setup::new(images, &LoraConfig::default(), LossKind::ClassCe, PathKind::Fast).trained()
 }
