@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use flora_core::ParameterRecord;
 use flora_data::ClientShard;
@@ -15,7 +15,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use crate::objective::Score;
-use crate::{Objective, Trainable, TrainingConfig, TuningError, TuningModel};
+use crate::{Objective, Trainable, TrainingConfig, TuningError, TuningModel, step};
 
 /// A participant of the federation: its images, its trained parameters, and its optimizer's state, which
 /// persists across rounds. What is frozen is shared with all others.
@@ -80,14 +80,9 @@ impl TuningClient {
             order.shuffle(&mut flora_core::seed::stream(self.seed, &label));
             for (batch, indices) in order.chunks(self.training.batch_size).enumerate() {
                 let loss = self.objective.batch_loss(&self.model, indices, &self.device)?;
-                let gradients = loss.backward();
-                let loss = loss.into_scalar::<f32>();
-                if !loss.is_finite() {
-                    return Err(TuningError::Diverged { loss, epoch, batch });
-                }
-                let gradients = GradientsParams::from_grads(gradients, &self.model);
                 let rate = self.training.learning_rate_at(round, steps, planned);
-                self.model = self.optimizer.step(rate, self.model.clone(), gradients);
+                let loss = step(&mut self.model, &mut self.optimizer, rate, loss)
+                    .map_err(|loss| TuningError::Diverged { loss, epoch, batch })?;
                 sum += f64::from(loss);
                 steps += 1;
             }
