@@ -52,7 +52,7 @@ pub(super) fn lora(
         workload: Workload::LoraStep,
         method: Arc::new(Flora(LoraConfig::default())),
         base: TuningModel::new(model.clip.clone(), false).no_grad(),
-        images: ImageInput::Features(Arc::new(features)),
+        images: ImageInput::Features(Arc::new(features.into())),
         shared,
     };
     steps.build(model, texts, batch, batches)
@@ -105,10 +105,11 @@ impl Steps {
             labels: Arc::new(labels),
             prompts: prompts.clone(),
             texts: None,
+            prefix: models.first().filter(|_| self.shared).map(|model| prompts.prefix(model)),
             class_groups: None,
             factor: model.clip.temperature_factor(),
             loss: LossKind::Infonce,
-            // Where every text is another and as long as it may be, this leaves nothing out.
+            // Where every text is another and fills its length, this leaves nothing out.
             path: PathKind::Fast,
         });
         let work = |model| -> Box<dyn Work> {
