@@ -7,7 +7,7 @@
 //!
 //! let model = BenchModel::random("vit-b-32", &Device::flex())?;
 //! let settings = Settings { batch: 8, ..Settings::default() };
-//! let report = run(&model, "cpu", &[Workload::ImageEncode], &settings, &mut |_| {})?;
+//! let report = run(model, "cpu", &[Workload::ImageEncode], &settings, &mut |_| {})?;
 //! let images = &report.results[0];
 //! println!("{:.1} images/s, {:.0} % of the peak", images.items_per_second, 100.0 * images.share_of_peak);
 //! # Ok::<(), flora_bench::BenchError>(())

@@ -20,11 +20,14 @@ pub struct Progress {
 /// Time these workloads with this model, one after the other, and the peak before and after them. `device` is
 /// what the model's device is called in the report.
 ///
+/// The model is given away, so that its weights are only there once where full fine-tuning, timed last, changes
+/// them. A clone of it shares them.
+///
 /// # Errors
 ///
 /// Settings that make no sense or do not fit the model, by name; what the device or the system reports.
 pub fn run(
-    model: &BenchModel,
+    model: BenchModel,
     device: &str,
     workloads: &[Workload],
     settings: &Settings,
@@ -32,20 +35,23 @@ pub fn run(
 ) -> Result<Report, BenchError> {
     settings.check(&model.config.text_config)?;
     let crew = Crew::new(settings.threads, settings.each)?;
-    let before = measure(&crew, &model.device)?;
+    let (facts, place) = (model.facts(), model.device.clone());
+    let before = measure(&crew, &place)?;
     let mut timed = Vec::with_capacity(workloads.len());
-    for &workload in workloads {
+    // The last is the model itself.
+    let models = std::iter::repeat_n(model, workloads.len());
+    for (model, &workload) in models.zip(workloads) {
         timed.push(time(workload, model, settings, &crew, progress)?);
     }
     // Again, as other programs may have been in the way of the first: a peak is what can be reached.
-    let peak = better(before, measure_at(before.size, &crew, &model.device)?);
+    let peak = better(before, measure_at(before.size, &crew, &place)?);
     Ok(Report {
         flora: env!("CARGO_PKG_VERSION").to_owned(),
         device: device.to_owned(),
         threads: crew.threads(),
         each: settings.each,
         cpu: machine::cpu(),
-        model: model.facts(),
+        model: facts,
         peak,
         results: timed.into_iter().map(|timed| timed.measurement(peak, &crew)).collect(),
     })
@@ -61,7 +67,7 @@ struct Timed {
 
 fn time(
     workload: Workload,
-    model: &BenchModel,
+    model: BenchModel,
     settings: &Settings,
     crew: &Crew,
     progress: &mut dyn FnMut(Progress),

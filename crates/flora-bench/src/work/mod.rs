@@ -32,12 +32,12 @@ pub(crate) struct Job {
 /// Get `workload` ready, `batches` times.
 pub(crate) fn prepare(
     workload: Workload,
-    model: &BenchModel,
+    model: BenchModel,
     settings: &Settings,
     batches: usize,
 ) -> Result<Job, BenchError> {
     let Settings { batch, tokens, classes, clients, .. } = *settings;
-    let config = &model.config;
+    let config = model.config.clone();
     let distinct = match workload {
         Workload::LoraStep => classes.unwrap_or(batch),
         _ => batch,
@@ -53,14 +53,14 @@ pub(crate) fn prepare(
     };
     Ok(match workload {
         Workload::ImageEncode => Job {
-            works: encode::images(model, batch, batches),
+            works: encode::images(&model, batch, batches),
             tokens: None,
-            multiply_adds: count::image_encode(config, batch),
+            multiply_adds: count::image_encode(&config, batch),
             ..job
         },
         Workload::TextEncode => Job {
-            works: encode::texts(model, &texts(), batches)?,
-            multiply_adds: count::text_encode(config, &lengths),
+            works: encode::texts(&model, &texts(), batches)?,
+            multiply_adds: count::text_encode(&config, &lengths),
             ..job
         },
         Workload::LoraStep => Job {
@@ -68,17 +68,17 @@ pub(crate) fn prepare(
             classes,
             multiply_adds: {
                 let rank = LoraConfig::default().r;
-                count::lora_step(config, batch, &lengths, rank, classes.is_some())
+                count::lora_step(&config, batch, &lengths, rank, classes.is_some())
             },
             ..job
         },
         Workload::FullStep => Job {
             works: step::full(model, texts(), batch, batches)?,
-            multiply_adds: count::full_step(config, batch, &lengths),
+            multiply_adds: count::full_step(&config, batch, &lengths),
             ..job
         },
         Workload::Aggregation => {
-            let (works, parameters) = aggregation::fedavg(model, clients, batches)?;
+            let (works, parameters) = aggregation::fedavg(&model, clients, batches)?;
             let multiply_adds = count::aggregation(clients, parameters);
             Job { works, batch: clients, tokens: None, multiply_adds, ..job }
         }

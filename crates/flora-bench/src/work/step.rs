@@ -40,7 +40,7 @@ impl Work for Step {
 /// Steps of FLoRA's adapters, as the paper has them. With `shared` the samples share the texts, and what lies
 /// below the adapters is computed here.
 pub(super) fn lora(
-    model: &BenchModel,
+    model: BenchModel,
     texts: Vec<Vec<u32>>,
     batch: usize,
     shared: bool,
@@ -51,7 +51,6 @@ pub(super) fn lora(
     let steps = Steps {
         workload: Workload::LoraStep,
         method: Arc::new(Flora(LoraConfig::default())),
-        base: TuningModel::new(model.clip.clone(), false).no_grad(),
         images: ImageInput::Features(Arc::new(features.into())),
         shared,
     };
@@ -60,7 +59,7 @@ pub(super) fn lora(
 
 /// Steps of every weight, with pictures.
 pub(super) fn full(
-    model: &BenchModel,
+    model: BenchModel,
     texts: Vec<Vec<u32>>,
     batch: usize,
     batches: usize,
@@ -68,8 +67,7 @@ pub(super) fn full(
     let steps = Steps {
         workload: Workload::FullStep,
         method: Arc::new(FedFft),
-        base: TuningModel::new(model.clip.clone(), true).no_grad(),
-        images: ImageInput::Pixels(random_images(model, batch)),
+        images: ImageInput::Pixels(random_images(&model, batch)),
         shared: false,
     };
     steps.build(model, texts, batch, batches)
@@ -79,7 +77,6 @@ pub(super) fn full(
 struct Steps {
     workload: Workload,
     method: Arc<dyn Method>,
-    base: TuningModel,
     images: ImageInput,
     shared: bool,
 }
@@ -87,27 +84,30 @@ struct Steps {
 impl Steps {
     fn build(
         self,
-        model: &BenchModel,
+        model: BenchModel,
         texts: Vec<Vec<u32>>,
         batch: usize,
         batches: usize,
     ) -> Result<Vec<Box<dyn Work>>, BenchError> {
-        let device = model.device.clone().autodiff();
+        let BenchModel { config, clip, device, .. } = model;
+        let device = device.autodiff();
+        let factor = clip.temperature_factor();
         let labels: Vec<usize> = (0..batch).map(|index| index % texts.len()).collect();
-        let prompts = Prompts::from_ids(texts, &model.config.text_config)?;
-        let start = Start::new(0, &device, &self.base, &prompts);
+        let prompts = Prompts::from_ids(texts, &config.text_config)?;
+        let base = TuningModel::new(clip, self.method.trains_vision()).no_grad();
+        let start = Start::new(0, &device, &base, &prompts);
         // Leaves of its own for each: threads that share trainable tensors take turns on one graph.
-        let attached = || self.method.attach(self.base.clone(), &start);
+        let attached = || self.method.attach(base.clone(), &start);
         let models = (0..batches).map(|_| attached()).collect::<Result<Vec<_>, _>>()?;
         let objective = Arc::new(Objective {
+            prefix: models.first().filter(|_| self.shared).map(|model| prompts.prefix(model)),
             method: self.method.clone(),
             images: self.images,
             labels: Arc::new(labels),
             prompts: prompts.clone(),
             texts: None,
-            prefix: models.first().filter(|_| self.shared).map(|model| prompts.prefix(model)),
             class_groups: None,
-            factor: model.clip.temperature_factor(),
+            factor,
             loss: LossKind::Infonce,
             // Where every text is another and fills its length, this leaves nothing out.
             path: PathKind::Fast,

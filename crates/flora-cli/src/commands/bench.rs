@@ -89,7 +89,7 @@ impl Bench {
             }
             bar.set_position(done as u64);
         };
-        let report = run(&model, &self.device, workloads, &settings, &mut progress);
+        let report = run(model, &self.device, workloads, &settings, &mut progress);
         bar.finish_and_clear();
         let report = report.map_err(refused)?;
         match self.json {
