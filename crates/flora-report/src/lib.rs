@@ -16,7 +16,6 @@
 pub mod classification;
 mod error;
 mod folder;
-mod memory;
 pub mod plots;
 pub mod retrieval;
 mod sheet;
@@ -27,8 +26,8 @@ mod tally;
 pub mod units;
 
 pub use error::ReportError;
+pub use flora_core::memory::{peak_memory_bytes, reset_peak_memory};
 pub use folder::{Existing, RunFolder, read_events};
-pub use memory::{peak_memory_bytes, reset_peak_memory};
 pub use summary::{
     Accuracies, Accuracy, ClientAccuracy, LocalAccuracy, RunSeconds, RunSummary, Versions,
 };

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use flora_core::ParameterRecord;
 use flora_data::ClientShard;
 use flora_federation::{
@@ -14,7 +14,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use crate::states::Kept;
-use crate::{Cohort, TuningError, TuningModel};
+use crate::{Cohort, TuningError, TuningModel, step};
 
 /// A participant of the federation: its images, and its optimizer's state, which persists across rounds. A
 /// model it has only while it trains or tests; everything else it shares with its [`Cohort`].
@@ -60,14 +60,9 @@ impl TuningClient {
             order.shuffle(&mut flora_core::seed::stream(*seed, &label));
             for (batch, indices) in order.chunks(training.batch_size).enumerate() {
                 let loss = objective.batch_loss(&model, indices, self.cohort.device())?;
-                let gradients = loss.backward();
-                let loss = loss.into_scalar::<f32>();
-                if !loss.is_finite() {
-                    return Err(TuningError::Diverged { loss, epoch, batch });
-                }
-                let gradients = GradientsParams::from_grads(gradients, &model);
                 let rate = training.learning_rate_at(round, steps, planned);
-                model = optimizer.step(rate, model, gradients);
+                let loss = step(&mut model, optimizer, rate, loss)
+                    .map_err(|loss| TuningError::Diverged { loss, epoch, batch })?;
                 sum += f64::from(loss);
                 steps += 1;
             }

@@ -22,6 +22,9 @@ pub enum ImageInput {
         /// What they go through.
         preprocessor: Preprocessor,
     },
+    /// The same, with every image in memory as the tower takes it: `[images, 3, size, size]`, where the
+    /// model is.
+    Pixels(Tensor<4>),
 }
 
 /// Everything that a batch's loss and an image's prediction depend on, but what is trained. Shared by
@@ -192,6 +195,12 @@ impl Objective {
             ImageInput::Pictures { dataset, preprocessor } => {
                 let pixels = pixels(preprocessor, dataset, indices)?;
                 Ok(model.image_features(preprocessor.stack(pixels, device)))
+            }
+            ImageInput::Pixels(pixels) => {
+                let rows = crate::heads::indices(indices, &device.clone().inner());
+                let rows = pixels.clone().inner().select(0, rows);
+                let rows = if device.is_autodiff() { rows.autodiff() } else { rows };
+                Ok(model.image_features(rows))
             }
         }
     }
