@@ -1,5 +1,26 @@
 #!/usr/bin/env python3
 """Encoding and training steps of a CLIP with random weights, by flora and by PyTorch, turn by turn.
+
+    steps.py                              # or --only lora-step ..., --model vit-l-14, --threads N, --each
+
+- `image-encode`, `text-encode`: one tower and its projection, without gradients.
+- `lora-step`: the text tower forward, the contrastive loss against image features that are given, backward, and Adam's step of
+  rank-2 adapters on the output projections of its attention. Every text is as long as `--tokens` says, and none is like another.
+- `full-step`: both towers forward and backward, and Adam's step of every weight but the temperature.
+
+Printed are items a second by the clock and CPU-seconds of a step, by their medians over all turns; ratios above 1 are in flora's
+favour. Memory is the peak of the process, interpreter and libraries included. A process of its own does each turn.
+
+The peer is `transformers.CLIPModel` with SDPA attention, in f32, with as many threads as flora; denormals are flushed, Adam is fused,
+and glibc keeps the memory that is freed (`--give-back`: it does not). Encoding is in inference mode. LoRA is two matrices by hand, which
+is less than what `peft` does around them. With `--each` each core has a process with one thread and a batch of its own, and they start
+together. `--form` says how it is run; which form is the fastest depends on processor and workload, and `--alone` measures no other side:
+
+- `eager`: as it is.
+- `compiled`: by `torch.compile`, which needs a C++ compiler. The warm-up step waits for it.
+- `frozen`: the same with the weights as constants, for encoding only.
+
+flora leaves out what the last block of a tower would compute of positions that nobody asks for; `transformers` computes them.
 """
 
 import json
@@ -15,7 +36,7 @@ import torch._inductor.config as inductor
 from apart import measure
 from clips import ADAM, SHAPES, adapt_texts, configuration, contrastive, image_features, parameters_of, random_clip, text_features, train_all, trained_by
 
-# Each with the fastest form of the peer, by the figures above.
+# Each with the form of the peer that is run where `--form` names none.
 WORKLOADS = {"image-encode": "frozen", "text-encode": "frozen", "lora-step": "compiled", "full-step": "compiled"}
 FORMS = ["eager", "compiled", "frozen"]
 # As `flora bench` does.
@@ -215,7 +236,7 @@ def main():
         rounds={"type": int, "default": 3, "help": "turns of each side (default: %(default)s)"},
         repeats={"type": int, "default": 3, "help": "steps of a turn (default: %(default)s)"},
         warmup={"type": int, "default": 1, "help": "steps before them (default: %(default)s)"},
-        form={"choices": FORMS, "help": "of the peer (default: the fastest of each workload)"},
+        form={"choices": FORMS, "help": "of the peer (default: frozen for encoding, compiled for steps)"},
         **{"give-back": {"action": "store_true", "help": "let glibc manage the peer's memory as it usually does"}},
         alone={"action": "store_true", "help": "measure the peer only"},
     )
