@@ -33,6 +33,7 @@ enum Command {
     Retrieve(commands::retrieve::Retrieve),
     Export(commands::export::Export),
     Pretrain(commands::pretrain::Pretrain),
+    Bench(commands::bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Command::Retrieve(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Pretrain(command) => command.run(),
+        Command::Bench(command) => command.run(),
     };
     match result {
         Ok(()) => match output::lost() {

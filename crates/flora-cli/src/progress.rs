@@ -2,7 +2,7 @@
 //! output, every event in the run's folder.
 
 use flora::federation::{EvaluatedModel, Event};
-use flora::report::{ReportError, RunFolder};
+use flora::report::{ClientTally, ReportError, RunFolder};
 use flora::tuning::Observer;
 use indicatif::ProgressBar;
 
@@ -11,7 +11,9 @@ use crate::{bar, output};
 pub(crate) struct Progress {
     /// Made once the data are known to be usable: bad input leaves no folder behind.
     folder: Option<RunFolder>,
+    /// What came before there was a folder, and what tables are made of.
     events: Vec<Event>,
+    clients: ClientTally,
     bar: ProgressBar,
     /// The phase that `bar` shows.
     shown: String,
@@ -22,11 +24,21 @@ pub(crate) struct Progress {
     unwritten: Option<ReportError>,
 }
 
+/// A run's events, as far as they matter once it is over.
+pub(crate) struct Told {
+    /// Those of which [`rounds`](flora::report::tables::rounds) makes its table.
+    pub(crate) events: Vec<Event>,
+    pub(crate) clients: ClientTally,
+    /// The first error in writing them.
+    pub(crate) unwritten: Option<ReportError>,
+}
+
 impl Progress {
     pub(crate) fn new() -> Self {
         Self {
             folder: None,
             events: Vec::new(),
+            clients: ClientTally::default(),
             bar: ProgressBar::hidden(),
             shown: String::new(),
             rounds: 0,
@@ -39,21 +51,25 @@ impl Progress {
     pub(crate) fn record_in(&mut self, folder: RunFolder) {
         self.folder = Some(folder);
         for event in std::mem::take(&mut self.events) {
-            self.keep(event);
+            self.keep(&event);
         }
     }
 
-    /// The events, and the first error in writing them, if any.
-    pub(crate) fn finish(self) -> (Vec<Event>, Option<ReportError>) {
+    /// What is told at the end.
+    pub(crate) fn finish(self) -> Told {
         self.bar.finish_and_clear();
-        (self.events, self.unwritten)
+        Told { events: self.events, clients: self.clients, unwritten: self.unwritten }
     }
 
-    fn keep(&mut self, event: Event) {
-        if let Some(Err(error)) = self.folder.as_ref().map(|folder| folder.record(&event)) {
+    fn keep(&mut self, event: &Event) {
+        if let Some(Err(error)) = self.folder.as_ref().map(|folder| folder.record(event)) {
             self.unwritten.get_or_insert(error);
         }
-        self.events.push(event);
+        // The replies of thousands of clients in every round are in the file; here they would add up.
+        let in_tables = matches!(event, Event::Evaluated { .. } | Event::Aggregated { .. });
+        if self.folder.is_none() || in_tables {
+            self.events.push(event.clone());
+        }
     }
 
     /// Replace the bar by one of `total` steps.
@@ -120,7 +136,8 @@ impl Progress {
 impl Observer for Progress {
     fn event(&mut self, event: &Event) {
         self.tell(event);
-        self.keep(event.clone());
+        self.clients.hear(event);
+        self.keep(event);
     }
 
     fn progress(&mut self, phase: &str, done: usize, total: usize) {

@@ -340,3 +340,48 @@ fn texts_of_images_are_found() {
     assert_eq!(report[0]["image_to_text"]["queries"], 15);
     assert_eq!(report[1]["text_to_image"]["queries"], 5);
 }
+
+#[test]
+fn a_bench_says_which_flag_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases: [(&[&str], &str); 10] = [
+        (&["image"], "image-encode"),
+        (&["--batch", "0"], "--batch"),
+        (&["--tokens", "1000"], "--tokens"),
+        (&["--tokens", "short"], "--tokens"),
+        (&["--batch", "4", "--classes", "5"], "--classes"),
+        (&["--threads", "9999"], "--threads"),
+        (&["--repeats", "0"], "--repeats"),
+        (&["--shape", "vit-z-9"], "--shape"),
+        (&["--model", "no-such-model"], "--model"),
+        (&["--device", "abacus"], "--device"),
+    ];
+    for (arguments, flag) in cases {
+        let arguments: Vec<_> = ["bench"].iter().chain(arguments).copied().collect();
+        let message = refused(folder.path(), 2, &arguments);
+        assert!(message.contains(flag), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn a_bench_is_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = tiny_clip();
+    let size = ["--batch", "2", "--repeats", "1", "--warmup", "0", "--threads", "1"];
+    let workloads = ["bench", "image-encode", "lora-step", "--classes", "1"];
+    let arguments: Vec<_> = workloads
+        .iter()
+        .chain(&size)
+        .chain(&["--model", model.to_str().unwrap()])
+        .copied()
+        .collect();
+    let output = flora(folder.path(), &arguments);
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{shown}{}", text(&output.stderr));
+    for words in
+        ["image-encode", "lora-step", "1 classes", "images", "samples", "% of peak", "1 thread"]
+    {
+        assert!(shown.contains(words), "{words} is missing:\n{shown}");
+    }
+    assert!(!shown.contains("aggregation"), "{shown}");
+}

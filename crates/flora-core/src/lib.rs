@@ -1,10 +1,12 @@
 //! What every flora crate stands on: named parameter [`record`]s, derived random streams
-//! ([`seed`]), atomic [`files`] and [`workers`] whose maths is single-threaded.
+//! ([`seed`]), atomic [`files`], [`workers`] whose maths is single-threaded, and how much
+//! [`memory`] it took.
 
 pub mod files;
 pub mod hex;
 #[cfg(feature = "images")]
 pub mod images;
+pub mod memory;
 pub mod record;
 pub mod seed;
 pub mod workers;

@@ -136,8 +136,9 @@ impl Run<'_> {
 
     fn evaluate(&mut self, round: usize) -> Result<(), Failure> {
         let start = Instant::now();
+        let trainers: BTreeSet<&String> = self.ids.iter().collect();
         // Without a global model, those who never train have none to test.
-        let tested = |id: &&String| self.strategy.shares() || self.ids.contains(*id);
+        let tested = |id: &&String| self.strategy.shares() || trainers.contains(id);
         let ids: Vec<_> = self.test_examples.keys().filter(tested).cloned().collect();
         let instruction =
             EvaluateInstruction { round, parameters: Arc::clone(&self.progress.current) };
@@ -217,16 +218,21 @@ impl Run<'_> {
         if !self.strategy.shares() && round > 0 {
             return;
         }
-        let sent = Arc::clone(&self.progress.current);
-        for reply in replies.iter().filter(|reply| reply.parameters == *sent) {
-            (self.sink)(&Event::Warning {
-                message: format!(
-                    "round {round}: nothing changed: client {} trained nothing; check its \
-                     examples, the learning rate and which parameters train",
-                    reply.client
-                ),
-            });
-        }
+        let sent = &self.progress.current;
+        let untrained = replies.iter().filter(|reply| reply.parameters == **sent);
+        let clients: Vec<&str> = untrained.map(|reply| reply.client.as_str()).collect();
+        // One line, however many: with ten thousand clients nobody would read theirs.
+        let who = match clients[..] {
+            [] => return,
+            [only] => format!("client {only}"),
+            [first, ref rest @ ..] => format!("client {first} and {} more", rest.len()),
+        };
+        (self.sink)(&Event::Warning {
+            message: format!(
+                "round {round}: nothing changed: {who} trained nothing; check examples, the \
+                 learning rate and which parameters train"
+            ),
+        });
     }
 
     fn tell_local_accuracies(&mut self, round: usize, replies: &[FitReply]) {

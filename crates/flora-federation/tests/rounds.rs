@@ -160,18 +160,29 @@ fn a_round_without_some_client_is_not_the_best() {
     assert_eq!(w(&outcome.best), [0.0, 0.0]);
 }
 
+/// The warnings of one round.
+fn warnings(clients: Vec<Box<dyn Client>>) -> Vec<String> {
+    let (_, events) = run(clients, 1, &config(1));
+    let message = |event| match event {
+        Event::Warning { message } => Some(message),
+        _ => None,
+    };
+    events.into_iter().filter_map(message).collect()
+}
+
 #[test]
 fn a_client_that_trains_nothing_is_warned_of() {
-    let (_, events) = run(three(Fault::Idles), 1, &config(1));
-    let warnings: Vec<_> = events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Warning { message } => Some(message.as_str()),
-            _ => None,
-        })
-        .collect();
+    let warnings = warnings(three(Fault::Idles));
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("client c trained nothing"), "{}", warnings[0]);
+}
+
+#[test]
+fn many_that_train_nothing_are_one_warning() {
+    let idle = |id: &str| Pull::new(id, [1.0, 1.0], 10).with(Fault::Idles).boxed();
+    let warnings = warnings(["a", "b", "c"].map(idle).into());
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("client a and 2 more trained nothing"), "{}", warnings[0]);
 }
 
 #[test]

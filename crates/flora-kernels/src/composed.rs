@@ -1,14 +1,21 @@
-//! The same of burn's own operations: what other backends run, and what the fused forms are tested
-//! against.
+//! The same of burn's own operations: what backends other than its CPU backend run, and what the fused
+//! forms are tested and measured against. Call the functions at the root of this crate instead: they
+//! take whichever form fits.
 
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{DType, Tensor, activation, module};
 
-pub(crate) fn quick_gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+/// [`quick_gelu`](crate::quick_gelu) in three operations, of any number type.
+pub fn quick_gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x.clone() * activation::sigmoid(x.mul_scalar(1.702))
 }
 
-pub(crate) fn layer_norm<const D: usize>(
+/// [`layer_norm`](crate::layer_norm) as burn has it, of any number type; 16-bit ones are computed in `f32`.
+///
+/// # Panics
+///
+/// Panics if `gamma` or `beta` is not as long as the last axis of `x`.
+pub fn layer_norm<const D: usize>(
     x: Tensor<D>,
     gamma: Tensor<1>,
     beta: Tensor<1>,
@@ -23,7 +30,13 @@ pub(crate) fn layer_norm<const D: usize>(
     module::layer_norm(x, gamma, Some(beta), epsilon)
 }
 
-pub(crate) fn attention(
+/// [`attention`](crate::attention) by burn's own, with the heads split and joined around it, of any
+/// number type and length.
+///
+/// # Panics
+///
+/// Panics if the shapes differ or `heads` does not divide the width.
+pub fn attention(
     q: Tensor<3>,
     k: Tensor<3>,
     v: Tensor<3>,

@@ -9,7 +9,7 @@
 //! Results do not depend on the number of threads nor on the processor's vectors: sums have a
 //! fixed order, and it is written down where a product and a sum are rounded together.
 
-mod composed;
+pub mod composed;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "flex")]

@@ -16,18 +16,19 @@
 pub mod classification;
 mod error;
 mod folder;
-mod memory;
 pub mod plots;
 pub mod retrieval;
 mod sheet;
 mod summary;
 pub mod sweep;
 pub mod tables;
+mod tally;
 pub mod units;
 
 pub use error::ReportError;
+pub use flora_core::memory::{peak_memory_bytes, reset_peak_memory};
 pub use folder::{Existing, RunFolder, read_events};
-pub use memory::{peak_memory_bytes, reset_peak_memory};
 pub use summary::{
     Accuracies, Accuracy, ClientAccuracy, LocalAccuracy, RunSeconds, RunSummary, Versions,
 };
+pub use tally::ClientTally;

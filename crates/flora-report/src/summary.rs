@@ -1,9 +1,9 @@
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{fs, path::Path};
 
-use flora_federation::{EvaluatedModel, Event, Outcome, RoundScore, RunStatus};
+use flora_federation::{ClientScore, EvaluatedModel, Outcome, RoundScore, RunStatus};
 use serde::{Deserialize, Serialize};
 
-use crate::ReportError;
+use crate::{ClientTally, ReportError};
 
 /// A run in one object: the content of `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -195,50 +195,17 @@ impl RunSummary {
 
     /// Fills in what the events tell of the clients: who trained, how the global model did on each in the
     /// last evaluation, and how their own models did.
-    pub fn tell_clients(&mut self, events: &[Event]) {
-        (self.replies, self.local) = (0, None);
-        let mut trainers = BTreeSet::new();
-        let mut last = &[][..];
-        for event in events {
-            match event {
-                Event::RoundStarted { selected, .. } => trainers.extend(selected),
-                Event::ClientReplied { .. } => self.replies += 1,
-                Event::Evaluated {
-                    model: model @ (EvaluatedModel::Global | EvaluatedModel::Own),
-                    clients,
-                    ..
-                } => (self.model, last) = (*model, clients),
-                Event::Evaluated {
-                    round,
-                    model: EvaluatedModel::Local,
-                    accuracy,
-                    accuracy_weighted,
-                    clients,
-                    ..
-                } => {
-                    let tested = || clients.iter().filter(|score| score.num_examples > 0);
-                    let worst = tested().map(|score| score.accuracy).reduce(f64::min);
-                    self.local = worst.map(|worst| LocalAccuracy {
-                        round: *round,
-                        mean: *accuracy,
-                        weighted: *accuracy_weighted,
-                        worst,
-                        num_clients: tested().count(),
-                    });
-                }
-                _ => {}
-            }
-        }
-        self.trainers = trainers.len();
-        self.clients = last
-            .iter()
-            .map(|score| ClientAccuracy {
-                client: score.client.clone(),
-                accuracy: score.accuracy,
-                num_examples: score.num_examples,
-                trained: trainers.contains(&score.client),
-            })
-            .collect();
+    pub fn tell_clients(&mut self, tally: ClientTally) {
+        let ClientTally { trainers, replies, model, last, local } = tally;
+        self.model = model.unwrap_or(self.model);
+        (self.trainers, self.replies, self.local) = (trainers.len(), replies, local);
+        let accuracy = |score: ClientScore| ClientAccuracy {
+            trained: trainers.contains(&score.client),
+            client: score.client,
+            accuracy: score.accuracy,
+            num_examples: score.num_examples,
+        };
+        self.clients = last.into_iter().map(accuracy).collect();
         self.clients.sort_by(|a, b| a.client.cmp(&b.client));
     }
 

@@ -42,6 +42,26 @@ pub fn percent(share: f64) -> String {
     format!("{:.1}", 100.0 * share)
 }
 
+/// A figure with three significant digits: `0.00123`, `4.57`, `12.3`, `1,235`.
+pub fn figure(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    // 9.995 would have four digits with two decimals.
+    let rounded = (0..8).find(|&digits| {
+        let unit = 10f64.powi(digits);
+        (value.abs() * unit).round() >= 100.0
+    });
+    match rounded {
+        Some(0) => {
+            let sign = if value < 0.0 { "-" } else { "" };
+            format!("{sign}{}", count(value.abs().round() as usize))
+        }
+        Some(digits) => format!("{value:.*}", digits as usize),
+        None => format!("{value:.2e}"),
+    }
+}
+
 /// A count with its thousands apart: `151,277,313`.
 pub fn count(count: usize) -> String {
     let digits = count.to_string();
@@ -84,6 +104,25 @@ mod tests {
             (3725.0, "1 h 02 min"),
         ] {
             assert_eq!(seconds(value), expected);
+        }
+    }
+
+    #[test]
+    fn figures_have_three_digits() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (0.001234, "0.00123"),
+            (4.567, "4.57"),
+            (9.996, "10.0"),
+            (12.34, "12.3"),
+            (99.96, "100"),
+            (1234.5, "1,235"),
+            (-0.5, "-0.500"),
+            (-1234.4, "-1,234"),
+            (1.234e-9, "1.23e-9"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(figure(value), expected);
         }
     }
 

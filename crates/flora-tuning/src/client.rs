@@ -1,9 +1,8 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::Device;
+use burn::optim::ModuleOptimizer;
 use flora_core::ParameterRecord;
 use flora_data::ClientShard;
 use flora_federation::{
@@ -14,128 +13,105 @@ use flora_lora::reseed_dropout;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use crate::objective::Score;
-use crate::{Objective, Trainable, TrainingConfig, TuningError, TuningModel};
+use crate::states::Kept;
+use crate::{Cohort, TuningError, TuningModel, step};
 
-/// A participant of the federation: its images, its trained parameters, and its optimizer's state, which
-/// persists across rounds. What is frozen is shared with all others.
+/// A participant of the federation: its images, and its optimizer's state, which persists across rounds. A
+/// model it has only while it trains or tests; everything else it shares with its [`Cohort`].
 pub struct TuningClient {
     shard: ClientShard,
-    objective: Arc<Objective>,
-    training: TrainingConfig,
-    evaluate_local: bool,
-    seed: u64,
-    device: Device,
+    cohort: Arc<Cohort>,
+    optimizer: Kept<ModuleOptimizer>,
+    /// Of a client that trains by itself, once it has begun.
+    own: Kept<ParameterRecord>,
+}
+
+/// What training came to.
+struct Trained {
     model: TuningModel,
-    trainable: Trainable,
-    optimizer: ModuleOptimizer,
-    /// Trains by itself: what it is sent is only where it begins.
-    alone: bool,
-    begun: bool,
+    record: ParameterRecord,
+    /// Mean over the steps.
+    loss: f64,
 }
 
 impl TuningClient {
-    /// A client that trains on `model`, which lives on `device` with autodiff.
-    pub fn new(
-        shard: ClientShard,
-        objective: Arc<Objective>,
-        training: TrainingConfig,
-        evaluate_local: bool,
-        seed: u64,
-        device: Device,
+    /// A client of `cohort` that holds `shard`.
+    pub fn new(shard: ClientShard, cohort: Arc<Cohort>) -> Self {
+        Self { shard, cohort, optimizer: Kept::Nothing, own: Kept::Nothing }
+    }
+
+    /// Train `model` for the local epochs of a round.
+    fn train(
+        &self,
         model: TuningModel,
-    ) -> Self {
-        Self {
-            trainable: objective.method.trainable(),
-            optimizer: training.optimizer(),
-            alone: false,
-            begun: false,
-            shard,
-            objective,
-            training,
-            evaluate_local,
-            seed,
-            device,
-            model,
-        }
-    }
-
-    /// The same client by itself: it goes on from its own parameters, whatever it is sent later.
-    pub fn alone(self) -> Self {
-        // Its own model is what is evaluated anyway.
-        Self { alone: true, evaluate_local: false, ..self }
-    }
-
-    /// The mean loss of the round's steps, and the trained parameters after them.
-    fn train(&mut self, round: usize) -> Result<(f64, ParameterRecord), TuningError> {
+        optimizer: &mut ModuleOptimizer,
+        round: usize,
+    ) -> Result<Trained, TuningError> {
+        let Cohort { objective, training, trainable, seed, .. } = &*self.cohort;
         let label = format!("client {} round {round} dropout", self.shard.id);
-        let masks = flora_core::seed::stream(self.seed, &label).next_u64();
-        self.model = reseed_dropout(self.model.clone(), masks);
+        let masks = flora_core::seed::stream(*seed, &label).next_u64();
+        let mut model = reseed_dropout(model, masks);
         let (mut sum, mut steps) = (0f64, 0usize);
-        let batches = self.shard.train.len().div_ceil(self.training.batch_size);
-        let planned = self.training.local_epochs * batches;
-        for epoch in 0..self.training.local_epochs {
+        let batches = self.shard.train.len().div_ceil(training.batch_size);
+        let planned = training.local_epochs * batches;
+        for epoch in 0..training.local_epochs {
             let mut order = self.shard.train.clone();
             let label = format!("client {} round {round} epoch {epoch}", self.shard.id);
-            order.shuffle(&mut flora_core::seed::stream(self.seed, &label));
-            for (batch, indices) in order.chunks(self.training.batch_size).enumerate() {
-                let loss = self.objective.batch_loss(&self.model, indices, &self.device)?;
-                let gradients = loss.backward();
-                let loss = loss.into_scalar::<f32>();
-                if !loss.is_finite() {
-                    return Err(TuningError::Diverged { loss, epoch, batch });
-                }
-                let gradients = GradientsParams::from_grads(gradients, &self.model);
-                let rate = self.training.learning_rate_at(round, steps, planned);
-                self.model = self.optimizer.step(rate, self.model.clone(), gradients);
+            order.shuffle(&mut flora_core::seed::stream(*seed, &label));
+            for (batch, indices) in order.chunks(training.batch_size).enumerate() {
+                let loss = objective.batch_loss(&model, indices, self.cohort.device())?;
+                let rate = training.learning_rate_at(round, steps, planned);
+                let loss = step(&mut model, optimizer, rate, loss)
+                    .map_err(|loss| TuningError::Diverged { loss, epoch, batch })?;
                 sum += f64::from(loss);
                 steps += 1;
             }
         }
-        let record = self.trainable.record(&self.model)?;
+        let record = trainable.record(&model)?;
         record.check_finite().map_err(TuningError::NotFinite)?;
-        Ok((sum / steps.max(1) as f64, record))
+        Ok(Trained { model, record, loss: sum / steps.max(1) as f64 })
     }
 
-    /// The model with these parameters; a client that goes on by itself keeps its own.
-    fn received(&self, record: &ParameterRecord) -> Result<TuningModel, TuningError> {
-        match self.alone && self.begun {
-            true => Ok(self.model.clone()),
-            false => Ok(self.trainable.load(self.model.clone(), record)?),
-        }
-    }
-
-    fn load(&mut self, record: &ParameterRecord) -> Result<(), TuningError> {
-        self.model = self.received(record)?;
-        self.begun = true;
-        Ok(())
-    }
-
-    fn test(&self, model: &TuningModel) -> Result<Score, TuningError> {
-        let device = self.device.clone().inner();
-        self.objective.score(&model.valid(), &self.shard.test, &device)
+    /// The parameters to go on from: those that were sent, or the own ones of a client that trains by
+    /// itself and has begun.
+    fn received<'a>(
+        &'a self,
+        sent: &'a ParameterRecord,
+    ) -> Result<Cow<'a, ParameterRecord>, TuningError> {
+        let own = self.cohort.states.look(&self.own, &self.cohort.training)?;
+        Ok(own.unwrap_or(Cow::Borrowed(sent)))
     }
 
     fn try_fit(&mut self, instruction: &FitInstruction) -> Result<FitReply, TuningError> {
         let started = Instant::now();
-        self.load(&instruction.parameters)?;
-        let before = self.model.clone();
-        let trained = self.train(instruction.round);
-        if trained.is_err() {
-            // Numbers that are no longer finite would spoil every later round of this client.
-            (self.model, self.optimizer) = (before, self.training.optimizer());
+        let cohort = Arc::clone(&self.cohort);
+        cohort.forget_tested();
+        let model = cohort.model(self.received(&instruction.parameters)?.as_ref())?;
+        if cohort.alone && self.own.is_nothing() {
+            cohort.states.keep(&mut self.own, instruction.parameters.as_ref().clone())?;
         }
-        let (loss, parameters) = trained?;
+        let optimizer = cohort.states.take(&mut self.optimizer, &cohort.training)?;
+        let mut optimizer = optimizer.unwrap_or_else(|| cohort.training.optimizer());
+        let trained = self.train(model, &mut optimizer, instruction.round);
+        if trained.is_err() {
+            // Moments that are no longer finite would spoil every later round of this client.
+            self.optimizer.forget();
+        }
+        let Trained { model, record, loss } = trained?;
+        cohort.states.keep(&mut self.optimizer, optimizer)?;
+        if cohort.alone {
+            cohort.states.keep(&mut self.own, record.clone())?;
+        }
         let mut metrics = Metrics::from([("loss".into(), loss)]);
         let seconds = started.elapsed().as_secs_f64();
-        if self.evaluate_local && !self.shard.test.is_empty() {
-            let score = self.test(&self.model)?;
+        if cohort.evaluate_local && !self.shard.test.is_empty() {
+            let score = cohort.test(&model, &self.shard.test)?;
             metrics.insert("accuracy".into(), score.accuracy);
             metrics.insert("test_loss".into(), score.loss);
         }
         Ok(FitReply {
             client: self.shard.id.clone(),
-            parameters,
+            parameters: record,
             num_examples: self.shard.train.len(),
             metrics,
             seconds,
@@ -147,8 +123,11 @@ impl TuningClient {
         instruction: &EvaluateInstruction,
     ) -> Result<EvaluateReply, TuningError> {
         let started = Instant::now();
-        // Not kept: a client that only tests needs no weights of its own.
-        let score = self.test(&self.received(&instruction.parameters)?)?;
+        let (cohort, test) = (&self.cohort, &self.shard.test);
+        let score = match cohort.states.look(&self.own, &cohort.training)? {
+            Some(own) => cohort.test(&cohort.model(&own)?, test)?,
+            None => cohort.test_shared(&instruction.parameters, test)?,
+        };
         Ok(EvaluateReply {
             client: self.shard.id.clone(),
             num_examples: self.shard.test.len(),

@@ -61,6 +61,12 @@ pub enum TuningError {
     /// The system refuses a thread or a file.
     #[error("{0}")]
     System(#[from] std::io::Error),
+    /// What an idle client keeps cannot be put away or found again.
+    #[error(
+        "a client's state cannot be kept in a temporary file: {0}; make room in data.cache, or set \
+         federation.client_state = \"memory\""
+    )]
+    ClientState(std::io::Error),
     /// The image features.
     #[error(transparent)]
     Inference(InferenceError),

@@ -10,7 +10,9 @@ use flora_lora::LoraConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::methods::{FedAa, FedFft, FedLc, FedPrompt, FedVmLc, Flora, PromptConfig, ZeroShot};
-use crate::{Method, MethodName, PRESETS, Preset, TrainingConfig, TuningError, overrides};
+use crate::{
+    ClientState, Method, MethodName, PRESETS, Preset, TrainingConfig, TuningError, overrides,
+};
 
 /// More threads than any machine has processors are a mistake.
 const MOST_THREADS: usize = 1024;
@@ -196,6 +198,9 @@ pub struct FederationConfig {
     pub threads: usize,
     /// Also test each client's own adapters after it trained.
     pub evaluate_local: bool,
+    /// Where clients that do not train keep their optimizers. Changes memory and time, never the result.
+    #[serde(skip_serializing_if = "ClientState::is_auto")]
+    pub client_state: ClientState,
 }
 
 impl Default for FederationConfig {
@@ -207,6 +212,7 @@ impl Default for FederationConfig {
             min_clients: 1,
             threads: 0,
             evaluate_local: true,
+            client_state: ClientState::Auto,
         }
     }
 }
@@ -366,6 +372,10 @@ mod tests {
         assert_eq!(experiment.method.loss, Some(LossKind::Infonce));
         let again = Experiment::from_toml("again", &experiment.to_toml(), &[]).unwrap();
         assert_eq!(again, experiment);
+        let on_disk = ["federation.client_state=disk".to_owned()];
+        let on_disk = Experiment::from_toml("disk", &experiment.to_toml(), &on_disk).unwrap();
+        assert_eq!(on_disk.federation.client_state, ClientState::Disk);
+        assert!(on_disk.to_toml().contains("client_state = \"disk\""));
     }
 
     #[test]
@@ -383,6 +393,7 @@ mod tests {
             ("training.betas=[0.9, 1.0]", "training.betas"),
             ("training.weight_decay=-0.1", "training.weight_decay"),
             ("federation.fraction=0.0", "federation.fraction"),
+            ("federation.client_state=cloud", "cloud"),
             ("method.lora.r=0", "method.lora.r"),
             ("method.name=fedsomething", "fedsomething"),
         ] {

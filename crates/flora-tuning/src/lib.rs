@@ -6,6 +6,8 @@
 
 pub mod assets;
 mod client;
+mod client_state;
+mod cohort;
 mod error;
 mod experiment;
 mod features;
@@ -18,11 +20,16 @@ mod overrides;
 mod presets;
 mod prompts;
 mod run;
+mod state_file;
+mod states;
+mod step;
 mod sweep;
 mod trainable;
 mod training;
 
 pub use client::TuningClient;
+pub use client_state::ClientState;
+pub use cohort::Cohort;
 pub use error::TuningError;
 pub use experiment::{
     CacheDtype, DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, ModelConfig,
@@ -36,6 +43,7 @@ pub use observer::{Observer, Silent};
 pub use presets::{PRESETS, Preset};
 pub use prompts::Prompts;
 pub use run::{Finished, Prepared, base_digest, deal, prepare, save_trained};
+pub use step::step;
 pub use sweep::{Baseline, Combination, Names, Sweep, SweepAxis, SweepFigure, SweepRow, SweepRun};
 pub use trainable::Trainable;
 pub use training::{OptimizerName, Schedule, TrainingConfig};

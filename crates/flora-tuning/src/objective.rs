@@ -22,6 +22,9 @@ pub enum ImageInput {
         /// What they go through.
         preprocessor: Preprocessor,
     },
+    /// The same, with every image in memory as the tower takes it: `[images, 3, size, size]`, where the
+    /// model is.
+    Pixels(Tensor<4>),
 }
 
 /// Everything that a batch's loss and an image's prediction depend on, but what is trained. Shared by
@@ -127,6 +130,34 @@ impl Objective {
         Ok(Score { accuracy: right as f64 / count, loss: loss / count })
     }
 
+    /// The same for one model without autodiff: its prompts are encoded here, once, in the batches in which
+    /// [`Objective::score`] would encode them each time, so that scores keep their bits.
+    pub(crate) fn settled(&self, model: &TuningModel, device: &Device) -> Self {
+        let asks_texts = !self.method.name().has_head();
+        if self.texts.is_some() || self.path == PathKind::Naive || !asks_texts {
+            return self.clone();
+        }
+        let count = self.prompts.classes();
+        let all = || vec![(0..count).collect()];
+        let mut values = Vec::new();
+        let mut dim = 0;
+        for mut classes in self.class_groups.clone().unwrap_or_else(all) {
+            if classes.is_empty() {
+                continue;
+            }
+            classes.sort_unstable();
+            let texts = self.text_features(model, &classes, device);
+            dim = texts.dims()[1];
+            values.resize(count * dim, 0.0);
+            let rows = texts.into_data().convert::<f32>();
+            let rows = rows.try_into_vec::<f32>().expect("just converted");
+            for (row, class) in rows.chunks(dim).zip(classes) {
+                values[class * dim..(class + 1) * dim].copy_from_slice(row);
+            }
+        }
+        Self { texts: Some(Arc::new(Features { dim, values })), ..self.clone() }
+    }
+
     /// The classes among which these are told apart: all, or those of the groups that they are of.
     fn candidates(&self, labels: &[usize]) -> Vec<usize> {
         let Some(groups) = &self.class_groups else { return (0..self.prompts.classes()).collect() };
@@ -164,6 +195,12 @@ impl Objective {
             ImageInput::Pictures { dataset, preprocessor } => {
                 let pixels = pixels(preprocessor, dataset, indices)?;
                 Ok(model.image_features(preprocessor.stack(pixels, device)))
+            }
+            ImageInput::Pixels(pixels) => {
+                let rows = crate::heads::indices(indices, &device.clone().inner());
+                let rows = pixels.clone().inner().select(0, rows);
+                let rows = if device.is_autodiff() { rows.autodiff() } else { rows };
+                Ok(model.image_features(rows))
             }
         }
     }

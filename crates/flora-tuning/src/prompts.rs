@@ -26,7 +26,15 @@ impl Prompts {
         classes: &[String],
     ) -> Result<Self, TuningError> {
         let texts: Vec<String> = classes.iter().map(|class| template.fill(class)).collect();
-        let ids = tokenizer.encode_all(&texts)?;
+        Self::from_ids(tokenizer.encode_all(&texts)?, config)
+    }
+
+    /// Prompts that are tokenised already, with their start and end tokens.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokens::new`].
+    pub fn from_ids(ids: Vec<Vec<u32>>, config: &TextConfig) -> Result<Self, TuningError> {
         // A tokenizer with another end token than the model's would only be noticed here.
         Tokens::new(&ids, Padding::Longest, config)?;
         Ok(Self { ids, context: Vec::new(), config: config.clone() })

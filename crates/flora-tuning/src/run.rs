@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use flora_clip::{Checkpoint, Clip};
 use flora_core::workers::Workers;
 use flora_core::{Dtype, ParameterRecord};
-use flora_data::{Dataset, FeatureCache, Participants, Partition, Template};
+use flora_data::{ClientShard, Dataset, FeatureCache, Participants, Partition, Template};
 use flora_federation::{
     Alone, Client, Event, FedAvg, FederationError, Fleet, Outcome, RoundsConfig, RunStatus,
     Simulation, Strategy, run_rounds,
@@ -19,8 +19,8 @@ use flora_lora::save_peft;
 use crate::features::{check_pictures, image_features};
 use crate::methods::Start;
 use crate::{
-    Experiment, ImageInput, LossKind, MethodName, Objective, Observer, PathKind, StrategyName,
-    Trainable, TuningClient, TuningError, TuningModel, assets,
+    Cohort, Experiment, ImageInput, LossKind, MethodName, Objective, Observer, PathKind,
+    StrategyName, Trainable, TuningClient, TuningError, TuningModel, assets,
 };
 
 /// An experiment whose data are there and whose clients wait for the first round.
@@ -83,11 +83,16 @@ pub fn prepare(
         return Err(wrong("method.name", &problem));
     }
     if experiment.method.loss() == LossKind::Infonce && experiment.rounds() > 0 {
-        for shard in partition.clients.iter().filter(|shard| shard.train.len() == 1) {
+        let lonely = partition.clients.iter().filter(|shard| shard.train.len() == 1);
+        let ids: Vec<&str> = lonely.map(|shard| shard.id.as_str()).collect();
+        if let [first, rest @ ..] = &ids[..] {
+            let (whose, them) = match rest.len() {
+                0 => (format!("client {first} has"), "it trains"),
+                more => (format!("client {first} and {more} more have each"), "they train"),
+            };
             let message = format!(
-                "client {} has one training image, which leaves the infonce loss nothing to \
-                 contrast: it trains nothing; use fewer clients or method.loss = \"class-ce\"",
-                shard.id
+                "{whose} one training image, which leaves the infonce loss nothing to contrast: \
+                 {them} nothing; use fewer clients or method.loss = \"class-ce\""
             );
             observer.event(&Event::Warning { message });
         }
@@ -131,23 +136,19 @@ pub fn prepare(
     };
     let base = base.no_grad();
     let start = Start::new(experiment.seed, &device, &base, &prompts);
-    // The same model for every client, on leaves of its own: attaching is a function of the seed. Once
-    // before the images are looked at, so that a mistake is told before the long work.
-    let model = || {
-        method.attach(base.clone(), &start).map_err(|error| match error {
-            TuningError::Lora(error) => {
-                let problem = format!("method.{error}");
-                TuningError::Experiment { origin: experiment.name.clone(), problem }
-            }
-            other => other,
-        })
-    };
     let fast = config.path == PathKind::Fast;
     let once = fast && !method.trains_text();
     if once || config.name.has_head() {
         on_one_thread(&workers, || drop(start.texts()));
     }
-    let first = model()?;
+    // Before the images are looked at, so that a mistake is told before the long work.
+    let first = method.attach(base.clone(), &start).map_err(|error| match error {
+        TuningError::Lora(error) => {
+            let problem = format!("method.{error}");
+            TuningError::Experiment { origin: experiment.name.clone(), problem }
+        }
+        other => other,
+    })?;
     let only_adapters = matches!(method.trainable(), Trainable::Adapters);
     let prefix = (fast && method.trains_text() && only_adapters)
         .then(|| on_one_thread(&workers, || prompts.prefix(&first)));
@@ -168,7 +169,7 @@ pub fn prepare(
         ImageInput::Features(Arc::new(features))
     };
 
-    let objective = Arc::new(Objective {
+    let objective = Objective {
         method: method.clone(),
         images,
         labels: Arc::new((0..dataset.len()).map(|index| dataset.label(index)).collect()),
@@ -179,31 +180,24 @@ pub fn prepare(
         factor,
         loss: config.loss(),
         path: config.path,
-    });
+    };
     let trainable = method.trainable();
     let initial = trainable.record(&first)?;
     let trainable_parameters = trainable.count(&first);
     let total_parameters = checkpoint.num_params(&device) + first.num_params() - base.num_params();
-    let clients = partition
-        .clients
-        .iter()
-        .map(|shard| {
-            // Leaves of its own: threads that share trainable tensors take turns on one graph.
-            let client = TuningClient::new(
-                shard.clone(),
-                objective.clone(),
-                experiment.training.clone(),
-                experiment.federation.evaluate_local,
-                experiment.seed,
-                device.clone(),
-                model()?,
-            );
-            Ok(Box::new(match experiment.federation.participants {
-                Participants::Alone => client.alone(),
-                _ => client,
-            }) as Box<dyn Client>)
-        })
-        .collect::<Result<Vec<_>, TuningError>>()?;
+    let cohort = Cohort::new(
+        objective,
+        experiment.training.clone(),
+        experiment.federation.evaluate_local,
+        experiment.seed,
+        device,
+        first,
+    );
+    let cohort = Arc::new(place(cohort, &experiment, &partition)?);
+    let client = |shard: &ClientShard| -> Box<dyn Client> {
+        Box::new(TuningClient::new(shard.clone(), Arc::clone(&cohort)))
+    };
+    let clients = partition.clients.iter().map(client).collect();
     let fleet =
         Simulation::new(clients, workers.threads()).map_err(|error| wrong("partition", &error))?;
     Ok(Prepared {
@@ -222,6 +216,26 @@ pub fn prepare(
 /// As all arithmetic whose bits matter.
 fn on_one_thread<R: Send>(workers: &Workers, work: impl Fn() -> R + Sync) -> R {
     workers.map(vec![()], |()| work(), |_, _| {}).pop().expect("one item, one result")
+}
+
+/// Each by itself or not, in memory or on disk, as the experiment says.
+fn place(
+    cohort: Cohort,
+    experiment: &Experiment,
+    partition: &Partition,
+) -> Result<Cohort, TuningError> {
+    let federation = &experiment.federation;
+    let cohort = match federation.participants {
+        Participants::Alone => cohort.alone(),
+        _ => cohort,
+    };
+    let trainers = partition.clients.iter().filter(|shard| !shard.train.is_empty()).count();
+    if !federation.client_state.is_on_disk(trainers, cohort.device()) {
+        return Ok(cohort);
+    }
+    // Where there is room for image features, there is some for this.
+    let folder = experiment.data.cache.clone().or_else(assets::default_cache);
+    cohort.on_disk(folder.as_deref())
 }
 
 /// SHA-256 of the weights that an experiment starts from, where they are on this machine.

@@ -79,7 +79,7 @@ impl Default for TrainingConfig {
 
 impl TrainingConfig {
     /// A fresh optimizer.
-    pub(crate) fn optimizer(&self) -> ModuleOptimizer {
+    pub fn optimizer(&self) -> ModuleOptimizer {
         let decay = (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay));
         let [beta_1, beta_2] = self.betas;
         match self.optimizer {

@@ -9,6 +9,7 @@ pub mod device;
 pub const BURN_VERSION: &str = "0.22.1";
 
 pub use burn::tensor::Device;
+pub use flora_bench as bench;
 pub use flora_clip as clip;
 pub use flora_core as core;
 pub use flora_data as data;

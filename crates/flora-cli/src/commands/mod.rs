@@ -1,5 +1,6 @@
 //! One file a command: its arguments and the library calls it stands for.
 
+pub(crate) mod bench;
 pub(crate) mod classify;
 mod dataset_args;
 pub(crate) mod datasets;

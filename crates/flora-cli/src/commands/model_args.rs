@@ -25,23 +25,13 @@ impl ModelArgs {
     /// The model, and the threads that go with its device.
     pub(crate) fn load(&self) -> Result<(Model, Workers), Failure> {
         let device = flora::device::parse(&self.device).map_err(Failure::input)?;
-        let download = bar::bytes("download");
-        let mut progress = |progress: flora::hub::Progress<'_>| {
-            download.set_prefix(progress.file.to_owned());
-            if let Some(total) = progress.total {
-                download.set_length(total);
-            }
-            download.set_position(progress.done);
-        };
-        let wrong = |field: &'static str| move |error| Failure::Input(format!("{field}: {error}"));
-        let path = flora::hub::resolve(&self.model, &mut progress).map_err(wrong("--model"))?;
+        let path = resolve(&self.model)?;
         let adapter: Option<PathBuf> = self
             .adapter
             .as_ref()
-            .map(|adapter| flora::hub::resolve_adapter(adapter, &mut progress))
+            .map(|adapter| shown(|progress| flora::hub::resolve_adapter(adapter, progress)))
             .transpose()
-            .map_err(wrong("--adapter"))?;
-        download.finish_and_clear();
+            .map_err(|error| Failure::Input(format!("--adapter: {error}")))?;
         let model = Model::open(&path, adapter.as_deref(), &device).map_err(Failure::input)?;
         // One thread keeps a GPU busy.
         let threads = if flora::device::is_cpu(&self.device) { 0 } else { 1 };
@@ -60,4 +50,24 @@ impl ModelArgs {
     pub(crate) fn has_adapter(&self) -> bool {
         self.adapter.is_some()
     }
+}
+
+/// Where the model is that `--model` names.
+pub(super) fn resolve(model: &str) -> Result<PathBuf, Failure> {
+    shown(|progress| flora::hub::resolve(model, progress))
+        .map_err(|error| Failure::Input(format!("--model: {error}")))
+}
+
+/// Show what is downloaded.
+fn shown<R>(work: impl FnOnce(&mut dyn FnMut(flora::hub::Progress<'_>)) -> R) -> R {
+    let download = bar::bytes("download");
+    let result = work(&mut |progress| {
+        download.set_prefix(progress.file.to_owned());
+        if let Some(total) = progress.total {
+            download.set_length(total);
+        }
+        download.set_position(progress.done);
+    });
+    download.finish_and_clear();
+    result
 }

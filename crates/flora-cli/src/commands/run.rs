@@ -121,23 +121,23 @@ fn execute(
         started,
     };
     let finished = prepared.run(&mut progress);
-    let (events, unwritten) = progress.finish();
+    let told = progress.finish();
     let mut summary = summarize(&experiment, &finished, facts);
-    summary.tell_clients(&events);
+    summary.tell_clients(told.clients);
     // The numbers are shown whatever cannot be written; the first trouble is told at the end.
     let trained = finished.outcome.as_ref().filter(|_| keep == Keep::Trained);
     let saved = trained.map_or(Ok(()), |outcome| {
         save_trained(&experiment, &outcome.last, folder.path(), &place.device)
     });
     let summarized = folder.write_summary(&summary);
-    output::line(format!("\n{}\n", tables::rounds(&events)));
+    output::line(format!("\n{}\n", tables::rounds(&told.events)));
     if let Some(failure) = finished.failure {
         output::line(format!("{}\n", tables::summary(&summary)));
         return Err(Failure::run(failure));
     }
     saved.map_err(Failure::run)?;
     summarized.map_err(Failure::run)?;
-    unwritten.map_or(Ok(()), |error| Err(Failure::run(error)))?;
+    told.unwritten.map_or(Ok(()), |error| Err(Failure::run(error)))?;
     Ok(summary)
 }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ClientShard, Partition};
@@ -89,15 +91,16 @@ impl Partition {
                 self.clients.push(ClientShard { id: CENTRAL.into(), train, test: Vec::new() });
             }
             Participants::Only(names) => {
-                let exists = |name: &&String| self.clients.iter().any(|shard| shard.id == **name);
-                if let Some(unknown) = names.iter().find(|name| !exists(name)) {
-                    let ids: Vec<_> = self.clients.iter().map(|shard| shard.id.as_str()).collect();
+                let ids: Vec<_> = self.clients.iter().map(|shard| shard.id.as_str()).collect();
+                let there: BTreeSet<&str> = ids.iter().copied().collect();
+                if let Some(unknown) = names.iter().find(|name| !there.contains(name.as_str())) {
                     return Err(Error::Participants {
                         client: unknown.clone(),
                         clients: ids.join(", "),
                     });
                 }
-                for shard in self.clients.iter_mut().filter(|shard| !names.contains(&shard.id)) {
+                let named: BTreeSet<&String> = names.iter().collect();
+                for shard in self.clients.iter_mut().filter(|shard| !named.contains(&shard.id)) {
                     shard.train.clear();
                 }
             }

@@ -2,6 +2,9 @@
 //!
 //! The groups are the classes for skewed labels, and there is one group of all images for skewed sizes.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
@@ -140,18 +143,23 @@ fn draw(
     counts
 }
 
-/// Give the clients that have too few what the largest have most of. Needs `clients * min_samples` images
-/// at least; ends because every move makes the shortage smaller by one.
+/// Give the clients that have too few what the largest, the first of equals, have most of. Needs
+/// `clients * min_samples` images at least, so that while one client has too few, another has more than
+/// enough.
 fn move_to_the_short(counts: &mut Counts, min_samples: usize) {
-    let mut held: Vec<usize> = counts.iter().map(|counts| counts.iter().sum()).collect();
-    for client in 0..counts.len() {
-        while held[client] < min_samples {
-            let donor = first_largest(&held);
+    let held: Vec<usize> = counts.iter().map(|counts| counts.iter().sum()).collect();
+    // In a heap: there may be ten thousand clients, and as many moves.
+    let rich = held.iter().enumerate().filter(|&(_, &held)| held > min_samples);
+    let mut donors: BinaryHeap<_> = rich.map(|(client, &held)| (held, Reverse(client))).collect();
+    for (client, held) in held.into_iter().enumerate() {
+        for _ in held..min_samples {
+            let (left, Reverse(donor)) = donors.pop().expect("there are images enough");
             let group = first_largest(&counts[donor]);
             counts[donor][group] -= 1;
             counts[client][group] += 1;
-            held[donor] -= 1;
-            held[client] += 1;
+            if left - 1 > min_samples {
+                donors.push((left - 1, Reverse(donor)));
+            }
         }
     }
 }
@@ -184,5 +192,10 @@ mod tests {
         let mut counts = vec![vec![9, 1], vec![0, 0], vec![1, 3]];
         move_to_the_short(&mut counts, 4);
         assert_eq!(counts, [vec![5, 1], vec![4, 0], vec![1, 3]]);
+
+        // The first of equals gives, until the second has more.
+        let mut counts = vec![vec![0, 0], vec![0, 5], vec![1, 4], vec![2, 0]];
+        move_to_the_short(&mut counts, 3);
+        assert_eq!(counts, [vec![0, 3], vec![0, 3], vec![1, 2], vec![2, 1]]);
     }
 }

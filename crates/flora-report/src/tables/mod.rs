@@ -30,6 +30,12 @@ pub fn list<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, wrapped: 
     table.trim_fmt()
 }
 
+/// A table of the same looks for figures: columns aligned to the right, apart from the first.
+pub fn figures<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
+    let header = header.iter().map(|&name| name.to_owned()).collect();
+    table(Some(header), rows.into_iter().map(Vec::from).collect(), 1)
+}
+
 /// A table without borders whose columns are aligned to the right, apart from the first
 /// `left` ones.
 fn table(header: Option<Vec<String>>, rows: Vec<Vec<String>>, left: usize) -> String {

@@ -152,7 +152,10 @@ fn one_image_has_nothing_to_be_contrasted_with() {
     let images = Images::new(1, 1);
     let alone = ["partition={ kind = 'iid', clients = 12 }", "training.rounds=1"];
     let (_, told) = run(images.experiment(&alone));
-    assert_eq!(told.warnings().iter().filter(|warning| warning.contains("infonce")).count(), 12);
+    let warnings = told.warnings();
+    let about: Vec<_> = warnings.iter().filter(|warning| warning.contains("infonce")).collect();
+    assert_eq!(about.len(), 1, "one line for all twelve");
+    assert_tells(about[0], &["client-00 and 11 more", "method.loss"]);
     let (_, told) = run(images.experiment(&[alone[0], alone[1], "method.loss=class-ce"]));
     assert_eq!(told.warnings(), [""; 0]);
 }

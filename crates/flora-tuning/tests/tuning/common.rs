@@ -12,8 +12,8 @@ use flora_data::{Dataset, Features};
 use flora_federation::{Event, Outcome};
 use flora_lora::{LoraConfig, adapter_record, attach, load_adapter_record};
 use flora_tuning::{
-    Experiment, Finished, ImageInput, LossKind, Objective, Observer, PathKind, Prompts,
-    TuningModel, methods::Flora, prepare,
+    Cohort, Experiment, Finished, ImageInput, LossKind, Objective, Observer, PathKind, Prompts,
+    TrainingConfig, TuningModel, methods::Flora, prepare,
 };
 use image::{Rgb, RgbImage};
 use rand::RngExt;
@@ -256,6 +256,12 @@ impl Setup {
     pub(crate) fn trained(self) -> Self {
         let record = random_like(&adapter_record(&self.model).unwrap());
         Self { model: load_adapter_record(self.model, &record).unwrap(), ..self }
+    }
+
+    /// Clients that test after training, with the seed 3.
+    pub(crate) fn cohort(&self, training: TrainingConfig) -> Cohort {
+        let (objective, model) = (self.objective.clone(), self.model.clone());
+        Cohort::new(objective, training, true, 3, autodiff(), model)
     }
 
     /// The loss of a batch, and its gradient for every adapter, in the record's layout.

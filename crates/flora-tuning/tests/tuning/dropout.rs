@@ -8,7 +8,7 @@ use flora_federation::{Client, FitInstruction};
 use flora_lora::{LoraConfig, adapter_record};
 use flora_tuning::{LossKind, PathKind, TrainingConfig, TuningClient};
 
-use crate::common::{Images, Setup, autodiff, bits, outcome};
+use crate::common::{Images, Setup, bits, outcome};
 
 #[test]
 fn masks_do_not_depend_on_threads() {
@@ -35,9 +35,7 @@ fn step(setup: &Setup, id: &str, round: usize) -> ParameterRecord {
     // A large epsilon makes the step proportional to the gradient.
     let training = TrainingConfig { eps: 1.0, learning_rate: 1.0, ..TrainingConfig::default() };
     let parameters = Arc::new(adapter_record(&setup.model).unwrap());
-    let objective = Arc::new(setup.objective.clone());
-    let mut client =
-        TuningClient::new(shard, objective, training, true, 3, autodiff(), setup.model.clone());
+    let mut client = TuningClient::new(shard, Arc::new(setup.cohort(training)));
     client.fit(&FitInstruction { round, parameters }).unwrap().parameters
 }
 

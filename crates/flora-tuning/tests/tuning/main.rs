@@ -14,5 +14,6 @@ mod parity;
 mod participants;
 #[cfg(target_os = "linux")]
 mod sharing;
+mod states;
 mod towers;
 mod zero_shot;

@@ -9,7 +9,7 @@ use flora_federation::{Client, EvaluateInstruction, FitInstruction};
 use flora_lora::{LoraConfig, adapter_record, load_adapter_record};
 use flora_tuning::{LossKind, OptimizerName, PathKind, TrainingConfig, TuningClient};
 
-use crate::common::{Images, Setup, autodiff, bits};
+use crate::common::{Images, Setup, bits};
 
 const BATCH: [usize; 6] = [1, 2, 4, 7, 8, 11];
 
@@ -32,8 +32,7 @@ fn setup(images: &Images) -> Setup {
 
 fn client(setup: &Setup, training: TrainingConfig) -> TuningClient {
     let shard = ClientShard { id: "a".into(), train: BATCH.to_vec(), test: Vec::new() };
-    let objective = Arc::new(setup.objective.clone());
-    TuningClient::new(shard, objective, training, true, 3, autodiff(), setup.model.clone())
+    TuningClient::new(shard, Arc::new(setup.cohort(training)))
 }
 
 fn fit(client: &mut TuningClient, round: usize, from: &ParameterRecord) -> ParameterRecord {
@@ -214,10 +213,8 @@ fn a_client_that_is_alone_keeps_what_it_had() {
     let good = Arc::new(adapter_record(&setup.model).unwrap());
     let mut alone = {
         let shard = ClientShard { id: "a".into(), train: BATCH.to_vec(), test: BATCH.to_vec() };
-        let objective = Arc::new(setup.objective.clone());
         let training = TrainingConfig { learning_rate: 1e39, ..training() };
-        let model = setup.model.clone();
-        TuningClient::new(shard, objective, training, true, 3, autodiff(), model).alone()
+        TuningClient::new(shard, Arc::new(setup.cohort(training).alone()))
     };
     let test = |client: &mut TuningClient| {
         let parameters = Arc::clone(&good);

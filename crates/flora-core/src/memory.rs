@@ -1,3 +1,5 @@
+//! How much memory this process takes.
+
 /// The most memory that this process has held at once, in bytes: `VmHWM`, the peak resident set,
 /// of `/proc/self/status`. `None` where there is no such file.
 pub fn peak_memory_bytes() -> Option<u64> {

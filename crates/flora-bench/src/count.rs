@@ -1,0 +1,184 @@
+//! How much arithmetic the work is: multiply-adds of the matrix products that it cannot do without. A
+//! multiply-add is two floating-point operations.
+//!
+//! Counted is what the result depends on, however it is computed:
+//!
+//! - the patch embedding, the projections of attention, its two products (of a causal tower only with positions
+//!   before), the feed-forward layers, and the projections into the shared space;
+//! - of a tower's last block, only the state that its features are made of: one query, and the keys and values
+//!   that it looks at;
+//! - texts at their own lengths, without padding;
+//! - of a backward pass, one product for the gradient of a layer's input and one for that of its weight, each
+//!   where something trained asks for it. A frozen weight has none, and nothing below the first trained layer
+//!   does; the products of attention have two inputs;
+//! - similarities of images and texts.
+//!
+//! Not counted are norms, activations, softmax, sums, embeddings of tokens and the optimizer: they are no matrix
+//! products, and a share of the matmul peak would say nothing of them. What a program computes in vain is not
+//! counted either.
+
+use flora_clip::ClipConfig;
+
+/// One input through a tower.
+#[derive(Debug, Clone, Copy)]
+struct Tower {
+    /// Products before the first block.
+    stem: u64,
+    length: u64,
+    width: u64,
+    intermediate: u64,
+    layers: u64,
+    causal: bool,
+    /// Width of the shared space.
+    output: u64,
+}
+
+/// The products of a block, by how their gradients go.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    /// Positions whose states are wanted.
+    queries: u64,
+    /// Queries, keys and values: products with weights.
+    inputs: u64,
+    /// The two products of attention.
+    attention: u64,
+    /// The output projection.
+    project: u64,
+    /// The feed-forward layers.
+    feed_forward: u64,
+}
+
+impl Tower {
+    fn vision(config: &ClipConfig) -> Self {
+        let tower = &config.vision_config;
+        let grid = (tower.image_size / tower.patch_size) as u64;
+        let inputs = (tower.num_channels * tower.patch_size * tower.patch_size) as u64;
+        Self {
+            stem: grid * grid * inputs * tower.hidden_size as u64,
+            length: grid * grid + 1,
+            width: tower.hidden_size as u64,
+            intermediate: tower.intermediate_size as u64,
+            layers: tower.num_hidden_layers as u64,
+            causal: false,
+            output: config.projection_dim as u64,
+        }
+    }
+
+    fn text(config: &ClipConfig, length: usize) -> Self {
+        let tower = &config.text_config;
+        Self {
+            stem: 0,
+            length: length as u64,
+            width: tower.hidden_size as u64,
+            intermediate: tower.intermediate_size as u64,
+            layers: tower.num_hidden_layers as u64,
+            causal: true,
+            output: config.projection_dim as u64,
+        }
+    }
+
+    /// A block with so many wanted positions, each of which looks at `pairs / queries` of all on average.
+    fn block(&self, queries: u64, pairs: u64) -> Block {
+        let (length, width) = (self.length, self.width);
+        Block {
+            queries,
+            inputs: (queries + 2 * length) * width * width,
+            attention: 2 * pairs * width,
+            project: queries * width * width,
+            feed_forward: 2 * queries * width * self.intermediate,
+        }
+    }
+
+    fn blocks(self) -> impl Iterator<Item = Block> {
+        let (length, layers) = (self.length, self.layers);
+        let pairs = if self.causal { length * (length + 1) / 2 } else { length * length };
+        (1..=layers).map(move |layer| match layer == layers {
+            // The class token sees every patch, and an end token every token up to it.
+            true => self.block(1, length),
+            false => self.block(length, pairs),
+        })
+    }
+
+    fn projection(&self) -> u64 {
+        self.width * self.output
+    }
+
+    fn forward(self) -> u64 {
+        self.stem + self.blocks().map(|block| block.forward()).sum::<u64>() + self.projection()
+    }
+
+    /// Forward and backward with every weight trained.
+    fn full_step(self) -> u64 {
+        // Nobody asks for the gradient of the pixels.
+        3 * self.forward() - self.stem
+    }
+
+    /// Forward and backward with adapters of this rank on every output projection, all else frozen.
+    fn lora_step(self, rank: u64, constant: bool) -> u64 {
+        let blocks = self.blocks().enumerate().map(|(index, block)| {
+            let adapter = 2 * block.queries * self.width * rank;
+            let forward = block.forward() + adapter;
+            match index {
+                // The gradient ends in the first adapter, which needs none of its input's, and the block's
+                // attention is the same in every step.
+                0 => {
+                    let known = if constant { block.inputs + block.attention } else { 0 };
+                    forward - known + block.feed_forward + adapter + adapter / 2
+                }
+                _ => forward + block.forward() + block.attention + 2 * adapter,
+            }
+        });
+        blocks.sum::<u64>() + 2 * self.projection()
+    }
+}
+
+impl Block {
+    fn forward(&self) -> u64 {
+        self.inputs + self.attention + self.project + self.feed_forward
+    }
+}
+
+/// Multiply-adds of the features of `batch` images.
+pub fn image_encode(config: &ClipConfig, batch: usize) -> u64 {
+    batch as u64 * Tower::vision(config).forward()
+}
+
+/// Multiply-adds of the features of texts with these numbers of tokens, which end with their end tokens.
+pub fn text_encode(config: &ClipConfig, lengths: &[usize]) -> u64 {
+    lengths.iter().map(|&length| Tower::text(config, length).forward()).sum()
+}
+
+/// Multiply-adds of a step, forward and backward, with `batch` image features and these texts, in which adapters
+/// of the rank `rank` on the output projection of every block of the text tower are trained. With `constant`,
+/// what lies below the first of them is known from an earlier step.
+pub fn lora_step(
+    config: &ClipConfig,
+    batch: usize,
+    lengths: &[usize],
+    rank: usize,
+    constant: bool,
+) -> u64 {
+    let text = |&length| Tower::text(config, length).lora_step(rank as u64, constant);
+    // The features of the images are given.
+    lengths.iter().map(text).sum::<u64>() + 2 * similarities(config, batch, lengths.len())
+}
+
+/// Multiply-adds of a step, forward and backward, with `batch` images and these texts, in which every weight is
+/// trained.
+pub fn full_step(config: &ClipConfig, batch: usize, lengths: &[usize]) -> u64 {
+    let texts: u64 = lengths.iter().map(|&length| Tower::text(config, length).full_step()).sum();
+    let images = batch as u64 * Tower::vision(config).full_step();
+    images + texts + 3 * similarities(config, batch, lengths.len())
+}
+
+/// Multiply-adds of a weighted mean: one for each number of each client.
+pub fn aggregation(clients: usize, parameters: usize) -> u64 {
+    clients as u64 * parameters as u64
+}
+
+fn similarities(config: &ClipConfig, images: usize, texts: usize) -> u64 {
+    images as u64 * texts as u64 * config.projection_dim as u64
+}
+
+#[cfg(test)]
+mod tests;

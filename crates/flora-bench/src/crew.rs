@@ -1,0 +1,81 @@
+use flora_core::workers::Workers;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::BenchError;
+use crate::work::Work;
+
+/// The threads that work is done on.
+#[derive(Debug)]
+pub(crate) enum Crew {
+    /// All of them share one batch.
+    Together(ThreadPool),
+    /// Each has a batch of its own.
+    Each(Workers),
+}
+
+impl Crew {
+    /// `threads` of them; 0 means one a processor.
+    pub(crate) fn new(threads: usize, each: bool) -> Result<Self, BenchError> {
+        if each {
+            return Workers::new(threads).map(Self::Each).map_err(BenchError::Threads);
+        }
+        let threads = match threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.map(Self::Together).map_err(|error| BenchError::Threads(std::io::Error::other(error)))
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        match self {
+            Self::Together(pool) => pool.current_num_threads(),
+            Self::Each(workers) => workers.threads(),
+        }
+    }
+
+    /// Batches that are computed at once.
+    pub(crate) fn batches(&self) -> usize {
+        match self {
+            Self::Together(_) => 1,
+            Self::Each(workers) => workers.threads(),
+        }
+    }
+
+    /// Do every piece of work once, one for each of the [`batches`](Self::batches).
+    pub(crate) fn run(&self, works: &mut [Box<dyn Work>]) -> Result<(), BenchError> {
+        match self {
+            Self::Together(pool) => pool.install(|| works.iter_mut().try_for_each(|it| it.run())),
+            Self::Each(workers) => {
+                let works = works.iter_mut().collect();
+                workers.try_map(works, |work| work.run(), |_| {}).map(drop)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Threads(usize);
+
+    impl Work for Threads {
+        fn run(&mut self) -> Result<(), BenchError> {
+            assert_eq!(rayon::current_num_threads(), self.0);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn maths_has_the_threads_that_it_should() {
+        for (each, batches, maths) in [(false, 1, 3), (true, 3, 1)] {
+            let crew = Crew::new(3, each).unwrap();
+            assert_eq!((crew.threads(), crew.batches()), (3, batches));
+            let mut works: Vec<Box<dyn Work>> = Vec::new();
+            works.resize_with(batches, || Box::new(Threads(maths)));
+            crew.run(&mut works).unwrap();
+        }
+        assert!(Crew::new(0, false).unwrap().threads() >= 1);
+    }
+}

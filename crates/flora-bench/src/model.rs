@@ -1,0 +1,89 @@
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use flora_clip::{Checkpoint, Clip, ClipConfig};
+
+use crate::{BenchError, ModelFacts};
+
+/// The shapes that [`BenchModel::random`] knows by a short name, and what `flora_clip` calls them.
+pub const SHAPES: [(&str, &str); 5] = [
+    ("clip-nano", "clip-nano"),
+    ("vit-b-32", "vit-base-patch32"),
+    ("vit-b-16", "vit-base-patch16"),
+    ("vit-l-14", "vit-large-patch14"),
+    ("vit-l-14-336", "vit-large-patch14-336"),
+];
+
+/// The model that works are done with.
+#[derive(Debug, Clone)]
+pub struct BenchModel {
+    /// What it is called in the report.
+    pub name: String,
+    /// Its shape.
+    pub config: ClipConfig,
+    /// Frozen, on `device` with autodiff.
+    pub(crate) clip: Clip,
+    /// Without autodiff.
+    pub(crate) device: Device,
+}
+
+impl BenchModel {
+    /// Load a checkpoint (see [`Checkpoint::open`]).
+    ///
+    /// # Errors
+    ///
+    /// Files that are missing, damaged or not understood.
+    pub fn open(name: &str, path: &Path, device: &Device) -> Result<Self, BenchError> {
+        let checkpoint = Checkpoint::open(path)?;
+        let clip = checkpoint.load(&device.clone().autodiff())?;
+        Ok(Self::new(name, checkpoint.config, clip, device))
+    }
+
+    /// A model of a known shape with random weights: by one of the names of [`SHAPES`], long or short. Its time
+    /// is that of a trained one.
+    ///
+    /// # Errors
+    ///
+    /// A name that is not known.
+    pub fn random(shape: &str, device: &Device) -> Result<Self, BenchError> {
+        let preset = SHAPES.iter().find(|(short, _)| *short == shape).map_or(shape, |(_, it)| it);
+        let config = ClipConfig::preset(preset).ok_or_else(|| {
+            let names = SHAPES.map(|(short, _)| short).join(", ");
+            BenchError::setting("shape", format!("{shape}: no such shape; choose among: {names}"))
+        })?;
+        let clip = Clip::random(&config, 0, &device.clone().autodiff());
+        Ok(Self::new(shape, config, clip, device))
+    }
+
+    fn new(name: &str, config: ClipConfig, clip: Clip, device: &Device) -> Self {
+        let device = device.clone().inner();
+        Self { name: name.to_owned(), config, clip: clip.no_grad(), device }
+    }
+
+    /// What the report says of it.
+    pub fn facts(&self) -> ModelFacts {
+        ModelFacts {
+            name: self.name.clone(),
+            image_size: self.config.vision_config.image_size,
+            context: self.config.text_config.max_position_embeddings,
+            parameters: self.clip.num_params(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_a_shape() {
+        assert_eq!(SHAPES.map(|(_, preset)| preset), flora_clip::PRESETS);
+    }
+
+    #[test]
+    fn an_unknown_shape_is_refused_by_name() {
+        let error = BenchModel::random("vit-z-9", &Device::flex()).unwrap_err().to_string();
+        assert!(error.starts_with("shape: vit-z-9") && error.contains("vit-b-32"), "{error}");
+    }
+}

@@ -1,0 +1,87 @@
+use serde::{Deserialize, Serialize};
+
+use crate::Workload;
+
+/// What was measured, on what. Its JSON is what `flora bench --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// flora's version.
+    pub flora: String,
+    /// The device, as it was asked for.
+    pub device: String,
+    /// Threads that computed.
+    pub threads: usize,
+    /// A batch on each thread, rather than one on all of them.
+    pub each: bool,
+    /// The processor.
+    pub cpu: String,
+    /// The model.
+    pub model: ModelFacts,
+    /// The best that the same threads do at multiplying matrices.
+    pub peak: Peak,
+    /// In the order in which they were asked for.
+    pub results: Vec<Measurement>,
+}
+
+/// Which model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelFacts {
+    /// What it is called.
+    pub name: String,
+    /// Side of its square images, in pixels.
+    pub image_size: usize,
+    /// Its longest text, in tokens.
+    pub context: usize,
+    /// Numbers in it.
+    pub parameters: usize,
+}
+
+/// The fastest product of two square matrices in f32.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Peak {
+    /// 1e9 floating-point operations a second.
+    pub gflops: f64,
+    /// Rows of the matrices that were multiplied so fast.
+    pub size: usize,
+}
+
+/// The time of one workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Which one.
+    pub workload: Workload,
+    /// Items in a batch; the clients of an aggregation.
+    pub batch: usize,
+    /// The length that texts were padded to; `None` without texts.
+    pub tokens: Option<usize>,
+    /// Distinct prompts of a client's step, where a number of classes was asked for.
+    pub classes: Option<usize>,
+    /// What an item is: `images`, `texts`, `samples` or `clients`.
+    pub unit: String,
+    /// Wall-clock time of a repeat.
+    pub seconds: Seconds,
+    /// Median processor seconds of a repeat, of all threads together; `None` where the system does not tell.
+    pub cpu_seconds: Option<f64>,
+    /// By the median; the batches of all threads together.
+    pub items_per_second: f64,
+    /// The arithmetic of a repeat in 1e9 operations, as [`count`](crate::count) counts it; the batches of all
+    /// threads together.
+    pub gflop: f64,
+    /// `gflop` by the median seconds.
+    pub gflops: f64,
+    /// `gflops` by that of the peak.
+    pub share_of_peak: f64,
+    /// The most memory that the process has held so far; `None` where the system does not tell.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// Wall-clock seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// The median of all samples.
+    pub median: f64,
+    /// The shortest.
+    pub min: f64,
+    /// One for each repeat, in order.
+    pub samples: Vec<f64>,
+}

@@ -1,0 +1,166 @@
+use std::str::FromStr;
+
+use flora_clip::TextConfig;
+
+use crate::BenchError;
+
+/// How much is timed, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Images, texts or samples that are computed together.
+    pub batch: usize,
+    /// How long texts are.
+    pub tokens: TextLength,
+    /// The classes of a batch of [`Workload::LoraStep`](crate::Workload::LoraStep). With a number, the step
+    /// is that of a client with so many classes, on the fast path: only distinct prompts are encoded and
+    /// their features gathered, and nothing that training does not change is computed again. Without one
+    /// nothing is saved: every sample has a text of its own, encoded from its tokens.
+    pub classes: Option<usize>,
+    /// Clients whose adapters are averaged.
+    pub clients: usize,
+    /// Threads; 0 for one a processor.
+    pub threads: usize,
+    /// Not one batch on all threads, but a batch on each of them, whose maths is single-threaded: as the
+    /// clients of a simulation run.
+    pub each: bool,
+    /// Repeats before those that count.
+    pub warmup: usize,
+    /// Repeats that count.
+    pub repeats: usize,
+}
+
+/// How long texts are, start and end tokens included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TextLength {
+    /// As long as the model allows: 77 tokens in OpenAI's CLIPs. What texts cost that are padded to the
+    /// context.
+    #[default]
+    Context,
+    /// So many tokens.
+    Tokens(usize),
+    /// As prompts are: 8 to 12 tokens ("a photo of a {}." with names of one to five tokens), padded to the
+    /// longest of them.
+    Longest,
+}
+
+/// The lengths of [`TextLength::Longest`].
+const SHORTEST: usize = 8;
+const LONGEST: usize = 12;
+
+/// More threads than any machine has processors are a mistake, and so are sizes that no memory holds.
+const MOST_THREADS: usize = 1024;
+const MOST_BATCH: usize = 1 << 16;
+const MOST_CLIENTS: usize = 100_000;
+const MOST_REPEATS: usize = 100_000;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            batch: 32,
+            tokens: TextLength::Context,
+            classes: None,
+            clients: 10,
+            threads: 0,
+            each: false,
+            warmup: 1,
+            repeats: 5,
+        }
+    }
+}
+
+impl Settings {
+    /// What is wrong with the values, for a model with such texts.
+    pub(crate) fn check(&self, texts: &TextConfig) -> Result<(), BenchError> {
+        let between = |setting, value: usize, least: usize, most: usize| match value {
+            value if value < least || value > most => {
+                Err(BenchError::setting(setting, format!("{value}; choose {least} to {most}")))
+            }
+            _ => Ok(()),
+        };
+        between("batch", self.batch, 1, MOST_BATCH)?;
+        between("clients", self.clients, 1, MOST_CLIENTS)?;
+        between("threads", self.threads, 0, MOST_THREADS)?;
+        between("warmup", self.warmup, 0, MOST_REPEATS)?;
+        between("repeats", self.repeats, 1, MOST_REPEATS)?;
+        if let Some(classes) = self.classes.filter(|&classes| classes == 0 || classes > self.batch)
+        {
+            let problem = format!("{classes}; a batch of {0} has 1 to {0} of them", self.batch);
+            return Err(BenchError::setting("classes", problem));
+        }
+        let context = texts.max_position_embeddings;
+        match self.tokens {
+            TextLength::Tokens(tokens) if tokens < 2 || tokens > context => {
+                let problem = format!(
+                    "{tokens}; texts of this model have 2 (start and end) to {context} tokens"
+                );
+                Err(BenchError::setting("tokens", problem))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl TextLength {
+    /// The lengths of `count` texts of a model with so long a context.
+    pub(crate) fn lengths(self, count: usize, context: usize) -> Vec<usize> {
+        let length = |index: usize| match self {
+            Self::Context => context,
+            Self::Tokens(tokens) => tokens,
+            // The longest first: even a single text is as long as the others would be padded.
+            Self::Longest => (LONGEST - index % (LONGEST - SHORTEST + 1)).min(context),
+        };
+        (0..count).map(length).collect()
+    }
+}
+
+impl FromStr for TextLength {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "longest" => Ok(Self::Longest),
+            number => number
+                .parse()
+                .map(Self::Tokens)
+                .map_err(|_| "neither a number of tokens nor \"longest\"".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_those_that_were_asked_for() {
+        assert_eq!("9".parse(), Ok(TextLength::Tokens(9)));
+        assert!("short".parse::<TextLength>().unwrap_err().contains("longest"));
+        let longest: TextLength = "longest".parse().unwrap();
+        assert_eq!(longest.lengths(7, 77), [12, 11, 10, 9, 8, 12, 11]);
+        assert_eq!(longest.lengths(2, 10), [10, 10]);
+        assert_eq!(TextLength::default().lengths(2, 77), [77, 77]);
+        assert_eq!(TextLength::Tokens(5).lengths(1, 77), [5]);
+    }
+
+    #[test]
+    fn senseless_settings_are_refused_by_name() {
+        let texts = TextConfig::default();
+        let good = Settings::default;
+        good().check(&texts).unwrap();
+        for (settings, name) in [
+            (Settings { batch: 0, ..good() }, "batch: 0"),
+            (Settings { batch: usize::MAX, ..good() }, "batch: "),
+            (Settings { classes: Some(33), ..good() }, "classes: 33"),
+            (Settings { classes: Some(0), ..good() }, "classes: 0"),
+            (Settings { clients: 0, ..good() }, "clients: 0"),
+            (Settings { threads: 5000, ..good() }, "threads: 5000"),
+            (Settings { repeats: 0, ..good() }, "repeats: 0"),
+            (Settings { warmup: usize::MAX, ..good() }, "warmup: "),
+            (Settings { tokens: TextLength::Tokens(78), ..good() }, "tokens: 78"),
+            (Settings { tokens: TextLength::Tokens(1), ..good() }, "tokens: 1"),
+        ] {
+            let message = settings.check(&texts).unwrap_err().to_string();
+            assert!(message.starts_with(name), "{message}");
+        }
+    }
+}

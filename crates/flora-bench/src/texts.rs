@@ -1,0 +1,42 @@
+use flora_clip::TextConfig;
+use rand_distr::{Distribution, Uniform};
+
+/// Texts of these lengths: the start token, random words, and the end token at the last place. Every text is as
+/// long as it says, so that nothing of it can be left out.
+pub(crate) fn random_texts(lengths: &[usize], config: &TextConfig) -> Vec<Vec<u32>> {
+    let largest = config.vocab_size as u32 - 1;
+    // Configurations before transformers 4.31 say 2 and mean the largest id.
+    let end = if config.eos_token_id == 2 { largest } else { config.eos_token_id };
+    // Whatever the configuration says, there is such a word.
+    let start = config.bos_token_id.min(largest);
+    let mut random = flora_core::seed::stream(0, "bench texts");
+    let words = Uniform::new_inclusive(0, largest).expect("at least one id");
+    let mut word = || match words.sample(&mut random) {
+        word if word == end => start,
+        word => word,
+    };
+    let text = |&length: &usize| {
+        let mut ids: Vec<u32> = (1..length).map(|_| word()).collect();
+        ids[0] = start;
+        ids.push(end);
+        ids
+    };
+    lengths.iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flora_clip::{Padding, Tokens};
+
+    #[test]
+    fn the_end_is_the_last_token() {
+        let old = TextConfig { bos_token_id: 0, eos_token_id: 2, ..TextConfig::default() };
+        for config in [TextConfig::default(), old] {
+            let texts = random_texts(&[77, 2, 12], &config);
+            assert_eq!(texts.iter().map(Vec::len).collect::<Vec<_>>(), [77, 2, 12]);
+            let tokens = Tokens::new(&texts, Padding::Longest, &config).unwrap();
+            assert_eq!(tokens.ends(), [76, 1, 11]);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The work itself, ready to be done again and again.
+
+mod aggregation;
+mod encode;
+mod step;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use flora_lora::LoraConfig;
+use rand_distr::{Distribution, Uniform};
+
+use crate::texts::random_texts;
+use crate::{BenchError, BenchModel, Settings, Workload, count};
+
+/// Something that takes time.
+pub(crate) trait Work: Send {
+    /// Do it once, to the end: devices that compute on while the program does are waited for.
+    fn run(&mut self) -> Result<(), BenchError>;
+}
+
+/// One piece of work for each batch that is computed at once, and what is to be told of it.
+pub(crate) struct Job {
+    pub(crate) works: Vec<Box<dyn Work>>,
+    /// Items in a batch.
+    pub(crate) batch: usize,
+    /// Tokens that texts are padded to.
+    pub(crate) tokens: Option<usize>,
+    pub(crate) classes: Option<usize>,
+    /// Multiply-adds of one batch.
+    pub(crate) multiply_adds: u64,
+}
+
+/// Get `workload` ready, `batches` times.
+pub(crate) fn prepare(
+    workload: Workload,
+    model: BenchModel,
+    settings: &Settings,
+    batches: usize,
+) -> Result<Job, BenchError> {
+    let Settings { batch, tokens, classes, clients, .. } = *settings;
+    let config = model.config.clone();
+    let distinct = match workload {
+        Workload::LoraStep => classes.unwrap_or(batch),
+        _ => batch,
+    };
+    let lengths = tokens.lengths(distinct, config.text_config.max_position_embeddings);
+    let texts = || random_texts(&lengths, &config.text_config);
+    let job = Job {
+        works: Vec::new(),
+        batch,
+        tokens: lengths.iter().copied().max(),
+        classes: None,
+        multiply_adds: 0,
+    };
+    Ok(match workload {
+        Workload::ImageEncode => Job {
+            works: encode::images(&model, batch, batches),
+            tokens: None,
+            multiply_adds: count::image_encode(&config, batch),
+            ..job
+        },
+        Workload::TextEncode => Job {
+            works: encode::texts(&model, &texts(), batches)?,
+            multiply_adds: count::text_encode(&config, &lengths),
+            ..job
+        },
+        Workload::LoraStep => Job {
+            works: step::lora(model, texts(), batch, classes.is_some(), batches)?,
+            classes,
+            multiply_adds: {
+                let rank = LoraConfig::default().r;
+                count::lora_step(&config, batch, &lengths, rank, classes.is_some())
+            },
+            ..job
+        },
+        Workload::FullStep => Job {
+            works: step::full(model, texts(), batch, batches)?,
+            multiply_adds: count::full_step(&config, batch, &lengths),
+            ..job
+        },
+        Workload::Aggregation => {
+            let (works, parameters) = aggregation::fedavg(&model, clients, batches)?;
+            let multiply_adds = count::aggregation(clients, parameters);
+            Job { works, batch: clients, tokens: None, multiply_adds, ..job }
+        }
+    })
+}
+
+/// Wait for what the device was given, on the thread that gave it: some have a queue for each thread.
+pub(crate) fn synchronize(device: &Device) -> Result<(), BenchError> {
+    device.sync().map_err(|error| BenchError::Device(error.to_string()))
+}
+
+/// `count` numbers in `[-1, 1)`, the same for the same label.
+pub(crate) fn random_values(label: &str, count: usize) -> Vec<f32> {
+    let mut random = flora_core::seed::stream(0, label);
+    let numbers = Uniform::new(-1.0, 1.0).expect("a range");
+    numbers.sample_iter(&mut random).take(count).collect()
+}
+
+/// Images as a vision tower takes them, `[batch, 3, size, size]`.
+fn random_images(model: &BenchModel, batch: usize) -> Tensor<4> {
+    let size = model.config.vision_config.image_size;
+    let values = random_values("bench images", batch * 3 * size * size);
+    Tensor::from_data(TensorData::new(values, [batch, 3, size, size]), &model.device)
+}

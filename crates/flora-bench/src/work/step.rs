@@ -1,0 +1,128 @@
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::tensor::Device;
+use flora_data::Features;
+use flora_lora::LoraConfig;
+use flora_tuning::methods::{FedFft, Flora, Start};
+use flora_tuning::{
+    ImageInput, LossKind, Method, Objective, PathKind, Prompts, TrainingConfig, TuningModel, step,
+};
+
+use super::{Work, random_images, random_values, synchronize};
+use crate::{BenchError, BenchModel, Workload};
+
+/// What a client does with one batch.
+struct Step {
+    workload: Workload,
+    objective: Arc<Objective>,
+    model: TuningModel,
+    optimizer: ModuleOptimizer,
+    /// With autodiff.
+    device: Device,
+    batch: Vec<usize>,
+    done: usize,
+}
+
+impl Work for Step {
+    fn run(&mut self) -> Result<(), BenchError> {
+        let loss = self.objective.batch_loss(&self.model, &self.batch, &self.device)?;
+        let rate = TrainingConfig::default().learning_rate;
+        step(&mut self.model, &mut self.optimizer, rate, loss).map_err(|loss| {
+            BenchError::Diverged { workload: self.workload, loss, steps: self.done }
+        })?;
+        self.done += 1;
+        synchronize(&self.device)
+    }
+}
+
+/// Steps of FLoRA's adapters, as the paper has them. With `shared` the samples share the texts, and what lies
+/// below the adapters is computed here.
+pub(super) fn lora(
+    model: BenchModel,
+    texts: Vec<Vec<u32>>,
+    batch: usize,
+    shared: bool,
+    batches: usize,
+) -> Result<Vec<Box<dyn Work>>, BenchError> {
+    let dim = model.config.projection_dim;
+    let features = Features { dim, values: random_values("bench features", batch * dim) };
+    let steps = Steps {
+        workload: Workload::LoraStep,
+        method: Arc::new(Flora(LoraConfig::default())),
+        images: ImageInput::Features(Arc::new(features.into())),
+        shared,
+    };
+    steps.build(model, texts, batch, batches)
+}
+
+/// Steps of every weight, with pictures.
+pub(super) fn full(
+    model: BenchModel,
+    texts: Vec<Vec<u32>>,
+    batch: usize,
+    batches: usize,
+) -> Result<Vec<Box<dyn Work>>, BenchError> {
+    let steps = Steps {
+        workload: Workload::FullStep,
+        method: Arc::new(FedFft),
+        images: ImageInput::Pixels(random_images(&model, batch)),
+        shared: false,
+    };
+    steps.build(model, texts, batch, batches)
+}
+
+/// What steps of a kind have in common.
+struct Steps {
+    workload: Workload,
+    method: Arc<dyn Method>,
+    images: ImageInput,
+    shared: bool,
+}
+
+impl Steps {
+    fn build(
+        self,
+        model: BenchModel,
+        texts: Vec<Vec<u32>>,
+        batch: usize,
+        batches: usize,
+    ) -> Result<Vec<Box<dyn Work>>, BenchError> {
+        let BenchModel { config, clip, device, .. } = model;
+        let device = device.autodiff();
+        let factor = clip.temperature_factor();
+        let labels: Vec<usize> = (0..batch).map(|index| index % texts.len()).collect();
+        let prompts = Prompts::from_ids(texts, &config.text_config)?;
+        let base = TuningModel::new(clip, self.method.trains_vision()).no_grad();
+        let start = Start::new(0, &device, &base, &prompts);
+        // Leaves of its own for each: threads that share trainable tensors take turns on one graph.
+        let attached = || self.method.attach(base.clone(), &start);
+        let models = (0..batches).map(|_| attached()).collect::<Result<Vec<_>, _>>()?;
+        let objective = Arc::new(Objective {
+            prefix: models.first().filter(|_| self.shared).map(|model| prompts.prefix(model)),
+            method: self.method.clone(),
+            images: self.images,
+            labels: Arc::new(labels),
+            prompts: prompts.clone(),
+            texts: None,
+            class_groups: None,
+            factor,
+            loss: LossKind::Infonce,
+            // Where every text is another and fills its length, this leaves nothing out.
+            path: PathKind::Fast,
+        });
+        let work = |model| -> Box<dyn Work> {
+            Box::new(Step {
+                workload: self.workload,
+                objective: objective.clone(),
+                model,
+                optimizer: TrainingConfig::default().optimizer(),
+                device: device.clone(),
+                batch: (0..batch).collect(),
+                done: 0,
+            })
+        };
+        Ok(models.into_iter().map(work).collect())
+    }
+}

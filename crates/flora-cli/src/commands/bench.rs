@@ -1,0 +1,170 @@
+use flora::bench::{
+    BenchError, BenchModel, Measurement, Progress, Report, Settings, TextLength, Workload, run,
+};
+use flora::report::tables;
+use flora::report::units::{bytes, count, figure, percent};
+use indicatif::ProgressBar;
+
+use super::model_args::resolve;
+use crate::failure::Failure;
+use crate::{bar, output};
+
+/// Time what flora does with a model on this machine, beside the machine's own matmul peak
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Workloads:
+  image-encode  pixels to image features
+  text-encode   token ids to text features
+  lora-step     a step of a FLoRA client: forward, backward and Adam's step of the adapters in the text
+                tower; the image features are given
+  full-step     a step of full fine-tuning: forward of both towers, backward, Adam's step of every weight
+  aggregation   FedAvg of the adapters of --clients clients
+
+Inputs are random: no data set is needed. GFLOP/s count the matrix products that the work cannot do without; the
+peak is the fastest square product in f32 on the same threads. docs/benchmarks.md has the details.")]
+pub(crate) struct Bench {
+    /// What to time; all of it by default
+    #[arg(value_name = "WORKLOAD")]
+    workloads: Vec<Workload>,
+    /// The model: a folder or file of Hugging Face, OpenCLIP or OpenAI, the name of a known model,
+    /// or hf:owner/name[@revision]
+    #[arg(long, value_name = "MODEL", default_value = "clip-nano")]
+    model: String,
+    /// Random weights in the shape of a known model, in the place of --model: vit-b-32, vit-b-16, vit-l-14,
+    /// vit-l-14-336 or clip-nano. No file is needed
+    #[arg(long, value_name = "NAME", conflicts_with = "model")]
+    shape: Option<String>,
+    /// Images, texts or samples that are computed together
+    #[arg(long, value_name = "N", default_value_t = Settings::default().batch)]
+    batch: usize,
+    /// Tokens of a text, or "longest" for prompts of 8 to 12, padded to the longest; by default the model's
+    /// whole context (77 in CLIP)
+    #[arg(long, value_name = "N|longest")]
+    tokens: Option<TextLength>,
+    /// lora-step as a client of so many classes does it: their prompts are encoded once each, from the first
+    /// adapter on. By default every sample has a text of its own, and nothing is saved
+    #[arg(long, value_name = "N")]
+    classes: Option<usize>,
+    /// Threads that share a batch; by default one a processor, and on a GPU one
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// A batch on each thread, whose maths is single-threaded, as the clients of a simulation run
+    #[arg(long)]
+    each: bool,
+    /// Clients of the aggregation
+    #[arg(long, value_name = "N", default_value_t = Settings::default().clients)]
+    clients: usize,
+    /// Repeats before those that count
+    #[arg(long, value_name = "N", default_value_t = Settings::default().warmup)]
+    warmup: usize,
+    /// Repeats that count; their median is shown
+    #[arg(long, value_name = "N", default_value_t = Settings::default().repeats)]
+    repeats: usize,
+    /// Where to compute
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    device: String,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let settings = self.settings();
+        let device = flora::device::parse(&self.device).map_err(Failure::input)?;
+        let model = match &self.shape {
+            Some(shape) => BenchModel::random(shape, &device).map_err(refused)?,
+            None => BenchModel::open(&self.model, &resolve(&self.model)?, &device)
+                .map_err(|error| Failure::Input(format!("--model: {error}")))?,
+        };
+        let workloads = match self.workloads.as_slice() {
+            [] => &Workload::ALL,
+            some => some,
+        };
+        let mut bar = ProgressBar::hidden();
+        let mut progress = |Progress { workload, done, total }: Progress| {
+            if done == 0 {
+                bar.finish_and_clear();
+                bar = bar::steps(workload.as_str(), total);
+            }
+            bar.set_position(done as u64);
+        };
+        let report = run(model, &self.device, workloads, &settings, &mut progress);
+        bar.finish_and_clear();
+        let report = report.map_err(refused)?;
+        match self.json {
+            true => output::line(serde_json::to_string_pretty(&report).map_err(Failure::run)?),
+            false => output::line(shown(&report)),
+        }
+        Ok(())
+    }
+
+    fn settings(&self) -> Settings {
+        // One thread keeps a GPU busy.
+        let threads = if flora::device::is_cpu(&self.device) { 0 } else { 1 };
+        Settings {
+            batch: self.batch,
+            tokens: self.tokens.unwrap_or_default(),
+            classes: self.classes,
+            clients: self.clients,
+            threads: self.threads.unwrap_or(threads),
+            each: self.each,
+            warmup: self.warmup,
+            repeats: self.repeats,
+        }
+    }
+}
+
+/// Settings are the user's; what fails after they were accepted is not.
+fn refused(error: BenchError) -> Failure {
+    match error {
+        BenchError::Setting { .. } => Failure::Input(format!("--{error}")),
+        error => Failure::run(error),
+    }
+}
+
+/// The report on one screen.
+fn shown(report: &Report) -> String {
+    let model = &report.model;
+    let threads = match (report.threads, report.each) {
+        (1, _) => "1 thread".to_owned(),
+        (threads, false) => format!("{threads} threads"),
+        (threads, true) => format!("{threads} threads with a batch each"),
+    };
+    let header = ["workload", "batch", "seconds", "items/s", "GFLOP/s", "% of peak"];
+    let rows = report.results.iter().map(row).collect();
+    let memory = report.results.iter().filter_map(|result| result.peak_memory_bytes).max();
+    let memory = memory.map(|peak| format!("; memory {} at its peak", bytes(peak)));
+    format!(
+        "{}, {} parameters, images of {} pixels, at most {} tokens\n{}, {threads}, {}\n\n{}\n\n\
+         matmul peak {} GFLOP/s, {size} x {size}{}",
+        model.name,
+        count(model.parameters),
+        model.image_size,
+        model.context,
+        report.device,
+        report.cpu,
+        tables::figures(header, rows),
+        figure(report.peak.gflops),
+        memory.unwrap_or_default(),
+        size = report.peak.size,
+    )
+}
+
+fn row(result: &Measurement) -> [String; 6] {
+    let mut name = result.workload.to_string();
+    if let Some(tokens) = result.tokens {
+        name += &format!(", {tokens} tokens");
+    }
+    if let Some(classes) = result.classes {
+        name += &format!(", {classes} classes");
+    }
+    [
+        name,
+        result.batch.to_string(),
+        figure(result.seconds.median),
+        format!("{} {}", figure(result.items_per_second), result.unit),
+        figure(result.gflops),
+        percent(result.share_of_peak),
+    ]
+}

@@ -1,0 +1,201 @@
+//! Each fused operation beside the composed form, at the shapes of CLIP's ViT-B/32 and a batch of 32.
+//!
+//! ```sh
+//! cargo bench -p flora-kernels                    # or with -- NAME, a part of a bench's name
+//! RAYON_NUM_THREADS=1 cargo bench -p flora-kernels
+//! ```
+//!
+//! `forward` is without autodiff, as frozen towers run; `training` is forward and backward, with a gradient
+//! of every input. `cargo test --benches` runs each once.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use divan::Bencher;
+
+fn main() {
+    divan::main();
+}
+
+/// Items of a batch.
+const BATCH: usize = 32;
+const SAMPLES: u32 = 30;
+/// Most seconds for the samples of one bench.
+const SECONDS: f64 = 2.0;
+
+/// Numbers in [-3, 3), always the same.
+fn numbers<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+    let number = |index: usize| (index * 7919 % 6007) as f32 / 6007.0 * 6.0 - 3.0;
+    let values: Vec<f32> = (0..shape.iter().product()).map(number).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+fn forward<const N: usize, const D: usize, const E: usize>(
+    bencher: Bencher<'_, '_>,
+    shapes: [[usize; D]; N],
+    operation: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+) {
+    let device = Device::flex();
+    let inputs = shapes.map(|shape| numbers(shape, &device));
+    bencher.bench_local(|| operation(inputs.clone()));
+}
+
+fn training<const N: usize, const D: usize, const E: usize>(
+    bencher: Bencher<'_, '_>,
+    shapes: [[usize; D]; N],
+    operation: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+) {
+    let device = Device::flex().autodiff();
+    let inputs = shapes.map(|shape| numbers(shape, &device).require_grad());
+    bencher.bench_local(|| operation(inputs.clone()).backward());
+}
+
+#[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
+mod quick_gelu {
+    use super::*;
+
+    /// Between the two layers of the feed-forward network: images, texts.
+    const SHAPES: [[usize; 3]; 2] = [[BATCH, 50, 3072], [BATCH, 77, 2048]];
+
+    fn fused([x]: [Tensor<3>; 1]) -> Tensor<3> {
+        flora_kernels::quick_gelu(x)
+    }
+
+    fn composed([x]: [Tensor<3>; 1]) -> Tensor<3> {
+        flora_kernels::composed::quick_gelu(x)
+    }
+
+    #[divan::bench(args = SHAPES)]
+    fn forward_fused(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+        forward(bencher, [shape], fused);
+    }
+
+    #[divan::bench(args = SHAPES)]
+    fn forward_composed(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+        forward(bencher, [shape], composed);
+    }
+
+    #[divan::bench(args = SHAPES)]
+    fn training_fused(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+        training(bencher, [shape], fused);
+    }
+
+    #[divan::bench(args = SHAPES)]
+    fn training_composed(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+        training(bencher, [shape], composed);
+    }
+}
+
+#[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
+mod layer_norm {
+    use super::*;
+
+    /// The residual stream: images, texts.
+    const SHAPES: [[usize; 3]; 2] = [[BATCH, 50, 768], [BATCH, 77, 512]];
+    const EPSILON: f64 = 1e-5;
+
+    /// Of x, gamma and beta.
+    fn inputs([batch, length, width]: [usize; 3]) -> [[usize; 3]; 3] {
+        [[batch, length, width], [1, 1, width], [1, 1, width]]
+    }
+
+    fn fused([x, gamma, beta]: [Tensor<3>; 3]) -> Tensor<3> {
+        flora_kernels::layer_norm(x, gamma.flatten(0, 2), beta.flatten(0, 2), EPSILON)
+    }
+
+    fn composed([x, gamma, beta]: [Tensor<3>; 3]) -> Tensor<3> {
+        flora_kernels::composed::layer_norm(x, gamma.flatten(0, 2), beta.flatten(0, 2), EPSILON)
+    }
+
+    #[divan::bench(args = SHAPES)]
+    fn forward_fused(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+        forward(bencher, inputs(shape), fused);
+    }
+
+    #[divan::bench(args = SHAPES)]
+    fn forward_composed(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+        forward(bencher, inputs(shape), composed);
+    }
+
+    #[divan::bench(args = SHAPES)]
+    fn training_fused(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+        training(bencher, inputs(shape), fused);
+    }
+
+    #[divan::bench(args = SHAPES)]
+    fn training_composed(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+        training(bencher, inputs(shape), composed);
+    }
+}
+
+#[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
+mod attention {
+    use super::*;
+
+    const HEADS: usize = 12;
+    const HEAD_WIDTH: usize = 64;
+    /// The tokens of an image of 224 pixels in patches of 32, and those of a text; `true` is causal, as texts are.
+    const CASES: [(usize, bool); 4] = [(50, false), (50, true), (77, false), (77, true)];
+
+    /// Of q, k and v.
+    fn inputs(length: usize) -> [[usize; 3]; 3] {
+        [[BATCH, length, HEADS * HEAD_WIDTH]; 3]
+    }
+
+    fn fused(is_causal: bool) -> impl Fn([Tensor<3>; 3]) -> Tensor<3> {
+        move |[q, k, v]| flora_kernels::attention(q, k, v, HEADS, is_causal)
+    }
+
+    fn composed(is_causal: bool) -> impl Fn([Tensor<3>; 3]) -> Tensor<3> {
+        move |[q, k, v]| flora_kernels::composed::attention(q, k, v, HEADS, is_causal)
+    }
+
+    #[divan::bench(args = CASES)]
+    fn forward_fused(bencher: Bencher<'_, '_>, (length, is_causal): (usize, bool)) {
+        forward(bencher, inputs(length), fused(is_causal));
+    }
+
+    #[divan::bench(args = CASES)]
+    fn forward_composed(bencher: Bencher<'_, '_>, (length, is_causal): (usize, bool)) {
+        forward(bencher, inputs(length), composed(is_causal));
+    }
+
+    #[divan::bench(args = CASES)]
+    fn training_fused(bencher: Bencher<'_, '_>, (length, is_causal): (usize, bool)) {
+        training(bencher, inputs(length), fused(is_causal));
+    }
+
+    #[divan::bench(args = CASES)]
+    fn training_composed(bencher: Bencher<'_, '_>, (length, is_causal): (usize, bool)) {
+        training(bencher, inputs(length), composed(is_causal));
+    }
+}
+
+/// Why there is no fused patch embedding: putting the pixels of a patch side by side is a small part of it.
+#[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
+mod patch_embedding {
+    use super::*;
+
+    const CHANNELS: usize = 3;
+    const IMAGES: [usize; 4] = [BATCH, CHANNELS, 224, 224];
+    const WIDTH: usize = 768;
+
+    /// `[batch * patches, channels * patch * patch]`
+    fn patches(images: Tensor<4>, patch: usize) -> Tensor<2> {
+        let [batch, channels, size, _] = images.dims();
+        let grid = size / patch;
+        images
+            .reshape([batch, channels, grid, patch, grid, patch])
+            .permute([0, 2, 4, 1, 3, 5])
+            .reshape([batch * grid * grid, channels * patch * patch])
+    }
+
+    #[divan::bench(args = [32, 16])]
+    fn copy(bencher: Bencher<'_, '_>, patch: usize) {
+        forward(bencher, [IMAGES], |[images]| patches(images, patch));
+    }
+
+    #[divan::bench(args = [32, 16])]
+    fn copy_and_product(bencher: Bencher<'_, '_>, patch: usize) {
+        let kernel = numbers([WIDTH, CHANNELS * patch * patch], &Device::flex()).transpose();
+        forward(bencher, [IMAGES], |[images]| patches(images, patch).matmul(kernel.clone()));
+    }
+}
