@@ -30,7 +30,8 @@ pub struct TextEmbeddings {
 #[derive(Debug, Clone)]
 pub struct TextPrefix {
     states: Prefix,
-    tokens: Tokens,
+    /// The position of each text's end token.
+    ends: Vec<usize>,
 }
 
 impl TextEmbeddings {
@@ -97,7 +98,7 @@ impl TextModel {
     /// As [`TextModel::forward`].
     pub fn prefix(&self, tokens: &Tokens) -> TextPrefix {
         let x = self.positioned(self.embeddings.tokens(tokens), tokens);
-        TextPrefix { states: self.encoder.prefix(x, true), tokens: tokens.clone() }
+        TextPrefix { states: self.encoder.prefix(x, true), ends: tokens.ends().to_vec() }
     }
 
     /// [`TextModel::forward`] of some of the texts of a prefix, from there on. The texts are as long as the
@@ -112,7 +113,7 @@ impl TextModel {
     /// Panics if `texts` is empty or there is no such text.
     pub fn forward_from(&self, prefix: &TextPrefix, texts: &[usize]) -> Tensor<2> {
         let device = self.embeddings.token_embedding.weight.device();
-        let ends: Vec<usize> = texts.iter().map(|&text| prefix.tokens.ends()[text]).collect();
+        let ends: Vec<usize> = texts.iter().map(|&text| prefix.ends[text]).collect();
         let length = 1 + ends.iter().max().expect("at least one text");
         let rows = indices(texts.iter().copied(), &device.clone().inner());
         let states = prefix.states.take(rows, length, &device);

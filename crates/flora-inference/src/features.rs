@@ -98,6 +98,8 @@ impl Tower<'_> {
         let features = self.compute(clip()?, dataset, workers, notify)?.rounded(cache.dtype());
         match cache.store(&key, &features) {
             Ok(file) => Ok(FeatureRows::File(file)),
+            // No disk is to blame: nothing could be made of such features.
+            Err(error @ flora_data::Error::Features { .. }) => Err(error.into()),
             Err(error) => {
                 let problem = format!("image features are not kept for the next run: {error}");
                 notify(Notice::Warning(problem));
@@ -141,8 +143,12 @@ impl Tower<'_> {
             notify(Notice::Progress { done: (done * BATCH).min(total), total });
         })?;
         let dim = self.checkpoint.config.projection_dim;
+        let mut values = Vec::with_capacity(total * dim);
         // Each part goes as it is taken: not twice the memory.
-        Ok(Features { dim, values: parts.into_iter().flatten().collect() })
+        for part in parts {
+            values.extend(part);
+        }
+        Ok(Features { dim, values })
     }
 }
 

@@ -224,7 +224,7 @@ impl Objective {
                 classes.iter().flat_map(|&class| texts.row(class)).copied().collect();
             return Tensor::from_data(TensorData::new(rows, [classes.len(), texts.dim]), device);
         }
-        if let Some(prefix) = &self.prefix {
+        if let (Some(prefix), PathKind::Fast) = (&self.prefix, self.path) {
             return normalize(model.text_features_from(prefix, classes));
         }
         let padding = match self.path {

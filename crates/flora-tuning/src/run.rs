@@ -149,6 +149,7 @@ pub fn prepare(
         }
         other => other,
     })?;
+    // A context is trained below the whole tower, and full fine-tuning moves what lies below adapters.
     let only_adapters = matches!(method.trainable(), Trainable::Adapters);
     let prefix = (fast && method.trains_text() && only_adapters)
         .then(|| on_one_thread(&workers, || prompts.prefix(&first)));

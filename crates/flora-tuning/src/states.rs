@@ -47,8 +47,9 @@ impl States {
             *slot = Kept::Here(value);
             return Ok(());
         };
-        let earlier = match slot {
-            Kept::There(span) => Some(*span),
+        // A write that fails half-way leaves nothing that counts.
+        let earlier = match std::mem::take(slot) {
+            Kept::There(span) => Some(span),
             _ => None,
         };
         let span = file.write(earlier, &value.pack()?).map_err(TuningError::ClientState)?;
