@@ -14,9 +14,10 @@ use flora_federation::{
     Alone, Client, Event, FedAvg, FederationError, Fleet, Outcome, RoundsConfig, RunStatus,
     Simulation, Strategy, run_rounds,
 };
+use flora_inference::checkpoint_features;
 use flora_lora::save_peft;
 
-use crate::features::{check_pictures, image_features};
+use crate::features::{check_pictures, notices};
 use crate::methods::Start;
 use crate::{
     Cohort, Experiment, ImageInput, LossKind, MethodName, Objective, Observer, PathKind,
@@ -165,8 +166,9 @@ pub fn prepare(
         // The vision tower is in memory only while it computes what the cache does not have.
         let load = || whole.map_or_else(|| checkpoint.load(&device), Ok);
         let (cache, device) = (cache.as_ref(), &device);
+        let notify = &mut notices(observer);
         let features =
-            image_features(&checkpoint, load, device, &dataset, cache, &workers, observer)?;
+            checkpoint_features(&checkpoint, load, device, &dataset, cache, &workers, notify)?;
         ImageInput::Features(Arc::new(features))
     };
 
