@@ -12,6 +12,9 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
 
+#[global_allocator]
+static MEMORY: flora::kernels::memory::Recycler = flora::kernels::memory::Recycler::new();
+
 /// Federated fine-tuning of CLIP with LoRA, in pure Rust on burn
 #[derive(Debug, Parser)]
 #[command(name = "flora", version, max_term_width = 100)]

@@ -139,12 +139,13 @@ impl EncoderLayer {
 
     /// `x` and the attention's output.
     fn project<const D: usize>(&self, x: Tensor<D>, mixed: Tensor<D>) -> Tensor<D> {
-        x + self.self_attn.out_proj.forward(mixed)
+        self.self_attn.out_proj.forward_onto(mixed, Some(x))
     }
 
     /// `x + mlp(norm(x))`.
     fn feed_forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
+        let wide = self.mlp.widen(self.layer_norm2.forward(x.clone()));
+        self.mlp.fc2.forward_onto(wide, Some(x))
     }
 }
 
@@ -178,7 +179,11 @@ impl Attention {
 impl Mlp {
     /// `fc2(activation(fc1(x)))` on `[..., width]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.fc2.forward(self.activation.forward(self.fc1.forward(x)))
+        self.fc2.forward(self.widen(x))
+    }
+
+    fn widen<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.activation.forward(self.fc1.forward(x))
     }
 }
 

@@ -30,6 +30,20 @@ pub fn layer_norm<const D: usize>(
     module::layer_norm(x, gamma, Some(beta), epsilon)
 }
 
+/// [`linear`](crate::linear) by burn's own, of any number type.
+pub fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    onto: Option<Tensor<D>>,
+) -> Tensor<D> {
+    let product = module::linear(x, weight, bias);
+    match onto {
+        Some(onto) => onto + product,
+        None => product,
+    }
+}
+
 /// [`attention`](crate::attention) by burn's own, with the heads split and joined around it, of any
 /// number type and length.
 ///

@@ -11,8 +11,10 @@ use burn::backend::{
 };
 use burn::tensor::{DType, Shape, Tensor, TensorData};
 
+use crate::adam::Step;
 use crate::slices;
 use crate::slices::attention::Heads;
+use crate::slices::product::{Matrix, product, product_onto, sum_of_rows};
 
 /// Above this length the matrix products of the composed form are the faster ones.
 pub(crate) const LONGEST_ATTENTION: usize = 128;
@@ -23,6 +25,11 @@ pub(crate) fn takes<const D: usize>(tensors: &[&Tensor<D>]) -> bool {
         tensor.dtype() == DType::F32
             && matches!(tensor.device().inner().as_dispatch(), DispatchDevice::Flex(_))
     })
+}
+
+/// Whether the step of an optimizer takes these tensors.
+pub(crate) fn steps<const D: usize>(tensors: &[&Tensor<D>]) -> bool {
+    takes(tensors) && tensors.iter().all(|tensor| !tensor.device().is_autodiff())
 }
 
 pub(crate) fn quick_gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -53,6 +60,69 @@ pub(crate) fn attention(
     Tensor::from_dispatch(Dispatch::fused_attention(q, k, v, heads))
 }
 
+pub(crate) fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    onto: Option<Tensor<D>>,
+) -> Tensor<D> {
+    // An empty tensor stands for none.
+    let device = x.device();
+    let bias = bias.unwrap_or_else(|| Tensor::empty([0], &device)).into_dispatch();
+    let onto = onto.unwrap_or_else(|| Tensor::empty([0; D], &device)).into_dispatch();
+    let y = Dispatch::fused_linear(x.into_dispatch(), weight.into_dispatch(), bias, onto);
+    Tensor::from_dispatch(y)
+}
+
+/// The parameter and its moments after a step.
+pub(crate) fn adam<const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    moments: [Tensor<D>; 2],
+    step: Step,
+) -> (Tensor<D>, [Tensor<D>; 2]) {
+    let [first, second] = moments.map(Tensor::into_dispatch);
+    let (parameter, gradient) = (parameter.into_dispatch(), gradient.into_dispatch());
+    let (parameter, first, second) = Dispatch::fused_adam(parameter, gradient, first, second, step);
+    (Tensor::from_dispatch(parameter), [first, second].map(Tensor::from_dispatch))
+}
+
+/// The steps of optimizers, which no gradient goes through.
+#[backend_extension(Flex)]
+pub(crate) trait StepOps: Backend {
+    fn fused_adam(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: Step,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+}
+
+impl StepOps for Flex {
+    fn fused_adam(
+        parameter: FlexTensor,
+        gradient: FlexTensor,
+        first: FlexTensor,
+        second: FlexTensor,
+        step: Step,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        // In place where nobody else has them, as a rule.
+        let [mut first, mut second] = [first, second].map(whole);
+        let moments = [first.storage_mut(), second.storage_mut()];
+        let updated = slices::adam::adam(&values(&parameter), &values(&gradient), moments, step);
+        (tensor(updated, parameter.shape()), first, second)
+    }
+}
+
+/// A tensor whose values are all of its storage, in order.
+fn whole(tensor: FlexTensor) -> FlexTensor {
+    match tensor.layout().contiguous_offsets() {
+        Some((0, end)) if end == tensor.storage::<f32>().len() => tensor,
+        _ => tensor.to_contiguous(),
+    }
+}
+
 /// The fused operations of a backend.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait FusedOps: Backend {
@@ -71,6 +141,13 @@ pub(crate) trait FusedOps: Backend {
         v: FloatTensor<Self>,
         heads: Heads,
     ) -> FloatTensor<Self>;
+
+    fn fused_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        onto: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
 }
 
 /// The values, copied together first where a view has gaps.
@@ -79,6 +156,23 @@ fn values(tensor: &FlexTensor) -> std::borrow::Cow<'_, [f32]> {
         Some(values) => values.into(),
         None => tensor.to_contiguous().as_slice().expect("contiguous f32").to_vec().into(),
     }
+}
+
+/// A tensor of two axes as it lies; `copy` takes one that runs backwards.
+fn matrix<'a>(tensor: &'a FlexTensor, copy: &'a mut Option<FlexTensor>) -> Matrix<'a> {
+    let tensor = match tensor.layout().strides().iter().any(|&stride| stride < 0) {
+        true => copy.insert(tensor.to_contiguous()),
+        false => tensor,
+    };
+    let layout = tensor.layout();
+    let (shape, strides) = (layout.shape(), layout.strides());
+    let values: &[f32] = &tensor.storage()[layout.start_offset()..];
+    Matrix::new(values, [shape[0], shape[1]], [strides[0] as usize, strides[1] as usize])
+}
+
+/// No values stand for none.
+fn given(values: &[f32]) -> Option<&[f32]> {
+    (!values.is_empty()).then_some(values)
 }
 
 fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
@@ -103,6 +197,21 @@ impl FusedOps for Flex {
     fn fused_attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, heads: Heads) -> FlexTensor {
         let y = slices::attention::attention(&values(&q), &values(&k), &values(&v), heads);
         tensor(y, q.shape())
+    }
+
+    fn fused_linear(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        onto: FlexTensor,
+    ) -> FlexTensor {
+        let [input, output] = weight.shape().dims();
+        let mut shape = x.shape();
+        let last = shape.num_dims() - 1;
+        shape[last] = output;
+        let (x, bias, onto, mut copy) = (values(&x), values(&bias), values(&onto), None);
+        let (x, weight) = (Matrix::of_rows(&x, input), matrix(&weight, &mut copy));
+        tensor(product_onto(x, weight, given(&bias), given(&onto)), shape)
     }
 }
 
@@ -166,7 +275,74 @@ impl Backward<Flex, 3> for Attention {
     }
 }
 
+#[derive(Debug)]
+struct Linear;
+
+/// What the gradients need: `W` for that of `x`, and `x` for that of `W`.
+#[derive(Debug, Clone)]
+struct LinearState {
+    x: Option<FlexTensor>,
+    weight: Option<FlexTensor>,
+    x_shape: Shape,
+    weight_shape: Shape,
+}
+
+impl Backward<Flex, 4> for Linear {
+    type State = LinearState;
+
+    fn backward(self, ops: Ops<LinearState, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<Flex>(&ops.node);
+        let [x, weight, bias, onto] = ops.parents;
+        let state = ops.state;
+        let [input, output] = state.weight_shape.dims();
+        let dy_values = values(&dy);
+        let dy_rows = Matrix::of_rows(&dy_values, output);
+        if let (Some(node), Some(weight)) = (x, state.weight) {
+            let mut copy = None;
+            let dx = product(dy_rows, matrix(&weight, &mut copy).transposed());
+            grads.register::<Flex>(node.id, tensor(dx, state.x_shape));
+        }
+        if let (Some(node), Some(x)) = (weight, state.x) {
+            let dw = product(Matrix::of_rows(&values(&x), input).transposed(), dy_rows);
+            grads.register::<Flex>(node.id, tensor(dw, state.weight_shape));
+        }
+        if let Some(node) = bias {
+            let db = tensor(sum_of_rows(&dy_values, output), Shape::new([output]));
+            grads.register::<Flex>(node.id, db);
+        }
+        drop(dy_values);
+        if let Some(node) = onto {
+            grads.register::<Flex>(node.id, dy);
+        }
+    }
+}
+
 impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
+    fn fused_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        onto: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let kept = |tensor: &FloatTensor<Self>, other: &FloatTensor<Self>| {
+            other.is_tracked().then(|| tensor.primitive().clone())
+        };
+        let state = LinearState {
+            x: kept(&x, &weight),
+            weight: kept(&weight, &x),
+            x_shape: x.primitive().shape(),
+            weight_shape: weight.primitive().shape(),
+        };
+        let [(x, x_node), (weight, weight_node), (bias, bias_node), (onto, onto_node)] =
+            [x, weight, bias, onto].map(|tensor| tensor.into_parts());
+        let y = Flex::fused_linear(x, weight, bias, onto);
+        let nodes = [x_node, weight_node, bias_node, onto_node];
+        match Linear.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(state, y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
     fn fused_quick_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
         let (x, node) = x.into_parts();
         match QuickGelu.prepare::<C>([node]).compute_bound().stateful() {

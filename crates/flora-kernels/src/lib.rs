@@ -9,11 +9,15 @@
 //! Results do not depend on the number of threads nor on the processor's vectors: sums have a
 //! fixed order, and it is written down where a product and a sum are rounded together.
 
+mod adam;
 pub mod composed;
 #[cfg(feature = "flex")]
 mod flex;
+pub mod memory;
 #[cfg(feature = "flex")]
 mod slices;
+
+pub use adam::Adam;
 
 use burn::tensor::Tensor;
 
@@ -53,6 +57,39 @@ pub fn layer_norm<const D: usize>(
         return flex::layer_norm(x, gamma, beta, epsilon);
     }
     composed::layer_norm(x, gamma, beta, epsilon)
+}
+
+/// `onto + x W + bias`, a linear layer and what its output is added to.
+///
+/// # Shapes
+///
+/// - x: `[..., input]`
+/// - weight: `[input, output]`; bias: `[output]`
+/// - onto and output: `[..., output]`
+///
+/// # Panics
+///
+/// Panics if the shapes do not fit together.
+pub fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    onto: Option<Tensor<D>>,
+) -> Tensor<D> {
+    let [input, output] = weight.dims();
+    let mut dims = x.dims();
+    assert_eq!(std::mem::replace(&mut dims[D - 1], output), input, "as wide as the weight is high");
+    assert!(bias.iter().all(|bias| bias.dims() == [output]), "a bias a column");
+    assert!(onto.iter().all(|onto| onto.dims() == dims), "as large as the output");
+    #[cfg(feature = "flex")]
+    if flex::takes(&[&x])
+        && flex::takes(&[&weight])
+        && bias.iter().all(|bias| flex::takes(&[bias]))
+        && onto.iter().all(|onto| flex::takes(&[onto]))
+    {
+        return flex::linear(x, weight, bias, onto);
+    }
+    composed::linear(x, weight, bias, onto)
 }
 
 /// Multi-head scaled dot-product attention, `softmax(q k^T / sqrt(width / heads)) v` head by head;

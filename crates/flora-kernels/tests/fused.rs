@@ -1,7 +1,9 @@
 //! The fused operations against burn's own, forward and backward.
 
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::{AdamConfig, Optimizer};
 use burn::tensor::{Device, Tensor, TensorData};
-use flora_kernels::{attention, composed, layer_norm, quick_gelu};
+use flora_kernels::{Adam, attention, composed, layer_norm, linear, quick_gelu};
 
 /// Numbers in [-3, 3) that look random and are the same everywhere.
 fn numbers<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
@@ -136,4 +138,79 @@ fn threads_change_nothing() {
         })
     };
     assert_eq!(run(1), run(3));
+}
+
+#[test]
+fn linear_and_its_gradients() {
+    let device = Device::flex().autodiff();
+    for (rows, input, output) in [(1, 1, 1), (3, 5, 7), (130, 33, 48), (300, 192, 200)] {
+        let x = numbers([1, rows, input], 11, &device);
+        let weight = numbers([1, input, output], 12, &device);
+        let bias = numbers([1, 1, output], 13, &device);
+        let onto = numbers([1, rows, output], 14, &device);
+        let matrix = |weight: Tensor<3>| weight.reshape([input, output]);
+        let vector = |bias: Tensor<3>| bias.reshape([output]);
+        compare(
+            [x.clone(), weight.clone(), bias.clone(), onto.clone()],
+            |[x, w, b, onto]| linear(x, matrix(w), Some(vector(b)), Some(onto)),
+            |[x, w, b, onto]| composed::linear(x, matrix(w), Some(vector(b)), Some(onto)),
+        );
+        compare(
+            [x.clone(), weight.clone(), bias],
+            |[x, w, b]| linear(x, matrix(w), Some(vector(b)), None),
+            |[x, w, b]| composed::linear(x, matrix(w), Some(vector(b)), None),
+        );
+        compare(
+            [x.clone(), weight.clone(), onto],
+            |[x, w, onto]| linear(x, matrix(w), None, Some(onto)),
+            |[x, w, onto]| composed::linear(x, matrix(w), None, Some(onto)),
+        );
+        // A weight that lies the other way round, as checkpoints have them.
+        let turned = weight.swap_dims(1, 2).reshape([1, output, input]);
+        let matrix = |weight: Tensor<3>| weight.reshape([output, input]).transpose();
+        compare(
+            [x, turned],
+            |[x, w]| linear(x, matrix(w), None, None),
+            |[x, w]| composed::linear(x, matrix(w), None, None),
+        );
+    }
+}
+
+#[test]
+fn a_linear_layer_takes_constants_and_the_same_tensor_twice() {
+    let device = Device::flex().autodiff();
+    let x = numbers([2, 9, 16], 15, &device);
+    let weight = Tensor::<2>::from_inner(numbers([16, 16], 16, &device).inner());
+    let bias = Tensor::<1>::from_inner(numbers([16], 17, &device).inner());
+    // A residual connection around frozen weights.
+    compare(
+        [x],
+        |[x]| linear(x.clone(), weight.clone(), Some(bias.clone()), Some(x)),
+        |[x]| composed::linear(x.clone(), weight.clone(), Some(bias.clone()), Some(x)),
+    );
+}
+
+#[test]
+fn adam_steps_as_burn_does_bit_for_bit() {
+    let device = Device::flex();
+    for penalty in [0.0, 0.2] {
+        let decay = (penalty > 0.0).then(|| WeightDecayConfig::new(penalty));
+        let config = AdamConfig::new().with_beta_1(0.8).with_beta_2(0.95).with_epsilon(1e-6);
+        let composed = config.with_weight_decay(decay).build();
+        let fused = Adam::new([0.8, 0.95], 1e-6, penalty);
+        let start = numbers([37, 900], 20, &device);
+        let (mut one, mut other) = ((start.clone(), None), (start, None));
+        for step in 0..4 {
+            let gradient = numbers([37, 900], 21 + step, &device).mul_scalar(0.01);
+            one = fused.step(0.003, one.0, gradient.clone(), one.1);
+            other = composed.step(0.003, other.0, gradient, other.1);
+            let state = |state: &Option<burn::optim::AdamState<2>>| {
+                let momentum = &state.as_ref().expect("a state").momentum;
+                let moments = [momentum.moment_1.clone(), momentum.moment_2.clone()];
+                (momentum.time, moments.map(|moment| moment.into_data()))
+            };
+            assert_eq!(one.0.to_data(), other.0.to_data(), "parameters after step {step}");
+            assert_eq!(state(&one.1), state(&other.1), "moments after step {step}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor, TensorData};
+use flora_kernels::linear;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal, Uniform};
 
@@ -46,12 +46,30 @@ impl LoraLinear {
     ///
     /// Panics if the last axis of `input` is not `d_input`.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        self.forward_onto(input, None)
+    }
+
+    /// [`LoraLinear::forward`], added to `onto` in the same pass.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[..., d_input]`
+    /// - onto and output: `[..., d_output]`
+    ///
+    /// # Panics
+    ///
+    /// Panics if the shapes do not fit together.
+    pub fn forward_onto<const D: usize>(
+        &self,
+        input: Tensor<D>,
+        onto: Option<Tensor<D>>,
+    ) -> Tensor<D> {
         let bias = self.bias.as_ref().map(|bias| bias.val());
         match &self.lora {
-            None => linear(input, self.weight.val(), bias),
+            None => linear(input, self.weight.val(), bias, onto),
             Some(lora) => {
-                let base = linear(input.clone(), self.weight.val(), bias);
-                base + lora.forward(input)
+                let base = linear(input.clone(), self.weight.val(), bias, onto);
+                lora.forward_onto(input, Some(base))
             }
         }
     }
@@ -128,6 +146,10 @@ impl LoraAdapter {
     /// - input: `[..., d_input]`
     /// - output: `[..., d_output]`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        self.forward_onto(input, None)
+    }
+
+    fn forward_onto<const D: usize>(&self, input: Tensor<D>, onto: Option<Tensor<D>>) -> Tensor<D> {
         let (a, b) = (self.lora_a.val(), self.lora_b.val());
         // Gradients are tracked in training only, which is when inputs are dropped. Methods that
         // train one of the two matrices at a time are training, too.
@@ -137,8 +159,8 @@ impl LoraAdapter {
             _ => input,
         };
         // The scale goes on the narrow side: r numbers a row instead of d_output.
-        let hidden = linear(input, a, None).mul_scalar(self.scale);
-        linear(hidden, b, None)
+        let hidden = linear(input, a, None, None).mul_scalar(self.scale);
+        linear(hidden, b, None, onto)
     }
 
     /// The dense update `s A B`, of shape `[d_input, d_output]`.

@@ -2,7 +2,8 @@
 
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
+use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
+use flora_kernels::Adam;
 use serde::{Deserialize, Serialize};
 
 /// How a client trains. Its optimizer's state persists across rounds.
@@ -83,12 +84,7 @@ impl TrainingConfig {
         let decay = (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay));
         let [beta_1, beta_2] = self.betas;
         match self.optimizer {
-            OptimizerName::Adam => AdamConfig::new()
-                .with_beta_1(beta_1)
-                .with_beta_2(beta_2)
-                .with_epsilon(self.eps)
-                .with_weight_decay(decay)
-                .init(),
+            OptimizerName::Adam => Adam::new(self.betas, self.eps, self.weight_decay).into(),
             OptimizerName::AdamW => AdamWConfig::new()
                 .with_beta_1(beta_1)
                 .with_beta_2(beta_2)

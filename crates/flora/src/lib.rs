@@ -16,6 +16,7 @@ pub use flora_data as data;
 pub use flora_federation as federation;
 pub use flora_hub as hub;
 pub use flora_inference as inference;
+pub use flora_kernels as kernels;
 pub use flora_lora as lora;
 pub use flora_pretrain as pretrain;
 pub use flora_report as report;

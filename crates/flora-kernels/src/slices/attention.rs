@@ -1,6 +1,8 @@
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
-use super::exp;
+use super::{exp, written};
 
 /// Other positions whose scores are computed side by side.
 const BLOCK: usize = 16;
@@ -30,7 +32,7 @@ impl Heads {
     }
 
     #[inline(always)]
-    fn row_mut(self, x: &mut [f32], head: usize, position: usize) -> &mut [f32] {
+    fn row_mut<T>(self, x: &mut [T], head: usize, position: usize) -> &mut [T] {
         &mut x[position * self.row_width() + head * self.width..][..self.width]
     }
 
@@ -38,6 +40,18 @@ impl Heads {
     #[inline(always)]
     fn seen(self, position: usize) -> usize {
         if self.is_causal { position + 1 } else { self.length }
+    }
+
+    /// Values of one text or image.
+    fn item(self) -> usize {
+        self.length * self.row_width()
+    }
+
+    /// That tensors are of one shape, and of whole texts or images.
+    fn check<const N: usize>(self, tensors: [&[f32]; N]) {
+        let length = tensors[0].len();
+        assert!(tensors.iter().all(|tensor| tensor.len() == length), "one shape");
+        assert!(length.is_multiple_of(self.item()), "whole items");
     }
 
     /// Columns of a matrix of scores, whole blocks.
@@ -139,7 +153,14 @@ fn products_of<const N: usize>(out: &mut [f32], rows: [&[f32]; N], turned: &[f32
 
 /// The sum of the rows `first..` of a head of `x`, each times its weight.
 #[inline(always)]
-fn mix(out: &mut [f32], weights: &[f32], x: &[f32], head: usize, first: usize, heads: Heads) {
+fn mix(
+    out: &mut [MaybeUninit<f32>],
+    weights: &[f32],
+    x: &[f32],
+    head: usize,
+    first: usize,
+    heads: Heads,
+) {
     let mut start = 0;
     while start + COLUMNS <= out.len() {
         mix_columns::<COLUMNS>(&mut out[start..], weights, x, start, head, first, heads);
@@ -157,7 +178,7 @@ fn mix(out: &mut [f32], weights: &[f32], x: &[f32], head: usize, first: usize, h
 
 #[inline(always)]
 fn mix_columns<const N: usize>(
-    out: &mut [f32],
+    out: &mut [MaybeUninit<f32>],
     weights: &[f32],
     x: &[f32],
     start: usize,
@@ -173,23 +194,27 @@ fn mix_columns<const N: usize>(
             sums[lane] = weight.mul_add(row[lane], sums[lane]);
         }
     }
-    out[..N].copy_from_slice(&sums);
+    out[..N].write_copy_of_slice(&sums);
 }
 
 /// `softmax(q k^T / sqrt(head_width)) v`.
+#[allow(unsafe_code)]
 pub(crate) fn attention(q: &[f32], k: &[f32], v: &[f32], heads: Heads) -> Vec<f32> {
-    let item = heads.length * heads.row_width();
-    let mut y = vec![0.0; q.len()];
-    let inputs = (q.par_chunks(item), k.par_chunks(item), v.par_chunks(item));
-    (y.par_chunks_mut(item), inputs).into_par_iter().for_each_init(
-        || Scratch::new(heads),
-        |scratch, (y, (q, k, v))| forward(y, q, k, v, heads, scratch),
-    );
-    y
+    let item = heads.item();
+    heads.check([q, k, v]);
+    let write = |y: &mut [MaybeUninit<f32>]| {
+        let inputs = (q.par_chunks(item), k.par_chunks(item), v.par_chunks(item));
+        (y.par_chunks_mut(item), inputs).into_par_iter().for_each_init(
+            || Scratch::new(heads),
+            |scratch, (y, (q, k, v))| forward(y, q, k, v, heads, scratch),
+        );
+    };
+    // SAFETY: `forward` writes every position of every head of the items that it gets.
+    unsafe { written(q.len(), write) }
 }
 
 vectorized! {
-    fn forward<'a>(y: &'a mut [f32], q: &'a [f32], k: &'a [f32], v: &'a [f32], heads: Heads, scratch: &'a mut Scratch) {
+    fn forward<'a>(y: &'a mut [MaybeUninit<f32>], q: &'a [f32], k: &'a [f32], v: &'a [f32], heads: Heads, scratch: &'a mut Scratch) {
         for head in 0..heads.count {
             scratch.weigh(q, k, head, heads);
             for (position, weights) in scratch.weights.chunks_exact(heads.padded()).enumerate() {
@@ -202,6 +227,7 @@ vectorized! {
 
 /// The gradients with respect to `q`, `k` and `v`. The weights are computed again: keeping them would
 /// take more memory than the rest of the block.
+#[allow(unsafe_code)]
 pub(crate) fn attention_backward(
     q: &[f32],
     k: &[f32],
@@ -209,9 +235,13 @@ pub(crate) fn attention_backward(
     dy: &[f32],
     heads: Heads,
 ) -> [Vec<f32>; 3] {
-    let item = heads.length * heads.row_width();
-    let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![0.0; q.len()]);
-    let outputs = (dq.par_chunks_mut(item), dk.par_chunks_mut(item), dv.par_chunks_mut(item));
+    let item = heads.item();
+    heads.check([q, k, v]);
+    heads.check([q, dy]);
+    let [mut dq, mut dk, mut dv] = [(); 3].map(|()| Vec::with_capacity(q.len()));
+    let [to_q, to_k, to_v] =
+        [&mut dq, &mut dk, &mut dv].map(|values| &mut values.spare_capacity_mut()[..q.len()]);
+    let outputs = (to_q.par_chunks_mut(item), to_k.par_chunks_mut(item), to_v.par_chunks_mut(item));
     let inputs = (q.par_chunks(item), k.par_chunks(item), v.par_chunks(item), dy.par_chunks(item));
     (outputs, inputs).into_par_iter().for_each_init(
         || Scratch::new(heads),
@@ -219,13 +249,17 @@ pub(crate) fn attention_backward(
             backward([dq, dk, dv], [q, k, v], dy, heads, scratch);
         },
     );
-    [dq, dk, dv]
+    [dq, dk, dv].map(|mut values| {
+        // SAFETY: `backward` wrote every position of every head of all three.
+        unsafe { values.set_len(q.len()) };
+        values
+    })
 }
 
 // With `p` the weights of a position and `dp = dy v^T`: `ds = p (dp - sum(p dp)) / sqrt(head_width)`.
 vectorized! {
     fn backward<'a>(
-        outputs: [&'a mut [f32]; 3],
+        outputs: [&'a mut [MaybeUninit<f32>]; 3],
         inputs: [&'a [f32]; 3],
         dy: &'a [f32],
         heads: Heads,

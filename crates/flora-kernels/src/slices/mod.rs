@@ -24,11 +24,29 @@ macro_rules! vectorized {
 }
 
 pub(crate) mod activation;
+pub(crate) mod adam;
 pub(crate) mod attention;
 pub(crate) mod norm;
+pub(crate) mod product;
+
+use std::mem::MaybeUninit;
 
 /// Values added side by side: a fixed order of addition that vectors of any width can keep.
 const LANES: usize = 16;
+
+/// A vector of `length` values as `write` leaves them: what it writes need not be cleared before.
+///
+/// # Safety
+///
+/// `write` writes every value.
+#[allow(unsafe_code)]
+unsafe fn written(length: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
+    let mut values = Vec::with_capacity(length);
+    write(&mut values.spare_capacity_mut()[..length]);
+    // SAFETY: there is room for as many, and the caller promises that they were written.
+    unsafe { values.set_len(length) };
+    values
+}
 
 /// `e^x`, relative error below 2e-7 over the whole range; saturates instead of overflowing.
 ///

@@ -1,6 +1,8 @@
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
-use super::sum;
+use super::{sum, written};
 
 /// Rows that a thread takes at a time: the gradients of gamma and beta are summed by these blocks.
 const ROWS: usize = 64;
@@ -22,18 +24,22 @@ fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
 }
 
 /// `(x - mean) / sqrt(variance + epsilon) * gamma + beta`, row by row.
+#[allow(unsafe_code)]
 pub(crate) fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32) -> Vec<f32> {
     let width = gamma.len();
-    let mut y = vec![0.0; x.len()];
-    y.par_chunks_mut(ROWS * width)
-        .zip(x.par_chunks(ROWS * width))
-        .for_each(|(y, x)| block_forward(y, x, gamma, beta, epsilon));
-    y
+    assert!(beta.len() == width && x.len().is_multiple_of(width));
+    let write = |y: &mut [MaybeUninit<f32>]| {
+        y.par_chunks_mut(ROWS * width)
+            .zip(x.par_chunks(ROWS * width))
+            .for_each(|(y, x)| block_forward(y, x, gamma, beta, epsilon));
+    };
+    // SAFETY: `block_forward` writes all rows that it gets, whose width is that of gamma and beta.
+    unsafe { written(x.len(), write) }
 }
 
 vectorized! {
     fn block_forward<'a>(
-        y: &'a mut [f32],
+        y: &'a mut [MaybeUninit<f32>],
         x: &'a [f32],
         gamma: &'a [f32],
         beta: &'a [f32],
@@ -43,26 +49,29 @@ vectorized! {
         for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
             let (mean, scale) = moments(x, epsilon);
             for (((y, x), gamma), beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
-                *y = (x - mean) * scale * gamma + beta;
+                y.write((x - mean) * scale * gamma + beta);
             }
         }
     }
 }
 
 /// The gradients of [`layer_norm`] where that of its output is `dy`.
+#[allow(unsafe_code)]
 pub(crate) fn layer_norm_backward(x: &[f32], gamma: &[f32], dy: &[f32], epsilon: f32) -> Gradients {
     let width = gamma.len();
-    let mut dx = vec![0.0; x.len()];
+    assert!(dy.len() == x.len() && x.len().is_multiple_of(width));
     let inputs = x.par_chunks(ROWS * width).zip(dy.par_chunks(ROWS * width));
-    let parts: Vec<_> = dx
-        .par_chunks_mut(ROWS * width)
-        .zip(inputs)
-        .map(|(dx, (x, dy))| {
-            let (mut dgamma, mut dbeta) = (vec![0.0; width], vec![0.0; width]);
-            block_backward(dx, x, gamma, dy, epsilon, &mut dgamma, &mut dbeta);
+    let mut parts = Vec::new();
+    let write = |dx: &mut [MaybeUninit<f32>]| {
+        let blocks = dx.par_chunks_mut(ROWS * width).zip(inputs).map(|(dx, (x, dy))| {
+            let [mut dgamma, mut dbeta, mut g] = [(); 3].map(|()| vec![0.0; width]);
+            block_backward(dx, x, gamma, dy, epsilon, &mut g, [&mut dgamma, &mut dbeta]);
             (dgamma, dbeta)
-        })
-        .collect();
+        });
+        parts = blocks.collect();
+    };
+    // SAFETY: `block_backward` writes all rows that it gets, whose width is that of gamma.
+    let dx = unsafe { written(x.len(), write) };
     let mut gradients = Gradients { x: dx, gamma: vec![0.0; width], beta: vec![0.0; width] };
     // In the order of the rows, so that threads change nothing.
     for (dgamma, dbeta) in parts {
@@ -75,14 +84,15 @@ pub(crate) fn layer_norm_backward(x: &[f32], gamma: &[f32], dy: &[f32], epsilon:
 // With `z` the normalised row and `g = dy gamma`: `dx = (g - mean(g) - z mean(g z)) scale`.
 vectorized! {
     fn block_backward<'a>(
-        dx: &'a mut [f32],
+        dx: &'a mut [MaybeUninit<f32>],
         x: &'a [f32],
         gamma: &'a [f32],
         dy: &'a [f32],
         epsilon: f32,
-        dgamma: &'a mut [f32],
-        dbeta: &'a mut [f32],
+        row_g: &'a mut [f32],
+        sums: [&'a mut [f32]; 2],
     ) {
+        let [dgamma, dbeta] = sums;
         let width = gamma.len();
         let count = width as f32;
         let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(dy.chunks_exact(width));
@@ -94,14 +104,13 @@ vectorized! {
             for (sum, dy) in dbeta.iter_mut().zip(dy) {
                 *sum += dy;
             }
-            // `dx` holds g until it is known how much of it the two means take away.
-            for ((g, dy), gamma) in dx.iter_mut().zip(dy).zip(gamma) {
+            for ((g, dy), gamma) in row_g.iter_mut().zip(dy).zip(gamma) {
                 *g = dy * gamma;
             }
-            let mean_g = sum(dx, x, |g, _| g) / count;
-            let mean_gz = sum(dx, x, |g, x| g * ((x - mean) * scale)) / count;
-            for (dx, x) in dx.iter_mut().zip(x) {
-                *dx = (*dx - mean_g - (x - mean) * scale * mean_gz) * scale;
+            let mean_g = sum(row_g, x, |g, _| g) / count;
+            let mean_gz = sum(row_g, x, |g, x| g * ((x - mean) * scale)) / count;
+            for ((dx, g), x) in dx.iter_mut().zip(&*row_g).zip(x) {
+                dx.write((g - mean_g - (x - mean) * scale * mean_gz) * scale);
             }
         }
     }
