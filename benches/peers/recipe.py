@@ -112,19 +112,20 @@ class Fast:
 
     def __init__(self, options, scratch):
         self.options, self.scratch = options, scratch
+        self.changes = {}  # of the preset, for all runs
 
-    def run(self, name, rounds):
+    def run(self, name, rounds, data=DATA / "fashion-mnist-6k.toml", train=None, **changes):
         """What `run.json` says of a run of so many rounds, and the images of each client."""
         out = self.scratch / name
         changes = {
             "model.path": json.dumps(str(self.scratch / "model")),
-            "data.path": json.dumps(str(DATA / "fashion-mnist-6k.toml")),
+            "data.path": json.dumps(str(data)),
             "data.cache": json.dumps(str(self.scratch / "cache")),
-            "data.limit": f"{{train={self.options.images},test={TEST_IMAGES}}}",
+            "data.limit": f"{{train={train or self.options.images},test={TEST_IMAGES}}}",
             "method.path": '"fast"',
             "training.rounds": rounds,
             "federation.evaluate_local": "false",
-        }
+        } | self.changes | changes
         words = [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
         Flora(self.options.flora).run("run", "paper", *words, "--threads", self.options.threads, "--numbers-only", "--out", out)
         with (out / "metrics.jsonl").open(encoding="utf-8") as file:

@@ -7,7 +7,7 @@
 //!   before), the feed-forward layers, and the projections into the shared space;
 //! - of a tower's last block, only the state that its features are made of: one query, and the keys and values
 //!   that it looks at;
-//! - texts at their own lengths, without padding;
+//! - texts at their own lengths, without padding; a beginning that a client's prompts share once;
 //! - of a backward pass, one product for the gradient of a layer's input and one for that of its weight, each
 //!   where something trained asks for it. A frozen weight has none, and nothing below the first trained layer
 //!   does; the products of attention have two inputs;
@@ -29,6 +29,8 @@ struct Tower {
     intermediate: u64,
     layers: u64,
     causal: bool,
+    /// States of the last block that are wanted.
+    wanted: u64,
     /// Width of the shared space.
     output: u64,
 }
@@ -60,6 +62,7 @@ impl Tower {
             intermediate: tower.intermediate_size as u64,
             layers: tower.num_hidden_layers as u64,
             causal: false,
+            wanted: 1,
             output: config.projection_dim as u64,
         }
     }
@@ -73,6 +76,7 @@ impl Tower {
             intermediate: tower.intermediate_size as u64,
             layers: tower.num_hidden_layers as u64,
             causal: true,
+            wanted: 1,
             output: config.projection_dim as u64,
         }
     }
@@ -94,7 +98,7 @@ impl Tower {
         let pairs = if self.causal { length * (length + 1) / 2 } else { length * length };
         (1..=layers).map(move |layer| match layer == layers {
             // The class token sees every patch, and an end token every token up to it.
-            true => self.block(1, length),
+            true => self.block(self.wanted, self.wanted * length),
             false => self.block(length, pairs),
         })
     }
@@ -115,6 +119,15 @@ impl Tower {
 
     /// Forward and backward with adapters of this rank on every output projection, all else frozen.
     fn lora_step(self, rank: u64, constant: bool) -> u64 {
+        self.lora_blocks(rank, constant) + 2 * self.projection()
+    }
+
+    /// The same of the tokens that are no text, but the beginning of others.
+    fn lora_beginning(self, rank: u64, constant: bool) -> u64 {
+        Self { wanted: 0, ..self }.lora_blocks(rank, constant)
+    }
+
+    fn lora_blocks(self, rank: u64, constant: bool) -> u64 {
         let blocks = self.blocks().enumerate().map(|(index, block)| {
             let adapter = 2 * block.queries * self.width * rank;
             let forward = block.forward() + adapter;
@@ -128,7 +141,7 @@ impl Tower {
                 _ => forward + block.forward() + block.attention + 2 * adapter,
             }
         });
-        blocks.sum::<u64>() + 2 * self.projection()
+        blocks.sum()
     }
 }
 
@@ -149,18 +162,24 @@ pub fn text_encode(config: &ClipConfig, lengths: &[usize]) -> u64 {
 }
 
 /// Multiply-adds of a step, forward and backward, with `batch` image features and these texts, in which adapters
-/// of the rank `rank` on the output projection of every block of the text tower are trained. With `constant`,
-/// what lies below the first of them is known from an earlier step.
+/// of the rank `rank` on the output projection of every block of the text tower are trained.
+///
+/// With `beginning` the texts are the prompts of a client: so many tokens at the beginning are the same in all
+/// of them and count once, and what lies below the first adapter is known from an earlier step.
 pub fn lora_step(
     config: &ClipConfig,
     batch: usize,
     lengths: &[usize],
     rank: usize,
-    constant: bool,
+    beginning: Option<usize>,
 ) -> u64 {
-    let text = |&length| Tower::text(config, length).lora_step(rank as u64, constant);
+    let (rank, constant) = (rank as u64, beginning.is_some());
+    let texts: u64 =
+        lengths.iter().map(|&length| Tower::text(config, length).lora_step(rank, constant)).sum();
+    let again = Tower::text(config, beginning.unwrap_or(0)).lora_beginning(rank, constant);
+    let others = lengths.len().saturating_sub(1) as u64;
     // The features of the images are given.
-    lengths.iter().map(text).sum::<u64>() + 2 * similarities(config, batch, lengths.len())
+    texts - others * again + 2 * similarities(config, batch, lengths.len())
 }
 
 /// Multiply-adds of a step, forward and backward, with `batch` images and these texts, in which every weight is

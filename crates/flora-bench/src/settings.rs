@@ -38,14 +38,16 @@ pub enum TextLength {
     Context,
     /// So many tokens.
     Tokens(usize),
-    /// As prompts are: 8 to 12 tokens ("a photo of a {}." with names of one to five tokens), padded to the
-    /// longest of them.
+    /// As prompts are: 8 to 12 tokens ("a photo of a {}." with names of one to five tokens) that begin alike,
+    /// padded to the longest of them.
     Longest,
 }
 
 /// The lengths of [`TextLength::Longest`].
 const SHORTEST: usize = 8;
 const LONGEST: usize = 12;
+/// Its common beginning: the start token and "a photo of a".
+const BEGINNING: usize = 5;
 
 /// More threads than any machine has processors are a mistake, and so are sizes that no memory holds.
 const MOST_THREADS: usize = 1024;
@@ -101,6 +103,11 @@ impl Settings {
 }
 
 impl TextLength {
+    /// How many tokens at the beginning are the same in all texts.
+    pub(crate) fn beginning(self) -> usize {
+        if self == Self::Longest { BEGINNING } else { 1 }
+    }
+
     /// The lengths of `count` texts of a model with so long a context.
     pub(crate) fn lengths(self, count: usize, context: usize) -> Vec<usize> {
         let length = |index: usize| match self {

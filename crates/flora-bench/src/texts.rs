@@ -2,8 +2,12 @@ use flora_clip::TextConfig;
 use rand_distr::{Distribution, Uniform};
 
 /// Texts of these lengths: the start token, random words, and the end token at the last place. Every text is as
-/// long as it says, so that nothing of it can be left out.
-pub(crate) fn random_texts(lengths: &[usize], config: &TextConfig) -> Vec<Vec<u32>> {
+/// long as it says, so that nothing of it can be left out. The first `beginning` tokens are the same in all.
+pub(crate) fn random_texts(
+    lengths: &[usize],
+    beginning: usize,
+    config: &TextConfig,
+) -> Vec<Vec<u32>> {
     let largest = config.vocab_size as u32 - 1;
     // Configurations before transformers 4.31 say 2 and mean the largest id.
     let end = if config.eos_token_id == 2 { largest } else { config.eos_token_id };
@@ -15,9 +19,11 @@ pub(crate) fn random_texts(lengths: &[usize], config: &TextConfig) -> Vec<Vec<u3
         word if word == end => start,
         word => word,
     };
+    let beginning: Vec<u32> =
+        std::iter::once(start).chain((1..beginning).map(|_| word())).collect();
     let text = |&length: &usize| {
-        let mut ids: Vec<u32> = (1..length).map(|_| word()).collect();
-        ids[0] = start;
+        let mut ids = beginning[..beginning.len().min(length - 1)].to_vec();
+        ids.extend((ids.len()..length - 1).map(|_| word()));
         ids.push(end);
         ids
     };
@@ -33,8 +39,10 @@ mod tests {
     fn the_end_is_the_last_token() {
         let old = TextConfig { bos_token_id: 0, eos_token_id: 2, ..TextConfig::default() };
         for config in [TextConfig::default(), old] {
-            let texts = random_texts(&[77, 2, 12], &config);
+            let texts = random_texts(&[77, 2, 12], 5, &config);
             assert_eq!(texts.iter().map(Vec::len).collect::<Vec<_>>(), [77, 2, 12]);
+            assert_eq!(texts[0][..5], texts[2][..5]);
+            assert_ne!(texts[0][5], texts[2][5]);
             let tokens = Tokens::new(&texts, Padding::Longest, &config).unwrap();
             assert_eq!(tokens.ends(), [76, 1, 11]);
         }

@@ -113,7 +113,7 @@ fn figures_belong_together() {
     // FLoRA's adapters of clip-nano: rank 2 on four layers, 192 wide.
     let parameters = 4 * 2 * (192 + 192);
     let work = [
-        (2, count::lora_step(config, 2, &[5], 2, true)),
+        (2, count::lora_step(config, 2, &[5], 2, Some(1))),
         (2, count::full_step(config, 2, &[5, 5])),
         (3, count::aggregation(3, parameters)),
     ];

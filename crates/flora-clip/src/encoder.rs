@@ -1,6 +1,7 @@
 //! The transformer that both towers share: pre-norm blocks of attention and feed-forward.
 
 mod prefix;
+mod sequences;
 
 use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -9,6 +10,7 @@ use flora_lora::LoraLinear;
 
 use crate::{Activation, LayerNorm};
 pub(crate) use prefix::Prefix;
+pub(crate) use sequences::Sequences;
 
 /// Sizes of one tower's encoder.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +85,12 @@ impl Encoder {
     /// - rows: positions in `batch * length`
     /// - output: `[rows, width]`
     pub fn forward(&self, x: Tensor<3>, is_causal: bool, rows: Tensor<1, Int>) -> Tensor<2> {
-        self.resume(Prefix::start(x), is_causal, rows)
+        self.resume(Prefix::start(x), &Sequences::apart(is_causal), rows)
+    }
+
+    /// Whether an adapter drops inputs in training.
+    pub(crate) fn has_dropout(&self) -> bool {
+        self.layers.iter().any(EncoderLayer::has_dropout)
     }
 
     pub(crate) fn adaptable_layers(&mut self, prefix: &str) -> Vec<(String, &mut LoraLinear)> {
@@ -128,13 +135,17 @@ impl EncoderLayer {
 
     /// `x + attention(norm(x))`, then `x + mlp(norm(x))`, on `[batch, length, width]`.
     pub fn forward(&self, x: Tensor<3>, is_causal: bool) -> Tensor<3> {
-        let mixed = self.mix(x.clone(), is_causal);
+        self.pass(x, &Sequences::apart(is_causal))
+    }
+
+    fn pass(&self, x: Tensor<3>, sequences: &Sequences) -> Tensor<3> {
+        let mixed = self.mix(x.clone(), sequences);
         self.feed_forward(self.project(x, mixed))
     }
 
     /// The attention of `norm(x)` before its output projection.
-    fn mix(&self, x: Tensor<3>, is_causal: bool) -> Tensor<3> {
-        self.self_attn.mix(self.layer_norm1.forward(x), is_causal)
+    fn mix(&self, x: Tensor<3>, sequences: &Sequences) -> Tensor<3> {
+        self.self_attn.mix(self.layer_norm1.forward(x), sequences)
     }
 
     /// `x` and the attention's output.
@@ -165,14 +176,15 @@ pub(crate) fn indices(places: impl Iterator<Item = usize>, device: &Device) -> T
 impl Attention {
     /// Scaled dot-product attention over `[batch, length, width]`.
     pub fn forward(&self, x: Tensor<3>, is_causal: bool) -> Tensor<3> {
-        self.out_proj.forward(self.mix(x, is_causal))
+        self.out_proj.forward(self.mix(x, &Sequences::apart(is_causal)))
     }
 
     /// The attention before its output projection.
-    fn mix(&self, x: Tensor<3>, is_causal: bool) -> Tensor<3> {
-        let q = self.q_proj.forward(x.clone());
-        let k = self.k_proj.forward(x.clone());
-        attention(q, k, self.v_proj.forward(x), self.heads, is_causal)
+    fn mix(&self, x: Tensor<3>, sequences: &Sequences) -> Tensor<3> {
+        let projected =
+            [&self.q_proj, &self.k_proj, &self.v_proj].map(|layer| layer.forward(x.clone()));
+        let [q, k, v] = projected.map(|x| sequences.spread(x));
+        sequences.gather(attention(q, k, v, self.heads, sequences.is_causal()))
     }
 }
 

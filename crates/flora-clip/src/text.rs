@@ -3,7 +3,7 @@ use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, s};
 use flora_lora::LoraLinear;
 
-use crate::encoder::{Encoder, EncoderSizes, Prefix, indices};
+use crate::encoder::{Encoder, EncoderSizes, Prefix, Sequences, indices};
 use crate::{LayerNorm, TextConfig, Tokens};
 
 /// The text tower without its projection (`CLIPTextModel`).
@@ -32,6 +32,8 @@ pub struct TextPrefix {
     states: Prefix,
     /// The position of each text's end token.
     ends: Vec<usize>,
+    /// How many tokens at the beginning are the same in all texts, before any of their end tokens.
+    beginning: usize,
 }
 
 impl TextEmbeddings {
@@ -50,6 +52,15 @@ impl TextEmbeddings {
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, length]), &device);
         self.token_embedding.forward(ids)
     }
+}
+
+/// How many tokens at the beginning are the same in all texts.
+fn common_beginning(tokens: &Tokens) -> usize {
+    let mut texts = tokens.ids().chunks_exact(tokens.length());
+    let Some(first) = texts.next() else { return 0 };
+    let alike =
+        |text: &[u32]| first.iter().zip(text).take_while(|(one, other)| one == other).count();
+    texts.map(alike).min().unwrap_or(first.len())
 }
 
 impl TextModel {
@@ -98,11 +109,14 @@ impl TextModel {
     /// As [`TextModel::forward`].
     pub fn prefix(&self, tokens: &Tokens) -> TextPrefix {
         let x = self.positioned(self.embeddings.tokens(tokens), tokens);
-        TextPrefix { states: self.encoder.prefix(x, true), ends: tokens.ends().to_vec() }
+        let ends = tokens.ends().to_vec();
+        let beginning = common_beginning(tokens).min(ends.iter().copied().min().unwrap_or(0));
+        TextPrefix { states: self.encoder.prefix(x, true), ends, beginning }
     }
 
     /// [`TextModel::forward`] of some of the texts of a prefix, from there on. The texts are as long as the
-    /// longest of them.
+    /// longest of them. As no token sees those after it, the states of the words with which all texts
+    /// begin, as those of a template do, are computed once for all of them.
     ///
     /// # Shapes
     ///
@@ -115,9 +129,13 @@ impl TextModel {
         let device = self.embeddings.token_embedding.weight.device();
         let ends: Vec<usize> = texts.iter().map(|&text| prefix.ends[text]).collect();
         let length = 1 + ends.iter().max().expect("at least one text");
-        let rows = indices(texts.iter().copied(), &device.clone().inner());
-        let states = prefix.states.take(rows, length, &device);
-        self.finish(states, &ends, length, &device)
+        let plain = device.clone().inner();
+        let beginning = if self.encoder.has_dropout() { 0 } else { prefix.beginning };
+        let alike = |device| Sequences::beginning_alike(texts.len(), length, beginning, device);
+        let rows = indices(texts.iter().copied(), &plain);
+        let states = prefix.states.take(rows, length, &alike(&plain), &device);
+        let sequences = alike(&device);
+        self.finish(states, &sequences, &ends, length, &device)
     }
 
     /// [`TextModel::forward`] with vectors in the place of as many tokens after the first, in every text: the
@@ -143,7 +161,8 @@ impl TextModel {
     fn encode(&self, x: Tensor<3>, tokens: &Tokens) -> Tensor<2> {
         let device = x.device();
         let states = Prefix::start(self.positioned(x, tokens));
-        self.finish(states, tokens.ends(), tokens.length(), &device)
+        let sequences = Sequences::apart(true);
+        self.finish(states, &sequences, tokens.ends(), tokens.length(), &device)
     }
 
     fn positioned(&self, x: Tensor<3>, tokens: &Tokens) -> Tensor<3> {
@@ -151,9 +170,16 @@ impl TextModel {
         x + positions.slice(0..tokens.length()).unsqueeze()
     }
 
-    fn finish(&self, states: Prefix, ends: &[usize], length: usize, device: &Device) -> Tensor<2> {
-        let ends = ends.iter().enumerate().map(|(row, end)| row * length + end);
-        let states = self.encoder.resume(states, true, indices(ends, device));
+    fn finish(
+        &self,
+        states: Prefix,
+        sequences: &Sequences,
+        ends: &[usize],
+        length: usize,
+        device: &Device,
+    ) -> Tensor<2> {
+        let ends = sequences.places(ends, length).into_iter();
+        let states = self.encoder.resume(states, sequences, indices(ends, device));
         self.final_layer_norm.forward(states)
     }
 

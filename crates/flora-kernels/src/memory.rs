@@ -22,6 +22,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Smaller blocks are the system allocator's business, in bytes.
 const LARGE: usize = 256 << 10;
+/// Larger ones too, in bytes: there are none.
+const LARGEST: usize = 1 << (usize::BITS - 3);
 /// Of every kept block: a line of the cache, and the widest vector.
 const ALIGNMENT: usize = 64;
 /// Blocks kept at most.
@@ -138,7 +140,7 @@ fn layout_of(size: usize) -> Layout {
 /// the system's allocator does that alone.
 fn size_of_block(layout: Layout) -> Option<usize> {
     let size = layout.size();
-    if size < LARGE || size > 1 << (usize::BITS - 3) || layout.align() > ALIGNMENT {
+    if !(LARGE..=LARGEST).contains(&size) || layout.align() > ALIGNMENT {
         return None;
     }
     Some(size.next_multiple_of(1 << (size.ilog2() - 4)))

@@ -163,6 +163,11 @@ impl LoraAdapter {
         linear(hidden, b, None, onto)
     }
 
+    /// Whether inputs are dropped in training, each time others.
+    pub fn has_dropout(&self) -> bool {
+        self.dropout.is_some()
+    }
+
     /// The dense update `s A B`, of shape `[d_input, d_output]`.
     pub fn delta(&self) -> Tensor<2> {
         self.lora_a.val().matmul(self.lora_b.val()).mul_scalar(self.scale)

@@ -65,13 +65,33 @@ fn a_step_of_the_papers_adapters() {
         + (40_370_176 + 524_288 + 2 * 78_848)
         + (236_544 + 10 * 315_392 + 4_096);
     let similarity = 2 * 512;
-    assert_eq!(lora_step(&config, 1, &[77], 2, false), forward + backward + similarity);
+    assert_eq!(lora_step(&config, 1, &[77], 2, None), forward + backward + similarity);
     // Queries, keys, values and attention of the first block are the same in every step.
     let known = 77 * 3 * 512 * 512 + 3_075_072;
-    assert_eq!(lora_step(&config, 1, &[77], 2, true), forward + backward + similarity - known);
+    assert_eq!(lora_step(&config, 1, &[77], 2, Some(1)), forward + backward + similarity - known);
     // Ten texts for 32 images.
-    let tens = lora_step(&config, 32, &[77; 10], 2, false);
+    let tens = lora_step(&config, 32, &[77; 10], 2, None);
     assert_eq!(tens, 10 * (forward + backward) + 2 * 32 * 10 * 512);
+}
+
+/// Five tokens that ten prompts share, of which nothing below the first adapter is computed:
+///
+/// - the first block, forward: 5 x (512^2 + 2 x 512 x 2048) and adapters of 5 x 2,048; backward: the feed-forward
+///   layers and 5 x 3,072 of the adapters
+/// - the ten between: 5 x (4 x 512^2 + 2 x 512 x 2048) and 2 x 15 x 512 of attention, forward and backward, the
+///   attention once more, and adapters of 5 x 2,048, forward and twice backward
+/// - the last: keys and values, forward and backward
+#[test]
+fn a_common_beginning_counts_once() {
+    let config = ClipConfig::vit_base_patch32();
+    let (square, feed_forward, adapter) = (262_144, 2_097_152, 2_048);
+    let first = 5 * (square + feed_forward + adapter) + 5 * (feed_forward + adapter + adapter / 2);
+    let between = 2 * 5 * (4 * square + feed_forward) + 3 * 15_360 + 3 * 5 * adapter;
+    let last = 2 * 5 * 2 * square;
+    let alone = lora_step(&config, 1, &[12], 2, Some(5));
+    assert_eq!(alone, lora_step(&config, 1, &[12], 2, Some(1)), "nobody to share with");
+    let ten = lora_step(&config, 1, &[12; 10], 2, Some(5));
+    assert_eq!(ten, 10 * alone - 9 * (first + 10 * between + last));
 }
 
 #[test]
@@ -91,7 +111,7 @@ fn a_tower_of_one_block_has_a_first_and_last() {
     let (square, feed_forward) = (192 * 192, 2 * 192 * 768);
     let forward = 12 * square + 2 * 5 * 192 + feed_forward + square + 2 * 192;
     let backward = square + feed_forward + 3 * 192;
-    assert_eq!(lora_step(&config, 1, &[5], 1, false), forward + backward + 2 * 192);
+    assert_eq!(lora_step(&config, 1, &[5], 1, None), forward + backward + 2 * 192);
 }
 
 #[test]

@@ -43,7 +43,9 @@ pub(crate) fn prepare(
         _ => batch,
     };
     let lengths = tokens.lengths(distinct, config.text_config.max_position_embeddings);
-    let texts = || random_texts(&lengths, &config.text_config);
+    let shortest = lengths.iter().copied().min().unwrap_or(2);
+    let beginning = tokens.beginning().min(shortest - 1);
+    let texts = || random_texts(&lengths, beginning, &config.text_config);
     let job = Job {
         works: Vec::new(),
         batch,
@@ -68,7 +70,7 @@ pub(crate) fn prepare(
             classes,
             multiply_adds: {
                 let rank = LoraConfig::default().r;
-                count::lora_step(&config, batch, &lengths, rank, classes.is_some())
+                count::lora_step(&config, batch, &lengths, rank, classes.map(|_| beginning))
             },
             ..job
         },

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor};
 
-use super::{Encoder, EncoderLayer, pick};
+use super::{Encoder, EncoderLayer, Sequences, pick};
 
 /// The states of a batch half-way through an encoder.
 #[derive(Debug, Clone)]
@@ -29,10 +29,18 @@ impl Prefix {
         Self { block: 0, states: States::Input(x) }
     }
 
-    /// The first `length` states of these rows, with autodiff if `device` has it. The rows have none.
-    pub(crate) fn take(&self, rows: Tensor<1, Int>, length: usize, device: &Device) -> Self {
+    /// The first `length` states of these rows, laid out as `sequences`, with autodiff if `device` has it. The rows
+    /// and sequences have none.
+    pub(crate) fn take(
+        &self,
+        rows: Tensor<1, Int>,
+        length: usize,
+        sequences: &Sequences,
+        device: &Device,
+    ) -> Self {
         self.map(|states| {
             let taken = states.clone().select(0, rows.clone()).narrow(1, 0, length);
+            let taken = sequences.gather(taken);
             if device.is_autodiff() { Tensor::from_inner(taken) } else { taken }
         })
     }
@@ -54,7 +62,7 @@ impl Encoder {
         let x = self.layers[..block].iter().fold(x, |x, layer| layer.forward(x, is_causal));
         let states = match self.layers.get(block) {
             Some(layer) if !layer.adapts_attention() => {
-                let mixed = layer.mix(x.clone(), is_causal);
+                let mixed = layer.mix(x.clone(), &Sequences::apart(is_causal));
                 match layer.self_attn.out_proj.lora {
                     Some(_) => States::Mixed(x, mixed.into()),
                     None => States::Attended(layer.project(x, mixed)),
@@ -72,7 +80,7 @@ impl Encoder {
     pub(crate) fn resume(
         &self,
         prefix: Prefix,
-        is_causal: bool,
+        sequences: &Sequences,
         rows: Tensor<1, Int>,
     ) -> Tensor<2> {
         let Prefix { block, mut states } = prefix;
@@ -81,30 +89,44 @@ impl Encoder {
             return pick(x, rows);
         };
         for layer in before {
-            states = States::Input(layer.finish(states, is_causal));
+            states = States::Input(layer.finish(states, sequences));
         }
-        last.finish_rows(states, is_causal, rows)
+        last.finish_rows(states, sequences, rows)
     }
 }
 
 impl EncoderLayer {
     /// The rest of [`EncoderLayer::forward`].
-    fn finish(&self, states: States, is_causal: bool) -> Tensor<3> {
+    fn finish(&self, states: States, sequences: &Sequences) -> Tensor<3> {
         match states {
-            States::Input(x) => self.forward(x, is_causal),
+            States::Input(x) => self.pass(x, sequences),
             States::Mixed(x, mixed) => self.feed_forward(self.project(x, *mixed)),
             States::Attended(x) => self.feed_forward(x),
         }
     }
 
     /// [`EncoderLayer::finish`] at some rows only, `[rows, width]`.
-    fn finish_rows(&self, states: States, is_causal: bool, rows: Tensor<1, Int>) -> Tensor<2> {
+    fn finish_rows(
+        &self,
+        states: States,
+        sequences: &Sequences,
+        rows: Tensor<1, Int>,
+    ) -> Tensor<2> {
         let (x, mixed) = match states {
-            States::Input(x) => (x.clone(), self.mix(x, is_causal)),
+            States::Input(x) => (x.clone(), self.mix(x, sequences)),
             States::Mixed(x, mixed) => (x, *mixed),
             States::Attended(x) => return self.feed_forward(pick(x, rows)),
         };
         self.feed_forward(self.project(pick(x, rows.clone()), pick(mixed, rows)))
+    }
+
+    /// Whether an adapter drops inputs, so that no two positions are alike in training.
+    pub(super) fn has_dropout(&self) -> bool {
+        let (attention, mlp) = (&self.self_attn, &self.mlp);
+        let inputs = [&attention.q_proj, &attention.k_proj, &attention.v_proj];
+        let others = [&attention.out_proj, &mlp.fc1, &mlp.fc2];
+        let adapters = inputs.iter().chain(&others).filter_map(|layer| layer.lora.as_ref());
+        adapters.into_iter().any(|adapter| adapter.has_dropout())
     }
 
     fn is_adapted(&self) -> bool {

@@ -1,5 +1,6 @@
 //! A federation of one client is central training.
 
+use burn::module::Module;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Int, Tensor, TensorData};
@@ -7,6 +8,7 @@ use flora_clip::{Padding, Tokens, loss, normalize};
 use flora_core::ParameterRecord;
 use flora_data::Split;
 use flora_lora::{LoraConfig, adapter_record, attach};
+use flora_tuning::TuningModel;
 use rand::seq::SliceRandom;
 
 use crate::common::{Images, autodiff, bits, checkpoint, features, outcome, single_threaded};
@@ -38,7 +40,10 @@ fn central(images: &Images, forgetful: bool) -> ParameterRecord {
         dataset.classes().iter().map(|class| format!("a {class}.")).collect();
     let prompts = checkpoint.tokenizer.encode_all(&sentences).unwrap();
 
+    let clip = TuningModel::new(clip, false);
     let mut model = attach(clip, &LoraConfig::default(), SEED).unwrap();
+    let tokens = Tokens::new(&prompts, Padding::Longest, &checkpoint.config.text_config).unwrap();
+    let prefix = model.valid().text_prefix(&tokens);
     let mut optimizer = adam();
     for round in 0..ROUNDS {
         if forgetful {
@@ -55,16 +60,14 @@ fn central(images: &Images, forgetful: bool) -> ParameterRecord {
 
                 let classes: std::collections::BTreeSet<usize> =
                     batch.iter().map(|&i| dataset.label(i)).collect();
-                let ids: Vec<_> = classes.iter().map(|&class| prompts[class].clone()).collect();
-                let tokens =
-                    Tokens::new(&ids, Padding::Longest, &checkpoint.config.text_config).unwrap();
+                let distinct: Vec<usize> = classes.iter().copied().collect();
                 let place = |&i: &usize| {
                     classes.iter().position(|&class| class == dataset.label(i)).unwrap() as i32
                 };
                 let places: Vec<i32> = batch.iter().map(place).collect();
                 let places = TensorData::new(places, [batch.len()]);
                 let places = Tensor::<1, Int>::from_data(places, &device);
-                let read = normalize(model.text_features(&tokens));
+                let read = normalize(model.text_features_from(&prefix, &distinct));
 
                 let logits = seen.matmul(read.transpose()).mul_scalar(factor).select(1, places);
                 let gradients = loss::contrastive(logits).backward();
