@@ -176,7 +176,10 @@ pub fn lora_step(
     let (rank, constant) = (rank as u64, beginning.is_some());
     let texts: u64 =
         lengths.iter().map(|&length| Tower::text(config, length).lora_step(rank, constant)).sum();
-    let again = Tower::text(config, beginning.unwrap_or(0)).lora_beginning(rank, constant);
+    // An end token is behind the beginning.
+    let shortest = lengths.iter().copied().min().unwrap_or(0).saturating_sub(1);
+    let beginning = beginning.unwrap_or(0).min(shortest);
+    let again = Tower::text(config, beginning).lora_beginning(rank, constant);
     let others = lengths.len().saturating_sub(1) as u64;
     // The features of the images are given.
     texts - others * again + 2 * similarities(config, batch, lengths.len())

@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
 
+/// Keeps the blocks of large tensors for the next ones.
 #[global_allocator]
 static MEMORY: flora::kernels::memory::Recycler = flora::kernels::memory::Recycler::new();
 

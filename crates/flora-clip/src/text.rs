@@ -116,7 +116,8 @@ impl TextModel {
 
     /// [`TextModel::forward`] of some of the texts of a prefix, from there on. The texts are as long as the
     /// longest of them. As no token sees those after it, the states of the words with which all texts
-    /// begin, as those of a template do, are computed once for all of them.
+    /// begin, as those of a template do, are computed once for all of them; not so in training with
+    /// dropout, whose masks tell them apart.
     ///
     /// # Shapes
     ///
@@ -130,7 +131,8 @@ impl TextModel {
         let ends: Vec<usize> = texts.iter().map(|&text| prefix.ends[text]).collect();
         let length = 1 + ends.iter().max().expect("at least one text");
         let plain = device.clone().inner();
-        let beginning = if self.encoder.has_dropout() { 0 } else { prefix.beginning };
+        let dropped = device.is_autodiff() && self.encoder.has_dropout();
+        let beginning = if dropped { 0 } else { prefix.beginning };
         let alike = |device| Sequences::beginning_alike(texts.len(), length, beginning, device);
         let rows = indices(texts.iter().copied(), &plain);
         let states = prefix.states.take(rows, length, &alike(&plain), &device);

@@ -13,15 +13,15 @@ fn max_difference(one: Tensor<2>, other: Tensor<2>) -> f32 {
     (one - other).abs().max().into_scalar::<f32>()
 }
 
-/// Prompts with words of their own after the first `common`, of different lengths.
-fn prompts(model: &Checkpoint, common: usize) -> Tokens {
+/// Prompts of these lengths before the end token, with words of their own after the first `common`.
+fn prompts(model: &Checkpoint, lengths: [usize; 5], common: usize) -> Tokens {
     let config = &model.config.text_config;
     let end = config.vocab_size as u32 - 1;
     let text = |(index, length): (usize, usize)| -> Vec<u32> {
         let word = |at: usize| if at < common { 3 + at } else { 20 + 7 * index + at } as u32;
         std::iter::once(end - 1).chain((1..length).map(word)).chain([end]).collect()
     };
-    let texts: Vec<_> = [6, 8, 6, 9, 7].into_iter().enumerate().map(text).collect();
+    let texts: Vec<_> = lengths.into_iter().enumerate().map(text).collect();
     Tokens::new(&texts, Padding::Longest, config).unwrap()
 }
 
@@ -46,10 +46,19 @@ fn features_and_gradients_are_those_of_whole_texts() {
     for target in ["out_proj", "q_proj", "fc1"] {
         let config = LoraConfig { target_modules: [target].into(), ..LoraConfig::default() };
         let model = adapted(checkpoint.load(&device).unwrap(), &config);
-        for (common, texts) in
-            [(1, vec![0, 1, 2, 3, 4]), (4, vec![0, 1, 2, 3, 4]), (5, vec![3, 1]), (5, vec![2])]
-        {
-            let tokens = prompts(&checkpoint, common);
+        let (all, mixed) = (vec![0, 1, 2, 3, 4], [6, 8, 6, 9, 7]);
+        let cases = [
+            (1, mixed, all.clone()),
+            (4, mixed, all.clone()),
+            (5, mixed, vec![3, 1]),
+            (5, mixed, vec![2]),
+            (5, mixed, vec![1, 4, 1]),
+            // End tokens within what others have in common; the same text five times.
+            (7, [3, 8, 6, 9, 3], all.clone()),
+            (9, [6, 6, 6, 6, 6], all.clone()),
+        ];
+        for (common, lengths, texts) in cases {
+            let tokens = prompts(&checkpoint, lengths, common);
             let prefix = model.valid().text_model.prefix(&tokens);
             let all = model.text_model.forward(&tokens);
             let places =

@@ -7,16 +7,18 @@ use burn::tensor::{Device, Tensor};
 ///
 /// burn's own reads and writes each tensor a dozen times, on one thread of its CPU backend. There this is one
 /// pass over parameter, gradient and moments, on all threads; elsewhere it is burn's. Both give the same
-/// bits, and have the same state.
+/// bits (zeros may differ in sign), and have the same state.
 ///
 /// Source: Kingma and Ba, [arXiv 1412.6980](https://arxiv.org/abs/1412.6980), algorithm 1.
 #[derive(Clone)]
 pub struct Adam {
     composed: burn::optim::Adam,
+    #[cfg(feature = "flex")]
     settings: Settings,
 }
 
 /// The constants of Adam.
+#[cfg(feature = "flex")]
 #[derive(Debug, Clone, Copy)]
 struct Settings {
     beta_1: f32,
@@ -27,7 +29,7 @@ struct Settings {
 
 /// What a step does with numbers: `g + penalty p` is the gradient, and `scale m / (sqrt(v) + epsilon)` times the
 /// learning rate the step, where `scale` and `epsilon` correct the bias of both moments.
-#[cfg_attr(not(feature = "flex"), expect(dead_code))]
+#[cfg(feature = "flex")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step {
     pub(crate) penalty: f32,
@@ -49,7 +51,11 @@ impl Adam {
             .with_epsilon(epsilon)
             .with_weight_decay(decay)
             .build();
-        Self { composed, settings: Settings { beta_1, beta_2, epsilon, penalty } }
+        Self {
+            composed,
+            #[cfg(feature = "flex")]
+            settings: Settings { beta_1, beta_2, epsilon, penalty },
+        }
     }
 }
 

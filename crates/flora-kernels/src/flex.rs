@@ -68,8 +68,8 @@ pub(crate) fn linear<const D: usize>(
 ) -> Tensor<D> {
     // An empty tensor stands for none.
     let device = x.device();
-    let bias = bias.unwrap_or_else(|| Tensor::empty([0], &device)).into_dispatch();
-    let onto = onto.unwrap_or_else(|| Tensor::empty([0; D], &device)).into_dispatch();
+    let bias = bias.unwrap_or_else(|| Tensor::empty([0], (&device, DType::F32))).into_dispatch();
+    let onto = onto.unwrap_or_else(|| Tensor::empty([0; D], (&device, DType::F32))).into_dispatch();
     let y = Dispatch::fused_linear(x.into_dispatch(), weight.into_dispatch(), bias, onto);
     Tensor::from_dispatch(y)
 }

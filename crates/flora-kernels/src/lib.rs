@@ -1,13 +1,14 @@
-//! What a CLIP block does besides matrix products, as single operations.
+//! What a CLIP block does, as single operations; Adam's step; and an allocator for programs that train.
 //!
 //! burn composes these of many small operations as soon as gradients are wanted, each of which reads
 //! and writes the whole tensor. On burn's CPU backend ([`Device::flex`](burn::tensor::Device::flex)) each
 //! function here is one pass instead, forward and backward, in the widest vectors that the processor
-//! has (chosen at run time). On any other backend, and for other number types than `f32`, it is
+//! has (chosen at run time), except that [`linear`] is `gemm`'s product, which starts from what it is
+//! added to. On any other backend, and for other number types than `f32`, it is
 //! the composed form. Both give the same numbers to `f32` rounding; tests say so.
 //!
-//! Results do not depend on the number of threads nor on the processor's vectors: sums have a
-//! fixed order, and it is written down where a product and a sum are rounded together.
+//! Results do not depend on the number of threads nor, but for [`linear`], on the processor's vectors: sums
+//! have a fixed order, and it is written down where a product and a sum are rounded together.
 
 mod adam;
 pub mod composed;
@@ -82,7 +83,9 @@ pub fn linear<const D: usize>(
     assert!(bias.iter().all(|bias| bias.dims() == [output]), "a bias a column");
     assert!(onto.iter().all(|onto| onto.dims() == dims), "as large as the output");
     #[cfg(feature = "flex")]
-    if flex::takes(&[&x])
+    if input > 0
+        && output > 0
+        && flex::takes(&[&x])
         && flex::takes(&[&weight])
         && bias.iter().all(|bias| flex::takes(&[bias]))
         && onto.iter().all(|onto| flex::takes(&[onto]))

@@ -128,6 +128,8 @@ fn threads_change_nothing() {
             let vector = |seed| numbers([96], seed, &device).require_grad();
             let (gamma, beta) = (vector(2), vector(3));
             let y = layer_norm(x.clone(), gamma.clone(), beta, 1e-5);
+            // Large enough for several threads.
+            let y = linear(y.clone(), numbers([96, 96], 4, &device), None, Some(y));
             let gradients =
                 quick_gelu(attention(y.clone(), y.clone(), y, 3, true)).sum().backward();
             let bits = |data: TensorData| data.try_into_vec::<f32>().unwrap();

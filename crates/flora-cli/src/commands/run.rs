@@ -107,6 +107,8 @@ fn execute(
     let mut progress = Progress::new();
     let prepared =
         prepare(experiment.clone(), &place.device, &mut progress).map_err(Failure::input)?;
+    // Image features take more memory than what follows.
+    crate::MEMORY.release();
     let folder = RunFolder::create(out, existing, &written).map_err(refused)?;
     let partition = serde_json::to_string_pretty(&prepared.partition).map_err(Failure::run)?;
     folder.write_partition(&partition).map_err(Failure::run)?;

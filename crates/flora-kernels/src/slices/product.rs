@@ -110,7 +110,7 @@ pub(crate) fn product_onto(
 unsafe fn multiply(out: &mut [MaybeUninit<f32>], a: Matrix<'_>, b: Matrix<'_>, add: bool) {
     assert_eq!(a.columns, b.rows, "as many columns as rows");
     assert_eq!(out.len(), a.rows * b.columns, "room for the product");
-    let large = a.rows * a.columns * b.columns >= PARALLEL;
+    let large = a.rows.saturating_mul(a.columns).saturating_mul(b.columns) >= PARALLEL;
     // SAFETY: `Matrix::new` made sure that both slices hold their matrices, and `out` is as large as the product. It
     // is read where `add` says so, and then the caller wrote it.
     unsafe {
