@@ -169,6 +169,79 @@ mod attention {
     }
 }
 
+/// The second feed-forward layer and the residual stream that it is added to.
+#[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
+mod linear {
+    use super::*;
+
+    /// Batch, length and width: images, texts.
+    const SHAPES: [[usize; 3]; 2] = [[BATCH, 50, 768], [BATCH, 77, 512]];
+
+    /// Of x, weight, bias and onto.
+    fn inputs([batch, length, width]: [usize; 3]) -> [[usize; 3]; 4] {
+        let wide = 4 * width;
+        [[batch, length, wide], [1, wide, width], [1, 1, width], [batch, length, width]]
+    }
+
+    fn fused([x, weight, bias, onto]: [Tensor<3>; 4]) -> Tensor<3> {
+        flora_kernels::linear(x, weight.squeeze_dim(0), Some(bias.flatten(0, 2)), Some(onto))
+    }
+
+    fn composed([x, weight, bias, onto]: [Tensor<3>; 4]) -> Tensor<3> {
+        let (weight, bias) = (weight.squeeze_dim(0), bias.flatten(0, 2));
+        flora_kernels::composed::linear(x, weight, Some(bias), Some(onto))
+    }
+
+    #[divan::bench(args = SHAPES)]
+    fn forward_fused(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+        forward(bencher, inputs(shape), fused);
+    }
+
+    #[divan::bench(args = SHAPES)]
+    fn forward_composed(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+        forward(bencher, inputs(shape), composed);
+    }
+
+    #[divan::bench(args = SHAPES)]
+    fn training_fused(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+        training(bencher, inputs(shape), fused);
+    }
+
+    #[divan::bench(args = SHAPES)]
+    fn training_composed(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+        training(bencher, inputs(shape), composed);
+    }
+}
+
+/// A step of a feed-forward layer's weight.
+#[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
+mod adam {
+    use super::*;
+    use burn::optim::decay::WeightDecayConfig;
+    use burn::optim::{AdamConfig, Optimizer};
+
+    fn steps(bencher: Bencher<'_, '_>, optimizer: impl Optimizer) {
+        let device = Device::flex();
+        let gradient = numbers([768, 3072], &device);
+        let (mut weight, mut state) = (gradient.clone(), None);
+        bencher.bench_local(move || {
+            let old = (weight.clone(), state.take());
+            (weight, state) = optimizer.step(1e-3, old.0, gradient.clone(), old.1);
+        });
+    }
+
+    #[divan::bench]
+    fn fused(bencher: Bencher<'_, '_>) {
+        steps(bencher, flora_kernels::Adam::new([0.9, 0.98], 1e-6, 0.2));
+    }
+
+    #[divan::bench]
+    fn composed(bencher: Bencher<'_, '_>) {
+        let config = AdamConfig::new().with_weight_decay(Some(WeightDecayConfig::new(0.2)));
+        steps(bencher, config.build());
+    }
+}
+
 /// Why there is no fused patch embedding: putting the pixels of a patch side by side is a small part of it.
 #[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
 mod patch_embedding {
