@@ -10,7 +10,7 @@ rounds but the first, which touches its memory for the first time. FedFFT reads 
 trains sees them. Memory is the peak of each process.
 
 The 100 classes are the images of Fashion-MNIST in a hundred folders: it is the number of prompts that counts. Two cores: about 10
-minutes, 14 GB of memory: two clients train at a time, each all of its own model in FedFFT.
+minutes, 15 GB of memory: two clients train at a time, each all of its own model in FedFFT.
 """
 
 import json

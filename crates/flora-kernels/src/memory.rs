@@ -1,8 +1,8 @@
 //! A global allocator that keeps large blocks for the next tensor of their size.
 //!
 //! Every operation on tensors allocates its result and soon gives it back. General allocators return blocks of
-//! megabytes to the system at once, which clears each page anew when it is next touched: a fifth of the
-//! time of an encoder. The steps of training ask for the same sizes again and again, so that a list of
+//! megabytes to the system at once, which clears each page anew when it is next touched: a quarter of
+//! the time of an encoder of texts. The steps of training ask for the same sizes again and again, so that a list of
 //! free blocks serves nearly all of them.
 //!
 //! ```no_run
