@@ -83,8 +83,7 @@ def main():
             raise SystemExit(f"--full-images is at most --images, and that at most {MOST}")
         write_checkpoint(scratch / "model")
         write_folders(scratch / "folders", options.images)
-        fast = Fast(options, scratch)
-        fast.changes = {"partition": f'{{kind="iid",clients={options.clients}}}'}
+        fast = Fast(options, scratch, partition=f'{{kind="iid",clients={options.clients}}}')
         print(f"batches of {BATCH}, {options.clients} clients, {options.threads} threads")
         compare(fast, "10 classes", DATA / "fashion-mnist-6k.toml", options.full_images)
         compare(fast, "100 classes", scratch / "folders", options.full_images)

@@ -110,9 +110,9 @@ def recipe(job, clock):
 class Fast:
     """Runs of flora's preset on the fast path."""
 
-    def __init__(self, options, scratch):
-        self.options, self.scratch = options, scratch
-        self.changes = {}  # of the preset, for all runs
+    def __init__(self, options, scratch, **changes):
+        """`changes` of the preset are for all runs."""
+        self.options, self.scratch, self.changes = options, scratch, changes
 
     def run(self, name, rounds, data=DATA / "fashion-mnist-6k.toml", train=None, **changes):
         """What `run.json` says of a run of so many rounds, and the images of each client."""

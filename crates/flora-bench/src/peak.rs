@@ -1,11 +1,10 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use rand_distr::{Distribution, Uniform};
 
 use crate::crew::Crew;
 use crate::samples::Samples;
-use crate::work::{Work, synchronize};
+use crate::work::{Work, random_values, synchronize};
 use crate::{BenchError, Peak};
 
 /// Rows of the matrices. Small ones stay in the caches, large ones keep many threads busy.
@@ -51,13 +50,12 @@ fn gflop(size: usize, crew: &Crew) -> f64 {
 
 /// The best product of this size.
 pub(crate) fn measure_at(size: usize, crew: &Crew, device: &Device) -> Result<Peak, BenchError> {
-    let mut random = flora_core::seed::stream(0, "bench matrices");
-    let numbers = Uniform::new(-1.0, 1.0).expect("a range");
-    let mut matrix = || -> Tensor<2> {
-        let values: Vec<f32> = numbers.sample_iter(&mut random).take(size * size).collect();
-        Tensor::from_data(TensorData::new(values, [size, size]), device)
+    let matrix = |label| -> Tensor<2> {
+        Tensor::from_data(TensorData::new(random_values(label, size * size), [size, size]), device)
     };
-    let mut product = || -> Box<dyn Work> { Box::new(Product { left: matrix(), right: matrix() }) };
+    let product = || -> Box<dyn Work> {
+        Box::new(Product { left: matrix("bench left"), right: matrix("bench right") })
+    };
     let mut works: Vec<_> = (0..crew.batches()).map(|_| product()).collect();
     crew.run(&mut works)?;
 

@@ -130,13 +130,11 @@ impl TextModel {
         let device = self.embeddings.token_embedding.weight.device();
         let ends: Vec<usize> = texts.iter().map(|&text| prefix.ends[text]).collect();
         let length = 1 + ends.iter().max().expect("at least one text");
-        let plain = device.clone().inner();
         let dropped = device.is_autodiff() && self.encoder.has_dropout();
         let beginning = if dropped { 0 } else { prefix.beginning };
-        let alike = |device| Sequences::beginning_alike(texts.len(), length, beginning, device);
-        let rows = indices(texts.iter().copied(), &plain);
-        let states = prefix.states.take(rows, length, &alike(&plain), &device);
-        let sequences = alike(&device);
+        let sequences = Sequences::beginning_alike(texts.len(), length, beginning, &device);
+        let rows = indices(texts.iter().copied(), &device.clone().inner());
+        let states = prefix.states.take(rows, length, &sequences, &device);
         self.finish(states, &sequences, &ends, length, &device)
     }
 

@@ -48,6 +48,31 @@ fn training<const N: usize, const D: usize, const E: usize>(
     bencher.bench_local(|| operation(inputs.clone()).backward());
 }
 
+/// The four benches of an operation: `inputs`, `fused` and `composed` tell of each of the cases what they are.
+macro_rules! both_forms {
+    ($cases:expr, $case:ty) => {
+        #[divan::bench(args = $cases)]
+        fn forward_fused(bencher: Bencher<'_, '_>, case: $case) {
+            forward(bencher, inputs(case), fused(case));
+        }
+
+        #[divan::bench(args = $cases)]
+        fn forward_composed(bencher: Bencher<'_, '_>, case: $case) {
+            forward(bencher, inputs(case), composed(case));
+        }
+
+        #[divan::bench(args = $cases)]
+        fn training_fused(bencher: Bencher<'_, '_>, case: $case) {
+            training(bencher, inputs(case), fused(case));
+        }
+
+        #[divan::bench(args = $cases)]
+        fn training_composed(bencher: Bencher<'_, '_>, case: $case) {
+            training(bencher, inputs(case), composed(case));
+        }
+    };
+}
+
 #[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
 mod quick_gelu {
     use super::*;
@@ -55,33 +80,19 @@ mod quick_gelu {
     /// Between the two layers of the feed-forward network: images, texts.
     const SHAPES: [[usize; 3]; 2] = [[BATCH, 50, 3072], [BATCH, 77, 2048]];
 
-    fn fused([x]: [Tensor<3>; 1]) -> Tensor<3> {
-        flora_kernels::quick_gelu(x)
+    fn inputs(shape: [usize; 3]) -> [[usize; 3]; 1] {
+        [shape]
     }
 
-    fn composed([x]: [Tensor<3>; 1]) -> Tensor<3> {
-        flora_kernels::composed::quick_gelu(x)
+    fn fused(_: [usize; 3]) -> impl Fn([Tensor<3>; 1]) -> Tensor<3> {
+        |[x]| flora_kernels::quick_gelu(x)
     }
 
-    #[divan::bench(args = SHAPES)]
-    fn forward_fused(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
-        forward(bencher, [shape], fused);
+    fn composed(_: [usize; 3]) -> impl Fn([Tensor<3>; 1]) -> Tensor<3> {
+        |[x]| flora_kernels::composed::quick_gelu(x)
     }
 
-    #[divan::bench(args = SHAPES)]
-    fn forward_composed(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
-        forward(bencher, [shape], composed);
-    }
-
-    #[divan::bench(args = SHAPES)]
-    fn training_fused(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
-        training(bencher, [shape], fused);
-    }
-
-    #[divan::bench(args = SHAPES)]
-    fn training_composed(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
-        training(bencher, [shape], composed);
-    }
+    both_forms!(SHAPES, [usize; 3]);
 }
 
 #[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
@@ -97,33 +108,19 @@ mod layer_norm {
         [[batch, length, width], [1, 1, width], [1, 1, width]]
     }
 
-    fn fused([x, gamma, beta]: [Tensor<3>; 3]) -> Tensor<3> {
-        flora_kernels::layer_norm(x, gamma.flatten(0, 2), beta.flatten(0, 2), EPSILON)
+    fn fused(_: [usize; 3]) -> impl Fn([Tensor<3>; 3]) -> Tensor<3> {
+        |[x, gamma, beta]| {
+            flora_kernels::layer_norm(x, gamma.flatten(0, 2), beta.flatten(0, 2), EPSILON)
+        }
     }
 
-    fn composed([x, gamma, beta]: [Tensor<3>; 3]) -> Tensor<3> {
-        flora_kernels::composed::layer_norm(x, gamma.flatten(0, 2), beta.flatten(0, 2), EPSILON)
+    fn composed(_: [usize; 3]) -> impl Fn([Tensor<3>; 3]) -> Tensor<3> {
+        |[x, gamma, beta]| {
+            flora_kernels::composed::layer_norm(x, gamma.flatten(0, 2), beta.flatten(0, 2), EPSILON)
+        }
     }
 
-    #[divan::bench(args = SHAPES)]
-    fn forward_fused(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
-        forward(bencher, inputs(shape), fused);
-    }
-
-    #[divan::bench(args = SHAPES)]
-    fn forward_composed(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
-        forward(bencher, inputs(shape), composed);
-    }
-
-    #[divan::bench(args = SHAPES)]
-    fn training_fused(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
-        training(bencher, inputs(shape), fused);
-    }
-
-    #[divan::bench(args = SHAPES)]
-    fn training_composed(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
-        training(bencher, inputs(shape), composed);
-    }
+    both_forms!(SHAPES, [usize; 3]);
 }
 
 #[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
@@ -136,37 +133,19 @@ mod attention {
     const CASES: [(usize, bool); 4] = [(50, false), (50, true), (77, false), (77, true)];
 
     /// Of q, k and v.
-    fn inputs(length: usize) -> [[usize; 3]; 3] {
+    fn inputs((length, _): (usize, bool)) -> [[usize; 3]; 3] {
         [[BATCH, length, HEADS * HEAD_WIDTH]; 3]
     }
 
-    fn fused(is_causal: bool) -> impl Fn([Tensor<3>; 3]) -> Tensor<3> {
+    fn fused((_, is_causal): (usize, bool)) -> impl Fn([Tensor<3>; 3]) -> Tensor<3> {
         move |[q, k, v]| flora_kernels::attention(q, k, v, HEADS, is_causal)
     }
 
-    fn composed(is_causal: bool) -> impl Fn([Tensor<3>; 3]) -> Tensor<3> {
+    fn composed((_, is_causal): (usize, bool)) -> impl Fn([Tensor<3>; 3]) -> Tensor<3> {
         move |[q, k, v]| flora_kernels::composed::attention(q, k, v, HEADS, is_causal)
     }
 
-    #[divan::bench(args = CASES)]
-    fn forward_fused(bencher: Bencher<'_, '_>, (length, is_causal): (usize, bool)) {
-        forward(bencher, inputs(length), fused(is_causal));
-    }
-
-    #[divan::bench(args = CASES)]
-    fn forward_composed(bencher: Bencher<'_, '_>, (length, is_causal): (usize, bool)) {
-        forward(bencher, inputs(length), composed(is_causal));
-    }
-
-    #[divan::bench(args = CASES)]
-    fn training_fused(bencher: Bencher<'_, '_>, (length, is_causal): (usize, bool)) {
-        training(bencher, inputs(length), fused(is_causal));
-    }
-
-    #[divan::bench(args = CASES)]
-    fn training_composed(bencher: Bencher<'_, '_>, (length, is_causal): (usize, bool)) {
-        training(bencher, inputs(length), composed(is_causal));
-    }
+    both_forms!(CASES, (usize, bool));
 }
 
 /// The second feed-forward layer and the residual stream that it is added to.
@@ -183,34 +162,20 @@ mod linear {
         [[batch, length, wide], [1, wide, width], [1, 1, width], [batch, length, width]]
     }
 
-    fn fused([x, weight, bias, onto]: [Tensor<3>; 4]) -> Tensor<3> {
-        flora_kernels::linear(x, weight.squeeze_dim(0), Some(bias.flatten(0, 2)), Some(onto))
+    fn fused(_: [usize; 3]) -> impl Fn([Tensor<3>; 4]) -> Tensor<3> {
+        |[x, weight, bias, onto]| {
+            flora_kernels::linear(x, weight.squeeze_dim(0), Some(bias.flatten(0, 2)), Some(onto))
+        }
     }
 
-    fn composed([x, weight, bias, onto]: [Tensor<3>; 4]) -> Tensor<3> {
-        let (weight, bias) = (weight.squeeze_dim(0), bias.flatten(0, 2));
-        flora_kernels::composed::linear(x, weight, Some(bias), Some(onto))
+    fn composed(_: [usize; 3]) -> impl Fn([Tensor<3>; 4]) -> Tensor<3> {
+        |[x, weight, bias, onto]| {
+            let (weight, bias) = (weight.squeeze_dim(0), bias.flatten(0, 2));
+            flora_kernels::composed::linear(x, weight, Some(bias), Some(onto))
+        }
     }
 
-    #[divan::bench(args = SHAPES)]
-    fn forward_fused(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
-        forward(bencher, inputs(shape), fused);
-    }
-
-    #[divan::bench(args = SHAPES)]
-    fn forward_composed(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
-        forward(bencher, inputs(shape), composed);
-    }
-
-    #[divan::bench(args = SHAPES)]
-    fn training_fused(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
-        training(bencher, inputs(shape), fused);
-    }
-
-    #[divan::bench(args = SHAPES)]
-    fn training_composed(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
-        training(bencher, inputs(shape), composed);
-    }
+    both_forms!(SHAPES, [usize; 3]);
 }
 
 /// A step of a feed-forward layer's weight.

@@ -154,7 +154,10 @@ pub(crate) trait FusedOps: Backend {
 fn values(tensor: &FlexTensor) -> std::borrow::Cow<'_, [f32]> {
     match tensor.as_slice() {
         Some(values) => values.into(),
-        None => tensor.to_contiguous().as_slice().expect("contiguous f32").to_vec().into(),
+        None => {
+            let copied = tensor.to_contiguous().into_data().try_into_vec();
+            copied.expect("contiguous f32").into()
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! An encoder in two parts: what lies below everything that is trained, and the rest.
 
 use burn::tensor::{Device, Int, Tensor};
+use flora_lora::LoraLinear;
 
-use super::{Encoder, EncoderLayer, Sequences, pick};
+use super::{Attention, Encoder, EncoderLayer, Sequences, pick};
 
 /// The states of a batch half-way through an encoder.
 #[derive(Debug, Clone)]
@@ -29,8 +30,8 @@ impl Prefix {
         Self { block: 0, states: States::Input(x) }
     }
 
-    /// The first `length` states of these rows, laid out as `sequences`, with autodiff if `device` has it. The rows
-    /// and sequences have none.
+    /// The first `length` states of these rows, laid out as `sequences`, with autodiff if `device` has it, as the
+    /// sequences do. The rows have none.
     pub(crate) fn take(
         &self,
         rows: Tensor<1, Int>,
@@ -40,8 +41,7 @@ impl Prefix {
     ) -> Self {
         self.map(|states| {
             let taken = states.clone().select(0, rows.clone()).narrow(1, 0, length);
-            let taken = sequences.gather(taken);
-            if device.is_autodiff() { Tensor::from_inner(taken) } else { taken }
+            sequences.gather(if device.is_autodiff() { Tensor::from_inner(taken) } else { taken })
         })
     }
 
@@ -122,22 +122,22 @@ impl EncoderLayer {
 
     /// Whether an adapter drops inputs, so that no two positions are alike in training.
     pub(super) fn has_dropout(&self) -> bool {
-        let (attention, mlp) = (&self.self_attn, &self.mlp);
-        let inputs = [&attention.q_proj, &attention.k_proj, &attention.v_proj];
-        let others = [&attention.out_proj, &mlp.fc1, &mlp.fc2];
-        let adapters = inputs.iter().chain(&others).filter_map(|layer| layer.lora.as_ref());
-        adapters.into_iter().any(|adapter| adapter.has_dropout())
+        let mut adapters = self.linears().into_iter().filter_map(|layer| layer.lora.as_ref());
+        adapters.any(|adapter| adapter.has_dropout())
     }
 
     fn is_adapted(&self) -> bool {
-        let mlp = &self.mlp;
-        let others = [&self.self_attn.out_proj, &mlp.fc1, &mlp.fc2];
-        self.adapts_attention() || others.iter().any(|layer| layer.lora.is_some())
+        self.linears().iter().any(|layer| layer.lora.is_some())
     }
 
     fn adapts_attention(&self) -> bool {
-        let attention = &self.self_attn;
-        let inputs = [&attention.q_proj, &attention.k_proj, &attention.v_proj];
-        inputs.iter().any(|layer| layer.lora.is_some())
+        let [q, k, v, ..] = self.linears();
+        [q, k, v].iter().any(|layer| layer.lora.is_some())
+    }
+
+    fn linears(&self) -> [&LoraLinear; 6] {
+        let (attention, mlp) = (&self.self_attn, &self.mlp);
+        let Attention { q_proj, k_proj, v_proj, out_proj, .. } = attention;
+        [q_proj, k_proj, v_proj, out_proj, &mlp.fc1, &mlp.fc2]
     }
 }
