@@ -3,7 +3,7 @@ use std::fmt;
 use flora_core::RecordError;
 use thiserror::Error;
 
-use crate::Partial;
+use crate::{FleetError, Partial};
 
 /// Why a federation cannot start, or stopped before its last round.
 #[derive(Debug, Error)]
@@ -18,6 +18,28 @@ pub enum FederationError {
         /// The name.
         id: String,
     },
+    /// A policy that makes no sense.
+    #[error("federation.{field}: {problem}")]
+    Policy {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// Probabilities of faults that make no sense.
+    #[error("faults.{field}: {problem}")]
+    Faults {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// The clients cannot be reached, or their states not be found again.
+    #[error(transparent)]
+    Fleet(FleetError),
+    /// A saved state that does not fit the run.
+    #[error("the saved state does not fit: {0}")]
+    State(String),
     /// No worker to run clients on.
     #[error("threads = 0: a simulation needs at least one worker thread")]
     NoThreads,
@@ -65,6 +87,24 @@ pub enum FederationError {
         /// Everything computed before.
         partial: Box<Partial>,
     },
+    /// The run was asked to stop, and its state was kept.
+    #[error("stopped in round {round}, as asked")]
+    Stopped {
+        /// The round that is not finished.
+        round: usize,
+        /// Everything computed before.
+        partial: Box<Partial>,
+    },
+}
+
+impl FederationError {
+    /// What was computed before, of a run that ended early.
+    pub fn partial(&self) -> Option<&Partial> {
+        match self {
+            Self::Interrupted { partial, .. } | Self::Stopped { partial, .. } => Some(partial),
+            _ => None,
+        }
+    }
 }
 
 /// A part of a round.
@@ -76,6 +116,8 @@ pub enum Stage {
     Aggregation,
     /// Clients test the global model.
     Evaluation,
+    /// The state is kept.
+    Saving,
 }
 
 impl fmt::Display for Stage {
@@ -84,6 +126,7 @@ impl fmt::Display for Stage {
             Self::Training => "training",
             Self::Aggregation => "aggregation",
             Self::Evaluation => "evaluation",
+            Self::Saving => "saving its state",
         })
     }
 }

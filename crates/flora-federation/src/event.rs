@@ -1,11 +1,13 @@
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use crate::{ClientInfo, ClientScore, Metrics, RoundScore};
+use crate::{
+    BelowQuorum, ClientInfo, ClientScore, Metrics, Reason, RoundScore, message::metrics_with_nan,
+};
 
 /// Everything worth telling about a run. The terminal, the run folder and the report all live on
 /// these; in JSON an event is one object whose key `event` names the variant in snake case.
 ///
-/// [`run_rounds`](crate::run_rounds) emits what happens in rounds. `RunStarted`, `RunFinished` and
+/// [`Rounds::run`](crate::Rounds::run) emits what happens in rounds. `RunStarted`, `RunFinished` and
 /// the phases outside of rounds (such as `data`) belong to its caller, who knows about them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -37,7 +39,8 @@ pub enum Event {
         /// The clients that take part, sorted by id.
         selected: Vec<String>,
     },
-    /// A client came back from training.
+    /// A client came back from training. Told at the end of the round, sorted by id, so that the
+    /// order does not depend on who was faster.
     ClientReplied {
         /// The round.
         round: usize,
@@ -48,7 +51,7 @@ pub enum Event {
         /// Its training examples.
         num_examples: usize,
         /// What it measured.
-        #[serde(deserialize_with = "metrics")]
+        #[serde(deserialize_with = "metrics_with_nan")]
         metrics: Metrics,
         /// Bytes of values that it sent.
         bytes_up: u64,
@@ -59,7 +62,23 @@ pub enum Event {
         round: usize,
         /// The client.
         client: String,
+        /// The kind of reason.
+        #[serde(default)]
+        reason: Reason,
         /// Why.
+        message: String,
+    },
+    /// Too few answers of a round were accepted: none of them is used.
+    BelowQuorum {
+        /// The round.
+        round: usize,
+        /// How many answers were accepted.
+        accepted: usize,
+        /// How many there must be.
+        quorum: usize,
+        /// What happens now.
+        then: BelowQuorum,
+        /// Who is missing, and why, in short.
         message: String,
     },
     /// The next global parameters are there.
@@ -77,7 +96,7 @@ pub enum Event {
         /// Wall-clock seconds of the aggregation.
         seconds: f64,
         /// The replies' metrics as one.
-        #[serde(deserialize_with = "metrics")]
+        #[serde(deserialize_with = "metrics_with_nan")]
         metrics: Metrics,
     },
     /// A model was tested.
@@ -136,7 +155,7 @@ pub enum EvaluatedModel {
     Global,
     /// Each client's own model after its local training, on that client's test examples.
     Local,
-    /// The same, where there is no global model ([`Strategy::shares`](crate::Strategy::shares)): tested
+    /// The same, where the shared parameters alone are no model ([`Share`](crate::Share)): tested
     /// whenever a global one would be.
     Own,
 }
@@ -147,7 +166,9 @@ pub enum EvaluatedModel {
 pub enum RunStatus {
     /// All rounds were run.
     Finished,
-    /// The run stopped before its last round.
+    /// The run was asked to stop before its last round, and can be resumed.
+    Interrupted,
+    /// The run stopped before its last round, because something went wrong.
     Failed,
 }
 
@@ -169,13 +190,6 @@ impl Event {
             seconds,
         }
     }
-}
-
-/// JSON has no NaN: serde writes it as null, and null is NaN again here, so that the event of a
-/// diverged client can be read back.
-fn metrics<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Metrics, D::Error> {
-    let values = std::collections::BTreeMap::<String, Option<f64>>::deserialize(deserializer)?;
-    Ok(values.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect())
 }
 
 #[cfg(test)]

@@ -1,41 +1,83 @@
-//! Federated rounds over named parameter records: strategies, selection, simulation.
+//! Federated rounds over named parameter records.
 //!
 //! This crate knows neither CLIP nor a tensor library. It moves [`ParameterRecord`]s between a
 //! server and its clients, and every rule in it is host arithmetic on named tensors.
 //!
-//! - A [`Client`] trains and evaluates: [`fit`](Client::fit) and [`evaluate`](Client::evaluate).
-//! - A [`Fleet`] says who is there and carries instructions and replies. [`Simulation`] is the
-//!   fleet whose clients are values of this process.
-//! - A [`Strategy`] makes the next global record from the replies; [`FedAvg`] is one.
-//! - A [`ClientSelector`] draws who takes part in a round.
-//! - [`run_rounds`] ties them together and tells everything worth telling as [`Event`]s.
+//! # The parts
+//!
+//! - A [`Client`] holds data and does [`Task`]s: train, evaluate, answer a query.
+//! - A [`Fleet`] says who is there and carries tasks and answers. [`Simulation`] is the fleet whose
+//!   clients are values of this process; [`Faulty`] is a fleet around another one that goes wrong on
+//!   purpose.
+//! - A [`Selection`] chooses who trains in a round; [`ClientSelector`] draws a share at random.
+//! - A [`Strategy`] says what each client is sent and makes the next global parameters from what
+//!   comes back; [`FedAvg`] is one.
+//! - A [`Listener`] hears what happens as [`Event`]s, and keeps the [`RunState`] from which another
+//!   process can go on.
+//! - [`Rounds`] ties them together.
+//!
+//! Client, strategy and selection can be written in any crate; each trait's page has an example.
+//!
+//! # A round
+//!
+//! 1. **Evaluate.** Every client with test examples tests the global parameters. Round 0 is exactly
+//!    the initial parameters.
+//! 2. **Keep.** The state is handed to the listener: whatever happens to the process later, the run
+//!    can be resumed from here, and ends with the same bits.
+//! 3. **Select.** The [`Selection`] chooses among the clients that are there and hold training
+//!    examples.
+//! 4. **Instruct.** The [`Strategy`] makes a [`Message`] for each of them: records, settings, metrics.
+//!    Of the trained parameters, those travel that [`Share`] names; the others stay with the client.
+//! 5. **Exchange.** The [`Fleet`] carries the tasks out, and answers come in any order, until all are
+//!    there, the deadline of the [`RoundPolicy`] passes, or a [`Stop`] is raised. A client that
+//!    fails or panics does not take the others' work with it.
+//! 6. **Check.** This is the one trust boundary, for every strategy. Answers are sorted by client. An
+//!    answer is refused that is nobody's, a client's second, of another round, or claims more
+//!    examples than the client registered with; whose records do not have the names, shapes and
+//!    element types that were sent (so that only shared parameters can change); that is not finite;
+//!    or whose update is too large ([`RoundPolicy::max_update_norm`]). A strategy can add checks
+//!    ([`Strategy::check`]), and remove only those on records. Every exclusion is an
+//!    [`Event::ClientFailed`] with a [`Reason`]. Clients that changed nothing are told of in a
+//!    warning.
+//! 7. **Quorum.** With fewer accepted answers than the policy asks for, the round is tried again,
+//!    skipped, or fails the run.
+//! 8. **Aggregate.** The strategy makes the next parameters, which are checked as well.
+//!
+//! After the last round, the parameters are evaluated once more.
+//!
+//! Sums are taken in f64 and in the order of client ids: results do not depend on the order of
+//! arrival or on the number of threads.
 
-mod alone;
 mod client;
 mod error;
 mod event;
+mod faults;
 mod fedavg;
 mod fleet;
+mod gate;
+mod message;
 mod outcome;
 mod rounds;
 mod score;
 mod selection;
+mod share;
 mod simulation;
+mod state;
 mod strategy;
 
-pub use alone::Alone;
-pub use client::{
-    Client, ClientError, ClientInfo, EvaluateInstruction, EvaluateReply, FitInstruction, FitReply,
-    Metrics,
-};
+pub use client::{Client, ClientError, ClientInfo, Kind, Task};
 pub use error::{FederationError, Stage};
 pub use event::{EvaluatedModel, Event, RunStatus};
+pub use faults::{Faults, Faulty};
 pub use fedavg::FedAvg;
-pub use fleet::Fleet;
+pub use fleet::{Answer, Failure, Fleet, FleetError, Reason, Stop, Wait};
 pub use flora_core::ParameterRecord;
+pub use message::{Config, Message, Metrics, NUM_EXAMPLES, PARAMETERS, Records, Value};
 pub use outcome::{Outcome, Partial, PhaseSeconds};
-pub use rounds::{RoundsConfig, run_rounds};
+pub use rounds::{BelowQuorum, Listener, RoundPolicy, Rounds, RoundsConfig};
 pub use score::{ClientScore, RoundScore};
-pub use selection::ClientSelector;
-pub use simulation::Simulation;
-pub use strategy::{Aggregate, Strategy, StrategyError};
+pub use selection::{ClientSelector, Draw, Selection};
+pub use share::Share;
+pub use simulation::{AtRest, ClientStates, Simulation};
+pub use state::{Loaded, RunState, StateError, StateFolder};
+pub use strategy::{Accepted, Aggregate, CheckError, Global, Strategy, StrategyError};

@@ -17,11 +17,12 @@ pub struct Outcome {
     /// The evaluation with the highest unweighted mean accuracy; the earliest of equals. Round 0
     /// counts: if it is the best, training has not helped.
     pub best_round: RoundScore,
-    /// The evaluation before any training.
-    pub zero_shot: RoundScore,
+    /// The evaluation before any training. With FLoRA, that of the zero-shot model.
+    pub initial: RoundScore,
     /// Every evaluation of the global model, from round 0.
     pub history: Vec<RoundScore>,
-    /// Bytes of values that clients sent ([`ParameterRecord::byte_len`], without names and headers).
+    /// Bytes that clients sent, as the fleet measured them. For a [`Simulation`](crate::Simulation):
+    /// of values, without names and headers.
     pub bytes_up: u64,
     /// Bytes of values that were sent to the selected clients, for training. Parameters that are
     /// sent for an evaluation are not counted: a deployed federation need not evaluate every round.
@@ -39,6 +40,9 @@ pub struct PhaseSeconds {
     pub aggregation: f64,
     /// Clients testing the global model.
     pub evaluation: f64,
+    /// Keeping the state from which a run can be resumed.
+    #[serde(default)]
+    pub saving: f64,
 }
 
 /// What was computed before a round failed.
@@ -50,28 +54,34 @@ pub struct Partial {
     pub unevaluated: Option<ParameterRecord>,
 }
 
-/// The state of a run between rounds.
-#[derive(Debug)]
+/// How far a run has come.
+#[derive(Debug, Clone)]
 pub(crate) struct Progress {
-    pub(crate) current: Arc<ParameterRecord>,
-    evaluated: Option<Evaluated>,
+    /// The shared parameters now.
+    pub(crate) global: Arc<ParameterRecord>,
+    /// Those that were evaluated last, and at their best.
+    pub(crate) evaluated: Option<Evaluated>,
+    /// Every evaluation.
+    pub(crate) history: Vec<RoundScore>,
     pub(crate) bytes_up: u64,
     pub(crate) bytes_down: u64,
     pub(crate) seconds: PhaseSeconds,
 }
 
-#[derive(Debug)]
-struct Evaluated {
-    last: (Arc<ParameterRecord>, RoundScore),
-    best: (Arc<ParameterRecord>, RoundScore),
-    history: Vec<RoundScore>,
+#[derive(Debug, Clone)]
+pub(crate) struct Evaluated {
+    pub(crate) last: Arc<ParameterRecord>,
+    pub(crate) best: Arc<ParameterRecord>,
+    /// The place of the best evaluation in the history.
+    pub(crate) best_at: usize,
 }
 
 impl Progress {
     pub(crate) fn new(initial: ParameterRecord) -> Self {
         Self {
-            current: Arc::new(initial),
+            global: Arc::new(initial),
             evaluated: None,
+            history: Vec::new(),
             bytes_up: 0,
             bytes_down: 0,
             seconds: PhaseSeconds::default(),
@@ -80,38 +90,37 @@ impl Progress {
 
     /// Takes down how the current parameters did.
     pub(crate) fn scored(&mut self, score: RoundScore) {
-        let current = || (Arc::clone(&self.current), score);
+        let at = self.history.len();
+        let current = || Arc::clone(&self.global);
         match &mut self.evaluated {
             None => {
-                self.evaluated =
-                    Some(Evaluated { last: current(), best: current(), history: vec![score] });
+                self.evaluated = Some(Evaluated { last: current(), best: current(), best_at: at });
             }
             Some(evaluated) => {
                 evaluated.last = current();
-                if score.is_better_than(&evaluated.best.1) {
+                if score.is_better_than(&self.history[evaluated.best_at]) {
                     evaluated.best = current();
+                    evaluated.best_at = at;
                 }
-                evaluated.history.push(score);
             }
         }
+        self.history.push(score);
     }
 
     pub(crate) fn into_partial(self) -> Partial {
-        let Some(evaluated) = self.evaluated else {
+        let Some(Evaluated { last, best, best_at }) = self.evaluated else {
             return Partial { outcome: None, unevaluated: None };
         };
-        let unevaluated = !Arc::ptr_eq(&self.current, &evaluated.last.0);
-        let (last, last_round) = evaluated.last;
-        let (best, best_round) = evaluated.best;
+        let unevaluated = !Arc::ptr_eq(&self.global, &last);
         Partial {
-            unevaluated: unevaluated.then(|| Arc::unwrap_or_clone(self.current)),
+            unevaluated: unevaluated.then(|| Arc::unwrap_or_clone(self.global)),
             outcome: Some(Outcome {
                 last: Arc::unwrap_or_clone(last),
                 best: Arc::unwrap_or_clone(best),
-                last_round,
-                best_round,
-                zero_shot: evaluated.history[0],
-                history: evaluated.history,
+                last_round: self.history[self.history.len() - 1],
+                best_round: self.history[best_at],
+                initial: self.history[0],
+                history: self.history,
                 bytes_up: self.bytes_up,
                 bytes_down: self.bytes_down,
                 seconds: self.seconds,

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{ClientError, Metrics};
+use crate::Metrics;
 
 /// How one client's test examples were answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -9,7 +9,7 @@ pub struct ClientScore {
     pub client: String,
     /// Share of right answers, 0..1.
     pub accuracy: f64,
-    /// Mean loss over the test examples, if the client reports a finite one.
+    /// Mean loss over the test examples, if the client reports one.
     pub loss: Option<f64>,
     /// Test examples.
     pub num_examples: usize,
@@ -31,26 +31,31 @@ pub struct RoundScore {
 }
 
 impl ClientScore {
-    /// Reads `accuracy` and the metric named `loss_key`.
+    /// Reads `accuracy` and the metric named `loss_key`, or says what is wrong with them.
     pub(crate) fn from_metrics(
         client: &str,
         num_examples: usize,
         metrics: &Metrics,
         loss_key: &str,
-    ) -> Result<Self, ClientError> {
-        let error = |message: String| Err(ClientError::new(client, message));
-        match metrics.get("accuracy") {
-            None => error("its reply has no metric `accuracy`".to_owned()),
+    ) -> Result<Self, String> {
+        let accuracy = match metrics.get("accuracy") {
+            None => return Err("its answer has no metric `accuracy`".to_owned()),
             Some(accuracy) if !(0.0..=1.0).contains(accuracy) => {
-                error(format!("its reply says accuracy = {accuracy}, which is not between 0 and 1"))
+                return Err(format!(
+                    "its answer says accuracy = {accuracy}, which is not between 0 and 1"
+                ));
             }
-            Some(&accuracy) => Ok(Self {
-                client: client.to_owned(),
-                accuracy,
-                loss: metrics.get(loss_key).copied().filter(|loss| loss.is_finite()),
-                num_examples,
-            }),
+            Some(&accuracy) => accuracy,
+        };
+        let loss = metrics.get(loss_key).copied();
+        // A model that predicts nothing but NaN still has an accuracy: that of the first class.
+        if let Some(loss) = loss.filter(|loss| !loss.is_finite()) {
+            return Err(format!(
+                "its answer says {loss_key} = {loss}: the model is no longer finite there; lower \
+                 the learning rate"
+            ));
         }
+        Ok(Self { client: client.to_owned(), accuracy, loss, num_examples })
     }
 }
 
@@ -124,9 +129,13 @@ mod tests {
             (Metrics::new(), "no metric `accuracy`"),
             (Metrics::from([("accuracy".to_owned(), 45.0)]), "accuracy = 45"),
             (Metrics::from([("accuracy".to_owned(), f64::NAN)]), "accuracy = NaN"),
+            (
+                Metrics::from([("accuracy".to_owned(), 0.5), ("loss".to_owned(), f64::NAN)]),
+                "loss = NaN",
+            ),
         ] {
             let error = ClientScore::from_metrics("a", 3, &metrics, "loss").unwrap_err();
-            assert!(error.message.contains(message), "{error}");
+            assert!(error.contains(message), "{error}");
         }
     }
 

@@ -3,7 +3,53 @@ use serde::{Deserialize, Serialize};
 
 use flora_core::seed;
 
-use crate::FederationError;
+use crate::{ClientInfo, FederationError};
+
+/// Which round clients are drawn for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw {
+    /// The seed of the run's selections.
+    pub seed: u64,
+    /// The round, from 0.
+    pub round: usize,
+    /// How often the round was tried before.
+    pub attempt: usize,
+}
+
+/// Chooses the clients of a round.
+///
+/// A choice may depend on the draw and on who is there, and on nothing else: a resumed run makes the
+/// same choices again.
+///
+/// Everybody with at least ten examples:
+///
+/// ```
+/// use flora_federation::{ClientInfo, Draw, Selection};
+///
+/// struct AtLeastTen;
+///
+/// impl Selection for AtLeastTen {
+///     fn select(&self, _draw: Draw, trainers: &[ClientInfo]) -> Vec<String> {
+///         let large = trainers.iter().filter(|client| client.num_examples >= 10);
+///         large.map(|client| client.id.clone()).collect()
+///     }
+/// }
+/// ```
+pub trait Selection {
+    /// Checks the settings for a fleet of which `trainers` hold training examples, before the first
+    /// round.
+    ///
+    /// # Errors
+    /// Settings that make no sense.
+    fn check(&self, trainers: &[ClientInfo]) -> Result<(), FederationError> {
+        let _ = trainers;
+        Ok(())
+    }
+
+    /// The ids of those who train, from the clients that are there and hold training examples,
+    /// sorted by id. Ids of nobody and doubles are ignored.
+    fn select(&self, draw: Draw, trainers: &[ClientInfo]) -> Vec<String>;
+}
 
 /// Draws the clients of a round at random, without replacement.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -22,27 +68,23 @@ impl Default for ClientSelector {
     }
 }
 
-impl ClientSelector {
-    /// Checks the selector for a fleet of `clients` clients.
-    ///
-    /// # Errors
+impl Selection for ClientSelector {
     /// [`FederationError::Fraction`] or [`FederationError::MinClients`].
-    pub fn check(&self, clients: usize) -> Result<(), FederationError> {
+    fn check(&self, trainers: &[ClientInfo]) -> Result<(), FederationError> {
         if !(self.fraction > 0.0 && self.fraction <= 1.0) {
             return Err(FederationError::Fraction { fraction: self.fraction });
         }
-        if self.min_clients > clients {
-            return Err(FederationError::MinClients { min_clients: self.min_clients, clients });
+        let (min_clients, clients) = (self.min_clients, trainers.len());
+        if min_clients > clients {
+            return Err(FederationError::MinClients { min_clients, clients });
         }
         Ok(())
     }
 
-    /// The clients of `round`, sorted by id: `fraction * ids.len()` of them, rounded to the nearest
-    /// whole number, at least `min_clients` and at least one, as far as there are any.
-    ///
-    /// The draw depends on `seed`, `round` and the set of `ids`, not on their order.
-    pub fn select(&self, ids: &[String], seed: u64, round: usize) -> Vec<String> {
-        let mut ids = ids.to_vec();
+    /// `fraction * trainers.len()` of them, rounded to the nearest whole number, at least
+    /// `min_clients` and at least one, as far as there are any; sorted by id.
+    fn select(&self, draw: Draw, trainers: &[ClientInfo]) -> Vec<String> {
+        let mut ids: Vec<String> = trainers.iter().map(|client| client.id.clone()).collect();
         ids.sort();
         ids.dedup();
         // Rounded, not cut off: 0.29 * 100 is 28.999999999999996.
@@ -51,7 +93,11 @@ impl ClientSelector {
         if count >= ids.len() {
             return ids;
         }
-        let mut random = seed::stream(seed, &format!("selection {round}"));
+        let label = match draw.attempt {
+            0 => format!("selection {}", draw.round),
+            attempt => format!("selection {} attempt {attempt}", draw.round),
+        };
+        let mut random = seed::stream(draw.seed, &label);
         let (drawn, _) = ids.partial_shuffle(&mut random, count);
         drawn.sort();
         drawn.to_vec()
@@ -64,19 +110,29 @@ mod tests {
 
     use super::*;
 
+    fn trainers(count: usize) -> Vec<ClientInfo> {
+        let client =
+            |k| ClientInfo { id: format!("client-{k:02}"), num_examples: 1, num_test_examples: 1 };
+        (0..count).map(client).collect()
+    }
+
     fn ids(count: usize) -> Vec<String> {
-        (0..count).map(|k| format!("client-{k:02}")).collect()
+        trainers(count).into_iter().map(|client| client.id).collect()
     }
 
     fn selector(fraction: f64, min_clients: usize) -> ClientSelector {
         ClientSelector { fraction, min_clients }
     }
 
+    fn draw(seed: u64, round: usize) -> Draw {
+        Draw { seed, round, attempt: 0 }
+    }
+
     #[test]
     fn a_fraction_of_one_takes_everybody_sorted() {
-        let mut shuffled = ids(5);
+        let mut shuffled = trainers(5);
         shuffled.swap(0, 3);
-        assert_eq!(selector(1.0, 0).select(&shuffled, 1, 0), ids(5));
+        assert_eq!(selector(1.0, 0).select(draw(1, 0), &shuffled), ids(5));
     }
 
     #[test]
@@ -84,31 +140,33 @@ mod tests {
         for (fraction, min_clients, expected) in
             [(0.29, 1, 29), (0.1, 1, 10), (0.001, 0, 1), (0.1, 25, 25), (0.5, 1_000, 100)]
         {
-            let selected = selector(fraction, min_clients).select(&ids(100), 7, 3);
+            let selected = selector(fraction, min_clients).select(draw(7, 3), &trainers(100));
             assert_eq!(selected.len(), expected, "{fraction} {min_clients}");
             let distinct: BTreeSet<_> = selected.iter().collect();
             assert_eq!(distinct.len(), expected, "no client twice");
             assert!(selected.is_sorted());
         }
-        assert!(selector(0.5, 1).select(&[], 7, 3).is_empty());
+        assert!(selector(0.5, 1).select(draw(7, 3), &[]).is_empty());
     }
 
     #[test]
-    fn the_draw_depends_on_seed_and_round_but_not_on_the_order() {
+    fn the_draw_depends_on_seed_round_and_attempt_but_not_on_the_order() {
         let selector = selector(0.3, 1);
-        let mut reversed = ids(20);
+        let mut reversed = trainers(20);
         reversed.reverse();
-        let draw = selector.select(&ids(20), 42, 5);
-        assert_eq!(selector.select(&reversed, 42, 5), draw);
-        assert_ne!(selector.select(&ids(20), 43, 5), draw);
-        assert_ne!(selector.select(&ids(20), 42, 6), draw);
+        let first = selector.select(draw(42, 5), &trainers(20));
+        assert_eq!(selector.select(draw(42, 5), &reversed), first);
+        assert_ne!(selector.select(draw(43, 5), &trainers(20)), first);
+        assert_ne!(selector.select(draw(42, 6), &trainers(20)), first);
+        let again = Draw { attempt: 1, ..draw(42, 5) };
+        assert_ne!(selector.select(again, &trainers(20)), first);
     }
 
     /// The draw is part of what a seed promises: it must survive an upgrade of `rand`.
     #[test]
     fn a_known_draw() {
-        let draw = selector(0.3, 1).select(&ids(10), 1, 0);
-        assert_eq!(draw, ["client-03", "client-06", "client-08"]);
+        let drawn = selector(0.3, 1).select(draw(1, 0), &trainers(10));
+        assert_eq!(drawn, ["client-03", "client-06", "client-08"]);
     }
 
     #[test]
@@ -117,7 +175,7 @@ mod tests {
         let selector = selector(0.25, 1);
         for id in ids(8) {
             let drawn = (0..rounds)
-                .filter(|&round| selector.select(&ids(8), 3, round).contains(&id))
+                .filter(|&round| selector.select(draw(3, round), &trainers(8)).contains(&id))
                 .count();
             // 2 of 8: a quarter of the rounds, standard deviation 19.
             assert!((400..600).contains(&drawn), "{id}: {drawn}");
@@ -127,11 +185,11 @@ mod tests {
     #[test]
     fn impossible_settings_are_named() {
         for fraction in [0.0, -0.5, 1.5, f64::NAN] {
-            let error = selector(fraction, 1).check(4).unwrap_err().to_string();
+            let error = selector(fraction, 1).check(&trainers(4)).unwrap_err().to_string();
             assert!(error.contains("federation.fraction"), "{error}");
         }
-        let error = selector(0.5, 5).check(4).unwrap_err().to_string();
+        let error = selector(0.5, 5).check(&trainers(4)).unwrap_err().to_string();
         assert!(error.contains("federation.min_clients = 5"), "{error}");
-        assert!(selector(0.5, 4).check(4).is_ok());
+        assert!(selector(0.5, 4).check(&trainers(4)).is_ok());
     }
 }

@@ -1,68 +1,181 @@
+use std::sync::Arc;
+
 use flora_core::{ParameterRecord, RecordError};
 use thiserror::Error;
 
-use crate::{ClientError, FitReply, Metrics};
+use crate::{ClientInfo, Kind, Message, Metrics, Records, gate};
 
-/// The rule that makes the next global record from the clients' replies.
+/// The global model in a round.
+#[derive(Debug, Clone)]
+pub struct Global {
+    /// The round, from 0.
+    pub round: usize,
+    /// The shared parameters at its start.
+    pub parameters: Arc<ParameterRecord>,
+}
+
+/// An answer that passed all checks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// Who trained.
+    pub client: ClientInfo,
+    /// What was sent to this client.
+    pub sent: Message,
+    /// What it answered.
+    pub message: Message,
+    /// Training examples, the weight of the answer in an average. Never more than the client
+    /// registered with.
+    pub num_examples: usize,
+    /// What the client sent back: the record [`PARAMETERS`](crate::PARAMETERS) of the answer.
+    pub parameters: Arc<ParameterRecord>,
+}
+
+/// The server's rule: what each client is sent, and the next global parameters from what comes back.
 ///
-/// Pure host arithmetic: the result may depend on what the replies hold, never on the order in
-/// which they arrived.
+/// Host arithmetic on named tensors. The round loop shows a strategy only answers that passed its
+/// checks, sorted by client id, each client once, so that a result never depends on the order of
+/// arrival.
+///
+/// A strategy of one's own, the coordinate-wise maximum:
+///
+/// ```
+/// use flora_core::{HostTensor, ParameterRecord};
+/// use flora_federation::{Accepted, Aggregate, Global, Strategy, StrategyError};
+///
+/// struct Largest;
+///
+/// impl Strategy for Largest {
+///     fn name(&self) -> &str {
+///         "largest"
+///     }
+///
+///     fn aggregate(
+///         &mut self,
+///         global: &Global,
+///         accepted: &[Accepted],
+///     ) -> Result<Aggregate, StrategyError> {
+///         let mut next = ParameterRecord::new();
+///         for (name, tensor) in global.parameters.iter() {
+///             let mut values = vec![f32::NEG_INFINITY; tensor.len()];
+///             for answer in accepted {
+///                 let theirs = answer.parameters.get(name).expect("it passed the checks").to_f32();
+///                 values.iter_mut().zip(theirs.iter()).for_each(|(most, x)| *most = most.max(*x));
+///             }
+///             next.insert(name, HostTensor::from_f32(tensor.shape(), values)?)?;
+///         }
+///         Ok(Aggregate::new(next))
+///     }
+/// }
+/// ```
 pub trait Strategy: Send {
     /// The name in experiment files and events, such as `fedavg`.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
-    /// Whether there is a global model at all. Without one, nothing needs to be sent: no bytes are counted,
-    /// and evaluations are told as those of the clients' own models.
-    fn shares(&self) -> bool {
-        true
+    /// The message of a [`Kind::Train`] or [`Kind::Evaluate`] task for one client: the global
+    /// parameters, unless the strategy says otherwise.
+    fn instruct(&mut self, global: &Global, client: &ClientInfo, kind: &Kind) -> Message {
+        let _ = (client, kind);
+        Message::parameters(Arc::clone(&global.parameters))
     }
 
-    /// The global record after `round`, from the one that was sent (`current`) and the replies.
+    /// Checks the records of a client that trained: those that were sent, with the same names,
+    /// shapes and element types, and finite. A strategy whose answers look otherwise says how.
+    ///
+    /// The round loop calls this for every answer, besides checks of its own that no strategy can
+    /// turn off: who answers, which round, how many examples, and how large the update is.
     ///
     /// # Errors
-    /// [`StrategyError`] if no next record can be made.
+    /// What is wrong. The answer is left out, and an event tells which client and why.
+    fn check(&self, sent: &Message, answer: &Message) -> Result<(), CheckError> {
+        gate::same_records(sent, answer)
+    }
+
+    /// The global parameters after the round, from those at its start and the answers; at least one.
+    ///
+    /// # Errors
+    /// [`StrategyError`] if no next parameters can be made.
     fn aggregate(
         &mut self,
-        round: usize,
-        current: &ParameterRecord,
-        replies: &[FitReply],
+        global: &Global,
+        accepted: &[Accepted],
     ) -> Result<Aggregate, StrategyError>;
+
+    /// What the strategy remembers from round to round, such as a momentum, so that a run can be
+    /// resumed.
+    fn state(&self) -> Records {
+        Records::new()
+    }
+
+    /// Puts back what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// Records that are not this strategy's.
+    fn restore(&mut self, records: Records) -> Result<(), StrategyError> {
+        match records.into_keys().next() {
+            None => Ok(()),
+            Some(name) => Err(StrategyError::State(format!(
+                "{} keeps no state, but the saved run has the record `{name}`",
+                self.name()
+            ))),
+        }
+    }
 }
 
-/// What a strategy made of a round's replies.
+/// What a strategy made of a round's answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aggregate {
-    /// The next global record: names, shapes and element types as before.
+    /// The next global parameters: names, shapes and element types as before.
     pub parameters: ParameterRecord,
-    /// The replies' metrics as one, and whatever the strategy measures.
+    /// Whatever the strategy measured. The round loop adds the example-weighted means of what the
+    /// clients reported.
     pub metrics: Metrics,
-    /// Replies that were left out, sorted by client, and why.
-    pub rejected: Vec<ClientError>,
 }
 
-/// Why a strategy has no next record.
+impl Aggregate {
+    /// Without metrics.
+    pub fn new(parameters: ParameterRecord) -> Self {
+        Self { parameters, metrics: Metrics::new() }
+    }
+}
+
+/// What is wrong with the records of an answer.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// A record that was sent did not come back.
+    #[error("record `{name}` is missing from the answer")]
+    Missing {
+        /// The record.
+        name: String,
+    },
+    /// A record came that was not sent.
+    #[error("the answer holds an unexpected record `{name}`")]
+    Unexpected {
+        /// The record.
+        name: String,
+    },
+    /// A tensor of a record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Why a strategy has no next parameters.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StrategyError {
-    /// There was nothing to aggregate.
-    #[error("there are no replies to aggregate")]
-    NoReplies,
-    /// Every reply had to be left out.
-    #[error("every reply had to be left out; the first: {}", rejected[0])]
-    AllRejected {
-        /// All of them, at least one, sorted by client.
-        rejected: Vec<ClientError>,
-    },
     /// The weights are all zero.
-    #[error("the replies stand for 0 training examples, so they have no weight in an average")]
+    #[error("the answers stand for 0 training examples, so they have no weight in an average")]
     NoExamples,
-    /// A client would count twice.
-    #[error("client {id} replied more than once in a round")]
-    DuplicateReply {
-        /// The client.
-        id: String,
-    },
     /// The result is not a valid record.
     #[error("the aggregate is not a valid record: {0}")]
     Record(#[from] RecordError),
+    /// A saved state does not fit.
+    #[error("the strategy's saved state: {0}")]
+    State(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
 }

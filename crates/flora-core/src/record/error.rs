@@ -74,6 +74,16 @@ pub enum RecordError {
         /// The shape that it should have.
         expected: Vec<usize>,
     },
+    /// A tensor has another element type than expected.
+    #[error("tensor `{name}` has element type {actual}, expected {expected}")]
+    Dtype {
+        /// The name.
+        name: String,
+        /// The element type that it has.
+        actual: Dtype,
+        /// The element type that it should have.
+        expected: Dtype,
+    },
     /// A tensor holds NaN or an infinity.
     #[error("tensor `{name}` holds {value} at flat index {index}: every value must be finite")]
     NotFinite {

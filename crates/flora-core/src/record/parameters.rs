@@ -85,6 +85,42 @@ impl ParameterRecord {
         Self { tensors: self.tensors.iter().map(cast).collect() }
     }
 
+    /// The tensors whose names `keep` takes, in the same order.
+    pub fn filter(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
+        let kept = self.tensors.iter().filter(|(name, _)| keep(name));
+        Self { tensors: kept.map(|(name, tensor)| (name.clone(), tensor.clone())).collect() }
+    }
+
+    /// Puts the tensors of `newer` in the place of those of the same names.
+    ///
+    /// # Errors
+    /// [`RecordError::Unexpected`] for a tensor that this record does not have, and
+    /// [`RecordError::Shape`] for one of another shape; the record is then unchanged.
+    pub fn replace(&mut self, newer: &Self) -> Result<(), RecordError> {
+        let of_the_same = self.filter(|name| newer.get(name).is_some());
+        newer.check_matches(&of_the_same)?;
+        for (name, tensor) in newer.iter() {
+            self.tensors.insert(name.to_owned(), tensor.clone());
+        }
+        Ok(())
+    }
+
+    /// Checks that the tensors of this record have the element types of those of the same names in
+    /// `expected`.
+    ///
+    /// # Errors
+    /// [`RecordError::Dtype`] names the first that has not.
+    pub fn check_dtypes(&self, expected: &Self) -> Result<(), RecordError> {
+        for (name, tensor) in self.iter() {
+            let expected = expected.get(name).map_or(tensor.dtype(), HostTensor::dtype);
+            if tensor.dtype() != expected {
+                let (name, actual) = (name.to_owned(), tensor.dtype());
+                return Err(RecordError::Dtype { name, actual, expected });
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that this record has the names and shapes of `expected`: nothing missing, nothing
     /// more. The order and the element types may differ.
     ///
@@ -216,6 +252,31 @@ mod tests {
             let error = record(tensors).check_matches(&expected).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
         }
+    }
+
+    #[test]
+    fn a_part_is_taken_and_put_back() {
+        let mut all = record(&[("b", &[2, 3]), ("a", &[4]), ("c", &[1])]);
+        let part = all.filter(|name| name != "a");
+        assert_eq!(part.names().collect::<Vec<_>>(), ["b", "c"]);
+        let mut newer = ParameterRecord::new();
+        newer.insert("a", HostTensor::from_f32([4], vec![9.0; 4]).unwrap()).unwrap();
+        all.replace(&newer).unwrap();
+        assert_eq!(all.names().collect::<Vec<_>>(), ["b", "a", "c"]);
+        assert_eq!(all.get("a"), newer.get("a"));
+        for wrong in [record(&[("a", &[3])]), record(&[("d", &[1])])] {
+            let before = all.clone();
+            assert!(all.replace(&wrong).is_err());
+            assert_eq!(all, before);
+        }
+    }
+
+    #[test]
+    fn another_element_type_is_named() {
+        let single = record(&[("a", &[4])]);
+        assert!(single.check_dtypes(&single).is_ok());
+        let error = single.cast(Dtype::F16).check_dtypes(&single).unwrap_err().to_string();
+        assert!(error.contains("`a` has element type F16, expected F32"), "{error}");
     }
 
     #[test]

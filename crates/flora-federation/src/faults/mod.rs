@@ -1,0 +1,190 @@
+//! Faults on purpose, to try a policy before real clients do.
+
+mod config;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use flora_core::{HostTensor, ParameterRecord, RecordError, seed};
+use rand::RngExt;
+
+pub use config::Faults;
+
+use crate::{
+    Answer, ClientInfo, FederationError, Fleet, FleetError, Kind, Message, PARAMETERS, Reason,
+    Task, Wait,
+};
+
+/// A fleet whose clients fail, straggle, leave and send poison as [`Faults`] says. Everything is drawn
+/// from a seed, by client and round, so that a resumed run meets the same faults.
+///
+/// Training is disturbed; evaluations are not, but for clients that have left.
+#[derive(Debug)]
+pub struct Faulty<F> {
+    fleet: F,
+    faults: Faults,
+    seed: u64,
+    poison: BTreeMap<String, Poison>,
+}
+
+/// What a client sends instead of what it trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Poison {
+    Nan,
+    WrongShape,
+    Huge,
+    Stale,
+}
+
+/// What every number is that a client sends with [`Faults::huge`]. Finite in f32.
+const HUGE: f32 = 1e9;
+
+impl<F: Fleet> Faulty<F> {
+    /// The same fleet with faults.
+    ///
+    /// # Errors
+    /// [`FederationError::Faults`] for values that make no sense, and what the fleet says.
+    pub fn new(mut fleet: F, faults: Faults, seed: u64) -> Result<Self, FederationError> {
+        faults.check()?;
+        let clients = fleet.clients(0).map_err(FederationError::Fleet)?;
+        let poison = poisoners(&faults, seed, &clients);
+        Ok(Self { fleet, faults, seed, poison })
+    }
+
+    /// Whether the client is away in the round: it left in this one or shortly before.
+    fn is_away(&self, client: &str, round: usize) -> bool {
+        let Faults { drop_out, absence, .. } = self.faults;
+        // Everybody is there in round 0, or nothing could be checked at the start.
+        let first = (round + 1).saturating_sub(absence).max(1);
+        drop_out > 0.0
+            && (first..=round).any(|round| {
+                let label = format!("faults {client} leaves in round {round}");
+                seed::stream(self.seed, &label).random::<f64>() < drop_out
+            })
+    }
+
+    /// Whether the client fails the task, and how much longer it takes.
+    fn draw(&self, task: &Task) -> (bool, Duration) {
+        let Task { client, round, attempt, .. } = task;
+        let label = format!("faults {client} round {round} attempt {attempt}");
+        let mut random = seed::stream(self.seed, &label);
+        let fails = random.random::<f64>() < self.faults.fail;
+        let straggles = random.random::<f64>() < self.faults.straggle;
+        let delay = if straggles { self.faults.delay } else { 0.0 };
+        (fails, Duration::from_secs_f64(delay))
+    }
+}
+
+/// The clients that send poison: a share of all for each kind, rounded, none of them twice.
+fn poisoners(faults: &Faults, seed: u64, clients: &[ClientInfo]) -> BTreeMap<String, Poison> {
+    let mut drawn: Vec<(u64, &str)> = clients
+        .iter()
+        .map(|info| {
+            let label = format!("faults {} poison", info.id);
+            (seed::stream(seed, &label).random::<u64>(), info.id.as_str())
+        })
+        .collect();
+    drawn.sort_unstable();
+    let mut drawn = drawn.into_iter();
+    let mut poison = BTreeMap::new();
+    for (share, kind) in [
+        (faults.nan, Poison::Nan),
+        (faults.wrong_shape, Poison::WrongShape),
+        (faults.huge, Poison::Huge),
+        (faults.stale, Poison::Stale),
+    ] {
+        let count = (share * clients.len() as f64).round() as usize;
+        poison.extend(drawn.by_ref().take(count).map(|(_, id)| (id.to_owned(), kind)));
+    }
+    poison
+}
+
+impl<F: Fleet> Fleet for Faulty<F> {
+    fn clients(&mut self, round: usize) -> Result<Vec<ClientInfo>, FleetError> {
+        let mut clients = self.fleet.clients(round)?;
+        clients.retain(|info| !self.is_away(&info.id, round));
+        Ok(clients)
+    }
+
+    fn exchange(
+        &mut self,
+        tasks: Vec<Task>,
+        wait: &Wait,
+        deliver: &mut dyn FnMut(Answer),
+    ) -> Result<(), FleetError> {
+        let mut delays = BTreeMap::new();
+        let mut sound = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            if task.kind == Kind::Train {
+                let (fails, delay) = self.draw(&task);
+                if fails {
+                    let message = "it failed on purpose (faults.fail)";
+                    deliver(Answer::failed(&task, Reason::Failed, message));
+                    continue;
+                }
+                delays.insert(task.client.clone(), delay);
+            }
+            sound.push(task);
+        }
+        let Self { fleet, poison, .. } = self;
+        fleet.exchange(sound, wait, &mut |mut answer| {
+            // Only training has delays.
+            if let Some(&delay) = delays.get(&answer.client) {
+                answer.seconds += delay.as_secs_f64();
+                // The client is slow in the story only: nobody waits for it in earnest.
+                if delay > Duration::ZERO && wait.deadline.is_some_and(|deadline| delay > deadline)
+                {
+                    return;
+                }
+                if let Some(&kind) = poison.get(&answer.client) {
+                    answer = kind.spoil(answer);
+                }
+            }
+            deliver(answer);
+        })
+    }
+
+    fn commit(&mut self) -> Result<Vec<u8>, FleetError> {
+        self.fleet.commit()
+    }
+
+    fn restore(&mut self, committed: &[u8]) -> Result<(), FleetError> {
+        self.fleet.restore(committed)
+    }
+}
+
+impl Poison {
+    fn spoil(self, mut answer: Answer) -> Answer {
+        if self == Self::Stale {
+            // In round 0 there is none before.
+            answer.round = answer.round.saturating_sub(1);
+            return answer;
+        }
+        let Ok(message) = &mut answer.result else { return answer };
+        if let Some(record) = message.records.get_mut(PARAMETERS)
+            && let Ok(spoiled) = self.spoiled(record)
+        {
+            *record = Arc::new(spoiled);
+        }
+        answer.bytes_up = Message::byte_len(message);
+        answer
+    }
+
+    fn spoiled(self, record: &ParameterRecord) -> Result<ParameterRecord, RecordError> {
+        let mut spoiled = ParameterRecord::new();
+        for (index, (name, tensor)) in record.iter().enumerate() {
+            let mut values = tensor.to_f32().into_owned();
+            let mut shape = tensor.shape().to_vec();
+            match self {
+                Self::Nan if index == 0 => values.iter_mut().take(1).for_each(|it| *it = f32::NAN),
+                Self::WrongShape if index == 0 => {
+                    values.push(0.0);
+                    shape = vec![values.len()];
+                }
+                Self::Huge => values.fill(HUGE),
+                _ => {}
+            }
+            spoiled.insert(name, HostTensor::from_f32(shape, values)?.cast(tensor.dtype()))?;
+        }
+        Ok(spoiled)
+    }
+}

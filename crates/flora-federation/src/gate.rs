@@ -1,0 +1,192 @@
+//! The trust boundary: what an answer must be before a strategy sees it.
+
+use std::sync::Arc;
+
+use flora_core::ParameterRecord;
+
+use crate::{Accepted, Answer, CheckError, ClientInfo, Failure, Message, Reason, Strategy};
+
+/// Without a bound of the user's, an update is refused whose norm is so many times the median of its
+/// round. Honest clients differ by as much as their numbers of steps do, a few hundred at most.
+const TIMES_THE_MEDIAN: f64 = 1_000.0;
+
+/// As many updates make a median that one client cannot choose.
+const FEWEST_FOR_MEDIAN: usize = 3;
+
+/// An answer that was checked by itself. Whether its update is too large is decided when all of the
+/// round are there.
+pub(crate) struct Checked {
+    pub(crate) accepted: Accepted,
+    /// The L2 norm of what training changed in the shared parameters.
+    pub(crate) norm: f64,
+}
+
+/// [`Strategy::check`]'s default: the records that were sent, with the same names, shapes and element
+/// types, and finite.
+pub(crate) fn same_records(sent: &Message, answer: &Message) -> Result<(), CheckError> {
+    for (name, record) in &sent.records {
+        let Some(found) = answer.records.get(name) else {
+            return Err(CheckError::Missing { name: name.clone() });
+        };
+        found.check_matches(record)?;
+        found.check_dtypes(record)?;
+    }
+    match answer.records.keys().find(|name| !sent.records.contains_key(*name)) {
+        Some(name) => Err(CheckError::Unexpected { name: name.clone() }),
+        None => Ok(answer.records.values().try_for_each(|record| record.check_finite())?),
+    }
+}
+
+/// Checks an answer to a training task by itself.
+pub(crate) fn check(
+    answer: &Answer,
+    round: usize,
+    info: &ClientInfo,
+    sent: &Message,
+    strategy: &dyn Strategy,
+) -> Result<Checked, Failure> {
+    let refuse = |message: String| Failure { reason: Reason::Refused, message };
+    let message = answer.result.as_ref().map_err(Failure::clone)?;
+    if answer.round != round {
+        return Err(refuse(format!("it answers round {}, not {round}", answer.round)));
+    }
+    let Some(num_examples) = message.num_examples() else {
+        let told = message.metrics.get(crate::NUM_EXAMPLES);
+        let told = told.map_or("no metric".to_owned(), |number| format!("{number} as"));
+        return Err(refuse(format!(
+            "its answer has {told} `{}`; it must be a whole number",
+            crate::NUM_EXAMPLES
+        )));
+    };
+    // Otherwise a client could outweigh all others by a claim.
+    if num_examples > info.num_examples {
+        return Err(refuse(format!(
+            "it claims {num_examples} training examples, but registered with {}",
+            info.num_examples
+        )));
+    }
+    strategy.check(sent, message).map_err(|error| refuse(error.to_string()))?;
+    let Some(parameters) = message.get_parameters() else {
+        return Err(refuse("its answer has no record `parameters`".to_owned()));
+    };
+    let accepted = Accepted {
+        client: info.clone(),
+        sent: sent.clone(),
+        num_examples,
+        parameters: Arc::clone(parameters),
+        message: message.clone(),
+    };
+    let norm = sent.get_parameters().map_or(0.0, |sent| distance(sent, parameters));
+    Ok(Checked { accepted, norm })
+}
+
+/// The largest norm of an update that is accepted in a round with updates of these norms; infinite if
+/// there is none.
+pub(crate) fn bound(asked: Option<f64>, norms: impl Iterator<Item = f64>) -> f64 {
+    if let Some(bound) = asked {
+        return bound;
+    }
+    // A client whose loss has no gradient moves nothing, and says nothing about the others.
+    let mut moved: Vec<f64> = norms.filter(|&norm| norm > 0.0).collect();
+    if moved.len() < FEWEST_FOR_MEDIAN {
+        return f64::INFINITY;
+    }
+    moved.sort_by(f64::total_cmp);
+    TIMES_THE_MEDIAN * moved[(moved.len() - 1) / 2]
+}
+
+/// The L2 norm of `after - before`, over the tensors of `before`; tensors that are missing or have
+/// another shape count as a whole.
+fn distance(before: &ParameterRecord, after: &ParameterRecord) -> f64 {
+    let square = |(name, tensor): (&str, &flora_core::HostTensor)| -> f64 {
+        let before = tensor.to_f32();
+        let Some(after) = after.get(name) else { return 0.0 };
+        let after = after.to_f32();
+        let squares = before.iter().zip(after.iter()).map(|(&before, &after)| {
+            let difference = f64::from(after) - f64::from(before);
+            difference * difference
+        });
+        squares.sum()
+    };
+    before.iter().map(square).sum::<f64>().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use flora_core::{Dtype, HostTensor};
+
+    use super::*;
+    use crate::{FedAvg, Metrics};
+
+    fn record(name: &str, values: &[f32]) -> ParameterRecord {
+        let mut record = ParameterRecord::new();
+        let tensor = HostTensor::from_f32([values.len()], values.to_vec()).unwrap();
+        record.insert(name, tensor).unwrap();
+        record
+    }
+
+    fn refusal(change: impl FnOnce(&mut Answer)) -> String {
+        let sent = Message::parameters(Arc::new(record("w", &[1.0, 1.0])));
+        let message = Message::trained(record("w", &[1.0, 2.0]), 10, Metrics::new());
+        let client = "a".to_owned();
+        let info = ClientInfo { id: client.clone(), num_examples: 10, num_test_examples: 0 };
+        let mut answer =
+            Answer { client, round: 3, result: Ok(message), bytes_up: 8, seconds: 0.0 };
+        let good = check(&answer, 3, &info, &sent, &FedAvg).unwrap();
+        assert_eq!((good.norm, good.accepted.num_examples), (1.0, 10));
+        change(&mut answer);
+        let failure = check(&answer, 3, &info, &sent, &FedAvg).err().expect("refused");
+        assert_eq!(failure.reason, Reason::Refused);
+        failure.message
+    }
+
+    fn with(change: impl FnOnce(&mut Message)) -> String {
+        refusal(|answer| change(answer.result.as_mut().unwrap()))
+    }
+
+    fn parameters(record: ParameterRecord) -> String {
+        with(|message| {
+            message.records.insert(crate::PARAMETERS.to_owned(), Arc::new(record));
+        })
+    }
+
+    #[test]
+    fn every_check_says_what_is_wrong() {
+        for (message, words) in [
+            (refusal(|answer| answer.round = 2), "it answers round 2, not 3"),
+            (
+                with(|message| {
+                    message.metrics.insert(crate::NUM_EXAMPLES.to_owned(), 11.0);
+                }),
+                "claims 11 training examples, but registered with 10",
+            ),
+            (
+                with(|message| {
+                    message.metrics.insert(crate::NUM_EXAMPLES.to_owned(), f64::NAN);
+                }),
+                "NaN as `num-examples`",
+            ),
+            (with(|message| message.metrics.clear()), "no metric `num-examples`"),
+            (with(|message| message.records.clear()), "record `parameters` is missing"),
+            (
+                with(|message| {
+                    message.records.insert("more".to_owned(), Arc::default());
+                }),
+                "unexpected record `more`",
+            ),
+            (parameters(record("v", &[1.0, 2.0])), "tensor `w` is missing"),
+            (parameters(record("w", &[1.0])), "expected [2]"),
+            (parameters(record("w", &[1.0, f32::INFINITY])), "holds inf"),
+            (parameters(record("w", &[1.0, 2.0]).cast(Dtype::F16)), "F16"),
+        ] {
+            assert!(message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_bound_follows_the_median_of_those_who_moved() {
+        assert_eq!(bound(Some(0.5), [9.0].into_iter()), 0.5);
+        assert_eq!(bound(None, [0.0, 1e30, 1.0].into_iter()), f64::INFINITY);
+        assert_eq!(bound(None, [0.0, 0.0, 2.0, 1e30, 1.0, 3.0].into_iter()), 2_000.0);
+    }
+}

@@ -1,0 +1,126 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{FederationError, Share};
+
+/// How rounds are run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoundsConfig {
+    /// Rounds of training; 0 evaluates the initial parameters and stops.
+    pub rounds: usize,
+    /// The seed of the selection.
+    pub seed: u64,
+    /// Which parameters travel.
+    pub share: Share,
+    /// Whether the accuracies of local models, where clients report them, are told as events.
+    pub evaluate_local: bool,
+    /// What a round puts up with.
+    pub policy: RoundPolicy,
+    /// The state is kept after every so many rounds, and after the last; 0: never.
+    pub save_every: usize,
+}
+
+impl Default for RoundsConfig {
+    /// One round, in which every trained parameter travels.
+    fn default() -> Self {
+        Self {
+            rounds: 1,
+            seed: 0,
+            share: Share::All,
+            evaluate_local: false,
+            policy: RoundPolicy::default(),
+            save_every: 1,
+        }
+    }
+}
+
+/// What a round puts up with from its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoundPolicy {
+    /// Seconds to wait for answers, in training and in evaluation; without, everybody is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<f64>,
+    /// The fewest accepted answers with which a round counts.
+    pub quorum: usize,
+    /// What happens to a round with fewer.
+    pub below_quorum: BelowQuorum,
+    /// How often [`BelowQuorum::Retry`] tries a round again before the run fails.
+    pub retries: usize,
+    /// The largest L2 norm of an update of the shared parameters that is accepted. Without, an update
+    /// is refused whose norm is more than 1,000 times the median of its round, for rounds with at
+    /// least three updates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_update_norm: Option<f64>,
+}
+
+impl Default for RoundPolicy {
+    /// Wait for everybody; one answer is enough, and a round without any fails the run.
+    fn default() -> Self {
+        Self {
+            deadline: None,
+            quorum: 1,
+            below_quorum: BelowQuorum::Fail,
+            retries: 3,
+            max_update_norm: None,
+        }
+    }
+}
+
+/// What happens to a round with too few accepted answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BelowQuorum {
+    /// The run fails.
+    #[default]
+    Fail,
+    /// The round is tried again, with clients that are drawn anew.
+    Retry,
+    /// The round changes nothing, and the next one begins.
+    Skip,
+}
+
+impl RoundPolicy {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`FederationError::Policy`] names the field.
+    pub fn check(&self) -> Result<(), FederationError> {
+        let positive = |field: &'static str, value: Option<f64>| match value {
+            Some(value) if !(value > 0.0 && Duration::try_from_secs_f64(value).is_ok()) => {
+                let problem = format!("{value} is not a positive number");
+                Err(FederationError::Policy { field, problem })
+            }
+            _ => Ok(()),
+        };
+        positive("deadline", self.deadline)?;
+        positive("max_update_norm", self.max_update_norm)?;
+        if self.quorum == 0 {
+            let problem = "0 answers make no next model; it is at least 1".to_owned();
+            return Err(FederationError::Policy { field: "quorum", problem });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_policies_are_named() {
+        let good = RoundPolicy::default();
+        assert!(good.check().is_ok());
+        for (policy, field) in [
+            (RoundPolicy { deadline: Some(0.0), ..good }, "federation.deadline"),
+            (RoundPolicy { deadline: Some(1e300), ..good }, "federation.deadline"),
+            (RoundPolicy { max_update_norm: Some(f64::NAN), ..good }, "federation.max_update_norm"),
+            (RoundPolicy { quorum: 0, ..good }, "federation.quorum"),
+        ] {
+            let error = policy.check().unwrap_err().to_string();
+            assert!(error.contains(field), "{error}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The evaluation at the start of every round and after the last.
+
+use std::time::Instant;
+
+use super::run::{Broken, Done, Run, client_failed, nobody};
+use crate::{
+    Answer, ClientScore, EvaluatedModel, Event, Failure, Kind, Reason, RoundScore, Stage, Task,
+    state::{Step, StepKind},
+};
+
+impl Run<'_> {
+    /// Lets every client with test examples test the model.
+    pub(super) fn evaluate(
+        &mut self,
+        step: Step,
+        begun: Option<Vec<Answer>>,
+    ) -> Result<Done, Broken> {
+        let start = Instant::now();
+        let round = step.round;
+        let stage = Stage::Evaluation;
+        let shared = self.config.share.is_all();
+        let clients = self.clients(round, stage)?;
+        let global = self.global(round);
+        // Without one global model, those who never train have none to test.
+        let tested = clients
+            .iter()
+            .filter(|info| info.num_test_examples > 0 && (shared || info.num_examples > 0));
+        let mut tasks = Vec::new();
+        for info in tested {
+            let message = self.strategy.instruct(&global, info, &Kind::Evaluate);
+            let client = info.id.clone();
+            tasks.push(Task { client, round, attempt: 0, kind: Kind::Evaluate, message });
+        }
+        let (answers, whole) = self.collect(stage, tasks, begun.unwrap_or_default())?;
+        if !whole {
+            self.progress.seconds.evaluation += start.elapsed().as_secs_f64();
+            return Ok(Done::Stopped(answers.into_values().collect()));
+        }
+        let (mut scores, mut failures) = (Vec::new(), Vec::new());
+        for (client, answer) in answers {
+            match score(round, answer) {
+                Ok(score) => scores.push(score),
+                Err(failure) => {
+                    self.listener.event(&client_failed(round, &client, &failure));
+                    failures.push((client, failure));
+                }
+            }
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        self.progress.seconds.evaluation += seconds;
+        let Some(mean) = RoundScore::mean(round, &scores) else {
+            return Err(Broken { round, stage, reason: nobody("tested", &failures) });
+        };
+        self.progress.scored(mean);
+        let model = if shared { EvaluatedModel::Global } else { EvaluatedModel::Own };
+        self.listener.event(&Event::evaluated(model, mean, scores, seconds));
+        let train = Step { round, kind: StepKind::Train, attempt: 0 };
+        Ok(Done::Next((round < self.config.rounds).then_some(train)))
+    }
+}
+
+/// What a client measured.
+fn score(round: usize, answer: Answer) -> Result<ClientScore, Failure> {
+    let message = answer.result?;
+    let refused = |message: String| Failure { reason: Reason::Refused, message };
+    if answer.round != round {
+        return Err(refused(format!("it answers round {}, not {round}", answer.round)));
+    }
+    let Some(examples) = message.num_examples() else {
+        return Err(refused(format!("its answer has no metric `{}`", crate::NUM_EXAMPLES)));
+    };
+    ClientScore::from_metrics(&answer.client, examples, &message.metrics, "loss").map_err(refused)
+}

@@ -1,0 +1,285 @@
+//! A round of training: select, instruct, collect, check, aggregate.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    BelowQuorum,
+    run::{Broken, Done, Run, client_failed, nobody, trainers},
+};
+use crate::{
+    Accepted, Answer, ClientInfo, ClientScore, Draw, EvaluatedModel, Event, Failure, Global, Kind,
+    Message, Metrics, NUM_EXAMPLES, Reason, RoundScore, Stage, Task, gate,
+    state::{Step, StepKind},
+};
+
+impl Run<'_> {
+    pub(super) fn train(&mut self, step: Step, begun: Option<Vec<Answer>>) -> Result<Done, Broken> {
+        let start = Instant::now();
+        let Step { round, attempt, .. } = step;
+        let stage = Stage::Training;
+        let clients = self.clients(round, stage)?;
+        let global = self.global(round);
+        let selected = self.select(step, trainers(&clients));
+        let mut sent: BTreeMap<String, (ClientInfo, Message)> = BTreeMap::new();
+        let mut tasks = Vec::with_capacity(selected.len());
+        for info in selected {
+            let message = self.strategy.instruct(&global, &info, &Kind::Train);
+            let client = info.id.clone();
+            sent.insert(client.clone(), (info, message.clone()));
+            tasks.push(Task { client, round, attempt, kind: Kind::Train, message });
+        }
+        // A resumed run has told this already.
+        if begun.is_none() {
+            let selected = sent.keys().cloned().collect();
+            self.listener.event(&Event::RoundStarted { round, selected });
+        }
+        let (answers, whole) = self.collect(stage, tasks, begun.unwrap_or_default())?;
+        self.progress.seconds.training += start.elapsed().as_secs_f64();
+        if !whole {
+            return Ok(Done::Stopped(answers.into_values().collect()));
+        }
+        let bytes_down = sent.values().map(|(_, message)| message.byte_len()).sum();
+        let bytes_up = answers.values().map(|answer| answer.bytes_up).sum();
+        self.progress.bytes_down += bytes_down;
+        self.progress.bytes_up += bytes_up;
+
+        let (accepted, failures) = self.admit(round, answers, sent);
+        let quorum = self.config.policy.quorum;
+        if accepted.len() < quorum {
+            return self.below_quorum(step, accepted.len(), &failures);
+        }
+        self.warn_of_untrained(&global, &accepted);
+        // Without one global model, the next evaluation is of these very models.
+        if self.config.evaluate_local && self.config.share.is_all() {
+            self.tell_local_accuracies(round, &clients, &accepted);
+        }
+        self.aggregate(&global, &accepted, bytes_up, bytes_down)?;
+        Ok(Done::Next(Some(Step { round: round + 1, kind: StepKind::Evaluate, attempt: 0 })))
+    }
+
+    /// The participants, sorted by id.
+    fn select(&self, step: Step, trainers: Vec<ClientInfo>) -> Vec<ClientInfo> {
+        let Step { round, attempt, .. } = step;
+        let draw = Draw { seed: self.config.seed, round, attempt };
+        let ids: BTreeSet<String> = self.selection.select(draw, &trainers).into_iter().collect();
+        trainers.into_iter().filter(|info| ids.contains(&info.id)).collect()
+    }
+
+    /// Checks every answer, and tells of each that came and of each that is left out, sorted by id.
+    fn admit(
+        &mut self,
+        round: usize,
+        answers: BTreeMap<String, Answer>,
+        mut sent: BTreeMap<String, (ClientInfo, Message)>,
+    ) -> (Vec<Accepted>, Vec<(String, Failure)>) {
+        let mut checked = Vec::with_capacity(answers.len());
+        for (client, answer) in answers {
+            let (info, message) =
+                sent.remove(&client).expect("who was not asked is left out before");
+            if let Ok(answered) = &answer.result {
+                self.listener.event(&client_replied(round, &answer, answered));
+            }
+            checked.push((client, gate::check(&answer, round, &info, &message, self.strategy)));
+        }
+        let norms = checked.iter().filter_map(|(_, it)| it.as_ref().ok()).map(|it| it.norm);
+        let bound = gate::bound(self.config.policy.max_update_norm, norms);
+        let (mut accepted, mut failures) = (Vec::new(), Vec::new());
+        for (client, it) in checked {
+            let it = it.and_then(|it| match it.norm <= bound {
+                true => Ok(it.accepted),
+                false => Err(Failure {
+                    reason: Reason::Refused,
+                    message: format!(
+                        "the norm of its update is {:.4e}, more than {bound:.4e}",
+                        it.norm
+                    ),
+                }),
+            });
+            match it {
+                Ok(it) => accepted.push(it),
+                Err(failure) => {
+                    self.listener.event(&client_failed(round, &client, &failure));
+                    failures.push((client, failure));
+                }
+            }
+        }
+        (accepted, failures)
+    }
+
+    fn below_quorum(
+        &mut self,
+        step: Step,
+        accepted: usize,
+        failures: &[(String, Failure)],
+    ) -> Result<Done, Broken> {
+        let Step { round, attempt, .. } = step;
+        let policy = &self.config.policy;
+        let quorum = policy.quorum;
+        let missing = match accepted {
+            0 => nobody("trained", failures),
+            _ => {
+                let who: Vec<&str> = failures.iter().take(3).map(|(id, _)| id.as_str()).collect();
+                let more = failures.len().saturating_sub(who.len());
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("missing: {}{more}", who.join(", "))
+            }
+        };
+        let (then, next) = match policy.below_quorum {
+            BelowQuorum::Retry if attempt < policy.retries => {
+                (BelowQuorum::Retry, Step { attempt: attempt + 1, ..step })
+            }
+            BelowQuorum::Skip => {
+                let next = Step { round: round + 1, kind: StepKind::Evaluate, attempt: 0 };
+                (BelowQuorum::Skip, next)
+            }
+            _ => (BelowQuorum::Fail, step),
+        };
+        self.listener.event(&Event::BelowQuorum {
+            round,
+            accepted,
+            quorum,
+            then,
+            message: missing.clone(),
+        });
+        if then != BelowQuorum::Fail {
+            return Ok(Done::Next(Some(next)));
+        }
+        let reason = match accepted {
+            0 => missing,
+            _ => format!(
+                "{accepted} answers were accepted, fewer than the quorum of {quorum}; {missing}"
+            ),
+        };
+        Err(Broken { round, stage: Stage::Training, reason })
+    }
+
+    /// An adapter that stays as it was, in silence, is the commonest fault of federated fine-tuning.
+    fn warn_of_untrained(&mut self, global: &Global, accepted: &[Accepted]) {
+        let untrained = accepted.iter().filter(|answer| is_untrained(answer));
+        let clients: Vec<&str> = untrained.map(|answer| answer.client.id.as_str()).collect();
+        // One line, however many: with ten thousand clients nobody would read theirs.
+        let who = match clients[..] {
+            [] => return,
+            [only] => format!("client {only}"),
+            [first, ref rest @ ..] => format!("client {first} and {} more", rest.len()),
+        };
+        self.listener.event(&Event::Warning {
+            message: format!(
+                "round {}: nothing changed: {who} trained nothing; check examples, the \
+                 learning rate and which parameters train",
+                global.round
+            ),
+        });
+    }
+
+    fn tell_local_accuracies(
+        &mut self,
+        round: usize,
+        clients: &[ClientInfo],
+        accepted: &[Accepted],
+    ) {
+        let tests: BTreeMap<&str, usize> = clients
+            .iter()
+            .filter(|info| info.num_test_examples > 0)
+            .map(|info| (info.id.as_str(), info.num_test_examples))
+            .collect();
+        let mut scores = Vec::new();
+        for answer in accepted.iter().filter(|it| it.message.metrics.contains_key("accuracy")) {
+            let id = &answer.client.id;
+            let Some(&examples) = tests.get(id.as_str()) else { continue };
+            let metrics = &answer.message.metrics;
+            match ClientScore::from_metrics(id, examples, metrics, "test_loss") {
+                Ok(score) => scores.push(score),
+                Err(problem) => self.listener.event(&Event::Warning {
+                    message: format!("round {round}: local model of client {id}: {problem}"),
+                }),
+            }
+        }
+        // These models have seen one round more than the global model of this round.
+        if let Some(mean) = RoundScore::mean(round + 1, &scores) {
+            let model = EvaluatedModel::Local;
+            self.listener.event(&Event::evaluated(model, mean, scores, 0.0));
+        }
+    }
+
+    fn aggregate(
+        &mut self,
+        global: &Global,
+        accepted: &[Accepted],
+        bytes_up: u64,
+        bytes_down: u64,
+    ) -> Result<(), Broken> {
+        let start = Instant::now();
+        // Where no parameters travel there is nothing to aggregate.
+        let aggregate = match global.parameters.is_empty() {
+            true => Ok(crate::Aggregate::new(global.parameters.as_ref().clone())),
+            false => self.strategy.aggregate(global, accepted).and_then(|aggregate| {
+                // A strategy's arithmetic may leave the range of the element type, or worse.
+                aggregate.parameters.check_matches(&global.parameters)?;
+                aggregate.parameters.check_finite()?;
+                Ok(aggregate)
+            }),
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        self.progress.seconds.aggregation += seconds;
+        let round = global.round;
+        let stage = Stage::Aggregation;
+        let aggregate =
+            aggregate.map_err(|error| Broken { round, stage, reason: error.to_string() })?;
+        let mut metrics = mean_metrics(accepted);
+        metrics.extend(aggregate.metrics);
+        self.listener.event(&Event::Aggregated {
+            round,
+            strategy: self.strategy.name().to_owned(),
+            replies: accepted.len(),
+            bytes_up,
+            bytes_down,
+            seconds,
+            metrics,
+        });
+        self.progress.global = Arc::new(aggregate.parameters);
+        Ok(())
+    }
+}
+
+/// Whether training changed nothing, as far as it can be told.
+fn is_untrained(answer: &Accepted) -> bool {
+    if let Some(&norm) = answer.message.metrics.get("update_norm") {
+        return norm == 0.0;
+    }
+    let sent = answer.sent.get_parameters();
+    sent.is_some_and(|sent| !sent.is_empty() && **sent == *answer.parameters)
+}
+
+fn client_replied(round: usize, answer: &Answer, message: &Message) -> Event {
+    let mut metrics = message.metrics.clone();
+    metrics.remove(NUM_EXAMPLES);
+    Event::ClientReplied {
+        round,
+        client: answer.client.clone(),
+        seconds: answer.seconds,
+        num_examples: message.num_examples().unwrap_or(0),
+        metrics,
+        bytes_up: answer.bytes_up,
+    }
+}
+
+/// The example-weighted mean of each metric over the clients that report it as a finite number.
+fn mean_metrics(accepted: &[Accepted]) -> Metrics {
+    let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for answer in accepted.iter().filter(|answer| answer.num_examples > 0) {
+        let weight = answer.num_examples as f64;
+        let told = answer.message.metrics.iter();
+        for (name, value) in told.filter(|(name, value)| value.is_finite() && *name != NUM_EXAMPLES)
+        {
+            let (sum, total) = sums.entry(name).or_default();
+            *sum += weight * value;
+            *total += weight;
+        }
+    }
+    sums.into_iter().map(|(name, (sum, total))| (name.to_owned(), sum / total)).collect()
+}

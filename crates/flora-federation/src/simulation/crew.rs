@@ -1,0 +1,219 @@
+//! The threads on which simulated clients work.
+
+use std::{
+    any::Any,
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::{Duration, Instant},
+};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::{AtRest, Memory};
+use crate::{Answer, Client, ClientError, FleetError, Kind, Message, Reason, Task};
+
+/// A client, and whether it has what it remembers.
+pub(super) struct Member {
+    client: Box<dyn Client>,
+    awake: bool,
+}
+
+/// A task and the client that is to do it.
+pub(super) struct Job {
+    pub(super) exchange: u64,
+    /// How long it may take, in comparison with others.
+    pub(super) size: usize,
+    pub(super) task: Task,
+    pub(super) member: Box<Member>,
+    pub(super) memory: Option<Memory>,
+}
+
+/// What came of a job.
+pub(super) struct Done {
+    pub(super) exchange: u64,
+    /// `None` if it panicked.
+    pub(super) member: Option<Box<Member>>,
+    pub(super) answer: Answer,
+    /// What the client remembers could not be written or read.
+    pub(super) trouble: Option<FleetError>,
+}
+
+/// Threads that live as long as the fleet: a job may outlast the exchange that it was submitted in.
+///
+/// Each is the only thread of a rayon pool, so that a client's arithmetic is never split: see
+/// [`Workers`](flora_core::workers::Workers).
+pub(super) struct Crew {
+    queue: Arc<Queue>,
+    done: Receiver<Done>,
+    _pools: Vec<ThreadPool>,
+}
+
+struct Queue {
+    jobs: Mutex<Jobs>,
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct Jobs {
+    waiting: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Crew {
+    pub(super) fn new(threads: usize) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue { jobs: Mutex::default(), ready: Condvar::new() });
+        let (sender, done) = channel();
+        let mut pools = Vec::with_capacity(threads);
+        for _ in 0..threads {
+            let pool = ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| {
+                std::io::Error::other(format!("cannot start a worker thread: {error}"))
+            })?;
+            let (queue, sender) = (Arc::clone(&queue), sender.clone());
+            pool.spawn(move || queue.work(&sender));
+            pools.push(pool);
+        }
+        Ok(Self { queue, done, _pools: pools })
+    }
+
+    /// Puts jobs at the end of the queue, in their order.
+    pub(super) fn submit(&self, jobs: Vec<Job>) {
+        self.queue.lock().waiting.extend(jobs);
+        self.queue.ready.notify_all();
+    }
+
+    /// Takes back the jobs that no thread has begun.
+    pub(super) fn withdraw(&self) -> Vec<Job> {
+        self.queue.lock().waiting.drain(..).collect()
+    }
+
+    /// The next job that is done, if there is one by then.
+    pub(super) fn next(&self, patience: Duration) -> Option<Done> {
+        self.done.recv_timeout(patience).ok()
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        let mut jobs = self.queue.lock();
+        jobs.closed = true;
+        jobs.waiting.clear();
+        self.queue.ready.notify_all();
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Jobs> {
+        // Nothing panics while it holds the lock.
+        self.jobs.lock().unwrap_or_else(|error| error.into_inner())
+    }
+
+    /// What a thread does.
+    fn work(&self, done: &Sender<Done>) {
+        while let Some(job) = self.next() {
+            if done.send(job.run()).is_err() {
+                break;
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut jobs = self.lock();
+        loop {
+            if jobs.closed {
+                return None;
+            }
+            if let Some(job) = jobs.waiting.pop_front() {
+                return Some(job);
+            }
+            jobs = self.ready.wait(jobs).unwrap_or_else(|error| error.into_inner());
+        }
+    }
+}
+
+impl Job {
+    fn run(self) -> Done {
+        let Self { exchange, task, mut member, memory, .. } = self;
+        let started = Instant::now();
+        let mut trouble = None;
+        // Unwind safe, because a client that panicked is not looked at again.
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let memory = memory.as_ref();
+            if let Err(error) = member.wake(&task, memory) {
+                trouble = Some(error);
+                return Err(ClientError::new(&task.client, "its state is lost"));
+            }
+            let result = member.client.handle(&task);
+            trouble = member.rest(&task, memory).err();
+            result
+        }));
+        let (result, panicked) = match caught {
+            Ok(result) => (result.map_err(|error| error.message), false),
+            Err(payload) => (Err(format!("it panicked: {}", said(payload.as_ref()))), true),
+        };
+        let answer = match result {
+            Err(message) => Answer::failed(&task, Reason::Failed, message),
+            Ok(message) => Answer {
+                bytes_up: Message::byte_len(&message),
+                client: task.client,
+                round: task.round,
+                result: Ok(message),
+                seconds: 0.0,
+            },
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        let member = (!panicked).then_some(member);
+        Done { exchange, member, answer: Answer { seconds, ..answer }, trouble }
+    }
+}
+
+impl Member {
+    pub(super) fn new(client: Box<dyn Client>) -> Self {
+        Self { client, awake: true }
+    }
+
+    /// Forgets what it remembers; the file has it.
+    pub(super) fn sleep(&mut self) -> Result<(), FleetError> {
+        self.awake = false;
+        Ok(self.client.restore(None)?)
+    }
+
+    /// Lets it have what it remembers, if the task needs that.
+    fn wake(&mut self, task: &Task, memory: Option<&Memory>) -> Result<(), FleetError> {
+        if self.awake || !self.client.needs_state(&task.kind) {
+            return Ok(());
+        }
+        if let Some(memory) = memory {
+            let state = memory.states.read(&task.client)?;
+            self.client.restore(state.as_deref())?;
+        }
+        self.awake = true;
+        Ok(())
+    }
+
+    /// Writes what it remembers, if the task may have changed that.
+    fn rest(&mut self, task: &Task, memory: Option<&Memory>) -> Result<(), FleetError> {
+        let Some(memory) = memory.filter(|_| self.awake) else { return Ok(()) };
+        if task.kind != Kind::Evaluate {
+            memory.states.write(&task.client, self.client.save()?.as_deref())?;
+        }
+        match memory.at_rest {
+            AtRest::Memory => Ok(()),
+            AtRest::Disk => self.sleep(),
+        }
+    }
+}
+
+/// What a panic said.
+fn said(payload: &(dyn Any + Send)) -> &str {
+    if let Some(message) = payload.downcast_ref::<&str>() {
+        message
+    } else if let Some(message) = payload.downcast_ref::<String>() {
+        message
+    } else {
+        "no message"
+    }
+}

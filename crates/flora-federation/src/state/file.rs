@@ -1,0 +1,215 @@
+//! A state as the bytes of a file: a line that names the format, a JSON head with its length before
+//! it, the records and other bytes that the head lists, and the SHA-256 of all that.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use flora_core::ParameterRecord;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::{RunState, Step};
+use crate::{
+    Answer, PhaseSeconds, Records, RoundScore,
+    outcome::{Evaluated, Progress},
+};
+
+/// The first line. Another number for another layout.
+const FORMAT: &[u8] = b"flora state 1\n";
+/// What the first line of every layout begins with.
+const ANY_FORMAT: &[u8] = b"flora state ";
+const DIGEST: usize = 32;
+
+/// Why a state cannot be used or kept.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// There is no state.
+    #[error("{} holds no state to resume from", path.display())]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file is damaged or of another version of flora.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    step: Option<Step>,
+    begun: Option<Vec<Answer>>,
+    history: Vec<RoundScore>,
+    best_at: Option<usize>,
+    bytes_up: u64,
+    bytes_down: u64,
+    seconds: PhaseSeconds,
+    facts: BTreeMap<String, String>,
+    /// What follows: where it belongs, and how many bytes it takes.
+    blobs: Vec<(Place, usize)>,
+}
+
+/// Where a record belongs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Place {
+    Global,
+    /// Where it is not the global record.
+    Last,
+    /// Where it is not the last.
+    Best,
+    Strategy(String),
+    Begun(usize, String),
+    Fleet,
+}
+
+/// Writes the state, with whatever else the caller must know of it.
+pub(super) fn write(
+    state: &RunState,
+    facts: &BTreeMap<String, String>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let RunState { step, begun, progress, strategy, fleet } = state;
+    let mut blobs: Vec<(Place, Vec<u8>)> = vec![(Place::Global, progress.global.to_safetensors())];
+    if let Some(Evaluated { last, best, .. }) = &progress.evaluated {
+        // As a rule the last is the current one, and after a good round the best is the last.
+        if !Arc::ptr_eq(last, &progress.global) {
+            blobs.push((Place::Last, last.to_safetensors()));
+        }
+        if !Arc::ptr_eq(best, last) {
+            blobs.push((Place::Best, best.to_safetensors()));
+        }
+    }
+    for (name, record) in strategy {
+        blobs.push((Place::Strategy(name.clone()), record.to_safetensors()));
+    }
+    for (index, answer) in begun.iter().flatten().enumerate() {
+        let records = answer.result.as_ref().map(|message| &message.records);
+        for (name, record) in records.into_iter().flatten() {
+            blobs.push((Place::Begun(index, name.clone()), record.to_safetensors()));
+        }
+    }
+    blobs.push((Place::Fleet, fleet.clone()));
+
+    let best = progress.evaluated.as_ref().map(|evaluated| evaluated.best_at);
+    let head = Head {
+        step: *step,
+        begun: begun.clone(),
+        history: progress.history.clone(),
+        best_at: best,
+        bytes_up: progress.bytes_up,
+        bytes_down: progress.bytes_down,
+        seconds: progress.seconds,
+        facts: facts.clone(),
+        blobs: blobs.iter().map(|(place, bytes)| (place.clone(), bytes.len())).collect(),
+    };
+    let head = serde_json::to_vec(&head).map_err(io::Error::other)?;
+    let mut digest = Sha256::new();
+    let mut put = |bytes: &[u8]| {
+        digest.update(bytes);
+        out.write_all(bytes)
+    };
+    put(FORMAT)?;
+    put(&(head.len() as u64).to_le_bytes())?;
+    put(&head)?;
+    for (_, bytes) in &blobs {
+        put(bytes)?;
+    }
+    out.write_all(&digest.finalize())
+}
+
+/// Reads what [`write`] wrote, or says what is wrong with it.
+pub(super) fn read(bytes: &[u8]) -> Result<(RunState, BTreeMap<String, String>), String> {
+    if !bytes.starts_with(FORMAT) {
+        return Err(match bytes.starts_with(ANY_FORMAT) {
+            true => "it was written by another version of flora; resume with that one".to_owned(),
+            false => "it is damaged: not a state of flora".to_owned(),
+        });
+    }
+    let split = bytes.len().checked_sub(DIGEST).filter(|&at| at >= FORMAT.len() + 8);
+    let (body, digest) = bytes.split_at(split.ok_or("it is damaged: cut off")?);
+    if Sha256::digest(body).as_slice() != digest {
+        return Err("it is damaged: its checksum does not match".to_owned());
+    }
+    // The checksum holds: what follows can only go wrong if another program wrote the file.
+    let foreign = |what: &dyn std::fmt::Display| format!("it is not understood: {what}");
+    let (length, rest) = body[FORMAT.len()..].split_at(8);
+    let length = u64::from_le_bytes(length.try_into().expect("8 bytes"));
+    let length = usize::try_from(length).ok().filter(|&length| length <= rest.len());
+    let (head, mut rest) = rest.split_at(length.ok_or_else(|| foreign(&"its head is too long"))?);
+    let head: Head = serde_json::from_slice(head).map_err(|error| foreign(&error))?;
+
+    let mut begun = head.begun;
+    let (mut global, mut last, mut best) = (None, None, None);
+    let (mut strategy, mut fleet) = (Records::new(), Vec::new());
+    for (place, length) in head.blobs {
+        if length > rest.len() {
+            return Err(foreign(&"it is too short"));
+        }
+        let (bytes, after) = rest.split_at(length);
+        rest = after;
+        if place == Place::Fleet {
+            fleet = bytes.to_vec();
+            continue;
+        }
+        let record = ParameterRecord::from_safetensors(bytes).map_err(|error| foreign(&error))?;
+        let record = Arc::new(record);
+        match place {
+            Place::Global => global = Some(record),
+            Place::Last => last = Some(record),
+            Place::Best => best = Some(record),
+            Place::Strategy(name) => {
+                strategy.insert(name, record);
+            }
+            Place::Begun(index, name) => {
+                let answer = begun.as_mut().and_then(|answers| answers.get_mut(index));
+                let message = answer.and_then(|answer| answer.result.as_mut().ok());
+                let message = message.ok_or_else(|| foreign(&"a record of no answer"))?;
+                message.records.insert(name, record);
+            }
+            Place::Fleet => {}
+        }
+    }
+    let global = global.ok_or_else(|| foreign(&"it holds no global parameters"))?;
+    let evaluated = match head.best_at {
+        None => None,
+        Some(at) => {
+            if at >= head.history.len() {
+                return Err(foreign(&"its best round is not there"));
+            }
+            let last = last.unwrap_or_else(|| Arc::clone(&global));
+            let best = best.unwrap_or_else(|| Arc::clone(&last));
+            Some(Evaluated { last, best, best_at: at })
+        }
+    };
+    let progress = Progress {
+        global,
+        evaluated,
+        history: head.history,
+        bytes_up: head.bytes_up,
+        bytes_down: head.bytes_down,
+        seconds: head.seconds,
+    };
+    let state = RunState { step: head.step, begun, progress, strategy, fleet };
+    Ok((state, head.facts))
+}
