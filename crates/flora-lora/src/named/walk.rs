@@ -46,14 +46,16 @@ impl<const D: usize> FloatParameter for Param<Tensor<D>> {
     fn set_values(&mut self, values: Vec<f32>) {
         let device = self.lazy_device();
         let data = TensorData::new(values, self.lazy_shape());
-        let new = match self.is_initialized() {
-            true => Tensor::from_data(data, &device),
-            // The first values stay as long as the module, and burn allocates them apart.
-            false => {
-                device.memory_persistent_allocations(data, |data| Tensor::from_data(data, &device))
-            }
+        *self = if self.is_initialized() {
+            let new = Tensor::from_data(data, &device);
+            self.clone().map(|old| new.set_require_grad(old.is_require_grad()))
+        } else {
+            // First values stay as long as the module; burn allocates such tensors apart.
+            let new =
+                device.memory_persistent_allocations(data, |data| Tensor::from_data(data, &device));
+            // The values are in the layout of this parameter, not in that of a file.
+            self.clone().load_mapper(|tensor| tensor).transform_for_load(new, self.id)
         };
-        *self = self.clone().transform_for_load(new, self.id);
     }
 
     fn release(&mut self, device: &Device) {
