@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use common::{Expected, bits, fixture, max_difference, values};
@@ -14,7 +14,7 @@ use flora_clip::{
 use flora_core::{HostTensor, ParameterRecord};
 use flora_lora::{
     AdaptableModule, LoraConfig, Scaling, Towers, adapter_record, attach, detach,
-    load_adapter_record, merge, num_adapter_parameters, save_peft,
+    load_adapter_record, merge, named, num_adapter_parameters, save_peft,
 };
 
 /// Everything that carries adapters in either tower.
@@ -59,22 +59,12 @@ fn everything() -> LoraConfig {
 
 /// The bits of every parameter, by path.
 fn parameters(model: &Clip) -> BTreeMap<String, Vec<u32>> {
-    #[derive(Default)]
-    struct Reader(Vec<String>, BTreeMap<String, Vec<u32>>);
-    impl ModuleVisitor for Reader {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.0.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.0.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.insert(self.0.join("."), bits(param.val().detach()));
-        }
-    }
-    let mut reader = Reader::default();
-    model.visit(&mut reader);
-    reader.1
+    let mut parameters = BTreeMap::new();
+    named::visit(model, |place, parameter| {
+        let bits = parameter.values().into_iter().map(f32::to_bits).collect();
+        parameters.insert(place.name.to_owned(), bits);
+    });
+    parameters
 }
 
 /// One Adam step of the contrastive loss.

@@ -11,4 +11,6 @@ pub mod record;
 pub mod seed;
 pub mod workers;
 
-pub use record::{Dtype, HostTensor, ParameterRecord, RecordError, TensorFile, read_metadata};
+pub use record::{
+    Dtype, HostTensor, ParameterRecord, RecordError, TensorFile, read_metadata, transpose,
+};

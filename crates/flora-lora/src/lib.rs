@@ -81,6 +81,7 @@ mod dropout;
 mod error;
 mod layer;
 mod layers;
+pub mod named;
 mod parameters;
 mod pattern;
 mod peft;

@@ -1,6 +1,7 @@
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor, TensorData};
-use flora_core::{HostTensor, ParameterRecord, RecordError};
+use burn::module::Module;
+use burn::tensor::Device;
+use flora_core::{ParameterRecord, RecordError};
+use flora_lora::named::{self, Entry, Place};
 use flora_lora::{adapter_record, load_adapter_record, num_adapter_parameters};
 
 /// What of a model is trained, sent and averaged.
@@ -25,29 +26,28 @@ impl Trainable {
     pub fn record<M: Module>(self, module: &M) -> Result<ParameterRecord, RecordError> {
         match self {
             Self::Adapters => adapter_record(module),
-            Self::Everything | Self::Parts(_) => {
-                let record = Ok(ParameterRecord::new());
-                let mut taker = Taker { trainable: self, path: Vec::new(), record };
-                module.visit(&mut taker);
-                taker.record
-            }
+            Self::Everything | Self::Parts(_) => named::collect(module, |place| self.entry(place)),
         }
     }
 
-    /// Whether the parameter of this name is trained. Of adapters, whose names are PEFT's in a record and
-    /// others in a module, it cannot be told.
-    fn covers(self, name: &str) -> bool {
-        match self {
+    /// What a record calls the parameter here, if it is trained. For adapters, flora-lora knows.
+    fn entry(self, Place { name, .. }: Place<'_>) -> Option<Entry> {
+        let trained = match self {
             Self::Adapters => false,
             Self::Everything => true,
             Self::Parts(parts) => parts.iter().any(|part| name.starts_with(part)),
-        }
+        };
+        trained.then(|| Entry::plain(name))
     }
 
     /// `module` on `device` with gradients for these parameters, on leaves of their own, and for no others.
     /// [`flora_lora::attach`] does the same for adapters.
     pub fn release<M: Module>(self, module: M, device: &Device) -> M {
-        module.no_grad().map(&mut Releaser { trainable: self, path: Vec::new(), device })
+        named::map(module.no_grad(), |place, parameter| {
+            if self.entry(place).is_some() {
+                parameter.release(device);
+            }
+        })
     }
 
     /// Put the values of `record` into `module`. Parameter identities stay, so that an optimizer
@@ -61,9 +61,7 @@ impl Trainable {
         match self {
             Self::Adapters => load_adapter_record(module, record),
             Self::Everything | Self::Parts(_) => {
-                record.check_matches(&self.record(&module)?)?;
-                record.check_finite()?;
-                Ok(module.map(&mut Putter { path: Vec::new(), record }))
+                named::assign(module, |place| self.entry(place), record)
             }
         }
     }
@@ -72,113 +70,8 @@ impl Trainable {
     pub fn count<M: Module>(self, module: &M) -> usize {
         match self {
             Self::Adapters => num_adapter_parameters(module),
-            Self::Everything | Self::Parts(_) => {
-                let mut counter = Counter { trainable: self, path: Vec::new(), count: 0 };
-                module.visit(&mut counter);
-                counter.count
-            }
+            Self::Everything | Self::Parts(_) => named::count(module, |place| self.entry(place)),
         }
-    }
-}
-
-/// Counts without initialising what is lazy.
-struct Counter {
-    trainable: Trainable,
-    path: Vec<String>,
-    count: usize,
-}
-
-impl ModuleVisitor for Counter {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.trainable.covers(&self.path.join(".")) {
-            self.count += param.lazy_shape().num_elements();
-        }
-    }
-}
-
-struct Releaser<'a> {
-    trainable: Trainable,
-    path: Vec<String>,
-    device: &'a Device,
-}
-
-impl ModuleMapper for Releaser<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.trainable.covers(&self.path.join(".")) {
-            true => param.fork(self.device).set_require_grad(true),
-            false => param,
-        }
-    }
-}
-
-struct Taker {
-    trainable: Trainable,
-    path: Vec<String>,
-    record: Result<ParameterRecord, RecordError>,
-}
-
-impl ModuleVisitor for Taker {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.path.join(".");
-        let Ok(record) = &mut self.record else { return };
-        if !self.trainable.covers(&name) {
-            return;
-        }
-        let data = param.val().detach().into_data().convert::<f32>();
-        let shape = data.shape().to_vec();
-        let values = data.try_into_vec::<f32>().expect("just converted");
-        let inserted =
-            HostTensor::from_f32(shape, values).and_then(|tensor| record.insert(name, tensor));
-        if let Err(error) = inserted {
-            self.record = Err(error);
-        }
-    }
-}
-
-struct Putter<'a> {
-    path: Vec<String>,
-    record: &'a ParameterRecord,
-}
-
-impl ModuleMapper for Putter<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(tensor) = self.record.get(&self.path.join(".")) else { return param };
-        param.map(|old| {
-            let data = TensorData::new(tensor.to_f32().into_owned(), tensor.shape().to_vec());
-            Tensor::from_data(data, &old.device()).set_require_grad(old.is_require_grad())
-        })
     }
 }
 

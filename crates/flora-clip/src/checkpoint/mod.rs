@@ -133,7 +133,7 @@ impl Checkpoint {
     /// by name.
     pub fn load(&self, device: &Device) -> Result<Clip, ClipError> {
         let (skeleton, weights) = self.checked(device)?;
-        load::load(skeleton, &weights, device)
+        load::load(skeleton, &weights)
     }
 
     /// Load the half that reads text, and the factor on cosine similarities
@@ -149,7 +149,7 @@ impl Checkpoint {
         // By the same function as the whole model's, for the same bits.
         let factor = Tensor::<1>::from_floats([scale], device).exp().into_scalar::<f32>();
         let (text, _) = skeleton.split();
-        Ok((load::load(text, &weights, device)?, factor))
+        Ok((load::load(text, &weights)?, factor))
     }
 
     fn checked(&self, device: &Device) -> Result<(Clip, Weights), ClipError> {

@@ -1,41 +1,22 @@
 //! What a parameter is called: by burn's module tree, by Hugging Face, by OpenCLIP.
 
-/// The path of the module tree that a visitor is at.
-#[derive(Default)]
-pub(super) struct Names {
-    path: Vec<(String, String)>,
-}
+use flora_lora::named::{Entry, Place};
 
-impl Names {
-    pub(super) fn enter(&mut self, name: &str, container: &str) {
-        self.path.push((name.to_owned(), container.to_owned()));
-    }
-
-    pub(super) fn exit(&mut self) {
-        self.path.pop();
-    }
-
-    /// The parameter's name in Hugging Face's files. Adapters have none: they travel in their own
-    /// file.
-    pub(super) fn hugging_face(&self) -> Option<String> {
-        let (field, container) = self.path.last()?;
-        let field = match (field.as_str(), container.as_str()) {
-            ("gamma", "Struct:LayerNorm") => "weight",
-            ("beta", "Struct:LayerNorm") => "bias",
-            ("lora_a" | "lora_b", _) => return None,
-            (other, _) => other,
-        };
-        let above = self.path[..self.path.len() - 1].iter().map(|(name, _)| name.as_str());
-        Some(above.chain([field]).collect::<Vec<_>>().join("."))
-    }
-
-    /// Whether Hugging Face's files hold the transpose: PyTorch keeps a linear layer's weight as
-    /// `[output, input]`, burn as `[input, output]`.
-    pub(super) fn is_transposed(&self) -> bool {
-        self.path
-            .last()
-            .is_some_and(|(field, container)| field == "weight" && container == "Struct:LoraLinear")
-    }
+/// A parameter as Hugging Face's files have it. Adapters are not in them: they travel in their own file.
+pub(super) fn hugging_face(Place { name, container }: Place<'_>) -> Option<Entry> {
+    let (module, field) = name.rsplit_once('.').unwrap_or(("", name));
+    let file_field = match (field, container) {
+        ("gamma", "Struct:LayerNorm") => "weight",
+        ("beta", "Struct:LayerNorm") => "bias",
+        ("lora_a" | "lora_b", _) => return None,
+        (other, _) => other,
+    };
+    let name = match module {
+        "" => file_field.to_owned(),
+        module => format!("{module}.{file_field}"),
+    };
+    // PyTorch keeps a linear layer's weight as `[output, input]`, burn as `[input, output]`.
+    Some(Entry { name, transposed: (field, container) == ("weight", "Struct:LoraLinear") })
 }
 
 /// Whose names the tensors of a file have.

@@ -1,12 +1,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::Tensor;
-use flora_core::{Dtype, HostTensor, ParameterRecord, RecordError};
+use flora_core::{Dtype, HostTensor, ParameterRecord, RecordError, transpose};
+use flora_lora::named;
 
-use super::load::transpose;
-use super::names::{Names, Naming};
+use super::names::{Naming, hugging_face};
 use super::{Checkpoint, locate, open_clip};
 use crate::{Clip, ClipConfig, ClipError, ClipTokenizer, Preprocessor, files};
 
@@ -102,69 +100,45 @@ fn save_weights(
     naming: Naming,
     dtype: Dtype,
 ) -> Result<(), RecordError> {
-    let mut saver = Saver {
-        names: Names::default(),
-        naming,
-        record: Ok(ParameterRecord::new()),
-        thirds: BTreeMap::new(),
-        dtype,
-    };
-    model.visit(&mut saver);
-    let record = saver.record?;
+    let record = record(model, naming, dtype)?;
     // `load` refuses such weights: better no file than one that cannot be read.
     record.check_finite()?;
     // transformers refuses weights that do not say which framework's layout they have.
     record.save_with(path, &[("format".to_owned(), "pt".to_owned())].into())
 }
 
-struct Saver {
-    names: Names,
-    naming: Naming,
-    record: Result<ParameterRecord, RecordError>,
-    /// The thirds of OpenCLIP's tensors whose last has not come yet.
-    thirds: BTreeMap<String, Vec<f32>>,
-    dtype: Dtype,
-}
-
-impl ModuleVisitor for Saver {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.names.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.names.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let (Some(name), Ok(record)) = (self.names.hugging_face(), &mut self.record) else {
-            return;
-        };
-        let data = param.val().detach().into_data().convert::<f32>();
-        let mut shape = data.shape().to_vec();
-        let mut values = data.try_into_vec::<f32>().expect("just converted");
-        let source = self.naming.source(&name);
+/// The weights of `model` as a file of this naming has them.
+fn record(model: &Clip, naming: Naming, dtype: Dtype) -> Result<ParameterRecord, RecordError> {
+    let mut saved = Ok(ParameterRecord::new());
+    // The thirds of OpenCLIP's tensors whose last has not come yet.
+    let mut thirds: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+    named::visit(model, |place, parameter| {
+        let (Some(entry), Ok(record)) = (hugging_face(place), &mut saved) else { return };
+        let (mut shape, mut values) = (parameter.shape(), parameter.values());
+        let source = naming.source(&entry.name);
         // What OpenCLIP keeps as the transpose of PyTorch's layout, it keeps as burn does.
-        if self.names.is_transposed() != source.transposed {
-            values = transpose(&values, shape[0], shape[1]);
+        if entry.transposed != source.transposed {
+            values = transpose(&values, [shape[0], shape[1]]);
             shape.reverse();
         }
-        if name == "logit_scale" {
+        if entry.name == "logit_scale" {
             shape.clear();
         }
         // Query, key and value are visited in this order, one after the other.
         if let Some(third) = source.third {
-            let parts = self.thirds.entry(source.name.clone()).or_default();
+            let parts = thirds.entry(source.name.clone()).or_default();
             parts.extend(values);
             if third < 2 {
                 return;
             }
-            values = self.thirds.remove(&source.name).unwrap_or_default();
+            values = thirds.remove(&source.name).unwrap_or_default();
             shape[0] *= 3;
         }
         let inserted = HostTensor::from_f32(shape, values)
-            .and_then(|tensor| record.insert(source.name, tensor.cast(self.dtype)));
+            .and_then(|tensor| record.insert(source.name, tensor.cast(dtype)));
         if let Err(error) = inserted {
-            self.record = Err(error);
+            saved = Err(error);
         }
-    }
+    });
+    saved
 }

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flora_core::{RecordError, TensorFile};
+use flora_core::{RecordError, TensorFile, transpose};
 use flora_torch::TorchFile;
 
-use super::load::transpose;
 use super::names::{Naming, Source};
 use crate::ClipError;
 
@@ -130,7 +129,7 @@ impl Weights {
             return Err(self.error(&name, format!("holds {value}; the weights are damaged")));
         }
         // The file has it as [columns, rows] of what is asked for.
-        Ok(if transposed { transpose(&values, shape[1], shape[0]) } else { values })
+        Ok(if transposed { transpose(&values, [shape[1], shape[0]]) } else { values })
     }
 
     fn error(&self, name: &str, problem: String) -> ClipError {

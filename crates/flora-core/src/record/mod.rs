@@ -26,6 +26,7 @@ mod header;
 mod parameters;
 mod safetensors_format;
 mod tensor;
+mod transpose;
 
 pub use dtype::Dtype;
 pub use error::RecordError;
@@ -33,3 +34,4 @@ pub use file::TensorFile;
 pub use parameters::ParameterRecord;
 pub use safetensors_format::{head, read_metadata};
 pub use tensor::HostTensor;
+pub use transpose::transpose;
