@@ -149,6 +149,8 @@ pub enum RunStatus {
     Finished,
     /// The run stopped before its last round.
     Failed,
+    /// The run was asked to stop before its last round, and can be resumed.
+    Interrupted,
 }
 
 impl Event {
