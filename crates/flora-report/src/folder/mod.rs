@@ -1,23 +1,35 @@
+mod events;
+mod lock;
+mod replace;
+
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
+    fs,
     path::{Component, Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use flora_core::files::write_atomic;
 use flora_federation::Event;
 
+pub use self::events::{EventsMark, read_events};
+use self::{events::EventLog, lock::FolderLock};
 use crate::{ReportError, RunSummary};
 
-const EXPERIMENT: &str = "experiment.toml";
-const METRICS: &str = "metrics.jsonl";
+pub(crate) const EXPERIMENT: &str = "experiment.toml";
+pub(crate) const METRICS: &str = "metrics.jsonl";
 const PARTITION: &str = "partition.json";
-const SUMMARY: &str = "run.json";
+pub(crate) const SUMMARY: &str = "run.json";
 /// Folders of trained parameters: adapters, or a whole model.
 const TRAINED: [&str; 2] = ["adapter", "model"];
 /// Trained parameters of another kind.
 const TRAINED_FILE: &str = "trained.safetensors";
+/// What was trained until the best round, until chosen rounds, and by the clients themselves.
+const BEST: &str = "best";
+const ROUNDS: &str = "rounds";
+const CLIENTS: &str = "clients";
+/// What a run needs to go on.
+pub(crate) const STATE: &str = "state";
+pub(crate) const TENSORBOARD: &str = "tensorboard";
 
 /// What to do with an output folder that is not empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +40,13 @@ pub enum Existing {
     ReplaceRun,
 }
 
-/// The folder of a run in progress. Clones write into the same folder.
+/// The folder of a run in progress, locked until the last clone is dropped or the process ends. Clones write into the
+/// same folder.
 #[derive(Debug, Clone)]
 pub struct RunFolder {
     path: PathBuf,
-    metrics: Arc<File>,
+    metrics: Arc<Mutex<EventLog>>,
+    _lock: Arc<FolderLock>,
 }
 
 impl RunFolder {
@@ -40,9 +54,15 @@ impl RunFolder {
     /// before work begins whose result is to go there.
     ///
     /// # Errors
-    /// [`ReportError::NotAFolder`], [`ReportError::HoldsRun`] and [`ReportError::NotEmpty`].
+    /// [`ReportError::NotAFolder`], [`ReportError::Locked`], [`ReportError::HoldsRun`] and
+    /// [`ReportError::NotEmpty`].
     pub fn check(path: impl AsRef<Path>, existing: Existing) -> Result<(), ReportError> {
-        check(path.as_ref(), existing).map(drop)
+        replace::check(path.as_ref(), existing).map(drop)
+    }
+
+    /// Whether a living process writes the run in the folder `path`. False where the file system has no locks.
+    pub fn is_locked(path: impl AsRef<Path>) -> bool {
+        lock::is_locked(path.as_ref())
     }
 
     /// Makes the folder `path`, with `experiment` as its `experiment.toml` and an empty
@@ -50,28 +70,47 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`ReportError::NotAFolder`], [`ReportError::HoldsRun`] and [`ReportError::NotEmpty`] if the
-    /// path is taken and `existing` does not allow it; [`ReportError::Io`] names the file.
+    /// path is taken and `existing` does not allow it; [`ReportError::Locked`] if another process, or this one,
+    /// writes it; [`ReportError::Io`] names the file.
     pub fn create(
         path: impl Into<PathBuf>,
         existing: Existing,
         experiment: &str,
     ) -> Result<Self, ReportError> {
         let path = path.into();
-        if check(&path, existing)? {
-            remove_run(&path)?;
-        }
+        replace::check(&path, existing)?;
         fs::create_dir_all(&path).map_err(ReportError::io("create the folder", &path))?;
-
-        let metrics = path.join(METRICS);
-        let metrics = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .open(&metrics)
-            .map_err(ReportError::io("create", &metrics))?;
-        let folder = Self { path, metrics: Arc::new(metrics) };
+        let lock = FolderLock::acquire(&path)?;
+        // Again: a run may have begun and ended in between.
+        if replace::holds_run(&path, existing)? {
+            replace::remove_run(&path)?;
+        }
+        let metrics = EventLog::create(&path.join(METRICS))?;
+        let folder = Self::new(path, metrics, lock);
         folder.write_text(EXPERIMENT, experiment)?;
         Ok(folder)
+    }
+
+    /// Takes up the run in the folder `path`: cuts `metrics.jsonl` to the length that `events` says, to append to it,
+    /// and removes `run.json`, which is about the run as it was interrupted.
+    ///
+    /// # Errors
+    /// [`ReportError::NotARun`] if there is no run in the folder; [`ReportError::Locked`] if a process writes it;
+    /// [`ReportError::EventsChanged`] if `metrics.jsonl` is shorter than `events` says or begins with something else;
+    /// [`ReportError::Io`] names the file. With the first three, the run is untouched.
+    pub fn resume(path: impl Into<PathBuf>, events: &EventsMark) -> Result<Self, ReportError> {
+        let path = path.into();
+        if !is_run(&path) {
+            return Err(ReportError::NotARun { path });
+        }
+        let lock = FolderLock::acquire(&path)?;
+        let metrics = EventLog::resume(&path.join(METRICS), events)?;
+        replace::remove_file(&path, SUMMARY)?;
+        Ok(Self::new(path, metrics, lock))
+    }
+
+    fn new(path: PathBuf, metrics: EventLog, lock: FolderLock) -> Self {
+        Self { path, metrics: Arc::new(Mutex::new(metrics)), _lock: Arc::new(lock) }
     }
 
     /// Where it is.
@@ -105,16 +144,24 @@ impl RunFolder {
     /// that dies leaves all that was told before.
     ///
     /// # Errors
-    /// [`ReportError::Io`].
+    /// [`ReportError::Io`]. After the first one (the disk is full), the file ends with its last whole line, nothing
+    /// is appended any more, and every later call gives the same error.
     pub fn record(&self, event: &Event) -> Result<(), ReportError> {
-        let path = || self.path.join(METRICS);
-        let mut line = serde_json::to_vec(event).map_err(|source| ReportError::Json {
-            path: path(),
-            line: None,
-            source,
-        })?;
-        line.push(b'\n');
-        (&*self.metrics).write_all(&line).map_err(ReportError::io("append to", path()))
+        self.metrics().record(event)
+    }
+
+    /// Waits until all events are on the disk and marks where they end, for [`RunFolder::resume`]. A state that is
+    /// saved after this call never refers to lines that a power cut takes away.
+    ///
+    /// # Errors
+    /// [`ReportError::Io`], also if an earlier [`RunFolder::record`] failed.
+    pub fn mark(&self) -> Result<EventsMark, ReportError> {
+        self.metrics().mark()
+    }
+
+    fn metrics(&self) -> MutexGuard<'_, EventLog> {
+        // Nothing that panics leaves half an event behind.
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes `run.json`.
@@ -130,64 +177,7 @@ impl RunFolder {
     }
 }
 
-/// Reads a `metrics.jsonl`. A last line without its end, from a run that was killed while writing
-/// it, is left out.
-///
-/// # Errors
-/// [`ReportError::Io`], and [`ReportError::Json`] which names the line.
-pub fn read_events(path: impl AsRef<Path>) -> Result<Vec<Event>, ReportError> {
-    let path = path.as_ref();
-    let text = fs::read_to_string(path).map_err(ReportError::io("read", path))?;
-    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-    let parse = |(index, line)| {
-        serde_json::from_str(line).map_err(|source| ReportError::Json {
-            path: path.to_owned(),
-            line: Some(index + 1),
-            source,
-        })
-    };
-    complete.lines().enumerate().map(parse).collect()
-}
-
-/// Whether the folder may be taken, and if so whether it holds a run to be removed first.
-fn check(path: &Path, existing: Existing) -> Result<bool, ReportError> {
-    let path = path.to_owned();
-    if !path.exists() {
-        return Ok(false);
-    }
-    if !path.is_dir() {
-        return Err(ReportError::NotAFolder { path });
-    }
-    let read = ReportError::io("read the folder", &path);
-    if fs::read_dir(&path).map_err(read)?.next().is_none() {
-        return Ok(false);
-    }
-    // An experiment file alone is no run: people keep theirs beside other things.
-    let is_run = path.join(EXPERIMENT).is_file() && path.join(METRICS).is_file();
-    match (is_run, existing) {
-        (true, Existing::ReplaceRun) => Ok(true),
-        (true, _) => Err(ReportError::HoldsRun { path }),
-        (false, _) => Err(ReportError::NotEmpty { path }),
-    }
-}
-
-/// Removes what a run writes, and nothing else. The files that mark a run go last, so that a
-/// removal that is cut short can be taken up again.
-fn remove_run(folder: &Path) -> Result<(), ReportError> {
-    for name in TRAINED {
-        let path = folder.join(name);
-        ignore_absent(fs::remove_dir_all(&path)).map_err(ReportError::io("remove", path))?;
-    }
-    for name in [TRAINED_FILE, SUMMARY, PARTITION, METRICS, EXPERIMENT] {
-        let path = folder.join(name);
-        ignore_absent(fs::remove_file(&path)).map_err(ReportError::io("remove", path))?;
-    }
-    Ok(())
-}
-
-fn ignore_absent(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+/// Whether a run has been in the folder. An experiment file alone is no run: people keep theirs beside other things.
+pub(crate) fn is_run(path: &Path) -> bool {
+    path.join(EXPERIMENT).is_file() && path.join(METRICS).is_file()
 }
