@@ -30,6 +30,35 @@ pub enum ReportError {
         /// The folder.
         path: PathBuf,
     },
+    /// A living process writes the run in the folder.
+    #[error(
+        "{} is in use by another run: wait until it has ended, or choose another output folder",
+        path.display()
+    )]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run is to go on, and there is none.
+    #[error(
+        "{} holds no run: a run folder has the files experiment.toml and metrics.jsonl",
+        path.display()
+    )]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The events of a run are not those that its saved state goes with.
+    #[error(
+        "{} was cut or changed since the run's state was saved: {problem}; restore the file, or start the run anew",
+        path.display()
+    )]
+    EventsChanged {
+        /// The file.
+        path: PathBuf,
+        /// How it differs.
+        problem: String,
+    },
     /// A file of the run would lie outside of its folder.
     #[error("`{name}` is not the name of a file in the run folder: give a plain name")]
     Name {

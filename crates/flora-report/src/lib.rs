@@ -9,10 +9,15 @@
 //! | `metrics.jsonl` | one [`Event`](flora_federation::Event) a line, written as it happens |
 //! | `run.json` | the [`RunSummary`] |
 //! | `adapter/`, `model/` or `trained.safetensors` | the trained parameters |
+//! | `best/`, `rounds/`, `clients/` | trained parameters besides those of the last round |
+//! | `state/` | what an interrupted run needs to go on |
+//! | `tensorboard/` | event files for TensorBoard |
+//! | `run.lock` | nothing; a process that writes the folder holds its lock |
 //!
 //! [`classification`] counts what a classifier gets right. [`tables`] renders runs and reports for a
 //! terminal, [`sweep`] many runs as Markdown, LaTeX and CSV, [`plots`] draws PNG figures.
 
+mod append;
 pub mod classification;
 mod error;
 mod folder;
@@ -27,7 +32,7 @@ pub mod units;
 
 pub use error::ReportError;
 pub use flora_core::memory::{peak_memory_bytes, reset_peak_memory};
-pub use folder::{Existing, RunFolder, read_events};
+pub use folder::{EventsMark, Existing, RunFolder, read_events};
 pub use summary::{
     Accuracies, Accuracy, ClientAccuracy, LocalAccuracy, RunSeconds, RunSummary, Versions,
 };

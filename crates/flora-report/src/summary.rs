@@ -3,7 +3,7 @@ use std::{fs, path::Path};
 use flora_federation::{ClientScore, EvaluatedModel, Outcome, RoundScore, RunStatus};
 use serde::{Deserialize, Serialize};
 
-use crate::{ClientTally, ReportError};
+use crate::{ClientTally, ReportError, units};
 
 /// A run in one object: the content of `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,10 +14,22 @@ pub struct RunSummary {
     pub status: RunStatus,
     /// Why it failed.
     pub error: Option<String>,
+    /// The method, as the experiment names it.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// The data set's name.
+    #[serde(default)]
+    pub data: Option<String>,
+    /// Rounds that were planned.
+    #[serde(default)]
+    pub rounds: Option<usize>,
     /// The last evaluated round; null if not even round 0 was.
     pub last_round: Option<usize>,
     /// The round with the highest unweighted mean accuracy.
     pub best_round: Option<usize>,
+    /// Whether `best/` holds what was trained until the best round.
+    #[serde(default)]
+    pub best_saved: bool,
     /// Which model's accuracy follows: the global one's, or, where there is none, those of the clients' own.
     #[serde(default = "global")]
     pub model: EvaluatedModel,
@@ -161,8 +173,12 @@ impl RunSummary {
             name: name.into(),
             status,
             error: None,
+            method: None,
+            data: None,
+            rounds: None,
             last_round: outcome.map(|outcome| outcome.last_round.round),
             best_round: outcome.map(|outcome| outcome.best_round.round),
+            best_saved: false,
             model: EvaluatedModel::Global,
             accuracy: Accuracies {
                 zero_shot: outcome.map(|outcome| (&outcome.zero_shot).into()),
@@ -207,6 +223,41 @@ impl RunSummary {
         };
         self.clients = last.into_iter().map(accuracy).collect();
         self.clients.sort_by(|a, b| a.client.cmp(&b.client));
+    }
+
+    /// What speaks against using the last round: that it is worse than round 0, or than the best one. Only
+    /// differences that a table shows count, and only means over equally many clients compare.
+    pub fn verdict(&self) -> Option<String> {
+        let Accuracies { zero_shot, last, best } = self.accuracy;
+        let last = last?;
+        let shown = |accuracy: Accuracy| units::percent(accuracy.mean);
+        let above = |other: &Accuracy| {
+            other.num_clients == last.num_clients
+                && other.mean > last.mean
+                && shown(*other) != shown(last)
+        };
+        let start = zero_shot.filter(above);
+        // The best round may be round 0 itself.
+        let best = best.filter(above).zip(self.best_round.filter(|&round| round > 0));
+        let kept = if self.best_saved { "; best/ holds what was trained until then" } else { "" };
+        let last = format!("the last round ({} %)", shown(last));
+        match (start, best) {
+            (None, None) => None,
+            (None, Some((best, round))) => Some(format!(
+                "{last} is below the best ({} % after round {round}){kept}",
+                shown(best)
+            )),
+            (Some(start), None) => Some(format!(
+                "{last} is below round 0 ({} %): training has not helped; try a smaller learning rate",
+                shown(start)
+            )),
+            (Some(start), Some((best, round))) => Some(format!(
+                "{last} is below round 0 ({} %): training for so long has not helped; the best was {} % after \
+                 round {round}{kept}",
+                shown(start),
+                shown(best)
+            )),
+        }
     }
 
     /// Reads a `run.json`.

@@ -116,6 +116,12 @@ fn the_summary_comes_back_and_has_the_documented_keys() {
     ] {
         assert!(json.get(key).is_some(), "{key}");
     }
+    for key in ["method", "data", "rounds", "best_saved"] {
+        let mut old = json.clone();
+        old.as_object_mut().unwrap().remove(key).unwrap();
+        fs::write(&path, old.to_string()).unwrap();
+        assert_eq!(RunSummary::load(&path).unwrap(), summary, "a file from before `{key}`");
+    }
     assert_eq!(json["status"], "finished");
     assert_eq!(json["accuracy"]["last"]["mean"], 0.27);
     assert!(json["accuracy"]["best"].is_null());
@@ -135,8 +141,14 @@ fn an_earlier_run_is_replaced_only_if_allowed() {
     let folder = RunFolder::create(path, Existing::Refuse, "seed = 1\n").unwrap();
     folder.record(&events()[2]).unwrap();
     folder.write_partition("{}").unwrap();
-    fs::create_dir(folder.path().join("adapter")).unwrap();
-    fs::write(folder.path().join("adapter/adapter_model.safetensors"), "x").unwrap();
+    for name in ["adapter", "model", "best", "rounds", "clients", "state", "tensorboard"] {
+        fs::create_dir(path.join(name)).unwrap();
+        fs::write(path.join(name).join("x"), "x").unwrap();
+    }
+    for name in ["run.json", "trained.safetensors"] {
+        fs::write(path.join(name), "x").unwrap();
+    }
+    drop(folder);
     fs::write(path.join("notes.txt"), "mine").unwrap();
 
     let error = RunFolder::create(path, Existing::Refuse, "seed = 2\n").unwrap_err();
@@ -145,7 +157,7 @@ fn an_earlier_run_is_replaced_only_if_allowed() {
     assert_eq!(fs::read_to_string(path.join("experiment.toml")).unwrap(), "seed = 1\n");
 
     RunFolder::create(path, Existing::ReplaceRun, "seed = 2\n").unwrap();
-    assert_eq!(files(path), ["experiment.toml", "metrics.jsonl", "notes.txt"]);
+    assert_eq!(files(path), ["experiment.toml", "metrics.jsonl", "notes.txt", "run.lock"]);
     assert_eq!(fs::read_to_string(path.join("experiment.toml")).unwrap(), "seed = 2\n");
     assert!(read_events(path.join("metrics.jsonl")).unwrap().is_empty());
 }

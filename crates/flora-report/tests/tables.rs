@@ -144,6 +144,7 @@ sent     3.75 MiB up, 3.75 MiB down
 time     1 min 08 s (data 1.50 s, training 1 min 02 s, aggregation 0.02 s, evaluation 4.25 s)
 memory   512 MiB at its peak
 device   flex, seed 7
+note     the last round (27.0 %) is below the best (28.1 % after round 8)
 "
     );
     assert!(widest(&text) <= 100);
@@ -153,4 +154,44 @@ device   flex, seed 7
     let text = tables::summary(&failed);
     assert!(text.starts_with("quickstart: failed: round 3 failed during training"), "{text}");
     assert!(text.contains("peak not known"), "{text}");
+}
+
+#[test]
+fn a_verdict_says_what_is_wrong_with_the_last_round() {
+    let mut run = RunSummary::new("quickstart", RunStatus::Finished, None);
+    assert_eq!(run.verdict(), None);
+    let accuracy = |mean| Some(Accuracy { mean, weighted: 0.0, num_clients: 4 });
+    let mut verdict = |start, last, best, round, saved| {
+        run.accuracy =
+            Accuracies { zero_shot: accuracy(start), last: accuracy(last), best: accuracy(best) };
+        (run.best_round, run.best_saved) = (Some(round), saved);
+        run.verdict()
+    };
+    // As good as the best, to the digits that are shown.
+    assert_eq!(verdict(0.3, 0.41, 0.41, 10, true), None);
+    assert_eq!(verdict(0.3, 0.4101, 0.4104, 7, true), None);
+    assert_eq!(
+        verdict(0.3, 0.411, 0.43, 7, true).unwrap(),
+        "the last round (41.1 %) is below the best (43.0 % after round 7); best/ holds what was trained until then"
+    );
+    assert_eq!(
+        verdict(0.3, 0.25, 0.3, 0, false).unwrap(),
+        "the last round (25.0 %) is below round 0 (30.0 %): training has not helped; try a smaller learning rate"
+    );
+    assert_eq!(
+        verdict(0.3, 0.25, 0.32, 2, false).unwrap(),
+        "the last round (25.0 %) is below round 0 (30.0 %): training for so long has not helped; \
+         the best was 32.0 % after round 2"
+    );
+    // A mean over fewer clients is of something else.
+    run.accuracy.last = Some(Accuracy { mean: 0.25, weighted: 0.0, num_clients: 3 });
+    assert_eq!(run.verdict(), None);
+}
+
+#[test]
+fn a_run_that_was_asked_to_stop_is_told_apart_from_one_that_failed() {
+    let mut run = RunSummary::new("quickstart", RunStatus::Interrupted, None);
+    assert!(tables::summary(&run).starts_with("quickstart: interrupted\n"));
+    run.error = Some("stopped after round 3".to_owned());
+    assert!(tables::summary(&run).starts_with("quickstart: interrupted: stopped after round 3\n"));
 }

@@ -6,12 +6,17 @@ use crate::{
     units::{bytes, count, percent, seconds},
 };
 
-/// A run on one screen: how it ended, accuracies in percent, bytes, time by phase, memory.
+/// A run on one screen: how it ended, accuracies in percent, bytes, time by phase, memory, and what speaks against using
+/// the last round.
 pub fn summary(run: &RunSummary) -> String {
-    let status = match (run.status, &run.error) {
-        (RunStatus::Finished, _) => "finished".to_owned(),
-        (RunStatus::Failed, None) => "failed".to_owned(),
-        (RunStatus::Failed, Some(error)) => format!("failed: {error}"),
+    let status = match run.status {
+        RunStatus::Finished => "finished",
+        RunStatus::Failed => "failed",
+        RunStatus::Interrupted => "interrupted",
+    };
+    let status = match &run.error {
+        Some(error) if run.status != RunStatus::Finished => format!("{status}: {error}"),
+        _ => status.to_owned(),
     };
     format!("{}: {status}\n\n{}\n\n{}\n", run.name, accuracies(run), facts(run))
 }
@@ -69,5 +74,7 @@ fn facts(run: &RunSummary) -> String {
         ("memory", memory),
         ("device", format!("{}, seed {}", run.device, run.seed)),
     ];
-    table(None, rows.map(|(name, fact)| vec![name.to_owned(), fact]).into(), 2)
+    let note = run.verdict().map(|verdict| ("note", verdict));
+    let rows = rows.into_iter().chain(note).map(|(name, fact)| vec![name.to_owned(), fact]);
+    table(None, rows.collect(), 2)
 }

@@ -1,0 +1,132 @@
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    path::Path,
+};
+
+use flora_core::hex;
+use flora_federation::Event;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{ReportError, append::Appender};
+
+/// How far a `metrics.jsonl` counts: the length and the SHA-256 of its beginning.
+///
+/// A saved state holds the mark of the moment it was saved. An interrupted run has written more lines since; whoever
+/// goes on from the state writes them again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsMark {
+    /// Length in bytes, a whole number of lines.
+    pub bytes: u64,
+    /// SHA-256 of these bytes, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// A `metrics.jsonl` that is being written.
+#[derive(Debug)]
+pub(super) struct EventLog {
+    file: Appender,
+    /// Of all lines so far.
+    digest: Sha256,
+}
+
+impl EventLog {
+    /// An empty log, in the place of whatever lies at `path`.
+    pub(super) fn create(path: &Path) -> Result<Self, ReportError> {
+        let file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .open(path)
+            .map_err(ReportError::io("create", path))?;
+        Ok(Self { file: Appender::new(file, path.to_owned(), 0)?, digest: Sha256::new() })
+    }
+
+    /// An earlier log as far as `mark` says.
+    ///
+    /// # Errors
+    /// [`ReportError::EventsChanged`], with the file untouched; [`ReportError::Io`].
+    pub(super) fn resume(path: &Path, mark: &EventsMark) -> Result<Self, ReportError> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(ReportError::io("open", path))?;
+        let (bytes, digest) =
+            digest(&mut file, mark.bytes).map_err(ReportError::io("read", path))?;
+        let changed =
+            |problem: String| ReportError::EventsChanged { path: path.to_owned(), problem };
+        if bytes < mark.bytes {
+            return Err(changed(format!(
+                "it has {bytes} bytes, and had {} when the state was saved",
+                mark.bytes
+            )));
+        }
+        if hex::encode(&digest.clone().finalize()) != mark.sha256 {
+            return Err(changed(format!(
+                "its first {} bytes are not those of the moment when the state was saved",
+                mark.bytes
+            )));
+        }
+        Ok(Self { file: Appender::new(file, path.to_owned(), mark.bytes)?, digest })
+    }
+
+    /// Appends the event as a line.
+    pub(super) fn record(&mut self, event: &Event) -> Result<(), ReportError> {
+        let mut line = serde_json::to_vec(event).map_err(|source| ReportError::Json {
+            path: self.file.path().to_owned(),
+            line: None,
+            source,
+        })?;
+        line.push(b'\n');
+        self.file.append(&line)?;
+        self.digest.update(&line);
+        Ok(())
+    }
+
+    /// Syncs the file, and marks where it ends.
+    pub(super) fn mark(&mut self) -> Result<EventsMark, ReportError> {
+        self.file.sync()?;
+        let sha256 = hex::encode(&self.digest.clone().finalize());
+        Ok(EventsMark { bytes: self.file.bytes(), sha256 })
+    }
+}
+
+/// The digest of the file's first `most` bytes, and how many there are.
+fn digest(file: &mut File, most: u64) -> io::Result<(u64, Sha256)> {
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    let mut file = file.take(most);
+    let mut bytes = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((bytes, digest)),
+            Ok(read) => {
+                digest.update(&buffer[..read]);
+                bytes += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reads a `metrics.jsonl`. A last line without its end, from a run that was killed while writing
+/// it, is left out.
+///
+/// # Errors
+/// [`ReportError::Io`], and [`ReportError::Json`] which names the line.
+pub fn read_events(path: impl AsRef<Path>) -> Result<Vec<Event>, ReportError> {
+    let path = path.as_ref();
+    let text = fs::read_to_string(path).map_err(ReportError::io("read", path))?;
+    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+    let parse = |(index, line)| {
+        serde_json::from_str(line).map_err(|source| ReportError::Json {
+            path: path.to_owned(),
+            line: Some(index + 1),
+            source,
+        })
+    };
+    complete.lines().enumerate().map(parse).collect()
+}

@@ -1,0 +1,183 @@
+mod events;
+mod lock;
+mod replace;
+
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use flora_core::files::write_atomic;
+use flora_federation::Event;
+
+pub use self::events::{EventsMark, read_events};
+use self::{events::EventLog, lock::FolderLock};
+use crate::{ReportError, RunSummary};
+
+pub(crate) const EXPERIMENT: &str = "experiment.toml";
+pub(crate) const METRICS: &str = "metrics.jsonl";
+const PARTITION: &str = "partition.json";
+pub(crate) const SUMMARY: &str = "run.json";
+/// Folders of trained parameters: adapters, or a whole model.
+const TRAINED: [&str; 2] = ["adapter", "model"];
+/// Trained parameters of another kind.
+const TRAINED_FILE: &str = "trained.safetensors";
+/// What was trained until the best round, until chosen rounds, and by the clients themselves.
+const BEST: &str = "best";
+const ROUNDS: &str = "rounds";
+const CLIENTS: &str = "clients";
+/// What a run needs to go on.
+pub(crate) const STATE: &str = "state";
+pub(crate) const TENSORBOARD: &str = "tensorboard";
+
+/// What to do with an output folder that is not empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse it.
+    Refuse,
+    /// If it holds an earlier run, remove that run's files and start anew; refuse anything else.
+    ReplaceRun,
+}
+
+/// The folder of a run in progress, locked until the last clone is dropped or the process ends. Clones write into the
+/// same folder.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+    metrics: Arc<Mutex<EventLog>>,
+    _lock: Arc<FolderLock>,
+}
+
+impl RunFolder {
+    /// Whether [`RunFolder::create`] would take the folder `path`, without touching it: to be asked
+    /// before work begins whose result is to go there.
+    ///
+    /// # Errors
+    /// [`ReportError::NotAFolder`], [`ReportError::Locked`], [`ReportError::HoldsRun`] and
+    /// [`ReportError::NotEmpty`].
+    pub fn check(path: impl AsRef<Path>, existing: Existing) -> Result<(), ReportError> {
+        replace::check(path.as_ref(), existing).map(drop)
+    }
+
+    /// Whether a living process writes the run in the folder `path`. False where the file system has no locks.
+    pub fn is_locked(path: impl AsRef<Path>) -> bool {
+        lock::is_locked(path.as_ref())
+    }
+
+    /// Makes the folder `path`, with `experiment` as its `experiment.toml` and an empty
+    /// `metrics.jsonl`.
+    ///
+    /// # Errors
+    /// [`ReportError::NotAFolder`], [`ReportError::HoldsRun`] and [`ReportError::NotEmpty`] if the
+    /// path is taken and `existing` does not allow it; [`ReportError::Locked`] if another process, or this one,
+    /// writes it; [`ReportError::Io`] names the file.
+    pub fn create(
+        path: impl Into<PathBuf>,
+        existing: Existing,
+        experiment: &str,
+    ) -> Result<Self, ReportError> {
+        let path = path.into();
+        replace::check(&path, existing)?;
+        fs::create_dir_all(&path).map_err(ReportError::io("create the folder", &path))?;
+        let lock = FolderLock::acquire(&path)?;
+        // Again: a run may have begun and ended in between.
+        if replace::holds_run(&path, existing)? {
+            replace::remove_run(&path)?;
+        }
+        let metrics = EventLog::create(&path.join(METRICS))?;
+        let folder = Self::new(path, metrics, lock);
+        folder.write_text(EXPERIMENT, experiment)?;
+        Ok(folder)
+    }
+
+    /// Takes up the run in the folder `path`: cuts `metrics.jsonl` to the length that `events` says, to append to it,
+    /// and removes `run.json`, which is about the run as it was interrupted.
+    ///
+    /// # Errors
+    /// [`ReportError::NotARun`] if there is no run in the folder; [`ReportError::Locked`] if a process writes it;
+    /// [`ReportError::EventsChanged`] if `metrics.jsonl` is shorter than `events` says or begins with something else;
+    /// [`ReportError::Io`] names the file. With the first three, the run is untouched.
+    pub fn resume(path: impl Into<PathBuf>, events: &EventsMark) -> Result<Self, ReportError> {
+        let path = path.into();
+        if !is_run(&path) {
+            return Err(ReportError::NotARun { path });
+        }
+        let lock = FolderLock::acquire(&path)?;
+        let metrics = EventLog::resume(&path.join(METRICS), events)?;
+        replace::remove_file(&path, SUMMARY)?;
+        Ok(Self::new(path, metrics, lock))
+    }
+
+    fn new(path: PathBuf, metrics: EventLog, lock: FolderLock) -> Self {
+        Self { path, metrics: Arc::new(Mutex::new(metrics)), _lock: Arc::new(lock) }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes `partition.json`.
+    ///
+    /// # Errors
+    /// [`ReportError::Io`].
+    pub fn write_partition(&self, json: &str) -> Result<(), ReportError> {
+        self.write_text(PARTITION, json)
+    }
+
+    /// Writes a file of the folder, whole or not at all.
+    ///
+    /// # Errors
+    /// [`ReportError::Name`] if `name` is more than a file name; [`ReportError::Io`].
+    pub fn write_text(&self, name: &str, text: &str) -> Result<(), ReportError> {
+        let mut components = Path::new(name).components();
+        if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
+            let name = name.to_owned();
+            return Err(ReportError::Name { name });
+        }
+        let path = self.path.join(name);
+        write_atomic(&path, text.as_bytes()).map_err(ReportError::io("write", path))
+    }
+
+    /// Appends the event to `metrics.jsonl`. The line is in the file when this returns, so a run
+    /// that dies leaves all that was told before.
+    ///
+    /// # Errors
+    /// [`ReportError::Io`]. After the first one (the disk is full), the file ends with its last whole line, nothing
+    /// is appended any more, and every later call gives the same error.
+    pub fn record(&self, event: &Event) -> Result<(), ReportError> {
+        self.metrics().record(event)
+    }
+
+    /// Waits until all events are on the disk and marks where they end, for [`RunFolder::resume`]. A state that is
+    /// saved after this call never refers to lines that a power cut takes away.
+    ///
+    /// # Errors
+    /// [`ReportError::Io`], also if an earlier [`RunFolder::record`] failed.
+    pub fn mark(&self) -> Result<EventsMark, ReportError> {
+        self.metrics().mark()
+    }
+
+    fn metrics(&self) -> MutexGuard<'_, EventLog> {
+        // Nothing that panics leaves half an event behind.
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes `run.json`.
+    ///
+    /// # Errors
+    /// [`ReportError::Io`].
+    pub fn write_summary(&self, summary: &RunSummary) -> Result<(), ReportError> {
+        let mut text = serde_json::to_string_pretty(summary).map_err(|source| {
+            ReportError::Json { path: self.path.join(SUMMARY), line: None, source }
+        })?;
+        text.push('\n');
+        self.write_text(SUMMARY, &text)
+    }
+}
+
+/// Whether a run has been in the folder. An experiment file alone is no run: people keep theirs beside other things.
+pub(crate) fn is_run(path: &Path) -> bool {
+    path.join(EXPERIMENT).is_file() && path.join(METRICS).is_file()
+}
