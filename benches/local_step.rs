@@ -53,23 +53,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let one_thread = Workers::new(1)?;
     let model = attach(TuningModel::new(clip.clone(), true), &LoraConfig::default(), 0)?;
     let prefix = prompts.prefix(&model);
-    let objective = |loss, path| Objective {
-        method: Arc::new(Flora(LoraConfig::default())),
-        texts: None,
-        prefix: matches!(path, PathKind::Fast).then(|| prefix.clone()),
-        class_groups: None,
-        images: match path {
+    let labels: Vec<usize> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
+    let objective = |loss, path| {
+        let images = match path {
             PathKind::Fast => ImageInput::Features(features.clone()),
             PathKind::Naive => ImageInput::Pictures {
                 dataset: dataset.clone(),
                 preprocessor: checkpoint.preprocessor.clone(),
             },
-        },
-        labels: Arc::new((0..dataset.len()).map(|index| dataset.label(index)).collect()),
-        prompts: prompts.clone(),
-        factor: clip.temperature_factor(),
-        loss,
-        path,
+        };
+        let method = Arc::new(Flora(LoraConfig::default()));
+        let logit_scale = clip.temperature_factor();
+        let prefix = matches!(path, PathKind::Fast).then(|| prefix.clone());
+        let prompts = prompts.clone();
+        let objective = Objective::new(method, images, labels.clone(), prompts, logit_scale);
+        Objective { prefix, loss, path, ..objective }
     };
 
     println!(

@@ -40,6 +40,9 @@ pub enum FederationError {
     /// A saved state that does not fit the run.
     #[error("the saved state does not fit: {0}")]
     State(String),
+    /// Something that belongs to the result cannot be written.
+    #[error("{0}")]
+    Unwritten(String),
     /// No worker to run clients on.
     #[error("threads = 0: a simulation needs at least one worker thread")]
     NoThreads,

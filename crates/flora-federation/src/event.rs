@@ -170,8 +170,6 @@ pub enum RunStatus {
     Interrupted,
     /// The run stopped before its last round, because something went wrong.
     Failed,
-    /// The run was asked to stop before its last round, and can be resumed.
-    Interrupted,
 }
 
 impl Event {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use flora_core::ParameterRecord;
-
 use crate::{Accepted, Answer, CheckError, ClientInfo, Failure, Message, Reason, Strategy};
 
 /// Without a bound of the user's, an update is refused whose norm is so many times the median of its
@@ -76,7 +74,7 @@ pub(crate) fn check(
         parameters: Arc::clone(parameters),
         message: message.clone(),
     };
-    let norm = sent.get_parameters().map_or(0.0, |sent| distance(sent, parameters));
+    let norm = sent.get_parameters().map_or(0.0, |sent| sent.distance(parameters));
     Ok(Checked { accepted, norm })
 }
 
@@ -95,25 +93,9 @@ pub(crate) fn bound(asked: Option<f64>, norms: impl Iterator<Item = f64>) -> f64
     TIMES_THE_MEDIAN * moved[(moved.len() - 1) / 2]
 }
 
-/// The L2 norm of `after - before`, over the tensors of `before`; tensors that are missing or have
-/// another shape count as a whole.
-fn distance(before: &ParameterRecord, after: &ParameterRecord) -> f64 {
-    let square = |(name, tensor): (&str, &flora_core::HostTensor)| -> f64 {
-        let before = tensor.to_f32();
-        let Some(after) = after.get(name) else { return 0.0 };
-        let after = after.to_f32();
-        let squares = before.iter().zip(after.iter()).map(|(&before, &after)| {
-            let difference = f64::from(after) - f64::from(before);
-            difference * difference
-        });
-        squares.sum()
-    };
-    before.iter().map(square).sum::<f64>().sqrt()
-}
-
 #[cfg(test)]
 mod tests {
-    use flora_core::{Dtype, HostTensor};
+    use flora_core::{Dtype, HostTensor, ParameterRecord};
 
     use super::*;
     use crate::{FedAvg, Metrics};

@@ -181,7 +181,7 @@ impl RunSummary {
             best_saved: false,
             model: EvaluatedModel::Global,
             accuracy: Accuracies {
-                zero_shot: outcome.map(|outcome| (&outcome.zero_shot).into()),
+                zero_shot: outcome.map(|outcome| (&outcome.initial).into()),
                 last: outcome.map(|outcome| (&outcome.last_round).into()),
                 best: outcome.map(|outcome| (&outcome.best_round).into()),
             },

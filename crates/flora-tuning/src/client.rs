@@ -1,29 +1,26 @@
-use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use burn::optim::ModuleOptimizer;
 use flora_core::ParameterRecord;
 use flora_data::ClientShard;
-use flora_federation::{
-    Client, ClientError, ClientInfo, EvaluateInstruction, EvaluateReply, FitInstruction, FitReply,
-    Metrics,
-};
+use flora_federation::{Client, ClientError, ClientInfo, Kind, Message, Metrics, PARAMETERS, Task};
 use flora_lora::reseed_dropout;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use crate::states::Kept;
-use crate::{Cohort, TuningError, TuningModel, step};
+use crate::{Cohort, TuningError, TuningModel, client_bytes, step};
 
-/// A participant of the federation: its images, and its optimizer's state, which persists across rounds. A
-/// model it has only while it trains or tests; everything else it shares with its [`Cohort`].
+/// A participant of the federation: its images, and its optimizer's state, which persists across rounds. It
+/// holds a model only while it trains or tests; everything else it shares with its [`Cohort`].
+///
+/// It answers the query `parameters` with all parameters that it trained last, shared or not, where it keeps
+/// them: where not all of them travel, or the cohort says so ([`Cohort::keep_own`]).
 pub struct TuningClient {
     shard: ClientShard,
     cohort: Arc<Cohort>,
-    optimizer: Kept<ModuleOptimizer>,
-    /// Of a client that trains by itself, once it has begun.
-    own: Kept<ParameterRecord>,
+    optimizer: Option<ModuleOptimizer>,
+    /// What it trained last, where that is kept.
+    own: Option<ParameterRecord>,
 }
 
 /// What training came to.
@@ -37,7 +34,7 @@ struct Trained {
 impl TuningClient {
     /// A client of `cohort` that holds `shard`.
     pub fn new(shard: ClientShard, cohort: Arc<Cohort>) -> Self {
-        Self { shard, cohort, optimizer: Kept::Nothing, own: Kept::Nothing }
+        Self { shard, cohort, optimizer: None, own: None }
     }
 
     /// Train `model` for the local epochs of a round.
@@ -72,95 +69,98 @@ impl TuningClient {
         Ok(Trained { model, record, loss: sum / steps.max(1) as f64 })
     }
 
-    /// The parameters to go on from: those that were sent, or the own ones of a client that trains by
-    /// itself and has begun.
-    fn received<'a>(
-        &'a self,
-        sent: &'a ParameterRecord,
-    ) -> Result<Cow<'a, ParameterRecord>, TuningError> {
-        let own = self.cohort.states.look(&self.own, &self.cohort.training)?;
-        Ok(own.unwrap_or(Cow::Borrowed(sent)))
-    }
-
-    fn try_fit(&mut self, instruction: &FitInstruction) -> Result<FitReply, TuningError> {
-        let started = Instant::now();
+    fn fit(&mut self, task: &Task) -> Result<Message, TuningError> {
         let cohort = Arc::clone(&self.cohort);
         cohort.forget_tested();
-        let model = cohort.model(self.received(&instruction.parameters)?.as_ref())?;
-        if cohort.alone && self.own.is_nothing() {
-            cohort.states.keep(&mut self.own, instruction.parameters.as_ref().clone())?;
-        }
-        let optimizer = cohort.states.take(&mut self.optimizer, &cohort.training)?;
+        let sent = parameters(&task.message)?;
+        let start = cohort.whole(self.own.as_ref(), sent)?;
+        let model = cohort.model(&start)?;
+        // If training fails, it stays away: moments that are no longer finite would spoil every later round of
+        // this client.
+        let optimizer = self.optimizer.take();
         let mut optimizer = optimizer.unwrap_or_else(|| cohort.training.optimizer());
-        let trained = self.train(model, &mut optimizer, instruction.round);
-        if trained.is_err() {
-            // Moments that are no longer finite would spoil every later round of this client.
-            self.optimizer.forget();
-        }
-        let Trained { model, record, loss } = trained?;
-        cohort.states.keep(&mut self.optimizer, optimizer)?;
-        if cohort.alone {
-            cohort.states.keep(&mut self.own, record.clone())?;
-        }
-        let mut metrics = Metrics::from([("loss".into(), loss)]);
-        let seconds = started.elapsed().as_secs_f64();
+        let Trained { model, record, loss } = self.train(model, &mut optimizer, task.round)?;
+        self.optimizer = Some(optimizer);
+        let mut metrics =
+            Metrics::from([("loss".into(), loss), ("update_norm".into(), start.distance(&record))]);
         if cohort.evaluate_local && !self.shard.test.is_empty() {
             let score = cohort.test(&model, &self.shard.test)?;
             metrics.insert("accuracy".into(), score.accuracy);
             metrics.insert("test_loss".into(), score.loss);
         }
-        Ok(FitReply {
-            client: self.shard.id.clone(),
-            parameters: record,
-            num_examples: self.shard.train.len(),
-            metrics,
-            seconds,
-        })
-    }
-
-    fn try_evaluate(
-        &mut self,
-        instruction: &EvaluateInstruction,
-    ) -> Result<EvaluateReply, TuningError> {
-        let started = Instant::now();
-        let (cohort, test) = (&self.cohort, &self.shard.test);
-        let score = match cohort.states.look(&self.own, &cohort.training)? {
-            Some(own) => cohort.test(&cohort.model(&own)?, test)?,
-            None => cohort.test_shared(&instruction.parameters, test)?,
+        let shared = match cohort.share.is_all() {
+            true => record.clone(),
+            false => cohort.share.part(&record),
         };
-        Ok(EvaluateReply {
-            client: self.shard.id.clone(),
-            num_examples: self.shard.test.len(),
-            metrics: Metrics::from([
-                ("accuracy".into(), score.accuracy),
-                ("loss".into(), score.loss),
-            ]),
-            seconds: started.elapsed().as_secs_f64(),
-        })
+        self.own = (cohort.keep_own || !cohort.share.is_all()).then_some(record);
+        Ok(Message::trained(shared, self.shard.train.len(), metrics))
     }
 
-    fn failed(&self, error: &TuningError) -> ClientError {
-        ClientError::new(&self.shard.id, error.to_string())
+    fn test(&mut self, task: &Task) -> Result<Message, TuningError> {
+        let (cohort, test) = (&self.cohort, &self.shard.test);
+        let sent = parameters(&task.message)?;
+        let score = match &self.own {
+            _ if cohort.share.is_all() => cohort.test_shared(sent, test)?,
+            // Nobody has begun, and all have the same model.
+            None if sent.is_empty() => cohort.test_shared(cohort.initial(), test)?,
+            own => {
+                let whole = cohort.whole(own.as_ref(), sent)?;
+                cohort.test(&cohort.model(&whole)?, test)?
+            }
+        };
+        let metrics =
+            Metrics::from([("accuracy".into(), score.accuracy), ("loss".into(), score.loss)]);
+        Ok(Message::tested(test.len(), metrics))
     }
+}
+
+/// Who holds the shard.
+pub(crate) fn client_info(shard: &ClientShard) -> ClientInfo {
+    ClientInfo {
+        id: shard.id.clone(),
+        num_examples: shard.train.len(),
+        num_test_examples: shard.test.len(),
+    }
+}
+
+/// The parameters that a task came with.
+fn parameters(message: &Message) -> Result<&Arc<ParameterRecord>, TuningError> {
+    message.get_parameters().ok_or(TuningError::NoParameters)
 }
 
 impl Client for TuningClient {
     fn info(&self) -> ClientInfo {
-        ClientInfo {
-            id: self.shard.id.clone(),
-            num_examples: self.shard.train.len(),
-            num_test_examples: self.shard.test.len(),
-        }
+        client_info(&self.shard)
     }
 
-    fn fit(&mut self, instruction: &FitInstruction) -> Result<FitReply, ClientError> {
-        self.try_fit(instruction).map_err(|error| self.failed(&error))
+    fn handle(&mut self, task: &Task) -> Result<Message, ClientError> {
+        let answer = match &task.kind {
+            Kind::Train => self.fit(task),
+            Kind::Evaluate => self.test(task),
+            Kind::Query(name) if name == PARAMETERS => {
+                let own = self.own.clone().unwrap_or_default();
+                Ok(Message::parameters(Arc::new(own)))
+            }
+            Kind::Query(_) => return Err(task.unsupported()),
+        };
+        answer.map_err(|error| ClientError::new(&self.shard.id, error.to_string()))
     }
 
-    fn evaluate(
-        &mut self,
-        instruction: &EvaluateInstruction,
-    ) -> Result<EvaluateReply, ClientError> {
-        self.try_evaluate(instruction).map_err(|error| self.failed(&error))
+    fn save(&self) -> Result<Option<Vec<u8>>, ClientError> {
+        client_bytes::pack(self.optimizer.as_ref(), self.own.as_ref())
+            .map_err(|problem| ClientError::new(&self.shard.id, problem))
+    }
+
+    fn restore(&mut self, state: Option<&[u8]>) -> Result<(), ClientError> {
+        let state = state.map(|bytes| client_bytes::unpack(bytes, &self.cohort.training));
+        let state =
+            state.transpose().map_err(|problem| ClientError::new(&self.shard.id, problem))?;
+        (self.optimizer, self.own) = state.unwrap_or_default();
+        Ok(())
+    }
+
+    fn needs_state(&self, kind: &Kind) -> bool {
+        // The global parameters are all that an evaluation of the global model needs.
+        *kind != Kind::Evaluate || !self.cohort.share.is_all()
     }
 }

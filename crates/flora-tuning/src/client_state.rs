@@ -1,8 +1,8 @@
 use burn::tensor::Device;
+use flora_federation::AtRest;
 use serde::{Deserialize, Serialize};
 
-/// Where clients that do not train keep their optimizers, and with
-/// [`Participants::Alone`](flora_data::Participants::Alone) their own parameters.
+/// Where clients that do not train keep their optimizers, and the parameters that stay with them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientState {
@@ -11,7 +11,7 @@ pub enum ClientState {
     Auto,
     /// In memory.
     Memory,
-    /// In a temporary file, beside the image features.
+    /// On disk: in the run's folder, or in a temporary file beside the image features where there is none.
     Disk,
 }
 
@@ -23,15 +23,16 @@ impl ClientState {
         *self == Self::Auto
     }
 
-    /// Whether `clients` that train on `device` keep theirs on disk.
-    pub(crate) fn is_on_disk(self, clients: usize, device: &Device) -> bool {
-        match self {
+    /// Where `clients` that train on `device` keep theirs.
+    pub(crate) fn at_rest(self, clients: usize, device: &Device) -> AtRest {
+        let on_disk = match self {
             // burn reads an optimizer back by way of its default device. Where that is another than the one
             // in use, such as a GPU for a run on the CPU, nobody asked for it.
             Self::Auto => clients > MOST_IN_MEMORY && Device::default() == *device,
             Self::Memory => false,
             Self::Disk => true,
-        }
+        };
+        if on_disk { AtRest::Disk } else { AtRest::Memory }
     }
 }
 
@@ -42,7 +43,7 @@ mod tests {
     #[test]
     fn many_clients_keep_their_state_on_disk() {
         let device = Device::default();
-        let on_disk = |state: ClientState, clients| state.is_on_disk(clients, &device);
+        let on_disk = |state: ClientState, clients| state.at_rest(clients, &device) == AtRest::Disk;
         assert!(!on_disk(ClientState::Auto, 256) && on_disk(ClientState::Auto, 257));
         assert!(!on_disk(ClientState::Memory, 257) && on_disk(ClientState::Disk, 2));
     }

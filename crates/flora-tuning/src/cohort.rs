@@ -1,12 +1,13 @@
-use std::path::Path;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use burn::module::Module;
 use burn::tensor::Device;
 use flora_core::ParameterRecord;
+use flora_federation::Share;
+use flora_lora::named::name_parameters;
 
 use crate::objective::Score;
-use crate::states::States;
 use crate::{Objective, Trainable, TrainingConfig, TuningError, TuningModel};
 
 /// What all clients of a run share. A [`TuningClient`](crate::TuningClient) has besides only its images and
@@ -14,19 +15,23 @@ use crate::{Objective, Trainable, TrainingConfig, TuningError, TuningModel};
 ///
 /// A client at work trains on a copy of [`model`](Cohort::new), with the values that it was sent. The copy
 /// shares what is frozen, has trainable tensors of its own, and is gone when the client is done. Its
-/// parameters have the identities of the original, which is what optimizers know theirs by.
+/// parameters have identities that follow from their names, by which optimizers know theirs, in this process
+/// and in the one that resumes the run.
 #[derive(Debug)]
 pub struct Cohort {
     pub(crate) objective: Objective,
     pub(crate) trainable: Trainable,
     pub(crate) training: TrainingConfig,
     pub(crate) evaluate_local: bool,
-    /// Everybody trains by itself: what it is sent is only where it begins.
-    pub(crate) alone: bool,
+    /// What of the trained parameters travels.
+    pub(crate) share: Share,
+    /// Clients keep what they trained last, although all of it travels.
+    pub(crate) keep_own: bool,
     pub(crate) seed: u64,
-    pub(crate) states: States,
     device: Device,
     model: TuningModel,
+    /// What everybody starts from, shared or not.
+    initial: Arc<ParameterRecord>,
     /// The model that was tested last, for all who test it.
     tested: Mutex<Option<Arc<Tested>>>,
 }
@@ -43,6 +48,10 @@ struct Tested {
 
 impl Cohort {
     /// Clients of `model`, which lives on `device` with autodiff; `seed` is that of their order of examples.
+    ///
+    /// # Errors
+    ///
+    /// Two trained parameters of one name.
     pub fn new(
         objective: Objective,
         training: TrainingConfig,
@@ -50,36 +59,54 @@ impl Cohort {
         seed: u64,
         device: Device,
         model: TuningModel,
-    ) -> Self {
-        Self {
-            trainable: objective.method.trainable(),
+    ) -> Result<Self, TuningError> {
+        let trainable = objective.method.trainable();
+        let model = name_parameters(model);
+        let initial = Arc::new(trainable.record(&model)?);
+        Ok(Self {
+            trainable,
             objective,
             training,
             evaluate_local,
-            alone: false,
+            share: Share::All,
+            keep_own: false,
             seed,
-            states: States::default(),
             device,
             model,
+            initial,
             tested: Mutex::new(None),
+        })
+    }
+
+    /// The same clients, of whose trained parameters only `share` travels. The others stay with each client.
+    pub fn with_share(self, share: Share) -> Self {
+        // Where a client's own model is what is evaluated anyway, once is enough.
+        let evaluate_local = self.evaluate_local && share.is_all();
+        Self { evaluate_local, share, ..self }
+    }
+
+    /// The same clients, which keep what they trained last, so that they can be asked for it.
+    pub fn keep_own(self) -> Self {
+        Self { keep_own: true, ..self }
+    }
+
+    /// What everybody starts from, shared or not.
+    pub fn initial(&self) -> &Arc<ParameterRecord> {
+        &self.initial
+    }
+
+    /// The parameters of a client that has `own`, if it has begun, and was sent the shared ones.
+    pub(crate) fn whole<'a>(
+        &self,
+        own: Option<&ParameterRecord>,
+        sent: &'a ParameterRecord,
+    ) -> Result<Cow<'a, ParameterRecord>, TuningError> {
+        if self.share.is_all() {
+            return Ok(Cow::Borrowed(sent));
         }
-    }
-
-    /// The same clients, each by itself: it goes on from its own parameters, whatever it is sent later.
-    pub fn alone(self) -> Self {
-        // Its own model is what is evaluated anyway.
-        Self { alone: true, evaluate_local: false, ..self }
-    }
-
-    /// The same clients, whose optimizers (and own parameters) lie in a temporary file while they do not
-    /// train: in `folder`, or where that is not possible, in the system's folder of temporary files. It
-    /// goes with the process. The bits of all results stay.
-    ///
-    /// # Errors
-    ///
-    /// Neither folder can be written to.
-    pub fn on_disk(self, folder: Option<&Path>) -> Result<Self, TuningError> {
-        Ok(Self { states: States::on_disk(folder)?, ..self })
+        let mut whole = own.unwrap_or(&self.initial).clone();
+        whole.replace(sent)?;
+        Ok(Cow::Owned(whole))
     }
 
     /// Where tensors that take part in training are.
@@ -122,7 +149,7 @@ impl Cohort {
         // Never two of them.
         *kept = None;
         let model = self.model(record)?.valid();
-        let objective = self.objective.settled(&model, &self.device.clone().inner());
+        let objective = self.objective.with_texts(&model, &self.device.clone().inner());
         let tested = Arc::new(Tested { record: Arc::clone(record), model, objective });
         *kept = Some(Arc::clone(&tested));
         Ok(tested)

@@ -61,12 +61,9 @@ pub enum TuningError {
     /// The system refuses a thread or a file.
     #[error("{0}")]
     System(#[from] std::io::Error),
-    /// What an idle client keeps cannot be put away or found again.
-    #[error(
-        "a client's state cannot be kept in a temporary file: {0}; make room in data.cache, or set \
-         federation.client_state = \"memory\""
-    )]
-    ClientState(std::io::Error),
+    /// A task for a client came without parameters.
+    #[error("the message has no record `parameters`")]
+    NoParameters,
     /// The image features.
     #[error(transparent)]
     Inference(InferenceError),

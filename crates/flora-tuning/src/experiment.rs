@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flora_core::Dtype;
 use flora_data::{Limit, Participants, PartitionConfig, Protocol};
-use flora_federation::ClientSelector;
+use flora_federation::{BelowQuorum, ClientSelector, Faults, RoundPolicy, Share};
 use flora_lora::LoraConfig;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,12 @@ pub struct Experiment {
     /// How the clients work together.
     #[serde(default)]
     pub federation: FederationConfig,
+    /// What goes wrong on purpose.
+    #[serde(default, skip_serializing_if = "Faults::is_none")]
+    pub faults: Faults,
+    /// What a run writes besides its result.
+    #[serde(default)]
+    pub output: OutputConfig,
 }
 
 /// The frozen backbone.
@@ -121,7 +127,7 @@ fn official() -> Protocol {
 pub struct MethodConfig {
     /// The method.
     pub name: MethodName,
-    /// The loss of a batch; without one, [`MethodName::usual_loss`].
+    /// The loss of a batch; without one, [`Method::usual_loss`].
     pub loss: Option<LossKind>,
     /// How it is computed.
     pub path: PathKind,
@@ -129,6 +135,10 @@ pub struct MethodConfig {
     pub lora: LoraConfig,
     /// The context of [`FedPrompt`].
     pub prompt: PromptConfig,
+    /// For [`Flora`]: an adapter in PEFT's format to start from, anyone's. Its configuration takes the place of
+    /// `lora`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_adapter: Option<PathBuf>,
 }
 
 impl MethodConfig {
@@ -147,12 +157,7 @@ impl MethodConfig {
 
     /// The loss of a batch.
     pub fn loss(&self) -> LossKind {
-        self.loss.unwrap_or_else(|| self.name.usual_loss())
-    }
-
-    /// Whether pictures go through the vision tower in every step, rather than once.
-    pub(crate) fn encodes_pictures(&self) -> bool {
-        self.method().trains_vision() || self.path == PathKind::Naive
+        self.loss.unwrap_or_else(|| self.method().usual_loss())
     }
 }
 
@@ -194,6 +199,18 @@ pub struct FederationConfig {
     pub fraction: f64,
     /// The fewest clients that train in a round.
     pub min_clients: usize,
+    /// Seconds to wait for answers in a round; without, everybody is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<f64>,
+    /// The fewest accepted answers with which a round counts.
+    pub quorum: usize,
+    /// What happens to a round with fewer: `fail`, `retry` or `skip`.
+    pub below_quorum: BelowQuorum,
+    /// How often `retry` tries a round again before the run fails.
+    pub retries: usize,
+    /// The largest L2 norm of an update that is accepted; see [`RoundPolicy::max_update_norm`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_update_norm: Option<f64>,
     /// Threads that clients run on: 0 for one a processor. Changes the time, never the result.
     pub threads: usize,
     /// Also test each client's own adapters after it trained.
@@ -205,11 +222,17 @@ pub struct FederationConfig {
 
 impl Default for FederationConfig {
     fn default() -> Self {
+        let policy = RoundPolicy::default();
         Self {
             strategy: StrategyName::FedAvg,
             participants: Participants::All,
             fraction: 1.0,
             min_clients: 1,
+            deadline: policy.deadline,
+            quorum: policy.quorum,
+            below_quorum: policy.below_quorum,
+            retries: policy.retries,
+            max_update_norm: policy.max_update_norm,
             threads: 0,
             evaluate_local: true,
             client_state: ClientState::Auto,
@@ -221,6 +244,40 @@ impl FederationConfig {
     /// Who takes part in a round.
     pub fn selector(&self) -> ClientSelector {
         ClientSelector { fraction: self.fraction, min_clients: self.min_clients }
+    }
+
+    /// What a round puts up with.
+    pub fn policy(&self) -> RoundPolicy {
+        let &Self { deadline, quorum, below_quorum, retries, max_update_norm, .. } = self;
+        RoundPolicy { deadline, quorum, below_quorum, retries, max_update_norm }
+    }
+
+    /// What of the trained parameters travels.
+    pub fn share(&self) -> Share {
+        match self.participants {
+            Participants::Alone => Share::Nothing,
+            _ => Share::All,
+        }
+    }
+}
+
+/// What a run writes besides its result. Changes no number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutputConfig {
+    /// Write the state that a run is resumed from after every so many rounds; 0: never.
+    pub save_every: usize,
+    /// Keep what was trained after every so many rounds; 0: after the last and the best only.
+    pub keep_every: usize,
+    /// Keep each client's own parameters after its last training.
+    pub keep_clients: bool,
+    /// Write event files for TensorBoard.
+    pub tensorboard: bool,
+}
+
+impl Default for OutputConfig {
+    fn default() -> Self {
+        Self { save_every: 1, keep_every: 0, keep_clients: false, tensorboard: false }
     }
 }
 
@@ -324,7 +381,7 @@ impl Experiment {
             return Err(format!("federation.threads: {threads} is more than {MOST_THREADS}"));
         }
         self.training.check()?;
-        if self.method.name.has_head() && self.method.loss() == LossKind::Infonce {
+        if self.method.method().has_head() && self.method.loss() == LossKind::Infonce {
             let name = self.method.name.as_str();
             return Err(format!(
                 "method.loss: the head of {name} knows classes and no texts; choose \"class-ce\""
@@ -339,6 +396,14 @@ impl Experiment {
         let fraction = self.federation.fraction;
         if !(fraction > 0.0 && fraction <= 1.0) {
             return Err(format!("federation.fraction: {fraction} is not in (0, 1]"));
+        }
+        self.federation.policy().check().map_err(|error| error.to_string())?;
+        self.faults.check().map_err(|error| error.to_string())?;
+        if self.method.init_adapter.is_some() && self.method.name != MethodName::Flora {
+            let name = self.method.name.as_str();
+            return Err(format!(
+                "method.init_adapter: {name} trains no adapter; choose method.name = \"flora\""
+            ));
         }
         self.method.lora.check().map_err(|error| format!("method.{error}"))
     }
@@ -396,6 +461,12 @@ mod tests {
             ("federation.client_state=cloud", "cloud"),
             ("method.lora.r=0", "method.lora.r"),
             ("method.name=fedsomething", "fedsomething"),
+            ("federation.quorum=0", "federation.quorum"),
+            ("federation.deadline=-1.0", "federation.deadline"),
+            ("federation.below_quorum=shrug", "shrug"),
+            ("faults.fail=1.5", "faults.fail"),
+            ("faults.fial=0.5", "fial"),
+            ("output.keep_evry=1", "keep_evry"),
         ] {
             let message = message(LEAST, &[set]);
             assert!(message.contains(field), "{message}");

@@ -6,6 +6,7 @@
 
 pub mod assets;
 mod client;
+mod client_bytes;
 mod client_state;
 mod cohort;
 mod error;
@@ -17,11 +18,11 @@ mod model;
 mod objective;
 mod observer;
 mod overrides;
+mod prepare;
 mod presets;
 mod prompts;
 mod run;
-mod state_file;
-mod states;
+mod save;
 mod step;
 mod sweep;
 mod trainable;
@@ -33,16 +34,18 @@ pub use cohort::Cohort;
 pub use error::TuningError;
 pub use experiment::{
     CacheDtype, DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, ModelConfig,
-    PathKind, StrategyName,
+    OutputConfig, PathKind, StrategyName,
 };
 pub use heads::{AttentionAdapter, LinearHead};
 pub use methods::{Method, MethodName};
 pub use model::TuningModel;
 pub use objective::{ImageInput, Objective};
 pub use observer::{Observer, Silent};
+pub use prepare::{partition, prepare, prepare_method};
 pub use presets::{PRESETS, Preset};
 pub use prompts::Prompts;
-pub use run::{Finished, Prepared, base_digest, deal, prepare, save_trained};
+pub use run::{Finished, Prepared};
+pub use save::{base_digest, save_trained};
 pub use step::step;
 pub use sweep::{Baseline, Combination, Names, Sweep, SweepAxis, SweepFigure, SweepRow, SweepRun};
 pub use trainable::Trainable;

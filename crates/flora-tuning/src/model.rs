@@ -42,15 +42,18 @@ impl TuningModel {
         }
     }
 
-    pub(crate) fn with_head(self, head: LinearHead) -> Self {
+    /// The same with a classifier; see [`TuningModel::head`].
+    pub fn with_head(self, head: LinearHead) -> Self {
         Self { head: Some(head), ..self }
     }
 
-    pub(crate) fn with_image_adapter(self, adapter: AttentionAdapter) -> Self {
+    /// The same with weights of image features; see [`TuningModel::image_adapter`].
+    pub fn with_image_adapter(self, adapter: AttentionAdapter) -> Self {
         Self { image_adapter: Some(adapter), ..self }
     }
 
-    pub(crate) fn with_context(self, context: Param<Tensor<2>>) -> Self {
+    /// The same with learned context vectors, `[length, width]`; see [`TuningModel::text_features`].
+    pub fn with_context(self, context: Param<Tensor<2>>) -> Self {
         Self { context: Some(context), ..self }
     }
 
@@ -76,12 +79,12 @@ impl TuningModel {
     }
 
     /// The text tower's width.
-    pub(crate) fn text_width(&self) -> usize {
+    pub fn text_width(&self) -> usize {
         self.text_projection.dims()[0]
     }
 
     /// The embeddings of these tokens, `[ids.len(), width]`, apart from any graph.
-    pub(crate) fn embed(&self, ids: &[u32]) -> Tensor<2> {
+    pub fn embed(&self, ids: &[u32]) -> Tensor<2> {
         self.text_model.embeddings.embed(ids).detach()
     }
 

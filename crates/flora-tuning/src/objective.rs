@@ -46,8 +46,8 @@ pub struct Objective {
     /// Where an image's class is only looked for among some: lists that hold every class once. See
     /// [`Partition::class_groups`](flora_data::Partition::class_groups).
     pub class_groups: Option<Vec<Vec<usize>>>,
-    /// The factor on cosine similarities, frozen.
-    pub factor: f32,
+    /// The factor on cosine similarities, `exp` of CLIP's `logit_scale` parameter, frozen.
+    pub logit_scale: f32,
     /// The loss.
     pub loss: LossKind,
     /// How it is computed.
@@ -67,6 +67,28 @@ pub(crate) struct Score {
 const EVALUATION_BATCH: usize = 256;
 
 impl Objective {
+    /// With the method's usual loss, on the fast path, all classes together, and nothing computed ahead.
+    pub fn new(
+        method: Arc<dyn Method>,
+        images: ImageInput,
+        labels: Vec<usize>,
+        prompts: Prompts,
+        logit_scale: f32,
+    ) -> Self {
+        Self {
+            loss: method.usual_loss(),
+            method,
+            images,
+            labels: Arc::new(labels),
+            prompts,
+            texts: None,
+            prefix: None,
+            class_groups: None,
+            logit_scale,
+            path: PathKind::Fast,
+        }
+    }
+
     /// The loss of the images `indices`, `[1]`, in nats.
     ///
     /// The naive path is the definition. The fast path leaves out work that changes nothing: equal
@@ -132,8 +154,8 @@ impl Objective {
 
     /// The same for one model without autodiff: its prompts are encoded here, once, in the batches in which
     /// [`Objective::score`] would encode them each time, so that scores keep their bits.
-    pub(crate) fn settled(&self, model: &TuningModel, device: &Device) -> Self {
-        let asks_texts = !self.method.name().has_head();
+    pub(crate) fn with_texts(&self, model: &TuningModel, device: &Device) -> Self {
+        let asks_texts = !self.method.has_head();
         if self.texts.is_some() || self.path == PathKind::Naive || !asks_texts {
             return self.clone();
         }
@@ -214,7 +236,7 @@ impl Objective {
         classes: &[usize],
     ) -> Tensor<2> {
         let texts = self.text_features(model, classes, &images.device());
-        normalize(images).matmul(texts.transpose()).mul_scalar(self.factor)
+        normalize(images).matmul(texts.transpose()).mul_scalar(self.logit_scale)
     }
 
     /// Normalised features of the prompts of `classes`, one row each.

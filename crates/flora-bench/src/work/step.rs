@@ -91,7 +91,7 @@ impl Steps {
     ) -> Result<Vec<Box<dyn Work>>, BenchError> {
         let BenchModel { config, clip, device, .. } = model;
         let device = device.autodiff();
-        let factor = clip.temperature_factor();
+        let logit_scale = clip.temperature_factor();
         let labels: Vec<usize> = (0..batch).map(|index| index % texts.len()).collect();
         let prompts = Prompts::from_ids(texts, &config.text_config)?;
         let base = TuningModel::new(clip, self.method.trains_vision()).no_grad();
@@ -99,18 +99,13 @@ impl Steps {
         // Leaves of its own for each: threads that share trainable tensors take turns on one graph.
         let attached = || self.method.attach(base.clone(), &start);
         let models = (0..batches).map(|_| attached()).collect::<Result<Vec<_>, _>>()?;
+        // Where every text is another and fills its length, the fast path leaves nothing out.
+        let objective =
+            Objective::new(self.method.clone(), self.images, labels, prompts.clone(), logit_scale);
         let objective = Arc::new(Objective {
             prefix: models.first().filter(|_| self.shared).map(|model| prompts.prefix(model)),
-            method: self.method.clone(),
-            images: self.images,
-            labels: Arc::new(labels),
-            prompts: prompts.clone(),
-            texts: None,
-            class_groups: None,
-            factor,
             loss: LossKind::Infonce,
-            // Where every text is another and fills its length, this leaves nothing out.
-            path: PathKind::Fast,
+            ..objective
         });
         let work = |model| -> Box<dyn Work> {
             Box::new(Step {

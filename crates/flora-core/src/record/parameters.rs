@@ -170,6 +170,20 @@ impl ParameterRecord {
         self.iter().find_map(bad).map_or(Ok(()), Err)
     }
 
+    /// The L2 norm of the difference to `other`, over the tensors that both have with one shape. In
+    /// f64.
+    pub fn distance(&self, other: &Self) -> f64 {
+        let square = |(name, tensor): (&str, &HostTensor)| -> f64 {
+            let Some(theirs) = other.get(name).filter(|it| it.shape() == tensor.shape()) else {
+                return 0.0;
+            };
+            let (ours, theirs) = (tensor.to_f32(), theirs.to_f32());
+            let difference = |(&a, &b): (&f32, &f32)| f64::from(a) - f64::from(b);
+            ours.iter().zip(theirs.iter()).map(difference).map(|it| it * it).sum()
+        };
+        self.iter().map(square).sum::<f64>().sqrt()
+    }
+
     /// Writes a safetensors file, whole or not at all; see [`write_atomic`].
     ///
     /// # Errors

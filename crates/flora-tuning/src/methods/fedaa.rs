@@ -13,8 +13,8 @@ use crate::{AttentionAdapter, Objective, Trainable, TuningError, TuningModel};
 pub struct FedAa;
 
 impl Method for FedAa {
-    fn name(&self) -> MethodName {
-        MethodName::FedAa
+    fn name(&self) -> &str {
+        MethodName::FedAa.as_str()
     }
 
     fn trainable(&self) -> Trainable {

@@ -7,8 +7,8 @@ use crate::{Trainable, TuningError, TuningModel};
 pub struct FedFft;
 
 impl Method for FedFft {
-    fn name(&self) -> MethodName {
-        MethodName::FedFft
+    fn name(&self) -> &str {
+        MethodName::FedFft.as_str()
     }
 
     fn trainable(&self) -> Trainable {

@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 use flora_clip::normalize;
 
 use super::{Method, MethodName, Start};
-use crate::{LinearHead, Objective, Trainable, TuningError, TuningModel};
+use crate::{LinearHead, LossKind, Objective, Trainable, TuningError, TuningModel};
 
 /// A linear classifier on the normalised image features of a frozen CLIP. Starts as the zero-shot
 /// classifier: its matrix is the prompts' features, its bias zero; there is no temperature. Trained and
@@ -11,8 +11,16 @@ use crate::{LinearHead, Objective, Trainable, TuningError, TuningModel};
 pub struct FedLc;
 
 impl Method for FedLc {
-    fn name(&self) -> MethodName {
-        MethodName::FedLc
+    fn name(&self) -> &str {
+        MethodName::FedLc.as_str()
+    }
+
+    fn usual_loss(&self) -> LossKind {
+        LossKind::ClassCe
+    }
+
+    fn has_head(&self) -> bool {
+        true
     }
 
     fn trainable(&self) -> Trainable {

@@ -6,7 +6,7 @@ use rand_distr::{Distribution, Normal};
 use serde::{Deserialize, Serialize};
 
 use super::{Method, MethodName, Start};
-use crate::{Prompts, Trainable, TuningError, TuningModel};
+use crate::{LossKind, Prompts, Trainable, TuningError, TuningModel};
 
 /// Learned context vectors before the class names: CoOp
 /// ([arXiv 2109.01134](https://arxiv.org/abs/2109.01134)) in a federation, as PromptFL
@@ -29,8 +29,12 @@ pub struct PromptConfig {
 const DEVIATION: f32 = 0.02;
 
 impl Method for FedPrompt {
-    fn name(&self) -> MethodName {
-        MethodName::FedPrompt
+    fn name(&self) -> &str {
+        MethodName::FedPrompt.as_str()
+    }
+
+    fn usual_loss(&self) -> LossKind {
+        LossKind::ClassCe
     }
 
     fn trainable(&self) -> Trainable {
@@ -53,7 +57,7 @@ impl Method for FedPrompt {
 
     fn attach(&self, base: TuningModel, start: &Start<'_>) -> Result<TuningModel, TuningError> {
         let context = match self.0.length {
-            0 => base.embed(start.prompts.context()),
+            0 => base.embed(start.prompts().context()),
             length => draw(length, base.text_width(), start.seed, start.device),
         };
         Ok(base.with_context(Param::from_tensor(context)))

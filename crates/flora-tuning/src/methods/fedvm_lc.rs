@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use super::fedlc::{head_logits, with_head};
 use super::{Method, MethodName, Start};
-use crate::{Objective, Trainable, TuningError, TuningModel};
+use crate::{LossKind, Objective, Trainable, TuningError, TuningModel};
 
 /// The head of [`FedLc`](super::FedLc) together with the vision tower and its projection. Trained and
 /// sent: 87,849,216 numbers for ViT-B/32, and the head's.
@@ -10,8 +10,16 @@ use crate::{Objective, Trainable, TuningError, TuningModel};
 pub struct FedVmLc;
 
 impl Method for FedVmLc {
-    fn name(&self) -> MethodName {
-        MethodName::FedVmLc
+    fn name(&self) -> &str {
+        MethodName::FedVmLc.as_str()
+    }
+
+    fn usual_loss(&self) -> LossKind {
+        LossKind::ClassCe
+    }
+
+    fn has_head(&self) -> bool {
+        true
     }
 
     fn trainable(&self) -> Trainable {

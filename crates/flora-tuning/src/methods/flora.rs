@@ -10,8 +10,8 @@ use crate::{Trainable, TuningError, TuningModel};
 pub struct Flora(pub LoraConfig);
 
 impl Method for Flora {
-    fn name(&self) -> MethodName {
-        MethodName::Flora
+    fn name(&self) -> &str {
+        MethodName::Flora.as_str()
     }
 
     fn trainable(&self) -> Trainable {

@@ -29,10 +29,47 @@ use crate::{LossKind, Objective, Prompts, Trainable, TuningError, TuningModel};
 
 /// A way to fine-tune CLIP in a federation.
 ///
-/// A method is a value that all clients share; what a client trains is in its [`TuningModel`].
+/// A method is a value that all clients share; what a client trains is in its [`TuningModel`]. Methods of other
+/// crates run with [`prepare_method`](crate::prepare_method); this one trains the projection of the text tower:
+///
+/// ```
+/// use flora_tuning::methods::{Method, Start};
+/// use flora_tuning::{Trainable, TuningError, TuningModel};
+///
+/// #[derive(Debug)]
+/// struct LastLayer;
+///
+/// impl Method for LastLayer {
+///     fn name(&self) -> &str {
+///         "last-layer"
+///     }
+///
+///     fn trainable(&self) -> Trainable {
+///         Trainable::Parts(&["text_projection."])
+///     }
+///
+///     fn trains_text(&self) -> bool {
+///         true
+///     }
+///
+///     fn attach(&self, base: TuningModel, start: &Start<'_>) -> Result<TuningModel, TuningError> {
+///         Ok(self.trainable().release(base, start.device))
+///     }
+/// }
+/// ```
 pub trait Method: Debug + Send + Sync {
-    /// Which one.
-    fn name(&self) -> MethodName;
+    /// What it is called in events and files.
+    fn name(&self) -> &str;
+
+    /// The loss that it is published with.
+    fn usual_loss(&self) -> LossKind {
+        LossKind::Infonce
+    }
+
+    /// Whether it predicts with a head of its own, which knows classes and no texts.
+    fn has_head(&self) -> bool {
+        false
+    }
 
     /// What is trained and sent.
     fn trainable(&self) -> Trainable;
@@ -87,7 +124,7 @@ pub trait Method: Debug + Send + Sync {
     }
 }
 
-/// The methods there are.
+/// The methods that ship.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -127,19 +164,6 @@ impl MethodName {
             Self::ZeroShot => "zero-shot",
         }
     }
-
-    /// The loss that it is published with.
-    pub fn usual_loss(self) -> LossKind {
-        match self {
-            Self::Flora | Self::FedFft | Self::FedAa | Self::ZeroShot => LossKind::Infonce,
-            Self::FedLc | Self::FedVmLc | Self::FedPrompt => LossKind::ClassCe,
-        }
-    }
-
-    /// Whether it predicts with a head of its own, which knows classes and no texts.
-    pub(crate) fn has_head(self) -> bool {
-        matches!(self, Self::FedLc | Self::FedVmLc)
-    }
 }
 
 /// What a method starts from.
@@ -158,6 +182,22 @@ impl<'a> Start<'a> {
     /// From `base`, before anything is attached to it.
     pub fn new(seed: u64, device: &'a Device, base: &'a TuningModel, prompts: &'a Prompts) -> Self {
         Self { seed, device, base, prompts, texts: OnceLock::new() }
+    }
+
+    /// The same, with the features of the prompts, if they were computed before.
+    pub(crate) fn with_texts(self, texts: Option<Arc<Features>>) -> Self {
+        let texts = texts.map_or_else(OnceLock::new, OnceLock::from);
+        Self { texts, ..self }
+    }
+
+    /// The frozen model, before anything is attached to it.
+    pub fn base(&self) -> &TuningModel {
+        self.base
+    }
+
+    /// The prompts of the classes.
+    pub fn prompts(&self) -> &Prompts {
+        self.prompts
     }
 
     /// The zero-shot classifier: the normalised features of every class's prompt, computed once.

@@ -6,8 +6,8 @@ use crate::{Trainable, TuningError, TuningModel};
 pub struct ZeroShot;
 
 impl Method for ZeroShot {
-    fn name(&self) -> MethodName {
-        MethodName::ZeroShot
+    fn name(&self) -> &str {
+        MethodName::ZeroShot.as_str()
     }
 
     fn trainable(&self) -> Trainable {

@@ -1,0 +1,131 @@
+//! The frozen model, its prompts, and the model with what the method trains.
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use flora_clip::{Checkpoint, Clip, TextPrefix};
+use flora_core::ParameterRecord;
+use flora_core::workers::Workers;
+use flora_data::{Dataset, Features, Template};
+
+use super::{data, on_one_thread, wrong};
+use crate::methods::Start;
+use crate::{Experiment, Method, Observer, PathKind, Prompts, Trainable, TuningError, TuningModel};
+
+/// A frozen CLIP on its device.
+pub(super) struct Backbone {
+    pub(super) checkpoint: Checkpoint,
+    /// With autodiff.
+    pub(super) device: Device,
+    pub(super) method: Arc<dyn Method>,
+    pub(super) prompts: Prompts,
+    pub(super) logit_scale: f32,
+    /// With its vision tower, until the image features are there. `None` where it may not be needed.
+    pub(super) whole: Option<Clip>,
+    name: String,
+    seed: u64,
+    path: PathKind,
+    base: TuningModel,
+}
+
+impl Backbone {
+    pub(super) fn load(
+        experiment: &Experiment,
+        method: Arc<dyn Method>,
+        dataset: &Dataset,
+        device: &Device,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, TuningError> {
+        let template = match &experiment.data.template {
+            Some(template) => Template::new(template)
+                .map_err(|error| wrong(experiment, "data.template", error))?,
+            None => dataset.template().clone(),
+        };
+        let path = data::resolve_model(experiment, &mut |progress| {
+            let total = progress.total.unwrap_or(progress.done);
+            observer.progress(progress.file, progress.done as usize, total as usize);
+        })?;
+        let checkpoint = Checkpoint::open(&path)?;
+        let device = device.clone().autodiff();
+        let text_config = &checkpoint.config.text_config;
+        let prompts =
+            method.prompts(&checkpoint.tokenizer, text_config, &template, dataset.classes())?;
+        let path = experiment.method.path;
+        let with_vision = encodes_pictures(method.as_ref(), path);
+        let whole = match (experiment.model.random_weights, with_vision) {
+            (true, _) => Some(Clip::random(&checkpoint.config, experiment.seed, &device)),
+            (false, true) => Some(checkpoint.load(&device)?),
+            (false, false) => None,
+        };
+        let (base, logit_scale) = match &whole {
+            Some(clip) => (TuningModel::new(clip.clone(), with_vision), clip.temperature_factor()),
+            None => {
+                let (text, logit_scale) = checkpoint.load_text(&device)?;
+                (TuningModel::from_text(text), logit_scale)
+            }
+        };
+        let (name, seed) = (experiment.name.clone(), experiment.seed);
+        let base = base.no_grad();
+        Ok(Self { checkpoint, device, method, prompts, logit_scale, whole, name, seed, path, base })
+    }
+
+    /// Whether pictures go through the vision tower in every step, rather than once.
+    pub(super) fn encodes_pictures(&self) -> bool {
+        encodes_pictures(self.method.as_ref(), self.path)
+    }
+
+    /// The zero-shot classifier, where training does not change it or begins with it.
+    pub(super) fn texts(&self, workers: &Workers) -> Option<Arc<Features>> {
+        let wanted = self.texts_stay() || self.method.has_head();
+        wanted.then(|| on_one_thread(workers, || self.start().texts()))
+    }
+
+    /// Whether every prompt is encoded once, for all rounds.
+    pub(super) fn texts_stay(&self) -> bool {
+        self.path == PathKind::Fast && !self.method.trains_text()
+    }
+
+    /// The model with what the method trains; with the values `initial`, if there are any.
+    pub(super) fn attach(
+        &self,
+        initial: Option<&ParameterRecord>,
+        texts: &Option<Arc<Features>>,
+    ) -> Result<TuningModel, TuningError> {
+        let start = self.start().with_texts(texts.clone());
+        let attached = self.method.attach(self.base.clone(), &start);
+        let model = attached.map_err(|error| match error {
+            TuningError::Lora(error) => {
+                let problem = format!("method.{error}");
+                TuningError::Experiment { origin: self.name.clone(), problem }
+            }
+            other => other,
+        })?;
+        let Some(initial) = initial else { return Ok(model) };
+        self.method.trainable().load(model, initial).map_err(|error| TuningError::Experiment {
+            origin: self.name.clone(),
+            problem: format!("method.init_adapter: it does not fit the model: {error}"),
+        })
+    }
+
+    /// What of the prompts lies below everything that is trained.
+    pub(super) fn prefix(&self, model: &TuningModel, workers: &Workers) -> Option<TextPrefix> {
+        // A context is trained below the whole tower, and full fine-tuning moves what lies below adapters.
+        let only_adapters = matches!(self.method.trainable(), Trainable::Adapters);
+        let wanted = self.path == PathKind::Fast && self.method.trains_text() && only_adapters;
+        wanted.then(|| on_one_thread(workers, || self.prompts.prefix(model)))
+    }
+
+    /// Numbers of the whole model, with what `model` has besides.
+    pub(super) fn count(&self, model: &TuningModel) -> usize {
+        self.checkpoint.num_params(&self.device) + model.num_params() - self.base.num_params()
+    }
+
+    fn start(&self) -> Start<'_> {
+        Start::new(self.seed, &self.device, &self.base, &self.prompts)
+    }
+}
+
+fn encodes_pictures(method: &dyn Method, path: PathKind) -> bool {
+    method.trains_vision() || path == PathKind::Naive
+}

@@ -1,0 +1,97 @@
+//! The images and who holds them, and what of that does not go together with the settings.
+
+use std::path::{Path, PathBuf};
+
+use flora_data::{Dataset, Partition};
+use flora_federation::Event;
+
+use super::wrong;
+use crate::{Experiment, LossKind, Method, Observer, TuningError};
+
+/// Reads the experiment's data set and splits it across its clients.
+///
+/// # Errors
+///
+/// Files that are missing or damaged, and a partition that they do not allow.
+pub fn partition(experiment: &Experiment) -> Result<(Dataset, Partition), TuningError> {
+    let data = &experiment.data;
+    let mut dataset = open_dataset(experiment)?.with_protocol(data.protocol);
+    if let Some(limit) = data.limit {
+        dataset = dataset.limit(limit, data.seed);
+    }
+    let partition = experiment.partition.apply(&dataset, data.seed)?;
+    let partition = partition
+        .with_participants(&experiment.federation.participants)
+        .map_err(|error| wrong(experiment, "federation.participants", error))?;
+    Ok((dataset, partition))
+}
+
+/// The experiment's data set, whole.
+pub(crate) fn open_dataset(experiment: &Experiment) -> Result<Dataset, TuningError> {
+    let data = &experiment.data;
+    let root = data.root.as_ref().map(|root| find(experiment, "data.root", root)).transpose()?;
+    Ok(Dataset::open(&find(experiment, "data.path", &data.path)?, root.as_deref())?)
+}
+
+/// Where the experiment's checkpoint lies.
+pub(crate) fn resolve_model(
+    experiment: &Experiment,
+    download: &mut dyn FnMut(flora_hub::Progress<'_>),
+) -> Result<PathBuf, TuningError> {
+    flora_hub::resolve(&experiment.model.path, download)
+        .map_err(|error| wrong(experiment, "model.path", error))
+}
+
+/// What `field` of the experiment names.
+fn find(experiment: &Experiment, field: &str, path: &Path) -> Result<PathBuf, TuningError> {
+    flora_hub::find(path).map_err(|error| wrong(experiment, field, error))
+}
+
+/// What would only be noticed when the rounds begin.
+pub(super) fn check(
+    experiment: &Experiment,
+    method: &dyn Method,
+    partition: &Partition,
+    observer: &mut dyn Observer,
+) -> Result<(), TuningError> {
+    let clients = partition.clients.iter().filter(|shard| !shard.train.is_empty()).count();
+    let least = experiment.federation.min_clients;
+    if least > clients {
+        let problem =
+            format!("{least}, but {clients} clients have training images; lower it to {clients}");
+        return Err(wrong(experiment, "federation.min_clients", problem));
+    }
+    if partition.clients.iter().all(|shard| shard.test.is_empty()) {
+        let problem = "no client has a test image, so nothing could be evaluated; raise \
+                       data.limit.test, or choose data.protocol = \"merged-80-20\"";
+        return Err(wrong(experiment, "data", problem));
+    }
+    if method.has_head() && partition.class_groups.is_some() {
+        let problem = format!(
+            "the head of {} knows only the classes that it was trained on, and nothing of novel ones; choose \
+             another method, or another partition",
+            method.name()
+        );
+        return Err(wrong(experiment, "method.name", problem));
+    }
+    let loss = experiment.method.loss.unwrap_or_else(|| method.usual_loss());
+    if loss == LossKind::Infonce && experiment.rounds() > 0 {
+        warn_of_single_images(partition, observer);
+    }
+    Ok(())
+}
+
+fn warn_of_single_images(partition: &Partition, observer: &mut dyn Observer) {
+    let lonely = partition.clients.iter().filter(|shard| shard.train.len() == 1);
+    let ids: Vec<&str> = lonely.map(|shard| shard.id.as_str()).collect();
+    let [first, rest @ ..] = &ids[..] else { return };
+    let (whose, them) = match rest.len() {
+        0 => (format!("client {first} has"), "it trains"),
+        more => (format!("client {first} and {more} more have each"), "they train"),
+    };
+    let message = format!(
+        "{whose} one training image, which leaves the infonce loss nothing to contrast: \
+         {them} nothing; use fewer clients or method.loss = \"class-ce\""
+    );
+    observer.event(&Event::Warning { message });
+}

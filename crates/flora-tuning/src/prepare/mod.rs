@@ -1,0 +1,136 @@
+//! From an experiment to clients that wait for the first round, a file for each thing that is prepared.
+
+mod backbone;
+mod clients;
+mod data;
+mod images;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use flora_core::ParameterRecord;
+use flora_core::workers::Workers;
+use flora_federation::Simulation;
+use flora_lora::{PeftAdapter, load_peft};
+
+pub use self::data::partition;
+pub(crate) use self::data::{open_dataset, resolve_model};
+
+use self::backbone::Backbone;
+use self::clients::Setting;
+use crate::run::Parts;
+use crate::{Experiment, Method, Observer, Prepared, TuningError};
+
+/// An error in a field of the experiment.
+fn wrong(experiment: &Experiment, field: &str, problem: impl std::fmt::Display) -> TuningError {
+    TuningError::Experiment {
+        origin: experiment.name.clone(),
+        problem: format!("{field}: {problem}"),
+    }
+}
+
+/// Reads model and data, computes or loads the image features, and makes the clients.
+///
+/// On a GPU set `federation.threads` to 1 first: one thread keeps it busy.
+///
+/// # Errors
+///
+/// Files that are missing or damaged and settings that do not fit them; nothing has been trained.
+pub fn prepare(
+    mut experiment: Experiment,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Prepared, TuningError> {
+    let adapter = initial_adapter(&mut experiment)?;
+    let method = experiment.method.method();
+    prepared(experiment, method, adapter.map(|adapter| adapter.record), device, observer)
+}
+
+/// [`prepare`] for a method of your own, instead of the one that the experiment names. Its loss is
+/// `method.loss` where the experiment says one.
+///
+/// # Errors
+///
+/// As [`prepare`].
+pub fn prepare_method(
+    experiment: Experiment,
+    method: Arc<dyn Method>,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Prepared, TuningError> {
+    prepared(experiment, method, None, device, observer)
+}
+
+/// The adapter to start from. Its configuration becomes the experiment's.
+fn initial_adapter(experiment: &mut Experiment) -> Result<Option<PeftAdapter>, TuningError> {
+    let Some(path) = &experiment.method.init_adapter else { return Ok(None) };
+    // A run's folder will do: people name the run, and mean its adapter.
+    let inside = path.join("adapter");
+    let folder = if inside.is_dir() { &inside } else { path };
+    let adapter =
+        load_peft(folder).map_err(|error| wrong(experiment, "method.init_adapter", error))?;
+    experiment.method.lora = adapter.config.clone();
+    Ok(Some(adapter))
+}
+
+fn prepared(
+    experiment: Experiment,
+    method: Arc<dyn Method>,
+    initial: Option<ParameterRecord>,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Prepared, TuningError> {
+    let started = Instant::now();
+    experiment
+        .check()
+        .map_err(|problem| TuningError::Experiment { origin: experiment.name.clone(), problem })?;
+    let (dataset, partition) = partition(&experiment)?;
+    data::check(&experiment, method.as_ref(), &partition, observer)?;
+    let dataset = Arc::new(dataset);
+    let workers = Workers::new(experiment.federation.threads)
+        .map_err(|error| wrong(&experiment, "federation.threads", error))?;
+
+    let mut backbone = Backbone::load(&experiment, method, &dataset, device, observer)?;
+    // Before the images are looked at, so that a mistake is told before the long work.
+    let texts = backbone.texts(&workers);
+    let model = backbone.attach(initial.as_ref(), &texts)?;
+    let prefix = backbone.prefix(&model, &workers);
+    let images = images::prepare(&experiment, &mut backbone, &dataset, &workers, observer)?;
+
+    let trainers = partition.clients.iter().filter(|shard| !shard.train.is_empty()).count();
+    let at_rest = experiment.federation.client_state.at_rest(trainers, &backbone.device);
+    let trainable_parameters = backbone.method.trainable().count(&model);
+    let total_parameters = backbone.count(&model);
+    let base_digest = backbone.checkpoint.digest()?;
+    let setting = Setting { texts, prefix, images, partition: &partition, dataset: &dataset };
+    let method = Arc::clone(&backbone.method);
+    let cohort = clients::cohort(&experiment, backbone, model, setting)?;
+    let initial = cohort.initial().as_ref().clone();
+    let clients = clients::of_partition(&partition, cohort);
+    let fleet = Simulation::new(clients, workers.threads())
+        .map_err(|error| wrong(&experiment, "partition", error))?;
+    Ok(Prepared::new(Parts {
+        method: method.name().to_owned(),
+        trainable_parameters,
+        total_parameters,
+        base_digest,
+        data_seconds: started.elapsed().as_secs_f64(),
+        dataset,
+        partition,
+        initial,
+        fleet,
+        at_rest,
+        experiment,
+    }))
+}
+
+/// As all arithmetic whose bits matter.
+fn on_one_thread<R: Send>(workers: &Workers, work: impl Fn() -> R + Sync) -> R {
+    workers.map(vec![()], |()| work(), |_, _| {}).pop().expect("one item, one result")
+}
+
+/// The folder of computed features, unless the experiment says otherwise.
+pub(crate) fn cache_folder(experiment: &Experiment) -> Option<std::path::PathBuf> {
+    experiment.data.cache.clone().or_else(crate::assets::default_cache)
+}
