@@ -3,6 +3,9 @@
 use burn::optim::{AdamConfig, AdamState, LearningRate, Optimizer, decay::WeightDecayConfig};
 use burn::tensor::{Device, Tensor};
 
+#[cfg(feature = "flex")]
+use crate::slices::adam::Step;
+
 /// burn's [`Adam`](burn::optim::Adam), with L2 added to the gradient (coupled, as `torch.optim.Adam` has it).
 ///
 /// burn's own reads and writes each tensor a dozen times, on one thread of its CPU backend. There this is one
@@ -25,19 +28,6 @@ struct Settings {
     beta_2: f32,
     epsilon: f32,
     penalty: f32,
-}
-
-/// What a step does with numbers: `g + penalty p` is the gradient, and `scale m / (sqrt(v) + epsilon)` times the
-/// learning rate the step, where `scale` and `epsilon` correct the bias of both moments.
-#[cfg(feature = "flex")]
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Step {
-    pub(crate) penalty: f32,
-    pub(crate) beta_1: f32,
-    pub(crate) beta_2: f32,
-    pub(crate) scale: f32,
-    pub(crate) epsilon: f32,
-    pub(crate) learning_rate: f32,
 }
 
 impl Adam {

@@ -11,8 +11,8 @@ use burn::backend::{
 };
 use burn::tensor::{DType, Shape, Tensor, TensorData};
 
-use crate::adam::Step;
 use crate::slices;
+use crate::slices::adam::Step;
 use crate::slices::attention::Heads;
 use crate::slices::product::{Matrix, product, product_onto, sum_of_rows};
 

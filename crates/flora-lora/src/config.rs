@@ -2,8 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::layers::LayerConfigs;
-use crate::{LoraError, TargetMatcher, TargetModules};
+use crate::TargetModules;
 
 /// How adapters are made: PEFT's names, and what the FLoRA paper needs besides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,47 +97,6 @@ impl LoraConfig {
             Scaling::Unscaled => self.lora_alpha,
         }
     }
-
-    /// What tells the layers to adapt from the others, by name.
-    ///
-    /// # Errors
-    ///
-    /// [`LoraError::Config`] if `target_modules` is empty, or if it or `exclude_modules` is an
-    /// expression that cannot be used.
-    pub fn matcher(&self) -> Result<TargetMatcher, LoraError> {
-        TargetMatcher::new(self)
-    }
-
-    /// Check the values that do not depend on a module.
-    ///
-    /// # Errors
-    ///
-    /// [`LoraError::Config`] names the first field that is out of range.
-    pub fn check(&self) -> Result<(), LoraError> {
-        self.checked_matcher().map(drop)
-    }
-
-    /// [`check`](Self::check), and the matcher that this takes.
-    pub(crate) fn checked_matcher(&self) -> Result<TargetMatcher, LoraError> {
-        let wrong = |field, problem: String| Err(LoraError::Config { field, problem });
-        if self.r == 0 {
-            return wrong("r", "rank 0 trains nothing; choose 1 or more".into());
-        }
-        if !self.lora_alpha.is_finite() || self.lora_alpha == 0.0 {
-            return wrong(
-                "lora_alpha",
-                format!(
-                    "{} would switch the adapter off; choose a finite number other than 0",
-                    self.lora_alpha
-                ),
-            );
-        }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return wrong("dropout", format!("{} is not in [0, 1)", self.dropout));
-        }
-        LayerConfigs::new(self)?;
-        self.matcher()
-    }
 }
 
 impl Towers {
@@ -174,34 +132,5 @@ mod tests {
         assert_eq!(config.scale(), 2.0);
         config.scaling = Scaling::RsLora;
         assert_eq!(config.scale(), 4.0);
-    }
-
-    #[test]
-    fn senseless_values_are_refused_by_field() {
-        let cases = [
-            (LoraConfig { r: 0, ..Default::default() }, "lora.r"),
-            (LoraConfig { lora_alpha: f64::NAN, ..Default::default() }, "lora.lora_alpha"),
-            (LoraConfig { dropout: 1.0, ..Default::default() }, "lora.dropout"),
-            (
-                LoraConfig { target_modules: Vec::new().into(), ..Default::default() },
-                "lora.target_modules",
-            ),
-            (
-                LoraConfig { rank_pattern: [("a".into(), 0)].into(), ..Default::default() },
-                "lora.rank_pattern",
-            ),
-            (
-                LoraConfig { rank_pattern: [("(a".into(), 1)].into(), ..Default::default() },
-                "lora.rank_pattern",
-            ),
-            (
-                LoraConfig { alpha_pattern: [("a".into(), 0.0)].into(), ..Default::default() },
-                "lora.alpha_pattern",
-            ),
-        ];
-        for (config, field) in cases {
-            let message = config.check().unwrap_err().to_string();
-            assert!(message.starts_with(field), "{message}");
-        }
     }
 }

@@ -76,11 +76,13 @@
 //! ```
 
 mod attach;
+mod check;
 mod config;
 mod dropout;
 mod error;
 mod layer;
 mod layers;
+mod modules;
 pub mod named;
 mod parameters;
 mod pattern;
@@ -92,6 +94,7 @@ pub use attach::{AdaptableModule, attach, detach, merge, reseed_dropout};
 pub use config::{Init, LoraConfig, Scaling, Towers};
 pub use error::LoraError;
 pub use layer::{LoraAdapter, LoraLinear};
+pub use modules::TargetModules;
 pub use parameters::{adapter_record, load_adapter_record, num_adapter_parameters};
 pub use peft::{PeftAdapter, attach_peft, load_peft, save_peft};
-pub use targets::{TargetMatcher, TargetModules};
+pub use targets::TargetMatcher;

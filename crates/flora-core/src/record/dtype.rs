@@ -2,8 +2,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::RecordError;
-
 /// The element type of a [`HostTensor`](super::HostTensor).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,22 +29,6 @@ impl Dtype {
             Self::F32 => "F32",
             Self::F16 => "F16",
             Self::Bf16 => "BF16",
-        }
-    }
-
-    /// The element type of the tensor `name`, if a record can hold it.
-    pub(crate) fn from_safetensors(
-        name: &str,
-        dtype: safetensors::Dtype,
-    ) -> Result<Self, RecordError> {
-        match dtype {
-            safetensors::Dtype::F32 => Ok(Self::F32),
-            safetensors::Dtype::F16 => Ok(Self::F16),
-            safetensors::Dtype::BF16 => Ok(Self::Bf16),
-            other => Err(RecordError::UnsupportedDtype {
-                name: name.to_owned(),
-                dtype: other.to_string(),
-            }),
         }
     }
 }

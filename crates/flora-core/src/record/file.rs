@@ -69,7 +69,7 @@ impl TensorFile {
     ///
     /// [`RecordError::Missing`] and [`RecordError::UnsupportedDtype`].
     pub fn dtype(&self, name: &str) -> Result<Dtype, RecordError> {
-        Dtype::from_safetensors(name, self.info(name)?.dtype)
+        header::element_type(name, self.info(name)?.dtype)
     }
 
     /// The shape of a tensor, if there is one of that name.

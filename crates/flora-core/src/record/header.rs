@@ -7,7 +7,10 @@ use safetensors::tensor::TensorInfo;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::safetensors_format::METADATA_KEY;
+use super::{Dtype, RecordError};
+
+/// The header's key for metadata, which therefore cannot name a tensor.
+pub(crate) const METADATA_KEY: &str = "__metadata__";
 
 /// Bytes of the length in front of the header.
 pub(super) const LENGTH_BYTES: usize = size_of::<u64>();
@@ -38,6 +41,18 @@ pub(super) fn length(first: &[u8], file_length: u64) -> Result<usize, String> {
         return Err(format!("a header of {length} bytes; at most {MOST_HEADER_BYTES} are read"));
     }
     Ok(length as usize)
+}
+
+/// The element type of the tensor `name`, if a record can hold it.
+pub(super) fn element_type(name: &str, dtype: safetensors::Dtype) -> Result<Dtype, RecordError> {
+    match dtype {
+        safetensors::Dtype::F32 => Ok(Dtype::F32),
+        safetensors::Dtype::F16 => Ok(Dtype::F16),
+        safetensors::Dtype::BF16 => Ok(Dtype::Bf16),
+        other => {
+            Err(RecordError::UnsupportedDtype { name: name.to_owned(), dtype: other.to_string() })
+        }
+    }
 }
 
 impl Header {

@@ -2,7 +2,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use indexmap::{IndexMap, map::Entry};
 
-use super::{Dtype, HostTensor, RecordError, safetensors_format::METADATA_KEY};
+use super::header::METADATA_KEY;
+use super::{Dtype, HostTensor, RecordError};
 use crate::files::write_atomic;
 
 /// An ordered map from names to tensors.

@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 use safetensors::tensor::TensorInfo;
 use serde::{Serialize, Serializer};
 
-use super::header::{self, Header};
+use super::header::{self, Header, METADATA_KEY};
 use super::{Dtype, HostTensor, ParameterRecord, RecordError};
-
-/// The header's key for metadata, which therefore cannot name a tensor.
-pub(crate) const METADATA_KEY: &str = "__metadata__";
 
 /// safetensors asks for a header whose length is a multiple of this, so that the values are aligned.
 const HEADER_ALIGNMENT: usize = 8;
@@ -96,7 +93,7 @@ impl ParameterRecord {
         let (header, values) = split(bytes)?;
         let mut record = Self::new();
         for (name, TensorInfo { dtype, shape, data_offsets: (from, to) }) in header.tensors {
-            let dtype = Dtype::from_safetensors(&name, dtype)?;
+            let dtype = header::element_type(&name, dtype)?;
             record.insert(name, HostTensor::from_le_bytes(dtype, shape, &values[from..to])?)?;
         }
         Ok(record)

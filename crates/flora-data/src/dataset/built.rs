@@ -1,10 +1,7 @@
 //! What a description and the files that it names come to.
 
-use std::path::Path;
-
 use super::description::Description;
-use super::layout::Layout;
-use super::{Sample, Source, Split, by_split, cifar, csv_file, folder, idx, list, mat};
+use super::{Sample, Source, Split};
 use crate::Error;
 
 /// What a layout is read into.
@@ -17,23 +14,6 @@ pub(super) struct Built {
 }
 
 impl Built {
-    /// Read a layout, or a part of one.
-    pub(super) fn read(
-        description: &Description,
-        layout: &Layout,
-        root: &Path,
-    ) -> Result<Self, Error> {
-        match layout {
-            Layout::ImageFolder(layout) => folder::build(description, layout, root),
-            Layout::Idx(layout) => idx::build(description, layout, root),
-            Layout::List(layout) => list::build(description, layout, root),
-            Layout::Csv(layout) => csv_file::build(description, layout, root),
-            Layout::Mat(layout) => mat::build(description, layout, root),
-            Layout::CifarBinary(layout) => cifar::build(description, layout, root),
-            Layout::BySplit(layout) => by_split::build(description, layout, root),
-        }
-    }
-
     /// Every class and every split must have an image.
     pub(super) fn check(&self, description: &Description) -> Result<(), Error> {
         let mut found = vec![false; self.classes.len()];

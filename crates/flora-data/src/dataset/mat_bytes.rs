@@ -1,5 +1,8 @@
 //! The data elements that MAT-files are made of.
 
+/// The type of an element that holds another one, packed.
+pub(super) const COMPRESSED: u32 = 15;
+
 /// Bytes that are still to be read.
 #[derive(Debug)]
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
@@ -18,7 +21,7 @@ impl<'a> Bytes<'a> {
         let size = self.word()? as usize;
         let data = self.take(size)?;
         // Packed elements are not filled up, and after the last one there may be nothing.
-        if head != super::mat_file::COMPRESSED {
+        if head != COMPRESSED {
             let fill = size.next_multiple_of(8) - size;
             self.0 = &self.0[fill.min(self.0.len())..];
         }

@@ -11,14 +11,13 @@ use std::path::Path;
 
 use flate2::read::ZlibDecoder;
 
-use super::mat_bytes::{Bytes, numbers, text};
+use super::mat_bytes::{Bytes, COMPRESSED, numbers, text};
 use crate::Error;
 
 /// The largest list of the data sets that come in this format has 3 MB, unpacked.
 const MOST_BYTES: u64 = 64 << 20;
 const HEADER: usize = 128;
 const MATRIX: u32 = 14;
-pub(super) const COMPRESSED: u32 = 15;
 const STRUCT: u8 = 2;
 const CHAR: u8 = 4;
 /// `double` to `uint64`.

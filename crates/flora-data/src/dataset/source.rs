@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use image::{DynamicImage, GrayImage, ImageError};
 use sha2::{Digest, Sha256};
 
-use super::idx::Array;
+use super::idx_file::Array;
 use super::packed::Packed;
 use crate::Error;
 

@@ -1,33 +1,12 @@
 //! From a rule to a partition.
 
+use super::clients::{check_count, id};
+use super::drawn::Drawn;
 use super::pool::Pool;
 use super::skew::Rule;
-use super::{ClientShard, Partition, PartitionConfig, Shards};
+use super::{ClientShard, Partition, PartitionConfig};
 use super::{base_to_novel, deal, dirichlet, few_shot, file, iid, natural, pathological, quantity};
 use crate::{Dataset, Error, Split};
-
-/// More clients than any simulation holds; keeps a slip of the keyboard from exhausting the memory.
-const MOST_CLIENTS: usize = 100_000;
-
-/// What a rule draws.
-pub(super) enum Drawn {
-    /// Training images; names and test images come after.
-    Shards(Shards),
-    /// Clients with names and test images of their own.
-    Clients(Partition),
-}
-
-impl Drawn {
-    /// Change every client's training images.
-    pub(super) fn each_train(&mut self, mut change: impl FnMut(&mut Vec<usize>)) {
-        match self {
-            Self::Shards(shards) => shards.iter_mut().for_each(change),
-            Self::Clients(partition) => {
-                partition.clients.iter_mut().for_each(|client| change(&mut client.train));
-            }
-        }
-    }
-}
 
 impl PartitionConfig {
     /// Deal `dataset` out to clients. The result depends on the arguments alone, and on the file that
@@ -106,7 +85,7 @@ impl PartitionConfig {
     }
 
     fn check_clients(&self, clients: usize, pool: &Pool<'_>) -> Result<(), Error> {
-        check_client_count(clients)?;
+        check_count(clients)?;
         let images = pool.indices(Split::Train).len();
         if clients > images {
             return Err(self.empty_client(pool, images, clients));
@@ -133,21 +112,4 @@ impl PartitionConfig {
             remedy: remedy.to_owned(),
         }
     }
-}
-
-/// `client-03`; as many digits as the last client needs, but at least two, so that ids sort.
-fn id(client: usize, clients: usize) -> String {
-    let width = clients.saturating_sub(1).to_string().len().max(2);
-    format!("client-{client:0width$}")
-}
-
-pub(super) fn check_client_count(clients: usize) -> Result<(), Error> {
-    if (1..=MOST_CLIENTS).contains(&clients) {
-        return Ok(());
-    }
-    Err(Error::Partition {
-        field: "clients".to_owned(),
-        problem: format!("{clients} clients are not possible"),
-        remedy: format!("choose 1 to {MOST_CLIENTS}"),
-    })
 }

@@ -4,7 +4,8 @@ use flora_core::seed;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::draw::{Drawn, check_client_count};
+use super::clients::check_count;
+use super::drawn::Drawn;
 use super::pool::{Pool, by_class};
 use super::{PartitionConfig, Shards};
 use crate::{Dataset, Error, Split};
@@ -37,13 +38,13 @@ pub(super) fn draw(
             remedy: "put it the other way round: base-to-novel of few-shot".to_owned(),
         }),
         PartitionConfig::Iid { clients } => {
-            check_client_count(*clients).map_err(nested)?;
+            check_count(*clients).map_err(nested)?;
             let classes = pool.by_class(Split::Train);
             let shared = |_| classes.iter().flat_map(|class| few(class, shots, &mut rng)).collect();
             Ok(Drawn::Shards((0..*clients).map(shared).collect()))
         }
         PartitionConfig::Pathological { clients, .. } => {
-            check_client_count(*clients).map_err(nested)?;
+            check_count(*clients).map_err(nested)?;
             disjoint_classes(pool, *clients, shots, &mut rng).map(Drawn::Shards)
         }
         PartitionConfig::Shards { .. }

@@ -1,10 +1,12 @@
 //! Which client holds which images.
 
 mod base_to_novel;
+mod clients;
 mod config;
 mod deal;
 mod dirichlet;
 mod draw;
+mod drawn;
 mod few_shot;
 mod file;
 mod iid;

@@ -3,10 +3,21 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::written;
-use crate::adam::Step;
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 1 << 14;
+
+/// What a step does with numbers: `g + penalty p` is the gradient, and `scale m / (sqrt(v) + epsilon)` times the
+/// learning rate the step, where `scale` and `epsilon` correct the bias of both moments.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) penalty: f32,
+    pub(crate) beta_1: f32,
+    pub(crate) beta_2: f32,
+    pub(crate) scale: f32,
+    pub(crate) epsilon: f32,
+    pub(crate) learning_rate: f32,
+}
 
 /// The parameters after a step; the moments become those after it.
 #[allow(unsafe_code)]

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, check_others};
 use super::files;
-use crate::text::shortened;
+use super::refusal::{Refusal, shown};
 use crate::{Init, LoraConfig, LoraError, Scaling, TargetModules, Towers};
 
 /// A thousand times what `peft` writes.
@@ -37,18 +37,6 @@ fn bytes(path: &Path) -> Result<Vec<u8>, LoraError> {
     // The file may grow meanwhile, and is then no JSON where it is cut.
     file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
-}
-
-/// What is wrong with which field.
-pub(super) struct Refusal {
-    pub(super) field: String,
-    pub(super) problem: String,
-}
-
-impl Refusal {
-    pub(super) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { field: field.into(), problem: problem.into() }
-    }
 }
 
 fn parse(fields: &Fields) -> Result<(LoraConfig, Option<String>), Refusal> {
@@ -180,14 +168,4 @@ fn missing(field: &str) -> Refusal {
 
 fn expected(field: &str, wanted: &str, found: &Value) -> Refusal {
     Refusal::new(field, format!("{}; expected {wanted}", shown(found)))
-}
-
-/// A value as a message shows it.
-pub(super) fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => format!("{:?}", shortened(text)),
-        Value::Array(_) => "a list".into(),
-        Value::Object(_) => "an object".into(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
-    }
 }

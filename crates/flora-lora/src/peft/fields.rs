@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::config::{Refusal, shown};
+use super::refusal::{Refusal, shown};
 use crate::text::shortened;
 
 /// The fields of the object by name.

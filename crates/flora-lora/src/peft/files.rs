@@ -3,6 +3,14 @@ use std::path::Path;
 
 use crate::LoraError;
 
+pub(super) const CONFIG_FILE: &str = "adapter_config.json";
+pub(super) const TENSOR_FILE: &str = "adapter_model.safetensors";
+/// What `peft` writes where it is told not to use safetensors.
+pub(super) const PICKLE_FILE: &str = "adapter_model.bin";
+
+/// In front of every name in PEFT's file: its wrapper's fields.
+pub(super) const PREFIX: &str = "base_model.model.";
+
 /// Check that there is a regular file of at most `most` bytes: opening a pipe would wait for its
 /// other end.
 pub(super) fn check(path: &Path, most: u64) -> Result<(), LoraError> {

@@ -2,7 +2,8 @@ use std::path::Path;
 
 use flora_core::ParameterRecord;
 
-use super::{CONFIG_FILE, PICKLE_FILE, TENSOR_FILE, config, tensors};
+use super::files::{CONFIG_FILE, PICKLE_FILE, TENSOR_FILE};
+use super::{config, tensors};
 use crate::layers::LayerConfigs;
 use crate::{LoraConfig, LoraError, Towers};
 

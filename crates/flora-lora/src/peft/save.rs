@@ -4,7 +4,8 @@ use std::path::Path;
 use flora_core::ParameterRecord;
 use serde_json::{Value, json};
 
-use super::{CONFIG_FILE, PREFIX, TENSOR_FILE, tensors};
+use super::files::{CONFIG_FILE, PREFIX, TENSOR_FILE};
+use super::tensors;
 use crate::layers::LayerConfigs;
 use crate::pattern::{enclose, escape};
 use crate::{Init, LoraConfig, LoraError, Scaling, TargetModules, Towers};

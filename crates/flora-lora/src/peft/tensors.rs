@@ -5,7 +5,7 @@ use std::path::Path;
 
 use flora_core::{HostTensor, ParameterRecord, RecordError, TensorFile};
 
-use super::{PREFIX, files};
+use super::files::{self, PREFIX};
 use crate::LoraError;
 use crate::layers::LayerConfigs;
 use crate::text::shortened;

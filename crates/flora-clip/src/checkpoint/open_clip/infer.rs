@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::{HEAD_WIDTH, ends};
+use super::defaults::{HEAD_WIDTH, ends};
 use crate::checkpoint::names::Naming;
 use crate::checkpoint::weights::Weights;
 use crate::{Activation, ClipConfig, ClipError, TextConfig, VisionConfig};

@@ -1,24 +1,10 @@
 //! OpenCLIP's `open_clip_config.json`, and the shape of OpenAI's models, which have none.
 
+mod defaults;
 mod infer;
 mod read;
 mod write;
 
-use crate::TextConfig;
 pub(super) use infer::infer;
 pub(super) use read::from_file;
 pub(super) use write::to_json;
-
-/// The width of an attention head where nothing else is said, in OpenCLIP and in OpenAI's models.
-const HEAD_WIDTH: usize = 64;
-
-/// The epsilon of PyTorch's layer norm.
-fn eps() -> f64 {
-    1e-5
-}
-
-/// Start and end token: the last two ids, as in CLIP's vocabulary and in those cut from it.
-fn ends(vocab_size: usize) -> TextConfig {
-    let end = u32::try_from(vocab_size.saturating_sub(1)).unwrap_or(u32::MAX);
-    TextConfig { bos_token_id: end.saturating_sub(1), eos_token_id: end, ..TextConfig::default() }
-}

@@ -3,7 +3,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{HEAD_WIDTH, ends, eps};
+use super::defaults::{HEAD_WIDTH, ends, eps};
 use crate::files::read_small;
 use crate::preprocess::{Filter, Resize};
 use crate::{Activation, ClipConfig, ClipError, Preprocessor, TextConfig, VisionConfig};

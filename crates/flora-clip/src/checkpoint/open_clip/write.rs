@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::eps;
+use super::defaults::eps;
 use crate::preprocess::{Filter, Resize};
 use crate::{Activation, ClipConfig, Preprocessor};
 

@@ -1,0 +1,28 @@
+//! From a layout to its reader.
+
+use std::path::Path;
+
+use super::built::Built;
+use super::description::Description;
+use super::layout::Layout;
+use super::{by_split, cifar, csv_file, folder, idx, list, mat};
+use crate::Error;
+
+impl Built {
+    /// Read a layout, or a part of one.
+    pub(super) fn read(
+        description: &Description,
+        layout: &Layout,
+        root: &Path,
+    ) -> Result<Self, Error> {
+        match layout {
+            Layout::ImageFolder(layout) => folder::build(description, layout, root),
+            Layout::Idx(layout) => idx::build(description, layout, root),
+            Layout::List(layout) => list::build(description, layout, root),
+            Layout::Csv(layout) => csv_file::build(description, layout, root),
+            Layout::Mat(layout) => mat::build(description, layout, root),
+            Layout::CifarBinary(layout) => cifar::build(description, layout, root),
+            Layout::BySplit(layout) => by_split::build(description, layout, root),
+        }
+    }
+}
