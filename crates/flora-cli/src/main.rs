@@ -28,6 +28,7 @@ struct Cli {
 enum Command {
     Run(commands::run::Run),
     Sweep(commands::sweep::Sweep),
+    Runs(commands::runs::Runs),
     Presets(commands::presets::Presets),
     Datasets(commands::datasets::Datasets),
     Partition(commands::partition::Partition),
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(command) => command.run(),
         Command::Sweep(command) => command.run(),
+        Command::Runs(command) => command.run(),
         Command::Presets(command) => command.run(),
         Command::Datasets(command) => command.run(),
         Command::Partition(command) => command.run(),

@@ -48,6 +48,14 @@ pub enum ReportError {
         /// The folder.
         path: PathBuf,
     },
+    /// A run that is named neither by its folder nor by its name below `runs`.
+    #[error(
+        "{name}: no such run: neither {name} nor runs/{name} is a run folder (`flora runs` lists them)"
+    )]
+    NoSuchRun {
+        /// What was asked for.
+        name: String,
+    },
     /// The events of a run are not those that its saved state goes with.
     #[error(
         "{} was cut or changed since the run's state was saved: {problem}; restore the file, or start the run anew",

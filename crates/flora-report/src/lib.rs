@@ -14,15 +14,17 @@
 //! | `tensorboard/` | event files for TensorBoard |
 //! | `run.lock` | nothing; a process that writes the folder holds its lock |
 //!
-//! [`classification`] counts what a classifier gets right. [`tables`] renders runs and reports for a
+//! [`runs`] lists runs, [`compare()`] puts some side by side. [`classification`] counts what a classifier gets right. [`tables`] renders runs and reports for a
 //! terminal, [`sweep`] many runs as Markdown, LaTeX and CSV, [`plots`] draws PNG figures.
 
 mod append;
 pub mod classification;
+mod compare;
 mod error;
 mod folder;
 pub mod plots;
 pub mod retrieval;
+pub mod runs;
 mod sheet;
 mod summary;
 pub mod sweep;
@@ -30,9 +32,11 @@ pub mod tables;
 mod tally;
 pub mod units;
 
+pub use compare::{Comparison, Round, Setting, compare};
 pub use error::ReportError;
 pub use flora_core::memory::{peak_memory_bytes, reset_peak_memory};
 pub use folder::{EventsMark, Existing, RunFolder, read_events};
+pub use runs::{RunRecord, RunState};
 pub use summary::{
     Accuracies, Accuracy, ClientAccuracy, LocalAccuracy, RunSeconds, RunSummary, Versions,
 };

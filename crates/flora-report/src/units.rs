@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+use time::OffsetDateTime;
+
 /// A size: `0 B`, `96.0 KiB`, `1.25 MiB`; three significant digits from KiB on.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -34,6 +36,23 @@ pub fn seconds(seconds: f64) -> String {
         format!("{} min {:02} s", whole / 60, whole % 60)
     } else {
         format!("{} h {:02} min", whole / 3600, whole % 3600 / 60)
+    }
+}
+
+/// A point in time, in seconds since 1970-01-01 UTC, in UTC: `2026-11-27 09:08`.
+pub fn date(seconds: u64) -> String {
+    let date =
+        i64::try_from(seconds).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
+    match date {
+        Some(date) => format!(
+            "{}-{:02}-{:02} {:02}:{:02}",
+            date.year(),
+            u8::from(date.month()),
+            date.day(),
+            date.hour(),
+            date.minute()
+        ),
+        None => format!("{seconds} s"),
     }
 }
 
@@ -105,6 +124,13 @@ mod tests {
         ] {
             assert_eq!(seconds(value), expected);
         }
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(date(0), "1970-01-01 00:00");
+        assert_eq!(date(1_795_770_539), "2026-11-27 09:08");
+        assert_eq!(date(u64::MAX), format!("{} s", u64::MAX));
     }
 
     #[test]

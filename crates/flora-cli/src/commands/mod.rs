@@ -15,4 +15,5 @@ pub(crate) mod pretrain;
 mod prompt_args;
 pub(crate) mod retrieve;
 pub(crate) mod run;
+pub(crate) mod runs;
 pub(crate) mod sweep;

@@ -3,12 +3,14 @@
 mod classification;
 mod names;
 mod rounds;
+mod runs;
 mod summary;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 pub use classification::{ClassOrder, classes, classification};
 pub use rounds::rounds;
+pub use runs::{comparison, runs};
 pub use summary::summary;
 
 /// The widest line that a table may have.

@@ -1,0 +1,71 @@
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use flora::report::runs::{RUNS, list, resolve};
+use flora::report::{compare, tables};
+use serde_json::to_string_pretty;
+
+use crate::failure::Failure;
+use crate::output;
+
+/// List runs with their state and accuracy, or put some side by side
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Runs {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// Where to look for run folders, subfolders included; by default runs
+    #[arg(value_name = "DIR")]
+    folders: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Put runs side by side: settings that differ, accuracy by round, bytes, seconds, memory
+    Compare {
+        /// Run folders, or names below runs/
+        #[arg(value_name = "RUN", required = true, num_args = 2..)]
+        runs: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Runs {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self.action {
+            Some(Action::Compare { runs, json }) => side_by_side(&runs, json),
+            None => overview(self.folders, self.json),
+        }
+    }
+}
+
+fn overview(mut folders: Vec<PathBuf>, json: bool) -> Result<(), Failure> {
+    // Before the first run there is no such folder, and that is no mistake.
+    if folders.is_empty() && Path::new(RUNS).exists() {
+        folders.push(RUNS.into());
+    }
+    let runs = list(&folders).map_err(Failure::input)?;
+    if json {
+        output::line(to_string_pretty(&runs).map_err(Failure::run)?);
+    } else if runs.is_empty() {
+        output::line("no runs here; `flora run quickstart` makes one in runs/quickstart");
+    } else {
+        output::line(tables::runs(&runs, std::io::stdout().is_terminal()));
+    }
+    Ok(())
+}
+
+fn side_by_side(runs: &[String], json: bool) -> Result<(), Failure> {
+    let folders: Result<Vec<_>, _> = runs.iter().map(|run| resolve(run)).collect();
+    let comparison = compare(&folders.map_err(Failure::input)?).map_err(Failure::input)?;
+    output::line(match json {
+        true => to_string_pretty(&comparison).map_err(Failure::run)?,
+        false => tables::comparison(&comparison),
+    });
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Runs side by side: the settings in which they differ, and what came of them.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use serde::Serialize;
+
+use crate::{
+    ReportError,
+    folder::{EXPERIMENT, METRICS, is_run},
+    runs::{RunRecord, Settings, Told},
+};
+
+/// Runs side by side. All lists by run are in the same order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Comparison {
+    /// The runs.
+    pub runs: Vec<RunRecord>,
+    /// The settings in which they differ, sorted by key, apart from the experiment's name.
+    pub settings: Vec<Setting>,
+    /// Accuracy by round.
+    pub rounds: Vec<Round>,
+}
+
+/// A setting that is not the same in all runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Setting {
+    /// Its key in `experiment.toml`, such as `training.rounds`.
+    pub key: String,
+    /// Its value in each run.
+    pub values: Vec<Option<toml::Value>>,
+}
+
+/// A round of all runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Round {
+    /// How many rounds of training the models have seen.
+    pub round: usize,
+    /// Unweighted mean accuracy over clients in each run, 0..1.
+    pub accuracy: Vec<Option<f64>>,
+}
+
+/// Puts the runs in the folders side by side. What is damaged in one is told in its
+/// [`RunRecord::problem`], and missing here.
+///
+/// # Errors
+/// [`ReportError::NotARun`] if one of the folders holds no run.
+pub fn compare(folders: &[PathBuf]) -> Result<Comparison, ReportError> {
+    let (mut runs, mut settings, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    for path in folders {
+        if !is_run(path) {
+            return Err(ReportError::NotARun { path: path.clone() });
+        }
+        let run = (Told::read(&path.join(METRICS)), Settings::read(&path.join(EXPERIMENT)));
+        runs.push(RunRecord::from_files(path, Some(&run.0), &run.1));
+        told.push(run.0);
+        settings.push(run.1);
+    }
+    Ok(Comparison { runs, settings: differences(&settings), rounds: rounds(&told) })
+}
+
+fn differences(runs: &[Settings]) -> Vec<Setting> {
+    // A run whose experiment cannot be read differs in nothing that is known.
+    let readable = || runs.iter().filter(|run| run.problem.is_none());
+    let keys: BTreeSet<&String> = readable().flat_map(|run| run.values.keys()).collect();
+    let differs = |key: &String| {
+        let mut values = readable().map(|run| run.values.get(key));
+        let first = values.next();
+        key != "name" && values.any(|value| Some(value) != first)
+    };
+    let setting = |key: &String| Setting {
+        key: key.clone(),
+        values: runs.iter().map(|run| run.values.get(key).cloned()).collect(),
+    };
+    keys.into_iter().filter(|key| differs(key)).map(setting).collect()
+}
+
+fn rounds(runs: &[Told]) -> Vec<Round> {
+    let rounds: BTreeSet<usize> = runs.iter().flat_map(|run| run.rounds.keys().copied()).collect();
+    let accuracy = |run: &Told, round| run.rounds.get(&round).map(|accuracy| accuracy.mean);
+    let row =
+        |round| Round { round, accuracy: runs.iter().map(|run| accuracy(run, round)).collect() };
+    rounds.into_iter().map(row).collect()
+}

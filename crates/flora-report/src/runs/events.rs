@@ -1,0 +1,145 @@
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader},
+    path::Path,
+};
+
+use flora_federation::{EvaluatedModel, RunStatus};
+use serde::Deserialize;
+
+use crate::{Accuracies, Accuracy};
+
+/// What a `metrics.jsonl` tells of a run in short, as far as it can be read.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) name: Option<String>,
+    pub(crate) method: Option<String>,
+    pub(crate) planned: Option<usize>,
+    pub(crate) seed: u64,
+    pub(crate) model: Option<EvaluatedModel>,
+    /// The global model, or the clients' own where there is none, by round.
+    pub(crate) rounds: BTreeMap<usize, Accuracy>,
+    pub(crate) bytes_up: u64,
+    pub(crate) bytes_down: u64,
+    pub(crate) seconds: Option<f64>,
+    /// How it ended, and why.
+    pub(crate) end: Option<(RunStatus, Option<String>)>,
+    /// Why the rest is not here.
+    pub(crate) problem: Option<String>,
+}
+
+/// The kind of an event.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+}
+
+/// The kinds that are read. Most lines of a run with many clients are of others, as are those that later versions add.
+const KINDS: [&str; 4] = ["run_started", "evaluated", "aggregated", "run_finished"];
+
+/// The keys of these that matter here.
+#[derive(Deserialize)]
+struct Line {
+    name: Option<String>,
+    method: Option<String>,
+    rounds: Option<usize>,
+    round: Option<usize>,
+    model: Option<EvaluatedModel>,
+    accuracy: Option<f64>,
+    accuracy_weighted: Option<f64>,
+    #[serde(default)]
+    clients: Vec<Tested>,
+    bytes_up: Option<u64>,
+    bytes_down: Option<u64>,
+    seed: Option<u64>,
+    seconds: Option<f64>,
+    status: Option<RunStatus>,
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Tested {
+    num_examples: usize,
+}
+
+impl Told {
+    /// Reads the file up to its end, or to the first line that is damaged. A last line without its end is being
+    /// written, or was when the run was killed.
+    pub(crate) fn read(path: &Path) -> Self {
+        let mut told = Self::default();
+        if let Err(problem) = told.take_down(path) {
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            told.problem = Some(format!("{file}{problem}"));
+        }
+        told
+    }
+
+    fn take_down(&mut self, path: &Path) -> Result<(), String> {
+        let io = |error: std::io::Error| format!(": {error}");
+        let mut file = BufReader::new(File::open(path).map_err(io)?);
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            file.read_until(b'\n', &mut line).map_err(io)?;
+            let Some(line) = line.strip_suffix(b"\n") else { break };
+            let bad = |error| format!(", line {number}: {error}");
+            let Kind { event } = serde_json::from_slice(line).map_err(bad)?;
+            if KINDS.contains(&&*event) {
+                self.hear(&event, serde_json::from_slice(line).map_err(bad)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, event: &str, line: Line) {
+        match event {
+            "run_started" => {
+                (self.name, self.method, self.planned) = (line.name, line.method, line.rounds);
+                self.seed = line.seed.unwrap_or_default();
+            }
+            "evaluated" if line.model != Some(EvaluatedModel::Local) => {
+                if let (Some(round), Some(mean)) = (line.round, line.accuracy) {
+                    let num_clients =
+                        line.clients.iter().filter(|client| client.num_examples > 0).count();
+                    let weighted = line.accuracy_weighted.unwrap_or(mean);
+                    self.rounds.insert(round, Accuracy { mean, weighted, num_clients });
+                    self.model = line.model;
+                }
+            }
+            "aggregated" => {
+                self.bytes_up += line.bytes_up.unwrap_or(0);
+                self.bytes_down += line.bytes_down.unwrap_or(0);
+            }
+            "run_finished" => {
+                self.seconds = line.seconds;
+                self.end = line.status.map(|status| (status, line.message));
+            }
+            _ => {}
+        }
+    }
+
+    /// The best round, by the rule of the round loop: a mean over more clients beats any over fewer, and of equal
+    /// rounds the earliest counts.
+    pub(crate) fn best(&self) -> Option<(usize, Accuracy)> {
+        let rounds = self.rounds.iter().map(|(&round, &accuracy)| (round, accuracy));
+        rounds.reduce(|best, other| {
+            let key = |(_, accuracy): (usize, Accuracy)| (accuracy.num_clients, accuracy.mean);
+            if key(other) > key(best) { other } else { best }
+        })
+    }
+
+    pub(crate) fn last(&self) -> Option<(usize, Accuracy)> {
+        self.rounds.last_key_value().map(|(&round, &accuracy)| (round, accuracy))
+    }
+
+    pub(crate) fn accuracies(&self) -> Accuracies {
+        Accuracies {
+            zero_shot: self.rounds.get(&0).copied(),
+            last: self.last().map(|(_, accuracy)| accuracy),
+            best: self.best().map(|(_, accuracy)| accuracy),
+        }
+    }
+}

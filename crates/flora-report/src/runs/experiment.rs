@@ -1,0 +1,56 @@
+use std::{collections::BTreeMap, fs, path::Path};
+
+use toml::{Table, Value};
+
+/// An `experiment.toml` with its tables flattened: `training.rounds`, `partition.kind`.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) values: BTreeMap<String, Value>,
+    /// Why there are none.
+    pub(crate) problem: Option<String>,
+}
+
+impl Settings {
+    pub(crate) fn read(path: &Path) -> Self {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let table = fs::read_to_string(path)
+            .map_err(|error| error.to_string())
+            .and_then(|text| text.parse::<Table>().map_err(|error| error.message().to_owned()));
+        match table {
+            Ok(table) => {
+                let mut values = BTreeMap::new();
+                flatten(&mut values, "", table);
+                Self { values, problem: None }
+            }
+            Err(error) => Self { problem: Some(format!("{file}: {error}")), ..Self::default() },
+        }
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.values.get(key)?.as_str()
+    }
+
+    pub(crate) fn count(&self, key: &str) -> Option<usize> {
+        self.values.get(key)?.as_integer()?.try_into().ok()
+    }
+
+    /// The data set's name as its file's or folder's says: `datasets/pets.toml` is `pets`.
+    pub(crate) fn data(&self) -> Option<String> {
+        let path = Path::new(self.text("data.path")?);
+        let is_toml = path.extension().is_some_and(|extension| extension == "toml");
+        let name = if is_toml { path.file_stem() } else { path.file_name() };
+        name.map(|name| name.to_string_lossy().into_owned())
+    }
+}
+
+fn flatten(values: &mut BTreeMap<String, Value>, prefix: &str, table: Table) {
+    for (key, value) in table {
+        let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Table(table) => flatten(values, &key, table),
+            value => {
+                values.insert(key, value);
+            }
+        }
+    }
+}

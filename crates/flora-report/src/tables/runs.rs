@@ -1,0 +1,117 @@
+use comfy_table::ContentArrangement;
+
+use super::{build, table};
+use crate::{
+    Accuracy, Comparison, RunRecord, RunState,
+    units::{self, bytes, date, percent},
+};
+
+/// A row a run: name, method, data, rounds done of those planned, accuracies in percent, state, and when it began in
+/// UTC; wrapped to a terminal's width or not.
+pub fn runs(runs: &[RunRecord], wrapped: bool) -> String {
+    let header = ["run", "method", "data", "rounds", "last %", "best %", "began (UTC)", "state"];
+    let row = |run: &RunRecord| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_else(dash);
+        let accuracy = [run.accuracy.last, run.accuracy.best].map(share);
+        let began = run.started_at.map_or_else(dash, date);
+        let [last, best] = accuracy;
+        let row =
+            [text(&run.method), text(&run.data), progress(run), last, best, began, state(run)];
+        std::iter::once(run.name.clone()).chain(row).collect()
+    };
+    let header = header.map(str::to_owned).into();
+    let mut table = build(Some(header), runs.iter().map(row).collect(), 3);
+    if let Some(state) = table.column_mut(7) {
+        state.set_cell_alignment(comfy_table::CellAlignment::Left);
+    }
+    if !wrapped {
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
+    table.trim_fmt()
+}
+
+/// Runs side by side: the settings in which they differ, what came of them, and accuracies by round in percent.
+pub fn comparison(comparison: &Comparison) -> String {
+    let runs = &comparison.runs;
+    let header = |first: &str| {
+        let names = runs.iter().map(|run| run.name.clone());
+        Some(std::iter::once(first.to_owned()).chain(names).collect())
+    };
+    let row = |name: &str, cell: &dyn Fn(&RunRecord) -> String| {
+        std::iter::once(name.to_owned()).chain(runs.iter().map(cell)).collect()
+    };
+    let in_round = |accuracy, round: Option<usize>| match round {
+        Some(round) => format!("{} (round {round})", share(accuracy)),
+        None => share(accuracy),
+    };
+    let outcome = vec![
+        row("state", &state),
+        row("rounds", &progress),
+        row("initial %", &|run| share(run.accuracy.zero_shot)),
+        row("last %", &|run| in_round(run.accuracy.last, run.last_round)),
+        row("best %", &|run| in_round(run.accuracy.best, run.best_round)),
+        row("sent up", &|run| bytes(run.bytes_up)),
+        row("time", &|run| run.seconds.map_or_else(dash, units::seconds)),
+        row("peak memory", &|run| run.peak_memory_bytes.map_or_else(dash, bytes)),
+    ];
+    let settings = comparison.settings.iter().map(|setting| {
+        let values = setting.values.iter().map(|value| value.as_ref().map_or_else(dash, plain));
+        std::iter::once(setting.key.clone()).chain(values).collect()
+    });
+    let rounds = comparison.rounds.iter().map(|round| {
+        let cell = |accuracy: &Option<f64>| accuracy.map_or_else(dash, percent);
+        std::iter::once(round.round.to_string()).chain(round.accuracy.iter().map(cell)).collect()
+    });
+    let mut parts = match comparison.settings.len() {
+        0 => vec!["the same settings in all runs".to_owned()],
+        _ => vec![table(header("setting"), settings.collect(), 1)],
+    };
+    parts.push(table(header("outcome"), outcome, 1));
+    if !comparison.rounds.is_empty() {
+        parts.push(table(header("accuracy % in round"), rounds.collect(), 1));
+    }
+    let warnings: Vec<String> = runs
+        .iter()
+        .filter_map(|run| Some(format!("{}: {}", run.name, run.warning.as_ref()?)))
+        .collect();
+    if !warnings.is_empty() {
+        parts.push(warnings.join("\n"));
+    }
+    parts.join("\n\n")
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+fn share(accuracy: Option<Accuracy>) -> String {
+    accuracy.map_or_else(dash, |accuracy| percent(accuracy.mean))
+}
+
+/// Rounds done of those planned.
+fn progress(run: &RunRecord) -> String {
+    let count = |count: Option<usize>| count.map_or_else(dash, |count| count.to_string());
+    format!("{}/{}", count(run.last_round), count(run.rounds))
+}
+
+fn state(run: &RunRecord) -> String {
+    let state = match run.state {
+        RunState::Running => "running",
+        RunState::Finished => "finished",
+        RunState::Interrupted => "interrupted",
+        RunState::Failed => "failed",
+        RunState::Unreadable => "unreadable",
+    };
+    let resumable = if run.resumable { ", resumable" } else { "" };
+    let reason = match run.state {
+        RunState::Failed => run.error.as_ref(),
+        _ => run.problem.as_ref(),
+    };
+    let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{state}{resumable}{reason}")
+}
+
+/// A value as TOML has it, strings without their quotes.
+fn plain(value: &toml::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
