@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar of `total` steps.
 pub(crate) fn steps(what: &str, total: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:>12} {bar:40} {pos}/{len} {eta}")
+    let style = ProgressStyle::with_template("{prefix:>12} {bar:40} {pos}/{len} {eta} {msg}")
         .expect("a valid template");
     let bar = ProgressBar::new(total as u64).with_style(style).with_prefix(what.to_owned());
     bar.tick();

@@ -8,6 +8,13 @@ pub(crate) enum Failure {
     Input(String),
     /// A run that began and failed: exit code 1.
     Run(String),
+    /// A signal asked for it: 128 and the signal's number.
+    Stopped {
+        /// The exit code.
+        code: u8,
+        /// How to go on.
+        message: String,
+    },
 }
 
 impl Failure {
@@ -22,10 +29,11 @@ impl Failure {
     /// Tell the user and give the exit code.
     pub(crate) fn report(self) -> ExitCode {
         let (message, code) = match self {
-            Self::Input(message) => (message, 2),
-            Self::Run(message) => (message, 1),
+            Self::Input(message) => (format!("error: {message}"), 2),
+            Self::Run(message) => (format!("error: {message}"), 1),
+            Self::Stopped { code, message } => (message, code),
         };
-        eprintln!("error: {message}");
+        eprintln!("{message}");
         ExitCode::from(code)
     }
 }

@@ -22,6 +22,16 @@ pub(crate) fn line(text: impl Display) {
     }
 }
 
+/// Print a value as a line of JSON.
+pub(crate) fn json(value: &impl serde::Serialize) {
+    line(serde_json::to_string(value).expect("plain data"));
+}
+
+/// Tell of trouble that stops nothing, on standard error.
+pub(crate) fn warning(message: &str) {
+    eprintln!("warning: {message}");
+}
+
 /// Why standard output is not whole, if it is not.
 pub(crate) fn lost() -> Option<&'static str> {
     LOST.get().map(String::as_str)

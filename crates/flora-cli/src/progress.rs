@@ -1,16 +1,58 @@
 //! What a run looks like while it goes on: bars on standard error, a line a round on standard
 //! output, every event in the run's folder.
 
-use flora::federation::{EvaluatedModel, Event};
-use flora::report::{ClientTally, ReportError, RunFolder};
-use flora::tuning::Observer;
-use indicatif::ProgressBar;
+use std::time::Instant;
 
+use flora::core::ParameterRecord;
+use flora::federation::{Answer, EvaluatedModel, Event, Reason, RunState, Stop};
+use flora::report::{ClientTally, ReportError, RunFacts, RunFolder, RunStates};
+use flora::tuning::{Experiment, Observer, save_trained};
+use indicatif::{HumanDuration, ProgressBar};
+
+use crate::commands::run::client_folder;
 use crate::{bar, output};
 
+/// How much is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Voice {
+    /// Warnings only.
+    Quiet,
+    /// A line a round.
+    Normal,
+    /// A line a client, too.
+    Verbose,
+    /// Events as JSON.
+    Json,
+}
+
+impl Voice {
+    /// Whether tables and sentences are wanted on standard output.
+    pub(crate) fn is_for_people(self) -> bool {
+        matches!(self, Self::Normal | Self::Verbose)
+    }
+}
+
+/// Keeps the states of a run, and what is to be kept with them.
+pub(crate) struct Keeper {
+    /// `None` for a run that saves none.
+    pub(crate) states: Option<RunStates>,
+    pub(crate) facts: RunFacts,
+    pub(crate) experiment: Experiment,
+    pub(crate) device: flora::Device,
+    /// When this process began.
+    pub(crate) started: Instant,
+}
+
+/// So many clients that failed in a round are told of one by one.
+const FEW: usize = 3;
+
 pub(crate) struct Progress {
+    voice: Voice,
     /// Made once the data are known to be usable: bad input leaves no folder behind.
     folder: Option<RunFolder>,
+    keeper: Option<Keeper>,
+    /// Raised when an event cannot be written: what follows could not be resumed from.
+    stop: Stop,
     /// What came before there was a folder, and what tables are made of.
     events: Vec<Event>,
     clients: ClientTally,
@@ -18,6 +60,10 @@ pub(crate) struct Progress {
     /// The phase that `bar` shows.
     shown: String,
     rounds: usize,
+    /// Clients that are not part of the round at hand, and why.
+    failures: Vec<(String, Reason, String)>,
+    /// When this process began its first round, and which that was.
+    began: Option<(Instant, usize)>,
     /// What the model of round 0 is.
     start: &'static str,
     /// The first event that could not be written: told at the end, when the run's result is safe.
@@ -31,43 +77,84 @@ pub(crate) struct Told {
     pub(crate) clients: ClientTally,
     /// The first error in writing them.
     pub(crate) unwritten: Option<ReportError>,
+    pub(crate) states: Option<RunStates>,
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(voice: Voice) -> Self {
         Self {
+            voice,
             folder: None,
+            keeper: None,
+            stop: Stop::default(),
             events: Vec::new(),
             clients: ClientTally::default(),
             bar: ProgressBar::hidden(),
             shown: String::new(),
             rounds: 0,
+            failures: Vec::new(),
+            began: None,
             start: "",
             unwritten: None,
         }
+    }
+
+    pub(crate) fn voice(&self) -> Voice {
+        self.voice
     }
 
     /// Record every event in `folder`, those told so far included.
     pub(crate) fn record_in(&mut self, folder: RunFolder) {
         self.folder = Some(folder);
         for event in std::mem::take(&mut self.events) {
-            self.keep(&event);
+            self.keep_event(&event);
         }
+    }
+
+    /// Record every event in `folder`, which has those that were `told` by an earlier process.
+    pub(crate) fn go_on_in(&mut self, folder: RunFolder, told: Vec<Event>) {
+        self.events.clear();
+        self.clients = ClientTally::default();
+        for event in told {
+            if let Event::RunStarted { rounds, method, .. } = &event {
+                self.begin(*rounds, method);
+            }
+            self.clients.hear(&event);
+            if is_in_tables(&event) {
+                self.events.push(event);
+            }
+        }
+        self.folder = Some(folder);
+    }
+
+    /// Keep the run's states.
+    pub(crate) fn keep_with(&mut self, keeper: Keeper) {
+        self.keeper = Some(keeper);
+    }
+
+    /// Raise `stop` when an event cannot be written.
+    pub(crate) fn stop_on_trouble(&mut self, stop: Stop) {
+        self.stop = stop;
     }
 
     /// What is told at the end.
     pub(crate) fn finish(self) -> Told {
         self.bar.finish_and_clear();
-        Told { events: self.events, clients: self.clients, unwritten: self.unwritten }
+        Told {
+            events: self.events,
+            clients: self.clients,
+            unwritten: self.unwritten,
+            states: self.keeper.and_then(|keeper| keeper.states),
+        }
     }
 
-    fn keep(&mut self, event: &Event) {
+    fn keep_event(&mut self, event: &Event) {
         if let Some(Err(error)) = self.folder.as_ref().map(|folder| folder.record(event)) {
+            self.stop.raise();
             self.unwritten.get_or_insert(error);
         }
         // The replies of thousands of clients in every round are in the file; here they would add up.
-        let in_tables = matches!(event, Event::Evaluated { .. } | Event::Aggregated { .. });
-        if self.folder.is_none() || in_tables {
+        if self.folder.is_none() || is_in_tables(event) {
             self.events.push(event.clone());
         }
     }
@@ -75,12 +162,42 @@ impl Progress {
     /// Replace the bar by one of `total` steps.
     fn show(&mut self, phase: String, total: usize) {
         self.bar.finish_and_clear();
-        self.bar = bar::steps(&phase, total);
+        self.bar = match self.voice.is_for_people() {
+            true => bar::steps(&phase, total),
+            false => ProgressBar::hidden(),
+        };
         self.shown = phase;
     }
 
     fn say(&self, line: String) {
-        self.bar.suspend(|| output::line(line));
+        if self.voice.is_for_people() {
+            self.bar.suspend(|| output::line(line));
+        }
+    }
+
+    fn warn(&self, message: &str) {
+        match self.voice {
+            Voice::Normal | Voice::Verbose => self.say(format!("warning: {message}")),
+            // JSON has it as an event.
+            Voice::Json => {}
+            Voice::Quiet => output::warning(message),
+        }
+    }
+
+    fn begin(&mut self, rounds: usize, method: &str) {
+        self.rounds = rounds;
+        // These begin, or may begin, with something that CLIP does not have.
+        let changed = matches!(method, "fedaa" | "fedprompt");
+        self.start = if changed { " (before training)" } else { " (zero-shot)" };
+    }
+
+    /// How long the rest of the run takes, if it goes on as it did.
+    fn remaining(&mut self, round: usize) -> Option<String> {
+        let (began, first) = *self.began.get_or_insert((Instant::now(), round));
+        let done = round.checked_sub(first).filter(|&done| done > 0)?;
+        let left = self.rounds.saturating_sub(round);
+        let left = began.elapsed().mul_f64(left as f64 / done as f64);
+        Some(format!("(about {} for all rounds)", HumanDuration(left)))
     }
 
     fn tell(&mut self, event: &Event) {
@@ -93,10 +210,7 @@ impl Progress {
                 rounds,
                 ..
             } => {
-                self.rounds = *rounds;
-                // These begin, or may begin, with something that CLIP does not have.
-                let changed = matches!(method.as_str(), "fedaa" | "fedprompt");
-                self.start = if changed { " (before training)" } else { " (zero-shot)" };
+                self.begin(*rounds, method);
                 let examples: usize = clients.iter().map(|client| client.num_examples).sum();
                 self.say(format!(
                     "{} clients, {examples} training images; {trainable_parameters} of \
@@ -105,15 +219,38 @@ impl Progress {
                 ));
             }
             Event::RoundStarted { round, selected } => {
+                let remaining = self.remaining(*round);
                 self.show(format!("round {}/{}", round + 1, self.rounds), selected.len());
+                if let Some(remaining) = remaining {
+                    self.bar.set_message(remaining);
+                }
             }
-            Event::ClientReplied { .. } => self.bar.inc(1),
-            Event::ClientFailed { client, message, .. } => {
-                self.bar.inc(1);
-                self.say(format!("warning: client {client}: {message}"));
+            Event::ClientReplied { round, client, seconds, metrics, .. }
+                if self.voice == Voice::Verbose =>
+            {
+                let loss =
+                    metrics.get("loss").map_or(String::new(), |loss| format!(", loss {loss:.4}"));
+                self.say(format!("round {:>2}  client {client}: {seconds:.1} s{loss}", round + 1));
+            }
+            Event::ClientFailed { client, reason, message, .. } => {
+                self.failures.push((client.clone(), *reason, message.clone()));
+            }
+            Event::Aggregated { round, .. } => self.tell_failures(round + 1),
+            Event::BelowQuorum { round, accepted, quorum, then, message } => {
+                self.tell_failures(round + 1);
+                let then = match then {
+                    flora::federation::BelowQuorum::Retry => "it is tried again",
+                    flora::federation::BelowQuorum::Skip => "it changes nothing",
+                    _ => "the run ends",
+                };
+                self.warn(&format!(
+                    "round {}: {accepted} answers were accepted, and {quorum} are needed; {then} ({message})",
+                    round + 1
+                ));
             }
             Event::Evaluated { model: EvaluatedModel::Local, .. } => {}
-            Event::Evaluated { round, model, accuracy, accuracy_weighted, .. } => {
+            Event::Evaluated { round, model, accuracy, accuracy_weighted, clients, .. } => {
+                self.tell_failures(*round);
                 let model = match model {
                     EvaluatedModel::Own => "own models ",
                     _ => "global model",
@@ -126,18 +263,55 @@ impl Progress {
                     100.0 * accuracy,
                     100.0 * accuracy_weighted
                 ));
+                if self.voice == Voice::Verbose {
+                    for score in clients {
+                        let (client, accuracy) = (&score.client, 100.0 * score.accuracy);
+                        self.say(format!("          {client}: {accuracy:.1} %"));
+                    }
+                }
             }
-            Event::Warning { message } => self.say(format!("warning: {message}")),
+            Event::Warning { message } => self.warn(message),
+            Event::RunFinished { .. } => self.tell_failures(self.rounds),
             _ => {}
         }
     }
+
+    /// A line for each client that failed, or one for all where there are many.
+    fn tell_failures(&mut self, round: usize) {
+        let failures = std::mem::take(&mut self.failures);
+        if failures.len() <= FEW || self.voice == Voice::Verbose {
+            for (client, _, message) in failures {
+                self.warn(&format!("round {round}: client {client}: {message}"));
+            }
+            return;
+        }
+        let count = |wanted| failures.iter().filter(|(_, reason, _)| *reason == wanted).count();
+        let counts =
+            [(Reason::Failed, "failed"), (Reason::Late, "late"), (Reason::Refused, "refused")]
+                .map(|(reason, word)| (count(reason), word));
+        let counts = counts.iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+        let (client, _, message) = &failures[0];
+        self.warn(&format!(
+            "round {round}: {} clients left out: {}; the first, {client}: {message}",
+            failures.len(),
+            counts.join(", ")
+        ));
+    }
+}
+
+fn is_in_tables(event: &Event) -> bool {
+    matches!(event, Event::Evaluated { .. } | Event::Aggregated { .. })
 }
 
 impl Observer for Progress {
     fn event(&mut self, event: &Event) {
+        if self.voice == Voice::Json {
+            output::json(event);
+        }
         self.tell(event);
         self.clients.hear(event);
-        self.keep(event);
+        self.keep_event(event);
     }
 
     fn progress(&mut self, phase: &str, done: usize, total: usize) {
@@ -148,5 +322,44 @@ impl Observer for Progress {
         if done == total {
             self.bar.finish_and_clear();
         }
+    }
+
+    fn answered(&mut self, _answer: &Answer, done: usize, _of: usize) {
+        self.bar.set_position(done as u64);
+    }
+
+    fn keep(&mut self, state: &RunState) -> Result<(), String> {
+        if let Some(error) = &self.unwritten {
+            return Err(error.to_string());
+        }
+        let (Some(keeper), Some(folder)) = (&mut self.keeper, &self.folder) else { return Ok(()) };
+        keeper.keep(state, folder)
+    }
+
+    fn keep_client(&mut self, client: &str, parameters: &ParameterRecord) -> Result<(), String> {
+        let (Some(keeper), Some(folder)) = (&self.keeper, &self.folder) else { return Ok(()) };
+        keeper.save(parameters, &client_folder(folder.path(), client))
+    }
+}
+
+impl Keeper {
+    fn keep(&mut self, state: &RunState, folder: &RunFolder) -> Result<(), String> {
+        let (round, every) = (state.rounds_done(), self.experiment.output.keep_every);
+        if every > 0 && round > 0 && round.is_multiple_of(every) && state.is_at_boundary() {
+            let path = folder.path().join("rounds").join(format!("round-{round:04}"));
+            self.save(state.global(), &path)?;
+        }
+        let Some(states) = &mut self.states else { return Ok(()) };
+        let total = self.facts.total_seconds + self.started.elapsed().as_secs_f64();
+        let facts = RunFacts { total_seconds: total, ..self.facts.clone() };
+        states.save(state, &facts).map_err(|error| error.to_string())
+    }
+
+    fn save(&self, parameters: &ParameterRecord, folder: &std::path::Path) -> Result<(), String> {
+        if self.facts.numbers_only {
+            return Ok(());
+        }
+        let saved = save_trained(&self.experiment, parameters, folder, &self.device);
+        saved.map_err(|error| format!("cannot write {}: {error}", folder.display()))
     }
 }

@@ -93,6 +93,19 @@ pub enum ReportError {
         /// What the parser says.
         source: serde_json::Error,
     },
+    /// The states that a run is resumed from.
+    #[error(transparent)]
+    State(#[from] flora_federation::StateError),
+    /// A file that a saved state does not belong to.
+    #[error(
+        "{} is not the one with which the state of this run was saved: put the original back, or start a \
+         new run in another folder",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// A list of classes that cannot be reported on.
     #[error("classes: {0}")]
     Classes(String),

@@ -26,6 +26,7 @@ pub mod plots;
 pub mod retrieval;
 pub mod runs;
 mod sheet;
+mod states;
 mod summary;
 pub mod sweep;
 pub mod tables;
@@ -35,8 +36,9 @@ pub mod units;
 pub use compare::{Comparison, Round, Setting, compare};
 pub use error::ReportError;
 pub use flora_core::memory::{peak_memory_bytes, reset_peak_memory};
-pub use folder::{EventsMark, Existing, RunFolder, read_events};
+pub use folder::{EventsMark, Existing, FolderLock, RunFolder, read_events};
 pub use runs::{RunRecord, RunState};
+pub use states::{RunFacts, RunStates, SavedRun};
 pub use summary::{
     Accuracies, Accuracy, ClientAccuracy, LocalAccuracy, RunSeconds, RunSummary, Versions,
 };

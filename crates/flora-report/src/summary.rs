@@ -141,6 +141,9 @@ pub struct RunSeconds {
     pub aggregation: f64,
     /// Clients testing the global model.
     pub evaluation: f64,
+    /// Saving the state that the run is resumed from.
+    #[serde(default)]
+    pub saving: f64,
     /// From start to end.
     pub total: f64,
 }
@@ -196,6 +199,7 @@ impl RunSummary {
                 training: outcome.seconds.training,
                 aggregation: outcome.seconds.aggregation,
                 evaluation: outcome.seconds.evaluation,
+                saving: outcome.seconds.saving,
                 ..RunSeconds::default()
             }),
             peak_memory_bytes: None,

@@ -7,7 +7,7 @@ use flora_data::Features;
 use flora_lora::LoraConfig;
 use flora_tuning::methods::{FedFft, Flora, Start};
 use flora_tuning::{
-    ImageInput, LossKind, Method, Objective, PathKind, Prompts, TrainingConfig, TuningModel, step,
+    ImageInput, LossKind, Method, Objective, Prompts, TrainingConfig, TuningModel, step,
 };
 
 use super::{Work, random_images, random_values, synchronize};

@@ -15,12 +15,16 @@ pub(crate) struct ExperimentArgs {
 
 impl ExperimentArgs {
     pub(crate) fn resolve(&self) -> Result<Experiment, Failure> {
-        if self.experiment == "-" {
-            let text = std::io::read_to_string(std::io::stdin())
-                .map_err(|error| Failure::Input(format!("standard input: {error}")))?;
-            return Experiment::from_toml("standard input", &text, &self.assignments)
-                .map_err(Failure::input);
-        }
-        Experiment::find(&self.experiment, &self.assignments).map_err(Failure::input)
+        resolve(&self.experiment, &self.assignments)
     }
+}
+
+/// The experiment of a preset, of a file or, for `-`, of standard input.
+pub(crate) fn resolve(name: &str, assignments: &[String]) -> Result<Experiment, Failure> {
+    if name == "-" {
+        let text = std::io::read_to_string(std::io::stdin())
+            .map_err(|error| Failure::Input(format!("standard input: {error}")))?;
+        return Experiment::from_toml("standard input", &text, assignments).map_err(Failure::input);
+    }
+    Experiment::find(name, assignments).map_err(Failure::input)
 }

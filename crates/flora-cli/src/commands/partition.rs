@@ -23,7 +23,7 @@ impl Partition {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let experiment = self.experiment.resolve()?;
         self.png.as_deref().map(|path| figure_path("--png", path)).transpose()?;
-        let (dataset, partition) = flora::tuning::deal(&experiment).map_err(Failure::input)?;
+        let (dataset, partition) = flora::tuning::partition(&experiment).map_err(Failure::input)?;
         let mut rows = Vec::new();
         let counts = partition.class_counts(&dataset);
         for (client, counts) in partition.clients.iter().zip(&counts) {

@@ -48,6 +48,7 @@ pub(super) fn start(
 ) -> Result<Outcome, FederationError> {
     let Rounds { config, selection, stop } = rounds;
     config.policy.check()?;
+    let is_new = matches!(begin, Begin::Anew(_));
     let (step, begun, progress) = match begin {
         Begin::Anew(initial) => {
             let clients = fleet.clients(0).map_err(FederationError::Fleet)?;
@@ -69,7 +70,9 @@ pub(super) fn start(
     let deadline = config.policy.deadline.map(Duration::from_secs_f64);
     let wait = Wait { deadline, stop: stop.clone() };
     let mut run = Run { fleet, strategy, selection: *selection, config, wait, listener, progress };
-    let result = run.all_steps(step, begun);
+    // From the very beginning, so that there is always something to resume.
+    let first = if is_new { run.keep(step, None) } else { Ok(()) };
+    let result = first.and_then(|()| run.all_steps(step, begun));
     run.tell_phases();
     let partial = Box::new(run.progress.into_partial());
     match result {

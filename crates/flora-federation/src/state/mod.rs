@@ -41,6 +41,13 @@ impl RunState {
         self.step.is_none()
     }
 
+    /// Whether no step is half done: [`global`](Self::global) was evaluated, and nothing has happened
+    /// since.
+    pub fn is_at_boundary(&self) -> bool {
+        let trains = self.step.is_none_or(|step| step.kind == StepKind::Train && step.attempt == 0);
+        trains && self.begun.is_none()
+    }
+
     /// The shared parameters now.
     pub fn global(&self) -> &ParameterRecord {
         &self.progress.global

@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The lock of a run folder. The system releases it when the last handle of the file is closed, however the process
 /// ends.
 #[derive(Debug)]
-pub(super) struct FolderLock {
+pub struct FolderLock {
     _file: File,
 }
 
@@ -27,7 +27,7 @@ impl FolderLock {
     ///
     /// # Errors
     /// [`ReportError::Locked`] and [`ReportError::Io`].
-    pub(super) fn acquire(folder: &Path) -> Result<Self, ReportError> {
+    pub fn acquire(folder: &Path) -> Result<Self, ReportError> {
         let path = folder.join(LOCK);
         let file = OpenOptions::new()
             .create(true)

@@ -11,13 +11,14 @@ use std::{
 use flora_core::files::write_atomic;
 use flora_federation::Event;
 
+use self::events::EventLog;
 pub use self::events::{EventsMark, read_events};
-use self::{events::EventLog, lock::FolderLock};
+pub use self::lock::FolderLock;
 use crate::{ReportError, RunSummary};
 
 pub(crate) const EXPERIMENT: &str = "experiment.toml";
 pub(crate) const METRICS: &str = "metrics.jsonl";
-const PARTITION: &str = "partition.json";
+pub(crate) const PARTITION: &str = "partition.json";
 pub(crate) const SUMMARY: &str = "run.json";
 /// Folders of trained parameters: adapters, or a whole model.
 const TRAINED: [&str; 2] = ["adapter", "model"];

@@ -3,14 +3,21 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use flora::federation::RunStatus;
 use flora::report::RunSummary;
 use flora::tuning::SweepRun;
 
-use super::super::run::Place;
+use super::super::run::{END, Place, STOP};
 use crate::output;
+use crate::signals::Signals;
+
+/// How often to look whether the sweep was asked to stop.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How the runs of a sweep are called.
 pub(super) struct Child {
@@ -19,15 +26,20 @@ pub(super) struct Child {
     threads: Option<usize>,
     /// Whether a run shows its progress; several at a time would write over each other.
     shown: bool,
+    /// Whether runs begin anew, whatever their folders hold.
+    overwrite: bool,
+    signals: Signals,
 }
 
 impl Child {
-    pub(super) fn new(place: &Place, jobs: usize) -> Self {
+    pub(super) fn new(place: &Place, jobs: usize, overwrite: bool, signals: Signals) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             device: place.name.clone(),
             threads: (jobs > 1).then(|| (processors / jobs).max(1)),
             shown: jobs == 1,
+            overwrite,
+            signals,
         }
     }
 
@@ -61,8 +73,11 @@ impl Child {
 
     fn call(&self, run: &SweepRun, folder: &Path) -> std::io::Result<Output> {
         let mut command = Command::new(program()?);
-        command.args(["run", "-", "--overwrite", "--numbers-only", "--device", &self.device]);
+        command.args(["run", "-", "--child", "--numbers-only", "--device", &self.device]);
         command.arg("--out").arg(folder);
+        if self.overwrite {
+            command.arg("--overwrite");
+        }
         if let Some(threads) = self.threads.filter(|_| run.experiment.federation.threads == 0) {
             command.args(["--threads", &threads.to_string()]);
         }
@@ -70,11 +85,35 @@ impl Child {
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
         let mut child = command.stdin(Stdio::piped()).spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A child that ended before it read tells why by itself.
-            let _ = stdin.write_all(run.experiment.to_toml().as_bytes());
+        let stdin = child.stdin.take();
+        // The pipe stays open while the run goes on: when it ends, however this process ends, so does the run.
+        let (ended, has_ended) = channel::<()>();
+        thread::scope(|scope| {
+            if let Some(mut stdin) = stdin {
+                let _ = stdin.write_all(run.experiment.to_toml().as_bytes());
+                // A child that ended before it read tells why by itself.
+                let _ = stdin.write_all(&[END]).and_then(|()| stdin.flush());
+                scope.spawn(move || self.pass_on(stdin, |pause| has_ended.recv_timeout(pause)));
+            }
+            let output = child.wait_with_output();
+            drop(ended);
+            output
+        })
+    }
+
+    /// Tells the run to stop when the sweep is, until the run has ended.
+    fn pass_on(
+        &self,
+        mut stdin: ChildStdin,
+        ended: impl Fn(Duration) -> Result<(), RecvTimeoutError>,
+    ) {
+        let mut told = false;
+        while ended(PAUSE) == Err(RecvTimeoutError::Timeout) {
+            if self.signals.came() && !told {
+                told = true;
+                let _ = stdin.write_all(&[STOP]).and_then(|()| stdin.flush());
+            }
         }
-        child.wait_with_output()
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use flora::core::workers::Workers;
-use flora::report::{Existing, RunFolder, RunSummary};
+use flora::report::{Existing, FolderLock, RunFolder, RunSummary};
 use flora::tuning::{self, SweepRun};
 
 use self::child::{Child, finished};
@@ -14,6 +14,7 @@ use self::record::Record;
 use super::run::Place;
 use crate::failure::Failure;
 use crate::output;
+use crate::signals::Signals;
 
 /// Run a table of experiments: rows of changes to one base, or the product of axes, with several seeds; may be
 /// stopped and resumed
@@ -48,6 +49,10 @@ impl Sweep {
             RunFolder::check(out.join(&run.folder), Existing::ReplaceRun)
                 .map_err(Failure::input)?;
         }
+        // Two sweeps in one folder would write each other's tables.
+        std::fs::create_dir_all(&out)
+            .map_err(|error| Failure::Input(format!("cannot create {}: {error}", out.display())))?;
+        let _lock = FolderLock::acquire(&out).map_err(Failure::input)?;
         let mut record = Record::new(&sweep, &out, runs.len())?;
         let digests = digests(&runs)?;
         let valid = |run: &SweepRun, summary: &RunSummary| {
@@ -70,12 +75,13 @@ impl Sweep {
         record.write()?;
 
         let jobs = usize::from(self.jobs);
-        let child = Child::new(&place, jobs);
+        let signals = Signals::hear()?;
+        let child = Child::new(&place, jobs, self.overwrite, signals.clone());
         // Nothing is begun whose result could not be written.
         let stop = AtomicBool::new(false);
         let mut trouble = None;
         let work = |index: usize| {
-            if stop.load(Ordering::Relaxed) {
+            if stop.load(Ordering::Relaxed) || signals.came() {
                 return (index, None);
             }
             let begun = if jobs > 1 { " begins" } else { ":" };
@@ -95,6 +101,8 @@ impl Sweep {
                         trouble.get_or_insert(failure);
                     }
                 }
+                // It was asked to stop, as the sweep was.
+                Some(Err(_)) if signals.came() => {}
                 // The other runs do not depend on it.
                 Some(Err(message)) => {
                     output::line(format!("{} failed: {message}", what(*index)));
@@ -105,6 +113,12 @@ impl Sweep {
         };
         Workers::new(jobs).map_err(Failure::run)?.map(pending, work, done);
         trouble.map_or(Ok(()), Err)?;
+        if signals.came() {
+            return Err(Failure::Stopped {
+                code: signals.exit_code(),
+                message: "stopped; the same command goes on where it left off".to_owned(),
+            });
+        }
         output::line(format!("\n{}", record.overview()));
         output::line(format!("everything is in {}", out.display()));
         record.outcome(runs.len())

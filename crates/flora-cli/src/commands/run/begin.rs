@@ -1,0 +1,65 @@
+//! A run from its beginning.
+
+use std::path::Path;
+use std::time::{Instant, SystemTime};
+
+use flora::report::{Existing, ReportError, RunFacts, RunFolder, RunSummary, Versions};
+use flora::tuning::{Experiment, prepare};
+
+use super::Keep;
+use super::session::{Place, Session, partition_json};
+use crate::failure::Failure;
+use crate::progress::{Progress, Voice};
+
+/// Runs an experiment into the folder `out`, telling what happens.
+pub(super) fn begin(
+    mut experiment: Experiment,
+    place: &Place,
+    out: &Path,
+    existing: Existing,
+    keep: Keep,
+    voice: Voice,
+) -> Result<RunSummary, Failure> {
+    let started = Instant::now();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    flora::report::reset_peak_memory();
+    // As it was asked for: the threads change nothing but the time.
+    let written = experiment.to_toml();
+    place.set_threads(&mut experiment);
+    let refused = |error| match error {
+        ReportError::HoldsRun { .. } => Failure::Input(format!("{error} (--overwrite)")),
+        error => Failure::input(error),
+    };
+    RunFolder::check(out, existing).map_err(refused)?;
+
+    let mut progress = Progress::new(voice);
+    let prepared = prepare(experiment, &place.device, &mut progress).map_err(Failure::input)?;
+    // Image features take more memory than what follows.
+    crate::MEMORY.release();
+    let folder = RunFolder::create(out, existing, &written).map_err(refused)?;
+    folder.write_partition(&partition_json(&prepared)?).map_err(Failure::run)?;
+    progress.record_in(folder.clone());
+    let facts = RunFacts {
+        versions: versions(),
+        device: place.name.clone(),
+        base_digest: prepared.base_digest.clone(),
+        numbers_only: keep == Keep::Numbers,
+        command: command(),
+        started_at: now.as_secs(),
+        data_seconds: prepared.data_seconds,
+        total_seconds: 0.0,
+    };
+    let session = Session { folder, facts, started, device: place.device.clone() };
+    session.run(prepared, None, progress)
+}
+
+/// What this program is made of.
+pub(super) fn versions() -> Versions {
+    Versions { flora: env!("CARGO_PKG_VERSION").into(), burn: flora::BURN_VERSION.into() }
+}
+
+/// What the program was called with.
+fn command() -> String {
+    let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    arguments.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,195 @@
+mod begin;
+mod child;
+mod resume;
+mod session;
+
+use std::path::{Path, PathBuf};
+
+use flora::report::{Existing, RunSummary, tables};
+use flora::tuning::Experiment;
+
+use super::experiment_args;
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Voice;
+
+pub(in crate::commands) use child::{END, STOP};
+pub(crate) use session::{Place, client_folder};
+
+/// Run a federated experiment, or go on with one that was interrupted
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// A preset (see `flora presets`) or an experiment's file; - reads it from standard input
+    #[arg(value_name = "NAME|FILE.toml", required_unless_present = "resume")]
+    experiment: Option<String>,
+    /// Change a value of the experiment, for example training.rounds=5; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    assignments: Vec<String>,
+    /// Go on with the run in this folder, which was interrupted, killed or failed. The result has the
+    /// bits of a run that was not
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = [
+            "experiment", "assignments", "out", "overwrite", "seed", "numbers_only", "init_adapter",
+            "save_every", "keep_every", "keep_clients", "tensorboard",
+        ]
+    )]
+    resume: Option<PathBuf>,
+    /// Where to compute [default: cpu, or where the resumed run computed]
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Folder of the run's files; by default runs/NAME, numbered if that is taken and not to be
+    /// overwritten
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Replace an earlier run in the folder
+    #[arg(long)]
+    overwrite: bool,
+    /// Seed of the training, instead of the experiment's
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Threads that clients run on, instead of the experiment's; changes the time, never the result
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Leave no trained parameters behind
+    #[arg(long)]
+    numbers_only: bool,
+    /// Start from this adapter in PEFT's format, anyone's, instead of a new one
+    #[arg(long, value_name = "DIR")]
+    init_adapter: Option<PathBuf>,
+    /// Save the state to resume from after every so many rounds; 0: never [default: 1]
+    #[arg(long, value_name = "K")]
+    save_every: Option<usize>,
+    /// Keep what was trained after every so many rounds, in rounds/
+    #[arg(long, value_name = "K")]
+    keep_every: Option<usize>,
+    /// Keep each client's own parameters after its last training, in clients/
+    #[arg(long)]
+    keep_clients: bool,
+    /// Write event files for TensorBoard, in tensorboard/
+    #[arg(long)]
+    tensorboard: bool,
+    #[command(flatten)]
+    voice: VoiceArgs,
+    /// For a sweep's runs: go on if the folder holds this very run, and end with the sweep
+    #[arg(long, hide = true)]
+    child: bool,
+}
+
+/// How much is printed.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct VoiceArgs {
+    /// Print warnings and errors only
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print a line for each client, too
+    #[arg(short, long)]
+    verbose: bool,
+    /// Print every event and the summary as lines of JSON, and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+impl VoiceArgs {
+    fn voice(&self) -> Voice {
+        match (self.quiet, self.verbose, self.json) {
+            (true, _, _) => Voice::Quiet,
+            (_, true, _) => Voice::Verbose,
+            (_, _, true) => Voice::Json,
+            _ => Voice::Normal,
+        }
+    }
+}
+
+/// What a run leaves behind besides its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// What was trained.
+    Trained,
+    /// Nothing.
+    Numbers,
+}
+
+impl Run {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let voice = self.voice.voice();
+        let (summary, out) = match &self.resume {
+            Some(folder) => {
+                let summary = resume::resume(folder, self.device.as_deref(), self.threads, voice)?;
+                (summary, folder.clone())
+            }
+            None => self.begin(voice)?,
+        };
+        tell(&summary, &out, voice);
+        Ok(())
+    }
+
+    fn begin(self, voice: Voice) -> Result<(RunSummary, PathBuf), Failure> {
+        let device = self.device.as_deref().unwrap_or("cpu");
+        let place = Place { threads: self.threads, ..Place::parse(device)? };
+        let mut experiment = match self.child {
+            true => child::experiment()?,
+            false => {
+                let name = self.experiment.as_deref().expect("clap asks for it");
+                experiment_args::resolve(name, &self.assignments)?
+            }
+        };
+        self.change(&mut experiment)?;
+        let out = match self.out {
+            Some(out) => out,
+            None if self.overwrite => Path::new("runs").join(&experiment.name),
+            None => free_folder(&experiment.name),
+        };
+        if self.child && !self.overwrite && child::is_begun(&out, &experiment) {
+            let summary = resume::resume(&out, Some(device), self.threads, voice)?;
+            return Ok((summary, out));
+        }
+        let replace = self.overwrite || self.child;
+        let existing = if replace { Existing::ReplaceRun } else { Existing::Refuse };
+        let keep = if self.numbers_only { Keep::Numbers } else { Keep::Trained };
+        let summary = begin::begin(experiment, &place, &out, existing, keep, voice)?;
+        Ok((summary, out))
+    }
+
+    /// What the options say of the experiment.
+    fn change(&self, experiment: &mut Experiment) -> Result<(), Failure> {
+        experiment.seed = self.seed.unwrap_or(experiment.seed);
+        let output = &mut experiment.output;
+        output.save_every = self.save_every.unwrap_or(output.save_every);
+        output.keep_every = self.keep_every.unwrap_or(output.keep_every);
+        output.keep_clients |= self.keep_clients;
+        output.tensorboard |= self.tensorboard;
+        if let Some(adapter) = &self.init_adapter {
+            // As it is found from any folder, for whoever resumes the run.
+            let path = std::path::absolute(adapter)
+                .map_err(|error| Failure::Input(format!("{}: {error}", adapter.display())))?;
+            experiment.method.init_adapter = Some(path);
+        }
+        Ok(())
+    }
+}
+
+/// Prints what a run came to.
+fn tell(summary: &RunSummary, out: &Path, voice: Voice) {
+    match voice {
+        Voice::Quiet => {}
+        Voice::Json => output::json(&serde_json::json!({ "event": "summary", "summary": summary })),
+        Voice::Normal | Voice::Verbose => {
+            output::line(format!("{}\n", tables::summary(summary)));
+            output::line(format!("everything is in {}", out.display()));
+        }
+    }
+}
+
+/// `runs/NAME`, or `runs/NAME-2` and so on if that is taken.
+fn free_folder(name: &str) -> PathBuf {
+    let runs = Path::new("runs");
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    std::iter::once(name.to_owned())
+        .chain(numbered)
+        .map(|name| runs.join(name))
+        .find(|path| !path.exists())
+        .expect("the numbers do not end")
+}

@@ -1,0 +1,239 @@
+//! One process's part of a run, from the first round that it does to the files it leaves.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use flora::core::ParameterRecord;
+use flora::federation::{Outcome, RunState};
+use flora::report::{RunFacts, RunFolder, RunStates, RunSummary, tables};
+use flora::tuning::{Experiment, Finished, Prepared, save_trained};
+
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::{Keeper, Progress};
+use crate::signals::Signals;
+
+/// Where to compute.
+pub(crate) struct Place {
+    pub(crate) name: String,
+    pub(super) device: flora::Device,
+    /// Instead of the experiment's threads, where it is the CPU.
+    pub(super) threads: Option<usize>,
+}
+
+impl Place {
+    /// What `--device` says.
+    pub(crate) fn parse(name: &str) -> Result<Self, Failure> {
+        let device = flora::device::parse(name).map_err(Failure::input)?;
+        Ok(Self { name: name.to_owned(), device, threads: None })
+    }
+
+    pub(super) fn set_threads(&self, experiment: &mut Experiment) {
+        if !flora::device::is_cpu(&self.name) {
+            // One thread keeps a GPU busy.
+            experiment.federation.threads = 1;
+        } else if let Some(threads) = self.threads {
+            experiment.federation.threads = threads;
+        }
+    }
+}
+
+/// The partition as the run folder has it.
+pub(super) fn partition_json(prepared: &Prepared) -> Result<String, Failure> {
+    serde_json::to_string_pretty(&prepared.partition).map_err(Failure::run)
+}
+
+/// A run whose folder is there.
+pub(super) struct Session {
+    pub(super) folder: RunFolder,
+    pub(super) facts: RunFacts,
+    /// When this process began.
+    pub(super) started: Instant,
+    pub(super) device: flora::Device,
+}
+
+impl Session {
+    /// Runs all rounds, or goes on from `state`, and writes what came of it.
+    pub(super) fn run(
+        self,
+        prepared: Prepared,
+        state: Option<RunState>,
+        mut progress: Progress,
+    ) -> Result<RunSummary, Failure> {
+        let signals = Signals::hear()?;
+        super::child::stop_with_parent(signals.stop());
+        let path = self.folder.path().to_owned();
+        let experiment = prepared.experiment.clone();
+        let mut prepared = prepared.with_stop(signals.stop());
+        progress.stop_on_trouble(signals.stop());
+        let mut states = None;
+        if experiment.output.save_every > 0 {
+            let mut opened = RunStates::open(&self.folder).map_err(Failure::run)?;
+            opened.forget_damaged().map_err(Failure::run)?;
+            states = Some(opened);
+            prepared = prepared.with_states_in(RunStates::clients_file(&path));
+        }
+        progress.keep_with(Keeper {
+            states,
+            facts: self.facts.clone(),
+            experiment: experiment.clone(),
+            device: self.device.clone(),
+            started: self.started,
+        });
+        let counts = (prepared.trainable_parameters, prepared.total_parameters, prepared.rounds());
+        let finished = match state {
+            None => prepared.run(&mut progress),
+            Some(state) => prepared.resume(state, &mut progress),
+        };
+        let voice = progress.voice();
+        let told = progress.finish();
+
+        let mut summary = self.summarize(&experiment, &finished, counts);
+        summary.tell_clients(told.clients);
+        // The numbers are shown whatever cannot be written; the first trouble is told at the end.
+        let trained = finished.outcome.as_ref().filter(|_| !self.facts.numbers_only);
+        let saved = trained.map_or(Ok(false), |outcome| self.save(&experiment, outcome));
+        summary.best_saved = *saved.as_ref().unwrap_or(&false);
+        let summarized = self.folder.write_summary(&summary).map_err(Failure::run);
+        if voice.is_for_people() {
+            output::line(format!("\n{}\n", tables::rounds(&told.events)));
+        }
+        // What could not be written is why the rest was left undone.
+        told.unwritten.map_or(Ok(()), |error| Err(Failure::run(error)))?;
+        if let Some(failure) = finished.failure {
+            if voice.is_for_people() {
+                output::line(format!("{}\n", tables::summary(&summary)));
+            }
+            return Err(self.ended_early(&failure, &signals));
+        }
+        saved?;
+        summarized?;
+        if let Some(states) = told.states {
+            // The result is whole: there is nothing left to go on with.
+            states.remove().map_err(Failure::run)?;
+        }
+        Ok(summary)
+    }
+
+    /// Writes what was trained; true if that of the best round is another than that of the last, and is
+    /// written, too.
+    fn save(&self, experiment: &Experiment, outcome: &Outcome) -> Result<bool, Failure> {
+        let path = self.folder.path();
+        let save = |record: &ParameterRecord, folder: &Path| {
+            save_trained(experiment, record, folder, &self.device).map_err(Failure::run)
+        };
+        save(&outcome.last, path)?;
+        let is_better = outcome.best_round.round != outcome.last_round.round;
+        if is_better {
+            save(&outcome.best, &path.join("best"))?;
+        } else if path.join("best").is_dir() {
+            // Of an earlier session, whose last round was not the best.
+            std::fs::remove_dir_all(path.join("best")).map_err(Failure::run)?;
+        }
+        Ok(is_better && !outcome.best.is_empty() && path.join("best").is_dir())
+    }
+
+    /// The failure of a run that did not come to its last round, and how to go on.
+    fn ended_early(
+        &self,
+        failure: &flora::federation::FederationError,
+        signals: &Signals,
+    ) -> Failure {
+        let path = self.folder.path();
+        let states = path.join("state").is_dir();
+        let resume = format!("flora run --resume {}", quoted(path));
+        match failure {
+            flora::federation::FederationError::Stopped { round, .. } => Failure::Stopped {
+                code: signals.exit_code(),
+                message: match states {
+                    true => format!("stopped in round {}; go on with: {resume}", round + 1),
+                    false => format!(
+                        "stopped in round {}; no state was saved (output.save_every = 0)",
+                        round + 1
+                    ),
+                },
+            },
+            error if states => {
+                Failure::Run(format!("{error}\nonce that is mended, go on with: {resume}"))
+            }
+            error => Failure::run(error),
+        }
+    }
+
+    fn summarize(
+        &self,
+        experiment: &Experiment,
+        finished: &Finished,
+        (trainable, total, rounds): (usize, usize, usize),
+    ) -> RunSummary {
+        let facts = &self.facts;
+        let mut summary =
+            RunSummary::new(&experiment.name, finished.status(), finished.outcome.as_ref());
+        summary.error = finished.failure.as_ref().map(ToString::to_string);
+        summary.method = Some(experiment.method.name.as_str().to_owned());
+        summary.data = Some(data_name(&experiment.data.path));
+        summary.rounds = Some(rounds);
+        summary.seconds.data = facts.data_seconds;
+        summary.seconds.total = facts.total_seconds + self.started.elapsed().as_secs_f64();
+        summary.peak_memory_bytes = flora::report::peak_memory_bytes();
+        summary.trainable_parameters = trainable;
+        summary.total_parameters = total;
+        summary.base_digest = Some(facts.base_digest.clone());
+        summary.seed = experiment.seed;
+        summary.device = facts.device.clone();
+        summary.versions = facts.versions.clone();
+        summary.command = Some(facts.command.clone());
+        summary.started_at = Some(facts.started_at);
+        summary
+    }
+}
+
+/// What a data set is called in lists of runs: the file's or folder's name.
+fn data_name(path: &Path) -> String {
+    let name = if path.extension().is_some_and(|it| it == "toml") {
+        path.file_stem()
+    } else {
+        path.file_name()
+    };
+    name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// The folder below `parent` that belongs to a client, whatever the client is called.
+pub(crate) fn client_folder(parent: &Path, client: &str) -> PathBuf {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let name: String = client
+        .bytes()
+        .map(|byte| match plain(byte) || byte == b'.' && client.len() > 2 {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        })
+        .collect();
+    parent.join("clients").join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_client_has_a_folder_below_that_of_clients() {
+        let folder = |client: &str| client_folder(Path::new("run"), client).display().to_string();
+        assert_eq!(folder("client-007"), "run/clients/client-007");
+        assert_eq!(folder("../x y"), "run/clients/..%2Fx%20y");
+        assert_eq!(folder(".."), "run/clients/%2E%2E");
+        assert_eq!(folder("é"), "run/clients/%C3%A9");
+    }
+
+    #[test]
+    fn a_path_is_quoted_where_a_shell_would_split_it() {
+        assert_eq!(quoted(Path::new("runs/quickstart-2")), "runs/quickstart-2");
+        assert_eq!(quoted(Path::new("my runs/it's")), r"'my runs/it'\''s'");
+    }
+}

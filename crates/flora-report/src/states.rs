@@ -1,0 +1,153 @@
+//! The states of a run in its folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use flora_core::hex;
+use flora_federation::{RunState, StateFolder};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::folder::{EXPERIMENT, PARTITION, STATE};
+use crate::{EventsMark, ReportError, RunFolder, Versions};
+
+/// The key of the facts in a state.
+const RUN: &str = "run";
+/// The key of the mark in a state.
+const EVENTS: &str = "events";
+/// The file of what clients remember, beside the states.
+const CLIENTS_FILE: &str = "clients.bin";
+
+/// What a state must be of to be resumed, and what its summary will tell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// What it runs with.
+    pub versions: Versions,
+    /// Where it computes, as `--device` names it: other devices round otherwise.
+    pub device: String,
+    /// SHA-256 of the base model's weights.
+    pub base_digest: String,
+    /// Whether it leaves numbers only, and no trained parameters.
+    pub numbers_only: bool,
+    /// The command line that began it.
+    pub command: String,
+    /// When it began, in seconds since 1970-01-01 UTC.
+    pub started_at: u64,
+    /// Wall-clock seconds of data and features, over all sessions.
+    pub data_seconds: f64,
+    /// Wall-clock seconds in total, over all sessions, until the state was saved.
+    pub total_seconds: f64,
+}
+
+/// The `state/` folder of a run: what [`flora_federation::StateFolder`] keeps, with marks in
+/// `metrics.jsonl` and what the state belongs to.
+#[derive(Debug)]
+pub struct RunStates {
+    folder: RunFolder,
+    states: StateFolder,
+    /// Of experiment and partition.
+    digests: BTreeMap<String, String>,
+}
+
+/// A state that is to be resumed.
+#[derive(Debug)]
+pub struct SavedRun {
+    /// The state.
+    pub state: RunState,
+    /// What it is of.
+    pub facts: RunFacts,
+    /// How far `metrics.jsonl` counts.
+    pub events: EventsMark,
+    /// Why a later state could not be used, if there is one.
+    pub passed_over: Option<String>,
+}
+
+impl RunStates {
+    /// For a run whose folder holds experiment and partition by now.
+    ///
+    /// # Errors
+    /// [`ReportError::State`] and [`ReportError::Io`].
+    pub fn open(folder: &RunFolder) -> Result<Self, ReportError> {
+        let states = StateFolder::open(folder.path().join(STATE))?;
+        Ok(Self { states, digests: digests(folder.path())?, folder: folder.clone() })
+    }
+
+    /// The last state of the run in the folder `path` that is whole, if there is any. Nothing is
+    /// changed.
+    ///
+    /// # Errors
+    /// [`ReportError::State`] if none of the states there are is whole, and for a state of another
+    /// version of flora; [`ReportError::Foreign`] if experiment or partition are not those that the
+    /// state was saved with.
+    pub fn load(path: impl AsRef<Path>) -> Result<Option<SavedRun>, ReportError> {
+        let path = path.as_ref();
+        let states = path.join(STATE);
+        if !states.is_dir() {
+            return Ok(None);
+        }
+        let loaded = match StateFolder::open(&states)?.load() {
+            Ok(loaded) => loaded,
+            Err(flora_federation::StateError::Missing { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        for (name, now) in digests(path)? {
+            if loaded.facts.get(&name) != Some(&now) {
+                return Err(ReportError::Foreign { path: path.join(name) });
+            }
+        }
+        let foreign = || ReportError::Foreign { path: states.clone() };
+        let fact = |key: &str| loaded.facts.get(key).ok_or_else(foreign);
+        Ok(Some(SavedRun {
+            facts: serde_json::from_str(fact(RUN)?).map_err(|_| foreign())?,
+            events: serde_json::from_str(fact(EVENTS)?).map_err(|_| foreign())?,
+            passed_over: loaded.passed_over.map(|error| error.to_string()),
+            state: loaded.state,
+        }))
+    }
+
+    /// Where the clients of the run in the folder `path` keep what they remember.
+    pub fn clients_file(path: impl AsRef<Path>) -> PathBuf {
+        path.as_ref().join(STATE).join(CLIENTS_FILE)
+    }
+
+    /// Saves a state: events first, so that it never refers to lines that are not there.
+    ///
+    /// # Errors
+    /// [`ReportError::Io`] if events could not be written, now or earlier, and
+    /// [`ReportError::State`]. The states before stay whole.
+    pub fn save(&mut self, state: &RunState, facts: &RunFacts) -> Result<(), ReportError> {
+        let mut all = self.digests.clone();
+        let text = |value: serde_json::Result<String>| value.expect("plain data");
+        all.insert(EVENTS.to_owned(), text(serde_json::to_string(&self.folder.mark()?)));
+        all.insert(RUN.to_owned(), text(serde_json::to_string(facts)));
+        Ok(self.states.save(state, &all)?)
+    }
+
+    /// Removes states that cannot be used, before the run goes on from an earlier one.
+    ///
+    /// # Errors
+    /// [`ReportError::State`].
+    pub fn forget_damaged(&mut self) -> Result<(), ReportError> {
+        Ok(self.states.forget_damaged()?)
+    }
+
+    /// Removes the folder of states: the run is finished, and all that it found is written.
+    ///
+    /// # Errors
+    /// [`ReportError::Io`].
+    pub fn remove(self) -> Result<(), ReportError> {
+        let path = self.states.path();
+        fs::remove_dir_all(path).map_err(ReportError::io("remove", path))
+    }
+}
+
+/// SHA-256 of the files that a state belongs to, by their names.
+fn digests(folder: &Path) -> Result<BTreeMap<String, String>, ReportError> {
+    let digest = |name: &str| {
+        let path = folder.join(name);
+        let bytes = fs::read(&path).map_err(ReportError::io("read", path))?;
+        Ok((name.to_owned(), hex::encode(&Sha256::digest(bytes))))
+    };
+    [EXPERIMENT, PARTITION].into_iter().map(digest).collect()
+}
