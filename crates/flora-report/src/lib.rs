@@ -31,6 +31,7 @@ mod summary;
 pub mod sweep;
 pub mod tables;
 mod tally;
+mod tensorboard;
 pub mod units;
 
 pub use compare::{Comparison, Round, Setting, compare};
@@ -43,3 +44,4 @@ pub use summary::{
     Accuracies, Accuracy, ClientAccuracy, LocalAccuracy, RunSeconds, RunSummary, Versions,
 };
 pub use tally::ClientTally;
+pub use tensorboard::TensorBoard;

@@ -1,0 +1,179 @@
+//! Event files for [TensorBoard](https://www.tensorflow.org/tensorboard).
+//!
+//! Scalars are two small messages in a frame with two checksums. The crates that write them were looked at in
+//! November 2026: `tensorboard-rs` 0.5.9 needs `image` 0.23 and `protobuf` 2, `tfrecord` 0.15 some twenty crates and a
+//! build script, `tboard` 0.1.1 `protoc` at build time, and neither follows the current `prost`. So the
+//! messages are derived with `prost` here, and `crc32c` has the checksum.
+
+mod proto;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    path::Path,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use flora_federation::{ClientScore, EvaluatedModel, Event};
+
+use self::{
+    proto::{SessionLog, Summary, Value, What},
+    record::record,
+};
+use crate::{ReportError, append::Appender, folder::TENSORBOARD};
+
+/// The most clients whose accuracies are curves of their own.
+const MOST_CLIENTS: usize = 64;
+
+/// Writes a run's figures into an event file in the run folder's `tensorboard/`, as they are told.
+///
+/// The step is the number of rounds that the model has seen, as evaluations count rounds: what round t costs (which
+/// `aggregated` counts from 0) is at step t + 1, with the accuracy that it led to.
+///
+/// | tag | figure |
+/// |---|---|
+/// | `accuracy/global` | unweighted mean over clients; `accuracy/own` where there is no global model |
+/// | `accuracy/weighted` | mean weighted by test examples |
+/// | `accuracy/local` | the clients' own models after their training, before averaging |
+/// | `accuracy/<client>` | each client with test examples, where there are at most 64 |
+/// | `loss/global` (`loss/own`), `loss/training` | mean loss in the test and in training |
+/// | `bytes/up`, `bytes/down` | bytes of values sent in the round |
+/// | `seconds/round` | from the selection of clients to the aggregate, on the wall clock |
+/// | `seconds/aggregation`, `seconds/evaluation` | of these |
+#[derive(Debug)]
+pub struct TensorBoard {
+    file: Appender,
+    /// When the round began.
+    began: Option<Instant>,
+}
+
+impl TensorBoard {
+    /// Begins an event file in `<run folder>/tensorboard/`.
+    ///
+    /// A run that goes on writes a new file beside the earlier ones. With `resume_step`, TensorBoard drops what these
+    /// say of this step and later ones: it is the first step that will be told again, so one more than the last
+    /// round whose evaluation is behind the state from which the run goes on.
+    ///
+    /// # Errors
+    /// [`ReportError::Io`].
+    pub fn create(
+        run_folder: impl AsRef<Path>,
+        resume_step: Option<usize>,
+    ) -> Result<Self, ReportError> {
+        let folder = run_folder.as_ref().join(TENSORBOARD);
+        fs::create_dir_all(&folder).map_err(ReportError::io("create the folder", &folder))?;
+        let mut writer = Self { file: create_file(&folder)?, began: None };
+        writer.write(0, What::FileVersion("brain.Event:2".to_owned()))?;
+        // TensorBoard takes the first of these for the start of a run, and each later one for a restart.
+        let start = What::SessionLog(SessionLog { status: SessionLog::START });
+        writer.write(resume_step.unwrap_or(0), start)?;
+        Ok(writer)
+    }
+
+    /// Writes what the event tells, and flushes it. Most events have no figure, and are passed over.
+    ///
+    /// # Errors
+    /// [`ReportError::Io`]; after the first one nothing is written any more, and every later figure gives it again.
+    pub fn hear(&mut self, event: &Event) -> Result<(), ReportError> {
+        match event {
+            Event::RoundStarted { .. } => {
+                self.began = Some(Instant::now());
+                Ok(())
+            }
+            Event::Aggregated { round, bytes_up, bytes_down, seconds, metrics, .. } => {
+                let mut scalars = Scalars::default();
+                scalars.push("bytes/up", *bytes_up as f64);
+                scalars.push("bytes/down", *bytes_down as f64);
+                scalars.push("seconds/aggregation", *seconds);
+                if let Some(began) = self.began.take() {
+                    scalars.push("seconds/round", began.elapsed().as_secs_f64());
+                }
+                if let Some(&loss) = metrics.get("loss") {
+                    scalars.push("loss/training", loss);
+                }
+                self.write(round + 1, scalars.into())
+            }
+            Event::Evaluated { round, model: EvaluatedModel::Local, accuracy, .. } => {
+                let mut scalars = Scalars::default();
+                scalars.push("accuracy/local", *accuracy);
+                self.write(*round, scalars.into())
+            }
+            Event::Evaluated {
+                round,
+                model,
+                accuracy,
+                accuracy_weighted,
+                loss,
+                clients,
+                seconds,
+            } => {
+                let model = if *model == EvaluatedModel::Own { "own" } else { "global" };
+                let mut scalars = Scalars::default();
+                scalars.push(format!("accuracy/{model}"), *accuracy);
+                scalars.push("accuracy/weighted", *accuracy_weighted);
+                if let Some(loss) = loss {
+                    scalars.push(format!("loss/{model}"), *loss);
+                }
+                scalars.push("seconds/evaluation", *seconds);
+                scalars.clients(clients);
+                self.write(*round, scalars.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&mut self, step: usize, what: What) -> Result<(), ReportError> {
+        let wall_time =
+            SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let step = i64::try_from(step).unwrap_or(i64::MAX);
+        self.file.append(&record(&proto::Event { wall_time, step, what: Some(what) }))
+    }
+}
+
+/// A file of a name that TensorBoard takes for an event file, and reads after earlier ones: in the order of names.
+fn create_file(folder: &Path) -> Result<Appender, ReportError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    for number in 0.. {
+        let path = folder.join(format!("events.out.tfevents.{now:010}.flora.{number}"));
+        match OpenOptions::new().create_new(true).write(true).open(&path) {
+            Ok(file) => return Appender::new(file, path, 0),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(ReportError::io("create", path)(error)),
+        }
+    }
+    unreachable!("the numbers do not end")
+}
+
+/// Figures of one step.
+#[derive(Default)]
+struct Scalars(Vec<Value>);
+
+impl Scalars {
+    fn push(&mut self, tag: impl Into<String>, value: f64) {
+        self.0.push(Value { tag: tag.into(), simple_value: Some(value as f32) });
+    }
+
+    fn clients(&mut self, clients: &[ClientScore]) {
+        let tested = || clients.iter().filter(|score| score.num_examples > 0);
+        if tested().count() > MOST_CLIENTS {
+            return;
+        }
+        for ClientScore { client, accuracy, .. } in tested() {
+            // Clients have any names.
+            let tag = match client.as_str() {
+                "global" | "own" | "weighted" | "local" => format!("accuracy/client {client}"),
+                _ => format!("accuracy/{client}"),
+            };
+            self.push(tag, *accuracy);
+        }
+    }
+}
+
+impl From<Scalars> for What {
+    fn from(scalars: Scalars) -> Self {
+        Self::Summary(Summary { value: scalars.0 })
+    }
+}
