@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use flora::core::ParameterRecord;
 use flora::federation::{Answer, EvaluatedModel, Event, Reason, RunState, Stop};
-use flora::report::{ClientTally, ReportError, RunFacts, RunFolder, RunStates};
+use flora::report::{ClientTally, ReportError, RunFacts, RunFolder, RunStates, TensorBoard};
 use flora::tuning::{Experiment, Observer, save_trained};
 use indicatif::{HumanDuration, ProgressBar};
 
@@ -51,6 +51,7 @@ pub(crate) struct Progress {
     /// Made once the data are known to be usable: bad input leaves no folder behind.
     folder: Option<RunFolder>,
     keeper: Option<Keeper>,
+    tensorboard: Option<TensorBoard>,
     /// Raised when an event cannot be written: what follows could not be resumed from.
     stop: Stop,
     /// What came before there was a folder, and what tables are made of.
@@ -86,6 +87,7 @@ impl Progress {
             voice,
             folder: None,
             keeper: None,
+            tensorboard: None,
             stop: Stop::default(),
             events: Vec::new(),
             clients: ClientTally::default(),
@@ -132,6 +134,11 @@ impl Progress {
         self.keeper = Some(keeper);
     }
 
+    /// Write figures for TensorBoard.
+    pub(crate) fn draw_in(&mut self, tensorboard: TensorBoard) {
+        self.tensorboard = Some(tensorboard);
+    }
+
     /// Raise `stop` when an event cannot be written.
     pub(crate) fn stop_on_trouble(&mut self, stop: Stop) {
         self.stop = stop;
@@ -149,7 +156,9 @@ impl Progress {
     }
 
     fn keep_event(&mut self, event: &Event) {
-        if let Some(Err(error)) = self.folder.as_ref().map(|folder| folder.record(event)) {
+        let recorded = self.folder.as_ref().map_or(Ok(()), |folder| folder.record(event));
+        let drawn = self.tensorboard.as_mut().map_or(Ok(()), |it| it.hear(event));
+        if let Err(error) = recorded.and(drawn) {
             self.stop.raise();
             self.unwritten.get_or_insert(error);
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use flora::core::ParameterRecord;
 use flora::federation::{Outcome, RunState};
-use flora::report::{RunFacts, RunFolder, RunStates, RunSummary, tables};
+use flora::report::{RunFacts, RunFolder, RunStates, RunSummary, TensorBoard, tables};
 use flora::tuning::{Experiment, Finished, Prepared, save_trained};
 
 use crate::failure::Failure;
@@ -80,6 +80,11 @@ impl Session {
             device: self.device.clone(),
             started: self.started,
         });
+        if experiment.output.tensorboard {
+            // What was told after the state is told again.
+            let again = state.as_ref().map(|state| state.rounds_done() + 1);
+            progress.draw_in(TensorBoard::create(&path, again).map_err(Failure::run)?);
+        }
         let counts = (prepared.trainable_parameters, prepared.total_parameters, prepared.rounds());
         let finished = match state {
             None => prepared.run(&mut progress),

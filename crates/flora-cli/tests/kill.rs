@@ -1,0 +1,117 @@
+//! Runs that are killed at any moment and resumed, and what they leave: the very files of runs that were not.
+//!
+//! `FLORA_KILLS=200 cargo test --release -p flora-cli --test kill -- --nocapture` for more of them.
+
+mod support;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use support::{flora, leftovers, small};
+
+/// Kills of each test, over all of its runs.
+fn kills() -> u32 {
+    let asked = std::env::var("FLORA_KILLS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(50)
+}
+
+/// Numbers that need not be good, only different at every run.
+struct Draw(u64);
+
+impl Draw {
+    fn new() -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        Self(now.as_nanos() as u64 | 1)
+    }
+
+    /// A moment below `longest`.
+    fn moment(&mut self, longest: Duration) -> Duration {
+        // xorshift64
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        longest.mul_f64((self.0 >> 11) as f64 / (1_u64 << 53) as f64)
+    }
+}
+
+/// Whether the process was killed before it ended; it must not have failed by itself.
+fn killed_after(mut child: Child, moment: Duration) -> bool {
+    let until = Instant::now() + moment;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{status}");
+            return false;
+        }
+        if Instant::now() >= until {
+            // SIGKILL: nothing of the process runs after it.
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return true;
+        }
+        sleep(Duration::from_millis(1));
+    }
+}
+
+fn started(mut command: Command) -> Child {
+    // A failure is shown by the test.
+    command.stdout(Stdio::null()).spawn().unwrap()
+}
+
+/// Kills a run and its resumed selves until so many kills are reached and the last run is finished.
+fn survive(folder: &Path, settings: &[&str], kills: u32) {
+    let reference = folder.join("reference");
+    let cache = folder.join("cache");
+    let begin = |out: &Path| small(&cache, settings, out);
+    let began = Instant::now();
+    assert!(begin(&reference).stdout(Stdio::null()).status().unwrap().success());
+    // The features were not cached in the reference.
+    let longest = began.elapsed();
+    let expected = leftovers(&reference);
+    let mut draw = Draw::new();
+    let (mut killed, mut runs) = (0, 0);
+    while killed < kills {
+        runs += 1;
+        let out = folder.join(format!("run-{runs}"));
+        let mut alive = killed_after(started(begin(&out)), draw.moment(longest));
+        while alive {
+            killed += 1;
+            // A run that was killed before it had a folder begins as any other.
+            let mut command = match out.join("experiment.toml").exists() {
+                true => flora(&cache),
+                false => begin(&out),
+            };
+            if out.join("experiment.toml").exists() {
+                command.args(["run", "--resume"]).arg(&out);
+            }
+            alive = killed_after(started(command), draw.moment(longest));
+        }
+        assert_eq!(leftovers(&out), expected, "{settings:?}: run {runs} after {killed} kills");
+    }
+    println!("{settings:?}: {killed} kills over {runs} runs of up to {longest:.1?}");
+}
+
+#[test]
+fn a_run_survives() {
+    let folder = tempfile::tempdir().unwrap();
+    survive(folder.path(), &["output.keep_every=2", "output.keep_clients=true"], kills());
+}
+
+#[test]
+fn so_do_other_methods_and_modes() {
+    let all: [&[&str]; 8] = [
+        &["federation.participants=alone", "federation.client_state=disk"],
+        &["federation.fraction=0.5", "federation.client_state=disk", "federation.threads=1"],
+        &["faults={ fail = 0.3, nan = 0.25, drop_out = 0.2 }", "federation.below_quorum=skip"],
+        &["federation.participants=central", "training.optimizer=adamw"],
+        &["method.name=fedlc", "training.optimizer=sgd", "training.momentum=0.9"],
+        &["method.name=fedprompt", "output.save_every=2"],
+        &["method.name=fedaa", "federation.participants=[\"fxemoji\", \"openmoji\"]"],
+        &["method.name=fedvm-lc", "training.rounds=2"],
+    ];
+    for settings in all {
+        let folder = tempfile::tempdir().unwrap();
+        survive(folder.path(), settings, kills().div_ceil(all.len() as u32));
+    }
+}
