@@ -3,6 +3,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+/// What temporary files are called before they get their names.
+const TEMPORARY: &str = ".flora-";
+
 /// Write `bytes` to `path` through a temporary file in the same folder, synced and renamed, so that
 /// a reader (or a crash) never sees half a file. Missing parent folders are made.
 ///
@@ -28,7 +31,7 @@ pub fn write_atomic_with(
     };
     std::fs::create_dir_all(folder)?;
     let mut file =
-        tempfile::Builder::new().prefix(".flora-").permissions_like_umask().tempfile_in(folder)?;
+        tempfile::Builder::new().prefix(TEMPORARY).permissions_like_umask().tempfile_in(folder)?;
     {
         let mut buffered = io::BufWriter::new(file.as_file_mut());
         write(&mut buffered)?;
@@ -36,6 +39,27 @@ pub fn write_atomic_with(
     }
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Remove temporary files that processes left in `folder` and below when they were killed while they wrote.
+/// Only for a folder that no other process writes.
+///
+/// # Errors
+///
+/// What the operating system reports.
+pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            remove_leftovers(&entry.path())?;
+        } else if kind.is_file()
+            && entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+        {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
     Ok(())
 }
 
@@ -60,6 +84,24 @@ impl UmaskPermissions for tempfile::Builder<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        write_atomic(&dir.path().join("below/result"), b"whole").unwrap();
+        for left in [".flora-abc", "below/.flora-def", "below/.floral"] {
+            std::fs::write(dir.path().join(left), b"half").unwrap();
+        }
+        remove_leftovers(dir.path()).unwrap();
+        let names = |folder: &str| {
+            let entries = std::fs::read_dir(dir.path().join(folder)).unwrap();
+            let mut names: Vec<_> = entries.map(|it| it.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(""), ["below"]);
+        assert_eq!(names("below"), [".floral", "result"]);
+    }
 
     #[test]
     fn a_failed_write_leaves_the_old_file() {

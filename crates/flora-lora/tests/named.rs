@@ -3,11 +3,11 @@
 mod common;
 
 use burn::module::{Module, Param, ParamId};
-use burn::nn::{BatchNorm, BatchNormConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, LinearConfig, LinearLayout};
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use common::{Two, config, inputs};
-use flora_lora::named::{self, name_parameters, parameter_id};
+use common::{HIDDEN, INPUTS, OUTPUTS, Two, config, inputs};
+use flora_lora::named::{self, Entry, Place, name_parameters, parameter_id};
 use flora_lora::{adapter_record, attach};
 
 /// A module with a list, an option, statistics and integers.
@@ -61,9 +61,57 @@ fn visitors_see_names_and_containers() {
     });
     let of = |name: &str| seen.iter().find(|(seen, _, _)| seen == name).unwrap();
     assert_eq!(of("layers.1.first.weight").1, "Struct:LoraLinear");
-    assert_eq!(of("layers.1.first.weight").2, [common::INPUTS, common::HIDDEN]);
+    assert_eq!(of("layers.1.first.weight").2, [INPUTS, HIDDEN]);
     assert_eq!(of("norm.gamma").1, "Struct:BatchNorm");
     assert!(seen.iter().all(|(name, _, _)| name != "order"), "no floats");
+}
+
+#[test]
+fn a_record_holds_what_has_a_name() {
+    let device = Device::flex();
+    let entry = |place: Place<'_>| {
+        let name = place.name.strip_prefix("layers.1.")?;
+        Some(Entry { name: name.to_owned(), transposed: name == "second.weight" })
+    };
+    let module = Mixed::new(&device);
+    let record = named::collect(&module, entry).unwrap();
+    let found: Vec<_> = record.iter().map(|(name, tensor)| (name, tensor.shape())).collect();
+    let (first, bias, second) = ([INPUTS, HIDDEN], [HIDDEN], [OUTPUTS, HIDDEN]);
+    let wanted: [(&str, &[usize]); 3] =
+        [("first.weight", &first), ("first.bias", &bias), ("second.weight", &second)];
+    assert_eq!(found, wanted);
+    assert_eq!(named::count(&module, entry), record.num_parameters());
+
+    let emptied = named::map(module.clone(), |_, parameter| {
+        let count = parameter.values().len();
+        parameter.set_values(vec![0.0; count]);
+    });
+    assert_eq!(ids(&emptied), ids(&module));
+    let filled = named::assign(emptied, entry, &record).unwrap();
+    assert_eq!(named::collect(&filled, entry).unwrap(), record);
+    let other = named::collect(&filled, |place| Some(Entry::plain(place.name))).unwrap();
+    assert!(other.get("layers.0.first.weight").unwrap().to_f32().iter().all(|&value| value == 0.0));
+    assert!(named::assign(filled, entry, &other).is_err(), "another module's record");
+}
+
+/// Values come in a parameter's own layout: burn's mapper for files would transpose them.
+#[test]
+fn lazy_parameters_take_values_as_they_are() {
+    let device = Device::flex();
+    let lazy = LinearConfig::new(2, 2).with_layout(LinearLayout::Col).init(&device);
+    assert!(!lazy.weight.is_initialized());
+    let id = lazy.weight.id;
+    let set = named::map(lazy, |place, parameter| {
+        if place.name == "weight" {
+            parameter.set_values(vec![1.0, 2.0, 3.0, 4.0]);
+        }
+    });
+    assert_eq!(set.weight.id, id);
+    named::visit(&set, |place, parameter| {
+        if place.name == "weight" {
+            assert_eq!(parameter.values(), [1.0, 2.0, 3.0, 4.0]);
+        }
+    });
 }
 
 fn step(model: Two, optimizer: &mut ModuleOptimizer, device: &Device) -> Two {

@@ -67,3 +67,12 @@ fn timeless(json: &[u8]) -> Vec<u8> {
     }
     serde_json::to_vec(&value).unwrap()
 }
+
+/// The files that one has and the other has not, or with other contents.
+pub(crate) fn differences(
+    one: &BTreeMap<String, Vec<u8>>,
+    other: &BTreeMap<String, Vec<u8>>,
+) -> Vec<String> {
+    let names = one.keys().chain(other.keys()).collect::<std::collections::BTreeSet<_>>();
+    names.into_iter().filter(|name| one.get(*name) != other.get(*name)).cloned().collect()
+}

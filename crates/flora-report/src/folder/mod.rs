@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use flora_core::files::write_atomic;
+use flora_core::files::{remove_leftovers, write_atomic};
 use flora_federation::Event;
 
 use self::events::EventLog;
@@ -86,6 +86,7 @@ impl RunFolder {
         if replace::holds_run(&path, existing)? {
             replace::remove_run(&path)?;
         }
+        remove_leftovers(&path).map_err(ReportError::io("clean up", &path))?;
         let metrics = EventLog::create(&path.join(METRICS))?;
         let folder = Self::new(path, metrics, lock);
         folder.write_text(EXPERIMENT, experiment)?;
@@ -107,6 +108,7 @@ impl RunFolder {
         let lock = FolderLock::acquire(&path)?;
         let metrics = EventLog::resume(&path.join(METRICS), events)?;
         replace::remove_file(&path, SUMMARY)?;
+        remove_leftovers(&path).map_err(ReportError::io("clean up", &path))?;
         Ok(Self::new(path, metrics, lock))
     }
 
