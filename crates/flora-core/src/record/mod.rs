@@ -27,7 +27,7 @@ mod parameters;
 mod safetensors_format;
 mod tensor;
 
-pub use dtype::Dtype;
+pub use dtype::{Dtype, Element};
 pub use error::RecordError;
 pub use file::TensorFile;
 pub use parameters::ParameterRecord;
