@@ -214,7 +214,7 @@ impl RowJournal {
             reader.read_exact(&mut record)?;
             let (checksum, row) = record.split_at(CHECKSUM);
             if checksum != self::checksum(number, row) {
-                let problem = format!("row {number} of {} was damaged", self.path.display());
+                let problem = format!("row {number} was damaged while the file was in use");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
             }
             each(row)?;

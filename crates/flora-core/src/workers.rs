@@ -143,7 +143,9 @@ impl Workers {
         let mut outcome = Ok(());
         self.each(items, &failed, telling(&failed, work), |index, result| {
             early.insert(index, result);
-            while outcome.is_ok() && let Some(result) = early.remove(&next) {
+            while outcome.is_ok()
+                && let Some(result) = early.remove(&next)
+            {
                 next += 1;
                 outcome = result.and_then(&mut take);
                 failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
