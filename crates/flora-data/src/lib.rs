@@ -23,4 +23,4 @@ pub use error::Error;
 pub use feature_cache::{FeatureCache, FeatureKey, Lookup};
 pub use features::{FeatureFile, FeatureRows, Features};
 pub use filling::{Begun, Filling};
-pub use partition::{ClientShard, Participants, Partition, PartitionConfig};
+pub use partition::{ClientShard, DescribedPartition, Participants, Partition, PartitionConfig};
