@@ -1,5 +1,6 @@
 //! What a frozen image tower made of the images.
 
+use std::iter::once;
 use std::ops::Range;
 
 use flora_core::{Dtype, HostTensor, RecordError, TensorFile};
@@ -104,7 +105,7 @@ impl FeatureFile {
         let dtype = file.dtype(TENSOR).map_err(text)?;
         let checksums = match file.shape(CHECKSUMS) {
             Some(&[count]) if count == rows => {
-                file.gather_bytes(CHECKSUMS, [0..rows]).map_err(text)?
+                file.gather_bytes(CHECKSUMS, once(0..rows)).map_err(text)?
             }
             Some(shape) => return Err(format!("its checksums have the shape {shape:?}")),
             None => return Err("it has no checksums, as an older version of flora wrote it".into()),
@@ -132,7 +133,7 @@ impl FeatureFile {
 
     /// A run of rows.
     pub(crate) fn read(&self, rows: Range<usize>) -> Result<Features, Error> {
-        let bytes = self.file.gather_bytes(TENSOR, [rows.clone()])?;
+        let bytes = self.file.gather_bytes(TENSOR, once(rows.clone()))?;
         Ok(Features { dim: self.dim, values: self.values(&bytes, rows)? })
     }
 

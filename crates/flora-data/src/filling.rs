@@ -80,7 +80,7 @@ impl FeatureCache {
 }
 
 fn not_kept(error: &Error) -> String {
-    format!("image features are not kept while they are computed: {error}")
+    format!("image features are in memory only while they are computed: {error}")
 }
 
 impl Filling<'_> {

@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(file.gather("b", std::iter::once(2..3)).unwrap().into_f32(), [-2.0]);
         assert_eq!(file.dtype("b").unwrap(), Dtype::F16);
         let bytes: Vec<u8> = [4.0_f32, 5.0].iter().flat_map(|value| value.to_le_bytes()).collect();
-        assert_eq!(file.gather_bytes("a", [2..3]).unwrap(), bytes);
+        assert_eq!(file.gather_bytes("a", std::iter::once(2..3)).unwrap(), bytes);
         assert!(matches!(file.read("c"), Err(RecordError::Missing { .. })));
     }
 

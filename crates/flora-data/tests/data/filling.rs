@@ -150,7 +150,7 @@ fn a_folder_that_cannot_be_written_costs_only_time() {
     fs::write(dir.path().join("file"), "").unwrap();
     let cache = FeatureCache::new(dir.path().join("file/cache"));
     let (mut filling, told) = begin(&cache, &key);
-    assert_says(&told[0], &["not kept", "file/cache"]);
+    assert_says(&told[0], &["in memory only", "file/cache"]);
     for first in (0..SHAPE[0]).step_by(BATCH) {
         filling.append(batch(first), &mut |_| panic!()).unwrap();
     }
