@@ -172,10 +172,20 @@ fn lists_and_partitions_are_shown() {
     assert!(one.contains("learning_rate = 5e-5"), "{one}");
     let datasets = text(&flora(dir.path(), &["datasets"]).stdout);
     assert!(datasets.contains("emoji-vendors") && datasets.contains("fashion-mnist"), "{datasets}");
-    let dealt = flora(dir.path(), &["partition", "experiment.toml", "--out", "dealt.json"]);
+    let arguments = ["partition", "experiment.toml", "--out", "dealt.json", "--files", "dealt.csv"];
+    let dealt = flora(dir.path(), &arguments);
     let shown = text(&dealt.stdout);
     assert!(shown.contains("acme") && shown.contains("3 of 3"), "{shown}");
-    assert!(std::fs::read_to_string(dir.path().join("dealt.json")).unwrap().contains("acme"));
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    let dealt: serde_json::Value = serde_json::from_str(&read("dealt.json")).unwrap();
+    assert_eq!(dealt["clients"][0]["id"], "acme");
+    assert_eq!(dealt["clients"][0]["train_classes"]["cup"], 5);
+    let files = read("dealt.csv");
+    assert_eq!(files.lines().count(), 1 + 60);
+    assert!(files.contains("acme,train,") && files.contains("/test/hat/4.png\n"), "{files}");
+    let again = ["partition", "experiment.toml", "--set", "partition.kind=file"];
+    let again = flora(dir.path(), &[&again[..], &["--set", "partition.path=dealt.json"]].concat());
+    assert_eq!(text(&again.stdout).lines().next(), shown.lines().next());
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! What every flora crate stands on: named parameter [`record`]s, derived random streams
-//! ([`seed`]), atomic [`files`], [`workers`] whose maths is single-threaded, and how much
-//! [`memory`] it took.
+//! ([`seed`]), atomic [`files`], [`journal`]s of rows that survive a killed process, [`workers`] whose
+//! maths is single-threaded, and how much [`memory`] it took.
 
 pub mod files;
 pub mod hex;
 #[cfg(feature = "images")]
 pub mod images;
+pub mod journal;
 pub mod memory;
 pub mod record;
 pub mod seed;

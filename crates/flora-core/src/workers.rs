@@ -1,5 +1,6 @@
 //! A bounded set of worker threads whose maths is single-threaded.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -54,6 +55,24 @@ impl Workers {
         mut done: impl FnMut(usize, &R),
     ) -> Vec<R> {
         let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+        let mut count = 0;
+        self.each(items, &AtomicBool::new(false), work, |index, result| {
+            count += 1;
+            done(count, &result);
+            results[index] = Some(result);
+        });
+        results.into_iter().map(|result| result.expect("a panic above ends the scope")).collect()
+    }
+
+    /// Apply `work` to items, in their order, until `stop` is set; `heard` gets each result as it comes,
+    /// with the item's index.
+    fn each<T: Send, R: Send>(
+        &self,
+        items: Vec<T>,
+        stop: &AtomicBool,
+        work: impl Fn(T) -> R + Sync,
+        mut heard: impl FnMut(usize, R),
+    ) {
         let items = Mutex::new(items.into_iter().enumerate());
         let (items, work) = (&items, &work);
         std::thread::scope(|scope| {
@@ -63,7 +82,11 @@ impl Workers {
                 scope.spawn(move || {
                     loop {
                         // Not in the loop's condition: the lock would be held during the work.
-                        let next = items.lock().unwrap_or_else(|error| error.into_inner()).next();
+                        let next = {
+                            let mut items = items.lock().unwrap_or_else(|error| error.into_inner());
+                            // Under the lock, so that all items before one that failed are worked on.
+                            items.next().filter(|_| !stop.load(Ordering::Relaxed))
+                        };
                         let Some((index, item)) = next else { break };
                         let result = pool.install(|| work(item));
                         if sender.send((index, result)).is_err() {
@@ -73,12 +96,10 @@ impl Workers {
                 });
             }
             drop(sender);
-            for (count, (index, result)) in receiver.iter().enumerate() {
-                done(count + 1, &result);
-                results[index] = Some(result);
+            for (index, result) in receiver {
+                heard(index, result);
             }
         });
-        results.into_iter().map(|result| result.expect("a panic above ends the scope")).collect()
     }
 
     /// [`Workers::map`] for work that may fail: once an item has, no further one is begun.
@@ -93,17 +114,53 @@ impl Workers {
         mut done: impl FnMut(usize),
     ) -> Result<Vec<R>, E> {
         let failed = AtomicBool::new(false);
-        let work = |item| {
-            if failed.load(Ordering::Relaxed) {
-                return None;
-            }
-            let result = work(item);
-            failed.fetch_or(result.is_err(), Ordering::Relaxed);
-            Some(result)
-        };
-        // What was not begun is left out, and then there is an error to return.
-        self.map(items, work, |count, _| done(count)).into_iter().flatten().collect()
+        let mut results: Vec<Option<Result<R, E>>> = items.iter().map(|_| None).collect();
+        let mut count = 0;
+        self.each(items, &failed, telling(&failed, work), |index, result| {
+            count += 1;
+            done(count);
+            results[index] = Some(result);
+        });
+        // What was not begun is left out, and then there is an error before it.
+        results.into_iter().flatten().collect()
     }
+
+    /// Apply `work` to every item, and hand the results to `take` on the calling thread, in the order of
+    /// the items and as soon as that order allows. Once either has failed, no further item is begun.
+    ///
+    /// # Errors
+    ///
+    /// The error of the first item, in their order, that failed or was refused; `take` has had the results
+    /// of all items before it, and none after it.
+    pub fn try_in_order<T: Send, R: Send, E: Send>(
+        &self,
+        items: Vec<T>,
+        work: impl Fn(T) -> Result<R, E> + Sync,
+        mut take: impl FnMut(R) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let failed = AtomicBool::new(false);
+        let (mut early, mut next) = (BTreeMap::new(), 0);
+        let mut outcome = Ok(());
+        self.each(items, &failed, telling(&failed, work), |index, result| {
+            early.insert(index, result);
+            while outcome.is_ok()
+                && let Some(result) = early.remove(&next)
+            {
+                next += 1;
+                outcome = result.and_then(&mut take);
+                failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
+            }
+        });
+        outcome
+    }
+}
+
+/// `work`, setting `failed` where it fails.
+fn telling<T, R, E>(
+    failed: &AtomicBool,
+    work: impl Fn(T) -> Result<R, E> + Sync,
+) -> impl Fn(T) -> Result<R, E> + Sync {
+    move |item| work(item).inspect_err(|_| failed.store(true, Ordering::Relaxed))
 }
 
 #[cfg(test)]
@@ -137,5 +194,28 @@ mod tests {
         assert_eq!(workers.try_map((0..100).collect(), work, |_| ()), Err(3));
         assert_eq!(begun.load(Ordering::Relaxed), 4);
         assert_eq!(workers.try_map(vec![0, 1, 2], work, |_| ()), Ok(vec![0, 1, 2]));
+    }
+
+    #[test]
+    fn results_are_taken_in_order_up_to_the_first_failure() {
+        for threads in [1, 4] {
+            let workers = Workers::new(threads).unwrap();
+            // The first of each four takes longest.
+            let work = |x: u64| {
+                std::thread::sleep(std::time::Duration::from_millis(4 - x % 4));
+                if x == 33 { Err("work") } else { Ok(x) }
+            };
+            let taken = |items: std::ops::Range<u64>, refused: u64| {
+                let mut taken = Vec::new();
+                let outcome = workers.try_in_order(items.collect(), work, |x| {
+                    taken.push(x);
+                    if x == refused { Err("take") } else { Ok(()) }
+                });
+                (taken, outcome)
+            };
+            assert_eq!(taken(0..30, 99), ((0..30).collect(), Ok(())));
+            assert_eq!(taken(0..40, 99), ((0..33).collect(), Err("work")));
+            assert_eq!(taken(0..40, 12), ((0..=12).collect(), Err("take")));
+        }
     }
 }

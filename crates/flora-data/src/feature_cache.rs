@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use flora_core::{Dtype, RecordError, TensorFile, files, hex, record};
+use flora_core::record::{self, Element, HostTensor};
+use flora_core::{Dtype, RecordError, TensorFile, files, hex};
 use sha2::{Digest, Sha256};
 
-use crate::features::TENSOR;
+use crate::features::{CHECKSUMS, TENSOR};
 use crate::{Error, FeatureFile, Features};
 
 /// Rows that are written or checked at a time.
@@ -45,19 +46,21 @@ impl FeatureKey {
     }
 }
 
-/// What the cache has for a key.
+/// The result of a lookup.
 #[derive(Debug)]
 pub enum Lookup {
     /// The features.
     Hit(FeatureFile),
     /// Nothing.
     Miss,
-    /// A file that cannot be used: as good as nothing, but worth telling. Storing the features anew
-    /// replaces it.
+    /// A file that is damaged, belongs to another key or has no checksums: a message for the user.
+    /// Storing the features anew replaces it.
     Damaged(String),
 }
 
-/// A folder of `features-<digest>.safetensors` files, one for each [`FeatureKey`].
+/// A folder of `features-<digest>.safetensors` files, one for each [`FeatureKey`]: the tensor
+/// `image_features`, and `crc32` with the checksum of each row. [`load`](Self::load) reads the whole file
+/// once and checks it. [`begin`](Self::begin) computes what is not there.
 #[derive(Debug, Clone)]
 pub struct FeatureCache {
     dir: PathBuf,
@@ -93,7 +96,7 @@ impl FeatureCache {
         self.dir.join(format!("features-{}{kind}.safetensors", &digest[..16]))
     }
 
-    /// Look up the features of `expected_rows` samples.
+    /// Look up the features of `expected_rows` samples, and check every row.
     ///
     /// # Errors
     ///
@@ -124,34 +127,50 @@ impl FeatureCache {
     /// [`Error::Features`] when they are not whole rows of finite numbers, [`Error::Io`] when the file
     /// cannot be written.
     pub fn store(&self, key: &FeatureKey, features: &Features) -> Result<FeatureFile, Error> {
-        let Features { dim, values } = features;
-        let wrong = |problem| Error::Features { problem };
-        if *dim == 0 || !values.len().is_multiple_of(*dim) {
-            return Err(wrong(format!("{} numbers are not rows of {dim}", values.len())));
-        }
-        for (at, block) in values.chunks(BLOCK * dim).enumerate() {
-            let rounded = Features { dim: *dim, values: block.to_vec() }.rounded(self.dtype);
-            if let Some(problem) = rounded.not_finite(at * BLOCK) {
-                return Err(wrong(problem));
-            }
+        features.check_rows()?;
+        let dim = features.dim;
+        // Not all at once: in bytes they take as much memory again.
+        let blocks = || {
+            let blocks = features.values.chunks(BLOCK * dim).map(<[f32]>::to_vec);
+            blocks.map(|values| Features { dim, values })
+        };
+        let mut checksums = Vec::with_capacity(features.len() * Element::U32.size());
+        for (at, block) in blocks().enumerate() {
+            let (_, bytes) = self.round(block, at * BLOCK)?;
+            let rows = bytes.chunks(dim * self.dtype.size());
+            checksums.extend(rows.flat_map(|row| crc32fast::hash(row).to_le_bytes()));
         }
         let path = self.path(key);
-        let shape = [features.len(), *dim];
+        let (rows, shape) = ([features.len()], [features.len(), dim]);
         let metadata = key.fields().map(|(name, value)| (name.to_owned(), value.to_owned()));
         let metadata = BTreeMap::from(metadata);
-        let head = record::head([(TENSOR, self.dtype, shape.as_slice())], &metadata);
+        // The wider elements first, so that both are aligned.
+        let tensors =
+            [(CHECKSUMS, Element::U32, &rows[..]), (TENSOR, self.dtype.into(), &shape[..])];
+        let head = record::head(tensors, &metadata);
         files::write_atomic_with(&path, |out| {
             out.write_all(&head)?;
-            // Not all at once: in bytes they take as much memory again.
-            values.chunks(BLOCK * dim).try_for_each(|block| out.write_all(&self.bytes(block)))
+            out.write_all(&checksums)?;
+            blocks().try_for_each(|block| out.write_all(&self.bytes(block.values)))
         })
         .map_err(Error::io("write", &path))?;
         let file = TensorFile::open(&path)?;
-        FeatureFile::new(file).map_err(wrong)
+        FeatureFile::new(file).map_err(|problem| Error::Features { problem })
     }
 
-    fn bytes(&self, values: &[f32]) -> Vec<u8> {
-        let tensor = record::HostTensor::from_f32([values.len()], values.to_vec());
+    /// `rows`, the first of which has the number `first`, as numbers and bytes of the cache's type.
+    pub(crate) fn round(&self, rows: Features, first: usize) -> Result<(Features, Vec<u8>), Error> {
+        rows.check_rows()?;
+        let rows = rows.rounded(self.dtype);
+        if let Some(problem) = rows.not_finite(first) {
+            return Err(Error::Features { problem });
+        }
+        let bytes = self.bytes(rows.values.clone());
+        Ok((rows, bytes))
+    }
+
+    fn bytes(&self, values: Vec<f32>) -> Vec<u8> {
+        let tensor = HostTensor::from_f32([values.len()], values);
         tensor.expect("its own length").cast(self.dtype).to_le_bytes()
     }
 
@@ -168,7 +187,7 @@ impl FeatureCache {
             }
         }
         let file = FeatureFile::new(file)?;
-        let (dtype, rows) = (file.dtype()?, file.rows());
+        let (dtype, rows) = (file.dtype(), file.rows());
         if dtype != self.dtype || rows != expected_rows {
             return Err(format!(
                 "it holds {rows} rows of {dtype:?} numbers, where {expected_rows} rows of {:?} are expected",
@@ -176,8 +195,12 @@ impl FeatureCache {
             ));
         }
         for start in (0..rows).step_by(BLOCK) {
-            let block = file.read(start..rows.min(start + BLOCK));
-            if let Some(problem) = block.map_err(|error| error.to_string())?.not_finite(start) {
+            let block = match file.read(start..rows.min(start + BLOCK)) {
+                Ok(block) => block,
+                Err(Error::Damaged { problem, .. }) => return Err(problem),
+                Err(error) => return Err(error.to_string()),
+            };
+            if let Some(problem) = block.not_finite(start) {
                 return Err(problem);
             }
         }

@@ -1,6 +1,9 @@
 //! What a frozen image tower made of the images.
 
-use flora_core::{Dtype, HostTensor, TensorFile};
+use std::iter::once;
+use std::ops::Range;
+
+use flora_core::{Dtype, HostTensor, RecordError, TensorFile};
 
 use crate::Error;
 
@@ -44,7 +47,17 @@ impl Features {
         Self { dim, values: tensor.cast(dtype).into_f32() }
     }
 
-    /// What is wrong with the first row, counted from `first`, that has a number that is none.
+    /// An error unless there are whole rows.
+    pub(crate) fn check_rows(&self) -> Result<(), Error> {
+        let Self { dim, values } = self;
+        if *dim > 0 && values.len().is_multiple_of(*dim) {
+            return Ok(());
+        }
+        let problem = format!("{} numbers are not rows of {dim}", values.len());
+        Err(Error::Features { problem })
+    }
+
+    /// The first row, counted from `first`, with a number that is not finite, as a message.
     pub(crate) fn not_finite(&self, first: usize) -> Option<String> {
         let at = self.values.iter().position(|value| !value.is_finite())?;
         let sample = first + at / self.dim;
@@ -63,43 +76,89 @@ pub enum FeatureRows {
 
 /// Image features in a file of the [`FeatureCache`](crate::FeatureCache). The system keeps what is read
 /// often; the program needs memory only for the rows at hand.
+///
+/// Every row is checked against its checksum whenever it is read.
 #[derive(Debug)]
 pub struct FeatureFile {
     file: TensorFile,
-    rows: usize,
     dim: usize,
+    dtype: Dtype,
+    /// One a row.
+    checksums: Vec<u32>,
 }
 
-/// The name of the tensor in the file.
+/// The name of the features in the file, `[rows, dim]`.
 pub(crate) const TENSOR: &str = "image_features";
+
+/// The name of the rows' checksums in the file, `[rows]`: the CRC-32 of each row's bytes.
+pub(crate) const CHECKSUMS: &str = "crc32";
 
 impl FeatureFile {
     /// The features of a file, or what is wrong with it.
     pub(crate) fn new(file: TensorFile) -> Result<Self, String> {
-        match file.shape(TENSOR) {
-            Some(&[rows, dim]) if dim > 0 => Ok(Self { file, rows, dim }),
-            Some(shape) => Err(format!("its shape is {shape:?}")),
-            None => Err(format!("it holds no tensor {TENSOR:?}")),
+        let text = |error: RecordError| error.to_string();
+        let (rows, dim) = match file.shape(TENSOR) {
+            Some(&[rows, dim]) if dim > 0 => (rows, dim),
+            Some(shape) => return Err(format!("its shape is {shape:?}")),
+            None => return Err(format!("it holds no tensor {TENSOR:?}")),
+        };
+        let dtype = file.dtype(TENSOR).map_err(text)?;
+        let checksums = match file.shape(CHECKSUMS) {
+            Some(&[count]) if count == rows => {
+                file.gather_bytes(CHECKSUMS, once(0..rows)).map_err(text)?
+            }
+            Some(shape) => return Err(format!("its checksums have the shape {shape:?}")),
+            None => return Err("it has no checksums, as an older version of flora wrote it".into()),
+        };
+        let (checksums, rest) = checksums.as_chunks();
+        if checksums.len() != rows || !rest.is_empty() {
+            return Err("its checksums are not numbers of 4 bytes".into());
         }
+        let checksums = checksums.iter().copied().map(u32::from_le_bytes).collect();
+        Ok(Self { file, dim, dtype, checksums })
     }
 
-    pub(crate) fn dtype(&self) -> Result<Dtype, String> {
-        self.file.dtype(TENSOR).map_err(|error| error.to_string())
+    pub(crate) fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     pub(crate) fn rows(&self) -> usize {
-        self.rows
+        self.checksums.len()
     }
 
     pub(crate) fn gather(&self, rows: &[usize]) -> Result<Vec<f32>, Error> {
-        let parts = rows.iter().map(|&row| row..row + 1);
-        Ok(self.file.gather(TENSOR, parts)?.into_f32())
+        let bytes = self.file.gather_bytes(TENSOR, rows.iter().map(|&row| row..row + 1))?;
+        self.values(&bytes, rows.iter().copied())
     }
 
     /// A run of rows.
-    pub(crate) fn read(&self, rows: std::ops::Range<usize>) -> Result<Features, Error> {
-        let values = self.file.read_rows(TENSOR, rows)?.into_f32();
-        Ok(Features { dim: self.dim, values })
+    pub(crate) fn read(&self, rows: Range<usize>) -> Result<Features, Error> {
+        let bytes = self.file.gather_bytes(TENSOR, once(rows.clone()))?;
+        Ok(Features { dim: self.dim, values: self.values(&bytes, rows)? })
+    }
+
+    /// The numbers of `rows`, whose bytes these are.
+    fn values(
+        &self,
+        bytes: &[u8],
+        mut rows: impl Iterator<Item = usize>,
+    ) -> Result<Vec<f32>, Error> {
+        let width = self.dim * self.dtype.size();
+        let mut read = bytes.chunks(width);
+        let damaged = rows.find(|&row| {
+            let bytes = read.next().expect("a row for each number");
+            crc32fast::hash(bytes) != self.checksums[row]
+        });
+        if let Some(row) = damaged {
+            return Err(Error::Damaged {
+                file: self.file.path().to_owned(),
+                problem: format!("the features of sample {row} do not match their checksum"),
+                remedy: "run again, and they are computed anew".into(),
+            });
+        }
+        let values =
+            HostTensor::from_le_bytes(self.dtype, [bytes.len() / self.dtype.size()], bytes);
+        Ok(values?.into_f32())
     }
 }
 
@@ -108,7 +167,7 @@ impl FeatureRows {
     pub fn len(&self) -> usize {
         match self {
             Self::Memory(features) => features.len(),
-            Self::File(file) => file.rows,
+            Self::File(file) => file.rows(),
         }
     }
 
@@ -129,7 +188,7 @@ impl FeatureRows {
     ///
     /// # Errors
     ///
-    /// A file that cannot be read any more.
+    /// A file that cannot be read any more, or that was damaged meanwhile.
     ///
     /// # Panics
     ///
@@ -147,11 +206,11 @@ impl FeatureRows {
     ///
     /// # Errors
     ///
-    /// A file that cannot be read any more.
+    /// A file that cannot be read any more, or that was damaged meanwhile.
     pub fn into_memory(self) -> Result<Features, Error> {
         match self {
             Self::Memory(features) => Ok(features),
-            Self::File(file) => file.read(0..file.rows),
+            Self::File(file) => file.read(0..file.rows()),
         }
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod feature_cache;
 mod features;
 mod files;
+mod filling;
 mod partition;
 
 pub use dataset::{
@@ -21,4 +22,5 @@ pub use dataset::{
 pub use error::Error;
 pub use feature_cache::{FeatureCache, FeatureKey, Lookup};
 pub use features::{FeatureFile, FeatureRows, Features};
-pub use partition::{ClientShard, Participants, Partition, PartitionConfig};
+pub use filling::{Begun, Filling};
+pub use partition::{ClientShard, DescribedPartition, Participants, Partition, PartitionConfig};

@@ -33,7 +33,7 @@ pub enum InferenceError {
     Unreadable {
         /// What is wrong with each.
         problems: Vec<String>,
-        /// Rows before the first of them.
+        /// Rows of the whole batches before the first of them.
         kept: usize,
         /// Rows that were asked for.
         rows: usize,

@@ -4,19 +4,19 @@ use burn::module::Module;
 use burn::tensor::Device;
 use flora_clip::{Checkpoint, Clip, ClipError, Preprocessor};
 use flora_core::workers::Workers;
-use flora_data::{Dataset, FeatureCache, FeatureKey, FeatureRows, Features, Lookup};
+use flora_data::{Begun, Dataset, FeatureCache, FeatureKey, FeatureRows, Features, Lookup};
 
 use crate::encode::{BATCH, VERSION, values};
 use crate::{InferenceError, Model};
 
-/// What is worth telling while features are computed.
+/// News of a long computation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// So many images of so many.
+    /// How far it is.
     Progress {
-        /// Images done.
+        /// Images or texts done, those of an earlier call included.
         done: usize,
-        /// Images in all.
+        /// Images or texts in all.
         total: usize,
     },
     /// Something that costs time, but not the result.
@@ -24,6 +24,9 @@ pub enum Notice {
 }
 
 /// The features of every image of `dataset`, from the cache or computed; in the cache's file if there is one.
+///
+/// Finished batches are kept in a file of the cache while the others are computed, so that the next call goes
+/// on where a killed process stopped. A call waits for another process that computes the same features.
 ///
 /// # Errors
 ///
@@ -81,8 +84,14 @@ impl Tower<'_> {
         workers: &Workers,
         notify: &mut dyn FnMut(Notice),
     ) -> Result<FeatureRows, InferenceError> {
+        let dim = self.checkpoint.config.projection_dim;
         let Some(cache) = cache else {
-            return Ok(self.compute(clip()?, dataset, workers, notify)?.into());
+            let mut values = Vec::with_capacity(dataset.len() * dim);
+            self.encode(&clip()?, dataset, 0, workers, notify, |rows, _| {
+                values.extend(rows);
+                Ok(())
+            })?;
+            return Ok(Features { dim, values }.into());
         };
         let key = self.key(dataset)?;
         // A cache that cannot be used costs time, never the result.
@@ -94,18 +103,20 @@ impl Tower<'_> {
                 notify(Notice::Warning(format!("{error}; the image features are computed again")));
             }
         }
-        // As the next run will find them.
-        let features = self.compute(clip()?, dataset, workers, notify)?.rounded(cache.dtype());
-        match cache.store(&key, &features) {
-            Ok(file) => Ok(FeatureRows::File(file)),
-            // No disk is to blame: nothing could be made of such features.
-            Err(error @ flora_data::Error::Features { .. }) => Err(error.into()),
-            Err(error) => {
-                let problem = format!("image features are not kept for the next run: {error}");
-                notify(Notice::Warning(problem));
-                Ok(features.into())
-            }
+        let shape = [dataset.len(), dim];
+        let mut filling = match cache
+            .begin(&key, shape, BATCH, &mut |problem| notify(Notice::Warning(problem)))
+        {
+            Begun::Filling(filling) => filling,
+            Begun::Stored(features) => return Ok(FeatureRows::File(features)),
+        };
+        let done = filling.rows();
+        if done < dataset.len() {
+            self.encode(&clip()?, dataset, done, workers, notify, |rows, notify| {
+                Ok(filling.append(rows, &mut |problem| notify(Notice::Warning(problem)))?)
+            })?;
         }
+        Ok(filling.finish(&mut |problem| notify(Notice::Warning(problem)))?)
     }
 
     /// Everything that the features depend on. The weights alone are not enough: heads, activation and
@@ -125,30 +136,33 @@ impl Tower<'_> {
         })
     }
 
-    fn compute(
+    /// Encode the images from number `first` on, which is a multiple of [`BATCH`]: the batches, and so the
+    /// bits, are those of a call that begins with the first image. `take` gets the rows of each batch, in
+    /// the order of the images.
+    fn encode(
         &self,
-        clip: Clip,
+        clip: &Clip,
         dataset: &Dataset,
+        first: usize,
         workers: &Workers,
         notify: &mut dyn FnMut(Notice),
-    ) -> Result<Features, InferenceError> {
+        mut take: impl FnMut(Vec<f32>, &mut dyn FnMut(Notice)) -> Result<(), InferenceError>,
+    ) -> Result<(), InferenceError> {
         let preprocessor = &self.checkpoint.preprocessor;
         let total = dataset.len();
+        let mut done = first;
+        notify(Notice::Progress { done, total });
         let encode = |indices: &[usize]| -> Result<Vec<f32>, InferenceError> {
             let pixels = pixels(preprocessor, dataset, indices)?;
             Ok(values(clip.image_features(preprocessor.stack(pixels, self.device))))
         };
-        let all: Vec<usize> = (0..total).collect();
-        let parts = workers.try_map(all.chunks(BATCH).collect(), encode, |done| {
-            notify(Notice::Progress { done: (done * BATCH).min(total), total });
-        })?;
-        let dim = self.checkpoint.config.projection_dim;
-        let mut values = Vec::with_capacity(total * dim);
-        // Each part goes as it is taken: not twice the memory.
-        for part in parts {
-            values.extend(part);
-        }
-        Ok(Features { dim, values })
+        let rest: Vec<usize> = (first..total).collect();
+        workers.try_in_order(rest.chunks(BATCH).collect(), encode, |rows| {
+            take(rows, notify)?;
+            done = (done + BATCH).min(total);
+            notify(Notice::Progress { done, total });
+            Ok(())
+        })
     }
 }
 

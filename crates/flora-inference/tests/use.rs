@@ -8,7 +8,7 @@ use flora_core::workers::Workers;
 use flora_core::{Dtype, ParameterRecord};
 use flora_data::{Dataset, FeatureCache, Limit, Split, Template};
 use flora_inference::embed::{Embedded, Items, embed};
-use flora_inference::{Model, classify, export_merged, image_files, score, sentences};
+use flora_inference::{Model, Notice, classify, export_merged, image_files, score, sentences};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -52,7 +52,8 @@ fn a_row_is_its_text_s_whatever_the_others() {
     let texts = texts();
     for (name, raw) in [("x.npy", false), ("y.safetensors", false), ("z.npy", true)] {
         let path = folder.path().join("new").join(name);
-        let embedded = embed(&model, Items::Texts(&texts), &path, raw, &workers, |_| {}).unwrap();
+        let embedded =
+            embed(&model, Items::Texts(&texts), &path, raw, &workers, &mut |_| {}).unwrap();
         assert_eq!(embedded, Embedded { rows: 300, dim: 20, resumed: 0 });
         let (shape, values) = rows(&path);
         assert_eq!(shape, [300, 20]);
@@ -86,7 +87,7 @@ fn an_interrupted_embedding_goes_on() {
     }
     let files = image_files(std::slice::from_ref(&pictures)).unwrap();
     let whole = folder.path().join("whole.npy");
-    embed(&model, Items::Images(&files), &whole, false, &workers, |_| {}).unwrap();
+    embed(&model, Items::Images(&files), &whole, false, &workers, &mut |_| {}).unwrap();
 
     // The picture in the middle breaks, and is mended.
     let broken = &files[100];
@@ -99,9 +100,10 @@ fn an_interrupted_embedding_goes_on() {
     let damaged: Vec<u8> = good.iter().map(|byte| !byte).collect();
     same_time(&damaged);
     let target = folder.path().join("target.npy");
-    let error = embed(&model, Items::Images(&files), &target, false, &workers, |_| {}).unwrap_err();
+    let error =
+        embed(&model, Items::Images(&files), &target, false, &workers, &mut |_| {}).unwrap_err();
     let error = error.to_string();
-    assert!(error.contains("100.png") && error.contains("100 of 150 rows are kept"), "{error}");
+    assert!(error.contains("100.png") && error.contains("96 of 150 rows are kept"), "{error}");
     assert!(!target.exists());
     // Half a row more, as a crash would leave it.
     let partial = folder.path().join("target.npy.partial");
@@ -110,43 +112,117 @@ fn an_interrupted_embedding_goes_on() {
     std::fs::write(&partial, kept).unwrap();
     same_time(&good);
     let mut first = None;
-    let embedded = embed(&model, Items::Images(&files), &target, false, &workers, |done| {
-        first.get_or_insert(done);
+    let embedded = embed(&model, Items::Images(&files), &target, false, &workers, &mut |notice| {
+        first.get_or_insert(notice);
     });
     let embedded = embedded.unwrap();
-    assert_eq!(embedded, Embedded { rows: 150, dim: 20, resumed: 100 });
-    assert_eq!(first, Some(100));
-    assert_eq!(rows(&target), rows(&whole));
+    assert_eq!(embedded, Embedded { rows: 150, dim: 20, resumed: 96 });
+    assert_eq!(first, Some(Notice::Progress { done: 96, total: 150 }));
+    assert_eq!(std::fs::read(&target).unwrap(), std::fs::read(&whole).unwrap());
     assert!(!partial.exists());
 
     // Without the broken picture the rows before it are taken, too.
     same_time(&damaged);
-    embed(&model, Items::Images(&files), &target, false, &workers, |_| {}).unwrap_err();
+    embed(&model, Items::Images(&files), &target, false, &workers, &mut |_| {}).unwrap_err();
     let others: Vec<PathBuf> = files.iter().filter(|&file| file != broken).cloned().collect();
-    let embedded = embed(&model, Items::Images(&others), &target, false, &workers, |_| {}).unwrap();
-    assert_eq!(embedded, Embedded { rows: 149, dim: 20, resumed: 100 });
+    let embedded =
+        embed(&model, Items::Images(&others), &target, false, &workers, &mut |_| {}).unwrap();
+    assert_eq!(embedded, Embedded { rows: 149, dim: 20, resumed: 96 });
     same_time(&good);
     let (all, but_one) = (rows(&whole).1, rows(&target).1);
     assert_eq!([&all[..2000], &all[2020..]].concat(), but_one);
 
     // Two calls do not write one file, and a file of the user's is left alone.
     std::fs::write(&partial, "hello").unwrap();
-    let error = embed(&model, Items::Images(&files), &target, false, &workers, |_| {}).unwrap_err();
+    let error =
+        embed(&model, Items::Images(&files), &target, false, &workers, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("move it away"), "{error}");
     assert_eq!(std::fs::read(&partial).unwrap(), b"hello");
     std::fs::write(&partial, "").unwrap();
     let held = std::fs::File::open(&partial).unwrap();
     held.lock().unwrap();
-    let error = embed(&model, Items::Images(&files), &target, false, &workers, |_| {}).unwrap_err();
+    let error =
+        embed(&model, Items::Images(&files), &target, false, &workers, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("another call"), "{error}");
     drop(held);
 
     // What was computed with another model is not taken.
     std::fs::write(&partial, "flora embeddings of something else\n").unwrap();
-    let embedded = embed(&model, Items::Images(&files[..9]), &target, false, &workers, |_| {});
+    let embedded = embed(&model, Items::Images(&files[..9]), &target, false, &workers, &mut |_| {});
     assert_eq!(embedded.unwrap(), Embedded { rows: 9, dim: 20, resumed: 0 });
-    let error = embed(&model, Items::Images(&files), Path::new("x.csv"), false, &workers, |_| {});
+    let error =
+        embed(&model, Items::Images(&files), Path::new("x.csv"), false, &workers, &mut |_| {});
     assert!(error.unwrap_err().to_string().contains(".npy"));
+}
+
+/// Wherever a killed process stopped, and whatever became of its file: the target is the same.
+#[test]
+fn a_partial_file_is_resumed_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = open("tiny-clip", None);
+    let workers = Workers::new(2).unwrap();
+    let files: Vec<PathBuf> = (0..70u32)
+        .map(|index| {
+            let path = folder.path().join(format!("{index:03}.png"));
+            let picture =
+                |x, y| image::Rgb([index as u8, (x * index) as u8, (y * 9 + index) as u8]);
+            image::RgbImage::from_fn(9, 7, picture).save(&path).unwrap();
+            path
+        })
+        .collect();
+    let embedded = |files: &[PathBuf], target: &Path| {
+        let mut warnings = Vec::new();
+        let embedded =
+            embed(&model, Items::Images(files), target, false, &workers, &mut |notice| {
+                if let Notice::Warning(warning) = notice {
+                    warnings.push(warning);
+                }
+            });
+        (embedded.map(|embedded| embedded.resumed), warnings)
+    };
+    let whole = folder.path().join("whole.npy");
+    embedded(&files, &whole).0.unwrap();
+    let whole = std::fs::read(whole).unwrap();
+
+    // Two whole batches, because the last one cannot be read.
+    let target = folder.path().join("target.npy");
+    let partial = folder.path().join("target.npy.partial");
+    let mut broken = files.clone();
+    broken[69] = folder.path().join("broken.png");
+    std::fs::write(&broken[69], "not an image").unwrap();
+    embedded(&broken, &target).0.unwrap_err();
+    let kept = std::fs::read(&partial).unwrap();
+    let row = 4 + 8 + 4 * 20;
+    let head = kept.len() - 64 * row;
+
+    for end in [0, 5, head - 1, head, head + 1, head + 33 * row, head + 64 * row - 1, kept.len()] {
+        std::fs::write(&partial, &kept[..end]).unwrap();
+        let (resumed, warnings) = embedded(&files, &target);
+        assert_eq!(resumed.unwrap(), end.saturating_sub(head) / row / 32 * 32, "{end}");
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(std::fs::read(&target).unwrap(), whole, "cut at {end}");
+    }
+    for (damaged, resumed) in [(0, 0), (31, 0), (32, 32), (63, 32)] {
+        let row_at = head + damaged * row;
+        for change in [row_at..row_at + 1, row_at + 6..row_at + 7, row_at + row - 1..row_at + row] {
+            let mut bytes = kept.clone();
+            bytes[change].iter_mut().for_each(|byte| *byte ^= 0x40);
+            std::fs::write(&partial, bytes).unwrap();
+            let (took, warnings) = embedded(&files, &target);
+            assert_eq!(took.unwrap(), resumed);
+            let expected = format!("{resumed} rows kept, row {damaged} was damaged");
+            assert!(matches!(&warnings[..], [one] if one.contains(&expected)), "{warnings:?}");
+            assert_eq!(std::fs::read(&target).unwrap(), whole);
+        }
+    }
+    // Of another version, or with a damaged key: told, and computed again.
+    let mut bytes = kept.clone();
+    bytes[head - 5] ^= 1;
+    std::fs::write(&partial, bytes).unwrap();
+    let (resumed, warnings) = embedded(&files, &target);
+    assert_eq!(resumed.unwrap(), 0);
+    assert!(matches!(&warnings[..], [one] if one.contains("another version")), "{warnings:?}");
+    assert_eq!(std::fs::read(&target).unwrap(), whole);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use flora::inference::embed::{Format, Items, embed};
-use flora::inference::{image_files, read_texts};
+use flora::inference::{Notice, image_files, read_texts};
 
 use super::model_args::ModelArgs;
 use crate::failure::Failure;
@@ -42,8 +42,11 @@ impl Embed {
         };
         let (model, workers) = self.model.load()?;
         let bar = bar::steps(what, count);
-        let done = |done| bar.set_position(done as u64);
-        let embedded = embed(&model, items, &self.out, self.raw, &workers, done);
+        let mut notify = |notice| match notice {
+            Notice::Progress { done, .. } => bar.set_position(done as u64),
+            Notice::Warning(message) => bar.suspend(|| eprintln!("warning: {message}")),
+        };
+        let embedded = embed(&model, items, &self.out, self.raw, &workers, &mut notify);
         bar.finish_and_clear();
         let embedded = embedded.map_err(Failure::input)?;
         let resumed = match embedded.resumed {

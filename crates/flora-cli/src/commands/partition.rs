@@ -14,6 +14,9 @@ pub(crate) struct Partition {
     /// Also write the partition to this JSON file, replacing it if it is there
     #[arg(long, value_name = "FILE.json")]
     out: Option<PathBuf>,
+    /// List the images of every client in this file, a line each: client,split,index,class,path
+    #[arg(long, value_name = "FILE.csv")]
+    files: Option<PathBuf>,
     /// Draw how many training images of each class every client has into this file
     #[arg(long, value_name = "FILE.png")]
     png: Option<PathBuf>,
@@ -42,8 +45,12 @@ impl Partition {
         }
         output::table(["client", "train", "test", "classes", "most frequent"], rows);
         if let Some(path) = self.out {
-            partition.save(&path).map_err(Failure::input)?;
+            partition.described(&dataset).save(&path).map_err(Failure::input)?;
             output::line(format!("written to {}", path.display()));
+        }
+        if let Some(path) = self.files {
+            partition.save_files(&path, &dataset).map_err(Failure::input)?;
+            output::line(format!("images listed in {}", path.display()));
         }
         if let Some(path) = self.png {
             let title = format!("{} · {}", experiment.name, dataset.title());

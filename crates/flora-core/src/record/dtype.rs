@@ -22,14 +22,40 @@ impl Dtype {
             Self::F16 | Self::Bf16 => 2,
         }
     }
+}
+
+/// The element type of a tensor in a file, which may be one that a record does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// A floating-point number.
+    Float(Dtype),
+    /// An unsigned integer of 4 bytes, for checksums. [`TensorFile`](super::TensorFile) reads it as bytes.
+    U32,
+}
+
+impl Element {
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Float(dtype) => dtype.size(),
+            Self::U32 => 4,
+        }
+    }
 
     /// The name in a safetensors header.
     pub(crate) fn safetensors_name(self) -> &'static str {
         match self {
-            Self::F32 => "F32",
-            Self::F16 => "F16",
-            Self::Bf16 => "BF16",
+            Self::Float(Dtype::F32) => "F32",
+            Self::Float(Dtype::F16) => "F16",
+            Self::Float(Dtype::Bf16) => "BF16",
+            Self::U32 => "U32",
         }
+    }
+}
+
+impl From<Dtype> for Element {
+    fn from(dtype: Dtype) -> Self {
+        Self::Float(dtype)
     }
 }
 

@@ -119,11 +119,31 @@ impl TensorFile {
         name: &str,
         parts: impl IntoIterator<Item = Range<usize>>,
     ) -> Result<HostTensor, RecordError> {
-        let info = self.info(name)?;
         let dtype = self.dtype(name)?;
-        let mut shape = info.shape.clone();
-        let height = shape.first_mut().unwrap_or_else(|| panic!("{name} is a scalar"));
-        let height = std::mem::take(height);
+        let mut shape = self.info(name)?.shape.clone();
+        let mut height = 0;
+        let parts = parts.into_iter().inspect(|rows| height += rows.len());
+        let bytes = self.gather_bytes(name, parts)?;
+        shape[0] = height;
+        HostTensor::from_le_bytes(dtype, shape, &bytes)
+    }
+
+    /// As [`gather`](Self::gather), the bytes as they lie in the file, of any element type.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Missing`], and [`RecordError::Read`] where the file cannot be read any more.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the tensor has no such rows.
+    pub fn gather_bytes(
+        &self,
+        name: &str,
+        parts: impl IntoIterator<Item = Range<usize>>,
+    ) -> Result<Vec<u8>, RecordError> {
+        let info = self.info(name)?;
+        let &height = info.shape.first().unwrap_or_else(|| panic!("{name} is a scalar"));
         let (from, to) = info.data_offsets;
         let row = (to - from).checked_div(height).unwrap_or(0);
         let mut bytes = Vec::new();
@@ -133,9 +153,8 @@ impl TensorFile {
             let place = bytes.len();
             bytes.resize(place + rows.len() * row, 0);
             self.read_at((from + rows.start * row) as u64, &mut bytes[place..])?;
-            shape[0] += rows.len();
         }
-        HostTensor::from_le_bytes(dtype, shape, &bytes)
+        Ok(bytes)
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo, RecordError> {
@@ -186,6 +205,8 @@ mod tests {
         assert_eq!(some.into_f32(), [10.0, 11.0, 0.0, 1.0, 2.0, 3.0, 10.0, 11.0]);
         assert_eq!(file.gather("b", std::iter::once(2..3)).unwrap().into_f32(), [-2.0]);
         assert_eq!(file.dtype("b").unwrap(), Dtype::F16);
+        let bytes: Vec<u8> = [4.0_f32, 5.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(file.gather_bytes("a", std::iter::once(2..3)).unwrap(), bytes);
         assert!(matches!(file.read("c"), Err(RecordError::Missing { .. })));
     }
 

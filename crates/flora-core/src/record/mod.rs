@@ -28,7 +28,7 @@ mod safetensors_format;
 mod tensor;
 mod transpose;
 
-pub use dtype::Dtype;
+pub use dtype::{Dtype, Element};
 pub use error::RecordError;
 pub use file::TensorFile;
 pub use parameters::ParameterRecord;

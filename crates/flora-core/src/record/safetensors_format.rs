@@ -6,7 +6,7 @@ use safetensors::tensor::TensorInfo;
 use serde::{Serialize, Serializer};
 
 use super::header::{self, Header, METADATA_KEY};
-use super::{Dtype, HostTensor, ParameterRecord, RecordError};
+use super::{Dtype, Element, HostTensor, ParameterRecord, RecordError};
 
 /// safetensors asks for a header whose length is a multiple of this, so that the values are aligned.
 const HEADER_ALIGNMENT: usize = 8;
@@ -32,7 +32,7 @@ fn split(bytes: &[u8]) -> Result<(Header, &[u8]), RecordError> {
 /// What comes before the values in a safetensors file of these tensors, for files whose values are written
 /// piece by piece: little-endian, row-major, in this order.
 pub fn head<'a>(
-    tensors: impl IntoIterator<Item = (&'a str, Dtype, &'a [usize])>,
+    tensors: impl IntoIterator<Item = (&'a str, Element, &'a [usize])>,
     metadata: &'a BTreeMap<String, String>,
 ) -> Vec<u8> {
     let mut entries = Vec::new();
@@ -40,9 +40,9 @@ pub fn head<'a>(
         entries.push((METADATA_KEY, Entry::Metadata(metadata)));
     }
     let mut offset = 0;
-    for (name, dtype, shape) in tensors {
-        let end = offset + shape.iter().product::<usize>() * dtype.size();
-        let dtype = dtype.safetensors_name();
+    for (name, element, shape) in tensors {
+        let end = offset + shape.iter().product::<usize>() * element.size();
+        let dtype = element.safetensors_name();
         entries.push((name, Entry::Tensor { dtype, shape, data_offsets: [offset, end] }));
         offset = end;
     }
@@ -73,7 +73,7 @@ impl ParameterRecord {
         });
 
         let mut bytes = head(
-            tensors.iter().map(|(name, tensor)| (*name, tensor.dtype(), tensor.shape())),
+            tensors.iter().map(|(name, tensor)| (*name, tensor.dtype().into(), tensor.shape())),
             metadata,
         );
         bytes.reserve_exact(tensors.iter().map(|(_, tensor)| tensor.byte_len()).sum());

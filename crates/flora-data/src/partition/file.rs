@@ -18,13 +18,7 @@ pub(super) fn partition(pool: &Pool<'_>, path: &Path) -> Result<Partition, Error
                     .to_owned(),
         });
     }
-    let mut partition = Partition::load(path)?;
-    partition.check(pool.dataset()).map_err(|error| match error {
-        Error::ForeignPartition { dataset, problem } => {
-            Error::ForeignPartition { dataset, problem: format!("{}: {problem}", path.display()) }
-        }
-        other => other,
-    })?;
+    let mut partition = Partition::load_for(path, pool.dataset())?;
     for client in &mut partition.clients {
         // A client that trains in the file must not become one that is only tested.
         let trains = !client.train.is_empty();

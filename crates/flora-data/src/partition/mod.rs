@@ -4,6 +4,7 @@ mod base_to_novel;
 mod clients;
 mod config;
 mod deal;
+mod described;
 mod dirichlet;
 mod draw;
 mod drawn;
@@ -25,11 +26,14 @@ use serde::{Deserialize, Serialize};
 use crate::Dataset;
 
 pub use config::PartitionConfig;
+pub use described::DescribedPartition;
 pub use participants::Participants;
 
 /// The images of one client: sample numbers of the data set, ascending.
+///
+/// Read from a file that counts its images by class ([`Partition::described`]), the counts are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "described::SavedShard")]
 pub struct ClientShard {
     /// `client-03`, or the name of the client's domain, or `novel`
     /// ([`PartitionConfig::BaseToNovel`]).

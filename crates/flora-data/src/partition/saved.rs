@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::Partition;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::described::{SavedShard, wrong_count};
+use super::{ClientShard, Partition};
 use crate::{Dataset, Error, Split, files};
 
 impl Partition {
@@ -11,8 +15,8 @@ impl Partition {
     /// none twice for one client; clients have different ids, and somebody trains; groups of classes, if
     /// there are any, hold every class once.
     ///
-    /// What it cannot see is another choice of as many samples: load a partition with the protocol, the
-    /// limit and, if there is a limit, the seed that it was made with.
+    /// Another choice of as many samples does not show here, but in the counts of a saved partition: see
+    /// [`load_for`](Partition::load_for).
     ///
     /// # Errors
     ///
@@ -57,7 +61,7 @@ impl Partition {
         })
     }
 
-    /// Write the partition as JSON.
+    /// Write the partition as JSON, without [class counts](Partition::described).
     ///
     /// # Errors
     ///
@@ -68,18 +72,58 @@ impl Partition {
         files::write_atomic(path, &json)
     }
 
-    /// Read a partition that [`save`](Partition::save) wrote; [`check`](Partition::check) it against the
-    /// data set before use.
+    /// Read a saved partition; [`check`](Partition::check) it against the data set before use.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] or [`Error::Syntax`], naming the file.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let json = std::fs::read(path).map_err(Error::io("read the partition", path))?;
-        serde_json::from_slice(&json).map_err(|error| Error::Syntax {
-            file: path.to_owned(),
-            problem: error.to_string(),
-            remedy: "this is not a saved partition: make it anew",
-        })
+        read(path)
     }
+
+    /// Read a saved partition, [`check`](Partition::check) it against `dataset`, and compare its class counts,
+    /// if it has them, with those of its images: they show whether the images are numbered as they were.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Partition::load); [`Error::ForeignPartition`], naming the file.
+    pub fn load_for(path: &Path, dataset: &Dataset) -> Result<Self, Error> {
+        let Saved { clients, class_groups } = read(path)?;
+        let foreign = |problem| Error::ForeignPartition {
+            dataset: dataset.name().to_owned(),
+            problem: format!("{}: {problem}", path.display()),
+        };
+        let (shards, wrong_counts): (_, Vec<_>) = clients
+            .into_iter()
+            .map(|client| {
+                // Numbers that the data set does not have are told below.
+                let there = client.train.iter().chain(&client.test).all(|&i| i < dataset.len());
+                let wrong = if there { wrong_count(dataset, &client) } else { None };
+                (ClientShard::from(client), wrong)
+            })
+            .unzip();
+        let partition = Self { clients: shards, class_groups };
+        match partition.misfit(dataset).or_else(|| wrong_counts.into_iter().flatten().next()) {
+            Some(problem) => Err(foreign(problem)),
+            None => Ok(partition),
+        }
+    }
+}
+
+/// A partition as a file holds it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    clients: Vec<SavedShard>,
+    #[serde(default)]
+    class_groups: Option<Vec<Vec<usize>>>,
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let json = std::fs::read(path).map_err(Error::io("read the partition", path))?;
+    serde_json::from_slice(&json).map_err(|error| Error::Syntax {
+        file: path.to_owned(),
+        problem: error.to_string(),
+        remedy: "this is not a saved partition: make it anew",
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use flora_core::Dtype;
+use flora_core::{Dtype, HostTensor, ParameterRecord};
 use flora_data::{FeatureCache, FeatureKey, FeatureRows, Features, Lookup};
 
 use crate::sets::assert_says;
@@ -75,6 +75,21 @@ fn a_damaged_or_foreign_file_is_told_and_replaced() {
     let mut nan = whole.clone();
     let end = nan.len();
     nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    // Three rows of 8 bytes, and their checksums before them.
+    let mut nan_with_checksum = nan.clone();
+    let checksum = crc32fast::hash(&nan[end - 8..]).to_le_bytes();
+    nan_with_checksum[end - 28..end - 24].copy_from_slice(&checksum);
+    let mut zeroed = whole.clone();
+    zeroed[end - 24..].fill(0);
+    let older = {
+        let mut record = ParameterRecord::new();
+        let Features { dim, values } = features();
+        let tensor = HostTensor::from_f32([values.len() / dim, dim], values).unwrap();
+        record.insert("image_features", tensor).unwrap();
+        let metadata = [("checkpoint", "c"), ("preprocessing", "p"), ("data", "d")];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        record.to_safetensors_with(&metadata.into())
+    };
     let foreign_key = FeatureKey { data: "another".into(), ..key() };
     cache.store(&foreign_key, &features()).unwrap();
     let foreign = fs::read(cache.path(&foreign_key)).unwrap();
@@ -83,8 +98,11 @@ fn a_damaged_or_foreign_file_is_told_and_replaced() {
         (whole[..end - 1].to_vec(), ""),
         (b"rubbish".to_vec(), ""),
         (Vec::new(), ""),
-        (nan, "sample 2 contain NaN"),
+        (nan, "sample 2 do not match their checksum"),
+        (nan_with_checksum, "sample 2 contain NaN"),
+        (zeroed, "sample 0 do not match their checksum"),
         (foreign, "another data"),
+        (older, "no checksums, as an older version"),
     ] {
         fs::write(&path, bytes).unwrap();
         let Lookup::Damaged(note) = cache.load(&key(), 3).unwrap() else {
@@ -98,6 +116,53 @@ fn a_damaged_or_foreign_file_is_told_and_replaced() {
         panic!("three rows for four samples");
     };
     assert_says(&note, &["3 rows", "4 rows"]);
+}
+
+/// Whatever byte is changed and wherever the file ends: it is damaged, or has the same numbers.
+#[test]
+fn no_change_of_the_file_gives_other_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let halves = FeatureCache::new(dir.path()).with_dtype(Dtype::F16);
+    let small = Features { dim: 2, values: vec![1.0, -0.0, 0.5, 4.5, 5.0, 2.0] };
+    for (cache, features) in [(FeatureCache::new(dir.path()), features()), (halves, small)] {
+        cache.store(&key(), &features).unwrap();
+        let path = cache.path(&key());
+        let whole = fs::read(&path).unwrap();
+        let values = 3 * (4 + 2 * cache.dtype().size());
+        let mut taken = 0;
+        let mut try_bytes = |bytes: &[u8], place: String, header: bool| {
+            fs::write(&path, bytes).unwrap();
+            match cache.load(&key(), 3).unwrap() {
+                Lookup::Damaged(note) => assert_says(&note, &[path.to_str().unwrap()]),
+                Lookup::Miss => panic!("{place}: the file is there"),
+                Lookup::Hit(file) => {
+                    assert!(header, "{place}: taken for good");
+                    taken += 1;
+                    let found = FeatureRows::File(file).into_memory().unwrap();
+                    let bits = |features: &Features| -> Vec<u32> {
+                        features.values.iter().map(|value| value.to_bits()).collect()
+                    };
+                    assert_eq!((found.dim, bits(&found)), (2, bits(&features)), "{place}");
+                }
+            }
+        };
+        for at in 0..whole.len() {
+            let header = at < whole.len() - values;
+            let flips = (0..8).map(|bit| whole[at] ^ (1 << bit));
+            for byte in flips.chain(*b"\0\xff \n09FIU[]{}\",\\") {
+                if byte != whole[at] {
+                    let mut changed = whole.clone();
+                    changed[at] = byte;
+                    try_bytes(&changed, format!("byte {at} is {byte}"), header);
+                }
+            }
+        }
+        for end in 0..whole.len() {
+            try_bytes(&whole[..end], format!("cut at {end}"), false);
+        }
+        // Of the header: U32 as another type of 4 bytes, and white space as other white space.
+        assert!(taken < 40, "{taken}");
+    }
 }
 
 #[test]
@@ -149,4 +214,12 @@ fn a_file_that_shrinks_while_it_is_used_is_an_error() {
     assert_eq!(rows.gather(&[1]).unwrap(), [f32::MIN_POSITIVE, 4.5]);
     let error = rows.gather(&[1, 2]).unwrap_err();
     assert_says(&error.to_string(), &[path.to_str().unwrap()]);
+
+    // Nor is a row taken that was changed.
+    let mut damaged = whole.clone();
+    damaged[whole.len() - 8] ^= 1;
+    fs::write(&path, damaged).unwrap();
+    assert_eq!(rows.gather(&[1]).unwrap(), [f32::MIN_POSITIVE, 4.5]);
+    let error = rows.gather(&[1, 2]).unwrap_err();
+    assert_says(&error.to_string(), &[path.to_str().unwrap(), "sample 2", "checksum"]);
 }

@@ -2,6 +2,7 @@
 
 mod base_to_novel;
 mod features;
+mod filling;
 mod idx;
 mod image_folder;
 mod layouts;

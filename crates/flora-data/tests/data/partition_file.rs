@@ -86,3 +86,74 @@ fn a_file_that_does_not_fit_is_named() {
         assert_says(&message, &[path.to_str().unwrap(), "no saved partition", "`partition.path`"]);
     }
 }
+
+#[test]
+fn class_counts_are_saved_and_checked() {
+    let set = labelled(&[30; 3], &[6; 3]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("part.json");
+    for config in [iid(3), iid(3).base_to_novel()] {
+        let partition = config.apply(&set, 1).unwrap();
+        partition.described(&set).save(&path).unwrap();
+        assert_eq!(file(&path).apply(&set, 2).unwrap(), partition);
+        assert_eq!(Partition::load(&path).unwrap(), partition);
+        let json: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        for (client, counts) in partition.class_counts(&set).iter().enumerate() {
+            let saved = &json["clients"][client]["train_classes"];
+            for (class, &count) in counts.iter().enumerate() {
+                let saved = &saved[format!("class {class}")];
+                assert!(if count > 0 { *saved == count } else { saved.is_null() }, "{json}");
+            }
+        }
+        let tests = json["clients"][0]["test_classes"].as_object().unwrap();
+        let tests: u64 = tests.values().map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!(tests as usize, partition.clients[0].test.len());
+    }
+
+    // As many samples of each split and class, but others: only the counts can tell.
+    let limit = Limit { train: Some(45), test: None };
+    let [one, other] = [1, 2].map(|seed| set.clone().limit(limit, seed));
+    let partition = iid(3).apply(&one, 1).unwrap();
+    partition.described(&one).save(&path).unwrap();
+    assert_eq!(file(&path).apply(&one, 1).unwrap(), partition);
+    let message = file(&path).apply(&other, 1).unwrap_err().to_string();
+    assert_says(&message, &["part.json", "client-0", "images of \"class", "data.limit", "anew"]);
+
+    let json = r#"{ "clients": [{ "id": "a", "train": [0], "test": [], "train_classes": { "cat": 1 } }] }"#;
+    std::fs::write(&path, json).unwrap();
+    let message = file(&path).apply(&set, 1).unwrap_err().to_string();
+    assert_says(&message, &["a holds 0 training images of \"cat\"", "counts 1"]);
+}
+
+#[test]
+fn images_are_listed_by_their_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("files.csv");
+    let folder = vendors();
+    let idx = labelled(&[5; 2], &[2; 2]);
+    let set = open(&folder).unwrap();
+    for (set, config, place) in
+        [(&set, PartitionConfig::Natural, ".png"), (&idx, iid(2), "images-idx3-ubyte.gz[")]
+    {
+        let partition = config.apply(set, 1).unwrap();
+        partition.save_files(&path, set).unwrap();
+        let mut table = csv::Reader::from_path(&path).unwrap();
+        assert_eq!(table.headers().unwrap(), vec!["client", "split", "index", "class", "path"]);
+        let mut lines = table.records().map(Result::unwrap);
+        for client in &partition.clients {
+            for (split, indices) in [("train", &client.train), ("test", &client.test)] {
+                for &i in indices {
+                    let class = &set.classes()[set.label(i)];
+                    let expected = [&client.id, split, &i.to_string(), class, &set.describe(i)];
+                    let line = lines.next().unwrap();
+                    assert_eq!(line, expected.to_vec());
+                    assert!(line[4].contains(place), "{line:?}");
+                }
+            }
+        }
+        assert!(lines.next().is_none());
+    }
+    let error = iid(2).apply(&idx, 1).unwrap().save_files(&dir.path().join("files.csv/x"), &idx);
+    assert_says(&error.unwrap_err().to_string(), &["files.csv/x"]);
+}

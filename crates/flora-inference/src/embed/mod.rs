@@ -1,7 +1,8 @@
 //! Embeddings of texts and of images, in files that other tools read.
 //!
-//! What has been computed is kept beside the target, in `<target>.partial`, until the target is whole:
-//! the same call goes on where an earlier one stopped.
+//! Finished rows are kept beside the target, in `<target>.partial`, until the target is whole: the same call
+//! goes on where an earlier one stopped, or was killed. It goes on with a whole batch, so that the target has
+//! the same bits as without the interruption. Each row has a checksum; a damaged one is computed again.
 
 mod format;
 mod items;
@@ -16,7 +17,7 @@ use flora_core::workers::Workers;
 use sha2::{Digest, Sha256};
 
 use crate::encode::{BATCH, VERSION, file_pixels, values};
-use crate::{InferenceError, Model};
+use crate::{InferenceError, Model, Notice};
 pub use format::{Format, TENSOR};
 pub use items::Items;
 use partial::Partial;
@@ -36,9 +37,11 @@ pub struct Embedded {
 }
 
 /// Embed `items` into the file `target`: row i is that of item i, `[items, projection_dim]`, each of
-/// length 1 unless `raw`. `done` hears how many rows there are, first those of an earlier call.
+/// length 1 unless `raw`. `notify` hears how many rows there are, first those of an earlier call, and of
+/// rows that were damaged.
 ///
-/// Rows of an earlier call are taken as far as its items are the same, with the same model.
+/// Rows of an earlier call are taken in whole batches as far as its items are the same, with the same model
+/// on the same device.
 ///
 /// # Errors
 ///
@@ -51,7 +54,7 @@ pub fn embed(
     target: &Path,
     raw: bool,
     workers: &Workers,
-    mut done: impl FnMut(usize),
+    notify: &mut dyn FnMut(Notice),
 ) -> Result<Embedded, InferenceError> {
     let format = Format::of(target)?;
     let dim = model.checkpoint.config.projection_dim;
@@ -62,10 +65,20 @@ pub fn embed(
     if target.is_dir() {
         return Err(InferenceError::file(target, "is a folder; name a file"));
     }
-    let key = format!("{VERSION} {raw} {}", model.fingerprint()?);
+    let batch = match items {
+        Items::Texts(_) => TEXTS,
+        Items::Images(_) => BATCH,
+    };
+    let device = model.embedder.device();
+    let key = format!("{VERSION} {raw} {batch} {device:?} {}", model.fingerprint()?);
     let key = hex::encode(&Sha256::digest(key.as_bytes()));
-    let mut partial = Partial::open(target, &key, dim, &hashes)?;
+    let (mut partial, warning) = Partial::open(target, &key, dim, &hashes, batch)?;
+    if let Some(warning) = warning {
+        notify(Notice::Warning(warning));
+    }
     let resumed = partial.rows();
+    let total = hashes.len();
+    let mut done = |done| notify(Notice::Progress { done, total });
     done(resumed);
     let finish = |features| values(if raw { features } else { normalize(features) });
     match items {
@@ -79,20 +92,18 @@ pub fn embed(
             // Each round gives every thread a batch; rows are appended in their order.
             for round in files[resumed..].chunks(BATCH * workers.threads()) {
                 let before = partial.rows();
-                let encode = |batch: &[PathBuf]| {
-                    let (images, unreadable) = readable(model, batch);
-                    (images.map_or_else(Vec::new, &finish), unreadable)
-                };
+                let encode = |batch: &[PathBuf]| features(model, batch).map(&finish);
                 let batches = round.chunks(BATCH).collect();
                 let parts = workers.map(batches, encode, |batches, _| {
                     done(before + (batches * BATCH).min(round.len()));
                 });
                 let mut problems = Vec::new();
-                for (rows, unreadable) in parts {
-                    if problems.is_empty() {
-                        partial.append(&rows)?;
+                for part in parts {
+                    match part {
+                        Ok(rows) if problems.is_empty() => partial.append(&rows)?,
+                        Ok(_) => {}
+                        Err(unreadable) => problems.extend(unreadable),
                     }
-                    problems.extend(unreadable);
                 }
                 if !problems.is_empty() {
                     return Err(InferenceError::Unreadable {
@@ -110,9 +121,8 @@ pub fn embed(
     Ok(Embedded { rows, dim, resumed })
 }
 
-/// The features of the images before the first that cannot be read, and what is wrong with every one
-/// that cannot.
-fn readable(model: &Model, files: &[PathBuf]) -> (Option<Tensor<2>>, Vec<String>) {
+/// The features of images, or what is wrong with each one that cannot be read.
+fn features(model: &Model, files: &[PathBuf]) -> Result<Tensor<2>, Vec<String>> {
     let preprocessor = &model.embedder.preprocessor;
     let (mut pixels, mut problems) = (Vec::new(), Vec::new());
     for path in files {
@@ -122,9 +132,9 @@ fn readable(model: &Model, files: &[PathBuf]) -> (Option<Tensor<2>>, Vec<String>
             Err(error) => problems.push(error.to_string()),
         }
     }
-    if pixels.is_empty() {
-        return (None, problems);
+    if !problems.is_empty() {
+        return Err(problems);
     }
     let pixels = preprocessor.stack(pixels, model.embedder.device());
-    (Some(model.clip().image_features(pixels)), problems)
+    Ok(model.clip().image_features(pixels))
 }

@@ -11,8 +11,9 @@ use crate::ReportError;
 /// could hold the lock of the removed file while a third one locks a new file of the same name.
 pub(super) const LOCK: &str = "run.lock";
 
-/// A look at the lock ([`is_locked`]) holds it for a moment, which must not refuse a run that begins.
-const TRIES: usize = 5;
+/// A look at the lock ([`is_locked`]) holds it for a moment, and a process that was killed until its memory is
+/// given back: a second, which must not refuse the run that follows.
+const TRIES: usize = 50;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The lock of a run folder. The system releases it when the last handle of the file is closed, however the process

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use flora::federation::RunStatus;
 use flora::report::{
-    Existing, ReportError, RunFolder, RunStates, RunSummary, SavedRun, read_events,
+    Existing, FolderLock, ReportError, RunFolder, RunStates, RunSummary, SavedRun, read_events,
 };
 use flora::tuning::{Experiment, prepare};
 
@@ -31,9 +31,8 @@ pub(super) fn resume(
     let not_a_run = || ReportError::NotARun { path: path.to_owned() };
     let text =
         std::fs::read_to_string(path.join(EXPERIMENT)).map_err(|_| Failure::input(not_a_run()))?;
-    if RunFolder::is_locked(path) {
-        return Err(Failure::input(ReportError::Locked { path: path.to_owned() }));
-    }
+    // The work before the first round takes longer than this. It is locked for good below.
+    drop(FolderLock::acquire(path).map_err(Failure::input)?);
     let origin = path.join(EXPERIMENT).display().to_string();
     let mut experiment = Experiment::from_toml(&origin, &text, &[]).map_err(Failure::input)?;
     let Some(saved) = RunStates::load(path).map_err(Failure::input)? else {

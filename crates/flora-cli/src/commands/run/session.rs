@@ -40,7 +40,8 @@ impl Place {
 
 /// The partition as the run folder has it.
 pub(super) fn partition_json(prepared: &Prepared) -> Result<String, Failure> {
-    serde_json::to_string_pretty(&prepared.partition).map_err(Failure::run)
+    let partition = prepared.partition.described(&prepared.dataset);
+    serde_json::to_string_pretty(&partition).map_err(Failure::run)
 }
 
 /// A run whose folder is there.

@@ -1,0 +1,167 @@
+//! Image features on their way into the cache.
+
+use std::path::PathBuf;
+
+use flora_core::HostTensor;
+use flora_core::journal::{Held, RowJournal};
+
+use crate::{Error, FeatureCache, FeatureFile, FeatureKey, FeatureRows, Features, Lookup};
+
+/// Features that are computed batch by batch. Each finished batch goes into a journal beside the cache's
+/// file, so that a process that is killed leaves what it had for the next one. Trouble with the journal is
+/// a warning: rows are then in memory only.
+#[derive(Debug)]
+pub struct Filling<'a> {
+    cache: &'a FeatureCache,
+    key: &'a FeatureKey,
+    features: Features,
+    journal: Option<RowJournal>,
+}
+
+/// How a filling begins.
+#[derive(Debug)]
+pub enum Begun<'a> {
+    /// With the rows of an earlier process, if there are any.
+    Filling(Filling<'a>),
+    /// It need not: another process stored the features while this one waited for it.
+    Stored(FeatureFile),
+}
+
+impl FeatureCache {
+    /// Begin to compute the features of `key`, `[rows, dim]`, in batches of `batch` rows. Rows of an earlier
+    /// process are kept in whole batches, so that the next one begins where it would have begun.
+    ///
+    /// While another process computes the same features, this call waits for it: two would take as long as
+    /// one after the other. `warn` hears of that, and of all that costs time, but not the result.
+    pub fn begin<'a>(
+        &'a self,
+        key: &'a FeatureKey,
+        [rows, dim]: [usize; 2],
+        batch: usize,
+        warn: &mut dyn FnMut(String),
+    ) -> Begun<'a> {
+        let mut filling = Filling {
+            cache: self,
+            key,
+            features: Features { dim, values: Vec::new() },
+            journal: None,
+        };
+        let path = self.journal(key);
+        let head = format!("{} {} {dim} {batch}", key.digest(), self.dtype());
+        let waiting = || {
+            let path = path.display();
+            warn(format!("another process computes these image features; waiting for it ({path})"));
+        };
+        let width = dim * self.dtype().size();
+        let journal = RowJournal::open(&path, "image-features", &head, width, waiting);
+        let journal = match journal {
+            Ok(journal) => journal,
+            Err(error) => {
+                warn(not_kept(&Error::io("write", &path)(error)));
+                return Begun::Filling(filling);
+            }
+        };
+        // Whoever had the journal may be done.
+        if let Ok(Lookup::Hit(file)) = self.load(key, rows) {
+            journal.remove();
+            return Begun::Stored(file);
+        }
+        if let Err(error) = filling.resume(journal, rows, batch, warn) {
+            filling.features.values.clear();
+            warn(not_kept(&Error::io("read", &path)(error)));
+        }
+        Begun::Filling(filling)
+    }
+
+    /// Where rows are kept until all are there.
+    fn journal(&self, key: &FeatureKey) -> PathBuf {
+        self.path(key).with_added_extension("partial")
+    }
+}
+
+fn not_kept(error: &Error) -> String {
+    format!("image features are in memory only while they are computed: {error}")
+}
+
+impl Filling<'_> {
+    /// Take the rows of an earlier process from the journal.
+    fn resume(
+        &mut self,
+        mut journal: RowJournal,
+        rows: usize,
+        batch: usize,
+        warn: &mut dyn FnMut(String),
+    ) -> std::io::Result<()> {
+        let (dim, dtype) = (self.features.dim, self.cache.dtype());
+        let values = &mut self.features.values;
+        let held = journal.resume(rows, batch, |row| {
+            let row = HostTensor::from_le_bytes(dtype, [dim], row).expect("a row is that wide");
+            values.extend(row.into_f32());
+            true
+        })?;
+        values.truncate(journal.rows() * dim);
+        let path = journal.path().display();
+        match held {
+            Held::Rows { kept, damaged: Some(row) } => warn(format!(
+                "{path}: {kept} rows kept, row {row} was damaged; the others are computed again"
+            )),
+            // The name has the key in it: nobody else puts a file there.
+            Held::OtherKey | Held::Foreign => warn(format!(
+                "{path}: its first line is damaged or of another version; all rows are computed again"
+            )),
+            Held::Rows { damaged: None, .. } => {}
+        }
+        if held == Held::Foreign {
+            journal.clear()?;
+        }
+        self.journal = Some(journal);
+        Ok(())
+    }
+
+    /// The number of rows that are there.
+    pub fn rows(&self) -> usize {
+        self.features.len()
+    }
+
+    /// Append the rows of a batch, rounded to the cache's type.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Features`] when they are not whole rows of finite numbers.
+    pub fn append(&mut self, values: Vec<f32>, warn: &mut dyn FnMut(String)) -> Result<(), Error> {
+        let rows = Features { dim: self.features.dim, values };
+        let (rows, bytes) = self.cache.round(rows, self.rows())?;
+        if let Some(journal) = &mut self.journal
+            && let Err(error) = journal.append(&bytes)
+        {
+            let path = journal.path().to_owned();
+            warn(not_kept(&Error::io("write", &path)(error)));
+            self.journal = None;
+        }
+        self.features.values.extend(rows.values);
+        Ok(())
+    }
+
+    /// Store the features, now that all rows are there, and remove the journal. Where they cannot be stored
+    /// they stay in memory, and rows that are in the journal stay there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Features`] as in [`append`](Self::append).
+    pub fn finish(self, warn: &mut dyn FnMut(String)) -> Result<FeatureRows, Error> {
+        match self.cache.store(self.key, &self.features) {
+            Ok(file) => {
+                if let Some(journal) = self.journal {
+                    journal.remove();
+                }
+                Ok(FeatureRows::File(file))
+            }
+            // No disk is to blame: nothing could be made of such features.
+            Err(error @ Error::Features { .. }) => Err(error),
+            Err(error) => {
+                warn(format!("image features are not stored for the next run: {error}"));
+                Ok(self.features.into())
+            }
+        }
+    }
+}
