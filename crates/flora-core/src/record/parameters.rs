@@ -171,8 +171,8 @@ impl ParameterRecord {
         self.iter().find_map(bad).map_or(Ok(()), Err)
     }
 
-    /// The L2 norm of the difference to `other`, over the tensors that both have with one shape. In
-    /// f64.
+    /// The L2 norm of the difference to `other`, over the tensors that both have with one shape. Summed
+    /// in f64 and in the order of the names, so that equal records give equal bits.
     pub fn distance(&self, other: &Self) -> f64 {
         let square = |(name, tensor): (&str, &HostTensor)| -> f64 {
             let Some(theirs) = other.get(name).filter(|it| it.shape() == tensor.shape()) else {
@@ -182,7 +182,9 @@ impl ParameterRecord {
             let difference = |(&a, &b): (&f32, &f32)| f64::from(a) - f64::from(b);
             ours.iter().zip(theirs.iter()).map(difference).map(|it| it * it).sum()
         };
-        self.iter().map(square).sum::<f64>().sqrt()
+        let mut tensors: Vec<_> = self.iter().collect();
+        tensors.sort_by_key(|(name, _)| *name);
+        tensors.into_iter().map(square).sum::<f64>().sqrt()
     }
 
     /// Writes a safetensors file, whole or not at all; see [`write_atomic`].
@@ -284,6 +286,33 @@ mod tests {
             assert!(all.replace(&wrong).is_err());
             assert_eq!(all, before);
         }
+    }
+
+    #[test]
+    fn a_distance_has_the_same_bits_in_any_order() {
+        let names = ["b", "c", "a", "d"];
+        let of = |names: &[&str]| {
+            let mut record = ParameterRecord::new();
+            for name in names {
+                let first = f32::from(name.as_bytes()[0]);
+                let values = (0..50).map(|at| (first * at as f32).sin()).collect();
+                record.insert(*name, HostTensor::from_f32([50], values).unwrap()).unwrap();
+            }
+            record
+        };
+        let (one, mut names) = (of(&names), names);
+        names.reverse();
+        let zero = record(&[("a", &[50]), ("b", &[50]), ("c", &[50]), ("d", &[50])]);
+        assert_eq!(one.distance(&zero).to_bits(), of(&names).distance(&zero).to_bits());
+        assert_eq!(one.distance(&one), 0.0);
+        assert!(one.distance(&zero) > 1.0);
+        // Two numbers: the root of 3 * 3 + 4 * 4.
+        let point = |values: [f32; 2]| {
+            let mut record = ParameterRecord::new();
+            record.insert("x", HostTensor::from_f32([2], values.to_vec()).unwrap()).unwrap();
+            record
+        };
+        assert_eq!(point([1.0, 1.0]).distance(&point([4.0, -3.0])), 5.0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use safetensors::tensor::TensorInfo;
 use serde::{Serialize, Serializer};
 
 use super::header::{self, Header, METADATA_KEY};
-use super::{Dtype, Element, HostTensor, ParameterRecord, RecordError};
+use super::{Element, HostTensor, ParameterRecord, RecordError};
 
 /// safetensors asks for a header whose length is a multiple of this, so that the values are aligned.
 const HEADER_ALIGNMENT: usize = 8;
@@ -118,6 +118,7 @@ impl Serialize for WrittenHeader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Dtype;
     use super::*;
 
     fn record() -> ParameterRecord {
