@@ -85,25 +85,40 @@ fn a_task_that_a_client_does_not_know_is_an_error() {
     assert!(failure(&answers[0]).1.contains("weather"));
 }
 
+/// Raises a stop while it works.
+struct Stopper(String, Stop);
+
+impl Client for Stopper {
+    fn info(&self) -> ClientInfo {
+        ClientInfo { id: self.0.clone(), num_examples: 1, num_test_examples: 0 }
+    }
+
+    fn handle(&mut self, task: &Task) -> Result<Message, ClientError> {
+        self.1.raise();
+        let parameters = task.message.expect_parameters(&self.0)?;
+        Ok(Message::trained(parameters.as_ref().clone(), 1, Metrics::new()))
+    }
+}
+
 #[test]
 fn nothing_is_begun_once_a_stop_is_raised() {
-    let clients = (0..50).map(|k| Pull::new(&format!("c{k:02}"), [1.0; 2], 5).boxed()).collect();
-    let mut fleet = Simulation::new(clients, 2).unwrap();
     let all: Vec<String> = (0..50).map(|k| format!("c{k:02}")).collect();
     let tasks = || all.iter().map(|id| task(id, 0, Kind::Train)).collect::<Vec<_>>();
-    let stop = Stop::default();
-    let wait = Wait { deadline: None, stop: stop.clone() };
-    let mut first = 0;
-    fleet
-        .exchange(tasks(), &wait, &mut |_| {
-            first += 1;
-            stop.raise();
-        })
-        .unwrap();
-    assert!(first >= 1);
-    // Whoever was withdrawn is there again.
-    let answers = exchange(&mut fleet, tasks());
-    assert!(answers.len() == 50 && answers.iter().all(|answer| answer.result.is_ok()));
+    for (threads, most) in [(1, 1), (4, 4)] {
+        let stop = Stop::default();
+        let client =
+            |id: &String| -> Box<dyn Client> { Box::new(Stopper(id.clone(), stop.clone())) };
+        let mut fleet = Simulation::new(all.iter().map(client).collect(), threads).unwrap();
+        let wait = Wait { deadline: None, stop: stop.clone() };
+        let mut answers = 0;
+        fleet.exchange(tasks(), &wait, &mut |_| answers += 1).unwrap();
+        assert!((1..=most).contains(&answers), "{answers} of {threads} threads");
+        // Raised before: nobody is asked.
+        fleet.exchange(tasks(), &wait, &mut |answer| panic!("{answer:?}")).unwrap();
+        // Whoever was withdrawn is there again.
+        let answers = exchange(&mut fleet, tasks());
+        assert!(answers.len() == 50 && answers.iter().all(|answer| answer.result.is_ok()));
+    }
 }
 
 #[test]
