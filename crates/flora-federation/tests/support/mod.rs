@@ -2,6 +2,10 @@
 //! several test files need.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod mover;
+pub(crate) mod process;
+pub(crate) mod server;
+
 use flora_core::HostTensor;
 use flora_federation::{
     Client, ClientError, ClientInfo, Event, Kind, Message, Metrics, ParameterRecord, Task,
