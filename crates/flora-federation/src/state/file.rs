@@ -180,10 +180,17 @@ fn record(bytes: &[u8], order: &[String]) -> Result<ParameterRecord, String> {
     }
 }
 
+/// Whether the first line is whole, and names a layout that this is not.
+fn is_of_another_version(bytes: &[u8]) -> bool {
+    let rest = bytes.strip_prefix(ANY_FORMAT).unwrap_or_default();
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    digits > 0 && rest.get(digits) == Some(&b'\n')
+}
+
 /// Reads what [`write`] wrote, or says what is wrong with it.
 pub(super) fn read(bytes: &[u8]) -> Result<(RunState, BTreeMap<String, String>), String> {
     if !bytes.starts_with(FORMAT) {
-        return Err(match bytes.starts_with(ANY_FORMAT) {
+        return Err(match is_of_another_version(bytes) {
             true => "it was written by another version of flora; resume with that one".to_owned(),
             false => "it is damaged: not a state of flora".to_owned(),
         });
@@ -233,6 +240,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(RunState, BTreeMap<String, String>),
     }
     let global = global.ok_or_else(|| foreign(&"it holds no global parameters"))?;
     let evaluated = match head.best_at {
+        None if head.step.is_none() => return Err(foreign(&"it ends without an evaluation")),
         None => None,
         Some(at) => {
             if at >= head.history.len() {
