@@ -8,9 +8,8 @@ use std::time::Instant;
 
 use flora_core::HostTensor;
 use flora_federation::{
-    Client, ClientError, ClientInfo, ClientSelector, EvaluateInstruction, EvaluateReply, FedAvg,
-    FederationError, FitInstruction, FitReply, Metrics, ParameterRecord, RoundsConfig, Simulation,
-    run_rounds,
+    Client, ClientError, ClientInfo, ClientSelector, Event, FedAvg, FederationError, Kind, Message,
+    Metrics, ParameterRecord, Rounds, RoundsConfig, Simulation, Task,
 };
 
 /// Tensors and numbers in each, of what is sent.
@@ -28,30 +27,25 @@ impl Client for Idle {
         ClientInfo { id: self.id.clone(), num_examples: 10, num_test_examples: 10 }
     }
 
-    fn fit(&mut self, instruction: &FitInstruction) -> Result<FitReply, ClientError> {
-        let mut parameters = ParameterRecord::new();
-        for (name, tensor) in instruction.parameters.iter() {
-            let values = tensor.to_f32().iter().map(|value| value + 1.0).collect();
-            HostTensor::from_f32(tensor.shape(), values)
-                .and_then(|tensor| parameters.insert(name, tensor))
-                .map_err(|error| ClientError::new(&self.id, error.to_string()))?;
+    fn handle(&mut self, task: &Task) -> Result<Message, ClientError> {
+        match &task.kind {
+            Kind::Train => {
+                let mut parameters = ParameterRecord::new();
+                for (name, tensor) in task.message.expect_parameters(&self.id)?.iter() {
+                    let values = tensor.to_f32().iter().map(|value| value + 1.0).collect();
+                    HostTensor::from_f32(tensor.shape(), values)
+                        .and_then(|tensor| parameters.insert(name, tensor))
+                        .map_err(|error| ClientError::new(&self.id, error.to_string()))?;
+                }
+                let metrics = Metrics::from([("loss".to_owned(), 1.0)]);
+                Ok(Message::trained(parameters, 10, metrics))
+            }
+            Kind::Evaluate => {
+                let metrics = [("accuracy".to_owned(), 0.5), ("loss".to_owned(), 1.0)];
+                Ok(Message::tested(10, Metrics::from(metrics)))
+            }
+            Kind::Query(_) => Err(task.unsupported()),
         }
-        Ok(FitReply {
-            client: self.id.clone(),
-            parameters,
-            num_examples: 10,
-            metrics: Metrics::from([("loss".to_owned(), 1.0)]),
-            seconds: 0.0,
-        })
-    }
-
-    fn evaluate(&mut self, _: &EvaluateInstruction) -> Result<EvaluateReply, ClientError> {
-        Ok(EvaluateReply {
-            client: self.id.clone(),
-            num_examples: 10,
-            metrics: Metrics::from([("accuracy".to_owned(), 0.5), ("loss".to_owned(), 1.0)]),
-            seconds: 0.0,
-        })
     }
 }
 
@@ -95,10 +89,15 @@ fn ms_per_call(
         named.map_err(FederationError::Initial)?;
     }
     let selection = ClientSelector { fraction, min_clients: 1 };
-    let config = RoundsConfig { rounds, selection, seed: 1, evaluate_local: false };
+    let config = RoundsConfig { rounds, seed: 1, ..RoundsConfig::default() };
     let mut events = 0_usize;
     let started = Instant::now();
-    let outcome = run_rounds(&mut fleet, &mut FedAvg, initial, &config, &mut |_| events += 1)?;
+    let outcome = Rounds::new(&config).with_selection(&selection).run(
+        &mut fleet,
+        &mut FedAvg,
+        initial,
+        &mut |_: &Event| events += 1,
+    )?;
     let seconds = started.elapsed().as_secs_f64();
     // Every client tests once a round and once at the end.
     let fits = (clients as f64 * fraction).round().max(1.0) as usize * rounds;

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{ClientError, ClientInfo, Message, Task};
+use crate::{ClientError, ClientInfo, Message, Task, message::number_or_nan};
 
 /// What a client made of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,7 @@ pub struct Answer {
     /// Bytes that the answer took on its way.
     pub bytes_up: u64,
     /// Wall-clock seconds that the client took.
+    #[serde(deserialize_with = "number_or_nan")]
     pub seconds: f64,
 }
 

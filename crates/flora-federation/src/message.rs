@@ -35,7 +35,7 @@ pub enum Value {
     /// A whole number.
     Int(i64),
     /// A number.
-    Float(f64),
+    Float(#[serde(deserialize_with = "number_or_nan")] f64),
     /// Text.
     Text(String),
     /// Bytes, such as a public key.
@@ -121,6 +121,13 @@ pub(crate) fn metrics_with_nan<'de, D: serde::Deserializer<'de>>(
     Ok(values.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect())
 }
 
+/// As [`metrics_with_nan`], for one number.
+pub(crate) fn number_or_nan<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,5 +164,15 @@ mod tests {
         assert_eq!(read.config, message.config);
         assert!(read.metrics["loss"].is_nan());
         assert_eq!(read.num_examples(), Some(3));
+    }
+
+    /// A client that says NaN must not make the state of a run unreadable.
+    #[test]
+    fn a_setting_that_is_not_a_number_survives_json() {
+        let mut message = Message::default();
+        message.config.insert("mu".to_owned(), Value::Float(f64::NAN));
+        let json = serde_json::to_string(&message).unwrap();
+        let read: Message = serde_json::from_str(&json).unwrap();
+        assert!(matches!(read.config["mu"], Value::Float(mu) if mu.is_nan()));
     }
 }

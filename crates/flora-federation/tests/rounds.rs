@@ -3,13 +3,13 @@
 mod support;
 
 use flora_federation::{
-    Alone, Client, ClientSelector, EvaluatedModel, Event, FedAvg, FederationError, Outcome,
-    RoundsConfig, Simulation, Stage, run_rounds,
+    Client, ClientSelector, EvaluatedModel, Event, FedAvg, FederationError, Outcome,
+    ParameterRecord, Rounds, RoundsConfig, Share, Simulation, Stage,
 };
-use support::{Fault, Pull, record, w};
+use support::{Fault, Pull, names, record, w};
 
 fn config(rounds: usize) -> RoundsConfig {
-    RoundsConfig { rounds, selection: ClientSelector::default(), seed: 1, evaluate_local: true }
+    RoundsConfig { rounds, seed: 1, evaluate_local: true, ..RoundsConfig::default() }
 }
 
 fn run(
@@ -17,11 +17,24 @@ fn run(
     threads: usize,
     config: &RoundsConfig,
 ) -> (Result<Outcome, FederationError>, Vec<Event>) {
+    run_with(clients, threads, config, 1.0)
+}
+
+fn run_with(
+    clients: Vec<Box<dyn Client>>,
+    threads: usize,
+    config: &RoundsConfig,
+    fraction: f64,
+) -> (Result<Outcome, FederationError>, Vec<Event>) {
     let mut fleet = Simulation::new(clients, threads).unwrap();
+    let selection = ClientSelector { fraction, min_clients: 1 };
     let mut events = Vec::new();
-    let result = run_rounds(&mut fleet, &mut FedAvg, record([0.0, 0.0]), config, &mut |event| {
-        events.push(event.clone());
-    });
+    let result = Rounds::new(config).with_selection(&selection).run(
+        &mut fleet,
+        &mut FedAvg,
+        record([0.0, 0.0]),
+        &mut |event: &Event| events.push(event.clone()),
+    );
     (result, events)
 }
 
@@ -31,11 +44,6 @@ fn three(fault: Fault) -> Vec<Box<dyn Client>> {
         Pull::new("b", [0.8, 0.1], 30).boxed(),
         Pull::new("c", [1.3, 0.7], 20).with(fault).boxed(),
     ]
-}
-
-fn names(events: &[Event]) -> Vec<String> {
-    let name = |event| serde_json::to_value(event).unwrap()["event"].as_str().unwrap().to_owned();
-    events.iter().map(name).collect()
 }
 
 #[test]
@@ -51,7 +59,8 @@ fn every_round_is_evaluated_then_trained_and_the_last_is_evaluated_too() {
         "evaluated",
         "aggregated",
     ];
-    let phases = ["evaluated", "phase_finished", "phase_finished", "phase_finished"];
+    let phases =
+        ["evaluated", "phase_finished", "phase_finished", "phase_finished", "phase_finished"];
     assert_eq!(names(&events), [&round[..], &round[..], &phases[..]].concat());
 
     let rounds: Vec<_> = events
@@ -66,12 +75,12 @@ fn every_round_is_evaluated_then_trained_and_the_last_is_evaluated_too() {
 
     let rounds: Vec<_> = outcome.history.iter().map(|score| score.round).collect();
     assert_eq!(rounds, [0, 1, 2]);
-    assert_eq!(outcome.zero_shot, outcome.history[0]);
+    assert_eq!(outcome.initial, outcome.history[0]);
     assert_eq!(outcome.last_round, outcome.history[2]);
     assert_eq!(outcome.best_round, outcome.last_round);
-    assert!(outcome.last_round.accuracy > outcome.zero_shot.accuracy);
+    assert!(outcome.last_round.accuracy > outcome.initial.accuracy);
     assert_eq!(outcome.best, outcome.last);
-    assert_eq!(outcome.zero_shot.loss, Some(1.5));
+    assert_eq!(outcome.initial.loss, Some(1.5));
 }
 
 #[test]
@@ -82,15 +91,14 @@ fn round_zero_is_exactly_the_initial_parameters() {
     assert_eq!((outcome.bytes_up, outcome.bytes_down), (0, 0));
     let distances = [1.0_f64.hypot(0.5), 0.8_f64.hypot(0.1), 1.3_f64.hypot(0.7)];
     let accuracy = distances.map(|distance| 1.0 / (1.0 + distance)).iter().sum::<f64>() / 3.0;
-    assert!((outcome.zero_shot.accuracy - accuracy).abs() < 1e-6);
-    assert_eq!(events.len(), 4);
+    assert!((outcome.initial.accuracy - accuracy).abs() < 1e-6);
+    // The evaluation, and the four phases.
+    assert_eq!(events.len(), 5);
 }
 
 #[test]
 fn bytes_are_values_times_clients() {
-    let mut config = config(4);
-    config.selection.fraction = 0.67;
-    let (outcome, events) = run(three(Fault::FitFails(2)), 2, &config);
+    let (outcome, events) = run_with(three(Fault::FitFails(2)), 2, &config(4), 0.67);
     let outcome = outcome.unwrap();
     // Two of three clients in each of four rounds, 8 bytes each; failures sent nothing back.
     assert_eq!(outcome.bytes_down, 4 * 2 * 8);
@@ -106,15 +114,13 @@ fn bytes_are_values_times_clients() {
 #[test]
 fn the_number_of_threads_does_not_change_a_bit() {
     let run_on = |threads| {
-        let mut config = config(5);
-        config.selection.fraction = 0.5;
         let clients = (0..8)
             .map(|k| {
                 let target = [(k as f32).sin(), (k as f32 * 1.7).cos()];
                 Pull::new(&format!("c{k}"), target, 5 + k).boxed()
             })
             .collect();
-        let outcome = run(clients, threads, &config).0.unwrap();
+        let outcome = run_with(clients, threads, &config(5), 0.5).0.unwrap();
         (outcome.last.to_safetensors(), outcome.best.to_safetensors(), outcome.history)
     };
     let one = run_on(1);
@@ -128,11 +134,12 @@ fn one_bad_client_does_not_stop_the_others() {
     for (fault, message) in [
         (Fault::FitFails(0), "the disk is full"),
         (Fault::FitPanics(0), "it panicked: index 20 is out of bounds"),
-        (Fault::SendsNan(0), "left out of the aggregate: tensor `w` holds NaN"),
+        (Fault::SendsNan(0), "tensor `w` holds NaN"),
         (Fault::EvaluateFails(0), "the disk is full"),
+        (Fault::LossIsNan(0), "loss = NaN: the model is no longer finite there"),
     ] {
         let (outcome, events) = run(three(fault), 2, &config(1));
-        assert!(outcome.is_ok());
+        let tests_fail = matches!(fault, Fault::EvaluateFails(_) | Fault::LossIsNan(_));
         assert!(
             events.iter().any(|event| matches!(
                 event,
@@ -141,9 +148,12 @@ fn one_bad_client_does_not_stop_the_others() {
             )),
             "{message}: {events:?}"
         );
-        if fault != Fault::EvaluateFails(0) {
+        let outcome = outcome.unwrap();
+        let evaluated = if tests_fail { 2 } else { 3 };
+        assert_eq!(outcome.initial.num_clients, evaluated);
+        if !tests_fail {
             // (10 * a + 30 * b) / 40, each 0.3 of the way to its target
-            let [x, y] = w(&outcome.unwrap().last);
+            let [x, y] = w(&outcome.last);
             assert!((x - 0.255).abs() < 1e-6 && (y - 0.06).abs() < 1e-6, "{x} {y}");
         }
     }
@@ -154,9 +164,9 @@ fn a_round_without_some_client_is_not_the_best() {
     // Without c, the farthest, the mean of the others is higher than any mean of all.
     let (outcome, _) = run(three(Fault::EvaluateFails(1)), 1, &config(3));
     let outcome = outcome.unwrap();
-    assert!(outcome.last_round.accuracy > outcome.zero_shot.accuracy);
+    assert!(outcome.last_round.accuracy > outcome.initial.accuracy);
     assert_eq!(outcome.last_round.num_clients, 2);
-    assert_eq!(outcome.best_round, outcome.zero_shot);
+    assert_eq!(outcome.best_round, outcome.initial);
     assert_eq!(w(&outcome.best), [0.0, 0.0]);
 }
 
@@ -218,9 +228,17 @@ fn a_round_that_fails_keeps_what_was_computed() {
     };
     for (fault, round, stage, reason, scored, unevaluated) in [
         (Fault::FitFails(2), 2, Stage::Training, "the disk is full (and 1 more)", 3, false),
-        (Fault::SendsNan(2), 2, Stage::Aggregation, "every reply had to be left out", 3, false),
+        (
+            Fault::SendsNan(2),
+            2,
+            Stage::Training,
+            "every value must be finite (and 1 more)",
+            3,
+            false,
+        ),
         (Fault::EvaluateFails(2), 2, Stage::Evaluation, "no client tested", 2, true),
         (Fault::EvaluateFails(0), 0, Stage::Evaluation, "no client tested", 0, false),
+        (Fault::LossIsNan(2), 2, Stage::Evaluation, "no client tested: client a: its", 2, true),
     ] {
         let (result, events) = run(all(fault), 2, &config(5));
         let error = result.unwrap_err();
@@ -246,19 +264,21 @@ fn senseless_settings_are_refused_before_anything_runs() {
         client.num_test_examples = 0;
         vec![client.boxed()]
     };
-    let mut fraction = config(1);
-    fraction.selection.fraction = 2.0;
     let cases: [(Vec<Box<dyn Client>>, _, _, &str); 4] = [
-        (three(Fault::None), record([0.0; 2]), fraction, "federation.fraction = 2"),
-        (untested(), record([0.0; 2]), config(1), "no client has test examples"),
-        (three(Fault::None), Default::default(), config(1), "no parameters"),
-        (three(Fault::None), record([0.0, f32::INFINITY]), config(1), "`w` holds inf"),
+        (three(Fault::None), record([0.0; 2]), 2.0, "federation.fraction = 2"),
+        (untested(), record([0.0; 2]), 1.0, "no client has test examples"),
+        (three(Fault::None), Default::default(), 1.0, "no parameters"),
+        (three(Fault::None), record([0.0, f32::INFINITY]), 1.0, "`w` holds inf"),
     ];
-    for (clients, initial, config, message) in cases {
+    for (clients, initial, fraction, message) in cases {
         let mut fleet = Simulation::new(clients, 1).unwrap();
-        let result = run_rounds(&mut fleet, &mut FedAvg, initial, &config, &mut |event| {
-            panic!("nothing should be told: {event:?}");
-        });
+        let selection = ClientSelector { fraction, min_clients: 1 };
+        let result = Rounds::new(&config(1)).with_selection(&selection).run(
+            &mut fleet,
+            &mut FedAvg,
+            initial,
+            &mut |event: &Event| panic!("nothing should be told: {event:?}"),
+        );
         let error = result.unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
     }
@@ -283,15 +303,12 @@ fn those_without_training_examples_are_only_tested() {
 
 #[test]
 fn without_a_global_model_nothing_is_sent_and_own_models_are_tested() {
-    let mut fleet = Simulation::new(three(Fault::None), 2).unwrap();
-    let mut events = Vec::new();
-    let initial = record([0.0, 0.0]);
-    let outcome = run_rounds(&mut fleet, &mut Alone, initial.clone(), &config(2), &mut |event| {
-        events.push(event.clone());
-    });
+    let config = RoundsConfig { share: Share::Nothing, ..config(2) };
+    let (outcome, events) = run(three(Fault::None), 2, &config);
     let outcome = outcome.unwrap();
     assert_eq!((outcome.bytes_up, outcome.bytes_down), (0, 0));
-    assert_eq!(outcome.last, initial, "there is no other record");
+    assert_eq!(outcome.last, ParameterRecord::new(), "nothing is shared");
+    assert!(outcome.last_round.accuracy > outcome.initial.accuracy, "clients keep what they train");
     let mut evaluations = 0;
     for event in &events {
         match event {
@@ -306,4 +323,22 @@ fn without_a_global_model_nothing_is_sent_and_own_models_are_tested() {
         }
     }
     assert_eq!(evaluations, 3);
+}
+
+#[test]
+fn the_metrics_of_a_round_are_weighted_by_examples() {
+    let (_, events) = run(three(Fault::None), 1, &config(1));
+    let (mut weighted, mut told) = (0.0, None);
+    for event in &events {
+        match event {
+            Event::ClientReplied { metrics, num_examples, .. } => {
+                weighted += metrics["accuracy"] * *num_examples as f64;
+            }
+            Event::Aggregated { metrics, replies: 3, .. } => told = Some(metrics.clone()),
+            _ => {}
+        }
+    }
+    let metrics = told.unwrap();
+    assert_eq!(metrics["loss"], 0.25);
+    assert!((metrics["accuracy"] - weighted / 60.0).abs() < 1e-12);
 }

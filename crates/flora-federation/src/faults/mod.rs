@@ -10,8 +10,8 @@ use rand::RngExt;
 pub use config::Faults;
 
 use crate::{
-    Answer, ClientInfo, FederationError, Fleet, FleetError, Kind, Message, PARAMETERS, Reason,
-    Task, Wait,
+    Answer, ClientInfo, Failure, FederationError, Fleet, FleetError, Kind, Message, PARAMETERS,
+    Reason, Task, Wait,
 };
 
 /// A fleet whose clients fail, straggle, leave and send poison as [`Faults`] says. Everything is drawn
@@ -130,10 +130,14 @@ impl<F: Fleet> Fleet for Faulty<F> {
             // Only training has delays.
             if let Some(&delay) = delays.get(&answer.client) {
                 answer.seconds += delay.as_secs_f64();
-                // The client is slow in the story only: nobody waits for it in earnest.
+                // The client is slow in the story only: nobody waits for it in earnest. It has
+                // trained, and must not be asked again by a run that is stopped and resumed, so this
+                // is an answer.
                 if delay > Duration::ZERO && wait.deadline.is_some_and(|deadline| delay > deadline)
                 {
-                    return;
+                    let message = "it missed the deadline on purpose (faults.straggle)".to_owned();
+                    answer.result = Err(Failure { reason: Reason::Late, message });
+                    answer.bytes_up = 0;
                 }
                 if let Some(&kind) = poison.get(&answer.client) {
                     answer = kind.spoil(answer);

@@ -88,15 +88,23 @@ impl RoundPolicy {
     /// # Errors
     /// [`FederationError::Policy`] names the field.
     pub fn check(&self) -> Result<(), FederationError> {
-        let positive = |field: &'static str, value: Option<f64>| match value {
-            Some(value) if !(value > 0.0 && Duration::try_from_secs_f64(value).is_ok()) => {
-                let problem = format!("{value} is not a positive number");
-                Err(FederationError::Policy { field, problem })
-            }
-            _ => Ok(()),
+        let wrong = |field: &'static str, value: f64| {
+            let problem = format!("{value} is not a positive number");
+            Err(FederationError::Policy { field, problem })
         };
-        positive("deadline", self.deadline)?;
-        positive("max_update_norm", self.max_update_norm)?;
+        match self.deadline {
+            Some(value) if !(value > 0.0 && Duration::try_from_secs_f64(value).is_ok()) => {
+                return wrong("deadline", value);
+            }
+            _ => {}
+        }
+        match self.max_update_norm {
+            // A very large one is a way to have no bound.
+            Some(value) if !(value > 0.0 && value.is_finite()) => {
+                return wrong("max_update_norm", value);
+            }
+            _ => {}
+        }
         if self.quorum == 0 {
             let problem = "0 answers make no next model; it is at least 1".to_owned();
             return Err(FederationError::Policy { field: "quorum", problem });
@@ -113,6 +121,8 @@ mod tests {
     fn impossible_policies_are_named() {
         let good = RoundPolicy::default();
         assert!(good.check().is_ok());
+        let without_a_bound = RoundPolicy { max_update_norm: Some(1e300), ..good };
+        assert!(without_a_bound.check().is_ok());
         for (policy, field) in [
             (RoundPolicy { deadline: Some(0.0), ..good }, "federation.deadline"),
             (RoundPolicy { deadline: Some(1e300), ..good }, "federation.deadline"),

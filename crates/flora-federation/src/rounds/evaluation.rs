@@ -1,6 +1,6 @@
 //! The evaluation at the start of every round and after the last.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use super::run::{Broken, Done, Run, client_failed, nobody};
 use crate::{
@@ -25,8 +25,9 @@ impl Run<'_> {
         let tested = clients
             .iter()
             .filter(|info| info.num_test_examples > 0 && (shared || info.num_examples > 0));
-        let mut tasks = Vec::new();
+        let (mut tasks, mut registered) = (Vec::new(), BTreeMap::new());
         for info in tested {
+            registered.insert(info.id.as_str(), info.num_test_examples);
             let message = self.strategy.instruct(&global, info, &Kind::Evaluate);
             let client = info.id.clone();
             tasks.push(Task { client, round, attempt: 0, kind: Kind::Evaluate, message });
@@ -38,7 +39,8 @@ impl Run<'_> {
         }
         let (mut scores, mut failures) = (Vec::new(), Vec::new());
         for (client, answer) in answers {
-            match score(round, answer) {
+            let num_test_examples = registered.get(client.as_str()).copied().unwrap_or(0);
+            match score(round, answer, num_test_examples) {
                 Ok(score) => scores.push(score),
                 Err(failure) => {
                     self.listener.event(&client_failed(round, &client, &failure));
@@ -59,8 +61,8 @@ impl Run<'_> {
     }
 }
 
-/// What a client measured.
-fn score(round: usize, answer: Answer) -> Result<ClientScore, Failure> {
+/// What a client measured, which registered with so many test examples.
+fn score(round: usize, answer: Answer, num_test_examples: usize) -> Result<ClientScore, Failure> {
     let message = answer.result?;
     let refused = |message: String| Failure { reason: Reason::Refused, message };
     if answer.round != round {
@@ -69,5 +71,11 @@ fn score(round: usize, answer: Answer) -> Result<ClientScore, Failure> {
     let Some(examples) = message.num_examples() else {
         return Err(refused(format!("its answer has no metric `{}`", crate::NUM_EXAMPLES)));
     };
+    // Otherwise a client could decide the accuracy on all test examples by a claim.
+    if examples > num_test_examples {
+        return Err(refused(format!(
+            "it claims {examples} test examples, but registered with {num_test_examples}"
+        )));
+    }
     ClientScore::from_metrics(&answer.client, examples, &message.metrics, "loss").map_err(refused)
 }

@@ -120,6 +120,7 @@ impl Run<'_> {
         let policy = &self.config.policy;
         let quorum = policy.quorum;
         let missing = match accepted {
+            0 if failures.is_empty() => "no client trained: nobody was selected".to_owned(),
             0 => nobody("trained", failures),
             _ => {
                 let who: Vec<&str> = failures.iter().take(3).map(|(id, _)| id.as_str()).collect();

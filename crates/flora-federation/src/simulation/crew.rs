@@ -14,7 +14,7 @@ use std::{
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::{AtRest, Memory};
-use crate::{Answer, Client, ClientError, FleetError, Kind, Message, Reason, Task};
+use crate::{Answer, Client, ClientError, FleetError, Kind, Message, Reason, Stop, Task};
 
 /// A client, and whether it has what it remembers.
 pub(super) struct Member {
@@ -60,6 +60,8 @@ struct Queue {
 #[derive(Default)]
 struct Jobs {
     waiting: VecDeque<Job>,
+    /// No job is begun once this is raised.
+    stop: Stop,
     closed: bool,
 }
 
@@ -79,9 +81,12 @@ impl Crew {
         Ok(Self { queue, done, _pools: pools })
     }
 
-    /// Puts jobs at the end of the queue, in their order.
-    pub(super) fn submit(&self, jobs: Vec<Job>) {
-        self.queue.lock().waiting.extend(jobs);
+    /// Puts jobs at the end of the queue, in their order. None is begun once `stop` is raised.
+    pub(super) fn submit(&self, submitted: Vec<Job>, stop: &Stop) {
+        let mut jobs = self.queue.lock();
+        jobs.stop = stop.clone();
+        jobs.waiting.extend(submitted);
+        drop(jobs);
         self.queue.ready.notify_all();
     }
 
@@ -126,7 +131,10 @@ impl Queue {
             if jobs.closed {
                 return None;
             }
-            if let Some(job) = jobs.waiting.pop_front() {
+            // Whoever submitted the jobs takes them back then.
+            if !jobs.stop.is_raised()
+                && let Some(job) = jobs.waiting.pop_front()
+            {
                 return Some(job);
             }
             jobs = self.ready.wait(jobs).unwrap_or_else(|error| error.into_inner());

@@ -175,7 +175,7 @@ impl Fleet for Simulation {
         }
         let jobs = self.jobs(tasks, deliver);
         let mut open = jobs.len();
-        self.crew.submit(jobs);
+        self.crew.submit(jobs, &wait.stop);
         let mut trouble = None;
         while open > 0 {
             let left = wait.deadline.map(|deadline| deadline.saturating_sub(started.elapsed()));

@@ -65,8 +65,19 @@ struct Head {
     bytes_down: u64,
     seconds: PhaseSeconds,
     facts: BTreeMap<String, String>,
-    /// What follows: where it belongs, and how many bytes it takes.
-    blobs: Vec<(Place, usize)>,
+    /// What follows.
+    blobs: Vec<Blob>,
+}
+
+/// A run of bytes in the file.
+#[derive(Serialize, Deserialize)]
+struct Blob {
+    place: Place,
+    bytes: usize,
+    /// The names of the record's tensors in their order, where that is not the one of the names: sums
+    /// over tensors depend on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    order: Vec<String>,
 }
 
 /// Where a record belongs.
@@ -90,26 +101,30 @@ pub(super) fn write(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let RunState { step, begun, progress, strategy, fleet } = state;
-    let mut blobs: Vec<(Place, Vec<u8>)> = vec![(Place::Global, progress.global.to_safetensors())];
+    let mut records: Vec<(Place, &ParameterRecord)> = vec![(Place::Global, &progress.global)];
     if let Some(Evaluated { last, best, .. }) = &progress.evaluated {
         // As a rule the last is the current one, and after a good round the best is the last.
         if !Arc::ptr_eq(last, &progress.global) {
-            blobs.push((Place::Last, last.to_safetensors()));
+            records.push((Place::Last, last));
         }
         if !Arc::ptr_eq(best, last) {
-            blobs.push((Place::Best, best.to_safetensors()));
+            records.push((Place::Best, best));
         }
     }
     for (name, record) in strategy {
-        blobs.push((Place::Strategy(name.clone()), record.to_safetensors()));
+        records.push((Place::Strategy(name.clone()), record));
     }
     for (index, answer) in begun.iter().flatten().enumerate() {
-        let records = answer.result.as_ref().map(|message| &message.records);
-        for (name, record) in records.into_iter().flatten() {
-            blobs.push((Place::Begun(index, name.clone()), record.to_safetensors()));
+        let of_answer = answer.result.as_ref().map(|message| &message.records);
+        for (name, record) in of_answer.into_iter().flatten() {
+            records.push((Place::Begun(index, name.clone()), record));
         }
     }
-    blobs.push((Place::Fleet, fleet.clone()));
+    let mut blobs: Vec<(Blob, Vec<u8>)> =
+        records.into_iter().map(|(place, record)| blob(place, record)).collect();
+    let members = Blob { place: Place::Fleet, bytes: fleet.len(), order: Vec::new() };
+    blobs.push((members, fleet.clone()));
+    let (blobs, contents): (Vec<Blob>, Vec<Vec<u8>>) = blobs.into_iter().unzip();
 
     let best = progress.evaluated.as_ref().map(|evaluated| evaluated.best_at);
     let head = Head {
@@ -121,7 +136,7 @@ pub(super) fn write(
         bytes_down: progress.bytes_down,
         seconds: progress.seconds,
         facts: facts.clone(),
-        blobs: blobs.iter().map(|(place, bytes)| (place.clone(), bytes.len())).collect(),
+        blobs,
     };
     let head = serde_json::to_vec(&head).map_err(io::Error::other)?;
     let mut digest = Sha256::new();
@@ -132,16 +147,50 @@ pub(super) fn write(
     put(FORMAT)?;
     put(&(head.len() as u64).to_le_bytes())?;
     put(&head)?;
-    for (_, bytes) in &blobs {
+    for bytes in &contents {
         put(bytes)?;
     }
     out.write_all(&digest.finalize())
 }
 
+/// A record as bytes, with the order that the bytes do not have.
+fn blob(place: Place, record: &ParameterRecord) -> (Blob, Vec<u8>) {
+    let order = match record.names().is_sorted() {
+        true => Vec::new(),
+        false => record.names().map(str::to_owned).collect(),
+    };
+    let bytes = record.to_safetensors();
+    (Blob { place, bytes: bytes.len(), order }, bytes)
+}
+
+/// The record that [`blob`] made bytes of.
+fn record(bytes: &[u8], order: &[String]) -> Result<ParameterRecord, String> {
+    let sorted = ParameterRecord::from_safetensors(bytes).map_err(|error| error.to_string())?;
+    if order.is_empty() {
+        return Ok(sorted);
+    }
+    let mut record = ParameterRecord::new();
+    for name in order {
+        let tensor = sorted.get(name).ok_or_else(|| format!("there is no tensor `{name}`"))?;
+        record.insert(name, tensor.clone()).map_err(|error| error.to_string())?;
+    }
+    match record.len() == sorted.len() {
+        true => Ok(record),
+        false => Err("the order of its tensors is not complete".to_owned()),
+    }
+}
+
+/// Whether the first line is whole, and names a layout that this is not.
+fn is_of_another_version(bytes: &[u8]) -> bool {
+    let rest = bytes.strip_prefix(ANY_FORMAT).unwrap_or_default();
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    digits > 0 && rest.get(digits) == Some(&b'\n')
+}
+
 /// Reads what [`write`] wrote, or says what is wrong with it.
 pub(super) fn read(bytes: &[u8]) -> Result<(RunState, BTreeMap<String, String>), String> {
     if !bytes.starts_with(FORMAT) {
-        return Err(match bytes.starts_with(ANY_FORMAT) {
+        return Err(match is_of_another_version(bytes) {
             true => "it was written by another version of flora; resume with that one".to_owned(),
             false => "it is damaged: not a state of flora".to_owned(),
         });
@@ -162,7 +211,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(RunState, BTreeMap<String, String>),
     let mut begun = head.begun;
     let (mut global, mut last, mut best) = (None, None, None);
     let (mut strategy, mut fleet) = (Records::new(), Vec::new());
-    for (place, length) in head.blobs {
+    for Blob { place, bytes: length, order } in head.blobs {
         if length > rest.len() {
             return Err(foreign(&"it is too short"));
         }
@@ -172,8 +221,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(RunState, BTreeMap<String, String>),
             fleet = bytes.to_vec();
             continue;
         }
-        let record = ParameterRecord::from_safetensors(bytes).map_err(|error| foreign(&error))?;
-        let record = Arc::new(record);
+        let record = Arc::new(record(bytes, &order).map_err(|error| foreign(&error))?);
         match place {
             Place::Global => global = Some(record),
             Place::Last => last = Some(record),
@@ -192,6 +240,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(RunState, BTreeMap<String, String>),
     }
     let global = global.ok_or_else(|| foreign(&"it holds no global parameters"))?;
     let evaluated = match head.best_at {
+        None if head.step.is_none() => return Err(foreign(&"it ends without an evaluation")),
         None => None,
         Some(at) => {
             if at >= head.history.len() {

@@ -1,10 +1,14 @@
-//! A client with one tensor `w` of two values that moves towards its own target.
+//! A client with one tensor `w` of two values that moves towards its own target, and the parts that
+//! several test files need.
 #![allow(dead_code, reason = "each test file uses a part")]
+
+pub(crate) mod mover;
+pub(crate) mod process;
+pub(crate) mod server;
 
 use flora_core::HostTensor;
 use flora_federation::{
-    Client, ClientError, ClientInfo, EvaluateInstruction, EvaluateReply, FitInstruction, FitReply,
-    Metrics, ParameterRecord,
+    Client, ClientError, ClientInfo, Event, Kind, Message, Metrics, ParameterRecord, Task,
 };
 
 /// What a client does wrong, and from which round on.
@@ -15,7 +19,10 @@ pub(crate) enum Fault {
     FitPanics(usize),
     EvaluateFails(usize),
     SendsNan(usize),
+    LossIsNan(usize),
     Idles,
+    /// It fails as often as this in every round before it trains.
+    FailsAttempts(usize),
 }
 
 pub(crate) struct Pull {
@@ -24,11 +31,20 @@ pub(crate) struct Pull {
     pub(crate) num_examples: usize,
     pub(crate) num_test_examples: usize,
     pub(crate) fault: Fault,
+    /// Its own parameters, for rounds in which none are sent.
+    own: [f32; 2],
 }
 
 impl Pull {
     pub(crate) fn new(id: &str, target: [f32; 2], num_examples: usize) -> Self {
-        Self { id: id.to_owned(), target, num_examples, num_test_examples: 10, fault: Fault::None }
+        Self {
+            id: id.to_owned(),
+            target,
+            num_examples,
+            num_test_examples: 10,
+            fault: Fault::None,
+            own: [0.0; 2],
+        }
     }
 
     pub(crate) fn with(mut self, fault: Fault) -> Self {
@@ -44,6 +60,50 @@ impl Pull {
     fn accuracy(&self, w: &[f32]) -> f64 {
         let [x, y] = [w[0] - self.target[0], w[1] - self.target[1]];
         1.0 / (1.0 + f64::from(x.hypot(y)))
+    }
+
+    fn fit(&mut self, task: &Task, mut values: [f32; 2]) -> Result<Message, ClientError> {
+        // The promise of a simulation: a client's own arithmetic finds a pool of one thread.
+        assert_eq!(rayon::current_num_threads(), 1);
+        match self.fault {
+            Fault::FitFails(round) if task.round >= round => {
+                return Err(ClientError::new(&self.id, "the disk is full"));
+            }
+            Fault::FailsAttempts(attempts) if task.attempt < attempts => {
+                return Err(ClientError::new(&self.id, "the disk is full"));
+            }
+            Fault::FitPanics(round) if task.round >= round => {
+                panic!("index {} is out of bounds", self.num_examples)
+            }
+            Fault::SendsNan(round) if task.round >= round => values[0] = f32::NAN,
+            Fault::Idles => {}
+            _ => {
+                for (value, target) in values.iter_mut().zip(self.target) {
+                    *value += 0.3 * (target - *value);
+                }
+            }
+        }
+        let metrics = Metrics::from([
+            ("loss".to_owned(), 0.25),
+            ("accuracy".to_owned(), self.accuracy(&values).clamp(0.0, 1.0)),
+        ]);
+        let is_sent = !task.message.expect_parameters(&self.id)?.is_empty();
+        let trained = if is_sent { record(values) } else { ParameterRecord::new() };
+        self.own = values;
+        Ok(Message::trained(trained, self.num_examples, metrics))
+    }
+
+    fn evaluate(&self, task: &Task, values: [f32; 2]) -> Result<Message, ClientError> {
+        if matches!(self.fault, Fault::EvaluateFails(round) if task.round >= round) {
+            return Err(ClientError::new(&self.id, "the disk is full"));
+        }
+        let diverged = matches!(self.fault, Fault::LossIsNan(round) if task.round >= round);
+        let loss = if diverged { f64::NAN } else { 1.5 };
+        let metrics = Metrics::from([
+            ("accuracy".to_owned(), self.accuracy(&values)),
+            ("loss".to_owned(), loss),
+        ]);
+        Ok(Message::tested(self.num_test_examples, metrics))
     }
 }
 
@@ -66,52 +126,19 @@ impl Client for Pull {
         }
     }
 
-    fn fit(&mut self, instruction: &FitInstruction) -> Result<FitReply, ClientError> {
-        // The promise of a simulation: a client's own arithmetic finds a pool of one thread.
-        assert_eq!(rayon::current_num_threads(), 1);
-        let mut values = w(&instruction.parameters);
-        match self.fault {
-            Fault::FitFails(round) if instruction.round >= round => {
-                return Err(ClientError::new(&self.id, "the disk is full"));
-            }
-            Fault::FitPanics(round) if instruction.round >= round => {
-                panic!("index {} is out of bounds", self.num_examples)
-            }
-            Fault::SendsNan(round) if instruction.round >= round => values[0] = f32::NAN,
-            Fault::Idles => {}
-            _ => {
-                for (value, target) in values.iter_mut().zip(self.target) {
-                    *value += 0.3 * (target - *value);
-                }
-            }
+    fn handle(&mut self, task: &Task) -> Result<Message, ClientError> {
+        let sent = task.message.expect_parameters(&self.id)?;
+        let values = if sent.is_empty() { self.own } else { w(sent) };
+        match &task.kind {
+            Kind::Train => self.fit(task, values),
+            Kind::Evaluate => self.evaluate(task, values),
+            Kind::Query(_) => Err(task.unsupported()),
         }
-        Ok(FitReply {
-            client: self.id.clone(),
-            parameters: record(values),
-            num_examples: self.num_examples,
-            metrics: Metrics::from([
-                ("loss".to_owned(), 0.25),
-                ("accuracy".to_owned(), self.accuracy(&values).clamp(0.0, 1.0)),
-            ]),
-            seconds: 0.5,
-        })
     }
+}
 
-    fn evaluate(
-        &mut self,
-        instruction: &EvaluateInstruction,
-    ) -> Result<EvaluateReply, ClientError> {
-        if matches!(self.fault, Fault::EvaluateFails(round) if instruction.round >= round) {
-            return Err(ClientError::new(&self.id, "the disk is full"));
-        }
-        Ok(EvaluateReply {
-            client: self.id.clone(),
-            num_examples: self.num_test_examples,
-            metrics: Metrics::from([
-                ("accuracy".to_owned(), self.accuracy(&w(&instruction.parameters))),
-                ("loss".to_owned(), 1.5),
-            ]),
-            seconds: 0.1,
-        })
-    }
+/// The kinds of these events, in snake case.
+pub(crate) fn names(events: &[Event]) -> Vec<String> {
+    let name = |event| serde_json::to_value(event).unwrap()["event"].as_str().unwrap().to_owned();
+    events.iter().map(name).collect()
 }

@@ -1,0 +1,133 @@
+//! What happens to a round with too few answers.
+
+mod support;
+
+use flora_federation::{
+    BelowQuorum, Client, ClientSelector, Event, FedAvg, FederationError, Outcome, RoundPolicy,
+    Rounds, RoundsConfig, Simulation, Stage,
+};
+use support::{Fault, Pull, names, record, w};
+
+type Run = (Result<Outcome, FederationError>, Vec<Event>);
+
+fn run(clients: Vec<Box<dyn Client>>, fraction: f64, rounds: usize, policy: RoundPolicy) -> Run {
+    let mut fleet = Simulation::new(clients, 2).unwrap();
+    let selection = ClientSelector { fraction, min_clients: 1 };
+    let config = RoundsConfig { rounds, seed: 4, policy, ..RoundsConfig::default() };
+    let mut events = Vec::new();
+    let mut listener = |event: &Event| events.push(event.clone());
+    let rounds = Rounds::new(&config).with_selection(&selection);
+    let result = rounds.run(&mut fleet, &mut FedAvg, record([0.0, 0.0]), &mut listener);
+    (result, events)
+}
+
+fn policy(quorum: usize, below_quorum: BelowQuorum, retries: usize) -> RoundPolicy {
+    RoundPolicy { quorum, below_quorum, retries, ..RoundPolicy::default() }
+}
+
+/// Eight clients, of which the first two have this fault.
+fn eight(fault: Fault) -> Vec<Box<dyn Client>> {
+    let client = |number: usize| {
+        let client = Pull::new(&format!("c{number}"), [1.0, 0.5], 10);
+        if number < 2 { client.with(fault).boxed() } else { client.boxed() }
+    };
+    (0..8).map(client).collect()
+}
+
+fn all(fault: Fault) -> Vec<Box<dyn Client>> {
+    let client = |number| Pull::new(&format!("c{number}"), [1.0, 0.5], 10).with(fault).boxed();
+    (0..8).map(client).collect()
+}
+
+/// Round, accepted, and the words of each `BelowQuorum`.
+fn told(events: &[Event]) -> Vec<(usize, usize, BelowQuorum, String)> {
+    let of = |event: &Event| match event {
+        Event::BelowQuorum { round, accepted, then, message, .. } => {
+            Some((*round, *accepted, *then, message.clone()))
+        }
+        _ => None,
+    };
+    events.iter().filter_map(of).collect()
+}
+
+fn selections(events: &[Event]) -> Vec<(usize, Vec<String>)> {
+    let of = |event: &Event| match event {
+        Event::RoundStarted { round, selected } => Some((*round, selected.clone())),
+        _ => None,
+    };
+    events.iter().filter_map(of).collect()
+}
+
+#[test]
+fn a_round_is_tried_again_with_others() {
+    let (outcome, events) =
+        run(all(Fault::FailsAttempts(2)), 0.5, 2, policy(3, BelowQuorum::Retry, 2));
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.history.len(), 3);
+    let told = told(&events);
+    let kinds: Vec<_> = told.iter().map(|it| (it.0, it.1, it.2)).collect();
+    use BelowQuorum::Retry;
+    assert_eq!(kinds, [(0, 0, Retry), (0, 0, Retry), (1, 0, Retry), (1, 0, Retry)]);
+    assert!(told[0].3.contains("the disk is full (and 3 more)"), "{}", told[0].3);
+    let drawn = selections(&events);
+    assert_eq!(drawn.iter().map(|it| it.0).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 1]);
+    assert!(drawn.iter().all(|it| it.1.len() == 4));
+    assert_ne!(drawn[0].1, drawn[1].1);
+    assert_ne!(drawn[1].1, drawn[2].1);
+    // Four are sent 8 bytes in each of six tries, and answer in two.
+    assert_eq!((outcome.bytes_down, outcome.bytes_up), (6 * 4 * 8, 2 * 4 * 8));
+    // Nothing of a round that failed is left in the model.
+    let [x, _] = w(&outcome.last);
+    assert!((x - 0.51).abs() < 1e-6, "{x}");
+}
+
+#[test]
+fn after_so_many_tries_the_run_fails() {
+    let (result, events) =
+        run(all(Fault::FailsAttempts(3)), 0.5, 2, policy(3, BelowQuorum::Retry, 2));
+    let error = result.unwrap_err();
+    assert!(matches!(error, FederationError::Interrupted { stage: Stage::Training, .. }));
+    assert!(error.to_string().contains("no client trained: client c"), "{error}");
+    assert_eq!(error.partial().unwrap().outcome.as_ref().unwrap().history.len(), 1);
+    let then: Vec<_> = told(&events).into_iter().map(|it| it.2).collect();
+    assert_eq!(then, [BelowQuorum::Retry, BelowQuorum::Retry, BelowQuorum::Fail]);
+}
+
+#[test]
+fn a_round_that_is_skipped_changes_nothing() {
+    // Seven are enough in round 0 and 1; from round 1 on, two of eight fail.
+    let (outcome, events) = run(eight(Fault::FitFails(1)), 1.0, 3, policy(7, BelowQuorum::Skip, 0));
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.history.len(), 4);
+    let told = told(&events);
+    assert_eq!(told.len(), 2);
+    assert_eq!((told[0].0, told[0].1, told[0].2), (1, 6, BelowQuorum::Skip));
+    assert_eq!(told[0].3, "missing: c0, c1");
+    assert_eq!(names(&events).iter().filter(|name| *name == "aggregated").count(), 1);
+    let [x, y] = w(&outcome.last);
+    assert!((x - 0.3).abs() < 1e-6 && (y - 0.15).abs() < 1e-6, "{x} {y}");
+    let accuracies: Vec<f64> = outcome.history.iter().map(|score| score.accuracy).collect();
+    assert_eq!(accuracies[1..], [accuracies[1]; 3]);
+    assert_eq!(outcome.best_round.round, 1, "the earliest of equals");
+}
+
+#[test]
+fn too_few_answers_fail_the_run_and_name_who_is_missing() {
+    let (result, events) = run(eight(Fault::FitFails(1)), 1.0, 3, policy(7, BelowQuorum::Fail, 9));
+    let error = result.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "round 1 failed during training: 6 answers were accepted, fewer than the quorum of 7; \
+         missing: c0, c1"
+    );
+    let told = told(&events);
+    assert_eq!((told.len(), told[0].2), (1, BelowQuorum::Fail));
+    let failed = names(&events).iter().filter(|name| *name == "client_failed").count();
+    assert_eq!(failed, 2);
+}
+
+#[test]
+fn a_quorum_of_nobody_is_refused() {
+    let error = run(all(Fault::None), 1.0, 1, policy(0, BelowQuorum::Skip, 0)).0.unwrap_err();
+    assert!(error.to_string().contains("federation.quorum"), "{error}");
+}

@@ -1,0 +1,140 @@
+//! A run that is stopped in the middle of a step goes on with those who have not answered.
+
+mod support;
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use flora_federation::{AtRest, FederationError, Share};
+use support::{
+    mover::{Call, Hooks},
+    process::{Bits, Keeper, Setup, uninterrupted},
+};
+
+/// Goes on as often as needed, where each process stops in the call that `next` says, and 0 is
+/// never. Gives what all processes together came to, and how many there were.
+fn interrupted(
+    setup: &Setup,
+    folder: &Path,
+    mut next: impl FnMut() -> usize,
+) -> (Bits, Vec<serde_json::Value>, Vec<Call>, usize) {
+    let (mut events, mut calls) = (Vec::new(), Vec::new());
+    for process in 1..500 {
+        let hooks = Hooks::stopping_after(next());
+        let mut keeper = Keeper::new(folder);
+        let result = setup.process(folder, &hooks, &mut keeper);
+        events.append(&mut keeper.events);
+        calls.append(&mut hooks.calls.lock().unwrap());
+        match result {
+            Ok(outcome) => return (Bits::from(&outcome), events, calls, process),
+            Err(FederationError::Stopped { .. }) => {
+                assert!(hooks.stop.is_raised() && keeper.kept > 0);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the run makes no progress")
+}
+
+fn check(setup: &Setup, what: &str, next: impl FnMut() -> usize) -> usize {
+    let (bits, events) = uninterrupted(&Setup::new(setup.share.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let (stopped, told, calls, processes) = interrupted(setup, folder.path(), next);
+    for (at, (told, expected)) in told.iter().zip(&events).enumerate() {
+        assert_eq!(told, expected, "{what}: event {at}");
+    }
+    assert_eq!(told.len(), events.len(), "{what}");
+    assert_eq!(stopped, bits, "{what}");
+    let distinct: BTreeSet<&Call> = calls.iter().collect();
+    assert_eq!(distinct.len(), calls.len(), "{what}: nobody is asked twice");
+    processes
+}
+
+fn shares() -> [Share; 3] {
+    [Share::All, Share::Nothing, Share::Matching(vec!["body".to_owned()])]
+}
+
+fn calls(setup: &Setup) -> usize {
+    let (folder, hooks) = (tempfile::tempdir().unwrap(), Arc::default());
+    setup.process(folder.path(), &hooks, &mut Keeper::new(folder.path())).unwrap();
+    hooks.calls.lock().unwrap().len()
+}
+
+#[test]
+fn a_run_may_be_stopped_in_every_call() {
+    for (share, at_rest, threads) in [
+        (Share::All, AtRest::Disk, 1),
+        (Share::Nothing, AtRest::Memory, 3),
+        (Share::Matching(vec!["body".to_owned()]), AtRest::Disk, 2),
+    ] {
+        let setup = Setup { at_rest, threads, ..Setup::new(share.clone()) };
+        let all = calls(&setup);
+        assert!(all > 70, "{all}");
+        for calls in 1..=all {
+            let mut left = Some(calls);
+            let what = format!("{share:?} {at_rest:?} {threads} in call {calls} of {all}");
+            let processes = check(&setup, &what, || left.take().unwrap_or(0));
+            // Where the last clients are at work already, nothing is left to do.
+            let expected = if calls + threads <= all { 2..=2 } else { 1..=2 };
+            assert!(expected.contains(&processes), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_run_may_be_stopped_again_and_again() {
+    for share in shares() {
+        for (at_rest, threads, save_every) in
+            [(AtRest::Memory, 1, 1), (AtRest::Disk, 2, 3), (AtRest::Memory, 4, 2)]
+        {
+            let setup = Setup { share: share.clone(), at_rest, threads, save_every };
+            for calls in [1, 2, 5, 13] {
+                let what = format!("{share:?} {at_rest:?} {threads} every {calls} calls");
+                let processes = check(&setup, &what, || calls);
+                assert!(processes >= 3, "{what}: {processes} processes");
+            }
+        }
+    }
+}
+
+/// Stopped before anything was asked, twice: what was begun before stays.
+#[test]
+fn a_stop_that_is_raised_already_keeps_what_was_begun() {
+    let setup = Setup { threads: 1, ..Setup::new(Share::All) };
+    let (bits, events) = uninterrupted(&setup);
+    let folder = tempfile::tempdir().unwrap();
+    let mut told = Vec::new();
+    let mut asked = 0;
+    // In the middle of a training: 9 have tested.
+    for (calls, raised) in [(12, false), (0, true), (0, true), (0, false)] {
+        let hooks = Hooks::stopping_after(calls);
+        if raised {
+            hooks.stop.raise();
+        }
+        let mut keeper = Keeper::new(folder.path());
+        let result = setup.process(folder.path(), &hooks, &mut keeper);
+        told.append(&mut keeper.events);
+        asked += hooks.calls.lock().unwrap().len();
+        match result {
+            Ok(outcome) => assert_eq!(Bits::from(&outcome), bits),
+            Err(FederationError::Stopped { round, partial }) => {
+                assert_eq!(round, 0);
+                assert_eq!(partial.outcome.unwrap().history.len(), 1);
+                assert_eq!(asked, 12);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(told, events);
+}
+
+/// A run that keeps nothing can be stopped, too, and tells what it computed.
+#[test]
+fn a_run_without_states_can_be_stopped() {
+    let setup = Setup { save_every: 0, ..Setup::new(Share::All) };
+    let folder = tempfile::tempdir().unwrap();
+    let mut keeper = Keeper::new(folder.path());
+    let error = setup.process(folder.path(), &Hooks::stopping_after(20), &mut keeper).unwrap_err();
+    assert!(error.to_string().contains("stopped in round"), "{error}");
+    assert_eq!(keeper.kept, 0);
+    assert!(error.partial().unwrap().outcome.is_some());
+}
