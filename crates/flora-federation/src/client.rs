@@ -117,7 +117,8 @@ pub trait Client: Send {
     /// Who this is; the same at every call.
     fn info(&self) -> ClientInfo;
 
-    /// Does a task and answers it.
+    /// Does a task and answers it. Training and queries may change what the client
+    /// [remembers](Self::save); an evaluation may not.
     ///
     /// # Errors
     /// Whatever kept the client from doing it; the round goes on without this client.

@@ -90,7 +90,8 @@ pub enum FederationError {
         /// Everything computed before.
         partial: Box<Partial>,
     },
-    /// The run was asked to stop, and its state was kept.
+    /// The run was asked to stop. Its state was kept, unless
+    /// [`save_every`](crate::RoundsConfig::save_every) is 0.
     #[error("stopped in round {round}, as asked")]
     Stopped {
         /// The round that is not finished.

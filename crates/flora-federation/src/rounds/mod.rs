@@ -89,7 +89,8 @@ impl<'a> Rounds<'a> {
     }
 
     /// Goes on from a state that an earlier run kept, with the same settings, fleet and strategy.
-    /// The result has the bits that the earlier run would have come to.
+    /// The result has the bits that the earlier run would have come to. A state after the last round
+    /// gives its outcome; it is not trained further, whatever the settings say now.
     ///
     /// # Errors
     /// As [`run`](Self::run), and a state that fleet or strategy do not understand.

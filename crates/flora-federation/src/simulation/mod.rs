@@ -92,7 +92,8 @@ impl Simulation {
     }
 
     /// The same fleet, which writes what a client remembers into `states` after each task that may
-    /// change it, so that a run can be resumed.
+    /// change it, so that a run can be resumed. Without, clients that are resumed have forgotten
+    /// everything.
     #[must_use]
     pub fn with_states(self, states: ClientStates, at_rest: AtRest) -> Self {
         Self { memory: Some(Memory { states: Arc::new(states), at_rest }), ..self }

@@ -21,6 +21,11 @@ impl Entry {
         Self { name: name.into(), transposed: false }
     }
 
+    /// Every parameter as it is, under its own name: `collect(&module, Entry::every)`.
+    pub fn every(place: Place<'_>) -> Option<Self> {
+        Some(Self::plain(place.name))
+    }
+
     /// The shape in the record of a parameter of this shape.
     pub fn shape(&self, mut shape: Vec<usize>) -> Vec<usize> {
         if self.transposed {
