@@ -5,11 +5,13 @@
 //! cargo bench --workspace --bench scale
 //! ```
 //!
-//! Each line is a process of its own, which tells its peak memory.
+//! Each line is a process of its own, which tells its peak memory. States are saved after every round, as
+//! `flora run` does.
 
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use flora::federation::Event;
+use flora::federation::{Event, RunState, StateFolder};
 use flora::report::peak_memory_bytes;
 use flora::tuning::{Experiment, Observer, prepare};
 
@@ -39,8 +41,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lines = if test { &[(10, 1.0, 1)][..] } else { &LINES };
     println!("{:>8} {:>8} {:>10}  seconds a round", "", "train in", "peak");
     println!(
-        "{:>8} {:>8} {:>10}  {:>9} {:>9} {:>9} {:>12}",
-        "clients", "a round", "MB", "training", "averaging", "testing", "ms a client"
+        "{:>8} {:>8} {:>10}  {:>9} {:>9} {:>9} {:>9} {:>12}",
+        "clients", "a round", "MB", "training", "averaging", "testing", "saving", "ms a client"
     );
     for (clients, fraction, rounds) in lines {
         let mut command = Command::new(std::env::current_exe()?);
@@ -72,29 +74,43 @@ fn measure(
     );
     let experiment = Experiment::from_toml("scale", &text, &[])?;
     let device = flora::device::parse("cpu")?;
-    let mut seconds = Seconds::default();
-    let finished = prepare(experiment, &device, &mut seconds)?.run(&mut seconds);
+    // Where a run's folder would be: a disk, and not the memory that /tmp is on some systems.
+    let folder = std::env::current_dir()?.join(format!("target/scale-{}", std::process::id()));
+    let mut seconds = Seconds::new(StateFolder::open(&folder)?);
+    let prepared = prepare(experiment, &device, &mut seconds)?;
+    let finished = prepared.with_states_in(folder.join("clients.bin")).run(&mut seconds);
+    std::fs::remove_dir_all(&folder)?;
     finished.failure.map_or(Ok(()), Err)?;
     let per_round = |phase: f64, times: usize| phase / times as f64;
     let training = per_round(seconds.training, rounds);
     println!(
-        "{clients:>8} {:>8} {:>10}  {training:>9.3} {:>9.4} {:>9.3} {:>12.2}",
+        "{clients:>8} {:>8} {:>10}  {training:>9.3} {:>9.4} {:>9.3} {:>9.4} {:>12.2}",
         seconds.replies / rounds,
         peak_memory_bytes().map_or("-".to_owned(), |bytes| (bytes / 1_000_000).to_string()),
         per_round(seconds.aggregation, rounds),
         per_round(seconds.evaluation, rounds + 1),
+        // At the beginning, and after every evaluation.
+        per_round(seconds.saving, rounds + 2),
         seconds.training * 1e3 / seconds.replies as f64,
     );
     Ok(())
 }
 
 /// Where the time went.
-#[derive(Default)]
 struct Seconds {
+    states: StateFolder,
     training: f64,
     aggregation: f64,
     evaluation: f64,
+    saving: f64,
     replies: usize,
+}
+
+impl Seconds {
+    fn new(states: StateFolder) -> Self {
+        let (training, aggregation, evaluation, saving) = (0.0, 0.0, 0.0, 0.0);
+        Self { states, training, aggregation, evaluation, saving, replies: 0 }
+    }
 }
 
 impl Observer for Seconds {
@@ -105,9 +121,14 @@ impl Observer for Seconds {
                 "training" => self.training = *seconds,
                 "aggregation" => self.aggregation = *seconds,
                 "evaluation" => self.evaluation = *seconds,
+                "saving" => self.saving = *seconds,
                 _ => {}
             },
             _ => {}
         }
+    }
+
+    fn keep(&mut self, state: &RunState) -> Result<(), String> {
+        self.states.save(state, &BTreeMap::new()).map_err(|error| error.to_string())
     }
 }
