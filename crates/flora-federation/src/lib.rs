@@ -8,7 +8,8 @@
 //! - A [`Client`] holds data and does [`Task`]s: train, evaluate, answer a query.
 //! - A [`Fleet`] says who is there and carries tasks and answers. [`Simulation`] is the fleet whose
 //!   clients are values of this process; [`Faulty`] is a fleet around another one that goes wrong on
-//!   purpose.
+//!   purpose; [`Layered`] puts [`Transform`]s around clients and fleet, for what travels to be smaller or
+//!   safer.
 //! - A [`Selection`] chooses who trains in a round; [`ClientSelector`] draws a share at random.
 //! - A [`Strategy`] says what each client is sent and makes the next global parameters from what
 //!   comes back; [`FedAvg`] is one.
@@ -55,6 +56,7 @@ mod faults;
 mod fedavg;
 mod fleet;
 mod gate;
+mod layers;
 mod message;
 mod outcome;
 mod rounds;
@@ -72,6 +74,7 @@ pub use faults::{Faults, Faulty};
 pub use fedavg::FedAvg;
 pub use fleet::{Answer, Failure, Fleet, FleetError, Reason, Stop, Wait};
 pub use flora_core::ParameterRecord;
+pub use layers::{Layered, Rounded, Transform};
 pub use message::{Config, Message, Metrics, NUM_EXAMPLES, PARAMETERS, Records, Value};
 pub use outcome::{Outcome, Partial, PhaseSeconds};
 pub use rounds::{BelowQuorum, Listener, RoundPolicy, Rounds, RoundsConfig};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use flora_core::Dtype;
 use flora_data::{Limit, Participants, PartitionConfig, Protocol};
-use flora_federation::{BelowQuorum, ClientSelector, Faults, RoundPolicy, Share};
+use flora_federation::{
+    BelowQuorum, ClientSelector, Faults, RoundPolicy, Rounded, Share, Transform,
+};
 use flora_lora::LoraConfig;
 use serde::{Deserialize, Serialize};
 
@@ -211,6 +213,10 @@ pub struct FederationConfig {
     /// The largest L2 norm of an update that is accepted; see [`RoundPolicy::max_update_norm`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_update_norm: Option<f64>,
+    /// What numbers are rounded to on their way to the server: `f32` (not at all), `f16` or `bf16`, for half the
+    /// bytes.
+    #[serde(skip_serializing_if = "is_f32")]
+    pub upload: Dtype,
     /// Threads that clients run on: 0 for one a processor. Changes the time, never the result.
     pub threads: usize,
     /// Also test each client's own adapters after it trained.
@@ -218,6 +224,10 @@ pub struct FederationConfig {
     /// Where clients that do not train keep their optimizers. Changes memory and time, never the result.
     #[serde(skip_serializing_if = "ClientState::is_auto")]
     pub client_state: ClientState,
+}
+
+fn is_f32(dtype: &Dtype) -> bool {
+    *dtype == Dtype::F32
 }
 
 impl Default for FederationConfig {
@@ -233,6 +243,7 @@ impl Default for FederationConfig {
             below_quorum: policy.below_quorum,
             retries: policy.retries,
             max_update_norm: policy.max_update_norm,
+            upload: Dtype::F32,
             threads: 0,
             evaluate_local: true,
             client_state: ClientState::Auto,
@@ -250,6 +261,14 @@ impl FederationConfig {
     pub fn policy(&self) -> RoundPolicy {
         let &Self { deadline, quorum, below_quorum, retries, max_update_norm, .. } = self;
         RoundPolicy { deadline, quorum, below_quorum, retries, max_update_norm }
+    }
+
+    /// What happens to answers on their way.
+    pub fn transforms(&self) -> Vec<Box<dyn Transform>> {
+        match self.upload {
+            Dtype::F32 => Vec::new(),
+            dtype => vec![Box::new(Rounded(dtype))],
+        }
     }
 
     /// What of the trained parameters travels.

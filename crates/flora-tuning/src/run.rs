@@ -8,8 +8,8 @@ use flora_core::ParameterRecord;
 use flora_data::{Dataset, Partition};
 use flora_federation::{
     Answer, AtRest, ClientInfo, ClientStates, Event, Faulty, FedAvg, FederationError, Fleet, Kind,
-    Listener, Message, Outcome, PARAMETERS, Rounds, RoundsConfig, RunState, RunStatus, Selection,
-    Simulation, Stop, Strategy, Task, Wait,
+    Layered, Listener, Message, Outcome, PARAMETERS, Rounds, RoundsConfig, RunState, RunStatus,
+    Selection, Simulation, Stop, Strategy, Task, Wait,
 };
 
 use crate::client::client_info;
@@ -241,6 +241,8 @@ impl Prepared {
             Some(states) => self.fleet.with_states(states, self.at_rest),
             None => self.fleet,
         };
+        // Poison travels undisguised: it is sent by clients that do as they like.
+        let fleet = Layered::new(fleet, self.experiment.federation.transforms());
         let faults = self.experiment.faults;
         let fleet: Box<dyn Fleet> = match faults.is_none() {
             true => Box::new(fleet),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flora_clip::TextPrefix;
 use flora_data::{ClientShard, Dataset, Features, Partition};
-use flora_federation::Client;
+use flora_federation::{Client, Layered};
 
 use super::backbone::Backbone;
 use crate::{Cohort, Experiment, ImageInput, Objective, TuningClient, TuningError, TuningModel};
@@ -45,10 +45,18 @@ pub(super) fn cohort(
     Ok(if experiment.output.keep_clients { cohort.keep_own() } else { cohort })
 }
 
-pub(super) fn of_partition(partition: &Partition, cohort: Cohort) -> Vec<Box<dyn Client>> {
+pub(super) fn of_partition(
+    experiment: &Experiment,
+    partition: &Partition,
+    cohort: Cohort,
+) -> Vec<Box<dyn Client>> {
     let cohort = Arc::new(cohort);
     let client = |shard: &ClientShard| -> Box<dyn Client> {
-        Box::new(TuningClient::new(shard.clone(), Arc::clone(&cohort)))
+        let client = Box::new(TuningClient::new(shard.clone(), Arc::clone(&cohort)));
+        match experiment.federation.transforms() {
+            none if none.is_empty() => client,
+            layers => Box::new(Layered::new(client as Box<dyn Client>, layers)),
+        }
     };
     partition.clients.iter().map(client).collect()
 }

@@ -107,7 +107,7 @@ fn prepared(
     let method = Arc::clone(&backbone.method);
     let cohort = clients::cohort(&experiment, backbone, model, setting)?;
     let initial = cohort.initial().as_ref().clone();
-    let clients = clients::of_partition(&partition, cohort);
+    let clients = clients::of_partition(&experiment, &partition, cohort);
     let fleet = Simulation::new(clients, workers.threads())
         .map_err(|error| wrong(&experiment, "partition", error))?;
     Ok(Prepared::new(Parts {
