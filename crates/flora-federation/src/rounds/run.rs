@@ -197,8 +197,8 @@ impl Run<'_> {
         Ok(clients)
     }
 
-    /// Sends the tasks of those who have not answered yet and collects what comes, by client. `None` in
-    /// the second place if the run was asked to stop, so that answers may be missing.
+    /// Sends the tasks of those who have not answered yet and collects what comes, by client; and
+    /// whether all are there. They are not if the run was asked to stop.
     pub(super) fn collect(
         &mut self,
         stage: Stage,
