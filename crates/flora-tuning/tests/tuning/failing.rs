@@ -17,13 +17,16 @@ fn a_learning_rate_that_is_far_too_high_fails_the_run_but_keeps_round_zero() {
         let (finished, told) = run(images.experiment(&set));
         let failure = finished.failure.expect("it cannot have gone well");
         assert!(matches!(failure, FederationError::Interrupted { .. }), "{failure}");
-        assert!(failure.to_string().contains("training.learning_rate"), "{failure}");
+        // Whether a client's training or the test of the new model breaks down depends on the loss.
+        let remedies = ["lower training.learning_rate", "lower the learning rate"];
+        let told_how = remedies.iter().any(|remedy| failure.to_string().contains(remedy));
+        assert!(told_how, "{failure}");
         assert!(!told.failures().iter().any(|message| message.contains("panic")));
 
         let kept = finished.outcome.expect("round 0 was evaluated");
         let healthy = outcome(images.experiment(&["training.rounds=0"]));
-        assert_eq!(kept.history[0], healthy.zero_shot);
-        assert_eq!(kept.zero_shot, healthy.zero_shot);
+        assert_eq!(kept.history[0], healthy.initial);
+        assert_eq!(kept.initial, healthy.initial);
         assert_eq!(bits(&kept.best), bits(&healthy.last), "the best is the initial model");
 
         let Some(Event::RunFinished { status, message, best_round, .. }) = told.events.last()
@@ -32,6 +35,6 @@ fn a_learning_rate_that_is_far_too_high_fails_the_run_but_keeps_round_zero() {
         };
         assert_eq!(*status, RunStatus::Failed);
         assert_eq!(message.as_deref(), Some(&failure.to_string()[..]));
-        assert_eq!(*best_round, Some(healthy.zero_shot));
+        assert_eq!(*best_round, Some(healthy.initial));
     }
 }
