@@ -12,6 +12,7 @@ mod methods;
 mod optimizer;
 mod parity;
 mod participants;
+mod resume;
 #[cfg(target_os = "linux")]
 mod sharing;
 mod states;

@@ -14,9 +14,10 @@ use flora_tuning::{TuningModel, prepare, save_trained};
 
 use crate::common::{Images, Listener, bits, outcome, refusal, run};
 
-const TRAINED: [&str; 6] = ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt"];
+pub(crate) const TRAINED: [&str; 6] =
+    ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt"];
 
-fn named(name: &str) -> String {
+pub(crate) fn named(name: &str) -> String {
     format!("method.name={name}")
 }
 
