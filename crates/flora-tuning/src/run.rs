@@ -193,14 +193,10 @@ impl Prepared {
         observer: &mut dyn Observer,
     ) -> Finished {
         let data_seconds = self.data_seconds;
-        let (outcome, failure) = match self.federate(state, observer) {
-            Ok(outcome) => (Some(outcome), None),
-            Err(error) => {
-                let outcome = error.partial().and_then(|partial| partial.outcome.clone());
-                (outcome, Some(error))
-            }
-        };
-        let finished = Finished { outcome, failure };
+        let finished = self.federate(state, observer).unwrap_or_else(|error| {
+            let outcome = error.partial().and_then(|partial| partial.outcome.clone());
+            Finished { outcome, failure: Some(error) }
+        });
         let outcome = finished.outcome.as_ref();
         observer.event(&Event::RunFinished {
             status: finished.status(),
@@ -218,7 +214,7 @@ impl Prepared {
         self,
         state: Option<RunState>,
         observer: &mut dyn Observer,
-    ) -> Result<Outcome, FederationError> {
+    ) -> Result<Finished, FederationError> {
         let federation = &self.experiment.federation;
         let config = RoundsConfig {
             rounds: self.rounds(),
@@ -257,10 +253,11 @@ impl Prepared {
             None => rounds.run(&mut *fleet, &mut *strategy, self.initial, listener),
             Some(state) => rounds.resume(&mut *fleet, &mut *strategy, state, listener),
         }?;
-        if self.experiment.output.keep_clients {
-            keep_clients(&mut *fleet, config.rounds, listener.0)?;
-        }
-        Ok(outcome)
+        let keeps = self.experiment.output.keep_clients;
+        let kept = keeps.then(|| keep_clients(&mut *fleet, config.rounds, listener.0));
+        // Whatever becomes of the clients' parameters, all rounds were run.
+        let failure = kept.and_then(Result::err);
+        Ok(Finished { outcome: Some(outcome), failure })
     }
 }
 
