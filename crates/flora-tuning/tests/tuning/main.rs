@@ -8,6 +8,7 @@ mod determinism;
 mod dropout;
 mod failing;
 mod fedfft;
+mod init_adapter;
 mod keep_clients;
 mod methods;
 mod optimizer;
