@@ -12,6 +12,7 @@ mod init_adapter;
 mod keep_clients;
 mod methods;
 mod optimizer;
+mod own_parts;
 mod parity;
 mod participants;
 mod resume;
