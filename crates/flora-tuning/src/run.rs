@@ -181,7 +181,8 @@ impl Prepared {
 
     /// Goes on from a state that an earlier run of the same experiment kept, with
     /// [`with_states_in`](Self::with_states_in) the file of that run. The result has the bits that the earlier
-    /// run would have come to. The events before the state are not told again.
+    /// run would have come to. The events before the state are not told again. Without that file nothing is run,
+    /// and the failure says so.
     pub fn resume(self, state: RunState, observer: &mut dyn Observer) -> Finished {
         self.all_rounds(Some(state), Instant::now(), observer)
     }
@@ -224,6 +225,13 @@ impl Prepared {
             policy: federation.policy(),
             save_every: self.experiment.output.save_every,
         };
+        // Without their states, clients would begin again, and the result would be another. A fleet of one's own may
+        // keep them elsewhere.
+        let lost = matches!(self.states, StatesPlace::Temporary) && self.around.is_none();
+        if state.is_some() && lost {
+            let problem = "no file of the clients' states is given; name it with `with_states_in`";
+            return Err(FederationError::State(problem.to_owned()));
+        }
         let states = match &self.states {
             StatesPlace::File(path) if config.save_every > 0 => match &state {
                 Some(_) => Some(ClientStates::open(path)),
