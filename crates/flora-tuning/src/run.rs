@@ -181,7 +181,8 @@ impl Prepared {
 
     /// Goes on from a state that an earlier run of the same experiment kept, with
     /// [`with_states_in`](Self::with_states_in) the file of that run. The result has the bits that the earlier
-    /// run would have come to. The events before the state are not told again.
+    /// run would have come to. The events before the state are not told again. Without that file nothing is run,
+    /// and the failure says so.
     pub fn resume(self, state: RunState, observer: &mut dyn Observer) -> Finished {
         self.all_rounds(Some(state), Instant::now(), observer)
     }
@@ -193,14 +194,10 @@ impl Prepared {
         observer: &mut dyn Observer,
     ) -> Finished {
         let data_seconds = self.data_seconds;
-        let (outcome, failure) = match self.federate(state, observer) {
-            Ok(outcome) => (Some(outcome), None),
-            Err(error) => {
-                let outcome = error.partial().and_then(|partial| partial.outcome.clone());
-                (outcome, Some(error))
-            }
-        };
-        let finished = Finished { outcome, failure };
+        let finished = self.federate(state, observer).unwrap_or_else(|error| {
+            let outcome = error.partial().and_then(|partial| partial.outcome.clone());
+            Finished { outcome, failure: Some(error) }
+        });
         let outcome = finished.outcome.as_ref();
         observer.event(&Event::RunFinished {
             status: finished.status(),
@@ -218,7 +215,7 @@ impl Prepared {
         self,
         state: Option<RunState>,
         observer: &mut dyn Observer,
-    ) -> Result<Outcome, FederationError> {
+    ) -> Result<Finished, FederationError> {
         let federation = &self.experiment.federation;
         let config = RoundsConfig {
             rounds: self.rounds(),
@@ -228,6 +225,13 @@ impl Prepared {
             policy: federation.policy(),
             save_every: self.experiment.output.save_every,
         };
+        // Without their states, clients would begin again, and the result would be another. A fleet of one's own may
+        // keep them elsewhere.
+        let lost = matches!(self.states, StatesPlace::Temporary) && self.around.is_none();
+        if state.is_some() && lost {
+            let problem = "no file of the clients' states is given; name it with `with_states_in`";
+            return Err(FederationError::State(problem.to_owned()));
+        }
         let states = match &self.states {
             StatesPlace::File(path) if config.save_every > 0 => match &state {
                 Some(_) => Some(ClientStates::open(path)),
@@ -259,10 +263,11 @@ impl Prepared {
             None => rounds.run(&mut *fleet, &mut *strategy, self.initial, listener),
             Some(state) => rounds.resume(&mut *fleet, &mut *strategy, state, listener),
         }?;
-        if self.experiment.output.keep_clients {
-            keep_clients(&mut *fleet, config.rounds, listener.0)?;
-        }
-        Ok(outcome)
+        let keeps = self.experiment.output.keep_clients;
+        let kept = keeps.then(|| keep_clients(&mut *fleet, config.rounds, listener.0));
+        // Whatever becomes of the clients' parameters, all rounds were run.
+        let failure = kept.and_then(Result::err);
+        Ok(Finished { outcome: Some(outcome), failure })
     }
 }
 

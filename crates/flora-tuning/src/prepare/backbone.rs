@@ -94,18 +94,19 @@ impl Backbone {
     ) -> Result<TuningModel, TuningError> {
         let start = self.start().with_texts(texts.clone());
         let attached = self.method.attach(self.base.clone(), &start);
+        let refuse =
+            |problem: String| TuningError::Experiment { origin: self.name.clone(), problem };
+        let misfit = |error: &dyn std::fmt::Display| {
+            refuse(format!("method.init_adapter: it does not fit the model: {error}"))
+        };
         let model = attached.map_err(|error| match error {
-            TuningError::Lora(error) => {
-                let problem = format!("method.{error}");
-                TuningError::Experiment { origin: self.name.clone(), problem }
-            }
+            // The settings are those of the adapter.
+            TuningError::Lora(error) if initial.is_some() => misfit(&error),
+            TuningError::Lora(error) => refuse(format!("method.{error}")),
             other => other,
         })?;
         let Some(initial) = initial else { return Ok(model) };
-        self.method.trainable().load(model, initial).map_err(|error| TuningError::Experiment {
-            origin: self.name.clone(),
-            problem: format!("method.init_adapter: it does not fit the model: {error}"),
-        })
+        self.method.trainable().load(model, initial).map_err(|error| misfit(&error))
     }
 
     /// What of the prompts lies below everything that is trained.

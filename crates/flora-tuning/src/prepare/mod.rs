@@ -48,7 +48,8 @@ pub fn prepare(
 }
 
 /// [`prepare`] for a method of your own, instead of the one that the experiment names. Its loss is
-/// `method.loss` where the experiment says one.
+/// `method.loss` where the experiment says one. `method.lora`, `method.prompt` and `method.init_adapter` belong to
+/// the methods that ship, and are not looked at.
 ///
 /// # Errors
 ///

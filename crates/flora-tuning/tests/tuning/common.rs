@@ -9,7 +9,9 @@ use flora_clip::{Checkpoint, Clip};
 use flora_core::workers::Workers;
 use flora_core::{HostTensor, ParameterRecord};
 use flora_data::{Dataset, Features};
-use flora_federation::{Event, Outcome};
+use flora_federation::{
+    Client, ClientError, Event, Kind, Message, Metrics, Outcome, PARAMETERS, Task,
+};
 use flora_lora::{LoraConfig, adapter_record, attach, load_adapter_record};
 use flora_tuning::{
     Cohort, Experiment, Finished, ImageInput, LossKind, Objective, Observer, PathKind, Prompts,
@@ -187,6 +189,49 @@ pub(crate) fn single_threaded<R: Send>(work: impl Fn() -> R + Sync) -> R {
     results.pop().unwrap()
 }
 
+/// A task for the client `client`.
+pub(crate) fn task(
+    client: &str,
+    round: usize,
+    kind: Kind,
+    parameters: Arc<ParameterRecord>,
+) -> Task {
+    let message = Message::parameters(parameters);
+    Task { client: client.into(), round, attempt: 0, kind, message }
+}
+
+/// Let a client train from parameters.
+pub(crate) fn try_fit(
+    client: &mut dyn Client,
+    round: usize,
+    from: &ParameterRecord,
+) -> Result<Message, ClientError> {
+    client.handle(&task(&client.info().id, round, Kind::Train, Arc::new(from.clone())))
+}
+
+/// The parameters of a client that trained.
+pub(crate) fn fit(
+    client: &mut dyn Client,
+    round: usize,
+    from: &ParameterRecord,
+) -> ParameterRecord {
+    let trained = try_fit(client, round, from).unwrap();
+    trained.get_parameters().unwrap().as_ref().clone()
+}
+
+/// What a client measures in a test of parameters.
+pub(crate) fn test(client: &mut dyn Client, parameters: &Arc<ParameterRecord>) -> Metrics {
+    let task = task(&client.info().id, 0, Kind::Evaluate, Arc::clone(parameters));
+    client.handle(&task).unwrap().metrics
+}
+
+/// All parameters that a client trained last.
+pub(crate) fn own(client: &mut dyn Client) -> ParameterRecord {
+    let query = Kind::Query(PARAMETERS.to_owned());
+    let answer = client.handle(&task(&client.info().id, 0, query, Arc::default())).unwrap();
+    answer.get_parameters().unwrap().as_ref().clone()
+}
+
 pub(crate) fn autodiff() -> Device {
     Device::flex().autodiff()
 }
@@ -221,7 +266,7 @@ impl Setup {
     pub(crate) fn new(images: &Images, lora: &LoraConfig, loss: LossKind, path: PathKind) -> Self {
         let (checkpoint, dataset) = (checkpoint(), images.dataset());
         let clip: Clip = checkpoint.load(&autodiff()).unwrap();
-        let factor = clip.temperature_factor();
+        let logit_scale = clip.temperature_factor();
         let pictures = path == PathKind::Naive || lora.towers != flora_lora::Towers::Text;
         let input = if pictures {
             let preprocessor = checkpoint.preprocessor.clone();
@@ -235,21 +280,10 @@ impl Setup {
                 .unwrap();
         let labels = (0..dataset.len()).map(|index| dataset.label(index)).collect();
         let model = attach(TuningModel::new(clip, pictures), lora, 3).unwrap();
-        Self {
-            objective: Objective {
-                method: Arc::new(Flora(lora.clone())),
-                texts: None,
-                prefix: (path == PathKind::Fast).then(|| prompts.prefix(&model)),
-                class_groups: None,
-                images: input,
-                labels: Arc::new(labels),
-                prompts,
-                factor,
-                loss,
-                path,
-            },
-            model,
-        }
+        let prefix = (path == PathKind::Fast).then(|| prompts.prefix(&model));
+        let method = Arc::new(Flora(lora.clone()));
+        let objective = Objective::new(method, input, labels, prompts, logit_scale);
+        Self { objective: Objective { prefix, loss, path, ..objective }, model }
     }
 
     /// The same with adapters of which nothing is zero.
@@ -261,7 +295,7 @@ impl Setup {
     /// Clients that test after training, with the seed 3.
     pub(crate) fn cohort(&self, training: TrainingConfig) -> Cohort {
         let (objective, model) = (self.objective.clone(), self.model.clone());
-        Cohort::new(objective, training, true, 3, autodiff(), model)
+        Cohort::new(objective, training, true, 3, autodiff(), model).unwrap()
     }
 
     /// The loss of a batch, and its gradient for every adapter, in the record's layout.
@@ -289,6 +323,20 @@ pub(crate) fn random_like(record: &ParameterRecord) -> ParameterRecord {
         drawn.insert(name, HostTensor::from_f32(tensor.shape(), values).unwrap()).unwrap();
     }
     drawn
+}
+
+/// Adapters with a product of moderate size, whose factors have gradients beyond f32.
+pub(crate) fn extreme(record: &ParameterRecord) -> ParameterRecord {
+    let mut extreme = ParameterRecord::new();
+    for (name, tensor) in record.iter() {
+        let factor = if name.contains("lora_A") { 1e-39 } else { 3e38 / 0.02 };
+        let values = tensor.to_f32().into_owned().into_iter();
+        let values = values.map(|value| (f64::from(value) * factor) as f32);
+        let tensor = HostTensor::from_f32(tensor.shape(), values.collect()).unwrap();
+        extreme.insert(name, tensor).unwrap();
+    }
+    extreme.check_finite().unwrap();
+    extreme
 }
 
 struct Taker<'a> {

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use flora_core::ParameterRecord;
 use flora_data::ClientShard;
-use flora_federation::{Client, FitInstruction};
 use flora_lora::{LoraConfig, adapter_record};
 use flora_tuning::{LossKind, PathKind, TrainingConfig, TuningClient};
 
-use crate::common::{Images, Setup, bits, outcome};
+use crate::common::{Images, Setup, bits, fit, outcome};
 
 #[test]
 fn masks_do_not_depend_on_threads() {
@@ -34,9 +33,9 @@ fn step(setup: &Setup, id: &str, round: usize) -> ParameterRecord {
     let shard = ClientShard { id: id.into(), train, test: Vec::new() };
     // A large epsilon makes the step proportional to the gradient.
     let training = TrainingConfig { eps: 1.0, learning_rate: 1.0, ..TrainingConfig::default() };
-    let parameters = Arc::new(adapter_record(&setup.model).unwrap());
+    let start = adapter_record(&setup.model).unwrap();
     let mut client = TuningClient::new(shard, Arc::new(setup.cohort(training)));
-    client.fit(&FitInstruction { round, parameters }).unwrap().parameters
+    fit(&mut client, round, &start)
 }
 
 fn max_difference(left: &ParameterRecord, right: &ParameterRecord) -> f32 {

@@ -45,8 +45,8 @@ fn what_was_trained_is_saved_as_a_checkpoint() {
     // Its zero-shot accuracy and loss are what the run ended with.
     let path = format!("model.path={}", model.display());
     let again = outcome(images.experiment(&["training.rounds=0", &path]));
-    assert_eq!(again.zero_shot.accuracy, trained.last_round.accuracy);
-    let (a, b) = (again.zero_shot.loss.unwrap(), trained.last_round.loss.unwrap());
+    assert_eq!(again.initial.accuracy, trained.last_round.accuracy);
+    let (a, b) = (again.initial.loss.unwrap(), trained.last_round.loss.unwrap());
     assert!((a - b).abs() < 1e-4, "{a} {b}");
     let base = Checkpoint::open(&tiny_clip()).unwrap().digest().unwrap();
     assert_ne!(Checkpoint::open(&model).unwrap().digest().unwrap(), base);

@@ -8,10 +8,14 @@ mod determinism;
 mod dropout;
 mod failing;
 mod fedfft;
+mod init_adapter;
+mod keep_clients;
 mod methods;
 mod optimizer;
+mod own_parts;
 mod parity;
 mod participants;
+mod resume;
 #[cfg(target_os = "linux")]
 mod sharing;
 mod states;

@@ -14,9 +14,10 @@ use flora_tuning::{TuningModel, prepare, save_trained};
 
 use crate::common::{Images, Listener, bits, outcome, refusal, run};
 
-const TRAINED: [&str; 6] = ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt"];
+pub(crate) const TRAINED: [&str; 6] =
+    ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt"];
 
-fn named(name: &str) -> String {
+pub(crate) fn named(name: &str) -> String {
     format!("method.name={name}")
 }
 
@@ -98,15 +99,15 @@ fn training_starts_at_zero_shot() {
     assert_eq!((zero_shot.bytes_up, zero_shot.bytes_down), (0, 0));
     for name in ["flora", "fedfft", "fedlc", "fedvm-lc", "fedprompt"] {
         let start = outcome(images.experiment(&[&named(name), "training.rounds=0"]));
-        let accuracy = start.zero_shot.accuracy;
-        assert!((accuracy - zero_shot.zero_shot.accuracy).abs() < 1e-12, "{name}: {accuracy}");
+        let accuracy = start.initial.accuracy;
+        assert!((accuracy - zero_shot.initial.accuracy).abs() < 1e-12, "{name}: {accuracy}");
     }
     let drawn = images.experiment(&[
         "method.name=fedprompt",
         "method.prompt.length=3",
         "training.rounds=0",
     ]);
-    assert_ne!(outcome(drawn).zero_shot.loss, zero_shot.zero_shot.loss);
+    assert_ne!(outcome(drawn).initial.loss, zero_shot.initial.loss);
 }
 
 /// Plain gradient descent, because Adam makes much of gradients that are nothing but rounding.
@@ -194,8 +195,8 @@ fn base_and_novel_classes_are_told_apart_among_themselves() {
         let ids: Vec<_> = clients.unwrap().iter().map(|score| score.client.as_str()).collect();
         assert_eq!(ids, ["client-00", "client-01", "novel"], "{name}");
     }
-    let all = outcome(images.experiment(&["training.rounds=0"])).zero_shot.loss.unwrap();
-    let halves = outcome(images.experiment(&[partition, "training.rounds=0"])).zero_shot.loss;
+    let all = outcome(images.experiment(&["training.rounds=0"])).initial.loss.unwrap();
+    let halves = outcome(images.experiment(&[partition, "training.rounds=0"])).initial.loss;
     assert!(halves.unwrap() < all, "{halves:?} {all}");
 }
 

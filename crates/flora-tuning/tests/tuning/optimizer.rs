@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use flora_core::{HostTensor, ParameterRecord};
+use flora_core::ParameterRecord;
 use flora_data::ClientShard;
-use flora_federation::{Client, EvaluateInstruction, FitInstruction};
+use flora_federation::Share;
 use flora_lora::{LoraConfig, adapter_record, load_adapter_record};
 use flora_tuning::{LossKind, OptimizerName, PathKind, TrainingConfig, TuningClient};
 
-use crate::common::{Images, Setup, bits};
+use crate::common::{Images, Setup, bits, extreme, fit, test, try_fit};
 
 const BATCH: [usize; 6] = [1, 2, 4, 7, 8, 11];
 
@@ -33,11 +33,6 @@ fn setup(images: &Images) -> Setup {
 fn client(setup: &Setup, training: TrainingConfig) -> TuningClient {
     let shard = ClientShard { id: "a".into(), train: BATCH.to_vec(), test: Vec::new() };
     TuningClient::new(shard, Arc::new(setup.cohort(training)))
-}
-
-fn fit(client: &mut TuningClient, round: usize, from: &ParameterRecord) -> ParameterRecord {
-    let parameters = Arc::new(from.clone());
-    client.fit(&FitInstruction { round, parameters }).unwrap().parameters
 }
 
 /// The formulas of `torch.optim.Adam`'s documentation, in f64.
@@ -179,25 +174,34 @@ fn moments_outlive_a_round() {
     assert!(difference > 1e-4, "{difference:e}");
 }
 
+/// It is that of all parameters, whether they travel or not.
+#[test]
+fn a_client_reports_the_norm_of_its_update() {
+    let images = Images::new(1, 1);
+    let setup = setup(&images);
+    let start = adapter_record(&setup.model).unwrap();
+    let mut together = client(&setup, training());
+    let after = fit(&mut together, 0, &start);
+    let [before, after] = [numbers(&start), numbers(&after)];
+    let squares = before.iter().zip(&after).map(|(before, after)| (after - before).powi(2));
+    let expected = squares.sum::<f64>().sqrt();
+    for share in [Share::All, Share::Nothing] {
+        let cohort = setup.cohort(training()).with_share(share.clone());
+        let shard = ClientShard { id: "a".into(), train: BATCH.to_vec(), test: Vec::new() };
+        let mut client = TuningClient::new(shard, Arc::new(cohort));
+        let reported = try_fit(&mut client, 0, &share.part(&start)).unwrap().metrics["update_norm"];
+        assert!((reported - expected).abs() < 1e-9 * expected, "{share:?}: {reported} {expected}");
+    }
+}
+
 /// Gradients that leave the range of f32 spoil the round, not the client.
 #[test]
 fn a_client_that_diverged_starts_afresh() {
     let images = Images::new(1, 1);
     let setup = setup(&images);
     let good = adapter_record(&setup.model).unwrap();
-    // A product of moderate size whose factors have gradients beyond f32.
-    let mut extreme = ParameterRecord::new();
-    for (name, tensor) in good.iter() {
-        let factor = if name.contains("lora_A") { 1e-39 } else { 3e38 / 0.02 };
-        let values = tensor.to_f32().into_owned().into_iter();
-        let values = values.map(|value| (f64::from(value) * factor) as f32);
-        let tensor = HostTensor::from_f32(tensor.shape(), values.collect()).unwrap();
-        extreme.insert(name, tensor).unwrap();
-    }
-    extreme.check_finite().unwrap();
     let mut spoilt = client(&setup, training());
-    let error =
-        spoilt.fit(&FitInstruction { round: 0, parameters: Arc::new(extreme) }).unwrap_err();
+    let error = try_fit(&mut spoilt, 0, &extreme(&good)).unwrap_err();
     let spoilt_by_the_step = error.message.starts_with("after training, ");
     assert!(spoilt_by_the_step && error.message.contains("training.learning_rate"), "{error}");
 
@@ -210,21 +214,17 @@ fn a_client_that_diverged_starts_afresh() {
 fn a_client_that_is_alone_keeps_what_it_had() {
     let images = Images::new(1, 1);
     let setup = setup(&images);
-    let good = Arc::new(adapter_record(&setup.model).unwrap());
+    let nothing = Arc::new(ParameterRecord::new());
     let mut alone = {
         let shard = ClientShard { id: "a".into(), train: BATCH.to_vec(), test: BATCH.to_vec() };
         let training = TrainingConfig { learning_rate: 1e39, ..training() };
-        TuningClient::new(shard, Arc::new(setup.cohort(training).alone()))
+        let cohort = setup.cohort(training).with_share(Share::Nothing);
+        TuningClient::new(shard, Arc::new(cohort))
     };
-    let test = |client: &mut TuningClient| {
-        let parameters = Arc::clone(&good);
-        client.evaluate(&EvaluateInstruction { round: 0, parameters }).unwrap().metrics
-    };
-    let before = test(&mut alone);
+    let before = test(&mut alone, &nothing);
     for round in 0..2 {
-        let parameters = Arc::clone(&good);
-        let error = alone.fit(&FitInstruction { round, parameters }).unwrap_err();
+        let error = try_fit(&mut alone, round, &nothing).unwrap_err();
         assert!(error.message.contains("training.learning_rate"), "{error}");
-        assert_eq!(test(&mut alone), before);
+        assert_eq!(test(&mut alone, &nothing), before);
     }
 }

@@ -55,6 +55,6 @@ fn random_weights_are_drawn_by_the_seed_and_never_come_from_the_cache() {
     let (one, again, other) = (random("seed=3"), random("seed=3"), random("seed=4"));
     assert_eq!(bits(&one.last), bits(&again.last));
     assert_ne!(bits(&one.last), bits(&other.last));
-    assert_ne!(one.zero_shot.loss, pretrained.zero_shot.loss);
+    assert_ne!(one.initial.loss, pretrained.initial.loss);
     assert_eq!(outcome(images.experiment(&["training.rounds=1"])).last, pretrained.last);
 }

@@ -47,8 +47,8 @@ fn round_zero_is_zero_shot_classification() {
             sum += accuracy;
         }
         assert!(answers.len() > 1, "images that a random model tells apart");
-        assert_eq!(outcome.zero_shot.accuracy, sum / partition.clients.len() as f64);
-        assert_eq!(outcome.history[0], outcome.zero_shot);
+        assert_eq!(outcome.initial.accuracy, sum / partition.clients.len() as f64);
+        assert_eq!(outcome.history[0], outcome.initial);
         assert_eq!(outcome.history.len(), 2);
     }
 }
