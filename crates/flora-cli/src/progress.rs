@@ -65,6 +65,8 @@ pub(crate) struct Progress {
     failures: Vec<(String, Reason, String)>,
     /// When this process began its first round, and which that was.
     began: Option<(Instant, usize)>,
+    /// Whether the model of round 0 has an adapter that somebody trained.
+    adapted: bool,
     /// What the model of round 0 is.
     start: &'static str,
     /// The first event that could not be written: told at the end, when the run's result is safe.
@@ -96,6 +98,7 @@ impl Progress {
             rounds: 0,
             failures: Vec::new(),
             began: None,
+            adapted: false,
             start: "",
             unwritten: None,
         }
@@ -137,6 +140,11 @@ impl Progress {
     /// Write figures for TensorBoard.
     pub(crate) fn draw_in(&mut self, tensorboard: TensorBoard) {
         self.tensorboard = Some(tensorboard);
+    }
+
+    /// The model of round 0 has an adapter.
+    pub(crate) fn start_with_adapter(&mut self) {
+        self.adapted = true;
     }
 
     /// Raise `stop` when an event cannot be written.
@@ -197,6 +205,7 @@ impl Progress {
         self.rounds = rounds;
         // These begin, or may begin, with something that CLIP does not have.
         let changed = matches!(method, "fedaa" | "fedprompt");
+        let changed = changed || self.adapted;
         self.start = if changed { " (before training)" } else { " (zero-shot)" };
     }
 
@@ -253,7 +262,7 @@ impl Progress {
                     _ => "the run ends",
                 };
                 self.warn(&format!(
-                    "round {}: {accepted} answers were accepted, and {quorum} are needed; {then} ({message})",
+                    "round {}: {accepted} of at least {quorum} answers were accepted; {then} ({message})",
                     round + 1
                 ));
             }

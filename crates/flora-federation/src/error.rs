@@ -79,7 +79,7 @@ pub enum FederationError {
     #[error("the initial record: {0}")]
     Initial(RecordError),
     /// A round failed as a whole; what the earlier rounds computed is in `partial`.
-    #[error("round {round} failed during {stage}: {reason}")]
+    #[error("{}: {reason}", stage.in_round(*round))]
     Interrupted {
         /// The round.
         round: usize,
@@ -92,7 +92,7 @@ pub enum FederationError {
     },
     /// The run was asked to stop. Its state was kept, unless
     /// [`save_every`](crate::RoundsConfig::save_every) is 0.
-    #[error("stopped in round {round}, as asked")]
+    #[error("stopped in round {}, as asked", round + 1)]
     Stopped {
         /// The round that is not finished.
         round: usize,
@@ -130,7 +130,17 @@ impl fmt::Display for Stage {
             Self::Training => "training",
             Self::Aggregation => "aggregation",
             Self::Evaluation => "evaluation",
-            Self::Saving => "saving its state",
+            Self::Saving => "saving the state",
         })
+    }
+}
+
+impl Stage {
+    /// The stage of a round, for people, who count rounds of training from 1.
+    fn in_round(self, round: usize) -> String {
+        match self {
+            Self::Training | Self::Aggregation => format!("{self} failed in round {}", round + 1),
+            Self::Evaluation | Self::Saving => format!("{self} failed after round {round}"),
+        }
     }
 }

@@ -8,6 +8,10 @@ use crate::{Accepted, Answer, CheckError, ClientInfo, Failure, Message, Reason, 
 /// round. Honest clients differ by as much as their numbers of steps do, a few hundred at most.
 const TIMES_THE_MEDIAN: f64 = 1_000.0;
 
+/// And one whose norm is so many times that of the parameters, which exploded, however many clients
+/// agree on it. One is added for parameters that begin at zero.
+const TIMES_THE_PARAMETERS: f64 = 1_000.0;
+
 /// As many updates make a median that one client cannot choose.
 const FEWEST_FOR_MEDIAN: usize = 3;
 
@@ -78,19 +82,20 @@ pub(crate) fn check(
     Ok(Checked { accepted, norm })
 }
 
-/// The largest norm of an update that is accepted in a round with updates of these norms; infinite if
-/// there is none.
-pub(crate) fn bound(asked: Option<f64>, norms: impl Iterator<Item = f64>) -> f64 {
+/// The largest norm of an update that is accepted in a round with updates of these norms, of parameters
+/// of the norm `sent`.
+pub(crate) fn bound(asked: Option<f64>, sent: f64, norms: impl Iterator<Item = f64>) -> f64 {
     if let Some(bound) = asked {
         return bound;
     }
+    let largest = TIMES_THE_PARAMETERS * (1.0 + sent);
     // A client whose loss has no gradient moves nothing, and says nothing about the others.
     let mut moved: Vec<f64> = norms.filter(|&norm| norm > 0.0).collect();
     if moved.len() < FEWEST_FOR_MEDIAN {
-        return f64::INFINITY;
+        return largest;
     }
     moved.sort_by(f64::total_cmp);
-    TIMES_THE_MEDIAN * moved[(moved.len() - 1) / 2]
+    largest.min(TIMES_THE_MEDIAN * moved[(moved.len() - 1) / 2])
 }
 
 #[cfg(test)]
@@ -169,9 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_follows_the_median_of_those_who_moved() {
-        assert_eq!(bound(Some(0.5), [9.0].into_iter()), 0.5);
-        assert_eq!(bound(None, [0.0, 1e30, 1.0].into_iter()), f64::INFINITY);
-        assert_eq!(bound(None, [0.0, 0.0, 2.0, 1e30, 1.0, 3.0].into_iter()), 2_000.0);
+    fn the_bound_follows_the_parameters_and_the_median_of_those_who_moved() {
+        assert_eq!(bound(Some(0.5), 1.0, [9.0].into_iter()), 0.5);
+        assert_eq!(bound(None, 3.0, [0.0, 1e30, 1.0].into_iter()), 4_000.0);
+        assert_eq!(bound(None, 3.0, [0.0, 0.0, 2.0, 1e30, 1.0, 3.0].into_iter()), 2_000.0);
+        assert_eq!(bound(None, 0.0, [1e30, 1e30, 1e30].into_iter()), 1_000.0);
     }
 }

@@ -20,12 +20,12 @@ impl ClientTally {
     /// Takes down what `event` tells.
     pub fn hear(&mut self, event: &Event) {
         match event {
-            Event::RoundStarted { selected, .. } => {
-                let new = selected.iter().filter(|id| !self.trainers.contains(*id));
-                let new: Vec<String> = new.cloned().collect();
-                self.trainers.extend(new);
+            Event::ClientReplied { client, .. } => {
+                self.replies += 1;
+                if !self.trainers.contains(client) {
+                    self.trainers.insert(client.clone());
+                }
             }
-            Event::ClientReplied { .. } => self.replies += 1,
             Event::Evaluated { model: EvaluatedModel::Local, .. } => self.local = local(event),
             Event::Evaluated { model, clients, .. } => {
                 self.model = Some(*model);

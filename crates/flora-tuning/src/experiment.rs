@@ -419,6 +419,13 @@ impl Experiment {
         }
         self.federation.policy().check().map_err(|error| error.to_string())?;
         self.faults.check().map_err(|error| error.to_string())?;
+        let OutputConfig { save_every, keep_every, .. } = self.output;
+        if keep_every > 0 && (save_every == 0 || !keep_every.is_multiple_of(save_every)) {
+            return Err(format!(
+                "output.keep_every: {keep_every} is no multiple of output.save_every, {save_every}: rounds \
+                 are kept when their state is saved"
+            ));
+        }
         if self.method.init_adapter.is_some() && self.method.name != MethodName::Flora {
             let name = self.method.name.as_str();
             return Err(format!(
@@ -489,6 +496,8 @@ mod tests {
             ("faults.fail=1.5", "faults.fail"),
             ("faults.fial=0.5", "fial"),
             ("output.keep_evry=1", "keep_evry"),
+            ("output={ save_every = 2, keep_every = 3 }", "output.keep_every"),
+            ("output={ save_every = 0, keep_every = 1 }", "output.keep_every"),
         ] {
             let message = message(LEAST, &[set]);
             assert!(message.contains(field), "{message}");

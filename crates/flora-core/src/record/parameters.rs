@@ -171,20 +171,29 @@ impl ParameterRecord {
         self.iter().find_map(bad).map_or(Ok(()), Err)
     }
 
+    /// The L2 norm of all values. Summed as in [`distance`](Self::distance).
+    pub fn norm(&self) -> f64 {
+        self.squares(|_, tensor| tensor.to_f32().iter().map(|&it| f64::from(it).powi(2)).sum())
+    }
+
     /// The L2 norm of the difference to `other`, over the tensors that both have with one shape. Summed
     /// in f64 and in the order of the names, so that equal records give equal bits.
     pub fn distance(&self, other: &Self) -> f64 {
-        let square = |(name, tensor): (&str, &HostTensor)| -> f64 {
+        self.squares(|name, tensor| {
             let Some(theirs) = other.get(name).filter(|it| it.shape() == tensor.shape()) else {
                 return 0.0;
             };
             let (ours, theirs) = (tensor.to_f32(), theirs.to_f32());
             let difference = |(&a, &b): (&f32, &f32)| f64::from(a) - f64::from(b);
             ours.iter().zip(theirs.iter()).map(difference).map(|it| it * it).sum()
-        };
+        })
+    }
+
+    /// The root of the sum over the tensors, in the order of their names.
+    fn squares(&self, square: impl Fn(&str, &HostTensor) -> f64) -> f64 {
         let mut tensors: Vec<_> = self.iter().collect();
         tensors.sort_by_key(|(name, _)| *name);
-        tensors.into_iter().map(square).sum::<f64>().sqrt()
+        tensors.into_iter().map(|(name, tensor)| square(name, tensor)).sum::<f64>().sqrt()
     }
 
     /// Writes a safetensors file, whole or not at all; see [`write_atomic`].
@@ -313,6 +322,7 @@ mod tests {
             record
         };
         assert_eq!(point([1.0, 1.0]).distance(&point([4.0, -3.0])), 5.0);
+        assert_eq!(point([3.0, -4.0]).norm(), 5.0);
     }
 
     #[test]

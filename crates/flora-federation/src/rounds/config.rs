@@ -49,8 +49,8 @@ pub struct RoundPolicy {
     /// How often [`BelowQuorum::Retry`] tries a round again before the run fails.
     pub retries: usize,
     /// The largest L2 norm of an update of the shared parameters that is accepted. Without, an update
-    /// is refused whose norm is more than 1,000 times the median of its round, for rounds with at
-    /// least three updates.
+    /// is refused whose norm is more than 1,000 times one plus that of the parameters, or, in a round
+    /// with at least three updates, more than 1,000 times their median.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_update_norm: Option<f64>,
 }

@@ -86,7 +86,8 @@ impl Run<'_> {
             checked.push((client, gate::check(&answer, round, &info, &message, self.strategy)));
         }
         let norms = checked.iter().filter_map(|(_, it)| it.as_ref().ok()).map(|it| it.norm);
-        let bound = gate::bound(self.config.policy.max_update_norm, norms);
+        let sent = self.progress.global.norm();
+        let bound = gate::bound(self.config.policy.max_update_norm, sent, norms);
         let (mut accepted, mut failures) = (Vec::new(), Vec::new());
         for (client, it) in checked {
             let it = it.and_then(|it| match it.norm <= bound {

@@ -11,8 +11,8 @@ use std::time::Instant;
 use burn::tensor::Device;
 use flora_core::ParameterRecord;
 use flora_core::workers::Workers;
-use flora_federation::Simulation;
-use flora_lora::{PeftAdapter, load_peft};
+use flora_federation::{Event, Simulation};
+use flora_lora::{LoraConfig, PeftAdapter, load_peft};
 
 pub use self::data::partition;
 pub(crate) use self::data::{open_dataset, resolve_model};
@@ -42,7 +42,7 @@ pub fn prepare(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Prepared, TuningError> {
-    let adapter = initial_adapter(&mut experiment)?;
+    let adapter = initial_adapter(&mut experiment, observer)?;
     let method = experiment.method.method();
     prepared(experiment, method, adapter.map(|adapter| adapter.record), device, observer)
 }
@@ -64,14 +64,24 @@ pub fn prepare_method(
 }
 
 /// The adapter to start from. Its configuration becomes the experiment's.
-fn initial_adapter(experiment: &mut Experiment) -> Result<Option<PeftAdapter>, TuningError> {
+fn initial_adapter(
+    experiment: &mut Experiment,
+    observer: &mut dyn Observer,
+) -> Result<Option<PeftAdapter>, TuningError> {
     let Some(path) = &experiment.method.init_adapter else { return Ok(None) };
     // A run's folder will do: people name the run, and mean its adapter.
     let inside = path.join("adapter");
     let folder = if inside.is_dir() { &inside } else { path };
     let adapter =
         load_peft(folder).map_err(|error| wrong(experiment, "method.init_adapter", error))?;
-    experiment.method.lora = adapter.config.clone();
+    let lora = std::mem::replace(&mut experiment.method.lora, adapter.config.clone());
+    if lora != LoraConfig::default() && lora != experiment.method.lora {
+        observer.event(&Event::Warning {
+            message: "method.lora is that of the adapter in method.init_adapter, and not what the \
+                      experiment says"
+                .to_owned(),
+        });
+    }
     Ok(Some(adapter))
 }
 

@@ -33,6 +33,9 @@ pub(super) fn begin(
     RunFolder::check(out, existing).map_err(refused)?;
 
     let mut progress = Progress::new(voice);
+    if experiment.method.init_adapter.is_some() {
+        progress.start_with_adapter();
+    }
     let prepared = prepare(experiment, &place.device, &mut progress).map_err(Failure::input)?;
     // Image features take more memory than what follows.
     crate::MEMORY.release();

@@ -50,6 +50,9 @@ pub(super) fn resume(
     }
     place.set_threads(&mut experiment);
     let mut progress = Progress::new(voice);
+    if experiment.method.init_adapter.is_some() {
+        progress.start_with_adapter();
+    }
     let prepared = prepare(experiment, &place.device, &mut progress).map_err(Failure::input)?;
     crate::MEMORY.release();
     if prepared.base_digest != facts.base_digest {
@@ -83,7 +86,11 @@ fn check(
     saved_device: &str,
     saved_version: &str,
 ) -> Result<(), Failure> {
-    if let Some(device) = device.filter(|device| *device != saved_device) {
+    let other = |device: &&str| {
+        Place::parse(device).map(|place| place.device).ok()
+            != Place::parse(saved_device).map(|place| place.device).ok()
+    };
+    if let Some(device) = device.filter(other) {
         return Err(Failure::Input(format!(
             "--device {device}: the run in {} computed on {saved_device}, and other devices round \
              otherwise; leave out --device",
@@ -118,8 +125,8 @@ fn without_state(
             Ok(summary)
         }
         Some(_) => Err(Failure::Input(format!(
-            "{} holds no state to go on from (it was run with output.save_every = 0): start it anew \
-             with --overwrite",
+            "{} holds no state to go on from: it was run with output.save_every = 0, or state/ was \
+             removed. Start it anew with --overwrite",
             path.display()
         ))),
         None => {

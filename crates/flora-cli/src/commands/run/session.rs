@@ -159,9 +159,9 @@ impl Session {
                     ),
                 },
             },
-            error if states => {
-                Failure::Run(format!("{error}\nonce that is mended, go on with: {resume}"))
-            }
+            error if states => Failure::Run(format!(
+                "{error}\nthe state before is kept; to try again from there: {resume}"
+            )),
             error => Failure::run(error),
         }
     }
