@@ -192,7 +192,7 @@ fn settings_that_cannot_be_met_are_named() {
         (r#"{"size": 513}"#, "size is 513; at most 512"),
         (r#"{"size": {"height": 32, "width": 513}}"#, "size is 513; at most 512"),
         (r#"{"image_std": [0.5, 0, 0.5]}"#, "image_std"),
-        (r#"{"image_mean": [1e60, 0, 0.5]}"#, "image_mean"),
+        (r#"{"image_mean": [1e60, 0, 0.5]}"#, "out of range at line 1 column 20"),
         (r#"{"do_resize": false}"#, "do_resize"),
         (r#"{"do_center_crop": false}"#, "do_center_crop"),
         (r#"{"rescale_factor": 1e999}"#, "preprocessor_config.json"),

@@ -52,15 +52,32 @@ pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let kind = entry.file_type()?;
-        if kind.is_dir() {
-            remove_leftovers(&entry.path())?;
-        } else if kind.is_file()
-            && entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
-        {
-            std::fs::remove_file(entry.path())?;
+        let is_left = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+        match (kind.is_dir(), is_left) {
+            (true, true) => std::fs::remove_dir_all(entry.path())?,
+            (true, false) => remove_leftovers(&entry.path())?,
+            (false, true) => std::fs::remove_file(entry.path())?,
+            (false, false) => {}
         }
     }
     Ok(())
+}
+
+/// Remove the folder `path` and what is in it, all or nothing: a process that is killed meanwhile leaves it
+/// whole, or under a name for [`remove_leftovers`].
+///
+/// # Errors
+///
+/// What the operating system reports.
+pub fn remove_folder(path: &Path) -> io::Result<()> {
+    let mut name = std::ffi::OsString::from(TEMPORARY);
+    name.push(path.file_name().unwrap_or_default());
+    let gone = path.with_file_name(name);
+    if gone.exists() {
+        std::fs::remove_dir_all(&gone)?;
+    }
+    std::fs::rename(path, &gone)?;
+    std::fs::remove_dir_all(gone)
 }
 
 /// `tempfile` makes files private to the user; results are meant to be shared like any other file.
@@ -92,6 +109,7 @@ mod tests {
         for left in [".flora-abc", "below/.flora-def", "below/.floral"] {
             std::fs::write(dir.path().join(left), b"half").unwrap();
         }
+        std::fs::create_dir_all(dir.path().join(".flora-state/inside")).unwrap();
         remove_leftovers(dir.path()).unwrap();
         let names = |folder: &str| {
             let entries = std::fs::read_dir(dir.path().join(folder)).unwrap();
@@ -101,6 +119,20 @@ mod tests {
         };
         assert_eq!(names(""), ["below"]);
         assert_eq!(names("below"), [".floral", "result"]);
+    }
+
+    #[test]
+    fn a_folder_goes_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            // What an earlier removal left is no obstacle.
+            std::fs::create_dir_all(dir.path().join(".flora-state")).unwrap();
+            write_atomic(&dir.path().join("state/below/file"), b"whole").unwrap();
+            remove_folder(&dir.path().join("state")).unwrap();
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        }
+        let error = remove_folder(&dir.path().join("state")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub enum FederationError {
     Initial(RecordError),
     /// A round failed as a whole; what the earlier rounds computed is in `partial`.
     #[error("{}: {reason}", stage.in_round(*round))]
-    Interrupted {
+    RoundFailed {
         /// The round.
         round: usize,
         /// What was being done.
@@ -105,7 +105,7 @@ impl FederationError {
     /// What was computed before, of a run that ended early.
     pub fn partial(&self) -> Option<&Partial> {
         match self {
-            Self::Interrupted { partial, .. } | Self::Stopped { partial, .. } => Some(partial),
+            Self::RoundFailed { partial, .. } | Self::Stopped { partial, .. } => Some(partial),
             _ => None,
         }
     }

@@ -136,7 +136,7 @@ fn where_it_takes_the_only_thread_the_run_fails_and_does_not_hang() {
         .unwrap_err()
         .to_string();
     assert!(started.elapsed() < Duration::from_secs(30));
-    assert!(error.contains("round 1 failed during evaluation: no client tested"), "{error}");
+    assert!(error.contains("evaluation failed after round 1: no client tested"), "{error}");
     let late = |event: &&Event| {
         matches!(event, Event::ClientFailed { round: 0, reason: Reason::Late, .. })
     };

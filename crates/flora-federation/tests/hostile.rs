@@ -299,7 +299,11 @@ fn a_bound_on_the_norm_is_kept_to() {
     assert_eq!(failures.len(), 1);
     let (client, reason, message) = &failures[0];
     assert_eq!((client.as_str(), *reason), ("c", Reason::Refused));
-    assert_eq!(message, "the norm of its update is 9.0000e-1, more than 6.0000e-1");
+    assert_eq!(
+        message,
+        "the norm of its update is 9.0000e-1, more than 6.0000e-1: lower the learning rate, or set \
+         max_update_norm"
+    );
     let [x, _] = w(&outcome.last);
     assert!((x - 0.4485).abs() < 1e-6, "{x}");
 }
@@ -314,7 +318,10 @@ fn without_a_bound_what_is_far_beyond_the_others_is_refused() {
     assert_eq!(failures[0].0, "d");
     assert!(failures[0].2.contains("3.0000e5, more than 6.0000e2"), "{}", failures[0].2);
     assert!(w(&outcome.last)[0] < 100.0);
-    // Of two, nobody can say which is the wrong one.
-    let (_, events) = large(&[("a", 1.0), ("d", 1e6), ("idle", 0.0)], policy);
+    // Of two, nobody can say which is the wrong one, but for what dwarfs the parameters.
+    let (_, events) = large(&[("a", 1.0), ("d", 1e3), ("idle", 0.0)], policy);
     assert!(self::failures(&events).is_empty());
+    let (_, events) = large(&[("a", 1.0), ("d", 1e6), ("idle", 0.0)], policy);
+    let failures = self::failures(&events);
+    assert_eq!((failures.len(), failures[0].0.as_str()), (1, "d"));
 }

@@ -214,7 +214,10 @@ fn a_strategy_cannot_make_another_model() {
     ];
     for (make, words) in cases {
         let error = run(pulls(), &mut Makes(make), &Everybody, 1).0.unwrap_err().to_string();
-        assert!(error.contains("during aggregation") && error.contains(words), "{error}");
+        assert!(
+            error.contains("aggregation failed in round 1") && error.contains(words),
+            "{error}"
+        );
     }
 }
 

@@ -86,7 +86,7 @@ fn after_so_many_tries_the_run_fails() {
     let (result, events) =
         run(all(Fault::FailsAttempts(3)), 0.5, 2, policy(3, BelowQuorum::Retry, 2));
     let error = result.unwrap_err();
-    assert!(matches!(error, FederationError::Interrupted { stage: Stage::Training, .. }));
+    assert!(matches!(error, FederationError::RoundFailed { stage: Stage::Training, .. }));
     assert!(error.to_string().contains("no client trained: client c"), "{error}");
     assert_eq!(error.partial().unwrap().outcome.as_ref().unwrap().history.len(), 1);
     let then: Vec<_> = told(&events).into_iter().map(|it| it.2).collect();
@@ -117,7 +117,7 @@ fn too_few_answers_fail_the_run_and_name_who_is_missing() {
     let error = result.unwrap_err().to_string();
     assert_eq!(
         error,
-        "round 1 failed during training: 6 answers were accepted, fewer than the quorum of 7; \
+        "training failed in round 2: 6 answers were accepted, fewer than the quorum of 7; \
          missing: c0, c1"
     );
     let told = told(&events);

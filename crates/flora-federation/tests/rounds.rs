@@ -243,7 +243,7 @@ fn a_round_that_fails_keeps_what_was_computed() {
         let (result, events) = run(all(fault), 2, &config(5));
         let error = result.unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
-        let FederationError::Interrupted { round: at, stage: during, partial, .. } = error else {
+        let FederationError::RoundFailed { round: at, stage: during, partial, .. } = error else {
             panic!("{error}");
         };
         assert_eq!((at, during), (round, stage));

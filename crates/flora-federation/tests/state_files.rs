@@ -73,7 +73,7 @@ fn expect_the_one_before(folder: &StateFolder, newest: &Path, what: &str) -> Str
 }
 
 fn newest(place: &Path) -> (PathBuf, PathBuf) {
-    (place.join("000001.state"), place.join("000002.state"))
+    (place.join("000002.state"), place.join("000003.state"))
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn where_both_are_damaged_the_last_is_named() {
         fs::write(path, bytes).unwrap();
     }
     let error = folder.load().unwrap_err().to_string();
-    assert!(error.contains("000002.state") && error.contains("checksum"), "{error}");
+    assert!(error.contains("000003.state") && error.contains("checksum"), "{error}");
     folder.forget_damaged().unwrap();
     assert!(matches!(folder.load(), Err(StateError::Missing { .. })));
 }
@@ -213,7 +213,7 @@ fn damaged_states_of_clients_are_noticed_where_they_are_needed() {
     let expected = stateful(ClientStates::create(&path).unwrap(), None, &mut keep).unwrap();
     let expected = Bits::from(&expected);
     // Without the state after round 2, that after round 1 is the last one.
-    fs::remove_file(place.path().join("000002.state")).unwrap();
+    fs::remove_file(place.path().join("000003.state")).unwrap();
     let state = keep.folder.load().unwrap().state;
     assert_eq!(state.rounds_done(), 1);
     let whole = fs::read(path.with_extension("1")).unwrap();

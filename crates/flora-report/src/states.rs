@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use flora_core::files::remove_folder;
 use flora_core::hex;
 use flora_federation::{RunState, StateFolder};
 use serde::{Deserialize, Serialize};
@@ -138,7 +139,7 @@ impl RunStates {
     /// [`ReportError::Io`].
     pub fn remove(self) -> Result<(), ReportError> {
         let path = self.states.path();
-        fs::remove_dir_all(path).map_err(ReportError::io("remove", path))
+        remove_folder(path).map_err(ReportError::io("remove", path))
     }
 }
 

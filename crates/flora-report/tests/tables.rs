@@ -120,8 +120,14 @@ fn a_summary_tells_all_of_a_run() {
         Accuracies { zero_shot: accuracy(0.147), last: accuracy(0.27), best: accuracy(0.281) };
     run.bytes_up = 40 * 98_304;
     run.bytes_down = 40 * 98_304;
-    run.seconds =
-        RunSeconds { data: 1.5, training: 62.0, aggregation: 0.02, evaluation: 4.25, total: 68.4 };
+    run.seconds = RunSeconds {
+        data: 1.5,
+        training: 62.0,
+        aggregation: 0.02,
+        evaluation: 4.25,
+        saving: 0.5,
+        total: 68.4,
+    };
     run.peak_memory_bytes = Some(512 << 20);
     run.trainable_parameters = 24_576;
     run.total_parameters = 151_277_313;
@@ -141,7 +147,8 @@ best (round 8)   28.1      29.1
 
 trained  24,576 of 151,277,313 (0.016 %)
 sent     3.75 MiB up, 3.75 MiB down
-time     1 min 08 s (data 1.50 s, training 1 min 02 s, aggregation 0.02 s, evaluation 4.25 s)
+time     1 min 08 s (data 1.50 s, training 1 min 02 s, aggregation 0.02 s, evaluation 4.25 s, saving
+         0.50 s)
 memory   512 MiB at its peak
 device   flex, seed 7
 note     the last round (27.0 %) is below the best (28.1 % after round 8)

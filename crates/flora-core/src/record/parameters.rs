@@ -330,7 +330,7 @@ mod tests {
         let single = record(&[("a", &[4])]);
         assert!(single.check_dtypes(&single).is_ok());
         let error = single.cast(Dtype::F16).check_dtypes(&single).unwrap_err().to_string();
-        assert!(error.contains("`a` has element type F16, expected F32"), "{error}");
+        assert!(error.contains("`a` has element type f16, expected f32"), "{error}");
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl<'a> Rounds<'a> {
     /// [`RoundsConfig::share`] travels.
     ///
     /// # Errors
-    /// Settings that make no sense, before anything runs. [`FederationError::Interrupted`] if a round
+    /// Settings that make no sense, before anything runs. [`FederationError::RoundFailed`] if a round
     /// failed as a whole, and [`FederationError::Stopped`]; both carry what was computed until then.
     pub fn run(
         &self,

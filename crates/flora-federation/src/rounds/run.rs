@@ -79,7 +79,7 @@ pub(super) fn start(
         Ok(None) => Ok(partial.outcome.expect("the first step of every run is an evaluation")),
         Ok(Some(step)) => Err(FederationError::Stopped { round: step.round, partial }),
         Err(Broken { round, stage, reason }) => {
-            Err(FederationError::Interrupted { round, stage, reason, partial })
+            Err(FederationError::RoundFailed { round, stage, reason, partial })
         }
     }
 }

@@ -95,7 +95,8 @@ impl Run<'_> {
                 false => Err(Failure {
                     reason: Reason::Refused,
                     message: format!(
-                        "the norm of its update is {:.4e}, more than {bound:.4e}",
+                        "the norm of its update is {:.4e}, more than {bound:.4e}: lower the learning rate, \
+                         or set max_update_norm",
                         it.norm
                     ),
                 }),

@@ -1,5 +1,7 @@
 use std::{fs, io, path::Path};
 
+use flora_core::files;
+
 use super::{
     BEST, CLIENTS, Existing, METRICS, PARTITION, ROUNDS, STATE, SUMMARY, TENSORBOARD, TRAINED,
     TRAINED_FILE, is_run, lock,
@@ -69,7 +71,7 @@ pub(super) fn remove_file(folder: &Path, name: &str) -> Result<(), ReportError> 
 
 fn remove_folder(folder: &Path, name: &str) -> Result<(), ReportError> {
     let path = folder.join(name);
-    ignore_absent(fs::remove_dir_all(&path)).map_err(ReportError::io("remove", path))
+    ignore_absent(files::remove_folder(&path)).map_err(ReportError::io("remove", path))
 }
 
 fn ignore_absent(result: io::Result<()>) -> io::Result<()> {

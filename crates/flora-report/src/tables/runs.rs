@@ -88,6 +88,9 @@ fn share(accuracy: Option<Accuracy>) -> String {
     accuracy.map_or_else(dash, |accuracy| percent(accuracy.mean))
 }
 
+/// As much of a message fits beside the other columns.
+const MOST_LETTERS: usize = 60;
+
 /// Rounds done of those planned.
 fn progress(run: &RunRecord) -> String {
     let count = |count: Option<usize>| count.map_or_else(dash, |count| count.to_string());
@@ -107,8 +110,17 @@ fn state(run: &RunRecord) -> String {
         RunState::Failed => run.error.as_ref(),
         _ => run.problem.as_ref(),
     };
-    let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let reason = reason.map(|reason| format!(": {}", shortened(reason))).unwrap_or_default();
     format!("{state}{resumable}{reason}")
+}
+
+/// The beginning of a message: run.json has it whole.
+fn shortened(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    match line.char_indices().nth(MOST_LETTERS) {
+        Some((end, _)) => format!("{}…", line[..end].trim_end()),
+        None => line.to_owned(),
+    }
 }
 
 /// A value as TOML has it, strings without their quotes.

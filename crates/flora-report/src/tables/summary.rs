@@ -60,6 +60,7 @@ fn facts(run: &RunSummary) -> String {
         ("training", run.seconds.training),
         ("aggregation", run.seconds.aggregation),
         ("evaluation", run.seconds.evaluation),
+        ("saving", run.seconds.saving),
     ]
     .map(|(phase, value)| format!("{phase} {}", seconds(value)))
     .join(", ");

@@ -16,7 +16,7 @@ fn a_learning_rate_that_is_far_too_high_fails_the_run_but_keeps_round_zero() {
         ];
         let (finished, told) = run(images.experiment(&set));
         let failure = finished.failure.expect("it cannot have gone well");
-        assert!(matches!(failure, FederationError::Interrupted { .. }), "{failure}");
+        assert!(matches!(failure, FederationError::RoundFailed { .. }), "{failure}");
         // Whether a client's training or the test of the new model breaks down depends on the loss.
         let remedies = ["lower training.learning_rate", "lower the learning rate"];
         let told_how = remedies.iter().any(|remedy| failure.to_string().contains(remedy));
@@ -57,7 +57,7 @@ fn a_run_that_breaks_down_later_keeps_the_rounds_before() {
             run(images.experiment(&[&set[..], &["training.rounds=40"]].concat()));
         assert_eq!(finished.status(), RunStatus::Failed, "{participants}");
         let failure = finished.failure.unwrap();
-        assert!(matches!(failure, FederationError::Interrupted { .. }), "{failure}");
+        assert!(matches!(failure, FederationError::RoundFailed { .. }), "{failure}");
         assert!(!told.failures().iter().any(|message| message.contains("panic")));
         let kept = finished.outcome.expect("earlier rounds were evaluated");
         let rounds = kept.last_round.round;

@@ -177,7 +177,7 @@ fn tell(summary: &RunSummary, out: &Path, voice: Voice) {
         Voice::Quiet => {}
         Voice::Json => output::json(&serde_json::json!({ "event": "summary", "summary": summary })),
         Voice::Normal | Voice::Verbose => {
-            output::line(format!("{}\n", tables::summary(summary)));
+            output::line(tables::summary(summary));
             output::line(format!("everything is in {}", out.display()));
         }
     }

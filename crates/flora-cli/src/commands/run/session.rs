@@ -108,7 +108,7 @@ impl Session {
         told.unwritten.map_or(Ok(()), |error| Err(Failure::run(error)))?;
         if let Some(failure) = finished.failure {
             if voice.is_for_people() {
-                output::line(format!("{}\n", tables::summary(&summary)));
+                output::line(tables::summary(&summary));
             }
             return Err(self.ended_early(&failure, &signals));
         }
