@@ -33,7 +33,7 @@ impl Failure {
             Self::Run(message) => (format!("error: {message}"), 1),
             Self::Stopped { code, message } => (message, code),
         };
-        eprintln!("{message}");
+        crate::output::error_line(message);
         ExitCode::from(code)
     }
 }

@@ -27,9 +27,19 @@ pub(crate) fn json(value: &impl serde::Serialize) {
     line(serde_json::to_string(value).expect("plain data"));
 }
 
+/// Print what a run came to as a line of JSON, the last one after its events.
+pub(crate) fn summary(summary: &flora::report::RunSummary) {
+    json(&serde_json::json!({ "event": "summary", "summary": summary }));
+}
+
+/// Print a line on standard error, if anybody reads it: `eprintln!` would panic if not.
+pub(crate) fn error_line(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Tell of trouble that stops nothing, on standard error.
 pub(crate) fn warning(message: &str) {
-    eprintln!("warning: {message}");
+    error_line(format!("warning: {message}"));
 }
 
 /// Why standard output is not whole, if it is not.

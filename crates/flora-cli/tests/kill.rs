@@ -9,32 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use support::{differences, flora, leftovers, small};
-
-/// Kills of each test, over all of its runs.
-fn kills() -> u32 {
-    let asked = std::env::var("FLORA_KILLS").ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or(50)
-}
-
-/// Numbers that need not be good, only different at every run.
-struct Draw(u64);
-
-impl Draw {
-    fn new() -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        Self(now.as_nanos() as u64 | 1)
-    }
-
-    /// A moment below `longest`.
-    fn moment(&mut self, longest: Duration) -> Duration {
-        // xorshift64
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        longest.mul_f64((self.0 >> 11) as f64 / (1_u64 << 53) as f64)
-    }
-}
+use support::{Draw, differences, kills, leftovers, resume, small};
 
 /// Whether the process was killed before it ended; it must not have failed by itself.
 fn killed_after(mut child: Child, moment: Duration) -> bool {
@@ -78,13 +53,10 @@ fn survive(folder: &Path, settings: &[&str], kills: u32) {
         while alive {
             killed += 1;
             // A run that was killed before it had a folder begins as any other.
-            let mut command = match out.join("experiment.toml").exists() {
-                true => flora(&cache),
+            let command = match out.join("experiment.toml").exists() {
+                true => resume(&cache, &out),
                 false => begin(&out),
             };
-            if out.join("experiment.toml").exists() {
-                command.args(["run", "--resume"]).arg(&out);
-            }
             alive = killed_after(started(command), draw.moment(longest));
         }
         let differ = differences(&leftovers(&out), &expected);
@@ -96,7 +68,7 @@ fn survive(folder: &Path, settings: &[&str], kills: u32) {
 #[test]
 fn a_run_survives() {
     let folder = tempfile::tempdir().unwrap();
-    survive(folder.path(), &["output.keep_every=2", "output.keep_clients=true"], kills());
+    survive(folder.path(), &["output.keep_every=2", "output.keep_clients=true"], kills(50));
 }
 
 #[test]
@@ -113,6 +85,6 @@ fn so_do_other_methods_and_modes() {
     ];
     for settings in all {
         let folder = tempfile::tempdir().unwrap();
-        survive(folder.path(), settings, kills().div_ceil(all.len() as u32));
+        survive(folder.path(), settings, kills(50).div_ceil(all.len() as u32));
     }
 }

@@ -68,6 +68,16 @@ impl Default for ClientSelector {
     }
 }
 
+impl ClientSelector {
+    /// How many of `trainers` take part: the fraction, rounded to the nearest whole number, at least
+    /// `min_clients` and at least one, as far as there are any.
+    pub fn count(&self, trainers: usize) -> usize {
+        // Rounded, not cut off: 0.29 * 100 is 28.999999999999996.
+        let share = (self.fraction * trainers as f64).round() as usize;
+        share.max(self.min_clients).max(1).min(trainers)
+    }
+}
+
 impl Selection for ClientSelector {
     /// [`FederationError::Fraction`] or [`FederationError::MinClients`].
     fn check(&self, trainers: &[ClientInfo]) -> Result<(), FederationError> {
@@ -81,16 +91,13 @@ impl Selection for ClientSelector {
         Ok(())
     }
 
-    /// `fraction * trainers.len()` of them, rounded to the nearest whole number, at least
-    /// `min_clients` and at least one, as far as there are any; sorted by id.
+    /// [`count`](ClientSelector::count) of them, sorted by id.
     fn select(&self, draw: Draw, trainers: &[ClientInfo]) -> Vec<String> {
         let mut ids: Vec<String> = trainers.iter().map(|client| client.id.clone()).collect();
         ids.sort();
         ids.dedup();
-        // Rounded, not cut off: 0.29 * 100 is 28.999999999999996.
-        let share = (self.fraction * ids.len() as f64).round() as usize;
-        let count = share.max(self.min_clients).max(1);
-        if count >= ids.len() {
+        let count = self.count(ids.len());
+        if count == ids.len() {
             return ids;
         }
         let label = match draw.attempt {

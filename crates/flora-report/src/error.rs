@@ -32,7 +32,7 @@ pub enum ReportError {
     },
     /// A living process writes the run in the folder.
     #[error(
-        "{} is in use by another run: wait until it has ended, or choose another output folder",
+        "{} is in use by another process of flora: wait until it has ended, or choose another output folder",
         path.display()
     )]
     Locked {

@@ -29,6 +29,8 @@ pub struct RunFacts {
     pub device: String,
     /// SHA-256 of the base model's weights.
     pub base_digest: String,
+    /// SHA-256 of its other inputs, by what they are called in messages.
+    pub inputs: BTreeMap<String, String>,
     /// Whether it leaves numbers only, and no trained parameters.
     pub numbers_only: bool,
     /// The command line that began it.

@@ -57,7 +57,7 @@ fn a_folder_that_a_living_process_writes_is_locked() {
         RunFolder::resume(&path, &nothing).unwrap_err(),
     ] {
         assert!(matches!(error, ReportError::Locked { .. }), "{error}");
-        assert!(error.to_string().contains("run is in use by another run"), "{error}");
+        assert!(error.to_string().contains("run is in use by another process"), "{error}");
     }
     // Nothing of it was touched.
     assert_eq!(read_events(path.join("metrics.jsonl")).unwrap().len(), 1);

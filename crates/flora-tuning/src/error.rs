@@ -58,6 +58,12 @@ pub enum TuningError {
     /// Training left the numbers behind in its last step.
     #[error("after training, {0}; lower training.learning_rate")]
     NotFinite(RecordError),
+    /// The model tells nothing from anything.
+    #[error(
+        "every class gets the same score for every image: the model's numbers have grown so large that they \
+         overflow; lower training.learning_rate"
+    )]
+    Collapsed,
     /// The system refuses a thread or a file.
     #[error("{0}")]
     System(#[from] std::io::Error),

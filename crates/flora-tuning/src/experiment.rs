@@ -294,6 +294,20 @@ pub struct OutputConfig {
     pub tensorboard: bool,
 }
 
+impl OutputConfig {
+    fn check(&self) -> Result<(), String> {
+        let &Self { save_every, keep_every, .. } = self;
+        // Rounds in between are seen by nobody who could keep something of them.
+        if keep_every > 0 && !(save_every > 0 && keep_every.is_multiple_of(save_every)) {
+            return Err(format!(
+                "output.keep_every: {keep_every} is not a multiple of output.save_every, which is {save_every}: \
+                 what was trained is kept with a round's saved state"
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl Default for OutputConfig {
     fn default() -> Self {
         Self { save_every: 1, keep_every: 0, keep_clients: false, tensorboard: false }
@@ -419,13 +433,7 @@ impl Experiment {
         }
         self.federation.policy().check().map_err(|error| error.to_string())?;
         self.faults.check().map_err(|error| error.to_string())?;
-        let OutputConfig { save_every, keep_every, .. } = self.output;
-        if keep_every > 0 && (save_every == 0 || !keep_every.is_multiple_of(save_every)) {
-            return Err(format!(
-                "output.keep_every: {keep_every} is no multiple of output.save_every, {save_every}: rounds \
-                 are kept when their state is saved"
-            ));
-        }
+        self.output.check()?;
         if self.method.init_adapter.is_some() && self.method.name != MethodName::Flora {
             let name = self.method.name.as_str();
             return Err(format!(
@@ -496,8 +504,8 @@ mod tests {
             ("faults.fail=1.5", "faults.fail"),
             ("faults.fial=0.5", "fial"),
             ("output.keep_evry=1", "keep_evry"),
-            ("output={ save_every = 2, keep_every = 3 }", "output.keep_every"),
-            ("output={ save_every = 0, keep_every = 1 }", "output.keep_every"),
+            ("output={ save_every = 2, keep_every = 3 }", "output.keep_every: 3"),
+            ("output={ save_every = 0, keep_every = 3 }", "output.save_every, which is 0"),
         ] {
             let message = message(LEAST, &[set]);
             assert!(message.contains(field), "{message}");

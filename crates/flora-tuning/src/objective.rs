@@ -123,6 +123,9 @@ impl Objective {
     }
 
     /// Accuracy and loss on the images `indices`, with a model that has no autodiff.
+    ///
+    /// # Errors
+    /// Images that cannot be read, and [`TuningError::Collapsed`].
     pub(crate) fn score(
         &self,
         model: &TuningModel,
@@ -130,6 +133,8 @@ impl Objective {
         device: &Device,
     ) -> Result<Score, TuningError> {
         let (mut right, mut loss) = (0usize, 0f64);
+        // A layer norm makes zeros of numbers whose squares overflow, and nothing is NaN that would tell.
+        let mut collapsed = !indices.is_empty();
         for indices in self.by_group(indices) {
             let chunks = indices.chunks(EVALUATION_BATCH);
             let images = chunks.map(|chunk| self.image_features(model, chunk, device));
@@ -142,11 +147,15 @@ impl Objective {
             let labels = places(&labels, &classes);
             for (row, label) in logits.chunks(classes.len()).zip(labels) {
                 let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                collapsed &= row.len() > 1 && row.iter().all(|&logit| logit == most);
                 let best = row.iter().position(|&logit| logit == most);
                 right += usize::from(best == Some(label));
                 let sum: f64 = row.iter().map(|&logit| f64::from(logit - most).exp()).sum();
                 loss += sum.ln() - f64::from(row[label] - most);
             }
+        }
+        if collapsed {
+            return Err(TuningError::Collapsed);
         }
         let count = indices.len().max(1) as f64;
         Ok(Score { accuracy: right as f64 / count, loss: loss / count })

@@ -1,5 +1,6 @@
 //! From clients that wait for the first round to a result.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,6 +33,9 @@ pub struct Prepared {
     pub data_seconds: f64,
     /// SHA-256 of the checkpoint's weights.
     pub base_digest: String,
+    /// SHA-256 of whatever else lies where the experiment says and determines the numbers: images, labels,
+    /// prompts and so on, by these names.
+    pub inputs: BTreeMap<String, String>,
     method: String,
     initial: ParameterRecord,
     fleet: Simulation,
@@ -63,6 +67,7 @@ pub(crate) struct Parts {
     pub(crate) total_parameters: usize,
     pub(crate) data_seconds: f64,
     pub(crate) base_digest: String,
+    pub(crate) inputs: BTreeMap<String, String>,
     pub(crate) method: String,
     pub(crate) initial: ParameterRecord,
     pub(crate) fleet: Simulation,
@@ -110,6 +115,7 @@ impl Prepared {
             total_parameters: parts.total_parameters,
             data_seconds: parts.data_seconds,
             base_digest: parts.base_digest,
+            inputs: parts.inputs,
             method: parts.method,
             initial: parts.initial,
             fleet: parts.fleet,

@@ -44,7 +44,7 @@ impl Embed {
         let bar = bar::steps(what, count);
         let mut notify = |notice| match notice {
             Notice::Progress { done, .. } => bar.set_position(done as u64),
-            Notice::Warning(message) => bar.suspend(|| eprintln!("warning: {message}")),
+            Notice::Warning(message) => bar.suspend(|| output::warning(&message)),
         };
         let embedded = embed(&model, items, &self.out, self.raw, &workers, &mut notify);
         bar.finish_and_clear();

@@ -42,7 +42,7 @@ impl Eval {
         let bar = bar::steps("images", dataset.len());
         let mut notify = |notice| match notice {
             Notice::Progress { done, .. } => bar.set_position(done as u64),
-            Notice::Warning(message) => bar.suspend(|| eprintln!("warning: {message}")),
+            Notice::Warning(message) => bar.suspend(|| output::warning(&message)),
         };
         let cache = cache.as_ref();
         let scores = score(&model, &classifier, &dataset, cache, &workers, &mut notify);

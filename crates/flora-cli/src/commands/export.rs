@@ -70,10 +70,10 @@ impl Export {
         };
         let vocabulary = model.checkpoint.config.text_config.vocab_size;
         if layout == Layout::OpenClip && vocabulary != OPEN_CLIP_VOCABULARY {
-            eprintln!(
-                "warning: OpenCLIP's own tokenizer has {OPEN_CLIP_VOCABULARY} ids and this model \
+            output::warning(&format!(
+                "OpenCLIP's own tokenizer has {OPEN_CLIP_VOCABULARY} ids and this model \
                  {vocabulary}: give it ids made by the tokenizer that is written beside it"
-            );
+            ));
         }
         export_merged(model, &self.out, SaveOptions { layout, dtype }).map_err(Failure::input)?;
         output::line(format!("{}: written", self.out.display()));

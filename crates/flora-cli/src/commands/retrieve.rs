@@ -28,7 +28,7 @@ impl Retrieve {
         let bar = bar::steps("images", dataset.len());
         let mut notify = |notice| match notice {
             Notice::Progress { done, .. } => bar.set_position(done as u64),
-            Notice::Warning(message) => bar.suspend(|| eprintln!("warning: {message}")),
+            Notice::Warning(message) => bar.suspend(|| output::warning(&message)),
         };
         let ranks = retrieve(&model, &dataset, &texts, cache.as_ref(), &workers, &mut notify);
         bar.finish_and_clear();

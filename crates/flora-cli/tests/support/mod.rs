@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Output};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -29,11 +31,142 @@ pub(crate) fn small(cache: &Path, settings: &[&str], out: &Path) -> Command {
     command
 }
 
+/// Goes on with the run in `out`.
+pub(crate) fn resume(cache: &Path, out: &Path) -> Command {
+    let mut command = flora(cache);
+    command.args(["run", "--resume"]).arg(out);
+    command
+}
+
+/// Runs a command that must succeed.
+pub(crate) fn done(mut command: Command) -> Output {
+    let output = command.output().unwrap();
+    let (said, shown) = (text(&output.stderr), text(&output.stdout));
+    assert!(output.status.success(), "{command:?}: {}\n{said}{shown}", output.status);
+    output
+}
+
+/// Runs a command that must end with this exit code, and gives what it says on standard error.
+pub(crate) fn refused(mut command: Command, code: i32) -> String {
+    let output = command.output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {said}{}", text(&output.stdout));
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Sends a signal, such as `INT`.
+pub(crate) fn send(signal: &str, child: &Child) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap().success());
+}
+
+/// Waits for something that must come.
+pub(crate) fn wait_for(what: &str, mut it: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !it() {
+        assert!(Instant::now() < until, "{what}: it did not come");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+/// The events of a run so far, but for a half-written last line.
+pub(crate) fn events(run: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// How many events of this name there are so far.
+pub(crate) fn count(run: &Path, event: &str) -> usize {
+    events(run).iter().filter(|it| it["event"] == event).count()
+}
+
+/// The summary of a run.
+pub(crate) fn summary(run: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(run.join("run.json")).unwrap()).unwrap()
+}
+
+/// A run that is killed once two rounds are done.
+pub(crate) fn killed(mut command: Command, out: &Path) {
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    wait_for("two rounds", || out.join("state/000002.state").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!out.join("run.json").exists(), "too late: it had finished");
+}
+
+/// Copies a folder.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+/// Kills of each test.
+pub(crate) fn kills(usual: u32) -> u32 {
+    let asked = std::env::var("FLORA_KILLS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(usual)
+}
+
+/// Numbers that need not be good, only different at every run.
+pub(crate) struct Draw(u64);
+
+impl Draw {
+    pub(crate) fn new() -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        Self(now.as_nanos() as u64 | 1)
+    }
+
+    /// A moment below `longest`.
+    pub(crate) fn moment(&mut self, longest: Duration) -> Duration {
+        // xorshift64
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        longest.mul_f64((self.0 >> 11) as f64 / (1_u64 << 53) as f64)
+    }
+}
+
 /// Every file of a run's folder, by its name, without what a clock or the command line says.
 pub(crate) fn leftovers(run: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     collect(run, run, &mut files);
     files
+}
+
+/// Every file of a folder as it is, by its name.
+pub(crate) fn raw(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(some) = folders.pop() {
+        for entry in std::fs::read_dir(some).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(folder).unwrap().display().to_string();
+            files.insert(name, std::fs::read(&path).unwrap());
+        }
+    }
+    files
+}
+
+/// Asserts that a run left what another one left.
+pub(crate) fn assert_same(run: &Path, reference: &Path, what: &str) {
+    let differ = differences(&leftovers(run), &leftovers(reference));
+    assert!(differ.is_empty(), "{what}: {differ:?}");
 }
 
 fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {

@@ -28,7 +28,7 @@ mod template;
 mod texts;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use flora_core::hex;
 use image::DynamicImage;
@@ -54,6 +54,8 @@ pub use texts::Texts;
 pub struct Dataset {
     shared: Arc<Shared>,
     samples: Arc<[Sample]>,
+    /// Once it was asked for: it reads every image.
+    fingerprint: OnceLock<String>,
 }
 
 /// What no choice of samples changes.
@@ -139,6 +141,7 @@ impl Dataset {
                 images: built.source,
             }),
             samples: samples.into(),
+            fingerprint: OnceLock::new(),
         })
     }
 
@@ -234,18 +237,23 @@ impl Dataset {
 
     /// SHA-256, in hexadecimal, of everything that determines the pixels of the samples, in their order.
     ///
-    /// A key for what is computed from the images alone: neither names, labels nor splits change it.
+    /// A key for what is computed from the images alone: neither names, labels nor splits change it. The
+    /// images are read once, when it is asked for first.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] when an image file cannot be read.
     pub fn fingerprint(&self) -> Result<String, Error> {
+        if let Some(fingerprint) = self.fingerprint.get() {
+            return Ok(fingerprint.clone());
+        }
         let mut hash = Sha256::new();
         hash.update((self.len() as u64).to_le_bytes());
         for sample in self.samples.iter() {
             self.shared.images.digest(sample.place as usize, &mut hash)?;
         }
-        Ok(hex::encode(&hash.finalize()))
+        let fingerprint = hex::encode(&hash.finalize());
+        Ok(self.fingerprint.get_or_init(|| fingerprint).clone())
     }
 
     /// Whether the data set ships with a split.
@@ -263,7 +271,7 @@ impl Dataset {
     /// The samples of one split. Samples are numbered anew, in their old order.
     pub fn only(self, split: Split) -> Self {
         let samples = self.samples.iter().filter(|sample| sample.split == split).cloned().collect();
-        Self { samples, ..self }
+        Self { samples, fingerprint: OnceLock::new(), ..self }
     }
 
     /// A random subset of each split, the same for the same `seed`, in which the classes keep their
@@ -272,7 +280,7 @@ impl Dataset {
     /// Choose the [`Protocol`] first: it splits what it is given.
     pub fn limit(self, limit: Limit, seed: u64) -> Self {
         let kept = limit::keep(&self.samples, self.classes().len(), limit, seed);
-        Self { samples: kept.into(), ..self }
+        Self { samples: kept.into(), fingerprint: OnceLock::new(), ..self }
     }
 }
 

@@ -4,6 +4,7 @@ mod states;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use self::crew::{Crew, Done, Job, Member};
 pub use self::states::ClientStates;
-use crate::{Answer, Client, ClientInfo, FederationError, Fleet, FleetError, Reason, Task, Wait};
+use crate::{
+    Answer, Client, ClientInfo, FederationError, Fleet, FleetError, Reason, RunState, Task, Wait,
+};
 
 /// A fleet whose clients are values of this process.
 ///
@@ -99,6 +102,19 @@ impl Simulation {
         Self { memory: Some(Memory { states: Arc::new(states), at_rest }), ..self }
     }
 
+    /// Whether the file `states` still holds everything that the clients of a run remembered in `state`: a
+    /// run that is resumed would fail only where it needs it. Nothing is changed.
+    ///
+    /// # Errors
+    /// What is missing or damaged, with the file's name.
+    pub fn check_states(state: &RunState, states: &Path) -> Result<(), FleetError> {
+        let Committed { states: committed, .. } = Committed::read(&state.fleet)?;
+        let Some(committed) = committed else { return Ok(()) };
+        let states = ClientStates::open(states)?;
+        states.restore(committed)?;
+        states.verify()
+    }
+
     /// Puts a client back and gives its answer.
     fn settle(&mut self, done: Done) -> (u64, Answer, Option<FleetError>) {
         let slot = self.slots.get_mut(&done.answer.client).expect("it came from there");
@@ -156,6 +172,13 @@ struct Committed {
     states: Option<serde_json::Value>,
 }
 
+impl Committed {
+    fn read(bytes: &[u8]) -> Result<Self, FleetError> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| FleetError::States(format!("their index is damaged: {error}")))
+    }
+}
+
 impl Fleet for Simulation {
     fn clients(&mut self, _round: usize) -> Result<Vec<ClientInfo>, FleetError> {
         Ok(self.slots.values().map(|slot| slot.info.clone()).collect())
@@ -211,8 +234,7 @@ impl Fleet for Simulation {
     }
 
     fn restore(&mut self, committed: &[u8]) -> Result<(), FleetError> {
-        let Committed { panicked, states } = serde_json::from_slice(committed)
-            .map_err(|error| FleetError::States(format!("their index is damaged: {error}")))?;
+        let Committed { panicked, states } = Committed::read(committed)?;
         match (&self.memory, states) {
             (Some(memory), Some(states)) => memory.states.restore(states)?,
             (None, Some(_)) => {

@@ -117,6 +117,12 @@ impl ClientStates {
         })
     }
 
+    /// Whether everything that counts can be read.
+    pub(super) fn verify(&self) -> Result<(), FleetError> {
+        let clients: Vec<String> = self.lock().index.clients.keys().cloned().collect();
+        clients.iter().try_for_each(|client| self.read(client).map(drop))
+    }
+
     /// What a client remembers.
     pub(super) fn read(&self, client: &str) -> Result<Option<Vec<u8>>, FleetError> {
         let mut inner = self.lock();

@@ -46,6 +46,18 @@ impl FolderLock {
     }
 }
 
+/// Whether a living process holds the folder's lock, and keeps it for longer than a look or a process that is
+/// ending does.
+pub(super) fn stays_locked(folder: &Path) -> bool {
+    for _ in 0..TRIES {
+        if !is_locked(folder) {
+            return false;
+        }
+        sleep(PAUSE);
+    }
+    true
+}
+
 /// Whether a living process holds the folder's lock.
 pub(super) fn is_locked(folder: &Path) -> bool {
     // Some network file systems want a file that is open for writing, and some folders are read-only.

@@ -106,6 +106,23 @@ impl RunFolder {
             return Err(ReportError::NotARun { path });
         }
         let lock = FolderLock::acquire(&path)?;
+        Self::resume_locked(path, lock, events)
+    }
+
+    /// [`resume`](Self::resume) for whoever holds the folder's lock already: the state that `events` came with was
+    /// read under it, and no other process has gone on from there since.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume), but for the lock.
+    pub fn resume_locked(
+        path: impl Into<PathBuf>,
+        lock: FolderLock,
+        events: &EventsMark,
+    ) -> Result<Self, ReportError> {
+        let path = path.into();
+        if !is_run(&path) {
+            return Err(ReportError::NotARun { path });
+        }
         let metrics = EventLog::resume(&path.join(METRICS), events)?;
         replace::remove_file(&path, SUMMARY)?;
         remove_leftovers(&path).map_err(ReportError::io("clean up", &path))?;

@@ -16,7 +16,7 @@ pub(super) fn check(path: &Path, existing: Existing) -> Result<bool, ReportError
     if !path.is_dir() {
         return Err(ReportError::NotAFolder { path: path.to_owned() });
     }
-    if lock::is_locked(path) {
+    if lock::stays_locked(path) {
         return Err(ReportError::Locked { path: path.to_owned() });
     }
     holds_run(path, existing)

@@ -61,6 +61,13 @@ pub(super) fn check(
             format!("{least}, but {clients} clients have training images; lower it to {clients}");
         return Err(wrong(experiment, "federation.min_clients", problem));
     }
+    let (quorum, train) =
+        (experiment.federation.quorum, experiment.federation.selector().count(clients));
+    if quorum > train && experiment.rounds() > 0 {
+        let problem =
+            format!("{quorum}, but {train} clients train in a round; lower it to {train}");
+        return Err(wrong(experiment, "federation.quorum", problem));
+    }
     if partition.clients.iter().all(|shard| shard.test.is_empty()) {
         let problem = "no client has a test image, so nothing could be evaluated; raise \
                        data.limit.test, or choose data.protocol = \"merged-80-20\"";

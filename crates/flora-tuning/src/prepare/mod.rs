@@ -4,6 +4,7 @@ mod backbone;
 mod clients;
 mod data;
 mod images;
+mod inputs;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -114,6 +115,7 @@ fn prepared(
     let trainable_parameters = backbone.method.trainable().count(&model);
     let total_parameters = backbone.count(&model);
     let base_digest = backbone.checkpoint.digest()?;
+    let inputs = inputs::digests(&experiment, &backbone, &dataset, initial.as_ref())?;
     let setting = Setting { texts, prefix, images, partition: &partition, dataset: &dataset };
     let method = Arc::clone(&backbone.method);
     let cohort = clients::cohort(&experiment, backbone, model, setting)?;
@@ -126,6 +128,7 @@ fn prepared(
         trainable_parameters,
         total_parameters,
         base_digest,
+        inputs,
         data_seconds: started.elapsed().as_secs_f64(),
         dataset,
         partition,

@@ -46,6 +46,7 @@ pub(super) fn begin(
         versions: versions(),
         device: place.name.clone(),
         base_digest: prepared.base_digest.clone(),
+        inputs: prepared.inputs.clone(),
         numbers_only: keep == Keep::Numbers,
         command: command(),
         started_at: now.as_secs(),

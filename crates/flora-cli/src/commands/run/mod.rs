@@ -32,7 +32,7 @@ pub(crate) struct Run {
         value_name = "DIR",
         conflicts_with_all = [
             "experiment", "assignments", "out", "overwrite", "seed", "numbers_only", "init_adapter",
-            "save_every", "keep_every", "keep_clients", "tensorboard",
+            "save_every", "keep_every", "keep_clients", "tensorboard", "child",
         ]
     )]
     resume: Option<PathBuf>,
@@ -117,7 +117,8 @@ impl Run {
         let voice = self.voice.voice();
         let (summary, out) = match &self.resume {
             Some(folder) => {
-                let summary = resume::resume(folder, self.device.as_deref(), self.threads, voice)?;
+                let (device, threads) = (self.device.as_deref(), self.threads);
+                let summary = resume::resume(folder, device, threads, Keep::Trained, voice)?;
                 (summary, folder.clone())
             }
             None => self.begin(voice)?,
@@ -142,13 +143,19 @@ impl Run {
             None if self.overwrite => Path::new("runs").join(&experiment.name),
             None => free_folder(&experiment.name),
         };
+        let keep = if self.numbers_only { Keep::Numbers } else { Keep::Trained };
         if self.child && !self.overwrite && child::is_begun(&out, &experiment) {
-            let summary = resume::resume(&out, Some(device), self.threads, voice)?;
-            return Ok((summary, out));
+            match resume::resume(&out, Some(device), self.threads, keep, voice) {
+                // It was begun with another device, version or model, or its state is damaged. As with a
+                // finished run, the sweep repeats it.
+                Err(Failure::Input(problem)) => {
+                    output::line(format!("warning: the run begins anew: {problem}"));
+                }
+                other => return other.map(|summary| (summary, out)),
+            }
         }
         let replace = self.overwrite || self.child;
         let existing = if replace { Existing::ReplaceRun } else { Existing::Refuse };
-        let keep = if self.numbers_only { Keep::Numbers } else { Keep::Trained };
         let summary = begin::begin(experiment, &place, &out, existing, keep, voice)?;
         Ok((summary, out))
     }
@@ -175,7 +182,7 @@ impl Run {
 fn tell(summary: &RunSummary, out: &Path, voice: Voice) {
     match voice {
         Voice::Quiet => {}
-        Voice::Json => output::json(&serde_json::json!({ "event": "summary", "summary": summary })),
+        Voice::Json => output::summary(summary),
         Voice::Normal | Voice::Verbose => {
             output::line(tables::summary(summary));
             output::line(format!("everything is in {}", out.display()));

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use flora::federation::RunStatus;
+use flora::federation::{Event, RunStatus, Simulation};
 use flora::report::{
-    Existing, FolderLock, ReportError, RunFolder, RunStates, RunSummary, SavedRun, read_events,
+    Existing, FolderLock, ReportError, RunFacts, RunFolder, RunStates, RunSummary, SavedRun,
+    read_events,
 };
-use flora::tuning::{Experiment, prepare};
+use flora::tuning::{Experiment, Prepared, prepare};
 
 use super::Keep;
 use super::begin::{begin, versions};
@@ -19,11 +20,18 @@ use crate::progress::{Progress, Voice};
 const EXPERIMENT: &str = "experiment.toml";
 const METRICS: &str = "metrics.jsonl";
 
-/// Goes on with the run in `path`.
+/// What to do where inputs changed.
+const PUT_BACK: &str = "put the original back, or start a new run in another folder";
+/// What to do where a run cannot be resumed at all.
+const START_ANEW: &str = "start it anew with --overwrite, or in another folder";
+
+/// Goes on with the run in `path`. What a run keeps that died before its first state, its folder does not
+/// say: `keep` does.
 pub(super) fn resume(
     path: &Path,
     device: Option<&str>,
     threads: Option<usize>,
+    keep: Keep,
     voice: Voice,
 ) -> Result<RunSummary, Failure> {
     let started = Instant::now();
@@ -31,16 +39,27 @@ pub(super) fn resume(
     let not_a_run = || ReportError::NotARun { path: path.to_owned() };
     let text =
         std::fs::read_to_string(path.join(EXPERIMENT)).map_err(|_| Failure::input(not_a_run()))?;
-    // The work before the first round takes longer than this. It is locked for good below.
-    drop(FolderLock::acquire(path).map_err(Failure::input)?);
+    if let Some(summary) = finished(path) {
+        if voice.is_for_people() {
+            output::line(format!("{} is finished; nothing is left to do\n", path.display()));
+        }
+        return Ok(summary);
+    }
+    // Until the end: whatever is read from here on is what the run goes on from.
+    let lock = FolderLock::acquire(path).map_err(Failure::input)?;
     let origin = path.join(EXPERIMENT).display().to_string();
     let mut experiment = Experiment::from_toml(&origin, &text, &[]).map_err(Failure::input)?;
     let Some(saved) = RunStates::load(path).map_err(Failure::input)? else {
-        return without_state(path, experiment, device, threads, voice);
+        drop(lock);
+        return without_state(path, experiment, device, threads, keep, voice);
     };
     let SavedRun { state, facts, events, passed_over } = saved;
-    let place = Place { threads, ..Place::parse(&facts.device)? };
     check(path, device, &facts.device, &facts.versions.flora)?;
+    let place = Place { threads, ..Place::parse(&facts.device)? };
+    if experiment.output.save_every > 0 {
+        Simulation::check_states(&state, &RunStates::clients_file(path))
+            .map_err(|error| Failure::Input(format!("{error}; {START_ANEW}")))?;
+    }
     if let Some(problem) = &passed_over {
         output::warning(&format!("{problem}; the run goes on from the state before it"));
     }
@@ -55,28 +74,44 @@ pub(super) fn resume(
     }
     let prepared = prepare(experiment, &place.device, &mut progress).map_err(Failure::input)?;
     crate::MEMORY.release();
-    if prepared.base_digest != facts.base_digest {
-        return Err(Failure::Input(format!(
-            "{}: the weights of {} are not those that the run began with: put the original back, or \
-             start a new run in another folder",
-            path.display(),
-            prepared.experiment.model.path
-        )));
-    }
-    let partition = std::fs::read_to_string(path.join("partition.json")).unwrap_or_default();
-    if partition_json(&prepared)? != partition {
-        return Err(Failure::Input(format!(
-            "{}: the images of {} are not split across clients as when the run began: put the original \
-             data back, or start a new run in another folder",
-            path.display(),
-            prepared.experiment.data.path.display()
-        )));
-    }
-    let folder = RunFolder::resume(path, &events).map_err(Failure::input)?;
+    check_inputs(path, &facts, &prepared)?;
+    let folder = RunFolder::resume_locked(path, lock, &events).map_err(Failure::input)?;
     let told = read_events(path.join(METRICS)).map_err(Failure::input)?;
     progress.go_on_in(folder.clone(), told);
     let session = Session { folder, facts, started, device: place.device.clone() };
     session.run(prepared, Some(state), progress)
+}
+
+/// The summary of a run that has nothing left to do.
+fn finished(path: &Path) -> Option<RunSummary> {
+    if path.join("state").is_dir() {
+        return None;
+    }
+    let summary = RunSummary::load(path.join("run.json")).ok()?;
+    (summary.status == RunStatus::Finished).then_some(summary)
+}
+
+/// Whether the model, the images and so on are those that the run began with.
+fn check_inputs(path: &Path, facts: &RunFacts, prepared: &Prepared) -> Result<(), Failure> {
+    let experiment = &prepared.experiment;
+    let other = |what: String| {
+        let path = path.display();
+        Failure::Input(format!("{path}: {what} since the run began: {PUT_BACK}"))
+    };
+    if prepared.base_digest != facts.base_digest {
+        return Err(other(format!("the weights of {} changed", experiment.model.path)));
+    }
+    let data = experiment.data.path.display();
+    let partition = std::fs::read_to_string(path.join("partition.json")).unwrap_or_default();
+    if partition_json(prepared)? != partition {
+        return Err(other(format!("the images of {data}, or how they are split, changed")));
+    }
+    let inputs = &prepared.inputs;
+    let names = inputs.keys().chain(facts.inputs.keys());
+    match names.into_iter().find(|name| inputs.get(*name) != facts.inputs.get(*name)) {
+        Some(name) => Err(other(format!("the {name} (data: {data}) changed"))),
+        None => Ok(()),
+    }
 }
 
 /// What the state was saved with, and this process is not.
@@ -108,33 +143,30 @@ fn check(
     Ok(())
 }
 
-/// A run that is finished, or died before its first state.
+/// A run that died before its first state, or keeps none.
 fn without_state(
     path: &Path,
     experiment: Experiment,
     device: Option<&str>,
     threads: Option<usize>,
+    keep: Keep,
     voice: Voice,
 ) -> Result<RunSummary, Failure> {
-    let summary = RunSummary::load(path.join("run.json")).ok();
-    match summary {
-        Some(summary) if summary.status == RunStatus::Finished => {
-            if voice.is_for_people() {
-                output::line(format!("{} is finished; nothing is to be done\n", path.display()));
-            }
-            Ok(summary)
-        }
-        Some(_) => Err(Failure::Input(format!(
-            "{} holds no state to go on from: it was run with output.save_every = 0, or state/ was \
-             removed. Start it anew with --overwrite",
-            path.display()
-        ))),
-        None => {
-            if voice.is_for_people() {
-                output::line(format!("{}: nothing was saved yet; it begins anew", path.display()));
-            }
-            let place = Place { threads, ..Place::parse(device.unwrap_or("cpu"))? };
-            begin(experiment, &place, path, Existing::ReplaceRun, Keep::Trained, voice)
-        }
+    // The first state is saved before anything is computed.
+    let events = read_events(path.join(METRICS)).map_err(Failure::input)?;
+    if events.iter().any(|event| matches!(event, Event::Evaluated { .. })) {
+        let why = match experiment.output.save_every {
+            0 => "it was run with output.save_every = 0",
+            _ => "its folder state/ is gone",
+        };
+        let path = path.display();
+        return Err(Failure::Input(format!(
+            "{path} holds no state to go on from: {why}; {START_ANEW}"
+        )));
     }
+    if voice.is_for_people() {
+        output::line(format!("{}: nothing was computed yet; it begins anew", path.display()));
+    }
+    let place = Place { threads, ..Place::parse(device.unwrap_or("cpu"))? };
+    begin(experiment, &place, path, Existing::ReplaceRun, keep, voice)
 }

@@ -10,7 +10,7 @@ use flora::tuning::{Experiment, Finished, Prepared, save_trained};
 
 use crate::failure::Failure;
 use crate::output;
-use crate::progress::{Keeper, Progress};
+use crate::progress::{Keeper, Progress, Voice};
 use crate::signals::Signals;
 
 /// Where to compute.
@@ -100,20 +100,21 @@ impl Session {
         let trained = finished.outcome.as_ref().filter(|_| !self.facts.numbers_only);
         let saved = trained.map_or(Ok(false), |outcome| self.save(&experiment, outcome));
         summary.best_saved = *saved.as_ref().unwrap_or(&false);
-        let summarized = self.folder.write_summary(&summary).map_err(Failure::run);
+        let summarized = self.folder.write_summary(&summary).map_err(|error| error.to_string());
         if voice.is_for_people() {
             output::line(format!("\n{}\n", tables::rounds(&told.events)));
         }
         // What could not be written is why the rest was left undone.
-        told.unwritten.map_or(Ok(()), |error| Err(Failure::run(error)))?;
+        told.unwritten.map_or(Ok(()), |error| Err(self.failed(error)))?;
         if let Some(failure) = finished.failure {
-            if voice.is_for_people() {
-                output::line(tables::summary(&summary));
+            match voice {
+                Voice::Quiet => {}
+                Voice::Json => output::summary(&summary),
+                _ => output::line(tables::summary(&summary)),
             }
             return Err(self.ended_early(&failure, &signals));
         }
-        saved?;
-        summarized?;
+        saved.and(summarized).map_err(|error| self.failed(error))?;
         if let Some(states) = told.states {
             // The result is whole: there is nothing left to go on with.
             states.remove().map_err(Failure::run)?;
@@ -123,10 +124,11 @@ impl Session {
 
     /// Writes what was trained; true if that of the best round is another than that of the last, and is
     /// written, too.
-    fn save(&self, experiment: &Experiment, outcome: &Outcome) -> Result<bool, Failure> {
+    fn save(&self, experiment: &Experiment, outcome: &Outcome) -> Result<bool, String> {
         let path = self.folder.path();
         let save = |record: &ParameterRecord, folder: &Path| {
-            save_trained(experiment, record, folder, &self.device).map_err(Failure::run)
+            save_trained(experiment, record, folder, &self.device)
+                .map_err(|error| format!("cannot write {}: {error}", folder.display()))
         };
         save(&outcome.last, path)?;
         let is_better = outcome.best_round.round != outcome.last_round.round;
@@ -134,7 +136,9 @@ impl Session {
             save(&outcome.best, &path.join("best"))?;
         } else if path.join("best").is_dir() {
             // Of an earlier session, whose last round was not the best.
-            std::fs::remove_dir_all(path.join("best")).map_err(Failure::run)?;
+            let best = path.join("best");
+            std::fs::remove_dir_all(&best)
+                .map_err(|error| format!("cannot remove {}: {error}", best.display()))?;
         }
         Ok(is_better && !outcome.best.is_empty() && path.join("best").is_dir())
     }
@@ -145,9 +149,7 @@ impl Session {
         failure: &flora::federation::FederationError,
         signals: &Signals,
     ) -> Failure {
-        let path = self.folder.path();
-        let states = path.join("state").is_dir();
-        let resume = format!("flora run --resume {}", quoted(path));
+        let (states, resume) = (self.has_states(), self.how_to_resume());
         match failure {
             flora::federation::FederationError::Stopped { round, .. } => Failure::Stopped {
                 code: signals.exit_code(),
@@ -159,11 +161,24 @@ impl Session {
                     ),
                 },
             },
-            error if states => Failure::Run(format!(
-                "{error}\nthe state before is kept; to try again from there: {resume}"
-            )),
-            error => Failure::run(error),
+            error => self.failed(error),
         }
+    }
+
+    /// The failure of a run that can go on when its cause is gone.
+    fn failed(&self, error: impl std::fmt::Display) -> Failure {
+        Failure::Run(match self.has_states() {
+            true => format!("{error}\nonce that is mended, go on with: {}", self.how_to_resume()),
+            false => error.to_string(),
+        })
+    }
+
+    fn has_states(&self) -> bool {
+        self.folder.path().join("state").is_dir()
+    }
+
+    fn how_to_resume(&self) -> String {
+        format!("flora run --resume {}", quoted(self.folder.path()))
     }
 
     fn summarize(

@@ -44,15 +44,15 @@ impl Sweep {
         let place = Place::parse(&self.device)?;
         let runs = sweep.runs().map_err(Failure::input)?;
         let out = self.out.clone().unwrap_or_else(|| Path::new("runs/sweeps").join(&sweep.name));
+        // Two sweeps in one folder would write each other's tables.
+        std::fs::create_dir_all(&out)
+            .map_err(|error| Failure::Input(format!("cannot create {}: {error}", out.display())))?;
+        let _lock = FolderLock::acquire(&out).map_err(Failure::input)?;
         // Before the first of many runs, not after it.
         for run in &runs {
             RunFolder::check(out.join(&run.folder), Existing::ReplaceRun)
                 .map_err(Failure::input)?;
         }
-        // Two sweeps in one folder would write each other's tables.
-        std::fs::create_dir_all(&out)
-            .map_err(|error| Failure::Input(format!("cannot create {}: {error}", out.display())))?;
-        let _lock = FolderLock::acquire(&out).map_err(Failure::input)?;
         let mut record = Record::new(&sweep, &out, runs.len())?;
         let digests = digests(&runs)?;
         let valid = |run: &SweepRun, summary: &RunSummary| {

@@ -1,0 +1,38 @@
+//! What the numbers of a run depend on, besides its settings and the weights.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use flora_core::{ParameterRecord, hex};
+use flora_data::Dataset;
+use sha2::{Digest, Sha256};
+
+use super::backbone::Backbone;
+use crate::{Experiment, TuningError};
+
+/// SHA-256 of each input, by what it is called in a message. Paths name them in an experiment, and what
+/// lies there may change.
+pub(super) fn digests(
+    experiment: &Experiment,
+    backbone: &Backbone,
+    dataset: &Dataset,
+    initial: Option<&ParameterRecord>,
+) -> Result<BTreeMap<String, String>, TuningError> {
+    let checkpoint = &backbone.checkpoint;
+    let labels: Vec<usize> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
+    let mut digests = BTreeMap::from([
+        ("images", dataset.fingerprint()?),
+        ("labels", digest(&labels)),
+        ("prompts", digest(&backbone.prompts)),
+        ("model's configuration", digest(&(&checkpoint.config, &checkpoint.preprocessor))),
+    ]);
+    if let Some(initial) = initial {
+        let values = hex::encode(&Sha256::digest(initial.to_safetensors()));
+        digests.insert("adapter to start from", digest(&(values, &experiment.method.lora)));
+    }
+    Ok(digests.into_iter().map(|(name, digest)| (name.to_owned(), digest)).collect())
+}
+
+fn digest(value: &impl Debug) -> String {
+    hex::encode(&Sha256::digest(format!("{value:?}")))
+}
