@@ -68,7 +68,8 @@ fn states(out: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = entries.map(|it| it.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|it| it == "state"));
     paths.sort();
-    paths
+    // A run that was killed between the writing of one and the removal of another has three.
+    paths.split_off(paths.len().saturating_sub(2))
 }
 
 fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
@@ -106,8 +107,12 @@ fn folders_that_hold_no_interrupted_run() {
     child.args(["--threads", "1"]).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut first = child.spawn().unwrap();
     wait_for("the other one's lock", || count(&out, "round_started") > 2);
-    let said = refused(setup.resume(&out), 2);
-    assert!(said.contains("in use by another process"), "{said}");
+    let second = setup.resume(&out).output().unwrap();
+    match second.status.code() {
+        Some(2) => assert!(text(&second.stderr).contains("in use by another process")),
+        // It waited for the lock for a moment, in which the other one came to its end.
+        code => assert!(code == Some(0) && text(&second.stdout).contains("is finished")),
+    }
     assert!(first.wait().unwrap().success());
     assert_same(&out, &setup.path("reference"), "resumed twice");
 

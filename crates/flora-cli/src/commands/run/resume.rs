@@ -39,14 +39,16 @@ pub(super) fn resume(
     let not_a_run = || ReportError::NotARun { path: path.to_owned() };
     let text =
         std::fs::read_to_string(path.join(EXPERIMENT)).map_err(|_| Failure::input(not_a_run()))?;
-    if let Some(summary) = finished(path) {
-        if voice.is_for_people() {
-            output::line(format!("{} is finished; nothing is left to do\n", path.display()));
-        }
+    // Without the lock, which a folder that is only to be read may not have.
+    if let Some(summary) = finished(path, voice) {
         return Ok(summary);
     }
     // Until the end: whatever is read from here on is what the run goes on from.
     let lock = FolderLock::acquire(path).map_err(Failure::input)?;
+    // The one that held the lock may have finished it.
+    if let Some(summary) = finished(path, voice) {
+        return Ok(summary);
+    }
     let origin = path.join(EXPERIMENT).display().to_string();
     let mut experiment = Experiment::from_toml(&origin, &text, &[]).map_err(Failure::input)?;
     let Some(saved) = RunStates::load(path).map_err(Failure::input)? else {
@@ -83,12 +85,16 @@ pub(super) fn resume(
 }
 
 /// The summary of a run that has nothing left to do.
-fn finished(path: &Path) -> Option<RunSummary> {
+fn finished(path: &Path, voice: Voice) -> Option<RunSummary> {
     if path.join("state").is_dir() {
         return None;
     }
     let summary = RunSummary::load(path.join("run.json")).ok()?;
-    (summary.status == RunStatus::Finished).then_some(summary)
+    let finished = summary.status == RunStatus::Finished;
+    if finished && voice.is_for_people() {
+        output::line(format!("{} is finished; nothing is left to do\n", path.display()));
+    }
+    finished.then_some(summary)
 }
 
 /// Whether the model, the images and so on are those that the run began with.
