@@ -12,7 +12,10 @@ use crate::failure::Failure;
 /// What a signal asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct Signals {
+    /// Raised by the first signal, and by whoever else wants the run to stop.
     flag: Arc<AtomicBool>,
+    /// Raised by the first signal alone.
+    heard: Arc<AtomicBool>,
     which: Arc<AtomicUsize>,
 }
 
@@ -20,13 +23,14 @@ impl Signals {
     /// Hears the signals from now on. The first raises a flag; the next one ends the process with the same
     /// exit code.
     pub(crate) fn hear() -> Result<Self, Failure> {
-        let signals = Self { flag: Arc::default(), which: Arc::default() };
+        let signals = Self { flag: Arc::default(), heard: Arc::default(), which: Arc::default() };
         for signal in [SIGINT, SIGTERM] {
             // In this order: whether it is the second is asked before the flag says so.
-            flag::register_conditional_shutdown(signal, code(signal), Arc::clone(&signals.flag))
+            flag::register_conditional_shutdown(signal, code(signal), Arc::clone(&signals.heard))
                 .and_then(|_| {
                     flag::register_usize(signal, Arc::clone(&signals.which), signal as usize)
                 })
+                .and_then(|_| flag::register(signal, Arc::clone(&signals.heard)))
                 .and_then(|_| flag::register(signal, Arc::clone(&signals.flag)))
                 .map_err(|error| Failure::Run(format!("cannot hear signals: {error}")))?;
         }

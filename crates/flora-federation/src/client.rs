@@ -144,8 +144,8 @@ pub trait Client: Send {
         }
     }
 
-    /// Whether a task of this kind needs what the client remembers. Where it does not, a client
-    /// whose state lies on the disk is asked without reading it.
+    /// Whether a task of this kind needs what the client remembers. Where an evaluation does not, a
+    /// client whose state lies on the disk tests without reading it. Asked for evaluations only.
     fn needs_state(&self, kind: &Kind) -> bool {
         let _ = kind;
         true

@@ -118,7 +118,7 @@ pub enum Event {
     },
     /// A phase of the run is over.
     PhaseFinished {
-        /// `data`, `training`, `aggregation` or `evaluation`.
+        /// `data`, `training`, `aggregation`, `evaluation` or `saving`.
         phase: String,
         /// Wall-clock seconds, summed over rounds.
         seconds: f64,

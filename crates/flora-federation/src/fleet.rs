@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{ClientError, ClientInfo, Message, Task, message::number_or_nan};
+use crate::{ClientError, ClientInfo, Kind, Message, Task, message::number_or_nan};
 
 /// What a client made of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,10 @@ pub struct Answer {
     pub client: String,
     /// The round of the task that is answered.
     pub round: usize,
+    /// The attempt at that round.
+    pub attempt: usize,
+    /// The kind of the task.
+    pub kind: Kind,
     /// The answer, or why there is none.
     pub result: Result<Message, Failure>,
     /// Bytes that the answer took on its way.
@@ -28,15 +32,22 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer of a client that cannot be reached or failed.
-    pub fn failed(task: &Task, reason: Reason, message: impl Into<String>) -> Self {
+    /// The answer to a task, with the bytes of its values.
+    pub fn new(task: &Task, result: Result<Message, Failure>) -> Self {
         Self {
             client: task.client.clone(),
             round: task.round,
-            result: Err(Failure { reason, message: message.into() }),
-            bytes_up: 0,
+            attempt: task.attempt,
+            kind: task.kind.clone(),
+            bytes_up: result.as_ref().map_or(0, Message::byte_len),
+            result,
             seconds: 0.0,
         }
+    }
+
+    /// The answer of a client that cannot be reached or failed.
+    pub fn failed(task: &Task, reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(task, Err(Failure { reason, message: message.into() }))
     }
 }
 
@@ -146,6 +157,14 @@ impl From<ClientError> for FleetError {
 ///         self.1 += tasks.len();
 ///         self.0.exchange(tasks, wait, deliver)
 ///     }
+///
+///     fn commit(&mut self) -> Result<Vec<u8>, FleetError> {
+///         self.0.commit()
+///     }
+///
+///     fn restore(&mut self, committed: &[u8]) -> Result<(), FleetError> {
+///         self.0.restore(committed)
+///     }
 /// }
 /// ```
 pub trait Fleet {
@@ -174,22 +193,15 @@ pub trait Fleet {
     /// for [`restore`](Self::restore). What an earlier call described stays valid until two further
     /// calls have returned.
     ///
+    /// A fleet whose clients remember by themselves has nothing to describe, and gives no bytes.
+    ///
     /// # Errors
     /// Something cannot be written.
-    fn commit(&mut self) -> Result<Vec<u8>, FleetError> {
-        Ok(Vec::new())
-    }
+    fn commit(&mut self) -> Result<Vec<u8>, FleetError>;
 
     /// Goes back to what [`commit`](Self::commit) described, in this or an earlier process.
     ///
     /// # Errors
     /// The description or what it describes is damaged.
-    fn restore(&mut self, committed: &[u8]) -> Result<(), FleetError> {
-        match committed.is_empty() {
-            true => Ok(()),
-            false => Err(FleetError::States(
-                "this fleet keeps none, but the saved run has some".to_owned(),
-            )),
-        }
-    }
+    fn restore(&mut self, committed: &[u8]) -> Result<(), FleetError>;
 }

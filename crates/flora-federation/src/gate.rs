@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use flora_core::ParameterRecord;
+
 use crate::{Accepted, Answer, CheckError, ClientInfo, Failure, Message, Reason, Strategy};
 
 /// Without a bound of the user's, an update is refused whose norm is so many times the median of its
@@ -19,7 +21,7 @@ const FEWEST_FOR_MEDIAN: usize = 3;
 /// round are there.
 pub(crate) struct Checked {
     pub(crate) accepted: Accepted,
-    /// The L2 norm of what training changed in the shared parameters.
+    /// The L2 norm of what training changed in all records that were sent.
     pub(crate) norm: f64,
 }
 
@@ -60,6 +62,10 @@ pub(crate) fn check(
             crate::NUM_EXAMPLES
         )));
     };
+    // It would fill the quorum and weigh nothing.
+    if num_examples == 0 {
+        return Err(refuse("it claims to have trained on no example".to_owned()));
+    }
     // Otherwise a client could outweigh all others by a claim.
     if num_examples > info.num_examples {
         return Err(refuse(format!(
@@ -78,7 +84,10 @@ pub(crate) fn check(
         parameters: Arc::clone(parameters),
         message: message.clone(),
     };
-    let norm = sent.get_parameters().map_or(0.0, |sent| sent.distance(parameters));
+    let moved = |(name, sent): (&String, &Arc<ParameterRecord>)| {
+        message.records.get(name).map_or(0.0, |answered| sent.distance(answered))
+    };
+    let norm = sent.records.iter().map(moved).map(|norm| norm * norm).sum::<f64>().sqrt();
     Ok(Checked { accepted, norm })
 }
 
@@ -100,10 +109,10 @@ pub(crate) fn bound(asked: Option<f64>, sent: f64, norms: impl Iterator<Item = f
 
 #[cfg(test)]
 mod tests {
-    use flora_core::{Dtype, HostTensor, ParameterRecord};
+    use flora_core::{Dtype, HostTensor};
 
     use super::*;
-    use crate::{FedAvg, Metrics};
+    use crate::{FedAvg, Kind, Metrics, Task};
 
     fn record(name: &str, values: &[f32]) -> ParameterRecord {
         let mut record = ParameterRecord::new();
@@ -117,8 +126,8 @@ mod tests {
         let message = Message::trained(record("w", &[1.0, 2.0]), 10, Metrics::new());
         let client = "a".to_owned();
         let info = ClientInfo { id: client.clone(), num_examples: 10, num_test_examples: 0 };
-        let mut answer =
-            Answer { client, round: 3, result: Ok(message), bytes_up: 8, seconds: 0.0 };
+        let task = Task { client, round: 3, attempt: 0, kind: Kind::Train, message: sent.clone() };
+        let mut answer = Answer::new(&task, Ok(message));
         let good = check(&answer, 3, &info, &sent, &FedAvg).unwrap();
         assert_eq!((good.norm, good.accepted.num_examples), (1.0, 10));
         change(&mut answer);
@@ -152,6 +161,12 @@ mod tests {
                     message.metrics.insert(crate::NUM_EXAMPLES.to_owned(), f64::NAN);
                 }),
                 "NaN as `num-examples`",
+            ),
+            (
+                with(|message| {
+                    message.metrics.insert(crate::NUM_EXAMPLES.to_owned(), 0.0);
+                }),
+                "no example",
             ),
             (with(|message| message.metrics.clear()), "no metric `num-examples`"),
             (with(|message| message.records.clear()), "record `parameters` is missing"),

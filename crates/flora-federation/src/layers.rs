@@ -1,6 +1,6 @@
 //! What happens to answers on their way: encoded by the client, decoded by the server.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use flora_core::Dtype;
 
@@ -18,17 +18,17 @@ pub trait Transform: Send {
     /// What it is called in messages.
     fn name(&self) -> &str;
 
-    /// On the client's side, after training.
+    /// On the client's side, after training. `task` is what was asked for, and holds what was sent.
     ///
     /// # Errors
     /// What keeps the client from answering.
-    fn encode(&mut self, message: Message) -> Result<Message, String>;
+    fn encode(&mut self, task: &Task, message: Message) -> Result<Message, String>;
 
     /// On the server's side. It must stand any message: it has not been checked.
     ///
     /// # Errors
     /// What is wrong with the message; the answer is refused.
-    fn decode(&self, message: Message) -> Result<Message, String>;
+    fn decode(&self, task: &Task, message: Message) -> Result<Message, String>;
 
     /// What the client's side remembers, such as the error of the last compression; a part of the
     /// client's state.
@@ -87,7 +87,7 @@ impl Client for Layered<Box<dyn Client>> {
         let mut message = self.inner.handle(task)?;
         if task.kind == Kind::Train {
             for layer in &mut self.layers {
-                message = layer.encode(message).map_err(|problem| {
+                message = layer.encode(task, message).map_err(|problem| {
                     ClientError::new(&task.client, format!("{}: {problem}", layer.name()))
                 })?;
             }
@@ -154,18 +154,19 @@ impl<F: Fleet> Fleet for Layered<F> {
         if self.layers.is_empty() {
             return self.inner.exchange(tasks, wait, deliver);
         }
-        let trained: BTreeSet<String> = tasks
+        let trained: BTreeMap<String, Task> = tasks
             .iter()
             .filter(|task| task.kind == Kind::Train)
-            .map(|task| task.client.clone())
+            .map(|task| (task.client.clone(), task.clone()))
             .collect();
         let Self { inner, layers } = self;
         inner.exchange(tasks, wait, &mut |answer| {
-            let decoded = if trained.contains(&answer.client) {
-                let result = answer.result.and_then(|message| decode(layers, message));
-                Answer { result, ..answer }
-            } else {
-                answer
+            let decoded = match trained.get(&answer.client) {
+                Some(task) => {
+                    let result = answer.result.and_then(|message| decode(layers, task, message));
+                    Answer { result, ..answer }
+                }
+                None => answer,
             };
             deliver(decoded);
         })
@@ -180,9 +181,13 @@ impl<F: Fleet> Fleet for Layered<F> {
     }
 }
 
-fn decode(layers: &[Box<dyn Transform>], mut message: Message) -> Result<Message, Failure> {
+fn decode(
+    layers: &[Box<dyn Transform>],
+    task: &Task,
+    mut message: Message,
+) -> Result<Message, Failure> {
     for layer in layers.iter().rev() {
-        message = layer.decode(message).map_err(|problem| Failure {
+        message = layer.decode(task, message).map_err(|problem| Failure {
             reason: Reason::Refused,
             message: format!("{}: {problem}", layer.name()),
         })?;
@@ -200,11 +205,11 @@ impl Transform for Rounded {
         "rounded"
     }
 
-    fn encode(&mut self, message: Message) -> Result<Message, String> {
+    fn encode(&mut self, _task: &Task, message: Message) -> Result<Message, String> {
         Ok(cast(message, self.0))
     }
 
-    fn decode(&self, message: Message) -> Result<Message, String> {
+    fn decode(&self, _task: &Task, message: Message) -> Result<Message, String> {
         for record in message.records.values() {
             if let Some((name, tensor)) = record.iter().find(|(_, it)| it.dtype() != self.0) {
                 let (is, expected) = (tensor.dtype(), self.0);

@@ -36,7 +36,7 @@
 //!    answer is refused that is nobody's, a client's second, of another round, or claims more
 //!    examples than the client registered with; whose records do not have the names, shapes and
 //!    element types that were sent (so that only shared parameters can change); that is not finite;
-//!    or whose update is too large ([`RoundPolicy::max_update_norm`]). A strategy can add checks
+//!    or whose update, of all records, is too large ([`RoundPolicy::max_update_norm`]). A strategy can add checks
 //!    ([`Strategy::check`]), and remove only those on records. Every exclusion is an
 //!    [`Event::ClientFailed`] with a [`Reason`]. Clients that changed nothing are told of in a
 //!    warning.

@@ -14,7 +14,8 @@ pub struct Outcome {
     pub best: ParameterRecord,
     /// The last evaluation.
     pub last_round: RoundScore,
-    /// The evaluation with the highest unweighted mean accuracy; the earliest of equals. Round 0
+    /// The evaluation over the most clients and, among those, with the highest unweighted mean
+    /// accuracy; the earliest of equals. Round 0
     /// counts: if it is the best, training has not helped.
     pub best_round: RoundScore,
     /// The evaluation before any training. With FLoRA, that of the zero-shot model.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use flora_core::{ParameterRecord, RecordError};
 use thiserror::Error;
 
-use crate::{ClientInfo, Kind, Message, Metrics, Records, gate};
+use crate::{ClientInfo, Kind, Message, Metrics, gate};
 
 /// The global model in a round.
 #[derive(Debug, Clone)]
@@ -100,21 +100,21 @@ pub trait Strategy: Send {
         accepted: &[Accepted],
     ) -> Result<Aggregate, StrategyError>;
 
-    /// What the strategy remembers from round to round, such as a momentum, so that a run can be
-    /// resumed.
-    fn state(&self) -> Records {
-        Records::new()
+    /// What the strategy remembers from round to round, so that a run can be resumed: a momentum as a
+    /// record, a number of steps or a key as a setting.
+    fn state(&self) -> Message {
+        Message::default()
     }
 
     /// Puts back what [`state`](Self::state) gave.
     ///
     /// # Errors
-    /// Records that are not this strategy's.
-    fn restore(&mut self, records: Records) -> Result<(), StrategyError> {
-        match records.into_keys().next() {
-            None => Ok(()),
-            Some(name) => Err(StrategyError::State(format!(
-                "{} keeps no state, but the saved run has the record `{name}`",
+    /// A state that is not this strategy's.
+    fn restore(&mut self, state: Message) -> Result<(), StrategyError> {
+        match state == Message::default() {
+            true => Ok(()),
+            false => Err(StrategyError::State(format!(
+                "{} keeps no state, but the saved run has one",
                 self.name()
             ))),
         }

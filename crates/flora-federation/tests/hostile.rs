@@ -38,6 +38,14 @@ impl Fleet for Meddling<'_> {
         (self.change)(&kind, answers).into_iter().for_each(deliver);
         Ok(())
     }
+
+    fn commit(&mut self) -> Result<Vec<u8>, FleetError> {
+        self.fleet.commit()
+    }
+
+    fn restore(&mut self, committed: &[u8]) -> Result<(), FleetError> {
+        self.fleet.restore(committed)
+    }
 }
 
 fn run(

@@ -5,7 +5,7 @@ mod support;
 use flora_core::Dtype;
 use flora_federation::{
     AtRest, Client, ClientStates, Event, FedAvg, Layered, Message, Outcome, Reason, Rounded,
-    Rounds, RoundsConfig, Simulation, Transform,
+    Rounds, RoundsConfig, Simulation, Task, Transform,
 };
 use support::{Pull, record, w};
 
@@ -69,12 +69,12 @@ impl Transform for Counting {
         "counting"
     }
 
-    fn encode(&mut self, message: Message) -> Result<Message, String> {
+    fn encode(&mut self, _task: &Task, message: Message) -> Result<Message, String> {
         self.0 += 1;
         Ok(message)
     }
 
-    fn decode(&self, message: Message) -> Result<Message, String> {
+    fn decode(&self, _task: &Task, message: Message) -> Result<Message, String> {
         Ok(message)
     }
 

@@ -17,7 +17,7 @@ pub struct RoundsConfig {
     pub evaluate_local: bool,
     /// What a round puts up with.
     pub policy: RoundPolicy,
-    /// The state is kept after every so many rounds, and after the last; 0: never.
+    /// The state is kept before the first round, after every so many and after the last; 0: never.
     pub save_every: usize,
 }
 

@@ -8,8 +8,8 @@ use std::{
 
 use super::{Listener, Rounds, RoundsConfig};
 use crate::{
-    Answer, ClientInfo, Event, Failure, FederationError, Fleet, Global, Outcome, Reason, RunState,
-    Selection, Stage, Strategy, Task, Wait,
+    Answer, ClientInfo, Event, Failure, FederationError, Fleet, Global, Message, Outcome, Reason,
+    RunState, Selection, Stage, Strategy, Task, Wait,
     outcome::Progress,
     state::{Begin, Step, StepKind},
 };
@@ -61,8 +61,10 @@ pub(super) fn start(
             (Some(first), None, Progress::new(config.share.part(&initial)))
         }
         Begin::From(state) => {
-            let RunState { step, begun, progress, strategy: records, fleet: members } = *state;
-            strategy.restore(records).map_err(|error| FederationError::State(error.to_string()))?;
+            let RunState { step, begun, progress, strategy: remembered, fleet: members } = *state;
+            strategy
+                .restore(remembered)
+                .map_err(|error| FederationError::State(error.to_string()))?;
             fleet.restore(&members).map_err(FederationError::Fleet)?;
             (step, begun, progress)
         }
@@ -164,7 +166,7 @@ impl Run<'_> {
         &mut self,
         step: Option<Step>,
         begun: Option<Vec<Answer>>,
-        strategy: crate::Records,
+        strategy: Message,
     ) -> Result<(), Broken> {
         if self.config.save_every == 0 {
             return Ok(());
@@ -206,7 +208,9 @@ impl Run<'_> {
         earlier: Vec<Answer>,
     ) -> Result<(BTreeMap<String, Answer>, bool), Broken> {
         let asked: BTreeSet<String> = tasks.iter().map(|task| task.client.clone()).collect();
-        let round = tasks.first().map_or(0, |task| task.round);
+        let started = Instant::now();
+        let Some(first) = tasks.first() else { return Ok((BTreeMap::new(), true)) };
+        let (round, attempt, kind) = (first.round, first.attempt, first.kind.clone());
         let mut answers: BTreeMap<String, Answer> = BTreeMap::new();
         for answer in earlier.into_iter().filter(|answer| asked.contains(&answer.client)) {
             answers.insert(answer.client.clone(), answer);
@@ -220,6 +224,8 @@ impl Run<'_> {
         let result = self.fleet.exchange(open, &self.wait, &mut |answer| {
             if !asked.contains(&answer.client) {
                 strangers.push(stranger(&answer, "it answered, but nobody asked it"));
+            } else if (answer.attempt, &answer.kind) != (attempt, &kind) {
+                strangers.push(stranger(&answer, "it answers another task of the round"));
             } else if answers.contains_key(&answer.client) {
                 strangers.push(stranger(&answer, "it answered more than once; the first counts"));
             } else {
@@ -233,7 +239,9 @@ impl Run<'_> {
             self.listener.event(&client_failed(round, client, failure));
         }
         result.map_err(|error| Broken { round, stage, reason: error.to_string() })?;
-        if self.wait.stop.is_raised() && answers.len() < asked.len() {
+        // Who missed the deadline is late, and not asked again, although the run was asked to stop.
+        let in_time = self.wait.deadline.is_none_or(|deadline| started.elapsed() < deadline);
+        if self.wait.stop.is_raised() && in_time && answers.len() < asked.len() {
             return Ok((answers, false));
         }
         let late = Failure { reason: Reason::Late, message: self.late() };
@@ -241,6 +249,8 @@ impl Run<'_> {
             answers.entry(client.clone()).or_insert_with(|| Answer {
                 client,
                 round,
+                attempt,
+                kind: kind.clone(),
                 result: Err(late.clone()),
                 bytes_up: 0,
                 seconds: 0.0,

@@ -14,7 +14,7 @@ use std::{
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::{AtRest, Memory};
-use crate::{Answer, Client, ClientError, FleetError, Kind, Message, Reason, Stop, Task};
+use crate::{Answer, Client, ClientError, FleetError, Kind, Reason, Stop, Task};
 
 /// A client, and whether it has what it remembers.
 pub(super) struct Member {
@@ -164,13 +164,7 @@ impl Job {
         };
         let answer = match result {
             Err(message) => Answer::failed(&task, Reason::Failed, message),
-            Ok(message) => Answer {
-                bytes_up: Message::byte_len(&message),
-                client: task.client,
-                round: task.round,
-                result: Ok(message),
-                seconds: 0.0,
-            },
+            Ok(message) => Answer::new(&task, Ok(message)),
         };
         let seconds = started.elapsed().as_secs_f64();
         let member = (!panicked).then_some(member);
@@ -191,7 +185,8 @@ impl Member {
 
     /// Lets it have what it remembers, if the task needs that.
     fn wake(&mut self, task: &Task, memory: Option<&Memory>) -> Result<(), FleetError> {
-        if self.awake || !self.client.needs_state(&task.kind) {
+        // What a task may change must be there to be changed.
+        if self.awake || (task.kind == Kind::Evaluate && !self.client.needs_state(&task.kind)) {
             return Ok(());
         }
         if let Some(memory) = memory {

@@ -205,6 +205,14 @@ impl Fleet for Simulation {
             let left = wait.deadline.map(|deadline| deadline.saturating_sub(started.elapsed()));
             if left == Some(Duration::ZERO) {
                 self.withdraw();
+                // What is done counts, although nobody has looked.
+                while let Some(done) = self.crew.next(Duration::ZERO) {
+                    let (exchange, answer, broken) = self.settle(done);
+                    trouble = trouble.or(broken);
+                    if exchange == self.exchanges {
+                        deliver(answer);
+                    }
+                }
                 break;
             }
             if wait.stop.is_raised() || trouble.is_some() {

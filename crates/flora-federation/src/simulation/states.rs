@@ -156,6 +156,10 @@ impl ClientStates {
     pub(super) fn restore(&self, committed: serde_json::Value) -> Result<(), FleetError> {
         let index: Index = serde_json::from_value(committed)
             .map_err(|error| FleetError::States(format!("their index is damaged: {error}")))?;
+        if !index.is_sound() {
+            let problem = "their index is damaged: it names places that cannot be";
+            return Err(FleetError::States(problem.to_owned()));
+        }
         let mut inner = self.lock();
         let length = inner.file.metadata().map_err(|error| {
             FleetError::States(format!("cannot read {}: {error}", self.place()))
@@ -189,6 +193,17 @@ impl ClientStates {
 }
 
 impl Index {
+    /// Whether its numbers can be those of a file: sums of them do not overflow.
+    fn is_sound(&self) -> bool {
+        let fits = |slot: &Slot| {
+            let end = slot.offset.checked_add(slot.room).filter(|&end| end <= self.end);
+            end.is_some() && slot.len.unwrap_or(0) <= slot.room && slot.commit <= self.commits
+        };
+        // No disk is that large, and no run that long.
+        let most = u64::MAX / 4;
+        self.end <= most && self.commits <= most && self.clients.values().flatten().all(fits)
+    }
+
     fn newest(&self, client: &str) -> Option<Slot> {
         self.clients.get(client)?.iter().copied().max_by_key(|slot| slot.commit)
     }

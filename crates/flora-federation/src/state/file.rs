@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::{RunState, Step};
 use crate::{
-    Answer, PhaseSeconds, Records, RoundScore,
+    Answer, Message, PhaseSeconds, RoundScore,
     outcome::{Evaluated, Progress},
 };
 
@@ -59,6 +59,7 @@ pub enum StateError {
 struct Head {
     step: Option<Step>,
     begun: Option<Vec<Answer>>,
+    strategy: Message,
     history: Vec<RoundScore>,
     best_at: Option<usize>,
     bytes_up: u64,
@@ -111,7 +112,7 @@ pub(super) fn write(
             records.push((Place::Best, best));
         }
     }
-    for (name, record) in strategy {
+    for (name, record) in &strategy.records {
         records.push((Place::Strategy(name.clone()), record));
     }
     for (index, answer) in begun.iter().flatten().enumerate() {
@@ -130,6 +131,7 @@ pub(super) fn write(
     let head = Head {
         step: *step,
         begun: begun.clone(),
+        strategy: strategy.clone(),
         history: progress.history.clone(),
         best_at: best,
         bytes_up: progress.bytes_up,
@@ -210,7 +212,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(RunState, BTreeMap<String, String>),
 
     let mut begun = head.begun;
     let (mut global, mut last, mut best) = (None, None, None);
-    let (mut strategy, mut fleet) = (Records::new(), Vec::new());
+    let (mut strategy, mut fleet) = (head.strategy, Vec::new());
     for Blob { place, bytes: length, order } in head.blobs {
         if length > rest.len() {
             return Err(foreign(&"it is too short"));
@@ -227,7 +229,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(RunState, BTreeMap<String, String>),
             Place::Last => last = Some(record),
             Place::Best => best = Some(record),
             Place::Strategy(name) => {
-                strategy.insert(name, record);
+                strategy.records.insert(name, record);
             }
             Place::Begun(index, name) => {
                 let answer = begun.as_mut().and_then(|answers| answers.get_mut(index));

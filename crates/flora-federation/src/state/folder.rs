@@ -40,7 +40,12 @@ impl StateFolder {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateError> {
         let path = path.into();
         fs::create_dir_all(&path).map_err(io_error("create the folder", &path))?;
-        let next = numbers(&path)?.last().map_or(0, |last| last + 1);
+        let last = numbers(&path)?.pop();
+        let next = last.map_or(Some(0), |last| last.checked_add(1));
+        let next = next.ok_or_else(|| StateError::File {
+            path: path.clone(),
+            problem: "it holds a state of the highest number there is; remove it".to_owned(),
+        })?;
         Ok(Self { path, next })
     }
 
@@ -74,17 +79,19 @@ impl StateFolder {
     /// The last state that is whole.
     ///
     /// # Errors
-    /// [`StateError::Missing`] if there is none at all; the error of the last one if none is whole.
+    /// [`StateError::Missing`] if there is none at all; [`StateError::Io`] if the last one cannot be
+    /// read, whatever is in it; what is wrong with the last one if none is whole.
     pub fn load(&self) -> Result<Loaded, StateError> {
         let mut passed_over = None;
         for &number in numbers(&self.path)?.iter().rev() {
             let path = self.file(number);
-            let read = fs::read(&path).map_err(io_error("read", &path)).and_then(|bytes| {
-                file::read(&bytes).map_err(|problem| StateError::File { path, problem })
-            });
-            match read {
+            // A file that cannot be read now may be whole.
+            let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+            match file::read(&bytes) {
                 Ok((state, facts)) => return Ok(Loaded { state, facts, passed_over }),
-                Err(error) => passed_over = passed_over.or(Some(error)),
+                Err(problem) => {
+                    passed_over = passed_over.or(Some(StateError::File { path, problem }));
+                }
             }
         }
         Err(passed_over.unwrap_or(StateError::Missing { path: self.path.clone() }))
@@ -98,7 +105,8 @@ impl StateFolder {
     pub fn forget_damaged(&mut self) -> Result<(), StateError> {
         for &number in numbers(&self.path)?.iter().rev() {
             let path = self.file(number);
-            if fs::read(&path).is_ok_and(|bytes| file::read(&bytes).is_ok()) {
+            let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+            if file::read(&bytes).is_ok() {
                 break;
             }
             fs::remove_file(&path).map_err(io_error("remove", &path))?;
@@ -107,8 +115,12 @@ impl StateFolder {
     }
 
     fn file(&self, number: u64) -> PathBuf {
-        self.path.join(format!("{number:06}.{EXTENSION}"))
+        self.path.join(file_name(number))
     }
+}
+
+fn file_name(number: u64) -> String {
+    format!("{number:06}.{EXTENSION}")
 }
 
 /// The numbers of the states that are there, in order.
@@ -119,10 +131,11 @@ fn numbers(folder: &Path) -> Result<Vec<u64>, StateError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(read(error)),
     };
+    // Names that are not as they are written are not ours.
     let number = |entry: fs::DirEntry| {
-        let name = PathBuf::from(entry.file_name());
-        let matches = name.extension().is_some_and(|extension| extension == EXTENSION);
-        name.file_stem().filter(|_| matches)?.to_str()?.parse().ok()
+        let name = entry.file_name().into_string().ok()?;
+        let number = name.strip_suffix(EXTENSION)?.strip_suffix('.')?.parse().ok()?;
+        (file_name(number) == name).then_some(number)
     };
     let mut numbers: Vec<u64> = entries.into_iter().filter_map(number).collect();
     numbers.sort_unstable();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use file::StateError;
 pub use folder::{Loaded, StateFolder};
 
-use crate::{Answer, Records, RoundScore, outcome::Progress};
+use crate::{Answer, Message, RoundScore, outcome::Progress};
 
 /// Everything from which another process can go on with a run: the next step, the global parameters
 /// and the best ones, every evaluation, bytes and seconds so far, and what strategy and clients
@@ -22,7 +22,7 @@ pub struct RunState {
     /// The answers of a step that was begun and not finished.
     pub(crate) begun: Option<Vec<Answer>>,
     pub(crate) progress: Progress,
-    pub(crate) strategy: Records,
+    pub(crate) strategy: Message,
     /// What [`Fleet::commit`](crate::Fleet::commit) described.
     pub(crate) fleet: Vec<u8>,
 }

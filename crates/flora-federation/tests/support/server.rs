@@ -2,8 +2,8 @@
 
 use flora_core::HostTensor;
 use flora_federation::{
-    Accepted, Aggregate, ClientInfo, FedAvg, Global, Kind, Message, ParameterRecord, Records,
-    Strategy, StrategyError, Value,
+    Accepted, Aggregate, ClientInfo, FedAvg, Global, Kind, Message, ParameterRecord, Strategy,
+    StrategyError, Value,
 };
 
 /// Momentum on the server, and a learning rate that falls with every message it makes.
@@ -60,22 +60,21 @@ impl Strategy for Momentum {
         Ok(Aggregate::new(next))
     }
 
-    fn state(&self) -> Records {
-        let mut messages = ParameterRecord::new();
-        messages.insert("messages", tensor(vec![self.messages as f32])).unwrap();
-        let mut records = Records::from([("messages".to_owned(), messages.into())]);
+    fn state(&self) -> Message {
+        let mut state = Message::default();
+        state.config.insert("messages".to_owned(), Value::Int(i64::from(self.messages)));
         if let Some(momentum) = &self.momentum {
-            records.insert("momentum".to_owned(), momentum.clone().into());
+            state.records.insert("momentum".to_owned(), momentum.clone().into());
         }
-        records
+        state
     }
 
-    fn restore(&mut self, mut records: Records) -> Result<(), StrategyError> {
-        let Some(messages) = records.remove("messages") else {
-            return Err(StrategyError::State("there is no record `messages`".to_owned()));
+    fn restore(&mut self, mut state: Message) -> Result<(), StrategyError> {
+        let Some(&Value::Int(messages)) = state.config.get("messages") else {
+            return Err(StrategyError::State("there is no setting `messages`".to_owned()));
         };
-        self.messages = messages.get("messages").unwrap().to_f32()[0] as u32;
-        self.momentum = records.remove("momentum").map(|record| record.as_ref().clone());
+        self.messages = messages as u32;
+        self.momentum = state.records.remove("momentum").map(|record| record.as_ref().clone());
         Ok(())
     }
 }

@@ -37,8 +37,9 @@ pub(super) fn resume(
     let started = Instant::now();
     flora::report::reset_peak_memory();
     let not_a_run = || ReportError::NotARun { path: path.to_owned() };
-    let text =
-        std::fs::read_to_string(path.join(EXPERIMENT)).map_err(|_| Failure::input(not_a_run()))?;
+    if !path.join(EXPERIMENT).is_file() {
+        return Err(Failure::input(not_a_run()));
+    }
     // Without the lock, which a folder that is only to be read may not have.
     if let Some(summary) = finished(path, voice) {
         return Ok(summary);
@@ -49,6 +50,8 @@ pub(super) fn resume(
     if let Some(summary) = finished(path, voice) {
         return Ok(summary);
     }
+    let text =
+        std::fs::read_to_string(path.join(EXPERIMENT)).map_err(|_| Failure::input(not_a_run()))?;
     let origin = path.join(EXPERIMENT).display().to_string();
     let mut experiment = Experiment::from_toml(&origin, &text, &[]).map_err(Failure::input)?;
     let Some(saved) = RunStates::load(path).map_err(Failure::input)? else {
