@@ -66,6 +66,7 @@ impl TuningClient {
         }
         let record = trainable.record(&model)?;
         record.check_finite().map_err(TuningError::NotFinite)?;
+        check_squares(&record)?;
         Ok(Trained { model, record, loss: sum / steps.max(1) as f64 })
     }
 
@@ -112,6 +113,18 @@ impl TuningClient {
             Metrics::from([("accuracy".into(), score.accuracy), ("loss".into(), score.loss)]);
         Ok(Message::tested(test.len(), metrics))
     }
+}
+
+/// Whether norms can be computed of the numbers. A layer norm makes zeros of those whose squares overflow, and
+/// the model would go on with no sign of it.
+fn check_squares(record: &ParameterRecord) -> Result<(), TuningError> {
+    for (name, tensor) in record.iter() {
+        let value = tensor.to_f32().iter().fold(0f32, |most, value| most.max(value.abs()));
+        if !(value * value).is_finite() {
+            return Err(TuningError::Overflow { tensor: name.to_owned(), value });
+        }
+    }
+    Ok(())
 }
 
 /// Who holds the shard.

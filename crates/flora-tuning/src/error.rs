@@ -58,6 +58,16 @@ pub enum TuningError {
     /// Training left the numbers behind in its last step.
     #[error("after training, {0}; lower training.learning_rate")]
     NotFinite(RecordError),
+    /// Training ended with a number that is finite, and of no use.
+    #[error(
+        "after training, tensor `{tensor}` holds {value:e}, whose square overflows; lower training.learning_rate"
+    )]
+    Overflow {
+        /// The tensor.
+        tensor: String,
+        /// The largest number in it.
+        value: f32,
+    },
     /// The model tells nothing from anything.
     #[error(
         "every class gets the same score for every image: the model's numbers have grown so large that they \
