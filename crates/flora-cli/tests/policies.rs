@@ -79,6 +79,8 @@ fn training_that_explodes_never_counts_as_finished() {
         &["training.learning_rate=1e30", "federation.participants=alone"],
         &["training.learning_rate=1e30", "federation.participants=central"],
         &["training.learning_rate=1e30", "method.loss=infonce"],
+        // No number overflows, but the squares of the model's activations do.
+        &["training.learning_rate=1e12", "federation.participants=alone"],
     ] {
         let (out, said) = run(folder.path(), settings, 1);
         let told = ["NaN", "inf", "not finite", "overflow", "the norm of its update is"]

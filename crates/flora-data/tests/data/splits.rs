@@ -90,7 +90,9 @@ fn the_fingerprint_follows_the_pixels_and_nothing_else() {
     assert_ne!(fewer.fingerprint().unwrap(), fingerprint);
     let file = dir.path().join("images/alpha/test/dog/0.png");
     png(&file, 200);
-    assert_ne!(set.fingerprint().unwrap(), fingerprint);
+    assert_eq!(set.fingerprint().unwrap(), fingerprint, "images are read once");
+    assert_ne!(open(&dir).unwrap().fingerprint().unwrap(), fingerprint);
+    let set = open(&dir).unwrap();
     fs::remove_file(&file).unwrap();
     let message = set.fingerprint().unwrap_err().to_string();
     assert!(message.contains("alpha/test/dog/0.png"), "{message}");
