@@ -52,7 +52,7 @@ pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let kind = entry.file_type()?;
-        let is_left = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+        let is_left = is_leftover(&entry.file_name());
         match (kind.is_dir(), is_left) {
             (true, true) => std::fs::remove_dir_all(entry.path())?,
             (true, false) => remove_leftovers(&entry.path())?,
@@ -61,6 +61,11 @@ pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a file or folder of this name is what [`remove_leftovers`] removes.
+pub fn is_leftover(name: &std::ffi::OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
 }
 
 /// Remove the folder `path` and what is in it, all or nothing: a process that is killed meanwhile leaves it

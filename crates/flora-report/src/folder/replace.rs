@@ -40,6 +40,7 @@ fn is_empty(path: &Path) -> io::Result<bool> {
         let entry = entry?;
         let name = entry.file_name();
         let nothing = name == lock::LOCK
+            || files::is_leftover(&name)
             || name == METRICS
                 && fs::metadata(entry.path()).is_ok_and(|file| file.is_file() && file.len() == 0);
         if !nothing {
