@@ -87,7 +87,10 @@ fn a_run_that_was_killed_as_it_began_leaves_an_empty_folder() {
     fs::write(parent.path().join("run.lock"), "").unwrap();
     RunFolder::check(parent.path(), Existing::Refuse).unwrap();
     fs::write(parent.path().join("metrics.jsonl"), "").unwrap();
+    // Amid its first file: what is written has a name of its own until it is whole.
+    fs::write(parent.path().join(".flora-x1y2z3"), "seed = ").unwrap();
     RunFolder::create(parent.path(), Existing::Refuse, "").unwrap();
+    assert!(!parent.path().join(".flora-x1y2z3").exists());
 
     let parent = tempfile::tempdir().unwrap();
     fs::write(parent.path().join("metrics.jsonl"), "mine").unwrap();

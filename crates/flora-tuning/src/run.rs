@@ -43,20 +43,13 @@ pub struct Prepared {
     strategy: Box<dyn Strategy>,
     selection: Box<dyn Selection>,
     around: Option<Around>,
-    states: StatesPlace,
+    /// The file of clients' states for whoever resumes the run; without, a temporary one if they need one.
+    states: Option<PathBuf>,
     stop: Stop,
 }
 
 /// Puts a fleet of one's own around the simulation.
 type Around = Box<dyn FnOnce(Box<dyn Fleet>) -> Box<dyn Fleet>>;
-
-/// Where clients' states go.
-enum StatesPlace {
-    /// Into a temporary file if they need one.
-    Temporary,
-    /// Into this file, for whoever resumes the run.
-    File(PathBuf),
-}
 
 /// What is prepared.
 pub(crate) struct Parts {
@@ -106,7 +99,7 @@ impl Prepared {
             },
             selection: Box::new(experiment.federation.selector()),
             around: None,
-            states: StatesPlace::Temporary,
+            states: None,
             stop: Stop::default(),
             experiment,
             dataset,
@@ -154,7 +147,7 @@ impl Prepared {
     /// [resumed](Self::resume).
     #[must_use]
     pub fn with_states_in(self, path: impl Into<PathBuf>) -> Self {
-        Self { states: StatesPlace::File(path.into()), ..self }
+        Self { states: Some(path.into()), ..self }
     }
 
     /// How many rounds are planned.
@@ -233,13 +226,13 @@ impl Prepared {
         };
         // Without their states, clients would begin again, and the result would be another. A fleet of one's own may
         // keep them elsewhere.
-        let lost = matches!(self.states, StatesPlace::Temporary) && self.around.is_none();
+        let lost = self.states.is_none() && self.around.is_none();
         if state.is_some() && lost {
             let problem = "no file of the clients' states is given; name it with `with_states_in`";
             return Err(FederationError::State(problem.to_owned()));
         }
         let states = match &self.states {
-            StatesPlace::File(path) if config.save_every > 0 => match &state {
+            Some(path) if config.save_every > 0 => match &state {
                 Some(_) => Some(ClientStates::open(path)),
                 None => Some(ClientStates::create(path)),
             },

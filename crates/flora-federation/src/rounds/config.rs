@@ -36,11 +36,9 @@ impl Default for RoundsConfig {
 }
 
 /// What a round puts up with from its clients.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RoundPolicy {
     /// Seconds to wait for answers, in training and in evaluation; without, everybody is waited for.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<f64>,
     /// The fewest accepted answers with which a round counts.
     pub quorum: usize,
@@ -51,7 +49,6 @@ pub struct RoundPolicy {
     /// The largest L2 norm of an update of the shared parameters that is accepted. Without, an update
     /// is refused whose norm is more than 1,000 times one plus that of the parameters, or, in a round
     /// with at least three updates, more than 1,000 times their median.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_update_norm: Option<f64>,
 }
 

@@ -122,6 +122,25 @@ impl Simulation {
         (done.exchange, done.answer, done.trouble)
     }
 
+    /// Waits that long for a client to be done, and puts it back. Its answer goes to `deliver` if it is one of
+    /// this exchange. `None` if nobody was done, otherwise whether it was.
+    fn receive(
+        &mut self,
+        patience: Duration,
+        trouble: &mut Option<FleetError>,
+        deliver: &mut dyn FnMut(Answer),
+    ) -> Option<bool> {
+        let (exchange, answer, broken) = self.crew.next(patience).map(|done| self.settle(done))?;
+        if trouble.is_none() {
+            *trouble = broken;
+        }
+        let is_of_this = exchange == self.exchanges;
+        if is_of_this {
+            deliver(answer);
+        }
+        Some(is_of_this)
+    }
+
     /// Takes the clients of the tasks; those that cannot be had are answered for at once.
     fn jobs(&mut self, tasks: Vec<Task>, deliver: &mut dyn FnMut(Answer)) -> Vec<Job> {
         let mut jobs = Vec::with_capacity(tasks.len());
@@ -193,10 +212,9 @@ impl Fleet for Simulation {
         let started = Instant::now();
         self.exchanges += 1;
         // Those that were late in an earlier exchange are back.
-        while let Some(done) = self.crew.next(Duration::ZERO) {
-            let (_, _, trouble) = self.settle(done);
-            trouble.map_or(Ok(()), Err)?;
-        }
+        let mut trouble = None;
+        while self.receive(Duration::ZERO, &mut trouble, deliver).is_some() {}
+        trouble.map_or(Ok(()), Err)?;
         let jobs = self.jobs(tasks, deliver);
         let mut open = jobs.len();
         self.crew.submit(jobs, &wait.stop);
@@ -206,13 +224,7 @@ impl Fleet for Simulation {
             if left == Some(Duration::ZERO) {
                 self.withdraw();
                 // What is done counts, although nobody has looked.
-                while let Some(done) = self.crew.next(Duration::ZERO) {
-                    let (exchange, answer, broken) = self.settle(done);
-                    trouble = trouble.or(broken);
-                    if exchange == self.exchanges {
-                        deliver(answer);
-                    }
-                }
+                while self.receive(Duration::ZERO, &mut trouble, deliver).is_some() {}
                 break;
             }
             if wait.stop.is_raised() || trouble.is_some() {
@@ -222,12 +234,8 @@ impl Fleet for Simulation {
                 }
             }
             let patience = left.map_or(PATIENCE, |left| left.min(PATIENCE));
-            let Some(done) = self.crew.next(patience) else { continue };
-            let (exchange, answer, broken) = self.settle(done);
-            trouble = trouble.or(broken);
-            if exchange == self.exchanges {
+            if self.receive(patience, &mut trouble, deliver) == Some(true) {
                 open -= 1;
-                deliver(answer);
             }
         }
         trouble.map_or(Ok(()), Err)

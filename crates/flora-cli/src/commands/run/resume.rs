@@ -81,6 +81,10 @@ pub(super) fn resume(
     crate::MEMORY.release();
     check_inputs(path, &facts, &prepared)?;
     let folder = RunFolder::resume_locked(path, lock, &events).map_err(Failure::input)?;
+    if passed_over.is_some() {
+        let mut states = RunStates::open(&folder).map_err(Failure::run)?;
+        states.forget_damaged().map_err(Failure::run)?;
+    }
     let told = read_events(path.join(METRICS)).map_err(Failure::input)?;
     progress.go_on_in(folder.clone(), told);
     let session = Session { folder, facts, started, device: place.device.clone() };

@@ -69,9 +69,7 @@ impl Session {
         progress.stop_on_trouble(signals.stop());
         let mut states = None;
         if experiment.output.save_every > 0 {
-            let mut opened = RunStates::open(&self.folder).map_err(Failure::run)?;
-            opened.forget_damaged().map_err(Failure::run)?;
-            states = Some(opened);
+            states = Some(RunStates::open(&self.folder).map_err(Failure::run)?);
             prepared = prepared.with_states_in(RunStates::clients_file(&path));
         }
         progress.keep_with(Keeper {
