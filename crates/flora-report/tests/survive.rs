@@ -99,6 +99,32 @@ fn a_run_that_was_killed_as_it_began_leaves_an_empty_folder() {
 }
 
 #[test]
+fn a_finished_run_that_was_killed_amid_tidying_is_tidied() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path();
+    let leave = |status| {
+        let folder = RunFolder::create(path, Existing::ReplaceRun, "").unwrap();
+        folder.write_summary(&RunSummary::new("x", status, None)).unwrap();
+        for file in ["state/000001.state", ".flora-state/clients.bin", ".flora-x1y2z3"] {
+            flora_core::files::write_atomic(&path.join(file), b"left").unwrap();
+        }
+        folder
+    };
+    let left = || ["state", ".flora-state", ".flora-x1y2z3"].map(|name| path.join(name).exists());
+    let living = leave(RunStatus::Finished);
+    RunFolder::tidy(path);
+    assert_eq!(left(), [true; 3], "its process is at it");
+    drop(living);
+    RunFolder::tidy(path);
+    assert_eq!(left(), [false; 3]);
+    assert!(path.join("run.json").exists() && path.join("metrics.jsonl").exists());
+
+    drop(leave(RunStatus::Interrupted));
+    RunFolder::tidy(path);
+    assert_eq!(left(), [true; 3], "it is to be resumed");
+}
+
+#[test]
 fn a_run_goes_on_from_a_mark() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path();

@@ -8,8 +8,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use flora_core::files::{remove_leftovers, write_atomic};
-use flora_federation::Event;
+use flora_core::files::{remove_folder, remove_leftovers, write_atomic};
+use flora_federation::{Event, RunStatus};
 
 use self::events::EventLog;
 pub use self::events::{EventsMark, read_events};
@@ -127,6 +127,23 @@ impl RunFolder {
         replace::remove_file(&path, SUMMARY)?;
         remove_leftovers(&path).map_err(ReportError::io("clean up", &path))?;
         Ok(Self::new(path, metrics, lock))
+    }
+
+    /// Removes what a run has no use for that is finished, but whose process was killed while it tidied up: states,
+    /// and halves of files. Nothing happens to other runs, nor where the folder is locked or may not be written:
+    /// what stays only takes room.
+    pub fn tidy(path: impl AsRef<Path>) {
+        let path = path.as_ref();
+        let is_finished = || {
+            let summary = RunSummary::load(path.join(SUMMARY));
+            summary.is_ok_and(|summary| summary.status == RunStatus::Finished)
+        };
+        if let Ok(_lock) = FolderLock::acquire(path)
+            && is_finished()
+        {
+            let _ = remove_folder(&path.join(STATE));
+            let _ = remove_leftovers(path);
+        }
     }
 
     fn new(path: PathBuf, metrics: EventLog, lock: FolderLock) -> Self {

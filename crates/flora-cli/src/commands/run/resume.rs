@@ -42,6 +42,7 @@ pub(super) fn resume(
     }
     // Without the lock, which a folder that is only to be read may not have.
     if let Some(summary) = finished(path, voice) {
+        RunFolder::tidy(path);
         return Ok(summary);
     }
     // Until the end: whatever is read from here on is what the run goes on from.

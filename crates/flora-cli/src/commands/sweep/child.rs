@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use flora::federation::RunStatus;
-use flora::report::RunSummary;
+use flora::report::{RunFolder, RunSummary};
 use flora::tuning::SweepRun;
 
 use super::super::run::{END, Place, STOP};
@@ -127,7 +127,11 @@ fn program() -> std::io::Result<PathBuf> {
 
 /// The summary of a run that finished with these very settings.
 pub(super) fn finished(folder: &Path, run: &SweepRun) -> Option<RunSummary> {
-    summary(folder, run).filter(|summary| summary.status == RunStatus::Finished)
+    let finished = summary(folder, run).filter(|summary| summary.status == RunStatus::Finished);
+    if finished.is_some() {
+        RunFolder::tidy(folder);
+    }
+    finished
 }
 
 /// The summary of a run with these very settings.
