@@ -118,9 +118,9 @@ fn prepared(
     let inputs = inputs::digests(&experiment, &backbone, &dataset, initial.as_ref())?;
     let setting = Setting { texts, prefix, images, partition: &partition, dataset: &dataset };
     let method = Arc::clone(&backbone.method);
-    let cohort = clients::cohort(&experiment, backbone, model, setting)?;
+    let cohort = Arc::new(clients::cohort(&experiment, backbone, model, setting)?);
     let initial = cohort.initial().as_ref().clone();
-    let clients = clients::of_partition(&experiment, &partition, cohort);
+    let clients = clients::of_partition(&experiment, &partition, &cohort);
     let fleet = Simulation::new(clients, workers.threads())
         .map_err(|error| wrong(&experiment, "partition", error))?;
     Ok(Prepared::new(Parts {
@@ -133,6 +133,7 @@ fn prepared(
         dataset,
         partition,
         initial,
+        cohort,
         fleet,
         at_rest,
         experiment,
