@@ -17,7 +17,7 @@ pub struct Model {
     pub embedder: Embedder,
     /// The adapter.
     pub adapter: Option<PeftAdapter>,
-    /// What the adapter was trained from and for, where flora trained it.
+    /// What the adapter, or without one the checkpoint, was trained from and for, where flora trained it.
     pub provenance: Option<Provenance>,
     changes: Option<Changes>,
 }
@@ -44,7 +44,9 @@ impl Model {
         adapter: Option<&Path>,
         device: &Device,
     ) -> Result<Self, InferenceError> {
-        let provenance = adapter.map(Provenance::load).transpose()?.flatten();
+        // A checkpoint may be one that flora trained whole.
+        let trained = adapter.unwrap_or(path);
+        let provenance = if trained.is_dir() { Provenance::load(trained)? } else { None };
         let adapter = adapter.map(load_peft).transpose()?;
         let checkpoint = Checkpoint::open(path)?;
         let clip = checkpoint.load(device)?;
@@ -73,7 +75,9 @@ impl Model {
     ///
     /// Weights that cannot be read any more.
     pub fn other_base(&self) -> Result<Option<String>, InferenceError> {
-        let Some(provenance) = &self.provenance else { return Ok(None) };
+        let (Some(provenance), Some(_)) = (&self.provenance, &self.adapter) else {
+            return Ok(None);
+        };
         let here = self.checkpoint.digest()?;
         let there = &provenance.base_sha256;
         Ok((here != *there).then(|| {

@@ -143,7 +143,7 @@ impl Eval {
             output::line(format!("prompt    {template}"));
         }
         if let Some(doubt) = &evaluation.doubt {
-            output::warning(doubt);
+            output::line(format!("note      {doubt}"));
         }
         output::line("");
         output::line(tables::classification(report));

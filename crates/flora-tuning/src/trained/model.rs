@@ -109,7 +109,7 @@ impl TrainedModel {
         let checkpoint = &self.model.checkpoint;
         if self.method.has_head() && classes != self.provenance.classes {
             return Err(TuningError::Classes(format!(
-                "{} trained a classifier of the run's own {} classes, and knows nothing of others; leave them out",
+                "{} trained a classifier of the run's own {} classes, and knows nothing of others",
                 self.provenance.method,
                 self.provenance.classes.len()
             )));
