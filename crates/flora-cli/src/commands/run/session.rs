@@ -101,7 +101,8 @@ impl Session {
         let saved =
             trained.map_or(Ok(false), |outcome| self.save(&experiment, &provenance, outcome));
         summary.best_saved = *saved.as_ref().unwrap_or(&false);
-        let summarized = self.folder.write_summary(&summary).map_err(|error| error.to_string());
+        let written = self.folder.write_summary(&summary).map_err(|error| error.to_string());
+        let summarized = written.map(|written| summary = written);
         if voice.is_for_people() {
             output::line(format!("\n{}\n", tables::rounds(&told.events)));
         }
