@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use flora::core::ParameterRecord;
+use flora::core::text::printable;
 use flora::federation::{Answer, EvaluatedModel, Event, Reason, RunState, Stop};
 use flora::report::{ClientTally, ReportError, RunFacts, RunFolder, RunStates, TensorBoard};
 use flora::tuning::{Experiment, Observer, save_trained};
@@ -194,7 +195,7 @@ impl Progress {
 
     fn warn(&self, message: &str) {
         match self.voice {
-            Voice::Normal | Voice::Verbose => self.say(format!("warning: {message}")),
+            Voice::Normal | Voice::Verbose => self.say(format!("warning: {}", printable(message))),
             // JSON has it as an event.
             Voice::Json => {}
             Voice::Quiet => output::warning(message),
@@ -248,6 +249,7 @@ impl Progress {
             {
                 let loss =
                     metrics.get("loss").map_or(String::new(), |loss| format!(", loss {loss:.4}"));
+                let client = printable(client);
                 self.say(format!("round {:>2}  client {client}: {seconds:.1} s{loss}", round + 1));
             }
             Event::ClientFailed { client, reason, message, .. } => {
@@ -283,7 +285,7 @@ impl Progress {
                 ));
                 if self.voice == Voice::Verbose {
                     for score in clients {
-                        let (client, accuracy) = (&score.client, 100.0 * score.accuracy);
+                        let (client, accuracy) = (printable(&score.client), 100.0 * score.accuracy);
                         self.say(format!("          {client}: {accuracy:.1} %"));
                     }
                 }
@@ -325,7 +327,8 @@ fn is_in_tables(event: &Event) -> bool {
 impl Observer for Progress {
     fn event(&mut self, event: &Event) {
         if self.voice == Voice::Json {
-            output::json(event);
+            // It may be lost with standard output, which is told of at the end; the run's folder has it, too.
+            let _ = output::json(event);
         }
         self.tell(event);
         self.clients.hear(event);

@@ -1,6 +1,7 @@
 use flora::bench::{
     BenchError, BenchModel, Measurement, Progress, Report, Settings, TextLength, Workload, run,
 };
+use flora::core::text::printable;
 use flora::report::tables;
 use flora::report::units::{bytes, count, figure, percent};
 use indicatif::ProgressBar;
@@ -93,10 +94,12 @@ impl Bench {
         bar.finish_and_clear();
         let report = report.map_err(refused)?;
         match self.json {
-            true => output::line(serde_json::to_string_pretty(&report).map_err(Failure::run)?),
-            false => output::line(shown(&report)),
+            true => output::json_lines(&report),
+            false => {
+                output::line(shown(&report));
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn settings(&self) -> Settings {
@@ -138,13 +141,13 @@ fn shown(report: &Report) -> String {
     format!(
         "{}, {} parameters, images of {} pixels, at most {} tokens\n{}, {threads}, {}\n\n{}\n\n\
          matmul peak {} GFLOP/s, {size} x {size}{}",
-        model.name,
+        printable(&model.name),
         count(model.parameters),
         model.image_size,
         model.context,
         report.device,
         report.cpu,
-        tables::figures(header, rows),
+        tables::figures(header, rows, output::page()),
         figure(report.peak.gflops),
         memory.unwrap_or_default(),
         size = report.peak.size,

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::model_args::ModelArgs;
 use super::prompt_args::PromptArgs;
 use crate::failure::Failure;
-use crate::output::figure_path;
+use crate::output::{Overwrite, PNG};
 use crate::{bar, output};
 
 /// Say what images show, without training: zero-shot classification
@@ -37,6 +37,8 @@ pub(crate) struct Classify {
     #[arg(long, value_name = "FILE.png")]
     sheet: Option<PathBuf>,
     #[command(flatten)]
+    overwrite: Overwrite,
+    #[command(flatten)]
     model: ModelArgs,
 }
 
@@ -46,7 +48,8 @@ impl Classify {
         let photo = Template::new("a photo of a {}.").expect("it has a place for the class");
         let templates = self.prompts.templates(&photo)?;
         let files = image_files(&self.images).map_err(Failure::input)?;
-        self.sheet.as_deref().map(|path| figure_path("--sheet", path)).transpose()?;
+        let check = |path| self.overwrite.check("--sheet", path, PNG);
+        self.sheet.as_deref().map(check).transpose()?;
         let (model, workers) = self.model.load()?;
         let classifier = model.embedder.classifier(&sentences(&labels, &templates));
         let classifier = classifier.map_err(Failure::input)?;
@@ -56,14 +59,14 @@ impl Classify {
             bar.set_position(done as u64);
         });
         bar.finish_and_clear();
-        self.print(&labels, &files, &predictions);
+        self.print(&labels, &files, &predictions)?;
         // The other images have been classified all the same, and the first trouble spares the rest.
         let unusable = predictions.iter().filter_map(|prediction| prediction.as_ref().err());
         let mut troubles: Vec<String> = unusable.map(ToString::to_string).collect();
         if let Some(path) = &self.sheet {
             troubles.extend(self.draw(path, &labels, &files, &predictions).err());
         }
-        if troubles.is_empty() { Ok(()) } else { Err(Failure::Input(troubles.join("\nerror: "))) }
+        if troubles.is_empty() { Ok(()) } else { Err(Failure::Input(troubles.join("\n"))) }
     }
 
     fn labels(&self) -> Result<Vec<String>, Failure> {
@@ -87,7 +90,7 @@ impl Classify {
         labels: &[String],
         files: &[PathBuf],
         predictions: &[Result<Prediction, InferenceError>],
-    ) {
+    ) -> Result<(), Failure> {
         let rows = files.iter().zip(predictions);
         if self.json {
             let row = |(path, prediction): (&PathBuf, &Result<Prediction, _>)| match prediction {
@@ -95,22 +98,22 @@ impl Classify {
                     let top = prediction.ranked.iter().take(self.top).map(
                         |&(class, share)| json!({ "label": labels[class], "probability": share }),
                     );
-                    json!({ "image": path, "predictions": top.collect::<Vec<_>>() })
+                    json!({ "image": path.to_string_lossy(), "predictions": top.collect::<Vec<_>>() })
                 }
                 Err(error) => {
                     let error: &InferenceError = error;
-                    json!({ "image": path, "error": error.to_string() })
+                    json!({ "image": path.to_string_lossy(), "error": error.to_string() })
                 }
             };
             let document = serde_json::Value::Array(rows.map(row).collect());
-            output::line(serde_json::to_string_pretty(&document).expect("plain data"));
-            return;
+            return output::json_lines(&document);
         }
         let rows = rows.filter_map(|(path, prediction)| {
             let shown = tops(prediction.as_ref().ok()?, labels, self.top);
             Some([path.display().to_string(), shown.join(", ")])
         });
         output::table(["image", "most likely"], rows.collect());
+        Ok(())
     }
 
     fn draw(

@@ -9,7 +9,7 @@ use super::dataset_args::DatasetArgs;
 use super::model_args::ModelArgs;
 use super::prompt_args::PromptArgs;
 use crate::failure::Failure;
-use crate::output::figure_path;
+use crate::output::{Overwrite, PNG};
 use crate::{bar, output};
 
 /// Score a model on a labelled data set: top-1, top-5, macro, by class, confusions
@@ -26,13 +26,16 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "FILE.png")]
     confusion: Option<PathBuf>,
     #[command(flatten)]
+    overwrite: Overwrite,
+    #[command(flatten)]
     model: ModelArgs,
 }
 
 impl Eval {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let dataset = self.data.open()?;
-        self.confusion.as_deref().map(|path| figure_path("--confusion", path)).transpose()?;
+        let check = |path| self.overwrite.check("--confusion", path, PNG);
+        self.confusion.as_deref().map(check).transpose()?;
         let templates = self.prompts.templates(dataset.template())?;
         let (model, workers) = self.model.load()?;
         let classifier = model.embedder.classifier(&sentences(dataset.classes(), &templates));
@@ -53,10 +56,11 @@ impl Eval {
         let report = tally.report().map_err(Failure::run)?;
 
         if self.json {
-            output::line(serde_json::to_string_pretty(&report).map_err(Failure::run)?);
+            output::json_lines(&report)?;
         } else {
-            output::line(tables::classification(&report));
-            output::line(tables::classes(&report, tables::ClassOrder::Listed));
+            output::line(tables::classification(&report, output::page()));
+            let order = tables::ClassOrder::Listed;
+            output::line(tables::classes(&report, order, output::page()));
         }
         if let Some(path) = &self.confusion {
             let title = format!(

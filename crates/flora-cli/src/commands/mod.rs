@@ -2,12 +2,14 @@
 
 pub(crate) mod bench;
 pub(crate) mod classify;
+pub(crate) mod completions;
 mod dataset_args;
 pub(crate) mod datasets;
 pub(crate) mod embed;
 pub(crate) mod eval;
 mod experiment_args;
 pub(crate) mod export;
+pub(crate) mod man;
 mod model_args;
 pub(crate) mod partition;
 pub(crate) mod presets;

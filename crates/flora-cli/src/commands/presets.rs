@@ -16,7 +16,7 @@ impl Presets {
         if let Some(name) = self.name {
             let preset = Preset::find(&name)
                 .ok_or_else(|| Failure::Input(format!("{name}: no such preset")))?;
-            output::line(preset.toml.trim_end());
+            output::script(preset.toml);
             return Ok(());
         }
         let mut rows = Vec::new();

@@ -10,6 +10,7 @@ use flora::report::sweep::{Axis, FigureSpec, Grid, GridRow, SweepReport, SweepRe
 use flora::tuning::{Sweep, SweepRun};
 
 use crate::failure::Failure;
+use crate::output;
 
 pub(super) struct Record {
     out: PathBuf,
@@ -64,7 +65,7 @@ impl Record {
 
     /// The tables for a terminal.
     pub(super) fn overview(&self) -> String {
-        SweepReport::new(&self.grid, &self.results()).overview()
+        SweepReport::new(&self.grid, &self.results()).overview(output::page())
     }
 
     /// Whether all of the runs are there.
