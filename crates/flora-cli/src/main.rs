@@ -82,11 +82,11 @@ fn main() -> ExitCode {
 
 /// Shows what clap has to say: help, the version, or what is wrong with the arguments.
 fn refuse(error: &clap::Error) -> ExitCode {
-    let text = error.to_string();
     // The name of a file may look like an option, and hold anything.
-    if text.contains(|character| is_control(character) && !"\n\t".contains(character)) {
-        output::error_line(text.trim_end());
-        return ExitCode::from(2);
+    let mut arguments = std::env::args_os();
+    if arguments.any(|argument| argument.to_string_lossy().contains(is_control)) {
+        let text = error.to_string();
+        return Failure::input(text.strip_prefix("error: ").unwrap_or(&text)).report();
     }
     let _ = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))

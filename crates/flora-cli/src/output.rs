@@ -133,4 +133,17 @@ impl Overwrite {
         };
         Err(Failure::Input(format!("{option}: {} {problem}", shown(path))))
     }
+
+    /// The same of a folder that `option` names, for several files.
+    pub(crate) fn check_folder(self, option: &str, path: &Path) -> Result<(), Failure> {
+        let is_taken = || std::fs::read_dir(path).is_ok_and(|mut files| files.next().is_some());
+        let problem = if path.symlink_metadata().is_ok() && !path.is_dir() {
+            "is no folder; name another"
+        } else if is_taken() && !self.overwrite {
+            "is not empty; name another folder, or add --overwrite to replace files in it"
+        } else {
+            return Ok(());
+        };
+        Err(Failure::Input(format!("{option}: {} {problem}", shown(path))))
+    }
 }

@@ -278,8 +278,7 @@ impl Progress {
                 self.bar.finish_and_clear();
                 let what = if *round == 0 { self.start } else { "" };
                 self.say(format!(
-                    "round {round:>2}  {model} {:5.1} % mean over clients, {:5.1} % weighted \
-                     by examples{what}",
+                    "round {round:>2}  {model} {:5.1} % mean over clients, {:5.1} % weighted{what}",
                     100.0 * accuracy,
                     100.0 * accuracy_weighted
                 ));

@@ -17,11 +17,11 @@ pub(crate) fn short() -> &'static str {
 /// The same, with what it computes on.
 pub(crate) fn long() -> &'static str {
     static LONG: LazyLock<String> = LazyLock::new(|| {
-        let devices = flora::device::available().into_iter().map(|(name, what)| match name {
-            "flex" => format!("cpu ({what})"),
-            _ => format!("{name} ({what})"),
+        let devices = flora::device::available().into_iter().map(|(name, _)| match name {
+            "flex" => "cpu (flex)",
+            _ => name,
         });
-        let devices: Vec<String> = devices.collect();
+        let devices: Vec<&str> = devices.collect();
         let hub = if cfg!(feature = "hub") { "yes" } else { "no" };
         format!(
             "{}\ndevices: {}\ndownloads: {hub}\nburn: {}",

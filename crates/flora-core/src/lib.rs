@@ -1,7 +1,8 @@
 //! What every flora crate stands on: named parameter [`record`]s, derived random streams
 //! ([`seed`]), atomic [`files`], [`journal`]s of rows that survive a killed process, [`workers`] whose
-//! maths is single-threaded, [`text`] that terminals may show, and how much [`memory`] it took.
+//! maths is single-threaded, [`text`] that terminals may show, errors that [`explain`] themselves, and how much [`memory`] it took.
 
+pub mod explain;
 pub mod files;
 pub mod hex;
 #[cfg(feature = "images")]

@@ -16,13 +16,15 @@ use crate::{bar, output};
 Workloads:
   image-encode  pixels to image features
   text-encode   token ids to text features
-  lora-step     a step of a FLoRA client: forward, backward and Adam's step of the adapters in the text
-                tower; the image features are given
-  full-step     a step of full fine-tuning: forward of both towers, backward, Adam's step of every weight
+  lora-step     a step of a FLoRA client: forward, backward and Adam's step of
+                the text tower's adapters; the image features are given
+  full-step     a step of full fine-tuning: forward of both towers, backward,
+                Adam's step of every weight
   aggregation   FedAvg of the adapters of --clients clients
 
-Inputs are random: no data set is needed. GFLOP/s count the matrix products that the work cannot do without; the
-peak is the fastest square product in f32 on the same threads. docs/benchmarks.md has the details.")]
+Inputs are random: no data set is needed. GFLOP/s count the matrix products
+that the work cannot do without; the peak is the fastest square product in f32
+on the same threads. docs/benchmarks.md has the details.")]
 pub(crate) struct Bench {
     /// What to time; all of it by default
     #[arg(value_name = "WORKLOAD")]
@@ -31,8 +33,8 @@ pub(crate) struct Bench {
     /// or hf:owner/name[@revision]
     #[arg(long, value_name = "MODEL", default_value = "clip-nano")]
     model: String,
-    /// Random weights in the shape of a known model, in the place of --model: vit-b-32, vit-b-16, vit-l-14,
-    /// vit-l-14-336 or clip-nano. No file is needed
+    /// Random weights in the shape of a known model, in the place of --model, for example vit-b-32. No file
+    /// is needed
     #[arg(long, value_name = "NAME", conflicts_with = "model")]
     shape: Option<String>,
     /// Images, texts or samples that are computed together

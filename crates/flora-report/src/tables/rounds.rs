@@ -124,13 +124,15 @@ fn client_columns(clients: &[&str], page: Page) -> (Option<Vec<String>>, bool) {
         each.saturating_sub(GAP).clamp(narrowest, widest)
     };
     let (with, without) = (room(FIXED_WIDTH), room(FIXED_WIDTH - DOWN_WIDTH));
-    let fit = |width: usize| clients.iter().all(|name| name.width() <= width);
-    let has_down = fit(with) || !fit(without);
-    let width = if has_down { with } else { without };
-    // Names that could not be told apart when cut go on several lines.
-    let names =
-        shorten(clients, width).or_else(|| (width >= WRAPPED_WIDTH).then(|| wrap(clients, width)));
-    (names, has_down)
+    let fits = |width: usize| clients.iter().all(|name| name.width() <= width);
+    let wrapped = |width| (width >= WRAPPED_WIDTH).then(|| wrap(clients, width));
+    // Whole names first, then names that are cut. Those that could not be told apart then go on several lines.
+    let plans = [(with, true), (without, false)];
+    let whole = plans.iter().find(|(width, _)| fits(*width)).map(|&(_, down)| (whole(), down));
+    let cut = || plans.iter().find_map(|&(width, down)| Some((shorten(clients, width)?, down)));
+    let tall = || plans.iter().find_map(|&(width, down)| Some((wrapped(width)?, down)));
+    let some = |(names, down)| (Some(names), down);
+    whole.or_else(|| cut().or_else(tall).map(some)).unwrap_or((None, true))
 }
 
 fn share(value: Option<f64>) -> String {

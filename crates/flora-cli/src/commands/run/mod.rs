@@ -173,6 +173,11 @@ impl Run {
             // As it is found from any folder, for whoever resumes the run.
             let path = std::path::absolute(adapter)
                 .map_err(|error| Failure::Input(format!("{}: {error}", adapter.display())))?;
+            if path.to_str().is_none() {
+                let path = text::path(&path);
+                let why = "it is not UTF-8, and cannot be written into experiment.toml; rename it";
+                return Err(Failure::Input(format!("--init-adapter: {path}: {why}")));
+            }
             experiment.method.init_adapter = Some(path);
         }
         Ok(())
