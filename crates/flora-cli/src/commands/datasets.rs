@@ -34,7 +34,10 @@ impl Datasets {
         match &self.action {
             None => list(&self.folder),
             Some(Action::Check { path, root }) => {
-                let path = find(path).map_err(Failure::input)?;
+                let path = find(path).map_err(|error| {
+                    let hint = "`flora datasets` lists those that have a name";
+                    Failure::Input(format!("{error} ({hint})"))
+                })?;
                 check(inspect(&path, root.as_deref()).map_err(Failure::input)?)
             }
         }
