@@ -66,7 +66,7 @@ pub use flora_core::images::read as read_image;
 pub use model::{Clip, ClipText, ClipVision, normalize};
 pub use norm::LayerNorm;
 pub use preprocess::{Centering, Filter, Preprocessor, Resize, Transparency};
-pub use presets::PRESETS;
+pub use presets::{PRESETS, SHORT_NAMES, preset_names};
 pub use text::{TextEmbeddings, TextModel, TextPrefix};
 pub use tokenizer::ClipTokenizer;
 pub use tokens::{Padding, Tokens};

@@ -1,7 +1,9 @@
 //! What every flora crate stands on: named parameter [`record`]s, derived random streams
 //! ([`seed`]), atomic [`files`], JSON [`sealed`] by a checksum, [`journal`]s of rows that survive a killed process,
-//! [`workers`] whose maths is single-threaded, and how much [`memory`] it took.
+//! [`workers`] whose maths is single-threaded, [`text`] that terminals may show, errors that [`explain`] themselves, and
+//! how much [`memory`] it took.
 
+pub mod explain;
 pub mod files;
 pub mod hex;
 #[cfg(feature = "images")]
@@ -11,6 +13,7 @@ pub mod memory;
 pub mod record;
 pub mod sealed;
 pub mod seed;
+pub mod text;
 pub mod workers;
 
 pub use record::{

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::tables;
+use crate::tables::{self, Page};
 use crate::units::percent;
 
 /// Shares of right answers among the first few, 0..1.
@@ -53,7 +53,7 @@ impl Recall {
 }
 
 /// One line for each report, and the mean of them where there are several.
-pub fn table(reports: &[RetrievalReport]) -> String {
+pub fn table(reports: &[RetrievalReport], page: Page) -> String {
     let line = |recall: &Recall| {
         let shares = [recall.at_1, recall.at_5, recall.at_10].map(percent);
         [shares.join(" / "), format!("{}", recall.median_rank)]
@@ -87,7 +87,7 @@ pub fn table(reports: &[RetrievalReport]) -> String {
         "text to image, R@1 / 5 / 10 %",
         "median rank",
     ];
-    tables::list(header, rows, false)
+    tables::figures(header, rows, page)
 }
 
 #[cfg(test)]
@@ -110,8 +110,11 @@ mod tests {
             image_to_text: Recall::of(ranks, 50),
             text_to_image: Recall::of(ranks, 2),
         };
-        let text = table(&[report("a", &[1, 1, 1]), report("b", &[20])]);
+        let reports = [report("a", &[1, 1, 1]), report("b", &[20])];
+        let text = table(&reports, Page::Plain);
         assert!(text.contains("mean") && text.contains("50.0 / 50.0 / 50.0"), "{text}");
-        assert!(!table(&[report("a", &[1])]).contains("mean"));
+        assert!(!table(&[report("a", &[1])], Page::Plain).contains("mean"));
+        let narrow = table(&reports, Page::Terminal(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
     }
 }

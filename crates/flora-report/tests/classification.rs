@@ -4,7 +4,7 @@ use flora_core::seed;
 use flora_report::{
     ReportError,
     classification::{ClassificationReport, Confused, Tally},
-    tables::{self, ClassOrder},
+    tables::{self, ClassOrder, Page},
 };
 use rand::RngExt;
 
@@ -196,7 +196,7 @@ fn tables_of_a_report() {
     let report =
         report(&["cat", "dog", "bird", "none"], &[(0, 0), (0, 0), (0, 1), (1, 1), (1, 2), (2, 2)]);
     assert_eq!(
-        tables::classification(&report),
+        tables::classification(&report, Page::Terminal(80)),
         "\
 accuracy                      %
 ───────────────────────────────
@@ -210,7 +210,7 @@ classes  4, 1 of them without images
 "
     );
     assert_eq!(
-        tables::classes(&report, ClassOrder::Listed),
+        tables::classes(&report, ClassOrder::Listed, Page::Terminal(80)),
         "\
 class  most often taken for  images  recall  precision    F1
 ────────────────────────────────────────────────────────────
@@ -220,7 +220,7 @@ bird                              1   100.0       50.0  66.7
 none                              0       -        0.0   0.0"
     );
     let first_words = |order| {
-        let table = tables::classes(&report, order);
+        let table = tables::classes(&report, order, Page::Terminal(80));
         let word = |line: &str| line.split_whitespace().next().unwrap().to_owned();
         table.lines().skip(2).map(word).collect::<Vec<_>>()
     };
@@ -230,7 +230,7 @@ none                              0       -        0.0   0.0"
 }
 
 #[test]
-fn tables_of_long_names_fit_a_hundred_columns() {
+fn tables_of_long_names_fit_a_terminal() {
     let long = [
         "a class whose name goes on and on and says very little all the while",
         "b".repeat(90).as_str(),
@@ -238,6 +238,6 @@ fn tables_of_long_names_fit_a_hundred_columns() {
     .map(str::to_owned);
     let long: Vec<&str> = long.iter().map(String::as_str).collect();
     let report = report(&long, &[(0, 1), (1, 0)]);
-    let table = tables::classes(&report, ClassOrder::Listed);
-    assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    let table = tables::classes(&report, ClassOrder::Listed, Page::Terminal(80));
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
 }

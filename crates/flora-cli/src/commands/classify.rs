@@ -12,7 +12,7 @@ use serde_json::json;
 use super::model_args::{Loaded, ModelArgs};
 use super::prompt_args::PromptArgs;
 use crate::failure::Failure;
-use crate::output::figure_path;
+use crate::output::{CSV, Overwrite, PNG};
 use crate::{bar, output};
 
 /// Say what images show, without training: zero-shot classification
@@ -44,6 +44,8 @@ pub(crate) struct Classify {
     #[arg(long, value_name = "FILE.png")]
     sheet: Option<PathBuf>,
     #[command(flatten)]
+    overwrite: Overwrite,
+    #[command(flatten)]
     model: ModelArgs,
 }
 
@@ -51,7 +53,9 @@ impl Classify {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let named = self.labels()?;
         let files = image_files(&self.images).map_err(Failure::input)?;
-        self.sheet.as_deref().map(|path| figure_path("--sheet", path)).transpose()?;
+        for (option, path, kind) in [("--sheet", &self.sheet, PNG), ("--csv", &self.csv, CSV)] {
+            path.as_deref().map(|it| self.overwrite.check(option, it, kind)).transpose()?;
+        }
         let loaded = self.model.load()?;
         let labels = match (named, loaded.provenance()) {
             (Some(labels), _) => labels,
@@ -70,7 +74,7 @@ impl Classify {
             bar.set_position(done as u64);
         });
         bar.finish_and_clear();
-        self.print(&labels, &files, &predictions);
+        self.print(&labels, &files, &predictions)?;
         // The other images have been classified all the same, and the first trouble spares the rest.
         let unusable = predictions.iter().filter_map(|prediction| prediction.as_ref().err());
         let mut troubles: Vec<String> = unusable.map(ToString::to_string).collect();
@@ -82,7 +86,7 @@ impl Classify {
         if let Some(path) = &self.sheet {
             troubles.extend(self.draw(path, &labels, &files, &predictions).err());
         }
-        if troubles.is_empty() { Ok(()) } else { Err(Failure::Input(troubles.join("\nerror: "))) }
+        if troubles.is_empty() { Ok(()) } else { Err(Failure::Input(troubles.join("\n"))) }
     }
 
     /// What tells these classes apart.
@@ -127,7 +131,7 @@ impl Classify {
         labels: &[String],
         files: &[PathBuf],
         predictions: &[Result<Prediction, InferenceError>],
-    ) {
+    ) -> Result<(), Failure> {
         let rows = files.iter().zip(predictions);
         if self.json {
             let row = |(path, prediction): (&PathBuf, &Result<Prediction, _>)| match prediction {
@@ -135,22 +139,22 @@ impl Classify {
                     let top = prediction.ranked.iter().take(self.top).map(
                         |&(class, share)| json!({ "label": labels[class], "probability": share }),
                     );
-                    json!({ "image": path, "predictions": top.collect::<Vec<_>>() })
+                    json!({ "image": path.to_string_lossy(), "predictions": top.collect::<Vec<_>>() })
                 }
                 Err(error) => {
                     let error: &InferenceError = error;
-                    json!({ "image": path, "error": error.to_string() })
+                    json!({ "image": path.to_string_lossy(), "error": error.to_string() })
                 }
             };
             let document = serde_json::Value::Array(rows.map(row).collect());
-            output::line(serde_json::to_string_pretty(&document).expect("plain data"));
-            return;
+            return output::json_lines(&document);
         }
         let rows = rows.filter_map(|(path, prediction)| {
             let shown = tops(prediction.as_ref().ok()?, labels, self.top);
             Some([path.display().to_string(), shown.join(", ")])
         });
         output::table(["image", "most likely"], rows.collect());
+        Ok(())
     }
 
     fn draw(

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use flora::core::text::{self, printable};
 use flora::data::{Dataset, Inspection, Split, inspect};
 
 use super::dataset_args::find;
@@ -33,7 +34,10 @@ impl Datasets {
         match &self.action {
             None => list(&self.folder),
             Some(Action::Check { path, root }) => {
-                let path = find(path).map_err(Failure::input)?;
+                let path = find(path).map_err(|error| {
+                    let hint = "`flora datasets` lists those that have a name";
+                    Failure::Input(format!("{error} ({hint})"))
+                })?;
                 check(inspect(&path, root.as_deref()).map_err(Failure::input)?)
             }
         }
@@ -68,7 +72,7 @@ fn list(folder: &Path) -> Result<(), Failure> {
         output::line("\n`flora datasets check NAME` says how.");
     }
     for problem in unusable {
-        output::line(format!("not usable: {problem}"));
+        output::line(format!("not usable: {}", printable(&problem)));
     }
     Ok(())
 }
@@ -85,15 +89,16 @@ fn row(dataset: &Dataset) -> [String; 6] {
 }
 
 fn check(inspection: Inspection) -> Result<(), Failure> {
-    output::line(format!("{}: {}", inspection.name, inspection.title));
-    output::line(format!("licence: {}", inspection.license));
-    output::line(format!("source:  {}", inspection.source));
+    let head = format!("{}: {}", inspection.name, inspection.title);
+    output::line(printable(&head));
+    output::line(format!("licence: {}", printable(&inspection.license)));
+    output::line(format!("source:  {}", printable(&inspection.source)));
     if let Some(homepage) = &inspection.homepage {
-        output::line(format!("page:    {homepage}"));
+        output::line(format!("page:    {}", printable(homepage)));
     }
     for part in &inspection.parts {
         let state = if part.here { "here:   " } else { "missing:" };
-        output::line(format!("{state} {}", part.path.display()));
+        output::line(format!("{state} {}", text::path(&part.path)));
     }
     match inspection.dataset {
         Ok(set) => {
@@ -111,10 +116,10 @@ fn check(inspection: Inspection) -> Result<(), Failure> {
             Ok(())
         }
         Err(error) => {
-            output::line(format!("problem: {error}"));
+            output::line(format!("problem: {}", printable(&error.to_string())));
             // Most problems say it already.
             if let Some(how) = inspection.how.filter(|how| !error.to_string().contains(how)) {
-                output::line(format!("to get it: {how}"));
+                output::line(format!("to get it: {}", printable(&how)));
             }
             Err(Failure::Input(format!("{} is not whole", inspection.name)))
         }

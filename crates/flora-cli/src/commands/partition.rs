@@ -1,17 +1,18 @@
 use std::path::PathBuf;
 
+use flora::core::text;
 use flora::report::plots;
 
 use super::experiment_args::ExperimentArgs;
 use crate::failure::Failure;
-use crate::output::{self, figure_path};
+use crate::output::{self, Overwrite, PNG};
 
 /// Show how an experiment deals its data out to clients
 #[derive(Debug, clap::Args)]
 pub(crate) struct Partition {
     #[command(flatten)]
     experiment: ExperimentArgs,
-    /// Also write the partition to this JSON file, replacing it if it is there
+    /// Also write the partition to this JSON file
     #[arg(long, value_name = "FILE.json")]
     out: Option<PathBuf>,
     /// List the images of every client in this file, a line each: client,split,index,class,path
@@ -20,12 +21,21 @@ pub(crate) struct Partition {
     /// Draw how many training images of each class every client has into this file
     #[arg(long, value_name = "FILE.png")]
     png: Option<PathBuf>,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
 impl Partition {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let experiment = self.experiment.resolve()?;
-        self.png.as_deref().map(|path| figure_path("--png", path)).transpose()?;
+        for (option, path, extensions) in [
+            ("--out", &self.out, &["json"][..]),
+            ("--files", &self.files, CSV),
+            ("--png", &self.png, PNG),
+        ] {
+            let Some(path) = path else { continue };
+            self.overwrite.check(option, path, extensions)?;
+        }
         let (dataset, partition) = flora::tuning::partition(&experiment).map_err(Failure::input)?;
         let mut rows = Vec::new();
         let counts = partition.class_counts(&dataset);
@@ -46,11 +56,11 @@ impl Partition {
         output::table(["client", "train", "test", "classes", "most frequent"], rows);
         if let Some(path) = self.out {
             partition.described(&dataset).save(&path).map_err(Failure::input)?;
-            output::line(format!("written to {}", path.display()));
+            output::line(format!("written to {}", text::path(&path)));
         }
         if let Some(path) = self.files {
             partition.save_files(&path, &dataset).map_err(Failure::input)?;
-            output::line(format!("images listed in {}", path.display()));
+            output::line(format!("images listed in {}", text::path(&path)));
         }
         if let Some(path) = self.png {
             let title = format!("{} · {}", experiment.name, dataset.title());
@@ -58,7 +68,7 @@ impl Partition {
             let figure = plots::partition(&clients, dataset.classes(), &counts, &title)
                 .map_err(Failure::input)?;
             plots::save_png(&path, &figure).map_err(Failure::run)?;
-            output::line(format!("drawn into {}", path.display()));
+            output::line(format!("drawn into {}", text::path(&path)));
         }
         Ok(())
     }

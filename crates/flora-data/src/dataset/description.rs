@@ -58,7 +58,7 @@ impl Description {
             std::fs::read_to_string(file).map_err(Error::io("read the description", file))?;
         let raw: Raw = toml::from_str(&text).map_err(|error| Error::Syntax {
             file: file.to_owned(),
-            problem: error.to_string().trim_end().to_owned(),
+            problem: flora_core::explain::toml(&error.to_string()),
             remedy: "correct that line (a key that is not listed there is not known)",
         })?;
         let field = |field: &str, problem: String, remedy: &str| Error::Field {

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     ReportError,
     sheet::Sheet,
+    tables::Page,
     units::{bytes, count},
 };
 
@@ -30,12 +31,16 @@ impl<'a> SweepReport<'a> {
         &self.rows
     }
 
-    /// Two tables in Markdown: accuracies, and what they cost.
-    pub fn overview(&self) -> String {
-        [self.accuracies(), self.costs()].map(|sheet| sheet.markdown()).join("\n")
+    /// Two tables: accuracies, and what they cost. In Markdown, but for a terminal.
+    pub fn overview(&self, page: Page) -> String {
+        let sheets = [self.accuracies(), self.costs()].map(|sheet| match page {
+            Page::Terminal(_) => sheet.listing(page),
+            Page::Plain => sheet.markdown(),
+        });
+        sheets.join("\n")
     }
 
-    /// The content of `results.md`: the [overview](Self::overview), and where there are several axes a
+    /// The content of `results.md`: the tables of the [overview](Self::overview), and where there are several axes a
     /// table for each figure, with the last axis from left to right.
     pub fn markdown(&self) -> String {
         let mut parts = vec![format!("# {}\n\n{}", self.grid.title, self.legend())];

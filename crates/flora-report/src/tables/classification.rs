@@ -1,4 +1,4 @@
-use super::table;
+use super::{Column, Listing, Page, figures};
 use crate::{
     classification::{ClassScore, ClassificationReport, Confused},
     units::{count, percent},
@@ -17,7 +17,7 @@ pub enum ClassOrder {
 
 /// A report on one screen: accuracies in percent, beside what seeing nothing would score, and how
 /// many images and classes there are.
-pub fn classification(report: &ClassificationReport) -> String {
+pub fn classification(report: &ClassificationReport, page: Page) -> String {
     let accuracies = [
         ("top-1", Some(report.top1)),
         ("top-5", report.top5),
@@ -25,9 +25,9 @@ pub fn classification(report: &ClassificationReport) -> String {
         ("majority (largest class)", Some(report.majority)),
         ("chance", Some(report.chance)),
     ];
-    let row = |(name, share): (&str, Option<f64>)| Some(vec![name.to_owned(), percent(share?)]);
+    let row = |(name, share): (&str, Option<f64>)| Some([name.to_owned(), percent(share?)]);
     let rows = accuracies.into_iter().filter_map(row).collect();
-    let table = table(Some(["accuracy", "%"].map(str::to_owned).into()), rows, 1);
+    let table = figures(["accuracy", "%"], rows, page);
 
     let empty = report.per_class.iter().filter(|class| class.support == 0).count();
     let without = match empty {
@@ -40,7 +40,7 @@ pub fn classification(report: &ClassificationReport) -> String {
 
 /// One row a class: images, recall, precision and F1 in percent, and what it was most often taken
 /// for. A recall without images is a dash.
-pub fn classes(report: &ClassificationReport, order: ClassOrder) -> String {
+pub fn classes(report: &ClassificationReport, order: ClassOrder, page: Page) -> String {
     let mut classes: Vec<&ClassScore> = report.per_class.iter().collect();
     if let ClassOrder::Worst(most) = order {
         classes.retain(|class| class.support > 0);
@@ -60,5 +60,6 @@ pub fn classes(report: &ClassificationReport, order: ClassOrder) -> String {
         ]
     };
     let rows = classes.into_iter().map(row).collect();
-    table(Some(header.map(str::to_owned).into()), rows, 2)
+    let columns = [Column::Name; 2].into_iter().chain([Column::Figure; 4]).collect();
+    Listing::new(columns, header.map(str::to_owned).into(), rows).show(page)
 }

@@ -104,15 +104,15 @@ impl Session {
         let written = self.folder.write_summary(&summary).map_err(|error| error.to_string());
         let summarized = written.map(|written| summary = written);
         if voice.is_for_people() {
-            output::line(format!("\n{}\n", tables::rounds(&told.events)));
+            output::line(format!("\n{}\n", tables::rounds(&told.events, output::page())));
         }
         // What could not be written is why the rest was left undone.
         told.unwritten.map_or(Ok(()), |error| Err(self.failed(error)))?;
         if let Some(failure) = finished.failure {
             match voice {
                 Voice::Quiet => {}
-                Voice::Json => output::summary(&summary),
-                _ => output::line(tables::summary(&summary)),
+                Voice::Json => output::summary(&summary)?,
+                _ => output::line(tables::summary(&summary, output::page())),
             }
             return Err(self.ended_early(&failure, &signals));
         }
