@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use flora::data::{Template, read_image};
-use flora::inference::{InferenceError, Prediction, classify, image_files, read_lines, sentences};
+use flora::inference::{InferenceError, Prediction, classify, read_lines, sentences};
 use flora::report::plots::{Tile, contact_sheet, save_png};
 use serde_json::json;
 
@@ -45,7 +45,7 @@ impl Classify {
         let labels = self.labels()?;
         let photo = Template::new("a photo of a {}.").expect("it has a place for the class");
         let templates = self.prompts.templates(&photo)?;
-        let files = image_files(&self.images).map_err(Failure::input)?;
+        let files = output::find_images(&self.images)?;
         self.sheet.as_deref().map(|path| figure_path("--sheet", path)).transpose()?;
         let (model, workers) = self.model.load()?;
         let classifier = model.embedder.classifier(&sentences(&labels, &templates));

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use flora::data::{Dataset, Split};
 
 use crate::failure::Failure;
+use crate::output;
 
 /// Which labelled images.
 #[derive(Debug, clap::Args)]
@@ -35,6 +36,9 @@ impl DatasetArgs {
             wrong(&format!("{error} (`flora datasets` lists those that have a name)"))
         })?;
         let dataset = Dataset::open(&path, self.root.as_deref()).map_err(|error| wrong(&error))?;
+        if let Some(others) = dataset.passed_over().warning() {
+            output::warning(&format!("{}: {others}", dataset.name()));
+        }
         let otherwise = if dataset.has_official_split() { SplitArg::Test } else { SplitArg::All };
         let dataset = match self.split.unwrap_or(otherwise) {
             SplitArg::Train => dataset.only(Split::Train),
