@@ -5,8 +5,8 @@ use burn::tensor::{Device, Tensor};
 use image::DynamicImage;
 
 use crate::{
-    Checkpoint, Clip, ClipError, ClipTokenizer, Padding, Preprocessor, TextConfig, Tokens, ZeroShot,
-    check_distinct,
+    Checkpoint, Clip, ClipError, ClipTokenizer, Padding, Preprocessor, TextConfig, Tokens,
+    ZeroShot, check_distinct,
 };
 
 /// Texts that go through the tower together: enough for large products, few enough for caches.

@@ -1,6 +1,8 @@
 use burn::tensor::{Tensor, activation};
 
-use crate::{Clip, ClipError, ClipTokenizer, Padding, TextConfig, Tokens, check_distinct, normalize};
+use crate::{
+    Clip, ClipError, ClipTokenizer, Padding, TextConfig, Tokens, check_distinct, normalize,
+};
 
 /// A classifier made of sentences: an image belongs to the one it is most similar to.
 #[derive(Debug, Clone)]

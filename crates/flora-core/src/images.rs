@@ -96,8 +96,7 @@ fn jpeg(bytes: &[u8]) -> Result<RgbImage, ImageError> {
     let wrong = |error: libjpeg_turbo_rs::JpegError| {
         ImageError::Decoding(DecodingError::new(ImageFormatHint::Exact(ImageFormat::Jpeg), error))
     };
-    let limits =
-        DecodeLimits { max_memory: Some(MOST_BYTES), ..DecodeLimits::default() };
+    let limits = DecodeLimits { max_memory: Some(MOST_BYTES), ..DecodeLimits::default() };
     let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(wrong)?;
     decoder.set_output_format(PixelFormat::Rgb);
     let decoded = decoder.decode_image().map_err(wrong)?;

@@ -106,9 +106,10 @@ impl Tower<'_> {
             Err(error) => {
                 // A file that cannot be read; it may not be the only one.
                 let preprocessor = Some(&self.checkpoint.preprocessor);
-                let unusable = unusable_images(dataset, preprocessor, workers, &mut |done, total| {
-                    notify(Notice::Progress { done, total });
-                });
+                let unusable =
+                    unusable_images(dataset, preprocessor, workers, &mut |done, total| {
+                        notify(Notice::Progress { done, total });
+                    });
                 return Err(match unusable.is_empty() {
                     true => error.into(),
                     false => unreadable(unusable, dataset, 0, None),
@@ -133,7 +134,8 @@ impl Tower<'_> {
             Begun::Stored(features) => return Ok(FeatureRows::File(features)),
         };
         let first = |count| self.key(dataset.fingerprint_of_first(count)?);
-        filling.take_aside(dataset.len(), first, &mut |problem| notify(Notice::Warning(problem)))?;
+        filling
+            .take_aside(dataset.len(), first, &mut |problem| notify(Notice::Warning(problem)))?;
         let done = filling.rows();
         if done < dataset.len() {
             let unusable =
@@ -200,8 +202,7 @@ impl Tower<'_> {
             }
             failed.fetch_or(!unusable.is_empty(), Ordering::Relaxed);
             let whole = pixels.len() == preprocessor.numbers() * indices.len();
-            let rows =
-                || values(clip.image_features(preprocessor.stack(pixels, self.device)));
+            let rows = || values(clip.image_features(preprocessor.stack(pixels, self.device)));
             Ok((whole.then(rows), unusable))
         };
         let rest: Vec<usize> = (first..total).collect();

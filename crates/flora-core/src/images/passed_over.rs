@@ -8,12 +8,12 @@ use super::has_extension;
 
 /// Formats of pictures that are not decoded: for AVIF, HEIF and JPEG XL there is no decoder in Rust
 /// alone that is kept up, and the others are no photographs.
-const NOT_DECODED: [&str; 13] = [
-    "avif", "dcm", "dds", "dng", "exr", "hdr", "heic", "heif", "ico", "jp2", "jxl", "svg", "tga",
-];
+const NOT_DECODED: [&str; 13] =
+    ["avif", "dcm", "dds", "dng", "exr", "hdr", "heic", "heif", "ico", "jp2", "jxl", "svg", "tga"];
 /// Names of what people and systems keep beside images, without the extension.
-const NOTES: [&str; 9] =
-    ["authors", "citation", "copying", "desktop", "licence", "license", "notice", "readme", "thumbs"];
+const NOTES: [&str; 9] = [
+    "authors", "citation", "copying", "desktop", "licence", "license", "notice", "readme", "thumbs",
+];
 /// Longer ones are no extensions: `holiday.with everybody`.
 const LONGEST_EXTENSION: usize = 8;
 /// Kinds that are named; the rest is summed up.

@@ -126,15 +126,31 @@ mod tests {
     #[test]
     fn the_order_is_torchvision_s() {
         let files = [
-            "z.png", "a.jpg", "b/1.png", "a b/3.PNG", "a/2.png", "a/c/9.ppm", "a/c-d/8.png", "B/0.png",
-            "notes.txt", ".hidden/x.png", ".y.png",
+            "z.png",
+            "a.jpg",
+            "b/1.png",
+            "a b/3.PNG",
+            "a/2.png",
+            "a/c/9.ppm",
+            "a/c-d/8.png",
+            "B/0.png",
+            "notes.txt",
+            ".hidden/x.png",
+            ".y.png",
         ];
         let folder = folder_with(&files);
         let found = below(folder.path()).unwrap();
         assert_eq!(
             names(folder.path(), &found),
             [
-                "a.jpg", "z.png", "B/0.png", "a/2.png", "a b/3.PNG", "a/c/9.ppm", "a/c-d/8.png", "b/1.png"
+                "a.jpg",
+                "z.png",
+                "B/0.png",
+                "a/2.png",
+                "a b/3.PNG",
+                "a/c/9.ppm",
+                "a/c-d/8.png",
+                "b/1.png"
             ]
         );
         assert_eq!(found.passed_over.to_string(), "1 .txt");

@@ -30,14 +30,14 @@ pub(super) fn class_names<'a>(
         let normal = normalized(&name);
         if normal.is_empty() {
             let problem = format!("no class name can be made of {key:?}, one of the {what}");
-            return Err(description.class_count(problem, remedy));
+            return Err(description.field("classes", problem, remedy));
         }
         if let Some(first) = seen.insert(normal, key) {
             let problem = format!(
                 "the {what} {first:?} and {key:?} are two classes, and their names are the same to the model: \
                  {name:?}"
             );
-            return Err(description.class_count(problem, remedy));
+            return Err(description.field("classes", problem, remedy));
         }
         names.push(name);
     }

@@ -63,9 +63,11 @@ impl Labels {
     pub(super) fn place(&mut self, label: &str) -> Result<usize, String> {
         match self {
             Self::Keys(keys) => keys.get(label).copied().ok_or_else(|| {
-                let mut problem = format!("the class {label:?} is none of the {} listed", keys.len());
+                let mut problem =
+                    format!("the class {label:?} is none of the {} listed", keys.len());
                 if label.parse::<usize>().is_ok() {
-                    problem += " (where classes are numbers, `layout.first_label` is that of the first)";
+                    problem +=
+                        " (where classes are numbers, `layout.first_label` is that of the first)";
                 }
                 problem
             }),

@@ -24,6 +24,12 @@ impl Numbers {
 /// `3 classes are listed, with the labels 1 to 3`.
 impl fmt::Display for Numbers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} classes are listed, with the labels {} to {}", self.count, self.first, self.last())
+        write!(
+            f,
+            "{} classes are listed, with the labels {} to {}",
+            self.count,
+            self.first,
+            self.last()
+        )
     }
 }

@@ -41,11 +41,7 @@ impl FeatureCache {
 impl Filling<'_> {
     /// Set the rows aside, because an image among the others cannot be read. `key` is that of the features of
     /// the images behind these rows alone. Where they lie; `None` where there are none, or no place for them.
-    pub fn set_aside(
-        mut self,
-        key: &FeatureKey,
-        warn: &mut dyn FnMut(String),
-    ) -> Option<PathBuf> {
+    pub fn set_aside(mut self, key: &FeatureKey, warn: &mut dyn FnMut(String)) -> Option<PathBuf> {
         let rows = self.rows();
         let path = self.cache.aside(key, rows);
         // What was taken is closed first: it may be the same file, and is locked.
@@ -55,7 +51,8 @@ impl Filling<'_> {
             return None;
         }
         let dim = self.features.dim;
-        let (head, bytes) = (self.cache.head(key, dim, self.batch), self.cache.bytes(self.features.values));
+        let (head, bytes) =
+            (self.cache.head(key, dim, self.batch), self.cache.bytes(self.features.values));
         let width = dim * self.cache.dtype().size();
         let written = RowJournal::try_open(&path, KIND, &head, width).and_then(|journal| {
             // Another process that has it writes the same rows.
@@ -98,7 +95,9 @@ impl Filling<'_> {
             let (dim, dtype) = (self.features.dim, self.cache.dtype());
             let (head, width) = (self.cache.head(&key, dim, self.batch), dim * dtype.size());
             // Whoever has it makes use of it.
-            let Ok(Some(mut journal)) = RowJournal::try_open(&path, KIND, &head, width) else { continue };
+            let Ok(Some(mut journal)) = RowJournal::try_open(&path, KIND, &head, width) else {
+                continue;
+            };
             if self.rows() < count && !self.adopt(&mut journal, count, warn) {
                 continue;
             }

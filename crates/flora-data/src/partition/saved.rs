@@ -120,8 +120,7 @@ struct Saved {
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let json =
-        flora_core::files::read_text(path).map_err(Error::io("read the partition", path))?;
+    let json = flora_core::files::read_text(path).map_err(Error::io("read the partition", path))?;
     serde_json::from_str(&json).map_err(|error| Error::Syntax {
         file: path.to_owned(),
         problem: error.to_string(),
