@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use flora::core::text::{path as shown, printable, printable_json, printable_lines};
@@ -67,6 +67,15 @@ pub(crate) fn error_line(text: impl Display) {
 /// Tell of trouble that stops nothing, on a line of standard error.
 pub(crate) fn warning(message: &str) {
     error_line(format!("warning: {}", printable(message)));
+}
+
+/// The images that `paths` name, with a warning of the files that are passed over.
+pub(crate) fn find_images(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let found = flora::inference::find_images(paths).map_err(Failure::input)?;
+    if let Some(others) = found.passed_over.warning() {
+        warning(&others);
+    }
+    Ok(found.images)
 }
 
 /// Why standard output is not whole, if it is not.

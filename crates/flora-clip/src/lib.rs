@@ -40,6 +40,7 @@
 mod activation;
 mod checkpoint;
 mod config;
+mod distinct;
 mod embedder;
 mod encoder;
 mod error;
@@ -59,6 +60,7 @@ mod zero_shot;
 pub use activation::Activation;
 pub use checkpoint::{Checkpoint, Layout, SaveOptions};
 pub use config::{ClipConfig, TextConfig, VisionConfig};
+pub use distinct::check_distinct;
 pub use embedder::Embedder;
 pub use encoder::{Attention, Encoder, EncoderLayer, Mlp};
 pub use error::ClipError;

@@ -83,7 +83,7 @@ impl PretrainConfig {
     ///
     /// A file that cannot be read, an unknown or missing key, and values out of range.
     pub fn from_file(path: &Path) -> Result<Self, PretrainError> {
-        let text = std::fs::read_to_string(path)
+        let text = flora_core::files::read_text(path)
             .map_err(|error| PretrainError::file(path, format!("cannot be read: {error}")))?;
         let config: Self = toml::from_str(&text).map_err(|error| {
             PretrainError::file(path, flora_core::explain::toml(&error.to_string()))

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use flora_core::Dtype;
+use flora_core::{Dtype, files};
 use flora_data::{Limit, Participants, PartitionConfig, Protocol};
 use flora_federation::{
     BelowQuorum, ClientSelector, Faults, RoundPolicy, Rounded, Share, Transform,
@@ -346,7 +346,7 @@ impl Experiment {
     /// As [`Experiment::from_toml`], and a file that cannot be read.
     pub fn from_file(path: &Path, assignments: &[String]) -> Result<Self, TuningError> {
         let origin = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| TuningError::Experiment {
+        let text = files::read_text(path).map_err(|error| TuningError::Experiment {
             origin: origin.clone(),
             problem: format!("cannot be read: {error}"),
         })?;

@@ -2,9 +2,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use flora::data::{Template, read_image};
-use flora::inference::{
-    Classifier, InferenceError, Prediction, classify, image_files, read_lines, sentences,
-};
+use flora::inference::{Classifier, InferenceError, Prediction, classify, read_lines, sentences};
 use flora::report::plots::{Tile, contact_sheet, save_png};
 use flora::report::predictions::{PredictedImage, save_predictions};
 use serde_json::json;
@@ -52,7 +50,7 @@ pub(crate) struct Classify {
 impl Classify {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let named = self.labels()?;
-        let files = image_files(&self.images).map_err(Failure::input)?;
+        let files = output::find_images(&self.images)?;
         for (option, path, kind) in [("--sheet", &self.sheet, PNG), ("--csv", &self.csv, CSV)] {
             path.as_deref().map(|it| self.overwrite.check(option, it, kind)).transpose()?;
         }

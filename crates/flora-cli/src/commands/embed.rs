@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use flora::core::text;
 use flora::inference::embed::{Items, embed};
-use flora::inference::{Notice, image_files, read_texts};
+use flora::inference::{Notice, read_texts};
 
 use super::model_args::{Loaded, ModelArgs};
 use crate::failure::Failure;
@@ -38,7 +38,7 @@ impl Embed {
         let texts = self.texts.as_deref().map(read_texts).transpose().map_err(Failure::input)?;
         let files = match &texts {
             Some(_) => Vec::new(),
-            None => image_files(&self.images).map_err(Failure::input)?,
+            None => output::find_images(&self.images)?,
         };
         let (items, what, count) = match &texts {
             Some(texts) => (Items::Texts(texts), "texts", texts.len()),

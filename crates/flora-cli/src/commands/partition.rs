@@ -5,7 +5,7 @@ use flora::report::plots;
 
 use super::experiment_args::ExperimentArgs;
 use crate::failure::Failure;
-use crate::output::{self, Overwrite, PNG};
+use crate::output::{self, CSV, Overwrite, PNG};
 
 /// Show how an experiment deals its data out to clients
 #[derive(Debug, clap::Args)]

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use flora_core::images::PassedOver;
+
 use super::description::Description;
 use super::layout::BySplitLayout;
 use super::{Built, Sample, Source, Split};
@@ -21,6 +23,7 @@ pub(super) fn build(
     let mut images = Vec::new();
     let mut samples = Vec::new();
     let mut seen = HashSet::new();
+    let mut passed_over = PassedOver::default();
     for (split, part, name) in
         [(Split::Train, &layout.train, "train"), (Split::Test, &layout.test, "test")]
     {
@@ -28,6 +31,7 @@ pub(super) fn build(
         let folder = description.folder(folder)?;
         let built =
             Built::read(description, part, &folder).map_err(|error| error.in_layout_part(name))?;
+        passed_over.extend(built.passed_over);
         let unusable = |problem: String| {
             let remedy = "use a part that is one kind of image files, without a split or domains";
             description.field(format!("layout.{name}"), problem, remedy)
@@ -55,5 +59,6 @@ pub(super) fn build(
         domains: Vec::new(),
         samples,
         source: Source::Files(images),
+        passed_over,
     })
 }

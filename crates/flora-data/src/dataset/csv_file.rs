@@ -79,11 +79,11 @@ pub(super) fn build(
             table.add(number, &label, split)?;
         }
     }
-    let Some(PixelColumn { width, height, .. }) = layout.pixels else { return Ok(table.finish()) };
-    Ok(table.finish_with(|files, places| {
+    let Some(PixelColumn { width, height, .. }) = layout.pixels else { return table.finish() };
+    table.finish_with(|files, places| {
         let channels = Channels::Grey;
         Source::Packed(Packed { width, height, channels, bytes, files, places, unit: "line" })
-    }))
+    })
 }
 
 /// Check what does not depend on the tables.

@@ -4,6 +4,7 @@ mod built;
 mod by_split;
 mod cifar;
 mod class_entry;
+mod class_names;
 mod csv_file;
 mod description;
 mod fill;
@@ -18,6 +19,7 @@ mod list;
 mod mat;
 mod mat_bytes;
 mod mat_file;
+mod numbers;
 mod packed;
 mod pattern;
 mod protocol;
@@ -25,12 +27,14 @@ mod read;
 mod source;
 mod table;
 mod template;
+mod text_rows;
 mod texts;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use flora_core::hex;
+use flora_core::images::PassedOver;
 use image::DynamicImage;
 use sha2::{Digest, Sha256};
 
@@ -71,6 +75,9 @@ struct Shared {
     domains: Vec<String>,
     texts: Option<texts::TextsEntry>,
     images: Source,
+    /// The folder that the images were looked up in.
+    root: PathBuf,
+    passed_over: PassedOver,
 }
 
 /// One image: where it is, and what is known of it.
@@ -139,6 +146,8 @@ impl Dataset {
                 domains: built.domains,
                 texts: description.texts,
                 images: built.source,
+                root,
+                passed_over: built.passed_over,
             }),
             samples: samples.into(),
             fingerprint: OnceLock::new(),
@@ -221,9 +230,9 @@ impl Dataset {
         self.shared.images.describe(self.samples[i].place as usize)
     }
 
-    /// The name of an image's file without its extension; `None` where images lie in one file.
-    pub fn file_stem(&self, i: usize) -> Option<&str> {
-        self.shared.images.file_stem(self.samples[i].place as usize)
+    /// The file of sample `i`; `None` where images lie in one file.
+    pub fn file(&self, i: usize) -> Option<&Path> {
+        self.shared.images.file(self.samples[i].place as usize)
     }
 
     /// Decode sample `i`.
@@ -247,13 +256,27 @@ impl Dataset {
         if let Some(fingerprint) = self.fingerprint.get() {
             return Ok(fingerprint.clone());
         }
+        let fingerprint = self.fingerprint_of_first(self.len())?;
+        Ok(self.fingerprint.get_or_init(|| fingerprint).clone())
+    }
+
+    /// The [`fingerprint`](Self::fingerprint) of a data set of the first `count` samples alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`fingerprint`](Self::fingerprint).
+    pub fn fingerprint_of_first(&self, count: usize) -> Result<String, Error> {
         let mut hash = Sha256::new();
-        hash.update((self.len() as u64).to_le_bytes());
-        for sample in self.samples.iter() {
+        hash.update((count as u64).to_le_bytes());
+        for sample in &self.samples[..count] {
             self.shared.images.digest(sample.place as usize, &mut hash)?;
         }
-        let fingerprint = hex::encode(&hash.finalize());
-        Ok(self.fingerprint.get_or_init(|| fingerprint).clone())
+        Ok(hex::encode(&hash.finalize()))
+    }
+
+    /// The files in the folders of the images that are not read, by kind.
+    pub fn passed_over(&self) -> &PassedOver {
+        &self.shared.passed_over
     }
 
     /// Whether the data set ships with a split.

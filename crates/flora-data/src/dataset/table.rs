@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Component, Path, PathBuf};
 
+use flora_core::images::PassedOver;
+
 use super::description::Description;
 use super::fill::Fill;
 use super::labels::Labels;
@@ -129,7 +131,7 @@ impl<'a> Table<'a> {
     }
 
     /// What was read, with its image files.
-    pub(super) fn finish(mut self) -> Built {
+    pub(super) fn finish(mut self) -> Result<Built, Error> {
         let images = std::mem::take(&mut self.images);
         self.finish_with(|_, _| Source::Files(images))
     }
@@ -138,13 +140,14 @@ impl<'a> Table<'a> {
     pub(super) fn finish_with(
         mut self,
         source: impl FnOnce(Vec<PathBuf>, Vec<Place>) -> Source,
-    ) -> Built {
-        Built {
-            classes: self.labels.finish(self.description, &mut self.samples),
+    ) -> Result<Built, Error> {
+        Ok(Built {
+            classes: self.labels.finish(self.description, &mut self.samples)?,
             domains: Vec::new(),
             samples: self.samples,
             source: source(self.lists, self.places),
-        }
+            passed_over: PassedOver::default(),
+        })
     }
 
     fn here(&self, number: usize) -> Place {

@@ -120,8 +120,8 @@ struct Saved {
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let json = std::fs::read(path).map_err(Error::io("read the partition", path))?;
-    serde_json::from_slice(&json).map_err(|error| Error::Syntax {
+    let json = flora_core::files::read_text(path).map_err(Error::io("read the partition", path))?;
+    serde_json::from_str(&json).map_err(|error| Error::Syntax {
         file: path.to_owned(),
         problem: error.to_string(),
         remedy: "this is not a saved partition: make it anew",

@@ -47,6 +47,14 @@ fn find(experiment: &Experiment, field: &str, path: &Path) -> Result<PathBuf, Tu
     flora_hub::find(path).map_err(|error| wrong(experiment, field, error))
 }
 
+/// Files beside the images that are not read.
+pub(super) fn warn_of_passed_over(dataset: &Dataset, observer: &mut dyn Observer) {
+    if let Some(others) = dataset.passed_over().warning() {
+        let message = format!("{}: {others}", dataset.name());
+        observer.event(&Event::Warning { message });
+    }
+}
+
 /// What would only be noticed when the rounds begin.
 pub(super) fn check(
     experiment: &Experiment,

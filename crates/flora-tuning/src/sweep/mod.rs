@@ -143,7 +143,7 @@ impl Sweep {
             origin: path.display().to_string(),
             problem: problem.trim_end().to_owned(),
         };
-        let text = std::fs::read_to_string(path)
+        let text = flora_core::files::read_text(path)
             .map_err(|error| wrong(format!("cannot be read: {error}")))?;
         let sweep: Self =
             toml::from_str(&text).map_err(|error| wrong(explain::toml(&error.to_string())))?;
