@@ -3,6 +3,7 @@
 mod bad_input;
 mod cache;
 mod central;
+mod class_weights;
 mod common;
 mod determinism;
 mod dropout;
@@ -20,4 +21,5 @@ mod resume;
 mod sharing;
 mod states;
 mod towers;
+mod validation;
 mod zero_shot;
