@@ -3,7 +3,7 @@ use flora_federation::{EvaluatedModel, RunStatus};
 use super::table;
 use crate::{
     Accuracy, RunSummary,
-    units::{bytes, count, percent, seconds},
+    units::{bytes, count, percent_or_dash, seconds},
 };
 
 /// A run on one screen: how it ended, accuracies in percent, bytes, time by phase, memory, and what speaks against using
@@ -36,10 +36,9 @@ fn accuracies(run: &RunSummary) -> String {
         (in_round("last", run.last_round), run.accuracy.last),
         (in_round("best", run.best_round), run.accuracy.best),
     ];
-    let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), percent);
     let row = |(name, accuracy): (String, Option<Accuracy>)| {
-        let mean = cell(accuracy.map(|accuracy| accuracy.mean));
-        let weighted = cell(accuracy.map(|accuracy| accuracy.weighted));
+        let mean = percent_or_dash(accuracy.map(|accuracy| accuracy.mean));
+        let weighted = percent_or_dash(accuracy.map(|accuracy| accuracy.weighted));
         vec![name, mean, weighted]
     };
     table(Some(header.into()), rows.map(row).into(), 1)
