@@ -1,6 +1,7 @@
 //! What every flora crate stands on: named parameter [`record`]s, derived random streams
 //! ([`seed`]), atomic [`files`], [`journal`]s of rows that survive a killed process, [`workers`] whose
-//! maths is single-threaded, and how much [`memory`] it took.
+//! maths is single-threaded, how much [`memory`] it took, and
+//! what [`paths`] are called where there is little room.
 
 pub mod files;
 pub mod hex;
@@ -8,6 +9,7 @@ pub mod hex;
 pub mod images;
 pub mod journal;
 pub mod memory;
+pub mod paths;
 pub mod record;
 pub mod seed;
 pub mod workers;

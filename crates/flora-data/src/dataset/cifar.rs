@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use flora_core::paths::shortest_endings;
+
 use super::description::Description;
 use super::layout::CifarLayout;
 use super::packed::{Channels, Packed};
@@ -42,6 +44,7 @@ pub(super) fn build(
         return Err(description.field("layout.label_byte", problem, remedy));
     }
     let mut samples = Vec::new();
+    let mut files = Vec::new();
     let mut packed = Packed {
         width: SIDE,
         height: SIDE,
@@ -70,12 +73,13 @@ pub(super) fn build(
                 }
                 samples.push(Sample::new(samples.len(), label, None, Some(split)));
                 packed.bytes.extend_from_slice(&record[header..]);
-                let file = packed.files.len() as u32;
+                let file = files.len() as u32;
                 packed.places.push(Place { file, number: number as u32 });
             }
-            packed.files.push(path);
+            files.push(path);
         }
     }
+    packed.files = shortest_endings(&files);
     Ok(Built {
         classes: description.classes.iter().map(|class| class.name.clone()).collect(),
         domains: Vec::new(),

@@ -26,7 +26,11 @@ fn accuracies(run: &RunSummary) -> String {
         EvaluatedModel::Global => "accuracy %",
         EvaluatedModel::Own | EvaluatedModel::Local => "own models, accuracy %",
     };
-    let header = [accuracy, "mean", "weighted"].map(str::to_owned);
+    let accuracy = match run.scored_on.as_str() {
+        "test" => accuracy.to_owned(),
+        other => format!("{accuracy}, {other} images"),
+    };
+    let header = [accuracy, "mean".to_owned(), "weighted".to_owned()];
     let in_round = |name: &str, round: Option<usize>| match round {
         Some(round) => format!("{name} (round {round})"),
         None => name.to_owned(),
