@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use flora_core::{Dtype, files};
-use flora_data::{Limit, Participants, PartitionConfig, Protocol};
+use flora_data::{Limit, Participants, PartitionConfig, Protocol, ValidationShare};
 use flora_federation::{
     BelowQuorum, ClientSelector, Faults, RoundPolicy, Rounded, Share, Transform,
 };
@@ -73,7 +73,7 @@ pub struct DataConfig {
     /// Where the images lie, instead of where the description says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
-    /// `official`, or `merged-80-20` as in the FLoRA paper.
+    /// `official`, `merged-80-20` as in the FLoRA paper, or `stratified-80-20`.
     #[serde(default = "official")]
     pub protocol: Protocol,
     /// The prompt, with `{}` for the class name, instead of the data set's own.
@@ -82,7 +82,11 @@ pub struct DataConfig {
     /// Use a random part of the images only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
-    /// Seed of the partition and the limit, apart from that of the training.
+    /// Hold a share of the training images out, for the rounds to be scored and the best one chosen by. The test
+    /// images are then looked at by nobody while the run trains.
+    #[serde(default, skip_serializing_if = "ValidationShare::is_zero")]
+    pub validation: ValidationShare,
+    /// Seed of the partition, the limit and the validation images, apart from that of the training.
     #[serde(default)]
     pub seed: u64,
     /// Folder of the cached image features, instead of the user's cache folder.
@@ -539,6 +543,9 @@ mod tests {
             ("training.batch_size=1", "class-ce"),
             ("training.betas=[0.9, 1.0]", "training.betas"),
             ("training.weight_decay=-0.1", "training.weight_decay"),
+            ("training.class_weights=even", "balanced"),
+            ("training.class_weights={ cat = 0.0 }", "training.class_weights: 0 for \"cat\""),
+            ("data.validation=0.7", "below 0.5"),
             ("federation.fraction=0.0", "federation.fraction"),
             ("federation.client_state=cloud", "cloud"),
             ("method.lora.r=0", "method.lora.r"),

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use flora::core::paths::shortest_endings;
 use flora::data::{Template, read_image};
 use flora::inference::{Classifier, InferenceError, Prediction, classify, read_lines, sentences};
 use flora::report::plots::{Tile, contact_sheet, save_png};
@@ -166,11 +167,13 @@ impl Classify {
             .iter()
             .zip(predictions)
             .filter_map(|(file, prediction)| Some((file, prediction.as_ref().ok()?)));
+        let shown: Vec<_> = shown.take(MOST_TILES).collect();
+        let drawn: Vec<_> = shown.iter().map(|(file, _)| file).collect();
+        let names = shortest_endings(&drawn);
         let mut tiles = Vec::new();
-        for (file, prediction) in shown.take(MOST_TILES) {
+        for ((file, prediction), name) in shown.into_iter().zip(names) {
             let image = read_image(file).map_err(|error| error.to_string())?;
-            let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-            let mut lines = vec![name.into_owned()];
+            let mut lines = vec![name];
             lines.extend(tops(prediction, labels, self.top.min(2)));
             tiles.push(Tile::new(&image, lines, None).map_err(|error| error.to_string())?);
         }

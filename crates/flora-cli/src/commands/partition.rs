@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use flora::core::text;
+use flora::data::Split;
 use flora::report::plots;
 
 use super::experiment_args::ExperimentArgs;
@@ -37,23 +38,32 @@ impl Partition {
             self.overwrite.check(option, path, extensions)?;
         }
         let (dataset, partition) = flora::tuning::partition(&experiment).map_err(Failure::input)?;
+        let validates = partition.scored_on() == Split::Validation;
         let mut rows = Vec::new();
         let counts = partition.class_counts(&dataset);
         for (client, counts) in partition.clients.iter().zip(&counts) {
             let held = counts.iter().filter(|&&count| count > 0).count();
             let most = (0..counts.len()).max_by_key(|&class| (counts[class], usize::MAX - class));
             let share = |class: usize| 100.0 * counts[class] as f64 / client.train.len() as f64;
+            let tested = match validates {
+                true => format!("{} + {}", client.validation.len(), client.test.len()),
+                false => client.test.len().to_string(),
+            };
             rows.push([
                 client.id.clone(),
                 client.train.len().to_string(),
-                client.test.len().to_string(),
+                tested,
                 format!("{held} of {}", counts.len()),
                 most.filter(|_| !client.train.is_empty()).map_or_else(String::new, |class| {
                     format!("{} ({:.0} %)", dataset.classes()[class], share(class))
                 }),
             ]);
         }
-        output::table(["client", "train", "test", "classes", "most frequent"], rows);
+        let tested = if validates { "validation + test" } else { "test" };
+        output::table(["client", "train", tested, "classes", "most frequent"], rows);
+        if let Some(remark) = experiment.partition.remark(&partition, &dataset) {
+            output::line(format!("note: {remark}"));
+        }
         if let Some(path) = self.out {
             partition.described(&dataset).save(&path).map_err(Failure::input)?;
             output::line(format!("written to {}", text::path(&path)));

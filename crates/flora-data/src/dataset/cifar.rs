@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 use flora_core::images::PassedOver;
+use flora_core::paths::shortest_endings;
 
 use super::description::Description;
 use super::layout::CifarLayout;
@@ -46,6 +47,7 @@ pub(super) fn build(
     }
     let numbers = Numbers { first: layout.first_label, count: description.classes.len() };
     let mut samples = Vec::new();
+    let mut files = Vec::new();
     let mut packed = Packed {
         width: SIDE,
         height: SIDE,
@@ -73,12 +75,13 @@ pub(super) fn build(
                 };
                 samples.push(Sample::new(samples.len(), label, None, Some(split)));
                 packed.bytes.extend_from_slice(&record[header..]);
-                let file = packed.files.len() as u32;
+                let file = files.len() as u32;
                 packed.places.push(Place { file, number: number as u32 });
             }
-            packed.files.push(path);
+            files.push(path);
         }
     }
+    packed.files = shortest_endings(&files);
     Ok(Built {
         classes: description.classes.iter().map(|class| class.name.clone()).collect(),
         domains: Vec::new(),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
+use flora_core::paths::shortest_endings;
 
 use super::description::Description;
 use super::layout::{CsvLayout, PixelColumn};
@@ -81,6 +82,7 @@ pub(super) fn build(
     }
     let Some(PixelColumn { width, height, .. }) = layout.pixels else { return table.finish() };
     table.finish_with(|files, places| {
+        let files = shortest_endings(&files);
         let channels = Channels::Grey;
         Source::Packed(Packed { width, height, channels, bytes, files, places, unit: "line" })
     })

@@ -25,10 +25,12 @@ mod pattern;
 mod protocol;
 mod read;
 mod source;
+mod stratified;
 mod table;
 mod template;
 mod text_rows;
 mod texts;
+mod validation;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -49,6 +51,7 @@ pub use protocol::{Protocol, Split};
 pub use source::read_image;
 pub use template::Template;
 pub use texts::Texts;
+pub use validation::ValidationShare;
 
 /// Labelled images with class names, a prompt template and a split. A clone shares the images.
 ///
@@ -194,7 +197,7 @@ impl Dataset {
         &self.shared.domains
     }
 
-    /// The number of samples of both splits.
+    /// The number of samples of all splits.
     pub fn len(&self) -> usize {
         self.samples.len()
     }
@@ -291,6 +294,16 @@ impl Dataset {
         Self { samples: samples.into(), ..self }
     }
 
+    /// The same samples, of which a share of the training images are validation images; see
+    /// [`ValidationShare`]. The same for the same `seed`.
+    ///
+    /// Choose the [`Protocol`] and the [`limit`](Dataset::limit) first.
+    pub fn with_validation(self, share: ValidationShare, seed: u64) -> Self {
+        let mut samples = self.samples.to_vec();
+        validation::hold_out(&mut samples, share, seed);
+        Self { samples: samples.into(), ..self }
+    }
+
     /// The samples of one split. Samples are numbered anew, in their old order.
     pub fn only(self, split: Split) -> Self {
         let samples = self.samples.iter().filter(|sample| sample.split == split).cloned().collect();
@@ -300,7 +313,7 @@ impl Dataset {
     /// A random subset of each split, the same for the same `seed`, in which the classes keep their
     /// proportions (by largest remainder). Samples are numbered anew, in their old order.
     ///
-    /// Choose the [`Protocol`] first: it splits what it is given.
+    /// Choose the [`Protocol`] first: it splits what it is given. Validation images all stay.
     pub fn limit(self, limit: Limit, seed: u64) -> Self {
         let kept = limit::keep(&self.samples, self.classes().len(), limit, seed);
         Self { samples: kept.into(), fingerprint: OnceLock::new(), ..self }

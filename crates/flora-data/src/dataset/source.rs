@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use flora_core::images::ReadError;
+use flora_core::paths::shortest_endings;
 use image::{DynamicImage, GrayImage, ImageError};
 use sha2::{Digest, Sha256};
 
@@ -56,8 +57,9 @@ impl Source {
             Self::Files(files) => files[place].display().to_string(),
             Self::Idx { train, test, .. } => {
                 let (array, index) = locate(train, test, place);
-                let name = array.file.file_name().unwrap_or(array.file.as_os_str());
-                format!("{}[{index}]", name.to_string_lossy())
+                let names = shortest_endings(&[&train.file, &test.file]);
+                let name = if std::ptr::eq(array, train) { &names[0] } else { &names[1] };
+                format!("{name}[{index}]")
             }
             Self::Packed(packed) => packed.describe(place),
         }

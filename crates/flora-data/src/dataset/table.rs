@@ -197,8 +197,7 @@ pub(super) fn parse<S>(
 /// The value of `{split}`.
 pub(super) fn split_name(split: Option<Split>) -> Result<&'static str, String> {
     match split {
-        Some(Split::Train) => Ok("train"),
-        Some(Split::Test) => Ok("test"),
+        Some(split) => Ok(split.as_str()),
         None => Err("`{split}` has no value in a data set without a split".to_owned()),
     }
 }

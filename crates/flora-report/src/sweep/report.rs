@@ -92,10 +92,11 @@ impl<'a> SweepReport<'a> {
         }];
         lines.extend([
             "The global model is the one that the server averaged. Local models are the clients' own \
-             after their last training, before averaging, each on its own client's test images.",
-            "Mean: unweighted over clients. Weighted: by test images. Own clients: those that train in \
+             after their last training, before averaging, each on its own client's images.",
+            "Mean: unweighted over clients. Weighted: by the images that they are scored on. Own clients: those that train in \
              the run; the others only test.",
-            "The best round is chosen on the test images themselves: an optimistic figure.",
+            "All accuracies are on the test images, or with data.validation on the validation images. The best \
+             round is chosen on the same: an optimistic figure.",
             "Training is the wall clock of all clients of a round. The peak of memory is that of the \
              run's own process.",
         ]);

@@ -4,7 +4,7 @@ use flora_federation::{EvaluatedModel, RunStatus};
 use super::{Column, Listing, Page, figures};
 use crate::{
     Accuracy, RunSummary,
-    units::{bytes, count, percent, seconds},
+    units::{bytes, count, percent_or_dash, seconds},
 };
 
 /// A run on one screen: how it ended, accuracies in percent, bytes, time by phase, memory, and what speaks against using
@@ -28,7 +28,11 @@ fn accuracies(run: &RunSummary, page: Page) -> String {
         EvaluatedModel::Global => "accuracy %",
         EvaluatedModel::Own | EvaluatedModel::Local => "own models, accuracy %",
     };
-    let header = [accuracy, "mean", "weighted"];
+    let accuracy = match run.scored_on.as_str() {
+        "test" => accuracy.to_owned(),
+        other => format!("{accuracy}, {other} images"),
+    };
+    let header = [accuracy.as_str(), "mean", "weighted"];
     let in_round = |name: &str, round: Option<usize>| match round {
         Some(round) => format!("{name} (round {round})"),
         None => name.to_owned(),
@@ -38,10 +42,9 @@ fn accuracies(run: &RunSummary, page: Page) -> String {
         (in_round("last", run.last_round), run.accuracy.last),
         (in_round("best", run.best_round), run.accuracy.best),
     ];
-    let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), percent);
     let row = |(name, accuracy): (String, Option<Accuracy>)| {
-        let mean = cell(accuracy.map(|accuracy| accuracy.mean));
-        let weighted = cell(accuracy.map(|accuracy| accuracy.weighted));
+        let mean = percent_or_dash(accuracy.map(|accuracy| accuracy.mean));
+        let weighted = percent_or_dash(accuracy.map(|accuracy| accuracy.weighted));
         [name, mean, weighted]
     };
     figures(header, rows.map(row).into(), page)

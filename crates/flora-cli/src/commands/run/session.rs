@@ -201,6 +201,9 @@ impl Session {
         summary.method = Some(experiment.method.name.as_str().to_owned());
         summary.data = Some(data_name(&experiment.data.path));
         summary.rounds = Some(rounds);
+        if !experiment.data.validation.is_zero() {
+            summary.scored_on = "validation".to_owned();
+        }
         summary.seconds.data = facts.data_seconds;
         summary.seconds.total = facts.total_seconds + self.started.elapsed().as_secs_f64();
         summary.peak_memory_bytes = flora::report::peak_memory_bytes();
