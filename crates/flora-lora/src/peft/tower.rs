@@ -33,7 +33,8 @@ impl PeftAdapter {
             tensors::split(name).map(|(layer, axis)| (layer, axis, tensor.shape().to_vec()))
         };
         let matrices: Vec<_> = self.record.iter().filter_map(matrix).collect();
-        if matrices.iter().any(|(layer, ..)| dims.contains_key(*layer)) {
+        let known = matrices.iter().any(|(layer, ..)| dims.contains_key(*layer));
+        if known || matrices.is_empty() {
             return Ok(self);
         }
         let fits = |tower: Towers| {
