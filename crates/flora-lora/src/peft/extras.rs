@@ -30,6 +30,8 @@ pub(super) fn apply<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Res
     Ok(module)
 }
 
+const NO_PAIR: &str = "the layer has no lora_A and lora_B";
+
 fn wrong(name: &str, problem: String) -> LoraError {
     LoraError::Tensor { name: format!("{}{}", files::PREFIX, shortened(name)), problem }
 }
@@ -87,7 +89,7 @@ fn subset(
 /// `y = x W + b + s ((x A) B + c)`: the base layer's bias becomes `b + s c`.
 fn add_bias(layer: &mut LoraLinear, bias: &HostTensor) -> Result<(), String> {
     let [_, outputs] = layer.dims();
-    let scale = layer.lora.as_ref().map_or(1.0, |lora| lora.scale);
+    let scale = layer.lora.as_ref().ok_or(NO_PAIR)?.scale;
     let more = vector(layer, bias, outputs)?.mul_scalar(scale);
     layer.bias = Some(match layer.bias.take() {
         Some(own) => own.map(|own| (own.detach() + more).set_require_grad(false)),
@@ -99,7 +101,7 @@ fn add_bias(layer: &mut LoraLinear, bias: &HostTensor) -> Result<(), String> {
 fn merge_dora(layer: &mut LoraLinear, lengths: &HostTensor) -> Result<(), String> {
     let [_, outputs] = layer.dims();
     let lengths = vector(layer, lengths, outputs)?.unsqueeze::<2>();
-    let lora = layer.lora.take().ok_or("the layer has no lora_A and lora_B")?;
+    let lora = layer.lora.take().ok_or(NO_PAIR)?;
     let moved = layer.weight.val().detach() + lora.delta().detach();
     // PyTorch keeps an output's weights in a row, burn in a column.
     let norms = moved.clone().powi_scalar(2).sum_dim(0).sqrt();

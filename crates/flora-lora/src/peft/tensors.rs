@@ -105,12 +105,14 @@ pub(super) fn read(
     Ok((matrices, others))
 }
 
-/// The tensors of one layer: which of `A` and `B`, of DoRA's lengths and of biases there are, and how many outputs `B` has.
+/// The tensors of one layer.
 #[derive(Default)]
 struct Layer<'a> {
+    /// Whether `A` and `B` are there.
     matrices: [bool; 2],
+    /// The outputs of `B`.
     outputs: Option<usize>,
-    /// Names and shapes.
+    /// DoRA's lengths and the bias of `B`, by name and shape.
     vectors: [Option<(&'a str, &'a [usize])>; 2],
 }
 
