@@ -1,6 +1,7 @@
 //! What every flora crate stands on: named parameter [`record`]s, derived random streams
-//! ([`seed`]), atomic [`files`], [`journal`]s of rows that survive a killed process, [`workers`] whose
-//! maths is single-threaded, [`text`] that terminals may show, errors that [`explain`] themselves, and how much [`memory`] it took.
+//! ([`seed`]), atomic [`files`], JSON [`sealed`] by a checksum, [`journal`]s of rows that survive a killed process,
+//! [`workers`] whose maths is single-threaded, [`text`] that terminals may show, errors that [`explain`] themselves, and
+//! how much [`memory`] it took.
 
 pub mod explain;
 pub mod files;
@@ -10,6 +11,7 @@ pub mod images;
 pub mod journal;
 pub mod memory;
 pub mod record;
+pub mod sealed;
 pub mod seed;
 pub mod text;
 pub mod workers;

@@ -235,8 +235,8 @@ fn runs_stand_side_by_side() {
     let mut whole = summary(RunStatus::Finished, 1_000_000_000);
     whole.peak_memory_bytes = Some(97 << 20);
     whole.bytes_up = 4096;
-    folder.write_summary(&whole).unwrap();
     fs::write(b.join("experiment.toml"), experiment(2, 5e-4) + "extra = [1, 2]\n").unwrap();
+    folder.write_summary(&whole).unwrap();
     drop(folder);
 
     let comparison = compare(&[a.clone(), b]).unwrap();

@@ -5,7 +5,7 @@ use flora::report::plots;
 
 use super::experiment_args::ExperimentArgs;
 use crate::failure::Failure;
-use crate::output::{self, Overwrite, PNG};
+use crate::output::{self, CSV, Overwrite, PNG};
 
 /// Show how an experiment deals its data out to clients
 #[derive(Debug, clap::Args)]
@@ -28,14 +28,11 @@ pub(crate) struct Partition {
 impl Partition {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let experiment = self.experiment.resolve()?;
-        for (option, path, extensions) in [
-            ("--out", &self.out, &["json"][..]),
-            ("--files", &self.files, &["csv"]),
+        self.overwrite.check_all([
+            ("--out", &self.out, &["json"]),
+            ("--files", &self.files, CSV),
             ("--png", &self.png, PNG),
-        ] {
-            let Some(path) = path else { continue };
-            self.overwrite.check(option, path, extensions)?;
-        }
+        ])?;
         let (dataset, partition) = flora::tuning::partition(&experiment).map_err(Failure::input)?;
         let mut rows = Vec::new();
         let counts = partition.class_counts(&dataset);
