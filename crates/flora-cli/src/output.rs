@@ -102,7 +102,7 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) {
 
 /// What figures are written as.
 pub(crate) const PNG: &[&str] = &["png"];
-/// What tables are written as.
+/// What lists of images are written as.
 pub(crate) const CSV: &[&str] = &["csv"];
 
 /// Whether a command may replace files.
@@ -143,6 +143,17 @@ impl Overwrite {
             return Ok(());
         };
         Err(Failure::Input(format!("{option}: {} {problem}", shown(path))))
+    }
+
+    /// The same of several options, those that are given.
+    pub(crate) fn check_all<const N: usize>(
+        self,
+        targets: [(&str, &Option<PathBuf>, &[&str]); N],
+    ) -> Result<(), Failure> {
+        targets.into_iter().try_for_each(|(option, path, extensions)| match path {
+            Some(path) => self.check(option, path, extensions),
+            None => Ok(()),
+        })
     }
 
     /// The same of a folder that `option` names, for several files.

@@ -73,8 +73,10 @@ fn files_that_users_name() {
     setup.spares(&[&partition[..], &["--png", "dealt.PNG"]].concat(), "dealt.PNG");
     let classify = [&["classify", "images/acme/test", "--labels", "ball,cup"], &model[..]].concat();
     setup.spares(&[&classify[..], &["--sheet", "k.png"]].concat(), "k.png");
+    setup.spares(&[&classify[..], &["--csv", "k.csv"]].concat(), "k.csv");
     let eval = [&["eval", "--data", "things.toml"], &model[..]].concat();
     setup.spares(&[&eval[..], &["--confusion", "confusion.png"]].concat(), "confusion.png");
+    setup.spares(&[&eval[..], &["--predictions", "predicted.csv"]].concat(), "predicted.csv");
     std::fs::write(setup.path().join("texts.txt"), "a cat\na dog\n").unwrap();
     let embed = [&["embed", "--texts", "texts.txt"], &model[..]].concat();
     setup.spares(&[&embed[..], &["--out", "texts.npy"]].concat(), "texts.npy");

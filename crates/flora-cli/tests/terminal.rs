@@ -130,9 +130,9 @@ fn what_a_terminal_obeys_is_written_out() {
          pattern = 'images/{{domain}}/{{split}}/{{class}}'\n"
     );
     std::fs::create_dir(root.join("datasets")).unwrap();
-    for place in ["things.toml", "datasets/things.toml"] {
-        std::fs::write(root.join(place), set.replace("images/", "images/")).unwrap();
-    }
+    let below = set.replace("kind = 'image-folder'\n", "kind = 'image-folder'\nroot = '..'\n");
+    std::fs::write(root.join("datasets/below.toml"), below.replace("'things'", &quoted)).unwrap();
+    std::fs::write(root.join("things.toml"), set).unwrap();
     let model = tiny_clip();
     let experiment = format!(
         "name = {quoted}\nmodel.path = '{}'\ndata.path = 'things.toml'\npartition.kind = 'natural'\n\
@@ -150,6 +150,9 @@ fn what_a_terminal_obeys_is_written_out() {
         &["runs"],
         &["runs", "--json"],
         &["runs", "compare", &out, "runs/json"],
+        &["eval", "--run", &out],
+        &["classify", &images, "--run", &out],
+        &["datasets"],
         &["datasets", "check", "things.toml"],
         &[&["eval", "--data", "things.toml", "--split", "all"], &model[..]].concat(),
         &[&["eval", "--data", "things.toml", "--json"], &model[..]].concat(),
@@ -234,6 +237,8 @@ fn names_that_are_not_utf8() {
     let runs: Value = serde_json::from_str(&runs).unwrap();
     assert_eq!(runs[0]["path"], "runs/r\u{fffd}");
     assert!(text(&done(in_folder(root, &["runs"])).stdout).contains("r\u{fffd}"));
+    done(with(&["eval", "--predictions", "p.csv", "--run"], out.as_os_str(), &[]));
+    done(with(&["classify", "--csv", "c.csv", "images", "--run"], out.as_os_str(), &[]));
     // What goes on from here could not be found again.
     let adapter = out.join("adapter");
     let run = ["run", "experiment.toml", "--out", "runs/other", "--init-adapter"];

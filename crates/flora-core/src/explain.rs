@@ -29,7 +29,7 @@ pub fn toml(message: &str) -> String {
 /// `unknown field`, `unknown variant`: what is known there.
 fn mistyped(problem: &str) -> Option<String> {
     let (what, rest) = match problem.strip_prefix("unknown field `") {
-        Some(rest) => ("key", rest),
+        Some(rest) => ("field", rest),
         None => ("value", problem.strip_prefix("unknown variant `")?),
     };
     let (name, known) = rest.split_once("`, ")?;
@@ -128,7 +128,7 @@ mod tests {
         let told = toml(&format!("unknown field `learnig_rate`, {fields}\nin `training`\n"));
         assert_eq!(
             told,
-            "training: unknown key `learnig_rate`; did you mean `learning_rate`? \
+            "training: unknown field `learnig_rate`; did you mean `learning_rate`? \
              Known are rounds, local_epochs, learning_rate"
         );
         let told = toml(&format!("unknown field `epochs`, {fields}"));
@@ -136,7 +136,7 @@ mod tests {
         let told = toml("unknown variant `x`, expected `f32` or `f16`");
         assert_eq!(told, "unknown value `x`; known are f32, f16");
         let told = toml("unknown field `x`, there are no fields");
-        assert_eq!(told, "unknown key `x`; nothing of the kind belongs here");
+        assert_eq!(told, "unknown field `x`; nothing of the kind belongs here");
     }
 
     /// The messages are another crate's: should their words change, this tells.
@@ -153,7 +153,7 @@ mod tests {
         let told = toml(&said(r#"{"count": "x"}"#));
         assert_eq!(told, "expected a whole number, found the text \"x\"");
         let told = toml(&said(r#"{"cuont": 1}"#));
-        assert_eq!(told, "unknown key `cuont`; did you mean `count`? Known are count");
+        assert_eq!(told, "unknown field `cuont`; did you mean `count`? Known are count");
         assert_eq!(toml("anything else\n"), "anything else");
     }
 }

@@ -52,9 +52,7 @@ impl Classify {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let named = self.labels()?;
         let files = output::find_images(&self.images)?;
-        for (option, path, kind) in [("--sheet", &self.sheet, PNG), ("--csv", &self.csv, CSV)] {
-            path.as_deref().map(|it| self.overwrite.check(option, it, kind)).transpose()?;
-        }
+        self.overwrite.check_all([("--csv", &self.csv, CSV), ("--sheet", &self.sheet, PNG)])?;
         let loaded = self.model.load()?;
         let labels = match (named, loaded.provenance()) {
             (Some(labels), _) => labels,

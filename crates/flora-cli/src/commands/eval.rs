@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use flora::core::text::printable;
 use flora::data::{Dataset, FeatureCache, Template};
 use flora::inference::{Classifier, Notice, Scores, score, sentences};
 use flora::report::classification::{ClassificationReport, Tally};
@@ -64,11 +65,8 @@ pub(super) struct Evaluation {
 
 impl Eval {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        for (option, path, kind) in
-            [("--confusion", &self.confusion, PNG), ("--predictions", &self.predictions, CSV)]
-        {
-            path.as_deref().map(|it| self.overwrite.check(option, it, kind)).transpose()?;
-        }
+        let predictions = ("--predictions", &self.predictions, CSV);
+        self.overwrite.check_all([predictions, ("--confusion", &self.confusion, PNG)])?;
         let of_run = if self.data.is_given() { None } else { self.model.open_run()? };
         let evaluation = match of_run {
             Some(run) => {
@@ -142,17 +140,18 @@ impl Eval {
             return output::json_lines(evaluation);
         }
         let Evaluation { model, data, split, protocol, .. } = evaluation;
-        output::line(format!("model     {model}"));
-        output::line(format!("images    {data}: {split} ({protocol})"));
+        output::line(format!("model     {}", printable(model)));
+        output::line(format!("images    {}: {split} ({protocol})", printable(data)));
         for template in &evaluation.templates {
-            output::line(format!("prompt    {template}"));
+            output::line(format!("prompt    {}", printable(template)));
         }
         if let Some(doubt) = &evaluation.doubt {
-            output::line(format!("note      {doubt}"));
+            output::line(format!("note      {}", printable(doubt)));
         }
         output::line("");
-        output::line(tables::classification(report, output::page()));
-        output::line(tables::classes(report, tables::ClassOrder::Listed, output::page()));
+        let page = output::page();
+        output::line(tables::classification(report, page));
+        output::line(tables::classes(report, tables::ClassOrder::Listed, page));
         if let Some(run) = &evaluation.run {
             output::line(run.line());
         }

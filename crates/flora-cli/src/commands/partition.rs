@@ -29,14 +29,11 @@ pub(crate) struct Partition {
 impl Partition {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let experiment = self.experiment.resolve()?;
-        for (option, path, extensions) in [
-            ("--out", &self.out, &["json"][..]),
+        self.overwrite.check_all([
+            ("--out", &self.out, &["json"]),
             ("--files", &self.files, CSV),
             ("--png", &self.png, PNG),
-        ] {
-            let Some(path) = path else { continue };
-            self.overwrite.check(option, path, extensions)?;
-        }
+        ])?;
         let (dataset, partition) = flora::tuning::partition(&experiment).map_err(Failure::input)?;
         let validates = partition.scored_on() == Split::Validation;
         let mut rows = Vec::new();

@@ -26,7 +26,7 @@ enum Action {
     Compare {
         /// Run folders, or names below runs/
         #[arg(value_name = "RUN", required = true, num_args = 2..)]
-        runs: Vec<String>,
+        runs: Vec<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -58,7 +58,7 @@ fn overview(mut folders: Vec<PathBuf>, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn side_by_side(runs: &[String], json: bool) -> Result<(), Failure> {
+fn side_by_side(runs: &[PathBuf], json: bool) -> Result<(), Failure> {
     let folders: Result<Vec<_>, _> = runs.iter().map(|run| resolve(run)).collect();
     let comparison = compare(&folders.map_err(Failure::input)?).map_err(Failure::input)?;
     if json {

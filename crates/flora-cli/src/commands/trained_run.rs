@@ -17,7 +17,7 @@ pub(crate) struct RunArgs {
     /// What a run trained, on its own base model, with its classes, prompts and split: the run's folder, or its name
     /// below runs/
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "adapter"])]
-    run: Option<String>,
+    run: Option<PathBuf>,
     /// Of that run, what was trained until its best round
     #[arg(long, requires = "run")]
     best: bool,
@@ -39,11 +39,11 @@ pub(crate) struct TrainedRun {
 
 impl RunArgs {
     pub(crate) fn title(&self) -> Option<String> {
-        let run = self.run.as_ref()?;
+        let run = self.run.as_ref()?.display().to_string();
         Some(match (&self.client, self.best) {
             (Some(client), _) => format!("{run}, client {client}"),
             (None, true) => format!("{run}, best round"),
-            (None, false) => run.clone(),
+            (None, false) => run,
         })
     }
 

@@ -47,12 +47,13 @@ pub fn list(folders: &[PathBuf]) -> Result<Vec<RunRecord>, ReportError> {
 ///
 /// # Errors
 /// [`ReportError::NoSuchRun`].
-pub fn resolve(name: &str) -> Result<PathBuf, ReportError> {
+pub fn resolve(name: impl AsRef<Path>) -> Result<PathBuf, ReportError> {
+    let name = name.as_ref();
     let below = Path::new(RUNS).join(name);
     let mut candidates = [PathBuf::from(name), below].into_iter();
     candidates
         .find(|path| is_run(path))
-        .ok_or_else(|| ReportError::NoSuchRun { name: name.to_owned() })
+        .ok_or_else(|| ReportError::NoSuchRun { name: name.display().to_string() })
 }
 
 /// Calls `found` with every run in the folder and below it, and with folders that cannot be read. Links to folders are

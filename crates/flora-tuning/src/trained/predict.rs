@@ -63,7 +63,9 @@ impl Prepared {
                     return Err(TuningError::trained(folder, problem));
                 }
             };
-            return Ok(ClientModels(vec![Arc::new(global); clients.len()]));
+            let global = Arc::new(global);
+            let shared = clients.iter().map(|_| Arc::clone(&global)).collect();
+            return Ok(ClientModels(shared));
         }
         let global = global.unwrap_or_default();
         let own = |client: &ClientShard| -> Result<_, TuningError> {
