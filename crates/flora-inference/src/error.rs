@@ -56,7 +56,7 @@ fn unreadable(problems: &[String], kept: usize, rows: usize, partial: Option<&st
     if problems.len() > SHOWN {
         text.push_str(&format!("\n  and {} more", problems.len() - SHOWN));
     }
-    text.push_str("\nmend or remove these files");
+    text.push_str("\nmend, convert or remove these files");
     if let Some(partial) = partial {
         text.push_str(&format!(
             ", and the same call goes on: {kept} of {rows} rows are kept in {partial}"

@@ -177,7 +177,7 @@ fn check_images(set: &Dataset) -> Result<(), Failure> {
             Ok(())
         }
         count => {
-            let (all, remedy) = (set.len(), "mend or remove these files");
+            let (all, remedy) = (set.len(), "mend, convert or remove these files");
             Err(Failure::Input(format!("{count} of {all} images cannot be read; {remedy}")))
         }
     }

@@ -35,6 +35,8 @@ enum Kind {
     NoFile,
     /// An image above the folders of the classes.
     Outside,
+    /// Images of a split that the description does not name.
+    OtherSplit,
     /// A description, a note, a file of the system's: nobody takes it for an image.
     Note,
 }
@@ -59,6 +61,13 @@ impl PassedOver {
         *self.counts.entry(kind).or_default() += 1;
     }
 
+    /// Count images of splits that a description does not name: rows of a table, or a folder's.
+    pub fn add_other_splits(&mut self, images: usize) {
+        if images > 0 {
+            *self.counts.entry(Kind::OtherSplit).or_default() += images;
+        }
+    }
+
     /// Count what another search passed over, too.
     pub fn extend(&mut self, other: Self) {
         for (kind, count) in other.counts {
@@ -77,9 +86,10 @@ impl PassedOver {
     }
 
     /// What somebody may have taken for images, as a sentence: `12 files passed over: 7 .avif, 3 .txt,
-    /// 2 without an extension`. `None` where there are but descriptions and notes.
+    /// 2 without an extension`. `None` where there are but descriptions, notes and other splits.
     pub fn warning(&self) -> Option<String> {
-        let others = self.counts.iter().filter(|(kind, _)| **kind != Kind::Note);
+        let known = |kind: &Kind| matches!(kind, Kind::Note | Kind::OtherSplit);
+        let others = self.counts.iter().filter(|(kind, _)| !known(kind));
         let others = Self { counts: others.map(|(kind, &count)| (kind.clone(), count)).collect() };
         let files = match others.count() {
             0 => return None,
@@ -107,6 +117,7 @@ impl fmt::Display for PassedOver {
                 Kind::NoExtension => write!(f, "without an extension")?,
                 Kind::NoFile => write!(f, "that lead to no file")?,
                 Kind::Outside => write!(f, "outside the class folders")?,
+                Kind::OtherSplit => write!(f, "of other splits")?,
                 Kind::Note => write!(f, "of descriptions and notes")?,
             }
         }
@@ -157,11 +168,14 @@ mod tests {
         let mut outside = PassedOver::default();
         outside.add_outside(Path::new("labels.csv"));
         assert_eq!(outside.warning(), None);
+        outside.add_other_splits(0);
+        outside.add_other_splits(3);
+        assert_eq!(outside.warning(), None);
         outside.add_outside(Path::new("stray.png"));
         let warning = outside.warning().unwrap();
         assert_eq!(warning, "1 file passed over: 1 outside the class folders");
         outside.extend(passed);
-        assert_eq!((outside.count(), outside.is_empty()), (10, false));
+        assert_eq!((outside.count(), outside.is_empty()), (13, false));
     }
 
     #[test]

@@ -65,7 +65,10 @@ pub(super) fn build(
                 None => split,
                 // Tables have further rows, often without labels.
                 Some(column) => match splits.get(record[column].trim()) {
-                    None => continue,
+                    None => {
+                        table.pass_over();
+                        continue;
+                    }
                     split => split.copied(),
                 },
             };

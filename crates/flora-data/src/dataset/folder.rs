@@ -143,6 +143,7 @@ impl Walk<'_> {
                     self.split_folders.insert(name);
                     // Data sets ship further splits, often without labels.
                     if place.split.is_none() {
+                        self.passed_over.add_other_splits(images::below(&path)?.images.len());
                         continue;
                     }
                 }

@@ -72,7 +72,9 @@ impl Labels {
                 problem
             }),
             Self::Numbers(numbers) => {
-                let number = label.parse::<usize>().ok();
+                // Tables that were once of floating-point numbers write whole ones so.
+                let digits = label.strip_suffix(".0").unwrap_or(label);
+                let number = digits.parse::<usize>().ok();
                 number.and_then(|number| numbers.place(number)).ok_or_else(|| {
                     let (first, last) = (numbers.first, numbers.last());
                     let mut problem =

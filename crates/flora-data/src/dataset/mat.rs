@@ -52,7 +52,8 @@ pub(super) fn build(
         };
         for (index, split) in splits.into_iter().enumerate() {
             if split.is_none() && layout.split.is_some() {
-                continue; // Of no split: images without a use.
+                table.pass_over();
+                continue;
             }
             let number = index + 1;
             let value = |slot: &Slot| match (slot, &array) {

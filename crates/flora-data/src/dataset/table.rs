@@ -33,6 +33,7 @@ pub(super) struct Table<'a> {
     listed: HashMap<PathBuf, Place>,
     samples: Vec<Sample>,
     places: Vec<Place>,
+    passed_over: PassedOver,
 }
 
 impl<'a> Table<'a> {
@@ -52,6 +53,7 @@ impl<'a> Table<'a> {
             listed: HashMap::new(),
             samples: Vec::new(),
             places: Vec::new(),
+            passed_over: PassedOver::default(),
         })
     }
 
@@ -76,6 +78,11 @@ impl<'a> Table<'a> {
         self.samples.push(Sample::new(self.samples.len(), label, None, split));
         self.places.push(self.here(number));
         Ok(())
+    }
+
+    /// Pass over a row of a split that the description does not name.
+    pub(super) fn pass_over(&mut self) {
+        self.passed_over.add_other_splits(1);
     }
 
     /// Add the image file of the sample that is added next; `path` begins at the root.
@@ -146,7 +153,7 @@ impl<'a> Table<'a> {
             domains: Vec::new(),
             samples: self.samples,
             source: source(self.lists, self.places),
-            passed_over: PassedOver::default(),
+            passed_over: self.passed_over,
         })
     }
 

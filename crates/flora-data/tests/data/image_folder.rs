@@ -105,6 +105,9 @@ fn split_folders_may_have_any_name() {
     );
     let set = open(&dir).unwrap();
     assert_eq!((set.len(), set.indices(Split::Test).len()), (24, 6));
+    let passed = set.passed_over();
+    assert_eq!(passed.to_string(), "2 of descriptions and notes, 1 of other splits");
+    assert_eq!(passed.warning(), None);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use flora_data::{Dataset, Split, inspect};
 use tempfile::TempDir;
 
-use crate::sets::png;
+use crate::sets::{assert_says, png};
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets").join(format!("{name}.toml"))
@@ -126,6 +126,22 @@ fn cifar_100() {
     let set = mini.open((100, 100, 100));
     assert_eq!(of(&set, "train.bin, record 1"), ("aquarium fish", Split::Train));
     assert_eq!(set.image(99).unwrap().into_rgb8().get_pixel(31, 31).0, [99, 100, 200]);
+}
+
+#[test]
+fn binary_records_may_number_their_classes_from_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("train.bin"), cifar([vec![1], vec![2]])).unwrap();
+    fs::write(path("test.bin"), cifar([vec![2]])).unwrap();
+    let toml = "name = 'x'\nclasses = ['a', 'b']\n[layout]\nkind = 'cifar-binary'\n\
+                train = 'train.bin'\ntest = 'test.bin'\n";
+    fs::write(path("dataset.toml"), toml).unwrap();
+    let error = Dataset::open(dir.path(), None).unwrap_err().to_string();
+    assert_says(&error, &["record 1", "its label is 2", "labels 0 to 1", "`layout.first_label`"]);
+    fs::write(path("dataset.toml"), format!("{toml}first_label = 1\n")).unwrap();
+    let set = Dataset::open(dir.path(), None).unwrap();
+    assert_eq!([0, 1, 2].map(|i| set.label(i)), [0, 1, 1]);
 }
 
 #[test]

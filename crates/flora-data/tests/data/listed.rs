@@ -155,6 +155,7 @@ fn a_table_may_hold_pixels_and_the_split() {
     let rows = "0,Training,1 2\n,Unlabelled,9 9\n1,Training,3 255\n1,Test,5 6\n";
     let found = open(&set(FACES, &[("faces.csv", &format!("{header}{rows}"))])).unwrap();
     assert_eq!(found.len(), 3);
+    assert_eq!(found.passed_over().to_string(), "1 of other splits");
     assert_eq!(found.image(1).unwrap().into_luma8().as_raw(), &[3, 255]);
     assert_eq!(found.describe(2), "faces.csv, line 5");
     assert_eq!((found.split(1), found.split(2)), (Split::Train, Split::Test));
@@ -371,4 +372,24 @@ fn inspecting_says_what_is_here_and_what_is_missing() {
     let elsewhere = Path::new("no/such/folder");
     assert!(inspect(&dir.path().join("dataset.toml"), Some(elsewhere)).unwrap().is_absent());
     assert!(inspect(&dir.path().join("nothing.toml"), None).is_err());
+}
+
+/// As spreadsheets and pandas write them: with a byte-order mark, labels from 1, and whole numbers as `1.0`.
+#[test]
+fn tables_as_people_have_them() {
+    let table =
+        "\u{feff}emotion,Usage,pixels\n1.0,Training,1 2\n2,Training,3 4\n1,Test,5 6\n2,Test,7 8\n";
+    let error = open_error(&set(FACES, &[("faces.csv", table)]));
+    assert_says(&error, &["line 3", "from 0 to 1", "`layout.first_label = 1`"]);
+    let toml = FACES.replace("first_label = 0", "first_label = 1");
+    let found = open(&set(&toml, &[("faces.csv", table)])).unwrap();
+    assert_eq!((0..4).map(|i| found.label(i)).collect::<Vec<_>>(), [0, 1, 0, 1]);
+
+    let toml = FACES.replace("first_label = 0\n", "");
+    let error = open_error(&set(&toml, &[("faces.csv", table)]));
+    assert_says(&error, &["line 2", "\"1.0\" is none of the 2 listed"]);
+    let toml = toml.replace("classes = [\"angry\", \"happy\"]\n", "");
+    let names = table.replace("1.0,", "Angry,").replace("2,", "angry,").replace("1,", "happy,");
+    let error = open_error(&set(&toml, &[("faces.csv", &names)]));
+    assert_says(&error, &["`classes`", "the labels \"Angry\" and \"angry\"", "same to the model"]);
 }
