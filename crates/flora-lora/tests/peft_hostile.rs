@@ -319,6 +319,9 @@ fn tensors_that_an_option_asks_for_must_be_there() {
         ("lora_bias", json!(true), "lora_B.bias", Some(vector(6)), "has 5 outputs"),
         ("use_dora", json!(true), "lora_B.bias", Some(vector(5)), "lora_bias is not true"),
         ("bias", json!("lora_only"), "bias", Some(vector(5)), "not that of a LoRA matrix"),
+        ("bias", json!("lora_only"), "", None, "although bias is not \"none\""),
+        ("bias", json!("all"), "", None, "although bias is not \"none\""),
+        ("modules_to_save", json!(["head"]), "", None, "the module is in modules_to_save"),
         ("modules_to_save", json!(["second"]), "weight", Some(vector(5)), "not that of a LoRA"),
     ] {
         let folder = good();

@@ -143,13 +143,11 @@ mod tests {
             (json!({ LAYERS: 1, PATTERN: {} }), PATTERN),
         ] {
             let read: Fields = serde_json::from_str(&fields.to_string()).unwrap();
-            let refusal = targets(&read, ["q_proj"].into()).err().expect("a refusal");
+            let refusal = targets(&read, ["q_proj"].into()).expect_err("a refusal");
             assert_eq!(refusal.field, field, "{fields}");
         }
         let read: Fields = serde_json::from_str(&json!({ LAYERS: [1] }).to_string()).unwrap();
         let expression = TargetModules::Pattern("q_proj".into());
-        assert!(
-            targets(&read, expression).err().expect("a refusal").problem.contains("expression")
-        );
+        assert!(targets(&read, expression).expect_err("a refusal").problem.contains("expression"));
     }
 }

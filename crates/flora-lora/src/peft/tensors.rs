@@ -128,6 +128,7 @@ pub(super) fn check<'a>(
         |name: &str, problem: String| Err(LoraError::Tensor { name: shortened(name), problem });
     let mut layers: BTreeMap<&str, Layer<'_>> = BTreeMap::new();
     let mut biases = Vec::new();
+    let mut parameters = Vec::new();
     for (name, shape) in tensors {
         let Some(stripped) = name.strip_prefix(prefix) else {
             return wrong(name, format!("its name should begin with `{prefix}`"));
@@ -163,8 +164,9 @@ pub(super) fn check<'a>(
                 layers.entry(layer).or_default().vectors[1] = Some((name, shape));
             }
             Part::Parameter(parameter) if extras.may_hold(parameter) => {
-                biases
-                    .extend(parameter.strip_suffix(".base_layer.bias").map(|layer| (name, layer)));
+                let adapted = parameter.strip_suffix(".base_layer.bias");
+                biases.extend(adapted.map(|layer| (name, layer)));
+                parameters.push(parameter);
             }
             _ => return wrong(name, stranger(stripped).into()),
         }
@@ -173,6 +175,10 @@ pub(super) fn check<'a>(
         let name = format!("{prefix}<layer>.lora_A.weight");
         return wrong(&name, "there is none like this: the adapter is empty".into());
     }
+    extras.check_there(&parameters).map_err(|(name, problem)| LoraError::Tensor {
+        name: format!("{prefix}{}", shortened(&name)),
+        problem,
+    })?;
     for (name, layer) in biases {
         if !layers.contains_key(layer) {
             return wrong(name, "the bias of an adapted layer that has no lora_A".into());
@@ -218,6 +224,26 @@ impl Extras {
         self.is_saved(name)
             || adapted && self.adapted_biases
             || !adapted && self.all_biases && name.ends_with(".bias") && !name.contains(".lora_")
+    }
+
+    /// Check that there is something of all that the configuration speaks of; the error has a name and a
+    /// problem.
+    fn check_there(&self, parameters: &[&str]) -> Result<(), (String, String)> {
+        if (self.all_biases || self.adapted_biases)
+            && !parameters.iter().any(|name| name.ends_with(".bias"))
+        {
+            let problem = "there is none like this, although bias is not \"none\"";
+            return Err(("<layer>.bias".into(), problem.into()));
+        }
+        for end in &self.saved {
+            let one = Self { saved: vec![end.clone()], ..Self::default() };
+            if !parameters.iter().any(|name| one.is_saved(name)) {
+                let problem = "there is none like this, although the module is in modules_to_save; \
+                               remove it there if the model has no such module";
+                return Err((format!("<…>{end}.weight"), problem.into()));
+            }
+        }
+        Ok(())
     }
 
     /// Whether a parameter belongs to a module that is saved as a whole. PEFT takes a module whose
