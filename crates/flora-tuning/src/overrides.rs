@@ -19,6 +19,13 @@ pub(crate) fn read(
         origin: origin.to_owned(),
         problem: explain::toml(problem),
     };
+    if assignments.is_empty() {
+        // Straight from the text: an error shows its line, and a seed may have all 64 bits.
+        let experiment: Experiment =
+            toml::from_str(text).map_err(|error| wrong(origin, &error.to_string()))?;
+        experiment.check().map_err(|problem| wrong(origin, &problem))?;
+        return Ok(experiment);
+    }
     let document: Table =
         text.parse().map_err(|error: toml::de::Error| wrong(origin, &error.to_string()))?;
     // After none of the assignments, after the first, and so on.

@@ -194,7 +194,7 @@ fn a_bad_description_names_file_and_field() {
         ("pattern =", "shuffle = true\npattern =", &["shuffle", "unknown field"]),
         ("name = \"dog\"", "name = \"dog\"\nlabel = 1", &["label", "unknown field"]),
         ("image-folder", "folders", &["folders", "image-folder"]),
-        ("\"vendors\"", "3", &["line 2", "string"]),
+        ("\"vendors\"", "3", &["line 2", "expected text, found 3"]),
         ("\"vendors\"", "\" \"", &["`name`", "empty"]),
         ("of a {}.", "of a thing.", &["`template`", "of a thing.", "{}"]),
         ("{class}", "{classes}", &["`layout.pattern`", "{classes}"]),

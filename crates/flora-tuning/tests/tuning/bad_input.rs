@@ -109,10 +109,13 @@ fn unknown_keys() {
     let path = images.path().join("typo.toml");
     std::fs::write(&path, text.replace("batch_size", "batchsize")).unwrap();
     let message = Experiment::from_file(&path, &[]).unwrap_err().to_string();
-    assert_tells(&message, &[path.to_str().unwrap(), "batchsize", "expected", "batch_size"]);
+    assert_tells(&message, &[path.to_str().unwrap(), "batchsize", "did you mean `batch_size`?"]);
 
     let message = images.try_experiment(&["training.batchsize=3"]).unwrap_err();
-    assert_tells(&message, &["noise.toml", "batchsize", "expected", "batch_size"]);
+    assert_tells(
+        &message,
+        &["--set training.batchsize=3: ", "batchsize", "did you mean `batch_size`?"],
+    );
     for (set, key) in [("method.lora.rank=3", "rank"), ("federate.threads=1", "federate")] {
         assert_tells(&images.try_experiment(&[set]).unwrap_err(), &[key, "unknown field"]);
     }
