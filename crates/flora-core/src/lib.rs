@@ -1,6 +1,6 @@
 //! What every flora crate stands on: named parameter [`record`]s, derived random streams
 //! ([`seed`]), atomic [`files`], [`journal`]s of rows that survive a killed process, [`workers`] whose
-//! maths is single-threaded, and how much [`memory`] it took.
+//! maths is single-threaded, paths as a [`shell`] takes them, and how much [`memory`] it took.
 
 pub mod files;
 pub mod hex;
@@ -10,6 +10,7 @@ pub mod journal;
 pub mod memory;
 pub mod record;
 pub mod seed;
+pub mod shell;
 pub mod workers;
 
 pub use record::{

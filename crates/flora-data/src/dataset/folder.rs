@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use flora_core::images::has_extension;
+use flora_core::images::{EXTENSIONS, has_extension};
 
 use super::description::Description;
 use super::layout::{FolderLayout, SplitFolders};
@@ -177,7 +177,11 @@ impl Walk<'_> {
         let with_images: BTreeSet<&str> =
             self.found.iter().map(|(_, place)| place.class.as_str()).collect();
         if with_images.is_empty() {
-            return Err(self.description.missing("image of any class", root.to_owned()));
+            let what = "image of any class";
+            return Err(match self.description.where_images_are(root, pattern) {
+                Some(remedy) => Error::Missing { what, path: root.to_owned(), remedy },
+                None => self.description.missing(what, root.to_owned()),
+            });
         }
         let expected: BTreeSet<&str> = match self.listed.is_empty() {
             true => self.class_folders.iter().map(String::as_str).collect(),
@@ -190,7 +194,12 @@ impl Walk<'_> {
                     expected.len(),
                     root.display()
                 ),
-                "add its images (.png, .jpg, .webp, .gif, .bmp or .tiff), or remove the class",
+                match self.description.where_images_are(root, pattern) {
+                    Some(remedy) => remedy,
+                    None => {
+                        format!("add its images (.{}), or remove the class", EXTENSIONS.join(", ."))
+                    }
+                },
             ));
         }
         if !pattern.has(&Level::Split) {
