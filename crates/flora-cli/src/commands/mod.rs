@@ -8,6 +8,7 @@ pub(crate) mod embed;
 pub(crate) mod eval;
 mod experiment_args;
 pub(crate) mod export;
+pub(crate) mod init;
 mod model_args;
 pub(crate) mod partition;
 pub(crate) mod presets;
