@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use flora::core::ParameterRecord;
 use flora::federation::{Answer, EvaluatedModel, Event, Reason, RunState, Stop};
+use flora::inference::Provenance;
 use flora::report::{ClientTally, ReportError, RunFacts, RunFolder, RunStates, TensorBoard};
 use flora::tuning::{Experiment, Observer, save_trained};
 use indicatif::{HumanDuration, ProgressBar};
@@ -38,6 +39,7 @@ pub(crate) struct Keeper {
     pub(crate) states: Option<RunStates>,
     pub(crate) facts: RunFacts,
     pub(crate) experiment: Experiment,
+    pub(crate) provenance: Provenance,
     pub(crate) device: flora::Device,
     /// When this process began.
     pub(crate) started: Instant,
@@ -377,7 +379,8 @@ impl Keeper {
         if self.facts.numbers_only {
             return Ok(());
         }
-        let saved = save_trained(&self.experiment, parameters, folder, &self.device);
+        let saved =
+            save_trained(&self.experiment, &self.provenance, parameters, folder, &self.device);
         saved.map_err(|error| format!("cannot write {}: {error}", folder.display()))
     }
 }

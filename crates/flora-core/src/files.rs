@@ -1,7 +1,9 @@
 //! Files that are either whole or not there.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
+
+use sha2::{Digest, Sha256};
 
 /// What temporary files are called before they get their names.
 const TEMPORARY: &str = ".flora-";
@@ -40,6 +42,22 @@ pub fn write_atomic_with(
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Feed the bytes of a file to `hash`, a piece at a time: it may be larger than memory.
+///
+/// # Errors
+///
+/// What the operating system reports.
+pub fn hash(path: &Path, hash: &mut Sha256) -> io::Result<()> {
+    let mut file = std::fs::File::open(path)?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => hash.update(&buffer[..count]),
+        }
+    }
 }
 
 /// Remove temporary files that processes left in `folder` and below when they were killed while they wrote.

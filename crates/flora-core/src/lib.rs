@@ -1,6 +1,6 @@
 //! What every flora crate stands on: named parameter [`record`]s, derived random streams
-//! ([`seed`]), atomic [`files`], [`journal`]s of rows that survive a killed process, [`workers`] whose
-//! maths is single-threaded, paths as a [`shell`] takes them, and how much [`memory`] it took.
+//! ([`seed`]), atomic [`files`], JSON [`sealed`] by a checksum, [`journal`]s of rows that survive a killed process,
+//! [`workers`] whose maths is single-threaded, paths as a [`shell`] takes them, and how much [`memory`] it took.
 
 pub mod files;
 pub mod hex;
@@ -9,6 +9,7 @@ pub mod images;
 pub mod journal;
 pub mod memory;
 pub mod record;
+pub mod sealed;
 pub mod seed;
 pub mod shell;
 pub mod workers;

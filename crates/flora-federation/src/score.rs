@@ -61,7 +61,7 @@ impl ClientScore {
 
 impl RoundScore {
     /// The means over the clients with test examples; `None` if there are none.
-    pub(crate) fn mean(round: usize, scores: &[ClientScore]) -> Option<Self> {
+    pub fn mean(round: usize, scores: &[ClientScore]) -> Option<Self> {
         let scores: Vec<_> = scores.iter().filter(|score| score.num_examples > 0).collect();
         if scores.is_empty() {
             return None;

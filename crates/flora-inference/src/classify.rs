@@ -1,10 +1,9 @@
 use std::path::PathBuf;
 
-use flora_clip::ZeroShot;
 use flora_core::workers::Workers;
 
 use crate::encode::{BATCH, file_pixels, values};
-use crate::{InferenceError, Model};
+use crate::{Classifier, InferenceError, Model};
 
 /// What a classifier says of an image.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,7 +16,7 @@ pub struct Prediction {
 /// wrong with it. `done` hears how many images have been looked at.
 pub fn classify(
     model: &Model,
-    classifier: &ZeroShot,
+    classifier: &dyn Classifier,
     files: &[PathBuf],
     workers: &Workers,
     mut done: impl FnMut(usize),
@@ -42,7 +41,7 @@ pub fn classify(
     results.into_iter().flatten().collect()
 }
 
-fn rank(model: &Model, classifier: &ZeroShot, pixels: Vec<f32>) -> Vec<Vec<(usize, f32)>> {
+fn rank(model: &Model, classifier: &dyn Classifier, pixels: Vec<f32>) -> Vec<Vec<(usize, f32)>> {
     if pixels.is_empty() {
         return Vec::new();
     }

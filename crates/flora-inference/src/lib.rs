@@ -1,10 +1,12 @@
 //! What a CLIP is used for once it is trained: [`embed`] texts and images into files, classify
 //! images, score a model on a data set, and export a model with its adapters merged.
 //!
-//! A [`Model`] is a checkpoint on a device, with an adapter in PEFT's format if one is named.
+//! A [`Model`] is a checkpoint on a device, with an adapter in PEFT's format if one is named; a [`Classifier`] makes
+//! classes of its image features. [`Provenance`] says what an adapter was trained from and for.
 
 pub mod embed;
 
+mod classifier;
 mod classify;
 mod encode;
 mod error;
@@ -13,15 +15,18 @@ mod features;
 mod images;
 mod labels;
 mod model;
+mod provenance;
 mod retrieve;
 mod score;
 
+pub use classifier::Classifier;
 pub use classify::{Prediction, classify};
 pub use error::InferenceError;
 pub use export::export_merged;
 pub use features::{Notice, checkpoint_features, image_features, pixels};
 pub use images::image_files;
 pub use labels::{read_lines, read_texts, sentences};
-pub use model::Model;
+pub use model::{Changes, Model};
+pub use provenance::{Provenance, TrainedOn};
 pub use retrieve::{Ranks, retrieve};
 pub use score::{Scores, score};

@@ -6,7 +6,7 @@ use flora_core::hex;
 use flora_lora::{PeftAdapter, attach_peft, load_peft};
 use sha2::{Digest, Sha256};
 
-use crate::InferenceError;
+use crate::{InferenceError, Provenance};
 
 /// A checkpoint on a device, with an adapter if one was named.
 #[derive(Debug, Clone)]
@@ -17,6 +17,18 @@ pub struct Model {
     pub embedder: Embedder,
     /// The adapter.
     pub adapter: Option<PeftAdapter>,
+    /// What the adapter, or without one the checkpoint, was trained from and for, where flora trained it.
+    pub provenance: Option<Provenance>,
+    changes: Option<Changes>,
+}
+
+/// In what a model's weights are not those of its checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// SHA-256 of whatever was put in their place.
+    pub sha256: String,
+    /// Whether image features are others than the checkpoint's.
+    pub vision: bool,
 }
 
 impl Model {
@@ -25,12 +37,16 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Files that cannot be used, and an adapter that does not fit the model, by name.
+    /// Files that cannot be used, an adapter that does not fit the model, and one that is not as flora wrote it, by
+    /// name.
     pub fn open(
         path: &Path,
         adapter: Option<&Path>,
         device: &Device,
     ) -> Result<Self, InferenceError> {
+        // A checkpoint may be one that flora trained whole.
+        let trained = adapter.unwrap_or(path);
+        let provenance = if trained.is_dir() { Provenance::load(trained)? } else { None };
         let adapter = adapter.map(load_peft).transpose()?;
         let checkpoint = Checkpoint::open(path)?;
         let clip = checkpoint.load(device)?;
@@ -38,12 +54,43 @@ impl Model {
             Some(adapter) => attach_peft(clip, adapter)?,
             None => clip,
         };
-        Ok(Self { adapter, ..Self::new(checkpoint, clip) })
+        Ok(Self { adapter, provenance, ..Self::new(checkpoint, clip) })
     }
 
     /// A model that was loaded from `checkpoint`.
     pub fn new(checkpoint: Checkpoint, clip: Clip) -> Self {
-        Self { embedder: Embedder::new(&checkpoint, clip), checkpoint, adapter: None }
+        let embedder = Embedder::new(&checkpoint, clip);
+        Self { embedder, checkpoint, adapter: None, provenance: None, changes: None }
+    }
+
+    /// The same, of whose weights some are not the checkpoint's.
+    #[must_use]
+    pub fn changed(self, changes: Changes) -> Self {
+        Self { changes: Some(changes), ..self }
+    }
+
+    /// Why the adapter may not belong to this checkpoint, as a message: flora trained it on other weights.
+    ///
+    /// # Errors
+    ///
+    /// Weights that cannot be read any more.
+    pub fn other_base(&self) -> Result<Option<String>, InferenceError> {
+        let (Some(provenance), Some(_)) = (&self.provenance, &self.adapter) else {
+            return Ok(None);
+        };
+        let here = self.checkpoint.digest()?;
+        let there = &provenance.base_sha256;
+        Ok((here != *there).then(|| {
+            let short = |digest: &str| digest.chars().take(12).collect::<String>();
+            format!(
+                "the adapter was trained on {} (SHA-256 {}…), and these are the weights of {} (SHA-256 {}…): what comes \
+                 out is not what was trained",
+                provenance.base_model_name_or_path,
+                short(there),
+                self.checkpoint.path().display(),
+                short(&here)
+            )
+        }))
     }
 
     /// The weights, with the adapter beside them.
@@ -51,14 +98,15 @@ impl Model {
         &self.embedder.clip
     }
 
-    /// Whether the adapter changes what the model makes of images.
+    /// Whether the model makes something else of images than its checkpoint does.
     pub fn adapts_vision(&self) -> bool {
         let vision = |name: &str| name.starts_with("vision_model.") || name.starts_with("visual_");
         self.adapter.as_ref().is_some_and(|adapter| adapter.record.names().any(vision))
+            || self.changes.as_ref().is_some_and(|changes| changes.vision)
     }
 
     /// SHA-256 of everything that its features depend on: weights, configuration, tokenizer,
-    /// preprocessing and adapter.
+    /// preprocessing, adapter and changes.
     ///
     /// # Errors
     ///
@@ -76,6 +124,9 @@ impl Model {
         if let Some(adapter) = &self.adapter {
             part(&serde_json::to_vec(&adapter.config).expect("plain data"));
             part(&adapter.record.to_safetensors());
+        }
+        if let Some(changes) = &self.changes {
+            part(changes.sha256.as_bytes());
         }
         Ok(hex::encode(&hash.finalize()))
     }

@@ -1,11 +1,10 @@
-use flora_clip::ZeroShot;
 use flora_core::workers::Workers;
 use flora_data::{Dataset, FeatureCache, Features};
 
 use burn::tensor::{Tensor, TensorData};
 
 use crate::encode::values;
-use crate::{InferenceError, Model, Notice, image_features};
+use crate::{Classifier, InferenceError, Model, Notice, image_features};
 
 /// What a classifier makes of a data set's images.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +25,7 @@ pub struct Scores {
 /// An image that cannot be read.
 pub fn score(
     model: &Model,
-    classifier: &ZeroShot,
+    classifier: &dyn Classifier,
     dataset: &Dataset,
     cache: Option<&FeatureCache>,
     workers: &Workers,

@@ -96,6 +96,14 @@ pub enum ReportError {
     /// The states that a run is resumed from.
     #[error(transparent)]
     State(#[from] flora_federation::StateError),
+    /// A file whose checksum is not the one that was written with it.
+    #[error("{}: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found, and what to do.
+        problem: String,
+    },
     /// A file that a saved state does not belong to.
     #[error(
         "{} is not the one with which the state of this run was saved: put the original back, or start a \

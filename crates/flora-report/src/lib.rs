@@ -14,7 +14,8 @@
 //! | `tensorboard/` | event files for TensorBoard |
 //! | `run.lock` | nothing; a process that writes the folder holds its lock |
 //!
-//! [`runs`] lists runs, [`compare()`] puts some side by side. [`classification`] counts what a classifier gets right. [`tables`] renders runs and reports for a
+//! [`runs`] lists runs, [`compare()`] puts some side by side. [`classification`] counts what a classifier gets right,
+//! [`predictions`] lists what it says of each image. [`tables`] renders runs and reports for a
 //! terminal, [`sweep`] many runs as Markdown, LaTeX and CSV, [`plots`] draws PNG figures.
 
 mod append;
@@ -23,6 +24,7 @@ mod compare;
 mod error;
 mod folder;
 pub mod plots;
+pub mod predictions;
 pub mod retrieval;
 pub mod runs;
 mod sheet;

@@ -1,17 +1,14 @@
 //! The states of a run in its folder.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use flora_core::files::remove_folder;
-use flora_core::hex;
 use flora_federation::{RunState, StateFolder};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::folder::{EXPERIMENT, PARTITION, STATE};
-use crate::{EventsMark, ReportError, RunFolder, Versions};
+use crate::{EventsMark, ReportError, RunFolder, Versions, summary};
 
 /// The key of the facts in a state.
 const RUN: &str = "run";
@@ -147,10 +144,6 @@ impl RunStates {
 
 /// SHA-256 of the files that a state belongs to, by their names.
 fn digests(folder: &Path) -> Result<BTreeMap<String, String>, ReportError> {
-    let digest = |name: &str| {
-        let path = folder.join(name);
-        let bytes = fs::read(&path).map_err(ReportError::io("read", path))?;
-        Ok((name.to_owned(), hex::encode(&Sha256::digest(bytes))))
-    };
+    let digest = |name: &str| Ok((name.to_owned(), summary::digest(&folder.join(name))?));
     [EXPERIMENT, PARTITION].into_iter().map(digest).collect()
 }

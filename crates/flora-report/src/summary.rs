@@ -1,7 +1,9 @@
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
+use flora_core::{files, hex, sealed};
 use flora_federation::{ClientScore, EvaluatedModel, Outcome, RoundScore, RunStatus};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{ClientTally, ReportError, units};
 
@@ -50,6 +52,13 @@ pub struct RunSummary {
     /// SHA-256 of the base model's weights.
     #[serde(default)]
     pub base_digest: Option<String>,
+    /// SHA-256 of its other inputs, by what they are called in messages.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
+    /// SHA-256 of the folder's other files that are read back, by their names. Filled in by
+    /// [`RunFolder::write_summary`](crate::RunFolder::write_summary).
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
     /// Bytes of values that clients sent.
     pub bytes_up: u64,
     /// Bytes of values that were sent to clients for training.
@@ -193,6 +202,8 @@ impl RunSummary {
             trainers: 0,
             replies: 0,
             base_digest: None,
+            inputs: BTreeMap::new(),
+            files: BTreeMap::new(),
             bytes_up: outcome.map_or(0, |outcome| outcome.bytes_up),
             bytes_down: outcome.map_or(0, |outcome| outcome.bytes_down),
             seconds: outcome.map_or_else(RunSeconds::default, |outcome| RunSeconds {
@@ -267,14 +278,40 @@ impl RunSummary {
     /// Reads a `run.json`.
     ///
     /// # Errors
-    /// [`ReportError::Io`] and [`ReportError::Json`] name the file.
+    /// [`ReportError::Io`] and [`ReportError::Json`] name the file, and [`ReportError::Damaged`] one that does not match
+    /// its own checksum.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ReportError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(ReportError::io("read", path))?;
+        let damaged = |problem| ReportError::Damaged { path: path.to_owned(), problem };
+        sealed::check(&text).map_err(damaged)?;
         serde_json::from_str(&text).map_err(|source| ReportError::Json {
             path: path.to_owned(),
             line: None,
             source,
         })
     }
+
+    /// Checks that the file `name` in the run's folder is the one that was there when this was written. Nothing is known
+    /// of a file that has no checksum in [`files`](Self::files).
+    ///
+    /// # Errors
+    /// [`ReportError::Io`] and [`ReportError::Damaged`] name the file.
+    pub fn check_file(&self, folder: &Path, name: &str) -> Result<(), ReportError> {
+        let Some(told) = self.files.get(name) else { return Ok(()) };
+        let path = folder.join(name);
+        if digest(&path)? == *told {
+            return Ok(());
+        }
+        let problem = "it is damaged or was edited since the run ended: its SHA-256 is not the one in run.json; put \
+                       the original back";
+        Err(ReportError::Damaged { path, problem: problem.to_owned() })
+    }
+}
+
+/// SHA-256 of a file.
+pub(crate) fn digest(path: &Path) -> Result<String, ReportError> {
+    let mut hash = Sha256::new();
+    files::hash(path, &mut hash).map_err(ReportError::io("read", path))?;
+    Ok(hex::encode(&hash.finalize()))
 }

@@ -139,6 +139,19 @@ impl Cohort {
         tested.objective.score(&tested.model, indices, &self.device.clone().inner())
     }
 
+    /// The logits of these images behind [`test_shared`](Self::test_shared); see [`Objective::logits`].
+    pub(crate) fn logits_shared(
+        &self,
+        record: &Arc<ParameterRecord>,
+        indices: &[usize],
+    ) -> Result<Vec<f32>, TuningError> {
+        if indices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tested = self.tested(record)?;
+        tested.objective.logits(&tested.model, indices, &self.device.clone().inner())
+    }
+
     fn tested(&self, record: &Arc<ParameterRecord>) -> Result<Arc<Tested>, TuningError> {
         // Held while the model is made: everybody else needs it, too.
         let mut kept = self.lock();

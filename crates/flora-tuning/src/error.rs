@@ -1,3 +1,5 @@
+use std::path::{Path, PathBuf};
+
 use flora_clip::ClipError;
 use flora_core::RecordError;
 use flora_inference::InferenceError;
@@ -83,6 +85,23 @@ pub enum TuningError {
     /// The image features.
     #[error(transparent)]
     Inference(InferenceError),
+    /// Trained parameters that cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Trained {
+        /// Their file or folder.
+        path: PathBuf,
+        /// Why, and what to do.
+        problem: String,
+    },
+    /// Classes that a trained model cannot tell apart.
+    #[error("class names: {0}")]
+    Classes(String),
+}
+
+impl TuningError {
+    pub(crate) fn trained(path: &Path, problem: String) -> Self {
+        Self::Trained { path: path.to_owned(), problem }
+    }
 }
 
 impl From<InferenceError> for TuningError {

@@ -22,11 +22,11 @@ mod prepare;
 mod presets;
 mod prompts;
 mod run;
-mod save;
 mod starter;
 mod step;
 mod sweep;
 mod trainable;
+mod trained;
 mod training;
 
 pub use client::TuningClient;
@@ -46,9 +46,12 @@ pub use prepare::{partition, prepare, prepare_method};
 pub use presets::{PRESETS, Preset};
 pub use prompts::Prompts;
 pub use run::{Finished, Prepared};
-pub use save::{base_digest, save_trained};
 pub use starter::starter_experiment;
 pub use step::step;
 pub use sweep::{Baseline, Combination, Names, Sweep, SweepAxis, SweepFigure, SweepRow, SweepRun};
 pub use trainable::Trainable;
+pub use trained::{
+    ClientModels, ClientPredictions, LoadedParameters, TrainedClassifier, TrainedModel,
+    base_digest, load_trained, save_trained,
+};
 pub use training::{OptimizerName, Schedule, TrainingConfig};

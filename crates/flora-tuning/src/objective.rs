@@ -1,5 +1,6 @@
 //! What a batch costs and what a model predicts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -136,14 +137,8 @@ impl Objective {
         // A layer norm makes zeros of numbers whose squares overflow, and nothing is NaN that would tell.
         let mut collapsed = !indices.is_empty();
         for indices in self.by_group(indices) {
-            let chunks = indices.chunks(EVALUATION_BATCH);
-            let images = chunks.map(|chunk| self.image_features(model, chunk, device));
-            let images = Tensor::cat(images.collect::<Result<Vec<_>, _>>()?, 0);
+            let (classes, logits) = self.group_logits(model, &indices, device)?;
             let labels: Vec<usize> = indices.iter().map(|&index| self.labels[index]).collect();
-            let classes = self.candidates(&labels);
-            let logits = self.method.logits(self, model, images, &classes);
-            let logits = logits.into_data().convert::<f32>();
-            let logits = logits.try_into_vec::<f32>().expect("just converted");
             let labels = places(&labels, &classes);
             for (row, label) in logits.chunks(classes.len()).zip(labels) {
                 let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -159,6 +154,46 @@ impl Objective {
         }
         let count = indices.len().max(1) as f64;
         Ok(Score { accuracy: right as f64 / count, loss: loss / count })
+    }
+
+    /// The logits of [`Objective::score`], row-major, `[indices, classes]` over all classes: minus infinity for those
+    /// among which an image's class is not looked for.
+    pub(crate) fn logits(
+        &self,
+        model: &TuningModel,
+        indices: &[usize],
+        device: &Device,
+    ) -> Result<Vec<f32>, TuningError> {
+        let all = self.prompts.classes();
+        let mut rows: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
+        for indices in self.by_group(indices) {
+            let (classes, logits) = self.group_logits(model, &indices, device)?;
+            for (index, values) in indices.into_iter().zip(logits.chunks(classes.len())) {
+                let mut row = vec![f32::NEG_INFINITY; all];
+                for (&class, &value) in classes.iter().zip(values) {
+                    row[class] = value;
+                }
+                rows.insert(index, row);
+            }
+        }
+        Ok(indices.iter().flat_map(|index| &rows[index]).copied().collect())
+    }
+
+    /// The classes among which these images of one group are told apart, and their logits, `[indices, classes]`.
+    fn group_logits(
+        &self,
+        model: &TuningModel,
+        indices: &[usize],
+        device: &Device,
+    ) -> Result<(Vec<usize>, Vec<f32>), TuningError> {
+        let chunks = indices.chunks(EVALUATION_BATCH);
+        let images = chunks.map(|chunk| self.image_features(model, chunk, device));
+        let images = Tensor::cat(images.collect::<Result<Vec<_>, _>>()?, 0);
+        let labels: Vec<usize> = indices.iter().map(|&index| self.labels[index]).collect();
+        let classes = self.candidates(&labels);
+        let logits = self.method.logits(self, model, images, &classes);
+        let logits = logits.into_data().convert::<f32>();
+        Ok((classes, logits.try_into_vec::<f32>().expect("just converted")))
     }
 
     /// The same for one model without autodiff: its prompts are encoded here, once, in the batches in which

@@ -12,10 +12,11 @@ use flora_federation::{
     Layered, Listener, Message, Outcome, PARAMETERS, Rounds, RoundsConfig, RunState, RunStatus,
     Selection, Simulation, Stop, Strategy, Task, Wait,
 };
+use flora_inference::Provenance;
 
 use crate::client::client_info;
 use crate::prepare::cache_folder;
-use crate::{Experiment, Observer, StrategyName};
+use crate::{Cohort, Experiment, Observer, StrategyName};
 
 /// An experiment whose data are there and whose clients wait for the first round.
 pub struct Prepared {
@@ -38,6 +39,7 @@ pub struct Prepared {
     pub inputs: BTreeMap<String, String>,
     method: String,
     initial: ParameterRecord,
+    pub(crate) cohort: Arc<Cohort>,
     fleet: Simulation,
     at_rest: AtRest,
     strategy: Box<dyn Strategy>,
@@ -63,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) inputs: BTreeMap<String, String>,
     pub(crate) method: String,
     pub(crate) initial: ParameterRecord,
+    pub(crate) cohort: Arc<Cohort>,
     pub(crate) fleet: Simulation,
     pub(crate) at_rest: AtRest,
 }
@@ -111,6 +114,7 @@ impl Prepared {
             inputs: parts.inputs,
             method: parts.method,
             initial: parts.initial,
+            cohort: parts.cohort,
             fleet: parts.fleet,
             at_rest: parts.at_rest,
         }
@@ -148,6 +152,11 @@ impl Prepared {
     #[must_use]
     pub fn with_states_in(self, path: impl Into<PathBuf>) -> Self {
         Self { states: Some(path.into()), ..self }
+    }
+
+    /// What is trained from and for.
+    pub fn provenance(&self) -> Provenance {
+        self.experiment.provenance(&self.dataset, &self.base_digest)
     }
 
     /// How many rounds are planned.

@@ -2,11 +2,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use flora::data::{Template, read_image};
-use flora::inference::{InferenceError, Prediction, classify, image_files, read_lines, sentences};
+use flora::inference::{
+    Classifier, InferenceError, Prediction, classify, image_files, read_lines, sentences,
+};
 use flora::report::plots::{Tile, contact_sheet, save_png};
+use flora::report::predictions::{PredictedImage, save_predictions};
 use serde_json::json;
 
-use super::model_args::ModelArgs;
+use super::model_args::{Loaded, ModelArgs};
 use super::prompt_args::PromptArgs;
 use crate::failure::Failure;
 use crate::output::figure_path;
@@ -14,12 +17,13 @@ use crate::{bar, output};
 
 /// Say what images show, without training: zero-shot classification
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("classes").required(true).args(["labels", "labels_file"])))]
+#[command(group(clap::ArgGroup::new("classes").args(["labels", "labels_file"])))]
 pub(crate) struct Classify {
     /// The images: files, or folders that are searched for them
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
-    /// The classes to choose from; where one has a comma in it, use --labels-file
+    /// The classes to choose from [default: those that the run or the adapter was trained on]; where one
+    /// has a comma in it, use --labels-file
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     labels: Vec<String>,
     /// A file of classes, one a line
@@ -33,6 +37,9 @@ pub(crate) struct Classify {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
+    /// Write each image's path, prediction and probabilities into this file
+    #[arg(long, value_name = "FILE.csv")]
+    csv: Option<PathBuf>,
     /// Draw the images with their predictions into this file, at most the first 400
     #[arg(long, value_name = "FILE.png")]
     sheet: Option<PathBuf>,
@@ -42,17 +49,24 @@ pub(crate) struct Classify {
 
 impl Classify {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let labels = self.labels()?;
-        let photo = Template::new("a photo of a {}.").expect("it has a place for the class");
-        let templates = self.prompts.templates(&photo)?;
+        let named = self.labels()?;
         let files = image_files(&self.images).map_err(Failure::input)?;
         self.sheet.as_deref().map(|path| figure_path("--sheet", path)).transpose()?;
-        let (model, workers) = self.model.load()?;
-        let classifier = model.embedder.classifier(&sentences(&labels, &templates));
-        let classifier = classifier.map_err(Failure::input)?;
+        let loaded = self.model.load()?;
+        let labels = match (named, loaded.provenance()) {
+            (Some(labels), _) => labels,
+            (None, Some(provenance)) => provenance.classes.clone(),
+            (None, None) => {
+                let problem = "name the classes to choose from with --labels A,B,C or --labels-file FILE: this model \
+                               does not say which it was trained on";
+                return Err(Failure::Input(problem.to_owned()));
+            }
+        };
+        let classifier = self.classifier(&loaded, &labels)?;
+        let Loaded { model, workers, .. } = loaded;
 
         let bar = bar::steps("images", files.len());
-        let predictions = classify(&model, &classifier, &files, &workers, |done| {
+        let predictions = classify(&model, &*classifier, &files, &workers, |done| {
             bar.set_position(done as u64);
         });
         bar.finish_and_clear();
@@ -60,15 +74,41 @@ impl Classify {
         // The other images have been classified all the same, and the first trouble spares the rest.
         let unusable = predictions.iter().filter_map(|prediction| prediction.as_ref().err());
         let mut troubles: Vec<String> = unusable.map(ToString::to_string).collect();
+        if let Some(path) = &self.csv {
+            let images = rows(&files, &predictions, labels.len());
+            let saved = save_predictions(path, &labels, &images);
+            troubles.extend(saved.err().map(|error| error.to_string()));
+        }
         if let Some(path) = &self.sheet {
             troubles.extend(self.draw(path, &labels, &files, &predictions).err());
         }
         if troubles.is_empty() { Ok(()) } else { Err(Failure::Input(troubles.join("\nerror: "))) }
     }
 
-    fn labels(&self) -> Result<Vec<String>, Failure> {
+    /// What tells these classes apart.
+    fn classifier(
+        &self,
+        loaded: &Loaded,
+        labels: &[String],
+    ) -> Result<Box<dyn Classifier>, Failure> {
+        if let Some(trained) = &loaded.trained
+            && let Some(beside) = trained.beside_clip()
+        {
+            self.prompts.refuse(&format!("the run trained {beside}, with its own template"))?;
+            return Ok(Box::new(trained.classifier(labels).map_err(Failure::input)?));
+        }
+        let usual = loaded.provenance().map_or("a photo of a {}.", |it| it.template.as_str());
+        let usual = Template::new(usual).map_err(Failure::input)?;
+        let templates = self.prompts.templates(&usual)?;
+        let classifier = loaded.model.embedder.classifier(&sentences(labels, &templates));
+        Ok(Box::new(classifier.map_err(Failure::input)?))
+    }
+
+    /// The classes that were named, if any were.
+    fn labels(&self) -> Result<Option<Vec<String>>, Failure> {
         let (place, labels) = match &self.labels_file {
             Some(path) => (path.display().to_string(), read_lines(path).map_err(Failure::input)?),
+            None if self.labels.is_empty() => return Ok(None),
             None => ("--labels".to_owned(), self.labels.clone()),
         };
         let labels: Vec<String> = labels.iter().map(|label| label.trim().to_owned()).collect();
@@ -78,7 +118,7 @@ impl Classify {
         }
         match labels.iter().position(String::is_empty) {
             Some(empty) => Err(Failure::Input(format!("{place}: number {} is empty", empty + 1))),
-            None => Ok(labels),
+            None => Ok(Some(labels)),
         }
     }
 
@@ -144,6 +184,23 @@ impl Classify {
             .and_then(|sheet| save_png(path, &sheet))
             .map_err(|error| format!("--sheet: {error}"))
     }
+}
+
+/// The images that could be classified.
+fn rows(
+    files: &[PathBuf],
+    predictions: &[Result<Prediction, InferenceError>],
+    classes: usize,
+) -> Vec<PredictedImage> {
+    let row = |(file, prediction): (&PathBuf, &Result<Prediction, _>)| {
+        let prediction = prediction.as_ref().ok()?;
+        let mut probabilities = vec![0.0; classes];
+        for &(class, share) in &prediction.ranked {
+            probabilities[class] = share;
+        }
+        Some(PredictedImage { path: file.display().to_string(), label: None, probabilities })
+    };
+    files.iter().zip(predictions).filter_map(row).collect()
 }
 
 /// More pictures make a sheet that nobody looks at.

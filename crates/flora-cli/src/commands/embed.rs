@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use flora::inference::embed::{Format, Items, embed};
 use flora::inference::{Notice, image_files, read_texts};
 
-use super::model_args::ModelArgs;
+use super::model_args::{Loaded, ModelArgs};
 use crate::failure::Failure;
 use crate::{bar, output};
 
@@ -40,7 +40,12 @@ impl Embed {
             Some(texts) => (Items::Texts(texts), "texts", texts.len()),
             None => (Items::Images(&files), "images", files.len()),
         };
-        let (model, workers) = self.model.load()?;
+        let Loaded { model, workers, trained } = self.model.load()?;
+        if let Some(beside) = trained.as_ref().and_then(|trained| trained.beside_clip()) {
+            output::warning(&format!(
+                "the run trained {beside}, which is no part of an embedding: rows are those of its CLIP alone"
+            ));
+        }
         let bar = bar::steps(what, count);
         let mut notify = |notice| match notice {
             Notice::Progress { done, .. } => bar.set_position(done as u64),

@@ -1,18 +1,22 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use flora::data::FeatureCache;
-use flora::inference::{Notice, score, sentences};
-use flora::report::classification::Tally;
+use flora::data::{Dataset, FeatureCache, Template};
+use flora::inference::{Classifier, Notice, Scores, score, sentences};
+use flora::report::classification::{ClassificationReport, Tally};
+use flora::report::predictions::{PredictedImage, save_predictions, softmax};
 use flora::report::{plots, tables};
+use serde::Serialize;
 
-use super::dataset_args::DatasetArgs;
-use super::model_args::ModelArgs;
+use super::dataset_args::{DatasetArgs, SplitArg};
+use super::evaluated_run::{OfRun, evaluate_run};
+use super::model_args::{Loaded, ModelArgs};
 use super::prompt_args::PromptArgs;
 use crate::failure::Failure;
 use crate::output::figure_path;
 use crate::{bar, output};
 
-/// Score a model on a labelled data set: top-1, top-5, macro, by class, confusions
+/// Score a model on a labelled data set: top-1, top-5, macro, by class, confusions. With --run and no --data, on the
+/// images that the run held out
 #[derive(Debug, clap::Args)]
 pub(crate) struct Eval {
     #[command(flatten)]
@@ -22,6 +26,9 @@ pub(crate) struct Eval {
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
+    /// Write each image's path, label, prediction and probabilities into this file
+    #[arg(long, value_name = "FILE.csv")]
+    predictions: Option<PathBuf>,
     /// Draw the confusion matrix into this file
     #[arg(long, value_name = "FILE.png")]
     confusion: Option<PathBuf>,
@@ -29,45 +36,167 @@ pub(crate) struct Eval {
     model: ModelArgs,
 }
 
+/// What was scored, and on what.
+#[derive(Serialize)]
+pub(super) struct Evaluation {
+    /// The model.
+    pub(super) model: String,
+    /// The data set's title.
+    pub(super) data: String,
+    /// `test`, `training` or `all`.
+    pub(super) split: &'static str,
+    /// How the data set was split.
+    pub(super) protocol: String,
+    /// The prompts of a class.
+    pub(super) templates: Vec<String>,
+    /// Why the model may have been trained on some of the images.
+    pub(super) doubt: Option<String>,
+    /// The run that the model is from, where its own images were scored.
+    pub(super) run: Option<OfRun>,
+    #[serde(flatten)]
+    pub(super) report: ClassificationReport,
+    /// Image by image.
+    #[serde(skip)]
+    pub(super) images: Vec<PredictedImage>,
+}
+
 impl Eval {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let dataset = self.data.open()?;
         self.confusion.as_deref().map(|path| figure_path("--confusion", path)).transpose()?;
-        let templates = self.prompts.templates(dataset.template())?;
-        let (model, workers) = self.model.load()?;
-        let classifier = model.embedder.classifier(&sentences(dataset.classes(), &templates));
-        let classifier = classifier.map_err(Failure::input)?;
-
-        let cache = flora::tuning::assets::default_cache().map(FeatureCache::new);
-        let bar = bar::steps("images", dataset.len());
-        let mut notify = |notice| match notice {
-            Notice::Progress { done, .. } => bar.set_position(done as u64),
-            Notice::Warning(message) => bar.suspend(|| output::warning(&message)),
+        let of_run = if self.data.is_given() { None } else { self.model.open_run()? };
+        let evaluation = match of_run {
+            Some(run) => {
+                self.prompts
+                    .refuse("the run's own images are scored with the run's own prompts")?;
+                let split = self.data.split().unwrap_or(SplitArg::Test);
+                evaluate_run(&run, split, self.model.title())?
+            }
+            None => self.evaluate()?,
         };
-        let cache = cache.as_ref();
-        let scores = score(&model, &classifier, &dataset, cache, &workers, &mut notify);
-        bar.finish_and_clear();
-        let scores = scores.map_err(Failure::input)?;
-        let mut tally = Tally::new(dataset.classes().to_vec()).map_err(Failure::input)?;
-        tally.add_all(&scores.labels, &scores.values).map_err(Failure::run)?;
-        let report = tally.report().map_err(Failure::run)?;
+        self.tell(&evaluation)
+    }
 
-        if self.json {
-            output::line(serde_json::to_string_pretty(&report).map_err(Failure::run)?);
-        } else {
-            output::line(tables::classification(&report));
-            output::line(tables::classes(&report, tables::ClassOrder::Listed));
+    /// Any model on any data set.
+    fn evaluate(&self) -> Result<Evaluation, Failure> {
+        let loaded = self.model.load()?;
+        let is_trained = loaded.provenance().is_some() || loaded.model.adapter.is_some();
+        let chosen = self.data.open(loaded.provenance(), is_trained)?;
+        let (dataset, split, protocol) = (&chosen.dataset, chosen.split, chosen.protocol);
+        let (classifier, templates) = self.classifier(&loaded, dataset)?;
+        let scores = scores(&loaded, &*classifier, dataset)?;
+        Ok(Evaluation {
+            model: self.model.title(),
+            data: dataset.title().to_owned(),
+            split: split.word(),
+            protocol: protocol.to_string(),
+            templates,
+            doubt: chosen.doubt.clone(),
+            run: None,
+            report: report(dataset.classes(), &scores.labels, &scores.values)?,
+            images: images(dataset, (0..dataset.len()).zip(scores.values.chunks(scores.classes))),
+        })
+    }
+
+    /// What tells the classes apart, and their prompts.
+    fn classifier(
+        &self,
+        loaded: &Loaded,
+        dataset: &Dataset,
+    ) -> Result<(Box<dyn Classifier>, Vec<String>), Failure> {
+        if let Some(trained) = &loaded.trained
+            && let Some(beside) = trained.beside_clip()
+        {
+            self.prompts.refuse(&format!("the run trained {beside}, with its own template"))?;
+            let classifier = trained.classifier(dataset.classes()).map_err(Failure::input)?;
+            return Ok((Box::new(classifier), vec![trained.provenance.template.clone()]));
+        }
+        // What was trained with a template is used with it, on the same data.
+        let theirs = loaded.provenance().filter(|it| it.data.is_of(dataset));
+        let theirs = theirs.map(|it| Template::new(&it.template)).transpose();
+        let theirs = theirs.map_err(Failure::input)?;
+        let otherwise = theirs.as_ref().unwrap_or(dataset.template());
+        let templates = self.prompts.templates(otherwise)?;
+        let sentences = sentences(dataset.classes(), &templates);
+        let classifier = loaded.model.embedder.classifier(&sentences).map_err(Failure::input)?;
+        let texts = templates.iter().map(|template| template.as_str().to_owned()).collect();
+        Ok((Box::new(classifier), texts))
+    }
+
+    fn tell(&self, evaluation: &Evaluation) -> Result<(), Failure> {
+        let report = &evaluation.report;
+        if let Some(path) = &self.predictions {
+            save_predictions(path, &report.classes, &evaluation.images).map_err(Failure::run)?;
         }
         if let Some(path) = &self.confusion {
-            let title = format!(
-                "{} on {} · top-1 {:.1} %",
-                self.model.title(),
-                dataset.title(),
-                100.0 * report.top1
-            );
-            let figure = plots::confusion_matrix(&report, &title).map_err(Failure::run)?;
-            plots::save_png(path, &figure).map_err(Failure::run)?;
+            let (model, data, top1) = (&evaluation.model, &evaluation.data, 100.0 * report.top1);
+            let title = format!("{model} on {data} · top-1 {top1:.1} %");
+            save_confusion(path, report, &title)?;
+        }
+        if self.json {
+            output::line(serde_json::to_string_pretty(evaluation).map_err(Failure::run)?);
+            return Ok(());
+        }
+        let Evaluation { model, data, split, protocol, .. } = evaluation;
+        output::line(format!("model     {model}"));
+        output::line(format!("images    {data}: {split} ({protocol})"));
+        for template in &evaluation.templates {
+            output::line(format!("prompt    {template}"));
+        }
+        if let Some(doubt) = &evaluation.doubt {
+            output::line(format!("note      {doubt}"));
+        }
+        output::line("");
+        output::line(tables::classification(report));
+        output::line(tables::classes(report, tables::ClassOrder::Listed));
+        if let Some(run) = &evaluation.run {
+            output::line(run.line());
         }
         Ok(())
     }
+}
+
+fn scores(
+    loaded: &Loaded,
+    classifier: &dyn Classifier,
+    dataset: &Dataset,
+) -> Result<Scores, Failure> {
+    let cache = flora::tuning::assets::default_cache().map(FeatureCache::new);
+    let bar = bar::steps("images", dataset.len());
+    let mut notify = |notice| match notice {
+        Notice::Progress { done, .. } => bar.set_position(done as u64),
+        Notice::Warning(message) => bar.suspend(|| output::warning(&message)),
+    };
+    let Loaded { model, workers, .. } = loaded;
+    let scores = score(model, classifier, dataset, cache.as_ref(), workers, &mut notify);
+    bar.finish_and_clear();
+    scores.map_err(Failure::input)
+}
+
+/// The report of images with these true classes and logits, row by row.
+pub(super) fn report(
+    classes: &[String],
+    labels: &[usize],
+    logits: &[f32],
+) -> Result<ClassificationReport, Failure> {
+    let mut tally = Tally::new(classes.to_vec()).map_err(Failure::input)?;
+    tally.add_all(labels, logits).map_err(Failure::run)?;
+    tally.report().map_err(Failure::run)
+}
+
+/// These images of the data set, with their logits.
+pub(super) fn images<'a>(
+    dataset: &Dataset,
+    rows: impl Iterator<Item = (usize, &'a [f32])>,
+) -> Vec<PredictedImage> {
+    let image = |(index, logits): (usize, &[f32])| PredictedImage {
+        path: dataset.describe(index),
+        label: Some(dataset.label(index)),
+        probabilities: softmax(logits),
+    };
+    rows.map(image).collect()
+}
+
+fn save_confusion(path: &Path, report: &ClassificationReport, title: &str) -> Result<(), Failure> {
+    let figure = plots::confusion_matrix(report, title).map_err(Failure::run)?;
+    plots::save_png(path, &figure).map_err(Failure::run)
 }

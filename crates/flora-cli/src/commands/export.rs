@@ -5,7 +5,7 @@ use flora::clip::{Layout, SaveOptions};
 use flora::core::Dtype;
 use flora::inference::export_merged;
 
-use super::model_args::ModelArgs;
+use super::model_args::{Loaded, ModelArgs};
 use crate::failure::Failure;
 use crate::output;
 
@@ -14,7 +14,8 @@ use crate::output;
 pub(crate) struct Export {
     #[command(flatten)]
     model: ModelArgs,
-    /// Fold the adapter into the weights; without it, a model with an adapter is not exported
+    /// Fold the adapter into the weights; without it, a model with an adapter is not exported. With --run, that is what
+    /// is done anyway
     #[arg(long)]
     merged: bool,
     /// The folder to write; must be empty or new
@@ -58,7 +59,13 @@ impl Export {
             let out = self.out.display();
             return Err(Failure::Input(format!("--out: {out} is not empty; name a new folder")));
         }
-        let (model, _) = self.model.load()?;
+        let Loaded { model, trained, .. } = self.model.load()?;
+        let beside = trained.as_ref().and_then(|trained| trained.beside_clip());
+        if let Some(beside) = beside {
+            output::warning(&format!(
+                "the run trained {beside}, for which a CLIP's checkpoint has no place: only its CLIP is written"
+            ));
+        }
         let layout = match self.layout {
             LayoutArg::Hf => Layout::HuggingFace,
             LayoutArg::Openclip => Layout::OpenClip,

@@ -1,54 +1,138 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flora::core::workers::Workers;
-use flora::inference::Model;
+use flora::inference::{Model, Provenance};
+use flora::tuning::TrainedModel;
 
-use crate::bar;
+use super::trained_run::{RunArgs, TrainedRun};
 use crate::failure::Failure;
+use crate::{bar, output};
 
 /// Which model, and where it computes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelArgs {
     /// The model: a folder or file of Hugging Face, OpenCLIP or OpenAI, the name of a known model,
-    /// or hf:owner/name[@revision]
-    #[arg(long, value_name = "MODEL", default_value = "clip-nano")]
-    model: String,
-    /// A LoRA adapter in PEFT's format: a folder, or hf:owner/name[@revision]
+    /// or hf:owner/name[@revision] [default: clip-nano]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// A LoRA adapter in PEFT's format: a folder (that of a run will do), or hf:owner/name[@revision]
     #[arg(long, value_name = "DIR")]
     adapter: Option<String>,
-    /// Where to compute
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    device: String,
+    #[command(flatten)]
+    run: RunArgs,
+    /// Where to compute [default: cpu, or where the run computed]
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
 }
 
+/// A model in memory.
+pub(crate) struct Loaded {
+    pub(crate) model: Model,
+    /// The threads that go with its device.
+    pub(crate) workers: Workers,
+    /// Where it is what a run trained: with what that put beside CLIP.
+    pub(crate) trained: Option<TrainedModel>,
+}
+
+/// The model that is used where none is named.
+const DEFAULT: &str = "clip-nano";
+
 impl ModelArgs {
-    /// The model, and the threads that go with its device.
-    pub(crate) fn load(&self) -> Result<(Model, Workers), Failure> {
-        let device = flora::device::parse(&self.device).map_err(Failure::input)?;
-        let path = resolve(&self.model)?;
+    pub(crate) fn load(&self) -> Result<Loaded, Failure> {
+        if let Some(run) = self.open_run()? {
+            let trained = run.model()?;
+            let model = trained.model.clone();
+            let workers = workers(&run.device_name)?;
+            return Ok(Loaded { model, workers, trained: Some(trained) });
+        }
+        let name = self.device.as_deref().unwrap_or("cpu");
+        let device = flora::device::parse(name).map_err(Failure::input)?;
+        let path = resolve(self.name())?;
         let adapter: Option<PathBuf> = self
             .adapter
             .as_ref()
             .map(|adapter| shown(|progress| flora::hub::resolve_adapter(adapter, progress)))
             .transpose()
             .map_err(|error| Failure::Input(format!("--adapter: {error}")))?;
+        let adapter = adapter.as_deref().map(adapter_folder).transpose()?;
         let model = Model::open(&path, adapter.as_deref(), &device).map_err(Failure::input)?;
-        // One thread keeps a GPU busy.
-        let threads = if flora::device::is_cpu(&self.device) { 0 } else { 1 };
-        let workers = Workers::new(threads).map_err(Failure::run)?;
-        Ok((model, workers))
+        if let Some(warning) = self.other_base(&model)? {
+            output::warning(&warning);
+        }
+        Ok(Loaded { model, workers: workers(name)?, trained: None })
+    }
+
+    /// The run that is named, if one is.
+    pub(crate) fn open_run(&self) -> Result<Option<TrainedRun>, Failure> {
+        self.run.open(self.device.as_deref())
+    }
+
+    /// Why the adapter may have been made for another model.
+    fn other_base(&self, model: &Model) -> Result<Option<String>, Failure> {
+        let warning = model.other_base().map_err(Failure::input)?;
+        let adapter = model.adapter.as_ref().filter(|_| model.provenance.is_none());
+        let Some(base) = adapter.and_then(|adapter| adapter.base_model.as_deref()) else {
+            return Ok(warning);
+        };
+        // Other tools tell a name and no more, and the same model lies in many places.
+        let last = |name: &str| name.rsplit(['/', '\\']).next().map(str::to_lowercase);
+        Ok((last(base) != last(self.name())).then(|| {
+            format!(
+                "the adapter names {base} as its base model, and this is {}: if that is another one, what comes out is \
+                 not what was trained",
+                self.name()
+            )
+        }))
+    }
+
+    fn name(&self) -> &str {
+        self.model.as_deref().unwrap_or(DEFAULT)
     }
 
     /// What the model is called, for titles.
     pub(crate) fn title(&self) -> String {
-        match &self.adapter {
-            None => self.model.clone(),
-            Some(adapter) => format!("{} + {adapter}", self.model),
+        match (&self.adapter, self.run.title()) {
+            (_, Some(run)) => run,
+            (None, None) => self.name().to_owned(),
+            (Some(adapter), None) => format!("{} + {adapter}", self.name()),
         }
     }
 
     pub(crate) fn has_adapter(&self) -> bool {
         self.adapter.is_some()
+    }
+}
+
+impl Loaded {
+    /// What the model was trained from and for, where flora trained it.
+    pub(crate) fn provenance(&self) -> Option<&Provenance> {
+        let trained = self.trained.as_ref().map(|trained| &trained.provenance);
+        trained.or(self.model.provenance.as_ref())
+    }
+}
+
+fn workers(device: &str) -> Result<Workers, Failure> {
+    // One thread keeps a GPU busy.
+    let threads = if flora::device::is_cpu(device) { 0 } else { 1 };
+    Workers::new(threads).map_err(Failure::run)
+}
+
+/// The adapter's own folder: people name the run, and mean its adapter.
+fn adapter_folder(path: &Path) -> Result<PathBuf, Failure> {
+    let inside = path.join("adapter");
+    if path.join("adapter_config.json").exists() {
+        return Ok(path.to_owned());
+    }
+    if inside.is_dir() {
+        return Ok(inside);
+    }
+    let others = ["trained.safetensors", "model"].iter().find(|name| path.join(name).exists());
+    match others {
+        Some(other) => Err(Failure::Input(format!(
+            "--adapter: {path} holds no adapter but {other}; use --run {path}",
+            path = path.display()
+        ))),
+        None => Ok(path.to_owned()),
     }
 }
 

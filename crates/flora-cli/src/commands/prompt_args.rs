@@ -17,6 +17,14 @@ pub(crate) struct PromptArgs {
 }
 
 impl PromptArgs {
+    /// An error if any template was given, for `reason`.
+    pub(crate) fn refuse(&self, reason: &str) -> Result<(), Failure> {
+        if self.template.is_empty() && self.templates.is_none() {
+            return Ok(());
+        }
+        Err(Failure::Input(format!("--template: {reason}; leave it out")))
+    }
+
     /// The templates that were given, or else this one.
     pub(crate) fn templates(&self, otherwise: &Template) -> Result<Vec<Template>, Failure> {
         let mut texts: Vec<(String, String)> =

@@ -2,8 +2,8 @@ use flora::data::FeatureCache;
 use flora::inference::{Notice, retrieve};
 use flora::report::retrieval::{Recall, RetrievalReport, table};
 
-use super::dataset_args::DatasetArgs;
-use super::model_args::ModelArgs;
+use super::dataset_args::{Chosen, DatasetArgs};
+use super::model_args::{Loaded, ModelArgs};
 use crate::failure::Failure;
 use crate::{bar, output};
 
@@ -21,9 +21,15 @@ pub(crate) struct Retrieve {
 
 impl Retrieve {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let dataset = self.data.open()?;
+        let loaded = self.model.load()?;
+        let trained = loaded.provenance().is_some() || loaded.model.adapter.is_some();
+        let chosen = self.data.open(loaded.provenance(), trained)?;
+        if let Some(doubt) = &chosen.doubt {
+            output::warning(doubt);
+        }
+        let Chosen { dataset, .. } = chosen;
         let texts = dataset.texts().map_err(|error| Failure::Input(format!("--data: {error}")))?;
-        let (model, workers) = self.model.load()?;
+        let Loaded { model, workers, .. } = loaded;
         let cache = flora::tuning::assets::default_cache().map(FeatureCache::new);
         let bar = bar::steps("images", dataset.len());
         let mut notify = |notice| match notice {

@@ -7,7 +7,6 @@ mod open_clip;
 mod save;
 mod weights;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -176,15 +175,8 @@ impl Checkpoint {
         }
         let mut hash = Sha256::new();
         for path in &self.weights {
-            let read = |error| ClipError::read(path, error);
-            let mut file = std::fs::File::open(path).map_err(read)?;
-            let mut buffer = vec![0; 1 << 20];
-            loop {
-                match file.read(&mut buffer).map_err(read)? {
-                    0 => break,
-                    count => hash.update(&buffer[..count]),
-                }
-            }
+            flora_core::files::hash(path, &mut hash)
+                .map_err(|error| ClipError::read(path, error))?;
         }
         let digest = flora_core::hex::encode(&hash.finalize());
         Ok(self.digest.get_or_init(|| digest).clone())

@@ -24,3 +24,4 @@ mod tally;
 
 pub use report::{ClassScore, ClassificationReport, Confused};
 pub use tally::Tally;
+pub(crate) use tally::first_highest;

@@ -102,7 +102,7 @@ impl Tally {
 }
 
 /// The first of the highest scores; of at least one, none of them NaN.
-fn first_highest(scores: &[f32]) -> usize {
+pub(crate) fn first_highest(scores: &[f32]) -> usize {
     let mut best = 0;
     for (class, &score) in scores.iter().enumerate() {
         if score > scores[best] {

@@ -3,18 +3,20 @@ mod lock;
 mod replace;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Component, Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use flora_core::files::{remove_folder, remove_leftovers, write_atomic};
+use flora_core::sealed;
 use flora_federation::{Event, RunStatus};
 
 use self::events::EventLog;
 pub use self::events::{EventsMark, read_events};
 pub use self::lock::FolderLock;
-use crate::{ReportError, RunSummary};
+use crate::{ReportError, RunSummary, summary};
 
 pub(crate) const EXPERIMENT: &str = "experiment.toml";
 pub(crate) const METRICS: &str = "metrics.jsonl";
@@ -201,15 +203,24 @@ impl RunFolder {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes `run.json`.
+    /// Writes `run.json`, with the checksums of the other files that are read back, and one of its own.
     ///
     /// # Errors
     /// [`ReportError::Io`].
     pub fn write_summary(&self, summary: &RunSummary) -> Result<(), ReportError> {
-        let mut text = serde_json::to_string_pretty(summary).map_err(|source| {
-            ReportError::Json { path: self.path.join(SUMMARY), line: None, source }
+        let mut files = BTreeMap::new();
+        for name in [EXPERIMENT, PARTITION, METRICS] {
+            let path = self.path.join(name);
+            if path.is_file() {
+                files.insert(name.to_owned(), summary::digest(&path)?);
+            }
+        }
+        let summary = RunSummary { files, ..summary.clone() };
+        let text = sealed::to_string(&summary).map_err(|source| ReportError::Json {
+            path: self.path.join(SUMMARY),
+            line: None,
+            source,
         })?;
-        text.push('\n');
         self.write_text(SUMMARY, &text)
     }
 }

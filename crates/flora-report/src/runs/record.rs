@@ -96,6 +96,12 @@ impl RunRecord {
             }
         };
         let has_summary = summary.is_some();
+        if let Some(summary) = &summary {
+            // Whatever is read below.
+            let names = [Some(EXPERIMENT), told.map(|_| METRICS)];
+            let checked = names.into_iter().flatten().map(|name| summary.check_file(path, name));
+            problems.extend(checked.filter_map(|it| Some(it.err()?.to_string())));
+        }
         let read;
         let told = match (told, has_summary) {
             (Some(told), _) => Some(told),

@@ -48,11 +48,10 @@ pub(super) fn cohort(
 pub(super) fn of_partition(
     experiment: &Experiment,
     partition: &Partition,
-    cohort: Cohort,
+    cohort: &Arc<Cohort>,
 ) -> Vec<Box<dyn Client>> {
-    let cohort = Arc::new(cohort);
     let client = |shard: &ClientShard| -> Box<dyn Client> {
-        let client = Box::new(TuningClient::new(shard.clone(), Arc::clone(&cohort)));
+        let client = Box::new(TuningClient::new(shard.clone(), Arc::clone(cohort)));
         match experiment.federation.transforms() {
             none if none.is_empty() => client,
             layers => Box::new(Layered::new(client as Box<dyn Client>, layers)),

@@ -13,6 +13,7 @@ use burn::tensor::Device;
 use flora_core::ParameterRecord;
 use flora_core::workers::Workers;
 use flora_federation::{Event, Simulation};
+use flora_inference::Provenance;
 use flora_lora::{LoraConfig, PeftAdapter, load_peft};
 
 pub use self::data::partition;
@@ -45,7 +46,19 @@ pub fn prepare(
 ) -> Result<Prepared, TuningError> {
     let adapter = initial_adapter(&mut experiment, observer)?;
     let method = experiment.method.method();
-    prepared(experiment, method, adapter.map(|adapter| adapter.record), device, observer)
+    let (record, provenance) = adapter.map(|(it, provenance)| (it.record, provenance)).unzip();
+    let prepared = prepared(experiment, method, record, device, observer)?;
+    if let Some(provenance) = provenance.flatten()
+        && provenance.base_sha256 != prepared.base_digest
+    {
+        let message = format!(
+            "the adapter in method.init_adapter was trained on {}, and not on the weights of {}: it starts from \
+             something else than what was trained",
+            provenance.base_model_name_or_path, prepared.experiment.model.path
+        );
+        observer.event(&Event::Warning { message });
+    }
+    Ok(prepared)
 }
 
 /// [`prepare`] for a method of your own, instead of the one that the experiment names. Its loss is
@@ -64,15 +77,17 @@ pub fn prepare_method(
     prepared(experiment, method, None, device, observer)
 }
 
-/// The adapter to start from. Its configuration becomes the experiment's.
+/// The adapter to start from, and what flora says of it. Its configuration becomes the experiment's.
 fn initial_adapter(
     experiment: &mut Experiment,
     observer: &mut dyn Observer,
-) -> Result<Option<PeftAdapter>, TuningError> {
+) -> Result<Option<(PeftAdapter, Option<Provenance>)>, TuningError> {
     let Some(path) = &experiment.method.init_adapter else { return Ok(None) };
     // A run's folder will do: people name the run, and mean its adapter.
     let inside = path.join("adapter");
     let folder = if inside.is_dir() { &inside } else { path };
+    let provenance = Provenance::load(folder)
+        .map_err(|error| wrong(experiment, "method.init_adapter", error))?;
     let adapter =
         load_peft(folder).map_err(|error| wrong(experiment, "method.init_adapter", error))?;
     let lora = std::mem::replace(&mut experiment.method.lora, adapter.config.clone());
@@ -83,7 +98,7 @@ fn initial_adapter(
                 .to_owned(),
         });
     }
-    Ok(Some(adapter))
+    Ok(Some((adapter, provenance)))
 }
 
 fn prepared(
@@ -118,9 +133,9 @@ fn prepared(
     let inputs = inputs::digests(&experiment, &backbone, &dataset, initial.as_ref())?;
     let setting = Setting { texts, prefix, images, partition: &partition, dataset: &dataset };
     let method = Arc::clone(&backbone.method);
-    let cohort = clients::cohort(&experiment, backbone, model, setting)?;
+    let cohort = Arc::new(clients::cohort(&experiment, backbone, model, setting)?);
     let initial = cohort.initial().as_ref().clone();
-    let clients = clients::of_partition(&experiment, &partition, cohort);
+    let clients = clients::of_partition(&experiment, &partition, &cohort);
     let fleet = Simulation::new(clients, workers.threads())
         .map_err(|error| wrong(&experiment, "partition", error))?;
     Ok(Prepared::new(Parts {
@@ -133,6 +148,7 @@ fn prepared(
         dataset,
         partition,
         initial,
+        cohort,
         fleet,
         at_rest,
         experiment,

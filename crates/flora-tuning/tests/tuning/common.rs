@@ -15,7 +15,7 @@ use flora_federation::{
 use flora_lora::{LoraConfig, adapter_record, attach, load_adapter_record};
 use flora_tuning::{
     Cohort, Experiment, Finished, ImageInput, LossKind, Objective, Observer, PathKind, Prompts,
-    TrainingConfig, TuningModel, methods::Flora, prepare,
+    Silent, TrainingConfig, TuningError, TuningModel, methods::Flora, prepare, save_trained,
 };
 use image::{Rgb, RgbImage};
 use rand::RngExt;
@@ -109,6 +109,17 @@ fn noise(label: &str, class: usize, domain: usize) -> RgbImage {
         Rgb(base
             .map(|value: i32| (value + shift + random.random_range(-20..20)).clamp(0, 255) as u8))
     })
+}
+
+/// Saves what a run of the experiment trained, as the program does.
+pub(crate) fn save(
+    experiment: &Experiment,
+    trained: &ParameterRecord,
+    folder: &Path,
+) -> Result<(), TuningError> {
+    let device = Device::flex();
+    let provenance = prepare(experiment.clone(), &device, &mut Silent)?.provenance();
+    save_trained(experiment, &provenance, trained, folder, &device)
 }
 
 /// Remembers what it is told.

@@ -2,9 +2,9 @@
 
 use burn::tensor::Device;
 use flora_clip::Checkpoint;
-use flora_tuning::{prepare, save_trained};
+use flora_tuning::prepare;
 
-use crate::common::{Images, Listener, bits, outcome, run, tiny_clip};
+use crate::common::{Images, Listener, bits, outcome, run, save, tiny_clip};
 
 const FEDFFT: [&str; 2] = ["method.name=fedfft", "training.learning_rate=3e-4"];
 
@@ -38,7 +38,7 @@ fn what_was_trained_is_saved_as_a_checkpoint() {
     let experiment = images.experiment(&FEDFFT);
     let trained = outcome(experiment.clone());
     let folder = tempfile::tempdir().unwrap();
-    save_trained(&experiment, &trained.last, folder.path(), &Device::flex()).unwrap();
+    save(&experiment, &trained.last, folder.path()).unwrap();
     let model = folder.path().join("model");
     assert!(Checkpoint::open(&model).unwrap().digest().unwrap().len() > 10);
 
@@ -52,5 +52,5 @@ fn what_was_trained_is_saved_as_a_checkpoint() {
     assert_ne!(Checkpoint::open(&model).unwrap().digest().unwrap(), base);
 
     let flora = images.experiment(&[]);
-    assert!(save_trained(&flora, &trained.last, folder.path(), &Device::flex()).is_err());
+    assert!(save(&flora, &trained.last, folder.path()).is_err());
 }

@@ -6,15 +6,15 @@ use burn::tensor::Device;
 use flora_core::ParameterRecord;
 use flora_federation::Outcome;
 use flora_lora::{LoraConfig, load_peft, save_peft};
-use flora_tuning::{prepare, save_trained};
+use flora_tuning::prepare;
 
-use crate::common::{Images, Listener, bits, outcome, refusal, run};
+use crate::common::{Images, Listener, bits, outcome, refusal, run, save};
 
 /// A run whose adapter is saved into `folder`.
 fn saved(images: &Images, set: &[&str], folder: &Path) -> Outcome {
     let experiment = images.experiment(set);
     let outcome = outcome(experiment.clone());
-    save_trained(&experiment, &outcome.last, folder, &Device::flex()).unwrap();
+    save(&experiment, &outcome.last, folder).unwrap();
     outcome
 }
 
@@ -78,7 +78,7 @@ fn an_adapter_brings_its_configuration() {
     let later = prepared.run(&mut listener).outcome.unwrap();
     assert_eq!(later.initial.loss, earlier.last_round.loss);
     let again = tempfile::tempdir().unwrap();
-    save_trained(&experiment, &later.last, again.path(), &Device::flex()).unwrap();
+    save(&experiment, &later.last, again.path()).unwrap();
     let adapter = load_peft(&again.path().join("adapter")).unwrap();
     assert_eq!((adapter.config.r, adapter.config.scale()), (lora.r, lora.scale()));
     assert_eq!(sorted(&adapter.record), sorted(&later.last));

@@ -20,4 +20,5 @@ mod resume;
 mod sharing;
 mod states;
 mod towers;
+mod trained;
 mod zero_shot;

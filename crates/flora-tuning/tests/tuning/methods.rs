@@ -10,9 +10,9 @@ use flora_lora::LoraConfig;
 use flora_tuning::methods::{
     FedAa, FedFft, FedLc, FedPrompt, FedVmLc, Flora, Method, PromptConfig, Start, ZeroShot,
 };
-use flora_tuning::{TuningModel, prepare, save_trained};
+use flora_tuning::{TuningModel, prepare};
 
-use crate::common::{Images, Listener, bits, outcome, refusal, run};
+use crate::common::{Images, Listener, bits, outcome, refusal, run, save};
 
 pub(crate) const TRAINED: [&str; 6] =
     ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt"];
@@ -79,7 +79,7 @@ fn what_is_trained_changes_and_is_saved() {
             assert_ne!(after, before, "{name}: {part} stayed as it was");
         }
         let folder = tempfile::tempdir().unwrap();
-        save_trained(&experiment, &outcome.last, folder.path(), &Device::flex()).unwrap();
+        save(&experiment, &outcome.last, folder.path()).unwrap();
         let file = match name {
             "flora" => "adapter/adapter_model.safetensors",
             "fedfft" => "model/model.safetensors",

@@ -14,7 +14,7 @@ use crate::output;
 use crate::progress::Voice;
 
 pub(in crate::commands) use child::{END, STOP};
-pub(crate) use session::{Place, client_folder};
+pub(crate) use session::{Place, client_folder, partition_json};
 
 /// Run a federated experiment, or go on with one that was interrupted
 #[derive(Debug, clap::Args)]

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use flora::core::ParameterRecord;
 use flora::federation::{Outcome, RunState};
+use flora::inference::Provenance;
 use flora::report::{RunFacts, RunFolder, RunStates, RunSummary, TensorBoard, tables};
 use flora::tuning::{Experiment, Finished, Prepared, save_trained};
 
@@ -39,7 +40,7 @@ impl Place {
 }
 
 /// The partition as the run folder has it.
-pub(super) fn partition_json(prepared: &Prepared) -> Result<String, Failure> {
+pub(crate) fn partition_json(prepared: &Prepared) -> Result<String, Failure> {
     let partition = prepared.partition.described(&prepared.dataset);
     serde_json::to_string_pretty(&partition).map_err(Failure::run)
 }
@@ -64,7 +65,7 @@ impl Session {
         let signals = Signals::hear()?;
         super::child::stop_with_parent(signals.stop());
         let path = self.folder.path().to_owned();
-        let experiment = prepared.experiment.clone();
+        let (experiment, provenance) = (prepared.experiment.clone(), prepared.provenance());
         let mut prepared = prepared.with_stop(signals.stop());
         progress.stop_on_trouble(signals.stop());
         let mut states = None;
@@ -76,6 +77,7 @@ impl Session {
             states,
             facts: self.facts.clone(),
             experiment: experiment.clone(),
+            provenance: provenance.clone(),
             device: self.device.clone(),
             started: self.started,
         });
@@ -96,7 +98,8 @@ impl Session {
         summary.tell_clients(told.clients);
         // The numbers are shown whatever cannot be written; the first trouble is told at the end.
         let trained = finished.outcome.as_ref().filter(|_| !self.facts.numbers_only);
-        let saved = trained.map_or(Ok(false), |outcome| self.save(&experiment, outcome));
+        let saved =
+            trained.map_or(Ok(false), |outcome| self.save(&experiment, &provenance, outcome));
         summary.best_saved = *saved.as_ref().unwrap_or(&false);
         let summarized = self.folder.write_summary(&summary).map_err(|error| error.to_string());
         if voice.is_for_people() {
@@ -122,10 +125,15 @@ impl Session {
 
     /// Writes what was trained; true if that of the best round is another than that of the last, and is
     /// written, too.
-    fn save(&self, experiment: &Experiment, outcome: &Outcome) -> Result<bool, String> {
+    fn save(
+        &self,
+        experiment: &Experiment,
+        provenance: &Provenance,
+        outcome: &Outcome,
+    ) -> Result<bool, String> {
         let path = self.folder.path();
         let save = |record: &ParameterRecord, folder: &Path| {
-            save_trained(experiment, record, folder, &self.device)
+            save_trained(experiment, provenance, record, folder, &self.device)
                 .map_err(|error| format!("cannot write {}: {error}", folder.display()))
         };
         save(&outcome.last, path)?;
@@ -198,6 +206,7 @@ impl Session {
         summary.trainable_parameters = trainable;
         summary.total_parameters = total;
         summary.base_digest = Some(facts.base_digest.clone());
+        summary.inputs = facts.inputs.clone();
         summary.seed = experiment.seed;
         summary.device = facts.device.clone();
         summary.versions = facts.versions.clone();

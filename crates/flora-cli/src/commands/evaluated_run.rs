@@ -1,0 +1,112 @@
+//! A run's model on the run's own images.
+
+use std::collections::BTreeSet;
+
+use flora::data::ClientShard;
+use flora::federation::{ClientScore, RoundScore};
+use flora::report::Accuracy;
+use serde::Serialize;
+
+use super::dataset_args::SplitArg;
+use super::eval::{Evaluation, images, report};
+use super::trained_run::TrainedRun;
+use crate::failure::Failure;
+use crate::output;
+
+/// What the run itself says of the same images.
+#[derive(Serialize)]
+pub(super) struct OfRun {
+    /// Accuracy over clients, as the run's rounds count it.
+    pub(super) accuracy: Accuracy,
+    /// By client.
+    pub(super) clients: Vec<ClientScore>,
+    /// What `run.json` holds for the same round, where it is of the same images and clients.
+    pub(super) told: Option<Accuracy>,
+}
+
+impl OfRun {
+    /// For people.
+    pub(super) fn line(&self) -> String {
+        let Accuracy { mean, weighted, num_clients } = self.accuracy;
+        let (mean, weighted) = (100.0 * mean, 100.0 * weighted);
+        let clients = match num_clients {
+            1 => "1 client".to_owned(),
+            more => format!("{more} clients"),
+        };
+        let same = if self.told == Some(self.accuracy) { ", as in run.json" } else { "" };
+        format!("over {clients}: mean {mean:.1} %, weighted {weighted:.1} %{same}")
+    }
+}
+
+pub(super) fn evaluate_run(
+    run: &TrainedRun,
+    split: SplitArg,
+    model: String,
+) -> Result<Evaluation, Failure> {
+    let (prepared, models) = run.prepare()?;
+    let of_split = |client: &ClientShard| {
+        let is_asked = run.client.as_ref().is_none_or(|asked| *asked == client.id);
+        match split {
+            _ if !is_asked => Vec::new(),
+            SplitArg::Train => client.train.clone(),
+            SplitArg::Test => client.test.clone(),
+            SplitArg::All => [client.train.clone(), client.test.clone()].concat(),
+        }
+    };
+    let predictions = prepared.predict(&models, of_split).map_err(Failure::run)?;
+    if predictions.is_empty() {
+        let problem = "there are no such images; try --split all";
+        return Err(Failure::Input(format!("--split: {problem}")));
+    }
+    let dataset = &prepared.dataset;
+    let classes = dataset.classes();
+    let clients: Vec<ClientScore> = predictions.iter().map(|it| it.score.clone()).collect();
+    let of_run = compare(run, split, clients);
+
+    // Where everybody has the same model, an image that several hold counts once.
+    let mut seen = BTreeSet::new();
+    let mut kept: Vec<(usize, &[f32])> = predictions
+        .iter()
+        .flat_map(|it| it.images.iter().copied().zip(it.logits.chunks(classes.len())))
+        .filter(|&(index, _)| seen.insert(index) || !prepared.shares_model())
+        .collect();
+    kept.sort_by_key(|&(index, _)| index);
+    let labels: Vec<usize> = kept.iter().map(|&(index, _)| dataset.label(index)).collect();
+    let logits: Vec<f32> = kept.iter().flat_map(|&(_, row)| row).copied().collect();
+    let provenance = prepared.provenance();
+    let doubt =
+        (split != SplitArg::Test).then(|| "it was trained on the training images".to_owned());
+    Ok(Evaluation {
+        model,
+        data: dataset.title().to_owned(),
+        split: split.word(),
+        protocol: provenance.data.protocol.to_string(),
+        templates: vec![provenance.template],
+        doubt,
+        run: Some(of_run),
+        report: report(classes, &labels, &logits)?,
+        images: images(dataset, kept.into_iter()),
+    })
+}
+
+/// What the run's `run.json` says of the same evaluation. A number that is another one is told.
+fn compare(run: &TrainedRun, split: SplitArg, clients: Vec<ClientScore>) -> OfRun {
+    let round = run.summary.last_round.unwrap_or_default();
+    let mean = RoundScore::mean(round, &clients).expect("every client here has images");
+    let accuracy = Accuracy::from(&mean);
+    let told = if run.best { run.summary.accuracy.best } else { run.summary.accuracy.last };
+    let comparable = split == SplitArg::Test && run.client.is_none();
+    // A client that failed is missing from the run's means.
+    let told = told.filter(|told| comparable && told.num_clients == accuracy.num_clients);
+    if let Some(told) = told
+        && told != accuracy
+    {
+        output::warning(&format!(
+            "{}/run.json says {:.3} % on average where this is {:.3} %: other devices and processors round otherwise",
+            run.path().display(),
+            100.0 * told.mean,
+            100.0 * accuracy.mean
+        ));
+    }
+    OfRun { accuracy, clients, told }
+}

@@ -1,0 +1,190 @@
+//! A run that has ended, with what it trained.
+
+use std::path::{Path, PathBuf};
+
+use flora::federation::RunStatus;
+use flora::report::{RunSummary, runs};
+use flora::tuning::{ClientModels, Experiment, Prepared, TrainedModel, prepare};
+
+use super::run::{client_folder, partition_json};
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::{Progress, Voice};
+
+/// Which run, and which of its models.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// What a run trained, on its own base model, with its classes, prompts and split: the run's folder, or its name
+    /// below runs/
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "adapter"])]
+    run: Option<String>,
+    /// Of that run, what was trained until its best round
+    #[arg(long, requires = "run")]
+    best: bool,
+    /// Of that run, the own parameters of this client, which output.keep_clients keeps
+    #[arg(long, value_name = "ID", requires = "run", conflicts_with = "best")]
+    client: Option<String>,
+}
+
+/// A run that has ended.
+pub(crate) struct TrainedRun {
+    path: PathBuf,
+    pub(crate) summary: RunSummary,
+    experiment: Experiment,
+    pub(crate) best: bool,
+    pub(crate) client: Option<String>,
+    pub(crate) device_name: String,
+    device: flora::Device,
+}
+
+impl RunArgs {
+    pub(crate) fn title(&self) -> Option<String> {
+        let run = self.run.as_ref()?;
+        Some(match (&self.client, self.best) {
+            (Some(client), _) => format!("{run}, client {client}"),
+            (None, true) => format!("{run}, best round"),
+            (None, false) => run.clone(),
+        })
+    }
+
+    pub(crate) fn open(&self, device: Option<&str>) -> Result<Option<TrainedRun>, Failure> {
+        let Some(run) = &self.run else { return Ok(None) };
+        let wrong = |problem: &dyn std::fmt::Display| Failure::Input(format!("--run: {problem}"));
+        let path = runs::resolve(run).map_err(|error| wrong(&error))?;
+        let summary_file = path.join("run.json");
+        if !summary_file.exists() {
+            let path = path.display();
+            return Err(wrong(&format!(
+                "{path} has not ended: go on with it first (flora run --resume {path})"
+            )));
+        }
+        let summary = RunSummary::load(summary_file).map_err(|error| wrong(&error))?;
+        // Whatever is read back.
+        for name in [EXPERIMENT, PARTITION] {
+            summary.check_file(&path, name).map_err(|error| wrong(&error))?;
+        }
+        let file = path.join(EXPERIMENT);
+        let origin = file.display().to_string();
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| wrong(&format!("{origin} cannot be read: {error}")))?;
+        let mut experiment = Experiment::from_toml(&origin, &text, &[]).map_err(Failure::input)?;
+        let device_name = device.unwrap_or(&summary.device).to_owned();
+        let device = flora::device::parse(&device_name).map_err(Failure::input)?;
+        if !flora::device::is_cpu(&device_name) {
+            // One thread keeps a GPU busy.
+            experiment.federation.threads = 1;
+        }
+        if summary.status != RunStatus::Finished {
+            output::warning(&format!(
+                "{} did not come to its last round: this is what it had trained by then",
+                path.display()
+            ));
+        }
+        let (best, client) = (self.best, self.client.clone());
+        let run = TrainedRun { path, summary, experiment, best, client, device_name, device };
+        run.check_best()?;
+        Ok(Some(run))
+    }
+}
+
+const EXPERIMENT: &str = "experiment.toml";
+const PARTITION: &str = "partition.json";
+
+impl TrainedRun {
+    fn shares_all(&self) -> bool {
+        self.experiment.federation.share().is_all()
+    }
+
+    fn check_best(&self) -> Result<(), Failure> {
+        if self.best && !self.shares_all() {
+            let problem = "the clients' own parameters are kept of their last training only";
+            return Err(Failure::Input(format!("--best: {problem}")));
+        }
+        Ok(())
+    }
+
+    /// Where the parameters are that were asked for.
+    fn folder(&self) -> PathBuf {
+        match &self.client {
+            Some(client) => client_folder(&self.path, client),
+            // Where the last round is the best, it is not written twice.
+            None if self.best && self.summary.best_saved => self.path.join("best"),
+            None => self.path.clone(),
+        }
+    }
+
+    /// What it trained.
+    pub(crate) fn model(&self) -> Result<TrainedModel, Failure> {
+        let model = TrainedModel::open(&self.experiment, &self.folder(), &self.device);
+        model.map_err(Failure::input)?.ok_or_else(|| self.nothing())
+    }
+
+    /// Why there are no trained parameters.
+    fn nothing(&self) -> Failure {
+        let path = self.path.display();
+        let problem = match &self.client {
+            Some(client) => format!(
+                "{path} holds nothing of a client {client:?}: a run with output.keep_clients = true keeps what each \
+                 client that trained has trained last"
+            ),
+            None if !self.shares_all() => format!(
+                "in {path} every client has a model of its own; choose one with --client ID (kept by a run with \
+                 output.keep_clients = true)"
+            ),
+            None => {
+                format!("{path} holds no trained parameters: it was told to leave numbers only")
+            }
+        };
+        Failure::Input(format!("--run: {problem}"))
+    }
+
+    /// The run's images, its clients, and the models that they predict with.
+    pub(crate) fn prepare(&self) -> Result<(Prepared, ClientModels), Failure> {
+        let mut progress = Progress::new(Voice::Quiet);
+        let prepared = prepare(self.experiment.clone(), &self.device, &mut progress)
+            .map_err(Failure::input)?;
+        self.check_inputs(&prepared)?;
+        let of_client = |client: &str| client_folder(&self.path, client);
+        let folder = if self.shares_all() { self.folder() } else { self.path.clone() };
+        if let Some(client) = &self.client
+            && !prepared.partition.clients.iter().any(|shard| shard.id == *client)
+        {
+            return Err(Failure::Input(format!(
+                "--client: {} has no client {client:?}; partition.json lists them",
+                self.path.display()
+            )));
+        }
+        let models = prepared.client_models(&folder, &of_client, &self.device);
+        Ok((prepared, models.map_err(Failure::input)?))
+    }
+
+    /// Whether model, images, labels and prompts are those of the run.
+    fn check_inputs(&self, prepared: &Prepared) -> Result<(), Failure> {
+        let other = |what: &str| {
+            let path = self.path.display();
+            Failure::Input(format!(
+                "--run: the {what} changed since {path} ended, so that its held-out images and its results are not \
+                 known any more: put the original back"
+            ))
+        };
+        let summary = &self.summary;
+        if summary.base_digest.as_ref().is_some_and(|digest| *digest != prepared.base_digest) {
+            return Err(other("weights of the base model"));
+        }
+        let inputs = &summary.inputs;
+        if let Some((name, _)) =
+            inputs.iter().find(|(name, digest)| prepared.inputs.get(*name) != Some(*digest))
+        {
+            return Err(other(name));
+        }
+        let partition = std::fs::read_to_string(self.path.join(PARTITION)).unwrap_or_default();
+        if partition_json(prepared)? != partition {
+            return Err(other("images, or how they are split,"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}

@@ -1,0 +1,257 @@
+//! What a run trained, used by the other commands with what the run knows.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use support::{copy, done, flora, refused, small, summary, text};
+
+struct Setup {
+    folder: tempfile::TempDir,
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A run with these settings besides.
+    fn run(&self, name: &str, settings: &[&str]) -> PathBuf {
+        let out = self.path(name);
+        let few = ["training.rounds=2", "data.limit={train=160,test=60}"];
+        done(small(&self.path("cache"), &[&few, settings].concat(), &out));
+        out
+    }
+
+    fn flora(&self, arguments: &[&str]) -> Command {
+        let mut command = flora(&self.path("cache"));
+        command.args(arguments);
+        command
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = done(self.flora(&[arguments, &["--json"]].concat()));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+fn shown(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+const MERGED: &str = "data.protocol=merged-80-20:7";
+
+#[test]
+fn a_run_is_scored_on_the_images_that_it_held_out() {
+    let setup = Setup::new();
+    for (name, method) in [("flora", "flora"), ("head", "fedlc"), ("whole", "fedvm-lc")] {
+        let run = setup.run(name, &[MERGED, &format!("method.name={method}")]);
+        let csv = setup.path("predictions.csv");
+        let _ = std::fs::remove_file(&csv);
+        let evaluation = setup.json(&["eval", "--run", shown(&run), "--predictions", shown(&csv)]);
+        // To the last digit.
+        let last = &summary(&run)["accuracy"]["last"];
+        assert_eq!(evaluation["run"]["accuracy"], *last, "{method}");
+        assert_eq!(evaluation["run"]["told"], *last, "{method}");
+        assert_eq!(evaluation["num_images"], 60);
+        assert_eq!(evaluation["protocol"], "merged-80-20:7");
+        assert_eq!(evaluation["split"], "test");
+        assert_eq!(evaluation["doubt"], Value::Null);
+
+        let mut table = csv_rows(&csv);
+        let header = table.remove(0);
+        assert_eq!(header[..4], ["path", "label", "prediction", "probability"]);
+        assert_eq!(header.len(), 4 + evaluation["classes"].as_array().unwrap().len());
+        let right = table.iter().filter(|row| row[1] == row[2]).count();
+        assert_eq!(right as f64 / 60.0, evaluation["top1"].as_f64().unwrap(), "{method}");
+        let partition = std::fs::read_to_string(run.join("partition.json")).unwrap();
+        let partition: Value = serde_json::from_str(&partition).unwrap();
+        let clients = partition["clients"].as_array().unwrap();
+        let held: usize = clients.iter().map(|it| it["test"].as_array().unwrap().len()).sum();
+        assert_eq!(table.len(), held);
+    }
+}
+
+fn csv_rows(path: &Path) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(path).unwrap();
+    // The names here have no commas.
+    text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn an_adapter_is_scored_on_what_its_run_held_out_and_says_so_where_that_is_not_known() {
+    let setup = Setup::new();
+    let run = setup.run("run", &[MERGED]);
+    let of_run = setup.json(&["eval", "--run", shown(&run)]);
+    // The run's folder will do.
+    let eval = |more: &[&str]| {
+        setup.json(&[&["eval", "--adapter", shown(&run), "--data", "emoji-vendors"], more].concat())
+    };
+    let known = eval(&[]);
+    assert_eq!(known["top1"], of_run["top1"]);
+    assert_eq!(known["protocol"], "merged-80-20:7");
+    assert_eq!((&known["num_images"], &known["doubt"]), (&Value::from(60), &Value::Null));
+    let doubt = |value: Value| value["doubt"].as_str().unwrap_or_default().to_owned();
+    assert!(doubt(eval(&["--protocol", "official"])).contains("split by merged-80-20:7"));
+    assert!(doubt(eval(&["--split", "all"])).contains("training images"));
+    assert_eq!(eval(&["--limit", "train=10,test=20"])["num_images"], 20);
+
+    // Without flora's own file it is an adapter as any other.
+    std::fs::remove_file(run.join("adapter/flora.json")).unwrap();
+    let unknown = eval(&["--limit", "40"]);
+    assert!(doubt(unknown.clone()).contains("not known"), "{unknown}");
+    assert_eq!(unknown["protocol"], "official");
+}
+
+#[test]
+fn another_base_is_told_with_both_names() {
+    let setup = Setup::new();
+    let run = setup.run("run", &[]);
+    let base = setup.path("other-nano");
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/clip-nano"), &base);
+    let weights = base.join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    let arguments =
+        ["eval", "--model", shown(&base), "--adapter", shown(&run), "--data", "emoji-vendors"];
+    let warned = |more: &[&str]| text(&done(setup.flora(&[&arguments, more].concat())).stderr);
+    let said = warned(&["--limit", "20"]);
+    assert!(said.contains("models/clip-nano") && said.contains("other-nano"), "{said}");
+    // Of others' adapters only a name is known.
+    std::fs::remove_file(run.join("adapter/flora.json")).unwrap();
+    let said = warned(&["--limit", "20"]);
+    assert!(said.contains("clip-nano as its base model"), "{said}");
+
+    let experiment = run.join("experiment.toml");
+    let toml = std::fs::read_to_string(&experiment).unwrap();
+    std::fs::write(&experiment, toml.replace("models/clip-nano", shown(&base))).unwrap();
+    let said = refused(setup.flora(&["eval", "--run", shown(&run)]), 2);
+    assert!(said.contains("experiment.toml") && said.contains("put the original back"), "{said}");
+}
+
+#[test]
+fn images_are_classified_embedded_and_exported_with_what_a_run_trained() {
+    let setup = Setup::new();
+    let image = "datasets/emoji-vendors/images/fluent-emoji-flat/test/animal-bird/1F414.png";
+    for method in ["flora", "fedaa", "fedprompt", "fedfft"] {
+        let run = setup.run(method, &[&format!("method.name={method}")]);
+        let evaluation = setup.json(&["eval", "--run", shown(&run)]);
+        let classes: Vec<&str> =
+            evaluation["classes"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let csv = setup.path(&format!("{method}.csv"));
+        done(setup.flora(&["classify", "--run", shown(&run), "--csv", shown(&csv), image]));
+        let rows = csv_rows(&csv);
+        assert_eq!(rows[0][..3], ["path", "prediction", "probability"]);
+        assert!(rows[0].contains(&format!("p({})", classes[0])));
+        assert_eq!(rows[1][0], image);
+
+        // The checkpoint is as good as the run, for a method that changes CLIP alone.
+        let out = setup.path(&format!("{method}-exported"));
+        let said = done(setup.flora(&["export", "--run", shown(&run), "--out", shown(&out)]));
+        let beside = text(&said.stderr).contains("only its CLIP");
+        assert_eq!(beside, ["fedaa", "fedprompt"].contains(&method), "{method}");
+        if !beside {
+            let arguments =
+                ["eval", "--model", shown(&out), "--data", "emoji-vendors", "--limit", "60"];
+            let exported = setup.json(&arguments);
+            let (ours, theirs) = (&evaluation["top1"], &exported["top1"]);
+            assert_eq!(ours, theirs, "{method}");
+        }
+        let rows = setup.path(&format!("{method}.npy"));
+        done(setup.flora(&[
+            "embed",
+            "--run",
+            shown(&run),
+            "--images",
+            image,
+            "--out",
+            shown(&rows),
+        ]));
+        assert!(rows.exists());
+    }
+    let of_base = setup.path("base.npy");
+    done(setup.flora(&["embed", "--images", image, "--out", shown(&of_base)]));
+    let read = |name: &str| std::fs::read(setup.path(name)).unwrap();
+    assert_eq!(read("base.npy"), read("flora.npy"), "only texts are adapted");
+    assert_ne!(read("base.npy"), read("fedfft.npy"));
+}
+
+#[test]
+fn clients_that_keep_their_own_models_are_scored_with_these() {
+    let setup = Setup::new();
+    let alone = ["federation.participants=alone", "output.keep_clients=true"];
+    let run = setup.run("alone", &alone);
+    let evaluation = setup.json(&["eval", "--run", shown(&run)]);
+    assert_eq!(evaluation["run"]["accuracy"], summary(&run)["accuracy"]["last"]);
+    let one = setup.json(&["eval", "--run", shown(&run), "--client", "fxemoji"]);
+    assert_eq!(one["run"]["clients"].as_array().unwrap().len(), 1);
+    let image = "datasets/emoji-vendors/images/fluent-emoji-flat/test/animal-bird/1F414.png";
+    let said = refused(setup.flora(&["classify", "--run", shown(&run), image]), 2);
+    assert!(said.contains("--client ID"), "{said}");
+    done(setup.flora(&["classify", "--run", shown(&run), "--client", "fxemoji", image]));
+    for (arguments, expected) in [
+        (["eval", "--run", shown(&run), "--client", "nobody"], "no client \"nobody\""),
+        (["eval", "--run", shown(&run), "--template", "a {}"], "run's own prompts"),
+    ] {
+        let said = refused(setup.flora(&arguments), 2);
+        assert!(said.contains(expected), "{said}");
+    }
+    let said = refused(setup.flora(&["eval", "--run", shown(&run), "--best"]), 2);
+    assert!(said.contains("last training only"), "{said}");
+}
+
+/// The run's own number, or an error: never another number.
+#[test]
+fn a_flipped_byte_in_a_run_is_an_error() {
+    let setup = Setup::new();
+    let run = setup.run("run", &[]);
+    let expected = setup.json(&["eval", "--run", shown(&run)]);
+    for name in [
+        "experiment.toml",
+        "partition.json",
+        "run.json",
+        "adapter/flora.json",
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+    ] {
+        let file = run.join(name);
+        let bytes = std::fs::read(&file).unwrap();
+        for part in [0.03, 0.5, 0.9] {
+            let mut damaged = bytes.clone();
+            damaged[(part * bytes.len() as f64) as usize] ^= 1;
+            std::fs::write(&file, damaged).unwrap();
+            let output = setup.flora(&["eval", "--json", "--run", shown(&run)]).output().unwrap();
+            let said = text(&output.stderr);
+            assert!(!said.contains("panicked"), "{said}");
+            match output.status.code() {
+                Some(0) => {
+                    let evaluation: Value = serde_json::from_slice(&output.stdout).unwrap();
+                    assert_eq!(evaluation, expected, "{name} {part}");
+                }
+                code => assert_eq!(code, Some(2), "{said}"),
+            }
+        }
+        std::fs::write(&file, bytes).unwrap();
+    }
+    assert_eq!(setup.json(&["eval", "--run", shown(&run)]), expected);
+}
+
+#[test]
+fn a_run_that_has_not_ended_says_how_to_go_on() {
+    let setup = Setup::new();
+    let run = setup.run("run", &[]);
+    std::fs::remove_file(run.join("run.json")).unwrap();
+    let said = refused(setup.flora(&["eval", "--run", shown(&run)]), 2);
+    assert!(said.contains("flora run --resume"), "{said}");
+    let said = refused(setup.flora(&["eval", "--run", "nothing-here"]), 2);
+    assert!(said.contains("no such run"), "{said}");
+    let said = refused(setup.flora(&["eval", "--run", shown(&run), "--model", "clip-nano"]), 2);
+    assert!(said.contains("cannot be used with"), "{said}");
+}

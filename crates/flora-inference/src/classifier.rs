@@ -1,0 +1,24 @@
+use burn::tensor::{Tensor, activation};
+use flora_clip::ZeroShot;
+
+/// What tells classes apart by image features.
+pub trait Classifier: Sync {
+    /// How much speaks for each class; the largest is the prediction.
+    ///
+    /// # Shapes
+    ///
+    /// - images: features of any length, `[batch, projection_dim]`
+    /// - output: `[batch, classes]`
+    fn logits(&self, images: Tensor<2>) -> Tensor<2>;
+
+    /// Softmax of [`Classifier::logits`]: each row sums to one.
+    fn probabilities(&self, images: Tensor<2>) -> Tensor<2> {
+        activation::softmax(self.logits(images), 1)
+    }
+}
+
+impl Classifier for ZeroShot {
+    fn logits(&self, images: Tensor<2>) -> Tensor<2> {
+        self.logits(images)
+    }
+}

@@ -1,0 +1,194 @@
+//! Where trained parameters come from, in a file of flora's own beside those of other formats.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use flora_core::files::{self, write_atomic};
+use flora_core::{hex, sealed};
+use flora_data::{Dataset, Limit, Protocol};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::InferenceError;
+
+/// What parameters were trained from and for: the content of `flora.json` beside PEFT's or Hugging Face's files, and
+/// of the metadata `flora` in a `trained.safetensors`.
+///
+/// PEFT's files name a base model, but not its weights, and know nothing of classes, prompts and images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The version of flora that trained them.
+    pub flora: String,
+    /// The method, as an experiment names it.
+    pub method: String,
+    /// The checkpoint that they belong to, as the experiment names it.
+    pub base_model_name_or_path: String,
+    /// SHA-256 of that checkpoint's weights.
+    pub base_sha256: String,
+    /// The class names that were trained on, by label.
+    pub classes: Vec<String>,
+    /// The prompt of a class, with `{}` for its name.
+    pub template: String,
+    /// The images.
+    pub data: TrainedOn,
+    /// SHA-256 of the files that it stands beside, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
+}
+
+/// Which images something was trained on: the training images of a data set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainedOn {
+    /// The data set's name.
+    pub name: String,
+    /// How it was split.
+    pub protocol: Protocol,
+    /// How many images of each side were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// The seed of that choice.
+    pub seed: u64,
+}
+
+impl TrainedOn {
+    /// Whether these may be the images of `dataset`: the two have one name.
+    pub fn is_of(&self, dataset: &Dataset) -> bool {
+        self.name == dataset.name()
+    }
+}
+
+impl Provenance {
+    /// The file's name.
+    pub const FILE: &str = "flora.json";
+
+    /// Writes the file into `folder`, whose other files are those that it vouches for. All that is in the folder, but
+    /// in no folder below it.
+    ///
+    /// # Errors
+    ///
+    /// What the file system reports.
+    pub fn save(&self, folder: &Path) -> Result<(), InferenceError> {
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(folder).map_err(InferenceError::read(folder))? {
+            let path = entry.map_err(InferenceError::read(folder))?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            if path.is_file() && name != Self::FILE {
+                files.insert(name.to_owned(), digest(&path)?);
+            }
+        }
+        let path = folder.join(Self::FILE);
+        let text = Self { files, ..self.clone() }.to_text();
+        write_atomic(&path, text.as_bytes()).map_err(InferenceError::write(&path))
+    }
+
+    /// Reads the file in `folder`; `None` where there is none, as beside what another tool wrote.
+    ///
+    /// # Errors
+    ///
+    /// A file that is damaged or not flora's, and files beside it that are not those that it was written for.
+    pub fn load(folder: &Path) -> Result<Option<Self>, InferenceError> {
+        let path = folder.join(Self::FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(InferenceError::read(&path)(error)),
+        };
+        let provenance =
+            Self::from_text(&text).map_err(|problem| InferenceError::file(&path, problem))?;
+        for (name, told) in &provenance.files {
+            let file = folder.join(name);
+            // Only what stands beside it: a name with a path in it could lead anywhere.
+            let is_beside = file.parent() == Some(folder) && file.is_file();
+            if !is_beside || digest(&file)? != *told {
+                let problem = format!(
+                    "is not the file that flora wrote: its SHA-256 is not the one in {file}; restore it, or remove \
+                     {file} if it was changed on purpose",
+                    file = Self::FILE
+                );
+                return Err(InferenceError::file(&file, problem));
+            }
+        }
+        Ok(Some(provenance))
+    }
+
+    /// As text, with a checksum of its own.
+    pub fn to_text(&self) -> String {
+        sealed::to_string(self).expect("plain data")
+    }
+
+    /// Reads [`to_text`](Self::to_text).
+    ///
+    /// # Errors
+    ///
+    /// Text that is damaged or something else, as a message.
+    pub fn from_text(text: &str) -> Result<Self, String> {
+        sealed::check(text)?;
+        serde_json::from_str(text).map_err(|error| format!("is not what flora writes: {error}"))
+    }
+}
+
+fn digest(path: &Path) -> Result<String, InferenceError> {
+    let mut hash = Sha256::new();
+    files::hash(path, &mut hash).map_err(InferenceError::read(path))?;
+    Ok(hex::encode(&hash.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provenance() -> Provenance {
+        Provenance {
+            flora: "0.1.0".into(),
+            method: "flora".into(),
+            base_model_name_or_path: "clip-nano".into(),
+            base_sha256: "00".into(),
+            classes: vec!["a cat".into(), "Löwe".into()],
+            template: "a photo of {}".into(),
+            data: TrainedOn {
+                name: "pets".into(),
+                protocol: "merged-80-20:7".parse().unwrap(),
+                limit: Some(Limit { train: Some(10), test: None }),
+                seed: 3,
+            },
+            files: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn it_comes_back_and_vouches_for_the_files_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        assert_eq!(Provenance::load(path).unwrap(), None);
+        fs::create_dir(path.join("below")).unwrap();
+        fs::write(path.join("values"), [1, 2, 3]).unwrap();
+        for _ in 0..2 {
+            provenance().save(path).unwrap();
+        }
+        let loaded = Provenance::load(path).unwrap().unwrap();
+        assert_eq!(loaded.files.keys().collect::<Vec<_>>(), ["values"]);
+        assert_eq!(Provenance { files: BTreeMap::new(), ..loaded }, provenance());
+
+        fs::write(path.join("values"), [1, 2, 2]).unwrap();
+        let error = Provenance::load(path).unwrap_err().to_string();
+        assert!(error.contains("values: is not the file that flora wrote"), "{error}");
+        fs::remove_file(path.join("values")).unwrap();
+        Provenance::load(path).unwrap_err();
+    }
+
+    #[test]
+    fn a_changed_class_name_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        provenance().save(folder.path()).unwrap();
+        let file = folder.path().join(Provenance::FILE);
+        let text = fs::read_to_string(&file).unwrap().replace("a cat", "a bat");
+        fs::write(&file, text).unwrap();
+        let error = Provenance::load(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("flora.json: it is damaged"), "{error}");
+        fs::write(&file, "{}").unwrap();
+        let error = Provenance::load(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("not what flora writes"), "{error}");
+    }
+}

@@ -1,0 +1,127 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use flora_core::ParameterRecord;
+use flora_core::workers::Workers;
+use flora_data::ClientShard;
+use flora_federation::ClientScore;
+
+use super::load_trained;
+use crate::{Prepared, TuningError};
+
+/// The parameters with which each client of a run predicts: those of all, or its own.
+#[derive(Debug, Clone)]
+pub struct ClientModels(Vec<Arc<ParameterRecord>>);
+
+/// What some images of a client were taken for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientPredictions {
+    /// The client, and its accuracy on these images.
+    pub score: ClientScore,
+    /// The numbers of the images in the data set.
+    pub images: Vec<usize>,
+    /// Row-major, `[images, classes]`; minus infinity for a class among which an image's is not looked for.
+    pub logits: Vec<f32>,
+}
+
+impl Prepared {
+    /// Reads what a run of this experiment left in `folder`, and where clients keep parameters to themselves those of
+    /// each, in the folder that `of_client` tells.
+    ///
+    /// # Errors
+    ///
+    /// Files that are missing or damaged; a run that trained nothing, or did not keep its clients' own parameters.
+    pub fn client_models(
+        &self,
+        folder: &Path,
+        of_client: &dyn Fn(&str) -> PathBuf,
+        device: &Device,
+    ) -> Result<ClientModels, TuningError> {
+        let load = |folder: &Path| -> Result<Option<ParameterRecord>, TuningError> {
+            let loaded = load_trained(&self.experiment, folder, device)?;
+            if let Some(loaded) = &loaded
+                && loaded.provenance.base_sha256 != self.base_digest
+            {
+                let problem = format!(
+                    "was trained on {} with other weights than it has now; put the original back",
+                    loaded.provenance.base_model_name_or_path
+                );
+                return Err(TuningError::trained(folder, problem));
+            }
+            Ok(loaded.map(|loaded| loaded.record))
+        };
+        let (cohort, clients) = (&self.cohort, &self.partition.clients);
+        let global = load(folder)?;
+        if cohort.share.is_all() {
+            let global = match global {
+                Some(global) => global,
+                None if cohort.initial().is_empty() => ParameterRecord::new(),
+                None => {
+                    let problem =
+                        "holds nothing that was trained; finish the run with --resume".to_owned();
+                    return Err(TuningError::trained(folder, problem));
+                }
+            };
+            return Ok(ClientModels(vec![Arc::new(global); clients.len()]));
+        }
+        let global = global.unwrap_or_default();
+        let own = |client: &ClientShard| -> Result<_, TuningError> {
+            let path = of_client(&client.id);
+            let own = load(&path)?;
+            if own.is_none() && !client.train.is_empty() {
+                let problem = "the client's own parameters are not there; a run with output.keep_clients = true keeps \
+                               them";
+                return Err(TuningError::trained(&path, problem.to_owned()));
+            }
+            Ok(Arc::new(cohort.whole(own.as_ref(), &global)?.into_owned()))
+        };
+        Ok(ClientModels(clients.iter().map(own).collect::<Result<_, _>>()?))
+    }
+
+    /// What each client's model makes of some of the data set's images, computed as in a round's evaluation; sorted by
+    /// client, without those that have no such images.
+    ///
+    /// # Errors
+    ///
+    /// Images that cannot be read, and parameters that do not fit the model.
+    pub fn predict(
+        &self,
+        models: &ClientModels,
+        images: impl Fn(&ClientShard) -> Vec<usize>,
+    ) -> Result<Vec<ClientPredictions>, TuningError> {
+        let workers = Workers::new(self.experiment.federation.threads)?;
+        let clients = self.partition.clients.iter().zip(&models.0);
+        let tasks = clients.map(|(client, record)| (client.id.clone(), images(client), record));
+        let (cohort, dataset) = (&self.cohort, &self.dataset);
+        let one = |(client, images, record): (String, Vec<usize>, &Arc<ParameterRecord>)| {
+            let logits = cohort.logits_shared(record, &images)?;
+            let is_right =
+                |(&image, row): (&usize, &[f32])| first_highest(row) == dataset.label(image);
+            let rows = images.iter().zip(logits.chunks(dataset.classes().len()));
+            let right = rows.filter(|&row| is_right(row)).count();
+            let num_examples = images.len();
+            let accuracy = right as f64 / num_examples.max(1) as f64;
+            let score = ClientScore { client, accuracy, loss: None, num_examples };
+            Ok(ClientPredictions { score, images, logits })
+        };
+        let predictions = workers.map(tasks.collect(), one, |_, _| {});
+        let mut predictions: Vec<_> =
+            predictions.into_iter().collect::<Result<_, TuningError>>()?;
+        predictions.retain(|it| !it.images.is_empty());
+        // As the round loop has its answers: a mean's last digit depends on the order.
+        predictions.sort_by(|left, right| left.score.client.cmp(&right.score.client));
+        Ok(predictions)
+    }
+
+    /// Whether all clients predict with the same model.
+    pub fn shares_model(&self) -> bool {
+        self.cohort.share.is_all()
+    }
+}
+
+/// The first of the highest, as [`Objective::score`](crate::Objective) predicts.
+fn first_highest(row: &[f32]) -> usize {
+    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter().position(|&logit| logit == most).unwrap_or(0)
+}
