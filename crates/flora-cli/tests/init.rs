@@ -4,11 +4,13 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use image::{Rgb, RgbImage};
+use serde_json::Value;
 use support::*;
 
 /// A folder to work in, and `my scans` with images of two classes at three sites in five formats.
@@ -107,12 +109,22 @@ fn the_printed_commands_take_a_folder_to_predictions() {
         (Some("finished"), Some(2))
     );
     assert_eq!(summary["clients"].as_array().unwrap().len(), 3);
-    for (command, name) in [(eval, "eval"), (classify, "classify")] {
-        let help = text(&done(setup.flora(&[name, "--help"])).stdout);
-        if help.contains("--run ") {
-            done(setup.shell(command, ""));
-        }
-    }
+    // Exactly the held-out images, and the run's own number to the last digit.
+    let scored: Value = serde_json::from_slice(&done(setup.shell(eval, "--json")).stdout).unwrap();
+    assert_eq!(scored["run"]["accuracy"], summary["accuracy"]["last"]);
+    let work = |name: &str| fs::read_to_string(setup.path("work").join(name)).unwrap();
+    done(setup.flora(&["partition", "my-scans-experiment.toml", "--files", "dealt.csv"]));
+    let (dealt, predicted) = (work("dealt.csv"), work("my-scans-predictions.csv"));
+    let held_out: BTreeSet<&str> = dealt
+        .lines()
+        .filter(|line| line.contains(",test,"))
+        .map(|line| line.rsplit_once(',').unwrap().1)
+        .collect();
+    let of: Vec<&str> = predicted.lines().skip(1).map(|it| it.split(',').next().unwrap()).collect();
+    assert_eq!(of.len(), 12);
+    assert_eq!(of.into_iter().collect::<BTreeSet<_>>(), held_out);
+    done(setup.shell(classify, ""));
+    assert_eq!(work("my-scans-classified.csv").lines().count(), 61, "a header and all images");
     // From any folder.
     let mut elsewhere = flora(&setup.path("cache"));
     elsewhere.arg("run").arg(setup.path("work/my-scans-experiment.toml"));

@@ -85,25 +85,11 @@ pub(super) fn guess(tree: &Tree) -> Result<Reading, Unclear> {
     let mut folders: Vec<&Folder> =
         tree.with_images().filter(|folder| folder.levels.len() == depth).collect();
     let mut roles: Vec<Option<Level>> = vec![None; depth];
-    let mut splits = None;
-    for level in 0..depth {
+    let splits = take_splits(&mut folders, &mut roles);
+    for (level, role) in roles.iter_mut().enumerate().filter(|(_, role)| role.is_none()) {
         let names = names(&folders, level);
-        let is_last = level + 1 == depth;
-        let all = names.iter().all(|name| split_name(name).is_some());
-        // A class may be called `train` or `test`: those have company.
-        if !have_splits(names.iter().copied()) || is_last && !all {
-            continue;
-        }
-        let (train, test) = assign_splits(names.iter().copied());
-        folders.retain(|it| train.contains(&it.levels[level]) || test.contains(&it.levels[level]));
-        roles[level] = Some(Level::Split);
-        splits = Some((train, test));
-        break;
-    }
-    for level in 0..depth {
-        let names = names(&folders, level);
-        if let (None, 1, Some(name)) = (&roles[level], names.len(), names.first()) {
-            roles[level] = Some(Level::Literal((*name).to_owned()));
+        if let (1, Some(name)) = (names.len(), names.first()) {
+            *role = Some(Level::Literal((*name).to_owned()));
         }
     }
     let open: Vec<usize> = (0..depth).filter(|&level| roles[level].is_none()).collect();
@@ -146,6 +132,28 @@ pub(super) fn guess(tree: &Tree) -> Result<Reading, Unclear> {
         }
     }
     Ok(Reading { pattern: Pattern(roles.into_iter().flatten().collect()), splits, reason, other })
+}
+
+/// Give the level of splits its role, if there is one, and leave out folders of other splits.
+fn take_splits(
+    folders: &mut Vec<&Folder>,
+    roles: &mut [Option<Level>],
+) -> Option<(Vec<String>, Vec<String>)> {
+    let depth = roles.len();
+    for (level, role) in roles.iter_mut().enumerate() {
+        let names = names(folders, level);
+        let all = names.iter().all(|name| split_name(name).is_some());
+        // A class may be called `train` or `test`: those have company.
+        let may_be_classes = level + 1 == depth && !all;
+        if may_be_classes || !have_splits(names.iter().copied()) {
+            continue;
+        }
+        let (train, test) = assign_splits(names.iter().copied());
+        folders.retain(|it| train.contains(&it.levels[level]) || test.contains(&it.levels[level]));
+        *role = Some(Level::Split);
+        return Some((train, test));
+    }
+    None
 }
 
 /// How many levels down most of the images are.

@@ -85,10 +85,9 @@ pub fn discover(path: &Path, options: &DiscoverOptions) -> Result<Discovery, Err
         let problem = "a pattern is for folders, and a label and a site are columns of a table";
         return Err(unclear(Unclear::new(problem, "give one or the other")));
     }
-    if !by_table && options.pattern.is_none() {
-        if let Some(description) = described_in(&folder) {
-            return build::described(folder, description);
-        }
+    let own = described_in(&folder).filter(|_| !by_table && options.pattern.is_none());
+    if let Some(description) = own {
+        return build::described(folder, description);
     }
     let tree = Tree::read(&folder, usize::MAX)?;
     if let Some(pattern) = &options.pattern {

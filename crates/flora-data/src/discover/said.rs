@@ -15,7 +15,8 @@ pub(super) fn some_of<S: AsRef<str>>(names: &[S], most: usize) -> String {
     match &names[..] {
         [] => "nothing".to_owned(),
         [one] => one.clone(),
-        all if all.len() <= most.max(2) => {
+        // One more name is no longer than the words for it.
+        all if all.len() <= most.max(1) + 1 => {
             let (last, first) = all.split_last().expect("there are two");
             format!("{} and {last}", first.join(", "))
         }
@@ -47,6 +48,7 @@ mod tests {
     #[test]
     fn names_and_numbers_are_said_in_short() {
         assert_eq!(some_of(&["a", "b", "c"], 3), "a, b and c");
+        assert_eq!(some_of(&["a", "b", "c"], 2), "a, b and c");
         assert_eq!(some_of(&["a", "b", "c", "d"], 2), "a, b and 2 more");
         assert_eq!(some_of(&["a\u{1b}[31m"], 2), "a\\u{1b}[31m");
         assert_eq!(counted(1_234_567, "image"), "1,234,567 images");
