@@ -153,7 +153,7 @@ fn files_that_are_there_are_kept() {
     assert!(said.contains("among the images") && said.contains("--out "), "{said}");
     let said = refused(setup.init(&["--model", "models/none", "--overwrite"]), 2);
     assert!(said.contains("--model") && said.contains("models/none"), "{said}");
-    let said = refused(setup.init(&["--pattern", "{class}", "--overwrite"]), 2);
+    let said = refused(setup.init(&["--pattern", "{class}/x/y", "--overwrite"]), 2);
     assert!(said.contains("no image fits"), "{said}");
     let said = refused(setup.flora(&["init", "../none"]), 2);
     assert!(said.contains("../none"), "{said}");

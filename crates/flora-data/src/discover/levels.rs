@@ -9,6 +9,10 @@ use super::tree::{Folder, Tree};
 use super::words::{are_codes, assign_splits, have_splits, likeness_to_sites, split_name};
 use crate::dataset::pattern::{Level, Pattern};
 
+/// Whether what lies below the folders that a pattern names is read with them.
+pub(super) const READS_BELOW: bool = false;
+/// Fewer images of a hundred on a level are strays.
+const STRAYS: usize = 10;
 /// Folders that say nothing of what lies in them.
 const GENERIC: [&str; 8] = ["data", "images", "image", "img", "imgs", "jpg", "photos", "pictures"];
 
@@ -72,7 +76,7 @@ pub(super) fn asked(tree: &Tree, pattern: &str) -> Result<Reading, Unclear> {
 
 /// Whether a folder is where a pattern leads.
 pub(super) fn fits(pattern: &[Level], folder: &[String]) -> bool {
-    pattern.len() == folder.len()
+    (pattern.len() == folder.len() || READS_BELOW && pattern.len() < folder.len())
         && pattern.iter().zip(folder).all(|(level, name)| match level {
             Level::Literal(literal) => literal == name,
             _ => true,
@@ -83,7 +87,8 @@ pub(super) fn fits(pattern: &[Level], folder: &[String]) -> bool {
 pub(super) fn guess(tree: &Tree) -> Result<Reading, Unclear> {
     let depth = usual_depth(tree)?;
     let mut folders: Vec<&Folder> =
-        tree.with_images().filter(|folder| folder.levels.len() == depth).collect();
+        tree.with_images().filter(|folder| folder.levels.len() >= depth).collect();
+    folders.retain(|folder| READS_BELOW || folder.levels.len() == depth);
     let mut roles: Vec<Option<Level>> = vec![None; depth];
     let splits = take_splits(&mut folders, &mut roles);
     for (level, role) in roles.iter_mut().enumerate().filter(|(_, role)| role.is_none()) {
@@ -92,7 +97,14 @@ pub(super) fn guess(tree: &Tree) -> Result<Reading, Unclear> {
             *role = Some(Level::Literal((*name).to_owned()));
         }
     }
-    let open: Vec<usize> = (0..depth).filter(|&level| roles[level].is_none()).collect();
+    let mut open: Vec<usize> = (0..depth).filter(|&level| roles[level].is_none()).collect();
+    while let [.., upper, lower] = open[..]
+        && READS_BELOW
+        && are_parts(&folders, upper, lower, open.len())
+    {
+        open.pop();
+        roles.truncate(lower);
+    }
     let (mut reason, mut other) = (None, None);
     match open[..] {
         [] => {
@@ -163,8 +175,15 @@ fn usual_depth(tree: &Tree) -> Result<usize, Unclear> {
         *images.entry(folder.levels.len()).or_default() += folder.images;
     }
     let loose = images.remove(&0).unwrap_or(0);
-    match images.into_iter().max_by_key(|&(depth, images)| (images, depth)) {
-        Some((depth, _)) => Ok(depth),
+    let all: usize = images.values().sum();
+    let mut so_far = 0;
+    let outermost = images.iter().find(|&(_, images)| {
+        so_far += images;
+        100 * so_far >= STRAYS * all
+    });
+    let fullest = images.iter().max_by_key(|&(depth, images)| (images, depth));
+    match if READS_BELOW { outermost } else { fullest } {
+        Some((&depth, _)) => Ok(depth),
         None if loose > 0 => Err(Unclear::new(
             format!("its {loose} images lie in no folder, and nothing says what they show"),
             "make a sub-folder of images for each class, or list images and labels in a CSV file",
@@ -202,12 +221,35 @@ fn class_of_sites(folders: &[&Folder], roles: &[Option<Level>], level: usize) ->
     })
 }
 
+/// Whether the folders on the lower one of two levels are parts of those on the upper one that mean nothing by
+/// themselves: batches, series, people. Of two `levels`, only numbers are.
+fn are_parts(folders: &[&Folder], upper: usize, lower: usize, levels: usize) -> bool {
+    let parents = parents(folders, upper, lower);
+    let (uppers, lowers) = (names(folders, upper), parents.keys().copied().collect::<Vec<_>>());
+    let repeated = parents.values().filter(|above| above.len() > 1).count();
+    let uppers: Vec<&str> = uppers.into_iter().collect();
+    let codes = are_codes(&lowers) && !are_codes(&uppers);
+    2 * repeated < lowers.len()
+        && (codes || levels > 2)
+        && likeness_to_sites(&lowers) <= likeness_to_sites(&uppers)
+}
+
+/// The names on the lower one of two levels, each with those above it.
+fn parents<'a>(
+    folders: &[&'a Folder],
+    upper: usize,
+    lower: usize,
+) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
+    let mut parents: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for levels in folders.iter().map(|folder| &folder.levels).filter(|it| it.len() > lower) {
+        parents.entry(&levels[lower]).or_default().insert(&levels[upper]);
+    }
+    parents
+}
+
 /// Which of two levels are the sites, and why.
 fn which_is_site(folders: &[&Folder], upper: usize, lower: usize) -> (usize, String) {
-    let mut parents: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for folder in folders {
-        parents.entry(&folder.levels[lower]).or_default().insert(&folder.levels[upper]);
-    }
+    let parents = parents(folders, upper, lower);
     let uppers: Vec<&str> = names(folders, upper).into_iter().collect();
     let lowers: Vec<&str> = parents.keys().copied().collect();
     let repeated: Vec<&str> =
