@@ -33,7 +33,7 @@ mod work;
 mod workload;
 
 pub use error::BenchError;
-pub use model::{BenchModel, SHAPES};
+pub use model::BenchModel;
 pub use report::{Measurement, ModelFacts, Peak, Report, Seconds};
 pub use run::{Progress, run};
 pub use settings::{Settings, TextLength};

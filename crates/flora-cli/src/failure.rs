@@ -29,11 +29,25 @@ impl Failure {
     /// Tell the user and give the exit code.
     pub(crate) fn report(self) -> ExitCode {
         let (message, code) = match self {
-            Self::Input(message) => (format!("error: {message}"), 2),
-            Self::Run(message) => (format!("error: {message}"), 1),
-            Self::Stopped { code, message } => (message, code),
+            Self::Input(message) => (format!("error: {}", indented(&message)), 2),
+            Self::Run(message) => (format!("error: {}", indented(&message)), 1),
+            Self::Stopped { code, message } => (indented(&message), code),
         };
         crate::output::error_line(message);
         ExitCode::from(code)
+    }
+}
+
+/// With all lines but the first further to the right: the name of a file, which may hold breaks of lines, cannot
+/// pass for a message of its own.
+fn indented(message: &str) -> String {
+    message.lines().collect::<Vec<_>>().join("\n  ")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_line_but_the_first_begins_at_the_left() {
+        assert_eq!(super::indented("a\nerror: b\r\n\nc\n"), "a\n  error: b\n  \n  c");
     }
 }

@@ -6,10 +6,12 @@ mod failure;
 mod output;
 mod progress;
 mod signals;
+mod version;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use flora::core::text::is_control;
 
 use crate::failure::Failure;
 
@@ -19,7 +21,8 @@ static MEMORY: flora::kernels::memory::Recycler = flora::kernels::memory::Recycl
 
 /// Federated fine-tuning of CLIP with LoRA, in pure Rust on burn
 #[derive(Debug, Parser)]
-#[command(name = "flora", version, max_term_width = 100)]
+#[command(name = "flora", version = version::short(), long_version = version::long())]
+#[command(max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,10 +44,16 @@ enum Command {
     Export(commands::export::Export),
     Pretrain(commands::pretrain::Pretrain),
     Bench(commands::bench::Bench),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Manual),
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => return refuse(&error),
+    };
+    let result = match command {
         Command::Init(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Sweep(command) => command.run(),
@@ -59,6 +68,8 @@ fn main() -> ExitCode {
         Command::Export(command) => command.run(),
         Command::Pretrain(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     };
     match result {
         Ok(()) => match output::lost() {
@@ -69,4 +80,16 @@ fn main() -> ExitCode {
         },
         Err(failure) => failure.report(),
     }
+}
+
+/// Shows what clap has to say: help, the version, or what is wrong with the arguments.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // The name of a file may look like an option, and hold anything.
+    let mut arguments = std::env::args_os();
+    if arguments.any(|argument| argument.to_string_lossy().contains(is_control)) {
+        let text = error.to_string();
+        return Failure::input(text.strip_prefix("error: ").unwrap_or(&text)).report();
+    }
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -1,18 +1,38 @@
-//! Standard output, which may be closed or full.
+//! What goes out: standard output, which may be closed or full, and files that users name.
+//!
+//! Names of files, classes and clients come from anywhere. Whatever is printed passes through here, and a
+//! terminal is never sent what it would obey instead of show: [`flora::core::text`].
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+use flora::core::text::{path as shown, printable, printable_json, printable_lines};
+use flora::report::tables::{self, Page};
+use serde::Serialize;
 
 use crate::failure::Failure;
 
 /// The first line that could not be written.
 static LOST: OnceLock<String> = OnceLock::new();
 
-/// Print a line. Where that fails, the work goes on (`println!` would panic, and a run would be
-/// lost with it): [`lost`] tells at the end.
+/// Columns of a terminal that does not say how many it has.
+const COLUMNS: usize = 80;
+
+/// Print lines. Where that fails, the work goes on (`println!` would panic, and a run would be
+/// lost with it): [`lost`] tells at the end. Names in it that could hold breaks of lines are made
+/// [printable] by who puts them there.
 pub(crate) fn line(text: impl Display) {
+    write(&printable_lines(&text.to_string()));
+}
+
+/// Print a text of flora's own as it is.
+pub(crate) fn script(text: &str) {
+    write(text.trim_end());
+}
+
+fn write(text: &str) {
     match writeln!(std::io::stdout(), "{text}") {
         // A reader that has seen enough (`flora run … | head`) is no trouble.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
@@ -23,23 +43,39 @@ pub(crate) fn line(text: impl Display) {
 }
 
 /// Print a value as a line of JSON.
-pub(crate) fn json(value: &impl serde::Serialize) {
-    line(serde_json::to_string(value).expect("plain data"));
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    write(&printable_json(&serde_json::to_string(value).map_err(Failure::run)?));
+    Ok(())
+}
+
+/// Print a value as JSON that people can read.
+pub(crate) fn json_lines(value: &impl Serialize) -> Result<(), Failure> {
+    write(&printable_json(&serde_json::to_string_pretty(value).map_err(Failure::run)?));
+    Ok(())
 }
 
 /// Print what a run came to as a line of JSON, the last one after its events.
-pub(crate) fn summary(summary: &flora::report::RunSummary) {
-    json(&serde_json::json!({ "event": "summary", "summary": summary }));
+pub(crate) fn summary(summary: &flora::report::RunSummary) -> Result<(), Failure> {
+    json(&serde_json::json!({ "event": "summary", "summary": summary }))
 }
 
-/// Print a line on standard error, if anybody reads it: `eprintln!` would panic if not.
+/// Print lines on standard error, if anybody reads it: `eprintln!` would panic if not.
 pub(crate) fn error_line(text: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", printable_lines(&text.to_string()));
 }
 
-/// Tell of trouble that stops nothing, on standard error.
+/// Tell of trouble that stops nothing, on a line of standard error.
 pub(crate) fn warning(message: &str) {
-    error_line(format!("warning: {message}"));
+    error_line(format!("warning: {}", printable(message)));
+}
+
+/// The images that `paths` name, with a warning of the files that are passed over.
+pub(crate) fn find_images(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let found = flora::inference::find_images(paths).map_err(Failure::input)?;
+    if let Some(others) = found.passed_over.warning() {
+        warning(&others);
+    }
+    Ok(found.images)
 }
 
 /// Why standard output is not whole, if it is not.
@@ -47,20 +83,78 @@ pub(crate) fn lost() -> Option<&'static str> {
     LOST.get().map(String::as_str)
 }
 
-/// A table as wide as a terminal shows it, or as wide as it likes to be in a file or a pipe.
-pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) {
-    line(flora::report::tables::list(header, rows, std::io::stdout().is_terminal()));
+/// What tables are shown on.
+pub(crate) fn page() -> Page {
+    let stdout = std::io::stdout();
+    if !stdout.is_terminal() {
+        return Page::Plain;
+    }
+    let size = terminal_size::terminal_size_of(stdout);
+    // A terminal that was never told its size says 0.
+    let columns = size.map(|(columns, _)| usize::from(columns.0)).filter(|&columns| columns > 0);
+    Page::Terminal(columns.unwrap_or(COLUMNS))
 }
 
-/// Whether a figure can be written to `path`, asked before the work that it shows.
-pub(crate) fn figure_path(option: &str, path: &Path) -> Result<(), Failure> {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let problem = if path.is_dir() {
-        "is a folder; name a file"
-    } else if extension.is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
-        "does not end in .png, which is what is written"
-    } else {
-        return Ok(());
-    };
-    Err(Failure::Input(format!("{option}: {} {problem}", path.display())))
+/// Print a table: a column of names, and columns of text.
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) {
+    line(tables::list(header, rows, page()));
+}
+
+/// What figures are written as.
+pub(crate) const PNG: &[&str] = &["png"];
+/// What tables are written as.
+pub(crate) const CSV: &[&str] = &["csv"];
+
+/// Whether a command may replace files.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Overwrite {
+    /// Replace files that are there already
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl Overwrite {
+    /// Whether a file may be written to `path`, which `option` names, asked before the work whose result is to go
+    /// there. The file's name must end in one of the `extensions`: a file of another kind is a mistake, and never
+    /// replaced.
+    pub(crate) fn check(
+        self,
+        option: &str,
+        path: &Path,
+        extensions: &[&str],
+    ) -> Result<(), Failure> {
+        let extension = path.extension().unwrap_or_default();
+        let fits = extensions.iter().any(|one| extension.eq_ignore_ascii_case(one));
+        let problem = if path.is_dir() {
+            "is a folder; name a file".to_owned()
+        } else if !fits {
+            let dotted: Vec<String> = extensions.iter().map(|one| format!(".{one}")).collect();
+            let right = shown(&path.with_extension(extensions[0]));
+            format!("does not end in {}; try {right}", dotted.join(" or "))
+        } else if let Ok(found) = path.symlink_metadata() {
+            if !found.is_file() && !path.is_file() {
+                "is no ordinary file; name another".to_owned()
+            } else if !self.overwrite {
+                "is there already; name another file, or add --overwrite to replace it".to_owned()
+            } else {
+                return Ok(());
+            }
+        } else {
+            return Ok(());
+        };
+        Err(Failure::Input(format!("{option}: {} {problem}", shown(path))))
+    }
+
+    /// The same of a folder that `option` names, for several files.
+    pub(crate) fn check_folder(self, option: &str, path: &Path) -> Result<(), Failure> {
+        let is_taken = || std::fs::read_dir(path).is_ok_and(|mut files| files.next().is_some());
+        let problem = if path.symlink_metadata().is_ok() && !path.is_dir() {
+            "is no folder; name another"
+        } else if is_taken() && !self.overwrite {
+            "is not empty; name another folder, or add --overwrite to replace files in it"
+        } else {
+            return Ok(());
+        };
+        Err(Failure::Input(format!("{option}: {} {problem}", shown(path))))
+    }
 }

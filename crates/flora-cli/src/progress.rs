@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use flora::core::ParameterRecord;
+use flora::core::text::printable;
 use flora::federation::{Answer, EvaluatedModel, Event, Reason, RunState, Stop};
 use flora::inference::Provenance;
 use flora::report::{ClientTally, ReportError, RunFacts, RunFolder, RunStates, TensorBoard};
@@ -196,7 +197,7 @@ impl Progress {
 
     fn warn(&self, message: &str) {
         match self.voice {
-            Voice::Normal | Voice::Verbose => self.say(format!("warning: {message}")),
+            Voice::Normal | Voice::Verbose => self.say(format!("warning: {}", printable(message))),
             // JSON has it as an event.
             Voice::Json => {}
             Voice::Quiet => output::warning(message),
@@ -250,6 +251,7 @@ impl Progress {
             {
                 let loss =
                     metrics.get("loss").map_or(String::new(), |loss| format!(", loss {loss:.4}"));
+                let client = printable(client);
                 self.say(format!("round {:>2}  client {client}: {seconds:.1} s{loss}", round + 1));
             }
             Event::ClientFailed { client, reason, message, .. } => {
@@ -278,14 +280,13 @@ impl Progress {
                 self.bar.finish_and_clear();
                 let what = if *round == 0 { self.start } else { "" };
                 self.say(format!(
-                    "round {round:>2}  {model} {:5.1} % mean over clients, {:5.1} % weighted \
-                     by examples{what}",
+                    "round {round:>2}  {model} {:5.1} % mean over clients, {:5.1} % weighted{what}",
                     100.0 * accuracy,
                     100.0 * accuracy_weighted
                 ));
                 if self.voice == Voice::Verbose {
                     for score in clients {
-                        let (client, accuracy) = (&score.client, 100.0 * score.accuracy);
+                        let (client, accuracy) = (printable(&score.client), 100.0 * score.accuracy);
                         self.say(format!("          {client}: {accuracy:.1} %"));
                     }
                 }
@@ -327,7 +328,8 @@ fn is_in_tables(event: &Event) -> bool {
 impl Observer for Progress {
     fn event(&mut self, event: &Event) {
         if self.voice == Voice::Json {
-            output::json(event);
+            // It may be lost with standard output, which is told of at the end; the run's folder has it, too.
+            let _ = output::json(event);
         }
         self.tell(event);
         self.clients.hear(event);

@@ -1,7 +1,11 @@
 //! The program as a user meets it: output, files and exit codes.
 
-use std::path::{Path, PathBuf};
+mod support;
+
+use std::path::Path;
 use std::process::{Command, Output};
+
+use support::{tiny_clip, write_experiment};
 
 /// A command in a folder of its own, with a cache of its own.
 fn flora(folder: &Path, arguments: &[&str]) -> Output {
@@ -24,42 +28,6 @@ fn refused(folder: &Path, code: i32, arguments: &[&str]) -> String {
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
     assert!(!message.contains("panicked"), "{message}");
     message
-}
-
-fn tiny_clip() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../flora-clip/tests/fixtures/tiny-clip")
-}
-
-/// Images of two vendors and three classes, and an experiment on them with the tiny CLIP.
-fn write_experiment(folder: &Path) {
-    for vendor in ["acme", "zenith"] {
-        for split in ["train", "test"] {
-            for (class, color) in
-                [("ball", [200, 30, 30]), ("cup", [30, 200, 30]), ("hat", [30, 30, 200])]
-            {
-                let path = folder.join("images").join(vendor).join(split).join(class);
-                std::fs::create_dir_all(&path).unwrap();
-                for number in 0..5u8 {
-                    let image = image::RgbImage::from_fn(32, 32, |x, y| {
-                        let shade = ((x * 7 + y * 3) as u8).wrapping_mul(number + 1) / 8;
-                        image::Rgb(color.map(|value: u8| value.saturating_add(shade)))
-                    });
-                    image.save(path.join(format!("{number}.png"))).unwrap();
-                }
-            }
-        }
-    }
-    let dataset = "name = 'things'\ntitle = 'Things'\ntemplate = 'a photo of a {}.'\n\
-                   license = 'CC0-1.0'\nsource = 'made by a test'\n[layout]\nkind = 'image-folder'\n\
-                   pattern = 'images/{domain}/{split}/{class}'\n";
-    std::fs::write(folder.join("things.toml"), dataset).unwrap();
-    let experiment = format!(
-        "name = 'things'\nmodel.path = '{}'\ndata.path = 'things.toml'\n\
-         partition.kind = 'natural'\ntraining.rounds = 2\ntraining.batch_size = 8\n\
-         training.learning_rate = 1e-3\n",
-        tiny_clip().display()
-    );
-    std::fs::write(folder.join("experiment.toml"), experiment).unwrap();
 }
 
 #[test]
@@ -224,7 +192,9 @@ fn a_sweep_makes_a_table_and_is_resumed() {
     let output = flora(folder.path(), &["sweep", "sweep.toml"]);
     let said = text(&output.stdout);
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
-    assert!(said.contains("[6/6] alone.2-seed-1"), "{said}");
+    // A line a run, in every mode.
+    let line = said.lines().find(|line| line.starts_with("[6/6] alone.2-seed-1: ")).unwrap();
+    assert!(line.contains(" % after round 1, ") && line.ends_with(" s"), "{line}");
     let out = folder.path().join("runs/sweeps/both");
     let table = std::fs::read_to_string(out.join("results.md")).unwrap();
     assert!(table.contains("| Together |") && table.contains("| Alone |"), "{table}");
@@ -274,7 +244,7 @@ fn a_grid_gives_the_same_numbers_however_many_runs_go_at_a_time() {
     let (said, three, same_figure, same_experiments) = run("three", "3");
     assert_eq!(accuracies(&one), accuracies(&three));
     assert_eq!((figure, experiments), (same_figure, same_experiments));
-    assert!(said.contains("[3/3] fedfft_rank-1-seed-0: global model"), "{said}");
+    assert!(said.contains("[3/3] fedfft_rank-1-seed-0: "), "{said}");
     assert!(one.contains("| FedFFT, rank 1 |") && !one.contains("FedFFT, rank 4"), "{one}");
     assert!(one.contains("| method | rank: 1 | rank: 4 |"), "{one}");
     assert!(one.contains("Ratios are to FLoRA at the row's other values."), "{one}");
@@ -354,7 +324,7 @@ fn texts_of_images_are_found() {
 #[test]
 fn a_bench_says_which_flag_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 12] = [
         (&["image"], "image-encode"),
         (&["--batch", "0"], "--batch"),
         (&["--tokens", "1000"], "--tokens"),
@@ -363,7 +333,9 @@ fn a_bench_says_which_flag_is_wrong() {
         (&["--threads", "9999"], "--threads"),
         (&["--repeats", "0"], "--repeats"),
         (&["--shape", "vit-z-9"], "--shape"),
+        (&["--shape", "vit-z-9"], "vit-large-patch14-336 (vit-l-14-336)"),
         (&["--model", "no-such-model"], "--model"),
+        (&["--model", "no-such-model"], "vit-large-patch14-336 (vit-l-14-336)"),
         (&["--device", "abacus"], "--device"),
     ];
     for (arguments, flag) in cases {
@@ -388,6 +360,7 @@ fn a_bench_is_a_table() {
     let output = flora(folder.path(), &arguments);
     let shown = text(&output.stdout);
     assert!(output.status.success(), "{shown}{}", text(&output.stderr));
+    assert!(!shown.contains('─'), "{shown}");
     for words in
         ["image-encode", "lora-step", "1 classes", "images", "samples", "% of peak", "1 thread"]
     {

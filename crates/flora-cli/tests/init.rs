@@ -196,15 +196,13 @@ fn errors_of_layouts_name_the_pattern_that_fits() {
     }
     done(setup.init(&[]));
     let file = setup.path("work/my-scans.toml");
-    let wrong = fs::read_to_string(&file).unwrap().replace("{domain}/{class}", "{class}");
-    fs::write(
-        &file,
-        wrong
-            .replace("\nclasses", "\n# classes")
-            .replace("    { name", "# ")
-            .replace("\n]\n", "\n"),
-    )
-    .unwrap();
-    let said = text(&setup.flora(&["datasets", "check", "my-scans.toml"]).output().unwrap().stdout);
-    assert!(said.contains("layout.pattern = \"{domain}/{class}\" would fit"), "{said}");
+    for wrong in ["images/{domain}/{class}", "{domain}/x/{class}"] {
+        let right = fs::read_to_string(&file).unwrap();
+        fs::write(&file, right.replace("\"{domain}/{class}\"", &format!("{wrong:?}"))).unwrap();
+        let check = setup.flora(&["datasets", "check", "my-scans.toml"]).output().unwrap();
+        let said = text(&check.stdout);
+        let words = "layout.pattern = \"{domain}/{class}\" would fit";
+        assert!(said.contains(words), "{said}{}", text(&check.stderr));
+        fs::write(&file, right).unwrap();
+    }
 }

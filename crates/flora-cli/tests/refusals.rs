@@ -294,6 +294,9 @@ fn inputs_that_changed_since() {
     refuses_with(&config, &["model's configuration"], &replace("quick_gelu", "gelu"));
     refuses_with(&toml, &["prompts"], &replace("{}", "one {}"));
     let adapter = earlier.join("adapter/adapter_model.safetensors");
+    refuses_with(&adapter, &["method.init_adapter", "is not the file that flora wrote"], &last);
+    // Of others' adapters nothing is known but what they were.
+    std::fs::remove_file(earlier.join("adapter/flora.json")).unwrap();
     refuses_with(&adapter, &["adapter to start from"], &last);
     let adapter = earlier.join("adapter/adapter_config.json");
     let alpha = replace("\"lora_alpha\": 32", "\"lora_alpha\": 16");

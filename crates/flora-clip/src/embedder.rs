@@ -5,7 +5,8 @@ use burn::tensor::{Device, Tensor};
 use image::DynamicImage;
 
 use crate::{
-    Checkpoint, Clip, ClipError, ClipTokenizer, Padding, Preprocessor, TextConfig, Tokens, ZeroShot,
+    Checkpoint, Clip, ClipError, ClipTokenizer, Padding, Preprocessor, TextConfig, Tokens,
+    ZeroShot, check_distinct,
 };
 
 /// Texts that go through the tower together: enough for large products, few enough for caches.
@@ -56,8 +57,11 @@ impl Embedder {
     ///
     /// No text at all, or one that cannot be tokenised.
     pub fn texts<S: AsRef<str>>(&self, texts: &[S]) -> Result<Tensor<2>, ClipError> {
+        self.texts_of(&self.tokenizer.encode_all(texts)?)
+    }
+
+    fn texts_of(&self, ids: &[Vec<u32>]) -> Result<Tensor<2>, ClipError> {
         // Texts of a length share a batch, so that little is padded.
-        let ids = self.tokenizer.encode_all(texts)?;
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|&index| ids[index].len());
         let mut parts = Vec::new();
@@ -90,7 +94,8 @@ impl Embedder {
     ///
     /// # Errors
     ///
-    /// No class, a class without sentences, or a sentence that cannot be tokenised.
+    /// No class, a class without sentences, a sentence that cannot be tokenised, and two classes whose
+    /// sentences are the same to the model.
     pub fn classifier(&self, classes: &[Vec<String>]) -> Result<ZeroShot, ClipError> {
         if let Some(empty) = classes.iter().position(Vec::is_empty) {
             return Err(ClipError::Classes(format!("number {} has no sentence", empty + 1)));
@@ -100,7 +105,9 @@ impl Embedder {
             return Err(ClipError::Classes("there are none; name at least one".into()));
         }
         let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
-        Ok(ZeroShot::ensemble(self.texts(&sentences)?, &counts, self.clip.temperature_factor()))
+        let ids = self.tokenizer.encode_all(&sentences)?;
+        check_distinct(&ids, &counts, &sentences)?;
+        Ok(ZeroShot::ensemble(self.texts_of(&ids)?, &counts, self.clip.temperature_factor()))
     }
 
     /// Where the weights are.

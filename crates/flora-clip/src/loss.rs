@@ -26,11 +26,37 @@ pub fn contrastive(logits: Tensor<2>) -> Tensor<1> {
 /// - labels: `batch` class indices
 /// - output: `[1]`, in nats
 pub fn class_cross_entropy(logits: Tensor<2>, labels: &[usize]) -> Tensor<1> {
-    let [batch, _] = logits.dims();
+    of_classes(logits, labels).mean().neg()
+}
+
+/// The same, weighted by example: `sum_i w_i l_i / sum_i w_i`, where `l_i` is the cross-entropy of row `i`. With the
+/// weight of each row's class it is `torch.nn.CrossEntropyLoss(weight=...)`.
+///
+/// # Shapes
+///
+/// - logits: `[batch, classes]`
+/// - labels: `batch` class indices
+/// - weights: `batch` numbers, positive
+/// - output: `[1]`, in nats
+pub fn weighted_class_cross_entropy(
+    logits: Tensor<2>,
+    labels: &[usize],
+    weights: &[f32],
+) -> Tensor<1> {
+    let sum: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+    let shares: Vec<f32> = weights.iter().map(|&w| (f64::from(w) / sum) as f32).collect();
+    let shares = TensorData::new(shares, [labels.len(), 1]);
+    let shares = Tensor::<2>::from_data(shares, &logits.device());
+    (of_classes(logits, labels) * shares).sum().neg()
+}
+
+/// The logarithm of each row's probability of its class, `[batch, 1]`.
+fn of_classes(logits: Tensor<2>, labels: &[usize]) -> Tensor<2> {
     let labels: Vec<i32> = labels.iter().map(|&label| label as i32).collect();
-    let labels = TensorData::new(labels, [batch, 1]);
+    let count = labels.len();
+    let labels = TensorData::new(labels, [count, 1]);
     let labels = Tensor::<2, Int>::from_data(labels, &logits.device());
-    activation::log_softmax(logits, 1).gather(1, labels).mean().neg()
+    activation::log_softmax(logits, 1).gather(1, labels)
 }
 
 /// Symmetric contrastive loss with several right answers: every text whose `group` equals that of

@@ -2,7 +2,7 @@
 
 use crate::{ClipConfig, TextConfig, VisionConfig};
 
-/// The names that [`ClipConfig::preset`] knows.
+/// The names of known CLIPs.
 pub const PRESETS: [&str; 5] = [
     "clip-nano",
     "vit-base-patch32",
@@ -11,10 +11,28 @@ pub const PRESETS: [&str; 5] = [
     "vit-large-patch14-336",
 ];
 
+/// OpenCLIP's names for some of the [`PRESETS`], in small letters, and which those are.
+pub const SHORT_NAMES: [(&str, &str); 4] = [
+    ("vit-b-32", "vit-base-patch32"),
+    ("vit-b-16", "vit-base-patch16"),
+    ("vit-l-14", "vit-large-patch14"),
+    ("vit-l-14-336", "vit-large-patch14-336"),
+];
+
+/// Every name that [`ClipConfig::preset`] knows, for messages: `clip-nano, vit-base-patch32 (vit-b-32), ...`.
+pub fn preset_names() -> String {
+    let shown = |name: &str| match SHORT_NAMES.iter().find(|(_, long)| *long == name) {
+        Some((short, long)) => format!("{long} ({short})"),
+        None => name.to_owned(),
+    };
+    PRESETS.map(shown).join(", ")
+}
+
 impl ClipConfig {
-    /// The configuration of a known CLIP, by one of the [`PRESETS`].
+    /// The configuration of a known CLIP, by one of the [`PRESETS`] or of the [`SHORT_NAMES`].
     pub fn preset(name: &str) -> Option<Self> {
-        Some(match name {
+        let long = SHORT_NAMES.iter().find(|(short, _)| *short == name).map(|(_, long)| *long);
+        Some(match long.unwrap_or(name) {
             "clip-nano" => Self::clip_nano(),
             "vit-base-patch32" => Self::vit_base_patch32(),
             "vit-base-patch16" => Self::vit_base_patch16(),
@@ -104,5 +122,10 @@ mod tests {
             ClipConfig::preset(name).unwrap().check().unwrap();
         }
         assert!(ClipConfig::preset("vit-huge").is_none());
+        for (short, long) in SHORT_NAMES {
+            assert!(PRESETS.contains(&long), "{long}");
+            assert_eq!(ClipConfig::preset(short), ClipConfig::preset(long));
+        }
+        assert!(preset_names().starts_with("clip-nano, vit-base-patch32 (vit-b-32), "));
     }
 }

@@ -1,6 +1,8 @@
 use burn::tensor::{Tensor, activation};
 
-use crate::{Clip, ClipError, ClipTokenizer, Padding, TextConfig, Tokens, normalize};
+use crate::{
+    Clip, ClipError, ClipTokenizer, Padding, TextConfig, Tokens, check_distinct, normalize,
+};
 
 /// A classifier made of sentences: an image belongs to the one it is most similar to.
 #[derive(Debug, Clone)]
@@ -14,7 +16,7 @@ impl ZeroShot {
     ///
     /// # Errors
     ///
-    /// No sentence at all, or one that cannot be tokenised.
+    /// No sentence at all, one that cannot be tokenised, and two that are the same to the model.
     pub fn new<S: AsRef<str>>(
         model: &Clip,
         tokenizer: &ClipTokenizer,
@@ -24,7 +26,9 @@ impl ZeroShot {
         if sentences.is_empty() {
             return Err(ClipError::Classes("there are none; name at least one".into()));
         }
-        let tokens = Tokens::new(&tokenizer.encode_all(sentences)?, Padding::Longest, config)?;
+        let ids = tokenizer.encode_all(sentences)?;
+        check_distinct(&ids, &vec![1; ids.len()], sentences)?;
+        let tokens = Tokens::new(&ids, Padding::Longest, config)?;
         Ok(Self::from_features(model.text_features(&tokens), model.temperature_factor()))
     }
 

@@ -60,6 +60,33 @@ pub fn hash(path: &Path, hash: &mut Sha256) -> io::Result<()> {
     }
 }
 
+/// Read a text file that people write, as UTF-8 and without the byte-order mark that some programs begin
+/// a file with.
+///
+/// # Errors
+///
+/// What the operating system reports, and a file that is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let bytes = std::fs::read(path)?;
+    let invalid = |problem: &str| io::Error::new(io::ErrorKind::InvalidData, problem);
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(invalid("it is UTF-16; save it as UTF-8"));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        invalid(&format!("line {} is not UTF-8; save the file as UTF-8", line + 1))
+    })?;
+    Ok(without_mark(&text).to_owned())
+}
+
+/// A text without the byte-order mark that it may begin with.
+pub fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// Remove temporary files that processes left in `folder` and below when they were killed while they wrote.
 /// Only for a folder that no other process writes.
 ///

@@ -1,13 +1,49 @@
 //! Pictures as people's files hold them.
 
+mod passed_over;
+mod walk;
+
 use std::path::Path;
 
 use image::error::{DecodingError, ImageFormatHint, LimitError, LimitErrorKind};
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 
-/// How the names of images end, in lower case: the formats that [`read`] decodes.
-pub const EXTENSIONS: [&str; 8] = ["bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
+pub use passed_over::PassedOver;
+pub use walk::{FolderError, Found, below, entries};
+
+/// How the names of images end, in lower case: the formats that [`read`] decodes, by the names that
+/// torchvision's `ImageFolder` and Pillow know them by.
+pub const EXTENSIONS: [&str; 14] = [
+    "bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff",
+    "webp",
+];
+
+/// The most memory that the pixels of one picture may take: 512 MiB, as `image` has it.
+pub const MOST_BYTES: u64 = 512 << 20;
+
+/// What keeps a file from being read as a picture.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The file cannot be read, or holds no whole picture of a known format.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The pixels would take more than [`MOST_BYTES`].
+    #[error(
+        "{width} x {height} pixels take {} MiB, and at most {} MiB are allowed; make the picture smaller",
+        bytes.div_ceil(1 << 20),
+        MOST_BYTES >> 20
+    )]
+    TooLarge {
+        /// Pixels in a row, as the file says.
+        width: u32,
+        /// Rows, as the file says.
+        height: u32,
+        /// What the pixels would take.
+        bytes: u64,
+    },
+}
 
 /// Whether a file is called like an image.
 pub fn has_extension(path: &Path) -> bool {
@@ -24,19 +60,28 @@ pub fn has_extension(path: &Path) -> bool {
 /// # Errors
 ///
 /// A file that cannot be read, that holds no image of a known format, or one that would take more
-/// than the 512 MiB that `image` allows by default.
-pub fn read(path: &Path) -> Result<DynamicImage, ImageError> {
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format)?;
+/// than [`MOST_BYTES`].
+pub fn read(path: &Path) -> Result<DynamicImage, ReadError> {
+    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+    let reader = reader.map_err(ImageError::IoError)?;
     let format = reader.format();
     let mut decoder = reader.into_decoder()?;
-    Limits::default().reserve(decoder.total_bytes())?;
+    let ((width, height), bytes) = (decoder.dimensions(), decoder.total_bytes());
+    if bytes > MOST_BYTES {
+        return Err(ReadError::TooLarge { width, height, bytes });
+    }
     // A picture whose orientation cannot be told is taken as it lies.
     let orientation = decoder.orientation().ok();
     let mut image = match format {
         Some(ImageFormat::Jpeg) => {
             drop(decoder);
-            jpeg(&std::fs::read(path)?)?.into()
+            jpeg(&std::fs::read(path).map_err(ImageError::IoError)?)?.into()
         }
+        // Pillow rounds 16-bit colour to 8 bits here, where elsewhere it keeps the upper ones.
+        Some(ImageFormat::Pnm) => match DynamicImage::from_decoder(decoder)? {
+            DynamicImage::ImageRgb16(colour) => DynamicImage::ImageRgb16(colour).to_rgb8().into(),
+            image => image,
+        },
         _ => DynamicImage::from_decoder(decoder)?,
     };
     if let Some(orientation) = orientation {
@@ -51,8 +96,7 @@ fn jpeg(bytes: &[u8]) -> Result<RgbImage, ImageError> {
     let wrong = |error: libjpeg_turbo_rs::JpegError| {
         ImageError::Decoding(DecodingError::new(ImageFormatHint::Exact(ImageFormat::Jpeg), error))
     };
-    let limits =
-        DecodeLimits { max_memory: Limits::default().max_alloc, ..DecodeLimits::default() };
+    let limits = DecodeLimits { max_memory: Some(MOST_BYTES), ..DecodeLimits::default() };
     let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(wrong)?;
     decoder.set_output_format(PixelFormat::Rgb);
     let decoded = decoder.decode_image().map_err(wrong)?;

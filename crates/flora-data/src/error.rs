@@ -128,7 +128,8 @@ pub enum Error {
 
     /// A split protocol that does not exist.
     #[error(
-        "there is no split protocol {0:?}; choose \"official\", \"merged-80-20\" or \"merged-80-20:SEED\""
+        "there is no split protocol {0:?}; choose \"official\", \"stratified-80-20\", \"stratified-80-20:SEED\", \
+         \"merged-80-20\" or \"merged-80-20:SEED\""
     )]
     Protocol(String),
 

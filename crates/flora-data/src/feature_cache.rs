@@ -63,7 +63,7 @@ pub enum Lookup {
 /// once and checks it. [`begin`](Self::begin) computes what is not there.
 #[derive(Debug, Clone)]
 pub struct FeatureCache {
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
     dtype: Dtype,
 }
 
@@ -169,7 +169,7 @@ impl FeatureCache {
         Ok((rows, bytes))
     }
 
-    fn bytes(&self, values: Vec<f32>) -> Vec<u8> {
+    pub(crate) fn bytes(&self, values: Vec<f32>) -> Vec<u8> {
         let tensor = HostTensor::from_f32([values.len()], values);
         tensor.expect("its own length").cast(self.dtype).to_le_bytes()
     }

@@ -7,6 +7,11 @@ use flora_core::journal::{Held, RowJournal};
 
 use crate::{Error, FeatureCache, FeatureFile, FeatureKey, FeatureRows, Features, Lookup};
 
+mod aside;
+
+/// What journals of image features are called in their first line.
+const KIND: &str = "image-features";
+
 /// Features that are computed batch by batch. Each finished batch goes into a journal beside the cache's
 /// file, so that a process that is killed leaves what it had for the next one. Trouble with the journal is
 /// a warning: rows are then in memory only.
@@ -16,6 +21,10 @@ pub struct Filling<'a> {
     key: &'a FeatureKey,
     features: Features,
     journal: Option<RowJournal>,
+    /// Rows a batch.
+    batch: usize,
+    /// What was set aside, once it is taken.
+    aside: Option<RowJournal>,
 }
 
 /// How a filling begins.
@@ -45,15 +54,17 @@ impl FeatureCache {
             key,
             features: Features { dim, values: Vec::new() },
             journal: None,
+            batch,
+            aside: None,
         };
         let path = self.journal(key);
-        let head = format!("{} {} {dim} {batch}", key.digest(), self.dtype());
+        let head = self.head(key, dim, batch);
         let waiting = || {
             let path = path.display();
             warn(format!("another process computes these image features; waiting for it ({path})"));
         };
         let width = dim * self.dtype().size();
-        let journal = RowJournal::open(&path, "image-features", &head, width, waiting);
+        let journal = RowJournal::open(&path, KIND, &head, width, waiting);
         let journal = match journal {
             Ok(journal) => journal,
             Err(error) => {
@@ -71,6 +82,11 @@ impl FeatureCache {
             warn(not_kept(&Error::io("read", &path)(error)));
         }
         Begun::Filling(filling)
+    }
+
+    /// What a journal of rows of `key` begins with.
+    pub(crate) fn head(&self, key: &FeatureKey, dim: usize, batch: usize) -> String {
+        format!("{} {} {dim} {batch}", key.digest(), self.dtype())
     }
 
     /// Where rows are kept until all are there.
@@ -151,9 +167,7 @@ impl Filling<'_> {
     pub fn finish(self, warn: &mut dyn FnMut(String)) -> Result<FeatureRows, Error> {
         match self.cache.store(self.key, &self.features) {
             Ok(file) => {
-                if let Some(journal) = self.journal {
-                    journal.remove();
-                }
+                self.journal.into_iter().chain(self.aside).for_each(RowJournal::remove);
                 Ok(FeatureRows::File(file))
             }
             // No disk is to blame: nothing could be made of such features.

@@ -17,13 +17,17 @@ mod features;
 mod files;
 mod filling;
 mod partition;
+mod rounding;
 
 pub use dataset::{
-    Dataset, Inspection, Limit, Part, Protocol, Split, Template, Texts, inspect, read_image,
+    Dataset, Inspection, Limit, Part, Protocol, Split, Template, Texts, ValidationShare, inspect,
+    read_image,
 };
 pub use discover::{Counts, DiscoverOptions, Discovery, FoundClass, FoundSite, discover};
 pub use error::Error;
 pub use feature_cache::{FeatureCache, FeatureKey, Lookup};
 pub use features::{FeatureFile, FeatureRows, Features};
 pub use filling::{Begun, Filling};
-pub use partition::{ClientShard, DescribedPartition, Participants, Partition, PartitionConfig};
+pub use partition::{
+    ClientShard, DescribedPartition, Participants, Partition, PartitionConfig, Remainder,
+};

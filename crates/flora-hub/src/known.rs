@@ -6,32 +6,38 @@
 pub struct KnownModel {
     /// What it is called, as in `--model vit-base-patch32`.
     pub name: &'static str,
+    /// What it is called, too, as in `--model vit-b-32`.
+    pub short: Option<&'static str>,
     /// The folder that is taken if it is there; see [`find`](crate::find()) for where.
     pub folder: &'static str,
     /// Otherwise this `owner/name` of the hub; `None` for a model that ships with flora.
     pub repository: Option<&'static str>,
 }
 
-/// Every model with a short name. The names are those of `flora_clip::PRESETS`.
+/// Every model with a name of its own. The names are those that `flora_clip::ClipConfig::preset` knows.
 pub const KNOWN: [KnownModel; 5] = [
-    KnownModel { name: "clip-nano", folder: "models/clip-nano", repository: None },
+    KnownModel { name: "clip-nano", short: None, folder: "models/clip-nano", repository: None },
     KnownModel {
         name: "vit-base-patch32",
+        short: Some("vit-b-32"),
         folder: "models/clip-vit-base-patch32",
         repository: Some("openai/clip-vit-base-patch32"),
     },
     KnownModel {
         name: "vit-base-patch16",
+        short: Some("vit-b-16"),
         folder: "models/clip-vit-base-patch16",
         repository: Some("openai/clip-vit-base-patch16"),
     },
     KnownModel {
         name: "vit-large-patch14",
+        short: Some("vit-l-14"),
         folder: "models/clip-vit-large-patch14",
         repository: Some("openai/clip-vit-large-patch14"),
     },
     KnownModel {
         name: "vit-large-patch14-336",
+        short: Some("vit-l-14-336"),
         folder: "models/clip-vit-large-patch14-336",
         repository: Some("openai/clip-vit-large-patch14-336"),
     },
@@ -39,11 +45,15 @@ pub const KNOWN: [KnownModel; 5] = [
 
 impl KnownModel {
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
-        KNOWN.iter().find(|known| known.name == name)
+        KNOWN.iter().find(|known| known.name == name || known.short == Some(name))
     }
 }
 
 /// The names, for messages.
 pub(crate) fn names() -> String {
-    KNOWN.map(|known| known.name).join(", ")
+    let shown = |known: KnownModel| match known.short {
+        Some(short) => format!("{} ({short})", known.name),
+        None => known.name.to_owned(),
+    };
+    KNOWN.map(shown).join(", ")
 }

@@ -24,21 +24,17 @@ pub enum InferenceError {
         /// What is wrong with it and, where known, what to do.
         problem: String,
     },
-    /// Images that cannot be embedded.
-    #[error(
-        "{}; {kept} of {rows} rows are kept in {partial}: mend or remove these files, and the same \
-         call goes on",
-        shortened(problems)
-    )]
+    /// Images that cannot be read, or that the model cannot take.
+    #[error("{}", unreadable(problems, *kept, *rows, partial.as_deref()))]
     Unreadable {
-        /// What is wrong with each.
+        /// Each image, and what is wrong with it.
         problems: Vec<String>,
         /// Rows of the whole batches before the first of them.
         kept: usize,
-        /// Rows that were asked for.
+        /// Images that were asked for.
         rows: usize,
-        /// Where they are kept.
-        partial: String,
+        /// Where the rows are kept, if they are.
+        partial: Option<String>,
     },
     /// An image of a data set that the model cannot take.
     #[error("{place}: {error}")]
@@ -50,12 +46,21 @@ pub enum InferenceError {
     },
 }
 
-/// The first few problems, and how many more there are.
-fn shortened(problems: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let mut text = problems.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
+/// A line for each of the first problems, and what to do.
+fn unreadable(problems: &[String], kept: usize, rows: usize, partial: Option<&str>) -> String {
+    const SHOWN: usize = 20;
+    let mut text = format!("{} of {rows} images cannot be used:", problems.len());
+    for problem in problems.iter().take(SHOWN) {
+        text.push_str(&format!("\n  {problem}"));
+    }
     if problems.len() > SHOWN {
-        text.push_str(&format!("; and {} more", problems.len() - SHOWN));
+        text.push_str(&format!("\n  and {} more", problems.len() - SHOWN));
+    }
+    text.push_str("\nmend or remove these files");
+    if let Some(partial) = partial {
+        text.push_str(&format!(
+            ", and the same call goes on: {kept} of {rows} rows are kept in {partial}"
+        ));
     }
     text
 }

@@ -1,5 +1,7 @@
 //! The vision tower's view of every image of a data set, computed once and kept on disk.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use burn::module::Module;
 use burn::tensor::Device;
 use flora_clip::{Checkpoint, Clip, ClipError, Preprocessor};
@@ -7,6 +9,7 @@ use flora_core::workers::Workers;
 use flora_data::{Begun, Dataset, FeatureCache, FeatureKey, FeatureRows, Features, Lookup};
 
 use crate::encode::{BATCH, VERSION, values};
+use crate::unusable::{problem, unreadable, unusable_image, unusable_images};
 use crate::{InferenceError, Model};
 
 /// News of a long computation.
@@ -30,7 +33,9 @@ pub enum Notice {
 ///
 /// # Errors
 ///
-/// An image that cannot be read, and weights that cannot be read any more.
+/// [`InferenceError::Unreadable`] names all images that cannot be used. Once there is one, the others are looked at
+/// and not encoded; the rows before it are kept for a call with these files mended, or without them. And weights
+/// that cannot be read any more.
 pub fn image_features(
     model: &Model,
     dataset: &Dataset,
@@ -87,13 +92,31 @@ impl Tower<'_> {
         let dim = self.checkpoint.config.projection_dim;
         let Some(cache) = cache else {
             let mut values = Vec::with_capacity(dataset.len() * dim);
-            self.encode(&clip()?, dataset, 0, workers, notify, |rows, _| {
+            let unusable = self.encode(&clip()?, dataset, 0, workers, notify, |rows, _| {
                 values.extend(rows);
                 Ok(())
             })?;
-            return Ok(Features { dim, values }.into());
+            return match unusable.is_empty() {
+                true => Ok(Features { dim, values }.into()),
+                false => Err(unreadable(unusable, dataset, 0, None)),
+            };
         };
-        let key = self.key(dataset)?;
+        let data = match dataset.fingerprint() {
+            Ok(data) => data,
+            Err(error) => {
+                // A file that cannot be read; it may not be the only one.
+                let preprocessor = Some(&self.checkpoint.preprocessor);
+                let unusable =
+                    unusable_images(dataset, preprocessor, workers, &mut |done, total| {
+                        notify(Notice::Progress { done, total });
+                    });
+                return Err(match unusable.is_empty() {
+                    true => error.into(),
+                    false => unreadable(unusable, dataset, 0, None),
+                });
+            }
+        };
+        let key = self.key(data)?;
         // A cache that cannot be used costs time, never the result.
         match cache.load(&key, dataset.len()) {
             Ok(Lookup::Hit(features)) => return Ok(FeatureRows::File(features)),
@@ -110,18 +133,28 @@ impl Tower<'_> {
             Begun::Filling(filling) => filling,
             Begun::Stored(features) => return Ok(FeatureRows::File(features)),
         };
+        let first = |count| self.key(dataset.fingerprint_of_first(count)?);
+        filling
+            .take_aside(dataset.len(), first, &mut |problem| notify(Notice::Warning(problem)))?;
         let done = filling.rows();
         if done < dataset.len() {
-            self.encode(&clip()?, dataset, done, workers, notify, |rows, notify| {
-                Ok(filling.append(rows, &mut |problem| notify(Notice::Warning(problem)))?)
-            })?;
+            let unusable =
+                self.encode(&clip()?, dataset, done, workers, notify, |rows, notify| {
+                    Ok(filling.append(rows, &mut |problem| notify(Notice::Warning(problem)))?)
+                })?;
+            if !unusable.is_empty() {
+                let kept = filling.rows();
+                let warn = &mut |problem| notify(Notice::Warning(problem));
+                let partial = filling.set_aside(&first(kept)?, warn);
+                return Err(unreadable(unusable, dataset, kept, partial));
+            }
         }
         Ok(filling.finish(&mut |problem| notify(Notice::Warning(problem)))?)
     }
 
     /// Everything that the features depend on. The weights alone are not enough: heads, activation and
     /// epsilon are in the configuration only. And rounding differs between devices.
-    fn key(&self, dataset: &Dataset) -> Result<FeatureKey, InferenceError> {
+    fn key(&self, data: String) -> Result<FeatureKey, InferenceError> {
         let Self { checkpoint, device, adapted } = self;
         let tower = serde_json::to_string(&checkpoint.config.vision_config).expect("plain data");
         let steps = serde_json::to_string(&checkpoint.preprocessor).expect("plain data");
@@ -132,13 +165,14 @@ impl Tower<'_> {
         Ok(FeatureKey {
             checkpoint: format!("{weights} as {tower}"),
             preprocessing: format!("version {VERSION}: {steps} on {device:?}"),
-            data: dataset.fingerprint()?,
+            data,
         })
     }
 
     /// Encode the images from number `first` on, which is a multiple of [`BATCH`]: the batches, and so the
     /// bits, are those of a call that begins with the first image. `take` gets the rows of each batch, in
-    /// the order of the images.
+    /// the order of the images, up to the first that has an image that cannot be used. What comes back says what
+    /// is wrong with each such image.
     fn encode(
         &self,
         clip: &Clip,
@@ -147,22 +181,42 @@ impl Tower<'_> {
         workers: &Workers,
         notify: &mut dyn FnMut(Notice),
         mut take: impl FnMut(Vec<f32>, &mut dyn FnMut(Notice)) -> Result<(), InferenceError>,
-    ) -> Result<(), InferenceError> {
+    ) -> Result<Vec<String>, InferenceError> {
         let preprocessor = &self.checkpoint.preprocessor;
         let total = dataset.len();
         let mut done = first;
         notify(Notice::Progress { done, total });
-        let encode = |indices: &[usize]| -> Result<Vec<f32>, InferenceError> {
-            let pixels = pixels(preprocessor, dataset, indices)?;
-            Ok(values(clip.image_features(preprocessor.stack(pixels, self.device))))
+        let failed = AtomicBool::new(false);
+        // The features, or what is wrong with images; neither where images were only looked at.
+        let encode = |indices: &[usize]| -> Result<_, InferenceError> {
+            let (mut pixels, mut unusable) = (Vec::new(), Vec::new());
+            for &index in indices {
+                if unusable.is_empty() && !failed.load(Ordering::Relaxed) {
+                    match pixel_values(preprocessor, dataset, index) {
+                        Ok(values) => pixels.extend(values),
+                        Err(error) => unusable.push(problem(&error)),
+                    }
+                } else {
+                    unusable.extend(unusable_image(dataset, Some(preprocessor), index));
+                }
+            }
+            failed.fetch_or(!unusable.is_empty(), Ordering::Relaxed);
+            let whole = pixels.len() == preprocessor.numbers() * indices.len();
+            let rows = || values(clip.image_features(preprocessor.stack(pixels, self.device)));
+            Ok((whole.then(rows), unusable))
         };
         let rest: Vec<usize> = (first..total).collect();
-        workers.try_in_order(rest.chunks(BATCH).collect(), encode, |rows| {
-            take(rows, notify)?;
+        let mut unusable = Vec::new();
+        workers.try_in_order(rest.chunks(BATCH).collect(), encode, |(rows, problems)| {
+            unusable.extend(problems);
+            if let Some(rows) = rows.filter(|_| unusable.is_empty()) {
+                take(rows, notify)?;
+            }
             done = (done + BATCH).min(total);
             notify(Notice::Progress { done, total });
             Ok(())
-        })
+        })?;
+        Ok(unusable)
     }
 }
 
@@ -179,9 +233,16 @@ pub fn pixels(
 ) -> Result<Vec<f32>, InferenceError> {
     let mut pixels = Vec::new();
     for &index in indices {
-        let values = preprocessor.pixel_values(&dataset.image(index)?);
-        let place = || dataset.describe(index);
-        pixels.extend(values.map_err(|error| InferenceError::Image { place: place(), error })?);
+        pixels.extend(pixel_values(preprocessor, dataset, index)?);
     }
     Ok(pixels)
+}
+
+fn pixel_values(
+    preprocessor: &Preprocessor,
+    dataset: &Dataset,
+    index: usize,
+) -> Result<Vec<f32>, InferenceError> {
+    let values = preprocessor.pixel_values(&dataset.image(index)?);
+    values.map_err(|error| InferenceError::Image { place: dataset.describe(index), error })
 }

@@ -1,18 +1,18 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use flora_core::images::{EXTENSIONS, has_extension};
+use flora_core::images::{self, EXTENSIONS, FolderError, Found};
 
 use crate::InferenceError;
 
 /// The image files that `paths` name, in their order: a file is itself, whatever its extension; of a
-/// folder all files below it with an image's extension, sorted by path. Hidden files and folders are
-/// left out.
+/// folder all files below it with an image's extension, sorted by path. Links to folders are followed. Hidden
+/// files and folders are left out; other files are counted.
 ///
 /// # Errors
 ///
 /// A path that is not there, a folder that cannot be read, and a folder without images.
-pub fn image_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, InferenceError> {
-    let mut files = Vec::new();
+pub fn find_images(paths: &[PathBuf]) -> Result<Found, InferenceError> {
+    let mut all = Found::default();
     for path in paths {
         if !path.is_dir() {
             // A named pipe would be waited for.
@@ -21,40 +21,33 @@ pub fn image_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, InferenceError> {
                     if path.exists() { "no regular file" } else { "no such file or folder" };
                 return Err(InferenceError::file(path, problem));
             }
-            files.push(path.clone());
+            all.images.push(path.clone());
             continue;
         }
-        let mut found = Vec::new();
-        below(path, &mut found)?;
-        if found.is_empty() {
-            let problem = format!("no images in it (files that end in {})", EXTENSIONS.join(", "));
+        let read = |error: FolderError| InferenceError::read(&error.path)(error.source);
+        let mut found = images::below(path).map_err(read)?;
+        if found.images.is_empty() {
+            let known = EXTENSIONS.join(", ");
+            let mut problem = format!("no images in it (files that end in {known})");
+            if let Some(others) = found.passed_over.warning() {
+                problem.push_str(&format!("; {others}"));
+            }
             return Err(InferenceError::file(path, problem));
         }
-        found.sort();
-        files.extend(found);
+        found.images.sort();
+        all.images.extend(found.images);
+        all.passed_over.extend(found.passed_over);
     }
-    Ok(files)
+    Ok(all)
 }
 
-fn below(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), InferenceError> {
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).map_err(InferenceError::read(&folder))? {
-            let entry = entry.map_err(InferenceError::read(&folder))?;
-            if entry.file_name().to_string_lossy().starts_with('.') {
-                continue;
-            }
-            let path = entry.path();
-            // The entry's own kind: a link to a folder above would never end.
-            let kind = entry.file_type().map_err(InferenceError::read(&path))?;
-            if kind.is_dir() {
-                folders.push(path);
-            } else if has_extension(&path) && path.is_file() {
-                found.push(path);
-            }
-        }
-    }
-    Ok(())
+/// The files of [`find_images`] alone.
+///
+/// # Errors
+///
+/// As [`find_images`].
+pub fn image_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, InferenceError> {
+    Ok(find_images(paths)?.images)
 }
 
 #[cfg(test)]
@@ -80,7 +73,8 @@ mod tests {
     #[test]
     fn a_folder_without_images_is_named() {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.avif"), "").unwrap();
         let error = image_files(&[folder.path().to_owned()]).unwrap_err().to_string();
-        assert!(error.contains("no images"), "{error}");
+        assert!(error.contains("no images") && error.contains("1 .avif"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use flora_core::files::read_text;
 use flora_data::Template;
 
 use crate::InferenceError;
@@ -10,9 +11,8 @@ use crate::InferenceError;
 ///
 /// A file that cannot be read, is not UTF-8, or holds nothing.
 pub fn read_lines(path: &Path) -> Result<Vec<String>, InferenceError> {
-    let text = std::fs::read_to_string(path).map_err(InferenceError::read(path))?;
-    // Some editors begin a file with a byte order mark.
-    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let text = read_text(path).map_err(InferenceError::read(path))?;
+    let lines = text.lines().map(str::trim);
     let lines: Vec<String> = lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if lines.is_empty() {
         return Err(InferenceError::file(path, "holds no line of text"));
@@ -26,9 +26,8 @@ pub fn read_lines(path: &Path) -> Result<Vec<String>, InferenceError> {
 ///
 /// A file that cannot be read, is not UTF-8, or holds nothing.
 pub fn read_texts(path: &Path) -> Result<Vec<String>, InferenceError> {
-    let text = std::fs::read_to_string(path).map_err(InferenceError::read(path))?;
-    let lines: Vec<String> =
-        text.trim_start_matches('\u{feff}').lines().map(str::to_owned).collect();
+    let text = read_text(path).map_err(InferenceError::read(path))?;
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if lines.is_empty() {
         return Err(InferenceError::file(path, "holds no line of text"));
     }

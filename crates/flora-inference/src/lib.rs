@@ -18,15 +18,17 @@ mod model;
 mod provenance;
 mod retrieve;
 mod score;
+mod unusable;
 
 pub use classifier::Classifier;
 pub use classify::{Prediction, classify};
 pub use error::InferenceError;
 pub use export::export_merged;
 pub use features::{Notice, checkpoint_features, image_features, pixels};
-pub use images::image_files;
+pub use images::{find_images, image_files};
 pub use labels::{read_lines, read_texts, sentences};
 pub use model::{Changes, Model};
 pub use provenance::{Provenance, TrainedOn};
 pub use retrieve::{Ranks, retrieve};
 pub use score::{Scores, score};
+pub use unusable::unusable_images;

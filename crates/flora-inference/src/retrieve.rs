@@ -14,7 +14,7 @@ use crate::{InferenceError, Model, Notice, image_features};
 pub struct Ranks {
     /// The domain whose images these are, or the data set.
     pub name: String,
-    /// The text of each image among `texts` texts.
+    /// The best of the texts of each image among `texts` texts.
     pub of_text: Vec<usize>,
     /// Texts to choose from.
     pub texts: usize,
@@ -26,6 +26,10 @@ pub struct Ranks {
 
 /// The ranks for each domain of a data set by itself, in the order of the domains; or for all of its images
 /// where it has none. Images without a text are left out.
+///
+/// Of several texts of an image, and of several images of a text, the best one counts: what
+/// [CLIP_benchmark](https://github.com/LAION-AI/CLIP_benchmark) calls recall of retrieval. Unlike there, equal
+/// texts are one text.
 ///
 /// # Errors
 ///
@@ -46,15 +50,15 @@ pub fn retrieve(
         domains => domains.iter().enumerate().map(|(at, name)| (name.clone(), Some(at))).collect(),
     };
     let ranks = |(name, domain): (String, Option<usize>)| -> Result<_, InferenceError> {
-        let samples: Vec<(usize, usize)> = (0..dataset.len())
+        let samples: Vec<usize> = (0..dataset.len())
             .filter(|&index| dataset.domain(index) == domain || domain.is_none())
-            .filter_map(|index| Some((index, texts.of[index]?)))
+            .filter(|&index| !texts.of[index].is_empty())
             .collect();
         if samples.is_empty() {
             return Ok(None);
         }
         let similarities = similarities(model, &features, &samples, &text_features)?;
-        let own: Vec<usize> = samples.iter().map(|&(_, text)| text).collect();
+        let own: Vec<&[usize]> = samples.iter().map(|&index| &texts.of[index][..]).collect();
         Ok(Some(rank(name, &similarities, &own, texts.texts.len())))
     };
     groups.into_iter().filter_map(|group| ranks(group).transpose()).collect()
@@ -64,38 +68,43 @@ pub fn retrieve(
 fn similarities(
     model: &Model,
     features: &FeatureRows,
-    samples: &[(usize, usize)],
+    samples: &[usize],
     texts: &Tensor<2>,
 ) -> Result<Vec<f32>, InferenceError> {
-    let indices: Vec<usize> = samples.iter().map(|&(index, _)| index).collect();
-    let rows = TensorData::new(features.gather(&indices)?, [samples.len(), features.dim()]);
+    let rows = TensorData::new(features.gather(samples)?, [samples.len(), features.dim()]);
     let rows = Tensor::<2>::from_data(rows, model.embedder.device());
     Ok(values(normalize(rows).matmul(texts.clone())))
 }
 
-/// `own` is the text of each row.
-fn rank(name: String, similarities: &[f32], own: &[usize], texts: usize) -> Ranks {
+/// `own` has the texts of each row.
+fn rank(name: String, similarities: &[f32], own: &[&[usize]], texts: usize) -> Ranks {
     let of_text = similarities
         .chunks(texts)
         .zip(own)
-        .map(|(row, &text)| row.iter().filter(|&&other| !is_below(other, row[text])).count())
+        .map(|(row, own)| rank_of(row.iter().enumerate(), |text| own.contains(&text)))
         .collect();
-    let mut with_image = own.to_vec();
-    with_image.sort_unstable();
-    with_image.dedup();
+    let mut images_of = vec![Vec::new(); texts];
+    for (image, own) in own.iter().enumerate() {
+        own.iter().for_each(|&text| images_of[text].push(image));
+    }
+    let with_image = images_of.iter().enumerate().filter(|(_, images)| !images.is_empty());
     let of_image = with_image
-        .into_iter()
-        .map(|text| {
-            let column = || similarities.chunks(texts).map(|row| row[text]);
-            let mine = column().zip(own).filter(|&(_, &other)| other == text);
-            let best = mine.map(|(value, _)| value).fold(f32::NEG_INFINITY, f32::max);
-            let worse_images = column()
-                .zip(own)
-                .filter(|&(value, &other)| other != text && !is_below(value, best));
-            1 + worse_images.count()
+        .map(|(text, images)| {
+            let column = similarities.chunks(texts).map(|row| &row[text]);
+            rank_of(column.enumerate(), |image| images.binary_search(&image).is_ok())
         })
         .collect();
     Ranks { name, of_text, texts, of_image, images: own.len() }
+}
+
+/// The rank of the best candidate that is `right`: how many others are not below it, and one.
+fn rank_of<'a>(
+    candidates: impl Iterator<Item = (usize, &'a f32)> + Clone,
+    right: impl Fn(usize) -> bool,
+) -> usize {
+    let mine = candidates.clone().filter(|&(at, _)| right(at));
+    let best = mine.map(|(_, &value)| value).fold(f32::NEG_INFINITY, f32::max);
+    1 + candidates.filter(|&(at, &value)| !right(at) && !is_below(value, best)).count()
 }
 
 /// What is no number is not below anything: it gives no credit.
@@ -115,14 +124,40 @@ mod tests {
             0.5, 0.5, 0.9, //
             0.2, 0.1, 0.1, //
         ];
-        let ranks = rank("x".into(), &similarities, &[1, 0, 1], 3);
+        let ranks = rank("x".into(), &similarities, &[&[1], &[0], &[1]], 3);
         assert_eq!(ranks.of_text, [1, 3, 3]);
         assert_eq!((ranks.texts, ranks.images), (3, 3));
         // Text 0: image 1 is best. Text 1: its image 0 is best.
         assert_eq!(ranks.of_image, [1, 1]);
-        let ranks = rank("x".into(), &[0.5, 0.5, 0.5, 0.5], &[0, 1], 2);
+        let ranks = rank("x".into(), &[0.5, 0.5, 0.5, 0.5], &[&[0], &[1]], 2);
         assert_eq!((ranks.of_text, ranks.of_image), (vec![2, 2], vec![2, 2]));
-        let ranks = rank("x".into(), &[f32::NAN; 4], &[0, 1], 2);
+        let ranks = rank("x".into(), &[f32::NAN; 4], &[&[0], &[1]], 2);
         assert_eq!((ranks.of_text, ranks.of_image), (vec![2, 2], vec![2, 2]));
+    }
+
+    /// Recalls by CLIP_benchmark's `recall_at_k`: `tests/retrieval_reference.py`.
+    #[test]
+    fn several_texts_an_image_are_ranked_as_clip_benchmark_does() {
+        #[derive(serde::Deserialize)]
+        struct Reference {
+            texts: usize,
+            own: Vec<Vec<usize>>,
+            similarities: Vec<f32>,
+            image_to_text: [f64; 3],
+            text_to_image: [f64; 3],
+        }
+        let reference = include_str!("../tests/retrieval_reference.json");
+        let it: Reference = serde_json::from_str(reference).unwrap();
+        let own: Vec<&[usize]> = it.own.iter().map(Vec::as_slice).collect();
+        let ranks = rank("x".into(), &it.similarities, &own, it.texts);
+        assert_eq!((ranks.of_text.len(), ranks.of_image.len()), (own.len(), it.texts));
+        let recalls = |ranks: &[usize]| {
+            [1, 5, 10].map(|most| {
+                let found = ranks.iter().filter(|&&rank| rank <= most).count();
+                found as f64 / ranks.len() as f64
+            })
+        };
+        assert_eq!(recalls(&ranks.of_text), it.image_to_text);
+        assert_eq!(recalls(&ranks.of_image), it.text_to_image);
     }
 }

@@ -10,7 +10,7 @@ use crate::{Augmentation, Precision, PretrainError};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PretrainConfig {
-    /// The model's shape: one of [`flora_clip::PRESETS`].
+    /// The model's shape: a name that [`ClipConfig::preset`] knows.
     pub model: String,
     /// Folder of the pairs: `pairs.safetensors` and `pairs.jsonl`.
     pub pairs: PathBuf,
@@ -83,10 +83,11 @@ impl PretrainConfig {
     ///
     /// A file that cannot be read, an unknown or missing key, and values out of range.
     pub fn from_file(path: &Path) -> Result<Self, PretrainError> {
-        let text = std::fs::read_to_string(path)
+        let text = flora_core::files::read_text(path)
             .map_err(|error| PretrainError::file(path, format!("cannot be read: {error}")))?;
-        let config: Self =
-            toml::from_str(&text).map_err(|error| PretrainError::file(path, error.to_string()))?;
+        let config: Self = toml::from_str(&text).map_err(|error| {
+            PretrainError::file(path, flora_core::explain::toml(&error.to_string()))
+        })?;
         config.check()?;
         Ok(config)
     }
@@ -99,6 +100,12 @@ impl PretrainConfig {
     pub fn check(&self) -> Result<(), PretrainError> {
         let wrong = |field, problem: String| Err(PretrainError::Config { field, problem });
         self.clip_config()?;
+        let log = self.log.as_deref().unwrap_or(&self.out);
+        for (field, path) in [("pairs", self.pairs.as_path()), ("out", &self.out), ("log", log)] {
+            if path.as_os_str().is_empty() {
+                return wrong(field, "is empty; name a folder".into());
+            }
+        }
         if self.epochs == 0 {
             return wrong("epochs", "0 trains nothing; choose 1 or more".into());
         }
@@ -144,19 +151,20 @@ impl PretrainConfig {
     ///
     /// # Errors
     ///
-    /// A `model` that is not one of [`flora_clip::PRESETS`].
+    /// A `model` that no shape is called.
     pub fn clip_config(&self) -> Result<ClipConfig, PretrainError> {
         ClipConfig::preset(&self.model).ok_or_else(|| PretrainError::Config {
             field: "model",
             problem: format!(
                 "{:?} is unknown; choose one of {}",
                 self.model,
-                flora_clip::PRESETS.join(", ")
+                flora_clip::preset_names()
             ),
         })
     }
 
-    pub(crate) fn log_folder(&self) -> PathBuf {
+    /// The folder of the training's own files.
+    pub fn log_folder(&self) -> PathBuf {
         self.log.clone().unwrap_or_else(|| {
             let mut name = self.out.clone().into_os_string();
             name.push("-training");

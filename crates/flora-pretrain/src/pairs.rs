@@ -42,7 +42,7 @@ impl PairSet {
     /// Files that are missing, damaged, or of different lengths.
     pub fn open(folder: &Path) -> Result<Self, PretrainError> {
         let list = folder.join("pairs.jsonl");
-        let text = std::fs::read_to_string(&list).map_err(|error| {
+        let text = flora_core::files::read_text(&list).map_err(|error| {
             let problem =
                 format!("cannot be read: {error}; make the folder with `flora-icons pairs`");
             PretrainError::file(&list, problem)

@@ -2,20 +2,21 @@
 
 use serde::Serialize;
 
-use crate::tables;
-use crate::units::percent;
+use crate::sweep::Spread;
+use crate::tables::{self, Page};
+use crate::units::percent_or_dash;
 
-/// Shares of right answers among the first few, 0..1.
+/// Shares of right answers among the first few, 0..1; `None` of no answers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Recall {
     /// First of all.
-    pub at_1: f64,
+    pub at_1: Option<f64>,
     /// Among the first 5.
-    pub at_5: f64,
+    pub at_5: Option<f64>,
     /// Among the first 10.
-    pub at_10: f64,
+    pub at_10: Option<f64>,
     /// The rank that half of the answers reach.
-    pub median_rank: f64,
+    pub median_rank: Option<f64>,
     /// What they were chosen from.
     pub candidates: usize,
     /// Answers.
@@ -34,29 +35,31 @@ pub struct RetrievalReport {
 }
 
 impl Recall {
-    /// Of ranks from 1. Nothing is found among no answers.
+    /// Of ranks from 1.
     pub fn of(ranks: &[usize], candidates: usize) -> Self {
-        let count = ranks.len().max(1) as f64;
-        let within = |most| ranks.iter().filter(|&&rank| rank <= most).count() as f64 / count;
+        let count = ranks.len();
+        let within = |most| {
+            let found = ranks.iter().filter(|&&rank| rank <= most).count();
+            (count > 0).then(|| found as f64 / count as f64)
+        };
         let mut sorted = ranks.to_vec();
         sorted.sort_unstable();
-        let middle = |at: usize| sorted.get(at).map_or(f64::NAN, |&rank| rank as f64);
-        let half = ranks.len() / 2;
-        let median_rank = match ranks.len() {
-            0 => 0.0,
-            odd if odd % 2 == 1 => middle(half),
-            _ => (middle(half - 1) + middle(half)) / 2.0,
-        };
+        // The middle one, or the mean of the two in the middle.
+        let middle = |at: usize| sorted.get(at).map(|&rank| rank as f64);
+        let upper = middle(count / 2);
+        let lower = middle(count.saturating_sub(1) / 2);
+        let median_rank = lower.zip(upper).map(|(lower, upper)| (lower + upper) / 2.0);
         let [at_1, at_5, at_10] = [1, 5, 10].map(within);
-        Self { at_1, at_5, at_10, median_rank, candidates, queries: ranks.len() }
+        Self { at_1, at_5, at_10, median_rank, candidates, queries: count }
     }
 }
 
 /// One line for each report, and the mean of them where there are several.
-pub fn table(reports: &[RetrievalReport]) -> String {
+pub fn table(reports: &[RetrievalReport], page: Page) -> String {
     let line = |recall: &Recall| {
-        let shares = [recall.at_1, recall.at_5, recall.at_10].map(percent);
-        [shares.join(" / "), format!("{}", recall.median_rank)]
+        let shares = [recall.at_1, recall.at_5, recall.at_10].map(percent_or_dash);
+        let rank = recall.median_rank.map_or_else(|| "-".to_owned(), |rank| rank.to_string());
+        [shares.join(" / "), rank]
     };
     let mut rows: Vec<[String; 6]> = reports
         .iter()
@@ -70,10 +73,13 @@ pub fn table(reports: &[RetrievalReport]) -> String {
         .collect();
     if reports.len() > 1 {
         let mean = |side: fn(&RetrievalReport) -> &Recall| {
-            let of = |value: fn(&Recall) -> f64| {
-                reports.iter().map(|report| value(side(report))).sum::<f64>() / reports.len() as f64
+            let of = |value: fn(&Recall) -> Option<f64>| {
+                let values: Vec<f64> =
+                    reports.iter().filter_map(|report| value(side(report))).collect();
+                Spread::of(&values).map(|spread| spread.mean)
             };
-            [of(|it| it.at_1), of(|it| it.at_5), of(|it| it.at_10)].map(percent).join(" / ")
+            let shares = [of(|it| it.at_1), of(|it| it.at_5), of(|it| it.at_10)];
+            shares.map(percent_or_dash).join(" / ")
         };
         let none = String::new;
         let (text, image) = (mean(|it| &it.image_to_text), mean(|it| &it.text_to_image));
@@ -87,7 +93,7 @@ pub fn table(reports: &[RetrievalReport]) -> String {
         "text to image, R@1 / 5 / 10 %",
         "median rank",
     ];
-    tables::list(header, rows, false)
+    tables::figures(header, rows, page)
 }
 
 #[cfg(test)]
@@ -97,10 +103,12 @@ mod tests {
     #[test]
     fn recall_counts_what_comes_early() {
         let recall = Recall::of(&[1, 2, 6, 11, 700, 10], 900);
-        assert_eq!((recall.at_1, recall.at_5, recall.at_10), (1.0 / 6.0, 2.0 / 6.0, 4.0 / 6.0));
-        assert_eq!((recall.median_rank, recall.queries, recall.candidates), (8.0, 6, 900));
-        assert_eq!(Recall::of(&[3, 9, 4], 10).median_rank, 4.0);
-        assert_eq!(Recall::of(&[], 10).at_10, 0.0);
+        let shares = [1.0 / 6.0, 2.0 / 6.0, 4.0 / 6.0].map(Some);
+        assert_eq!([recall.at_1, recall.at_5, recall.at_10], shares);
+        assert_eq!((recall.median_rank, recall.queries, recall.candidates), (Some(8.0), 6, 900));
+        assert_eq!(Recall::of(&[3, 9, 4], 10).median_rank, Some(4.0));
+        let none = Recall::of(&[], 10);
+        assert_eq!((none.at_1, none.at_10, none.median_rank, none.queries), (None, None, None, 0));
     }
 
     #[test]
@@ -110,8 +118,15 @@ mod tests {
             image_to_text: Recall::of(ranks, 50),
             text_to_image: Recall::of(ranks, 2),
         };
-        let text = table(&[report("a", &[1, 1, 1]), report("b", &[20])]);
+        let reports = [report("a", &[1, 1, 1]), report("b", &[20])];
+        let text = table(&reports, Page::Plain);
         assert!(text.contains("mean") && text.contains("50.0 / 50.0 / 50.0"), "{text}");
-        assert!(!table(&[report("a", &[1])]).contains("mean"));
+        assert!(!table(&[report("a", &[1])], Page::Plain).contains("mean"));
+        let narrow = table(&reports, Page::Terminal(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        // Of whom nothing is asked, nothing is known.
+        let reports = [report("a", &[1, 1, 1]), report("b", &[20]), report("c", &[])];
+        let text = table(&reports, Page::Plain);
+        assert!(text.contains("50.0 / 50.0 / 50.0") && text.contains("- / - / -"), "{text}");
     }
 }

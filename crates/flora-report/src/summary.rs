@@ -35,6 +35,10 @@ pub struct RunSummary {
     /// Which model's accuracy follows: the global one's, or, where there is none, those of the clients' own.
     #[serde(default = "global")]
     pub model: EvaluatedModel,
+    /// The images that all accuracies are of: `test`, or `validation` where the experiment holds some out for that
+    /// (`data.validation`).
+    #[serde(default = "test", skip_serializing_if = "is_test")]
+    pub scored_on: String,
     /// The model's accuracy.
     pub accuracy: Accuracies,
     /// Its accuracy after the last round by client, in the order of their names.
@@ -81,6 +85,14 @@ pub struct RunSummary {
     pub command: Option<String>,
     /// When it began, in seconds since 1970-01-01 UTC.
     pub started_at: Option<u64>,
+}
+
+fn test() -> String {
+    "test".to_owned()
+}
+
+fn is_test(split: &String) -> bool {
+    split == "test"
 }
 
 fn global() -> EvaluatedModel {
@@ -192,6 +204,7 @@ impl RunSummary {
             best_round: outcome.map(|outcome| outcome.best_round.round),
             best_saved: false,
             model: EvaluatedModel::Global,
+            scored_on: test(),
             accuracy: Accuracies {
                 zero_shot: outcome.map(|outcome| (&outcome.initial).into()),
                 last: outcome.map(|outcome| (&outcome.last_round).into()),

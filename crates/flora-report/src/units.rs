@@ -61,6 +61,11 @@ pub fn percent(share: f64) -> String {
     format!("{:.1}", 100.0 * share)
 }
 
+/// The same of what may be no number: `27.1` or `-`.
+pub fn percent_or_dash(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), percent)
+}
+
 /// A figure with three significant digits: `0.00123`, `4.57`, `12.3`, `1,235`.
 pub fn figure(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {

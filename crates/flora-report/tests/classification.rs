@@ -4,9 +4,10 @@ use flora_core::seed;
 use flora_report::{
     ReportError,
     classification::{ClassificationReport, Confused, Tally},
-    tables::{self, ClassOrder},
+    tables::{self, ClassOrder, Page},
 };
 use rand::RngExt;
+use serde::Deserialize;
 
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|class| format!("class-{class}")).collect()
@@ -27,9 +28,59 @@ fn assert_near(found: f64, expected: f64, what: &str) {
     assert!((found - expected).abs() < 1e-12, "{what}: {found}, expected {expected}");
 }
 
+fn assert_same(found: Option<f64>, expected: Option<f64>, what: &str) {
+    match (found, expected) {
+        (Some(found), Some(expected)) => assert_near(found, expected, what),
+        _ => assert_eq!(found, expected, "{what}"),
+    }
+}
+
+#[derive(Deserialize)]
+struct Fixture {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    classes: usize,
+    #[serde(rename = "true")]
+    truth: Vec<usize>,
+    predicted: Vec<usize>,
+    precision: Vec<Option<f64>>,
+    recall: Vec<Option<f64>>,
+    f1: Vec<Option<f64>>,
+    support: Vec<u64>,
+    balanced_accuracy: f64,
+}
+
+#[test]
+fn scikit_learn_says_the_same_of_absent_classes() {
+    let fixture: Fixture =
+        serde_json::from_str(include_str!("fixtures/classification/scores.json")).unwrap();
+    let (mut absent, mut unsaid) = (0, 0);
+    for case in fixture.cases {
+        let pairs: Vec<_> = case.truth.into_iter().zip(case.predicted).collect();
+        let names = names(case.classes);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let report = report(&names, &pairs);
+        assert_near(report.macro_accuracy, case.balanced_accuracy, "balanced accuracy");
+        for (class, score) in report.per_class.iter().enumerate() {
+            assert_eq!(score.support, case.support[class]);
+            assert_same(score.recall, case.recall[class], "recall");
+            assert_same(score.precision, case.precision[class], "precision");
+            // scikit-learn says 0 where such a class is predicted.
+            let f1 = if score.support == 0 { None } else { case.f1[class] };
+            assert_same(score.f1, f1, "F1");
+            absent += usize::from(score.support == 0);
+            unsaid += usize::from(score.precision.is_none());
+        }
+    }
+    assert!(absent > 10 && unsaid > 10, "{absent} {unsaid}");
+}
+
 #[test]
 fn the_numbers_are_scikit_learns() {
-    // By hand, from scikit-learn's definitions with zero_division=0:
+    // By hand, from scikit-learn's definitions with zero_division=np.nan:
     //   y_true = [0, 0, 0, 1, 1, 2], y_pred = [0, 0, 1, 1, 2, 2], labels = [0, 1, 2, 3]
     // `none` is never true and never predicted; balanced_accuracy_score leaves it out.
     let report =
@@ -41,18 +92,21 @@ fn the_numbers_are_scikit_learns() {
     assert_near(report.majority, 0.5, "majority");
     assert_near(report.chance, 0.25, "chance");
     let expected = [
-        (3, 2, 2.0 / 3.0, 1.0, 0.8),
-        (2, 1, 0.5, 0.5, 0.5),
-        (1, 1, 1.0, 0.5, 2.0 / 3.0),
-        (0, 0, 0.0, 0.0, 0.0),
+        (3, 2, Some(2.0 / 3.0), Some(1.0), Some(0.8)),
+        (2, 1, Some(0.5), Some(0.5), Some(0.5)),
+        (1, 1, Some(1.0), Some(0.5), Some(2.0 / 3.0)),
+        (0, 0, None, None, None),
     ];
     for (class, (support, correct, recall, precision, f1)) in report.per_class.iter().zip(expected)
     {
         assert_eq!((class.support, class.correct), (support, correct), "{}", class.name);
-        assert_near(class.recall, recall, "recall");
-        assert_near(class.precision, precision, "precision");
-        assert_near(class.f1, f1, "F1");
+        assert_same(class.recall, recall, "recall");
+        assert_same(class.precision, precision, "precision");
+        assert_same(class.f1, f1, "F1");
     }
+    assert_eq!(report.num_tested_classes, 3);
+    let json = serde_json::to_value(&report).unwrap();
+    assert!(["recall", "precision", "f1"].iter().all(|key| json["per_class"][3][key].is_null()));
     assert_eq!(
         report.confusion,
         [[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]].map(Vec::from)
@@ -64,14 +118,15 @@ fn the_numbers_are_scikit_learns() {
 }
 
 #[test]
-fn a_class_that_is_predicted_but_never_true_has_no_precision() {
+fn a_class_that_is_predicted_but_never_true_has_a_precision_of_zero() {
     // y_true = [0, 0, 0, 0], y_pred = [1, 1, 0, 2], labels = [0, 1, 2]; balanced accuracy 1 / 4.
     let report = report(&["a", "b", "c"], &[(0, 1), (0, 1), (0, 0), (0, 2)]);
     assert_near(report.macro_accuracy, 0.25, "balanced accuracy");
     assert_near(report.majority, 1.0, "majority");
-    assert_near(report.per_class[0].precision, 1.0, "precision");
-    assert_near(report.per_class[0].f1, 0.4, "F1");
-    assert_near(report.per_class[1].precision, 0.0, "precision");
+    assert_same(report.per_class[0].precision, Some(1.0), "precision");
+    assert_same(report.per_class[0].f1, Some(0.4), "F1");
+    assert_eq!(report.per_class[1].precision, Some(0.0));
+    assert_eq!((report.per_class[1].recall, report.per_class[1].f1), (None, None));
     assert_eq!(report.per_class[0].confused_with.as_ref().unwrap().name, "b");
 }
 
@@ -84,7 +139,7 @@ fn ties_fall_to_the_class_that_is_listed_first() {
     let report = tally.report().unwrap();
     assert_near(report.top1, 1.0 / 7.0, "top-1");
     assert_near(report.top5.unwrap(), 5.0 / 7.0, "top-5");
-    assert_eq!(report.per_class[0].precision, 1.0 / 7.0);
+    assert_eq!(report.per_class[0].precision, Some(1.0 / 7.0));
 
     // Minus zero is zero; infinities are numbers.
     let mut tally = Tally::new(names(2)).unwrap();
@@ -138,16 +193,18 @@ fn random_reports_agree_with_a_recount() {
             let of = labels.iter().filter(|&&label| label == class).count();
             let said = predicted.iter().filter(|&&label| label == class).count();
             let both = pairs().filter(|&(a, b)| *a == class && *b == class).count();
-            let share = |whole: usize| if whole == 0 { 0.0 } else { both as f64 / whole as f64 };
+            let share = |whole: usize| (whole > 0).then(|| both as f64 / whole as f64);
             let (recall, precision) = (share(of), share(said));
-            let mean = recall + precision;
             let score = &report.per_class[class];
             assert_eq!((score.support, score.correct), (of as u64, both as u64), "case {case}");
-            assert_near(score.recall, recall, "recall");
-            assert_near(score.precision, precision, "precision");
-            let f1 = if mean == 0.0 { 0.0 } else { 2.0 * recall * precision / mean };
-            assert_near(score.f1, f1, "F1");
-            recalls.extend((of > 0).then_some(recall));
+            assert_same(score.recall, recall, "recall");
+            assert_same(score.precision, precision, "precision");
+            let f1 = recall.map(|recall| match precision {
+                Some(precision) if recall > 0.0 => 2.0 * recall * precision / (recall + precision),
+                _ => 0.0,
+            });
+            assert_same(score.f1, f1, "F1");
+            recalls.extend(recall);
             let taken = |other: usize| pairs().filter(|&(a, b)| (*a, *b) == (class, other)).count();
             for other in 0..classes {
                 assert_eq!(report.confusion[class][other], taken(other) as u64, "case {case}");
@@ -196,31 +253,31 @@ fn tables_of_a_report() {
     let report =
         report(&["cat", "dog", "bird", "none"], &[(0, 0), (0, 0), (0, 1), (1, 1), (1, 2), (2, 2)]);
     assert_eq!(
-        tables::classification(&report),
+        tables::classification(&report, Page::Terminal(80)),
         "\
-accuracy                      %
-───────────────────────────────
-top-1                      66.7
-macro (mean over classes)  72.2
-majority (largest class)   50.0
-chance                     25.0
+accuracy                        %
+─────────────────────────────────
+top-1                        66.7
+macro (mean over 3 classes)  72.2
+majority (largest class)     50.0
+chance                       25.0
 
 images   6
 classes  4, 1 of them without images
 "
     );
     assert_eq!(
-        tables::classes(&report, ClassOrder::Listed),
+        tables::classes(&report, ClassOrder::Listed, Page::Terminal(80)),
         "\
 class  most often taken for  images  recall  precision    F1
 ────────────────────────────────────────────────────────────
 cat    dog (1)                    3    66.7      100.0  80.0
 dog    bird (1)                   2    50.0       50.0  50.0
 bird                              1   100.0       50.0  66.7
-none                              0       -        0.0   0.0"
+none                              0       -          -     -"
     );
     let first_words = |order| {
-        let table = tables::classes(&report, order);
+        let table = tables::classes(&report, order, Page::Terminal(80));
         let word = |line: &str| line.split_whitespace().next().unwrap().to_owned();
         table.lines().skip(2).map(word).collect::<Vec<_>>()
     };
@@ -230,7 +287,7 @@ none                              0       -        0.0   0.0"
 }
 
 #[test]
-fn tables_of_long_names_fit_a_hundred_columns() {
+fn tables_of_long_names_fit_a_terminal() {
     let long = [
         "a class whose name goes on and on and says very little all the while",
         "b".repeat(90).as_str(),
@@ -238,6 +295,6 @@ fn tables_of_long_names_fit_a_hundred_columns() {
     .map(str::to_owned);
     let long: Vec<&str> = long.iter().map(String::as_str).collect();
     let report = report(&long, &[(0, 1), (1, 0)]);
-    let table = tables::classes(&report, ClassOrder::Listed);
-    assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    let table = tables::classes(&report, ClassOrder::Listed, Page::Terminal(80));
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
 }

@@ -93,9 +93,22 @@ fn the_summary_comes_back_and_has_the_documented_keys() {
     summary.last_round = Some(10);
     summary.accuracy.last = Some(Accuracy { mean: 0.27, weighted: 0.28, num_clients: 4 });
     summary.versions = Versions { flora: "0.1.0".to_owned(), burn: "0.22.1".to_owned() };
-    folder.write_summary(&summary).unwrap();
+    let written = folder.write_summary(&summary).unwrap();
+    let files: Vec<&str> = written.files.keys().map(String::as_str).collect();
+    assert_eq!(files, ["experiment.toml", "metrics.jsonl"]);
     let path = parent.path().join("run.json");
+    assert_eq!(RunSummary::load(&path).unwrap(), written);
+    summary.files = written.files;
     assert_eq!(RunSummary::load(&path).unwrap(), summary);
+    folder.record(&events()[0]).unwrap();
+    summary.check_file(parent.path(), "experiment.toml").unwrap();
+    let error = summary.check_file(parent.path(), "metrics.jsonl").unwrap_err().to_string();
+    assert!(error.contains("metrics.jsonl: it is damaged or was edited"), "{error}");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("0.27", "0.37")).unwrap();
+    let error = RunSummary::load(&path).unwrap_err().to_string();
+    assert!(error.contains("run.json: it is damaged or was edited"), "{error}");
+    fs::write(&path, text).unwrap();
 
     let json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     for key in [

@@ -5,7 +5,9 @@ use std::{fs, path::Path};
 use flora_federation::{ClientInfo, ClientScore, EvaluatedModel, Event, Metrics, RunStatus};
 use flora_report::{
     Accuracies, Accuracy, Existing, ReportError, RunFolder, RunRecord, RunState, RunSummary,
-    compare, runs::list, tables,
+    compare,
+    runs::list,
+    tables::{self, Page},
 };
 
 fn experiment(rounds: usize, rate: f64) -> String {
@@ -159,7 +161,7 @@ fn every_state_is_told_and_nothing_stops_the_list() {
     assert_eq!((run.state, run.error.as_deref()), (RunState::Failed, Some("no client trained")));
     assert_eq!(run.seconds, Some(2.5));
 
-    let table = tables::runs(&runs, false);
+    let table = tables::runs(&runs, Page::Plain);
     assert!(table.contains("interrupted, resumable"), "{table}");
     assert!(table.contains("failed: no client trained"), "{table}");
     assert!(table.contains("2033-05-18 03:33"), "{table}");
@@ -215,13 +217,13 @@ fn damaged_files_are_rows() {
     assert_eq!(row(&runs, "summary").accuracy.last.unwrap().mean, 0.2);
     assert_eq!(row(&runs, "events").last_round, Some(0));
     assert_eq!(row(&runs, "experiment").seconds, Some(12.5));
-    let table = tables::runs(&runs, true);
-    assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    let table = tables::runs(&runs, Page::Terminal(80));
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
 
     let folders = [path("experiment"), path("events"), path("summary")];
     let comparison = compare(&folders).unwrap();
     assert!(comparison.settings.is_empty(), "{:?}", comparison.settings);
-    assert!(tables::comparison(&comparison).contains("unreadable"));
+    assert!(tables::comparison(&comparison, Page::Plain).contains("unreadable"));
 }
 
 #[test]
@@ -233,8 +235,8 @@ fn runs_stand_side_by_side() {
     let mut whole = summary(RunStatus::Finished, 1_000_000_000);
     whole.peak_memory_bytes = Some(97 << 20);
     whole.bytes_up = 4096;
-    folder.write_summary(&whole).unwrap();
     fs::write(b.join("experiment.toml"), experiment(2, 5e-4) + "extra = [1, 2]\n").unwrap();
+    folder.write_summary(&whole).unwrap();
     drop(folder);
 
     let comparison = compare(&[a.clone(), b]).unwrap();
@@ -248,7 +250,7 @@ fn runs_stand_side_by_side() {
         [(0, &[Some(0.1), Some(0.1)][..]), (1, &[Some(0.2), Some(0.4)]), (2, &[Some(0.3), None])]
     );
     let parent = parent.path().display().to_string();
-    let text = tables::comparison(&comparison).replace(&format!("{parent}/"), "");
+    let text = tables::comparison(&comparison, Page::Plain).replace(&format!("{parent}/"), "");
     let cells: Vec<Vec<&str>> =
         text.lines().map(|line| line.split_whitespace().collect()).collect();
     for line in [
@@ -266,6 +268,9 @@ fn runs_stand_side_by_side() {
     ] {
         assert!(cells.iter().any(|cells| cells == line), "{line:?}\n{text}");
     }
+    let narrow = tables::comparison(&comparison, Page::Terminal(80));
+    let tables = narrow.split("\nb: the last").next().unwrap();
+    assert!(tables.contains('─') && !text.contains('─'), "{text}");
     assert!(text.ends_with("b: the last round (20.0 %) is below the best (30.0 % after round 1)"));
 
     let error = compare(&[a, Path::new("nowhere").to_owned()]).unwrap_err();

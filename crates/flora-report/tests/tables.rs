@@ -1,7 +1,8 @@
 //! What the terminal shows.
 
 use flora_federation::{ClientScore, EvaluatedModel, Event, Metrics, RunStatus};
-use flora_report::{Accuracies, Accuracy, RunSeconds, RunSummary, tables};
+use flora_report::tables::{self, Page};
+use flora_report::{Accuracies, Accuracy, RunSeconds, RunSummary};
 
 fn evaluated(round: usize, model: EvaluatedModel, scores: &[(String, f64)]) -> Event {
     let accuracy = scores.iter().map(|(_, accuracy)| accuracy).sum::<f64>() / scores.len() as f64;
@@ -59,7 +60,10 @@ fn widest(text: &str) -> usize {
 
 #[test]
 fn a_row_a_round_with_a_column_for_each_of_few_clients() {
-    let table = tables::rounds(&run(&["noto", "openmoji", "twemoji", "fluent"], 2, true));
+    let table = tables::rounds(
+        &run(&["noto", "openmoji", "twemoji", "fluent"], 2, true),
+        Page::Terminal(100),
+    );
     assert_eq!(
         table,
         "\
@@ -75,7 +79,7 @@ round  global  weighted  fluent  noto  openmoji  twemoji  local       up     dow
 fn many_clients_are_their_spread() {
     let names: Vec<String> = (0..10).map(|k| format!("client-{k:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let table = tables::rounds(&run(&names, 1, false));
+    let table = tables::rounds(&run(&names, 1, false), Page::Terminal(80));
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(
         lines[0].split_whitespace().collect::<Vec<_>>(),
@@ -91,23 +95,26 @@ fn many_clients_are_their_spread() {
 fn a_client_that_could_not_be_asked_is_a_dash() {
     let mut events = run(&["a", "b"], 1, false);
     events.push(evaluated(2, EvaluatedModel::Global, &[("b".to_owned(), 0.5)]));
-    let table = tables::rounds(&events);
+    let table = tables::rounds(&events, Page::Terminal(80));
     let last: Vec<_> = table.lines().last().unwrap().split_whitespace().collect();
     assert_eq!(last[..5], ["2", "50.0", "51.0", "-", "50.0"]);
 }
 
 #[test]
-fn tables_fit_a_hundred_columns() {
-    for count in 1..=12 {
+fn rounds_fit_a_terminal() {
+    for (count, width) in (1..=12).flat_map(|count| [(count, 80), (count, 100)]) {
         for name in ["c", "client-", "a-rather-long-client-name-"] {
             let names: Vec<String> = (0..count).map(|k| format!("{name}{k}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let table = tables::rounds(&run(&names, 30, true));
-            assert!(widest(&table) <= 100, "{count} clients:\n{table}");
-            assert_eq!(table.lines().count(), 33);
+            let table = tables::rounds(&run(&names, 30, true), Page::Terminal(width));
+            assert!(widest(&table) <= width, "{count} clients, {width} columns:\n{table}");
+            let plain = tables::rounds(&run(&names, 30, true), Page::Plain);
+            assert_eq!(plain.lines().count(), 32);
+            let has_names = count <= 8;
+            assert_eq!(names.iter().all(|name| plain.contains(name)), has_names, "{plain}");
         }
     }
-    assert!(tables::rounds(&[]).starts_with("round"));
+    assert!(tables::rounds(&[], Page::Terminal(80)).starts_with("round"));
 }
 
 #[test]
@@ -133,7 +140,7 @@ fn a_summary_tells_all_of_a_run() {
     run.total_parameters = 151_277_313;
     run.device = "flex".to_owned();
     run.seed = 7;
-    let text = tables::summary(&run);
+    let text = tables::summary(&run, Page::Terminal(80));
     assert_eq!(
         text,
         "\
@@ -147,18 +154,18 @@ best (round 8)   28.1      29.1
 
 trained  24,576 of 151,277,313 (0.016 %)
 sent     3.75 MiB up, 3.75 MiB down
-time     1 min 08 s (data 1.50 s, training 1 min 02 s, aggregation 0.02 s, evaluation 4.25 s, saving
-         0.50 s)
+time     1 min 08 s (data 1.50 s, training 1 min 02 s, aggregation 0.02 s,
+         evaluation 4.25 s, saving 0.50 s)
 memory   512 MiB at its peak
 device   flex, seed 7
 note     the last round (27.0 %) is below the best (28.1 % after round 8)
 "
     );
-    assert!(widest(&text) <= 100);
+    assert!(widest(&text) <= 80);
 
     let mut failed = RunSummary::new("quickstart", RunStatus::Failed, None);
     failed.error = Some("round 3 failed during training: no client trained".to_owned());
-    let text = tables::summary(&failed);
+    let text = tables::summary(&failed, Page::Terminal(80));
     assert!(text.starts_with("quickstart: failed: round 3 failed during training"), "{text}");
     assert!(text.contains("peak not known"), "{text}");
 }
@@ -198,7 +205,10 @@ fn a_verdict_says_what_is_wrong_with_the_last_round() {
 #[test]
 fn a_run_that_was_asked_to_stop_is_told_apart_from_one_that_failed() {
     let mut run = RunSummary::new("quickstart", RunStatus::Interrupted, None);
-    assert!(tables::summary(&run).starts_with("quickstart: interrupted\n"));
+    assert!(tables::summary(&run, Page::Terminal(80)).starts_with("quickstart: interrupted\n"));
     run.error = Some("stopped after round 3".to_owned());
-    assert!(tables::summary(&run).starts_with("quickstart: interrupted: stopped after round 3\n"));
+    assert!(
+        tables::summary(&run, Page::Terminal(80))
+            .starts_with("quickstart: interrupted: stopped after round 3\n")
+    );
 }

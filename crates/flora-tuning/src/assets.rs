@@ -5,7 +5,8 @@ use std::path::PathBuf;
 /// Where computed features are kept unless the experiment says otherwise: `$FLORA_CACHE`, or
 /// `flora` in the user's cache folder. `None` where there is no such folder.
 pub fn default_cache() -> Option<PathBuf> {
-    match std::env::var_os("FLORA_CACHE") {
+    // Empty means unset, as for XDG's own variables: the current folder is no cache.
+    match std::env::var_os("FLORA_CACHE").filter(|folder| !folder.is_empty()) {
         Some(folder) => Some(folder.into()),
         None => dirs::cache_dir().map(|folder| folder.join("flora")),
     }

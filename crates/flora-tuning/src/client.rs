@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use burn::optim::ModuleOptimizer;
 use flora_core::ParameterRecord;
-use flora_data::ClientShard;
+use flora_data::{ClientShard, Split};
 use flora_federation::{Client, ClientError, ClientInfo, Kind, Message, Metrics, PARAMETERS, Task};
 use flora_lora::reseed_dropout;
 use rand::Rng;
@@ -17,6 +17,8 @@ use crate::{Cohort, TuningError, TuningModel, client_bytes, step};
 /// them: where not all of them travel, or the cohort says so ([`Cohort::keep_own`]).
 pub struct TuningClient {
     shard: ClientShard,
+    /// The images that it is scored on.
+    scored_on: Split,
     cohort: Arc<Cohort>,
     optimizer: Option<ModuleOptimizer>,
     /// What it trained last, where that is kept.
@@ -32,9 +34,19 @@ struct Trained {
 }
 
 impl TuningClient {
-    /// A client of `cohort` that holds `shard`.
+    /// A client of `cohort` that holds `shard`, and is scored on its test images.
     pub fn new(shard: ClientShard, cohort: Arc<Cohort>) -> Self {
-        Self { shard, cohort, optimizer: None, own: None }
+        Self { shard, scored_on: Split::Test, cohort, optimizer: None, own: None }
+    }
+
+    /// The same, scored on its images of `split`; see
+    /// [`Partition::scored_on`](flora_data::Partition::scored_on).
+    pub fn scored_on(self, split: Split) -> Self {
+        Self { scored_on: split, ..self }
+    }
+
+    fn scored(&self) -> &[usize] {
+        self.shard.images(self.scored_on)
     }
 
     /// Train `model` for the local epochs of a round.
@@ -48,6 +60,7 @@ impl TuningClient {
         let label = format!("client {} round {round} dropout", self.shard.id);
         let masks = flora_core::seed::stream(*seed, &label).next_u64();
         let mut model = reseed_dropout(model, masks);
+        let weights = self.cohort.class_weights(&self.shard.train);
         let (mut sum, mut steps) = (0f64, 0usize);
         let batches = self.shard.train.len().div_ceil(training.batch_size);
         let planned = training.local_epochs * batches;
@@ -56,7 +69,8 @@ impl TuningClient {
             let label = format!("client {} round {round} epoch {epoch}", self.shard.id);
             order.shuffle(&mut flora_core::seed::stream(*seed, &label));
             for (batch, indices) in order.chunks(training.batch_size).enumerate() {
-                let loss = objective.batch_loss(&model, indices, self.cohort.device())?;
+                let device = self.cohort.device();
+                let loss = objective.weighted_loss(&model, indices, weights.as_deref(), device)?;
                 let rate = training.learning_rate_at(round, steps, planned);
                 let loss = step(&mut model, optimizer, rate, loss)
                     .map_err(|loss| TuningError::Diverged { loss, epoch, batch })?;
@@ -84,8 +98,8 @@ impl TuningClient {
         self.optimizer = Some(optimizer);
         let mut metrics =
             Metrics::from([("loss".into(), loss), ("update_norm".into(), start.distance(&record))]);
-        if cohort.evaluate_local && !self.shard.test.is_empty() {
-            let score = cohort.test(&model, &self.shard.test)?;
+        if cohort.evaluate_local && !self.scored().is_empty() {
+            let score = cohort.test(&model, self.scored())?;
             metrics.insert("accuracy".into(), score.accuracy);
             metrics.insert("test_loss".into(), score.loss);
         }
@@ -98,7 +112,7 @@ impl TuningClient {
     }
 
     fn test(&mut self, task: &Task) -> Result<Message, TuningError> {
-        let (cohort, test) = (&self.cohort, &self.shard.test);
+        let (cohort, test) = (&self.cohort, self.scored());
         let sent = parameters(&task.message)?;
         let score = match &self.own {
             _ if cohort.share.is_all() => cohort.test_shared(sent, test)?,
@@ -127,12 +141,12 @@ fn check_squares(record: &ParameterRecord) -> Result<(), TuningError> {
     Ok(())
 }
 
-/// Who holds the shard.
-pub(crate) fn client_info(shard: &ClientShard) -> ClientInfo {
+/// Who holds the shard, and is scored on its images of `split`.
+pub(crate) fn client_info(shard: &ClientShard, split: Split) -> ClientInfo {
     ClientInfo {
         id: shard.id.clone(),
         num_examples: shard.train.len(),
-        num_test_examples: shard.test.len(),
+        num_test_examples: shard.images(split).len(),
     }
 }
 
@@ -143,7 +157,7 @@ fn parameters(message: &Message) -> Result<&Arc<ParameterRecord>, TuningError> {
 
 impl Client for TuningClient {
     fn info(&self) -> ClientInfo {
-        client_info(&self.shard)
+        client_info(&self.shard, self.scored_on)
     }
 
     fn handle(&mut self, task: &Task) -> Result<Message, ClientError> {

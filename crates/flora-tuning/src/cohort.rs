@@ -51,7 +51,7 @@ impl Cohort {
     ///
     /// # Errors
     ///
-    /// Two trained parameters of one name.
+    /// Two trained parameters of one name, and class weights for classes that there are not.
     pub fn new(
         objective: Objective,
         training: TrainingConfig,
@@ -60,6 +60,8 @@ impl Cohort {
         device: Device,
         model: TuningModel,
     ) -> Result<Self, TuningError> {
+        let named = training.class_weights.check_names(&objective.class_names);
+        named.map_err(TuningError::ClassWeights)?;
         let trainable = objective.method.trainable();
         let model = name_parameters(model);
         let initial = Arc::new(trainable.record(&model)?);
@@ -107,6 +109,16 @@ impl Cohort {
         let mut whole = own.unwrap_or(&self.initial).clone();
         whole.replace(sent)?;
         Ok(Cow::Owned(whole))
+    }
+
+    /// How much an image of each class counts for a client that trains on `indices`.
+    pub(crate) fn class_weights(&self, indices: &[usize]) -> Option<Vec<f32>> {
+        let labels: Vec<usize> = indices.iter().map(|&i| self.objective.labels[i]).collect();
+        self.training.class_weights.of(
+            &labels,
+            self.objective.prompts.classes(),
+            &self.objective.class_names,
+        )
     }
 
     /// Where tensors that take part in training are.

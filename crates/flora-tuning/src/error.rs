@@ -42,6 +42,9 @@ pub enum TuningError {
         /// Why, and what to do.
         problem: String,
     },
+    /// Class weights that do not go together with the loss or the classes.
+    #[error("training.class_weights: {0}")]
+    ClassWeights(String),
     /// A record that does not fit the adapters.
     #[error(transparent)]
     Record(#[from] RecordError),

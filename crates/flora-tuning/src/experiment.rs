@@ -3,8 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use flora_core::Dtype;
-use flora_data::{Limit, Participants, PartitionConfig, Protocol};
+use flora_core::{Dtype, files};
+use flora_data::{Limit, Participants, PartitionConfig, Protocol, ValidationShare};
 use flora_federation::{
     BelowQuorum, ClientSelector, Faults, RoundPolicy, Rounded, Share, Transform,
 };
@@ -73,7 +73,7 @@ pub struct DataConfig {
     /// Where the images lie, instead of where the description says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
-    /// `official`, or `merged-80-20` as in the FLoRA paper.
+    /// `official`, `merged-80-20` as in the FLoRA paper, or `stratified-80-20`.
     #[serde(default = "official")]
     pub protocol: Protocol,
     /// The prompt, with `{}` for the class name, instead of the data set's own.
@@ -82,7 +82,11 @@ pub struct DataConfig {
     /// Use a random part of the images only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
-    /// Seed of the partition and the limit, apart from that of the training.
+    /// Hold a share of the training images out, for the rounds to be scored and the best one chosen by. The test
+    /// images are then looked at by nobody while the run trains.
+    #[serde(default, skip_serializing_if = "ValidationShare::is_zero")]
+    pub validation: ValidationShare,
+    /// Seed of the partition, the limit and the validation images, apart from that of the training.
     #[serde(default)]
     pub seed: u64,
     /// Folder of the cached image features, instead of the user's cache folder.
@@ -329,28 +333,14 @@ impl Experiment {
     ///
     /// # Errors
     ///
-    /// Text that is not TOML, unknown or missing keys, values out of range: by field.
+    /// Text that is not TOML, unknown or missing keys, values of another type or out of range: by field, and by
+    /// assignment if it is one's fault.
     pub fn from_toml(
         origin: &str,
         text: &str,
         assignments: &[String],
     ) -> Result<Self, TuningError> {
-        let wrong = |problem: String| TuningError::Experiment {
-            origin: origin.into(),
-            problem: problem.trim_end().into(),
-        };
-        let experiment: Self = if assignments.is_empty() {
-            toml::from_str(text).map_err(|error| wrong(error.to_string()))?
-        } else {
-            let mut document: toml::Table =
-                text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
-            for assignment in assignments {
-                overrides::apply(&mut document, assignment).map_err(wrong)?;
-            }
-            document.try_into().map_err(|error: toml::de::Error| wrong(error.to_string()))?
-        };
-        experiment.check().map_err(wrong)?;
-        Ok(experiment)
+        overrides::read(origin, text, assignments)
     }
 
     /// Read an experiment from a file, after `--set` assignments.
@@ -360,7 +350,7 @@ impl Experiment {
     /// As [`Experiment::from_toml`], and a file that cannot be read.
     pub fn from_file(path: &Path, assignments: &[String]) -> Result<Self, TuningError> {
         let origin = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| TuningError::Experiment {
+        let text = files::read_text(path).map_err(|error| TuningError::Experiment {
             origin: origin.clone(),
             problem: format!("cannot be read: {error}"),
         })?;
@@ -391,6 +381,10 @@ impl Experiment {
     }
 
     /// The experiment as TOML, every default filled in.
+    ///
+    /// # Panics
+    ///
+    /// Where a path in it is not UTF-8, which an experiment that was read never has.
     pub fn to_toml(&self) -> String {
         let mut experiment = self.clone();
         experiment.method.loss = Some(self.method.loss());
@@ -414,6 +408,7 @@ impl Experiment {
             let threads = self.federation.threads;
             return Err(format!("federation.threads: {threads} is more than {MOST_THREADS}"));
         }
+        self.check_paths()?;
         self.training.check()?;
         if self.method.method().has_head() && self.method.loss() == LossKind::Infonce {
             let name = self.method.name.as_str();
@@ -441,6 +436,49 @@ impl Experiment {
             ));
         }
         self.method.lora.check().map_err(|error| format!("method.{error}"))
+    }
+}
+
+impl Experiment {
+    /// An empty path is the current folder to the system, and never what was meant.
+    fn check_paths(&self) -> Result<(), String> {
+        let data = &self.data;
+        let paths = [
+            ("model.path", Some(Path::new(&self.model.path))),
+            ("data.path", Some(&data.path)),
+            ("data.root", data.root.as_deref()),
+            ("data.cache", data.cache.as_deref()),
+            ("partition.path", saved_partition(&self.partition)),
+            ("method.init_adapter", self.method.init_adapter.as_deref()),
+        ];
+        for (field, path) in paths {
+            if path.is_some_and(|path| path.as_os_str().is_empty()) {
+                let problem = match field {
+                    "model.path" | "data.path" | "partition.path" => "name a file or a folder",
+                    _ => "name a folder, or leave it out",
+                };
+                return Err(format!("{field}: is empty; {problem}"));
+            }
+            // They are written down in TOML, for whoever goes on with the run.
+            if let Some(path) = path.filter(|path| path.to_str().is_none()) {
+                let path = flora_core::text::path(path);
+                return Err(format!(
+                    "{field}: {path} is not UTF-8, and cannot be written into experiment.toml; rename it"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The file of a partition that was saved.
+fn saved_partition(partition: &PartitionConfig) -> Option<&Path> {
+    match partition {
+        PartitionConfig::File { path } => Some(path),
+        PartitionConfig::FewShot { of, .. } | PartitionConfig::BaseToNovel { of } => {
+            saved_partition(of)
+        }
+        _ => None,
     }
 }
 
@@ -489,11 +527,25 @@ mod tests {
         for (set, field) in [
             ("training.learning_rate=-1.0", "training.learning_rate"),
             ("name=../x", "name"),
+            ("name=", "name: \"\" is not"),
+            ("model.path=", "model.path: is empty; name a file"),
+            ("data.path=", "data.path: is empty; name a file"),
+            ("data.root=", "data.root: is empty; name a folder"),
+            ("data.cache=", "data.cache: is empty; name a folder"),
+            ("partition={ kind = 'file', path = '' }", "partition.path: is empty"),
+            (
+                "partition={ kind='few-shot', shots=1, of={ kind='file', path='' } }",
+                "partition.path: is empty",
+            ),
+            ("method.init_adapter=", "method.init_adapter: is empty; name a folder"),
             ("federation.threads=100000", "federation.threads"),
             ("training.batch_size=0", "training.batch_size"),
             ("training.batch_size=1", "class-ce"),
             ("training.betas=[0.9, 1.0]", "training.betas"),
             ("training.weight_decay=-0.1", "training.weight_decay"),
+            ("training.class_weights=even", "balanced"),
+            ("training.class_weights={ cat = 0.0 }", "training.class_weights: 0 for \"cat\""),
+            ("data.validation=0.7", "below 0.5"),
             ("federation.fraction=0.0", "federation.fraction"),
             ("federation.client_state=cloud", "cloud"),
             ("method.lora.r=0", "method.lora.r"),

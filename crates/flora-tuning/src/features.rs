@@ -1,9 +1,10 @@
 //! What an observer hears while the images are looked at.
 
+use flora_clip::Preprocessor;
 use flora_core::workers::Workers;
 use flora_data::Dataset;
 use flora_federation::Event;
-use flora_inference::Notice;
+use flora_inference::{InferenceError, Notice, unusable_images};
 
 use crate::{Observer, TuningError};
 
@@ -15,16 +16,18 @@ pub(crate) fn notices(observer: &mut dyn Observer) -> impl FnMut(Notice) {
     }
 }
 
-/// Decode every image once, so that a damaged file is told before the first round.
+/// Decode every image once, so that damaged files are told before the first round, all of them.
 pub(crate) fn check_pictures(
     dataset: &Dataset,
+    preprocessor: &Preprocessor,
     workers: &Workers,
     observer: &mut dyn Observer,
 ) -> Result<(), TuningError> {
-    let all: Vec<usize> = (0..dataset.len()).collect();
-    let check = |index| dataset.image(index).map(drop);
-    workers.try_map(all, check, |done| {
-        observer.progress("checking images", done, dataset.len());
-    })?;
-    Ok(())
+    let problems = unusable_images(dataset, Some(preprocessor), workers, &mut |done, total| {
+        observer.progress("checking images", done, total);
+    });
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(InferenceError::Unreadable { problems, kept: 0, rows: dataset.len(), partial: None }.into())
 }

@@ -5,6 +5,7 @@
 //! train in rounds, as the FLoRA paper ([arXiv 2404.15182](https://arxiv.org/abs/2404.15182)) does.
 
 pub mod assets;
+mod class_weights;
 mod client;
 mod client_bytes;
 mod client_state;
@@ -29,6 +30,7 @@ mod trainable;
 mod trained;
 mod training;
 
+pub use class_weights::ClassWeights;
 pub use client::TuningClient;
 pub use client_state::ClientState;
 pub use cohort::Cohort;

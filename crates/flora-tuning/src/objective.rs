@@ -36,6 +36,8 @@ pub struct Objective {
     pub method: Arc<dyn Method>,
     /// The images.
     pub images: ImageInput,
+    /// The names of the classes, for weights by name.
+    pub class_names: Arc<Vec<String>>,
     /// The class of each image.
     pub labels: Arc<Vec<usize>>,
     /// The prompts.
@@ -64,6 +66,10 @@ pub(crate) struct Score {
     pub(crate) loss: f64,
 }
 
+/// Why there are no class weights.
+pub(crate) const NO_CLASSES: &str = "the infonce loss tells the images of a batch from each other and knows no \
+                                     classes; choose method.loss = \"class-ce\", or leave the weights away";
+
 /// Images that go through a frozen vision tower together in evaluation.
 const EVALUATION_BATCH: usize = 256;
 
@@ -81,6 +87,7 @@ impl Objective {
             method,
             images,
             labels: Arc::new(labels),
+            class_names: Arc::default(),
             prompts,
             texts: None,
             prefix: None,
@@ -105,13 +112,41 @@ impl Objective {
         indices: &[usize],
         device: &Device,
     ) -> Result<Tensor<1>, TuningError> {
+        self.weighted_loss(model, indices, None, device)
+    }
+
+    /// The same, where an image counts as much as its class: `weights` has a number for each class. See
+    /// [`ClassWeights`](crate::ClassWeights).
+    ///
+    /// # Errors
+    ///
+    /// An image that cannot be read, and weights for [`LossKind::Infonce`], which compares images with texts and not
+    /// with classes.
+    pub fn weighted_loss(
+        &self,
+        model: &TuningModel,
+        indices: &[usize],
+        weights: Option<&[f32]>,
+        device: &Device,
+    ) -> Result<Tensor<1>, TuningError> {
+        if weights.is_some() && self.loss == LossKind::Infonce {
+            return Err(TuningError::ClassWeights(NO_CLASSES.to_owned()));
+        }
         let images = self.image_features(model, indices, device)?;
         let labels: Vec<usize> = indices.iter().map(|&index| self.labels[index]).collect();
         Ok(match self.loss {
             LossKind::ClassCe => {
                 let classes = self.candidates(&labels);
                 let logits = self.method.logits(self, model, images, &classes);
-                loss::class_cross_entropy(logits, &places(&labels, &classes))
+                let places = places(&labels, &classes);
+                match weights {
+                    None => loss::class_cross_entropy(logits, &places),
+                    Some(weights) => {
+                        let weights: Vec<f32> =
+                            labels.iter().map(|&label| weights[label]).collect();
+                        loss::weighted_class_cross_entropy(logits, &places, &weights)
+                    }
+                }
             }
             LossKind::Infonce => loss::contrastive(match self.path {
                 PathKind::Naive => self.method.logits(self, model, images, &labels),

@@ -1,6 +1,58 @@
 //! `--set key=value` on a TOML document.
 
+use flora_core::explain;
 use toml::{Table, Value};
+
+use crate::{Experiment, TuningError};
+
+/// The experiment of a TOML document after assignments, checked. `origin` is the document's, for messages.
+///
+/// # Errors
+///
+/// What is wrong, and where: in the document, or which assignment brought it about.
+pub(crate) fn read(
+    origin: &str,
+    text: &str,
+    assignments: &[String],
+) -> Result<Experiment, TuningError> {
+    let wrong = |origin: &str, problem: &str| TuningError::Experiment {
+        origin: origin.to_owned(),
+        problem: explain::toml(problem),
+    };
+    let document: Table =
+        text.parse().map_err(|error: toml::de::Error| wrong(origin, &error.to_string()))?;
+    // After none of the assignments, after the first, and so on.
+    let mut documents = vec![document];
+    for assignment in assignments {
+        let mut document = documents[documents.len() - 1].clone();
+        apply(&mut document, assignment)
+            .map_err(|problem| wrong(&format!("--set {assignment}"), &problem))?;
+        documents.push(document);
+    }
+    let problem = match check(&documents[assignments.len()]) {
+        Ok(experiment) => return Ok(experiment),
+        Err(problem) => problem,
+    };
+    // The first one from which on it never went away. Some need each other, and are wrong in between.
+    let same = |document: &&Table| check(document).is_err_and(|other| other == problem);
+    let since = documents.iter().rev().take_while(same).count();
+    let culprit = documents.len() - since;
+    if culprit > 0 {
+        return Err(wrong(&format!("--set {}", assignments[culprit - 1]), &problem));
+    }
+    // Read from the text, an error shows its line.
+    match toml::from_str::<Experiment>(text) {
+        Err(error) => Err(wrong(origin, &error.to_string())),
+        Ok(_) => Err(wrong(origin, &problem)),
+    }
+}
+
+fn check(document: &Table) -> Result<Experiment, String> {
+    let experiment: Experiment =
+        document.clone().try_into().map_err(|error: toml::de::Error| error.to_string())?;
+    experiment.check()?;
+    Ok(experiment)
+}
 
 /// Set `a.b.c=value` in `document`; tables on the way are made. The value is TOML (`3`, `0.1`,
 /// `true`, `[1, 2]`, `{ kind = "iid", clients = 4 }`), or text where it is not.
@@ -8,21 +60,22 @@ use toml::{Table, Value};
 /// # Errors
 ///
 /// What is wrong with the assignment.
-pub(crate) fn apply(document: &mut Table, assignment: &str) -> Result<(), String> {
+fn apply(document: &mut Table, assignment: &str) -> Result<(), String> {
     let (key, text) = assignment
         .split_once('=')
-        .ok_or_else(|| format!("--set {assignment}: expected KEY=VALUE"))?;
+        .ok_or_else(|| "expected KEY=VALUE, for example training.rounds=5".to_owned())?;
     let mut names: Vec<&str> = key.trim().split('.').collect();
-    let last = names.pop().filter(|name| !name.is_empty()).ok_or_else(|| {
-        format!("--set {assignment}: expected KEY=VALUE, for example training.rounds=5")
-    })?;
+    if names.iter().any(|name| name.is_empty()) {
+        return Err("expected KEY=VALUE, for example training.rounds=5".to_owned());
+    }
+    let Some(last) = names.pop() else { return Ok(()) };
     let mut table = document;
     for name in names {
         table = table
             .entry(name)
             .or_insert_with(|| Value::Table(Table::new()))
             .as_table_mut()
-            .ok_or_else(|| format!("--set {assignment}: {name} is a value, not a table"))?;
+            .ok_or_else(|| format!("{name} is a value, not a table"))?;
     }
     table.insert(last.to_owned(), parse(text.trim()));
     Ok(())
@@ -64,9 +117,58 @@ mod tests {
     #[test]
     fn wrong_assignments_are_shown() {
         let mut document: Table = "name = 'x'".parse().unwrap();
-        for wrong in ["rounds", "=3", "name.first=3"] {
+        for wrong in ["rounds", "=3", "a..b=3"] {
             let message = apply(&mut document, wrong).unwrap_err();
-            assert!(message.contains(wrong), "{message}");
+            assert!(message.contains("KEY=VALUE"), "{message}");
         }
+        let message = apply(&mut document, "name.first=3").unwrap_err();
+        assert_eq!(message, "name is a value, not a table");
+    }
+
+    const LEAST: &str = "name = 'x'\nmodel.path = 'm'\ndata.path = 'd'\n[partition]\n\
+                         kind = 'iid'\nclients = 10\n";
+
+    fn refused(text: &str, set: &[&str]) -> String {
+        let set: Vec<String> = set.iter().map(|&one| one.to_owned()).collect();
+        read("mine.toml", text, &set).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_assignment_that_is_wrong_is_blamed() {
+        let told = refused(LEAST, &["seed=1", "training.rounds=five", "data.seed=2"]);
+        assert_eq!(
+            told,
+            "--set training.rounds=five: training.rounds: expected a whole number, found the text \"five\""
+        );
+        // Out of range, and not understood.
+        let told = refused(LEAST, &["training.rounds=1", "training.batch_size=0", "seed=3"]);
+        assert!(told.starts_with("--set training.batch_size=0: training.batch_size: "), "{told}");
+        let told = refused(LEAST, &["seed=3", "seed"]);
+        assert!(told.starts_with("--set seed: expected KEY=VALUE"), "{told}");
+        // What is wrong in between is not wrong.
+        let needs = ["partition.kind=dirichlet", "partition.beta=0.5", "seed=-1"];
+        assert!(read("mine.toml", LEAST, &[needs[0], needs[1]].map(str::to_owned)).is_ok());
+        let told = refused(LEAST, &needs);
+        assert!(
+            told.starts_with("--set seed=-1: seed: expected a whole number, 0 or more"),
+            "{told}"
+        );
+        let told = refused(LEAST, &needs[..1]);
+        assert_eq!(told, "--set partition.kind=dirichlet: partition: missing field `beta`");
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_by_itself_is_shown_with_its_line() {
+        let wrong = format!("{LEAST}[training]\nrounds = 1.5\n");
+        for set in [&[][..], &["seed=3"], &["seed=3", "data.seed=4"]] {
+            let told = refused(&wrong, set);
+            assert!(told.starts_with("mine.toml: ") && told.contains("line 8"), "{told}");
+            assert!(told.ends_with("expected a whole number, found 1.5"), "{told}");
+        }
+        assert!(read("mine.toml", &wrong, &["training.rounds=2".to_owned()]).is_ok());
+        let told = refused(&format!("{LEAST}[training]\nbatch_size = 0\n"), &["seed=3"]);
+        assert!(told.starts_with("mine.toml: training.batch_size: "), "{told}");
+        let told = refused("name = ", &["seed=3"]);
+        assert!(told.starts_with("mine.toml: TOML parse error at line 1"), "{told}");
     }
 }

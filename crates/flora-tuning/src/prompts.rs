@@ -1,5 +1,7 @@
 use burn::module::Module;
-use flora_clip::{ClipError, ClipTokenizer, Padding, TextConfig, TextPrefix, Tokens};
+use flora_clip::{
+    ClipError, ClipTokenizer, Padding, TextConfig, TextPrefix, Tokens, check_distinct,
+};
 use flora_data::Template;
 
 use crate::{TuningError, TuningModel};
@@ -18,7 +20,8 @@ impl Prompts {
     ///
     /// # Errors
     ///
-    /// A prompt that cannot be tokenised, and a tokenizer that does not belong to the model.
+    /// A prompt that cannot be tokenised, two that are the same to the model, and a tokenizer that does not
+    /// belong to the model.
     pub fn new(
         tokenizer: &ClipTokenizer,
         config: &TextConfig,
@@ -26,7 +29,9 @@ impl Prompts {
         classes: &[String],
     ) -> Result<Self, TuningError> {
         let texts: Vec<String> = classes.iter().map(|class| template.fill(class)).collect();
-        Self::from_ids(tokenizer.encode_all(&texts)?, config)
+        let ids = tokenizer.encode_all(&texts)?;
+        check_distinct(&ids, &vec![1; ids.len()], &texts)?;
+        Self::from_ids(ids, config)
     }
 
     /// Prompts that are tokenised already, with their start and end tokens.

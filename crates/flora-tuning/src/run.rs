@@ -169,7 +169,9 @@ impl Prepared {
     /// computed.
     pub fn run(self, observer: &mut dyn Observer) -> Finished {
         let started = Instant::now();
-        let mut clients: Vec<_> = self.partition.clients.iter().map(client_info).collect();
+        let scored_on = self.partition.scored_on();
+        let shards = self.partition.clients.iter();
+        let mut clients: Vec<_> = shards.map(|shard| client_info(shard, scored_on)).collect();
         clients.sort_by(|left, right| left.id.cmp(&right.id));
         let shared = self.experiment.federation.share().part(&self.initial);
         observer.event(&Event::RunStarted {

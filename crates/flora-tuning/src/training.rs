@@ -6,6 +6,8 @@ use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
 use flora_kernels::Adam;
 use serde::{Deserialize, Serialize};
 
+use crate::ClassWeights;
+
 /// How a client trains. Its optimizer's state persists across rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -29,6 +31,9 @@ pub struct TrainingConfig {
     pub eps: f32,
     /// SGD's momentum, in `[0, 1)`.
     pub momentum: f64,
+    /// How much an image of each class counts, with the loss [`ClassCe`](crate::LossKind::ClassCe).
+    #[serde(skip_serializing_if = "ClassWeights::is_none")]
+    pub class_weights: ClassWeights,
     /// Penalty on weights: L2 that is added to the gradient, or with [`OptimizerName::AdamW`] decoupled from
     /// it.
     pub weight_decay: f32,
@@ -74,6 +79,7 @@ impl Default for TrainingConfig {
             eps: 1e-6,
             momentum: 0.0,
             weight_decay: 0.2,
+            class_weights: ClassWeights::None,
         }
     }
 }
@@ -130,6 +136,8 @@ impl TrainingConfig {
             let decay = self.weight_decay;
             return Err(format!("training.weight_decay: {decay} is not 0 or a positive number"));
         }
+        let weights = self.class_weights.check();
+        weights.map_err(|problem| format!("training.class_weights: {problem}"))?;
         if let Some(beta) = self.betas.iter().find(|beta| !(0.0..1.0).contains(*beta)) {
             return Err(format!("training.betas: {beta} is not in [0, 1)"));
         }

@@ -24,6 +24,19 @@ pub use flora_tuning as tuning;
 
 #[cfg(test)]
 mod tests {
+    /// `--model` and `--shape` know the same names.
+    #[test]
+    fn a_model_that_is_known_has_a_known_shape() {
+        let models: Vec<_> =
+            crate::hub::KNOWN.iter().map(|known| (known.name, known.short)).collect();
+        let short = |name: &str| {
+            let names = crate::clip::SHORT_NAMES.iter();
+            names.clone().find(|(_, long)| *long == name).map(|(short, _)| *short)
+        };
+        let shapes: Vec<_> = crate::clip::PRESETS.iter().map(|name| (*name, short(name))).collect();
+        assert_eq!(models, shapes);
+    }
+
     #[test]
     fn the_version_of_burn_is_the_locked_one() {
         let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");

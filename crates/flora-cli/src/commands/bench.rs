@@ -1,6 +1,7 @@
 use flora::bench::{
     BenchError, BenchModel, Measurement, Progress, Report, Settings, TextLength, Workload, run,
 };
+use flora::core::text::printable;
 use flora::report::tables;
 use flora::report::units::{bytes, count, figure, percent};
 use indicatif::ProgressBar;
@@ -15,13 +16,15 @@ use crate::{bar, output};
 Workloads:
   image-encode  pixels to image features
   text-encode   token ids to text features
-  lora-step     a step of a FLoRA client: forward, backward and Adam's step of the adapters in the text
-                tower; the image features are given
-  full-step     a step of full fine-tuning: forward of both towers, backward, Adam's step of every weight
+  lora-step     a step of a FLoRA client: forward, backward and Adam's step of
+                the text tower's adapters; the image features are given
+  full-step     a step of full fine-tuning: forward of both towers, backward,
+                Adam's step of every weight
   aggregation   FedAvg of the adapters of --clients clients
 
-Inputs are random: no data set is needed. GFLOP/s count the matrix products that the work cannot do without; the
-peak is the fastest square product in f32 on the same threads. docs/benchmarks.md has the details.")]
+Inputs are random: no data set is needed. GFLOP/s count the matrix products
+that the work cannot do without; the peak is the fastest square product in f32
+on the same threads. docs/benchmarks.md has the details.")]
 pub(crate) struct Bench {
     /// What to time; all of it by default
     #[arg(value_name = "WORKLOAD")]
@@ -30,8 +33,8 @@ pub(crate) struct Bench {
     /// or hf:owner/name[@revision]
     #[arg(long, value_name = "MODEL", default_value = "clip-nano")]
     model: String,
-    /// Random weights in the shape of a known model, in the place of --model: vit-b-32, vit-b-16, vit-l-14,
-    /// vit-l-14-336 or clip-nano. No file is needed
+    /// Random weights in the shape of a known model, in the place of --model, for example vit-b-32. No file
+    /// is needed
     #[arg(long, value_name = "NAME", conflicts_with = "model")]
     shape: Option<String>,
     /// Images, texts or samples that are computed together
@@ -93,10 +96,12 @@ impl Bench {
         bar.finish_and_clear();
         let report = report.map_err(refused)?;
         match self.json {
-            true => output::line(serde_json::to_string_pretty(&report).map_err(Failure::run)?),
-            false => output::line(shown(&report)),
+            true => output::json_lines(&report),
+            false => {
+                output::line(shown(&report));
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn settings(&self) -> Settings {
@@ -138,13 +143,13 @@ fn shown(report: &Report) -> String {
     format!(
         "{}, {} parameters, images of {} pixels, at most {} tokens\n{}, {threads}, {}\n\n{}\n\n\
          matmul peak {} GFLOP/s, {size} x {size}{}",
-        model.name,
+        printable(&model.name),
         count(model.parameters),
         model.image_size,
         model.context,
         report.device,
         report.cpu,
-        tables::figures(header, rows),
+        tables::figures(header, rows, output::page()),
         figure(report.peak.gflops),
         memory.unwrap_or_default(),
         size = report.peak.size,

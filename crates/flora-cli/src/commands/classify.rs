@@ -1,10 +1,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use flora::core::paths::shortest_endings;
 use flora::data::{Template, read_image};
-use flora::inference::{
-    Classifier, InferenceError, Prediction, classify, image_files, read_lines, sentences,
-};
+use flora::inference::{Classifier, InferenceError, Prediction, classify, read_lines, sentences};
 use flora::report::plots::{Tile, contact_sheet, save_png};
 use flora::report::predictions::{PredictedImage, save_predictions};
 use serde_json::json;
@@ -12,7 +11,7 @@ use serde_json::json;
 use super::model_args::{Loaded, ModelArgs};
 use super::prompt_args::PromptArgs;
 use crate::failure::Failure;
-use crate::output::figure_path;
+use crate::output::{CSV, Overwrite, PNG};
 use crate::{bar, output};
 
 /// Say what images show, without training: zero-shot classification
@@ -44,14 +43,18 @@ pub(crate) struct Classify {
     #[arg(long, value_name = "FILE.png")]
     sheet: Option<PathBuf>,
     #[command(flatten)]
+    overwrite: Overwrite,
+    #[command(flatten)]
     model: ModelArgs,
 }
 
 impl Classify {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let named = self.labels()?;
-        let files = image_files(&self.images).map_err(Failure::input)?;
-        self.sheet.as_deref().map(|path| figure_path("--sheet", path)).transpose()?;
+        let files = output::find_images(&self.images)?;
+        for (option, path, kind) in [("--sheet", &self.sheet, PNG), ("--csv", &self.csv, CSV)] {
+            path.as_deref().map(|it| self.overwrite.check(option, it, kind)).transpose()?;
+        }
         let loaded = self.model.load()?;
         let labels = match (named, loaded.provenance()) {
             (Some(labels), _) => labels,
@@ -70,7 +73,7 @@ impl Classify {
             bar.set_position(done as u64);
         });
         bar.finish_and_clear();
-        self.print(&labels, &files, &predictions);
+        self.print(&labels, &files, &predictions)?;
         // The other images have been classified all the same, and the first trouble spares the rest.
         let unusable = predictions.iter().filter_map(|prediction| prediction.as_ref().err());
         let mut troubles: Vec<String> = unusable.map(ToString::to_string).collect();
@@ -82,7 +85,7 @@ impl Classify {
         if let Some(path) = &self.sheet {
             troubles.extend(self.draw(path, &labels, &files, &predictions).err());
         }
-        if troubles.is_empty() { Ok(()) } else { Err(Failure::Input(troubles.join("\nerror: "))) }
+        if troubles.is_empty() { Ok(()) } else { Err(Failure::Input(troubles.join("\n"))) }
     }
 
     /// What tells these classes apart.
@@ -127,7 +130,7 @@ impl Classify {
         labels: &[String],
         files: &[PathBuf],
         predictions: &[Result<Prediction, InferenceError>],
-    ) {
+    ) -> Result<(), Failure> {
         let rows = files.iter().zip(predictions);
         if self.json {
             let row = |(path, prediction): (&PathBuf, &Result<Prediction, _>)| match prediction {
@@ -135,22 +138,22 @@ impl Classify {
                     let top = prediction.ranked.iter().take(self.top).map(
                         |&(class, share)| json!({ "label": labels[class], "probability": share }),
                     );
-                    json!({ "image": path, "predictions": top.collect::<Vec<_>>() })
+                    json!({ "image": path.to_string_lossy(), "predictions": top.collect::<Vec<_>>() })
                 }
                 Err(error) => {
                     let error: &InferenceError = error;
-                    json!({ "image": path, "error": error.to_string() })
+                    json!({ "image": path.to_string_lossy(), "error": error.to_string() })
                 }
             };
             let document = serde_json::Value::Array(rows.map(row).collect());
-            output::line(serde_json::to_string_pretty(&document).expect("plain data"));
-            return;
+            return output::json_lines(&document);
         }
         let rows = rows.filter_map(|(path, prediction)| {
             let shown = tops(prediction.as_ref().ok()?, labels, self.top);
             Some([path.display().to_string(), shown.join(", ")])
         });
         output::table(["image", "most likely"], rows.collect());
+        Ok(())
     }
 
     fn draw(
@@ -164,11 +167,13 @@ impl Classify {
             .iter()
             .zip(predictions)
             .filter_map(|(file, prediction)| Some((file, prediction.as_ref().ok()?)));
+        let shown: Vec<_> = shown.take(MOST_TILES).collect();
+        let drawn: Vec<_> = shown.iter().map(|(file, _)| file).collect();
+        let names = shortest_endings(&drawn);
         let mut tiles = Vec::new();
-        for (file, prediction) in shown.take(MOST_TILES) {
+        for ((file, prediction), name) in shown.into_iter().zip(names) {
             let image = read_image(file).map_err(|error| error.to_string())?;
-            let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-            let mut lines = vec![name.into_owned()];
+            let mut lines = vec![name];
             lines.extend(tops(prediction, labels, self.top.min(2)));
             tiles.push(Tile::new(&image, lines, None).map_err(|error| error.to_string())?);
         }

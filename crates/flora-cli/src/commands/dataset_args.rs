@@ -5,6 +5,7 @@ use flora::data::{Dataset, Limit, Protocol, Split};
 use flora::inference::Provenance;
 
 use crate::failure::Failure;
+use crate::output;
 
 /// Which labelled images.
 #[derive(Debug, clap::Args)]
@@ -77,6 +78,9 @@ impl DatasetArgs {
             wrong(&format!("{error} (`flora datasets` lists those that have a name)"))
         })?;
         let dataset = Dataset::open(&path, self.root.as_deref()).map_err(|error| wrong(&error))?;
+        if let Some(others) = dataset.passed_over().warning() {
+            output::warning(&format!("{}: {others}", dataset.name()));
+        }
         let trained_on = provenance.map(|it| &it.data).filter(|it| it.is_of(&dataset));
         let theirs = trained_on.map(|it| it.protocol);
         let protocol = self.protocol.or(theirs).unwrap_or(Protocol::Official);

@@ -1,10 +1,13 @@
 use std::path::{Path, PathBuf};
 
+use flora::core::text::{self, printable};
+use flora::core::workers::Workers;
 use flora::data::{Dataset, Inspection, Split, inspect};
+use flora::inference::unusable_images;
 
 use super::dataset_args::find;
 use crate::failure::Failure;
-use crate::output;
+use crate::{bar, output};
 
 /// List the data sets that flora knows, and whether their images are here
 #[derive(Debug, clap::Args)]
@@ -25,6 +28,9 @@ enum Action {
         /// The folder that the images are in, if not the one that the description names
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
+        /// Decode every image, and name all that cannot be read
+        #[arg(long)]
+        decode: bool,
     },
 }
 
@@ -32,9 +38,12 @@ impl Datasets {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match &self.action {
             None => list(&self.folder),
-            Some(Action::Check { path, root }) => {
-                let path = find(path).map_err(Failure::input)?;
-                check(inspect(&path, root.as_deref()).map_err(Failure::input)?)
+            Some(Action::Check { path, root, decode }) => {
+                let path = find(path).map_err(|error| {
+                    let hint = "`flora datasets` lists those that have a name";
+                    Failure::Input(format!("{error} ({hint})"))
+                })?;
+                check(inspect(&path, root.as_deref()).map_err(Failure::input)?, *decode)
             }
         }
     }
@@ -68,7 +77,7 @@ fn list(folder: &Path) -> Result<(), Failure> {
         output::line("\n`flora datasets check NAME` says how.");
     }
     for problem in unusable {
-        output::line(format!("not usable: {problem}"));
+        output::line(format!("not usable: {}", printable(&problem)));
     }
     Ok(())
 }
@@ -84,16 +93,17 @@ fn row(dataset: &Dataset) -> [String; 6] {
     ]
 }
 
-fn check(inspection: Inspection) -> Result<(), Failure> {
-    output::line(format!("{}: {}", inspection.name, inspection.title));
-    output::line(format!("licence: {}", inspection.license));
-    output::line(format!("source:  {}", inspection.source));
+fn check(inspection: Inspection, decode: bool) -> Result<(), Failure> {
+    let head = format!("{}: {}", inspection.name, inspection.title);
+    output::line(printable(&head));
+    output::line(format!("licence: {}", printable(&inspection.license)));
+    output::line(format!("source:  {}", printable(&inspection.source)));
     if let Some(homepage) = &inspection.homepage {
-        output::line(format!("page:    {homepage}"));
+        output::line(format!("page:    {}", printable(homepage)));
     }
     for part in &inspection.parts {
         let state = if part.here { "here:   " } else { "missing:" };
-        output::line(format!("{state} {}", part.path.display()));
+        output::line(format!("{state} {}", text::path(&part.path)));
     }
     match inspection.dataset {
         Ok(set) => {
@@ -108,15 +118,67 @@ fn check(inspection: Inspection) -> Result<(), Failure> {
                 split(Split::Train),
                 split(Split::Test)
             ));
+            let others = set.passed_over();
+            if !others.is_empty() {
+                output::line(format!("passed over: {others}"));
+            }
+            let texts = if set.has_texts() { check_texts(&set) } else { Ok(()) };
+            let images = if decode {
+                check_images(&set)
+            } else if set.file(0).is_none() {
+                Ok(())
+            } else {
+                output::line("images:  not decoded; --decode looks at each");
+                Ok(())
+            };
+            images.and(texts)
+        }
+        Err(error) => {
+            output::line(format!("problem: {}", printable(&error.to_string())));
+            // Most problems say it already.
+            if let Some(how) = inspection.how.filter(|how| !error.to_string().contains(how)) {
+                output::line(format!("to get it: {}", printable(&how)));
+            }
+            Err(Failure::Input(format!("{} is not whole", inspection.name)))
+        }
+    }
+}
+
+/// Say how many texts there are.
+fn check_texts(set: &Dataset) -> Result<(), Failure> {
+    match set.texts() {
+        Ok(texts) => {
+            let (with, all) = (texts.images(), set.len());
+            let count = texts.texts.len();
+            output::line(format!("texts:   {count}, of {with} of the {all} images"));
             Ok(())
         }
         Err(error) => {
             output::line(format!("problem: {error}"));
-            // Most problems say it already.
-            if let Some(how) = inspection.how.filter(|how| !error.to_string().contains(how)) {
-                output::line(format!("to get it: {how}"));
-            }
-            Err(Failure::Input(format!("{} is not whole", inspection.name)))
+            Err(Failure::Input(format!("the texts of {} cannot be used", set.name())))
+        }
+    }
+}
+
+/// Decode every image, and name each that cannot be.
+fn check_images(set: &Dataset) -> Result<(), Failure> {
+    let workers = Workers::new(0).map_err(Failure::run)?;
+    let bar = bar::steps("images", set.len());
+    let problems = unusable_images(set, None, &workers, &mut |done, _| {
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    for problem in &problems {
+        output::line(format!("problem: {problem}"));
+    }
+    match problems.len() {
+        0 => {
+            output::line(format!("images:  all {} can be decoded", set.len()));
+            Ok(())
+        }
+        count => {
+            let (all, remedy) = (set.len(), "mend or remove these files");
+            Err(Failure::Input(format!("{count} of {all} images cannot be read; {remedy}")))
         }
     }
 }

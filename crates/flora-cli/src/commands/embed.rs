@@ -1,10 +1,12 @@
 use std::path::PathBuf;
 
-use flora::inference::embed::{Format, Items, embed};
-use flora::inference::{Notice, image_files, read_texts};
+use flora::core::text;
+use flora::inference::embed::{Items, embed};
+use flora::inference::{Notice, read_texts};
 
 use super::model_args::{Loaded, ModelArgs};
 use crate::failure::Failure;
+use crate::output::Overwrite;
 use crate::{bar, output};
 
 /// Write the embeddings of texts or images to a file, a row each
@@ -17,10 +19,12 @@ pub(crate) struct Embed {
     /// Images: files in the order given, or folders that are searched for them, sorted by path
     #[arg(long, value_name = "PATH", num_args = 1..)]
     images: Vec<PathBuf>,
-    /// The file to write (or to replace), f32 of shape [rows, dimensions]: NumPy's .npy, or .safetensors, where the
+    /// The file to write, f32 of shape [rows, dimensions]: NumPy's .npy, or .safetensors, where the
     /// tensor is called "embeddings". An interrupted call is resumed by the same call
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    overwrite: Overwrite,
     /// Leave the rows at the length they have, instead of 1
     #[arg(long)]
     raw: bool,
@@ -30,11 +34,11 @@ pub(crate) struct Embed {
 
 impl Embed {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        Format::of(&self.out).map_err(|error| Failure::Input(format!("--out: {error}")))?;
+        self.overwrite.check("--out", &self.out, &["npy", "safetensors"])?;
         let texts = self.texts.as_deref().map(read_texts).transpose().map_err(Failure::input)?;
         let files = match &texts {
             Some(_) => Vec::new(),
-            None => image_files(&self.images).map_err(Failure::input)?,
+            None => output::find_images(&self.images)?,
         };
         let (items, what, count) = match &texts {
             Some(texts) => (Items::Texts(texts), "texts", texts.len()),
@@ -60,7 +64,7 @@ impl Embed {
         };
         output::line(format!(
             "{}: {} {what}{resumed}, {} numbers each",
-            self.out.display(),
+            text::path(&self.out),
             embedded.rows,
             embedded.dim
         ));

@@ -12,7 +12,7 @@ use super::evaluated_run::{OfRun, evaluate_run};
 use super::model_args::{Loaded, ModelArgs};
 use super::prompt_args::PromptArgs;
 use crate::failure::Failure;
-use crate::output::figure_path;
+use crate::output::{CSV, Overwrite, PNG};
 use crate::{bar, output};
 
 /// Score a model on a labelled data set: top-1, top-5, macro, by class, confusions. With --run and no --data, on the
@@ -32,6 +32,8 @@ pub(crate) struct Eval {
     /// Draw the confusion matrix into this file
     #[arg(long, value_name = "FILE.png")]
     confusion: Option<PathBuf>,
+    #[command(flatten)]
+    overwrite: Overwrite,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -62,7 +64,11 @@ pub(super) struct Evaluation {
 
 impl Eval {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        self.confusion.as_deref().map(|path| figure_path("--confusion", path)).transpose()?;
+        for (option, path, kind) in
+            [("--confusion", &self.confusion, PNG), ("--predictions", &self.predictions, CSV)]
+        {
+            path.as_deref().map(|it| self.overwrite.check(option, it, kind)).transpose()?;
+        }
         let of_run = if self.data.is_given() { None } else { self.model.open_run()? };
         let evaluation = match of_run {
             Some(run) => {
@@ -133,8 +139,7 @@ impl Eval {
             save_confusion(path, report, &title)?;
         }
         if self.json {
-            output::line(serde_json::to_string_pretty(evaluation).map_err(Failure::run)?);
-            return Ok(());
+            return output::json_lines(evaluation);
         }
         let Evaluation { model, data, split, protocol, .. } = evaluation;
         output::line(format!("model     {model}"));
@@ -146,8 +151,8 @@ impl Eval {
             output::line(format!("note      {doubt}"));
         }
         output::line("");
-        output::line(tables::classification(report));
-        output::line(tables::classes(report, tables::ClassOrder::Listed));
+        output::line(tables::classification(report, output::page()));
+        output::line(tables::classes(report, tables::ClassOrder::Listed, output::page()));
         if let Some(run) = &evaluation.run {
             output::line(run.line());
         }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use flora::clip::{Layout, SaveOptions};
-use flora::core::Dtype;
+use flora::core::{Dtype, text};
 use flora::inference::export_merged;
 
 use super::model_args::{Loaded, ModelArgs};
@@ -83,7 +83,7 @@ impl Export {
             ));
         }
         export_merged(model, &self.out, SaveOptions { layout, dtype }).map_err(Failure::input)?;
-        output::line(format!("{}: written", self.out.display()));
+        output::line(format!("{}: written", text::path(&self.out)));
         Ok(())
     }
 }

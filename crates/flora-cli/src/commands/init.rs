@@ -8,7 +8,7 @@ use flora::tuning::starter_experiment;
 
 use super::experiment_args::holds_run;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, Overwrite};
 
 /// Look at a folder of your own images, say what is in it, and write what a run on it needs: a description of the
 /// data set and an experiment
@@ -21,9 +21,8 @@ pub(crate) struct Init {
     /// Where to write the two files [default: the current folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Replace files of these names that are there
-    #[arg(long)]
-    overwrite: bool,
+    #[command(flatten)]
+    overwrite: Overwrite,
     /// The model of the experiment: a folder or file, the name of a known model, or
     /// hf:owner/name[@revision] [default: clip-nano]
     #[arg(long, value_name = "MODEL")]
@@ -71,10 +70,7 @@ impl Init {
         let mut files = vec![(&experiment, text)];
         files.extend(found.description().map(|text| (&description, text)));
         for (file, _) in &files {
-            if file.exists() && !self.overwrite {
-                let problem = "is there already; replace it with --overwrite, or name another folder with --out";
-                return Err(Failure::Input(format!("{} {problem}", file.display())));
-            }
+            self.overwrite.check("--out", file, &["toml"])?;
         }
         output::line(&found);
         output::line("");

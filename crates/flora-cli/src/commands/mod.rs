@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod classify;
+pub(crate) mod completions;
 mod dataset_args;
 pub(crate) mod datasets;
 pub(crate) mod embed;
@@ -10,6 +11,7 @@ mod evaluated_run;
 mod experiment_args;
 pub(crate) mod export;
 pub(crate) mod init;
+pub(crate) mod man;
 mod model_args;
 pub(crate) mod partition;
 pub(crate) mod presets;

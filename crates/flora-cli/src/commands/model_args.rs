@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use flora::core::text::printable;
 use flora::core::workers::Workers;
 use flora::inference::{Model, Provenance};
 use flora::tuning::TrainedModel;
@@ -146,7 +147,7 @@ pub(super) fn resolve(model: &str) -> Result<PathBuf, Failure> {
 fn shown<R>(work: impl FnOnce(&mut dyn FnMut(flora::hub::Progress<'_>)) -> R) -> R {
     let download = bar::bytes("download");
     let result = work(&mut |progress| {
-        download.set_prefix(progress.file.to_owned());
+        download.set_prefix(printable(progress.file).into_owned());
         if let Some(total) = progress.total {
             download.set_length(total);
         }

@@ -14,9 +14,11 @@ pub(crate) struct Presets {
 impl Presets {
     pub(crate) fn run(self) -> Result<(), Failure> {
         if let Some(name) = self.name {
-            let preset = Preset::find(&name)
-                .ok_or_else(|| Failure::Input(format!("{name}: no such preset")))?;
-            output::line(preset.toml.trim_end());
+            let preset = Preset::find(&name).ok_or_else(|| {
+                let names = PRESETS.map(|preset| preset.name).join(", ");
+                Failure::Input(format!("{name}: no such preset; choose one of {names}"))
+            })?;
+            output::script(preset.toml);
             return Ok(());
         }
         let mut rows = Vec::new();
@@ -24,7 +26,7 @@ impl Presets {
             rows.push([preset.name.to_owned(), preset.description()]);
         }
         output::table(["preset", "what it does"], rows);
-        output::line("`flora presets NAME` prints one as a file; `flora run NAME` runs it.");
+        output::line("\n`flora presets NAME` prints one as a file; `flora run NAME` runs it.");
         Ok(())
     }
 }

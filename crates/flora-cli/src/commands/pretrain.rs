@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
+use flora::core::text;
 use flora::pretrain::{PretrainConfig, PretrainError};
 
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, Overwrite};
 
 /// Train a small CLIP from scratch on pairs of pictures and captions
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,8 @@ pub(crate) struct Pretrain {
     /// Go on after this epoch, from the checkpoint of an earlier run
     #[arg(long, value_name = "EPOCH")]
     resume_from: Option<usize>,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
 impl Pretrain {
@@ -28,6 +31,17 @@ impl Pretrain {
         let mut config = PretrainConfig::from_file(&self.file).map_err(Failure::input)?;
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.resume_from = self.resume_from.or(config.resume_from);
+        self.overwrite.check_folder("out", &config.out)?;
+        if config.resume_from.is_none() {
+            self.overwrite.check_folder("log", &config.log_folder()).map_err(|failure| {
+                match failure {
+                    Failure::Input(problem) => Failure::Input(format!(
+                        "{problem}; --resume-from goes on with the training that is there"
+                    )),
+                    other => other,
+                }
+            })?;
+        }
         if !flora::device::is_cpu(&self.device) {
             (config.shard_size, config.threads) = (0, 1);
         }
@@ -41,7 +55,7 @@ impl Pretrain {
             summary.train_pairs,
             summary.seconds,
             summary.pairs_per_second,
-            config.out.display()
+            text::path(&config.out)
         ));
         Ok(())
     }

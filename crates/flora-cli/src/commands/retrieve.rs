@@ -48,9 +48,9 @@ impl Retrieve {
             })
             .collect();
         if self.json {
-            output::line(serde_json::to_string_pretty(&reports).map_err(Failure::run)?);
+            output::json_lines(&reports)?;
         } else {
-            output::line(table(&reports));
+            output::line(table(&reports, output::page()));
         }
         Ok(())
     }

@@ -1,9 +1,7 @@
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use flora::report::runs::{RUNS, list, resolve};
 use flora::report::{compare, tables};
-use serde_json::to_string_pretty;
 
 use crate::failure::Failure;
 use crate::output;
@@ -51,11 +49,11 @@ fn overview(mut folders: Vec<PathBuf>, json: bool) -> Result<(), Failure> {
     }
     let runs = list(&folders).map_err(Failure::input)?;
     if json {
-        output::line(to_string_pretty(&runs).map_err(Failure::run)?);
+        output::json_lines(&runs)?;
     } else if runs.is_empty() {
         output::line("no runs here; `flora run quickstart` makes one in runs/quickstart");
     } else {
-        output::line(tables::runs(&runs, std::io::stdout().is_terminal()));
+        output::line(tables::runs(&runs, output::page()));
     }
     Ok(())
 }
@@ -63,9 +61,9 @@ fn overview(mut folders: Vec<PathBuf>, json: bool) -> Result<(), Failure> {
 fn side_by_side(runs: &[String], json: bool) -> Result<(), Failure> {
     let folders: Result<Vec<_>, _> = runs.iter().map(|run| resolve(run)).collect();
     let comparison = compare(&folders.map_err(Failure::input)?).map_err(Failure::input)?;
-    output::line(match json {
-        true => to_string_pretty(&comparison).map_err(Failure::run)?,
-        false => tables::comparison(&comparison),
-    });
+    if json {
+        return output::json_lines(&comparison);
+    }
+    output::line(tables::comparison(&comparison, output::page()));
     Ok(())
 }

@@ -4,7 +4,7 @@
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -36,6 +36,43 @@ pub(crate) fn resume(cache: &Path, out: &Path) -> Command {
     let mut command = flora(cache);
     command.args(["run", "--resume"]).arg(out);
     command
+}
+
+/// The folder of the smallest CLIP.
+pub(crate) fn tiny_clip() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../flora-clip/tests/fixtures/tiny-clip")
+}
+
+/// Images of two vendors and three classes, and an experiment on them with the tiny CLIP.
+pub(crate) fn write_experiment(folder: &Path) {
+    for vendor in ["acme", "zenith"] {
+        for split in ["train", "test"] {
+            for (class, color) in
+                [("ball", [200, 30, 30]), ("cup", [30, 200, 30]), ("hat", [30, 30, 200])]
+            {
+                let path = folder.join("images").join(vendor).join(split).join(class);
+                std::fs::create_dir_all(&path).unwrap();
+                for number in 0..5u8 {
+                    let image = image::RgbImage::from_fn(32, 32, |x, y| {
+                        let shade = ((x * 7 + y * 3) as u8).wrapping_mul(number + 1) / 8;
+                        image::Rgb(color.map(|value: u8| value.saturating_add(shade)))
+                    });
+                    image.save(path.join(format!("{number}.png"))).unwrap();
+                }
+            }
+        }
+    }
+    let dataset = "name = 'things'\ntitle = 'Things'\ntemplate = 'a photo of a {}.'\n\
+                   license = 'CC0-1.0'\nsource = 'made by a test'\n[layout]\nkind = 'image-folder'\n\
+                   pattern = 'images/{domain}/{split}/{class}'\n";
+    std::fs::write(folder.join("things.toml"), dataset).unwrap();
+    let experiment = format!(
+        "name = 'things'\nmodel.path = '{}'\ndata.path = 'things.toml'\n\
+         partition.kind = 'natural'\ntraining.rounds = 2\ntraining.batch_size = 8\n\
+         training.learning_rate = 1e-3\n",
+        tiny_clip().display()
+    );
+    std::fs::write(folder.join("experiment.toml"), experiment).unwrap();
 }
 
 /// Runs a command that must succeed.

@@ -147,9 +147,7 @@ impl Preprocessor {
     pub fn crop(&self, image: &DynamicImage) -> Result<RgbImage, ClipError> {
         let rgb = colour::rgb(image, self.transparency);
         let (width, height) = rgb.dimensions();
-        if width == 0 || height == 0 {
-            return Err(ClipError::Image(format!("{width} x {height} pixels; nothing to see")));
-        }
+        self.check_size(width, height)?;
         let (new_width, new_height) = self.target(width, height)?;
         let resized = scale(rgb, new_width, new_height, self.resample)?;
         let offset = |side: u32| match self.centering {
@@ -159,6 +157,18 @@ impl Preprocessor {
         let (left, top) = (offset(new_width), offset(new_height));
         let view = image::imageops::crop_imm(&resized, left, top, self.crop_size, self.crop_size);
         Ok(view.to_image())
+    }
+
+    /// Whether an image of this size can be preprocessed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Preprocessor::crop`].
+    pub fn check_size(&self, width: u32, height: u32) -> Result<(), ClipError> {
+        if width == 0 || height == 0 {
+            return Err(ClipError::Image(format!("{width} x {height} pixels; nothing to see")));
+        }
+        self.target(width, height).map(drop)
     }
 
     /// The size after resizing.
@@ -177,6 +187,11 @@ impl Preprocessor {
             ))
         })?;
         Ok(if width <= height { (edge, long) } else { (long, edge) })
+    }
+
+    /// How many numbers the tower takes of an image: `3 * crop_size * crop_size`.
+    pub fn numbers(&self) -> usize {
+        3 * self.crop_size as usize * self.crop_size as usize
     }
 
     /// The normalised pixels of one image, channel by channel: `3 * crop_size * crop_size` numbers.

@@ -1,5 +1,7 @@
 //! What a description and the files that it names come to.
 
+use flora_core::images::PassedOver;
+
 use super::description::Description;
 use super::{Sample, Source, Split};
 use crate::Error;
@@ -11,6 +13,8 @@ pub(super) struct Built {
     pub(super) domains: Vec<String>,
     pub(super) samples: Vec<Sample>,
     pub(super) source: Source,
+    /// Files beside the images that are not read.
+    pub(super) passed_over: PassedOver,
 }
 
 impl Built {

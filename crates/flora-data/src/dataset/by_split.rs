@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
+use flora_core::images::PassedOver;
+
 use super::description::Description;
 use super::layout::BySplitLayout;
 use super::{Built, Sample, Source, Split};
@@ -33,7 +35,9 @@ pub(super) fn build(
     let mut images = Vec::new();
     let mut samples = Vec::new();
     let mut seen = HashSet::new();
+    let mut passed_over = PassedOver::default();
     for (split, name, part) in built {
+        passed_over.extend(part.passed_over);
         let unusable = |problem: String| {
             let remedy = "use a part that is one kind of image files, without a split";
             description.field(format!("layout.{name}"), problem, remedy)
@@ -62,5 +66,6 @@ pub(super) fn build(
         domains: domains.into_iter().collect(),
         samples,
         source: Source::Files(images),
+        passed_over,
     })
 }

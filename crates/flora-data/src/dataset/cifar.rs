@@ -7,8 +7,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use flora_core::images::PassedOver;
+use flora_core::paths::shortest_endings;
+
 use super::description::Description;
 use super::layout::CifarLayout;
+use super::numbers::Numbers;
 use super::packed::{Channels, Packed};
 use super::table::Place;
 use super::{Built, Sample, Source, Split};
@@ -41,7 +45,9 @@ pub(super) fn build(
         let remedy = "1 and 0 fit CIFAR-10; 2 and 1 fit the 100 classes of CIFAR-100";
         return Err(description.field("layout.label_byte", problem, remedy));
     }
+    let numbers = Numbers { first: layout.first_label, count: description.classes.len() };
     let mut samples = Vec::new();
+    let mut files = Vec::new();
     let mut packed = Packed {
         width: SIDE,
         height: SIDE,
@@ -56,31 +62,32 @@ pub(super) fn build(
             let path = description.find("CIFAR file", root.join(name))?;
             let bytes = read(&path, header + PIXELS)?;
             for (number, record) in bytes.chunks_exact(header + PIXELS).enumerate() {
-                let label = usize::from(record[layout.label_byte]);
-                if label >= description.classes.len() {
+                let label = record[layout.label_byte];
+                let Some(label) = numbers.place(label) else {
                     return Err(Error::Entry {
                         file: path,
                         place: format!("record {number}"),
-                        problem: format!(
-                            "its label is {label}, and {} classes are listed",
-                            description.classes.len()
-                        ),
-                        remedy: "list all classes, and check `layout.label_bytes`".to_owned(),
+                        problem: format!("its label is {label}, and {numbers}"),
+                        remedy: "list all classes, and check `layout.label_bytes` and \
+                                 `layout.first_label`"
+                            .to_owned(),
                     });
-                }
+                };
                 samples.push(Sample::new(samples.len(), label, None, Some(split)));
                 packed.bytes.extend_from_slice(&record[header..]);
-                let file = packed.files.len() as u32;
+                let file = files.len() as u32;
                 packed.places.push(Place { file, number: number as u32 });
             }
-            packed.files.push(path);
+            files.push(path);
         }
     }
+    packed.files = shortest_endings(&files);
     Ok(Built {
         classes: description.classes.iter().map(|class| class.name.clone()).collect(),
         domains: Vec::new(),
         samples,
         source: Source::Packed(packed),
+        passed_over: PassedOver::default(),
     })
 }
 

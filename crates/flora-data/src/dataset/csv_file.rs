@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
+use flora_core::paths::shortest_endings;
 
 use super::description::Description;
 use super::layout::{CsvLayout, PixelColumn};
@@ -81,11 +82,12 @@ pub(super) fn build(
             table.add_of(number, &label, domain.as_deref(), split)?;
         }
     }
-    let Some(PixelColumn { width, height, .. }) = layout.pixels else { return Ok(table.finish()) };
-    Ok(table.finish_with(|files, places| {
+    let Some(PixelColumn { width, height, .. }) = layout.pixels else { return table.finish() };
+    table.finish_with(|files, places| {
+        let files = shortest_endings(&files);
         let channels = Channels::Grey;
         Source::Packed(Packed { width, height, channels, bytes, files, places, unit: "line" })
-    }))
+    })
 }
 
 /// Check what does not depend on the tables.

@@ -1,13 +1,14 @@
 //! The TOML file that describes a data set.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use flora_core::shell;
+use flora_core::{files, shell};
 use serde::Deserialize;
 
 use super::Template;
 use super::class_entry::ClassEntry;
+use super::class_names::normalized;
 use super::layout::{FolderLayout, Layout, Names, SplitFolders};
 use super::pattern::Pattern;
 use super::texts::TextsEntry;
@@ -57,11 +58,10 @@ pub(super) struct Description {
 impl Description {
     /// Read a TOML file.
     pub(super) fn read(file: &Path) -> Result<Self, Error> {
-        let text =
-            std::fs::read_to_string(file).map_err(Error::io("read the description", file))?;
+        let text = files::read_text(file).map_err(Error::io("read the description", file))?;
         let raw: Raw = toml::from_str(&text).map_err(|error| Error::Syntax {
             file: file.to_owned(),
-            problem: error.to_string().trim_end().to_owned(),
+            problem: flora_core::explain::toml(&error.to_string()),
             remedy: "correct that line (a key that is not listed there is not known)",
         })?;
         let field = |field: &str, problem: String, remedy: &str| Error::Field {
@@ -77,15 +77,18 @@ impl Description {
         let template = raw.template.unwrap_or_else(|| Template::PHOTO.to_owned());
         let template = Template::new(template)
             .map_err(|error| field("template", error.to_string(), "correct the template"))?;
-        let mut names = HashSet::new();
+        let mut names = HashMap::new();
         for (index, class) in raw.classes.iter().enumerate() {
             let at = format!("classes[{index}].name");
             if class.name.trim().is_empty() {
                 let remedy = "write the words that stand for the class in a sentence";
                 return Err(field(&at, "it is empty".to_owned(), remedy));
             }
-            if !names.insert(&class.name) {
-                let problem = format!("{:?} is the name of an earlier class", class.name);
+            if let Some(first) = names.insert(normalized(&class.name), index) {
+                let problem = format!(
+                    "{:?} is the same to the model as {:?}, the name of `classes[{first}]`",
+                    class.name, raw.classes[first].name
+                );
                 let remedy = "classes with the same name get the same prompt: rename one of them";
                 return Err(field(&at, problem, remedy));
             }
@@ -166,6 +169,11 @@ impl Description {
         })
     }
 
+    /// Whether there is no TOML file.
+    pub(super) fn is_plain(&self) -> bool {
+        self.file == self.base
+    }
+
     /// The folder that the files of the layout are looked up in, whether it is there or not.
     pub(super) fn root(&self, root_override: Option<&Path>) -> PathBuf {
         let path = match (root_override, self.layout.root()) {
@@ -197,7 +205,7 @@ impl Description {
             return None;
         }
         let folder = shell::quoted(&self.file);
-        Some(match self.file.is_dir() {
+        Some(match self.is_plain() {
             true => format!(
                 "{place}: `flora init {folder}` writes a description with pattern = \"{fitting}\""
             ),

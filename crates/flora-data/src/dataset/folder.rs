@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use flora_core::images::{EXTENSIONS, has_extension};
+use flora_core::images::{self, FolderError, Found, PassedOver};
 
+use super::class_names::class_names;
 use super::description::Description;
 use super::layout::{FolderLayout, SplitFolders};
 use super::pattern::{Level, Pattern};
@@ -33,10 +34,17 @@ pub(super) fn build(
         split_folders: BTreeSet::new(),
         class_folders: BTreeSet::new(),
         found: Vec::new(),
+        passed_over: PassedOver::default(),
     };
-    walk.descend(root, pattern.levels(), &Place::default())?;
+    walk.descend(root, pattern.levels(), &Place::default()).map_err(|error| match error {
+        Error::Missing { what, path, remedy } => {
+            let remedy = description.where_images_are(root, &pattern).unwrap_or(remedy);
+            Error::Missing { what, path, remedy }
+        }
+        error => error,
+    })?;
     walk.check(root, &pattern)?;
-    Ok(walk.finish())
+    walk.finish()
 }
 
 /// Which split a folder name stands for.
@@ -112,14 +120,15 @@ struct Walk<'a> {
     split_folders: BTreeSet<String>,
     class_folders: BTreeSet<String>,
     found: Vec<(PathBuf, Place)>,
+    passed_over: PassedOver,
 }
 
 impl Walk<'_> {
     fn descend(&mut self, folder: &Path, levels: &[Level], place: &Place) -> Result<(), Error> {
         let Some((level, below)) = levels.split_first() else {
-            for file in image_files(folder)? {
-                self.found.push((file, place.clone()));
-            }
+            let Found { images, passed_over } = images::below(folder)?;
+            self.found.extend(images.into_iter().map(|file| (file, place.clone())));
+            self.passed_over.extend(passed_over);
             return Ok(());
         };
         if let Level::Literal(name) = level {
@@ -130,7 +139,7 @@ impl Walk<'_> {
                 false => Err(self.description.missing("image folder", path)),
             };
         }
-        for (name, path) in sub_folders(folder)? {
+        for (name, path) in self.sub_folders(folder)? {
             let mut place = place.clone();
             place.branched = true;
             match level {
@@ -196,12 +205,14 @@ impl Walk<'_> {
                 ),
                 match self.description.where_images_are(root, pattern) {
                     Some(remedy) => remedy,
-                    None => {
-                        format!("add its images (.{}), or remove the class", EXTENSIONS.join(", ."))
-                    }
+                    None => format!(
+                        "add its images (.{}), or remove the class",
+                        images::EXTENSIONS.join(", .")
+                    ),
                 },
             ));
         }
+        self.check_depth(root, pattern)?;
         if !pattern.has(&Level::Split) {
             return Ok(());
         }
@@ -222,12 +233,46 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Built {
+    /// Of a plain folder, torchvision takes `site/cat/1.png` for an image of the class `site`. Where the
+    /// same folders come again below each, that is hardly what was meant.
+    fn check_depth(&self, root: &Path, pattern: &Pattern) -> Result<(), Error> {
+        if !self.description.is_plain() {
+            return Ok(());
+        }
+        let mut owners: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (file, place) in &self.found {
+            let folders = file.parent().and_then(|folder| folder.strip_prefix(root).ok());
+            let mut below = folders.into_iter().flat_map(Path::iter);
+            below.find(|folder| *folder == place.class.as_str());
+            match below.next().and_then(|folder| folder.to_str()) {
+                Some(inner) => owners.entry(inner).or_default().insert(&place.class),
+                // An image lies directly in a class folder.
+                None => return Ok(()),
+            };
+        }
+        let Some((inner, outer)) = owners.iter().find(|(_, outer)| outer.len() > 1) else {
+            return Ok(());
+        };
+        let examples: Vec<String> =
+            outer.iter().take(2).map(|outer| format!("{outer}/{inner}")).collect();
+        let fitting = self.description.where_images_are(root, pattern);
+        let remedy = "say in a file dataset.toml which level the classes are: kind = \"image-folder\" with pattern = \
+                      \"{domain}/{class}\" for sites, \"{class}/{split}\" for splits, or \"{class}\" for all images \
+                      below a class folder, as torchvision's ImageFolder takes them";
+        Err(self.description.field(
+            "layout.pattern",
+            format!(
+                "no image lies directly in a class folder, and the folders below have the same names: {}",
+                examples.join(", ")
+            ),
+            fitting.map_or(remedy.to_owned(), |fitting| format!("{fitting}; or {remedy}")),
+        ))
+    }
+
+    fn finish(self) -> Result<Built, Error> {
         let (classes, labels) = if self.listed.is_empty() {
             let labels = self.class_folders.iter().cloned().zip(0..).collect();
-            let names = self.class_folders.iter();
-            let spaced = names.map(|name| name.replace(['_', '-'], " ")).collect();
-            (spaced, labels)
+            (class_names(self.description, "folders", &self.class_folders)?, labels)
         } else {
             let names = self.description.classes.iter();
             (names.map(|class| class.name.clone()).collect(), self.listed)
@@ -242,49 +287,36 @@ impl Walk<'_> {
             samples.push(Sample::new(files.len(), labels[&place.class], domain, place.split));
             files.push(file);
         }
-        Built {
+        Ok(Built {
             classes,
             domains: domains.into_iter().collect(),
             samples,
             source: Source::Files(files),
+            passed_over: self.passed_over,
+        })
+    }
+
+    /// The folders in `folder`, sorted by name, without hidden ones.
+    fn sub_folders(&mut self, folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
+        let mut folders = Vec::new();
+        for path in images::entries(folder)? {
+            let Some(name) = path.file_name().filter(|_| path.is_dir()) else {
+                self.passed_over.add_outside(&path);
+                continue;
+            };
+            let Some(name) = name.to_str() else {
+                return Err(Error::io("read", &path)(std::io::Error::other(
+                    "the folder's name is not UTF-8: rename it",
+                )));
+            };
+            folders.push((name.to_owned(), path));
         }
+        Ok(folders)
     }
 }
 
-/// The folders in `folder`, sorted by name, without hidden ones.
-fn sub_folders(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
-    let mut folders = Vec::new();
-    for path in entries(folder)? {
-        let Some(name) = path.file_name().filter(|_| path.is_dir()) else {
-            continue;
-        };
-        let Some(name) = name.to_str() else {
-            return Err(Error::io("read", &path)(std::io::Error::other(
-                "the folder's name is not UTF-8: rename it",
-            )));
-        };
-        folders.push((name.to_owned(), path));
+impl From<FolderError> for Error {
+    fn from(FolderError { path, source }: FolderError) -> Self {
+        Self::Io { action: "read the folder", path, source }
     }
-    Ok(folders)
-}
-
-/// The image files directly in `folder`, sorted by name, without hidden ones.
-fn image_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut files = entries(folder)?;
-    files.retain(|path| has_extension(path) && path.is_file());
-    Ok(files)
-}
-
-/// Sorted, because the order of a directory differs from one disk to the next.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |error| Error::io("read the folder", folder)(error);
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort_unstable();
-    Ok(paths)
 }

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use flora_core::images::PassedOver;
+
 use super::description::Description;
 use super::idx_file::{Array, read};
 use super::layout::IdxLayout;
+use super::numbers::Numbers;
 use super::{Built, Sample, Source, Split};
 use crate::Error;
 
@@ -28,62 +31,96 @@ pub(super) fn build(
             "add one [[classes]] entry with a `name` for each label, in order",
         ));
     }
-    let classes = description.classes.len();
-    let mut samples = Vec::new();
-    let mut read_split = |split, images: &Path, labels: &Path| {
+    let numbers = Numbers { first: layout.first_label, count: description.classes.len() };
+    let read_split = |images: &Path, labels: &Path| {
         let images = read(&find(description, root, images)?, 3)?;
         let labels = read(&find(description, root, labels)?, 1)?;
-        check_pair(description, &images, &labels)?;
-        for &label in &labels.bytes {
-            samples.push(Sample::new(samples.len(), usize::from(label), None, Some(split)));
-        }
-        Ok::<_, Error>(images)
+        check_pair(&images, &labels)?;
+        Ok::<_, Error>((images, labels))
     };
-    let train = read_split(Split::Train, &layout.train_images, &layout.train_labels)?;
-    let test = read_split(Split::Test, &layout.test_images, &layout.test_labels)?;
-    for (label, class) in description.classes.iter().enumerate() {
-        if !samples.iter().any(|sample| sample.label() == label) {
-            return Err(description.class_count(
-                format!(
-                    "`classes` lists {classes}, but no image has label {label} ({:?})",
-                    class.name
-                ),
-                "list the classes that the label files have, in the order of their labels",
-            ));
-        }
-    }
+    let (train, train_labels) = read_split(&layout.train_images, &layout.train_labels)?;
+    let (test, test_labels) = read_split(&layout.test_images, &layout.test_labels)?;
+    check_labels(description, numbers, [&train_labels, &test_labels])?;
+    let of = |split, labels: Array| labels.bytes.into_iter().map(move |label| (split, label));
+    let labelled = of(Split::Train, train_labels).chain(of(Split::Test, test_labels));
+    let samples = labelled
+        .filter_map(|(split, label)| Some((split, numbers.place(label)?)))
+        .enumerate()
+        .map(|(at, (split, label))| Sample::new(at, label, None, Some(split)))
+        .collect();
     Ok(Built {
         classes: description.classes.iter().map(|c| c.name.clone()).collect(),
         domains: Vec::new(),
         samples,
-        source: Source::Idx { train, test, invert: layout.invert },
+        source: Source::Idx { train, test, invert: layout.invert, transpose: layout.transpose },
+        passed_over: PassedOver::default(),
     })
 }
 
-fn check_pair(description: &Description, images: &Array, labels: &Array) -> Result<(), Error> {
-    if images.dims[0] != labels.dims[0] {
-        return Err(Error::Damaged {
-            file: labels.file.clone(),
-            problem: format!(
-                "it has {} labels, but {} has {} images",
-                labels.dims[0],
-                images.file.display(),
-                images.dims[0]
-            ),
-            remedy: "give the labels that belong to the images".to_owned(),
-        });
+fn check_pair(images: &Array, labels: &Array) -> Result<(), Error> {
+    if images.dims[0] == labels.dims[0] {
+        return Ok(());
     }
-    let classes = description.classes.len();
-    let worst = labels.bytes.iter().enumerate().max_by_key(|(_, label)| **label);
-    match worst {
-        Some((index, &label)) if usize::from(label) >= classes => Err(description.class_count(
+    Err(Error::Damaged {
+        file: labels.file.clone(),
+        problem: format!(
+            "it has {} labels, but {} has {} images",
+            labels.dims[0],
+            images.file.display(),
+            images.dims[0]
+        ),
+        remedy: "give the labels that belong to the images".to_owned(),
+    })
+}
+
+/// Every label must be that of a class, and every class must have an image.
+fn check_labels(
+    description: &Description,
+    numbers: Numbers,
+    files: [&Array; 2],
+) -> Result<(), Error> {
+    let mut found = [false; 256];
+    let all = files.into_iter().flat_map(|file| &file.bytes);
+    all.for_each(|&label| found[usize::from(label)] = true);
+    let listed = format!("`classes` lists {}", numbers.count);
+    let least = found.iter().position(|found| *found).unwrap_or(0);
+    let most = found.iter().rposition(|found| *found).unwrap_or(0);
+    // What fits the files as they are, if it is another beginning and nothing else.
+    let begin = (least != numbers.first && most + 1 - least == numbers.count)
+        .then(|| format!("labels begin at {least}: set `layout.first_label = {least}`"));
+    let strange = |label: &u8| numbers.place(*label).is_none();
+    for file in files {
+        if let Some(index) = file.bytes.iter().position(strange) {
+            let label = file.bytes[index];
+            return Err(description.class_count(
+                format!(
+                    "{listed}, for the labels {} to {}, but item {index} of {} has label {label}",
+                    numbers.first,
+                    numbers.last(),
+                    file.file.display()
+                ),
+                begin.unwrap_or_else(|| {
+                    let count = most + 1 - least.min(numbers.first);
+                    format!("list {count} classes, in the order of their labels")
+                }),
+            ));
+        }
+    }
+    let without = |place: &usize| !found[numbers.first + place];
+    match (0..numbers.count).find(without) {
+        None => Ok(()),
+        Some(place) => Err(description.class_count(
             format!(
-                "`classes` lists {classes}, but item {index} of {} has label {label}",
-                labels.file.display()
+                "{listed}, but no image has label {} ({:?})",
+                numbers.first + place,
+                description.classes[place].name
             ),
-            format!("list {} classes, in the order of their labels", u16::from(label) + 1),
+            begin.unwrap_or_else(|| {
+                "list the classes that the label files have, in the order of their labels; where the labels \
+                 begin at 1, set `layout.first_label = 1`"
+                    .to_owned()
+            }),
         )),
-        _ => Ok(()),
     }
 }
 

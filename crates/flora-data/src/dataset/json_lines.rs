@@ -57,7 +57,7 @@ pub(super) fn build(
             table.add_of(number, &label, domain.as_deref(), split)?;
         }
     }
-    Ok(table.finish())
+    table.finish()
 }
 
 /// Any name may be a field's.

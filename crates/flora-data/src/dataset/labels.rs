@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Sample;
+use super::class_names::class_names;
 use super::description::Description;
+use super::numbers::Numbers;
 use crate::Error;
 
 /// How a label in a file becomes the place of a class.
@@ -11,8 +13,8 @@ use crate::Error;
 pub(super) enum Labels {
     /// By the key of a listed class, or by its name where it has no key.
     Keys(HashMap<String, usize>),
-    /// By its number; the first class has the number `first`.
-    Numbers { first: usize, count: usize },
+    /// By its number.
+    Numbers(Numbers),
     /// No class is listed: every label is one, numbered as they come.
     Found(BTreeMap<String, usize>),
 }
@@ -38,7 +40,7 @@ impl Labels {
                     "remove one of the two",
                 ));
             }
-            return Ok(Self::Numbers { first, count: classes.len() });
+            return Ok(Self::Numbers(Numbers { first, count: classes.len() }));
         }
         if classes.is_empty() {
             return Ok(Self::Found(BTreeMap::new()));
@@ -60,15 +62,28 @@ impl Labels {
     /// The place of the class, or what is wrong with the label.
     pub(super) fn place(&mut self, label: &str) -> Result<usize, String> {
         match self {
-            Self::Keys(keys) => keys
-                .get(label)
-                .copied()
-                .ok_or_else(|| format!("the class {label:?} is none of the {} listed", keys.len())),
-            Self::Numbers { first, count } => {
-                let place = label.parse().ok().and_then(|number: usize| number.checked_sub(*first));
-                place.filter(|place| place < count).ok_or_else(|| {
-                    let last = first.saturating_add(*count - 1);
-                    format!("the label {label:?} is no number from {first} to {last}")
+            Self::Keys(keys) => keys.get(label).copied().ok_or_else(|| {
+                let mut problem =
+                    format!("the class {label:?} is none of the {} listed", keys.len());
+                if label.parse::<usize>().is_ok() {
+                    problem +=
+                        " (where classes are numbers, `layout.first_label` is that of the first)";
+                }
+                problem
+            }),
+            Self::Numbers(numbers) => {
+                let number = label.parse::<usize>().ok();
+                number.and_then(|number| numbers.place(number)).ok_or_else(|| {
+                    let (first, last) = (numbers.first, numbers.last());
+                    let mut problem =
+                        format!("the label {label:?} is no number from {first} to {last}");
+                    if number == Some(last + 1) {
+                        let next = first + 1;
+                        problem += &format!(
+                            " (where labels begin at {next}, `layout.first_label = {next}` says so)"
+                        );
+                    }
+                    problem
                 })
             }
             Self::Found(_) if label.trim().is_empty() => Err("the label is empty".to_owned()),
@@ -80,10 +95,15 @@ impl Labels {
     }
 
     /// The class names. Classes that were found are sorted, and the samples relabelled.
-    pub(super) fn finish(self, description: &Description, samples: &mut [Sample]) -> Vec<String> {
+    pub(super) fn finish(
+        self,
+        description: &Description,
+        samples: &mut [Sample],
+    ) -> Result<Vec<String>, Error> {
         let Self::Found(found) = self else {
-            return description.classes.iter().map(|class| class.name.clone()).collect();
+            return Ok(description.classes.iter().map(|class| class.name.clone()).collect());
         };
+        let names = class_names(description, "labels", found.keys())?;
         let mut sorted = vec![0; found.len()];
         for (place, (_, &number)) in found.iter().enumerate() {
             sorted[number] = place as u32;
@@ -91,6 +111,6 @@ impl Labels {
         for sample in samples {
             sample.label = sorted[sample.label()];
         }
-        found.into_keys().map(|label| label.replace(['_', '-'], " ")).collect()
+        Ok(names)
     }
 }

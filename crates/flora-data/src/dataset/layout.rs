@@ -58,6 +58,11 @@ pub(super) struct IdxLayout {
     pub(super) test_labels: PathBuf,
     #[serde(default)]
     pub(super) invert: bool,
+    /// Whether pixels lie column by column, as in EMNIST.
+    #[serde(default)]
+    pub(super) transpose: bool,
+    #[serde(default)]
+    pub(super) first_label: usize,
 }
 
 /// Image files that text files list, one a line.
@@ -167,6 +172,8 @@ pub(super) struct CifarLayout {
     /// Which of them is the label, from 0.
     #[serde(default)]
     pub(super) label_byte: usize,
+    #[serde(default)]
+    pub(super) first_label: usize,
 }
 
 fn one() -> usize {

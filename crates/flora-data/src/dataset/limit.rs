@@ -7,7 +7,7 @@ use super::{Sample, Split};
 use crate::apportion::apportion;
 use flora_core::seed;
 
-/// How many images of each split to keep; `None` keeps all.
+/// How many training and test images to keep; `None` keeps all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
@@ -22,7 +22,8 @@ pub struct Limit {
 /// The samples that stay, in their old order: a random subset of each split with the classes in the
 /// proportions that they had.
 pub(super) fn keep(samples: &[Sample], classes: usize, limit: Limit, seed: u64) -> Vec<Sample> {
-    let mut kept: Vec<usize> = Vec::new();
+    let is_validation = |&index: &usize| samples[index].split == Split::Validation;
+    let mut kept: Vec<usize> = (0..samples.len()).filter(is_validation).collect();
     for (split, most, label) in
         [(Split::Train, limit.train, "limit/train"), (Split::Test, limit.test, "limit/test")]
     {

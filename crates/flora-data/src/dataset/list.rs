@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use flora_core::files;
+
 use super::description::Description;
 use super::layout::ListLayout;
 use super::table::{self, Table};
@@ -109,8 +111,8 @@ pub(super) fn build(
     let mut table = Table::new(description, root, layout.first_label, "line")?;
     for (split, name) in lists {
         let file = table.next_list(name)?;
-        let text = std::fs::read_to_string(&file).map_err(Error::io("read", &file))?;
-        for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+        let text = files::read_text(&file).map_err(Error::io("read", &file))?;
+        for (number, line) in (1..).zip(text.lines()) {
             let row = Row { line: line.trim(), separator, split };
             if row.line.is_empty() {
                 continue;
@@ -124,7 +126,7 @@ pub(super) fn build(
             table.add(number, &label, split)?;
         }
     }
-    Ok(table.finish())
+    table.finish()
 }
 
 #[cfg(test)]

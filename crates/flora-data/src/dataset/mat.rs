@@ -73,7 +73,7 @@ pub(super) fn build(
             table.add(number, &label, split)?;
         }
     }
-    Ok(table.finish())
+    table.finish()
 }
 
 /// What a name in braces stands for.

@@ -4,6 +4,7 @@ mod built;
 mod by_split;
 mod cifar;
 mod class_entry;
+mod class_names;
 mod csv_file;
 mod description;
 mod fill;
@@ -19,19 +20,24 @@ mod list;
 mod mat;
 mod mat_bytes;
 mod mat_file;
+mod numbers;
 mod packed;
 pub(crate) mod pattern;
 mod protocol;
 mod read;
 mod source;
+mod stratified;
 mod table;
 mod template;
+mod text_rows;
 mod texts;
+mod validation;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use flora_core::hex;
+use flora_core::images::PassedOver;
 use image::DynamicImage;
 use sha2::{Digest, Sha256};
 
@@ -46,6 +52,7 @@ pub use protocol::{Protocol, Split};
 pub use source::read_image;
 pub use template::Template;
 pub use texts::Texts;
+pub use validation::ValidationShare;
 
 /// Labelled images with class names, a prompt template and a split. A clone shares the images.
 ///
@@ -72,6 +79,9 @@ struct Shared {
     domains: Vec<String>,
     texts: Option<texts::TextsEntry>,
     images: Source,
+    /// The folder that the images were looked up in.
+    root: PathBuf,
+    passed_over: PassedOver,
 }
 
 /// One image: where it is, and what is known of it.
@@ -140,6 +150,8 @@ impl Dataset {
                 domains: built.domains,
                 texts: description.texts,
                 images: built.source,
+                root,
+                passed_over: built.passed_over,
             }),
             samples: samples.into(),
             fingerprint: OnceLock::new(),
@@ -186,7 +198,7 @@ impl Dataset {
         &self.shared.domains
     }
 
-    /// The number of samples of both splits.
+    /// The number of samples of all splits.
     pub fn len(&self) -> usize {
         self.samples.len()
     }
@@ -222,9 +234,9 @@ impl Dataset {
         self.shared.images.describe(self.samples[i].place as usize)
     }
 
-    /// The name of an image's file without its extension; `None` where images lie in one file.
-    pub fn file_stem(&self, i: usize) -> Option<&str> {
-        self.shared.images.file_stem(self.samples[i].place as usize)
+    /// The file of sample `i`; `None` where images lie in one file.
+    pub fn file(&self, i: usize) -> Option<&Path> {
+        self.shared.images.file(self.samples[i].place as usize)
     }
 
     /// Decode sample `i`.
@@ -248,13 +260,27 @@ impl Dataset {
         if let Some(fingerprint) = self.fingerprint.get() {
             return Ok(fingerprint.clone());
         }
+        let fingerprint = self.fingerprint_of_first(self.len())?;
+        Ok(self.fingerprint.get_or_init(|| fingerprint).clone())
+    }
+
+    /// The [`fingerprint`](Self::fingerprint) of a data set of the first `count` samples alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`fingerprint`](Self::fingerprint).
+    pub fn fingerprint_of_first(&self, count: usize) -> Result<String, Error> {
         let mut hash = Sha256::new();
-        hash.update((self.len() as u64).to_le_bytes());
-        for sample in self.samples.iter() {
+        hash.update((count as u64).to_le_bytes());
+        for sample in &self.samples[..count] {
             self.shared.images.digest(sample.place as usize, &mut hash)?;
         }
-        let fingerprint = hex::encode(&hash.finalize());
-        Ok(self.fingerprint.get_or_init(|| fingerprint).clone())
+        Ok(hex::encode(&hash.finalize()))
+    }
+
+    /// The files in the folders of the images that are not read, by kind.
+    pub fn passed_over(&self) -> &PassedOver {
+        &self.shared.passed_over
     }
 
     /// Whether the data set ships with a split.
@@ -269,6 +295,16 @@ impl Dataset {
         Self { samples: samples.into(), ..self }
     }
 
+    /// The same samples, of which a share of the training images are validation images; see
+    /// [`ValidationShare`]. The same for the same `seed`.
+    ///
+    /// Choose the [`Protocol`] and the [`limit`](Dataset::limit) first.
+    pub fn with_validation(self, share: ValidationShare, seed: u64) -> Self {
+        let mut samples = self.samples.to_vec();
+        validation::hold_out(&mut samples, share, seed);
+        Self { samples: samples.into(), ..self }
+    }
+
     /// The samples of one split. Samples are numbered anew, in their old order.
     pub fn only(self, split: Split) -> Self {
         let samples = self.samples.iter().filter(|sample| sample.split == split).cloned().collect();
@@ -278,7 +314,7 @@ impl Dataset {
     /// A random subset of each split, the same for the same `seed`, in which the classes keep their
     /// proportions (by largest remainder). Samples are numbered anew, in their old order.
     ///
-    /// Choose the [`Protocol`] first: it splits what it is given.
+    /// Choose the [`Protocol`] first: it splits what it is given. Validation images all stay.
     pub fn limit(self, limit: Limit, seed: u64) -> Self {
         let kept = limit::keep(&self.samples, self.classes().len(), limit, seed);
         Self { samples: kept.into(), fingerprint: OnceLock::new(), ..self }

@@ -1,7 +1,5 @@
 //! Small images of one size, in memory.
 
-use std::path::PathBuf;
-
 use image::{DynamicImage, GrayImage, RgbImage};
 use sha2::{Digest, Sha256};
 
@@ -32,8 +30,8 @@ pub(super) struct Packed {
     pub(super) height: u32,
     pub(super) channels: Channels,
     pub(super) bytes: Vec<u8>,
-    /// The files that they come from, and where in them.
-    pub(super) files: Vec<PathBuf>,
+    /// What the files that they come from are called, and where in them they are.
+    pub(super) files: Vec<String>,
     pub(super) places: Vec<Place>,
     /// What `places` count, as in `line`.
     pub(super) unit: &'static str,
@@ -43,9 +41,7 @@ impl Packed {
     /// Where the image comes from, for messages.
     pub(super) fn describe(&self, index: usize) -> String {
         let Place { file, number } = self.places[index];
-        let file = &self.files[file as usize];
-        let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-        format!("{name}, {} {number}", self.unit)
+        format!("{}, {} {number}", self.files[file as usize], self.unit)
     }
 
     /// The image, in the order that `image` has.

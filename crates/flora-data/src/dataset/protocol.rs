@@ -8,6 +8,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::Sample;
+use super::stratified::hold_out;
 use crate::Error;
 
 /// The side of the split that a sample is on.
@@ -16,13 +17,31 @@ use crate::Error;
 pub enum Split {
     /// For training; these are dealt out to the clients.
     Train,
+    /// Held out of the training images to score a run by while it trains; see
+    /// [`ValidationShare`](super::ValidationShare).
+    Validation,
     /// For testing only.
     Test,
 }
 
+impl Split {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
 /// How the samples are split. Figures under different protocols do not compare.
 ///
-/// Written as text: `official`, `merged-80-20` (seed 1) or `merged-80-20:SEED`.
+/// Written as text: `official`, `merged-80-20` (seed 1), `merged-80-20:SEED`, `stratified-80-20` (seed 1) or
+/// `stratified-80-20:SEED`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Protocol {
@@ -33,6 +52,14 @@ pub enum Protocol {
     /// All samples are pooled, and a random 20 % of them (rounded up) is the test set: what FLoRA's
     /// reference code does (arXiv 2404.15182), with seed 1.
     Merged8020 {
+        /// Draws the test set; not the seed of training or of the partition.
+        seed: u64,
+    },
+    /// All samples are pooled, and a random 20 % of every class is the test set; of every class of every domain,
+    /// where there are domains. Every share is a whole number next to 20 %, every class's and every domain's, too,
+    /// but: a class or a domain with one image trains with it, and a domain with several has at least one for
+    /// testing.
+    Stratified8020 {
         /// Draws the test set; not the seed of training or of the partition.
         seed: u64,
     },
@@ -49,6 +76,8 @@ impl fmt::Display for Protocol {
             Self::Official => f.write_str("official"),
             Self::Merged8020 { seed: 1 } => f.write_str("merged-80-20"),
             Self::Merged8020 { seed } => write!(f, "merged-80-20:{seed}"),
+            Self::Stratified8020 { seed: 1 } => f.write_str("stratified-80-20"),
+            Self::Stratified8020 { seed } => write!(f, "stratified-80-20:{seed}"),
         }
     }
 }
@@ -58,13 +87,14 @@ impl FromStr for Protocol {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let unknown = || Error::Protocol(text.to_owned());
-        match text.split_once(':') {
-            None if text == "official" => Ok(Self::Official),
-            None if text == "merged-80-20" => Ok(Self::MERGED),
-            Some(("merged-80-20", seed)) => {
-                let seed = seed.parse().map_err(|_| unknown())?;
-                Ok(Self::Merged8020 { seed })
-            }
+        let (name, seed) = match text.split_once(':') {
+            None => (text, None),
+            Some((name, seed)) => (name, Some(seed.parse().map_err(|_| unknown())?)),
+        };
+        match (name, seed) {
+            ("official", None) => Ok(Self::Official),
+            ("merged-80-20", seed) => Ok(Self::Merged8020 { seed: seed.unwrap_or(1) }),
+            ("stratified-80-20", seed) => Ok(Self::Stratified8020 { seed: seed.unwrap_or(1) }),
             _ => Err(unknown()),
         }
     }
@@ -84,6 +114,16 @@ impl From<Protocol> for String {
     }
 }
 
+/// In millionths.
+const FIFTH: u64 = 200_000;
+
+/// Set the split of some samples.
+pub(super) fn set(samples: &mut [Sample], indices: impl IntoIterator<Item = usize>, split: Split) {
+    for index in indices {
+        samples[index].split = split;
+    }
+}
+
 /// Set the split of every sample.
 pub(super) fn split(samples: &mut [Sample], protocol: Protocol) {
     let official = samples.iter().all(|sample| sample.official.is_some());
@@ -96,6 +136,13 @@ pub(super) fn split(samples: &mut [Sample], protocol: Protocol) {
         }
         Protocol::Official => 1,
         Protocol::Merged8020 { seed } => seed,
+        Protocol::Stratified8020 { seed } => {
+            let rng = &mut seed::stream(seed, "split/stratified-80-20");
+            let tests = hold_out(samples, 0..samples.len(), FIFTH, rng);
+            set(samples, 0..samples.len(), Split::Train);
+            set(samples, tests, Split::Test);
+            return;
+        }
     };
     let mut order: Vec<usize> = (0..samples.len()).collect();
     order.shuffle(&mut seed::stream(seed, "split/merged-80-20"));
@@ -115,13 +162,15 @@ mod tests {
             ("official", Protocol::Official),
             ("merged-80-20", Protocol::MERGED),
             ("merged-80-20:7", Protocol::Merged8020 { seed: 7 }),
+            ("stratified-80-20", Protocol::Stratified8020 { seed: 1 }),
+            ("stratified-80-20:7", Protocol::Stratified8020 { seed: 7 }),
         ] {
             assert_eq!(text.parse::<Protocol>().unwrap(), protocol);
             assert_eq!(protocol.to_string(), text);
         }
-        for bad in ["", "Official", "merged", "merged-80-20:x", "official:1"] {
+        for bad in ["", "Official", "merged", "merged-80-20:x", "official:1", "stratified-80-20:"] {
             let message = bad.parse::<Protocol>().unwrap_err().to_string();
-            assert!(message.contains("merged-80-20"), "{message}");
+            assert!(message.contains("\"stratified-80-20:SEED\""), "{message}");
         }
     }
 }

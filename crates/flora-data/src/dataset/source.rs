@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use flora_core::images::ReadError;
+use flora_core::paths::shortest_endings;
 use image::{DynamicImage, GrayImage, ImageError};
 use sha2::{Digest, Sha256};
 
@@ -27,7 +29,9 @@ pub fn read_image(path: &Path) -> Result<DynamicImage, Error> {
     }
     flora_core::images::read(path).map_err(|error| match error {
         // A file that ends too early is there, but it is not an image.
-        ImageError::IoError(source) if source.kind() != ErrorKind::UnexpectedEof => {
+        ReadError::Image(ImageError::IoError(source))
+            if source.kind() != ErrorKind::UnexpectedEof =>
+        {
             Error::io("read", path)(source)
         }
         // Some decoders speak in several lines.
@@ -41,7 +45,7 @@ pub(super) enum Source {
     /// One file each, decoded when asked for.
     Files(Vec<PathBuf>),
     /// Arrays of grey pixels, in memory: the training images, then the test images.
-    Idx { train: Array, test: Array, invert: bool },
+    Idx { train: Array, test: Array, invert: bool, transpose: bool },
     /// Small images of one size, in memory.
     Packed(Packed),
 }
@@ -53,17 +57,18 @@ impl Source {
             Self::Files(files) => files[place].display().to_string(),
             Self::Idx { train, test, .. } => {
                 let (array, index) = locate(train, test, place);
-                let name = array.file.file_name().unwrap_or(array.file.as_os_str());
-                format!("{}[{index}]", name.to_string_lossy())
+                let names = shortest_endings(&[&train.file, &test.file]);
+                let name = if std::ptr::eq(array, train) { &names[0] } else { &names[1] };
+                format!("{name}[{index}]")
             }
             Self::Packed(packed) => packed.describe(place),
         }
     }
 
-    /// The name of an image's file without its extension.
-    pub(super) fn file_stem(&self, place: usize) -> Option<&str> {
+    /// The file of an image that has one of its own.
+    pub(super) fn file(&self, place: usize) -> Option<&Path> {
         match self {
-            Self::Files(files) => files[place].file_stem()?.to_str(),
+            Self::Files(files) => Some(&files[place]),
             Self::Idx { .. } | Self::Packed(_) => None,
         }
     }
@@ -72,15 +77,18 @@ impl Source {
     pub(super) fn image(&self, place: usize) -> Result<DynamicImage, Error> {
         match self {
             Self::Files(files) => read_image(&files[place]),
-            Self::Idx { train, test, invert } => {
+            Self::Idx { train, test, invert, transpose } => {
                 let (array, index) = locate(train, test, place);
-                let pixels = array
-                    .item(index)
-                    .iter()
-                    .map(|&grey| if *invert { 255 - grey } else { grey })
-                    .collect();
-                let (rows, columns) = (array.dims[1] as u32, array.dims[2] as u32);
-                let image = GrayImage::from_raw(columns, rows, pixels)
+                let (item, (rows, columns)) = (array.item(index), (array.dims[1], array.dims[2]));
+                let grey = |at: usize| if *invert { 255 - item[at] } else { item[at] };
+                let (width, height, pixels): (_, _, Vec<u8>) = match transpose {
+                    false => (columns, rows, (0..item.len()).map(grey).collect()),
+                    true => {
+                        let at = |pixel: usize| pixel % rows * columns + pixel / rows;
+                        (rows, columns, (0..item.len()).map(at).map(grey).collect())
+                    }
+                };
+                let image = GrayImage::from_raw(width as u32, height as u32, pixels)
                     .expect("an item has rows * columns bytes");
                 Ok(DynamicImage::ImageLuma8(image))
             }
@@ -98,9 +106,9 @@ impl Source {
                 hash.update((bytes.len() as u64).to_le_bytes());
                 hash.update(&bytes);
             }
-            Self::Idx { train, test, invert } => {
+            Self::Idx { train, test, invert, transpose } => {
                 let (array, index) = locate(train, test, place);
-                hash.update([u8::from(*invert)]);
+                hash.update([u8::from(*invert) | u8::from(*transpose) << 1]);
                 for dim in &array.dims[1..] {
                     hash.update((*dim as u64).to_le_bytes());
                 }

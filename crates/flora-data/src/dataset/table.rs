@@ -4,6 +4,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
 
+use flora_core::images::PassedOver;
+
 use super::description::Description;
 use super::fill::Fill;
 use super::labels::Labels;
@@ -149,7 +151,7 @@ impl<'a> Table<'a> {
     }
 
     /// What was read, with its image files.
-    pub(super) fn finish(mut self) -> Built {
+    pub(super) fn finish(mut self) -> Result<Built, Error> {
         let images = std::mem::take(&mut self.images);
         self.finish_with(|_, _| Source::Files(images))
     }
@@ -158,7 +160,7 @@ impl<'a> Table<'a> {
     pub(super) fn finish_with(
         mut self,
         source: impl FnOnce(Vec<PathBuf>, Vec<Place>) -> Source,
-    ) -> Built {
+    ) -> Result<Built, Error> {
         let mut sorted = vec![0; self.domains.len()];
         for (place, &found) in self.domains.values().enumerate() {
             sorted[found] = place as u32;
@@ -166,12 +168,13 @@ impl<'a> Table<'a> {
         for sample in &mut self.samples {
             sample.domain = sample.domain.map(|found| sorted[found as usize]);
         }
-        Built {
-            classes: self.labels.finish(self.description, &mut self.samples),
+        Ok(Built {
+            classes: self.labels.finish(self.description, &mut self.samples)?,
             domains: self.domains.into_keys().collect(),
             samples: self.samples,
             source: source(self.lists, self.places),
-        }
+            passed_over: PassedOver::default(),
+        })
     }
 
     fn here(&self, number: usize) -> Place {
@@ -246,8 +249,7 @@ pub(super) fn parse<S>(
 /// The value of `{split}`.
 pub(super) fn split_name(split: Option<Split>) -> Result<&'static str, String> {
     match split {
-        Some(Split::Train) => Ok("train"),
-        Some(Split::Test) => Ok("test"),
+        Some(split) => Ok(split.as_str()),
         None => Err("`{split}` has no value in a data set without a split".to_owned()),
     }
 }

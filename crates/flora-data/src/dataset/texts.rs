@@ -1,23 +1,23 @@
-//! A text for each image, from a file of JSON lines beside the data set.
+//! Texts for images, from a file beside the data set: JSON lines, JSON or CSV.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::Dataset;
+use super::text_rows::rows;
 use crate::Error;
 
 /// Where the texts are, as the description says.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TextsEntry {
-    /// The file, one JSON object a line.
+    /// The file: JSON lines, or `.json`, `.csv` or `.tsv`.
     pub(super) file: PathBuf,
-    /// The field that equals the name of an image file without its extension.
+    /// The field that names an image file.
     pub(super) key: String,
-    /// The field that holds the text.
+    /// The field that holds the text, or a list of texts.
     pub(super) text: String,
 }
 
@@ -27,11 +27,24 @@ pub struct Texts {
     /// Every text once, in the order of the file: also those of no image, which an image may be
     /// confused with.
     pub texts: Vec<String>,
-    /// The text of each sample, as a place in `texts`; `None` for a sample without one.
-    pub of: Vec<Option<usize>>,
+    /// The texts of each sample, as places in `texts`, in the order of the file; none for a sample without
+    /// one.
+    pub of: Vec<Vec<usize>>,
+}
+
+impl Texts {
+    /// The number of samples that have a text.
+    pub fn images(&self) -> usize {
+        self.of.iter().filter(|texts| !texts.is_empty()).count()
+    }
 }
 
 impl Dataset {
+    /// Whether the description has `[texts]`.
+    pub fn has_texts(&self) -> bool {
+        self.shared.texts.is_some()
+    }
+
     /// The texts that the description's `[texts]` names.
     ///
     /// # Errors
@@ -42,47 +55,75 @@ impl Dataset {
         let Some(TextsEntry { file, key, text }) = &self.shared.texts else {
             return Err(Error::NoTexts { dataset: self.name().to_owned() });
         };
-        let (texts, places) = read(file, key, text)?;
-        let of: Vec<_> = (0..self.len())
-            .map(|index| self.file_stem(index).and_then(|stem| places.get(stem).copied()))
-            .collect();
-        if !self.is_empty() && of.iter().all(Option::is_none) {
-            let problem = format!("no image file is called like a `{key}`");
-            return Err(syntax(file, problem));
+        let names = Names::new(self, file);
+        let (mut texts, mut place_of) = (Vec::new(), HashMap::new());
+        let mut of = vec![Vec::new(); self.len()];
+        let mut example = None;
+        for (key, text) in rows(file, key, text)? {
+            let place = *place_of.entry(text).or_insert_with_key(|text| {
+                texts.push(text.clone());
+                texts.len() - 1
+            });
+            for sample in names.samples(&key) {
+                let own: &mut Vec<usize> = &mut of[sample];
+                if !own.contains(&place) {
+                    own.push(place);
+                }
+            }
+            example.get_or_insert(key);
         }
-        Ok(Texts { texts, of })
+        let texts = Texts { texts, of };
+        if !self.is_empty() && texts.images() == 0 {
+            let example = example.map(|name| format!(" such as {name:?}")).unwrap_or_default();
+            let problem = format!("no image file is called like a `{key}`{example}");
+            let remedy = "correct the file, or `[texts]` in the description";
+            return Err(Error::Syntax { file: file.to_owned(), problem, remedy });
+        }
+        Ok(texts)
     }
 }
 
-/// The different texts, and the place of each key's.
-fn read(
-    file: &Path,
-    key: &str,
-    text: &str,
-) -> Result<(Vec<String>, HashMap<String, usize>), Error> {
-    let content = std::fs::read_to_string(file).map_err(Error::io("read the texts", file))?;
-    let (mut texts, mut place_of) = (Vec::new(), HashMap::new());
-    let mut places = HashMap::new();
-    for (number, line) in content.lines().enumerate() {
-        let wrong = |problem: String| syntax(file, format!("line {}: {problem}", number + 1));
-        let object: Value = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
-        let field = |name: &str| match object.get(name) {
-            Some(Value::String(value)) => Ok(value.clone()),
-            _ => Err(wrong(format!("there is no text in the field {name:?}"))),
-        };
-        let (key, text) = (field(key)?, field(text)?);
-        let place = *place_of.entry(text.clone()).or_insert_with(|| {
-            texts.push(text);
-            texts.len() - 1
-        });
-        if places.insert(key.clone(), place).is_some() {
-            return Err(wrong(format!("{key:?} comes twice")));
-        }
-    }
-    Ok((texts, places))
+/// The image files of a data set, to be found by what a list calls them.
+struct Names<'a> {
+    /// The samples by the names of their files, with and without the extension.
+    by_name: HashMap<&'a str, Vec<(usize, &'a Path)>>,
+    /// The folders that paths may begin at: that of the list, and the root of the images.
+    bases: [&'a Path; 2],
 }
 
-fn syntax(file: &Path, problem: String) -> Error {
-    let remedy = "correct the file, or `[texts]` in the description";
-    Error::Syntax { file: file.to_owned(), problem, remedy }
+impl<'a> Names<'a> {
+    fn new(dataset: &'a Dataset, list: &'a Path) -> Self {
+        let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
+        for sample in 0..dataset.len() {
+            let Some(path) = dataset.file(sample) else { continue };
+            let [name, stem] = [path.file_name(), path.file_stem()].map(|name| name?.to_str());
+            for name in name.into_iter().chain(stem.filter(|stem| Some(*stem) != name)) {
+                by_name.entry(name).or_default().push((sample, path));
+            }
+        }
+        let parent = list.parent().unwrap_or(Path::new(""));
+        Self { by_name, bases: [parent, &dataset.shared.root] }
+    }
+
+    /// The samples whose path ends with `key`, with or without the extension. Where one of them is exactly
+    /// there, seen from the list or from the root, it alone.
+    fn samples(&self, key: &str) -> Vec<usize> {
+        let slashes = key.replace('\\', "/");
+        let found = self.ending(Path::new(key));
+        if found.is_empty() && slashes != key { self.ending(Path::new(&slashes)) } else { found }
+    }
+
+    fn ending(&self, key: &Path) -> Vec<usize> {
+        let key = key.strip_prefix(".").unwrap_or(key);
+        let name = key.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let ends = |path: &Path| path.ends_with(key) || path.with_extension("").ends_with(key);
+        let named = self.by_name.get(name).into_iter().flatten();
+        let found: Vec<_> = named.filter(|(_, path)| ends(path)).collect();
+        let exact =
+            found.iter().find(|(_, path)| self.bases.iter().any(|base| base.join(key) == *path));
+        match exact {
+            Some((sample, _)) => vec![*sample],
+            None => found.into_iter().map(|(sample, _)| *sample).collect(),
+        }
+    }
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use flora_core::text::printable;
+
 use super::rows::TableKind;
-use super::said::{counted, shown, some_of};
+use super::said::{counted, some_of};
 use crate::dataset::Split;
 use crate::dataset::pattern::Pattern;
 
@@ -79,7 +81,8 @@ impl Counts {
 
     pub(super) fn add(&mut self, split: Option<Split>, images: usize) {
         match split {
-            Some(Split::Train) => self.train += images,
+            // Validation images are drawn from those for training.
+            Some(Split::Train | Split::Validation) => self.train += images,
             Some(Split::Test) => self.test += images,
             None => self.unsplit += images,
         }
@@ -160,7 +163,7 @@ impl Discovery {
     fn said_layout(&self) -> String {
         match &self.layout {
             Layout::Folders { root, pattern, .. } => {
-                format!("folders: {}", shown(&format!("{}/{pattern}", root.display())))
+                format!("folders: {}", printable(&format!("{}/{pattern}", root.display())))
             }
             Layout::Tables { parts, .. } => {
                 let said = parts.iter().map(|part| {
@@ -172,12 +175,12 @@ impl Discovery {
                     if let Some((column, ..)) = &part.split {
                         said += &format!(", splits {{{column}}}");
                     }
-                    shown(&(said + ")"))
+                    printable(&(said + ")")).into_owned()
                 });
                 format!("table:   {}", said.collect::<Vec<_>>().join(" and "))
             }
             Layout::Described(file) => {
-                format!("as in:   {}", shown(&file.display().to_string()))
+                format!("as in:   {}", printable(&file.display().to_string()))
             }
         }
     }
@@ -189,7 +192,7 @@ fn by_extension(files: &BTreeMap<String, usize>) -> String {
     files.sort_by_key(|&(extension, &count)| (std::cmp::Reverse(count), extension));
     let said = files.into_iter().map(|(extension, &count)| match extension.as_str() {
         "" => format!("{count} without an extension"),
-        extension => format!("{count} .{}", shown(extension)),
+        extension => format!("{count} .{}", printable(extension)),
     });
     let said: Vec<String> = said.collect();
     match said.len() {
@@ -208,7 +211,7 @@ fn numbered<'a>(all: impl Iterator<Item = (&'a str, Counts)>) -> String {
 impl fmt::Display for Discovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let images = self.images();
-        write!(f, "{}: {}", shown(&self.name), counted(images.total(), "image"))?;
+        write!(f, "{}: {}", printable(&self.name), counted(images.total(), "image"))?;
         writeln!(f, " of {}", counted(self.classes.len(), "class"))?;
         writeln!(f, "{}", self.said_layout())?;
         let classes = self.classes.iter().map(|class| (class.name.as_str(), class.images));

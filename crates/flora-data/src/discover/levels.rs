@@ -9,8 +9,6 @@ use super::tree::{Folder, Tree};
 use super::words::{are_codes, assign_splits, have_splits, likeness_to_sites, split_name};
 use crate::dataset::pattern::{Level, Pattern};
 
-/// Whether what lies below the folders that a pattern names is read with them.
-pub(super) const READS_BELOW: bool = false;
 /// Fewer images of a hundred on a level are strays.
 const STRAYS: usize = 10;
 /// Folders that say nothing of what lies in them.
@@ -76,7 +74,7 @@ pub(super) fn asked(tree: &Tree, pattern: &str) -> Result<Reading, Unclear> {
 
 /// Whether a folder is where a pattern leads.
 pub(super) fn fits(pattern: &[Level], folder: &[String]) -> bool {
-    (pattern.len() == folder.len() || READS_BELOW && pattern.len() < folder.len())
+    pattern.len() <= folder.len()
         && pattern.iter().zip(folder).all(|(level, name)| match level {
             Level::Literal(literal) => literal == name,
             _ => true,
@@ -88,7 +86,6 @@ pub(super) fn guess(tree: &Tree) -> Result<Reading, Unclear> {
     let depth = usual_depth(tree)?;
     let mut folders: Vec<&Folder> =
         tree.with_images().filter(|folder| folder.levels.len() >= depth).collect();
-    folders.retain(|folder| READS_BELOW || folder.levels.len() == depth);
     let mut roles: Vec<Option<Level>> = vec![None; depth];
     let splits = take_splits(&mut folders, &mut roles);
     for (level, role) in roles.iter_mut().enumerate().filter(|(_, role)| role.is_none()) {
@@ -99,7 +96,6 @@ pub(super) fn guess(tree: &Tree) -> Result<Reading, Unclear> {
     }
     let mut open: Vec<usize> = (0..depth).filter(|&level| roles[level].is_none()).collect();
     while let [.., upper, lower] = open[..]
-        && READS_BELOW
         && are_parts(&folders, upper, lower, open.len())
     {
         open.pop();
@@ -181,8 +177,7 @@ fn usual_depth(tree: &Tree) -> Result<usize, Unclear> {
         so_far += images;
         100 * so_far >= STRAYS * all
     });
-    let fullest = images.iter().max_by_key(|&(depth, images)| (images, depth));
-    match if READS_BELOW { outermost } else { fullest } {
+    match outermost {
         Some((&depth, _)) => Ok(depth),
         None if loose > 0 => Err(Unclear::new(
             format!("its {loose} images lie in no folder, and nothing says what they show"),

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use flora_core::text::printable;
+
 use super::found::{Discovery, Layout};
 use super::levels::{self, Reading};
-use super::said::{counted, shown, some_of};
+use super::said::{counted, some_of};
 use super::tally::{self, Group};
 use super::tree::Tree;
 use super::{Unclear, sample};
@@ -95,7 +97,7 @@ pub(super) fn of_folders(
         found.reasons.push(reason + &turn.unwrap_or_default());
     }
     for (name, images) in left_out {
-        let (images, name) = (counted(images, "image"), shown(name));
+        let (images, name) = (counted(images, "image"), printable(name));
         found.reasons.push(format!("{name} ({images}) is left out; [layout.splits] can name it"));
     }
     if empty {

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use flora_core::text::printable;
+
 use super::found::{Discovery, Layout, TablePart};
-use super::said::{counted, shown, some_of};
+use super::said::{counted, some_of};
 use super::sample;
 use super::tables::{Candidate, Content};
 use super::tally::{self, Group};
@@ -55,7 +57,7 @@ pub(super) fn of_tables(
             let rows = counted(rows, "row");
             remarks.push(format!(
                 "{file}: {} ({rows}) is left out; [layout.split] can name it",
-                shown(&name)
+                printable(&name)
             ));
         }
         if !columns.other_labels.is_empty() {

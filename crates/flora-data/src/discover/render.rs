@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use toml::Value;
 
+use flora_core::text::printable;
+
 use super::Discovery;
 use super::found::{Layout, TablePart};
 use super::rows::TableKind;
-use super::said::shown;
 use crate::Template;
 
 impl Discovery {
@@ -71,7 +72,7 @@ impl Discovery {
             Layout::Described(_) => return None,
         };
         let mut text =
-            format!("# What `flora init` found in {}\n", shown(&self.folder.to_string_lossy()));
+            format!("# What `flora init` found in {}\n", printable(&self.folder.to_string_lossy()));
         text += "# Every key is explained in docs/datasets.md.\n";
         line(&mut text, "name", &self.name);
         text += "# The sentence that stands for a class: the name of the class takes the place of {}.\n\

@@ -1,17 +1,11 @@
 //! Names and numbers in sentences.
 
-/// A name on one line, whatever is in it.
-pub(super) fn shown(name: &str) -> String {
-    if name.chars().any(char::is_control) {
-        name.escape_debug().to_string()
-    } else {
-        name.to_owned()
-    }
-}
+use flora_core::text::printable;
 
 /// `a, b and c`, or `a, b and 7 more` where there are more than `most`.
 pub(super) fn some_of<S: AsRef<str>>(names: &[S], most: usize) -> String {
-    let names: Vec<String> = names.iter().map(|name| shown(name.as_ref())).collect();
+    let names: Vec<String> =
+        names.iter().map(|name| printable(name.as_ref()).into_owned()).collect();
     match &names[..] {
         [] => "nothing".to_owned(),
         [one] => one.clone(),

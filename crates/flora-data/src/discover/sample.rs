@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use flora_core::text::printable;
+
 use super::levels::fits;
-use super::said::shown;
 use super::tree::Tree;
 use crate::dataset::pattern::Level;
 use crate::read_image;
@@ -52,7 +53,7 @@ fn look(files: &[&Path]) -> Looked {
                     *largest = size;
                 }
             }
-            Err(error) => looked.unreadable.push(shown(&error.to_string())),
+            Err(error) => looked.unreadable.push(printable(&error.to_string()).into_owned()),
         }
     }
     looked

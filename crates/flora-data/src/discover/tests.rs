@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::levels::READS_BELOW;
 use super::{DiscoverOptions, Discovery, discover};
 use crate::{Dataset, Split};
 
@@ -117,17 +116,6 @@ fn sites_and_classes() {
     assert_pattern(&all, "{domain}/{class}", &["cat", "dog"], &["berlin", "paris", "rome"]);
     let all = ["art_painting/dog", "art_painting/horse", "photo/dog", "photo/horse"];
     assert_pattern(&all, "{domain}/{class}", &["dog", "horse"], &["art_painting", "photo"]);
-    if !READS_BELOW {
-        // Numbers that do not repeat below words.
-        let all = ["cat/0017", "cat/0018", "dog/0019", "dog/0020"];
-        let found = assert_pattern(
-            &all,
-            "{class}/{domain}",
-            &["cat", "dog"],
-            &["0017", "0018", "0019", "0020"],
-        );
-        assert!(!found.has_clients());
-    }
     // One class only, at two sites.
     let found = assert_pattern(
         &["site1/cat", "site2/cat"],
@@ -180,9 +168,6 @@ fn splits() {
 
 #[test]
 fn sub_folders_of_class_folders() {
-    if !READS_BELOW {
-        return;
-    }
     let found =
         assert_pattern(&["cat", "cat/more", "dog", "dog/x/y"], "{class}", &["cat", "dog"], &[]);
     assert_eq!(found.images().total(), 8);

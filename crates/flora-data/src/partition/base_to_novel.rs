@@ -56,7 +56,9 @@ pub(super) fn partition(
                 .to_owned(),
         });
     }
-    partition.clients.push(ClientShard { id: NOVEL.to_owned(), train: Vec::new(), test: novel });
+    // It has no validation images: what a run is chosen by must not see novel classes.
+    let novel = ClientShard { id: NOVEL.to_owned(), test: novel, ..ClientShard::default() };
+    partition.clients.push(novel);
     partition.class_groups = Some(vec![(0..base).collect(), (base..classes).collect()]);
     Ok(partition)
 }

@@ -43,6 +43,9 @@ pub enum PartitionConfig {
         /// Whether to repair the best draw (the default) rather than fail.
         #[serde(default = "defaults::yes")]
         repair: bool,
+        /// Who gets what is left of a class when its shares are rounded down.
+        #[serde(default, skip_serializing_if = "Remainder::is_last")]
+        remainder: Remainder,
     },
 
     /// Every client holds images of `classes_per_client` classes. Each class goes to as many clients as
@@ -122,12 +125,32 @@ pub enum PartitionConfig {
     /// The first half of the classes in the order of their labels, rounded up, is base, the rest is novel.
     /// The images of the base classes are dealt out by `of`; one client more, `novel`, trains on nothing and
     /// is tested on all test images of the novel classes. An image is told from the classes of its own half
-    /// only ([`Partition::candidates`](super::Partition::candidates)). Training images of the novel classes
-    /// are left out. From a `file`, clients keep what is of the base classes.
+    /// only ([`Partition::candidates`](super::Partition::candidates)). Training and validation images of the novel
+    /// classes are left out. From a `file`, clients keep what is of the base classes.
     BaseToNovel {
         /// The rule for the base classes; not itself base-to-novel.
         of: Box<PartitionConfig>,
     },
+}
+
+/// Who gets what is left of a class when the shares of its images are rounded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Remainder {
+    /// The last client, as in the reference codes, which cut a class at the rounded-down running sums of the
+    /// proportions: on average half an image of every class more than its share, so that with many classes and many
+    /// clients the last one is much the largest.
+    #[default]
+    Last,
+    /// The clients whose shares lose most by rounding down, an image each (largest remainder; of equals whoever
+    /// holds less).
+    Spread,
+}
+
+impl Remainder {
+    fn is_last(&self) -> bool {
+        *self == Self::Last
+    }
 }
 
 impl PartitionConfig {
@@ -140,6 +163,7 @@ impl PartitionConfig {
             capacity_mask: defaults::yes(),
             max_tries: defaults::max_tries(),
             repair: defaults::yes(),
+            remainder: Remainder::Last,
         }
     }
 
@@ -194,11 +218,20 @@ mod tests {
         toml::from_str(toml).map_err(|error| error.to_string())
     }
 
+    fn spread(clients: usize, beta: f64) -> PartitionConfig {
+        let mut config = PartitionConfig::dirichlet(clients, beta);
+        if let PartitionConfig::Dirichlet { remainder, .. } = &mut config {
+            *remainder = Remainder::Spread;
+        }
+        config
+    }
+
     #[test]
     fn every_kind_is_read_and_written() {
         for (text, config) in [
             ("kind = 'iid'\nclients = 3", PartitionConfig::Iid { clients: 3 }),
             ("kind = 'dirichlet'\nclients = 3\nbeta = 0.1", PartitionConfig::dirichlet(3, 0.1)),
+            ("kind = 'dirichlet'\nclients = 3\nbeta = 0.1\nremainder = 'spread'", spread(3, 0.1)),
             (
                 "kind = 'pathological'\nclients = 3\nclasses_per_client = 2",
                 PartitionConfig::Pathological { clients: 3, classes_per_client: 2 },

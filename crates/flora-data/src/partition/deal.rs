@@ -1,4 +1,4 @@
-//! The common test set, dealt out to clients.
+//! The common test and validation sets, dealt out to clients.
 
 use flora_core::seed;
 use rand::seq::SliceRandom;
@@ -8,13 +8,20 @@ use super::{Shards, class_counts, hand_out};
 use crate::Split;
 use crate::apportion::apportion;
 
-/// Deal each class of the test set out in proportion to the clients' training images of that class.
-pub(super) fn test_shards(pool: &Pool<'_>, train: &Shards, seed: u64) -> Shards {
+/// Deal each class of a split out in proportion to the clients' training images of that class. The random stream is
+/// called `label`.
+pub(super) fn shards(
+    pool: &Pool<'_>,
+    split: Split,
+    train: &Shards,
+    seed: u64,
+    label: &str,
+) -> Shards {
     let clients = train.len();
     let counts = class_counts(pool.dataset(), train.iter().map(Vec::as_slice));
-    let mut rng = seed::stream(seed, "partition/test");
+    let mut rng = seed::stream(seed, label);
     let mut shards = vec![Vec::new(); clients];
-    for (class, mut indices) in pool.by_class(Split::Test).into_iter().enumerate() {
+    for (class, mut indices) in pool.by_class(split).into_iter().enumerate() {
         indices.shuffle(&mut rng);
         let mut weights: Vec<usize> = counts.iter().map(|counts| counts[class]).collect();
         if weights.iter().all(|&weight| weight == 0) {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use flora_core::hex;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{ClientShard, Partition};
-use crate::{Dataset, Error, files};
+use crate::{Dataset, Error, Split, files};
 
 /// Images by class name; classes without images are left out.
 pub(super) type ClassCounts = BTreeMap<String, usize>;
@@ -19,30 +21,67 @@ pub(super) struct SavedShard {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) train_classes: Option<ClassCounts>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) validation_classes: Option<ClassCounts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) test_classes: Option<ClassCounts>,
     pub(super) train: Vec<usize>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) validation: Vec<usize>,
     pub(super) test: Vec<usize>,
 }
 
+/// What a file holds of a partition.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Saved {
+    /// SHA-256 of the rest, in hexadecimal: [`Saved::digest`]. Files that were written by hand have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    pub(super) clients: Vec<SavedShard>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) class_groups: Option<Vec<Vec<usize>>>,
+}
+
+impl Saved {
+    fn new(clients: Vec<SavedShard>, class_groups: Option<Vec<Vec<usize>>>) -> Self {
+        let mut saved = Self { sha256: None, clients, class_groups };
+        saved.sha256 = Some(saved.digest());
+        saved
+    }
+
+    /// Of the JSON without spaces and `sha256`, so that a file may be written with other spaces.
+    fn digest(&self) -> String {
+        let content = (&self.clients, &self.class_groups);
+        hex::encode(&Sha256::digest(serde_json::to_vec(&content).expect("plain data")))
+    }
+
+    /// Whether this is what was written.
+    pub(super) fn is_intact(&self) -> bool {
+        self.sha256.as_ref().is_none_or(|sha256| *sha256 == self.digest())
+    }
+
+    pub(super) fn save(&self, path: &Path) -> Result<(), Error> {
+        files::write_atomic(path, &serde_json::to_vec(self).expect("plain data"))
+    }
+}
+
 /// A [`Partition`] as it is saved with a run: each client has besides its numbers `train_classes` and
-/// `test_classes`, how many training and test images of each class it holds. Made by
+/// `test_classes`, how many training and test images of each class it holds (and `validation_classes`, where there
+/// are validation images), and the whole has a `sha256`, which shows a file that was damaged. Made by
 /// [`Partition::described`]; read back with [`Partition::load_for`] or, without a check of the counts,
 /// [`Partition::load`].
 #[derive(Serialize)]
-pub struct DescribedPartition<'a> {
-    clients: Vec<SavedShard>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    class_groups: Option<&'a [Vec<usize>]>,
-}
+#[serde(transparent)]
+pub struct DescribedPartition(Saved);
 
-impl DescribedPartition<'_> {
+impl DescribedPartition {
     /// Write the partition as JSON.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] when the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        files::write_atomic(path, &serde_json::to_vec(self).expect("plain data"))
+        self.0.save(path)
     }
 }
 
@@ -52,22 +91,26 @@ impl Partition {
     /// # Panics
     ///
     /// When the partition belongs to another data set; see [`check`](Partition::check).
-    pub fn described(&self, dataset: &Dataset) -> DescribedPartition<'_> {
+    pub fn described(&self, dataset: &Dataset) -> DescribedPartition {
         let described = |client: &ClientShard| SavedShard {
-            id: client.id.clone(),
             train_classes: Some(counts(dataset, &client.train)),
+            validation_classes: (!client.validation.is_empty())
+                .then(|| counts(dataset, &client.validation)),
             test_classes: Some(counts(dataset, &client.test)),
-            train: client.train.clone(),
-            test: client.test.clone(),
+            ..SavedShard::from(client)
         };
-        DescribedPartition {
-            clients: self.clients.iter().map(described).collect(),
-            class_groups: self.class_groups.as_deref(),
-        }
+        let clients = self.clients.iter().map(described).collect();
+        DescribedPartition(Saved::new(clients, self.class_groups.clone()))
     }
 
-    /// Write a CSV file with a line for each image of each client, and a header: `client`, `split` (`train`
-    /// or `test`), `index` (the number of the image), `class` and `path`, what [`Dataset::describe`] calls
+    /// The same without the classes, to be saved.
+    pub(super) fn bare(&self) -> Saved {
+        let clients = self.clients.iter().map(SavedShard::from).collect();
+        Saved::new(clients, self.class_groups.clone())
+    }
+
+    /// Write a CSV file with a line for each image of each client, and a header: `client`, `split` (`train`,
+    /// `validation` or `test`), `index` (the number of the image), `class` and `path`, what [`Dataset::describe`] calls
     /// the image.
     ///
     /// # Errors
@@ -82,11 +125,11 @@ impl Partition {
             let mut table = csv::Writer::from_writer(out);
             table.write_record(["client", "split", "index", "class", "path"])?;
             for client in &self.clients {
-                for (split, indices) in [("train", &client.train), ("test", &client.test)] {
-                    for &i in indices {
+                for split in Split::ALL {
+                    for &i in client.images(split) {
                         let class = &dataset.classes()[dataset.label(i)];
                         let (index, place) = (i.to_string(), dataset.describe(i));
-                        table.write_record([&client.id, split, &index, class, &place])?;
+                        table.write_record([&client.id, split.as_str(), &index, class, &place])?;
                     }
                 }
             }
@@ -105,8 +148,16 @@ pub(super) fn counts(dataset: &Dataset, indices: &[usize]) -> ClassCounts {
 }
 
 impl From<SavedShard> for ClientShard {
-    fn from(SavedShard { id, train, test, .. }: SavedShard) -> Self {
-        Self { id, train, test }
+    fn from(SavedShard { id, train, validation, test, .. }: SavedShard) -> Self {
+        Self { id, train, validation, test }
+    }
+}
+
+impl From<&ClientShard> for SavedShard {
+    fn from(client: &ClientShard) -> Self {
+        let ClientShard { id, train, validation, test } = client.clone();
+        let (train_classes, validation_classes, test_classes) = (None, None, None);
+        Self { id, train_classes, validation_classes, test_classes, train, validation, test }
     }
 }
 
@@ -114,6 +165,7 @@ impl From<SavedShard> for ClientShard {
 pub(super) fn wrong_count(dataset: &Dataset, client: &SavedShard) -> Option<String> {
     let sides = [
         ("training", &client.train_classes, &client.train),
+        ("validation", &client.validation_classes, &client.validation),
         ("test", &client.test_classes, &client.test),
     ];
     sides.into_iter().find_map(|(split, saved, indices)| {
@@ -124,7 +176,7 @@ pub(super) fn wrong_count(dataset: &Dataset, client: &SavedShard) -> Option<Stri
         let class = classes.find(|class| count(saved, class) != count(&held, class))?;
         Some(format!(
             "{} holds {} {} images of {class:?} by its numbers, where the file counts {}: it was made with \
-             another `data.protocol`, `data.limit` or `data.seed`, or with other images or class names",
+             another `data.protocol`, `data.limit`, `data.validation` or `data.seed`, or with other images or class names",
             client.id,
             count(&held, class),
             split,

@@ -4,7 +4,7 @@ use super::clients::{check_count, id};
 use super::drawn::Drawn;
 use super::pool::Pool;
 use super::skew::Rule;
-use super::{ClientShard, Partition, PartitionConfig};
+use super::{ClientShard, Partition, PartitionConfig, Remainder};
 use super::{base_to_novel, deal, dirichlet, few_shot, file, iid, natural, pathological, quantity};
 use crate::{Dataset, Error, Split};
 
@@ -17,7 +17,7 @@ impl PartitionConfig {
     /// training images of the class (largest remainder; a class that nobody trains on is dealt evenly), so
     /// that the test shards cover the test set exactly and disjointly and follow the label distribution of
     /// their client. The mean of the clients' accuracies, weighted by their test images, is therefore the
-    /// accuracy on the common test set.
+    /// accuracy on the common test set. Validation images are dealt out as test images are.
     ///
     /// # Errors
     ///
@@ -36,15 +36,19 @@ impl PartitionConfig {
             Drawn::Shards(shards) => shards,
         };
         let count = shards.len();
-        let tests = deal::test_shards(pool, &shards, seed);
+        let tests = deal::shards(pool, Split::Test, &shards, seed, "partition/test");
+        let validation = Split::Validation;
+        let validations = deal::shards(pool, validation, &shards, seed, "partition/validation");
         let mut clients = Vec::with_capacity(count);
-        for (number, (mut train, mut test)) in shards.into_iter().zip(tests).enumerate() {
+        let dealt = shards.into_iter().zip(validations).zip(tests);
+        for (number, ((mut train, mut validation), mut test)) in dealt.enumerate() {
             if train.is_empty() {
                 return Err(self.empty_client(pool, number, count));
             }
-            train.sort_unstable();
-            test.sort_unstable();
-            clients.push(ClientShard { id: id(number, count), train, test });
+            for indices in [&mut train, &mut validation, &mut test] {
+                indices.sort_unstable();
+            }
+            clients.push(ClientShard { id: id(number, count), train, validation, test });
         }
         Ok(Partition { clients, class_groups: None })
     }
@@ -59,15 +63,40 @@ impl PartitionConfig {
                 self.check_clients(clients, pool)?;
                 super::shards::shards(pool, clients, shards_per_client, seed)?
             }
-            Self::Dirichlet { clients, beta, min_samples, capacity_mask, max_tries, repair } => {
+            Self::Dirichlet {
+                clients,
+                beta,
+                min_samples,
+                capacity_mask,
+                max_tries,
+                repair,
+                remainder,
+            } => {
                 self.check_clients(clients, pool)?;
-                let rule = Rule { clients, beta, min_samples, capacity_mask, max_tries, repair };
+                let rule = Rule {
+                    clients,
+                    beta,
+                    min_samples,
+                    capacity_mask,
+                    max_tries,
+                    repair,
+                    remainder,
+                };
                 dirichlet::shards(pool, rule, seed)?
             }
             Self::Quantity { clients, beta, min_samples, max_tries, repair } => {
                 self.check_clients(clients, pool)?;
-                let capacity_mask = false;
-                let rule = Rule { clients, beta, min_samples, capacity_mask, max_tries, repair };
+                // Of one group, the last client gets one image more than its share at most.
+                let (capacity_mask, remainder) = (false, Remainder::Last);
+                let rule = Rule {
+                    clients,
+                    beta,
+                    min_samples,
+                    capacity_mask,
+                    max_tries,
+                    repair,
+                    remainder,
+                };
                 quantity::shards(pool, rule, seed)?
             }
             Self::Pathological { clients, classes_per_client } => {

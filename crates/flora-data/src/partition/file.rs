@@ -22,7 +22,7 @@ pub(super) fn partition(pool: &Pool<'_>, path: &Path) -> Result<Partition, Error
     for client in &mut partition.clients {
         // A client that trains in the file must not become one that is only tested.
         let trains = !client.train.is_empty();
-        for indices in [&mut client.train, &mut client.test] {
+        for indices in [&mut client.train, &mut client.validation, &mut client.test] {
             indices.retain(|&i| pool.contains(i));
             // As in every partition that is drawn here, whoever wrote this one.
             indices.sort_unstable();

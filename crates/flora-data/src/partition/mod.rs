@@ -17,22 +17,23 @@ mod pathological;
 mod pool;
 mod proportions;
 mod quantity;
+mod remark;
 mod saved;
 mod shards;
 mod skew;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Dataset;
+use crate::{Dataset, Split};
 
-pub use config::PartitionConfig;
+pub use config::{PartitionConfig, Remainder};
 pub use described::DescribedPartition;
 pub use participants::Participants;
 
 /// The images of one client: sample numbers of the data set, ascending.
 ///
 /// Read from a file that counts its images by class ([`Partition::described`]), the counts are left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "described::SavedShard")]
 pub struct ClientShard {
     /// `client-03`, or the name of the client's domain, or `novel`
@@ -41,20 +42,35 @@ pub struct ClientShard {
     /// What it trains on; empty for a client that is only tested: those that are not among the
     /// [`Participants`], `novel`, and whoever has no training image in a file.
     pub train: Vec<usize>,
+    /// What it is scored on while it trains, where a share of the training images is held out for that
+    /// ([`Dataset::with_validation`]).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub validation: Vec<usize>,
     /// What it is tested on; may be empty.
     pub test: Vec<usize>,
 }
 
+impl ClientShard {
+    /// Its images of one side of the split.
+    pub fn images(&self, split: Split) -> &[usize] {
+        match split {
+            Split::Train => &self.train,
+            Split::Validation => &self.validation,
+            Split::Test => &self.test,
+        }
+    }
+}
+
 /// Who holds what; saved with the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "described::Saved")]
 pub struct Partition {
     /// The clients, in the order of their numbers (natural: of their domains).
     pub clients: Vec<ClientShard>,
     /// The labels in groups, when an image is told from the classes of its own group only:
     /// [`PartitionConfig::BaseToNovel`] has the base classes in one group and the novel ones in another.
     /// Every label is in one group; see [`candidates`](Partition::candidates).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub class_groups: Option<Vec<Vec<usize>>>,
 }
 
@@ -70,6 +86,13 @@ impl Partition {
     pub fn class_counts(&self, dataset: &Dataset) -> Vec<Vec<usize>> {
         let shards = self.clients.iter().map(|client| client.train.as_slice());
         class_counts(dataset, shards)
+    }
+
+    /// The images that a run is scored on while it trains: the validation images where any client has some, and
+    /// otherwise the test images.
+    pub fn scored_on(&self) -> Split {
+        let validates = self.clients.iter().any(|client| !client.validation.is_empty());
+        if validates { Split::Validation } else { Split::Test }
     }
 
     /// The labels that an image of class `label` is to be told from, its own among them; `None` when these

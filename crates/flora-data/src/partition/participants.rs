@@ -88,7 +88,11 @@ impl Partition {
                 train.sort_unstable();
                 // Few-shot clients may have drawn the same image.
                 train.dedup();
-                self.clients.push(ClientShard { id: CENTRAL.into(), train, test: Vec::new() });
+                self.clients.push(ClientShard {
+                    id: CENTRAL.into(),
+                    train,
+                    ..ClientShard::default()
+                });
             }
             Participants::Only(names) => {
                 let ids: Vec<_> = self.clients.iter().map(|shard| shard.id.as_str()).collect();
@@ -118,6 +122,7 @@ mod tests {
             id: id.into(),
             train: train.into(),
             test: test.into(),
+            ..ClientShard::default()
         };
         let clients = vec![shard("a", &[0, 4], &[1]), shard("b", &[2, 4], &[3])];
         Partition { clients, class_groups: None }

@@ -3,12 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-
-use super::described::{SavedShard, wrong_count};
+use super::described::{Saved, wrong_count};
 use super::{ClientShard, Partition};
-use crate::{Dataset, Error, Split, files};
+use crate::{Dataset, Error, Split};
 
 impl Partition {
     /// Check that a loaded partition fits `dataset`: all samples exist, on the right side of the split, and
@@ -39,12 +36,13 @@ impl Partition {
                 return Some(format!("two clients are called {id:?}"));
             }
             let mut held = BTreeSet::new();
-            for (indices, split) in [(&client.train, Split::Train), (&client.test, Split::Test)] {
-                for &i in indices {
+            for split in Split::ALL {
+                for &i in client.images(split) {
                     if i >= dataset.len() || dataset.split(i) != split {
                         let name = format!("{split:?}");
                         return Some(format!(
-                            "sample {i} of {id} is not one of its {name} samples"
+                            "sample {i} of {id} is not one of its {name} samples, as `data.protocol`, \
+                             `data.limit` and `data.validation` have it"
                         ));
                     }
                     if !held.insert(i) {
@@ -61,24 +59,22 @@ impl Partition {
         })
     }
 
-    /// Write the partition as JSON, without [class counts](Partition::described).
+    /// Write the partition as JSON, without [class counts](Partition::described), but with its SHA-256.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] when the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        let json = serde_json::to_vec(self)
-            .map_err(|error| Error::io("write", path)(std::io::Error::other(error)))?;
-        files::write_atomic(path, &json)
+        self.bare().save(path)
     }
 
     /// Read a saved partition; [`check`](Partition::check) it against the data set before use.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] or [`Error::Syntax`], naming the file.
+    /// [`Error::Io`], [`Error::Syntax`] or [`Error::Damaged`], naming the file.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        read(path)
+        Ok(Self::of(read(path)?))
     }
 
     /// Read a saved partition, [`check`](Partition::check) it against `dataset`, and compare its class counts,
@@ -88,7 +84,7 @@ impl Partition {
     ///
     /// As [`load`](Partition::load); [`Error::ForeignPartition`], naming the file.
     pub fn load_for(path: &Path, dataset: &Dataset) -> Result<Self, Error> {
-        let Saved { clients, class_groups } = read(path)?;
+        let Saved { clients, class_groups, .. } = read(path)?;
         let foreign = |problem| Error::ForeignPartition {
             dataset: dataset.name().to_owned(),
             problem: format!("{}: {problem}", path.display()),
@@ -110,20 +106,36 @@ impl Partition {
     }
 }
 
-/// A partition as a file holds it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Saved {
-    clients: Vec<SavedShard>,
-    #[serde(default)]
-    class_groups: Option<Vec<Vec<usize>>>,
+impl Partition {
+    fn of(Saved { clients, class_groups, .. }: Saved) -> Self {
+        Self { clients: clients.into_iter().map(ClientShard::from).collect(), class_groups }
+    }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let json = std::fs::read(path).map_err(Error::io("read the partition", path))?;
-    serde_json::from_slice(&json).map_err(|error| Error::Syntax {
+impl TryFrom<Saved> for Partition {
+    type Error = &'static str;
+
+    fn try_from(saved: Saved) -> Result<Self, Self::Error> {
+        if saved.is_intact() { Ok(Self::of(saved)) } else { Err(NOT_INTACT) }
+    }
+}
+
+const NOT_INTACT: &str = "its contents are not those that its `sha256` was computed of";
+
+fn read(path: &Path) -> Result<Saved, Error> {
+    let json = flora_core::files::read_text(path).map_err(Error::io("read the partition", path))?;
+    let saved: Saved = serde_json::from_str(&json).map_err(|error| Error::Syntax {
         file: path.to_owned(),
         problem: error.to_string(),
         remedy: "this is not a saved partition: make it anew",
-    })
+    })?;
+    if !saved.is_intact() {
+        return Err(Error::Damaged {
+            file: path.to_owned(),
+            problem: NOT_INTACT.to_owned(),
+            remedy: "make it anew, or remove `sha256` from it if you changed it yourself"
+                .to_owned(),
+        });
+    }
+    Ok(saved)
 }

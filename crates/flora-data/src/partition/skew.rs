@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::proportions::proportions;
-use super::{Shards, hand_out};
+use super::{Remainder, Shards, hand_out};
 use crate::Error;
 
 /// More draws than patience; keeps a slip of the keyboard from looking like a program that hangs.
@@ -19,7 +19,7 @@ const MOST_TRIES: usize = 1_000_000;
 type Counts = Vec<Vec<usize>>;
 
 /// The fields of [`PartitionConfig::Dirichlet`](super::PartitionConfig::Dirichlet); those of
-/// [`Quantity`](super::PartitionConfig::Quantity) are the same without the mask.
+/// [`Quantity`](super::PartitionConfig::Quantity) are the same without mask and remainder.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
     pub(super) clients: usize,
@@ -28,6 +28,7 @@ pub(super) struct Rule {
     pub(super) capacity_mask: bool,
     pub(super) max_tries: usize,
     pub(super) repair: bool,
+    pub(super) remainder: Remainder,
 }
 
 pub(super) fn shards(
@@ -35,7 +36,7 @@ pub(super) fn shards(
     rule: Rule,
     rng: &mut ChaCha8Rng,
 ) -> Result<Shards, Error> {
-    let Rule { clients, beta, min_samples, capacity_mask, max_tries, repair } = rule;
+    let Rule { clients, beta, min_samples, max_tries, repair, .. } = rule;
     let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
     check(rule, sizes.iter().sum())?;
 
@@ -43,7 +44,7 @@ pub(super) fn shards(
     let mut best_least = None;
     for _ in 0..max_tries {
         // Only the sizes are drawn here: which images they are does not matter to the minimum.
-        let counts = draw(&sizes, clients, beta, capacity_mask, rng);
+        let counts = draw(&sizes, rule, rng);
         let least = counts.iter().map(|counts| counts.iter().sum()).min();
         if least > best_least {
             (best, best_least) = (counts, least);
@@ -108,13 +109,8 @@ fn check(rule: Rule, images: usize) -> Result<(), Error> {
 }
 
 /// One draw, group by group.
-fn draw(
-    sizes: &[usize],
-    clients: usize,
-    beta: f64,
-    capacity_mask: bool,
-    rng: &mut ChaCha8Rng,
-) -> Counts {
+fn draw(sizes: &[usize], rule: Rule, rng: &mut ChaCha8Rng) -> Counts {
+    let Rule { clients, beta, capacity_mask, remainder, .. } = rule;
     let total: usize = sizes.iter().sum();
     let mut counts = vec![vec![0; sizes.len()]; clients];
     let mut held = vec![0_usize; clients];
@@ -125,22 +121,57 @@ fn draw(
             .map(|&held| !capacity_mask || held.saturating_mul(clients) < total)
             .collect();
         let proportions = proportions(beta, &open, rng);
-        let last = proportions.iter().rposition(|&p| p > 0.0);
-        let (mut sum, mut start) = (0.0, 0);
-        for (client, p) in proportions.into_iter().enumerate() {
-            sum += p;
-            // The end is set, not computed: rounding must neither lose an image nor give it to a client
-            // that is full.
-            let end = match Some(client) >= last {
-                true => size,
-                false => ((sum * size as f64) as usize).clamp(start, size),
-            };
-            counts[client][group] = end - start;
-            held[client] += end - start;
-            start = end;
+        let shares = match remainder {
+            Remainder::Last => cut(&proportions, size),
+            Remainder::Spread => largest_remainders(&proportions, size, &held),
+        };
+        for (client, share) in shares.into_iter().enumerate() {
+            counts[client][group] = share;
+            held[client] += share;
         }
     }
     counts
+}
+
+/// Cut `size` things at the running sums of the proportions, rounded down.
+fn cut(proportions: &[f64], size: usize) -> Vec<usize> {
+    let last = proportions.iter().rposition(|&p| p > 0.0);
+    let (mut sum, mut start) = (0.0, 0);
+    let mut shares = Vec::with_capacity(proportions.len());
+    for (client, p) in proportions.iter().enumerate() {
+        sum += p;
+        // The end is set, not computed: rounding must neither lose an image nor give it to a client
+        // that is full.
+        let end = match Some(client) >= last {
+            true => size,
+            false => ((sum * size as f64) as usize).clamp(start, size),
+        };
+        shares.push(end - start);
+        start = end;
+    }
+    shares
+}
+
+/// Round the shares of `size` things down, and deal what is left to those that lost most, of equals first to
+/// whoever holds least, then to the first.
+fn largest_remainders(proportions: &[f64], size: usize, held: &[usize]) -> Vec<usize> {
+    let quotas: Vec<f64> = proportions.iter().map(|p| p * size as f64).collect();
+    let mut left = size;
+    let mut shares = Vec::with_capacity(quotas.len());
+    for quota in &quotas {
+        // A sum of proportions that is a little above 1 must not deal out what is not there.
+        let share = (*quota as usize).min(left);
+        left -= share;
+        shares.push(share);
+    }
+    let lost = |client: usize| quotas[client] - shares[client] as f64;
+    let mut order: Vec<usize> = (0..quotas.len()).filter(|&i| proportions[i] > 0.0).collect();
+    order.sort_by(|&a, &b| lost(b).total_cmp(&lost(a)).then(held[a].cmp(&held[b])));
+    // Less than one is lost by each, so that once round is enough.
+    for client in order.into_iter().take(left) {
+        shares[client] += 1;
+    }
+    shares
 }
 
 /// Give the clients that have too few what the largest, the first of equals, have most of. Needs
@@ -178,13 +209,46 @@ mod tests {
     #[test]
     fn a_full_client_gets_nothing_more() {
         // With almost one-hot proportions, the first class fills a client beyond its share of a half.
-        let mut rng = seed::stream(3, "test");
-        for _ in 0..100 {
-            let counts = draw(&[60, 20, 20], 2, 1e-6, true, &mut rng);
-            let full = usize::from(counts[1][0] == 60);
-            assert_eq!(counts[full], [60, 0, 0]);
-            assert_eq!(counts[1 - full], [0, 20, 20]);
+        for remainder in [Remainder::Last, Remainder::Spread] {
+            let mut rng = seed::stream(3, "test");
+            for _ in 0..100 {
+                let counts = draw(&[60, 20, 20], rule(2, 1e-6, true, remainder), &mut rng);
+                let full = usize::from(counts[1][0] == 60);
+                assert_eq!(counts[full], [60, 0, 0]);
+                assert_eq!(counts[1 - full], [0, 20, 20]);
+            }
         }
+    }
+
+    fn rule(clients: usize, beta: f64, capacity_mask: bool, remainder: Remainder) -> Rule {
+        let (min_samples, max_tries, repair) = (0, 1, true);
+        Rule { clients, beta, min_samples, capacity_mask, max_tries, repair, remainder }
+    }
+
+    #[test]
+    fn what_rounding_leaves_goes_to_the_last_or_to_who_lost_most() {
+        let shares = [0.26, 0.05, 0.43, 0.26];
+        assert_eq!(cut(&shares, 10), [2, 1, 4, 3]);
+        assert_eq!(largest_remainders(&shares, 10, &[0; 4]), [3, 0, 4, 3]);
+        assert_eq!(cut(&[0.05; 20], 5)[19], 1);
+        assert_eq!(largest_remainders(&[0.25; 4], 6, &[3, 0, 1, 2]), [1, 2, 2, 1]);
+        assert_eq!(largest_remainders(&[0.0, 1.0, 0.0], 3, &[0; 3]), [0, 3, 0]);
+    }
+
+    #[test]
+    fn with_many_classes_only_the_last_way_makes_a_giant() {
+        let held = |remainder| {
+            let counts =
+                draw(&[5; 200], rule(100, 1.0, false, remainder), &mut seed::stream(5, "test"));
+            let mut held: Vec<usize> = counts.iter().map(|own| own.iter().sum()).collect();
+            assert_eq!(held.iter().sum::<usize>(), 1000);
+            let last = held.pop().unwrap();
+            (last, held.into_iter().max().unwrap())
+        };
+        let (last, most) = held(Remainder::Last);
+        assert!(last > 3 * most, "{last} {most}");
+        let (last, most) = held(Remainder::Spread);
+        assert!(last < 2 * most, "{last} {most}");
     }
 
     #[test]

@@ -139,3 +139,39 @@ fn labels_are_interleaved_by_the_helper() {
     let labels: Vec<usize> = (0..set.len()).map(|i| set.label(i)).collect();
     assert_eq!(labels, [0, 1, 0, 0, 1]);
 }
+
+/// EMNIST Letters: labels from 1, and images that lie on their side.
+#[test]
+fn labels_may_begin_at_one_and_images_be_transposed() {
+    let dir = tempfile::tempdir().unwrap();
+    write_idx(dir.path(), &[1, 2, 3, 1], &[2, 3]);
+    write_vendors(&dir, &idx_toml(3));
+    assert_says(&open_error(&dir), &["lists 3", "label 3", "set `layout.first_label = 1`"]);
+    write_vendors(&dir, &idx_toml(4));
+    assert_says(&open_error(&dir), &["lists 4", "label 0", "`layout.first_label = 1`"]);
+    let from_one = idx_toml(3).replace("test_images", "first_label = 1\ntest_images");
+    write_vendors(&dir, &from_one);
+    let set = open(&dir).unwrap();
+    let labels: Vec<usize> = (0..6).map(|i| set.label(i)).collect();
+    assert_eq!(labels, [0, 1, 2, 0, 1, 2]);
+
+    // Two images of 2 rows and 3 columns.
+    let bytes: Vec<u8> = (1..=12).collect();
+    for (name, count) in [("train", 2), ("t10k", 2)] {
+        let images = gzip(&idx(&[count, 2, 3], &bytes));
+        fs::write(dir.path().join(format!("{name}-images-idx3-ubyte.gz")), images).unwrap();
+        let labels = gzip(&idx(&[count], &[1, 2]));
+        fs::write(dir.path().join(format!("{name}-labels-idx1-ubyte.gz")), labels).unwrap();
+    }
+    let two = idx_toml(2).replace("test_images", "first_label = 1\ntest_images");
+    write_vendors(&dir, &two);
+    let plain = open(&dir).unwrap();
+    assert_eq!((plain.image(1).unwrap().width(), plain.image(1).unwrap().height()), (3, 2));
+    write_vendors(&dir, &two.replace("first_label", "transpose = true\nfirst_label"));
+    let set = open(&dir).unwrap();
+    let image = set.image(1).unwrap();
+    assert_eq!((image.width(), image.height()), (2, 3));
+    // numpy.arange(7, 13).reshape(2, 3).T
+    assert_eq!(image.as_bytes(), [7, 10, 8, 11, 9, 12]);
+    assert_ne!(set.fingerprint().unwrap(), plain.fingerprint().unwrap());
+}

@@ -223,3 +223,70 @@ fn a_bad_description_names_file_and_field() {
         assert_says(&message, &["dataset.toml"]);
     }
 }
+
+/// Images below a class folder are read as torchvision's `ImageFolder` does: after those in it.
+#[test]
+fn images_below_class_folders_belong_to_the_class() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["cat/z.png", "cat/siam/2.png", "cat/a.png", "dog/1.png"] {
+        png(&dir.path().join(name), 0);
+    }
+    for name in ["cat/x.avif", "cat/siam/notes.txt", "cat/README", "stray.png", "labels.csv"] {
+        fs::write(dir.path().join(name), "").unwrap();
+    }
+    let set = Dataset::open(dir.path(), None).unwrap();
+    let files: Vec<_> = (0..set.len())
+        .map(|i| set.file(i).unwrap().strip_prefix(dir.path()).unwrap().to_str().unwrap())
+        .collect();
+    assert_eq!(files, ["cat/a.png", "cat/z.png", "cat/siam/2.png", "dog/1.png"]);
+    assert_eq!((0..4).map(|i| set.label(i)).collect::<Vec<_>>(), [0, 0, 0, 1]);
+    let passed = set.passed_over();
+    assert_eq!(passed.count(), 5);
+    assert_says(
+        &passed.warning().unwrap(),
+        &["3 files passed over", "1 .avif", "1 .txt", "1 outside the class folders", "convert"],
+    );
+}
+
+/// Sites or splits taken for classes would be wrong without a word.
+#[test]
+fn folders_that_come_again_below_each_class_are_asked_about() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["north/cat/1.png", "north/dog/1.png", "south/dog/1.png"] {
+        png(&dir.path().join(name), 0);
+    }
+    let error = Dataset::open(dir.path(), None).unwrap_err().to_string();
+    assert_says(&error, &["north/dog, south/dog", "pattern", "{domain}/{class}"]);
+    for (pattern, classes) in
+        [("{domain}/{class}", ["cat", "dog"]), ("{class}", ["north", "south"])]
+    {
+        let toml =
+            format!("name = 'x'\nlayout = {{ kind = 'image-folder', pattern = '{pattern}' }}\n");
+        fs::write(dir.path().join("dataset.toml"), toml).unwrap();
+        assert_eq!(Dataset::open(dir.path(), None).unwrap().classes(), classes);
+    }
+    fs::remove_file(dir.path().join("dataset.toml")).unwrap();
+    // With an image of its own, or other names, a folder is a class.
+    fs::remove_dir_all(dir.path().join("north/dog")).unwrap();
+    assert_eq!(Dataset::open(dir.path(), None).unwrap().classes(), ["north", "south"]);
+}
+
+#[test]
+fn classes_that_are_the_same_to_a_model_are_refused() {
+    for (one, other) in [("hot_dog", "hot-dog"), ("Cat", "cat"), ("a__b", "a_b"), ("-", "x")] {
+        let dir = tempfile::tempdir().unwrap();
+        png(&dir.path().join(one).join("1.png"), 0);
+        png(&dir.path().join(other).join("1.png"), 0);
+        let error = Dataset::open(dir.path(), None).unwrap_err().to_string();
+        assert_says(&error, &["`classes`", &format!("{one:?}"), "description"]);
+        let toml = format!(
+            "name = 'x'\nclasses = [{{ name = 'one', folder = '{one}' }}, {{ name = 'two', folder = \
+             '{other}' }}]\nlayout = {{ kind = 'image-folder', pattern = '{{class}}' }}\n"
+        );
+        fs::write(dir.path().join("dataset.toml"), &toml).unwrap();
+        assert_eq!(Dataset::open(dir.path(), None).unwrap().classes(), ["one", "two"]);
+        fs::write(dir.path().join("dataset.toml"), toml.replace("'two'", "' ONE'")).unwrap();
+        let error = Dataset::open(dir.path(), None).unwrap_err().to_string();
+        assert_says(&error, &["classes[1].name", "same prompt", "classes[0]"]);
+    }
+}

@@ -45,7 +45,7 @@ fn a_list_names_images_and_classes() {
     let labels: Vec<_> = (0..3).map(|i| (set.label(i), set.split(i))).collect();
     assert_eq!(labels, [(1, Split::Train), (0, Split::Train), (1, Split::Test)]);
     assert_eq!(set.image(0).unwrap().into_luma8().get_pixel(0, 0).0, [1]);
-    assert_eq!(set.file_stem(2), Some("c"));
+    assert_eq!(set.file(2).unwrap().file_stem().unwrap(), "c");
     assert!(set.has_official_split());
 }
 

@@ -15,4 +15,6 @@ mod partition_skew;
 mod published;
 mod sets;
 mod splits;
+mod stratified;
 mod texts;
+mod validation;

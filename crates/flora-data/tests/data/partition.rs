@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flora_data::{Dataset, Partition, PartitionConfig, Split};
+use flora_data::{Dataset, Partition, PartitionConfig, Remainder, Split};
 
 use crate::sets::{labelled, open, vendors};
 
@@ -92,6 +92,7 @@ fn dirichlet_reaches_its_minimum_at_any_concentration() {
                     capacity_mask,
                     max_tries: 3,
                     repair: true,
+                    remainder: if clients % 2 == 0 { Remainder::Last } else { Remainder::Spread },
                 };
                 let partition = cover(&config, &set, 1);
                 assert_eq!(partition.clients.len(), clients);

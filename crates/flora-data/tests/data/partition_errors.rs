@@ -1,6 +1,6 @@
 //! Partitions that cannot be.
 
-use flora_data::{Dataset, Limit, Partition, PartitionConfig};
+use flora_data::{Dataset, Limit, Partition, PartitionConfig, Remainder};
 
 use crate::sets::{assert_says, labelled, open, png, vendors};
 
@@ -12,6 +12,7 @@ fn dirichlet(clients: usize, beta: f64, min_samples: usize, max_tries: usize) ->
         capacity_mask: false,
         max_tries,
         repair: false,
+        remainder: Remainder::Last,
     }
 }
 

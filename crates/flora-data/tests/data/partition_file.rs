@@ -157,3 +157,59 @@ fn images_are_listed_by_their_files() {
     let error = iid(2).apply(&idx, 1).unwrap().save_files(&dir.path().join("files.csv/x"), &idx);
     assert_says(&error.unwrap_err().to_string(), &["files.csv/x"]);
 }
+
+#[test]
+fn a_flipped_byte_is_an_error_and_never_another_partition() {
+    let set = labelled(&[12; 4], &[3; 4]);
+    let partition = iid(3).base_to_novel().apply(&set, 1).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("part.json");
+    for described in [false, true] {
+        match described {
+            true => partition.described(&set).save(&path).unwrap(),
+            false => partition.save(&path).unwrap(),
+        }
+        let good = std::fs::read(&path).unwrap();
+        let mut told = 0;
+        for place in 0..good.len() {
+            for flip in [0x01, 0x02, 0x10, 0x20, 0x80] {
+                let mut bad = good.clone();
+                bad[place] ^= flip;
+                std::fs::write(&path, &bad).unwrap();
+                match Partition::load(&path) {
+                    Ok(read) => assert_eq!(read, partition, "byte {place}, {flip:#x}"),
+                    Err(error) => {
+                        assert_says(&error.to_string(), &["part.json", "anew"]);
+                        told += usize::from(error.to_string().contains("`sha256`"));
+                    }
+                }
+                // Whoever reads it as plain JSON is told, too.
+                if let Ok(read) = serde_json::from_slice::<Partition>(&bad) {
+                    assert_eq!(read, partition);
+                }
+            }
+        }
+        assert!(told > 200, "{told}");
+    }
+}
+
+#[test]
+fn a_saved_partition_may_be_written_with_other_spaces() {
+    let set = labelled(&[12; 4], &[3; 4]);
+    let partition = iid(3).apply(&set, 1).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("part.json");
+    let pretty = serde_json::to_string_pretty(&partition.described(&set)).unwrap();
+    assert!(pretty.contains("\"sha256\""), "{pretty}");
+    std::fs::write(&path, &pretty).unwrap();
+    assert_eq!(file(&path).apply(&set, 1).unwrap(), partition);
+    // Edited: refused, until whoever did it says so.
+    let edited = pretty.replace("\"client-00\"", "\"mine\"");
+    std::fs::write(&path, &edited).unwrap();
+    let message = file(&path).apply(&set, 1).unwrap_err().to_string();
+    assert_says(&message, &["part.json", "`sha256`", "remove"]);
+    let mut own: serde_json::Value = serde_json::from_str(&edited).unwrap();
+    own.as_object_mut().unwrap().remove("sha256");
+    std::fs::write(&path, own.to_string()).unwrap();
+    assert_eq!(file(&path).apply(&set, 1).unwrap().clients[0].id, "mine");
+}

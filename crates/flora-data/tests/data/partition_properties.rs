@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use flora_core::seed;
-use flora_data::{Dataset, Error, Partition, PartitionConfig, Split};
+use flora_data::{Dataset, Error, Partition, PartitionConfig, Remainder, Split, ValidationShare};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -43,6 +43,14 @@ fn random_domains(rng: &mut ChaCha8Rng) -> Dataset {
     open(&dir).unwrap()
 }
 
+/// With validation images every other time.
+fn random_validation(set: Dataset, seed: u64) -> Dataset {
+    match seed % 2 {
+        0 => set,
+        _ => set.with_validation(ValidationShare::try_from(0.2).unwrap(), seed),
+    }
+}
+
 /// One of each kind that covers, with settings that often fit and sometimes do not.
 fn random_rules(rng: &mut ChaCha8Rng) -> Vec<PartitionConfig> {
     let clients = rng.random_range(1..=6);
@@ -54,7 +62,15 @@ fn random_rules(rng: &mut ChaCha8Rng) -> Vec<PartitionConfig> {
     vec![
         PartitionConfig::Iid { clients },
         PartitionConfig::Shards { clients, shards_per_client: rng.random_range(1..=4) },
-        PartitionConfig::Dirichlet { clients, beta, min_samples, capacity_mask, max_tries, repair },
+        PartitionConfig::Dirichlet {
+            clients,
+            beta,
+            min_samples,
+            capacity_mask,
+            max_tries,
+            repair,
+            remainder: if rng.random_bool(0.5) { Remainder::Last } else { Remainder::Spread },
+        },
         PartitionConfig::Quantity { clients, beta, min_samples, max_tries, repair },
         PartitionConfig::Pathological { clients, classes_per_client: rng.random_range(1..=4) },
     ]
@@ -82,6 +98,11 @@ fn apply(config: &PartitionConfig, set: &Dataset, seed: u64) -> Option<Partition
         assert!(!client.train.is_empty() || client.id == "novel", "{config:?}");
         assert!(client.train.is_sorted() && client.test.is_sorted(), "{config:?}");
     }
+
+    let validations = sorted(partition.clients.iter().map(|client| client.validation.clone()));
+    let mut expected = set.indices(Split::Validation);
+    expected.retain(|&i| partition.candidates(set.label(i)).is_none_or(|classes| classes[0] == 0));
+    assert_eq!(validations, expected, "{config:?}");
 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("part.json");
@@ -120,7 +141,7 @@ fn every_rule_covers_any_data_set() {
     let mut rng = seed::stream(1, "test");
     let mut done = [[0; 4]; 5];
     for seed in 0..60 {
-        let set = random_set(&mut rng);
+        let set = random_validation(random_set(&mut rng), seed);
         let shots = rng.random_range(1..=8);
         for (rule, done) in random_rules(&mut rng).iter().zip(&mut done) {
             for (done, fitted) in done.iter_mut().zip(check(rule, &set, shots, seed)) {
@@ -137,7 +158,7 @@ fn natural_covers_any_domains() {
     let mut rng = seed::stream(2, "test");
     let mut done = [0; 4];
     for seed in 0..30 {
-        let set = random_domains(&mut rng);
+        let set = random_validation(random_domains(&mut rng), seed);
         let shots = rng.random_range(1..=8);
         let fitted = check(&PartitionConfig::Natural, &set, shots, seed);
         for (done, fitted) in done.iter_mut().zip(fitted) {

@@ -1,9 +1,9 @@
 //! Pieces of the sorted images, and skewed sizes.
 
-use flora_data::PartitionConfig;
+use flora_data::{PartitionConfig, Remainder};
 
 use crate::partition::{classes_held, cover, iid, sizes};
-use crate::sets::labelled;
+use crate::sets::{assert_says, labelled};
 
 fn shards(clients: usize, shards_per_client: usize) -> PartitionConfig {
     PartitionConfig::Shards { clients, shards_per_client }
@@ -106,5 +106,32 @@ fn a_class_smaller_than_the_shots_gives_all_it_has() {
         let expected = [16, 3, 0, 1].map(|images: usize| images.min(shots)).to_vec();
         let partition = iid(3).few_shot(shots).apply(&set, 1).unwrap();
         assert_eq!(partition.class_counts(&set), vec![expected; 3]);
+    }
+}
+
+#[test]
+fn the_giant_that_rounding_makes_is_told() {
+    let many = labelled(&[5; 120], &[1; 120]);
+    let few = labelled(&[100; 6], &[10; 6]);
+    let remark = |set, remainder: Remainder, clients, seed| {
+        let (beta, min_samples, capacity_mask, max_tries, repair) = (1.0, 1, false, 1, true);
+        let config = PartitionConfig::Dirichlet {
+            clients,
+            beta,
+            min_samples,
+            capacity_mask,
+            max_tries,
+            repair,
+            remainder,
+        };
+        let partition = config.apply(set, seed).ok()?;
+        config.remark(&partition, set)
+    };
+    for seed in 0..10 {
+        let told = remark(&many, Remainder::Last, 40, seed).unwrap();
+        assert_says(&told, &["client-39 holds", "the median is", "remainder = \"spread\""]);
+        assert_eq!(remark(&many, Remainder::Spread, 40, seed), None);
+        // Of six classes, whoever is large is so by the draw.
+        assert_eq!(remark(&few, Remainder::Last, 5, seed), None);
     }
 }

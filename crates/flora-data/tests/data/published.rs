@@ -1,16 +1,14 @@
 //! Draws that results have been published with: a change of one bit here silently changes them all.
 
-use flora_data::{Dataset, PartitionConfig};
+use flora_data::{Dataset, PartitionConfig, Remainder};
 use sha2::{Digest, Sha256};
 
 use crate::sets::{labelled, open, vendors};
 
-/// The first 16 hexadecimal digits of the SHA-256 of the saved partition.
+/// The first 16 hexadecimal digits of the SHA-256 of the partition's JSON.
 fn digest(config: &PartitionConfig, set: &Dataset) -> String {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("partition.json");
-    config.apply(set, 7).unwrap().save(&path).unwrap();
-    let hash = Sha256::digest(std::fs::read(path).unwrap());
+    let partition = config.apply(set, 7).unwrap();
+    let hash = Sha256::digest(serde_json::to_vec(&partition).unwrap());
     hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -20,8 +18,15 @@ fn dirichlet(
     capacity_mask: bool,
     max_tries: usize,
 ) -> PartitionConfig {
-    let repair = true;
-    PartitionConfig::Dirichlet { clients: 7, beta, min_samples, capacity_mask, max_tries, repair }
+    PartitionConfig::Dirichlet {
+        clients: 7,
+        beta,
+        min_samples,
+        capacity_mask,
+        max_tries,
+        repair: true,
+        remainder: Remainder::Last,
+    }
 }
 
 #[test]

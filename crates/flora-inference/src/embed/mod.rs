@@ -14,9 +14,11 @@ use burn::tensor::Tensor;
 use flora_clip::normalize;
 use flora_core::hex;
 use flora_core::workers::Workers;
+use flora_data::read_image;
 use sha2::{Digest, Sha256};
 
 use crate::encode::{BATCH, VERSION, file_pixels, values};
+use crate::unusable::problem;
 use crate::{InferenceError, Model, Notice};
 pub use format::{Format, TENSOR};
 pub use items::Items;
@@ -90,7 +92,8 @@ pub fn embed(
         }
         Items::Images(files) => {
             // Each round gives every thread a batch; rows are appended in their order.
-            for round in files[resumed..].chunks(BATCH * workers.threads()) {
+            let mut rounds = files[resumed..].chunks(BATCH * workers.threads());
+            while let Some(round) = rounds.next() {
                 let before = partial.rows();
                 let encode = |batch: &[PathBuf]| features(model, batch).map(&finish);
                 let batches = round.chunks(BATCH).collect();
@@ -106,11 +109,17 @@ pub fn embed(
                     }
                 }
                 if !problems.is_empty() {
+                    // The others are looked at, so that all are told at once.
+                    let rest: Vec<&PathBuf> = rounds.flatten().collect();
+                    let before = files.len() - rest.len();
+                    let check = |path: &PathBuf| unusable_file(model, path);
+                    let found = workers.map(rest, check, |count, _| done(before + count));
+                    problems.extend(found.into_iter().flatten());
                     return Err(InferenceError::Unreadable {
                         problems,
                         kept: partial.rows(),
                         rows: files.len(),
-                        partial: partial.path().display().to_string(),
+                        partial: Some(partial.path().display().to_string()),
                     });
                 }
             }
@@ -129,7 +138,7 @@ fn features(model: &Model, files: &[PathBuf]) -> Result<Tensor<2>, Vec<String>> 
         match file_pixels(preprocessor, path) {
             Ok(values) if problems.is_empty() => pixels.extend(values),
             Ok(_) => {}
-            Err(error) => problems.push(error.to_string()),
+            Err(error) => problems.push(problem(&error)),
         }
     }
     if !problems.is_empty() {
@@ -137,4 +146,14 @@ fn features(model: &Model, files: &[PathBuf]) -> Result<Tensor<2>, Vec<String>> 
     }
     let pixels = preprocessor.stack(pixels, model.embedder.device());
     Ok(model.clip().image_features(pixels))
+}
+
+/// What is wrong with an image file, if anything is.
+fn unusable_file(model: &Model, path: &Path) -> Option<String> {
+    let check = || -> Result<(), InferenceError> {
+        let image = read_image(path)?;
+        let size = model.embedder.preprocessor.check_size(image.width(), image.height());
+        size.map_err(|error| InferenceError::file(path, error.to_string()))
+    };
+    check().err().map(|error| problem(&error))
 }

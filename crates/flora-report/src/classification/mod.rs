@@ -12,7 +12,9 @@
 //! | F1 of `i` | `2 C[i, i] / (C[i, :] + C[:, i])` | `f1_score(average=None)` |
 //! | macro | mean recall of the classes with `C[i, :] > 0` | `balanced_accuracy_score` |
 //!
-//! A quotient `0 / 0` is 0 (`zero_division=0`).
+//! A quotient `0 / 0` is no number (`zero_division=np.nan`): a class without images has no recall, and one that is never
+//! predicted no precision. Nor has a class without images an F1, where scikit-learn says 0 if it is predicted: nobody
+//! could have found such an image. Means leave out what is no number.
 //!
 //! **Ties.** Classes rank by score, the highest first, and among equal scores by their order in the
 //! list, as a stable sort leaves them; the first is the prediction. The true class gets no

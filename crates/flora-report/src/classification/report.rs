@@ -15,6 +15,9 @@ pub struct ClassificationReport {
     /// Mean recall of the classes that have images: each class counts the same, however many images
     /// it has.
     pub macro_accuracy: f64,
+    /// How many classes have images.
+    #[serde(default)]
+    pub num_tested_classes: u64,
     /// Share of the images of the largest class: what saying that one always would score.
     pub majority: f64,
     /// One over the number of classes, those without images among them: what a blind guess would
@@ -35,12 +38,12 @@ pub struct ClassScore {
     pub support: u64,
     /// How many of these were predicted right.
     pub correct: u64,
-    /// `correct / support`; 0 without images.
-    pub recall: f64,
-    /// Of the images that were predicted as this class, the share that are; 0 if there are none.
-    pub precision: f64,
-    /// Harmonic mean of precision and recall; 0 if both are.
-    pub f1: f64,
+    /// `correct / support`; `None` without images.
+    pub recall: Option<f64>,
+    /// Of the images that were predicted as this class, the share that are; `None` if there are none.
+    pub precision: Option<f64>,
+    /// Harmonic mean of precision and recall; 0 if no image is right, and `None` without images.
+    pub f1: Option<f64>,
     /// The wrong class that most of its images were taken for, the first of several; `None` if all
     /// are right.
     pub confused_with: Option<Confused>,
@@ -62,14 +65,14 @@ impl ClassificationReport {
         let num_images = per_class.iter().map(|class| class.support).sum();
         let correct: u64 = per_class.iter().map(|class| class.correct).sum();
         let largest = per_class.iter().map(|class| class.support).max().unwrap_or(0);
-        let tested = per_class.iter().filter(|class| class.support > 0);
-        let recalls: f64 = tested.clone().map(|class| class.recall).sum();
+        let recalls: Vec<f64> = per_class.iter().filter_map(|class| class.recall).collect();
         Self {
             num_images,
-            top1: share(correct, num_images),
+            top1: correct as f64 / num_images as f64,
             top5,
-            macro_accuracy: recalls / tested.count() as f64,
-            majority: share(largest, num_images),
+            macro_accuracy: recalls.iter().sum::<f64>() / recalls.len() as f64,
+            num_tested_classes: recalls.len() as u64,
+            majority: largest as f64 / num_images as f64,
             chance: 1.0 / classes.len() as f64,
             per_class,
             classes,
@@ -98,13 +101,13 @@ fn scores(classes: &[String], confusion: &[Vec<u64>]) -> Vec<ClassScore> {
             correct,
             recall: share(correct, support),
             precision: share(correct, predicted[class]),
-            f1: share(2 * correct, support + predicted[class]),
+            f1: if support == 0 { None } else { share(2 * correct, support + predicted[class]) },
             confused_with,
         }
     };
     confusion.iter().enumerate().map(score).collect()
 }
 
-fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
 }

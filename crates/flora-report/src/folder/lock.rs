@@ -46,6 +46,13 @@ impl FolderLock {
     }
 }
 
+impl FolderLock {
+    /// Whether the folder was ever locked: whether what lies in it is a run's, or a sweep's.
+    pub fn was_in(folder: &Path) -> bool {
+        folder.join(LOCK).is_file()
+    }
+}
+
 /// Whether a living process holds the folder's lock, and keeps it for longer than a look or a process that is
 /// ending does.
 pub(super) fn stays_locked(folder: &Path) -> bool {

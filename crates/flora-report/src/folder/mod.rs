@@ -203,11 +203,12 @@ impl RunFolder {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes `run.json`, with the checksums of the other files that are read back, and one of its own.
+    /// Writes `run.json`, with the checksums of the other files that are read back, and one of its own. Gives the summary
+    /// as it was written.
     ///
     /// # Errors
     /// [`ReportError::Io`].
-    pub fn write_summary(&self, summary: &RunSummary) -> Result<(), ReportError> {
+    pub fn write_summary(&self, summary: &RunSummary) -> Result<RunSummary, ReportError> {
         let mut files = BTreeMap::new();
         for name in [EXPERIMENT, PARTITION, METRICS] {
             let path = self.path.join(name);
@@ -221,7 +222,8 @@ impl RunFolder {
             line: None,
             source,
         })?;
-        self.write_text(SUMMARY, &text)
+        self.write_text(SUMMARY, &text)?;
+        Ok(summary)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
 };
 
 use flora_federation::{EvaluatedModel, RunStatus};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{RUNS, Settings, Told};
 use crate::{
@@ -17,7 +17,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunRecord {
-    /// Its folder.
+    /// Its folder. JSON has U+FFFD for what is not UTF-8 in it.
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     /// How a user names it: its folder, without a `runs/` before it.
     pub name: String,
@@ -177,6 +178,10 @@ fn summarize(told: Option<&Told>) -> RunSummary {
 fn name(path: &Path) -> String {
     let below = path.strip_prefix(RUNS).ok().filter(|below| below.components().next().is_some());
     below.unwrap_or(path).display().to_string()
+}
+
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 fn written_at(path: &Path) -> Option<u64> {

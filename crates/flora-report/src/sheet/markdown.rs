@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use super::Sheet;
+use super::{Column, Sheet};
 
 impl Sheet {
     /// The caption as a heading, and the table; without rows, nothing.
@@ -8,10 +8,7 @@ impl Sheet {
         if self.rows == 0 {
             return String::new();
         }
-        let heading = self.columns.iter().map(|column| match column.group.as_str() {
-            "" => column.title.clone(),
-            group => format!("{group}: {}", column.title),
-        });
+        let heading = self.columns.iter().map(Column::heading);
         let ruler = (0..self.columns.len()).map(|index| match index < self.stubs {
             true => "---",
             false => "---:",

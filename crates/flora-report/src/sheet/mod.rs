@@ -3,6 +3,10 @@
 mod latex;
 mod markdown;
 
+use flora_core::text::printable;
+
+use crate::tables::{Column as Kind, Listing, Page};
+
 /// What stands where there is no value.
 const NONE: &str = "–";
 
@@ -19,6 +23,16 @@ struct Column {
     group: String,
     title: String,
     cells: Vec<Option<String>>,
+}
+
+impl Column {
+    /// Group and title.
+    fn heading(&self) -> String {
+        match self.group.as_str() {
+            "" => self.title.clone(),
+            group => format!("{group}: {}", self.title),
+        }
+    }
 }
 
 impl Sheet {
@@ -41,6 +55,19 @@ impl Sheet {
         if cells.iter().any(Option::is_some) {
             self.columns.push(Column { group: group.to_owned(), title: title.to_owned(), cells });
         }
+    }
+
+    /// The caption and the table, for a terminal; without rows, nothing.
+    pub(crate) fn listing(&self, page: Page) -> String {
+        if self.rows == 0 {
+            return String::new();
+        }
+        let kind = |at| if at < self.stubs { Kind::Name } else { Kind::Figure };
+        let columns = (0..self.columns.len()).map(kind).collect();
+        let header = self.columns.iter().map(Column::heading).collect();
+        let rows = (0..self.rows).map(|row| self.row(row).map(str::to_owned).collect());
+        let table = Listing::new(columns, header, rows.collect()).show(page);
+        format!("{}\n\n{table}\n", printable(&self.caption))
     }
 
     /// The cells of a row, as they are read.

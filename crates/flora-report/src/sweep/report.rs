@@ -9,6 +9,7 @@ use super::{
 use crate::{
     ReportError,
     sheet::Sheet,
+    tables::Page,
     units::{bytes, count},
 };
 
@@ -30,12 +31,16 @@ impl<'a> SweepReport<'a> {
         &self.rows
     }
 
-    /// Two tables in Markdown: accuracies, and what they cost.
-    pub fn overview(&self) -> String {
-        [self.accuracies(), self.costs()].map(|sheet| sheet.markdown()).join("\n")
+    /// Two tables: accuracies, and what they cost. In Markdown, but for a terminal.
+    pub fn overview(&self, page: Page) -> String {
+        let sheets = [self.accuracies(), self.costs()].map(|sheet| match page {
+            Page::Terminal(_) => sheet.listing(page),
+            Page::Plain => sheet.markdown(),
+        });
+        sheets.join("\n")
     }
 
-    /// The content of `results.md`: the [overview](Self::overview), and where there are several axes a
+    /// The content of `results.md`: the tables of the [overview](Self::overview), and where there are several axes a
     /// table for each figure, with the last axis from left to right.
     pub fn markdown(&self) -> String {
         let mut parts = vec![format!("# {}\n\n{}", self.grid.title, self.legend())];
@@ -87,10 +92,11 @@ impl<'a> SweepReport<'a> {
         }];
         lines.extend([
             "The global model is the one that the server averaged. Local models are the clients' own \
-             after their last training, before averaging, each on its own client's test images.",
-            "Mean: unweighted over clients. Weighted: by test images. Own clients: those that train in \
+             after their last training, before averaging, each on its own client's images.",
+            "Mean: unweighted over clients. Weighted: by the images that they are scored on. Own clients: those that train in \
              the run; the others only test.",
-            "The best round is chosen on the test images themselves: an optimistic figure.",
+            "All accuracies are on the test images, or with data.validation on the validation images. The best \
+             round is chosen on the same: an optimistic figure.",
             "Training is the wall clock of all clients of a round. The peak of memory is that of the \
              run's own process.",
         ]);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::tables::Page;
 use crate::{Accuracies, Accuracy, ClientAccuracy, LocalAccuracy};
 use flora_federation::RunStatus;
 
@@ -96,7 +97,7 @@ fn parts_are_averaged_before_seeds_are_spread() {
     assert_eq!(rows[2].trainable_parameters, None, "nobody trains");
 
     let report = SweepReport::new(&grid, &results);
-    let table = report.overview();
+    let table = report.overview(Page::Plain);
     let heading = "|  | global model, last round (2): mean | global model, last round (2): weighted | \
                    global model, last round (2): worst client | global model, last round (2): own \
                    clients | global model, last round (2): other clients | global model, best round: \
@@ -112,6 +113,9 @@ fn parts_are_averaged_before_seeds_are_spread() {
     assert!(table.contains("| together | 512 | 2.00 KiB | 1.50 ± 0.00 | 100 ± 0 |"), "{table}");
     assert!(table.contains("| alone | 512 | – | 1.50 | 100 |"), "{table}");
     assert!(!report.markdown().contains("Ratios"));
+    let narrow = report.overview(Page::Terminal(80));
+    assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+    assert!(narrow.contains("60.0 ± 14.1") && !narrow.contains('|'), "{narrow}");
 
     let csv = csv(&grid, &results).unwrap();
     assert_eq!(csv.lines().count(), 1 + 5 * 2);
@@ -188,13 +192,13 @@ fn rounds_are_told_where_they_differ() {
     let mut results = [result(0, 0, 0, &both), result(1, 0, 0, &both)];
     results[0].run.last_round = Some(0);
     let grid = list(&["zero-shot", "trained"]);
-    let table = SweepReport::new(&grid, &results).overview();
+    let table = SweepReport::new(&grid, &results).overview(Page::Plain);
     assert!(table.contains("| global model, last round: mean |"), "{table}");
     assert!(table.lines().nth(2).unwrap().ends_with("| rounds | runs |"), "{table}");
     assert!(table.lines().nth(4).unwrap().ends_with("| 0 | 1 |"), "{table}");
     let empty = SweepReport::new(&grid, &[]);
     assert!(empty.markdown().contains("No run is done yet"), "{}", empty.markdown());
-    assert!(empty.overview().trim().is_empty());
+    assert!(empty.overview(Page::Plain).trim().is_empty());
 }
 
 #[test]

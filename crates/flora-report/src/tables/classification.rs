@@ -1,7 +1,7 @@
-use super::table;
+use super::{Column, Listing, Page, figures};
 use crate::{
     classification::{ClassScore, ClassificationReport, Confused},
-    units::{count, percent},
+    units::{count, percent, percent_or_dash},
 };
 
 /// Which classes [`classes`] lists, and in which order.
@@ -17,34 +17,37 @@ pub enum ClassOrder {
 
 /// A report on one screen: accuracies in percent, beside what seeing nothing would score, and how
 /// many images and classes there are.
-pub fn classification(report: &ClassificationReport) -> String {
+pub fn classification(report: &ClassificationReport, page: Page) -> String {
+    let tested = report.per_class.iter().filter(|class| class.support > 0).count();
+    let classes = if tested == 1 { "class" } else { "classes" };
     let accuracies = [
-        ("top-1", Some(report.top1)),
-        ("top-5", report.top5),
-        ("macro (mean over classes)", Some(report.macro_accuracy)),
-        ("majority (largest class)", Some(report.majority)),
-        ("chance", Some(report.chance)),
+        ("top-1".to_owned(), Some(report.top1)),
+        ("top-5".to_owned(), report.top5),
+        (format!("macro (mean over {} {classes})", count(tested)), Some(report.macro_accuracy)),
+        ("majority (largest class)".to_owned(), Some(report.majority)),
+        ("chance".to_owned(), Some(report.chance)),
     ];
-    let row = |(name, share): (&str, Option<f64>)| Some(vec![name.to_owned(), percent(share?)]);
+    let row = |(name, share): (String, Option<f64>)| Some([name, percent(share?)]);
     let rows = accuracies.into_iter().filter_map(row).collect();
-    let table = table(Some(["accuracy", "%"].map(str::to_owned).into()), rows, 1);
+    let table = figures(["accuracy", "%"], rows, page);
 
-    let empty = report.per_class.iter().filter(|class| class.support == 0).count();
-    let without = match empty {
+    let without = match report.per_class.len() - tested {
         0 => String::new(),
-        _ => format!(", {} of them without images", count(empty)),
+        empty => format!(", {} of them without images", count(empty)),
     };
     let classes = count(report.classes.len());
     format!("{table}\n\nimages   {}\nclasses  {classes}{without}\n", report.num_images)
 }
 
 /// One row a class: images, recall, precision and F1 in percent, and what it was most often taken
-/// for. A recall without images is a dash.
-pub fn classes(report: &ClassificationReport, order: ClassOrder) -> String {
+/// for. What is no number is a dash: recall and F1 of a class without images, the precision of a class that is never
+/// predicted.
+pub fn classes(report: &ClassificationReport, order: ClassOrder, page: Page) -> String {
     let mut classes: Vec<&ClassScore> = report.per_class.iter().collect();
     if let ClassOrder::Worst(most) = order {
+        let recall = |class: &ClassScore| class.recall.unwrap_or_default();
         classes.retain(|class| class.support > 0);
-        classes.sort_by(|a, b| a.recall.total_cmp(&b.recall).then(b.support.cmp(&a.support)));
+        classes.sort_by(|a, b| recall(a).total_cmp(&recall(b)).then(b.support.cmp(&a.support)));
         classes.truncate(most);
     }
     let header = ["class", "most often taken for", "images", "recall", "precision", "F1"];
@@ -54,11 +57,12 @@ pub fn classes(report: &ClassificationReport, order: ClassOrder) -> String {
             class.name.clone(),
             class.confused_with.as_ref().map(taken).unwrap_or_default(),
             class.support.to_string(),
-            if class.support == 0 { "-".to_owned() } else { percent(class.recall) },
-            percent(class.precision),
-            percent(class.f1),
+            percent_or_dash(class.recall),
+            percent_or_dash(class.precision),
+            percent_or_dash(class.f1),
         ]
     };
     let rows = classes.into_iter().map(row).collect();
-    table(Some(header.map(str::to_owned).into()), rows, 2)
+    let columns = [Column::Name; 2].into_iter().chain([Column::Figure; 4]).collect();
+    Listing::new(columns, header.map(str::to_owned).into(), rows).show(page)
 }

@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 /// The names cut to at most `width` characters: whole if they all fit, else without the beginning
 /// that they share, else cut off. `None` if two of them would then read the same.
 pub(super) fn shorten(names: &[&str], width: usize) -> Option<Vec<String>> {
@@ -20,6 +22,37 @@ pub(super) fn shorten(names: &[&str], width: usize) -> Option<Vec<String>> {
         .collect();
     let distinct = short.iter().collect::<BTreeSet<_>>().len();
     (distinct == names.len() && !short.iter().any(String::is_empty)).then_some(short)
+}
+
+/// The names in at most `width` columns of a terminal: long ones lose their middles. `None` if two of them would then
+/// read the same.
+pub(super) fn without_middles(names: &[&str], width: usize) -> Option<Vec<String>> {
+    let short: Vec<String> = names.iter().map(|name| without_middle(name, width)).collect();
+    let count = |names: BTreeSet<&str>| names.len();
+    let before = count(names.iter().copied().collect());
+    (count(short.iter().map(String::as_str).collect()) == before).then_some(short)
+}
+
+fn without_middle(name: &str, width: usize) -> String {
+    if name.width() <= width {
+        return name.to_owned();
+    }
+    let room = width.saturating_sub(1);
+    let (head, tail) = (room / 2, room.div_ceil(2));
+    let head: String = within(name.chars(), head).collect();
+    let mut tail: Vec<char> = within(name.chars().rev(), tail).collect();
+    tail.reverse();
+    head + "…" + &String::from_iter(tail)
+}
+
+/// The first characters, as far as there is room.
+fn within(characters: impl Iterator<Item = char>, mut room: usize) -> impl Iterator<Item = char> {
+    characters.take_while(move |character| {
+        let width = character.width().unwrap_or(0);
+        let fits = width <= room;
+        room = room.saturating_sub(width);
+        fits
+    })
 }
 
 /// Bytes of the beginning that all names share, at a character boundary.
@@ -78,6 +111,14 @@ mod tests {
     fn names_that_would_read_the_same_are_none() {
         assert_eq!(shorten(&["photograph-1", "photograph-2", "x"], 6), None);
         assert_eq!(shorten(&["client", "client-b"], 6), None);
+    }
+
+    #[test]
+    fn the_middle_goes_unless_it_is_what_tells_them_apart() {
+        let short = without_middles(&["runs/a/1.png", "猫猫猫猫猫猫", "b"], 8).unwrap();
+        assert_eq!(short, ["run….png", "猫…猫猫", "b"]);
+        assert_eq!(without_middles(&["photograph-1-xyz", "photograph-2-xyz"], 7), None);
+        assert_eq!(without_middles(&["same", "same"], 9).unwrap(), ["same", "same"]);
     }
 
     #[test]

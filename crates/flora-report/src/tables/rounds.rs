@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flora_federation::{EvaluatedModel, Event};
+use unicode_width::UnicodeWidthStr;
 
 use super::{
-    GAP, WIDTH,
+    Column, Listing, Page,
+    listing::GAP,
     names::{shorten, wrap},
-    table,
 };
 use crate::units::{bytes, percent};
 
@@ -15,6 +16,8 @@ const WRAPPED_WIDTH: usize = 8;
 const MOST_COLUMNS: usize = 8;
 /// Widths of `round`, `global`, `weighted`, `local`, `up`, `down`, and the gaps between them.
 const FIXED_WIDTH: usize = 5 + 6 + 8 + 5 + 8 + 8 + 5 * GAP;
+/// That of `down`, which is left out where names have no room.
+const DOWN_WIDTH: usize = 8 + GAP;
 /// The narrowest that a client's column may be (`100.0`), and the widest.
 const CLIENT_WIDTH: (usize, usize) = (5, 14);
 
@@ -23,12 +26,12 @@ const CLIENT_WIDTH: (usize, usize) = (5, 14);
 /// models, and the bytes that have gone up and down until then. Accuracies are in percent.
 ///
 /// Made of the `Evaluated` and `Aggregated` events; others are passed over.
-pub fn rounds(events: &[Event]) -> String {
+pub fn rounds(events: &[Event], page: Page) -> String {
     let rows = rows(events);
     let clients: BTreeSet<&str> =
         rows.values().flat_map(|row| row.clients.keys().copied()).collect();
     let clients: Vec<&str> = clients.into_iter().collect();
-    let names = client_columns(&clients);
+    let (names, has_down) = client_columns(&clients, page);
     let has_local = rows.values().any(|row| row.local.is_some());
 
     let model = if rows.values().any(|row| row.own) { "own" } else { "global" };
@@ -38,9 +41,10 @@ pub fn rounds(events: &[Event]) -> String {
         None => header.extend(["min", "median", "max"].map(str::to_owned)),
     }
     header.extend(has_local.then(|| "local".to_owned()));
-    header.extend(["up", "down"].map(str::to_owned));
+    header.push("up".to_owned());
+    header.extend(has_down.then(|| "down".to_owned()));
 
-    let rows = rows
+    let rows: Vec<Vec<String>> = rows
         .iter()
         .filter_map(|(round, row)| {
             let (mean, weighted) = row.mean?;
@@ -51,11 +55,12 @@ pub fn rounds(events: &[Event]) -> String {
                 cells.extend(spread(row.clients.values().copied().collect()));
             }
             cells.extend(has_local.then(|| share(row.local)));
-            cells.extend([bytes(row.up), bytes(row.down)]);
+            cells.push(bytes(row.up));
+            cells.extend(has_down.then(|| bytes(row.down)));
             Some(cells)
         })
         .collect();
-    table(Some(header), rows, 0)
+    Listing::new(vec![Column::Figure; header.len()], header, rows).show(page)
 }
 
 #[derive(Default)]
@@ -106,16 +111,28 @@ fn rows(events: &[Event]) -> BTreeMap<usize, Row<'_>> {
     rows
 }
 
-/// A heading for each client, if there is room for all.
-fn client_columns(clients: &[&str]) -> Option<Vec<String>> {
+/// A heading for each client, if there is room for all, and whether there is room for all other columns, too.
+fn client_columns(clients: &[&str], page: Page) -> (Option<Vec<String>>, bool) {
     if clients.len() > MOST_COLUMNS {
-        return None;
+        return (None, true);
     }
-    let room = (WIDTH - FIXED_WIDTH) / clients.len().max(1) - GAP;
+    let whole = || Some(clients.iter().map(|&name| name.to_owned()).collect());
+    let Page::Terminal(width) = page else { return (whole(), true) };
     let (narrowest, widest) = CLIENT_WIDTH;
-    let width = room.clamp(narrowest, widest);
-    // Names that could not be told apart when cut go on several lines.
-    shorten(clients, width).or_else(|| (width >= WRAPPED_WIDTH).then(|| wrap(clients, width)))
+    let room = |fixed: usize| {
+        let each = width.saturating_sub(fixed) / clients.len().max(1);
+        each.saturating_sub(GAP).clamp(narrowest, widest)
+    };
+    let (with, without) = (room(FIXED_WIDTH), room(FIXED_WIDTH - DOWN_WIDTH));
+    let fits = |width: usize| clients.iter().all(|name| name.width() <= width);
+    let wrapped = |width| (width >= WRAPPED_WIDTH).then(|| wrap(clients, width));
+    // Whole names first, then names that are cut. Those that could not be told apart then go on several lines.
+    let plans = [(with, true), (without, false)];
+    let whole = plans.iter().find(|(width, _)| fits(*width)).map(|&(_, down)| (whole(), down));
+    let cut = || plans.iter().find_map(|&(width, down)| Some((shorten(clients, width)?, down)));
+    let tall = || plans.iter().find_map(|&(width, down)| Some((wrapped(width)?, down)));
+    let some = |(names, down)| (Some(names), down);
+    whole.or_else(|| cut().or_else(tall).map(some)).unwrap_or((None, true))
 }
 
 fn share(value: Option<f64>) -> String {

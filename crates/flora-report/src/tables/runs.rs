@@ -1,41 +1,41 @@
-use comfy_table::ContentArrangement;
+use flora_core::text::printable;
 
-use super::{build, table};
+use super::{Column, Listing, Page};
 use crate::{
     Accuracy, Comparison, RunRecord, RunState,
     units::{self, bytes, date, percent},
 };
 
-/// A row a run: name, method, data, rounds done of those planned, accuracies in percent, state, and when it began in
-/// UTC; wrapped to a terminal's width or not.
-pub fn runs(runs: &[RunRecord], wrapped: bool) -> String {
+/// A row a run: name, method, data, rounds done of those planned, accuracies in percent, when it began in UTC, and
+/// its state.
+pub fn runs(runs: &[RunRecord], page: Page) -> String {
     let header = ["run", "method", "data", "rounds", "last %", "best %", "began (UTC)", "state"];
     let row = |run: &RunRecord| {
         let text = |text: &Option<String>| text.clone().unwrap_or_else(dash);
         let accuracy = [run.accuracy.last, run.accuracy.best].map(share);
         let began = run.started_at.map_or_else(dash, date);
         let [last, best] = accuracy;
-        let row =
-            [text(&run.method), text(&run.data), progress(run), last, best, began, state(run)];
+        let state = state(run, page);
+        let row = [text(&run.method), text(&run.data), progress(run), last, best, began, state];
         std::iter::once(run.name.clone()).chain(row).collect()
     };
-    let header = header.map(str::to_owned).into();
-    let mut table = build(Some(header), runs.iter().map(row).collect(), 3);
-    if let Some(state) = table.column_mut(7) {
-        state.set_cell_alignment(comfy_table::CellAlignment::Left);
-    }
-    if !wrapped {
-        table.set_content_arrangement(ContentArrangement::Disabled);
-    }
-    table.trim_fmt()
+    let (began, data, method) = (6, 2, 1);
+    let mut columns = vec![Column::Figure; header.len()];
+    columns[..=data].fill(Column::Name);
+    columns[header.len() - 1] = Column::Text;
+    let rows = runs.iter().map(row).collect();
+    let table = Listing::new(columns, header.map(str::to_owned).into(), rows);
+    table.spare([began, data, method]).show(page)
 }
 
 /// Runs side by side: the settings in which they differ, what came of them, and accuracies by round in percent.
-pub fn comparison(comparison: &Comparison) -> String {
+pub fn comparison(comparison: &Comparison, page: Page) -> String {
     let runs = &comparison.runs;
-    let header = |first: &str| {
+    let table = |first: &str, rows: Vec<Vec<String>>| {
         let names = runs.iter().map(|run| run.name.clone());
-        Some(std::iter::once(first.to_owned()).chain(names).collect())
+        let header = std::iter::once(first.to_owned()).chain(names).collect();
+        let columns = std::iter::once(Column::Text).chain(runs.iter().map(|_| Column::Value));
+        Listing::new(columns.collect(), header, rows).show(page)
     };
     let row = |name: &str, cell: &dyn Fn(&RunRecord) -> String| {
         std::iter::once(name.to_owned()).chain(runs.iter().map(cell)).collect()
@@ -45,7 +45,7 @@ pub fn comparison(comparison: &Comparison) -> String {
         None => share(accuracy),
     };
     let outcome = vec![
-        row("state", &state),
+        row("state", &|run| state(run, page)),
         row("rounds", &progress),
         row("initial %", &|run| share(run.accuracy.zero_shot)),
         row("last %", &|run| in_round(run.accuracy.last, run.last_round)),
@@ -64,15 +64,16 @@ pub fn comparison(comparison: &Comparison) -> String {
     });
     let mut parts = match comparison.settings.len() {
         0 => vec!["the same settings in all runs".to_owned()],
-        _ => vec![table(header("setting"), settings.collect(), 1)],
+        _ => vec![table("setting", settings.collect())],
     };
-    parts.push(table(header("outcome"), outcome, 1));
+    parts.push(table("outcome", outcome));
     if !comparison.rounds.is_empty() {
-        parts.push(table(header("accuracy % in round"), rounds.collect(), 1));
+        parts.push(table("accuracy % in round", rounds.collect()));
     }
     let warnings: Vec<String> = runs
         .iter()
         .filter_map(|run| Some(format!("{}: {}", run.name, run.warning.as_ref()?)))
+        .map(|warning| printable(&warning).into_owned())
         .collect();
     if !warnings.is_empty() {
         parts.push(warnings.join("\n"));
@@ -97,7 +98,7 @@ fn progress(run: &RunRecord) -> String {
     format!("{}/{}", count(run.last_round), count(run.rounds))
 }
 
-fn state(run: &RunRecord) -> String {
+fn state(run: &RunRecord, page: Page) -> String {
     let state = match run.state {
         RunState::Running => "running",
         RunState::Finished => "finished",
@@ -110,7 +111,10 @@ fn state(run: &RunRecord) -> String {
         RunState::Failed => run.error.as_ref(),
         _ => run.problem.as_ref(),
     };
-    let reason = reason.map(|reason| format!(": {}", shortened(reason))).unwrap_or_default();
+    let reason = reason.map_or_else(String::new, |reason| match page {
+        Page::Terminal(_) => format!(": {}", shortened(reason)),
+        Page::Plain => format!(": {reason}"),
+    });
     format!("{state}{resumable}{reason}")
 }
 

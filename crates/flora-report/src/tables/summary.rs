@@ -1,14 +1,15 @@
+use flora_core::text::printable;
 use flora_federation::{EvaluatedModel, RunStatus};
 
-use super::table;
+use super::{Column, Listing, Page, figures};
 use crate::{
     Accuracy, RunSummary,
-    units::{bytes, count, percent, seconds},
+    units::{bytes, count, percent_or_dash, seconds},
 };
 
 /// A run on one screen: how it ended, accuracies in percent, bytes, time by phase, memory, and what speaks against using
 /// the last round.
-pub fn summary(run: &RunSummary) -> String {
+pub fn summary(run: &RunSummary, page: Page) -> String {
     let status = match run.status {
         RunStatus::Finished => "finished",
         RunStatus::Failed => "failed",
@@ -18,15 +19,20 @@ pub fn summary(run: &RunSummary) -> String {
         Some(error) if run.status != RunStatus::Finished => format!("{status}: {error}"),
         _ => status.to_owned(),
     };
-    format!("{}: {status}\n\n{}\n\n{}\n", run.name, accuracies(run), facts(run))
+    let head = format!("{}: {status}", run.name);
+    format!("{}\n\n{}\n\n{}\n", printable(&head), accuracies(run, page), facts(run, page))
 }
 
-fn accuracies(run: &RunSummary) -> String {
+fn accuracies(run: &RunSummary, page: Page) -> String {
     let accuracy = match run.model {
         EvaluatedModel::Global => "accuracy %",
         EvaluatedModel::Own | EvaluatedModel::Local => "own models, accuracy %",
     };
-    let header = [accuracy, "mean", "weighted"].map(str::to_owned);
+    let accuracy = match run.scored_on.as_str() {
+        "test" => accuracy.to_owned(),
+        other => format!("{accuracy}, {other} images"),
+    };
+    let header = [accuracy.as_str(), "mean", "weighted"];
     let in_round = |name: &str, round: Option<usize>| match round {
         Some(round) => format!("{name} (round {round})"),
         None => name.to_owned(),
@@ -36,16 +42,15 @@ fn accuracies(run: &RunSummary) -> String {
         (in_round("last", run.last_round), run.accuracy.last),
         (in_round("best", run.best_round), run.accuracy.best),
     ];
-    let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), percent);
     let row = |(name, accuracy): (String, Option<Accuracy>)| {
-        let mean = cell(accuracy.map(|accuracy| accuracy.mean));
-        let weighted = cell(accuracy.map(|accuracy| accuracy.weighted));
-        vec![name, mean, weighted]
+        let mean = percent_or_dash(accuracy.map(|accuracy| accuracy.mean));
+        let weighted = percent_or_dash(accuracy.map(|accuracy| accuracy.weighted));
+        [name, mean, weighted]
     };
-    table(Some(header.into()), rows.map(row).into(), 1)
+    figures(header, rows.map(row).into(), page)
 }
 
-fn facts(run: &RunSummary) -> String {
+fn facts(run: &RunSummary, page: Page) -> String {
     let parameters = {
         let (trained, total) = (run.trainable_parameters, run.total_parameters);
         if total == 0 {
@@ -77,5 +82,5 @@ fn facts(run: &RunSummary) -> String {
     ];
     let note = run.verdict().map(|verdict| ("note", verdict));
     let rows = rows.into_iter().chain(note).map(|(name, fact)| vec![name.to_owned(), fact]);
-    table(None, rows.collect(), 2)
+    Listing::new(vec![Column::Name, Column::Text], Vec::new(), rows.collect()).show(page)
 }

@@ -32,6 +32,7 @@ pub(super) fn cohort(
     let objective = Objective {
         texts,
         prefix,
+        class_names: Arc::new(dataset.classes().to_vec()),
         class_groups: partition.class_groups.clone(),
         loss: experiment.method.loss.unwrap_or(objective.loss),
         path: experiment.method.path,
@@ -50,8 +51,10 @@ pub(super) fn of_partition(
     partition: &Partition,
     cohort: &Arc<Cohort>,
 ) -> Vec<Box<dyn Client>> {
+    let scored_on = partition.scored_on();
     let client = |shard: &ClientShard| -> Box<dyn Client> {
-        let client = Box::new(TuningClient::new(shard.clone(), Arc::clone(cohort)));
+        let client = TuningClient::new(shard.clone(), Arc::clone(cohort));
+        let client = Box::new(client.scored_on(scored_on));
         match experiment.federation.transforms() {
             none if none.is_empty() => client,
             layers => Box::new(Layered::new(client as Box<dyn Client>, layers)),

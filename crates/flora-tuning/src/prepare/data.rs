@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use flora_data::{Dataset, Partition};
+use flora_data::{Dataset, Partition, Split};
 use flora_federation::Event;
 
 use super::wrong;
+use crate::objective::NO_CLASSES;
 use crate::{Experiment, LossKind, Method, Observer, TuningError};
 
 /// Reads the experiment's data set and splits it across its clients.
@@ -19,6 +20,7 @@ pub fn partition(experiment: &Experiment) -> Result<(Dataset, Partition), Tuning
     if let Some(limit) = data.limit {
         dataset = dataset.limit(limit, data.seed);
     }
+    let dataset = dataset.with_validation(data.validation, data.seed);
     let partition = experiment.partition.apply(&dataset, data.seed)?;
     let partition = partition
         .with_participants(&experiment.federation.participants)
@@ -47,10 +49,19 @@ fn find(experiment: &Experiment, field: &str, path: &Path) -> Result<PathBuf, Tu
     flora_hub::find(path).map_err(|error| wrong(experiment, field, error))
 }
 
+/// Files beside the images that are not read.
+pub(super) fn warn_of_passed_over(dataset: &Dataset, observer: &mut dyn Observer) {
+    if let Some(others) = dataset.passed_over().warning() {
+        let message = format!("{}: {others}", dataset.name());
+        observer.event(&Event::Warning { message });
+    }
+}
+
 /// What would only be noticed when the rounds begin.
 pub(super) fn check(
     experiment: &Experiment,
     method: &dyn Method,
+    dataset: &Dataset,
     partition: &Partition,
     observer: &mut dyn Observer,
 ) -> Result<(), TuningError> {
@@ -68,7 +79,13 @@ pub(super) fn check(
             format!("{quorum}, but {train} clients train in a round; lower it to {train}");
         return Err(wrong(experiment, "federation.quorum", problem));
     }
-    if partition.clients.iter().all(|shard| shard.test.is_empty()) {
+    let scored_on = partition.scored_on();
+    if !experiment.data.validation.is_zero() && scored_on == Split::Test {
+        let problem = "no client has a validation image; raise it, raise data.limit.train, or put validation images \
+                       into the saved partition";
+        return Err(wrong(experiment, "data.validation", problem));
+    }
+    if partition.clients.iter().all(|shard| shard.images(scored_on).is_empty()) {
         let problem = "no client has a test image, so nothing could be evaluated; raise \
                        data.limit.test, or choose data.protocol = \"merged-80-20\"";
         return Err(wrong(experiment, "data", problem));
@@ -82,6 +99,12 @@ pub(super) fn check(
         return Err(wrong(experiment, "method.name", problem));
     }
     let loss = experiment.method.loss.unwrap_or_else(|| method.usual_loss());
+    let weights = &experiment.training.class_weights;
+    if !weights.is_none() && loss == LossKind::Infonce && experiment.rounds() > 0 {
+        return Err(wrong(experiment, "training.class_weights", NO_CLASSES));
+    }
+    let named = weights.check_names(dataset.classes());
+    named.map_err(|problem| wrong(experiment, "training.class_weights", problem))?;
     if loss == LossKind::Infonce && experiment.rounds() > 0 {
         warn_of_single_images(partition, observer);
     }

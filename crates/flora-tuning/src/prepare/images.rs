@@ -22,8 +22,8 @@ pub(super) fn prepare(
     let whole = backbone.whole.take();
     let (checkpoint, device) = (&backbone.checkpoint, &backbone.device);
     if backbone.encodes_pictures() {
-        check_pictures(dataset, workers, observer)?;
         let preprocessor = checkpoint.preprocessor.clone();
+        check_pictures(dataset, &preprocessor, workers, observer)?;
         return Ok(ImageInput::Pictures { dataset: Arc::clone(dataset), preprocessor });
     }
     // The cache goes by the checkpoint's weights.

@@ -113,7 +113,8 @@ fn prepared(
         .check()
         .map_err(|problem| TuningError::Experiment { origin: experiment.name.clone(), problem })?;
     let (dataset, partition) = partition(&experiment)?;
-    data::check(&experiment, method.as_ref(), &partition, observer)?;
+    data::check(&experiment, method.as_ref(), &dataset, &partition, observer)?;
+    data::warn_of_passed_over(&dataset, observer);
     let dataset = Arc::new(dataset);
     let workers = Workers::new(experiment.federation.threads)
         .map_err(|error| wrong(&experiment, "federation.threads", error))?;

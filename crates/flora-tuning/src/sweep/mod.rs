@@ -6,6 +6,7 @@ mod grid;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use flora_core::explain;
 use serde::Deserialize;
 
 use crate::{Experiment, TuningError};
@@ -142,9 +143,10 @@ impl Sweep {
             origin: path.display().to_string(),
             problem: problem.trim_end().to_owned(),
         };
-        let text = std::fs::read_to_string(path)
+        let text = flora_core::files::read_text(path)
             .map_err(|error| wrong(format!("cannot be read: {error}")))?;
-        let sweep: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let sweep: Self =
+            toml::from_str(&text).map_err(|error| wrong(explain::toml(&error.to_string())))?;
         sweep.check().map_err(wrong)?;
         Ok(sweep)
     }

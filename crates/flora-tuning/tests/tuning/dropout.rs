@@ -30,7 +30,7 @@ fn masks_do_not_depend_on_threads() {
 /// The adapters after one step on one batch of all images, from the same start.
 fn step(setup: &Setup, id: &str, round: usize) -> ParameterRecord {
     let train = (0..setup.objective.labels.len()).collect();
-    let shard = ClientShard { id: id.into(), train, test: Vec::new() };
+    let shard = ClientShard { id: id.into(), train, test: Vec::new(), ..ClientShard::default() };
     // A large epsilon makes the step proportional to the gradient.
     let training = TrainingConfig { eps: 1.0, learning_rate: 1.0, ..TrainingConfig::default() };
     let start = adapter_record(&setup.model).unwrap();

@@ -3,6 +3,7 @@
 mod bad_input;
 mod cache;
 mod central;
+mod class_weights;
 mod common;
 mod determinism;
 mod dropout;
@@ -21,4 +22,5 @@ mod sharing;
 mod states;
 mod towers;
 mod trained;
+mod validation;
 mod zero_shot;

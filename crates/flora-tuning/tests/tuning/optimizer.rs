@@ -31,7 +31,12 @@ fn setup(images: &Images) -> Setup {
 }
 
 fn client(setup: &Setup, training: TrainingConfig) -> TuningClient {
-    let shard = ClientShard { id: "a".into(), train: BATCH.to_vec(), test: Vec::new() };
+    let shard = ClientShard {
+        id: "a".into(),
+        train: BATCH.to_vec(),
+        test: Vec::new(),
+        ..ClientShard::default()
+    };
     TuningClient::new(shard, Arc::new(setup.cohort(training)))
 }
 
@@ -187,7 +192,12 @@ fn a_client_reports_the_norm_of_its_update() {
     let expected = squares.sum::<f64>().sqrt();
     for share in [Share::All, Share::Nothing] {
         let cohort = setup.cohort(training()).with_share(share.clone());
-        let shard = ClientShard { id: "a".into(), train: BATCH.to_vec(), test: Vec::new() };
+        let shard = ClientShard {
+            id: "a".into(),
+            train: BATCH.to_vec(),
+            test: Vec::new(),
+            ..ClientShard::default()
+        };
         let mut client = TuningClient::new(shard, Arc::new(cohort));
         let reported = try_fit(&mut client, 0, &share.part(&start)).unwrap().metrics["update_norm"];
         assert!((reported - expected).abs() < 1e-9 * expected, "{share:?}: {reported} {expected}");
@@ -216,7 +226,12 @@ fn a_client_that_is_alone_keeps_what_it_had() {
     let setup = setup(&images);
     let nothing = Arc::new(ParameterRecord::new());
     let mut alone = {
-        let shard = ClientShard { id: "a".into(), train: BATCH.to_vec(), test: BATCH.to_vec() };
+        let shard = ClientShard {
+            id: "a".into(),
+            train: BATCH.to_vec(),
+            test: BATCH.to_vec(),
+            ..ClientShard::default()
+        };
         let training = TrainingConfig { learning_rate: 1e39, ..training() };
         let cohort = setup.cohort(training).with_share(Share::Nothing);
         TuningClient::new(shard, Arc::new(cohort))

@@ -244,7 +244,12 @@ fn setup(images: &Images) -> Setup {
 }
 
 fn shard(id: &str) -> ClientShard {
-    ClientShard { id: id.into(), train: vec![1, 2, 4, 7], test: (0..12).collect() }
+    ClientShard {
+        id: id.into(),
+        train: vec![1, 2, 4, 7],
+        test: (0..12).collect(),
+        ..ClientShard::default()
+    }
 }
 
 fn client(cohort: Cohort, id: &str) -> TuningClient {

@@ -5,6 +5,7 @@ mod session;
 
 use std::path::{Path, PathBuf};
 
+use flora::core::text;
 use flora::report::{Existing, RunSummary, tables};
 use flora::tuning::Experiment;
 
@@ -123,8 +124,7 @@ impl Run {
             }
             None => self.begin(voice)?,
         };
-        tell(&summary, &out, voice);
-        Ok(())
+        tell(&summary, &out, voice)
     }
 
     fn begin(self, voice: Voice) -> Result<(RunSummary, PathBuf), Failure> {
@@ -149,6 +149,7 @@ impl Run {
                 // It was begun with another device, version or model, or its state is damaged. As with a
                 // finished run, the sweep repeats it.
                 Err(Failure::Input(problem)) => {
+                    let problem = text::printable(&problem);
                     output::line(format!("warning: the run begins anew: {problem}"));
                 }
                 other => return other.map(|summary| (summary, out)),
@@ -172,6 +173,11 @@ impl Run {
             // As it is found from any folder, for whoever resumes the run.
             let path = std::path::absolute(adapter)
                 .map_err(|error| Failure::Input(format!("{}: {error}", adapter.display())))?;
+            if path.to_str().is_none() {
+                let path = text::path(&path);
+                let why = "it is not UTF-8, and cannot be written into experiment.toml; rename it";
+                return Err(Failure::Input(format!("--init-adapter: {path}: {why}")));
+            }
             experiment.method.init_adapter = Some(path);
         }
         Ok(())
@@ -179,15 +185,16 @@ impl Run {
 }
 
 /// Prints what a run came to.
-fn tell(summary: &RunSummary, out: &Path, voice: Voice) {
+fn tell(summary: &RunSummary, out: &Path, voice: Voice) -> Result<(), Failure> {
     match voice {
         Voice::Quiet => {}
-        Voice::Json => output::summary(summary),
+        Voice::Json => output::summary(summary)?,
         Voice::Normal | Voice::Verbose => {
-            output::line(tables::summary(summary));
-            output::line(format!("everything is in {}", out.display()));
+            output::line(tables::summary(summary, output::page()));
+            output::line(format!("everything is in {}", text::path(out)));
         }
     }
+    Ok(())
 }
 
 /// `runs/NAME`, or `runs/NAME-2` and so on if that is taken.

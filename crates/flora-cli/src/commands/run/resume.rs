@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use flora::core::text;
 use flora::federation::{Event, RunStatus, Simulation};
 use flora::report::{
     Existing, FolderLock, ReportError, RunFacts, RunFolder, RunStates, RunSummary, SavedRun,
@@ -71,7 +72,7 @@ pub(super) fn resume(
     }
     if voice.is_for_people() {
         let (done, rounds) = (state.rounds_done(), experiment.rounds());
-        output::line(format!("{}: {done} of {rounds} rounds are done", path.display()));
+        output::line(format!("{}: {done} of {rounds} rounds are done", text::path(path)));
     }
     place.set_threads(&mut experiment);
     let mut progress = Progress::new(voice);
@@ -100,7 +101,7 @@ fn finished(path: &Path, voice: Voice) -> Option<RunSummary> {
     let summary = RunSummary::load(path.join("run.json")).ok()?;
     let finished = summary.status == RunStatus::Finished;
     if finished && voice.is_for_people() {
-        output::line(format!("{} is finished; nothing is left to do\n", path.display()));
+        output::line(format!("{} is finished; nothing is left to do\n", text::path(path)));
     }
     finished.then_some(summary)
 }
@@ -179,7 +180,7 @@ fn without_state(
         )));
     }
     if voice.is_for_people() {
-        output::line(format!("{}: nothing was computed yet; it begins anew", path.display()));
+        output::line(format!("{}: nothing was computed yet; it begins anew", text::path(path)));
     }
     let place = Place { threads, ..Place::parse(device.unwrap_or("cpu"))? };
     begin(experiment, &place, path, Existing::ReplaceRun, keep, voice)

@@ -101,17 +101,18 @@ impl Session {
         let saved =
             trained.map_or(Ok(false), |outcome| self.save(&experiment, &provenance, outcome));
         summary.best_saved = *saved.as_ref().unwrap_or(&false);
-        let summarized = self.folder.write_summary(&summary).map_err(|error| error.to_string());
+        let written = self.folder.write_summary(&summary).map_err(|error| error.to_string());
+        let summarized = written.map(|written| summary = written);
         if voice.is_for_people() {
-            output::line(format!("\n{}\n", tables::rounds(&told.events)));
+            output::line(format!("\n{}\n", tables::rounds(&told.events, output::page())));
         }
         // What could not be written is why the rest was left undone.
         told.unwritten.map_or(Ok(()), |error| Err(self.failed(error)))?;
         if let Some(failure) = finished.failure {
             match voice {
                 Voice::Quiet => {}
-                Voice::Json => output::summary(&summary),
-                _ => output::line(tables::summary(&summary)),
+                Voice::Json => output::summary(&summary)?,
+                _ => output::line(tables::summary(&summary, output::page())),
             }
             return Err(self.ended_early(&failure, &signals));
         }
@@ -200,6 +201,9 @@ impl Session {
         summary.method = Some(experiment.method.name.as_str().to_owned());
         summary.data = Some(data_name(&experiment.data.path));
         summary.rounds = Some(rounds);
+        if !experiment.data.validation.is_zero() {
+            summary.scored_on = "validation".to_owned();
+        }
         summary.seconds.data = facts.data_seconds;
         summary.seconds.total = facts.total_seconds + self.started.elapsed().as_secs_f64();
         summary.peak_memory_bytes = flora::report::peak_memory_bytes();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use flora::core::text::{self, printable};
 use flora::core::workers::Workers;
 use flora::report::{Existing, FolderLock, RunFolder, RunSummary};
 use flora::tuning::{self, SweepRun};
@@ -30,7 +31,7 @@ pub(crate) struct Sweep {
     /// finished with the same settings, model, device and version of flora are not repeated
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Repeat all runs, for example after the images changed
+    /// Repeat all runs, for example after the images changed, and replace tables that are no sweep's
     #[arg(long)]
     overwrite: bool,
     /// Runs at a time. Accuracies do not depend on it; seconds do, because the runs compete
@@ -44,6 +45,9 @@ impl Sweep {
         let place = Place::parse(&self.device)?;
         let runs = sweep.runs().map_err(Failure::input)?;
         let out = self.out.clone().unwrap_or_else(|| Path::new("runs/sweeps").join(&sweep.name));
+        if !self.overwrite {
+            record::check_free(&out)?;
+        }
         // Two sweeps in one folder would write each other's tables.
         std::fs::create_dir_all(&out)
             .map_err(|error| Failure::Input(format!("cannot create {}: {error}", out.display())))?;
@@ -66,7 +70,8 @@ impl Sweep {
             let earlier = if self.overwrite { None } else { finished(&out.join(&run.folder), run) };
             match earlier.filter(|summary| valid(run, summary)) {
                 Some(summary) => {
-                    output::line(format!("{}: there already", what(index)));
+                    let earlier = in_short(&summary);
+                    output::line(format!("{}: there already: {earlier}", what(index)));
                     record.add(index, run, summary);
                 }
                 None => pending.push(index),
@@ -84,16 +89,13 @@ impl Sweep {
             if stop.load(Ordering::Relaxed) || signals.came() {
                 return (index, None);
             }
-            let begun = if jobs > 1 { " begins" } else { ":" };
-            output::line(format!("{}{begun}", what(index)));
+            output::line(format!("{} begins", what(index)));
             (index, Some(child.run(&runs[index], &out.join(&runs[index].folder))))
         };
         let done = |_, (index, result): &(usize, Option<Result<RunSummary, String>>)| {
             match result {
                 Some(Ok(summary)) => {
-                    if jobs > 1 {
-                        output::line(format!("{}: {}", what(*index), in_short(summary)));
-                    }
+                    output::line(format!("{}: {}", what(*index), in_short(summary)));
                     record.add(*index, &runs[*index], summary.clone());
                     // After every run: what was computed is in the table, whenever it is stopped.
                     if let Err(failure) = record.write() {
@@ -105,7 +107,7 @@ impl Sweep {
                 Some(Err(_)) if signals.came() => {}
                 // The other runs do not depend on it.
                 Some(Err(message)) => {
-                    output::line(format!("{} failed: {message}", what(*index)));
+                    output::line(format!("{} failed: {}", what(*index), printable(message)));
                     record.fail(*index, &runs[*index], message);
                 }
                 None => {}
@@ -120,7 +122,7 @@ impl Sweep {
             });
         }
         output::line(format!("\n{}", record.overview()));
-        output::line(format!("everything is in {}", out.display()));
+        output::line(format!("everything is in {}", text::path(&out)));
         record.outcome(runs.len())
     }
 }
@@ -142,10 +144,9 @@ fn digests(runs: &[SweepRun]) -> Result<BTreeMap<&str, String>, Failure> {
 fn in_short(run: &RunSummary) -> String {
     let seconds = flora::report::units::seconds(run.seconds.total);
     match (run.accuracy.last, run.last_round) {
-        (Some(accuracy), Some(round)) => format!(
-            "global model {:.1} % mean over clients after round {round}, in {seconds}",
-            100.0 * accuracy.mean
-        ),
-        _ => format!("done in {seconds}"),
+        (Some(accuracy), Some(round)) => {
+            format!("{:.1} % after round {round}, {seconds}", 100.0 * accuracy.mean)
+        }
+        _ => format!("done, {seconds}"),
     }
 }

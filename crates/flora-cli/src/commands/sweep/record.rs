@@ -4,12 +4,29 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use flora::core::files::write_atomic;
-use flora::report::RunSummary;
+use flora::core::text;
 use flora::report::plots::save_png;
 use flora::report::sweep::{Axis, FigureSpec, Grid, GridRow, SweepReport, SweepResult, csv};
+use flora::report::{FolderLock, RunSummary};
 use flora::tuning::{Sweep, SweepRun};
 
 use crate::failure::Failure;
+use crate::output;
+
+/// What a sweep writes besides its runs.
+const FILES: [&str; 4] = ["results.md", "results.tex", "results.csv", "results.png"];
+
+/// Whether the tables can go into the folder: those that are there must be an earlier sweep's.
+pub(super) fn check_free(out: &Path) -> Result<(), Failure> {
+    let mut found = FILES.iter().map(|name| out.join(name)).filter(|path| path.exists());
+    match found.next() {
+        Some(path) if !FolderLock::was_in(out) => Err(Failure::Input(format!(
+            "--out: {} is there already, and no sweep wrote it; name another folder, or add --overwrite",
+            text::path(&path)
+        ))),
+        _ => Ok(()),
+    }
+}
 
 pub(super) struct Record {
     out: PathBuf,
@@ -52,19 +69,20 @@ impl Record {
             return Ok(());
         }
         let report = SweepReport::new(&self.grid, &results);
-        write(&self.out.join("results.md"), &report.markdown())?;
-        write(&self.out.join("results.tex"), &report.latex())?;
-        write(&self.out.join("results.csv"), &csv(&self.grid, &results).map_err(Failure::run)?)?;
+        let [markdown, latex, table, png] = FILES.map(|name| self.out.join(name));
+        write(&markdown, &report.markdown())?;
+        write(&latex, &report.latex())?;
+        write(&table, &csv(&self.grid, &results).map_err(Failure::run)?)?;
         let Some(figure) = &self.figure else { return Ok(()) };
         match report.figure(figure).map_err(Failure::run)? {
-            Some(image) => save_png(self.out.join("results.png"), &image).map_err(Failure::run),
+            Some(image) => save_png(png, &image).map_err(Failure::run),
             None => Ok(()),
         }
     }
 
     /// The tables for a terminal.
     pub(super) fn overview(&self) -> String {
-        SweepReport::new(&self.grid, &self.results()).overview()
+        SweepReport::new(&self.grid, &self.results()).overview(output::page())
     }
 
     /// Whether all of the runs are there.

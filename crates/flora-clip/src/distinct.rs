@@ -1,0 +1,50 @@
+//! Classes that a model can tell apart.
+
+use std::collections::HashMap;
+
+use crate::ClipError;
+
+/// Check that no two classes have the same prompts. `ids` are the token ids of all prompts, as the model reads
+/// them; class after class has as many as `counts` says. `prompts` are their texts, for messages.
+///
+/// # Errors
+///
+/// [`ClipError::Classes`] with a prompt of each of the first two classes that are the same. Names that differ
+/// in case or white space have the same tokens, and so have long ones that differ only where they are cut off.
+pub fn check_distinct<S: AsRef<str>>(
+    ids: &[Vec<u32>],
+    counts: &[usize],
+    prompts: &[S],
+) -> Result<(), ClipError> {
+    let mut seen: HashMap<&[Vec<u32>], usize> = HashMap::new();
+    let mut start = 0;
+    for &count in counts {
+        if let Some(first) = seen.insert(&ids[start..start + count], start) {
+            let [first, second] = [first, start].map(|at| prompts[at].as_ref());
+            return Err(ClipError::Classes(format!(
+                "{first:?} and {second:?} are the same to the model, which sees {} tokens of each, without regard \
+                 to case and spaces; name the classes so that they differ",
+                ids[start].len()
+            )));
+        }
+        start += count;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_differ_if_one_of_their_prompts_does() {
+        let prompts = ["a", "b", "c", "d"];
+        let ids = [vec![1], vec![2], vec![1], vec![3]];
+        check_distinct(&ids, &[2, 2], &prompts).unwrap();
+        let error = check_distinct(&ids, &[1, 1, 1, 1], &prompts).unwrap_err().to_string();
+        assert!(error.contains("\"a\" and \"c\""), "{error}");
+        let ids = [vec![1], vec![2], vec![1], vec![2]];
+        let error = check_distinct(&ids, &[2, 2], &prompts).unwrap_err().to_string();
+        assert!(error.contains("\"a\" and \"c\""), "{error}");
+    }
+}

@@ -1,0 +1,69 @@
+//! A share of the training images that rounds are scored on.
+
+use flora_data::Split;
+use flora_federation::Event;
+use flora_tuning::partition;
+
+use crate::common::{Images, bits, outcome, refusal, run};
+
+#[test]
+fn rounds_are_scored_on_the_validation_images() {
+    let images = Images::new(5, 3);
+    for kind in [
+        "partition={ kind = \"natural\" }",
+        "partition={ kind = \"iid\", clients = 2 }",
+        "partition={ kind = \"few-shot\", shots = 2, of = { kind = \"natural\" } }",
+        "partition={ kind = \"base-to-novel\", of = { kind = \"natural\" } }",
+    ] {
+        let set = [kind, "data.validation=0.2", "training.rounds=1", "method.loss=class-ce"];
+        let experiment = images.experiment(&set);
+        let (dataset, dealt) = partition(&experiment).unwrap();
+        assert_eq!(dataset.indices(Split::Validation).len(), 12);
+        assert_eq!(dataset.indices(Split::Test).len(), 36);
+        let (finished, listener) = run(experiment);
+        assert!(finished.failure.is_none());
+        let expected = |id: &str| {
+            dealt.clients.iter().find(|client| client.id == id).unwrap().validation.len()
+        };
+        let mut evaluations = 0;
+        for event in &listener.events {
+            match event {
+                Event::RunStarted { clients, .. } => {
+                    let held = clients.iter().all(|it| it.num_test_examples == expected(&it.id));
+                    assert!(held, "{kind}");
+                }
+                Event::Evaluated { clients, .. } => {
+                    evaluations += 1;
+                    let held = clients.iter().all(|it| it.num_examples == expected(&it.client));
+                    assert!(held && !clients.is_empty(), "{kind}");
+                }
+                _ => {}
+            }
+        }
+        // Before and after the round, and the clients' own.
+        assert_eq!(evaluations, 3, "{kind}");
+    }
+}
+
+/// What is trained is the same, whatever the test images are.
+#[test]
+fn test_images_change_nothing_that_a_run_tells() {
+    let set = ["data.validation=0.2", "training.rounds=2"];
+    let [few, many] = [1, 4].map(|test| outcome(Images::new(5, test).experiment(&set)));
+    assert_eq!(bits(&few.last), bits(&many.last));
+    assert_eq!(few.last_round.accuracy, many.last_round.accuracy);
+    assert_eq!(few.last_round.loss, many.last_round.loss);
+}
+
+#[test]
+fn a_partition_without_validation_images_is_refused() {
+    let images = Images::new(3, 2);
+    let path = images.path().join("own.json");
+    let (dataset, _) = partition(&images.experiment(&["data.validation=0.2"])).unwrap();
+    let train = dataset.indices(Split::Train);
+    let json = format!("{{\"clients\":[{{\"id\":\"a\",\"train\":{train:?},\"test\":[]}}]}}");
+    std::fs::write(&path, json).unwrap();
+    let file = format!("partition={{ kind = \"file\", path = {path:?} }}");
+    let message = refusal(images.experiment(&[&file, "data.validation=0.2"]));
+    assert!(message.contains("data.validation") && message.contains("no client"), "{message}");
+}
