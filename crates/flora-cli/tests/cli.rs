@@ -131,6 +131,45 @@ fn bad_input_ends_with_two_and_a_remedy() {
 }
 
 #[test]
+fn validation_images_are_shown_saved_and_scored_on() {
+    let dir = tempfile::tempdir().unwrap();
+    write_experiment(dir.path());
+    const SET: [&str; 4] =
+        ["--set", "data.validation=0.2", "--set", "data.protocol=stratified-80-20:3"];
+    const FILE: [&str; 2] = ["--set", "partition={ kind = \"file\", path = \"dealt.json\" }"];
+    let arguments = [&["partition", "experiment.toml", "--out", "dealt.json"][..], &SET].concat();
+    let said = text(&flora(dir.path(), &arguments).stdout);
+    assert!(said.contains("validation + test") && said.contains(" + 6"), "{said}");
+
+    let arguments = [&["run", "experiment.toml", "--out", "out"][..], &SET, &FILE].concat();
+    let output = flora(dir.path(), &arguments);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(said.contains("accuracy %, validation images"), "{said}");
+    let json = std::fs::read_to_string(dir.path().join("out/run.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["scored_on"], "validation");
+    let scored: u64 = json["clients"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|client| client["num_examples"].as_u64().unwrap())
+        .sum();
+    // A fifth of 48, rounded up or down.
+    assert!((9..=10).contains(&scored), "{scored}");
+
+    // One digit of one image's number.
+    let path = dir.path().join("dealt.json");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let place = bytes.windows(9).position(|window| window == b"\"train\":[").unwrap() + 9;
+    bytes[place] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let arguments = [&["partition", "experiment.toml"][..], &SET, &FILE].concat();
+    let message = refused(dir.path(), 2, &arguments);
+    assert!(message.contains("dealt.json") && message.contains("sha256"), "{message}");
+}
+
+#[test]
 fn lists_and_partitions_are_shown() {
     let dir = tempfile::tempdir().unwrap();
     write_experiment(dir.path());

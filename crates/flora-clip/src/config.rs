@@ -147,6 +147,15 @@ impl ClipConfig {
         {
             return Err(wrong(&"it has neither model_type nor text_config nor vision_config"));
         }
+        for (field, meaning) in [
+            ("quantization_config", "quantized weights; save the model again without quantization"),
+            ("transformers_weights", "weights in a file of this name; call it model.safetensors"),
+        ] {
+            let said = document.get(field).filter(|value| !value.is_null());
+            if said.is_some_and(|value| value != "model.safetensors") {
+                return Err(wrong(&format!("{field} asks for {meaning}, and remove the field")));
+            }
+        }
         let mut document = document.into();
         tidy(&mut document);
         let config: Self =

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use serde_json::{Map, Value};
+
 use crate::ClipError;
 
 /// No description is larger: a tokenizer of CLIP's size takes 4 MB.
@@ -23,6 +25,12 @@ pub(crate) fn read_small(path: &Path) -> Result<String, ClipError> {
         return Err(ClipError::file(path, "larger than 64 MiB; this cannot be a model's"));
     }
     Ok(text)
+}
+
+/// Read a file of at most 64 MiB that holds a JSON object.
+pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>, ClipError> {
+    serde_json::from_str(&read_small(path)?)
+        .map_err(|error| ClipError::file(path, format!("no JSON object: {error}")))
 }
 
 /// Write a file, whole or not at all.

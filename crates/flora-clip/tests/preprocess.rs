@@ -122,6 +122,46 @@ fn every_setting_gives_the_values_of_transformers() {
     }
 }
 
+/// One of the folders that `makers/settings.py` showed to transformers.
+#[derive(serde::Deserialize)]
+struct Taken {
+    files: BTreeMap<String, serde_json::Value>,
+    size: BTreeMap<String, u32>,
+    crop_size: BTreeMap<String, u32>,
+    resample: u64,
+    image_mean: serde_json::Value,
+    image_std: serde_json::Value,
+}
+
+#[test]
+fn the_files_of_a_folder_count_as_in_transformers() {
+    let text = std::fs::read_to_string(fixture("preprocess_modes/folders.json")).unwrap();
+    let folders: Vec<Taken> = serde_json::from_str(&text).unwrap();
+    assert!(folders.len() >= 13);
+    let each = |value: &serde_json::Value| -> [f32; 3] {
+        let channel = |at: usize| value.get(at).unwrap_or(value).as_f64().unwrap() as f32;
+        [0, 1, 2].map(channel)
+    };
+    for Taken { files, size, crop_size, resample, image_mean, image_std } in folders {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in &files {
+            std::fs::write(folder.path().join(name), content.to_string()).unwrap();
+        }
+        let side = crop_size["height"];
+        let config = VisionConfig { image_size: side as usize, ..VisionConfig::default() };
+        let read = Preprocessor::from_folder(folder.path(), &config).unwrap();
+        let resize = match size.get("shortest_edge") {
+            Some(&side) => Resize::ShortestEdge(side),
+            None => Resize::Exact { width: size["width"], height: size["height"] },
+        };
+        assert_eq!((read.resize, read.crop_size), (resize, side), "{files:?}");
+        let filter = if resample == 2 { Filter::Bilinear } else { Filter::Bicubic };
+        assert_eq!(read.resample, filter, "{files:?}");
+        let channels = (each(&image_mean), each(&image_std));
+        assert_eq!((read.image_mean, read.image_std), channels, "{files:?}");
+    }
+}
+
 #[test]
 fn values_are_rescaled_and_normalised() {
     let expected = Expected::read("preprocess/expected.safetensors");
@@ -187,16 +227,29 @@ fn settings_that_cannot_be_met_are_named() {
         (r#"{"resample": 6}"#, "resample"),
         (r#"{"crop_size": 64}"#, "crop_size is 64"),
         (r#"{"crop_size": {"height": 32, "width": 16}}"#, "crop_size is 32 x 16"),
-        (r#"{"size": {"shortest_edge": 16}}"#, "size 16"),
-        (r#"{"size": 4000000000}"#, "size is 4000000000"),
-        (r#"{"size": 513}"#, "size is 513; at most 512"),
-        (r#"{"size": {"height": 32, "width": 513}}"#, "size is 513; at most 512"),
-        (r#"{"image_std": [0.5, 0, 0.5]}"#, "image_std"),
-        (r#"{"image_mean": [1e60, 0, 0.5]}"#, "out of range at line 1 column 20"),
+        (r#"{"crop_size": {"shortest_edge": 32}}"#, "crop_size has a shortest_edge"),
+        (r#"{"resample": 2}"#, "crop_size is 224, but the model takes images of 32"),
+        (r#"{"size": {"shortest_edge": 16}, "crop_size": 32}"#, "size 16"),
+        (r#"{"size": {"shortest_edge": 32, "longest_edge": 64}}"#, "\"longest_edge\""),
+        (r#"{"size": {"max_height": 32, "max_width": 64}}"#, "size has ["),
+        (r#"{"size": [32]}"#, "size: "),
+        (r#"{"size": null}"#, "size is null"),
+        (r#"{"image_mean": null}"#, "image_mean is null"),
+        (r#"{"image_mean": [0.5, 0.5]}"#, "image_mean: "),
+        (r#"{"size": 4000000000, "crop_size": 32}"#, "size is 4000000000"),
+        (r#"{"size": 513, "crop_size": 32}"#, "size is 513; at most 512"),
+        (r#"{"size": {"height": 32, "width": 513}, "crop_size": 32}"#, "size is 513; at most 512"),
+        (r#"{"crop_size": 32, "image_std": [0.5, 0, 0.5]}"#, "image_std"),
+        (r#"{"crop_size": 32, "image_mean": [1e60, 0, 0.5]}"#, "image_mean must be finite"),
+        (r#"{"do_resize": null}"#, "do_resize"),
+        (r#"{"do_pad": true, "pad_size": {"height": 40, "width": 40}}"#, "do_pad"),
+        (r#"{"image_processor_type": "ViTImageProcessor"}"#, "image_processor_type is \"ViT"),
+        (r#"{"feature_extractor_type": "ViTFeatureExtractor"}"#, "feature_extractor_type is"),
+        ("[]", "no JSON object"),
         (r#"{"do_resize": false}"#, "do_resize"),
         (r#"{"do_center_crop": false}"#, "do_center_crop"),
         (r#"{"rescale_factor": 1e999}"#, "preprocessor_config.json"),
-        (r#"{"size": {"height": 32, "width": 70000}}"#, "size is 70000"),
+        (r#"{"size": {"height": 32, "width": 70000}, "crop_size": 32}"#, "size is 70000"),
     ] {
         std::fs::write(&path, text).unwrap();
         let error = Preprocessor::from_folder(folder.path(), &config).expect_err(text).to_string();
@@ -208,7 +261,7 @@ fn settings_that_cannot_be_met_are_named() {
     for (text, expected) in [
         (r#"{"size": 32, "crop_size": 32}"#, clip.clone()),
         (
-            r#"{"size": {"height": 32, "width": 32}}"#,
+            r#"{"size": {"height": 32, "width": 32}, "crop_size": 32}"#,
             Preprocessor { resize: squash, ..clip.clone() },
         ),
         (
@@ -216,7 +269,7 @@ fn settings_that_cannot_be_met_are_named() {
             Preprocessor { resize: squash, resample: Filter::Bilinear, ..clip.clone() },
         ),
         (
-            r#"{"do_normalize": false, "do_rescale": false}"#,
+            r#"{"do_normalize": false, "do_rescale": false, "size": 32, "crop_size": 32}"#,
             Preprocessor {
                 rescale_factor: 1.0,
                 image_mean: [0.0; 3],

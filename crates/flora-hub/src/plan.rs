@@ -93,8 +93,14 @@ fn model(names: &BTreeSet<String>, hugging_face: bool, open_clip: bool) -> Resul
     } else {
         small.extend(["vocab.json", "merges.txt"].into_iter().filter(|name| names.contains(*name)));
     }
-    // transformers writes the latter of the two since version 5, alone.
-    let optional = ["tokenizer_config.json", "preprocessor_config.json", "processor_config.json"];
+    // What transformers looks at, too. It writes the last since version 5.
+    let optional = [
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "preprocessor_config.json",
+        "processor_config.json",
+    ];
     small.extend(optional.into_iter().filter(|name| names.contains(*name)));
     Ok(Plan { small, weights })
 }
@@ -196,7 +202,13 @@ mod tests {
         assert_eq!(plan.weights, Weights::File("model.safetensors"));
         assert_eq!(
             plan.small,
-            ["config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"]
+            [
+                "config.json",
+                "tokenizer.json",
+                "tokenizer_config.json",
+                "special_tokens_map.json",
+                "preprocessor_config.json"
+            ]
         );
         let new = ["config.json", "model.safetensors", "processor_config.json"];
         assert_eq!(

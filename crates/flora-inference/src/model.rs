@@ -3,7 +3,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use flora_clip::{Checkpoint, Clip, Embedder};
 use flora_core::hex;
-use flora_lora::{PeftAdapter, attach_peft, load_peft};
+use flora_lora::{LoraError, PeftAdapter, attach_peft, load_peft};
 use sha2::{Digest, Sha256};
 
 use crate::{InferenceError, Provenance};
@@ -47,14 +47,26 @@ impl Model {
         // A checkpoint may be one that flora trained whole.
         let trained = adapter.unwrap_or(path);
         let provenance = if trained.is_dir() { Provenance::load(trained)? } else { None };
-        let adapter = adapter.map(load_peft).transpose()?;
+        let loaded = adapter.map(|folder| Ok::<_, LoraError>((folder, load_peft(folder)?)));
+        let loaded = loaded.transpose()?;
         let checkpoint = Checkpoint::open(path)?;
-        let clip = checkpoint.load(device)?;
-        let clip = match &adapter {
-            Some(adapter) => attach_peft(clip, adapter)?,
-            None => clip,
+        let mut clip = checkpoint.load(device)?;
+        let Some((folder, adapter)) = loaded else {
+            return Ok(Self { provenance, ..Self::new(checkpoint, clip) });
         };
-        Ok(Self { adapter, provenance, ..Self::new(checkpoint, clip) })
+        // What was read well, and does not fit this model.
+        let misfit = |error| match error {
+            LoraError::Layer { .. } | LoraError::Tensor { .. } | LoraError::Record(_) => {
+                InferenceError::file(&folder.join("adapter_model.safetensors"), error.to_string())
+            }
+            LoraError::AdapterConfig { path, field, problem } => {
+                InferenceError::file(&folder.join(path), format!("{field}: {problem}"))
+            }
+            other => other.into(),
+        };
+        let adapter = adapter.fitted(&mut clip).map_err(misfit)?;
+        let clip = attach_peft(clip, &adapter).map_err(misfit)?;
+        Ok(Self { adapter: Some(adapter), provenance, ..Self::new(checkpoint, clip) })
     }
 
     /// A model that was loaded from `checkpoint`.
@@ -101,7 +113,10 @@ impl Model {
     /// Whether the model makes something else of images than its checkpoint does.
     pub fn adapts_vision(&self) -> bool {
         let vision = |name: &str| name.starts_with("vision_model.") || name.starts_with("visual_");
-        self.adapter.as_ref().is_some_and(|adapter| adapter.record.names().any(vision))
+        let adapted = |adapter: &PeftAdapter| {
+            adapter.record.names().chain(adapter.extras.names()).any(vision)
+        };
+        self.adapter.as_ref().is_some_and(adapted)
             || self.changes.as_ref().is_some_and(|changes| changes.vision)
     }
 
@@ -124,6 +139,9 @@ impl Model {
         if let Some(adapter) = &self.adapter {
             part(&serde_json::to_vec(&adapter.config).expect("plain data"));
             part(&adapter.record.to_safetensors());
+            if !adapter.extras.is_empty() {
+                part(&adapter.extras.to_safetensors());
+            }
         }
         if let Some(changes) = &self.changes {
             part(changes.sha256.as_bytes());

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use flora_core::files::{self, write_atomic};
 use flora_core::{hex, sealed};
-use flora_data::{Dataset, Limit, Protocol};
+use flora_data::{Dataset, Limit, Protocol, ValidationShare};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -48,7 +48,10 @@ pub struct TrainedOn {
     /// How many images of each side were kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
-    /// The seed of that choice.
+    /// How many of the training images were held out to score rounds by.
+    #[serde(default, skip_serializing_if = "ValidationShare::is_zero")]
+    pub validation: ValidationShare,
+    /// The seed of both choices.
     pub seed: u64,
 }
 
@@ -151,6 +154,7 @@ mod tests {
                 name: "pets".into(),
                 protocol: "merged-80-20:7".parse().unwrap(),
                 limit: Some(Limit { train: Some(10), test: None }),
+                validation: ValidationShare::try_from(0.1).unwrap(),
                 seed: 3,
             },
             files: BTreeMap::new(),

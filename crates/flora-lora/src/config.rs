@@ -108,6 +108,11 @@ impl Towers {
             Self::Both => true,
         }
     }
+
+    /// Whether the parameter of this name lies in these towers.
+    pub(crate) fn contain_parameter(self, name: &str) -> bool {
+        self.contain(name) || name.rsplit_once('.').is_some_and(|(layer, _)| self.contain(layer))
+    }
 }
 
 impl std::fmt::Display for Towers {

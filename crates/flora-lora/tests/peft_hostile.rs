@@ -68,9 +68,8 @@ fn options_that_flora_lacks_are_refused_by_name() {
     for (field, value, meaning) in [
         ("peft_type", json!("LOHA"), "only \"LORA\""),
         ("peft_type", json!("ADALORA"), "only \"LORA\""),
-        ("bias", json!("all"), "biases"),
-        ("bias", json!("lora_only"), "biases"),
-        ("bias", json!(null), "biases"),
+        ("bias", json!("some"), "lora_only"),
+        ("bias", json!(null), "lora_only"),
         ("init_lora_weights", json!("pissa"), "\"pissa\""),
         ("init_lora_weights", json!("pissa_niter_16"), "\"pissa_niter_16\""),
         ("init_lora_weights", json!("olora"), "\"olora\""),
@@ -80,18 +79,20 @@ fn options_that_flora_lacks_are_refused_by_name() {
         ("init_lora_weights", json!("lora_ga"), "\"lora_ga\""),
         ("init_lora_weights", json!(3), "3"),
         ("target_modules", json!("all-linear"), "shorthand"),
-        ("use_dora", json!(true), "DoRA"),
+        ("use_dora", json!(1), "true or false"),
         ("rank_pattern", json!([4]), "whole numbers by layer"),
         ("rank_pattern", json!({"first": 1.5}), "whole numbers by layer"),
         ("rank_pattern", json!({"first": 0}), "trains nothing"),
         ("rank_pattern", json!({"(first": 4}), "cannot be used"),
         ("alpha_pattern", json!({"first": "4"}), "numbers by layer"),
         ("alpha_pattern", json!({"first": 0}), "switch the adapter off"),
-        ("modules_to_save", json!(["head"]), "as a whole"),
-        ("layers_to_transform", json!([0, 1]), "regular expression"),
-        ("layers_to_transform", json!(0), "regular expression"),
-        ("layers_pattern", json!("layers"), "regular expression"),
-        ("lora_bias", json!(true), "bias"),
+        ("modules_to_save", json!("head"), "a list of names"),
+        ("modules_to_save", json!([""]), "a list of names"),
+        ("layers_to_transform", json!([-1]), "whole numbers"),
+        ("layers_to_transform", json!("0"), "whole numbers"),
+        ("layers_pattern", json!("layers"), "layers_to_transform"),
+        ("lora_bias", json!("yes"), "true or false"),
+        ("auto_mapping", json!("CLIPModel"), "an object"),
         ("fan_in_fan_out", json!(true), "transposed"),
         ("layer_replication", json!([[0, 2]]), "repeats"),
         ("trainable_token_indices", json!([1]), "embedding"),
@@ -282,8 +283,10 @@ fn tensors_that_are_none_of_an_adapter_are_refused_by_name() {
         ("first.lora_A.weight", a, Some(bad(f32::INFINITY)), "inf"),
         ("", "first.lora_A.weight", Some(tensor(&[2, 6])), "base_model.model."),
         ("", "base_model.model.e.lora_embedding_A", Some(tensor(&[2, 6])), "embeddings"),
-        ("", "base_model.model.first.lora_magnitude_vector", Some(tensor(&[5])), "DoRA"),
-        ("", "base_model.model.first.lora_B.bias", Some(tensor(&[5])), "lora_bias"),
+        ("", "base_model.model.first.lora_magnitude_vector", Some(tensor(&[5])), "use_dora is not"),
+        ("", "base_model.model.first.lora_B.bias", Some(tensor(&[5])), "lora_bias is not"),
+        ("", "base_model.model.first.lora_A.bias", Some(tensor(&[2])), "beside B alone"),
+        ("", "base_model.model.first.base_layer.bias", Some(tensor(&[5])), "bias is \"none\""),
         ("", "base_model.model.head.weight", Some(tensor(&[2, 2])), "not that of a LoRA"),
         ("", "base_model.model.lora_A.weight", Some(tensor(&[2, 2])), "not that of a LoRA"),
         ("", "base_model.model.x.lora_A.default.weight", Some(tensor(&[2, 2])), "not that of"),
@@ -296,6 +299,44 @@ fn tensors_that_are_none_of_an_adapter_are_refused_by_name() {
         assert!(named && message.contains(problem), "{name}: {message}");
     }
     assert!(refusal_of_tensors(&ParameterRecord::new().to_safetensors()).contains("empty"));
+}
+
+/// The options that put more than `A` and `B` into an adapter ask for their tensors.
+#[test]
+fn tensors_that_an_option_asks_for_must_be_there() {
+    let vector = |length: usize| HostTensor::from_f32([length], numbers(length, 2)).unwrap();
+    let first = |end: &str| format!("base_model.model.first.{end}");
+    for (field, value, name, tensor, problem) in [
+        ("use_dora", json!(true), "", None, "first.lora_magnitude_vector`: missing"),
+        ("lora_bias", json!(true), "", None, "first.lora_B.bias`: missing"),
+        (
+            "use_dora",
+            json!(true),
+            "lora_magnitude_vector",
+            Some(vector(4)),
+            "shape [4], but the layer's lora_B has 5 outputs",
+        ),
+        ("lora_bias", json!(true), "lora_B.bias", Some(vector(6)), "has 5 outputs"),
+        ("use_dora", json!(true), "lora_B.bias", Some(vector(5)), "lora_bias is not true"),
+        ("bias", json!("lora_only"), "bias", Some(vector(5)), "not that of a LoRA matrix"),
+        ("modules_to_save", json!(["second"]), "weight", Some(vector(5)), "not that of a LoRA"),
+    ] {
+        let folder = good();
+        let tensor = tensor.map(|tensor| (first(name), tensor));
+        let new = tensor.as_ref().map(|(name, tensor)| (name.as_str(), tensor.clone()));
+        std::fs::write(folder.path().join(TENSORS), tensors("", new)).unwrap();
+        let config = with_field(field, Some(value.clone()));
+        std::fs::write(folder.path().join(CONFIG), config).unwrap();
+        let message = refusal(folder.path());
+        let told = message.contains(TENSORS) && message.contains(problem);
+        assert!(told, "{field} = {value}, {name}: {message}");
+    }
+    let folder = good();
+    let mut both: Value =
+        serde_json::from_slice(&with_field("use_dora", Some(json!(true)))).unwrap();
+    both["lora_bias"] = json!(true);
+    std::fs::write(folder.path().join(CONFIG), both.to_string()).unwrap();
+    assert!(refusal(folder.path()).contains("does not combine it with use_dora"));
 }
 
 /// A file of this header in front of `length` zeros.

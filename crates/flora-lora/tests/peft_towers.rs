@@ -126,3 +126,73 @@ fn layers_may_be_excluded() {
         assert!(error.to_string().contains("exclude_modules"), "{error}");
     }
 }
+
+#[test]
+fn an_adapter_that_does_not_say_its_tower_is_told_by_its_layers() {
+    // The names of `CLIPTextModel` and `CLIPVisionModel` in transformers since 5.6.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("adapter_config.json");
+    save_peft(folder.path(), &record(&["q_proj", "v_proj"]), &q_and_v(), "").unwrap();
+    let written: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let load = |class: Option<&str>| {
+        let mut document = written.clone();
+        document["auto_mapping"] = serde_json::json!({ "base_model_class": class });
+        std::fs::write(&path, document.to_string()).unwrap();
+        load_peft(folder.path()).unwrap()
+    };
+    for (class, prefix, towers) in [
+        ("CLIPTextModel", "text_model.", Towers::Text),
+        ("CLIPVisionModel", "vision_model.", Towers::Vision),
+    ] {
+        let adapter = load(Some(class));
+        assert_eq!(adapter.config.towers, towers);
+        let clip = attach_peft(Clip::new(), &adapter).unwrap();
+        let names = [format!("{prefix}q_proj"), format!("{prefix}v_proj")];
+        let wanted = load(None).record;
+        let attached = adapter_record(&clip).unwrap();
+        for name in names {
+            for end in [".lora_A.weight", ".lora_B.weight"] {
+                let bare = name.strip_prefix(prefix).unwrap();
+                let (found, wanted) =
+                    (attached.get(&format!("{name}{end}")), wanted.get(&format!("{bare}{end}")));
+                assert_eq!(found.unwrap(), wanted.unwrap());
+            }
+        }
+        assert_eq!(attached.len(), 4);
+    }
+    // Both towers have such layers.
+    for class in [None, Some("CLIPModel")] {
+        let adapter = load(class);
+        assert!(adapter.names_no_tower());
+        let error = attach_peft(Clip::new(), &adapter).unwrap_err().to_string();
+        assert!(error.contains("auto_mapping: ") && error.contains("\"CLIPTextModel\""), "{error}");
+    }
+    // One of them has others.
+    let mut clip = Clip::new();
+    clip.text_model.v_proj = LoraLinear::new(6, 5, false, &Initializer::Zeros, &Device::flex());
+    let adapter = load(None).fitted(&mut clip).unwrap();
+    assert_eq!(adapter.config.towers, Towers::Vision);
+    attach_peft(clip.clone(), &adapter).unwrap();
+    clip.vision_model.v_proj = LoraLinear::new(7, 6, false, &Initializer::Zeros, &Device::flex());
+    let error = attach_peft(clip, &load(None)).unwrap_err().to_string();
+    assert!(error.contains("may be an adapter of another model"), "{error}");
+}
+
+#[test]
+fn an_expression_is_of_the_names_without_the_tower() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("adapter_config.json");
+    for expression in ["[qv]_proj", "^[qv]_proj$", "q_proj|v_proj", "(?i)[QV]_proj"] {
+        let target_modules = TargetModules::Pattern(expression.into());
+        let config = LoraConfig { target_modules, ..q_and_v() };
+        save_peft(folder.path(), &record(&["q_proj", "v_proj"]), &config, "").unwrap();
+        let mut document: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        document["auto_mapping"] = serde_json::json!({ "base_model_class": "CLIPVisionModel" });
+        std::fs::write(&path, document.to_string()).unwrap();
+        let adapter = load_peft(folder.path()).unwrap();
+        let clip = attach_peft(Clip::new(), &adapter).unwrap();
+        assert_eq!(adapter_record(&clip).unwrap(), adapter.record, "{expression}");
+    }
+}

@@ -142,7 +142,13 @@ fn what_is_written_comes_back() {
             save_peft(folder.path(), &trained(), &written, name).unwrap();
             let config = read.clone().unwrap_or_else(|| written.clone());
             assert_eq!(config.scale(), written.scale());
-            let expected = PeftAdapter { config, record: trained(), base_model };
+            let expected = PeftAdapter {
+                config,
+                record: trained(),
+                extras: Default::default(),
+                modules_to_save: Vec::new(),
+                base_model,
+            };
             assert_eq!(load_peft(folder.path()).unwrap(), expected);
         }
     }

@@ -516,6 +516,14 @@ mod tests {
         let on_disk = Experiment::from_toml("disk", &experiment.to_toml(), &on_disk).unwrap();
         assert_eq!(on_disk.federation.client_state, ClientState::Disk);
         assert!(on_disk.to_toml().contains("client_state = \"disk\""));
+        for set in ["data.validation=0.25", "training.class_weights={ cat = 2.0, \"a dog\" = 0.5 }"]
+        {
+            let with = Experiment::from_toml("with", LEAST, &[set.to_owned()]).unwrap();
+            assert_ne!(with.to_toml(), experiment.to_toml());
+            let again = Experiment::from_toml("again", &with.to_toml(), &[]).unwrap();
+            assert_eq!(again.to_toml(), with.to_toml());
+            assert_eq!((again.training, again.data), (with.training, with.data));
+        }
     }
 
     #[test]

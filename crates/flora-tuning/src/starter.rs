@@ -1,6 +1,5 @@
 //! An experiment to start from, for a folder of one's own.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use flora_data::Discovery;
@@ -11,7 +10,7 @@ use crate::experiment::is_plain_name;
 /// The model that ships with flora.
 const SHIPPED: &str = "clip-nano";
 /// How images are split that come without a split.
-const PROTOCOL: &str = "merged-80-20:7";
+const PROTOCOL: &str = "stratified-80-20:7";
 /// Clients that images without sites are dealt out to, at most.
 const MOST_CLIENTS: usize = 4;
 /// Images that such a client should have at least.
@@ -23,63 +22,88 @@ pub fn starter_experiment(found: &Discovery, description: &Path, model: Option<&
     let model = model.unwrap_or(SHIPPED);
     let ships = Path::new(model).file_name().is_some_and(|name| name == SHIPPED);
     let name = if is_plain_name(&found.name) { found.name.as_str() } else { "images" };
-    let mut text = String::new();
-    let mut add = |lines: &str| text += lines;
-    add(
-        "# Federated fine-tuning of CLIP, to start from. Every key is explained in docs/experiments.md;\n",
-    );
-    add("# `--set KEY=VALUE` changes one for a single run, as in `--set training.rounds=20`.\n");
-    add(&format!("name = {}\n", quoted(name)));
-    add("# Another seed shows how much of a result is chance.\nseed = 0\n\n");
-    add("[model]\n");
-    if ships {
-        add(
-            "# clip-nano ships with flora. It is small and knows drawings, not photographs: to classify those,\n",
-        );
-        add("# get \"vit-base-patch32\" (docs/models.md), and set learning_rate below to 2e-4.\n");
+    format!(
+        r#"# Federated fine-tuning of CLIP, to start from. Every key is explained in docs/experiments.md;
+# `--set KEY=VALUE` changes one for a single run, as in `--set training.rounds=20`.
+name = {name}
+# Another seed shows how much of a result is chance.
+seed = 0
+
+[model]
+{about_model}path = {model}
+
+[data]
+path = {description}
+{split}
+# To choose settings, score the rounds on a tenth of the training images instead, and look at the test
+# images once, at the end:
+# validation = 0.1
+
+# Who holds which images.
+[partition]
+{partition}
+
+[method]
+name = "flora"
+# Of all classes, the image's own is to come out on top.
+loss = "class-ce"
+
+[method.lora]
+# The size of what is trained and sent; lora_alpha / r is its weight.
+r = 4
+lora_alpha = 8.0
+
+[training]
+# How often clients and server exchange what they learned.
+rounds = 10
+# Passes over its images that a client makes in a round.
+local_epochs = 1
+# Images a step; fewer take less memory.
+batch_size = 32
+# A class with few images counts as much as one with many; with "none", every image counts the same.
+class_weights = "balanced"
+# Too high, and the accuracy falls; too low, and it does not move. Try a third, and three times as much.
+learning_rate = {learning_rate}
+weight_decay = 0.0
+"#,
+        name = quoted(name),
+        about_model = if ships { ABOUT_SHIPPED } else { "" },
+        model = quoted(model),
+        description = quoted(&description.to_string_lossy()),
+        split = split(found),
+        partition = partition(found),
+        learning_rate = if ships { "1e-3" } else { "2e-4" },
+    )
+}
+
+const ABOUT_SHIPPED: &str = "\
+# clip-nano ships with flora. It is small and knows drawings, not photographs: to classify those,
+# get \"vit-base-patch32\" (docs/models.md), and set learning_rate below to 2e-4.
+";
+
+fn split(found: &Discovery) -> String {
+    if found.has_split() {
+        return "# The split of the data set: nothing is learned from its test images.\nprotocol = \"official\"".to_owned();
     }
-    add(&format!("path = {}\n\n", quoted(model)));
-    add("[data]\n");
-    add(&format!("path = {}\n", quoted(&description.to_string_lossy())));
-    match found.has_split() {
-        true => add(
-            "# The split of the data set: nothing is learned from its test images.\nprotocol = \"official\"\n",
-        ),
-        false => add(&format!(
-            "# A fifth of the images is held out for testing; the number after the colon draws them.\n\
-             protocol = {}\n",
-            quoted(PROTOCOL)
-        )),
+    format!(
+        "# A fifth of the images is held out for testing, of every class and site; the number after the colon\n\
+         # draws them.\nprotocol = {}",
+        quoted(PROTOCOL)
+    )
+}
+
+fn partition(found: &Discovery) -> String {
+    if found.has_clients() {
+        return "# Every site is a client.\nkind = \"natural\"".to_owned();
     }
-    add("\n# Who holds which images.\n[partition]\n");
-    match found.has_clients() {
-        true => add("# Every site is a client.\nkind = \"natural\"\n"),
-        false => {
-            let images = found.images();
-            let train = images.train + images.unsplit - images.unsplit.div_ceil(5);
-            let clients = (train / IMAGES_PER_CLIENT).clamp(1, MOST_CLIENTS);
-            add(&format!(
-                "# Nothing says who holds which images, so they are dealt out at random. With kind = \"dirichlet\"\n\
-                 # and beta = 0.5 besides, the clients have different classes (docs/datasets.md).\n\
-                 kind = \"iid\"\nclients = {clients}\n"
-            ));
-        }
-    }
-    add(
-        "\n[method]\nname = \"flora\"\n# Of all classes, the image's own is to come out on top.\nloss = \"class-ce\"\n\n",
-    );
-    add(
-        "[method.lora]\n# The size of what is trained and sent; lora_alpha / r is its weight.\nr = 4\nlora_alpha = 8.0\n\n",
-    );
-    add("[training]\n# How often clients and server exchange what they learned.\nrounds = 10\n");
-    add("# Passes over its images that a client makes in a round.\nlocal_epochs = 1\n");
-    add("# Images a step; fewer take less memory.\nbatch_size = 32\n");
-    add(
-        "# Too high, and the accuracy falls; too low, and it does not move. Try a third, and three times as much.\n",
-    );
-    let _ = writeln!(text, "learning_rate = {}", if ships { "1e-3" } else { "2e-4" });
-    text += "weight_decay = 0.0\n";
-    text
+    let images = found.images();
+    let train = images.train + images.unsplit - images.unsplit.div_ceil(5);
+    let clients = (train / IMAGES_PER_CLIENT).clamp(1, MOST_CLIENTS);
+    format!(
+        "# Nothing says who holds which images, so they are dealt out at random. With kind = \"dirichlet\" and\n\
+         # beta = 0.5 besides, the clients have different classes (docs/datasets.md).\n\
+         kind = \"iid\"\nclients = {clients}"
+    )
 }
 
 fn quoted(text: &str) -> String {
@@ -91,7 +115,7 @@ mod tests {
     use flora_data::{DiscoverOptions, PartitionConfig, Protocol, discover};
 
     use super::*;
-    use crate::{Experiment, LossKind};
+    use crate::{ClassWeights, Experiment, LossKind};
 
     fn starter(images: &[&str], model: Option<&str>) -> Experiment {
         let dir = tempfile::tempdir().unwrap();
@@ -114,6 +138,7 @@ mod tests {
         assert_eq!(classes.partition, PartitionConfig::Iid { clients: 1 });
         assert_eq!(classes.data.protocol.to_string(), PROTOCOL);
         assert_eq!(classes.method.loss(), LossKind::ClassCe);
+        assert_eq!(classes.training.class_weights, ClassWeights::Balanced);
 
         let sites = ["site1/cat", "site1/dog", "site2/cat", "site2/dog"];
         let sites = starter(&sites, Some("hf:openai/clip-vit-base-patch32"));

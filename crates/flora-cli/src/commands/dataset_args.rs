@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use flora::data::{Dataset, Limit, Protocol, Split};
-use flora::inference::Provenance;
+use flora::inference::{Provenance, TrainedOn};
 
 use crate::failure::Failure;
 use crate::output;
@@ -32,15 +32,28 @@ pub(crate) struct DatasetArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SplitArg {
     Train,
+    /// What data.validation of a run's experiment holds out of its training images
+    Validation,
     Test,
     All,
 }
 
 impl SplitArg {
+    /// The sides that it stands for.
+    pub(crate) fn splits(self) -> &'static [Split] {
+        match self {
+            Self::Train => &[Split::Train],
+            Self::Validation => &[Split::Validation],
+            Self::Test => &[Split::Test],
+            Self::All => &Split::ALL,
+        }
+    }
+
     /// As a word before "images".
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Train => "training",
+            Self::Validation => "validation",
             Self::Test => "test",
             Self::All => "all",
         }
@@ -90,15 +103,17 @@ impl DatasetArgs {
         if let Some(limit) = limit {
             dataset = dataset.limit(limit, trained_on.map_or(0, |it| it.seed));
         }
+        if let Some(TrainedOn { validation, seed, .. }) = trained_on {
+            dataset = dataset.with_validation(*validation, *seed);
+        }
         let otherwise = match has_split || trained_on.is_some() {
             true => SplitArg::Test,
             false => SplitArg::All,
         };
         let split = self.split.unwrap_or(otherwise);
-        let dataset = match split {
-            SplitArg::Train => dataset.only(Split::Train),
-            SplitArg::Test => dataset.only(Split::Test),
-            SplitArg::All => dataset,
+        let dataset = match split.splits() {
+            [one] => dataset.only(*one),
+            _ => dataset,
         };
         if dataset.is_empty() {
             let problem = format!("{} has no such images; try --split all", dataset.name());
@@ -109,7 +124,7 @@ impl DatasetArgs {
                 "it was trained on images of this data set, split by {theirs}; split by {protocol}, some of these were \
                  among them"
             )),
-            (Some(_), _) if split != SplitArg::Test => {
+            (Some(_), _) if split.splits().contains(&Split::Train) => {
                 Some("it was trained on the training images among these".to_owned())
             }
             (Some(_), _) => None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flora::data::ClientShard;
+use flora::data::{ClientShard, Split};
 use flora::federation::{ClientScore, RoundScore};
 use flora::report::Accuracy;
 use serde::Serialize;
@@ -46,12 +46,8 @@ pub(super) fn evaluate_run(
     let (prepared, models) = run.prepare()?;
     let of_split = |client: &ClientShard| {
         let is_asked = run.client.as_ref().is_none_or(|asked| *asked == client.id);
-        match split {
-            _ if !is_asked => Vec::new(),
-            SplitArg::Train => client.train.clone(),
-            SplitArg::Test => client.test.clone(),
-            SplitArg::All => [client.train.clone(), client.test.clone()].concat(),
-        }
+        let images = |&split: &Split| client.images(split).to_vec();
+        if is_asked { split.splits().iter().flat_map(images).collect() } else { Vec::new() }
     };
     let predictions = prepared.predict(&models, of_split).map_err(Failure::run)?;
     if predictions.is_empty() {
@@ -61,7 +57,7 @@ pub(super) fn evaluate_run(
     let dataset = &prepared.dataset;
     let classes = dataset.classes();
     let clients: Vec<ClientScore> = predictions.iter().map(|it| it.score.clone()).collect();
-    let of_run = compare(run, split, clients);
+    let of_run = compare(run, split.splits() == [prepared.partition.scored_on()], clients);
 
     // Where everybody has the same model, an image that several hold counts once.
     let mut seen = BTreeSet::new();
@@ -89,13 +85,13 @@ pub(super) fn evaluate_run(
     })
 }
 
-/// What the run's `run.json` says of the same evaluation. A number that is another one is told.
-fn compare(run: &TrainedRun, split: SplitArg, clients: Vec<ClientScore>) -> OfRun {
+/// What the run's `run.json` says of the same evaluation, where these are the images that its rounds were scored on. A number that is another one is told.
+fn compare(run: &TrainedRun, is_scored: bool, clients: Vec<ClientScore>) -> OfRun {
     let round = run.summary.last_round.unwrap_or_default();
     let mean = RoundScore::mean(round, &clients).expect("every client here has images");
     let accuracy = Accuracy::from(&mean);
     let told = if run.best { run.summary.accuracy.best } else { run.summary.accuracy.last };
-    let comparable = split == SplitArg::Test && run.client.is_none();
+    let comparable = is_scored && run.client.is_none();
     // A client that failed is missing from the run's means.
     let told = told.filter(|told| comparable && told.num_clients == accuracy.num_clients);
     if let Some(told) = told

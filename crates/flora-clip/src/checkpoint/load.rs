@@ -1,8 +1,7 @@
 use burn::module::Module;
 use flora_core::transpose;
-use flora_lora::named;
+use flora_lora::named::{self, Entry};
 
-use super::names::hugging_face;
 use super::weights::Weights;
 use crate::{Clip, ClipError};
 
@@ -10,7 +9,7 @@ use crate::{Clip, ClipError};
 pub(super) fn check(skeleton: &Clip, weights: &mut Weights) -> Result<(), ClipError> {
     let mut result = Ok(());
     named::visit(skeleton, |place, parameter| {
-        if let (Some(entry), Ok(())) = (hugging_face(place), &result) {
+        if let (Some(entry), Ok(())) = (Entry::pytorch(place), &result) {
             result = weights.check(&entry.name, &entry.shape(parameter.shape()));
         }
     });
@@ -22,7 +21,7 @@ pub(super) fn check(skeleton: &Clip, weights: &mut Weights) -> Result<(), ClipEr
 pub(super) fn load<M: Module>(part: M, weights: &Weights) -> Result<M, ClipError> {
     let mut result = Ok(());
     let part = named::map(part, |place, parameter| {
-        let (Some(entry), Ok(())) = (hugging_face(place), &result) else { return };
+        let (Some(entry), Ok(())) = (Entry::pytorch(place), &result) else { return };
         let shape = parameter.shape();
         match weights.read(&entry.name, &entry.shape(shape.clone())) {
             Ok(values) if entry.transposed => {

@@ -1,24 +1,5 @@
 //! What a parameter is called: by burn's module tree, by Hugging Face, by OpenCLIP.
 
-use flora_lora::named::{Entry, Place};
-
-/// A parameter as Hugging Face's files have it. Adapters are not in them: they travel in their own file.
-pub(super) fn hugging_face(Place { name, container }: Place<'_>) -> Option<Entry> {
-    let (module, field) = name.rsplit_once('.').unwrap_or(("", name));
-    let file_field = match (field, container) {
-        ("gamma", "Struct:LayerNorm") => "weight",
-        ("beta", "Struct:LayerNorm") => "bias",
-        ("lora_a" | "lora_b", _) => return None,
-        (other, _) => other,
-    };
-    let name = match module {
-        "" => file_field.to_owned(),
-        module => format!("{module}.{file_field}"),
-    };
-    // PyTorch keeps a linear layer's weight as `[output, input]`, burn as `[input, output]`.
-    Some(Entry { name, transposed: (field, container) == ("weight", "Struct:LoraLinear") })
-}
-
 /// Whose names the tensors of a file have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Naming {

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use flora_core::{Dtype, HostTensor, ParameterRecord, RecordError, transpose};
-use flora_lora::named;
+use flora_lora::named::{self, Entry};
 
-use super::names::{Naming, hugging_face};
+use super::names::Naming;
 use super::{Checkpoint, locate, open_clip};
 use crate::{Clip, ClipConfig, ClipError, ClipTokenizer, Preprocessor, files};
 
@@ -67,9 +67,21 @@ impl Checkpoint {
             Layout::OpenClip => open_clip::to_json(config, preprocessor)
                 .map_err(|problem| ClipError::file(&description, problem))?,
         };
+        let weights = folder.join(file);
+        for (name, layer) in [
+            ("text_projection", &model.text_projection),
+            ("visual_projection", &model.visual_projection),
+        ] {
+            if layer.bias.is_some() {
+                let problem = format!(
+                    "{name} has a bias, of an adapter with lora_bias, for which neither CLIP has a \
+                     place; use the adapter beside its base"
+                );
+                return Err(ClipError::file(&weights, problem));
+            }
+        }
         std::fs::create_dir_all(folder)
             .map_err(|error| ClipError::file(folder, format!("cannot be made: {error}")))?;
-        let weights = folder.join(file);
         save_weights(&weights, model, naming, dtype)
             .map_err(|error| ClipError::file(&weights, error.to_string()))?;
         files::write(&description, &document)?;
@@ -113,7 +125,7 @@ fn record(model: &Clip, naming: Naming, dtype: Dtype) -> Result<ParameterRecord,
     // The thirds of OpenCLIP's tensors whose last has not come yet.
     let mut thirds: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     named::visit(model, |place, parameter| {
-        let (Some(entry), Ok(record)) = (hugging_face(place), &mut saved) else { return };
+        let (Some(entry), Ok(record)) = (Entry::pytorch(place), &mut saved) else { return };
         let (mut shape, mut values) = (parameter.shape(), parameter.values());
         let source = naming.source(&entry.name);
         // What OpenCLIP keeps as the transpose of PyTorch's layout, it keeps as burn does.

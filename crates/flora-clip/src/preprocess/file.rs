@@ -1,66 +1,49 @@
-//! Hugging Face's `preprocessor_config.json`.
+//! Hugging Face's `processor_config.json` and `preprocessor_config.json`.
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde_json::Value;
 
-use super::{Filter, Preprocessor, Resize};
-use crate::files::{read_small, write};
+use super::settings::Settings;
+use super::{Preprocessor, Resize};
+use crate::files::{read_object, write};
 use crate::{ClipError, VisionConfig};
 
-/// The file, with sizes in all of their spellings.
-#[derive(Deserialize)]
-struct PreprocessorFile {
-    size: Option<Size>,
-    crop_size: Option<Size>,
-    image_mean: Option<[f32; 3]>,
-    image_std: Option<[f32; 3]>,
-    resample: Option<u64>,
-    rescale_factor: Option<f64>,
-    do_resize: Option<bool>,
-    do_center_crop: Option<bool>,
-    do_rescale: Option<bool>,
-    do_normalize: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Size {
-    Side(u32),
-    ShortestEdge { shortest_edge: u32 },
-    Box { height: u32, width: u32 },
-}
-
 impl Preprocessor {
-    /// What a checkpoint's `preprocessor_config.json` says, else the `image_processor` of its
-    /// `processor_config.json` (all that transformers 5's `CLIPProcessor` writes), or
-    /// [`Preprocessor::new`] if the folder has neither.
+    /// What a checkpoint says of its images, from the file that transformers 5 would take: the
+    /// `image_processor` of `processor_config.json`, all that its `CLIPProcessor` writes (an older
+    /// `preprocessor_config.json` stays beside it); else `preprocessor_config.json`; and
+    /// [`Preprocessor::new`] where neither says anything. A step that the file leaves out is that
+    /// of transformers' `CLIPImageProcessor`, whose sizes are 224.
     ///
     /// # Errors
     ///
     /// A file that cannot be read, or asks for what this cannot do, by field.
     pub fn from_folder(folder: &Path, config: &VisionConfig) -> Result<Self, ClipError> {
-        #[derive(Deserialize)]
-        struct ProcessorFile {
-            image_processor: Option<PreprocessorFile>,
+        let (both, image) =
+            (folder.join("processor_config.json"), folder.join("preprocessor_config.json"));
+        // Also files of other contents have this name: chat templates, for example.
+        if both.exists()
+            && let Some(nested) = read_object(&both)?.remove("image_processor")
+            && !nested.is_null()
+        {
+            return Self::from_json(nested, &both, "image_processor.", config);
         }
-        let (image, both) =
-            (folder.join("preprocessor_config.json"), folder.join("processor_config.json"));
-        let path = if image.exists() { image } else { both };
-        if !path.exists() {
+        if !image.exists() {
             return Ok(Self::new(config));
         }
-        let text = read_small(&path)?;
-        let file = if path.ends_with("preprocessor_config.json") {
-            serde_json::from_str(&text).map(Some)
-        } else {
-            serde_json::from_str(&text).map(|file: ProcessorFile| file.image_processor)
-        };
-        let wrong = |problem: String| ClipError::file(&path, problem);
-        let file: Option<PreprocessorFile> =
-            file.map_err(|error| wrong(format!("not understood: {error}")))?;
-        let Some(file) = file else { return Ok(Self::new(config)) };
-        let found = file.convert(config).map_err(wrong)?;
+        Self::from_json(read_object(&image)?.into(), &image, "", config)
+    }
+
+    /// From the object of `path` whose fields have `prefix` before their names.
+    fn from_json(
+        value: Value,
+        path: &Path,
+        prefix: &str,
+        config: &VisionConfig,
+    ) -> Result<Self, ClipError> {
+        let wrong = |problem: String| ClipError::file(path, format!("{prefix}{problem}"));
+        let found = Settings::parse(value).and_then(Settings::convert).map_err(wrong)?;
         found.check(config).map_err(wrong)?;
         Ok(found)
     }
@@ -95,55 +78,5 @@ impl Preprocessor {
         });
         let text = serde_json::to_string_pretty(&document).expect("plain JSON") + "\n";
         write(&folder.join("preprocessor_config.json"), &text)
-    }
-}
-
-impl PreprocessorFile {
-    fn convert(self, config: &VisionConfig) -> Result<Preprocessor, String> {
-        let mut found = Preprocessor::new(config);
-        if self.do_resize == Some(false) {
-            return Err("do_resize is false; images of any size must come to the model's".into());
-        }
-        if let Some(size) = self.size {
-            found.resize = match size {
-                Size::Side(side) | Size::ShortestEdge { shortest_edge: side } => {
-                    Resize::ShortestEdge(side)
-                }
-                Size::Box { height, width } => Resize::Exact { width, height },
-            };
-        }
-        found.crop_size = match self.crop_size {
-            None => found.crop_size,
-            Some(Size::Side(side) | Size::ShortestEdge { shortest_edge: side }) => side,
-            Some(Size::Box { height, width }) if height == width => height,
-            Some(Size::Box { height, width }) => {
-                return Err(format!("crop_size is {height} x {width}; only squares are supported"));
-            }
-        };
-        if self.do_center_crop == Some(false) {
-            found.crop_size = config.image_size as u32;
-            let side = found.crop_size;
-            if found.resize != (Resize::Exact { width: side, height: side }) {
-                return Err(format!(
-                    "do_center_crop is false, but size is not the model's {side} x {side}"
-                ));
-            }
-        }
-        if let Some(number) = self.resample {
-            found.resample = Filter::from_pillow(number).ok_or_else(|| {
-                format!("resample is {number}; Pillow's filters have the numbers 0 to 5")
-            })?;
-        }
-        found.rescale_factor = match self.do_rescale {
-            Some(false) => 1.0,
-            _ => self.rescale_factor.unwrap_or(found.rescale_factor),
-        };
-        if self.do_normalize == Some(false) {
-            (found.image_mean, found.image_std) = ([0.0; 3], [1.0; 3]);
-        } else {
-            found.image_mean = self.image_mean.unwrap_or(found.image_mean);
-            found.image_std = self.image_std.unwrap_or(found.image_std);
-        }
-        Ok(found)
     }
 }

@@ -3,6 +3,7 @@
 mod colour;
 mod file;
 mod resize;
+mod settings;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use image::{DynamicImage, RgbImage};

@@ -138,8 +138,8 @@ pub enum PartitionConfig {
 #[serde(rename_all = "lowercase")]
 pub enum Remainder {
     /// The last client, as in the reference codes, which cut a class at the rounded-down running sums of the
-    /// proportions: on average half an image of every class more than its share, so that with many classes and many
-    /// clients the last one is much the largest.
+    /// proportions. So the last share of every class is rounded up, and the first one down: without the mask, with many
+    /// small classes and many clients, the last client is much the largest.
     #[default]
     Last,
     /// The clients whose shares lose most by rounding down, an image each (largest remainder; of equals whoever

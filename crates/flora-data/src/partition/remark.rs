@@ -20,8 +20,8 @@ impl PartitionConfig {
     }
 }
 
-/// Of the first `clients`, which are those that were drawn. Rounding gives the last half an image of every class on
-/// average: where that is less than half of what it has too much, the draw gave it the rest.
+/// Of the first `clients`, which are those that were drawn. Rounding gives the last up to one image of every class too
+/// many: whoever has still more was drawn large.
 fn last_is_outlier(partition: &Partition, clients: usize, classes: usize) -> Option<String> {
     let drawn = partition.clients.get(..clients)?;
     let mut sizes: Vec<usize> = drawn.iter().map(|client| client.train.len()).collect();

@@ -26,6 +26,25 @@ impl Entry {
         Some(Self::plain(place.name))
     }
 
+    /// The parameter as PyTorch's modules have it, which call those of a norm `weight` and `bias`, and keep the
+    /// weight of a linear layer as its transpose. Adapters are not in a module's own files.
+    pub fn pytorch(Place { name, container }: Place<'_>) -> Option<Self> {
+        let (module, field) = name.rsplit_once('.').unwrap_or(("", name));
+        let file_field = match (field, container) {
+            ("gamma", "Struct:LayerNorm") => "weight",
+            ("beta", "Struct:LayerNorm") => "bias",
+            ("lora_a" | "lora_b", _) => return None,
+            (other, _) => other,
+        };
+        let name = match module {
+            "" => file_field.to_owned(),
+            module => format!("{module}.{file_field}"),
+        };
+        let transposed =
+            field == "weight" && matches!(container, "Struct:LoraLinear" | "Struct:Linear");
+        Some(Self { name, transposed })
+    }
+
     /// The shape in the record of a parameter of this shape.
     pub fn shape(&self, mut shape: Vec<usize>) -> Vec<usize> {
         if self.transposed {

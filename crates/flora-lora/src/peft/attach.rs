@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
-use super::tensors;
+use super::extras;
+use super::tensors::{self, Extras};
 use crate::layers::LayerConfigs;
 use crate::{AdaptableModule, LoraAdapter, LoraError, PeftAdapter, load_adapter_record};
 
@@ -11,9 +12,12 @@ use crate::{AdaptableModule, LoraAdapter, LoraError, PeftAdapter, load_adapter_r
 /// merge and come out again. With dropout, their masks are the same each time;
 /// [`reseed_dropout`](crate::reseed_dropout) gives them others.
 ///
+/// What the adapter has besides `A` and `B` goes into the frozen weights: parameters that were trained as a
+/// whole take the base model's place, biases of `B` are added to the layers' own, and layers with DoRA are
+/// merged. Of such an adapter [`adapter_record`](crate::adapter_record) is not the whole.
+///
 /// `target_modules` may name layers that the module lacks; the adapter may not. A whole CLIP takes
-/// the adapter of one tower by itself, as [`load_peft`](crate::load_peft) sets
-/// [`towers`](crate::LoraConfig::towers).
+/// the adapter of one tower by itself: see [`load_peft`](crate::load_peft) and [`PeftAdapter::fitted`].
 ///
 /// # Errors
 ///
@@ -22,10 +26,19 @@ use crate::{AdaptableModule, LoraAdapter, LoraError, PeftAdapter, load_adapter_r
 /// a tensor that does not fit its layer or is not finite, [`LoraError::Tensor`] one that is no
 /// matrix of rank `r`.
 pub fn attach_peft<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Result<M, LoraError> {
-    let PeftAdapter { config, record, .. } = adapter;
+    let mut module = module;
+    let fitted;
+    let adapter = if adapter.names_no_tower() {
+        fitted = adapter.clone().fitted(&mut module)?;
+        &fitted
+    } else {
+        adapter
+    };
+    let PeftAdapter { config, record, extras: others, .. } = adapter;
     let targets = config.checked_matcher()?;
     let layers = LayerConfigs::new(config)?;
-    tensors::check("", record.iter().map(|(name, tensor)| (name, tensor.shape())), &layers)?;
+    let shapes = record.iter().map(|(name, tensor)| (name, tensor.shape()));
+    tensors::check("", shapes, &layers, &Extras::default())?;
     let mut adapted: BTreeSet<&str> =
         record.names().filter_map(tensors::split).map(|(layer, _)| layer).collect();
 
@@ -35,7 +48,12 @@ pub fn attach_peft<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Resu
         let wrong = |problem: &str| {
             Err(LoraError::Layer { layer: name.clone(), problem: problem.to_owned() })
         };
-        layer.lora = match (targets.matches(&name)?, adapted.remove(name.as_str())) {
+        // PEFT adapts no layer that it saves as a whole.
+        let whole = others.get(&format!("{name}.weight")).is_some();
+        layer.lora = match (targets.matches(&name)? && !whole, adapted.remove(name.as_str())) {
+            (false, true) if whole => {
+                return wrong("the adapter has A and B for it, and its weight as a whole as well");
+            }
             (false, false) => None,
             (true, false) => {
                 return wrong(
@@ -68,5 +86,9 @@ pub fn attach_peft<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Resu
             ),
         });
     }
-    Ok(load_adapter_record(module, record)?)
+    let module = load_adapter_record(module, record)?;
+    if others.is_empty() && adapter.modules_to_save.is_empty() {
+        return Ok(module);
+    }
+    extras::apply(module, adapter)
 }

@@ -9,14 +9,28 @@ use serde_json::Value;
 
 use super::fields::{Fields, check_others};
 use super::files;
-use super::refusal::{Refusal, shown};
+use super::numbered;
+use super::refusal::{Refusal, expected, shown};
+use super::tensors::Extras;
 use crate::{Init, LoraConfig, LoraError, Scaling, TargetModules, Towers};
 
 /// A thousand times what `peft` writes.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// Read the configuration, and the name of the base model.
-pub(super) fn read(path: &Path) -> Result<(LoraConfig, Option<String>), LoraError> {
+/// What the file says.
+pub(super) struct AdapterConfig {
+    /// What it says of the adapters.
+    pub(super) lora: LoraConfig,
+    /// What the adapter has besides.
+    pub(super) extras: Extras,
+    /// The checkpoint that it was made on.
+    pub(super) base_model: Option<String>,
+    /// The tower that it was made on, if that was one alone.
+    pub(super) tower: Option<Towers>,
+}
+
+/// Read the configuration.
+pub(super) fn read(path: &Path) -> Result<AdapterConfig, LoraError> {
     let fields: Fields =
         serde_json::from_slice(&bytes(path)?).map_err(|error| LoraError::AdapterFile {
             path: path.display().to_string(),
@@ -39,7 +53,7 @@ fn bytes(path: &Path) -> Result<Vec<u8>, LoraError> {
     Ok(bytes)
 }
 
-fn parse(fields: &Fields) -> Result<(LoraConfig, Option<String>), Refusal> {
+fn parse(fields: &Fields) -> Result<AdapterConfig, Refusal> {
     // First: another method's other fields mean nothing here.
     match fields.get("peft_type") {
         Some(Value::String(name)) if name == "LORA" => {}
@@ -50,27 +64,23 @@ fn parse(fields: &Fields) -> Result<(LoraConfig, Option<String>), Refusal> {
         None => return Err(Refusal::new("peft_type", "missing: no configuration of peft")),
     }
     check_others(fields)?;
-    if let Some(bias) = fields.get("bias").filter(|&bias| bias != "none") {
-        let problem = format!(
-            "{}: the biases of the base model were trained, too; only \"none\" can be loaded",
-            shown(bias)
-        );
-        return Err(Refusal::new("bias", problem));
-    }
+    let extras = extras(fields)?;
     let config = LoraConfig {
         r: rank(fields)?,
         lora_alpha: number(fields, "lora_alpha")?.ok_or_else(|| missing("lora_alpha"))?,
-        scaling: match fields.get("use_rslora") {
-            None | Some(Value::Null | Value::Bool(false)) => Scaling::Standard,
-            Some(Value::Bool(true)) => Scaling::RsLora,
-            Some(other) => return Err(expected("use_rslora", "true or false", other)),
+        scaling: match flag(fields, "use_rslora")? {
+            false => Scaling::Standard,
+            true => Scaling::RsLora,
         },
-        target_modules: modules(fields, "target_modules")?.ok_or_else(|| {
-            Refusal::new(
-                "target_modules",
-                "missing: PEFT would choose the layers by the kind of the model; name them",
-            )
-        })?,
+        target_modules: numbered::targets(
+            fields,
+            modules(fields, "target_modules")?.ok_or_else(|| {
+                Refusal::new(
+                    "target_modules",
+                    "missing: PEFT would choose the layers by the kind of the model; name them",
+                )
+            })?,
+        )?,
         // PEFT takes what is empty for nothing, too.
         exclude_modules: modules(fields, "exclude_modules")?.filter(|names| !names.is_empty()),
         towers: Towers::Both,
@@ -86,7 +96,56 @@ fn parse(fields: &Fields) -> Result<(LoraConfig, Option<String>), Refusal> {
         LoraError::Config { field, problem } => Refusal::new(field, problem),
         other => Refusal::new("LoraConfig", other.to_string()),
     })?;
-    Ok((config, base_model(fields)?))
+    let tower = tower(fields)?;
+    Ok(AdapterConfig { lora: config, extras, base_model: base_model(fields)?, tower })
+}
+
+/// What the adapter has besides `A` and `B`.
+fn extras(fields: &Fields) -> Result<Extras, Refusal> {
+    let (dora, lora_bias) = (flag(fields, "use_dora")?, flag(fields, "lora_bias")?);
+    if dora && lora_bias {
+        return Err(Refusal::new("lora_bias", "PEFT does not combine it with use_dora"));
+    }
+    let (all_biases, adapted_biases) = match fields.get("bias") {
+        None => (false, false),
+        Some(Value::String(kind)) if kind == "none" => (false, false),
+        Some(Value::String(kind)) if kind == "all" => (true, true),
+        Some(Value::String(kind)) if kind == "lora_only" => (false, true),
+        Some(other) => {
+            return Err(expected("bias", "\"none\", \"all\" or \"lora_only\"", other));
+        }
+    };
+    let saved = match modules(fields, "modules_to_save")? {
+        None => Vec::new(),
+        Some(TargetModules::List(names)) if names.iter().all(|name| !name.is_empty()) => names,
+        Some(_) => {
+            let found = fields.get("modules_to_save").unwrap_or(&Value::Null);
+            return Err(expected("modules_to_save", "a list of names", found));
+        }
+    };
+    Ok(Extras { dora, lora_bias, all_biases, adapted_biases, saved })
+}
+
+/// Classes of `transformers` that hold one tower of a CLIP.
+fn tower(fields: &Fields) -> Result<Option<Towers>, Refusal> {
+    let object = match fields.get("auto_mapping") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Object(object)) => object,
+        Some(other) => return Err(expected("auto_mapping", "an object or null", other)),
+    };
+    Ok(match object.get("base_model_class").and_then(Value::as_str) {
+        Some(class) if class.starts_with("CLIPText") => Some(Towers::Text),
+        Some(class) if class.starts_with("CLIPVision") => Some(Towers::Vision),
+        _ => None,
+    })
+}
+
+fn flag(fields: &Fields, field: &str) -> Result<bool, Refusal> {
+    match fields.get(field) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(other) => Err(expected(field, "true or false", other)),
+    }
 }
 
 fn rank(fields: &Fields) -> Result<usize, Refusal> {
@@ -164,8 +223,4 @@ fn base_model(fields: &Fields) -> Result<Option<String>, Refusal> {
 
 fn missing(field: &str) -> Refusal {
     Refusal::new(field, "missing; PEFT writes it always")
-}
-
-fn expected(field: &str, wanted: &str, found: &Value) -> Refusal {
-    Refusal::new(field, format!("{}; expected {wanted}", shown(found)))
 }

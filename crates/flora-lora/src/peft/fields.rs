@@ -52,25 +52,30 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 /// Fields that are read.
-const READ: [&str; 12] = [
+const READ: [&str; 18] = [
     "alpha_pattern",
+    "auto_mapping",
     "base_model_name_or_path",
     "bias",
     "exclude_modules",
     "init_lora_weights",
+    "layers_pattern",
+    "layers_to_transform",
     "lora_alpha",
+    "lora_bias",
     "lora_dropout",
+    "modules_to_save",
     "peft_type",
     "r",
     "rank_pattern",
     "target_modules",
+    "use_dora",
     "use_rslora",
 ];
 
 /// Fields whose value does not change the adapter: what it is for, where it comes from, and the
 /// details of options that other fields switch on.
-const HARMLESS: [&str; 8] = [
-    "auto_mapping",
+const HARMLESS: [&str; 7] = [
     "inference_mode",
     "megatron_core",
     "peft_version",
@@ -81,7 +86,7 @@ const HARMLESS: [&str; 8] = [
 ];
 
 /// What the other fields of peft 0.21's `LoraConfig` would mean.
-const MEANINGS: [(&str, &str); 22] = [
+const MEANINGS: [(&str, &str); 17] = [
     ("alora_invocation_tokens", "an adapter that is off until certain tokens come (aLoRA)"),
     ("arrow_config", "several adapters that are chosen by token (Arrow)"),
     ("corda_config", "CorDA, which changes the weights of the base model"),
@@ -90,24 +95,13 @@ const MEANINGS: [(&str, &str); 22] = [
     ("fan_in_fan_out", "base layers that store their weights transposed (GPT-2's Conv1D)"),
     ("kasa_config", "a diagonal matrix between A and B (KaSA)"),
     ("layer_replication", "a base model that repeats some of its layers"),
-    (
-        "layers_pattern",
-        "adapters in some of the numbered layers; write target_modules as a regular expression",
-    ),
-    (
-        "layers_to_transform",
-        "adapters in some of the numbered layers; write target_modules as a regular expression",
-    ),
     ("loftq_config", "LoftQ, which changes the weights of the base model"),
-    ("lora_bias", "a bias beside B"),
     ("lora_ga_config", "LoRA-GA, which changes the weights of the base model"),
     ("megatron_config", "layers of Megatron"),
-    ("modules_to_save", "modules that were trained as a whole beside the adapter"),
     ("monteclora_config", "random weights around the adapter (MonteCLoRA)"),
     ("target_parameters", "adapters on parameters that belong to no linear layer"),
     ("trainable_token_indices", "rows of the token embedding that were trained"),
     ("use_bdlora", "A or B in blocks on the diagonal (BD-LoRA)"),
-    ("use_dora", "a length for each output beside A and B (DoRA)"),
     ("use_qalora", "inputs that are pooled in groups (QA-LoRA)"),
     ("velora_config", "a backward pass of its own (VeLoRA)"),
 ];

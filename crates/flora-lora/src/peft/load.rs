@@ -2,6 +2,7 @@ use std::path::Path;
 
 use flora_core::ParameterRecord;
 
+use super::config::AdapterConfig;
 use super::files::{CONFIG_FILE, PICKLE_FILE, TENSOR_FILE};
 use super::{config, tensors};
 use crate::layers::LayerConfigs;
@@ -15,6 +16,12 @@ pub struct PeftAdapter {
     /// The tensors as f32, by the names of [`adapter_record`](crate::adapter_record): PEFT's
     /// without `base_model.model.`.
     pub record: ParameterRecord,
+    /// What the adapter has besides, in the same names: DoRA's lengths (`….lora_magnitude_vector`), biases of
+    /// `B` (`….lora_B.bias`), and parameters of the base model that were trained as a whole
+    /// (`visual_projection.weight`).
+    pub extras: ParameterRecord,
+    /// The modules whose parameters are all among these, by the ends of their names.
+    pub modules_to_save: Vec<String>,
     /// The name or path of the checkpoint that the adapter was trained on, if the file tells.
     pub base_model: Option<String>,
 }
@@ -22,18 +29,24 @@ pub struct PeftAdapter {
 /// Read an adapter that `PeftModel.save_pretrained` (or [`save_peft`](crate::save_peft)) wrote to
 /// `folder`, to be attached by [`attach_peft`](crate::attach_peft).
 ///
-/// Read are plain LoRA adapters on linear layers: `r`, `lora_alpha`, `rank_pattern`, `alpha_pattern`,
+/// Read are LoRA adapters on linear layers: `r`, `lora_alpha`, `rank_pattern`, `alpha_pattern`,
 /// `use_rslora`, `lora_dropout`, `target_modules` and `exclude_modules` as lists or regular expressions,
-/// values of f32, f16 or bf16. PEFT knows no towers: the configuration's [`towers`](LoraConfig::towers) are one where all
+/// `layers_to_transform` and `layers_pattern` (as a part of that expression), values of f32, f16 or bf16;
+/// and what [`PeftAdapter::extras`] holds: `use_dora`, `lora_bias`, `modules_to_save` and `bias`.
+///
+/// PEFT knows no towers: the configuration's [`towers`](LoraConfig::towers) are one where all
 /// tensors belong to it, and both otherwise. An adapter of `CLIPTextModelWithProjection` alone, say,
 /// then keeps to the text tower of a whole CLIP, although its `target_modules` (`["q_proj"]`) take
-/// layers of the vision tower, too. One tensor's bytes are held beside the values at a time.
+/// layers of the vision tower, too. Where `auto_mapping.base_model_class` is a class of one tower whose names do
+/// not say so (`CLIPTextModel` of transformers since 5.6), they get the tower's; see
+/// [`PeftAdapter::fitted`] for files that do not tell. One tensor's bytes are held beside the values at a
+/// time.
 ///
 /// # Errors
 ///
 /// [`LoraError::AdapterConfig`] for a field of `adapter_config.json` with a value that makes no
-/// sense, and for every option that changes the adapter and that flora lacks (DoRA, modules
-/// saved whole, …). [`LoraError::AdapterFile`] and [`LoraError::Record`] for files that are
+/// sense, and for every option that changes the adapter and that flora lacks (aLoRA,
+/// LoftQ, …). [`LoraError::AdapterFile`] and [`LoraError::Record`] for files that are
 /// missing, damaged or too large, and for tensors that are unknown, of another rank or element
 /// type, not finite, or half of a pair. All name the file.
 pub fn load_peft(folder: &Path) -> Result<PeftAdapter, LoraError> {
@@ -46,7 +59,8 @@ pub fn load_peft(folder: &Path) -> Result<PeftAdapter, LoraError> {
                        adapter_model.safetensors";
         return Err(refuse(folder, problem));
     }
-    let (mut config, base_model) = config::read(&folder.join(CONFIG_FILE))?;
+    let AdapterConfig { lora: mut config, extras: wanted, base_model, tower } =
+        config::read(&folder.join(CONFIG_FILE))?;
     let path = folder.join(TENSOR_FILE);
     let pickle = folder.join(PICKLE_FILE);
     if !path.exists() && pickle.exists() {
@@ -54,9 +68,14 @@ pub fn load_peft(folder: &Path) -> Result<PeftAdapter, LoraError> {
                        with save_pretrained(..., safe_serialization=True)";
         return Err(refuse(&pickle, problem));
     }
-    let record = tensors::read(&path, &LayerConfigs::new(&config)?)?;
+    let (record, extras) = tensors::read(&path, &LayerConfigs::new(&config)?, &wanted)?;
     config.towers = towers(&record);
-    Ok(PeftAdapter { config, record, base_model })
+    let modules_to_save = wanted.saved;
+    let adapter = PeftAdapter { config, record, extras, modules_to_save, base_model };
+    match tower {
+        Some(tower) if adapter.names_no_tower() => Ok(adapter.below(tower)?),
+        _ => Ok(adapter),
+    }
 }
 
 /// The tower that all layers of the adapter lie in.

@@ -3,12 +3,15 @@
 
 mod attach;
 mod config;
+mod extras;
 mod fields;
 mod files;
 mod load;
+mod numbered;
 mod refusal;
 mod save;
 mod tensors;
+mod tower;
 
 pub use attach::attach_peft;
 pub use load::{PeftAdapter, load_peft};

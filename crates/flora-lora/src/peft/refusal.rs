@@ -25,3 +25,8 @@ pub(super) fn shown(value: &Value) -> String {
         Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
+
+/// A value that is none of those that a field can have.
+pub(super) fn expected(field: &str, wanted: &str, found: &Value) -> Refusal {
+    Refusal::new(field, format!("{}; expected {wanted}", shown(found)))
+}

@@ -5,7 +5,7 @@ use flora_core::ParameterRecord;
 use serde_json::{Value, json};
 
 use super::files::{CONFIG_FILE, PREFIX, TENSOR_FILE};
-use super::tensors;
+use super::tensors::{self, Extras};
 use crate::layers::LayerConfigs;
 use crate::pattern::{enclose, escape};
 use crate::{Init, LoraConfig, LoraError, Scaling, TargetModules, Towers};
@@ -36,7 +36,8 @@ pub fn save_peft(
 ) -> Result<(), LoraError> {
     config.check()?;
     let layers = LayerConfigs::new(config)?;
-    tensors::check("", record.iter().map(|(name, tensor)| (name, tensor.shape())), &layers)?;
+    let shapes = record.iter().map(|(name, tensor)| (name, tensor.shape()));
+    tensors::check("", shapes, &layers, &Extras::default())?;
     let failed = |path: &Path, source| LoraError::Io { path: path.display().to_string(), source };
     std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
     let mut prefixed = ParameterRecord::new();

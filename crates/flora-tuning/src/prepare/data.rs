@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use flora_data::{Dataset, Partition, Split};
+use flora_data::{ClientShard, Dataset, Partition, PartitionConfig, Protocol, Split};
 use flora_federation::Event;
 
 use super::wrong;
@@ -108,7 +108,47 @@ pub(super) fn check(
     if loss == LossKind::Infonce && experiment.rounds() > 0 {
         warn_of_single_images(partition, observer);
     }
+    if is_natural(&experiment.partition) {
+        warn_of_unscored(experiment, dataset, partition, observer);
+    }
     Ok(())
+}
+
+/// Whether clients hold what their domains have.
+fn is_natural(config: &PartitionConfig) -> bool {
+    match config {
+        PartitionConfig::Natural => true,
+        PartitionConfig::FewShot { of, .. } | PartitionConfig::BaseToNovel { of } => is_natural(of),
+        _ => false,
+    }
+}
+
+/// Domains that train and are in no mean, which nobody would see.
+fn warn_of_unscored(
+    experiment: &Experiment,
+    dataset: &Dataset,
+    partition: &Partition,
+    observer: &mut dyn Observer,
+) {
+    let split = partition.scored_on();
+    let is_domain = |shard: &ClientShard| dataset.domains().contains(&shard.id);
+    let unscored =
+        partition.clients.iter().filter(|shard| is_domain(shard) && shard.images(split).is_empty());
+    let ids: Vec<&str> = unscored.map(|shard| shard.id.as_str()).collect();
+    let image = format!("no {} image", split.as_str());
+    let who = match &ids[..] {
+        [] => return,
+        [one] => format!("{one} has {image} and is"),
+        [first, rest @ ..] => format!("{first} and {} more have {image} and are", rest.len()),
+    };
+    let remedy = match (split, experiment.data.protocol) {
+        (Split::Validation, _) | (_, Protocol::Stratified8020 { .. }) => {
+            "there are too few images to hold one out"
+        }
+        _ => "data.protocol = \"stratified-80-20\" tests every domain that has two images",
+    };
+    let message = format!("{who} in no accuracy of this run; {remedy}");
+    observer.event(&Event::Warning { message });
 }
 
 fn warn_of_single_images(partition: &Partition, observer: &mut dyn Observer) {

@@ -90,6 +90,22 @@ fn initial_adapter(
         .map_err(|error| wrong(experiment, "method.init_adapter", error))?;
     let adapter =
         load_peft(folder).map_err(|error| wrong(experiment, "method.init_adapter", error))?;
+    let path = folder.display();
+    if !adapter.extras.is_empty() {
+        let problem = format!(
+            "{path} has more than A and B (use_dora, lora_bias, bias or modules_to_save), and training \
+             goes on from these alone; fold it into its base with `flora export --merged`, and train \
+             a fresh adapter on that"
+        );
+        return Err(wrong(experiment, "method.init_adapter", problem));
+    }
+    if adapter.names_no_tower() {
+        let problem = format!(
+            "{path} does not say of which tower it is; add \"auto_mapping\": {{\"base_model_class\": \
+             \"CLIPTextModel\"}}, or \"CLIPVisionModel\", to its adapter_config.json"
+        );
+        return Err(wrong(experiment, "method.init_adapter", problem));
+    }
     let lora = std::mem::replace(&mut experiment.method.lora, adapter.config.clone());
     if lora != LoraConfig::default() && lora != experiment.method.lora {
         observer.event(&Event::Warning {

@@ -153,6 +153,7 @@ impl Experiment {
                 name: dataset.name().to_owned(),
                 protocol: self.data.protocol,
                 limit: self.data.limit,
+                validation: self.data.validation,
                 seed: self.data.seed,
             },
             files: Default::default(),

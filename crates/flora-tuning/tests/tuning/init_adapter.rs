@@ -85,6 +85,31 @@ fn an_adapter_brings_its_configuration() {
 }
 
 #[test]
+fn adapters_of_peft_are_started_from_or_refused() {
+    let images = Images::new(2, 2);
+    let peft = Path::new(env!("CARGO_MANIFEST_DIR")).join("../flora-clip/tests/fixtures/peft");
+    for name in ["text-model", "layers"] {
+        let folder = peft.join(name);
+        let adapter = load_peft(&folder).unwrap();
+        let unchanged = outcome(images.experiment(&[&from(&folder), "training.rounds=0"]));
+        assert_eq!(sorted(&unchanged.last), sorted(&adapter.record), "{name}");
+        let later = outcome(images.experiment(&[&from(&folder), "training.rounds=1"]));
+        assert_ne!(sorted(&later.last), sorted(&adapter.record), "{name} trains on");
+    }
+    for (name, problem) in [
+        ("dora", "more than A and B"),
+        ("lora-bias", "more than A and B"),
+        ("whole", "flora export --merged"),
+        ("bias-lora-only", "more than A and B"),
+        ("text-model-unnamed", "\"auto_mapping\""),
+    ] {
+        let message = refusal(images.experiment(&[&from(&peft.join(name))]));
+        let told = message.contains("method.init_adapter") && message.contains(problem);
+        assert!(told && message.contains(name), "{name}: {message}");
+    }
+}
+
+#[test]
 fn a_folder_that_holds_no_adapter_is_named() {
     let images = Images::new(1, 1);
     let empty = tempfile::tempdir().unwrap();

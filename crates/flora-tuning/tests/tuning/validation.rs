@@ -67,3 +67,24 @@ fn a_partition_without_validation_images_is_refused() {
     let message = refusal(images.experiment(&[&file, "data.validation=0.2"]));
     assert!(message.contains("data.validation") && message.contains("no client"), "{message}");
 }
+
+#[test]
+fn domains_that_are_in_no_mean_are_told() {
+    let images = Images::new(3, 1);
+    let told = |set: &[&str]| {
+        let (_, listener) = run(images.experiment(set));
+        listener.warnings().join("\n")
+    };
+    let set = ["training.rounds=1", "method.loss=class-ce"];
+    assert_eq!(told(&set), "");
+    for class in ["cat", "house", "sunflower seeds", "big red truck"] {
+        let place = format!("images/beta/test/{class}/0.png");
+        std::fs::remove_file(images.path().join(place)).unwrap();
+    }
+    let warning = told(&set);
+    assert!(warning.starts_with("beta has no test image"), "{warning}");
+    assert!(warning.contains("stratified-80-20"), "{warning}");
+    let stratified =
+        ["training.rounds=1", "method.loss=class-ce", "data.protocol=stratified-80-20"];
+    assert_eq!(told(&stratified), "");
+}

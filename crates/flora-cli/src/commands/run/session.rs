@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use flora::core::ParameterRecord;
+use flora::data::Split;
 use flora::federation::{Outcome, RunState};
 use flora::inference::Provenance;
 use flora::report::{RunFacts, RunFolder, RunStates, RunSummary, TensorBoard, tables};
@@ -86,6 +87,7 @@ impl Session {
             let again = state.as_ref().map(|state| state.rounds_done() + 1);
             progress.draw_in(TensorBoard::create(&path, again).map_err(Failure::run)?);
         }
+        let validates = prepared.partition.scored_on() == Split::Validation;
         let counts = (prepared.trainable_parameters, prepared.total_parameters, prepared.rounds());
         let finished = match state {
             None => prepared.run(&mut progress),
@@ -95,6 +97,9 @@ impl Session {
         let told = progress.finish();
 
         let mut summary = self.summarize(&experiment, &finished, counts);
+        if validates {
+            summary.scored_on = "validation".to_owned();
+        }
         summary.tell_clients(told.clients);
         // The numbers are shown whatever cannot be written; the first trouble is told at the end.
         let trained = finished.outcome.as_ref().filter(|_| !self.facts.numbers_only);
@@ -201,9 +206,6 @@ impl Session {
         summary.method = Some(experiment.method.name.as_str().to_owned());
         summary.data = Some(data_name(&experiment.data.path));
         summary.rounds = Some(rounds);
-        if !experiment.data.validation.is_zero() {
-            summary.scored_on = "validation".to_owned();
-        }
         summary.seconds.data = facts.data_seconds;
         summary.seconds.total = facts.total_seconds + self.started.elapsed().as_secs_f64();
         summary.peak_memory_bytes = flora::report::peak_memory_bytes();

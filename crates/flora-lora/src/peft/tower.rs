@@ -1,0 +1,116 @@
+//! Adapters of one tower of a CLIP, whose names do not say which.
+//!
+//! `CLIPTextModel` and `CLIPVisionModel` of transformers since 5.6 call a layer
+//! `encoder.layers.0.self_attn.q_proj`; before, and in a whole CLIP, it is below `text_model.` or
+//! `vision_model.`.
+
+use std::collections::BTreeMap;
+
+use flora_core::{HostTensor, ParameterRecord, RecordError};
+
+use super::files::CONFIG_FILE;
+use super::{PeftAdapter, tensors};
+use crate::pattern::enclose;
+use crate::{AdaptableModule, LoraConfig, LoraError, TargetModules, Towers};
+
+impl PeftAdapter {
+    /// The adapter with the names that `module` has for its layers.
+    ///
+    /// Adapters of one tower may lack that tower's name, `text_model.` or `vision_model.`, and a file that does
+    /// not say which it is (`auto_mapping.base_model_class`). Then it is the one whose layers have these names
+    /// and shapes, if the other's have not. An adapter that has the module's names stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`LoraError::AdapterConfig`] if the adapter fits both towers.
+    pub fn fitted<M: AdaptableModule>(self, module: &mut M) -> Result<Self, LoraError> {
+        let dims: BTreeMap<String, [usize; 2]> = module
+            .adaptable_layers()
+            .into_iter()
+            .map(|(name, layer)| (name, layer.dims()))
+            .collect();
+        let matrix = |(name, tensor): (_, &HostTensor)| {
+            tensors::split(name).map(|(layer, axis)| (layer, axis, tensor.shape().to_vec()))
+        };
+        let matrices: Vec<_> = self.record.iter().filter_map(matrix).collect();
+        let known = matrices.iter().any(|(layer, ..)| dims.contains_key(*layer));
+        if known || matrices.is_empty() {
+            return Ok(self);
+        }
+        let fits = |tower: Towers| {
+            let prefix = prefix(tower);
+            matrices.iter().all(|(layer, axis, shape)| {
+                let [input, output] = match dims.get(&format!("{prefix}{layer}")) {
+                    Some(dims) => *dims,
+                    None => return false,
+                };
+                // `A` is `[r, in]`, `B` `[out, r]`.
+                shape.get(1 - axis) == Some(&[input, output][*axis])
+            })
+        };
+        match (fits(Towers::Text), fits(Towers::Vision)) {
+            (true, true) => Err(LoraError::AdapterConfig {
+                path: CONFIG_FILE.to_owned(),
+                field: "auto_mapping".to_owned(),
+                problem: format!(
+                    "it does not say of which tower {:?} is, and the adapter fits both; add \
+                     \"auto_mapping\": {{\"base_model_class\": \"CLIPTextModel\"}}, or \
+                     \"CLIPVisionModel\"",
+                    matrices.first().map_or("", |(layer, ..)| layer)
+                ),
+            }),
+            (true, false) => Ok(self.below(Towers::Text)?),
+            (false, true) => Ok(self.below(Towers::Vision)?),
+            // Attaching tells what is wrong.
+            (false, false) => Ok(self),
+        }
+    }
+
+    /// Whether no name says that its tensor is of a tower.
+    pub fn names_no_tower(&self) -> bool {
+        let mut names = self.record.names().chain(self.extras.names());
+        !names.any(|name| {
+            let layer = tensors::split(name).map_or(name, |(layer, _)| layer);
+            [Towers::Text, Towers::Vision].iter().any(|tower| tower.contain(layer))
+        })
+    }
+
+    /// The adapter in a whole CLIP, all of whose layers are below `tower`.
+    pub(super) fn below(self, tower: Towers) -> Result<Self, RecordError> {
+        let prefix = prefix(tower);
+        let renamed = |record: &ParameterRecord| {
+            let mut renamed = ParameterRecord::new();
+            for (name, tensor) in record.iter() {
+                renamed.insert(format!("{prefix}{name}"), tensor.clone())?;
+            }
+            Ok(renamed)
+        };
+        let modules = |modules: TargetModules| match modules {
+            // The ends of names stay what they are.
+            list @ TargetModules::List(_) => list,
+            TargetModules::Pattern(pattern) => {
+                let pattern = pattern.strip_prefix('^').unwrap_or(&pattern);
+                TargetModules::Pattern(enclose(&prefix.replace('.', r"\."), pattern, ""))
+            }
+        };
+        Ok(Self {
+            record: renamed(&self.record)?,
+            extras: renamed(&self.extras)?,
+            config: LoraConfig {
+                towers: tower,
+                target_modules: modules(self.config.target_modules),
+                exclude_modules: self.config.exclude_modules.map(modules),
+                ..self.config
+            },
+            ..self
+        })
+    }
+}
+
+fn prefix(tower: Towers) -> &'static str {
+    match tower {
+        Towers::Text => "text_model.",
+        Towers::Vision => "vision_model.",
+        Towers::Both => "",
+    }
+}
