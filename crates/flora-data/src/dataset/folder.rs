@@ -38,7 +38,9 @@ pub(super) fn build(
     };
     walk.descend(root, pattern.levels(), &Place::default()).map_err(|error| match error {
         Error::Missing { what, path, remedy } => {
-            let remedy = description.where_images_are(root, &pattern).unwrap_or(remedy);
+            let fitting = description.where_images_are(root, &pattern);
+            let remedy =
+                fitting.map_or(remedy.clone(), |fitting| format!("{fitting}; otherwise {remedy}"));
             Error::Missing { what, path, remedy }
         }
         error => error,
