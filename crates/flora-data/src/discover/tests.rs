@@ -179,7 +179,8 @@ fn sub_folders_of_class_folders() {
 
 #[test]
 fn odd_names_and_stray_files() {
-    let all = ["it's \"ours\"/caf\u{e9} {x}", "it's \"ours\"/b c", "theirs/b c"];
+    let all =
+        ["it's \"ours\"/caf\u{e9} {x}", "it's \"ours\"/b c", "theirs/b c", "theirs/x\ny\u{1b}[31m"];
     let images = twice(&all);
     let images: Vec<&str> = images.iter().map(String::as_str).collect();
     let (_dir, root) = folder(&images, &[("theirs/empty/notes.txt", ""), ("scan.heic", "")]);
