@@ -30,6 +30,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(commands::init::Init),
     Run(commands::run::Run),
     Sweep(commands::sweep::Sweep),
     Runs(commands::runs::Runs),
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let result = match command {
+        Command::Init(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Sweep(command) => command.run(),
         Command::Runs(command) => command.run(),

@@ -1,7 +1,7 @@
 //! What every flora crate stands on: named parameter [`record`]s, derived random streams
 //! ([`seed`]), atomic [`files`], JSON [`sealed`] by a checksum, [`journal`]s of rows that survive a killed process,
-//! [`workers`] whose maths is single-threaded, [`text`] that terminals may show, errors that [`explain`] themselves, what
-//! [`paths`] are called where there is little room, and how much [`memory`] it took.
+//! [`workers`] whose maths is single-threaded, [`text`] that terminals may show, paths as a [`shell`] takes them, errors that
+//! [`explain`] themselves, what [`paths`] are called where there is little room, and how much [`memory`] it took.
 
 pub mod explain;
 pub mod files;
@@ -14,6 +14,7 @@ pub mod paths;
 pub mod record;
 pub mod sealed;
 pub mod seed;
+pub mod shell;
 pub mod text;
 pub mod workers;
 

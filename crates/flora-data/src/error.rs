@@ -73,6 +73,17 @@ pub enum Error {
         template: String,
     },
 
+    /// A folder of images that nothing says how to read.
+    #[error("{}: {problem}; {remedy}", path.display())]
+    Unclear {
+        /// The folder, or the table.
+        path: PathBuf,
+        /// What is missing or does not fit.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+
     /// Texts were asked for that the description does not name.
     #[error(
         "the data set {dataset:?} has no texts for its images; add a section [texts] with file, key and text to its description"

@@ -2,6 +2,7 @@
 //!
 //! - [`Dataset`] reads labelled images that one TOML file (or a plain folder) describes, and splits them
 //!   into training and test images ([`Protocol`]).
+//! - [`discover()`] tells how somebody's folder is to be read, and writes its description.
 //! - [`PartitionConfig`] deals a data set out to clients; the [`Partition`] it makes is saved with the run.
 //! - [`FeatureCache`] keeps what a frozen image tower computed, keyed by everything that determines it.
 //!
@@ -9,6 +10,7 @@
 
 mod apportion;
 mod dataset;
+mod discover;
 mod error;
 mod feature_cache;
 mod features;
@@ -21,6 +23,7 @@ pub use dataset::{
     Dataset, Inspection, Limit, Part, Protocol, Split, Template, Texts, ValidationShare, inspect,
     read_image,
 };
+pub use discover::{Counts, DiscoverOptions, Discovery, FoundClass, FoundSite, discover};
 pub use error::Error;
 pub use feature_cache::{FeatureCache, FeatureKey, Lookup};
 pub use features::{FeatureFile, FeatureRows, Features};

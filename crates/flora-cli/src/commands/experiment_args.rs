@@ -1,4 +1,7 @@
-use flora::tuning::Experiment;
+use std::path::Path;
+
+use flora::core::shell::quoted;
+use flora::tuning::{Experiment, Preset};
 
 use crate::failure::Failure;
 
@@ -26,5 +29,23 @@ pub(crate) fn resolve(name: &str, assignments: &[String]) -> Result<Experiment, 
             .map_err(|error| Failure::Input(format!("standard input: {error}")))?;
         return Experiment::from_toml("standard input", &text, assignments).map_err(Failure::input);
     }
+    let path = Path::new(name);
+    if path.is_dir() && Preset::find(name).is_none() {
+        let quoted = quoted(path);
+        return Err(Failure::Input(match holds_run(path) {
+            true => {
+                format!("{name} is the folder of a run; go on with it: flora run --resume {quoted}")
+            }
+            false => format!(
+                "{name} is a folder, not an experiment; for an experiment on the images in it: flora init {quoted}"
+            ),
+        }));
+    }
     Experiment::find(name, assignments).map_err(Failure::input)
+}
+
+/// Whether a folder is that of a run.
+pub(super) fn holds_run(folder: &Path) -> bool {
+    let has = |name: &str| folder.join(name).is_file();
+    has("experiment.toml") && (has("metrics.jsonl") || has("run.json") || has("partition.json"))
 }

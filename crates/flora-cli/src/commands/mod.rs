@@ -10,6 +10,7 @@ pub(crate) mod eval;
 mod evaluated_run;
 mod experiment_args;
 pub(crate) mod export;
+pub(crate) mod init;
 pub(crate) mod man;
 mod model_args;
 pub(crate) mod partition;

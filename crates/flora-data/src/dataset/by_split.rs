@@ -1,6 +1,6 @@
 //! Training and test images that lie in different ways.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use flora_core::images::PassedOver;
@@ -20,29 +20,35 @@ pub(super) fn build(
         let problem = "the two parts could number their classes differently";
         return Err(description.field("classes", problem, "list the classes"));
     }
+    let parts = [(Split::Train, &layout.train, "train"), (Split::Test, &layout.test, "test")];
+    let mut built = Vec::new();
+    for (split, part, name) in parts {
+        let folder = part.root().map_or_else(|| root.to_owned(), |below| root.join(below));
+        let folder = description.folder(folder)?;
+        let part =
+            Built::read(description, part, &folder).map_err(|error| error.in_layout_part(name))?;
+        built.push((split, name, part));
+    }
+    let domains: BTreeSet<String> =
+        built.iter().flat_map(|(_, _, part)| part.domains.iter().cloned()).collect();
+    let numbers: BTreeMap<&String, usize> = domains.iter().zip(0..).collect();
     let mut images = Vec::new();
     let mut samples = Vec::new();
     let mut seen = HashSet::new();
     let mut passed_over = PassedOver::default();
-    for (split, part, name) in
-        [(Split::Train, &layout.train, "train"), (Split::Test, &layout.test, "test")]
-    {
-        let folder = part.root().map_or_else(|| root.to_owned(), |below| root.join(below));
-        let folder = description.folder(folder)?;
-        let built =
-            Built::read(description, part, &folder).map_err(|error| error.in_layout_part(name))?;
-        passed_over.extend(built.passed_over);
+    for (split, name, part) in built {
+        passed_over.extend(part.passed_over);
         let unusable = |problem: String| {
-            let remedy = "use a part that is one kind of image files, without a split or domains";
+            let remedy = "use a part that is one kind of image files, without a split";
             description.field(format!("layout.{name}"), problem, remedy)
         };
-        let Source::Files(files) = built.source else {
+        let Source::Files(files) = part.source else {
             return Err(unusable("its images are not files of their own".to_owned()));
         };
-        if !built.domains.is_empty() {
-            return Err(unusable("it has domains".to_owned()));
+        if part.domains.is_empty() && !domains.is_empty() {
+            return Err(unusable("it has no domains, and the other part has some".to_owned()));
         }
-        for sample in built.samples {
+        for sample in part.samples {
             if sample.official.is_some() {
                 return Err(unusable("it has a split of its own".to_owned()));
             }
@@ -50,13 +56,14 @@ pub(super) fn build(
             if !seen.insert(file.clone()) {
                 return Err(unusable(format!("the image {} is in both parts", file.display())));
             }
-            samples.push(Sample::new(images.len(), sample.label(), None, Some(split)));
+            let domain = sample.domain.map(|domain| numbers[&part.domains[domain as usize]]);
+            samples.push(Sample::new(images.len(), sample.label(), domain, Some(split)));
             images.push(file.clone());
         }
     }
     Ok(Built {
         classes: description.classes.iter().map(|class| class.name.clone()).collect(),
-        domains: Vec::new(),
+        domains: domains.into_iter().collect(),
         samples,
         source: Source::Files(images),
         passed_over,

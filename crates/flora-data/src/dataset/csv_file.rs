@@ -1,6 +1,5 @@
 //! Tables with a header, that name an image and its class in each row, or hold its pixels.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
@@ -10,7 +9,7 @@ use super::description::Description;
 use super::layout::{CsvLayout, PixelColumn};
 use super::packed::{Channels, Packed};
 use super::table::{self, Table};
-use super::{Built, Source, Split};
+use super::{Built, Source};
 use crate::Error;
 
 /// Far above any picture that is written out in decimal.
@@ -24,7 +23,7 @@ pub(super) fn build(
 ) -> Result<Built, Error> {
     let lists = table::lists(description, &layout.train, &layout.test, &layout.files)?;
     check(description, layout)?;
-    let splits = split_values(description, layout)?;
+    let splits = table::split_values(description, &layout.split, &layout.files)?;
     let mut table = Table::new(description, root, layout.first_label, "line")?;
     let mut bytes = Vec::new();
     for (split, name) in lists {
@@ -40,6 +39,7 @@ pub(super) fn build(
         let fill = |key: &str, text: &str| table::parse(description, key, text, column);
         let image = layout.image.as_ref().map(|image| fill("image", image)).transpose()?;
         let label = fill("label", &layout.label)?;
+        let domain = layout.domain.as_ref().map(|text| fill("domain", text)).transpose()?;
         let at = |key: &str, name: &str| {
             column(name).map_err(|problem| {
                 description.field(key, problem, "name one of the columns of the header")
@@ -74,13 +74,15 @@ pub(super) fn build(
             };
             let wrong = |problem| table.wrong(number, problem, "correct the row or remove it");
             let label = label.fill(field).map_err(wrong)?;
+            let domain =
+                domain.as_ref().map(|domain| domain.fill(field)).transpose().map_err(wrong)?;
             if let Some((column, pixels)) = pixels {
                 read_pixels(&record[column], pixels, &mut bytes).map_err(wrong)?;
             } else if let Some(image) = &image {
                 let image = image.fill(field).map_err(wrong)?;
                 table.add_image(number, &image)?;
             }
-            table.add(number, &label, split)?;
+            table.add_of(number, &label, domain.as_deref(), split)?;
         }
     }
     let Some(PixelColumn { width, height, .. }) = layout.pixels else { return table.finish() };
@@ -113,30 +115,6 @@ fn check(description: &Description, layout: &CsvLayout) -> Result<(), Error> {
             "name the column of the paths, as in \"images/{file}\", or that of the pixels",
         )),
     }
-}
-
-/// Which split a value of the split column stands for.
-fn split_values<'a>(
-    description: &Description,
-    layout: &'a CsvLayout,
-) -> Result<HashMap<&'a str, Split>, Error> {
-    let Some(column) = &layout.split else { return Ok(HashMap::new()) };
-    if layout.files.is_none() {
-        let problem = "`train` and `test` are tables of their own";
-        let remedy = "name the tables in `files`, or remove `split`";
-        return Err(description.field("layout.split", problem, remedy));
-    }
-    let mut values = HashMap::new();
-    for (split, names) in [(Split::Train, &column.train), (Split::Test, &column.test)] {
-        for name in names.as_slice() {
-            if values.insert(name.as_str(), split).is_some() {
-                let problem = format!("{name:?} is named twice");
-                let remedy = "name each value once, under `train` or under `test`";
-                return Err(description.field("layout.split", problem, remedy));
-            }
-        }
-    }
-    Ok(values)
 }
 
 /// The place of a column in the header.

@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use flora_core::files;
+use flora_core::{files, shell};
 use serde::Deserialize;
 
 use super::Template;
 use super::class_entry::ClassEntry;
 use super::class_names::normalized;
 use super::layout::{FolderLayout, Layout, Names, SplitFolders};
+use super::pattern::Pattern;
 use super::texts::TextsEntry;
 use crate::Error;
+use crate::discover::{Suggestion, suggestion};
 
 /// The file as it is written; see `datasets/` for examples.
 #[derive(Debug, Deserialize)]
@@ -158,9 +160,11 @@ impl Description {
             classes: Vec::new(),
             texts: None,
             how: None,
-            remedy: "make a sub-folder of images for each class (or train/<class> and \
-                     test/<class>), or name a TOML file that describes the data set"
-                .to_owned(),
+            remedy: format!(
+                "make a sub-folder of images for each class (or train/<class> and test/<class>), or name a \
+                 TOML file that describes the data set: `flora init {}` writes one",
+                shell::quoted(folder)
+            ),
             base: folder.to_owned(),
         })
     }
@@ -192,6 +196,21 @@ impl Description {
     /// The path of a file of the layout, which must be there.
     pub(super) fn find(&self, what: &'static str, path: PathBuf) -> Result<PathBuf, Error> {
         if path.is_file() { Ok(path) } else { Err(self.missing(what, path)) }
+    }
+
+    /// What to do where no images are found by `pattern` below `root`: how the folders there are to be read.
+    pub(super) fn where_images_are(&self, root: &Path, pattern: &Pattern) -> Option<String> {
+        let Suggestion { place, pattern: fitting } = suggestion(root)?;
+        if fitting == pattern.to_string() {
+            return None;
+        }
+        let folder = shell::quoted(&self.file);
+        Some(match self.is_plain() {
+            true => format!(
+                "{place}: `flora init {folder}` writes a description with pattern = \"{fitting}\""
+            ),
+            false => format!("{place}: layout.pattern = \"{fitting}\" would fit"),
+        })
     }
 
     /// What to do about what is missing.

@@ -36,7 +36,15 @@ pub(super) fn build(
         found: Vec::new(),
         passed_over: PassedOver::default(),
     };
-    walk.descend(root, pattern.levels(), &Place::default())?;
+    walk.descend(root, pattern.levels(), &Place::default()).map_err(|error| match error {
+        Error::Missing { what, path, remedy } => {
+            let fitting = description.where_images_are(root, &pattern);
+            let remedy =
+                fitting.map_or(remedy.clone(), |fitting| format!("{fitting}; otherwise {remedy}"));
+            Error::Missing { what, path, remedy }
+        }
+        error => error,
+    })?;
     walk.check(root, &pattern)?;
     walk.finish()
 }
@@ -181,7 +189,11 @@ impl Walk<'_> {
         let with_images: BTreeSet<&str> =
             self.found.iter().map(|(_, place)| place.class.as_str()).collect();
         if with_images.is_empty() {
-            return Err(self.description.missing("image of any class", root.to_owned()));
+            let what = "image of any class";
+            return Err(match self.description.where_images_are(root, pattern) {
+                Some(remedy) => Error::Missing { what, path: root.to_owned(), remedy },
+                None => self.description.missing(what, root.to_owned()),
+            });
         }
         let expected: BTreeSet<&str> = match self.listed.is_empty() {
             true => self.class_folders.iter().map(String::as_str).collect(),
@@ -194,13 +206,16 @@ impl Walk<'_> {
                     expected.len(),
                     root.display()
                 ),
-                format!(
-                    "add its images (.{}), or remove the class",
-                    images::EXTENSIONS.join(", .")
-                ),
+                match self.description.where_images_are(root, pattern) {
+                    Some(remedy) => remedy,
+                    None => format!(
+                        "add its images (.{}), or remove the class",
+                        images::EXTENSIONS.join(", .")
+                    ),
+                },
             ));
         }
-        self.check_depth(root)?;
+        self.check_depth(root, pattern)?;
         if !pattern.has(&Level::Split) {
             return Ok(());
         }
@@ -223,7 +238,7 @@ impl Walk<'_> {
 
     /// Of a plain folder, torchvision takes `site/cat/1.png` for an image of the class `site`. Where the
     /// same folders come again below each, that is hardly what was meant.
-    fn check_depth(&self, root: &Path) -> Result<(), Error> {
+    fn check_depth(&self, root: &Path, pattern: &Pattern) -> Result<(), Error> {
         if !self.description.is_plain() {
             return Ok(());
         }
@@ -243,15 +258,17 @@ impl Walk<'_> {
         };
         let examples: Vec<String> =
             outer.iter().take(2).map(|outer| format!("{outer}/{inner}")).collect();
+        let fitting = self.description.where_images_are(root, pattern);
+        let remedy = "say in a file dataset.toml which level the classes are: kind = \"image-folder\" with pattern = \
+                      \"{domain}/{class}\" for sites, \"{class}/{split}\" for splits, or \"{class}\" for all images \
+                      below a class folder, as torchvision's ImageFolder takes them";
         Err(self.description.field(
             "layout.pattern",
             format!(
                 "no image lies directly in a class folder, and the folders below have the same names: {}",
                 examples.join(", ")
             ),
-            "say in a file dataset.toml which level the classes are: kind = \"image-folder\" with pattern = \
-             \"{domain}/{class}\" for sites, \"{class}/{split}\" for splits, or \"{class}\" for all images below a \
-             class folder, as torchvision's ImageFolder takes them",
+            fitting.map_or(remedy.to_owned(), |fitting| format!("{fitting}; or {remedy}")),
         ))
     }
 

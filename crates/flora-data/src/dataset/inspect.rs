@@ -110,6 +110,10 @@ fn collect(layout: &Layout, root: &Path, parts: &mut Vec<Part>) {
                 folders(image, root, parts);
             }
         }
+        Layout::JsonLines(layout) => {
+            files(&[&layout.train, &layout.test, &layout.files], root, parts);
+            folders(&layout.image, root, parts);
+        }
         Layout::Mat(layout) => {
             files(&[&layout.train, &layout.test, &layout.files], root, parts);
             folders(&layout.image, root, parts);

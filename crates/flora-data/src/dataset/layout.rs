@@ -12,6 +12,7 @@ pub(super) enum Layout {
     Idx(IdxLayout),
     List(ListLayout),
     Csv(CsvLayout),
+    JsonLines(JsonLinesLayout),
     Mat(MatLayout),
     CifarBinary(CifarLayout),
     BySplit(BySplitLayout),
@@ -25,6 +26,7 @@ impl Layout {
             Self::Idx(layout) => &layout.root,
             Self::List(layout) => &layout.root,
             Self::Csv(layout) => &layout.root,
+            Self::JsonLines(layout) => &layout.root,
             Self::Mat(layout) => &layout.root,
             Self::CifarBinary(layout) => &layout.root,
             Self::BySplit(layout) => &layout.root,
@@ -92,11 +94,27 @@ pub(super) struct CsvLayout {
     pub(super) image: Option<String>,
     pub(super) pixels: Option<PixelColumn>,
     pub(super) label: String,
+    pub(super) domain: Option<String>,
     pub(super) first_label: Option<usize>,
 }
 
 fn comma() -> char {
     ','
+}
+
+/// Image files that JSON objects name, one a line.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JsonLinesLayout {
+    root: Option<PathBuf>,
+    pub(super) train: Option<Names>,
+    pub(super) test: Option<Names>,
+    pub(super) files: Option<Names>,
+    pub(super) split: Option<SplitColumn>,
+    pub(super) image: String,
+    pub(super) label: String,
+    pub(super) domain: Option<String>,
+    pub(super) first_label: Option<usize>,
 }
 
 /// The column that tells training from test images.

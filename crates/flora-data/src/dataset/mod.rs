@@ -12,6 +12,7 @@ mod folder;
 mod idx;
 mod idx_file;
 mod inspect;
+pub(crate) mod json_lines;
 mod labels;
 mod layout;
 mod limit;
@@ -21,7 +22,7 @@ mod mat_bytes;
 mod mat_file;
 mod numbers;
 mod packed;
-mod pattern;
+pub(crate) mod pattern;
 mod protocol;
 mod read;
 mod source;
@@ -332,6 +333,14 @@ fn describe(path: &Path) -> Result<Description, Error> {
                 .to_owned(),
         });
     }
+    match described_in(path) {
+        Some(file) => Description::read(&file),
+        None => Description::of_folder(path),
+    }
+}
+
+/// The description that a folder has in it.
+pub(crate) fn described_in(path: &Path) -> Option<PathBuf> {
     let named = path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_owned()));
     let inside = [
         Some(path.join("dataset.toml")),
@@ -340,8 +349,5 @@ fn describe(path: &Path) -> Result<Description, Error> {
             path.join(name)
         }),
     ];
-    match inside.into_iter().flatten().find(|file| file.is_file()) {
-        Some(file) => Description::read(&file),
-        None => Description::of_folder(path),
-    }
+    inside.into_iter().flatten().find(|file| file.is_file())
 }

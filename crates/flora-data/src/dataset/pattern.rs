@@ -1,8 +1,10 @@
 //! Where the images of a folder tree are: `images/{domain}/{split}/{class}`.
 
+use std::fmt;
+
 /// One folder level of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Level {
+pub(crate) enum Level {
     /// A folder of exactly this name.
     Literal(String),
     /// Every folder is a domain.
@@ -15,11 +17,11 @@ pub(super) enum Level {
 
 /// The folder levels between the root and the images.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern(Vec<Level>);
+pub(crate) struct Pattern(pub(crate) Vec<Level>);
 
 impl Pattern {
     /// Read a pattern; the error says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let levels = text
             .split('/')
             .filter(|part| !matches!(*part, "" | "."))
@@ -45,13 +47,26 @@ impl Pattern {
     }
 
     /// The levels from the root down.
-    pub(super) fn levels(&self) -> &[Level] {
+    pub(crate) fn levels(&self) -> &[Level] {
         &self.0
     }
 
     /// Whether a level occurs.
-    pub(super) fn has(&self, level: &Level) -> bool {
+    pub(crate) fn has(&self, level: &Level) -> bool {
         self.0.contains(level)
+    }
+}
+
+/// As it is written in a description.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |level: &Level| match level {
+            Level::Literal(name) => name.clone(),
+            Level::Domain => "{domain}".to_owned(),
+            Level::Split => "{split}".to_owned(),
+            Level::Class => "{class}".to_owned(),
+        };
+        f.write_str(&self.0.iter().map(name).collect::<Vec<_>>().join("/"))
     }
 }
 
@@ -66,6 +81,7 @@ mod tests {
             pattern.levels(),
             [Level::Literal("images".into()), Level::Domain, Level::Split, Level::Class]
         );
+        assert_eq!(pattern.to_string(), "images/{domain}/{split}/{class}");
     }
 
     #[test]

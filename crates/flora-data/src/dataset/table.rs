@@ -1,7 +1,7 @@
 //! Images that a list names, row by row: what the kinds `list`, `csv` and `mat` have in common.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
 
 use flora_core::images::PassedOver;
@@ -9,7 +9,7 @@ use flora_core::images::PassedOver;
 use super::description::Description;
 use super::fill::Fill;
 use super::labels::Labels;
-use super::layout::Names;
+use super::layout::{Names, SplitColumn};
 use super::{Built, Sample, Source, Split};
 use crate::Error;
 
@@ -34,6 +34,8 @@ pub(super) struct Table<'a> {
     samples: Vec<Sample>,
     places: Vec<Place>,
     passed_over: PassedOver,
+    /// In the order in which they were found.
+    domains: BTreeMap<String, usize>,
 }
 
 impl<'a> Table<'a> {
@@ -54,6 +56,7 @@ impl<'a> Table<'a> {
             samples: Vec::new(),
             places: Vec::new(),
             passed_over: PassedOver::default(),
+            domains: BTreeMap::new(),
         })
     }
 
@@ -71,11 +74,26 @@ impl<'a> Table<'a> {
         label: &str,
         split: Option<Split>,
     ) -> Result<(), Error> {
+        self.add_of(number, label, None, split)
+    }
+
+    /// Add a sample of the list that is being read, which is of a domain.
+    pub(super) fn add_of(
+        &mut self,
+        number: usize,
+        label: &str,
+        domain: Option<&str>,
+        split: Option<Split>,
+    ) -> Result<(), Error> {
         let label = self.labels.place(label.trim()).map_err(|problem| {
             let remedy = "correct the file, or the classes and `layout.label` of the description";
             self.wrong(number, problem, remedy)
         })?;
-        self.samples.push(Sample::new(self.samples.len(), label, None, split));
+        let domain = domain.map(|name| {
+            let next = self.domains.len();
+            *self.domains.entry(name.trim().to_owned()).or_insert(next)
+        });
+        self.samples.push(Sample::new(self.samples.len(), label, domain, split));
         self.places.push(self.here(number));
         Ok(())
     }
@@ -88,7 +106,9 @@ impl<'a> Table<'a> {
     /// Add the image file of the sample that is added next; `path` begins at the root.
     pub(super) fn add_image(&mut self, number: usize, path: &str) -> Result<(), Error> {
         let mut image = self.root.to_owned();
-        for component in Path::new(path).components() {
+        // Tables of one machine have whole paths.
+        let path = Path::new(path);
+        for component in path.strip_prefix(self.root).unwrap_or(path).components() {
             match component {
                 Component::Normal(part) => image.push(part),
                 Component::CurDir => {}
@@ -148,9 +168,16 @@ impl<'a> Table<'a> {
         mut self,
         source: impl FnOnce(Vec<PathBuf>, Vec<Place>) -> Source,
     ) -> Result<Built, Error> {
+        let mut sorted = vec![0; self.domains.len()];
+        for (place, &found) in self.domains.values().enumerate() {
+            sorted[found] = place as u32;
+        }
+        for sample in &mut self.samples {
+            sample.domain = sample.domain.map(|found| sorted[found as usize]);
+        }
         Ok(Built {
             classes: self.labels.finish(self.description, &mut self.samples)?,
-            domains: Vec::new(),
+            domains: self.domains.into_keys().collect(),
             samples: self.samples,
             source: source(self.lists, self.places),
             passed_over: self.passed_over,
@@ -186,6 +213,31 @@ pub(super) fn lists<'a>(
         names.as_slice().iter().map(move |name| (split, name.as_str()))
     };
     Ok(parts.into_iter().flat_map(of).collect())
+}
+
+/// Which split a value of `layout.split.column` stands for.
+pub(super) fn split_values<'a>(
+    description: &Description,
+    split: &'a Option<SplitColumn>,
+    files: &Option<Names>,
+) -> Result<HashMap<&'a str, Split>, Error> {
+    let Some(column) = split else { return Ok(HashMap::new()) };
+    if files.is_none() {
+        let problem = "`train` and `test` are tables of their own";
+        let remedy = "name the tables in `files`, or remove `split`";
+        return Err(description.field("layout.split", problem, remedy));
+    }
+    let mut values = HashMap::new();
+    for (split, names) in [(Split::Train, &column.train), (Split::Test, &column.test)] {
+        for name in names.as_slice() {
+            if values.insert(name.as_str(), split).is_some() {
+                let problem = format!("{name:?} is named twice");
+                let remedy = "name each value once, under `train` or under `test`";
+                return Err(description.field("layout.split", problem, remedy));
+            }
+        }
+    }
+    Ok(values)
 }
 
 /// Read `layout.<key>`.

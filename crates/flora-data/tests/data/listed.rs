@@ -393,3 +393,73 @@ fn tables_as_people_have_them() {
     let error = open_error(&set(&toml, &[("faces.csv", &names)]));
     assert_says(&error, &["`classes`", "the labels \"Angry\" and \"angry\"", "same to the model"]);
 }
+
+const LINES: &str = r#"
+name = "lines"
+classes = ["cat", { name = "hot dog", key = "1" }]
+[layout]
+kind = "json-lines"
+files = "all.jsonl"
+image = "images/{image}.png"
+label = "{label}"
+domain = "{clinic}"
+split = { column = "part", train = "train", test = ["test", "val"] }
+"#;
+
+#[test]
+fn json_lines_name_images_classes_and_domains() {
+    let lines = "\u{feff}{\"image\": \"b\", \"label\": 1, \"clinic\": \"south\", \"part\": \"train\"}\r\n\r\n\
+                 {\"image\": \"a\", \"label\": \"cat\", \"clinic\": \"north\", \"part\": \"val\", \"more\": [1, null]}\n\
+                 {\"image\": \"no\", \"part\": \"unlabelled\"}\n";
+    let set = open(&set(LINES, &[("all.jsonl", lines)])).unwrap();
+    let found: Vec<_> = (0..2).map(|i| (set.label(i), set.domain(i), set.split(i))).collect();
+    assert_eq!(found, [(1, Some(1), Split::Train), (0, Some(0), Split::Test)]);
+    assert_eq!((set.len(), set.domains()), (2, &["north".to_owned(), "south".to_owned()][..]));
+}
+
+#[test]
+fn what_is_wrong_with_json_lines_is_said_with_its_line() {
+    let good = r#"{"image": "a", "label": "cat", "clinic": "x", "part": "train"}"#;
+    for (line, parts) in [
+        ("{", &["all.jsonl, line 2", "no JSON object"][..]),
+        ("[1]", &["all.jsonl, line 2", "no JSON object"]),
+        (r#"{"image": "b", "label": "cat", "part": "test"}"#, &["line 2", "\"clinic\""]),
+        (
+            r#"{"image": "b", "label": null, "clinic": "x", "part": "test"}"#,
+            &["line 2", "\"label\""],
+        ),
+        (r#"{"image": "z", "label": "cat", "clinic": "x", "part": "test"}"#, &["line 2", "z.png"]),
+        (
+            r#"{"image": "b", "label": "dog", "clinic": "x", "part": "test"}"#,
+            &["line 2", "\"dog\""],
+        ),
+        (r#"{"image": "../b", "label": "cat", "clinic": "x", "part": "test"}"#, &["leads out"]),
+    ] {
+        assert_says(
+            &open_error(&set(LINES, &[("all.jsonl", &format!("{good}\n{line}\n"))])),
+            parts,
+        );
+    }
+}
+
+#[test]
+fn parts_have_domains_or_have_none() {
+    let toml = r#"
+name = "parts"
+classes = ["cat"]
+[layout]
+kind = "by-split"
+train = { kind = "csv", files = "train.csv", image = "images/{file}", label = "{label}", domain = "{site}" }
+test = { kind = "csv", files = "test.csv", image = "images/{file}", label = "{label}", domain = "{site}" }
+"#;
+    let files = [
+        ("train.csv", "file,label,site\na.png,cat,x\nb.png,cat,y\n"),
+        ("test.csv", "file,label,site\nc.png,cat,y\n"),
+    ];
+    let parts = open(&set(toml, &files)).unwrap();
+    let domains: Vec<_> = (0..3).map(|i| parts.domain(i)).collect();
+    assert_eq!((parts.domains().len(), domains), (2, vec![Some(0), Some(1), Some(1)]));
+    let (first, last) = toml.rsplit_once(", domain = \"{site}\"").unwrap();
+    let one = format!("{first}{last}");
+    assert_says(&open_error(&set(&one, &files)), &["`layout.test`", "no domains"]);
+}

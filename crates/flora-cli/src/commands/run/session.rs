@@ -190,7 +190,7 @@ impl Session {
     }
 
     fn how_to_resume(&self) -> String {
-        format!("flora run --resume {}", quoted(self.folder.path()))
+        format!("flora run --resume {}", flora::core::shell::quoted(self.folder.path()))
     }
 
     fn summarize(
@@ -232,13 +232,6 @@ fn data_name(path: &Path) -> String {
     name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
 /// The folder below `parent` that belongs to a client, whatever the client is called.
 pub(crate) fn client_folder(parent: &Path, client: &str) -> PathBuf {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
@@ -263,11 +256,5 @@ mod tests {
         assert_eq!(folder("../x y"), "run/clients/..%2Fx%20y");
         assert_eq!(folder(".."), "run/clients/%2E%2E");
         assert_eq!(folder("é"), "run/clients/%C3%A9");
-    }
-
-    #[test]
-    fn a_path_is_quoted_where_a_shell_would_split_it() {
-        assert_eq!(quoted(Path::new("runs/quickstart-2")), "runs/quickstart-2");
-        assert_eq!(quoted(Path::new("my runs/it's")), r"'my runs/it'\''s'");
     }
 }

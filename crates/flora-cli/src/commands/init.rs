@@ -1,0 +1,149 @@
+use std::path::{Path, PathBuf};
+
+use flora::core::files::write_atomic;
+use flora::core::shell::quoted;
+use flora::data::{Dataset, DiscoverOptions, discover};
+use flora::hub::{HubError, ModelSource};
+use flora::tuning::starter_experiment;
+
+use super::experiment_args::holds_run;
+use crate::failure::Failure;
+use crate::output::{self, Overwrite};
+
+/// Look at a folder of your own images, say what is in it, and write what a run on it needs: a description of the
+/// data set and an experiment
+#[derive(Debug, clap::Args)]
+pub(crate) struct Init {
+    /// A folder of images in folders called after what they show, or beside a table (CSV or JSON lines) that says
+    /// so; or the table itself. Nothing in it is changed
+    #[arg(value_name = "FOLDER|TABLE")]
+    folder: PathBuf,
+    /// Where to write the two files [default: the current folder]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    overwrite: Overwrite,
+    /// The model of the experiment: a folder or file, the name of a known model, or
+    /// hf:owner/name[@revision] [default: clip-nano]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// What the folders mean, if it is not what they are taken for: for example "{domain}/{class}" for
+    /// site/class/image, "{class}/{domain}" for the other way round; {split} is for train, test and so on
+    #[arg(long, value_name = "PATTERN")]
+    pattern: Option<String>,
+    /// The column of a table that says what images show, if it is not the one that is taken for it
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// The column of a table that says who holds an image
+    #[arg(long, value_name = "COLUMN")]
+    site: Option<String>,
+}
+
+impl Init {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let folder = &self.folder;
+        if holds_run(folder) {
+            let problem = format!("{} is the folder of a run, not of images", folder.display());
+            return Err(Failure::Input(problem));
+        }
+        let model = self.model.as_deref().map(model).transpose()?;
+        let out = self.out_folder()?;
+        let options = DiscoverOptions {
+            pattern: self.pattern.clone(),
+            label: self.label.clone(),
+            site: self.site.clone(),
+        };
+        let found = discover(folder, &options).map_err(Failure::input)?;
+
+        let description = match found.described() {
+            Some(file) => file.to_owned(),
+            None => out.join(format!("{}.toml", found.name)),
+        };
+        let whole =
+            std::path::absolute(&description).map_err(|error| cannot(&description, error))?;
+        if whole.to_str().is_none() {
+            let problem = format!("--out: {} is not UTF-8; name another folder", out.display());
+            return Err(Failure::Input(problem));
+        }
+        let experiment = out.join(format!("{}-experiment.toml", found.name));
+        let text = starter_experiment(&found, &whole, model.as_deref());
+        let mut files = vec![(&experiment, text)];
+        files.extend(found.description().map(|text| (&description, text)));
+        for (file, _) in &files {
+            self.overwrite.check("--out", file, &["toml"])?;
+        }
+        output::line(&found);
+        output::line("");
+        for (file, text) in files.iter().rev() {
+            write_atomic(file, text.as_bytes()).map_err(|error| cannot(file, error))?;
+            output::line(format!("written: {}", file.display()));
+        }
+        // What is written must be of use.
+        Dataset::open(&description, None).map_err(|error| {
+            let description = description.display();
+            Failure::Input(format!("{description} cannot be used yet: {error}"))
+        })?;
+        let (description, experiment) = (quoted(&description), quoted(&experiment));
+        let run = quoted(&Path::new("runs").join(&found.name));
+        let csv = |what: &str| quoted(Path::new(&format!("{}-{what}.csv", found.name)));
+        output::line(format!(
+            "\nRead both, correct the names of the classes, and go on with:\n\n\
+             flora datasets check {description}\n\
+             flora run {experiment} --out {run}\n\
+             flora eval --run {run} --predictions {}\n\
+             flora classify --run {run} --csv {} {}",
+            csv("predictions"),
+            csv("classified"),
+            quoted(&found.folder)
+        ));
+        Ok(())
+    }
+
+    /// Where the files go: not among the images, unless that is asked for.
+    fn out_folder(&self) -> Result<PathBuf, Failure> {
+        if let Some(out) = &self.out {
+            if out.exists() && !out.is_dir() {
+                return Err(Failure::Input(format!("--out: {} is no folder", out.display())));
+            }
+            return Ok(out.clone());
+        }
+        let images = match self.folder.is_file() {
+            true => self.folder.parent().map(Path::to_owned).unwrap_or_default(),
+            false => self.folder.clone(),
+        };
+        let images = if images.as_os_str().is_empty() { PathBuf::from(".") } else { images };
+        let here = Path::new(".").canonicalize().map_err(|error| cannot(Path::new("."), error))?;
+        match images.canonicalize() {
+            Ok(images) if here.starts_with(&images) => Err(Failure::Input(format!(
+                "{} is the current folder or has it in it, and nothing is written among the images; name \
+                 another folder, as in --out {}",
+                self.folder.display(),
+                quoted(images.parent().unwrap_or(&images))
+            ))),
+            _ => Ok(PathBuf::new()),
+        }
+    }
+}
+
+/// The model as an experiment names it: a path as it is found from any folder.
+fn model(model: &str) -> Result<String, Failure> {
+    let wrong = |problem: String| Failure::Input(format!("--model: {problem}"));
+    if Path::new(model).exists() {
+        let path = std::path::absolute(model).map_err(|error| wrong(error.to_string()))?;
+        return path
+            .into_os_string()
+            .into_string()
+            .map_err(|path| wrong(format!("{} is not UTF-8: rename it", path.to_string_lossy())));
+    }
+    // What has to be downloaded is looked for when it is needed.
+    if let ModelSource::Local(_) =
+        model.parse().map_err(|error: HubError| wrong(error.to_string()))?
+    {
+        flora::hub::resolve(model, &mut |_| {}).map_err(|error| wrong(error.to_string()))?;
+    }
+    Ok(model.to_owned())
+}
+
+fn cannot(path: &Path, error: std::io::Error) -> Failure {
+    Failure::Input(format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,150 @@
+//! An experiment to start from, for a folder of one's own.
+
+use std::path::Path;
+
+use flora_data::Discovery;
+use toml::Value;
+
+use crate::experiment::is_plain_name;
+
+/// The model that ships with flora.
+const SHIPPED: &str = "clip-nano";
+/// How images are split that come without a split.
+const PROTOCOL: &str = "stratified-80-20:7";
+/// Clients that images without sites are dealt out to, at most.
+const MOST_CLIENTS: usize = 4;
+/// Images that such a client should have at least.
+const IMAGES_PER_CLIENT: usize = 20;
+
+/// An experiment for what was found in a folder, as TOML with comments. `description` is the path of the data set's
+/// description, and `model` is what `model.path` takes; without one, the model that ships.
+pub fn starter_experiment(found: &Discovery, description: &Path, model: Option<&str>) -> String {
+    let model = model.unwrap_or(SHIPPED);
+    let ships = Path::new(model).file_name().is_some_and(|name| name == SHIPPED);
+    let name = if is_plain_name(&found.name) { found.name.as_str() } else { "images" };
+    format!(
+        r#"# Federated fine-tuning of CLIP, to start from. Every key is explained in docs/experiments.md;
+# `--set KEY=VALUE` changes one for a single run, as in `--set training.rounds=20`.
+name = {name}
+# Another seed shows how much of a result is chance.
+seed = 0
+
+[model]
+{about_model}path = {model}
+
+[data]
+path = {description}
+{split}
+# To choose settings, score the rounds on a tenth of the training images instead, and look at the test
+# images once, at the end:
+# validation = 0.1
+
+# Who holds which images.
+[partition]
+{partition}
+
+[method]
+name = "flora"
+# Of all classes, the image's own is to come out on top.
+loss = "class-ce"
+
+[method.lora]
+# The size of what is trained and sent; lora_alpha / r is its weight.
+r = 4
+lora_alpha = 8.0
+
+[training]
+# How often clients and server exchange what they learned.
+rounds = 10
+# Passes over its images that a client makes in a round.
+local_epochs = 1
+# Images a step; fewer take less memory.
+batch_size = 32
+# A class with few images counts as much as one with many; with "none", every image counts the same.
+class_weights = "balanced"
+# Too high, and the accuracy falls; too low, and it does not move. Try a third, and three times as much.
+learning_rate = {learning_rate}
+weight_decay = 0.0
+"#,
+        name = quoted(name),
+        about_model = if ships { ABOUT_SHIPPED } else { "" },
+        model = quoted(model),
+        description = quoted(&description.to_string_lossy()),
+        split = split(found),
+        partition = partition(found),
+        learning_rate = if ships { "1e-3" } else { "2e-4" },
+    )
+}
+
+const ABOUT_SHIPPED: &str = "\
+# clip-nano ships with flora. It is small and knows drawings, not photographs: to classify those,
+# get \"vit-base-patch32\" (docs/models.md), and set learning_rate below to 2e-4.
+";
+
+fn split(found: &Discovery) -> String {
+    if found.has_split() {
+        return "# The split of the data set: nothing is learned from its test images.\nprotocol = \"official\"".to_owned();
+    }
+    format!(
+        "# A fifth of the images is held out for testing, of every class and site; the number after the colon\n\
+         # draws them.\nprotocol = {}",
+        quoted(PROTOCOL)
+    )
+}
+
+fn partition(found: &Discovery) -> String {
+    if found.has_clients() {
+        return "# Every site is a client.\nkind = \"natural\"".to_owned();
+    }
+    let images = found.images();
+    let train = images.train + images.unsplit - images.unsplit.div_ceil(5);
+    let clients = (train / IMAGES_PER_CLIENT).clamp(1, MOST_CLIENTS);
+    format!(
+        "# Nothing says who holds which images, so they are dealt out at random. With kind = \"dirichlet\" and\n\
+         # beta = 0.5 besides, the clients have different classes (docs/datasets.md).\n\
+         kind = \"iid\"\nclients = {clients}"
+    )
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use flora_data::{DiscoverOptions, PartitionConfig, Protocol, discover};
+
+    use super::*;
+    use crate::{ClassWeights, Experiment, LossKind};
+
+    fn starter(images: &[&str], model: Option<&str>) -> Experiment {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("my \"own\"");
+        for image in images {
+            std::fs::create_dir_all(root.join(image)).unwrap();
+            std::fs::write(root.join(image).join("1.png"), "not looked into").unwrap();
+        }
+        let found = discover(&root, &DiscoverOptions::default()).unwrap();
+        let text = starter_experiment(&found, Path::new("/a \"b\"/c.toml"), model);
+        Experiment::from_toml("starter", &text, &[])
+            .unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    #[test]
+    fn it_is_an_experiment() {
+        let classes = starter(&["cat", "dog"], None);
+        assert_eq!((classes.name.as_str(), classes.model.path.as_str()), ("my--own", "clip-nano"));
+        assert_eq!(classes.data.path, Path::new("/a \"b\"/c.toml"));
+        assert_eq!(classes.partition, PartitionConfig::Iid { clients: 1 });
+        assert_eq!(classes.data.protocol.to_string(), PROTOCOL);
+        assert_eq!(classes.method.loss(), LossKind::ClassCe);
+        assert_eq!(classes.training.class_weights, ClassWeights::Balanced);
+
+        let sites = ["site1/cat", "site1/dog", "site2/cat", "site2/dog"];
+        let sites = starter(&sites, Some("hf:openai/clip-vit-base-patch32"));
+        assert_eq!(sites.partition, PartitionConfig::Natural {});
+        assert_eq!(sites.training.learning_rate, 2e-4);
+        let split = starter(&["train/cat", "train/dog", "test/cat", "test/dog"], None);
+        assert_eq!(split.data.protocol, Protocol::Official);
+    }
+}
