@@ -59,7 +59,7 @@ fn overview(mut folders: Vec<PathBuf>, json: bool) -> Result<(), Failure> {
 }
 
 fn side_by_side(runs: &[PathBuf], json: bool) -> Result<(), Failure> {
-    let folders: Result<Vec<_>, _> = runs.iter().map(|run| resolve(run)).collect();
+    let folders: Result<Vec<_>, _> = runs.iter().map(resolve).collect();
     let comparison = compare(&folders.map_err(Failure::input)?).map_err(Failure::input)?;
     if json {
         return output::json_lines(&comparison);
