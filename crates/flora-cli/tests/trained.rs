@@ -62,7 +62,7 @@ fn a_run_is_scored_on_the_images_that_it_held_out() {
         assert_eq!(evaluation["num_images"], 60);
         assert_eq!(evaluation["protocol"], "merged-80-20:7");
         assert_eq!(evaluation["split"], "test");
-        assert_eq!(evaluation["doubt"], Value::Null);
+        assert_eq!(evaluation["notes"], serde_json::json!([]));
 
         let mut table = csv_rows(&csv);
         let header = table.remove(0);
@@ -96,17 +96,35 @@ fn an_adapter_is_scored_on_what_its_run_held_out_and_says_so_where_that_is_not_k
     let known = eval(&[]);
     assert_eq!(known["top1"], of_run["top1"]);
     assert_eq!(known["protocol"], "merged-80-20:7");
-    assert_eq!((&known["num_images"], &known["doubt"]), (&Value::from(60), &Value::Null));
-    let doubt = |value: Value| value["doubt"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(known["num_images"], 60);
+    assert_eq!(known["notes"], serde_json::json!([]));
+    let doubt = |value: Value| value["notes"].to_string();
     assert!(doubt(eval(&["--protocol", "official"])).contains("split by merged-80-20:7"));
     assert!(doubt(eval(&["--split", "all"])).contains("training images"));
     assert_eq!(eval(&["--limit", "train=10,test=20"])["num_images"], 20);
+
+    // A name says little: these are other images.
+    let other = setup.path("other");
+    let images = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../datasets/emoji-vendors/images/fxemoji/test");
+    for class in ["animal-bird", "animal-bug"] {
+        copy(&images.join(class), &other.join(class));
+    }
+    let toml =
+        "name = \"emoji-vendors\"\n[layout]\nkind = \"image-folder\"\npattern = \"{class}\"\n";
+    std::fs::write(other.join("dataset.toml"), toml).unwrap();
+    let same_name = setup.json(&["eval", "--adapter", shown(&run), "--data", shown(&other)]);
+    assert_eq!((&same_name["split"], &same_name["protocol"]), (&Value::from("all"), &Value::Null));
+    let notes = doubt(same_name);
+    assert!(notes.contains("had other images") && notes.contains("other classes"), "{notes}");
 
     // Without flora's own file it is an adapter as any other.
     std::fs::remove_file(run.join("adapter/flora.json")).unwrap();
     let unknown = eval(&["--limit", "40"]);
     assert!(doubt(unknown.clone()).contains("not known"), "{unknown}");
     assert_eq!(unknown["protocol"], "official");
+    let more = ["eval", "--adapter", shown(&run), "--data", "emoji-vendors", "--best"];
+    assert!(refused(setup.flora(&more), 2).contains("--run DIR"));
 }
 
 #[test]
@@ -158,9 +176,10 @@ fn images_are_classified_embedded_and_exported_with_what_a_run_trained() {
         let beside = text(&said.stderr).contains("only its CLIP");
         assert_eq!(beside, ["fedaa", "fedprompt"].contains(&method), "{method}");
         if !beside {
-            let arguments =
-                ["eval", "--model", shown(&out), "--data", "emoji-vendors", "--limit", "60"];
-            let exported = setup.json(&arguments);
+            // It knows what it was trained on.
+            let exported = setup.json(&["eval", "--model", shown(&out), "--data", "emoji-vendors"]);
+            assert_eq!(exported["notes"], serde_json::json!([]));
+            assert_eq!(exported["num_images"], 60);
             let (ours, theirs) = (&evaluation["top1"], &exported["top1"]);
             assert_eq!(ours, theirs, "{method}");
         }

@@ -11,11 +11,22 @@ use crate::ClipError;
 ///
 /// [`ClipError::Classes`] with a prompt of each of the first two classes that are the same. Names that differ
 /// in case or white space have the same tokens, and so have long ones that differ only where they are cut off.
+///
+/// # Panics
+///
+/// When a class has no prompt, or `ids` and `prompts` are not as many as `counts` says.
 pub fn check_distinct<S: AsRef<str>>(
     ids: &[Vec<u32>],
     counts: &[usize],
     prompts: &[S],
 ) -> Result<(), ClipError> {
+    let total: usize = counts.iter().sum();
+    assert!(!counts.contains(&0), "every class has a prompt");
+    assert_eq!(
+        [ids.len(), prompts.len()],
+        [total; 2],
+        "ids and prompts are as many as the classes have"
+    );
     let mut seen: HashMap<&[Vec<u32>], usize> = HashMap::new();
     let mut start = 0;
     for &count in counts {
@@ -43,6 +54,12 @@ mod tests {
         check_distinct(&ids, &[2, 2], &prompts).unwrap();
         let error = check_distinct(&ids, &[1, 1, 1, 1], &prompts).unwrap_err().to_string();
         assert!(error.contains("\"a\" and \"c\""), "{error}");
+        let mismatched: [(&[usize], usize); 4] =
+            [(&[2, 3], 4), (&[2, 1], 4), (&[4], 3), (&[4, 0], 4)];
+        for (counts, texts) in mismatched {
+            let check = || check_distinct(&ids, counts, &prompts[..texts]);
+            assert!(std::panic::catch_unwind(check).is_err(), "{counts:?} {texts}");
+        }
         let ids = [vec![1], vec![2], vec![1], vec![2]];
         let error = check_distinct(&ids, &[2, 2], &prompts).unwrap_err().to_string();
         assert!(error.contains("\"a\" and \"c\""), "{error}");

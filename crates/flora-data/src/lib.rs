@@ -9,6 +9,7 @@
 //! Nothing here knows of models, tensors or rounds.
 
 mod apportion;
+mod csv_lines;
 mod dataset;
 mod discover;
 mod error;

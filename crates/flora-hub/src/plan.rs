@@ -43,6 +43,9 @@ const WEIGHTS: [(Layout, Weights); 6] = [
     (Layout::OpenClip, Weights::File("open_clip_pytorch_model.bin")),
 ];
 
+/// What FLoRA writes beside the files of others, of its training: classes, template and checksums.
+const TRAINING: &str = "flora.json";
+
 /// Whether [`plan`] has to see what is in `config.json`, as the names alone do not decide.
 pub(crate) fn needs_config(kind: Kind, names: &BTreeSet<String>) -> bool {
     kind == Kind::Model
@@ -93,13 +96,14 @@ fn model(names: &BTreeSet<String>, hugging_face: bool, open_clip: bool) -> Resul
     } else {
         small.extend(["vocab.json", "merges.txt"].into_iter().filter(|name| names.contains(*name)));
     }
-    // What transformers looks at, too. It writes the last since version 5.
+    // What transformers looks at, too (it writes the last of its files since version 5).
     let optional = [
         "tokenizer_config.json",
         "special_tokens_map.json",
         "added_tokens.json",
         "preprocessor_config.json",
         "processor_config.json",
+        TRAINING,
     ];
     small.extend(optional.into_iter().filter(|name| names.contains(*name)));
     Ok(Plan { small, weights })
@@ -119,7 +123,8 @@ fn adapter(names: &BTreeSet<String>) -> Result<Plan, String> {
         };
         return Err(format!("there is no {weights}{remedy}"));
     }
-    Ok(Plan { small: vec![config], weights: Weights::File(weights) })
+    let small = [Some(config), names.contains(TRAINING).then_some(TRAINING)];
+    Ok(Plan { small: small.into_iter().flatten().collect(), weights: Weights::File(weights) })
 }
 
 impl Weights {
@@ -215,6 +220,11 @@ mod tests {
             planned(Kind::Model, &new, "{}").unwrap().small,
             ["config.json", "processor_config.json"]
         );
+        let trained = ["config.json", "flora.json", "model.safetensors"];
+        assert_eq!(
+            planned(Kind::Model, &trained, "{}").unwrap().small,
+            ["config.json", "flora.json"]
+        );
         let without: Vec<_> = openai.into_iter().filter(|name| *name != "tokenizer.json").collect();
         assert_eq!(
             planned(Kind::Model, &without, "{}").unwrap().small[1..3],
@@ -269,6 +279,9 @@ mod tests {
         let plan = planned(Kind::Adapter, &names, "{}").unwrap();
         assert_eq!(plan.small, ["adapter_config.json"]);
         assert_eq!(plan.weights, Weights::File("adapter_model.safetensors"));
+        let trained = ["adapter_config.json", "adapter_model.safetensors", "flora.json"];
+        let plan = planned(Kind::Adapter, &trained, "").unwrap();
+        assert_eq!(plan.small, ["adapter_config.json", "flora.json"]);
         let error =
             planned(Kind::Adapter, &["adapter_config.json", "adapter_model.bin"], "").unwrap_err();
         assert!(error.contains("adapter_model.bin is not read"), "{error}");

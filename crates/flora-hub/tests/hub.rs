@@ -228,6 +228,15 @@ fn adapters() {
     let folder = resolve_adapter_with(&source, &desk.config, &mut |_| {}).unwrap();
     assert_eq!(files(&folder), ["adapter_config.json", "adapter_model.safetensors"]);
 
+    // What FLoRA wrote of its training.
+    let desk = Desk::new(FakeHub::new(&[
+        ("adapter_config.json", b"{}"),
+        ("adapter_model.safetensors", b"A and B"),
+        ("flora.json", b"{}"),
+    ]));
+    let folder = resolve_adapter_with(&source, &desk.config, &mut |_| {}).unwrap();
+    assert_eq!(files(&folder), ["adapter_config.json", "adapter_model.safetensors", "flora.json"]);
+
     let desk = Desk::new(small_clip());
     let error = resolve_adapter_with(&source, &desk.config, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("adapter_config.json"), "{error}");

@@ -5,11 +5,11 @@ use flora_lora::merge;
 
 use crate::{InferenceError, Model};
 
-/// Write a model with its adapter folded into the weights.
+/// Write a model with its adapter folded into the weights, and what it was trained from and for, if that is known.
 ///
 /// # Errors
 ///
-/// Those of [`Checkpoint::save`].
+/// Those of [`Checkpoint::save`] and [`Provenance::save`](crate::Provenance::save).
 pub fn export_merged(
     model: Model,
     folder: &Path,
@@ -17,5 +17,9 @@ pub fn export_merged(
 ) -> Result<(), InferenceError> {
     let Checkpoint { config, tokenizer, preprocessor, .. } = &model.checkpoint;
     let clip = merge(model.embedder.clip);
-    Ok(Checkpoint::save(folder, &clip, config, tokenizer, preprocessor, options)?)
+    Checkpoint::save(folder, &clip, config, tokenizer, preprocessor, options)?;
+    match &model.provenance {
+        Some(provenance) => provenance.save(folder),
+        None => Ok(()),
+    }
 }

@@ -171,8 +171,8 @@ impl Tower<'_> {
 
     /// Encode the images from number `first` on, which is a multiple of [`BATCH`]: the batches, and so the
     /// bits, are those of a call that begins with the first image. `take` gets the rows of each batch, in
-    /// the order of the images, up to the first that has an image that cannot be used. What comes back says what
-    /// is wrong with each such image.
+    /// the order of the images, up to the first that has none: one of its images cannot be used, or another
+    /// thread had found such an image already. What comes back says what is wrong with each such image.
     fn encode(
         &self,
         clip: &Clip,
@@ -206,10 +206,12 @@ impl Tower<'_> {
             Ok((whole.then(rows), unusable))
         };
         let rest: Vec<usize> = (first..total).collect();
-        let mut unusable = Vec::new();
+        let (mut unusable, mut whole) = (Vec::new(), true);
         workers.try_in_order(rest.chunks(BATCH).collect(), encode, |(rows, problems)| {
             unusable.extend(problems);
-            if let Some(rows) = rows.filter(|_| unusable.is_empty()) {
+            // A batch may lack its rows and come before the image that is to blame: those after it would take its place.
+            whole &= unusable.is_empty();
+            if let Some(rows) = rows.filter(|_| whole) {
                 take(rows, notify)?;
             }
             done = (done + BATCH).min(total);

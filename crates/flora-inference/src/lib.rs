@@ -6,6 +6,7 @@
 
 pub mod embed;
 
+mod chosen;
 mod classifier;
 mod classify;
 mod encode;
@@ -20,6 +21,7 @@ mod retrieve;
 mod score;
 mod unusable;
 
+pub use chosen::{Chosen, Wishes, choose};
 pub use classifier::Classifier;
 pub use classify::{Prediction, classify};
 pub use error::InferenceError;
@@ -27,7 +29,7 @@ pub use export::export_merged;
 pub use features::{Notice, checkpoint_features, image_features, pixels};
 pub use images::{find_images, image_files};
 pub use labels::{read_lines, read_texts, sentences};
-pub use model::{Changes, Model};
+pub use model::{Changes, Model, adapter_folder};
 pub use provenance::{Provenance, TrainedOn};
 pub use retrieve::{Ranks, retrieve};
 pub use score::{Scores, score};

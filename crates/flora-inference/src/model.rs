@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use flora_clip::{Checkpoint, Clip, Embedder};
@@ -25,8 +25,8 @@ pub struct Model {
 /// In what a model's weights are not those of its checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// SHA-256 of whatever was put in their place.
-    pub sha256: String,
+    /// What tells it from others: SHA-256 of what was put in their place, and how that is used.
+    pub key: String,
     /// Whether image features are others than the checkpoint's.
     pub vision: bool,
 }
@@ -144,8 +144,18 @@ impl Model {
             }
         }
         if let Some(changes) = &self.changes {
-            part(changes.sha256.as_bytes());
+            part(changes.key.as_bytes());
         }
         Ok(hex::encode(&hash.finalize()))
     }
+}
+
+/// The folder of an adapter: `path`, or `adapter/` in it where `path` is a run's folder. People name the run, and mean
+/// its adapter.
+pub fn adapter_folder(path: &Path) -> PathBuf {
+    let inside = path.join("adapter");
+    if !path.join("adapter_config.json").exists() && inside.is_dir() {
+        return inside;
+    }
+    path.to_owned()
 }

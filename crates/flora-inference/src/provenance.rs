@@ -13,6 +13,9 @@ use sha2::{Digest, Sha256};
 
 use crate::InferenceError;
 
+/// What a run calls the method that trains nothing.
+const ZERO_SHOT: &str = "zero-shot";
+
 /// What parameters were trained from and for: the content of `flora.json` beside PEFT's or Hugging Face's files, and
 /// of the metadata `flora` in a `trained.safetensors`.
 ///
@@ -53,16 +56,36 @@ pub struct TrainedOn {
     pub validation: ValidationShare,
     /// The seed of both choices.
     pub seed: u64,
+    /// [`Dataset::fingerprint`] of the images that were kept, of both sides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 impl TrainedOn {
-    /// Whether these may be the images of `dataset`: the two have one name.
-    pub fn is_of(&self, dataset: &Dataset) -> bool {
-        self.name == dataset.name()
+    /// The images of `dataset` as they were split.
+    pub fn split(&self, dataset: Dataset) -> Dataset {
+        let dataset = dataset.with_protocol(self.protocol);
+        let dataset = match self.limit {
+            Some(limit) => dataset.limit(limit, self.seed),
+            None => dataset,
+        };
+        dataset.with_validation(self.validation, self.seed)
+    }
+
+    /// Whether the images of [`split`](Self::split) are those that were split then: every byte is read.
+    pub fn is_exactly(&self, split: &Dataset) -> bool {
+        // An image that cannot be read will be told of when it is scored.
+        let told = self.fingerprint.as_ref();
+        told.is_some_and(|told| split.fingerprint().is_ok_and(|fingerprint| fingerprint == *told))
     }
 }
 
 impl Provenance {
+    /// Whether anything was trained: a zero-shot model is that of its base.
+    pub fn trains(&self) -> bool {
+        self.method != ZERO_SHOT
+    }
+
     /// The file's name.
     pub const FILE: &str = "flora.json";
 
@@ -156,6 +179,7 @@ mod tests {
                 limit: Some(Limit { train: Some(10), test: None }),
                 validation: ValidationShare::try_from(0.1).unwrap(),
                 seed: 3,
+                fingerprint: Some("11".into()),
             },
             files: BTreeMap::new(),
         }

@@ -142,6 +142,36 @@ fn damaged_images_may_be_removed_too() {
     assert_eq!(values.unwrap(), site.features(None).0.unwrap());
 }
 
+/// Threads are not equally far when one of them finds the image: rows of a batch after one without rows are not kept.
+#[test]
+fn rows_keep_their_places_with_several_threads() {
+    let mut site = Site::new();
+    // The first batch takes longest, the second least, and the last image of the third cannot be used.
+    for number in 0..95_u8 {
+        let side = match number {
+            0..32 => 400,
+            32..64 => 9,
+            64.. => 60,
+        };
+        let pixel = |x, y| image::Luma([(x * 31 ^ y * 17 ^ u32::from(number) * 5) as u8]);
+        let path = site.path("images/a").join(format!("{number:03}.png"));
+        image::GrayImage::from_fn(side, side, pixel).save(path).unwrap();
+    }
+    let expected = site.features(None).0.unwrap();
+    let last = site.path("images/a/095.png");
+    let good = std::fs::read(&last).unwrap();
+    site.workers = Workers::new(4).unwrap();
+    for attempt in 0..5 {
+        let cache = format!("cache-{attempt}");
+        std::fs::write(&last, "no image").unwrap();
+        tells_all(&site.features(Some(&cache)).0.unwrap_err(), &["a/095.png"]);
+        std::fs::write(&last, &good).unwrap();
+        let values = site.features(Some(&cache)).0.unwrap();
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert!(bits(&values) == bits(&expected), "attempt {attempt}");
+    }
+}
+
 /// A row that was damaged on the disk is computed again.
 #[test]
 fn rows_that_are_set_aside_have_checksums() {

@@ -196,3 +196,63 @@ fn an_expression_is_of_the_names_without_the_tower() {
         assert_eq!(adapter_record(&clip).unwrap(), adapter.record, "{expression}");
     }
 }
+
+/// The keys match `(.*\.)?(key)$` from the beginning of the names that the adapter was made with.
+#[test]
+fn ranks_and_alphas_are_of_the_names_without_the_tower() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("adapter_config.json");
+    let config = q_and_v();
+    save_peft(folder.path(), &record(&["q_proj", "v_proj"]), &config, "").unwrap();
+    let written: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let load = |field: &str, key: &str, value: u32, class: &str| {
+        let mut document = written.clone();
+        document["auto_mapping"] = serde_json::json!({ "base_model_class": class });
+        document[field] = serde_json::json!({ key: value });
+        std::fs::write(&path, document.to_string()).unwrap();
+        load_peft(folder.path())
+    };
+    let alpha = 6 * config.r as u32;
+    assert_ne!(config.scale(), 6.0);
+    // Whether Python's `re.match(rf"(.*\.)?({key})$", name)` is one for `q_proj` and for `v_proj`.
+    for (key, matches) in [
+        ("q_proj", [true, false]),
+        ("^q_proj", [true, false]),
+        ("^q_proj$", [true, false]),
+        ("^(q|v)_proj", [true, true]),
+        ("^q_proj|^v_proj", [true, true]),
+        ("(?:^|x)q_proj", [true, false]),
+        ("^.*q_proj", [true, false]),
+        (r"\Av_proj", [false, true]),
+        ("[^q]_proj", [false, true]),
+        (".*_proj", [true, true]),
+        ("^proj", [false, false]),
+        ("_proj", [false, false]),
+        (r".+\.q_proj", [false, false]),
+        (r"\w+_model\.v_proj", [false, false]),
+        ("vision_model.q_proj", [false, false]),
+        ("text_model.q_proj", [false, false]),
+    ] {
+        for class in ["CLIPTextModel", "CLIPVisionModel"] {
+            let adapter = load("alpha_pattern", key, alpha, class).unwrap();
+            let Clip { text_model, vision_model } = attach_peft(Clip::new(), &adapter).unwrap();
+            let tower = if class == "CLIPTextModel" { text_model } else { vision_model };
+            let scales = [tower.q_proj, tower.v_proj].map(|layer| layer.lora.unwrap().scale);
+            let expected = matches.map(|matches| if matches { 6.0 } else { config.scale() });
+            assert_eq!(scales, expected, "{key} {class}");
+        }
+    }
+    // Another rank does not fit the matrices, wherever it is said.
+    for (key, matches) in [("^v_proj", true), ("^proj", false), ("vision_model.v_proj", false)] {
+        let adapter = load("rank_pattern", key, 3, "CLIPVisionModel");
+        let attached = adapter.and_then(|adapter| attach_peft(Clip::new(), &adapter));
+        match attached {
+            Ok(_) => assert!(!matches, "{key}"),
+            Err(error) => {
+                assert!(matches, "{key}: {error}");
+                assert!(error.to_string().contains("v_proj"), "{error}");
+            }
+        }
+    }
+}

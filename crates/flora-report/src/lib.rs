@@ -39,7 +39,10 @@ pub mod units;
 pub use compare::{Comparison, Round, Setting, compare};
 pub use error::ReportError;
 pub use flora_core::memory::{peak_memory_bytes, reset_peak_memory};
-pub use folder::{EventsMark, Existing, FolderLock, RunFolder, read_events};
+pub use folder::{
+    EXPERIMENT, EventsMark, Existing, FolderLock, METRICS, PARTITION, RunFolder, SUMMARY, is_run,
+    read_events,
+};
 pub use runs::{RunRecord, RunState};
 pub use states::{RunFacts, RunStates, SavedRun};
 pub use summary::{

@@ -176,10 +176,9 @@ impl Objective {
             let labels: Vec<usize> = indices.iter().map(|&index| self.labels[index]).collect();
             let labels = places(&labels, &classes);
             for (row, label) in logits.chunks(classes.len()).zip(labels) {
-                let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                collapsed &= row.len() > 1 && row.iter().all(|&logit| logit == most);
-                let best = row.iter().position(|&logit| logit == most);
-                right += usize::from(best == Some(label));
+                let most = highest(row);
+                collapsed &= is_flat(row);
+                right += usize::from(prediction(row) == Some(label));
                 let sum: f64 = row.iter().map(|&logit| f64::from(logit - most).exp()).sum();
                 loss += sum.ln() - f64::from(row[label] - most);
             }
@@ -201,15 +200,20 @@ impl Objective {
     ) -> Result<Vec<f32>, TuningError> {
         let all = self.prompts.classes();
         let mut rows: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
+        let mut collapsed = !indices.is_empty();
         for indices in self.by_group(indices) {
             let (classes, logits) = self.group_logits(model, &indices, device)?;
             for (index, values) in indices.into_iter().zip(logits.chunks(classes.len())) {
+                collapsed &= is_flat(values);
                 let mut row = vec![f32::NEG_INFINITY; all];
                 for (&class, &value) in classes.iter().zip(values) {
                     row[class] = value;
                 }
                 rows.insert(index, row);
             }
+        }
+        if collapsed {
+            return Err(TuningError::Collapsed);
         }
         Ok(indices.iter().flat_map(|index| &rows[index]).copied().collect())
     }
@@ -334,6 +338,22 @@ impl Objective {
         };
         normalize(model.text_features(&self.prompts.tokens(classes, padding)))
     }
+}
+
+fn highest(logits: &[f32]) -> f32 {
+    logits.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Whether these tell nothing from anything.
+fn is_flat(logits: &[f32]) -> bool {
+    let most = highest(logits);
+    logits.len() > 1 && logits.iter().all(|&logit| logit == most)
+}
+
+/// The first of the highest; `None` where no logit is a number.
+pub(crate) fn prediction(logits: &[f32]) -> Option<usize> {
+    let most = highest(logits);
+    logits.iter().position(|&logit| logit == most)
 }
 
 /// The place of each label among `classes`, which are sorted.

@@ -15,7 +15,7 @@ use flora_federation::{
 use flora_inference::Provenance;
 
 use crate::client::client_info;
-use crate::prepare::cache_folder;
+use crate::prepare::{IMAGES, cache_folder};
 use crate::{Cohort, Experiment, Observer, StrategyName};
 
 /// An experiment whose data are there and whose clients wait for the first round.
@@ -156,7 +156,8 @@ impl Prepared {
 
     /// What is trained from and for.
     pub fn provenance(&self) -> Provenance {
-        self.experiment.provenance(&self.dataset, &self.base_digest)
+        let images = self.inputs.get(IMAGES).cloned();
+        self.experiment.provenance(&self.dataset, &self.base_digest, images)
     }
 
     /// How many rounds are planned.

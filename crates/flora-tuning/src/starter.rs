@@ -98,7 +98,8 @@ fn partition(found: &Discovery) -> String {
     }
     let images = found.images();
     let train = images.train + images.unsplit - images.unsplit.div_ceil(5);
-    let clients = (train / IMAGES_PER_CLIENT).clamp(1, MOST_CLIENTS);
+    // A federation of one is none.
+    let clients = (train / IMAGES_PER_CLIENT).clamp(2, MOST_CLIENTS).min(train.max(1));
     format!(
         "# Nothing says who holds which images, so they are dealt out at random. With kind = \"dirichlet\" and\n\
          # beta = 0.5 besides, the clients have different classes (docs/datasets.md).\n\
@@ -135,7 +136,10 @@ mod tests {
         let classes = starter(&["cat", "dog"], None);
         assert_eq!((classes.name.as_str(), classes.model.path.as_str()), ("my--own", "clip-nano"));
         assert_eq!(classes.data.path, Path::new("/a \"b\"/c.toml"));
+        // Of two images one is for testing. More make a federation.
         assert_eq!(classes.partition, PartitionConfig::Iid { clients: 1 });
+        let more = starter(&["cat", "dog", "fox"], None);
+        assert_eq!(more.partition, PartitionConfig::Iid { clients: 2 });
         assert_eq!(classes.data.protocol.to_string(), PROTOCOL);
         assert_eq!(classes.method.loss(), LossKind::ClassCe);
         assert_eq!(classes.training.class_weights, ClassWeights::Balanced);

@@ -2,8 +2,9 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use flora::data::{Dataset, Limit, Protocol, Split};
-use flora::inference::{Provenance, TrainedOn};
+use flora::inference::{Chosen, Wishes, choose};
 
+use super::model_args::Loaded;
 use crate::failure::Failure;
 use crate::output;
 
@@ -12,13 +13,13 @@ use crate::output;
 pub(crate) struct DatasetArgs {
     /// The data set: a TOML description, a folder with a sub-folder of images for each class, or the
     /// name of one that `flora datasets` lists
-    #[arg(long, value_name = "PATH", required_unless_present = "run")]
+    #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Where the images lie, instead of where the description says
     #[arg(long, value_name = "DIR", requires = "data")]
     root: Option<PathBuf>,
-    /// Which images: by default the test images, or all where the data set comes without a split and nothing was
-    /// trained on it
+    /// Which images: by default the test images, or all where the data set comes without a split and the model was
+    /// not trained on it
     #[arg(long)]
     split: Option<SplitArg>,
     /// How they are split, as data.protocol in an experiment [default: as the adapter's run did, or official]
@@ -48,25 +49,6 @@ impl SplitArg {
             Self::All => &Split::ALL,
         }
     }
-
-    /// As a word before "images".
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Train => "training",
-            Self::Validation => "validation",
-            Self::Test => "test",
-            Self::All => "all",
-        }
-    }
-}
-
-/// The images that were asked for, and how they were chosen.
-pub(crate) struct Chosen {
-    pub(crate) dataset: Dataset,
-    pub(crate) split: SplitArg,
-    pub(crate) protocol: Protocol,
-    /// Why a model may have been trained on some of them.
-    pub(crate) doubt: Option<String>,
 }
 
 impl DatasetArgs {
@@ -78,15 +60,12 @@ impl DatasetArgs {
         self.split
     }
 
-    /// The images that were asked for; at least one. Those that a model of this provenance was not trained on, where
-    /// that is known. `is_trained` says whether the model was trained by somebody.
-    pub(crate) fn open(
-        &self,
-        provenance: Option<&Provenance>,
-        is_trained: bool,
-    ) -> Result<Chosen, Failure> {
+    /// The images that were asked for, for this model; at least one.
+    pub(crate) fn open(&self, loaded: &Loaded) -> Result<Chosen, Failure> {
         let wrong = |error: &dyn std::fmt::Display| Failure::Input(format!("--data: {error}"));
-        let data = self.data.as_deref().ok_or_else(|| wrong(&"name the labelled images"))?;
+        let data = self.data.as_deref().ok_or_else(|| {
+            wrong(&"name the labelled images (or with --run DIR, leave out all of these options)")
+        })?;
         let path = find(data).map_err(|error| {
             wrong(&format!("{error} (`flora datasets` lists those that have a name)"))
         })?;
@@ -94,53 +73,28 @@ impl DatasetArgs {
         if let Some(others) = dataset.passed_over().warning() {
             output::warning(&format!("{}: {others}", dataset.name()));
         }
-        let trained_on = provenance.map(|it| &it.data).filter(|it| it.is_of(&dataset));
-        let theirs = trained_on.map(|it| it.protocol);
-        let protocol = self.protocol.or(theirs).unwrap_or(Protocol::Official);
-        let has_split = protocol != Protocol::Official || dataset.has_official_split();
-        let mut dataset = dataset.with_protocol(protocol);
-        let limit = self.limit.or(trained_on.and_then(|it| it.limit));
-        if let Some(limit) = limit {
-            dataset = dataset.limit(limit, trained_on.map_or(0, |it| it.seed));
-        }
-        if let Some(TrainedOn { validation, seed, .. }) = trained_on {
-            dataset = dataset.with_validation(*validation, *seed);
-        }
-        let otherwise = match has_split || trained_on.is_some() {
-            true => SplitArg::Test,
-            false => SplitArg::All,
+        let wishes = Wishes {
+            splits: self.split.map(SplitArg::splits),
+            protocol: self.protocol,
+            limit: self.limit,
         };
-        let split = self.split.unwrap_or(otherwise);
-        let dataset = match split.splits() {
-            [one] => dataset.only(*one),
-            _ => dataset,
-        };
-        if dataset.is_empty() {
-            let problem = format!("{} has no such images; try --split all", dataset.name());
+        let is_trained = loaded.model.adapter.is_some();
+        let chosen = choose(dataset, loaded.provenance(), is_trained, wishes);
+        if chosen.dataset.is_empty() {
+            let problem = format!("{} has no such images; try --split all", chosen.dataset.name());
             return Err(Failure::Input(format!("--split: {problem}")));
         }
-        let doubt = match (trained_on, theirs) {
-            (Some(_), Some(theirs)) if theirs != protocol => Some(format!(
-                "it was trained on images of this data set, split by {theirs}; split by {protocol}, some of these were \
-                 among them"
-            )),
-            (Some(_), _) if split.splits().contains(&Split::Train) => {
-                Some("it was trained on the training images among these".to_owned())
-            }
-            (Some(_), _) => None,
-            (None, _) => match provenance {
-                Some(it) => Some(format!(
-                    "it was trained on {} ({}); whether images of these were among those is not known",
-                    it.data.name, it.data.protocol
-                )),
-                None if is_trained => Some(
-                    "what it was trained on is not known: some of these images may have been among that"
-                        .to_owned(),
-                ),
-                None => None,
-            },
-        };
-        Ok(Chosen { dataset, split, protocol, doubt })
+        Ok(chosen)
+    }
+}
+
+/// Sides of a split, as a word before "images".
+pub(crate) fn word(splits: &[Split]) -> &'static str {
+    match splits {
+        [Split::Train] => "training",
+        [Split::Validation] => "validation",
+        [Split::Test] => "test",
+        _ => "all",
     }
 }
 

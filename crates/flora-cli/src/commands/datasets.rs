@@ -110,7 +110,9 @@ fn check(inspection: Inspection, decode: bool) -> Result<(), Failure> {
             let split = |split| set.indices(split).len();
             let official = match set.has_official_split() {
                 true => "the official split",
-                false => "a random split: there is no official one",
+                false => {
+                    "a random split; it has none of its own, and data.protocol of an experiment says how it is split there"
+                }
             };
             output::line(format!(
                 "whole:   {} classes, {} training and {} test images ({official})",
@@ -154,7 +156,7 @@ fn check_texts(set: &Dataset) -> Result<(), Failure> {
             Ok(())
         }
         Err(error) => {
-            output::line(format!("problem: {error}"));
+            output::line(format!("problem: {}", printable(&error.to_string())));
             Err(Failure::Input(format!("the texts of {} cannot be used", set.name())))
         }
     }
@@ -169,7 +171,7 @@ fn check_images(set: &Dataset) -> Result<(), Failure> {
     });
     bar.finish_and_clear();
     for problem in &problems {
-        output::line(format!("problem: {problem}"));
+        output::line(format!("problem: {}", printable(&problem.to_string())));
     }
     match problems.len() {
         0 => {

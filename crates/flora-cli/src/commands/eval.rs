@@ -8,7 +8,7 @@ use flora::report::predictions::{PredictedImage, save_predictions, softmax};
 use flora::report::{plots, tables};
 use serde::Serialize;
 
-use super::dataset_args::{DatasetArgs, SplitArg};
+use super::dataset_args::{DatasetArgs, SplitArg, word};
 use super::evaluated_run::{OfRun, evaluate_run};
 use super::model_args::{Loaded, ModelArgs};
 use super::prompt_args::PromptArgs;
@@ -46,14 +46,14 @@ pub(super) struct Evaluation {
     pub(super) model: String,
     /// The data set's title.
     pub(super) data: String,
-    /// `test`, `training` or `all`.
+    /// `test`, `validation`, `training` or `all`.
     pub(super) split: &'static str,
-    /// How the data set was split.
-    pub(super) protocol: String,
+    /// How the data set was split, if it was.
+    pub(super) protocol: Option<String>,
     /// The prompts of a class.
     pub(super) templates: Vec<String>,
-    /// Why the model may have been trained on some of the images.
-    pub(super) doubt: Option<String>,
+    /// What is to be known beside the numbers, such as that the model may have been trained on some of the images.
+    pub(super) notes: Vec<String>,
     /// The run that the model is from, where its own images were scored.
     pub(super) run: Option<OfRun>,
     #[serde(flatten)]
@@ -83,18 +83,17 @@ impl Eval {
     /// Any model on any data set.
     fn evaluate(&self) -> Result<Evaluation, Failure> {
         let loaded = self.model.load()?;
-        let is_trained = loaded.provenance().is_some() || loaded.model.adapter.is_some();
-        let chosen = self.data.open(loaded.provenance(), is_trained)?;
-        let (dataset, split, protocol) = (&chosen.dataset, chosen.split, chosen.protocol);
+        let chosen = self.data.open(&loaded)?;
+        let dataset = &chosen.dataset;
         let (classifier, templates) = self.classifier(&loaded, dataset)?;
         let scores = scores(&loaded, &*classifier, dataset)?;
         Ok(Evaluation {
             model: self.model.title(),
             data: dataset.title().to_owned(),
-            split: split.word(),
-            protocol: protocol.to_string(),
+            split: word(&chosen.splits),
+            protocol: chosen.protocol.map(|protocol| protocol.to_string()),
             templates,
-            doubt: chosen.doubt.clone(),
+            notes: chosen.notes.clone(),
             run: None,
             report: report(dataset.classes(), &scores.labels, &scores.values)?,
             images: images(dataset, (0..dataset.len()).zip(scores.values.chunks(scores.classes))),
@@ -115,7 +114,7 @@ impl Eval {
             return Ok((Box::new(classifier), vec![trained.provenance.template.clone()]));
         }
         // What was trained with a template is used with it, on the same data.
-        let theirs = loaded.provenance().filter(|it| it.data.is_of(dataset));
+        let theirs = loaded.provenance().filter(|it| it.data.name == dataset.name());
         let theirs = theirs.map(|it| Template::new(&it.template)).transpose();
         let theirs = theirs.map_err(Failure::input)?;
         let otherwise = theirs.as_ref().unwrap_or(dataset.template());
@@ -140,13 +139,14 @@ impl Eval {
             return output::json_lines(evaluation);
         }
         let Evaluation { model, data, split, protocol, .. } = evaluation;
+        let protocol = protocol.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
         output::line(format!("model     {}", printable(model)));
-        output::line(format!("images    {}: {split} ({protocol})", printable(data)));
+        output::line(format!("images    {}: {split}{protocol}", printable(data)));
         for template in &evaluation.templates {
             output::line(format!("prompt    {}", printable(template)));
         }
-        if let Some(doubt) = &evaluation.doubt {
-            output::line(format!("note      {}", printable(doubt)));
+        for note in &evaluation.notes {
+            output::line(format!("note      {}", printable(note)));
         }
         output::line("");
         let page = output::page();

@@ -7,7 +7,7 @@ use flora::federation::{ClientScore, RoundScore};
 use flora::report::Accuracy;
 use serde::Serialize;
 
-use super::dataset_args::SplitArg;
+use super::dataset_args::{SplitArg, word};
 use super::eval::{Evaluation, images, report};
 use super::trained_run::TrainedRun;
 use crate::failure::Failure;
@@ -51,7 +51,10 @@ pub(super) fn evaluate_run(
     };
     let predictions = prepared.predict(&models, of_split).map_err(Failure::run)?;
     if predictions.is_empty() {
-        let problem = "there are no such images; try --split all";
+        let problem = match split {
+            SplitArg::Validation => "the run held out no validation images (data.validation)",
+            _ => "there are no such images; try --split all",
+        };
         return Err(Failure::Input(format!("--split: {problem}")));
     }
     let dataset = &prepared.dataset;
@@ -70,15 +73,20 @@ pub(super) fn evaluate_run(
     let labels: Vec<usize> = kept.iter().map(|&(index, _)| dataset.label(index)).collect();
     let logits: Vec<f32> = kept.iter().flat_map(|&(_, row)| row).copied().collect();
     let provenance = prepared.provenance();
-    let doubt =
-        (split != SplitArg::Test).then(|| "it was trained on the training images".to_owned());
+    let note = match split {
+        SplitArg::Train | SplitArg::All if provenance.trains() => {
+            Some("it was trained on the training images among these")
+        }
+        SplitArg::Validation if run.best => Some("the best round was chosen by these images"),
+        _ => None,
+    };
     Ok(Evaluation {
         model,
         data: dataset.title().to_owned(),
-        split: split.word(),
-        protocol: provenance.data.protocol.to_string(),
+        split: word(split.splits()),
+        protocol: Some(provenance.data.protocol.to_string()),
         templates: vec![provenance.template],
-        doubt,
+        notes: note.map(str::to_owned).into_iter().collect(),
         run: Some(of_run),
         report: report(classes, &labels, &logits)?,
         images: images(dataset, kept.into_iter()),
@@ -97,8 +105,14 @@ fn compare(run: &TrainedRun, is_scored: bool, clients: Vec<ClientScore>) -> OfRu
     if let Some(told) = told
         && told != accuracy
     {
+        let why = match run.place.name == run.summary.device {
+            true => {
+                "the number is not the run's, although its inputs are; another processor may round otherwise"
+            }
+            false => "other devices round otherwise",
+        };
         output::warning(&format!(
-            "{}/run.json says {:.3} % on average where this is {:.3} %: other devices and processors round otherwise",
+            "{}/run.json says {:.3} % on average where this is {:.3} %: {why}",
             run.path().display(),
             100.0 * told.mean,
             100.0 * accuracy.mean

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use flora::core::shell::quoted;
+use flora::report::is_run;
 use flora::tuning::{Experiment, Preset};
 
 use crate::failure::Failure;
@@ -32,7 +33,7 @@ pub(crate) fn resolve(name: &str, assignments: &[String]) -> Result<Experiment, 
     let path = Path::new(name);
     if path.is_dir() && Preset::find(name).is_none() {
         let quoted = quoted(path);
-        return Err(Failure::Input(match holds_run(path) {
+        return Err(Failure::Input(match is_run(path) {
             true => {
                 format!("{name} is the folder of a run; go on with it: flora run --resume {quoted}")
             }
@@ -42,10 +43,4 @@ pub(crate) fn resolve(name: &str, assignments: &[String]) -> Result<Experiment, 
         }));
     }
     Experiment::find(name, assignments).map_err(Failure::input)
-}
-
-/// Whether a folder is that of a run.
-pub(super) fn holds_run(folder: &Path) -> bool {
-    let has = |name: &str| folder.join(name).is_file();
-    has("experiment.toml") && (has("metrics.jsonl") || has("run.json") || has("partition.json"))
 }

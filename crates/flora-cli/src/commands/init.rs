@@ -2,11 +2,12 @@ use std::path::{Path, PathBuf};
 
 use flora::core::files::write_atomic;
 use flora::core::shell::quoted;
+use flora::core::text;
 use flora::data::{Dataset, DiscoverOptions, discover};
 use flora::hub::{HubError, ModelSource};
+use flora::report::is_run;
 use flora::tuning::starter_experiment;
 
-use super::experiment_args::holds_run;
 use crate::failure::Failure;
 use crate::output::{self, Overwrite};
 
@@ -42,7 +43,7 @@ pub(crate) struct Init {
 impl Init {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let folder = &self.folder;
-        if holds_run(folder) {
+        if is_run(folder) {
             let problem = format!("{} is the folder of a run, not of images", folder.display());
             return Err(Failure::Input(problem));
         }
@@ -69,14 +70,15 @@ impl Init {
         let text = starter_experiment(&found, &whole, model.as_deref());
         let mut files = vec![(&experiment, text)];
         files.extend(found.description().map(|text| (&description, text)));
+        let place = if self.out.is_some() { "--out" } else { "the current folder" };
         for (file, _) in &files {
-            self.overwrite.check("--out", file, &["toml"])?;
+            self.overwrite.check(place, file, &["toml"])?;
         }
         output::line(&found);
         output::line("");
         for (file, text) in files.iter().rev() {
             write_atomic(file, text.as_bytes()).map_err(|error| cannot(file, error))?;
-            output::line(format!("written: {}", file.display()));
+            output::line(format!("written: {}", text::path(file)));
         }
         // What is written must be of use.
         Dataset::open(&description, None).map_err(|error| {

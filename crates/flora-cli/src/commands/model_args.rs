@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use flora::core::text::printable;
 use flora::core::workers::Workers;
-use flora::inference::{Model, Provenance};
+use flora::inference::{Model, Provenance, adapter_folder};
 use flora::tuning::TrainedModel;
 
 use super::trained_run::{RunArgs, TrainedRun};
@@ -43,7 +43,7 @@ impl ModelArgs {
         if let Some(run) = self.open_run()? {
             let trained = run.model()?;
             let model = trained.model.clone();
-            let workers = workers(&run.device_name)?;
+            let workers = workers(&run.place.name)?;
             return Ok(Loaded { model, workers, trained: Some(trained) });
         }
         let name = self.device.as_deref().unwrap_or("cpu");
@@ -55,7 +55,7 @@ impl ModelArgs {
             .map(|adapter| shown(|progress| flora::hub::resolve_adapter(adapter, progress)))
             .transpose()
             .map_err(|error| Failure::Input(format!("--adapter: {error}")))?;
-        let adapter = adapter.as_deref().map(adapter_folder).transpose()?;
+        let adapter = adapter.as_deref().map(find_adapter).transpose()?;
         let model = Model::open(&path, adapter.as_deref(), &device).map_err(Failure::input)?;
         if let Some(warning) = self.other_base(&model)? {
             output::warning(&warning);
@@ -76,7 +76,9 @@ impl ModelArgs {
             return Ok(warning);
         };
         // Other tools tell a name and no more, and the same model lies in many places.
-        let last = |name: &str| name.rsplit(['/', '\\']).next().map(str::to_lowercase);
+        let ends = ['/', '\\'];
+        let last =
+            |name: &str| name.trim_end_matches(ends).rsplit(ends).next().map(str::to_lowercase);
         Ok((last(base) != last(self.name())).then(|| {
             format!(
                 "the adapter names {base} as its base model, and this is {}: if that is another one, what comes out is \
@@ -118,22 +120,18 @@ fn workers(device: &str) -> Result<Workers, Failure> {
     Workers::new(threads).map_err(Failure::run)
 }
 
-/// The adapter's own folder: people name the run, and mean its adapter.
-fn adapter_folder(path: &Path) -> Result<PathBuf, Failure> {
-    let inside = path.join("adapter");
-    if path.join("adapter_config.json").exists() {
-        return Ok(path.to_owned());
-    }
-    if inside.is_dir() {
-        return Ok(inside);
-    }
-    let others = ["trained.safetensors", "model"].iter().find(|name| path.join(name).exists());
-    match others {
-        Some(other) => Err(Failure::Input(format!(
-            "--adapter: {path} holds no adapter but {other}; use --run {path}",
-            path = path.display()
-        ))),
-        None => Ok(path.to_owned()),
+/// The adapter's own folder, where the path leads to one.
+fn find_adapter(path: &Path) -> Result<PathBuf, Failure> {
+    let folder = adapter_folder(path);
+    let other = ["trained.safetensors", "model"].iter().find(|name| path.join(name).exists());
+    match other {
+        Some(other) if !folder.join("adapter_config.json").exists() => {
+            Err(Failure::Input(format!(
+                "--adapter: {path} holds no adapter but {other}; use --run {path}",
+                path = path.display()
+            )))
+        }
+        _ => Ok(folder),
     }
 }
 

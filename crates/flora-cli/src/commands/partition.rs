@@ -59,7 +59,7 @@ impl Partition {
         let tested = if validates { "validation + test" } else { "test" };
         output::table(["client", "train", tested, "classes", "most frequent"], rows);
         if let Some(remark) = experiment.partition.remark(&partition, &dataset) {
-            output::line(format!("note: {remark}"));
+            output::line(format!("note: {}", text::printable(&remark)));
         }
         if let Some(path) = self.out {
             partition.described(&dataset).save(&path).map_err(Failure::input)?;

@@ -1,8 +1,8 @@
 use flora::data::FeatureCache;
-use flora::inference::{Notice, retrieve};
+use flora::inference::{Chosen, Notice, retrieve};
 use flora::report::retrieval::{Recall, RetrievalReport, table};
 
-use super::dataset_args::{Chosen, DatasetArgs};
+use super::dataset_args::DatasetArgs;
 use super::model_args::{Loaded, ModelArgs};
 use crate::failure::Failure;
 use crate::{bar, output};
@@ -22,12 +22,10 @@ pub(crate) struct Retrieve {
 impl Retrieve {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let loaded = self.model.load()?;
-        let trained = loaded.provenance().is_some() || loaded.model.adapter.is_some();
-        let chosen = self.data.open(loaded.provenance(), trained)?;
-        if let Some(doubt) = &chosen.doubt {
-            output::warning(doubt);
+        let Chosen { dataset, notes, .. } = self.data.open(&loaded)?;
+        for note in notes {
+            output::warning(&note);
         }
-        let Chosen { dataset, .. } = chosen;
         let texts = dataset.texts().map_err(|error| Failure::Input(format!("--data: {error}")))?;
         let Loaded { model, workers, .. } = loaded;
         let cache = flora::tuning::assets::default_cache().map(FeatureCache::new);

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use flora::federation::RunStatus;
-use flora::report::{RunSummary, runs};
+use flora::report::{EXPERIMENT, PARTITION, RunSummary, SUMMARY, runs};
 use flora::tuning::{ClientModels, Experiment, Prepared, TrainedModel, prepare};
 
-use super::run::{client_folder, partition_json};
+use super::run::{Place, client_folder, partition_json};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Progress, Voice};
@@ -19,10 +19,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "adapter"])]
     run: Option<PathBuf>,
     /// Of that run, what was trained until its best round
-    #[arg(long, requires = "run")]
+    #[arg(long)]
     best: bool,
     /// Of that run, the own parameters of this client, which output.keep_clients keeps
-    #[arg(long, value_name = "ID", requires = "run", conflicts_with = "best")]
+    #[arg(long, value_name = "ID", conflicts_with = "best")]
     client: Option<String>,
 }
 
@@ -33,8 +33,7 @@ pub(crate) struct TrainedRun {
     experiment: Experiment,
     pub(crate) best: bool,
     pub(crate) client: Option<String>,
-    pub(crate) device_name: String,
-    device: flora::Device,
+    pub(crate) place: Place,
 }
 
 impl RunArgs {
@@ -48,10 +47,18 @@ impl RunArgs {
     }
 
     pub(crate) fn open(&self, device: Option<&str>) -> Result<Option<TrainedRun>, Failure> {
-        let Some(run) = &self.run else { return Ok(None) };
+        let Some(run) = &self.run else {
+            let lonely = [(self.best, "--best"), (self.client.is_some(), "--client")];
+            return match lonely.iter().find(|(given, _)| *given) {
+                Some((_, option)) => Err(Failure::Input(format!(
+                    "{option} chooses among what a run trained; name that with --run DIR"
+                ))),
+                None => Ok(None),
+            };
+        };
         let wrong = |problem: &dyn std::fmt::Display| Failure::Input(format!("--run: {problem}"));
         let path = runs::resolve(run).map_err(|error| wrong(&error))?;
-        let summary_file = path.join("run.json");
+        let summary_file = path.join(SUMMARY);
         if !summary_file.exists() {
             let path = path.display();
             return Err(wrong(&format!(
@@ -68,12 +75,8 @@ impl RunArgs {
         let text = std::fs::read_to_string(&file)
             .map_err(|error| wrong(&format!("{origin} cannot be read: {error}")))?;
         let mut experiment = Experiment::from_toml(&origin, &text, &[]).map_err(Failure::input)?;
-        let device_name = device.unwrap_or(&summary.device).to_owned();
-        let device = flora::device::parse(&device_name).map_err(Failure::input)?;
-        if !flora::device::is_cpu(&device_name) {
-            // One thread keeps a GPU busy.
-            experiment.federation.threads = 1;
-        }
+        let place = Place::parse(device.unwrap_or(&summary.device))?;
+        place.set_threads(&mut experiment);
         if summary.status != RunStatus::Finished {
             output::warning(&format!(
                 "{} did not come to its last round: this is what it had trained by then",
@@ -81,14 +84,11 @@ impl RunArgs {
             ));
         }
         let (best, client) = (self.best, self.client.clone());
-        let run = TrainedRun { path, summary, experiment, best, client, device_name, device };
+        let run = TrainedRun { path, summary, experiment, best, client, place };
         run.check_best()?;
         Ok(Some(run))
     }
 }
-
-const EXPERIMENT: &str = "experiment.toml";
-const PARTITION: &str = "partition.json";
 
 impl TrainedRun {
     fn shares_all(&self) -> bool {
@@ -98,6 +98,11 @@ impl TrainedRun {
     fn check_best(&self) -> Result<(), Failure> {
         if self.best && !self.shares_all() {
             let problem = "the clients' own parameters are kept of their last training only";
+            return Err(Failure::Input(format!("--best: {problem}")));
+        }
+        let RunSummary { best_saved, best_round, last_round, .. } = &self.summary;
+        if self.best && !best_saved && best_round != last_round {
+            let problem = "what was trained until the best round was not kept";
             return Err(Failure::Input(format!("--best: {problem}")));
         }
         Ok(())
@@ -115,7 +120,7 @@ impl TrainedRun {
 
     /// What it trained.
     pub(crate) fn model(&self) -> Result<TrainedModel, Failure> {
-        let model = TrainedModel::open(&self.experiment, &self.folder(), &self.device);
+        let model = TrainedModel::open(&self.experiment, &self.folder(), &self.place.device);
         model.map_err(Failure::input)?.ok_or_else(|| self.nothing())
     }
 
@@ -141,7 +146,7 @@ impl TrainedRun {
     /// The run's images, its clients, and the models that they predict with.
     pub(crate) fn prepare(&self) -> Result<(Prepared, ClientModels), Failure> {
         let mut progress = Progress::new(Voice::Quiet);
-        let prepared = prepare(self.experiment.clone(), &self.device, &mut progress)
+        let prepared = prepare(self.experiment.clone(), &self.place.device, &mut progress)
             .map_err(Failure::input)?;
         self.check_inputs(&prepared)?;
         let of_client = |client: &str| client_folder(&self.path, client);
@@ -154,8 +159,28 @@ impl TrainedRun {
                 self.path.display()
             )));
         }
-        let models = prepared.client_models(&folder, &of_client, &self.device);
+        if prepared.trainable_parameters > 0 {
+            self.check_kept(&folder)?;
+        }
+        let models = prepared.client_models(&folder, &of_client, &self.place.device);
         Ok((prepared, models.map_err(Failure::input)?))
+    }
+
+    /// Whether the parameters are there that are to be read.
+    fn check_kept(&self, folder: &Path) -> Result<(), Failure> {
+        if self.shares_all() {
+            let names = ["adapter", "model", "trained.safetensors"];
+            let any = names.iter().any(|name| folder.join(name).exists());
+            return if any { Ok(()) } else { Err(self.nothing()) };
+        }
+        let trained = self.summary.clients.iter().filter(|client| client.trained);
+        match trained.map(|it| &it.client).find(|it| !client_folder(&self.path, it).exists()) {
+            None => Ok(()),
+            Some(client) => Err(Failure::Input(format!(
+                "--run: {}: what client {client} trained is not there; a run with output.keep_clients = true keeps it",
+                self.path.display()
+            ))),
+        }
     }
 
     /// Whether model, images, labels and prompts are those of the run.

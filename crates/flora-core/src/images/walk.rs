@@ -61,7 +61,8 @@ fn descend(
     files: &mut Vec<Vec<PathBuf>>,
 ) -> Result<(), FolderError> {
     let real = folder.canonicalize().map_err(failed(folder))?;
-    if above.contains(&real) {
+    // A folder on the way, or one that holds it: what lies there leads here again.
+    if above.iter().any(|on_the_way| on_the_way.starts_with(&real)) {
         return Ok(());
     }
     let (inner, outer): (Vec<_>, Vec<_>) =
@@ -163,6 +164,8 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         std::os::unix::fs::symlink(path("other"), path("cat/linked")).unwrap();
         std::os::unix::fs::symlink(path("cat"), path("cat/sub/round")).unwrap();
+        // The folder of all classes is no part of one.
+        std::os::unix::fs::symlink(folder.path(), path("cat/up")).unwrap();
         std::os::unix::fs::symlink("nowhere", path("cat/lost.png")).unwrap();
         let found = below(&path("cat")).unwrap();
         assert_eq!(names(&path("cat"), &found), ["1.png", "linked/2.png", "sub/3.png"]);

@@ -11,6 +11,7 @@ use super::packed::{Channels, Packed};
 use super::table::{self, Table};
 use super::{Built, Source};
 use crate::Error;
+use crate::csv_lines::CsvLines;
 
 /// Far above any picture that is written out in decimal.
 const MOST_SIDE: u32 = 4096;
@@ -54,9 +55,10 @@ pub(super) fn build(
             None => None,
         };
 
+        let lines = CsvLines::after_header(&reader, &header);
         let mut record = StringRecord::new();
         while reader.read_record(&mut record).map_err(damaged)? {
-            let number = record.position().map_or(0, |position| position.line() as usize);
+            let number = lines.of(&reader, &record);
             let field = |column: &usize| match &record[*column] {
                 "" => Err(format!("the column {:?} is empty", &header[*column])),
                 value => Ok(value.into()),

@@ -106,14 +106,16 @@ fn check_labels(
             ));
         }
     }
-    let without = |place: &usize| !found[numbers.first + place];
+    let number = |place: usize| numbers.first.saturating_add(place);
+    let without = |place: &usize| found.get(number(*place)) != Some(&true);
     match (0..numbers.count).find(without) {
         None => Ok(()),
         Some(place) => Err(description.class_count(
             format!(
-                "{listed}, but no image has label {} ({:?})",
-                numbers.first + place,
-                description.classes[place].name
+                "{listed}, but no image has label {} ({:?}){}",
+                number(place),
+                description.classes[place].name,
+                if number(place) < found.len() { "" } else { ": the largest label of an idx file is 255" }
             ),
             begin.unwrap_or_else(|| {
                 "list the classes that the label files have, in the order of their labels; where the labels \

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use flora_core::files;
 use serde_json::{Map, Value};
 
 use super::Built;
@@ -26,8 +27,8 @@ pub(super) fn build(
     let mut table = Table::new(description, root, layout.first_label, "line")?;
     for (split, name) in lists {
         let file = table.next_list(name)?;
-        let text = std::fs::read_to_string(&file).map_err(Error::io("read", &file))?;
-        for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+        let text = files::read_text(&file).map_err(Error::io("read", &file))?;
+        for (number, line) in (1..).zip(text.lines()) {
             if line.trim().is_empty() {
                 continue;
             }
@@ -44,7 +45,10 @@ pub(super) fn build(
                 Some(split) => {
                     let value = text_of(&object, &split.column);
                     match value.and_then(|value| splits.get(value.trim()).copied()) {
-                        None => continue,
+                        None => {
+                            table.pass_over();
+                            continue;
+                        }
                         split => split,
                     }
                 }

@@ -5,13 +5,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
+use flora_core::files::without_mark;
 use serde_json::{Map, Value};
 
+use crate::csv_lines::CsvLines;
 use crate::dataset::json_lines::text_of;
 
 /// Rows that are looked at to tell what columns are.
 const HEAD: usize = 256;
-const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// How a table is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,14 +70,15 @@ impl Head {
         match self.kind {
             TableKind::Csv { separator } => {
                 let mut reader = reader(file, separator)?;
+                let header = reader.headers().map_err(|error| error.to_string())?.clone();
+                let lines = CsvLines::after_header(&reader, &header);
                 let mut record = StringRecord::new();
                 while reader.read_record(&mut record).map_err(|error| error.to_string())? {
                     for (value, &column) in row.iter_mut().zip(wanted) {
                         value.clear();
                         value.push_str(record.get(column).unwrap_or_default());
                     }
-                    let line = record.position().map_or(0, |position| position.line() as usize);
-                    if visit(line, &row).is_break() {
+                    if visit(lines.of(&reader, &record), &row).is_break() {
                         break;
                     }
                 }
@@ -142,7 +144,7 @@ fn objects(
     let reader = std::fs::File::open(file).map_err(|error| error.to_string())?;
     for (number, line) in (1..).zip(BufReader::new(reader).lines()) {
         let line = line.map_err(|error| error.to_string())?;
-        let line = line.trim_start_matches(BYTE_ORDER_MARK).trim();
+        let line = if number > 0 { without_mark(&line) } else { &line }.trim();
         if line.is_empty() {
             continue;
         }

@@ -285,11 +285,25 @@ fn whole_paths_in_a_table() {
 #[test]
 fn wrong_rows_are_counted_with_the_line_of_the_first() {
     let text = "file,label\na.png,x\nb.png,y\nz.png,x\nc.png,\na.png,y\nd.png,x\n";
-    let (_dir, root) = folder(&FOUR, &[("l.csv", text)]);
-    let said = found(&root).to_string();
-    for words in ["1 row name images that are not there, the first in line 4", "line 5", "line 6"] {
-        assert!(said.contains(words), "{words}: {said}");
+    for text in [text, &text.replace('\n', "\r\n")] {
+        let (_dir, root) = folder(&FOUR, &[("l.csv", text)]);
+        let said = found(&root).to_string();
+        let first = "1 row name images that are not there, the first in line 4";
+        for words in [first, "line 5", "line 6"] {
+            assert!(said.contains(words), "{words}: {text:?}: {said}");
+        }
     }
+}
+
+#[test]
+fn a_byte_order_mark_is_one_at_the_beginning_of_a_file() {
+    let lines = ["a", "b", "c", "d"]
+        .map(|it| format!("{{\"image\": \"img/{it}.png\", \"label\": \"{}\"}}\n", it < "c"));
+    let (_dir, root) = folder(&FOUR, &[("l.jsonl", &format!("\u{feff}{}", lines.concat()))]);
+    assert_eq!(opened(&found(&root)).len(), 4);
+    let (_dir, root) = folder(&FOUR, &[("l.jsonl", &lines.join("\u{feff}"))]);
+    let said = unclear(&root, &DiscoverOptions::default());
+    assert!(said.contains("l.jsonl cannot be read as a table: line 2"), "{said}");
 }
 
 #[test]

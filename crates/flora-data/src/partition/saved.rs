@@ -93,7 +93,10 @@ impl Partition {
             .into_iter()
             .map(|client| {
                 // Numbers that the data set does not have are told below.
-                let there = client.train.iter().chain(&client.test).all(|&i| i < dataset.len());
+                let there = |numbers: &[usize]| numbers.iter().all(|&i| i < dataset.len());
+                let there = [&client.train, &client.test]
+                    .into_iter()
+                    .all(|numbers| there(numbers));
                 let wrong = if there { wrong_count(dataset, &client) } else { None };
                 (ClientShard::from(client), wrong)
             })

@@ -122,6 +122,33 @@ fn labels_must_belong_to_images_and_classes() {
 }
 
 #[test]
+fn labels_end_at_255() {
+    let dir = tempfile::tempdir().unwrap();
+    let labels: Vec<u8> = (0..=255).collect();
+    write_idx(dir.path(), &labels, &labels);
+    write_vendors(&dir, &idx_toml(256));
+    assert_eq!(open(&dir).unwrap().classes().len(), 256);
+    let no_byte =
+        ["wrong class count", "no image has label 256", "largest label of an idx file is 255"];
+    write_vendors(&dir, &idx_toml(257));
+    assert_says(&open_error(&dir), &no_byte);
+
+    write_idx(dir.path(), &labels[250..], &labels[250..]);
+    let beginning = |first: &str, classes: usize| {
+        let layout = format!("[layout]\nfirst_label = {first}\n");
+        write_vendors(&dir, &idx_toml(classes).replace("[layout]\n", &layout));
+    };
+    beginning("250", 6);
+    assert_eq!(open(&dir).unwrap().label(5), 5);
+    beginning("250", 10);
+    assert_says(&open_error(&dir), &no_byte);
+    for first in ["256", "9223372036854775807"] {
+        beginning(first, 6);
+        assert_says(&open_error(&dir), &["item 0", "label 250", "set `layout.first_label = 250`"]);
+    }
+}
+
+#[test]
 fn the_shipped_description_fits_the_format() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/fashion-mnist.toml");
     let dir = tempfile::tempdir().unwrap();

@@ -415,6 +415,7 @@ fn json_lines_name_images_classes_and_domains() {
     let found: Vec<_> = (0..2).map(|i| (set.label(i), set.domain(i), set.split(i))).collect();
     assert_eq!(found, [(1, Some(1), Split::Train), (0, Some(0), Split::Test)]);
     assert_eq!((set.len(), set.domains()), (2, &["north".to_owned(), "south".to_owned()][..]));
+    assert_eq!(set.passed_over().to_string(), "1 of other splits");
 }
 
 #[test]
@@ -423,6 +424,8 @@ fn what_is_wrong_with_json_lines_is_said_with_its_line() {
     for (line, parts) in [
         ("{", &["all.jsonl, line 2", "no JSON object"][..]),
         ("[1]", &["all.jsonl, line 2", "no JSON object"]),
+        // A mark is one at the beginning of the file.
+        ("\u{feff}{}", &["all.jsonl, line 2", "no JSON object"]),
         (r#"{"image": "b", "label": "cat", "part": "test"}"#, &["line 2", "\"clinic\""]),
         (
             r#"{"image": "b", "label": null, "clinic": "x", "part": "test"}"#,

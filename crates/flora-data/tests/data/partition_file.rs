@@ -127,6 +127,23 @@ fn class_counts_are_saved_and_checked() {
 }
 
 #[test]
+fn a_number_that_the_data_set_lacks_is_named_in_every_split() {
+    let set = labelled(&[30; 3], &[6; 3]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("part.json");
+    for split in ["train", "validation", "test"] {
+        let mut client = serde_json::json!({ "id": "a", "train": [0], "test": [] });
+        client[split] = serde_json::json!([set.len()]);
+        client[format!("{split}_classes")] = serde_json::json!({ "class 0": 1 });
+        let json =
+            serde_json::json!({ "clients": [client, { "id": "b", "train": [1], "test": [] }] });
+        std::fs::write(&path, json.to_string()).unwrap();
+        let message = file(&path).apply(&set, 1).unwrap_err().to_string();
+        assert_says(&message, &["part.json", "sample 108 of a is not one of its"]);
+    }
+}
+
+#[test]
 fn images_are_listed_by_their_files() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("files.csv");

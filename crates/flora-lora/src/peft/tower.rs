@@ -10,7 +10,7 @@ use flora_core::{HostTensor, ParameterRecord, RecordError};
 
 use super::files::CONFIG_FILE;
 use super::{PeftAdapter, tensors};
-use crate::pattern::enclose;
+use crate::pattern::{enclose, escape};
 use crate::{AdaptableModule, LoraConfig, LoraError, TargetModules, Towers};
 
 impl PeftAdapter {
@@ -89,8 +89,7 @@ impl PeftAdapter {
             // The ends of names stay what they are.
             list @ TargetModules::List(_) => list,
             TargetModules::Pattern(pattern) => {
-                let pattern = pattern.strip_prefix('^').unwrap_or(&pattern);
-                TargetModules::Pattern(enclose(&prefix.replace('.', r"\."), pattern, ""))
+                TargetModules::Pattern(enclose(&escape(prefix), &moved(&pattern, prefix), ""))
             }
         };
         Ok(Self {
@@ -100,6 +99,8 @@ impl PeftAdapter {
                 towers: tower,
                 target_modules: modules(self.config.target_modules),
                 exclude_modules: self.config.exclude_modules.map(modules),
+                rank_pattern: keys(self.config.rank_pattern, prefix),
+                alpha_pattern: self.config.alpha_pattern,
                 ..self.config
             },
             ..self
@@ -107,10 +108,72 @@ impl PeftAdapter {
     }
 }
 
+/// The keys of a `rank_pattern` or `alpha_pattern` for names that begin with `prefix`. PEFT matches
+/// `(.*\.)?(key)$` from the beginning of a name without it.
+fn keys<T>(map: BTreeMap<String, T>, prefix: &str) -> BTreeMap<String, T> {
+    let key =
+        |key: String| match key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            // No part of the prefix ends in it, and it says more in messages as it is.
+            true => key,
+            false => enclose(&format!(r"^{}(?:.*\.)?", escape(prefix)), &moved(&key, prefix), ""),
+        };
+    map.into_iter().map(|(name, value)| (key(name), value)).collect()
+}
+
+/// `expression` with its anchors at the beginning, `^` and `\A`, right behind `prefix`.
+fn moved(expression: &str, prefix: &str) -> String {
+    let anchor = format!("(?<=^{})", escape(prefix));
+    let mut result = String::with_capacity(expression.len());
+    let mut class = false;
+    let mut characters = expression.chars().peekable();
+    while let Some(c) = characters.next() {
+        match (c, class) {
+            ('\\', false) if characters.next_if_eq(&'A').is_some() => result += &anchor,
+            ('\\', _) => result.extend([c].into_iter().chain(characters.next())),
+            ('^', false) => result += &anchor,
+            ('[', false) => {
+                class = true;
+                result.push(c);
+                result.extend(characters.next_if_eq(&'^'));
+                // At its beginning, it does not end the class.
+                result.extend(characters.next_if_eq(&']'));
+            }
+            (']', true) => {
+                class = false;
+                result.push(c);
+            }
+            _ => result.push(c),
+        }
+    }
+    result
+}
+
 fn prefix(tower: Towers) -> &'static str {
     match tower {
         Towers::Text => "text_model.",
         Towers::Vision => "vision_model.",
         Towers::Both => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anchors_move_behind_the_prefix() {
+        for (expression, expected) in [
+            ("q_proj$", "q_proj$"),
+            ("^q", r"(?<=^p\.)q"),
+            ("^a|(?:^b)", r"(?<=^p\.)a|(?:(?<=^p\.)b)"),
+            (r"\Aq\^", r"(?<=^p\.)q\^"),
+            (r"\\A", r"\\A"),
+            ("[^a][b^][]^][^]^]^", r"[^a][b^][]^][^]^](?<=^p\.)"),
+            (r"[\]^]", r"[\]^]"),
+            ("[^^]^", r"[^^](?<=^p\.)"),
+            ("\\", "\\"),
+        ] {
+            assert_eq!(moved(expression, "p."), expected);
+        }
     }
 }

@@ -18,10 +18,14 @@ pub use self::events::{EventsMark, read_events};
 pub use self::lock::FolderLock;
 use crate::{ReportError, RunSummary, summary};
 
-pub(crate) const EXPERIMENT: &str = "experiment.toml";
-pub(crate) const METRICS: &str = "metrics.jsonl";
-pub(crate) const PARTITION: &str = "partition.json";
-pub(crate) const SUMMARY: &str = "run.json";
+/// The experiment as resolved.
+pub const EXPERIMENT: &str = "experiment.toml";
+/// The events.
+pub const METRICS: &str = "metrics.jsonl";
+/// Which example went to which client.
+pub const PARTITION: &str = "partition.json";
+/// The summary.
+pub const SUMMARY: &str = "run.json";
 /// Folders of trained parameters: adapters, or a whole model.
 const TRAINED: [&str; 2] = ["adapter", "model"];
 /// Trained parameters of another kind.
@@ -228,6 +232,6 @@ impl RunFolder {
 }
 
 /// Whether a run has been in the folder. An experiment file alone is no run: people keep theirs beside other things.
-pub(crate) fn is_run(path: &Path) -> bool {
+pub fn is_run(path: &Path) -> bool {
     path.join(EXPERIMENT).is_file() && path.join(METRICS).is_file()
 }

@@ -34,6 +34,13 @@ impl Settings {
         self.values.get(key)?.as_integer()?.try_into().ok()
     }
 
+    /// The images that its rounds are scored on.
+    pub(crate) fn scored_on(&self) -> String {
+        let share = self.values.get("data.validation").and_then(Value::as_float);
+        let split = if share.is_some_and(|share| share > 0.0) { "validation" } else { "test" };
+        split.to_owned()
+    }
+
     /// The data set's name as its file's or folder's says: `datasets/pets.toml` is `pets`.
     pub(crate) fn data(&self) -> Option<String> {
         let path = Path::new(self.text("data.path")?);

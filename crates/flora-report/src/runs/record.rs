@@ -42,6 +42,8 @@ pub struct RunRecord {
     pub best_round: Option<usize>,
     /// Whose accuracy it is.
     pub model: EvaluatedModel,
+    /// The images that it is of: `test`, or `validation`.
+    pub scored_on: String,
     /// The model's accuracy.
     pub accuracy: Accuracies,
     /// What speaks against using the last round: [`RunSummary::verdict`].
@@ -137,6 +139,10 @@ impl RunRecord {
             last_round: summary.last_round,
             best_round: summary.best_round,
             model: summary.model,
+            scored_on: match has_summary {
+                true => summary.scored_on.clone(),
+                false => settings.scored_on(),
+            },
             accuracy: summary.accuracy,
             // The last round of a run that goes on is not its last.
             warning: summary.verdict().filter(|_| !is_locked),

@@ -12,7 +12,7 @@ pub fn runs(runs: &[RunRecord], page: Page) -> String {
     let header = ["run", "method", "data", "rounds", "last %", "best %", "began (UTC)", "state"];
     let row = |run: &RunRecord| {
         let text = |text: &Option<String>| text.clone().unwrap_or_else(dash);
-        let accuracy = [run.accuracy.last, run.accuracy.best].map(share);
+        let accuracy = [run.accuracy.last, run.accuracy.best].map(|it| of(run, share(it)));
         let began = run.started_at.map_or_else(dash, date);
         let [last, best] = accuracy;
         let state = state(run, page);
@@ -44,7 +44,9 @@ pub fn comparison(comparison: &Comparison, page: Page) -> String {
         Some(round) => format!("{} (round {round})", share(accuracy)),
         None => share(accuracy),
     };
-    let outcome = vec![
+    let scored_on = row("images", &|run| run.scored_on.clone());
+    let outcome_images = runs.iter().any(|run| run.scored_on != TEST).then_some(scored_on);
+    let mut outcome = vec![
         row("state", &|run| state(run, page)),
         row("rounds", &progress),
         row("initial %", &|run| share(run.accuracy.zero_shot)),
@@ -54,6 +56,9 @@ pub fn comparison(comparison: &Comparison, page: Page) -> String {
         row("time", &|run| run.seconds.map_or_else(dash, units::seconds)),
         row("peak memory", &|run| run.peak_memory_bytes.map_or_else(dash, bytes)),
     ];
+    if let Some(images) = outcome_images {
+        outcome.insert(2, images);
+    }
     let settings = comparison.settings.iter().map(|setting| {
         let values = setting.values.iter().map(|value| value.as_ref().map_or_else(dash, plain));
         std::iter::once(setting.key.clone()).chain(values).collect()
@@ -83,6 +88,17 @@ pub fn comparison(comparison: &Comparison, page: Page) -> String {
 
 fn dash() -> String {
     "-".to_owned()
+}
+
+/// What accuracies are of, where nothing else is said.
+const TEST: &str = "test";
+
+/// An accuracy that is of other images than test images says so.
+fn of(run: &RunRecord, accuracy: String) -> String {
+    match run.scored_on.as_str() {
+        TEST => accuracy,
+        other => format!("{accuracy} ({other})"),
+    }
 }
 
 fn share(accuracy: Option<Accuracy>) -> String {

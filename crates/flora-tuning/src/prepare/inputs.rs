@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 use super::backbone::Backbone;
 use crate::{Experiment, TuningError};
 
+/// What the images are called, whose digest is [`Dataset::fingerprint`].
+pub(crate) const IMAGES: &str = "images";
+
 /// SHA-256 of each input, by what it is called in a message. Paths name them in an experiment, and what
 /// lies there may change.
 pub(super) fn digests(
@@ -21,7 +24,7 @@ pub(super) fn digests(
     let checkpoint = &backbone.checkpoint;
     let labels: Vec<usize> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
     let mut digests = BTreeMap::from([
-        ("images", dataset.fingerprint()?),
+        (IMAGES, dataset.fingerprint()?),
         ("labels", digest(&labels)),
         ("prompts", digest(&backbone.prompts)),
         ("model's configuration", digest(&(&checkpoint.config, &checkpoint.preprocessor))),

@@ -13,11 +13,12 @@ use burn::tensor::Device;
 use flora_core::ParameterRecord;
 use flora_core::workers::Workers;
 use flora_federation::{Event, Simulation};
-use flora_inference::Provenance;
+use flora_inference::{Provenance, adapter_folder};
 use flora_lora::{LoraConfig, PeftAdapter, load_peft};
 
 pub use self::data::partition;
 pub(crate) use self::data::{open_dataset, resolve_model};
+pub(crate) use self::inputs::IMAGES;
 
 use self::backbone::Backbone;
 use self::clients::Setting;
@@ -83,9 +84,7 @@ fn initial_adapter(
     observer: &mut dyn Observer,
 ) -> Result<Option<(PeftAdapter, Option<Provenance>)>, TuningError> {
     let Some(path) = &experiment.method.init_adapter else { return Ok(None) };
-    // A run's folder will do: people name the run, and mean its adapter.
-    let inside = path.join("adapter");
-    let folder = if inside.is_dir() { &inside } else { path };
+    let folder = &adapter_folder(path);
     let provenance = Provenance::load(folder)
         .map_err(|error| wrong(experiment, "method.init_adapter", error))?;
     let adapter =

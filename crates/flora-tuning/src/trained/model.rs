@@ -5,8 +5,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use flora_clip::Checkpoint;
 use flora_core::ParameterRecord;
-use flora_data::{Features, Template};
-use flora_inference::{Changes, Classifier, Model, Provenance};
+use flora_data::{Dataset, Features, Template};
+use flora_inference::{Changes, Classifier, Model, Provenance, TrainedOn};
 
 use super::{digest, load_trained};
 use crate::methods::Start;
@@ -48,13 +48,17 @@ impl TrainedModel {
         folder: &Path,
         device: &Device,
     ) -> Result<Option<Self>, TuningError> {
+        if experiment.model.random_weights {
+            let problem = "the run's base had random weights, which are kept nowhere";
+            return Err(TuningError::trained(folder, problem.to_owned()));
+        }
         let checkpoint = Checkpoint::open(&resolve_model(experiment, &mut |_| {})?)?;
         let base_sha256 = checkpoint.digest()?;
         let name = experiment.method.name;
         let mut method = experiment.method.clone();
         let (record, provenance) = if name == MethodName::ZeroShot {
             let dataset = open_dataset(experiment)?;
-            (ParameterRecord::new(), experiment.provenance(&dataset, &base_sha256))
+            (ParameterRecord::new(), experiment.provenance(&dataset, &base_sha256, None))
         } else {
             let Some(loaded) = load_trained(experiment, folder, device)? else { return Ok(None) };
             method.lora = loaded.lora.unwrap_or(method.lora);
@@ -69,6 +73,7 @@ impl TrainedModel {
             );
             return Err(TuningError::trained(folder, problem));
         }
+        let lora = method.lora.clone();
         let method = method.method();
         let template = Template::new(&provenance.template)
             .map_err(|error| TuningError::trained(folder, error.to_string()))?;
@@ -84,8 +89,11 @@ impl TrainedModel {
         let tuned = method.attach(base.clone(), &start)?;
         let tuned = method.trainable().load(tuned, &record)?.valid();
         let clip = tuned.clone().into_clip(temperature).expect("it has its vision tower");
-        let changes = Changes { sha256: digest(&record), vision: method.trains_vision() };
-        let model = Model::new(checkpoint, clip).changed(changes);
+        // The same matrices with another factor are another adapter.
+        let key = format!("{} {lora:?}", digest(&record));
+        let changes = Changes { key, vision: method.trains_vision() };
+        let mut model = Model::new(checkpoint, clip).changed(changes);
+        model.provenance = Some(provenance.clone());
         Ok(Some(Self { model, provenance, method, name, tuned, logit_scale }))
     }
 
@@ -135,11 +143,12 @@ impl Classifier for TrainedClassifier {
 }
 
 impl Experiment {
-    /// What its run trains from and for.
+    /// What its run trains from and for; `fingerprint` is that of the images that are kept of the data set.
     pub(crate) fn provenance(
         &self,
-        dataset: &flora_data::Dataset,
+        dataset: &Dataset,
         base_sha256: &str,
+        fingerprint: Option<String>,
     ) -> Provenance {
         let template = self.data.template.as_deref().unwrap_or(dataset.template().as_str());
         Provenance {
@@ -149,12 +158,13 @@ impl Experiment {
             base_sha256: base_sha256.to_owned(),
             classes: dataset.classes().to_vec(),
             template: template.to_owned(),
-            data: flora_inference::TrainedOn {
+            data: TrainedOn {
                 name: dataset.name().to_owned(),
                 protocol: self.data.protocol,
                 limit: self.data.limit,
                 validation: self.data.validation,
                 seed: self.data.seed,
+                fingerprint,
             },
             files: Default::default(),
         }

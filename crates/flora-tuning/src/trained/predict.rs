@@ -8,6 +8,7 @@ use flora_data::ClientShard;
 use flora_federation::ClientScore;
 
 use super::load_trained;
+use crate::objective::prediction;
 use crate::{Prepared, TuningError};
 
 /// The parameters with which each client of a run predicts: those of all, or its own.
@@ -58,8 +59,7 @@ impl Prepared {
                 Some(global) => global,
                 None if cohort.initial().is_empty() => ParameterRecord::new(),
                 None => {
-                    let problem =
-                        "holds nothing that was trained; finish the run with --resume".to_owned();
+                    let problem = "holds nothing that was trained".to_owned();
                     return Err(TuningError::trained(folder, problem));
                 }
             };
@@ -71,7 +71,8 @@ impl Prepared {
         let own = |client: &ClientShard| -> Result<_, TuningError> {
             let path = of_client(&client.id);
             let own = load(&path)?;
-            if own.is_none() && !client.train.is_empty() {
+            // Where they are kept, who has none has not trained yet.
+            if own.is_none() && !client.train.is_empty() && !self.experiment.output.keep_clients {
                 let problem = "the client's own parameters are not there; a run with output.keep_clients = true keeps \
                                them";
                 return Err(TuningError::trained(&path, problem.to_owned()));
@@ -99,7 +100,7 @@ impl Prepared {
         let one = |(client, images, record): (String, Vec<usize>, &Arc<ParameterRecord>)| {
             let logits = cohort.logits_shared(record, &images)?;
             let is_right =
-                |(&image, row): (&usize, &[f32])| first_highest(row) == dataset.label(image);
+                |(&image, row): (&usize, &[f32])| prediction(row) == Some(dataset.label(image));
             let rows = images.iter().zip(logits.chunks(dataset.classes().len()));
             let right = rows.filter(|&row| is_right(row)).count();
             let num_examples = images.len();
@@ -120,10 +121,4 @@ impl Prepared {
     pub fn shares_model(&self) -> bool {
         self.cohort.share.is_all()
     }
-}
-
-/// The first of the highest, as [`Objective::score`](crate::Objective) predicts.
-fn first_highest(row: &[f32]) -> usize {
-    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    row.iter().position(|&logit| logit == most).unwrap_or(0)
 }

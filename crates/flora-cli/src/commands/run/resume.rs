@@ -6,8 +6,8 @@ use std::time::Instant;
 use flora::core::text;
 use flora::federation::{Event, RunStatus, Simulation};
 use flora::report::{
-    Existing, FolderLock, ReportError, RunFacts, RunFolder, RunStates, RunSummary, SavedRun,
-    read_events,
+    EXPERIMENT, Existing, FolderLock, METRICS, PARTITION, ReportError, RunFacts, RunFolder,
+    RunStates, RunSummary, SUMMARY, SavedRun, read_events,
 };
 use flora::tuning::{Experiment, Prepared, prepare};
 
@@ -17,9 +17,6 @@ use super::session::{Place, Session, partition_json};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Progress, Voice};
-
-const EXPERIMENT: &str = "experiment.toml";
-const METRICS: &str = "metrics.jsonl";
 
 /// What to do where inputs changed.
 const PUT_BACK: &str = "put the original back, or start a new run in another folder";
@@ -98,7 +95,7 @@ fn finished(path: &Path, voice: Voice) -> Option<RunSummary> {
     if path.join("state").is_dir() {
         return None;
     }
-    let summary = RunSummary::load(path.join("run.json")).ok()?;
+    let summary = RunSummary::load(path.join(SUMMARY)).ok()?;
     let finished = summary.status == RunStatus::Finished;
     if finished && voice.is_for_people() {
         output::line(format!("{} is finished; nothing is left to do\n", text::path(path)));
@@ -117,7 +114,7 @@ fn check_inputs(path: &Path, facts: &RunFacts, prepared: &Prepared) -> Result<()
         return Err(other(format!("the weights of {} changed", experiment.model.path)));
     }
     let data = experiment.data.path.display();
-    let partition = std::fs::read_to_string(path.join("partition.json")).unwrap_or_default();
+    let partition = std::fs::read_to_string(path.join(PARTITION)).unwrap_or_default();
     if partition_json(prepared)? != partition {
         return Err(other(format!("the images of {data}, or how they are split, changed")));
     }

@@ -18,7 +18,7 @@ use crate::signals::Signals;
 /// Where to compute.
 pub(crate) struct Place {
     pub(crate) name: String,
-    pub(super) device: flora::Device,
+    pub(crate) device: flora::Device,
     /// Instead of the experiment's threads, where it is the CPU.
     pub(super) threads: Option<usize>,
 }
@@ -30,7 +30,7 @@ impl Place {
         Ok(Self { name: name.to_owned(), device, threads: None })
     }
 
-    pub(super) fn set_threads(&self, experiment: &mut Experiment) {
+    pub(crate) fn set_threads(&self, experiment: &mut Experiment) {
         if !flora::device::is_cpu(&self.name) {
             // One thread keeps a GPU busy.
             experiment.federation.threads = 1;
