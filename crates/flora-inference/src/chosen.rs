@@ -44,21 +44,26 @@ pub fn choose(
     let theirs = named.map(|it| (it, it.split(dataset.clone())));
     let theirs = theirs.filter(|(it, split)| it.is_exactly(split));
     let classes = dataset.classes().to_vec();
+    let whole = dataset.clone();
     let (chosen, protocol) = match (&theirs, wishes.protocol) {
         (Some((it, split)), None) => (split.clone(), Some(it.protocol)),
         (_, Some(protocol)) => (dataset.with_protocol(protocol), Some(protocol)),
         (None, None) if dataset.has_official_split() => (dataset, Some(Protocol::Official)),
         (None, None) => (dataset, None),
     };
-    let seed = theirs.as_ref().map_or(0, |(it, _)| it.seed);
-    let chosen = match wishes.limit {
-        Some(limit) => chosen.limit(limit, seed),
-        None => chosen,
-    };
     let splits = match (wishes.splits, protocol) {
         (Some(splits), _) => splits.to_vec(),
         (None, Some(_)) => vec![Split::Test],
         (None, None) => Split::ALL.to_vec(),
+    };
+    let chosen = match (wishes.limit, &theirs, protocol) {
+        (None, _, _) => chosen,
+        // In the place of the run's own limit.
+        (Some(limit), Some((it, _)), Some(protocol)) => whole
+            .with_protocol(protocol)
+            .limit(limit, it.seed)
+            .with_validation(it.validation, it.seed),
+        (Some(limit), _, _) => chosen.limit(limit, 0),
     };
     let trains = provenance.is_some_and(Provenance::trains);
     match (&theirs, trained_on) {
@@ -71,6 +76,9 @@ pub fn choose(
         }
         (Some(_), _) if splits.contains(&Split::Train) => {
             notes.push("it was trained on the training images among these".to_owned());
+        }
+        (Some(_), _) if splits.contains(&Split::Validation) && wishes.limit.is_some() => {
+            notes.push("with another limit, some of these validation images were trained on".to_owned());
         }
         (Some(_), _) => {}
         (None, Some(it)) if named.is_some() => notes.push(format!(

@@ -210,7 +210,7 @@ impl Tower<'_> {
         workers.try_in_order(rest.chunks(BATCH).collect(), encode, |(rows, problems)| {
             unusable.extend(problems);
             // A batch may lack its rows and come before the image that is to blame: those after it would take its place.
-            whole &= unusable.is_empty();
+            whole &= rows.is_some();
             if let Some(rows) = rows.filter(|_| whole) {
                 take(rows, notify)?;
             }

@@ -30,7 +30,7 @@ pub use features::{Notice, checkpoint_features, image_features, pixels};
 pub use images::{find_images, image_files};
 pub use labels::{read_lines, read_texts, sentences};
 pub use model::{Changes, Model, adapter_folder};
-pub use provenance::{Provenance, TrainedOn};
+pub use provenance::{Provenance, TrainedOn, settings_digest};
 pub use retrieve::{Ranks, retrieve};
 pub use score::{Scores, score};
 pub use unusable::unusable_images;

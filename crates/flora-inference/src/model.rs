@@ -6,7 +6,7 @@ use flora_core::hex;
 use flora_lora::{LoraError, PeftAdapter, attach_peft, load_peft};
 use sha2::{Digest, Sha256};
 
-use crate::{InferenceError, Provenance};
+use crate::{InferenceError, Provenance, settings_digest};
 
 /// A checkpoint on a device, with an adapter if one was named.
 #[derive(Debug, Clone)]
@@ -90,17 +90,24 @@ impl Model {
         let (Some(provenance), Some(_)) = (&self.provenance, &self.adapter) else {
             return Ok(None);
         };
+        let base = &provenance.base_model_name_or_path;
+        let path = self.checkpoint.path().display();
         let here = self.checkpoint.digest()?;
         let there = &provenance.base_sha256;
-        Ok((here != *there).then(|| {
+        if here != *there {
             let short = |digest: &str| digest.chars().take(12).collect::<String>();
-            format!(
-                "the adapter was trained on {} (SHA-256 {}…), and these are the weights of {} (SHA-256 {}…): what comes \
-                 out is not what was trained",
-                provenance.base_model_name_or_path,
+            return Ok(Some(format!(
+                "the adapter was trained on {base} (SHA-256 {}…), and these are the weights of {path} (SHA-256 {}…): what \
+                 comes out is not what was trained",
                 short(there),
-                self.checkpoint.path().display(),
                 short(&here)
+            )));
+        }
+        let same = settings_digest(&self.checkpoint) == provenance.base_settings_sha256;
+        Ok((!same).then(|| {
+            format!(
+                "the adapter was trained on {base}, and {path} has the same weights with another configuration, \
+                 preprocessing or tokenizer: what comes out is not what was trained"
             )
         }))
     }
@@ -133,9 +140,7 @@ impl Model {
             hash.update(bytes);
         };
         part(self.checkpoint.digest()?.as_bytes());
-        part(&serde_json::to_vec(&self.checkpoint.config).expect("plain data"));
-        part(&serde_json::to_vec(&self.checkpoint.preprocessor).expect("plain data"));
-        part(&self.checkpoint.tokenizer.to_bytes());
+        part(settings_digest(&self.checkpoint).as_bytes());
         if let Some(adapter) = &self.adapter {
             part(&serde_json::to_vec(&adapter.config).expect("plain data"));
             part(&adapter.record.to_safetensors());

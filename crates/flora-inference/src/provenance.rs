@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use flora_clip::Checkpoint;
 use flora_core::files::{self, write_atomic};
 use flora_core::{hex, sealed};
 use flora_data::{Dataset, Limit, Protocol, ValidationShare};
@@ -30,6 +31,8 @@ pub struct Provenance {
     pub base_model_name_or_path: String,
     /// SHA-256 of that checkpoint's weights.
     pub base_sha256: String,
+    /// SHA-256 of its configuration, preprocessing and tokenizer.
+    pub base_settings_sha256: String,
     /// The class names that were trained on, by label.
     pub classes: Vec<String>,
     /// The prompt of a class, with `{}` for its name.
@@ -155,6 +158,21 @@ impl Provenance {
     }
 }
 
+/// SHA-256 of what a checkpoint computes with besides its weights: configuration, preprocessing and tokenizer.
+pub fn settings_digest(checkpoint: &Checkpoint) -> String {
+    let mut hash = Sha256::new();
+    let json = |value: serde_json::Result<Vec<u8>>| value.expect("plain data");
+    for part in [
+        json(serde_json::to_vec(&checkpoint.config)),
+        json(serde_json::to_vec(&checkpoint.preprocessor)),
+        checkpoint.tokenizer.to_bytes(),
+    ] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hex::encode(&hash.finalize())
+}
+
 fn digest(path: &Path) -> Result<String, InferenceError> {
     let mut hash = Sha256::new();
     files::hash(path, &mut hash).map_err(InferenceError::read(path))?;
@@ -171,6 +189,7 @@ mod tests {
             method: "flora".into(),
             base_model_name_or_path: "clip-nano".into(),
             base_sha256: "00".into(),
+            base_settings_sha256: "01".into(),
             classes: vec!["a cat".into(), "Löwe".into()],
             template: "a photo of {}".into(),
             data: TrainedOn {

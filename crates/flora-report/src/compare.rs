@@ -54,8 +54,10 @@ pub fn compare(folders: &[PathBuf]) -> Result<Comparison, ReportError> {
             return Err(ReportError::NotARun { path: path.clone() });
         }
         let run = (Told::read(&path.join(METRICS)), Settings::read(&path.join(EXPERIMENT)));
-        runs.push(RunRecord::from_files(path, Some(&run.0), &run.1));
-        told.push(run.0);
+        let record = RunRecord::from_files(path, Some(&run.0), &run.1);
+        // The numbers of a damaged file are none.
+        told.push(if record.problem.is_none() { run.0 } else { Told::default() });
+        runs.push(record);
         settings.push(run.1);
     }
     Ok(Comparison { runs, settings: differences(&settings), rounds: rounds(&told) })

@@ -37,6 +37,7 @@ pub struct Prepared {
     /// SHA-256 of whatever else lies where the experiment says and determines the numbers: images, labels,
     /// prompts and so on, by these names.
     pub inputs: BTreeMap<String, String>,
+    base_settings: String,
     method: String,
     initial: ParameterRecord,
     pub(crate) cohort: Arc<Cohort>,
@@ -62,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) total_parameters: usize,
     pub(crate) data_seconds: f64,
     pub(crate) base_digest: String,
+    pub(crate) base_settings: String,
     pub(crate) inputs: BTreeMap<String, String>,
     pub(crate) method: String,
     pub(crate) initial: ParameterRecord,
@@ -111,6 +113,7 @@ impl Prepared {
             total_parameters: parts.total_parameters,
             data_seconds: parts.data_seconds,
             base_digest: parts.base_digest,
+            base_settings: parts.base_settings,
             inputs: parts.inputs,
             method: parts.method,
             initial: parts.initial,
@@ -157,7 +160,7 @@ impl Prepared {
     /// What is trained from and for.
     pub fn provenance(&self) -> Provenance {
         let images = self.inputs.get(IMAGES).cloned();
-        self.experiment.provenance(&self.dataset, &self.base_digest, images)
+        self.experiment.provenance(&self.dataset, &self.base_digest, &self.base_settings, images)
     }
 
     /// How many rounds are planned.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use flora::federation::RunStatus;
-use flora::report::{EXPERIMENT, PARTITION, RunSummary, SUMMARY, runs};
+use flora::report::{EXPERIMENT, METRICS, PARTITION, RunSummary, SUMMARY, runs};
 use flora::tuning::{ClientModels, Experiment, Prepared, TrainedModel, prepare};
 
 use super::run::{Place, client_folder, partition_json};
@@ -66,8 +66,8 @@ impl RunArgs {
             )));
         }
         let summary = RunSummary::load(summary_file).map_err(|error| wrong(&error))?;
-        // Whatever is read back.
-        for name in [EXPERIMENT, PARTITION] {
+        // Whatever is read back. Events are not.
+        for name in summary.files.keys().filter(|name| *name != METRICS) {
             summary.check_file(&path, name).map_err(|error| wrong(&error))?;
         }
         let file = path.join(EXPERIMENT);

@@ -121,10 +121,15 @@ fn check(description: &Description, layout: &CsvLayout) -> Result<(), Error> {
 
 /// The place of a column in the header.
 fn column(file: &Path, header: &StringRecord, name: &str) -> Result<usize, String> {
-    header.iter().position(|column| column == name).ok_or_else(|| {
-        let columns: Vec<_> = header.iter().collect();
-        format!("{} has no column {name:?}, but {columns:?}", file.display())
-    })
+    let mut found = header.iter().enumerate().filter(|(_, column)| *column == name);
+    match (found.next(), found.next()) {
+        (Some((at, _)), None) => Ok(at),
+        (Some(_), Some(_)) => Err(format!("{} has several columns {name:?}", file.display())),
+        (None, _) => {
+            let columns: Vec<_> = header.iter().collect();
+            Err(format!("{} has no column {name:?}, but {columns:?}", file.display()))
+        }
+    }
 }
 
 /// Add the pixels of one image to `bytes`.

@@ -144,7 +144,7 @@ fn objects(
     let reader = std::fs::File::open(file).map_err(|error| error.to_string())?;
     for (number, line) in (1..).zip(BufReader::new(reader).lines()) {
         let line = line.map_err(|error| error.to_string())?;
-        let line = if number > 0 { without_mark(&line) } else { &line }.trim();
+        let line = if number == 1 { without_mark(&line) } else { &line }.trim();
         if line.is_empty() {
             continue;
         }

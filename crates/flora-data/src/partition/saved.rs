@@ -94,7 +94,7 @@ impl Partition {
             .map(|client| {
                 // Numbers that the data set does not have are told below.
                 let there = |numbers: &[usize]| numbers.iter().all(|&i| i < dataset.len());
-                let there = [&client.train, &client.test]
+                let there = [&client.train, &client.validation, &client.test]
                     .into_iter()
                     .all(|numbers| there(numbers));
                 let wrong = if there { wrong_count(dataset, &client) } else { None };

@@ -74,12 +74,13 @@ pub(super) fn read(
     let refuse = |problem| LoraError::AdapterFile { path: path.display().to_string(), problem };
     files::check(path, MOST_BYTES)?;
     let file = TensorFile::open(path)?;
-    let shapes = file.names().map(|name| (name, file.shape(name).unwrap_or_default()));
+    let wanted: Vec<&str> = file.names().filter(|name| !is_copy(name, &file)).collect();
+    let shapes = wanted.iter().map(|&name| (name, file.shape(name).unwrap_or_default()));
     check(PREFIX, shapes, layers, extras).map_err(|error| refuse(error.to_string()))?;
 
     let in_file = |error| RecordError::File { path: path.to_owned(), source: Box::new(error) };
     let (mut matrices, mut others) = (ParameterRecord::new(), ParameterRecord::new());
-    for name in file.names() {
+    for name in wanted {
         let stripped = name.strip_prefix(PREFIX).unwrap_or(name);
         // A buffer of the places 0, 1, 2, …, which older versions saved with an embedding.
         if stripped.ends_with(".position_ids") {
@@ -103,6 +104,15 @@ pub(super) fn read(
     matrices.check_finite().map_err(in_file)?;
     others.check_finite().map_err(in_file)?;
     Ok((matrices, others))
+}
+
+/// Whether a tensor is one of those that PEFT adds with `bias = "all"` to a module in `modules_to_save`, which it saves under
+/// its own name already: the same once more, and what stood there before.
+fn is_copy(name: &str, file: &TensorFile) -> bool {
+    [".modules_to_save.", ".original_module."].iter().any(|inner| {
+        let own = name.replacen(inner, ".", 1);
+        own != name && file.shape(&own).is_some()
+    })
 }
 
 /// The tensors of one layer.

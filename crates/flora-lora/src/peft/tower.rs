@@ -100,7 +100,7 @@ impl PeftAdapter {
                 target_modules: modules(self.config.target_modules),
                 exclude_modules: self.config.exclude_modules.map(modules),
                 rank_pattern: keys(self.config.rank_pattern, prefix),
-                alpha_pattern: self.config.alpha_pattern,
+                alpha_pattern: keys(self.config.alpha_pattern, prefix),
                 ..self.config
             },
             ..self

@@ -30,6 +30,8 @@ pub const SUMMARY: &str = "run.json";
 const TRAINED: [&str; 2] = ["adapter", "model"];
 /// Trained parameters of another kind.
 const TRAINED_FILE: &str = "trained.safetensors";
+/// In a folder of trained parameters: what they were trained from, and checksums of the files beside it.
+const ORIGIN: &str = "flora.json";
 /// What was trained until the best round, until chosen rounds, and by the clients themselves.
 const BEST: &str = "best";
 const ROUNDS: &str = "rounds";
@@ -214,11 +216,28 @@ impl RunFolder {
     /// [`ReportError::Io`].
     pub fn write_summary(&self, summary: &RunSummary) -> Result<RunSummary, ReportError> {
         let mut files = BTreeMap::new();
-        for name in [EXPERIMENT, PARTITION, METRICS] {
-            let path = self.path.join(name);
+        let mut add = |name: String| -> Result<(), ReportError> {
+            let path = self.path.join(&name);
             if path.is_file() {
-                files.insert(name.to_owned(), summary::digest(&path)?);
+                files.insert(name, summary::digest(&path)?);
             }
+            Ok(())
+        };
+        for name in [EXPERIMENT, PARTITION, METRICS] {
+            add(name.to_owned())?;
+        }
+        // So that parameters of another run in the place of these are told. What lies beside a file of origin is vouched
+        // for by that.
+        let mut folders = vec![String::new(), format!("{BEST}/")];
+        if let Ok(clients) = fs::read_dir(self.path.join(CLIENTS)) {
+            let names = clients.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+            folders.extend(names.map(|name| format!("{CLIENTS}/{name}/")));
+        }
+        for folder in folders {
+            for trained in TRAINED {
+                add(format!("{folder}{trained}/{ORIGIN}"))?;
+            }
+            add(format!("{folder}{TRAINED_FILE}"))?;
         }
         let summary = RunSummary { files, ..summary.clone() };
         let text = sealed::to_string(&summary).map_err(|source| ReportError::Json {

@@ -13,7 +13,7 @@ use burn::tensor::Device;
 use flora_core::ParameterRecord;
 use flora_core::workers::Workers;
 use flora_federation::{Event, Simulation};
-use flora_inference::{Provenance, adapter_folder};
+use flora_inference::{Provenance, adapter_folder, settings_digest};
 use flora_lora::{LoraConfig, PeftAdapter, load_peft};
 
 pub use self::data::partition;
@@ -146,6 +146,7 @@ fn prepared(
     let trainable_parameters = backbone.method.trainable().count(&model);
     let total_parameters = backbone.count(&model);
     let base_digest = backbone.checkpoint.digest()?;
+    let base_settings = settings_digest(&backbone.checkpoint);
     let inputs = inputs::digests(&experiment, &backbone, &dataset, initial.as_ref())?;
     let setting = Setting { texts, prefix, images, partition: &partition, dataset: &dataset };
     let method = Arc::clone(&backbone.method);
@@ -159,6 +160,7 @@ fn prepared(
         trainable_parameters,
         total_parameters,
         base_digest,
+        base_settings,
         inputs,
         data_seconds: started.elapsed().as_secs_f64(),
         dataset,

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use flora_clip::Checkpoint;
 use flora_core::ParameterRecord;
 use flora_data::{Dataset, Features, Template};
-use flora_inference::{Changes, Classifier, Model, Provenance, TrainedOn};
+use flora_inference::{Changes, Classifier, Model, Provenance, TrainedOn, settings_digest};
 
 use super::{digest, load_trained};
 use crate::methods::Start;
@@ -54,11 +54,12 @@ impl TrainedModel {
         }
         let checkpoint = Checkpoint::open(&resolve_model(experiment, &mut |_| {})?)?;
         let base_sha256 = checkpoint.digest()?;
+        let settings = settings_digest(&checkpoint);
         let name = experiment.method.name;
         let mut method = experiment.method.clone();
         let (record, provenance) = if name == MethodName::ZeroShot {
             let dataset = open_dataset(experiment)?;
-            (ParameterRecord::new(), experiment.provenance(&dataset, &base_sha256, None))
+            (ParameterRecord::new(), experiment.provenance(&dataset, &base_sha256, &settings, None))
         } else {
             let Some(loaded) = load_trained(experiment, folder, device)? else { return Ok(None) };
             method.lora = loaded.lora.unwrap_or(method.lora);
@@ -69,6 +70,15 @@ impl TrainedModel {
                 "was trained on {} with the weights {}, and those of {} are {base_sha256} now; put the original back",
                 provenance.base_model_name_or_path,
                 provenance.base_sha256,
+                checkpoint.path().display()
+            );
+            return Err(TuningError::trained(folder, problem));
+        }
+        if provenance.base_settings_sha256 != settings {
+            let problem = format!(
+                "was trained on {}, and the configuration, preprocessing or tokenizer in {} are others now; put the \
+                 original back",
+                provenance.base_model_name_or_path,
                 checkpoint.path().display()
             );
             return Err(TuningError::trained(folder, problem));
@@ -117,7 +127,7 @@ impl TrainedModel {
         let checkpoint = &self.model.checkpoint;
         if self.method.has_head() && classes != self.provenance.classes {
             return Err(TuningError::Classes(format!(
-                "{} trained a classifier of the run's own {} classes, and knows nothing of others",
+                "{} trained a classifier of the run's own {} classes, in their order, and knows nothing of others",
                 self.provenance.method,
                 self.provenance.classes.len()
             )));
@@ -148,6 +158,7 @@ impl Experiment {
         &self,
         dataset: &Dataset,
         base_sha256: &str,
+        base_settings_sha256: &str,
         fingerprint: Option<String>,
     ) -> Provenance {
         let template = self.data.template.as_deref().unwrap_or(dataset.template().as_str());
@@ -156,6 +167,7 @@ impl Experiment {
             method: self.method.name.as_str().to_owned(),
             base_model_name_or_path: self.model.path.clone(),
             base_sha256: base_sha256.to_owned(),
+            base_settings_sha256: base_settings_sha256.to_owned(),
             classes: dataset.classes().to_vec(),
             template: template.to_owned(),
             data: TrainedOn {

@@ -85,8 +85,30 @@ impl Record {
         SweepReport::new(&self.grid, &self.results()).overview(output::page())
     }
 
-    /// Whether all of the runs are there.
+    /// Runs that stand in one cell of the tables and are of different images, labels or prompts: a mean of them means
+    /// nothing.
+    fn disagreement(&self) -> Option<String> {
+        let mut cells: BTreeMap<_, &SweepResult> = BTreeMap::new();
+        let results = self.results.iter().flatten().filter(|it| !it.run.inputs.is_empty());
+        for result in results {
+            let first = cells.entry((result.row, result.part.to_string())).or_insert(result);
+            let (a, b) = (&first.run.inputs, &result.run.inputs);
+            if let Some(what) = a.keys().find(|name| a.get(*name) != b.get(*name)) {
+                return Some(format!(
+                    "the runs of row {} were made with different {what}, of which something changed in between: repeat \
+                     them with --overwrite",
+                    self.grid.rows[result.row].name
+                ));
+            }
+        }
+        None
+    }
+
+    /// Whether all of the runs are there, and go together.
     pub(super) fn outcome(self, runs: usize) -> Result<(), Failure> {
+        if let Some(problem) = self.disagreement() {
+            return Err(Failure::Run(problem));
+        }
         match self.failures.len() {
             0 => Ok(()),
             count => Err(Failure::Run(format!(
