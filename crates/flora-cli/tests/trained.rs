@@ -142,16 +142,43 @@ fn another_base_is_told_with_both_names() {
     let warned = |more: &[&str]| text(&done(setup.flora(&[&arguments, more].concat())).stderr);
     let said = warned(&["--limit", "20"]);
     assert!(said.contains("models/clip-nano") && said.contains("other-nano"), "{said}");
-    // Of others' adapters only a name is known.
-    std::fs::remove_file(run.join("adapter/flora.json")).unwrap();
+    // Preprocessing counts as weights do.
+    let nano = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/clip-nano");
+    std::fs::copy(nano.join("model.safetensors"), &weights).unwrap();
+    let settings = base.join("preprocessor_config.json");
+    let changed = std::fs::read_to_string(&settings).unwrap().replace("0.48145", "0.1");
+    std::fs::write(&settings, changed).unwrap();
     let said = warned(&["--limit", "20"]);
-    assert!(said.contains("clip-nano as its base model"), "{said}");
+    assert!(said.contains("same weights with another configuration"), "{said}");
 
     let experiment = run.join("experiment.toml");
     let toml = std::fs::read_to_string(&experiment).unwrap();
     std::fs::write(&experiment, toml.replace("models/clip-nano", shown(&base))).unwrap();
     let said = refused(setup.flora(&["eval", "--run", shown(&run)]), 2);
     assert!(said.contains("experiment.toml") && said.contains("put the original back"), "{said}");
+
+    // Of others' adapters only a name is known.
+    std::fs::remove_file(run.join("adapter/flora.json")).unwrap();
+    let said = warned(&["--limit", "20"]);
+    assert!(said.contains("clip-nano as its base model"), "{said}");
+}
+
+#[test]
+fn parameters_of_another_run_are_told() {
+    let setup = Setup::new();
+    let run = setup.run("run", &[]);
+    let other = setup.run("other", &["seed=7"]);
+    copy(&other.join("adapter"), &run.join("adapter"));
+    for arguments in [
+        &["eval", "--run", shown(&run)][..],
+        &["classify", "--run", shown(&run), "datasets/emoji-vendors/images"],
+    ] {
+        let said = refused(setup.flora(arguments), 2);
+        assert!(said.contains("flora.json") && said.contains("not the one in run.json"), "{said}");
+    }
+    std::fs::remove_file(run.join("adapter/flora.json")).unwrap();
+    let said = refused(setup.flora(&["eval", "--run", shown(&run)]), 2);
+    assert!(said.contains("it is gone"), "{said}");
 }
 
 #[test]

@@ -177,3 +177,23 @@ fn what_does_not_fit_the_model_is_named() {
     let error = attach_peft(case.clip.clone(), &adapter).unwrap_err().to_string();
     assert!(error.contains("text_model.encoder.layers.2.self_attn"), "{error}");
 }
+
+/// With `bias = "all"`, PEFT writes the bias of a module in `modules_to_save` once more, and what stood there before.
+#[test]
+fn copies_of_saved_modules_are_passed_over() {
+    let from = fixture("peft/bias-all");
+    let folder = tempfile::tempdir().unwrap();
+    let config = "adapter_config.json";
+    std::fs::copy(from.join(config), folder.path().join(config)).unwrap();
+    let tensors = "adapter_model.safetensors";
+    let mut record = ParameterRecord::load(from.join(tensors)).unwrap();
+    let bias = |name: &&str| name.ends_with("layers.0.layer_norm1.bias");
+    let name = record.names().find(bias).unwrap().to_owned();
+    let own = record.get(&name).unwrap().clone();
+    let before = HostTensor::from_f32(own.shape().to_vec(), vec![7.0; own.shape()[0]]).unwrap();
+    for (inner, tensor) in [("modules_to_save", own), ("original_module", before)] {
+        record.insert(name.replace(".bias", &format!(".{inner}.bias")), tensor).unwrap();
+    }
+    record.save(folder.path().join(tensors)).unwrap();
+    assert_eq!(load_peft(folder.path()).unwrap(), load_peft(&from).unwrap());
+}

@@ -153,7 +153,7 @@ fn rows_keep_their_places_with_several_threads() {
             32..64 => 9,
             64.. => 60,
         };
-        let pixel = |x, y| image::Luma([(x * 31 ^ y * 17 ^ u32::from(number) * 5) as u8]);
+        let pixel = |x, y| image::Luma([((x * 31) ^ (y * 17) ^ (u32::from(number) * 5)) as u8]);
         let path = site.path("images/a").join(format!("{number:03}.png"));
         image::GrayImage::from_fn(side, side, pixel).save(path).unwrap();
     }

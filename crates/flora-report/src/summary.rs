@@ -313,6 +313,10 @@ impl RunSummary {
     pub fn check_file(&self, folder: &Path, name: &str) -> Result<(), ReportError> {
         let Some(told) = self.files.get(name) else { return Ok(()) };
         let path = folder.join(name);
+        if !path.exists() {
+            let problem = "it is gone, and was there when the run ended; put it back";
+            return Err(ReportError::Damaged { path, problem: problem.to_owned() });
+        }
         if digest(&path)? == *told {
             return Ok(());
         }
