@@ -234,9 +234,12 @@ impl Progress {
                 self.begin(*rounds, method);
                 let examples: usize = clients.iter().map(|client| client.num_examples).sum();
                 self.say(format!(
-                    "{} clients, {examples} training images; {trainable_parameters} of \
+                    "{}, {examples} training images; {trainable_parameters} of \
                      {total_parameters} parameters are trained",
-                    clients.len()
+                    match clients.len() {
+                        1 => "1 client".to_owned(),
+                        count => format!("{count} clients"),
+                    }
                 ));
             }
             Event::RoundStarted { round, selected } => {

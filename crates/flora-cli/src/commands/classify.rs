@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::output::{CSV, Overwrite, PNG};
 use crate::{bar, output};
 
-/// Say what images show, without training: zero-shot classification
+/// Say what images show: zero-shot, or with what a run trained
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("classes").args(["labels", "labels_file"])))]
 pub(crate) struct Classify {

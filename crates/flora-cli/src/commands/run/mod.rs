@@ -5,6 +5,7 @@ mod session;
 
 use std::path::{Path, PathBuf};
 
+use flora::core::shell::quoted;
 use flora::core::text;
 use flora::report::{Existing, RunSummary, tables};
 use flora::tuning::Experiment;
@@ -192,6 +193,12 @@ fn tell(summary: &RunSummary, out: &Path, voice: Voice) -> Result<(), Failure> {
         Voice::Normal | Voice::Verbose => {
             output::line(tables::summary(summary, output::page()));
             output::line(format!("everything is in {}", text::path(out)));
+            if summary.scored_on != "test" {
+                output::line(format!(
+                    "the test images were not looked at; they are scored by: flora eval --run {}",
+                    quoted(out)
+                ));
+            }
         }
     }
     Ok(())
