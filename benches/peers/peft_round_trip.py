@@ -34,12 +34,14 @@ ADAPTERS = {
     },
     "r 8, alpha 16, dropout": {"r": 8, "lora_alpha": 16, "lora_dropout": 0.1, "target_modules": ["k_proj", "out_proj"]},
     "projections": {"r": 2, "lora_alpha": 5, "target_modules": ["text_projection", "visual_projection"]},
+    "DoRA": {"use_dora": True, "target_modules": ["q_proj", "fc2"]},
+    "bias": {"bias": "lora_only"},
+    "modules_to_save": {"modules_to_save": ["text_projection", "layer_norm1"]},
+    "some layers": {"layers_to_transform": [0, 2]},
 }
 # Made by PEFT, refused by flora with the option's name in the message.
 REFUSED = {
-    "use_dora": {"use_dora": True},
-    "bias": {"bias": "lora_only"},
-    "modules_to_save": {"modules_to_save": ["text_projection"]},
+    "trainable_token_indices": {"trainable_token_indices": {"token_embedding": [5, 6]}},
 }
 
 
@@ -111,6 +113,8 @@ def peft_adapter(folder, seed, options):
     for name, parameter in sorted(model.named_parameters()):
         if "lora_B" in name:
             parameter.copy_(0.1 * torch.randn(parameter.shape) / parameter.shape[1] ** 0.5)
+        elif parameter.requires_grad and "lora_" not in name:
+            parameter.add_(0.02 * torch.randn(parameter.shape))
     model.save_pretrained(folder)
     return model
 
@@ -149,7 +153,7 @@ def peft_to_flora(flora, report, inputs, plain, scratch):
     for i, (option, options) in enumerate(REFUSED.items()):
         folder = scratch / f"refused-{i}"
         peft_adapter(folder, 40 + i, options)
-        done = flora.attempt("embed", "--model", BASE, "--adapter", folder, "--texts", inputs.texts, "--out", scratch / "refused.npy")
+        done = flora.attempt("embed", "--model", BASE, "--adapter", folder, "--texts", inputs.texts, "--out", scratch / f"refused-{i}.npy")
         clear = done.returncode != 0 and option in done.stderr and "panicked" not in done.stderr
         report.check(f"{option} is refused by name", clear, done.stderr.strip().split("\n")[-1][:80])
     return adapters
