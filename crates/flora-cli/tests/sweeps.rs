@@ -170,3 +170,38 @@ fn two_signals_end_a_sweep_at_once_and_two_sweeps_do_not_share_a_folder() {
     assert!(began.elapsed() < A_MOMENT, "{:?}", began.elapsed());
     assert_no_run_stays(&out);
 }
+
+#[test]
+fn runs_on_different_images_are_no_row() {
+    let setup = Setup::new(1);
+    let images = setup.path("images");
+    let vendor = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../datasets/emoji-vendors/images/fxemoji/test");
+    for class in ["animal-bird", "animal-bug"] {
+        copy(&vendor.join(class), &images.join(class));
+    }
+    let out = setup.path("sweep");
+    let sweep = |seeds: &str| {
+        let set = [
+            "training.rounds=1".to_owned(),
+            format!("data.path={}", images.display()),
+            "partition={ kind = 'iid', clients = 2 }".to_owned(),
+        ];
+        let toml = format!("name = 'few'\nbase = 'quickstart'\nseeds = {seeds}\nset = {set:?}\n");
+        std::fs::write(setup.path("few.toml"), toml + "[[rows]]\nname = 'FLoRA'\n").unwrap();
+        setup.sweep(&out, 1)
+    };
+    done(sweep("[0]"));
+    // One picture in the place of another, under its name.
+    let mut pictures: Vec<PathBuf> =
+        raw(&images).into_keys().map(|name| images.join(name)).collect();
+    pictures.sort();
+    std::fs::copy(&pictures[1], &pictures[0]).unwrap();
+    let said = refused(sweep("[0, 1]"), 1);
+    assert!(said.contains("row FLoRA") && said.contains("different images"), "{said}");
+    let mut anew = sweep("[0, 1]");
+    done({
+        anew.arg("--overwrite");
+        anew
+    });
+}

@@ -276,3 +276,22 @@ fn runs_stand_side_by_side() {
     let error = compare(&[a, Path::new("nowhere").to_owned()]).unwrap_err();
     assert!(matches!(error, ReportError::NotARun { .. }), "{error}");
 }
+
+#[test]
+fn numbers_of_a_damaged_file_are_not_compared() {
+    let parent = tempfile::tempdir().unwrap();
+    let (a, b) = (parent.path().join("a"), parent.path().join("b"));
+    for path in [&a, &b] {
+        let folder = write(path, 1, 1e-3, &[0.1, 0.2]);
+        folder.write_summary(&summary(RunStatus::Finished, 1_000_000_000)).unwrap();
+    }
+    let file = b.join("metrics.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("0.2", "0.9")).unwrap();
+    let comparison = compare(&[a, b]).unwrap();
+    let problem = comparison.runs[1].problem.as_deref().unwrap();
+    assert!(problem.contains("metrics.jsonl"), "{problem}");
+    for round in comparison.rounds {
+        assert!(round.accuracy[0].is_some() && round.accuracy[1].is_none(), "{round:?}");
+    }
+}

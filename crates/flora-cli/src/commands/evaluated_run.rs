@@ -93,7 +93,8 @@ pub(super) fn evaluate_run(
     })
 }
 
-/// What the run's `run.json` says of the same evaluation, where these are the images that its rounds were scored on. A number that is another one is told.
+/// What the run's `run.json` says of the same evaluation, where these are the images that its rounds were scored on. A
+/// number that is another one is told.
 fn compare(run: &TrainedRun, is_scored: bool, clients: Vec<ClientScore>) -> OfRun {
     let round = run.summary.last_round.unwrap_or_default();
     let mean = RoundScore::mean(round, &clients).expect("every client here has images");

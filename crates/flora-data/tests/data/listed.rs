@@ -466,3 +466,10 @@ test = { kind = "csv", files = "test.csv", image = "images/{file}", label = "{la
     let one = format!("{first}{last}");
     assert_says(&open_error(&set(&one, &files)), &["`layout.test`", "no domains"]);
 }
+
+#[test]
+fn a_column_that_is_there_twice_is_refused() {
+    let table = "emotion,Usage,pixels,emotion\n0,Training,1 2,1\n1,Test,3 4,0\n";
+    let error = open_error(&set(FACES, &[("faces.csv", table)]));
+    assert_says(&error, &["faces.csv", "several columns \"emotion\""]);
+}
