@@ -136,6 +136,31 @@ fn signals_may_come_at_any_moment_and_often() {
 }
 
 #[test]
+fn a_run_that_is_killed_while_it_replaces_another_goes_on_as_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let (out, reference) = (folder.path().join("run"), folder.path().join("reference"));
+    done(small(&cache, &["training.rounds=1"], &reference));
+    let next = std::fs::read_to_string(reference.join("experiment.toml")).unwrap();
+    // As a kill leaves it at the first moment and at the last.
+    for removed in [&[][..], &["run.json", "adapter", "partition.json"]] {
+        done(small(&cache, &["training.rounds=2", "seed=5"], &out));
+        assert!(!out.join("next.toml").exists(), "it was finished");
+        std::fs::write(out.join("next.toml"), &next).unwrap();
+        for name in removed {
+            let path = out.join(name);
+            match path.is_dir() {
+                true => std::fs::remove_dir_all(path).unwrap(),
+                false => std::fs::remove_file(path).unwrap(),
+            }
+        }
+        let said = text(&done(resume(&cache, &out)).stdout);
+        assert!(said.contains("it begins anew"), "{said}");
+        assert_same(&out, &reference, "resumed");
+    }
+}
+
+#[test]
 fn a_signal_while_images_are_encoded_keeps_what_is_encoded() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");

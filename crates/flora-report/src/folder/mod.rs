@@ -4,7 +4,7 @@ mod replace;
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Component, Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -20,6 +20,8 @@ use crate::{ReportError, RunSummary, summary};
 
 /// The experiment as resolved.
 pub const EXPERIMENT: &str = "experiment.toml";
+/// The experiment that is to replace the run in the folder, there while that is removed.
+const NEXT: &str = "next.toml";
 /// The events.
 pub const METRICS: &str = "metrics.jsonl";
 /// Which example went to which client.
@@ -91,14 +93,34 @@ impl RunFolder {
         fs::create_dir_all(&path).map_err(ReportError::io("create the folder", &path))?;
         let lock = FolderLock::acquire(&path)?;
         // Again: a run may have begun and ended in between.
-        if replace::holds_run(&path, existing)? {
+        let replaces = replace::holds_run(&path, existing)?;
+        if replaces {
+            // From here on it is the new run that is in the folder.
+            let next = path.join(NEXT);
+            write_atomic(&next, experiment.as_bytes()).map_err(ReportError::io("write", next))?;
             replace::remove_run(&path)?;
         }
         remove_leftovers(&path).map_err(ReportError::io("clean up", &path))?;
         let metrics = EventLog::create(&path.join(METRICS))?;
         let folder = Self::new(path, metrics, lock);
         folder.write_text(EXPERIMENT, experiment)?;
+        if replaces {
+            replace::remove_file(&folder.path, NEXT)?;
+        }
         Ok(folder)
+    }
+
+    /// The `experiment.toml` of a run that was killed while it removed the one that was in the folder `path` before:
+    /// what is left of that belongs to nobody, and the new one has computed nothing yet. `None` if no run was.
+    ///
+    /// # Errors
+    /// [`ReportError::Io`].
+    pub fn interrupted_replacement(path: impl AsRef<Path>) -> Result<Option<String>, ReportError> {
+        let next = path.as_ref().join(NEXT);
+        match fs::read_to_string(&next) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some).map_err(ReportError::io("read", next)),
+        }
     }
 
     /// Takes up the run in the folder `path`: cuts `metrics.jsonl` to the length that `events` says, to append to it,

@@ -53,8 +53,7 @@ fn is_empty(path: &Path) -> io::Result<bool> {
 /// Removes what a run writes, apart from the files that mark a run, which the next one writes over; so a removal that
 /// is cut short can be taken up again.
 ///
-/// The saved state goes first: without its adapters or its events it would be a trap. The summary goes next, before
-/// what it sums up.
+/// The saved state goes first, and the summary next, before what it sums up: neither is to speak of files that are gone.
 pub(super) fn remove_run(folder: &Path) -> Result<(), ReportError> {
     remove_folder(folder, STATE)?;
     remove_file(folder, SUMMARY)?;

@@ -38,13 +38,22 @@ pub(super) fn resume(
     if !path.join(EXPERIMENT).is_file() {
         return Err(Failure::input(not_a_run()));
     }
+    let replacement = || RunFolder::interrupted_replacement(path).map_err(Failure::input);
     // Without the lock, which a folder that is only to be read may not have.
-    if let Some(summary) = finished(path, voice) {
+    if replacement()?.is_none()
+        && let Some(summary) = finished(path, voice)
+    {
         RunFolder::tidy(path);
         return Ok(summary);
     }
     // Until the end: whatever is read from here on is what the run goes on from.
     let lock = FolderLock::acquire(path).map_err(Failure::input)?;
+    if let Some(text) = replacement()? {
+        drop(lock);
+        let origin = path.join(EXPERIMENT).display().to_string();
+        let experiment = Experiment::from_toml(&origin, &text, &[]).map_err(Failure::input)?;
+        return begin_anew(path, experiment, device, threads, keep, voice);
+    }
     // The one that held the lock may have finished it.
     if let Some(summary) = finished(path, voice) {
         return Ok(summary);
@@ -176,6 +185,18 @@ fn without_state(
             "{path} holds no state to go on from: {why}; {START_ANEW}"
         )));
     }
+    begin_anew(path, experiment, device, threads, keep, voice)
+}
+
+/// A run that had computed nothing.
+fn begin_anew(
+    path: &Path,
+    experiment: Experiment,
+    device: Option<&str>,
+    threads: Option<usize>,
+    keep: Keep,
+    voice: Voice,
+) -> Result<RunSummary, Failure> {
     if voice.is_for_people() {
         output::line(format!("{}: nothing was computed yet; it begins anew", text::path(path)));
     }
