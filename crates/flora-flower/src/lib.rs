@@ -1,0 +1,3 @@
+//! flora on Flower's SuperLink.
+
+pub mod wire;

@@ -1,0 +1,99 @@
+//! The Control service: what `flwr` asks.
+
+use std::collections::HashMap;
+
+/// Begins a run.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct StartRunRequest {
+    /// The app.
+    #[prost(message, optional, tag = "1")]
+    pub fab: Option<Fab>,
+}
+
+/// An app as a zip file.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Fab {
+    /// SHA-256 of the file, in hexadecimal.
+    #[prost(string, tag = "1")]
+    pub hash_str: String,
+    /// The file.
+    #[prost(bytes = "vec", tag = "2")]
+    pub content: Vec<u8>,
+}
+
+/// The run that was begun.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct StartRunResponse {
+    /// The run.
+    #[prost(uint64, optional, tag = "1")]
+    pub run_id: Option<u64>,
+    /// A remark of the SuperLink's.
+    #[prost(string, optional, tag = "2")]
+    pub note: Option<String>,
+}
+
+/// Ends a run.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct StopRunRequest {
+    /// The run.
+    #[prost(uint64, tag = "1")]
+    pub run_id: u64,
+}
+
+/// Asks for runs.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct ListRunsRequest {
+    /// Only this one.
+    #[prost(uint64, optional, tag = "1")]
+    pub run_id: Option<u64>,
+}
+
+/// The runs.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ListRunsResponse {
+    /// By their ids.
+    #[prost(map = "uint64, message", tag = "1")]
+    pub run_dict: HashMap<u64, Run>,
+    /// The SuperLink's clock, in ISO 8601.
+    #[prost(string, tag = "2")]
+    pub now: String,
+}
+
+/// A run, as the SuperLink knows it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Run {
+    /// Its id.
+    #[prost(uint64, tag = "1")]
+    pub run_id: u64,
+    /// The app's publisher and name.
+    #[prost(string, tag = "2")]
+    pub fab_id: String,
+    /// How far it is.
+    #[prost(message, optional, tag = "10")]
+    pub status: Option<RunStatus>,
+}
+
+/// How far a run is.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct RunStatus {
+    /// `pending`, `starting`, `running` or `finished`.
+    #[prost(string, tag = "1")]
+    pub status: String,
+    /// `completed`, `failed` or `stopped`.
+    #[prost(string, tag = "2")]
+    pub sub_status: String,
+    /// For people.
+    #[prost(string, tag = "3")]
+    pub details: String,
+}
+
+/// The nodes that the SuperLink knows.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ListNodesResponse {
+    /// The nodes.
+    #[prost(message, repeated, tag = "1")]
+    pub nodes_info: Vec<super::runtime::NodeInfo>,
+    /// The SuperLink's clock, in ISO 8601.
+    #[prost(string, tag = "2")]
+    pub now: String,
+}

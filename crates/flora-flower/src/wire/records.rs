@@ -1,0 +1,1 @@
+//! Settings and metrics, as they lie in objects.
