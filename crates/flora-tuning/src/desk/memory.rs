@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flora_core::files::write_atomic;
-use flora_core::{hex, sealed};
+use flora_core::sealed;
 use flora_federation::Client;
 use sha2::{Digest, Sha256};
 
@@ -168,10 +168,4 @@ fn forget_old(runs: &Path, token: &str) {
 fn problem<E: std::fmt::Display>(what: &'static str, path: &Path) -> impl Fn(E) -> String {
     let path = path.display().to_string();
     move |error| format!("{path} {what}: {error}")
-}
-
-/// A name for what has no token: a run of another server's.
-pub(super) fn token_of(run: &str, plan: &Plan) -> String {
-    let json = serde_json::to_string(plan).expect("plain data");
-    format!("stock-{}", &hex::encode(&Sha256::digest(format!("{run}\n{json}")))[..32])
 }
