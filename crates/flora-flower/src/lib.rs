@@ -15,6 +15,7 @@ mod key;
 mod names;
 pub mod node;
 pub mod objects;
+mod pairs;
 pub mod server;
 pub mod services;
 pub mod wire;

@@ -139,7 +139,8 @@ impl Memory {
             let is_state = path.extension().is_some_and(|extension| extension == EXTENSION);
             let stem = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_state);
             let numbers = stem.and_then(|stem| stem.split_once('-'));
-            let tag = numbers.and_then(|(round, attempt)| Some((round.parse().ok()?, attempt.parse().ok()?)));
+            let tag = numbers
+                .and_then(|(round, attempt)| Some((round.parse().ok()?, attempt.parse().ok()?)));
             tags.extend(tag);
         }
         Ok(tags)
