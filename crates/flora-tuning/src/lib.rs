@@ -24,6 +24,7 @@ mod overrides;
 mod prepare;
 mod presets;
 mod prompts;
+mod proximal;
 mod run;
 mod site;
 mod starter;
