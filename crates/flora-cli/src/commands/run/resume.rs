@@ -11,9 +11,9 @@ use flora::report::{
 };
 use flora::tuning::{Experiment, Prepared};
 
-use super::{Clients, Keep};
 use super::begin::{begin, versions};
 use super::session::{Place, Session, partition_json};
+use super::{Clients, Keep};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Progress, Voice};
