@@ -231,8 +231,8 @@ impl Clients for Served<'_> {
         folder.write_text(SERVED, &text).map_err(Failure::run)
     }
 
-    /// Sites come and go.
-    fn must_be_the_same(&self) -> bool {
+    /// Sites come and go, and remember by themselves.
+    fn are_here(&self) -> bool {
         false
     }
 
