@@ -93,6 +93,37 @@ pub enum Error {
         dataset: String,
     },
 
+    /// A domain that the data set does not have.
+    #[error("the data set {dataset:?} has no domain {domain:?}; {remedy}")]
+    Domain {
+        /// The data set.
+        dataset: String,
+        /// What was asked for.
+        domain: String,
+        /// What to do.
+        remedy: String,
+    },
+
+    /// An image of a class that is not among the classes to tell apart.
+    #[error("{place} is of the class {class:?}, which is none of {classes}; {remedy}")]
+    UnknownClass {
+        /// An image of the class.
+        place: String,
+        /// The class.
+        class: String,
+        /// The classes to tell apart.
+        classes: String,
+        /// What to do.
+        remedy: String,
+    },
+
+    /// A list of classes that names one twice.
+    #[error("the list of classes names {class:?} twice; name each class once")]
+    DoubledClass {
+        /// The class.
+        class: String,
+    },
+
     /// A file that cannot be decoded as an image.
     #[error("{place} is not a readable image: {problem}; replace the file or remove it")]
     Image {

@@ -59,6 +59,7 @@ mod gate;
 mod layers;
 mod message;
 mod outcome;
+pub mod protocol;
 mod rounds;
 mod score;
 mod selection;

@@ -96,6 +96,20 @@ pub enum TuningError {
         /// Why, and what to do.
         problem: String,
     },
+    /// What a server asks of a site that the site cannot do.
+    #[error("the server's plan: {0}")]
+    Plan(String),
+    /// Sites that do not go together with what is asked of them.
+    #[error("{0}")]
+    Sites(String),
+    /// A setting of a message that makes no sense.
+    #[error("the message's setting `{name}`: {problem}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
     /// Classes that a trained model cannot tell apart.
     #[error("class names: {0}")]
     Classes(String),

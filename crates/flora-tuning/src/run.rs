@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use flora_core::ParameterRecord;
-use flora_data::{Dataset, Partition};
+use flora_data::{Dataset, Partition, Split};
 use flora_federation::{
-    Answer, AtRest, ClientInfo, ClientStates, Event, Faulty, FedAvg, FederationError, Fleet, Kind,
-    Layered, Listener, Message, Outcome, PARAMETERS, Rounds, RoundsConfig, RunState, RunStatus,
-    Selection, Simulation, Stop, Strategy, Task, Wait,
+    Answer, ClientInfo, Event, Faulty, FedAvg, FederationError, Fleet, Kind, Layered, Listener,
+    Message, Outcome, PARAMETERS, Rounds, RoundsConfig, RunState, RunStatus, Selection, Stop,
+    Strategy, Task, Wait,
 };
 use flora_inference::Provenance;
+use serde::Serialize;
 
-use crate::client::client_info;
+use crate::members::Members;
 use crate::prepare::{IMAGES, cache_folder};
 use crate::{Cohort, Experiment, Observer, StrategyName};
 
@@ -22,9 +23,10 @@ use crate::{Cohort, Experiment, Observer, StrategyName};
 pub struct Prepared {
     /// The experiment.
     pub experiment: Experiment,
-    /// The images.
+    /// The images. Of a [served](crate::prepare_serving) run, whose images are at the sites, only the classes and
+    /// their prompt.
     pub dataset: Arc<Dataset>,
-    /// Who has which.
+    /// Who has which. Of a served run only who: without images.
     pub partition: Partition,
     /// Numbers that are trained.
     pub trainable_parameters: usize,
@@ -40,9 +42,12 @@ pub struct Prepared {
     base_settings: String,
     method: String,
     initial: ParameterRecord,
-    pub(crate) cohort: Arc<Cohort>,
-    fleet: Simulation,
-    at_rest: AtRest,
+    /// Who takes part, sorted by id.
+    clients: Vec<ClientInfo>,
+    scored_on: Split,
+    /// What the clients of this process share.
+    pub(crate) cohort: Option<Arc<Cohort>>,
+    members: Members,
     strategy: Box<dyn Strategy>,
     selection: Box<dyn Selection>,
     around: Option<Around>,
@@ -51,7 +56,7 @@ pub struct Prepared {
     stop: Stop,
 }
 
-/// Puts a fleet of one's own around the simulation.
+/// Puts a fleet of one's own around the clients.
 type Around = Box<dyn FnOnce(Box<dyn Fleet>) -> Box<dyn Fleet>>;
 
 /// What is prepared.
@@ -67,9 +72,10 @@ pub(crate) struct Parts {
     pub(crate) inputs: BTreeMap<String, String>,
     pub(crate) method: String,
     pub(crate) initial: ParameterRecord,
-    pub(crate) cohort: Arc<Cohort>,
-    pub(crate) fleet: Simulation,
-    pub(crate) at_rest: AtRest,
+    pub(crate) clients: Vec<ClientInfo>,
+    pub(crate) scored_on: Split,
+    pub(crate) cohort: Option<Arc<Cohort>>,
+    pub(crate) members: Members,
 }
 
 /// What a run came to.
@@ -97,7 +103,8 @@ const AT_A_TIME: usize = 64;
 
 impl Prepared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { experiment, dataset, partition, trainable_parameters, .. } = parts;
+        let Parts { experiment, dataset, partition, trainable_parameters, mut clients, .. } = parts;
+        clients.sort_by(|left, right| left.id.cmp(&right.id));
         Self {
             strategy: match experiment.federation.strategy {
                 StrategyName::FedAvg => Box::new(FedAvg),
@@ -117,9 +124,10 @@ impl Prepared {
             inputs: parts.inputs,
             method: parts.method,
             initial: parts.initial,
+            clients,
+            scored_on: parts.scored_on,
             cohort: parts.cohort,
-            fleet: parts.fleet,
-            at_rest: parts.at_rest,
+            members: parts.members,
         }
     }
 
@@ -135,7 +143,7 @@ impl Prepared {
         Self { selection, ..self }
     }
 
-    /// The same with a fleet of your own around the simulated one.
+    /// The same with a fleet of your own around the simulated one, or around that of the sites.
     #[must_use]
     pub fn with_fleet(
         self,
@@ -163,6 +171,36 @@ impl Prepared {
         self.experiment.provenance(&self.dataset, &self.base_digest, &self.base_settings, images)
     }
 
+    /// What everybody starts from.
+    pub fn initial(&self) -> &ParameterRecord {
+        &self.initial
+    }
+
+    /// Who takes part, sorted by id.
+    pub fn clients(&self) -> &[ClientInfo] {
+        &self.clients
+    }
+
+    /// The images that the run is scored on while it trains.
+    pub fn scored_on(&self) -> Split {
+        self.scored_on
+    }
+
+    /// Who holds which images, as JSON for the run's folder: the partition with its classes, or the sites with the
+    /// numbers of their images.
+    pub fn partition_json(&self) -> String {
+        let json = match &self.members {
+            Members::Here { .. } => {
+                serde_json::to_string_pretty(&self.partition.described(&self.dataset))
+            }
+            Members::AtSites(_) => serde_json::to_string_pretty(&AtSites {
+                scored_on: self.scored_on,
+                sites: &self.clients,
+            }),
+        };
+        json.expect("plain data")
+    }
+
     /// How many rounds are planned.
     pub fn rounds(&self) -> usize {
         // Without parameters there is nothing to train.
@@ -173,15 +211,11 @@ impl Prepared {
     /// computed.
     pub fn run(self, observer: &mut dyn Observer) -> Finished {
         let started = Instant::now();
-        let scored_on = self.partition.scored_on();
-        let shards = self.partition.clients.iter();
-        let mut clients: Vec<_> = shards.map(|shard| client_info(shard, scored_on)).collect();
-        clients.sort_by(|left, right| left.id.cmp(&right.id));
         let shared = self.experiment.federation.share().part(&self.initial);
         observer.event(&Event::RunStarted {
             name: self.experiment.name.clone(),
             method: self.method.clone(),
-            clients,
+            clients: self.clients.clone(),
             rounds: self.rounds(),
             trainable_parameters: self.trainable_parameters,
             total_parameters: self.total_parameters,
@@ -240,27 +274,21 @@ impl Prepared {
             save_every: self.experiment.output.save_every,
         };
         // Without their states, clients would begin again, and the result would be another. A fleet of one's own may
-        // keep them elsewhere.
-        let lost = self.states.is_none() && self.around.is_none();
+        // keep them elsewhere, and sites keep their own.
+        let forget = matches!(self.members, Members::Here { .. });
+        let lost = forget && self.states.is_none() && self.around.is_none();
         if state.is_some() && lost {
             let problem = "no file of the clients' states is given; name it with `with_states_in`";
             return Err(FederationError::State(problem.to_owned()));
         }
-        let states = match &self.states {
-            Some(path) if config.save_every > 0 => match &state {
-                Some(_) => Some(ClientStates::open(path)),
-                None => Some(ClientStates::create(path)),
-            },
-            // Where there is room for image features, there is some for this.
-            _ => (self.at_rest == AtRest::Disk)
-                .then(|| ClientStates::temporary(cache_folder(&self.experiment).as_deref())),
-        };
-        let fleet = match states.transpose().map_err(FederationError::Fleet)? {
-            Some(states) => self.fleet.with_states(states, self.at_rest),
-            None => self.fleet,
-        };
+        let kept_in = self.states.as_deref().filter(|_| config.save_every > 0);
+        let cache = cache_folder(&self.experiment);
+        let members = self
+            .members
+            .with_states(kept_in, state.is_some(), cache.as_deref())
+            .map_err(FederationError::Fleet)?;
         // Poison travels undisguised: it is sent by clients that do as they like.
-        let fleet = Layered::new(fleet, self.experiment.federation.transforms());
+        let fleet = Layered::new(members, self.experiment.federation.transforms());
         let faults = self.experiment.faults;
         let fleet: Box<dyn Fleet> = match faults.is_none() {
             true => Box::new(fleet),
@@ -283,6 +311,13 @@ impl Prepared {
         let failure = kept.and_then(Result::err);
         Ok(Finished { outcome: Some(outcome), failure })
     }
+}
+
+/// The sites of a served run, for its folder.
+#[derive(Serialize)]
+struct AtSites<'a> {
+    scored_on: Split,
+    sites: &'a [ClientInfo],
 }
 
 /// Hands every client's own parameters to the observer.

@@ -25,6 +25,7 @@ mod packed;
 pub(crate) mod pattern;
 mod protocol;
 mod read;
+mod sites;
 mod source;
 mod stratified;
 mod table;
@@ -61,12 +62,14 @@ pub use validation::ValidationShare;
 #[derive(Debug, Clone)]
 pub struct Dataset {
     shared: Arc<Shared>,
+    classes: Arc<[String]>,
+    domains: Arc<[String]>,
     samples: Arc<[Sample]>,
     /// Once it was asked for: it reads every image.
     fingerprint: OnceLock<String>,
 }
 
-/// What no choice of samples changes.
+/// What no choice of samples and no other names of theirs change.
 #[derive(Debug)]
 struct Shared {
     name: String,
@@ -75,8 +78,6 @@ struct Shared {
     source: String,
     homepage: Option<String>,
     template: Template,
-    classes: Vec<String>,
-    domains: Vec<String>,
     texts: Option<texts::TextsEntry>,
     images: Source,
     /// The folder that the images were looked up in.
@@ -146,13 +147,13 @@ impl Dataset {
                 source: description.source,
                 homepage: description.homepage,
                 template: description.template,
-                classes: built.classes,
-                domains: built.domains,
                 texts: description.texts,
                 images: built.source,
                 root,
                 passed_over: built.passed_over,
             }),
+            classes: built.classes.into(),
+            domains: built.domains.into(),
             samples: samples.into(),
             fingerprint: OnceLock::new(),
         })
@@ -185,7 +186,7 @@ impl Dataset {
 
     /// The class names that fill the template, by label.
     pub fn classes(&self) -> &[String] {
-        &self.shared.classes
+        &self.classes
     }
 
     /// The prompt of every class.
@@ -195,7 +196,7 @@ impl Dataset {
 
     /// The domains (vendors, sites, styles), sorted; empty when the layout has none.
     pub fn domains(&self) -> &[String] {
-        &self.shared.domains
+        &self.domains
     }
 
     /// The number of samples of all splits.
@@ -203,7 +204,7 @@ impl Dataset {
         self.samples.len()
     }
 
-    /// Whether there is no sample, which only [`limit`](Dataset::limit) can bring about.
+    /// Whether there is no sample, which only [`limit`](Dataset::limit) and [`named`](Dataset::named) bring about.
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty()
     }

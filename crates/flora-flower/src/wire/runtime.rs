@@ -9,6 +9,9 @@ pub struct AcquireTaskRequest {
     /// `flwr-serverapp`.
     #[prost(string, repeated, tag = "1")]
     pub supported_task_types: Vec<String>,
+    /// SHA-256 of the apps whose tasks are wanted, whatever their type.
+    #[prost(string, repeated, tag = "2")]
+    pub agentapp_fab_hashes: Vec<String>,
 }
 
 /// A task, if there is any.

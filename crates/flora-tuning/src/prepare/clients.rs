@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use flora_clip::TextPrefix;
-use flora_data::{ClientShard, Dataset, Features, Partition};
+use flora_data::{ClientShard, Dataset, Features, Partition, Split};
 use flora_federation::{Client, Layered};
 
 use super::backbone::Backbone;
@@ -14,7 +14,7 @@ pub(super) struct Setting<'a> {
     pub(super) texts: Option<Arc<Features>>,
     pub(super) prefix: Option<TextPrefix>,
     pub(super) images: ImageInput,
-    pub(super) partition: &'a Partition,
+    pub(super) class_groups: Option<Vec<Vec<usize>>>,
     pub(super) dataset: &'a Dataset,
 }
 
@@ -24,7 +24,7 @@ pub(super) fn cohort(
     model: TuningModel,
     setting: Setting<'_>,
 ) -> Result<Cohort, TuningError> {
-    let Setting { texts, prefix, images, partition, dataset } = setting;
+    let Setting { texts, prefix, images, class_groups, dataset } = setting;
     let texts = texts.filter(|_| backbone.texts_stay());
     let labels = (0..dataset.len()).map(|index| dataset.label(index)).collect();
     let Backbone { method, prompts, logit_scale, device, .. } = backbone;
@@ -33,7 +33,7 @@ pub(super) fn cohort(
         texts,
         prefix,
         class_names: Arc::new(dataset.classes().to_vec()),
-        class_groups: partition.class_groups.clone(),
+        class_groups,
         loss: experiment.method.loss.unwrap_or(objective.loss),
         path: experiment.method.path,
         ..objective
@@ -52,13 +52,22 @@ pub(super) fn of_partition(
     cohort: &Arc<Cohort>,
 ) -> Vec<Box<dyn Client>> {
     let scored_on = partition.scored_on();
-    let client = |shard: &ClientShard| -> Box<dyn Client> {
-        let client = TuningClient::new(shard.clone(), Arc::clone(cohort));
-        let client = Box::new(client.scored_on(scored_on));
-        match experiment.federation.transforms() {
-            none if none.is_empty() => client,
-            layers => Box::new(Layered::new(client as Box<dyn Client>, layers)),
-        }
-    };
-    partition.clients.iter().map(client).collect()
+    let shards = partition.clients.iter();
+    shards.map(|shard| client(experiment, shard.clone(), scored_on, cohort)).collect()
+}
+
+/// The client that holds `shard` and is scored on its images of one split, with what happens to its answers on their
+/// way.
+pub(crate) fn client(
+    experiment: &Experiment,
+    shard: ClientShard,
+    scored_on: Split,
+    cohort: &Arc<Cohort>,
+) -> Box<dyn Client> {
+    let client = TuningClient::new(shard, Arc::clone(cohort));
+    let client = Box::new(client.scored_on(scored_on));
+    match experiment.federation.transforms() {
+        none if none.is_empty() => client,
+        layers => Box::new(Layered::new(client as Box<dyn Client>, layers)),
+    }
 }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use flora_data::{ClientShard, Dataset, Partition, PartitionConfig, Protocol, Split};
-use flora_federation::Event;
+use flora_federation::{ClientInfo, Event};
 
 use super::wrong;
+use crate::client::client_info;
 use crate::objective::NO_CLASSES;
 use crate::{Experiment, LossKind, Method, Observer, TuningError};
 
@@ -65,20 +66,8 @@ pub(super) fn check(
     partition: &Partition,
     observer: &mut dyn Observer,
 ) -> Result<(), TuningError> {
-    let clients = partition.clients.iter().filter(|shard| !shard.train.is_empty()).count();
-    let least = experiment.federation.min_clients;
-    if least > clients {
-        let problem =
-            format!("{least}, but {clients} clients have training images; lower it to {clients}");
-        return Err(wrong(experiment, "federation.min_clients", problem));
-    }
-    let (quorum, train) =
-        (experiment.federation.quorum, experiment.federation.selector().count(clients));
-    if quorum > train && experiment.rounds() > 0 {
-        let problem =
-            format!("{quorum}, but {train} clients train in a round; lower it to {train}");
-        return Err(wrong(experiment, "federation.quorum", problem));
-    }
+    let trainers = partition.clients.iter().filter(|shard| !shard.train.is_empty()).count();
+    check_trainers(experiment, trainers)?;
     let scored_on = partition.scored_on();
     if !experiment.data.validation.is_zero() && scored_on == Split::Test {
         let problem = "no client has a validation image; raise it, raise data.limit.train, or put validation images \
@@ -98,20 +87,48 @@ pub(super) fn check(
         );
         return Err(wrong(experiment, "method.name", problem));
     }
+    let loss = check_loss(experiment, method, dataset.classes())?;
+    let infos: Vec<_> =
+        partition.clients.iter().map(|shard| client_info(shard, scored_on)).collect();
+    warn_of_single_images(experiment, loss, &infos, observer);
+    if is_natural(&experiment.partition) {
+        warn_of_unscored(experiment, dataset, partition, observer);
+    }
+    Ok(())
+}
+
+/// Whether `clients` that have training images are enough.
+pub(super) fn check_trainers(experiment: &Experiment, clients: usize) -> Result<(), TuningError> {
+    let least = experiment.federation.min_clients;
+    if least > clients {
+        let problem =
+            format!("{least}, but {clients} clients have training images; lower it to {clients}");
+        return Err(wrong(experiment, "federation.min_clients", problem));
+    }
+    let (quorum, train) =
+        (experiment.federation.quorum, experiment.federation.selector().count(clients));
+    if quorum > train && experiment.rounds() > 0 {
+        let problem =
+            format!("{quorum}, but {train} clients train in a round; lower it to {train}");
+        return Err(wrong(experiment, "federation.quorum", problem));
+    }
+    Ok(())
+}
+
+/// The loss, if it goes together with the classes.
+pub(super) fn check_loss(
+    experiment: &Experiment,
+    method: &dyn Method,
+    classes: &[String],
+) -> Result<LossKind, TuningError> {
     let loss = experiment.method.loss.unwrap_or_else(|| method.usual_loss());
     let weights = &experiment.training.class_weights;
     if !weights.is_none() && loss == LossKind::Infonce && experiment.rounds() > 0 {
         return Err(wrong(experiment, "training.class_weights", NO_CLASSES));
     }
-    let named = weights.check_names(dataset.classes());
+    let named = weights.check_names(classes);
     named.map_err(|problem| wrong(experiment, "training.class_weights", problem))?;
-    if loss == LossKind::Infonce && experiment.rounds() > 0 {
-        warn_of_single_images(partition, observer);
-    }
-    if is_natural(&experiment.partition) {
-        warn_of_unscored(experiment, dataset, partition, observer);
-    }
-    Ok(())
+    Ok(loss)
 }
 
 /// Whether clients hold what their domains have.
@@ -151,9 +168,18 @@ fn warn_of_unscored(
     observer.event(&Event::Warning { message });
 }
 
-fn warn_of_single_images(partition: &Partition, observer: &mut dyn Observer) {
-    let lonely = partition.clients.iter().filter(|shard| shard.train.len() == 1);
-    let ids: Vec<&str> = lonely.map(|shard| shard.id.as_str()).collect();
+/// Clients that a contrastive loss leaves nothing to train on.
+pub(super) fn warn_of_single_images(
+    experiment: &Experiment,
+    loss: LossKind,
+    clients: &[ClientInfo],
+    observer: &mut dyn Observer,
+) {
+    if loss != LossKind::Infonce || experiment.rounds() == 0 {
+        return;
+    }
+    let lonely = clients.iter().filter(|client| client.num_examples == 1);
+    let ids: Vec<&str> = lonely.map(|client| client.id.as_str()).collect();
     let [first, rest @ ..] = &ids[..] else { return };
     let (whose, them) = match rest.len() {
         0 => (format!("client {first} has"), "it trains"),

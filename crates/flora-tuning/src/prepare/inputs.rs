@@ -14,21 +14,23 @@ use crate::{Experiment, TuningError};
 pub(crate) const IMAGES: &str = "images";
 
 /// SHA-256 of each input, by what it is called in a message. Paths name them in an experiment, and what
-/// lies there may change.
+/// lies there may change. Without a data set, the images are elsewhere.
 pub(super) fn digests(
     experiment: &Experiment,
     backbone: &Backbone,
-    dataset: &Dataset,
+    dataset: Option<&Dataset>,
     initial: Option<&ParameterRecord>,
 ) -> Result<BTreeMap<String, String>, TuningError> {
     let checkpoint = &backbone.checkpoint;
-    let labels: Vec<usize> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
     let mut digests = BTreeMap::from([
-        (IMAGES, dataset.fingerprint()?),
-        ("labels", digest(&labels)),
         ("prompts", digest(&backbone.prompts)),
         ("model's configuration", digest(&(&checkpoint.config, &checkpoint.preprocessor))),
     ]);
+    if let Some(dataset) = dataset {
+        let labels: Vec<usize> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
+        digests.insert(IMAGES, dataset.fingerprint()?);
+        digests.insert("labels", digest(&labels));
+    }
     if let Some(initial) = initial {
         let values = hex::encode(&Sha256::digest(initial.to_safetensors()));
         digests.insert("adapter to start from", digest(&(values, &experiment.method.lora)));

@@ -5,6 +5,7 @@ mod clients;
 mod data;
 mod images;
 mod inputs;
+mod serving;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,12 +17,17 @@ use flora_federation::{Event, Simulation};
 use flora_inference::{Provenance, adapter_folder, settings_digest};
 use flora_lora::{LoraConfig, PeftAdapter, load_peft};
 
+pub(crate) use self::clients::client;
 pub use self::data::partition;
 pub(crate) use self::data::{open_dataset, resolve_model};
 pub(crate) use self::inputs::IMAGES;
+pub use self::serving::prepare_serving;
+pub(crate) use self::serving::site_cohort;
 
 use self::backbone::Backbone;
 use self::clients::Setting;
+use crate::client::client_info;
+use crate::members::Members;
 use crate::run::Parts;
 use crate::{Experiment, Method, Observer, Prepared, TuningError};
 
@@ -49,17 +55,27 @@ pub fn prepare(
     let method = experiment.method.method();
     let (record, provenance) = adapter.map(|(it, provenance)| (it.record, provenance)).unzip();
     let prepared = prepared(experiment, method, record, device, observer)?;
-    if let Some(provenance) = provenance.flatten()
-        && provenance.base_sha256 != prepared.base_digest
-    {
-        let message = format!(
-            "the adapter in method.init_adapter was trained on {}, and not on the weights of {}: it starts from \
-             something else than what was trained",
-            provenance.base_model_name_or_path, prepared.experiment.model.path
-        );
-        observer.event(&Event::Warning { message });
-    }
+    let (experiment, digest) = (&prepared.experiment, &prepared.base_digest);
+    warn_of_other_base(experiment, provenance.flatten().as_ref(), digest, observer);
     Ok(prepared)
+}
+
+/// An adapter to start from, trained on other weights.
+fn warn_of_other_base(
+    experiment: &Experiment,
+    adapter: Option<&Provenance>,
+    base_digest: &str,
+    observer: &mut dyn Observer,
+) {
+    let Some(adapter) = adapter.filter(|adapter| adapter.base_sha256 != base_digest) else {
+        return;
+    };
+    let message = format!(
+        "the adapter in method.init_adapter was trained on {}, and not on the weights of {}: it starts from \
+         something else than what was trained",
+        adapter.base_model_name_or_path, experiment.model.path
+    );
+    observer.event(&Event::Warning { message });
 }
 
 /// [`prepare`] for a method of your own, instead of the one that the experiment names. Its loss is
@@ -78,10 +94,14 @@ pub fn prepare_method(
     prepared(experiment, method, None, device, observer)
 }
 
-/// The adapter to start from, and what flora says of it. Its configuration becomes the experiment's.
-fn initial_adapter(
-    experiment: &mut Experiment,
-    observer: &mut dyn Observer,
+/// The configuration of the adapter to start from, if there is one.
+pub(crate) fn adapter_config(experiment: &Experiment) -> Result<Option<LoraConfig>, TuningError> {
+    Ok(read_adapter(experiment)?.map(|(adapter, _)| adapter.config))
+}
+
+/// The adapter to start from, and what flora says of it.
+fn read_adapter(
+    experiment: &Experiment,
 ) -> Result<Option<(PeftAdapter, Option<Provenance>)>, TuningError> {
     let Some(path) = &experiment.method.init_adapter else { return Ok(None) };
     let folder = &adapter_folder(path);
@@ -105,6 +125,15 @@ fn initial_adapter(
         );
         return Err(wrong(experiment, "method.init_adapter", problem));
     }
+    Ok(Some((adapter, provenance)))
+}
+
+/// The adapter to start from, and what flora says of it. Its configuration becomes the experiment's.
+fn initial_adapter(
+    experiment: &mut Experiment,
+    observer: &mut dyn Observer,
+) -> Result<Option<(PeftAdapter, Option<Provenance>)>, TuningError> {
+    let Some((adapter, provenance)) = read_adapter(experiment)? else { return Ok(None) };
     let lora = std::mem::replace(&mut experiment.method.lora, adapter.config.clone());
     if lora != LoraConfig::default() && lora != experiment.method.lora {
         observer.event(&Event::Warning {
@@ -147,13 +176,16 @@ fn prepared(
     let total_parameters = backbone.count(&model);
     let base_digest = backbone.checkpoint.digest()?;
     let base_settings = settings_digest(&backbone.checkpoint);
-    let inputs = inputs::digests(&experiment, &backbone, &dataset, initial.as_ref())?;
-    let setting = Setting { texts, prefix, images, partition: &partition, dataset: &dataset };
+    let inputs = inputs::digests(&experiment, &backbone, Some(&dataset), initial.as_ref())?;
+    let class_groups = partition.class_groups.clone();
+    let setting = Setting { texts, prefix, images, class_groups, dataset: &dataset };
     let method = Arc::clone(&backbone.method);
     let cohort = Arc::new(clients::cohort(&experiment, backbone, model, setting)?);
     let initial = cohort.initial().as_ref().clone();
+    let scored_on = partition.scored_on();
+    let infos = partition.clients.iter().map(|shard| client_info(shard, scored_on)).collect();
     let clients = clients::of_partition(&experiment, &partition, &cohort);
-    let fleet = Simulation::new(clients, workers.threads())
+    let simulation = Simulation::new(clients, workers.threads())
         .map_err(|error| wrong(&experiment, "partition", error))?;
     Ok(Prepared::new(Parts {
         method: method.name().to_owned(),
@@ -166,9 +198,10 @@ fn prepared(
         dataset,
         partition,
         initial,
-        cohort,
-        fleet,
-        at_rest,
+        clients: infos,
+        scored_on,
+        cohort: Some(cohort),
+        members: Members::Here { simulation, at_rest },
         experiment,
     }))
 }

@@ -9,7 +9,7 @@ use flora_federation::ClientScore;
 
 use super::load_trained;
 use crate::objective::prediction;
-use crate::{Prepared, TuningError};
+use crate::{Cohort, Prepared, TuningError};
 
 /// The parameters with which each client of a run predicts: those of all, or its own.
 #[derive(Debug, Clone)]
@@ -27,6 +27,15 @@ pub struct ClientPredictions {
 }
 
 impl Prepared {
+    /// What the clients share, where they and their images are here.
+    fn cohort(&self) -> Result<&Arc<Cohort>, TuningError> {
+        self.cohort.as_ref().ok_or_else(|| {
+            let problem = "the run was served to sites, and their images are not here; score what it trained on a \
+                           data set of this machine instead";
+            TuningError::Sites(problem.to_owned())
+        })
+    }
+
     /// Reads what a run of this experiment left in `folder`, and where clients keep parameters to themselves those of
     /// each, in the folder that `of_client` tells.
     ///
@@ -52,7 +61,7 @@ impl Prepared {
             }
             Ok(loaded.map(|loaded| loaded.record))
         };
-        let (cohort, clients) = (&self.cohort, &self.partition.clients);
+        let (cohort, clients) = (self.cohort()?, &self.partition.clients);
         let global = load(folder)?;
         if cohort.share.is_all() {
             let global = match global {
@@ -96,7 +105,7 @@ impl Prepared {
         let workers = Workers::new(self.experiment.federation.threads)?;
         let clients = self.partition.clients.iter().zip(&models.0);
         let tasks = clients.map(|(client, record)| (client.id.clone(), images(client), record));
-        let (cohort, dataset) = (&self.cohort, &self.dataset);
+        let (cohort, dataset) = (self.cohort()?, &self.dataset);
         let one = |(client, images, record): (String, Vec<usize>, &Arc<ParameterRecord>)| {
             let logits = cohort.logits_shared(record, &images)?;
             let is_right =
@@ -119,6 +128,6 @@ impl Prepared {
 
     /// Whether all clients predict with the same model.
     pub fn shares_model(&self) -> bool {
-        self.cohort.share.is_all()
+        self.experiment.federation.share().is_all()
     }
 }

@@ -1,0 +1,116 @@
+//! The messages that a node was given and has not answered: a SuperLink gives each only once.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use flora_core::files::write_atomic;
+use flora_federation::Kind;
+use prost::Message as _;
+
+use super::NodeFolder;
+use crate::NodeError;
+use crate::wire::message::{Message, Metadata, ObjectTree};
+
+/// A message that is to be done.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Entry {
+    #[prost(message, required, tag = "1")]
+    message: Message,
+    #[prost(message, required, tag = "2")]
+    tree: ObjectTree,
+}
+
+impl Entry {
+    /// `None` for a message that says nothing about itself, and could not be answered.
+    pub(super) fn new(message: Message, tree: ObjectTree) -> Option<Self> {
+        let metadata = message.metadata.as_ref()?;
+        // It becomes a file's name.
+        let id = &metadata.message_id;
+        let is_id = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id.then_some(Self { message, tree })
+    }
+
+    pub(super) fn metadata(&self) -> &Metadata {
+        self.message.metadata.as_ref().expect("checked when it was made")
+    }
+
+    pub(super) fn run_id(&self) -> u64 {
+        self.metadata().run_id
+    }
+
+    pub(super) fn message_id(&self) -> &str {
+        &self.metadata().message_id
+    }
+
+    /// What it asks for: Flower's type is `train`, `evaluate` or `query`, perhaps with a name.
+    pub(super) fn kind(&self) -> Kind {
+        let kind = self.metadata().message_type.as_str();
+        match kind.split_once('.').unwrap_or((kind, "")) {
+            ("train", _) => Kind::Train,
+            ("evaluate", _) => Kind::Evaluate,
+            ("query", name) => Kind::Query(name.to_owned()),
+            _ => Kind::Query(kind.to_owned()),
+        }
+    }
+
+    /// For how many seconds an answer still counts, by this machine's clock; `None` if it does not.
+    pub(super) fn seconds_left(&self) -> Option<f64> {
+        let Metadata { created_at, ttl, .. } = self.metadata();
+        let left = created_at + ttl - now();
+        (left > 0.0).then_some(left)
+    }
+}
+
+/// Seconds since 1970-01-01 UTC.
+pub(crate) fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// A file for each entry.
+pub(super) struct Journal(PathBuf);
+
+const EXTENSION: &str = "message";
+
+impl Journal {
+    pub(super) fn open(folder: &NodeFolder) -> Result<Self, NodeError> {
+        let path = folder.path().join("journal");
+        fs::create_dir_all(&path).map_err(NodeError::folder(&path))?;
+        Ok(Self(path))
+    }
+
+    /// The entries that earlier processes left, in the order in which they were made.
+    pub(super) fn entries(&self) -> Result<Vec<Entry>, NodeError> {
+        let mut entries = Vec::new();
+        for file in fs::read_dir(&self.0).map_err(NodeError::folder(&self.0))? {
+            let path = file.map_err(NodeError::folder(&self.0))?.path();
+            if path.extension().is_none_or(|extension| extension != EXTENSION) {
+                continue;
+            }
+            let bytes = fs::read(&path).map_err(NodeError::folder(&path))?;
+            let entry = Entry::decode(bytes.as_slice()).ok();
+            match entry.and_then(|entry| Entry::new(entry.message, entry.tree)) {
+                Some(entry) => entries.push(entry),
+                // Written whole, so somebody else's.
+                None => drop(fs::remove_file(path)),
+            }
+        }
+        let created = |entry: &Entry| entry.metadata().created_at;
+        entries.sort_by(|left, right| created(left).total_cmp(&created(right)));
+        Ok(entries)
+    }
+
+    pub(super) fn add(&self, entry: &Entry) -> Result<(), NodeError> {
+        let path = self.path(entry);
+        write_atomic(&path, &entry.encode_to_vec()).map_err(NodeError::folder(&path))
+    }
+
+    pub(super) fn remove(&self, entry: &Entry) -> Result<(), NodeError> {
+        let path = self.path(entry);
+        fs::remove_file(&path).map_err(NodeError::folder(&path))
+    }
+
+    fn path(&self, entry: &Entry) -> PathBuf {
+        self.0.join(entry.message_id()).with_extension(EXTENSION)
+    }
+}

@@ -1,0 +1,227 @@
+//! Messages out, answers in.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use flora_federation::{Config, Message, Value};
+
+use super::run::ServerRun;
+use crate::codec::{self, Form};
+use crate::objects::{self, Content};
+use crate::wire::message as wire;
+use crate::wire::message::{HasContent, Metadata, ObjectTree, SUPERLINK};
+use crate::ServerError;
+
+/// For as long a message counts where a round has no deadline: a week.
+const LONG: f64 = 7.0 * 24.0 * 3600.0;
+
+/// Messages that are announced at a time.
+const AT_A_TIME: usize = 100;
+
+/// How often objects are announced again that the SuperLink forgot before they were all there.
+const ATTEMPTS: usize = 5;
+
+/// A message to a node.
+pub(super) struct Outgoing<'a> {
+    pub(super) node_id: u64,
+    /// Flower's type, such as `train`.
+    pub(super) kind: String,
+    pub(super) message: &'a Message,
+    /// What goes with it besides.
+    pub(super) config: Config,
+    /// Seconds for which it counts.
+    pub(super) ttl: Option<f64>,
+}
+
+/// An answer to a message.
+pub(super) struct Incoming {
+    /// The id of the message that is answered.
+    pub(super) asked: String,
+    pub(super) result: Result<Message, Said>,
+    /// Bytes of its objects.
+    pub(super) bytes: u64,
+}
+
+/// Why there is no answer, as Flower says it.
+#[derive(Debug)]
+pub(super) struct Said {
+    code: i64,
+    pub(super) reason: String,
+}
+
+impl Said {
+    fn ours(reason: String) -> Self {
+        Self { code: 0, reason }
+    }
+
+    /// The message or its answer got lost between the SuperLink and a node, or the node was away. It may be sent again:
+    /// a node that does a task twice does the same.
+    pub(super) fn is_lost(&self) -> bool {
+        // Message, reply or node unavailable.
+        matches!(self.code, 3..=5)
+    }
+}
+
+impl ServerRun {
+    /// Sends messages; their ids, in order. An empty one is that of a message that the SuperLink did not take,
+    /// because the node is gone.
+    pub(super) fn send(&self, messages: &[Outgoing<'_>]) -> Result<Vec<String>, ServerError> {
+        let mut ids = Vec::with_capacity(messages.len());
+        for some in messages.chunks(AT_A_TIME) {
+            ids.extend(self.send_some(some)?);
+        }
+        Ok(ids)
+    }
+
+    fn send_some(&self, messages: &[Outgoing<'_>]) -> Result<Vec<String>, ServerError> {
+        let (mut announced, mut trees) = (Vec::new(), Vec::new());
+        let mut contents: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for outgoing in messages {
+            let (message, tree, objects) = self.pack(outgoing)?;
+            announced.push(message);
+            trees.push(tree);
+            contents.extend(objects);
+        }
+        for _ in 0..ATTEMPTS {
+            let response = self.service().push_messages(announced.clone(), trees.clone())?;
+            let mut stored = true;
+            for id in &response.objects_to_push {
+                let Some(content) = contents.get(id) else { continue };
+                stored = self.service().push_object(id, content, &response.session_id)?;
+                if !stored {
+                    break;
+                }
+            }
+            if stored {
+                return Ok(response.message_ids);
+            }
+        }
+        Err(ServerError::NotStored { url: self.service().link().url().to_owned() })
+    }
+
+    fn pack(
+        &self,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<(wire::Message, ObjectTree, Vec<(String, Vec<u8>)>), ServerError> {
+        let mut message = outgoing.message.clone();
+        message.config.extend(outgoing.config.clone());
+        let records = codec::to_records(&message, Form::Flora)?;
+        let metadata = Metadata {
+            run_id: self.run_id(),
+            src_node_id: SUPERLINK,
+            dst_node_id: outgoing.node_id,
+            ttl: outgoing.ttl.unwrap_or(LONG),
+            message_type: outgoing.kind.clone(),
+            created_at: crate::node::now(),
+            ..Metadata::default()
+        };
+        let objects = objects::deflate(&metadata, &Content::Records(records));
+        let metadata = Metadata { message_id: objects.root, ..metadata };
+        let message = wire::Message {
+            metadata: Some(metadata),
+            content: Some(HasContent {}),
+            error: None,
+        };
+        Ok((message, objects.tree, objects.contents))
+    }
+
+    /// The answers that are there to the messages of these ids. Whoever has announced one and is still sending it
+    /// is remembered in `announced`, and keeps nobody else waiting.
+    pub(super) fn receive(
+        &self,
+        ids: Vec<String>,
+        announced: &mut Vec<Announced>,
+    ) -> Result<Vec<Incoming>, ServerError> {
+        if !ids.is_empty() {
+            let answers = self.service().pull_messages(ids)?;
+            announced.extend(answers.into_iter().filter_map(|(message, _)| Announced::new(message)));
+        }
+        let mut there = Vec::new();
+        let mut rest = Vec::new();
+        for mut answer in announced.drain(..) {
+            match self.complete(&mut answer)? {
+                Some(incoming) => there.push(incoming),
+                None => rest.push(answer),
+            }
+        }
+        *announced = rest;
+        Ok(there)
+    }
+
+    /// The answer, if all of it is there.
+    fn complete(&self, answer: &mut Announced) -> Result<Option<Incoming>, ServerError> {
+        let asked = answer.asked.clone();
+        if let Some(error) = answer.error.take() {
+            let reason = flora_core::text::printable(&error.reason).into_owned();
+            let result = Err(Said { code: error.code, reason });
+            return Ok(Some(Incoming { asked, result, bytes: 0 }));
+        }
+        let Announced { id, objects, since, .. } = answer;
+        let inflated = objects::inflate(id, &mut |id: &str| {
+            if let Some(content) = objects.get(id) {
+                return Ok(content.clone());
+            }
+            let response = self.service().pull_object(id)?;
+            match (response.object_found, response.object_available) {
+                (true, true) => {
+                    objects.insert(id.to_owned(), response.object_content.clone());
+                    Ok(response.object_content)
+                }
+                (true, false) if since.elapsed() < SENDING => Err(ServerError::NotYet),
+                _ => Err(ServerError::Lost),
+            }
+        });
+        let result = match inflated {
+            Ok(inflated) => match inflated.content {
+                Content::Records(records) => match codec::from_records(&records) {
+                    Ok((message, _)) => Ok(message),
+                    Err(error) => Err(Said::ours(format!("its answer cannot be read: {error}"))),
+                },
+                Content::Error(error) => Err(Said { code: error.code, reason: error.reason }),
+            },
+            Err(objects::InflateError::Fetch(ServerError::NotYet)) => return Ok(None),
+            Err(objects::InflateError::Fetch(ServerError::Lost)) => {
+                Err(Said { code: LOST, reason: "its answer was not sent whole".to_owned() })
+            }
+            Err(objects::InflateError::Fetch(error)) => return Err(error),
+            Err(objects::InflateError::Object(error)) => {
+                Err(Said::ours(format!("its answer is damaged: {error}")))
+            }
+        };
+        let bytes = objects.values().map(|content| content.len() as u64).sum();
+        // The SuperLink may forget it. If it does not hear so, it does in the end.
+        let _ = self.service().confirm(id);
+        Ok(Some(Incoming { asked, result, bytes }))
+    }
+}
+
+/// An answer that a node has announced, and what is there of it.
+pub(super) struct Announced {
+    id: String,
+    asked: String,
+    error: Option<wire::Error>,
+    objects: BTreeMap<String, Vec<u8>>,
+    since: Instant,
+}
+
+impl Announced {
+    fn new(message: wire::Message) -> Option<Self> {
+        let Metadata { message_id: id, reply_to_message_id: asked, .. } = message.metadata?;
+        let (error, objects, since) = (message.error, BTreeMap::new(), Instant::now());
+        Some(Self { id, asked, error, objects, since })
+    }
+}
+
+/// A node that announced an answer sends its objects within so long of each other, or never.
+const SENDING: Duration = Duration::from_secs(180);
+
+/// Flower's number for an answer that is not there.
+const LOST: i64 = 4;
+
+/// A whole number that a node sent back.
+pub(super) fn take_number(config: &mut Config, key: &str) -> Option<usize> {
+    match config.remove(key)? {
+        Value::Int(number) => usize::try_from(number).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,154 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::app;
+use crate::services::{AcquiredTask, ControlService, RuntimeService};
+use crate::{Link, LinkError, ServerError};
+
+/// A run on a SuperLink whose server's part this process does. `flwr ls` shows it.
+#[derive(Debug)]
+pub struct ServerRun {
+    service: RuntimeService,
+    control: ControlService,
+    context: Vec<u8>,
+    beats: Arc<AtomicBool>,
+    /// The SuperLink ended the run: by `flwr stop`, or because it heard no heartbeats.
+    over: Arc<AtomicBool>,
+    ended: bool,
+}
+
+/// How a run ended, as `flwr ls` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// All rounds are done.
+    Completed,
+    /// Something went wrong.
+    Failed,
+    /// It was asked to stop.
+    Stopped,
+}
+
+/// A SuperLink gives a server up that it has not heard of for 60 s.
+const BEAT: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(100);
+/// A SuperLink makes the task of a run when the run begins; one that hands it to a process of its own does so at once.
+const TASK: Duration = Duration::from_secs(15);
+const BY_HASH: Duration = Duration::from_secs(5);
+
+impl ServerRun {
+    /// Begins a run that is called `name` and takes its server's part. `token` is something that no other run has.
+    ///
+    /// # Errors
+    /// The SuperLink refuses, does not answer, or has the server's part done by a process of its own
+    /// ([`ServerError::Taken`]).
+    pub fn start(link: &Link, name: &str, token: &str) -> Result<Self, ServerError> {
+        let control = ControlService::new(link.clone());
+        let fab = app::bundle(name, token);
+        let fab_hash = flora_core::hex::encode(&<sha2::Sha256 as sha2::Digest>::digest(&fab));
+        let run_id = control.start_run(fab)?;
+        let service = Self::acquire(link, run_id, &fab_hash).inspect_err(|_| {
+            // Nobody will do it.
+            let _ = control.stop_run(run_id);
+        })?;
+        let context = service.pull_input()?.context;
+        let (beats, over) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+        let heart = (service.clone(), Arc::clone(&beats), Arc::clone(&over));
+        thread::spawn(move || beat(&heart.0, &heart.1, &heart.2));
+        Ok(Self { service, control, context, beats, over, ended: false })
+    }
+
+    fn acquire(link: &Link, run_id: u64, fab_hash: &str) -> Result<RuntimeService, ServerError> {
+        let started = Instant::now();
+        while started.elapsed() < TASK {
+            // A SuperLink that does not know apps by their hashes hands out whatever waits.
+            let hash = (started.elapsed() < BY_HASH).then_some(fab_hash);
+            match RuntimeService::acquire(link, hash)? {
+                Some(AcquiredTask { service, run_id: theirs }) if theirs == run_id => {
+                    return Ok(service);
+                }
+                Some(AcquiredTask { run_id: theirs, .. }) => {
+                    return Err(ServerError::Foreign { run_id: theirs });
+                }
+                None => {}
+            }
+            if link.sleep(LOOK) {
+                return Err(LinkError::Stopped { url: link.url().to_owned() }.into());
+            }
+        }
+        Err(ServerError::Taken { url: link.url().to_owned() })
+    }
+
+    /// The SuperLink's number of the run.
+    pub fn run_id(&self) -> u64 {
+        self.service.run_id()
+    }
+
+    /// What messages go through.
+    pub fn service(&self) -> &RuntimeService {
+        &self.service
+    }
+
+    /// Whether the SuperLink ended the run.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    /// Shows a line in `flwr log`. A line that does not get there is no loss.
+    pub fn log(&self, line: &str) {
+        let _ = self.service.push_logs(vec![format!("{line}\n")]);
+    }
+
+    /// Ends the run.
+    ///
+    /// # Errors
+    /// The SuperLink refuses, or does not answer.
+    pub fn end(mut self, end: End, details: &str) -> Result<(), ServerError> {
+        Ok(self.finish(end, details)?)
+    }
+
+    fn finish(&mut self, end: End, details: &str) -> Result<(), LinkError> {
+        self.ended = true;
+        let sub_status = match end {
+            End::Completed => "completed",
+            End::Failed => "failed",
+            End::Stopped => "stopped",
+        };
+        let ended = self.service.push_output(self.context.clone(), sub_status, details);
+        self.beats.store(false, Ordering::SeqCst);
+        if end == End::Stopped && ended.is_err() {
+            // While it is stopping, nothing is asked twice.
+            return self.control.stop_run(self.run_id());
+        }
+        ended
+    }
+}
+
+impl Drop for ServerRun {
+    fn drop(&mut self) {
+        if !self.ended {
+            let _ = self.finish(End::Failed, "the server ended early");
+        }
+    }
+}
+
+fn beat(service: &RuntimeService, beats: &AtomicBool, over: &AtomicBool) {
+    let mut last = Instant::now();
+    while beats.load(Ordering::SeqCst) {
+        thread::sleep(LOOK);
+        if last.elapsed() < BEAT {
+            continue;
+        }
+        last = Instant::now();
+        match service.heartbeat() {
+            Ok(true) => {}
+            Ok(false) => over.store(true, Ordering::SeqCst),
+            Err(error) if error.is_refused() || matches!(error, LinkError::Unauthorized { .. }) => {
+                over.store(true, Ordering::SeqCst);
+            }
+            // Where it matters it is told by whoever waits for answers.
+            Err(_) => {}
+        }
+    }
+}

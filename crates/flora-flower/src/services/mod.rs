@@ -1,0 +1,9 @@
+//! A SuperLink's services, a file each.
+
+mod control;
+mod fleet;
+mod runtime;
+
+pub use self::control::ControlService;
+pub use self::fleet::FleetService;
+pub use self::runtime::{AcquiredTask, RuntimeService};

@@ -1,0 +1,155 @@
+//! What a site takes part in.
+
+use std::path::Path;
+
+use flora_core::files;
+use flora_federation::Message;
+use serde::Deserialize;
+
+use crate::{Experiment, MethodName, Plan, TuningError};
+
+/// What a site takes part in; from a TOML file. Whatever does not fit is refused before anything is trained, and what
+/// would leave, before it leaves.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// SHA-256 of the only weights that may be trained on, as `flora doctor --model` prints it.
+    pub base_digest: Option<String>,
+    /// The methods that may be trained; all, if none is named.
+    pub methods: Vec<MethodName>,
+    /// The fewest training images of this site that may be trained on: from few, much can be told of each.
+    pub min_examples: usize,
+    /// The most rounds of one run.
+    pub max_rounds: Option<usize>,
+    /// The largest L2 norm of an update that may leave.
+    pub max_update_norm: Option<f64>,
+}
+
+impl Policy {
+    /// Reads a policy's file.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read or is not TOML, unknown keys and values that make no sense, by field.
+    pub fn load(path: &Path) -> Result<Self, TuningError> {
+        let wrong = |problem: String| {
+            TuningError::Experiment { origin: path.display().to_string(), problem }
+        };
+        let text = files::read_text(path)
+            .map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let policy: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        policy.check_values().map_err(wrong)?;
+        Ok(policy)
+    }
+
+    fn check_values(&self) -> Result<(), String> {
+        if let Some(digest) = &self.base_digest {
+            let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            if digest.len() != 64 || !digest.bytes().all(is_hex) {
+                return Err("base_digest: it is not 64 digits of 0-9 and a-f".to_owned());
+            }
+        }
+        if self.max_rounds == Some(0) {
+            return Err("max_rounds: 0 allows nothing; leave it out, or raise it".to_owned());
+        }
+        match self.max_update_norm {
+            Some(norm) if !(norm > 0.0 && norm.is_finite()) => {
+                Err(format!("max_update_norm: {norm} is not a positive number"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a plan may be followed; how many rounds it is of.
+    pub(super) fn check(&self, plan: &Plan) -> Result<usize, String> {
+        let experiment = Experiment::from_toml("the server's experiment", &plan.experiment, &[])
+            .map_err(|error| error.to_string())?;
+        if let Some(digest) = &self.base_digest
+            && *digest != plan.base_digest
+        {
+            return refuse("base_digest", format!("a run on the weights {}", plan.base_digest));
+        }
+        let method = experiment.method.name;
+        if !self.methods.is_empty() && !self.methods.contains(&method) {
+            return refuse("methods", format!("the method {}", method.as_str()));
+        }
+        let rounds = experiment.rounds();
+        match self.max_rounds {
+            Some(most) if rounds > most => refuse("max_rounds", format!("a run of {rounds} rounds")),
+            _ => Ok(rounds),
+        }
+    }
+
+    /// Whether the site has enough.
+    pub(super) fn check_examples(&self, num_examples: usize) -> Result<(), String> {
+        match num_examples < self.min_examples {
+            true => refuse("min_examples", format!("training on {num_examples} images")),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a round may still be trained, of a run that said it had `planned`.
+    pub(super) fn check_round(&self, round: usize, planned: usize) -> Result<(), String> {
+        let most = self.max_rounds.unwrap_or(usize::MAX);
+        match round >= most {
+            true => refuse("max_rounds", format!("round {} of a run of {planned}", round + 1)),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether what was trained may leave.
+    pub(super) fn check_update(&self, sent: &Message, answer: &Message) -> Result<(), String> {
+        let Some(most) = self.max_update_norm else { return Ok(()) };
+        let mut squares = 0.0;
+        for (name, record) in &answer.records {
+            let Some(before) = sent.records.get(name) else { continue };
+            squares += before.distance(record).powi(2);
+        }
+        let norm = squares.sqrt();
+        match norm > most {
+            true => refuse("max_update_norm", format!("an update of the norm {norm:.4}")),
+            false => Ok(()),
+        }
+    }
+}
+
+fn refuse<T>(field: &str, what: String) -> Result<T, String> {
+    Err(format!("this site's policy ({field}) does not allow {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Policy, TuningError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        std::fs::write(&path, text).unwrap();
+        Policy::load(&path)
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let policy = load("methods = ['flora']\nmin_examples = 20\nmax_rounds = 5").unwrap();
+        assert_eq!((policy.methods.len(), policy.min_examples), (1, 20));
+        for (text, words) in [
+            ("method = ['flora']", "method"),
+            ("methods = ['flour']", "flour"),
+            ("base_digest = 'abc'", "base_digest"),
+            ("max_rounds = 0", "max_rounds"),
+            ("max_update_norm = -1.0", "max_update_norm"),
+        ] {
+            let error = load(text).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("policy.toml"), "{error}");
+        }
+    }
+
+    #[test]
+    fn rounds_and_examples_are_counted() {
+        let policy = Policy { max_rounds: Some(3), min_examples: 10, ..Policy::default() };
+        assert!(policy.check_round(2, 3).is_ok());
+        assert!(policy.check_round(3, 3).unwrap_err().contains("max_rounds"));
+        assert!(policy.check_examples(10).is_ok());
+        assert!(policy.check_examples(9).unwrap_err().contains("min_examples"));
+    }
+}

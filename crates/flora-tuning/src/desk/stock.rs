@@ -1,0 +1,175 @@
+//! What Flower's own servers send, and what they want to get: `FedAvg`, `FedProx`, `FedAdam` and the others of
+//! `flwr.serverapp.strategy`, and the wrappers for central differential privacy.
+
+use std::sync::Arc;
+
+use flora_core::{Dtype, HostTensor, ParameterRecord};
+use flora_federation::protocol::SERVER_ROUND;
+use flora_federation::{Config, Kind, Message, Metrics, NUM_EXAMPLES, Value};
+
+use crate::{Experiment, Plan, Site, plan};
+
+/// Settings of a server's message that a site understands.
+pub(super) struct Stock {
+    /// From 0.
+    pub(super) round: usize,
+    experiment: Option<String>,
+    classes: Option<Vec<String>>,
+    template: Option<String>,
+    /// The largest norm of an update, which the site clips to.
+    clipping_norm: Option<f64>,
+}
+
+const CLIPPING_NORM: &str = "clipping_norm";
+const NORM_BIT: &str = "norm_bit";
+
+impl Stock {
+    pub(super) fn read(config: &Config) -> Result<Self, String> {
+        let text = |key: &str| match config.get(key) {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(format!("the server's setting `{key}` is not text")),
+        };
+        let classes = text("classes")?.map(|json| {
+            serde_json::from_str(&json)
+                .map_err(|_| "the server's setting `classes` is not a list of names".to_owned())
+        });
+        let round = match config.get(SERVER_ROUND) {
+            Some(Value::Int(round)) if *round >= 1 => *round as usize - 1,
+            _ => 0,
+        };
+        let clipping_norm = config.get(CLIPPING_NORM).map(|value| match value {
+            Value::Float(norm) if *norm > 0.0 && norm.is_finite() => Ok(*norm),
+            Value::Int(norm) if *norm > 0 => Ok(*norm as f64),
+            _ => Err(format!("the server's setting `{CLIPPING_NORM}` is not a positive number")),
+        });
+        Ok(Self {
+            round,
+            experiment: text("experiment")?,
+            classes: classes.transpose()?,
+            template: text("template")?,
+            clipping_norm: clipping_norm.transpose()?,
+        })
+    }
+
+    /// The experiment that the server sent, if it did.
+    pub(super) fn experiment(&self) -> Result<Option<Experiment>, String> {
+        let Some(text) = &self.experiment else { return Ok(None) };
+        Experiment::from_toml("the server's setting `experiment`", text, &[])
+            .map(Some)
+            .map_err(|error| error.to_string())
+    }
+
+    /// What the site is to do. Where the server does not name classes and prompt, they are the site's own.
+    pub(super) fn plan(
+        &self,
+        experiment: &Experiment,
+        site: &Site,
+        name: &str,
+    ) -> Result<Plan, String> {
+        let own = site.profile().map_err(|error| error.to_string())?;
+        let classes = self.classes.clone().unwrap_or(own.classes);
+        let template = self.template.clone();
+        let template =
+            template.or_else(|| experiment.data.template.clone()).unwrap_or(own.template);
+        plan(experiment, classes, template, own.base_digest, name.to_owned())
+            .map_err(|error| error.to_string())
+    }
+
+    /// An answer as the server wants it: arrays in the order in which they were sent, and metrics that are finite
+    /// and have the same names at every site.
+    pub(super) fn answer(
+        &self,
+        kind: &Kind,
+        sent: &ParameterRecord,
+        answer: Message,
+    ) -> Result<Message, String> {
+        let examples = answer.num_examples().unwrap_or(0);
+        if examples == 0 {
+            // The server would divide by it, or average what nobody trained.
+            return Err("this site has no image for that".to_owned());
+        }
+        let number = |name: &str| match answer.metrics.get(name) {
+            Some(value) if value.is_finite() => Ok(*value),
+            _ => Err(format!("its {name} is not a number")),
+        };
+        let mut metrics = Metrics::from([
+            (NUM_EXAMPLES.to_owned(), examples as f64),
+            ("loss".to_owned(), number("loss")?),
+        ]);
+        if *kind == Kind::Evaluate {
+            metrics.insert("accuracy".to_owned(), number("accuracy")?);
+            return Ok(Message { metrics, ..Message::default() });
+        }
+        // What `QFedAvg` looks for.
+        metrics.insert("train_loss".to_owned(), number("loss")?);
+        let trained = answer.expect_parameters("site").map_err(|error| error.message)?;
+        let (trained, clipped) = self.clip(sent, &trained.cast(Dtype::F32))?;
+        if let Some(clipped) = clipped {
+            metrics.insert(NORM_BIT.to_owned(), f64::from(u8::from(clipped)));
+        }
+        Ok(Message { metrics, ..Message::parameters(Arc::new(trained)) })
+    }
+
+    /// The parameters in the order of those that were sent; where the server asks for it, with the update clipped,
+    /// and whether it was: Flower's flat clipping, `w + min(1, C / |u|) u` with `u = w' - w` and one norm over all
+    /// arrays.
+    fn clip(
+        &self,
+        sent: &ParameterRecord,
+        trained: &ParameterRecord,
+    ) -> Result<(ParameterRecord, Option<bool>), String> {
+        let wrong = |error: flora_core::RecordError| error.to_string();
+        let mut factor = None;
+        if let Some(bound) = self.clipping_norm {
+            let norm = sent.distance(trained);
+            factor = Some(if norm > bound { bound / norm } else { 1.0 });
+        }
+        let mut ordered = ParameterRecord::new();
+        for (name, before) in sent.iter() {
+            let after = trained.get(name).ok_or_else(|| format!("{name} was not trained"))?;
+            let values = match factor {
+                None => after.to_f32().into_owned(),
+                Some(factor) => {
+                    let pairs = before.to_f32();
+                    let moved = |(w, trained): (&f32, &f32)| {
+                        (f64::from(*w) + factor * (f64::from(*trained) - f64::from(*w))) as f32
+                    };
+                    pairs.iter().zip(after.to_f32().iter()).map(moved).collect()
+                }
+            };
+            let tensor = HostTensor::from_f32(after.shape(), values).map_err(wrong)?;
+            ordered.insert(name, tensor).map_err(wrong)?;
+        }
+        Ok((ordered, factor.map(|factor| factor < 1.0)))
+    }
+}
+
+/// What a server sent, in the order and the element types in which the method has its parameters. A server may send
+/// them in any order, and those of some are in double precision from the second round on.
+pub(super) fn as_initial(
+    sent: &ParameterRecord,
+    initial: &ParameterRecord,
+) -> Result<ParameterRecord, String> {
+    let mut ordered = ParameterRecord::new();
+    for (name, own) in initial.iter() {
+        let tensor = sent.get(name).ok_or_else(|| {
+            format!("the server's arrays have no {name}; is its experiment the one that they were made for?")
+        })?;
+        if tensor.shape() != own.shape() {
+            return Err(format!(
+                "the server's array {name} has the shape {:?} instead of {:?}",
+                tensor.shape(),
+                own.shape()
+            ));
+        }
+        ordered.insert(name, tensor.cast(own.dtype())).map_err(|error| error.to_string())?;
+    }
+    match sent.iter().find(|(name, _)| initial.get(name).is_none()) {
+        Some((name, _)) => Err(format!("the server's array {name} is none that is trained")),
+        None => {
+            ordered.check_finite().map_err(|error| format!("the server's arrays: {error}"))?;
+            Ok(ordered)
+        }
+    }
+}

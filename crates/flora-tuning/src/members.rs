@@ -1,0 +1,75 @@
+//! The clients of a run, wherever they are.
+
+use std::path::Path;
+
+use flora_federation::{
+    Answer, AtRest, ClientInfo, ClientStates, Fleet, FleetError, Simulation, Task, Wait,
+};
+
+/// The clients of a run, wherever they are.
+pub(crate) enum Members {
+    /// Values of this process.
+    Here {
+        simulation: Simulation,
+        /// Where those that do nothing have what they remember.
+        at_rest: AtRest,
+    },
+    /// Sites, each with its own images, which remember by themselves.
+    AtSites(Box<dyn Fleet>),
+}
+
+impl Members {
+    /// The same clients, of which those of this process write what they remember into the file `path`, which is
+    /// there already where a run is resumed. Without a path, into a temporary file of the folder `cache`, if they
+    /// need one.
+    pub(crate) fn with_states(
+        self,
+        path: Option<&Path>,
+        is_resumed: bool,
+        cache: Option<&Path>,
+    ) -> Result<Self, FleetError> {
+        let Self::Here { simulation, at_rest } = self else { return Ok(self) };
+        let states = match path {
+            Some(path) if is_resumed => Some(ClientStates::open(path)?),
+            Some(path) => Some(ClientStates::create(path)?),
+            // Where there is room for image features, there is some for this.
+            None if at_rest == AtRest::Disk => Some(ClientStates::temporary(cache)?),
+            None => None,
+        };
+        let simulation = match states {
+            Some(states) => simulation.with_states(states, at_rest),
+            None => simulation,
+        };
+        Ok(Self::Here { simulation, at_rest })
+    }
+
+    fn fleet(&mut self) -> &mut dyn Fleet {
+        match self {
+            Self::Here { simulation, .. } => simulation,
+            Self::AtSites(fleet) => &mut **fleet,
+        }
+    }
+}
+
+impl Fleet for Members {
+    fn clients(&mut self, round: usize) -> Result<Vec<ClientInfo>, FleetError> {
+        self.fleet().clients(round)
+    }
+
+    fn exchange(
+        &mut self,
+        tasks: Vec<Task>,
+        wait: &Wait,
+        deliver: &mut dyn FnMut(Answer),
+    ) -> Result<(), FleetError> {
+        self.fleet().exchange(tasks, wait, deliver)
+    }
+
+    fn commit(&mut self) -> Result<Vec<u8>, FleetError> {
+        self.fleet().commit()
+    }
+
+    fn restore(&mut self, committed: &[u8]) -> Result<(), FleetError> {
+        self.fleet().restore(committed)
+    }
+}

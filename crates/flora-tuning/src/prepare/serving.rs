@@ -1,0 +1,126 @@
+//! A run whose images are at the sites.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use flora_core::workers::Workers;
+use flora_data::{ClientShard, Dataset, Partition, Split, Template};
+use flora_federation::{ClientInfo, FederationError, Fleet};
+use flora_inference::settings_digest;
+
+use super::backbone::Backbone;
+use super::{clients, data, images, initial_adapter, inputs, warn_of_other_base, wrong};
+use crate::members::Members;
+use crate::prepare::clients::Setting;
+use crate::run::Parts;
+use crate::{Cohort, Experiment, Observer, Prepared, TuningError, site};
+
+/// Prepares the server's part of a run whose images are at sites, which `fleet` reaches: the model, what everybody
+/// starts from, and the rounds. `classes` and `template` are what the [`Plan`](crate::Plan) of each site says, and
+/// `clients` what the sites answered.
+///
+/// The server looks at no image: what its experiment says of `data.path` is not read.
+///
+/// # Errors
+///
+/// An experiment that sites cannot do together, a model that is not there, and settings that fit neither the model nor
+/// the sites.
+pub fn prepare_serving(
+    mut experiment: Experiment,
+    classes: Vec<String>,
+    template: String,
+    clients: Vec<ClientInfo>,
+    fleet: Box<dyn Fleet>,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Prepared, TuningError> {
+    let started = Instant::now();
+    site::check(&experiment)
+        .and_then(|()| experiment.check())
+        .map_err(|problem| TuningError::Experiment { origin: experiment.name.clone(), problem })?;
+    let (adapter, told) = initial_adapter(&mut experiment, observer)?.unzip();
+    let initial = adapter.map(|adapter| adapter.record);
+    experiment.data.template = Some(template.clone());
+    let template =
+        Template::new(template).map_err(|error| wrong(&experiment, "data.template", error))?;
+    let dataset = Dataset::named(&experiment.name, &classes, template);
+    let method = experiment.method.method();
+    let loss = data::check_loss(&experiment, method.as_ref(), &classes)?;
+    let scored_on = check_sites(&experiment, &clients)?;
+    data::warn_of_single_images(&experiment, loss, &clients, observer);
+
+    let workers = Workers::new(experiment.federation.threads)
+        .map_err(|error| wrong(&experiment, "federation.threads", error))?;
+    let backbone = Backbone::load(&experiment, method, &dataset, device, observer)?;
+    let texts = backbone.texts(&workers);
+    let model = backbone.attach(initial.as_ref(), &texts)?;
+    let base_digest = backbone.checkpoint.digest()?;
+    warn_of_other_base(&experiment, told.flatten().as_ref(), &base_digest, observer);
+    let inputs = inputs::digests(&experiment, &backbone, None, initial.as_ref())?;
+    let trainable = backbone.method.trainable();
+    let shard = |site: &ClientInfo| ClientShard { id: site.id.clone(), ..ClientShard::default() };
+    let shards = clients.iter().map(shard).collect();
+    Ok(Prepared::new(Parts {
+        method: backbone.method.name().to_owned(),
+        trainable_parameters: trainable.count(&model),
+        total_parameters: backbone.count(&model),
+        base_digest,
+        base_settings: settings_digest(&backbone.checkpoint),
+        inputs,
+        data_seconds: started.elapsed().as_secs_f64(),
+        dataset: Arc::new(dataset),
+        partition: Partition { clients: shards, class_groups: None },
+        initial: trainable.record(&model)?,
+        clients,
+        scored_on,
+        cohort: None,
+        members: Members::AtSites(fleet),
+        experiment,
+    }))
+}
+
+/// What is only noticed when the rounds begin; gives the images that the run is scored on.
+fn check_sites(experiment: &Experiment, clients: &[ClientInfo]) -> Result<Split, TuningError> {
+    if clients.is_empty() {
+        return Err(TuningError::Sites("no site takes part; wait for one to connect".to_owned()));
+    }
+    let mut ids: Vec<&String> = clients.iter().map(|client| &client.id).collect();
+    ids.sort();
+    if let Some(twice) = ids.windows(2).find(|two| two[0] == two[1]) {
+        let id = twice[0].clone();
+        return Err(TuningError::Sites(FederationError::DuplicateClient { id }.to_string()));
+    }
+    data::check_trainers(experiment, clients.iter().filter(|it| it.num_examples > 0).count())?;
+    let scored_on = match experiment.data.validation.is_zero() {
+        true => Split::Test,
+        false => Split::Validation,
+    };
+    if clients.iter().all(|client| client.num_test_examples == 0) {
+        let problem =
+            format!("no site has a {} image, so nothing could be evaluated", scored_on.as_str());
+        return Err(wrong(experiment, "data", problem));
+    }
+    Ok(scored_on)
+}
+
+/// What the client of a site computes with: everything of a cohort, for the images of `dataset` alone.
+pub(crate) fn site_cohort(
+    experiment: &Experiment,
+    dataset: Dataset,
+    workers: &Workers,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Arc<Cohort>, TuningError> {
+    let method = experiment.method.method();
+    data::check_loss(experiment, method.as_ref(), dataset.classes())?;
+    data::warn_of_passed_over(&dataset, observer);
+    let dataset = Arc::new(dataset);
+    let mut backbone = Backbone::load(experiment, method, &dataset, device, observer)?;
+    let texts = backbone.texts(workers);
+    let model = backbone.attach(None, &texts)?;
+    let prefix = backbone.prefix(&model, workers);
+    let images = images::prepare(experiment, &mut backbone, &dataset, workers, observer)?;
+    let setting = Setting { texts, prefix, images, class_groups: None, dataset: &dataset };
+    Ok(Arc::new(clients::cohort(experiment, backbone, model, setting)?))
+}

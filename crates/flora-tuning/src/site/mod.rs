@@ -1,0 +1,178 @@
+//! A site of a federation: its own images and its own copy of the model, and a server's plan for them.
+//!
+//! On the CPU, a [`SiteClient`] computes the bits of the simulation's client that has the same name and images: the
+//! order of the examples, the masks of dropout and the optimizer depend on the plan and on the name alone, and image
+//! features do not depend on which other images are there. This holds where the split into training and test images is
+//! the data set's own. Any other protocol, and validation images, are drawn from the images at hand, and a site has
+//! its own only.
+
+mod client;
+mod plan;
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use flora_clip::Checkpoint;
+use flora_core::workers::Workers;
+use flora_data::{ClientShard, Dataset, Split};
+use flora_federation::ClientInfo;
+
+pub use self::client::SiteClient;
+pub(crate) use self::plan::check;
+pub use self::plan::{Plan, SiteProfile, plan};
+
+use crate::client::client_info;
+use crate::prepare::site_cohort;
+use crate::{Experiment, Observer, TuningError};
+
+/// Where a site has its images and its model, and how it computes.
+#[derive(Debug, Clone)]
+pub struct SiteConfig {
+    /// A data set's TOML description, or a folder of images.
+    pub data: PathBuf,
+    /// Where the images lie, instead of where the description says.
+    pub root: Option<PathBuf>,
+    /// The domain of the data set that is the site's; without one, all images are.
+    pub domain: Option<String>,
+    /// A checkpoint, as [`ModelConfig::path`](crate::ModelConfig::path) names it.
+    pub model: String,
+    /// Folder of the cached image features, instead of the user's cache folder.
+    pub cache: Option<PathBuf>,
+    /// Where to compute.
+    pub device: Device,
+    /// Threads that images are encoded on: 0 for one a processor. Changes the time, never the result.
+    pub threads: usize,
+}
+
+/// A site: a data set and a model that are there.
+#[derive(Debug)]
+pub struct Site {
+    config: SiteConfig,
+    dataset: Dataset,
+    checkpoint: Checkpoint,
+}
+
+/// A plan that a site understood, with its images as the plan wants them.
+struct Planned {
+    experiment: Experiment,
+    dataset: Dataset,
+    shard: ClientShard,
+    scored_on: Split,
+}
+
+impl Site {
+    /// Looks at the images and the model. Image files are listed, but not read.
+    ///
+    /// # Errors
+    ///
+    /// A data set, a domain or a model that is not there or is damaged.
+    pub fn open(config: SiteConfig) -> Result<Self, TuningError> {
+        let found = |path: &PathBuf| {
+            flora_hub::find(path).map_err(|error| TuningError::Sites(format!("data: {error}")))
+        };
+        let root = config.root.as_ref().map(found).transpose()?;
+        let dataset = Dataset::open(&found(&config.data)?, root.as_deref())?;
+        let dataset = match &config.domain {
+            Some(domain) => dataset.with_domain(domain)?,
+            None => dataset,
+        };
+        let model = flora_hub::resolve(&config.model, &mut |_| {})
+            .map_err(|error| TuningError::Sites(format!("model: {error}")))?;
+        let checkpoint = Checkpoint::open(&model)?;
+        Ok(Self { config, dataset, checkpoint })
+    }
+
+    /// The images.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// What the site says of itself. The weights are read once, when it is asked for first.
+    ///
+    /// # Errors
+    ///
+    /// Weights that cannot be read.
+    pub fn profile(&self) -> Result<SiteProfile, TuningError> {
+        Ok(SiteProfile {
+            classes: self.dataset.classes().to_vec(),
+            template: self.dataset.template().as_str().to_owned(),
+            images: self.dataset.len(),
+            base_digest: self.checkpoint.digest()?,
+            flora: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    /// Who the site is under a plan, before any long work.
+    ///
+    /// # Errors
+    ///
+    /// A plan that is not understood, asks for what a site cannot do, or has another model or other classes than the
+    /// site.
+    pub fn info(&self, plan: &Plan) -> Result<ClientInfo, TuningError> {
+        let Planned { shard, scored_on, .. } = self.planned(plan)?;
+        Ok(client_info(&shard, scored_on))
+    }
+
+    /// The client that does what the plan asks. Image features are computed, or found in the cache, while `observer`
+    /// hears how far it is. Nothing is kept of the images but that.
+    ///
+    /// # Errors
+    ///
+    /// As [`info`](Self::info), images that cannot be used, and settings that do not fit the model.
+    pub fn client(
+        &self,
+        plan: &Plan,
+        observer: &mut dyn Observer,
+    ) -> Result<SiteClient, TuningError> {
+        let Planned { experiment, dataset, shard, scored_on } = self.planned(plan)?;
+        let workers = Workers::new(self.config.threads)?;
+        let cohort = site_cohort(&experiment, dataset, &workers, &self.config.device, observer)?;
+        SiteClient::new(&experiment, shard, scored_on, &cohort)
+    }
+
+    /// The plan, if it is one that this site can do.
+    fn planned(&self, plan: &Plan) -> Result<Planned, TuningError> {
+        let refuse = |problem: String| Err(TuningError::Plan(problem));
+        let mut experiment = Experiment::from_toml("experiment", &plan.experiment, &[])
+            .map_err(|error| TuningError::Plan(error.to_string()))?;
+        check(&experiment).map_err(TuningError::Plan)?;
+        if experiment.method.init_adapter.is_some() {
+            return refuse(
+                "method.init_adapter: the adapter is on the server; it is sent as values".into(),
+            );
+        }
+        if plan.client.is_empty() {
+            return refuse("client: the site has no name".into());
+        }
+        let digest = self.checkpoint.digest()?;
+        if digest != plan.base_digest {
+            return refuse(format!(
+                "the run starts from the weights {} ({}), and those of this site's model {} are {digest}; give the \
+                 site the same model",
+                plan.base_digest, experiment.model.path, self.config.model
+            ));
+        }
+        let path = self.checkpoint.path().to_str();
+        experiment.model.path = path.unwrap_or(&self.config.model).to_owned();
+        experiment.data.path = self.config.data.clone();
+        experiment.data.root = self.config.root.clone();
+        experiment.data.cache = self.config.cache.clone();
+        experiment.data.template = Some(plan.template.clone());
+        experiment.federation.threads = self.config.threads;
+        let data = &experiment.data;
+        let dataset = self.dataset.clone().with_classes(&plan.classes)?;
+        let dataset =
+            dataset.with_protocol(data.protocol).with_validation(data.validation, data.seed);
+        let scored_on = match data.validation.is_zero() {
+            true => Split::Test,
+            false => Split::Validation,
+        };
+        let shard = ClientShard {
+            id: plan.client.clone(),
+            train: dataset.indices(Split::Train),
+            validation: dataset.indices(Split::Validation),
+            test: dataset.indices(Split::Test),
+        };
+        Ok(Planned { experiment, dataset, shard, scored_on })
+    }
+}

@@ -1,0 +1,110 @@
+//! What a server asks of a site, and what a site says of itself.
+
+use std::path::PathBuf;
+
+use flora_data::{Participants, PartitionConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::prepare::adapter_config;
+use crate::{Experiment, OutputConfig, TuningError};
+
+/// What a server asks of a site.
+///
+/// Of the experiment, a site follows what determines the numbers: seed, method, training, how answers travel, and how
+/// its images are split. Paths in it are the server's and mean nothing to a site, which has its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The experiment, as TOML with every default filled in.
+    pub experiment: String,
+    /// The classes that all sites tell apart, by label.
+    pub classes: Vec<String>,
+    /// The prompt of a class, with `{}` for its name.
+    pub template: String,
+    /// SHA-256 of the weights that everybody starts from.
+    pub base_digest: String,
+    /// What the site is called in the run. Its random streams are drawn for this name.
+    pub client: String,
+}
+
+/// What a site says of itself before a server plans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteProfile {
+    /// The classes of its images, by its own labels.
+    pub classes: Vec<String>,
+    /// Its prompt of a class, with `{}` for the name.
+    pub template: String,
+    /// Its images, of all splits.
+    pub images: usize,
+    /// SHA-256 of the weights of its model.
+    pub base_digest: String,
+    /// The version of flora that it runs.
+    pub flora: String,
+}
+
+/// The plan of `experiment` for the site that is called `client`. An adapter to start from travels as its configuration
+/// here, and as values with the first task.
+///
+/// # Errors
+///
+/// An experiment that sites cannot do together, and an adapter in `method.init_adapter` that cannot be read.
+pub fn plan(
+    experiment: &Experiment,
+    classes: Vec<String>,
+    template: String,
+    base_digest: String,
+    client: String,
+) -> Result<Plan, TuningError> {
+    let mut planned = experiment.clone();
+    check(&planned)
+        .map_err(|problem| TuningError::Experiment { origin: experiment.name.clone(), problem })?;
+    if let Some(lora) = adapter_config(&planned)? {
+        planned.method.lora = lora;
+        planned.method.init_adapter = None;
+    }
+    // Where the server keeps its files is its own affair.
+    planned.data.path = PathBuf::from(".");
+    planned.data.root = None;
+    planned.data.cache = None;
+    planned.data.template = Some(template.clone());
+    let keep_clients = planned.output.keep_clients;
+    planned.output = OutputConfig { keep_clients, ..OutputConfig::default() };
+    Ok(Plan { experiment: planned.to_toml(), classes, template, base_digest, client })
+}
+
+/// What of an experiment sites with images of their own cannot do, by field.
+pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
+    if experiment.partition != PartitionConfig::Natural {
+        return Err("partition: the images are split across the sites already; choose \
+                    partition = { kind = \"natural\" }"
+            .to_owned());
+    }
+    if experiment.data.limit.is_some() {
+        return Err(
+            "data.limit: how many images a site has is the site's affair; leave it out".into()
+        );
+    }
+    if experiment.model.random_weights {
+        return Err(
+            "model.random_weights: sites start from the weights of a checkpoint; leave it out"
+                .into(),
+        );
+    }
+    if !experiment.faults.is_none() {
+        return Err("faults: they are made in a simulation only; leave them out".into());
+    }
+    match &experiment.federation.participants {
+        Participants::All => Ok(()),
+        Participants::Alone if experiment.method.init_adapter.is_some() => Err(
+            "federation.participants: \"alone\" sends nothing to the sites, and so not the adapter in \
+             method.init_adapter either; choose \"all\", or leave the adapter out"
+                .into(),
+        ),
+        Participants::Alone => Ok(()),
+        Participants::Central | Participants::Only(_) => Err(
+            "federation.participants: images stay at the sites, each of which takes part or does not connect; \
+             choose \"all\" or \"alone\""
+                .into(),
+        ),
+    }
+}
