@@ -32,6 +32,10 @@ struct Cli {
 enum Command {
     Init(commands::init::Init),
     Run(commands::run::Run),
+    #[cfg(feature = "flower")]
+    Serve(commands::serve::Serve),
+    #[cfg(feature = "flower")]
+    Node(commands::node::Node),
     Sweep(commands::sweep::Sweep),
     Runs(commands::runs::Runs),
     Presets(commands::presets::Presets),
@@ -56,6 +60,10 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Init(command) => command.run(),
         Command::Run(command) => command.run(),
+        #[cfg(feature = "flower")]
+        Command::Serve(command) => command.run(),
+        #[cfg(feature = "flower")]
+        Command::Node(command) => command.run(),
         Command::Sweep(command) => command.run(),
         Command::Runs(command) => command.run(),
         Command::Presets(command) => command.run(),

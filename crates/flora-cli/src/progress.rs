@@ -1,6 +1,7 @@
 //! What a run looks like while it goes on: bars on standard error, a line a round on standard
 //! output, every event in the run's folder.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use flora::core::ParameterRecord;
@@ -72,9 +73,19 @@ pub(crate) struct Progress {
     adapted: bool,
     /// What the model of round 0 is.
     start: &'static str,
+    /// What was told elsewhere and is to be among the events.
+    aside: Option<Aside>,
+    /// Hears every line that people are told.
+    log: Option<Log>,
     /// The first event that could not be written: told at the end, when the run's result is safe.
     unwritten: Option<ReportError>,
 }
+
+/// Lines that something else than the round loop has told.
+pub(crate) type Aside = Arc<Mutex<Vec<String>>>;
+
+/// Hears lines.
+type Log = Box<dyn Fn(&str)>;
 
 /// A run's events, as far as they matter once it is over.
 pub(crate) struct Told {
@@ -103,7 +114,35 @@ impl Progress {
             began: None,
             adapted: false,
             start: "",
+            aside: None,
+            log: None,
             unwritten: None,
+        }
+    }
+
+    /// Put these lines among the events, as they come.
+    pub(crate) fn hear_aside(&mut self, aside: Aside) {
+        self.aside = Some(aside);
+    }
+
+    /// Let `log` hear what people are told.
+    pub(crate) fn log_with(&mut self, log: Log) {
+        self.log = Some(log);
+    }
+
+    fn record_aside(&mut self) {
+        let Some(aside) = &self.aside else { return };
+        let lines = std::mem::take(&mut *aside.lock().unwrap_or_else(PoisonError::into_inner));
+        for line in lines {
+            if let Some(log) = &self.log {
+                log(&line);
+            }
+            let message = line.strip_prefix("warning: ").unwrap_or(&line).to_owned();
+            let event = Event::Warning { message };
+            if self.voice == Voice::Json {
+                let _ = output::json(&event);
+            }
+            self.keep_event(&event);
         }
     }
 
@@ -190,6 +229,9 @@ impl Progress {
     }
 
     fn say(&self, line: String) {
+        if let Some(log) = &self.log {
+            log(&line);
+        }
         if self.voice.is_for_people() {
             self.bar.suspend(|| output::line(line));
         }
@@ -330,6 +372,7 @@ fn is_in_tables(event: &Event) -> bool {
 
 impl Observer for Progress {
     fn event(&mut self, event: &Event) {
+        self.record_aside();
         if self.voice == Voice::Json {
             // It may be lost with standard output, which is told of at the end; the run's folder has it, too.
             let _ = output::json(event);

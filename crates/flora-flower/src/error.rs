@@ -122,7 +122,9 @@ fn clock(skew: Option<f64>) -> String {
                 ". This machine's clock is {seconds:.0} s {how} the SuperLink's; set it (timedatectl set-ntp true)"
             )
         }
-        Some(_) => ". The clocks agree, so it is the key: is it the one that was registered?".to_owned(),
+        Some(_) => {
+            ". The clocks agree, so it is the key: is it the one that was registered?".to_owned()
+        }
         None => String::new(),
     }
 }
@@ -166,6 +168,9 @@ pub enum NodeError {
     /// The SuperLink.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// A message is not what it says it is.
+    #[error(transparent)]
+    Object(#[from] crate::objects::ObjectError),
     /// The operator has not registered the key.
     #[error(
         "the SuperLink takes only nodes that its operator registered, and does not know this one; send the operator \
@@ -216,6 +221,9 @@ pub enum ServerError {
     /// Something cannot be sent.
     #[error("a message cannot be sent: {0}")]
     Codec(#[from] crate::CodecError),
+    /// An answer is not what it says it is.
+    #[error(transparent)]
+    Object(#[from] crate::objects::ObjectError),
     /// Another process took the server's part of the run.
     #[error(
         "{url} had the run taken by a process of its own, or by nobody; start the SuperLink with --isolation process"

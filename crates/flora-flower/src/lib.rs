@@ -15,6 +15,7 @@ mod key;
 mod names;
 pub mod node;
 pub mod objects;
+mod pairs;
 pub mod server;
 pub mod services;
 pub mod wire;
@@ -24,3 +25,11 @@ pub use error::{LinkError, NodeError, ServerError};
 pub use http::{Link, LinkConfig, read_certificates};
 pub use key::{KeyError, NodeKey, PublicKey};
 pub use names::{Names, NamesError};
+
+/// Fills `bytes` with what nobody can guess, from the system.
+///
+/// # Errors
+/// The system has none.
+pub fn random(bytes: &mut [u8]) -> Result<(), getrandom::Error> {
+    getrandom::fill(bytes)
+}

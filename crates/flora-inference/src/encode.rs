@@ -11,7 +11,7 @@ pub(crate) const BATCH: usize = 32;
 
 /// What this code makes of a picture or a text: to be raised when the preprocessing or the towers
 /// compute other numbers, so that results of an older version are not taken for its own.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// What the vision tower takes of an image file.
 pub(crate) fn file_pixels(

@@ -202,7 +202,17 @@ impl Tower<'_> {
             }
             failed.fetch_or(!unusable.is_empty(), Ordering::Relaxed);
             let whole = pixels.len() == preprocessor.numbers() * indices.len();
-            let rows = || values(clip.image_features(preprocessor.stack(pixels, self.device)));
+            if whole && indices.len() == 1 {
+                // A product with a single row has a kernel of its own, whose sums have other bits. An image has the same
+                // features whatever other images there are.
+                pixels.extend_from_within(..);
+            }
+            let rows = || {
+                let stack = preprocessor.stack(pixels, self.device);
+                let mut rows = values(clip.image_features(stack));
+                rows.truncate(indices.len() * self.checkpoint.config.projection_dim);
+                rows
+            };
             Ok((whole.then(rows), unusable))
         };
         let rest: Vec<usize> = (first..total).collect();

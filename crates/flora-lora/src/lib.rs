@@ -95,6 +95,6 @@ pub use config::{Init, LoraConfig, Scaling, Towers};
 pub use error::LoraError;
 pub use layer::{LoraAdapter, LoraLinear};
 pub use modules::TargetModules;
-pub use parameters::{adapter_record, load_adapter_record, num_adapter_parameters};
+pub use parameters::{adapter_entry, adapter_record, load_adapter_record, num_adapter_parameters};
 pub use peft::{PeftAdapter, attach_peft, load_peft, save_peft};
 pub use targets::TargetMatcher;

@@ -39,8 +39,8 @@ pub fn num_adapter_parameters<M: Module>(module: &M) -> usize {
     named::count(module, adapter_entry)
 }
 
-/// PEFT's name of a parameter, if it belongs to an adapter.
-fn adapter_entry(Place { name, .. }: Place<'_>) -> Option<Entry> {
+/// What [`adapter_record`] calls a parameter, if it belongs to an adapter.
+pub fn adapter_entry(Place { name, .. }: Place<'_>) -> Option<Entry> {
     let (adapter, matrix) = name.rsplit_once('.')?;
     let matrix = match matrix {
         "lora_a" => "lora_A",

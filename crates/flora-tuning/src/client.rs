@@ -8,10 +8,15 @@ use flora_lora::reseed_dropout;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
+use crate::proximal::Proximal;
 use crate::{Cohort, TuningError, TuningModel, client_bytes, step};
 
 /// A participant of the federation: its images, and its optimizer's state, which persists across rounds. It
 /// holds a model only while it trains or tests; everything else it shares with its [`Cohort`].
+///
+/// A task to train whose message has the setting `proximal-mu`, a number above 0, is trained with the proximal term of
+/// FedProx ([arXiv 1812.06127](https://arxiv.org/abs/1812.06127)): `mu/2` times the squared distance from what was sent
+/// is added to the loss of every step.
 ///
 /// It answers the query `parameters` with all parameters that it trained last, shared or not, where it keeps
 /// them: where not all of them travel, or the cohort says so ([`Cohort::keep_own`]).
@@ -54,6 +59,7 @@ impl TuningClient {
         &self,
         model: TuningModel,
         optimizer: &mut ModuleOptimizer,
+        proximal: Option<&Proximal>,
         round: usize,
     ) -> Result<Trained, TuningError> {
         let Cohort { objective, training, trainable, seed, .. } = &*self.cohort;
@@ -71,6 +77,10 @@ impl TuningClient {
             for (batch, indices) in order.chunks(training.batch_size).enumerate() {
                 let device = self.cohort.device();
                 let loss = objective.weighted_loss(&model, indices, weights.as_deref(), device)?;
+                let loss = match proximal {
+                    None => loss,
+                    Some(proximal) => proximal.add_to(loss, &model),
+                };
                 let rate = training.learning_rate_at(round, steps, planned);
                 let loss = step(&mut model, optimizer, rate, loss)
                     .map_err(|loss| TuningError::Diverged { loss, epoch, batch })?;
@@ -90,11 +100,13 @@ impl TuningClient {
         let sent = parameters(&task.message)?;
         let start = cohort.whole(self.own.as_ref(), sent)?;
         let model = cohort.model(&start)?;
+        let proximal = Proximal::asked(&task.message.config, cohort.trainable, &model, sent)?;
         // If training fails, it stays away: moments that are no longer finite would spoil every later round of
         // this client.
         let optimizer = self.optimizer.take();
         let mut optimizer = optimizer.unwrap_or_else(|| cohort.training.optimizer());
-        let Trained { model, record, loss } = self.train(model, &mut optimizer, task.round)?;
+        let Trained { model, record, loss } =
+            self.train(model, &mut optimizer, proximal.as_ref(), task.round)?;
         self.optimizer = Some(optimizer);
         let mut metrics =
             Metrics::from([("loss".into(), loss), ("update_norm".into(), start.distance(&record))]);

@@ -10,6 +10,7 @@ mod client;
 mod client_bytes;
 mod client_state;
 mod cohort;
+mod desk;
 mod error;
 mod experiment;
 mod features;
@@ -23,6 +24,7 @@ mod overrides;
 mod prepare;
 mod presets;
 mod prompts;
+mod proximal;
 mod run;
 mod site;
 mod starter;
@@ -36,6 +38,7 @@ pub use class_weights::ClassWeights;
 pub use client::TuningClient;
 pub use client_state::ClientState;
 pub use cohort::Cohort;
+pub use desk::{Desk, INITIAL, Policy, Request};
 pub use error::TuningError;
 pub use experiment::{
     CacheDtype, DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, ModelConfig,

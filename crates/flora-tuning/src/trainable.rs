@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use flora_core::{ParameterRecord, RecordError};
 use flora_lora::named::{self, Entry, Place};
-use flora_lora::{adapter_record, load_adapter_record, num_adapter_parameters};
+use flora_lora::{adapter_entry, adapter_record, load_adapter_record, num_adapter_parameters};
 
 /// What of a model is trained, sent and averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +30,14 @@ impl Trainable {
         }
     }
 
-    /// What a record calls the parameter here, if it is trained. For adapters, flora-lora knows.
-    fn entry(self, Place { name, .. }: Place<'_>) -> Option<Entry> {
+    /// What a record calls the parameter here, if it is trained.
+    pub(crate) fn entry(self, place: Place<'_>) -> Option<Entry> {
         let trained = match self {
-            Self::Adapters => false,
+            Self::Adapters => return adapter_entry(place),
             Self::Everything => true,
-            Self::Parts(parts) => parts.iter().any(|part| name.starts_with(part)),
+            Self::Parts(parts) => parts.iter().any(|part| place.name.starts_with(part)),
         };
-        trained.then(|| Entry::plain(name))
+        trained.then(|| Entry::plain(place.name))
     }
 
     /// `module` on `device` with gradients for these parameters, on leaves of their own, and for no others.

@@ -14,6 +14,8 @@ pub use flora_clip as clip;
 pub use flora_core as core;
 pub use flora_data as data;
 pub use flora_federation as federation;
+#[cfg(feature = "flower")]
+pub use flora_flower as flower;
 pub use flora_hub as hub;
 pub use flora_inference as inference;
 pub use flora_kernels as kernels;

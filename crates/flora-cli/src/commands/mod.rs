@@ -13,6 +13,8 @@ pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod man;
 mod model_args;
+#[cfg(feature = "flower")]
+pub(crate) mod node;
 pub(crate) mod partition;
 pub(crate) mod presets;
 pub(crate) mod pretrain;
@@ -20,5 +22,9 @@ mod prompt_args;
 pub(crate) mod retrieve;
 pub(crate) mod run;
 pub(crate) mod runs;
+#[cfg(feature = "flower")]
+pub(crate) mod serve;
+#[cfg(feature = "flower")]
+mod superlink_args;
 pub(crate) mod sweep;
 mod trained_run;

@@ -14,6 +14,7 @@ mod partition_properties;
 mod partition_skew;
 mod published;
 mod sets;
+mod sites;
 mod splits;
 mod stratified;
 mod texts;

@@ -162,12 +162,7 @@ impl Link {
         }
     }
 
-    fn once(
-        &self,
-        path: &str,
-        headers: Headers<'_>,
-        body: &[u8],
-    ) -> Result<Answered, LinkError> {
+    fn once(&self, path: &str, headers: Headers<'_>, body: &[u8]) -> Result<Answered, LinkError> {
         let url = format!("{}{path}", self.0.url);
         let mut request = self.0.agent.post(&url).header("content-type", PROTOBUF);
         for (name, value) in headers() {
@@ -222,10 +217,14 @@ impl Link {
             ureq::Error::BadUri(problem) => Err(LinkError::Url { url, problem }),
             _ if tls::is_not_tls(&error) => Err(LinkError::Protocol {
                 url,
-                problem: "what answers there speaks no TLS; is it http:// rather than https://?".into(),
+                problem: "what answers there speaks no TLS; is it http:// rather than https://?"
+                    .into(),
             }),
             ureq::Error::Http(_) | ureq::Error::LargeResponseHeader(..) => {
-                Err(LinkError::Protocol { url, problem: format!("what answers there is no SuperLink: {problem}") })
+                Err(LinkError::Protocol {
+                    url,
+                    problem: format!("what answers there is no SuperLink: {problem}"),
+                })
             }
             _ => Ok(Answered::NotNow(problem)),
         }
@@ -258,11 +257,13 @@ impl Link {
             (404, Some(said)) if said.code.is_none() => LinkError::NotServed { url, path, status },
             (301..=308, _) => LinkError::Protocol {
                 url,
-                problem: "it sends us elsewhere (a redirect); give the address where it ends".into(),
+                problem: "it sends us elsewhere (a redirect); give the address where it ends"
+                    .into(),
             },
             (413, _) => LinkError::Protocol {
                 url,
-                problem: "its proxy takes no bodies of this size (HTTP 413); let it take 8 MiB".into(),
+                problem: "its proxy takes no bodies of this size (HTTP 413); let it take 8 MiB"
+                    .into(),
             },
             (_, Some(Said { code, detail })) => {
                 LinkError::Refused { url, path, status, code, detail }

@@ -15,7 +15,7 @@ use self::heart::Heart;
 pub(crate) use self::journal::now;
 use self::journal::{Entry, Journal};
 use crate::codec::{self, Form};
-use crate::objects::{self, Content};
+use crate::objects::{self, Content, Limits};
 use crate::services::FleetService;
 use crate::{LinkError, NodeError};
 
@@ -39,6 +39,9 @@ pub trait Site {
     /// # Errors
     /// Why not, for the server's log.
     fn handle(&mut self, instruction: &Instruction) -> Result<Message, String>;
+
+    /// Nobody has asked anything for minutes: what takes memory may be put aside.
+    fn idle(&mut self) {}
 }
 
 /// What a node does, for whoever watches it.
@@ -96,6 +99,31 @@ pub enum NodeEvent {
     Offline,
 }
 
+/// Whether a SuperLink knows a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// Asks a SuperLink whether it knows the key, and changes nothing: a sign of life of a node that there is not.
+///
+/// # Errors
+/// It does not answer, is none, has a certificate that nobody trusts, or another clock.
+pub fn check(service: &FleetService) -> Result<Known, LinkError> {
+    match service.heartbeat(0, NodeConfig::default().heartbeat) {
+        Ok(_) | Err(LinkError::Refused { .. }) => Ok(Known::Yes),
+        Err(LinkError::Unauthorized { skew: Some(skew), .. })
+            if (-290.0..=4.0).contains(&skew) =>
+        {
+            Ok(Known::No)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// How a node behaves.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -114,6 +142,8 @@ const EAGER: Duration = Duration::from_millis(100);
 const LAZY: Duration = Duration::from_secs(2);
 /// For so long after a message, another one is expected soon.
 const BUSY: Duration = Duration::from_secs(20);
+/// And after so long, none for a while.
+const REST: Duration = Duration::from_secs(600);
 /// No more of the time than one part in so many is spent in asking: a busy SuperLink is asked less often.
 const SHARE: u32 = 8;
 /// Before it connects again, after a refusal.
@@ -159,7 +189,8 @@ impl<'a> Node<'a> {
         for entry in self.journal.entries()? {
             self.process(&entry, true)?;
         }
-        let mut last_message = Instant::now() - BUSY;
+        let mut last_message: Option<Instant> = None;
+        let mut rested = true;
         while !self.stop.is_raised() {
             let asked = Instant::now();
             let pulled = self.service.pull_message(self.node_id);
@@ -171,7 +202,8 @@ impl<'a> Node<'a> {
                         // Before anything else: it is not given again.
                         self.journal.add(&entry)?;
                         self.process(&entry, false)?;
-                        last_message = Instant::now();
+                        last_message = Some(Instant::now());
+                        rested = false;
                     }
                     continue;
                 }
@@ -193,7 +225,12 @@ impl<'a> Node<'a> {
                 }
                 Err(error) => return Err(error.into()),
             }
-            let pause = if last_message.elapsed() < BUSY { EAGER } else { LAZY };
+            let since = last_message.map_or(Duration::MAX, |it| it.elapsed());
+            if since > REST && !rested {
+                self.site.idle();
+                rested = true;
+            }
+            let pause = if since < BUSY { EAGER } else { LAZY };
             self.service.link().sleep(pause.max(took * SHARE));
         }
         drop(heart);
@@ -345,23 +382,24 @@ impl<'a> Node<'a> {
         const PAUSE: Duration = Duration::from_millis(100);
         let until = Instant::now() + Duration::from_secs_f64(seconds_left.min(1e6));
         let (run, id) = (entry.run_id(), entry.message_id().to_owned());
-        let inflated = objects::inflate(&id, &mut |object: &str| -> Result<_, NodeError> {
-            loop {
-                let response =
-                    self.reach(|node| Ok(node.service.pull_object(node.node_id, run, object)?))?;
-                match (response.object_found, response.object_available) {
-                    (true, true) => return Ok(response.object_content),
-                    // The server has announced it, and is about to send it.
-                    (true, false) if Instant::now() < until => {
-                        if self.service.link().sleep(PAUSE) {
-                            let url = self.service.link().url().to_owned();
-                            return Err(LinkError::Stopped { url }.into());
+        let inflated =
+            objects::inflate(&id, Limits::default(), &mut |object: &str| -> Result<_, NodeError> {
+                loop {
+                    let response = self
+                        .reach(|node| Ok(node.service.pull_object(node.node_id, run, object)?))?;
+                    match (response.object_found, response.object_available) {
+                        (true, true) => return Ok(response.object_content),
+                        // The server has announced it, and is about to send it.
+                        (true, false) if Instant::now() < until => {
+                            if self.service.link().sleep(PAUSE) {
+                                let url = self.service.link().url().to_owned();
+                                return Err(LinkError::Stopped { url }.into());
+                            }
                         }
+                        _ => return Err(NodeError::Gone),
                     }
-                    _ => return Err(NodeError::Gone),
                 }
-            }
-        });
+            });
         Ok(match inflated {
             Ok(inflated) => match inflated.content {
                 Content::Records(records) => match codec::from_records(&records) {
@@ -372,9 +410,9 @@ impl<'a> Node<'a> {
                     Fetched::Wrong(format!("an error is no instruction: {}", error.reason))
                 }
             },
-            Err(objects::InflateError::Fetch(NodeError::Gone)) => Fetched::Gone,
-            Err(objects::InflateError::Fetch(error)) => return Err(error),
-            Err(objects::InflateError::Object(error)) => Fetched::Wrong(error.to_string()),
+            Err(NodeError::Gone) => Fetched::Gone,
+            Err(NodeError::Object(error)) => Fetched::Wrong(error.to_string()),
+            Err(error) => return Err(error),
         })
     }
 

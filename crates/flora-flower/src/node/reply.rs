@@ -1,7 +1,7 @@
 //! How an answer gets to the SuperLink.
 
-use super::journal::{Entry, now};
 use super::Node;
+use super::journal::{Entry, now};
 use crate::NodeError;
 use crate::objects::{self, Content, RecordDict};
 use crate::wire::message::{Error, HasContent, Message, Metadata, SUPERLINK};

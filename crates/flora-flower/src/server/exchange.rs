@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use flora_federation::{Config, Message, Value};
 
 use super::run::ServerRun;
+use crate::ServerError;
 use crate::codec::{self, Form};
-use crate::objects::{self, Content};
+use crate::objects::{self, Content, Limits};
 use crate::wire::message as wire;
 use crate::wire::message::{HasContent, Metadata, ObjectTree, SUPERLINK};
-use crate::ServerError;
 
 /// For as long a message counts where a round has no deadline: a week.
 const LONG: f64 = 7.0 * 24.0 * 3600.0;
@@ -117,11 +117,8 @@ impl ServerRun {
         };
         let objects = objects::deflate(&metadata, &Content::Records(records));
         let metadata = Metadata { message_id: objects.root, ..metadata };
-        let message = wire::Message {
-            metadata: Some(metadata),
-            content: Some(HasContent {}),
-            error: None,
-        };
+        let message =
+            wire::Message { metadata: Some(metadata), content: Some(HasContent {}), error: None };
         Ok((message, objects.tree, objects.contents))
     }
 
@@ -134,7 +131,8 @@ impl ServerRun {
     ) -> Result<Vec<Incoming>, ServerError> {
         if !ids.is_empty() {
             let answers = self.service().pull_messages(ids)?;
-            announced.extend(answers.into_iter().filter_map(|(message, _)| Announced::new(message)));
+            announced
+                .extend(answers.into_iter().filter_map(|(message, _)| Announced::new(message)));
         }
         let mut there = Vec::new();
         let mut rest = Vec::new();
@@ -157,7 +155,7 @@ impl ServerRun {
             return Ok(Some(Incoming { asked, result, bytes: 0 }));
         }
         let Announced { id, objects, since, .. } = answer;
-        let inflated = objects::inflate(id, &mut |id: &str| {
+        let inflated = objects::inflate(id, Limits::default(), &mut |id: &str| {
             if let Some(content) = objects.get(id) {
                 return Ok(content.clone());
             }
@@ -179,14 +177,14 @@ impl ServerRun {
                 },
                 Content::Error(error) => Err(Said { code: error.code, reason: error.reason }),
             },
-            Err(objects::InflateError::Fetch(ServerError::NotYet)) => return Ok(None),
-            Err(objects::InflateError::Fetch(ServerError::Lost)) => {
+            Err(ServerError::NotYet) => return Ok(None),
+            Err(ServerError::Lost) => {
                 Err(Said { code: LOST, reason: "its answer was not sent whole".to_owned() })
             }
-            Err(objects::InflateError::Fetch(error)) => return Err(error),
-            Err(objects::InflateError::Object(error)) => {
+            Err(ServerError::Object(error)) => {
                 Err(Said::ours(format!("its answer is damaged: {error}")))
             }
+            Err(error) => return Err(error),
         };
         let bytes = objects.values().map(|content| content.len() as u64).sum();
         // The SuperLink may forget it. If it does not hear so, it does in the end.

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flora_federation::protocol::{
@@ -55,7 +56,7 @@ pub enum SiteEvent {
 
 /// The sites of a run on a SuperLink, as the fleet of a round loop. Sites are known by their keys; nodes come and go.
 pub struct SuperLinkFleet {
-    run: ServerRun,
+    run: Arc<ServerRun>,
     /// The run, for sites that take it up again after either end was restarted.
     token: String,
     names: Option<Names>,
@@ -84,7 +85,7 @@ impl SuperLinkFleet {
     /// The sites that are online in `run`; those that `names` knows, if there are names. `token` names the run across
     /// restarts of server and sites.
     pub fn new(
-        run: ServerRun,
+        run: Arc<ServerRun>,
         token: impl Into<String>,
         names: Option<Names>,
         stop: Stop,
@@ -100,16 +101,6 @@ impl SuperLinkFleet {
             stop,
             tell,
         }
-    }
-
-    /// The run.
-    pub fn run(&self) -> &ServerRun {
-        &self.run
-    }
-
-    /// The same, to be ended.
-    pub fn into_run(self) -> ServerRun {
-        self.run
     }
 
     /// Waits until `sites` sites have said what they have, and gives what they said, by their names.
@@ -148,7 +139,9 @@ impl SuperLinkFleet {
         on_answer: &mut dyn FnMut(&str, Message) -> Result<Stage, String>,
     ) -> Result<(), ServerError> {
         let is_done = |member: &Member| match question {
-            Question::Hello => !matches!(member.stage, Stage::New | Stage::Asked { .. } | Stage::Out(_)),
+            Question::Hello => {
+                !matches!(member.stage, Stage::New | Stage::Asked { .. } | Stage::Out(_))
+            }
             Question::Join => member.joined().is_some(),
         };
         loop {
@@ -264,9 +257,7 @@ impl SuperLinkFleet {
         });
         let ids: Vec<String> = ids.collect();
         for Incoming { asked, result, .. } in self.run.receive(ids, &mut self.announced)? {
-            let is_asked = |member: &&mut Member| {
-                matches!(&member.stage, Stage::Asked { message, .. } if *message == asked)
-            };
+            let is_asked = |member: &&mut Member| matches!(&member.stage, Stage::Asked { message, .. } if *message == asked);
             let Some(member) = self.members.values_mut().find(is_asked) else { continue };
             let stage = match result {
                 Ok(message) => on_answer(&member.name, message),
@@ -352,7 +343,9 @@ impl SuperLinkFleet {
                 let Some(Open { task, sendings }) = open.remove(&asked) else { continue };
                 match result {
                     Ok(message) => deliver(answer(&task, message, bytes)),
-                    Err(said) if said.is_lost() && sendings < SENDINGS && self.may_return(&task) => {
+                    Err(said)
+                        if said.is_lost() && sendings < SENDINGS && self.may_return(&task) =>
+                    {
                         let (name, problem) = (task.client.clone(), said.reason);
                         (self.tell)(&SiteEvent::Again { name, problem });
                         unsent.push((task, sendings));

@@ -16,7 +16,7 @@ pub struct ServerRun {
     beats: Arc<AtomicBool>,
     /// The SuperLink ended the run: by `flwr stop`, or because it heard no heartbeats.
     over: Arc<AtomicBool>,
-    ended: bool,
+    ended: AtomicBool,
 }
 
 /// How a run ended, as `flwr ls` shows it.
@@ -56,7 +56,7 @@ impl ServerRun {
         let (beats, over) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
         let heart = (service.clone(), Arc::clone(&beats), Arc::clone(&over));
         thread::spawn(move || beat(&heart.0, &heart.1, &heart.2));
-        Ok(Self { service, control, context, beats, over, ended: false })
+        Ok(Self { service, control, context, beats, over, ended: AtomicBool::new(false) })
     }
 
     fn acquire(link: &Link, run_id: u64, fab_hash: &str) -> Result<RuntimeService, ServerError> {
@@ -100,16 +100,14 @@ impl ServerRun {
         let _ = self.service.push_logs(vec![format!("{line}\n")]);
     }
 
-    /// Ends the run.
+    /// Ends the run, unless it was ended.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
-    pub fn end(mut self, end: End, details: &str) -> Result<(), ServerError> {
-        Ok(self.finish(end, details)?)
-    }
-
-    fn finish(&mut self, end: End, details: &str) -> Result<(), LinkError> {
-        self.ended = true;
+    pub fn end(&self, end: End, details: &str) -> Result<(), ServerError> {
+        if self.ended.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
         let sub_status = match end {
             End::Completed => "completed",
             End::Failed => "failed",
@@ -119,17 +117,15 @@ impl ServerRun {
         self.beats.store(false, Ordering::SeqCst);
         if end == End::Stopped && ended.is_err() {
             // While it is stopping, nothing is asked twice.
-            return self.control.stop_run(self.run_id());
+            return Ok(self.control.stop_run(self.run_id())?);
         }
-        ended
+        Ok(ended?)
     }
 }
 
 impl Drop for ServerRun {
     fn drop(&mut self) {
-        if !self.ended {
-            let _ = self.finish(End::Failed, "the server ended early");
-        }
+        let _ = self.end(End::Failed, "the server ended early");
     }
 }
 

@@ -14,7 +14,7 @@ use crate::wire::message::{
 use crate::{Link, LinkError, NodeKey};
 
 /// The Fleet service, as the holder of a key may ask it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct FleetService {
     link: Link,
     key: Arc<NodeKey>,

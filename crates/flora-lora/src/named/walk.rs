@@ -28,6 +28,14 @@ pub trait FloatParameter {
     /// Panics if there are not as many values as the shape asks for.
     fn set_values(&mut self, values: Vec<f32>);
 
+    /// Half the sum of the squared differences from `values`, which are given row-major, `[1]`: in the graph of a
+    /// parameter that has one, with the difference itself as its gradient.
+    ///
+    /// # Panics
+    ///
+    /// As [`set_values`](Self::set_values).
+    fn half_squared_distance(&self, values: &[f32]) -> Tensor<1>;
+
     /// Make this a leaf of its own on `device` that requires gradients.
     fn release(&mut self, device: &Device);
 }
@@ -56,6 +64,12 @@ impl<const D: usize> FloatParameter for Param<Tensor<D>> {
             // The values are in the layout of this parameter, not in that of a file.
             self.clone().load_mapper(|tensor| tensor).transform_for_load(new, self.id)
         };
+    }
+
+    fn half_squared_distance(&self, values: &[f32]) -> Tensor<1> {
+        let data = TensorData::new(values.to_vec(), self.lazy_shape());
+        let difference = self.val() - Tensor::from_data(data, &self.lazy_device());
+        (difference.clone() * difference).sum().mul_scalar(0.5)
     }
 
     fn release(&mut self, device: &Device) {

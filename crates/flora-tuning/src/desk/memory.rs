@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flora_core::files::write_atomic;
-use flora_core::{hex, sealed};
+use flora_core::sealed;
 use flora_federation::Client;
 use sha2::{Digest, Sha256};
 
@@ -139,7 +139,8 @@ impl Memory {
             let is_state = path.extension().is_some_and(|extension| extension == EXTENSION);
             let stem = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_state);
             let numbers = stem.and_then(|stem| stem.split_once('-'));
-            let tag = numbers.and_then(|(round, attempt)| Some((round.parse().ok()?, attempt.parse().ok()?)));
+            let tag = numbers
+                .and_then(|(round, attempt)| Some((round.parse().ok()?, attempt.parse().ok()?)));
             tags.extend(tag);
         }
         Ok(tags)
@@ -168,10 +169,4 @@ fn forget_old(runs: &Path, token: &str) {
 fn problem<E: std::fmt::Display>(what: &'static str, path: &Path) -> impl Fn(E) -> String {
     let path = path.display().to_string();
     move |error| format!("{path} {what}: {error}")
-}
-
-/// A name for what has no token: a run of another server's.
-pub(super) fn token_of(run: &str, plan: &Plan) -> String {
-    let json = serde_json::to_string(plan).expect("plain data");
-    format!("stock-{}", &hex::encode(&Sha256::digest(format!("{run}\n{json}")))[..32])
 }

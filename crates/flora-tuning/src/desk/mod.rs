@@ -14,7 +14,9 @@ use flora_core::hex;
 use flora_federation::protocol::{
     ATTEMPT, HELLO, JOIN, KIND, NUM_TEST_EXAMPLES, PLAN, PROFILE, ROUND, RUN, SECONDS, SERVER_ROUND,
 };
-use flora_federation::{Client, ClientInfo, Config, Kind, Message, NUM_EXAMPLES, PARAMETERS, Task, Value};
+use flora_federation::{
+    Client, ClientInfo, Config, Kind, Message, NUM_EXAMPLES, PARAMETERS, Task, Value,
+};
 use sha2::{Digest, Sha256};
 
 use self::memory::Memory;
@@ -34,8 +36,6 @@ pub struct Request<'a> {
     pub kind: &'a Kind,
     /// What to do it with.
     pub message: &'a Message,
-    /// It comes from a server that is not flora's.
-    pub is_stock: bool,
 }
 
 /// Answers what servers ask of a site, as far as its [`Policy`] allows.
@@ -84,6 +84,11 @@ impl Desk {
         &self.site
     }
 
+    /// Puts the model aside, until a task needs it again.
+    pub fn rest(&mut self) {
+        self.current = None;
+    }
+
     /// Answers.
     ///
     /// # Errors
@@ -116,7 +121,9 @@ impl Desk {
     fn join(&mut self, request: &Request<'_>) -> Result<Message, String> {
         let text = text(&request.message.config, PLAN)?;
         let plan: Plan = serde_json::from_str(text).map_err(|error| {
-            format!("the server's plan cannot be read ({error}); do both run the same version of flora?")
+            format!(
+                "the server's plan cannot be read ({error}); do both run the same version of flora?"
+            )
         })?;
         let token = text_of_token(&request.message.config)?;
         let info = self.begin(&token, &plan)?;
@@ -186,9 +193,10 @@ impl Desk {
         if matches!(request.kind, Kind::Query(_)) {
             return Ok(Message::parameters(std::sync::Arc::new(initial.clone())));
         }
-        let sent = request.message.expect_parameters(&self.name).map_err(|error| {
-            format!("{error}; initial arrays come from the query `{INITIAL}`")
-        })?;
+        let sent = request
+            .message
+            .expect_parameters(&self.name)
+            .map_err(|error| format!("{error}; initial arrays come from the query `{INITIAL}`"))?;
         let mut message = request.message.clone();
         let parameters = stock::as_initial(sent, initial)?;
         message.records.insert(PARAMETERS.to_owned(), std::sync::Arc::new(parameters));

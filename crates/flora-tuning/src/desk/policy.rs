@@ -32,11 +32,12 @@ impl Policy {
     ///
     /// A file that cannot be read or is not TOML, unknown keys and values that make no sense, by field.
     pub fn load(path: &Path) -> Result<Self, TuningError> {
-        let wrong = |problem: String| {
-            TuningError::Experiment { origin: path.display().to_string(), problem }
+        let wrong = |problem: String| TuningError::Experiment {
+            origin: path.display().to_string(),
+            problem,
         };
-        let text = files::read_text(path)
-            .map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let text =
+            files::read_text(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         let policy: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         policy.check_values().map_err(wrong)?;
         Ok(policy)
@@ -75,7 +76,9 @@ impl Policy {
         }
         let rounds = experiment.rounds();
         match self.max_rounds {
-            Some(most) if rounds > most => refuse("max_rounds", format!("a run of {rounds} rounds")),
+            Some(most) if rounds > most => {
+                refuse("max_rounds", format!("a run of {rounds} rounds"))
+            }
             _ => Ok(rounds),
         }
     }

@@ -16,9 +16,11 @@ mod optimizer;
 mod own_parts;
 mod parity;
 mod participants;
+mod proximal;
 mod resume;
 #[cfg(target_os = "linux")]
 mod sharing;
+mod sites;
 mod states;
 mod towers;
 mod trained;

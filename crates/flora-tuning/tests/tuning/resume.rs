@@ -73,7 +73,7 @@ impl Observer for Keeper {
 }
 
 /// The event without what differs between two runs of anything.
-fn untimed(mut event: Event) -> Event {
+pub(crate) fn untimed(mut event: Event) -> Event {
     if let Event::ClientReplied { seconds, .. }
     | Event::Aggregated { seconds, .. }
     | Event::Evaluated { seconds, .. }

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use flora::report::{Existing, ReportError, RunFacts, RunFolder, RunSummary, Versions};
-use flora::tuning::{Experiment, prepare};
+use flora::tuning::Experiment;
 
-use super::Keep;
+use super::{Clients, Keep};
 use super::session::{Place, Session, partition_json};
 use crate::failure::Failure;
 use crate::progress::{Progress, Voice};
@@ -19,6 +19,7 @@ pub(super) fn begin(
     existing: Existing,
     keep: Keep,
     voice: Voice,
+    clients: &mut dyn Clients,
 ) -> Result<RunSummary, Failure> {
     let started = Instant::now();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -36,10 +37,9 @@ pub(super) fn begin(
     if experiment.method.init_adapter.is_some() {
         progress.start_with_adapter();
     }
-    let prepared = prepare(experiment, &place.device, &mut progress).map_err(Failure::input)?;
-    // Image features take more memory than what follows.
-    crate::MEMORY.release();
+    let prepared = clients.prepare(experiment, place, None, &mut progress)?;
     let folder = RunFolder::create(out, existing, &written).map_err(refused)?;
+    clients.remember(&folder)?;
     folder.write_partition(&partition_json(&prepared)?).map_err(Failure::run)?;
     progress.record_in(folder.clone());
     let facts = RunFacts {
@@ -53,7 +53,7 @@ pub(super) fn begin(
         data_seconds: prepared.data_seconds,
         total_seconds: 0.0,
     };
-    let session = Session { folder, facts, started, device: place.device.clone() };
+    let session = Session { folder, facts, started, device: place.device.clone(), clients };
     session.run(prepared, None, progress)
 }
 

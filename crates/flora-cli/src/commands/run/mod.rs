@@ -1,5 +1,6 @@
 mod begin;
 mod child;
+mod clients;
 mod resume;
 mod session;
 
@@ -16,11 +17,26 @@ use crate::output;
 use crate::progress::Voice;
 
 pub(in crate::commands) use child::{END, STOP};
+pub(in crate::commands) use clients::{Clients, SERVED};
+use clients::Here;
 pub(crate) use session::{Place, client_folder, partition_json};
 
 /// Run a federated experiment, or go on with one that was interrupted
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
+    #[command(flatten)]
+    shared: RunArgs,
+    /// Threads that clients run on, instead of the experiment's; changes the time, never the result
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// For a sweep's runs: go on if the folder holds this very run, and end with the sweep
+    #[arg(long, hide = true, conflicts_with = "resume")]
+    child: bool,
+}
+
+/// What a run is told, wherever its clients are.
+#[derive(Debug, clap::Args)]
+pub(in crate::commands) struct RunArgs {
     /// A preset (see `flora presets`) or an experiment's file; - reads it from standard input
     #[arg(value_name = "NAME|FILE.toml", required_unless_present = "resume")]
     experiment: Option<String>,
@@ -34,7 +50,7 @@ pub(crate) struct Run {
         value_name = "DIR",
         conflicts_with_all = [
             "experiment", "assignments", "out", "overwrite", "seed", "numbers_only", "init_adapter",
-            "save_every", "keep_every", "keep_clients", "tensorboard", "child",
+            "save_every", "keep_every", "keep_clients", "tensorboard",
         ]
     )]
     resume: Option<PathBuf>,
@@ -51,9 +67,6 @@ pub(crate) struct Run {
     /// Seed of the training, instead of the experiment's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Threads that clients run on, instead of the experiment's; changes the time, never the result
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
     /// Leave no trained parameters behind
     #[arg(long)]
     numbers_only: bool,
@@ -74,9 +87,6 @@ pub(crate) struct Run {
     tensorboard: bool,
     #[command(flatten)]
     voice: VoiceArgs,
-    /// For a sweep's runs: go on if the folder holds this very run, and end with the sweep
-    #[arg(long, hide = true)]
-    child: bool,
 }
 
 /// How much is printed.
@@ -116,50 +126,86 @@ enum Keep {
 
 impl Run {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        let Self { shared, threads, child } = self;
+        match child {
+            true => shared.run_child(threads),
+            false => shared.run(threads, &mut Here),
+        }
+    }
+}
+
+impl RunArgs {
+    /// Begins the run, or goes on with it, and tells what it came to.
+    pub(in crate::commands) fn run(
+        &self,
+        threads: Option<usize>,
+        clients: &mut dyn Clients,
+    ) -> Result<(), Failure> {
         let voice = self.voice.voice();
         let (summary, out) = match &self.resume {
             Some(folder) => {
-                let (device, threads) = (self.device.as_deref(), self.threads);
-                let summary = resume::resume(folder, device, threads, Keep::Trained, voice)?;
+                let (device, keep) = (self.device.as_deref(), Keep::Trained);
+                let summary = resume::resume(folder, device, threads, keep, voice, clients)?;
                 (summary, folder.clone())
             }
-            None => self.begin(voice)?,
+            None => {
+                let name = self.experiment.as_deref().expect("clap asks for it");
+                let mut experiment = experiment_args::resolve(name, &self.assignments)?;
+                self.change(&mut experiment)?;
+                let out = self.folder(&experiment);
+                let existing =
+                    if self.overwrite { Existing::ReplaceRun } else { Existing::Refuse };
+                let place = self.place(threads)?;
+                let keep = self.keep();
+                let summary =
+                    begin::begin(experiment, &place, &out, existing, keep, voice, clients)?;
+                (summary, out)
+            }
         };
         tell(&summary, &out, voice)
     }
 
-    fn begin(self, voice: Voice) -> Result<(RunSummary, PathBuf), Failure> {
-        let device = self.device.as_deref().unwrap_or("cpu");
-        let place = Place { threads: self.threads, ..Place::parse(device)? };
-        let mut experiment = match self.child {
-            true => child::experiment()?,
-            false => {
-                let name = self.experiment.as_deref().expect("clap asks for it");
-                experiment_args::resolve(name, &self.assignments)?
-            }
-        };
+    /// A run of a sweep.
+    fn run_child(&self, threads: Option<usize>) -> Result<(), Failure> {
+        let (voice, keep) = (self.voice.voice(), self.keep());
+        let place = self.place(threads)?;
+        let mut experiment = child::experiment()?;
         self.change(&mut experiment)?;
-        let out = match self.out {
-            Some(out) => out,
-            None if self.overwrite => Path::new("runs").join(&experiment.name),
-            None => free_folder(&experiment.name),
-        };
-        let keep = if self.numbers_only { Keep::Numbers } else { Keep::Trained };
-        if self.child && !self.overwrite && child::is_begun(&out, &experiment) {
-            match resume::resume(&out, Some(device), self.threads, keep, voice) {
+        let out = self.folder(&experiment);
+        if !self.overwrite && child::is_begun(&out, &experiment) {
+            match resume::resume(&out, Some(&place.name), threads, keep, voice, &mut Here) {
                 // It was begun with another device, version or model, or its state is damaged. As with a
                 // finished run, the sweep repeats it.
                 Err(Failure::Input(problem)) => {
                     let problem = text::printable(&problem);
                     output::line(format!("warning: the run begins anew: {problem}"));
                 }
-                other => return other.map(|summary| (summary, out)),
+                other => return tell(&other?, &out, voice),
             }
         }
-        let replace = self.overwrite || self.child;
-        let existing = if replace { Existing::ReplaceRun } else { Existing::Refuse };
-        let summary = begin::begin(experiment, &place, &out, existing, keep, voice)?;
-        Ok((summary, out))
+        let existing = Existing::ReplaceRun;
+        let summary = begin::begin(experiment, &place, &out, existing, keep, voice, &mut Here)?;
+        tell(&summary, &out, voice)
+    }
+
+    pub(in crate::commands) fn voice(&self) -> Voice {
+        self.voice.voice()
+    }
+
+    fn place(&self, threads: Option<usize>) -> Result<Place, Failure> {
+        Ok(Place { threads, ..Place::parse(self.device.as_deref().unwrap_or("cpu"))? })
+    }
+
+    fn keep(&self) -> Keep {
+        if self.numbers_only { Keep::Numbers } else { Keep::Trained }
+    }
+
+    fn folder(&self, experiment: &Experiment) -> PathBuf {
+        match &self.out {
+            Some(out) => out.clone(),
+            None if self.overwrite => Path::new("runs").join(&experiment.name),
+            None => free_folder(&experiment.name),
+        }
     }
 
     /// What the options say of the experiment.

@@ -9,9 +9,9 @@ use flora::report::{
     EXPERIMENT, Existing, FolderLock, METRICS, PARTITION, ReportError, RunFacts, RunFolder,
     RunStates, RunSummary, SUMMARY, SavedRun, read_events,
 };
-use flora::tuning::{Experiment, Prepared, prepare};
+use flora::tuning::{Experiment, Prepared};
 
-use super::Keep;
+use super::{Clients, Keep};
 use super::begin::{begin, versions};
 use super::session::{Place, Session, partition_json};
 use crate::failure::Failure;
@@ -31,6 +31,7 @@ pub(super) fn resume(
     threads: Option<usize>,
     keep: Keep,
     voice: Voice,
+    clients: &mut dyn Clients,
 ) -> Result<RunSummary, Failure> {
     let started = Instant::now();
     flora::report::reset_peak_memory();
@@ -52,7 +53,7 @@ pub(super) fn resume(
         drop(lock);
         let origin = path.join(EXPERIMENT).display().to_string();
         let experiment = Experiment::from_toml(&origin, &text, &[]).map_err(Failure::input)?;
-        return begin_anew(path, experiment, device, threads, keep, voice);
+        return begin_anew(path, experiment, device, threads, keep, voice, clients);
     }
     // The one that held the lock may have finished it.
     if let Some(summary) = finished(path, voice) {
@@ -64,7 +65,7 @@ pub(super) fn resume(
     let mut experiment = Experiment::from_toml(&origin, &text, &[]).map_err(Failure::input)?;
     let Some(saved) = RunStates::load(path).map_err(Failure::input)? else {
         drop(lock);
-        return without_state(path, experiment, device, threads, keep, voice);
+        return without_state(path, experiment, device, threads, keep, voice, clients);
     };
     let SavedRun { state, facts, events, passed_over } = saved;
     check(path, device, &facts.device, &facts.versions.flora)?;
@@ -85,9 +86,8 @@ pub(super) fn resume(
     if experiment.method.init_adapter.is_some() {
         progress.start_with_adapter();
     }
-    let prepared = prepare(experiment, &place.device, &mut progress).map_err(Failure::input)?;
-    crate::MEMORY.release();
-    check_inputs(path, &facts, &prepared)?;
+    let prepared = clients.prepare(experiment, &place, Some(path), &mut progress)?;
+    check_inputs(path, &facts, &prepared, clients.must_be_the_same())?;
     let folder = RunFolder::resume_locked(path, lock, &events).map_err(Failure::input)?;
     if passed_over.is_some() {
         let mut states = RunStates::open(&folder).map_err(Failure::run)?;
@@ -95,7 +95,7 @@ pub(super) fn resume(
     }
     let told = read_events(path.join(METRICS)).map_err(Failure::input)?;
     progress.go_on_in(folder.clone(), told);
-    let session = Session { folder, facts, started, device: place.device.clone() };
+    let session = Session { folder, facts, started, device: place.device.clone(), clients };
     session.run(prepared, Some(state), progress)
 }
 
@@ -113,7 +113,12 @@ fn finished(path: &Path, voice: Voice) -> Option<RunSummary> {
 }
 
 /// Whether the model, the images and so on are those that the run began with.
-fn check_inputs(path: &Path, facts: &RunFacts, prepared: &Prepared) -> Result<(), Failure> {
+fn check_inputs(
+    path: &Path,
+    facts: &RunFacts,
+    prepared: &Prepared,
+    with_partition: bool,
+) -> Result<(), Failure> {
     let experiment = &prepared.experiment;
     let other = |what: String| {
         let path = path.display();
@@ -124,7 +129,7 @@ fn check_inputs(path: &Path, facts: &RunFacts, prepared: &Prepared) -> Result<()
     }
     let data = experiment.data.path.display();
     let partition = std::fs::read_to_string(path.join(PARTITION)).unwrap_or_default();
-    if partition_json(prepared)? != partition {
+    if with_partition && partition_json(prepared)? != partition {
         return Err(other(format!("the images of {data}, or how they are split, changed")));
     }
     let inputs = &prepared.inputs;
@@ -172,6 +177,7 @@ fn without_state(
     threads: Option<usize>,
     keep: Keep,
     voice: Voice,
+    clients: &mut dyn Clients,
 ) -> Result<RunSummary, Failure> {
     // The first state is saved before anything is computed.
     let events = read_events(path.join(METRICS)).map_err(Failure::input)?;
@@ -185,7 +191,7 @@ fn without_state(
             "{path} holds no state to go on from: {why}; {START_ANEW}"
         )));
     }
-    begin_anew(path, experiment, device, threads, keep, voice)
+    begin_anew(path, experiment, device, threads, keep, voice, clients)
 }
 
 /// A run that had computed nothing.
@@ -196,10 +202,11 @@ fn begin_anew(
     threads: Option<usize>,
     keep: Keep,
     voice: Voice,
+    clients: &mut dyn Clients,
 ) -> Result<RunSummary, Failure> {
     if voice.is_for_people() {
         output::line(format!("{}: nothing was computed yet; it begins anew", text::path(path)));
     }
     let place = Place { threads, ..Place::parse(device.unwrap_or("cpu"))? };
-    begin(experiment, &place, path, Existing::ReplaceRun, keep, voice)
+    begin(experiment, &place, path, Existing::ReplaceRun, keep, voice, clients)
 }

@@ -10,6 +10,7 @@ use flora::inference::Provenance;
 use flora::report::{RunFacts, RunFolder, RunStates, RunSummary, TensorBoard, tables};
 use flora::tuning::{Experiment, Finished, Prepared, save_trained};
 
+use super::Clients;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Keeper, Progress, Voice};
@@ -47,15 +48,16 @@ pub(crate) fn partition_json(prepared: &Prepared) -> Result<String, Failure> {
 }
 
 /// A run whose folder is there.
-pub(super) struct Session {
+pub(super) struct Session<'a> {
     pub(super) folder: RunFolder,
     pub(super) facts: RunFacts,
     /// When this process began.
     pub(super) started: Instant,
     pub(super) device: flora::Device,
+    pub(super) clients: &'a mut dyn Clients,
 }
 
-impl Session {
+impl Session<'_> {
     /// Runs all rounds, or goes on from `state`, and writes what came of it.
     pub(super) fn run(
         self,
@@ -63,7 +65,7 @@ impl Session {
         state: Option<RunState>,
         mut progress: Progress,
     ) -> Result<RunSummary, Failure> {
-        let signals = Signals::hear()?;
+        let signals = self.clients.signals()?;
         super::child::stop_with_parent(signals.stop());
         let path = self.folder.path().to_owned();
         let (experiment, provenance) = (prepared.experiment.clone(), prepared.provenance());
@@ -95,6 +97,8 @@ impl Session {
         };
         let voice = progress.voice();
         let told = progress.finish();
+        let why = finished.failure.as_ref().map(ToString::to_string);
+        self.clients.ended(finished.status(), why.as_deref());
 
         let mut summary = self.summarize(&experiment, &finished, counts);
         if validates {
@@ -190,7 +194,11 @@ impl Session {
     }
 
     fn how_to_resume(&self) -> String {
-        format!("flora run --resume {}", flora::core::shell::quoted(self.folder.path()))
+        format!(
+            "{} {}",
+            self.clients.resume_command(),
+            flora::core::shell::quoted(self.folder.path())
+        )
     }
 
     fn summarize(

@@ -1,0 +1,259 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use flora::core::text::{path as shown, printable};
+use flora::data::Split;
+use flora::federation::{Event, Kind, Message, Stop};
+use flora::flower::NodeKey;
+use flora::flower::node::{Instruction, Node as FlowerNode, NodeConfig, NodeEvent, NodeFolder, Site as FlowerSite};
+use flora::flower::services::FleetService;
+use flora::tuning::{Desk, Observer, Policy, Request, Site, SiteConfig};
+use indicatif::ProgressBar;
+
+use super::experiment_args;
+use super::superlink_args::SuperLinkArgs;
+use crate::failure::Failure;
+use crate::signals::Signals;
+use crate::{bar, output};
+
+/// Take part in federated runs as a site: train on this machine's images what a server on Flower's SuperLink sends
+///
+/// Images never leave. What leaves are class names, numbers of images, trained parameters, losses and accuracies.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Node {
+    #[command(flatten)]
+    superlink: SuperLinkArgs,
+    /// The site's images: a folder, or a data set's TOML description
+    #[arg(long, value_name = "PATH")]
+    data: PathBuf,
+    /// Where the images lie, instead of where the description says
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Only the images of this domain of the data set
+    #[arg(long, value_name = "NAME")]
+    domain: Option<String>,
+    /// The model: a folder or file of Hugging Face, OpenCLIP or OpenAI, the name of a known model,
+    /// or hf:owner/name[@revision]
+    #[arg(long, value_name = "MODEL", default_value = "clip-nano")]
+    model: String,
+    /// What the site is called: in the comment of its public key, from which the server may take it
+    /// [default: the domain, or the machine's name]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Folder of what the site must remember: its key, messages that it has not answered, optimizers' states
+    #[arg(long, value_name = "DIR", default_value = "flora-node")]
+    state: PathBuf,
+    /// The site's private key, an EC key on P-384; made if it is not there [default: node.key in the state's folder]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// What the site takes part in: base_digest, methods, min_examples, max_rounds, max_update_norm
+    #[arg(long, value_name = "FILE.toml")]
+    policy: Option<PathBuf>,
+    /// What to train for Flower's own servers that do not say: a preset or an experiment's file
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    experiment: Option<String>,
+    /// Where to compute
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    device: String,
+    /// Threads that images are encoded on; 0 for one a processor
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Seconds between signs of life; after twice as many without one, a server gives the site up
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u16).range(10..=1800))]
+    heartbeat: u16,
+    /// Check images, model, key, policy and SuperLink, and join nothing
+    #[arg(long)]
+    check: bool,
+}
+
+/// A SuperLink that does not answer is told of after so long, and asked again.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Node {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let policy = match &self.policy {
+            Some(path) => Policy::load(path).map_err(Failure::input)?,
+            None => Policy::default(),
+        };
+        let experiment = self.experiment.as_deref();
+        let experiment = experiment.map(|name| experiment_args::resolve(name, &[])).transpose()?;
+        let site = self.open_site()?;
+        self.tell_site(&site, &policy)?;
+        let name = self.name();
+        std::fs::create_dir_all(&self.state)
+            .map_err(|error| Failure::Input(format!("{}: {error}", shown(&self.state))))?;
+        let key_file = self.key.clone().unwrap_or_else(|| self.state.join("node.key"));
+        let (key, is_new) = NodeKey::load_or_create(&key_file, &name).map_err(Failure::input)?;
+        let told = key.public_key().fingerprint();
+        let made = if is_new { ", just made" } else { "" };
+        output::line(format!("the key {} ({told}{made})", shown(&key_file)));
+        if self.check {
+            return self.check_superlink(key, &key_file);
+        }
+
+        let folder = NodeFolder::open(&self.state, &key_file, &self.superlink.superlink);
+        let folder = folder.map_err(Failure::input)?;
+        let signals = Signals::hear()?;
+        let link = self.superlink.link(PATIENCE, signals.stop())?;
+        let service = FleetService::new(link, Arc::new(key));
+        let mut desk = Desk::new(site, name, &self.state, policy, Box::new(Watch::default()));
+        if let Some(experiment) = experiment {
+            desk = desk.with_experiment(experiment);
+        }
+        let mut site = AtDesk(desk);
+        let config = NodeConfig { heartbeat: f64::from(self.heartbeat) };
+        let url = self.superlink.superlink.clone();
+        let mut tell = |event: &NodeEvent| output::line(in_words(event, &url));
+        let node = FlowerNode::new(service, folder, config, &mut site, &mut tell);
+        node.and_then(FlowerNode::run).map_err(Failure::run)?;
+        match signals.came() {
+            true => Err(Failure::Stopped { code: signals.exit_code(), message: "stopped".to_owned() }),
+            false => Ok(()),
+        }
+    }
+
+    fn open_site(&self) -> Result<Site, Failure> {
+        Site::open(SiteConfig {
+            data: self.data.clone(),
+            root: self.root.clone(),
+            domain: self.domain.clone(),
+            model: self.model.clone(),
+            cache: None,
+            device: flora::device::parse(&self.device).map_err(Failure::input)?,
+            threads: self.threads,
+        })
+        .map_err(Failure::input)
+    }
+
+    fn tell_site(&self, site: &Site, policy: &Policy) -> Result<(), Failure> {
+        let dataset = site.dataset();
+        let (train, test) =
+            (dataset.indices(Split::Train).len(), dataset.indices(Split::Test).len());
+        output::line(format!(
+            "{}: {train} training images and {test} test images of {} classes",
+            shown(&self.data),
+            dataset.classes().len()
+        ));
+        if train < policy.min_examples {
+            output::warning(&format!(
+                "the policy asks for {} training images (min_examples): the site will take part in nothing",
+                policy.min_examples
+            ));
+        }
+        let profile = site.profile().map_err(Failure::input)?;
+        if let Some(digest) = policy.base_digest.as_ref().filter(|it| **it != profile.base_digest) {
+            return Err(Failure::Input(format!(
+                "the policy's base_digest is {digest}, and that of {} is {}",
+                self.model, profile.base_digest
+            )));
+        }
+        output::line(format!("{}, whose weights are {}", self.model, profile.base_digest));
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        let host = || {
+            let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+            match name.trim() {
+                "" => "site".to_owned(),
+                name => name.to_owned(),
+            }
+        };
+        self.name.clone().or_else(|| self.domain.clone()).unwrap_or_else(host)
+    }
+
+    /// Asks the SuperLink something that changes nothing.
+    fn check_superlink(&self, key: NodeKey, key_file: &Path) -> Result<(), Failure> {
+        let link = self.superlink.link(PATIENCE, Stop::default())?;
+        let service = FleetService::new(link, Arc::new(key));
+        let checked = flora::flower::node::check(&service).map_err(Failure::run)?;
+        let mut public = key_file.as_os_str().to_owned();
+        public.push(".pub");
+        let public = Path::new(&public);
+        output::line(match checked {
+            flora::flower::node::Known::Yes => {
+                format!("{} answers, and knows the key", self.superlink.superlink)
+            }
+            flora::flower::node::Known::No => format!(
+                "{} answers, and does not know the key yet. A SuperLink with --enable-supernode-auth must be told: \
+                 its operator runs `flwr supernode register {}`; any other learns it when the node starts",
+                self.superlink.superlink,
+                shown(public)
+            ),
+        });
+        Ok(())
+    }
+}
+
+/// The site as the node knows it.
+struct AtDesk(Desk);
+
+impl FlowerSite for AtDesk {
+    fn handle(&mut self, instruction: &Instruction) -> Result<Message, String> {
+        let Instruction { run_id, kind, message, .. } = instruction;
+        let answer = self.0.handle(&Request { run: format!("flower-{run_id}"), kind, message });
+        // Image features take more memory than what follows.
+        crate::MEMORY.release();
+        answer
+    }
+
+    fn idle(&mut self) {
+        self.0.rest();
+        crate::MEMORY.release();
+    }
+}
+
+/// Shows how far the images are.
+#[derive(Default)]
+struct Watch(Option<(String, ProgressBar)>);
+
+impl Observer for Watch {
+    fn event(&mut self, event: &Event) {
+        if let Event::Warning { message } = event {
+            output::warning(message);
+        }
+    }
+
+    fn progress(&mut self, phase: &str, done: usize, total: usize) {
+        if self.0.as_ref().is_none_or(|(shown, _)| shown != phase) {
+            self.0 = Some((phase.to_owned(), bar::steps(phase, total)));
+        }
+        let Some((_, bar)) = &self.0 else { return };
+        bar.set_position(done as u64);
+        if done == total {
+            bar.finish_and_clear();
+            self.0 = None;
+        }
+    }
+}
+
+fn in_words(event: &NodeEvent, url: &str) -> String {
+    let what = |kind: &Kind| match kind {
+        Kind::Train => "training".to_owned(),
+        Kind::Evaluate => "an evaluation".to_owned(),
+        Kind::Query(name) => format!("the question {}", printable(name)),
+    };
+    let line = match event {
+        NodeEvent::Online { node_id, known } => {
+            let again = if *known { " again" } else { "" };
+            format!("online{again} at {url}, as node {node_id}; waiting for a server")
+        }
+        NodeEvent::Lost { problem } => format!("warning: {problem}. It is asked again until it answers"),
+        NodeEvent::Back { seconds } => format!("{url} answers again, after {seconds:.0} s"),
+        NodeEvent::Received { kind, run_id, again } => {
+            let from = if *again { ", from before this node was restarted" } else { "" };
+            format!("run {run_id} asks for {}{from}", what(kind))
+        }
+        NodeEvent::Answered { kind, seconds, bytes } => {
+            format!("answered {}: {seconds:.1} s of work, {bytes} bytes sent", what(kind))
+        }
+        NodeEvent::Failed { kind, problem } => {
+            format!("warning: refused {}: {problem}", what(kind))
+        }
+        NodeEvent::Dropped { why } => format!("warning: not answered: {why}"),
+        NodeEvent::Offline => "offline".to_owned(),
+        _ => format!("{event:?}"),
+    };
+    printable(&line).into_owned()
+}

@@ -1,0 +1,291 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use flora::core::text::printable;
+use flora::federation::protocol::{PLAN, PROFILE};
+use flora::federation::{Config, Message, RunStatus, Value};
+use flora::flower::Names;
+use flora::flower::server::{End, ServerRun, SiteEvent, SuperLinkFleet};
+use flora::report::RunFolder;
+use flora::tuning::{Experiment, Plan, Prepared, SiteProfile, base_digest, plan, prepare_serving};
+use serde::{Deserialize, Serialize};
+
+use super::run::{Clients, Place, RunArgs, SERVED};
+use super::superlink_args::SuperLinkArgs;
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::{Aside, Progress};
+use crate::signals::Signals;
+
+/// Serve a federated run to sites on other machines (flora node), through Flower's SuperLink
+///
+/// The experiment is one that `flora run` runs, with `partition.kind = "natural"`; of its paths, only the model's is
+/// read here. The SuperLink must be started with --isolation process, and its Control and Runtime services must be
+/// reachable: run this on the SuperLink's machine.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    superlink: SuperLinkArgs,
+    /// Begin once so many sites have joined [default: as many as --names has, or 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    sites: Option<u64>,
+    /// Who may take part, and under which name: a line for each site's public key, as in its node.key.pub
+    /// (cat *.pub > names). Without, every node takes part, and is named after its key
+    #[arg(long, value_name = "FILE")]
+    names: Option<PathBuf>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let names = self.names.as_deref().map(Names::load).transpose().map_err(Failure::input)?;
+        let listed = names.as_ref().map_or(2, Names::len);
+        let sites = self.sites.map_or(listed, |sites| sites as usize);
+        if sites > listed && names.is_some() {
+            return Err(Failure::Input(format!(
+                "--sites {sites}: the file of names has {listed}, and nobody else takes part"
+            )));
+        }
+        let mut served = Served {
+            superlink: &self.superlink,
+            sites,
+            names,
+            is_for_people: self.run.voice().is_for_people(),
+            signals: None,
+            run: None,
+            remembered: None,
+        };
+        self.run.run(None, &mut served)
+    }
+}
+
+/// What a served run must remember, besides its states.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Remembered {
+    /// What the sites know the run by.
+    token: String,
+    classes: Vec<String>,
+    template: String,
+}
+
+/// Clients that are sites behind a SuperLink.
+struct Served<'a> {
+    superlink: &'a SuperLinkArgs,
+    sites: usize,
+    names: Option<Names>,
+    is_for_people: bool,
+    signals: Option<Signals>,
+    run: Option<Arc<ServerRun>>,
+    remembered: Option<Remembered>,
+}
+
+impl Served<'_> {
+    fn say(&self, line: &str) {
+        if self.is_for_people {
+            output::line(line);
+        }
+    }
+
+    /// Tells what becomes of sites, and keeps for the run's events what may explain its numbers.
+    fn teller(&self, aside: Aside) -> Box<dyn FnMut(&SiteEvent) + Send> {
+        let is_for_people = self.is_for_people;
+        Box::new(move |event| {
+            let (line, is_kept) = in_words(event);
+            if is_for_people {
+                output::line(&line);
+            }
+            if is_kept {
+                aside.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        })
+    }
+
+    /// What the sites have in common, which is what the run is about.
+    fn agree(
+        &self,
+        experiment: &Experiment,
+        profiles: BTreeMap<String, Message>,
+    ) -> Result<(Vec<String>, String), Failure> {
+        let read = |(name, message): (String, Message)| match message.config.get(PROFILE) {
+            Some(Value::Text(json)) => serde_json::from_str::<SiteProfile>(json)
+                .map(|profile| (name.clone(), profile))
+                .map_err(|error| Failure::Run(format!("site {name}: {error}"))),
+            _ => Err(Failure::Run(format!("site {name} does not say what it has"))),
+        };
+        let profiles: Vec<_> = profiles.into_iter().map(read).collect::<Result<_, _>>()?;
+        let (first, profile) = &profiles[0];
+        let classes = match profiles.iter().all(|(_, it)| it.classes == profile.classes) {
+            true => profile.classes.clone(),
+            false => {
+                let all: std::collections::BTreeSet<String> =
+                    profiles.iter().flat_map(|(_, it)| it.classes.clone()).collect();
+                self.say(&format!(
+                    "the sites have different classes; all {} of them are told apart, in alphabetical order",
+                    all.len()
+                ));
+                all.into_iter().collect()
+            }
+        };
+        let template = match &experiment.data.template {
+            Some(template) => template.clone(),
+            None => match profiles.iter().find(|(_, it)| it.template != profile.template) {
+                None => profile.template.clone(),
+                Some((other, its)) => {
+                    return Err(Failure::Input(format!(
+                        "data.template: {first} says {:?}, and {other} {:?}; choose one: --set \
+                         'data.template=a photo of a {{}}.'",
+                        printable(&profile.template),
+                        printable(&its.template)
+                    )));
+                }
+            },
+        };
+        Ok((classes, template))
+    }
+}
+
+impl Clients for Served<'_> {
+    fn signals(&mut self) -> Result<Signals, Failure> {
+        if self.signals.is_none() {
+            self.signals = Some(Signals::hear()?);
+        }
+        Ok(self.signals.clone().expect("just made"))
+    }
+
+    fn prepare(
+        &mut self,
+        experiment: Experiment,
+        place: &Place,
+        resumed: Option<&Path>,
+        progress: &mut Progress,
+    ) -> Result<Prepared, Failure> {
+        let known = resumed.map(read_remembered).transpose()?;
+        // What is wrong here is told before anybody is asked.
+        let base = base_digest(&experiment).map_err(Failure::input)?;
+        let planned = |classes: &[String], template: &str, name: &str| {
+            let (classes, template) = (classes.to_vec(), template.to_owned());
+            plan(&experiment, classes, template, base.clone(), name.to_owned())
+        };
+        let _: Plan = planned(&[], "{}", "").map_err(Failure::input)?;
+        let token = known.as_ref().map_or_else(new_token, |known| Ok(known.token.clone()))?;
+
+        let stop = self.signals()?.stop();
+        let ended = |error: &dyn std::fmt::Display| match stop.is_raised() {
+            true => Failure::Stopped { code: 130, message: "stopped before the first round".into() },
+            false => Failure::Run(error.to_string()),
+        };
+        // A SuperLink that is restarted, or a link that is cut for a minute, ends nothing.
+        let link = self.superlink.link(Duration::from_secs(180), stop.clone())?;
+        let run = ServerRun::start(&link, &experiment.name, &token).map_err(|it| ended(&it))?;
+        let run = Arc::new(run);
+        self.run = Some(Arc::clone(&run));
+        self.say(&format!("run {} on {}", run.run_id(), link.url()));
+        self.say(&match self.sites {
+            1 => "waiting for 1 site".to_owned(),
+            sites => format!("waiting for {sites} sites"),
+        });
+        let aside = Aside::default();
+        let names = self.names.clone();
+        let tell = self.teller(Arc::clone(&aside));
+        let mut fleet = SuperLinkFleet::new(Arc::clone(&run), &token, names, stop.clone(), tell);
+        let (classes, template) = match known {
+            Some(Remembered { classes, template, .. }) => (classes, template),
+            None => {
+                let profiles = fleet.profiles(self.sites).map_err(|error| ended(&error))?;
+                self.agree(&experiment, profiles)?
+            }
+        };
+        // By a site's name: what it is asked is checked once, here.
+        let blank = planned(&classes, &template, "").map_err(Failure::input)?;
+        let message = move |name: &str| {
+            let plan = Plan { client: name.to_owned(), ..blank.clone() };
+            let json = serde_json::to_string(&plan).expect("plain data");
+            let config = Config::from([(PLAN.to_owned(), Value::Text(json))]);
+            Message { config, ..Message::default() }
+        };
+        let sites = fleet.join(self.sites, message).map_err(|error| ended(&error))?;
+        // Those who came before the run are no explanation of anything.
+        aside.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        progress.hear_aside(aside);
+        let log = Arc::clone(&run);
+        progress.log_with(Box::new(move |line| log.log(line)));
+        let remembered = Remembered { token, classes, template };
+        let Remembered { classes, template, .. } = remembered.clone();
+        self.remembered = Some(remembered);
+        let fleet = Box::new(fleet);
+        let device = &place.device;
+        let prepared =
+            prepare_serving(experiment, classes, template, sites, fleet, device, progress);
+        let prepared = prepared.map_err(Failure::input)?;
+        crate::MEMORY.release();
+        Ok(prepared)
+    }
+
+    fn remember(&mut self, folder: &RunFolder) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(&self.remembered).map_err(Failure::run)?;
+        folder.write_text(SERVED, &text).map_err(Failure::run)
+    }
+
+    /// Sites come and go.
+    fn must_be_the_same(&self) -> bool {
+        false
+    }
+
+    fn resume_command(&self) -> String {
+        let url = flora::core::shell::quoted(Path::new(&self.superlink.superlink));
+        format!("flora serve --superlink {url} --resume")
+    }
+
+    fn ended(&mut self, status: RunStatus, why: Option<&str>) {
+        let Some(run) = &self.run else { return };
+        let end = match status {
+            RunStatus::Finished => End::Completed,
+            RunStatus::Interrupted => End::Stopped,
+            RunStatus::Failed => End::Failed,
+        };
+        if let Err(error) = run.end(end, why.unwrap_or_default()) {
+            output::warning(&format!("the SuperLink was not told that the run is over: {error}"));
+        }
+    }
+}
+
+fn read_remembered(folder: &Path) -> Result<Remembered, Failure> {
+    let path = folder.join(SERVED);
+    let text = std::fs::read_to_string(&path).map_err(|_| {
+        Failure::Input(format!(
+            "{}: the clients of this run are in its own process; go on with it: flora run --resume {}",
+            folder.display(),
+            flora::core::shell::quoted(folder)
+        ))
+    })?;
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::Input(format!("{}: {error}", path.display())))
+}
+
+/// Something that no other run has.
+fn new_token() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    flora::flower::random(&mut bytes).map_err(Failure::run)?;
+    Ok(flora::core::hex::encode(&bytes))
+}
+
+/// What becomes of a site, and whether it may explain a run's numbers.
+fn in_words(event: &SiteEvent) -> (String, bool) {
+    let line = match event {
+        SiteEvent::Online { name, key } => return (format!("{name} is online, with the key {key}"), false),
+        SiteEvent::Joined(info) => {
+            let (name, train) = (&info.id, info.num_examples);
+            let line = format!("{name} takes part: {train} training images, {} to be scored on", info.num_test_examples);
+            return (line, false);
+        }
+        SiteEvent::Refused { name, problem } => format!("warning: {name} does not take part: {problem}"),
+        SiteEvent::Away { name } => format!("warning: {name} is offline"),
+        SiteEvent::Back { name } => format!("{name} is online again"),
+        SiteEvent::Again { name, problem } => format!("warning: {name} is asked once more ({problem})"),
+        _ => return (format!("{event:?}"), true),
+    };
+    (printable(&line).into_owned(), true)
+}

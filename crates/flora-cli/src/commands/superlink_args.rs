@@ -1,0 +1,30 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flora::federation::Stop;
+use flora::flower::{Link, LinkConfig};
+
+use crate::failure::Failure;
+
+/// Which SuperLink, and whom to trust.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SuperLinkArgs {
+    /// The SuperLink: http://HOST:8000, or https://HOST behind a proxy
+    #[arg(long, value_name = "URL")]
+    pub(crate) superlink: String,
+    /// Certificates in PEM that sign the SuperLink's, instead of those that browsers trust
+    #[arg(long, value_name = "CA.pem")]
+    pub(crate) root_certificates: Option<PathBuf>,
+}
+
+impl SuperLinkArgs {
+    /// A connection that asks again for so long while nobody answers.
+    pub(crate) fn link(&self, patience: Duration, stop: Stop) -> Result<Link, Failure> {
+        let config = LinkConfig {
+            root_certificates: self.root_certificates.clone(),
+            patience,
+            ..LinkConfig::new(&self.superlink)
+        };
+        Link::new(&config, stop).map_err(Failure::input)
+    }
+}
