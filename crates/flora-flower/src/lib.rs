@@ -11,8 +11,8 @@
 pub mod codec;
 mod error;
 mod http;
-mod key;
-mod names;
+pub mod key;
+pub mod names;
 pub mod node;
 pub mod objects;
 mod pairs;

@@ -49,7 +49,8 @@ pub(crate) struct Node {
     /// The site's private key, an EC key on P-384; made if it is not there [default: node.key in the state's folder]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// What the site takes part in: base_digest, methods, min_examples, max_rounds, max_update_norm
+    /// What the site takes part in: base_digest, methods, min_examples, max_rounds,
+    /// max_local_epochs, max_update_norm
     #[arg(long, value_name = "FILE.toml")]
     policy: Option<PathBuf>,
     /// What to train for Flower's own servers that do not say: a preset or an experiment's file
@@ -146,13 +147,14 @@ impl Node {
             ));
         }
         let profile = site.profile().map_err(Failure::input)?;
-        if let Some(digest) = policy.base_digest.as_ref().filter(|it| **it != profile.base_digest) {
+        if let Some(digest) = policy.base_digest.as_ref().filter(|it| **it != profile.base.weights)
+        {
             return Err(Failure::Input(format!(
                 "the policy's base_digest is {digest}, and that of {} is {}",
-                self.model, profile.base_digest
+                self.model, profile.base.weights
             )));
         }
-        output::line(format!("{}, whose weights are {}", self.model, profile.base_digest));
+        output::line(format!("{}, whose weights are {}", self.model, profile.base.weights));
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use flora::federation::{Config, Message, RunStatus, Value};
 use flora::flower::Names;
 use flora::flower::server::{End, ServerRun, SiteEvent, SuperLinkFleet};
 use flora::report::RunFolder;
-use flora::tuning::{Experiment, Plan, Prepared, SiteProfile, base_digest, plan, prepare_serving};
+use flora::tuning::{Base, Experiment, Plan, Prepared, SiteProfile, plan, prepare_serving};
 use serde::{Deserialize, Serialize};
 
 use super::run::{Clients, Place, RunArgs, SERVED};
@@ -164,7 +164,7 @@ impl Clients for Served<'_> {
     ) -> Result<Prepared, Failure> {
         let known = resumed.map(read_remembered).transpose()?;
         // What is wrong here is told before anybody is asked.
-        let base = base_digest(&experiment).map_err(Failure::input)?;
+        let base = Base::of(&experiment).map_err(Failure::input)?;
         let planned = |classes: &[String], template: &str, name: &str| {
             let (classes, template) = (classes.to_vec(), template.to_owned());
             plan(&experiment, classes, template, base.clone(), name.to_owned())

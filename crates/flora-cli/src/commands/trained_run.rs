@@ -6,7 +6,7 @@ use flora::federation::RunStatus;
 use flora::report::{EXPERIMENT, METRICS, PARTITION, RunSummary, SUMMARY, runs};
 use flora::tuning::{ClientModels, Experiment, Prepared, TrainedModel, prepare};
 
-use super::run::{Place, client_folder, partition_json};
+use super::run::{Place, client_folder};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Progress, Voice};
@@ -203,7 +203,7 @@ impl TrainedRun {
             return Err(other(name));
         }
         let partition = std::fs::read_to_string(self.path.join(PARTITION)).unwrap_or_default();
-        if partition_json(prepared)? != partition {
+        if prepared.partition_json() != partition {
             return Err(other("images, or how they are split,"));
         }
         Ok(())

@@ -156,15 +156,18 @@ fn tensor(array: &Array) -> Result<HostTensor, String> {
         return Err(format!("its stype is `{}`; `{NUMPY}` is read", short(&array.stype)));
     }
     let (header, values) = npy::read(&array.data)?;
+    let is_double = header.descr == "<f8";
     let dtype = match header.descr.as_str() {
+        // Read below.
+        "<f8" => Dtype::F32,
         "<f4" => Dtype::F32,
         "<f2" => Dtype::F16,
-        ">f4" | ">f2" => {
+        ">f4" | ">f2" | ">f8" => {
             return Err("it is big endian; send `array.astype('<f4')`".to_owned());
         }
         other => {
             return Err(format!(
-                "its element type is `{}`; send float32 or float16, as by `array.astype('float32')`",
+                "its element type is `{}`; send float32, float64 or float16, as by `array.astype('float32')`",
                 short(other)
             ));
         }
@@ -175,6 +178,15 @@ fn tensor(array: &Array) -> Result<HostTensor, String> {
     }
     if header.shape != array.shape {
         return Err("its description and its .npy file differ in shape".to_owned());
+    }
+    if is_double {
+        // `FedAdam` and its like send doubles from the second round on.
+        let (values, rest) = values.as_chunks::<8>();
+        if !rest.is_empty() {
+            return Err("its .npy file is cut off".to_owned());
+        }
+        let values = values.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect();
+        return HostTensor::from_f32(header.shape, values).map_err(|error| error.to_string());
     }
     HostTensor::from_le_bytes(dtype, header.shape, values).map_err(|error| error.to_string())
 }

@@ -21,6 +21,8 @@ pub struct Policy {
     pub min_examples: usize,
     /// The most rounds of one run.
     pub max_rounds: Option<usize>,
+    /// The most local epochs of a round.
+    pub max_local_epochs: Option<usize>,
     /// The largest L2 norm of an update that may leave.
     pub max_update_norm: Option<f64>,
 }
@@ -66,13 +68,17 @@ impl Policy {
         let experiment = Experiment::from_toml("the server's experiment", &plan.experiment, &[])
             .map_err(|error| error.to_string())?;
         if let Some(digest) = &self.base_digest
-            && *digest != plan.base_digest
+            && *digest != plan.base.weights
         {
-            return refuse("base_digest", format!("a run on the weights {}", plan.base_digest));
+            return refuse("base_digest", format!("a run on the weights {}", plan.base.weights));
         }
         let method = experiment.method.name;
         if !self.methods.is_empty() && !self.methods.contains(&method) {
             return refuse("methods", format!("the method {}", method.as_str()));
+        }
+        let epochs = experiment.training.local_epochs;
+        if self.max_local_epochs.is_some_and(|most| epochs > most) {
+            return refuse("max_local_epochs", format!("{epochs} epochs a round"));
         }
         let rounds = experiment.rounds();
         match self.max_rounds {

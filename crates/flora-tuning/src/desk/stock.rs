@@ -72,7 +72,7 @@ impl Stock {
         let template = self.template.clone();
         let template =
             template.or_else(|| experiment.data.template.clone()).unwrap_or(own.template);
-        plan(experiment, classes, template, own.base_digest, name.to_owned())
+        plan(experiment, classes, template, own.base, name.to_owned())
             .map_err(|error| error.to_string())
     }
 

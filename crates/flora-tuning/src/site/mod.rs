@@ -19,7 +19,7 @@ use flora_federation::ClientInfo;
 
 pub use self::client::SiteClient;
 pub(crate) use self::plan::check;
-pub use self::plan::{Plan, SiteProfile, plan};
+pub use self::plan::{Base, Plan, SiteProfile, plan};
 
 use crate::client::client_info;
 use crate::prepare::site_cohort;
@@ -97,7 +97,7 @@ impl Site {
             classes: self.dataset.classes().to_vec(),
             template: self.dataset.template().as_str().to_owned(),
             images: self.dataset.len(),
-            base_digest: self.checkpoint.digest()?,
+            base: Base::of_checkpoint(&self.checkpoint)?,
             flora: env!("CARGO_PKG_VERSION").to_owned(),
         })
     }
@@ -144,12 +144,19 @@ impl Site {
         if plan.client.is_empty() {
             return refuse("client: the site has no name".into());
         }
-        let digest = self.checkpoint.digest()?;
-        if digest != plan.base_digest {
+        let base = Base::of_checkpoint(&self.checkpoint)?;
+        if base.weights != plan.base.weights {
             return refuse(format!(
-                "the run starts from the weights {} ({}), and those of this site's model {} are {digest}; give the \
-                 site the same model",
-                plan.base_digest, experiment.model.path, self.config.model
+                "the run starts from the weights {} ({}), and those of this site's model {} are {}; give the site the \
+                 same model",
+                plan.base.weights, experiment.model.path, self.config.model, base.weights
+            ));
+        }
+        if base.settings != plan.base.settings {
+            return refuse(format!(
+                "this site's model {} has the weights of the run's, but another configuration, preprocessing or \
+                 tokenizer; copy the whole folder of {}",
+                self.config.model, experiment.model.path
             ));
         }
         let path = self.checkpoint.path().to_str();

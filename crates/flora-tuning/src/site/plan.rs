@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use flora_clip::Checkpoint;
 use flora_data::{Participants, PartitionConfig};
+use flora_inference::settings_digest;
 use serde::{Deserialize, Serialize};
 
-use crate::prepare::adapter_config;
+use crate::prepare::{adapter_config, resolve_model};
 use crate::{Experiment, OutputConfig, TuningError};
 
 /// What a server asks of a site.
@@ -21,10 +23,35 @@ pub struct Plan {
     pub classes: Vec<String>,
     /// The prompt of a class, with `{}` for its name.
     pub template: String,
-    /// SHA-256 of the weights that everybody starts from.
-    pub base_digest: String,
+    /// What everybody starts from.
+    pub base: Base,
     /// What the site is called in the run. Its random streams are drawn for this name.
     pub client: String,
+}
+
+/// A checkpoint, wherever it lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// SHA-256 of the weights.
+    pub weights: String,
+    /// SHA-256 of configuration, preprocessing and tokenizer.
+    pub settings: String,
+}
+
+impl Base {
+    /// What an experiment starts from. All weights are read.
+    ///
+    /// # Errors
+    ///
+    /// A checkpoint that is not there or is damaged.
+    pub fn of(experiment: &Experiment) -> Result<Self, TuningError> {
+        Self::of_checkpoint(&Checkpoint::open(&resolve_model(experiment, &mut |_| {})?)?)
+    }
+
+    pub(super) fn of_checkpoint(checkpoint: &Checkpoint) -> Result<Self, TuningError> {
+        Ok(Self { weights: checkpoint.digest()?, settings: settings_digest(checkpoint) })
+    }
 }
 
 /// What a site says of itself before a server plans.
@@ -36,8 +63,8 @@ pub struct SiteProfile {
     pub template: String,
     /// Its images, of all splits.
     pub images: usize,
-    /// SHA-256 of the weights of its model.
-    pub base_digest: String,
+    /// Its model.
+    pub base: Base,
     /// The version of flora that it runs.
     pub flora: String,
 }
@@ -52,7 +79,7 @@ pub fn plan(
     experiment: &Experiment,
     classes: Vec<String>,
     template: String,
-    base_digest: String,
+    base: Base,
     client: String,
 ) -> Result<Plan, TuningError> {
     let mut planned = experiment.clone();
@@ -69,7 +96,7 @@ pub fn plan(
     planned.data.template = Some(template.clone());
     let keep_clients = planned.output.keep_clients;
     planned.output = OutputConfig { keep_clients, ..OutputConfig::default() };
-    Ok(Plan { experiment: planned.to_toml(), classes, template, base_digest, client })
+    Ok(Plan { experiment: planned.to_toml(), classes, template, base, client })
 }
 
 /// What of an experiment sites with images of their own cannot do, by field.

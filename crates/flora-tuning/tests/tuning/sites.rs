@@ -12,8 +12,8 @@ use flora_data::{Dataset, Limit, Split};
 use flora_federation::{Client, Event, Kind, RunState, Simulation};
 use flora_inference::checkpoint_features;
 use flora_tuning::{
-    Experiment, Finished, Observer, Plan, Prepared, Silent, Site, SiteConfig, base_digest, plan,
-    prepare, prepare_serving,
+    Base, Experiment, Finished, Observer, Plan, Prepared, Silent, Site, SiteConfig, plan, prepare,
+    prepare_serving,
 };
 
 use crate::common::{Images, Listener, bits, fit, single_threaded, tiny_clip};
@@ -65,8 +65,8 @@ fn open(place: &Place, model: &Path, cache: &Path) -> Site {
 /// What is the same for all sites: the experiment's classes and prompt, and the weights.
 fn plan_for(experiment: &Experiment, dataset: &Dataset, client: &str) -> Plan {
     let template = experiment.data.template.as_deref().unwrap_or(dataset.template().as_str());
-    let digest = base_digest(experiment).unwrap();
-    plan(experiment, dataset.classes().to_vec(), template.to_owned(), digest, client.to_owned())
+    let base = Base::of(experiment).unwrap();
+    plan(experiment, dataset.classes().to_vec(), template.to_owned(), base, client.to_owned())
         .unwrap()
 }
 
@@ -367,7 +367,7 @@ fn a_site_says_what_it_has() {
     assert_eq!(profile.classes, images.dataset().classes());
     assert_eq!((profile.template.as_str(), profile.images), ("a {}.", 4 * (3 + 2)));
     let experiment = images.experiment(&[]);
-    assert_eq!(profile.base_digest, base_digest(&experiment).unwrap());
+    assert_eq!(profile.base, Base::of(&experiment).unwrap());
     let json = serde_json::to_string(&profile).unwrap();
     assert_eq!(serde_json::from_str::<flora_tuning::SiteProfile>(&json).unwrap(), profile);
 
@@ -506,8 +506,10 @@ fn what_a_site_cannot_do_is_told() {
         let error = with(old, new);
         assert!(error.starts_with("the server's plan: ") && error.contains(told), "{error}");
     }
-    let error = refused(&|plan| plan.base_digest = "00".to_owned());
+    let error = refused(&|plan| plan.base.weights = "00".to_owned());
     assert!(error.contains("the weights 00") && error.contains("tiny-clip"), "{error}");
+    let error = refused(&|plan| plan.base.settings = "00".to_owned());
+    assert!(error.contains("another configuration"), "{error}");
     let error = refused(&|plan| plan.client.clear());
     assert!(error.contains("no name"), "{error}");
     let error = refused(&|plan| plan.classes.retain(|class| class != "house"));
@@ -528,11 +530,10 @@ fn what_a_site_cannot_do_is_told() {
 fn what_cannot_be_served_is_told() {
     let images = Images::new(2, 1);
     let dataset = images.dataset();
-    let digest = "00".to_owned();
+    let base = Base { weights: "00".to_owned(), settings: "01".to_owned() };
     let planned = |set: &[&str]| {
         let classes = dataset.classes().to_vec();
-        let plan =
-            plan(&images.experiment(set), classes, "a {}.".into(), digest.clone(), "a".into());
+        let plan = plan(&images.experiment(set), classes, "a {}.".into(), base.clone(), "a".into());
         plan.err().unwrap().to_string()
     };
     let error = planned(&["partition={ kind = 'iid', clients = 2 }"]);

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use flora::report::{Existing, ReportError, RunFacts, RunFolder, RunSummary, Versions};
 use flora::tuning::Experiment;
 
-use super::session::{Place, Session, partition_json};
+use super::session::{Place, Session};
 use super::{Clients, Keep};
 use crate::failure::Failure;
 use crate::progress::{Progress, Voice};
@@ -40,7 +40,7 @@ pub(super) fn begin(
     let prepared = clients.prepare(experiment, place, None, &mut progress)?;
     let folder = RunFolder::create(out, existing, &written).map_err(refused)?;
     clients.remember(&folder)?;
-    folder.write_partition(&partition_json(&prepared)?).map_err(Failure::run)?;
+    folder.write_partition(&prepared.partition_json()).map_err(Failure::run)?;
     progress.record_in(folder.clone());
     let facts = RunFacts {
         versions: versions(),

@@ -19,7 +19,7 @@ use crate::progress::Voice;
 pub(in crate::commands) use child::{END, STOP};
 use clients::Here;
 pub(in crate::commands) use clients::{Clients, SERVED};
-pub(crate) use session::{Place, client_folder, partition_json};
+pub(crate) use session::{Place, client_folder};
 
 /// Run a federated experiment, or go on with one that was interrupted
 #[derive(Debug, clap::Args)]

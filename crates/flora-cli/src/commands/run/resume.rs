@@ -12,7 +12,7 @@ use flora::report::{
 use flora::tuning::{Experiment, Prepared};
 
 use super::begin::{begin, versions};
-use super::session::{Place, Session, partition_json};
+use super::session::{Place, Session};
 use super::{Clients, Keep};
 use crate::failure::Failure;
 use crate::output;
@@ -129,7 +129,7 @@ fn check_inputs(
     }
     let data = experiment.data.path.display();
     let partition = std::fs::read_to_string(path.join(PARTITION)).unwrap_or_default();
-    if with_partition && partition_json(prepared)? != partition {
+    if with_partition && prepared.partition_json() != partition {
         return Err(other(format!("the images of {data}, or how they are split, changed")));
     }
     let inputs = &prepared.inputs;

@@ -41,12 +41,6 @@ impl Place {
     }
 }
 
-/// The partition as the run folder has it.
-pub(crate) fn partition_json(prepared: &Prepared) -> Result<String, Failure> {
-    let partition = prepared.partition.described(&prepared.dataset);
-    serde_json::to_string_pretty(&partition).map_err(Failure::run)
-}
-
 /// A run whose folder is there.
 pub(super) struct Session<'a> {
     pub(super) folder: RunFolder,
@@ -89,7 +83,7 @@ impl Session<'_> {
             let again = state.as_ref().map(|state| state.rounds_done() + 1);
             progress.draw_in(TensorBoard::create(&path, again).map_err(Failure::run)?);
         }
-        let validates = prepared.partition.scored_on() == Split::Validation;
+        let validates = prepared.scored_on() == Split::Validation;
         let counts = (prepared.trainable_parameters, prepared.total_parameters, prepared.rounds());
         let finished = match state {
             None => prepared.run(&mut progress),
