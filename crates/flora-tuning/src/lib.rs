@@ -3,6 +3,9 @@
 //! An [`Experiment`] names a checkpoint, a data set with its partition, the adapters and the
 //! training. [`prepare`] turns it into clients that share one backbone; [`Prepared::run`] lets them
 //! train in rounds, as the FLoRA paper ([arXiv 2404.15182](https://arxiv.org/abs/2404.15182)) does.
+//!
+//! Where the images stay at the sites that own them, [`prepare_serving`] is the server's part, and a [`Site`] turns the
+//! server's [`Plan`] into a [`SiteClient`]: with the bits that the simulation's client of that name computes.
 
 pub mod assets;
 mod class_weights;

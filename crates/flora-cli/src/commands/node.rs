@@ -6,7 +6,9 @@ use flora::core::text::{path as shown, printable};
 use flora::data::Split;
 use flora::federation::{Event, Kind, Message, Stop};
 use flora::flower::NodeKey;
-use flora::flower::node::{Instruction, Node as FlowerNode, NodeConfig, NodeEvent, NodeFolder, Site as FlowerSite};
+use flora::flower::node::{
+    Instruction, Node as FlowerNode, NodeConfig, NodeEvent, NodeFolder, Site as FlowerSite,
+};
 use flora::flower::services::FleetService;
 use flora::tuning::{Desk, Observer, Policy, Request, Site, SiteConfig};
 use indicatif::ProgressBar;
@@ -108,7 +110,9 @@ impl Node {
         let node = FlowerNode::new(service, folder, config, &mut site, &mut tell);
         node.and_then(FlowerNode::run).map_err(Failure::run)?;
         match signals.came() {
-            true => Err(Failure::Stopped { code: signals.exit_code(), message: "stopped".to_owned() }),
+            true => {
+                Err(Failure::Stopped { code: signals.exit_code(), message: "stopped".to_owned() })
+            }
             false => Ok(()),
         }
     }
@@ -239,7 +243,9 @@ fn in_words(event: &NodeEvent, url: &str) -> String {
             let again = if *known { " again" } else { "" };
             format!("online{again} at {url}, as node {node_id}; waiting for a server")
         }
-        NodeEvent::Lost { problem } => format!("warning: {problem}. It is asked again until it answers"),
+        NodeEvent::Lost { problem } => {
+            format!("warning: {problem}. It is asked again until it answers")
+        }
         NodeEvent::Back { seconds } => format!("{url} answers again, after {seconds:.0} s"),
         NodeEvent::Received { kind, run_id, again } => {
             let from = if *again { ", from before this node was restarted" } else { "" };

@@ -174,7 +174,9 @@ impl Clients for Served<'_> {
 
         let stop = self.signals()?.stop();
         let ended = |error: &dyn std::fmt::Display| match stop.is_raised() {
-            true => Failure::Stopped { code: 130, message: "stopped before the first round".into() },
+            true => {
+                Failure::Stopped { code: 130, message: "stopped before the first round".into() }
+            }
             false => Failure::Run(error.to_string()),
         };
         // A SuperLink that is restarted, or a link that is cut for a minute, ends nothing.
@@ -229,8 +231,8 @@ impl Clients for Served<'_> {
         folder.write_text(SERVED, &text).map_err(Failure::run)
     }
 
-    /// Sites come and go.
-    fn must_be_the_same(&self) -> bool {
+    /// Sites come and go, and remember by themselves.
+    fn are_here(&self) -> bool {
         false
     }
 
@@ -275,16 +277,25 @@ fn new_token() -> Result<String, Failure> {
 /// What becomes of a site, and whether it may explain a run's numbers.
 fn in_words(event: &SiteEvent) -> (String, bool) {
     let line = match event {
-        SiteEvent::Online { name, key } => return (format!("{name} is online, with the key {key}"), false),
+        SiteEvent::Online { name, key } => {
+            return (format!("{name} is online, with the key {key}"), false);
+        }
         SiteEvent::Joined(info) => {
             let (name, train) = (&info.id, info.num_examples);
-            let line = format!("{name} takes part: {train} training images, {} to be scored on", info.num_test_examples);
+            let line = format!(
+                "{name} takes part: {train} training images, {} to be scored on",
+                info.num_test_examples
+            );
             return (line, false);
         }
-        SiteEvent::Refused { name, problem } => format!("warning: {name} does not take part: {problem}"),
+        SiteEvent::Refused { name, problem } => {
+            format!("warning: {name} does not take part: {problem}")
+        }
         SiteEvent::Away { name } => format!("warning: {name} is offline"),
         SiteEvent::Back { name } => format!("{name} is online again"),
-        SiteEvent::Again { name, problem } => format!("warning: {name} is asked once more ({problem})"),
+        SiteEvent::Again { name, problem } => {
+            format!("warning: {name} is asked once more ({problem})")
+        }
         _ => return (format!("{event:?}"), true),
     };
     (printable(&line).into_owned(), true)

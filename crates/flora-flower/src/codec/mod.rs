@@ -3,8 +3,8 @@
 //! - [`Form::Stock`] is that of Flower's own strategies: one numpy array a tensor, readable by any Flower app,
 //!   for `f32` and `f16`. See [`stock`] for what becomes what.
 //! - [`Form::Flora`] is for two ends that are both flora's: all element types, every setting and metric bit by
-//!   bit, and less than 2 % more bytes than the values have, where the stock form takes a third more for small
-//!   adapters. See [`packed`].
+//!   bit, and 3 objects a message where the stock form has 2 a tensor: 1.1 % more bytes than the values of a
+//!   small adapter (96 KiB in 24 tensors) have. See [`packed`].
 
 mod config;
 mod error;

@@ -115,9 +115,7 @@ pub enum Known {
 pub fn check(service: &FleetService) -> Result<Known, LinkError> {
     match service.heartbeat(0, NodeConfig::default().heartbeat) {
         Ok(_) | Err(LinkError::Refused { .. }) => Ok(Known::Yes),
-        Err(LinkError::Unauthorized { skew: Some(skew), .. })
-            if (-290.0..=4.0).contains(&skew) =>
-        {
+        Err(LinkError::Unauthorized { skew: Some(skew), .. }) if (-290.0..=4.0).contains(&skew) => {
             Ok(Known::No)
         }
         Err(error) => Err(error),

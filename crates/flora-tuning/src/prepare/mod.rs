@@ -6,6 +6,7 @@ mod data;
 mod images;
 mod inputs;
 mod serving;
+mod site;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,7 +23,7 @@ pub use self::data::partition;
 pub(crate) use self::data::{open_dataset, resolve_model};
 pub(crate) use self::inputs::IMAGES;
 pub use self::serving::prepare_serving;
-pub(crate) use self::serving::site_cohort;
+pub(crate) use self::site::site_cohort;
 
 use self::backbone::Backbone;
 use self::clients::Setting;

@@ -10,11 +10,10 @@ use flora_federation::{ClientInfo, FederationError, Fleet};
 use flora_inference::settings_digest;
 
 use super::backbone::Backbone;
-use super::{clients, data, images, initial_adapter, inputs, warn_of_other_base, wrong};
+use super::{data, initial_adapter, inputs, warn_of_other_base, wrong};
 use crate::members::Members;
-use crate::prepare::clients::Setting;
 use crate::run::Parts;
-use crate::{Cohort, Experiment, Observer, Prepared, TuningError, site};
+use crate::{Experiment, Observer, Prepared, TuningError, site};
 
 /// Prepares the server's part of a run whose images are at sites, which `fleet` reaches: the model, what everybody
 /// starts from, and the rounds. `classes` and `template` are what the [`Plan`](crate::Plan) of each site says, and
@@ -102,25 +101,4 @@ fn check_sites(experiment: &Experiment, clients: &[ClientInfo]) -> Result<Split,
         return Err(wrong(experiment, "data", problem));
     }
     Ok(scored_on)
-}
-
-/// What the client of a site computes with: everything of a cohort, for the images of `dataset` alone.
-pub(crate) fn site_cohort(
-    experiment: &Experiment,
-    dataset: Dataset,
-    workers: &Workers,
-    device: &Device,
-    observer: &mut dyn Observer,
-) -> Result<Arc<Cohort>, TuningError> {
-    let method = experiment.method.method();
-    data::check_loss(experiment, method.as_ref(), dataset.classes())?;
-    data::warn_of_passed_over(&dataset, observer);
-    let dataset = Arc::new(dataset);
-    let mut backbone = Backbone::load(experiment, method, &dataset, device, observer)?;
-    let texts = backbone.texts(workers);
-    let model = backbone.attach(None, &texts)?;
-    let prefix = backbone.prefix(&model, workers);
-    let images = images::prepare(experiment, &mut backbone, &dataset, workers, observer)?;
-    let setting = Setting { texts, prefix, images, class_groups: None, dataset: &dataset };
-    Ok(Arc::new(clients::cohort(experiment, backbone, model, setting)?))
 }

@@ -2,7 +2,7 @@
 //!
 //! On the CPU, a [`SiteClient`] computes the bits of the simulation's client that has the same name and images: the
 //! order of the examples, the masks of dropout and the optimizer depend on the plan and on the name alone, and image
-//! features do not depend on which other images are there. This holds where the split into training and test images is
+//! features do not depend on which other images there are. This holds where the split into training and test images is
 //! the data set's own. Any other protocol, and validation images, are drawn from the images at hand, and a site has
 //! its own only.
 

@@ -421,6 +421,35 @@ fn the_server_knows_numbers_of_images_only() {
     assert_eq!(prepared.partition_json(), serde_json::to_string_pretty(&described).unwrap());
 }
 
+/// The server's part goes on from any state; what its sites remember is theirs, and plain descent remembers nothing.
+#[test]
+fn a_served_run_is_resumed_without_a_file_of_states() {
+    #[derive(Default)]
+    struct Keeper(Vec<RunState>);
+    impl Observer for Keeper {
+        fn event(&mut self, _event: &Event) {}
+
+        fn keep(&mut self, state: &RunState) -> Result<(), String> {
+            self.0.push(state.clone());
+            Ok(())
+        }
+    }
+    let images = Images::new(3, 2);
+    let experiment = images.experiment(&["training.optimizer=sgd", "training.learning_rate=0.1"]);
+    let places = domains(&images);
+    let mut keeper = Keeper::default();
+    let whole = served(&experiment, &places, &mut Silent).run(&mut keeper).outcome.unwrap();
+    assert!(keeper.0.len() > 2);
+    for state in keeper.0 {
+        let prepared = served(&experiment, &places, &mut Silent);
+        let finished = prepared.resume(state, &mut Silent);
+        assert!(finished.failure.is_none(), "{}", finished.failure.unwrap());
+        let resumed = finished.outcome.unwrap();
+        assert!(bits(&resumed.last) == bits(&whole.last));
+        assert_eq!(resumed.history, whole.history);
+    }
+}
+
 /// What a site remembers survives it, and its bytes are those of the simulation's client.
 #[test]
 fn a_site_goes_on_from_its_state() {

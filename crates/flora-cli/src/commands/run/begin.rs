@@ -6,8 +6,8 @@ use std::time::{Instant, SystemTime};
 use flora::report::{Existing, ReportError, RunFacts, RunFolder, RunSummary, Versions};
 use flora::tuning::Experiment;
 
-use super::{Clients, Keep};
 use super::session::{Place, Session, partition_json};
+use super::{Clients, Keep};
 use crate::failure::Failure;
 use crate::progress::{Progress, Voice};
 

@@ -33,8 +33,9 @@ pub(in crate::commands) trait Clients {
         Ok(())
     }
 
-    /// Whether the same images must be there as when the run began.
-    fn must_be_the_same(&self) -> bool {
+    /// Whether they are in this process: their images must then be those that the run began with, and what they
+    /// remember lies with the run's states.
+    fn are_here(&self) -> bool {
         true
     }
 

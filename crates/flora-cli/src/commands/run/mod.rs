@@ -17,8 +17,8 @@ use crate::output;
 use crate::progress::Voice;
 
 pub(in crate::commands) use child::{END, STOP};
-pub(in crate::commands) use clients::{Clients, SERVED};
 use clients::Here;
+pub(in crate::commands) use clients::{Clients, SERVED};
 pub(crate) use session::{Place, client_folder, partition_json};
 
 /// Run a federated experiment, or go on with one that was interrupted
@@ -153,8 +153,7 @@ impl RunArgs {
                 let mut experiment = experiment_args::resolve(name, &self.assignments)?;
                 self.change(&mut experiment)?;
                 let out = self.folder(&experiment);
-                let existing =
-                    if self.overwrite { Existing::ReplaceRun } else { Existing::Refuse };
+                let existing = if self.overwrite { Existing::ReplaceRun } else { Existing::Refuse };
                 let place = self.place(threads)?;
                 let keep = self.keep();
                 let summary =

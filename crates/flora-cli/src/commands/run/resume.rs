@@ -11,9 +11,9 @@ use flora::report::{
 };
 use flora::tuning::{Experiment, Prepared};
 
-use super::{Clients, Keep};
 use super::begin::{begin, versions};
 use super::session::{Place, Session, partition_json};
+use super::{Clients, Keep};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Progress, Voice};
@@ -70,7 +70,7 @@ pub(super) fn resume(
     let SavedRun { state, facts, events, passed_over } = saved;
     check(path, device, &facts.device, &facts.versions.flora)?;
     let place = Place { threads, ..Place::parse(&facts.device)? };
-    if experiment.output.save_every > 0 {
+    if experiment.output.save_every > 0 && clients.are_here() {
         Simulation::check_states(&state, &RunStates::clients_file(path))
             .map_err(|error| Failure::Input(format!("{error}; {START_ANEW}")))?;
     }
@@ -87,7 +87,7 @@ pub(super) fn resume(
         progress.start_with_adapter();
     }
     let prepared = clients.prepare(experiment, &place, Some(path), &mut progress)?;
-    check_inputs(path, &facts, &prepared, clients.must_be_the_same())?;
+    check_inputs(path, &facts, &prepared, clients.are_here())?;
     let folder = RunFolder::resume_locked(path, lock, &events).map_err(Failure::input)?;
     if passed_over.is_some() {
         let mut states = RunStates::open(&folder).map_err(Failure::run)?;
