@@ -39,7 +39,7 @@ pub enum LinkError {
     /// Whoever answers is not who it should be. Never tried again.
     #[error(
         "{url}: no trust in its certificate ({problem}); name the CA that signed it with --root-certificates. If \
-         you did, somebody else may be answering in the SuperLink's place"
+         you did, another machine may be answering in the SuperLink's place"
     )]
     Certificate {
         /// The SuperLink.
@@ -234,7 +234,7 @@ pub enum ServerError {
     },
     /// The SuperLink handed out the server's part of somebody else's run.
     #[error(
-        "the SuperLink handed out run {run_id}, which somebody else began and nobody serves; end it (flwr stop \
+        "the SuperLink handed out run {run_id}, which was begun elsewhere and has no server; end it (flwr stop \
          {run_id}), and try again"
     )]
     Foreign {

@@ -81,8 +81,6 @@ impl Node {
         };
         let experiment = self.experiment.as_deref();
         let experiment = experiment.map(|name| experiment_args::resolve(name, &[])).transpose()?;
-        let site = self.open_site()?;
-        self.tell_site(&site, &policy)?;
         let name = self.name();
         std::fs::create_dir_all(&self.state)
             .map_err(|error| Failure::Input(format!("{}: {error}", shown(&self.state))))?;
@@ -91,6 +89,8 @@ impl Node {
         let told = key.public_key().fingerprint();
         let made = if is_new { ", just made" } else { "" };
         output::line(format!("the key {} ({told}{made})", shown(&key_file)));
+        let site = self.open_site()?;
+        self.tell_site(&site, &policy)?;
         if self.check {
             return self.check_superlink(key, &key_file);
         }

@@ -260,6 +260,14 @@ impl Link {
                 problem: "it sends us elsewhere (a redirect); give the address where it ends"
                     .into(),
             },
+            (400, None)
+                if String::from_utf8_lossy(bytes).contains("HTTP request was sent to HTTPS") =>
+            {
+                LinkError::Protocol {
+                    url,
+                    problem: "what answers there speaks TLS; write https://".into(),
+                }
+            }
             (413, _) => LinkError::Protocol {
                 url,
                 problem: "its proxy takes no bodies of this size (HTTP 413); let it take 8 MiB"

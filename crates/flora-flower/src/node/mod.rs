@@ -294,7 +294,7 @@ impl<'a> Node<'a> {
         };
         match self.service.deactivate(id) {
             Ok(()) => {}
-            Err(error) if error.is_refused() && refusal.is_registration_closed() => {
+            Err(_) if refusal.is_registration_closed() => {
                 return Err(NodeError::NotRegistered { key: self.folder.public_key_path() });
             }
             Err(error) => return Err(error.into()),

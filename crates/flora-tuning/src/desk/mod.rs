@@ -170,6 +170,7 @@ impl Desk {
             self.begin(&token, &plan)?;
         }
         let mut answer = self.work(round, attempt, request.kind, message)?;
+        self.policy.check_update(request.message, &answer)?;
         let number = |number: usize| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
         answer.config.insert(ROUND.to_owned(), number(round));
         answer.config.insert(ATTEMPT.to_owned(), number(attempt));
@@ -201,7 +202,9 @@ impl Desk {
         let parameters = stock::as_initial(sent, initial)?;
         message.records.insert(PARAMETERS.to_owned(), std::sync::Arc::new(parameters));
         let answer = self.work(stock.round, 0, request.kind, message)?;
-        stock.answer(request.kind, sent, answer)
+        let answer = stock.answer(request.kind, sent, answer)?;
+        self.policy.check_update(request.message, &answer)?;
+        Ok(answer)
     }
 
     /// Lets the client do a task, from what it remembered before that round.
@@ -229,9 +232,6 @@ impl Desk {
             memory.after(round, attempt, client)?;
         }
         let mut answer = answer?;
-        if *kind == Kind::Train {
-            self.policy.check_update(&task.message, &answer)?;
-        }
         let seconds = started.elapsed().as_secs_f64();
         answer.config.insert(SECONDS.to_owned(), Value::Float(seconds));
         Ok(answer)
