@@ -99,29 +99,6 @@ pub enum NodeEvent {
     Offline,
 }
 
-/// Whether a SuperLink knows a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    /// It does.
-    Yes,
-    /// It does not.
-    No,
-}
-
-/// Asks a SuperLink whether it knows the key, and changes nothing: a sign of life of a node that there is not.
-///
-/// # Errors
-/// It does not answer, is none, has a certificate that nobody trusts, or another clock.
-pub fn check(service: &FleetService) -> Result<Known, LinkError> {
-    match service.heartbeat(0, NodeConfig::default().heartbeat) {
-        Ok(_) | Err(LinkError::Refused { .. }) => Ok(Known::Yes),
-        Err(LinkError::Unauthorized { skew: Some(skew), .. }) if (-290.0..=4.0).contains(&skew) => {
-            Ok(Known::No)
-        }
-        Err(error) => Err(error),
-    }
-}
-
 /// How a node behaves.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
