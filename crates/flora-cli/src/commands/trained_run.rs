@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use flora::core::shell::quoted;
 use flora::federation::RunStatus;
 use flora::report::{EXPERIMENT, METRICS, PARTITION, RunSummary, SUMMARY, runs};
 use flora::tuning::{ClientModels, Experiment, Prepared, TrainedModel, prepare};

@@ -348,7 +348,7 @@ impl Said {
     /// The SuperLink's version, which it tells a caller of another one.
     pub(crate) fn superlink_version(&self) -> Option<String> {
         (self.code == Some(VERSION_INCOMPATIBLE)).then_some(())?;
-        version_in(self.extra.as_deref()?).or_else(|| version_in(&self.detail))
+        self.extra.as_deref().and_then(version_in).or_else(|| version_in(&self.detail))
     }
 }
 
