@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use flora::core::shell::quoted;
 use flora::core::text::printable;
 use flora::federation::protocol::{PLAN, PROFILE};
 use flora::federation::{Config, Message, RunStatus, Value};
@@ -60,6 +61,8 @@ impl Serve {
             secret: secret.transpose().map_err(Failure::input)?,
             sites,
             names,
+            names_file: self.names.as_deref(),
+            secret_file: self.superexec_auth_secret_file.as_deref(),
             is_for_people: self.run.voice().is_for_people(),
             signals: None,
             run: None,
@@ -84,6 +87,8 @@ struct Served<'a> {
     secret: Option<SuperExecSecret>,
     sites: usize,
     names: Option<Names>,
+    names_file: Option<&'a Path>,
+    secret_file: Option<&'a Path>,
     is_for_people: bool,
     signals: Option<Signals>,
     run: Option<Arc<ServerRun>>,
@@ -246,8 +251,19 @@ impl Clients for Served<'_> {
     }
 
     fn resume_command(&self) -> String {
-        let url = flora::core::shell::quoted(Path::new(&self.superlink.superlink));
-        format!("flora serve --superlink {url} --resume")
+        let mut command = "flora serve".to_owned();
+        let SuperLinkArgs { superlink, root_certificates } = self.superlink;
+        for (option, value) in [
+            ("--superlink", Some(Path::new(superlink))),
+            ("--root-certificates", root_certificates.as_deref()),
+            ("--superexec-auth-secret-file", self.secret_file),
+            ("--names", self.names_file),
+        ] {
+            if let Some(value) = value {
+                command.push_str(&format!(" {option} {}", quoted(value)));
+            }
+        }
+        format!("{command} --sites {} --resume", self.sites)
     }
 
     fn ended(&mut self, status: RunStatus, why: Option<&str>) {
@@ -269,7 +285,7 @@ fn read_remembered(folder: &Path) -> Result<Remembered, Failure> {
         Failure::Input(format!(
             "{}: the clients of this run are in its own process; go on with it: flora run --resume {}",
             folder.display(),
-            flora::core::shell::quoted(folder)
+            quoted(folder)
         ))
     })?;
     serde_json::from_str(&text)
