@@ -36,6 +36,8 @@ enum Command {
     Serve(commands::serve::Serve),
     #[cfg(feature = "flower")]
     Node(commands::node::Node),
+    #[cfg(feature = "flower")]
+    Doctor(commands::doctor::Doctor),
     Sweep(commands::sweep::Sweep),
     Runs(commands::runs::Runs),
     Presets(commands::presets::Presets),
@@ -64,6 +66,8 @@ fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         #[cfg(feature = "flower")]
         Command::Node(command) => command.run(),
+        #[cfg(feature = "flower")]
+        Command::Doctor(command) => command.run(),
         Command::Sweep(command) => command.run(),
         Command::Runs(command) => command.run(),
         Command::Presets(command) => command.run(),

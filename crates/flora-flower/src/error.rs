@@ -8,7 +8,7 @@ use thiserror::Error;
 pub enum LinkError {
     /// An address that is none.
     #[error(
-        "--superlink {url}: {problem}; write it as http://HOST:8000 or https://HOST:8000, or as it is behind your proxy"
+        "--superlink {url}: {problem}. Give the SuperLink's address as http://HOST:8000 or https://HOST"
     )]
     Url {
         /// As given.
@@ -25,9 +25,7 @@ pub enum LinkError {
         problem: String,
     },
     /// Nobody answers.
-    #[error(
-        "{url} does not answer ({problem}); tried for {seconds:.0} s. Is the SuperLink running, and its port open?"
-    )]
+    #[error("{url} does not answer ({problem}; tried for {seconds:.0} s). {}", silence(problem))]
     Unreachable {
         /// The SuperLink.
         url: String,
@@ -37,10 +35,7 @@ pub enum LinkError {
         seconds: f64,
     },
     /// Whoever answers is not who it should be. Never tried again.
-    #[error(
-        "{url}: no trust in its certificate ({problem}); name the CA that signed it with --root-certificates. If \
-         you did, another machine may be answering in the SuperLink's place"
-    )]
+    #[error("{url}: its certificate is not accepted ({problem}). {}", mistrust(problem))]
     Certificate {
         /// The SuperLink.
         url: String,
@@ -56,10 +51,12 @@ pub enum LinkError {
         problem: String,
     },
     /// 401.
-    #[error("{url} does not accept this key or this clock: {detail}{}", clock(*.skew))]
+    #[error("{url} refuses to recognise this {}: {detail}{}", caller(path), clock(path, *.skew))]
     Unauthorized {
         /// The SuperLink.
         url: String,
+        /// The path.
+        path: String,
         /// What it says.
         detail: String,
         /// By how many seconds this machine's clock is ahead of the SuperLink's, if that is known.
@@ -67,11 +64,13 @@ pub enum LinkError {
     },
     /// 404, or what a proxy says of a path that it keeps closed.
     #[error(
-        "{url}{path} is not served (HTTP {status}); {}",
+        "{url}{path} is not served (HTTP {status}). {}",
         if path.starts_with("/v1/fleet") {
-            "is this a SuperLink of Flower 1.40 or later, and does its proxy let /v1/fleet/ through?"
+            "Check that this is the address of a SuperLink of Flower 1.40 or later, and that its proxy lets /v1/fleet/ \
+             through"
         } else {
-            "ask the SuperLink itself and not its proxy, which keeps this service closed, as it should"
+            "Its proxy keeps this service closed, as it should: give the address of the SuperLink itself, on its own \
+             machine"
         }
     )]
     NotServed {
@@ -83,7 +82,7 @@ pub enum LinkError {
         status: u16,
     },
     /// Any other refusal.
-    #[error("{url}{path} refuses (HTTP {status}{}): {detail}", code.map_or(String::new(), |code| format!(", code {code}")))]
+    #[error("{url}{path} refused the request (HTTP {status}{}): {detail}", code.map_or(String::new(), |code| format!(", code {code}")))]
     Refused {
         /// The SuperLink.
         url: String,
@@ -97,7 +96,10 @@ pub enum LinkError {
         detail: String,
     },
     /// Something came that Flower does not send.
-    #[error("{url}{path}: the answer cannot be read: {problem}")]
+    #[error(
+        "{url}{path}: the answer cannot be read: {problem}. Check that this is the address of a SuperLink of Flower \
+         1.40 or later"
+    )]
     Unreadable {
         /// The SuperLink.
         url: String,
@@ -107,25 +109,74 @@ pub enum LinkError {
         problem: String,
     },
     /// It was to stop.
-    #[error("stopped while {url} was asked")]
+    #[error("stopped while waiting for {url}")]
     Stopped {
         /// The SuperLink.
         url: String,
     },
 }
 
-fn clock(skew: Option<f64>) -> String {
+/// Who is not recognised.
+fn caller(path: &str) -> &'static str {
+    if path.starts_with("/v1/fleet") { "node" } else { "server" }
+}
+
+fn clock(path: &str, skew: Option<f64>) -> String {
     match skew {
-        Some(skew) if !(-300.0..=4.0).contains(&skew) => {
-            let (seconds, how) = (skew.abs(), if skew > 0.0 { "ahead of" } else { "behind" });
-            format!(
-                ". This machine's clock is {seconds:.0} s {how} the SuperLink's; set it (timedatectl set-ntp true)"
-            )
+        Some(skew) if is_refused(skew) => format!(". {}", clock_remedy(skew)),
+        Some(_) if path.starts_with("/v1/fleet") => {
+            ". The clocks agree, so it is the key: check that it is the one that was registered"
+                .to_owned()
         }
-        Some(_) => {
-            ". The clocks agree, so it is the key: is it the one that was registered?".to_owned()
-        }
-        None => String::new(),
+        _ => String::new(),
+    }
+}
+
+/// Whether a SuperLink refuses a clock that is ahead of its own by so many seconds.
+pub(crate) fn is_refused(skew: f64) -> bool {
+    !(-300.0..=4.0).contains(&skew)
+}
+
+/// What to do about a clock that is ahead by so many seconds.
+pub(crate) fn clock_remedy(skew: f64) -> String {
+    let (seconds, how) = (skew.abs(), if skew > 0.0 { "ahead of" } else { "behind" });
+    format!(
+        "This machine's clock is {seconds:.0} s {how} the SuperLink's; set both by the network (timedatectl set-ntp true)"
+    )
+}
+
+/// What to do about nobody who answers.
+pub(crate) fn silence(problem: &str) -> &'static str {
+    let problem = problem.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| problem.contains(word));
+    if says(&["refused"]) {
+        "Nothing listens on this port: start the SuperLink, or correct the port"
+    } else if says(&["lookup", "host not found", "resolve", "no address"]) {
+        "The host's name is unknown: correct it, or check this machine's DNS"
+    } else if says(&["http 502", "http 503", "http 504"]) {
+        "The proxy answers, but not the SuperLink behind it: start the SuperLink, or correct the proxy's address of it"
+    } else if says(&["timeout", "timed out", "unreachable", "no route"]) {
+        "Check the address, and that no firewall between the two machines drops the connection"
+    } else {
+        "Check that this is the address of a SuperLink, and that it is running"
+    }
+}
+
+/// What to do about a certificate that is not accepted, by what rustls says of it.
+pub(crate) fn mistrust(problem: &str) -> &'static str {
+    let says = |word: &str| problem.contains(word);
+    if says("UnknownIssuer") || says("BadSignature") || says("CaUsedAsEndEntity") {
+        "Give the certificate of the CA that signed it with --root-certificates. If you did, someone else may be \
+         answering in the SuperLink's place: send nothing, and ask its operator"
+    } else if says("NotValidYet") || says("not valid yet") {
+        "It is not valid yet: check this machine's clock"
+    } else if says("xpired") {
+        "It has expired: its operator must renew it. Check this machine's clock, too"
+    } else if says("NotValidForName") || says("not valid for name") {
+        "It was issued for another host: use the name that it was issued for in --superlink, or have one issued for \
+         this name"
+    } else {
+        "Ask the SuperLink's operator for another one, or for the certificate of its CA (--root-certificates)"
     }
 }
 
@@ -173,8 +224,9 @@ pub enum NodeError {
     Object(#[from] crate::objects::ObjectError),
     /// The operator has not registered the key.
     #[error(
-        "the SuperLink takes only nodes that its operator registered, and does not know this one; send the operator \
-         {}, who runs: flwr supernode register {} CONNECTION",
+        "this node is not registered, and the SuperLink accepts no others. Send {} to its operator, who runs \
+         `flwr supernode register {} CONNECTION`, where CONNECTION is the SuperLink's name in the operator's Flower \
+         configuration",
         key.display(),
         key.file_name().unwrap_or_default().display()
     )]
@@ -211,6 +263,17 @@ impl NodeError {
     }
 }
 
+impl ServerError {
+    pub(crate) fn secret_refused(url: String, is_given: bool, skew: Option<f64>) -> Self {
+        let remedy = match skew {
+            Some(skew) if is_given && is_refused(skew) => clock_remedy(skew),
+            _ if is_given => "Give the same --superexec-auth-secret-file as to the SuperLink, byte by byte".to_owned(),
+            _ => "It was started with --superexec-auth-secret-file: give the same file to `flora serve`".to_owned(),
+        };
+        Self::SecretRefused { url, remedy }
+    }
+}
+
 /// Why a server's run cannot go on.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -226,7 +289,8 @@ pub enum ServerError {
     Object(#[from] crate::objects::ObjectError),
     /// Another process took the server's part of the run.
     #[error(
-        "{url} had the run taken by a process of its own, or by nobody; start the SuperLink with --isolation process"
+        "{url} did not hand the run to this process. Start the SuperLink with --isolation process: without it, it \
+         starts a process of Flower's for each run"
     )]
     Taken {
         /// The SuperLink.
@@ -234,22 +298,42 @@ pub enum ServerError {
     },
     /// The SuperLink handed out the server's part of somebody else's run.
     #[error(
-        "the SuperLink handed out run {run_id}, which was begun elsewhere and has no server; end it (flwr stop \
-         {run_id}), and try again"
+        "the SuperLink handed out run {run_id} instead, which was started elsewhere and no process serves. Stop it \
+         with `flwr stop {run_id}`, and try again"
     )]
     Foreign {
         /// The other run.
         run_id: u64,
     },
     /// The SuperLink forgets what it is sent.
-    #[error("{url} does not keep what it is sent; is its disk full?")]
+    #[error(
+        "{url} does not store the messages it is sent. Look for the reason in its log: its disk may be full"
+    )]
     NotStored {
         /// The SuperLink.
         url: String,
     },
     /// The SuperLink ended the run.
-    #[error("the SuperLink ended the run (flwr stop, or it heard nothing from us for a minute)")]
+    #[error(
+        "the SuperLink ended the run: somebody stopped it (flwr stop), or this server was not heard for a minute"
+    )]
     Over,
+    /// The file of the SuperLink's secret cannot be used.
+    #[error("--superexec-auth-secret-file {}: {problem}", path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The SuperLink wants a secret, or another one.
+    #[error("{url} does not let this process serve runs. {remedy}")]
+    SecretRefused {
+        /// The SuperLink.
+        url: String,
+        /// What to do.
+        remedy: String,
+    },
     /// An answer was announced, and is not there yet.
     #[error("an answer is on its way")]
     NotYet,

@@ -9,6 +9,7 @@
 //! flwr 1.40, 1.41 and 1.42 speak the same. Flower calls this interface private, which is why all of it is here.
 
 pub mod codec;
+pub mod doctor;
 mod error;
 mod http;
 pub mod key;

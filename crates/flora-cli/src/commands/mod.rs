@@ -5,6 +5,8 @@ pub(crate) mod classify;
 pub(crate) mod completions;
 mod dataset_args;
 pub(crate) mod datasets;
+#[cfg(feature = "flower")]
+pub(crate) mod doctor;
 pub(crate) mod embed;
 pub(crate) mod eval;
 mod evaluated_run;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use flora::core::text::{path as shown, printable};
 use flora::data::Split;
-use flora::federation::{Event, Kind, Message, Stop};
+use flora::federation::{Event, Kind, Message};
 use flora::flower::NodeKey;
+use flora::flower::doctor::{Credentials, Verdict, examine};
 use flora::flower::node::{
     Instruction, Node as FlowerNode, NodeConfig, NodeEvent, NodeFolder, Site as FlowerSite,
 };
@@ -169,27 +170,24 @@ impl Node {
         self.name.clone().or_else(|| self.domain.clone()).unwrap_or_else(host)
     }
 
-    /// Asks the SuperLink something that changes nothing.
+    /// The checks of `flora doctor` that are about the SuperLink.
     fn check_superlink(&self, key: NodeKey, key_file: &Path) -> Result<(), Failure> {
-        let link = self.superlink.link(PATIENCE, Stop::default())?;
-        let service = FleetService::new(link, Arc::new(key));
-        let checked = flora::flower::node::check(&service).map_err(Failure::run)?;
-        let mut public = key_file.as_os_str().to_owned();
-        public.push(".pub");
-        let public = Path::new(&public);
-        output::line(match checked {
-            flora::flower::node::Known::Yes => {
-                format!("{} answers, and knows the key", self.superlink.superlink)
-            }
-            flora::flower::node::Known::No => format!(
-                "{} answers, and does not know the key yet. A SuperLink with --enable-supernode-auth must be told: \
-                 its operator runs `flwr supernode register {}`; any other learns it when the node starts",
-                self.superlink.superlink,
-                shown(public)
-            ),
-        });
-        Ok(())
+        let public_key = public_key(key_file);
+        let credentials = Credentials { key: Arc::new(key), public_key: &public_key };
+        let checks = examine(&self.superlink.config(PATIENCE), Some(&credentials));
+        checks.iter().for_each(super::doctor::show);
+        match checks.iter().any(|check| check.verdict == Verdict::Failed) {
+            true => Err(Failure::Run("this site cannot take part yet".to_owned())),
+            false => Ok(()),
+        }
     }
+}
+
+/// The file of a key's public half.
+pub(super) fn public_key(key_file: &Path) -> PathBuf {
+    let mut path = key_file.as_os_str().to_owned();
+    path.push(".pub");
+    path.into()
 }
 
 /// The site as the node knows it.

@@ -8,6 +8,7 @@ use flora::federation::protocol::{PLAN, PROFILE};
 use flora::federation::{Config, Message, RunStatus, Value};
 use flora::flower::Names;
 use flora::flower::server::{End, ServerRun, SiteEvent, SuperLinkFleet};
+use flora::flower::services::SuperExecSecret;
 use flora::report::RunFolder;
 use flora::tuning::{Base, Experiment, Plan, Prepared, SiteProfile, plan, prepare_serving};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,10 @@ pub(crate) struct Serve {
     /// (cat *.pub > names). Without, every node takes part, and is named after its key
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
+    /// The secret of a SuperLink that was started with an option of this name: the file that it was given, byte by
+    /// byte
+    #[arg(long, value_name = "FILE")]
+    superexec_auth_secret_file: Option<PathBuf>,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -49,8 +54,10 @@ impl Serve {
                 "--sites {sites}: the file of names has {listed}, and nobody else takes part"
             )));
         }
+        let secret = self.superexec_auth_secret_file.as_deref().map(SuperExecSecret::load);
         let mut served = Served {
             superlink: &self.superlink,
+            secret: secret.transpose().map_err(Failure::input)?,
             sites,
             names,
             is_for_people: self.run.voice().is_for_people(),
@@ -74,6 +81,7 @@ struct Remembered {
 /// Clients that are sites behind a SuperLink.
 struct Served<'a> {
     superlink: &'a SuperLinkArgs,
+    secret: Option<SuperExecSecret>,
     sites: usize,
     names: Option<Names>,
     is_for_people: bool,
@@ -181,7 +189,8 @@ impl Clients for Served<'_> {
         };
         // A SuperLink that is restarted, or a link that is cut for a minute, ends nothing.
         let link = self.superlink.link(Duration::from_secs(180), stop.clone())?;
-        let run = ServerRun::start(&link, &experiment.name, &token).map_err(|it| ended(&it))?;
+        let run = ServerRun::start(&link, &experiment.name, &token, self.secret.as_ref());
+        let run = run.map_err(|it| ended(&it))?;
         let run = Arc::new(run);
         self.run = Some(Arc::clone(&run));
         self.say(&format!("run {} on {}", run.run_id(), link.url()));

@@ -18,13 +18,17 @@ pub(crate) struct SuperLinkArgs {
 }
 
 impl SuperLinkArgs {
-    /// A connection that asks again for so long while nobody answers.
-    pub(crate) fn link(&self, patience: Duration, stop: Stop) -> Result<Link, Failure> {
-        let config = LinkConfig {
+    /// How the SuperLink is to be asked.
+    pub(crate) fn config(&self, patience: Duration) -> LinkConfig {
+        LinkConfig {
             root_certificates: self.root_certificates.clone(),
             patience,
             ..LinkConfig::new(&self.superlink)
-        };
-        Link::new(&config, stop).map_err(Failure::input)
+        }
+    }
+
+    /// A connection that asks again for so long while nobody answers.
+    pub(crate) fn link(&self, patience: Duration, stop: Stop) -> Result<Link, Failure> {
+        Link::new(&self.config(patience), stop).map_err(Failure::input)
     }
 }

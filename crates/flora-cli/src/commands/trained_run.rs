@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use flora::core::shell::quoted;
 use flora::federation::RunStatus;
 use flora::report::{EXPERIMENT, METRICS, PARTITION, RunSummary, SUMMARY, runs};
 use flora::tuning::{ClientModels, Experiment, Prepared, TrainedModel, prepare};
 
-use super::run::{Place, client_folder};
+use super::run::{Place, SERVED, client_folder};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Progress, Voice};
@@ -145,6 +146,7 @@ impl TrainedRun {
 
     /// The run's images, its clients, and the models that they predict with.
     pub(crate) fn prepare(&self) -> Result<(Prepared, ClientModels), Failure> {
+        self.check_here()?;
         let mut progress = Progress::new(Voice::Quiet);
         let prepared = prepare(self.experiment.clone(), &self.place.device, &mut progress)
             .map_err(Failure::input)?;
@@ -207,6 +209,19 @@ impl TrainedRun {
             return Err(other("images, or how they are split,"));
         }
         Ok(())
+    }
+
+    /// Whether the run's images were ever on this machine.
+    fn check_here(&self) -> Result<(), Failure> {
+        if !self.path.join(SERVED).is_file() {
+            return Ok(());
+        }
+        let path = self.path.display();
+        Err(Failure::Input(format!(
+            "--run: the images of {path} are at its sites, which scored them: its accuracies are in run.json. Images \
+             of your own are scored by: flora eval --adapter {} --data FOLDER",
+            quoted(&self.path)
+        )))
     }
 
     pub(crate) fn path(&self) -> &Path {

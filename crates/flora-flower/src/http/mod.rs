@@ -163,6 +163,37 @@ impl Link {
     }
 
     fn once(&self, path: &str, headers: Headers<'_>, body: &[u8]) -> Result<Answered, LinkError> {
+        let reply = match self.post(path, headers, body) {
+            Ok(reply) => reply,
+            Err(error) => return self.failed(path, error),
+        };
+        match reply.status {
+            200 if reply.is_protobuf => Ok(Answered::Bytes(reply.bytes)),
+            200 => Err(self.unreadable(path, &"it is not protobuf")),
+            502..=504 => Ok(Answered::NotNow(format!("HTTP {}", reply.status))),
+            _ => self.refused(path, &reply),
+        }
+    }
+
+    /// Asks once, and gives the answer whatever its status.
+    pub(crate) fn probe(
+        &self,
+        path: &str,
+        headers: Headers<'_>,
+        body: &[u8],
+    ) -> Result<Reply, LinkError> {
+        let started = Instant::now();
+        self.post(path, headers, body).or_else(|error| match self.failed(path, error)? {
+            Answered::NotNow(problem) => Err(LinkError::Unreachable {
+                url: self.0.url.clone(),
+                problem,
+                seconds: started.elapsed().as_secs_f64(),
+            }),
+            _ => unreachable!("no answer came"),
+        })
+    }
+
+    fn post(&self, path: &str, headers: Headers<'_>, body: &[u8]) -> Result<Reply, ureq::Error> {
         let url = format!("{}{path}", self.0.url);
         let mut request = self.0.agent.post(&url).header("content-type", PROTOBUF);
         for (name, value) in headers() {
@@ -170,36 +201,19 @@ impl Link {
         }
         if let Some(version) = self.version().clone() {
             let component = if path.starts_with("/v1/fleet") { "SuperNode" } else { "SuperExec" };
-            request = request
-                .header("flwr-package-name", "flwr")
-                .header("flwr-package-version", version)
-                .header("flwr-component-name", component);
-        }
-        let mut response = match request.send(body) {
-            Ok(response) => response,
-            Err(error) => return self.failed(error),
-        };
-        self.0.sent.fetch_add(body.len() as u64, Ordering::Relaxed);
-        let status = response.status().as_u16();
-        let date = response.headers().get("date").and_then(|date| date.to_str().ok());
-        let skew = date.and_then(clock_skew);
-        let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
-        let is_protobuf = kind.is_some_and(|kind| kind.starts_with(PROTOBUF));
-        let bytes = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec();
-        let bytes = match bytes {
-            Ok(bytes) => bytes,
-            Err(ureq::Error::BodyExceedsLimit(_)) => {
-                return Err(self.unreadable(path, &"it is larger than anything that Flower sends"));
+            for (name, value) in version_headers(&version, component) {
+                request = request.header(name, value);
             }
-            Err(error) => return self.failed(error),
-        };
-        self.0.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        match status {
-            200 if is_protobuf => Ok(Answered::Bytes(bytes)),
-            200 => Err(self.unreadable(path, &"it is not protobuf; is this a SuperLink?")),
-            502..=504 => Ok(Answered::NotNow(format!("HTTP {status}"))),
-            _ => self.refused(path, status, &bytes, skew),
         }
+        let mut response = request.send(body)?;
+        self.0.sent.fetch_add(body.len() as u64, Ordering::Relaxed);
+        let header = |name: &str| response.headers().get(name).and_then(|it| it.to_str().ok());
+        let skew = header("date").and_then(clock_skew);
+        let is_protobuf = header("content-type").is_some_and(|kind| kind.starts_with(PROTOBUF));
+        let status = response.status().as_u16();
+        let bytes = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec()?;
+        self.0.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(Reply { status, is_protobuf, bytes, skew })
     }
 
     fn version(&self) -> std::sync::MutexGuard<'_, Option<String>> {
@@ -207,9 +221,12 @@ impl Link {
     }
 
     /// A request without an answer: whether it is worth another attempt.
-    fn failed(&self, error: ureq::Error) -> Result<Answered, LinkError> {
+    fn failed(&self, path: &str, error: ureq::Error) -> Result<Answered, LinkError> {
         let url = self.0.url.clone();
         let problem = error.to_string();
+        if matches!(error, ureq::Error::BodyExceedsLimit(_)) {
+            return Err(self.unreadable(path, &"it is larger than anything that Flower sends"));
+        }
         if tls::is_mistrust(&error) {
             return Err(LinkError::Certificate { url, problem });
         }
@@ -217,47 +234,40 @@ impl Link {
             ureq::Error::BadUri(problem) => Err(LinkError::Url { url, problem }),
             _ if tls::is_not_tls(&error) => Err(LinkError::Protocol {
                 url,
-                problem: "what answers there speaks no TLS; is it http:// rather than https://?"
+                problem: "it answers without TLS. If this is your SuperLink, its address begins with http://, not https://"
                     .into(),
             }),
             ureq::Error::Http(_) | ureq::Error::LargeResponseHeader(..) => {
                 Err(LinkError::Protocol {
                     url,
-                    problem: format!("what answers there is no SuperLink: {problem}"),
+                    problem: format!("this is not a SuperLink: {problem}"),
                 })
             }
             _ => Ok(Answered::NotNow(problem)),
         }
     }
 
-    fn refused(
-        &self,
-        path: &str,
-        status: u16,
-        bytes: &[u8],
-        skew: Option<f64>,
-    ) -> Result<Answered, LinkError> {
+    fn refused(&self, path: &str, reply: &Reply) -> Result<Answered, LinkError> {
+        let Reply { status, bytes, skew, .. } = reply;
+        let (status, skew) = (*status, *skew);
         let said = Said::read(bytes);
-        if said.as_ref().and_then(|said| said.code) == Some(VERSION_INCOMPATIBLE) {
-            let detail = said.as_ref().map_or("", |said| said.detail.as_str());
-            // Once: the second time it names the version that was just claimed.
-            if let Some(version) = version_in(detail)
-                && self.version().replace(version.clone()).as_ref() != Some(&version)
-            {
-                return Ok(Answered::OtherVersion);
-            }
+        // Once: the second time it names the version that was just claimed.
+        if let Some(version) = said.as_ref().and_then(Said::superlink_version)
+            && self.version().replace(version.clone()).as_ref() != Some(&version)
+        {
+            return Ok(Answered::OtherVersion);
         }
         let (url, path) = (self.0.url.clone(), path.to_owned());
         Err(match (status, said) {
             (401, said) => {
                 let detail = said.map_or_else(|| "HTTP 401".to_owned(), |said| said.detail);
-                LinkError::Unauthorized { url, detail, skew }
+                LinkError::Unauthorized { url, path, detail, skew }
             }
             (403 | 404 | 405, None) => LinkError::NotServed { url, path, status },
             (404, Some(said)) if said.code.is_none() => LinkError::NotServed { url, path, status },
             (301..=308, _) => LinkError::Protocol {
                 url,
-                problem: "it sends us elsewhere (a redirect); give the address where it ends"
+                problem: "it redirects elsewhere. Give the address to which it redirects"
                     .into(),
             },
             (400, None)
@@ -270,10 +280,10 @@ impl Link {
             }
             (413, _) => LinkError::Protocol {
                 url,
-                problem: "its proxy takes no bodies of this size (HTTP 413); let it take 8 MiB"
+                problem: "its proxy refuses bodies of this size (HTTP 413). Its operator must allow 8 MiB"
                     .into(),
             },
-            (_, Some(Said { code, detail })) => {
+            (_, Some(Said { code, detail, .. })) => {
                 LinkError::Refused { url, path, status, code, detail }
             }
             (_, None) => {
@@ -300,29 +310,54 @@ enum Answered {
 const PROTOBUF: &str = "application/protobuf";
 const VERSION_INCOMPATIBLE: u32 = 1001;
 
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) is_protobuf: bool,
+    pub(crate) bytes: Vec<u8>,
+    /// By how many seconds this machine's clock is ahead of the one that answered, if that told the time.
+    pub(crate) skew: Option<f64>,
+}
+
+/// What a caller says that it is.
+pub(crate) fn version_headers(version: &str, component: &str) -> [(&'static str, String); 3] {
+    [
+        ("flwr-package-name", "flwr".to_owned()),
+        ("flwr-package-version", version.to_owned()),
+        ("flwr-component-name", component.to_owned()),
+    ]
+}
+
 /// Flower's errors, as JSON.
 #[derive(serde::Deserialize)]
-struct Said {
-    code: Option<u32>,
+pub(crate) struct Said {
+    pub(crate) code: Option<u32>,
     #[serde(default)]
-    detail: String,
+    pub(crate) detail: String,
+    extra: Option<String>,
 }
 
 impl Said {
-    fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let said: Self = serde_json::from_slice(bytes).ok()?;
         let detail = flora_core::text::printable(&said.detail).into_owned();
         Some(Self { detail, ..said })
     }
+
+    /// The SuperLink's version, which it tells a caller of another one.
+    pub(crate) fn superlink_version(&self) -> Option<String> {
+        (self.code == Some(VERSION_INCOMPATIBLE)).then_some(())?;
+        self.extra.as_deref().and_then(version_in).or_else(|| version_in(&self.detail))
+    }
 }
 
-/// The last word of a message that is three numbers with points between them: a server names its version after
-/// that of the client.
+/// The first three numbers with points between them: a SuperLink names its own version before that of the caller.
 fn version_in(detail: &str) -> Option<String> {
     let words = detail.split(|c: char| !(c.is_ascii_digit() || c == '.'));
-    let versions = words.map(|word| word.trim_matches('.'));
+    let mut versions = words.map(|word| word.trim_matches('.'));
     let is_version = |word: &&str| word.split('.').count() == 3 && !word.contains("..");
-    versions.filter(is_version).next_back().map(str::to_owned)
+    versions.find(is_version).map(str::to_owned)
 }
 
 /// By how many seconds this clock is ahead of one that says `date`, in HTTP's format.
@@ -362,8 +397,13 @@ mod tests {
 
     #[test]
     fn the_servers_version_is_found_in_what_it_says() {
-        let detail = "Incompatible versions: client flwr 1.39.0, server requires 1.42.0.";
-        assert_eq!(version_in(detail).as_deref(), Some("1.42.0"));
+        // As flwr 1.42.0 says it.
+        let answer = br#"{"code":1001,"detail":"Runtime version compatibility check failed.","extra":"SuperLink version
+            1.42.0 detected a runtime version mismatch: expected a peer from the same major.minor release, but
+            received SuperExec version 0.0.1."}"#;
+        let answer = String::from_utf8_lossy(answer).replace('\n', " ");
+        let said = Said::read(answer.as_bytes()).unwrap();
+        assert_eq!(said.superlink_version().as_deref(), Some("1.42.0"));
         assert_eq!(version_in("no version at all, 1.2 is none"), None);
     }
 
@@ -373,6 +413,7 @@ mod tests {
         assert!(ahead > 0.0);
         let unauthorized = LinkError::Unauthorized {
             url: "https://a".into(),
+            path: "/v1/fleet/activate-node".into(),
             detail: "no".into(),
             skew: Some(600.0),
         };

@@ -54,11 +54,12 @@ impl Entry {
         }
     }
 
-    /// For how many seconds an answer still counts, by this machine's clock; `None` if it does not.
-    pub(super) fn seconds_left(&self) -> Option<f64> {
+    /// Whether an answer to a message that came to an earlier process still counts. Clocks may differ by
+    /// minutes.
+    pub(super) fn is_over(&self) -> bool {
+        const SKEW: f64 = 300.0;
         let Metadata { created_at, ttl, .. } = self.metadata();
-        let left = created_at + ttl - now();
-        (left > 0.0).then_some(left)
+        created_at + ttl + SKEW < now()
     }
 }
 

@@ -99,29 +99,6 @@ pub enum NodeEvent {
     Offline,
 }
 
-/// Whether a SuperLink knows a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    /// It does.
-    Yes,
-    /// It does not.
-    No,
-}
-
-/// Asks a SuperLink whether it knows the key, and changes nothing: a sign of life of a node that there is not.
-///
-/// # Errors
-/// It does not answer, is none, has a certificate that nobody trusts, or another clock.
-pub fn check(service: &FleetService) -> Result<Known, LinkError> {
-    match service.heartbeat(0, NodeConfig::default().heartbeat) {
-        Ok(_) | Err(LinkError::Refused { .. }) => Ok(Known::Yes),
-        Err(LinkError::Unauthorized { skew: Some(skew), .. }) if (-290.0..=4.0).contains(&skew) => {
-            Ok(Known::No)
-        }
-        Err(error) => Err(error),
-    }
-}
-
 /// How a node behaves.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -185,7 +162,10 @@ impl<'a> Node<'a> {
     pub fn run(mut self) -> Result<(), NodeError> {
         let Some(mut heart) = self.connect()? else { return Ok(()) };
         for entry in self.journal.entries()? {
-            self.process(&entry, true)?;
+            match entry.is_over() {
+                true => self.journal.remove(&entry)?,
+                false => self.process(&entry, true)?,
+            }
         }
         let mut last_message: Option<Instant> = None;
         let mut rested = true;
@@ -211,8 +191,12 @@ impl<'a> Node<'a> {
                     continue;
                 }
                 Err(LinkError::Stopped { .. }) => break,
-                // A SuperLink that was set up anew does not know the node.
-                Err(error) if error.is_refused() || heart.is_unheard() => {
+                // A SuperLink that was set up anew does not know the node, or not even its key.
+                Err(error)
+                    if error.is_refused()
+                        || matches!(error, LinkError::Unauthorized { .. })
+                        || heart.is_unheard() =>
+                {
                     self.lost(&error);
                     self.service.link().sleep(RECONNECT);
                     drop(heart);
@@ -336,12 +320,8 @@ impl<'a> Node<'a> {
     }
 
     fn answered(&mut self, entry: &Entry, kind: &Kind) -> Result<(), NodeError> {
-        let Some(left) = entry.seconds_left() else {
-            (self.tell)(&NodeEvent::Dropped { why: "it came too late".to_owned() });
-            return Ok(());
-        };
         let started = Instant::now();
-        let result = match self.fetch(entry, left)? {
+        let result = match self.fetch(entry)? {
             Fetched::Records(message, form) => {
                 let (run_id, kind) = (entry.run_id(), kind.clone());
                 let instruction = Instruction { run_id, kind, message, form };
@@ -355,9 +335,10 @@ impl<'a> Node<'a> {
             }
         };
         let result = result.and_then(|records| records.map_err(|error| error.to_string()));
-        let seconds = started.elapsed().as_secs_f64();
         let failure = result.as_ref().err().cloned();
-        let bytes = self.reach(|node| node.push(entry, &result, seconds))?;
+        let seconds = started.elapsed().as_secs_f64();
+        let mut reply = self.reply(entry, result, started);
+        let bytes = self.reach(|node| node.send(entry, &mut reply))?;
         let event = match (failure, bytes) {
             (Some(problem), _) => NodeEvent::Failed { kind: kind.clone(), problem },
             (None, Some(bytes)) => NodeEvent::Answered { kind: kind.clone(), seconds, bytes },
@@ -376,9 +357,10 @@ impl<'a> Node<'a> {
     }
 
     /// The content of a message.
-    fn fetch(&mut self, entry: &Entry, seconds_left: f64) -> Result<Fetched, NodeError> {
+    fn fetch(&mut self, entry: &Entry) -> Result<Fetched, NodeError> {
         const PAUSE: Duration = Duration::from_millis(100);
-        let until = Instant::now() + Duration::from_secs_f64(seconds_left.min(1e6));
+        // A server that has announced an object sends it within 180 s, or never.
+        let until = Instant::now() + Duration::from_secs(180);
         let (run, id) = (entry.run_id(), entry.message_id().to_owned());
         let inflated =
             objects::inflate(&id, Limits::default(), &mut |object: &str| -> Result<_, NodeError> {

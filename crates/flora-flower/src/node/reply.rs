@@ -1,9 +1,11 @@
 //! How an answer gets to the SuperLink.
 
+use std::time::Instant;
+
 use super::Node;
-use super::journal::{Entry, now};
+use super::journal::Entry;
 use crate::NodeError;
-use crate::objects::{self, Content, RecordDict};
+use crate::objects::{self, Content, Objects, RecordDict};
 use crate::wire::message::{Error, HasContent, Message, Metadata, SUPERLINK};
 
 /// Flower's number for a client that failed.
@@ -15,16 +17,29 @@ const ATTEMPTS: usize = 5;
 /// A reason that no log wants to be longer.
 const LONGEST_REASON: usize = 2_000;
 
+/// An answer as it is sent. Made once: sent again it must be the same, or it would be a second answer.
+pub(super) struct Reply {
+    message: Message,
+    objects: Objects,
+    seconds: f64,
+    /// How often it was announced.
+    announced: usize,
+    /// Bytes of the objects that were sent.
+    bytes: u64,
+}
+
 impl Node<'_> {
-    /// Sends an answer; the bytes of the objects that were sent, or `None` if the SuperLink did not take it.
-    pub(super) fn push(
-        &mut self,
+    /// The answer to a message whose work began at `started`.
+    pub(super) fn reply(
+        &self,
         entry: &Entry,
-        result: &Result<RecordDict, String>,
-        seconds: f64,
-    ) -> Result<Option<u64>, NodeError> {
+        result: Result<RecordDict, String>,
+        started: Instant,
+    ) -> Reply {
         let asked = entry.metadata();
-        let created_at = now();
+        let seconds = started.elapsed().as_secs_f64();
+        // By the server's clock, which decides whether the answer is in time: this machine's may be minutes off.
+        let created_at = asked.created_at + seconds;
         let metadata = Metadata {
             run_id: asked.run_id,
             message_id: String::new(),
@@ -40,7 +55,7 @@ impl Node<'_> {
             dst_task_id: asked.src_task_id,
         };
         let content = match result {
-            Ok(records) => Content::Records(records.clone()),
+            Ok(records) => Content::Records(records),
             Err(problem) => {
                 let reason = problem.chars().take(LONGEST_REASON).collect();
                 Content::Error(Error { code: APP_RAISED, reason })
@@ -56,27 +71,36 @@ impl Node<'_> {
             content: error.is_none().then_some(HasContent {}),
             error,
         };
-        let mut bytes = 0;
-        for attempt in 0..ATTEMPTS {
-            let (node, tree) = (self.node_id, objects.tree.clone());
-            let response = self.service.push_message(node, message.clone(), tree, seconds)?;
+        Reply { message, objects, seconds, announced: 0, bytes: 0 }
+    }
+
+    /// Sends an answer; the bytes of the objects that were sent, or `None` if the SuperLink did not take it.
+    pub(super) fn send(
+        &mut self,
+        entry: &Entry,
+        reply: &mut Reply,
+    ) -> Result<Option<u64>, NodeError> {
+        let (node, run) = (self.node_id, entry.run_id());
+        for _ in 0..ATTEMPTS {
+            reply.announced += 1;
+            let (message, tree) = (reply.message.clone(), reply.objects.tree.clone());
+            let response = self.service.push_message(node, message, tree, reply.seconds)?;
             // The message's own object is new, whatever else the SuperLink has: it was dropped without a word.
-            if attempt == 0 && response.objects_to_push.is_empty() {
+            if reply.announced == 1 && response.objects_to_push.is_empty() {
                 return Ok(None);
             }
             let mut stored = true;
-            for (id, content) in &objects.contents {
+            for (id, content) in &reply.objects.contents {
                 if !stored || !response.objects_to_push.contains(id) {
                     continue;
                 }
-                let (run, session) = (asked.run_id, &response.session_id);
-                stored = self.service.push_object(node, run, id, content, session)?;
-                bytes += content.len() as u64;
+                stored = self.service.push_object(node, run, id, content, &response.session_id)?;
+                reply.bytes += content.len() as u64;
             }
             if stored {
                 // Nobody has to keep the instruction for us any longer.
-                let _ = self.service.confirm(node, asked.run_id, &asked.message_id);
-                return Ok(Some(bytes));
+                let _ = self.service.confirm(node, run, entry.message_id());
+                return Ok(Some(reply.bytes));
             }
         }
         Ok(None)

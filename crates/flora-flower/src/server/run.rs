@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::app;
-use crate::services::{AcquiredTask, ControlService, RuntimeService};
+use crate::services::{AcquiredTask, ControlService, RuntimeService, SuperExecSecret};
 use crate::{Link, LinkError, ServerError};
 
 /// A run on a SuperLink whose server's part this process does. `flwr ls` shows it.
@@ -38,17 +38,23 @@ const TASK: Duration = Duration::from_secs(15);
 const BY_HASH: Duration = Duration::from_secs(5);
 
 impl ServerRun {
-    /// Begins a run that is called `name` and takes its server's part. `token` is something that no other run has.
+    /// Begins a run that is called `name` and takes its server's part. `token` is something that no other run has,
+    /// and `secret` that of a SuperLink that was started with one.
     ///
     /// # Errors
     /// The SuperLink refuses, does not answer, or has the server's part done by a process of its own
     /// ([`ServerError::Taken`]).
-    pub fn start(link: &Link, name: &str, token: &str) -> Result<Self, ServerError> {
+    pub fn start(
+        link: &Link,
+        name: &str,
+        token: &str,
+        secret: Option<&SuperExecSecret>,
+    ) -> Result<Self, ServerError> {
         let control = ControlService::new(link.clone());
         let fab = app::bundle(name, token);
         let fab_hash = flora_core::hex::encode(&<sha2::Sha256 as sha2::Digest>::digest(&fab));
         let run_id = control.start_run(fab)?;
-        let service = Self::acquire(link, run_id, &fab_hash).inspect_err(|_| {
+        let service = Self::acquire(link, run_id, &fab_hash, secret).inspect_err(|_| {
             // Nobody will do it.
             let _ = control.stop_run(run_id);
         })?;
@@ -59,12 +65,24 @@ impl ServerRun {
         Ok(Self { service, control, context, beats, over, ended: AtomicBool::new(false) })
     }
 
-    fn acquire(link: &Link, run_id: u64, fab_hash: &str) -> Result<RuntimeService, ServerError> {
+    fn acquire(
+        link: &Link,
+        run_id: u64,
+        fab_hash: &str,
+        secret: Option<&SuperExecSecret>,
+    ) -> Result<RuntimeService, ServerError> {
         let started = Instant::now();
         while started.elapsed() < TASK {
             // A SuperLink that does not know apps by their hashes hands out whatever waits.
             let hash = (started.elapsed() < BY_HASH).then_some(fab_hash);
-            match RuntimeService::acquire(link, hash)? {
+            let acquired =
+                RuntimeService::acquire(link, hash, secret).map_err(|error| match error {
+                    LinkError::Unauthorized { url, skew, .. } => {
+                        ServerError::secret_refused(url, secret.is_some(), skew)
+                    }
+                    error => error.into(),
+                })?;
+            match acquired {
                 Some(AcquiredTask { service, run_id: theirs }) if theirs == run_id => {
                     return Ok(service);
                 }

@@ -1,3 +1,6 @@
+use prost::Message as _;
+
+use super::SuperExecSecret;
 use crate::wire::message::{
     ConfirmMessageReceivedRequest, Empty, Message, Node, ObjectTree, PullObjectRequest,
     PullObjectResponse, PushObjectRequest, PushObjectResponse, SUPERLINK,
@@ -26,20 +29,29 @@ pub struct AcquiredTask {
     pub run_id: u64,
 }
 
+/// The name under which taking a task is signed.
+const ACQUIRE: &str = "/flwr.proto.Runtime/AcquireTask";
+
 impl RuntimeService {
     /// Takes the server's part of a run that waits for somebody to do it, if there is any: of the app with this
-    /// hash, or of any if there is none.
+    /// hash, or of any if there is none. A SuperLink may want to be shown a `secret`.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
-    pub fn acquire(link: &Link, fab_hash: Option<&str>) -> Result<Option<AcquiredTask>, LinkError> {
+    pub fn acquire(
+        link: &Link,
+        fab_hash: Option<&str>,
+        secret: Option<&SuperExecSecret>,
+    ) -> Result<Option<AcquiredTask>, LinkError> {
         let of_any = fab_hash.is_none().then(|| "flwr-serverapp".to_owned());
         let request = AcquireTaskRequest {
             supported_task_types: of_any.into_iter().collect(),
             agentapp_fab_hashes: fab_hash.map(str::to_owned).into_iter().collect(),
         };
+        let body = request.encode_to_vec();
+        let headers = || secret.map_or_else(Vec::new, |secret| secret.headers(ACQUIRE, &body));
         let response: AcquireTaskResponse =
-            link.call("/v1/runtime/acquire-task", &Vec::new, &request)?;
+            link.call("/v1/runtime/acquire-task", &headers, &request)?;
         let AcquireTaskResponse { task, token } = response;
         Ok(task.filter(|_| !token.is_empty()).map(|task| {
             let (link, run_id) = (link.clone(), task.run_id);

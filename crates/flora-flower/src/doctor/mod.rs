@@ -1,0 +1,117 @@
+//! Checks of a SuperLink from where a node or a server would ask it. Nothing that is asked changes anything there.
+
+mod address;
+mod key;
+mod open;
+mod tls;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use flora_federation::Stop;
+use serde::Serialize;
+
+use crate::{Link, LinkConfig, LinkError, NodeKey};
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, and could be better or soon be worse.
+    Warning,
+    /// It does not work.
+    Failed,
+}
+
+/// A check that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The subject, in a word or two.
+    pub name: &'static str,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// The facts.
+    pub found: String,
+    /// What to do, unless all is well.
+    pub remedy: Option<String>,
+}
+
+impl Check {
+    /// All is well.
+    pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Ok, found: found.into(), remedy: None }
+    }
+
+    /// It could be better.
+    pub fn warning(
+        name: &'static str,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        let (found, remedy) = (found.into(), Some(remedy.into()));
+        Self { name, verdict: Verdict::Warning, found, remedy }
+    }
+
+    /// It does not work.
+    pub fn failed(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let (found, remedy) = (found.into(), Some(remedy.into()));
+        Self { name, verdict: Verdict::Failed, found, remedy }
+    }
+}
+
+/// A node's key, and where its public half is.
+pub struct Credentials<'a> {
+    /// The key.
+    pub key: Arc<NodeKey>,
+    /// The file that the SuperLink's operator is given.
+    pub public_key: &'a Path,
+}
+
+/// Checks a SuperLink: that it answers, its certificate, the clocks, the node's key if there is one, which services
+/// are open to this machine, and its version. Each request is sent once.
+pub fn examine(config: &LinkConfig, credentials: Option<&Credentials<'_>>) -> Vec<Check> {
+    let link = match Link::new(config, Stop::default()) {
+        Ok(link) => link,
+        Err(error @ LinkError::Certificates { .. }) => {
+            let remedy = "Give the PEM file of the CA that signed the SuperLink's certificate";
+            return vec![Check::failed("certificates", error.to_string(), remedy)];
+        }
+        Err(error) => {
+            let remedy = "Correct the address, for example https://fl.example.org";
+            return vec![Check::failed("superlink", error.to_string(), remedy)];
+        }
+    };
+    let (mut checks, answer) = address::check(&link);
+    // Whatever else is wrong, its certificate can be looked at.
+    checks.extend(tls::check(config, &link, answer.as_ref().err()));
+    let Ok(answer) = answer else { return checks };
+    checks.push(address::clock(answer.skew));
+    if let Some(credentials) = credentials {
+        checks.push(key::check(&link, credentials));
+    }
+    checks.extend(open::check(&link));
+    checks
+}
+
+/// The host in an address.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    }
+}
+
+/// Whether the address is one of this machine's own.
+fn is_local(url: &str) -> bool {
+    let host = host(url);
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests;
