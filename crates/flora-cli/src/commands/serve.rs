@@ -49,6 +49,12 @@ impl Serve {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let names = self.names.as_deref().map(Names::load).transpose().map_err(Failure::input)?;
         let listed = names.as_ref().map_or(2, Names::len);
+        if listed == 0 {
+            return Err(Failure::Input(
+                "--names: the file has no key; put the lines of the sites' node.key.pub into it"
+                    .to_owned(),
+            ));
+        }
         let sites = self.sites.map_or(listed, |sites| sites as usize);
         if sites > listed && names.is_some() {
             return Err(Failure::Input(format!(
