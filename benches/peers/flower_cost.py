@@ -182,7 +182,9 @@ def peer(make, flwr_bin, port, nodes=4, count_rounds=4):
         waiting = [tree_memory(node.pid) for node in world.nodes]
         times = world.folder / "times"
         config = f'nodes={nodes} num-rounds={count_rounds} times="{times}"'
-        start([flwr_bin / "flwr", "run", ROOT / "benches/peers/flower_app", "here", "--run-config", config], world.folder, "run.log").wait()
+        begun = start([flwr_bin / "flwr", "run", ROOT / "benches/peers/flower_app", "here", "--run-config", config], world.folder, "run.log")
+        if begun.wait() != 0:
+            sys.exit((world.folder / "run.log").read_text())
         peak = []
 
         def over():
