@@ -118,7 +118,7 @@ const LAZY: Duration = Duration::from_secs(2);
 /// For so long after a message, another one is expected soon.
 const BUSY: Duration = Duration::from_secs(20);
 /// And after so long, none for a while.
-const REST: Duration = Duration::from_secs(21);
+const REST: Duration = Duration::from_secs(600);
 /// No more of the time than one part in so many is spent in asking: a busy SuperLink is asked less often. It does one
 /// request after the other, and with 50 nodes at a tenth of their time each, five would always be before the answers
 /// of those who have some.
