@@ -119,10 +119,8 @@ const LAZY: Duration = Duration::from_secs(2);
 const BUSY: Duration = Duration::from_secs(20);
 /// And after so long, none for a while.
 const REST: Duration = Duration::from_secs(600);
-/// No more of the time than one part in so many is spent in asking: a busy SuperLink is asked less often. It does one
-/// request after the other, and with 50 nodes at a tenth of their time each, five would always be before the answers
-/// of those who have some.
-const SHARE: u32 = 32;
+/// No more of the time than one part in so many is spent in asking: a busy SuperLink is asked less often.
+const SHARE: u32 = 8;
 /// Before it connects again, after a refusal.
 const RECONNECT: Duration = Duration::from_secs(5);
 

@@ -76,7 +76,7 @@ const GRACE: Duration = Duration::from_secs(60);
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LAST_LOOK: Duration = Duration::from_millis(500);
 /// No more of the time than one part in so many is spent in asking.
-const SHARE: u32 = 8;
+const SHARE: u32 = 4;
 
 /// As often as this, a task is sent again.
 const SENDINGS: usize = 5;
