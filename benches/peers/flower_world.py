@@ -18,15 +18,15 @@ NAMES = ["fluent-emoji", "fluent-emoji-flat", "fxemoji", "openmoji"]
 TICK = os.sysconf("SC_CLK_TCK")
 
 
-def environment(folder):
-    """Flower's programs ask nobody for anything, and everything is kept in `folder`."""
-    own = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "FLWR_HOME": str(folder / "flwr-home"), "FLORA_CACHE": str(folder / "cache")}
+def environment(folder, program):
+    """Flower's programs find each other and ask nobody for anything, and everything is kept in `folder`."""
+    own = {"PATH": f"{Path(program).parent}:{os.environ['PATH']}", "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "FLWR_HOME": str(folder / "flwr-home"), "FLORA_CACHE": str(folder / "cache")}
     return {**os.environ, **own}
 
 
 def start(command, folder, log, **options):
     with open(folder / log, "ab") as file:
-        return subprocess.Popen([str(it) for it in command], cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL, stdout=options.pop("stdout", file), stderr=file, **options)
+        return subprocess.Popen([str(it) for it in command], cwd=folder, env=environment(folder, command[0]), stdin=subprocess.DEVNULL, stdout=options.pop("stdout", file), stderr=file, **options)
 
 
 def memory(pid):
@@ -88,7 +88,7 @@ class World:
         while time.monotonic() < until:
             for process in self.processes:
                 if process.poll() is not None:
-                    sys.exit(f"{self.folder}: {' '.join(process.args)} ended before {what}")
+                    sys.exit(f"{self.folder}: {' '.join(process.args)} ended with {process.returncode} before {what}")
             try:
                 if holds():
                     return
