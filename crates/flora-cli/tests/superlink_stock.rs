@@ -143,7 +143,11 @@ fn flowers_own_strategies_train_flora_nodes() {
         // This one computes in double precision, and sends it from the second round on.
         assert_eq!(dtype == "float64", strategy == "fedadam", "{strategy}: {dtype}");
         let bits = told(said, "norm_bit");
-        assert_eq!(bits.len(), if strategy.starts_with("dp-client") { rounds } else { 0 }, "{said}");
+        assert_eq!(
+            bits.len(),
+            if strategy.starts_with("dp-client") { rounds } else { 0 },
+            "{said}"
+        );
     }
     // The proximal term keeps the nodes nearer to what they were sent: they learn less of their own images.
     let second = |said: &str| told(said, "train_loss")[1];
