@@ -44,12 +44,9 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn start(mut command: Command, log: PathBuf) -> Self {
         let file = File::options().create(true).append(true).open(&log).unwrap();
-<<<<<<< HEAD
         // Left open: openssl s_server ends every connection at the end of its input.
         command.stdin(Stdio::piped()).stdout(file.try_clone().unwrap()).stderr(file);
-=======
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
->>>>>>> wt-h7
         let name = format!("{command:?}");
         let child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         Self { name, child, log }
