@@ -46,7 +46,6 @@ impl Process {
         let file = File::options().create(true).append(true).open(&log).unwrap();
         // Left open: openssl s_server ends every connection at the end of its input.
         command.stdin(Stdio::piped()).stdout(file.try_clone().unwrap()).stderr(file);
-        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         let name = format!("{command:?}");
         let child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         Self { name, child, log }
