@@ -216,7 +216,9 @@ impl Clients for Served<'_> {
         let (classes, template) = match known {
             Some(Remembered { classes, template, .. }) => (classes, template),
             None => {
-                let profiles = fleet.profiles(self.sites).map_err(|error| ended(&error))?;
+                let mut check = |_: &str, message: &Message| read_profile(message).map(drop);
+                let profiles =
+                    fleet.profiles(self.sites, &mut check).map_err(|error| ended(&error))?;
                 self.agree(&experiment, profiles)?
             }
         };
@@ -330,4 +332,11 @@ fn in_words(event: &SiteEvent) -> (String, bool) {
         _ => return (format!("{event:?}"), true),
     };
     (printable(&line).into_owned(), true)
+}
+
+fn read_profile(message: &Message) -> Result<SiteProfile, String> {
+    match message.config.get(PROFILE) {
+        Some(Value::Text(json)) => serde_json::from_str(json).map_err(|error| error.to_string()),
+        _ => Err("it does not say what it has; is it a flora node?".to_owned()),
+    }
 }
