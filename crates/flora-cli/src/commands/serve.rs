@@ -61,6 +61,11 @@ impl Serve {
             sites,
             names,
             is_for_people: self.run.voice().is_for_people(),
+            given: Given {
+                names: self.names,
+                secret: self.superexec_auth_secret_file,
+                sites: self.sites,
+            },
             signals: None,
             run: None,
             remembered: None,
@@ -78,6 +83,13 @@ struct Remembered {
     template: String,
 }
 
+/// What whoever goes on with the run must give again.
+struct Given {
+    names: Option<PathBuf>,
+    secret: Option<PathBuf>,
+    sites: Option<u64>,
+}
+
 /// Clients that are sites behind a SuperLink.
 struct Served<'a> {
     superlink: &'a SuperLinkArgs,
@@ -85,6 +97,7 @@ struct Served<'a> {
     sites: usize,
     names: Option<Names>,
     is_for_people: bool,
+    given: Given,
     signals: Option<Signals>,
     run: Option<Arc<ServerRun>>,
     remembered: Option<Remembered>,
@@ -219,7 +232,12 @@ impl Clients for Served<'_> {
         };
         let sites = fleet.join(self.sites, message).map_err(|error| ended(&error))?;
         // Those who came before the run are no explanation of anything.
-        aside.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut told = aside.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clear();
+        if resumed.is_some() {
+            told.push(format!("the server was restarted; it goes on as run {}", run.run_id()));
+        }
+        drop(told);
         progress.hear_aside(aside);
         let log = Arc::clone(&run);
         progress.log_with(Box::new(move |line| log.log(line)));
@@ -246,8 +264,20 @@ impl Clients for Served<'_> {
     }
 
     fn resume_command(&self) -> String {
-        let url = flora::core::shell::quoted(Path::new(&self.superlink.superlink));
-        format!("flora serve --superlink {url} --resume")
+        let quoted = flora::core::shell::quoted;
+        let url = quoted(Path::new(&self.superlink.superlink));
+        let mut command = format!("flora serve --superlink {url}");
+        let files = [
+            ("--root-certificates", &self.superlink.root_certificates),
+            ("--names", &self.given.names),
+            ("--superexec-auth-secret-file", &self.given.secret),
+        ];
+        for (option, path) in files {
+            let given = path.as_ref().map(|path| format!(" {option} {}", quoted(path)));
+            command += &given.unwrap_or_default();
+        }
+        let sites = self.given.sites.map(|sites| format!(" --sites {sites}"));
+        command + &sites.unwrap_or_default() + " --resume"
     }
 
     fn ended(&mut self, status: RunStatus, why: Option<&str>) {
@@ -304,6 +334,12 @@ fn in_words(event: &SiteEvent) -> (String, bool) {
         SiteEvent::Back { name } => format!("{name} is online again"),
         SiteEvent::Again { name, problem } => {
             format!("warning: {name} is asked once more ({problem})")
+        }
+        SiteEvent::Restarted { name } => {
+            format!("warning: {name} was restarted in the midst of a task, and has done it anew")
+        }
+        SiteEvent::SuperLinkBack { problem, seconds } => {
+            format!("warning: the SuperLink did not answer for {seconds} s ({problem})")
         }
         _ => return (format!("{event:?}"), true),
     };

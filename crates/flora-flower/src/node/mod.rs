@@ -8,7 +8,8 @@ mod reply;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use flora_federation::{Kind, Message, Stop};
+use flora_federation::protocol::AGAIN;
+use flora_federation::{Kind, Message, Stop, Value};
 
 pub use self::folder::NodeFolder;
 use self::heart::Heart;
@@ -304,7 +305,7 @@ impl<'a> Node<'a> {
     fn process(&mut self, entry: &Entry, again: bool) -> Result<(), NodeError> {
         let kind = entry.kind();
         (self.tell)(&NodeEvent::Received { kind: kind.clone(), run_id: entry.run_id(), again });
-        match self.answered(entry, &kind) {
+        match self.answered(entry, &kind, again) {
             Ok(()) => {}
             // It stays in the journal, for the next process.
             Err(NodeError::Link(LinkError::Stopped { .. })) => return Ok(()),
@@ -319,13 +320,19 @@ impl<'a> Node<'a> {
         self.journal.remove(entry)
     }
 
-    fn answered(&mut self, entry: &Entry, kind: &Kind) -> Result<(), NodeError> {
+    fn answered(&mut self, entry: &Entry, kind: &Kind, again: bool) -> Result<(), NodeError> {
         let started = Instant::now();
         let result = match self.fetch(entry)? {
             Fetched::Records(message, form) => {
                 let (run_id, kind) = (entry.run_id(), kind.clone());
                 let instruction = Instruction { run_id, kind, message, form };
-                self.handle(&instruction).map(|answer| codec::to_records(&answer, form))
+                self.handle(&instruction).map(|mut answer| {
+                    // Flower's servers want no setting that only one of the nodes sends.
+                    if again && form == Form::Flora {
+                        answer.config.insert(AGAIN.to_owned(), Value::Bool(true));
+                    }
+                    codec::to_records(&answer, form)
+                })
             }
             Fetched::Wrong(problem) => Err(problem),
             Fetched::Gone => {

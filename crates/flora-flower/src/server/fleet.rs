@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flora_federation::protocol::{
-    ATTEMPT, HELLO, JOIN, KIND, NUM_TEST_EXAMPLES, ROUND, RUN, SECONDS, SERVER_ROUND,
+    AGAIN, ATTEMPT, HELLO, JOIN, KIND, NUM_TEST_EXAMPLES, ROUND, RUN, SECONDS, SERVER_ROUND,
 };
 use flora_federation::{
     Answer, ClientInfo, Config, Failure, Fleet, FleetError, Kind, Message, Reason, Stop, Task,
@@ -13,7 +13,7 @@ use flora_federation::{
 use super::exchange::{Announced, Incoming, Outgoing, Said, take_number};
 use super::members::{Member, Members, Question, Stage};
 use super::run::ServerRun;
-use crate::{Names, PublicKey, ServerError};
+use crate::{Names, Outage, PublicKey, ServerError};
 
 /// What becomes of the sites, for whoever watches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,18 @@ pub enum SiteEvent {
         name: String,
         /// What was lost.
         problem: String,
+    },
+    /// It was restarted before it had answered a task, and has done the task anew.
+    Restarted {
+        /// What it is called.
+        name: String,
+    },
+    /// The SuperLink did not answer, and does again.
+    SuperLinkBack {
+        /// What happened.
+        problem: String,
+        /// For how many seconds.
+        seconds: u64,
     },
 }
 
@@ -164,10 +176,19 @@ impl SuperLinkFleet {
         if self.run.is_over() { Err(ServerError::Over) } else { Ok(()) }
     }
 
+    /// Tells when the SuperLink did not answer.
+    fn tell_outages(&mut self) {
+        for Outage { problem, seconds } in self.run.service().link().take_outages() {
+            (self.tell)(&SiteEvent::SuperLinkBack { problem, seconds: seconds.ceil() as u64 });
+        }
+    }
+
     /// Who is online now.
     fn look(&mut self, quietly: bool) -> Result<(), ServerError> {
         let mut online = BTreeMap::new();
-        for node in self.run.service().nodes()? {
+        let nodes = self.run.service().nodes()?;
+        self.tell_outages();
+        for node in nodes {
             if let Ok(key) = PublicKey::from_pem(&node.public_key)
                 && node.status == ONLINE
             {
@@ -338,11 +359,17 @@ impl SuperLinkFleet {
             let asked = Instant::now();
             let ids = open.keys().cloned().collect();
             let answers = self.run.receive(ids, &mut announced)?;
+            self.tell_outages();
             look = if answers.is_empty() { (look * 2).min(LAST_LOOK) } else { FIRST_LOOK };
             for Incoming { asked, result, bytes } in answers {
                 let Some(Open { task, sendings }) = open.remove(&asked) else { continue };
                 match result {
-                    Ok(message) => deliver(answer(&task, message, bytes)),
+                    Ok(mut message) => {
+                        if message.config.remove(AGAIN).is_some() {
+                            (self.tell)(&SiteEvent::Restarted { name: task.client.clone() });
+                        }
+                        deliver(answer(&task, message, bytes));
+                    }
                     Err(said)
                         if said.is_lost() && sendings < SENDINGS && self.may_return(&task) =>
                     {
