@@ -96,3 +96,43 @@ TOML
 for name in clip-nano ./clip-nano vit-base-patch32 hf:a/b hf:a_b/c.d@refs/pr/7 hf:a/b@main ViT-B-32.pt; do
     printf %s "$name" | seed hub_source
 done
+
+# message HEAD: flora's own form of a message, without the values.
+message() {
+    printf %s "$1" | gzip -9n | tail -c +11 | head -c -8 > corpus/head
+    printf 'FLM1'
+    printf "\\$(printf %03o "$(wc -c < corpus/head)")\000\000\000"
+    cat corpus/head
+    rm corpus/head
+}
+head='{"config":{"flora.round":3,"mu":0.5,"on":true,"run":"a","key":{"base64":"AP8="}},"metrics":{"loss":{"f64":"7ff8000000000001"},"num-examples":12.0},"records":{"parameters":[["w",TYPE,[2]],["b","f16",[]]]}}'
+for type in '"f32"' '"bf16"' '"f16"'; do
+    tensors=$(printf %s "$head" | sed "s/TYPE/$type/")
+    { printf '\000'; message "$tensors"; printf '\000\000\200\077\000\000'; } | seed flower_message
+done
+{ printf '\000'; message "$(printf %s "$head" | sed 's/TYPE/"f32"/')"; printf '\000\000\200\077\000\000\200\077\001\002'; } | seed flower_message
+{ printf '\012'; message "$(printf %s "$head" | sed 's/TYPE/"f32"/')"; printf '\000\000\200\077\000\000\200\077\001\002'; } | seed flower_message
+
+# object FORMAT: its length, and the bytes that printf makes of it.
+object() {
+    printf "$1" > corpus/object
+    printf "\\$(printf %03o "$(wc -c < corpus/object)")\000\000"
+    cat corpus/object
+    rm corpus/object
+}
+error='Message  8\000\012\000\032\004\022\002no'
+object "$error" | seed flower_objects
+settings() {
+    object "$1  0\000"
+    object 'RecordDict @\000 77\000{"config":"@\000"}'
+    object 'Message @\001 2\000\012\000'
+}
+settings ConfigRecord | seed flower_objects
+settings MetricRecord | seed flower_objects
+{
+    object 'ArrayChunk  136\000\223NUMPY\001\000v\000{"descr": "<f4", "fortran_order": False, "shape": (2,), }                                                            \n\000\000\200\077\000\000\000\100'
+    object 'Array @\000 76\000{"dtype":"float32","shape":[2],"stype":"numpy.ndarray","arraychunk_ids":[0]}'
+    object 'ArrayRecord @\001 72\000{"w":"@\001"}'
+    object 'RecordDict @\002 77\000{"arrays":"@\002"}'
+    object 'Message @\003 2\000\012\000'
+} | seed flower_objects

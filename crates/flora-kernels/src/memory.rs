@@ -61,10 +61,11 @@ impl Recycler {
     }
 
     /// Gives every kept block back to the system, and forgets how much was ever in use: for the end of a phase that
-    /// needed more memory than those after it.
+    /// needed more memory than those after it. What the system's allocator keeps of small blocks goes back, too.
     pub fn release(&self) {
         self.shelf().most = 0;
         self.shrink();
+        trim();
     }
 
     /// Gives blocks back until those in use and those kept are no more than were in use at once.
@@ -161,6 +162,19 @@ impl Block {
         let address = std::ptr::with_exposed_provenance_mut(self.address);
         // SAFETY: `alloc` got every block on the shelf from `System` with this layout, and nobody uses it.
         unsafe { System.dealloc(address, layout_of(self.size)) }
+    }
+}
+
+/// glibc keeps what was freed between blocks that are still in use, in an arena for each thread; a small model's
+/// tensors are all among them.
+fn trim() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        unsafe extern "C" {
+            fn malloc_trim(pad: usize) -> std::ffi::c_int;
+        }
+        // SAFETY: it only gives unused pages back, and may be called at any time from any thread.
+        let _ = unsafe { malloc_trim(0) };
     }
 }
 

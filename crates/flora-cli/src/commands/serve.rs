@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use flora::core::shell::quoted;
 use flora::core::text::printable;
 use flora::federation::protocol::{PLAN, PROFILE};
 use flora::federation::{Config, Message, RunStatus, Value};
@@ -48,6 +49,12 @@ impl Serve {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let names = self.names.as_deref().map(Names::load).transpose().map_err(Failure::input)?;
         let listed = names.as_ref().map_or(2, Names::len);
+        if listed == 0 {
+            return Err(Failure::Input(
+                "--names: the file has no key; put the lines of the sites' node.key.pub into it"
+                    .to_owned(),
+            ));
+        }
         let sites = self.sites.map_or(listed, |sites| sites as usize);
         if sites > listed && names.is_some() {
             return Err(Failure::Input(format!(
@@ -60,12 +67,9 @@ impl Serve {
             secret: secret.transpose().map_err(Failure::input)?,
             sites,
             names,
+            names_file: self.names.as_deref(),
+            secret_file: self.superexec_auth_secret_file.as_deref(),
             is_for_people: self.run.voice().is_for_people(),
-            given: Given {
-                names: self.names,
-                secret: self.superexec_auth_secret_file,
-                sites: self.sites,
-            },
             signals: None,
             run: None,
             remembered: None,
@@ -83,21 +87,15 @@ struct Remembered {
     template: String,
 }
 
-/// What whoever goes on with the run must give again.
-struct Given {
-    names: Option<PathBuf>,
-    secret: Option<PathBuf>,
-    sites: Option<u64>,
-}
-
 /// Clients that are sites behind a SuperLink.
 struct Served<'a> {
     superlink: &'a SuperLinkArgs,
     secret: Option<SuperExecSecret>,
     sites: usize,
     names: Option<Names>,
+    names_file: Option<&'a Path>,
+    secret_file: Option<&'a Path>,
     is_for_people: bool,
-    given: Given,
     signals: Option<Signals>,
     run: Option<Arc<ServerRun>>,
     remembered: Option<Remembered>,
@@ -264,20 +262,19 @@ impl Clients for Served<'_> {
     }
 
     fn resume_command(&self) -> String {
-        let quoted = flora::core::shell::quoted;
-        let url = quoted(Path::new(&self.superlink.superlink));
-        let mut command = format!("flora serve --superlink {url}");
-        let files = [
-            ("--root-certificates", &self.superlink.root_certificates),
-            ("--names", &self.given.names),
-            ("--superexec-auth-secret-file", &self.given.secret),
-        ];
-        for (option, path) in files {
-            let given = path.as_ref().map(|path| format!(" {option} {}", quoted(path)));
-            command += &given.unwrap_or_default();
+        let mut command = "flora serve".to_owned();
+        let SuperLinkArgs { superlink, root_certificates } = self.superlink;
+        for (option, value) in [
+            ("--superlink", Some(Path::new(superlink))),
+            ("--root-certificates", root_certificates.as_deref()),
+            ("--superexec-auth-secret-file", self.secret_file),
+            ("--names", self.names_file),
+        ] {
+            if let Some(value) = value {
+                command.push_str(&format!(" {option} {}", quoted(value)));
+            }
         }
-        let sites = self.given.sites.map(|sites| format!(" --sites {sites}"));
-        command + &sites.unwrap_or_default() + " --resume"
+        format!("{command} --sites {} --resume", self.sites)
     }
 
     fn ended(&mut self, status: RunStatus, why: Option<&str>) {
@@ -299,7 +296,7 @@ fn read_remembered(folder: &Path) -> Result<Remembered, Failure> {
         Failure::Input(format!(
             "{}: the clients of this run are in its own process; go on with it: flora run --resume {}",
             folder.display(),
-            flora::core::shell::quoted(folder)
+            quoted(folder)
         ))
     })?;
     serde_json::from_str(&text)

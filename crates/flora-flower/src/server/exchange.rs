@@ -129,6 +129,9 @@ impl ServerRun {
         ids: Vec<String>,
         announced: &mut Vec<Announced>,
     ) -> Result<Vec<Incoming>, ServerError> {
+        // The SuperLink gives an announced answer once, and then says that it knows no such message.
+        let is_new = |id: &String| announced.iter().all(|answer| answer.asked != *id);
+        let ids: Vec<String> = ids.into_iter().filter(is_new).collect();
         if !ids.is_empty() {
             let answers = self.service().pull_messages(ids)?;
             announced

@@ -2,32 +2,44 @@
 //!
 //! A server that was killed asks again for a round that is trained already. So the states of the last trainings are
 //! kept, each under its round and attempt, and a training begins with the newest one that came before it: whoever
-//! trains a round twice does the same twice.
+//! trains a round twice does the same twice. They reach back as far as the server's own states do: to the last two
+//! rounds, or to as many as lie between two of the server's.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use flora_core::files::write_atomic;
 use flora_core::sealed;
 use flora_federation::Client;
+use flora_federation::protocol::NOT_JOINED;
 use sha2::{Digest, Sha256};
 
 use crate::{Plan, SiteClient};
 
+/// What all runs are kept in.
+const RUNS_FOLDER: &str = "runs";
+
 /// The round and the attempt of a training.
 type Tag = (usize, usize);
 
-/// States that are kept of a run, and runs that are kept.
-const STATES: usize = 3;
+/// The rounds that a server can be set back: those that are always kept, and the most that one may ask for.
+const REACH: usize = 2;
+const MOST_REACH: usize = 64;
+/// Runs that are kept.
 const RUNS: usize = 8;
 
 const PLAN: &str = "plan.json";
+/// The round and the attempt of the first state that was removed.
+const FORGOTTEN: &str = "forgotten";
 const EXTENSION: &str = "state";
 const DIGEST: usize = 32;
 
 pub(super) struct Memory {
     token: String,
     folder: PathBuf,
+    /// The rounds that the server can be set back.
+    reach: usize,
     /// The training after which the client is now.
     at: Option<Tag>,
     /// Whether the client remembers anything that it was not told here.
@@ -35,13 +47,15 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// What is remembered of the run with this token, below `folder`. Old runs are forgotten.
-    pub(super) fn open(folder: &Path, token: &str) -> Result<Self, String> {
-        let runs = folder.join("runs");
+    /// What is remembered of the run with this token, below `folder`, whose server keeps a state every so many rounds.
+    /// Old runs are forgotten.
+    pub(super) fn open(folder: &Path, token: &str, save_every: usize) -> Result<Self, String> {
+        let runs = folder.join(RUNS_FOLDER);
         let folder = runs.join(token);
         fs::create_dir_all(&folder).map_err(problem("cannot be made", &folder))?;
         forget_old(&runs, token);
-        Ok(Self { token: token.to_owned(), folder, at: None, fresh: true })
+        let reach = save_every.saturating_add(1).clamp(REACH, MOST_REACH);
+        Ok(Self { token: token.to_owned(), folder, reach, at: None, fresh: true })
     }
 
     pub(super) fn is_of(&self, token: &str) -> bool {
@@ -54,11 +68,13 @@ impl Memory {
         write_atomic(&path, text.as_bytes()).map_err(problem("cannot be written", &path))
     }
 
-    pub(super) fn plan(&self) -> Result<Plan, String> {
-        let path = self.folder.join(PLAN);
+    /// The plan that was kept of the run with this token, below `folder`. Nothing is made for a run that is not known.
+    pub(super) fn plan(folder: &Path, token: &str) -> Result<Plan, String> {
+        let path = folder.join(RUNS_FOLDER).join(token).join(PLAN);
         let text = fs::read_to_string(&path).map_err(|_| {
-            "this site has not joined the run, or has lost what it kept of it; restart flora serve with --resume"
-                .to_owned()
+            format!(
+                "{NOT_JOINED}, or has lost what it kept of it; restart flora serve with --resume"
+            )
         })?;
         sealed::check(&text).map_err(|problem| format!("{}: {problem}", path.display()))?;
         let mut value: serde_json::Value =
@@ -79,6 +95,13 @@ impl Memory {
         let newest = self.tags()?.into_iter().filter(|&tag| tag < (round, attempt)).max();
         if newest == self.at && (newest.is_some() || self.fresh) {
             return Ok(());
+        }
+        if newest.is_none() && self.forgotten()?.is_some_and(|tag| tag < (round, attempt)) {
+            return Err(format!(
+                "the server went back to round {}, and this site remembers its last {} rounds only; begin the run anew",
+                round.saturating_add(1),
+                self.reach
+            ));
         }
         let state = newest.map(|tag| self.read(tag)).transpose()?.flatten();
         client.restore(state.as_deref()).map_err(|error| error.to_string())?;
@@ -108,12 +131,33 @@ impl Memory {
         let mut tags = self.tags()?;
         tags.sort_unstable();
         // What comes after this is of a server that was set back.
-        let stale = tags.iter().filter(|&&other| other > tag);
-        let old = tags.iter().filter(|&&other| other <= tag).rev().skip(STATES);
-        for tag in stale.chain(old) {
-            let _ = fs::remove_file(self.path(*tag));
+        let stale = tags.split_off(tags.partition_point(|&other| other <= tag));
+        // A server that is set back needs what was before the first round that it asks for again.
+        let first = (round + 1).saturating_sub(self.reach);
+        let before = tags.partition_point(|&(round, _)| round < first);
+        tags.truncate(before.saturating_sub(1));
+        if let Some(&(round, attempt)) = tags.first()
+            && self.forgotten()?.is_none()
+        {
+            let path = self.folder.join(FORGOTTEN);
+            let text = format!("{round}-{attempt}\n");
+            write_atomic(&path, text.as_bytes()).map_err(problem("cannot be written", &path))?;
+        }
+        for tag in stale.into_iter().chain(tags) {
+            let _ = fs::remove_file(self.path(tag));
         }
         Ok(())
+    }
+
+    /// The first training whose state was removed.
+    fn forgotten(&self) -> Result<Option<Tag>, String> {
+        let path = self.folder.join(FORGOTTEN);
+        match fs::read_to_string(&path) {
+            // Whatever it was, it was there.
+            Ok(text) => Ok(Some(tag(text.trim()).unwrap_or_default())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(problem("cannot be read", &path)(error)),
+        }
     }
 
     fn read(&self, tag: Tag) -> Result<Option<Vec<u8>>, String> {
@@ -125,8 +169,8 @@ impl Memory {
             let path = path.display();
             return Err(format!(
                 "{path} is damaged: the optimizer's state after round {} is lost; restore it, or remove the folder \
-                 it is in to begin with a new one",
-                tag.0 + 1
+                 it is in and restart flora serve with --resume to go on with a new one",
+                tag.0.saturating_add(1)
             ));
         };
         Ok((*is_there == 1).then(|| state.to_vec()))
@@ -138,10 +182,7 @@ impl Memory {
             let path = entry.map_err(problem("cannot be read", &self.folder))?.path();
             let is_state = path.extension().is_some_and(|extension| extension == EXTENSION);
             let stem = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_state);
-            let numbers = stem.and_then(|stem| stem.split_once('-'));
-            let tag = numbers
-                .and_then(|(round, attempt)| Some((round.parse().ok()?, attempt.parse().ok()?)));
-            tags.extend(tag);
+            tags.extend(stem.and_then(tag));
         }
         Ok(tags)
     }
@@ -149,6 +190,12 @@ impl Memory {
     fn path(&self, (round, attempt): Tag) -> PathBuf {
         self.folder.join(format!("{round:06}-{attempt:03}.{EXTENSION}"))
     }
+}
+
+/// The round and the attempt in the name of a state's file.
+fn tag(text: &str) -> Option<Tag> {
+    let (round, attempt) = text.split_once('-')?;
+    Some((round.parse().ok()?, attempt.parse().ok()?))
 }
 
 /// Removes the runs that were not used for longest.

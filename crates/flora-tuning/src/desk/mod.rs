@@ -12,7 +12,8 @@ use std::time::Instant;
 
 use flora_core::hex;
 use flora_federation::protocol::{
-    ATTEMPT, HELLO, JOIN, KIND, NUM_TEST_EXAMPLES, PLAN, PROFILE, ROUND, RUN, SECONDS, SERVER_ROUND,
+    ATTEMPT, HELLO, HERE, JOIN, KIND, NUM_TEST_EXAMPLES, PLAN, PROFILE, ROUND, RUN, SECONDS,
+    SERVER_ROUND, type_of,
 };
 use flora_federation::{
     Client, ClientInfo, Config, Kind, Message, NUM_EXAMPLES, PARAMETERS, Task, Value,
@@ -98,11 +99,12 @@ impl Desk {
         match request.kind {
             Kind::Query(name) if name == HELLO => self.hello(),
             Kind::Query(name) if name == JOIN => self.join(request),
+            Kind::Query(name) if name == HERE => Ok(Message::default()),
             _ if request.message.config.contains_key(RUN) => self.task(request),
             kind => {
                 let is_known = !matches!(kind, Kind::Query(name) if name != INITIAL);
                 if !is_known {
-                    return Err(format!("this site does not know the task {kind:?}"));
+                    return Err(format!("this site does not know the task `{}`", type_of(kind)));
                 }
                 self.stock(request)
             }
@@ -144,20 +146,21 @@ impl Desk {
         if let Some(current) = self.current.as_ref().filter(|current| current.digest == digest) {
             return Ok(current.client.info());
         }
-        let rounds = self.policy.check(plan)?;
+        let (rounds, save_every) = self.policy.check(plan)?;
         let info = self.site.info(plan).map_err(|error| error.to_string())?;
         self.policy.check_examples(info.num_examples)?;
         // Never two models.
         self.current = None;
         let client = self.site.client(plan, &mut *self.observer);
         let client = client.map_err(|error| error.to_string())?;
-        let memory = Memory::open(&self.folder, token)?;
+        let memory = Memory::open(&self.folder, token, save_every)?;
         self.current = Some(Current { digest, client, memory, rounds });
         Ok(info)
     }
 
     /// A task of flora's server.
     fn task(&mut self, request: &Request<'_>) -> Result<Message, String> {
+        self.policy.check_task(request.kind)?;
         let mut message = request.message.clone();
         let token = text_of_token(&message.config)?;
         let round = take_number(&mut message.config, ROUND)?;
@@ -166,7 +169,7 @@ impl Desk {
         message.config.remove(SERVER_ROUND);
         if self.current.as_ref().is_none_or(|current| !current.memory.is_of(&token)) {
             // It joined in an earlier process.
-            let plan = Memory::open(&self.folder, &token)?.plan()?;
+            let plan = Memory::plan(&self.folder, &token)?;
             self.begin(&token, &plan)?;
         }
         let mut answer = self.work(round, attempt, request.kind, message)?;
@@ -188,6 +191,9 @@ impl Desk {
                 .to_owned()
         })?;
         let plan = stock.plan(&experiment, &self.site, &self.name)?;
+        if !is_token(&request.run) {
+            return Err(format!("the run's name {:?} is no token", request.run));
+        }
         self.begin(&request.run, &plan)?;
         let current = self.current.as_ref().expect("it has begun");
         let initial = current.client.initial();
@@ -238,35 +244,36 @@ impl Desk {
     }
 }
 
-/// Flower's type of a message.
-fn type_of(kind: &Kind) -> String {
-    match kind {
-        Kind::Train => "train".to_owned(),
-        Kind::Evaluate => "evaluate".to_owned(),
-        Kind::Query(name) => format!("query.{name}"),
-    }
-}
-
 fn text<'a>(config: &'a Config, key: &str) -> Result<&'a str, String> {
     match config.get(key) {
         Some(Value::Text(text)) => Ok(text),
-        _ => Err(format!("the server's message has no setting `{key}`")),
+        Some(_) => Err(format!("the server's setting `{key}` is not text")),
+        None => Err(lacks(key)),
     }
 }
 
 /// A run's token becomes a folder's name.
 fn text_of_token(config: &Config) -> Result<String, String> {
     let token = text(config, RUN)?;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    match !token.is_empty() && token.len() <= 64 && token.bytes().all(is_plain) {
+    match is_token(token) {
         true => Ok(token.to_owned()),
         false => Err(format!("the server's setting `{RUN}` is no token")),
     }
 }
 
+fn is_token(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(is_plain)
+}
+
 fn take_number(config: &mut Config, key: &str) -> Result<usize, String> {
-    match config.remove(key) {
-        Some(Value::Int(number)) if number >= 0 => Ok(number as usize),
-        _ => Err(format!("the server's message has no setting `{key}`")),
+    let number = config.remove(key).ok_or_else(|| lacks(key))?;
+    match number {
+        Value::Int(number) if number >= 0 => Ok(number as usize),
+        _ => Err(format!("the server's setting `{key}` is not 0 or a positive whole number")),
     }
+}
+
+fn lacks(key: &str) -> String {
+    format!("the server's message has no setting `{key}`")
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use flora_core::files;
-use flora_federation::Message;
+use flora_federation::{Kind, Message, PARAMETERS};
 use serde::Deserialize;
 
 use crate::{Experiment, MethodName, Plan, TuningError};
@@ -23,7 +23,8 @@ pub struct Policy {
     pub max_rounds: Option<usize>,
     /// The most local epochs of a round.
     pub max_local_epochs: Option<usize>,
-    /// The largest L2 norm of an update that may leave.
+    /// The largest L2 norm of an update that may leave. With a bound, parameters leave as updates only: the site does
+    /// not answer a server that asks for what its client trained last (`output.keep_clients`).
     pub max_update_norm: Option<f64>,
 }
 
@@ -63,8 +64,8 @@ impl Policy {
         }
     }
 
-    /// Whether a plan may be followed; how many rounds it is of.
-    pub(super) fn check(&self, plan: &Plan) -> Result<usize, String> {
+    /// Whether a plan may be followed; how many rounds it is of, and after how many the server keeps a state.
+    pub(super) fn check(&self, plan: &Plan) -> Result<(usize, usize), String> {
         let experiment = Experiment::from_toml("the server's experiment", &plan.experiment, &[])
             .map_err(|error| error.to_string())?;
         if let Some(digest) = &self.base_digest
@@ -85,7 +86,7 @@ impl Policy {
             Some(most) if rounds > most => {
                 refuse("max_rounds", format!("a run of {rounds} rounds"))
             }
-            _ => Ok(rounds),
+            _ => Ok((rounds, experiment.output.save_every)),
         }
     }
 
@@ -101,8 +102,22 @@ impl Policy {
     pub(super) fn check_round(&self, round: usize, planned: usize) -> Result<(), String> {
         let most = self.max_rounds.unwrap_or(usize::MAX);
         match round >= most {
-            true => refuse("max_rounds", format!("round {} of a run of {planned}", round + 1)),
+            true => {
+                let round = round.saturating_add(1);
+                refuse("max_rounds", format!("round {round} of a run of {planned}"))
+            }
             false => Ok(()),
+        }
+    }
+
+    /// Whether a task may be done at all.
+    pub(super) fn check_task(&self, kind: &Kind) -> Result<(), String> {
+        match kind {
+            // They are no update of anything that this server was told, so no norm says how much they tell.
+            Kind::Query(name) if name == PARAMETERS && self.max_update_norm.is_some() => {
+                refuse("max_update_norm", "the query of all trained parameters".to_owned())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -115,9 +130,10 @@ impl Policy {
             squares += before.distance(record).powi(2);
         }
         let norm = squares.sqrt();
-        match norm > most {
-            true => refuse("max_update_norm", format!("an update of the norm {norm:.4}")),
-            false => Ok(()),
+        // NaN is not within any bound.
+        match norm <= most {
+            true => Ok(()),
+            false => refuse("max_update_norm", format!("an update of the norm {norm:.4}")),
         }
     }
 }

@@ -35,8 +35,14 @@ impl Stock {
                 .map_err(|_| "the server's setting `classes` is not a list of names".to_owned())
         });
         let round = match config.get(SERVER_ROUND) {
-            Some(Value::Int(round)) if *round >= 1 => *round as usize - 1,
-            _ => 0,
+            None => 0,
+            // Flower counts from 1, and 0 is before the first.
+            Some(Value::Int(round)) if *round >= 0 => (*round as usize).saturating_sub(1),
+            Some(_) => {
+                return Err(format!(
+                    "the server's setting `{SERVER_ROUND}` is not 0 or a positive whole number"
+                ));
+            }
         };
         let clipping_norm = config.get(CLIPPING_NORM).map(|value| match value {
             Value::Float(norm) if *norm > 0.0 && norm.is_finite() => Ok(*norm),
@@ -67,6 +73,18 @@ impl Stock {
         site: &Site,
         name: &str,
     ) -> Result<Plan, String> {
+        let refuse = |problem: &str| Err(format!("{}: {problem}", experiment.name));
+        if !experiment.federation.share().is_all() {
+            return refuse(
+                "federation.participants: \"alone\" leaves nothing to send to the server; choose \"all\"",
+            );
+        }
+        if experiment.method.init_adapter.is_some() {
+            return refuse(
+                "method.init_adapter: a site does not read files that an experiment names; leave it out, and let the \
+                 ServerApp begin with the adapter's arrays",
+            );
+        }
         let own = site.profile().map_err(|error| error.to_string())?;
         let classes = self.classes.clone().unwrap_or(own.classes);
         let template = self.template.clone();
@@ -173,3 +191,6 @@ pub(super) fn as_initial(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,8 +94,9 @@ pub fn plan(
     planned.data.root = None;
     planned.data.cache = None;
     planned.data.template = Some(template.clone());
-    let keep_clients = planned.output.keep_clients;
-    planned.output = OutputConfig { keep_clients, ..OutputConfig::default() };
+    // How far back the server may be set decides how much a site remembers.
+    let OutputConfig { keep_clients, save_every, .. } = planned.output;
+    planned.output = OutputConfig { keep_clients, save_every, ..OutputConfig::default() };
     Ok(Plan { experiment: planned.to_toml(), classes, template, base, client })
 }
 

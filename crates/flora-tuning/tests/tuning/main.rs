@@ -5,6 +5,7 @@ mod cache;
 mod central;
 mod class_weights;
 mod common;
+mod desk;
 mod determinism;
 mod dropout;
 mod failing;

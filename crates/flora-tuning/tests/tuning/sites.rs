@@ -22,7 +22,7 @@ use crate::resume::untimed;
 
 /// Everything that is told of a run, and what every state holds.
 #[derive(Default)]
-struct Heard {
+pub(crate) struct Heard {
     events: Vec<Event>,
     globals: Vec<Arc<ParameterRecord>>,
 }
@@ -43,13 +43,13 @@ impl Observer for Heard {
 }
 
 /// Where some client's images lie.
-struct Place {
-    name: String,
+pub(crate) struct Place {
+    pub(crate) name: String,
     data: PathBuf,
     domain: Option<String>,
 }
 
-fn open(place: &Place, model: &Path, cache: &Path) -> Site {
+pub(crate) fn open(place: &Place, model: &Path, cache: &Path) -> Site {
     Site::open(SiteConfig {
         data: place.data.clone(),
         root: None,
@@ -63,7 +63,7 @@ fn open(place: &Place, model: &Path, cache: &Path) -> Site {
 }
 
 /// What is the same for all sites: the experiment's classes and prompt, and the weights.
-fn plan_for(experiment: &Experiment, dataset: &Dataset, client: &str) -> Plan {
+pub(crate) fn plan_for(experiment: &Experiment, dataset: &Dataset, client: &str) -> Plan {
     let template = experiment.data.template.as_deref().unwrap_or(dataset.template().as_str());
     let base = Base::of(experiment).unwrap();
     plan(experiment, dataset.classes().to_vec(), template.to_owned(), base, client.to_owned())
@@ -93,6 +93,15 @@ fn served(experiment: &Experiment, places: &[Place], heard: &mut dyn Observer) -
 }
 
 fn assert_same_bits(experiment: &Experiment, places: &[Place], what: &str) {
+    assert_same_run(experiment, &|heard| served(experiment, places, heard), what);
+}
+
+/// Asserts that what `served` prepares runs as the simulation does.
+pub(crate) fn assert_same_run(
+    experiment: &Experiment,
+    served: &dyn Fn(&mut Heard) -> Prepared,
+    what: &str,
+) {
     let run = |prepare: &dyn Fn(&mut Heard) -> Prepared| {
         let mut heard = Heard::default();
         let prepared = prepare(&mut heard);
@@ -103,7 +112,7 @@ fn assert_same_bits(experiment: &Experiment, places: &[Place], what: &str) {
     };
     let (initial, together, expected) =
         run(&|heard| prepare(experiment.clone(), &Device::flex(), heard).unwrap());
-    let (started, apart, heard) = run(&|heard| served(experiment, places, heard));
+    let (started, apart, heard) = run(served);
     assert!(started == initial, "{what}: another beginning");
     assert_eq!(heard.events, expected.events, "{what}");
     assert_eq!(heard.globals.len(), expected.globals.len(), "{what}");
@@ -119,7 +128,7 @@ fn assert_same_bits(experiment: &Experiment, places: &[Place], what: &str) {
 }
 
 /// One place for each domain of the images.
-fn domains(images: &Images) -> Vec<Place> {
+pub(crate) fn domains(images: &Images) -> Vec<Place> {
     let place = |name: &str| Place {
         name: name.to_owned(),
         data: images.path().to_owned(),

@@ -1,0 +1,89 @@
+//! `flora serve` and `flora node` on a real SuperLink, compared with `flora run`.
+#![cfg(unix)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use support::superlink::{World, assert_same_bits, cache, failures, warnings};
+use support::{done, flora, summary, text};
+
+const VENDORS: [&str; 4] = ["fluent-emoji", "fluent-emoji-flat", "fxemoji", "openmoji"];
+
+fn emoji_vendors() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/emoji-vendors/emoji-vendors.toml")
+}
+
+/// A node a vendor, on a SuperLink of their own.
+fn four_vendors() -> World {
+    let mut world = World::new(&[]);
+    for vendor in VENDORS {
+        let command = world.node_command(&emoji_vendors(), vendor);
+        world.start_node(command, vendor);
+    }
+    world
+}
+
+fn with<'a>(
+    mut command: std::process::Command,
+    settings: impl IntoIterator<Item = &'a str>,
+) -> std::process::Command {
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    command
+}
+
+#[test]
+#[ignore = "needs flwr; see support/superlink.rs"]
+fn a_served_run_has_the_bits_of_a_simulated_one() {
+    let world = four_vendors();
+    let names = world.names();
+    // One after the other: nodes take part in any number of runs.
+    let cases: [(&str, &[&str]); 4] = [
+        ("flora", &["training.rounds=3"]),
+        ("f16", &["training.rounds=1", "federation.upload=f16"]),
+        ("alone", &["training.rounds=1", "federation.participants=alone"]),
+        ("fedprompt", &["training.rounds=2", "method.name=fedprompt"]),
+    ];
+    for (case, settings) in cases {
+        let simulated = world.path(&format!("{case}-simulated"));
+        let mut command = flora(&cache());
+        command.args(["run", "quickstart", "--out"]).arg(&simulated);
+        done(with(command, settings.iter().copied()));
+
+        let served = world.path(&format!("{case}-served"));
+        let mut command = world.serve_command(&served);
+        command.arg("quickstart").arg("--names").arg(&names);
+        done(with(command, settings.iter().copied()));
+
+        assert_same_bits(&served, &simulated, case);
+        assert!(failures(&served).is_empty(), "{case}: {:?}", failures(&served));
+        assert!(warnings(&served).is_empty(), "{case}: {:?}", warnings(&served));
+        let (one, other) = (summary(&served), summary(&simulated));
+        for key in [
+            "accuracy",
+            "last_round",
+            "best_round",
+            "clients",
+            "trainable_parameters",
+            "base_digest",
+        ] {
+            assert_eq!(one[key], other[key], "{case}: {key}");
+        }
+    }
+
+    // Flower's own programs know the runs.
+    let listed = text(&world.flwr(&["ls", "--format", "json"]).stdout);
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect(&listed);
+    let runs = listed["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), cases.len(), "{listed}");
+    for run in runs {
+        assert_eq!(run["status"], "finished:completed", "{run}");
+        assert_eq!(run["fab-name"], "quickstart", "{run}");
+    }
+    let id = runs[0]["run-id"].as_str().unwrap();
+    let log = world.flwr(&["log", id, "test", "--show"]);
+    let log = text(&log.stdout) + &text(&log.stderr);
+    assert!(log.contains("round"), "{log}");
+}
