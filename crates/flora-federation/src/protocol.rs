@@ -29,6 +29,8 @@ pub const RUN: &str = "flora.run";
 pub const KIND: &str = "flora.kind";
 /// In an answer: seconds of work.
 pub const SECONDS: &str = "flora.seconds";
+/// In an answer: the site was restarted before it had answered, and has done the task anew.
+pub const AGAIN: &str = "flora.again";
 /// Flower's setting of the round, from 1.
 pub const SERVER_ROUND: &str = "server-round";
 /// What the refusal of a task begins with when a site does not know the task's run.

@@ -232,7 +232,12 @@ impl Clients for Served<'_> {
         };
         let sites = fleet.join(self.sites, message).map_err(|error| ended(&error))?;
         // Those who came before the run are no explanation of anything.
-        aside.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut told = aside.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clear();
+        if resumed.is_some() {
+            told.push(format!("the server was restarted; it goes on as run {}", run.run_id()));
+        }
+        drop(told);
         progress.hear_aside(aside);
         let log = Arc::clone(&run);
         progress.log_with(Box::new(move |line| log.log(line)));
@@ -328,6 +333,12 @@ fn in_words(event: &SiteEvent) -> (String, bool) {
         SiteEvent::Back { name } => format!("{name} is online again"),
         SiteEvent::Again { name, problem } => {
             format!("warning: {name} is asked once more ({problem})")
+        }
+        SiteEvent::Restarted { name } => {
+            format!("warning: {name} was restarted in the midst of a task, and has done it anew")
+        }
+        SiteEvent::SuperLinkBack { problem, seconds } => {
+            format!("warning: the SuperLink did not answer for {seconds} s ({problem})")
         }
         _ => return (format!("{event:?}"), true),
     };

@@ -252,8 +252,9 @@ fn quiet<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
 
 /// What `flora run` leaves and what the same run leaves that was served must be the same but for these: the server
 /// knows no files of images.
-const APART: [&str; 6] = [
+const APART: [&str; 7] = [
     "adapter/flora.json",
+    "best/adapter/flora.json",
     "metrics.jsonl",
     "partition.json",
     "run.json",

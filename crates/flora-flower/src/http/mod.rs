@@ -51,7 +51,22 @@ struct Shared {
     stop: Stop,
     sent: AtomicU64,
     received: AtomicU64,
+    /// Since when nobody has answered, and what happened then.
+    silent: Mutex<Option<(Instant, String)>>,
+    outages: Mutex<Vec<Outage>>,
 }
+
+/// A time in which a SuperLink did not answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outage {
+    /// What happened at first.
+    pub problem: String,
+    /// Until it answered again.
+    pub seconds: f64,
+}
+
+/// Nobody has to be told of a longer list.
+const MOST_OUTAGES: usize = 100;
 
 /// More bytes than this are no answer of a SuperLink: objects have at most 20 MiB.
 const LARGEST_ANSWER: u64 = 64 << 20;
@@ -96,6 +111,8 @@ impl Link {
             stop,
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            silent: Mutex::new(None),
+            outages: Mutex::new(Vec::new()),
         })))
     }
 
@@ -107,6 +124,29 @@ impl Link {
     /// Bytes of all bodies so far: sent and received.
     pub fn traffic(&self) -> (u64, u64) {
         (self.0.sent.load(Ordering::Relaxed), self.0.received.load(Ordering::Relaxed))
+    }
+
+    /// When it did not answer for a while, since this was asked last. Everybody asks again by themselves; this is for
+    /// whoever wants to know why it took long.
+    pub fn take_outages(&self) -> Vec<Outage> {
+        std::mem::take(&mut *self.0.outages.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes that it answers, or why not.
+    fn note(&self, problem: Option<&str>) {
+        let mut silent = self.0.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        match (problem, silent.as_ref()) {
+            (Some(problem), None) => *silent = Some((Instant::now(), problem.to_owned())),
+            (None, Some(_)) => {
+                let Some((since, problem)) = silent.take() else { return };
+                let seconds = since.elapsed().as_secs_f64();
+                let mut outages = self.0.outages.lock().unwrap_or_else(PoisonError::into_inner);
+                if outages.len() < MOST_OUTAGES {
+                    outages.push(Outage { problem, seconds });
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Raised when nothing more is to be waited for.
@@ -126,7 +166,12 @@ impl Link {
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            let problem = match self.once(path, headers, &body)? {
+            let answered = self.once(path, headers, &body);
+            self.note(match &answered {
+                Ok(Answered::NotNow(problem)) => Some(problem),
+                _ => None,
+            });
+            let problem = match answered? {
                 Answered::Bytes(bytes) => {
                     return A::decode(bytes.as_slice())
                         .map_err(|error| self.unreadable(path, &error));

@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use flora_federation::{Kind, Message};
+use flora_federation::protocol::AGAIN;
+use flora_federation::{Kind, Message, Value};
 
 use super::journal::Entry;
 use super::{Instruction, Node, NodeEvent};
@@ -32,7 +33,7 @@ impl Node<'_> {
         let kind = entry.kind();
         (self.tell)(&NodeEvent::Received { kind: kind.clone(), run_id: entry.run_id(), again });
         let tries = self.journal.count_try(entry)?;
-        match self.answered(entry, &kind, tries) {
+        match self.answered(entry, &kind, tries, again) {
             Ok(()) => {}
             // It stays in the journal, for the next process.
             Err(NodeError::Link(LinkError::Stopped { .. })) => {
@@ -53,7 +54,13 @@ impl Node<'_> {
         self.journal.remove(entry)
     }
 
-    fn answered(&mut self, entry: &Entry, kind: &Kind, tries: usize) -> Result<(), NodeError> {
+    fn answered(
+        &mut self,
+        entry: &Entry,
+        kind: &Kind,
+        tries: usize,
+        again: bool,
+    ) -> Result<(), NodeError> {
         let started = Instant::now();
         let fetched = match tries > TRIES {
             false => self.fetch(entry)?,
@@ -65,7 +72,13 @@ impl Node<'_> {
             Fetched::Records(message, form) => {
                 let (run_id, kind) = (entry.run_id(), kind.clone());
                 let instruction = Instruction { run_id, kind, message, form };
-                self.handle(&instruction).map(|answer| codec::to_records(&answer, form))
+                self.handle(&instruction).map(|mut answer| {
+                    // Flower's servers want no setting that only one of the nodes sends.
+                    if again && form == Form::Flora {
+                        answer.config.insert(AGAIN.to_owned(), Value::Bool(true));
+                    }
+                    codec::to_records(&answer, form)
+                })
             }
             Fetched::Wrong(problem) => Err(problem),
             Fetched::Gone => {

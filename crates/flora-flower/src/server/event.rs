@@ -37,4 +37,16 @@ pub enum SiteEvent {
         /// What was lost.
         problem: String,
     },
+    /// It was restarted before it had answered a task, and has done the task anew.
+    Restarted {
+        /// What it is called.
+        name: String,
+    },
+    /// The SuperLink did not answer, and does again.
+    SuperLinkBack {
+        /// What happened.
+        problem: String,
+        /// For how many seconds.
+        seconds: u64,
+    },
 }

@@ -8,7 +8,7 @@ use super::event::SiteEvent;
 use super::exchange::Announced;
 use super::members::Members;
 use super::run::ServerRun;
-use crate::{LinkError, Names, ServerError};
+use crate::{LinkError, Names, Outage, ServerError};
 
 /// The sites of a run on a SuperLink, as the fleet of a round loop. Sites are known by their keys; nodes come and go.
 pub struct SuperLinkFleet {
@@ -53,6 +53,13 @@ impl SuperLinkFleet {
             refused: BTreeMap::new(),
             tell,
             stop,
+        }
+    }
+
+    /// Tells when the SuperLink did not answer.
+    pub(super) fn tell_outages(&mut self) {
+        for Outage { problem, seconds } in self.run.service().link().take_outages() {
+            (self.tell)(&SiteEvent::SuperLinkBack { problem, seconds: seconds.ceil() as u64 });
         }
     }
 

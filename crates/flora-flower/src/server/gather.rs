@@ -115,7 +115,9 @@ impl SuperLinkFleet {
     /// Who is online.
     pub(super) fn look(&mut self) -> Result<(), ServerError> {
         let mut online = BTreeMap::new();
-        for node in self.run.service().nodes()? {
+        let nodes = self.run.service().nodes()?;
+        self.tell_outages();
+        for node in nodes {
             if let Ok(key) = PublicKey::from_pem(&node.public_key)
                 && node.status == ONLINE
             {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use flora_federation::protocol::{
-    ATTEMPT, HERE, KIND, NOT_JOINED, ROUND, RUN, SECONDS, SERVER_ROUND, type_of,
+    AGAIN, ATTEMPT, HERE, KIND, NOT_JOINED, ROUND, RUN, SECONDS, SERVER_ROUND, type_of,
 };
 use flora_federation::{Answer, Config, Failure, Kind, Message, Reason, Task, Value, Wait};
 
@@ -67,6 +67,7 @@ impl SuperLinkFleet {
             let asked = Instant::now();
             let ids = tasks.open.values().flat_map(|open| open.watched.ids()).collect();
             let answers = self.run.receive(ids, &mut announced)?;
+            self.tell_outages();
             look = if answers.is_empty() { (look * 2).min(LAST_LOOK) } else { FIRST_LOOK };
             for incoming in answers {
                 self.hear_task(incoming, &mut tasks, deliver);
@@ -110,7 +111,12 @@ impl SuperLinkFleet {
             return;
         };
         match result {
-            Ok(message) => deliver(answer(&task, message, bytes)),
+            Ok(mut message) => {
+                if message.config.remove(AGAIN).is_some() {
+                    (self.tell)(&SiteEvent::Restarted { name: task.client.clone() });
+                }
+                deliver(answer(&task, message, bytes));
+            }
             Err(said) if is_lost => {
                 self.again(task, sendings, &said.reason, &mut tasks.unsent, deliver);
             }
