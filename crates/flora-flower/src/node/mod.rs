@@ -138,6 +138,12 @@ impl<'a> Node<'a> {
                     self.lost(&error);
                     continue;
                 }
+                // Something on the way answered in its place, or cut its answer off.
+                Err(error @ LinkError::Unreadable { .. }) => {
+                    self.lost(&error);
+                    self.service.link().sleep(RECONNECT);
+                    continue;
+                }
                 Err(LinkError::Stopped { .. }) => break,
                 // A SuperLink that was set up anew does not know the node, or not even its key.
                 Err(error)

@@ -7,7 +7,7 @@ use flora_federation::protocol::AGAIN;
 use flora_federation::{Kind, Message, Value};
 
 use super::journal::Entry;
-use super::{Instruction, Node, NodeEvent};
+use super::{Instruction, Node, NodeEvent, RECONNECT};
 use crate::codec::{self, Form};
 use crate::objects::{self, Content, Limits};
 use crate::{LinkError, NodeError};
@@ -164,6 +164,14 @@ impl Node<'_> {
         loop {
             match ask(self) {
                 Err(NodeError::Link(error)) if error.is_unreachable() => self.lost(&error),
+                // Something on the way answered in the SuperLink's place, or cut its answer off.
+                Err(NodeError::Link(error @ LinkError::Unreadable { .. })) => {
+                    self.lost(&error);
+                    if self.service.link().sleep(RECONNECT) {
+                        let url = self.service.link().url().to_owned();
+                        return Err(LinkError::Stopped { url }.into());
+                    }
+                }
                 other => {
                     if other.is_ok() {
                         self.found();

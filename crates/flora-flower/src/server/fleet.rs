@@ -105,5 +105,9 @@ impl Fleet for SuperLinkFleet {
 }
 
 fn unreachable(error: ServerError) -> FleetError {
-    FleetError::Unreachable(error.to_string())
+    FleetError::Unreachable(match error {
+        // It knew the run's token a moment ago.
+        ServerError::Link(LinkError::Unauthorized { .. }) => ServerError::Over.to_string(),
+        error => error.to_string(),
+    })
 }

@@ -183,7 +183,8 @@ impl SuperLinkFleet {
                 kind: type_of(&task.kind),
                 message: &task.message,
                 config: self.labels(task),
-                ttl: left.map(|left| left.as_secs_f64()),
+                // A SuperLink takes no message that is over as soon as it comes.
+                ttl: left.map(|left| left.as_secs_f64().max(1.0)),
             })
             .collect();
         let ids = self.run.send(&outgoing)?;

@@ -58,16 +58,9 @@ impl Clients for Here {
         &mut self,
         experiment: Experiment,
         place: &Place,
-        resumed: Option<&Path>,
+        _resumed: Option<&Path>,
         progress: &mut Progress,
     ) -> Result<Prepared, Failure> {
-        if let Some(folder) = resumed.filter(|folder| folder.join(SERVED).is_file()) {
-            return Err(Failure::Input(format!(
-                "{}: the clients of this run are sites; go on with it: flora serve --superlink URL --resume {}",
-                folder.display(),
-                flora::core::shell::quoted(folder)
-            )));
-        }
         let prepared = prepare(experiment, &place.device, progress).map_err(Failure::input)?;
         // Image features take more memory than what follows.
         crate::MEMORY.release();

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use flora::core::shell::quoted;
 use flora::core::text;
 use flora::federation::{Event, RunStatus, Simulation};
 use flora::report::{
@@ -13,7 +14,7 @@ use flora::tuning::{Experiment, Prepared};
 
 use super::begin::{begin, versions};
 use super::session::{Place, Session};
-use super::{Clients, Keep};
+use super::{Clients, Keep, SERVED};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Progress, Voice};
@@ -38,6 +39,13 @@ pub(super) fn resume(
     let not_a_run = || ReportError::NotARun { path: path.to_owned() };
     if !path.join(EXPERIMENT).is_file() {
         return Err(Failure::input(not_a_run()));
+    }
+    if clients.are_here() && path.join(SERVED).is_file() {
+        return Err(Failure::Input(format!(
+            "{}: the clients of this run are sites; go on with it: flora serve --superlink URL --resume {}",
+            path.display(),
+            quoted(path)
+        )));
     }
     let replacement = || RunFolder::interrupted_replacement(path).map_err(Failure::input);
     // Without the lock, which a folder that is only to be read may not have.
