@@ -2,8 +2,8 @@
 //!
 //! A server that was killed asks again for a round that is trained already. So the states of the last trainings are
 //! kept, each under its round and attempt, and a training begins with the newest one that came before it: whoever
-//! trains a round twice does the same twice. They reach back as far as the server's own states do: to the last two
-//! rounds, or to as many as lie between two of the server's.
+//! trains a round twice does the same twice. They reach back as far as the server's own states do: to the one before
+//! its newest, in case that one is lost. Of the attempts at a round, the newest two are kept.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,7 +15,8 @@ use flora_federation::Client;
 use flora_federation::protocol::NOT_JOINED;
 use sha2::{Digest, Sha256};
 
-use crate::{Plan, SiteClient};
+use crate::Plan;
+use crate::site::MOST_SAVE_EVERY;
 
 /// What all runs are kept in.
 const RUNS_FOLDER: &str = "runs";
@@ -23,9 +24,10 @@ const RUNS_FOLDER: &str = "runs";
 /// The round and the attempt of a training.
 type Tag = (usize, usize);
 
-/// The rounds that a server can be set back: those that are always kept, and the most that one may ask for.
+/// The fewest rounds that a server can be set back.
 const REACH: usize = 2;
-const MOST_REACH: usize = 64;
+/// Attempts at a round whose states are kept: the last one may be asked for again, and begins with the one before.
+const ATTEMPTS: usize = 2;
 /// Runs that are kept.
 const RUNS: usize = 8;
 
@@ -34,6 +36,8 @@ const PLAN: &str = "plan.json";
 const FORGOTTEN: &str = "forgotten";
 const EXTENSION: &str = "state";
 const DIGEST: usize = 32;
+/// What is left of a state that is not kept, so that no training begins with an older one unnoticed.
+const EMPTIED: &[u8] = b"not kept\n";
 
 pub(super) struct Memory {
     token: String,
@@ -54,7 +58,7 @@ impl Memory {
         let folder = runs.join(token);
         fs::create_dir_all(&folder).map_err(problem("cannot be made", &folder))?;
         forget_old(&runs, token);
-        let reach = save_every.saturating_add(1).clamp(REACH, MOST_REACH);
+        let reach = save_every.min(MOST_SAVE_EVERY).saturating_mul(2).saturating_add(1).max(REACH);
         Ok(Self { token: token.to_owned(), folder, reach, at: None, fresh: true })
     }
 
@@ -90,7 +94,7 @@ impl Memory {
         &mut self,
         round: usize,
         attempt: usize,
-        client: &mut SiteClient,
+        client: &mut dyn Client,
     ) -> Result<(), String> {
         let newest = self.tags()?.into_iter().filter(|&tag| tag < (round, attempt)).max();
         if newest == self.at && (newest.is_some() || self.fresh) {
@@ -114,7 +118,7 @@ impl Memory {
         &mut self,
         round: usize,
         attempt: usize,
-        client: &SiteClient,
+        client: &dyn Client,
     ) -> Result<(), String> {
         // Until it is written, it is nowhere.
         (self.at, self.fresh) = (None, false);
@@ -132,6 +136,9 @@ impl Memory {
         tags.sort_unstable();
         // What comes after this is of a server that was set back.
         let stale = tags.split_off(tags.partition_point(|&other| other <= tag));
+        // Those before this one were emptied in their turn.
+        let of_round = tags.iter().rev().take_while(|(other, _)| *other == round);
+        let older = of_round.copied().nth(ATTEMPTS);
         // A server that is set back needs what was before the first round that it asks for again.
         let first = (round + 1).saturating_sub(self.reach);
         let before = tags.partition_point(|&(round, _)| round < first);
@@ -146,7 +153,13 @@ impl Memory {
         for tag in stale.into_iter().chain(tags) {
             let _ = fs::remove_file(self.path(tag));
         }
-        Ok(())
+        match older {
+            None => Ok(()),
+            Some(older) => {
+                let path = self.path(older);
+                write_atomic(&path, EMPTIED).map_err(problem("cannot be written", &path))
+            }
+        }
     }
 
     /// The first training whose state was removed.
@@ -163,6 +176,13 @@ impl Memory {
     fn read(&self, tag: Tag) -> Result<Option<Vec<u8>>, String> {
         let path = self.path(tag);
         let bytes = fs::read(&path).map_err(problem("cannot be read", &path))?;
+        if bytes == EMPTIED {
+            return Err(format!(
+                "the server went back to an earlier attempt at round {}, and this site remembers the last {ATTEMPTS} \
+                 only; begin the run anew",
+                tag.0.saturating_add(1)
+            ));
+        }
         let whole = bytes.split_at_checked(DIGEST);
         let body = whole.filter(|(digest, body)| *digest == Sha256::digest(body).as_slice());
         let Some((_, [is_there, state @ ..])) = body else {

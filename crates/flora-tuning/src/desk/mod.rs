@@ -7,6 +7,7 @@ mod memory;
 mod policy;
 mod stock;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 use self::memory::Memory;
 pub use self::policy::Policy;
 use self::stock::Stock;
+use crate::site::MOST_ATTEMPTS;
 use crate::{Experiment, Observer, Plan, Site, SiteClient};
 
 /// The query of Flower's servers that is answered with the parameters to start from.
@@ -165,6 +167,12 @@ impl Desk {
         let token = text_of_token(&message.config)?;
         let round = take_number(&mut message.config, ROUND)?;
         let attempt = take_number(&mut message.config, ATTEMPT)?;
+        if attempt > MOST_ATTEMPTS {
+            return Err(format!(
+                "the server's setting `{ATTEMPT}` is {attempt}, and a site tries a round again {MOST_ATTEMPTS} times \
+                 at most"
+            ));
+        }
         message.config.remove(RUN);
         message.config.remove(SERVER_ROUND);
         if self.current.as_ref().is_none_or(|current| !current.memory.is_of(&token)) {
@@ -232,15 +240,30 @@ impl Desk {
         }
         let task = Task { client: client.info().id, round, attempt, kind: kind.clone(), message };
         let started = Instant::now();
-        let answer = client.handle(&task).map_err(|error| error.message);
-        if *kind == Kind::Train {
-            // Of a training that failed, too: what it left is what the next one begins with.
-            memory.after(round, attempt, client)?;
+        let (answer, panicked) = attended(client, &task);
+        // Of a training that failed, too: what it left is what the next one begins with.
+        let kept = match kind {
+            Kind::Train => memory.after(round, attempt, client),
+            _ => Ok(()),
+        };
+        if panicked {
+            // Who knows what else it left. The next task finds what a restarted site has.
+            self.current = None;
         }
+        kept?;
         let mut answer = answer?;
         let seconds = started.elapsed().as_secs_f64();
         answer.config.insert(SECONDS.to_owned(), Value::Float(seconds));
         Ok(answer)
+    }
+}
+
+/// What came of a task, and whether the client panicked at it.
+fn attended(client: &mut dyn Client, task: &Task) -> (Result<Message, String>, bool) {
+    // Unwind safe, because no more than the state is looked at of a client that panicked, as after any failure.
+    match catch_unwind(AssertUnwindSafe(|| client.handle(task))) {
+        Ok(answer) => (answer.map_err(|error| error.message), false),
+        Err(_) => (Err("this site panicked; its log says where".to_owned()), true),
     }
 }
 
@@ -276,4 +299,94 @@ fn take_number(config: &mut Config, key: &str) -> Result<usize, String> {
 
 fn lacks(key: &str) -> String {
     format!("the server's message has no setting `{key}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use flora_federation::ClientError;
+
+    use super::*;
+
+    /// Counts its trainings, and panics half-way through the second one.
+    #[derive(Default)]
+    struct Counting(u8);
+
+    impl Client for Counting {
+        fn info(&self) -> ClientInfo {
+            ClientInfo { id: "alpha".to_owned(), num_examples: 1, num_test_examples: 1 }
+        }
+
+        fn handle(&mut self, _: &Task) -> Result<Message, ClientError> {
+            self.0 += 10;
+            assert_ne!(self.0, 21, "half-way");
+            self.0 += 1;
+            Ok(Message::default())
+        }
+
+        fn save(&self) -> Result<Option<Vec<u8>>, ClientError> {
+            Ok(Some(vec![self.0]))
+        }
+
+        fn restore(&mut self, state: Option<&[u8]>) -> Result<(), ClientError> {
+            self.0 = state.map_or(0, |state| state[0]);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_panic_leaves_is_kept_as_after_any_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let (message, kind) = (Message::default(), Kind::Train);
+        let mut task = Task { client: "alpha".to_owned(), round: 0, attempt: 0, kind, message };
+        let mut client = Counting::default();
+        let mut memory = Memory::open(folder.path(), "run", 1).unwrap();
+        for (round, left) in [(0, 11), (1, 21), (2, 32)] {
+            task.round = round;
+            memory.before(round, 0, &mut client).unwrap();
+            let (answer, panicked) = attended(&mut client, &task);
+            memory.after(round, 0, &client).unwrap();
+            assert_eq!((panicked, answer.is_err()), (round == 1, round == 1));
+            assert_eq!(client.0, left);
+            // Another process goes on from there.
+            let mut other = Counting::default();
+            memory = Memory::open(folder.path(), "run", 1).unwrap();
+            memory.before(round + 1, 0, &mut other).unwrap();
+            assert_eq!(other.0, left);
+            client = other;
+        }
+    }
+
+    /// However often a round is tried, two of its states are kept, and no other is taken for one that is not.
+    #[test]
+    fn two_attempts_at_a_round_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut memory = Memory::open(folder.path(), "run", 1).unwrap();
+        let mut client = Counting(1);
+        let mut trained = |round, attempt| -> Result<u8, String> {
+            memory.before(round, attempt, &mut client)?;
+            let before = client.0;
+            client.0 += 1;
+            memory.after(round, attempt, &client).unwrap();
+            Ok(before)
+        };
+        trained(0, 0).unwrap();
+        let first: Vec<_> = (0..6).map(|attempt| trained(1, attempt).unwrap()).collect();
+        let sizes = || {
+            let size = |attempt| {
+                let path = folder.path().join(format!("runs/run/000001-00{attempt}.state"));
+                std::fs::metadata(path).map_or(0, |it| it.len())
+            };
+            (0..6).filter(|attempt| size(*attempt) > 32).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(), [4, 5]);
+        assert_eq!(trained(1, 5).unwrap(), first[5]);
+        let error = trained(1, 4).unwrap_err();
+        assert!(error.contains("earlier attempt at round 2"), "{error}");
+        assert_eq!(trained(1, 5).unwrap(), first[5]);
+        // From the round's beginning, all of it is known again.
+        for (attempt, first) in first.iter().enumerate() {
+            assert_eq!(trained(1, attempt).unwrap(), *first, "{attempt}");
+        }
+        assert_eq!(trained(2, 0).unwrap(), first[5] + 1);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use flora_core::files;
+use flora_core::{HostTensor, files};
 use flora_federation::{Kind, Message, PARAMETERS};
 use serde::Deserialize;
 
@@ -126,7 +126,17 @@ impl Policy {
         let Some(most) = self.max_update_norm else { return Ok(()) };
         let mut squares = 0.0;
         for (name, record) in &answer.records {
-            let Some(before) = sent.records.get(name) else { continue };
+            // What was not sent has no distance to it, and so would have no bound.
+            let Some(before) = sent.records.get(name) else {
+                return refuse("max_update_norm", format!("a record `{name}` that was not sent"));
+            };
+            let has_before = |(tensor, after): (&str, &HostTensor)| {
+                before.get(tensor).is_some_and(|before| before.shape() == after.shape())
+            };
+            if let Some((tensor, _)) = record.iter().find(|it| !has_before(*it)) {
+                let what = format!("an array {tensor} that was not sent, or in another shape");
+                return refuse("max_update_norm", what);
+            }
             squares += before.distance(record).powi(2);
         }
         let norm = squares.sqrt();

@@ -18,8 +18,8 @@ use flora_data::{ClientShard, Dataset, Split};
 use flora_federation::ClientInfo;
 
 pub use self::client::SiteClient;
-pub(crate) use self::plan::check;
 pub use self::plan::{Base, Plan, SiteProfile, plan};
+pub(crate) use self::plan::{MOST_ATTEMPTS, MOST_SAVE_EVERY, check};
 
 use crate::client::client_info;
 use crate::prepare::site_cohort;

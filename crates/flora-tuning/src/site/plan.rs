@@ -100,6 +100,11 @@ pub fn plan(
     Ok(Plan { experiment: planned.to_toml(), classes, template, base, client })
 }
 
+/// How often a site trains a round again at most.
+pub(crate) const MOST_ATTEMPTS: usize = 100;
+/// The most rounds between two of the server's states: a site's own states reach back to the one before the last.
+pub(crate) const MOST_SAVE_EVERY: usize = 31;
+
 /// What of an experiment sites with images of their own cannot do, by field.
 pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     if experiment.partition != PartitionConfig::Natural {
@@ -120,6 +125,20 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     }
     if !experiment.faults.is_none() {
         return Err("faults: they are made in a simulation only; leave them out".into());
+    }
+    let OutputConfig { save_every, .. } = experiment.output;
+    if save_every > MOST_SAVE_EVERY {
+        return Err(format!(
+            "output.save_every: sites remember their last rounds only, and cannot follow a server back over {save_every}; \
+             choose at most {MOST_SAVE_EVERY}"
+        ));
+    }
+    let retries = experiment.federation.retries;
+    if retries > MOST_ATTEMPTS {
+        return Err(format!(
+            "federation.retries: sites try a round again {MOST_ATTEMPTS} times at most, and not {retries} times; choose \
+             at most {MOST_ATTEMPTS}"
+        ));
     }
     match &experiment.federation.participants {
         Participants::All => Ok(()),

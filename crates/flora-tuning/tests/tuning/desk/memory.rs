@@ -21,34 +21,34 @@ fn trainings(office: &Office, set: &[&str], rounds: usize) -> Vec<ParameterRecor
 }
 
 #[test]
-fn three_states_are_kept() {
+fn four_states_are_kept() {
     let mut office = Office::new(Policy::default());
-    let records = trainings(&office, &[], 6);
+    let records = trainings(&office, &[], 7);
     office.join(TOKEN, &office.plan(&[])).unwrap();
-    for round in 0..6 {
+    for round in 0..7 {
         let trained = office.train(TOKEN, round, &records[round]).unwrap();
         assert!(bits(&trained) == bits(&records[round + 1]), "{round}");
-        assert_eq!(office.kept(TOKEN).len(), (round + 1).min(3), "{round}");
+        assert_eq!(office.kept(TOKEN).len(), (round + 1).min(4), "{round}");
     }
-    // Two rounds back, and at another attempt.
+    // Three rounds back, in another process.
     office.restart(Policy::default());
     assert!(bits(&office.train(TOKEN, 4, &records[4]).unwrap()) == bits(&records[5]));
     assert_eq!(office.kept(TOKEN), ["000003-000.state", "000004-000.state"]);
     assert!(bits(&office.train(TOKEN, 5, &records[5]).unwrap()) == bits(&records[6]));
     // Further back than it remembers: not another result, but none.
     let error = office.train(TOKEN, 2, &records[2]).unwrap_err();
-    assert!(error.contains("went back to round 3") && error.contains("last 2 rounds"), "{error}");
+    assert!(error.contains("went back to round 3") && error.contains("last 3 rounds"), "{error}");
     assert!(bits(&office.train(TOKEN, 5, &records[5]).unwrap()) == bits(&records[6]));
     // To the beginning.
     assert!(bits(&office.train(TOKEN, 0, &records[0]).unwrap()) == bits(&records[1]));
     assert_eq!(office.kept(TOKEN), ["000000-000.state"]);
 }
 
-/// A server that keeps a state every fourth round is set back up to four.
+/// A server that keeps a state every second round is set back up to four, where its last state is damaged.
 #[test]
 fn as_many_states_are_kept_as_the_server_may_go_back() {
     let mut office = Office::new(Policy::default());
-    let set = ["output.save_every=4"];
+    let set = ["output.save_every=2"];
     let records = trainings(&office, &set, 9);
     office.join(TOKEN, &office.plan(&set)).unwrap();
     for (round, sent) in records[..9].iter().enumerate() {
