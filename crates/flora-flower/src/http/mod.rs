@@ -22,6 +22,8 @@ pub struct LinkConfig {
     pub root_certificates: Option<std::path::PathBuf>,
     /// For how long a request is tried again while nobody answers.
     pub patience: Duration,
+    /// How long a single answer may take.
+    pub timeout: Duration,
     /// The version of Flower to claim; without, none is.
     pub version: Option<String>,
 }
@@ -33,6 +35,7 @@ impl LinkConfig {
             url: url.into(),
             root_certificates: None,
             patience: Duration::from_secs(90),
+            timeout: CALL,
             version: None,
         }
     }
@@ -83,7 +86,7 @@ impl Link {
             .user_agent(concat!("flora/", env!("CARGO_PKG_VERSION")))
             .max_idle_age(IDLE)
             .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(CALL));
+            .timeout_global(Some(config.timeout));
         let builder = match &config.root_certificates {
             Some(path) => builder.tls_config(tls::trusting(path)?),
             None => builder,
