@@ -4,7 +4,6 @@ mod answer;
 mod config;
 mod tls;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,8 +29,6 @@ struct Shared {
     patience: Duration,
     version: Mutex<Option<String>>,
     stop: Stop,
-    sent: AtomicU64,
-    received: AtomicU64,
 }
 
 /// More bytes than this are no answer of a SuperLink: objects have at most 20 MiB.
@@ -87,19 +84,12 @@ impl Link {
             patience: config.patience,
             version: Mutex::new(config.version.clone()),
             stop,
-            sent: AtomicU64::new(0),
-            received: AtomicU64::new(0),
         })))
     }
 
     /// The SuperLink's address.
     pub fn url(&self) -> &str {
         &self.0.url
-    }
-
-    /// Bytes of all bodies so far: sent and received.
-    pub fn traffic(&self) -> (u64, u64) {
-        (self.0.sent.load(Ordering::Relaxed), self.0.received.load(Ordering::Relaxed))
     }
 
     /// Raised when nothing more is to be waited for.
@@ -248,13 +238,11 @@ impl Link {
         }
         let request = request.config().timeout_global(limit).build();
         let mut response = request.send(body)?;
-        self.0.sent.fetch_add(body.len() as u64, Ordering::Relaxed);
         let header = |name: &str| response.headers().get(name).and_then(|it| it.to_str().ok());
         let skew = header("date").and_then(clock_skew);
         let is_protobuf = header("content-type").is_some_and(|kind| kind.starts_with(PROTOBUF));
         let status = response.status().as_u16();
         let bytes = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec()?;
-        self.0.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(Reply { status, is_protobuf, bytes, skew })
     }
 
