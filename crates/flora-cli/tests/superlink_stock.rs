@@ -15,7 +15,7 @@ use support::{done, flora, text};
 
 const VENDORS: [&str; 2] = ["fxemoji", "openmoji"];
 
-/// Rounds in which no node failed; `flwr` says it twice for each, after the training and after the evaluation.
+/// Neither node failed; `flwr` says so after a training and after an evaluation.
 const ALL_ANSWERED: &str = "Received 2 results and 0 failures";
 
 fn repository(path: &str) -> PathBuf {
@@ -136,7 +136,10 @@ fn flowers_own_strategies_train_flora_nodes() {
         assert_eq!(told(said, "accuracy").len(), rounds, "{strategy}: {said}");
         assert_eq!(told(said, "train_loss").len(), rounds, "{strategy}: {said}");
         assert!(!said.contains("raised"), "{strategy}: {said}");
-        assert_eq!(said.matches(ALL_ANSWERED).count(), 2 * rounds, "{strategy}: {said}");
+        // Some wrappers say it once more.
+        let answered = said.matches(ALL_ANSWERED).count();
+        assert!(answered >= 2 * rounds, "{strategy}: {said}");
+        assert_eq!(said.matches(" results and ").count(), answered, "{strategy}: {said}");
         let (values, dtype) = parameters(&world, strategy);
         assert!(values.keys().eq(ours.keys()) && values != ours, "{strategy}");
         assert!(values.values().flatten().all(|value| value.is_finite()), "{strategy}");

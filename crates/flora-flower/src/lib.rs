@@ -23,7 +23,7 @@ pub mod wire;
 
 pub use codec::CodecError;
 pub use error::{LinkError, NodeError, ServerError};
-pub use http::{Link, LinkConfig, read_certificates};
+pub use http::{Link, LinkConfig, Outage, read_certificates};
 pub use key::{KeyError, NodeKey, PublicKey};
 pub use names::{Names, NamesError};
 

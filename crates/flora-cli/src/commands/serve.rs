@@ -216,7 +216,9 @@ impl Clients for Served<'_> {
         let (classes, template) = match known {
             Some(Remembered { classes, template, .. }) => (classes, template),
             None => {
-                let profiles = fleet.profiles(self.sites).map_err(|error| ended(&error))?;
+                let mut check = |_: &str, message: &Message| read_profile(message).map(drop);
+                let profiles =
+                    fleet.profiles(self.sites, &mut check).map_err(|error| ended(&error))?;
                 self.agree(&experiment, profiles)?
             }
         };
@@ -230,7 +232,12 @@ impl Clients for Served<'_> {
         };
         let sites = fleet.join(self.sites, message).map_err(|error| ended(&error))?;
         // Those who came before the run are no explanation of anything.
-        aside.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut told = aside.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clear();
+        if resumed.is_some() {
+            told.push(format!("the server was restarted; it goes on as run {}", run.run_id()));
+        }
+        drop(told);
         progress.hear_aside(aside);
         let log = Arc::clone(&run);
         progress.log_with(Box::new(move |line| log.log(line)));
@@ -327,7 +334,20 @@ fn in_words(event: &SiteEvent) -> (String, bool) {
         SiteEvent::Again { name, problem } => {
             format!("warning: {name} is asked once more ({problem})")
         }
+        SiteEvent::Restarted { name } => {
+            format!("warning: {name} was restarted in the midst of a task, and has done it anew")
+        }
+        SiteEvent::SuperLinkBack { problem, seconds } => {
+            format!("warning: the SuperLink did not answer for {seconds} s ({problem})")
+        }
         _ => return (format!("{event:?}"), true),
     };
     (printable(&line).into_owned(), true)
+}
+
+fn read_profile(message: &Message) -> Result<SiteProfile, String> {
+    match message.config.get(PROFILE) {
+        Some(Value::Text(json)) => serde_json::from_str(json).map_err(|error| error.to_string()),
+        _ => Err("it does not say what it has; is it a flora node?".to_owned()),
+    }
 }

@@ -46,7 +46,6 @@ impl Process {
         let file = File::options().create(true).append(true).open(&log).unwrap();
         // Left open: openssl s_server ends every connection at the end of its input.
         command.stdin(Stdio::piped()).stdout(file.try_clone().unwrap()).stderr(file);
-        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         let name = format!("{command:?}");
         let child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         Self { name, child, log }
@@ -253,8 +252,9 @@ fn quiet<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
 
 /// What `flora run` leaves and what the same run leaves that was served must be the same but for these: the server
 /// knows no files of images.
-const APART: [&str; 6] = [
+const APART: [&str; 7] = [
     "adapter/flora.json",
+    "best/adapter/flora.json",
     "metrics.jsonl",
     "partition.json",
     "run.json",

@@ -22,6 +22,15 @@ pub(super) enum NotNow {
 }
 
 impl NotNow {
+    /// What happened, in short.
+    pub(super) fn problem(&self) -> String {
+        match self {
+            Self::Silence(problem) => problem.clone(),
+            Self::Refusal(LinkError::Refused { status, .. }) => format!("HTTP {status}"),
+            Self::Refusal(error) => error.to_string(),
+        }
+    }
+
     /// The error if there is no other attempt.
     pub(super) fn end(self, url: &str, tried: Duration) -> LinkError {
         match self {

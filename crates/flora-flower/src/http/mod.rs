@@ -2,6 +2,7 @@
 
 mod answer;
 mod config;
+mod outages;
 mod tls;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,8 @@ use self::answer::{Answered, NotNow, PROTOBUF, clock_skew, refusal};
 pub(crate) use self::answer::{Reply, Said, version_headers};
 pub use self::config::LinkConfig;
 use self::config::check_url;
+pub use self::outages::Outage;
+use self::outages::Outages;
 pub use self::tls::read_certificates;
 use crate::LinkError;
 
@@ -29,6 +32,7 @@ struct Shared {
     patience: Duration,
     version: Mutex<Option<String>>,
     stop: Stop,
+    outages: Outages,
 }
 
 /// More bytes than this are no answer of a SuperLink: objects have at most 20 MiB.
@@ -84,12 +88,19 @@ impl Link {
             patience: config.patience,
             version: Mutex::new(config.version.clone()),
             stop,
+            outages: Outages::default(),
         })))
     }
 
     /// The SuperLink's address.
     pub fn url(&self) -> &str {
         &self.0.url
+    }
+
+    /// When it did not answer for a while, since this was asked last. Everybody asks again by themselves; this is for
+    /// whoever wants to know why it took long.
+    pub fn take_outages(&self) -> Vec<Outage> {
+        self.0.outages.take()
     }
 
     /// Raised when nothing more is to be waited for.
@@ -132,7 +143,12 @@ impl Link {
         let mut knows_version = false;
         loop {
             let reply = self.post(path, headers, &body, limit);
-            let not_now = match self.read(path, reply, &mut knows_version)? {
+            let answered = self.read(path, reply, &mut knows_version);
+            self.0.outages.note(match &answered {
+                Ok(Answered::NotNow(not_now)) => Some(not_now.problem()),
+                _ => None,
+            });
+            let not_now = match answered? {
                 Answered::Bytes(bytes) => {
                     return A::decode(bytes.as_slice())
                         .map_err(|error| self.unreadable(path, &error));

@@ -59,7 +59,9 @@ impl Entry {
     pub(super) fn is_over(&self) -> bool {
         const SKEW: f64 = 300.0;
         let Metadata { created_at, ttl, .. } = self.metadata();
-        created_at + ttl + SKEW < now()
+        let until = created_at + ttl + SKEW;
+        // What is no number is over, too.
+        until.is_nan() || until < now()
     }
 }
 
@@ -107,8 +109,28 @@ impl Journal {
     }
 
     pub(super) fn remove(&self, entry: &Entry) -> Result<(), NodeError> {
+        self.forget_tries(entry);
         let path = self.path(entry);
         fs::remove_file(&path).map_err(NodeError::folder(&path))
+    }
+
+    /// Counts another try of an entry, and gives how many there are with it. A task may end the process that does it,
+    /// and would end every later one, too.
+    pub(super) fn count_try(&self, entry: &Entry) -> Result<usize, NodeError> {
+        let path = self.tries_path(entry);
+        let before = fs::read_to_string(&path).ok().and_then(|text| text.parse().ok());
+        let tries = before.unwrap_or(0_usize) + 1;
+        write_atomic(&path, tries.to_string().as_bytes()).map_err(NodeError::folder(&path))?;
+        Ok(tries)
+    }
+
+    /// An entry that was put off in good order was not tried.
+    pub(super) fn forget_tries(&self, entry: &Entry) {
+        let _ = fs::remove_file(self.tries_path(entry));
+    }
+
+    fn tries_path(&self, entry: &Entry) -> PathBuf {
+        self.0.join(entry.message_id()).with_extension("tries")
     }
 
     fn path(&self, entry: &Entry) -> PathBuf {

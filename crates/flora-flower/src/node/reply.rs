@@ -24,6 +24,10 @@ pub(super) struct Reply {
     seconds: f64,
     /// How often it was announced.
     announced: usize,
+    /// What the SuperLink gave when it was announced last, until all is sent.
+    session: Option<String>,
+    /// The objects that are still to be sent.
+    unsent: Vec<String>,
     /// Bytes of the objects that were sent.
     bytes: u64,
 }
@@ -71,7 +75,8 @@ impl Node<'_> {
             content: error.is_none().then_some(HasContent {}),
             error,
         };
-        Reply { message, objects, seconds, announced: 0, bytes: 0 }
+        let (session, unsent) = (None, Vec::new());
+        Reply { message, objects, seconds, announced: 0, session, unsent, bytes: 0 }
     }
 
     /// Sends an answer; the bytes of the objects that were sent, or `None` if the SuperLink did not take it.
@@ -82,21 +87,19 @@ impl Node<'_> {
     ) -> Result<Option<u64>, NodeError> {
         let (node, run) = (self.node_id, entry.run_id());
         for _ in 0..ATTEMPTS {
-            reply.announced += 1;
-            let (message, tree) = (reply.message.clone(), reply.objects.tree.clone());
-            let response = self.service.push_message(node, message, tree, reply.seconds)?;
-            // The message's own object is new, whatever else the SuperLink has: it was dropped without a word.
-            if reply.announced == 1 && response.objects_to_push.is_empty() {
-                return Ok(None);
-            }
+            let Some(session) = self.announce(reply)? else { return Ok(None) };
             let mut stored = true;
-            for (id, content) in &reply.objects.contents {
-                if !stored || !response.objects_to_push.contains(id) {
-                    continue;
+            while let Some(id) = reply.unsent.last() {
+                let contents = &reply.objects.contents;
+                if let Some((_, content)) = contents.iter().find(|(other, _)| other == id) {
+                    stored &= self.service.push_object(node, run, id, content, &session)?;
+                    reply.bytes += content.len() as u64;
                 }
-                stored = self.service.push_object(node, run, id, content, &response.session_id)?;
-                reply.bytes += content.len() as u64;
+                reply.unsent.pop();
             }
+            // One that was not stored is there already, because its sending was heard and its answer was not, or was
+            // forgotten with the session. Announcing it again tells.
+            reply.session = None;
             if stored {
                 // Nobody has to keep the instruction for us any longer.
                 let _ = self.service.confirm(node, run, entry.message_id());
@@ -104,5 +107,26 @@ impl Node<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Announces an answer, unless it is announced; the session to send its objects in, or `None` if the SuperLink
+    /// does not take it.
+    fn announce(&self, reply: &mut Reply) -> Result<Option<String>, NodeError> {
+        if let Some(session) = &reply.session {
+            return Ok(Some(session.clone()));
+        }
+        reply.announced += 1;
+        let (message, tree) = (reply.message.clone(), reply.objects.tree.clone());
+        let response = self.service.push_message(self.node_id, message, tree, reply.seconds)?;
+        let new = &response.objects_to_push;
+        // The message's own object is new, whatever else the SuperLink has: it was dropped without a word.
+        if reply.announced == 1 && new.is_empty() {
+            return Ok(None);
+        }
+        // From the message down, so that the server sees how far it is: the last one is sent first.
+        let order = reply.objects.contents.iter().map(|(id, _)| id);
+        reply.unsent = order.filter(|id| new.contains(id)).cloned().collect();
+        reply.session = Some(response.session_id.clone());
+        Ok(Some(response.session_id))
     }
 }

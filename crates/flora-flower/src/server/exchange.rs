@@ -85,14 +85,15 @@ impl ServerRun {
         for _ in 0..ATTEMPTS {
             let response = self.service().push_messages(announced.clone(), trees.clone())?;
             let mut stored = true;
-            for id in &response.objects_to_push {
+            // From the messages down, so that whoever fetches them sees how far they are.
+            for id in response.objects_to_push.iter().rev() {
                 let Some(content) = contents.get(id) else { continue };
                 stored = self.service().push_object(id, content, &response.session_id)?;
                 if !stored {
                     break;
                 }
             }
-            if stored {
+            if stored && response.message_ids.len() == messages.len() {
                 return Ok(response.message_ids);
             }
         }
@@ -130,7 +131,7 @@ impl ServerRun {
         announced: &mut Vec<Announced>,
     ) -> Result<Vec<Incoming>, ServerError> {
         // The SuperLink gives an announced answer once, and then says that it knows no such message.
-        let is_new = |id: &String| announced.iter().all(|answer| answer.asked != *id);
+        let is_new = |id: &String| announced.iter().all(|answer| !answer.is_to(id));
         let ids: Vec<String> = ids.into_iter().filter(is_new).collect();
         if !ids.is_empty() {
             let answers = self.service().pull_messages(ids)?;
@@ -165,6 +166,7 @@ impl ServerRun {
             let response = self.service().pull_object(id)?;
             match (response.object_found, response.object_available) {
                 (true, true) => {
+                    *since = Instant::now();
                     objects.insert(id.to_owned(), response.object_content.clone());
                     Ok(response.object_content)
                 }
@@ -178,7 +180,10 @@ impl ServerRun {
                     Ok((message, _)) => Ok(message),
                     Err(error) => Err(Said::ours(format!("its answer cannot be read: {error}"))),
                 },
-                Content::Error(error) => Err(Said { code: error.code, reason: error.reason }),
+                Content::Error(error) => {
+                    let reason = flora_core::text::printable(&error.reason).into_owned();
+                    Err(Said { code: error.code, reason })
+                }
             },
             Err(ServerError::NotYet) => return Ok(None),
             Err(ServerError::Lost) => {
@@ -202,6 +207,7 @@ pub(super) struct Announced {
     asked: String,
     error: Option<wire::Error>,
     objects: BTreeMap<String, Vec<u8>>,
+    /// When it was announced, or the last object came.
     since: Instant,
 }
 
@@ -211,9 +217,14 @@ impl Announced {
         let (error, objects, since) = (message.error, BTreeMap::new(), Instant::now());
         Some(Self { id, asked, error, objects, since })
     }
+
+    /// Whether it answers that message.
+    pub(super) fn is_to(&self, message: &str) -> bool {
+        self.asked == message
+    }
 }
 
-/// A node that announced an answer sends its objects within so long of each other, or never.
+/// A node that announced an answer sends each of its objects within so long of the one before, or never.
 const SENDING: Duration = Duration::from_secs(180);
 
 /// Flower's number for an answer that is not there.

@@ -1,7 +1,7 @@
 //! Who is there, by key.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flora_federation::ClientInfo;
 
@@ -20,24 +20,81 @@ pub(super) struct Member {
 }
 
 /// How far a site is on its way into the run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) enum Stage {
     /// It is online.
     New,
-    /// It was asked this, and has not answered.
-    Asked { message: String, what: Question },
+    /// It was asked something, and has not answered.
+    Asked(Watched),
     /// It said what it has.
     Profiled,
     /// It takes part.
     Joined(ClientInfo),
-    /// It does not, and why.
-    Out(String),
+    /// It does not, and why, since when. What is wrong with a site may be mended while others are waited for.
+    Out(String, Instant),
+    /// It may not.
+    Stranger,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Question {
     Hello,
     Join,
+}
+
+/// A message that is to be answered. A SuperLink gives each message to its node once, and never says that it did so
+/// in vain. A node does its messages in order: if it answers a later one, an earlier one without an answer is lost.
+#[derive(Debug, Clone)]
+pub(super) struct Watched {
+    /// The message.
+    pub(super) message: String,
+    since: Instant,
+    /// The later message, if one was sent.
+    probe: Option<String>,
+    probes: u32,
+    /// The later message was answered.
+    is_passed: bool,
+}
+
+/// After so long without an answer, and after twice as long, and so on, the later message is sent.
+const PROBE: Duration = Duration::from_secs(45);
+
+impl Watched {
+    pub(super) fn new(message: String) -> Self {
+        let since = Instant::now();
+        Self { message, since, probe: None, probes: 0, is_passed: false }
+    }
+
+    /// The ids of the messages whose answers are wanted.
+    pub(super) fn ids(&self) -> impl Iterator<Item = String> {
+        [Some(self.message.clone()), self.probe.clone()].into_iter().flatten()
+    }
+
+    /// Whether it is time to send the later message.
+    pub(super) fn is_due(&self) -> bool {
+        self.probe.is_none() && self.since.elapsed() > PROBE * 2_u32.pow(self.probes.min(8))
+    }
+
+    pub(super) fn probe(&mut self, message: String) {
+        self.probe = Some(message);
+        self.probes += 1;
+    }
+
+    /// Hears an answer; whether it is one to the later message. Whatever it says, it was answered in its turn, unless
+    /// it `is_lost` itself.
+    pub(super) fn hear(&mut self, asked: &str, is_lost: bool) -> bool {
+        let is_probe = self.probe.as_deref() == Some(asked);
+        if is_probe {
+            self.probe = None;
+            self.is_passed |= !is_lost;
+        }
+        is_probe
+    }
+
+    /// Whether the message is lost. To be asked when all answers that are there were heard.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_passed
+    }
 }
 
 /// By their public keys.
@@ -53,5 +110,32 @@ impl Member {
             Stage::Joined(info) => Some(info),
             _ => None,
         }
+    }
+
+    /// Whether it has been away for too long. `grace` is how long that is.
+    pub(super) fn is_given_up(&mut self, grace: Duration) -> bool {
+        self.given_up |= self.away.is_some_and(|away| away.elapsed() > grace);
+        self.given_up
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_lost_once_a_later_one_is_answered() {
+        let mut watched = Watched::new("task".into());
+        assert!(!watched.is_due() && !watched.is_lost());
+        watched.since = Instant::now().checked_sub(PROBE * 2).unwrap();
+        assert!(watched.is_due());
+        watched.probe("probe".into());
+        assert!(!watched.is_due());
+        assert_eq!(watched.ids().collect::<Vec<_>>(), ["task", "probe"]);
+        assert!(!watched.hear("another", false) && !watched.is_lost());
+        // The later message was lost itself, which says nothing.
+        assert!(watched.hear("probe", true) && !watched.is_lost());
+        watched.probe("again".into());
+        assert!(watched.hear("again", false) && watched.is_lost());
     }
 }

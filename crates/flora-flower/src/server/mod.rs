@@ -1,10 +1,14 @@
 //! A server: its run on a SuperLink, and the fleet of the nodes that are there.
 
 mod app;
+mod event;
 mod exchange;
 mod fleet;
+mod gather;
 mod members;
 mod run;
+mod tasks;
 
-pub use self::fleet::{SiteEvent, SuperLinkFleet};
+pub use self::event::SiteEvent;
+pub use self::fleet::SuperLinkFleet;
 pub use self::run::{End, ServerRun};

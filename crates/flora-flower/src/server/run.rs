@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::app;
 use crate::services::{AcquiredTask, ControlService, RuntimeService, SuperExecSecret};
+use crate::wire::control::Run;
 use crate::{Link, LinkError, ServerError};
 
 /// A run on a SuperLink whose server's part this process does. `flwr ls` shows it.
@@ -30,6 +31,9 @@ pub enum End {
     Stopped,
 }
 
+/// Flower's word for a run that waits for its server.
+const PENDING: &str = "pending";
+
 /// A SuperLink gives a server up that it has not heard of for 60 s.
 const BEAT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
@@ -54,10 +58,11 @@ impl ServerRun {
         let fab = app::bundle(name, token);
         let fab_hash = flora_core::hex::encode(&<sha2::Sha256 as sha2::Digest>::digest(&fab));
         let run_id = control.start_run(fab)?;
-        let service = Self::acquire(link, run_id, &fab_hash, secret).inspect_err(|_| {
-            // Nobody will do it.
-            let _ = control.stop_run(run_id);
-        })?;
+        let service =
+            Self::acquire(&control, link, run_id, &fab_hash, secret).inspect_err(|_| {
+                // Nobody will do it.
+                let _ = control.stop_run(run_id);
+            })?;
         let context = service.pull_input()?.context;
         let (beats, over) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
         let heart = (service.clone(), Arc::clone(&beats), Arc::clone(&over));
@@ -66,6 +71,7 @@ impl ServerRun {
     }
 
     fn acquire(
+        control: &ControlService,
         link: &Link,
         run_id: u64,
         fab_hash: &str,
@@ -73,8 +79,11 @@ impl ServerRun {
     ) -> Result<RuntimeService, ServerError> {
         let started = Instant::now();
         while started.elapsed() < TASK {
-            // A SuperLink that does not know apps by their hashes hands out whatever waits.
-            let hash = (started.elapsed() < BY_HASH).then_some(fab_hash);
+            // A SuperLink that does not know apps by their hashes hands out whatever waits, which must be ours.
+            let hash = match started.elapsed() < BY_HASH || Self::others_wait(control, run_id)? {
+                true => Some(fab_hash),
+                false => None,
+            };
             let acquired =
                 RuntimeService::acquire(link, hash, secret).map_err(|error| match error {
                     LinkError::Unauthorized { url, skew, .. } => {
@@ -96,6 +105,14 @@ impl ServerRun {
             }
         }
         Err(ServerError::Taken { url: link.url().to_owned() })
+    }
+
+    /// Whether other runs wait for their servers.
+    fn others_wait(control: &ControlService, run_id: u64) -> Result<bool, ServerError> {
+        let waits = |run: &Run| {
+            run.run_id != run_id && run.status.as_ref().is_some_and(|it| it.status == PENDING)
+        };
+        Ok(control.runs()?.iter().any(waits))
     }
 
     /// The SuperLink's number of the run.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use flora_core::files::write_atomic;
 use flora_core::sealed;
 use flora_federation::Client;
+use flora_federation::protocol::NOT_JOINED;
 use sha2::{Digest, Sha256};
 
 use crate::{Plan, SiteClient};
@@ -71,8 +72,9 @@ impl Memory {
     pub(super) fn plan(folder: &Path, token: &str) -> Result<Plan, String> {
         let path = folder.join(RUNS_FOLDER).join(token).join(PLAN);
         let text = fs::read_to_string(&path).map_err(|_| {
-            "this site has not joined the run, or has lost what it kept of it; restart flora serve with --resume"
-                .to_owned()
+            format!(
+                "{NOT_JOINED}, or has lost what it kept of it; restart flora serve with --resume"
+            )
         })?;
         sealed::check(&text).map_err(|problem| format!("{}: {problem}", path.display()))?;
         let mut value: serde_json::Value =

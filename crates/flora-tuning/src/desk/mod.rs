@@ -12,7 +12,8 @@ use std::time::Instant;
 
 use flora_core::hex;
 use flora_federation::protocol::{
-    ATTEMPT, HELLO, JOIN, KIND, NUM_TEST_EXAMPLES, PLAN, PROFILE, ROUND, RUN, SECONDS, SERVER_ROUND,
+    ATTEMPT, HELLO, HERE, JOIN, KIND, NUM_TEST_EXAMPLES, PLAN, PROFILE, ROUND, RUN, SECONDS,
+    SERVER_ROUND, type_of,
 };
 use flora_federation::{
     Client, ClientInfo, Config, Kind, Message, NUM_EXAMPLES, PARAMETERS, Task, Value,
@@ -98,6 +99,7 @@ impl Desk {
         match request.kind {
             Kind::Query(name) if name == HELLO => self.hello(),
             Kind::Query(name) if name == JOIN => self.join(request),
+            Kind::Query(name) if name == HERE => Ok(Message::default()),
             _ if request.message.config.contains_key(RUN) => self.task(request),
             kind => {
                 let is_known = !matches!(kind, Kind::Query(name) if name != INITIAL);
@@ -239,15 +241,6 @@ impl Desk {
         let seconds = started.elapsed().as_secs_f64();
         answer.config.insert(SECONDS.to_owned(), Value::Float(seconds));
         Ok(answer)
-    }
-}
-
-/// Flower's type of a message.
-fn type_of(kind: &Kind) -> String {
-    match kind {
-        Kind::Train => "train".to_owned(),
-        Kind::Evaluate => "evaluate".to_owned(),
-        Kind::Query(name) => format!("query.{name}"),
     }
 }
 
