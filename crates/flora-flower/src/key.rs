@@ -143,9 +143,9 @@ impl NodeKey {
     }
 }
 
-/// Where the public half of a key lies.
-fn public_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+/// Where the public half of the key in the file `key` lies: `KEY.pub`, as for ssh.
+pub fn public_path(key: &Path) -> PathBuf {
+    let mut name = key.as_os_str().to_owned();
     name.push(".pub");
     name.into()
 }

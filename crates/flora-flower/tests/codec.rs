@@ -75,8 +75,7 @@ fn our_arrays_are_numpys_byte_for_byte() {
 #[test]
 fn arrays_that_are_not_plain_are_refused_with_a_remedy() {
     for (name, word) in [
-        ("double", "astype('float32')"),
-        ("ints", "`<i4`"),
+        ("ints", "`<i4`; send float32, float64 or float16, as by `array.astype('float32')`"),
         ("big", "big endian"),
         ("columns", "ascontiguousarray"),
     ] {
@@ -91,6 +90,15 @@ fn arrays_that_are_not_plain_are_refused_with_a_remedy() {
     arrays.0[0].1.data.pop();
     arrays.0[0].1.shape = vec![2, 3];
     assert!(from_records(&other).unwrap_err().to_string().contains("needs 24 bytes"));
+}
+
+/// Flower's `FedAdam` and its like send them.
+#[test]
+fn doubles_are_rounded_to_single_precision() {
+    let (message, _) = from_records(&records("wrong-double")).unwrap();
+    let tensor = message.get_parameters().unwrap().get("w").unwrap();
+    assert_eq!((tensor.dtype(), tensor.shape()), (Dtype::F32, [3].as_slice()));
+    assert_eq!(tensor.to_le_bytes(), [1_f32; 3].map(f32::to_le_bytes).concat());
 }
 
 #[test]
@@ -280,6 +288,33 @@ fn damaged_messages_are_errors() {
     let bomb = with_head(&vec![b' '; 64 << 20], &[]);
     let error = packed::read(&bomb, None).unwrap_err().to_string();
     assert!(error.contains("is larger than"), "{error}");
+}
+
+#[test]
+fn no_head_is_larger_than_16_mib() {
+    // Text that hardly shrinks, as that of large settings.
+    let mut state = 1_u64;
+    let text: String = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b'0' + (state >> 40) as u8 % 64)
+    })
+    .filter(|it| *it != '\\')
+    .take(16 << 20)
+    .collect();
+    let head = |length: usize| {
+        let text = &text[..length];
+        format!(r#"{{"config":{{"t":"{text}"}},"metrics":{{}},"records":{{}}}}"#)
+    };
+    let around = head(0).len();
+    assert!(packed::read(&with_head(head((16 << 20) - around).as_bytes(), &[]), None).is_ok());
+    let error = packed::read(&with_head(head((16 << 20) - around + 1).as_bytes(), &[]), None);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("16777216"), "{error}");
+    // What would not be read is not sent.
+    let mut message = Message::default();
+    message.config.insert("t".to_owned(), Value::Text(text.clone()));
+    let error = to_records(&message, Form::Flora).unwrap_err().to_string();
+    assert!(error.contains("16777216"), "{error}");
 }
 
 /// With `FLORA_FLOWER_PYTHON=python3` for a Python that has flwr 1.42.0.

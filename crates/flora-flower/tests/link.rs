@@ -7,8 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use flora_federation::Stop;
-use flora_flower::services::{ControlService, FleetService};
+use flora_flower::services::{AcquiredTask, ControlService, FleetService, RuntimeService};
 use flora_flower::wire::fleet::NodeId;
+use flora_flower::wire::runtime::{AcquireTaskResponse, Task};
 use flora_flower::{Link, LinkConfig, LinkError, NodeKey};
 use prost::Message;
 
@@ -92,6 +93,95 @@ fn a_superlink_that_is_restarted_is_asked_again() {
     assert!(time(0).ends_with("+00:00"), "{}", time(0));
 }
 
+/// An answer of this status without Flower's number for a reason.
+fn busy(status: &str) -> (String, Vec<u8>) {
+    (format!("{status}\r\ncontent-type: application/json\r\n"), br#"{"detail":"later"}"#.to_vec())
+}
+
+#[test]
+fn what_may_pass_is_waited_for() {
+    let answers = ["429 Too Many Requests", "500 Internal Server Error", "408 Request Timeout"];
+    let answers = answers.into_iter().map(busy).chain([found(7)]).collect();
+    let (url, asked) = server(answers);
+    assert_eq!(fleet(&url).register().unwrap(), 7);
+    assert_eq!(asked.lock().unwrap().len(), 4);
+    // What Flower gives a number, it means.
+    let (url, asked) = server(vec![error("500 Internal Server Error", 9, "no"), found(7)]);
+    assert!(fleet(&url).register().unwrap_err().is_refused());
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn what_does_not_pass_is_told_in_the_end() {
+    let impatient = |status: &str| {
+        let (url, _) = server(vec![busy(status)]);
+        ControlService::new(link(&url, Duration::ZERO)).runs().unwrap_err()
+    };
+    let full = impatient("507 Insufficient Storage");
+    assert!(full.is_refused() && full.to_string().contains("HTTP 507): later"), "{full}");
+    assert!(impatient("429 Too Many Requests").is_refused());
+    assert!(impatient("502 Bad Gateway").is_unreachable());
+}
+
+/// Answers one request piece by piece, with pauses before each.
+fn slow_server(pieces: Vec<Vec<u8>>, pause: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 4]).unwrap();
+        for piece in pieces {
+            thread::sleep(pause);
+            if stream.write_all(&piece).is_err() {
+                return;
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn a_slow_line_is_none_that_is_dead() {
+    const TIMEOUT: Duration = Duration::from_millis(800);
+    let (head, body) = found(7);
+    let head = format!("HTTP/1.1 {head}content-length: {}\r\n\r\n", body.len()).into_bytes();
+    let pieces = || std::iter::once(head.clone()).chain(body.iter().map(|&byte| vec![byte]));
+    let runs = |pause| {
+        let url = slow_server(pieces().collect(), pause);
+        let config =
+            LinkConfig { patience: Duration::ZERO, timeout: TIMEOUT, ..LinkConfig::new(&url) };
+        let key = Arc::new(NodeKey::generate().unwrap());
+        FleetService::new(Link::new(&config, Stop::default()).unwrap(), key).register()
+    };
+    let began = Instant::now();
+    assert_eq!(runs(TIMEOUT / 2).unwrap(), 7);
+    assert!(began.elapsed() > TIMEOUT);
+    let began = Instant::now();
+    let dead = runs(TIMEOUT * 20).unwrap_err();
+    assert!(dead.is_unreachable() && dead.to_string().contains("timeout"), "{dead}");
+    assert!(began.elapsed() < TIMEOUT * 10);
+}
+
+#[test]
+fn a_log_line_does_not_hold_up_a_run() {
+    let task = Some(Task { run_id: 5, ..Task::default() });
+    let task = AcquireTaskResponse { task, token: "t".to_owned() }.encode_to_vec();
+    let unready = || ("503 Service Unavailable\r\n".to_owned(), Vec::new());
+    let (url, asked) = server(vec![(format!("200 OK\r\n{PROTOBUF}"), task), unready(), unready()]);
+    let link = link(&url, Duration::from_secs(20));
+    let AcquiredTask { service, run_id } =
+        RuntimeService::acquire(&link, None, None).unwrap().unwrap();
+    assert_eq!(run_id, 5);
+    let began = Instant::now();
+    let error = service.push_logs(vec!["line\n".to_owned()]).unwrap_err();
+    assert!(error.is_unreachable(), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[1].0, "/v1/runtime/push-logs");
+    assert!(asked[1].1.contains("flwr-task-token: t"));
+}
+
 #[test]
 fn nobody_is_asked_for_ever() {
     // A port that was free a moment ago.
@@ -121,10 +211,14 @@ fn a_superlink_that_wants_its_version_named_gets_it_once() {
     assert_eq!(fleet(&url).register().unwrap(), 3);
     let (_, head) = &asked.lock().unwrap()[1];
     assert!(head.contains("flwr-package-version: 1.42.0"), "{head}");
-    // One that is not content with its own version is not asked for ever.
-    let again = || error("412 Precondition Failed", 1001, detail);
-    let (url, _) = server(vec![again(), again()]);
-    assert!(fleet(&url).register().unwrap_err().is_refused());
+    // One that is not content with its own version, or names another each time, is not asked for ever.
+    let other = detail.replace("1.42.0", "1.41.0");
+    let tells = |detail: &str| error("412 Precondition Failed", 1001, detail);
+    for second in [detail, &other] {
+        let (url, asked) = server(vec![tells(detail), tells(second), found(3)]);
+        assert!(fleet(&url).register().unwrap_err().is_refused());
+        assert_eq!(asked.lock().unwrap().len(), 2);
+    }
 }
 
 #[test]

@@ -44,6 +44,8 @@ const MAGIC: &[u8] = b"FLM1";
 /// a thousand bytes of one.
 const HEAD: u64 = 1 << 20;
 const RATIO: u64 = 32;
+/// Nor are heads that need more than this: those of thousands of tensors need a hundredth.
+const LARGEST_HEAD: u64 = 16 << 20;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,7 +86,8 @@ pub(super) fn is_packed(records: &RecordDict) -> bool {
 
 pub(super) fn to_records(message: &Message) -> Result<RecordDict, CodecError> {
     let mut bytes = Vec::from(MAGIC);
-    let head = compress(&serde_json::to_vec(&head(message)?).map_err(packed)?);
+    let json = serde_json::to_vec(&head(message)?).map_err(packed)?;
+    let head = compress(&json)?;
     let length = u32::try_from(head.len()).map_err(packed)?;
     bytes.extend(length.to_le_bytes());
     bytes.extend(head);
@@ -261,18 +264,30 @@ impl Bits {
     }
 }
 
-fn compress(json: &[u8]) -> Vec<u8> {
+/// The most bytes of the head that is read from so many.
+fn most_bytes(compressed: usize) -> u64 {
+    (HEAD + RATIO * compressed as u64).min(LARGEST_HEAD)
+}
+
+fn too_large(most: u64) -> CodecError {
+    packed(format!("its head is larger than {most} bytes"))
+}
+
+fn compress(json: &[u8]) -> Result<Vec<u8>, CodecError> {
+    if json.len() as u64 > LARGEST_HEAD {
+        return Err(too_large(LARGEST_HEAD));
+    }
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(json).and_then(|()| encoder.finish()).expect("a vector takes all bytes")
+    Ok(encoder.write_all(json).and_then(|()| encoder.finish()).expect("a vector takes all bytes"))
 }
 
 fn decompress(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
-    let most = HEAD + RATIO * bytes.len() as u64;
+    let most = most_bytes(bytes.len());
     let mut json = Vec::new();
     // One byte more, to tell a head that ends there from one that goes on.
     let length = DeflateDecoder::new(bytes).take(most + 1).read_to_end(&mut json);
     match length.map_err(packed)? as u64 {
-        length if length > most => Err(packed(format!("its head is larger than {most} bytes"))),
+        length if length > most => Err(too_large(most)),
         _ => Ok(json),
     }
 }

@@ -7,6 +7,7 @@ mod tls;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flora_federation::Stop;
 use serde::Serialize;
@@ -72,6 +73,7 @@ pub struct Credentials<'a> {
 /// Checks a SuperLink: that it answers, its certificate, the clocks, the node's key if there is one, which services
 /// are open to this machine, and its version. Each request is sent once.
 pub fn examine(config: &LinkConfig, credentials: Option<&Credentials<'_>>) -> Vec<Check> {
+    let config = &LinkConfig { timeout: config.timeout.min(PATIENCE), ..config.clone() };
     let link = match Link::new(config, Stop::default()) {
         Ok(link) => link,
         Err(error @ LinkError::Certificates { .. }) => {
@@ -94,6 +96,9 @@ pub fn examine(config: &LinkConfig, credentials: Option<&Credentials<'_>>) -> Ve
     checks.extend(open::check(&link));
     checks
 }
+
+/// An answer that takes longer than this will not come.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The host in an address.
 fn host(url: &str) -> &str {

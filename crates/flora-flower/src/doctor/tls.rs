@@ -21,8 +21,8 @@ const SOON: u64 = 14 * DAY;
 pub(super) fn check(config: &LinkConfig, link: &Link, error: Option<&LinkError>) -> Option<Check> {
     let url = link.url();
     if !url.starts_with("https://") {
-        // If nobody answers, there is nothing to say.
-        error.is_none_or(|error| !error.is_unreachable()).then_some(())?;
+        // If no SuperLink answers, there is nothing to protect.
+        error.is_none().then_some(())?;
         return Some(match is_local(url) {
             true => Check::ok(NAME, "none, and none is needed: the address is this machine's own"),
             false => Check::warning(

@@ -1,42 +1,25 @@
 //! Requests to a SuperLink: `POST`, protobuf in, protobuf out.
 
+mod answer;
+mod config;
+mod outages;
 mod tls;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use flora_federation::Stop;
 use prost::Message;
 use ureq::Agent;
 
+use self::answer::{Answered, NotNow, PROTOBUF, clock_skew, refusal};
+pub(crate) use self::answer::{Reply, Said, version_headers};
+pub use self::config::LinkConfig;
+use self::config::check_url;
+pub use self::outages::Outage;
+use self::outages::Outages;
 pub use self::tls::read_certificates;
 use crate::LinkError;
-
-/// Where a SuperLink is, and how patiently it is asked.
-#[derive(Debug, Clone)]
-pub struct LinkConfig {
-    /// `http://HOST:8000` or `https://HOST`, perhaps with a path that a proxy puts before `/v1`.
-    pub url: String,
-    /// PEM of the certificates that sign the SuperLink's, instead of those that browsers trust.
-    pub root_certificates: Option<std::path::PathBuf>,
-    /// For how long a request is tried again while nobody answers.
-    pub patience: Duration,
-    /// The version of Flower to claim; without, none is.
-    pub version: Option<String>,
-}
-
-impl LinkConfig {
-    /// A SuperLink that may be away for 90 s, as one that is restarted.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            root_certificates: None,
-            patience: Duration::from_secs(90),
-            version: None,
-        }
-    }
-}
 
 /// A connection to a SuperLink. Clones share it.
 #[derive(Debug, Clone)]
@@ -49,31 +32,21 @@ struct Shared {
     patience: Duration,
     version: Mutex<Option<String>>,
     stop: Stop,
-    sent: AtomicU64,
-    received: AtomicU64,
-    /// Since when nobody has answered, and what happened then.
-    silent: Mutex<Option<(Instant, String)>>,
-    outages: Mutex<Vec<Outage>>,
+    outages: Outages,
 }
-
-/// A time in which a SuperLink did not answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outage {
-    /// What happened at first.
-    pub problem: String,
-    /// Until it answered again.
-    pub seconds: f64,
-}
-
-/// Nobody has to be told of a longer list.
-const MOST_OUTAGES: usize = 100;
 
 /// More bytes than this are no answer of a SuperLink: objects have at most 20 MiB.
 const LARGEST_ANSWER: u64 = 64 << 20;
 
 /// A server that accepts and then says nothing is as good as none.
 const CONNECT: Duration = Duration::from_secs(10);
-const CALL: Duration = Duration::from_secs(60);
+
+/// So many times longer a body may take than the beginning of an answer: an object of 5 MiB needs four minutes on a
+/// line of 170 kbit/s.
+const BODY: u32 = 5;
+
+/// What is sent once must not hold up its sender.
+const PASSING: Duration = Duration::from_secs(5);
 
 /// A SuperLink closes connections that were idle for 5 s.
 const IDLE: Duration = Duration::from_secs(3);
@@ -98,7 +71,13 @@ impl Link {
             .user_agent(concat!("flora/", env!("CARGO_PKG_VERSION")))
             .max_idle_age(IDLE)
             .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(CALL));
+            .timeout_resolve(Some(CONNECT))
+            .timeout_send_request(Some(config.timeout))
+            .timeout_send_body(Some(config.timeout * BODY))
+            .timeout_recv_response(Some(config.timeout))
+            .timeout_recv_body(Some(config.timeout * BODY))
+            .timeout_per_read(Some(config.timeout))
+            .timeout_per_write(Some(config.timeout));
         let builder = match &config.root_certificates {
             Some(path) => builder.tls_config(tls::trusting(path)?),
             None => builder,
@@ -109,10 +88,7 @@ impl Link {
             patience: config.patience,
             version: Mutex::new(config.version.clone()),
             stop,
-            sent: AtomicU64::new(0),
-            received: AtomicU64::new(0),
-            silent: Mutex::new(None),
-            outages: Mutex::new(Vec::new()),
+            outages: Outages::default(),
         })))
     }
 
@@ -121,32 +97,10 @@ impl Link {
         &self.0.url
     }
 
-    /// Bytes of all bodies so far: sent and received.
-    pub fn traffic(&self) -> (u64, u64) {
-        (self.0.sent.load(Ordering::Relaxed), self.0.received.load(Ordering::Relaxed))
-    }
-
     /// When it did not answer for a while, since this was asked last. Everybody asks again by themselves; this is for
     /// whoever wants to know why it took long.
     pub fn take_outages(&self) -> Vec<Outage> {
-        std::mem::take(&mut *self.0.outages.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Notes that it answers, or why not.
-    fn note(&self, problem: Option<&str>) {
-        let mut silent = self.0.silent.lock().unwrap_or_else(PoisonError::into_inner);
-        match (problem, silent.as_ref()) {
-            (Some(problem), None) => *silent = Some((Instant::now(), problem.to_owned())),
-            (None, Some(_)) => {
-                let Some((since, problem)) = silent.take() else { return };
-                let seconds = since.elapsed().as_secs_f64();
-                let mut outages = self.0.outages.lock().unwrap_or_else(PoisonError::into_inner);
-                if outages.len() < MOST_OUTAGES {
-                    outages.push(Outage { problem, seconds });
-                }
-            }
-            _ => {}
-        }
+        self.0.outages.take()
     }
 
     /// Raised when nothing more is to be waited for.
@@ -162,27 +116,49 @@ impl Link {
         headers: Headers<'_>,
         request: &Q,
     ) -> Result<A, LinkError> {
+        self.ask(path, headers, request, self.0.patience, None)
+    }
+
+    /// Asks once, and not for long: for what is no loss if it does not arrive.
+    pub(crate) fn call_once<Q: Message, A: Message + Default>(
+        &self,
+        path: &str,
+        headers: Headers<'_>,
+        request: &Q,
+    ) -> Result<A, LinkError> {
+        self.ask(path, headers, request, Duration::ZERO, Some(PASSING))
+    }
+
+    fn ask<Q: Message, A: Message + Default>(
+        &self,
+        path: &str,
+        headers: Headers<'_>,
+        request: &Q,
+        patience: Duration,
+        limit: Option<Duration>,
+    ) -> Result<A, LinkError> {
         let body = request.encode_to_vec();
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
+        let mut knows_version = false;
         loop {
-            let answered = self.once(path, headers, &body);
-            self.note(match &answered {
-                Ok(Answered::NotNow(problem)) => Some(problem),
+            let reply = self.post(path, headers, &body, limit);
+            let answered = self.read(path, reply, &mut knows_version);
+            self.0.outages.note(match &answered {
+                Ok(Answered::NotNow(not_now)) => Some(not_now.problem()),
                 _ => None,
             });
-            let problem = match answered? {
+            let not_now = match answered? {
                 Answered::Bytes(bytes) => {
                     return A::decode(bytes.as_slice())
                         .map_err(|error| self.unreadable(path, &error));
                 }
                 Answered::OtherVersion => continue,
-                Answered::NotNow(problem) => problem,
+                Answered::NotNow(not_now) => not_now,
             };
             let elapsed = started.elapsed();
-            if elapsed + pause > self.0.patience {
-                let (url, seconds) = (self.0.url.clone(), elapsed.as_secs_f64());
-                return Err(LinkError::Unreachable { url, problem, seconds });
+            if elapsed + pause > patience {
+                return Err(not_now.end(&self.0.url, elapsed));
             }
             if self.sleep(pause) {
                 return Err(LinkError::Stopped { url: self.0.url.clone() });
@@ -207,17 +183,40 @@ impl Link {
         }
     }
 
-    fn once(&self, path: &str, headers: Headers<'_>, body: &[u8]) -> Result<Answered, LinkError> {
-        let reply = match self.post(path, headers, body) {
+    /// What becomes of an answer, or of none. A version that the SuperLink tells is taken over once in a call: the
+    /// second time it is not content with its own.
+    fn read(
+        &self,
+        path: &str,
+        reply: Result<Reply, ureq::Error>,
+        knows_version: &mut bool,
+    ) -> Result<Answered, LinkError> {
+        let reply = match reply {
             Ok(reply) => reply,
-            Err(error) => return self.failed(path, error),
+            Err(error) => return self.failed(path, error).map(Answered::NotNow),
         };
         match reply.status {
-            200 if reply.is_protobuf => Ok(Answered::Bytes(reply.bytes)),
-            200 => Err(self.unreadable(path, &"it is not protobuf")),
-            502..=504 => Ok(Answered::NotNow(format!("HTTP {}", reply.status))),
-            _ => self.refused(path, &reply),
+            200 if reply.is_protobuf => return Ok(Answered::Bytes(reply.bytes)),
+            200 => return Err(self.unreadable(path, &"it is not protobuf")),
+            502..=504 => {
+                let problem = format!("HTTP {}", reply.status);
+                return Ok(Answered::NotNow(NotNow::Silence(problem)));
+            }
+            _ => {}
         }
+        let said = Said::read(&reply.bytes);
+        let told = said.as_ref().and_then(Said::superlink_version);
+        if let Some(version) = told
+            && !std::mem::replace(knows_version, true)
+        {
+            *self.version() = Some(version);
+            return Ok(Answered::OtherVersion);
+        }
+        // A proxy that is busy or out of order, or a SuperLink whose database is. What Flower gives a number is meant.
+        let is_passing = matches!(reply.status, 408 | 425 | 429 | 500..)
+            && said.as_ref().is_none_or(|said| said.code.is_none());
+        let refusal = refusal(&self.0.url, path, &reply, said);
+        if is_passing { Ok(Answered::NotNow(NotNow::Refusal(refusal))) } else { Err(refusal) }
     }
 
     /// Asks once, and gives the answer whatever its status.
@@ -228,17 +227,20 @@ impl Link {
         body: &[u8],
     ) -> Result<Reply, LinkError> {
         let started = Instant::now();
-        self.post(path, headers, body).or_else(|error| match self.failed(path, error)? {
-            Answered::NotNow(problem) => Err(LinkError::Unreachable {
-                url: self.0.url.clone(),
-                problem,
-                seconds: started.elapsed().as_secs_f64(),
-            }),
-            _ => unreachable!("no answer came"),
+        self.post(path, headers, body, None).or_else(|error| {
+            let not_now = self.failed(path, error)?;
+            Err(not_now.end(&self.0.url, started.elapsed()))
         })
     }
 
-    fn post(&self, path: &str, headers: Headers<'_>, body: &[u8]) -> Result<Reply, ureq::Error> {
+    /// Sends a request, which takes at most `limit`, if there is one.
+    fn post(
+        &self,
+        path: &str,
+        headers: Headers<'_>,
+        body: &[u8],
+        limit: Option<Duration>,
+    ) -> Result<Reply, ureq::Error> {
         let url = format!("{}{path}", self.0.url);
         let mut request = self.0.agent.post(&url).header("content-type", PROTOBUF);
         for (name, value) in headers() {
@@ -250,14 +252,13 @@ impl Link {
                 request = request.header(name, value);
             }
         }
+        let request = request.config().timeout_global(limit).build();
         let mut response = request.send(body)?;
-        self.0.sent.fetch_add(body.len() as u64, Ordering::Relaxed);
         let header = |name: &str| response.headers().get(name).and_then(|it| it.to_str().ok());
         let skew = header("date").and_then(clock_skew);
         let is_protobuf = header("content-type").is_some_and(|kind| kind.starts_with(PROTOBUF));
         let status = response.status().as_u16();
         let bytes = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec()?;
-        self.0.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(Reply { status, is_protobuf, bytes, skew })
     }
 
@@ -266,7 +267,7 @@ impl Link {
     }
 
     /// A request without an answer: whether it is worth another attempt.
-    fn failed(&self, path: &str, error: ureq::Error) -> Result<Answered, LinkError> {
+    fn failed(&self, path: &str, error: ureq::Error) -> Result<NotNow, LinkError> {
         let url = self.0.url.clone();
         let problem = error.to_string();
         if matches!(error, ureq::Error::BodyExceedsLimit(_)) {
@@ -288,180 +289,12 @@ impl Link {
                     problem: format!("this is not a SuperLink: {problem}"),
                 })
             }
-            _ => Ok(Answered::NotNow(problem)),
+            _ => Ok(NotNow::Silence(problem)),
         }
-    }
-
-    fn refused(&self, path: &str, reply: &Reply) -> Result<Answered, LinkError> {
-        let Reply { status, bytes, skew, .. } = reply;
-        let (status, skew) = (*status, *skew);
-        let said = Said::read(bytes);
-        // Once: the second time it names the version that was just claimed.
-        if let Some(version) = said.as_ref().and_then(Said::superlink_version)
-            && self.version().replace(version.clone()).as_ref() != Some(&version)
-        {
-            return Ok(Answered::OtherVersion);
-        }
-        let (url, path) = (self.0.url.clone(), path.to_owned());
-        Err(match (status, said) {
-            (401, said) => {
-                let detail = said.map_or_else(|| "HTTP 401".to_owned(), |said| said.detail);
-                LinkError::Unauthorized { url, path, detail, skew }
-            }
-            (403 | 404 | 405, None) => LinkError::NotServed { url, path, status },
-            (404, Some(said)) if said.code.is_none() => LinkError::NotServed { url, path, status },
-            (301..=308, _) => LinkError::Protocol {
-                url,
-                problem: "it redirects elsewhere. Give the address to which it redirects"
-                    .into(),
-            },
-            (400, None)
-                if String::from_utf8_lossy(bytes).contains("HTTP request was sent to HTTPS") =>
-            {
-                LinkError::Protocol {
-                    url,
-                    problem: "what answers there speaks TLS; write https://".into(),
-                }
-            }
-            (413, _) => LinkError::Protocol {
-                url,
-                problem: "its proxy refuses bodies of this size (HTTP 413). Its operator must allow 8 MiB"
-                    .into(),
-            },
-            (_, Some(Said { code, detail, .. })) => {
-                LinkError::Refused { url, path, status, code, detail }
-            }
-            (_, None) => {
-                let detail = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
-                let detail = flora_core::text::printable(&detail).into_owned();
-                LinkError::Refused { url, path, status, code: None, detail }
-            }
-        })
     }
 
     fn unreadable(&self, path: &str, problem: &dyn std::fmt::Display) -> LinkError {
         let (url, path) = (self.0.url.clone(), path.to_owned());
         LinkError::Unreadable { url, path, problem: problem.to_string() }
-    }
-}
-
-enum Answered {
-    Bytes(Vec<u8>),
-    /// It told its version, which is claimed from now on.
-    OtherVersion,
-    NotNow(String),
-}
-
-const PROTOBUF: &str = "application/protobuf";
-const VERSION_INCOMPATIBLE: u32 = 1001;
-
-/// An answer.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) is_protobuf: bool,
-    pub(crate) bytes: Vec<u8>,
-    /// By how many seconds this machine's clock is ahead of the one that answered, if that told the time.
-    pub(crate) skew: Option<f64>,
-}
-
-/// What a caller says that it is.
-pub(crate) fn version_headers(version: &str, component: &str) -> [(&'static str, String); 3] {
-    [
-        ("flwr-package-name", "flwr".to_owned()),
-        ("flwr-package-version", version.to_owned()),
-        ("flwr-component-name", component.to_owned()),
-    ]
-}
-
-/// Flower's errors, as JSON.
-#[derive(serde::Deserialize)]
-pub(crate) struct Said {
-    pub(crate) code: Option<u32>,
-    #[serde(default)]
-    pub(crate) detail: String,
-    extra: Option<String>,
-}
-
-impl Said {
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        let said: Self = serde_json::from_slice(bytes).ok()?;
-        let detail = flora_core::text::printable(&said.detail).into_owned();
-        Some(Self { detail, ..said })
-    }
-
-    /// The SuperLink's version, which it tells a caller of another one.
-    pub(crate) fn superlink_version(&self) -> Option<String> {
-        (self.code == Some(VERSION_INCOMPATIBLE)).then_some(())?;
-        self.extra.as_deref().and_then(version_in).or_else(|| version_in(&self.detail))
-    }
-}
-
-/// The first three numbers with points between them: a SuperLink names its own version before that of the caller.
-fn version_in(detail: &str) -> Option<String> {
-    let words = detail.split(|c: char| !(c.is_ascii_digit() || c == '.'));
-    let mut versions = words.map(|word| word.trim_matches('.'));
-    let is_version = |word: &&str| word.split('.').count() == 3 && !word.contains("..");
-    versions.find(is_version).map(str::to_owned)
-}
-
-/// By how many seconds this clock is ahead of one that says `date`, in HTTP's format.
-fn clock_skew(date: &str) -> Option<f64> {
-    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp().as_second();
-    let ours = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    // Theirs is rounded down.
-    Some(ours.as_secs_f64() - theirs as f64 - 0.5)
-}
-
-fn check_url(url: &str) -> Result<String, LinkError> {
-    let wrong = |problem: &str| LinkError::Url { url: url.to_owned(), problem: problem.to_owned() };
-    let trimmed = url.trim_end_matches('/');
-    let rest = trimmed.strip_prefix("https://").or_else(|| trimmed.strip_prefix("http://"));
-    let rest = rest.ok_or_else(|| wrong("it does not begin with http:// or https://"))?;
-    if rest.is_empty() || rest.starts_with([':', '/']) {
-        return Err(wrong("it names no host"));
-    }
-    if rest.contains(['?', '#', '@', ' ']) {
-        return Err(wrong("it is more than a host, a port and a path"));
-    }
-    Ok(trimmed.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_checked() {
-        assert_eq!(check_url("https://a.example:8000/").unwrap(), "https://a.example:8000");
-        assert_eq!(check_url("http://a/flower/").unwrap(), "http://a/flower");
-        for wrong in ["a:8000", "ftp://a", "http://", "http://:80", "http://a?b", "https://u@h"] {
-            assert!(check_url(wrong).unwrap_err().to_string().contains(wrong));
-        }
-    }
-
-    #[test]
-    fn the_servers_version_is_found_in_what_it_says() {
-        // As flwr 1.42.0 says it.
-        let answer = br#"{"code":1001,"detail":"Runtime version compatibility check failed.","extra":"SuperLink version
-            1.42.0 detected a runtime version mismatch: expected a peer from the same major.minor release, but
-            received SuperExec version 0.0.1."}"#;
-        let answer = String::from_utf8_lossy(answer).replace('\n', " ");
-        let said = Said::read(answer.as_bytes()).unwrap();
-        assert_eq!(said.superlink_version().as_deref(), Some("1.42.0"));
-        assert_eq!(version_in("no version at all, 1.2 is none"), None);
-    }
-
-    #[test]
-    fn the_clocks_difference_is_told() {
-        let ahead = clock_skew("Thu, 01 Jan 2026 00:00:00 GMT").unwrap();
-        assert!(ahead > 0.0);
-        let unauthorized = LinkError::Unauthorized {
-            url: "https://a".into(),
-            path: "/v1/fleet/activate-node".into(),
-            detail: "no".into(),
-            skew: Some(600.0),
-        };
-        assert!(unauthorized.to_string().contains("600 s ahead"), "{unauthorized}");
     }
 }

@@ -23,9 +23,9 @@ pub struct Limits {
 const SETTINGS: usize = 64 << 20;
 
 impl Default for Limits {
-    /// Twice 4 GiB: a record of 4 GiB is fetched and put together. 2^17 objects.
+    /// Twice 2 GiB: a record of 2 GiB is fetched and put together. 2^17 objects.
     fn default() -> Self {
-        Self { bytes: 8 << 30, objects: 1 << 17 }
+        Self { bytes: 4 << 30, objects: 1 << 17 }
     }
 }
 

@@ -60,15 +60,6 @@ impl FleetService {
         Ok(())
     }
 
-    /// Takes back the registration.
-    ///
-    /// # Errors
-    /// The SuperLink refuses, or does not answer.
-    pub fn unregister(&self, node: u64) -> Result<(), LinkError> {
-        let Empty {} = self.call("unregister-node", &NodeId { node_id: node })?;
-        Ok(())
-    }
-
     /// Says that the node lives; whether that was heard.
     ///
     /// # Errors

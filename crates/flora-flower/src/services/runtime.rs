@@ -164,13 +164,14 @@ impl RuntimeService {
         Ok(stored)
     }
 
-    /// Lines for `flwr log`.
+    /// Lines for `flwr log`. They are sent once: a run does not wait for its log.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
     pub fn push_logs(&self, logs: Vec<String>) -> Result<(), LinkError> {
         let request = PushLogsRequest { node: us(), run_id: self.run, logs };
-        let Empty {} = self.call("push-logs", &request)?;
+        let token = || self.token();
+        let Empty {} = self.link.call_once("/v1/runtime/push-logs", &token, &request)?;
         Ok(())
     }
 
@@ -195,8 +196,11 @@ impl RuntimeService {
         rpc: &str,
         request: &Q,
     ) -> Result<A, LinkError> {
-        let token = || vec![("flwr-task-token", self.token.clone())];
-        self.link.call(&format!("/v1/runtime/{rpc}"), &token, request)
+        self.link.call(&format!("/v1/runtime/{rpc}"), &|| self.token(), request)
+    }
+
+    fn token(&self) -> Vec<(&'static str, String)> {
+        vec![("flwr-task-token", self.token.clone())]
     }
 }
 

@@ -1,0 +1,213 @@
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why a SuperLink cannot be talked to, or refuses.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// An address that is none.
+    #[error(
+        "--superlink {url}: {problem}. Give the SuperLink's address as http://HOST:8000 or https://HOST"
+    )]
+    Url {
+        /// As given.
+        url: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Certificates that cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// Nobody answers.
+    #[error("{url} does not answer ({problem}; tried for {seconds:.0} s). {}", silence(problem))]
+    Unreachable {
+        /// The SuperLink.
+        url: String,
+        /// The last attempt's error.
+        problem: String,
+        /// How long it was tried.
+        seconds: f64,
+    },
+    /// Whoever answers is not who it should be. Never tried again.
+    #[error("{url}: its certificate is not accepted ({problem}). {}", mistrust(problem))]
+    Certificate {
+        /// The SuperLink.
+        url: String,
+        /// What TLS says.
+        problem: String,
+    },
+    /// HTTP spoken to an HTTPS port, or the other way round.
+    #[error("{url}: {problem}")]
+    Protocol {
+        /// The SuperLink.
+        url: String,
+        /// What came, and what to do.
+        problem: String,
+    },
+    /// 401.
+    #[error("{url} refuses to recognise this {}: {detail}{}", caller(path), clock(path, *.skew))]
+    Unauthorized {
+        /// The SuperLink.
+        url: String,
+        /// The path.
+        path: String,
+        /// What it says.
+        detail: String,
+        /// By how many seconds this machine's clock is ahead of the SuperLink's, if that is known.
+        skew: Option<f64>,
+    },
+    /// 404, or what a proxy says of a path that it keeps closed.
+    #[error(
+        "{url}{path} is not served (HTTP {status}). {}",
+        if path.starts_with("/v1/fleet") {
+            "Check that this is the address of a SuperLink of Flower 1.40 or later, and that its proxy lets /v1/fleet/ \
+             through"
+        } else {
+            "Its proxy keeps this service closed, as it should: give the address of the SuperLink itself, on its own \
+             machine"
+        }
+    )]
+    NotServed {
+        /// The SuperLink.
+        url: String,
+        /// The path.
+        path: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Any other refusal.
+    #[error("{url}{path} refused the request (HTTP {status}{}): {detail}", code.map_or(String::new(), |code| format!(", code {code}")))]
+    Refused {
+        /// The SuperLink.
+        url: String,
+        /// The path.
+        path: String,
+        /// The HTTP status.
+        status: u16,
+        /// Flower's number for the reason.
+        code: Option<u32>,
+        /// What it says.
+        detail: String,
+    },
+    /// Something came that Flower does not send.
+    #[error(
+        "{url}{path}: the answer cannot be read: {problem}. Check that this is the address of a SuperLink of Flower \
+         1.40 or later"
+    )]
+    Unreadable {
+        /// The SuperLink.
+        url: String,
+        /// The path.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// It was to stop.
+    #[error("stopped while waiting for {url}")]
+    Stopped {
+        /// The SuperLink.
+        url: String,
+    },
+}
+
+/// Who is not recognised.
+fn caller(path: &str) -> &'static str {
+    if path.starts_with("/v1/fleet") { "node" } else { "server" }
+}
+
+fn clock(path: &str, skew: Option<f64>) -> String {
+    match skew {
+        Some(skew) if is_refused(skew) => format!(". {}", clock_remedy(skew)),
+        Some(_) if path.starts_with("/v1/fleet") => {
+            ". The clocks agree, so it is the key: check that it is the one that was registered"
+                .to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+/// Whether a SuperLink refuses a clock that is ahead of its own by so many seconds.
+pub(crate) fn is_refused(skew: f64) -> bool {
+    !(-300.0..=4.0).contains(&skew)
+}
+
+/// What to do about a clock that is ahead by so many seconds.
+pub(crate) fn clock_remedy(skew: f64) -> String {
+    let (seconds, how) = (skew.abs(), if skew > 0.0 { "ahead of" } else { "behind" });
+    format!(
+        "This machine's clock is {seconds:.0} s {how} the SuperLink's; set both by the network (timedatectl set-ntp true)"
+    )
+}
+
+/// What to do about nobody who answers.
+pub(crate) fn silence(problem: &str) -> &'static str {
+    let problem = problem.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| problem.contains(word));
+    if says(&["refused"]) {
+        "Nothing listens on this port: start the SuperLink, or correct the port"
+    } else if says(&["lookup", "host not found", "resolve", "no address"]) {
+        "The host's name is unknown: correct it, or check this machine's DNS"
+    } else if says(&["http 502", "http 503", "http 504"]) {
+        "The proxy answers, but not the SuperLink behind it: start the SuperLink, or correct the proxy's address of it"
+    } else if says(&["timeout", "timed out", "unreachable", "no route"]) {
+        "Check the address, and that no firewall between the two machines drops the connection"
+    } else {
+        "Check that this is the address of a SuperLink, and that it is running"
+    }
+}
+
+/// What to do about a certificate that is not accepted, by what rustls says of it.
+pub(crate) fn mistrust(problem: &str) -> &'static str {
+    let says = |word: &str| problem.contains(word);
+    if says("UnknownIssuer") || says("BadSignature") || says("CaUsedAsEndEntity") {
+        "Give the certificate of the CA that signed it with --root-certificates. If you did, someone else may be \
+         answering in the SuperLink's place: send nothing, and ask its operator"
+    } else if says("NotValidYet") || says("not valid yet") {
+        "It is not valid yet: check this machine's clock"
+    } else if says("xpired") {
+        "It has expired: its operator must renew it. Check this machine's clock, too"
+    } else if says("NotValidForName") || says("not valid for name") {
+        "It was issued for another host: use the name that it was issued for in --superlink, or have one issued for \
+         this name"
+    } else {
+        "Ask the SuperLink's operator for another one, or for the certificate of its CA (--root-certificates)"
+    }
+}
+
+impl LinkError {
+    /// The run that a node's message belongs to is over: the message is to be forgotten.
+    pub fn is_run_over(&self) -> bool {
+        matches!(self, Self::Refused { code: Some(RUN_STATUS), .. })
+    }
+
+    /// The SuperLink takes only keys that its operator registered.
+    pub fn is_registration_closed(&self) -> bool {
+        matches!(self, Self::Refused { code: Some(REGISTRATION_DISABLED), .. })
+    }
+
+    /// The node is online already, as after a crash.
+    pub fn is_activation_failed(&self) -> bool {
+        matches!(self, Self::Refused { code: Some(ACTIVATION_FAILED), .. })
+    }
+
+    /// A refusal of the request itself, which stays one however often it is asked.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
+    /// Nobody answered, which may pass.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+}
+
+/// Flower's numbers.
+const REGISTRATION_DISABLED: u32 = 2001;
+const ACTIVATION_FAILED: u32 = 2004;
+const RUN_STATUS: u32 = 2007;

@@ -1,0 +1,56 @@
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::LinkError;
+
+/// Why a node cannot go on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The SuperLink.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A message is not what it says it is.
+    #[error(transparent)]
+    Object(#[from] crate::objects::ObjectError),
+    /// The operator has not registered the key.
+    #[error(
+        "this node is not registered, and the SuperLink accepts no others. Send {} to its operator, who runs \
+         `flwr supernode register {} CONNECTION`, where CONNECTION is the SuperLink's name in the operator's Flower \
+         configuration",
+        key.display(),
+        key.file_name().unwrap_or_default().display()
+    )]
+    NotRegistered {
+        /// The file of the public key.
+        key: PathBuf,
+    },
+    /// The node's folder cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Folder {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        problem: std::io::Error,
+    },
+    /// Another node uses the folder.
+    #[error(
+        "{}: another node uses this folder; stop it, or give this one a folder of its own with --state",
+        path.display()
+    )]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The SuperLink no longer has what a message is made of.
+    #[error("the SuperLink no longer has the content of the message")]
+    Gone,
+}
+
+impl NodeError {
+    pub(crate) fn folder(path: &std::path::Path) -> impl Fn(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |problem| Self::Folder { path: path.clone(), problem }
+    }
+}

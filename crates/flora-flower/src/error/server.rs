@@ -1,0 +1,85 @@
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::{clock_remedy, is_refused};
+use crate::LinkError;
+
+/// Why a server's run cannot go on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The SuperLink.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Something cannot be sent.
+    #[error("a message cannot be sent: {0}")]
+    Codec(#[from] crate::CodecError),
+    /// An answer is not what it says it is.
+    #[error(transparent)]
+    Object(#[from] crate::objects::ObjectError),
+    /// Another process took the server's part of the run.
+    #[error(
+        "{url} did not hand the run to this process. Start the SuperLink with --isolation process: without it, it \
+         starts a process of Flower's for each run"
+    )]
+    Taken {
+        /// The SuperLink.
+        url: String,
+    },
+    /// The SuperLink handed out the server's part of somebody else's run.
+    #[error(
+        "the SuperLink handed out run {run_id} instead, which was started elsewhere and no process serves. Stop it \
+         with `flwr stop {run_id}`, and try again"
+    )]
+    Foreign {
+        /// The other run.
+        run_id: u64,
+    },
+    /// The SuperLink forgets what it is sent.
+    #[error(
+        "{url} does not store the messages it is sent. Look for the reason in its log: its disk may be full"
+    )]
+    NotStored {
+        /// The SuperLink.
+        url: String,
+    },
+    /// The SuperLink ended the run.
+    #[error(
+        "the SuperLink ended the run: somebody stopped it (flwr stop), or this server was not heard for a minute"
+    )]
+    Over,
+    /// The file of the SuperLink's secret cannot be used.
+    #[error("--superexec-auth-secret-file {}: {problem}", path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The SuperLink wants a secret, or another one.
+    #[error("{url} does not let this process serve runs. {remedy}")]
+    SecretRefused {
+        /// The SuperLink.
+        url: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// An answer was announced, and is not there yet.
+    #[error("an answer is on its way")]
+    NotYet,
+    /// An answer was announced and never came.
+    #[error("the SuperLink does not have all of an answer")]
+    Lost,
+}
+
+impl ServerError {
+    pub(crate) fn secret_refused(url: String, is_given: bool, skew: Option<f64>) -> Self {
+        let remedy = match skew {
+            Some(skew) if is_given && is_refused(skew) => clock_remedy(skew),
+            _ if is_given => "Give the same --superexec-auth-secret-file as to the SuperLink, byte by byte".to_owned(),
+            _ => "It was started with --superexec-auth-secret-file: give the same file to `flora serve`".to_owned(),
+        };
+        Self::SecretRefused { url, remedy }
+    }
+}

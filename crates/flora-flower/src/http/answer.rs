@@ -1,0 +1,176 @@
+//! What comes back, and what it means.
+
+use std::time::{Duration, SystemTime};
+
+use crate::LinkError;
+
+/// What is to be done about an answer.
+pub(super) enum Answered {
+    Bytes(Vec<u8>),
+    /// It told its version, which is claimed from now on.
+    OtherVersion,
+    /// Another attempt may go better.
+    NotNow(NotNow),
+}
+
+/// What went wrong, for now.
+pub(super) enum NotNow {
+    /// No SuperLink answered.
+    Silence(String),
+    /// Something answered that it cannot.
+    Refusal(LinkError),
+}
+
+impl NotNow {
+    /// What happened, in short.
+    pub(super) fn problem(&self) -> String {
+        match self {
+            Self::Silence(problem) => problem.clone(),
+            Self::Refusal(LinkError::Refused { status, .. }) => format!("HTTP {status}"),
+            Self::Refusal(error) => error.to_string(),
+        }
+    }
+
+    /// The error if there is no other attempt.
+    pub(super) fn end(self, url: &str, tried: Duration) -> LinkError {
+        match self {
+            Self::Refusal(error) => error,
+            Self::Silence(problem) => {
+                let (url, seconds) = (url.to_owned(), tried.as_secs_f64());
+                LinkError::Unreachable { url, problem, seconds }
+            }
+        }
+    }
+}
+
+pub(super) const PROTOBUF: &str = "application/protobuf";
+const VERSION_INCOMPATIBLE: u32 = 1001;
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) is_protobuf: bool,
+    pub(crate) bytes: Vec<u8>,
+    /// By how many seconds this machine's clock is ahead of the one that answered, if that told the time.
+    pub(crate) skew: Option<f64>,
+}
+
+/// What a caller says that it is.
+pub(crate) fn version_headers(version: &str, component: &str) -> [(&'static str, String); 3] {
+    [
+        ("flwr-package-name", "flwr".to_owned()),
+        ("flwr-package-version", version.to_owned()),
+        ("flwr-component-name", component.to_owned()),
+    ]
+}
+
+/// Flower's errors, as JSON.
+#[derive(serde::Deserialize)]
+pub(crate) struct Said {
+    pub(crate) code: Option<u32>,
+    #[serde(default)]
+    pub(crate) detail: String,
+    extra: Option<String>,
+}
+
+impl Said {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let said: Self = serde_json::from_slice(bytes).ok()?;
+        let detail = flora_core::text::printable(&said.detail).into_owned();
+        Some(Self { detail, ..said })
+    }
+
+    /// The SuperLink's version, which it tells a caller of another one.
+    pub(crate) fn superlink_version(&self) -> Option<String> {
+        (self.code == Some(VERSION_INCOMPATIBLE)).then_some(())?;
+        self.extra.as_deref().and_then(version_in).or_else(|| version_in(&self.detail))
+    }
+}
+
+/// The first three numbers with points between them: a SuperLink names its own version before that of the caller.
+fn version_in(detail: &str) -> Option<String> {
+    let words = detail.split(|c: char| !(c.is_ascii_digit() || c == '.'));
+    let mut versions = words.map(|word| word.trim_matches('.'));
+    let is_version = |word: &&str| word.split('.').count() == 3 && !word.contains("..");
+    versions.find(is_version).map(str::to_owned)
+}
+
+/// By how many seconds this clock is ahead of one that says `date`, in HTTP's format.
+pub(super) fn clock_skew(date: &str) -> Option<f64> {
+    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp().as_second();
+    let ours = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    // Theirs is rounded down.
+    Some(ours.as_secs_f64() - theirs as f64 - 0.5)
+}
+
+/// The error that an answer which is none means, by what Flower says in it if it does.
+pub(super) fn refusal(url: &str, path: &str, reply: &Reply, said: Option<Said>) -> LinkError {
+    let Reply { status, bytes, skew, .. } = reply;
+    let (status, skew) = (*status, *skew);
+    let (url, path) = (url.to_owned(), path.to_owned());
+    match (status, said) {
+        (401, said) => {
+            let detail = said.map_or_else(|| "HTTP 401".to_owned(), |said| said.detail);
+            LinkError::Unauthorized { url, path, detail, skew }
+        }
+        (403 | 404 | 405, None) => LinkError::NotServed { url, path, status },
+        (404, Some(said)) if said.code.is_none() => LinkError::NotServed { url, path, status },
+        (301..=308, _) => LinkError::Protocol {
+            url,
+            problem: "it redirects elsewhere. Give the address to which it redirects".into(),
+        },
+        (400, None)
+            if String::from_utf8_lossy(bytes).contains("HTTP request was sent to HTTPS") =>
+        {
+            LinkError::Protocol {
+                url,
+                problem: "what answers there speaks TLS; write https://".into(),
+            }
+        }
+        (413, _) => LinkError::Protocol {
+            url,
+            problem:
+                "its proxy refuses bodies of this size (HTTP 413). Its operator must allow 8 MiB"
+                    .into(),
+        },
+        (_, Some(Said { code, detail, .. })) => {
+            LinkError::Refused { url, path, status, code, detail }
+        }
+        (_, None) => {
+            let detail = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
+            let detail = flora_core::text::printable(&detail).into_owned();
+            LinkError::Refused { url, path, status, code: None, detail }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_version_is_found_in_what_it_says() {
+        // As flwr 1.42.0 says it.
+        let answer = br#"{"code":1001,"detail":"Runtime version compatibility check failed.","extra":"SuperLink version
+            1.42.0 detected a runtime version mismatch: expected a peer from the same major.minor release, but
+            received SuperExec version 0.0.1."}"#;
+        let answer = String::from_utf8_lossy(answer).replace('\n', " ");
+        let said = Said::read(answer.as_bytes()).unwrap();
+        assert_eq!(said.superlink_version().as_deref(), Some("1.42.0"));
+        assert_eq!(version_in("no version at all, 1.2 is none"), None);
+    }
+
+    #[test]
+    fn the_clocks_difference_is_told() {
+        let ahead = clock_skew("Thu, 01 Jan 2026 00:00:00 GMT").unwrap();
+        assert!(ahead > 0.0);
+        let unauthorized = LinkError::Unauthorized {
+            url: "https://a".into(),
+            path: "/v1/fleet/activate-node".into(),
+            detail: "no".into(),
+            skew: Some(600.0),
+        };
+        assert!(unauthorized.to_string().contains("600 s ahead"), "{unauthorized}");
+    }
+}
