@@ -31,6 +31,9 @@ pub const KIND: &str = "flora.kind";
 pub const SECONDS: &str = "flora.seconds";
 /// In an answer: the site was restarted before it had answered, and has done the task anew.
 pub const AGAIN: &str = "flora.again";
+/// In an answer to a training: the round and the attempt after whose training the client was when it began, as
+/// `3-0`, or nothing if it had not trained before.
+pub const FROM: &str = "flora.from";
 /// Flower's setting of the round, from 1.
 pub const SERVER_ROUND: &str = "server-round";
 /// What the refusal of a task begins with when a site does not know the task's run.

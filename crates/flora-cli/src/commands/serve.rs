@@ -9,7 +9,7 @@ use flora::federation::protocol::{PLAN, PROFILE};
 use flora::federation::{Config, Message, RunStatus, Value};
 use flora::flower::Names;
 use flora::flower::server::{End, ServerRun, SiteEvent, SuperLinkFleet};
-use flora::flower::services::SuperExecSecret;
+use flora::flower::services::{ControlService, SuperExecSecret};
 use flora::report::RunFolder;
 use flora::tuning::{Base, Experiment, Plan, Prepared, SiteProfile, plan, prepare_serving};
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,9 @@ impl Serve {
     }
 }
 
+/// For so long a SuperLink is asked again that does not answer.
+const PATIENCE: Duration = Duration::from_secs(180);
+
 /// What a served run must remember, besides its states.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Remembered {
@@ -85,6 +88,8 @@ struct Remembered {
     token: String,
     classes: Vec<String>,
     template: String,
+    /// Those that took part when the run began.
+    sites: Vec<String>,
 }
 
 /// Clients that are sites behind a SuperLink.
@@ -198,8 +203,19 @@ impl Clients for Served<'_> {
             }
             false => Failure::Run(error.to_string()),
         };
+        // Nobody should wait for minutes to hear that there is nobody.
+        let first = self.superlink.link(Duration::from_secs(3), stop.clone())?;
+        if let Err(error) = ControlService::new(first).runs() {
+            match error.is_unreachable() {
+                true => output::warning(&format!(
+                    "{error}. It is asked again for {} s",
+                    PATIENCE.as_secs()
+                )),
+                false => return Err(ended(&error)),
+            }
+        }
         // A SuperLink that is restarted, or a link that is cut for a minute, ends nothing.
-        let link = self.superlink.link(Duration::from_secs(180), stop.clone())?;
+        let link = self.superlink.link(PATIENCE, stop.clone())?;
         let run = ServerRun::start(&link, &experiment.name, &token, self.secret.as_ref());
         let run = run.map_err(|it| ended(&it))?;
         let run = Arc::new(run);
@@ -213,6 +229,7 @@ impl Clients for Served<'_> {
         let names = self.names.clone();
         let tell = self.teller(Arc::clone(&aside));
         let mut fleet = SuperLinkFleet::new(Arc::clone(&run), &token, names, stop.clone(), tell);
+        let began_with = known.as_ref().map_or_else(Vec::new, |known| known.sites.clone());
         let (classes, template) = match known {
             Some(Remembered { classes, template, .. }) => (classes, template),
             None => {
@@ -234,6 +251,15 @@ impl Clients for Served<'_> {
         // Those who came before the run are no explanation of anything.
         let mut told = aside.lock().unwrap_or_else(PoisonError::into_inner);
         told.clear();
+        for site in sites.iter().filter(|_| !began_with.is_empty()) {
+            if !began_with.contains(&site.id) {
+                told.push(format!(
+                    "warning: {} took no part when the run began; a site that was given another name is another client",
+                    site.id
+                ));
+                self.say(&told[told.len() - 1]);
+            }
+        }
         if resumed.is_some() {
             told.push(format!("the server was restarted; it goes on as run {}", run.run_id()));
         }
@@ -241,7 +267,8 @@ impl Clients for Served<'_> {
         progress.hear_aside(aside);
         let log = Arc::clone(&run);
         progress.log_with(Box::new(move |line| log.log(line)));
-        let remembered = Remembered { token, classes, template };
+        let began_with = sites.iter().map(|site| site.id.clone()).collect();
+        let remembered = Remembered { token, classes, template, sites: began_with };
         let Remembered { classes, template, .. } = remembered.clone();
         self.remembered = Some(remembered);
         let fleet = Box::new(fleet);
@@ -334,6 +361,10 @@ fn in_words(event: &SiteEvent) -> (String, bool) {
         SiteEvent::Again { name, problem } => {
             format!("warning: {name} is asked once more ({problem})")
         }
+        SiteEvent::Forgot { name } => format!(
+            "warning: {name} has lost what its optimizer remembered, and trained with a new one; the run has other \
+             bits than one in which it had not"
+        ),
         SiteEvent::Restarted { name } => {
             format!("warning: {name} was restarted in the midst of a task, and has done it anew")
         }

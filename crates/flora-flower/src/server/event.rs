@@ -37,6 +37,11 @@ pub enum SiteEvent {
         /// What was lost.
         problem: String,
     },
+    /// It no longer had what its client remembered of the run, and trained without.
+    Forgot {
+        /// What it is called.
+        name: String,
+    },
     /// It was restarted before it had answered a task, and has done the task anew.
     Restarted {
         /// What it is called.

@@ -20,6 +20,8 @@ pub struct SuperLinkFleet {
     pub(super) plan: Box<dyn Fn(&str) -> Message + Send>,
     /// Answers to questions.
     pub(super) announced: Vec<Announced>,
+    /// The round and the attempt of the last training that each client has answered.
+    pub(super) trained: BTreeMap<String, (usize, usize)>,
     /// Why sites were refused, by their names, as it was told.
     pub(super) refused: BTreeMap<String, String>,
     pub(super) tell: Box<dyn FnMut(&SiteEvent) + Send>,
@@ -50,6 +52,7 @@ impl SuperLinkFleet {
             members: Members::new(),
             plan: Box::new(|_| Message::default()),
             announced: Vec::new(),
+            trained: BTreeMap::new(),
             refused: BTreeMap::new(),
             tell,
             stop,
@@ -95,11 +98,14 @@ impl Fleet for SuperLinkFleet {
     }
 
     /// Sites remember by themselves, and go back by themselves to what they were before a round that is tried again.
+    /// What is described here only tells whether they did.
     fn commit(&mut self) -> Result<Vec<u8>, FleetError> {
-        Ok(Vec::new())
+        serde_json::to_vec(&self.trained).map_err(|error| FleetError::States(error.to_string()))
     }
 
-    fn restore(&mut self, _committed: &[u8]) -> Result<(), FleetError> {
+    fn restore(&mut self, committed: &[u8]) -> Result<(), FleetError> {
+        self.trained = serde_json::from_slice(committed)
+            .map_err(|error| FleetError::States(format!("their index is damaged: {error}")))?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use flora_federation::protocol::{
-    AGAIN, ATTEMPT, HERE, KIND, NOT_JOINED, ROUND, RUN, SECONDS, SERVER_ROUND, type_of,
+    AGAIN, ATTEMPT, FROM, HERE, KIND, NOT_JOINED, ROUND, RUN, SECONDS, SERVER_ROUND, type_of,
 };
 use flora_federation::{Answer, Config, Failure, Kind, Message, Reason, Task, Value, Wait};
 
@@ -115,6 +115,7 @@ impl SuperLinkFleet {
                 if message.config.remove(AGAIN).is_some() {
                     (self.tell)(&SiteEvent::Restarted { name: task.client.clone() });
                 }
+                self.check_memory(&task, message.config.remove(FROM));
                 deliver(answer(&task, message, bytes));
             }
             Err(said) if is_lost => {
@@ -130,6 +131,22 @@ impl SuperLinkFleet {
                 }
                 deliver(Answer::failed(&task, Reason::Failed, reason));
             }
+        }
+    }
+
+    /// Whether a client that trained began with what it remembered. One that was late in an earlier round may have
+    /// trained since it was heard of last, and never the other way round.
+    fn check_memory(&mut self, task: &Task, from: Option<Value>) {
+        if task.kind != Kind::Train {
+            return;
+        }
+        let trained = self.trained.insert(task.client.clone(), (task.round, task.attempt));
+        let Some(Value::Text(from)) = from else { return };
+        let from = from.split_once('-').and_then(|(round, attempt)| {
+            Some((round.parse::<usize>().ok()?, attempt.parse::<usize>().ok()?))
+        });
+        if from < trained.filter(|&trained| trained < (task.round, task.attempt)) {
+            (self.tell)(&SiteEvent::Forgot { name: task.client.clone() });
         }
     }
 

@@ -62,6 +62,11 @@ impl Memory {
         Ok(Self { token: token.to_owned(), folder, reach, at: None, fresh: true })
     }
 
+    /// The training after which the client is now, as servers are told of it.
+    pub(super) fn from(&self) -> String {
+        self.at.map_or_else(String::new, |(round, attempt)| format!("{round}-{attempt}"))
+    }
+
     pub(super) fn is_of(&self, token: &str) -> bool {
         self.token == token
     }

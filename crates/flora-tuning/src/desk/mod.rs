@@ -13,11 +13,11 @@ use std::time::Instant;
 
 use flora_core::hex;
 use flora_federation::protocol::{
-    ATTEMPT, HELLO, HERE, JOIN, KIND, NUM_TEST_EXAMPLES, PLAN, PROFILE, ROUND, RUN, SECONDS,
+    ATTEMPT, FROM, HELLO, HERE, JOIN, KIND, NUM_TEST_EXAMPLES, PLAN, PROFILE, ROUND, RUN, SECONDS,
     SERVER_ROUND, type_of,
 };
 use flora_federation::{
-    Client, ClientInfo, Config, Kind, Message, NUM_EXAMPLES, PARAMETERS, Task, Value,
+    Client, ClientInfo, Config, Event, Kind, Message, NUM_EXAMPLES, PARAMETERS, Task, Value,
 };
 use sha2::{Digest, Sha256};
 
@@ -98,6 +98,20 @@ impl Desk {
     ///
     /// Why not, for people at both ends.
     pub fn handle(&mut self, request: &Request<'_>) -> Result<Message, String> {
+        self.answer(request).map_err(|problem| self.without_files(problem))
+    }
+
+    /// A problem as it may leave: names of files can be names of patients. Who runs the site is told all of it.
+    fn without_files(&mut self, problem: String) -> String {
+        if !problem.contains(['/', '\\']) {
+            return problem;
+        }
+        self.observer.event(&Event::Warning { message: problem });
+        "it cannot do this with its images, its model or its state folder; its own log says why"
+            .to_owned()
+    }
+
+    fn answer(&mut self, request: &Request<'_>) -> Result<Message, String> {
         match request.kind {
             Kind::Query(name) if name == HELLO => self.hello(),
             Kind::Query(name) if name == JOIN => self.join(request),
@@ -195,7 +209,7 @@ impl Desk {
         let stock = Stock::read(config)?;
         let experiment = stock.experiment()?.or_else(|| self.experiment.clone()).ok_or_else(|| {
             "the server does not say what to train: give its ServerApp a setting `experiment` (see \
-             examples/flower-stock), or start this node with --experiment"
+             the example flower-stock), or start this node with --experiment"
                 .to_owned()
         })?;
         let plan = stock.plan(&experiment, &self.site, &self.name)?;
@@ -238,6 +252,7 @@ impl Desk {
         if remembers {
             memory.before(round, attempt, client)?;
         }
+        let from = memory.from();
         let task = Task { client: client.info().id, round, attempt, kind: kind.clone(), message };
         let started = Instant::now();
         let (answer, panicked) = attended(client, &task);
@@ -254,6 +269,9 @@ impl Desk {
         let mut answer = answer?;
         let seconds = started.elapsed().as_secs_f64();
         answer.config.insert(SECONDS.to_owned(), Value::Float(seconds));
+        if *kind == Kind::Train {
+            answer.config.insert(FROM.to_owned(), Value::Text(from));
+        }
         Ok(answer)
     }
 }

@@ -147,17 +147,17 @@ impl Site {
         let base = Base::of_checkpoint(&self.checkpoint)?;
         if base.weights != plan.base.weights {
             return refuse(format!(
-                "the run starts from the weights {} ({}), and those of this site's model {} are {}; give the site the \
-                 same model",
-                plan.base.weights, experiment.model.path, self.config.model, base.weights
+                "the run starts from the weights {}, and those of this site's model are {}; give the site the same \
+                 model",
+                plan.base.weights, base.weights
             ));
         }
         if base.settings != plan.base.settings {
-            return refuse(format!(
-                "this site's model {} has the weights of the run's, but another configuration, preprocessing or \
-                 tokenizer; copy the whole folder of {}",
-                self.config.model, experiment.model.path
-            ));
+            return refuse(
+                "this site's model has the weights of the run's, but another configuration, preprocessing or \
+                 tokenizer; copy the whole folder"
+                    .to_owned(),
+            );
         }
         let path = self.checkpoint.path().to_str();
         experiment.model.path = path.unwrap_or(&self.config.model).to_owned();
