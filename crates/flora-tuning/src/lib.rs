@@ -56,7 +56,9 @@ pub use prepare::{partition, prepare, prepare_method, prepare_serving};
 pub use presets::{PRESETS, Preset};
 pub use prompts::Prompts;
 pub use run::{Finished, Prepared};
-pub use site::{Base, Plan, Site, SiteClient, SiteConfig, SiteProfile, plan};
+pub use site::{
+    Agreed, Base, Plan, Site, SiteClient, SiteConfig, SiteProfile, agree, plan, read_profile,
+};
 pub use starter::starter_experiment;
 pub use step::step;
 pub use sweep::{Baseline, Combination, Names, Sweep, SweepAxis, SweepFigure, SweepRow, SweepRun};

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use flora::core::shell::quoted;
 use flora::core::text::{path as shown, printable};
 use flora::data::Split;
 use flora::federation::{Event, Kind, Message};
@@ -14,8 +15,8 @@ use flora::flower::services::FleetService;
 use flora::tuning::{Desk, Observer, Policy, Request, Site, SiteConfig};
 use indicatif::ProgressBar;
 
-use super::experiment_args;
 use super::superlink_args::SuperLinkArgs;
+use super::{dataset_args, experiment_args};
 use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::{bar, output};
@@ -27,7 +28,7 @@ use crate::{bar, output};
 pub(crate) struct Node {
     #[command(flatten)]
     superlink: SuperLinkArgs,
-    /// The site's images: a folder, or a data set's TOML description
+    /// The site's images: a folder, a data set's TOML description, or the name of one that `flora datasets` lists
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
     /// Where the images lie, instead of where the description says
@@ -82,15 +83,16 @@ impl Node {
         };
         let experiment = self.experiment.as_deref();
         let experiment = experiment.map(|name| experiment_args::resolve(name, &[])).transpose()?;
+        // First, so that no key is made in the name of a domain that is not there.
+        let site = self.open_site()?;
         let name = self.name();
-        std::fs::create_dir_all(&self.state)
+        make_private(&self.state)
             .map_err(|error| Failure::Input(format!("{}: {error}", shown(&self.state))))?;
         let key_file = self.key.clone().unwrap_or_else(|| self.state.join("node.key"));
         let (key, is_new) = NodeKey::load_or_create(&key_file, &name).map_err(Failure::input)?;
         let told = key.public_key().fingerprint();
         let made = if is_new { ", just made" } else { "" };
         output::line(format!("the key {} ({told}{made})", shown(&key_file)));
-        let site = self.open_site()?;
         self.tell_site(&site, &policy)?;
         if self.check {
             return self.check_superlink(key, &key_file);
@@ -120,8 +122,13 @@ impl Node {
     }
 
     fn open_site(&self) -> Result<Site, Failure> {
+        let data = dataset_args::find(&self.data).map_err(|error| {
+            Failure::Input(format!(
+                "--data: {error} (`flora datasets` lists those that have a name)"
+            ))
+        })?;
         Site::open(SiteConfig {
-            data: self.data.clone(),
+            data,
             root: self.root.clone(),
             domain: self.domain.clone(),
             model: self.model.clone(),
@@ -181,6 +188,40 @@ impl Node {
             false => Ok(()),
         }
     }
+}
+
+/// Makes the folder of what the site remembers, for nobody else to read: optimizers' states tell of the images.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => std::fs::create_dir_all(parent)?,
+        _ => {}
+    }
+    match builder.create(folder) {
+        Err(_) if folder.is_dir() => {
+            #[cfg(unix)]
+            warn_if_open(folder)?;
+            Ok(())
+        }
+        made => made,
+    }
+}
+
+#[cfg(unix)]
+fn warn_if_open(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(folder)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        output::warning(&format!(
+            "the folder {} is open to others than its owner (mode {mode:04o}), and what is in it tells of the site's \
+             images: chmod 700 {}",
+            shown(folder),
+            quoted(folder)
+        ));
+    }
+    Ok(())
 }
 
 /// The file of a key's public half.
@@ -262,4 +303,26 @@ fn in_words(event: &NodeEvent, url: &str) -> String {
         _ => format!("{event:?}"),
     };
     printable(&line).into_owned()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_a_site_remembers_is_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("sites/alpha");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        make_private(&state).unwrap();
+        assert_eq!(mode(&state), 0o700);
+        // One that is there is left as it is.
+        std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o750)).unwrap();
+        make_private(&state).unwrap();
+        assert_eq!(mode(&state), 0o750);
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(make_private(&folder.path().join("file")).is_err());
+    }
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use flora::core::shell::quoted;
 use flora::core::text::printable;
-use flora::federation::protocol::{PLAN, PROFILE};
+use flora::federation::protocol::PLAN;
 use flora::federation::{Config, Message, RunStatus, Value};
 use flora::flower::Names;
 use flora::flower::server::{End, ServerRun, SiteEvent, SuperLinkFleet};
 use flora::flower::services::{ControlService, SuperExecSecret};
 use flora::report::RunFolder;
-use flora::tuning::{Base, Experiment, Plan, Prepared, SiteProfile, plan, prepare_serving};
+use flora::tuning::{
+    Agreed, Base, Experiment, Plan, Prepared, agree, plan, prepare_serving, read_profile,
+};
 use serde::{Deserialize, Serialize};
 
 use super::run::{Clients, Place, RunArgs, SERVED};
@@ -133,40 +135,19 @@ impl Served<'_> {
         experiment: &Experiment,
         profiles: BTreeMap<String, Message>,
     ) -> Result<(Vec<String>, String), Failure> {
-        let read = |(name, message): (String, Message)| match message.config.get(PROFILE) {
-            Some(Value::Text(json)) => serde_json::from_str::<SiteProfile>(json)
-                .map(|profile| (name.clone(), profile))
-                .map_err(|error| Failure::Run(format!("site {name}: {error}"))),
-            _ => Err(Failure::Run(format!("site {name} does not say what it has"))),
+        let read = |(name, message): (String, Message)| match read_profile(&message) {
+            Ok(profile) => Ok((name, profile)),
+            Err(problem) => Err(Failure::Run(format!("site {name}: {problem}"))),
         };
-        let profiles: Vec<_> = profiles.into_iter().map(read).collect::<Result<_, _>>()?;
-        let (first, profile) = &profiles[0];
-        let classes = match profiles.iter().all(|(_, it)| it.classes == profile.classes) {
-            true => profile.classes.clone(),
-            false => {
-                let all: std::collections::BTreeSet<String> =
-                    profiles.iter().flat_map(|(_, it)| it.classes.clone()).collect();
-                self.say(&format!(
-                    "the sites have different classes; all {} of them are told apart, in alphabetical order",
-                    all.len()
-                ));
-                all.into_iter().collect()
-            }
-        };
-        let template = match &experiment.data.template {
-            Some(template) => template.clone(),
-            None => match profiles.iter().find(|(_, it)| it.template != profile.template) {
-                None => profile.template.clone(),
-                Some((other, its)) => {
-                    return Err(Failure::Input(format!(
-                        "data.template: {first} says {:?}, and {other} {:?}; choose one: --set \
-                         'data.template=a photo of a {{}}.'",
-                        printable(&profile.template),
-                        printable(&its.template)
-                    )));
-                }
-            },
-        };
+        let profiles = profiles.into_iter().map(read).collect::<Result<_, _>>()?;
+        let agreed = agree(experiment.data.template.as_deref(), &profiles);
+        let Agreed { classes, template, same_classes } = agreed.map_err(Failure::Input)?;
+        if !same_classes {
+            self.say(&format!(
+                "the sites have different classes; all {} of them are told apart, in alphabetical order",
+                classes.len()
+            ));
+        }
         Ok((classes, template))
     }
 }

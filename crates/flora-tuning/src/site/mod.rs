@@ -6,6 +6,7 @@
 //! the data set's own. Any other protocol, and validation images, are drawn from the images at hand, and a site has
 //! its own only.
 
+mod agree;
 mod client;
 mod plan;
 
@@ -17,6 +18,7 @@ use flora_core::workers::Workers;
 use flora_data::{ClientShard, Dataset, Split};
 use flora_federation::ClientInfo;
 
+pub use self::agree::{Agreed, agree, read_profile};
 pub use self::client::SiteClient;
 pub use self::plan::{Base, Plan, SiteProfile, plan};
 pub(crate) use self::plan::{MOST_ATTEMPTS, MOST_SAVE_EVERY, check};

@@ -92,8 +92,6 @@ impl Session<'_> {
         let voice = progress.voice();
         let told = progress.finish();
         let why = finished.failure.as_ref().map(ToString::to_string);
-        self.clients.ended(finished.status(), why.as_deref());
-
         let mut summary = self.summarize(&experiment, &finished, counts);
         if validates {
             summary.scored_on = "validation".to_owned();
@@ -109,6 +107,8 @@ impl Session<'_> {
         if voice.is_for_people() {
             output::line(format!("\n{}\n", tables::rounds(&told.events, output::page())));
         }
+        // Last, because they may be gone, and are asked again for a while.
+        self.clients.ended(finished.status(), why.as_deref());
         // What could not be written is why the rest was left undone.
         told.unwritten.map_or(Ok(()), |error| Err(self.failed(error)))?;
         if let Some(failure) = finished.failure {
