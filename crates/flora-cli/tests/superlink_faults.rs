@@ -239,7 +239,8 @@ impl Cable {
     /// `None` where the system or the user cannot.
     fn lay() -> Option<Self> {
         let id = std::process::id();
-        let (namespace, near, far) = (format!("flora-{id}"), format!("fl{id}a"), format!("fl{id}b"));
+        let (namespace, near, far) =
+            (format!("flora-{id}"), format!("fl{id}a"), format!("fl{id}b"));
         if !ip(&["netns", "add", &namespace]) {
             return None;
         }
@@ -247,11 +248,12 @@ impl Cable {
         let [one, two] = [1, 2].map(|it| format!("198.18.{}.{it}", id % 256));
         let cable = Self { namespace, near, address: one.clone() };
         let Self { namespace, near, .. } = &cable;
-        let laid = ip(&["link", "add", near, "type", "veth", "peer", "name", &far, "netns", namespace])
-            && ip(&["addr", "add", &format!("{one}/24"), "dev", near])
-            && ip(&["link", "set", near, "up"])
-            && ip(&["-n", namespace, "addr", "add", &format!("{two}/24"), "dev", &far])
-            && ip(&["-n", namespace, "link", "set", &far, "up"]);
+        let laid =
+            ip(&["link", "add", near, "type", "veth", "peer", "name", &far, "netns", namespace])
+                && ip(&["addr", "add", &format!("{one}/24"), "dev", near])
+                && ip(&["link", "set", near, "up"])
+                && ip(&["-n", namespace, "addr", "add", &format!("{two}/24"), "dev", &far])
+                && ip(&["-n", namespace, "link", "set", &far, "up"]);
         laid.then_some(cable)
     }
 
@@ -351,7 +353,9 @@ mod hostile {
     fn lie(what: &str, answer: &mut Message) {
         let changed = |change: &dyn Fn(&str, &HostTensor) -> (String, HostTensor)| {
             let mut record = ParameterRecord::new();
-            for (index, (name, tensor)) in answer.expect_parameters("me").unwrap().iter().enumerate() {
+            for (index, (name, tensor)) in
+                answer.expect_parameters("me").unwrap().iter().enumerate()
+            {
                 let (name, tensor) = match index {
                     0 => change(name, tensor),
                     _ => (name.to_owned(), tensor.clone()),
@@ -404,16 +408,15 @@ mod hostile {
         asked: &Metadata,
     ) -> Result<(), NodeError> {
         let run = asked.run_id;
-        let inflated =
-            objects::inflate(&asked.message_id, Limits::default(), &mut |id: &str| {
-                loop {
-                    let response = service.pull_object(node, run, id)?;
-                    if response.object_available {
-                        return Ok::<_, NodeError>(response.object_content);
-                    }
-                    sleep(Duration::from_millis(20));
+        let inflated = objects::inflate(&asked.message_id, Limits::default(), &mut |id: &str| {
+            loop {
+                let response = service.pull_object(node, run, id)?;
+                if response.object_available {
+                    return Ok::<_, NodeError>(response.object_content);
                 }
-            })?;
+                sleep(Duration::from_millis(20));
+            }
+        })?;
         let Content::Records(records) = inflated.content else { panic!("an error") };
         let (message, _) = codec::from_records(&records).unwrap();
         let kind = match asked.message_type.split_once('.') {
@@ -441,7 +444,8 @@ mod hostile {
         let mut records = codec::to_records(&truth, Form::Flora).unwrap();
         if trains && what == "bytes" {
             let nonsense = Message {
-                config: [("message".to_owned(), Value::Bytes(b"FLM1\xff\xff\xff\xff".to_vec()))].into(),
+                config: [("message".to_owned(), Value::Bytes(b"FLM1\xff\xff\xff\xff".to_vec()))]
+                    .into(),
                 ..Message::default()
             };
             records = codec::to_records(&nonsense, Form::Stock).unwrap();
@@ -459,7 +463,8 @@ mod hostile {
             let mut changed = message.clone();
             changed[at..at + child.len()].copy_from_slice(tree.object_id.as_bytes());
             objects.root = hex::encode(&Sha256::digest(&changed));
-            objects.contents = vec![(tree.object_id.clone(), content), (objects.root.clone(), changed)];
+            objects.contents =
+                vec![(tree.object_id.clone(), content), (objects.root.clone(), changed)];
             objects.tree = ObjectTree { object_id: objects.root.clone(), children: vec![tree] };
         }
         let reply = Wire {
