@@ -77,12 +77,17 @@ pub struct SuperLinkFleet {
     /// Answers to questions.
     announced: Vec<Announced>,
     stop: Stop,
+    /// For how long a site that is gone is waited for.
+    grace: Duration,
     tell: Box<dyn FnMut(&SiteEvent) + Send>,
 }
 
 /// How long a site may be away before a round goes on without it, and how long a task is worth sending again. Nodes
 /// that a SuperLink lost as it was restarted come back with their next heartbeat.
-const GRACE: Duration = Duration::from_secs(60);
+///
+/// A link that is cut for a minute is noticed up to two heartbeats late, and the node needs 10 s or more to find that
+/// it is back: with 60 s the run went on without it. Where rounds have a deadline, nobody is waited for longer.
+const GRACE: Duration = Duration::from_secs(120);
 
 /// Between two looks for answers, at first and at most.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
@@ -111,6 +116,7 @@ impl SuperLinkFleet {
             plan: Box::new(|_| Message::default()),
             announced: Vec::new(),
             stop,
+            grace: GRACE,
             tell,
         }
     }
@@ -305,11 +311,12 @@ impl SuperLinkFleet {
 
     /// Waits for sites that have just gone: until they are back, or [`GRACE`] is over.
     fn wait_for_the_lost(&mut self) -> Result<(), ServerError> {
+        let grace = self.grace;
         loop {
             let mut waits = false;
             for member in self.members.values_mut().filter(|member| member.joined().is_some()) {
                 if let Some(away) = member.away.filter(|_| !member.given_up) {
-                    member.given_up = away.elapsed() > GRACE;
+                    member.given_up = away.elapsed() > grace;
                     waits |= !member.given_up;
                 }
             }
@@ -344,6 +351,7 @@ impl SuperLinkFleet {
         wait: &Wait,
         deliver: &mut dyn FnMut(Answer),
     ) -> Result<(), ServerError> {
+        self.grace = wait.deadline.map_or(GRACE, |deadline| deadline.min(GRACE));
         let started = Instant::now();
         let mut open: BTreeMap<String, Open> = BTreeMap::new();
         let mut unsent: Vec<(Task, usize)> = tasks.into_iter().map(|task| (task, 0)).collect();
@@ -445,9 +453,10 @@ impl SuperLinkFleet {
 
     /// Whether a site has been away for too long.
     fn is_given_up(&mut self, client: &str) -> bool {
+        let grace = self.grace;
         let member = self.members.values_mut().find(|member| member.name == client);
         member.is_none_or(|member| {
-            member.given_up |= member.away.is_some_and(|away| away.elapsed() > GRACE);
+            member.given_up |= member.away.is_some_and(|away| away.elapsed() > grace);
             member.given_up
         })
     }
