@@ -25,12 +25,17 @@ pub struct SuperLinkFleet {
     /// Why sites were refused, by their names, as it was told.
     pub(super) refused: BTreeMap<String, String>,
     pub(super) tell: Box<dyn FnMut(&SiteEvent) + Send>,
+    /// For how long a site that is gone is waited for.
+    pub(super) grace: Duration,
     stop: Stop,
 }
 
 /// How long a site may be away before a round goes on without it, and how long a task is worth sending again. Nodes
 /// that a SuperLink lost as it was restarted come back with their next heartbeat.
-pub(super) const GRACE: Duration = Duration::from_secs(60);
+///
+/// A link that is cut for a minute is noticed up to two heartbeats late, and the node needs 10 s or more to find that
+/// it is back. Where rounds have a deadline, nobody is waited for longer.
+pub(super) const GRACE: Duration = Duration::from_secs(120);
 
 /// Between two looks for answers, at most.
 pub(super) const LAST_LOOK: Duration = Duration::from_millis(500);
@@ -55,6 +60,7 @@ impl SuperLinkFleet {
             trained: BTreeMap::new(),
             refused: BTreeMap::new(),
             tell,
+            grace: GRACE,
             stop,
         }
     }

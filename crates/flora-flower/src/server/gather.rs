@@ -8,7 +8,7 @@ use flora_federation::{ClientInfo, Config, Message, Value};
 
 use super::event::SiteEvent;
 use super::exchange::{Incoming, Outgoing};
-use super::fleet::{GRACE, LAST_LOOK, SuperLinkFleet};
+use super::fleet::{LAST_LOOK, SuperLinkFleet};
 use super::members::{Member, Question, Stage, Watched};
 use crate::{PublicKey, ServerError};
 
@@ -95,13 +95,13 @@ impl SuperLinkFleet {
         here.filter_map(Member::joined).cloned().collect()
     }
 
-    /// Waits until those who have just gone are back, or [`GRACE`] is over.
+    /// Waits until those who have just gone are back, or it has been long enough.
     fn wait_for_the_lost(&mut self) -> Result<(), ServerError> {
         loop {
             let mut waits = false;
             for member in self.members.values_mut() {
                 let is_lost = member.joined().is_some() && member.away.is_some();
-                waits |= is_lost && !member.is_given_up(GRACE);
+                waits |= is_lost && !member.is_given_up(self.grace);
             }
             if !waits {
                 return Ok(());

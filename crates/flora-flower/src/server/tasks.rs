@@ -52,6 +52,7 @@ impl SuperLinkFleet {
         wait: &Wait,
         deliver: &mut dyn FnMut(Answer),
     ) -> Result<(), ServerError> {
+        self.grace = wait.deadline.map_or(GRACE, |deadline| deadline.min(GRACE));
         let started = Instant::now();
         let unsent = tasks.into_iter().map(|task| (task, 0)).collect();
         let mut tasks = Tasks { unsent, ..Tasks::default() };
@@ -161,7 +162,7 @@ impl SuperLinkFleet {
     ) {
         let mut members = self.members.values_mut();
         let member = members.find(|member| member.name == task.client);
-        if sendings >= SENDINGS || member.is_none_or(|member| member.is_given_up(GRACE)) {
+        if sendings >= SENDINGS || member.is_none_or(|member| member.is_given_up(self.grace)) {
             deliver(Answer::failed(&task, Reason::Failed, problem));
             return;
         }
@@ -186,7 +187,7 @@ impl SuperLinkFleet {
                 Some(member) if member.away.is_none() => {
                     ready.push((task, sendings, member.node_id));
                 }
-                Some(member) => match member.is_given_up(GRACE) {
+                Some(member) => match member.is_given_up(self.grace) {
                     false => later.push((task, sendings)),
                     true => deliver(Answer::failed(&task, Reason::Failed, "the site is offline")),
                 },

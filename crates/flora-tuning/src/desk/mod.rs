@@ -25,7 +25,7 @@ use self::memory::Memory;
 pub use self::policy::Policy;
 use self::stock::Stock;
 use crate::site::MOST_ATTEMPTS;
-use crate::{Experiment, Observer, Plan, Site, SiteClient};
+use crate::{Experiment, Observer, Plan, Site, SiteClient, TuningError};
 
 /// The query of Flower's servers that is answered with the parameters to start from.
 pub const INITIAL: &str = "initial";
@@ -163,7 +163,14 @@ impl Desk {
             return Ok(current.client.info());
         }
         let (rounds, save_every) = self.policy.check(plan)?;
-        let info = self.site.info(plan).map_err(|error| error.to_string())?;
+        let info = self.site.info(plan).map_err(|error| match error {
+            // Without the image that it names.
+            TuningError::Data(flora_data::Error::UnknownClass { class, .. }) => format!(
+                "it has images of the class {class:?}, which is none of the run's; name them as the other sites do, or \
+                 leave them out"
+            ),
+            error => error.to_string(),
+        })?;
         self.policy.check_examples(info.num_examples)?;
         // Never two models.
         self.current = None;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use burn::tensor::Device;
 use flora_federation::protocol::{
-    ATTEMPT, HELLO, JOIN, KIND, NUM_TEST_EXAMPLES, PROFILE, ROUND, RUN, SECONDS,
+    ATTEMPT, FROM, HELLO, JOIN, KIND, NUM_TEST_EXAMPLES, PROFILE, ROUND, RUN, SECONDS,
 };
 use flora_federation::{
     Answer, ClientInfo, Fleet, FleetError, Kind, Message, PARAMETERS, Reason, Task, Value, Wait,
@@ -121,6 +121,8 @@ impl Desks {
         assert_eq!(answer.config.remove(ATTEMPT), Some(Value::Int(task.attempt as i64)));
         assert!(matches!(answer.config.remove(KIND), Some(Value::Text(_))));
         assert!(matches!(answer.config.remove(SECONDS), Some(Value::Float(it)) if it >= 0.0));
+        let is_trained = *kind == Kind::Train;
+        assert_eq!(answer.config.remove(FROM).is_some(), is_trained);
         assert!(answer.config.is_empty(), "{:?}", answer.config);
         Ok(answer)
     }
@@ -303,7 +305,7 @@ fn plans_that_cannot_be_read_are_refused() {
     let error = office.join(TOKEN, &damaged).unwrap_err();
     assert!(error.contains("the server's experiment"), "{error}");
     let other = Plan { classes: vec!["cat".to_owned()], ..plan.clone() };
-    assert!(office.join(TOKEN, &other).unwrap_err().contains("which is none of cat"));
+    assert!(office.join(TOKEN, &other).unwrap_err().contains("which is none of the run's"));
     // Nothing was begun.
     assert!(!office.runs().exists());
     office.join(TOKEN, &plan).unwrap();

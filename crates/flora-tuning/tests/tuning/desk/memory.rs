@@ -97,8 +97,8 @@ fn damage_is_told() {
         std::fs::write(&state, damaged).unwrap();
         office.restart(Policy::default());
         let error = office.train(TOKEN, 1, &records[1]).unwrap_err();
-        assert!(error.contains("000000-000.state is damaged: "), "{error}");
-        assert!(error.contains("after round 1"), "{error}");
+        // Where it lies is nobody's affair but the site's.
+        assert!(error.contains("its own log says why"), "{error}");
         // The first round needs no state, and an evaluation neither.
         office.ask(&Kind::Evaluate, &task(TOKEN, 1, &records[1])).unwrap();
     }
@@ -113,7 +113,7 @@ fn damage_is_told() {
         std::fs::write(&plan, damaged).unwrap();
         office.restart(Policy::default());
         let error = office.train(TOKEN, 1, &records[1]).unwrap_err();
-        assert!(error.contains("plan.json"), "{error}");
+        assert!(error.contains("its own log says why"), "{error}");
     }
     std::fs::remove_file(&plan).unwrap();
     let error = office.train(TOKEN, 1, &records[1]).unwrap_err();
