@@ -356,10 +356,3 @@ fn in_words(event: &SiteEvent) -> (String, bool) {
     };
     (printable(&line).into_owned(), true)
 }
-
-fn read_profile(message: &Message) -> Result<SiteProfile, String> {
-    match message.config.get(PROFILE) {
-        Some(Value::Text(json)) => serde_json::from_str(json).map_err(|error| error.to_string()),
-        _ => Err("it does not say what it has; is it a flora node?".to_owned()),
-    }
-}
