@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use burn::tensor::Device;
 use flora_federation::protocol::{
-    ATTEMPT, HELLO, JOIN, KIND, NUM_TEST_EXAMPLES, PROFILE, ROUND, RUN, SECONDS,
+    ATTEMPT, HELLO, HERE, JOIN, KIND, NUM_TEST_EXAMPLES, PROFILE, ROUND, RUN, SECONDS,
 };
 use flora_federation::{
     Answer, ClientInfo, Fleet, FleetError, Kind, Message, PARAMETERS, Reason, Task, Value, Wait,
@@ -227,6 +227,8 @@ fn a_desk_says_what_it_has() {
 #[test]
 fn tasks_that_make_no_sense_are_named() {
     let mut office = Office::new(Policy::default());
+    let here = office.ask(&Kind::Query(HERE.to_owned()), &Message::default()).unwrap();
+    assert_eq!((here.records.len(), here.config.len()), (0, 0));
     let plan = office.plan(&[]);
     let start = {
         let mut client = office.desk.site().client(&plan, &mut Silent).unwrap();
@@ -245,6 +247,7 @@ fn tasks_that_make_no_sense_are_named() {
         (ROUND, text("1")),
         (ATTEMPT, None),
         (ATTEMPT, Some(Value::Int(i64::MIN))),
+        (ATTEMPT, Some(Value::Int(101))),
         (RUN, text("")),
         (RUN, text("../0a1b2c")),
         (RUN, text("/tmp")),
