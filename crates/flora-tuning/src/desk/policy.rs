@@ -187,4 +187,32 @@ mod tests {
         assert!(policy.check_examples(10).is_ok());
         assert!(policy.check_examples(9).unwrap_err().contains("min_examples"));
     }
+
+    #[test]
+    fn what_was_not_sent_has_no_bound_and_stays() {
+        let message = |name: &str, shape: &[usize]| {
+            let mut record = flora_core::ParameterRecord::new();
+            let zeros = vec![0.0; shape.iter().product()];
+            record.insert(name, HostTensor::from_f32(shape, zeros).unwrap()).unwrap();
+            Message::parameters(std::sync::Arc::new(record))
+        };
+        let sent = message("a", &[2, 3]);
+        let mut renamed = sent.clone();
+        let record = renamed.records.remove(PARAMETERS).unwrap();
+        renamed.records.insert("other".to_owned(), record);
+        let bounded = Policy { max_update_norm: Some(1.0), ..Policy::default() };
+        for (answer, is_bounded) in [
+            (&sent, true),
+            (&message("b", &[2, 3]), false),
+            (&message("a", &[3, 2]), false),
+            (&renamed, false),
+            // As an answer to an evaluation.
+            (&Message::default(), true),
+        ] {
+            let checked = bounded.check_update(&sent, answer);
+            assert_eq!(checked.is_ok(), is_bounded, "{checked:?}");
+            assert!(is_bounded || checked.unwrap_err().contains("max_update_norm"));
+            assert!(Policy::default().check_update(&sent, answer).is_ok());
+        }
+    }
 }

@@ -551,6 +551,10 @@ fn what_cannot_be_served_is_told() {
     assert!(error.contains("not the adapter in method.init_adapter"), "{error}");
     let error = planned(&["method.init_adapter=/not/there"]);
     assert!(error.contains("method.init_adapter") && error.contains("/not/there"), "{error}");
+    let error = planned(&["output.save_every=32"]);
+    assert!(error.contains("output.save_every: ") && error.contains("at most 31"), "{error}");
+    let error = planned(&["federation.retries=101"]);
+    assert!(error.contains("federation.retries: ") && error.contains("at most 100"), "{error}");
 
     let served = |set: &[&str], sites: &[(&str, usize, usize)]| {
         let info = |&(id, num_examples, num_test_examples): &(&str, usize, usize)| {

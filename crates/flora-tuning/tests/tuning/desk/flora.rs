@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use burn::tensor::Device;
 use flora_federation::protocol::{
-    ATTEMPT, FROM, HELLO, JOIN, KIND, NUM_TEST_EXAMPLES, PROFILE, ROUND, RUN, SECONDS,
+    ATTEMPT, FROM, HELLO, HERE, JOIN, KIND, NUM_TEST_EXAMPLES, PROFILE, ROUND, RUN, SECONDS,
 };
 use flora_federation::{
     Answer, ClientInfo, Fleet, FleetError, Kind, Message, PARAMETERS, Reason, Task, Value, Wait,
@@ -121,7 +121,7 @@ impl Desks {
         assert_eq!(answer.config.remove(ATTEMPT), Some(Value::Int(task.attempt as i64)));
         assert!(matches!(answer.config.remove(KIND), Some(Value::Text(_))));
         assert!(matches!(answer.config.remove(SECONDS), Some(Value::Float(it)) if it >= 0.0));
-        let is_trained = *kind == Kind::Train;
+        let is_trained = task.kind == Kind::Train;
         assert_eq!(answer.config.remove(FROM).is_some(), is_trained);
         assert!(answer.config.is_empty(), "{:?}", answer.config);
         Ok(answer)
@@ -229,6 +229,8 @@ fn a_desk_says_what_it_has() {
 #[test]
 fn tasks_that_make_no_sense_are_named() {
     let mut office = Office::new(Policy::default());
+    let here = office.ask(&Kind::Query(HERE.to_owned()), &Message::default()).unwrap();
+    assert_eq!((here.records.len(), here.config.len()), (0, 0));
     let plan = office.plan(&[]);
     let start = {
         let mut client = office.desk.site().client(&plan, &mut Silent).unwrap();
@@ -247,6 +249,7 @@ fn tasks_that_make_no_sense_are_named() {
         (ROUND, text("1")),
         (ATTEMPT, None),
         (ATTEMPT, Some(Value::Int(i64::MIN))),
+        (ATTEMPT, Some(Value::Int(101))),
         (RUN, text("")),
         (RUN, text("../0a1b2c")),
         (RUN, text("/tmp")),
