@@ -48,7 +48,7 @@ fn recognise(reply: &Reply) -> Result<(), (String, &'static str)> {
             format!("it redirects elsewhere (HTTP {status})"),
             "Give the address to which it redirects: requests with signatures are not sent on",
         )),
-        (403 | 404 | 405, None) => Err((
+        (403..=405, None) => Err((
             format!("a web server answers, which does not serve /v1/fleet/ (HTTP {status})"),
             "Correct the address; if a proxy is there, it must pass POST /v1/fleet/ on to the SuperLink",
         )),
@@ -104,7 +104,7 @@ pub(super) fn clock(skew: Option<f64>) -> Check {
             format!("differs by {:.0} s, so that signatures are refused", skew.abs()),
             clock_remedy(skew),
         ),
-        Some(skew) if skew > CLOSE || skew < -60.0 => Check::warning(
+        Some(skew) if !(-60.0..=CLOSE).contains(&skew) => Check::warning(
             NAME,
             format!("differs by {:.0} s, which the SuperLink just tolerates", skew.abs()),
             clock_remedy(skew),

@@ -114,7 +114,7 @@ pub(super) fn refusal(url: &str, path: &str, reply: &Reply, said: Option<Said>) 
             let detail = said.map_or_else(|| "HTTP 401".to_owned(), |said| said.detail);
             LinkError::Unauthorized { url, path, detail, skew }
         }
-        (403 | 404 | 405, None) => LinkError::NotServed { url, path, status },
+        (403..=405, None) => LinkError::NotServed { url, path, status },
         (404, Some(said)) if said.code.is_none() => LinkError::NotServed { url, path, status },
         (301..=308, _) => LinkError::Protocol {
             url,
