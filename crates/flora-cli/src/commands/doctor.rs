@@ -57,7 +57,7 @@ impl Doctor {
         checks.push(check);
         self.check_site(&mut checks);
         if let Some(superlink) = &self.superlink {
-            let public_key = super::node::public_key(&key_file);
+            let public_key = flora::flower::key::public_path(&key_file);
             let credentials =
                 key.map(|key| Credentials { key: Arc::new(key), public_key: &public_key });
             let config = LinkConfig {

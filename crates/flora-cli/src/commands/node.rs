@@ -8,6 +8,7 @@ use flora::data::Split;
 use flora::federation::{Event, Kind, Message};
 use flora::flower::NodeKey;
 use flora::flower::doctor::{Credentials, Verdict, examine};
+use flora::flower::key::public_path;
 use flora::flower::node::{
     Instruction, Node as FlowerNode, NodeConfig, NodeEvent, NodeFolder, Site as FlowerSite,
 };
@@ -101,6 +102,7 @@ impl Node {
         let folder = NodeFolder::open(&self.state, &key_file, &self.superlink.superlink);
         let folder = folder.map_err(Failure::input)?;
         let signals = Signals::hear()?;
+        acknowledge(signals.clone());
         let link = self.superlink.link(PATIENCE, signals.stop())?;
         let service = FleetService::new(link, Arc::new(key));
         let mut desk = Desk::new(site, name, &self.state, policy, Box::new(Watch::default()));
@@ -179,7 +181,7 @@ impl Node {
 
     /// The checks of `flora doctor` that are about the SuperLink.
     fn check_superlink(&self, key: NodeKey, key_file: &Path) -> Result<(), Failure> {
-        let public_key = public_key(key_file);
+        let public_key = public_path(key_file);
         let credentials = Credentials { key: Arc::new(key), public_key: &public_key };
         let checks = examine(&self.superlink.config(PATIENCE), Some(&credentials));
         checks.iter().for_each(super::doctor::show);
@@ -224,11 +226,14 @@ fn warn_if_open(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The file of a key's public half.
-pub(super) fn public_key(key_file: &Path) -> PathBuf {
-    let mut path = key_file.as_os_str().to_owned();
-    path.push(".pub");
-    path.into()
+/// Says that a signal was heard: a training at hand may take long.
+fn acknowledge(signals: Signals) {
+    std::thread::spawn(move || {
+        while !signals.came() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        output::line("stopping after what is at hand; the same again stops it at once");
+    });
 }
 
 /// The site as the node knows it.

@@ -46,7 +46,8 @@ pub enum ServerError {
     },
     /// The SuperLink ended the run.
     #[error(
-        "the SuperLink ended the run: somebody stopped it (flwr stop), or this server was not heard for a minute"
+        "the SuperLink ended the run or forgot it: it was stopped (flwr stop), this server was not heard for a minute, \
+         or the SuperLink was restarted without --database"
     )]
     Over,
     /// The file of the SuperLink's secret cannot be used.

@@ -36,12 +36,23 @@ pub(super) fn check_url(url: &str) -> Result<String, LinkError> {
     let wrong = |problem: &str| LinkError::Url { url: url.to_owned(), problem: problem.to_owned() };
     let trimmed = url.trim_end_matches('/');
     let rest = trimmed.strip_prefix("https://").or_else(|| trimmed.strip_prefix("http://"));
+    let nothing = |scheme: &&str| trimmed == scheme.trim_end_matches('/');
+    if ["http://", "https://"].iter().any(|scheme| nothing(&scheme)) {
+        return Err(wrong("it names no host"));
+    }
     let rest = rest.ok_or_else(|| wrong("it does not begin with http:// or https://"))?;
     if rest.is_empty() || rest.starts_with([':', '/']) {
         return Err(wrong("it names no host"));
     }
     if rest.contains(['?', '#', '@', ' ']) {
         return Err(wrong("it is more than a host, a port and a path"));
+    }
+    let host = rest.split('/').next().unwrap_or_default();
+    // An IPv6 address in brackets has colons, too.
+    if let Some((_, port)) = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'))
+        && port.parse::<u16>().is_err()
+    {
+        return Err(wrong("its port is no number up to 65535"));
     }
     Ok(trimmed.to_owned())
 }
@@ -54,7 +65,18 @@ mod tests {
     fn addresses_are_checked() {
         assert_eq!(check_url("https://a.example:8000/").unwrap(), "https://a.example:8000");
         assert_eq!(check_url("http://a/flower/").unwrap(), "http://a/flower");
-        for wrong in ["a:8000", "ftp://a", "http://", "http://:80", "http://a?b", "https://u@h"] {
+        assert_eq!(check_url("http://[::1]:8000").unwrap(), "http://[::1]:8000");
+        assert_eq!(check_url("http://[::1]").unwrap(), "http://[::1]");
+        for wrong in [
+            "http://a:99999",
+            "http://a:b",
+            "a:8000",
+            "ftp://a",
+            "http://",
+            "http://:80",
+            "http://a?b",
+            "https://u@h",
+        ] {
             assert!(check_url(wrong).unwrap_err().to_string().contains(wrong));
         }
     }

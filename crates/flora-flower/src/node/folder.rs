@@ -5,6 +5,7 @@ use flora_core::files::write_atomic;
 use serde::{Deserialize, Serialize};
 
 use crate::NodeError;
+use crate::key::public_path;
 
 /// The folder of a node's state, locked while it is used: two nodes with one key would take each other's messages.
 #[derive(Debug)]
@@ -55,9 +56,7 @@ impl NodeFolder {
 
     /// The file that the SuperLink's operator is given.
     pub(crate) fn public_key_path(&self) -> PathBuf {
-        let mut path = self.key.clone().into_os_string();
-        path.push(".pub");
-        path.into()
+        public_path(&self.key)
     }
 
     /// The id that this SuperLink gave the node last.

@@ -8,9 +8,9 @@ use flora_federation::{Config, Message, Value};
 use super::run::ServerRun;
 use crate::ServerError;
 use crate::codec::{self, Form};
-use crate::objects::{self, Content, Limits};
+use crate::objects::{self, Content, Limits, Objects};
 use crate::wire::message as wire;
-use crate::wire::message::{HasContent, Metadata, ObjectTree, SUPERLINK};
+use crate::wire::message::{HasContent, Metadata, SUPERLINK};
 
 /// For as long a message counts where a round has no deadline: a week.
 const LONG: f64 = 7.0 * 24.0 * 3600.0;
@@ -77,10 +77,10 @@ impl ServerRun {
         let (mut announced, mut trees) = (Vec::new(), Vec::new());
         let mut contents: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for outgoing in messages {
-            let (message, tree, objects) = self.pack(outgoing)?;
+            let (message, objects) = self.pack(outgoing)?;
             announced.push(message);
-            trees.push(tree);
-            contents.extend(objects);
+            trees.push(objects.tree);
+            contents.extend(objects.contents);
         }
         for _ in 0..ATTEMPTS {
             let response = self.service().push_messages(announced.clone(), trees.clone())?;
@@ -100,10 +100,7 @@ impl ServerRun {
         Err(ServerError::NotStored { url: self.service().link().url().to_owned() })
     }
 
-    fn pack(
-        &self,
-        outgoing: &Outgoing<'_>,
-    ) -> Result<(wire::Message, ObjectTree, Vec<(String, Vec<u8>)>), ServerError> {
+    fn pack(&self, outgoing: &Outgoing<'_>) -> Result<(wire::Message, Objects), ServerError> {
         let mut message = outgoing.message.clone();
         message.config.extend(outgoing.config.clone());
         let records = codec::to_records(&message, Form::Flora)?;
@@ -117,10 +114,10 @@ impl ServerRun {
             ..Metadata::default()
         };
         let objects = objects::deflate(&metadata, &Content::Records(records));
-        let metadata = Metadata { message_id: objects.root, ..metadata };
+        let metadata = Metadata { message_id: objects.root.clone(), ..metadata };
         let message =
             wire::Message { metadata: Some(metadata), content: Some(HasContent {}), error: None };
-        Ok((message, objects.tree, objects.contents))
+        Ok((message, objects))
     }
 
     /// The answers that are there to the messages of these ids. Whoever has announced one and is still sending it

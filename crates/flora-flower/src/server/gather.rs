@@ -63,9 +63,11 @@ impl SuperLinkFleet {
         sites: usize,
         on_answer: OnAnswer<'_>,
     ) -> Result<(), ServerError> {
-        let is_done = |member: &Member| match (question, &member.stage) {
-            (_, Stage::Joined(_)) | (Question::Hello, Stage::Profiled) => true,
-            _ => false,
+        let is_done = |member: &Member| {
+            matches!(
+                (question, &member.stage),
+                (_, Stage::Joined(_)) | (Question::Hello, Stage::Profiled)
+            )
         };
         loop {
             self.look()?;

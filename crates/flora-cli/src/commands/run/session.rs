@@ -206,7 +206,10 @@ impl Session<'_> {
             RunSummary::new(&experiment.name, finished.status(), finished.outcome.as_ref());
         summary.error = finished.failure.as_ref().map(ToString::to_string);
         summary.method = Some(experiment.method.name.as_str().to_owned());
-        summary.data = Some(data_name(&experiment.data.path));
+        summary.data = Some(match self.clients.are_here() {
+            true => data_name(&experiment.data.path),
+            false => "the sites' own".to_owned(),
+        });
         summary.rounds = Some(rounds);
         summary.seconds.data = facts.data_seconds;
         summary.seconds.total = facts.total_seconds + self.started.elapsed().as_secs_f64();
