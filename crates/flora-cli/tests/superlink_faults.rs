@@ -184,6 +184,10 @@ fn a_node_that_is_killed_does_its_task_again() {
     let mut server = trial.start_server();
     trial.wait_for_training(2);
     trial.world.nodes[1].kill();
+    let journal = std::fs::read_dir(trial.world.path("zenith").join("journal")).unwrap();
+    // On a busy machine it may have answered a moment before.
+    let was_at_work =
+        journal.flatten().any(|it| it.path().extension().is_some_and(|it| it == "message"));
     trial.start_node("zenith");
     server.finish();
     trial.assert_same_bits("a node was killed");
@@ -192,7 +196,7 @@ fn a_node_that_is_killed_does_its_task_again() {
     let is_told = |line: &String| {
         line.contains("zenith was restarted") || line.contains("zenith is asked once more")
     };
-    assert!(lines.iter().any(is_told), "{lines:#?}");
+    assert!(!was_at_work || lines.iter().any(is_told), "{lines:#?}");
 }
 
 #[test]
