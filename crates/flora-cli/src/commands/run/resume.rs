@@ -57,23 +57,37 @@ pub(super) fn resume(
     }
     // Until the end: whatever is read from here on is what the run goes on from.
     let lock = FolderLock::acquire(path).map_err(Failure::input)?;
-    if let Some(text) = replacement()? {
-        drop(lock);
-        let origin = path.join(EXPERIMENT).display().to_string();
-        let experiment = Experiment::from_toml(&origin, &text, &[]).map_err(Failure::input)?;
-        return begin_anew(path, experiment, device, threads, keep, voice, clients);
-    }
+    let replacement = replacement()?;
     // The one that held the lock may have finished it.
-    if let Some(summary) = finished(path, voice) {
+    if replacement.is_none()
+        && let Some(summary) = finished(path, voice)
+    {
         return Ok(summary);
     }
-    let text =
-        std::fs::read_to_string(path.join(EXPERIMENT)).map_err(|_| Failure::input(not_a_run()))?;
+    let is_replacement = replacement.is_some();
+    let text = match replacement {
+        Some(text) => text,
+        None => std::fs::read_to_string(path.join(EXPERIMENT))
+            .map_err(|_| Failure::input(not_a_run()))?,
+    };
     let origin = path.join(EXPERIMENT).display().to_string();
     let mut experiment = Experiment::from_toml(&origin, &text, &[]).map_err(Failure::input)?;
-    let Some(saved) = RunStates::load(path).map_err(Failure::input)? else {
+    let saved = match is_replacement {
+        // The state that may be there is of the run that is replaced.
+        true => None,
+        false => RunStates::load(path).map_err(Failure::input)?,
+    };
+    let Some(saved) = saved else {
+        if !is_replacement {
+            check_nothing_was_computed(path, &experiment)?;
+        }
         drop(lock);
-        return without_state(path, experiment, device, threads, keep, voice, clients);
+        if voice.is_for_people() {
+            let path = text::path(path);
+            output::line(format!("{path}: nothing was computed yet; it begins anew"));
+        }
+        let place = Place { threads, ..Place::parse(device.unwrap_or("cpu"))? };
+        return begin(experiment, &place, path, Existing::ReplaceRun, keep, voice, clients);
     };
     let SavedRun { state, facts, events, passed_over } = saved;
     check(path, device, &facts.device, &facts.versions.flora)?;
@@ -177,44 +191,17 @@ fn check(
     Ok(())
 }
 
-/// A run that died before its first state, or keeps none.
-fn without_state(
-    path: &Path,
-    experiment: Experiment,
-    device: Option<&str>,
-    threads: Option<usize>,
-    keep: Keep,
-    voice: Voice,
-    clients: &mut dyn Clients,
-) -> Result<RunSummary, Failure> {
+/// Whether a run without a state died before its first one, rather than that it keeps none or lost them.
+fn check_nothing_was_computed(path: &Path, experiment: &Experiment) -> Result<(), Failure> {
     // The first state is saved before anything is computed.
     let events = read_events(path.join(METRICS)).map_err(Failure::input)?;
-    if events.iter().any(|event| matches!(event, Event::Evaluated { .. })) {
-        let why = match experiment.output.save_every {
-            0 => "it was run with output.save_every = 0",
-            _ => "its folder state/ is gone",
-        };
-        let path = path.display();
-        return Err(Failure::Input(format!(
-            "{path} holds no state to go on from: {why}; {START_ANEW}"
-        )));
+    if !events.iter().any(|event| matches!(event, Event::Evaluated { .. })) {
+        return Ok(());
     }
-    begin_anew(path, experiment, device, threads, keep, voice, clients)
-}
-
-/// A run that had computed nothing.
-fn begin_anew(
-    path: &Path,
-    experiment: Experiment,
-    device: Option<&str>,
-    threads: Option<usize>,
-    keep: Keep,
-    voice: Voice,
-    clients: &mut dyn Clients,
-) -> Result<RunSummary, Failure> {
-    if voice.is_for_people() {
-        output::line(format!("{}: nothing was computed yet; it begins anew", text::path(path)));
-    }
-    let place = Place { threads, ..Place::parse(device.unwrap_or("cpu"))? };
-    begin(experiment, &place, path, Existing::ReplaceRun, keep, voice, clients)
+    let why = match experiment.output.save_every {
+        0 => "it was run with output.save_every = 0",
+        _ => "its folder state/ is gone",
+    };
+    let path = path.display();
+    Err(Failure::Input(format!("{path} holds no state to go on from: {why}; {START_ANEW}")))
 }
