@@ -117,13 +117,10 @@ impl Desk {
             Kind::Query(name) if name == JOIN => self.join(request),
             Kind::Query(name) if name == HERE => Ok(Message::default()),
             _ if request.message.config.contains_key(RUN) => self.task(request),
-            kind => {
-                let is_known = !matches!(kind, Kind::Query(name) if name != INITIAL);
-                if !is_known {
-                    return Err(format!("this site does not know the task `{}`", type_of(kind)));
-                }
-                self.stock(request)
+            Kind::Query(name) if name != INITIAL => {
+                Err(format!("this site does not know the task `{}`", type_of(request.kind)))
             }
+            _ => self.stock(request),
         }
     }
 
@@ -293,10 +290,14 @@ fn attended(client: &mut dyn Client, task: &Task) -> (Result<Message, String>, b
 }
 
 fn text<'a>(config: &'a Config, key: &str) -> Result<&'a str, String> {
+    text_if_any(config, key)?.ok_or_else(|| lacks(key))
+}
+
+fn text_if_any<'a>(config: &'a Config, key: &str) -> Result<Option<&'a str>, String> {
     match config.get(key) {
-        Some(Value::Text(text)) => Ok(text),
+        None => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(text)),
         Some(_) => Err(format!("the server's setting `{key}` is not text")),
-        None => Err(lacks(key)),
     }
 }
 
@@ -315,10 +316,16 @@ fn is_token(text: &str) -> bool {
 }
 
 fn take_number(config: &mut Config, key: &str) -> Result<usize, String> {
-    let number = config.remove(key).ok_or_else(|| lacks(key))?;
-    match number {
-        Value::Int(number) if number >= 0 => Ok(number as usize),
-        _ => Err(format!("the server's setting `{key}` is not 0 or a positive whole number")),
+    let number = number_if_any(config, key)?.ok_or_else(|| lacks(key))?;
+    config.remove(key);
+    Ok(number)
+}
+
+fn number_if_any(config: &Config, key: &str) -> Result<Option<usize>, String> {
+    match config.get(key) {
+        None => Ok(None),
+        Some(Value::Int(number)) if *number >= 0 => Ok(Some(*number as usize)),
+        Some(_) => Err(format!("the server's setting `{key}` is not 0 or a positive whole number")),
     }
 }
 

@@ -7,6 +7,7 @@ use flora_core::{Dtype, HostTensor, ParameterRecord};
 use flora_federation::protocol::SERVER_ROUND;
 use flora_federation::{Config, Kind, Message, Metrics, NUM_EXAMPLES, Value};
 
+use super::{number_if_any, text_if_any};
 use crate::{Experiment, Plan, Site, plan};
 
 /// Settings of a server's message that a site understands.
@@ -25,25 +26,13 @@ const NORM_BIT: &str = "norm_bit";
 
 impl Stock {
     pub(super) fn read(config: &Config) -> Result<Self, String> {
-        let text = |key: &str| match config.get(key) {
-            None => Ok(None),
-            Some(Value::Text(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(format!("the server's setting `{key}` is not text")),
-        };
+        let text = |key: &str| Ok::<_, String>(text_if_any(config, key)?.map(str::to_owned));
         let classes = text("classes")?.map(|json| {
             serde_json::from_str(&json)
                 .map_err(|_| "the server's setting `classes` is not a list of names".to_owned())
         });
-        let round = match config.get(SERVER_ROUND) {
-            None => 0,
-            // Flower counts from 1, and 0 is before the first.
-            Some(Value::Int(round)) if *round >= 0 => (*round as usize).saturating_sub(1),
-            Some(_) => {
-                return Err(format!(
-                    "the server's setting `{SERVER_ROUND}` is not 0 or a positive whole number"
-                ));
-            }
-        };
+        // Flower counts from 1, and 0 is before the first.
+        let round = number_if_any(config, SERVER_ROUND)?.map_or(0, |round| round.saturating_sub(1));
         let clipping_norm = config.get(CLIPPING_NORM).map(|value| match value {
             Value::Float(norm) if *norm > 0.0 && norm.is_finite() => Ok(*norm),
             Value::Int(norm) if *norm > 0 => Ok(*norm as f64),

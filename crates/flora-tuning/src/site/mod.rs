@@ -11,6 +11,7 @@ mod client;
 mod plan;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use burn::tensor::Device;
 use flora_clip::Checkpoint;
@@ -52,6 +53,8 @@ pub struct Site {
     config: SiteConfig,
     dataset: Dataset,
     checkpoint: Checkpoint,
+    /// Once it was asked for: it reads all weights.
+    base: OnceLock<Base>,
 }
 
 /// A plan that a site understood, with its images as the plan wants them.
@@ -81,7 +84,7 @@ impl Site {
         let model = flora_hub::resolve(&config.model, &mut |_| {})
             .map_err(|error| TuningError::Sites(format!("model: {error}")))?;
         let checkpoint = Checkpoint::open(&model)?;
-        Ok(Self { config, dataset, checkpoint })
+        Ok(Self { config, dataset, checkpoint, base: OnceLock::new() })
     }
 
     /// The images.
@@ -99,9 +102,17 @@ impl Site {
             classes: self.dataset.classes().to_vec(),
             template: self.dataset.template().as_str().to_owned(),
             images: self.dataset.len(),
-            base: Base::of_checkpoint(&self.checkpoint)?,
+            base: self.base()?.clone(),
             flora: env!("CARGO_PKG_VERSION").to_owned(),
         })
+    }
+
+    fn base(&self) -> Result<&Base, TuningError> {
+        if let Some(base) = self.base.get() {
+            return Ok(base);
+        }
+        let base = Base::of_checkpoint(&self.checkpoint)?;
+        Ok(self.base.get_or_init(|| base))
     }
 
     /// Who the site is under a plan, before any long work.
@@ -146,7 +157,7 @@ impl Site {
         if plan.client.is_empty() {
             return refuse("client: the site has no name".into());
         }
-        let base = Base::of_checkpoint(&self.checkpoint)?;
+        let base = self.base()?;
         if base.weights != plan.base.weights {
             return refuse(format!(
                 "the run starts from the weights {}, and those of this site's model are {}; give the site the same \
