@@ -515,7 +515,7 @@ mod hostile {
             let mut desk = Desk::new(site, what, state, Policy::default(), Box::new(Nobody));
             while !end.load(Ordering::SeqCst) {
                 match service.pull_message(node).unwrap() {
-                    Some((message, _)) => {
+                    Some(message) => {
                         let asked = message.metadata.unwrap();
                         answer(&service, node, &mut desk, what, &asked).unwrap();
                     }

@@ -12,7 +12,8 @@ use flora::flower::server::{End, ServerRun, SiteEvent, SuperLinkFleet};
 use flora::flower::services::{ControlService, SuperExecSecret};
 use flora::report::RunFolder;
 use flora::tuning::{
-    Agreed, Base, Experiment, Plan, Prepared, agree, plan, prepare_serving, read_profile,
+    Agreed, Base, Experiment, Plan, Prepared, SiteProfile, agree, plan, prepare_serving,
+    read_profile,
 };
 use serde::{Deserialize, Serialize};
 
@@ -65,12 +66,10 @@ impl Serve {
         }
         let secret = self.superexec_auth_secret_file.as_deref().map(SuperExecSecret::load);
         let mut served = Served {
-            superlink: &self.superlink,
+            asked: &self,
             secret: secret.transpose().map_err(Failure::input)?,
             sites,
             names,
-            names_file: self.names.as_deref(),
-            secret_file: self.superexec_auth_secret_file.as_deref(),
             is_for_people: self.run.voice().is_for_people(),
             signals: None,
             run: None,
@@ -96,12 +95,11 @@ struct Remembered {
 
 /// Clients that are sites behind a SuperLink.
 struct Served<'a> {
-    superlink: &'a SuperLinkArgs,
+    /// What the command line says.
+    asked: &'a Serve,
     secret: Option<SuperExecSecret>,
     sites: usize,
     names: Option<Names>,
-    names_file: Option<&'a Path>,
-    secret_file: Option<&'a Path>,
     is_for_people: bool,
     signals: Option<Signals>,
     run: Option<Arc<ServerRun>>,
@@ -133,14 +131,9 @@ impl Served<'_> {
     fn agree(
         &self,
         experiment: &Experiment,
-        profiles: BTreeMap<String, Message>,
+        profiles: &BTreeMap<String, SiteProfile>,
     ) -> Result<(Vec<String>, String), Failure> {
-        let read = |(name, message): (String, Message)| match read_profile(&message) {
-            Ok(profile) => Ok((name, profile)),
-            Err(problem) => Err(Failure::Run(format!("site {name}: {problem}"))),
-        };
-        let profiles = profiles.into_iter().map(read).collect::<Result<_, _>>()?;
-        let agreed = agree(experiment.data.template.as_deref(), &profiles);
+        let agreed = agree(experiment.data.template.as_deref(), profiles);
         let Agreed { classes, template, same_classes } = agreed.map_err(Failure::Input)?;
         if !same_classes {
             self.say(&format!(
@@ -185,7 +178,7 @@ impl Clients for Served<'_> {
             false => Failure::Run(error.to_string()),
         };
         // Nobody should wait for minutes to hear that there is nobody.
-        let first = self.superlink.link(Duration::from_secs(3), stop.clone())?;
+        let first = self.asked.superlink.link(Duration::from_secs(3), stop.clone())?;
         if let Err(error) = ControlService::new(first).runs() {
             match error.is_unreachable() {
                 true => output::warning(&format!(
@@ -196,7 +189,7 @@ impl Clients for Served<'_> {
             }
         }
         // A SuperLink that is restarted, or a link that is cut for a minute, ends nothing.
-        let link = self.superlink.link(PATIENCE, stop.clone())?;
+        let link = self.asked.superlink.link(PATIENCE, stop.clone())?;
         let run = ServerRun::start(&link, &experiment.name, &token, self.secret.as_ref());
         let run = run.map_err(|it| ended(&it))?;
         let run = Arc::new(run);
@@ -214,10 +207,8 @@ impl Clients for Served<'_> {
         let (classes, template) = match known {
             Some(Remembered { classes, template, .. }) => (classes, template),
             None => {
-                let mut check = |_: &str, message: &Message| read_profile(message).map(drop);
-                let profiles =
-                    fleet.profiles(self.sites, &mut check).map_err(|error| ended(&error))?;
-                self.agree(&experiment, profiles)?
+                let profiles = fleet.profiles(self.sites, read_profile);
+                self.agree(&experiment, &profiles.map_err(|error| ended(&error))?)?
             }
         };
         // By a site's name: what it is asked is checked once, here.
@@ -273,12 +264,13 @@ impl Clients for Served<'_> {
 
     fn resume_command(&self) -> String {
         let mut command = "flora serve".to_owned();
-        let SuperLinkArgs { superlink, root_certificates } = self.superlink;
+        let Serve { superlink, names, superexec_auth_secret_file, .. } = self.asked;
+        let SuperLinkArgs { superlink, root_certificates } = superlink;
         for (option, value) in [
             ("--superlink", Some(Path::new(superlink))),
             ("--root-certificates", root_certificates.as_deref()),
-            ("--superexec-auth-secret-file", self.secret_file),
-            ("--names", self.names_file),
+            ("--superexec-auth-secret-file", superexec_auth_secret_file.as_deref()),
+            ("--names", names.as_deref()),
         ] {
             if let Some(value) = value {
                 command.push_str(&format!(" {option} {}", quoted(value)));

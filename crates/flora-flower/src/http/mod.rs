@@ -161,10 +161,15 @@ impl Link {
                 return Err(not_now.end(&self.0.url, elapsed));
             }
             if self.sleep(pause) {
-                return Err(LinkError::Stopped { url: self.0.url.clone() });
+                return Err(self.stopped());
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// The error of whoever was stopped while they waited for an answer.
+    pub(crate) fn stopped(&self) -> LinkError {
+        LinkError::Stopped { url: self.0.url.clone() }
     }
 
     /// Sleeps, unless it is to stop; true if it is.

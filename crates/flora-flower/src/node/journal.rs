@@ -10,29 +10,23 @@ use prost::Message as _;
 
 use super::NodeFolder;
 use crate::NodeError;
-use crate::wire::message::{Message, Metadata, ObjectTree};
+use crate::wire::message::{Message, Metadata};
 
-/// A message that is to be done.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Entry {
-    #[prost(message, required, tag = "1")]
-    message: Message,
-    #[prost(message, required, tag = "2")]
-    tree: ObjectTree,
-}
+/// A message that is to be done, and says who asks for what.
+pub(super) struct Entry(Message);
 
 impl Entry {
     /// `None` for a message that says nothing about itself, and could not be answered.
-    pub(super) fn new(message: Message, tree: ObjectTree) -> Option<Self> {
+    pub(super) fn new(message: Message) -> Option<Self> {
         let metadata = message.metadata.as_ref()?;
         // It becomes a file's name.
         let id = &metadata.message_id;
         let is_id = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_id.then_some(Self { message, tree })
+        is_id.then_some(Self(message))
     }
 
     pub(super) fn metadata(&self) -> &Metadata {
-        self.message.metadata.as_ref().expect("checked when it was made")
+        self.0.metadata.as_ref().expect("checked when it was made")
     }
 
     pub(super) fn run_id(&self) -> u64 {
@@ -91,8 +85,7 @@ impl Journal {
                 continue;
             }
             let bytes = fs::read(&path).map_err(NodeError::folder(&path))?;
-            let entry = Entry::decode(bytes.as_slice()).ok();
-            match entry.and_then(|entry| Entry::new(entry.message, entry.tree)) {
+            match Message::decode(bytes.as_slice()).ok().and_then(Entry::new) {
                 Some(entry) => entries.push(entry),
                 // Written whole, so somebody else's.
                 None => drop(fs::remove_file(path)),
@@ -105,7 +98,7 @@ impl Journal {
 
     pub(super) fn add(&self, entry: &Entry) -> Result<(), NodeError> {
         let path = self.path(entry);
-        write_atomic(&path, &entry.encode_to_vec()).map_err(NodeError::folder(&path))
+        write_atomic(&path, &entry.0.encode_to_vec()).map_err(NodeError::folder(&path))
     }
 
     pub(super) fn remove(&self, entry: &Entry) -> Result<(), NodeError> {

@@ -122,9 +122,9 @@ impl<'a> Node<'a> {
             let pulled = self.service.pull_message(self.node_id);
             let took = asked.elapsed();
             match pulled {
-                Ok(Some((message, tree))) => {
+                Ok(Some(message)) => {
                     self.found();
-                    if let Some(entry) = Entry::new(message, tree) {
+                    if let Some(entry) = Entry::new(message) {
                         // Before anything else: it is not given again.
                         self.journal.add(&entry)?;
                         self.process(&entry, false)?;

@@ -132,8 +132,7 @@ impl Node<'_> {
                         // The server has announced it, and is about to send it.
                         (true, false) if Instant::now() < until => {
                             if self.service.link().sleep(PAUSE) {
-                                let url = self.service.link().url().to_owned();
-                                return Err(LinkError::Stopped { url }.into());
+                                return Err(self.service.link().stopped().into());
                             }
                         }
                         _ => return Err(NodeError::Gone),
@@ -168,8 +167,7 @@ impl Node<'_> {
                 Err(NodeError::Link(error @ LinkError::Unreadable { .. })) => {
                     self.lost(&error);
                     if self.service.link().sleep(RECONNECT) {
-                        let url = self.service.link().url().to_owned();
-                        return Err(LinkError::Stopped { url }.into());
+                        return Err(self.service.link().stopped().into());
                     }
                 }
                 other => {

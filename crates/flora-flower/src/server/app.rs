@@ -2,12 +2,16 @@
 
 use std::io::{Cursor, Write};
 
+use flora_core::hex;
+use sha2::{Digest, Sha256};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-/// A zip file with nothing but a `pyproject.toml`, which is what `flwr ls` shows of the run. `token` makes it an app
+use crate::wire::control::Fab;
+
+/// An app with nothing but a `pyproject.toml`, which is what `flwr ls` shows of the run. `token` makes it an app
 /// of its own, so that nobody else takes the run's task.
-pub(super) fn bundle(name: &str, token: &str) -> Vec<u8> {
+pub(super) fn bundle(name: &str, token: &str) -> Fab {
     // What Flower takes for a name.
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
     let name: String = name.chars().map(plain).take(60).collect();
@@ -24,5 +28,6 @@ pub(super) fn bundle(name: &str, token: &str) -> Vec<u8> {
     // Into memory, which takes everything.
     zip.start_file("pyproject.toml", SimpleFileOptions::default()).expect("a zip in memory");
     zip.write_all(project.as_bytes()).expect("a zip in memory");
-    zip.finish().expect("a zip in memory").into_inner()
+    let content = zip.finish().expect("a zip in memory").into_inner();
+    Fab { hash_str: hex::encode(&Sha256::digest(&content)), content }
 }

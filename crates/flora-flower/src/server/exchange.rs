@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use flora_federation::{Config, Message, Value};
+use flora_federation::protocol::{RUN, type_of};
+use flora_federation::{Config, Kind, Message, Value};
 
 use super::run::ServerRun;
 use crate::ServerError;
@@ -54,6 +55,12 @@ impl Said {
         Self { code: 0, reason }
     }
 
+    /// What a node, or the SuperLink in its place, gives as the reason.
+    fn theirs(error: &wire::Error) -> Self {
+        let reason = flora_core::text::printable(&error.reason).into_owned();
+        Self { code: error.code, reason }
+    }
+
     /// The message or its answer got lost between the SuperLink and a node, or the node was away. It may be sent again:
     /// a node that does a task twice does the same.
     pub(super) fn is_lost(&self) -> bool {
@@ -71,6 +78,21 @@ impl ServerRun {
             ids.extend(self.send_some(some)?);
         }
         Ok(ids)
+    }
+
+    /// Asks a node something besides the round loop's tasks, in the run of this token; the id of the message, or `None`
+    /// if the SuperLink did not take it.
+    pub(super) fn question(
+        &self,
+        token: &str,
+        node_id: u64,
+        name: &str,
+        message: &Message,
+    ) -> Result<Option<String>, ServerError> {
+        let kind = type_of(&Kind::Query(name.to_owned()));
+        let config = Config::from([(RUN.to_owned(), Value::Text(token.to_owned()))]);
+        let outgoing = Outgoing { node_id, kind, message, config, ttl: None };
+        Ok(self.send(&[outgoing])?.pop().filter(|id| !id.is_empty()))
     }
 
     fn send_some(&self, messages: &[Outgoing<'_>]) -> Result<Vec<String>, ServerError> {
@@ -132,8 +154,7 @@ impl ServerRun {
         let ids: Vec<String> = ids.into_iter().filter(is_new).collect();
         if !ids.is_empty() {
             let answers = self.service().pull_messages(ids)?;
-            announced
-                .extend(answers.into_iter().filter_map(|(message, _)| Announced::new(message)));
+            announced.extend(answers.into_iter().filter_map(Announced::new));
         }
         let mut there = Vec::new();
         let mut rest = Vec::new();
@@ -151,9 +172,7 @@ impl ServerRun {
     fn complete(&self, answer: &mut Announced) -> Result<Option<Incoming>, ServerError> {
         let asked = answer.asked.clone();
         if let Some(error) = answer.error.take() {
-            let reason = flora_core::text::printable(&error.reason).into_owned();
-            let result = Err(Said { code: error.code, reason });
-            return Ok(Some(Incoming { asked, result, bytes: 0 }));
+            return Ok(Some(Incoming { asked, result: Err(Said::theirs(&error)), bytes: 0 }));
         }
         let Announced { id, objects, since, .. } = answer;
         let inflated = objects::inflate(id, Limits::default(), &mut |id: &str| {
@@ -177,10 +196,7 @@ impl ServerRun {
                     Ok((message, _)) => Ok(message),
                     Err(error) => Err(Said::ours(format!("its answer cannot be read: {error}"))),
                 },
-                Content::Error(error) => {
-                    let reason = flora_core::text::printable(&error.reason).into_owned();
-                    Err(Said { code: error.code, reason })
-                }
+                Content::Error(error) => Err(Said::theirs(&error)),
             },
             Err(ServerError::NotYet) => return Ok(None),
             Err(ServerError::Lost) => {

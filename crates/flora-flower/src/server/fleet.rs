@@ -74,8 +74,7 @@ impl SuperLinkFleet {
 
     pub(super) fn check_running(&self) -> Result<(), ServerError> {
         if self.stop.is_raised() {
-            let url = self.run.service().link().url().to_owned();
-            return Err(LinkError::Stopped { url }.into());
+            return Err(self.run.service().link().stopped().into());
         }
         if self.run.is_over() { Err(ServerError::Over) } else { Ok(()) }
     }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use flora_federation::protocol::{HELLO, HERE, JOIN, NUM_TEST_EXAMPLES, RUN};
-use flora_federation::{ClientInfo, Config, Message, Value};
+use flora_federation::protocol::{HELLO, HERE, JOIN, NUM_TEST_EXAMPLES};
+use flora_federation::{ClientInfo, Message};
 
 use super::event::SiteEvent;
-use super::exchange::{Incoming, Outgoing};
+use super::exchange::Incoming;
 use super::fleet::{LAST_LOOK, SuperLinkFleet};
 use super::members::{Member, Question, Stage, Watched};
 use crate::{PublicKey, ServerError};
@@ -22,20 +22,19 @@ const AGAIN: Duration = Duration::from_secs(30);
 const ONLINE: &str = "online";
 
 impl SuperLinkFleet {
-    /// Waits until `sites` sites have said what they have, and gives what they said, by their names. A site whose
-    /// profile `check` refuses does not take part.
+    /// Waits until `sites` sites have said what they have, and gives what `read` makes of it, by their names. A site
+    /// whose answer `read` refuses does not take part.
     ///
     /// # Errors
     /// The SuperLink fails, or the run is to stop.
-    pub fn profiles(
+    pub fn profiles<T>(
         &mut self,
         sites: usize,
-        check: &mut dyn FnMut(&str, &Message) -> Result<(), String>,
-    ) -> Result<BTreeMap<String, Message>, ServerError> {
+        read: impl Fn(&Message) -> Result<T, String>,
+    ) -> Result<BTreeMap<String, T>, ServerError> {
         let mut profiles = BTreeMap::new();
         self.gather(Question::Hello, sites, &mut |name, message| {
-            check(name, &message)?;
-            profiles.insert(name.to_owned(), message);
+            profiles.insert(name.to_owned(), read(&message)?);
             Ok(Stage::Profiled)
         })?;
         Ok(profiles)
@@ -179,22 +178,20 @@ impl SuperLinkFleet {
 
     /// Asks those who are to be asked, and those again whose answers are overdue whether they got the question.
     fn ask(&mut self, what: Question) -> Result<(), ServerError> {
-        let nothing = Message::default();
         for member in self.members.values_mut().filter(|member| member.away.is_none()) {
-            let (kind, message) = match &member.stage {
-                Stage::Asked(watched) if watched.is_due() => (HERE, nothing.clone()),
+            let (name, message) = match &member.stage {
+                Stage::Asked(watched) if watched.is_due() => (HERE, Message::default()),
                 Stage::Out(_, since) if since.elapsed() < AGAIN => continue,
-                Stage::New | Stage::Out(..) if what == Question::Hello => (HELLO, nothing.clone()),
+                Stage::New | Stage::Out(..) if what == Question::Hello => {
+                    (HELLO, Message::default())
+                }
                 Stage::New | Stage::Out(..) | Stage::Profiled if what == Question::Join => {
                     (JOIN, (self.plan)(&member.name))
                 }
                 _ => continue,
             };
-            let config = Config::from([(RUN.to_owned(), Value::Text(self.token.clone()))]);
-            let (node_id, kind) = (member.node_id, format!("query.{kind}"));
-            let outgoing = Outgoing { node_id, kind, message: &message, config, ttl: None };
-            let ids = self.run.send(&[outgoing])?;
-            let Some(id) = ids.into_iter().next().filter(|id| !id.is_empty()) else { continue };
+            let asked = self.run.question(&self.token, member.node_id, name, &message)?;
+            let Some(id) = asked else { continue };
             match &mut member.stage {
                 Stage::Asked(watched) => watched.probe(id),
                 Stage::Out(problem, _) => {

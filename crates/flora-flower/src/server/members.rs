@@ -100,6 +100,11 @@ impl Watched {
 /// By their public keys.
 pub(super) type Members = BTreeMap<PublicKey, Member>;
 
+/// The site that is called so.
+pub(super) fn named<'a>(members: &'a mut Members, name: &str) -> Option<&'a mut Member> {
+    members.values_mut().find(|member| member.name == name)
+}
+
 impl Member {
     pub(super) fn new(name: String, node_id: u64) -> Self {
         Self { name, node_id, stage: Stage::New, away: None, given_up: false }

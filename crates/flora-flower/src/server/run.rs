@@ -56,7 +56,7 @@ impl ServerRun {
     ) -> Result<Self, ServerError> {
         let control = ControlService::new(link.clone());
         let fab = app::bundle(name, token);
-        let fab_hash = flora_core::hex::encode(&<sha2::Sha256 as sha2::Digest>::digest(&fab));
+        let fab_hash = fab.hash_str.clone();
         let run_id = control.start_run(fab)?;
         let service =
             Self::acquire(&control, link, run_id, &fab_hash, secret).inspect_err(|_| {
@@ -101,7 +101,7 @@ impl ServerRun {
                 None => {}
             }
             if link.sleep(LOOK) {
-                return Err(LinkError::Stopped { url: link.url().to_owned() }.into());
+                return Err(link.stopped().into());
             }
         }
         Err(ServerError::Taken { url: link.url().to_owned() })

@@ -11,7 +11,7 @@ use flora_federation::{Answer, Config, Failure, Kind, Message, Reason, Task, Val
 use super::event::SiteEvent;
 use super::exchange::{Incoming, Outgoing, Said, take_number};
 use super::fleet::{GRACE, LAST_LOOK, SuperLinkFleet};
-use super::members::{Stage, Watched};
+use super::members::{Stage, Watched, named};
 use crate::ServerError;
 
 /// Between two looks for answers, at first.
@@ -125,8 +125,7 @@ impl SuperLinkFleet {
             Err(Said { reason, .. }) => {
                 if reason.starts_with(NOT_JOINED) {
                     // It lost what it kept. Before the next round it is sent the plan again.
-                    let mut members = self.members.values_mut();
-                    if let Some(member) = members.find(|member| member.name == task.client) {
+                    if let Some(member) = named(&mut self.members, &task.client) {
                         member.stage = Stage::New;
                     }
                 }
@@ -160,8 +159,7 @@ impl SuperLinkFleet {
         unsent: &mut Vec<(Task, usize)>,
         deliver: &mut dyn FnMut(Answer),
     ) {
-        let mut members = self.members.values_mut();
-        let member = members.find(|member| member.name == task.client);
+        let member = named(&mut self.members, &task.client);
         if sendings >= SENDINGS || member.is_none_or(|member| member.is_given_up(self.grace)) {
             deliver(Answer::failed(&task, Reason::Failed, problem));
             return;
@@ -181,8 +179,7 @@ impl SuperLinkFleet {
         let mut ready = Vec::new();
         let mut later = Vec::new();
         for (task, sendings) in tasks.unsent.drain(..) {
-            let mut members = self.members.values_mut();
-            let member = members.find(|member| member.name == task.client);
+            let member = named(&mut self.members, &task.client);
             match member.filter(|member| member.joined().is_some()) {
                 Some(member) if member.away.is_none() => {
                     ready.push((task, sendings, member.node_id));
@@ -225,15 +222,9 @@ impl SuperLinkFleet {
             let Some(member) = members.find(|member| member.name == open.task.client) else {
                 continue;
             };
-            let outgoing = Outgoing {
-                node_id: member.node_id,
-                kind: format!("query.{HERE}"),
-                message: &Message::default(),
-                config: Config::from([(RUN.to_owned(), Value::Text(self.token.clone()))]),
-                ttl: None,
-            };
-            let ids = self.run.send(&[outgoing])?;
-            if let Some(id) = ids.into_iter().next().filter(|id| !id.is_empty()) {
+            let nothing = Message::default();
+            let asked = self.run.question(&self.token, member.node_id, HERE, &nothing)?;
+            if let Some(id) = asked {
                 open.watched.probe(id);
             }
         }

@@ -1,5 +1,3 @@
-use sha2::{Digest, Sha256};
-
 use crate::wire::control::{
     Fab, ListRunsRequest, ListRunsResponse, Run, StartRunRequest, StartRunResponse, StopRunRequest,
 };
@@ -17,15 +15,14 @@ impl ControlService {
         Self(link)
     }
 
-    /// Begins a run of the app in `fab`, a zip file, and gives its id.
+    /// Begins a run of an app, and gives its id.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
-    pub fn start_run(&self, fab: Vec<u8>) -> Result<u64, LinkError> {
-        let hash_str = flora_core::hex::encode(&Sha256::digest(&fab));
+    pub fn start_run(&self, fab: Fab) -> Result<u64, LinkError> {
         let path = "/v1/control/start-run";
-        let fab = Some(Fab { hash_str, content: fab });
-        let response: StartRunResponse = self.0.call(path, &Vec::new, &StartRunRequest { fab })?;
+        let request = StartRunRequest { fab: Some(fab) };
+        let response: StartRunResponse = self.0.call(path, &Vec::new, &request)?;
         response.run_id.ok_or_else(|| LinkError::Refused {
             url: self.0.url().to_owned(),
             path: path.to_owned(),

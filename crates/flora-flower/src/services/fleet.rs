@@ -74,11 +74,10 @@ impl FleetService {
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
-    pub fn pull_message(&self, node: u64) -> Result<Option<(Message, ObjectTree)>, LinkError> {
-        let response: PullMessagesResponse =
+    pub fn pull_message(&self, node: u64) -> Result<Option<Message>, LinkError> {
+        let PullMessagesResponse { messages_list } =
             self.call("pull-messages", &PullMessagesRequest { node: id(node) })?;
-        let mut messages = response.messages_list.into_iter().zip(response.message_object_trees);
-        Ok(messages.next())
+        Ok(messages_list.into_iter().next())
     }
 
     /// An object of a message.

@@ -111,13 +111,10 @@ impl RuntimeService {
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
-    pub fn pull_messages(
-        &self,
-        message_ids: Vec<String>,
-    ) -> Result<Vec<(Message, ObjectTree)>, LinkError> {
-        let response: PullMessagesResponse =
+    pub fn pull_messages(&self, message_ids: Vec<String>) -> Result<Vec<Message>, LinkError> {
+        let PullMessagesResponse { messages_list } =
             self.call("pull-messages", &PullMessagesRequest { message_ids })?;
-        Ok(response.messages_list.into_iter().zip(response.message_object_trees).collect())
+        Ok(messages_list)
     }
 
     /// An object of an answer.

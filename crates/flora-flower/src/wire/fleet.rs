@@ -59,9 +59,6 @@ pub struct PullMessagesResponse {
     /// The messages.
     #[prost(message, repeated, tag = "2")]
     pub messages_list: Vec<Message>,
-    /// The objects of each.
-    #[prost(message, repeated, tag = "3")]
-    pub message_object_trees: Vec<ObjectTree>,
 }
 
 /// Announces an answer.

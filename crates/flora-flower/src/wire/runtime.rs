@@ -128,9 +128,6 @@ pub struct PullMessagesResponse {
     /// The answers.
     #[prost(message, repeated, tag = "1")]
     pub messages_list: Vec<Message>,
-    /// The objects of each.
-    #[prost(message, repeated, tag = "2")]
-    pub message_object_trees: Vec<ObjectTree>,
 }
 
 /// Lines for `flwr log`.
