@@ -20,3 +20,4 @@ mod splits;
 mod stratified;
 mod texts;
 mod validation;
+mod views;
