@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use flora_core::ParameterRecord;
 use flora_data::{ClientShard, Split};
@@ -94,20 +95,53 @@ impl TuningClient {
         Ok(Trained { model, record, loss: sum / steps.max(1) as f64 })
     }
 
+    /// What a method answers that takes no steps; `None` where it takes some. The loss is that of what was sent.
+    fn sum_up(
+        &self,
+        model: &TuningModel,
+        sent: &Arc<ParameterRecord>,
+    ) -> Result<Option<Trained>, TuningError> {
+        let (cohort, images) = (&*self.cohort, &self.shard.train);
+        let Cohort { objective, trainable, .. } = cohort;
+        let device = cohort.device().clone().inner();
+        let summed = objective.method.sum_up(objective, &model.valid(), images, &device)?;
+        let Some(record) = summed else { return Ok(None) };
+        record.check_finite().map_err(TuningError::NotFinite)?;
+        // All are sent the same, and it is made ready once.
+        let loss = match cohort.share.is_all() {
+            true => cohort.test_shared(sent, images)?.loss,
+            false => cohort.test(model, images)?.loss,
+        };
+        let model = trainable.load(model.clone(), &record)?;
+        Ok(Some(Trained { model, record, loss }))
+    }
+
     fn fit(&mut self, task: &Task) -> Result<Message, TuningError> {
         let cohort = Arc::clone(&self.cohort);
-        cohort.forget_tested();
         let sent = parameters(&task.message)?;
         let start = cohort.whole(self.own.as_ref(), sent)?;
         let model = cohort.model(&start)?;
+        if let Some(trained) = self.sum_up(&model, sent)? {
+            return self.answer(trained, &start);
+        }
+        cohort.forget_tested();
         let proximal = Proximal::asked(&task.message.config, cohort.trainable, &model, sent)?;
         // If training fails, it stays away: moments that are no longer finite would spoil every later round of
         // this client.
         let optimizer = self.optimizer.take();
         let mut optimizer = optimizer.unwrap_or_else(|| cohort.training.optimizer());
-        let Trained { model, record, loss } =
-            self.train(model, &mut optimizer, proximal.as_ref(), task.round)?;
+        let trained = self.train(model, &mut optimizer, proximal.as_ref(), task.round)?;
         self.optimizer = Some(optimizer);
+        self.answer(trained, &start)
+    }
+
+    /// The answer of a client that trained from the parameters `start`.
+    fn answer(
+        &mut self,
+        Trained { model, record, loss }: Trained,
+        start: &ParameterRecord,
+    ) -> Result<Message, TuningError> {
+        let cohort = Arc::clone(&self.cohort);
         let mut metrics =
             Metrics::from([("loss".into(), loss), ("update_norm".into(), start.distance(&record))]);
         if cohort.evaluate_local && !self.scored().is_empty() {

@@ -85,6 +85,9 @@ pub enum TuningError {
     /// A task for a client came without parameters.
     #[error("the message has no record `parameters`")]
     NoParameters,
+    /// A classifier that cannot be solved for.
+    #[error(transparent)]
+    Heads(#[from] flora_heads::HeadsError),
     /// The image features.
     #[error(transparent)]
     Inference(InferenceError),

@@ -10,7 +10,7 @@ use flora_data::{Dataset, Partition, Split};
 use flora_federation::{
     Answer, ClientInfo, Event, Faulty, FedAvg, FederationError, Fleet, Kind, Layered, Listener,
     Message, Outcome, PARAMETERS, Rounds, RoundsConfig, RunState, RunStatus, Selection, Stop,
-    Strategy, Task, Wait,
+    Strategy, Sums, Task, Wait,
 };
 use flora_inference::Provenance;
 use serde::Serialize;
@@ -106,9 +106,7 @@ impl Prepared {
         let Parts { experiment, dataset, partition, trainable_parameters, mut clients, .. } = parts;
         clients.sort_by(|left, right| left.id.cmp(&right.id));
         Self {
-            strategy: match experiment.federation.strategy {
-                StrategyName::FedAvg => Box::new(FedAvg),
-            },
+            strategy: strategy(&experiment),
             selection: Box::new(experiment.federation.selector()),
             around: None,
             states: None,
@@ -310,6 +308,18 @@ impl Prepared {
         // Whatever becomes of the clients' parameters, all rounds were run.
         let failure = kept.and_then(Result::err);
         Ok(Finished { outcome: Some(outcome), failure })
+    }
+}
+
+/// Answers of closed-form methods are added up, whatever others do with theirs.
+fn strategy(experiment: &Experiment) -> Box<dyn Strategy> {
+    let method = &experiment.method;
+    match experiment.federation.strategy {
+        _ if method.name.is_closed_form() && method.closed_form.leaving => {
+            Box::new(Sums::new().subtracting())
+        }
+        _ if method.name.is_closed_form() => Box::new(Sums::new()),
+        StrategyName::FedAvg => Box::new(FedAvg),
     }
 }
 

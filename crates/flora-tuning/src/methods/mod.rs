@@ -1,11 +1,14 @@
 //! The methods that are compared: what each trains and sends, and what it predicts from.
 
+mod check;
+mod closed_form;
 mod fedaa;
 mod fedfft;
 mod fedlc;
 mod fedprompt;
 mod fedvm_lc;
 mod flora;
+mod over_head;
 mod zero_shot;
 
 use std::fmt::Debug;
@@ -14,15 +17,19 @@ use std::sync::{Arc, OnceLock};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use flora_clip::{ClipTokenizer, Padding, TextConfig, normalize};
+use flora_core::ParameterRecord;
 use flora_data::{Features, Template};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use check::check;
+pub use closed_form::{ClosedForm, ClosedFormConfig};
 pub use fedaa::FedAa;
 pub use fedfft::FedFft;
 pub use fedlc::FedLc;
 pub use fedprompt::{FedPrompt, PromptConfig};
 pub use fedvm_lc::FedVmLc;
 pub use flora::Flora;
+pub(crate) use over_head::OverHead;
 pub use zero_shot::ZeroShot;
 
 use crate::{LossKind, Objective, Prompts, Trainable, TuningError, TuningModel};
@@ -71,6 +78,11 @@ pub trait Method: Debug + Send + Sync {
         false
     }
 
+    /// Whether [`attach`](Self::attach) asks for [`Start::texts`].
+    fn starts_from_texts(&self) -> bool {
+        self.has_head()
+    }
+
     /// What is trained and sent.
     fn trainable(&self) -> Trainable;
 
@@ -106,6 +118,39 @@ pub trait Method: Debug + Send + Sync {
     ///
     /// Settings that do not fit the model.
     fn attach(&self, base: TuningModel, start: &Start<'_>) -> Result<TuningModel, TuningError>;
+
+    /// What a client answers that takes no steps of an optimizer: means over its `images`, computed at once. The server
+    /// adds them up, weighted by examples. `None` for a method that is trained.
+    ///
+    /// # Errors
+    ///
+    /// Images that cannot be read.
+    fn sum_up(
+        &self,
+        objective: &Objective,
+        model: &TuningModel,
+        images: &[usize],
+        device: &Device,
+    ) -> Result<Option<ParameterRecord>, TuningError> {
+        let _ = (objective, model, images, device);
+        Ok(None)
+    }
+
+    /// The model as it predicts, with whatever follows from its trained parameters; called once before many images.
+    /// `model` and `device` are without autodiff.
+    ///
+    /// # Errors
+    ///
+    /// Trained parameters from which nothing follows.
+    fn ready(
+        &self,
+        objective: &Objective,
+        model: TuningModel,
+        device: &Device,
+    ) -> Result<TuningModel, TuningError> {
+        let _ = (objective, device);
+        Ok(model)
+    }
 
     /// What the model makes of images for some classes.
     ///
@@ -149,6 +194,12 @@ pub enum MethodName {
     FedPrompt,
     /// [`ZeroShot`]: nothing; the model as it is.
     ZeroShot,
+    /// [`ClosedForm`]: ridge regression on frozen image features.
+    Ridge,
+    /// [`ClosedForm`]: Gaussian discriminant analysis on frozen image features.
+    Gda,
+    /// [`ClosedForm`]: the nearest class mean of frozen image features.
+    Ncm,
 }
 
 impl MethodName {
@@ -162,7 +213,15 @@ impl MethodName {
             Self::FedAa => "fedaa",
             Self::FedPrompt => "fedprompt",
             Self::ZeroShot => "zero-shot",
+            Self::Ridge => "ridge",
+            Self::Gda => "gda",
+            Self::Ncm => "ncm",
         }
+    }
+
+    /// Whether it is solved from sums over all images, in one round and without a gradient.
+    pub fn is_closed_form(self) -> bool {
+        matches!(self, Self::Ridge | Self::Gda | Self::Ncm)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flora_core::workers::Workers;
 use flora_data::{Dataset, FeatureCache};
-use flora_inference::checkpoint_features;
+use flora_inference::{checkpoint_features, image_features};
 
 use super::backbone::Backbone;
 use super::cache_folder;
@@ -20,6 +20,7 @@ pub(super) fn prepare(
 ) -> Result<ImageInput, TuningError> {
     // The vision tower is in memory only while it computes what the cache does not have.
     let whole = backbone.whole.take();
+    let adapted = backbone.adapted.take();
     let (checkpoint, device) = (&backbone.checkpoint, &backbone.device);
     if backbone.encodes_pictures() {
         let preprocessor = checkpoint.preprocessor.clone();
@@ -32,6 +33,10 @@ pub(super) fn prepare(
     let cache = folder.map(|folder| FeatureCache::new(folder).with_dtype(dtype));
     let load = || whole.map_or_else(|| checkpoint.load(device), Ok);
     let notify = &mut notices(observer);
+    if let Some(model) = adapted {
+        let features = image_features(&model, dataset, cache.as_ref(), workers, notify)?;
+        return Ok(ImageInput::Features(Arc::new(features)));
+    }
     let features =
         checkpoint_features(checkpoint, load, device, dataset, cache.as_ref(), workers, notify)?;
     Ok(ImageInput::Features(Arc::new(features)))
