@@ -1,6 +1,7 @@
 //! The transformer that both towers share: pre-norm blocks of attention and feed-forward.
 
 mod prefix;
+mod reading;
 mod sequences;
 
 use burn::module::{Initializer, Module};

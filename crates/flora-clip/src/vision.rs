@@ -1,3 +1,5 @@
+mod readout;
+
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{Device, Tensor};
@@ -5,6 +7,7 @@ use flora_lora::LoraLinear;
 
 use crate::encoder::{Encoder, EncoderSizes, indices};
 use crate::{LayerNorm, VisionConfig};
+pub use readout::Readout;
 
 /// The vision tower without its projection (`CLIPVisionModel`).
 #[derive(Module, Debug)]

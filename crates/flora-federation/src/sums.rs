@@ -49,6 +49,17 @@ impl Sums {
         Self { subtracts: true, ..self }
     }
 
+    /// Who is counted.
+    pub fn counted(&self) -> &BTreeSet<String> {
+        &self.counted
+    }
+
+    /// Who is counted according to a [`state`](Strategy::state); `None` of another strategy's.
+    pub fn counted_in(state: &Message) -> Option<BTreeSet<String>> {
+        let Some(Value::Text(counted)) = state.config.get(COUNTED) else { return None };
+        serde_json::from_str(counted).ok()
+    }
+
     fn moved(&self, before: f32, sum: f64) -> f32 {
         let before = f64::from(before);
         if !self.subtracts {
@@ -108,8 +119,7 @@ impl Strategy for Sums {
 
     fn restore(&mut self, state: Message) -> Result<(), StrategyError> {
         let wrong = || StrategyError::State(format!("`{COUNTED}` is no list of clients"));
-        let Some(Value::Text(counted)) = state.config.get(COUNTED) else { return Err(wrong()) };
-        self.counted = serde_json::from_str(counted).map_err(|_| wrong())?;
+        self.counted = Self::counted_in(&state).ok_or_else(wrong)?;
         Ok(())
     }
 }

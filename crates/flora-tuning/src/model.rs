@@ -95,6 +95,11 @@ impl TuningModel {
         self.text_projection.dims()[0]
     }
 
+    /// Dimensions of the space that texts and images share.
+    pub fn projection_dim(&self) -> usize {
+        self.text_projection.dims()[1]
+    }
+
     /// The embeddings of these tokens, `[ids.len(), width]`, apart from any graph.
     pub fn embed(&self, ids: &[u32]) -> Tensor<2> {
         self.text_model.embeddings.embed(ids).detach()

@@ -2,7 +2,7 @@
 
 use flora_lora::Towers;
 
-use crate::{Experiment, LossKind, MethodName};
+use crate::{Experiment, LossKind, MethodName, PathKind};
 
 /// What a method makes nothing of, by field.
 pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
@@ -28,6 +28,14 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
         return Err("method.head: its classifier was solved for the images of the frozen vision tower; choose \
                     method.lora.towers = \"text\""
             .to_owned());
+    }
+    let naive = method.path == PathKind::Naive;
+    if naive && (is_closed || method.head.is_some()) {
+        return Err(format!(
+            "method.path: \"naive\" shows every image to the vision tower again and again, and the classifier of {} saw \
+             it once; choose \"fast\"",
+            if is_closed { name } else { "method.head" }
+        ));
     }
     method.closed_form.check()?;
     if is_closed { check_closed_form(experiment) } else { check_trained(experiment) }

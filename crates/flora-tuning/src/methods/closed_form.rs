@@ -1,17 +1,31 @@
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor};
+use flora_clip::{Readout, VisionConfig};
 use flora_core::ParameterRecord;
-use flora_heads::{Gda, LinearClassifier, Moments, Ncm, Ridge};
+use flora_heads::{CLASS_COUNTS, Gda, HeadsError, LinearClassifier, Moments, Ncm, Ridge};
 use serde::{Deserialize, Serialize};
 
-use super::{Method, MethodName, Start};
+use super::{Method, MethodName, Start, Summed};
 use crate::{LinearHead, LossKind, MomentSums, Objective, Trainable, TuningError, TuningModel};
+
+/// What the classifier of a closed-form method looks at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadFeatures {
+    /// The image features, as the prompts are compared with.
+    #[default]
+    Embedding,
+    /// States of the vision tower's later blocks: [`Readout::usual`].
+    Layers,
+}
 
 /// Settings of the methods that are solved in closed form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClosedFormConfig {
+    /// What the classifier looks at.
+    pub features: HeadFeatures,
     /// How strongly the classifier is held to its prior, as a share of the mean eigenvalue of the features' second
     /// moments; above 0.
     pub lambda: f64,
@@ -30,7 +44,14 @@ pub struct ClosedFormConfig {
 
 impl Default for ClosedFormConfig {
     fn default() -> Self {
-        Self { lambda: 0.1, prior: 0.0, weight: 20.0, start: None, leaving: false }
+        Self {
+            features: HeadFeatures::Embedding,
+            lambda: 0.1,
+            prior: 0.0,
+            weight: 20.0,
+            start: None,
+            leaving: false,
+        }
     }
 }
 
@@ -52,6 +73,13 @@ impl ClosedFormConfig {
                     if least > 0.0 { "a positive number" } else { "0 or a positive number" };
                 return Err(format!("method.closed_form.{field}: {value} is not {wanted}"));
             }
+        }
+        if self.prior > 0.0 && self.features == HeadFeatures::Layers {
+            return Err(
+                "method.closed_form.prior: texts are no prior for states of blocks; choose 0, or \
+                        method.closed_form.features = \"embedding\""
+                    .to_owned(),
+            );
         }
         if self.leaving && self.start.is_none() {
             return Err("method.closed_form.leaving: there is nothing to leave; name the run that the clients were \
@@ -87,14 +115,23 @@ impl ClosedForm {
         moments: &Moments,
         texts: &[f32],
     ) -> Result<Option<LinearClassifier>, TuningError> {
-        if moments.total() <= 0.0 {
+        if moments.is_empty() {
             return Ok(None);
         }
         let ClosedFormConfig { lambda, prior, .. } = self.settings;
+        // States of blocks are in no space that texts are in.
+        let none;
+        let texts = match self.settings.features {
+            HeadFeatures::Embedding => texts,
+            HeadFeatures::Layers => {
+                none = vec![0.0; moments.classes() * moments.dim()];
+                &none[..]
+            }
+        };
         let solved = match self.name {
-            MethodName::Gda => Gda { lambda }.solve(moments, texts),
-            MethodName::Ncm => Ncm.solve(moments, texts),
-            _ => Ridge { lambda, prior }.solve(moments, texts),
+            MethodName::Gda => Gda::default().solve(moments, texts),
+            MethodName::Ncm => Ncm::default().solve(moments, texts),
+            _ => Ridge { lambda, prior, ..Ridge::default() }.solve(moments, texts),
         };
         let mut solved = solved?;
         for (class, &count) in moments.class_counts().iter().enumerate() {
@@ -115,6 +152,21 @@ impl ClosedForm {
     }
 }
 
+/// The moments of a record. A server that averages, as Flower's own do, leaves the means of nobody knows how many images:
+/// they are read as those of [`MEANS_OF`].
+pub(crate) fn read(record: &ParameterRecord) -> Result<Moments, HeadsError> {
+    let counts = record.get(CLASS_COUNTS).map(|counts| counts.to_f32().into_owned());
+    let total: f64 = counts.unwrap_or_default().iter().map(|count| f64::from(*count)).sum();
+    match (total - 1.0).abs() < 1e-2 {
+        true => Moments::from_mean_record(record, MEANS_OF),
+        false => Moments::from_record(record),
+    }
+}
+
+/// Images whose means are read without their number. It decides nothing but what is rounding, and by how much a
+/// covariance of so many is shrunk.
+const MEANS_OF: f64 = 10_000.0;
+
 impl Method for ClosedForm {
     fn name(&self) -> &str {
         self.name.as_str()
@@ -128,8 +180,19 @@ impl Method for ClosedForm {
         Trainable::Parts(PARTS)
     }
 
+    fn readout(&self, config: &VisionConfig) -> Option<Readout> {
+        (self.settings.features == HeadFeatures::Layers).then(|| Readout::usual(config))
+    }
+
     fn attach(&self, base: TuningModel, start: &Start<'_>) -> Result<TuningModel, TuningError> {
-        let (dim, classes) = (start.texts().dim, start.prompts().classes());
+        let dim = match self.settings.features {
+            HeadFeatures::Embedding => start.texts().dim,
+            HeadFeatures::Layers => {
+                let config = start.vision().ok_or(TuningError::NoVisionConfig)?;
+                Readout::usual(config).width(config)
+            }
+        };
+        let classes = start.prompts().classes();
         Ok(base.with_moments(MomentSums::zero(dim, classes, start.device)))
     }
 
@@ -139,14 +202,14 @@ impl Method for ClosedForm {
         model: &TuningModel,
         images: &[usize],
         device: &Device,
-    ) -> Result<Option<ParameterRecord>, TuningError> {
+    ) -> Result<Option<Summed>, TuningError> {
         let sums = model.moments().expect("`attach` gave it sums");
         let mut moments = Moments::new(sums.dim(), objective.prompts.classes());
         objective.features_in_batches(model, images, device, |images, features| {
             let labels: Vec<usize> = images.iter().map(|&image| objective.labels[image]).collect();
-            moments.add_batch(&features, &labels, 1.0);
+            Ok(moments.add_batch(&features, &labels, 1.0)?)
         })?;
-        Ok(Some(moments.to_mean_record()))
+        Ok(Some(Summed { sums: moments.to_record()?, means: moments.to_mean_record()? }))
     }
 
     fn ready(
@@ -155,7 +218,7 @@ impl Method for ClosedForm {
         model: TuningModel,
         device: &Device,
     ) -> Result<TuningModel, TuningError> {
-        let moments = Moments::from_record(&self.trainable().record(&model)?)?;
+        let moments = read(&self.trainable().record(&model)?)?;
         let solved = self.solve(&moments, &objective.class_texts(&model, device))?;
         Ok(match solved {
             Some(solved) => model.with_head(self.head(&solved, device)),

@@ -16,13 +16,14 @@ use std::sync::{Arc, OnceLock};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use flora_clip::{ClipTokenizer, Padding, TextConfig, normalize};
+use flora_clip::{ClipTokenizer, Padding, Readout, TextConfig, VisionConfig, normalize};
 use flora_core::ParameterRecord;
 use flora_data::{Features, Template};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use check::check;
-pub use closed_form::{ClosedForm, ClosedFormConfig};
+pub(crate) use closed_form::read as read_moments;
+pub use closed_form::{ClosedForm, ClosedFormConfig, HeadFeatures};
 pub use fedaa::FedAa;
 pub use fedfft::FedFft;
 pub use fedlc::FedLc;
@@ -97,6 +98,13 @@ pub trait Method: Debug + Send + Sync {
         false
     }
 
+    /// What it reads of the vision tower besides image features, which it then gets behind them in
+    /// [`logits`](Self::logits). For methods whose vision tower stays as it is.
+    fn readout(&self, config: &VisionConfig) -> Option<Readout> {
+        let _ = config;
+        None
+    }
+
     /// The prompts of the classes.
     ///
     /// # Errors
@@ -119,8 +127,8 @@ pub trait Method: Debug + Send + Sync {
     /// Settings that do not fit the model.
     fn attach(&self, base: TuningModel, start: &Start<'_>) -> Result<TuningModel, TuningError>;
 
-    /// What a client answers that takes no steps of an optimizer: means over its `images`, computed at once. The server
-    /// adds them up, weighted by examples. `None` for a method that is trained.
+    /// What a client makes of its `images` that takes no steps of an optimizer: sums over them, computed at once. `None`
+    /// for a method that is trained.
     ///
     /// # Errors
     ///
@@ -131,7 +139,7 @@ pub trait Method: Debug + Send + Sync {
         model: &TuningModel,
         images: &[usize],
         device: &Device,
-    ) -> Result<Option<ParameterRecord>, TuningError> {
+    ) -> Result<Option<Summed>, TuningError> {
         let _ = (objective, model, images, device);
         Ok(None)
     }
@@ -167,6 +175,16 @@ pub trait Method: Debug + Send + Sync {
     ) -> Tensor<2> {
         objective.similarities(model, images, classes)
     }
+}
+
+/// Sums over the images of a client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summed {
+    /// The sums: trained parameters, with which the client alone would predict.
+    pub sums: ParameterRecord,
+    /// The same divided by the number of images, which is what the client sends: the server adds such means up,
+    /// weighted by examples.
+    pub means: ParameterRecord,
 }
 
 /// The methods that ship.
@@ -235,18 +253,30 @@ pub struct Start<'a> {
     base: &'a TuningModel,
     prompts: &'a Prompts,
     texts: OnceLock<Arc<Features>>,
+    vision: Option<VisionConfig>,
 }
 
 impl<'a> Start<'a> {
     /// From `base`, before anything is attached to it.
     pub fn new(seed: u64, device: &'a Device, base: &'a TuningModel, prompts: &'a Prompts) -> Self {
-        Self { seed, device, base, prompts, texts: OnceLock::new() }
+        Self { seed, device, base, prompts, texts: OnceLock::new(), vision: None }
     }
 
     /// The same, with the features of the prompts, if they were computed before.
     pub(crate) fn with_texts(self, texts: Option<Arc<Features>>) -> Self {
         let texts = texts.map_or_else(OnceLock::new, OnceLock::from);
         Self { texts, ..self }
+    }
+
+    /// The same, with the sizes of the vision tower, for methods that have a [`Method::readout`].
+    #[must_use]
+    pub fn with_vision(self, config: &VisionConfig) -> Self {
+        Self { vision: Some(config.clone()), ..self }
+    }
+
+    /// The sizes of the vision tower, where they were given.
+    pub fn vision(&self) -> Option<&VisionConfig> {
+        self.vision.as_ref()
     }
 
     /// The frozen model, before anything is attached to it.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use flora_clip::{Readout, VisionConfig};
 use flora_heads::Moments;
 
 use super::{ClosedForm, Flora, Method, Start};
@@ -28,6 +29,10 @@ impl Method for OverHead {
 
     fn starts_from_texts(&self) -> bool {
         true
+    }
+
+    fn readout(&self, config: &VisionConfig) -> Option<Readout> {
+        self.head.readout(config)
     }
 
     fn trainable(&self) -> Trainable {

@@ -153,6 +153,7 @@ impl Backbone {
 
     fn start(&self) -> Start<'_> {
         Start::new(self.seed, &self.device, &self.base, &self.prompts)
+            .with_vision(&self.checkpoint.config.vision_config)
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a run begins with besides its checkpoint: an adapter, the sums of another run, a classifier.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use flora_core::ParameterRecord;
+use flora_data::Participants;
 use flora_federation::Event;
 use flora_inference::{Provenance, adapter_folder};
 use flora_lora::{LoraConfig, PeftAdapter, load_peft};
@@ -89,6 +91,34 @@ impl Begin {
         let Some((field, sums)) = &self.sums else { return Ok(()) };
         let below = self.below.as_ref().map(|(_, digest)| digest.as_str());
         sums.check(base_digest, below, classes).map_err(|error| wrong(experiment, field, error))
+    }
+
+    /// Whose sums the run begins with.
+    pub(super) fn summed(&self) -> BTreeSet<String> {
+        let start = self.sums.iter().find(|(field, _)| *field == START);
+        start.map(|(_, sums)| sums.provenance.clients.clone()).unwrap_or_default()
+    }
+
+    /// Whether those who train are not counted in the sums yet, or those who leave are.
+    pub(super) fn check_trainers<'a>(
+        &self,
+        experiment: &Experiment,
+        mut trainers: impl Iterator<Item = &'a str>,
+    ) -> Result<(), TuningError> {
+        let (summed, leaving) = (self.summed(), experiment.method.closed_form.leaving);
+        if summed.is_empty() || experiment.federation.participants == Participants::Alone {
+            return Ok(());
+        }
+        let problem = match trainers.find(|&id| summed.contains(id) != leaving) {
+            None => return Ok(()),
+            Some(id) if leaving => format!(
+                "the sums are not of {id}, who cannot leave; name those who do as federation.participants"
+            ),
+            Some(id) => format!(
+                "{id} is counted in the sums already; name those who come late as federation.participants"
+            ),
+        };
+        Err(wrong(experiment, START, problem))
     }
 
     /// SHA-256 of what is not trained and of what is begun with, by what it is called in a message.

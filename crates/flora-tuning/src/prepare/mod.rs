@@ -93,6 +93,8 @@ fn prepared(
     let mut backbone = Backbone::load(&experiment, &begin, &dataset, device, observer)?;
     let base_digest = backbone.checkpoint.digest()?;
     begin.check(&experiment, &base_digest, dataset.classes(), observer)?;
+    let trainers = partition.clients.iter().filter(|shard| !shard.train.is_empty());
+    begin.check_trainers(&experiment, trainers.map(|shard| shard.id.as_str()))?;
     // Before the images are looked at, so that a mistake is told before the long work.
     let texts = backbone.texts(&workers);
     let model = backbone.attach(begin.initial.as_ref(), &texts)?;
@@ -129,6 +131,7 @@ fn prepared(
         clients: infos,
         scored_on,
         cohort: Some(cohort),
+        summed: begin.summed(),
         members: Members::Here { simulation, at_rest },
         experiment,
     }))

@@ -55,6 +55,8 @@ pub fn prepare_serving(
     let model = backbone.attach(begin.initial.as_ref(), &texts)?;
     let base_digest = backbone.checkpoint.digest()?;
     begin.check(&experiment, &base_digest, dataset.classes(), observer)?;
+    let trainers = clients.iter().filter(|client| client.num_examples > 0);
+    begin.check_trainers(&experiment, trainers.map(|client| client.id.as_str()))?;
     let inputs = inputs::digests(&experiment, &backbone, None, &begin)?;
     let trainable = backbone.method.trainable();
     let shard = |site: &ClientInfo| ClientShard { id: site.id.clone(), ..ClientShard::default() };
@@ -73,6 +75,7 @@ pub fn prepare_serving(
         clients,
         scored_on,
         cohort: None,
+        summed: begin.summed(),
         members: Members::AtSites(fleet),
         experiment,
     }))

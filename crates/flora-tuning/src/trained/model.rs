@@ -109,7 +109,8 @@ impl TrainedModel {
         let logit_scale = clip.temperature_factor();
         let temperature = clip.valid().logit_scale;
         let base = TuningModel::new(clip, true).no_grad();
-        let start = Start::new(experiment.seed, &device, &base, &prompts);
+        let vision = checkpoint.config.vision_config.clone();
+        let start = Start::new(experiment.seed, &device, &base, &prompts).with_vision(&vision);
         let tuned = method.attach(base.clone(), &start)?;
         let tuned = method.trainable().load(tuned, &record)?.valid();
         let clip = tuned.clone().into_clip(temperature).expect("it has its vision tower");
@@ -215,6 +216,7 @@ impl Experiment {
                 seed: self.data.seed,
                 fingerprint,
             },
+            clients: Default::default(),
             files: Default::default(),
         }
     }

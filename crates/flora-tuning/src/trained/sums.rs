@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flora_core::{ParameterRecord, hex};
-use flora_heads::Moments;
 use flora_inference::{Provenance, adapter_folder};
 use flora_lora::LoraConfig;
 use sha2::{Digest, Sha256};
 
 use super::load::parameters;
 use super::{CLOSED_FORM, PARAMETERS};
-use crate::methods::{ClosedForm, ClosedFormConfig, Flora, OverHead};
+use crate::methods::{ClosedForm, ClosedFormConfig, Flora, OverHead, read_moments};
 use crate::{Experiment, MethodName, TuningError};
 
 /// What a run of a closed-form method left.
@@ -77,7 +76,7 @@ impl LoadedSums {
         Ok(OverHead {
             flora: Flora(lora.clone()),
             head: self.method.clone(),
-            moments: Arc::new(Moments::from_record(&self.record)?),
+            moments: Arc::new(read_moments(&self.record)?),
         })
     }
 
