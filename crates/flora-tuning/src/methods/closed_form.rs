@@ -31,8 +31,10 @@ pub struct ClosedFormConfig {
     pub lambda: f64,
     /// How much of the text classifier is the prior of [`Ridge`], in targets of 0 and 1.
     pub prior: f64,
-    /// The factor on the head's logits, which are added to those of the prompts.
-    pub weight: f64,
+    /// The factor on the head's logits, which are added to those of the prompts. Without one, that of the method:
+    /// see [`ClosedForm::weight`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f64>,
     /// A run of a closed-form method, or its `trained.safetensors`, whose sums those of this run's clients are added
     /// to.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +50,7 @@ impl Default for ClosedFormConfig {
             features: HeadFeatures::Embedding,
             lambda: 0.1,
             prior: 0.0,
-            weight: 20.0,
+            weight: None,
             start: None,
             leaving: false,
         }
@@ -66,7 +68,7 @@ impl ClosedFormConfig {
         for (field, value, least) in [
             ("lambda", self.lambda, f64::MIN_POSITIVE),
             ("prior", self.prior, 0.0),
-            ("weight", self.weight, 0.0),
+            ("weight", self.weight.unwrap_or(0.0), 0.0),
         ] {
             if !(value.is_finite() && value >= least) {
                 let wanted =
@@ -143,10 +145,21 @@ impl ClosedForm {
         Ok(Some(solved))
     }
 
+    /// The factor on the head's logits. Those of ridge regression are between 0 and 1 and those of nearest means are
+    /// cosines, of the order of CLIP's before its temperature; those of discriminant analysis are log densities.
+    pub fn weight(&self) -> f64 {
+        self.settings.weight.unwrap_or(match self.name {
+            MethodName::Gda => 1.0,
+            MethodName::Ncm => 30.0,
+            _ => 20.0,
+        })
+    }
+
     /// The classifier as it is added to the logits of the prompts.
     pub(crate) fn head(&self, solved: &LinearClassifier, device: &Device) -> LinearHead {
+        let weight = self.weight();
         let times = |values: &[f32]| {
-            values.iter().map(|value| (f64::from(*value) * self.settings.weight) as f32).collect()
+            values.iter().map(|value| (f64::from(*value) * weight) as f32).collect()
         };
         LinearHead::from_rows(times(&solved.weight), times(&solved.bias), device)
     }
