@@ -7,7 +7,8 @@ pub trait Classifier: Sync {
     ///
     /// # Shapes
     ///
-    /// - images: features of any length, `[batch, projection_dim]`
+    /// - images: features of any length, `[batch, projection_dim]`, and behind them whatever the model
+    ///   [reads](crate::Model::image_rows) besides
     /// - output: `[batch, classes]`
     fn logits(&self, images: Tensor<2>) -> Tensor<2>;
 

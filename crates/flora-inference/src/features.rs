@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use flora_clip::{Checkpoint, Clip, ClipError, Preprocessor};
+use flora_clip::{Checkpoint, Clip, ClipError, Preprocessor, Readout};
 use flora_core::workers::Workers;
 use flora_data::{Begun, Dataset, FeatureCache, FeatureKey, FeatureRows, Features, Lookup};
 
@@ -43,12 +43,37 @@ pub fn image_features(
     workers: &Workers,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<FeatureRows, InferenceError> {
+    rows(model, None, dataset, cache, workers, notify)
+}
+
+/// What a [classifier](crate::Classifier) of this model gets of every image of `dataset`: [`image_features`], and
+/// behind them what [`Model::readout`] names.
+///
+/// # Errors
+///
+/// As [`image_features`].
+pub fn image_rows(
+    model: &Model,
+    dataset: &Dataset,
+    cache: Option<&FeatureCache>,
+    workers: &Workers,
+    notify: &mut dyn FnMut(Notice),
+) -> Result<FeatureRows, InferenceError> {
+    rows(model, model.readout.as_ref(), dataset, cache, workers, notify)
+}
+
+fn rows(
+    model: &Model,
+    readout: Option<&Readout>,
+    dataset: &Dataset,
+    cache: Option<&FeatureCache>,
+    workers: &Workers,
+    notify: &mut dyn FnMut(Notice),
+) -> Result<FeatureRows, InferenceError> {
     // An adapter of the text tower leaves images as they are.
-    let tower = Tower {
-        checkpoint: &model.checkpoint,
-        device: &model.embedder.device().clone().inner(),
-        adapted: model.adapts_vision().then(|| model.fingerprint()).transpose()?,
-    };
+    let adapted = model.adapts_vision().then(|| model.fingerprint()).transpose()?;
+    let device = model.embedder.device().clone().inner();
+    let tower = Tower { adapted, readout, ..Tower::new(&model.checkpoint, &device) };
     let clip = || Ok(model.clip().valid());
     tower.features(clip, dataset, cache, workers, notify)
 }
@@ -68,7 +93,25 @@ pub fn checkpoint_features(
     workers: &Workers,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<FeatureRows, InferenceError> {
-    let tower = Tower { checkpoint, device: &device.clone().inner(), adapted: None };
+    let tower = Tower::new(checkpoint, &device.clone().inner());
+    tower.features(|| Ok(load()?.valid()), dataset, cache, workers, notify)
+}
+
+/// [`checkpoint_features`], and behind those of each image the states of `readout`; see [`Clip::image_rows`].
+///
+/// # Errors
+///
+/// As [`checkpoint_features`].
+pub fn checkpoint_rows(
+    (checkpoint, readout): (&Checkpoint, Option<&Readout>),
+    load: impl FnOnce() -> Result<Clip, ClipError>,
+    device: &Device,
+    dataset: &Dataset,
+    cache: Option<&FeatureCache>,
+    workers: &Workers,
+    notify: &mut dyn FnMut(Notice),
+) -> Result<FeatureRows, InferenceError> {
+    let tower = Tower { readout, ..Tower::new(checkpoint, &device.clone().inner()) };
     tower.features(|| Ok(load()?.valid()), dataset, cache, workers, notify)
 }
 
@@ -78,6 +121,21 @@ struct Tower<'a> {
     device: &'a Device,
     /// Fingerprint of the whole model, where it is not the checkpoint's tower as it is.
     adapted: Option<String>,
+    /// What is read besides the features.
+    readout: Option<&'a Readout>,
+}
+
+impl<'a> Tower<'a> {
+    fn new(checkpoint: &'a Checkpoint, device: &'a Device) -> Self {
+        Self { checkpoint, device, adapted: None, readout: None }
+    }
+
+    /// Numbers of an image.
+    fn width(&self) -> usize {
+        let config = &self.checkpoint.config;
+        let read = self.readout.map_or(0, |readout| readout.width(&config.vision_config));
+        config.projection_dim + read
+    }
 }
 
 impl Tower<'_> {
@@ -89,7 +147,7 @@ impl Tower<'_> {
         workers: &Workers,
         notify: &mut dyn FnMut(Notice),
     ) -> Result<FeatureRows, InferenceError> {
-        let dim = self.checkpoint.config.projection_dim;
+        let dim = self.width();
         let Some(cache) = cache else {
             let mut values = Vec::with_capacity(dataset.len() * dim);
             let unusable = self.encode(&clip()?, dataset, 0, workers, notify, |rows, _| {
@@ -155,15 +213,16 @@ impl Tower<'_> {
     /// Everything that the features depend on. The weights alone are not enough: heads, activation and
     /// epsilon are in the configuration only. And rounding differs between devices.
     fn key(&self, data: String) -> Result<FeatureKey, InferenceError> {
-        let Self { checkpoint, device, adapted } = self;
+        let Self { checkpoint, device, adapted, readout } = self;
         let tower = serde_json::to_string(&checkpoint.config.vision_config).expect("plain data");
         let steps = serde_json::to_string(&checkpoint.preprocessor).expect("plain data");
         let weights = match adapted {
             Some(fingerprint) => fingerprint.clone(),
             None => checkpoint.digest()?,
         };
+        let read = readout.map_or(String::new(), |readout| format!(", and {readout}"));
         Ok(FeatureKey {
-            checkpoint: format!("{weights} as {tower}"),
+            checkpoint: format!("{weights} as {tower}{read}"),
             preprocessing: format!("version {VERSION}: {steps} on {device:?}"),
             data,
         })
@@ -209,8 +268,11 @@ impl Tower<'_> {
             }
             let rows = || {
                 let stack = preprocessor.stack(pixels, self.device);
-                let mut rows = values(clip.image_features(stack));
-                rows.truncate(indices.len() * self.checkpoint.config.projection_dim);
+                let mut rows = values(match self.readout {
+                    Some(readout) => clip.image_rows(stack, readout),
+                    None => clip.image_features(stack),
+                });
+                rows.truncate(indices.len() * self.width());
                 rows
             };
             Ok((whole.then(rows), unusable))

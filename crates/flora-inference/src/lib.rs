@@ -26,7 +26,9 @@ pub use classifier::Classifier;
 pub use classify::{Prediction, classify};
 pub use error::InferenceError;
 pub use export::export_merged;
-pub use features::{Notice, checkpoint_features, image_features, pixels};
+pub use features::{
+    Notice, checkpoint_features, checkpoint_rows, image_features, image_rows, pixels,
+};
 pub use images::{find_images, image_files};
 pub use labels::{read_lines, read_texts, sentences};
 pub use model::{Changes, Model, adapter_folder};

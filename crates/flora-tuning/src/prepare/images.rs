@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flora_core::workers::Workers;
 use flora_data::{Dataset, FeatureCache};
-use flora_inference::{checkpoint_features, image_features};
+use flora_inference::{checkpoint_rows, image_rows};
 
 use super::backbone::Backbone;
 use super::cache_folder;
@@ -33,11 +33,13 @@ pub(super) fn prepare(
     let cache = folder.map(|folder| FeatureCache::new(folder).with_dtype(dtype));
     let load = || whole.map_or_else(|| checkpoint.load(device), Ok);
     let notify = &mut notices(observer);
-    if let Some(model) = adapted {
-        let features = image_features(&model, dataset, cache.as_ref(), workers, notify)?;
+    let readout = backbone.method.readout(&checkpoint.config.vision_config);
+    if let Some(mut model) = adapted {
+        model.readout = readout;
+        let features = image_rows(&model, dataset, cache.as_ref(), workers, notify)?;
         return Ok(ImageInput::Features(Arc::new(features)));
     }
-    let features =
-        checkpoint_features(checkpoint, load, device, dataset, cache.as_ref(), workers, notify)?;
+    let tower = (checkpoint, readout.as_ref());
+    let features = checkpoint_rows(tower, load, device, dataset, cache.as_ref(), workers, notify)?;
     Ok(ImageInput::Features(Arc::new(features)))
 }

@@ -121,6 +121,7 @@ impl TrainedModel {
             model = model.changed(Changes { key, vision: method.trains_vision() });
         }
         model.adapter = below;
+        model.readout = method.readout(&vision);
         model.provenance = Some(provenance.clone());
         Ok(Some(Self { model, provenance, method, name, tuned, logit_scale }))
     }

@@ -8,7 +8,7 @@ use flora_federation::{EvaluatedModel, Event, Outcome, RoundScore};
 use flora_heads::{LinearClassifier, Moments, Ridge};
 use flora_tuning::{Experiment, TrainedModel, prepare};
 
-use crate::common::{Images, Listener, checkpoint, features, outcome, refusal, run, save};
+use crate::common::{Images, Listener, checkpoint, features, outcome, refusal, rows, run, save};
 
 /// Dimensions of the tiny CLIP's features, and the classes of the images.
 const DIM: usize = 20;
@@ -74,8 +74,11 @@ fn the_head_does_not_depend_on_who_holds_which_images() {
 fn before_the_round_the_model_is_zero_shot() {
     let images = Images::new(2, 6);
     let zero_shot = outcome(images.experiment(&["method.name=zero-shot"]));
-    for name in ["ridge", "gda", "ncm"] {
-        let outcome = outcome(images.experiment(&[&format!("method.name={name}")]));
+    let layers = "method.closed_form.features=layers";
+    for (name, set) in
+        ["ridge", "gda", "ncm"].into_iter().flat_map(|name| [(name, RIDGE), (name, layers)])
+    {
+        let outcome = outcome(images.experiment(&[set, &format!("method.name={name}")]));
         let scores = |round: &RoundScore| (round.accuracy, round.loss);
         assert_eq!(scores(&outcome.initial), scores(&zero_shot.initial), "{name}");
         assert_ne!(scores(&outcome.last_round), scores(&outcome.initial), "{name}");
@@ -288,7 +291,7 @@ fn assert_classifies(experiment: &Experiment, folder: &Path, expected: &[(String
         let shard = prepared.partition.clients.iter().find(|shard| shard.id == *client).unwrap();
         let pictures: Vec<_> =
             shard.test.iter().map(|&image| prepared.dataset.image(image).unwrap()).collect();
-        let features = trained.model.embedder.images(&pictures).unwrap();
+        let features = rows(&trained, &pictures);
         let logits = classifier.logits(features).into_data().try_into_vec::<f32>().unwrap();
         assert_eq!(logits.len(), expected.len());
         for (logit, expected) in logits.iter().zip(expected) {
@@ -369,6 +372,29 @@ fn settings_that_make_no_sense_are_named() {
     images.describe(&["cat", "house", "big red truck", "sunflower seeds"]);
     let error = refusal_of(&images, &[RIDGE, &start]);
     assert!(error.contains("other classes, or in another order"), "{error}");
+}
+
+/// Rows of the tiny CLIP are 3 parts of 32 states.
+#[test]
+fn a_classifier_may_look_at_the_blocks_of_the_vision_tower() {
+    let images = Images::new(6, 4);
+    let layers = "method.closed_form.features=layers";
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["ridge", "gda", "ncm"] {
+        let experiment = images.experiment(&[&format!("method.name={name}"), layers]);
+        let outcome = saved(&experiment, folder.path());
+        assert_eq!(outcome.last.num_parameters(), 96 * 97 / 2 + 4 * 96 + 4);
+        let expected = logits(&experiment, folder.path());
+        assert_classifies(&experiment, folder.path(), &expected);
+    }
+    // Adapters are trained on what it leaves, too.
+    let head = format!("method.head={}", folder.path().display());
+    let over = tempfile::tempdir().unwrap();
+    let flora = images.experiment(&[&head, "training.rounds=2"]);
+    saved(&flora, over.path());
+    assert_classifies(&flora, over.path(), &logits(&flora, over.path()));
+    let error = refusal_of(&images, &[RIDGE, layers, "method.closed_form.prior=0.5"]);
+    assert!(error.contains("method.closed_form.prior: texts are no prior"), "{error}");
 }
 
 /// A server of Flower's that averages has the means of all images, and so the same classifier.
