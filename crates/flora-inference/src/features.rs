@@ -46,8 +46,7 @@ pub fn image_features(
     rows(model, None, dataset, cache, workers, notify)
 }
 
-/// What a [classifier](crate::Classifier) of this model gets of every image of `dataset`: [`image_features`], and
-/// behind them what [`Model::readout`] names.
+/// What a [classifier](crate::Classifier) of this model gets of every image of `dataset`: see [`Model::image_rows`].
 ///
 /// # Errors
 ///
@@ -97,7 +96,7 @@ pub fn checkpoint_features(
     tower.features(|| Ok(load()?.valid()), dataset, cache, workers, notify)
 }
 
-/// [`checkpoint_features`], and behind those of each image the states of `readout`; see [`Clip::image_rows`].
+/// [`checkpoint_features`], or with a `readout` what [`Clip::image_rows`] has of each image.
 ///
 /// # Errors
 ///
@@ -133,8 +132,10 @@ impl<'a> Tower<'a> {
     /// Numbers of an image.
     fn width(&self) -> usize {
         let config = &self.checkpoint.config;
-        let read = self.readout.map_or(0, |readout| readout.width(&config.vision_config));
-        config.projection_dim + read
+        match self.readout {
+            Some(readout) => 2 * config.projection_dim + readout.width(&config.vision_config),
+            None => config.projection_dim,
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Model {
     pub adapter: Option<PeftAdapter>,
     /// What the adapter, or without one the checkpoint, was trained from and for, where flora trained it.
     pub provenance: Option<Provenance>,
-    /// States of the vision tower that its [classifier](crate::Classifier) gets behind image features: see
+    /// What its [classifier](crate::Classifier) gets of the vision tower besides image features: see
     /// [`Model::image_rows`].
     pub readout: Option<Readout>,
     changes: Option<Changes>,
@@ -115,8 +115,8 @@ impl Model {
         }))
     }
 
-    /// What a [classifier](crate::Classifier) of this model gets of images, `[batch, 3, size, size]`: their features, and
-    /// behind them what [`readout`](Self::readout) names.
+    /// What a [classifier](crate::Classifier) of this model gets of images, `[batch, 3, size, size]`: their features of any
+    /// length, or with a [`readout`](Self::readout) what [`Clip::image_rows`] has.
     pub fn image_rows(&self, images: Tensor<4>) -> Tensor<2> {
         match &self.readout {
             Some(readout) => self.clip().image_rows(images, readout),

@@ -7,8 +7,7 @@ use crate::objective::EVALUATION_BATCH;
 use crate::{Objective, TuningError, TuningModel};
 
 impl Objective {
-    /// Hands what a head sees of `images` to `take`, some rows of length 1 at a time: their features, or where states are
-    /// read besides, these.
+    /// Hands what a classifier sees of `images` to `take`, some rows at a time.
     pub(crate) fn features_in_batches(
         &self,
         model: &TuningModel,
@@ -18,8 +17,7 @@ impl Objective {
     ) -> Result<(), TuningError> {
         for images in images.chunks(EVALUATION_BATCH) {
             let rows = self.image_features(model, images, device)?;
-            let (features, read) = parts(rows, model.projection_dim());
-            take(images, numbers(read.unwrap_or_else(|| normalize(features))))?;
+            take(images, numbers(Seen::of(rows, model.projection_dim()).head))?;
         }
         Ok(())
     }
@@ -34,8 +32,7 @@ impl Objective {
     ///
     /// # Shapes
     ///
-    /// - images: `[batch, projection_dim]`, or with the states of a [`Readout`](flora_clip::Readout) behind them, which
-    ///   are then what the head looks at
+    /// - images: `[batch, projection_dim]`, or what a [`Readout`](flora_clip::Readout) has of them
     /// - output: `[batch, classes.len()]`
     pub(crate) fn joined(
         &self,
@@ -43,25 +40,41 @@ impl Objective {
         images: Tensor<2>,
         classes: &[usize],
     ) -> Tensor<2> {
-        let (images, read) = parts(images, model.projection_dim());
-        let texts = self.similarities(model, images.clone(), classes);
+        let Seen { plain, mean, head } = Seen::of(images, model.projection_dim());
+        let texts = self.text_features(model, classes, &plain.device()).transpose();
+        let texts = |images: Tensor<2>| images.matmul(texts).mul_scalar(self.logit_scale);
         match model.head() {
-            Some(head) => {
-                let seen = read.unwrap_or_else(|| normalize(images));
-                texts + head.forward(seen, classes)
-            }
-            None => texts,
+            // As good as zero-shot classification of the image as it is, before there is anything else.
+            None => texts(plain),
+            Some(known) => texts(mean) + known.forward(head, classes),
         }
     }
 }
 
-/// Image features of any length, and the states behind them, if there are some.
-fn parts(rows: Tensor<2>, dim: usize) -> (Tensor<2>, Option<Tensor<2>>) {
-    let [batch, width] = rows.dims();
-    if width == dim {
-        return (rows, None);
+/// What a closed-form method sees of images.
+struct Seen {
+    /// Features of length 1.
+    plain: Tensor<2>,
+    /// For the prompts: the mean over what is a little aside, where that is seen.
+    mean: Tensor<2>,
+    /// For the classifier.
+    head: Tensor<2>,
+}
+
+impl Seen {
+    /// From image features of any length, which have `dim` dimensions, or from what a [`Readout`](flora_clip::Readout)
+    /// has: see [`Clip::image_rows`](flora_clip::Clip::image_rows).
+    fn of(rows: Tensor<2>, dim: usize) -> Self {
+        let [_, width] = rows.dims();
+        if width == dim {
+            let plain = normalize(rows);
+            return Self { plain: plain.clone(), mean: plain.clone(), head: plain };
+        }
+        let part = |from: usize, to: usize| rows.clone().narrow(1, from, to - from);
+        let mean = part(dim, 2 * dim);
+        let head = if width == 2 * dim { mean.clone() } else { part(2 * dim, width) };
+        Self { plain: part(0, dim), mean, head }
     }
-    (rows.clone().slice([0..batch, 0..dim]), Some(rows.slice([0..batch, dim..width])))
 }
 
 fn numbers(tensor: Tensor<2>) -> Vec<f32> {

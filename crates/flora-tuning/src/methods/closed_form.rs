@@ -14,9 +14,9 @@ use crate::{LinearHead, LossKind, MomentSums, Objective, Trainable, TuningError,
 #[serde(rename_all = "kebab-case")]
 pub enum HeadFeatures {
     /// The image features, as the prompts are compared with.
-    #[default]
     Embedding,
-    /// States of the vision tower's later blocks: [`Readout::usual`].
+    /// States of the vision tower's later blocks: [`Readout::of_layers`].
+    #[default]
     Layers,
 }
 
@@ -26,6 +26,9 @@ pub enum HeadFeatures {
 pub struct ClosedFormConfig {
     /// What the classifier looks at.
     pub features: HeadFeatures,
+    /// Whether images are looked at as they are and moved a little in four directions, and the mean is taken: see
+    /// [`Readout::shifts`].
+    pub shifts: bool,
     /// How strongly the classifier is held to its prior, as a share of the mean eigenvalue of the features' second
     /// moments; above 0.
     pub lambda: f64,
@@ -47,8 +50,9 @@ pub struct ClosedFormConfig {
 impl Default for ClosedFormConfig {
     fn default() -> Self {
         Self {
-            features: HeadFeatures::Embedding,
-            lambda: 0.1,
+            features: HeadFeatures::Layers,
+            shifts: true,
+            lambda: 1e-4,
             prior: 0.0,
             weight: None,
             start: None,
@@ -194,7 +198,13 @@ impl Method for ClosedForm {
     }
 
     fn readout(&self, config: &VisionConfig) -> Option<Readout> {
-        (self.settings.features == HeadFeatures::Layers).then(|| Readout::usual(config))
+        let ClosedFormConfig { features, shifts, .. } = self.settings;
+        let readout = match features {
+            HeadFeatures::Embedding if !shifts => return None,
+            HeadFeatures::Embedding => Readout::of_features(),
+            HeadFeatures::Layers => Readout::of_layers(config),
+        };
+        Some(if shifts { readout.shifted() } else { readout })
     }
 
     fn attach(&self, base: TuningModel, start: &Start<'_>) -> Result<TuningModel, TuningError> {
@@ -202,7 +212,7 @@ impl Method for ClosedForm {
             HeadFeatures::Embedding => start.texts().dim,
             HeadFeatures::Layers => {
                 let config = start.vision().ok_or(TuningError::NoVisionConfig)?;
-                Readout::usual(config).width(config)
+                Readout::of_layers(config).width(config)
             }
         };
         let classes = start.prompts().classes();

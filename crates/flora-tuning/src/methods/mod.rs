@@ -98,8 +98,8 @@ pub trait Method: Debug + Send + Sync {
         false
     }
 
-    /// What it reads of the vision tower besides image features, which it then gets behind them in
-    /// [`logits`](Self::logits). For methods whose vision tower stays as it is.
+    /// What it reads of the vision tower besides image features: [`logits`](Self::logits) is then given what
+    /// [`Clip::image_rows`](flora_clip::Clip::image_rows) has. For methods whose vision tower stays as it is.
     fn readout(&self, config: &VisionConfig) -> Option<Readout> {
         let _ = config;
         None

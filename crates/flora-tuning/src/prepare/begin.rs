@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use flora_core::ParameterRecord;
+use flora_core::{Dtype, ParameterRecord};
 use flora_data::Participants;
 use flora_federation::Event;
 use flora_inference::{Provenance, adapter_folder};
@@ -88,6 +88,16 @@ impl Begin {
         observer: &mut dyn Observer,
     ) -> Result<(), TuningError> {
         warn_of_other_base(experiment, self.provenance.as_ref(), base_digest, observer);
+        let Experiment { method, federation, .. } = experiment;
+        if method.name.is_closed_form() && federation.upload != Dtype::F32 {
+            let message = format!(
+                "federation.upload: sums that are rounded to {} cost accuracy: what {} looks for in them is small beside \
+                 what they have in common",
+                federation.upload,
+                method.name.as_str()
+            );
+            observer.event(&Event::Warning { message });
+        }
         let Some((field, sums)) = &self.sums else { return Ok(()) };
         let below = self.below.as_ref().map(|(_, digest)| digest.as_str());
         sums.check(base_digest, below, classes).map_err(|error| wrong(experiment, field, error))
