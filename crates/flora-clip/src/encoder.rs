@@ -1,5 +1,6 @@
 //! The transformer that both towers share: pre-norm blocks of attention and feed-forward.
 
+mod cut;
 mod prefix;
 mod reading;
 mod sequences;
@@ -10,6 +11,7 @@ use flora_kernels::attention;
 use flora_lora::LoraLinear;
 
 use crate::{Activation, LayerNorm};
+pub(crate) use cut::Cut;
 pub(crate) use prefix::Prefix;
 pub(crate) use sequences::Sequences;
 

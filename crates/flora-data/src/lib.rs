@@ -8,6 +8,7 @@
 //!
 //! Nothing here knows of models, tensors or rounds.
 
+mod activations;
 mod apportion;
 mod csv_lines;
 mod dataset;
@@ -20,6 +21,7 @@ mod filling;
 mod partition;
 mod rounding;
 
+pub use activations::{ActivationFile, ActivationFilling, BegunActivations};
 pub use dataset::{
     Dataset, Inspection, Limit, Part, Protocol, Split, Template, Texts, ValidationShare, inspect,
     read_image,

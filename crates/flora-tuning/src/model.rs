@@ -1,6 +1,6 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use flora_clip::{Clip, ClipText, TextModel, TextPrefix, Tokens, VisionModel};
+use flora_clip::{Clip, ClipText, TextModel, TextPrefix, Tokens, VisionCut, VisionModel};
 use flora_lora::{AdaptableModule, LoraLinear};
 
 use crate::{AttentionAdapter, LinearHead, MomentSums};
@@ -131,10 +131,41 @@ impl TuningModel {
     ///
     /// Panics if the model was taken without its vision tower.
     pub fn image_features(&self, images: Tensor<4>) -> Tensor<2> {
-        let (Some(tower), Some(projection)) = (&self.vision_model, &self.visual_projection) else {
-            panic!("a model whose image features are cached has no vision tower");
-        };
+        let (tower, projection) = self.vision();
         projection.forward(tower.forward(images))
+    }
+
+    /// Where the vision tower is cut below the first adapter that is there now; `None` without the tower, and where
+    /// neither it nor its projection has an adapter.
+    pub fn vision_cut(&self) -> Option<VisionCut> {
+        let (tower, projection) =
+            self.vision_model.as_ref().zip(self.visual_projection.as_ref())?;
+        let cut = tower.cut();
+        (projection.lora.is_some() || !cut.is_above_all_blocks()).then_some(cut)
+    }
+
+    /// What of the image features lies below `cut`, `[batch, cut.numbers()]` from `[batch, 3, size, size]`.
+    ///
+    /// # Panics
+    ///
+    /// As [`TuningModel::image_features`].
+    pub fn image_prefix(&self, images: Tensor<4>, cut: VisionCut) -> Tensor<2> {
+        self.vision().0.prefix(images, cut)
+    }
+
+    /// [`TuningModel::image_features`] from a [`TuningModel::image_prefix`] at `cut`.
+    ///
+    /// # Panics
+    ///
+    /// As [`TuningModel::image_features`].
+    pub fn image_features_from(&self, below: Tensor<2>, cut: VisionCut) -> Tensor<2> {
+        let (tower, projection) = self.vision();
+        projection.forward(tower.forward_from(below, cut))
+    }
+
+    fn vision(&self) -> (&VisionModel, &LoraLinear) {
+        let vision = self.vision_model.as_ref().zip(self.visual_projection.as_ref());
+        vision.expect("a model whose image features are cached has no vision tower")
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use flora_clip::{Padding, Preprocessor, TextPrefix, loss, normalize};
+use flora_clip::{Padding, Preprocessor, TextPrefix, VisionCut, loss, normalize};
 use flora_data::{Dataset, FeatureRows, Features};
 use flora_inference::pixels;
 
@@ -16,6 +16,13 @@ use crate::{LossKind, Method, PathKind, Prompts, TuningError, TuningModel};
 pub enum ImageInput {
     /// The frozen vision tower saw every image once.
     Features(Arc<FeatureRows>),
+    /// What lies below the first adapter of the vision tower saw every image once.
+    Activations {
+        /// Of each image what [`TuningModel::image_prefix`] gives.
+        below: Arc<FeatureRows>,
+        /// Where the tower goes on.
+        cut: VisionCut,
+    },
     /// The vision tower sees an image whenever it is needed.
     Pictures {
         /// The images.
@@ -292,10 +299,9 @@ impl Objective {
         device: &Device,
     ) -> Result<Tensor<2>, TuningError> {
         match &self.images {
-            ImageInput::Features(features) => {
-                let rows = features.gather(indices)?;
-                let rows = TensorData::new(rows, [indices.len(), features.dim()]);
-                Ok(Tensor::from_data(rows, device))
+            ImageInput::Features(features) => gather(features, indices, device),
+            ImageInput::Activations { below, cut } => {
+                Ok(model.image_features_from(gather(below, indices, device)?, *cut))
             }
             ImageInput::Pictures { dataset, preprocessor } => {
                 let pixels = pixels(preprocessor, dataset, indices)?;
@@ -343,6 +349,16 @@ impl Objective {
         };
         normalize(model.text_features(&self.prompts.tokens(classes, padding)))
     }
+}
+
+/// Rows of what is cached, one for each image.
+fn gather(
+    rows: &FeatureRows,
+    indices: &[usize],
+    device: &Device,
+) -> Result<Tensor<2>, TuningError> {
+    let values = TensorData::new(rows.gather(indices)?, [indices.len(), rows.dim()]);
+    Ok(Tensor::from_data(values, device))
 }
 
 fn highest(logits: &[f32]) -> f32 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use flora_clip::{Checkpoint, Clip, TextPrefix};
+use flora_clip::{Checkpoint, Clip, TextPrefix, VisionCut};
 use flora_core::ParameterRecord;
 use flora_core::workers::Workers;
 use flora_data::{Dataset, Features, Template};
@@ -15,6 +15,16 @@ use super::begin::Begin;
 use super::{data, on_one_thread, wrong};
 use crate::methods::Start;
 use crate::{Experiment, Method, Observer, PathKind, Prompts, Trainable, TuningError, TuningModel};
+
+/// What of the vision tower sees every image in every step, and not once.
+pub(super) enum Vision {
+    /// Nothing.
+    Frozen,
+    /// What lies above the cut.
+    From(VisionCut),
+    /// All of it.
+    Whole,
+}
 
 /// A frozen CLIP on its device.
 pub(super) struct Backbone {
@@ -99,9 +109,19 @@ impl Backbone {
         })
     }
 
-    /// Whether pictures go through the vision tower in every step, rather than once.
-    pub(super) fn encodes_pictures(&self) -> bool {
-        encodes_pictures(self.method.as_ref(), self.path)
+    /// What of the vision tower sees every image in every step.
+    pub(super) fn vision(&self, model: &TuningModel) -> Vision {
+        // Full fine-tuning moves what lies below adapters.
+        let only_adapters = matches!(self.method.trainable(), Trainable::Adapters);
+        match model.vision_cut() {
+            _ if !encodes_pictures(self.method.as_ref(), self.path) => Vision::Frozen,
+            None if self.path == PathKind::Fast && only_adapters => Vision::Frozen,
+            Some(cut) if self.path == PathKind::Fast && only_adapters => match cut {
+                cut if cut.is_worth_keeping() => Vision::From(cut),
+                _ => Vision::Whole,
+            },
+            _ => Vision::Whole,
+        }
     }
 
     /// The zero-shot classifier, where training does not change it or begins with it.

@@ -99,7 +99,7 @@ fn prepared(
     let texts = backbone.texts(&workers);
     let model = backbone.attach(begin.initial.as_ref(), &texts)?;
     let prefix = backbone.prefix(&model, &workers);
-    let images = images::prepare(&experiment, &mut backbone, &dataset, &workers, observer)?;
+    let images = images::prepare(&experiment, &mut backbone, &model, &dataset, &workers, observer)?;
 
     let trainers = partition.clients.iter().filter(|shard| !shard.train.is_empty()).count();
     let at_rest = experiment.federation.client_state.at_rest(trainers, &backbone.device);

@@ -28,7 +28,7 @@ pub(crate) fn site_cohort(
     let texts = backbone.texts(workers);
     let model = backbone.attach(None, &texts)?;
     let prefix = backbone.prefix(&model, workers);
-    let images = images::prepare(experiment, &mut backbone, &dataset, workers, observer)?;
+    let images = images::prepare(experiment, &mut backbone, &model, &dataset, workers, observer)?;
     let setting = Setting { texts, prefix, images, class_groups: None, dataset: &dataset };
     Ok(Arc::new(clients::cohort(experiment, backbone, model, setting)?))
 }

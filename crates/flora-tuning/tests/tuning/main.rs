@@ -27,4 +27,5 @@ mod states;
 mod towers;
 mod trained;
 mod validation;
+mod vision_cache;
 mod zero_shot;
