@@ -1,8 +1,10 @@
 mod gda;
+mod lda;
 mod ncm;
 mod ridge;
 
 pub use gda::Gda;
+pub use lda::Lda;
 pub use ncm::Ncm;
 pub use ridge::Ridge;
 

@@ -8,5 +8,5 @@ mod moments;
 
 pub use classifier::LinearClassifier;
 pub use error::HeadsError;
-pub use heads::{Gda, Ncm, Ridge};
+pub use heads::{Gda, Lda, Ncm, Ridge};
 pub use moments::{CLASS_COUNTS, CLASS_SUMS, GRAM, Moments};

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use burn::tensor::{Device, Tensor};
 use flora_clip::{Readout, VisionConfig};
 use flora_core::ParameterRecord;
-use flora_heads::{CLASS_COUNTS, Gda, HeadsError, LinearClassifier, Moments, Ncm, Ridge};
+use flora_heads::{CLASS_COUNTS, HeadsError, Lda, LinearClassifier, Moments, Ncm, Ridge};
 use serde::{Deserialize, Serialize};
 
 use super::{Method, MethodName, Start, Summed};
@@ -29,9 +29,11 @@ pub struct ClosedFormConfig {
     /// Whether images are looked at as they are and moved a little in four directions, and the mean is taken: see
     /// [`Readout::shifts`].
     pub shifts: bool,
-    /// How strongly the classifier is held to its prior, as a share of the mean eigenvalue of the features' second
-    /// moments; above 0.
-    pub lambda: f64,
+    /// What is added to the second moments before they are inverted, as a share of their mean eigenvalue; above 0. Those
+    /// of ridge regression are of all images, and without a value it is 1e-4. Those of discriminant analysis are within
+    /// the classes, and without a value it depends on the images of a class: see [`Lda::lambda`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lambda: Option<f64>,
     /// How much of the text classifier is the prior of [`Ridge`], in targets of 0 and 1.
     pub prior: f64,
     /// The factor on the head's logits, which are added to those of the prompts. Without one, that of the method:
@@ -52,7 +54,7 @@ impl Default for ClosedFormConfig {
         Self {
             features: HeadFeatures::Layers,
             shifts: true,
-            lambda: 1e-4,
+            lambda: None,
             prior: 0.0,
             weight: None,
             start: None,
@@ -70,7 +72,7 @@ impl ClosedFormConfig {
     /// What is wrong with the values, by field.
     pub(crate) fn check(&self) -> Result<(), String> {
         for (field, value, least) in [
-            ("lambda", self.lambda, f64::MIN_POSITIVE),
+            ("lambda", self.lambda.unwrap_or(1.0), f64::MIN_POSITIVE),
             ("prior", self.prior, 0.0),
             ("weight", self.weight.unwrap_or(0.0), 0.0),
         ] {
@@ -110,6 +112,9 @@ pub struct ClosedForm {
     pub settings: ClosedFormConfig,
 }
 
+/// The penalty of ridge regression, as a share of the mean eigenvalue of the Gram matrix.
+const RIDGE_LAMBDA: f64 = 1e-4;
+
 /// Where the sums are in a model.
 const PARTS: &[&str] = &["closed_form."];
 
@@ -135,9 +140,12 @@ impl ClosedForm {
             }
         };
         let solved = match self.name {
-            MethodName::Gda => Gda::default().solve(moments, texts),
+            MethodName::Gda => Lda { lambda }.solve(moments),
             MethodName::Ncm => Ncm::default().solve(moments, texts),
-            _ => Ridge { lambda, prior, ..Ridge::default() }.solve(moments, texts),
+            _ => {
+                let lambda = lambda.unwrap_or(RIDGE_LAMBDA);
+                Ridge { lambda, prior, ..Ridge::default() }.solve(moments, texts)
+            }
         };
         let mut solved = solved?;
         for (class, &count) in moments.class_counts().iter().enumerate() {
