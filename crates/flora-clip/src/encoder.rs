@@ -2,6 +2,7 @@
 
 mod cut;
 mod prefix;
+mod reading;
 mod sequences;
 
 use burn::module::{Initializer, Module};

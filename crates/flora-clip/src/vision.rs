@@ -1,4 +1,5 @@
 mod cut;
+mod readout;
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig};
@@ -6,6 +7,7 @@ use burn::tensor::{Device, Int, Tensor};
 use flora_lora::LoraLinear;
 
 pub use self::cut::VisionCut;
+pub use self::readout::Readout;
 use crate::encoder::{Encoder, EncoderSizes, indices};
 use crate::{LayerNorm, VisionConfig};
 

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Device;
-use flora_clip::{Checkpoint, Clip, ClipError};
+use flora_clip::{Checkpoint, Clip, ClipError, Readout};
 use flora_core::workers::Workers;
 use flora_data::{Begun, Dataset, FeatureCache, FeatureKey, FeatureRows, Features, Lookup};
 
@@ -28,12 +28,36 @@ pub fn image_features(
     workers: &Workers,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<FeatureRows, InferenceError> {
+    rows(model, None, dataset, cache, workers, notify)
+}
+
+/// What a [classifier](crate::Classifier) of this model gets of every image of `dataset`: see [`Model::image_rows`].
+///
+/// # Errors
+///
+/// As [`image_features`].
+pub fn image_rows(
+    model: &Model,
+    dataset: &Dataset,
+    cache: Option<&FeatureCache>,
+    workers: &Workers,
+    notify: &mut dyn FnMut(Notice),
+) -> Result<FeatureRows, InferenceError> {
+    rows(model, model.readout.as_ref(), dataset, cache, workers, notify)
+}
+
+fn rows(
+    model: &Model,
+    readout: Option<&Readout>,
+    dataset: &Dataset,
+    cache: Option<&FeatureCache>,
+    workers: &Workers,
+    notify: &mut dyn FnMut(Notice),
+) -> Result<FeatureRows, InferenceError> {
     // An adapter of the text tower leaves images as they are.
-    let tower = Tower {
-        checkpoint: &model.checkpoint,
-        device: &model.embedder.device().clone().inner(),
-        adapted: model.adapts_vision().then(|| model.fingerprint()).transpose()?,
-    };
+    let adapted = model.adapts_vision().then(|| model.fingerprint()).transpose()?;
+    let device = model.embedder.device().clone().inner();
+    let tower = Tower { adapted, readout, ..Tower::new(&model.checkpoint, &device) };
     let clip = || Ok(model.clip().valid());
     tower.features(clip, dataset, cache, workers, notify)
 }
@@ -53,7 +77,25 @@ pub fn checkpoint_features(
     workers: &Workers,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<FeatureRows, InferenceError> {
-    let tower = Tower { checkpoint, device: &device.clone().inner(), adapted: None };
+    let tower = Tower::new(checkpoint, &device.clone().inner());
+    tower.features(|| Ok(load()?.valid()), dataset, cache, workers, notify)
+}
+
+/// [`checkpoint_features`], or with a `readout` what [`Clip::image_rows`] has of each image.
+///
+/// # Errors
+///
+/// As [`checkpoint_features`].
+pub fn checkpoint_rows(
+    (checkpoint, readout): (&Checkpoint, Option<&Readout>),
+    load: impl FnOnce() -> Result<Clip, ClipError>,
+    device: &Device,
+    dataset: &Dataset,
+    cache: Option<&FeatureCache>,
+    workers: &Workers,
+    notify: &mut dyn FnMut(Notice),
+) -> Result<FeatureRows, InferenceError> {
+    let tower = Tower { readout, ..Tower::new(checkpoint, &device.clone().inner()) };
     tower.features(|| Ok(load()?.valid()), dataset, cache, workers, notify)
 }
 
@@ -63,6 +105,23 @@ struct Tower<'a> {
     device: &'a Device,
     /// Fingerprint of the whole model, where it is not the checkpoint's tower as it is.
     adapted: Option<String>,
+    /// What is read besides the features.
+    readout: Option<&'a Readout>,
+}
+
+impl<'a> Tower<'a> {
+    fn new(checkpoint: &'a Checkpoint, device: &'a Device) -> Self {
+        Self { checkpoint, device, adapted: None, readout: None }
+    }
+
+    /// Numbers of an image.
+    fn width(&self) -> usize {
+        let config = &self.checkpoint.config;
+        match self.readout {
+            Some(readout) => 2 * config.projection_dim + readout.width(&config.vision_config),
+            None => config.projection_dim,
+        }
+    }
 }
 
 impl Tower<'_> {
@@ -74,7 +133,7 @@ impl Tower<'_> {
         workers: &Workers,
         notify: &mut dyn FnMut(Notice),
     ) -> Result<FeatureRows, InferenceError> {
-        let dim = self.checkpoint.config.projection_dim;
+        let dim = self.width();
         let Some(cache) = cache else {
             let mut values = Vec::with_capacity(dataset.len() * dim);
             let unusable = self.encode(&clip()?, dataset, 0, workers, notify, |rows, _| {
@@ -143,7 +202,8 @@ impl Tower<'_> {
             Some(fingerprint) => fingerprint.clone(),
             None => self.checkpoint.digest()?,
         };
-        Ok(key(self.checkpoint, self.device, &weights, data))
+        let read = self.readout.map_or(String::new(), |readout| format!(", reading {readout}"));
+        Ok(key(self.checkpoint, self.device, &format!("{weights}{read}"), data))
     }
 
     fn encode(
@@ -155,12 +215,16 @@ impl Tower<'_> {
         notify: &mut dyn FnMut(Notice),
         take: impl FnMut(Vec<f32>, &mut dyn FnMut(Notice)) -> Result<(), InferenceError>,
     ) -> Result<Vec<String>, InferenceError> {
+        let encode = |pixels| match self.readout {
+            Some(readout) => clip.image_rows(pixels, readout),
+            None => clip.image_features(pixels),
+        };
         let encoding = Encoding {
             dataset,
             preprocessor: &self.checkpoint.preprocessor,
             device: self.device,
-            width: self.checkpoint.config.projection_dim,
-            encode: &|pixels| clip.image_features(pixels),
+            width: self.width(),
+            encode: &encode,
         };
         encoding.run(first, workers, notify, take)
     }

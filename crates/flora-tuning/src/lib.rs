@@ -18,6 +18,7 @@ mod error;
 mod experiment;
 mod features;
 mod heads;
+mod joined;
 mod members;
 pub mod methods;
 mod model;
@@ -47,7 +48,7 @@ pub use experiment::{
     CacheDtype, DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, ModelConfig,
     OutputConfig, PathKind, StrategyName,
 };
-pub use heads::{AttentionAdapter, LinearHead};
+pub use heads::{AttentionAdapter, LinearHead, MomentSums};
 pub use methods::{Method, MethodName};
 pub use model::TuningModel;
 pub use objective::{ImageInput, Objective};

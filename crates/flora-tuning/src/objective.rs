@@ -78,7 +78,7 @@ pub(crate) const NO_CLASSES: &str = "the infonce loss tells the images of a batc
                                      classes; choose method.loss = \"class-ce\", or leave the weights away";
 
 /// Images that go through a frozen vision tower together in evaluation.
-const EVALUATION_BATCH: usize = 256;
+pub(crate) const EVALUATION_BATCH: usize = 256;
 
 impl Objective {
     /// With the method's usual loss, on the fast path, all classes together, and nothing computed ahead.
@@ -292,7 +292,7 @@ impl Objective {
     }
 
     /// `[indices, projection_dim]`.
-    fn image_features(
+    pub(crate) fn image_features(
         &self,
         model: &TuningModel,
         indices: &[usize],
@@ -329,7 +329,12 @@ impl Objective {
     }
 
     /// Normalised features of the prompts of `classes`, one row each.
-    fn text_features(&self, model: &TuningModel, classes: &[usize], device: &Device) -> Tensor<2> {
+    pub(crate) fn text_features(
+        &self,
+        model: &TuningModel,
+        classes: &[usize],
+        device: &Device,
+    ) -> Tensor<2> {
         if let Some(texts) = &self.texts {
             let rows: Vec<f32> =
                 classes.iter().flat_map(|&class| texts.row(class)).copied().collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use flora_core::workers::Workers;
 use flora_data::{Dataset, FeatureCache};
-use flora_inference::{BelowCut, InferenceError, activations, checkpoint_features};
+use flora_inference::{BelowCut, InferenceError, activations, checkpoint_rows, image_rows};
 
 use super::backbone::{Backbone, Vision};
 use super::{cache_folder, wrong};
@@ -22,6 +22,7 @@ pub(super) fn prepare(
 ) -> Result<ImageInput, TuningError> {
     // The vision tower is in memory only while it computes what the cache does not have.
     let whole = backbone.whole.take();
+    let adapted = backbone.adapted.take();
     let (checkpoint, device) = (&backbone.checkpoint, &backbone.device);
     // The cache goes by the checkpoint's weights.
     let folder = cache_folder(experiment).filter(|_| !experiment.model.random_weights);
@@ -30,16 +31,18 @@ pub(super) fn prepare(
     let kept = match (backbone.vision(model), &cache) {
         (Vision::Frozen, cache) => {
             let load = || whole.map_or_else(|| checkpoint.load(device), Ok);
-            let notify = &mut notices(observer);
-            let features = checkpoint_features(
-                checkpoint,
-                load,
-                device,
-                dataset,
-                cache.as_ref(),
-                workers,
-                notify,
-            )?;
+            let (cache, notify) = (cache.as_ref(), &mut notices(observer));
+            let readout = backbone.method.readout(&checkpoint.config.vision_config);
+            let features = match adapted {
+                Some(mut model) => {
+                    model.readout = readout;
+                    image_rows(&model, dataset, cache, workers, notify)?
+                }
+                None => {
+                    let tower = (checkpoint, readout.as_ref());
+                    checkpoint_rows(tower, load, device, dataset, cache, workers, notify)?
+                }
+            };
             return Ok(ImageInput::Features(Arc::new(features)));
         }
         (Vision::From(cut), Some(cache)) => {

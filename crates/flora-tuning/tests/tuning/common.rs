@@ -15,9 +15,10 @@ use flora_federation::{
 use flora_lora::{LoraConfig, adapter_record, attach, load_adapter_record};
 use flora_tuning::{
     Cohort, Experiment, Finished, ImageInput, LossKind, Objective, Observer, PathKind, Prompts,
-    Silent, TrainingConfig, TuningError, TuningModel, methods::Flora, prepare, save_trained,
+    Silent, TrainedModel, TrainingConfig, TuningError, TuningModel, methods::Flora, prepare,
+    save_trained,
 };
-use image::{Rgb, RgbImage};
+use image::{DynamicImage, Rgb, RgbImage};
 use rand::RngExt;
 use tempfile::TempDir;
 
@@ -186,6 +187,12 @@ pub(crate) fn outcome(experiment: Experiment) -> Outcome {
     let (finished, _) = run(experiment);
     assert!(finished.failure.is_none(), "{}", finished.failure.unwrap());
     finished.outcome.unwrap()
+}
+
+/// What a classifier of `trained` gets of pictures.
+pub(crate) fn rows(trained: &TrainedModel, pictures: &[DynamicImage]) -> Tensor<2> {
+    let (model, embedder) = (&trained.model, &trained.model.embedder);
+    model.image_rows(embedder.preprocessor.batch(pictures, embedder.device()).unwrap())
 }
 
 /// The message of an experiment that cannot be prepared.

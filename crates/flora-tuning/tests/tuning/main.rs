@@ -4,6 +4,7 @@ mod bad_input;
 mod cache;
 mod central;
 mod class_weights;
+mod closed_form;
 mod common;
 mod desk;
 mod determinism;
