@@ -78,6 +78,7 @@ impl TuningClient {
             let mut order = self.shard.train.clone();
             let label = format!("client {} round {round} epoch {epoch}", self.shard.id);
             order.shuffle(&mut flora_core::seed::stream(*seed, &label));
+            let objective = objective.in_epoch(round * training.local_epochs + epoch);
             for (batch, indices) in order.chunks(training.batch_size).enumerate() {
                 let device = self.cohort.device();
                 let loss = objective.weighted_loss(&model, indices, weights.as_deref(), device)?;

@@ -19,6 +19,9 @@ use crate::{
     ClientState, Method, MethodName, PRESETS, Preset, TrainingConfig, TuningError, overrides,
 };
 
+/// Views take time and room before the first round.
+const MOST_VIEWS: usize = 100;
+
 /// More threads than any machine has processors are a mistake.
 const MOST_THREADS: usize = 1024;
 
@@ -92,6 +95,10 @@ pub struct DataConfig {
     /// Seed of the partition, the limit and the validation images, apart from that of the training.
     #[serde(default)]
     pub seed: u64,
+    /// Random views of each training image that training sees in turn, instead of the image as it is; 0: none. See
+    /// [`View`](flora_data::View).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub views: usize,
     /// Folder of the cached image features, instead of the user's cache folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
@@ -124,6 +131,10 @@ impl From<CacheDtype> for Dtype {
             CacheDtype::F16 => Self::F16,
         }
     }
+}
+
+fn is_zero(views: &usize) -> bool {
+    *views == 0
 }
 
 fn official() -> Protocol {
@@ -428,6 +439,7 @@ impl Experiment {
             return Err(format!("federation.threads: {threads} is more than {MOST_THREADS}"));
         }
         self.check_paths()?;
+        self.check_views()?;
         self.training.check()?;
         methods::check(self)?;
         let contrasts = self.method.loss() == LossKind::Infonce && self.rounds() > 0;
@@ -449,6 +461,24 @@ impl Experiment {
 
 impl Experiment {
     /// An empty path is the current folder to the system, and never what was meant.
+    fn check_views(&self) -> Result<(), String> {
+        let views = self.data.views;
+        if views > MOST_VIEWS {
+            return Err(format!(
+                "data.views: {views}; choose at most {MOST_VIEWS}, each of which takes the time and room of all training \
+                 images"
+            ));
+        }
+        let name = self.method.name;
+        if views > 0 && (name.is_closed_form() || name == MethodName::ZeroShot) {
+            return Err(format!(
+                "data.views: {} has no epochs that could see one view after the other; leave it out",
+                name.as_str()
+            ));
+        }
+        Ok(())
+    }
+
     fn check_paths(&self) -> Result<(), String> {
         let data = &self.data;
         let paths = [

@@ -37,6 +37,7 @@ mod sweep;
 mod trainable;
 mod trained;
 mod training;
+mod views;
 
 pub use class_weights::ClassWeights;
 pub use client::TuningClient;
@@ -69,3 +70,4 @@ pub use trained::{
     base_digest, load_trained, save_trained,
 };
 pub use training::{OptimizerName, Schedule, TrainingConfig};
+pub use views::Views;

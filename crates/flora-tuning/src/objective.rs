@@ -1,5 +1,6 @@
 //! What a batch costs and what a model predicts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use flora_data::{Dataset, FeatureRows, Features};
 use flora_inference::pixels;
 
 use crate::heads::indices;
-use crate::{LossKind, Method, PathKind, Prompts, TuningError, TuningModel};
+use crate::{LossKind, Method, PathKind, Prompts, TuningError, TuningModel, Views};
 
 /// Where the features of an image come from.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct Objective {
     pub method: Arc<dyn Method>,
     /// The images.
     pub images: ImageInput,
+    /// What training sees of them instead, where it does not see them as they are.
+    pub views: Option<Views>,
     /// The names of the classes, for weights by name.
     pub class_names: Arc<Vec<String>>,
     /// The class of each image.
@@ -93,6 +96,7 @@ impl Objective {
             loss: method.usual_loss(),
             method,
             images,
+            views: None,
             labels: Arc::new(labels),
             class_names: Arc::default(),
             prompts,
@@ -242,6 +246,15 @@ impl Objective {
         Ok((classes, logits.try_into_vec::<f32>().expect("just converted")))
     }
 
+    /// The same in the training epoch with this number, counted over all rounds: where images have several views, it sees
+    /// one of them.
+    pub(crate) fn in_epoch(&self, number: usize) -> Cow<'_, Self> {
+        match &self.views {
+            None => Cow::Borrowed(self),
+            Some(views) => Cow::Owned(Self { views: Some(views.of_epoch(number)), ..self.clone() }),
+        }
+    }
+
     /// The same for one model without autodiff: its prompts are encoded here, once, in the batches in which
     /// [`Objective::score`] would encode them each time, so that scores keep their bits.
     pub(crate) fn with_texts(&self, model: &TuningModel, device: &Device) -> Self {
@@ -298,7 +311,12 @@ impl Objective {
         indices: &[usize],
         device: &Device,
     ) -> Result<Tensor<2>, TuningError> {
-        match &self.images {
+        let shown = self.views.as_ref().and_then(|views| views.shown(indices));
+        let (images, indices) = match &shown {
+            Some((images, numbers)) => (*images, &numbers[..]),
+            None => (&self.images, indices),
+        };
+        match images {
             ImageInput::Features(features) => gather(features, indices, device),
             ImageInput::Activations { below, cut } => {
                 Ok(model.image_features_from(gather(below, indices, device)?, *cut))

@@ -28,7 +28,11 @@ const TRIES: usize = 10;
 impl fmt::Display for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [least, most] = SCALE;
-        write!(f, "view {} of seed {}: a square of {least} to {most} of the area", self.number, self.seed)
+        write!(
+            f,
+            "view {} of seed {}: a square of {least} to {most} of the area",
+            self.number, self.seed
+        )
     }
 }
 

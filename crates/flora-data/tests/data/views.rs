@@ -14,7 +14,9 @@ fn pictures() -> (tempfile::TempDir, Dataset) {
             std::fs::create_dir_all(&folder).unwrap();
             for number in 0..count {
                 let pixel = |x, y| Rgb([x as u8, y as u8, number]);
-                RgbImage::from_fn(50, 50, pixel).save(folder.join(format!("{number}.png"))).unwrap();
+                RgbImage::from_fn(50, 50, pixel)
+                    .save(folder.join(format!("{number}.png")))
+                    .unwrap();
             }
         }
     }

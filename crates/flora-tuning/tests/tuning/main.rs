@@ -27,5 +27,6 @@ mod states;
 mod towers;
 mod trained;
 mod validation;
+mod views;
 mod vision_cache;
 mod zero_shot;
