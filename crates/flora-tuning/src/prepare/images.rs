@@ -120,7 +120,8 @@ impl Source<'_> {
         let readout = backbone.method.readout(&checkpoint.config.vision_config);
         let rows = match &self.adapted {
             Some(model) => {
-                let model = Model { readout, ..model.clone() };
+                let mut model = model.clone();
+                model.readout = readout;
                 image_rows(&model, dataset, cache, workers, notify)?
             }
             None => {
