@@ -336,6 +336,7 @@ impl Progress {
                     }
                 }
             }
+            Event::Note { message } => self.say(printable(message).to_string()),
             Event::Warning { message } => self.warn(message),
             Event::RunFinished { .. } => self.tell_failures(self.rounds),
             _ => {}

@@ -50,7 +50,9 @@ const MERGED: &str = "data.protocol=merged-80-20:7";
 #[test]
 fn a_run_is_scored_on_the_images_that_it_held_out() {
     let setup = Setup::new();
-    for (name, method) in [("flora", "flora"), ("head", "fedlc"), ("whole", "fedvm-lc")] {
+    for (name, method) in
+        [("flora", "flora"), ("head", "fedlc"), ("whole", "fedvm-lc"), ("sums", "gda")]
+    {
         let run = setup.run(name, &[MERGED, &format!("method.name={method}")]);
         let csv = setup.path("predictions.csv");
         let _ = std::fs::remove_file(&csv);
@@ -185,7 +187,7 @@ fn parameters_of_another_run_are_told() {
 fn images_are_classified_embedded_and_exported_with_what_a_run_trained() {
     let setup = Setup::new();
     let image = "datasets/emoji-vendors/images/fluent-emoji-flat/test/animal-bird/1F414.png";
-    for method in ["flora", "fedaa", "fedprompt", "fedfft"] {
+    for method in ["flora", "fedaa", "fedprompt", "fedfft", "ridge"] {
         let run = setup.run(method, &[&format!("method.name={method}")]);
         let evaluation = setup.json(&["eval", "--run", shown(&run)]);
         let classes: Vec<&str> =
@@ -201,7 +203,7 @@ fn images_are_classified_embedded_and_exported_with_what_a_run_trained() {
         let out = setup.path(&format!("{method}-exported"));
         let said = done(setup.flora(&["export", "--run", shown(&run), "--out", shown(&out)]));
         let beside = text(&said.stderr).contains("only its CLIP");
-        assert_eq!(beside, ["fedaa", "fedprompt"].contains(&method), "{method}");
+        assert_eq!(beside, ["fedaa", "fedprompt", "ridge"].contains(&method), "{method}");
         if !beside {
             // It knows what it was trained on.
             let exported = setup.json(&["eval", "--model", shown(&out), "--data", "emoji-vendors"]);
@@ -226,7 +228,55 @@ fn images_are_classified_embedded_and_exported_with_what_a_run_trained() {
     done(setup.flora(&["embed", "--images", image, "--out", shown(&of_base)]));
     let read = |name: &str| std::fs::read(setup.path(name)).unwrap();
     assert_eq!(read("base.npy"), read("flora.npy"), "only texts are adapted");
+    assert_eq!(read("base.npy"), read("ridge.npy"), "the classifier is beside CLIP");
     assert_ne!(read("base.npy"), read("fedfft.npy"));
+}
+
+/// FLoRA first and a classifier over it, and the other way round; whatever they were made of may be gone then.
+#[test]
+fn adapters_and_classifiers_go_together() {
+    let setup = Setup::new();
+    let image = "datasets/emoji-vendors/images/fluent-emoji-flat/test/animal-bird/1F414.png";
+    for (first, second, key) in
+        [("flora", "ridge", "method.init_adapter"), ("gda", "flora", "method.head")]
+    {
+        let below = setup.run(first, &[&format!("method.name={first}")]);
+        let named = [format!("method.name={second}"), format!("{key}={}", shown(&below))];
+        let over = setup.run("over", &[&named[0], &named[1]]);
+        assert!(over.join("adapter/adapter_model.safetensors").is_file());
+        assert!(over.join("trained.safetensors").is_file());
+        std::fs::remove_dir_all(&below).unwrap();
+        let evaluation = setup.json(&["eval", "--run", shown(&over)]);
+        assert_eq!(evaluation["run"]["accuracy"], summary(&over)["accuracy"]["last"], "{second}");
+        assert_eq!(evaluation["run"]["told"], evaluation["run"]["accuracy"], "{second}");
+        let on_data = setup.json(&["eval", "--run", shown(&over), "--data", "emoji-vendors"]);
+        assert_eq!(on_data["top1"], evaluation["top1"], "{second}");
+        let labels = ["--labels", "a thing that nobody knows,bird"];
+        done(setup.flora(&[&["classify", "--run", shown(&over), image][..], &labels].concat()));
+    }
+}
+
+/// Late clients are added to what a run left, and those who leave are taken away again.
+#[test]
+fn clients_come_late_and_leave() {
+    let setup = Setup::new();
+    let run = |name: &str, more: &[&str]| {
+        let plain = "method={ name = 'ridge', closed_form = { lambda = 0.01, shifts = false } }";
+        setup.run(name, &[&[plain], more].concat())
+    };
+    let only = |ids: &str| format!("federation.participants=[{ids}]");
+    let from = |run: &Path| format!("method.closed_form.start={}", shown(run));
+    let all = run("all", &[]);
+    let early = run("early", &[&only("'fluent-emoji', 'fxemoji', 'openmoji'")]);
+    let late = run("late", &[&from(&early), &only("'fluent-emoji-flat'")]);
+    let accuracy = |run: &Path| summary(run)["accuracy"]["last"].clone();
+    assert_eq!(accuracy(&late), accuracy(&all));
+    let left = [&from(&late)[..], &only("'fluent-emoji-flat'"), "method.closed_form.leaving=true"];
+    assert_eq!(accuracy(&run("left", &left)), accuracy(&early));
+    let twice = setup.path("twice");
+    let again = ["method.name=ridge", &from(&late), &only("'openmoji'")];
+    let said = refused(small(&setup.path("cache"), &again, &twice), 2);
+    assert!(said.contains("openmoji is counted in the sums already"), "{said}");
 }
 
 #[test]

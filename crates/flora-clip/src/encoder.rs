@@ -1,6 +1,8 @@
 //! The transformer that both towers share: pre-norm blocks of attention and feed-forward.
 
+mod cut;
 mod prefix;
+mod reading;
 mod sequences;
 
 use burn::module::{Initializer, Module};
@@ -9,6 +11,7 @@ use flora_kernels::attention;
 use flora_lora::LoraLinear;
 
 use crate::{Activation, LayerNorm};
+pub(crate) use cut::Cut;
 pub(crate) use prefix::Prefix;
 pub(crate) use sequences::Sequences;
 

@@ -72,5 +72,5 @@ pub use presets::{PRESETS, SHORT_NAMES, preset_names};
 pub use text::{TextEmbeddings, TextModel, TextPrefix};
 pub use tokenizer::ClipTokenizer;
 pub use tokens::{Padding, Tokens};
-pub use vision::{PatchEmbedding, VisionEmbeddings, VisionModel};
+pub use vision::{PatchEmbedding, Readout, VisionCut, VisionEmbeddings, VisionModel};
 pub use zero_shot::ZeroShot;

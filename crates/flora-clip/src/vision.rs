@@ -1,8 +1,13 @@
+mod cut;
+mod readout;
+
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use flora_lora::LoraLinear;
 
+pub use self::cut::VisionCut;
+pub use self::readout::Readout;
 use crate::encoder::{Encoder, EncoderSizes, indices};
 use crate::{LayerNorm, VisionConfig};
 
@@ -101,7 +106,7 @@ impl VisionModel {
     fn encode(&self, embedded: Tensor<3>) -> Tensor<2> {
         let x = self.pre_layrnorm.forward(embedded);
         let [batch, length, _] = x.dims();
-        let classes = indices((0..batch).map(|item| item * length), &x.device());
+        let classes = class_tokens(batch, length, &x.device());
         self.post_layernorm.forward(self.encoder.forward(x, false, classes))
     }
 
@@ -109,6 +114,11 @@ impl VisionModel {
     pub fn adaptable_layers(&mut self) -> Vec<(String, &mut LoraLinear)> {
         self.encoder.adaptable_layers("vision_model.encoder")
     }
+}
+
+/// The places of the class tokens among all states of a batch.
+fn class_tokens(batch: usize, length: usize, device: &Device) -> Tensor<1, Int> {
+    indices((0..batch).map(|item| item * length), device)
 }
 
 impl VisionEmbeddings {

@@ -251,5 +251,8 @@ fn read_up_to(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
+mod rows;
 #[cfg(test)]
 mod tests;
+
+pub use rows::RowFile;

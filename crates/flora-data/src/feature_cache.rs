@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flora_core::record::{self, Element, HostTensor};
 use flora_core::{Dtype, RecordError, TensorFile, files, hex};
@@ -60,7 +60,8 @@ pub enum Lookup {
 
 /// A folder of `features-<digest>.safetensors` files, one for each [`FeatureKey`]: the tensor
 /// `image_features`, and `crc32` with the checksum of each row. [`load`](Self::load) reads the whole file
-/// once and checks it. [`begin`](Self::begin) computes what is not there.
+/// once and checks it. [`begin`](Self::begin) computes what is not there. States within the tower, which are more
+/// than fit into memory, are in files `activations-<digest>.rows`; see [`begin_activations`](Self::begin_activations).
 #[derive(Debug, Clone)]
 pub struct FeatureCache {
     pub(crate) dir: PathBuf,
@@ -85,15 +86,24 @@ impl FeatureCache {
         self.dtype
     }
 
+    /// Where the files are, or will be.
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
+
     /// The file that belongs to `key`.
     pub fn path(&self, key: &FeatureKey) -> PathBuf {
+        self.file("features", key, "safetensors")
+    }
+
+    pub(crate) fn file(&self, what: &str, key: &FeatureKey, extension: &str) -> PathBuf {
         let digest = key.digest();
         let kind = match self.dtype {
             Dtype::F32 => "",
             Dtype::F16 => "-f16",
             Dtype::Bf16 => "-bf16",
         };
-        self.dir.join(format!("features-{}{kind}.safetensors", &digest[..16]))
+        self.dir.join(format!("{what}-{}{kind}.{extension}", &digest[..16]))
     }
 
     /// Look up the features of `expected_rows` samples, and check every row.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use flora_core::{Dtype, HostTensor, RecordError, TensorFile};
 
-use crate::Error;
+use crate::{ActivationFile, Error};
 
 /// Image features in memory, one row per sample of the data set.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +72,8 @@ pub enum FeatureRows {
     Memory(Features),
     /// In a file, of which rows are read when they are asked for.
     File(FeatureFile),
+    /// The same, of states within the tower.
+    Activations(ActivationFile),
 }
 
 /// Image features in a file of the [`FeatureCache`](crate::FeatureCache). The system keeps what is read
@@ -168,6 +170,7 @@ impl FeatureRows {
         match self {
             Self::Memory(features) => features.len(),
             Self::File(file) => file.rows(),
+            Self::Activations(file) => file.rows(),
         }
     }
 
@@ -181,6 +184,7 @@ impl FeatureRows {
         match self {
             Self::Memory(features) => features.dim,
             Self::File(file) => file.dim,
+            Self::Activations(file) => file.dim(),
         }
     }
 
@@ -199,6 +203,7 @@ impl FeatureRows {
                 Ok(rows.iter().flat_map(|&row| features.row(row)).copied().collect())
             }
             Self::File(file) => file.gather(rows),
+            Self::Activations(file) => file.gather(rows),
         }
     }
 
@@ -211,6 +216,10 @@ impl FeatureRows {
         match self {
             Self::Memory(features) => Ok(features),
             Self::File(file) => file.read(0..file.rows()),
+            Self::Activations(file) => {
+                let rows: Vec<usize> = (0..file.rows()).collect();
+                Ok(Features { dim: file.dim(), values: file.gather(&rows)? })
+            }
         }
     }
 }

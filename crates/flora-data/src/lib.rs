@@ -8,6 +8,7 @@
 //!
 //! Nothing here knows of models, tensors or rounds.
 
+mod activations;
 mod apportion;
 mod csv_lines;
 mod dataset;
@@ -20,9 +21,10 @@ mod filling;
 mod partition;
 mod rounding;
 
+pub use activations::{ActivationFile, ActivationFilling, BegunActivations};
 pub use dataset::{
-    Dataset, Inspection, Limit, Part, Protocol, Split, Template, Texts, ValidationShare, inspect,
-    read_image,
+    Dataset, Inspection, Limit, Part, Protocol, Split, Template, Texts, ValidationShare, View,
+    inspect, read_image,
 };
 pub use discover::{Counts, DiscoverOptions, Discovery, FoundClass, FoundSite, discover};
 pub use error::Error;

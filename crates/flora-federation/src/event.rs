@@ -123,6 +123,11 @@ pub enum Event {
         /// Wall-clock seconds, summed over rounds.
         seconds: f64,
     },
+    /// Something worth knowing that is in order.
+    Note {
+        /// What.
+        message: String,
+    },
     /// Something is off, and the run goes on.
     Warning {
         /// What, and what to do.

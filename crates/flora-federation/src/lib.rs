@@ -12,7 +12,7 @@
 //!   safer.
 //! - A [`Selection`] chooses who trains in a round; [`ClientSelector`] draws a share at random.
 //! - A [`Strategy`] says what each client is sent and makes the next global parameters from what
-//!   comes back; [`FedAvg`] is one.
+//!   comes back; [`FedAvg`] is one, [`Sums`] another.
 //! - A [`Listener`] hears what happens as [`Event`]s, and keeps the [`RunState`] from which another
 //!   process can go on.
 //! - [`Rounds`] ties them together.
@@ -67,6 +67,7 @@ mod share;
 mod simulation;
 mod state;
 mod strategy;
+mod sums;
 
 pub use client::{Client, ClientError, ClientInfo, Kind, Task};
 pub use error::{FederationError, Stage};
@@ -85,3 +86,4 @@ pub use share::Share;
 pub use simulation::{AtRest, ClientStates, Simulation};
 pub use state::{Loaded, RunState, StateError, StateFolder};
 pub use strategy::{Accepted, Aggregate, CheckError, Global, Strategy, StrategyError};
+pub use sums::Sums;

@@ -7,7 +7,8 @@ pub trait Classifier: Sync {
     ///
     /// # Shapes
     ///
-    /// - images: features of any length, `[batch, projection_dim]`
+    /// - images: features of any length, `[batch, projection_dim]`, or whatever else the model
+    ///   [reads](crate::Model::image_rows)
     /// - output: `[batch, classes]`
     fn logits(&self, images: Tensor<2>) -> Tensor<2>;
 

@@ -47,7 +47,7 @@ fn rank(model: &Model, classifier: &dyn Classifier, pixels: Vec<f32>) -> Vec<Vec
     }
     let embedder = &model.embedder;
     let images = embedder.preprocessor.stack(pixels, embedder.device());
-    let probabilities = classifier.probabilities(embedder.clip.image_features(images));
+    let probabilities = classifier.probabilities(model.image_rows(images));
     let [_, classes] = probabilities.dims();
     let sorted = |row: &[f32]| {
         let mut ranked: Vec<_> = row.iter().copied().enumerate().collect();

@@ -36,6 +36,21 @@ pub enum InferenceError {
         /// Where the rows are kept, if they are.
         partial: Option<String>,
     },
+    /// A disk that has no room for what is to be kept.
+    #[error(
+        "the states below the first adapter take {size}, of which {needed} are still to be written, and {free} are \
+         free in {folder}"
+    )]
+    NoRoom {
+        /// How large they are, and why.
+        size: String,
+        /// What is still to be written.
+        needed: String,
+        /// What is free.
+        free: String,
+        /// Where.
+        folder: String,
+    },
     /// An image of a data set that the model cannot take.
     #[error("{place}: {error}")]
     Image {

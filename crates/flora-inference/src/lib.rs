@@ -6,10 +6,12 @@
 
 pub mod embed;
 
+mod activations;
 mod chosen;
 mod classifier;
 mod classify;
 mod encode;
+mod encoding;
 mod error;
 mod export;
 mod features;
@@ -21,12 +23,14 @@ mod retrieve;
 mod score;
 mod unusable;
 
+pub use activations::{BelowCut, activations};
 pub use chosen::{Chosen, Wishes, choose};
 pub use classifier::Classifier;
 pub use classify::{Prediction, classify};
+pub use encoding::{Notice, pixels};
 pub use error::InferenceError;
 pub use export::export_merged;
-pub use features::{Notice, checkpoint_features, image_features, pixels};
+pub use features::{checkpoint_features, checkpoint_rows, image_features, image_rows};
 pub use images::{find_images, image_files};
 pub use labels::{read_lines, read_texts, sentences};
 pub use model::{Changes, Model, adapter_folder};

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
-use flora_clip::{Checkpoint, Clip, Embedder};
+use burn::tensor::{Device, Tensor};
+use flora_clip::{Checkpoint, Clip, Embedder, Readout};
 use flora_core::hex;
 use flora_lora::{LoraError, PeftAdapter, attach_peft, load_peft};
 use sha2::{Digest, Sha256};
@@ -19,6 +19,9 @@ pub struct Model {
     pub adapter: Option<PeftAdapter>,
     /// What the adapter, or without one the checkpoint, was trained from and for, where flora trained it.
     pub provenance: Option<Provenance>,
+    /// What its [classifier](crate::Classifier) gets of the vision tower besides image features: see
+    /// [`Model::image_rows`].
+    pub readout: Option<Readout>,
     changes: Option<Changes>,
 }
 
@@ -72,7 +75,7 @@ impl Model {
     /// A model that was loaded from `checkpoint`.
     pub fn new(checkpoint: Checkpoint, clip: Clip) -> Self {
         let embedder = Embedder::new(&checkpoint, clip);
-        Self { embedder, checkpoint, adapter: None, provenance: None, changes: None }
+        Self { embedder, checkpoint, adapter: None, provenance: None, readout: None, changes: None }
     }
 
     /// The same, of whose weights some are not the checkpoint's.
@@ -110,6 +113,15 @@ impl Model {
                  preprocessing or tokenizer: what comes out is not what was trained"
             )
         }))
+    }
+
+    /// What a [classifier](crate::Classifier) of this model gets of images, `[batch, 3, size, size]`: their features of any
+    /// length, or with a [`readout`](Self::readout) what [`Clip::image_rows`] has.
+    pub fn image_rows(&self, images: Tensor<4>) -> Tensor<2> {
+        match &self.readout {
+            Some(readout) => self.clip().image_rows(images, readout),
+            None => self.clip().image_features(images),
+        }
     }
 
     /// The weights, with the adapter beside them.

@@ -1,6 +1,6 @@
 //! Where trained parameters come from, in a file of flora's own beside those of other formats.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -39,6 +39,9 @@ pub struct Provenance {
     pub template: String,
     /// The images.
     pub data: TrainedOn,
+    /// Whose images the sums of a closed-form method are of.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub clients: BTreeSet<String>,
     /// SHA-256 of the files that it stands beside, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
@@ -200,6 +203,7 @@ mod tests {
                 seed: 3,
                 fingerprint: Some("11".into()),
             },
+            clients: BTreeSet::from(["a clinic".into()]),
             files: BTreeMap::new(),
         }
     }

@@ -4,7 +4,7 @@ use flora_data::{Dataset, FeatureCache, Features};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::encode::values;
-use crate::{Classifier, InferenceError, Model, Notice, image_features};
+use crate::{Classifier, InferenceError, Model, Notice, image_rows};
 
 /// What a classifier makes of a data set's images.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +35,7 @@ pub fn score(
     if dataset.is_empty() {
         return Ok(Scores { labels: Vec::new(), classes, values: Vec::new() });
     }
-    let rows = image_features(model, dataset, cache, workers, notify)?;
+    let rows = image_rows(model, dataset, cache, workers, notify)?;
     let Features { dim, values: rows } = rows.into_memory()?;
     let rows = TensorData::new(rows, [dataset.len(), dim]);
     let rows = Tensor::<2>::from_data(rows, model.embedder.device());

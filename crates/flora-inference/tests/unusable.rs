@@ -53,7 +53,7 @@ impl Site {
         let mut began = None;
         let mut notify = |notice| match notice {
             Notice::Progress { done, .. } => began = began.or(Some(done)),
-            Notice::Warning(message) => panic!("{message}"),
+            Notice::Note(message) | Notice::Warning(message) => panic!("{message}"),
         };
         let rows = image_features(
             &self.model,

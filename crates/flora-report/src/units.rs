@@ -1,27 +1,7 @@
 //! Numbers as people read them.
 
+pub use flora_core::disk::bytes;
 use time::OffsetDateTime;
-
-/// A size: `0 B`, `96.0 KiB`, `1.25 MiB`; three significant digits from KiB on.
-pub fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    // 1023.95 would round to "1024".
-    while value >= 1023.5 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    let digits = match value {
-        value if value < 9.995 => 2,
-        value if value < 99.95 => 1,
-        _ => 0,
-    };
-    format!("{value:.digits$} {}", UNITS[unit])
-}
 
 /// A duration: `0.42 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`.
 pub fn seconds(seconds: f64) -> String {
@@ -102,21 +82,6 @@ pub fn count(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes() {
-        for (value, expected) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.00 KiB"),
-            (96 * 1024, "96.0 KiB"),
-            (605_109_252, "577 MiB"),
-            (1024 * 1024 - 1, "1.00 MiB"),
-            (u64::MAX, "16777216 TiB"),
-        ] {
-            assert_eq!(bytes(value), expected);
-        }
-    }
 
     #[test]
     fn durations() {

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use flora_core::ParameterRecord;
 use flora_data::{ClientShard, Split};
@@ -8,6 +9,7 @@ use flora_lora::reseed_dropout;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
+use crate::methods::Summed;
 use crate::proximal::Proximal;
 use crate::{Cohort, TuningError, TuningModel, client_bytes, step};
 
@@ -34,6 +36,8 @@ pub struct TuningClient {
 struct Trained {
     model: TuningModel,
     record: ParameterRecord,
+    /// What is sent of it, where that is something else.
+    sent: Option<ParameterRecord>,
     /// Mean over the steps.
     loss: f64,
 }
@@ -74,6 +78,7 @@ impl TuningClient {
             let mut order = self.shard.train.clone();
             let label = format!("client {} round {round} epoch {epoch}", self.shard.id);
             order.shuffle(&mut flora_core::seed::stream(*seed, &label));
+            let objective = objective.in_epoch(round * training.local_epochs + epoch);
             for (batch, indices) in order.chunks(training.batch_size).enumerate() {
                 let device = self.cohort.device();
                 let loss = objective.weighted_loss(&model, indices, weights.as_deref(), device)?;
@@ -91,33 +96,66 @@ impl TuningClient {
         let record = trainable.record(&model)?;
         record.check_finite().map_err(TuningError::NotFinite)?;
         check_squares(&record)?;
-        Ok(Trained { model, record, loss: sum / steps.max(1) as f64 })
+        Ok(Trained { model, record, sent: None, loss: sum / steps.max(1) as f64 })
+    }
+
+    /// What a method answers that takes no steps; `None` where it takes some. The loss is that of what was sent.
+    fn sum_up(
+        &self,
+        model: &TuningModel,
+        sent: &Arc<ParameterRecord>,
+    ) -> Result<Option<Trained>, TuningError> {
+        let (cohort, images) = (&*self.cohort, &self.shard.train);
+        let Cohort { objective, trainable, .. } = cohort;
+        let device = cohort.device().clone().inner();
+        let summed = objective.method.sum_up(objective, &model.valid(), images, &device)?;
+        let Some(Summed { sums, means }) = summed else { return Ok(None) };
+        // All are sent the same, and it is made ready once.
+        let loss = match cohort.share.is_all() {
+            true => cohort.test_shared(sent, images)?.loss,
+            false => cohort.test(model, images)?.loss,
+        };
+        let model = trainable.load(model.clone(), &sums)?;
+        Ok(Some(Trained { model, record: sums, sent: Some(means), loss }))
     }
 
     fn fit(&mut self, task: &Task) -> Result<Message, TuningError> {
         let cohort = Arc::clone(&self.cohort);
-        cohort.forget_tested();
         let sent = parameters(&task.message)?;
         let start = cohort.whole(self.own.as_ref(), sent)?;
         let model = cohort.model(&start)?;
+        if let Some(trained) = self.sum_up(&model, sent)? {
+            return self.answer(trained, &start);
+        }
+        cohort.forget_tested();
         let proximal = Proximal::asked(&task.message.config, cohort.trainable, &model, sent)?;
         // If training fails, it stays away: moments that are no longer finite would spoil every later round of
         // this client.
         let optimizer = self.optimizer.take();
         let mut optimizer = optimizer.unwrap_or_else(|| cohort.training.optimizer());
-        let Trained { model, record, loss } =
-            self.train(model, &mut optimizer, proximal.as_ref(), task.round)?;
+        let trained = self.train(model, &mut optimizer, proximal.as_ref(), task.round)?;
         self.optimizer = Some(optimizer);
-        let mut metrics =
-            Metrics::from([("loss".into(), loss), ("update_norm".into(), start.distance(&record))]);
+        self.answer(trained, &start)
+    }
+
+    /// The answer of a client that trained from the parameters `start`.
+    fn answer(
+        &mut self,
+        Trained { model, record, sent, loss }: Trained,
+        start: &ParameterRecord,
+    ) -> Result<Message, TuningError> {
+        let cohort = Arc::clone(&self.cohort);
+        let moved = start.distance(sent.as_ref().unwrap_or(&record));
+        let mut metrics = Metrics::from([("loss".into(), loss), ("update_norm".into(), moved)]);
         if cohort.evaluate_local && !self.scored().is_empty() {
             let score = cohort.test(&model, self.scored())?;
             metrics.insert("accuracy".into(), score.accuracy);
             metrics.insert("test_loss".into(), score.loss);
         }
+        let sent = sent.as_ref().unwrap_or(&record);
         let shared = match cohort.share.is_all() {
-            true => record.clone(),
-            false => cohort.share.part(&record),
+            true => sent.clone(),
+            false => cohort.share.part(sent),
         };
         self.own = (cohort.keep_own || !cohort.share.is_all()).then_some(record);
         Ok(Message::trained(shared, self.shard.train.len(), metrics))

@@ -138,7 +138,9 @@ impl Cohort {
         model: &TuningModel,
         indices: &[usize],
     ) -> Result<Score, TuningError> {
-        self.objective.score(&model.valid(), indices, &self.device.clone().inner())
+        let device = self.device.clone().inner();
+        let model = self.objective.method.ready(&self.objective, model.valid(), &device)?;
+        self.objective.score(&model, indices, &device)
     }
 
     /// How a model does that everybody is sent. The first who asks makes it ready for the others.
@@ -174,7 +176,9 @@ impl Cohort {
         // Never two of them.
         *kept = None;
         let model = self.model(record)?.valid();
-        let objective = self.objective.with_texts(&model, &self.device.clone().inner());
+        let device = self.device.clone().inner();
+        let objective = self.objective.with_texts(&model, &device);
+        let model = objective.method.ready(&objective, model, &device)?;
         let tested = Arc::new(Tested { record: Arc::clone(record), model, objective });
         *kept = Some(Arc::clone(&tested));
         Ok(tested)

@@ -85,6 +85,14 @@ pub enum TuningError {
     /// A task for a client came without parameters.
     #[error("the message has no record `parameters`")]
     NoParameters,
+    /// A method that reads states of the vision tower was given none of its sizes.
+    #[error(
+        "the method reads states of the vision tower: give `Start::with_vision` its configuration"
+    )]
+    NoVisionConfig,
+    /// A classifier that cannot be solved for.
+    #[error(transparent)]
+    Heads(#[from] flora_heads::HeadsError),
     /// The image features.
     #[error(transparent)]
     Inference(InferenceError),

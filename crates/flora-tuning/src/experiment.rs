@@ -11,10 +11,16 @@ use flora_federation::{
 use flora_lora::LoraConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::methods::{FedAa, FedFft, FedLc, FedPrompt, FedVmLc, Flora, PromptConfig, ZeroShot};
+use crate::methods::{
+    self, ClosedForm, ClosedFormConfig, FedAa, FedFft, FedLc, FedPrompt, FedVmLc, Flora,
+    PromptConfig, ZeroShot,
+};
 use crate::{
     ClientState, Method, MethodName, PRESETS, Preset, TrainingConfig, TuningError, overrides,
 };
+
+/// Views take time and room before the first round.
+const MOST_VIEWS: usize = 100;
 
 /// More threads than any machine has processors are a mistake.
 const MOST_THREADS: usize = 1024;
@@ -89,6 +95,10 @@ pub struct DataConfig {
     /// Seed of the partition, the limit and the validation images, apart from that of the training.
     #[serde(default)]
     pub seed: u64,
+    /// Random views of each training image that training sees in turn, instead of the image as it is; 0: none. See
+    /// [`View`](flora_data::View).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub views: usize,
     /// Folder of the cached image features, instead of the user's cache folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
@@ -123,6 +133,10 @@ impl From<CacheDtype> for Dtype {
     }
 }
 
+fn is_zero(views: &usize) -> bool {
+    *views == 0
+}
+
 fn official() -> Protocol {
     Protocol::Official
 }
@@ -142,9 +156,18 @@ pub struct MethodConfig {
     /// The context of [`FedPrompt`].
     pub prompt: PromptConfig,
     /// For [`Flora`]: an adapter in PEFT's format to start from, anyone's. Its configuration takes the place of
-    /// `lora`.
+    /// `lora`. For [`ClosedForm`]: an adapter under the classifier, whose features and texts are those of the adapted
+    /// model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_adapter: Option<PathBuf>,
+    /// How [`ClosedForm`] solves.
+    #[serde(skip_serializing_if = "ClosedFormConfig::is_default")]
+    pub closed_form: ClosedFormConfig,
+    /// For [`Flora`]: a run of a closed-form method, or its `trained.safetensors`, whose classifier the adapters are
+    /// trained beside. Its logits are added to those of the prompts, in training and in prediction, and stay as they
+    /// are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<PathBuf>,
 }
 
 impl MethodConfig {
@@ -158,6 +181,9 @@ impl MethodConfig {
             MethodName::FedAa => Arc::new(FedAa),
             MethodName::FedPrompt => Arc::new(FedPrompt(self.prompt.clone())),
             MethodName::ZeroShot => Arc::new(ZeroShot),
+            name @ (MethodName::Ridge | MethodName::Gda | MethodName::Ncm) => {
+                Arc::new(ClosedForm { name, settings: self.closed_form.clone() })
+            }
         }
     }
 
@@ -391,9 +417,13 @@ impl Experiment {
         toml::to_string_pretty(&experiment).expect("plain data")
     }
 
-    /// Rounds of training: none where nothing is trained.
+    /// Rounds of training: none where nothing is trained, and one where all that there is to know is in the first.
     pub fn rounds(&self) -> usize {
-        if self.method.name == MethodName::ZeroShot { 0 } else { self.training.rounds }
+        match self.method.name {
+            MethodName::ZeroShot => 0,
+            name if name.is_closed_form() => self.training.rounds.min(1),
+            _ => self.training.rounds,
+        }
     }
 
     /// What is wrong with the values, by field.
@@ -409,13 +439,9 @@ impl Experiment {
             return Err(format!("federation.threads: {threads} is more than {MOST_THREADS}"));
         }
         self.check_paths()?;
+        self.check_views()?;
         self.training.check()?;
-        if self.method.method().has_head() && self.method.loss() == LossKind::Infonce {
-            let name = self.method.name.as_str();
-            return Err(format!(
-                "method.loss: the head of {name} knows classes and no texts; choose \"class-ce\""
-            ));
-        }
+        methods::check(self)?;
         let contrasts = self.method.loss() == LossKind::Infonce && self.rounds() > 0;
         if contrasts && self.training.batch_size < 2 {
             return Err("training.batch_size: 1 leaves the infonce loss nothing to contrast; \
@@ -429,18 +455,30 @@ impl Experiment {
         self.federation.policy().check().map_err(|error| error.to_string())?;
         self.faults.check().map_err(|error| error.to_string())?;
         self.output.check()?;
-        if self.method.init_adapter.is_some() && self.method.name != MethodName::Flora {
-            let name = self.method.name.as_str();
-            return Err(format!(
-                "method.init_adapter: {name} trains no adapter; choose method.name = \"flora\""
-            ));
-        }
         self.method.lora.check().map_err(|error| format!("method.{error}"))
     }
 }
 
 impl Experiment {
     /// An empty path is the current folder to the system, and never what was meant.
+    fn check_views(&self) -> Result<(), String> {
+        let views = self.data.views;
+        if views > MOST_VIEWS {
+            return Err(format!(
+                "data.views: {views}; choose at most {MOST_VIEWS}, each of which takes the time and room of all training \
+                 images"
+            ));
+        }
+        let name = self.method.name;
+        if views > 0 && (name.is_closed_form() || name == MethodName::ZeroShot) {
+            return Err(format!(
+                "data.views: {} has no epochs that could see one view after the other; leave it out",
+                name.as_str()
+            ));
+        }
+        Ok(())
+    }
+
     fn check_paths(&self) -> Result<(), String> {
         let data = &self.data;
         let paths = [
@@ -450,6 +488,8 @@ impl Experiment {
             ("data.cache", data.cache.as_deref()),
             ("partition.path", saved_partition(&self.partition)),
             ("method.init_adapter", self.method.init_adapter.as_deref()),
+            ("method.closed_form.start", self.method.closed_form.start.as_deref()),
+            ("method.head", self.method.head.as_deref()),
         ];
         for (field, path) in paths {
             if path.is_some_and(|path| path.as_os_str().is_empty()) {

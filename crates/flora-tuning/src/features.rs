@@ -12,6 +12,7 @@ use crate::{Observer, TuningError};
 pub(crate) fn notices(observer: &mut dyn Observer) -> impl FnMut(Notice) {
     |notice| match notice {
         Notice::Progress { done, total } => observer.progress("images", done, total),
+        Notice::Note(message) => observer.event(&Event::Note { message }),
         Notice::Warning(message) => observer.event(&Event::Warning { message }),
     }
 }

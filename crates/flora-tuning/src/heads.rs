@@ -24,11 +24,34 @@ impl LinearHead {
     /// The head whose columns are these rows, with a bias of zero.
     pub fn from_texts(texts: &Features, device: &Device) -> Self {
         let classes = texts.values.len() / texts.dim;
-        let rows = TensorData::new(texts.values.clone(), [classes, texts.dim]);
-        let bias = TensorData::new(vec![0f32; classes], [classes]);
+        Self::from_rows(texts.values.clone(), vec![0f32; classes], device)
+    }
+
+    /// The head whose columns are these rows, `[classes, dim]`, with a bias for each.
+    pub fn from_rows(rows: Vec<f32>, bias: Vec<f32>, device: &Device) -> Self {
+        let classes = bias.len();
+        let dim = rows.len() / classes.max(1);
+        let rows = TensorData::new(rows, [classes, dim]);
+        let bias = TensorData::new(bias, [classes]);
         Self {
             weight: Param::from_tensor(Tensor::<2>::from_data(rows, device).transpose()),
             bias: Param::from_data(bias, device),
+        }
+    }
+
+    /// The columns of `to`, of a head whose columns are `from`; zero for a class that it does not know.
+    pub(crate) fn of_classes(&self, from: &[String], to: &[String]) -> Self {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let device = weight.device();
+        let dim = weight.dims()[0];
+        // One column more, of zeros, for all that it does not know.
+        let weight = Tensor::cat(vec![weight, Tensor::zeros([dim, 1], &device)], 1);
+        let bias = Tensor::cat(vec![bias, Tensor::zeros([1], &device)], 0);
+        let place = |class| from.iter().position(|known| known == class).unwrap_or(from.len());
+        let columns = indices(&to.iter().map(place).collect::<Vec<_>>(), &device);
+        Self {
+            weight: Param::from_tensor(weight.select(1, columns.clone())),
+            bias: Param::from_tensor(bias.select(0, columns)),
         }
     }
 
@@ -43,6 +66,33 @@ impl LinearHead {
         let columns = indices(classes, &weight.device());
         let bias = bias.select(0, columns.clone()).unsqueeze();
         x.matmul(weight.select(1, columns)) + bias
+    }
+}
+
+/// The sums from which a closed-form method solves its classifier, as [`flora_heads::Moments`] has them in a record.
+#[derive(Module, Debug)]
+pub struct MomentSums {
+    /// Sum of `x x^T`, its upper triangle by rows, `[dim (dim + 1) / 2]`.
+    pub gram: Param<Tensor<1>>,
+    /// Sum of the features of each class, `[classes, dim]`.
+    pub class_sums: Param<Tensor<2>>,
+    /// Images of each class, `[classes]`.
+    pub class_counts: Param<Tensor<1>>,
+}
+
+impl MomentSums {
+    /// Those of no image.
+    pub fn zero(dim: usize, classes: usize, device: &Device) -> Self {
+        Self {
+            gram: Param::from_tensor(Tensor::zeros([dim * (dim + 1) / 2], device)),
+            class_sums: Param::from_tensor(Tensor::zeros([classes, dim], device)),
+            class_counts: Param::from_tensor(Tensor::zeros([classes], device)),
+        }
+    }
+
+    /// Dimensions of a feature.
+    pub fn dim(&self) -> usize {
+        self.class_sums.dims()[1]
     }
 }
 

@@ -18,6 +18,7 @@ mod error;
 mod experiment;
 mod features;
 mod heads;
+mod joined;
 mod members;
 pub mod methods;
 mod model;
@@ -36,6 +37,7 @@ mod sweep;
 mod trainable;
 mod trained;
 mod training;
+mod views;
 
 pub use class_weights::ClassWeights;
 pub use client::TuningClient;
@@ -47,7 +49,7 @@ pub use experiment::{
     CacheDtype, DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, ModelConfig,
     OutputConfig, PathKind, StrategyName,
 };
-pub use heads::{AttentionAdapter, LinearHead};
+pub use heads::{AttentionAdapter, LinearHead, MomentSums};
 pub use methods::{Method, MethodName};
 pub use model::TuningModel;
 pub use objective::{ImageInput, Objective};
@@ -68,3 +70,4 @@ pub use trained::{
     base_digest, load_trained, save_trained,
 };
 pub use training::{OptimizerName, Schedule, TrainingConfig};
+pub use views::Views;

@@ -1,9 +1,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use flora_clip::{Clip, ClipText, TextModel, TextPrefix, Tokens, VisionModel};
+use flora_clip::{Clip, ClipText, TextModel, TextPrefix, Tokens, VisionCut, VisionModel};
 use flora_lora::{AdaptableModule, LoraLinear};
 
-use crate::{AttentionAdapter, LinearHead};
+use crate::{AttentionAdapter, LinearHead, MomentSums};
 
 /// What a client needs of a CLIP, the vision tower only where images are still to be encoded, and what its
 /// method puts beside it. CLIP's parameters have the names that they have in [`Clip`].
@@ -17,6 +17,7 @@ pub struct TuningModel {
     image_adapter: Option<AttentionAdapter>,
     /// `[length, width]`.
     context: Option<Param<Tensor<2>>>,
+    closed_form: Option<MomentSums>,
 }
 
 impl TuningModel {
@@ -39,6 +40,7 @@ impl TuningModel {
             head: None,
             image_adapter: None,
             context: None,
+            closed_form: None,
         }
     }
 
@@ -55,6 +57,16 @@ impl TuningModel {
     /// The same with learned context vectors, `[length, width]`; see [`TuningModel::text_features`].
     pub fn with_context(self, context: Param<Tensor<2>>) -> Self {
         Self { context: Some(context), ..self }
+    }
+
+    /// The same with the sums of a closed-form method; see [`TuningModel::moments`].
+    pub fn with_moments(self, sums: MomentSums) -> Self {
+        Self { closed_form: Some(sums), ..self }
+    }
+
+    /// The sums that the classifier of a closed-form method is solved from.
+    pub fn moments(&self) -> Option<&MomentSums> {
+        self.closed_form.as_ref()
     }
 
     /// The classifier of a method that has one.
@@ -81,6 +93,11 @@ impl TuningModel {
     /// The text tower's width.
     pub fn text_width(&self) -> usize {
         self.text_projection.dims()[0]
+    }
+
+    /// Dimensions of the space that texts and images share.
+    pub fn projection_dim(&self) -> usize {
+        self.text_projection.dims()[1]
     }
 
     /// The embeddings of these tokens, `[ids.len(), width]`, apart from any graph.
@@ -114,10 +131,41 @@ impl TuningModel {
     ///
     /// Panics if the model was taken without its vision tower.
     pub fn image_features(&self, images: Tensor<4>) -> Tensor<2> {
-        let (Some(tower), Some(projection)) = (&self.vision_model, &self.visual_projection) else {
-            panic!("a model whose image features are cached has no vision tower");
-        };
+        let (tower, projection) = self.vision();
         projection.forward(tower.forward(images))
+    }
+
+    /// Where the vision tower is cut below the first adapter that is there now; `None` without the tower, and where
+    /// neither it nor its projection has an adapter.
+    pub fn vision_cut(&self) -> Option<VisionCut> {
+        let (tower, projection) =
+            self.vision_model.as_ref().zip(self.visual_projection.as_ref())?;
+        let cut = tower.cut();
+        (projection.lora.is_some() || !cut.is_above_all_blocks()).then_some(cut)
+    }
+
+    /// What of the image features lies below `cut`, `[batch, cut.numbers()]` from `[batch, 3, size, size]`.
+    ///
+    /// # Panics
+    ///
+    /// As [`TuningModel::image_features`].
+    pub fn image_prefix(&self, images: Tensor<4>, cut: VisionCut) -> Tensor<2> {
+        self.vision().0.prefix(images, cut)
+    }
+
+    /// [`TuningModel::image_features`] from a [`TuningModel::image_prefix`] at `cut`.
+    ///
+    /// # Panics
+    ///
+    /// As [`TuningModel::image_features`].
+    pub fn image_features_from(&self, below: Tensor<2>, cut: VisionCut) -> Tensor<2> {
+        let (tower, projection) = self.vision();
+        projection.forward(tower.forward_from(below, cut))
+    }
+
+    fn vision(&self) -> (&VisionModel, &LoraLinear) {
+        let vision = self.vision_model.as_ref().zip(self.visual_projection.as_ref());
+        vision.expect("a model whose image features are cached has no vision tower")
     }
 }
 

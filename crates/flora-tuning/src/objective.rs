@@ -1,21 +1,29 @@
 //! What a batch costs and what a model predicts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use flora_clip::{Padding, Preprocessor, TextPrefix, loss, normalize};
+use flora_clip::{Padding, Preprocessor, TextPrefix, VisionCut, loss, normalize};
 use flora_data::{Dataset, FeatureRows, Features};
 use flora_inference::pixels;
 
 use crate::heads::indices;
-use crate::{LossKind, Method, PathKind, Prompts, TuningError, TuningModel};
+use crate::{LossKind, Method, PathKind, Prompts, TuningError, TuningModel, Views};
 
 /// Where the features of an image come from.
 #[derive(Debug, Clone)]
 pub enum ImageInput {
     /// The frozen vision tower saw every image once.
     Features(Arc<FeatureRows>),
+    /// What lies below the first adapter of the vision tower saw every image once.
+    Activations {
+        /// Of each image what [`TuningModel::image_prefix`] gives.
+        below: Arc<FeatureRows>,
+        /// Where the tower goes on.
+        cut: VisionCut,
+    },
     /// The vision tower sees an image whenever it is needed.
     Pictures {
         /// The images.
@@ -36,6 +44,8 @@ pub struct Objective {
     pub method: Arc<dyn Method>,
     /// The images.
     pub images: ImageInput,
+    /// What training sees of them instead, where it does not see them as they are.
+    pub views: Option<Views>,
     /// The names of the classes, for weights by name.
     pub class_names: Arc<Vec<String>>,
     /// The class of each image.
@@ -71,7 +81,7 @@ pub(crate) const NO_CLASSES: &str = "the infonce loss tells the images of a batc
                                      classes; choose method.loss = \"class-ce\", or leave the weights away";
 
 /// Images that go through a frozen vision tower together in evaluation.
-const EVALUATION_BATCH: usize = 256;
+pub(crate) const EVALUATION_BATCH: usize = 256;
 
 impl Objective {
     /// With the method's usual loss, on the fast path, all classes together, and nothing computed ahead.
@@ -86,6 +96,7 @@ impl Objective {
             loss: method.usual_loss(),
             method,
             images,
+            views: None,
             labels: Arc::new(labels),
             class_names: Arc::default(),
             prompts,
@@ -235,6 +246,15 @@ impl Objective {
         Ok((classes, logits.try_into_vec::<f32>().expect("just converted")))
     }
 
+    /// The same in the training epoch with this number, counted over all rounds: where images have several views, it sees
+    /// one of them.
+    pub(crate) fn in_epoch(&self, number: usize) -> Cow<'_, Self> {
+        match &self.views {
+            None => Cow::Borrowed(self),
+            Some(views) => Cow::Owned(Self { views: Some(views.of_epoch(number)), ..self.clone() }),
+        }
+    }
+
     /// The same for one model without autodiff: its prompts are encoded here, once, in the batches in which
     /// [`Objective::score`] would encode them each time, so that scores keep their bits.
     pub(crate) fn with_texts(&self, model: &TuningModel, device: &Device) -> Self {
@@ -285,17 +305,21 @@ impl Objective {
     }
 
     /// `[indices, projection_dim]`.
-    fn image_features(
+    pub(crate) fn image_features(
         &self,
         model: &TuningModel,
         indices: &[usize],
         device: &Device,
     ) -> Result<Tensor<2>, TuningError> {
-        match &self.images {
-            ImageInput::Features(features) => {
-                let rows = features.gather(indices)?;
-                let rows = TensorData::new(rows, [indices.len(), features.dim()]);
-                Ok(Tensor::from_data(rows, device))
+        let shown = self.views.as_ref().and_then(|views| views.shown(indices));
+        let (images, indices) = match &shown {
+            Some((images, numbers)) => (*images, &numbers[..]),
+            None => (&self.images, indices),
+        };
+        match images {
+            ImageInput::Features(features) => gather(features, indices, device),
+            ImageInput::Activations { below, cut } => {
+                Ok(model.image_features_from(gather(below, indices, device)?, *cut))
             }
             ImageInput::Pictures { dataset, preprocessor } => {
                 let pixels = pixels(preprocessor, dataset, indices)?;
@@ -323,7 +347,12 @@ impl Objective {
     }
 
     /// Normalised features of the prompts of `classes`, one row each.
-    fn text_features(&self, model: &TuningModel, classes: &[usize], device: &Device) -> Tensor<2> {
+    pub(crate) fn text_features(
+        &self,
+        model: &TuningModel,
+        classes: &[usize],
+        device: &Device,
+    ) -> Tensor<2> {
         if let Some(texts) = &self.texts {
             let rows: Vec<f32> =
                 classes.iter().flat_map(|&class| texts.row(class)).copied().collect();
@@ -338,6 +367,16 @@ impl Objective {
         };
         normalize(model.text_features(&self.prompts.tokens(classes, padding)))
     }
+}
+
+/// Rows of what is cached, one for each image.
+fn gather(
+    rows: &FeatureRows,
+    indices: &[usize],
+    device: &Device,
+) -> Result<Tensor<2>, TuningError> {
+    let values = TensorData::new(rows.gather(indices)?, [indices.len(), rows.dim()]);
+    Ok(Tensor::from_data(values, device))
 }
 
 fn highest(logits: &[f32]) -> f32 {

@@ -1,6 +1,6 @@
 //! From clients that wait for the first round to a result.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use flora_data::{Dataset, Partition, Split};
 use flora_federation::{
     Answer, ClientInfo, Event, Faulty, FedAvg, FederationError, Fleet, Kind, Layered, Listener,
     Message, Outcome, PARAMETERS, Rounds, RoundsConfig, RunState, RunStatus, Selection, Stop,
-    Strategy, Task, Wait,
+    Strategy, Sums, Task, Wait,
 };
 use flora_inference::Provenance;
 use serde::Serialize;
@@ -47,6 +47,8 @@ pub struct Prepared {
     scored_on: Split,
     /// What the clients of this process share.
     pub(crate) cohort: Option<Arc<Cohort>>,
+    /// Whose sums the run begins with.
+    summed: BTreeSet<String>,
     members: Members,
     strategy: Box<dyn Strategy>,
     selection: Box<dyn Selection>,
@@ -75,6 +77,7 @@ pub(crate) struct Parts {
     pub(crate) clients: Vec<ClientInfo>,
     pub(crate) scored_on: Split,
     pub(crate) cohort: Option<Arc<Cohort>>,
+    pub(crate) summed: BTreeSet<String>,
     pub(crate) members: Members,
 }
 
@@ -85,6 +88,8 @@ pub struct Finished {
     pub outcome: Option<Outcome>,
     /// Why the run ended early. [`FederationError::Stopped`] if it was asked to.
     pub failure: Option<FederationError>,
+    /// Whose images the sums of a closed-form method are of; for [`Provenance::clients`].
+    pub summed: BTreeSet<String>,
 }
 
 impl Finished {
@@ -106,9 +111,7 @@ impl Prepared {
         let Parts { experiment, dataset, partition, trainable_parameters, mut clients, .. } = parts;
         clients.sort_by(|left, right| left.id.cmp(&right.id));
         Self {
-            strategy: match experiment.federation.strategy {
-                StrategyName::FedAvg => Box::new(FedAvg),
-            },
+            strategy: strategy(&experiment),
             selection: Box::new(experiment.federation.selector()),
             around: None,
             states: None,
@@ -127,6 +130,7 @@ impl Prepared {
             clients,
             scored_on: parts.scored_on,
             cohort: parts.cohort,
+            summed: parts.summed,
             members: parts.members,
         }
     }
@@ -244,7 +248,7 @@ impl Prepared {
         let data_seconds = self.data_seconds;
         let finished = self.federate(state, observer).unwrap_or_else(|error| {
             let outcome = error.partial().and_then(|partial| partial.outcome.clone());
-            Finished { outcome, failure: Some(error) }
+            Finished { outcome, failure: Some(error), summed: BTreeSet::new() }
         });
         let outcome = finished.outcome.as_ref();
         observer.event(&Event::RunFinished {
@@ -299,6 +303,7 @@ impl Prepared {
             Some(around) => around(fleet),
         };
         let mut strategy = self.strategy;
+        let (mut summed, leaving) = (self.summed, self.experiment.method.closed_form.leaving);
         let rounds = Rounds::new(&config).with_selection(&*self.selection).with_stop(self.stop);
         let listener = &mut Heard(observer);
         let outcome = match state {
@@ -309,7 +314,26 @@ impl Prepared {
         let kept = keeps.then(|| keep_clients(&mut *fleet, config.rounds, listener.0));
         // Whatever becomes of the clients' parameters, all rounds were run.
         let failure = kept.and_then(Result::err);
-        Ok(Finished { outcome: Some(outcome), failure })
+        for client in Sums::counted_in(&strategy.state()).unwrap_or_default() {
+            if leaving {
+                summed.remove(&client)
+            } else {
+                summed.insert(client)
+            };
+        }
+        Ok(Finished { outcome: Some(outcome), failure, summed })
+    }
+}
+
+/// Answers of closed-form methods are added up, whatever others do with theirs.
+fn strategy(experiment: &Experiment) -> Box<dyn Strategy> {
+    let method = &experiment.method;
+    match experiment.federation.strategy {
+        _ if method.name.is_closed_form() && method.closed_form.leaving => {
+            Box::new(Sums::new().subtracting())
+        }
+        _ if method.name.is_closed_form() => Box::new(Sums::new()),
+        StrategyName::FedAvg => Box::new(FedAvg),
     }
 }
 

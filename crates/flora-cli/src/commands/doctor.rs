@@ -220,10 +220,9 @@ fn space(name: &'static str, folder: &Path) -> Check {
 /// Whether files may be made there, and the free bytes, where the system tells.
 #[cfg(unix)]
 fn look_at(folder: &Path) -> (bool, Option<u64>) {
-    use rustix::fs::{Access, access, statvfs};
+    use rustix::fs::{Access, access};
     let can_write = access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok();
-    let free = statvfs(folder).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize));
-    (can_write, free)
+    (can_write, flora::core::disk::free_bytes(folder))
 }
 
 #[cfg(not(unix))]

@@ -54,6 +54,7 @@ impl Embed {
         let mut notify = |notice| match notice {
             Notice::Progress { done, .. } => bar.set_position(done as u64),
             Notice::Warning(message) => bar.suspend(|| output::warning(&message)),
+            Notice::Note(_) => {}
         };
         let embedded = embed(&model, items, &self.out, self.raw, &workers, &mut notify);
         bar.finish_and_clear();

@@ -169,6 +169,7 @@ fn scores(
     let mut notify = |notice| match notice {
         Notice::Progress { done, .. } => bar.set_position(done as u64),
         Notice::Warning(message) => bar.suspend(|| output::warning(&message)),
+        Notice::Note(_) => {}
     };
     let Loaded { model, workers, .. } = loaded;
     let scores = score(model, classifier, dataset, cache.as_ref(), workers, &mut notify);

@@ -260,8 +260,10 @@ struct Watch(Option<(String, ProgressBar)>);
 
 impl Observer for Watch {
     fn event(&mut self, event: &Event) {
-        if let Event::Warning { message } = event {
-            output::warning(message);
+        match event {
+            Event::Note { message } => output::line(printable(message)),
+            Event::Warning { message } => output::warning(message),
+            _ => {}
         }
     }
 

@@ -33,6 +33,7 @@ impl Retrieve {
         let mut notify = |notice| match notice {
             Notice::Progress { done, .. } => bar.set_position(done as u64),
             Notice::Warning(message) => bar.suspend(|| output::warning(&message)),
+            Notice::Note(_) => {}
         };
         let ranks = retrieve(&model, &dataset, &texts, cache.as_ref(), &workers, &mut notify);
         bar.finish_and_clear();

@@ -148,8 +148,10 @@ impl TrainedRun {
     pub(crate) fn prepare(&self) -> Result<(Prepared, ClientModels), Failure> {
         self.check_here()?;
         let mut progress = Progress::new(Voice::Quiet);
-        let prepared = prepare(self.experiment.clone(), &self.place.device, &mut progress)
-            .map_err(Failure::input)?;
+        // Where the run's own copies are, others may have moved.
+        let experiment = self.experiment.clone().with_copies_in(&self.path);
+        let prepared =
+            prepare(experiment, &self.place.device, &mut progress).map_err(Failure::input)?;
         self.check_inputs(&prepared)?;
         let of_client = |client: &str| client_folder(&self.path, client);
         let folder = if self.shares_all() { self.folder() } else { self.path.clone() };

@@ -15,7 +15,7 @@ pub(crate) struct Prefix {
 
 /// Where in the block.
 #[derive(Debug, Clone)]
-enum States {
+pub(super) enum States {
     /// Before it.
     Input(Tensor<3>),
     /// Its input, and its attention before the output projection.
@@ -27,7 +27,12 @@ enum States {
 impl Prefix {
     /// Before the first block.
     pub(crate) fn start(x: Tensor<3>) -> Self {
-        Self { block: 0, states: States::Input(x) }
+        Self::at(0, States::Input(x))
+    }
+
+    /// In this block.
+    pub(super) fn at(block: usize, states: States) -> Self {
+        Self { block, states }
     }
 
     /// The first `length` states of these rows, laid out as `sequences`, with autodiff if `device` has it, as the
@@ -58,7 +63,7 @@ impl Prefix {
 impl Encoder {
     /// As much of [`Encoder::forward`] as lies below the first adapter, without autodiff.
     pub(crate) fn prefix(&self, x: Tensor<3>, is_causal: bool) -> Prefix {
-        let block = self.layers.iter().take_while(|layer| !layer.is_adapted()).count();
+        let block = self.first_adapted().map_or(self.layers.len(), |(block, _)| block);
         let x = self.layers[..block].iter().fold(x, |x, layer| layer.forward(x, is_causal));
         let states = match self.layers.get(block) {
             Some(layer) if !layer.adapts_attention() => {
@@ -74,6 +79,11 @@ impl Encoder {
             true => states.clone().inner(),
             false => states.clone(),
         })
+    }
+
+    /// The first block that has an adapter, and its number.
+    pub(super) fn first_adapted(&self) -> Option<(usize, &EncoderLayer)> {
+        self.layers.iter().enumerate().find(|(_, layer)| layer.is_adapted())
     }
 
     /// The rest of [`Encoder::forward`].
@@ -130,7 +140,8 @@ impl EncoderLayer {
         self.linears().iter().any(|layer| layer.lora.is_some())
     }
 
-    fn adapts_attention(&self) -> bool {
+    /// Whether queries, keys or values are adapted.
+    pub(super) fn adapts_attention(&self) -> bool {
         let [q, k, v, ..] = self.linears();
         [q, k, v].iter().any(|layer| layer.lora.is_some())
     }

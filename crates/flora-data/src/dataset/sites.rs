@@ -89,6 +89,7 @@ impl Dataset {
             classes: classes.into(),
             domains: Arc::default(),
             samples: Arc::default(),
+            view: None,
             fingerprint: OnceLock::new(),
         }
     }

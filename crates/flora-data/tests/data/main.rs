@@ -1,5 +1,6 @@
 //! Everything the crate promises, on small data sets made in temporary folders.
 
+mod activations;
 mod base_to_novel;
 mod features;
 mod filling;
@@ -19,3 +20,4 @@ mod splits;
 mod stratified;
 mod texts;
 mod validation;
+mod views;

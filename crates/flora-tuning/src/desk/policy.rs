@@ -77,7 +77,8 @@ impl Policy {
         if !self.methods.is_empty() && !self.methods.contains(&method) {
             return refuse("methods", format!("the method {}", method.as_str()));
         }
-        let epochs = experiment.training.local_epochs;
+        // What is solved in closed form looks at every image once.
+        let epochs = if method.is_closed_form() { 1 } else { experiment.training.local_epochs };
         if self.max_local_epochs.is_some_and(|most| epochs > most) {
             return refuse("max_local_epochs", format!("{epochs} epochs a round"));
         }

@@ -74,6 +74,12 @@ impl Stock {
                  ServerApp begin with the adapter's arrays",
             );
         }
+        if experiment.method.closed_form.start.is_some() {
+            return refuse(
+                "method.closed_form.start: a site does not read files that an experiment names; leave it out, and let \
+                 the ServerApp add the sums up",
+            );
+        }
         let own = site.profile().map_err(|error| error.to_string())?;
         let classes = self.classes.clone().unwrap_or(own.classes);
         let template = self.template.clone();

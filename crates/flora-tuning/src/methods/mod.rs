@@ -1,11 +1,14 @@
 //! The methods that are compared: what each trains and sends, and what it predicts from.
 
+mod check;
+mod closed_form;
 mod fedaa;
 mod fedfft;
 mod fedlc;
 mod fedprompt;
 mod fedvm_lc;
 mod flora;
+mod over_head;
 mod zero_shot;
 
 use std::fmt::Debug;
@@ -13,16 +16,21 @@ use std::sync::{Arc, OnceLock};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use flora_clip::{ClipTokenizer, Padding, TextConfig, normalize};
+use flora_clip::{ClipTokenizer, Padding, Readout, TextConfig, VisionConfig, normalize};
+use flora_core::ParameterRecord;
 use flora_data::{Features, Template};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use check::check;
+pub(crate) use closed_form::read as read_moments;
+pub use closed_form::{ClosedForm, ClosedFormConfig, HeadFeatures};
 pub use fedaa::FedAa;
 pub use fedfft::FedFft;
 pub use fedlc::FedLc;
 pub use fedprompt::{FedPrompt, PromptConfig};
 pub use fedvm_lc::FedVmLc;
 pub use flora::Flora;
+pub(crate) use over_head::OverHead;
 pub use zero_shot::ZeroShot;
 
 use crate::{LossKind, Objective, Prompts, Trainable, TuningError, TuningModel};
@@ -71,6 +79,11 @@ pub trait Method: Debug + Send + Sync {
         false
     }
 
+    /// Whether [`attach`](Self::attach) asks for [`Start::texts`].
+    fn starts_from_texts(&self) -> bool {
+        self.has_head()
+    }
+
     /// What is trained and sent.
     fn trainable(&self) -> Trainable;
 
@@ -83,6 +96,13 @@ pub trait Method: Debug + Send + Sync {
     /// Whether a prompt's features change in training. Otherwise they are computed once.
     fn trains_text(&self) -> bool {
         false
+    }
+
+    /// What it reads of the vision tower besides image features: [`logits`](Self::logits) is then given what
+    /// [`Clip::image_rows`](flora_clip::Clip::image_rows) has. For methods whose vision tower stays as it is.
+    fn readout(&self, config: &VisionConfig) -> Option<Readout> {
+        let _ = config;
+        None
     }
 
     /// The prompts of the classes.
@@ -107,6 +127,39 @@ pub trait Method: Debug + Send + Sync {
     /// Settings that do not fit the model.
     fn attach(&self, base: TuningModel, start: &Start<'_>) -> Result<TuningModel, TuningError>;
 
+    /// What a client makes of its `images` that takes no steps of an optimizer: sums over them, computed at once. `None`
+    /// for a method that is trained.
+    ///
+    /// # Errors
+    ///
+    /// Images that cannot be read.
+    fn sum_up(
+        &self,
+        objective: &Objective,
+        model: &TuningModel,
+        images: &[usize],
+        device: &Device,
+    ) -> Result<Option<Summed>, TuningError> {
+        let _ = (objective, model, images, device);
+        Ok(None)
+    }
+
+    /// The model as it predicts, with whatever follows from its trained parameters; called once before many images.
+    /// `model` and `device` are without autodiff.
+    ///
+    /// # Errors
+    ///
+    /// Trained parameters from which nothing follows.
+    fn ready(
+        &self,
+        objective: &Objective,
+        model: TuningModel,
+        device: &Device,
+    ) -> Result<TuningModel, TuningError> {
+        let _ = (objective, device);
+        Ok(model)
+    }
+
     /// What the model makes of images for some classes.
     ///
     /// # Shapes
@@ -122,6 +175,16 @@ pub trait Method: Debug + Send + Sync {
     ) -> Tensor<2> {
         objective.similarities(model, images, classes)
     }
+}
+
+/// Sums over the images of a client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summed {
+    /// The sums: trained parameters, with which the client alone would predict.
+    pub sums: ParameterRecord,
+    /// The same divided by the number of images, which is what the client sends: the server adds such means up,
+    /// weighted by examples.
+    pub means: ParameterRecord,
 }
 
 /// The methods that ship.
@@ -149,6 +212,12 @@ pub enum MethodName {
     FedPrompt,
     /// [`ZeroShot`]: nothing; the model as it is.
     ZeroShot,
+    /// [`ClosedForm`]: ridge regression on frozen image features.
+    Ridge,
+    /// [`ClosedForm`]: Gaussian discriminant analysis on frozen image features.
+    Gda,
+    /// [`ClosedForm`]: the nearest class mean of frozen image features.
+    Ncm,
 }
 
 impl MethodName {
@@ -162,7 +231,15 @@ impl MethodName {
             Self::FedAa => "fedaa",
             Self::FedPrompt => "fedprompt",
             Self::ZeroShot => "zero-shot",
+            Self::Ridge => "ridge",
+            Self::Gda => "gda",
+            Self::Ncm => "ncm",
         }
+    }
+
+    /// Whether it is solved from sums over all images, in one round and without a gradient.
+    pub fn is_closed_form(self) -> bool {
+        matches!(self, Self::Ridge | Self::Gda | Self::Ncm)
     }
 }
 
@@ -176,18 +253,30 @@ pub struct Start<'a> {
     base: &'a TuningModel,
     prompts: &'a Prompts,
     texts: OnceLock<Arc<Features>>,
+    vision: Option<VisionConfig>,
 }
 
 impl<'a> Start<'a> {
     /// From `base`, before anything is attached to it.
     pub fn new(seed: u64, device: &'a Device, base: &'a TuningModel, prompts: &'a Prompts) -> Self {
-        Self { seed, device, base, prompts, texts: OnceLock::new() }
+        Self { seed, device, base, prompts, texts: OnceLock::new(), vision: None }
     }
 
     /// The same, with the features of the prompts, if they were computed before.
     pub(crate) fn with_texts(self, texts: Option<Arc<Features>>) -> Self {
         let texts = texts.map_or_else(OnceLock::new, OnceLock::from);
         Self { texts, ..self }
+    }
+
+    /// The same, with the sizes of the vision tower, for methods that have a [`Method::readout`].
+    #[must_use]
+    pub fn with_vision(self, config: &VisionConfig) -> Self {
+        Self { vision: Some(config.clone()), ..self }
+    }
+
+    /// The sizes of the vision tower, where they were given.
+    pub fn vision(&self) -> Option<&VisionConfig> {
+        self.vision.as_ref()
     }
 
     /// The frozen model, before anything is attached to it.

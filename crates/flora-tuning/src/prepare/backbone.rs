@@ -4,14 +4,27 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use flora_clip::{Checkpoint, Clip, TextPrefix};
+use flora_clip::{Checkpoint, Clip, TextPrefix, VisionCut};
 use flora_core::ParameterRecord;
 use flora_core::workers::Workers;
 use flora_data::{Dataset, Features, Template};
+use flora_inference::Model;
+use flora_lora::{LoraError, PeftAdapter, attach_peft};
 
+use super::begin::Begin;
 use super::{data, on_one_thread, wrong};
 use crate::methods::Start;
 use crate::{Experiment, Method, Observer, PathKind, Prompts, Trainable, TuningError, TuningModel};
+
+/// What of the vision tower sees every image in every step, and not once.
+pub(super) enum Vision {
+    /// Nothing.
+    Frozen,
+    /// What lies above the cut.
+    From(VisionCut),
+    /// All of it.
+    Whole,
+}
 
 /// A frozen CLIP on its device.
 pub(super) struct Backbone {
@@ -23,6 +36,8 @@ pub(super) struct Backbone {
     pub(super) logit_scale: f32,
     /// With its vision tower, until the image features are there. `None` where it may not be needed.
     pub(super) whole: Option<Clip>,
+    /// The same with an adapter under the classifier, if there is one.
+    pub(super) adapted: Option<Model>,
     name: String,
     seed: u64,
     path: PathKind,
@@ -32,11 +47,12 @@ pub(super) struct Backbone {
 impl Backbone {
     pub(super) fn load(
         experiment: &Experiment,
-        method: Arc<dyn Method>,
+        begin: &Begin,
         dataset: &Dataset,
         device: &Device,
         observer: &mut dyn Observer,
     ) -> Result<Self, TuningError> {
+        let method = Arc::clone(&begin.method);
         let template = match &experiment.data.template {
             Some(template) => Template::new(template)
                 .map_err(|error| wrong(experiment, "data.template", error))?,
@@ -53,11 +69,22 @@ impl Backbone {
             method.prompts(&checkpoint.tokenizer, text_config, &template, dataset.classes())?;
         let path = experiment.method.path;
         let with_vision = encodes_pictures(method.as_ref(), path);
-        let whole = match (experiment.model.random_weights, with_vision) {
+        let below = begin.below.as_ref().map(|(adapter, _)| adapter);
+        let mut whole = match (experiment.model.random_weights, with_vision || below.is_some()) {
             (true, _) => Some(Clip::random(&checkpoint.config, experiment.seed, &device)),
             (false, true) => Some(checkpoint.load(&device)?),
             (false, false) => None,
         };
+        let mut adapted = None;
+        if let (Some(adapter), Some(clip)) = (below, whole.take_if(|_| below.is_some())) {
+            let misfit = |error: LoraError| {
+                let problem = format!("it does not fit the model: {error}");
+                wrong(experiment, "method.init_adapter", problem)
+            };
+            let model = adapted_model(&checkpoint, clip, adapter).map_err(misfit)?;
+            whole = Some(model.clip().clone());
+            adapted = Some(model);
+        }
         let (base, logit_scale) = match &whole {
             Some(clip) => (TuningModel::new(clip.clone(), with_vision), clip.temperature_factor()),
             None => {
@@ -67,17 +94,39 @@ impl Backbone {
         };
         let (name, seed) = (experiment.name.clone(), experiment.seed);
         let base = base.no_grad();
-        Ok(Self { checkpoint, device, method, prompts, logit_scale, whole, name, seed, path, base })
+        Ok(Self {
+            checkpoint,
+            device,
+            method,
+            prompts,
+            logit_scale,
+            whole,
+            adapted,
+            name,
+            seed,
+            path,
+            base,
+        })
     }
 
-    /// Whether pictures go through the vision tower in every step, rather than once.
-    pub(super) fn encodes_pictures(&self) -> bool {
-        encodes_pictures(self.method.as_ref(), self.path)
+    /// What of the vision tower sees every image in every step.
+    pub(super) fn vision(&self, model: &TuningModel) -> Vision {
+        // Full fine-tuning moves what lies below adapters.
+        let only_adapters = matches!(self.method.trainable(), Trainable::Adapters);
+        match model.vision_cut() {
+            _ if !encodes_pictures(self.method.as_ref(), self.path) => Vision::Frozen,
+            None if self.path == PathKind::Fast && only_adapters => Vision::Frozen,
+            Some(cut) if self.path == PathKind::Fast && only_adapters => match cut {
+                cut if cut.is_worth_keeping() => Vision::From(cut),
+                _ => Vision::Whole,
+            },
+            _ => Vision::Whole,
+        }
     }
 
     /// The zero-shot classifier, where training does not change it or begins with it.
     pub(super) fn texts(&self, workers: &Workers) -> Option<Arc<Features>> {
-        let wanted = self.texts_stay() || self.method.has_head();
+        let wanted = self.texts_stay() || self.method.starts_from_texts();
         wanted.then(|| on_one_thread(workers, || self.start().texts()))
     }
 
@@ -124,7 +173,21 @@ impl Backbone {
 
     fn start(&self) -> Start<'_> {
         Start::new(self.seed, &self.device, &self.base, &self.prompts)
+            .with_vision(&self.checkpoint.config.vision_config)
     }
+}
+
+/// A model with an adapter that is not trained.
+fn adapted_model(
+    checkpoint: &Checkpoint,
+    mut clip: Clip,
+    adapter: &PeftAdapter,
+) -> Result<Model, LoraError> {
+    let adapter = adapter.clone().fitted(&mut clip)?;
+    let clip = attach_peft(clip, &adapter)?.no_grad();
+    let mut model = Model::new(checkpoint.clone(), clip);
+    model.adapter = Some(adapter);
+    Ok(model)
 }
 
 fn encodes_pictures(method: &dyn Method, path: PathKind) -> bool {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use flora_core::{ParameterRecord, hex};
+use flora_core::hex;
 use flora_data::Dataset;
 use sha2::{Digest, Sha256};
 
 use super::backbone::Backbone;
+use super::begin::Begin;
 use crate::{Experiment, TuningError};
 
 /// What the images are called, whose digest is [`Dataset::fingerprint`].
@@ -19,7 +20,7 @@ pub(super) fn digests(
     experiment: &Experiment,
     backbone: &Backbone,
     dataset: Option<&Dataset>,
-    initial: Option<&ParameterRecord>,
+    begin: &Begin,
 ) -> Result<BTreeMap<String, String>, TuningError> {
     let checkpoint = &backbone.checkpoint;
     let mut digests = BTreeMap::from([
@@ -31,7 +32,11 @@ pub(super) fn digests(
         digests.insert(IMAGES, dataset.fingerprint()?);
         digests.insert("labels", digest(&labels));
     }
-    if let Some(initial) = initial {
+    for (name, value) in begin.digests() {
+        digests.insert(name, digest(&value));
+    }
+    let trains_adapter = !experiment.method.name.is_closed_form();
+    if let Some(initial) = begin.initial.as_ref().filter(|_| trains_adapter) {
         let values = hex::encode(&Sha256::digest(initial.to_safetensors()));
         digests.insert("adapter to start from", digest(&(values, &experiment.method.lora)));
     }

@@ -1,6 +1,7 @@
 //! From an experiment to clients that wait for the first round, a file for each thing that is prepared.
 
 mod backbone;
+mod begin;
 mod clients;
 mod data;
 mod images;
@@ -12,12 +13,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use flora_core::ParameterRecord;
 use flora_core::workers::Workers;
-use flora_federation::{Event, Simulation};
-use flora_inference::{Provenance, adapter_folder, settings_digest};
-use flora_lora::{LoraConfig, PeftAdapter, load_peft};
+use flora_federation::Simulation;
+use flora_inference::settings_digest;
 
+pub(crate) use self::begin::adapter_config;
 pub(crate) use self::clients::client;
 pub use self::data::partition;
 pub(crate) use self::data::{open_dataset, resolve_model};
@@ -26,6 +26,7 @@ pub use self::serving::prepare_serving;
 pub(crate) use self::site::site_cohort;
 
 use self::backbone::Backbone;
+use self::begin::Begin;
 use self::clients::Setting;
 use crate::client::client_info;
 use crate::members::Members;
@@ -52,31 +53,8 @@ pub fn prepare(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Prepared, TuningError> {
-    let adapter = initial_adapter(&mut experiment, observer)?;
-    let method = experiment.method.method();
-    let (record, provenance) = adapter.map(|(it, provenance)| (it.record, provenance)).unzip();
-    let prepared = prepared(experiment, method, record, device, observer)?;
-    let (experiment, digest) = (&prepared.experiment, &prepared.base_digest);
-    warn_of_other_base(experiment, provenance.flatten().as_ref(), digest, observer);
-    Ok(prepared)
-}
-
-/// An adapter to start from, trained on other weights.
-fn warn_of_other_base(
-    experiment: &Experiment,
-    adapter: Option<&Provenance>,
-    base_digest: &str,
-    observer: &mut dyn Observer,
-) {
-    let Some(adapter) = adapter.filter(|adapter| adapter.base_sha256 != base_digest) else {
-        return;
-    };
-    let message = format!(
-        "the adapter in method.init_adapter was trained on {}, and not on the weights of {}: it starts from \
-         something else than what was trained",
-        adapter.base_model_name_or_path, experiment.model.path
-    );
-    observer.event(&Event::Warning { message });
+    let begin = Begin::read(&mut experiment, observer)?;
+    prepared(experiment, begin, device, observer)
 }
 
 /// [`prepare`] for a method of your own, instead of the one that the experiment names. Its loss is
@@ -92,64 +70,12 @@ pub fn prepare_method(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Prepared, TuningError> {
-    prepared(experiment, method, None, device, observer)
-}
-
-/// The configuration of the adapter to start from, if there is one.
-pub(crate) fn adapter_config(experiment: &Experiment) -> Result<Option<LoraConfig>, TuningError> {
-    Ok(read_adapter(experiment)?.map(|(adapter, _)| adapter.config))
-}
-
-/// The adapter to start from, and what flora says of it.
-fn read_adapter(
-    experiment: &Experiment,
-) -> Result<Option<(PeftAdapter, Option<Provenance>)>, TuningError> {
-    let Some(path) = &experiment.method.init_adapter else { return Ok(None) };
-    let folder = &adapter_folder(path);
-    let provenance = Provenance::load(folder)
-        .map_err(|error| wrong(experiment, "method.init_adapter", error))?;
-    let adapter =
-        load_peft(folder).map_err(|error| wrong(experiment, "method.init_adapter", error))?;
-    let path = folder.display();
-    if !adapter.extras.is_empty() {
-        let problem = format!(
-            "{path} has more than A and B (use_dora, lora_bias, bias or modules_to_save), and training \
-             goes on from these alone; fold it into its base with `flora export --merged`, and train \
-             a fresh adapter on that"
-        );
-        return Err(wrong(experiment, "method.init_adapter", problem));
-    }
-    if adapter.names_no_tower() {
-        let problem = format!(
-            "{path} does not say of which tower it is; add \"auto_mapping\": {{\"base_model_class\": \
-             \"CLIPTextModel\"}}, or \"CLIPVisionModel\", to its adapter_config.json"
-        );
-        return Err(wrong(experiment, "method.init_adapter", problem));
-    }
-    Ok(Some((adapter, provenance)))
-}
-
-/// The adapter to start from, and what flora says of it. Its configuration becomes the experiment's.
-fn initial_adapter(
-    experiment: &mut Experiment,
-    observer: &mut dyn Observer,
-) -> Result<Option<(PeftAdapter, Option<Provenance>)>, TuningError> {
-    let Some((adapter, provenance)) = read_adapter(experiment)? else { return Ok(None) };
-    let lora = std::mem::replace(&mut experiment.method.lora, adapter.config.clone());
-    if lora != LoraConfig::default() && lora != experiment.method.lora {
-        observer.event(&Event::Warning {
-            message: "method.lora is that of the adapter in method.init_adapter, and not what the \
-                      experiment says"
-                .to_owned(),
-        });
-    }
-    Ok(Some((adapter, provenance)))
+    prepared(experiment, Begin::only(method), device, observer)
 }
 
 fn prepared(
     experiment: Experiment,
-    method: Arc<dyn Method>,
-    initial: Option<ParameterRecord>,
+    begin: Begin,
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Prepared, TuningError> {
@@ -158,26 +84,29 @@ fn prepared(
         .check()
         .map_err(|problem| TuningError::Experiment { origin: experiment.name.clone(), problem })?;
     let (dataset, partition) = partition(&experiment)?;
-    data::check(&experiment, method.as_ref(), &dataset, &partition, observer)?;
+    data::check(&experiment, begin.method.as_ref(), &dataset, &partition, observer)?;
     data::warn_of_passed_over(&dataset, observer);
     let dataset = Arc::new(dataset);
     let workers = Workers::new(experiment.federation.threads)
         .map_err(|error| wrong(&experiment, "federation.threads", error))?;
 
-    let mut backbone = Backbone::load(&experiment, method, &dataset, device, observer)?;
+    let mut backbone = Backbone::load(&experiment, &begin, &dataset, device, observer)?;
+    let base_digest = backbone.checkpoint.digest()?;
+    begin.check(&experiment, &base_digest, dataset.classes(), observer)?;
+    let trainers = partition.clients.iter().filter(|shard| !shard.train.is_empty());
+    begin.check_trainers(&experiment, trainers.map(|shard| shard.id.as_str()))?;
     // Before the images are looked at, so that a mistake is told before the long work.
     let texts = backbone.texts(&workers);
-    let model = backbone.attach(initial.as_ref(), &texts)?;
+    let model = backbone.attach(begin.initial.as_ref(), &texts)?;
     let prefix = backbone.prefix(&model, &workers);
-    let images = images::prepare(&experiment, &mut backbone, &dataset, &workers, observer)?;
+    let images = images::prepare(&experiment, &mut backbone, &model, &dataset, &workers, observer)?;
 
     let trainers = partition.clients.iter().filter(|shard| !shard.train.is_empty()).count();
     let at_rest = experiment.federation.client_state.at_rest(trainers, &backbone.device);
     let trainable_parameters = backbone.method.trainable().count(&model);
     let total_parameters = backbone.count(&model);
-    let base_digest = backbone.checkpoint.digest()?;
     let base_settings = settings_digest(&backbone.checkpoint);
-    let inputs = inputs::digests(&experiment, &backbone, Some(&dataset), initial.as_ref())?;
+    let inputs = inputs::digests(&experiment, &backbone, Some(&dataset), &begin)?;
     let class_groups = partition.class_groups.clone();
     let setting = Setting { texts, prefix, images, class_groups, dataset: &dataset };
     let method = Arc::clone(&backbone.method);
@@ -202,6 +131,7 @@ fn prepared(
         clients: infos,
         scored_on,
         cohort: Some(cohort),
+        summed: begin.summed(),
         members: Members::Here { simulation, at_rest },
         experiment,
     }))

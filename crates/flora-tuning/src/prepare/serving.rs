@@ -10,7 +10,8 @@ use flora_federation::{ClientInfo, FederationError, Fleet};
 use flora_inference::settings_digest;
 
 use super::backbone::Backbone;
-use super::{data, initial_adapter, inputs, warn_of_other_base, wrong};
+use super::begin::Begin;
+use super::{data, inputs, wrong};
 use crate::members::Members;
 use crate::run::Parts;
 use crate::{Experiment, Observer, Prepared, TuningError, site};
@@ -38,25 +39,25 @@ pub fn prepare_serving(
     site::check(&experiment)
         .and_then(|()| experiment.check())
         .map_err(|problem| TuningError::Experiment { origin: experiment.name.clone(), problem })?;
-    let (adapter, told) = initial_adapter(&mut experiment, observer)?.unzip();
-    let initial = adapter.map(|adapter| adapter.record);
+    let begin = Begin::read(&mut experiment, observer)?;
     experiment.data.template = Some(template.clone());
     let template =
         Template::new(template).map_err(|error| wrong(&experiment, "data.template", error))?;
     let dataset = Dataset::named(&experiment.name, &classes, template);
-    let method = experiment.method.method();
-    let loss = data::check_loss(&experiment, method.as_ref(), &classes)?;
+    let loss = data::check_loss(&experiment, begin.method.as_ref(), &classes)?;
     let scored_on = check_sites(&experiment, &clients)?;
     data::warn_of_single_images(&experiment, loss, &clients, observer);
 
     let workers = Workers::new(experiment.federation.threads)
         .map_err(|error| wrong(&experiment, "federation.threads", error))?;
-    let backbone = Backbone::load(&experiment, method, &dataset, device, observer)?;
+    let backbone = Backbone::load(&experiment, &begin, &dataset, device, observer)?;
     let texts = backbone.texts(&workers);
-    let model = backbone.attach(initial.as_ref(), &texts)?;
+    let model = backbone.attach(begin.initial.as_ref(), &texts)?;
     let base_digest = backbone.checkpoint.digest()?;
-    warn_of_other_base(&experiment, told.flatten().as_ref(), &base_digest, observer);
-    let inputs = inputs::digests(&experiment, &backbone, None, initial.as_ref())?;
+    begin.check(&experiment, &base_digest, dataset.classes(), observer)?;
+    let trainers = clients.iter().filter(|client| client.num_examples > 0);
+    begin.check_trainers(&experiment, trainers.map(|client| client.id.as_str()))?;
+    let inputs = inputs::digests(&experiment, &backbone, None, &begin)?;
     let trainable = backbone.method.trainable();
     let shard = |site: &ClientInfo| ClientShard { id: site.id.clone(), ..ClientShard::default() };
     let shards = clients.iter().map(shard).collect();
@@ -74,6 +75,7 @@ pub fn prepare_serving(
         clients,
         scored_on,
         cohort: None,
+        summed: begin.summed(),
         members: Members::AtSites(fleet),
         experiment,
     }))

@@ -89,6 +89,9 @@ pub fn plan(
         planned.method.lora = lora;
         planned.method.init_adapter = None;
     }
+    // The sums that a run begins with stay on the server.
+    planned.method.closed_form.start = None;
+    planned.method.closed_form.leaving = false;
     // Where the server keeps its files is its own affair.
     planned.data.path = PathBuf::from(".");
     planned.data.root = None;
@@ -139,6 +142,14 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
             "federation.retries: sites try a round again {MOST_ATTEMPTS} times at most, and not {retries} times; choose \
              at most {MOST_ATTEMPTS}"
         ));
+    }
+    if experiment.method.head.is_some() {
+        return Err("method.head: the classifier's file is on the server, and is not sent to sites; train without it".into());
+    }
+    if experiment.method.name.is_closed_form() && experiment.method.init_adapter.is_some() {
+        return Err("method.init_adapter: an adapter under a classifier is not sent to sites; merge it into the model \
+                    with `flora export --merged`, and give the result to all"
+            .into());
     }
     match &experiment.federation.participants {
         Participants::All => Ok(()),

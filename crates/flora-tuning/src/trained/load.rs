@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -55,7 +56,7 @@ pub fn load_trained(
             (Trainable::Everything.record(&model)?, provenance)
         }
         _ => {
-            let (record, provenance) = parameters(&path)?;
+            let (record, provenance, _) = parameters(&path)?;
             (record, Some(provenance))
         }
     };
@@ -75,7 +76,10 @@ pub fn load_trained(
     Ok(Some(LoadedParameters { record, provenance, lora }))
 }
 
-fn parameters(path: &Path) -> Result<(ParameterRecord, Provenance), TuningError> {
+/// Parameters by their names, where they are from, and all metadata.
+pub(super) fn parameters(
+    path: &Path,
+) -> Result<(ParameterRecord, Provenance, BTreeMap<String, String>), TuningError> {
     let wrong = |problem: String| TuningError::trained(path, problem);
     let file = TensorFile::open(path)?;
     let fact = |key: &str| {
@@ -93,5 +97,5 @@ fn parameters(path: &Path) -> Result<(ParameterRecord, Provenance), TuningError>
             "is damaged: its values do not match their SHA-256; restore it".to_owned(),
         ));
     }
-    Ok((record, provenance))
+    Ok((record, provenance, file.metadata().clone()))
 }

@@ -7,8 +7,9 @@ use flora_clip::Checkpoint;
 use flora_core::ParameterRecord;
 use flora_data::{Dataset, Features, Template};
 use flora_inference::{Changes, Classifier, Model, Provenance, TrainedOn, settings_digest};
+use flora_lora::{attach_peft, load_peft};
 
-use super::{digest, load_trained};
+use super::{ADAPTER, LoadedSums, digest, load_trained};
 use crate::methods::Start;
 use crate::prepare::{open_dataset, resolve_model};
 use crate::{Experiment, ImageInput, Method, MethodName, Objective, TuningError, TuningModel};
@@ -27,6 +28,9 @@ pub struct TrainedModel {
     tuned: TuningModel,
     logit_scale: f32,
 }
+
+/// What closed-form methods put beside CLIP, in words.
+const BESIDE_PROMPTS: &str = "a classifier of image features beside the prompts";
 
 /// A [`TrainedModel`] that tells some classes apart.
 #[derive(Debug)]
@@ -84,25 +88,40 @@ impl TrainedModel {
             return Err(TuningError::trained(folder, problem));
         }
         let lora = method.lora.clone();
-        let method = method.method();
+        // An adapter under a classifier, and a classifier beside an adapter, lie beside what was trained.
+        let below = name.is_closed_form() && method.init_adapter.is_some();
+        let below = below.then(|| load_peft(&folder.join(ADAPTER))).transpose()?;
+        let method: Arc<dyn Method> = match &method.head {
+            Some(_) => Arc::new(LoadedSums::open(folder)?.under(&method.lora)?),
+            None => method.method(),
+        };
         let template = Template::new(&provenance.template)
             .map_err(|error| TuningError::trained(folder, error.to_string()))?;
         let (tokenizer, config) = (&checkpoint.tokenizer, &checkpoint.config.text_config);
         let prompts = method.prompts(tokenizer, config, &template, &provenance.classes)?;
 
         let device = device.clone().autodiff();
-        let clip = checkpoint.load(&device)?;
+        let mut clip = checkpoint.load(&device)?;
+        let below = below.map(|adapter| adapter.fitted(&mut clip)).transpose()?;
+        if let Some(adapter) = &below {
+            clip = attach_peft(clip, adapter)?;
+        }
         let logit_scale = clip.temperature_factor();
         let temperature = clip.valid().logit_scale;
         let base = TuningModel::new(clip, true).no_grad();
-        let start = Start::new(experiment.seed, &device, &base, &prompts);
+        let vision = checkpoint.config.vision_config.clone();
+        let start = Start::new(experiment.seed, &device, &base, &prompts).with_vision(&vision);
         let tuned = method.attach(base.clone(), &start)?;
         let tuned = method.trainable().load(tuned, &record)?.valid();
         let clip = tuned.clone().into_clip(temperature).expect("it has its vision tower");
-        // The same matrices with another factor are another adapter.
-        let key = format!("{} {lora:?}", digest(&record));
-        let changes = Changes { key, vision: method.trains_vision() };
-        let mut model = Model::new(checkpoint, clip).changed(changes);
+        let mut model = Model::new(checkpoint, clip);
+        if !name.is_closed_form() {
+            // The same matrices with another factor are another adapter.
+            let key = format!("{} {lora:?}", digest(&record));
+            model = model.changed(Changes { key, vision: method.trains_vision() });
+        }
+        model.adapter = below;
+        model.readout = method.readout(&vision);
         model.provenance = Some(provenance.clone());
         Ok(Some(Self { model, provenance, method, name, tuned, logit_scale }))
     }
@@ -111,10 +130,12 @@ impl TrainedModel {
     /// told apart by their prompts as in any CLIP.
     pub fn beside_clip(&self) -> Option<&'static str> {
         match self.name {
+            MethodName::Flora if self.tuned.head().is_some() => Some(BESIDE_PROMPTS),
             MethodName::Flora | MethodName::FedFft | MethodName::ZeroShot => None,
             MethodName::FedLc | MethodName::FedVmLc => Some("a classifier of its own"),
             MethodName::FedAa => Some("weights of image features"),
             MethodName::FedPrompt => Some("words of its own before class names"),
+            MethodName::Ridge | MethodName::Gda | MethodName::Ncm => Some(BESIDE_PROMPTS),
         }
     }
 
@@ -122,9 +143,9 @@ impl TrainedModel {
     ///
     /// # Errors
     ///
-    /// Prompts that cannot be tokenised, and other classes than those of the run where it trained a head for these.
+    /// Prompts that cannot be tokenised, and other classes than those of the run where it trained a head for these and
+    /// nothing else. A class that a classifier beside the prompts does not know has the logit of its prompt alone.
     pub fn classifier(&self, classes: &[String]) -> Result<TrainedClassifier, TuningError> {
-        let checkpoint = &self.model.checkpoint;
         if self.method.has_head() && classes != self.provenance.classes {
             return Err(TuningError::Classes(format!(
                 "{} trained a classifier of the run's own {} classes, in their order, and knows nothing of others",
@@ -132,17 +153,35 @@ impl TrainedModel {
                 self.provenance.classes.len()
             )));
         }
+        let own = &self.provenance.classes;
+        // What follows from the trained parameters is about the run's own classes.
+        let ready = self.objective(own)?;
+        let device = self.model.embedder.device();
+        let mut model = ready.method.ready(&ready, self.tuned.clone(), device)?;
+        let objective = match classes == own {
+            true => ready,
+            false => {
+                if let Some(head) = model.head() {
+                    let head = head.of_classes(own, classes);
+                    model = model.with_head(head);
+                }
+                self.objective(classes)?
+            }
+        };
+        Ok(TrainedClassifier { objective, model, classes: (0..classes.len()).collect() })
+    }
+
+    /// What tells `classes` apart, with the features of their prompts. Whoever asks brings those of the images.
+    fn objective(&self, classes: &[String]) -> Result<Objective, TuningError> {
+        let checkpoint = &self.model.checkpoint;
         let template = Template::new(&self.provenance.template)?;
         let (tokenizer, config) = (&checkpoint.tokenizer, &checkpoint.config.text_config);
         let prompts = self.method.prompts(tokenizer, config, &template, classes)?;
-        // Whoever asks brings the features of the images.
         let none = Features { dim: checkpoint.config.projection_dim, values: Vec::new() };
         let images = ImageInput::Features(Arc::new(none.into()));
         let method = Arc::clone(&self.method);
         let objective = Objective::new(method, images, Vec::new(), prompts, self.logit_scale);
-        let objective = objective.with_texts(&self.tuned, self.model.embedder.device());
-        let (model, classes) = (self.tuned.clone(), (0..classes.len()).collect());
-        Ok(TrainedClassifier { objective, model, classes })
+        Ok(objective.with_texts(&self.tuned, self.model.embedder.device()))
     }
 }
 
@@ -178,6 +217,7 @@ impl Experiment {
                 seed: self.data.seed,
                 fingerprint,
             },
+            clients: Default::default(),
             files: Default::default(),
         }
     }

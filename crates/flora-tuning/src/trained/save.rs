@@ -1,14 +1,41 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::Device;
 use flora_clip::Checkpoint;
+use flora_core::files::write_atomic;
 use flora_core::{Dtype, ParameterRecord};
-use flora_inference::Provenance;
+use flora_inference::{Provenance, adapter_folder};
 use flora_lora::save_peft;
 
-use super::{ADAPTER, MODEL, PARAMETERS, PROVENANCE, SHA256, digest};
+use super::sums::{ADAPTER_FILES, ClosedFormFacts, sums_file};
+use super::{ADAPTER, CLOSED_FORM, MODEL, PARAMETERS, PROVENANCE, SHA256, digest};
 use crate::prepare::resolve_model;
 use crate::{Experiment, MethodName, Trainable, TuningError, TuningModel};
+
+/// The adapter under a classifier, if there is one: the classifier is of no use without it.
+fn copy_adapter(experiment: &Experiment, folder: &Path) -> Result<(), TuningError> {
+    let Some(adapter) = &experiment.method.init_adapter else { return Ok(()) };
+    let (from, to) = (adapter_folder(adapter), folder.join(ADAPTER));
+    std::fs::create_dir_all(&to)?;
+    for name in ADAPTER_FILES {
+        if from.join(name).exists() {
+            copy(&from.join(name), &to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whole, or not at all.
+fn copy(from: &Path, to: &Path) -> Result<(), TuningError> {
+    let bytes = std::fs::read(from)
+        .map_err(|error| TuningError::trained(from, format!("cannot be read: {error}")))?;
+    // A run may go on with what an earlier session of it wrote here.
+    if std::fs::read(to).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    Ok(write_atomic(to, &bytes)?)
+}
 
 /// SHA-256 of the weights that an experiment starts from, where they are on this machine.
 ///
@@ -21,7 +48,9 @@ pub fn base_digest(experiment: &Experiment) -> Result<String, TuningError> {
 
 /// Writes what a run trained into `folder`, which is made if it is not there: `adapter/`, in PEFT's layout; for a
 /// method that trains every weight `model/`, a checkpoint in Hugging Face's; both with a [`Provenance::FILE`] beside
-/// them. For the others `trained.safetensors`, with the provenance in its metadata. [`load_trained`](super::load_trained)
+/// them. For the others `trained.safetensors`, with the provenance in its metadata; of a closed-form method these are
+/// sums, and the adapter under its classifier, if there is one, is copied beside them. Beside adapters that were
+/// trained over a classifier (`method.head`) lies a copy of its `trained.safetensors`. [`load_trained`](super::load_trained)
 /// reads them.
 ///
 /// Nothing is written for a base of random weights, because an adapter is of no use without its base, nor
@@ -43,6 +72,10 @@ pub fn save_trained(
     }
     match experiment.method.name {
         MethodName::Flora => {
+            if let Some(head) = &experiment.method.head {
+                std::fs::create_dir_all(folder)?;
+                copy(&sums_file(head), &folder.join(PARAMETERS))?;
+            }
             let folder = folder.join(ADAPTER);
             std::fs::create_dir_all(&folder)?;
             save_peft(&folder, trained, &experiment.method.lora, base)?;
@@ -71,7 +104,14 @@ pub fn save_trained(
                 (SHA256, digest(trained)),
             ];
             let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
-            Ok(trained.save_with(folder.join(PARAMETERS), &metadata.into())?)
+            let mut metadata = BTreeMap::from(metadata);
+            if name.is_closed_form() {
+                let facts = ClosedFormFacts::new(experiment)?;
+                let facts = serde_json::to_string(&facts).expect("plain data");
+                metadata.insert(CLOSED_FORM.to_owned(), facts);
+                copy_adapter(experiment, folder)?;
+            }
+            Ok(trained.save_with(folder.join(PARAMETERS), &metadata)?)
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use flora_clip::{Checkpoint, Clip};
+use flora_clip::{Checkpoint, Clip, VisionCut};
 use flora_core::workers::Workers;
 use flora_core::{HostTensor, ParameterRecord};
 use flora_data::{Dataset, Features};
@@ -15,9 +15,10 @@ use flora_federation::{
 use flora_lora::{LoraConfig, adapter_record, attach, load_adapter_record};
 use flora_tuning::{
     Cohort, Experiment, Finished, ImageInput, LossKind, Objective, Observer, PathKind, Prompts,
-    Silent, TrainingConfig, TuningError, TuningModel, methods::Flora, prepare, save_trained,
+    Silent, TrainedModel, TrainingConfig, TuningError, TuningModel, methods::Flora, prepare,
+    save_trained,
 };
-use image::{Rgb, RgbImage};
+use image::{DynamicImage, Rgb, RgbImage};
 use rand::RngExt;
 use tempfile::TempDir;
 
@@ -148,6 +149,14 @@ impl Listener {
         found.collect()
     }
 
+    pub(crate) fn notes(&self) -> Vec<&str> {
+        let found = self.events.iter().filter_map(|event| match event {
+            Event::Note { message } => Some(message.as_str()),
+            _ => None,
+        });
+        found.collect()
+    }
+
     /// What failed clients said.
     pub(crate) fn failures(&self) -> Vec<&str> {
         let found = self.events.iter().filter_map(|event| match event {
@@ -178,6 +187,12 @@ pub(crate) fn outcome(experiment: Experiment) -> Outcome {
     let (finished, _) = run(experiment);
     assert!(finished.failure.is_none(), "{}", finished.failure.unwrap());
     finished.outcome.unwrap()
+}
+
+/// What a classifier of `trained` gets of pictures.
+pub(crate) fn rows(trained: &TrainedModel, pictures: &[DynamicImage]) -> Tensor<2> {
+    let (model, embedder) = (&trained.model, &trained.model.embedder);
+    model.image_rows(embedder.preprocessor.batch(pictures, embedder.device()).unwrap())
 }
 
 /// The message of an experiment that cannot be prepared.
@@ -266,6 +281,22 @@ pub(crate) fn features(checkpoint: &Checkpoint, dataset: &Dataset) -> Features {
     Features { dim: 20, values: indices.chunks(32).flat_map(encode).collect() }
 }
 
+/// What lies below the first adapter, of all images.
+fn activations(
+    checkpoint: &Checkpoint,
+    dataset: &Dataset,
+    model: &TuningModel,
+    cut: VisionCut,
+) -> Features {
+    let indices: Vec<usize> = (0..dataset.len()).collect();
+    let encode = |batch: &[usize]| {
+        let images: Vec<_> = batch.iter().map(|&index| dataset.image(index).unwrap()).collect();
+        let images = checkpoint.preprocessor.batch(&images, &Device::flex()).unwrap();
+        model.valid().image_prefix(images, cut).into_data().try_into_vec::<f32>().unwrap()
+    };
+    Features { dim: cut.numbers(), values: indices.chunks(32).flat_map(encode).collect() }
+}
+
 /// One way to compute the loss of a batch, with a model that fits it.
 pub(crate) struct Setup {
     pub(crate) objective: Objective,
@@ -279,18 +310,25 @@ impl Setup {
         let clip: Clip = checkpoint.load(&autodiff()).unwrap();
         let logit_scale = clip.temperature_factor();
         let pictures = path == PathKind::Naive || lora.towers != flora_lora::Towers::Text;
-        let input = if pictures {
-            let preprocessor = checkpoint.preprocessor.clone();
-            ImageInput::Pictures { dataset: dataset.clone(), preprocessor }
-        } else {
-            ImageInput::Features(Arc::new(features(&checkpoint, &dataset).into()))
-        };
         let config = &checkpoint.config.text_config;
         let prompts =
             Prompts::new(&checkpoint.tokenizer, config, dataset.template(), dataset.classes())
                 .unwrap();
         let labels = (0..dataset.len()).map(|index| dataset.label(index)).collect();
         let model = attach(TuningModel::new(clip, pictures), lora, 3).unwrap();
+        let input = match (path, model.vision_cut()) {
+            (PathKind::Naive, _) => {
+                let preprocessor = checkpoint.preprocessor.clone();
+                ImageInput::Pictures { dataset: dataset.clone(), preprocessor }
+            }
+            (PathKind::Fast, None) => {
+                ImageInput::Features(Arc::new(features(&checkpoint, &dataset).into()))
+            }
+            (PathKind::Fast, Some(cut)) => {
+                let below = activations(&checkpoint, &dataset, &model, cut);
+                ImageInput::Activations { below: Arc::new(below.into()), cut }
+            }
+        };
         let prefix = (path == PathKind::Fast).then(|| prompts.prefix(&model));
         let method = Arc::new(Flora(lora.clone()));
         let objective = Objective::new(method, input, labels, prompts, logit_scale);

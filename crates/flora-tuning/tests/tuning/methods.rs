@@ -14,8 +14,11 @@ use flora_tuning::{TuningModel, prepare};
 
 use crate::common::{Images, Listener, bits, outcome, refusal, run, save};
 
-pub(crate) const TRAINED: [&str; 6] =
-    ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt"];
+pub(crate) const TRAINED: [&str; 8] =
+    ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt", "ridge", "gda"];
+
+/// Those that take steps of an optimizer; the others have one round, whatever was asked for.
+const STEPPING: [&str; 6] = ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt"];
 
 pub(crate) fn named(name: &str) -> String {
     format!("method.name={name}")
@@ -59,7 +62,7 @@ fn as_many_numbers_are_trained_as_the_papers_say() {
 #[test]
 fn what_is_trained_changes_and_is_saved() {
     let images = Images::new(3, 2);
-    for name in TRAINED {
+    for name in STEPPING {
         let experiment = images.experiment(&[&named(name), "training.rounds=3"]);
         let mut listener = Listener::default();
         let prepared = prepare(experiment.clone(), &Device::flex(), &mut listener).unwrap();
@@ -114,7 +117,7 @@ fn training_starts_at_zero_shot() {
 #[test]
 fn the_fast_way_learns_what_the_naive_one_does() {
     let images = Images::new(2, 1);
-    for name in TRAINED {
+    for name in STEPPING {
         let run = |more: &str| {
             let set = [&named(name), "training.optimizer=sgd", "training.weight_decay=0", more];
             outcome(images.experiment(&[&set[..], &["training.learning_rate=1e-2"]].concat())).last

@@ -62,6 +62,7 @@ fn fast_and_naive_agree_in_loss_and_every_gradient() {
         lora_alpha: 4.0,
         ..LoraConfig::default()
     };
+    let seen = |pattern: &str, towers| LoraConfig { towers, ..above(pattern) };
     for lora in [
         LoraConfig::default(),
         above("text_model.encoder.layers.0.mlp.fc1"),
@@ -70,6 +71,13 @@ fn fast_and_naive_agree_in_loss_and_every_gradient() {
         above("text_model.encoder.layers.1.mlp.fc2"),
         above("text_projection"),
         LoraConfig { towers: Towers::Vision, ..LoraConfig::default() },
+        // The same of images: the cut lies before, within and after blocks.
+        seen("vision_model.encoder.layers.0.mlp.fc2", Towers::Vision),
+        seen("vision_model.encoder.layers.1.self_attn.k_proj", Towers::Vision),
+        seen("layers.1.self_attn.out_proj", Towers::Both),
+        seen("layers.1.mlp.fc1", Towers::Both),
+        seen("visual_projection", Towers::Vision),
+        seen("visual_projection", Towers::Both),
         LoraConfig { towers: Towers::Both, ..everywhere.clone() },
         everywhere,
     ] {

@@ -106,7 +106,7 @@ pub(crate) fn assert_same_run(
         let mut heard = Heard::default();
         let prepared = prepare(&mut heard);
         let initial = bits(prepared.initial());
-        let Finished { outcome, failure } = prepared.run(&mut heard);
+        let Finished { outcome, failure, .. } = prepared.run(&mut heard);
         assert!(failure.is_none(), "{what}: {}", failure.unwrap());
         (initial, outcome.unwrap(), heard)
     };

@@ -9,7 +9,7 @@ use flora_federation::{Event, Outcome, RoundScore};
 use flora_inference::Classifier;
 use flora_tuning::{Experiment, Observer, TrainedModel, load_trained, prepare, save_trained};
 
-use crate::common::{Images, save};
+use crate::common::{Images, rows, save};
 use crate::methods::{TRAINED, named};
 
 #[derive(Default)]
@@ -101,7 +101,7 @@ fn a_classifier_says_what_the_clients_say() {
         for client in predictions {
             let pictures: Vec<_> =
                 client.images.iter().map(|&image| dataset.image(image).unwrap()).collect();
-            let features = trained.model.embedder.images(&pictures).unwrap();
+            let features = rows(&trained, &pictures);
             let logits = classifier.logits(features).into_data().try_into_vec::<f32>().unwrap();
             for (logit, expected) in logits.iter().zip(&client.logits) {
                 assert!((logit - expected).abs() < 1e-3, "{name}: {logit} {expected}");

@@ -62,7 +62,7 @@ impl Session<'_> {
         let signals = self.clients.signals()?;
         super::child::stop_with_parent(signals.stop());
         let path = self.folder.path().to_owned();
-        let (experiment, provenance) = (prepared.experiment.clone(), prepared.provenance());
+        let (experiment, mut provenance) = (prepared.experiment.clone(), prepared.provenance());
         let mut prepared = prepared.with_stop(signals.stop());
         progress.stop_on_trouble(signals.stop());
         let mut states = None;
@@ -89,6 +89,7 @@ impl Session<'_> {
             None => prepared.run(&mut progress),
             Some(state) => prepared.resume(state, &mut progress),
         };
+        provenance.clients.clone_from(&finished.summed);
         let voice = progress.voice();
         let told = progress.finish();
         let why = finished.failure.as_ref().map(ToString::to_string);

@@ -99,6 +99,28 @@ fn a_stock_server_gets_the_bits_of_the_simulation() {
     }
 }
 
+/// What a client answers in closed form does not depend on what it is sent, so that a server that averages has the same
+/// means after every round, and the site predicts with them.
+#[test]
+fn a_stock_server_averages_sums() {
+    let mut office = Office::new(Policy { max_update_norm: Some(2.0), ..Policy::default() });
+    let experiment = office.images.experiment(&["method.name=ridge", "training.rounds=3"]);
+    let begin = sent(&experiment, 0, &ParameterRecord::new());
+    let zeros = parameters(&office.ask(&initial(), &begin).unwrap());
+    let first = office.ask(&Kind::Train, &sent(&experiment, 1, &zeros)).unwrap();
+    let means = parameters(&first);
+    let counts = means.get("closed_form.class_counts").unwrap().to_f32().iter().sum::<f32>();
+    assert!((counts - 1.0).abs() < 1e-6, "{counts}");
+    let test = |office: &mut Office, from: &ParameterRecord| {
+        office.ask(&Kind::Evaluate, &sent(&experiment, 1, from)).unwrap().metrics
+    };
+    let (before, after) = (test(&mut office, &zeros), test(&mut office, &means));
+    assert_ne!(before["loss"], after["loss"]);
+    assert!(first.metrics["loss"].is_finite());
+    let again = office.ask(&Kind::Train, &sent(&experiment, 2, &means)).unwrap();
+    assert!(bits(&parameters(&again)) == bits(&means));
+}
+
 /// Half precision is read, and answered in single.
 #[test]
 fn arrays_in_half_precision_are_answered_in_single() {

@@ -1,0 +1,108 @@
+//! An encoder in two parts, where of each sequence only some last states are wanted, which need not see those
+//! after them.
+//!
+//! A [`Prefix`](super::Prefix) holds as much as can be computed ahead. A cut holds less, because it is kept of many
+//! sequences: one number for each position and channel, and of the last block only what the wanted states need.
+
+use burn::tensor::{Int, Tensor};
+
+use super::prefix::{Prefix, States};
+use super::{Encoder, Sequences, pick};
+
+/// Where an encoder is cut, below its first adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Cut {
+    /// Before this block.
+    Before(usize),
+    /// In this block, between attention and feed-forward.
+    Attended(usize),
+    /// In the last block, before the output projection of its attention: the wanted states of its input, and of
+    /// the attention.
+    LastMixed,
+    /// In the last block, between attention and feed-forward: the wanted states.
+    LastAttended,
+    /// After the last block: nothing is adapted.
+    Above,
+}
+
+impl Encoder {
+    /// Where the first adapter is.
+    pub(crate) fn cut(&self) -> Cut {
+        let Some((block, layer)) = self.first_adapted() else { return Cut::Above };
+        let is_last = block + 1 == self.layers.len();
+        let projects = layer.self_attn.out_proj.lora.is_some();
+        match (layer.adapts_attention(), projects, is_last) {
+            (true, _, _) | (false, true, false) => Cut::Before(block),
+            (false, true, true) => Cut::LastMixed,
+            (false, false, false) => Cut::Attended(block),
+            (false, false, true) => Cut::LastAttended,
+        }
+    }
+
+    /// What lies below the cut.
+    ///
+    /// # Shapes
+    ///
+    /// - x: `[batch, length, width]`
+    /// - rows: the wanted one of each sequence, among `batch * length`
+    /// - output: `[batch, numbers]`
+    pub(crate) fn below(&self, x: Tensor<3>, rows: Tensor<1, Int>, cut: Cut) -> Tensor<2> {
+        let apart = Sequences::apart(false);
+        let through = |x: Tensor<3>, blocks: usize| {
+            self.layers[..blocks].iter().fold(x, |x, layer| layer.pass(x, &apart))
+        };
+        let flat = |x: Tensor<3>| {
+            let [batch, length, width] = x.dims();
+            x.reshape([batch, length * width])
+        };
+        let last = self.layers.len().saturating_sub(1);
+        match cut {
+            Cut::Before(block) => flat(through(x, block)),
+            Cut::Attended(block) => {
+                let x = through(x, block);
+                let mixed = self.layers[block].mix(x.clone(), &apart);
+                flat(self.layers[block].project(x, mixed))
+            }
+            Cut::LastMixed => {
+                let x = through(x, last);
+                let mixed = self.layers[last].mix(x.clone(), &apart);
+                Tensor::cat(vec![pick(x, rows.clone()), pick(mixed, rows)], 1)
+            }
+            Cut::LastAttended => {
+                let x = through(x, last);
+                let mixed = self.layers[last].mix(x.clone(), &apart);
+                self.layers[last].project(pick(x, rows.clone()), pick(mixed, rows))
+            }
+            Cut::Above => self.forward(x, false, rows),
+        }
+    }
+
+    /// The rest of [`Encoder::forward`], `[batch, width]`, from what lies below the cut of sequences that are so
+    /// long.
+    pub(crate) fn above(
+        &self,
+        below: Tensor<2>,
+        rows: Tensor<1, Int>,
+        length: usize,
+        cut: Cut,
+    ) -> Tensor<2> {
+        let [batch, numbers] = below.dims();
+        let whole = |x: Tensor<2>| x.reshape([batch, length, numbers / length]);
+        let (block, states) = match cut {
+            Cut::Before(block) => (block, States::Input(whole(below))),
+            Cut::Attended(block) => (block, States::Attended(whole(below))),
+            Cut::LastMixed => {
+                let last = self.layers.last().expect("it has an adapter");
+                let mut halves = below.chunk(2, 1).into_iter();
+                let (x, mixed) = (halves.next(), halves.next());
+                let (x, mixed) = x.zip(mixed).expect("two halves");
+                return last.feed_forward(last.project(x, mixed));
+            }
+            Cut::LastAttended => {
+                return self.layers.last().expect("it has an adapter").feed_forward(below);
+            }
+            Cut::Above => return below,
+        };
+        self.resume(Prefix::at(block, states), &Sequences::apart(false), rows)
+    }
+}

@@ -1,0 +1,73 @@
+//! How much room files take, and how much there is.
+
+use std::path::Path;
+
+/// The bytes that this user may still write in the folder `path`, or where it will be made: in the nearest folder
+/// above it that is there. `None` where the system does not tell.
+#[cfg(unix)]
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    // A relative path ends with the current folder.
+    let folder = path.ancestors().find(|folder| folder.exists());
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    let found = rustix::fs::statvfs(folder.unwrap_or(Path::new("."))).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// The bytes that this user may still write in the folder `path`. `None` where the system does not tell.
+#[cfg(not(unix))]
+pub fn free_bytes(_path: &Path) -> Option<u64> {
+    None
+}
+
+/// A size: `0 B`, `96.0 KiB`, `1.25 MiB`; three significant digits from KiB on.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    // 1023.95 would round to "1024".
+    while value >= 1023.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = match value {
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_folder_that_is_to_be_made_has_the_room_of_its_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = free_bytes(folder.path()).unwrap();
+        assert!(there > 0);
+        // Others write meanwhile, but no half of the disk.
+        let below = free_bytes(&folder.path().join("not/yet")).unwrap();
+        assert!(below > there / 2 && below < there.saturating_mul(2), "{below} {there}");
+        assert!(free_bytes(Path::new("not/yet")).is_some());
+    }
+
+    #[test]
+    fn sizes() {
+        for (value, expected) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (96 * 1024, "96.0 KiB"),
+            (605_109_252, "577 MiB"),
+            (1024 * 1024 - 1, "1.00 MiB"),
+            (u64::MAX, "16777216 TiB"),
+        ] {
+            assert_eq!(bytes(value), expected);
+        }
+    }
+}

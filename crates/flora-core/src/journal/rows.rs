@@ -1,0 +1,207 @@
+//! A journal that is finished.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::{CHECKSUM, RowJournal, checksum};
+
+/// The rows of a journal that has all of them, in a file of their own. Every row that is read is compared with its
+/// checksum.
+#[derive(Debug)]
+pub struct RowFile {
+    path: PathBuf,
+    file: Mutex<File>,
+    /// Bytes of the first line.
+    head: usize,
+    width: usize,
+    rows: usize,
+}
+
+impl RowJournal {
+    /// Write all rows through to the disk, and give the file the name `path`.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system reports; the journal is then where it was.
+    pub fn finish(self, path: &Path) -> io::Result<RowFile> {
+        self.file.sync_all()?;
+        std::fs::rename(&self.path, path)?;
+        let Self { head, width, rows, .. } = &self;
+        // Opened anew: this one's lock is for those who write.
+        let file = Mutex::new(File::open(path)?);
+        Ok(RowFile { path: path.to_owned(), file, head: head.len(), width: *width, rows: *rows })
+    }
+}
+
+impl RowFile {
+    /// Open a finished journal of this kind and key, of so many rows of `width` bytes, and read it once from
+    /// beginning to end; `None` where there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system reports; of the kind [`InvalidData`](io::ErrorKind::InvalidData) where the file is
+    /// another or damaged.
+    pub fn open(
+        path: &Path,
+        kind: &str,
+        key: &str,
+        width: usize,
+        rows: usize,
+    ) -> io::Result<Option<Self>> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let head = format!("flora {kind} {key}\n");
+        let record = CHECKSUM + width;
+        let expected = (head.len() + rows * record) as u64;
+        let length = file.metadata()?.len();
+        if length != expected {
+            return Err(damaged(format!("it has {length} bytes instead of {expected}")));
+        }
+        let mut reader = BufReader::with_capacity(1 << 20, &file);
+        let mut first = vec![0; head.len()];
+        reader.read_exact(&mut first)?;
+        if first != head.as_bytes() {
+            return Err(damaged("its first line is not the expected one".to_owned()));
+        }
+        let mut bytes = vec![0; record];
+        for row in 0..rows {
+            reader.read_exact(&mut bytes)?;
+            check(row, &bytes)?;
+        }
+        let head = head.len();
+        Ok(Some(Self { path: path.to_owned(), file: Mutex::new(file), head, width, rows }))
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Where the file lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Give each of `rows` to `each`, in this order.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system reports; of the kind [`InvalidData`](io::ErrorKind::InvalidData) where a row was
+    /// damaged meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// When a row is not below [`rows`](RowFile::rows).
+    pub fn read(&self, rows: &[usize], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut bytes = vec![0; CHECKSUM + self.width];
+        for &row in rows {
+            assert!(row < self.rows, "row {row} of {}", self.rows);
+            let start = (self.head + row * bytes.len()) as u64;
+            {
+                // Nothing is left half done by a thread that panicked here.
+                let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                file.seek(SeekFrom::Start(start))?;
+                file.read_exact(&mut bytes)?;
+            }
+            check(row, &bytes)?;
+            each(&bytes[CHECKSUM..]);
+        }
+        Ok(())
+    }
+}
+
+fn check(row: usize, record: &[u8]) -> io::Result<()> {
+    let (expected, bytes) = record.split_at(CHECKSUM);
+    match checksum(row, bytes) == expected {
+        true => Ok(()),
+        false => Err(damaged(format!("row {row} does not match its checksum"))),
+    }
+}
+
+fn damaged(problem: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WIDTH: usize = 3;
+
+    /// Rows 0, 1, 2 of a finished journal.
+    fn finished(folder: &Path) -> RowFile {
+        let journal = RowJournal::try_open(&folder.join("partial"), "kind", "key", WIDTH);
+        let mut journal = journal.unwrap().unwrap();
+        journal.resume(3, 1, |_| true).unwrap();
+        journal.append(&[0, 1, 2, 10, 11, 12, 20, 21, 22]).unwrap();
+        journal.finish(&folder.join("rows")).unwrap()
+    }
+
+    fn open(folder: &Path) -> io::Result<Option<RowFile>> {
+        RowFile::open(&folder.join("rows"), "kind", "key", WIDTH, 3)
+    }
+
+    fn read(file: &RowFile, rows: &[usize]) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        file.read(rows, |row| bytes.extend(row)).map(|()| bytes)
+    }
+
+    #[test]
+    fn rows_come_in_any_order_from_this_process_and_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(open(folder.path()).unwrap().is_none());
+        let first = finished(folder.path());
+        assert!(!folder.path().join("partial").exists());
+        let next = open(folder.path()).unwrap().unwrap();
+        for file in [first, next] {
+            assert_eq!(file.rows(), 3);
+            assert_eq!(read(&file, &[2, 0, 2]).unwrap(), [20, 21, 22, 0, 1, 2, 20, 21, 22]);
+            assert_eq!(read(&file, &[]).unwrap(), []);
+        }
+    }
+
+    #[test]
+    fn every_damaged_byte_and_every_cut_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = finished(folder.path());
+        let path = folder.path().join("rows");
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 4;
+            std::fs::write(&path, &bytes).unwrap();
+            let error = open(folder.path()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{at}: {error}");
+            std::fs::write(&path, &whole[..at]).unwrap();
+            assert!(open(folder.path()).is_err(), "{at}");
+        }
+        let last = whole.len() - 1;
+        let mut bytes = whole;
+        bytes[last] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(read(&file, &[0, 1]).unwrap(), [0, 1, 2, 10, 11, 12]);
+        assert!(read(&file, &[0, 2]).unwrap_err().to_string().contains("row 2"));
+    }
+
+    #[test]
+    fn other_keys_and_sizes_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        finished(folder.path());
+        let path = folder.path().join("rows");
+        for (kind, key, width, rows) in [
+            ("other", "key", 3, 3),
+            ("kind", "abc", 3, 3),
+            ("kind", "key", 4, 3),
+            ("kind", "key", 3, 2),
+        ] {
+            assert!(
+                RowFile::open(&path, kind, key, width, rows).is_err(),
+                "{kind} {key} {width} {rows}"
+            );
+        }
+    }
+}

@@ -1,0 +1,50 @@
+mod gda;
+mod lda;
+mod ncm;
+mod ridge;
+
+pub use gda::Gda;
+pub use lda::Lda;
+pub use ncm::Ncm;
+pub use ridge::Ridge;
+
+use crate::{HeadsError, LinearClassifier, Moments};
+
+/// The text classifier, which a head begins with: each row is the class's text times `scale`, without bias.
+fn text_classifier(
+    moments: &Moments,
+    texts: &[f32],
+    scale: f64,
+) -> Result<LinearClassifier, HeadsError> {
+    let (dim, classes) = (moments.dim(), moments.classes());
+    if texts.len() != classes * dim {
+        return Err(HeadsError::Length {
+            what: "the table of text features",
+            actual: texts.len(),
+            expected: classes * dim,
+            because: format!("{classes} classes of {dim} dimensions"),
+        });
+    }
+    if let Some(at) = texts.iter().position(|value| !value.is_finite()) {
+        return Err(HeadsError::NotFinite {
+            image: at / dim,
+            position: at % dim,
+            value: texts[at],
+        });
+    }
+    let weight = texts.iter().map(|&value| (f64::from(value) * scale) as f32).collect();
+    Ok(LinearClassifier { dim, classes, weight, bias: vec![0.0; classes] })
+}
+
+/// Refuses a setting that is not finite or below `least`.
+fn check(
+    field: &'static str,
+    value: f64,
+    valid: bool,
+    problem: &'static str,
+) -> Result<(), HeadsError> {
+    if value.is_finite() && valid {
+        return Ok(());
+    }
+    Err(HeadsError::Setting { field, value, problem })
+}

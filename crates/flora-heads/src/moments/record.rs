@@ -1,0 +1,141 @@
+use flora_core::{HostTensor, ParameterRecord};
+
+use super::{Moments, diagonal, packed_len};
+use crate::HeadsError;
+
+/// Name of the Gram matrix in a record: `[dim (dim + 1) / 2]`.
+pub const GRAM: &str = "closed_form.gram";
+/// Name of the classes' sums in a record: `[classes, dim]`.
+pub const CLASS_SUMS: &str = "closed_form.class_sums";
+/// Name of the classes' counts in a record: `[classes]`.
+pub const CLASS_COUNTS: &str = "closed_form.class_counts";
+
+/// A count below this, in images, is what rounding leaves of a class whose last client left.
+const NO_IMAGE: f64 = 0.01;
+
+impl Moments {
+    /// The sums as f32, under the names [`GRAM`], [`CLASS_SUMS`] and [`CLASS_COUNTS`].
+    ///
+    /// # Errors
+    ///
+    /// If a sum does not fit in f32.
+    pub fn to_record(&self) -> Result<ParameterRecord, HeadsError> {
+        self.to_scaled_record(1.0)
+    }
+
+    /// The sums divided by the [total](Self::total): what a client sends, with its total as the number of examples.
+    ///
+    /// For unit features, no tensor's norm exceeds 1, however many images there are. The average of clients' mean
+    /// records, weighted by examples, is the mean record of all images. Without images, every value is zero.
+    ///
+    /// # Errors
+    ///
+    /// If a mean does not fit in f32.
+    pub fn to_mean_record(&self) -> Result<ParameterRecord, HeadsError> {
+        let total = self.total();
+        self.to_scaled_record(if total > 0.0 { total.recip() } else { 0.0 })
+    }
+
+    fn to_scaled_record(&self, scale: f64) -> Result<ParameterRecord, HeadsError> {
+        let mut record = ParameterRecord::new();
+        for (name, shape, values) in [
+            (GRAM, vec![self.gram.len()], &self.gram),
+            (CLASS_SUMS, vec![self.classes, self.dim], &self.class_sums),
+            (CLASS_COUNTS, vec![self.classes], &self.class_counts),
+        ] {
+            let narrow = |&value: &f64| {
+                let scaled = (value * scale) as f32;
+                if scaled.is_finite() {
+                    Ok(scaled)
+                } else {
+                    Err(HeadsError::TooLarge { name, value: value * scale })
+                }
+            };
+            let values = values.iter().map(narrow).collect::<Result<_, _>>()?;
+            record.insert(name, HostTensor::from_f32(shape, values)?)?;
+        }
+        Ok(record)
+    }
+
+    /// The sums of a record that [`to_record`](Self::to_record) made, or that a server made of several.
+    ///
+    /// A class with less than a hundredth of an image has none: that is the rounding which the records of a
+    /// client that left leave behind. Its sum is then exactly zero; so are all sums if no class has images.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor is missing, unexpected, misshapen or not finite, if a count or a diagonal entry of the Gram matrix
+    /// is negative by more than such rounding, or if a class without images has a sum.
+    pub fn from_record(record: &ParameterRecord) -> Result<Self, HeadsError> {
+        Self::from_scaled_record(record, 1.0)
+    }
+
+    /// The sums of a record that [`to_mean_record`](Self::to_mean_record) made of images that weigh `total` together.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_record`](Self::from_record), and if `total` is negative or not finite.
+    pub fn from_mean_record(record: &ParameterRecord, total: f64) -> Result<Self, HeadsError> {
+        if !(total.is_finite() && total >= 0.0) {
+            return Err(HeadsError::Weight(total));
+        }
+        Self::from_scaled_record(record, total)
+    }
+
+    fn from_scaled_record(record: &ParameterRecord, scale: f64) -> Result<Self, HeadsError> {
+        // The sizes are those of the sums; without the tensor, the check below says so.
+        let (classes, dim) = match record.get(CLASS_SUMS).map(HostTensor::shape) {
+            Some(&[classes, dim]) => (classes, dim),
+            _ => (0, 0),
+        };
+        record.check_matches(&Self::new(dim, classes).to_record()?)?;
+        record.check_finite()?;
+        let read = |name: &str| -> Vec<f64> {
+            let values = record.get(name).map(HostTensor::to_f32).unwrap_or_default();
+            values.iter().map(|&value| f64::from(value) * scale).collect()
+        };
+        let mut moments = Self {
+            dim,
+            classes,
+            gram: read(GRAM),
+            class_sums: read(CLASS_SUMS),
+            class_counts: read(CLASS_COUNTS),
+        };
+        debug_assert_eq!(moments.gram.len(), packed_len(dim));
+        moments.check_possible()?;
+        for class in 0..classes {
+            if moments.class_counts[class] < NO_IMAGE {
+                moments.forget_class(class);
+            }
+        }
+        moments.clear_if_empty();
+        Ok(moments)
+    }
+
+    fn check_possible(&self) -> Result<(), HeadsError> {
+        for (position, &value) in self.class_counts.iter().enumerate() {
+            if value <= -NO_IMAGE {
+                return Err(HeadsError::Impossible {
+                    name: CLASS_COUNTS,
+                    position,
+                    value,
+                    problem: "a class cannot have fewer than no images; a client was subtracted \
+                              that had not been added, or twice",
+                });
+            }
+        }
+        let slack = 1e-4 * self.trace().abs();
+        for at in diagonal(self.dim) {
+            if self.gram[at] < -slack {
+                return Err(HeadsError::Impossible {
+                    name: GRAM,
+                    position: at,
+                    value: self.gram[at],
+                    problem: "a sum of squares cannot be negative; a client was subtracted that \
+                              had not been added, or twice",
+                });
+            }
+        }
+        Ok(())
+    }
+}

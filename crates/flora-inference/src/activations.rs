@@ -1,0 +1,139 @@
+//! What lies below the first adapter of a vision tower, computed once for every image of a data set and kept on disk.
+
+use burn::tensor::{Device, Tensor};
+use flora_clip::{Checkpoint, VisionCut};
+use flora_core::disk::bytes;
+use flora_core::workers::Workers;
+use flora_data::{BegunActivations, Dataset, FeatureCache, FeatureRows};
+
+use crate::InferenceError;
+use crate::encode::BATCH;
+use crate::encoding::{Encoding, Notice, key};
+use crate::unusable::{unreadable, unusable_images};
+
+/// The part of a vision tower below a cut.
+pub struct BelowCut<'a> {
+    /// Whose weights these are.
+    pub checkpoint: &'a Checkpoint,
+    /// Where they are, without autodiff.
+    pub device: &'a Device,
+    /// The cut.
+    pub cut: VisionCut,
+    /// From `[batch, 3, size, size]` to `[batch, cut.numbers()]`: see
+    /// [`VisionModel::prefix`](flora_clip::VisionModel::prefix).
+    pub encode: &'a (dyn Fn(Tensor<4>) -> Tensor<2> + Sync),
+}
+
+/// A row of `cut.numbers()` for every image of `dataset`, in the cache's file. What is not there is computed; how
+/// large it will be is said in a [`Notice::Note`] before. `None` where the cache's folder cannot be written, which
+/// is a [`Notice::Warning`].
+///
+/// Finished batches are kept while the others are computed, so that the next call goes on where a killed process
+/// stopped. A call waits for another process that computes the same.
+///
+/// # Errors
+///
+/// [`InferenceError::NoRoom`] before anything is computed; [`InferenceError::Unreadable`] names all images that cannot
+/// be used; numbers that are not finite in the cache's type, and a disk that takes no more.
+pub fn activations(
+    below: &BelowCut<'_>,
+    dataset: &Dataset,
+    cache: &FeatureCache,
+    workers: &Workers,
+    notify: &mut dyn FnMut(Notice),
+) -> Result<Option<FeatureRows>, InferenceError> {
+    let &BelowCut { checkpoint, device, cut, encode } = below;
+    let preprocessor = &checkpoint.preprocessor;
+    let data = match dataset.fingerprint() {
+        Ok(data) => data,
+        Err(error) => {
+            // A file that cannot be read; it may not be the only one.
+            let progress = &mut |done, total| notify(Notice::Progress { done, total });
+            let unusable = unusable_images(dataset, Some(preprocessor), workers, progress);
+            return Err(match unusable.is_empty() {
+                true => error.into(),
+                false => unreadable(unusable, dataset, 0, None),
+            });
+        }
+    };
+    let weights = format!("{}, {cut},", checkpoint.digest()?);
+    let key = key(checkpoint, device, &weights, data);
+    let shape = [dataset.len(), cut.numbers()];
+    let found = cache.load_activations(&key, shape, &mut |it| notify(Notice::Warning(it)));
+    match found {
+        Ok(Some(file)) => return Ok(Some(FeatureRows::Activations(file))),
+        Ok(None) => {}
+        Err(error) => return Ok(not_kept(&error, notify)),
+    }
+    let (needed, free) = cache.room_for_activations(&key, shape);
+    let size = size(dataset.len(), cut, cache.dtype().size());
+    let folder = cache.folder().display();
+    notify(Notice::Note(format!(
+        "what the vision tower makes of the images below its first adapter ({cut}) is computed once and kept: {size} in \
+         {folder}"
+    )));
+    check_room(&size, needed, free, &folder.to_string())?;
+    let begun = cache.begin_activations(&key, shape, BATCH, &mut |it| notify(Notice::Warning(it)));
+    let mut filling = match begun {
+        Ok(BegunActivations::Filling(filling)) => filling,
+        Ok(BegunActivations::Stored(file)) => return Ok(Some(FeatureRows::Activations(file))),
+        Err(error) => return Ok(not_kept(&error, notify)),
+    };
+    let encoding = Encoding { dataset, preprocessor, device, width: cut.numbers(), encode };
+    let first = filling.rows();
+    let unusable = encoding.run(first, workers, notify, |rows, _| Ok(filling.append(rows)?))?;
+    if !unusable.is_empty() {
+        filling.abandon();
+        return Err(unreadable(unusable, dataset, 0, None));
+    }
+    Ok(Some(FeatureRows::Activations(filling.finish()?)))
+}
+
+fn not_kept(error: &flora_data::Error, notify: &mut dyn FnMut(Notice)) -> Option<FeatureRows> {
+    notify(Notice::Warning(format!(
+        "{error}; the whole vision tower is computed at every step instead"
+    )));
+    None
+}
+
+/// As it is said: images, tokens, width and bytes, and their product.
+fn size(images: usize, cut: VisionCut, element: usize) -> String {
+    let [states, width] = cut.shape();
+    let total = (images * states * width * element) as u64;
+    format!("{images} images x {states} x {width} numbers x {element} bytes = {}", bytes(total))
+}
+
+fn check_room(
+    size: &str,
+    needed: u64,
+    free: Option<u64>,
+    folder: &str,
+) -> Result<(), InferenceError> {
+    match free {
+        Some(free) if free < needed => Err(InferenceError::NoRoom {
+            size: size.to_owned(),
+            needed: bytes(needed),
+            free: bytes(free),
+            folder: folder.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_without_room_is_refused_in_numbers() {
+        let check = |needed, free| check_room("2 x 3 = 6", needed, free, "the/cache");
+        assert!(check(4096, None).is_ok());
+        assert!(check(4096, Some(4096)).is_ok());
+        let error = check(4096, Some(4095)).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the states below the first adapter take 2 x 3 = 6, of which 4.00 KiB are still to be written, and 4.00 KiB \
+             are free in the/cache"
+        );
+    }
+}

@@ -1,0 +1,126 @@
+//! The sums of closed-form methods, for whoever goes on with them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flora_core::{ParameterRecord, hex};
+use flora_inference::{Provenance, adapter_folder};
+use flora_lora::LoraConfig;
+use sha2::{Digest, Sha256};
+
+use super::load::parameters;
+use super::{CLOSED_FORM, PARAMETERS};
+use crate::methods::{ClosedForm, ClosedFormConfig, Flora, OverHead, read_moments};
+use crate::{Experiment, MethodName, TuningError};
+
+/// What a run of a closed-form method left.
+#[derive(Debug, Clone)]
+pub(crate) struct LoadedSums {
+    /// The file.
+    pub(crate) path: PathBuf,
+    pub(crate) record: ParameterRecord,
+    pub(crate) provenance: Provenance,
+    /// How that run solved them.
+    pub(crate) method: ClosedForm,
+    /// Which adapter was under the classifier: [`adapter_digest`].
+    pub(crate) adapter: Option<String>,
+}
+
+/// What the metadata of a closed form's `trained.safetensors` say besides.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct ClosedFormFacts {
+    pub(super) settings: ClosedFormConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) adapter_sha256: Option<String>,
+}
+
+impl ClosedFormFacts {
+    pub(super) fn new(experiment: &Experiment) -> Result<Self, TuningError> {
+        let method = &experiment.method;
+        // Where a run began is its own affair.
+        let settings =
+            ClosedFormConfig { start: None, leaving: false, ..method.closed_form.clone() };
+        let adapter_sha256 = method.init_adapter.as_deref().map(adapter_digest).transpose()?;
+        Ok(Self { settings, adapter_sha256 })
+    }
+}
+
+/// The sums of a run, if this is its folder.
+pub(super) fn sums_file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(PARAMETERS) } else { path.to_owned() }
+}
+
+impl LoadedSums {
+    /// Reads a run's folder, or its `trained.safetensors`.
+    pub(crate) fn open(path: &Path) -> Result<Self, TuningError> {
+        let path = sums_file(path);
+        let wrong = |problem: String| TuningError::trained(&path, problem);
+        let (record, provenance, metadata) = parameters(&path)?;
+        let name = [MethodName::Ridge, MethodName::Gda, MethodName::Ncm];
+        let name = name.into_iter().find(|name| name.as_str() == provenance.method);
+        let Some((name, facts)) = name.zip(metadata.get(CLOSED_FORM)) else {
+            return Err(wrong(format!(
+                "was trained by {}, and not by a method in closed form (ridge, gda, ncm)",
+                provenance.method
+            )));
+        };
+        let facts: ClosedFormFacts = serde_json::from_str(facts)
+            .map_err(|error| wrong(format!("its metadata {CLOSED_FORM:?}: {error}")))?;
+        facts.settings.check().map_err(wrong)?;
+        let method = ClosedForm { name, settings: facts.settings };
+        Ok(Self { path, record, provenance, method, adapter: facts.adapter_sha256 })
+    }
+
+    /// Adapters that are trained beside this classifier.
+    pub(crate) fn under(&self, lora: &LoraConfig) -> Result<OverHead, TuningError> {
+        Ok(OverHead {
+            flora: Flora(lora.clone()),
+            head: self.method.clone(),
+            moments: Arc::new(read_moments(&self.record)?),
+        })
+    }
+
+    /// Whether they are sums of the features that `base`, a checkpoint's digest, makes with this adapter, over these
+    /// classes.
+    pub(crate) fn check(
+        &self,
+        base: &str,
+        adapter: Option<&str>,
+        classes: &[String],
+    ) -> Result<(), TuningError> {
+        let problem = if self.provenance.base_sha256 != base {
+            format!(
+                "holds sums of the features of {}, which has other weights than this run's model; give both the same",
+                self.provenance.base_model_name_or_path
+            )
+        } else if self.adapter.as_deref() != adapter {
+            match (&self.adapter, adapter) {
+                (Some(_), None) => "holds sums of the features of an adapted model; name the same adapter as \
+                                    method.init_adapter"
+                    .to_owned(),
+                _ => "holds sums of features without the adapter in method.init_adapter; leave it out, or begin anew"
+                    .to_owned(),
+            }
+        } else if self.provenance.classes != classes {
+            "holds sums for other classes, or in another order, than this run's data set has"
+                .to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(TuningError::trained(&self.path, problem))
+    }
+}
+
+/// The files of an adapter in PEFT's format, and what flora says of it.
+pub(super) const ADAPTER_FILES: [&str; 3] =
+    ["adapter_config.json", "adapter_model.safetensors", Provenance::FILE];
+
+/// SHA-256 of the files of the adapter in this folder, or in the run's: the same matrices with another factor are
+/// another adapter.
+pub(crate) fn adapter_digest(path: &Path) -> std::io::Result<String> {
+    let (folder, mut hash) = (adapter_folder(path), Sha256::new());
+    for name in &ADAPTER_FILES[..2] {
+        flora_core::files::hash(&folder.join(name), &mut hash)?;
+    }
+    Ok(hex::encode(&hash.finalize()))
+}

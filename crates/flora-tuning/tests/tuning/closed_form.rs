@@ -1,0 +1,456 @@
+//! Methods that are solved in closed form: sums of all clients, whoever holds which images.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use flora_core::{HostTensor, ParameterRecord};
+use flora_federation::{EvaluatedModel, Event, Outcome, RoundScore};
+use flora_heads::{LinearClassifier, Moments, Ridge};
+use flora_tuning::{Experiment, TrainedModel, prepare, save_trained};
+
+use crate::common::{Images, Listener, checkpoint, features, outcome, refusal, rows, run, save};
+
+/// Dimensions of the tiny CLIP's features, and the classes of the images.
+const DIM: usize = 20;
+const CLASSES: usize = 4;
+/// Numbers of the sums: the Gram matrix' upper triangle, a sum and a count for each class.
+const NUMBERS: usize = DIM * (DIM + 1) / 2 + CLASSES * DIM + CLASSES;
+
+const RIDGE: &str =
+    "method={ name = 'ridge', closed_form = { features = 'embedding', shifts = false } }";
+
+/// A ridge classifier of these sums, apart from the crate.
+fn head(sums: &ParameterRecord) -> LinearClassifier {
+    let moments = Moments::from_record(sums).unwrap();
+    Ridge { lambda: 0.01, ..Ridge::default() }.solve(&moments, &vec![0.0; CLASSES * DIM]).unwrap()
+}
+
+/// The largest difference of two classifiers, of the largest number in them.
+fn difference(left: &LinearClassifier, right: &LinearClassifier) -> f32 {
+    let numbers = |head: &LinearClassifier| [&head.weight[..], &head.bias[..]].concat();
+    let (left, right) = (numbers(left), numbers(right));
+    let most = left.iter().fold(0f32, |most, x| most.max(x.abs()));
+    left.iter().zip(&right).fold(0f32, |far, (a, b)| far.max((a - b).abs())) / most
+}
+
+/// What all training images come to, added up here.
+fn central(images: &Images) -> Moments {
+    let dataset = images.dataset();
+    let features = features(&checkpoint(), &dataset);
+    let mut moments = Moments::new(DIM, CLASSES);
+    for index in dataset.indices(flora_data::Split::Train) {
+        let row = features.row(index);
+        let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let unit: Vec<f32> = row.iter().map(|x| x / norm).collect();
+        moments.add(&unit, dataset.label(index), 1.0).unwrap();
+    }
+    moments
+}
+
+#[test]
+fn the_head_does_not_depend_on_who_holds_which_images() {
+    let images = Images::new(9, 2);
+    let expected = head(&central(&images).to_record().unwrap());
+    let mut partitions = vec!["{ kind = 'natural' }".to_owned()];
+    for clients in [1, 4, 10, 100] {
+        partitions.push(format!("{{ kind = 'iid', clients = {clients} }}"));
+        if clients > 1 {
+            let dirichlet =
+                format!("kind = 'dirichlet', clients = {clients}, beta = 0.3, min_samples = 1");
+            partitions.push(format!("{{ {dirichlet} }}"));
+            partitions.push(format!(
+                "{{ kind = 'pathological', clients = {clients}, classes_per_client = 1 }}"
+            ));
+        }
+    }
+    for partition in partitions {
+        let outcome = outcome(images.experiment(&[RIDGE, &format!("partition={partition}")]));
+        assert_eq!(outcome.last_round.round, 1, "one round, whatever training.rounds says");
+        let far = difference(&expected, &head(&outcome.last));
+        assert!(far < 1e-5, "{partition}: {far:e}");
+    }
+}
+
+#[test]
+fn before_the_round_the_model_is_zero_shot() {
+    let images = Images::new(2, 6);
+    let zero_shot = outcome(images.experiment(&["method.name=zero-shot"]));
+    let layers = "method.closed_form.features=layers";
+    let embedding = "method.closed_form.shifts=false";
+    for (name, set) in
+        ["ridge", "gda", "ncm"].into_iter().flat_map(|name| [(name, RIDGE), (name, layers)])
+    {
+        let outcome = outcome(images.experiment(&[set, &format!("method.name={name}")]));
+        let scores = |round: &RoundScore| (round.accuracy, round.loss);
+        assert_eq!(scores(&outcome.initial), scores(&zero_shot.initial), "{name}");
+        assert_ne!(scores(&outcome.last_round), scores(&outcome.initial), "{name}");
+    }
+}
+
+#[test]
+fn a_client_sends_its_sums_and_nothing_else() {
+    let images = Images::new(3, 2);
+    for (upload, bytes) in [("f32", 4 * NUMBERS), ("f16", 2 * NUMBERS)] {
+        let upload = format!("federation.upload={upload}");
+        let (finished, told) = run(images.experiment(&[RIDGE, &upload]));
+        let outcome = finished.outcome.unwrap();
+        assert_eq!(outcome.bytes_up, 3 * bytes as u64, "three clients, once");
+        let sent = told.events.iter().filter_map(|event| match event {
+            Event::ClientReplied { bytes_up, .. } => Some(*bytes_up),
+            _ => None,
+        });
+        assert!(sent.eq([bytes as u64; 3]));
+        assert_eq!(told.warnings().len(), usize::from(upload.ends_with("f16")));
+        // Half precision moves the answer, and not far.
+        let far = difference(&head(&central(&images).to_record().unwrap()), &head(&outcome.last));
+        assert!(far < if upload.ends_with("f32") { 1e-5 } else { 0.1 }, "{upload}: {far}");
+    }
+}
+
+/// What a client says of itself is what its own sums would predict.
+#[test]
+fn a_client_alone_has_the_head_of_its_own_images() {
+    let images = Images::new(4, 3);
+    let domains = ["alpha", "beta", "gamma"];
+    let own = |id: &str, events: &[Event]| {
+        let found = events.iter().find_map(|event| match event {
+            Event::Evaluated { round: 1, clients, .. } => clients.iter().find(|it| it.client == id),
+            _ => None,
+        });
+        found.unwrap().accuracy
+    };
+    let (_, alone) = run(images.experiment(&[RIDGE, "federation.participants=alone"]));
+    let (_, together) = run(images.experiment(&[RIDGE]));
+    let local = together
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::Evaluated { model: EvaluatedModel::Local, .. }));
+    let local: Vec<Event> = local.cloned().collect();
+    for id in domains {
+        let only = format!("federation.participants=['{id}']");
+        let (_, only) = run(images.experiment(&[RIDGE, &only]));
+        assert_eq!(own(id, &alone.events), own(id, &only.events), "{id}");
+        assert_eq!(own(id, &local), own(id, &only.events), "{id}");
+    }
+    let all = outcome(images.experiment(&[RIDGE]));
+    let central = outcome(images.experiment(&[RIDGE, "federation.participants=central"]));
+    assert!(difference(&head(&all.last), &head(&central.last)) < 1e-5);
+}
+
+/// Runs, and leaves the result in `folder`.
+fn saved(experiment: &Experiment, folder: &Path) -> Outcome {
+    let outcome = outcome(experiment.clone());
+    save(experiment, &outcome.last, folder).unwrap();
+    outcome
+}
+
+/// A client is counted once, and only who is counted can leave.
+#[test]
+fn who_is_counted_is_written_down() {
+    let images = Images::new(2, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let two = "federation.participants=['alpha', 'beta']";
+    let experiment = images.experiment(&[RIDGE, two]);
+    let device = Device::flex();
+    let prepared = prepare(experiment.clone(), &device, &mut Listener::default()).unwrap();
+    let mut provenance = prepared.provenance();
+    let finished = prepared.run(&mut Listener::default());
+    assert!(finished.summed.iter().eq(["alpha", "beta"]));
+    provenance.clients = finished.summed;
+    let last = finished.outcome.unwrap().last;
+    save_trained(&experiment, &provenance, &last, folder.path(), &device).unwrap();
+    let (start, leaving) = (from(folder.path()), "method.closed_form.leaving=true");
+    let only = |id: &str| format!("federation.participants=['{id}']");
+    for (set, words) in [
+        (vec![start.clone(), only("beta")], "beta is counted in the sums already"),
+        (vec![start.clone()], "alpha is counted in the sums already"),
+        (vec![start.clone(), only("gamma"), leaving.to_owned()], "the sums are not of gamma"),
+    ] {
+        let set: Vec<&str> = std::iter::once(RIDGE).chain(set.iter().map(String::as_str)).collect();
+        let error = refusal_of(&images, &set);
+        assert!(error.contains(words), "{error}");
+    }
+    for (id, more, left) in
+        [("gamma", "seed=3", vec!["alpha", "beta", "gamma"]), ("beta", leaving, vec!["alpha"])]
+    {
+        let (finished, _) = run(images.experiment(&[RIDGE, &start, &only(id), more]));
+        assert!(finished.summed.iter().eq(left), "{:?}", finished.summed);
+    }
+}
+
+fn from(folder: &Path) -> String {
+    format!("method.closed_form.start={}", folder.display())
+}
+
+#[test]
+fn a_late_client_comes_to_what_all_at_once_come_to_and_a_leaving_one_was_never_there() {
+    let images = Images::new(4, 2);
+    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let [first, all, _] = &folders;
+    let two = "federation.participants=['alpha', 'beta']";
+    let (third, second) = ("federation.participants=['gamma']", "federation.participants=['beta']");
+    let early = saved(&images.experiment(&[RIDGE, two]), first.path());
+    let together = saved(&images.experiment(&[RIDGE]), all.path());
+    let late = outcome(images.experiment(&[RIDGE, third, &from(first.path())]));
+    // Where the others' sums are.
+    assert_eq!(late.initial.accuracy, early.last_round.accuracy);
+    assert_eq!(late.initial.loss, early.last_round.loss);
+    let far = difference(&head(&late.last), &head(&together.last));
+    assert!(far < 1e-5, "{far:e}");
+
+    let leaving = "method.closed_form.leaving=true";
+    let left = outcome(images.experiment(&[RIDGE, third, &from(all.path()), leaving]));
+    let far = difference(&head(&left.last), &head(&early.last));
+    assert!(far < 1e-4, "{far:e}");
+    // Of nobody, nothing is left but the texts.
+    let one = outcome(images.experiment(&[RIDGE, second, &from(first.path()), leaving]));
+    let folder = &folders[2];
+    save(&images.experiment(&[RIDGE]), &one.last, folder.path()).unwrap();
+    let alpha = "federation.participants=['alpha']";
+    let nobody = outcome(images.experiment(&[RIDGE, alpha, &from(folder.path()), leaving]));
+    let counts = nobody.last.get("closed_form.class_counts").unwrap().to_f32().into_owned();
+    assert_eq!(counts, [0.0; CLASSES]);
+    let zero_shot = outcome(images.experiment(&["method.name=zero-shot"]));
+    assert_eq!(nobody.last_round.loss, zero_shot.initial.loss);
+}
+
+/// Every logit of every test image, by client.
+fn logits(experiment: &Experiment, folder: &Path) -> Vec<(String, Vec<f32>)> {
+    let device = Device::flex();
+    let prepared = prepare(experiment.clone(), &device, &mut Listener::default()).unwrap();
+    let models = prepared.client_models(folder, &|_| folder.to_owned(), &device).unwrap();
+    let predictions = prepared.predict(&models, |client| client.test.clone()).unwrap();
+    predictions.into_iter().map(|it| (it.score.client, it.logits)).collect()
+}
+
+#[test]
+fn classes_that_nobody_has_an_image_of_keep_the_logits_of_their_texts() {
+    let images = Images::new(4, 3);
+    let halves = "partition={ kind = 'base-to-novel', of = { kind = 'natural' } }";
+    let folder = tempfile::tempdir().unwrap();
+    let zero_shot = images.experiment(&["method.name=zero-shot", halves]);
+    let texts = logits(&zero_shot, folder.path());
+    for name in ["ridge", "gda", "ncm"] {
+        let experiment = images.experiment(&[RIDGE, &format!("method.name={name}"), halves]);
+        let outcome = saved(&experiment, folder.path());
+        let counts = outcome.last.get("closed_form.class_counts").unwrap().to_f32();
+        let novel: Vec<usize> = (0..CLASSES).filter(|&class| counts[class] == 0.0).collect();
+        assert_eq!(novel.len(), 2);
+        let mut compared = 0;
+        for ((client, joined), (_, texts)) in logits(&experiment, folder.path()).iter().zip(&texts)
+        {
+            for (joined, texts) in joined.chunks(CLASSES).zip(texts.chunks(CLASSES)) {
+                let is_novel = joined[novel[0]].is_finite();
+                for class in 0..CLASSES {
+                    let same = joined[class].to_bits() == texts[class].to_bits();
+                    assert_eq!(
+                        same,
+                        is_novel || novel.contains(&class),
+                        "{name}, {client}, {class}"
+                    );
+                    compared += 1;
+                }
+            }
+        }
+        assert!(compared > 0);
+    }
+}
+
+#[test]
+fn classes_of_other_names_go_by_their_texts() {
+    let images = Images::new(4, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = images.experiment(&[RIDGE]);
+    saved(&experiment, folder.path());
+    let device = Device::flex();
+    let trained = TrainedModel::open(&experiment, folder.path(), &device).unwrap().unwrap();
+    assert!(trained.beside_clip().unwrap().contains("beside the prompts"));
+    let picture = images.dataset().image(0).unwrap();
+    let logits = |classes: &[&str]| {
+        let classes: Vec<String> = classes.iter().map(|&class| class.to_owned()).collect();
+        let classifier = trained.classifier(&classes).unwrap();
+        let features = trained.model.embedder.images(std::slice::from_ref(&picture)).unwrap();
+        use flora_inference::Classifier;
+        classifier.logits(features).into_data().try_into_vec::<f32>().unwrap()
+    };
+    let own = logits(&["cat", "house", "sunflower seeds", "big red truck"]);
+    let mixed = logits(&["house", "a lion", "cat"]);
+    let same = |a: f32, b: f32| assert!((a - b).abs() < 1e-3, "{a} {b}");
+    same(mixed[0], own[1]);
+    same(mixed[2], own[0]);
+    let zero_shot = images.experiment(&["method.name=zero-shot"]);
+    let plain = TrainedModel::open(&zero_shot, folder.path(), &device).unwrap().unwrap();
+    let lion = plain.classifier(&["a lion".to_owned(), "cat".to_owned()]).unwrap();
+    let features = plain.model.embedder.images(std::slice::from_ref(&picture)).unwrap();
+    use flora_inference::Classifier;
+    let lion = lion.logits(features).into_data().try_into_vec::<f32>().unwrap();
+    same(mixed[1], lion[0]);
+    assert!((mixed[2] - lion[1]).abs() > 0.1, "a class with images has more than its text");
+}
+
+#[test]
+fn a_classifier_over_an_adapter_is_of_the_adapted_model() {
+    let images = Images::new(3, 4);
+    for towers in ["text", "both"] {
+        let towers = format!("method.lora.towers={towers}");
+        let (below, over) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let flora = images.experiment(&[&towers, "training.rounds=3"]);
+        let adapted = saved(&flora, below.path());
+        let adapter = format!("method.init_adapter={}", below.path().display());
+        let ridge = images.experiment(&[RIDGE, &adapter]);
+        let outcome = saved(&ridge, over.path());
+        assert_eq!(outcome.initial.accuracy, adapted.last_round.accuracy, "{towers}");
+        let (before, after) = (outcome.initial.loss.unwrap(), adapted.last_round.loss.unwrap());
+        assert!((before - after).abs() < 1e-4, "{towers}: {before} {after}");
+        assert_eq!(outcome.last.num_parameters(), NUMBERS);
+
+        // What it left is enough: the adapter may be gone.
+        let expected = logits(&ridge, over.path());
+        drop(below);
+        let ridge = ridge.with_copies_in(over.path());
+        assert_eq!(logits(&ridge, over.path()), expected);
+        assert_classifies(&ridge, over.path(), &expected);
+        // Its sums are those of adapted features.
+        let plain = images.experiment(&[RIDGE, &from(over.path())]);
+        let error = refusal(plain);
+        assert!(error.contains("method.closed_form.start") && error.contains("adapted"), "{error}");
+    }
+}
+
+/// Asserts that the model in `folder`, opened for use, has these logits on the run's test images.
+fn assert_classifies(experiment: &Experiment, folder: &Path, expected: &[(String, Vec<f32>)]) {
+    use flora_inference::Classifier;
+    let device = Device::flex();
+    let trained = TrainedModel::open(experiment, folder, &device).unwrap().unwrap();
+    let classifier = trained.classifier(&trained.provenance.classes).unwrap();
+    let prepared = prepare(experiment.clone(), &device, &mut Listener::default()).unwrap();
+    for (client, expected) in expected {
+        let shard = prepared.partition.clients.iter().find(|shard| shard.id == *client).unwrap();
+        let pictures: Vec<_> =
+            shard.test.iter().map(|&image| prepared.dataset.image(image).unwrap()).collect();
+        let features = rows(&trained, &pictures);
+        let logits = classifier.logits(features).into_data().try_into_vec::<f32>().unwrap();
+        assert_eq!(logits.len(), expected.len());
+        for (logit, expected) in logits.iter().zip(expected) {
+            assert!((logit - expected).abs() < 1e-3, "{logit} {expected}");
+        }
+    }
+}
+
+#[test]
+fn adapters_are_trained_on_what_a_classifier_leaves() {
+    let images = Images::new(4, 4);
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ridge = saved(&images.experiment(&[RIDGE]), first.path());
+    for loss in ["infonce", "class-ce"] {
+        let head = format!("method.head={}", first.path().display());
+        let loss = format!("method.loss={loss}");
+        let flora = images.experiment(&[&head, &loss, "training.rounds=3"]);
+        let outcome = saved(&flora, second.path());
+        assert_eq!(outcome.initial.accuracy, ridge.last_round.accuracy, "{loss}");
+        let (before, after) = (outcome.initial.loss.unwrap(), ridge.last_round.loss.unwrap());
+        assert!((before - after).abs() < 1e-5, "{loss}: {before} {after}");
+        assert_ne!(outcome.last_round.loss, outcome.initial.loss, "{loss}");
+        // Adapters alone are trained and sent.
+        let alone = outcome_of(&images, &["training.rounds=0"]);
+        assert!(outcome.last.names().eq(alone.last.names()));
+
+        let expected = logits(&flora, second.path());
+        let flora = flora.with_copies_in(second.path());
+        assert_eq!(logits(&flora, second.path()), expected);
+        assert_classifies(&flora, second.path(), &expected);
+    }
+    let vision = "method.lora.towers=vision";
+    let head = format!("method.head={}", first.path().display());
+    let error = refusal_of(&images, &[&head, vision]);
+    assert!(error.contains("method.head") && error.contains("\"text\""), "{error}");
+}
+
+fn outcome_of(images: &Images, set: &[&str]) -> Outcome {
+    outcome(images.experiment(set))
+}
+
+fn refusal_of(images: &Images, set: &[&str]) -> String {
+    match images.try_experiment(set) {
+        Ok(experiment) => refusal(experiment),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_named() {
+    let images = Images::new(2, 2);
+    let (flora, ridge) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    saved(&images.experiment(&["training.rounds=1"]), flora.path());
+    saved(&images.experiment(&[RIDGE]), ridge.path());
+    let start = from(ridge.path());
+    let head = format!("method.head={}", flora.path().display());
+    let closed = |more: &str| vec![RIDGE.to_owned(), more.to_owned()];
+    for (set, words) in [
+        (closed("method.loss=infonce"), "method.loss: ridge is solved"),
+        (closed("training.class_weights=balanced"), "training.class_weights: ridge"),
+        (closed("federation.fraction=0.5"), "federation.fraction: ridge has one round"),
+        (closed("method.closed_form.lambda=0.0"), "method.closed_form.lambda: 0 is not"),
+        (closed("method.closed_form.weight=-1.0"), "method.closed_form.weight: -1 is not"),
+        (closed("method.closed_form.leaving=true"), "method.closed_form.leaving: there is nothing"),
+        (closed("method.closed_form.start="), "method.closed_form.start: is empty"),
+        (closed("method.closed_form.start=/nowhere"), "method.closed_form.start: /nowhere"),
+        (closed("method.closed_form.lamda=1.0"), "lamda"),
+        (closed(&from(flora.path())), "trained.safetensors"),
+        (closed(&head), "method.head: ridge trains no adapters"),
+        (vec![head.clone()], "method.head"),
+        (vec![start.clone()], "method.closed_form.start: flora does not begin with sums"),
+    ] {
+        let set: Vec<&str> = set.iter().map(String::as_str).collect();
+        let error = refusal_of(&images, &set);
+        assert!(error.contains(words), "{set:?}: {error}");
+    }
+    // Sums for other classes.
+    images.describe(&["cat", "house", "big red truck", "sunflower seeds"]);
+    let error = refusal_of(&images, &[RIDGE, &start]);
+    assert!(error.contains("other classes, or in another order"), "{error}");
+}
+
+#[test]
+fn a_classifier_may_look_at_the_blocks_of_the_vision_tower() {
+    let images = Images::new(6, 4);
+    let layers = "method.closed_form.features=layers";
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["ridge", "gda", "ncm"] {
+        let experiment = images.experiment(&[&format!("method.name={name}"), layers]);
+        let outcome = saved(&experiment, folder.path());
+        assert_eq!(outcome.last.num_parameters(), 96 * 97 / 2 + 4 * 96 + 4, "3 parts of 32 states");
+        let expected = logits(&experiment, folder.path());
+        assert_classifies(&experiment, folder.path(), &expected);
+    }
+    // Adapters are trained on what it leaves, too.
+    let head = format!("method.head={}", folder.path().display());
+    let over = tempfile::tempdir().unwrap();
+    let flora = images.experiment(&[&head, "training.rounds=2"]);
+    saved(&flora, over.path());
+    assert_classifies(&flora, over.path(), &logits(&flora, over.path()));
+    let error = refusal_of(&images, &[RIDGE, layers, "method.closed_form.prior=0.5"]);
+    assert!(error.contains("method.closed_form.prior: texts are no prior"), "{error}");
+}
+
+/// A server of Flower's that averages has the means of all images, and so the same classifier.
+#[test]
+fn means_are_as_good_as_sums() {
+    let images = Images::new(4, 2);
+    let sums = outcome(images.experiment(&[RIDGE])).last;
+    let total: f32 = sums.get("closed_form.class_counts").unwrap().to_f32().iter().sum();
+    let mut means = ParameterRecord::new();
+    for (name, tensor) in sums.iter() {
+        let values = tensor.to_f32().iter().map(|x| x / total).collect();
+        means.insert(name, HostTensor::from_f32(tensor.shape(), values).unwrap()).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = images.experiment(&[RIDGE, "method.closed_form.lambda=0.01"]);
+    save(&experiment, &sums, folder.path()).unwrap();
+    let expected = logits(&experiment, folder.path());
+    save(&experiment, &means, folder.path()).unwrap();
+    for ((_, left), (_, right)) in logits(&experiment, folder.path()).iter().zip(&expected) {
+        let far = left.iter().zip(right).fold(0f32, |far, (a, b)| far.max((a - b).abs()));
+        assert!(far < 1e-2, "{far}");
+    }
+}
