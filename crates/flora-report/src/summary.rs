@@ -110,8 +110,8 @@ pub struct Accuracies {
     pub zero_shot: Option<Accuracy>,
     /// After the last round.
     pub last: Option<Accuracy>,
-    /// After the best round, chosen by the unweighted mean on the test examples themselves: an
-    /// optimistic figure.
+    /// After the best round, chosen by the unweighted mean on these very examples: an optimistic
+    /// figure.
     pub best: Option<Accuracy>,
 }
 

@@ -3,6 +3,7 @@
 mod base_to_novel;
 mod features;
 mod filling;
+mod groups;
 mod idx;
 mod image_folder;
 mod layouts;
