@@ -442,6 +442,11 @@ impl Experiment {
         self.check_views()?;
         self.training.check()?;
         methods::check(self)?;
+        if self.training.patience.is_some() && self.data.validation.is_zero() {
+            return Err("training.patience: a run that ends by the score of its rounds needs validation images, or the \
+                        test images would decide; set data.validation, for example to 0.2"
+                .into());
+        }
         let contrasts = self.method.loss() == LossKind::Infonce && self.rounds() > 0;
         if contrasts && self.training.batch_size < 2 {
             return Err("training.batch_size: 1 leaves the infonce loss nothing to contrast; \
@@ -594,6 +599,8 @@ mod tests {
             ("training.class_weights=even", "balanced"),
             ("training.class_weights={ cat = 0.0 }", "training.class_weights: 0 for \"cat\""),
             ("data.validation=0.7", "below 0.5"),
+            ("training.patience=3", "set data.validation"),
+            ("training.patience=0", "patience"),
             ("federation.fraction=0.0", "federation.fraction"),
             ("federation.client_state=cloud", "cloud"),
             ("method.lora.r=0", "method.lora.r"),
