@@ -16,7 +16,8 @@ use crate::methods::{
     PromptConfig, ZeroShot,
 };
 use crate::{
-    ClientState, Method, MethodName, PRESETS, Preset, TrainingConfig, TuningError, overrides,
+    ClientState, Method, MethodName, PRESETS, Preset, SoftmaxKind, TrainingConfig, TuningError,
+    overrides,
 };
 
 /// Views take time and room before the first round.
@@ -149,6 +150,9 @@ pub struct MethodConfig {
     pub name: MethodName,
     /// The loss of a batch; without one, [`Method::usual_loss`].
     pub loss: Option<LossKind>,
+    /// Over which classes a client takes the softmax of the loss `class-ce`.
+    #[serde(skip_serializing_if = "SoftmaxKind::is_all")]
+    pub softmax: SoftmaxKind,
     /// How it is computed.
     pub path: PathKind,
     /// The adapters of [`Flora`].
@@ -561,13 +565,17 @@ mod tests {
         let on_disk = Experiment::from_toml("disk", &experiment.to_toml(), &on_disk).unwrap();
         assert_eq!(on_disk.federation.client_state, ClientState::Disk);
         assert!(on_disk.to_toml().contains("client_state = \"disk\""));
-        for set in ["data.validation=0.25", "training.class_weights={ cat = 2.0, \"a dog\" = 0.5 }"]
-        {
+        for set in [
+            "data.validation=0.25",
+            "method.softmax=balanced",
+            "training.class_weights={ cat = 2.0, \"a dog\" = 0.5 }",
+        ] {
             let with = Experiment::from_toml("with", LEAST, &[set.to_owned()]).unwrap();
             assert_ne!(with.to_toml(), experiment.to_toml());
             let again = Experiment::from_toml("again", &with.to_toml(), &[]).unwrap();
             assert_eq!(again.to_toml(), with.to_toml());
             assert_eq!((again.training, again.data), (with.training, with.data));
+            assert_eq!(again.method.softmax, with.method.softmax);
         }
     }
 
@@ -604,6 +612,7 @@ mod tests {
             ("federation.fraction=0.0", "federation.fraction"),
             ("federation.client_state=cloud", "cloud"),
             ("method.lora.r=0", "method.lora.r"),
+            ("method.softmax=some", "restricted"),
             ("method.name=fedsomething", "fedsomething"),
             ("federation.quorum=0", "federation.quorum"),
             ("federation.deadline=-1.0", "federation.deadline"),

@@ -154,6 +154,7 @@ fn every_setting_reaches_the_sites() {
         &["method.path=naive", "training.rounds=1"],
         &["method.loss=class-ce", "training.class_weights=balanced"],
         &["method.loss=class-ce", "training.class_weights={ cat = 3.0 }"],
+        &["method.loss=class-ce", "method.softmax=balanced"],
         &["federation.participants=alone"],
         &["federation.upload=f16"],
         &["federation.evaluate_local=false", "training.schedule=cosine"],
@@ -228,6 +229,10 @@ fn folders_of_their_own_train_the_same() {
     assert_same_bits(&images.experiment(&[]), &places, "own folders");
     let weighted = ["method.loss=class-ce", "training.class_weights=balanced"];
     assert_same_bits(&images.experiment(&weighted), &places, "own folders, weights");
+    for softmax in ["method.softmax=balanced", "method.softmax=restricted"] {
+        let experiment = images.experiment(&["method.loss=class-ce", softmax]);
+        assert_same_bits(&experiment, &places, &format!("own folders, {softmax}"));
+    }
 }
 
 fn emoji_vendors() -> PathBuf {
@@ -602,6 +607,7 @@ fn what_cannot_be_served_is_told() {
         (&["federation.min_clients=3"], &two, "federation.min_clients: 3"),
         (&["federation.quorum=3"], &two, "federation.quorum: 3"),
         (&["training.class_weights=balanced"], &two, "training.class_weights"),
+        (&["method.softmax=restricted"], &two, "method.softmax"),
         (&["faults.fail=0.5"], &two, "faults"),
         (&["data.limit.train=5"], &two, "data.limit"),
     ] {
