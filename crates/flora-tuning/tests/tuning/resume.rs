@@ -172,6 +172,21 @@ fn states_of_some_rounds_only_do_as_well() {
     assert_resumes_anywhere(&images.experiment(&set), 4, "every other round");
 }
 
+/// Steps that are too small to change an answer: the loss changes, and the score does not.
+pub(crate) const NO_BETTER: [&str; 4] = [
+    "data.validation=0.25",
+    "training.rounds=9",
+    "training.patience=2",
+    "training.learning_rate=1e-6",
+];
+
+#[test]
+fn a_run_that_ends_early_does_so_from_every_state() {
+    let images = Images::new(4, 1);
+    // Before anything, and after the rounds 0 to 2.
+    assert_resumes_anywhere(&images.experiment(&NO_BETTER), 4, "ends early");
+}
+
 /// Three clients are tested, trained and tested: wherever the run is asked to stop, nothing is lost.
 #[test]
 fn a_run_that_is_stopped_amid_a_round_goes_on_with_the_answers_it_has() {
