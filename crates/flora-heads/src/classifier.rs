@@ -14,6 +14,16 @@ pub struct LinearClassifier {
 }
 
 impl LinearClassifier {
+    /// The classifier that says nothing: all logits are zero.
+    pub(crate) fn zero(dim: usize, classes: usize) -> Self {
+        Self { dim, classes, weight: vec![0.0; classes * dim], bias: vec![0.0; classes] }
+    }
+
+    /// The weights of a class.
+    pub(crate) fn row_mut(&mut self, class: usize) -> &mut [f32] {
+        &mut self.weight[class * self.dim..][..self.dim]
+    }
+
     /// The logits of some features: `[images, dim]` become `[images, classes]`, both row-major.
     ///
     /// # Errors

@@ -39,6 +39,9 @@ pub enum HeadsError {
     /// A weight that is not a positive number.
     #[error("an image's weight is {0}: a weight is finite and above 0")]
     Weight(f64),
+    /// A number of images that is negative or not finite.
+    #[error("the total weight of the images is {0}: it is finite and not below 0")]
+    Total(f64),
     /// A feature holds NaN or an infinity.
     #[error(
         "image {image}: value {position} of its feature is {value}: every value must be finite; \
@@ -47,6 +50,19 @@ pub enum HeadsError {
     NotFinite {
         /// Position of the image in what was given.
         image: usize,
+        /// Position in the feature.
+        position: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The feature of a class's text holds NaN or an infinity.
+    #[error(
+        "the text of class {class}: value {position} of its feature is {value}: every value must be \
+         finite"
+    )]
+    Text {
+        /// The class.
+        class: usize,
         /// Position in the feature.
         position: usize,
         /// The value.

@@ -2,6 +2,7 @@ mod gda;
 mod lda;
 mod ncm;
 mod ridge;
+mod within;
 
 pub use gda::Gda;
 pub use lda::Lda;
@@ -16,6 +17,7 @@ fn text_classifier(
     texts: &[f32],
     scale: f64,
 ) -> Result<LinearClassifier, HeadsError> {
+    check("prior", scale, true, "it must be finite")?;
     let (dim, classes) = (moments.dim(), moments.classes());
     if texts.len() != classes * dim {
         return Err(HeadsError::Length {
@@ -26,17 +28,18 @@ fn text_classifier(
         });
     }
     if let Some(at) = texts.iter().position(|value| !value.is_finite()) {
-        return Err(HeadsError::NotFinite {
-            image: at / dim,
-            position: at % dim,
-            value: texts[at],
-        });
+        return Err(HeadsError::Text { class: at / dim, position: at % dim, value: texts[at] });
     }
     let weight = texts.iter().map(|&value| (f64::from(value) * scale) as f32).collect();
     Ok(LinearClassifier { dim, classes, weight, bias: vec![0.0; classes] })
 }
 
-/// Refuses a setting that is not finite or below `least`.
+/// The classes that have images.
+fn seen(moments: &Moments) -> Vec<usize> {
+    (0..moments.classes()).filter(|&class| moments.class_counts()[class] > 0.0).collect()
+}
+
+/// Refuses a setting that is not finite or not `valid`.
 fn check(
     field: &'static str,
     value: f64,

@@ -81,6 +81,18 @@ impl Moments {
         self.class_counts.iter().sum()
     }
 
+    /// The mean feature of all images, `dim` values; zeros without images.
+    pub fn mean(&self) -> Vec<f64> {
+        let mut mean = vec![0.0; self.dim];
+        let total = self.total();
+        for class in (0..self.classes).filter(|_| total > 0.0) {
+            for (mean, sum) in mean.iter_mut().zip(self.class_sum(class)) {
+                *mean += sum / total;
+            }
+        }
+        mean
+    }
+
     /// Whether no images were added.
     pub fn is_empty(&self) -> bool {
         self.class_counts.iter().all(|&count| count <= 0.0)
@@ -192,7 +204,7 @@ impl Moments {
 }
 
 /// The number of entries of the upper triangle.
-pub(crate) fn packed_len(dim: usize) -> usize {
+fn packed_len(dim: usize) -> usize {
     dim * (dim + 1) / 2
 }
 

@@ -1,7 +1,7 @@
 //! The vision tower's view of every image of a data set, computed once and kept on disk.
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use flora_clip::{Checkpoint, Clip, ClipError, Readout};
 use flora_core::workers::Workers;
 use flora_data::{Begun, Dataset, FeatureCache, FeatureKey, FeatureRows, Features, Lookup};
@@ -77,7 +77,8 @@ pub fn checkpoint_features(
     workers: &Workers,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<FeatureRows, InferenceError> {
-    let tower = Tower::new(checkpoint, &device.clone().inner());
+    let device = device.clone().inner();
+    let tower = Tower::new(checkpoint, &device);
     tower.features(|| Ok(load()?.valid()), dataset, cache, workers, notify)
 }
 
@@ -95,7 +96,8 @@ pub fn checkpoint_rows(
     workers: &Workers,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<FeatureRows, InferenceError> {
-    let tower = Tower { readout, ..Tower::new(checkpoint, &device.clone().inner()) };
+    let device = device.clone().inner();
+    let tower = Tower { readout, ..Tower::new(checkpoint, &device) };
     tower.features(|| Ok(load()?.valid()), dataset, cache, workers, notify)
 }
 
@@ -215,7 +217,7 @@ impl Tower<'_> {
         notify: &mut dyn FnMut(Notice),
         take: impl FnMut(Vec<f32>, &mut dyn FnMut(Notice)) -> Result<(), InferenceError>,
     ) -> Result<Vec<String>, InferenceError> {
-        let encode = |pixels| match self.readout {
+        let encode = |pixels: Tensor<4>| match self.readout {
             Some(readout) => clip.image_rows(pixels, readout),
             None => clip.image_features(pixels),
         };

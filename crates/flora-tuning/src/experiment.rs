@@ -16,7 +16,8 @@ use crate::methods::{
     PromptConfig, ZeroShot,
 };
 use crate::{
-    ClientState, Method, MethodName, PRESETS, Preset, TrainingConfig, TuningError, overrides,
+    ClientState, Method, MethodName, PRESETS, Preset, SoftmaxKind, TrainingConfig, TuningError,
+    overrides,
 };
 
 /// Views take time and room before the first round.
@@ -149,6 +150,9 @@ pub struct MethodConfig {
     pub name: MethodName,
     /// The loss of a batch; without one, [`Method::usual_loss`].
     pub loss: Option<LossKind>,
+    /// Over which classes a client takes the softmax of the loss `class-ce`.
+    #[serde(skip_serializing_if = "SoftmaxKind::is_all")]
+    pub softmax: SoftmaxKind,
     /// How it is computed.
     pub path: PathKind,
     /// The adapters of [`Flora`].
@@ -442,6 +446,11 @@ impl Experiment {
         self.check_views()?;
         self.training.check()?;
         methods::check(self)?;
+        if self.training.patience.is_some() && self.data.validation.is_zero() {
+            return Err("training.patience: a run that ends by the score of its rounds needs validation images, or the \
+                        test images would decide; set data.validation, for example to 0.2"
+                .into());
+        }
         let contrasts = self.method.loss() == LossKind::Infonce && self.rounds() > 0;
         if contrasts && self.training.batch_size < 2 {
             return Err("training.batch_size: 1 leaves the infonce loss nothing to contrast; \
@@ -556,13 +565,17 @@ mod tests {
         let on_disk = Experiment::from_toml("disk", &experiment.to_toml(), &on_disk).unwrap();
         assert_eq!(on_disk.federation.client_state, ClientState::Disk);
         assert!(on_disk.to_toml().contains("client_state = \"disk\""));
-        for set in ["data.validation=0.25", "training.class_weights={ cat = 2.0, \"a dog\" = 0.5 }"]
-        {
+        for set in [
+            "data.validation=0.25",
+            "method.softmax=balanced",
+            "training.class_weights={ cat = 2.0, \"a dog\" = 0.5 }",
+        ] {
             let with = Experiment::from_toml("with", LEAST, &[set.to_owned()]).unwrap();
             assert_ne!(with.to_toml(), experiment.to_toml());
             let again = Experiment::from_toml("again", &with.to_toml(), &[]).unwrap();
             assert_eq!(again.to_toml(), with.to_toml());
             assert_eq!((again.training, again.data), (with.training, with.data));
+            assert_eq!(again.method.softmax, with.method.softmax);
         }
     }
 
@@ -594,9 +607,12 @@ mod tests {
             ("training.class_weights=even", "balanced"),
             ("training.class_weights={ cat = 0.0 }", "training.class_weights: 0 for \"cat\""),
             ("data.validation=0.7", "below 0.5"),
+            ("training.patience=3", "set data.validation"),
+            ("training.patience=0", "patience"),
             ("federation.fraction=0.0", "federation.fraction"),
             ("federation.client_state=cloud", "cloud"),
             ("method.lora.r=0", "method.lora.r"),
+            ("method.softmax=some", "restricted"),
             ("method.name=fedsomething", "fedsomething"),
             ("federation.quorum=0", "federation.quorum"),
             ("federation.deadline=-1.0", "federation.deadline"),

@@ -31,6 +31,7 @@ mod prompts;
 mod proximal;
 mod run;
 mod site;
+mod softmax;
 mod starter;
 mod step;
 mod sweep;
@@ -61,6 +62,7 @@ pub use run::{Finished, Prepared};
 pub use site::{
     Agreed, Base, Plan, Site, SiteClient, SiteConfig, SiteProfile, agree, plan, read_profile,
 };
+pub use softmax::{ClassTerms, SoftmaxKind};
 pub use starter::starter_experiment;
 pub use step::step;
 pub use sweep::{Baseline, Combination, Names, Sweep, SweepAxis, SweepFigure, SweepRow, SweepRun};

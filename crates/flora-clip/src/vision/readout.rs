@@ -112,7 +112,7 @@ impl VisionModel {
             .map(|part| part.expect("a block that the tower has"))
             .collect();
         let scale = 1.0 / (readout.parts() as f64).sqrt();
-        (self.post_layernorm.forward(states), Some(Tensor::cat(parts, 1) * scale))
+        (self.post_layernorm.forward(states), Some(Tensor::cat(parts, 1).mul_scalar(scale)))
     }
 }
 
@@ -143,7 +143,7 @@ impl Clip {
             let moved = shifted(images);
             let count = moved.len() + 1;
             seen = moved.into_iter().fold(seen, |sum, images| sum + rows(images).1);
-            seen = seen / count as f64;
+            seen = seen.div_scalar(count as f64);
         }
         Tensor::cat(vec![plain, seen], 1)
     }

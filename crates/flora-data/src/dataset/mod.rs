@@ -9,6 +9,7 @@ mod csv_file;
 mod description;
 mod fill;
 mod folder;
+mod groups;
 mod idx;
 mod idx_file;
 mod inspect;
@@ -83,6 +84,7 @@ struct Shared {
     homepage: Option<String>,
     template: Template,
     texts: Option<texts::TextsEntry>,
+    group: Option<groups::Grouping>,
     images: Source,
     /// The folder that the images were looked up in.
     root: PathBuf,
@@ -141,6 +143,10 @@ impl Dataset {
         let root = description.folder(root)?;
         let built = Built::read(&description, &description.layout, &root)?;
         built.check(&description)?;
+        if description.group.is_some() && !built.source.has_names() {
+            let problem = "the images are not files of their own, and have no names";
+            return Err(description.field("group", problem, "remove the key"));
+        }
         let mut samples = built.samples;
         protocol::split(&mut samples, Protocol::Official);
         Ok(Self {
@@ -152,6 +158,7 @@ impl Dataset {
                 homepage: description.homepage,
                 template: description.template,
                 texts: description.texts,
+                group: description.group,
                 images: built.source,
                 root,
                 passed_over: built.passed_over,
@@ -319,12 +326,12 @@ impl Dataset {
     }
 
     /// The same samples, of which a share of the training images are validation images; see
-    /// [`ValidationShare`]. The same for the same `seed`.
+    /// [`ValidationShare`]. The same for the same `seed`. Where images [have groups](Self::has_groups), whole groups.
     ///
     /// Choose the [`Protocol`] and the [`limit`](Dataset::limit) first.
     pub fn with_validation(self, share: ValidationShare, seed: u64) -> Self {
         let mut samples = self.samples.to_vec();
-        validation::hold_out(&mut samples, share, seed);
+        validation::hold_out(&mut samples, self.groups().as_deref(), share, seed);
         Self { samples: samples.into(), ..self }
     }
 

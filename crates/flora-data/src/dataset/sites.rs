@@ -82,6 +82,7 @@ impl Dataset {
                 homepage: None,
                 template,
                 texts: None,
+                group: None,
                 images: Source::Files(Vec::new()),
                 root: PathBuf::new(),
                 passed_over: PassedOver::default(),

@@ -4,6 +4,7 @@ mod activations;
 mod base_to_novel;
 mod features;
 mod filling;
+mod groups;
 mod idx;
 mod image_folder;
 mod layouts;

@@ -1,11 +1,25 @@
-use faer::Mat;
-
-use super::{check, text_classifier};
+use super::text_classifier;
+use super::within::Within;
 use crate::factor::solve_shifted;
-use crate::moments::diagonal;
 use crate::{HeadsError, LinearClassifier, Moments};
 
-/// Gaussian discriminant analysis: one Gaussian a class, with a covariance that all share.
+/// Gaussian discriminant analysis as its authors have it: one Gaussian a class, with a covariance that all share and a
+/// shrinkage without a setting.
+///
+/// With the means m_c, the covariance S within the classes (of N - 1), N images of dimension d and C classes:
+///
+/// ```text
+/// P = d ((N - 1) S + tr(S) I)^-1      w_c = P m_c      b_c = log(1/C) - m_c.w_c / 2
+/// ```
+///
+/// Its logits are larger than log densities by d / (N - 1); the authors add them to CLIP's with a factor that they
+/// choose on validation images. [`Lda`](crate::Lda) needs no such factor, and shrinks less where there are many images.
+///
+/// A class without images keeps its text, times [`prior`](Self::prior). Where no class has images that differ, all
+/// directions count alike: P = d N / tr(G) I.
+///
+/// Source: Wang et al., A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation, ICLR 2024
+/// ([2402.04087](https://arxiv.org/abs/2402.04087)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gda {
     /// Factor of the texts in the rows of classes without images.
@@ -25,43 +39,24 @@ impl Gda {
     ///
     /// If `texts` has another size or holds a non-finite value, or if `prior` is not finite.
     pub fn solve(&self, moments: &Moments, texts: &[f32]) -> Result<LinearClassifier, HeadsError> {
-        check("prior", self.prior, true, "it must be finite")?;
         let mut head = text_classifier(moments, texts, self.prior)?;
+        let Some(within) = Within::of(moments) else { return Ok(head) };
         let (dim, total) = (moments.dim(), moments.total());
-        let seen: Vec<usize> =
-            (0..moments.classes()).filter(|&class| moments.class_counts()[class] > 0.0).collect();
-        if seen.is_empty() || moments.trace() <= 0.0 {
-            return Ok(head);
-        }
-        let means = Mat::from_fn(dim, seen.len(), |row, column| {
-            moments.class_sum(seen[column])[row] / moments.class_counts()[seen[column]]
-        });
-        // The scatter within the classes: the Gram matrix without what the means account for.
-        let mut scatter = moments.gram().to_vec();
-        for (column, &class) in seen.iter().enumerate() {
-            let count = moments.class_counts()[class];
-            for (row, start) in diagonal(dim).enumerate() {
-                let scaled = count * means[(row, column)];
-                for (offset, entry) in scatter[start..][..dim - row].iter_mut().enumerate() {
-                    *entry -= scaled * means[(row + offset, column)];
-                }
-            }
-        }
-        let trace: f64 = diagonal(dim).map(|at| scatter[at]).sum();
-        let (scatter, shift) = if total > 1.0 && trace > 1e-6 * moments.trace() {
-            (scatter, trace / (total - 1.0))
-        } else {
-            (vec![0.0; scatter.len()], moments.trace() / total)
+        let shift = match within.trace {
+            Some(trace) if total > 1.0 => trace / (total - 1.0),
+            _ => moments.trace() / total,
         };
-        let mut weight = solve_shifted(&scatter, shift, &means)?;
+        let precise = solve_shifted(&within.scatter, shift, &within.means)?;
         let log_prior = -(moments.classes() as f64).ln();
-        for (column, &class) in seen.iter().enumerate() {
+        for (column, &class) in within.seen.iter().enumerate() {
+            let means = within.means.col(column).iter();
             let mut dot = 0.0;
-            let row = &mut head.weight[class * dim..][..dim];
-            for (at, to) in row.iter_mut().enumerate() {
-                weight[(at, column)] *= dim as f64;
-                dot += weight[(at, column)] * means[(at, column)];
-                *to = weight[(at, column)] as f32;
+            for ((to, value), mean) in
+                head.row_mut(class).iter_mut().zip(precise.col(column).iter()).zip(means)
+            {
+                let weight = dim as f64 * value;
+                dot += weight * mean;
+                *to = weight as f32;
             }
             head.bias[class] = (log_prior - dot / 2.0) as f32;
         }

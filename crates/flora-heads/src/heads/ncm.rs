@@ -1,7 +1,13 @@
-use super::{check, text_classifier};
+use super::text_classifier;
 use crate::{HeadsError, LinearClassifier, Moments};
 
-/// Nearest class mean: the row of a class is the mean of its features, normalised.
+/// Nearest class mean: the row of a class is the mean of its features, normalised, so that the logit of a unit feature
+/// is a cosine.
+///
+/// A class without images, or whose features cancel out, keeps its text, times [`prior`](Self::prior).
+///
+/// Source: Legate et al., Guiding The Last Layer in Federated Learning with Pre-Trained Models, NeurIPS 2023
+/// ([2306.03937](https://arxiv.org/abs/2306.03937)), FedNCM.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ncm {
     /// Factor of the texts in the rows of classes without images.
@@ -21,16 +27,14 @@ impl Ncm {
     ///
     /// If `texts` has another size or holds a non-finite value, or if `prior` is not finite.
     pub fn solve(&self, moments: &Moments, texts: &[f32]) -> Result<LinearClassifier, HeadsError> {
-        check("prior", self.prior, true, "it must be finite")?;
         let mut head = text_classifier(moments, texts, self.prior)?;
-        for class in 0..moments.classes() {
+        for class in super::seen(moments) {
             let sum = moments.class_sum(class);
             let norm = sum.iter().map(|value| value * value).sum::<f64>().sqrt();
-            if moments.class_counts()[class] <= 0.0 || norm == 0.0 {
+            if norm == 0.0 {
                 continue;
             }
-            let row = &mut head.weight[class * moments.dim()..][..moments.dim()];
-            for (to, value) in row.iter_mut().zip(sum) {
+            for (to, value) in head.row_mut(class).iter_mut().zip(sum) {
                 *to = (value / norm) as f32;
             }
         }

@@ -1,26 +1,49 @@
 use faer::Mat;
 
-use super::{check, text_classifier};
+use super::{check, seen, text_classifier};
 use crate::factor::solve_shifted;
 use crate::moments::diagonal;
 use crate::{HeadsError, LinearClassifier, Moments};
 
 /// Ridge regression on one-hot targets, drawn towards the text classifier.
+///
+/// With the Gram matrix G, the sum s_c and number n_c of the features of a class, N images of C classes (those that have
+/// images) in d dimensions, and the text t_c:
+///
+/// ```text
+/// y_c = (N / (C n_c))^balance      w_c = (G + L I)^-1 (y_c s_c + L prior t_c)      L = lambda tr(G)/d
+/// ```
+///
+/// which has the least `sum w (y - x.w_c)^2 + L |w_c - prior t_c|^2`, where y is y_c for images of the class and 0 for
+/// others. With [`intercept`](Self::intercept), the features and targets are centred first, as scikit-learn's `Ridge`
+/// does, and `b_c = y_c n_c / N - m.w_c` for the mean m of all images.
+///
+/// A class without images keeps its text, times [`prior`](Self::prior), and has no bias.
+///
+/// Sources: Fani et al., Accelerating Heterogeneous Federated Learning with Closed-form Classifiers, ICML 2024
+/// ([2402.05373](https://arxiv.org/abs/2402.05373)), Fed3R; He et al., AFL, CVPR 2025
+/// ([2405.16240](https://arxiv.org/abs/2405.16240)). The prior and the balance are ours.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ridge {
-    /// The penalty as a share of the mean eigenvalue of the Gram matrix.
+    /// The penalty, as a share of the mean eigenvalue of the Gram matrix of all images. Smaller shares fit more
+    /// closely, need more images, and amplify the rounding of what clients send: at 0.01, f32 sums change a head of
+    /// unit features by about 1e-5.
     pub lambda: f64,
     /// Factor of the texts in the classifier that the head is drawn to; 0 draws it to zero.
     pub prior: f64,
-    /// Power of class balancing: the target of class c is (N / (C n_c))^balance.
+    /// How far the targets make up for unequal classes, 0 to 1: at 0 the target of every class is 1; at 1 every class
+    /// has the same sum of targets.
     pub balance: f64,
-    /// Whether the head has a bias that is not penalised.
+    /// Whether the head has a bias, which is not penalised.
     pub intercept: bool,
 }
 
+/// Chosen for clip-nano on held-out training images of EmojiVendors and Fashion-MNIST, with 20 times the head's logits
+/// added to those of the texts, among penalties of 1e-4 to 0.1 and balances of 0, 0.5 and 1. There the intercept
+/// brought 0.15 points, and rows of norm 1, which Fed3R has, cost 0.7.
 impl Default for Ridge {
     fn default() -> Self {
-        Self { lambda: 0.1, prior: 0.0, balance: 0.0, intercept: false }
+        Self { lambda: 0.01, prior: 0.0, balance: 0.5, intercept: false }
     }
 }
 
@@ -32,53 +55,37 @@ impl Ridge {
     /// If `texts` has another size or holds a non-finite value, or if a setting makes no sense.
     pub fn solve(&self, moments: &Moments, texts: &[f32]) -> Result<LinearClassifier, HeadsError> {
         check("lambda", self.lambda, self.lambda > 0.0, "it must be above 0")?;
-        check("prior", self.prior, true, "it must be finite")?;
         check("balance", self.balance, (0.0..=1.0).contains(&self.balance), "choose 0 to 1")?;
         let mut head = text_classifier(moments, texts, self.prior)?;
-        let (dim, total) = (moments.dim(), moments.total());
-        let seen: Vec<usize> =
-            (0..moments.classes()).filter(|&class| moments.class_counts()[class] > 0.0).collect();
+        let (dim, total, counts) = (moments.dim(), moments.total(), moments.class_counts());
+        let seen = seen(moments);
         if seen.is_empty() || moments.trace() <= 0.0 {
             return Ok(head);
         }
         let mut gram = moments.gram().to_vec();
-        let mut mean = vec![0.0; dim];
-        if self.intercept {
-            for sum in moments.class_sums().chunks_exact(dim) {
-                for (mean, sum) in mean.iter_mut().zip(sum) {
-                    *mean += sum / total;
-                }
-            }
-            for (row, start) in diagonal(dim).enumerate() {
-                for (entry, other) in gram[start..].iter_mut().zip(&mean[row..]) {
-                    *entry -= total * mean[row] * other;
-                }
+        let mean = if self.intercept { moments.mean() } else { vec![0.0; dim] };
+        for (row, start) in diagonal(dim).enumerate() {
+            for (entry, other) in gram[start..].iter_mut().zip(&mean[row..]) {
+                *entry -= total * mean[row] * other;
             }
         }
         let shift = self.lambda * moments.trace() / dim as f64;
-        let target: Vec<f64> = seen
-            .iter()
-            .map(|&class| {
-                (total / (seen.len() as f64 * moments.class_counts()[class])).powf(self.balance)
-            })
-            .collect();
+        let target =
+            |class: usize| (total / (seen.len() as f64 * counts[class])).powf(self.balance);
         let right = Mat::from_fn(dim, seen.len(), |row, column| {
             let class = seen[column];
             let text = self.prior * f64::from(texts[class * dim + row]);
-            target[column]
-                * (moments.class_sum(class)[row] - moments.class_counts()[class] * mean[row])
-                + shift * text
+            let sum = moments.class_sum(class)[row] - counts[class] * mean[row];
+            target(class) * sum + shift * text
         });
         let weight = solve_shifted(&gram, shift, &right)?;
         for (column, &class) in seen.iter().enumerate() {
-            let row = &mut head.weight[class * dim..][..dim];
-            for (to, value) in row.iter_mut().zip(weight.col(column).iter()) {
+            for (to, value) in head.row_mut(class).iter_mut().zip(weight.col(column).iter()) {
                 *to = *value as f32;
             }
             if self.intercept {
                 let dot: f64 = weight.col(column).iter().zip(&mean).map(|(w, m)| w * m).sum();
-                let mean_target = target[column] * moments.class_counts()[class] / total;
-                head.bias[class] = (mean_target - dot) as f32;
+                head.bias[class] = (target(class) * counts[class] / total - dot) as f32;
             }
         }
         Ok(head)

@@ -1,6 +1,6 @@
-use flora_core::{HostTensor, ParameterRecord};
+use flora_core::{HostTensor, ParameterRecord, RecordError};
 
-use super::{Moments, diagonal, packed_len};
+use super::{Moments, diagonal};
 use crate::HeadsError;
 
 /// Name of the Gram matrix in a record: `[dim (dim + 1) / 2]`.
@@ -59,13 +59,13 @@ impl Moments {
 
     /// The sums of a record that [`to_record`](Self::to_record) made, or that a server made of several.
     ///
-    /// A class with less than a hundredth of an image has none: that is the rounding which the records of a
-    /// client that left leave behind. Its sum is then exactly zero; so are all sums if no class has images.
+    /// A class with less than a hundredth of an image has none: that is the rounding which a client that left leaves
+    /// behind. Its sum is then exactly zero; so are all sums if no class has images.
     ///
     /// # Errors
     ///
-    /// If a tensor is missing, unexpected, misshapen or not finite, if a count or a diagonal entry of the Gram matrix
-    /// is negative by more than such rounding, or if a class without images has a sum.
+    /// If a tensor is missing, unexpected, misshapen or not finite, or if a count or a diagonal entry of the Gram
+    /// matrix is negative by more than such rounding.
     pub fn from_record(record: &ParameterRecord) -> Result<Self, HeadsError> {
         Self::from_scaled_record(record, 1.0)
     }
@@ -77,18 +77,13 @@ impl Moments {
     /// As [`from_record`](Self::from_record), and if `total` is negative or not finite.
     pub fn from_mean_record(record: &ParameterRecord, total: f64) -> Result<Self, HeadsError> {
         if !(total.is_finite() && total >= 0.0) {
-            return Err(HeadsError::Weight(total));
+            return Err(HeadsError::Total(total));
         }
         Self::from_scaled_record(record, total)
     }
 
     fn from_scaled_record(record: &ParameterRecord, scale: f64) -> Result<Self, HeadsError> {
-        // The sizes are those of the sums; without the tensor, the check below says so.
-        let (classes, dim) = match record.get(CLASS_SUMS).map(HostTensor::shape) {
-            Some(&[classes, dim]) => (classes, dim),
-            _ => (0, 0),
-        };
-        record.check_matches(&Self::new(dim, classes).to_record()?)?;
+        let (dim, classes) = sizes(record)?;
         record.check_finite()?;
         let read = |name: &str| -> Vec<f64> {
             let values = record.get(name).map(HostTensor::to_f32).unwrap_or_default();
@@ -101,7 +96,6 @@ impl Moments {
             class_sums: read(CLASS_SUMS),
             class_counts: read(CLASS_COUNTS),
         };
-        debug_assert_eq!(moments.gram.len(), packed_len(dim));
         moments.check_possible()?;
         for class in 0..classes {
             if moments.class_counts[class] < NO_IMAGE {
@@ -138,4 +132,37 @@ impl Moments {
         }
         Ok(())
     }
+}
+
+/// Dimension and number of classes, of a record that has these tensors and no other. Nothing is reserved for sizes that
+/// the tensors themselves do not have.
+fn sizes(record: &ParameterRecord) -> Result<(usize, usize), RecordError> {
+    if let Some((name, tensor)) =
+        record.iter().find(|(name, _)| ![GRAM, CLASS_SUMS, CLASS_COUNTS].contains(name))
+    {
+        let (name, shape) = (name.to_owned(), tensor.shape().to_vec());
+        return Err(RecordError::Unexpected { name, shape });
+    }
+    let len = |name: &str| record.get(name).map_or(0, HostTensor::len);
+    let (classes, dim) = match record.get(CLASS_SUMS).map(HostTensor::shape) {
+        Some(&[classes, dim]) => (classes, dim),
+        _ => (len(CLASS_COUNTS), len(CLASS_SUMS).checked_div(len(CLASS_COUNTS)).unwrap_or(0)),
+    };
+    // A dimension whose triangle has more entries than can be counted fits no tensor.
+    let packed = dim.checked_add(1).and_then(|next| dim.checked_mul(next)).map(|square| square / 2);
+    for (name, expected) in [
+        (GRAM, vec![packed.unwrap_or(usize::MAX)]),
+        (CLASS_SUMS, vec![classes, dim]),
+        (CLASS_COUNTS, vec![classes]),
+    ] {
+        let name = name.to_owned();
+        match record.get(&name).map(HostTensor::shape) {
+            Some(shape) if shape == expected => {}
+            Some(shape) => {
+                return Err(RecordError::Shape { name, actual: shape.to_vec(), expected });
+            }
+            None => return Err(RecordError::Missing { name, shape: expected }),
+        }
+    }
+    Ok((dim, classes))
 }

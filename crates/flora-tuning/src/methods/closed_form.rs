@@ -20,6 +20,16 @@ pub enum HeadFeatures {
     Layers,
 }
 
+impl HeadFeatures {
+    /// As it is written in an experiment.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Layers => "layers",
+        }
+    }
+}
+
 /// Settings of the methods that are solved in closed form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -100,7 +100,10 @@ impl Begin {
         }
         let Some((field, sums)) = &self.sums else { return Ok(()) };
         let below = self.below.as_ref().map(|(_, digest)| digest.as_str());
-        sums.check(base_digest, below, classes).map_err(|error| wrong(experiment, field, error))
+        // A classifier beside adapters has settings of its own.
+        let settings = if *field == START { &method.closed_form } else { &sums.method.settings };
+        sums.check(base_digest, below, classes, settings)
+            .map_err(|error| wrong(experiment, field, error))
     }
 
     /// Whose sums the run begins with.

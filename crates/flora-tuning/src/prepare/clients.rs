@@ -38,6 +38,7 @@ pub(super) fn cohort(
         class_names: Arc::new(dataset.classes().to_vec()),
         class_groups,
         loss: experiment.method.loss.unwrap_or(objective.loss),
+        softmax: experiment.method.softmax,
         path: experiment.method.path,
         ..objective
     };

@@ -80,14 +80,17 @@ impl LoadedSums {
         })
     }
 
-    /// Whether they are sums of the features that `base`, a checkpoint's digest, makes with this adapter, over these
+    /// Whether they are sums of the features with these settings that `base`, a checkpoint's digest, makes with this adapter, over these
     /// classes.
     pub(crate) fn check(
         &self,
         base: &str,
         adapter: Option<&str>,
         classes: &[String],
+        settings: &ClosedFormConfig,
     ) -> Result<(), TuningError> {
+        let own = &self.method.settings;
+        let same_features = (own.features, own.shifts) == (settings.features, settings.shifts);
         let problem = if self.provenance.base_sha256 != base {
             format!(
                 "holds sums of the features of {}, which has other weights than this run's model; give both the same",
@@ -101,6 +104,12 @@ impl LoadedSums {
                 _ => "holds sums of features without the adapter in method.init_adapter; leave it out, or begin anew"
                     .to_owned(),
             }
+        } else if !same_features {
+            format!(
+                "holds sums of other features; choose method.closed_form.features = {:?} and shifts = {}",
+                own.features.as_str(),
+                own.shifts
+            )
         } else if self.provenance.classes != classes {
             "holds sums for other classes, or in another order, than this run's data set has"
                 .to_owned()

@@ -23,6 +23,7 @@ mod resume;
 #[cfg(target_os = "linux")]
 mod sharing;
 mod sites;
+mod softmax;
 mod states;
 mod towers;
 mod trained;
