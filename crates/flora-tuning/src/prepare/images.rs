@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use burn::module::Module;
-use flora_clip::Clip;
+use flora_clip::{Clip, ClipError};
 use flora_core::workers::Workers;
 use flora_data::{Dataset, FeatureCache, Split, View};
 use flora_inference::{BelowCut, InferenceError, Model, activations, checkpoint_rows, image_rows};
@@ -95,10 +95,9 @@ impl Source<'_> {
             }
             _ => None,
         };
-        let preprocessor = || self.backbone.checkpoint.preprocessor.clone();
         Ok(kept.unwrap_or_else(|| ImageInput::Pictures {
             dataset: Arc::clone(dataset),
-            preprocessor: preprocessor(),
+            preprocessor: self.backbone.checkpoint.preprocessor.clone(),
         }))
     }
 
@@ -109,7 +108,7 @@ impl Source<'_> {
     ) -> Result<ImageInput, TuningError> {
         let Self { backbone, workers, .. } = self;
         let (checkpoint, device) = (&backbone.checkpoint, &backbone.device);
-        let load = || {
+        let load = || -> Result<Clip, ClipError> {
             let mut whole = self.whole.borrow_mut();
             Ok(match &*whole {
                 Some(clip) => clip.clone(),
