@@ -185,7 +185,7 @@ impl MethodConfig {
             MethodName::FedAa => Arc::new(FedAa),
             MethodName::FedPrompt => Arc::new(FedPrompt(self.prompt.clone())),
             MethodName::ZeroShot => Arc::new(ZeroShot),
-            name @ (MethodName::Ridge | MethodName::Gda | MethodName::Ncm) => {
+            name @ (MethodName::Ridge | MethodName::Lda | MethodName::Gda | MethodName::Ncm) => {
                 Arc::new(ClosedForm { name, settings: self.closed_form.clone() })
             }
         }
