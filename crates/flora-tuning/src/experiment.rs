@@ -185,7 +185,7 @@ impl MethodConfig {
             MethodName::FedAa => Arc::new(FedAa),
             MethodName::FedPrompt => Arc::new(FedPrompt(self.prompt.clone())),
             MethodName::ZeroShot => Arc::new(ZeroShot),
-            name @ (MethodName::Ridge | MethodName::Gda | MethodName::Ncm) => {
+            name @ (MethodName::Ridge | MethodName::Lda | MethodName::Gda | MethodName::Ncm) => {
                 Arc::new(ClosedForm { name, settings: self.closed_form.clone() })
             }
         }
@@ -469,7 +469,7 @@ impl Experiment {
 }
 
 impl Experiment {
-    /// An empty path is the current folder to the system, and never what was meant.
+    /// Views of images are for epochs of training, and take room.
     fn check_views(&self) -> Result<(), String> {
         let views = self.data.views;
         if views > MOST_VIEWS {
@@ -488,6 +488,7 @@ impl Experiment {
         Ok(())
     }
 
+    /// An empty path is the current folder to the system, and never what was meant.
     fn check_paths(&self) -> Result<(), String> {
         let data = &self.data;
         let paths = [

@@ -78,7 +78,7 @@ fn before_the_round_the_model_is_zero_shot() {
     let zero_shot = outcome(images.experiment(&["method.name=zero-shot"]));
     let layers = "method.closed_form.features=layers";
     for (name, set) in
-        ["ridge", "gda", "ncm"].into_iter().flat_map(|name| [(name, RIDGE), (name, layers)])
+        ["ridge", "lda", "gda", "ncm"].into_iter().flat_map(|name| [(name, RIDGE), (name, layers)])
     {
         let outcome = outcome(images.experiment(&[set, &format!("method.name={name}")]));
         let scores = |round: &RoundScore| (round.accuracy, round.loss);
@@ -230,7 +230,7 @@ fn classes_that_nobody_has_an_image_of_keep_the_logits_of_their_texts() {
     let folder = tempfile::tempdir().unwrap();
     let zero_shot = images.experiment(&["method.name=zero-shot", halves]);
     let texts = logits(&zero_shot, folder.path());
-    for name in ["ridge", "gda", "ncm"] {
+    for name in ["ridge", "lda", "gda", "ncm"] {
         let experiment = images.experiment(&[RIDGE, &format!("method.name={name}"), halves]);
         let outcome = saved(&experiment, folder.path());
         let counts = outcome.last.get("closed_form.class_counts").unwrap().to_f32();
@@ -419,7 +419,7 @@ fn a_classifier_may_look_at_the_blocks_of_the_vision_tower() {
     let images = Images::new(6, 4);
     let layers = "method.closed_form.features=layers";
     let folder = tempfile::tempdir().unwrap();
-    for name in ["ridge", "gda", "ncm"] {
+    for name in ["ridge", "lda", "gda", "ncm"] {
         let experiment = images.experiment(&[&format!("method.name={name}"), layers]);
         let outcome = saved(&experiment, folder.path());
         assert_eq!(outcome.last.num_parameters(), 96 * 97 / 2 + 4 * 96 + 4, "3 parts of 32 states");

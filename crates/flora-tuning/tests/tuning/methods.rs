@@ -15,7 +15,7 @@ use flora_tuning::{TuningModel, prepare};
 use crate::common::{Images, Listener, bits, outcome, refusal, run, save};
 
 pub(crate) const TRAINED: [&str; 8] =
-    ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt", "ridge", "gda"];
+    ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt", "ridge", "lda"];
 
 /// Those that take steps of an optimizer; the others have one round, whatever was asked for.
 pub(crate) const STEPPING: [&str; 6] =
