@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         dataset.indices(Split::Train).into_iter().step_by(24).take(batch).collect();
     let labels: Vec<usize> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
     // Any ten texts: where no adapter is in the text tower, they are encoded once for all steps.
-    let ids = (0..dataset.classes().len() as u32);
+    let ids = 0..dataset.classes().len() as u32;
     let end = config.text_config.vocab_size as u32 - 1;
     let texts = ids.map(|class| vec![end - 1, 5 + class, end]).collect();
     let prompts = Prompts::from_ids(texts, &config.text_config)?;

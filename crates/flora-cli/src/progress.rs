@@ -337,6 +337,9 @@ impl Progress {
                 }
             }
             Event::Note { message } => self.say(printable(message).to_string()),
+            Event::StoppedEarly { round, best_round } => self.say(format!(
+                "stopped after round {round}: none since round {best_round} was better (training.patience)"
+            )),
             Event::Warning { message } => self.warn(message),
             Event::RunFinished { .. } => self.tell_failures(self.rounds),
             _ => {}

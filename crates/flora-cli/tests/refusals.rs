@@ -64,14 +64,16 @@ impl Setup {
     }
 }
 
-/// The files of states, the last one last.
+/// The files of states, the last one last; the last two.
 fn states(out: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(out.join("state")).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|it| it.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|it| it == "state"));
     paths.sort();
     // A run that was killed between the writing of one and the removal of another has three.
-    paths.split_off(paths.len().saturating_sub(2))
+    let last = paths.split_off(paths.len().saturating_sub(2));
+    paths.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    last
 }
 
 fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {

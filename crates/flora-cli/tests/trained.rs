@@ -51,7 +51,7 @@ const MERGED: &str = "data.protocol=merged-80-20:7";
 fn a_run_is_scored_on_the_images_that_it_held_out() {
     let setup = Setup::new();
     for (name, method) in
-        [("flora", "flora"), ("head", "fedlc"), ("whole", "fedvm-lc"), ("sums", "gda")]
+        [("flora", "flora"), ("head", "fedlc"), ("whole", "fedvm-lc"), ("sums", "lda")]
     {
         let run = setup.run(name, &[MERGED, &format!("method.name={method}")]);
         let csv = setup.path("predictions.csv");
@@ -238,7 +238,7 @@ fn adapters_and_classifiers_go_together() {
     let setup = Setup::new();
     let image = "datasets/emoji-vendors/images/fluent-emoji-flat/test/animal-bird/1F414.png";
     for (first, second, key) in
-        [("flora", "ridge", "method.init_adapter"), ("gda", "flora", "method.head")]
+        [("flora", "ridge", "method.init_adapter"), ("lda", "flora", "method.head")]
     {
         let below = setup.run(first, &[&format!("method.name={first}")]);
         let named = [format!("method.name={second}"), format!("{key}={}", shown(&below))];

@@ -23,8 +23,8 @@ mod rounding;
 
 pub use activations::{ActivationFile, ActivationFilling, BegunActivations};
 pub use dataset::{
-    Dataset, Inspection, Limit, Part, Protocol, Split, Template, Texts, ValidationShare, inspect,
-    read_image,
+    Dataset, Inspection, Limit, Part, Protocol, Split, Template, Texts, ValidationShare, View,
+    inspect, read_image,
 };
 pub use discover::{Counts, DiscoverOptions, Discovery, FoundClass, FoundSite, discover};
 pub use error::Error;

@@ -116,6 +116,13 @@ pub enum Event {
         /// Wall-clock seconds; for local models, which are tested within training, 0.
         seconds: f64,
     },
+    /// No evaluation since the best one was better, and patience with that has run out: no further round is run.
+    StoppedEarly {
+        /// The last evaluated round.
+        round: usize,
+        /// The best one.
+        best_round: usize,
+    },
     /// A phase of the run is over.
     PhaseFinished {
         /// `data`, `training`, `aggregation`, `evaluation` or `saving`.
@@ -169,7 +176,7 @@ pub enum EvaluatedModel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
-    /// All rounds were run.
+    /// All rounds were run, or as many as [`patience`](crate::RoundsConfig::patience) allowed.
     Finished,
     /// The run was asked to stop before its last round, and can be resumed.
     Interrupted,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use flora_core::ParameterRecord;
 use serde::{Deserialize, Serialize};
 
-use crate::RoundScore;
+use crate::{RoundScore, RoundsConfig};
 
 /// What a run of rounds computed.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Outcome {
     pub initial: RoundScore,
     /// Every evaluation of the global model, from round 0.
     pub history: Vec<RoundScore>,
+    /// Whether the run ended before its last round because [`patience`](crate::RoundsConfig::patience) ran out.
+    pub stopped_early: bool,
     /// Bytes that clients sent, as the fleet measured them. For a [`Simulation`](crate::Simulation):
     /// of values, without names and headers.
     pub bytes_up: u64,
@@ -108,7 +110,18 @@ impl Progress {
         self.history.push(score);
     }
 
-    pub(crate) fn into_partial(self) -> Partial {
+    /// The best round, where the last evaluations were no better and patience with that has run out before the last
+    /// round. It follows from the history alone, so that a resumed run comes to the same end.
+    pub(crate) fn stopped_early(&self, config: &RoundsConfig) -> Option<&RoundScore> {
+        let (patience, evaluated) = (config.patience?, self.evaluated.as_ref()?);
+        let best = &self.history[evaluated.best_at];
+        let since = &self.history[evaluated.best_at + 1..];
+        let last = since.last()?;
+        (since.len() >= patience.get() && last.round < config.rounds).then_some(best)
+    }
+
+    pub(crate) fn into_partial(self, config: &RoundsConfig) -> Partial {
+        let stopped_early = self.stopped_early(config).is_some();
         let Some(Evaluated { last, best, best_at }) = self.evaluated else {
             return Partial { outcome: None, unevaluated: None };
         };
@@ -121,6 +134,7 @@ impl Progress {
                 last_round: self.history[self.history.len() - 1],
                 best_round: self.history[best_at],
                 initial: self.history[0],
+                stopped_early,
                 history: self.history,
                 bytes_up: self.bytes_up,
                 bytes_down: self.bytes_down,

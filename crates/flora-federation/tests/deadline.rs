@@ -80,7 +80,7 @@ fn config(rounds: usize, seconds: f64) -> RoundsConfig {
 fn wait_for_the_end(gate: &Arc<Gate>) {
     let started = Instant::now();
     while Arc::strong_count(gate) > 1 {
-        assert!(started.elapsed() < Duration::from_secs(30), "a worker does not end");
+        assert!(started.elapsed() < Duration::from_secs(120), "a worker does not end");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -135,7 +135,7 @@ fn where_it_takes_the_only_thread_the_run_fails_and_does_not_hang() {
         })
         .unwrap_err()
         .to_string();
-    assert!(started.elapsed() < Duration::from_secs(30));
+    assert!(started.elapsed() < Duration::from_secs(120));
     assert!(error.contains("evaluation failed after round 1: no client tested"), "{error}");
     let late = |event: &&Event| {
         matches!(event, Event::ClientFailed { round: 0, reason: Reason::Late, .. })
@@ -155,7 +155,7 @@ fn a_fleet_can_be_dropped_while_a_client_is_at_work() {
         .unwrap();
     let started = Instant::now();
     drop(fleet);
-    assert!(started.elapsed() < Duration::from_secs(10), "it waited for the client");
+    assert!(started.elapsed() < Duration::from_secs(60), "it waited for the client");
     assert!(Arc::strong_count(&gate) > 1, "the client is still at work");
     gate.open();
     wait_for_the_end(&gate);

@@ -3,6 +3,7 @@
 mod support;
 
 use std::{
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -55,10 +56,12 @@ fn from_every_state(share: Share) {
     for at_rest in [AtRest::Memory, AtRest::Disk] {
         for threads in [1, 2, 4] {
             for save_every in [1, 2, 3] {
-                let setup = Setup { threads, at_rest, share: share.clone(), save_every };
+                let share = share.clone();
+                let setup = Setup { threads, at_rest, share, save_every, ..Setup::new(Share::All) };
                 let place = tempfile::tempdir().unwrap();
                 let (bits, events, snapshots) = snapshots(&setup, place.path());
-                let what = format!("{share:?} {at_rest:?} {threads} threads, every {save_every}");
+                let what =
+                    format!("{:?} {at_rest:?} {threads} threads, every {save_every}", setup.share);
                 assert_eq!(bits, expected, "{what}");
                 assert_eq!(events, expected_events, "{what}");
                 // At the beginning, after round 0, and from there on.
@@ -85,6 +88,25 @@ fn a_run_resumes_from_every_state_where_nothing_is_shared() {
 #[test]
 fn a_run_resumes_from_every_state_where_a_part_is_shared() {
     from_every_state(Share::Matching(vec!["body".to_owned()]));
+}
+
+/// The count of rounds without progress is in no state: it follows from the scores that are.
+#[test]
+fn a_run_without_patience_ends_in_the_same_round_from_every_state() {
+    let mut ends = Vec::new();
+    for patience in [1, 2, 3, 6] {
+        for share in shares() {
+            let setup = Setup { patience: NonZeroUsize::new(patience), ..Setup::new(share) };
+            let place = tempfile::tempdir().unwrap();
+            let (bits, events, snapshots) = snapshots(&setup, place.path());
+            for (number, snapshot) in snapshots.iter().enumerate() {
+                let what = format!("{:?}, patience {patience}, state {number}", setup.share);
+                resume(&setup, snapshot, &bits, &events, &what);
+            }
+            ends.push(events.iter().any(|event| event["event"] == "stopped_early"));
+        }
+    }
+    assert!(ends.contains(&true) && ends.contains(&false), "{ends:?}");
 }
 
 /// A process that dies just before its next state is kept leaves clients that have gone on; one whose

@@ -86,9 +86,10 @@ fn a_run_may_be_stopped_again_and_again() {
         for (at_rest, threads, save_every) in
             [(AtRest::Memory, 1, 1), (AtRest::Disk, 2, 3), (AtRest::Memory, 4, 2)]
         {
-            let setup = Setup { share: share.clone(), at_rest, threads, save_every };
+            let share = share.clone();
+            let setup = Setup { share, at_rest, threads, save_every, ..Setup::new(Share::All) };
             for calls in [1, 2, 5, 13] {
-                let what = format!("{share:?} {at_rest:?} {threads} every {calls} calls");
+                let what = format!("{:?} {at_rest:?} {threads} every {calls} calls", setup.share);
                 let processes = check(&setup, &what, || calls);
                 assert!(processes >= 3, "{what}: {processes} processes");
             }

@@ -348,7 +348,7 @@ fn silence_is_noticed() {
     desk.hub.state().mishaps.push_back(Mishap::Silence(100_000));
     let start = Instant::now();
     desk.assert_whole(&desk.clip().unwrap());
-    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < Duration::from_secs(60));
 
     // Somebody who takes connections and never answers.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -15,7 +15,7 @@ const CONFIG: &str = "adapter_config.json";
 const TENSORS: &str = "adapter_model.safetensors";
 
 /// Milliseconds on a machine with nothing else to do.
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(30);
 
 /// The files of a good adapter, written once: each write waits for the disk.
 fn good_files() -> &'static [Vec<u8>; 2] {

@@ -29,6 +29,10 @@ pub struct RunSummary {
     pub last_round: Option<usize>,
     /// The round with the highest unweighted mean accuracy.
     pub best_round: Option<usize>,
+    /// The round after which the run ended, before the last that was planned, because no score had become better for as
+    /// long as `training.patience` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_early: Option<usize>,
     /// Whether `best/` holds what was trained until the best round.
     #[serde(default)]
     pub best_saved: bool,
@@ -106,8 +110,8 @@ pub struct Accuracies {
     pub zero_shot: Option<Accuracy>,
     /// After the last round.
     pub last: Option<Accuracy>,
-    /// After the best round, chosen by the unweighted mean on the test examples themselves: an
-    /// optimistic figure.
+    /// After the best round, chosen by the unweighted mean on these very examples: an optimistic
+    /// figure.
     pub best: Option<Accuracy>,
 }
 
@@ -202,6 +206,9 @@ impl RunSummary {
             rounds: None,
             last_round: outcome.map(|outcome| outcome.last_round.round),
             best_round: outcome.map(|outcome| outcome.best_round.round),
+            stopped_early: outcome
+                .filter(|outcome| outcome.stopped_early)
+                .map(|outcome| outcome.last_round.round),
             best_saved: false,
             model: EvaluatedModel::Global,
             scored_on: test(),

@@ -163,6 +163,12 @@ note     the last round (27.0 %) is below the best (28.1 % after round 8)
     );
     assert!(widest(&text) <= 80);
 
+    run.rounds = Some(50);
+    run.stopped_early = Some(10);
+    let text = tables::summary(&run, Page::Terminal(80));
+    let head = "quickstart: finished early, after 10 of 50 rounds (training.patience)\n";
+    assert!(text.starts_with(head), "{text}");
+
     let mut failed = RunSummary::new("quickstart", RunStatus::Failed, None);
     failed.error = Some("round 3 failed during training: no client trained".to_owned());
     let text = tables::summary(&failed, Page::Terminal(80));

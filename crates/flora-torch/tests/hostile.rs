@@ -11,7 +11,7 @@ use common::*;
 fn refused(bytes: &[u8], words: &str) {
     let start = Instant::now();
     let error = open(bytes).expect_err("must be refused").to_string();
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     assert!(error.starts_with("test.pt: "), "{error}");
     assert!(error.contains(words), "{error}");
     assert!(error.len() < 1000, "{} bytes of message", error.len());

@@ -70,7 +70,7 @@ impl TuningClient {
         let label = format!("client {} round {round} dropout", self.shard.id);
         let masks = flora_core::seed::stream(*seed, &label).next_u64();
         let mut model = reseed_dropout(model, masks);
-        let weights = self.cohort.class_weights(&self.shard.train);
+        let terms = self.cohort.class_terms(&self.shard.train);
         let (mut sum, mut steps) = (0f64, 0usize);
         let batches = self.shard.train.len().div_ceil(training.batch_size);
         let planned = training.local_epochs * batches;
@@ -78,9 +78,10 @@ impl TuningClient {
             let mut order = self.shard.train.clone();
             let label = format!("client {} round {round} epoch {epoch}", self.shard.id);
             order.shuffle(&mut flora_core::seed::stream(*seed, &label));
+            let objective = objective.in_epoch(round * training.local_epochs + epoch);
             for (batch, indices) in order.chunks(training.batch_size).enumerate() {
                 let device = self.cohort.device();
-                let loss = objective.weighted_loss(&model, indices, weights.as_deref(), device)?;
+                let loss = objective.client_loss(&model, indices, &terms, device)?;
                 let loss = match proximal {
                     None => loss,
                     Some(proximal) => proximal.add_to(loss, &model),

@@ -8,7 +8,7 @@ use flora_federation::Share;
 use flora_lora::named::name_parameters;
 
 use crate::objective::Score;
-use crate::{Objective, Trainable, TrainingConfig, TuningError, TuningModel};
+use crate::{ClassTerms, Objective, Trainable, TrainingConfig, TuningError, TuningModel};
 
 /// What all clients of a run share. A [`TuningClient`](crate::TuningClient) has besides only its images and
 /// what its training left behind, so that ten thousand of them take the memory of one model.
@@ -111,14 +111,15 @@ impl Cohort {
         Ok(Cow::Owned(whole))
     }
 
-    /// How much an image of each class counts for a client that trains on `indices`.
-    pub(crate) fn class_weights(&self, indices: &[usize]) -> Option<Vec<f32>> {
-        let labels: Vec<usize> = indices.iter().map(|&i| self.objective.labels[i]).collect();
-        self.training.class_weights.of(
-            &labels,
-            self.objective.prompts.classes(),
-            &self.objective.class_names,
-        )
+    /// What the loss of a client that trains on `indices` makes of its classes.
+    pub(crate) fn class_terms(&self, indices: &[usize]) -> ClassTerms {
+        let objective = &self.objective;
+        let labels: Vec<usize> = indices.iter().map(|&i| objective.labels[i]).collect();
+        let classes = objective.prompts.classes();
+        ClassTerms {
+            weights: self.training.class_weights.of(&labels, classes, &objective.class_names),
+            offsets: objective.softmax.offsets(&labels, classes),
+        }
     }
 
     /// Where tensors that take part in training are.

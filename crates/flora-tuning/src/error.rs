@@ -45,6 +45,9 @@ pub enum TuningError {
     /// Class weights that do not go together with the loss or the classes.
     #[error("training.class_weights: {0}")]
     ClassWeights(String),
+    /// A softmax over a client's classes that does not go together with the loss.
+    #[error("method.softmax: {0}")]
+    Softmax(String),
     /// A record that does not fit the adapters.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -16,8 +16,12 @@ use crate::methods::{
     PromptConfig, ZeroShot,
 };
 use crate::{
-    ClientState, Method, MethodName, PRESETS, Preset, TrainingConfig, TuningError, overrides,
+    ClientState, Method, MethodName, PRESETS, Preset, SoftmaxKind, TrainingConfig, TuningError,
+    overrides,
 };
+
+/// Views take time and room before the first round.
+const MOST_VIEWS: usize = 100;
 
 /// More threads than any machine has processors are a mistake.
 const MOST_THREADS: usize = 1024;
@@ -92,6 +96,10 @@ pub struct DataConfig {
     /// Seed of the partition, the limit and the validation images, apart from that of the training.
     #[serde(default)]
     pub seed: u64,
+    /// Random views of each training image that training sees in turn, instead of the image as it is; 0: none. See
+    /// [`View`](flora_data::View).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub views: usize,
     /// Folder of the cached image features, instead of the user's cache folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
@@ -126,6 +134,10 @@ impl From<CacheDtype> for Dtype {
     }
 }
 
+fn is_zero(views: &usize) -> bool {
+    *views == 0
+}
+
 fn official() -> Protocol {
     Protocol::Official
 }
@@ -138,6 +150,9 @@ pub struct MethodConfig {
     pub name: MethodName,
     /// The loss of a batch; without one, [`Method::usual_loss`].
     pub loss: Option<LossKind>,
+    /// Over which classes a client takes the softmax of the loss `class-ce`.
+    #[serde(skip_serializing_if = "SoftmaxKind::is_all")]
+    pub softmax: SoftmaxKind,
     /// How it is computed.
     pub path: PathKind,
     /// The adapters of [`Flora`].
@@ -170,7 +185,7 @@ impl MethodConfig {
             MethodName::FedAa => Arc::new(FedAa),
             MethodName::FedPrompt => Arc::new(FedPrompt(self.prompt.clone())),
             MethodName::ZeroShot => Arc::new(ZeroShot),
-            name @ (MethodName::Ridge | MethodName::Gda | MethodName::Ncm) => {
+            name @ (MethodName::Ridge | MethodName::Lda | MethodName::Gda | MethodName::Ncm) => {
                 Arc::new(ClosedForm { name, settings: self.closed_form.clone() })
             }
         }
@@ -428,8 +443,14 @@ impl Experiment {
             return Err(format!("federation.threads: {threads} is more than {MOST_THREADS}"));
         }
         self.check_paths()?;
+        self.check_views()?;
         self.training.check()?;
         methods::check(self)?;
+        if self.training.patience.is_some() && self.data.validation.is_zero() {
+            return Err("training.patience: a run that ends by the score of its rounds needs validation images, or the \
+                        test images would decide; set data.validation, for example to 0.2"
+                .into());
+        }
         let contrasts = self.method.loss() == LossKind::Infonce && self.rounds() > 0;
         if contrasts && self.training.batch_size < 2 {
             return Err("training.batch_size: 1 leaves the infonce loss nothing to contrast; \
@@ -448,6 +469,25 @@ impl Experiment {
 }
 
 impl Experiment {
+    /// Views of images are for epochs of training, and take room.
+    fn check_views(&self) -> Result<(), String> {
+        let views = self.data.views;
+        if views > MOST_VIEWS {
+            return Err(format!(
+                "data.views: {views}; choose at most {MOST_VIEWS}, each of which takes the time and room of all training \
+                 images"
+            ));
+        }
+        let name = self.method.name;
+        if views > 0 && (name.is_closed_form() || name == MethodName::ZeroShot) {
+            return Err(format!(
+                "data.views: {} has no epochs that could see one view after the other; leave it out",
+                name.as_str()
+            ));
+        }
+        Ok(())
+    }
+
     /// An empty path is the current folder to the system, and never what was meant.
     fn check_paths(&self) -> Result<(), String> {
         let data = &self.data;
@@ -526,13 +566,17 @@ mod tests {
         let on_disk = Experiment::from_toml("disk", &experiment.to_toml(), &on_disk).unwrap();
         assert_eq!(on_disk.federation.client_state, ClientState::Disk);
         assert!(on_disk.to_toml().contains("client_state = \"disk\""));
-        for set in ["data.validation=0.25", "training.class_weights={ cat = 2.0, \"a dog\" = 0.5 }"]
-        {
+        for set in [
+            "data.validation=0.25",
+            "method.softmax=balanced",
+            "training.class_weights={ cat = 2.0, \"a dog\" = 0.5 }",
+        ] {
             let with = Experiment::from_toml("with", LEAST, &[set.to_owned()]).unwrap();
             assert_ne!(with.to_toml(), experiment.to_toml());
             let again = Experiment::from_toml("again", &with.to_toml(), &[]).unwrap();
             assert_eq!(again.to_toml(), with.to_toml());
             assert_eq!((again.training, again.data), (with.training, with.data));
+            assert_eq!(again.method.softmax, with.method.softmax);
         }
     }
 
@@ -564,9 +608,12 @@ mod tests {
             ("training.class_weights=even", "balanced"),
             ("training.class_weights={ cat = 0.0 }", "training.class_weights: 0 for \"cat\""),
             ("data.validation=0.7", "below 0.5"),
+            ("training.patience=3", "set data.validation"),
+            ("training.patience=0", "patience"),
             ("federation.fraction=0.0", "federation.fraction"),
             ("federation.client_state=cloud", "cloud"),
             ("method.lora.r=0", "method.lora.r"),
+            ("method.softmax=some", "restricted"),
             ("method.name=fedsomething", "fedsomething"),
             ("federation.quorum=0", "federation.quorum"),
             ("federation.deadline=-1.0", "federation.deadline"),

@@ -31,12 +31,14 @@ mod prompts;
 mod proximal;
 mod run;
 mod site;
+mod softmax;
 mod starter;
 mod step;
 mod sweep;
 mod trainable;
 mod trained;
 mod training;
+mod views;
 
 pub use class_weights::ClassWeights;
 pub use client::TuningClient;
@@ -60,6 +62,7 @@ pub use run::{Finished, Prepared};
 pub use site::{
     Agreed, Base, Plan, Site, SiteClient, SiteConfig, SiteProfile, agree, plan, read_profile,
 };
+pub use softmax::{ClassTerms, SoftmaxKind};
 pub use starter::starter_experiment;
 pub use step::step;
 pub use sweep::{Baseline, Combination, Names, Sweep, SweepAxis, SweepFigure, SweepRow, SweepRun};
@@ -69,3 +72,4 @@ pub use trained::{
     base_digest, load_trained, save_trained,
 };
 pub use training::{OptimizerName, Schedule, TrainingConfig};
+pub use views::Views;

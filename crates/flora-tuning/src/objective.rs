@@ -1,5 +1,6 @@
 //! What a batch costs and what a model predicts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,7 +10,9 @@ use flora_data::{Dataset, FeatureRows, Features};
 use flora_inference::pixels;
 
 use crate::heads::indices;
-use crate::{LossKind, Method, PathKind, Prompts, TuningError, TuningModel};
+use crate::{
+    ClassTerms, LossKind, Method, PathKind, Prompts, SoftmaxKind, TuningError, TuningModel, Views,
+};
 
 /// Where the features of an image come from.
 #[derive(Debug, Clone)]
@@ -43,6 +46,8 @@ pub struct Objective {
     pub method: Arc<dyn Method>,
     /// The images.
     pub images: ImageInput,
+    /// What training sees of them instead, where it does not see them as they are.
+    pub views: Option<Views>,
     /// The names of the classes, for weights by name.
     pub class_names: Arc<Vec<String>>,
     /// The class of each image.
@@ -60,7 +65,9 @@ pub struct Objective {
     pub logit_scale: f32,
     /// The loss.
     pub loss: LossKind,
-    /// How it is computed.
+    /// Over which classes a client takes its softmax in training.
+    pub softmax: SoftmaxKind,
+    /// How the loss is computed.
     pub path: PathKind,
 }
 
@@ -76,6 +83,10 @@ pub(crate) struct Score {
 /// Why there are no class weights.
 pub(crate) const NO_CLASSES: &str = "the infonce loss tells the images of a batch from each other and knows no \
                                      classes; choose method.loss = \"class-ce\", or leave the weights away";
+
+/// Why a client's classes do not matter.
+pub(crate) const NO_SOFTMAX: &str = "the infonce loss tells the images of a batch from each other and knows no \
+                                     classes; choose method.loss = \"class-ce\", or leave it out";
 
 /// Images that go through a frozen vision tower together in evaluation.
 pub(crate) const EVALUATION_BATCH: usize = 256;
@@ -93,6 +104,7 @@ impl Objective {
             loss: method.usual_loss(),
             method,
             images,
+            views: None,
             labels: Arc::new(labels),
             class_names: Arc::default(),
             prompts,
@@ -100,6 +112,7 @@ impl Objective {
             prefix: None,
             class_groups: None,
             logit_scale,
+            softmax: SoftmaxKind::All,
             path: PathKind::Fast,
         }
     }
@@ -119,32 +132,49 @@ impl Objective {
         indices: &[usize],
         device: &Device,
     ) -> Result<Tensor<1>, TuningError> {
-        self.weighted_loss(model, indices, None, device)
+        self.client_loss(model, indices, &ClassTerms::default(), device)
     }
 
-    /// The same, where an image counts as much as its class: `weights` has a number for each class. See
-    /// [`ClassWeights`](crate::ClassWeights).
+    /// The same for a client that weighs its images by class, or has a softmax of its own: `terms` have a number for
+    /// each class.
     ///
     /// # Errors
     ///
-    /// An image that cannot be read, and weights for [`LossKind::Infonce`], which compares images with texts and not
-    /// with classes.
-    pub fn weighted_loss(
+    /// An image that cannot be read, and terms for [`LossKind::Infonce`], which compares images with texts and not with
+    /// classes.
+    ///
+    /// # Panics
+    ///
+    /// Where the offset of an image's own class is minus infinity.
+    pub fn client_loss(
         &self,
         model: &TuningModel,
         indices: &[usize],
-        weights: Option<&[f32]>,
+        terms: &ClassTerms,
         device: &Device,
     ) -> Result<Tensor<1>, TuningError> {
-        if weights.is_some() && self.loss == LossKind::Infonce {
-            return Err(TuningError::ClassWeights(NO_CLASSES.to_owned()));
+        let ClassTerms { weights, offsets } = terms;
+        if self.loss == LossKind::Infonce {
+            if weights.is_some() {
+                return Err(TuningError::ClassWeights(NO_CLASSES.to_owned()));
+            }
+            if offsets.is_some() {
+                return Err(TuningError::Softmax(NO_SOFTMAX.to_owned()));
+            }
         }
         let images = self.image_features(model, indices, device)?;
         let labels: Vec<usize> = indices.iter().map(|&index| self.labels[index]).collect();
         Ok(match self.loss {
             LossKind::ClassCe => {
-                let classes = self.candidates(&labels);
+                let mut classes = self.candidates(&labels);
+                if let Some(offsets) = offsets {
+                    classes.retain(|&class| offsets[class] > f32::NEG_INFINITY);
+                }
                 let logits = self.method.logits(self, model, images, &classes);
+                let logits = match offsets {
+                    None => logits,
+                    Some(offsets) => add_to_classes(logits, &classes, offsets),
+                };
                 let places = places(&labels, &classes);
                 match weights {
                     None => loss::class_cross_entropy(logits, &places),
@@ -242,6 +272,15 @@ impl Objective {
         Ok((classes, logits.try_into_vec::<f32>().expect("just converted")))
     }
 
+    /// The same in the training epoch with this number, counted over all rounds: where images have several views, it sees
+    /// one of them.
+    pub(crate) fn in_epoch(&self, number: usize) -> Cow<'_, Self> {
+        match &self.views {
+            None => Cow::Borrowed(self),
+            Some(views) => Cow::Owned(Self { views: Some(views.of_epoch(number)), ..self.clone() }),
+        }
+    }
+
     /// The same for one model without autodiff: its prompts are encoded here, once, in the batches in which
     /// [`Objective::score`] would encode them each time, so that scores keep their bits.
     pub(crate) fn with_texts(&self, model: &TuningModel, device: &Device) -> Self {
@@ -298,7 +337,12 @@ impl Objective {
         indices: &[usize],
         device: &Device,
     ) -> Result<Tensor<2>, TuningError> {
-        match &self.images {
+        let shown = self.views.as_ref().and_then(|views| views.shown(indices));
+        let (images, indices) = match &shown {
+            Some((images, numbers)) => (*images, &numbers[..]),
+            None => (&self.images, indices),
+        };
+        match images {
             ImageInput::Features(features) => gather(features, indices, device),
             ImageInput::Activations { below, cut } => {
                 Ok(model.image_features_from(gather(below, indices, device)?, *cut))
@@ -381,6 +425,17 @@ pub(crate) fn prediction(logits: &[f32]) -> Option<usize> {
 fn places(labels: &[usize], classes: &[usize]) -> Vec<usize> {
     let place = |label| classes.binary_search(label).expect("every label is among the classes");
     labels.iter().map(place).collect()
+}
+
+/// Adds the offset of each column's class. One that is the same for all classes would change nothing.
+fn add_to_classes(logits: Tensor<2>, classes: &[usize], offsets: &[f32]) -> Tensor<2> {
+    let row: Vec<f32> = classes.iter().map(|&class| offsets[class]).collect();
+    if row.iter().all(|&offset| offset == row[0]) {
+        return logits;
+    }
+    let row = TensorData::new(row, [1, classes.len()]);
+    let row = Tensor::from_data(row, &logits.device());
+    logits + row
 }
 
 /// Each class once, and the place of each label among them.

@@ -211,7 +211,7 @@ impl Prepared {
         if self.initial.is_empty() { 0 } else { self.experiment.rounds() }
     }
 
-    /// Trains for the experiment's rounds, telling `observer` everything. A run that ends early keeps what it
+    /// Trains for the experiment's rounds, or until its patience runs out, telling `observer` everything. A run that ends early keeps what it
     /// computed.
     pub fn run(self, observer: &mut dyn Observer) -> Finished {
         let started = Instant::now();
@@ -271,6 +271,7 @@ impl Prepared {
         let federation = &self.experiment.federation;
         let config = RoundsConfig {
             rounds: self.rounds(),
+            patience: self.experiment.training.patience,
             seed: self.experiment.seed,
             share: federation.share(),
             evaluate_local: federation.evaluate_local,
@@ -311,8 +312,8 @@ impl Prepared {
             Some(state) => rounds.resume(&mut *fleet, &mut *strategy, state, listener),
         }?;
         let keeps = self.experiment.output.keep_clients;
-        let kept = keeps.then(|| keep_clients(&mut *fleet, config.rounds, listener.0));
-        // Whatever becomes of the clients' parameters, all rounds were run.
+        let kept = keeps.then(|| keep_clients(&mut *fleet, outcome.last_round.round, listener.0));
+        // Whatever becomes of the clients' parameters, the rounds are over.
         let failure = kept.and_then(Result::err);
         for client in Sums::counted_in(&strategy.state()).unwrap_or_default() {
             if leaving {

@@ -1,5 +1,7 @@
 //! How a client trains.
 
+use std::num::NonZeroUsize;
+
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
@@ -14,6 +16,9 @@ use crate::ClassWeights;
 pub struct TrainingConfig {
     /// Rounds of training.
     pub rounds: usize,
+    /// The run ends once so many rounds in a row brought no better score on the validation images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<NonZeroUsize>,
     /// Passes over a client's examples in a round.
     pub local_epochs: usize,
     /// Examples a step; the last, smaller batch is kept. The loss of a batch of one is 0 under
@@ -70,6 +75,7 @@ impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             rounds: 50,
+            patience: None,
             local_epochs: 1,
             batch_size: 128,
             optimizer: OptimizerName::Adam,

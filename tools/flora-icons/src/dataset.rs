@@ -157,6 +157,8 @@ fn config(concepts: usize, (iconify, emojibase): &(String, String)) -> String {
          license = \"per vendor: openmoji CC-BY-SA-4.0, fluent-emoji-flat and fluent-emoji MIT, fxemoji Apache-2.0; see \
          images/*/LICENSE.txt\"\n\
          source = \"npm packages {ICONIFY} {iconify} and {EMOJIBASE} {emojibase}\"\n\
+         # One concept, drawn by several vendors, is called alike.\n\
+         group = \"file-stem\"\n\
          \n\
          [layout]\n\
          kind = \"image-folder\"\n\

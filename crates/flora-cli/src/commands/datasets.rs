@@ -124,6 +124,11 @@ fn check(inspection: Inspection, decode: bool) -> Result<(), Failure> {
             if !others.is_empty() {
                 output::line(format!("passed over: {others}"));
             }
+            if let Some(groups) = set.count_groups(&Split::ALL) {
+                output::line(format!(
+                    "groups:  {groups}, of images whose files are called alike; data.validation holds whole groups out"
+                ));
+            }
             let texts = if set.has_texts() { check_texts(&set) } else { Ok(()) };
             let images = if decode {
                 check_images(&set)

@@ -61,6 +61,11 @@ impl Partition {
         if let Some(remark) = experiment.partition.remark(&partition, &dataset) {
             output::line(format!("note: {}", text::printable(&remark)));
         }
+        if validates && let Some(held) = dataset.count_groups(&[Split::Validation]) {
+            output::line(format!(
+                "note: the validation images are {held} whole groups, and no image of these is trained on"
+            ));
+        }
         if let Some(path) = self.out {
             partition.described(&dataset).save(&path).map_err(Failure::input)?;
             output::line(format!("written to {}", text::path(&path)));

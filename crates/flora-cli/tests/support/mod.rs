@@ -107,7 +107,7 @@ pub(crate) fn send(signal: &str, child: &Child) {
 
 /// Waits for something that must come.
 pub(crate) fn wait_for(what: &str, mut it: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_secs(180);
     while !it() {
         assert!(Instant::now() < until, "{what}: it did not come");
         sleep(Duration::from_millis(2));

@@ -160,7 +160,7 @@ mod tests {
         for file in [first, next] {
             assert_eq!(file.rows(), 3);
             assert_eq!(read(&file, &[2, 0, 2]).unwrap(), [20, 21, 22, 0, 1, 2, 20, 21, 22]);
-            assert_eq!(read(&file, &[]).unwrap(), []);
+            assert!(read(&file, &[]).unwrap().is_empty());
         }
     }
 

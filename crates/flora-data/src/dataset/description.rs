@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::Template;
 use super::class_entry::ClassEntry;
 use super::class_names::normalized;
+use super::groups::Grouping;
 use super::layout::{FolderLayout, Layout, Names, SplitFolders};
 use super::pattern::Pattern;
 use super::texts::TextsEntry;
@@ -27,6 +28,7 @@ struct Raw {
     homepage: Option<String>,
     install: Option<String>,
     obtain: Option<String>,
+    group: Option<Grouping>,
     layout: Layout,
     texts: Option<TextsEntry>,
     #[serde(default)]
@@ -48,6 +50,8 @@ pub(super) struct Description {
     pub(super) classes: Vec<ClassEntry>,
     /// With the file's path as it is to be opened.
     pub(super) texts: Option<TextsEntry>,
+    /// Which images show one thing.
+    pub(super) group: Option<Grouping>,
     /// How to get the images, as a clause: a command to run, or what to do where no command helps.
     pub(super) how: Option<String>,
     /// What to do about what is missing.
@@ -118,6 +122,7 @@ impl Description {
             homepage: raw.homepage,
             template,
             layout: raw.layout,
+            group: raw.group,
             classes: raw.classes,
             how,
             remedy,
@@ -159,6 +164,7 @@ impl Description {
             layout: Layout::ImageFolder(layout),
             classes: Vec::new(),
             texts: None,
+            group: None,
             how: None,
             remedy: format!(
                 "make a sub-folder of images for each class (or train/<class> and test/<class>), or name a \

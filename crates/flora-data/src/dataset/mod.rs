@@ -9,6 +9,7 @@ mod csv_file;
 mod description;
 mod fill;
 mod folder;
+mod groups;
 mod idx;
 mod idx_file;
 mod inspect;
@@ -33,6 +34,7 @@ mod template;
 mod text_rows;
 mod texts;
 mod validation;
+mod view;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -54,6 +56,7 @@ pub use source::read_image;
 pub use template::Template;
 pub use texts::Texts;
 pub use validation::ValidationShare;
+pub use view::View;
 
 /// Labelled images with class names, a prompt template and a split. A clone shares the images.
 ///
@@ -65,7 +68,9 @@ pub struct Dataset {
     classes: Arc<[String]>,
     domains: Arc<[String]>,
     samples: Arc<[Sample]>,
-    /// Once it was asked for: it reads every image.
+    /// How pictures are seen, if not as they are.
+    view: Option<View>,
+    /// Of the pictures as they are, once it was asked for: it reads every image.
     fingerprint: OnceLock<String>,
 }
 
@@ -79,6 +84,7 @@ struct Shared {
     homepage: Option<String>,
     template: Template,
     texts: Option<texts::TextsEntry>,
+    group: Option<groups::Grouping>,
     images: Source,
     /// The folder that the images were looked up in.
     root: PathBuf,
@@ -137,6 +143,10 @@ impl Dataset {
         let root = description.folder(root)?;
         let built = Built::read(&description, &description.layout, &root)?;
         built.check(&description)?;
+        if description.group.is_some() && !built.source.has_names() {
+            let problem = "the images are not files of their own, and have no names";
+            return Err(description.field("group", problem, "remove the key"));
+        }
         let mut samples = built.samples;
         protocol::split(&mut samples, Protocol::Official);
         Ok(Self {
@@ -148,6 +158,7 @@ impl Dataset {
                 homepage: description.homepage,
                 template: description.template,
                 texts: description.texts,
+                group: description.group,
                 images: built.source,
                 root,
                 passed_over: built.passed_over,
@@ -155,6 +166,7 @@ impl Dataset {
             classes: built.classes.into(),
             domains: built.domains.into(),
             samples: samples.into(),
+            view: None,
             fingerprint: OnceLock::new(),
         })
     }
@@ -246,7 +258,12 @@ impl Dataset {
     ///
     /// [`Error::Io`] or [`Error::Image`], naming the file, when it cannot be read or decoded.
     pub fn image(&self, i: usize) -> Result<DynamicImage, Error> {
-        self.shared.images.image(self.samples[i].place as usize)
+        let place = self.samples[i].place as usize;
+        let picture = self.shared.images.image(place)?;
+        Ok(match self.view {
+            None => picture,
+            Some(view) => view.of(&picture, place),
+        })
     }
 
     /// SHA-256, in hexadecimal, of everything that determines the pixels of the samples, in their order.
@@ -259,10 +276,10 @@ impl Dataset {
     /// [`Error::Io`] when an image file cannot be read.
     pub fn fingerprint(&self) -> Result<String, Error> {
         if let Some(fingerprint) = self.fingerprint.get() {
-            return Ok(fingerprint.clone());
+            return Ok(self.as_seen(fingerprint.clone()));
         }
-        let fingerprint = self.fingerprint_of_first(self.len())?;
-        Ok(self.fingerprint.get_or_init(|| fingerprint).clone())
+        let fingerprint = self.digest_of_first(self.len())?;
+        Ok(self.as_seen(self.fingerprint.get_or_init(|| fingerprint).clone()))
     }
 
     /// The [`fingerprint`](Self::fingerprint) of a data set of the first `count` samples alone.
@@ -271,6 +288,18 @@ impl Dataset {
     ///
     /// As [`fingerprint`](Self::fingerprint).
     pub fn fingerprint_of_first(&self, count: usize) -> Result<String, Error> {
+        Ok(self.as_seen(self.digest_of_first(count)?))
+    }
+
+    /// The fingerprint of the pictures as they are seen, from that of the pictures themselves.
+    fn as_seen(&self, digest: String) -> String {
+        match self.view {
+            None => digest,
+            Some(view) => hex::encode(&Sha256::digest(format!("{digest}, {view}"))),
+        }
+    }
+
+    fn digest_of_first(&self, count: usize) -> Result<String, Error> {
         let mut hash = Sha256::new();
         hash.update((count as u64).to_le_bytes());
         for sample in &self.samples[..count] {
@@ -297,12 +326,12 @@ impl Dataset {
     }
 
     /// The same samples, of which a share of the training images are validation images; see
-    /// [`ValidationShare`]. The same for the same `seed`.
+    /// [`ValidationShare`]. The same for the same `seed`. Where images [have groups](Self::has_groups), whole groups.
     ///
     /// Choose the [`Protocol`] and the [`limit`](Dataset::limit) first.
     pub fn with_validation(self, share: ValidationShare, seed: u64) -> Self {
         let mut samples = self.samples.to_vec();
-        validation::hold_out(&mut samples, share, seed);
+        validation::hold_out(&mut samples, self.groups().as_deref(), share, seed);
         Self { samples: samples.into(), ..self }
     }
 
@@ -310,6 +339,11 @@ impl Dataset {
     pub fn only(self, split: Split) -> Self {
         let samples = self.samples.iter().filter(|sample| sample.split == split).cloned().collect();
         Self { samples, fingerprint: OnceLock::new(), ..self }
+    }
+
+    /// The same samples, of which another part is seen: [`image`](Dataset::image) gives that part.
+    pub fn seen_as(self, view: View) -> Self {
+        Self { view: Some(view), ..self }
     }
 
     /// A random subset of each split, the same for the same `seed`, in which the classes keep their

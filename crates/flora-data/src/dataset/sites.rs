@@ -82,6 +82,7 @@ impl Dataset {
                 homepage: None,
                 template,
                 texts: None,
+                group: None,
                 images: Source::Files(Vec::new()),
                 root: PathBuf::new(),
                 passed_over: PassedOver::default(),
@@ -89,6 +90,7 @@ impl Dataset {
             classes: classes.into(),
             domains: Arc::default(),
             samples: Arc::default(),
+            view: None,
             fingerprint: OnceLock::new(),
         }
     }

@@ -1,15 +1,17 @@
+use std::ffi::OsStr;
+
 use flora_core::seed;
 use serde::{Deserialize, Serialize};
 
 use super::protocol::set;
-use super::stratified;
-use super::{Sample, Split};
+use super::{Sample, Split, groups, stratified};
 
 /// How many of the training images are held out, so that a run is scored on images that are neither trained on nor
 /// the test set's: 0, for none, or up to a half.
 ///
 /// They are chosen as the test images of [`Protocol::Stratified8020`](super::Protocol::Stratified8020) are, in
-/// every class, and in every class of every domain.
+/// every class, and in every class of every domain. Where the description says which images show one thing (`group`),
+/// all images of a thing are held out or none, over all domains, and as nearly the share of every class as that allows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct ValidationShare(f64);
@@ -44,16 +46,26 @@ impl From<ValidationShare> for f64 {
     }
 }
 
-/// Make validation images of some training images.
-pub(super) fn hold_out(samples: &mut [Sample], share: ValidationShare, seed: u64) {
+/// Make validation images of some training images; of whole `groups`, where each sample has one.
+pub(super) fn hold_out(
+    samples: &mut [Sample],
+    groups: Option<&[&OsStr]>,
+    share: ValidationShare,
+    seed: u64,
+) {
     if share.is_zero() {
         return;
     }
     let is_train = |&index: &usize| samples[index].split == Split::Train;
     let train: Vec<usize> = (0..samples.len()).filter(is_train).collect();
-    let rng = &mut seed::stream(seed, "split/validation");
     let millionths = (share.0 * MILLION).round() as u64;
-    let held = stratified::hold_out(samples, train.into_iter(), millionths, rng);
+    let held = match groups {
+        Some(groups) => groups::hold_out(samples, groups, train.into_iter(), millionths, seed),
+        None => {
+            let rng = &mut seed::stream(seed, "split/validation");
+            stratified::hold_out(samples, train.into_iter(), millionths, rng)
+        }
+    };
     set(samples, held, Split::Validation);
 }
 

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,9 @@ use crate::{FederationError, Share};
 pub struct RoundsConfig {
     /// Rounds of training; 0 evaluates the initial parameters and stops.
     pub rounds: usize,
+    /// The run ends before its last round once so many evaluations in a row are no better than the best one before
+    /// them, by the rule of [`Outcome::best_round`](crate::Outcome::best_round). Without, all rounds are run.
+    pub patience: Option<NonZeroUsize>,
     /// The seed of the selection.
     pub seed: u64,
     /// Which parameters travel.
@@ -26,6 +29,7 @@ impl Default for RoundsConfig {
     fn default() -> Self {
         Self {
             rounds: 1,
+            patience: None,
             seed: 0,
             share: Share::All,
             evaluate_local: false,

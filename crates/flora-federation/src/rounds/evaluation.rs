@@ -56,6 +56,11 @@ impl Run<'_> {
         self.progress.scored(mean);
         let model = if shared { EvaluatedModel::Global } else { EvaluatedModel::Own };
         self.listener.event(&Event::evaluated(model, mean, scores, seconds));
+        if let Some(best) = self.progress.stopped_early(self.config) {
+            let best_round = best.round;
+            self.listener.event(&Event::StoppedEarly { round, best_round });
+            return Ok(Done::Next(None));
+        }
         let train = Step { round, kind: StepKind::Train, attempt: 0 };
         Ok(Done::Next((round < self.config.rounds).then_some(train)))
     }

@@ -26,7 +26,7 @@ pub trait Listener {
     }
 
     /// A step of the run is done; from `state`, another process can go on. Called after the
-    /// evaluation of each [`save_every`](RoundsConfig::save_every)th round, and when the run stops
+    /// evaluation of each [`save_every`](RoundsConfig::save_every)th round and of the last, and when the run stops
     /// because it was asked to.
     ///
     /// # Errors

@@ -76,7 +76,7 @@ pub(super) fn start(
     let first = if is_new { run.keep(step, None) } else { Ok(()) };
     let result = first.and_then(|()| run.all_steps(step, begun));
     run.tell_phases();
-    let partial = Box::new(run.progress.into_partial());
+    let partial = Box::new(run.progress.into_partial(config));
     match result {
         Ok(None) => Ok(partial.outcome.expect("the first step of every run is an evaluation")),
         Ok(Some(step)) => Err(FederationError::Stopped { round: step.round, partial }),
@@ -139,7 +139,8 @@ impl Run<'_> {
             match done {
                 Done::Next(next) => {
                     step = next;
-                    if now.kind == StepKind::Evaluate && self.is_to_be_kept(now.round) {
+                    let is_to_be_kept = step.is_none() || self.is_to_be_kept(now.round);
+                    if now.kind == StepKind::Evaluate && is_to_be_kept {
                         self.keep(step, None)?;
                     }
                 }
@@ -154,7 +155,7 @@ impl Run<'_> {
 
     fn is_to_be_kept(&self, round: usize) -> bool {
         let every = self.config.save_every;
-        every > 0 && (round.is_multiple_of(every) || round == self.config.rounds)
+        every > 0 && round.is_multiple_of(every)
     }
 
     fn keep(&mut self, step: Option<Step>, begun: Option<Vec<Answer>>) -> Result<(), Broken> {
@@ -171,7 +172,8 @@ impl Run<'_> {
         if self.config.save_every == 0 {
             return Ok(());
         }
-        let round = step.map_or(self.config.rounds, |step| step.round);
+        let last = || self.progress.history.last().map_or(0, |score| score.round);
+        let round = step.map_or_else(last, |step| step.round);
         let broken = |reason: String| Broken { round, stage: Stage::Saving, reason };
         let start = Instant::now();
         let fleet = self.fleet.commit().map_err(|error| broken(error.to_string()))?;

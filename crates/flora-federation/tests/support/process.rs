@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -24,16 +25,18 @@ pub(crate) struct Setup {
     pub(crate) at_rest: AtRest,
     pub(crate) share: Share,
     pub(crate) save_every: usize,
+    pub(crate) patience: Option<NonZeroUsize>,
 }
 
 impl Setup {
     pub(crate) fn new(share: Share) -> Self {
-        Self { threads: 2, at_rest: AtRest::Memory, share, save_every: 1 }
+        Self { threads: 2, at_rest: AtRest::Memory, share, save_every: 1, patience: None }
     }
 
     pub(crate) fn config(&self) -> RoundsConfig {
         RoundsConfig {
             rounds: 6,
+            patience: self.patience,
             seed: 11,
             share: self.share.clone(),
             evaluate_local: true,

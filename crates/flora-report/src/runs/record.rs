@@ -40,6 +40,9 @@ pub struct RunRecord {
     pub last_round: Option<usize>,
     /// The round with the best accuracy.
     pub best_round: Option<usize>,
+    /// The round after which it ended because no score had become better (`training.patience`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_early: Option<usize>,
     /// Whose accuracy it is.
     pub model: EvaluatedModel,
     /// The images that it is of: `test`, or `validation`.
@@ -138,6 +141,7 @@ impl RunRecord {
             rounds: summary.rounds.or_else(|| settings.count("training.rounds")),
             last_round: summary.last_round,
             best_round: summary.best_round,
+            stopped_early: summary.stopped_early,
             model: summary.model,
             scored_on: match has_summary {
                 true => summary.scored_on.clone(),

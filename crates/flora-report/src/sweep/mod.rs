@@ -62,11 +62,13 @@ pub struct SweepResult {
     pub row: usize,
     /// Which of the runs that the row is the mean of, from 0.
     pub part: usize,
+    /// The draw of its images, where the sweep has several.
+    pub draw: Option<u64>,
     /// The run.
     pub run: RunSummary,
 }
 
-/// Mean and sample standard deviation over seeds.
+/// Mean and sample standard deviation over seeds, and over draws where there are several.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
     /// The mean.

@@ -40,7 +40,7 @@ pub struct SweepRow {
     pub relative: Relative,
     /// The last round, if it is that of all runs.
     pub rounds: Option<usize>,
-    /// Seeds that it is the mean of.
+    /// Seeds that it is the mean of, each counted once for every draw.
     pub seeds: usize,
     /// Runs that it is made of.
     pub runs: usize,
@@ -57,8 +57,8 @@ pub struct Relative {
     pub memory: Option<f64>,
 }
 
-/// The rows that have results, in the order of the grid. Within a seed the runs of a row are averaged
-/// first; the spread is over seeds.
+/// The rows that have results, in the order of the grid. Within a seed and draw the runs of a row are averaged
+/// first; the spread is over all seeds of all draws.
 pub fn rows(grid: &Grid, results: &[SweepResult]) -> Vec<SweepRow> {
     let mut rows: Vec<SweepRow> =
         (0..grid.rows.len()).filter_map(|index| row(index, results)).collect();
@@ -78,10 +78,10 @@ pub fn rows(grid: &Grid, results: &[SweepResult]) -> Vec<SweepRow> {
 
 fn row(index: usize, results: &[SweepResult]) -> Option<SweepRow> {
     let runs: Vec<_> = results.iter().filter(|result| result.row == index).collect();
-    let seeds: BTreeSet<u64> = runs.iter().map(|result| result.run.seed).collect();
+    let seeds: BTreeSet<_> = runs.iter().map(|it| (it.draw, it.run.seed)).collect();
     let over_seeds = |value: &dyn Fn(&RunSummary) -> Option<f64>| {
-        let of_seed = |seed: &u64| {
-            let of_seed = runs.iter().filter(|result| result.run.seed == *seed);
+        let of_seed = |seed: &(Option<u64>, u64)| {
+            let of_seed = runs.iter().filter(|it| (it.draw, it.run.seed) == *seed);
             let values: Vec<f64> = of_seed.filter_map(|result| value(&result.run)).collect();
             Some(Spread::of(&values)?.mean)
         };

@@ -25,7 +25,7 @@ fn result(row: usize, part: usize, seed: u64, clients: &[(f64, bool)]) -> SweepR
     run.trainable_parameters = 512;
     run.seconds.training = 3.0;
     run.peak_memory_bytes = Some(100 << 20);
-    SweepResult { row, part, run }
+    SweepResult { row, part, draw: None, run }
 }
 
 fn list(names: &[&str]) -> Grid {

@@ -117,6 +117,7 @@ fn progress(run: &RunRecord) -> String {
 fn state(run: &RunRecord, page: Page) -> String {
     let state = match run.state {
         RunState::Running => "running",
+        RunState::Finished if run.stopped_early.is_some() => "finished early",
         RunState::Finished => "finished",
         RunState::Interrupted => "interrupted",
         RunState::Failed => "failed",

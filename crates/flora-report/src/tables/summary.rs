@@ -17,7 +17,12 @@ pub fn summary(run: &RunSummary, page: Page) -> String {
     };
     let status = match &run.error {
         Some(error) if run.status != RunStatus::Finished => format!("{status}: {error}"),
-        _ => status.to_owned(),
+        _ => match (run.stopped_early, run.rounds) {
+            (Some(round), Some(rounds)) => {
+                format!("{status} early, after {round} of {rounds} rounds (training.patience)")
+            }
+            _ => status.to_owned(),
+        },
     };
     let head = format!("{}: {status}", run.name);
     format!("{}\n\n{}\n\n{}\n", printable(&head), accuracies(run, page), facts(run, page))

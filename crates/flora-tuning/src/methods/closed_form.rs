@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use burn::tensor::{Device, Tensor};
 use flora_clip::{Readout, VisionConfig};
 use flora_core::ParameterRecord;
-use flora_heads::{CLASS_COUNTS, HeadsError, Lda, LinearClassifier, Moments, Ncm, Ridge};
+use flora_heads::{CLASS_COUNTS, Gda, HeadsError, Lda, LinearClassifier, Moments, Ncm, Ridge};
 use serde::{Deserialize, Serialize};
 
 use super::{Method, MethodName, Start, Summed};
@@ -40,8 +40,8 @@ pub struct ClosedFormConfig {
     /// [`Readout::shifts`].
     pub shifts: bool,
     /// What is added to the second moments before they are inverted, as a share of their mean eigenvalue; above 0. Those
-    /// of ridge regression are of all images, and without a value it is 1e-4. Those of discriminant analysis are within
-    /// the classes, and without a value it depends on the images of a class: see [`Lda::lambda`].
+    /// of ridge regression are of all images, and without a value it is 1e-4. Those of linear discriminant analysis are
+    /// within the classes, and without a value it depends on the images of a class: see [`Lda::lambda`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lambda: Option<f64>,
     /// How much of the text classifier is the prior of [`Ridge`], in targets of 0 and 1.
@@ -116,7 +116,8 @@ impl ClosedFormConfig {
 /// nobody has an image of keeps its text logit; before the first round the model is exactly the zero-shot one.
 #[derive(Debug, Clone)]
 pub struct ClosedForm {
-    /// Which classifier is solved for: [`MethodName::Ridge`], [`MethodName::Gda`] or [`MethodName::Ncm`].
+    /// Which classifier is solved for: [`MethodName::Ridge`], [`MethodName::Lda`], [`MethodName::Gda`] or
+    /// [`MethodName::Ncm`].
     pub name: MethodName,
     /// How.
     pub settings: ClosedFormConfig,
@@ -150,7 +151,8 @@ impl ClosedForm {
             }
         };
         let solved = match self.name {
-            MethodName::Gda => Lda { lambda }.solve(moments),
+            MethodName::Lda => Lda { lambda }.solve(moments),
+            MethodName::Gda => Gda::default().solve(moments, texts),
             MethodName::Ncm => Ncm::default().solve(moments, texts),
             _ => {
                 let lambda = lambda.unwrap_or(RIDGE_LAMBDA);
@@ -168,10 +170,12 @@ impl ClosedForm {
     }
 
     /// The factor on the head's logits. Those of ridge regression are between 0 and 1 and those of nearest means are
-    /// cosines, of the order of CLIP's before its temperature; those of discriminant analysis are log densities.
+    /// cosines, of the order of CLIP's before its temperature; those of discriminant analysis are log densities, which
+    /// Gaussian discriminant analysis divides by the images there are.
     pub fn weight(&self) -> f64 {
         self.settings.weight.unwrap_or(match self.name {
-            MethodName::Gda => 1.0,
+            MethodName::Lda => 1.0,
+            MethodName::Gda => 10.0,
             MethodName::Ncm => 30.0,
             _ => 20.0,
         })

@@ -214,7 +214,9 @@ pub enum MethodName {
     ZeroShot,
     /// [`ClosedForm`]: ridge regression on frozen image features.
     Ridge,
-    /// [`ClosedForm`]: Gaussian discriminant analysis on frozen image features.
+    /// [`ClosedForm`]: linear discriminant analysis on frozen image features, against the mean of all images.
+    Lda,
+    /// [`ClosedForm`]: Gaussian discriminant analysis on frozen image features, as its authors publish it.
     Gda,
     /// [`ClosedForm`]: the nearest class mean of frozen image features.
     Ncm,
@@ -232,6 +234,7 @@ impl MethodName {
             Self::FedPrompt => "fedprompt",
             Self::ZeroShot => "zero-shot",
             Self::Ridge => "ridge",
+            Self::Lda => "lda",
             Self::Gda => "gda",
             Self::Ncm => "ncm",
         }
@@ -239,7 +242,7 @@ impl MethodName {
 
     /// Whether it is solved from sums over all images, in one round and without a gradient.
     pub fn is_closed_form(self) -> bool {
-        matches!(self, Self::Ridge | Self::Gda | Self::Ncm)
+        matches!(self, Self::Ridge | Self::Lda | Self::Gda | Self::Ncm)
     }
 }
 

@@ -7,13 +7,14 @@ use flora_data::{ClientShard, Dataset, Features, Partition, Split};
 use flora_federation::{Client, Layered};
 
 use super::backbone::Backbone;
-use crate::{Cohort, Experiment, ImageInput, Objective, TuningClient, TuningError, TuningModel};
+use super::images::Images;
+use crate::{Cohort, Experiment, Objective, TuningClient, TuningError, TuningModel};
 
 /// What was computed for the clients.
 pub(super) struct Setting<'a> {
     pub(super) texts: Option<Arc<Features>>,
     pub(super) prefix: Option<TextPrefix>,
-    pub(super) images: ImageInput,
+    pub(super) images: Images,
     pub(super) class_groups: Option<Vec<Vec<usize>>>,
     pub(super) dataset: &'a Dataset,
 }
@@ -28,13 +29,16 @@ pub(super) fn cohort(
     let texts = texts.filter(|_| backbone.texts_stay());
     let labels = (0..dataset.len()).map(|index| dataset.label(index)).collect();
     let Backbone { method, prompts, logit_scale, device, .. } = backbone;
-    let objective = Objective::new(method, images, labels, prompts, logit_scale);
+    let Images { plain, views } = images;
+    let objective = Objective::new(method, plain, labels, prompts, logit_scale);
     let objective = Objective {
+        views,
         texts,
         prefix,
         class_names: Arc::new(dataset.classes().to_vec()),
         class_groups,
         loss: experiment.method.loss.unwrap_or(objective.loss),
+        softmax: experiment.method.softmax,
         path: experiment.method.path,
         ..objective
     };

@@ -7,8 +7,8 @@ use flora_federation::{ClientInfo, Event};
 
 use super::wrong;
 use crate::client::client_info;
-use crate::objective::NO_CLASSES;
-use crate::{Experiment, LossKind, Method, Observer, TuningError};
+use crate::objective::{NO_CLASSES, NO_SOFTMAX};
+use crate::{Experiment, LossKind, Method, Observer, SoftmaxKind, TuningError};
 
 /// Reads the experiment's data set and splits it across its clients.
 ///
@@ -91,6 +91,7 @@ pub(super) fn check(
     let infos: Vec<_> =
         partition.clients.iter().map(|shard| client_info(shard, scored_on)).collect();
     warn_of_single_images(experiment, loss, &infos, observer);
+    warn_of_single_classes(experiment, dataset, partition, observer);
     if is_natural(&experiment.partition) {
         warn_of_unscored(experiment, dataset, partition, observer);
     }
@@ -125,6 +126,10 @@ pub(super) fn check_loss(
     let weights = &experiment.training.class_weights;
     if !weights.is_none() && loss == LossKind::Infonce && experiment.rounds() > 0 {
         return Err(wrong(experiment, "training.class_weights", NO_CLASSES));
+    }
+    let softmax = experiment.method.softmax;
+    if !softmax.is_all() && loss == LossKind::Infonce && experiment.rounds() > 0 {
+        return Err(wrong(experiment, "method.softmax", NO_SOFTMAX));
     }
     let named = weights.check_names(classes);
     named.map_err(|problem| wrong(experiment, "training.class_weights", problem))?;
@@ -165,6 +170,34 @@ fn warn_of_unscored(
         _ => "data.protocol = \"stratified-80-20\" tests every domain that has two images",
     };
     let message = format!("{who} in no accuracy of this run; {remedy}");
+    observer.event(&Event::Warning { message });
+}
+
+/// Clients that a softmax over their own classes leaves nothing to tell apart.
+fn warn_of_single_classes(
+    experiment: &Experiment,
+    dataset: &Dataset,
+    partition: &Partition,
+    observer: &mut dyn Observer,
+) {
+    if experiment.method.softmax != SoftmaxKind::Restricted || experiment.rounds() == 0 {
+        return;
+    }
+    let has_one = |shard: &&ClientShard| {
+        let mut labels = shard.train.iter().map(|&index| dataset.label(index));
+        labels.next().is_some_and(|first| labels.all(|label| label == first))
+    };
+    let ids = partition.clients.iter().filter(has_one).map(|shard| shard.id.as_str());
+    let ids: Vec<&str> = ids.collect();
+    let [first, rest @ ..] = &ids[..] else { return };
+    let (whose, them) = match rest.len() {
+        0 => (format!("client {first} has"), "it learns"),
+        more => (format!("client {first} and {more} more have each"), "they learn"),
+    };
+    let message = format!(
+        "{whose} training images of one class, which the restricted softmax tells from nothing: {them} \
+         nothing; use fewer clients or method.softmax = \"balanced\""
+    );
     observer.event(&Event::Warning { message });
 }
 

@@ -1,16 +1,26 @@
 //! What the clients train on: features of a frozen vision tower, what lies below its first adapter, or pictures.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use burn::module::Module;
+use flora_clip::{Clip, ClipError};
 use flora_core::workers::Workers;
-use flora_data::{Dataset, FeatureCache};
-use flora_inference::{BelowCut, InferenceError, activations, checkpoint_rows, image_rows};
+use flora_data::{Dataset, FeatureCache, Split, View};
+use flora_inference::{BelowCut, InferenceError, Model, activations, checkpoint_rows, image_rows};
 
 use super::backbone::{Backbone, Vision};
 use super::{cache_folder, wrong};
 use crate::features::{check_pictures, notices};
-use crate::{Experiment, ImageInput, Observer, TuningError, TuningModel};
+use crate::{Experiment, ImageInput, Observer, TuningError, TuningModel, Views};
+
+/// The images of all clients, ready for use.
+pub(super) struct Images {
+    /// As they are.
+    pub(super) plain: ImageInput,
+    /// As training sees them, if otherwise.
+    pub(super) views: Option<Views>,
+}
 
 pub(super) fn prepare(
     experiment: &Experiment,
@@ -19,72 +29,128 @@ pub(super) fn prepare(
     dataset: &Arc<Dataset>,
     workers: &Workers,
     observer: &mut dyn Observer,
-) -> Result<ImageInput, TuningError> {
-    // The vision tower is in memory only while it computes what the cache does not have.
-    let whole = backbone.whole.take();
-    let adapted = backbone.adapted.take();
-    let (checkpoint, device) = (&backbone.checkpoint, &backbone.device);
+) -> Result<Images, TuningError> {
     // The cache goes by the checkpoint's weights.
     let folder = cache_folder(experiment).filter(|_| !experiment.model.random_weights);
     let dtype = experiment.data.cache_dtype.into();
-    let cache = folder.map(|folder| FeatureCache::new(folder).with_dtype(dtype));
-    let kept = match (backbone.vision(model), &cache) {
-        (Vision::Frozen, cache) => {
-            let load = || whole.map_or_else(|| checkpoint.load(device), Ok);
-            let (cache, notify) = (cache.as_ref(), &mut notices(observer));
-            let readout = backbone.method.readout(&checkpoint.config.vision_config);
-            let features = match adapted {
-                Some(mut model) => {
-                    model.readout = readout;
-                    image_rows(&model, dataset, cache, workers, notify)?
-                }
-                None => {
-                    let tower = (checkpoint, readout.as_ref());
-                    checkpoint_rows(tower, load, device, dataset, cache, workers, notify)?
-                }
-            };
-            return Ok(ImageInput::Features(Arc::new(features)));
-        }
-        (Vision::From(cut), Some(cache)) => {
-            let model = model.valid();
-            let below = BelowCut {
-                checkpoint,
-                device: &device.clone().inner(),
-                cut,
-                encode: &|images| model.image_prefix(images, cut),
-            };
-            below_cut(experiment, &below, dataset, cache, workers, observer)?
-        }
-        _ => None,
+    // The vision tower is in memory only while it computes what the cache does not have.
+    let (whole, adapted) = (backbone.whole.take(), backbone.adapted.take());
+    let source = Source {
+        experiment,
+        backbone,
+        model,
+        whole: RefCell::new(whole),
+        adapted,
+        cache: folder.map(|folder| FeatureCache::new(folder).with_dtype(dtype)),
+        workers,
     };
-    if let Some(kept) = kept {
-        return Ok(kept);
+    let plain = source.input(dataset, observer)?;
+    if let ImageInput::Pictures { preprocessor, .. } = &plain {
+        check_pictures(dataset, preprocessor, workers, observer)?;
     }
-    let preprocessor = checkpoint.preprocessor.clone();
-    check_pictures(dataset, &preprocessor, workers, observer)?;
-    Ok(ImageInput::Pictures { dataset: Arc::clone(dataset), preprocessor })
+    let count = experiment.data.views;
+    if count == 0 {
+        return Ok(Images { plain, views: None });
+    }
+    let train = dataset.as_ref().clone().only(Split::Train);
+    let view = |number| -> Result<_, TuningError> {
+        let view = View { seed: experiment.data.seed, number };
+        source.input(&Arc::new(train.clone().seen_as(view)), observer)
+    };
+    let each = (0..count).map(view).collect::<Result<_, _>>()?;
+    let views = Views::new(each, &dataset.indices(Split::Train), dataset.len());
+    Ok(Images { plain, views: Some(views) })
 }
 
-/// What lies below the first adapter; `None` where there is no place for it.
-fn below_cut(
-    experiment: &Experiment,
-    below: &BelowCut<'_>,
-    dataset: &Dataset,
-    cache: &FeatureCache,
-    workers: &Workers,
-    observer: &mut dyn Observer,
-) -> Result<Option<ImageInput>, TuningError> {
-    let kept = activations(below, dataset, cache, workers, &mut notices(observer));
-    let kept = kept.map_err(|error| match error {
-        InferenceError::NoRoom { .. } => {
-            let problem = format!(
-                "{error}; free some space, name a folder on another disk, or choose data.cache_dtype = \"f16\", which \
-                 takes half the room, or method.path = \"naive\", which keeps nothing and computes the whole tower at \
-                 every step"
-            );
-            wrong(experiment, "data.cache", problem)
-        }
-        error => error.into(),
-    })?;
-    Ok(kept.map(|rows| ImageInput::Activations { below: Arc::new(rows), cut: below.cut }))
+/// What makes something of images.
+struct Source<'a> {
+    experiment: &'a Experiment,
+    backbone: &'a Backbone,
+    model: &'a TuningModel,
+    /// The checkpoint's model, once it is in memory.
+    whole: RefCell<Option<Clip>>,
+    /// The model with an adapter below what is trained, if there is one.
+    adapted: Option<Model>,
+    cache: Option<FeatureCache>,
+    workers: &'a Workers,
+}
+
+impl Source<'_> {
+    fn input(
+        &self,
+        dataset: &Arc<Dataset>,
+        observer: &mut dyn Observer,
+    ) -> Result<ImageInput, TuningError> {
+        let kept = match (self.backbone.vision(self.model), &self.cache) {
+            (Vision::Frozen, _) => Some(self.features(dataset, observer)?),
+            (Vision::From(cut), Some(cache)) => {
+                let model = self.model.valid();
+                let below = BelowCut {
+                    checkpoint: &self.backbone.checkpoint,
+                    device: &self.backbone.device.clone().inner(),
+                    cut,
+                    encode: &|images| model.image_prefix(images, cut),
+                };
+                self.below_cut(&below, dataset, cache, observer)?
+            }
+            _ => None,
+        };
+        Ok(kept.unwrap_or_else(|| ImageInput::Pictures {
+            dataset: Arc::clone(dataset),
+            preprocessor: self.backbone.checkpoint.preprocessor.clone(),
+        }))
+    }
+
+    fn features(
+        &self,
+        dataset: &Dataset,
+        observer: &mut dyn Observer,
+    ) -> Result<ImageInput, TuningError> {
+        let Self { backbone, workers, .. } = self;
+        let (checkpoint, device) = (&backbone.checkpoint, &backbone.device);
+        let load = || -> Result<Clip, ClipError> {
+            let mut whole = self.whole.borrow_mut();
+            Ok(match &*whole {
+                Some(clip) => clip.clone(),
+                None => whole.insert(checkpoint.load(device)?).clone(),
+            })
+        };
+        let (cache, notify) = (self.cache.as_ref(), &mut notices(observer));
+        let readout = backbone.method.readout(&checkpoint.config.vision_config);
+        let rows = match &self.adapted {
+            Some(model) => {
+                let mut model = model.clone();
+                model.readout = readout;
+                image_rows(&model, dataset, cache, workers, notify)?
+            }
+            None => {
+                let tower = (checkpoint, readout.as_ref());
+                checkpoint_rows(tower, load, device, dataset, cache, workers, notify)?
+            }
+        };
+        Ok(ImageInput::Features(Arc::new(rows)))
+    }
+
+    /// What lies below the first adapter; `None` where there is no place for it.
+    fn below_cut(
+        &self,
+        below: &BelowCut<'_>,
+        dataset: &Dataset,
+        cache: &FeatureCache,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<ImageInput>, TuningError> {
+        let kept = activations(below, dataset, cache, self.workers, &mut notices(observer));
+        let kept = kept.map_err(|error| match error {
+            InferenceError::NoRoom { .. } => {
+                let problem = format!(
+                    "{error}; free some space, name a folder on another disk, or choose data.cache_dtype = \"f16\", \
+                     which takes half the room, or method.path = \"naive\", which keeps nothing and computes the whole \
+                     tower at every step"
+                );
+                wrong(self.experiment, "data.cache", problem)
+            }
+            error => error.into(),
+        })?;
+        Ok(kept.map(|rows| ImageInput::Activations { below: Arc::new(rows), cut: below.cut }))
+    }
 }

@@ -97,6 +97,8 @@ pub fn plan(
     planned.data.root = None;
     planned.data.cache = None;
     planned.data.template = Some(template.clone());
+    // So is when it ends the run.
+    planned.training.patience = None;
     // How far back the server may be set decides how much a site remembers.
     let OutputConfig { keep_clients, save_every, .. } = planned.output;
     planned.output = OutputConfig { keep_clients, save_every, ..OutputConfig::default() };

@@ -20,6 +20,12 @@ impl Sweep {
         if self.seeds.is_empty() || has_repeats(&self.seeds) {
             return Err("seeds: list at least one seed, and each once".into());
         }
+        let draws = self.partition_seeds.as_deref();
+        if draws.is_some_and(|draws| draws.is_empty() || has_repeats(draws)) {
+            return Err(
+                "partition_seeds: list at least one seed, and each once, or leave it out".into()
+            );
+        }
         match (self.rows.is_empty(), self.axes.is_empty()) {
             (true, true) => {
                 return Err("rows: there is none; add a [[rows]] with a name, or [[axes]]".into());
@@ -67,11 +73,14 @@ impl Sweep {
         }
     }
 
-    /// The name and the seed are the sweep's to set.
+    /// The name and the seeds are the sweep's to set.
     fn check_assignments(&self) -> Result<(), String> {
+        let drawn = self.partition_seeds.is_some();
         let taken = |assignments: &[String]| {
-            let key = |assignment: &&String| {
-                matches!(assignment.split('=').next().map(str::trim), Some("name" | "seed"))
+            let key = |assignment: &&String| match assignment.split('=').next().map(str::trim) {
+                Some("name" | "seed") => true,
+                Some("data.seed") => drawn,
+                _ => false,
             };
             assignments.iter().find(key).cloned()
         };
@@ -87,8 +96,8 @@ impl Sweep {
         let of_all = taken(&self.set).map(|taken| ("set".to_owned(), taken));
         match of_all.or(of_rows).or(of_axes) {
             Some((place, taken)) => Err(format!(
-                "{place}: {taken:?} has no effect; a sweep sets the name itself, and seeds by its \
-                 key `seeds`"
+                "{place}: {taken:?} has no effect; a sweep sets the name itself, seeds by its key \
+                 `seeds`, and data.seed by `partition_seeds` where it has them"
             )),
             None => Ok(()),
         }

@@ -24,6 +24,9 @@ pub struct Sweep {
     /// Seeds of the training, each of which runs every row.
     #[serde(default = "one_seed")]
     pub seeds: Vec<u64>,
+    /// Values of `data.seed`, each of which runs every row with every seed: draws of the partition, the limit and the
+    /// validation images. Without them the experiments' own holds.
+    pub partition_seeds: Option<Vec<u64>>,
     /// Changes for all rows, as `--set` takes them.
     #[serde(default)]
     pub set: Vec<String>,
@@ -121,6 +124,8 @@ pub struct SweepRun {
     pub row: usize,
     /// Which of the row's `each`, from 0.
     pub part: usize,
+    /// Its draw, where the sweep has several: one of [`Sweep::partition_seeds`].
+    pub draw: Option<u64>,
     /// The run's folder within the sweep's.
     pub folder: String,
     /// What is run.
@@ -151,36 +156,59 @@ impl Sweep {
         Ok(sweep)
     }
 
-    /// Every run, seed by seed: a sweep that is stopped early has whole rows of the first seeds.
+    /// Every run, seed by seed and draw by draw: a sweep that is stopped early has whole rows of the first seeds.
     ///
     /// # Errors
     ///
     /// The base cannot be read, or a change does not fit; the row is named, or the axis and its value.
     pub fn runs(&self) -> Result<Vec<SweepRun>, TuningError> {
         let combinations = self.combinations();
+        let draws = match &self.partition_seeds {
+            Some(draws) => draws.iter().copied().map(Some).collect(),
+            None => vec![None],
+        };
         let mut runs = Vec::new();
         for &seed in &self.seeds {
-            for (row, combination) in combinations.iter().enumerate() {
-                let values = self.values_of(combination);
-                let parts = parts(&values);
-                for (part, changes) in parts.iter().enumerate() {
-                    // No name has a dot: "rank.2" is never another row's.
-                    let name = match parts.len() {
-                        1 => combination.folder.clone(),
-                        _ => format!("{}.{}", combination.folder, part + 1),
-                    };
-                    // In quotes: a row may be called 16.
-                    let last = [format!("name=\"{name}\""), format!("seed={seed}")];
-                    let changes: Vec<String> = changes.iter().cloned().chain(last).collect();
-                    let experiment = self
-                        .experiment(&values, &changes)
-                        .map_err(|error| self.blame(combination, &values, &changes, &error))?;
-                    let folder = format!("{name}-seed-{seed}");
-                    runs.push(SweepRun { row, part, folder, experiment });
+            for &draw in &draws {
+                for (row, combination) in combinations.iter().enumerate() {
+                    self.runs_of(row, combination, draw, seed, &mut runs)?;
                 }
             }
         }
         Ok(runs)
+    }
+
+    /// Adds the runs of a row for one draw and seed.
+    fn runs_of(
+        &self,
+        row: usize,
+        combination: &Combination,
+        draw: Option<u64>,
+        seed: u64,
+        runs: &mut Vec<SweepRun>,
+    ) -> Result<(), TuningError> {
+        let values = self.values_of(combination);
+        let parts = parts(&values);
+        for (part, changes) in parts.iter().enumerate() {
+            // No name has a dot: "rank.2" is never another row's.
+            let name = match parts.len() {
+                1 => combination.folder.clone(),
+                _ => format!("{}.{}", combination.folder, part + 1),
+            };
+            // In quotes: a row may be called 16.
+            let mut own = vec![format!("name=\"{name}\""), format!("seed={seed}")];
+            own.extend(draw.map(|draw| format!("data.seed={draw}")));
+            let changes = [changes.as_slice(), &own].concat();
+            let experiment = self
+                .experiment(&values, &changes)
+                .map_err(|error| self.blame(combination, &values, &own, &error))?;
+            // The experiment is the same as that of a sweep with data.seed in `set`: a folder from there counts as
+            // this run once it is renamed.
+            let draw_of = draw.map_or_else(String::new, |draw| format!("-draw-{draw}"));
+            let folder = format!("{name}{draw_of}-seed-{seed}");
+            runs.push(SweepRun { row, part, draw, folder, experiment });
+        }
+        Ok(())
     }
 
     /// The base with the changes of all rows, those of the values, and `changes`.
@@ -195,16 +223,15 @@ impl Sweep {
         Experiment::find(base.unwrap_or(&self.base), &set)
     }
 
-    /// The error with what brought it about: the first axis on which it comes up, or the row.
+    /// The error with what brought it about: the first axis on which it comes up, or the row. The name and the seeds,
+    /// `own`, cannot be wrong.
     fn blame(
         &self,
         combination: &Combination,
         values: &[&SweepRow],
-        changes: &[String],
+        own: &[String],
         error: &TuningError,
     ) -> TuningError {
-        // The name and the seed cannot be wrong.
-        let own = &changes[changes.len() - 2..];
         let culprit = |index: usize| {
             let axis = self.axes.get(index)?;
             let error = self.experiment(&values[..=index], own).err()?;

@@ -64,6 +64,25 @@ fn axes_become_their_product() {
 }
 
 #[test]
+fn every_seed_runs_every_draw() {
+    let rows = "[[rows]]\nname = 'a'\n[[rows]]\nname = 'b'\neach = ['training.rounds=1', 'training.rounds=2']";
+    let sweep = read(&format!("{BASE}seeds = [3, 4]\npartition_seeds = [0, 7]\n{rows}")).unwrap();
+    let names = |draw: u64, seed: u64| {
+        ["a", "b.1", "b.2"].map(|name| format!("{name}-draw-{draw}-seed-{seed}"))
+    };
+    assert_eq!(folders(&sweep), [names(0, 3), names(7, 3), names(0, 4), names(7, 4)].concat());
+    let runs = sweep.runs().unwrap();
+    let last = &runs[10];
+    assert_eq!((last.draw, last.experiment.data.seed, last.experiment.seed), (Some(7), 7, 4));
+    // A run of the same sweep with one draw in `set` is this very run.
+    let one = read(&format!("{BASE}seeds = [4]\nset = ['data.seed=7']\n{rows}")).unwrap();
+    let one = one.runs().unwrap();
+    assert_eq!((one[1].folder.as_str(), one[1].draw), ("b.1-seed-4", None));
+    assert_eq!(one[1].experiment, last.experiment);
+    assert_eq!(one[1].experiment.to_toml(), last.experiment.to_toml());
+}
+
+#[test]
 fn combinations_are_left_out_and_compared() {
     let skip = "skip = [{ method = 'FedFFT', rank = ['16'] }]\nbaseline = { method = 'FLoRA' }\n";
     let sweep = read(&format!("{BASE}{skip}{AXES}")).unwrap();
@@ -126,6 +145,12 @@ fn mistakes_are_named() {
         ("rows = []".to_owned(), "rows: there is none"),
         ("seeds = [1, 1]\n[[rows]]\nname = 'a'".into(), "seeds"),
         ("seeds = []\n[[rows]]\nname = 'a'".into(), "seeds"),
+        ("partition_seeds = [2, 2]\n[[rows]]\nname = 'a'".into(), "partition_seeds: "),
+        ("partition_seeds = []\n[[rows]]\nname = 'a'".into(), "partition_seeds: "),
+        (
+            "partition_seeds = [1]\nset = ['data.seed=2']\n[[rows]]\nname = 'a'".into(),
+            "set: \"data.seed=2\" has no effect",
+        ),
         ("[[rows]]\nname = 'a b'\n[[rows]]\nname = 'A, B!'".into(), "\"A, B!\" and \"a b\""),
         ("[[rows]]\nname = '+'".into(), "no letter or digit"),
         ("row = 3\n[[rows]]\nname = 'a'".into(), "`row`"),

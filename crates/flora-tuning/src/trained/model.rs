@@ -135,7 +135,9 @@ impl TrainedModel {
             MethodName::FedLc | MethodName::FedVmLc => Some("a classifier of its own"),
             MethodName::FedAa => Some("weights of image features"),
             MethodName::FedPrompt => Some("words of its own before class names"),
-            MethodName::Ridge | MethodName::Gda | MethodName::Ncm => Some(BESIDE_PROMPTS),
+            MethodName::Ridge | MethodName::Lda | MethodName::Gda | MethodName::Ncm => {
+                Some(BESIDE_PROMPTS)
+            }
         }
     }
 

@@ -56,11 +56,11 @@ impl LoadedSums {
         let path = sums_file(path);
         let wrong = |problem: String| TuningError::trained(&path, problem);
         let (record, provenance, metadata) = parameters(&path)?;
-        let name = [MethodName::Ridge, MethodName::Gda, MethodName::Ncm];
+        let name = [MethodName::Ridge, MethodName::Lda, MethodName::Gda, MethodName::Ncm];
         let name = name.into_iter().find(|name| name.as_str() == provenance.method);
         let Some((name, facts)) = name.zip(metadata.get(CLOSED_FORM)) else {
             return Err(wrong(format!(
-                "was trained by {}, and not by a method in closed form (ridge, gda, ncm)",
+                "was trained by {}, and not by a method in closed form (ridge, lda, gda, ncm)",
                 provenance.method
             )));
         };

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use flora_clip::loss::{class_cross_entropy, weighted_class_cross_entropy};
 use flora_lora::LoraConfig;
-use flora_tuning::{LossKind, PathKind};
+use flora_tuning::{ClassTerms, LossKind, PathKind};
 use serde::Deserialize;
 
 use crate::common::{Images, Setup, autodiff, bits, outcome, refusal, run};
@@ -58,10 +58,11 @@ fn both_paths_weigh_alike() {
         let setup = Setup::new(&images, &LoraConfig::default(), LossKind::ClassCe, path).trained();
         let (objective, model) = (&setup.objective, &setup.model);
         let of = |weights| {
-            let loss = objective.weighted_loss(model, &batch, weights, &autodiff()).unwrap();
+            let terms = ClassTerms { weights, offsets: None };
+            let loss = objective.client_loss(model, &batch, &terms, &autodiff()).unwrap();
             loss.into_scalar::<f32>()
         };
-        (of(None), of(Some(&weights[..])))
+        (of(None), of(Some(weights.to_vec())))
     };
     let ((plain, fast), (_, naive)) = (loss(PathKind::Fast), loss(PathKind::Naive));
     assert!((fast - naive).abs() < 1e-5 * naive, "{fast} {naive}");

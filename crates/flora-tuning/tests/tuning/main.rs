@@ -23,9 +23,11 @@ mod resume;
 #[cfg(target_os = "linux")]
 mod sharing;
 mod sites;
+mod softmax;
 mod states;
 mod towers;
 mod trained;
 mod validation;
+mod views;
 mod vision_cache;
 mod zero_shot;

@@ -15,10 +15,11 @@ use flora_tuning::{TuningModel, prepare};
 use crate::common::{Images, Listener, bits, outcome, refusal, run, save};
 
 pub(crate) const TRAINED: [&str; 8] =
-    ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt", "ridge", "gda"];
+    ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt", "ridge", "lda"];
 
 /// Those that take steps of an optimizer; the others have one round, whatever was asked for.
-const STEPPING: [&str; 6] = ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt"];
+pub(crate) const STEPPING: [&str; 6] =
+    ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt"];
 
 pub(crate) fn named(name: &str) -> String {
     format!("method.name={name}")

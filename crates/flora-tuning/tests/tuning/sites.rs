@@ -18,7 +18,7 @@ use flora_tuning::{
 
 use crate::common::{Images, Listener, bits, fit, single_threaded, tiny_clip};
 use crate::methods::{TRAINED, named};
-use crate::resume::untimed;
+use crate::resume::{NO_BETTER, untimed};
 
 /// Everything that is told of a run, and what every state holds.
 #[derive(Default)]
@@ -154,6 +154,7 @@ fn every_setting_reaches_the_sites() {
         &["method.path=naive", "training.rounds=1"],
         &["method.loss=class-ce", "training.class_weights=balanced"],
         &["method.loss=class-ce", "training.class_weights={ cat = 3.0 }"],
+        &["method.loss=class-ce", "method.softmax=balanced"],
         &["federation.participants=alone"],
         &["federation.upload=f16"],
         &["federation.evaluate_local=false", "training.schedule=cosine"],
@@ -228,6 +229,10 @@ fn folders_of_their_own_train_the_same() {
     assert_same_bits(&images.experiment(&[]), &places, "own folders");
     let weighted = ["method.loss=class-ce", "training.class_weights=balanced"];
     assert_same_bits(&images.experiment(&weighted), &places, "own folders, weights");
+    for softmax in ["method.softmax=balanced", "method.softmax=restricted"] {
+        let experiment = images.experiment(&["method.loss=class-ce", softmax]);
+        assert_same_bits(&experiment, &places, &format!("own folders, {softmax}"));
+    }
 }
 
 fn emoji_vendors() -> PathBuf {
@@ -401,6 +406,21 @@ fn a_site_is_scored_on_validation_images_where_there_are_some() {
     assert_eq!(prepared.clients()[0].num_test_examples, 4);
     let finished = prepared.run(&mut heard);
     assert_eq!(finished.outcome.unwrap().last_round.num_clients, 3);
+}
+
+/// When a run ends is the server's affair: a site's plan says nothing of it.
+#[test]
+fn a_served_run_ends_when_it_gets_no_better() {
+    let images = Images::new(4, 2);
+    let experiment = images.experiment(&NO_BETTER);
+    let plan = plan_for(&experiment, &images.dataset(), "alpha");
+    assert!(plan.experiment.contains("validation = 0.25"), "{}", plan.experiment);
+    assert!(!plan.experiment.contains("patience"), "{}", plan.experiment);
+    let mut heard = Heard::default();
+    let outcome = served(&experiment, &domains(&images), &mut heard).run(&mut heard).outcome;
+    let outcome = outcome.unwrap();
+    assert!(outcome.stopped_early);
+    assert_eq!((outcome.last_round.round, outcome.best_round.round), (2, 0));
 }
 
 /// What lies in a served run's folder says how many images there are, and no file's name.
@@ -587,6 +607,7 @@ fn what_cannot_be_served_is_told() {
         (&["federation.min_clients=3"], &two, "federation.min_clients: 3"),
         (&["federation.quorum=3"], &two, "federation.quorum: 3"),
         (&["training.class_weights=balanced"], &two, "training.class_weights"),
+        (&["method.softmax=restricted"], &two, "method.softmax"),
         (&["faults.fail=0.5"], &two, "faults"),
         (&["data.limit.train=5"], &two, "data.limit"),
     ] {

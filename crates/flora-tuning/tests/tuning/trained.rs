@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use flora_core::ParameterRecord;
 use flora_federation::{Event, Outcome, RoundScore};
 use flora_inference::Classifier;
@@ -112,8 +112,7 @@ fn a_classifier_says_what_the_clients_say() {
         let others = ["lion".to_owned(), "tent".to_owned()];
         match trained.classifier(&others) {
             Ok(classifier) => {
-                let dim = trained.model.checkpoint.config.projection_dim;
-                let some = Tensor::from_data(TensorData::new(vec![1f32; dim], [1, dim]), &device);
+                let some = rows(&trained, &[dataset.image(0).unwrap()]);
                 assert_eq!(classifier.logits(some).dims(), [1, 2], "{name}");
             }
             Err(error) => {

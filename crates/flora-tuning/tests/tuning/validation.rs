@@ -1,10 +1,11 @@
 //! A share of the training images that rounds are scored on.
 
 use flora_data::Split;
-use flora_federation::Event;
+use flora_federation::{Event, RunStatus};
 use flora_tuning::partition;
 
 use crate::common::{Images, bits, outcome, refusal, run};
+use crate::resume::NO_BETTER;
 
 #[test]
 fn rounds_are_scored_on_the_validation_images() {
@@ -53,6 +54,37 @@ fn test_images_change_nothing_that_a_run_tells() {
     assert_eq!(bits(&few.last), bits(&many.last));
     assert_eq!(few.last_round.accuracy, many.last_round.accuracy);
     assert_eq!(few.last_round.loss, many.last_round.loss);
+}
+
+#[test]
+fn a_run_without_patience_left_is_finished() {
+    let (finished, listener) = run(Images::new(4, 1).experiment(&NO_BETTER));
+    assert_eq!(finished.status(), RunStatus::Finished);
+    let outcome = finished.outcome.unwrap();
+    assert!(outcome.stopped_early);
+    assert_eq!((outcome.last_round.round, outcome.best_round.round), (2, 0));
+    let told = |event: &Event| matches!(event, Event::StoppedEarly { round: 2, best_round: 0 });
+    assert_eq!(listener.events.iter().filter(|event| told(event)).count(), 1);
+}
+
+/// Images of one thing lie on one side, whichever clients hold them.
+#[test]
+fn groups_are_held_out_over_all_clients() {
+    let images = Images::new(10, 1);
+    let path = images.path().join("dataset.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    // The files are called by number, in every class of every domain.
+    std::fs::write(&path, format!("group = \"file-stem\"\n{text}")).unwrap();
+    let (dataset, dealt) = partition(&images.experiment(&["data.validation=0.2"])).unwrap();
+    let names = |images: &[usize]| -> std::collections::BTreeSet<_> {
+        images.iter().map(|&image| dataset.group(image).unwrap().to_owned()).collect()
+    };
+    let held = names(&dataset.indices(Split::Validation));
+    assert_eq!(held.len(), 2);
+    for client in &dealt.clients {
+        assert_eq!(names(&client.validation), held);
+        assert!(names(&client.train).is_disjoint(&held));
+    }
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn half_precision_takes_half_the_room_and_changes_little() {
 #[test]
 fn adapters_decide_what_is_kept() {
     let images = Images::new(1, 1);
-    let mut notes = |towers: &str, layer: &str| {
+    let notes = |towers: &str, layer: &str| {
         let towers = format!("method.lora.towers={towers}");
         let layer = format!("method.lora.target_modules=[\"{layer}\"]");
         let (_, told) = run(images.experiment(&[&towers, &layer, "training.rounds=1"]));

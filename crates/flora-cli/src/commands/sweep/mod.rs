@@ -57,7 +57,7 @@ impl Sweep {
             RunFolder::check(out.join(&run.folder), Existing::ReplaceRun)
                 .map_err(Failure::input)?;
         }
-        let mut record = Record::new(&sweep, &out, runs.len())?;
+        let mut record = Record::new(&sweep, &out, &runs)?;
         let digests = digests(&runs)?;
         let valid = |run: &SweepRun, summary: &RunSummary| {
             summary.base_digest.as_ref() == digests.get(run.experiment.model.path.as_str())

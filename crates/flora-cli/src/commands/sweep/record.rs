@@ -28,10 +28,15 @@ pub(super) fn check_free(out: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Row, part, and the draw where it decides which images there are.
+type Cell = (usize, usize, Option<u64>);
+
 pub(super) struct Record {
     out: PathBuf,
     grid: Grid,
     figure: Option<FigureSpec>,
+    /// For each run, what it has in common with those that must be of the same images.
+    cells: Vec<Cell>,
     /// A place for each run, so that tables do not depend on which of them is done first.
     results: Vec<Option<SweepResult>>,
     /// By run.
@@ -40,12 +45,13 @@ pub(super) struct Record {
 
 impl Record {
     /// Fails where the figure cannot be drawn, whatever the runs find.
-    pub(super) fn new(sweep: &Sweep, out: &Path, runs: usize) -> Result<Self, Failure> {
+    pub(super) fn new(sweep: &Sweep, out: &Path, runs: &[SweepRun]) -> Result<Self, Failure> {
         let record = Self {
             out: out.to_owned(),
             grid: grid(sweep),
             figure: figure(sweep),
-            results: vec![None; runs],
+            cells: runs.iter().map(cell).collect(),
+            results: vec![None; runs.len()],
             failures: BTreeMap::new(),
         };
         if let Some(figure) = &record.figure {
@@ -55,7 +61,8 @@ impl Record {
     }
 
     pub(super) fn add(&mut self, index: usize, run: &SweepRun, summary: RunSummary) {
-        self.results[index] = Some(SweepResult { row: run.row, part: run.part, run: summary });
+        let (row, part, draw) = (run.row, run.part, run.draw);
+        self.results[index] = Some(SweepResult { row, part, draw, run: summary });
     }
 
     pub(super) fn fail(&mut self, index: usize, run: &SweepRun, message: &str) {
@@ -88,10 +95,11 @@ impl Record {
     /// Runs that stand in one cell of the tables and are of different images, labels or prompts: a mean of them means
     /// nothing.
     fn disagreement(&self) -> Option<String> {
-        let mut cells: BTreeMap<_, &SweepResult> = BTreeMap::new();
-        let results = self.results.iter().flatten().filter(|it| !it.run.inputs.is_empty());
-        for result in results {
-            let first = cells.entry((result.row, result.part.to_string())).or_insert(result);
+        let mut cells: BTreeMap<Cell, &SweepResult> = BTreeMap::new();
+        let results = self.results.iter().zip(&self.cells);
+        let results = results.filter_map(|(result, &cell)| Some((result.as_ref()?, cell)));
+        for (result, cell) in results.filter(|(result, _)| !result.run.inputs.is_empty()) {
+            let first = cells.entry(cell).or_insert(result);
             let (a, b) = (&first.run.inputs, &result.run.inputs);
             if let Some(what) = a.keys().find(|name| a.get(*name) != b.get(*name)) {
                 return Some(format!(
@@ -121,6 +129,10 @@ impl Record {
     fn results(&self) -> Vec<SweepResult> {
         self.results.iter().flatten().cloned().collect()
     }
+}
+
+fn cell(run: &SweepRun) -> Cell {
+    (run.row, run.part, run.draw.filter(|_| run.experiment.data.limit.is_some()))
 }
 
 fn grid(sweep: &Sweep) -> Grid {

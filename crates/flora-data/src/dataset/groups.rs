@@ -1,0 +1,170 @@
+//! Images of one thing, which are held out together or not at all.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+
+use flora_core::seed;
+use rand::RngExt;
+use serde::Deserialize;
+
+use super::{Dataset, Sample, Source, Split};
+use crate::rounding::UNIT;
+
+/// How it is told which images show one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Grouping {
+    /// By the names of their files, without folders and extension.
+    FileStem,
+}
+
+impl Dataset {
+    /// Whether the description says which images show one thing (`group`). Validation images are then whole groups.
+    pub fn has_groups(&self) -> bool {
+        self.shared.group.is_some()
+    }
+
+    /// The name of the group of sample `i`; `None` where there are no groups.
+    pub fn group(&self, i: usize) -> Option<&OsStr> {
+        match self.shared.group? {
+            Grouping::FileStem => self.file(i)?.file_stem(),
+        }
+    }
+
+    /// How many groups the samples of these splits are of; `None` where there are no groups.
+    pub fn count_groups(&self, splits: &[Split]) -> Option<usize> {
+        let groups = self.groups()?;
+        let of_splits = |&(i, _): &(usize, &OsStr)| splits.contains(&self.split(i));
+        let names = groups.into_iter().enumerate().filter(of_splits).map(|(_, name)| name);
+        Some(names.collect::<BTreeSet<_>>().len())
+    }
+
+    /// The group of each sample, where there are groups.
+    pub(super) fn groups(&self) -> Option<Vec<&OsStr>> {
+        // A file that was listed has a name.
+        self.has_groups().then(|| (0..self.len()).filter_map(|i| self.group(i)).collect())
+    }
+}
+
+impl Source {
+    /// Whether its images can be told apart by the names of their files.
+    pub(super) fn has_names(&self) -> bool {
+        matches!(self, Self::Files(_))
+    }
+}
+
+/// Images that are held out together.
+struct Group {
+    /// Drawn for its name alone.
+    rank: u64,
+    samples: Vec<usize>,
+}
+
+/// Choose groups of the samples `from` that together have the share `share` of them, in millionths and below a half.
+/// `groups` names the group of every sample. Gives the samples of the groups that are chosen, in any order.
+///
+/// A group is of the class that most of its images have. Of every class, groups are taken in the order of their ranks
+/// as long as they fit into its share; then the smallest of those left, in the classes that lack most of it, as long as
+/// that brings the share of all images nearer. So a class lacks less than its smallest group that was not taken, or has
+/// less than that too many; and of a class at least one group is taken if its share is one group or more. But no class
+/// and no domain gives all its images.
+///
+/// A rank depends on the seed and the name alone: where the same things are drawn from elsewhere, at another site or
+/// under a limit, mostly the same are chosen.
+pub(super) fn hold_out(
+    samples: &[Sample],
+    groups: &[&OsStr],
+    from: impl Iterator<Item = usize>,
+    share: u64,
+    seed: u64,
+) -> Vec<usize> {
+    let mut by_name: BTreeMap<&OsStr, Vec<usize>> = BTreeMap::new();
+    let mut left = Left::default();
+    for index in from {
+        by_name.entry(groups[index]).or_default().push(index);
+        left.add(&samples[index]);
+    }
+    let mut by_class: BTreeMap<u32, Vec<Group>> = BTreeMap::new();
+    for (name, indices) in by_name {
+        let label = format!("split/validation/{}", name.to_string_lossy());
+        let rank = seed::stream(seed, &label).random();
+        let class = most_frequent(indices.iter().map(|&index| samples[index].label));
+        by_class.entry(class).or_default().push(Group { rank, samples: indices });
+    }
+    let (mut held, mut wanted) = (Vec::new(), 0);
+    let mut lacking = Vec::new();
+    for groups in by_class.values_mut() {
+        groups.sort_by_key(|group| group.rank);
+        let images: usize = groups.iter().map(|group| group.samples.len()).sum();
+        let mut units = images as u64 * share;
+        wanted += units;
+        let mut next: Option<&Group> = None;
+        for group in &*groups {
+            let size = group.samples.len() as u64 * UNIT;
+            if size <= units && left.give(samples, group) {
+                units -= size;
+                held.extend(&group.samples);
+            } else if next.is_none_or(|next| group.samples.len() < next.samples.len()) {
+                next = Some(group);
+            }
+        }
+        lacking.extend(next.filter(|_| units > 0).map(|group| (units, group)));
+    }
+    // Which part of its next group a class lacks: `units` are at most as many as a group has, and exact in 128 bits.
+    let part = |&(units, group): &(u64, &Group)| {
+        Reverse(u128::from(units) * u128::from(UNIT) / group.samples.len() as u128)
+    };
+    lacking.sort_by_key(part);
+    let wanted = wanted.div_ceil(UNIT) as usize;
+    for (_, group) in lacking {
+        let short = wanted.saturating_sub(held.len());
+        if group.samples.len() <= 2 * short && left.give(samples, group) {
+            held.extend(&group.samples);
+        }
+    }
+    held
+}
+
+/// The lowest of equally frequent ones.
+fn most_frequent(labels: impl Iterator<Item = u32>) -> u32 {
+    let mut counts = BTreeMap::new();
+    for label in labels {
+        *counts.entry(label).or_insert(0) += 1;
+    }
+    let most = counts.into_iter().max_by_key(|&(label, count)| (count, Reverse(label)));
+    most.map_or(0, |(label, _)| label)
+}
+
+/// How many images classes and domains still have.
+#[derive(Default)]
+struct Left {
+    classes: BTreeMap<u32, usize>,
+    domains: BTreeMap<Option<u32>, usize>,
+}
+
+impl Left {
+    fn add(&mut self, sample: &Sample) {
+        *self.classes.entry(sample.label).or_insert(0) += 1;
+        *self.domains.entry(sample.domain).or_insert(0) += 1;
+    }
+
+    /// Take a group away, unless nothing would be left of a class or of a domain.
+    fn give(&mut self, samples: &[Sample], group: &Group) -> bool {
+        let mut given = Self::default();
+        for &index in &group.samples {
+            given.add(&samples[index]);
+        }
+        let leaves = given.classes.iter().all(|(class, &count)| self.classes[class] > count)
+            && given.domains.iter().all(|(domain, &count)| self.domains[domain] > count);
+        if leaves {
+            for (class, count) in given.classes {
+                self.classes.entry(class).and_modify(|left| *left -= count);
+            }
+            for (domain, count) in given.domains {
+                self.domains.entry(domain).and_modify(|left| *left -= count);
+            }
+        }
+        leaves
+    }
+}
