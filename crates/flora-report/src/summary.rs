@@ -77,6 +77,9 @@ pub struct RunSummary {
     pub total_parameters: usize,
     /// The experiment's seed.
     pub seed: u64,
+    /// The seed of its partition, `data.seed`; not known of sites' own images, and in files of older versions.
+    #[serde(default)]
+    pub data_seed: Option<u64>,
     /// What it ran on, as `--device` names it.
     pub device: String,
     /// What it ran with.
@@ -230,6 +233,7 @@ impl RunSummary {
             trainable_parameters: 0,
             total_parameters: 0,
             seed: 0,
+            data_seed: None,
             device: String::new(),
             versions: Versions::default(),
             command: None,
