@@ -54,6 +54,12 @@ fn check_closed_form(experiment: &Experiment) -> Result<(), String> {
              them out"
         ));
     }
+    if !experiment.method.softmax.is_all() {
+        return Err(format!(
+            "method.softmax: {name} is solved without a loss, and its result does not depend on who holds which images; \
+             leave it out"
+        ));
+    }
     if experiment.federation.fraction < 1.0 {
         return Err(format!(
             "federation.fraction: {name} has one round, and nobody would ask the other clients; choose 1"

@@ -389,6 +389,7 @@ fn settings_that_make_no_sense_are_named() {
     for (set, words) in [
         (closed("method.loss=infonce"), "method.loss: ridge is solved"),
         (closed("training.class_weights=balanced"), "training.class_weights: ridge"),
+        (closed("method.softmax=balanced"), "method.softmax: ridge"),
         (closed("federation.fraction=0.5"), "federation.fraction: ridge has one round"),
         (closed("method.closed_form.lambda=0.0"), "method.closed_form.lambda: 0 is not"),
         (closed("method.closed_form.weight=-1.0"), "method.closed_form.weight: -1 is not"),
