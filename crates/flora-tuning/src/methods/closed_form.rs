@@ -40,7 +40,7 @@ pub struct ClosedFormConfig {
     /// [`Readout::shifts`].
     pub shifts: bool,
     /// What is added to the second moments before they are inverted, as a share of their mean eigenvalue; above 0. Those
-    /// of ridge regression are of all images, and without a value it is 1e-4. Those of linear discriminant analysis are
+    /// of ridge regression are of all images, and without a value it is 0.01. Those of linear discriminant analysis are
     /// within the classes, and without a value it depends on the images of a class: see [`Lda::lambda`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lambda: Option<f64>,
@@ -124,7 +124,7 @@ pub struct ClosedForm {
 }
 
 /// The penalty of ridge regression, as a share of the mean eigenvalue of the Gram matrix.
-const RIDGE_LAMBDA: f64 = 1e-4;
+const RIDGE_LAMBDA: f64 = 0.01;
 
 /// Where the sums are in a model.
 const PARTS: &[&str] = &["closed_form."];
