@@ -11,9 +11,7 @@ use std::time::Instant;
 use burn::module::Module;
 use flora::clip::{Clip, ClipConfig, Preprocessor};
 use flora::core::workers::Workers;
-use flora::data::{
-    BegunActivations, Dataset, FeatureCache, FeatureKey, FeatureRows, Features, Split,
-};
+use flora::data::{BegunActivations, Dataset, FeatureCache, FeatureKey, FeatureRows, Split};
 use flora::inference::pixels;
 use flora::lora::{LoraConfig, Towers, attach};
 use flora::tuning::{

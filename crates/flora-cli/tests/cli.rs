@@ -255,7 +255,7 @@ fn a_sweep_makes_a_table_and_is_resumed() {
 
 /// The part of a sweep's tables that is the same bits whenever it is computed.
 fn accuracies(table: &str) -> &str {
-    table.split_once("## What it costs").unwrap().0
+    table.split_once("## What a round costs").unwrap().0
 }
 
 #[test]

@@ -80,7 +80,8 @@ impl FeatureCache {
     ) -> (u64, Option<u64>) {
         let journal = partial(&self.activations_path(key));
         let there = std::fs::metadata(journal).map_or(0, |found| found.len());
-        let needed = (rows * (dim * self.dtype().size() + size_of::<u32>())) as u64;
+        let (head, width) = (self.activations_head(key, dim), dim * self.dtype().size());
+        let needed = RowFile::bytes(KIND, &head, width, rows);
         (needed.saturating_sub(there), disk::free_bytes(&self.dir))
     }
 

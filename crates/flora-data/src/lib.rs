@@ -32,5 +32,5 @@ pub use feature_cache::{FeatureCache, FeatureKey, Lookup};
 pub use features::{FeatureFile, FeatureRows, Features};
 pub use filling::{Begun, Filling};
 pub use partition::{
-    ClientShard, DescribedPartition, Participants, Partition, PartitionConfig, Remainder,
+    ClientShard, DescribedPartition, NOVEL, Participants, Partition, PartitionConfig, Remainder,
 };

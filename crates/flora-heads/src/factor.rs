@@ -47,3 +47,37 @@ pub(crate) fn solve_shifted(
     }
     Ok(answer)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [[4, 2], [2, 3]] + 1, by hand: the inverse of [[5, 2], [2, 4]] is [[4, -2], [-2, 5]] / 16.
+    #[test]
+    fn the_solution_is_that_of_the_shifted_matrix() {
+        let right = Mat::from_fn(2, 2, |row, column| if row == column { 16.0 } else { 0.0 });
+        let answer = solve_shifted(&[4.0, 2.0, 3.0], 1.0, &right).unwrap();
+        for (row, column, expected) in [(0, 0, 4.0), (0, 1, -2.0), (1, 0, -2.0), (1, 1, 5.0)] {
+            assert!((answer[(row, column)] - expected).abs() < 1e-14);
+        }
+    }
+
+    /// [[1, 2], [2, 1]] has 3 for (1, 1) and -1 for (1, -1). The latter counts as 0.
+    #[test]
+    fn negative_eigenvalues_count_as_zero() {
+        let right = Mat::from_fn(2, 2, |row, column| if row * column == 1 { -1.0 } else { 1.0 });
+        let answer = solve_shifted(&[1.0, 2.0, 1.0], 0.5, &right).unwrap();
+        for row in 0..2 {
+            assert!((answer[(row, 0)] - 1.0 / 3.5).abs() < 1e-14);
+            assert!((answer[(row, 1)] - right[(row, 1)] / 0.5).abs() < 1e-14);
+        }
+    }
+
+    #[test]
+    fn a_matrix_without_a_factor_is_an_error() {
+        let right = Mat::from_fn(2, 1, |_, _| 1.0);
+        assert!(matches!(solve_shifted(&[0.0; 3], 0.0, &right), Err(HeadsError::Singular(_))));
+        let result = solve_shifted(&[f64::NAN, 0.0, 1.0], 0.0, &right);
+        assert!(matches!(result, Err(HeadsError::Singular(_))));
+    }
+}

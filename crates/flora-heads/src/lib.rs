@@ -45,11 +45,19 @@
 //!
 //! # Precision
 //!
-//! Sums and factors are f64, on one thread: the same input gives the same bits on one machine. What travels is f32. Rounding
-//! to f32 changes a head by its 6e-8 times the condition of the matrix, which `lambda` bounds: by less than 1e-5 for
-//! [`Ridge`] with a lambda of 0.1. [`Lda`] and [`Gda`] subtract large sums from each other; for features of 576 dimensions
-//! f32 changes their weights by about 1e-3 and their predictions not at all, while **f16 spoils them**. f16 is for
-//! [`Ncm`], and for [`Ridge`] with a lambda of 0.1 or more.
+//! Sums and factors are f64, on one thread: the same input gives the same bits on one machine. What travels is f32, and
+//! its rounding is amplified by the condition of the matrix, which `lambda` bounds. Measured with clip-nano's features of
+//! 192 and 576 dimensions on EmojiVendors and Fashion-MNIST, over 1, 10 and 100 clients, as the relative change of the
+//! weights against sums in f64:
+//!
+//! | head | f32 | f16 |
+//! |---|---|---|
+//! | [`Ridge`], lambda 0.1 | 1e-6 to 6e-6 | 2e-3 to 4e-2, same accuracy |
+//! | [`Ridge`], lambda 0.01 | 9e-6 to 5e-5 | up to 4 points lost |
+//! | [`Ridge`], lambda 1e-4 | 4e-4 to 2e-3 | useless |
+//! | [`Lda`] | 1e-5 to 4e-3 | useless: a small difference of large sums |
+//!
+//! f32 changed no accuracy.
 
 mod classifier;
 mod error;

@@ -5,7 +5,7 @@ mod support;
 use flora_core::{Dtype, HostTensor, ParameterRecord, seed};
 use flora_heads::{Gda, HeadsError, Lda, LinearClassifier, Moments, Ncm, Ridge};
 use rand::{RngExt, seq::SliceRandom};
-use support::{Images, head_distance};
+use support::{Images, head_distance, predictions};
 
 /// What a server has: sums as f32, to which it adds answers times their numbers of examples, in f64.
 struct Server(ParameterRecord);
@@ -62,17 +62,21 @@ type Solve = fn(&Moments, &[f32]) -> Result<LinearClassifier, HeadsError>;
 /// eigenvalue over the least, which lambda bounds; GDA and LDA have differences of large sums besides.
 const HEADS: [(&str, Solve, f64, Option<f64>); 6] = [
     ("ridge", |m, t| Ridge { lambda: 0.1, ..Ridge::default() }.solve(m, t), 1e-5, Some(0.05)),
-    ("ridge, default", |m, t| Ridge::default().solve(m, t), 1e-5, None),
+    ("ridge, default", |m, t| Ridge::default().solve(m, t), 1e-4, None),
     (
         "ridge, prior and intercept",
         |m, t| Ridge { lambda: 0.1, prior: 1.0, balance: 1.0, intercept: true }.solve(m, t),
         1e-5,
         Some(0.05),
     ),
-    ("gda", |m, t| Gda::default().solve(m, t), 1e-4, None),
-    ("lda", |m, _| Lda::default().solve(m), 1e-4, None),
+    ("gda", |m, t| Gda::default().solve(m, t), 1e-3, None),
+    ("lda", |m, _| Lda::default().solve(m), 1e-3, None),
     ("ncm", |m, t| Ncm::default().solve(m, t), 1e-6, Some(1e-3)),
 ];
+
+fn predicted(head: &LinearClassifier, images: &Images) -> Vec<usize> {
+    predictions(&head.logits(&images.features).unwrap(), images.classes)
+}
 
 #[test]
 fn the_head_is_the_same_over_any_clients_in_any_order() {
@@ -94,6 +98,9 @@ fn the_head_is_the_same_over_any_clients_in_any_order() {
                     let Some(tolerance) = tolerance else { continue };
                     let here = solve(&server.moments(), &images.texts).unwrap();
                     let there = solve(&whole, &images.texts).unwrap();
+                    if dtype == Dtype::F32 {
+                        assert_eq!(predicted(&here, &images), predicted(&there, &images), "{name}");
+                    }
                     let distance = head_distance(&here, &there);
                     assert!(
                         distance <= tolerance,

@@ -55,7 +55,7 @@ fn what_a_client_sends_is_small_however_many_images_it_has() {
     for images in [1, 1_000] {
         let means = Images::drawn(1, images, 16, 4).moments().to_mean_record().unwrap();
         assert!(means.norm() <= 3.0_f64.sqrt() + 1e-6, "{}", means.norm());
-        assert!(means.norm() >= 1.0, "{}", means.norm());
+        assert!(means.norm() > 0.5, "{}", means.norm());
     }
 }
 

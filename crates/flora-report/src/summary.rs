@@ -81,6 +81,9 @@ pub struct RunSummary {
     pub total_parameters: usize,
     /// The experiment's seed.
     pub seed: u64,
+    /// The seed of its partition, `data.seed`; not known of sites' own images, and in files of older versions.
+    #[serde(default)]
+    pub data_seed: Option<u64>,
     /// What it ran on, as `--device` names it.
     pub device: String,
     /// What it ran with.
@@ -237,6 +240,7 @@ impl RunSummary {
             trainable_parameters: 0,
             total_parameters: 0,
             seed: 0,
+            data_seed: None,
             device: String::new(),
             versions: Versions::default(),
             command: None,

@@ -65,7 +65,9 @@ pub use site::{
 pub use softmax::{ClassTerms, SoftmaxKind};
 pub use starter::starter_experiment;
 pub use step::step;
-pub use sweep::{Baseline, Combination, Names, Sweep, SweepAxis, SweepFigure, SweepRow, SweepRun};
+pub use sweep::{
+    Baseline, Combination, Compared, Names, Sweep, SweepAxis, SweepFigure, SweepRow, SweepRun,
+};
 pub use trainable::Trainable;
 pub use trained::{
     ClientModels, ClientPredictions, LoadedParameters, TrainedClassifier, TrainedModel,

@@ -12,8 +12,9 @@ pub struct Preset {
 }
 
 /// Every preset, simplest first.
-pub const PRESETS: [Preset; 7] = [
+pub const PRESETS: [Preset; 8] = [
     Preset { name: "quickstart", toml: include_str!("../presets/quickstart.toml") },
+    Preset { name: "recommended", toml: include_str!("../presets/recommended.toml") },
     Preset { name: "fashion-mnist-iid", toml: include_str!("../presets/fashion-mnist-iid.toml") },
     Preset {
         name: "fashion-mnist-dirichlet",

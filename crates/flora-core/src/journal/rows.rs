@@ -56,7 +56,7 @@ impl RowFile {
         };
         let head = format!("flora {kind} {key}\n");
         let record = CHECKSUM + width;
-        let expected = (head.len() + rows * record) as u64;
+        let expected = Self::bytes(kind, key, width, rows);
         let length = file.metadata()?.len();
         if length != expected {
             return Err(damaged(format!("it has {length} bytes instead of {expected}")));
@@ -74,6 +74,12 @@ impl RowFile {
         }
         let head = head.len();
         Ok(Some(Self { path: path.to_owned(), file: Mutex::new(file), head, width, rows }))
+    }
+
+    /// How large the file of a journal of this kind and key is that has so many rows of `width` bytes.
+    pub fn bytes(kind: &str, key: &str, width: usize, rows: usize) -> u64 {
+        let head = format!("flora {kind} {key}\n");
+        head.len() as u64 + rows as u64 * (CHECKSUM + width) as u64
     }
 
     /// The number of rows.

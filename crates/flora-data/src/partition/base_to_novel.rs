@@ -5,8 +5,8 @@ use super::pool::Pool;
 use super::{ClientShard, Partition, PartitionConfig};
 use crate::{Dataset, Error, Split};
 
-/// The name of the client that is tested on the novel classes.
-const NOVEL: &str = "novel";
+/// The name of the client of [`PartitionConfig::BaseToNovel`] that is tested on the novel classes.
+pub const NOVEL: &str = "novel";
 
 pub(super) fn partition(
     dataset: &Dataset,

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Dataset, Split};
 
+pub use base_to_novel::NOVEL;
 pub use config::{PartitionConfig, Remainder};
 pub use described::DescribedPartition;
 pub use participants::Participants;

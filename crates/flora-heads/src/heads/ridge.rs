@@ -26,8 +26,7 @@ use crate::{HeadsError, LinearClassifier, Moments};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ridge {
     /// The penalty, as a share of the mean eigenvalue of the Gram matrix of all images. Smaller shares fit more
-    /// closely, need more images, and amplify the rounding of what clients send: at 0.01, f32 sums change a head of
-    /// unit features by about 1e-5.
+    /// closely, need more images, and amplify the rounding of what clients send: see [precision](crate#precision).
     pub lambda: f64,
     /// Factor of the texts in the classifier that the head is drawn to; 0 draws it to zero.
     pub prior: f64,

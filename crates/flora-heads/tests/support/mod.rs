@@ -85,3 +85,17 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f64
     let distance = distance(actual, expected);
     assert!(distance <= tolerance, "{what}: {distance:e} apart, allowed {tolerance:e}");
 }
+
+/// The index of the largest logit of every row.
+pub fn predictions(logits: &[f32], classes: usize) -> Vec<usize> {
+    let largest = |row: &[f32]| {
+        let mut best = 0;
+        for (class, logit) in row.iter().enumerate() {
+            if *logit > row[best] {
+                best = class;
+            }
+        }
+        best
+    };
+    logits.chunks(classes).map(largest).collect()
+}

@@ -1,12 +1,14 @@
 use flora_federation::EvaluatedModel;
 
-use super::{Grid, SweepResult, rows};
+use super::{Grid, SweepResult, halves::Halves, rows};
 use crate::{Accuracies, Accuracy, ReportError};
 
 /// What follows the row, its axes and its part.
-const COLUMNS: [&str; 24] = [
+const COLUMNS: [&str; 32] = [
     "seed",
+    "data_seed",
     "rounds",
+    "scored_on",
     "client",
     "trained",
     "client_accuracy_global_last",
@@ -21,10 +23,16 @@ const COLUMNS: [&str; 24] = [
     "local_round",
     "mean_accuracy_local_last",
     "weighted_accuracy_local_last",
+    "base_accuracy_global_last",
+    "novel_accuracy_global_last",
+    "harmonic_mean_accuracy_global_last",
     "trainable_parameters",
     "bytes_up",
     "bytes_down",
     "bytes_up_per_client_and_round",
+    "bytes_up_per_client",
+    "data_seconds",
+    "aggregation_seconds",
     "training_seconds",
     "training_seconds_per_round",
     "total_seconds",
@@ -67,6 +75,7 @@ fn records(result: &SweepResult) -> impl Iterator<Item = [String; COLUMNS.len()]
     let Accuracies { zero_shot, last, best } = accuracies;
     let mean = |accuracy: Option<Accuracy>| or_empty(accuracy.map(|accuracy| accuracy.mean));
     let weighted = |accuracy: Option<Accuracy>| or_empty(accuracy.map(|it| it.weighted));
+    let halves = Halves::of(result);
     let of_run = [
         mean(zero_shot),
         mean(last),
@@ -77,10 +86,16 @@ fn records(result: &SweepResult) -> impl Iterator<Item = [String; COLUMNS.len()]
         or_empty(run.local.map(|local| local.round)),
         or_empty(run.local.map(|local| local.mean)),
         or_empty(run.local.map(|local| local.weighted)),
+        or_empty(halves.map(|halves| halves.base)),
+        or_empty(halves.map(|halves| halves.novel)),
+        or_empty(halves.map(Halves::harmonic_mean)),
         run.trainable_parameters.to_string(),
         run.bytes_up.to_string(),
         run.bytes_down.to_string(),
         or_empty(rows::bytes(run)),
+        or_empty(rows::total_bytes(run)),
+        format!("{:.3}", run.seconds.data),
+        format!("{:.3}", run.seconds.aggregation),
         format!("{:.3}", run.seconds.training),
         or_empty(rows::seconds(run).map(|seconds| format!("{seconds:.3}"))),
         format!("{:.3}", run.seconds.total),
@@ -89,7 +104,9 @@ fn records(result: &SweepResult) -> impl Iterator<Item = [String; COLUMNS.len()]
     run.clients.iter().map(move |client| {
         let mut fields = vec![
             run.seed.to_string(),
+            or_empty(result.draw.or(run.data_seed)),
             run.last_round.unwrap_or(0).to_string(),
+            run.scored_on.clone(),
             client.client.clone(),
             client.trained.to_string(),
             or_empty(Some(client.accuracy).filter(|_| global)),
@@ -97,7 +114,7 @@ fn records(result: &SweepResult) -> impl Iterator<Item = [String; COLUMNS.len()]
             client.num_examples.to_string(),
         ];
         fields.extend(of_run.iter().cloned());
-        fields.try_into().expect("seven of the client and the others of the run")
+        fields.try_into().expect("nine of the client and the others of the run")
     })
 }
 

@@ -16,10 +16,11 @@ pub(super) fn draw(
         let problem = format!("there is no axis {x} (counted from 0) among {axes}");
         return Err(ReportError::Figure { figure: "sweep", problem });
     };
-    let seeds = rows.iter().map(|row| row.seeds).max().unwrap_or(0);
-    let note = match seeds {
-        0 | 1 => "one seed".to_owned(),
-        seeds => format!("mean and sample deviation over {seeds} seeds"),
+    let most = |count: fn(&SweepRow) -> usize| rows.iter().map(count).max().unwrap_or(0);
+    let note = match (most(|row| row.seeds), most(|row| row.draws)) {
+        (0 | 1, _) => "one seed".to_owned(),
+        (seeds, 0 | 1) => format!("mean and sample deviation over {seeds} seeds"),
+        (runs, draws) => format!("mean and sample deviation over {runs} runs of {draws} draws"),
     };
     let figure = Chart {
         title: spec.title.clone(),

@@ -1,11 +1,52 @@
 //! Means and deviations as people read them.
 
-use super::Spread;
-use crate::units::{count, percent};
+use super::{Difference, Pairs, Spread};
+use crate::units::{bytes, count, percent};
 
 /// Shares in per cent: `60.0 ± 14.1`.
 pub(super) fn share(spread: Spread) -> String {
     with_deviation(spread, percent)
+}
+
+/// Differences of shares in percentage points: `+1.2`.
+pub(super) fn difference(difference: &Difference) -> String {
+    points(difference.mean)
+}
+
+/// `+0.3 … +2.1`
+pub(super) fn interval(difference: &Difference) -> Option<String> {
+    difference.interval.map(|(low, high)| format!("{} … {}", points(low), points(high)))
+}
+
+/// `+1.2 (+0.3 … +2.1)`
+pub(super) fn with_interval(it: &Difference) -> String {
+    match interval(it) {
+        Some(interval) => format!("{} ({interval})", difference(it)),
+        None => difference(it),
+    }
+}
+
+/// `3 draws`
+pub(super) fn pairs(difference: &Difference) -> String {
+    match difference.pairs {
+        Pairs::Draws(1) => "1 draw".to_owned(),
+        Pairs::Draws(draws) => format!("{draws} draws"),
+        Pairs::Seeds(1) => "1 seed".to_owned(),
+        Pairs::Seeds(seeds) => format!("{seeds} seeds"),
+    }
+}
+
+/// `0.0` has no sign.
+fn points(share: f64) -> String {
+    match format!("{:+.1}", 100.0 * share).as_str() {
+        "+0.0" | "-0.0" => "0.0".to_owned(),
+        points => points.to_owned(),
+    }
+}
+
+/// The mean of bytes.
+pub(super) fn mean_bytes(spread: Spread) -> String {
+    bytes(spread.mean.round() as u64)
 }
 
 /// Seconds, with the digits of the mean: `1.50 ± 0.02`, `34.7 ± 0.3`, `120 ± 2`.

@@ -3,6 +3,8 @@
 mod csv;
 mod figure;
 mod format;
+mod halves;
+mod paired;
 mod pivot;
 mod report;
 mod rows;
@@ -10,6 +12,7 @@ mod rows;
 use crate::RunSummary;
 
 pub use self::csv::csv;
+pub use paired::{Compared, Difference, Pairs};
 pub use report::SweepReport;
 pub use rows::{Relative, SweepRow, rows};
 
@@ -22,8 +25,10 @@ pub struct Grid {
     pub axes: Vec<Axis>,
     /// The rows.
     pub rows: Vec<GridRow>,
-    /// What ratios are relative to, in words.
+    /// What rows are compared with, in words.
     pub baseline: Option<String>,
+    /// Which accuracies are compared.
+    pub compared: Compared,
 }
 
 /// Something that a sweep varies.
@@ -42,7 +47,7 @@ pub struct GridRow {
     pub name: String,
     /// The value that it has on each axis, from 0.
     pub values: Vec<usize>,
-    /// The row that its ratios are relative to, from 0.
+    /// The row that it is compared with, from 0.
     pub baseline: Option<usize>,
 }
 
@@ -64,6 +69,8 @@ pub struct SweepResult {
     pub part: usize,
     /// The draw of its images, where the sweep has several.
     pub draw: Option<u64>,
+    /// The client that is tested on the classes that nobody trains on, where there is one.
+    pub novel: Option<String>,
     /// The run.
     pub run: RunSummary,
 }

@@ -2,8 +2,8 @@
 
 use super::{
     Grid, SweepRow,
-    format::{mebibytes, seconds, share},
-    report::last_round,
+    format::{mean_bytes, mebibytes, seconds, share, with_interval},
+    report::{images, last_round},
 };
 use crate::{sheet::Sheet, units::bytes};
 
@@ -18,18 +18,26 @@ pub(super) fn pivots(grid: &Grid, rows: &[SweepRow]) -> Vec<Sheet> {
         true => " († there is none: the clients' own models)",
         false => "",
     };
-    let figures: [(String, Figure); 6] = [
+    let compared = grid.compared.name();
+    let best = format!("best round{}", images(rows));
+    let figures: [(String, Figure); 10] = [
         (format!("Accuracy of the global model{own}, {last}, mean over clients, %"), |row| {
             row.accuracy.map(share).or_else(|| row.own.map(|own| format!("{} †", share(own))))
         }),
         (format!("Accuracy of the global model, {last}, worst client, %"), |row| {
             row.worst.map(share)
         }),
-        ("Accuracy of the global model, best round, mean over clients, %".to_owned(), |row| {
+        (format!("Accuracy of the global model, {best}, mean over clients, %"), |row| {
             row.best.map(share)
         }),
+        (format!("Base to novel, {last}, harmonic mean, %"), |row| row.harmonic_mean.map(share)),
+        (format!("Difference from the baseline, {compared}, with 95 % interval, points"), |row| {
+            row.difference.as_ref().map(with_interval)
+        }),
         ("Sent by a client in a round".to_owned(), |row| row.bytes.map(bytes)),
+        ("Sent by a client in the run".to_owned(), |row| row.total_bytes.map(mean_bytes)),
         ("Training of a round, s".to_owned(), |row| row.seconds.map(seconds)),
+        ("Training and aggregation of the run, s".to_owned(), |row| row.total_seconds.map(seconds)),
         ("Peak memory, MiB".to_owned(), |row| row.memory.map(mebibytes)),
     ];
     figures.iter().filter_map(|(name, figure)| pivot(grid, rows, name, *figure)).collect()

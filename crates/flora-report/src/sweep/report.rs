@@ -1,8 +1,8 @@
 use image::RgbImage;
 
 use super::{
-    FigureSpec, Grid, Spread, SweepResult, SweepRow, figure,
-    format::{mebibytes, ratio, seconds, share},
+    Difference, FigureSpec, Grid, Spread, SweepResult, SweepRow, figure,
+    format::{difference, interval, mean_bytes, mebibytes, pairs, ratio, seconds, share},
     pivot::pivots,
     rows,
 };
@@ -31,12 +31,14 @@ impl<'a> SweepReport<'a> {
         &self.rows
     }
 
-    /// Two tables: accuracies, and what they cost. In Markdown, but for a terminal.
+    /// Accuracies, what they are above the baseline's, and what they cost. In Markdown, but for a terminal.
     pub fn overview(&self, page: Page) -> String {
-        let sheets = [self.accuracies(), self.costs()].map(|sheet| match page {
+        let sheets = self.tables().into_iter().map(|sheet| match page {
             Page::Terminal(_) => sheet.listing(page),
             Page::Plain => sheet.markdown(),
         });
+        let mut sheets: Vec<String> = sheets.collect();
+        sheets.retain(|sheet| !sheet.is_empty());
         sheets.join("\n")
     }
 
@@ -77,32 +79,67 @@ impl<'a> SweepReport<'a> {
     }
 
     fn sheets(&self) -> Vec<Sheet> {
-        let mut sheets = vec![self.accuracies(), self.costs()];
+        let mut sheets = self.tables();
         sheets.extend(pivots(self.grid, &self.rows));
         sheets
     }
 
+    fn tables(&self) -> Vec<Sheet> {
+        let mut tables = vec![self.accuracies()];
+        tables.extend(self.differences());
+        tables.extend([self.costs_of_round(), self.costs_of_run()]);
+        tables
+    }
+
     /// What the numbers are.
     fn legend(&self) -> String {
-        let seeds = self.rows.iter().map(|row| row.seeds).max().unwrap_or(0);
-        let mut lines = vec![match seeds {
-            0 => "No run is done yet.",
-            1 => "One seed: no deviations.",
-            _ => "Mean ± sample deviation over seeds.",
+        let most = |count: fn(&SweepRow) -> usize| self.rows.iter().map(count).max().unwrap_or(0);
+        let any = |has: fn(&SweepRow) -> bool| self.rows.iter().any(has);
+        let mut lines = vec![match (most(|row| row.seeds), most(|row| row.draws)) {
+            (0, _) => "No run is done yet.",
+            (1, _) => "One seed: no deviations.",
+            (_, 0 | 1) => "Mean ± sample deviation over seeds.",
+            _ => {
+                "Mean ± sample deviation over all seeds of all draws of the images (`partition_seeds`)."
+            }
         }];
         lines.extend([
             "The global model is the one that the server averaged. Local models are the clients' own \
              after their last training, before averaging, each on its own client's images.",
             "Mean: unweighted over clients. Weighted: by the images that they are scored on. Own clients: those that train in \
              the run; the others only test.",
-            "All accuracies are on the test images, or with data.validation on the validation images. The best \
-             round is chosen on the same: an optimistic figure.",
-            "Training is the wall clock of all clients of a round. The peak of memory is that of the \
-             run's own process.",
+            match common_images(&self.rows) {
+                Some("validation") => "All accuracies are on the validation images (`data.validation`).",
+                Some(_) => "All accuracies are on the test images.",
+                None => "Some accuracies are on the test images and some on the validation images.",
+            },
+            "The best round is chosen on the images that it is scored on: an optimistic figure.",
         ]);
-        let baseline =
-            self.grid.baseline.as_ref().map(|baseline| format!("Ratios are to {baseline}."));
-        lines.extend(baseline.as_deref());
+        if any(|row| row.harmonic_mean.is_some()) {
+            lines.push(
+                "Base: all images of the classes that clients train on. Novel: those of the other classes. Each image is \
+                 told from the classes of its own half.",
+            );
+        }
+        lines.push(
+            "Training is the wall clock of all clients. What a run costs is counted until its last round. Model and \
+             images: loading both, and encoding the images that were not encoded yet. The peak of memory is that of \
+             the run's own process.",
+        );
+        let compared = self.grid.baseline.as_ref().map(|baseline| {
+            format!("Ratios are to {baseline}, and differences from it are in percentage points.")
+        });
+        lines.extend(compared.as_deref());
+        if any(|row| row.difference.is_some()) {
+            lines.extend([
+                "A difference is the mean over pairs of runs with the same draw and seed, after the last round. From base \
+                 to novel classes the harmonic mean stands for the mean over clients, and where there is no global model \
+                 the clients' own ones for it. With several draws a pair is a draw, its seeds averaged first; with one, \
+                 a seed.",
+                "The 95 % interval is Student's t over the pairs. It tells chance in draws and seeds; the images tested \
+                 are the same.",
+            ]);
+        }
         lines.iter().map(|line| format!("- {line}\n")).collect()
     }
 
@@ -123,50 +160,113 @@ impl<'a> SweepReport<'a> {
         shares(&last, "mean", |row| row.accuracy);
         shares(&last, "weighted", |row| row.weighted);
         shares(&last, "worst client", |row| row.worst);
-        // Where everybody trained, own clients are all clients.
-        if self.rows.iter().any(|row| row.others.is_some()) {
+        // Where everybody trained, own clients are all clients; from base to novel they are the base classes'.
+        if self.rows.iter().any(|row| row.others.is_some() && row.harmonic_mean.is_none()) {
             shares(&last, "own clients", |row| row.trained);
             shares(&last, "other clients", |row| row.others);
         }
-        shares("global model, best round", "mean", |row| row.best);
+        let halves = format!("base to novel, {}", last_round(&self.rows));
+        shares(&halves, "base", |row| row.base);
+        shares(&halves, "novel", |row| row.novel);
+        shares(&halves, "harmonic mean", |row| row.harmonic_mean);
+        let best = format!("global model, best round{}", images(&self.rows));
+        shares(&best, "mean", |row| row.best);
         shares("local models, last round", "mean", |row| row.local);
-        let cells = |value: fn(&SweepRow) -> Option<usize>| {
-            self.rows.iter().map(|row| value(row).map(|value| value.to_string())).collect()
+        let mut texts = |title, value: &dyn Fn(&SweepRow) -> Option<String>| {
+            sheet.column("", title, self.rows.iter().map(value).collect());
         };
-        if common_round(&self.rows).is_none() {
-            sheet.column("", "rounds", cells(|row| row.rounds));
+        if common_images(&self.rows).is_none() {
+            texts("scored on", &|row| row.scored_on.clone().or(Some("both".to_owned())));
         }
-        sheet.column("", "runs", cells(|row| Some(row.runs)));
+        if common_round(&self.rows).is_none() {
+            texts("rounds", &|row| match row.rounds? {
+                (fewest, most) if fewest == most => Some(most.to_string()),
+                (fewest, most) => Some(format!("{fewest} … {most}")),
+            });
+        }
+        texts("runs", &|row| Some(row.runs.to_string()));
         sheet
     }
 
-    fn costs(&self) -> Sheet {
-        let mut sheet = self.sheet("What it costs");
+    /// The rows that have a baseline beside them.
+    fn differences(&self) -> Option<Sheet> {
+        let baseline = self.grid.baseline.as_ref()?;
+        let rows: Vec<_> =
+            self.rows.iter().filter_map(|row| Some((row.row, row.difference?))).collect();
+        let compared = self.grid.compared.name();
+        let caption = format!("Difference from {baseline}, {compared}, percentage points");
+        let mut sheet = Sheet::new(caption, rows.len());
+        let name = |(row, _): &(usize, Difference)| self.grid.rows[*row].name.clone();
+        sheet.stub("", rows.iter().map(name).collect());
+        let mut cells = |title, value: &dyn Fn(&Difference) -> Option<String>| {
+            sheet.column("", title, rows.iter().map(|(_, difference)| value(difference)).collect());
+        };
+        cells("difference", &|it| Some(difference(it)));
+        cells("95 % interval", &interval);
+        cells("better / equal / worse", &|it| {
+            Some(format!("{} / {} / {}", it.better, it.equal, it.worse))
+        });
+        cells("pairs", &|it| Some(pairs(it)));
+        (!rows.is_empty()).then_some(sheet)
+    }
+
+    fn costs_of_round(&self) -> Sheet {
+        let mut sheet = self.sheet("What a round costs");
+        let mut cells = |group: &str, title: &str, value: &dyn Fn(&SweepRow) -> Option<String>| {
+            sheet.column(group, title, self.rows.iter().map(value).collect());
+        };
+        cells("sent by a client", "size", &|row| row.bytes.map(bytes));
+        cells("sent by a client", "ratio", &|row| row.relative.bytes.map(ratio));
+        cells("training", "s", &|row| row.seconds.map(seconds));
+        cells("training", "ratio", &|row| row.relative.seconds.map(ratio));
+        sheet
+    }
+
+    fn costs_of_run(&self) -> Sheet {
+        let mut sheet = self.sheet("What a run costs");
         let mut cells = |group: &str, title: &str, value: &dyn Fn(&SweepRow) -> Option<String>| {
             sheet.column(group, title, self.rows.iter().map(value).collect());
         };
         cells("", "trained parameters", &|row| row.trainable_parameters.map(count));
-        let sent = "sent by a client in a round";
-        cells(sent, "size", &|row| row.bytes.map(bytes));
-        cells(sent, "ratio", &|row| row.relative.bytes.map(ratio));
-        cells("training of a round", "s", &|row| row.seconds.map(seconds));
-        cells("training of a round", "ratio", &|row| row.relative.seconds.map(ratio));
+        cells("sent by a client", "size", &|row| row.total_bytes.map(mean_bytes));
+        cells("sent by a client", "ratio", &|row| row.relative.total_bytes.map(ratio));
+        cells("training and aggregation", "s", &|row| row.total_seconds.map(seconds));
+        cells("training and aggregation", "ratio", &|row| row.relative.total_seconds.map(ratio));
+        cells("model and images", "s", &|row| row.data_seconds.map(seconds));
         cells("peak memory", "MiB", &|row| row.memory.map(mebibytes));
         cells("peak memory", "ratio", &|row| row.relative.memory.map(ratio));
         sheet
     }
 }
 
-/// The last round, if it is that of all rows.
+/// The last round, if it is that of all runs.
 pub(super) fn common_round(rows: &[SweepRow]) -> Option<usize> {
-    let first = rows.first()?.rounds;
-    first.filter(|_| rows.iter().all(|row| row.rounds == first))
+    let (fewest, most) = rows.first()?.rounds?;
+    let common = |row: &SweepRow| row.rounds == Some((most, most));
+    (fewest == most && rows.iter().all(common)).then_some(most)
 }
 
-/// `last round (10)`, or without its number where rows have several.
+/// The images that all rows are scored on.
+fn common_images(rows: &[SweepRow]) -> Option<&str> {
+    let Some(first) = rows.first() else { return Some("test") };
+    let images = first.scored_on.as_deref()?;
+    rows.iter().all(|row| row.scored_on.as_deref() == Some(images)).then_some(images)
+}
+
+/// `, validation images`, where all rows are scored on these.
+pub(super) fn images(rows: &[SweepRow]) -> String {
+    match common_images(rows) {
+        None | Some("test") => String::new(),
+        Some(images) => format!(", {images} images"),
+    }
+}
+
+/// `last round (10)`, or without its number where rows have several; with the images, where they are not those for
+/// testing.
 pub(super) fn last_round(rows: &[SweepRow]) -> String {
+    let images = images(rows);
     match common_round(rows) {
-        Some(round) => format!("last round ({round})"),
-        None => "last round".to_owned(),
+        Some(round) => format!("last round ({round}){images}"),
+        None => format!("last round{images}"),
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::{Grid, Spread, SweepResult};
+use super::{Difference, Grid, Spread, SweepResult, halves::Halves};
 use crate::RunSummary;
 use flora_federation::EvaluatedModel;
 
@@ -28,18 +28,36 @@ pub struct SweepRow {
     pub local: Option<Spread>,
     /// The same, where there is no global model: what then stands in its place.
     pub own: Option<Spread>,
+    /// The global model on the classes that somebody trains on, where classes are split into base and novel ones.
+    pub base: Option<Spread>,
+    /// The same on the novel classes.
+    pub novel: Option<Spread>,
+    /// The harmonic mean of both, of each run.
+    pub harmonic_mean: Option<Spread>,
+    /// The images that the accuracies are of, `test` or `validation`; `None` where some runs have these and some those.
+    pub scored_on: Option<String>,
+    /// What its accuracy is above its baseline's.
+    pub difference: Option<Difference>,
     /// Numbers that are trained and sent; `None` where nobody trains.
     pub trainable_parameters: Option<usize>,
     /// Bytes that a client sends in a round; `None` where one client trains alone or nobody does.
     pub bytes: Option<u64>,
+    /// Bytes that a client sends in all rounds: the mean over the clients that train.
+    pub total_bytes: Option<Spread>,
     /// Seconds of training in a round, of all clients.
     pub seconds: Option<Spread>,
+    /// Seconds of training and aggregation in all rounds.
+    pub total_seconds: Option<Spread>,
+    /// Seconds of loading model and data and of encoding the images.
+    pub data_seconds: Option<Spread>,
     /// The most memory that a run held at once, in bytes.
     pub memory: Option<Spread>,
     /// What this row takes by what its baseline takes.
     pub relative: Relative,
-    /// The last round, if it is that of all runs.
-    pub rounds: Option<usize>,
+    /// The last round of the run that has the fewest, and of the one that has the most.
+    pub rounds: Option<(usize, usize)>,
+    /// Draws of the images that it is the mean of; 0 where the sweep has only the experiments' own.
+    pub draws: usize,
     /// Seeds that it is the mean of, each counted once for every draw.
     pub seeds: usize,
     /// Runs that it is made of.
@@ -51,8 +69,12 @@ pub struct SweepRow {
 pub struct Relative {
     /// Of the bytes that a client sends in a round.
     pub bytes: Option<f64>,
+    /// Of the bytes that a client sends in all rounds.
+    pub total_bytes: Option<f64>,
     /// Of the seconds of training in a round.
     pub seconds: Option<f64>,
+    /// Of the seconds of training and aggregation in all rounds.
+    pub total_seconds: Option<f64>,
     /// Of the peak memory.
     pub memory: Option<f64>,
 }
@@ -62,32 +84,47 @@ pub struct Relative {
 pub fn rows(grid: &Grid, results: &[SweepResult]) -> Vec<SweepRow> {
     let mut rows: Vec<SweepRow> =
         (0..grid.rows.len()).filter_map(|index| row(index, results)).collect();
-    let relative: Vec<Relative> = rows
-        .iter()
-        .map(|row| {
-            let baseline = grid.rows[row.row].baseline;
-            let baseline = rows.iter().find(|other| Some(other.row) == baseline);
-            baseline.map_or_else(Relative::default, |baseline| row.relative_to(baseline))
-        })
-        .collect();
-    for (row, relative) in rows.iter_mut().zip(relative) {
-        row.relative = relative;
+    for place in 0..rows.len() {
+        let own = rows[place].row;
+        let Some(baseline) = grid.rows[own].baseline else { continue };
+        let Some(other) = rows.iter().find(|other| other.row == baseline) else { continue };
+        let relative = rows[place].relative_to(other);
+        let difference =
+            || Difference::between(&runs(own, results), &runs(baseline, results), grid.compared);
+        rows[place].difference = (own != baseline).then(difference).flatten();
+        rows[place].relative = relative;
     }
     rows
 }
 
+fn runs(row: usize, results: &[SweepResult]) -> Vec<&SweepResult> {
+    results.iter().filter(|result| result.row == row).collect()
+}
+
+/// The images that all of the runs were scored on.
+pub(super) fn scored_on<'a>(runs: &[&'a SweepResult]) -> Option<&'a str> {
+    let first = runs.first()?.run.scored_on.as_str();
+    runs.iter().all(|result| result.run.scored_on == first).then_some(first)
+}
+
 fn row(index: usize, results: &[SweepResult]) -> Option<SweepRow> {
-    let runs: Vec<_> = results.iter().filter(|result| result.row == index).collect();
+    let runs = runs(index, results);
+    let draws: BTreeSet<u64> = runs.iter().filter_map(|it| it.draw).collect();
     let seeds: BTreeSet<_> = runs.iter().map(|it| (it.draw, it.run.seed)).collect();
-    let over_seeds = |value: &dyn Fn(&RunSummary) -> Option<f64>| {
+    let over_results = |value: &dyn Fn(&SweepResult) -> Option<f64>| {
         let of_seed = |seed: &(Option<u64>, u64)| {
             let of_seed = runs.iter().filter(|it| (it.draw, it.run.seed) == *seed);
-            let values: Vec<f64> = of_seed.filter_map(|result| value(&result.run)).collect();
+            let values: Vec<f64> = of_seed.filter_map(|result| value(result)).collect();
             Some(Spread::of(&values)?.mean)
         };
         Spread::of(&seeds.iter().filter_map(of_seed).collect::<Vec<_>>())
     };
-    let first = runs.first()?.run.last_round;
+    let over_seeds =
+        |value: &dyn Fn(&RunSummary) -> Option<f64>| over_results(&|result| value(&result.run));
+    let halves = |value: fn(Halves) -> f64| over_results(&|it| Halves::of(it).map(value));
+    let rounds: Option<Vec<usize>> = runs.iter().map(|result| result.run.last_round).collect();
+    let rounds = rounds.and_then(|it| Some((*it.iter().min()?, *it.iter().max()?)));
+    runs.first()?;
     let global = |value: &dyn Fn(&RunSummary) -> Option<f64>| {
         over_seeds(&|run| {
             Some(run).filter(|run| run.model == EvaluatedModel::Global).and_then(value)
@@ -103,15 +140,24 @@ fn row(index: usize, results: &[SweepResult]) -> Option<SweepRow> {
         best: global(&|run| Some(run.accuracy.best?.mean)),
         local: over_seeds(&|run| own(run).or(Some(run.local?.mean))),
         own: over_seeds(&own),
+        base: halves(|halves| halves.base),
+        novel: halves(|halves| halves.novel),
+        harmonic_mean: halves(Halves::harmonic_mean),
+        scored_on: scored_on(&runs).map(str::to_owned),
+        difference: None,
         trainable_parameters: runs
             .iter()
             .find(|result| result.run.replies > 0)
             .map(|result| result.run.trainable_parameters),
         bytes: runs.iter().find_map(|result| bytes(&result.run)),
+        total_bytes: over_seeds(&|run| Some(total_bytes(run)? as f64)),
         seconds: over_seeds(&seconds),
+        total_seconds: over_seeds(&|run| Some(run.seconds.training + run.seconds.aggregation)),
+        data_seconds: over_seeds(&|run| Some(run.seconds.data)),
         memory: over_seeds(&|run| run.peak_memory_bytes.map(|peak| peak as f64)),
         relative: Relative::default(),
-        rounds: first.filter(|_| runs.iter().all(|result| result.run.last_round == first)),
+        rounds,
+        draws: draws.len(),
         seeds: seeds.len(),
         runs: runs.len(),
     })
@@ -127,7 +173,9 @@ impl SweepRow {
         let bytes = |row: &Self| row.bytes.map(|bytes| bytes as f64);
         Relative {
             bytes: ratio(bytes(self), bytes(baseline)),
+            total_bytes: ratio(mean(self.total_bytes), mean(baseline.total_bytes)),
             seconds: ratio(mean(self.seconds), mean(baseline.seconds)),
+            total_seconds: ratio(mean(self.total_seconds), mean(baseline.total_seconds)),
             memory: ratio(mean(self.memory), mean(baseline.memory)),
         }
     }
@@ -141,8 +189,16 @@ fn own(run: &RunSummary) -> Option<f64> {
 
 /// Bytes that a client sends in a round, where several do.
 pub(super) fn bytes(run: &RunSummary) -> Option<u64> {
-    (run.trainers > 1 && run.replies > 0 && run.model == EvaluatedModel::Global)
-        .then(|| run.bytes_up / run.replies)
+    shares(run).then(|| run.bytes_up / run.replies)
+}
+
+/// Bytes that a client sends in all rounds, where several do: the mean over those that train.
+pub(super) fn total_bytes(run: &RunSummary) -> Option<u64> {
+    shares(run).then(|| run.bytes_up / run.trainers as u64)
+}
+
+fn shares(run: &RunSummary) -> bool {
+    run.trainers > 1 && run.replies > 0 && run.model == EvaluatedModel::Global
 }
 
 /// Seconds of training in a round.
@@ -153,7 +209,7 @@ pub(super) fn seconds(run: &RunSummary) -> Option<f64> {
 
 /// Mean accuracy over the clients that trained, or over the others; `None` where no tested client trained:
 /// before any training, and where all images lie in one place.
-fn mean(run: &RunSummary, trained: bool) -> Option<f64> {
+pub(super) fn mean(run: &RunSummary, trained: bool) -> Option<f64> {
     if !run.clients.iter().any(|client| client.trained) {
         return None;
     }

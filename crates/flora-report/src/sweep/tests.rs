@@ -3,7 +3,7 @@ use crate::tables::Page;
 use crate::{Accuracies, Accuracy, ClientAccuracy, LocalAccuracy};
 use flora_federation::RunStatus;
 
-fn result(row: usize, part: usize, seed: u64, clients: &[(f64, bool)]) -> SweepResult {
+pub(super) fn result(row: usize, part: usize, seed: u64, clients: &[(f64, bool)]) -> SweepResult {
     let mut run = RunSummary::new("x", RunStatus::Finished, None);
     let mean = clients.iter().map(|(accuracy, _)| accuracy).sum::<f64>() / clients.len() as f64;
     let last = Accuracy { mean, weighted: mean - 0.01, num_clients: clients.len() };
@@ -24,11 +24,12 @@ fn result(row: usize, part: usize, seed: u64, clients: &[(f64, bool)]) -> SweepR
     (run.replies, run.bytes_up) = (run.trainers as u64, 2048 * run.trainers as u64);
     run.trainable_parameters = 512;
     run.seconds.training = 3.0;
+    (run.seconds.aggregation, run.seconds.data) = (0.25, 0.5);
     run.peak_memory_bytes = Some(100 << 20);
-    SweepResult { row, part, draw: None, run }
+    SweepResult { row, part, draw: None, novel: None, run }
 }
 
-fn list(names: &[&str]) -> Grid {
+pub(super) fn list(names: &[&str]) -> Grid {
     let row = |name: &&str| GridRow { name: (*name).to_owned(), ..GridRow::default() };
     Grid { title: "a_b".into(), rows: names.iter().map(row).collect(), ..Grid::default() }
 }
@@ -55,6 +56,7 @@ fn grid() -> Grid {
             row("FedFFT, rank 16", [1, 2], Some(2)),
         ],
         baseline: Some("FLoRA".into()),
+        ..Grid::default()
     }
 }
 
@@ -110,8 +112,11 @@ fn parts_are_averaged_before_seeds_are_spread() {
         table.contains("| alone | 40.0 | 39.0 | 20.0 | 60.0 | 20.0 | 50.0 | – | 2 |"),
         "{table}"
     );
-    assert!(table.contains("| together | 512 | 2.00 KiB | 1.50 ± 0.00 | 100 ± 0 |"), "{table}");
-    assert!(table.contains("| alone | 512 | – | 1.50 | 100 |"), "{table}");
+    assert!(table.contains("| together | 2.00 KiB | 1.50 ± 0.00 |"), "{table}");
+    assert!(table.contains("| alone | – | 1.50 |"), "{table}");
+    let row = "| together | 512 | 2.00 KiB | 3.25 ± 0.00 | 0.50 ± 0.00 | 100 ± 0 |";
+    assert!(table.contains(row), "{table}");
+    assert!(table.contains("| alone | 512 | – | 3.25 | 0.50 | 100 |"), "{table}");
     assert!(!report.markdown().contains("Ratios"));
     let narrow = report.overview(Page::Terminal(80));
     assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
@@ -120,10 +125,12 @@ fn parts_are_averaged_before_seeds_are_spread() {
     let csv = csv(&grid, &results).unwrap();
     assert_eq!(csv.lines().count(), 1 + 5 * 2);
     assert!(
-        csv.contains("alone,1,1,2,c1,true,0.7,,10,,0.5,0.49,1,0.6,0.49,,,,512,2048,0,,3.000,1.500"),
+        csv.contains(
+            "alone,1,1,,2,test,c1,true,0.7,,10,,0.5,0.49,1,0.6,0.49,,,,,,,512,2048,0,,,0.500,0.250,3.000,1.500"
+        ),
         "{csv}"
     );
-    assert!(csv.contains(",2,0.9,0.8,512,"), "{csv}");
+    assert!(csv.contains(",2,0.9,0.8,,,,512,"), "{csv}");
 }
 
 #[test]
@@ -143,11 +150,10 @@ fn ratios_are_to_the_baseline_of_each_row() {
     assert_eq!(report.rows()[3].relative.seconds, Some(7.0));
     assert_eq!(report.rows()[4].relative.memory, Some(2.5));
     let table = report.markdown();
-    assert!(
-        table.contains("| FedFFT, rank 16 | 512 | 40.0 KiB | 20.0× | 10.5 | 7.00× | 250 | 2.50× |"),
-        "{table}"
-    );
-    assert!(table.contains("Ratios are to FLoRA."), "{table}");
+    assert!(table.contains("| FedFFT, rank 16 | 40.0 KiB | 20.0× | 10.5 | 7.00× |"), "{table}");
+    let run = "| FedFFT, rank 16 | 512 | 40.0 KiB | 20.0× | 21.2 | 6.54× | 0.50 | 250 | 2.50× |";
+    assert!(table.contains(run), "{table}");
+    assert!(table.contains("Ratios are to FLoRA, and"), "{table}");
     // Without the baseline's run there is nothing to compare with.
     let partial = SweepReport::new(&grid, &results[1..]);
     assert_eq!(
@@ -183,7 +189,35 @@ fn the_last_axis_goes_from_left_to_right() {
 
     let csv = csv(&grid, &results).unwrap();
     assert!(csv.starts_with("row,axis.method,axis.rank,part,seed,"), "{csv}");
-    assert!(csv.contains("\"FedFFT, rank 16\",FedFFT,16,0,0,2,c0,true,0.5,,10,"), "{csv}");
+    assert!(csv.contains("\"FedFFT, rank 16\",FedFFT,16,0,0,,2,test,c0,true,0.5,,10,"), "{csv}");
+}
+
+#[test]
+fn runs_are_spread_over_draws_and_seeds_and_say_what_they_are_scored_on() {
+    let at = |draw: u64, seed: u64, accuracy: f64, rounds: usize| {
+        let mut result = result(0, 0, seed, &[(accuracy, true), (accuracy, true)]);
+        result.draw = Some(draw);
+        result.run.scored_on = "validation".into();
+        result.run.last_round = Some(rounds);
+        result
+    };
+    let grid = list(&["one", "two"]);
+    let mut results = vec![at(0, 0, 0.4, 5), at(0, 1, 0.5, 3), at(7, 0, 0.6, 4), at(7, 1, 0.9, 4)];
+    let row = &rows(&grid, &results)[0];
+    close(row.accuracy, 0.6, Some(0.14f64.sqrt() / 3f64.sqrt()));
+    assert_eq!((row.draws, row.seeds, row.runs, row.rounds), (2, 4, 4, Some((3, 5))));
+    let text = SweepReport::new(&grid, &results).markdown();
+    let heading = "|  | global model, last round, validation images: mean |";
+    assert!(text.contains(heading) && text.contains("| 3 … 5 | 4 |"), "{text}");
+    assert!(text.contains("All accuracies are on the validation images"), "{text}");
+    let csv = csv(&grid, &results).unwrap();
+    assert!(csv.contains("\none,0,1,7,4,validation,c0,"), "{csv}");
+    // One table of both kinds says so by row.
+    results.push(result(1, 0, 0, &[(0.5, true), (0.5, true)]));
+    let text = SweepReport::new(&grid, &results).markdown();
+    assert!(text.contains("| global model, last round: mean |"), "{text}");
+    assert!(text.contains("| scored on | rounds | runs |"), "{text}");
+    assert!(text.contains("| test | 2 | 1 |") && text.contains("| validation | 3 … 5 |"), "{text}");
 }
 
 #[test]

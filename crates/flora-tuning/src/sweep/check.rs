@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Baseline, Sweep, SweepRow, grid::slug};
+use super::{Baseline, Compared, Sweep, SweepRow, grid::slug};
 use crate::experiment::is_plain_name;
 
 /// More rows than anybody runs are a mistake.
@@ -52,6 +52,9 @@ impl Sweep {
             ));
         }
         self.check_baseline(&names)?;
+        if self.baseline.is_none() && self.compare != Compared::Mean {
+            return Err("compare: there is nothing to compare with; add `baseline`".into());
+        }
         self.check_figure()
     }
 

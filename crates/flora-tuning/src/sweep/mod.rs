@@ -40,8 +40,11 @@ pub struct Sweep {
     /// Combinations that are left out: those that have all of a rule's values.
     #[serde(default)]
     pub skip: Vec<BTreeMap<String, Names>>,
-    /// What the tables compare bytes, seconds and memory with.
+    /// What the tables compare accuracies, bytes, seconds and memory with.
     pub baseline: Option<Baseline>,
+    /// Which accuracy the differences from the baseline are of.
+    #[serde(default)]
+    pub compare: Compared,
     /// What the figure shows, if there is to be one.
     pub figure: Option<SweepFigure>,
 }
@@ -103,6 +106,23 @@ pub enum Baseline {
     Row(String),
     /// For each row the one that has these values, by axis, and its own on the other axes.
     Values(BTreeMap<String, String>),
+}
+
+/// By which accuracy the rows of a [`Sweep`] are compared with their baselines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compared {
+    /// The unweighted mean over clients, or the harmonic mean of base and novel classes where classes are split so.
+    #[default]
+    Mean,
+    /// The mean over clients weighted by test images.
+    Weighted,
+    /// The worst client.
+    WorstClient,
+    /// The mean over the clients that only test, where others train.
+    OtherClients,
+    /// The novel classes.
+    Novel,
 }
 
 /// What the figure of a [`Sweep`] shows.

@@ -145,6 +145,11 @@ fn mistakes_are_named() {
         ("rows = []".to_owned(), "rows: there is none"),
         ("seeds = [1, 1]\n[[rows]]\nname = 'a'".into(), "seeds"),
         ("seeds = []\n[[rows]]\nname = 'a'".into(), "seeds"),
+        ("compare = 'novel'\n[[rows]]\nname = 'a'".into(), "compare: there is nothing"),
+        (
+            "compare = 'best'\n[[rows]]\nname = 'a'".into(),
+            "known are mean, weighted, worst-client, other-clients, novel",
+        ),
         ("partition_seeds = [2, 2]\n[[rows]]\nname = 'a'".into(), "partition_seeds: "),
         ("partition_seeds = []\n[[rows]]\nname = 'a'".into(), "partition_seeds: "),
         (

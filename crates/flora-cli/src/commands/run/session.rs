@@ -220,6 +220,7 @@ impl Session<'_> {
         summary.base_digest = Some(facts.base_digest.clone());
         summary.inputs = facts.inputs.clone();
         summary.seed = experiment.seed;
+        summary.data_seed = self.clients.are_here().then_some(experiment.data.seed);
         summary.device = facts.device.clone();
         summary.versions = facts.versions.clone();
         summary.command = Some(facts.command.clone());

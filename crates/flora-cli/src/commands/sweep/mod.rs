@@ -17,8 +17,8 @@ use crate::failure::Failure;
 use crate::output;
 use crate::signals::Signals;
 
-/// Run a table of experiments: rows of changes to one base, or the product of axes, with several seeds; may be
-/// stopped and resumed
+/// Run a table of experiments: rows of changes to one base, or the product of axes, with several seeds and draws of the
+/// partition; may be stopped and resumed
 #[derive(Debug, clap::Args)]
 pub(crate) struct Sweep {
     /// The sweep's file, for example examples/emoji-vendors.toml
@@ -65,6 +65,7 @@ impl Sweep {
                 && summary.versions.flora == env!("CARGO_PKG_VERSION")
         };
         let what = |index: usize| format!("[{}/{}] {}", index + 1, runs.len(), runs[index].folder);
+        output::line(plan(&sweep, runs.len()));
         let mut pending = Vec::new();
         for (index, run) in runs.iter().enumerate() {
             let earlier = if self.overwrite { None } else { finished(&out.join(&run.folder), run) };
@@ -127,6 +128,22 @@ impl Sweep {
     }
 }
 
+/// How many runs there are, and why.
+fn plan(sweep: &tuning::Sweep, runs: usize) -> String {
+    let count = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    let draws = sweep.partition_seeds.as_ref().map(|draws| count(draws.len(), "draw"));
+    let parts = [
+        Some(count(sweep.combinations().len(), "row")),
+        draws,
+        Some(count(sweep.seeds.len(), "seed")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("{}: {}", count(runs, "run"), parts.join(", "))
+}
+
 /// The digest of each model that is named.
 fn digests(runs: &[SweepRun]) -> Result<BTreeMap<&str, String>, Failure> {
     let mut digests = BTreeMap::new();
@@ -145,7 +162,11 @@ fn in_short(run: &RunSummary) -> String {
     let seconds = flora::report::units::seconds(run.seconds.total);
     match (run.accuracy.last, run.last_round) {
         (Some(accuracy), Some(round)) => {
-            format!("{:.1} % after round {round}, {seconds}", 100.0 * accuracy.mean)
+            let of = match run.scored_on.as_str() {
+                "test" => String::new(),
+                images => format!(" of the {images} images"),
+            };
+            format!("{:.1} %{of} after round {round}, {seconds}", 100.0 * accuracy.mean)
         }
         _ => format!("done, {seconds}"),
     }

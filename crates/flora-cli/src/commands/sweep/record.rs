@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use flora::core::files::write_atomic;
 use flora::core::text;
+use flora::data::{NOVEL, PartitionConfig};
 use flora::report::plots::save_png;
-use flora::report::sweep::{Axis, FigureSpec, Grid, GridRow, SweepReport, SweepResult, csv};
+use flora::report::sweep::{
+    Axis, Compared, FigureSpec, Grid, GridRow, SweepReport, SweepResult, csv,
+};
 use flora::report::{FolderLock, RunSummary};
-use flora::tuning::{Sweep, SweepRun};
+use flora::tuning::{self, Sweep, SweepRun};
 
 use crate::failure::Failure;
 use crate::output;
@@ -61,8 +64,14 @@ impl Record {
     }
 
     pub(super) fn add(&mut self, index: usize, run: &SweepRun, summary: RunSummary) {
-        let (row, part, draw) = (run.row, run.part, run.draw);
-        self.results[index] = Some(SweepResult { row, part, draw, run: summary });
+        let halves = matches!(run.experiment.partition, PartitionConfig::BaseToNovel { .. });
+        self.results[index] = Some(SweepResult {
+            row: run.row,
+            part: run.part,
+            draw: run.draw,
+            novel: halves.then(|| NOVEL.to_owned()),
+            run: summary,
+        });
     }
 
     pub(super) fn fail(&mut self, index: usize, run: &SweepRun, message: &str) {
@@ -145,8 +154,20 @@ fn grid(sweep: &Sweep) -> Grid {
         values: row.values,
         baseline: row.baseline,
     });
-    let (axes, rows) = (axes.collect(), rows.collect());
-    Grid { title: sweep.name.clone(), axes, rows, baseline: sweep.baseline_name() }
+    let compared = match sweep.compare {
+        tuning::Compared::Mean => Compared::Mean,
+        tuning::Compared::Weighted => Compared::Weighted,
+        tuning::Compared::WorstClient => Compared::WorstClient,
+        tuning::Compared::OtherClients => Compared::OtherClients,
+        tuning::Compared::Novel => Compared::Novel,
+    };
+    Grid {
+        title: sweep.name.clone(),
+        axes: axes.collect(),
+        rows: rows.collect(),
+        baseline: sweep.baseline_name(),
+        compared,
+    }
 }
 
 fn figure(sweep: &Sweep) -> Option<FigureSpec> {
