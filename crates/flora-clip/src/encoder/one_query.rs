@@ -2,8 +2,8 @@
 //!
 //! One query looks at all positions, and their keys and values are never computed: with `W` the weight of the keys'
 //! projection and `x` the states, `q . (x W) = (q W^T) . x`, and a weighted sum of values is the projection of the
-//! weighted sum of states. For ViT-B/32 that is a fiftieth of the products. What the keys' bias adds is the same for
-//! all positions, and changes no softmax.
+//! weighted sum of states. An image of ViT-B/32 takes 2.1 million multiply-adds instead of 59. What the keys' bias adds is
+//! the same for all positions, and changes no softmax.
 
 use burn::tensor::{Int, Tensor, activation::softmax};
 use flora_lora::LoraLinear;
