@@ -1,6 +1,7 @@
 //! The transformer that both towers share: pre-norm blocks of attention and feed-forward.
 
 mod cut;
+mod one_query;
 mod prefix;
 mod reading;
 mod sequences;

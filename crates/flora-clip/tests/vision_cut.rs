@@ -85,7 +85,7 @@ fn features_and_gradients_are_those_of_the_whole_wherever_the_first_adapter_is()
             let parts =
                 model.visual_projection.forward(model.vision_model.forward_from(below, cut));
             let difference = max_difference(&values(parts.clone()), &values(whole.clone()));
-            assert!(difference < 1e-6, "{layer}: {difference:e}");
+            assert!(difference < 5e-6, "{layer}: {difference:e}");
             let (parts, whole) = (gradients(&mut model, parts), gradients(&mut model, whole));
             for (parts, whole) in parts.iter().zip(&whole) {
                 let size = whole.iter().fold(0f32, |most, x| most.max(x.abs()));

@@ -6,7 +6,7 @@
 
 use burn::tensor::{Int, Tensor};
 
-use super::prefix::{Prefix, States};
+use super::prefix::States;
 use super::{Encoder, Sequences, pick};
 
 /// Where an encoder is cut, below its first adapter.
@@ -88,7 +88,7 @@ impl Encoder {
     ) -> Tensor<2> {
         let [batch, numbers] = below.dims();
         let whole = |x: Tensor<2>| x.reshape([batch, length, numbers / length]);
-        let (block, states) = match cut {
+        let (block, mut states) = match cut {
             Cut::Before(block) => (block, States::Input(whole(below))),
             Cut::Attended(block) => (block, States::Attended(whole(below))),
             Cut::LastMixed => {
@@ -103,6 +103,14 @@ impl Encoder {
             }
             Cut::Above => return below,
         };
-        self.resume(Prefix::at(block, states), &Sequences::apart(false), rows)
+        let (last, before) = self.layers[block..].split_last().expect("it has an adapter");
+        let apart = Sequences::apart(false);
+        for layer in before {
+            states = States::Input(layer.finish(states, &apart));
+        }
+        match states {
+            States::Input(x) => last.finish_one(x, rows),
+            states => last.finish_rows(states, &apart, rows),
+        }
     }
 }

@@ -27,12 +27,7 @@ pub(super) enum States {
 impl Prefix {
     /// Before the first block.
     pub(crate) fn start(x: Tensor<3>) -> Self {
-        Self::at(0, States::Input(x))
-    }
-
-    /// In this block.
-    pub(super) fn at(block: usize, states: States) -> Self {
-        Self { block, states }
+        Self { block: 0, states: States::Input(x) }
     }
 
     /// The first `length` states of these rows, laid out as `sequences`, with autodiff if `device` has it, as the
@@ -107,7 +102,7 @@ impl Encoder {
 
 impl EncoderLayer {
     /// The rest of [`EncoderLayer::forward`].
-    fn finish(&self, states: States, sequences: &Sequences) -> Tensor<3> {
+    pub(super) fn finish(&self, states: States, sequences: &Sequences) -> Tensor<3> {
         match states {
             States::Input(x) => self.pass(x, sequences),
             States::Mixed(x, mixed) => self.feed_forward(self.project(x, *mixed)),
@@ -116,7 +111,7 @@ impl EncoderLayer {
     }
 
     /// [`EncoderLayer::finish`] at some rows only, `[rows, width]`.
-    fn finish_rows(
+    pub(super) fn finish_rows(
         &self,
         states: States,
         sequences: &Sequences,

@@ -58,7 +58,7 @@ fn cached_views_are_those_that_the_naive_path_looks_at() {
         let naive = outcome(images.experiment(&set("method.path=naive")));
         let difference = max_difference(&fast.last, &naive.last);
         assert!(difference < 1e-4, "{more:?}: {difference:e}");
-        let accuracy = |round| (fast.history[round].accuracy, naive.history[round].accuracy);
+        let accuracy = |round: usize| (fast.history[round].accuracy, naive.history[round].accuracy);
         assert!((0..3).all(|round| accuracy(round).0 == accuracy(round).1));
     }
 }
