@@ -57,14 +57,11 @@ fn from_every_state(share: Share) {
         for threads in [1, 2, 4] {
             for save_every in [1, 2, 3] {
                 let share = share.clone();
-                let setup =
-                    Setup { threads, at_rest, share, save_every, ..Setup::new(Share::All) };
+                let setup = Setup { threads, at_rest, share, save_every, ..Setup::new(Share::All) };
                 let place = tempfile::tempdir().unwrap();
                 let (bits, events, snapshots) = snapshots(&setup, place.path());
-                let what = format!(
-                    "{:?} {at_rest:?} {threads} threads, every {save_every}",
-                    setup.share
-                );
+                let what =
+                    format!("{:?} {at_rest:?} {threads} threads, every {save_every}", setup.share);
                 assert_eq!(bits, expected, "{what}");
                 assert_eq!(events, expected_events, "{what}");
                 // At the beginning, after round 0, and from there on.
