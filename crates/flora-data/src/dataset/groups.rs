@@ -61,8 +61,8 @@ struct Group {
     samples: Vec<usize>,
 }
 
-/// Choose groups of the samples `from` that together have the share `share` of them, in millionths and below a half.
-/// `groups` names the group of every sample. Gives the samples of the groups that are chosen, in any order.
+/// Choose groups of the samples `from` that together have the share `share` of them, in millionths and below a half,
+/// rounded up. `groups` names the group of every sample. Gives the samples of the groups that are chosen, in any order.
 ///
 /// A group is of the class that most of its images have. Of every class, groups are taken in the order of their ranks
 /// as long as they fit into its share; then the smallest of those left, in the classes that lack most of it, as long as
@@ -92,33 +92,34 @@ pub(super) fn hold_out(
         let class = most_frequent(indices.iter().map(|&index| samples[index].label));
         by_class.entry(class).or_default().push(Group { rank, samples: indices });
     }
-    let (mut held, mut wanted) = (Vec::new(), 0);
-    let mut lacking = Vec::new();
+    // In parts of an image, of which it has as many as there are images: so all shares are whole.
+    let parts = left.images() as u64;
+    let wanted = (parts * share).div_ceil(UNIT);
+    let (mut held, mut lacking) = (Vec::new(), Vec::new());
     for groups in by_class.values_mut() {
         groups.sort_by_key(|group| group.rank);
         let images: usize = groups.iter().map(|group| group.samples.len()).sum();
-        let mut units = images as u64 * share;
-        wanted += units;
+        let mut missing = images as u64 * wanted;
         let mut next: Option<&Group> = None;
         for group in &*groups {
-            let size = group.samples.len() as u64 * UNIT;
-            if size <= units && left.give(samples, group) {
-                units -= size;
+            let size = group.samples.len() as u64 * parts;
+            if size <= missing && left.give(samples, group) {
+                missing -= size;
                 held.extend(&group.samples);
             } else if next.is_none_or(|next| group.samples.len() < next.samples.len()) {
                 next = Some(group);
             }
         }
-        lacking.extend(next.filter(|_| units > 0).map(|group| (units, group)));
+        lacking.extend(next.filter(|_| missing > 0).map(|group| (missing, group)));
     }
-    // Which part of its next group a class lacks: `units` are at most as many as a group has, and exact in 128 bits.
-    let part = |&(units, group): &(u64, &Group)| {
-        Reverse(u128::from(units) * u128::from(UNIT) / group.samples.len() as u128)
-    };
-    lacking.sort_by_key(part);
-    let wanted = wanted.div_ceil(UNIT) as usize;
+    // Those first that lack most of their next group.
+    lacking.sort_by(|(missing, group), (others, other)| {
+        let [mine, its] = [(missing, other), (others, group)]
+            .map(|(missing, group)| u128::from(*missing) * group.samples.len() as u128);
+        its.cmp(&mine)
+    });
     for (_, group) in lacking {
-        let short = wanted.saturating_sub(held.len());
+        let short = (wanted as usize).saturating_sub(held.len());
         if group.samples.len() <= 2 * short && left.give(samples, group) {
             held.extend(&group.samples);
         }
@@ -144,6 +145,10 @@ struct Left {
 }
 
 impl Left {
+    fn images(&self) -> usize {
+        self.classes.values().sum()
+    }
+
     fn add(&mut self, sample: &Sample) {
         *self.classes.entry(sample.label).or_insert(0) += 1;
         *self.domains.entry(sample.domain).or_insert(0) += 1;
