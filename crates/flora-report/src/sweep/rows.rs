@@ -46,7 +46,7 @@ pub struct SweepRow {
     pub total_bytes: Option<Spread>,
     /// Seconds of training in a round, of all clients.
     pub seconds: Option<Spread>,
-    /// Seconds of training and aggregation in all rounds.
+    /// Seconds of training and aggregation in all rounds; `None` where nobody trains.
     pub total_seconds: Option<Spread>,
     /// Seconds of loading model and data and of encoding the images.
     pub data_seconds: Option<Spread>,
@@ -138,7 +138,7 @@ fn row(index: usize, results: &[SweepResult]) -> Option<SweepRow> {
         trained: global(&|run| mean(run, true)),
         others: global(&|run| mean(run, false)),
         best: global(&|run| Some(run.accuracy.best?.mean)),
-        local: over_seeds(&|run| own(run).or(Some(run.local?.mean))),
+        local: over_seeds(&|run| own(run).or_else(|| Some(run.local?.mean))),
         own: over_seeds(&own),
         base: halves(|halves| halves.base),
         novel: halves(|halves| halves.novel),
@@ -152,7 +152,10 @@ fn row(index: usize, results: &[SweepResult]) -> Option<SweepRow> {
         bytes: runs.iter().find_map(|result| bytes(&result.run)),
         total_bytes: over_seeds(&|run| Some(total_bytes(run)? as f64)),
         seconds: over_seeds(&seconds),
-        total_seconds: over_seeds(&|run| Some(run.seconds.training + run.seconds.aggregation)),
+        total_seconds: over_seeds(&|run| {
+            let seconds = run.seconds.training + run.seconds.aggregation;
+            Some(seconds).filter(|_| run.replies > 0)
+        }),
         data_seconds: over_seeds(&|run| Some(run.seconds.data)),
         memory: over_seeds(&|run| run.peak_memory_bytes.map(|peak| peak as f64)),
         relative: Relative::default(),

@@ -97,6 +97,7 @@ fn parts_are_averaged_before_seeds_are_spread() {
     close(rows[1].seconds, 1.5, None);
     assert_eq!(rows[1].bytes, None, "one client trains alone");
     assert_eq!(rows[2].trainable_parameters, None, "nobody trains");
+    assert_eq!(rows[2].total_seconds, None, "nobody trains");
 
     let report = SweepReport::new(&grid, &results);
     let table = report.overview(Page::Plain);
@@ -269,6 +270,7 @@ fn own_models_are_never_taken_for_a_global_one() {
     let row = &rows[1];
     assert_eq!((row.accuracy, row.weighted, row.worst, row.best), (None, None, None, None));
     close(row.own, 0.3, None);
+    close(row.local, 0.3, None);
     assert_eq!(rows[0].own, None);
     let markdown = SweepReport::new(&grid, &results).markdown();
     assert!(markdown.contains("30.0 †") && markdown.contains("own models"), "{markdown}");
