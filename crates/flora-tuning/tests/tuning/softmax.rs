@@ -106,7 +106,7 @@ fn losses_and_gradients_are_pytorchs() {
 fn both_paths_have_the_same_softmax() {
     let images = Images::new(2, 1);
     let dataset = images.dataset();
-    let of_two = |index: &usize| dataset.label(*index) % 2 == 0;
+    let of_two = |index: &usize| dataset.label(*index).is_multiple_of(2);
     let batch: Vec<usize> = (0..dataset.len()).filter(of_two).collect();
     let labels: Vec<usize> = batch.iter().map(|&index| dataset.label(index)).collect();
     let losses = |path| {
