@@ -88,6 +88,9 @@ fn expected_words(expected: &str) -> String {
     }
     let words = match expected {
         whole if WHOLE.contains(&whole) => "a whole number",
+        above if above.strip_prefix("a nonzero ").is_some_and(|it| WHOLE.contains(&it)) => {
+            "a whole number above 0"
+        }
         "f32" | "f64" => "a number",
         "a string" | "string" | "str" | "path string" | "a borrowed string" => "text",
         "a boolean" => "true or false",
@@ -110,6 +113,10 @@ mod tests {
         for (said, plain) in [
             ("invalid type: floating point `1.5`, expected u64", "a whole number, found 1.5"),
             ("invalid value: integer `-1`, expected usize", "a whole number, 0 or more, found -1"),
+            (
+                "invalid value: integer `0`, expected a nonzero usize",
+                "a whole number above 0, found 0",
+            ),
             ("invalid type: string \"a, expected b\", expected f64", "a number, found the text"),
             ("invalid type: integer `5`, expected a string", "text, found 5"),
             ("invalid type: string \"yes\", expected a boolean", "true or false, found the text"),
