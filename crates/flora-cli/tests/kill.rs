@@ -82,6 +82,7 @@ fn so_do_other_methods_and_modes() {
         &["method.name=fedprompt", "output.save_every=2"],
         &["method.name=fedaa", "federation.participants=[\"fxemoji\", \"openmoji\"]"],
         &["method.name=fedvm-lc", "training.rounds=2"],
+        &["method.name=lda"],
     ];
     for settings in all {
         let folder = tempfile::tempdir().unwrap();

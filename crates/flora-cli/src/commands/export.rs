@@ -61,7 +61,8 @@ impl Export {
         }
         let Loaded { model, trained, .. } = self.model.load()?;
         let beside = trained.as_ref().and_then(|trained| trained.beside_clip());
-        if let Some(beside) = beside {
+        let head = trained.as_ref().is_some_and(|trained| trained.has_head_beside_prompts());
+        if let Some(beside) = beside.filter(|_| !head) {
             output::warning(&format!(
                 "the run trained {beside}, for which a CLIP's checkpoint has no place: only its CLIP is written"
             ));
@@ -83,6 +84,15 @@ impl Export {
             ));
         }
         export_merged(model, &self.out, SaveOptions { layout, dtype }).map_err(Failure::input)?;
+        if let (true, Some(trained)) = (head, &trained) {
+            let name = trained.save_head(&self.out).map_err(Failure::input)?;
+            if let Some(name) = name {
+                output::line(format!(
+                    "{name}: the classifier whose logits are added to those of the prompts, for which a CLIP's checkpoint \
+                     has no place"
+                ));
+            }
+        }
         output::line(format!("{}: written", text::path(&self.out)));
         Ok(())
     }

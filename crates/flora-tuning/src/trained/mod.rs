@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::Experiment;
 
+mod head;
 mod load;
 mod model;
 mod predict;

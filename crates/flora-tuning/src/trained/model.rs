@@ -141,6 +141,12 @@ impl TrainedModel {
         }
     }
 
+    /// Whether it has a classifier whose logits are added to those of the prompts; see
+    /// [`save_head`](Self::save_head).
+    pub fn has_head_beside_prompts(&self) -> bool {
+        self.beside_clip() == Some(BESIDE_PROMPTS)
+    }
+
     /// The classifier of `classes`, in the run's template.
     ///
     /// # Errors
@@ -173,6 +179,10 @@ impl TrainedModel {
         Ok(TrainedClassifier { objective, model, classes: (0..classes.len()).collect() })
     }
 
+    pub(super) fn method(&self) -> &dyn Method {
+        &*self.method
+    }
+
     /// What tells `classes` apart, with the features of their prompts. Whoever asks brings those of the images.
     fn objective(&self, classes: &[String]) -> Result<Objective, TuningError> {
         let checkpoint = &self.model.checkpoint;
@@ -184,6 +194,13 @@ impl TrainedModel {
         let method = Arc::clone(&self.method);
         let objective = Objective::new(method, images, Vec::new(), prompts, self.logit_scale);
         Ok(objective.with_texts(&self.tuned, self.model.embedder.device()))
+    }
+}
+
+impl TrainedClassifier {
+    /// Its parameters.
+    pub(super) fn model(&self) -> &TuningModel {
+        &self.model
     }
 }
 

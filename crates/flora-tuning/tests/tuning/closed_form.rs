@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
 use flora_core::{HostTensor, ParameterRecord};
 use flora_federation::{EvaluatedModel, Event, Outcome, RoundScore};
 use flora_heads::{LinearClassifier, Moments, Ridge};
@@ -286,6 +286,44 @@ fn classes_of_other_names_go_by_their_texts() {
     let lion = lion.logits(features).into_data().try_into_vec::<f32>().unwrap();
     same(mixed[1], lion[0]);
     assert!((mixed[2] - lion[1]).abs() > 0.1, "a class with images has more than its text");
+}
+
+/// Text logits and those of the file, added by hand, are what the classifier says.
+#[test]
+fn a_classifier_is_written_for_other_tools() {
+    use flora_inference::Classifier;
+    let images = Images::new(4, 3);
+    let (folder, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let experiment = images.experiment(&["method.name=lda"]);
+    saved(&experiment, folder.path());
+    let device = Device::flex();
+    let open = |experiment: &Experiment| {
+        TrainedModel::open(experiment, folder.path(), &device).unwrap().unwrap()
+    };
+    let trained = open(&experiment);
+    let name = trained.save_head(out.path()).unwrap().unwrap();
+    let file = ParameterRecord::load(out.path().join(name)).unwrap();
+    let (weight, bias) = (file.get("weight").unwrap().to_f32(), file.get("bias").unwrap().to_f32());
+    assert_eq!((weight.len(), bias.len()), (CLASSES * 96, CLASSES));
+    let pictures = [images.dataset().image(0).unwrap()];
+    let seen = rows(&trained, &pictures).into_data().try_into_vec::<f32>().unwrap();
+    let (mean, states) = (&seen[DIM..2 * DIM], &seen[2 * DIM..]);
+    let classes = &trained.provenance.classes;
+    let joined = trained.classifier(classes).unwrap().logits(rows(&trained, &pictures));
+    let joined = joined.into_data().try_into_vec::<f32>().unwrap();
+    // Cosines with a text are linear in the image: those of a mean are the length of it times those of its direction.
+    let zero_shot = open(&images.experiment(&["method.name=zero-shot"]));
+    let image = Tensor::<2>::from_data(TensorData::new(mean.to_vec(), [1, DIM]), &device);
+    let texts = zero_shot.classifier(classes).unwrap().logits(image);
+    let texts = texts.into_data().try_into_vec::<f32>().unwrap();
+    let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
+    for class in 0..CLASSES {
+        let row = &weight[class * 96..(class + 1) * 96];
+        let head: f32 = row.iter().zip(states).map(|(w, x)| w * x).sum::<f32>() + bias[class];
+        let expected = length * texts[class] + head;
+        assert!((joined[class] - expected).abs() < 1e-3 * expected.abs().max(1.0), "{class}");
+    }
+    assert_eq!(zero_shot.save_head(out.path()).unwrap(), None);
 }
 
 #[test]
