@@ -147,8 +147,8 @@ fn damage_that_another_process_found_too_is_no_error() {
     let path = cache.activations_path(&key());
     fs::write(&path, "damaged").unwrap();
     // Between the look at the file and its new name.
-    let other = |_| fs::rename(&path, path.with_added_extension("partial")).unwrap();
-    let found = cache.load_activations(&key(), SHAPE, &mut { other });
+    let mut other = |_: String| fs::rename(&path, path.with_added_extension("partial")).unwrap();
+    let found = cache.load_activations(&key(), SHAPE, &mut other);
     assert!(found.unwrap().is_none());
     assert_eq!(begin(&cache).rows(), 0);
 }
