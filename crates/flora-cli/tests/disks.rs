@@ -150,7 +150,7 @@ fn a_disk_without_room_for_all_views() {
     let Some(disk) = Disk::new(folder.path().join("disk"), "400k") else { return };
     let run = |views: &str| {
         let mut command = flora(&disk.path);
-        command.arg("run").arg(folder.path().join("experiment.toml"));
+        command.current_dir(folder.path()).args(["run", "experiment.toml"]);
         command.args(["--set", "training.rounds=1", "--set", views]);
         command.args(["--set", "method.lora.towers=vision", "--set"]);
         command.arg("method.lora.target_modules=[\"layers.1.self_attn.v_proj\"]");
