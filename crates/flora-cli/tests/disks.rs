@@ -142,3 +142,27 @@ fn a_disk_that_is_read_only() {
     done(resume(&cache, &out));
     assert_same(&out, &reference, "writable again");
 }
+
+#[test]
+fn a_disk_without_room_for_all_views() {
+    let folder = tempfile::tempdir().unwrap();
+    write_experiment(folder.path());
+    let Some(disk) = Disk::new(folder.path().join("disk"), "400k") else { return };
+    let run = |views: &str| {
+        let mut command = flora(&disk.path);
+        command.arg("run").arg(folder.path().join("experiment.toml"));
+        command.args(["--set", "training.rounds=1", "--set", views]);
+        command.args(["--set", "method.lora.towers=vision", "--set"]);
+        command.arg("method.lora.target_modules=[\"layers.1.self_attn.v_proj\"]");
+        command.args(["--overwrite", "--out"]).arg(folder.path().join("run"));
+        command
+    };
+    // 60 images as they are, of which 30 have views: 128 KiB and 64 KiB a view. Five of these files would fit.
+    let said = refused(run("data.views=10"), 2);
+    assert!(said.contains("data.cache") && said.contains("360 images x 17 x 32"), "{said}");
+    assert!(said.contains("767 KiB are still to be written"), "{said}");
+    assert!(raw(&disk.path).is_empty(), "nothing was computed");
+    done(run("data.views=3"));
+    // What is there needs no more room.
+    assert_eq!(refused(run("data.views=5"), 2).matches("128 KiB are still").count(), 1);
+}

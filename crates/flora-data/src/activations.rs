@@ -64,8 +64,11 @@ impl FeatureCache {
             Err(error) if error.kind() == ErrorKind::InvalidData => {
                 let path_shown = path.display();
                 warn(format!("{path_shown}: {error}; what is damaged is computed again"));
-                std::fs::rename(&path, partial(&path)).map_err(Error::io("rename", &path))?;
-                Ok(None)
+                match std::fs::rename(&path, partial(&path)) {
+                    // Another process found the same, and was faster.
+                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                    renamed => renamed.map(|()| None).map_err(Error::io("rename", &path)),
+                }
             }
             Err(error) => Err(Error::io("read", &path)(error)),
         }
@@ -78,8 +81,10 @@ impl FeatureCache {
         key: &FeatureKey,
         [rows, dim]: [usize; 2],
     ) -> (u64, Option<u64>) {
-        let journal = partial(&self.activations_path(key));
-        let there = std::fs::metadata(journal).map_or(0, |found| found.len());
+        let path = self.activations_path(key);
+        // All of them, or those of an earlier process.
+        let there = std::fs::metadata(&path).or_else(|_| std::fs::metadata(partial(&path)));
+        let there = there.map_or(0, |found| found.len());
         let (head, width) = (self.activations_head(key, dim), dim * self.dtype().size());
         let needed = RowFile::bytes(KIND, &head, width, rows);
         (needed.saturating_sub(there), disk::free_bytes(&self.dir))

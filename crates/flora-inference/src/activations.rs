@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use flora_clip::{Checkpoint, VisionCut};
 use flora_core::disk::bytes;
 use flora_core::workers::Workers;
-use flora_data::{BegunActivations, Dataset, FeatureCache, FeatureRows};
+use flora_data::{BegunActivations, Dataset, FeatureCache, FeatureKey, FeatureRows};
 
 use crate::InferenceError;
 use crate::encode::BATCH;
@@ -56,8 +56,7 @@ pub fn activations(
             });
         }
     };
-    let weights = format!("{}, {cut},", checkpoint.digest()?);
-    let key = key(checkpoint, device, &weights, data);
+    let key = below.key(data)?;
     let shape = [dataset.len(), cut.numbers()];
     let found = cache.load_activations(&key, shape, &mut |it| notify(Notice::Warning(it)));
     match found {
@@ -89,6 +88,36 @@ pub fn activations(
     Ok(Some(FeatureRows::Activations(filling.finish()?)))
 }
 
+/// Whether there is room for the [`activations`] of all these data sets beside each other, as far as they are not there.
+/// What cannot be read is passed over: [`activations`] names it.
+///
+/// # Errors
+///
+/// [`InferenceError::NoRoom`]; weights that cannot be read any more.
+pub fn check_room_for_activations(
+    below: &BelowCut<'_>,
+    datasets: &[&Dataset],
+    cache: &FeatureCache,
+) -> Result<(), InferenceError> {
+    let (mut images, mut needed, mut free) = (0, 0u64, None);
+    for dataset in datasets {
+        let Ok(data) = dataset.fingerprint() else { return Ok(()) };
+        let shape = [dataset.len(), below.cut.numbers()];
+        let (more, there) = cache.room_for_activations(&below.key(data)?, shape);
+        (images, needed, free) = (images + dataset.len(), needed.saturating_add(more), there);
+    }
+    let size = size(images, below.cut, cache.dtype().size());
+    check_room(&size, needed, free, &cache.folder().display().to_string())
+}
+
+impl BelowCut<'_> {
+    /// Everything that the activations of images depend on; `data` is the images' fingerprint.
+    fn key(&self, data: String) -> Result<FeatureKey, InferenceError> {
+        let weights = format!("{}, {},", self.checkpoint.digest()?, self.cut);
+        Ok(key(self.checkpoint, self.device, &weights, data))
+    }
+}
+
 fn not_kept(error: &flora_data::Error, notify: &mut dyn FnMut(Notice)) -> Option<FeatureRows> {
     notify(Notice::Warning(format!(
         "{error}; the whole vision tower is computed at every step instead"
@@ -103,6 +132,7 @@ fn size(images: usize, cut: VisionCut, element: usize) -> String {
     format!("{images} images x {states} x {width} numbers x {element} bytes = {}", bytes(total))
 }
 
+/// A disk is not filled to its last byte: a hundredth of what is written has to be free besides.
 fn check_room(
     size: &str,
     needed: u64,
@@ -110,7 +140,7 @@ fn check_room(
     folder: &str,
 ) -> Result<(), InferenceError> {
     match free {
-        Some(free) if free < needed => Err(InferenceError::NoRoom {
+        Some(free) if free < needed.saturating_add(needed / 100) => Err(InferenceError::NoRoom {
             size: size.to_owned(),
             needed: bytes(needed),
             free: bytes(free),
@@ -128,12 +158,13 @@ mod tests {
     fn a_disk_without_room_is_refused_in_numbers() {
         let check = |needed, free| check_room("2 x 3 = 6", needed, free, "the/cache");
         assert!(check(4096, None).is_ok());
-        assert!(check(4096, Some(4096)).is_ok());
-        let error = check(4096, Some(4095)).unwrap_err().to_string();
+        assert!(check(4096, Some(4096 + 40)).is_ok());
+        assert!(check(0, Some(0)).is_ok());
+        let error = check(4096, Some(4096 + 39)).unwrap_err().to_string();
         assert_eq!(
             error,
-            "the states below the first adapter take 2 x 3 = 6, of which 4.00 KiB are still to be written, and 4.00 KiB \
-             are free in the/cache"
+            "the states below the first adapter take 2 x 3 = 6, of which 4.00 KiB are still to be written; with 1 % to \
+             spare, that is more than the 4.04 KiB that are free in the/cache"
         );
     }
 }

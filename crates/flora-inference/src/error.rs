@@ -38,8 +38,8 @@ pub enum InferenceError {
     },
     /// A disk that has no room for what is to be kept.
     #[error(
-        "the states below the first adapter take {size}, of which {needed} are still to be written, and {free} are \
-         free in {folder}"
+        "the states below the first adapter take {size}, of which {needed} are still to be written; with 1 % to spare, \
+         that is more than the {free} that are free in {folder}"
     )]
     NoRoom {
         /// How large they are, and why.

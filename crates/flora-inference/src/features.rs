@@ -77,9 +77,7 @@ pub fn checkpoint_features(
     workers: &Workers,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<FeatureRows, InferenceError> {
-    let device = device.clone().inner();
-    let tower = Tower::new(checkpoint, &device);
-    tower.features(|| Ok(load()?.valid()), dataset, cache, workers, notify)
+    checkpoint_rows((checkpoint, None), load, device, dataset, cache, workers, notify)
 }
 
 /// [`checkpoint_features`], or with a `readout` what [`Clip::image_rows`] has of each image.

@@ -23,7 +23,7 @@ mod retrieve;
 mod score;
 mod unusable;
 
-pub use activations::{BelowCut, activations};
+pub use activations::{BelowCut, activations, check_room_for_activations};
 pub use chosen::{Chosen, Wishes, choose};
 pub use classifier::Classifier;
 pub use classify::{Prediction, classify};

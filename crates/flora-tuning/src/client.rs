@@ -78,7 +78,9 @@ impl TuningClient {
             let mut order = self.shard.train.clone();
             let label = format!("client {} round {round} epoch {epoch}", self.shard.id);
             order.shuffle(&mut flora_core::seed::stream(*seed, &label));
-            let objective = objective.in_epoch(round * training.local_epochs + epoch);
+            // A server may say any round: the product of two `usize` always fits.
+            let number = round as u128 * training.local_epochs as u128 + epoch as u128;
+            let objective = objective.in_epoch(number);
             for (batch, indices) in order.chunks(training.batch_size).enumerate() {
                 let device = self.cohort.device();
                 let loss = objective.client_loss(&model, indices, &terms, device)?;

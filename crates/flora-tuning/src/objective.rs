@@ -274,7 +274,7 @@ impl Objective {
 
     /// The same in the training epoch with this number, counted over all rounds: where images have several views, it sees
     /// one of them.
-    pub(crate) fn in_epoch(&self, number: usize) -> Cow<'_, Self> {
+    pub(crate) fn in_epoch(&self, number: u128) -> Cow<'_, Self> {
         match &self.views {
             None => Cow::Borrowed(self),
             Some(views) => Cow::Owned(Self { views: Some(views.of_epoch(number)), ..self.clone() }),

@@ -34,8 +34,9 @@ impl Views {
     }
 
     /// The same, of which one is shown: that of the epoch with this number.
-    pub(crate) fn of_epoch(&self, epoch: usize) -> Self {
-        Self { shown: epoch.checked_rem(self.count()), ..self.clone() }
+    pub(crate) fn of_epoch(&self, epoch: u128) -> Self {
+        let shown = epoch.checked_rem(self.count() as u128);
+        Self { shown: shown.map(|view| view as usize), ..self.clone() }
     }
 
     /// Where to look for these images; `None` where they are to be seen as they are.

@@ -53,7 +53,7 @@ pub(crate) struct Node {
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// What the site takes part in: base_digest, methods, min_examples, max_rounds,
-    /// max_local_epochs, max_update_norm
+    /// max_local_epochs, max_views (10 if it is not said), max_update_norm
     #[arg(long, value_name = "FILE.toml")]
     policy: Option<PathBuf>,
     /// What to train for Flower's own servers that do not say: a preset or an experiment's file

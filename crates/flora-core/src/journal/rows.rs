@@ -20,15 +20,23 @@ pub struct RowFile {
 }
 
 impl RowJournal {
-    /// Write all rows through to the disk, and give the file the name `path`.
+    /// Write all rows through to the disk, and give the file the name `path`. Where there are no locks, another
+    /// process that wrote the same rows may have done so: then its file is read once and checked.
     ///
     /// # Errors
     ///
     /// What the operating system reports; the journal is then where it was.
     pub fn finish(self, path: &Path) -> io::Result<RowFile> {
         self.file.sync_all()?;
-        std::fs::rename(&self.path, path)?;
         let Self { head, width, rows, .. } = &self;
+        if let Err(error) = std::fs::rename(&self.path, path) {
+            return match error.kind() {
+                io::ErrorKind::NotFound => {
+                    RowFile::open_headed(path, head, *width, *rows)?.ok_or(error)
+                }
+                _ => Err(error),
+            };
+        }
         // Opened anew: this one's lock is for those who write.
         let file = Mutex::new(File::open(path)?);
         Ok(RowFile { path: path.to_owned(), file, head: head.len(), width: *width, rows: *rows })
@@ -50,16 +58,20 @@ impl RowFile {
         width: usize,
         rows: usize,
     ) -> io::Result<Option<Self>> {
+        Self::open_headed(path, &first_line(kind, key), width, rows)
+    }
+
+    /// The same by the first line.
+    fn open_headed(path: &Path, head: &str, width: usize, rows: usize) -> io::Result<Option<Self>> {
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
-        let head = format!("flora {kind} {key}\n");
         let record = CHECKSUM + width;
-        let expected = Self::bytes(kind, key, width, rows);
-        let length = file.metadata()?.len();
-        if length != expected {
-            return Err(damaged(format!("it has {length} bytes instead of {expected}")));
+        let expected = length(head, width, rows);
+        let found = file.metadata()?.len();
+        if found != expected {
+            return Err(damaged(format!("it has {found} bytes instead of {expected}")));
         }
         let mut reader = BufReader::with_capacity(1 << 20, &file);
         let mut first = vec![0; head.len()];
@@ -78,8 +90,7 @@ impl RowFile {
 
     /// How large the file of a journal of this kind and key is that has so many rows of `width` bytes.
     pub fn bytes(kind: &str, key: &str, width: usize, rows: usize) -> u64 {
-        let head = format!("flora {kind} {key}\n");
-        head.len() as u64 + rows as u64 * (CHECKSUM + width) as u64
+        length(&first_line(kind, key), width, rows)
     }
 
     /// The number of rows.
@@ -118,6 +129,15 @@ impl RowFile {
         }
         Ok(())
     }
+}
+
+fn first_line(kind: &str, key: &str) -> String {
+    format!("flora {kind} {key}\n")
+}
+
+/// Bytes of a file with this first line.
+fn length(head: &str, width: usize, rows: usize) -> u64 {
+    head.len() as u64 + rows as u64 * (CHECKSUM + width) as u64
 }
 
 fn check(row: usize, record: &[u8]) -> io::Result<()> {
@@ -168,6 +188,32 @@ mod tests {
             assert_eq!(read(&file, &[2, 0, 2]).unwrap(), [20, 21, 22, 0, 1, 2, 20, 21, 22]);
             assert!(read(&file, &[]).unwrap().is_empty());
         }
+    }
+
+    /// As on a file system without locks.
+    #[test]
+    fn the_second_of_two_that_finish_takes_the_file_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        let journal = || {
+            let partial = folder.path().join("partial");
+            let mut journal = RowJournal::unlocked(&partial, "kind", "key", WIDTH).unwrap();
+            journal.resume(3, 1, |_| true).unwrap();
+            journal
+        };
+        let mut journals = [journal(), journal(), journal(), journal()];
+        for journal in &mut journals {
+            journal.append(&[0, 1, 2, 10, 11, 12, 20, 21, 22]).unwrap();
+        }
+        let [first, second, third, fourth] = journals;
+        for journal in [first, second] {
+            let file = journal.finish(&path).unwrap();
+            assert_eq!(read(&file, &[2, 0]).unwrap(), [20, 21, 22, 0, 1, 2]);
+        }
+        std::fs::write(&path, "something else").unwrap();
+        assert_eq!(third.finish(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(fourth.finish(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -262,7 +262,11 @@ impl Dataset {
         let picture = self.shared.images.image(place)?;
         Ok(match self.view {
             None => picture,
-            Some(view) => view.of(&picture, place),
+            Some(view) => {
+                let mut hash = Sha256::new();
+                self.shared.images.digest(place, &mut hash)?;
+                view.of(&picture, &hex::encode(&hash.finalize()))
+            }
         })
     }
 

@@ -30,16 +30,18 @@ impl fmt::Display for View {
         let [least, most] = SCALE;
         write!(
             f,
-            "view {} of seed {}: a square of {least} to {most} of the area",
+            "view {} of seed {}, by the image's digest: a square of {least} to {most} of the area",
             self.number, self.seed
         )
     }
 }
 
 impl View {
-    /// What is seen of `picture`, which is the image number `place` of all that there are.
-    pub(super) fn of(self, picture: &DynamicImage, place: usize) -> DynamicImage {
-        let mut random = seed::stream(self.seed, &format!("view {} of image {place}", self.number));
+    /// What is seen of `picture`. Its square is drawn by the `digest` of what it was read from, and not by its place in
+    /// the data set, which images that come or go would shift while caches still know the pictures by their contents.
+    pub(super) fn of(self, picture: &DynamicImage, digest: &str) -> DynamicImage {
+        let label = format!("view {} of image {digest}", self.number);
+        let mut random = seed::stream(self.seed, &label);
         let (left, top, side) = square(picture.dimensions(), &mut random);
         picture.crop_imm(left, top, side, side)
     }
@@ -101,13 +103,13 @@ mod tests {
         let picture = DynamicImage::ImageRgb8(image::RgbImage::from_fn(64, 64, |x, y| {
             image::Rgb([x as u8, y as u8, 7])
         }));
-        let of = |seed, number, place| View { seed, number }.of(&picture, place).to_rgb8();
-        assert_eq!(of(0, 0, 0), of(0, 0, 0));
-        for (seed, number, place) in [(1, 0, 0), (0, 1, 0), (0, 0, 1)] {
-            assert_ne!(of(0, 0, 0), of(seed, number, place), "{seed} {number} {place}");
+        let of = |seed, number, digest| View { seed, number }.of(&picture, digest).to_rgb8();
+        assert_eq!(of(0, 0, "a"), of(0, 0, "a"));
+        for (seed, number, digest) in [(1, 0, "a"), (0, 1, "a"), (0, 0, "b")] {
+            assert_ne!(of(0, 0, "a"), of(seed, number, digest), "{seed} {number} {digest}");
         }
         // Pixels are those of the picture, in their order: neither stretched nor mirrored.
-        let seen = of(0, 0, 0);
+        let seen = of(0, 0, "a");
         let [left, top, _] = seen.get_pixel(0, 0).0;
         for (x, y, pixel) in seen.enumerate_pixels() {
             assert_eq!(pixel.0, [left + x as u8, top + y as u8, 7]);

@@ -140,6 +140,29 @@ fn what_is_damaged_is_told_and_the_rows_before_it_are_kept() {
 }
 
 #[test]
+fn damage_that_another_process_found_too_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = FeatureCache::new(folder.path());
+    complete(begin(&cache));
+    let path = cache.activations_path(&key());
+    fs::write(&path, "damaged").unwrap();
+    // Between the look at the file and its new name.
+    let mut other = |_: String| fs::rename(&path, path.with_added_extension("partial")).unwrap();
+    let found = cache.load_activations(&key(), SHAPE, &mut other);
+    assert!(found.unwrap().is_none());
+    assert_eq!(begin(&cache).rows(), 0);
+}
+
+#[test]
+fn what_is_stored_needs_no_more_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = FeatureCache::new(folder.path());
+    complete(begin(&cache));
+    assert_eq!(cache.room_for_activations(&key(), SHAPE).0, 0);
+    assert!(cache.room_for_activations(&key(), [12, 3]).0 > 0);
+}
+
+#[test]
 fn the_second_of_two_finds_what_the_first_stored() {
     let folder = tempfile::tempdir().unwrap();
     let cache = FeatureCache::new(folder.path());

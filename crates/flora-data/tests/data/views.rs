@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use flora_data::{Dataset, Limit, Split, View};
 use image::{Rgb, RgbImage};
 
-/// Pictures in which every pixel tells where it is.
+/// Pictures in which every pixel tells where it is, each with a blue of its own.
 fn pictures() -> (tempfile::TempDir, Dataset) {
     let dir = tempfile::tempdir().unwrap();
-    for (split, count) in [("train", 6), ("test", 2)] {
-        for class in ["cat", "dog"] {
+    for (split, count, kind) in [("train", 6, 0), ("test", 2, 100)] {
+        for (class, kind) in [("cat", kind), ("dog", kind + 10)] {
             let folder = dir.path().join(split).join(class);
             std::fs::create_dir_all(&folder).unwrap();
             for number in 0..count {
-                let pixel = |x, y| Rgb([x as u8, y as u8, number]);
+                let pixel = |x, y| Rgb([x as u8, y as u8, kind + number]);
                 RgbImage::from_fn(50, 50, pixel)
                     .save(folder.join(format!("{number}.png")))
                     .unwrap();
@@ -59,6 +59,29 @@ fn a_picture_has_the_same_views_in_every_selection_of_pictures() {
     let few = dataset.limit(Limit { train: Some(4), test: Some(0) }, 1).seen_as(view);
     assert_eq!((train.len(), few.len()), (12, 4));
     assert!(train.iter().chain(&squares(&few)).all(|square| all.contains(square)));
+}
+
+/// Caches know pictures by their contents: what is seen of them must not depend on anything else.
+#[test]
+fn a_class_that_comes_before_the_others_leaves_views_as_they_are() {
+    let (dir, dataset) = pictures();
+    let view = View { seed: 3, number: 0 };
+    let dogs = |dataset: Dataset| -> Vec<_> {
+        let viewed = dataset.seen_as(view);
+        let is_dog = |i: &usize| viewed.classes()[viewed.label(*i)] == "dog";
+        (0..viewed.len()).filter(is_dog).map(|i| (viewed.describe(i), seen(&viewed, i))).collect()
+    };
+    let before = dogs(dataset);
+    for split in ["train", "test"] {
+        let folder = dir.path().join(split).join("ape");
+        std::fs::create_dir_all(&folder).unwrap();
+        RgbImage::new(50, 50).save(folder.join("0.png")).unwrap();
+        std::fs::remove_file(dir.path().join(split).join("cat/1.png")).unwrap();
+    }
+    std::fs::remove_file(dir.path().join("train/cat/2.png")).unwrap();
+    let after = Dataset::open(dir.path(), None).unwrap();
+    assert_eq!(before.len(), 8);
+    assert_eq!(dogs(after), before);
 }
 
 #[test]

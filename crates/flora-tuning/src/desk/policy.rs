@@ -8,6 +8,9 @@ use serde::Deserialize;
 
 use crate::{Experiment, MethodName, Plan, TuningError};
 
+/// What [`Policy::max_views`] is if it is not said.
+const MAX_VIEWS: usize = 10;
+
 /// What a site takes part in; from a TOML file. Whatever does not fit is refused before anything is trained, and what
 /// would leave, before it leaves.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -23,6 +26,9 @@ pub struct Policy {
     pub max_rounds: Option<usize>,
     /// The most local epochs of a round.
     pub max_local_epochs: Option<usize>,
+    /// The most views of each training image (`data.views`), each of which takes the time and room of all training
+    /// images; 10 if it is not said.
+    pub max_views: Option<usize>,
     /// The largest L2 norm of an update that may leave. With a bound, parameters leave as updates only: the site does
     /// not answer a server that asks for what its client trained last (`output.keep_clients`).
     pub max_update_norm: Option<f64>,
@@ -81,6 +87,10 @@ impl Policy {
         let epochs = if method.is_closed_form() { 1 } else { experiment.training.local_epochs };
         if self.max_local_epochs.is_some_and(|most| epochs > most) {
             return refuse("max_local_epochs", format!("{epochs} epochs a round"));
+        }
+        let (views, most) = (experiment.data.views, self.max_views.unwrap_or(MAX_VIEWS));
+        if views > most {
+            return refuse("max_views", format!("{views} views of each image (at most {most})"));
         }
         let rounds = experiment.rounds();
         match self.max_rounds {

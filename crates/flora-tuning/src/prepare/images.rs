@@ -7,7 +7,10 @@ use burn::module::Module;
 use flora_clip::{Clip, ClipError};
 use flora_core::workers::Workers;
 use flora_data::{Dataset, FeatureCache, Split, View};
-use flora_inference::{BelowCut, InferenceError, Model, activations, checkpoint_rows, image_rows};
+use flora_inference::{
+    BelowCut, InferenceError, Model, activations, check_room_for_activations, checkpoint_rows,
+    image_rows,
+};
 
 use super::backbone::{Backbone, Vision};
 use super::{cache_folder, wrong};
@@ -44,22 +47,31 @@ pub(super) fn prepare(
         cache: folder.map(|folder| FeatureCache::new(folder).with_dtype(dtype)),
         workers,
     };
+    let views = views(experiment, dataset);
+    if !views.is_empty() {
+        let all: Vec<&Dataset> = [dataset].into_iter().chain(&views).map(Arc::as_ref).collect();
+        source.check_room(&all)?;
+    }
     let plain = source.input(dataset, observer)?;
     if let ImageInput::Pictures { preprocessor, .. } = &plain {
         check_pictures(dataset, preprocessor, workers, observer)?;
     }
-    let count = experiment.data.views;
-    if count == 0 {
+    if views.is_empty() {
         return Ok(Images { plain, views: None });
     }
-    let train = dataset.as_ref().clone().only(Split::Train);
-    let view = |number| -> Result<_, TuningError> {
-        let view = View { seed: experiment.data.seed, number };
-        source.input(&Arc::new(train.clone().seen_as(view)), observer)
-    };
-    let each = (0..count).map(view).collect::<Result<_, _>>()?;
+    let each = views.iter().map(|view| source.input(view, observer)).collect::<Result<_, _>>()?;
     let views = Views::new(each, &dataset.indices(Split::Train), dataset.len());
     Ok(Images { plain, views: Some(views) })
+}
+
+/// The training images in each of their views.
+fn views(experiment: &Experiment, dataset: &Dataset) -> Vec<Arc<Dataset>> {
+    let train = dataset.clone().only(Split::Train);
+    let view = |number| View { seed: experiment.data.seed, number };
+    (0..experiment.data.views)
+        .map(|number| train.clone().seen_as(view(number)))
+        .map(Arc::new)
+        .collect()
 }
 
 /// What makes something of images.
@@ -81,19 +93,16 @@ impl Source<'_> {
         dataset: &Arc<Dataset>,
         observer: &mut dyn Observer,
     ) -> Result<ImageInput, TuningError> {
-        let kept = match (self.backbone.vision(self.model), &self.cache) {
-            (Vision::Frozen, _) => Some(self.features(dataset, observer)?),
-            (Vision::From(cut), Some(cache)) => {
-                let model = self.model.valid();
-                let below = BelowCut {
-                    checkpoint: &self.backbone.checkpoint,
-                    device: &self.backbone.device.clone().inner(),
-                    cut,
-                    encode: &|images| model.image_prefix(images, cut),
-                };
-                self.below_cut(&below, dataset, cache, observer)?
+        let kept = match self.backbone.vision(self.model) {
+            Vision::Frozen => Some(self.features(dataset, observer)?),
+            Vision::From(cut) => {
+                let kept = self.below_cut(|below, cache| {
+                    activations(below, dataset, cache, self.workers, &mut notices(observer))
+                })?;
+                let input = |rows| ImageInput::Activations { below: Arc::new(rows), cut };
+                kept.flatten().map(input)
             }
-            _ => None,
+            Vision::Whole => None,
         };
         Ok(kept.unwrap_or_else(|| ImageInput::Pictures {
             dataset: Arc::clone(dataset),
@@ -131,16 +140,30 @@ impl Source<'_> {
         Ok(ImageInput::Features(Arc::new(rows)))
     }
 
-    /// What lies below the first adapter; `None` where there is no place for it.
-    fn below_cut(
+    /// Whether the disk has room for what is kept of all of these.
+    fn check_room(&self, datasets: &[&Dataset]) -> Result<(), TuningError> {
+        let checked =
+            self.below_cut(|below, cache| check_room_for_activations(below, datasets, cache));
+        checked.map(drop)
+    }
+
+    /// What `work` makes with what lies below the first adapter; `None` where nothing is kept of that.
+    fn below_cut<T>(
         &self,
-        below: &BelowCut<'_>,
-        dataset: &Dataset,
-        cache: &FeatureCache,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<ImageInput>, TuningError> {
-        let kept = activations(below, dataset, cache, self.workers, &mut notices(observer));
-        let kept = kept.map_err(|error| match error {
+        work: impl FnOnce(&BelowCut<'_>, &FeatureCache) -> Result<T, InferenceError>,
+    ) -> Result<Option<T>, TuningError> {
+        let (Vision::From(cut), Some(cache)) = (self.backbone.vision(self.model), &self.cache)
+        else {
+            return Ok(None);
+        };
+        let model = self.model.valid();
+        let below = BelowCut {
+            checkpoint: &self.backbone.checkpoint,
+            device: &self.backbone.device.clone().inner(),
+            cut,
+            encode: &|images| model.image_prefix(images, cut),
+        };
+        work(&below, cache).map(Some).map_err(|error| match error {
             InferenceError::NoRoom { .. } => {
                 let problem = format!(
                     "{error}; free some space, name a folder on another disk, or choose data.cache_dtype = \"f16\", \
@@ -150,7 +173,6 @@ impl Source<'_> {
                 wrong(self.experiment, "data.cache", problem)
             }
             error => error.into(),
-        })?;
-        Ok(kept.map(|rows| ImageInput::Activations { below: Arc::new(rows), cut: below.cut }))
+        })
     }
 }

@@ -63,15 +63,20 @@ fn cached_views_are_those_that_the_naive_path_looks_at() {
     }
 }
 
-/// What a client trains in a round with one epoch, of the images `seen` alone.
-fn trained(images: &Images, seen: &[&Dataset], round: usize) -> ParameterRecord {
+/// What a client trains in a round of so many epochs, of the images `seen` alone.
+fn trained(
+    images: &Images,
+    seen: &[&Dataset],
+    round: usize,
+    local_epochs: usize,
+) -> ParameterRecord {
     let setup = Setup::new(images, &LoraConfig::default(), LossKind::ClassCe, PathKind::Fast);
     let dataset = images.dataset();
     let rows = |dataset: &&Dataset| -> Features { features(&checkpoint(), dataset) };
     let each = seen.iter().map(|it| ImageInput::Features(Arc::new(rows(it).into()))).collect();
     let mut setup = setup;
     setup.objective.views = Some(Views::new(each, &dataset.indices(Split::Train), dataset.len()));
-    let training = TrainingConfig { batch_size: 5, local_epochs: 1, ..TrainingConfig::default() };
+    let training = TrainingConfig { batch_size: 5, local_epochs, ..TrainingConfig::default() };
     let cohort = Arc::new(setup.cohort(training));
     let initial = cohort.initial().as_ref().clone();
     let partition = images.experiment(&[]).partition.apply(&dataset, 0).unwrap();
@@ -86,12 +91,24 @@ fn epochs_see_one_view_after_the_other() {
     let view = |number| train.clone().seen_as(View { seed: 0, number });
     let [zero, one] = [view(0), view(1)];
     for round in 0..4 {
-        let both = trained(&images, &[&zero, &one], round);
+        let both = trained(&images, &[&zero, &one], round, 1);
         let turns = [&zero, &one][round % 2];
-        assert_eq!(bits(&both), bits(&trained(&images, &[turns], round)), "round {round}");
+        assert_eq!(bits(&both), bits(&trained(&images, &[turns], round, 1)), "round {round}");
         let other = [&zero, &one][(round + 1) % 2];
-        assert_ne!(bits(&both), bits(&trained(&images, &[other], round)), "round {round}");
+        assert_ne!(bits(&both), bits(&trained(&images, &[other], round, 1)), "round {round}");
     }
+}
+
+#[test]
+fn epochs_are_counted_whatever_round_a_server_says() {
+    let images = Images::new(3, 1);
+    let train = images.dataset().as_ref().clone().only(Split::Train);
+    let [zero, one, two] = [0, 1, 2].map(|number| train.clone().seen_as(View { seed: 0, number }));
+    // Of 64 bits: its epochs are number 2^65 - 2 and 2^65 - 1, which leave 0 and 1 when divided by 3.
+    let round = usize::MAX;
+    let of_three = trained(&images, &[&zero, &one, &two], round, 2);
+    assert_eq!(bits(&of_three), bits(&trained(&images, &[&zero, &one], round, 2)));
+    assert_ne!(bits(&of_three), bits(&trained(&images, &[&one, &two], round, 2)));
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn every_field_is_enforced() {
     let examples = |min_examples| Policy { min_examples, ..Policy::default() };
     let rounds = |rounds| Policy { max_rounds: Some(rounds), ..Policy::default() };
     let epochs = |epochs| Policy { max_local_epochs: Some(epochs), ..Policy::default() };
+    let views = |views| Policy { max_views: Some(views), ..Policy::default() };
     for (policy, field, set) in [
         (digest("0".repeat(64)), "base_digest", &[][..]),
         (own, "", &[]),
@@ -40,6 +41,11 @@ fn every_field_is_enforced() {
         (rounds(2), "", &[]),
         (epochs(1), "max_local_epochs", &["training.local_epochs=2"]),
         (epochs(2), "", &["training.local_epochs=2"]),
+        (Policy::default(), "max_views", &["data.views=11"]),
+        (views(11), "", &["data.views=11"]),
+        (views(1), "max_views", &["data.views=2"]),
+        (views(0), "max_views", &["data.views=1"]),
+        (views(0), "", &[]),
     ] {
         let (office, joined) = begin(policy.clone(), set);
         match (field, joined) {
