@@ -73,7 +73,7 @@ fn a_run_survives() {
 
 #[test]
 fn so_do_other_methods_and_modes() {
-    let all: [&[&str]; 8] = [
+    let all: [&[&str]; 9] = [
         &["federation.participants=alone", "federation.client_state=disk"],
         &["federation.fraction=0.5", "federation.client_state=disk", "federation.threads=1"],
         &["faults={ fail = 0.3, nan = 0.25, drop_out = 0.2 }", "federation.below_quorum=skip"],

@@ -50,8 +50,8 @@ fn check_closed_form(experiment: &Experiment) -> Result<(), String> {
     }
     if !experiment.training.class_weights.is_none() {
         return Err(format!(
-            "training.class_weights: {name} adds up all images alike, so that it does not matter who holds which; leave \
-             them out"
+            "training.class_weights: {name} adds up all images alike, so that it does not matter who holds which; choose \
+             \"none\""
         ));
     }
     if !experiment.method.softmax.is_all() {
