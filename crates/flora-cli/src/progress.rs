@@ -1,6 +1,7 @@
 //! What a run looks like while it goes on: bars on standard error, a line a round on standard
 //! output, every event in the run's folder.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -410,7 +411,10 @@ impl Observer for Progress {
 
     fn keep_client(&mut self, client: &str, parameters: &ParameterRecord) -> Result<(), String> {
         let (Some(keeper), Some(folder)) = (&self.keeper, &self.folder) else { return Ok(()) };
-        keeper.save(parameters, &client_folder(folder.path(), client))
+        // A client's sums are of its own images.
+        let is_sum = keeper.experiment.method.name.is_closed_form();
+        let clients = is_sum.then(|| client.to_owned()).into_iter().collect();
+        keeper.save(parameters, clients, &client_folder(folder.path(), client))
     }
 }
 
@@ -419,7 +423,8 @@ impl Keeper {
         let (round, every) = (state.rounds_done(), self.experiment.output.keep_every);
         if every > 0 && round > 0 && round.is_multiple_of(every) && state.is_at_boundary() {
             let path = folder.path().join("rounds").join(format!("round-{round:04}"));
-            self.save(state.global(), &path)?;
+            let clients = self.experiment.summed(&self.provenance.clients, state.strategy());
+            self.save(state.global(), clients, &path)?;
         }
         let Some(states) = &mut self.states else { return Ok(()) };
         let total = self.facts.total_seconds + self.started.elapsed().as_secs_f64();
@@ -427,12 +432,18 @@ impl Keeper {
         states.save(state, &facts).map_err(|error| error.to_string())
     }
 
-    fn save(&self, parameters: &ParameterRecord, folder: &std::path::Path) -> Result<(), String> {
+    /// Writes parameters; `clients` are those whose images they are sums of.
+    fn save(
+        &self,
+        parameters: &ParameterRecord,
+        clients: BTreeSet<String>,
+        folder: &std::path::Path,
+    ) -> Result<(), String> {
         if self.facts.numbers_only {
             return Ok(());
         }
-        let saved =
-            save_trained(&self.experiment, &self.provenance, parameters, folder, &self.device);
+        let provenance = Provenance { clients, ..self.provenance.clone() };
+        let saved = save_trained(&self.experiment, &provenance, parameters, folder, &self.device);
         saved.map_err(|error| format!("cannot write {}: {error}", folder.display()))
     }
 }

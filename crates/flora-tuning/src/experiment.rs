@@ -522,7 +522,7 @@ impl Experiment {
 }
 
 /// The file of a partition that was saved.
-fn saved_partition(partition: &PartitionConfig) -> Option<&Path> {
+pub(crate) fn saved_partition(partition: &PartitionConfig) -> Option<&Path> {
     match partition {
         PartitionConfig::File { path } => Some(path),
         PartitionConfig::FewShot { of, .. } | PartitionConfig::BaseToNovel { of } => {

@@ -25,6 +25,7 @@ mod model;
 mod objective;
 mod observer;
 mod overrides;
+mod possible_sums;
 mod prepare;
 mod presets;
 mod prompts;

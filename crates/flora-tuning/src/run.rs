@@ -16,6 +16,7 @@ use flora_inference::Provenance;
 use serde::Serialize;
 
 use crate::members::Members;
+use crate::possible_sums::PossibleSums;
 use crate::prepare::{IMAGES, cache_folder};
 use crate::{Cohort, Experiment, Observer, StrategyName};
 
@@ -88,8 +89,10 @@ pub struct Finished {
     pub outcome: Option<Outcome>,
     /// Why the run ended early. [`FederationError::Stopped`] if it was asked to.
     pub failure: Option<FederationError>,
-    /// Whose images the sums of a closed-form method are of; for [`Provenance::clients`].
+    /// Whose images the last sums of a closed-form method are of; for [`Provenance::clients`].
     pub summed: BTreeSet<String>,
+    /// Whose images the sums are of that the run began with.
+    pub summed_before: BTreeSet<String>,
 }
 
 impl Finished {
@@ -100,6 +103,11 @@ impl Finished {
             Some(FederationError::Stopped { .. }) => RunStatus::Interrupted,
             Some(_) => RunStatus::Failed,
         }
+    }
+
+    /// Whose images the sums after this round are of.
+    pub fn summed_after(&self, round: usize) -> &BTreeSet<String> {
+        if round == 0 { &self.summed_before } else { &self.summed }
     }
 }
 
@@ -169,10 +177,12 @@ impl Prepared {
         Self { states: Some(path.into()), ..self }
     }
 
-    /// What is trained from and for.
+    /// What is trained from and for. Its [`clients`](Provenance::clients) are those whose sums the run begins with.
     pub fn provenance(&self) -> Provenance {
         let images = self.inputs.get(IMAGES).cloned();
-        self.experiment.provenance(&self.dataset, &self.base_digest, &self.base_settings, images)
+        let (base, settings) = (&self.base_digest, &self.base_settings);
+        let provenance = self.experiment.provenance(&self.dataset, base, settings, images);
+        Provenance { clients: self.summed.clone(), ..provenance }
     }
 
     /// What everybody starts from.
@@ -245,10 +255,12 @@ impl Prepared {
         started: Instant,
         observer: &mut dyn Observer,
     ) -> Finished {
-        let data_seconds = self.data_seconds;
-        let finished = self.federate(state, observer).unwrap_or_else(|error| {
-            let outcome = error.partial().and_then(|partial| partial.outcome.clone());
-            Finished { outcome, failure: Some(error), summed: BTreeSet::new() }
+        let (data_seconds, before) = (self.data_seconds, self.summed.clone());
+        let finished = self.federate(state, observer).unwrap_or_else(|error| Finished {
+            outcome: None,
+            failure: Some(error),
+            summed: before.clone(),
+            summed_before: before,
         });
         let outcome = finished.outcome.as_ref();
         observer.event(&Event::RunFinished {
@@ -304,25 +316,41 @@ impl Prepared {
             Some(around) => around(fleet),
         };
         let mut strategy = self.strategy;
-        let (mut summed, leaving) = (self.summed, self.experiment.method.closed_form.leaving);
         let rounds = Rounds::new(&config).with_selection(&*self.selection).with_stop(self.stop);
         let listener = &mut Heard(observer);
         let outcome = match state {
             None => rounds.run(&mut *fleet, &mut *strategy, self.initial, listener),
             Some(state) => rounds.resume(&mut *fleet, &mut *strategy, state, listener),
-        }?;
+        };
+        let summed_before = self.summed;
+        let summed = self.experiment.summed(&summed_before, &strategy.state());
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                let outcome = error.partial().and_then(|partial| partial.outcome.clone());
+                // Those of a round that was added up and not evaluated are in no result.
+                let is_in = outcome.as_ref().is_some_and(|outcome| outcome.last_round.round > 0);
+                let summed = if is_in { summed } else { summed_before.clone() };
+                return Ok(Finished { outcome, failure: Some(error), summed, summed_before });
+            }
+        };
         let keeps = self.experiment.output.keep_clients;
         let kept = keeps.then(|| keep_clients(&mut *fleet, outcome.last_round.round, listener.0));
         // Whatever becomes of the clients' parameters, the rounds are over.
         let failure = kept.and_then(Result::err);
-        for client in Sums::counted_in(&strategy.state()).unwrap_or_default() {
-            if leaving {
-                summed.remove(&client)
-            } else {
-                summed.insert(client)
-            };
+        Ok(Finished { outcome: Some(outcome), failure, summed, summed_before })
+    }
+}
+
+impl Experiment {
+    /// Whose images the sums of a closed-form method are of that began with those of `before`, by the
+    /// [state](Strategy::state) of its strategy; none of another method.
+    pub fn summed(&self, before: &BTreeSet<String>, strategy: &Message) -> BTreeSet<String> {
+        let counted = Sums::counted_in(strategy).unwrap_or_default();
+        match self.method.closed_form.leaving {
+            true => before - &counted,
+            false => before | &counted,
         }
-        Ok(Finished { outcome: Some(outcome), failure, summed })
     }
 }
 
@@ -330,10 +358,11 @@ impl Prepared {
 fn strategy(experiment: &Experiment) -> Box<dyn Strategy> {
     let method = &experiment.method;
     match experiment.federation.strategy {
-        _ if method.name.is_closed_form() && method.closed_form.leaving => {
-            Box::new(Sums::new().subtracting())
+        _ if method.name.is_closed_form() => {
+            let sums = Sums::new();
+            let sums = if method.closed_form.leaving { sums.subtracting() } else { sums };
+            Box::new(PossibleSums::new(sums, experiment.federation.upload))
         }
-        _ if method.name.is_closed_form() => Box::new(Sums::new()),
         StrategyName::FedAvg => Box::new(FedAvg),
     }
 }

@@ -34,6 +34,11 @@ enum Written {
     List(Vec<String>),
 }
 
+impl Participants {
+    /// What the client of [`Central`](Self::Central) is called.
+    pub const CENTRAL: &str = CENTRAL;
+}
+
 impl TryFrom<Written> for Participants {
     type Error = String;
 

@@ -53,6 +53,11 @@ impl RunState {
         &self.progress.global
     }
 
+    /// What the strategy remembers: [`Strategy::state`](crate::Strategy::state).
+    pub fn strategy(&self) -> &Message {
+        &self.strategy
+    }
+
     /// Every evaluation so far.
     pub fn history(&self) -> &[RoundScore] {
         &self.progress.history

@@ -8,7 +8,7 @@ use flora_federation::protocol::SERVER_ROUND;
 use flora_federation::{Config, Kind, Message, Metrics, NUM_EXAMPLES, Value};
 
 use super::{number_if_any, text_if_any};
-use crate::{Experiment, Plan, Site, plan};
+use crate::{Experiment, MethodName, Plan, Site, plan};
 
 /// Settings of a server's message that a site understands.
 pub(super) struct Stock {
@@ -78,6 +78,13 @@ impl Stock {
             return refuse(
                 "method.closed_form.start: a site does not read files that an experiment names; leave it out, and let \
                  the ServerApp add the sums up",
+            );
+        }
+        let method = &experiment.method;
+        if method.name == MethodName::Lda && method.closed_form.lambda.is_none() {
+            return refuse(
+                "method.closed_form.lambda: that of lda follows from the number of all images, which is lost in means; set \
+                 it to (10 C / N)^2 for N images of C classes",
             );
         }
         let own = site.profile().map_err(|error| error.to_string())?;

@@ -1,5 +1,6 @@
 //! Settings that do not go together with the method.
 
+use flora_data::Participants;
 use flora_lora::Towers;
 
 use crate::{Experiment, LossKind, MethodName, PathKind};
@@ -60,6 +61,14 @@ fn check_closed_form(experiment: &Experiment) -> Result<(), String> {
              leave it out"
         ));
     }
+    let closed_form = &experiment.method.closed_form;
+    if experiment.federation.participants == Participants::Alone && closed_form.start.is_some() {
+        let field = if closed_form.leaving { "leaving" } else { "start" };
+        return Err(format!(
+            "method.closed_form.{field}: clients that are \"alone\" add nothing to the sums of others and take nothing away; \
+             name those who come or leave as federation.participants"
+        ));
+    }
     if experiment.federation.fraction < 1.0 {
         return Err(format!(
             "federation.fraction: {name} has one round, and nobody would ask the other clients; choose 1"
@@ -76,6 +85,11 @@ fn check_trained(experiment: &Experiment) -> Result<(), String> {
             "method.closed_form.start: {} does not begin with sums; choose method.name = \"ridge\"",
             method.name.as_str()
         ));
+    }
+    if method.head.is_some() && !method.closed_form.is_default() {
+        return Err("method.closed_form: the classifier in method.head was solved with settings of its own; leave these out, \
+                    or solve it anew with them"
+            .to_owned());
     }
     Ok(())
 }

@@ -202,8 +202,8 @@ pub(crate) fn read(record: &ParameterRecord) -> Result<Moments, HeadsError> {
     }
 }
 
-/// Images whose means are read without their number. It decides nothing but what is rounding, and by how much a
-/// covariance of so many is shrunk.
+/// Images whose means are read without their number. It decides nothing but what is rounding, and the usual shrinkage
+/// of [`MethodName::Lda`], which a site that is asked for means must be told.
 const MEANS_OF: f64 = 10_000.0;
 
 impl Method for ClosedForm {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use flora_core::{Dtype, ParameterRecord};
-use flora_data::Participants;
+use flora_data::{Dataset, Participants};
 use flora_federation::Event;
 use flora_inference::{Provenance, adapter_folder};
 use flora_lora::{LoraConfig, PeftAdapter, load_peft};
@@ -83,7 +83,7 @@ impl Begin {
     pub(super) fn check(
         &self,
         experiment: &Experiment,
-        base_digest: &str,
+        (base_digest, base_settings): (&str, &str),
         classes: &[String],
         observer: &mut dyn Observer,
     ) -> Result<(), TuningError> {
@@ -102,27 +102,64 @@ impl Begin {
         let below = self.below.as_ref().map(|(_, digest)| digest.as_str());
         // A classifier beside adapters has settings of its own.
         let settings = if *field == START { &method.closed_form } else { &sums.method.settings };
-        sums.check(base_digest, below, classes, settings)
+        sums.check((base_digest, base_settings), below, classes, settings)
             .map_err(|error| wrong(experiment, field, error))
     }
 
     /// Whose sums the run begins with.
     pub(super) fn summed(&self) -> BTreeSet<String> {
-        let start = self.sums.iter().find(|(field, _)| *field == START);
-        start.map(|(_, sums)| sums.provenance.clients.clone()).unwrap_or_default()
+        self.start().map(|sums| sums.provenance.clients.clone()).unwrap_or_default()
     }
 
-    /// Whether those who train are not counted in the sums yet, or those who leave are.
+    /// The sums that the run begins with.
+    fn start(&self) -> Option<&LoadedSums> {
+        self.sums.as_ref().filter(|(field, _)| *field == START).map(|(_, sums)| sums)
+    }
+
+    /// Whether those who train are not counted in the sums yet, or those who leave are: by their ids, and by what says
+    /// which images of the data set called `data_name` are theirs. Without a data set, the images are elsewhere.
     pub(super) fn check_trainers<'a>(
         &self,
         experiment: &Experiment,
-        mut trainers: impl Iterator<Item = &'a str>,
+        data_name: &str,
+        dataset: Option<&Dataset>,
+        trainers: impl Iterator<Item = &'a str>,
     ) -> Result<(), TuningError> {
+        let Some(sums) = self.start() else { return Ok(()) };
         let (summed, leaving) = (self.summed(), experiment.method.closed_form.leaving);
-        if summed.is_empty() || experiment.federation.participants == Participants::Alone {
+        if summed.is_empty() && !leaving && !sums.has_images()? {
             return Ok(());
         }
-        let problem = match trainers.find(|&id| summed.contains(id) != leaving) {
+        if summed.is_empty() {
+            let problem = "it does not say whose images its sums are of, so that a client could be counted twice; begin with \
+                           a run that says so, or anew";
+            return Err(wrong(experiment, START, problem));
+        }
+        let fingerprint = || Ok(dataset.map(Dataset::fingerprint).transpose()?);
+        if let Some(field) = sums.other_images(experiment, data_name, fingerprint)? {
+            let problem = format!(
+                "its sums are of the same data set, and {field} gives its clients other images now, so that an id does not \
+                 tell who is counted; choose what that run had"
+            );
+            return Err(wrong(experiment, START, problem));
+        }
+        let same_data = sums.provenance.data.name == data_name;
+        let of_all = same_data && summed.contains(Participants::CENTRAL);
+        let trainers: Vec<&str> = trainers.collect();
+        let is_all = |id: &str| same_data && id == Participants::CENTRAL;
+        if let Some(id) = trainers.iter().find(|id| of_all != is_all(id) && (of_all || !leaving)) {
+            let problem = match of_all {
+                true => format!(
+                    "the sums are of everybody's images (federation.participants = \"central\"), and {id} can neither come \
+                     late nor leave; begin with a run of single clients"
+                ),
+                false => "federation.participants = \"central\" has everybody's images, and some are counted in the sums \
+                          already; name those who come late"
+                    .to_owned(),
+            };
+            return Err(wrong(experiment, START, problem));
+        }
+        let problem = match trainers.into_iter().find(|&id| summed.contains(id) != leaving) {
             None => return Ok(()),
             Some(id) if leaving => format!(
                 "the sums are not of {id}, who cannot leave; name those who do as federation.participants"

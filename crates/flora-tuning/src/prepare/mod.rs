@@ -92,9 +92,11 @@ fn prepared(
 
     let mut backbone = Backbone::load(&experiment, &begin, &dataset, device, observer)?;
     let base_digest = backbone.checkpoint.digest()?;
-    begin.check(&experiment, &base_digest, dataset.classes(), observer)?;
+    let base_settings = settings_digest(&backbone.checkpoint);
+    begin.check(&experiment, (&base_digest, &base_settings), dataset.classes(), observer)?;
     let trainers = partition.clients.iter().filter(|shard| !shard.train.is_empty());
-    begin.check_trainers(&experiment, trainers.map(|shard| shard.id.as_str()))?;
+    let trainers = trainers.map(|shard| shard.id.as_str());
+    begin.check_trainers(&experiment, dataset.name(), Some(&dataset), trainers)?;
     // Before the images are looked at, so that a mistake is told before the long work.
     let texts = backbone.texts(&workers);
     let model = backbone.attach(begin.initial.as_ref(), &texts)?;
@@ -105,7 +107,6 @@ fn prepared(
     let at_rest = experiment.federation.client_state.at_rest(trainers, &backbone.device);
     let trainable_parameters = backbone.method.trainable().count(&model);
     let total_parameters = backbone.count(&model);
-    let base_settings = settings_digest(&backbone.checkpoint);
     let inputs = inputs::digests(&experiment, &backbone, Some(&dataset), &begin)?;
     let class_groups = partition.class_groups.clone();
     let setting = Setting { texts, prefix, images, class_groups, dataset: &dataset };

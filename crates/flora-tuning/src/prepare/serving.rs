@@ -54,9 +54,11 @@ pub fn prepare_serving(
     let texts = backbone.texts(&workers);
     let model = backbone.attach(begin.initial.as_ref(), &texts)?;
     let base_digest = backbone.checkpoint.digest()?;
-    begin.check(&experiment, &base_digest, dataset.classes(), observer)?;
+    let base_settings = settings_digest(&backbone.checkpoint);
+    begin.check(&experiment, (&base_digest, &base_settings), dataset.classes(), observer)?;
     let trainers = clients.iter().filter(|client| client.num_examples > 0);
-    begin.check_trainers(&experiment, trainers.map(|client| client.id.as_str()))?;
+    let trainers = trainers.map(|client| client.id.as_str());
+    begin.check_trainers(&experiment, dataset.name(), None, trainers)?;
     let inputs = inputs::digests(&experiment, &backbone, None, &begin)?;
     let trainable = backbone.method.trainable();
     let shard = |site: &ClientInfo| ClientShard { id: site.id.clone(), ..ClientShard::default() };
@@ -66,7 +68,7 @@ pub fn prepare_serving(
         trainable_parameters: trainable.count(&model),
         total_parameters: backbone.count(&model),
         base_digest,
-        base_settings: settings_digest(&backbone.checkpoint),
+        base_settings,
         inputs,
         data_seconds: started.elapsed().as_secs_f64(),
         dataset: Arc::new(dataset),

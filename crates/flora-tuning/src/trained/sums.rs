@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flora_core::{ParameterRecord, hex};
+use flora_data::PartitionConfig;
 use flora_inference::{Provenance, adapter_folder};
 use flora_lora::LoraConfig;
 use sha2::{Digest, Sha256};
 
 use super::load::parameters;
 use super::{CLOSED_FORM, PARAMETERS};
+use crate::experiment::saved_partition;
 use crate::methods::{ClosedForm, ClosedFormConfig, Flora, OverHead, read_moments};
 use crate::{Experiment, MethodName, TuningError};
 
@@ -24,6 +26,8 @@ pub(crate) struct LoadedSums {
     pub(crate) method: ClosedForm,
     /// Which adapter was under the classifier: [`adapter_digest`].
     pub(crate) adapter: Option<String>,
+    /// Who had which images, where that was written down.
+    partition: Option<PartitionConfig>,
 }
 
 /// What the metadata of a closed form's `trained.safetensors` say besides.
@@ -32,6 +36,8 @@ pub(super) struct ClosedFormFacts {
     pub(super) settings: ClosedFormConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) adapter_sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    partition: Option<PartitionConfig>,
 }
 
 impl ClosedFormFacts {
@@ -41,7 +47,7 @@ impl ClosedFormFacts {
         let settings =
             ClosedFormConfig { start: None, leaving: false, ..method.closed_form.clone() };
         let adapter_sha256 = method.init_adapter.as_deref().map(adapter_digest).transpose()?;
-        Ok(Self { settings, adapter_sha256 })
+        Ok(Self { settings, adapter_sha256, partition: Some(experiment.partition.clone()) })
     }
 }
 
@@ -68,7 +74,8 @@ impl LoadedSums {
             .map_err(|error| wrong(format!("its metadata {CLOSED_FORM:?}: {error}")))?;
         facts.settings.check().map_err(wrong)?;
         let method = ClosedForm { name, settings: facts.settings };
-        Ok(Self { path, record, provenance, method, adapter: facts.adapter_sha256 })
+        let ClosedFormFacts { adapter_sha256: adapter, partition, .. } = facts;
+        Ok(Self { path, record, provenance, method, adapter, partition })
     }
 
     /// Adapters that are trained beside this classifier.
@@ -80,11 +87,55 @@ impl LoadedSums {
         })
     }
 
-    /// Whether they are sums of the features with these settings that `base`, a checkpoint's digest, makes with this adapter, over these
-    /// classes.
+    /// Whether there are images in them.
+    pub(crate) fn has_images(&self) -> Result<bool, TuningError> {
+        Ok(!read_moments(&self.record)?.is_empty())
+    }
+
+    /// Which setting gives the clients of `experiment` other images than the same data set had for these sums, so that
+    /// equal ids are not the same client; `None` if none does, and for another data set. Without `fingerprint`, the
+    /// images themselves are not compared.
+    pub(crate) fn other_images(
+        &self,
+        experiment: &Experiment,
+        data_name: &str,
+        fingerprint: impl FnOnce() -> Result<Option<String>, TuningError>,
+    ) -> Result<Option<&'static str>, TuningError> {
+        let (then, now) = (&self.provenance.data, &experiment.data);
+        if then.name != data_name {
+            return Ok(None);
+        }
+        let partition = &experiment.partition;
+        // What a file says is in the file, which may well be what the earlier run left.
+        let is_known = |it: &&PartitionConfig| saved_partition(it).is_none();
+        let earlier = self.partition.as_ref().filter(is_known);
+        let other_partition = earlier.is_some_and(|it| is_known(&partition) && it != partition);
+        // Clients that are folders keep their images whatever comes to the others.
+        let is_drawn = *partition != PartitionConfig::Natural;
+        let by_seed = is_drawn || now.limit.is_some() || !now.validation.is_zero();
+        Ok(if then.protocol != now.protocol {
+            Some("data.protocol")
+        } else if then.limit != now.limit {
+            Some("data.limit")
+        } else if then.validation != now.validation {
+            Some("data.validation")
+        } else if other_partition {
+            Some("partition")
+        } else if by_seed && then.seed != now.seed {
+            Some("data.seed")
+        } else if is_drawn && then.fingerprint.is_some() {
+            let now = fingerprint()?;
+            (now.is_some() && now != then.fingerprint).then_some("data.path")
+        } else {
+            None
+        })
+    }
+
+    /// Whether they are sums of the features with these settings that a checkpoint with the digests `base`, of its
+    /// weights and of its settings, makes with this adapter, over these classes.
     pub(crate) fn check(
         &self,
-        base: &str,
+        (base, base_settings): (&str, &str),
         adapter: Option<&str>,
         classes: &[String],
         settings: &ClosedFormConfig,
@@ -94,6 +145,12 @@ impl LoadedSums {
         let problem = if self.provenance.base_sha256 != base {
             format!(
                 "holds sums of the features of {}, which has other weights than this run's model; give both the same",
+                self.provenance.base_model_name_or_path
+            )
+        } else if self.provenance.base_settings_sha256 != base_settings {
+            format!(
+                "holds sums of the features of {}, whose configuration, preprocessing or tokenizer is another than that of \
+                 this run's model; give both the same",
                 self.provenance.base_model_name_or_path
             )
         } else if self.adapter.as_deref() != adapter {

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use flora_core::{HostTensor, ParameterRecord};
-use flora_federation::{EvaluatedModel, Event, Outcome, RoundScore};
+use flora_federation::{EvaluatedModel, Event, Outcome, RoundScore, RunStatus, Stop};
 use flora_heads::{LinearClassifier, Moments, Ridge};
-use flora_tuning::{Experiment, TrainedModel, prepare, save_trained};
+use flora_inference::Provenance;
+use flora_tuning::{Experiment, Observer, TrainedModel, prepare, save_trained};
 
 use crate::common::{Images, Listener, checkpoint, features, outcome, refusal, rows, run, save};
 
@@ -139,9 +140,93 @@ fn a_client_alone_has_the_head_of_its_own_images() {
 
 /// Runs, and leaves the result in `folder`.
 fn saved(experiment: &Experiment, folder: &Path) -> Outcome {
-    let outcome = outcome(experiment.clone());
-    save(experiment, &outcome.last, folder).unwrap();
+    let device = Device::flex();
+    let prepared = prepare(experiment.clone(), &device, &mut Listener::default()).unwrap();
+    let provenance = prepared.provenance();
+    let finished = prepared.run(&mut Listener::default());
+    assert!(finished.failure.is_none(), "{}", finished.failure.unwrap());
+    let provenance = Provenance { clients: finished.summed, ..provenance };
+    let outcome = finished.outcome.unwrap();
+    save_trained(experiment, &provenance, &outcome.last, folder, &device).unwrap();
     outcome
+}
+
+/// Raises a stop once the model that a run begins with is evaluated.
+struct StopsAtFirst(Stop);
+
+impl Observer for StopsAtFirst {
+    fn event(&mut self, event: &Event) {
+        if matches!(event, Event::Evaluated { round: 0, .. }) {
+            self.0.raise();
+        }
+    }
+}
+
+#[test]
+fn who_was_counted_before_is_known_after_a_stop() {
+    let images = Images::new(2, 2);
+    let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let two = "federation.participants=['alpha', 'beta']";
+    saved(&images.experiment(&[RIDGE, two]), first.path());
+    let gamma = "federation.participants=['gamma']";
+    let experiment = images.experiment(&[RIDGE, gamma, &from(first.path())]);
+    let (device, stop) = (Device::flex(), Stop::default());
+    let prepared = prepare(experiment.clone(), &device, &mut Listener::default()).unwrap();
+    let provenance = prepared.provenance();
+    assert!(provenance.clients.iter().eq(["alpha", "beta"]));
+    let finished = prepared.with_stop(stop.clone()).run(&mut StopsAtFirst(stop));
+    assert_eq!(finished.status(), RunStatus::Interrupted);
+    assert!(finished.summed.iter().eq(["alpha", "beta"]), "{:?}", finished.summed);
+    let (last, clients) = (finished.outcome.unwrap().last, finished.summed);
+    let provenance = Provenance { clients, ..provenance };
+    save_trained(&experiment, &provenance, &last, second.path(), &device).unwrap();
+    let start = from(second.path());
+    let error = refusal_of(&images, &[RIDGE, &start, "federation.participants=['beta']"]);
+    assert!(error.contains("beta is counted in the sums already"), "{error}");
+    let (finished, _) = run(images.experiment(&[RIDGE, &start, gamma]));
+    assert!(finished.summed.iter().eq(["alpha", "beta", "gamma"]));
+    assert!(finished.summed_after(0).iter().eq(["alpha", "beta"]));
+
+    // Sums of nobody knows whom.
+    let provenance = Provenance { clients: Default::default(), ..provenance };
+    save_trained(&experiment, &provenance, &last, second.path(), &device).unwrap();
+    for more in [gamma, "method.closed_form.leaving=true"] {
+        let error = refusal_of(&images, &[RIDGE, &start, gamma, more]);
+        assert!(error.contains("does not say whose images"), "{error}");
+    }
+}
+
+/// The same id with other images is another client.
+#[test]
+fn ids_that_stand_for_other_images_are_refused() {
+    let images = Images::new(4, 2);
+    let [drawn, central] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let iid = "partition={ kind = 'iid', clients = 4 }";
+    let two = "federation.participants=['client-0', 'client-1']";
+    saved(&images.experiment(&[RIDGE, iid, two]), drawn.path());
+    let start = from(drawn.path());
+    let (third, second) =
+        ("federation.participants=['client-2']", "federation.participants=['client-1']");
+    let leaving = "method.closed_form.leaving=true";
+    for set in [vec![third], vec![second, leaving]] {
+        let run =
+            |more: &str| refusal_of(&images, &[&[RIDGE, iid, &start, more], &set[..]].concat());
+        outcome(images.experiment(&[&[RIDGE, iid, &start], &set[..]].concat()));
+        for (more, field) in [
+            ("data.seed=9", "data.seed"),
+            ("data.validation=0.5", "data.validation"),
+            ("partition={ kind = 'iid', clients = 3 }", "partition"),
+        ] {
+            let error = run(more);
+            assert!(error.contains(&format!("{field} gives its clients")), "{more}: {error}");
+        }
+    }
+    saved(&images.experiment(&[RIDGE, "federation.participants=central"]), central.path());
+    let alpha = "federation.participants=['alpha']";
+    for more in [alpha, leaving] {
+        let error = refusal_of(&images, &[RIDGE, &from(central.path()), alpha, more]);
+        assert!(error.contains("everybody's images"), "{error}");
+    }
 }
 
 /// A client is counted once, and only who is counted can leave.
@@ -205,7 +290,9 @@ fn a_late_client_comes_to_what_all_at_once_come_to_and_a_leaving_one_was_never_t
     // Of nobody, nothing is left but the texts.
     let one = outcome(images.experiment(&[RIDGE, second, &from(first.path()), leaving]));
     let folder = &folders[2];
-    save(&images.experiment(&[RIDGE]), &one.last, folder.path()).unwrap();
+    let left =
+        saved(&images.experiment(&[RIDGE, second, &from(first.path()), leaving]), folder.path());
+    assert_eq!(left.last, one.last);
     let alpha = "federation.participants=['alpha']";
     let nobody = outcome(images.experiment(&[RIDGE, alpha, &from(folder.path()), leaving]));
     let counts = nobody.last.get("closed_form.class_counts").unwrap().to_f32().into_owned();
@@ -441,6 +528,17 @@ fn settings_that_make_no_sense_are_named() {
         (closed(&from(flora.path())), "trained.safetensors"),
         (closed(&head), "method.head: ridge trains no adapters"),
         (vec![head.clone()], "method.head"),
+        (
+            vec![
+                format!("method.head={}", ridge.path().display()),
+                "method.closed_form.weight=3.0".to_owned(),
+            ],
+            "method.closed_form: the classifier in method.head",
+        ),
+        (
+            vec![RIDGE.to_owned(), start.clone(), "federation.participants=alone".to_owned()],
+            "method.closed_form.start: clients that are \"alone\"",
+        ),
         (vec![start.clone()], "method.closed_form.start: flora does not begin with sums"),
     ] {
         let set: Vec<&str> = set.iter().map(String::as_str).collect();
@@ -487,12 +585,20 @@ fn means_are_as_good_as_sums() {
         means.insert(name, HostTensor::from_f32(tensor.shape(), values).unwrap()).unwrap();
     }
     let folder = tempfile::tempdir().unwrap();
-    let experiment = images.experiment(&[RIDGE, "method.closed_form.lambda=0.01"]);
-    save(&experiment, &sums, folder.path()).unwrap();
-    let expected = logits(&experiment, folder.path());
-    save(&experiment, &means, folder.path()).unwrap();
-    for ((_, left), (_, right)) in logits(&experiment, folder.path()).iter().zip(&expected) {
-        let far = left.iter().zip(right).fold(0f32, |far, (a, b)| far.max((a - b).abs()));
-        assert!(far < 1e-2, "{far}");
+    for (name, more) in [
+        ("ridge", "method.closed_form.lambda=0.01"),
+        ("lda", "method.closed_form.lambda=0.5"),
+        ("gda", "seed=3"),
+        ("ncm", "seed=3"),
+    ] {
+        let experiment = images.experiment(&[RIDGE, &format!("method.name={name}"), more]);
+        save(&experiment, &sums, folder.path()).unwrap();
+        let expected = logits(&experiment, folder.path());
+        save(&experiment, &means, folder.path()).unwrap();
+        for ((_, left), (_, right)) in logits(&experiment, folder.path()).iter().zip(&expected) {
+            let far = left.iter().zip(right).fold(0f32, |far, (a, b)| far.max((a - b).abs()));
+            let most = right.iter().fold(1f32, |most, x| most.max(x.abs()));
+            assert!(far < 1e-2 * most, "{name}: {far} of {most}");
+        }
     }
 }

@@ -62,7 +62,7 @@ impl Session<'_> {
         let signals = self.clients.signals()?;
         super::child::stop_with_parent(signals.stop());
         let path = self.folder.path().to_owned();
-        let (experiment, mut provenance) = (prepared.experiment.clone(), prepared.provenance());
+        let (experiment, provenance) = (prepared.experiment.clone(), prepared.provenance());
         let mut prepared = prepared.with_stop(signals.stop());
         progress.stop_on_trouble(signals.stop());
         let mut states = None;
@@ -89,7 +89,6 @@ impl Session<'_> {
             None => prepared.run(&mut progress),
             Some(state) => prepared.resume(state, &mut progress),
         };
-        provenance.clients.clone_from(&finished.summed);
         let voice = progress.voice();
         let told = progress.finish();
         let why = finished.failure.as_ref().map(ToString::to_string);
@@ -100,6 +99,8 @@ impl Session<'_> {
         summary.tell_clients(told.clients);
         // The numbers are shown whatever cannot be written; the first trouble is told at the end.
         let trained = finished.outcome.as_ref().filter(|_| !self.facts.numbers_only);
+        let clients = |round: usize| finished.summed_after(round).clone();
+        let provenance = |round| Provenance { clients: clients(round), ..provenance.clone() };
         let saved =
             trained.map_or(Ok(false), |outcome| self.save(&experiment, &provenance, outcome));
         summary.best_saved = *saved.as_ref().unwrap_or(&false);
@@ -128,23 +129,24 @@ impl Session<'_> {
         Ok(summary)
     }
 
-    /// Writes what was trained; true if that of the best round is another than that of the last, and is
-    /// written, too.
+    /// Writes what was trained, with the `provenance` of its round; true if that of the best round is another than
+    /// that of the last, and is written, too.
     fn save(
         &self,
         experiment: &Experiment,
-        provenance: &Provenance,
+        provenance: &dyn Fn(usize) -> Provenance,
         outcome: &Outcome,
     ) -> Result<bool, String> {
         let path = self.folder.path();
-        let save = |record: &ParameterRecord, folder: &Path| {
-            save_trained(experiment, provenance, record, folder, &self.device)
+        let save = |record: &ParameterRecord, round: usize, folder: &Path| {
+            save_trained(experiment, &provenance(round), record, folder, &self.device)
                 .map_err(|error| format!("cannot write {}: {error}", folder.display()))
         };
-        save(&outcome.last, path)?;
-        let is_better = outcome.best_round.round != outcome.last_round.round;
+        let (last, best) = (outcome.last_round.round, outcome.best_round.round);
+        save(&outcome.last, last, path)?;
+        let is_better = best != last;
         if is_better {
-            save(&outcome.best, &path.join("best"))?;
+            save(&outcome.best, best, &path.join("best"))?;
         } else if path.join("best").is_dir() {
             // Of an earlier session, whose last round was not the best.
             let best = path.join("best");

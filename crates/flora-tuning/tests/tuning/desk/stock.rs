@@ -103,9 +103,27 @@ fn a_stock_server_gets_the_bits_of_the_simulation() {
 /// means after every round, and the site predicts with them.
 #[test]
 fn a_stock_server_averages_sums() {
+    for name in ["ridge", "lda", "gda", "ncm"] {
+        averages_sums(name);
+    }
+}
+
+fn averages_sums(name: &str) {
+    let name = format!("method.name={name}");
     let mut office = Office::new(Policy { max_update_norm: Some(2.0), ..Policy::default() });
-    let experiment = office.images.experiment(&["method.name=ridge", "training.rounds=3"]);
-    let begin = sent(&experiment, 0, &ParameterRecord::new());
+    let begin = |experiment: &Experiment| sent(experiment, 0, &ParameterRecord::new());
+    let experiment = office.images.experiment(&[&name, "training.rounds=3"]);
+    if name.ends_with("lda") {
+        // The usual one is that of a number of images which the site is not told.
+        let error = office.ask(&initial(), &begin(&experiment)).unwrap_err();
+        assert!(
+            error.contains("method.closed_form.lambda") && error.contains("10 C / N"),
+            "{error}"
+        );
+    }
+    let experiment =
+        office.images.experiment(&[&name, "training.rounds=3", "method.closed_form.lambda=0.5"]);
+    let begin = begin(&experiment);
     let zeros = parameters(&office.ask(&initial(), &begin).unwrap());
     let first = office.ask(&Kind::Train, &sent(&experiment, 1, &zeros)).unwrap();
     let means = parameters(&first);
