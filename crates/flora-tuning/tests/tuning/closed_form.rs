@@ -202,11 +202,11 @@ fn ids_that_stand_for_other_images_are_refused() {
     let images = Images::new(4, 2);
     let [drawn, central] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let iid = "partition={ kind = 'iid', clients = 4 }";
-    let two = "federation.participants=['client-0', 'client-1']";
+    let two = "federation.participants=['client-00', 'client-01']";
     saved(&images.experiment(&[RIDGE, iid, two]), drawn.path());
     let start = from(drawn.path());
     let (third, second) =
-        ("federation.participants=['client-2']", "federation.participants=['client-1']");
+        ("federation.participants=['client-02']", "federation.participants=['client-01']");
     let leaving = "method.closed_form.leaving=true";
     for set in [vec![third], vec![second, leaving]] {
         let run =
