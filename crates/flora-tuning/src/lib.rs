@@ -56,7 +56,7 @@ pub use methods::{Method, MethodName};
 pub use model::TuningModel;
 pub use objective::{ImageInput, Objective};
 pub use observer::{Observer, Silent};
-pub use prepare::{partition, prepare, prepare_method, prepare_serving};
+pub use prepare::{check_copies, partition, prepare, prepare_method, prepare_serving};
 pub use presets::{PRESETS, Preset};
 pub use prompts::Prompts;
 pub use run::{Finished, Prepared};

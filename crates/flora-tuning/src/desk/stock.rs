@@ -84,7 +84,13 @@ impl Stock {
         if method.name == MethodName::Lda && method.closed_form.lambda.is_none() {
             return refuse(
                 "method.closed_form.lambda: that of lda follows from the number of all images, which is lost in means; set \
-                 it to (10 C / N)^2 for N images of C classes",
+                 it to the square of ten times the classes over the images",
+            );
+        }
+        if method.name == MethodName::Gda {
+            return refuse(
+                "method.name: what gda shrinks by follows from the number of all images, which is lost in means; choose \
+                 ridge, ncm, or lda with method.closed_form.lambda",
             );
         }
         let own = site.profile().map_err(|error| error.to_string())?;

@@ -202,8 +202,8 @@ pub(crate) fn read(record: &ParameterRecord) -> Result<Moments, HeadsError> {
     }
 }
 
-/// Images whose means are read without their number. It decides nothing but what is rounding, and the usual shrinkage
-/// of [`MethodName::Lda`], which a site that is asked for means must be told.
+/// Images whose means are read without their number. It decides nothing but what is rounding, and what
+/// [`MethodName::Gda`] and, without a `lambda`, [`MethodName::Lda`] shrink by: sites that are asked for means refuse these.
 const MEANS_OF: f64 = 10_000.0;
 
 impl Method for ClosedForm {

@@ -1,7 +1,7 @@
 //! What a run begins with besides its checkpoint: an adapter, the sums of another run, a classifier.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flora_core::{Dtype, ParameterRecord};
@@ -10,6 +10,7 @@ use flora_federation::Event;
 use flora_inference::{Provenance, adapter_folder};
 use flora_lora::{LoraConfig, PeftAdapter, load_peft};
 
+use super::inputs::digest;
 use super::wrong;
 use crate::trained::{LoadedSums, adapter_digest};
 use crate::{Experiment, Method, Observer, TuningError};
@@ -173,18 +174,53 @@ impl Begin {
 
     /// SHA-256 of what is not trained and of what is begun with, by what it is called in a message.
     pub(super) fn digests(&self) -> Vec<(&'static str, String)> {
-        let below =
-            self.below.iter().map(|(_, digest)| ("adapter under the classifier", digest.clone()));
+        let below = self.below.iter().map(|(_, digest)| (BELOW, digest.clone()));
         let sums = self.sums.iter().map(|(field, sums)| {
-            let name = if *field == START {
-                "sums to start from"
-            } else {
-                "classifier beside the prompts"
-            };
-            (name, format!("{} {:?}", crate::trained::digest(&sums.record), sums.method))
+            let name = if *field == START { "sums to start from" } else { BESIDE };
+            (name, sums_digest(sums))
         });
         below.chain(sums).collect()
     }
+}
+
+/// What the inputs of a run call an adapter under a classifier, and a classifier beside prompts.
+const BELOW: &str = "adapter under the classifier";
+const BESIDE: &str = "classifier beside the prompts";
+
+fn sums_digest(sums: &LoadedSums) -> String {
+    format!("{} {:?}", crate::trained::digest(&sums.record), sums.method)
+}
+
+/// Checks the copies that [`save_trained`](crate::save_trained) made in `folder` of an adapter under a classifier or of a
+/// classifier beside the prompts: that they are what the run read when it began, by its [`inputs`](crate::Prepared::inputs).
+///
+/// # Errors
+///
+/// A copy that cannot be read, or of something that was changed meanwhile.
+pub fn check_copies(
+    experiment: &Experiment,
+    folder: &Path,
+    inputs: &BTreeMap<String, String>,
+) -> Result<(), TuningError> {
+    let copies = experiment.clone().with_copies_in(folder).method;
+    let is_copied = |copy: &Option<PathBuf>| copy.clone().filter(|path| path.starts_with(folder));
+    let check = |field: &str, name: &str, now: String| match inputs.get(name) {
+        Some(then) if *then != digest(&now) => {
+            let problem = "it was changed after the run began, and what was trained with it is of no use with what is \
+                           there now; restore it";
+            Err(wrong(experiment, field, problem))
+        }
+        _ => Ok(()),
+    };
+    if experiment.method.name.is_closed_form()
+        && let Some(adapter) = is_copied(&copies.init_adapter)
+    {
+        check("method.init_adapter", BELOW, adapter_digest(&adapter)?)?;
+    }
+    if let Some(head) = is_copied(&copies.head) {
+        check(HEAD, BESIDE, sums_digest(&sums(experiment, HEAD, &head)?))?;
+    }
+    Ok(())
 }
 
 const START: &str = "method.closed_form.start";

@@ -43,6 +43,6 @@ pub(super) fn digests(
     Ok(digests.into_iter().map(|(name, digest)| (name.to_owned(), digest)).collect())
 }
 
-fn digest(value: &impl Debug) -> String {
+pub(super) fn digest(value: &impl Debug) -> String {
     hex::encode(&Sha256::digest(format!("{value:?}")))
 }

@@ -18,6 +18,7 @@ use flora_federation::Simulation;
 use flora_inference::settings_digest;
 
 pub(crate) use self::begin::adapter_config;
+pub use self::begin::check_copies;
 pub(crate) use self::clients::client;
 pub use self::data::partition;
 pub(crate) use self::data::{open_dataset, resolve_model};

@@ -8,7 +8,7 @@ use flora::data::Split;
 use flora::federation::{Outcome, RunState};
 use flora::inference::Provenance;
 use flora::report::{RunFacts, RunFolder, RunStates, RunSummary, TensorBoard, tables};
-use flora::tuning::{Experiment, Finished, Prepared, save_trained};
+use flora::tuning::{Experiment, Finished, Prepared, check_copies, save_trained};
 
 use super::Clients;
 use crate::failure::Failure;
@@ -140,6 +140,7 @@ impl Session<'_> {
         let path = self.folder.path();
         let save = |record: &ParameterRecord, round: usize, folder: &Path| {
             save_trained(experiment, &provenance(round), record, folder, &self.device)
+                .and_then(|()| check_copies(experiment, folder, &self.facts.inputs))
                 .map_err(|error| format!("cannot write {}: {error}", folder.display()))
         };
         let (last, best) = (outcome.last_round.round, outcome.best_round.round);
