@@ -261,10 +261,8 @@ fn adapters_and_classifiers_go_together() {
 #[test]
 fn clients_come_late_and_leave() {
     let setup = Setup::new();
-    let run = |name: &str, more: &[&str]| {
-        let plain = "method={ name = 'ridge', closed_form = { lambda = 0.01, shifts = false } }";
-        setup.run(name, &[&[plain], more].concat())
-    };
+    let plain = "method={ name = 'ridge', closed_form = { lambda = 0.01, shifts = false } }";
+    let run = |name: &str, more: &[&str]| setup.run(name, &[&[plain], more].concat());
     let only = |ids: &str| format!("federation.participants=[{ids}]");
     let from = |run: &Path| format!("method.closed_form.start={}", shown(run));
     let all = run("all", &[]);
@@ -275,7 +273,7 @@ fn clients_come_late_and_leave() {
     let left = [&from(&late)[..], &only("'fluent-emoji-flat'"), "method.closed_form.leaving=true"];
     assert_eq!(accuracy(&run("left", &left)), accuracy(&early));
     let twice = setup.path("twice");
-    let again = ["method.name=ridge", &from(&late), &only("'openmoji'")];
+    let again = [plain, &from(&late), &only("'openmoji'")];
     let said = refused(small(&setup.path("cache"), &again, &twice), 2);
     assert!(said.contains("openmoji is counted in the sums already"), "{said}");
 }

@@ -14,7 +14,7 @@ use flora_tuning::{
 use serde::Deserialize;
 
 use crate::common::{Images, Setup, autodiff, bits, checkpoint, outcome, refusal, run};
-use crate::methods::{TRAINED, named};
+use crate::methods::{STEPPING, named};
 
 #[derive(Deserialize)]
 struct Fixture {
@@ -130,7 +130,7 @@ const SKEWED: &str = "partition={ kind = \"pathological\", clients = 3, classes_
 #[test]
 fn every_method_with_a_loss_over_classes_has_it() {
     let images = Images::new(4, 1);
-    for method in TRAINED {
+    for method in STEPPING {
         let trained = |softmax: &str| {
             let set =
                 [&named(method), "method.loss=class-ce", "training.rounds=1", SKEWED, softmax];
