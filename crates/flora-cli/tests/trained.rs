@@ -273,7 +273,7 @@ fn clients_come_late_and_leave() {
     let left = [&from(&late)[..], &only("'fluent-emoji-flat'"), "method.closed_form.leaving=true"];
     assert_eq!(accuracy(&run("left", &left)), accuracy(&early));
     let twice = setup.path("twice");
-    let again = [plain, &from(&late), &only("'openmoji'")];
+    let again = [plain, &from(&late), &only("'openmoji'"), "data.limit={train=160,test=60}"];
     let said = refused(small(&setup.path("cache"), &again, &twice), 2);
     assert!(said.contains("openmoji is counted in the sums already"), "{said}");
 }
