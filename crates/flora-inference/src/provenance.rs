@@ -42,6 +42,9 @@ pub struct Provenance {
     /// Whose images the sums of a closed-form method are of.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub clients: BTreeSet<String>,
+    /// SHA-256 of the classifier that an adapter was trained beside (`method.head`): alone it is of little use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_sha256: Option<String>,
     /// SHA-256 of the files that it stands beside, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,

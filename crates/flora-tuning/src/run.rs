@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::members::Members;
 use crate::possible_sums::PossibleSums;
-use crate::prepare::{IMAGES, cache_folder};
+use crate::prepare::{BESIDE, IMAGES, cache_folder};
 use crate::{Cohort, Experiment, Observer, StrategyName};
 
 /// An experiment whose data are there and whose clients wait for the first round.
@@ -182,7 +182,8 @@ impl Prepared {
         let images = self.inputs.get(IMAGES).cloned();
         let (base, settings) = (&self.base_digest, &self.base_settings);
         let provenance = self.experiment.provenance(&self.dataset, base, settings, images);
-        Provenance { clients: self.summed.clone(), ..provenance }
+        let head_sha256 = self.inputs.get(BESIDE).cloned();
+        Provenance { clients: self.summed.clone(), head_sha256, ..provenance }
     }
 
     /// What everybody starts from.

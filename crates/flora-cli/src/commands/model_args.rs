@@ -60,6 +60,12 @@ impl ModelArgs {
         if let Some(warning) = self.other_base(&model)? {
             output::warning(&warning);
         }
+        if model.provenance.as_ref().is_some_and(|it| it.head_sha256.is_some()) {
+            output::warning(
+                "the adapter was trained on what a classifier beside it left (method.head of its run), and alone it is of \
+                 little use: name the run with --run, which has both",
+            );
+        }
         Ok(Loaded { model, workers: workers(name)?, trained: None })
     }
 

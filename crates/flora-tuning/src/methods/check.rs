@@ -86,10 +86,17 @@ fn check_trained(experiment: &Experiment) -> Result<(), String> {
             method.name.as_str()
         ));
     }
-    if method.head.is_some() && !method.closed_form.is_default() {
-        return Err("method.closed_form: the classifier in method.head was solved with settings of its own; leave these out, \
-                    or solve it anew with them"
-            .to_owned());
+    if !method.closed_form.is_default() {
+        return Err(match method.head {
+            Some(_) => "method.closed_form: the classifier in method.head was solved with settings of its own; leave these \
+                        out, or solve it anew with them"
+                .to_owned(),
+            None => format!(
+                "method.closed_form: {} is not solved in closed form; leave it out, or choose method.name = \"ridge\", \
+                 \"lda\", \"gda\" or \"ncm\"",
+                method.name.as_str()
+            ),
+        });
     }
     Ok(())
 }

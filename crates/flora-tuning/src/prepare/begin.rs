@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flora_core::{Dtype, ParameterRecord};
-use flora_data::{Dataset, Participants};
+use flora_data::{Dataset, Participants, Partition};
 use flora_federation::Event;
 use flora_inference::{Provenance, adapter_folder};
 use flora_lora::{LoraConfig, PeftAdapter, load_peft};
 
 use super::inputs::digest;
-use super::wrong;
+use super::{data, seen, wrong};
+use crate::methods::HeadFeatures;
 use crate::trained::{LoadedSums, adapter_digest};
-use crate::{Experiment, Method, Observer, TuningError};
+use crate::{Experiment, Method, MethodName, Observer, TuningError};
 
 /// What a run begins with besides its checkpoint.
 #[derive(Debug)]
@@ -89,22 +90,80 @@ impl Begin {
         observer: &mut dyn Observer,
     ) -> Result<(), TuningError> {
         warn_of_other_base(experiment, self.provenance.as_ref(), base_digest, observer);
+        self.warn_of_missing_head(observer);
         let Experiment { method, federation, .. } = experiment;
-        if method.name.is_closed_form() && federation.upload != Dtype::F32 {
+        // The others look at all that the sums hold, and half precision costs them a few tenths of a point.
+        if method.name == MethodName::Lda && federation.upload != Dtype::F32 {
             let message = format!(
-                "federation.upload: sums that are rounded to {} cost accuracy: what {} looks for in them is small beside \
-                 what they have in common",
+                "federation.upload: sums that are rounded to {} can cost {} many points: what it looks for in them, the \
+                 spread within a class, is small beside what all images have in common; choose \"f32\", or \
+                 method.name = \"ridge\"",
                 federation.upload,
                 method.name.as_str()
             );
             observer.event(&Event::Warning { message });
         }
         let Some((field, sums)) = &self.sums else { return Ok(()) };
-        let below = self.below.as_ref().map(|(_, digest)| digest.as_str());
+        if *field == START {
+            let below = self.below.as_ref().map(|(_, digest)| digest.as_str());
+            let settings = &method.closed_form;
+            return sums
+                .check((base_digest, base_settings), below, classes, settings)
+                .map_err(|error| wrong(experiment, START, error));
+        }
+        let below = adapter_below_head(experiment, sums)?;
         // A classifier beside adapters has settings of its own.
-        let settings = if *field == START { &method.closed_form } else { &sums.method.settings };
-        sums.check((base_digest, base_settings), below, classes, settings)
-            .map_err(|error| wrong(experiment, field, error))
+        sums.check((base_digest, base_settings), below.as_deref(), classes, &sums.method.settings)
+            .map_err(|error| wrong(experiment, HEAD, error))
+    }
+
+    /// Whether what the run begins with knows the images that the run is scored on, or the classes that are to be novel.
+    pub(super) fn check_scored(
+        &self,
+        experiment: &Experiment,
+        dataset: &Dataset,
+        partition: &Partition,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TuningError> {
+        if let (Some((field, sums)), Some(groups)) = (&self.sums, &partition.class_groups) {
+            let counts = sums.class_counts()?;
+            // The first group is trained on.
+            let novel = groups.iter().skip(1).flatten();
+            if let Some(&class) = novel.into_iter().find(|&&class| counts[class] > 0.0) {
+                let problem = format!(
+                    "it has seen images of {:?}, which is a novel class of this run; begin with one that was solved over \
+                     the same partition",
+                    dataset.classes()[class]
+                );
+                return Err(wrong(experiment, field, problem));
+            }
+        }
+        let adapter = self.provenance.as_ref().map(|it| ("method.init_adapter", it));
+        let sums = self.sums.as_ref().map(|(field, sums)| (*field, &sums.provenance));
+        let mut whole = None;
+        for begun in adapter.into_iter().chain(sums) {
+            let whole = match &whole {
+                Some(whole) => whole,
+                None => whole.insert(data::open_dataset(experiment)?),
+            };
+            seen::check(experiment, begun, whole, (dataset, partition), observer)?;
+        }
+        Ok(())
+    }
+
+    /// An adapter that was trained on what a classifier left, which is not there or another one.
+    fn warn_of_missing_head(&self, observer: &mut dyn Observer) {
+        let Some(head) = self.provenance.as_ref().and_then(|it| it.head_sha256.as_ref()) else {
+            return;
+        };
+        let ours = self.sums.as_ref().filter(|(field, _)| *field == HEAD);
+        if ours.is_some_and(|(_, sums)| digest(&sums_digest(sums)) == *head) {
+            return;
+        }
+        let message = "the adapter in method.init_adapter was trained on what a classifier beside it left, and that is not \
+                       here: name the same as method.head, or it starts from something else than what was trained"
+            .to_owned();
+        observer.event(&Event::Warning { message });
     }
 
     /// Whose sums the run begins with.
@@ -185,7 +244,7 @@ impl Begin {
 
 /// What the inputs of a run call an adapter under a classifier, and a classifier beside prompts.
 const BELOW: &str = "adapter under the classifier";
-const BESIDE: &str = "classifier beside the prompts";
+pub(crate) const BESIDE: &str = "classifier beside the prompts";
 
 fn sums_digest(sums: &LoadedSums) -> String {
     format!("{} {:?}", crate::trained::digest(&sums.record), sums.method)
@@ -228,6 +287,29 @@ const HEAD: &str = "method.head";
 
 fn sums(experiment: &Experiment, field: &str, path: &Path) -> Result<LoadedSums, TuningError> {
     LoadedSums::open(path).map_err(|error| wrong(experiment, field, error))
+}
+
+/// The adapter that a classifier beside the prompts was solved over, where training goes on from that very adapter: the
+/// logits of both are then those of the run that solved it.
+///
+/// Its features are of the frozen vision tower, because `method.head` goes with adapters of the text tower alone. Its
+/// prior must not be made of texts, which are those of the base here.
+fn adapter_below_head(
+    experiment: &Experiment,
+    sums: &LoadedSums,
+) -> Result<Option<String>, TuningError> {
+    let Some(adapter) = &experiment.method.init_adapter else { return Ok(None) };
+    if sums.adapter.is_none() {
+        // It does not matter to its features which texts they are compared with.
+        return Ok(None);
+    }
+    if sums.method.settings.features != HeadFeatures::Layers {
+        let problem = "was solved over an adapter, whose texts are its prior; solve it without method.init_adapter, or with \
+                       method.closed_form.features = \"layers\"";
+        return Err(wrong(experiment, HEAD, TuningError::trained(&sums.path, problem.to_owned())));
+    }
+    let digest = adapter_digest(adapter);
+    digest.map(Some).map_err(|error| wrong(experiment, "method.init_adapter", error))
 }
 
 /// An adapter to start from, trained on other weights.

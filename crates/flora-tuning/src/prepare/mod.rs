@@ -6,6 +6,7 @@ mod clients;
 mod data;
 mod images;
 mod inputs;
+mod seen;
 mod serving;
 mod site;
 
@@ -17,8 +18,8 @@ use flora_core::workers::Workers;
 use flora_federation::Simulation;
 use flora_inference::settings_digest;
 
-pub(crate) use self::begin::adapter_config;
 pub use self::begin::check_copies;
+pub(crate) use self::begin::{BESIDE, adapter_config};
 pub(crate) use self::clients::client;
 pub use self::data::partition;
 pub(crate) use self::data::{open_dataset, resolve_model};
@@ -98,6 +99,7 @@ fn prepared(
     let trainers = partition.clients.iter().filter(|shard| !shard.train.is_empty());
     let trainers = trainers.map(|shard| shard.id.as_str());
     begin.check_trainers(&experiment, dataset.name(), Some(&dataset), trainers)?;
+    begin.check_scored(&experiment, &dataset, &partition, observer)?;
     // Before the images are looked at, so that a mistake is told before the long work.
     let texts = backbone.texts(&workers);
     let model = backbone.attach(begin.initial.as_ref(), &texts)?;

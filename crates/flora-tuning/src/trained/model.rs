@@ -237,6 +237,7 @@ impl Experiment {
                 fingerprint,
             },
             clients: Default::default(),
+            head_sha256: None,
             files: Default::default(),
         }
     }

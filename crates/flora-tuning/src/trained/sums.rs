@@ -92,6 +92,11 @@ impl LoadedSums {
         Ok(!read_moments(&self.record)?.is_empty())
     }
 
+    /// How many images there are of each class; shares of them where the sums are means.
+    pub(crate) fn class_counts(&self) -> Result<Vec<f64>, TuningError> {
+        Ok(read_moments(&self.record)?.class_counts().to_vec())
+    }
+
     /// Which setting gives the clients of `experiment` other images than the same data set had for these sums, so that
     /// equal ids are not the same client; `None` if none does, and for another data set. Without `fingerprint`, the
     /// images themselves are not compared.

@@ -17,7 +17,7 @@ const CLASSES: usize = 4;
 /// Numbers of the sums: the Gram matrix' upper triangle, a sum and a count for each class.
 const NUMBERS: usize = DIM * (DIM + 1) / 2 + CLASSES * DIM + CLASSES;
 
-const RIDGE: &str =
+pub(crate) const RIDGE: &str =
     "method={ name = 'ridge', closed_form = { features = 'embedding', shifts = false } }";
 
 /// A ridge classifier of these sums, apart from the crate. The tiny CLIP sees nearly the same in all of these images, so
@@ -101,7 +101,10 @@ fn a_client_sends_its_sums_and_nothing_else() {
             _ => None,
         });
         assert!(sent.eq([bytes as u64; 3]));
-        assert_eq!(told.warnings().len(), usize::from(upload.ends_with("f16")));
+        assert_eq!(told.warnings(), [""; 0]);
+        let (_, told) = run(images.experiment(&[RIDGE, "method.name=lda", &upload]));
+        let warns = told.warnings().iter().any(|it| it.contains("federation.upload: sums"));
+        assert_eq!(warns, upload.ends_with("f16"));
         // Half precision moves the answer, and not far.
         let far = difference(&head(&central(&images).to_record().unwrap()), &head(&outcome.last));
         assert!(far < if upload.ends_with("f32") { 1e-5 } else { 0.1 }, "{upload}: {far}");
@@ -139,7 +142,7 @@ fn a_client_alone_has_the_head_of_its_own_images() {
 }
 
 /// Runs, and leaves the result in `folder`.
-fn saved(experiment: &Experiment, folder: &Path) -> Outcome {
+pub(crate) fn saved(experiment: &Experiment, folder: &Path) -> Outcome {
     let device = Device::flex();
     let prepared = prepare(experiment.clone(), &device, &mut Listener::default()).unwrap();
     let provenance = prepared.provenance();
@@ -263,7 +266,7 @@ fn who_is_counted_is_written_down() {
     }
 }
 
-fn from(folder: &Path) -> String {
+pub(crate) fn from(folder: &Path) -> String {
     format!("method.closed_form.start={}", folder.display())
 }
 
@@ -302,7 +305,7 @@ fn a_late_client_comes_to_what_all_at_once_come_to_and_a_leaving_one_was_never_t
 }
 
 /// Every logit of every test image, by client.
-fn logits(experiment: &Experiment, folder: &Path) -> Vec<(String, Vec<f32>)> {
+pub(crate) fn logits(experiment: &Experiment, folder: &Path) -> Vec<(String, Vec<f32>)> {
     let device = Device::flex();
     let prepared = prepare(experiment.clone(), &device, &mut Listener::default()).unwrap();
     let models = prepared.client_models(folder, &|_| folder.to_owned(), &device).unwrap();
@@ -502,7 +505,7 @@ fn outcome_of(images: &Images, set: &[&str]) -> Outcome {
     outcome(images.experiment(set))
 }
 
-fn refusal_of(images: &Images, set: &[&str]) -> String {
+pub(crate) fn refusal_of(images: &Images, set: &[&str]) -> String {
     match images.try_experiment(set) {
         Ok(experiment) => refusal(experiment),
         Err(error) => error,
@@ -541,6 +544,10 @@ fn settings_that_make_no_sense_are_named() {
                 "method.closed_form.weight=3.0".to_owned(),
             ],
             "method.closed_form: the classifier in method.head",
+        ),
+        (
+            vec!["method.closed_form.lambda=0.5".to_owned()],
+            "method.closed_form: flora is not solved",
         ),
         (
             vec![RIDGE.to_owned(), start.clone(), "federation.participants=alone".to_owned()],

@@ -1,6 +1,7 @@
 //! What federated tuning promises, shown on a tiny random CLIP and folders of coloured noise.
 
 mod bad_input;
+mod begun;
 mod cache;
 mod central;
 mod class_weights;
