@@ -54,6 +54,10 @@ pub struct RunSummary {
     /// How many clients trained at least once.
     #[serde(default)]
     pub trainers: usize,
+    /// Clients of a closed-form method whose sums did not come or were refused: what was trained lacks their images, or,
+    /// of clients that were to leave, still contains them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncounted: Vec<String>,
     /// How often clients came back from training, over all rounds.
     #[serde(default)]
     pub replies: u64,
@@ -223,6 +227,7 @@ impl RunSummary {
             clients: Vec::new(),
             local: None,
             trainers: 0,
+            uncounted: Vec::new(),
             replies: 0,
             base_digest: None,
             inputs: BTreeMap::new(),

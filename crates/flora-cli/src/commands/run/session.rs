@@ -222,6 +222,7 @@ impl Session<'_> {
         summary.total_parameters = total;
         summary.base_digest = Some(facts.base_digest.clone());
         summary.inputs = facts.inputs.clone();
+        summary.uncounted = finished.uncounted.iter().cloned().collect();
         summary.seed = experiment.seed;
         summary.data_seed = self.clients.are_here().then_some(experiment.data.seed);
         summary.device = facts.device.clone();
