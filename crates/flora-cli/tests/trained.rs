@@ -238,6 +238,23 @@ fn images_are_classified_embedded_and_exported_with_what_a_run_trained() {
     assert_ne!(read("base.npy"), read("fedfft.npy"));
 }
 
+/// A step of next to nothing makes no round better than the first.
+#[test]
+fn after_an_early_stop_the_best_round_is_what_the_hint_scores() {
+    let setup = Setup::new();
+    let few = ["data.validation=0.25", "training.patience=1", "training.learning_rate=1e-9"];
+    let (run, said) = setup.told("stopped", &few);
+    let told = summary(&run);
+    assert_eq!((&told["stopped_early"], &told["best_round"]), (&Value::from(1), &Value::from(0)));
+    let hint = said.lines().find_map(|line| line.split_once("they are scored by: flora "));
+    let (_, hint) = hint.expect("how to score the test images");
+    assert!(hint.ends_with(" --best"), "{hint}");
+    assert_eq!(setup.json(&["eval", "--run", shown(&run), "--best"])["split"], "test");
+    // All rounds, of which the last is the best: nothing to choose.
+    let (_, said) = setup.told("whole", &["data.validation=0.25", "training.rounds=0"]);
+    assert!(said.contains("they are scored by: flora eval") && !said.contains("--best"), "{said}");
+}
+
 /// What the model of round 0 is called.
 fn start(said: &str) -> &str {
     let first = said.lines().find(|line| line.starts_with("round  0")).expect("round 0 is told");

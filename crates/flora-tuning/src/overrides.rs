@@ -177,6 +177,16 @@ mod tests {
             told,
             "--set training.rounds=five: training.rounds: expected a whole number, found the text \"five\""
         );
+        for patience in ["0", "-1"] {
+            let set = format!("training.patience={patience}");
+            assert_eq!(
+                refused(LEAST, &[&set]),
+                format!(
+                    "--set {set}: training.patience: expected a whole number above 0, found {patience}; leave it out to \
+                     run all rounds"
+                )
+            );
+        }
         // Out of range, and not understood.
         let told = refused(LEAST, &["training.rounds=1", "training.batch_size=0", "seed=3"]);
         assert!(told.starts_with("--set training.batch_size=0: training.batch_size: "), "{told}");

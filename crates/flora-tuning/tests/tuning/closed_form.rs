@@ -573,6 +573,7 @@ fn settings_that_make_no_sense_are_named() {
             closed("method.closed_form.start=/nowhere"),
             "method.closed_form.start: cannot read /nowhere",
         ),
+        (closed("method.closed_form.start=/nowhere"), "name the folder of a run of ridge"),
         (closed("method.closed_form.lamda=1.0"), "lamda"),
         (closed(&from(flora.path())), "trained.safetensors"),
         (closed(&head), "method.head: ridge trains no adapters"),
