@@ -10,7 +10,7 @@ use flora::core::text::printable;
 use flora::federation::{Answer, EvaluatedModel, Event, Reason, RunState, Stop};
 use flora::inference::Provenance;
 use flora::report::{ClientTally, ReportError, RunFacts, RunFolder, RunStates, TensorBoard};
-use flora::tuning::{Experiment, Observer, save_trained};
+use flora::tuning::{Experiment, MethodConfig, Observer, save_trained};
 use indicatif::{HumanDuration, ProgressBar};
 
 use crate::commands::run::client_folder;
@@ -70,8 +70,8 @@ pub(crate) struct Progress {
     failures: Vec<(String, Reason, String)>,
     /// When this process began its first round, and which that was.
     began: Option<(Instant, usize)>,
-    /// Whether the model of round 0 has an adapter that somebody trained.
-    adapted: bool,
+    /// Whether the model of round 0 has an adapter, a classifier or sums of an earlier run.
+    begins_trained: bool,
     /// What the model of round 0 is.
     start: &'static str,
     /// What was told elsewhere and is to be among the events.
@@ -113,7 +113,7 @@ impl Progress {
             rounds: 0,
             failures: Vec::new(),
             began: None,
-            adapted: false,
+            begins_trained: false,
             start: "",
             aside: None,
             log: None,
@@ -185,9 +185,11 @@ impl Progress {
         self.tensorboard = Some(tensorboard);
     }
 
-    /// The model of round 0 has an adapter.
-    pub(crate) fn start_with_adapter(&mut self) {
-        self.adapted = true;
+    /// Round 0 is the model that `method` begins with.
+    pub(crate) fn start_with(&mut self, method: &MethodConfig) {
+        self.begins_trained = method.init_adapter.is_some()
+            || method.head.is_some()
+            || method.closed_form.start.is_some();
     }
 
     /// Raise `stop` when an event cannot be written.
@@ -251,7 +253,7 @@ impl Progress {
         self.rounds = rounds;
         // These begin, or may begin, with something that CLIP does not have.
         let changed = matches!(method, "fedaa" | "fedprompt");
-        let changed = changed || self.adapted;
+        let changed = changed || self.begins_trained;
         self.start = if changed { " (before training)" } else { " (zero-shot)" };
     }
 

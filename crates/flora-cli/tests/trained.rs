@@ -23,10 +23,15 @@ impl Setup {
 
     /// A run with these settings besides.
     fn run(&self, name: &str, settings: &[&str]) -> PathBuf {
+        self.told(name, settings).0
+    }
+
+    /// A run with these settings besides, and what it said.
+    fn told(&self, name: &str, settings: &[&str]) -> (PathBuf, String) {
         let out = self.path(name);
         let few = ["training.rounds=2", "data.limit={train=160,test=60}"];
-        done(small(&self.path("cache"), &[&few, settings].concat(), &out));
-        out
+        let output = done(small(&self.path("cache"), &[&few, settings].concat(), &out));
+        (out, text(&output.stdout))
     }
 
     fn flora(&self, arguments: &[&str]) -> Command {
@@ -233,6 +238,29 @@ fn images_are_classified_embedded_and_exported_with_what_a_run_trained() {
     assert_ne!(read("base.npy"), read("fedfft.npy"));
 }
 
+/// A step of next to nothing makes no round better than the first.
+#[test]
+fn after_an_early_stop_the_best_round_is_what_the_hint_scores() {
+    let setup = Setup::new();
+    let few = ["data.validation=0.25", "training.patience=1", "training.learning_rate=1e-9"];
+    let (run, said) = setup.told("stopped", &few);
+    let told = summary(&run);
+    assert_eq!((&told["stopped_early"], &told["best_round"]), (&Value::from(1), &Value::from(0)));
+    let hint = said.lines().find_map(|line| line.split_once("they are scored by: flora "));
+    let (_, hint) = hint.expect("how to score the test images");
+    assert!(hint.ends_with(" --best"), "{hint}");
+    assert_eq!(setup.json(&["eval", "--run", shown(&run), "--best"])["split"], "test");
+    // All rounds, of which the last is the best: nothing to choose.
+    let (_, said) = setup.told("whole", &["data.validation=0.25", "training.rounds=0"]);
+    assert!(said.contains("they are scored by: flora eval") && !said.contains("--best"), "{said}");
+}
+
+/// What the model of round 0 is called.
+fn start(said: &str) -> &str {
+    let first = said.lines().find(|line| line.starts_with("round  0")).expect("round 0 is told");
+    first.split_once("weighted ").expect("it is called something").1
+}
+
 /// FLoRA first and a classifier over it, and the other way round; whatever they were made of may be gone then.
 #[test]
 fn adapters_and_classifiers_go_together() {
@@ -241,9 +269,11 @@ fn adapters_and_classifiers_go_together() {
     for (first, second, key) in
         [("flora", "ridge", "method.init_adapter"), ("lda", "flora", "method.head")]
     {
-        let below = setup.run(first, &[&format!("method.name={first}")]);
+        let (below, said) = setup.told(first, &[&format!("method.name={first}")]);
+        assert_eq!(start(&said), "(zero-shot)", "{first}");
         let named = [format!("method.name={second}"), format!("{key}={}", shown(&below))];
-        let over = setup.run("over", &[&named[0], &named[1]]);
+        let (over, said) = setup.told("over", &[&named[0], &named[1]]);
+        assert_eq!(start(&said), "(before training)", "{second}");
         assert!(over.join("adapter/adapter_model.safetensors").is_file());
         assert!(over.join("trained.safetensors").is_file());
         std::fs::remove_dir_all(&below).unwrap();

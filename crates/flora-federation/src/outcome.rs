@@ -18,7 +18,7 @@ pub struct Outcome {
     /// accuracy; the earliest of equals. Round 0
     /// counts: if it is the best, training has not helped.
     pub best_round: RoundScore,
-    /// The evaluation before any training. With FLoRA, that of the zero-shot model.
+    /// The evaluation before any training. With a new adapter of FLoRA, that of the zero-shot model.
     pub initial: RoundScore,
     /// Every evaluation of the global model, from round 0.
     pub history: Vec<RoundScore>,

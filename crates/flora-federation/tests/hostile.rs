@@ -309,8 +309,8 @@ fn a_bound_on_the_norm_is_kept_to() {
     assert_eq!((client.as_str(), *reason), ("c", Reason::Refused));
     assert_eq!(
         message,
-        "the norm of its update is 9.0000e-1, more than 6.0000e-1: lower the learning rate, or set \
-         max_update_norm"
+        "the norm of its update is 9.0000e-1, more than max_update_norm = 6.0000e-1: raise that or, if it trains in \
+         steps, lower the learning rate"
     );
     let [x, _] = w(&outcome.last);
     assert!((x - 0.4485).abs() < 1e-6, "{x}");

@@ -54,6 +54,13 @@ pub struct RunSummary {
     /// How many clients trained at least once.
     #[serde(default)]
     pub trainers: usize,
+    /// Clients of a closed-form method whose sums did not come or were refused: what was trained lacks their images, or,
+    /// of clients that were to leave, still contains them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncounted: Vec<String>,
+    /// Whether the sums of clients were taken away, who left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
     /// How often clients came back from training, over all rounds.
     #[serde(default)]
     pub replies: u64,
@@ -223,6 +230,8 @@ impl RunSummary {
             clients: Vec::new(),
             local: None,
             trainers: 0,
+            uncounted: Vec::new(),
+            leaving: false,
             replies: 0,
             base_digest: None,
             inputs: BTreeMap::new(),
@@ -267,6 +276,10 @@ impl RunSummary {
     /// What speaks against using the last round: that it is worse than round 0, or than the best one. Only
     /// differences that a table shows count, and only means over equally many clients compare.
     pub fn verdict(&self) -> Option<String> {
+        if self.leaving {
+            // What images have taught goes with them.
+            return None;
+        }
         let Accuracies { zero_shot, last, best } = self.accuracy;
         let last = last?;
         let shown = |accuracy: Accuracy| units::percent(accuracy.mean);
@@ -286,16 +299,25 @@ impl RunSummary {
                 "{last} is below the best ({} % after round {round}){kept}",
                 shown(best)
             )),
-            (Some(start), None) => Some(format!(
-                "{last} is below round 0 ({} %): training has not helped; try a smaller learning rate",
-                shown(start)
-            )),
+            (Some(start), None) => {
+                Some(format!("{last} is below round 0 ({} %): {}", shown(start), self.advice()))
+            }
             (Some(start), Some((best, round))) => Some(format!(
                 "{last} is below round 0 ({} %): training for so long has not helped; the best was {} % after \
                  round {round}{kept}",
                 shown(start),
                 shown(best)
             )),
+        }
+    }
+
+    /// What to try after a run that ended below its start.
+    fn advice(&self) -> &'static str {
+        match self.method.as_deref() {
+            Some("ridge" | "lda" | "gda" | "ncm") => {
+                "the classifier has not helped; try a smaller method.closed_form.weight"
+            }
+            _ => "training has not helped; try a smaller learning rate",
         }
     }
 

@@ -203,6 +203,17 @@ fn a_verdict_says_what_is_wrong_with_the_last_round() {
         "the last round (25.0 %) is below round 0 (30.0 %): training for so long has not helped; \
          the best was 32.0 % after round 2"
     );
+    // Without steps, no learning rate would help; and who leaves takes along what was learned of them.
+    run.accuracy.best = accuracy(0.3);
+    (run.best_round, run.method) = (Some(0), Some("lda".to_owned()));
+    assert_eq!(
+        run.verdict().unwrap(),
+        "the last round (25.0 %) is below round 0 (30.0 %): the classifier has not helped; try a smaller \
+         method.closed_form.weight"
+    );
+    run.leaving = true;
+    assert_eq!(run.verdict(), None);
+    run.leaving = false;
     // A mean over fewer clients is of something else.
     run.accuracy.last = Some(Accuracy { mean: 0.25, weighted: 0.0, num_clients: 3 });
     assert_eq!(run.verdict(), None);

@@ -79,7 +79,7 @@ pub enum TuningError {
     /// The model tells nothing from anything.
     #[error(
         "every class gets the same score for every image: the model's numbers have grown so large that they \
-         overflow; lower training.learning_rate"
+         overflow; if training made them so, lower training.learning_rate"
     )]
     Collapsed,
     /// The system refuses a thread or a file.

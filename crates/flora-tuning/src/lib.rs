@@ -39,6 +39,7 @@ mod sweep;
 mod trainable;
 mod trained;
 mod training;
+mod uncounted;
 mod views;
 
 pub use class_weights::ClassWeights;

@@ -45,13 +45,43 @@ pub(crate) fn read(
     let since = documents.iter().rev().take_while(same).count();
     let culprit = documents.len() - since;
     if culprit > 0 {
-        return Err(wrong(&format!("--set {}", assignments[culprit - 1]), &problem));
+        let assignment = &assignments[culprit - 1];
+        let mut problem = explain::toml(&problem);
+        let remedy = whole_partition(assignment, &problem, &documents[culprit]);
+        problem += &remedy.unwrap_or_default();
+        return Err(TuningError::Experiment { origin: format!("--set {assignment}"), problem });
     }
     // Read from the text, an error shows its line.
     match toml::from_str::<Experiment>(text) {
         Err(error) => Err(wrong(origin, &error.to_string())),
         Ok(_) => Err(wrong(origin, &problem)),
     }
+}
+
+/// A partition of each kind, as an assignment of the whole table.
+const PARTITIONS: [(&str, &str); 9] = [
+    ("iid", r#"{ kind = "iid", clients = 10 }"#),
+    ("dirichlet", r#"{ kind = "dirichlet", clients = 10, beta = 0.5 }"#),
+    ("pathological", r#"{ kind = "pathological", clients = 10, classes_per_client = 4 }"#),
+    ("shards", r#"{ kind = "shards", clients = 10, shards_per_client = 2 }"#),
+    ("quantity", r#"{ kind = "quantity", clients = 10, beta = 0.5 }"#),
+    ("natural", r#"{ kind = "natural" }"#),
+    ("few-shot", r#"{ kind = "few-shot", shots = 16, of = { kind = "iid", clients = 10 } }"#),
+    ("file", r#"{ kind = "file", path = "partition.json" }"#),
+    ("base-to-novel", r#"{ kind = "base-to-novel", of = { kind = "iid", clients = 10 } }"#),
+];
+
+/// What to do where `assignment` left a partition with too few keys, or with those of another kind.
+fn whole_partition(assignment: &str, problem: &str, document: &Table) -> Option<String> {
+    let (key, _) = assignment.split_once('=')?;
+    let lacks = problem.starts_with("partition: missing field ");
+    let keeps = problem.starts_with("partition: unknown field ") && key.trim() == "partition.kind";
+    if !lacks && !keeps {
+        return None;
+    }
+    let kind = document.get("partition")?.get("kind")?.as_str()?;
+    let (_, whole) = PARTITIONS.iter().find(|(name, _)| *name == kind)?;
+    Some(format!("; set the whole table at once, for example --set 'partition={whole}'"))
 }
 
 fn check(document: &Table) -> Result<Experiment, String> {
@@ -147,6 +177,16 @@ mod tests {
             told,
             "--set training.rounds=five: training.rounds: expected a whole number, found the text \"five\""
         );
+        for patience in ["0", "-1"] {
+            let set = format!("training.patience={patience}");
+            assert_eq!(
+                refused(LEAST, &[&set]),
+                format!(
+                    "--set {set}: training.patience: expected a whole number above 0, found {patience}; leave it out to \
+                     run all rounds"
+                )
+            );
+        }
         // Out of range, and not understood.
         let told = refused(LEAST, &["training.rounds=1", "training.batch_size=0", "seed=3"]);
         assert!(told.starts_with("--set training.batch_size=0: training.batch_size: "), "{told}");
@@ -161,7 +201,30 @@ mod tests {
             "{told}"
         );
         let told = refused(LEAST, &needs[..1]);
-        assert_eq!(told, "--set partition.kind=dirichlet: partition: missing field `beta`");
+        let lacks = "--set partition.kind=dirichlet: partition: missing field `beta`; set the whole table at once";
+        assert!(told.starts_with(lacks), "{told}");
+    }
+
+    #[test]
+    fn a_partition_of_another_kind_is_set_as_a_whole() {
+        let natural = "name = 'x'\nmodel.path = 'm'\ndata.path = 'd'\npartition.kind = 'natural'\n";
+        for (kind, whole) in PARTITIONS {
+            let remedy = format!("partition={whole}");
+            assert!(read("mine.toml", natural, std::slice::from_ref(&remedy)).is_ok(), "{kind}");
+            let set = format!("partition.kind={kind}");
+            if kind == "natural" {
+                assert!(refused(LEAST, &[&set]).ends_with(&format!("--set '{remedy}'")));
+                continue;
+            }
+            let told = refused(natural, &[&set]);
+            assert!(told.starts_with(&format!("--set {set}: partition: missing field ")), "{told}");
+            assert!(told.ends_with(&format!("--set '{remedy}'")), "{told}");
+        }
+        let told = refused(natural, &["partition.kind=odd"]);
+        let known = PARTITIONS.map(|(kind, _)| kind).join(", ");
+        assert!(told.ends_with(&format!("known are {known}")), "{told}");
+        let told = refused(natural, &["partition.clients=4"]);
+        assert!(told.ends_with("nothing of the kind belongs here"), "{told}");
     }
 
     #[test]

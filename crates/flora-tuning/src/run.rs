@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::members::Members;
 use crate::possible_sums::PossibleSums;
 use crate::prepare::{BESIDE, IMAGES, cache_folder};
+use crate::uncounted::{self, uncounted};
 use crate::{Cohort, Experiment, Observer, StrategyName};
 
 /// An experiment whose data are there and whose clients wait for the first round.
@@ -93,6 +94,9 @@ pub struct Finished {
     pub summed: BTreeSet<String>,
     /// Whose images the sums are of that the run began with.
     pub summed_before: BTreeSet<String>,
+    /// Clients of a closed-form method whose sums did not come or were refused: the last sums lack their images, or, of
+    /// leaving clients, still contain them.
+    pub uncounted: BTreeSet<String>,
 }
 
 impl Finished {
@@ -262,6 +266,7 @@ impl Prepared {
             failure: Some(error),
             summed: before.clone(),
             summed_before: before,
+            uncounted: BTreeSet::new(),
         });
         let outcome = finished.outcome.as_ref();
         observer.event(&Event::RunFinished {
@@ -332,14 +337,26 @@ impl Prepared {
                 // Those of a round that was added up and not evaluated are in no result.
                 let is_in = outcome.as_ref().is_some_and(|outcome| outcome.last_round.round > 0);
                 let summed = if is_in { summed } else { summed_before.clone() };
-                return Ok(Finished { outcome, failure: Some(error), summed, summed_before });
+                let (failure, uncounted) = (Some(error), BTreeSet::new());
+                return Ok(Finished { outcome, failure, summed, summed_before, uncounted });
             }
         };
+        // Where nothing travels, nothing is added up.
+        let adds_up = config.rounds > 0 && config.share.is_all();
+        let counted = Sums::counted_in(&strategy.state()).filter(|_| adds_up);
+        let uncounted = counted.map(|counted| uncounted(&self.clients, &counted));
+        if let Some(uncounted) = &uncounted {
+            let settings = &self.experiment.method.closed_form;
+            for event in uncounted::events(settings, uncounted, &summed) {
+                listener.0.event(&event);
+            }
+        }
+        let uncounted = uncounted.unwrap_or_default();
         let keeps = self.experiment.output.keep_clients;
         let kept = keeps.then(|| keep_clients(&mut *fleet, outcome.last_round.round, listener.0));
         // Whatever becomes of the clients' parameters, the rounds are over.
         let failure = kept.and_then(Result::err);
-        Ok(Finished { outcome: Some(outcome), failure, summed, summed_before })
+        Ok(Finished { outcome: Some(outcome), failure, summed, summed_before, uncounted })
     }
 }
 

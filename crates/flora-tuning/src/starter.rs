@@ -43,6 +43,8 @@ path = {description}
 [partition]
 {partition}
 
+# FLoRA trains adapters of the text tower. Where every class has images, try the method of the preset
+# `recommended` first, which takes one round and no training: `--set method.name=lda`.
 [method]
 name = "flora"
 # Of all classes, the image's own is to come out on top.
@@ -60,8 +62,9 @@ rounds = 10
 local_epochs = 1
 # Images a step; fewer take less memory.
 batch_size = 32
-# A class with few images counts as much as one with many; with "none", every image counts the same.
-class_weights = "balanced"
+# Every image counts the same. Let a class with few images count as much as one with many (not with lda, which
+# has no steps):
+# class_weights = "balanced"
 # Too high, and the accuracy falls; too low, and it does not move. Try a third, and three times as much.
 learning_rate = {learning_rate}
 weight_decay = 0.0
@@ -119,6 +122,12 @@ mod tests {
     use crate::{ClassWeights, Experiment, LossKind};
 
     fn starter(images: &[&str], model: Option<&str>) -> Experiment {
+        let text = written(images, model);
+        Experiment::from_toml("starter", &text, &[])
+            .unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    fn written(images: &[&str], model: Option<&str>) -> String {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("my \"own\"");
         for image in images {
@@ -126,9 +135,7 @@ mod tests {
             std::fs::write(root.join(image).join("1.png"), "not looked into").unwrap();
         }
         let found = discover(&root, &DiscoverOptions::default()).unwrap();
-        let text = starter_experiment(&found, Path::new("/a \"b\"/c.toml"), model);
-        Experiment::from_toml("starter", &text, &[])
-            .unwrap_or_else(|error| panic!("{error}\n{text}"))
+        starter_experiment(&found, Path::new("/a \"b\"/c.toml"), model)
     }
 
     #[test]
@@ -142,7 +149,7 @@ mod tests {
         assert_eq!(more.partition, PartitionConfig::Iid { clients: 2 });
         assert_eq!(classes.data.protocol.to_string(), PROTOCOL);
         assert_eq!(classes.method.loss(), LossKind::ClassCe);
-        assert_eq!(classes.training.class_weights, ClassWeights::Balanced);
+        assert_eq!(classes.training.class_weights, ClassWeights::None);
 
         let sites = ["site1/cat", "site1/dog", "site2/cat", "site2/dog"];
         let sites = starter(&sites, Some("hf:openai/clip-vit-base-patch32"));
@@ -150,5 +157,22 @@ mod tests {
         assert_eq!(sites.training.learning_rate, 2e-4);
         let split = starter(&["train/cat", "train/dog", "test/cat", "test/dog"], None);
         assert_eq!(split.data.protocol, Protocol::Official);
+    }
+
+    #[test]
+    fn what_its_comments_propose_goes_with_the_rest() {
+        let text = written(&["cat", "dog"], None);
+        assert!(text.contains("--set method.name=lda"));
+        let with = |text: &str, set: &str| {
+            Experiment::from_toml("starter", text, &[set.to_owned()])
+                .map_err(|error| error.to_string())
+        };
+        for name in ["lda", "ridge", "gda", "ncm"] {
+            with(&text, &format!("method.name={name}")).unwrap();
+        }
+        let all = text.replace("# validation", "validation").replace("# class_", "class_");
+        let all = with(&all, "seed=1").unwrap();
+        assert_eq!(all.training.class_weights, ClassWeights::Balanced);
+        assert!(!all.data.validation.is_zero());
     }
 }

@@ -6,7 +6,8 @@ use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
 use flora_kernels::Adam;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ClassWeights;
 
@@ -17,7 +18,7 @@ pub struct TrainingConfig {
     /// Rounds of training.
     pub rounds: usize,
     /// The run ends once so many rounds in a row brought no better score on the validation images.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "patience")]
     pub patience: Option<NonZeroUsize>,
     /// Passes over a client's examples in a round.
     pub local_epochs: usize,
@@ -68,6 +69,17 @@ pub enum Schedule {
     Constant,
     /// It falls along half a cosine to nothing, step by step.
     Cosine,
+}
+
+/// Reads [`TrainingConfig::patience`], and says how to do without.
+fn patience<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    let patience = usize::try_from(number).ok().and_then(NonZeroUsize::new);
+    patience.map(Some).ok_or_else(|| {
+        D::Error::custom(format!(
+            "expected a whole number above 0, found {number}; leave it out to run all rounds"
+        ))
+    })
 }
 
 impl Default for TrainingConfig {

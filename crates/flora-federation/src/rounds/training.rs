@@ -94,10 +94,10 @@ impl Run<'_> {
                 true => Ok(it.accepted),
                 false => Err(Failure {
                     reason: Reason::Refused,
-                    message: format!(
-                        "the norm of its update is {:.4e}, more than {bound:.4e}: lower the learning rate, \
-                         or set max_update_norm",
-                        it.norm
+                    message: too_large(
+                        it.norm,
+                        bound,
+                        self.config.policy.max_update_norm.is_some(),
                     ),
                 }),
             });
@@ -246,6 +246,20 @@ impl Run<'_> {
         });
         self.progress.global = Arc::new(aggregate.parameters);
         Ok(())
+    }
+}
+
+/// Why an update of this norm is refused. A bound that was asked for is also kept by answers that no learning rate made.
+fn too_large(norm: f64, bound: f64, is_asked: bool) -> String {
+    match is_asked {
+        true => format!(
+            "the norm of its update is {norm:.4e}, more than max_update_norm = {bound:.4e}: raise that or, if it \
+             trains in steps, lower the learning rate"
+        ),
+        false => format!(
+            "the norm of its update is {norm:.4e}, more than {bound:.4e}: lower the learning rate, or set \
+             max_update_norm"
+        ),
     }
 }
 

@@ -286,7 +286,8 @@ const START: &str = "method.closed_form.start";
 const HEAD: &str = "method.head";
 
 fn sums(experiment: &Experiment, field: &str, path: &Path) -> Result<LoadedSums, TuningError> {
-    LoadedSums::open(path).map_err(|error| wrong(experiment, field, error))
+    let remedy = "name the folder of a run of ridge, lda, gda or ncm, or its trained.safetensors";
+    LoadedSums::open(path).map_err(|error| wrong(experiment, field, format!("{error}; {remedy}")))
 }
 
 /// The adapter that a classifier beside the prompts was solved over, where training goes on from that very adapter: the

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use flora_core::{HostTensor, ParameterRecord};
-use flora_federation::{EvaluatedModel, Event, Outcome, RoundScore, RunStatus, Stop};
+use flora_federation::{EvaluatedModel, Event, Outcome, Reason, RoundScore, RunStatus, Stop};
 use flora_heads::{LinearClassifier, Moments, Ridge};
 use flora_inference::Provenance;
 use flora_tuning::{Experiment, Observer, TrainedModel, check_copies, prepare, save_trained};
@@ -264,6 +264,48 @@ fn who_is_counted_is_written_down() {
         let (finished, _) = run(images.experiment(&[RIDGE, &start, &only(id), more]));
         assert!(finished.summed.iter().eq(left), "{:?}", finished.summed);
     }
+}
+
+/// One of three clients sends sums that no images have: it is refused by name, and its owner is told what the sums lack,
+/// or still contain.
+#[test]
+fn a_client_whose_sums_are_refused_is_named() {
+    let images = Images::new(2, 2);
+    let folder = tempfile::tempdir().unwrap();
+    saved(&images.experiment(&[RIDGE]), folder.path());
+    let (start, leaving) = (from(folder.path()), "method.closed_form.leaving=true");
+    for (more, words) in
+        [(vec![], "the sums lack the images of"), (vec![&start[..], leaving], "still contain")]
+    {
+        let set = [&[RIDGE, "faults.huge=0.34"][..], &more].concat();
+        let (finished, told) = run(images.experiment(&set));
+        let refused: Vec<(&str, &str)> = told
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::ClientFailed { client, reason: Reason::Refused, message, .. } => {
+                    Some((&client[..], &message[..]))
+                }
+                _ => None,
+            })
+            .collect();
+        let [(client, message)] = refused[..] else { panic!("{refused:?}") };
+        assert!(message.contains("must send means over its images"), "{message}");
+        assert!(finished.uncounted.iter().eq([client]), "{:?}", finished.uncounted);
+        // Who was refused is not added, and has not left.
+        let is_summed = finished.summed.contains(client);
+        assert_eq!(
+            (finished.summed.len(), is_summed),
+            if more.is_empty() { (2, false) } else { (1, true) }
+        );
+        let warnings = told.warnings();
+        let warning = warnings.iter().find(|it| it.contains(words)).expect("it is told at the end");
+        assert!(warning.contains(&format!("{client}, whose answers")), "{warning}");
+    }
+    let (finished, told) = run(images.experiment(&[RIDGE, &start, leaving]));
+    assert!(finished.summed.is_empty() && finished.uncounted.is_empty());
+    assert!(told.notes().iter().any(|note| note.contains("the sums are empty")));
+    assert!(told.warnings().is_empty(), "{:?}", told.warnings());
 }
 
 pub(crate) fn from(folder: &Path) -> String {
@@ -534,6 +576,7 @@ fn settings_that_make_no_sense_are_named() {
             closed("method.closed_form.start=/nowhere"),
             "method.closed_form.start: cannot read /nowhere",
         ),
+        (closed("method.closed_form.start=/nowhere"), "name the folder of a run of ridge"),
         (closed("method.closed_form.lamda=1.0"), "lamda"),
         (closed(&from(flora.path())), "trained.safetensors"),
         (closed(&head), "method.head: ridge trains no adapters"),

@@ -34,9 +34,7 @@ pub(super) fn begin(
     RunFolder::check(out, existing).map_err(refused)?;
 
     let mut progress = Progress::new(voice);
-    if experiment.method.init_adapter.is_some() {
-        progress.start_with_adapter();
-    }
+    progress.start_with(&experiment.method);
     let prepared = clients.prepare(experiment, place, None, &mut progress)?;
     let folder = RunFolder::create(out, existing, &written).map_err(refused)?;
     clients.remember(&folder)?;

@@ -239,8 +239,10 @@ fn tell(summary: &RunSummary, out: &Path, voice: Voice) -> Result<(), Failure> {
             output::line(tables::summary(summary, output::page()));
             output::line(format!("everything is in {}", text::path(out)));
             if summary.scored_on != "test" {
+                // Nothing of the test images chose the best round.
+                let best = if summary.best_saved { " --best" } else { "" };
                 output::line(format!(
-                    "the test images were not looked at; they are scored by: flora eval --run {}",
+                    "the test images were not looked at; they are scored by: flora eval --run {}{best}",
                     quoted(out)
                 ));
             }

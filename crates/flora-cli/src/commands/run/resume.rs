@@ -105,9 +105,7 @@ pub(super) fn resume(
     }
     place.set_threads(&mut experiment);
     let mut progress = Progress::new(voice);
-    if experiment.method.init_adapter.is_some() {
-        progress.start_with_adapter();
-    }
+    progress.start_with(&experiment.method);
     let prepared = clients.prepare(experiment, &place, Some(path), &mut progress)?;
     check_inputs(path, &facts, &prepared, clients.are_here())?;
     let folder = RunFolder::resume_locked(path, lock, &events).map_err(Failure::input)?;

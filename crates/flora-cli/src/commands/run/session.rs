@@ -222,6 +222,9 @@ impl Session<'_> {
         summary.total_parameters = total;
         summary.base_digest = Some(facts.base_digest.clone());
         summary.inputs = facts.inputs.clone();
+        summary.uncounted = finished.uncounted.iter().cloned().collect();
+        let method = &experiment.method;
+        summary.leaving = method.name.is_closed_form() && method.closed_form.leaving;
         summary.seed = experiment.seed;
         summary.data_seed = self.clients.are_here().then_some(experiment.data.seed);
         summary.device = facts.device.clone();

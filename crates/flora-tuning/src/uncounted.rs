@@ -1,0 +1,91 @@
+//! Clients whose sums a closed-form run did not get.
+
+use std::collections::BTreeSet;
+
+use flora_federation::{ClientInfo, Event};
+
+use crate::methods::ClosedFormConfig;
+
+/// So many clients are named; `run.json` has all of them.
+const NAMED: usize = 10;
+
+/// Those who have training images and are not `counted`.
+pub(crate) fn uncounted(clients: &[ClientInfo], counted: &BTreeSet<String>) -> BTreeSet<String> {
+    let ids = clients.iter().filter(|info| info.num_examples > 0).map(|info| &info.id);
+    ids.filter(|id| !counted.contains(*id)).cloned().collect()
+}
+
+/// What the owner of a run is to know at its end: whose images the sums lack or still contain, and that they are empty
+/// where everybody has left. `summed` are those whose images the sums are of.
+pub(crate) fn events(
+    settings: &ClosedFormConfig,
+    uncounted: &BTreeSet<String>,
+    summed: &BTreeSet<String>,
+) -> Vec<Event> {
+    if uncounted.is_empty() {
+        let is_empty = settings.leaving && summed.is_empty();
+        let message = "all clients have left and the sums are empty: the result is the model without a classifier, which is \
+                       the zero-shot model (with method.init_adapter, that of the adapter)";
+        return is_empty.then(|| Event::Note { message: message.to_owned() }).into_iter().collect();
+    }
+    let named: Vec<&str> = uncounted.iter().take(NAMED).map(String::as_str).collect();
+    let more = match uncounted.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more (all in run.json, `uncounted`)"),
+    };
+    let who = named.join(", ");
+    let (problem, remedy, leaving) = match settings.leaving {
+        true => ("the sums still contain the images of", "take them away", ", leaving = true"),
+        false => ("the sums lack the images of", "add them", ""),
+    };
+    let message = format!(
+        "{problem} {who}{more}, whose answers failed, were late or were refused; to {remedy}, run again with \
+         method.closed_form = {{ start = \"this run's folder\"{leaving} }} and federation.participants = {named:?}{more}"
+    );
+    vec![Event::Warning { message }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(leaving: bool, uncounted: &[&str], summed: &[&str]) -> Vec<Event> {
+        let settings = ClosedFormConfig { leaving, ..ClosedFormConfig::default() };
+        let ids = |ids: &[&str]| ids.iter().map(|&id| id.to_owned()).collect();
+        events(&settings, &ids(uncounted), &ids(summed))
+    }
+
+    fn warned(leaving: bool, uncounted: &[&str]) -> String {
+        match said(leaving, uncounted, &["z"]).pop() {
+            Some(Event::Warning { message }) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn clients_whose_sums_did_not_come_are_named() {
+        let left = warned(true, &["a", "b"]);
+        assert!(left.starts_with("the sums still contain the images of a, b, whose"), "{left}");
+        let remedy = "leaving = true } and federation.participants = [\"a\", \"b\"]";
+        assert!(left.ends_with(remedy), "{left}");
+        let added = warned(false, &["a"]);
+        assert!(added.starts_with("the sums lack the images of a, whose"), "{added}");
+        assert!(!added.contains("leaving"), "{added}");
+        let ids: Vec<String> = (0..12).map(|number| format!("c{number:02}")).collect();
+        let many = warned(false, &ids.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(
+            many.contains("c09 and 2 more (all in run.json") && !many.contains("c10"),
+            "{many}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_unless_sums_are_missing_or_empty() {
+        assert!(said(false, &[], &["a"]).is_empty());
+        assert!(said(true, &[], &["a"]).is_empty());
+        let all_left = said(true, &[], &[]);
+        assert!(
+            matches!(&all_left[..], [Event::Note { message }] if message.contains("sums are empty"))
+        );
+    }
+}
