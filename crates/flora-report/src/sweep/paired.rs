@@ -59,7 +59,8 @@ pub struct Difference {
     /// The mean over the pairs, -1..1.
     pub mean: f64,
     /// Its 95 % confidence interval by Student's t with one degree of freedom less than there are pairs; `None` for a
-    /// single pair.
+    /// single pair, and where all pairs have the same difference: where nothing is drawn, as many seeds as one likes have
+    /// the same result, and tell nothing of chance.
     pub interval: Option<(f64, f64)>,
     /// Pairs in which the row is above its baseline.
     pub better: usize,
@@ -114,7 +115,7 @@ impl Difference {
     fn of(differences: &[f64], pairs: Pairs) -> Option<Self> {
         let Spread { mean, deviation } = Spread::of(differences)?;
         let count = differences.len() as f64;
-        let interval = deviation.and_then(|deviation| {
+        let interval = deviation.filter(|&deviation| deviation > SAME).and_then(|deviation| {
             let t = StudentsT::new(0.0, 1.0, count - 1.0).ok()?;
             let half = t.inverse_cdf(0.5 + CONFIDENCE / 2.0) * deviation / count.sqrt();
             Some((mean - half, mean + half))
@@ -217,9 +218,55 @@ mod tests {
         assert_eq!(of_other(&[base[0].clone(), run(1, 0, Some(3), 0, 0.5)]), None);
         let same = of_other(&[base.as_slice(), &[run(1, 0, Some(2), 0, 0.5)]].concat()).unwrap();
         assert_eq!((same.better, same.equal, same.worse), (0, 1, 0));
+    }
+
+    #[test]
+    fn rows_that_were_scored_on_other_images_are_named_below_the_table() {
+        let base = [run(0, 0, Some(1), 0, 0.5), run(0, 0, Some(2), 0, 0.5)];
         let mut validated = run(1, 0, Some(2), 0, 0.5);
         validated.run.scored_on = "validation".into();
-        assert_eq!(of_other(&[base.as_slice(), &[validated]].concat()), None, "other images");
+        let results = [base.as_slice(), &[validated]].concat();
+        assert_eq!(of_other(&results), None, "other images");
+        let grid = compared();
+        let report = SweepReport::new(&grid, &results);
+        assert!(report.rows()[1].on_other_images && !report.rows()[0].on_other_images);
+        let note = "Not compared, because these rows were scored on other images than base: other.";
+        for text in [report.overview(Page::Plain), report.markdown(), report.latex()] {
+            assert!(text.contains(note), "{text}");
+        }
+        let narrow = report.overview(Page::Terminal(80));
+        assert!(narrow.contains("Not compared, because these rows"), "{narrow}");
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        // Without its counterpart a row waits for it, and nothing is wrong.
+        let alone = [base[0].clone(), run(1, 0, Some(3), 0, 0.5)];
+        let report = SweepReport::new(&grid, &alone);
+        assert!(!report.markdown().contains("Not compared"), "{}", report.markdown());
+    }
+
+    #[test]
+    fn seeds_that_draw_nothing_have_no_interval() {
+        let seeds = |row: usize, draw, accuracies: [f64; 3]| {
+            let mut seed = 0..;
+            accuracies.map(|accuracy| run(row, 0, draw, seed.next().unwrap(), accuracy))
+        };
+        let (base, other) = (seeds(0, None, [0.5; 3]), seeds(1, None, [0.6; 3]));
+        let found = of_other(&[base, other].concat()).unwrap();
+        assert!((found.mean - 0.1).abs() < 1e-12, "{found:?}");
+        assert_eq!((found.interval, found.better), (None, 3));
+        assert_eq!(found.pairs, Pairs::Seeds(3));
+        // Of draws, each is one value, however often a seed repeats it.
+        let draws = |accuracies: [f64; 2]| {
+            let [first, second] = accuracies;
+            let base = [seeds(0, Some(1), [0.5; 3]), seeds(0, Some(2), [0.5; 3])];
+            let other = [seeds(1, Some(1), [first; 3]), seeds(1, Some(2), [second; 3])];
+            of_other(&[base, other].concat().concat()).unwrap()
+        };
+        let found = draws([0.6, 0.8]);
+        assert_eq!(found.pairs, Pairs::Draws(2));
+        let (low, high) = found.interval.unwrap();
+        // t of one degree of freedom is 12.706, and s / sqrt(2) is 0.1.
+        assert!((low - (0.2 - 1.27062)).abs() < 1e-5 && (high - (0.2 + 1.27062)).abs() < 1e-5);
+        assert_eq!(draws([0.6, 0.6]).interval, None);
     }
 
     #[test]
