@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flora_federation::Compared;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::{Spread, SweepResult, halves::Halves, rows};
@@ -11,45 +12,16 @@ const CONFIDENCE: f64 = 0.95;
 /// Differences below it come from the order of sums.
 const SAME: f64 = 1e-9;
 
-/// Which accuracy after the last round a row is compared by: of the global model, or of the clients' own models where
-/// there is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Compared {
-    /// The unweighted mean over clients, or the harmonic mean of base and novel classes where classes are split so.
-    #[default]
-    Mean,
-    /// The mean over clients weighted by test examples.
-    Weighted,
-    /// The worst client.
-    WorstClient,
-    /// The mean over the clients that only test, where others train.
-    OtherClients,
-    /// The novel classes.
-    Novel,
-}
-
-impl Compared {
-    /// As the tables call it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Mean => "mean",
-            Self::Weighted => "weighted mean",
-            Self::WorstClient => "worst client",
-            Self::OtherClients => "other clients",
-            Self::Novel => "novel classes",
-        }
-    }
-
-    fn of(self, result: &SweepResult) -> Option<f64> {
-        let run = &result.run;
-        match self {
-            Self::Mean if result.novel.is_some() => Halves::of(result).map(Halves::harmonic_mean),
-            Self::Mean => Some(run.accuracy.last?.mean),
-            Self::Weighted => Some(run.accuracy.last?.weighted),
-            Self::WorstClient => run.clients.iter().map(|it| it.accuracy).reduce(f64::min),
-            Self::OtherClients => rows::mean(run, false),
-            Self::Novel => Some(Halves::of(result)?.novel),
-        }
+/// The accuracy that a run is compared by.
+fn accuracy(compared: Compared, result: &SweepResult) -> Option<f64> {
+    let run = &result.run;
+    match compared {
+        Compared::Mean if result.novel.is_some() => Halves::of(result).map(Halves::harmonic_mean),
+        Compared::Mean => Some(run.accuracy.last?.mean),
+        Compared::Weighted => Some(run.accuracy.last?.weighted),
+        Compared::WorstClient => run.clients.iter().map(|it| it.accuracy).reduce(f64::min),
+        Compared::OtherClients => rows::mean(run, false),
+        Compared::Novel => Some(Halves::of(result)?.novel),
     }
 }
 
@@ -133,7 +105,7 @@ fn complete(results: &[&SweepResult], compared: Compared) -> BTreeMap<(Option<u6
     let parts: BTreeSet<usize> = results.iter().map(|result| result.part).collect();
     let mut accuracies: BTreeMap<_, Vec<f64>> = BTreeMap::new();
     for result in results {
-        if let Some(accuracy) = compared.of(result) {
+        if let Some(accuracy) = accuracy(compared, result) {
             accuracies.entry((result.draw, result.run.seed)).or_default().push(accuracy);
         }
     }
