@@ -10,7 +10,7 @@ use crate::methods::ClosedFormConfig;
 const NAMED: usize = 10;
 
 /// Those who have training images and are not `counted`.
-pub(crate) fn uncounted(clients: &[ClientInfo], counted: &BTreeSet<String>) -> BTreeSet<String> {
+pub(crate) fn of(clients: &[ClientInfo], counted: &BTreeSet<String>) -> BTreeSet<String> {
     let ids = clients.iter().filter(|info| info.num_examples > 0).map(|info| &info.id);
     ids.filter(|id| !counted.contains(*id)).cloned().collect()
 }
