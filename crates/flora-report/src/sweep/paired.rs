@@ -31,8 +31,8 @@ pub struct Difference {
     /// The mean over the pairs, -1..1.
     pub mean: f64,
     /// Its 95 % confidence interval by Student's t with one degree of freedom less than there are pairs; `None` for a
-    /// single pair, and where all pairs have the same difference: where nothing is drawn, as many seeds as one likes have
-    /// the same result, and tell nothing of chance.
+    /// single pair, and where all pairs have the same difference: where nothing is drawn, seeds repeat one result, and
+    /// tell nothing of chance.
     pub interval: Option<(f64, f64)>,
     /// Pairs in which the row is above its baseline.
     pub better: usize,
