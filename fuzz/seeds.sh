@@ -22,6 +22,21 @@ for file in "$lora"/*.safetensors "$lora"/*/*.safetensors "$clip"/tiny-clip-lora
     seed safetensors < "$file"
 done
 
+# sums TYPE SIZE: a file of sums in 2 dimensions over 2 classes, without the 9 numbers, of so many bytes each.
+sums() {
+    size=$2
+    head=$(printf '{"closed_form.class_counts":{"dtype":"%s","shape":[2],"data_offsets":[0,%d]},"closed_form.class_sums":{"dtype":"%s","shape":[2,2],"data_offsets":[%d,%d]},"closed_form.gram":{"dtype":"%s","shape":[3],"data_offsets":[%d,%d]}}' \
+        "$1" $((2 * size)) "$1" $((2 * size)) $((6 * size)) "$1" $((6 * size)) $((9 * size)))
+    length=${#head}
+    printf "\\$(printf %03o $((length % 256)))\\$(printf %03o $((length / 256)))\000\000\000\000\000\000"
+    printf %s "$head"
+}
+# Two images of the first class, (1, 0) and (0, 1), and one of the second, (0, 1).
+one='\000\000\200\077' none='\000\000\000\000' two='\000\000\000\100'
+{ sums F32 4; printf "$two$one$one$one$none$one$one$none$two"; } | seed moments
+one='\000\074' none='\000\000' two='\000\100'
+{ sums F16 2; printf "$two$one$one$one$none$one$one$none$two"; } | seed moments
+
 for folder in "$lora"/*/ "$clip"/tiny-clip-lora/; do
     { cat "$folder/adapter_config.json"; printf '\0'; cat "$folder/adapter_model.safetensors"; } |
         seed peft_adapter

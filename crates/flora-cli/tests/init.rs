@@ -130,6 +130,8 @@ fn the_printed_commands_take_a_folder_to_predictions() {
     elsewhere.arg("run").arg(setup.path("work/my-scans-experiment.toml"));
     elsewhere.args(["-q", "--set", "training.rounds=1", "--out"]).arg(setup.path("run"));
     done(elsewhere);
+    // The method that its comments propose.
+    done(setup.shell(run, "--overwrite -q --set method.name=lda"));
 }
 
 #[test]

@@ -308,6 +308,57 @@ fn clients_come_late_and_leave() {
     assert!(said.contains("openmoji is counted in the sums already"), "{said}");
 }
 
+/// Whose images sums are of is written down with those of each round: the last, one of `rounds/`, and the best, which
+/// is the one before here, because a classifier of no weight makes no round better.
+#[test]
+fn every_file_of_sums_says_whose_images_it_has() {
+    let setup = Setup::new();
+    let closed_form = "closed_form = { lambda = 0.01, shifts = false, weight = 0.0 }";
+    let plain = format!("method={{ name = 'ridge', {closed_form} }}");
+    let early =
+        setup.run("early", &[&plain, "federation.participants=['fluent-emoji', 'fxemoji']"]);
+    let start = format!("method.closed_form.start={}", shown(&early));
+    let late = "federation.participants=['openmoji']";
+    let run = setup.run("late", &[&plain, &start, late, "output.keep_every=1"]);
+    assert_eq!(summary(&run)["best_round"], 0);
+    let clients = |folder: &str| {
+        let file = flora::core::TensorFile::open(run.join(folder).join("trained.safetensors"));
+        let provenance: Value = serde_json::from_str(&file.unwrap().metadata()["flora"]).unwrap();
+        provenance["clients"].clone()
+    };
+    let before = serde_json::json!(["fluent-emoji", "fxemoji"]);
+    let after = serde_json::json!(["fluent-emoji", "fxemoji", "openmoji"]);
+    assert_eq!(clients("."), after);
+    assert_eq!(clients("rounds/round-0001"), after);
+    assert_eq!(clients("best"), before);
+}
+
+/// One of four clients sends sums that no images have.
+#[test]
+fn a_client_that_sends_impossible_sums_is_named_to_the_end() {
+    let setup = Setup::new();
+    let (run, said) = setup.told("huge", &["method.name=ridge", "faults.huge=0.25"]);
+    let told = summary(&run);
+    let uncounted = told["uncounted"].as_array().unwrap();
+    let [client] = &uncounted[..] else { panic!("{uncounted:?}") };
+    let client = client.as_str().unwrap();
+    let refused = format!("warning: round 1: client {client}: its classes hold ");
+    assert!(said.contains(&refused), "{said}");
+    let lacks = format!("warning: the sums lack the images of {client}, whose answers");
+    assert!(said.contains(&lacks), "{said}");
+    let file = flora::core::TensorFile::open(run.join("trained.safetensors")).unwrap();
+    let provenance: Value = serde_json::from_str(&file.metadata()["flora"]).unwrap();
+    let clients = provenance["clients"].as_array().unwrap();
+    assert!(clients.len() == 3 && !clients.contains(&Value::from(client)), "{clients:?}");
+    // What the warning says to do.
+    let start = format!("method.closed_form.start={}", shown(&run));
+    let only = format!("federation.participants=[\"{client}\"]");
+    let added = setup.run("added", &["method.name=ridge", &start, &only]);
+    assert!(summary(&added).get("uncounted").is_none());
+    let all = setup.run("all", &["method.name=ridge"]);
+    assert_eq!(summary(&added)["accuracy"]["last"], summary(&all)["accuracy"]["last"]);
+}
+
 #[test]
 fn clients_that_keep_their_own_models_are_scored_with_these() {
     let setup = Setup::new();

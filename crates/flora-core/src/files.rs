@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -108,6 +109,23 @@ pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// For so long, a temporary file may be one that another process still writes.
+const STILL_WRITTEN: Duration = Duration::from_secs(24 * 3600);
+
+/// Remove temporary files that were last written more than a day ago from `folder`, in which other processes may be
+/// writing. What cannot be removed stays there: it only takes room.
+pub fn remove_old_leftovers(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten().filter(|entry| is_leftover(&entry.file_name())) {
+        // Of a link, that of the link itself.
+        let Ok(metadata) = entry.metadata() else { continue };
+        let age = metadata.modified().ok().and_then(|written| written.elapsed().ok());
+        if metadata.is_file() && age.is_some_and(|age| age > STILL_WRITTEN) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Whether a file or folder of this name is what [`remove_leftovers`] removes.
 pub fn is_leftover(name: &std::ffi::OsStr) -> bool {
     name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
@@ -169,6 +187,22 @@ mod tests {
         };
         assert_eq!(names(""), ["below"]);
         assert_eq!(names("below"), [".floral", "result"]);
+    }
+
+    #[test]
+    fn only_old_leftovers_are_removed_where_others_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let before = |hours: u64| std::time::SystemTime::now() - Duration::from_secs(3600 * hours);
+        for (name, hours) in [(".flora-old", 25), (".flora-new", 23), ("old", 25)] {
+            let file = std::fs::File::create(path(name)).unwrap();
+            file.set_modified(before(hours)).unwrap();
+        }
+        std::fs::create_dir(path(".flora-folder")).unwrap();
+        remove_old_leftovers(dir.path());
+        let left = [".flora-old", ".flora-new", "old", ".flora-folder"].map(|it| path(it).exists());
+        assert_eq!(left, [false, true, true, true]);
+        remove_old_leftovers(&path("nowhere"));
     }
 
     #[test]

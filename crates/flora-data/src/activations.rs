@@ -91,7 +91,8 @@ impl FeatureCache {
     }
 
     /// Begin to compute the activations of `key`, `[rows, dim]`, in batches of `batch` rows. While another process
-    /// computes the same, this call waits for it; `warn` hears of that.
+    /// computes the same, this call waits for it; `warn` hears of that. Old temporary files are removed as in
+    /// [`begin`](Self::begin).
     ///
     /// # Errors
     ///
@@ -103,6 +104,7 @@ impl FeatureCache {
         batch: usize,
         warn: &mut dyn FnMut(String),
     ) -> Result<BegunActivations<'_>, Error> {
+        flora_core::files::remove_old_leftovers(&self.dir);
         let path = self.activations_path(key);
         let file = partial(&path);
         let head = self.activations_head(key, dim);

@@ -40,6 +40,8 @@ impl FeatureCache {
     /// Begin to compute the features of `key`, `[rows, dim]`, in batches of `batch` rows. Rows of an earlier
     /// process are kept in whole batches, so that the next one begins where it would have begun.
     ///
+    /// Temporary files that killed processes left in the cache's folder are removed once they are a day old.
+    ///
     /// While another process computes the same features, this call waits for it: two would take as long as
     /// one after the other. `warn` hears of that, and of all that costs time, but not the result.
     pub fn begin<'a>(
@@ -57,6 +59,7 @@ impl FeatureCache {
             batch,
             aside: None,
         };
+        flora_core::files::remove_old_leftovers(&self.dir);
         let path = self.journal(key);
         let head = self.head(key, dim, batch);
         let waiting = || {

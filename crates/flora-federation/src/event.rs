@@ -101,7 +101,7 @@ pub enum Event {
     },
     /// A model was tested.
     Evaluated {
-        /// The round: how many rounds of training the model has seen. Round 0 is zero-shot.
+        /// The round: how many rounds of training the model has seen.
         round: usize,
         /// Which model.
         model: EvaluatedModel,

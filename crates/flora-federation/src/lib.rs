@@ -50,6 +50,7 @@
 //! arrival or on the number of threads.
 
 mod client;
+mod compared;
 mod error;
 mod event;
 mod faults;
@@ -70,6 +71,7 @@ mod strategy;
 mod sums;
 
 pub use client::{Client, ClientError, ClientInfo, Kind, Task};
+pub use compared::Compared;
 pub use error::{FederationError, Stage};
 pub use event::{EvaluatedModel, Event, RunStatus};
 pub use faults::{Faults, Faulty};

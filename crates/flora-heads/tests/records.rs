@@ -3,7 +3,7 @@
 mod support;
 
 use flora_core::{Dtype, HostTensor, ParameterRecord};
-use flora_heads::{CLASS_COUNTS, CLASS_SUMS, GRAM, HeadsError, Moments, Ridge};
+use flora_heads::{CLASS_COUNTS, CLASS_SUMS, GRAM, Gda, HeadsError, Lda, Moments, Ncm, Ridge};
 use support::Images;
 
 /// Features and sums that f32 has exactly.
@@ -123,6 +123,43 @@ fn records_that_no_images_have_are_refused() {
         let means = exact().to_mean_record().unwrap();
         assert!(Moments::from_mean_record(&means, total).is_err());
     }
+}
+
+/// Whatever is damaged in a file of sums, it is refused, or is sums that heads are solved from.
+#[test]
+fn a_damaged_file_of_sums_never_panics() {
+    let whole = exact().to_record().unwrap().to_safetensors();
+    for end in 0..whole.len() {
+        assert!(ParameterRecord::from_safetensors(&whole[..end]).is_err(), "cut at {end}");
+    }
+    let mut refused = 0;
+    for at in 0..whole.len() {
+        for flip in [0x01, 0x40, 0x80] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= flip;
+            let record = ParameterRecord::from_safetensors(&bytes).ok();
+            let Some(moments) = record.and_then(|record| Moments::from_record(&record).ok()) else {
+                refused += 1;
+                continue;
+            };
+            assert_eq!((moments.dim(), moments.classes()), (3, 2), "byte {at} ^ {flip}");
+            assert!(moments.class_counts().iter().all(|&count| count == 0.0 || count >= 0.01));
+            let written = moments.to_record().unwrap();
+            assert_eq!(Moments::from_record(&written).unwrap(), moments, "byte {at} ^ {flip}");
+            let texts = [0.0; 6];
+            let heads = [
+                Ridge::default().solve(&moments, &texts),
+                Gda::default().solve(&moments, &texts),
+                Lda::default().solve(&moments),
+                Ncm::default().solve(&moments, &texts),
+            ];
+            for head in heads.into_iter().flatten() {
+                assert_eq!((head.weight.len(), head.bias.len()), (6, 2));
+            }
+        }
+    }
+    // Most of the file is its header.
+    assert!(refused > whole.len(), "{refused} of {}", 3 * whole.len());
 }
 
 #[test]

@@ -54,8 +54,8 @@ pub struct RunSummary {
     /// How many clients trained at least once.
     #[serde(default)]
     pub trainers: usize,
-    /// Clients of a closed-form method whose sums did not come or were refused: what was trained lacks their images, or,
-    /// of clients that were to leave, still contains them.
+    /// Clients of a closed-form method whose sums did not come or were refused: what was trained lacks their images,
+    /// or, of clients that were to leave, still contains them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uncounted: Vec<String>,
     /// Whether the sums of clients were taken away, who left.

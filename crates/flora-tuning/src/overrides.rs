@@ -182,8 +182,8 @@ mod tests {
             assert_eq!(
                 refused(LEAST, &[&set]),
                 format!(
-                    "--set {set}: training.patience: expected a whole number above 0, found {patience}; leave it out to \
-                     run all rounds"
+                    "--set {set}: training.patience: expected a whole number above 0, found {patience}; leave it out \
+                     to run all rounds"
                 )
             );
         }
@@ -220,7 +220,7 @@ mod tests {
             assert!(told.starts_with(&format!("--set {set}: partition: missing field ")), "{told}");
             assert!(told.ends_with(&format!("--set '{remedy}'")), "{told}");
         }
-        let told = refused(natural, &["partition.kind=odd"]);
+        let told = refused(natural, &["partition.kind=foo"]);
         let known = PARTITIONS.map(|(kind, _)| kind).join(", ");
         assert!(told.ends_with(&format!("known are {known}")), "{told}");
         let told = refused(natural, &["partition.clients=4"]);

@@ -18,8 +18,7 @@ use serde::Serialize;
 use crate::members::Members;
 use crate::possible_sums::PossibleSums;
 use crate::prepare::{BESIDE, IMAGES, cache_folder};
-use crate::uncounted::{self, uncounted};
-use crate::{Cohort, Experiment, Observer, StrategyName};
+use crate::{Cohort, Experiment, Observer, StrategyName, uncounted};
 
 /// An experiment whose data are there and whose clients wait for the first round.
 pub struct Prepared {
@@ -344,7 +343,7 @@ impl Prepared {
         // Where nothing travels, nothing is added up.
         let adds_up = config.rounds > 0 && config.share.is_all();
         let counted = Sums::counted_in(&strategy.state()).filter(|_| adds_up);
-        let uncounted = counted.map(|counted| uncounted(&self.clients, &counted));
+        let uncounted = counted.map(|counted| uncounted::of(&self.clients, &counted));
         if let Some(uncounted) = &uncounted {
             let settings = &self.experiment.method.closed_form;
             for event in uncounted::events(settings, uncounted, &summed) {

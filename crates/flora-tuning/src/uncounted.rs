@@ -10,7 +10,7 @@ use crate::methods::ClosedFormConfig;
 const NAMED: usize = 10;
 
 /// Those who have training images and are not `counted`.
-pub(crate) fn uncounted(clients: &[ClientInfo], counted: &BTreeSet<String>) -> BTreeSet<String> {
+pub(crate) fn of(clients: &[ClientInfo], counted: &BTreeSet<String>) -> BTreeSet<String> {
     let ids = clients.iter().filter(|info| info.num_examples > 0).map(|info| &info.id);
     ids.filter(|id| !counted.contains(*id)).cloned().collect()
 }
@@ -24,23 +24,29 @@ pub(crate) fn events(
 ) -> Vec<Event> {
     if uncounted.is_empty() {
         let is_empty = settings.leaving && summed.is_empty();
-        let message = "all clients have left and the sums are empty: the result is the model without a classifier, which is \
-                       the zero-shot model (with method.init_adapter, that of the adapter)";
+        let message = "all clients have left and the sums are empty: the result is the model without a classifier, \
+                       which is the zero-shot model (with method.init_adapter, that of the adapter)";
         return is_empty.then(|| Event::Note { message: message.to_owned() }).into_iter().collect();
     }
     let named: Vec<&str> = uncounted.iter().take(NAMED).map(String::as_str).collect();
-    let more = match uncounted.len() - named.len() {
-        0 => String::new(),
-        more => format!(" and {more} more (all in run.json, `uncounted`)"),
+    let (who, them) = match uncounted.len() - named.len() {
+        0 => (named.join(", "), format!("{named:?}")),
+        more => {
+            let who = format!("{} and {more} more", named.join(", "));
+            (who, "those in run.json, `uncounted`".to_owned())
+        }
     };
-    let who = named.join(", ");
     let (problem, remedy, leaving) = match settings.leaving {
-        true => ("the sums still contain the images of", "take them away", ", leaving = true"),
+        true => (
+            "the sums still contain the images of",
+            "take them away",
+            ", method.closed_form.leaving = true",
+        ),
         false => ("the sums lack the images of", "add them", ""),
     };
     let message = format!(
-        "{problem} {who}{more}, whose answers failed, were late or were refused; to {remedy}, run again with \
-         method.closed_form = {{ start = \"this run's folder\"{leaving} }} and federation.participants = {named:?}{more}"
+        "{problem} {who}, whose answers failed, were late or were refused; to {remedy}, run again with \
+         federation.participants = {them}, and with this run's folder as method.closed_form.start{leaving}"
     );
     vec![Event::Warning { message }]
 }
@@ -66,15 +72,18 @@ mod tests {
     fn clients_whose_sums_did_not_come_are_named() {
         let left = warned(true, &["a", "b"]);
         assert!(left.starts_with("the sums still contain the images of a, b, whose"), "{left}");
-        let remedy = "leaving = true } and federation.participants = [\"a\", \"b\"]";
-        assert!(left.ends_with(remedy), "{left}");
+        assert!(
+            left.contains("federation.participants = [\"a\", \"b\"], and with this run's"),
+            "{left}"
+        );
+        assert!(left.ends_with("method.closed_form.leaving = true"), "{left}");
         let added = warned(false, &["a"]);
         assert!(added.starts_with("the sums lack the images of a, whose"), "{added}");
         assert!(!added.contains("leaving"), "{added}");
         let ids: Vec<String> = (0..12).map(|number| format!("c{number:02}")).collect();
         let many = warned(false, &ids.iter().map(String::as_str).collect::<Vec<_>>());
         assert!(
-            many.contains("c09 and 2 more (all in run.json") && !many.contains("c10"),
+            many.contains("c09 and 2 more, whose") && many.contains("= those in run.json"),
             "{many}"
         );
     }

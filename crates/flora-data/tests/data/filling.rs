@@ -109,6 +109,27 @@ fn a_damaged_journal_is_told_and_costs_only_time() {
 }
 
 #[test]
+fn old_temporary_files_of_killed_processes_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, key) = (FeatureCache::new(dir.path()), key());
+    let left = dir.path().join(".flora-abc");
+    let two_days = std::time::Duration::from_secs(2 * 24 * 3600);
+    for begins in [true, false] {
+        let file = fs::File::create(&left).unwrap();
+        file.set_modified(std::time::SystemTime::now() - two_days).unwrap();
+        match begins {
+            true => drop(begin(&cache, &key)),
+            false => drop(cache.begin_activations(&key, SHAPE, BATCH, &mut |_| panic!()).unwrap()),
+        }
+        assert!(!left.exists(), "{begins}");
+    }
+    // One that is written now is another process's.
+    fs::write(&left, "half").unwrap();
+    drop(begin(&cache, &key));
+    assert!(left.exists());
+}
+
+#[test]
 fn one_computes_and_the_other_waits() {
     let dir = tempfile::tempdir().unwrap();
     let (cache, key) = (FeatureCache::new(dir.path()), key());

@@ -6,18 +6,14 @@ use std::fs;
 use std::path::Path;
 
 use flora_core::seed;
-use flora_data::{Dataset, Split, ValidationShare};
+use flora_data::{Dataset, Split};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use serde::Deserialize;
 
 use crate::sets::{
-    VENDORS, assert_says, idx_toml, labelled, open, open_error, vendors, write_idx, write_vendors,
+    SplitCase, VENDORS, assert_says, idx_toml, labelled, open, open_error, scikit_learn_splits,
+    share, vendors, write_idx, write_vendors,
 };
-
-fn share(share: f64) -> ValidationShare {
-    ValidationShare::try_from(share).unwrap()
-}
 
 /// A thing: its class, and how many images of it each domain has.
 #[derive(Debug, Clone)]
@@ -158,25 +154,12 @@ fn small_classes_and_domains_keep_some() {
     assert!(taken > 40, "{taken}");
 }
 
-#[derive(Deserialize)]
-struct Fixture {
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    share: f64,
-    sizes: Vec<usize>,
-    test: Vec<Vec<usize>>,
-}
-
 /// Where every group is one image, classes have the shares that scikit-learn's `train_test_split(stratify=...)` gives.
 #[test]
 fn groups_of_one_image_are_split_as_scikit_learn_splits_images() {
-    let fixture: Fixture =
-        serde_json::from_str(include_str!("../fixtures/stratified.json")).unwrap();
+    let cases = scikit_learn_splits();
     let mut compared = 0;
-    for Case { share: held, sizes, test } in fixture.cases {
+    for SplitCase { share: held, sizes, test } in cases {
         let things = |(class, &size): (usize, &usize)| {
             std::iter::repeat_n(Thing { class, images: vec![1] }, size)
         };

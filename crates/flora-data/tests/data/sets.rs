@@ -4,7 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use flora_data::{Dataset, Error};
+use flora_data::{Dataset, Error, ValidationShare};
+use serde::Deserialize;
 use tempfile::TempDir;
 
 /// Write a 2 x 2 PNG of one grey, and the folders above it.
@@ -133,4 +134,27 @@ pub(crate) fn labelled(train: &[usize], test: &[usize]) -> Dataset {
     write_idx(dir.path(), &interleave(train), &interleave(test));
     write_vendors(&dir, &idx_toml(train.len()));
     open(&dir).unwrap()
+}
+
+pub(crate) fn share(share: f64) -> ValidationShare {
+    ValidationShare::try_from(share).unwrap()
+}
+
+/// What scikit-learn's `train_test_split(stratify=...)` holds out of classes of these sizes.
+#[derive(Deserialize)]
+pub(crate) struct SplitCase {
+    pub(crate) share: f64,
+    pub(crate) sizes: Vec<usize>,
+    /// Images of each class, by draw.
+    pub(crate) test: Vec<Vec<usize>>,
+}
+
+/// The cases that `make_stratified.py` wrote.
+pub(crate) fn scikit_learn_splits() -> Vec<SplitCase> {
+    #[derive(Deserialize)]
+    struct Fixture {
+        cases: Vec<SplitCase>,
+    }
+    let fixture = include_str!("../fixtures/stratified.json");
+    serde_json::from_str::<Fixture>(fixture).unwrap().cases
 }

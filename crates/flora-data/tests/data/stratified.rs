@@ -4,18 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use flora_core::seed;
-use flora_data::{Dataset, PartitionConfig, Protocol, Split, ValidationShare};
+use flora_data::{Dataset, PartitionConfig, Protocol, Split};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use serde::Deserialize;
 
-use crate::sets::{labelled, open, write_vendors};
+use crate::sets::{SplitCase, labelled, open, scikit_learn_splits, share, write_vendors};
 
 const STRATIFIED: Protocol = Protocol::Stratified8020 { seed: 7 };
-
-fn share(share: f64) -> ValidationShare {
-    ValidationShare::try_from(share).unwrap()
-}
 
 /// How many images of a split each class has.
 fn of_classes(set: &Dataset, split: Split) -> Vec<usize> {
@@ -26,24 +21,11 @@ fn of_classes(set: &Dataset, split: Split) -> Vec<usize> {
     counts
 }
 
-#[derive(Deserialize)]
-struct Fixture {
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    share: f64,
-    sizes: Vec<usize>,
-    test: Vec<Vec<usize>>,
-}
-
 #[test]
 fn classes_are_split_as_scikit_learn_splits_them() {
-    let fixture: Fixture =
-        serde_json::from_str(include_str!("../fixtures/stratified.json")).unwrap();
-    assert!(fixture.cases.len() > 40);
-    for Case { share: held, sizes, test } in fixture.cases {
+    let cases = scikit_learn_splits();
+    assert!(cases.len() > 40);
+    for SplitCase { share: held, sizes, test } in cases {
         let counts = if held == 0.2 {
             let others: Vec<usize> = sizes.iter().map(|size| size - 1).collect();
             let set = labelled(&others, &vec![1; sizes.len()]).with_protocol(STRATIFIED);

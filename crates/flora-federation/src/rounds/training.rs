@@ -249,7 +249,7 @@ impl Run<'_> {
     }
 }
 
-/// Why an update of this norm is refused. A bound that was asked for is also kept by answers that no learning rate made.
+/// Why an update of this norm is refused. A bound that was asked for holds also for sums, which no learning rate made.
 fn too_large(norm: f64, bound: f64, is_asked: bool) -> String {
     match is_asked {
         true => format!(

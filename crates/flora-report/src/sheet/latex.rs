@@ -2,10 +2,13 @@ use super::{Column, Sheet};
 
 impl Sheet {
     /// A floating table in the manner of `booktabs`, its caption after a title, referred to by
-    /// `tab:LABEL`; without rows, nothing.
+    /// `tab:LABEL`, with its notes below it; without rows, the notes as comments.
     pub(crate) fn latex(&self, title: &str, label: &str) -> String {
+        let on_one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         if self.rows == 0 {
-            return String::new();
+            let caption = on_one_line(&self.caption);
+            let comment = |note: &String| format!("% {caption}: {}\n", on_one_line(note));
+            return self.notes.iter().map(comment).collect();
         }
         let alignment =
             (0..self.columns.len()).map(|index| if index < self.stubs { 'l' } else { 'r' });
@@ -21,7 +24,13 @@ impl Sheet {
         lines.push(line(self.columns.iter().map(|column| column.title.as_str())));
         lines.push("\\midrule".to_owned());
         lines.extend((0..self.rows).map(|row| line(self.row(row))));
-        lines.extend(["\\bottomrule", "\\end{tabular}", "\\end{table}"].map(str::to_owned));
+        lines.extend(["\\bottomrule", "\\end{tabular}"].map(str::to_owned));
+        lines.extend(
+            self.notes
+                .iter()
+                .map(|note| format!("\\par\\smallskip\\footnotesize {}", escape(note))),
+        );
+        lines.push("\\end{table}".to_owned());
         lines.join("\n") + "\n"
     }
 

@@ -3,17 +3,29 @@ use std::fmt::Write;
 use super::{Column, Sheet};
 
 impl Sheet {
-    /// The caption as a heading, and the table; without rows, nothing.
+    /// The caption as a heading, the table and its notes; without rows and notes, nothing.
     pub(crate) fn markdown(&self) -> String {
-        if self.rows == 0 {
+        if self.is_empty() {
             return String::new();
         }
+        let mut text = format!("## {}\n", plain(&self.caption));
+        if self.rows > 0 {
+            text += "\n";
+            text += &self.lines();
+        }
+        for note in &self.notes {
+            text += &format!("\n{}\n", plain(note));
+        }
+        text
+    }
+
+    fn lines(&self) -> String {
         let heading = self.columns.iter().map(Column::heading);
         let ruler = (0..self.columns.len()).map(|index| match index < self.stubs {
             true => "---",
             false => "---:",
         });
-        let mut text = format!("## {}\n\n{}", plain(&self.caption), line(heading));
+        let mut text = line(heading);
         // Writing into a string cannot fail.
         let _ = writeln!(text, "|{}|", ruler.collect::<Vec<_>>().join("|"));
         for row in 0..self.rows {
@@ -50,6 +62,12 @@ mod tests {
 | [x] \\ & {y} z | 1 | 2.00× | 4 |
 "
         );
-        assert_eq!(Sheet::new("empty", 0).markdown(), "");
+        let mut empty = Sheet::new("empty", 0);
+        assert_eq!(empty.markdown(), "");
+        empty.note("nothing\nto see".to_owned());
+        assert_eq!(empty.markdown(), "## empty\n\nnothing to see\n");
+        let mut noted = sheet();
+        noted.note("of two".to_owned());
+        assert_eq!(noted.markdown(), sheet().markdown() + "\nof two\n");
     }
 }

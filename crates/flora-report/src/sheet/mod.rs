@@ -16,6 +16,8 @@ pub(crate) struct Sheet {
     rows: usize,
     stubs: usize,
     columns: Vec<Column>,
+    /// Sentences below the table.
+    notes: Vec<String>,
 }
 
 struct Column {
@@ -38,7 +40,7 @@ impl Column {
 impl Sheet {
     /// A table without columns.
     pub(crate) fn new(caption: impl Into<String>, rows: usize) -> Self {
-        Self { caption: caption.into(), rows, stubs: 0, columns: Vec::new() }
+        Self { caption: caption.into(), rows, stubs: 0, columns: Vec::new(), notes: Vec::new() }
     }
 
     /// Adds a column of text, before all numbers.
@@ -57,17 +59,38 @@ impl Sheet {
         }
     }
 
-    /// The caption and the table, for a terminal; without rows, nothing.
+    /// Adds a sentence below the table, which is there even if the table has no rows.
+    pub(crate) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// Whether there is nothing to show.
+    fn is_empty(&self) -> bool {
+        self.rows == 0 && self.notes.is_empty()
+    }
+
+    /// The caption, the table and its notes, for a terminal; without rows and notes, nothing.
     pub(crate) fn listing(&self, page: Page) -> String {
-        if self.rows == 0 {
+        if self.is_empty() {
             return String::new();
         }
+        let mut text = format!("{}\n", printable(&self.caption));
+        if self.rows > 0 {
+            text += &format!("\n{}\n", self.table(page));
+        }
+        for note in &self.notes {
+            let note = Listing::new(vec![Kind::Text], Vec::new(), vec![vec![note.clone()]]);
+            text += &format!("\n{}\n", note.show(page));
+        }
+        text
+    }
+
+    fn table(&self, page: Page) -> String {
         let kind = |at| if at < self.stubs { Kind::Name } else { Kind::Figure };
         let columns = (0..self.columns.len()).map(kind).collect();
         let header = self.columns.iter().map(Column::heading).collect();
         let rows = (0..self.rows).map(|row| self.row(row).map(str::to_owned).collect());
-        let table = Listing::new(columns, header, rows.collect()).show(page);
-        format!("{}\n\n{table}\n", printable(&self.caption))
+        Listing::new(columns, header, rows.collect()).show(page)
     }
 
     /// The cells of a row, as they are read.

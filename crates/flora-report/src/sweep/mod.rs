@@ -12,7 +12,8 @@ mod rows;
 use crate::RunSummary;
 
 pub use self::csv::csv;
-pub use paired::{Compared, Difference, Pairs};
+pub use flora_federation::Compared;
+pub use paired::{Difference, Pairs};
 pub use report::SweepReport;
 pub use rows::{Relative, SweepRow, rows};
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flora_federation::Compared;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::{Spread, SweepResult, halves::Halves, rows};
@@ -11,45 +12,16 @@ const CONFIDENCE: f64 = 0.95;
 /// Differences below it come from the order of sums.
 const SAME: f64 = 1e-9;
 
-/// Which accuracy after the last round a row is compared by: of the global model, or of the clients' own models where
-/// there is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Compared {
-    /// The unweighted mean over clients, or the harmonic mean of base and novel classes where classes are split so.
-    #[default]
-    Mean,
-    /// The mean over clients weighted by test examples.
-    Weighted,
-    /// The worst client.
-    WorstClient,
-    /// The mean over the clients that only test, where others train.
-    OtherClients,
-    /// The novel classes.
-    Novel,
-}
-
-impl Compared {
-    /// As the tables call it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Mean => "mean",
-            Self::Weighted => "weighted mean",
-            Self::WorstClient => "worst client",
-            Self::OtherClients => "other clients",
-            Self::Novel => "novel classes",
-        }
-    }
-
-    fn of(self, result: &SweepResult) -> Option<f64> {
-        let run = &result.run;
-        match self {
-            Self::Mean if result.novel.is_some() => Halves::of(result).map(Halves::harmonic_mean),
-            Self::Mean => Some(run.accuracy.last?.mean),
-            Self::Weighted => Some(run.accuracy.last?.weighted),
-            Self::WorstClient => run.clients.iter().map(|it| it.accuracy).reduce(f64::min),
-            Self::OtherClients => rows::mean(run, false),
-            Self::Novel => Some(Halves::of(result)?.novel),
-        }
+/// The accuracy that a run is compared by.
+fn accuracy(compared: Compared, result: &SweepResult) -> Option<f64> {
+    let run = &result.run;
+    match compared {
+        Compared::Mean if result.novel.is_some() => Halves::of(result).map(Halves::harmonic_mean),
+        Compared::Mean => Some(run.accuracy.last?.mean),
+        Compared::Weighted => Some(run.accuracy.last?.weighted),
+        Compared::WorstClient => run.clients.iter().map(|it| it.accuracy).reduce(f64::min),
+        Compared::OtherClients => rows::mean(run, false),
+        Compared::Novel => Some(Halves::of(result)?.novel),
     }
 }
 
@@ -59,7 +31,8 @@ pub struct Difference {
     /// The mean over the pairs, -1..1.
     pub mean: f64,
     /// Its 95 % confidence interval by Student's t with one degree of freedom less than there are pairs; `None` for a
-    /// single pair.
+    /// single pair, and where all pairs have the same difference: where nothing is drawn, seeds repeat one result, and
+    /// tell nothing of chance.
     pub interval: Option<(f64, f64)>,
     /// Pairs in which the row is above its baseline.
     pub better: usize,
@@ -114,7 +87,7 @@ impl Difference {
     fn of(differences: &[f64], pairs: Pairs) -> Option<Self> {
         let Spread { mean, deviation } = Spread::of(differences)?;
         let count = differences.len() as f64;
-        let interval = deviation.and_then(|deviation| {
+        let interval = deviation.filter(|&deviation| deviation > SAME).and_then(|deviation| {
             let t = StudentsT::new(0.0, 1.0, count - 1.0).ok()?;
             let half = t.inverse_cdf(0.5 + CONFIDENCE / 2.0) * deviation / count.sqrt();
             Some((mean - half, mean + half))
@@ -132,7 +105,7 @@ fn complete(results: &[&SweepResult], compared: Compared) -> BTreeMap<(Option<u6
     let parts: BTreeSet<usize> = results.iter().map(|result| result.part).collect();
     let mut accuracies: BTreeMap<_, Vec<f64>> = BTreeMap::new();
     for result in results {
-        if let Some(accuracy) = compared.of(result) {
+        if let Some(accuracy) = accuracy(compared, result) {
             accuracies.entry((result.draw, result.run.seed)).or_default().push(accuracy);
         }
     }
@@ -217,9 +190,55 @@ mod tests {
         assert_eq!(of_other(&[base[0].clone(), run(1, 0, Some(3), 0, 0.5)]), None);
         let same = of_other(&[base.as_slice(), &[run(1, 0, Some(2), 0, 0.5)]].concat()).unwrap();
         assert_eq!((same.better, same.equal, same.worse), (0, 1, 0));
+    }
+
+    #[test]
+    fn rows_that_were_scored_on_other_images_are_named_below_the_table() {
+        let base = [run(0, 0, Some(1), 0, 0.5), run(0, 0, Some(2), 0, 0.5)];
         let mut validated = run(1, 0, Some(2), 0, 0.5);
         validated.run.scored_on = "validation".into();
-        assert_eq!(of_other(&[base.as_slice(), &[validated]].concat()), None, "other images");
+        let results = [base.as_slice(), &[validated]].concat();
+        assert_eq!(of_other(&results), None, "other images");
+        let grid = compared();
+        let report = SweepReport::new(&grid, &results);
+        assert!(report.rows()[1].on_other_images && !report.rows()[0].on_other_images);
+        let note = "Not compared, because these rows were scored on other images than base: other.";
+        for text in [report.overview(Page::Plain), report.markdown(), report.latex()] {
+            assert!(text.contains(note), "{text}");
+        }
+        let narrow = report.overview(Page::Terminal(80));
+        assert!(narrow.contains("Not compared, because these rows"), "{narrow}");
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        // Without its counterpart a row waits for it, and nothing is wrong.
+        let alone = [base[0].clone(), run(1, 0, Some(3), 0, 0.5)];
+        let report = SweepReport::new(&grid, &alone);
+        assert!(!report.markdown().contains("Not compared"), "{}", report.markdown());
+    }
+
+    #[test]
+    fn seeds_that_draw_nothing_have_no_interval() {
+        let seeds = |row: usize, draw, accuracies: [f64; 3]| {
+            let mut seed = 0..;
+            accuracies.map(|accuracy| run(row, 0, draw, seed.next().unwrap(), accuracy))
+        };
+        let (base, other) = (seeds(0, None, [0.5; 3]), seeds(1, None, [0.6; 3]));
+        let found = of_other(&[base, other].concat()).unwrap();
+        assert!((found.mean - 0.1).abs() < 1e-12, "{found:?}");
+        assert_eq!((found.interval, found.better), (None, 3));
+        assert_eq!(found.pairs, Pairs::Seeds(3));
+        // Of draws, each is one value, however often a seed repeats it.
+        let draws = |accuracies: [f64; 2]| {
+            let [first, second] = accuracies;
+            let base = [seeds(0, Some(1), [0.5; 3]), seeds(0, Some(2), [0.5; 3])];
+            let other = [seeds(1, Some(1), [first; 3]), seeds(1, Some(2), [second; 3])];
+            of_other(&[base, other].concat().concat()).unwrap()
+        };
+        let found = draws([0.6, 0.8]);
+        assert_eq!(found.pairs, Pairs::Draws(2));
+        let (low, high) = found.interval.unwrap();
+        // t of one degree of freedom is 12.706, and s / sqrt(2) is 0.1.
+        assert!((low - (0.2 - 1.27062)).abs() < 1e-5 && (high - (0.2 + 1.27062)).abs() < 1e-5);
+        assert_eq!(draws([0.6, 0.6]).interval, None);
     }
 
     #[test]

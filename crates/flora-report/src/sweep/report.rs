@@ -137,7 +137,8 @@ impl<'a> SweepReport<'a> {
                  the clients' own ones for it. With several draws a pair is a draw, its seeds averaged first; with one, \
                  a seed.",
                 "The 95 % interval is Student's t over the pairs. It tells chance in draws and seeds; the images tested \
-                 are the same.",
+                 are the same. There is none of a single pair, nor where all pairs have the same difference, because \
+                 nothing was drawn.",
             ]);
         }
         lines.iter().map(|line| format!("- {line}\n")).collect()
@@ -207,7 +208,16 @@ impl<'a> SweepReport<'a> {
             Some(format!("{} / {} / {}", it.better, it.equal, it.worse))
         });
         cells("pairs", &|it| Some(pairs(it)));
-        (!rows.is_empty()).then_some(sheet)
+        let others = self.rows.iter().filter(|row| row.on_other_images);
+        let others: Vec<&str> = others.map(|row| self.grid.rows[row.row].name.as_str()).collect();
+        let is_empty = rows.is_empty() && others.is_empty();
+        if !others.is_empty() {
+            let others = others.join("; ");
+            sheet.note(format!(
+                "Not compared, because these rows were scored on other images than {baseline}: {others}."
+            ));
+        }
+        (!is_empty).then_some(sheet)
     }
 
     fn costs_of_round(&self) -> Sheet {

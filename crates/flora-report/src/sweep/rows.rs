@@ -38,6 +38,8 @@ pub struct SweepRow {
     pub scored_on: Option<String>,
     /// What its accuracy is above its baseline's.
     pub difference: Option<Difference>,
+    /// Whether there is no such difference because its runs and those of its baseline were scored on different images.
+    pub on_other_images: bool,
     /// Numbers that are trained and sent; `None` where nobody trains.
     pub trainable_parameters: Option<usize>,
     /// Bytes that a client sends in a round; `None` where one client trains alone or nobody does.
@@ -89,10 +91,13 @@ pub fn rows(grid: &Grid, results: &[SweepResult]) -> Vec<SweepRow> {
         let Some(baseline) = grid.rows[own].baseline else { continue };
         let Some(other) = rows.iter().find(|other| other.row == baseline) else { continue };
         let relative = rows[place].relative_to(other);
-        let difference =
-            || Difference::between(&runs(own, results), &runs(baseline, results), grid.compared);
-        rows[place].difference = (own != baseline).then(difference).flatten();
         rows[place].relative = relative;
+        if own != baseline {
+            let (ours, theirs) = (runs(own, results), runs(baseline, results));
+            let images = scored_on(&ours).filter(|&images| scored_on(&theirs) == Some(images));
+            rows[place].on_other_images = images.is_none();
+            rows[place].difference = Difference::between(&ours, &theirs, grid.compared);
+        }
     }
     rows
 }
@@ -145,6 +150,7 @@ fn row(index: usize, results: &[SweepResult]) -> Option<SweepRow> {
         harmonic_mean: halves(Halves::harmonic_mean),
         scored_on: scored_on(&runs).map(str::to_owned),
         difference: None,
+        on_other_images: false,
         trainable_parameters: runs
             .iter()
             .find(|result| result.run.replies > 0)

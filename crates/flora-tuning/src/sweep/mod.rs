@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::{Experiment, TuningError};
 
+pub use flora_federation::Compared;
 pub use grid::Combination;
 
 /// A table of experiments, each run with several seeds: rows that are listed, or the product of axes.
@@ -106,23 +107,6 @@ pub enum Baseline {
     Row(String),
     /// For each row the one that has these values, by axis, and its own on the other axes.
     Values(BTreeMap<String, String>),
-}
-
-/// By which accuracy the rows of a [`Sweep`] are compared with their baselines.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Compared {
-    /// The unweighted mean over clients, or the harmonic mean of base and novel classes where classes are split so.
-    #[default]
-    Mean,
-    /// The mean over clients weighted by test images.
-    Weighted,
-    /// The worst client.
-    WorstClient,
-    /// The mean over the clients that only test, where others train.
-    OtherClients,
-    /// The novel classes.
-    Novel,
 }
 
 /// What the figure of a [`Sweep`] shows.

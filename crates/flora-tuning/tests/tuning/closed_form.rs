@@ -266,8 +266,8 @@ fn who_is_counted_is_written_down() {
     }
 }
 
-/// One of three clients sends sums that no images have: it is refused by name, and its owner is told what the sums lack,
-/// or still contain.
+/// One of three clients sends sums that no images have: it is refused by name, and at the end the run says what its sums
+/// lack, or still contain.
 #[test]
 fn a_client_whose_sums_are_refused_is_named() {
     let images = Images::new(2, 2);

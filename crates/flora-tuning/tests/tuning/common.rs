@@ -189,6 +189,16 @@ pub(crate) fn outcome(experiment: Experiment) -> Outcome {
     finished.outcome.unwrap()
 }
 
+/// The largest difference of two numbers of records that have the same tensors.
+pub(crate) fn max_difference(left: &ParameterRecord, right: &ParameterRecord) -> f32 {
+    left.check_matches(right).unwrap();
+    let pairs = left.iter().flat_map(|(name, tensor)| {
+        let other = right.get(name).unwrap().to_f32().into_owned();
+        tensor.to_f32().into_owned().into_iter().zip(other)
+    });
+    pairs.fold(0.0, |most, (a, b)| most.max((a - b).abs()))
+}
+
 /// What a classifier of `trained` gets of pictures.
 pub(crate) fn rows(trained: &TrainedModel, pictures: &[DynamicImage]) -> Tensor<2> {
     let (model, embedder) = (&trained.model, &trained.model.embedder);

@@ -7,7 +7,7 @@ use flora_data::ClientShard;
 use flora_lora::{LoraConfig, adapter_record};
 use flora_tuning::{LossKind, PathKind, TrainingConfig, TuningClient};
 
-use crate::common::{Images, Setup, bits, fit, outcome};
+use crate::common::{Images, Setup, bits, fit, max_difference, outcome};
 
 #[test]
 fn masks_do_not_depend_on_threads() {
@@ -36,13 +36,6 @@ fn step(setup: &Setup, id: &str, round: usize) -> ParameterRecord {
     let start = adapter_record(&setup.model).unwrap();
     let mut client = TuningClient::new(shard, Arc::new(setup.cohort(training)));
     fit(&mut client, round, &start)
-}
-
-fn max_difference(left: &ParameterRecord, right: &ParameterRecord) -> f32 {
-    let pairs = left.iter().zip(right.iter()).flat_map(|((_, left), (_, right))| {
-        left.to_f32().into_owned().into_iter().zip(right.to_f32().into_owned())
-    });
-    pairs.fold(0.0, |most, (a, b)| most.max((a - b).abs()))
 }
 
 #[test]

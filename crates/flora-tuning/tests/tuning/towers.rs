@@ -2,7 +2,7 @@
 
 use flora_core::ParameterRecord;
 
-use crate::common::{Images, bits, run};
+use crate::common::{Images, bits, max_difference, run};
 
 fn train(images: &Images, towers: &str, path: &str) -> ParameterRecord {
     let (finished, told) = run(images.experiment(&[
@@ -24,15 +24,6 @@ fn train(images: &Images, towers: &str, path: &str) -> ParameterRecord {
 fn is_adapter(name: &str) -> bool {
     name.ends_with(".self_attn.out_proj.lora_A.weight")
         || name.ends_with(".self_attn.out_proj.lora_B.weight")
-}
-
-fn max_difference(left: &ParameterRecord, right: &ParameterRecord) -> f32 {
-    left.check_matches(right).unwrap();
-    let pairs = left.iter().flat_map(|(name, tensor)| {
-        let other = right.get(name).unwrap().to_f32().into_owned();
-        tensor.to_f32().into_owned().into_iter().zip(other)
-    });
-    pairs.fold(0.0, |most, (a, b)| most.max((a - b).abs()))
 }
 
 #[test]

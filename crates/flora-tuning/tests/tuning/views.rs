@@ -9,17 +9,8 @@ use flora_lora::LoraConfig;
 use flora_tuning::{ImageInput, LossKind, PathKind, TrainingConfig, TuningClient, Views, prepare};
 
 use crate::common::{
-    Images, Listener, Setup, bits, checkpoint, features, fit, outcome, refusal, run,
+    Images, Listener, Setup, bits, checkpoint, features, fit, max_difference, outcome, refusal, run,
 };
-
-fn max_difference(left: &ParameterRecord, right: &ParameterRecord) -> f32 {
-    left.check_matches(right).unwrap();
-    let pairs = left.iter().flat_map(|(name, tensor)| {
-        let other = right.get(name).unwrap().to_f32().into_owned();
-        tensor.to_f32().into_owned().into_iter().zip(other)
-    });
-    pairs.fold(0.0, |most, (a, b)| most.max((a - b).abs()))
-}
 
 #[test]
 fn runs_with_views_are_repeatable_and_others() {

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use flora_core::ParameterRecord;
 use flora_federation::Outcome;
 use flora_tuning::prepare;
 
-use crate::common::{Images, Listener, bits, outcome, run, save};
+use crate::common::{Images, Listener, bits, max_difference, outcome, run, save};
 
 /// One adapter in the last of the two blocks, of whose input all tokens are needed: 4 x 4 patches and the class
 /// token, of width 32.
@@ -25,15 +24,6 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
-}
-
-fn max_difference(left: &ParameterRecord, right: &ParameterRecord) -> f32 {
-    left.check_matches(right).unwrap();
-    let pairs = left.iter().flat_map(|(name, tensor)| {
-        let other = right.get(name).unwrap().to_f32().into_owned();
-        tensor.to_f32().into_owned().into_iter().zip(other)
-    });
-    pairs.fold(0.0, |most, (a, b)| most.max((a - b).abs()))
 }
 
 fn accuracies(outcome: &Outcome) -> Vec<f64> {

@@ -7,11 +7,9 @@ use flora::core::files::write_atomic;
 use flora::core::text;
 use flora::data::{NOVEL, PartitionConfig};
 use flora::report::plots::save_png;
-use flora::report::sweep::{
-    Axis, Compared, FigureSpec, Grid, GridRow, SweepReport, SweepResult, csv,
-};
+use flora::report::sweep::{Axis, FigureSpec, Grid, GridRow, SweepReport, SweepResult, csv};
 use flora::report::{FolderLock, RunSummary};
-use flora::tuning::{self, Sweep, SweepRun};
+use flora::tuning::{Sweep, SweepRun};
 
 use crate::failure::Failure;
 use crate::output;
@@ -154,19 +152,12 @@ fn grid(sweep: &Sweep) -> Grid {
         values: row.values,
         baseline: row.baseline,
     });
-    let compared = match sweep.compare {
-        tuning::Compared::Mean => Compared::Mean,
-        tuning::Compared::Weighted => Compared::Weighted,
-        tuning::Compared::WorstClient => Compared::WorstClient,
-        tuning::Compared::OtherClients => Compared::OtherClients,
-        tuning::Compared::Novel => Compared::Novel,
-    };
     Grid {
         title: sweep.name.clone(),
         axes: axes.collect(),
         rows: rows.collect(),
         baseline: sweep.baseline_name(),
-        compared,
+        compared: sweep.compare,
     }
 }
 
