@@ -207,6 +207,7 @@ mod tests {
                 fingerprint: Some("11".into()),
             },
             clients: BTreeSet::from(["a clinic".into()]),
+            head_sha256: None,
             files: BTreeMap::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! From an experiment to clients that wait for the first round, a file for each thing that is prepared.
 
+mod adapter;
 mod backbone;
 mod begin;
 mod clients;
@@ -18,8 +19,9 @@ use flora_core::workers::Workers;
 use flora_federation::Simulation;
 use flora_inference::settings_digest;
 
+pub(crate) use self::adapter::adapter_config;
+pub(crate) use self::begin::BESIDE;
 pub use self::begin::check_copies;
-pub(crate) use self::begin::{BESIDE, adapter_config};
 pub(crate) use self::clients::client;
 pub use self::data::partition;
 pub(crate) use self::data::{open_dataset, resolve_model};
