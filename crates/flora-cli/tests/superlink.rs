@@ -40,11 +40,12 @@ fn a_served_run_has_the_bits_of_a_simulated_one() {
     let world = four_vendors();
     let names = world.names();
     // One after the other: nodes take part in any number of runs.
-    let cases: [(&str, &[&str]); 4] = [
+    let cases: [(&str, &[&str]); 5] = [
         ("flora", &["training.rounds=3"]),
         ("f16", &["training.rounds=1", "federation.upload=f16"]),
         ("alone", &["training.rounds=1", "federation.participants=alone"]),
         ("fedprompt", &["training.rounds=2", "method.name=fedprompt"]),
+        ("lda", &["method.name=lda"]),
     ];
     for (case, settings) in cases {
         let simulated = world.path(&format!("{case}-simulated"));
