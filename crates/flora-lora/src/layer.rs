@@ -48,7 +48,7 @@ impl LoraLinear {
     ///
     /// Returns whether it is so: not on other devices than burn's CPU backend.
     pub fn round_to_bf16(&mut self) -> bool {
-        self.in_bf16 = Bf16Weight::new(&self.weight.val().inner());
+        self.in_bf16 = Bf16Weight::new(&self.weight.val());
         self.in_bf16.is_some()
     }
 
