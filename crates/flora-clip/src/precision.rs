@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use burn::tensor::{Device, Tensor};
+use flora_kernels::Bf16Weight;
 use serde::{Deserialize, Serialize};
 
 use crate::{Clip, ClipError, VisionModel};
@@ -16,7 +18,7 @@ pub enum Precision {
     /// Nothing is rounded.
     #[default]
     F32,
-    /// Weights and the inputs of products are rounded to bf16, and added in `f32`: see [`Bf16Weight`](flora_kernels::Bf16Weight).
+    /// Weights and the inputs of products are rounded to bf16, and added in `f32`: see [`Bf16Weight`].
     Bf16,
 }
 
@@ -32,6 +34,19 @@ impl Precision {
     /// Whether nothing is rounded.
     pub fn is_f32(&self) -> bool {
         *self == Self::F32
+    }
+
+    /// Whether `device` has it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClipError::Precision`] on other devices than burn's CPU backend, which have `f32` only.
+    pub fn check(self, device: &Device) -> Result<(), ClipError> {
+        let one = || Tensor::<2>::ones([1, 1], device);
+        match self.is_f32() || Bf16Weight::new(&one()).is_some() {
+            true => Ok(()),
+            false => Err(ClipError::Precision { precision: self }),
+        }
     }
 
     /// What is to be known of this precision on this processor, as a message: that it saves no time.
@@ -78,21 +93,22 @@ impl From<Precision> for String {
 }
 
 impl VisionModel {
-    /// The same tower, whose patch embedding and blocks multiply in `precision` where no gradient is wanted: for inputs
-    /// on a device without autodiff. Adapters stay in `f32`. The weights must not change after this.
+    /// The same tower, which multiplies in `precision` below its [cut](VisionModel::cut): in all layers, or in those
+    /// below the first adapter that it has now. Inputs that come from a device with autodiff are multiplied in `f32`
+    /// all the same. These weights must not change after this.
     ///
     /// # Errors
     ///
-    /// [`ClipError::Precision`] on other devices than burn's CPU backend, which have `f32` only.
+    /// As [`Precision::check`].
     pub fn in_precision(mut self, precision: Precision) -> Result<Self, ClipError> {
-        if precision.is_f32() {
-            return Ok(self);
+        precision.check(&self.embeddings.class_embedding.lazy_device())?;
+        if !precision.is_f32() {
+            self.embeddings.patch_embedding.round_to_bf16();
+            for layer in self.encoder.frozen() {
+                layer.round_to_bf16();
+            }
         }
-        let mut rounded = self.embeddings.patch_embedding.round_to_bf16();
-        for (_, layer) in self.adaptable_layers() {
-            rounded &= layer.round_to_bf16();
-        }
-        if rounded { Ok(self) } else { Err(ClipError::Precision { precision }) }
+        Ok(self)
     }
 }
 

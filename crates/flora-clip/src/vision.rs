@@ -188,9 +188,8 @@ impl PatchEmbedding {
         weight.reshape([width, channels * height * across]).transpose()
     }
 
-    /// From now on images without autodiff are multiplied in bf16; whether it is so.
-    pub(crate) fn round_to_bf16(&mut self) -> bool {
+    /// From now on images without autodiff are multiplied in bf16, where the device has it.
+    pub(crate) fn round_to_bf16(&mut self) {
         self.in_bf16 = Bf16Weight::new(&self.kernel());
-        self.in_bf16.is_some()
     }
 }

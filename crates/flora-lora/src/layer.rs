@@ -44,12 +44,10 @@ impl LoraLinear {
     }
 
     /// From now on `x W` is computed in bf16 for inputs without autodiff: see [`Bf16Weight`]. Bias, adapter and all
-    /// gradients stay in `f32`. For frozen layers: a weight that is changed after this is not noticed.
-    ///
-    /// Returns whether it is so: not on other devices than burn's CPU backend.
-    pub fn round_to_bf16(&mut self) -> bool {
+    /// gradients stay in `f32`. For frozen layers: a weight that is changed after this is not noticed. On other devices
+    /// than burn's CPU backend nothing changes.
+    pub fn round_to_bf16(&mut self) {
         self.in_bf16 = Bf16Weight::new(&self.weight.val());
-        self.in_bf16.is_some()
     }
 
     /// Applies the layer, `y = x W + b`, and the adapter if there is one, `+ s (x A) B`.

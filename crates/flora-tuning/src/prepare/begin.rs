@@ -101,6 +101,13 @@ impl Begin {
         }
         let Some((field, sums)) = &self.sums else { return Ok(()) };
         let below = self.below.as_ref().map(|(_, digest)| digest.as_str());
+        let (then, now) = (sums.provenance.precision, experiment.model.precision);
+        if *field == START && then != now {
+            let problem = format!(
+                "its sums are of features in {then}, and these would be in {now}; choose model.precision = \"{then}\""
+            );
+            return Err(wrong(experiment, START, problem));
+        }
         // A classifier beside adapters has settings of its own.
         let settings = if *field == START { &method.closed_form } else { &sums.method.settings };
         sums.check((base_digest, base_settings), below, classes, settings)
