@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use flora_clip::Precision;
 use flora_bench::{BenchModel, Report, Settings, TextLength, Workload, count, run};
+use flora_clip::Precision;
 use serde_json::Value;
 
 fn clip_nano() -> BenchModel {

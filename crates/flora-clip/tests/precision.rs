@@ -64,7 +64,8 @@ fn gradients_are_those_of_f32() {
 fn rounded_is_what_lies_below_the_first_adapter() {
     let device = Device::flex();
     let images = images(&device);
-    let names = ["self_attn.q_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2"];
+    let names =
+        ["self_attn.q_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2"];
     for name in names {
         let config = LoraConfig {
             target_modules: [format!("encoder.layers.1.{name}").as_str()].into(),

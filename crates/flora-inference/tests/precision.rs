@@ -19,7 +19,8 @@ fn clip_nano(precision: Precision) -> Model {
 }
 
 fn emoji(count: usize) -> Dataset {
-    let dataset = Dataset::open(&root().join("datasets/emoji-vendors/emoji-vendors.toml"), None).unwrap();
+    let dataset =
+        Dataset::open(&root().join("datasets/emoji-vendors/emoji-vendors.toml"), None).unwrap();
     dataset.limit(Limit { train: None, test: Some(count) }, 0).only(Split::Test)
 }
 
