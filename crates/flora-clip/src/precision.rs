@@ -72,7 +72,7 @@ impl FromStr for Precision {
         match text {
             "f32" => Ok(Self::F32),
             "bf16" => Ok(Self::Bf16),
-            "f16" => Err("f16 has no fast product on the CPU; choose f32 or bf16".to_owned()),
+            "f16" => Err("flora has no products in f16; choose f32 or bf16".to_owned()),
             _ => Err("no such precision; choose f32 or bf16".to_owned()),
         }
     }
@@ -102,11 +102,13 @@ impl VisionModel {
     /// As [`Precision::check`].
     pub fn in_precision(mut self, precision: Precision) -> Result<Self, ClipError> {
         precision.check(&self.embeddings.class_embedding.lazy_device())?;
-        if !precision.is_f32() {
-            self.embeddings.patch_embedding.round_to_bf16();
-            for layer in self.encoder.frozen() {
-                layer.round_to_bf16();
-            }
+        let rounded = precision == Precision::Bf16;
+        self.embeddings.patch_embedding.set_bf16(rounded);
+        for (_, layer) in self.adaptable_layers() {
+            layer.set_bf16(false);
+        }
+        for layer in self.encoder.frozen() {
+            layer.set_bf16(rounded);
         }
         Ok(self)
     }
@@ -137,7 +139,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<Precision>(&json).unwrap(), precision);
         }
         let message = serde_json::from_str::<Precision>("\"f16\"").unwrap_err().to_string();
-        assert!(message.contains("f16 has no fast product"), "{message}");
+        assert!(message.contains("no products in f16"), "{message}");
         assert!("f64".parse::<Precision>().unwrap_err().contains("f32 or bf16"));
     }
 }

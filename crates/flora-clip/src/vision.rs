@@ -188,8 +188,8 @@ impl PatchEmbedding {
         weight.reshape([width, channels * height * across]).transpose()
     }
 
-    /// From now on images without autodiff are multiplied in bf16, where the device has it.
-    pub(crate) fn round_to_bf16(&mut self) {
-        self.in_bf16 = Bf16Weight::new(&self.kernel());
+    /// Whether images without autodiff are multiplied in bf16 from now on, where the device has it.
+    pub(crate) fn set_bf16(&mut self, rounded: bool) {
+        self.in_bf16 = rounded.then(|| Bf16Weight::new(&self.kernel())).flatten();
     }
 }

@@ -43,11 +43,11 @@ impl LoraLinear {
         Self { weight, bias, lora: None, in_bf16: None }
     }
 
-    /// From now on `x W` is computed in bf16 for inputs without autodiff: see [`Bf16Weight`]. Bias, adapter and all
-    /// gradients stay in `f32`. For frozen layers: a weight that is changed after this is not noticed. On other devices
-    /// than burn's CPU backend nothing changes.
-    pub fn round_to_bf16(&mut self) {
-        self.in_bf16 = Bf16Weight::new(&self.weight.val());
+    /// Whether `x W` is computed in bf16 from now on, for inputs without autodiff: see [`Bf16Weight`]. Bias, adapter
+    /// and all gradients stay in `f32`. For frozen layers: a weight that is changed after this is not noticed. On other
+    /// devices than burn's CPU backend nothing changes.
+    pub fn set_bf16(&mut self, rounded: bool) {
+        self.in_bf16 = rounded.then(|| Bf16Weight::new(&self.weight.val())).flatten();
     }
 
     /// Applies the layer, `y = x W + b`, and the adapter if there is one, `+ s (x A) B`.

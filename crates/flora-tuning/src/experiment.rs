@@ -610,7 +610,7 @@ mod tests {
             ("federation.threads=100000", "federation.threads"),
             ("training.batch_size=0", "training.batch_size"),
             ("training.batch_size=1", "class-ce"),
-            ("model.precision=f16", "f16 has no fast product"),
+            ("model.precision=f16", "no products in f16"),
             ("model.precision=f8", "no such precision; choose f32 or bf16"),
             ("training.betas=[0.9, 1.0]", "training.betas"),
             ("training.weight_decay=-0.1", "training.weight_decay"),

@@ -79,6 +79,7 @@ impl Bench {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let settings = self.settings();
         let device = flora::device::parse(&self.device).map_err(Failure::input)?;
+        self.precision.check(&device).map_err(Failure::input)?;
         let model = match &self.shape {
             Some(shape) => BenchModel::random(shape, &device).map_err(refused)?,
             None => BenchModel::open(&self.model, &resolve(&self.model)?, &device)
