@@ -2,6 +2,7 @@
 """Encoding and training steps of a CLIP with random weights, by flora and by PyTorch, turn by turn.
 
     steps.py                              # or --only lora-step ..., --model vit-l-14, --threads N, --each
+    steps.py --precision bf16             # image-encode in bf16: flora's and PyTorch's, and flora's in f32
 
 - `image-encode`, `text-encode`: one tower and its projection, without gradients.
 - `lora-step`: the text tower forward, the contrastive loss against image features that are given, backward, and Adam's step of
@@ -19,6 +20,9 @@ together. `--form` says how it is run; which form is the fastest depends on proc
 - `eager`: as it is.
 - `compiled`: by `torch.compile`, which needs a C++ compiler. The warm-up step waits for it.
 - `frozen`: the same with the weights as constants, for encoding only.
+
+With `--precision bf16` flora multiplies the frozen vision tower in bf16, and the peer runs under `torch.autocast`; where the weights are
+constants, so are their roundings. flora's f32 is measured in the same turns.
 
 flora leaves out what the last block of a tower would compute of positions that nobody asks for; `transformers` computes them.
 """
@@ -53,6 +57,7 @@ class Job:
     batch: int
     tokens: int
     form: str
+    precision: str
     warmup: int
     repeats: int
 
@@ -75,11 +80,12 @@ def in_form(function, form):
     return function if form == "eager" else torch.compile(function)
 
 
-def encoder(function, inputs, form):
-    function = in_form(function, form)
+def encoder(function, inputs, job):
+    function = in_form(function, job.form)
+    rounded = job.precision == "bf16"
 
     def step():
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=rounded):
             return function(inputs)
 
     return step
@@ -115,9 +121,9 @@ def prepared(job):
 
     match job.workload:
         case "image-encode":
-            return encoder(lambda pixels: image_features(clip, pixels), pixels, job.form), []
+            return encoder(lambda pixels: image_features(clip, pixels), pixels, job), []
         case "text-encode":
-            return encoder(lambda ids: text_features(clip, ids), ids, job.form), []
+            return encoder(lambda ids: text_features(clip, ids), ids, job), []
         case "lora-step":
             trained = adapt_texts(clip)
             return trainer(of_texts, trained, [ids], job.form), trained
@@ -196,30 +202,36 @@ def peer_turn(job, options, side):
     print(f"  {job.workload:<12} PyTorch {side.last(job.repeats)}{losses}", flush=True)
 
 
-def flora_turn(job, options, side, parameters):
+def flora_turn(job, options, side, parameters, precision):
     words = ["bench", job.workload, "--shape" if job.model in SHAPES else "--model", job.model]
     for flag in ("batch", "tokens", "warmup", "repeats"):
         words += [f"--{flag}", getattr(job, flag)]
     words += ["--threads", options.threads, "--device", "cpu", "--json"] + ["--each"] * options.each
+    words += ["--precision", precision]
     report = json.loads(Flora(options.flora).run(*words))
     (result,) = report["results"]
-    told = (result["workload"], result["batch"], result["tokens"] or job.tokens, report["threads"], report["each"])
-    assert told == (job.workload, job.batch, job.tokens, options.threads, options.each), report
+    told = (result["workload"], result["batch"], result["tokens"] or job.tokens, report["threads"], report["each"], result["precision"])
+    assert told == (job.workload, job.batch, job.tokens, options.threads, options.each, precision), report
     assert report["model"]["parameters"] == parameters, (report["model"], parameters)
     side.add(result["seconds"]["samples"], result["cpu_seconds"], report["peak"]["gflops"], result["peak_memory_bytes"])
-    print(f"  {job.workload:<12} flora   {side.last(job.repeats)} of which used {100 * result['share_of_peak']:.0f} %", flush=True)
+    name = "flora" if precision == job.precision else precision
+    print(f"  {job.workload:<12} {name:<7} {side.last(job.repeats)} of which used {100 * result['share_of_peak']:.0f} %", flush=True)
 
 
 def table(sides):
     """By the medians of all turns."""
     head = f"{'':<12} {'PyTorch':>9} {'flora':>9}   {'by the clock':>12} {'by CPU time':>12}   {'GB, PyTorch':>11} {'flora':>6}"
     lines = [head]
-    for workload, (peer, flora) in sides.items():
+    for workload, (peer, flora, _) in sides.items():
         ratios = f"{flora.rate / peer.rate:>12.2f} {peer.cpu / flora.cpu:>12.2f}"
         memory = f"{peer.memory / 1e9:>11.2f} {flora.memory / 1e9:>6.2f}"
         lines.append(f"{workload:<12} {peer.rate:>9.2f} {flora.rate:>9.2f}   {ratios}   {memory}")
-    peer, flora = (statistics.median(peak for pair in sides.values() for peak in pair[which].peaks) for which in (0, 1))
+    peer, flora = (statistics.median(peak for each in sides.values() for peak in each[which].peaks) for which in (0, 1))
     lines.append(f"{'matmul peak':<12} {peer:>9.1f} {flora:>9.1f}   {flora / peer:>12.2f}")
+    for workload, (_, flora, plain) in sides.items():
+        if plain.seconds:
+            ratios = f"{flora.rate / plain.rate:.2f} by the clock, {plain.cpu / flora.cpu:.2f} by CPU time"
+            lines.append(f"{workload}, flora's bf16 as a multiple of its f32 ({plain.rate:.2f} a second): {ratios}")
     return "\n".join(lines)
 
 
@@ -238,21 +250,26 @@ def main():
         warmup={"type": int, "default": 1, "help": "steps before them (default: %(default)s)"},
         form={"choices": FORMS, "help": "of the peer (default: frozen for encoding, compiled for steps)"},
         **{"give-back": {"action": "store_true", "help": "let glibc manage the peer's memory as it usually does"}},
+        precision={"choices": ["f32", "bf16"], "default": "f32", "help": "bf16: image-encode only (default: %(default)s)"},
         alone={"action": "store_true", "help": "measure the peer only"},
     )
+    if options.precision == "bf16":
+        options.only = ["image-encode"]
     if options.model not in SHAPES:
         options.model = str(Path(options.model).resolve())
     parameters = parameters_of(options.model)
     print(f"{options.model}, {parameters:,} parameters; batch {options.batch}, texts of {options.tokens} tokens, {options.threads} threads")
     items = options.batch * (options.threads if options.each else 1)
-    sides = {workload: (Side(items), Side(items)) for workload in options.only}
+    sides = {workload: (Side(items), Side(items), Side(items)) for workload in options.only}
     for turn in range(options.rounds):
-        for workload, (peer, flora) in sides.items():
+        for workload, (peer, flora, plain) in sides.items():
             form = options.form or WORKLOADS[workload]
-            job = Job(workload, options.model, options.batch, options.tokens, form, options.warmup, options.repeats)
+            job = Job(workload, options.model, options.batch, options.tokens, form, options.precision, options.warmup, options.repeats)
             turns = [lambda: peer_turn(job, options, peer)]
             if not options.alone:
-                turns.append(lambda: flora_turn(job, options, flora, parameters))
+                turns.append(lambda: flora_turn(job, options, flora, parameters, options.precision))
+                if options.precision != "f32":
+                    turns.append(lambda: flora_turn(job, options, plain, parameters, "f32"))
             # Whoever comes second finds the machine warmer.
             for take in turns if turn % 2 == 0 else reversed(turns):
                 take()

@@ -1,3 +1,4 @@
+use flora_clip::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::Workload;
@@ -56,6 +57,9 @@ pub struct Measurement {
     pub tokens: Option<usize>,
     /// Distinct prompts of a client's step, where a number of classes was asked for.
     pub classes: Option<usize>,
+    /// In what frozen layers were multiplied.
+    #[serde(default)]
+    pub precision: Precision,
     /// What an item is: `images`, `texts`, `samples` or `clients`.
     pub unit: String,
     /// Wall-clock time of a repeat.
@@ -69,7 +73,7 @@ pub struct Measurement {
     pub gflop: f64,
     /// `gflop` by the median seconds.
     pub gflops: f64,
-    /// `gflops` by that of the peak.
+    /// `gflops` by that of the peak, which is one of `f32`: in bf16 it may be more than 1.
     pub share_of_peak: f64,
     /// The most memory that the process has held so far; `None` where the system does not tell.
     pub peak_memory_bytes: Option<u64>,

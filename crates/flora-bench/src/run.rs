@@ -104,6 +104,7 @@ impl Timed {
             batch: job.batch,
             tokens: job.tokens,
             classes: job.classes,
+            precision: job.precision,
             unit: workload.unit().to_owned(),
             cpu_seconds: median(&samples.cpu_seconds),
             items_per_second: (job.batch * crew.batches()) as f64 / seconds.median,

@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-use flora_clip::TextConfig;
+use flora_clip::{Precision, TextConfig};
 
 use crate::BenchError;
 
@@ -16,6 +16,9 @@ pub struct Settings {
     /// their features gathered, and nothing that training does not change is computed again. Without one
     /// nothing is saved: every sample has a text of its own, encoded from its tokens.
     pub classes: Option<usize>,
+    /// In what the frozen vision tower of [`Workload::ImageEncode`](crate::Workload::ImageEncode) multiplies. The
+    /// other workloads are in `f32`.
+    pub precision: Precision,
     /// Clients whose adapters are averaged.
     pub clients: usize,
     /// Threads; 0 for one a processor.
@@ -61,6 +64,7 @@ impl Default for Settings {
             batch: 32,
             tokens: TextLength::Context,
             classes: None,
+            precision: Precision::F32,
             clients: 10,
             threads: 0,
             each: false,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use flora_bench::{BenchModel, Report, Settings, TextLength, Workload, count, run};
+use flora_clip::Precision;
 use serde_json::Value;
 
 fn clip_nano() -> BenchModel {
@@ -69,6 +70,7 @@ fn every_workload_is_timed_and_the_json_says_how() {
             "batch",
             "tokens",
             "classes",
+            "precision",
             "unit",
             "seconds",
             "cpu_seconds",
@@ -83,6 +85,7 @@ fn every_workload_is_timed_and_the_json_says_how() {
         assert_eq!(result["batch"], batch, "{workload}");
         assert_eq!((&result["tokens"], &result["unit"]), (&tokens, &unit.into()), "{workload}");
         assert_eq!(result["classes"], Value::Null);
+        assert_eq!(result["precision"], "f32");
         let samples = result["seconds"]["samples"].as_array().unwrap();
         assert_eq!(samples.len(), 2);
         for (name, value) in [
@@ -99,6 +102,15 @@ fn every_workload_is_timed_and_the_json_says_how() {
     // Floating-point numbers may come back in their last digit.
     let read: Report = serde_json::from_value(json).unwrap();
     assert_eq!((read.model, read.results.len()), (report.model, report.results.len()));
+}
+
+#[test]
+fn images_are_encoded_in_the_precision_that_was_asked_for() {
+    let settings = Settings { precision: Precision::Bf16, ..tiny() };
+    let workloads = [Workload::ImageEncode, Workload::TextEncode];
+    let report = run(clip_nano(), "cpu", &workloads, &settings, &mut |_| {}).unwrap();
+    let precisions: Vec<_> = report.results.iter().map(|result| result.precision).collect();
+    assert_eq!(precisions, [Precision::Bf16, Precision::F32]);
 }
 
 #[test]

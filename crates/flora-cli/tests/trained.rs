@@ -85,6 +85,34 @@ fn a_run_is_scored_on_the_images_that_it_held_out() {
     }
 }
 
+#[test]
+fn a_run_in_bf16_is_scored_in_bf16() {
+    let setup = Setup::new();
+    let run = setup.run("run", &[MERGED, "model.precision=bf16"]);
+    let evaluation = setup.json(&["eval", "--run", shown(&run)]);
+    assert_eq!(evaluation["run"]["told"], summary(&run)["accuracy"]["last"]);
+    let flora_json = std::fs::read_to_string(run.join("adapter/flora.json")).unwrap();
+    let flora_json: Value = serde_json::from_str(&flora_json).unwrap();
+    assert_eq!(flora_json["precision"], "bf16");
+    // Its adapter leaves images as they are.
+    let eval = |more: &[&str]| {
+        let adapter = ["eval", "--adapter", shown(&run), "--data", "emoji-vendors"];
+        setup.json(&[&adapter, more].concat())
+    };
+    assert_eq!(eval(&["--precision", "bf16"])["top1"], evaluation["top1"]);
+
+    let said = refused(setup.flora(&["eval", "--run", shown(&run), "--precision", "f32"]), 2);
+    assert!(said.contains("--precision") && said.contains("--run"), "{said}");
+    let said = refused(setup.flora(&["run", "--resume", shown(&run), "--precision", "f32"]), 2);
+    assert!(said.contains("--precision"), "{said}");
+    let said = refused(setup.flora(&["run", "quickstart", "--precision", "f16"]), 2);
+    assert!(said.contains("flora has no products in f16; choose f32 or bf16"), "{said}");
+    let out = setup.path("out");
+    let export = ["export", "--merged", "--precision", "bf16", "--out", shown(&out)];
+    let said = refused(setup.flora(&export), 2);
+    assert!(said.contains("round them with --dtype"), "{said}");
+}
+
 fn csv_rows(path: &Path) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(path).unwrap();
     // The names here have no commas.

@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use crate::Precision;
+
 /// What can go wrong between files and a CLIP that runs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,6 +38,15 @@ pub enum ClipError {
     /// An image cannot be preprocessed.
     #[error("image: {0}")]
     Image(String),
+    /// The device has not got this precision.
+    #[error(
+        "precision {precision}: this device computes in f32 only; choose --precision f32 (model.precision = \"f32\") or \
+         --device cpu"
+    )]
+    Precision {
+        /// What was asked for.
+        precision: Precision,
+    },
     /// A list of class names is unusable.
     #[error("class names: {0}")]
     Classes(String),

@@ -4,6 +4,7 @@ mod readout;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{Device, Int, Tensor};
+use flora_kernels::Bf16Weight;
 use flora_lora::LoraLinear;
 
 pub use self::cut::VisionCut;
@@ -40,6 +41,9 @@ pub struct VisionEmbeddings {
 pub struct PatchEmbedding {
     /// Kernel of shape `[hidden_size, channels, patch_size, patch_size]`.
     pub weight: Param<Tensor<4>>,
+    /// The same in bf16, for images without autodiff.
+    #[module(skip)]
+    in_bf16: Option<Bf16Weight>,
 }
 
 impl VisionModel {
@@ -60,6 +64,7 @@ impl VisionModel {
                 patch_embedding: PatchEmbedding {
                     weight: Initializer::Zeros
                         .init([width, config.num_channels, patch, patch], device),
+                    in_bf16: None,
                 },
                 position_embedding: EmbeddingConfig::new(positions, width)
                     .with_initializer(Initializer::Zeros)
@@ -162,15 +167,29 @@ impl PatchEmbedding {
     /// `[batch, channels, size, size]` to `[batch, patches, hidden_size]`, row by row.
     fn forward(&self, images: Tensor<4>) -> Tensor<3> {
         let [batch, channels, size, _] = images.dims();
-        let weight = self.weight.val();
-        let [width, _, patch, _] = weight.dims();
+        let [width, _, patch, _] = self.weight.val().dims();
         let grid = size / patch;
         let images = images.slice([0..batch, 0..channels, 0..grid * patch, 0..grid * patch]);
         let patches: Tensor<2> = images
             .reshape([batch, channels, grid, patch, grid, patch])
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch * grid * grid, channels * patch * patch]);
-        let kernel = weight.reshape([width, channels * patch * patch]).transpose();
-        patches.matmul(kernel).reshape([batch, grid * grid, width])
+        let products = match self.in_bf16.as_ref().and_then(|it| it.linear(&patches, None, None)) {
+            Some(products) => products,
+            None => patches.matmul(self.kernel()),
+        };
+        products.reshape([batch, grid * grid, width])
+    }
+
+    /// `[channels * patch * patch, hidden_size]`
+    fn kernel(&self) -> Tensor<2> {
+        let weight = self.weight.val();
+        let [width, channels, height, across] = weight.dims();
+        weight.reshape([width, channels * height * across]).transpose()
+    }
+
+    /// Whether images without autodiff are multiplied in bf16 from now on, where the device has it.
+    pub(crate) fn set_bf16(&mut self, rounded: bool) {
+        self.in_bf16 = rounded.then(|| Bf16Weight::new(&self.kernel())).flatten();
     }
 }

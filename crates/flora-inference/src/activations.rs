@@ -1,7 +1,7 @@
 //! What lies below the first adapter of a vision tower, computed once for every image of a data set and kept on disk.
 
 use burn::tensor::{Device, Tensor};
-use flora_clip::{Checkpoint, VisionCut};
+use flora_clip::{Checkpoint, Precision, VisionCut};
 use flora_core::disk::bytes;
 use flora_core::workers::Workers;
 use flora_data::{BegunActivations, Dataset, FeatureCache, FeatureKey, FeatureRows};
@@ -17,6 +17,8 @@ pub struct BelowCut<'a> {
     pub checkpoint: &'a Checkpoint,
     /// Where they are, without autodiff.
     pub device: &'a Device,
+    /// In what they are multiplied.
+    pub precision: Precision,
     /// The cut.
     pub cut: VisionCut,
     /// From `[batch, 3, size, size]` to `[batch, cut.numbers()]`: see
@@ -42,7 +44,7 @@ pub fn activations(
     workers: &Workers,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<Option<FeatureRows>, InferenceError> {
-    let &BelowCut { checkpoint, device, cut, encode } = below;
+    let &BelowCut { checkpoint, device, cut, encode, .. } = below;
     let preprocessor = &checkpoint.preprocessor;
     let data = match dataset.fingerprint() {
         Ok(data) => data,
@@ -114,7 +116,7 @@ impl BelowCut<'_> {
     /// Everything that the activations of images depend on; `data` is the images' fingerprint.
     fn key(&self, data: String) -> Result<FeatureKey, InferenceError> {
         let weights = format!("{}, {},", self.checkpoint.digest()?, self.cut);
-        Ok(key(self.checkpoint, self.device, &weights, data))
+        Ok(key(self.checkpoint, self.device, self.precision, &weights, data))
     }
 }
 

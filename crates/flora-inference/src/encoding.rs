@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::{Device, Tensor};
-use flora_clip::{Checkpoint, Preprocessor};
+use flora_clip::{Checkpoint, Precision, Preprocessor};
 use flora_core::workers::Workers;
 use flora_data::{Dataset, FeatureKey};
 
@@ -32,14 +32,19 @@ pub enum Notice {
 pub(crate) fn key(
     checkpoint: &Checkpoint,
     device: &Device,
+    precision: Precision,
     weights: &str,
     data: String,
 ) -> FeatureKey {
     let tower = serde_json::to_string(&checkpoint.config.vision_config).expect("plain data");
     let steps = serde_json::to_string(&checkpoint.preprocessor).expect("plain data");
+    let rounded = match precision {
+        Precision::F32 => String::new(),
+        other => format!(" in {other}"),
+    };
     FeatureKey {
         checkpoint: format!("{weights} as {tower}"),
-        preprocessing: format!("version {VERSION}: {steps} on {device:?}"),
+        preprocessing: format!("version {VERSION}: {steps} on {device:?}{rounded}"),
         data,
     }
 }

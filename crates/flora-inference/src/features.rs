@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use flora_clip::{Checkpoint, Clip, ClipError, Readout};
+use flora_clip::{Checkpoint, Clip, ClipError, Precision, Readout};
 use flora_core::workers::Workers;
 use flora_data::{Begun, Dataset, FeatureCache, FeatureKey, FeatureRows, Features, Lookup};
 
@@ -57,7 +57,9 @@ fn rows(
     // An adapter of the text tower leaves images as they are.
     let adapted = model.adapts_vision().then(|| model.fingerprint()).transpose()?;
     let device = model.embedder.device().clone().inner();
-    let tower = Tower { adapted, readout, ..Tower::new(&model.checkpoint, &device) };
+    let precision = model.precision();
+    let tower =
+        Tower { checkpoint: &model.checkpoint, device: &device, adapted, readout, precision };
     let clip = || Ok(model.clip().valid());
     tower.features(clip, dataset, cache, workers, notify)
 }
@@ -77,16 +79,28 @@ pub fn checkpoint_features(
     workers: &Workers,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<FeatureRows, InferenceError> {
-    checkpoint_rows((checkpoint, None), load, device, dataset, cache, workers, notify)
+    let tower = FrozenTower { checkpoint, readout: None, precision: Precision::F32 };
+    checkpoint_rows(tower, load, device, dataset, cache, workers, notify)
 }
 
-/// [`checkpoint_features`], or with a `readout` what [`Clip::image_rows`] has of each image.
+/// A checkpoint's vision tower as it is, and what is computed with it.
+#[derive(Debug, Clone, Copy)]
+pub struct FrozenTower<'a> {
+    /// Whose weights these are.
+    pub checkpoint: &'a Checkpoint,
+    /// What is read besides the image features, if anything is.
+    pub readout: Option<&'a Readout>,
+    /// In what they are multiplied.
+    pub precision: Precision,
+}
+
+/// [`checkpoint_features`] in any precision, or with a readout what [`Clip::image_rows`] has of each image.
 ///
 /// # Errors
 ///
-/// As [`checkpoint_features`].
+/// As [`checkpoint_features`], and a device that has not got the precision.
 pub fn checkpoint_rows(
-    (checkpoint, readout): (&Checkpoint, Option<&Readout>),
+    FrozenTower { checkpoint, readout, precision }: FrozenTower<'_>,
     load: impl FnOnce() -> Result<Clip, ClipError>,
     device: &Device,
     dataset: &Dataset,
@@ -95,8 +109,10 @@ pub fn checkpoint_rows(
     notify: &mut dyn FnMut(Notice),
 ) -> Result<FeatureRows, InferenceError> {
     let device = device.clone().inner();
-    let tower = Tower { readout, ..Tower::new(checkpoint, &device) };
-    tower.features(|| Ok(load()?.valid()), dataset, cache, workers, notify)
+    precision.check(&device)?;
+    let tower = Tower { checkpoint, device: &device, adapted: None, readout, precision };
+    let clip = || Ok(load()?.valid().in_precision(precision)?);
+    tower.features(clip, dataset, cache, workers, notify)
 }
 
 /// A vision tower that may not be in memory.
@@ -107,13 +123,11 @@ struct Tower<'a> {
     adapted: Option<String>,
     /// What is read besides the features.
     readout: Option<&'a Readout>,
+    /// In what it is multiplied.
+    precision: Precision,
 }
 
-impl<'a> Tower<'a> {
-    fn new(checkpoint: &'a Checkpoint, device: &'a Device) -> Self {
-        Self { checkpoint, device, adapted: None, readout: None }
-    }
-
+impl Tower<'_> {
     /// Numbers of an image.
     fn width(&self) -> usize {
         let config = &self.checkpoint.config;
@@ -122,9 +136,7 @@ impl<'a> Tower<'a> {
             None => config.projection_dim,
         }
     }
-}
 
-impl Tower<'_> {
     fn features(
         &self,
         clip: impl FnOnce() -> Result<Clip, InferenceError>,
@@ -203,7 +215,7 @@ impl Tower<'_> {
             None => self.checkpoint.digest()?,
         };
         let read = self.readout.map_or(String::new(), |readout| format!(", reading {readout}"));
-        Ok(key(self.checkpoint, self.device, &format!("{weights}{read}"), data))
+        Ok(key(self.checkpoint, self.device, self.precision, &format!("{weights}{read}"), data))
     }
 
     fn encode(

@@ -30,7 +30,7 @@ pub use classify::{Prediction, classify};
 pub use encoding::{Notice, pixels};
 pub use error::InferenceError;
 pub use export::export_merged;
-pub use features::{checkpoint_features, checkpoint_rows, image_features, image_rows};
+pub use features::{FrozenTower, checkpoint_features, checkpoint_rows, image_features, image_rows};
 pub use images::{find_images, image_files};
 pub use labels::{read_lines, read_texts, sentences};
 pub use model::{Changes, Model, adapter_folder};

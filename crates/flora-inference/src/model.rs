@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
-use flora_clip::{Checkpoint, Clip, Embedder, Readout};
+use flora_clip::{Checkpoint, Clip, Embedder, Precision, Readout};
 use flora_core::hex;
 use flora_lora::{LoraError, PeftAdapter, attach_peft, load_peft};
 use sha2::{Digest, Sha256};
@@ -23,6 +23,7 @@ pub struct Model {
     /// [`Model::image_rows`].
     pub readout: Option<Readout>,
     changes: Option<Changes>,
+    precision: Precision,
 }
 
 /// In what a model's weights are not those of its checkpoint.
@@ -75,7 +76,31 @@ impl Model {
     /// A model that was loaded from `checkpoint`.
     pub fn new(checkpoint: Checkpoint, clip: Clip) -> Self {
         let embedder = Embedder::new(&checkpoint, clip);
-        Self { embedder, checkpoint, adapter: None, provenance: None, readout: None, changes: None }
+        Self {
+            embedder,
+            checkpoint,
+            adapter: None,
+            provenance: None,
+            readout: None,
+            changes: None,
+            precision: Precision::F32,
+        }
+    }
+
+    /// The same, whose vision tower multiplies in `precision` below its adapters; see [`Clip::in_precision`].
+    ///
+    /// # Errors
+    ///
+    /// A device that has not got it.
+    pub fn in_precision(mut self, precision: Precision) -> Result<Self, InferenceError> {
+        self.embedder.clip = self.embedder.clip.in_precision(precision)?;
+        self.precision = precision;
+        Ok(self)
+    }
+
+    /// In what its vision tower multiplies.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The same, of whose weights some are not the checkpoint's.
@@ -140,7 +165,7 @@ impl Model {
     }
 
     /// SHA-256 of everything that its features depend on: weights, configuration, tokenizer,
-    /// preprocessing, adapter and changes.
+    /// preprocessing, adapter, changes and precision.
     ///
     /// # Errors
     ///
@@ -162,6 +187,9 @@ impl Model {
         }
         if let Some(changes) = &self.changes {
             part(changes.key.as_bytes());
+        }
+        if !self.precision.is_f32() {
+            part(self.precision.as_str().as_bytes());
         }
         Ok(hex::encode(&hash.finalize()))
     }

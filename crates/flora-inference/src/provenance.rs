@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use flora_clip::Checkpoint;
+use flora_clip::{Checkpoint, Precision};
 use flora_core::files::{self, write_atomic};
 use flora_core::{hex, sealed};
 use flora_data::{Dataset, Limit, Protocol, ValidationShare};
@@ -33,6 +33,9 @@ pub struct Provenance {
     pub base_sha256: String,
     /// SHA-256 of its configuration, preprocessing and tokenizer.
     pub base_settings_sha256: String,
+    /// In what its frozen vision tower multiplied.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
     /// The class names that were trained on, by label.
     pub classes: Vec<String>,
     /// The prompt of a class, with `{}` for its name.
@@ -196,6 +199,7 @@ mod tests {
             base_model_name_or_path: "clip-nano".into(),
             base_sha256: "00".into(),
             base_settings_sha256: "01".into(),
+            precision: Precision::F32,
             classes: vec!["a cat".into(), "Löwe".into()],
             template: "a photo of {}".into(),
             data: TrainedOn {

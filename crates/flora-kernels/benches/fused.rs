@@ -178,6 +178,43 @@ mod linear {
     both_forms!(SHAPES, [usize; 3]);
 }
 
+/// A frozen layer of the vision tower, without gradients: attention's projections and both feed-forward layers.
+#[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
+mod frozen_linear {
+    use super::*;
+    use flora_kernels::{Bf16Weight, bf16_is_native};
+
+    /// Input and output.
+    const LAYERS: [[usize; 2]; 3] = [[768, 768], [768, 3072], [3072, 768]];
+
+    fn inputs([input, output]: [usize; 2]) -> (Tensor<3>, Tensor<2>, Tensor<1>, Tensor<3>) {
+        let device = Device::flex();
+        let onto = numbers([BATCH, 50, output], &device);
+        let (weight, bias) = (numbers([input, output], &device), numbers([output], &device));
+        (numbers([BATCH, 50, input], &device), weight, bias, onto)
+    }
+
+    #[divan::bench(args = LAYERS)]
+    fn f32(bencher: Bencher<'_, '_>, layer: [usize; 2]) {
+        let (x, weight, bias, onto) = inputs(layer);
+        bencher.bench_local(|| {
+            let (bias, onto) = (Some(bias.clone()), Some(onto.clone()));
+            flora_kernels::linear(x.clone(), weight.clone(), bias, onto)
+        });
+    }
+
+    /// Without AVX512-BF16 as fast as f32 at best.
+    #[divan::bench(args = LAYERS)]
+    fn bf16(bencher: Bencher<'_, '_>, layer: [usize; 2]) {
+        if !bf16_is_native() {
+            eprintln!("this processor has no AVX512-BF16");
+        }
+        let (x, weight, bias, onto) = inputs(layer);
+        let weight = Bf16Weight::new(&weight).expect("on flex");
+        bencher.bench_local(|| weight.linear(&x, Some(&bias), Some(&onto)).expect("on flex"));
+    }
+}
+
 /// A step of a feed-forward layer's weight.
 #[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
 mod adam {

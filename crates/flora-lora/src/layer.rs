@@ -1,6 +1,6 @@
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use flora_kernels::linear;
+use flora_kernels::{Bf16Weight, linear};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal, Uniform};
 
@@ -18,6 +18,9 @@ pub struct LoraLinear {
     pub bias: Option<Param<Tensor<1>>>,
     /// The adapter, once attached.
     pub lora: Option<LoraAdapter>,
+    /// The weight in bf16, for inputs without autodiff.
+    #[module(skip)]
+    in_bf16: Option<Bf16Weight>,
 }
 
 impl LoraLinear {
@@ -32,7 +35,19 @@ impl LoraLinear {
         let weight =
             initializer.init_with([d_input, d_output], Some(d_input), Some(d_output), device);
         let bias = bias.then(|| Initializer::Zeros.init([d_output], device));
-        Self { weight, bias, lora: None }
+        Self::of(weight, bias)
+    }
+
+    /// A layer without adapter that has these parameters, `[d_input, d_output]` and `[d_output]`.
+    pub fn of(weight: Param<Tensor<2>>, bias: Option<Param<Tensor<1>>>) -> Self {
+        Self { weight, bias, lora: None, in_bf16: None }
+    }
+
+    /// Whether `x W` is computed in bf16 from now on, for inputs without autodiff: see [`Bf16Weight`]. Bias, adapter
+    /// and all gradients stay in `f32`. For frozen layers: a weight that is changed after this is not noticed. On other
+    /// devices than burn's CPU backend nothing changes.
+    pub fn set_bf16(&mut self, rounded: bool) {
+        self.in_bf16 = rounded.then(|| Bf16Weight::new(&self.weight.val())).flatten();
     }
 
     /// Applies the layer, `y = x W + b`, and the adapter if there is one, `+ s (x A) B`.
@@ -64,13 +79,18 @@ impl LoraLinear {
         input: Tensor<D>,
         onto: Option<Tensor<D>>,
     ) -> Tensor<D> {
-        let bias = self.bias.as_ref().map(|bias| bias.val());
         match &self.lora {
+            None => self.base(input, onto),
+            Some(lora) => lora.forward_onto(input.clone(), Some(self.base(input, onto))),
+        }
+    }
+
+    fn base<const D: usize>(&self, input: Tensor<D>, onto: Option<Tensor<D>>) -> Tensor<D> {
+        let bias = self.bias.as_ref().map(|bias| bias.val());
+        let in_bf16 = self.in_bf16.as_ref();
+        match in_bf16.and_then(|weight| weight.linear(&input, bias.as_ref(), onto.as_ref())) {
+            Some(output) => output,
             None => linear(input, self.weight.val(), bias, onto),
-            Some(lora) => {
-                let base = linear(input.clone(), self.weight.val(), bias, onto);
-                lora.forward_onto(input, Some(base))
-            }
         }
     }
 

@@ -42,11 +42,7 @@ impl Net {
             // torch's layout is the transpose; stored as burn's own layers are.
             let weight = Param::from_tensor(Tensor::from_data(weight.into_data(), device));
             let bias = expected.get(&format!("{name}.bias"));
-            LoraLinear {
-                weight,
-                bias: bias.map(|bias| Param::from_tensor(tensor(bias, device))),
-                lora: None,
-            }
+            LoraLinear::of(weight, bias.map(|bias| Param::from_tensor(tensor(bias, device))))
         };
         let encoder = Encoder { first: linear("encoder.first"), second: linear("encoder.second") };
         Self { encoder, head: linear("head") }

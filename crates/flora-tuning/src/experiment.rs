@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use flora_clip::Precision;
 use flora_core::{Dtype, files};
 use flora_data::{Limit, Participants, PartitionConfig, Protocol, ValidationShare};
 use flora_federation::{
@@ -69,6 +70,11 @@ pub struct ModelConfig {
     /// difference.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub random_weights: bool,
+    /// In what the frozen vision tower is multiplied, as far as no adapter is below: image features, and the states
+    /// below the first adapter of the vision tower. Adapters and what is above them, texts, losses, gradients and
+    /// optimizers are in `f32`.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
 }
 
 /// The images.
@@ -569,6 +575,7 @@ mod tests {
         for set in [
             "data.validation=0.25",
             "method.softmax=balanced",
+            "model.precision=bf16",
             "training.class_weights={ cat = 2.0, \"a dog\" = 0.5 }",
         ] {
             let with = Experiment::from_toml("with", LEAST, &[set.to_owned()]).unwrap();
@@ -603,6 +610,8 @@ mod tests {
             ("federation.threads=100000", "federation.threads"),
             ("training.batch_size=0", "training.batch_size"),
             ("training.batch_size=1", "class-ce"),
+            ("model.precision=f16", "no products in f16"),
+            ("model.precision=f8", "no such precision; choose f32 or bf16"),
             ("training.betas=[0.9, 1.0]", "training.betas"),
             ("training.weight_decay=-0.1", "training.weight_decay"),
             ("training.class_weights=even", "balanced"),

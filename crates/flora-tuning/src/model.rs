@@ -1,6 +1,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use flora_clip::{Clip, ClipText, TextModel, TextPrefix, Tokens, VisionCut, VisionModel};
+use flora_clip::{
+    Clip, ClipError, ClipText, Precision, TextModel, TextPrefix, Tokens, VisionCut, VisionModel,
+};
 use flora_lora::{AdaptableModule, LoraLinear};
 
 use crate::{AttentionAdapter, LinearHead, MomentSums};
@@ -142,6 +144,17 @@ impl TuningModel {
             self.vision_model.as_ref().zip(self.visual_projection.as_ref())?;
         let cut = tower.cut();
         (projection.lora.is_some() || !cut.is_above_all_blocks()).then_some(cut)
+    }
+
+    /// The same, whose vision tower, if it has one, multiplies in `precision` below its adapters; see
+    /// [`VisionModel::in_precision`].
+    ///
+    /// # Errors
+    ///
+    /// A device that has not got it.
+    pub fn in_precision(self, precision: Precision) -> Result<Self, ClipError> {
+        let tower = self.vision_model.map(|tower| tower.in_precision(precision)).transpose()?;
+        Ok(Self { vision_model: tower, ..self })
     }
 
     /// What of the image features lies below `cut`, `[batch, cut.numbers()]` from `[batch, 3, size, size]`.

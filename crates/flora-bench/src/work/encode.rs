@@ -1,6 +1,6 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
-use flora_clip::{Clip, Padding, Tokens};
+use flora_clip::{Clip, Padding, Precision, Tokens};
 
 use super::{Work, random_images, synchronize};
 use crate::{BenchError, BenchModel};
@@ -31,12 +31,17 @@ impl Work for Texts {
     }
 }
 
-pub(super) fn images(model: &BenchModel, batch: usize, batches: usize) -> Vec<Box<dyn Work>> {
-    let clip = model.clip.valid();
+pub(super) fn images(
+    model: &BenchModel,
+    precision: Precision,
+    batch: usize,
+    batches: usize,
+) -> Result<Vec<Box<dyn Work>>, BenchError> {
+    let clip = model.clip.valid().in_precision(precision)?;
     let pixels = random_images(model, batch);
     let work =
         |_| -> Box<dyn Work> { Box::new(Images { clip: clip.clone(), pixels: pixels.clone() }) };
-    (0..batches).map(work).collect()
+    Ok((0..batches).map(work).collect())
 }
 
 pub(super) fn texts(

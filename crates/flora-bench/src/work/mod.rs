@@ -5,6 +5,7 @@ mod encode;
 mod step;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use flora_clip::Precision;
 use flora_lora::LoraConfig;
 use rand_distr::{Distribution, Uniform};
 
@@ -25,6 +26,7 @@ pub(crate) struct Job {
     /// Tokens that texts are padded to.
     pub(crate) tokens: Option<usize>,
     pub(crate) classes: Option<usize>,
+    pub(crate) precision: Precision,
     /// Multiply-adds of one batch.
     pub(crate) multiply_adds: u64,
 }
@@ -36,7 +38,7 @@ pub(crate) fn prepare(
     settings: &Settings,
     batches: usize,
 ) -> Result<Job, BenchError> {
-    let Settings { batch, tokens, classes, clients, .. } = *settings;
+    let Settings { batch, tokens, classes, precision, clients, .. } = *settings;
     let config = model.config.clone();
     let distinct = match workload {
         Workload::LoraStep => classes.unwrap_or(batch),
@@ -51,12 +53,14 @@ pub(crate) fn prepare(
         batch,
         tokens: lengths.iter().copied().max(),
         classes: None,
+        precision: Precision::F32,
         multiply_adds: 0,
     };
     Ok(match workload {
         Workload::ImageEncode => Job {
-            works: encode::images(&model, batch, batches),
+            works: encode::images(&model, precision, batch, batches)?,
             tokens: None,
+            precision,
             multiply_adds: count::image_encode(&config, batch),
             ..job
         },

@@ -1,6 +1,7 @@
 use flora::bench::{
     BenchError, BenchModel, Measurement, Progress, Report, Settings, TextLength, Workload, run,
 };
+use flora::clip::Precision;
 use flora::core::text::printable;
 use flora::report::tables;
 use flora::report::units::{bytes, count, figure, percent};
@@ -48,6 +49,9 @@ pub(crate) struct Bench {
     /// adapter on. By default every sample has a text of its own, and nothing is saved
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
+    /// What image-encode multiplies the vision tower's frozen weights in, f32 or bf16; the other workloads are in f32
+    #[arg(long, value_name = "PRECISION", default_value_t)]
+    precision: Precision,
     /// Threads that share a batch; by default one a processor, and on a GPU one
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -75,6 +79,7 @@ impl Bench {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let settings = self.settings();
         let device = flora::device::parse(&self.device).map_err(Failure::input)?;
+        self.precision.check(&device).map_err(Failure::input)?;
         let model = match &self.shape {
             Some(shape) => BenchModel::random(shape, &device).map_err(refused)?,
             None => BenchModel::open(&self.model, &resolve(&self.model)?, &device)
@@ -92,6 +97,9 @@ impl Bench {
             }
             bar.set_position(done as u64);
         };
+        if let Some(warning) = self.precision.warning() {
+            output::warning(&warning);
+        }
         let report = run(model, &self.device, workloads, &settings, &mut progress);
         bar.finish_and_clear();
         let report = report.map_err(refused)?;
@@ -111,6 +119,7 @@ impl Bench {
             batch: self.batch,
             tokens: self.tokens.unwrap_or_default(),
             classes: self.classes,
+            precision: self.precision,
             clients: self.clients,
             threads: self.threads.unwrap_or(threads),
             each: self.each,
@@ -163,6 +172,9 @@ fn row(result: &Measurement) -> [String; 6] {
     }
     if let Some(classes) = result.classes {
         name += &format!(", {classes} classes");
+    }
+    if !result.precision.is_f32() {
+        name += &format!(", {}", result.precision);
     }
     [
         name,

@@ -54,6 +54,8 @@ impl Export {
                            itself is in PEFT's format already)";
             return Err(Failure::Input(problem.into()));
         }
+        self.model
+            .refuse_precision("an export has the weights as they are; round them with --dtype")?;
         let taken = std::fs::read_dir(&self.out).is_ok_and(|mut entries| entries.next().is_some());
         if taken || self.out.is_file() {
             let out = self.out.display();

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use flora::clip::Precision;
 use flora::core::text::printable;
 use flora::core::workers::Workers;
 use flora::inference::{Model, Provenance, adapter_folder};
@@ -21,6 +22,10 @@ pub(crate) struct ModelArgs {
     adapter: Option<String>,
     #[command(flatten)]
     run: RunArgs,
+    /// What the vision tower's frozen weights are multiplied in, f32 or bf16; layers above an adapter stay in f32. A
+    /// run's model has the run's own [default: f32]
+    #[arg(long, value_name = "PRECISION", conflicts_with = "run")]
+    precision: Option<Precision>,
     /// Where to compute [default: cpu, or where the run computed]
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
@@ -43,6 +48,7 @@ impl ModelArgs {
         if let Some(run) = self.open_run()? {
             let trained = run.model()?;
             let model = trained.model.clone();
+            warn(model.precision());
             let workers = workers(&run.place.name)?;
             return Ok(Loaded { model, workers, trained: Some(trained) });
         }
@@ -56,7 +62,12 @@ impl ModelArgs {
             .transpose()
             .map_err(|error| Failure::Input(format!("--adapter: {error}")))?;
         let adapter = adapter.as_deref().map(find_adapter).transpose()?;
+        let precision = self.precision.unwrap_or_default();
+        // Before the weights are read.
+        precision.check(&device).map_err(Failure::input)?;
         let model = Model::open(&path, adapter.as_deref(), &device).map_err(Failure::input)?;
+        let model = model.in_precision(precision).map_err(Failure::input)?;
+        warn(precision);
         if let Some(warning) = self.other_base(&model)? {
             output::warning(&warning);
         }
@@ -67,6 +78,14 @@ impl ModelArgs {
             );
         }
         Ok(Loaded { model, workers: workers(name)?, trained: None })
+    }
+
+    /// Where no image is encoded.
+    pub(crate) fn refuse_precision(&self, why: &str) -> Result<(), Failure> {
+        match self.precision {
+            None => Ok(()),
+            Some(_) => Err(Failure::Input(format!("--precision: {why}"))),
+        }
     }
 
     /// The run that is named, if one is.
@@ -117,6 +136,13 @@ impl Loaded {
     pub(crate) fn provenance(&self) -> Option<&Provenance> {
         let trained = self.trained.as_ref().map(|trained| &trained.provenance);
         trained.or(self.model.provenance.as_ref())
+    }
+}
+
+/// Tells of a precision that saves no time here.
+fn warn(precision: Precision) {
+    if let Some(warning) = precision.warning() {
+        output::warning(&warning);
     }
 }
 

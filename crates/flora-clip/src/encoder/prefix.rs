@@ -76,6 +76,19 @@ impl Encoder {
         })
     }
 
+    /// The layers below the first adapter: all of them where there is none.
+    pub(crate) fn frozen(&mut self) -> Vec<&mut LoraLinear> {
+        let mut frozen = Vec::with_capacity(6 * self.layers.len());
+        for layer in &mut self.layers {
+            let (layers, is_whole) = layer.frozen();
+            frozen.extend(layers);
+            if !is_whole {
+                break;
+            }
+        }
+        frozen
+    }
+
     /// The first block that has an adapter, and its number.
     pub(super) fn first_adapted(&self) -> Option<(usize, &EncoderLayer)> {
         self.layers.iter().enumerate().find(|(_, layer)| layer.is_adapted())
@@ -139,6 +152,21 @@ impl EncoderLayer {
     pub(super) fn adapts_attention(&self) -> bool {
         let [q, k, v, ..] = self.linears();
         [q, k, v].iter().any(|layer| layer.lora.is_some())
+    }
+
+    /// The layers of this block as far as no adapter is in the way; whether there is none in all of it.
+    fn frozen(&mut self) -> (Vec<&mut LoraLinear>, bool) {
+        let adapts_attention = self.adapts_attention();
+        let (attention, mlp) = (&mut self.self_attn, &mut self.mlp);
+        let Attention { q_proj, k_proj, v_proj, out_proj, .. } = attention;
+        let adapts_mlp = mlp.fc1.lora.is_some() || mlp.fc2.lora.is_some();
+        let (projects, fc1, fc2) = (out_proj.lora.is_some(), &mut mlp.fc1, &mut mlp.fc2);
+        match (adapts_attention, projects, adapts_mlp) {
+            (true, _, _) => (Vec::new(), false),
+            (false, true, _) => (vec![q_proj, k_proj, v_proj], false),
+            (false, false, true) => (vec![q_proj, k_proj, v_proj, out_proj], false),
+            (false, false, false) => (vec![q_proj, k_proj, v_proj, out_proj, fc1, fc2], true),
+        }
     }
 
     fn linears(&self) -> [&LoraLinear; 6] {

@@ -45,7 +45,7 @@ fn linear(input: usize, output: usize, bias: bool, device: &Device) -> LoraLinea
     let weight = TensorData::new(numbers(input * output, input), [input, output]);
     let bias =
         bias.then(|| Param::from_data(TensorData::new(numbers(output, 3), [output]), device));
-    LoraLinear { weight: Param::from_data(weight, device), bias, lora: None }
+    LoraLinear::of(Param::from_data(weight, device), bias)
 }
 
 pub(crate) fn inputs(device: &Device) -> Tensor<2> {

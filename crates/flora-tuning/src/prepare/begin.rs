@@ -106,6 +106,13 @@ impl Begin {
         }
         let Some((field, sums)) = &self.sums else { return Ok(()) };
         if *field == START {
+            let (then, now) = (sums.provenance.precision, experiment.model.precision);
+            if then != now {
+                let problem = format!(
+                    "its sums are of features in {then}, and these would be in {now}; choose model.precision = \"{then}\""
+                );
+                return Err(wrong(experiment, START, problem));
+            }
             let below = self.below.as_ref().map(|(_, digest)| digest.as_str());
             let settings = &method.closed_form;
             return sums

@@ -7,9 +7,10 @@ use burn::module::Module;
 use flora_clip::{Clip, ClipError};
 use flora_core::workers::Workers;
 use flora_data::{Dataset, FeatureCache, Split, View};
+use flora_federation::Event;
 use flora_inference::{
-    BelowCut, InferenceError, Model, activations, check_room_for_activations, checkpoint_rows,
-    image_rows,
+    BelowCut, FrozenTower, InferenceError, Model, activations, check_room_for_activations,
+    checkpoint_rows, image_rows,
 };
 
 use super::backbone::{Backbone, Vision};
@@ -36,6 +37,7 @@ pub(super) fn prepare(
     // The cache goes by the checkpoint's weights.
     let folder = cache_folder(experiment).filter(|_| !experiment.model.random_weights);
     let dtype = experiment.data.cache_dtype.into();
+    check_precision(experiment, backbone, model, observer)?;
     // The vision tower is in memory only while it computes what the cache does not have.
     let (whole, adapted) = (backbone.whole.take(), backbone.adapted.take());
     let source = Source {
@@ -62,6 +64,29 @@ pub(super) fn prepare(
     let each = views.iter().map(|view| source.input(view, observer)).collect::<Result<_, _>>()?;
     let views = Views::new(each, &dataset.indices(Split::Train), dataset.len());
     Ok(Images { plain, views: Some(views) })
+}
+
+/// Whether the device has the precision, and something of the vision tower is computed in it.
+fn check_precision(
+    experiment: &Experiment,
+    backbone: &Backbone,
+    model: &TuningModel,
+    observer: &mut dyn Observer,
+) -> Result<(), TuningError> {
+    let precision = experiment.model.precision;
+    let refused = |problem: &dyn std::fmt::Display| wrong(experiment, "model.precision", problem);
+    precision.check(&backbone.device).map_err(|error| refused(&error))?;
+    if !precision.is_f32() && matches!(backbone.vision(model), Vision::Whole) {
+        let problem = format!(
+            "{precision} is for what is frozen, and every step computes the whole vision tower here: method.path = \
+             \"naive\" does, a method that trains all of it, and adapters in its first block; choose f32"
+        );
+        return Err(refused(&problem));
+    }
+    if let Some(message) = precision.warning() {
+        observer.event(&Event::Warning { message: format!("model.precision: {message}") });
+    }
+    Ok(())
 }
 
 /// The training images in each of their views.
@@ -104,10 +129,21 @@ impl Source<'_> {
             }
             Vision::Whole => None,
         };
-        Ok(kept.unwrap_or_else(|| ImageInput::Pictures {
-            dataset: Arc::clone(dataset),
-            preprocessor: self.backbone.checkpoint.preprocessor.clone(),
-        }))
+        let precision = self.experiment.model.precision;
+        match kept {
+            Some(kept) => Ok(kept),
+            None if !precision.is_f32() => {
+                let problem = format!(
+                    "{precision} is for what is computed once and kept, and the states below the first adapter cannot be \
+                     kept here (random weights, or a cache that cannot be written); choose f32"
+                );
+                Err(wrong(self.experiment, "model.precision", problem))
+            }
+            None => Ok(ImageInput::Pictures {
+                dataset: Arc::clone(dataset),
+                preprocessor: self.backbone.checkpoint.preprocessor.clone(),
+            }),
+        }
     }
 
     fn features(
@@ -117,6 +153,7 @@ impl Source<'_> {
     ) -> Result<ImageInput, TuningError> {
         let Self { backbone, workers, .. } = self;
         let (checkpoint, device) = (&backbone.checkpoint, &backbone.device);
+        let precision = self.experiment.model.precision;
         let load = || -> Result<Clip, ClipError> {
             let mut whole = self.whole.borrow_mut();
             Ok(match &*whole {
@@ -128,12 +165,12 @@ impl Source<'_> {
         let readout = backbone.method.readout(&checkpoint.config.vision_config);
         let rows = match &self.adapted {
             Some(model) => {
-                let mut model = model.clone();
+                let mut model = model.clone().in_precision(precision)?;
                 model.readout = readout;
                 image_rows(&model, dataset, cache, workers, notify)?
             }
             None => {
-                let tower = (checkpoint, readout.as_ref());
+                let tower = FrozenTower { checkpoint, readout: readout.as_ref(), precision };
                 checkpoint_rows(tower, load, device, dataset, cache, workers, notify)?
             }
         };
@@ -156,10 +193,12 @@ impl Source<'_> {
         else {
             return Ok(None);
         };
-        let model = self.model.valid();
+        let precision = self.experiment.model.precision;
+        let model = self.model.valid().in_precision(precision)?;
         let below = BelowCut {
             checkpoint: &self.backbone.checkpoint,
             device: &self.backbone.device.clone().inner(),
+            precision,
             cut,
             encode: &|images| model.image_prefix(images, cut),
         };

@@ -32,6 +32,10 @@ pub(super) fn digests(
         digests.insert(IMAGES, dataset.fingerprint()?);
         digests.insert("labels", digest(&labels));
     }
+    let precision = experiment.model.precision;
+    if !precision.is_f32() {
+        digests.insert("precision of the frozen vision tower", digest(&precision));
+    }
     for (name, value) in begin.digests() {
         digests.insert(name, digest(&value));
     }

@@ -114,7 +114,7 @@ impl TrainedModel {
         let tuned = method.attach(base.clone(), &start)?;
         let tuned = method.trainable().load(tuned, &record)?.valid();
         let clip = tuned.clone().into_clip(temperature).expect("it has its vision tower");
-        let mut model = Model::new(checkpoint, clip);
+        let mut model = Model::new(checkpoint, clip).in_precision(experiment.model.precision)?;
         if !name.is_closed_form() {
             // The same matrices with another factor are another adapter.
             let key = format!("{} {lora:?}", digest(&record));
@@ -226,6 +226,7 @@ impl Experiment {
             base_model_name_or_path: self.model.path.clone(),
             base_sha256: base_sha256.to_owned(),
             base_settings_sha256: base_settings_sha256.to_owned(),
+            precision: self.model.precision,
             classes: dataset.classes().to_vec(),
             template: template.to_owned(),
             data: TrainedOn {

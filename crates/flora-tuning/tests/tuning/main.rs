@@ -19,6 +19,7 @@ mod optimizer;
 mod own_parts;
 mod parity;
 mod participants;
+mod precision;
 mod proximal;
 mod resume;
 #[cfg(target_os = "linux")]

@@ -6,6 +6,7 @@ mod session;
 
 use std::path::{Path, PathBuf};
 
+use flora::clip::Precision;
 use flora::core::shell::quoted;
 use flora::core::text;
 use flora::report::{Existing, RunSummary, tables};
@@ -49,7 +50,7 @@ pub(in crate::commands) struct RunArgs {
         long,
         value_name = "DIR",
         conflicts_with_all = [
-            "experiment", "assignments", "out", "overwrite", "seed", "numbers_only", "init_adapter",
+            "experiment", "assignments", "out", "overwrite", "seed", "precision", "numbers_only", "init_adapter",
             "save_every", "keep_every", "keep_clients", "tensorboard",
         ]
     )]
@@ -67,6 +68,9 @@ pub(in crate::commands) struct RunArgs {
     /// Seed of the training, instead of the experiment's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// What the frozen vision tower is multiplied in, f32 or bf16, instead of the experiment's model.precision
+    #[arg(long, value_name = "PRECISION")]
+    precision: Option<Precision>,
     /// Leave no trained parameters behind
     #[arg(long)]
     numbers_only: bool,
@@ -210,6 +214,7 @@ impl RunArgs {
     /// What the options say of the experiment.
     fn change(&self, experiment: &mut Experiment) -> Result<(), Failure> {
         experiment.seed = self.seed.unwrap_or(experiment.seed);
+        experiment.model.precision = self.precision.unwrap_or(experiment.model.precision);
         let output = &mut experiment.output;
         output.save_every = self.save_every.unwrap_or(output.save_every);
         output.keep_every = self.keep_every.unwrap_or(output.keep_every);

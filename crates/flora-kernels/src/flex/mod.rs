@@ -1,5 +1,7 @@
 //! The fused operations as burn operations of its CPU backend, with their gradients.
 
+pub(crate) mod bf16;
+
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;

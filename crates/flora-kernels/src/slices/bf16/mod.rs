@@ -1,0 +1,228 @@
+//! Products with a weight in bf16, which is rounded and laid out once for all of them.
+//!
+//! Both factors are rounded to the nearest bf16, to even where two are as near; products are added in f32. Where the
+//! processor has AVX512-BF16, which is found out at run time, its instruction multiplies pairs. Elsewhere the rounded
+//! numbers are multiplied as f32: the same numbers up to the order of additions, and no faster than f32.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use std::mem::MaybeUninit;
+
+use half::bf16;
+use rayon::prelude::*;
+
+use super::product::{Matrix, product_onto};
+
+/// Values that a thread rounds at a time.
+const CHUNK: usize = 1 << 14;
+
+/// A weight `[rows, columns]` in bf16.
+pub(crate) struct Packed {
+    rows: usize,
+    columns: usize,
+    form: Form,
+}
+
+enum Form {
+    #[cfg(target_arch = "x86_64")]
+    Panels(avx512::Panels),
+    /// Row by row, rounded and widened again.
+    Plain(Vec<f32>),
+}
+
+/// Whether the processor multiplies bf16 numbers itself.
+pub(crate) fn is_native() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return avx512::is_there();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+impl Packed {
+    /// Of values row by row.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there are not as many.
+    pub(crate) fn new(values: &[f32], [rows, columns]: [usize; 2]) -> Self {
+        assert_eq!(values.len(), rows * columns, "a value an element");
+        #[cfg(target_arch = "x86_64")]
+        if let Some(panels) = avx512::Panels::new(values, [rows, columns]) {
+            return Self { rows, columns, form: Form::Panels(panels) };
+        }
+        Self::plain(values, [rows, columns])
+    }
+
+    fn plain(values: &[f32], [rows, columns]: [usize; 2]) -> Self {
+        Self { rows, columns, form: Form::Plain(rounded(values)) }
+    }
+
+    pub(crate) fn dims(&self) -> [usize; 2] {
+        [self.rows, self.columns]
+    }
+
+    /// `x W`, the row `bias` added to each of its rows, and the matrix `onto`. `x` has rows of `W`'s height.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the lengths do not fit together.
+    pub(crate) fn product_onto(
+        &self,
+        x: &[f32],
+        bias: Option<&[f32]>,
+        onto: Option<&[f32]>,
+    ) -> Vec<f32> {
+        assert!(self.rows > 0 && x.len().is_multiple_of(self.rows), "whole rows");
+        let count = x.len() / self.rows;
+        let length = count * self.columns;
+        assert!(bias.is_none_or(|bias| bias.len() == self.columns), "as long as a row");
+        assert!(onto.is_none_or(|onto| onto.len() == length), "as large as the product");
+        match &self.form {
+            #[cfg(target_arch = "x86_64")]
+            Form::Panels(panels) => panels.product_onto(x, bias, onto),
+            Form::Plain(weight) => {
+                let weight = Matrix::of_rows(weight, self.columns);
+                let x = rounded(x);
+                product_onto(Matrix::of_rows(&x, self.rows), weight, bias, onto)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Packed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Packed({} x {} in bf16)", self.rows, self.columns)
+    }
+}
+
+/// Each value as the nearest bf16.
+#[allow(unsafe_code)]
+fn rounded(values: &[f32]) -> Vec<f32> {
+    let write = |out: &mut [MaybeUninit<f32>]| {
+        out.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).for_each(|(out, values)| {
+            for (out, &value) in out.iter_mut().zip(values) {
+                out.write(bf16::from_f32(value).to_f32());
+            }
+        });
+    };
+    // SAFETY: there is a value for each place.
+    unsafe { super::written(values.len(), write) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers in [-1, 1) that look random.
+    fn numbers(count: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    /// `x W + bias + onto`, of numbers as they are, and the sum of the products' magnitudes.
+    fn exact(
+        [x, weight, bias, onto]: [&[f32]; 4],
+        rows: usize,
+        columns: usize,
+    ) -> (Vec<f64>, Vec<f64>) {
+        let element = |index: usize| {
+            let (row, column) = (index / columns, index % columns);
+            let products = (0..rows)
+                .map(|k| f64::from(x[row * rows + k]) * f64::from(weight[k * columns + column]));
+            let added = f64::from(bias[column]) + f64::from(onto[index]);
+            let magnitude = products.clone().map(f64::abs).sum::<f64>();
+            (added + products.sum::<f64>(), 3.0 + magnitude)
+        };
+        (0..x.len() / rows * columns).map(element).unzip()
+    }
+
+    /// Shapes that are and are not multiples of the tiles: rows of x, of W, columns.
+    const SHAPES: [[usize; 3]; 10] = [
+        [1, 1, 1],
+        [1, 768, 33],
+        [3, 5, 7],
+        [12, 64, 32],
+        [13, 65, 31],
+        [25, 31, 64],
+        [50, 95, 130],
+        [7, 2, 300],
+        [131, 128, 96],
+        [400, 33, 161],
+    ];
+
+    fn assert_exact(packed: impl Fn(&[f32], [usize; 2]) -> Packed) {
+        for [count, rows, columns] in SHAPES {
+            let [x, weight] = [numbers(count * rows, 1), numbers(rows * columns, 2)];
+            let [bias, onto] = [numbers(columns, 3), numbers(count * columns, 4)];
+            let got = packed(&weight, [rows, columns]).product_onto(&x, Some(&bias), Some(&onto));
+            let (of_rounded, magnitude) =
+                exact([&rounded(&x), &rounded(&weight), &bias, &onto], rows, columns);
+            let (of_f32, _) = exact([&x, &weight, &bias, &onto], rows, columns);
+            let what = format!("{count} x {rows} x {columns}");
+            assert_eq!(got.len(), of_f32.len(), "{what}");
+            for (index, &got) in got.iter().enumerate() {
+                // f32 sums of so many products, and twice a bf16's half unit in the last place.
+                let (sum, near) = (1e-6 * magnitude[index], 2.0 / 256.0 * magnitude[index]);
+                let error = (f64::from(got) - of_rounded[index]).abs();
+                assert!(error <= sum, "{what}, {index}: off by {error:e} of the rounded product");
+                let error = (f64::from(got) - of_f32[index]).abs();
+                assert!(error <= near, "{what}, {index}: off by {error:e} of the f32 product");
+            }
+        }
+    }
+
+    #[test]
+    fn products_are_those_of_the_rounded_numbers() {
+        assert_exact(Packed::new);
+    }
+
+    #[test]
+    fn so_they_are_without_the_instruction() {
+        assert_exact(Packed::plain);
+    }
+
+    #[test]
+    fn nothing_is_added_where_nothing_is_given() {
+        let [x, weight] = [numbers(14 * 40, 5), numbers(40 * 50, 6)];
+        let packed = Packed::new(&weight, [40, 50]);
+        let zeros = vec![-0.0; 14 * 50];
+        let all = packed.product_onto(&x, Some(&zeros[..50]), Some(&zeros));
+        assert_eq!(packed.product_onto(&x, None, None), all);
+        assert_eq!(packed.product_onto(&x, Some(&zeros[..50]), None), all);
+        assert_eq!(packed.product_onto(&x, None, Some(&zeros)), all);
+        assert!(packed.product_onto(&[], None, None).is_empty());
+    }
+
+    #[test]
+    fn a_row_is_the_same_whatever_others_there_are_and_however_many_threads() {
+        let (rows, columns) = (96, 200);
+        let [x, weight] = [numbers(90 * rows, 7), numbers(rows * columns, 8)];
+        let packed = Packed::new(&weight, [rows, columns]);
+        let all = packed.product_onto(&x, None, None);
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert_eq!(pool.install(|| packed.product_onto(&x, None, None)), all);
+        }
+        if !is_native() {
+            // A single row has a kernel of its own in `gemm`.
+            return;
+        }
+        for (row, of_all) in x.chunks(rows).zip(all.chunks(columns)) {
+            assert_eq!(packed.product_onto(row, None, None), of_all);
+        }
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_not_lost() {
+        let mut x = numbers(2 * 70, 9);
+        (x[3], x[70 + 69]) = (f32::NAN, f32::INFINITY);
+        let got = Packed::new(&vec![1.0; 70 * 40], [70, 40]).product_onto(&x, None, None);
+        assert!(got[..40].iter().all(|value| value.is_nan()));
+        assert!(got[40..].iter().all(|&value| value == f32::INFINITY));
+    }
+}
