@@ -7,6 +7,7 @@ use flora::report::units::{bytes, count, figure, percent};
 use indicatif::ProgressBar;
 
 use super::model_args::resolve;
+use crate::device::{DeviceArgs, Place};
 use crate::failure::Failure;
 use crate::{bar, output};
 
@@ -63,9 +64,8 @@ pub(crate) struct Bench {
     /// Repeats that count; their median is shown
     #[arg(long, value_name = "N", default_value_t = Settings::default().repeats)]
     repeats: usize,
-    /// Where to compute
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -73,8 +73,8 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = self.settings();
-        let device = flora::device::parse(&self.device).map_err(Failure::input)?;
+        let Place { name, device, .. } = self.device.open()?;
+        let settings = self.settings(&name);
         let model = match &self.shape {
             Some(shape) => BenchModel::random(shape, &device).map_err(refused)?,
             None => BenchModel::open(&self.model, &resolve(&self.model)?, &device)
@@ -92,7 +92,7 @@ impl Bench {
             }
             bar.set_position(done as u64);
         };
-        let report = run(model, &self.device, workloads, &settings, &mut progress);
+        let report = run(model, &name, workloads, &settings, &mut progress);
         bar.finish_and_clear();
         let report = report.map_err(refused)?;
         match self.json {
@@ -104,9 +104,9 @@ impl Bench {
         }
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self, device: &str) -> Settings {
         // One thread keeps a GPU busy.
-        let threads = if flora::device::is_cpu(&self.device) { 0 } else { 1 };
+        let threads = if flora::device::is_cpu(device) { 0 } else { 1 };
         Settings {
             batch: self.batch,
             tokens: self.tokens.unwrap_or_default(),

@@ -6,6 +6,7 @@ use flora::inference::{Model, Provenance, adapter_folder};
 use flora::tuning::TrainedModel;
 
 use super::trained_run::{RunArgs, TrainedRun};
+use crate::device::DeviceArgs;
 use crate::failure::Failure;
 use crate::{bar, output};
 
@@ -21,9 +22,8 @@ pub(crate) struct ModelArgs {
     adapter: Option<String>,
     #[command(flatten)]
     run: RunArgs,
-    /// Where to compute [default: cpu, or where the run computed]
-    #[arg(long, value_name = "NAME")]
-    device: Option<String>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// A model in memory.
@@ -46,8 +46,7 @@ impl ModelArgs {
             let workers = workers(&run.place.name)?;
             return Ok(Loaded { model, workers, trained: Some(trained) });
         }
-        let name = self.device.as_deref().unwrap_or("cpu");
-        let device = flora::device::parse(name).map_err(Failure::input)?;
+        let place = self.device.open()?;
         let path = resolve(self.name())?;
         let adapter: Option<PathBuf> = self
             .adapter
@@ -56,16 +55,17 @@ impl ModelArgs {
             .transpose()
             .map_err(|error| Failure::Input(format!("--adapter: {error}")))?;
         let adapter = adapter.as_deref().map(find_adapter).transpose()?;
-        let model = Model::open(&path, adapter.as_deref(), &device).map_err(Failure::input)?;
+        let model =
+            Model::open(&path, adapter.as_deref(), &place.device).map_err(Failure::input)?;
         if let Some(warning) = self.other_base(&model)? {
             output::warning(&warning);
         }
-        Ok(Loaded { model, workers: workers(name)?, trained: None })
+        Ok(Loaded { model, workers: workers(&place.name)?, trained: None })
     }
 
     /// The run that is named, if one is.
     pub(crate) fn open_run(&self) -> Result<Option<TrainedRun>, Failure> {
-        self.run.open(self.device.as_deref())
+        self.run.open(&self.device)
     }
 
     /// Why the adapter may have been made for another model.
