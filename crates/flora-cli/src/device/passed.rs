@@ -8,7 +8,7 @@ use flora::core::files::write_atomic;
 const MOST: usize = 100;
 
 fn file() -> Option<PathBuf> {
-    Some(flora::tuning::default_cache()?.join("devices.jsonl"))
+    Some(flora::tuning::assets::default_cache()?.join("devices.jsonl"))
 }
 
 fn read() -> Vec<String> {

@@ -144,17 +144,17 @@ fn the_program_lists_the_device_and_remembers_that_it_passed() {
     assert!(devices.iter().any(listed), "{listing}");
 
     let image = "datasets/emoji-vendors/images/fluent-emoji-flat/test/animal-bird/1F414.png";
-    let tiny = tiny_clip();
+    let (tiny, name) = (tiny_clip(), name());
     let classify = ["classify", "--labels", "a,b", "--model", tiny.to_str().unwrap(), "--device"];
-    let classify = [&classify[..], &[name().as_str(), image]].concat();
+    let classify = [&classify[..], &[name.as_str(), image]].concat();
     let first = text(&done(command(&classify)).stderr);
-    assert_eq!(first.contains("compared with flex"), name() != "flex", "{first}");
+    assert_eq!(first.contains("compared with flex"), name != "flex", "{first}");
     let second = text(&done(command(&classify)).stderr);
     assert!(!second.contains("compared with flex"), "{second}");
     let file = folder.path().join("devices.jsonl");
-    assert_eq!(file.exists(), name() != "flex");
+    assert_eq!(file.exists(), name != "flex");
 
-    let checked = done(command(&["devices", "--check", &name(), "--json"]));
+    let checked = done(command(&["devices", "--check", &name, "--json"]));
     let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert_eq!(checked[0]["passed"], true, "{checked}");
     assert!(checked[0]["operations"].as_array().unwrap().len() >= 6, "{checked}");

@@ -60,7 +60,7 @@ fn copy(device: &Device) -> Vec<Vec<f32>> {
     let rows = Tensor::<1, Int>::from_data([36, 0, 7, 7, 19], device);
     let picked = table.clone().select(0, rows);
     let cut = table.clone().slice([3..20, 1..50]).swap_dims(0, 1);
-    let joined = Tensor::cat(vec![table.clone().slice([0..3]), table.slice([30..37])], 0);
+    let joined = Tensor::cat(vec![table.clone().narrow(0, 0, 3), table.narrow(0, 30, 7)], 0);
     vec![values(picked), values(cut), values(joined)]
 }
 
