@@ -2,8 +2,10 @@
 
 mod bar;
 mod commands;
+mod device;
 mod failure;
 mod output;
+mod program;
 mod progress;
 mod signals;
 mod version;
@@ -42,6 +44,7 @@ enum Command {
     Runs(commands::runs::Runs),
     Presets(commands::presets::Presets),
     Datasets(commands::datasets::Datasets),
+    Devices(commands::devices::Devices),
     Partition(commands::partition::Partition),
     Classify(commands::classify::Classify),
     Embed(commands::embed::Embed),
@@ -52,6 +55,8 @@ enum Command {
     Bench(commands::bench::Bench),
     Completions(commands::completions::Completions),
     Man(commands::man::Manual),
+    #[command(name = device::TRY, hide = true)]
+    TryDevice(commands::try_device::TryDevice),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +77,7 @@ fn main() -> ExitCode {
         Command::Runs(command) => command.run(),
         Command::Presets(command) => command.run(),
         Command::Datasets(command) => command.run(),
+        Command::Devices(command) => command.run(),
         Command::Partition(command) => command.run(),
         Command::Classify(command) => command.run(),
         Command::Embed(command) => command.run(),
@@ -82,6 +88,7 @@ fn main() -> ExitCode {
         Command::Bench(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
+        Command::TryDevice(command) => command.run(),
     };
     match result {
         Ok(()) => match output::lost() {

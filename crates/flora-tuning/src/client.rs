@@ -231,7 +231,8 @@ impl Client for TuningClient {
     }
 
     fn restore(&mut self, state: Option<&[u8]>) -> Result<(), ClientError> {
-        let state = state.map(|bytes| client_bytes::unpack(bytes, &self.cohort.training));
+        let (training, device) = (&self.cohort.training, self.cohort.device());
+        let state = state.map(|bytes| client_bytes::unpack(bytes, training, device));
         let state =
             state.transpose().map_err(|problem| ClientError::new(&self.shard.id, problem))?;
         (self.optimizer, self.own) = state.unwrap_or_default();

@@ -2,10 +2,10 @@
 //! and the client's own parameters as safetensors.
 
 use burn::optim::ModuleOptimizer;
-use burn::tensor::Bytes;
+use burn::tensor::{Bytes, Device};
 use flora_core::ParameterRecord;
 
-use crate::TrainingConfig;
+use crate::{TrainingConfig, homing};
 
 const LENGTH: usize = size_of::<u64>();
 
@@ -24,10 +24,11 @@ pub(crate) fn pack(
     Ok(Some([&(state.len() as u64).to_le_bytes(), state, &own].concat()))
 }
 
-/// What [`pack`] packed; `training` is what the optimizer was made for.
+/// What [`pack`] packed; `training` is what the optimizer was made for, `device` where it computes.
 pub(crate) fn unpack(
     bytes: &[u8],
     training: &TrainingConfig,
+    device: &Device,
 ) -> Result<(Option<ModuleOptimizer>, Option<ParameterRecord>), String> {
     let cut = "its state is cut off";
     let (length, rest) = bytes.split_first_chunk::<LENGTH>().ok_or(cut)?;
@@ -35,7 +36,7 @@ pub(crate) fn unpack(
     let (state, own) = rest.split_at_checked(length).ok_or(cut)?;
     let optimizer = (!state.is_empty()).then(|| {
         let state = Bytes::from_bytes_vec(state.to_vec());
-        training.optimizer().from_bytes(state)
+        homing::at(device, || training.optimizer().from_bytes(state))
     });
     let optimizer = optimizer.transpose();
     let optimizer = optimizer.map_err(|error| format!("its optimizer's state: {error}"))?;

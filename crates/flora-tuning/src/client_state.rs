@@ -1,4 +1,3 @@
-use burn::tensor::Device;
 use flora_federation::AtRest;
 use serde::{Deserialize, Serialize};
 
@@ -23,12 +22,10 @@ impl ClientState {
         *self == Self::Auto
     }
 
-    /// Where `clients` that train on `device` keep theirs.
-    pub(crate) fn at_rest(self, clients: usize, device: &Device) -> AtRest {
+    /// Where `clients` that train keep theirs.
+    pub(crate) fn at_rest(self, clients: usize) -> AtRest {
         let on_disk = match self {
-            // burn reads an optimizer back by way of its default device. Where that is another than the one
-            // in use, such as a GPU for a run on the CPU, nobody asked for it.
-            Self::Auto => clients > MOST_IN_MEMORY && Device::default() == *device,
+            Self::Auto => clients > MOST_IN_MEMORY,
             Self::Memory => false,
             Self::Disk => true,
         };
@@ -42,8 +39,7 @@ mod tests {
 
     #[test]
     fn many_clients_keep_their_state_on_disk() {
-        let device = Device::default();
-        let on_disk = |state: ClientState, clients| state.at_rest(clients, &device) == AtRest::Disk;
+        let on_disk = |state: ClientState, clients| state.at_rest(clients) == AtRest::Disk;
         assert!(!on_disk(ClientState::Auto, 256) && on_disk(ClientState::Auto, 257));
         assert!(!on_disk(ClientState::Memory, 257) && on_disk(ClientState::Disk, 2));
     }

@@ -18,6 +18,7 @@ mod error;
 mod experiment;
 mod features;
 mod heads;
+mod homing;
 mod joined;
 mod members;
 pub mod methods;

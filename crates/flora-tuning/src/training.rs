@@ -10,6 +10,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ClassWeights;
+use crate::homing::Homing;
 
 /// How a client trains. Its optimizer's state persists across rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,19 +109,21 @@ impl TrainingConfig {
         let decay = (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay));
         let [beta_1, beta_2] = self.betas;
         match self.optimizer {
-            OptimizerName::Adam => Adam::new(self.betas, self.eps, self.weight_decay).into(),
-            OptimizerName::AdamW => AdamWConfig::new()
-                .with_beta_1(beta_1)
-                .with_beta_2(beta_2)
-                .with_epsilon(self.eps)
-                .with_weight_decay(self.weight_decay)
-                .init(),
+            OptimizerName::Adam => {
+                Homing(Adam::new(self.betas, self.eps, self.weight_decay)).into()
+            }
+            OptimizerName::AdamW => {
+                let config = AdamWConfig::new().with_beta_1(beta_1).with_beta_2(beta_2);
+                let config = config.with_epsilon(self.eps).with_weight_decay(self.weight_decay);
+                Homing(config.build()).into()
+            }
             OptimizerName::Sgd => {
                 let momentum = (self.momentum > 0.0).then(|| {
                     // PyTorch's, which burn's default is not.
                     MomentumConfig::new().with_momentum(self.momentum).with_dampening(0.0)
                 });
-                SgdConfig::new().with_momentum(momentum).with_weight_decay(decay).init()
+                let config = SgdConfig::new().with_momentum(momentum).with_weight_decay(decay);
+                Homing(config.build()).into()
             }
         }
     }

@@ -8,6 +8,7 @@ use flora::report::units::{bytes, count, figure, percent};
 use indicatif::ProgressBar;
 
 use super::model_args::resolve;
+use crate::device::{DeviceArgs, Place};
 use crate::failure::Failure;
 use crate::{bar, output};
 
@@ -67,9 +68,8 @@ pub(crate) struct Bench {
     /// Repeats that count; their median is shown
     #[arg(long, value_name = "N", default_value_t = Settings::default().repeats)]
     repeats: usize,
-    /// Where to compute
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -77,8 +77,8 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = self.settings();
-        let device = flora::device::parse(&self.device).map_err(Failure::input)?;
+        let Place { name, device, .. } = self.device.open()?;
+        let settings = self.settings(&name);
         self.precision.check(&device).map_err(Failure::input)?;
         let model = match &self.shape {
             Some(shape) => BenchModel::random(shape, &device).map_err(refused)?,
@@ -100,7 +100,7 @@ impl Bench {
         if let Some(warning) = self.precision.warning() {
             output::warning(&warning);
         }
-        let report = run(model, &self.device, workloads, &settings, &mut progress);
+        let report = run(model, &name, workloads, &settings, &mut progress);
         bar.finish_and_clear();
         let report = report.map_err(refused)?;
         match self.json {
@@ -112,9 +112,9 @@ impl Bench {
         }
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self, device: &str) -> Settings {
         // One thread keeps a GPU busy.
-        let threads = if flora::device::is_cpu(&self.device) { 0 } else { 1 };
+        let threads = if flora::device::is_cpu(device) { 0 } else { 1 };
         Settings {
             batch: self.batch,
             tokens: self.tokens.unwrap_or_default(),

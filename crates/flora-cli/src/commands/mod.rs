@@ -5,6 +5,7 @@ pub(crate) mod classify;
 pub(crate) mod completions;
 mod dataset_args;
 pub(crate) mod datasets;
+pub(crate) mod devices;
 #[cfg(feature = "flower")]
 pub(crate) mod doctor;
 pub(crate) mod embed;
@@ -30,3 +31,4 @@ pub(crate) mod serve;
 mod superlink_args;
 pub(crate) mod sweep;
 mod trained_run;
+pub(crate) mod try_device;

@@ -7,6 +7,7 @@ use flora::inference::{Model, Provenance, adapter_folder};
 use flora::tuning::TrainedModel;
 
 use super::trained_run::{RunArgs, TrainedRun};
+use crate::device::DeviceArgs;
 use crate::failure::Failure;
 use crate::{bar, output};
 
@@ -26,9 +27,8 @@ pub(crate) struct ModelArgs {
     /// run's model has the run's own [default: f32]
     #[arg(long, value_name = "PRECISION", conflicts_with = "run")]
     precision: Option<Precision>,
-    /// Where to compute [default: cpu, or where the run computed]
-    #[arg(long, value_name = "NAME")]
-    device: Option<String>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// A model in memory.
@@ -52,8 +52,7 @@ impl ModelArgs {
             let workers = workers(&run.place.name)?;
             return Ok(Loaded { model, workers, trained: Some(trained) });
         }
-        let name = self.device.as_deref().unwrap_or("cpu");
-        let device = flora::device::parse(name).map_err(Failure::input)?;
+        let place = self.device.open()?;
         let path = resolve(self.name())?;
         let adapter: Option<PathBuf> = self
             .adapter
@@ -64,8 +63,9 @@ impl ModelArgs {
         let adapter = adapter.as_deref().map(find_adapter).transpose()?;
         let precision = self.precision.unwrap_or_default();
         // Before the weights are read.
-        precision.check(&device).map_err(Failure::input)?;
-        let model = Model::open(&path, adapter.as_deref(), &device).map_err(Failure::input)?;
+        precision.check(&place.device).map_err(Failure::input)?;
+        let model =
+            Model::open(&path, adapter.as_deref(), &place.device).map_err(Failure::input)?;
         let model = model.in_precision(precision).map_err(Failure::input)?;
         warn(precision);
         if let Some(warning) = self.other_base(&model)? {
@@ -77,7 +77,7 @@ impl ModelArgs {
                  little use: name the run with --run, which has both",
             );
         }
-        Ok(Loaded { model, workers: workers(name)?, trained: None })
+        Ok(Loaded { model, workers: workers(&place.name)?, trained: None })
     }
 
     /// Where no image is encoded.
@@ -90,7 +90,7 @@ impl ModelArgs {
 
     /// The run that is named, if one is.
     pub(crate) fn open_run(&self) -> Result<Option<TrainedRun>, Failure> {
-        self.run.open(self.device.as_deref())
+        self.run.open(&self.device)
     }
 
     /// Why the adapter may have been made for another model.

@@ -18,6 +18,7 @@ use indicatif::ProgressBar;
 
 use super::superlink_args::SuperLinkArgs;
 use super::{dataset_args, experiment_args};
+use crate::device::DeviceArgs;
 use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::{bar, output};
@@ -59,9 +60,8 @@ pub(crate) struct Node {
     /// What to train for Flower's own servers that do not say: a preset or an experiment's file
     #[arg(long, value_name = "NAME|FILE.toml")]
     experiment: Option<String>,
-    /// Where to compute
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Threads that images are encoded on; 0 for one a processor
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -135,7 +135,7 @@ impl Node {
             domain: self.domain.clone(),
             model: self.model.clone(),
             cache: None,
-            device: flora::device::parse(&self.device).map_err(Failure::input)?,
+            device: self.device.open()?.device,
             threads: self.threads,
         })
         .map_err(Failure::input)

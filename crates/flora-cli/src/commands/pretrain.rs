@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use flora::core::text;
 use flora::pretrain::{PretrainConfig, PretrainError};
 
+use crate::device::DeviceArgs;
 use crate::failure::Failure;
 use crate::output::{self, Overwrite};
 
@@ -12,9 +13,8 @@ pub(crate) struct Pretrain {
     /// The run's configuration, for example examples/pretrain-clip-nano.toml
     #[arg(value_name = "FILE.toml")]
     file: PathBuf,
-    /// Where to compute
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Passes over the pairs, instead of the file's
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
@@ -27,7 +27,7 @@ pub(crate) struct Pretrain {
 
 impl Pretrain {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let device = flora::device::parse(&self.device).map_err(Failure::input)?;
+        let place = self.device.open()?;
         let mut config = PretrainConfig::from_file(&self.file).map_err(Failure::input)?;
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.resume_from = self.resume_from.or(config.resume_from);
@@ -42,13 +42,14 @@ impl Pretrain {
                 }
             })?;
         }
-        if !flora::device::is_cpu(&self.device) {
+        if !flora::device::is_cpu(&place.name) {
             (config.shard_size, config.threads) = (0, 1);
         }
-        let summary = flora::pretrain::pretrain(&config, &device).map_err(|error| match error {
-            PretrainError::Stopped(_) => Failure::run(error),
-            _ => Failure::input(error),
-        })?;
+        let summary =
+            flora::pretrain::pretrain(&config, &place.device).map_err(|error| match error {
+                PretrainError::Stopped(_) => Failure::run(error),
+                _ => Failure::input(error),
+            })?;
         output::line(format!(
             "{} steps on {} pairs in {:.0} s ({:.0} pairs/s); model in {}",
             summary.steps,

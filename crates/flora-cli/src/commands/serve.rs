@@ -17,8 +17,9 @@ use flora::tuning::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::run::{Clients, Place, RunArgs, SERVED};
+use super::run::{Clients, RunArgs, SERVED};
 use super::superlink_args::SuperLinkArgs;
+use crate::device::Place;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Aside, Progress};

@@ -7,7 +7,8 @@ use flora::federation::RunStatus;
 use flora::report::{EXPERIMENT, METRICS, PARTITION, RunSummary, SUMMARY, runs};
 use flora::tuning::{ClientModels, Experiment, Prepared, TrainedModel, prepare};
 
-use super::run::{Place, SERVED, client_folder};
+use super::run::{SERVED, client_folder};
+use crate::device::{DeviceArgs, Place};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Progress, Voice};
@@ -47,7 +48,7 @@ impl RunArgs {
         })
     }
 
-    pub(crate) fn open(&self, device: Option<&str>) -> Result<Option<TrainedRun>, Failure> {
+    pub(crate) fn open(&self, device: &DeviceArgs) -> Result<Option<TrainedRun>, Failure> {
         let Some(run) = &self.run else {
             let lonely = [(self.best, "--best"), (self.client.is_some(), "--client")];
             return match lonely.iter().find(|(given, _)| *given) {
@@ -76,7 +77,7 @@ impl RunArgs {
         let text = std::fs::read_to_string(&file)
             .map_err(|error| wrong(&format!("{origin} cannot be read: {error}")))?;
         let mut experiment = Experiment::from_toml(&origin, &text, &[]).map_err(Failure::input)?;
-        let place = Place::parse(device.unwrap_or(&summary.device))?;
+        let place = device.open_or(&summary.device)?;
         place.set_threads(&mut experiment);
         if summary.status != RunStatus::Finished {
             output::warning(&format!(

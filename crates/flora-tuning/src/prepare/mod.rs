@@ -109,7 +109,7 @@ fn prepared(
     let images = images::prepare(&experiment, &mut backbone, &model, &dataset, &workers, observer)?;
 
     let trainers = partition.clients.iter().filter(|shard| !shard.train.is_empty()).count();
-    let at_rest = experiment.federation.client_state.at_rest(trainers, &backbone.device);
+    let at_rest = experiment.federation.client_state.at_rest(trainers);
     let trainable_parameters = backbone.method.trainable().count(&model);
     let total_parameters = backbone.count(&model);
     let inputs = inputs::digests(&experiment, &backbone, Some(&dataset), &begin)?;

@@ -6,8 +6,9 @@ use std::time::{Instant, SystemTime};
 use flora::report::{Existing, ReportError, RunFacts, RunFolder, RunSummary, Versions};
 use flora::tuning::Experiment;
 
-use super::session::{Place, Session};
+use super::session::Session;
 use super::{Clients, Keep};
+use crate::device::Place;
 use crate::failure::Failure;
 use crate::progress::{Progress, Voice};
 

@@ -6,7 +6,7 @@ use flora::federation::RunStatus;
 use flora::report::RunFolder;
 use flora::tuning::{Experiment, Prepared, prepare};
 
-use super::session::Place;
+use crate::device::Place;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::signals::Signals;

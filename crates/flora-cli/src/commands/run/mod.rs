@@ -13,6 +13,7 @@ use flora::report::{Existing, RunSummary, tables};
 use flora::tuning::Experiment;
 
 use super::experiment_args;
+use crate::device::{DeviceArgs, Place};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Voice;
@@ -20,7 +21,7 @@ use crate::progress::Voice;
 pub(in crate::commands) use child::{END, STOP};
 use clients::Here;
 pub(in crate::commands) use clients::{Clients, SERVED};
-pub(crate) use session::{Place, client_folder};
+pub(crate) use session::client_folder;
 
 /// Run a federated experiment, or go on with one that was interrupted
 #[derive(Debug, clap::Args)]
@@ -55,9 +56,8 @@ pub(in crate::commands) struct RunArgs {
         ]
     )]
     resume: Option<PathBuf>,
-    /// Where to compute [default: cpu, or where the resumed run computed]
-    #[arg(long, value_name = "NAME")]
-    device: Option<String>,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Folder of the run's files; by default runs/NAME, numbered if that is taken and not to be
     /// overwritten
     #[arg(long, value_name = "DIR")]
@@ -148,7 +148,7 @@ impl RunArgs {
         let voice = self.voice.voice();
         let (summary, out) = match &self.resume {
             Some(folder) => {
-                let (device, keep) = (self.device.as_deref(), Keep::Trained);
+                let (device, keep) = (&self.device, Keep::Trained);
                 let summary = resume::resume(folder, device, threads, keep, voice, clients)?;
                 (summary, folder.clone())
             }
@@ -176,7 +176,14 @@ impl RunArgs {
         self.change(&mut experiment)?;
         let out = self.folder(&experiment);
         if !self.overwrite && child::is_begun(&out, &experiment) {
-            match resume::resume(&out, Some(&place.name), threads, keep, voice, &mut Here) {
+            match resume::resume(
+                &out,
+                &self.device.named(&place.name),
+                threads,
+                keep,
+                voice,
+                &mut Here,
+            ) {
                 // It was begun with another device, version or model, or its state is damaged. As with a
                 // finished run, the sweep repeats it.
                 Err(Failure::Input(problem)) => {
@@ -196,7 +203,7 @@ impl RunArgs {
     }
 
     fn place(&self, threads: Option<usize>) -> Result<Place, Failure> {
-        Ok(Place { threads, ..Place::parse(self.device.as_deref().unwrap_or("cpu"))? })
+        Ok(Place { threads, ..self.device.open()? })
     }
 
     fn keep(&self) -> Keep {

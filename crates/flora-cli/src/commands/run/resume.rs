@@ -13,8 +13,9 @@ use flora::report::{
 use flora::tuning::{Experiment, Prepared};
 
 use super::begin::{begin, versions};
-use super::session::{Place, Session};
+use super::session::Session;
 use super::{Clients, Keep, SERVED};
+use crate::device::{DeviceArgs, Place};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Progress, Voice};
@@ -28,7 +29,7 @@ const START_ANEW: &str = "start it anew with --overwrite, or in another folder";
 /// say: `keep` does.
 pub(super) fn resume(
     path: &Path,
-    device: Option<&str>,
+    device: &DeviceArgs,
     threads: Option<usize>,
     keep: Keep,
     voice: Voice,
@@ -86,12 +87,12 @@ pub(super) fn resume(
             let path = text::path(path);
             output::line(format!("{path}: nothing was computed yet; it begins anew"));
         }
-        let place = Place { threads, ..Place::parse(device.unwrap_or("cpu"))? };
+        let place = Place { threads, ..device.open()? };
         return begin(experiment, &place, path, Existing::ReplaceRun, keep, voice, clients);
     };
     let SavedRun { state, facts, events, passed_over } = saved;
-    check(path, device, &facts.device, &facts.versions.flora)?;
-    let place = Place { threads, ..Place::parse(&facts.device)? };
+    check(path, device.given(), &facts.device, &facts.versions.flora)?;
+    let place = Place { threads, ..device.named(&facts.device).open()? };
     if experiment.output.save_every > 0 && clients.are_here() {
         Simulation::check_states(&state, &RunStates::clients_file(path))
             .map_err(|error| Failure::Input(format!("{error}; {START_ANEW}")))?;
@@ -168,8 +169,7 @@ fn check(
     saved_version: &str,
 ) -> Result<(), Failure> {
     let other = |device: &&str| {
-        Place::parse(device).map(|place| place.device).ok()
-            != Place::parse(saved_device).map(|place| place.device).ok()
+        flora::device::parse(device).ok() != flora::device::parse(saved_device).ok()
     };
     if let Some(device) = device.filter(other) {
         return Err(Failure::Input(format!(

@@ -16,31 +16,6 @@ use crate::output;
 use crate::progress::{Keeper, Progress, Voice};
 use crate::signals::Signals;
 
-/// Where to compute.
-pub(crate) struct Place {
-    pub(crate) name: String,
-    pub(crate) device: flora::Device,
-    /// Instead of the experiment's threads, where it is the CPU.
-    pub(super) threads: Option<usize>,
-}
-
-impl Place {
-    /// What `--device` says.
-    pub(crate) fn parse(name: &str) -> Result<Self, Failure> {
-        let device = flora::device::parse(name).map_err(Failure::input)?;
-        Ok(Self { name: name.to_owned(), device, threads: None })
-    }
-
-    pub(crate) fn set_threads(&self, experiment: &mut Experiment) {
-        if !flora::device::is_cpu(&self.name) {
-            // One thread keeps a GPU busy.
-            experiment.federation.threads = 1;
-        } else if let Some(threads) = self.threads {
-            experiment.federation.threads = threads;
-        }
-    }
-}
-
 /// A run whose folder is there.
 pub(super) struct Session<'a> {
     pub(super) folder: RunFolder,

@@ -2,7 +2,7 @@
 //! the sweep with it.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -12,9 +12,10 @@ use flora::federation::RunStatus;
 use flora::report::{RunFolder, RunSummary};
 use flora::tuning::SweepRun;
 
-use super::super::run::{END, Place, STOP};
-use crate::output;
+use super::super::run::{END, STOP};
+use crate::device::Place;
 use crate::signals::Signals;
+use crate::{output, program};
 
 /// How often to look whether the sweep was asked to stop.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -72,8 +73,17 @@ impl Child {
     }
 
     fn call(&self, run: &SweepRun, folder: &Path) -> std::io::Result<Output> {
-        let mut command = Command::new(program()?);
-        command.args(["run", "-", "--child", "--numbers-only", "--device", &self.device]);
+        let mut command = Command::new(program::path()?);
+        // The sweep has compared the device with flex.
+        command.args([
+            "run",
+            "-",
+            "--child",
+            "--numbers-only",
+            "--trust-device",
+            "--device",
+            &self.device,
+        ]);
         command.arg("--out").arg(folder);
         if self.overwrite {
             command.arg("--overwrite");
@@ -115,14 +125,6 @@ impl Child {
             }
         }
     }
-}
-
-/// This very program. A sweep may go on for days: on Linux, even if the file has been replaced since.
-fn program() -> std::io::Result<PathBuf> {
-    if cfg!(target_os = "linux") {
-        return Ok("/proc/self/exe".into());
-    }
-    std::env::current_exe()
 }
 
 /// The summary of a run that finished with these very settings.

@@ -12,7 +12,7 @@ use flora::tuning::{self, SweepRun};
 
 use self::child::{Child, finished};
 use self::record::Record;
-use super::run::Place;
+use crate::device::DeviceArgs;
 use crate::failure::Failure;
 use crate::output;
 use crate::signals::Signals;
@@ -24,9 +24,8 @@ pub(crate) struct Sweep {
     /// The sweep's file, for example examples/emoji-vendors.toml
     #[arg(value_name = "FILE.toml")]
     file: PathBuf,
-    /// Where to compute
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Folder of the runs and of the tables; by default runs/sweeps/NAME. Runs that are there already and
     /// finished with the same settings, model, device and version of flora are not repeated
     #[arg(long, value_name = "DIR")]
@@ -42,7 +41,7 @@ pub(crate) struct Sweep {
 impl Sweep {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let sweep = tuning::Sweep::from_file(&self.file).map_err(Failure::input)?;
-        let place = Place::parse(&self.device)?;
+        let place = self.device.open()?;
         let runs = sweep.runs().map_err(Failure::input)?;
         let out = self.out.clone().unwrap_or_else(|| Path::new("runs/sweeps").join(&sweep.name));
         if !self.overwrite {

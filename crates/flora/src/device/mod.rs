@@ -1,0 +1,105 @@
+//! Which device a name means, which devices there are, and whether one computes correctly.
+//!
+//! A name is a backend, with the number of an adapter where there may be several: `flex`, `vulkan`, `vulkan:1`,
+//! `cuda:0`; [`DeviceName`] has them all. [`open`] turns one into a device of burn's, or says which feature to build
+//! with and which adapter it looked for. [`check`] computes the operations of a CLIP on a device and compares them with
+//! `flex`: software drivers exist that compute wrong numbers without a word.
+
+mod adapters;
+mod backend;
+mod check;
+mod error;
+mod name;
+
+pub use adapters::{Adapter, adapters};
+pub use backend::Backend;
+pub use check::{CheckError, Finding, Step, check, measure};
+pub use error::DeviceError;
+pub use name::DeviceName;
+
+use burn::tensor::Device;
+
+/// A device that can compute.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// Its name, with `auto` resolved; otherwise as it was asked for.
+    pub name: String,
+    /// The device.
+    pub device: Device,
+    /// What it computes on; `None` for `flex` and `ndarray`.
+    pub adapter: Option<Adapter>,
+}
+
+/// The backends that were compiled in, each with a few words on what it is.
+pub fn available() -> Vec<(&'static str, &'static str)> {
+    let compiled = Backend::ALL.iter().filter(|backend| backend.is_compiled());
+    compiled.map(|backend| (backend.name(), backend.what())).collect()
+}
+
+/// The device that `name` means; `cpu` is the pure-Rust CPU backend, `flex`.
+///
+/// # Errors
+///
+/// A name that is unknown, a backend that was not compiled in, an adapter that is not there.
+///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// assert!(flora::device::parse("cpu").is_ok());
+/// # }
+/// assert!(flora::device::parse("abacus").is_err());
+/// ```
+pub fn parse(name: &str) -> Result<Device, DeviceError> {
+    open(name).map(|opened| opened.device)
+}
+
+/// The device that `name` means, with what is known of it.
+///
+/// # Errors
+///
+/// A name that is unknown, a backend that was not compiled in, an adapter that is not there.
+pub fn open(name: &str) -> Result<Opened, DeviceError> {
+    let parsed: DeviceName = name.parse()?;
+    let (device, adapter) = adapters::find(&parsed)?;
+    let name = if name == DeviceName::AUTO { parsed.to_string() } else { name.to_owned() };
+    Ok(Opened { name, device, adapter })
+}
+
+/// Whether several threads may well compute on the device at once: true of CPUs, whose threads are
+/// the workers; a GPU is kept busy by one.
+pub fn is_cpu(name: &str) -> bool {
+    DeviceName::read(name).is_ok_and(|name| name.backend.is_cpu())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn the_cpu_is_flex_and_has_no_adapter() {
+        for name in ["cpu", "flex"] {
+            let opened = open(name).unwrap();
+            assert_eq!((opened.name.as_str(), opened.adapter), (name, None));
+            assert_eq!(opened.device, Device::flex());
+        }
+    }
+
+    #[test]
+    fn one_thread_keeps_a_gpu_busy() {
+        let cpus = ["cpu", "flex", "ndarray"];
+        assert!(cpus.iter().all(|name| is_cpu(name)));
+        let others =
+            ["vulkan", "wgpu:1", "cuda:0", "rocm", "metal", "llvm", "abacus", "flex:1", ""];
+        assert!(!others.iter().any(|name| is_cpu(name)));
+    }
+
+    #[cfg(feature = "wgpu")]
+    #[test]
+    fn an_adapter_that_is_not_there_is_an_error() {
+        let message = parse("wgpu:4000").unwrap_err().to_string();
+        assert!(
+            message.contains("wgpu:4000") && message.contains("mesa-vulkan-drivers"),
+            "{message}"
+        );
+    }
+}
