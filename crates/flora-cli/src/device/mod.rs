@@ -6,7 +6,7 @@ mod trial;
 use std::process::Command;
 use std::time::Duration;
 
-use flora::device::{Backend, DeviceName, Opened};
+use flora::device::{Backend, Opened};
 use flora::tuning::Experiment;
 use serde_json::json;
 
@@ -120,8 +120,7 @@ fn try_device(name: &str, tell: &mut dyn FnMut(&str)) -> Result<Trial, Failure> 
 
 /// What a pass holds for: the adapter with its driver, and the program. `None` for flex, with which others are compared.
 fn key(opened: &Opened) -> Option<String> {
-    let backend = opened.name.parse::<DeviceName>().ok()?.backend;
-    if backend == Backend::Flex {
+    if opened.backend == Backend::Flex {
         return None;
     }
     let compiled = Backend::ALL.into_iter().filter(|backend| backend.is_compiled());
@@ -132,7 +131,7 @@ fn key(opened: &Opened) -> Option<String> {
         "compiled": compiled,
         "fusion": cfg!(feature = "fusion"),
         "autotune": cfg!(feature = "autotune"),
-        "backend": backend.name(),
+        "backend": opened.backend.name(),
         "adapter": opened.adapter,
     });
     Some(key.to_string())
@@ -140,20 +139,14 @@ fn key(opened: &Opened) -> Option<String> {
 
 /// The adapter and its driver, else what the backend computes on.
 fn description(opened: &Opened) -> String {
-    match &opened.adapter {
-        Some(adapter) => adapter.description(),
-        None => opened
-            .name
-            .parse::<DeviceName>()
-            .map_or_else(|_| opened.name.clone(), |name| name.backend.what().to_owned()),
-    }
+    let adapter = opened.adapter.as_ref();
+    adapter.map_or_else(|| opened.backend.what().to_owned(), |adapter| adapter.description())
 }
 
 /// Why the device is not computed on, and what to try; `None` where it passed.
 fn refusal(opened: &Opened, trial: &Trial) -> Option<String> {
     let problem = trial.problem()?;
-    let backend = opened.name.parse::<DeviceName>().map_or(Backend::Flex, |name| name.backend);
-    let other = match backend {
+    let other = match opened.backend {
         Backend::Vulkan => {
             "a program built with `--features wgpu` and without vulkan, whose kernels are WGSL instead of SPIR-V"
         }
@@ -179,6 +172,7 @@ mod tests {
     fn a_refusal_names_device_operation_and_remedy() {
         let opened = Opened {
             name: "vulkan".into(),
+            backend: Backend::Vulkan,
             device: flora::device::parse("cpu").unwrap(),
             adapter: None,
         };

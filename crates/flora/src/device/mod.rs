@@ -24,6 +24,8 @@ use burn::tensor::Device;
 pub struct Opened {
     /// Its name, with `auto` resolved; otherwise as it was asked for.
     pub name: String,
+    /// The backend that it names.
+    pub backend: Backend,
     /// The device.
     pub device: Device,
     /// What it computes on; `None` for `flex` and `ndarray`.
@@ -61,7 +63,7 @@ pub fn open(name: &str) -> Result<Opened, DeviceError> {
     let parsed: DeviceName = name.parse()?;
     let (device, adapter) = adapters::find(&parsed)?;
     let name = if name == DeviceName::AUTO { parsed.to_string() } else { name.to_owned() };
-    Ok(Opened { name, device, adapter })
+    Ok(Opened { name, backend: parsed.backend, device, adapter })
 }
 
 /// Whether several threads may well compute on the device at once: true of CPUs, whose threads are
