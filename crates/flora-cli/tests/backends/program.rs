@@ -88,7 +88,7 @@ fn a_run_of_two_rounds_says_what_flex_says_and_its_files_are_used_on_the_device(
     }
     let losses = |run: &str| -> Vec<Value> {
         let told = events(&path.join(run)).into_iter();
-        told.filter(|event| event["event"] == "evaluated")
+        told.filter(|event| event["event"] == "evaluated" && event["model"] == "global")
             .map(|event| event["loss"].clone())
             .collect()
     };
