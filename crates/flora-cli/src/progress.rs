@@ -2,6 +2,7 @@
 //! output, every event in the run's folder.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use flora::core::text::printable;
 use flora::federation::{Answer, EvaluatedModel, Event, Reason, RunState, Stop};
 use flora::inference::Provenance;
 use flora::report::{ClientTally, ReportError, RunFacts, RunFolder, RunStates, TensorBoard};
-use flora::tuning::{Experiment, MethodConfig, Observer, save_trained};
+use flora::tuning::{Experiment, Observer, save_trained};
 use indicatif::{HumanDuration, ProgressBar};
 
 use crate::commands::run::client_folder;
@@ -70,7 +71,7 @@ pub(crate) struct Progress {
     failures: Vec<(String, Reason, String)>,
     /// When this process began its first round, and which that was.
     began: Option<(Instant, usize)>,
-    /// Whether the model of round 0 has an adapter, a classifier or sums of an earlier run.
+    /// Whether the model of round 0 has an adapter, a classifier, sums or weights of an earlier run.
     begins_trained: bool,
     /// What the model of round 0 is.
     start: &'static str,
@@ -185,9 +186,14 @@ impl Progress {
         self.tensorboard = Some(tensorboard);
     }
 
-    /// Round 0 is the model that `method` begins with.
-    pub(crate) fn start_with(&mut self, method: &MethodConfig) {
-        self.begins_trained = method.init_adapter.is_some()
+    /// Round 0 is the model that the run of `experiment` begins with.
+    pub(crate) fn start_with(&mut self, experiment: &Experiment) {
+        let method = &experiment.method;
+        // A checkpoint that flora trained says so.
+        let base = flora::hub::find(Path::new(&experiment.model.path));
+        let is_trained = base.is_ok_and(|base| base.join(Provenance::FILE).is_file());
+        self.begins_trained = is_trained
+            || method.init_adapter.is_some()
             || method.head.is_some()
             || method.closed_form.start.is_some();
     }

@@ -45,6 +45,9 @@ pub struct Provenance {
     /// Whose images the sums of a closed-form method are of.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub clients: BTreeSet<String>,
+    /// Of the classes, those that no image of was trained on, because the run kept them as novel ones.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub novel_classes: BTreeSet<String>,
     /// SHA-256 of the classifier that an adapter was trained beside (`method.head`): alone it is of little use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_sha256: Option<String>,
@@ -211,6 +214,7 @@ mod tests {
                 fingerprint: Some("11".into()),
             },
             clients: BTreeSet::from(["a clinic".into()]),
+            novel_classes: BTreeSet::new(),
             head_sha256: None,
             files: BTreeMap::new(),
         }

@@ -186,7 +186,9 @@ impl Prepared {
         let (base, settings) = (&self.base_digest, &self.base_settings);
         let provenance = self.experiment.provenance(&self.dataset, base, settings, images);
         let head_sha256 = self.inputs.get(BESIDE).cloned();
-        Provenance { clients: self.summed.clone(), head_sha256, ..provenance }
+        let novel = self.partition.novel_classes();
+        let novel_classes = novel.map(|class| self.dataset.classes()[class].clone()).collect();
+        Provenance { clients: self.summed.clone(), novel_classes, head_sha256, ..provenance }
     }
 
     /// What everybody starts from.

@@ -17,8 +17,7 @@ use crate::{output, program};
 /// The subcommand that this program calls itself with.
 pub(crate) const TRY: &str = "try-device";
 
-/// How long an operation of the check may take. Kernels are compiled in that time: lavapipe needs up to 15 seconds on a
-/// busy machine with two processors.
+/// How long an operation of the check may take. Kernels are compiled in that time, which a software driver is slow at.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Where to compute.

@@ -96,6 +96,12 @@ impl Partition {
         if validates { Split::Validation } else { Split::Test }
     }
 
+    /// The labels that nobody trains on, because [`class_groups`](Self::class_groups) has them in another group than the
+    /// first.
+    pub fn novel_classes(&self) -> impl Iterator<Item = usize> {
+        self.class_groups.iter().flat_map(|groups| groups.iter().skip(1).flatten()).copied()
+    }
+
     /// The labels that an image of class `label` is to be told from, its own among them; `None` when these
     /// are all classes. A loss over the classes and a score choose among the same candidates.
     pub fn candidates(&self, label: usize) -> Option<&[usize]> {

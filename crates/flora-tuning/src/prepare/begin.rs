@@ -91,7 +91,7 @@ impl Begin {
         observer: &mut dyn Observer,
     ) -> Result<(), TuningError> {
         warn_of_other_base(experiment, self.provenance.as_ref(), base_digest, observer);
-        self.warn_of_missing_head(observer);
+        self.warn_of_missing_head(experiment, observer);
         let Experiment { method, federation, .. } = experiment;
         // The others look at all that the sums hold, and half precision costs them a few tenths of a point.
         if method.name == MethodName::Lda && federation.upload != Dtype::F32 {
@@ -105,14 +105,14 @@ impl Begin {
             observer.event(&Event::Warning { message });
         }
         let Some((field, sums)) = &self.sums else { return Ok(()) };
+        let (then, now) = (sums.provenance.precision, experiment.model.precision);
+        if then != now {
+            let problem = format!(
+                "its sums are of features in {then}, and these would be in {now}; choose model.precision = \"{then}\""
+            );
+            return Err(wrong(experiment, field, problem));
+        }
         if *field == START {
-            let (then, now) = (sums.provenance.precision, experiment.model.precision);
-            if then != now {
-                let problem = format!(
-                    "its sums are of features in {then}, and these would be in {now}; choose model.precision = \"{then}\""
-                );
-                return Err(wrong(experiment, START, problem));
-            }
             let below = self.below.as_ref().map(|(_, digest)| digest.as_str());
             let settings = &method.closed_form;
             return sums
@@ -133,34 +133,27 @@ impl Begin {
         partition: &Partition,
         observer: &mut dyn Observer,
     ) -> Result<(), TuningError> {
-        if let (Some((field, sums)), Some(groups)) = (&self.sums, &partition.class_groups) {
-            let counts = sums.class_counts()?;
-            // The first group is trained on.
-            let novel = groups.iter().skip(1).flatten();
-            if let Some(&class) = novel.into_iter().find(|&&class| counts[class] > 0.0) {
-                let problem = format!(
-                    "it has seen images of {:?}, which is a novel class of this run; begin with one that was solved over \
-                     the same partition",
-                    dataset.classes()[class]
-                );
-                return Err(wrong(experiment, field, problem));
-            }
-        }
         let adapter = self.provenance.as_ref().map(|it| ("method.init_adapter", it));
-        let sums = self.sums.as_ref().map(|(field, sums)| (*field, &sums.provenance));
+        let sums = match &self.sums {
+            Some((field, sums)) if sums.has_images()? => Some((*field, &sums.provenance)),
+            _ => None,
+        };
+        let base = base_provenance(experiment)?;
+        let base = base.as_ref().map(|it| ("model.path", it));
         let mut whole = None;
-        for begun in adapter.into_iter().chain(sums) {
+        for begun in adapter.into_iter().chain(sums).chain(base) {
+            seen::check_classes(experiment, begun, (dataset, partition))?;
             let whole = match &whole {
                 Some(whole) => whole,
                 None => whole.insert(data::open_dataset(experiment)?),
             };
-            seen::check(experiment, begun, whole, (dataset, partition), observer)?;
+            seen::check_images(experiment, begun, whole, (dataset, partition), observer)?;
         }
         Ok(())
     }
 
     /// An adapter that was trained on what a classifier left, which is not there or another one.
-    fn warn_of_missing_head(&self, observer: &mut dyn Observer) {
+    fn warn_of_missing_head(&self, experiment: &Experiment, observer: &mut dyn Observer) {
         let Some(head) = self.provenance.as_ref().and_then(|it| it.head_sha256.as_ref()) else {
             return;
         };
@@ -168,9 +161,17 @@ impl Begin {
         if ours.is_some_and(|(_, sums)| digest(&sums_digest(sums)) == *head) {
             return;
         }
-        let message = "the adapter in method.init_adapter was trained on what a classifier beside it left, and that is not \
-                       here: name the same as method.head, or it starts from something else than what was trained"
-            .to_owned();
+        let remedy = match experiment.method.name.is_closed_form() {
+            true => {
+                "solve over an adapter that was trained alone, or the texts are not what was trained"
+            }
+            false => {
+                "name it as method.head, or training starts from something else than what was trained"
+            }
+        };
+        let message = format!(
+            "the adapter in method.init_adapter was trained on what a classifier beside it left, and that is not here: {remedy}"
+        );
         observer.event(&Event::Warning { message });
     }
 
@@ -296,6 +297,15 @@ const HEAD: &str = "method.head";
 fn sums(experiment: &Experiment, field: &str, path: &Path) -> Result<LoadedSums, TuningError> {
     let remedy = "name the folder of a run of ridge, lda, gda or ncm, or its trained.safetensors";
     LoadedSums::open(path).map_err(|error| wrong(experiment, field, format!("{error}; {remedy}")))
+}
+
+/// What flora says of the checkpoint, where it trained it or wrote what it had trained into it.
+fn base_provenance(experiment: &Experiment) -> Result<Option<Provenance>, TuningError> {
+    let path = data::resolve_model(experiment, &mut |_| {})?;
+    if experiment.model.random_weights || !path.is_dir() {
+        return Ok(None);
+    }
+    Provenance::load(&path).map_err(|error| wrong(experiment, "model.path", error))
 }
 
 /// The adapter that a classifier beside the prompts was solved over, where training goes on from that very adapter: the

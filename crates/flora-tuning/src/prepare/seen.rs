@@ -1,20 +1,20 @@
-//! Whether what a run begins with was trained on images that the run is scored on.
+//! Whether what a run begins with was trained on images or classes that the run is scored on.
 
 use std::collections::HashSet;
 
-use flora_data::{Dataset, Partition};
+use flora_data::{Dataset, Partition, Split};
 use flora_federation::Event;
 use flora_inference::Provenance;
 
 use super::wrong;
 use crate::{Experiment, Observer, TuningError};
 
-/// Refuses what was trained, says its `provenance`, on images by which `experiment` scores its rounds: their accuracy
-/// would say nothing, and the best round would be chosen by it. Where it is not sure that these are the same images, a
-/// warning says so.
+/// Refuses what was trained, says its `provenance`, with images among its training images that `experiment` scores its
+/// rounds or its result on: their accuracy would say nothing, and the best round would be chosen by it. Where these are not
+/// the images of that run, a warning says that nothing is known.
 ///
 /// `field` is where the experiment names it, `whole` the data set before anything of it was chosen.
-pub(super) fn check(
+pub(super) fn check_images(
     experiment: &Experiment,
     (field, provenance): (&str, &Provenance),
     whole: &Dataset,
@@ -26,34 +26,74 @@ pub(super) fn check(
         return Ok(());
     }
     let theirs = then.split(whole.clone());
-    let trained: HashSet<String> = (0..theirs.len())
-        .filter(|&i| theirs.split(i) == flora_data::Split::Train)
-        .map(|i| theirs.describe(i))
-        .collect();
-    let scored_on = partition.scored_on();
-    let scored: HashSet<usize> =
-        partition.clients.iter().flat_map(|shard| shard.images(scored_on)).copied().collect();
-    let seen = scored.iter().filter(|&&i| trained.contains(&dataset.describe(i))).count();
-    if seen == 0 {
+    if !is_exactly(experiment, provenance, &theirs, dataset)? {
+        let message = format!(
+            "{field}: was trained on a data set that is called {}, too, and had other images; whether images that this run is \
+             scored on were among them is not known",
+            then.name
+        );
+        observer.event(&Event::Warning { message });
         return Ok(());
     }
-    let (all, side) = (scored.len(), scored_on.as_str());
-    if then.is_exactly(&theirs) {
-        let problem = format!(
-            "was trained on {seen} of the {all} {side} images that this run is scored on; choose what its run had \
-             (data.protocol = \"{}\", data.validation = {}, data.seed = {}{}), or begin with something else",
-            then.protocol,
-            f64::from(then.validation),
-            then.seed,
-            if then.limit == experiment.data.limit { "" } else { ", and its data.limit" },
-        );
-        return Err(wrong(experiment, field, problem));
+    let train = theirs.indices(Split::Train).into_iter();
+    let trained: HashSet<String> = train.map(|index| theirs.describe(index)).collect();
+    for side in [partition.scored_on(), Split::Test] {
+        let images = partition.clients.iter().flat_map(|shard| shard.images(side));
+        let images: HashSet<usize> = images.copied().collect();
+        let seen = images.iter().filter(|&&image| trained.contains(&dataset.describe(image)));
+        let (seen, all, side) = (seen.count(), images.len(), side.as_str());
+        if seen > 0 {
+            let limit =
+                if then.limit == experiment.data.limit { "" } else { ", and its data.limit" };
+            let problem = format!(
+                "{seen} of this run's {all} {side} images were among the training images of the run that left it; choose what \
+                 that had (data.protocol = \"{}\", data.validation = {}, data.seed = {}{limit}), or begin with something \
+                 else",
+                then.protocol,
+                f64::from(then.validation),
+                then.seed,
+            );
+            return Err(wrong(experiment, field, problem));
+        }
     }
-    let message = format!(
-        "{field}: was trained on a data set that is called {}, too; if it had the same images, {seen} of the {all} {side} \
-         images that this run is scored on were trained on",
-        then.name
-    );
-    observer.event(&Event::Warning { message });
     Ok(())
+}
+
+/// Whether `theirs`, split as the earlier run did, are the images that it had.
+fn is_exactly(
+    experiment: &Experiment,
+    provenance: &Provenance,
+    theirs: &Dataset,
+    dataset: &Dataset,
+) -> Result<bool, TuningError> {
+    let (then, now) = (&provenance.data, &experiment.data);
+    let is_same_split = (then.protocol, then.limit, then.validation, then.seed)
+        == (now.protocol, now.limit, now.validation, now.seed);
+    if !is_same_split {
+        return Ok(then.is_exactly(theirs));
+    }
+    // The run reads its own images anyway.
+    Ok(then.fingerprint.as_ref() == Some(&dataset.fingerprint()?))
+}
+
+/// Refuses what was trained, says its `provenance`, on classes that are novel in this run.
+pub(super) fn check_classes(
+    experiment: &Experiment,
+    (field, provenance): (&str, &Provenance),
+    (dataset, partition): (&Dataset, &Partition),
+) -> Result<(), TuningError> {
+    let novel = partition.novel_classes().map(|class| &dataset.classes()[class]);
+    let was_trained_on = |class: &&String| {
+        provenance.classes.contains(class) && !provenance.novel_classes.contains(*class)
+    };
+    match novel.into_iter().find(was_trained_on).filter(|_| provenance.trains()) {
+        None => Ok(()),
+        Some(class) => {
+            let problem = format!(
+                "was trained on {class:?}, which is a novel class of this run; begin with something that was trained with \
+                 the same partition"
+            );
+            Err(wrong(experiment, field, problem))
+        }
+    }
 }

@@ -238,6 +238,7 @@ impl Experiment {
                 fingerprint,
             },
             clients: Default::default(),
+            novel_classes: Default::default(),
             head_sha256: None,
             files: Default::default(),
         }

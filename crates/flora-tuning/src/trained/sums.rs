@@ -92,11 +92,6 @@ impl LoadedSums {
         Ok(!read_moments(&self.record)?.is_empty())
     }
 
-    /// How many images there are of each class; shares of them where the sums are means.
-    pub(crate) fn class_counts(&self) -> Result<Vec<f64>, TuningError> {
-        Ok(read_moments(&self.record)?.class_counts().to_vec())
-    }
-
     /// Which setting gives the clients of `experiment` other images than the same data set had for these sums, so that
     /// equal ids are not the same client; `None` if none does, and for another data set. Without `fingerprint`, the
     /// images themselves are not compared.
@@ -163,6 +158,9 @@ impl LoadedSums {
                 (Some(_), None) => "holds sums of the features of an adapted model; name the same adapter as \
                                     method.init_adapter"
                     .to_owned(),
+                (Some(_), Some(_)) => "holds sums of the features of another adapter than the one in method.init_adapter; name \
+                                       the one that it was solved over"
+                    .to_owned(),
                 _ => "holds sums of features without the adapter in method.init_adapter; leave it out, or begin anew"
                     .to_owned(),
             }
@@ -173,7 +171,8 @@ impl LoadedSums {
                 own.shifts
             )
         } else if self.provenance.classes != classes {
-            "holds sums for other classes, or in another order, than this run's data set has"
+            "holds sums for other classes, or in another order, than this run's data set has; begin with a run on the same \
+             classes, or anew"
                 .to_owned()
         } else {
             return Ok(());

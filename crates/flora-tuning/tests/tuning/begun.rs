@@ -39,7 +39,7 @@ fn images_that_were_trained_on_score_nothing() {
     {
         // Two images of each class of each of the three domains are held out.
         let error = refusal_of(&images, &[&begin, held]);
-        let words = format!("{field}: was trained on 24 of the 24 validation images");
+        let words = format!("{field}: 24 of this run's 24 validation images were among");
         assert!(error.contains(&words), "{error}");
         assert!(error.contains("data.validation = 0,"), "{error}");
         assert_eq!(warnings(images.experiment(&[&begin])), [""; 0], "{field}");
@@ -48,17 +48,35 @@ fn images_that_were_trained_on_score_nothing() {
     saved(&images.experiment(&[RIDGE, held]), sums.path());
     assert_eq!(warnings(images.experiment(&[&head(sums.path()), held])), [""; 0]);
     let error = refusal_of(&images, &[&head(sums.path()), held, "data.seed=5"]);
-    assert!(error.contains("method.head: was trained on") && error.contains("data.seed = 0"));
+    assert!(error.contains("validation images were among") && error.contains("data.seed = 0"));
     // Other test images are trained on.
     let error = refusal_of(&images, &[&head(sums.path()), "data.protocol=merged-80-20"]);
-    assert!(error.contains("test images that this run is scored on"), "{error}");
+    assert!(error.contains("test images were among the training images"), "{error}");
     assert!(error.contains("data.protocol = \"official\""), "{error}");
+
+    // The result is scored on the test images in the end, whatever scores the rounds.
+    saved(&images.experiment(&[RIDGE, "data.protocol=merged-80-20"]), sums.path());
+    let error = refusal_of(&images, &[&head(sums.path()), "data.validation=0.01"]);
+    assert!(error.contains("images were among the training images"), "{error}");
 
     // Whether a folder of this name with other images has the same ones is not known.
     std::fs::remove_file(images.path().join("images/alpha/train/cat/0.png")).unwrap();
     let warnings = warnings(images.experiment(&[&adapter(flora.path()), held]));
-    assert!(warnings[0].contains("is called noise, too"), "{warnings:?}");
+    assert!(warnings[0].contains("is called noise, too, and had other images"), "{warnings:?}");
     assert_eq!(warnings.len(), 1);
+}
+
+/// A checkpoint that flora trained knows its images as well as an adapter does.
+#[test]
+fn a_base_that_was_trained_on_the_images_is_refused() {
+    let images = Images::new(8, 2);
+    let folder = tempfile::tempdir().unwrap();
+    saved(&images.experiment(&["method.name=fedfft", "training.rounds=1"]), folder.path());
+    let base = format!("model.path={}", folder.path().join("model").display());
+    let error = refusal_of(&images, &[&base, "data.validation=0.25"]);
+    assert!(error.contains("model.path: 24 of this run's 24 validation images"), "{error}");
+    prepare(images.experiment(&[&base]), &burn::tensor::Device::flex(), &mut Listener::default())
+        .unwrap();
 }
 
 #[test]
@@ -68,9 +86,22 @@ fn novel_classes_were_not_seen_before() {
     let halves = "partition={ kind = 'base-to-novel', of = { kind = 'natural' } }";
     saved(&images.experiment(&[RIDGE]), folder.path());
     let error = refusal_of(&images, &[&head(folder.path()), halves]);
-    assert!(error.contains("method.head: it has seen images of \"sunflower seeds\""), "{error}");
+    assert!(error.contains("method.head: was trained on \"sunflower seeds\""), "{error}");
     saved(&images.experiment(&[RIDGE, halves]), folder.path());
     saved(&images.experiment(&[&head(folder.path()), halves]), folder.path());
+
+    // What an adapter knows of classes stands beside it.
+    let flora = tempfile::tempdir().unwrap();
+    saved(&images.experiment(&["training.rounds=1"]), flora.path());
+    for method in [RIDGE, "method.name=flora"] {
+        let error = refusal_of(&images, &[method, &adapter(flora.path()), halves]);
+        assert!(
+            error.contains("method.init_adapter: was trained on \"sunflower seeds\""),
+            "{error}"
+        );
+    }
+    saved(&images.experiment(&["training.rounds=1", halves]), flora.path());
+    assert_eq!(warnings(images.experiment(&[&adapter(flora.path()), halves])), [""; 0]);
 }
 
 /// FLoRA, a classifier over it, and FLoRA again on what both leave.

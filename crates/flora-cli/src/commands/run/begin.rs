@@ -35,7 +35,7 @@ pub(super) fn begin(
     RunFolder::check(out, existing).map_err(refused)?;
 
     let mut progress = Progress::new(voice);
-    progress.start_with(&experiment.method);
+    progress.start_with(&experiment);
     let prepared = clients.prepare(experiment, place, None, &mut progress)?;
     let folder = RunFolder::create(out, existing, &written).map_err(refused)?;
     clients.remember(&folder)?;

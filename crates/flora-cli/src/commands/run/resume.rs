@@ -106,7 +106,7 @@ pub(super) fn resume(
     }
     place.set_threads(&mut experiment);
     let mut progress = Progress::new(voice);
-    progress.start_with(&experiment.method);
+    progress.start_with(&experiment);
     let prepared = clients.prepare(experiment, &place, Some(path), &mut progress)?;
     check_inputs(path, &facts, &prepared, clients.are_here())?;
     let folder = RunFolder::resume_locked(path, lock, &events).map_err(Failure::input)?;
