@@ -80,21 +80,16 @@ impl Place {
 
 /// Compares the device with flex, unless that has been done with this driver and this program.
 fn check_once(opened: &Opened) -> Result<(), Failure> {
-    let key = key(opened);
-    let Some(key) = key.filter(|key| !passed::contains(key)) else { return Ok(()) };
+    if key(opened).is_none_or(|key| passed::contains(&key)) {
+        return Ok(());
+    }
     let adapter = description(opened);
     output::error_line(format!(
         "{}: compared with flex, once for {adapter} and this version of flora",
         opened.name
     ));
-    let trial = try_device(&opened.name, &mut |_| {})?;
-    match refusal(opened, &trial) {
-        None => {
-            passed::insert(&key);
-            Ok(())
-        }
-        Some(problem) => Err(Failure::Input(problem)),
-    }
+    let (_, problem) = check_now(opened, &mut |_| {})?;
+    problem.map_or(Ok(()), |problem| Err(Failure::Input(problem)))
 }
 
 /// Compares the device with flex, now; `tell` hears of each operation before it begins. A pass is remembered.
