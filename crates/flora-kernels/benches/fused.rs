@@ -10,6 +10,11 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use divan::Bencher;
+use flora_kernels::memory::Recycler;
+
+/// As the program has it.
+#[global_allocator]
+static MEMORY: Recycler = Recycler::new();
 
 fn main() {
     divan::main();
@@ -272,5 +277,30 @@ mod patch_embedding {
     fn copy_and_product(bencher: Bencher<'_, '_>, patch: usize) {
         let kernel = numbers([WIDTH, CHANNELS * patch * patch], &Device::flex()).transpose();
         forward(bencher, [IMAGES], |[images]| patches(images, patch).matmul(kernel.clone()));
+    }
+}
+
+/// Frozen layers of the text tower in a step of a client with ten classes, whose prompts have some eight positions of
+/// their own each: twelve blocks, so that weights come from memory, and the gradients of their inputs.
+#[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
+mod few_rows {
+    use super::*;
+
+    const BLOCKS: usize = 12;
+    /// Input and output.
+    const LAYERS: [[usize; 2]; 3] = [[512, 512], [512, 2048], [2048, 512]];
+
+    #[divan::bench(args = LAYERS)]
+    fn training(bencher: Bencher<'_, '_>, [input, output]: [usize; 2]) {
+        let device = Device::flex().autodiff();
+        let weights: Vec<Tensor<2>> =
+            (0..BLOCKS).map(|_| numbers([input, output], &device)).collect();
+        let x: Tensor<2> = numbers([80, input], &device);
+        let x = x.require_grad();
+        bencher.bench_local(|| {
+            for weight in &weights {
+                flora_kernels::linear(x.clone(), weight.clone(), None, None).backward();
+            }
+        });
     }
 }

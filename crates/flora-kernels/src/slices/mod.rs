@@ -41,7 +41,7 @@ const LANES: usize = 16;
 ///
 /// `write` writes every value.
 #[allow(unsafe_code)]
-unsafe fn written(length: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
+unsafe fn written<T>(length: usize, write: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
     let mut values = Vec::with_capacity(length);
     write(&mut values.spare_capacity_mut()[..length]);
     // SAFETY: there is room for as many, and the caller promises that they were written.

@@ -1,5 +1,8 @@
-//! Matrix products that are added to what is there, by the [`gemm`] crate, which burn's CPU backend uses, too.
+//! Matrix products that are added to what is there: in [`tiles`], or by the [`gemm`] crate, which burn's CPU backend uses,
+//! where they are too small for those.
 #![allow(unsafe_code)]
+
+mod tiles;
 
 use std::mem::MaybeUninit;
 
@@ -7,6 +10,7 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::written;
+use tiles::Onto;
 
 /// Products of fewer multiply-adds are not worth a second thread: burn's threshold.
 const PARALLEL: usize = 192 * 192 * 192;
@@ -80,6 +84,9 @@ pub(crate) fn product_onto(
         });
     };
     let write = |out: &mut [MaybeUninit<f32>]| {
+        if tiles::suit(a, b) {
+            return tiles::multiply(out, a, b, Onto { bias, matrix: onto });
+        }
         match (bias, onto) {
             // SAFETY: nothing is added.
             (None, None) => return unsafe { multiply(out, a, b, false) },
