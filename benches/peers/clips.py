@@ -96,5 +96,5 @@ def text_features(clip, ids):
 def contrastive(images, texts, factor):
     """CLIP's loss: symmetric cross-entropy of the scaled cosine similarities within the batch."""
     logits = factor * F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).t()
-    places = torch.arange(len(logits))
+    places = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, places) + F.cross_entropy(logits.t(), places)) / 2

@@ -60,6 +60,7 @@ class Job:
     precision: str
     warmup: int
     repeats: int
+    device: str = "cpu"  # as PyTorch calls it
 
 
 def random_texts(config, count, length):
@@ -80,13 +81,24 @@ def in_form(function, form):
     return function if form == "eager" else torch.compile(function)
 
 
+HALVES = {"bf16": torch.bfloat16, "f16": torch.float16}
+
+
+def synchronize(device):
+    """Waits for what the device was given."""
+    if device != "cpu":
+        torch.accelerator.synchronize()
+
+
 def encoder(function, inputs, job):
     function = in_form(function, job.form)
-    rounded = job.precision == "bf16"
+    half = HALVES.get(job.precision)
 
     def step():
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=rounded):
-            return function(inputs)
+        with torch.inference_mode(), torch.autocast(job.device, half, enabled=half is not None):
+            features = function(inputs)
+        synchronize(job.device)
+        return features
 
     return step
 
@@ -107,11 +119,11 @@ def trainer(loss, trained, inputs, form):
 
 def prepared(job):
     """A step, and how many numbers it trains."""
-    clip = random_clip(job.model)
+    clip = random_clip(job.model).to(job.device)
     text, vision = clip.config.text_config, clip.config.vision_config
-    pixels = torch.randn(job.batch, vision.num_channels, vision.image_size, vision.image_size)
-    ids = random_texts(text, job.batch, job.tokens)
-    given = torch.randn(job.batch, clip.config.projection_dim)
+    pixels = torch.randn(job.batch, vision.num_channels, vision.image_size, vision.image_size).to(job.device)
+    ids = random_texts(text, job.batch, job.tokens).to(job.device)
+    given = torch.randn(job.batch, clip.config.projection_dim).to(job.device)
 
     def of_texts(ids):
         return contrastive(given, text_features(clip, ids), FACTOR)
@@ -126,19 +138,27 @@ def prepared(job):
             return encoder(lambda ids: text_features(clip, ids), ids, job), []
         case "lora-step":
             trained = adapt_texts(clip)
+            clip.to(job.device)
             return trainer(of_texts, trained, [ids], job.form), trained
         case "full-step":
             trained = train_all(clip)
             return trainer(of_both, trained, [pixels, ids], job.form), trained
 
 
-def matmul_peak(clock):
-    """The best product of two square matrices, in 1e9 floating-point operations a second: of this process."""
+def matmul_peak(clock, device="cpu", sizes=MATRICES):
+    """The best product of two square matrices in f32, in 1e9 floating-point operations a second: of this process."""
     best = 0
-    for size in MATRICES:
-        left, right = torch.rand(2, size, size) - 0.5
+    for size in sizes:
+        left, right = torch.rand(2, size, size, device=device) - 0.5
+
+        def multiply():
+            product = left @ right
+            synchronize(device)
+            return product
+
         with torch.inference_mode():
-            seconds, _, _ = clock.time(lambda: left @ right, max(4, 8192 // size))
+            multiply()
+            seconds, _, _ = clock.time(multiply, max(4, 8192 // size))
         best = max(best, 2 * size**3 / min(seconds) / 1e9)
     return best
 

@@ -42,6 +42,18 @@ impl Crew {
         }
     }
 
+    /// What the first piece of work computes.
+    pub(crate) fn outcome(
+        &self,
+        works: &mut [Box<dyn Work>],
+    ) -> Result<Option<Vec<f32>>, BenchError> {
+        let Some(work) = works.first_mut() else { return Ok(None) };
+        match self {
+            Self::Together(pool) => pool.install(|| work.outcome()),
+            Self::Each(_) => work.outcome(),
+        }
+    }
+
     /// Do every piece of work once, one for each of the [`batches`](Self::batches).
     pub(crate) fn run(&self, works: &mut [Box<dyn Work>]) -> Result<(), BenchError> {
         match self {

@@ -75,8 +75,57 @@ pub struct Measurement {
     pub gflops: f64,
     /// `gflops` by that of the peak, which is one of `f32`: in bf16 it may be more than 1.
     pub share_of_peak: f64,
-    /// The most memory that the process has held so far; `None` where the system does not tell.
+    /// The most memory that the process has held so far, that of a GPU aside; `None` where the system does not tell.
     pub peak_memory_bytes: Option<u64>,
+    /// What was computed, where [`Settings::outcomes`](crate::Settings::outcomes) asked for it: the features, or the losses
+    /// of two steps. An aggregation has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Vec<f32>>,
+    /// By how much the outcome differs from another's: see [`Report::compare`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<f64>,
+}
+
+impl Report {
+    /// Says how far outcomes differ from those of the same workloads in `reference`: the largest difference of any value,
+    /// over the largest absolute value there.
+    pub fn compare(&mut self, reference: &Self) {
+        for result in &mut self.results {
+            let same = |other: &&Measurement| {
+                let key = |it: &Measurement| (it.workload, it.batch, it.tokens, it.classes);
+                key(other) == key(result)
+            };
+            let other = reference.results.iter().find(same);
+            let outcomes =
+                result.outcome.as_deref().zip(other.and_then(|it| it.outcome.as_deref()));
+            result.difference = outcomes.and_then(|(outcome, other)| difference(outcome, other));
+        }
+    }
+}
+
+/// `None` where there is nothing to compare with.
+fn difference(values: &[f32], reference: &[f32]) -> Option<f64> {
+    let largest = reference.iter().map(|it| f64::from(it.abs())).fold(0.0, f64::max);
+    let off = values.iter().zip(reference).map(|(a, b)| f64::from((a - b).abs()));
+    let comparable = values.len() == reference.len() && largest > 0.0;
+    // A value that is no number differs more than any.
+    let worst =
+        off.fold(0.0, |most: f64, off| if off.is_nan() { f64::INFINITY } else { most.max(off) });
+    comparable.then_some(worst / largest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::difference;
+
+    #[test]
+    fn a_difference_is_a_share_of_the_largest_value() {
+        assert_eq!(difference(&[1.0, -4.0], &[1.0, -4.0]), Some(0.0));
+        assert_eq!(difference(&[1.0, -3.0], &[1.0, -4.0]), Some(0.25));
+        assert_eq!(difference(&[f32::NAN, -4.0], &[1.0, -4.0]), Some(f64::INFINITY));
+        assert_eq!(difference(&[1.0], &[1.0, -4.0]), None);
+        assert_eq!(difference(&[1.0], &[0.0]), None);
+    }
 }
 
 /// Wall-clock seconds.

@@ -63,6 +63,7 @@ struct Timed {
     job: Job,
     samples: Samples,
     peak_memory_bytes: Option<u64>,
+    outcome: Option<Vec<f32>>,
 }
 
 fn time(
@@ -73,6 +74,10 @@ fn time(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Timed, BenchError> {
     let mut job = prepare(workload, model, settings, crew.batches())?;
+    let outcome = match settings.outcomes {
+        true => crew.outcome(&mut job.works)?,
+        false => None,
+    };
     let mut samples = Samples::default();
     let total = settings.warmup + settings.repeats;
     progress(Progress { workload, done: 0, total });
@@ -86,12 +91,12 @@ fn time(
     let peak_memory_bytes = flora_core::memory::peak_memory_bytes();
     // The next workload needs the memory.
     job.works.clear();
-    Ok(Timed { workload, job, samples, peak_memory_bytes })
+    Ok(Timed { workload, job, samples, peak_memory_bytes, outcome })
 }
 
 impl Timed {
     fn measurement(self, peak: Peak, crew: &Crew) -> Measurement {
-        let Self { workload, job, samples, peak_memory_bytes } = self;
+        let Self { workload, job, samples, peak_memory_bytes, outcome } = self;
         let seconds = Seconds {
             median: median(&samples.seconds).expect("at least one repeat"),
             min: samples.seconds.iter().copied().fold(f64::INFINITY, f64::min),
@@ -112,6 +117,8 @@ impl Timed {
             gflops,
             share_of_peak: gflops / peak.gflops,
             peak_memory_bytes,
+            outcome,
+            difference: None,
             seconds,
         }
     }

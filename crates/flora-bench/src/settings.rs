@@ -30,6 +30,8 @@ pub struct Settings {
     pub warmup: usize,
     /// Repeats that count.
     pub repeats: usize,
+    /// Whether to tell what was computed, for [`Report::compare`](crate::Report::compare): once more, before all repeats.
+    pub outcomes: bool,
 }
 
 /// How long texts are, start and end tokens included.
@@ -70,6 +72,7 @@ impl Default for Settings {
             each: false,
             warmup: 1,
             repeats: 5,
+            outcomes: false,
         }
     }
 }

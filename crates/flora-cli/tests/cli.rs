@@ -363,7 +363,7 @@ fn texts_of_images_are_found() {
 #[test]
 fn a_bench_says_which_flag_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 15] = [
         (&["image"], "image-encode"),
         (&["--batch", "0"], "--batch"),
         (&["--tokens", "1000"], "--tokens"),
@@ -376,11 +376,65 @@ fn a_bench_says_which_flag_is_wrong() {
         (&["--model", "no-such-model"], "--model"),
         (&["--model", "no-such-model"], "vit-large-patch14-336 (vit-l-14-336)"),
         (&["--device", "abacus"], "--device"),
+        (&["--devices", "flex,abacus"], "--device abacus"),
+        (&["--precision", "f32,bf16"], "--devices"),
+        (&["--precision", "f64"], "f32, bf16 or f16"),
     ];
     for (arguments, flag) in cases {
         let arguments: Vec<_> = ["bench"].iter().chain(arguments).copied().collect();
         let message = refused(folder.path(), 2, &arguments);
         assert!(message.contains(flag), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn devices_are_compared_with_flex_in_f32() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = tiny_clip();
+    let arguments = [
+        "bench",
+        "image-encode",
+        "lora-step",
+        "--batch",
+        "2",
+        "--repeats",
+        "1",
+        "--warmup",
+        "0",
+        "--tokens",
+        "5",
+        "--classes",
+        "2",
+        "--model",
+        model.to_str().unwrap(),
+        "--devices",
+        "flex",
+        "--precision",
+        "f32,bf16",
+    ];
+    let output = flora(folder.path(), &[&arguments[..], &["--json"]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [exact, rounded] = json["devices"].as_array().unwrap().as_slice() else { panic!("{json}") };
+    assert_eq!((&exact["device"], &exact["precision"]), (&"flex".into(), &"f32".into()));
+    let results = exact["report"]["results"].as_array().unwrap();
+    assert_eq!(results.len(), 2);
+    for result in results {
+        assert_eq!(
+            (&result["difference"], &result["outcome"]),
+            (&0.0.into(), &serde_json::Value::Null)
+        );
+    }
+    let results = rounded["report"]["results"].as_array().unwrap();
+    assert_eq!((results.len(), &results[0]["workload"]), (1, &"image-encode".into()));
+    let difference = results[0]["difference"].as_f64().unwrap();
+    assert!(difference > 1e-6 && difference < 2e-2, "{difference}");
+
+    let output = flora(folder.path(), &arguments);
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{shown}{}", text(&output.stderr));
+    for words in ["differs by", "image-encode, bf16", "flex in f32: matmul peak"] {
+        assert!(shown.contains(words), "{words} is missing:\n{shown}");
     }
 }
 

@@ -105,8 +105,8 @@ fn a_run_in_bf16_is_scored_in_bf16() {
     assert!(said.contains("--precision") && said.contains("--run"), "{said}");
     let said = refused(setup.flora(&["run", "--resume", shown(&run), "--precision", "f32"]), 2);
     assert!(said.contains("--precision"), "{said}");
-    let said = refused(setup.flora(&["run", "quickstart", "--precision", "f16"]), 2);
-    assert!(said.contains("flora has no products in f16; choose f32 or bf16"), "{said}");
+    let said = refused(setup.flora(&["run", "quickstart", "--precision", "f8"]), 2);
+    assert!(said.contains("no such precision; choose f32, bf16 or f16"), "{said}");
     let out = setup.path("out");
     let export = ["export", "--merged", "--precision", "bf16", "--out", shown(&out)];
     let said = refused(setup.flora(&export), 2);

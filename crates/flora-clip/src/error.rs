@@ -40,7 +40,7 @@ pub enum ClipError {
     Image(String),
     /// The device has not got this precision.
     #[error(
-        "precision {precision}: this device computes in f32 only; choose --precision f32 (model.precision = \"f32\") or \
+        "precision {precision}: this device has no such numbers; choose another --precision (model.precision), or \
          --device cpu"
     )]
     Precision {

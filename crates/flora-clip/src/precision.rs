@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::{Device, Tensor};
-use flora_kernels::Bf16Weight;
+use flora_kernels::{Half, HalfWeight};
 use serde::{Deserialize, Serialize};
 
 use crate::{Clip, ClipError, VisionModel};
@@ -18,8 +18,10 @@ pub enum Precision {
     /// Nothing is rounded.
     #[default]
     F32,
-    /// Weights and the inputs of products are rounded to bf16, and added in `f32`: see [`Bf16Weight`].
+    /// Weights and the inputs of products are rounded to bf16: see [`HalfWeight`].
     Bf16,
+    /// The same in f16.
+    F16,
 }
 
 impl Precision {
@@ -28,6 +30,16 @@ impl Precision {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+
+    /// The type that products are rounded to.
+    fn half(self) -> Option<Half> {
+        match self {
+            Self::F32 => None,
+            Self::Bf16 => Some(Half::Bf16),
+            Self::F16 => Some(Half::F16),
         }
     }
 
@@ -40,22 +52,28 @@ impl Precision {
     ///
     /// # Errors
     ///
-    /// [`ClipError::Precision`] on other devices than burn's CPU backend, which have `f32` only.
+    /// [`ClipError::Precision`] on a device that has no such numbers.
     pub fn check(self, device: &Device) -> Result<(), ClipError> {
-        let one = || Tensor::<2>::ones([1, 1], device);
-        match self.is_f32() || Bf16Weight::new(&one()).is_some() {
-            true => Ok(()),
-            false => Err(ClipError::Precision { precision: self }),
+        let Some(half) = self.half() else { return Ok(()) };
+        match HalfWeight::new(&Tensor::ones([1, 1], device), half) {
+            Some(_) => Ok(()),
+            None => Err(ClipError::Precision { precision: self }),
         }
     }
 
-    /// What is to be known of this precision on this processor, as a message: that it saves no time.
-    pub fn warning(self) -> Option<String> {
-        let slow = self == Self::Bf16 && !flora_kernels::bf16_is_native();
-        slow.then(|| {
-            "this processor has no AVX512-BF16: bf16 is computed from rounded numbers in f32, which saves no time"
-                .to_owned()
-        })
+    /// What is to be known of this precision on `device`, as a message: that it saves no time.
+    pub fn warning(self, device: &Device) -> Option<String> {
+        let half = self.half()?;
+        if !HalfWeight::new(&Tensor::ones([1, 1], device), half)?.is_emulated() {
+            return None;
+        }
+        let lacks = match half {
+            Half::Bf16 => "no AVX512-BF16",
+            Half::F16 => "no products of f16 that flora uses",
+        };
+        Some(format!(
+            "this processor has {lacks}: {self} is computed from rounded numbers in f32, which saves no time"
+        ))
     }
 }
 
@@ -72,8 +90,8 @@ impl FromStr for Precision {
         match text {
             "f32" => Ok(Self::F32),
             "bf16" => Ok(Self::Bf16),
-            "f16" => Err("flora has no products in f16; choose f32 or bf16".to_owned()),
-            _ => Err("no such precision; choose f32 or bf16".to_owned()),
+            "f16" => Ok(Self::F16),
+            _ => Err("no such precision; choose f32, bf16 or f16".to_owned()),
         }
     }
 }
@@ -102,13 +120,13 @@ impl VisionModel {
     /// As [`Precision::check`].
     pub fn in_precision(mut self, precision: Precision) -> Result<Self, ClipError> {
         precision.check(&self.embeddings.class_embedding.lazy_device())?;
-        let rounded = precision == Precision::Bf16;
-        self.embeddings.patch_embedding.set_bf16(rounded);
+        let half = precision.half();
+        self.embeddings.patch_embedding.set_half(half);
         for (_, layer) in self.adaptable_layers() {
-            layer.set_bf16(false);
+            layer.set_half(None);
         }
         for layer in self.encoder.frozen() {
-            layer.set_bf16(rounded);
+            layer.set_half(half);
         }
         Ok(self)
     }
@@ -132,14 +150,13 @@ mod tests {
 
     #[test]
     fn names_come_back_and_others_are_refused() {
-        for precision in [Precision::F32, Precision::Bf16] {
+        for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
             assert_eq!(precision.to_string().parse(), Ok(precision));
             let json = serde_json::to_string(&precision).unwrap();
             assert_eq!(json, format!("\"{precision}\""));
             assert_eq!(serde_json::from_str::<Precision>(&json).unwrap(), precision);
         }
-        let message = serde_json::from_str::<Precision>("\"f16\"").unwrap_err().to_string();
-        assert!(message.contains("no products in f16"), "{message}");
-        assert!("f64".parse::<Precision>().unwrap_err().contains("f32 or bf16"));
+        let message = serde_json::from_str::<Precision>("\"f64\"").unwrap_err().to_string();
+        assert!(message.contains("f32, bf16 or f16"), "{message}");
     }
 }

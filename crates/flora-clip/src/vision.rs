@@ -4,7 +4,7 @@ mod readout;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{Device, Int, Tensor};
-use flora_kernels::Bf16Weight;
+use flora_kernels::{Half, HalfWeight};
 use flora_lora::LoraLinear;
 
 pub use self::cut::VisionCut;
@@ -41,9 +41,9 @@ pub struct VisionEmbeddings {
 pub struct PatchEmbedding {
     /// Kernel of shape `[hidden_size, channels, patch_size, patch_size]`.
     pub weight: Param<Tensor<4>>,
-    /// The same in bf16, for images without autodiff.
+    /// The same in 16 bits, for images without autodiff.
     #[module(skip)]
-    in_bf16: Option<Bf16Weight>,
+    rounded: Option<HalfWeight>,
 }
 
 impl VisionModel {
@@ -64,7 +64,7 @@ impl VisionModel {
                 patch_embedding: PatchEmbedding {
                     weight: Initializer::Zeros
                         .init([width, config.num_channels, patch, patch], device),
-                    in_bf16: None,
+                    rounded: None,
                 },
                 position_embedding: EmbeddingConfig::new(positions, width)
                     .with_initializer(Initializer::Zeros)
@@ -174,7 +174,7 @@ impl PatchEmbedding {
             .reshape([batch, channels, grid, patch, grid, patch])
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch * grid * grid, channels * patch * patch]);
-        let products = match self.in_bf16.as_ref().and_then(|it| it.linear(&patches, None, None)) {
+        let products = match self.rounded.as_ref().and_then(|it| it.linear(&patches, None, None)) {
             Some(products) => products,
             None => patches.matmul(self.kernel()),
         };
@@ -188,8 +188,8 @@ impl PatchEmbedding {
         weight.reshape([width, channels * height * across]).transpose()
     }
 
-    /// Whether images without autodiff are multiplied in bf16 from now on, where the device has it.
-    pub(crate) fn set_bf16(&mut self, rounded: bool) {
-        self.in_bf16 = rounded.then(|| Bf16Weight::new(&self.kernel())).flatten();
+    /// In what images without autodiff are multiplied from now on, if not in f32, where the device has it.
+    pub(crate) fn set_half(&mut self, half: Option<Half>) {
+        self.rounded = half.and_then(|half| HalfWeight::new(&self.kernel(), half));
     }
 }

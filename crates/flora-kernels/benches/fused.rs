@@ -187,7 +187,7 @@ mod linear {
 #[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
 mod frozen_linear {
     use super::*;
-    use flora_kernels::{Bf16Weight, bf16_is_native};
+    use flora_kernels::{Half, HalfWeight};
 
     /// Input and output.
     const LAYERS: [[usize; 2]; 3] = [[768, 768], [768, 3072], [3072, 768]];
@@ -211,11 +211,11 @@ mod frozen_linear {
     /// Without AVX512-BF16 as fast as f32 at best.
     #[divan::bench(args = LAYERS)]
     fn bf16(bencher: Bencher<'_, '_>, layer: [usize; 2]) {
-        if !bf16_is_native() {
+        let (x, weight, bias, onto) = inputs(layer);
+        let weight = HalfWeight::new(&weight, Half::Bf16).expect("on flex");
+        if weight.is_emulated() {
             eprintln!("this processor has no AVX512-BF16");
         }
-        let (x, weight, bias, onto) = inputs(layer);
-        let weight = Bf16Weight::new(&weight).expect("on flex");
         bencher.bench_local(|| weight.linear(&x, Some(&bias), Some(&onto)).expect("on flex"));
     }
 }

@@ -10,21 +10,21 @@
 //! Results do not depend on the number of threads nor, but for [`linear`], on the processor's vectors: sums
 //! have a fixed order, and it is written down where a product and a sum are rounded together.
 //!
-//! [`Bf16Weight`] is the one operation that rounds more: frozen layers in bf16, for whoever asks for it.
+//! [`HalfWeight`] is the one operation that rounds more: frozen layers in 16 bits, for whoever asks for them.
 
 mod adam;
-mod bf16;
 pub mod composed;
 #[cfg(feature = "flex")]
 mod flex;
+mod half;
 pub mod memory;
 #[cfg(not(feature = "flex"))]
-mod no_bf16;
+mod no_half;
 #[cfg(feature = "flex")]
 mod slices;
 
+pub use self::half::{Half, HalfWeight};
 pub use adam::Adam;
-pub use bf16::{Bf16Weight, bf16_is_native};
 
 use burn::tensor::Tensor;
 

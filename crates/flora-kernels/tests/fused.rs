@@ -3,7 +3,7 @@
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{AdamConfig, Optimizer};
 use burn::tensor::{Device, Tensor, TensorData};
-use flora_kernels::{Adam, Bf16Weight, attention, composed, layer_norm, linear, quick_gelu};
+use flora_kernels::{Adam, Half, HalfWeight, attention, composed, layer_norm, linear, quick_gelu};
 
 /// Numbers in [-3, 3) that look random and are the same everywhere.
 fn numbers<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
@@ -218,9 +218,11 @@ fn adam_steps_as_burn_does_bit_for_bit() {
 }
 
 #[test]
-fn a_weight_in_bf16_is_near_the_one_in_f32() {
+fn a_weight_in_16_bits_is_near_the_one_in_f32() {
     let device = Device::flex();
-    for shape in [[1, 1, 3], [2, 9, 64], [3, 50, 97]] {
+    let shapes = [[1, 1, 3], [2, 9, 64], [3, 50, 97]];
+    let halves = [(Half::Bf16, 1.0 / 256.0), (Half::F16, 1.0 / 2048.0)];
+    for (shape, (half, unit)) in shapes.into_iter().flat_map(|it| halves.map(|half| (it, half))) {
         let [batch, length, input] = shape;
         let output = 70;
         let x = numbers(shape, 11, &device);
@@ -228,25 +230,25 @@ fn a_weight_in_bf16_is_near_the_one_in_f32() {
         let weight = numbers([output, input], 12, &device).transpose();
         let bias = numbers([output], 13, &device);
         let onto = numbers([batch, length, output], 14, &device);
-        let packed = Bf16Weight::new(&weight).expect("on flex");
+        let packed = HalfWeight::new(&weight, half).expect("on flex");
         let got = packed.linear(&x, Some(&bias), Some(&onto)).expect("on flex");
         let want = linear(x.clone(), weight, Some(bias), Some(onto));
         assert_eq!(got.dims(), want.dims());
-        // Two roundings of half of 1/128 of numbers below 3, in sums of `input` products.
-        let bound = 2.0 / 256.0 * 9.0 * input as f32;
+        // Two roundings of half a unit of numbers below 3, in sums of `input` products.
+        let bound = 2.0 * unit * 9.0 * input as f32;
         let off = (got - want.clone()).abs().max().into_scalar::<f32>();
-        assert!(off > 0.0 && off < bound, "{shape:?}: off by {off}, at most {bound}");
+        assert!(off > 0.0 && off < bound, "{shape:?}, {half:?}: off by {off}, at most {bound}");
     }
 }
 
 #[test]
-fn bf16_is_for_plain_f32_tensors_of_the_cpu_backend() {
-    let device = Device::flex();
+fn sixteen_bits_are_for_plain_f32_tensors() {
+    let (device, half) = (Device::flex(), Half::Bf16);
     let weight = numbers::<2>([4, 3], 15, &device);
-    let packed = Bf16Weight::new(&weight).expect("on flex");
+    let packed = HalfWeight::new(&weight, half).expect("on flex");
     let x = numbers([2, 4], 16, &device);
     assert_eq!(packed.linear(&x, None, None).expect("plain").dims(), [2, 3]);
     assert!(packed.linear(&numbers([2, 4], 16, &device.clone().autodiff()), None, None).is_none());
-    assert!(Bf16Weight::new(&weight.cast(burn::tensor::DType::F16)).is_none());
-    assert!(Bf16Weight::new(&Tensor::empty([0, 3], &device)).is_none());
+    assert!(HalfWeight::new(&weight.cast(burn::tensor::DType::F16), half).is_none());
+    assert!(HalfWeight::new(&Tensor::empty([0, 3], &device), half).is_none());
 }

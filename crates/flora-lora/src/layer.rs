@@ -1,6 +1,6 @@
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use flora_kernels::{Bf16Weight, linear};
+use flora_kernels::{Half, HalfWeight, linear};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal, Uniform};
 
@@ -18,9 +18,9 @@ pub struct LoraLinear {
     pub bias: Option<Param<Tensor<1>>>,
     /// The adapter, once attached.
     pub lora: Option<LoraAdapter>,
-    /// The weight in bf16, for inputs without autodiff.
+    /// The weight in 16 bits, for inputs without autodiff.
     #[module(skip)]
-    in_bf16: Option<Bf16Weight>,
+    rounded: Option<HalfWeight>,
 }
 
 impl LoraLinear {
@@ -40,14 +40,14 @@ impl LoraLinear {
 
     /// A layer without adapter that has these parameters, `[d_input, d_output]` and `[d_output]`.
     pub fn of(weight: Param<Tensor<2>>, bias: Option<Param<Tensor<1>>>) -> Self {
-        Self { weight, bias, lora: None, in_bf16: None }
+        Self { weight, bias, lora: None, rounded: None }
     }
 
-    /// Whether `x W` is computed in bf16 from now on, for inputs without autodiff: see [`Bf16Weight`]. Bias, adapter
-    /// and all gradients stay in `f32`. For frozen layers: a weight that is changed after this is not noticed. On other
-    /// devices than burn's CPU backend nothing changes.
-    pub fn set_bf16(&mut self, rounded: bool) {
-        self.in_bf16 = rounded.then(|| Bf16Weight::new(&self.weight.val())).flatten();
+    /// In what `x W` is computed from now on for inputs without autodiff, if not in `f32`: see [`HalfWeight`]. Bias, adapter
+    /// and all gradients stay in `f32`. For frozen layers: a weight that is changed after this is not noticed. On devices
+    /// that lack the type nothing changes.
+    pub fn set_half(&mut self, half: Option<Half>) {
+        self.rounded = half.and_then(|half| HalfWeight::new(&self.weight.val(), half));
     }
 
     /// Applies the layer, `y = x W + b`, and the adapter if there is one, `+ s (x A) B`.
@@ -87,8 +87,8 @@ impl LoraLinear {
 
     fn base<const D: usize>(&self, input: Tensor<D>, onto: Option<Tensor<D>>) -> Tensor<D> {
         let bias = self.bias.as_ref().map(|bias| bias.val());
-        let in_bf16 = self.in_bf16.as_ref();
-        match in_bf16.and_then(|weight| weight.linear(&input, bias.as_ref(), onto.as_ref())) {
+        let rounded = self.rounded.as_ref();
+        match rounded.and_then(|weight| weight.linear(&input, bias.as_ref(), onto.as_ref())) {
             Some(output) => output,
             None => linear(input, self.weight.val(), bias, onto),
         }

@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use flora_clip::{Clip, Padding, Precision, Tokens};
 
-use super::{Work, random_images, synchronize};
+use super::{Work, random_images, synchronize, values};
 use crate::{BenchError, BenchModel};
 
 /// Pixels to features.
@@ -22,12 +22,20 @@ impl Work for Images {
         let features = self.clip.image_features(self.pixels.clone());
         synchronize(&features.device())
     }
+
+    fn outcome(&mut self) -> Result<Option<Vec<f32>>, BenchError> {
+        values(self.clip.image_features(self.pixels.clone()))
+    }
 }
 
 impl Work for Texts {
     fn run(&mut self) -> Result<(), BenchError> {
         let features = self.clip.text_features(&self.tokens);
         synchronize(&features.device())
+    }
+
+    fn outcome(&mut self) -> Result<Option<Vec<f32>>, BenchError> {
+        values(self.clip.text_features(&self.tokens))
     }
 }
 

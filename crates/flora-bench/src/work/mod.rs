@@ -16,6 +16,11 @@ use crate::{BenchError, BenchModel, Settings, Workload, count};
 pub(crate) trait Work: Send {
     /// Do it once, to the end: devices that compute on while the program does are waited for.
     fn run(&mut self) -> Result<(), BenchError>;
+
+    /// What it computes; `None` where there is nothing to compare.
+    fn outcome(&mut self) -> Result<Option<Vec<f32>>, BenchError> {
+        Ok(None)
+    }
 }
 
 /// One piece of work for each batch that is computed at once, and what is to be told of it.
@@ -94,6 +99,12 @@ pub(crate) fn prepare(
 /// Wait for what the device was given, on the thread that gave it: some have a queue for each thread.
 pub(crate) fn synchronize(device: &Device) -> Result<(), BenchError> {
     device.sync().map_err(|error| BenchError::Device(error.to_string()))
+}
+
+/// The values of a tensor, on the host.
+fn values<const D: usize>(tensor: Tensor<D>) -> Result<Option<Vec<f32>>, BenchError> {
+    let values = tensor.into_data().try_into_vec();
+    values.map(Some).map_err(|error| BenchError::Device(format!("{error:?}")))
 }
 
 /// `count` numbers in `[-1, 1)`, the same for the same label.

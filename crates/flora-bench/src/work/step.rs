@@ -25,15 +25,28 @@ struct Step {
     done: usize,
 }
 
-impl Work for Step {
-    fn run(&mut self) -> Result<(), BenchError> {
+impl Step {
+    /// The loss before it.
+    fn take(&mut self) -> Result<f32, BenchError> {
         let loss = self.objective.batch_loss(&self.model, &self.batch, &self.device)?;
         let rate = TrainingConfig::default().learning_rate;
-        step(&mut self.model, &mut self.optimizer, rate, loss).map_err(|loss| {
+        let loss = step(&mut self.model, &mut self.optimizer, rate, loss).map_err(|loss| {
             BenchError::Diverged { workload: self.workload, loss, steps: self.done }
         })?;
         self.done += 1;
+        Ok(loss)
+    }
+}
+
+impl Work for Step {
+    fn run(&mut self) -> Result<(), BenchError> {
+        self.take()?;
         synchronize(&self.device)
+    }
+
+    fn outcome(&mut self) -> Result<Option<Vec<f32>>, BenchError> {
+        // The second is what the gradients of the first made of it.
+        Ok(Some(vec![self.take()?, self.take()?]))
     }
 }
 

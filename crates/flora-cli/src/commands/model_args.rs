@@ -23,7 +23,7 @@ pub(crate) struct ModelArgs {
     adapter: Option<String>,
     #[command(flatten)]
     run: RunArgs,
-    /// What the vision tower's frozen weights are multiplied in, f32 or bf16; layers above an adapter stay in f32. A
+    /// What the vision tower's frozen weights are multiplied in: f32, bf16 or f16; layers above an adapter stay in f32. A
     /// run's model has the run's own [default: f32]
     #[arg(long, value_name = "PRECISION", conflicts_with = "run")]
     precision: Option<Precision>,
@@ -48,7 +48,7 @@ impl ModelArgs {
         if let Some(run) = self.open_run()? {
             let trained = run.model()?;
             let model = trained.model.clone();
-            warn(model.precision());
+            warn(model.precision(), &run.place.device);
             let workers = workers(&run.place.name)?;
             return Ok(Loaded { model, workers, trained: Some(trained) });
         }
@@ -67,7 +67,7 @@ impl ModelArgs {
         let model =
             Model::open(&path, adapter.as_deref(), &place.device).map_err(Failure::input)?;
         let model = model.in_precision(precision).map_err(Failure::input)?;
-        warn(precision);
+        warn(precision, &place.device);
         if let Some(warning) = self.other_base(&model)? {
             output::warning(&warning);
         }
@@ -140,8 +140,8 @@ impl Loaded {
 }
 
 /// Tells of a precision that saves no time here.
-fn warn(precision: Precision) {
-    if let Some(warning) = precision.warning() {
+fn warn(precision: Precision, device: &flora::Device) {
+    if let Some(warning) = precision.warning(device) {
         output::warning(&warning);
     }
 }

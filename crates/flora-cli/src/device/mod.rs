@@ -38,6 +38,11 @@ impl DeviceArgs {
         self.device.as_deref()
     }
 
+    /// Whether devices are computed on without comparing them.
+    pub(crate) fn trusts(&self) -> bool {
+        self.trust_device
+    }
+
     /// The device that is given, else the CPU.
     pub(crate) fn open(&self) -> Result<Place, Failure> {
         self.open_or("cpu")

@@ -1,6 +1,6 @@
 //! The towers give the numbers of `transformers`, and the device passes flora's own check.
 
-use flora::clip::{Padding, Tokens, ZeroShot, loss, normalize};
+use flora::clip::{Padding, Precision, Tokens, ZeroShot, loss, normalize};
 
 use super::{Case, FORWARD, assert_near, device, name, values};
 
@@ -60,5 +60,28 @@ fn probabilities_of_sentences_add_up() {
     for row in values(zero_shot.probabilities(images)).chunks(3) {
         let sum: f32 = row.iter().sum();
         assert!((sum - 1.0).abs() < 1e-5 && row.iter().all(|&it| it > 0.0), "{row:?}");
+    }
+}
+
+/// In 16 bits, where the device has them: a layer's products are off by 2/256 (bf16) or 2/2048 (f16) of the sum of their
+/// magnitudes at most, and features of these small towers by no more than a few layers of them.
+#[test]
+fn images_in_16_bits_are_near_those_in_f32() {
+    let case = Case::open("tiny-clip", &device());
+    let expected = values(case.clip.image_features(case.images.clone()));
+    for (precision, tolerance) in [(Precision::Bf16, 2e-2), (Precision::F16, 2e-3)] {
+        let rounded = match case.clip.clone().in_precision(precision) {
+            Ok(clip) => values(clip.image_features(case.images.clone())),
+            Err(error) => {
+                println!("{}: {error}", name());
+                assert!(
+                    error.to_string().contains("no such numbers") && name() != "flex",
+                    "{error}"
+                );
+                continue;
+            }
+        };
+        assert_near(&rounded, &expected, tolerance, precision.as_str());
+        assert_ne!(rounded, expected, "{precision}");
     }
 }

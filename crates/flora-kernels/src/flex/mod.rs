@@ -1,6 +1,6 @@
 //! The fused operations as burn operations of its CPU backend, with their gradients.
 
-pub(crate) mod bf16;
+pub(crate) mod half;
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;

@@ -26,7 +26,7 @@ macro_rules! vectorized {
 pub(crate) mod activation;
 pub(crate) mod adam;
 pub(crate) mod attention;
-pub(crate) mod bf16;
+pub(crate) mod half;
 pub(crate) mod norm;
 pub(crate) mod product;
 

@@ -83,7 +83,7 @@ fn check_precision(
         );
         return Err(refused(&problem));
     }
-    if let Some(message) = precision.warning() {
+    if let Some(message) = precision.warning(&backbone.device) {
         observer.event(&Event::Warning { message: format!("model.precision: {message}") });
     }
     Ok(())

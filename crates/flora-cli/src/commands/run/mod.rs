@@ -68,7 +68,7 @@ pub(in crate::commands) struct RunArgs {
     /// Seed of the training, instead of the experiment's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// What the frozen vision tower is multiplied in, f32 or bf16, instead of the experiment's model.precision
+    /// What the frozen vision tower is multiplied in, f32, bf16 or f16, instead of the experiment's model.precision
     #[arg(long, value_name = "PRECISION")]
     precision: Option<Precision>,
     /// Leave no trained parameters behind

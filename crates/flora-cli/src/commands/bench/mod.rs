@@ -1,3 +1,5 @@
+mod devices;
+
 use flora::bench::{
     BenchError, BenchModel, Measurement, Progress, Report, Settings, TextLength, Workload, run,
 };
@@ -7,6 +9,7 @@ use flora::report::tables;
 use flora::report::units::{bytes, count, figure, percent};
 use indicatif::ProgressBar;
 
+use self::devices::Comparison;
 use super::model_args::resolve;
 use crate::device::{DeviceArgs, Place};
 use crate::failure::Failure;
@@ -50,9 +53,10 @@ pub(crate) struct Bench {
     /// adapter on. By default every sample has a text of its own, and nothing is saved
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
-    /// What image-encode multiplies the vision tower's frozen weights in, f32 or bf16; the other workloads are in f32
-    #[arg(long, value_name = "PRECISION", default_value_t)]
-    precision: Precision,
+    /// What image-encode multiplies the vision tower's frozen weights in, f32, bf16 or f16; the other workloads are in f32.
+    /// Several, with commas, with --devices
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_delimiter = ',')]
+    precision: Vec<Precision>,
     /// Threads that share a batch; by default one a processor, and on a GPU one
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -70,6 +74,13 @@ pub(crate) struct Bench {
     repeats: usize,
     #[command(flatten)]
     device: DeviceArgs,
+    /// Compare these devices, for example flex,wgpu:0, or all that `flora devices` lists: each in a process of its own, with
+    /// the difference of what they compute from flex in f32
+    #[arg(long, value_name = "NAMES", conflicts_with = "device", value_delimiter = ',')]
+    devices: Vec<String>,
+    /// With --json: what was computed, too
+    #[arg(long, hide = true)]
+    outcomes: bool,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -77,17 +88,27 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        if !self.devices.is_empty() {
+            let comparison = Comparison::run(&self)?;
+            return match self.json {
+                true => output::json_lines(&comparison),
+                false => {
+                    output::line(comparison.shown());
+                    Ok(())
+                }
+            }
+            .and_then(|()| comparison.verdict());
+        }
+        let [precision] = self.precision[..] else {
+            return Err(Failure::Input("--precision: several only with --devices".to_owned()));
+        };
         let Place { name, device, .. } = self.device.open()?;
-        let settings = self.settings(&name);
-        self.precision.check(&device).map_err(Failure::input)?;
+        let settings = self.settings(precision, &name);
+        precision.check(&device).map_err(Failure::input)?;
         let model = match &self.shape {
             Some(shape) => BenchModel::random(shape, &device).map_err(refused)?,
             None => BenchModel::open(&self.model, &resolve(&self.model)?, &device)
                 .map_err(|error| Failure::Input(format!("--model: {error}")))?,
-        };
-        let workloads = match self.workloads.as_slice() {
-            [] => &Workload::ALL,
-            some => some,
         };
         let mut bar = ProgressBar::hidden();
         let mut progress = |Progress { workload, done, total }: Progress| {
@@ -97,10 +118,10 @@ impl Bench {
             }
             bar.set_position(done as u64);
         };
-        if let Some(warning) = self.precision.warning() {
+        if let Some(warning) = precision.warning(&device) {
             output::warning(&warning);
         }
-        let report = run(model, &name, workloads, &settings, &mut progress);
+        let report = run(model, &name, self.workloads(), &settings, &mut progress);
         bar.finish_and_clear();
         let report = report.map_err(refused)?;
         match self.json {
@@ -112,19 +133,27 @@ impl Bench {
         }
     }
 
-    fn settings(&self, device: &str) -> Settings {
+    fn workloads(&self) -> &[Workload] {
+        match self.workloads.as_slice() {
+            [] => &Workload::ALL,
+            some => some,
+        }
+    }
+
+    fn settings(&self, precision: Precision, device: &str) -> Settings {
         // One thread keeps a GPU busy.
         let threads = if flora::device::is_cpu(device) { 0 } else { 1 };
         Settings {
             batch: self.batch,
             tokens: self.tokens.unwrap_or_default(),
             classes: self.classes,
-            precision: self.precision,
+            precision,
             clients: self.clients,
             threads: self.threads.unwrap_or(threads),
             each: self.each,
             warmup: self.warmup,
             repeats: self.repeats,
+            outcomes: self.outcomes,
         }
     }
 }
@@ -166,6 +195,18 @@ fn shown(report: &Report) -> String {
 }
 
 fn row(result: &Measurement) -> [String; 6] {
+    [
+        name(result),
+        result.batch.to_string(),
+        figure(result.seconds.median),
+        format!("{} {}", figure(result.items_per_second), result.unit),
+        figure(result.gflops),
+        percent(result.share_of_peak),
+    ]
+}
+
+/// The workload, and what it is done with.
+fn name(result: &Measurement) -> String {
     let mut name = result.workload.to_string();
     if let Some(tokens) = result.tokens {
         name += &format!(", {tokens} tokens");
@@ -176,12 +217,5 @@ fn row(result: &Measurement) -> [String; 6] {
     if !result.precision.is_f32() {
         name += &format!(", {}", result.precision);
     }
-    [
-        name,
-        result.batch.to_string(),
-        figure(result.seconds.median),
-        format!("{} {}", figure(result.items_per_second), result.unit),
-        figure(result.gflops),
-        percent(result.share_of_peak),
-    ]
+    name
 }

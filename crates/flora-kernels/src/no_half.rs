@@ -1,16 +1,18 @@
-//! Without burn's CPU backend there is no weight in bf16.
+//! Without burn's CPU backend no weight is packed.
 
 use std::convert::Infallible;
 
 use burn::tensor::Tensor;
 
+use crate::Half;
+
 pub(crate) type Weight = Infallible;
 
-pub(crate) fn is_native() -> bool {
-    false
+pub(crate) fn is_emulated(weight: &Weight) -> bool {
+    match *weight {}
 }
 
-pub(crate) fn pack(_: &Tensor<2>) -> Option<Weight> {
+pub(crate) fn pack(_: &Tensor<2>, _: Half) -> Option<Weight> {
     None
 }
 

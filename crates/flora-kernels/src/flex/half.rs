@@ -1,4 +1,4 @@
-//! Products in bf16 as an operation of burn's CPU backend, without gradients.
+//! Products in 16 bits as an operation of burn's CPU backend, without gradients.
 
 use std::sync::Arc;
 
@@ -8,19 +8,23 @@ use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Tensor};
 
 use super::{given, steps, takes, tensor, values};
-use crate::slices::bf16::Packed;
-
-pub(crate) use crate::slices::bf16::is_native;
+use crate::Half;
+use crate::slices::half::Packed;
 
 pub(crate) type Weight = Arc<Packed>;
 
-pub(crate) fn pack(weight: &Tensor<2>) -> Option<Weight> {
-    let dims = weight.dims();
-    if !takes(&[weight]) || dims.contains(&0) {
+/// `None` on other devices.
+pub(crate) fn pack(weight: &Tensor<2>, half: Half) -> Option<Weight> {
+    if !takes(&[weight]) {
         return None;
     }
+    let dims = weight.dims();
     let weight = weight.clone().into_data().try_into_vec().expect("f32 on the host");
-    Some(Arc::new(Packed::new(&weight, dims)))
+    Some(Arc::new(Packed::new(&weight, dims, half)))
+}
+
+pub(crate) fn is_emulated(weight: &Weight) -> bool {
+    weight.is_plain()
 }
 
 pub(crate) fn linear<const D: usize>(
@@ -45,14 +49,14 @@ pub(crate) fn linear<const D: usize>(
     let none = (&device, DType::F32);
     let bias = bias.cloned().unwrap_or_else(|| Tensor::empty([0], none)).into_dispatch();
     let onto = onto.cloned().unwrap_or_else(|| Tensor::empty([0; D], none)).into_dispatch();
-    let y = Dispatch::bf16_linear(x.clone().into_dispatch(), bias, onto, Arc::clone(weight));
+    let y = Dispatch::half_linear(x.clone().into_dispatch(), bias, onto, Arc::clone(weight));
     Some(Tensor::from_dispatch(y))
 }
 
 /// Products that no gradient goes through.
 #[backend_extension(Flex)]
-pub(crate) trait Bf16Ops: Backend {
-    fn bf16_linear(
+pub(crate) trait HalfOps: Backend {
+    fn half_linear(
         x: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         onto: FloatTensor<Self>,
@@ -60,8 +64,8 @@ pub(crate) trait Bf16Ops: Backend {
     ) -> FloatTensor<Self>;
 }
 
-impl Bf16Ops for Flex {
-    fn bf16_linear(
+impl HalfOps for Flex {
+    fn half_linear(
         x: FlexTensor,
         bias: FlexTensor,
         onto: FlexTensor,

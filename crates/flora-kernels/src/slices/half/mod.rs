@@ -1,23 +1,24 @@
-//! Products with a weight in bf16, which is rounded and laid out once for all of them.
+//! Products with a weight in 16 bits, which is rounded and laid out once for all of them.
 //!
-//! Both factors are rounded to the nearest bf16, to even where two are as near; products are added in f32. Where the
-//! processor has AVX512-BF16, which is found out at run time, its instruction multiplies pairs. Elsewhere the rounded
-//! numbers are multiplied as f32: the same numbers up to the order of additions, and no faster than f32.
+//! Both factors are rounded to the nearest, to even where two are as near; products are added in f32. Where the processor
+//! has AVX512-BF16, which is found out at run time, its instruction multiplies pairs of bf16 numbers. Elsewhere, and for
+//! f16, the rounded numbers are multiplied as f32: the same numbers up to the order of additions, and no faster than f32.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
 use std::mem::MaybeUninit;
 
-use half::bf16;
+use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::product::{Matrix, product_onto};
+use crate::Half;
 
 /// Values that a thread rounds at a time.
 const CHUNK: usize = 1 << 14;
 
-/// A weight `[rows, columns]` in bf16.
+/// A weight `[rows, columns]` in 16 bits.
 pub(crate) struct Packed {
     rows: usize,
     columns: usize,
@@ -28,15 +29,7 @@ enum Form {
     #[cfg(target_arch = "x86_64")]
     Panels(avx512::Panels),
     /// Row by row, rounded and widened again.
-    Plain(Vec<f32>),
-}
-
-/// Whether the processor multiplies bf16 numbers itself.
-pub(crate) fn is_native() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return avx512::is_there();
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+    Plain(Vec<f32>, Half),
 }
 
 impl Packed {
@@ -45,17 +38,25 @@ impl Packed {
     /// # Panics
     ///
     /// Panics if there are not as many.
-    pub(crate) fn new(values: &[f32], [rows, columns]: [usize; 2]) -> Self {
+    pub(crate) fn new(values: &[f32], [rows, columns]: [usize; 2], half: Half) -> Self {
         assert_eq!(values.len(), rows * columns, "a value an element");
         #[cfg(target_arch = "x86_64")]
-        if let Some(panels) = avx512::Panels::new(values, [rows, columns]) {
+        if let Some(panels) = match half {
+            Half::Bf16 => avx512::Panels::new(values, [rows, columns]),
+            Half::F16 => None,
+        } {
             return Self { rows, columns, form: Form::Panels(panels) };
         }
-        Self::plain(values, [rows, columns])
+        Self::plain(values, [rows, columns], half)
     }
 
-    fn plain(values: &[f32], [rows, columns]: [usize; 2]) -> Self {
-        Self { rows, columns, form: Form::Plain(rounded(values)) }
+    fn plain(values: &[f32], [rows, columns]: [usize; 2], half: Half) -> Self {
+        Self { rows, columns, form: Form::Plain(rounded(values, half), half) }
+    }
+
+    /// Whether rounded numbers are multiplied as f32.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.form, Form::Plain(..))
     }
 
     pub(crate) fn dims(&self) -> [usize; 2] {
@@ -81,9 +82,9 @@ impl Packed {
         match &self.form {
             #[cfg(target_arch = "x86_64")]
             Form::Panels(panels) => panels.product_onto(x, bias, onto),
-            Form::Plain(weight) => {
+            Form::Plain(weight, half) => {
                 let weight = Matrix::of_rows(weight, self.columns);
-                let x = rounded(x);
+                let x = rounded(x, *half);
                 product_onto(Matrix::of_rows(&x, self.rows), weight, bias, onto)
             }
         }
@@ -92,17 +93,24 @@ impl Packed {
 
 impl std::fmt::Debug for Packed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Packed({} x {} in bf16)", self.rows, self.columns)
+        write!(f, "Packed({} x {} in 16 bits)", self.rows, self.columns)
     }
 }
 
-/// Each value as the nearest bf16.
+/// Each value as the nearest of 16 bits.
+fn rounded(values: &[f32], half: Half) -> Vec<f32> {
+    match half {
+        Half::Bf16 => each(values, |value| bf16::from_f32(value).to_f32()),
+        Half::F16 => each(values, |value| f16::from_f32(value).to_f32()),
+    }
+}
+
 #[allow(unsafe_code)]
-fn rounded(values: &[f32]) -> Vec<f32> {
+fn each(values: &[f32], round: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
     let write = |out: &mut [MaybeUninit<f32>]| {
         out.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).for_each(|(out, values)| {
             for (out, &value) in out.iter_mut().zip(values) {
-                out.write(bf16::from_f32(value).to_f32());
+                out.write(round(value));
             }
         });
     };
@@ -155,19 +163,24 @@ mod tests {
         [400, 33, 161],
     ];
 
-    fn assert_exact(packed: impl Fn(&[f32], [usize; 2]) -> Packed) {
+    fn assert_exact(half: Half, packed: impl Fn(&[f32], [usize; 2]) -> Packed) {
+        // Half a unit in the last place.
+        let unit = match half {
+            Half::Bf16 => 1.0 / 256.0,
+            Half::F16 => 1.0 / 2048.0,
+        };
         for [count, rows, columns] in SHAPES {
             let [x, weight] = [numbers(count * rows, 1), numbers(rows * columns, 2)];
             let [bias, onto] = [numbers(columns, 3), numbers(count * columns, 4)];
             let got = packed(&weight, [rows, columns]).product_onto(&x, Some(&bias), Some(&onto));
             let (of_rounded, magnitude) =
-                exact([&rounded(&x), &rounded(&weight), &bias, &onto], rows, columns);
+                exact([&rounded(&x, half), &rounded(&weight, half), &bias, &onto], rows, columns);
             let (of_f32, _) = exact([&x, &weight, &bias, &onto], rows, columns);
             let what = format!("{count} x {rows} x {columns}");
             assert_eq!(got.len(), of_f32.len(), "{what}");
             for (index, &got) in got.iter().enumerate() {
-                // f32 sums of so many products, and twice a bf16's half unit in the last place.
-                let (sum, near) = (1e-6 * magnitude[index], 2.0 / 256.0 * magnitude[index]);
+                // f32 sums of so many products, and two roundings.
+                let (sum, near) = (1e-6 * magnitude[index], 2.0 * unit * magnitude[index]);
                 let error = (f64::from(got) - of_rounded[index]).abs();
                 assert!(error <= sum, "{what}, {index}: off by {error:e} of the rounded product");
                 let error = (f64::from(got) - of_f32[index]).abs();
@@ -178,18 +191,20 @@ mod tests {
 
     #[test]
     fn products_are_those_of_the_rounded_numbers() {
-        assert_exact(Packed::new);
+        for half in [Half::Bf16, Half::F16] {
+            assert_exact(half, |values, dims| Packed::new(values, dims, half));
+        }
     }
 
     #[test]
     fn so_they_are_without_the_instruction() {
-        assert_exact(Packed::plain);
+        assert_exact(Half::Bf16, |values, dims| Packed::plain(values, dims, Half::Bf16));
     }
 
     #[test]
     fn nothing_is_added_where_nothing_is_given() {
         let [x, weight] = [numbers(14 * 40, 5), numbers(40 * 50, 6)];
-        let packed = Packed::new(&weight, [40, 50]);
+        let packed = Packed::new(&weight, [40, 50], Half::Bf16);
         let zeros = vec![-0.0; 14 * 50];
         let all = packed.product_onto(&x, Some(&zeros[..50]), Some(&zeros));
         assert_eq!(packed.product_onto(&x, None, None), all);
@@ -202,13 +217,13 @@ mod tests {
     fn a_row_is_the_same_whatever_others_there_are_and_however_many_threads() {
         let (rows, columns) = (96, 200);
         let [x, weight] = [numbers(90 * rows, 7), numbers(rows * columns, 8)];
-        let packed = Packed::new(&weight, [rows, columns]);
+        let packed = Packed::new(&weight, [rows, columns], Half::Bf16);
         let all = packed.product_onto(&x, None, None);
         for threads in [1, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             assert_eq!(pool.install(|| packed.product_onto(&x, None, None)), all);
         }
-        if !is_native() {
+        if packed.is_plain() {
             // A single row has a kernel of its own in `gemm`.
             return;
         }
@@ -221,7 +236,8 @@ mod tests {
     fn values_that_are_not_finite_are_not_lost() {
         let mut x = numbers(2 * 70, 9);
         (x[3], x[70 + 69]) = (f32::NAN, f32::INFINITY);
-        let got = Packed::new(&vec![1.0; 70 * 40], [70, 40]).product_onto(&x, None, None);
+        let got =
+            Packed::new(&vec![1.0; 70 * 40], [70, 40], Half::Bf16).product_onto(&x, None, None);
         assert!(got[..40].iter().all(|value| value.is_nan()));
         assert!(got[40..].iter().all(|&value| value == f32::INFINITY));
     }

@@ -1,0 +1,206 @@
+//! The same work on several devices, each in a process of its own: its memory is its own, and a driver that crashes
+//! takes nothing with it.
+
+use std::process::Command;
+
+use flora::bench::{Measurement, Report, TextLength, Workload};
+use flora::clip::Precision;
+use flora::device::{Adapter, Backend, adapters};
+use flora::report::tables;
+use flora::report::units::{bytes, figure, percent};
+use serde::Serialize;
+
+use super::{Bench, name};
+use crate::failure::Failure;
+use crate::{output, program};
+
+/// The word for every device.
+const ALL: &str = "all";
+const FLEX: &str = Backend::Flex.name();
+
+/// What was measured, device by device.
+#[derive(Debug, Serialize)]
+pub(super) struct Comparison {
+    flora: &'static str,
+    burn: &'static str,
+    /// In the order in which they were asked for.
+    devices: Vec<Measured>,
+}
+
+/// A device in a precision.
+#[derive(Debug, Serialize)]
+struct Measured {
+    device: String,
+    adapter: Option<Adapter>,
+    precision: Precision,
+    report: Option<Report>,
+    /// Why there is no report.
+    problem: Option<String>,
+}
+
+impl Comparison {
+    pub(super) fn run(bench: &Bench) -> Result<Self, Failure> {
+        let mut devices = Vec::new();
+        for (device, adapter) in named(&bench.devices)? {
+            for &precision in &bench.precision {
+                let (device, adapter) = (device.clone(), adapter.clone());
+                devices.push(Measured { device, adapter, precision, report: None, problem: None });
+            }
+        }
+        let mut reference = None;
+        if Backend::Flex.is_compiled() {
+            // What others are compared with, first; whatever of it was asked for is measured with the rest.
+            let once = ["--warmup", "0", "--repeats", "1"];
+            reference = Some(bench.measure(FLEX, Precision::F32, &once).map_err(Failure::Run)?);
+        }
+        for measured in &mut devices {
+            if bench.workloads_in(measured.precision).is_empty() {
+                measured.problem = Some("only image-encode is multiplied in it".to_owned());
+                continue;
+            }
+            output::error_line(format!("{} in {}", measured.device, measured.precision));
+            match bench.measure(&measured.device, measured.precision, &[]) {
+                Ok(mut report) => {
+                    reference.iter().for_each(|reference| report.compare(reference));
+                    report.results.iter_mut().for_each(|result| result.outcome = None);
+                    measured.report = Some(report);
+                }
+                Err(problem) => measured.problem = Some(problem),
+            }
+        }
+        Ok(Self { flora: crate::version::short(), burn: flora::BURN_VERSION, devices })
+    }
+
+    /// On one screen.
+    pub(super) fn shown(&self) -> String {
+        let header =
+            ["device", "workload", "seconds", "items/s", "% of peak", "memory", "differs by"];
+        let reports = self.devices.iter().filter_map(|it| Some((it, it.report.as_ref()?)));
+        let rows = reports.clone().flat_map(|(measured, report)| {
+            report.results.iter().map(|result| row(&measured.device, result))
+        });
+        let mut text = String::new();
+        if let Some((_, report)) = reports.clone().next() {
+            text += &format!("{}, {}\n\n", report.model.name, report.cpu);
+        }
+        text += &tables::figures(header, rows.collect(), output::page());
+        text += "\n";
+        for (measured, report) in reports {
+            let adapter = measured.adapter.as_ref().map(|it| format!(" ({})", it.description()));
+            text += &format!(
+                "\n{} in {}{}: matmul peak in f32 {} GFLOP/s, {size} x {size}",
+                measured.device,
+                measured.precision,
+                adapter.unwrap_or_default(),
+                figure(report.peak.gflops),
+                size = report.peak.size,
+            );
+        }
+        for measured in &self.devices {
+            if let Some(problem) = &measured.problem {
+                let Measured { device, precision, .. } = measured;
+                text += &format!("\n{device} in {precision}: not measured. {problem}");
+            }
+        }
+        text + "\n\nMemory is the process's, without a GPU's own. Differences are from flex in f32, over the largest value."
+    }
+
+    /// An error where there is nothing at all to show.
+    pub(super) fn verdict(&self) -> Result<(), Failure> {
+        match self.devices.iter().any(|it| it.report.is_some()) {
+            true => Ok(()),
+            false => Err(Failure::Run("no device was measured".to_owned())),
+        }
+    }
+}
+
+fn row(device: &str, result: &Measurement) -> [String; 7] {
+    let difference = match result.difference {
+        None => String::new(),
+        Some(0.0) => "0".to_owned(),
+        Some(difference) => format!("{difference:.0e}"),
+    };
+    [
+        device.to_owned(),
+        name(result),
+        figure(result.seconds.median),
+        format!("{} {}", figure(result.items_per_second), result.unit),
+        percent(result.share_of_peak),
+        result.peak_memory_bytes.map(bytes).unwrap_or_default(),
+        difference,
+    ]
+}
+
+/// The devices of these names, which exist, each with what it computes on.
+fn named(names: &[String]) -> Result<Vec<(String, Option<Adapter>)>, Failure> {
+    if names != [ALL] {
+        let open = |name: &String| flora::device::open(name).map_err(Failure::input);
+        let opened = names.iter().map(|name| open(name).map(|it| (it.name, it.adapter)));
+        return opened.collect();
+    }
+    let compiled = Backend::ALL.into_iter().filter(|backend| backend.is_compiled());
+    let devices = compiled.flat_map(|backend| match backend.has_adapters() {
+        false => vec![(backend.name().to_owned(), None)],
+        true => adapters(backend).into_iter().map(|it| (it.device.clone(), Some(it))).collect(),
+    });
+    Ok(devices.collect())
+}
+
+impl Bench {
+    /// Those that a precision makes a difference to.
+    fn workloads_in(&self, precision: Precision) -> Vec<Workload> {
+        let all = self.workloads().iter().copied();
+        all.filter(|&it| precision.is_f32() || it == Workload::ImageEncode).collect()
+    }
+
+    /// `flora bench` of a device in a process of its own; what it says where it fails.
+    fn measure(&self, device: &str, precision: Precision, more: &[&str]) -> Result<Report, String> {
+        let mut command = Command::new(program::path().map_err(|error| error.to_string())?);
+        command.arg("bench").args(self.workloads_in(precision).iter().map(|it| it.as_str()));
+        match &self.shape {
+            Some(shape) => command.args(["--shape", shape]),
+            None => command.args(["--model", &self.model]),
+        };
+        let numbers = [
+            ("--batch", Some(self.batch)),
+            ("--classes", self.classes),
+            ("--threads", self.threads),
+            ("--clients", Some(self.clients)),
+        ];
+        for (flag, number) in numbers {
+            command.args(number.into_iter().flat_map(|it| [flag.to_owned(), it.to_string()]));
+        }
+        let tokens = match self.tokens {
+            None | Some(TextLength::Context) => None,
+            Some(TextLength::Tokens(tokens)) => Some(tokens.to_string()),
+            Some(TextLength::Longest) => Some("longest".to_owned()),
+        };
+        command.args(tokens.iter().flat_map(|it| ["--tokens", it]));
+        command.args(self.each.then_some("--each"));
+        command.args(["--device", device, "--precision", precision.as_str()]);
+        command.args(self.device.trusts().then_some("--trust-device"));
+        match more {
+            [] => command.args([
+                "--warmup".to_owned(),
+                self.warmup.to_string(),
+                "--repeats".to_owned(),
+                self.repeats.to_string(),
+            ]),
+            more => command.args(more),
+        };
+        let done = command.args(["--json", "--outcomes"]).output();
+        let done = done.map_err(|error| format!("cannot start flora: {error}"))?;
+        let said = String::from_utf8_lossy(&done.stderr);
+        if !done.status.success() {
+            let error = said.rfind("error: ").map_or(&*said, |at| &said[at + "error: ".len()..]);
+            return Err(match error.trim() {
+                "" => format!("its process ended with {}", done.status),
+                error => error.to_owned(),
+            });
+        }
+        said.lines()
+            .filter(|line| line.starts_with("warning"))
+            .for_each(|line| output::error_line(line.to_owned()));
+        serde_json::from_slice(&done.stdout).map_err(|error| error.to_string())
+    }
+}
