@@ -2,7 +2,7 @@
 //! accuracy printed, the adapters kept as named tensors.
 //!
 //! ```sh
-//! cargo run --release -p flora --example embed
+//! cargo run --release -p flora --example embed      # or with -- --device wgpu, built with --features wgpu
 //! ```
 
 use flora::federation::{EvaluatedModel, Event};
@@ -20,7 +20,7 @@ impl Observer for Printer {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let device = flora::device::parse("cpu")?;
+    let device = flora::device::take_from(&mut std::env::args().collect())?;
     let quickstart = Preset::find("quickstart").ok_or("the preset ships with flora")?;
     let experiment = quickstart.experiment(&["training.rounds=3".to_owned()])?;
 

@@ -1,7 +1,7 @@
-//! Search the images of a folder with words, with the crate `flora-clip` alone:
+//! Search the images of a folder with words, with `flora::clip` alone:
 //!
 //! ```sh
-//! cargo run --release -p flora-clip --example image_search -- \
+//! cargo run --release -p flora --example image_search -- \
 //!     models/clip-nano datasets/emoji-vendors/images "smiling face" "a heart"
 //! ```
 //!
@@ -10,9 +10,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor};
-use flora_clip::{Embedder, normalize, read_image};
-use flora_core::workers::Workers;
+use burn::tensor::Tensor;
+use flora::clip::{Embedder, normalize, read_image};
+use flora::core::workers::Workers;
 
 /// Images that go through the vision tower together.
 const BATCH: usize = 32;
@@ -20,11 +20,12 @@ const BATCH: usize = 32;
 const SHOWN: usize = 5;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let device = flora::device::take_from(&mut arguments)?;
     let [model, folder, queries @ ..] = &arguments[..] else {
-        return Err("usage: image_search MODEL FOLDER QUERY...".into());
+        return Err("usage: image_search [--device NAME] MODEL FOLDER QUERY...".into());
     };
-    let embedder = Embedder::open(model.as_ref(), &Device::flex())?;
+    let embedder = Embedder::open(model.as_ref(), &device)?;
     let mut files = Vec::new();
     list(folder.as_ref(), &mut files)?;
     files.sort();

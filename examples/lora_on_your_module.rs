@@ -1,7 +1,7 @@
-//! Low-rank adapters on a module of your own, with the crate `flora-lora` alone:
+//! Low-rank adapters on a module of your own, with `flora::lora` alone:
 //!
 //! ```sh
-//! cargo run --release -p flora-lora --example lora_on_your_module
+//! cargo run --release -p flora --example lora_on_your_module
 //! ```
 //!
 //! A small classifier is frozen; only its adapters learn a new task, and only they are saved.
@@ -9,7 +9,7 @@
 use burn::module::{Initializer, Module};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, activation};
-use flora_lora::{
+use flora::lora::{
     AdaptableModule, LoraConfig, LoraLinear, Scaling, Towers, adapter_record, attach,
     num_adapter_parameters,
 };
@@ -43,7 +43,7 @@ impl AdaptableModule for Classifier {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let device = Device::flex().autodiff();
+    let device = flora::device::take_from(&mut std::env::args().collect())?.autodiff();
     let config = LoraConfig {
         r: 1,
         lora_alpha: 2.0,

@@ -1,19 +1,18 @@
-//! Zero-shot classification with the crate `flora-clip` alone:
+//! Zero-shot classification with `flora::clip` alone:
 //!
 //! ```sh
-//! cargo run --release -p flora-clip --example zero_shot -- models/clip-nano cat.png cat dog car
+//! cargo run --release -p flora --example zero_shot -- models/clip-nano cat.png cat dog car
 //! ```
 
-use burn::tensor::Device;
-use flora_clip::{Embedder, read_image};
+use flora::clip::{Embedder, read_image};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let (Some(model), Some(image)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: zero_shot MODEL IMAGE CLASS...".into());
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let device = flora::device::take_from(&mut arguments)?;
+    let [model, image, classes @ ..] = &arguments[..] else {
+        return Err("usage: zero_shot [--device NAME] MODEL IMAGE CLASS...".into());
     };
-    let classes: Vec<String> = arguments.collect();
-    let embedder = Embedder::open(model.as_ref(), &Device::flex())?;
+    let embedder = Embedder::open(model.as_ref(), &device)?;
     let prompts: Vec<_> =
         classes.iter().map(|class| vec![format!("a photo of a {class}.")]).collect();
     let classifier = embedder.classifier(&prompts)?;

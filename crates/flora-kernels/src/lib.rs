@@ -26,7 +26,18 @@ mod slices;
 pub use self::half::{Half, HalfWeight};
 pub use adam::Adam;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
+
+/// Whether operations here are single passes on this device: whether it is burn's CPU backend.
+pub fn is_fused(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    return flex::is_flex(device);
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = device;
+        false
+    }
+}
 
 /// `x sigmoid(1.702 x)` of every element, the activation of OpenAI's CLIP.
 ///

@@ -19,6 +19,9 @@ use crate::{
 pub enum ImageInput {
     /// The frozen vision tower saw every image once.
     Features(Arc<FeatureRows>),
+    /// The same, on the device: `[images, projection_dim]`. A step copies the numbers of its images there, and not their
+    /// features.
+    Resident(Tensor<2>),
     /// What lies below the first adapter of the vision tower saw every image once.
     Activations {
         /// Of each image what [`TuningModel::image_prefix`] gives.
@@ -344,6 +347,7 @@ impl Objective {
         };
         match images {
             ImageInput::Features(features) => gather(features, indices, device),
+            ImageInput::Resident(features) => Ok(select(features, indices, device)),
             ImageInput::Activations { below, cut } => {
                 Ok(model.image_features_from(gather(below, indices, device)?, *cut))
             }
@@ -351,12 +355,7 @@ impl Objective {
                 let pixels = pixels(preprocessor, dataset, indices)?;
                 Ok(model.image_features(preprocessor.stack(pixels, device)))
             }
-            ImageInput::Pixels(pixels) => {
-                let rows = crate::heads::indices(indices, &device.clone().inner());
-                let rows = pixels.clone().inner().select(0, rows);
-                let rows = if device.is_autodiff() { rows.autodiff() } else { rows };
-                Ok(model.image_features(rows))
-            }
+            ImageInput::Pixels(pixels) => Ok(model.image_features(select(pixels, indices, device))),
         }
     }
 
@@ -403,6 +402,13 @@ fn gather(
 ) -> Result<Tensor<2>, TuningError> {
     let values = TensorData::new(rows.gather(indices)?, [indices.len(), rows.dim()]);
     Ok(Tensor::from_data(values, device))
+}
+
+/// Rows of what is on the device, with autodiff where `device` has it.
+fn select<const D: usize>(all: &Tensor<D>, indices: &[usize], device: &Device) -> Tensor<D> {
+    let rows = crate::heads::indices(indices, &device.clone().inner());
+    let rows = all.clone().inner().select(0, rows);
+    if device.is_autodiff() { rows.autodiff() } else { rows }
 }
 
 fn highest(logits: &[f32]) -> f32 {

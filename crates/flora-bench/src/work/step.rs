@@ -2,8 +2,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
-use burn::tensor::Device;
-use flora_data::Features;
+use burn::tensor::{Device, Tensor, TensorData};
 use flora_lora::LoraConfig;
 use flora_tuning::methods::{FedFft, Flora, Start};
 use flora_tuning::{
@@ -60,11 +59,11 @@ pub(super) fn lora(
     batches: usize,
 ) -> Result<Vec<Box<dyn Work>>, BenchError> {
     let dim = model.config.projection_dim;
-    let features = Features { dim, values: random_values("bench features", batch * dim) };
+    let values = TensorData::new(random_values("bench features", batch * dim), [batch, dim]);
     let steps = Steps {
         workload: Workload::LoraStep,
         method: Arc::new(Flora(LoraConfig::default())),
-        images: ImageInput::Features(Arc::new(features.into())),
+        images: ImageInput::Resident(Tensor::from_data(values, &model.device)),
         shared,
     };
     steps.build(model, texts, batch, batches)

@@ -69,7 +69,7 @@ fn probabilities_of_sentences_add_up() {
 fn images_in_16_bits_are_near_those_in_f32() {
     let case = Case::open("tiny-clip", &device());
     let expected = values(case.clip.image_features(case.images.clone()));
-    for (precision, tolerance) in [(Precision::Bf16, 2e-2), (Precision::F16, 2e-3)] {
+    for (precision, tolerance) in [(Precision::Bf16, 2e-2), (Precision::F16, 4e-3)] {
         let rounded = match case.clip.clone().in_precision(precision) {
             Ok(clip) => values(clip.image_features(case.images.clone())),
             Err(error) => {

@@ -11,7 +11,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{
     Autodiff, Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension,
 };
-use burn::tensor::{DType, Shape, Tensor, TensorData};
+use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
 use crate::slices;
 use crate::slices::adam::Step;
@@ -23,10 +23,11 @@ pub(crate) const LONGEST_ATTENTION: usize = 128;
 
 /// Whether the fused operations take these tensors.
 pub(crate) fn takes<const D: usize>(tensors: &[&Tensor<D>]) -> bool {
-    tensors.iter().all(|tensor| {
-        tensor.dtype() == DType::F32
-            && matches!(tensor.device().inner().as_dispatch(), DispatchDevice::Flex(_))
-    })
+    tensors.iter().all(|tensor| tensor.dtype() == DType::F32 && is_flex(&tensor.device()))
+}
+
+pub(crate) fn is_flex(device: &Device) -> bool {
+    matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
 }
 
 /// Whether the step of an optimizer takes these tensors.

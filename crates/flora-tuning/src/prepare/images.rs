@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
 use flora_clip::{Clip, ClipError};
 use flora_core::workers::Workers;
-use flora_data::{Dataset, FeatureCache, Split, View};
+use flora_data::{Dataset, FeatureCache, FeatureRows, Split, View};
 use flora_federation::Event;
 use flora_inference::{
     BelowCut, FrozenTower, InferenceError, Model, activations, check_room_for_activations,
@@ -87,6 +88,20 @@ fn check_precision(
         observer.event(&Event::Warning { message: format!("model.precision: {message}") });
     }
     Ok(())
+}
+
+/// The most bytes of features that are kept on a GPU.
+const RESIDENT: usize = 1 << 30;
+
+/// Features on the device, where that is no CPU of burn's and they are not too many; elsewhere as they are.
+fn resident_or(rows: FeatureRows, device: &Device) -> Result<ImageInput, TuningError> {
+    let (count, dim) = (rows.len(), rows.dim());
+    if flora_kernels::is_fused(device) || count * dim * size_of::<f32>() > RESIDENT {
+        return Ok(ImageInput::Features(Arc::new(rows)));
+    }
+    let all: Vec<usize> = (0..count).collect();
+    let values = TensorData::new(rows.gather(&all)?, [count, dim]);
+    Ok(ImageInput::Resident(Tensor::from_data(values, &device.clone().inner())))
 }
 
 /// The training images in each of their views.
@@ -174,7 +189,7 @@ impl Source<'_> {
                 checkpoint_rows(tower, load, device, dataset, cache, workers, notify)?
             }
         };
-        Ok(ImageInput::Features(Arc::new(rows)))
+        resident_or(rows, device)
     }
 
     /// Whether the disk has room for what is kept of all of these.

@@ -66,6 +66,32 @@ pub fn open(name: &str) -> Result<Opened, DeviceError> {
     Ok(Opened { name, backend: parsed.backend, device, adapter })
 }
 
+/// The device that `--device NAME` among a program's arguments means, the CPU without it; both words are taken out. A device
+/// other than `flex` is compared with it first ([`check`]). For programs without a parser of arguments, as the examples are.
+///
+/// # Errors
+///
+/// As [`open`], and a device that computes wrong numbers.
+///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// let mut arguments = ["cat.png", "--device", "flex", "cat"].map(str::to_owned).to_vec();
+/// flora::device::take_from(&mut arguments).unwrap();
+/// assert_eq!(arguments, ["cat.png", "cat"]);
+/// # }
+/// ```
+pub fn take_from(arguments: &mut Vec<String>) -> Result<Device, Box<dyn std::error::Error>> {
+    let Some(at) = arguments.iter().position(|it| it == "--device") else {
+        return Ok(parse("cpu")?);
+    };
+    let given = arguments.drain(at..arguments.len().min(at + 2)).nth(1).unwrap_or_default();
+    let opened = open(&given)?;
+    if opened.backend != Backend::Flex {
+        check(&opened.device)?;
+    }
+    Ok(opened.device)
+}
+
 /// Whether several threads may well compute on the device at once: true of CPUs, whose threads are
 /// the workers; a GPU is kept busy by one.
 pub fn is_cpu(name: &str) -> bool {
