@@ -33,7 +33,7 @@ enum Form {
     /// On burn's CPU backend.
     Packed(form::Weight),
     /// A tensor of the type.
-    Cast(Tensor<2>),
+    Cast(Box<Tensor<2>>),
 }
 
 impl Half {
@@ -57,7 +57,9 @@ impl HalfWeight {
             return Some(Self(Form::Packed(packed)));
         }
         let (weight, device) = (weight.clone().inner(), weight.device().inner());
-        device.supports_dtype(half.dtype()).then(|| Self(Form::Cast(weight.cast(half.dtype()))))
+        device
+            .supports_dtype(half.dtype())
+            .then(|| Self(Form::Cast(Box::new(weight.cast(half.dtype())))))
     }
 
     /// Whether rounded numbers are multiplied as `f32`, which saves no time.
@@ -97,7 +99,7 @@ impl HalfWeight {
         let mut dims = x.dims();
         let rows = x.clone().reshape([dims[..D - 1].iter().product(), input]);
         dims[D - 1] = output;
-        let product = rows.cast(weight.dtype()).matmul(weight.clone()).cast(DType::F32);
+        let product = rows.cast(weight.dtype()).matmul(Tensor::clone(weight)).cast(DType::F32);
         let product = match bias {
             Some(bias) => product + bias.clone().unsqueeze(),
             None => product,
