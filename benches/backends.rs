@@ -8,16 +8,29 @@
 use std::process::{Command, ExitCode};
 
 fn main() -> ExitCode {
-    let given: Vec<String> = std::env::args().skip(1).filter(|it| it != "--bench").collect();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_flora"));
-    command.args(["bench", "--devices", "all", "--precision", "f32,bf16,f16"]);
-    // `cargo test --benches` passes this: show that the bench runs, not how fast.
-    match given.iter().any(|it| it == "--test") {
-        true => command.args(["image-encode", "--batch", "1", "--warmup", "0", "--repeats", "1"]),
-        false => command
-            .args(if given.is_empty() { &["--shape", "vit-b-32"][..] } else { &[] })
-            .args(&given),
+    let mut given: Vec<String> = std::env::args().skip(1).collect();
+    let is_bench = given.iter().any(|it| it == "--bench");
+    given.retain(|it| it != "--bench");
+    if !is_bench {
+        // By `cargo test --benches`: show that the bench runs, not how fast.
+        let little = "image-encode --model clip-nano --batch 1 --warmup 0 --repeats 1";
+        given = little.split(' ').map(str::to_owned).collect();
+    }
+    let has = |flags: &[&str]| {
+        let is = |it: &String, flag: &str| it.split('=').next() == Some(flag);
+        given.iter().any(|it| flags.iter().any(|flag| is(it, flag)))
     };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flora"));
+    command.arg("bench").args(&given);
+    for (flags, default) in [
+        (&["--devices"][..], "all"),
+        (&["--precision"], "f32,bf16,f16"),
+        (&["--shape", "--model"], "vit-b-32"),
+    ] {
+        if !has(flags) {
+            command.args([flags[0], default]);
+        }
+    }
     match command.status() {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,

@@ -22,7 +22,7 @@ const REPEATS: usize = 7;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // `cargo test --benches` passes this: show that the bench runs, not how fast.
-    let repeats = if std::env::args().any(|argument| argument == "--test") { 1 } else { REPEATS };
+    let repeats = if std::env::args().any(|argument| argument == "--bench") { REPEATS } else { 1 };
     let device = flora::device::parse("cpu")?.autodiff();
     let checkpoint = Checkpoint::open(&flora::hub::find("models/clip-nano".as_ref())?)?;
     let clip = checkpoint.load(&device)?;

@@ -51,7 +51,7 @@ impl Client for Idle {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // `cargo test --benches` passes this: show that the bench runs, not how fast.
-    let test = std::env::args().any(|argument| argument == "--test");
+    let test = !std::env::args().any(|argument| argument == "--bench");
     let fleets = if test { &[10, 100][..] } else { &[10, 100, 1_000, 10_000] };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{threads} threads; ms a client call, by clients, where so many train and all test");

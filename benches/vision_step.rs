@@ -26,7 +26,7 @@ const BATCH: usize = 32;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // `cargo test --benches` passes this: show that the bench runs, not how fast.
-    let is_test = std::env::args().any(|argument| argument == "--test");
+    let is_test = !std::env::args().any(|argument| argument == "--bench");
     let (repeats, batch, config) = match is_test {
         true => (1, 4, ClipConfig::clip_nano()),
         false => (REPEATS, BATCH, ClipConfig::vit_base_patch32()),

@@ -20,7 +20,7 @@ impl Observer for Printer {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let device = flora::device::take_from(&mut std::env::args().collect())?;
+    let device = flora::device::take_from(&mut std::env::args().skip(1).collect())?;
     let quickstart = Preset::find("quickstart").ok_or("the preset ships with flora")?;
     let experiment = quickstart.experiment(&["training.rounds=3".to_owned()])?;
 

@@ -43,7 +43,7 @@ impl AdaptableModule for Classifier {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let device = flora::device::take_from(&mut std::env::args().collect())?.autodiff();
+    let device = flora::device::take_from(&mut std::env::args().skip(1).collect())?.autodiff();
     let config = LoraConfig {
         r: 1,
         lora_alpha: 2.0,

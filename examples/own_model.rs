@@ -82,7 +82,7 @@ impl Strategy for Further {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let device = flora::device::take_from(&mut std::env::args().collect())?.autodiff();
+    let device = flora::device::take_from(&mut std::env::args().skip(1).collect())?.autodiff();
     device.seed(1);
     let [hidden, output] = [(2, 32), (32, 1)].map(|(i, o)| LinearConfig::new(i, o).init(&device));
     let net = Net { hidden, output };

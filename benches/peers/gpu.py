@@ -32,6 +32,10 @@ def work(job, clock):
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = job.form.endswith("+tf32")
     job = Job(**{**job.__dict__, "form": job.form.removesuffix("+tf32")})
     peak = matmul_peak(clock, job.device, MATRICES if job.device != "cpu" else MATRICES[:1])
+    if job.device.startswith("cuda"):
+        # The peak's matrices are no part of the step.
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
     step, trained = prepared(job)
     clock.time(step, job.warmup)
     seconds, cpu_seconds, outputs = clock.time(step, job.repeats)
@@ -48,8 +52,11 @@ def of_torch(workload, model, precision, options):
     form = WORKLOADS[workload] + ("+tf32" if options.tf32 else "")
     tokens = options.tokens
     job = Job(workload, model, options.batch, tokens, form, precision, options.warmup, options.repeats, options.torch)
-    measured = measure(work, job, 1, options.threads)
-    check(job, measured)
+    try:
+        measured = measure(work, job, 1, options.threads)
+        check(job, measured)
+    except (SystemExit, AssertionError) as error:
+        return None, f"PyTorch failed: {error}"
     rate = options.batch / statistics.median(measured.seconds)
     return {"rate": rate, **measured.facts}, None
 
@@ -84,7 +91,7 @@ def rows(model, options):
         for precision in PRECISIONS if workload == "image-encode" else PRECISIONS[:1]:
             peer, why = of_torch(workload, model, precision, options)
             # The arithmetic of an item is flora's count: the peer computes at least as much.
-            known = [value for key, value in flora.items() if key[1:] == (precision, workload) and isinstance(value, dict)]
+            known = [value for key, value in flora.items() if isinstance(value, dict) and key[2] == workload]
             item = known[0]["gflop"] / options.batch if known else None
             share = f"{100 * peer['rate'] * item / peer['peak']:4.0f} %" if peer and item else ""
             name = f"{Path(model).name:<10} {workload:<12} {precision:<4}"
@@ -121,8 +128,8 @@ def main():
         for line, result in rows(tiny if model == "tiny" else model, options):
             print(line, flush=True)
             kept.append({"line": line, "result": result})
-    if options.json:
-        options.json.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+            if options.json:
+                options.json.write_text(json.dumps(kept, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def encoder(function, inputs, job):
     half = HALVES.get(job.precision)
 
     def step():
-        with torch.inference_mode(), torch.autocast(job.device, half, enabled=half is not None):
+        with torch.inference_mode(), torch.autocast(torch.device(job.device).type, half, enabled=half is not None):
             features = function(inputs)
         synchronize(job.device)
         return features

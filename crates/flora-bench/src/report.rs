@@ -78,10 +78,10 @@ pub struct Measurement {
     /// The most memory that the process has held so far, that of a GPU aside; `None` where the system does not tell.
     pub peak_memory_bytes: Option<u64>,
     /// What was computed, where [`Settings::outcomes`](crate::Settings::outcomes) asked for it: the features, or the losses
-    /// of two steps. An aggregation has none.
+    /// of two steps. As the bits of `f32`, because JSON has no infinity. An aggregation has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<Vec<f32>>,
-    /// By how much the outcome differs from another's: see [`Report::compare`].
+    pub outcome: Option<Vec<u32>>,
+    /// By how much the outcome differs from another's, infinite where a value is no number: see [`Report::compare`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<f64>,
 }
@@ -104,9 +104,11 @@ impl Report {
 }
 
 /// `None` where there is nothing to compare with.
-fn difference(values: &[f32], reference: &[f32]) -> Option<f64> {
+fn difference(values: &[u32], reference: &[u32]) -> Option<f64> {
+    let [values, reference] = [values, reference]
+        .map(|bits| bits.iter().copied().map(f32::from_bits).collect::<Vec<_>>());
     let largest = reference.iter().map(|it| f64::from(it.abs())).fold(0.0, f64::max);
-    let off = values.iter().zip(reference).map(|(a, b)| f64::from((a - b).abs()));
+    let off = values.iter().zip(&reference).map(|(a, b)| f64::from((a - b).abs()));
     let comparable = values.len() == reference.len() && largest > 0.0;
     // A value that is no number differs more than any.
     let worst =
@@ -116,10 +118,12 @@ fn difference(values: &[f32], reference: &[f32]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::difference;
-
     #[test]
     fn a_difference_is_a_share_of_the_largest_value() {
+        let difference = |values: &[f32], reference: &[f32]| {
+            let bits = |values: &[f32]| values.iter().map(|it| it.to_bits()).collect::<Vec<_>>();
+            super::difference(&bits(values), &bits(reference))
+        };
         assert_eq!(difference(&[1.0, -4.0], &[1.0, -4.0]), Some(0.0));
         assert_eq!(difference(&[1.0, -3.0], &[1.0, -4.0]), Some(0.25));
         assert_eq!(difference(&[f32::NAN, -4.0], &[1.0, -4.0]), Some(f64::INFINITY));

@@ -63,7 +63,7 @@ struct Timed {
     job: Job,
     samples: Samples,
     peak_memory_bytes: Option<u64>,
-    outcome: Option<Vec<f32>>,
+    outcome: Option<Vec<u32>>,
 }
 
 fn time(
@@ -75,7 +75,7 @@ fn time(
 ) -> Result<Timed, BenchError> {
     let mut job = prepare(workload, model, settings, crew.batches())?;
     let outcome = match settings.outcomes {
-        true => crew.outcome(&mut job.works)?,
+        true => crew.outcome(&mut job.works)?.map(|it| it.into_iter().map(f32::to_bits).collect()),
         false => None,
     };
     let mut samples = Samples::default();

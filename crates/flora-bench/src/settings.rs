@@ -30,7 +30,7 @@ pub struct Settings {
     pub warmup: usize,
     /// Repeats that count.
     pub repeats: usize,
-    /// Whether to tell what was computed, for [`Report::compare`](crate::Report::compare): once more, before all repeats.
+    /// Whether to tell what was computed, for [`Report::compare`](crate::Report::compare): features once more, and two more steps, before all repeats.
     pub outcomes: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Frozen linear layers in 16 bits.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 #[cfg(feature = "flex")]
 use crate::flex::half as form;
@@ -92,13 +92,22 @@ impl HalfWeight {
             Form::Packed(weight) => return form::linear(weight, x, bias, onto),
             Form::Cast(weight) => weight,
         };
-        if x.dtype() != DType::F32 || x.device() != weight.device() {
-            return None;
-        }
         let [input, output] = weight.dims();
         let mut dims = x.dims();
-        let rows = x.clone().reshape([dims[..D - 1].iter().product(), input]);
+        assert_eq!(dims[D - 1], input, "as wide as the weight is high");
+        let rows = [dims[..D - 1].iter().product(), input];
         dims[D - 1] = output;
+        assert!(bias.iter().all(|bias| bias.dims() == [output]), "a bias a column");
+        assert!(onto.iter().all(|onto| onto.dims() == dims), "as large as the output");
+        let device = weight.device();
+        let plain = |dtype: DType, other: Device| dtype == DType::F32 && other == device;
+        let fits = plain(x.dtype(), x.device())
+            && bias.iter().all(|it| plain(it.dtype(), it.device()))
+            && onto.iter().all(|it| plain(it.dtype(), it.device()));
+        if !fits {
+            return None;
+        }
+        let rows = x.clone().reshape(rows);
         let product = rows.cast(weight.dtype()).matmul(Tensor::clone(weight)).cast(DType::F32);
         let product = match bias {
             Some(bias) => product + bias.clone().unsqueeze(),

@@ -4,7 +4,7 @@
 //! and writes the whole tensor. On burn's CPU backend ([`Device::flex`](burn::tensor::Device::flex)) each
 //! function here is one pass instead, forward and backward, in the widest vectors that the processor
 //! has (chosen at run time), except that [`linear`] is `gemm`'s product, which starts from what it is
-//! added to. On any other backend, and for other number types than `f32`, it is
+//! added to, and in training with few rows a product in tiles. On any other backend, and for other number types than `f32`, it is
 //! the composed form. Both give the same numbers to `f32` rounding; tests say so.
 //!
 //! Results do not depend on the number of threads nor, but for [`linear`], on the processor's vectors: sums

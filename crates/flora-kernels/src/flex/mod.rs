@@ -16,7 +16,7 @@ use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 use crate::slices;
 use crate::slices::adam::Step;
 use crate::slices::attention::Heads;
-use crate::slices::product::{Matrix, product, product_onto, sum_of_rows};
+use crate::slices::product::{Matrix, Product, product_onto, sum_of_rows, training_product_onto};
 
 /// Above this length the matrix products of the composed form are the faster ones.
 pub(crate) const LONGEST_ATTENTION: usize = 128;
@@ -211,14 +211,24 @@ impl FusedOps for Flex {
         bias: FlexTensor,
         onto: FlexTensor,
     ) -> FlexTensor {
-        let [input, output] = weight.shape().dims();
-        let mut shape = x.shape();
-        let last = shape.num_dims() - 1;
-        shape[last] = output;
-        let (x, bias, onto, mut copy) = (values(&x), values(&bias), values(&onto), None);
-        let (x, weight) = (Matrix::of_rows(&x, input), matrix(&weight, &mut copy));
-        tensor(product_onto(x, weight, given(&bias), given(&onto)), shape)
+        linear_by(product_onto, x, weight, bias, onto)
     }
+}
+
+fn linear_by(
+    product: Product,
+    x: FlexTensor,
+    weight: FlexTensor,
+    bias: FlexTensor,
+    onto: FlexTensor,
+) -> FlexTensor {
+    let [input, output] = weight.shape().dims();
+    let mut shape = x.shape();
+    let last = shape.num_dims() - 1;
+    shape[last] = output;
+    let (x, bias, onto, mut copy) = (values(&x), values(&bias), values(&onto), None);
+    let (x, weight) = (Matrix::of_rows(&x, input), matrix(&weight, &mut copy));
+    tensor(product(x, weight, given(&bias), given(&onto)), shape)
 }
 
 #[derive(Debug)]
@@ -305,11 +315,14 @@ impl Backward<Flex, 4> for Linear {
         let dy_rows = Matrix::of_rows(&dy_values, output);
         if let (Some(node), Some(weight)) = (x, state.weight) {
             let mut copy = None;
-            let dx = product(dy_rows, matrix(&weight, &mut copy).transposed());
+            let weight = matrix(&weight, &mut copy).transposed();
+            let dx = training_product_onto(dy_rows, weight, None, None);
             grads.register::<Flex>(node.id, tensor(dx, state.x_shape));
         }
         if let (Some(node), Some(x)) = (weight, state.x) {
-            let dw = product(Matrix::of_rows(&values(&x), input).transposed(), dy_rows);
+            let x = values(&x);
+            let x = Matrix::of_rows(&x, input).transposed();
+            let dw = training_product_onto(x, dy_rows, None, None);
             grads.register::<Flex>(node.id, tensor(dw, state.weight_shape));
         }
         if let Some(node) = bias {
@@ -341,7 +354,7 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         };
         let [(x, x_node), (weight, weight_node), (bias, bias_node), (onto, onto_node)] =
             [x, weight, bias, onto].map(|tensor| tensor.into_parts());
-        let y = Flex::fused_linear(x, weight, bias, onto);
+        let y = linear_by(training_product_onto, x, weight, bias, onto);
         let nodes = [x_node, weight_node, bias_node, onto_node];
         match Linear.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(state, y),

@@ -90,10 +90,10 @@ fn check_precision(
     Ok(())
 }
 
-/// The most bytes of features that are kept on a GPU.
-const RESIDENT: usize = 1 << 30;
+/// The most bytes of features that are kept on a device, of the images as they are and of each view.
+const RESIDENT: usize = 1 << 28;
 
-/// Features on the device, where that is no CPU of burn's and they are not too many; elsewhere as they are.
+/// Features on the device, where that is not burn's CPU backend and they are not too many; elsewhere as they are.
 fn resident_or(rows: FeatureRows, device: &Device) -> Result<ImageInput, TuningError> {
     let (count, dim) = (rows.len(), rows.dim());
     if flora_kernels::is_fused(device) || count * dim * size_of::<f32>() > RESIDENT {

@@ -78,13 +78,23 @@ pub fn open(name: &str) -> Result<Opened, DeviceError> {
 /// let mut arguments = ["cat.png", "--device", "flex", "cat"].map(str::to_owned).to_vec();
 /// flora::device::take_from(&mut arguments).unwrap();
 /// assert_eq!(arguments, ["cat.png", "cat"]);
+///
+/// let mut arguments = vec!["--device=abacus".to_owned()];
+/// assert!(flora::device::take_from(&mut arguments).is_err());
 /// # }
 /// ```
 pub fn take_from(arguments: &mut Vec<String>) -> Result<Device, Box<dyn std::error::Error>> {
-    let Some(at) = arguments.iter().position(|it| it == "--device") else {
+    const FLAG: &str = "--device";
+    let flag =
+        |it: &String| it.strip_prefix(FLAG).is_some_and(|it| it.is_empty() || it.starts_with('='));
+    let Some(at) = arguments.iter().position(flag) else {
         return Ok(parse("cpu")?);
     };
-    let given = arguments.drain(at..arguments.len().min(at + 2)).nth(1).unwrap_or_default();
+    let given = match arguments.remove(at).split_once('=') {
+        Some((_, name)) => name.to_owned(),
+        None if at < arguments.len() => arguments.remove(at),
+        None => String::new(),
+    };
     let opened = open(&given)?;
     if opened.backend != Backend::Flex {
         check(&opened.device)?;

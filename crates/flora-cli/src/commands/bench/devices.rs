@@ -51,7 +51,7 @@ impl Comparison {
         if Backend::Flex.is_compiled() {
             // What others are compared with, first; whatever of it was asked for is measured with the rest.
             let once = ["--warmup", "0", "--repeats", "1"];
-            reference = Some(bench.measure(FLEX, Precision::F32, &once).map_err(Failure::Run)?);
+            reference = Some(bench.measure(FLEX, Precision::F32, &once)?);
         }
         for measured in &mut devices {
             if bench.workloads_in(measured.precision).is_empty() {
@@ -63,9 +63,19 @@ impl Comparison {
                 Ok(mut report) => {
                     reference.iter().for_each(|reference| report.compare(reference));
                     report.results.iter_mut().for_each(|result| result.outcome = None);
-                    measured.report = Some(report);
+                    let infinite = |it: &&Measurement| it.difference.is_some_and(f64::is_infinite);
+                    match report.results.iter().find(infinite) {
+                        Some(result) => {
+                            let workload = result.workload;
+                            measured.problem = Some(format!("{workload} gives what is no number"));
+                        }
+                        None => measured.report = Some(report),
+                    }
                 }
-                Err(problem) => measured.problem = Some(problem),
+                Err(Failure::Input(problem) | Failure::Run(problem)) => {
+                    measured.problem = Some(problem);
+                }
+                Err(stopped) => return Err(stopped),
             }
         }
         Ok(Self { flora: crate::version::short(), burn: flora::BURN_VERSION, devices })
@@ -154,8 +164,14 @@ impl Bench {
     }
 
     /// `flora bench` of a device in a process of its own; what it says where it fails.
-    fn measure(&self, device: &str, precision: Precision, more: &[&str]) -> Result<Report, String> {
-        let mut command = Command::new(program::path().map_err(|error| error.to_string())?);
+    fn measure(
+        &self,
+        device: &str,
+        precision: Precision,
+        more: &[&str],
+    ) -> Result<Report, Failure> {
+        let cannot = |error| Failure::Run(format!("cannot start flora: {error}"));
+        let mut command = Command::new(program::path().map_err(cannot)?);
         command.arg("bench").args(self.workloads_in(precision).iter().map(|it| it.as_str()));
         match &self.shape {
             Some(shape) => command.args(["--shape", shape]),
@@ -188,19 +204,22 @@ impl Bench {
             ]),
             more => command.args(more),
         };
-        let done = command.args(["--json", "--outcomes"]).output();
-        let done = done.map_err(|error| format!("cannot start flora: {error}"))?;
+        let done = command.args(["--json", "--outcomes"]).output().map_err(cannot)?;
         let said = String::from_utf8_lossy(&done.stderr);
         if !done.status.success() {
             let error = said.rfind("error: ").map_or(&*said, |at| &said[at + "error: ".len()..]);
-            return Err(match error.trim() {
+            let error = match error.trim() {
                 "" => format!("its process ended with {}", done.status),
                 error => error.to_owned(),
+            };
+            return Err(match done.status.code() {
+                Some(2) => Failure::Input(error),
+                _ => Failure::Run(error),
             });
         }
         said.lines()
             .filter(|line| line.starts_with("warning"))
             .for_each(|line| output::error_line(line.to_owned()));
-        serde_json::from_slice(&done.stdout).map_err(|error| error.to_string())
+        serde_json::from_slice(&done.stdout).map_err(Failure::run)
     }
 }

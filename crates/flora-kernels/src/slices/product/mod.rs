@@ -1,5 +1,5 @@
-//! Matrix products that are added to what is there: in [`tiles`], or by the [`gemm`] crate, which burn's CPU backend uses,
-//! where they are too small for those.
+//! Matrix products that are added to what is there, by the [`gemm`] crate, which burn's CPU backend uses, too; those of
+//! training steps with few rows in [`tiles`].
 #![allow(unsafe_code)]
 
 mod tiles;
@@ -59,10 +59,8 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `a b`.
-pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
-    product_onto(a, b, None, None)
-}
+/// A product, the row that is added to each of its rows, and the matrix that is added to it.
+pub(crate) type Product = fn(Matrix<'_>, Matrix<'_>, Option<&[f32]>, Option<&[f32]>) -> Vec<f32>;
 
 /// `a b`, the row `bias` added to each of its rows, and the matrix `onto`.
 pub(crate) fn product_onto(
@@ -84,9 +82,6 @@ pub(crate) fn product_onto(
         });
     };
     let write = |out: &mut [MaybeUninit<f32>]| {
-        if tiles::suit(a, b) {
-            return tiles::multiply(out, a, b, Onto { bias, matrix: onto });
-        }
         match (bias, onto) {
             // SAFETY: nothing is added.
             (None, None) => return unsafe { multiply(out, a, b, false) },
@@ -107,6 +102,24 @@ pub(crate) fn product_onto(
     };
     // SAFETY: a product writes every value.
     unsafe { written(length, write) }
+}
+
+/// The same for a training step, in [`tiles`] where those are faster. A row may then have other bits than beside more or fewer
+/// rows, which features of images must not ([`product_onto`]).
+pub(crate) fn training_product_onto(
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    bias: Option<&[f32]>,
+    onto: Option<&[f32]>,
+) -> Vec<f32> {
+    if !tiles::suit(a, b) {
+        return product_onto(a, b, bias, onto);
+    }
+    let write = |out: &mut [MaybeUninit<f32>]| {
+        tiles::multiply(out, a, b, Onto { bias, matrix: onto });
+    };
+    // SAFETY: a product writes every value.
+    unsafe { written(a.rows * b.columns, write) }
 }
 
 /// `out = a b`, or `out += a b`: row by row, as tensors lie.
