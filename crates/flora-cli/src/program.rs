@@ -9,3 +9,12 @@ pub(crate) fn path() -> std::io::Result<PathBuf> {
     }
     std::env::current_exe()
 }
+
+/// Ends this process when the pipe that is its standard input closes: when the process that holds the other end is over,
+/// however it ended.
+pub(crate) fn end_with_parent() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        std::process::exit(1);
+    });
+}

@@ -363,7 +363,7 @@ fn texts_of_images_are_found() {
 #[test]
 fn a_bench_says_which_flag_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &str); 15] = [
+    let cases: [(&[&str], &str); 21] = [
         (&["image"], "image-encode"),
         (&["--batch", "0"], "--batch"),
         (&["--tokens", "1000"], "--tokens"),
@@ -376,9 +376,15 @@ fn a_bench_says_which_flag_is_wrong() {
         (&["--model", "no-such-model"], "--model"),
         (&["--model", "no-such-model"], "vit-large-patch14-336 (vit-l-14-336)"),
         (&["--device", "abacus"], "--device"),
-        (&["--devices", "flex,abacus"], "--device abacus"),
+        (&["--devices", "flex,abacus"], "--devices: abacus"),
+        (&["--devices", "flex,"], "--devices: a name is empty"),
+        (&["--devices", "all,flex"], "stands alone"),
+        (&["--devices", "flex,cpu"], "--devices: cpu is there twice"),
+        (&["--devices", "flex", "--repeats", "0"], "--repeats: 0"),
+        (&["--devices", "flex", "--batch", "0"], "--batch: 0"),
         (&["--precision", "f32,bf16"], "--devices"),
         (&["--precision", "f64"], "f32, bf16 or f16"),
+        (&["lora-step", "--precision", "bf16"], "add image-encode"),
     ];
     for (arguments, flag) in cases {
         let arguments: Vec<_> = ["bench"].iter().chain(arguments).copied().collect();

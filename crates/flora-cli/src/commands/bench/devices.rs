@@ -1,7 +1,7 @@
 //! The same work on several devices, each in a process of its own: its memory is its own, and a driver that crashes
 //! takes nothing with it.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use flora::bench::{Measurement, Report, TextLength, Workload};
 use flora::clip::Precision;
@@ -50,16 +50,13 @@ impl Comparison {
         let mut reference = None;
         if Backend::Flex.is_compiled() {
             // What others are compared with, first; whatever of it was asked for is measured with the rest.
-            let once = ["--warmup", "0", "--repeats", "1"];
-            reference = Some(bench.measure(FLEX, Precision::F32, &once)?);
+            let once = [small(bench.warmup, 0), small(bench.repeats, 1)];
+            reference = Some(bench.measure(FLEX, Precision::F32, once)?);
         }
         for measured in &mut devices {
-            if bench.workloads_in(measured.precision).is_empty() {
-                measured.problem = Some("only image-encode is multiplied in it".to_owned());
-                continue;
-            }
             output::error_line(format!("{} in {}", measured.device, measured.precision));
-            match bench.measure(&measured.device, measured.precision, &[]) {
+            let repeats = [bench.warmup, bench.repeats];
+            match bench.measure(&measured.device, measured.precision, repeats) {
                 Ok(mut report) => {
                     reference.iter().for_each(|reference| report.compare(reference));
                     report.results.iter_mut().for_each(|result| result.outcome = None);
@@ -141,12 +138,32 @@ fn row(device: &str, result: &Measurement) -> [String; 7] {
     ]
 }
 
-/// The devices of these names, which exist, each with what it computes on.
+/// No more than `most` of a number of repeats that makes sense; any other is left for the bench to refuse.
+fn small(repeats: usize, most: usize) -> usize {
+    if repeats <= 1000 { repeats.min(most) } else { repeats }
+}
+
+/// The devices of these names, which exist and are others, each with what it computes on.
 fn named(names: &[String]) -> Result<Vec<(String, Option<Adapter>)>, Failure> {
+    let refused = |problem: String| Failure::Input(format!("--devices: {problem}"));
     if names != [ALL] {
-        let open = |name: &String| flora::device::open(name).map_err(Failure::input);
-        let opened = names.iter().map(|name| open(name).map(|it| (it.name, it.adapter)));
-        return opened.collect();
+        let (mut devices, mut seen) = (Vec::new(), Vec::new());
+        for name in names {
+            match name.as_str() {
+                "" => return Err(refused("a name is empty".to_owned())),
+                ALL => return Err(refused(format!("{ALL} stands alone"))),
+                _ => {}
+            }
+            let opened = flora::device::open(name)
+                .map_err(|error| refused(error.to_string().replacen("--device ", "", 1)))?;
+            let same = opened.adapter.as_ref().map_or(opened.backend.name(), |it| &it.device);
+            if seen.iter().any(|it| it == same) {
+                return Err(refused(format!("{name} is there twice")));
+            }
+            seen.push(same.to_owned());
+            devices.push((opened.name, opened.adapter));
+        }
+        return Ok(devices);
     }
     let compiled = Backend::ALL.into_iter().filter(|backend| backend.is_compiled());
     let devices = compiled.flat_map(|backend| match backend.has_adapters() {
@@ -168,7 +185,7 @@ impl Bench {
         &self,
         device: &str,
         precision: Precision,
-        more: &[&str],
+        [warmup, repeats]: [usize; 2],
     ) -> Result<Report, Failure> {
         let cannot = |error| Failure::Run(format!("cannot start flora: {error}"));
         let mut command = Command::new(program::path().map_err(cannot)?);
@@ -182,6 +199,8 @@ impl Bench {
             ("--classes", self.classes),
             ("--threads", self.threads),
             ("--clients", Some(self.clients)),
+            ("--warmup", Some(warmup)),
+            ("--repeats", Some(repeats)),
         ];
         for (flag, number) in numbers {
             command.args(number.into_iter().flat_map(|it| [flag.to_owned(), it.to_string()]));
@@ -195,16 +214,13 @@ impl Bench {
         command.args(self.each.then_some("--each"));
         command.args(["--device", device, "--precision", precision.as_str()]);
         command.args(self.device.trusts().then_some("--trust-device"));
-        match more {
-            [] => command.args([
-                "--warmup".to_owned(),
-                self.warmup.to_string(),
-                "--repeats".to_owned(),
-                self.repeats.to_string(),
-            ]),
-            more => command.args(more),
-        };
-        let done = command.args(["--json", "--outcomes"]).output().map_err(cannot)?;
+        // The child ends when this end of the pipe is closed, however this process ends.
+        command.args(["--json", "--outcomes"]).stdin(Stdio::piped());
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(cannot)?;
+        let held = child.stdin.take();
+        let done = child.wait_with_output().map_err(cannot)?;
+        drop(held);
         let said = String::from_utf8_lossy(&done.stderr);
         if !done.status.success() {
             let error = said.rfind("error: ").map_or(&*said, |at| &said[at + "error: ".len()..]);

@@ -13,7 +13,7 @@ use self::devices::Comparison;
 use super::model_args::resolve;
 use crate::device::{DeviceArgs, Place};
 use crate::failure::Failure;
-use crate::{bar, output};
+use crate::{bar, output, program};
 
 /// Time what flora does with a model on this machine, beside the machine's own matmul peak
 #[derive(Debug, clap::Args)]
@@ -88,6 +88,12 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        let encodes = self.workloads().contains(&Workload::ImageEncode);
+        if let Some(rounded) = self.precision.iter().find(|it| !it.is_f32() && !encodes) {
+            return Err(Failure::Input(format!(
+                "--precision {rounded}: only image-encode is multiplied in it; leave it out, or add image-encode"
+            )));
+        }
         if !self.devices.is_empty() {
             let comparison = Comparison::run(&self)?;
             return match self.json {
@@ -98,6 +104,9 @@ impl Bench {
                 }
             }
             .and_then(|()| comparison.verdict());
+        }
+        if self.outcomes {
+            program::end_with_parent();
         }
         let [precision] = self.precision[..] else {
             return Err(Failure::Input("--precision: several only with --devices".to_owned()));
