@@ -22,10 +22,10 @@ pub(crate) struct Devices {
 
 /// A device that can be named.
 #[derive(Debug, Serialize)]
-struct Listed {
-    device: String,
+pub(super) struct Listed {
+    pub(super) device: String,
     what: &'static str,
-    adapter: Option<Adapter>,
+    pub(super) adapter: Option<Adapter>,
 }
 
 /// A backend that this program does not have.
@@ -38,12 +38,12 @@ struct Absent {
 
 /// Everything about devices.
 #[derive(Debug, Serialize)]
-struct Listing {
+pub(super) struct Listing {
     flora: &'static str,
     burn: &'static str,
     /// What `--device auto` is.
     auto: String,
-    devices: Vec<Listed>,
+    pub(super) devices: Vec<Listed>,
     /// Backends of this program that find nothing on this machine, and why.
     not_found: Vec<String>,
     not_compiled: Vec<Absent>,
@@ -154,7 +154,7 @@ fn all() -> Result<Vec<Opened>, Failure> {
     devices.map(|listed| flora::device::open(&listed.device).map_err(Failure::input)).collect()
 }
 
-fn listing() -> Listing {
+pub(super) fn listing() -> Listing {
     let auto: Result<DeviceName, _> = "auto".parse();
     let mut listing = Listing {
         flora: crate::version::short(),

@@ -5,11 +5,12 @@ use std::process::{Command, Stdio};
 
 use flora::bench::{Measurement, Report, TextLength, Workload};
 use flora::clip::Precision;
-use flora::device::{Adapter, Backend, adapters};
+use flora::device::{Adapter, Backend};
 use flora::report::tables;
 use flora::report::units::{bytes, figure, percent};
 use serde::Serialize;
 
+use super::super::devices::listing;
 use super::{Bench, name};
 use crate::failure::Failure;
 use crate::{output, program};
@@ -165,12 +166,7 @@ fn named(names: &[String]) -> Result<Vec<(String, Option<Adapter>)>, Failure> {
         }
         return Ok(devices);
     }
-    let compiled = Backend::ALL.into_iter().filter(|backend| backend.is_compiled());
-    let devices = compiled.flat_map(|backend| match backend.has_adapters() {
-        false => vec![(backend.name().to_owned(), None)],
-        true => adapters(backend).into_iter().map(|it| (it.device.clone(), Some(it))).collect(),
-    });
-    Ok(devices.collect())
+    Ok(listing().devices.into_iter().map(|listed| (listed.device, listed.adapter)).collect())
 }
 
 impl Bench {

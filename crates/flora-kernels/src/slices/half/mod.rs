@@ -121,16 +121,7 @@ fn each(values: &[f32], round: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Numbers in [-1, 1) that look random.
-    fn numbers(count: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..count).map(|_| next()).collect()
-    }
+    use crate::slices::tests::numbers;
 
     /// `x W + bias + onto`, of numbers as they are, and the sum of the products' magnitudes.
     fn exact(
