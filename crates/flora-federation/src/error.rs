@@ -49,6 +49,25 @@ pub enum FederationError {
     /// The operating system refused the worker threads.
     #[error("cannot start the worker threads of the simulation: {0}; try a smaller `threads`")]
     ThreadPool(#[from] std::io::Error),
+    /// Settings of a selection that make no sense.
+    #[error("federation.selection.{field}: {problem}")]
+    Selection {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// A setting of the selection by fraction, where another selects.
+    #[error(
+        "federation.{field}: it says how many clients federation.selection = \"fraction\" draws, and has no effect \
+         with \"{selection}\"; leave it out"
+    )]
+    WithoutFraction {
+        /// The field.
+        field: &'static str,
+        /// The kind of selection.
+        selection: &'static str,
+    },
     /// The share of clients per round makes no sense.
     #[error("federation.fraction = {fraction}: it must be above 0 and at most 1")]
     Fraction {

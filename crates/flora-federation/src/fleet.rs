@@ -139,7 +139,7 @@ impl From<ClientError> for FleetError {
 /// A fleet around another one decorates it; this one counts the tasks that pass:
 ///
 /// ```
-/// use flora_federation::{Answer, ClientInfo, Fleet, FleetError, Task, Wait};
+/// use flora_federation::{Answer, ClientInfo, Fleet, FleetError, Message, Task, Wait};
 ///
 /// struct Counted<F>(F, usize);
 ///
@@ -156,6 +156,10 @@ impl From<ClientError> for FleetError {
 ///     ) -> Result<(), FleetError> {
 ///         self.1 += tasks.len();
 ///         self.0.exchange(tasks, wait, deliver)
+///     }
+///
+///     fn conclude(&mut self, round: usize, answers: &mut [(&Message, &mut Answer)]) {
+///         self.0.conclude(round, answers);
 ///     }
 ///
 ///     fn commit(&mut self) -> Result<Vec<u8>, FleetError> {
@@ -188,6 +192,17 @@ pub trait Fleet {
         wait: &Wait,
         deliver: &mut dyn FnMut(Answer),
     ) -> Result<(), FleetError>;
+
+    /// Has the last word on the answers of a round of training, each of which comes with the message that it answers,
+    /// sorted by client. Called once all of them are there, also those of clients that failed or are late, and before
+    /// any is checked. A run that is stopped before then and resumed comes here with all of them as well.
+    ///
+    /// Fleets that only carry answers have nothing to say. One around another passes this on. What it does must
+    /// follow from the answers, not from calls before: [`Faulty`](crate::Faulty) lets attackers agree here on what
+    /// they send.
+    fn conclude(&mut self, round: usize, answers: &mut [(&Message, &mut Answer)]) {
+        let _ = (round, answers);
+    }
 
     /// Makes durable what the clients remember, where that is the fleet's affair, and describes it
     /// for [`restore`](Self::restore). What an earlier call described stays valid until two further

@@ -172,6 +172,10 @@ impl<F: Fleet> Fleet for Layered<F> {
         })
     }
 
+    fn conclude(&mut self, round: usize, answers: &mut [(&Message, &mut Answer)]) {
+        self.inner.conclude(round, answers);
+    }
+
     fn commit(&mut self) -> Result<Vec<u8>, FleetError> {
         self.inner.commit()
     }

@@ -10,7 +10,9 @@
 //!   clients are values of this process; [`Faulty`] is a fleet around another one that goes wrong on
 //!   purpose; [`Layered`] puts [`Transform`]s around clients and fleet, for what travels to be smaller or
 //!   safer.
-//! - A [`Selection`] chooses who trains in a round; [`ClientSelector`] draws a share at random.
+//! - A [`Selection`] chooses who trains in a round; [`ClientSelector`] draws a share at random, [`DynamicSampling`]
+//!   one that falls, [`Poisson`] each client by itself, [`PowerOfChoice`] prefers high losses, and [`Named`] always
+//!   takes the same.
 //! - A [`Strategy`] says what each client is sent and makes the next global parameters from what
 //!   comes back; [`FedAvg`] is one, [`Sums`] another.
 //! - A [`Listener`] hears what happens as [`Event`]s, and keeps the [`RunState`] from which another
@@ -57,6 +59,7 @@ mod faults;
 mod fedavg;
 mod fleet;
 mod gate;
+mod kinds;
 mod layers;
 mod message;
 mod outcome;
@@ -74,16 +77,21 @@ pub use client::{Client, ClientError, ClientInfo, Kind, Task};
 pub use compared::Compared;
 pub use error::{FederationError, Stage};
 pub use event::{EvaluatedModel, Event, RunStatus};
-pub use faults::{Faults, Faulty};
+pub use faults::{Attack, Faults, Faulty};
 pub use fedavg::FedAvg;
 pub use fleet::{Answer, Failure, Fleet, FleetError, Reason, Stop, Wait};
 pub use flora_core::ParameterRecord;
 pub use layers::{Layered, Rounded, Transform};
-pub use message::{Config, Message, Metrics, NUM_EXAMPLES, PARAMETERS, Records, Value};
+pub use message::{
+    AGGREGATION_ERROR, Config, Message, Metrics, NUM_EXAMPLES, PARAMETERS, Records, Value,
+};
 pub use outcome::{Outcome, Partial, PhaseSeconds};
 pub use rounds::{BelowQuorum, Listener, RoundPolicy, Rounds, RoundsConfig};
 pub use score::{ClientScore, RoundScore};
-pub use selection::{ClientSelector, Draw, Selection};
+pub use selection::{
+    ClientSelector, Draw, DynamicSampling, Named, Poisson, PowerOfChoice, Selection,
+    SelectionConfig,
+};
 pub use share::Share;
 pub use simulation::{AtRest, ClientStates, Simulation};
 pub use state::{Loaded, RunState, StateError, StateFolder};

@@ -22,6 +22,10 @@ pub const PARAMETERS: &str = "parameters";
 /// The metric that says for how many examples an answer stands. Flower's name for it.
 pub const NUM_EXAMPLES: &str = "num-examples";
 
+/// The metric of an aggregate that says how far the product of averaged LoRA factors is from the average of the clients'
+/// products: `|sum p_k B_k A_k - B A|_F / |sum p_k B_k A_k|_F` over all layers, with `p_k` the clients' weights.
+pub const AGGREGATION_ERROR: &str = "aggregation_error";
+
 /// More examples than this are not a whole number in f64.
 const MOST_EXAMPLES: f64 = (1_u64 << 53) as f64;
 

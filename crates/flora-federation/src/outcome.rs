@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use flora_core::ParameterRecord;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,8 @@ pub(crate) struct Progress {
     pub(crate) evaluated: Option<Evaluated>,
     /// Every evaluation.
     pub(crate) history: Vec<RoundScore>,
+    /// The loss that each client reported when it trained last, where the selection wants to know.
+    pub(crate) losses: BTreeMap<String, f64>,
     pub(crate) bytes_up: u64,
     pub(crate) bytes_down: u64,
     pub(crate) seconds: PhaseSeconds,
@@ -85,6 +87,7 @@ impl Progress {
             global: Arc::new(initial),
             evaluated: None,
             history: Vec::new(),
+            losses: BTreeMap::new(),
             bytes_up: 0,
             bytes_down: 0,
             seconds: PhaseSeconds::default(),

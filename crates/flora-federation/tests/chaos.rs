@@ -55,6 +55,7 @@ fn the_run_finishes_and_accounts_for_every_client_of_every_round() {
         wrong_shape: 0.025,
         huge: 0.025,
         stale: 0.025,
+        ..Faults::default()
     };
     let (clean, _) = run(Faults::default(), 1);
     for seed in 0..5 {

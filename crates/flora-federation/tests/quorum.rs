@@ -3,20 +3,28 @@
 mod support;
 
 use flora_federation::{
-    BelowQuorum, Client, ClientSelector, Event, FedAvg, FederationError, Outcome, RoundPolicy,
-    Rounds, RoundsConfig, Simulation, Stage,
+    BelowQuorum, Client, ClientSelector, Event, FedAvg, FederationError, Named, Outcome, Poisson,
+    RoundPolicy, Rounds, RoundsConfig, Selection, Simulation, Stage,
 };
 use support::{Fault, Pull, names, record, w};
 
 type Run = (Result<Outcome, FederationError>, Vec<Event>);
 
 fn run(clients: Vec<Box<dyn Client>>, fraction: f64, rounds: usize, policy: RoundPolicy) -> Run {
+    run_with(clients, &ClientSelector { fraction, min_clients: 1 }, rounds, policy)
+}
+
+fn run_with(
+    clients: Vec<Box<dyn Client>>,
+    selection: &dyn Selection,
+    rounds: usize,
+    policy: RoundPolicy,
+) -> Run {
     let mut fleet = Simulation::new(clients, 2).unwrap();
-    let selection = ClientSelector { fraction, min_clients: 1 };
     let config = RoundsConfig { rounds, seed: 4, policy, ..RoundsConfig::default() };
     let mut events = Vec::new();
     let mut listener = |event: &Event| events.push(event.clone());
-    let rounds = Rounds::new(&config).with_selection(&selection);
+    let rounds = Rounds::new(&config).with_selection(selection);
     let result = rounds.run(&mut fleet, &mut FedAvg, record([0.0, 0.0]), &mut listener);
     (result, events)
 }
@@ -109,6 +117,49 @@ fn a_round_that_is_skipped_changes_nothing() {
     let accuracies: Vec<f64> = outcome.history.iter().map(|score| score.accuracy).collect();
     assert_eq!(accuracies[1..], [accuracies[1]; 3]);
     assert_eq!(outcome.best_round.round, 1, "the earliest of equals");
+}
+
+/// A coin for each client may draw nobody. That is a round like any other, whatever the policy.
+#[test]
+fn a_round_whose_draw_selects_nobody_is_skipped() {
+    use BelowQuorum::{Fail, Retry, Skip};
+    for then in [Fail, Retry, Skip] {
+        let policy = policy(1, then, 3);
+        let (outcome, events) = run_with(all(Fault::None), &Poisson { rate: 0.15 }, 12, policy);
+        let outcome = outcome.unwrap();
+        let selections = selections(&events);
+        let rounds: Vec<usize> = selections.iter().map(|it| it.0).collect();
+        assert_eq!(rounds, (0..12).collect::<Vec<_>>(), "each once");
+        let empty = selections.iter().filter(|it| it.1.is_empty()).map(|it| it.0);
+        let empty: Vec<usize> = empty.collect();
+        // In a quarter of the rounds, 0.85 to the eighth, but chance makes it nine.
+        assert_eq!(empty.len(), 9, "{empty:?}");
+        let told = told(&events);
+        assert_eq!(told.iter().map(|it| it.0).collect::<Vec<_>>(), empty);
+        for (round, accepted, then, message) in told {
+            assert_eq!((accepted, then), (0, Skip));
+            assert_eq!(message, "no client trained: the draw selected nobody");
+            let [before, after] = [round, round + 1].map(|at| outcome.history[at]);
+            assert_eq!((before.accuracy, before.loss), (after.accuracy, after.loss));
+        }
+        assert_eq!(outcome.history.len(), 13);
+        let trained: usize = selections.iter().map(|it| it.1.len()).sum();
+        assert_eq!(outcome.bytes_up, trained as u64 * 8);
+    }
+}
+
+#[test]
+fn a_client_that_is_not_there_is_named_before_the_first_round() {
+    let named = |ids: [&str; 2]| Named { clients: ids.map(str::to_owned).into() };
+    let run = |ids| run_with(all(Fault::None), &named(ids), 2, policy(2, BelowQuorum::Fail, 0));
+    let (result, events) = run(["c1", "d1"]);
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("federation.selection.clients: no client"), "{error}");
+    assert!(error.contains("\"d1\"") && events.is_empty(), "{error}");
+    let (outcome, events) = run(["c4", "c1"]);
+    assert_eq!(outcome.unwrap().history.len(), 3);
+    let both = ["c1", "c4"].map(str::to_owned).to_vec();
+    assert_eq!(selections(&events), [(0, both.clone()), (1, both)]);
 }
 
 #[test]

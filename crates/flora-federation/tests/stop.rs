@@ -4,7 +4,7 @@ mod support;
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use flora_federation::{AtRest, FederationError, Share};
+use flora_federation::{AtRest, Attack, FederationError, SelectionConfig, Share};
 use support::{
     mover::{Call, Hooks},
     process::{Bits, Keeper, Setup, uninterrupted},
@@ -36,7 +36,9 @@ fn interrupted(
 }
 
 fn check(setup: &Setup, what: &str, next: impl FnMut() -> usize) -> usize {
-    let (bits, events) = uninterrupted(&Setup::new(setup.share.clone()));
+    let selection = setup.selection.clone();
+    let uncut = Setup { attack: setup.attack, selection, ..Setup::new(setup.share.clone()) };
+    let (bits, events) = uninterrupted(&uncut);
     let folder = tempfile::tempdir().unwrap();
     let (stopped, told, calls, processes) = interrupted(setup, folder.path(), next);
     for (at, (told, expected)) in told.iter().zip(&events).enumerate() {
@@ -94,6 +96,56 @@ fn a_run_may_be_stopped_again_and_again() {
                 assert!(processes >= 3, "{what}: {processes} processes");
             }
         }
+    }
+}
+
+/// Attackers agree on what they send when all answers are there, some of which came to an earlier process.
+#[test]
+fn a_run_under_attack_may_be_stopped_again_and_again() {
+    let setup = |attack| Setup { attack, ..Setup::new(Share::All) };
+    let mut results = vec![uninterrupted(&setup(None)).0];
+    for attack in [
+        Attack::SignFlip { factor: 1.0 },
+        Attack::Scaled { factor: 5.0 },
+        Attack::GaussianNoise { std: 0.5 },
+        Attack::LittleIsEnough { z: Some(1.5) },
+        Attack::InnerProduct { epsilon: 2.0 },
+    ] {
+        let attacked = setup(Some(attack));
+        for (threads, calls) in [(1, 1), (1, 4), (2, 5), (4, 3)] {
+            let setup = Setup { threads, ..attacked.clone() };
+            let what = format!("{attack:?} {threads} every {calls} calls");
+            assert!(check(&setup, &what, || calls) >= 3, "{what}");
+        }
+        let bits = uninterrupted(&attacked).0;
+        assert!(!results.contains(&bits), "{attack:?} changes nothing");
+        results.push(bits);
+    }
+    let flipped = uninterrupted(&setup(Some(Attack::LabelFlip {}))).0;
+    assert!(results.contains(&flipped), "it is for the clients to flip labels");
+}
+
+/// Losses that decide who trains are a part of the state, and a draw of nobody is a round.
+#[test]
+fn a_run_of_every_selection_may_be_stopped_again_and_again() {
+    let setup = |selection| Setup { selection, ..Setup::new(Share::All) };
+    let mut results = vec![uninterrupted(&setup(SelectionConfig::default()))];
+    for selection in [
+        SelectionConfig::PowerOfChoice { rate: 0.7, candidates: 8 },
+        SelectionConfig::DynamicSampling { rate: 1.0, decay: 0.05, floor: 6 },
+        SelectionConfig::Poisson { rate: 0.8 },
+        SelectionConfig::Named {
+            clients: ["c0", "c1", "c2", "c3", "c4", "c7", "c8"].map(str::to_owned).into(),
+        },
+    ] {
+        for (threads, calls) in [(1, 1), (1, 4), (2, 5), (4, 3)] {
+            let setup = Setup { threads, ..setup(selection.clone()) };
+            let what = format!("{selection:?} {threads} every {calls} calls");
+            assert!(check(&setup, &what, || calls) >= 3, "{what}");
+        }
+        let result = uninterrupted(&setup(selection.clone()));
+        assert!(!results.contains(&result), "{selection:?} changes nothing");
+        results.push(result);
     }
 }
 

@@ -1,12 +1,20 @@
 //! Faults on purpose, to try a policy before real clients do.
 
+mod attack;
 mod config;
+mod normal;
+mod updates;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use flora_core::{HostTensor, ParameterRecord, RecordError, seed};
 use rand::RngExt;
 
+pub use attack::Attack;
 pub use config::Faults;
 
 use crate::{
@@ -14,7 +22,7 @@ use crate::{
     Reason, Task, Wait,
 };
 
-/// A fleet whose clients fail, straggle, leave and send poison as [`Faults`] says. Everything is drawn
+/// A fleet whose clients fail, straggle, leave, send poison and attack as [`Faults`] says. Everything is drawn
 /// from a seed, by client and round, so that a resumed run meets the same faults.
 ///
 /// Training is disturbed; evaluations are not, but for clients that have left.
@@ -24,6 +32,7 @@ pub struct Faulty<F> {
     faults: Faults,
     seed: u64,
     poison: BTreeMap<String, Poison>,
+    attackers: BTreeSet<String>,
 }
 
 /// What a client sends instead of what it trained.
@@ -42,12 +51,19 @@ impl<F: Fleet> Faulty<F> {
     /// The same fleet with faults.
     ///
     /// # Errors
-    /// [`FederationError::Faults`] for values that make no sense, and what the fleet says.
+    /// [`FederationError::Faults`] for values that make no sense, also for a share of attackers that is nobody, and
+    /// what the fleet says.
     pub fn new(mut fleet: F, faults: Faults, seed: u64) -> Result<Self, FederationError> {
         faults.check()?;
         let clients = fleet.clients(0).map_err(FederationError::Fleet)?;
-        let poison = poisoners(&faults, seed, &clients);
-        Ok(Self { fleet, faults, seed, poison })
+        let (poison, attackers) = drawn(&faults, seed, &clients);
+        faults.check_clients(&clients, seed)?;
+        Ok(Self { fleet, faults, seed, poison, attackers })
+    }
+
+    /// Who attacks; see [`Faults::attackers`].
+    pub fn attackers(&self) -> &BTreeSet<String> {
+        &self.attackers
     }
 
     /// Whether the client is away in the round: it left in this one or shortly before.
@@ -74,28 +90,38 @@ impl<F: Fleet> Faulty<F> {
     }
 }
 
-/// The clients that send poison: a share of all for each kind, rounded, none of them twice.
-fn poisoners(faults: &Faults, seed: u64, clients: &[ClientInfo]) -> BTreeMap<String, Poison> {
-    let mut drawn: Vec<(u64, &str)> = clients
+/// The clients that send poison, a share of all for each kind, rounded, and those that attack, a share of all that
+/// train. Nobody is drawn twice.
+fn drawn(
+    faults: &Faults,
+    seed: u64,
+    clients: &[ClientInfo],
+) -> (BTreeMap<String, Poison>, BTreeSet<String>) {
+    let mut drawn: Vec<(u64, &ClientInfo)> = clients
         .iter()
         .map(|info| {
             let label = format!("faults {} poison", info.id);
-            (seed::stream(seed, &label).random::<u64>(), info.id.as_str())
+            (seed::stream(seed, &label).random::<u64>(), info)
         })
         .collect();
-    drawn.sort_unstable();
-    let mut drawn = drawn.into_iter();
+    drawn.sort_unstable_by(|left, right| (left.0, &left.1.id).cmp(&(right.0, &right.1.id)));
+    let mut drawn = drawn.into_iter().map(|(_, info)| info);
     let mut poison = BTreeMap::new();
+    let count = |share: f64, of: usize| (share * of as f64).round() as usize;
     for (share, kind) in [
         (faults.nan, Poison::Nan),
         (faults.wrong_shape, Poison::WrongShape),
         (faults.huge, Poison::Huge),
         (faults.stale, Poison::Stale),
     ] {
-        let count = (share * clients.len() as f64).round() as usize;
-        poison.extend(drawn.by_ref().take(count).map(|(_, id)| (id.to_owned(), kind)));
+        let poisoners = drawn.by_ref().take(count(share, clients.len()));
+        poison.extend(poisoners.map(|info| (info.id.clone(), kind)));
     }
-    poison
+    // One that never trains has nothing to attack with.
+    let trains = |info: &&ClientInfo| info.num_examples > 0;
+    let trainers = clients.iter().filter(trains).count();
+    let attackers = drawn.filter(trains).take(count(faults.attackers, trainers));
+    (poison, attackers.map(|info| info.id.clone()).collect())
 }
 
 impl<F: Fleet> Fleet for Faulty<F> {
@@ -145,6 +171,23 @@ impl<F: Fleet> Fleet for Faulty<F> {
             }
             deliver(answer);
         })
+    }
+
+    fn conclude(&mut self, round: usize, answers: &mut [(&Message, &mut Answer)]) {
+        self.fleet.conclude(round, answers);
+        let Some(attack) = self.faults.attack else { return };
+        let (mut attackers, mut honest) = (Vec::new(), Vec::new());
+        for (sent, answer) in answers {
+            if answer.round != round || answer.result.is_err() {
+                continue;
+            }
+            if self.attackers.contains(&answer.client) {
+                attackers.push((*sent, &mut **answer));
+            } else if !self.poison.contains_key(&answer.client) {
+                honest.push((*sent, &**answer));
+            }
+        }
+        attack.replace(self.seed, attackers, &honest);
     }
 
     fn commit(&mut self) -> Result<Vec<u8>, FleetError> {

@@ -23,7 +23,10 @@ impl Run<'_> {
         let stage = Stage::Training;
         let clients = self.clients(round, stage)?;
         let global = self.global(round);
-        let selected = self.select(step, trainers(&clients));
+        let trainers = trainers(&clients);
+        let nobody_was_drawn = !trainers.is_empty() && self.selection.may_select_nobody();
+        let selected = self.select(step, trainers);
+        let nobody_was_drawn = nobody_was_drawn && selected.is_empty();
         let mut sent: BTreeMap<String, (ClientInfo, Message)> = BTreeMap::new();
         let mut tasks = Vec::with_capacity(selected.len());
         for info in selected {
@@ -37,11 +40,19 @@ impl Run<'_> {
             let selected = sent.keys().cloned().collect();
             self.listener.event(&Event::RoundStarted { round, selected });
         }
-        let (answers, whole) = self.collect(stage, tasks, begun.unwrap_or_default())?;
+        if nobody_was_drawn {
+            return Ok(self.pass(round));
+        }
+        let (mut answers, whole) = self.collect(stage, tasks, begun.unwrap_or_default())?;
         self.progress.seconds.training += start.elapsed().as_secs_f64();
         if !whole {
             return Ok(Done::Stopped(answers.into_values().collect()));
         }
+        let mut pairs: Vec<(&Message, &mut Answer)> = answers
+            .values_mut()
+            .filter_map(|answer| Some((&sent.get(&answer.client)?.1, answer)))
+            .collect();
+        self.fleet.conclude(round, &mut pairs);
         let bytes_down = sent.values().map(|(_, message)| message.byte_len()).sum();
         let bytes_up = answers.values().map(|answer| answer.bytes_up).sum();
         self.progress.bytes_down += bytes_down;
@@ -53,6 +64,12 @@ impl Run<'_> {
             return self.below_quorum(step, accepted.len(), &failures);
         }
         self.warn_of_untrained(&global, &accepted);
+        if self.selection.wants_losses() {
+            let loss =
+                |it: &Accepted| Some((it.client.id.clone(), *it.message.metrics.get("loss")?));
+            let told = accepted.iter().filter_map(loss).filter(|(_, loss)| loss.is_finite());
+            self.progress.losses.extend(told);
+        }
         // Without one global model, the next evaluation is of these very models.
         if self.config.evaluate_local && self.config.share.is_all() {
             self.tell_local_accuracies(round, &clients, &accepted);
@@ -65,7 +82,9 @@ impl Run<'_> {
     fn select(&self, step: Step, trainers: Vec<ClientInfo>) -> Vec<ClientInfo> {
         let Step { round, attempt, .. } = step;
         let draw = Draw { seed: self.config.seed, round, attempt };
-        let ids: BTreeSet<String> = self.selection.select(draw, &trainers).into_iter().collect();
+        let losses = &self.progress.losses;
+        let ids = self.selection.select_by_loss(draw, &trainers, losses);
+        let ids: BTreeSet<String> = ids.into_iter().collect();
         trainers.into_iter().filter(|info| ids.contains(&info.id)).collect()
     }
 
@@ -110,6 +129,18 @@ impl Run<'_> {
             }
         }
         (accepted, failures)
+    }
+
+    /// A round with nobody in it, where that is a draw like any other.
+    fn pass(&mut self, round: usize) -> Done {
+        self.listener.event(&Event::BelowQuorum {
+            round,
+            accepted: 0,
+            quorum: self.config.policy.quorum,
+            then: BelowQuorum::Skip,
+            message: "no client trained: the draw selected nobody".to_owned(),
+        });
+        Done::Next(Some(Step { round: round + 1, kind: StepKind::Evaluate, attempt: 0 }))
     }
 
     fn below_quorum(

@@ -8,8 +8,9 @@ use std::{
 };
 
 use flora_federation::{
-    AtRest, BelowQuorum, ClientSelector, ClientStates, Event, Faults, Faulty, FederationError,
-    Listener, Outcome, RoundPolicy, Rounds, RoundsConfig, RunState, Share, Simulation, StateFolder,
+    AtRest, Attack, BelowQuorum, ClientSelector, ClientStates, Event, Faults, Faulty,
+    FederationError, Listener, Outcome, RoundPolicy, Rounds, RoundsConfig, RunState,
+    SelectionConfig, Share, Simulation, StateFolder,
 };
 use serde_json::Value;
 
@@ -26,11 +27,22 @@ pub(crate) struct Setup {
     pub(crate) share: Share,
     pub(crate) save_every: usize,
     pub(crate) patience: Option<NonZeroUsize>,
+    /// That of two of the clients.
+    pub(crate) attack: Option<Attack>,
+    pub(crate) selection: SelectionConfig,
 }
 
 impl Setup {
     pub(crate) fn new(share: Share) -> Self {
-        Self { threads: 2, at_rest: AtRest::Memory, share, save_every: 1, patience: None }
+        Self {
+            threads: 2,
+            at_rest: AtRest::Memory,
+            share,
+            save_every: 1,
+            patience: None,
+            attack: None,
+            selection: SelectionConfig::default(),
+        }
     }
 
     pub(crate) fn config(&self) -> RoundsConfig {
@@ -77,12 +89,15 @@ impl Setup {
             absence: 2,
             nan: 0.1,
             stale: 0.1,
+            attackers: if self.attack.is_some() { 0.25 } else { 0.0 },
+            attack: self.attack,
             ..Faults::default()
         };
         let mut fleet = Faulty::new(fleet, faults, 3)?;
         let mut strategy = Momentum::default();
-        let (config, selection) = (self.config(), ClientSelector { fraction: 0.8, min_clients: 1 });
-        let rounds = Rounds::new(&config).with_selection(&selection).with_stop(hooks.stop.clone());
+        let (config, fraction) = (self.config(), ClientSelector { fraction: 0.8, min_clients: 1 });
+        let selection = self.selection.selection(fraction);
+        let rounds = Rounds::new(&config).with_selection(&*selection).with_stop(hooks.stop.clone());
         match state {
             None => rounds.run(&mut fleet, &mut strategy, initial(), listener),
             Some(loaded) => {

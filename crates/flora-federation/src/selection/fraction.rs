@@ -1,55 +1,7 @@
-use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use flora_core::seed;
-
+use super::{Draw, Selection, drawn, ids};
 use crate::{ClientInfo, FederationError};
-
-/// Which round clients are drawn for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Draw {
-    /// The seed of the run's selections.
-    pub seed: u64,
-    /// The round, from 0.
-    pub round: usize,
-    /// How often the round was tried before.
-    pub attempt: usize,
-}
-
-/// Chooses the clients of a round.
-///
-/// A choice may depend on the draw and on who is there, and on nothing else: a resumed run makes the
-/// same choices again.
-///
-/// Everybody with at least ten examples:
-///
-/// ```
-/// use flora_federation::{ClientInfo, Draw, Selection};
-///
-/// struct AtLeastTen;
-///
-/// impl Selection for AtLeastTen {
-///     fn select(&self, _draw: Draw, trainers: &[ClientInfo]) -> Vec<String> {
-///         let large = trainers.iter().filter(|client| client.num_examples >= 10);
-///         large.map(|client| client.id.clone()).collect()
-///     }
-/// }
-/// ```
-pub trait Selection {
-    /// Checks the settings for a fleet of which `trainers` hold training examples, before the first
-    /// round.
-    ///
-    /// # Errors
-    /// Settings that make no sense.
-    fn check(&self, trainers: &[ClientInfo]) -> Result<(), FederationError> {
-        let _ = trainers;
-        Ok(())
-    }
-
-    /// The ids of those who train, from the clients that are there and hold training examples,
-    /// sorted by id. Ids of nobody and doubles are ignored.
-    fn select(&self, draw: Draw, trainers: &[ClientInfo]) -> Vec<String>;
-}
 
 /// Draws the clients of a round at random, without replacement.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -76,14 +28,20 @@ impl ClientSelector {
         let share = (self.fraction * trainers as f64).round() as usize;
         share.max(self.min_clients).max(1).min(trainers)
     }
+
+    /// Checks the share by itself.
+    pub(super) fn check_share(&self) -> Result<(), FederationError> {
+        match self.fraction > 0.0 && self.fraction <= 1.0 {
+            true => Ok(()),
+            false => Err(FederationError::Fraction { fraction: self.fraction }),
+        }
+    }
 }
 
 impl Selection for ClientSelector {
     /// [`FederationError::Fraction`] or [`FederationError::MinClients`].
     fn check(&self, trainers: &[ClientInfo]) -> Result<(), FederationError> {
-        if !(self.fraction > 0.0 && self.fraction <= 1.0) {
-            return Err(FederationError::Fraction { fraction: self.fraction });
-        }
+        self.check_share()?;
         let (min_clients, clients) = (self.min_clients, trainers.len());
         if min_clients > clients {
             return Err(FederationError::MinClients { min_clients, clients });
@@ -93,21 +51,9 @@ impl Selection for ClientSelector {
 
     /// [`count`](ClientSelector::count) of them, sorted by id.
     fn select(&self, draw: Draw, trainers: &[ClientInfo]) -> Vec<String> {
-        let mut ids: Vec<String> = trainers.iter().map(|client| client.id.clone()).collect();
-        ids.sort();
-        ids.dedup();
+        let ids = ids(trainers);
         let count = self.count(ids.len());
-        if count == ids.len() {
-            return ids;
-        }
-        let label = match draw.attempt {
-            0 => format!("selection {}", draw.round),
-            attempt => format!("selection {} attempt {attempt}", draw.round),
-        };
-        let mut random = seed::stream(draw.seed, &label);
-        let (drawn, _) = ids.partial_shuffle(&mut random, count);
-        drawn.sort();
-        drawn.to_vec()
+        drawn(draw, ids, count)
     }
 }
 
@@ -115,24 +61,17 @@ impl Selection for ClientSelector {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::*;
-
-    fn trainers(count: usize) -> Vec<ClientInfo> {
-        let client =
-            |k| ClientInfo { id: format!("client-{k:02}"), num_examples: 1, num_test_examples: 1 };
-        (0..count).map(client).collect()
-    }
+    use super::{
+        super::testing::{draw, trainers},
+        *,
+    };
 
     fn ids(count: usize) -> Vec<String> {
-        trainers(count).into_iter().map(|client| client.id).collect()
+        super::ids(&trainers(count))
     }
 
     fn selector(fraction: f64, min_clients: usize) -> ClientSelector {
         ClientSelector { fraction, min_clients }
-    }
-
-    fn draw(seed: u64, round: usize) -> Draw {
-        Draw { seed, round, attempt: 0 }
     }
 
     #[test]
