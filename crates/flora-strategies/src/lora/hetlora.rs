@@ -1,0 +1,142 @@
+use faer::{Mat, Scale as Times};
+use flora_core::ParameterRecord;
+use flora_federation::{
+    Accepted, Aggregate, ClientInfo, Global, Kind, Message, Strategy, StrategyError,
+};
+
+use super::matrix::{Changed, matrix};
+use super::pairs::{Pair, is_of, pairs};
+use super::part::Made;
+use super::product::{Product, Term};
+use super::{Ranks, Scale, mean};
+use crate::values::{in_order, shares};
+
+/// HetLoRA (<https://arxiv.org/abs/2401.06432>): clients have ranks of their own. Their matrices are filled up with
+/// zeros to the largest rank, and averaged with weights `|B_k A_k|_F`, over all layers together; a client is sent the
+/// first rows of A and columns of B.
+///
+/// Zeros dilute what only clients of a high rank learn: that is the method's known weakness, which
+/// [`FlexLora`](super::FlexLora) does not have. Rows and columns that no answer of a round has stay as they were, instead of zero in both
+/// matrices, where they would have no gradient for ever. Clients keep their ranks: the paper's pruning in training is
+/// left out. If all products are zero, weights are the training examples, as for parameters that are in no pair.
+pub struct HetLora {
+    ranks: Ranks,
+    scale: Scale,
+    sent: Made,
+}
+
+impl HetLora {
+    /// The rule, with one factor `s` for all ranks.
+    pub fn new(ranks: Ranks) -> Self {
+        Self { ranks, scale: Scale::default(), sent: Made::default() }
+    }
+
+    /// With a factor `s` that depends on the rank: B is multiplied by the ratio of the factors when it is filled up
+    /// or cut, so that the update `s B A` stays.
+    #[must_use]
+    pub fn scaled(self, scale: Scale) -> Self {
+        Self { scale, ..self }
+    }
+
+    /// The first rows of A and columns of B; `None` where there are no more.
+    fn cut(
+        &self,
+        global: &ParameterRecord,
+        rank: usize,
+    ) -> Result<Option<ParameterRecord>, StrategyError> {
+        let mut changed = Changed::default();
+        let mut pairs = pairs(global)?;
+        pairs.retain(|pair| pair.rank > rank);
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        for pair in &pairs {
+            let own = pair.factors(|name| global.get(name))?;
+            let (a, b) = (matrix(own.a), matrix(own.b));
+            let ratio = self.scale.of(pair.rank) / self.scale.of(rank);
+            changed.set(&pair.a, &a.subrows(0, rank).to_owned(), own.a)?;
+            changed.set(&pair.b, &(b.subcols(0, rank) * Times(ratio)), own.b)?;
+        }
+        Ok(Some(changed.within(global)?))
+    }
+
+    /// The clients' shares in the mean.
+    fn weights(&self, pairs: &[Pair], answers: &[&Accepted]) -> Result<Vec<f64>, StrategyError> {
+        let mut norms = Vec::with_capacity(answers.len());
+        for answer in answers {
+            let mut squares = 0.0;
+            for pair in pairs {
+                let factors = pair.factors(|name| answer.parameters.get(name))?;
+                let term = Term::new(factors, self.scale.of(factors.rank));
+                squares += Product::new(&[term]).norms(0).0.powi(2);
+            }
+            norms.push(f64::sqrt(squares));
+        }
+        let total: f64 = norms.iter().sum();
+        match total > 0.0 {
+            true => Ok(norms.into_iter().map(|norm| norm / total).collect()),
+            false => shares(answers),
+        }
+    }
+
+    fn mean(
+        &self,
+        pair: &Pair,
+        global: &ParameterRecord,
+        answers: &[&Accepted],
+        weights: &[f64],
+    ) -> Result<(Mat<f64>, Mat<f64>), StrategyError> {
+        let before = pair.factors(|name| global.get(name))?;
+        let (mut a, mut b) = (matrix(before.a), matrix(before.b));
+        let factors =
+            |answer: &&Accepted| Ok(pair.factors(|name| answer.parameters.get(name))?.rank);
+        let ranks = answers.iter().map(factors).collect::<Result<Vec<usize>, StrategyError>>()?;
+        let there = ranks.iter().copied().max().unwrap_or(0).min(pair.rank);
+        a.subrows_mut(0, there).fill(0.0);
+        b.subcols_mut(0, there).fill(0.0);
+        for (answer, &weight) in answers.iter().zip(weights) {
+            let own = pair.factors(|name| answer.parameters.get(name))?;
+            let (has, ratio) =
+                (own.rank.min(there), self.scale.of(own.rank) / self.scale.of(pair.rank));
+            let (mut rows, mut columns) = (a.subrows_mut(0, has), b.subcols_mut(0, has));
+            rows += matrix(own.a).subrows(0, has) * Times(weight);
+            columns += matrix(own.b).subcols(0, has) * Times(weight * ratio);
+        }
+        Ok((a, b))
+    }
+}
+
+impl Strategy for HetLora {
+    fn name(&self) -> &str {
+        "hetlora"
+    }
+
+    fn instruct(&mut self, global: &Global, client: &ClientInfo, _kind: &Kind) -> Message {
+        let rank = self.ranks.rank_of(&client.id);
+        let mut sent = std::mem::take(&mut self.sent);
+        // What is wrong with the global parameters is an error of the aggregation.
+        let make = |it: &ParameterRecord| self.cut(it, rank).ok().flatten();
+        let message = Message::parameters(sent.get(&global.parameters, rank, make));
+        self.sent = sent;
+        message
+    }
+
+    fn aggregate(
+        &mut self,
+        global: &Global,
+        accepted: &[Accepted],
+    ) -> Result<Aggregate, StrategyError> {
+        let (answers, pairs) = (in_order(accepted), pairs(&global.parameters)?);
+        self.ranks.check(&pairs)?;
+        let weights = self.weights(&pairs, &answers)?;
+        let next = mean::record(&global.parameters, &answers, |name| !is_of(&pairs, name))?;
+        let mut changed = Changed::default();
+        for pair in &pairs {
+            let before = pair.factors(|name| global.parameters.get(name))?;
+            let (a, b) = self.mean(pair, &global.parameters, &answers, &weights)?;
+            changed.set(&pair.a, &a, before.a)?;
+            changed.set(&pair.b, &b, before.b)?;
+        }
+        Ok(Aggregate::new(changed.within(&next)?))
+    }
+}

@@ -1,0 +1,72 @@
+//! Clients that train one of the two matrices.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use flora_core::ParameterRecord;
+use flora_federation::{CheckError, Message, PARAMETERS, Value};
+
+/// The setting of an instruction that says which parameters a client trains and answers: those whose names contain
+/// this text. Without it, all.
+pub const TRAIN: &str = "flora.train";
+
+/// The setting of an instruction that, if true, has a client forget the state of its optimizer: the parameters are in
+/// another basis than those of the round before, so that moments of old gradients mean nothing.
+pub const FRESH_OPTIMIZER: &str = "flora.fresh-optimizer";
+
+/// What the names of the matrices A contain; a value of [`TRAIN`].
+pub const LORA_A: &str = "lora_A";
+
+/// What the names of the matrices B contain; a value of [`TRAIN`].
+pub const LORA_B: &str = "lora_B";
+
+/// A message with `parameters`, of which `part` is to be trained.
+pub(crate) fn training(parameters: Arc<ParameterRecord>, part: &str) -> Message {
+    let mut message = Message::parameters(parameters);
+    message.config.insert(TRAIN.to_owned(), Value::Text(part.to_owned()));
+    message
+}
+
+/// Checks that an answer holds what was to be trained of the parameters that were sent, and nothing else: with the
+/// same shapes and element types, and finite.
+pub(crate) fn check(sent: &Message, answer: &Message) -> Result<(), CheckError> {
+    let missing = || CheckError::Missing { name: PARAMETERS.to_owned() };
+    let (Some(sent_parameters), Some(answered)) = (sent.get_parameters(), answer.get_parameters())
+    else {
+        return Err(missing());
+    };
+    if let Some(name) = answer.records.keys().find(|&name| name != PARAMETERS) {
+        return Err(CheckError::Unexpected { name: name.clone() });
+    }
+    let part = match sent.config.get(TRAIN) {
+        Some(Value::Text(part)) => part.as_str(),
+        _ => "",
+    };
+    let wanted = sent_parameters.filter(|name| name.contains(part));
+    answered.check_matches(&wanted)?;
+    answered.check_dtypes(&wanted)?;
+    Ok(answered.check_finite()?)
+}
+
+/// Records that are made of the global one, each once: a round sends the same to many clients.
+#[derive(Default)]
+pub(crate) struct Made {
+    of: Option<Arc<ParameterRecord>>,
+    by_rank: BTreeMap<usize, Arc<ParameterRecord>>,
+}
+
+impl Made {
+    /// The record for a rank, made if it is not there; the global one if none is made.
+    pub(crate) fn get(
+        &mut self,
+        global: &Arc<ParameterRecord>,
+        rank: usize,
+        make: impl FnOnce(&ParameterRecord) -> Option<ParameterRecord>,
+    ) -> Arc<ParameterRecord> {
+        if !self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, global)) {
+            self.by_rank.clear();
+            self.of = Some(Arc::clone(global));
+        }
+        let made = || make(global).map_or_else(|| Arc::clone(global), Arc::new);
+        Arc::clone(self.by_rank.entry(rank).or_insert_with(made))
+    }
+}

@@ -1,0 +1,207 @@
+use std::collections::BTreeMap;
+
+use flora_federation::StrategyError;
+use serde::{Deserialize, Serialize};
+
+use super::Pair;
+
+/// Which rank each client has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ranks {
+    /// By client id; each is 1 or more.
+    pub by_client: BTreeMap<String, usize>,
+}
+
+impl Ranks {
+    /// A client's rank. One that is not listed, because it came later, has the largest.
+    pub fn rank_of(&self, client: &str) -> usize {
+        self.by_client.get(client).copied().unwrap_or_else(|| self.largest())
+    }
+
+    /// The largest rank, which the shared parameters need; [`usize::MAX`], all that there is, of no clients.
+    pub fn largest(&self) -> usize {
+        self.by_client.values().copied().max().unwrap_or(usize::MAX)
+    }
+
+    /// Checks that the shared adapters are large enough for all clients.
+    pub(crate) fn check(&self, pairs: &[Pair]) -> Result<(), StrategyError> {
+        let smallest = pairs.iter().min_by_key(|pair| pair.rank);
+        let Some(pair) = smallest else { return Ok(()) };
+        match self.by_client.iter().find(|&(_, &rank)| rank > pair.rank) {
+            Some((client, rank)) => Err(StrategyError::Other(format!(
+                "ranks: client {client} has {rank}, but the shared adapter of {} is of rank {}; give the adapter the \
+                 largest rank",
+                pair.layer, pair.rank
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Ranks as an experiment file has them: a list in the order of the sorted client ids, or a table from names to
+/// ranks, in which `*` stands for any text.
+///
+/// ```
+/// use flora_strategies::lora::RanksConfig;
+///
+/// #[derive(serde::Deserialize)]
+/// struct File {
+///     ranks: RanksConfig,
+/// }
+/// let by_name: File = toml::from_str(r#"ranks = { "site-*" = 4, hospital = 8 }"#)?;
+/// let ranks = by_name.ranks.of(["site-1", "hospital", "site-2"]).unwrap();
+/// assert_eq!((ranks.rank_of("site-2"), ranks.largest()), (4, 8));
+///
+/// let listed: File = toml::from_str("ranks = [8, 4, 4]")?;
+/// assert_eq!(listed.ranks.of(["site-1", "hospital", "site-2"]).unwrap(), ranks);
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "ranks: a list of whole numbers or a table from client names to whole numbers is needed"
+)]
+pub enum RanksConfig {
+    /// One rank for each client, in the order of the sorted ids.
+    Listed(Vec<usize>),
+    /// Ranks by name or pattern.
+    Named(BTreeMap<String, usize>),
+}
+
+impl RanksConfig {
+    /// Checks what can be checked without the clients.
+    ///
+    /// # Errors
+    /// What is wrong, beginning with `ranks`.
+    pub fn check(&self) -> Result<(), String> {
+        let ranks: Vec<usize> = match self {
+            Self::Listed(ranks) => ranks.clone(),
+            Self::Named(named) => named.values().copied().collect(),
+        };
+        match ranks.as_slice() {
+            [] => {
+                Err("ranks: there are none; give each client one, or leave `ranks` out".to_owned())
+            }
+            ranks if ranks.contains(&0) => Err("ranks: 0 is no rank; choose 1 or more".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The ranks of these clients.
+    ///
+    /// # Errors
+    /// What is wrong, beginning with `ranks`: a list of another length, a client that no pattern or more than one rank
+    /// is for, a pattern for nobody.
+    pub fn of<'a>(&self, clients: impl IntoIterator<Item = &'a str>) -> Result<Ranks, String> {
+        self.check()?;
+        let mut clients: Vec<&str> = clients.into_iter().collect();
+        clients.sort_unstable();
+        let by_client = match self {
+            Self::Listed(ranks) if ranks.len() == clients.len() => {
+                clients.iter().map(|&client| client.to_owned()).zip(ranks.iter().copied()).collect()
+            }
+            Self::Listed(ranks) => {
+                return Err(format!(
+                    "ranks: {} are listed for {} clients; list one for each, in the order of their sorted names",
+                    ranks.len(),
+                    clients.len()
+                ));
+            }
+            Self::Named(named) => {
+                let nobody = |pattern: &&String| !clients.iter().any(|it| matches(pattern, it));
+                if let Some(pattern) = named.keys().find(nobody) {
+                    return Err(format!(
+                        "ranks: no client's name is `{pattern}`; the clients are {}",
+                        clients.join(", ")
+                    ));
+                }
+                let rank = |&client: &&str| Ok((client.to_owned(), by_name(named, client)?));
+                clients.iter().map(rank).collect::<Result<_, String>>()?
+            }
+        };
+        Ok(Ranks { by_client })
+    }
+}
+
+fn by_name(named: &BTreeMap<String, usize>, client: &str) -> Result<usize, String> {
+    if let Some(&rank) = named.get(client) {
+        return Ok(rank);
+    }
+    let mut found = named.iter().filter(|(pattern, _)| matches(pattern, client));
+    let Some((first, &rank)) = found.next() else {
+        return Err(format!(
+            "ranks: none is for client {client}; add its name, or a pattern such as `*`"
+        ));
+    };
+    match found.find(|&(_, &other)| other != rank) {
+        Some((second, other)) => Err(format!(
+            "ranks: client {client} has {rank} by `{first}` and {other} by `{second}`; add it by its name"
+        )),
+        None => Ok(rank),
+    }
+}
+
+/// Whether a name is one that the pattern describes: `*` stands for any text, also none.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        // The first place leaves most to the parts behind it.
+        let Some(place) = rest.find(part) else { return false };
+        rest = &rest[place + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, name, expected) in [
+            ("*", "", true),
+            ("*", "anything", true),
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a*", "ab", true),
+            ("*b", "ab", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("a*a", "a", false),
+            ("**", "é", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    fn named(ranks: &[(&str, usize)]) -> RanksConfig {
+        RanksConfig::Named(ranks.iter().map(|&(name, rank)| (name.to_owned(), rank)).collect())
+    }
+
+    #[test]
+    fn a_name_goes_before_patterns() {
+        let ranks = named(&[("*", 2), ("a*", 2), ("ab", 8)]).of(["b", "ab", "aa"]).unwrap();
+        assert_eq!(["aa", "ab", "b"].map(|client| ranks.rank_of(client)), [2, 8, 2]);
+        assert_eq!(ranks.rank_of("new"), 8);
+    }
+
+    #[test]
+    fn ranks_that_do_not_fit_the_clients_are_refused() {
+        for (ranks, words) in [
+            (RanksConfig::Listed(vec![]), "ranks: there are none"),
+            (RanksConfig::Listed(vec![2, 0]), "ranks: 0 is no rank"),
+            (RanksConfig::Listed(vec![2, 2, 2]), "ranks: 3 are listed for 2 clients"),
+            (named(&[("c", 2), ("*", 2)]), "no client's name is `c`"),
+            (named(&[("a", 2)]), "none is for client b"),
+            (named(&[("*", 2), ("a*", 4)]), "client a has 2 by `*` and 4 by `a*`"),
+        ] {
+            let message = ranks.of(["b", "a"]).unwrap_err();
+            assert!(message.contains(words), "{message}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+use flora_federation::{
+    AGGREGATION_ERROR, Accepted, Aggregate, CheckError, ClientInfo, Global, Kind, Message,
+    Strategy, StrategyError,
+};
+
+use super::Scale;
+use super::measure::error_of;
+use crate::values::in_order;
+
+/// Adds the metric [`AGGREGATION_ERROR`] to what a rule makes, and changes nothing else: `|M - B A|_F / |M|_F`, as
+/// [`aggregation_error`](super::aggregation_error) has it, between the next parameters and the answers, weighted by
+/// training examples.
+///
+/// A matrix that an answer does not hold, such as the A of [`Ffa`](super::Ffa), is that of the global parameters.
+/// There is no metric for parameters without LoRA pairs.
+pub struct Reported {
+    rule: Box<dyn Strategy>,
+    scale: Scale,
+}
+
+impl Reported {
+    /// `rule`, with the metric.
+    pub fn new(rule: Box<dyn Strategy>) -> Self {
+        Self { rule, scale: Scale::default() }
+    }
+
+    /// For clients of different ranks, whose updates are `scale(r) B A`.
+    #[must_use]
+    pub fn scaled(self, scale: Scale) -> Self {
+        Self { scale, ..self }
+    }
+}
+
+impl Strategy for Reported {
+    fn name(&self) -> &str {
+        self.rule.name()
+    }
+
+    fn instruct(&mut self, global: &Global, client: &ClientInfo, kind: &Kind) -> Message {
+        self.rule.instruct(global, client, kind)
+    }
+
+    fn check(&self, sent: &Message, answer: &Message) -> Result<(), CheckError> {
+        self.rule.check(sent, answer)
+    }
+
+    fn aggregate(
+        &mut self,
+        global: &Global,
+        accepted: &[Accepted],
+    ) -> Result<Aggregate, StrategyError> {
+        let mut aggregate = self.rule.aggregate(global, accepted)?;
+        let weighted = |answer: &'_ Accepted| answer.num_examples as f64;
+        let answers = in_order(accepted);
+        let answers: Vec<_> =
+            answers.iter().map(|answer| (weighted(answer), answer.parameters.as_ref())).collect();
+        let error = error_of(&aggregate.parameters, &global.parameters, &answers, &self.scale);
+        if let Some(error) = error {
+            aggregate.metrics.insert(AGGREGATION_ERROR.to_owned(), error);
+        }
+        Ok(aggregate)
+    }
+
+    fn state(&self) -> Message {
+        self.rule.state()
+    }
+
+    fn restore(&mut self, state: Message) -> Result<(), StrategyError> {
+        self.rule.restore(state)
+    }
+}

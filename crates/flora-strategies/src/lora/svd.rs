@@ -1,0 +1,87 @@
+//! Singular values and vectors, and the factors that are made of them.
+
+use faer::{Mat, MatRef};
+
+/// What is left of a unit vector beside others, below which its direction is rounding.
+const BESIDE: f64 = 1e-6;
+
+/// `u diag(s) v^t`, with the columns of u and v orthonormal, and s above zero and falling.
+pub(crate) struct Svd {
+    /// `[out, k]`
+    pub(crate) u: Mat<f64>,
+    /// k numbers.
+    pub(crate) s: Vec<f64>,
+    /// `[in, k]`
+    pub(crate) v: Mat<f64>,
+}
+
+impl Svd {
+    /// Of these parts. An SVD leaves the signs of vectors open; here the largest entry of each column of u is positive.
+    pub(crate) fn new(mut u: Mat<f64>, s: Vec<f64>, mut v: Mat<f64>) -> Self {
+        for column in 0..u.ncols() {
+            let larger =
+                |most: f64, &value: &f64| if value.abs() > most.abs() { value } else { most };
+            if u.col(column).iter().fold(0.0, larger) < 0.0 {
+                u.col_mut(column).iter_mut().for_each(|value| *value = -*value);
+                v.col_mut(column).iter_mut().for_each(|value| *value = -*value);
+            }
+        }
+        Self { u, s, v }
+    }
+
+    /// The best `B A` of a rank: `B = U S` of shape `[out, rank]`, and `A = V^t` of shape `[rank, in]`, whose
+    /// rows are orthonormal.
+    ///
+    /// Where the product has fewer singular values, columns of B are zero. The rows of A that belong to them go
+    /// on in directions of `old`, the A of before, so that B can grow there: a zero in both would stay for ever.
+    /// A product that is zero leaves the first rows of `old` as they were.
+    pub(crate) fn factors(&self, rank: usize, old: MatRef<'_, f64>) -> (Mat<f64>, Mat<f64>) {
+        let has = self.s.len().min(rank);
+        let b = Mat::from_fn(self.u.nrows(), rank, |row, column| match column < has {
+            true => self.u[(row, column)] * self.s[column],
+            false => 0.0,
+        });
+        let width = self.v.nrows();
+        if has == 0 {
+            let row_of = |row, column| if row < old.nrows() { old[(row, column)] } else { 0.0 };
+            return (b, Mat::from_fn(rank, width, row_of));
+        }
+        let mut rows: Vec<Vec<f64>> =
+            (0..has).map(|row| self.v.col(row).iter().copied().collect()).collect();
+        let of_old = (0..old.nrows()).map(|row| old.row(row).iter().copied().collect());
+        let unit = |place| (0..width).map(|it| if it == place { 1.0 } else { 0.0 }).collect();
+        complete(&mut rows, rank, of_old.chain((0..width).map(unit)));
+        let at = |row: usize, column: usize| rows.get(row).map_or(0.0, |it| it[column]);
+        (b, Mat::from_fn(rank, width, at))
+    }
+}
+
+/// Adds what candidates have beside orthonormal rows, as rows of norm 1, until there are `rank`.
+fn complete(rows: &mut Vec<Vec<f64>>, rank: usize, candidates: impl Iterator<Item = Vec<f64>>) {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let normalised = |mut row: Vec<f64>, length: f64| {
+        row.iter_mut().for_each(|value| *value /= length);
+        row
+    };
+    for candidate in candidates {
+        if rows.len() >= rank {
+            return;
+        }
+        let length = dot(&candidate, &candidate).sqrt();
+        if length == 0.0 {
+            continue;
+        }
+        let mut left = normalised(candidate, length);
+        // Once is not enough for a candidate that lies nearly in the others' space, twice is.
+        for _ in 0..2 {
+            for row in rows.iter() {
+                let along = dot(row, &left);
+                left.iter_mut().zip(row).for_each(|(value, row)| *value -= along * row);
+            }
+        }
+        let length = dot(&left, &left).sqrt();
+        if length > BESIDE {
+            rows.push(normalised(left, length));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+use flora_federation::{Accepted, Aggregate, Global, Strategy, StrategyError};
+use serde::{Deserialize, Serialize};
+
+use super::coordinate::{by_coordinate, mean, median};
+use super::enough;
+use super::krum::{FEWER_BAD, most_central};
+
+/// Bulyan (El Mhamdi et al. 2018, <https://arxiv.org/abs/1802.07927>), as Flower 1.42's `Bulyan`: of `n`
+/// answers, the `theta = n - 2 num_malicious_nodes` with the lowest scores of [`Krum`](super::Krum); then,
+/// by coordinate, the mean of the `theta - 2 num_malicious_nodes` values of those that are nearest to their
+/// median. Of two that are equally near, the lower comes first.
+///
+/// All scores are from one pass over all answers, as in Flower's `serverapp`. The paper and Flower's older
+/// API take one answer at a time, by the scores among those that are left. Every answer counts the
+/// same, whatever its number of examples.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bulyan {
+    /// How many answers may be bad. Flower's default: 0, which is the unweighted mean.
+    pub num_malicious_nodes: usize,
+}
+
+impl Bulyan {
+    /// There is nothing to check before it is known how many answers there are.
+    ///
+    /// # Errors
+    /// None.
+    pub fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The number of answers that it needs: `4 num_malicious_nodes + 3`, as in the paper. Flower skips a
+    /// round with fewer.
+    pub fn fewest(&self) -> usize {
+        self.num_malicious_nodes.saturating_mul(4).saturating_add(3)
+    }
+}
+
+impl Strategy for Bulyan {
+    fn name(&self) -> &str {
+        "bulyan"
+    }
+
+    fn aggregate(
+        &mut self,
+        global: &Global,
+        accepted: &[Accepted],
+    ) -> Result<Aggregate, StrategyError> {
+        enough(self.name(), self.fewest(), accepted, FEWER_BAD)?;
+        let malicious = self.num_malicious_nodes;
+        let theta = accepted.len() - 2 * malicious;
+        let selected = most_central(global, accepted, malicious, theta)?;
+        let kept = theta - 2 * malicious;
+        let parameters = by_coordinate(&global.parameters, &selected, |column| {
+            let middle = median(column);
+            // Stable, and the column is sorted by now.
+            column.sort_by(|a, b| (a - middle).abs().total_cmp(&(b - middle).abs()));
+            mean(&column[..kept])
+        })?;
+        Ok(Aggregate::new(parameters))
+    }
+}

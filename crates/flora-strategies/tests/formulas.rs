@@ -1,0 +1,188 @@
+//! The rules that Flower does not have, against the papers' formulas in numpy.
+
+mod support;
+
+use flora_core::{Dtype, ParameterRecord};
+use flora_federation::{FedAvg, Strategy};
+use flora_strategies::robust::GeometricMedian;
+use flora_strategies::{FedNova, FedNovaConfig, NormClipping, NormClippingConfig};
+use serde_json::Value;
+use support::{
+    TOLERANCE, aggregate, answers, assert_close, assert_same_bits, bits, counts, fixture, global,
+    list, number, numbers, plus, record, refusal, vector,
+};
+
+/// The start of a case, and what its clients answer.
+fn answered(case: &Value) -> (ParameterRecord, Vec<ParameterRecord>) {
+    let start = record(&case["global"]);
+    let records = list(&case["updates"]).iter().map(|it| plus(&start, &record(it))).collect();
+    (start, records)
+}
+
+/// With the steps of each client by its number of examples, which differ in every case.
+fn fednova(case: &Value) -> FedNova {
+    let known: Vec<(usize, usize)> =
+        counts(&case["num_examples"]).into_iter().zip(counts(&case["local_steps"])).collect();
+    let steps = move |examples| known.iter().find(|(count, _)| *count == examples).unwrap().1;
+    FedNova::new(FedNovaConfig { momentum: number(&case["momentum"]) }, Box::new(steps))
+}
+
+#[test]
+fn fednova_is_the_papers() {
+    let all = fixture("formulas.json");
+    for case in list(&all["fednova"]) {
+        let (start, records) = answered(case);
+        let examples = counts(&case["num_examples"]);
+        let what = format!("fednova, {}", case["name"]);
+        let next = aggregate(&mut fednova(case), 0, &start, &examples, &records).unwrap();
+        assert_close(&next.parameters, &case["result"], TOLERANCE, &what);
+        let rounds = [(examples.clone(), records.clone()), (examples.clone(), records.clone())];
+        assert_same_bits(&|| Box::new(fednova(case)), &start, &rounds, true);
+        if case["name"] == "equal steps" {
+            let mean = aggregate(&mut FedAvg, 0, &start, &examples, &records).unwrap();
+            assert_eq!(bits(&next.parameters), bits(&mean.parameters));
+        }
+        let one = aggregate(&mut fednova(case), 0, &start, &examples[..1], &records[..1]).unwrap();
+        assert_eq!(bits(&one.parameters), bits(&records[0]), "{what}: one client");
+    }
+}
+
+#[test]
+fn fednova_refuses_clients_without_steps() {
+    let mut rule = FedNova::new(FedNovaConfig::default(), Box::new(|examples| examples / 32));
+    let start = vector(&[1.0]);
+    let message =
+        refusal(aggregate(&mut rule, 0, &start, &[40, 31], &[start.clone(), start.clone()]));
+    assert!(message.contains("client 01 takes no step on its 31 examples"), "{message}");
+    for momentum in [1.0, -0.5, f64::NAN] {
+        assert!(FedNovaConfig { momentum }.check().unwrap_err().starts_with("momentum: "));
+    }
+}
+
+fn geometric(nu: f64, max_iterations: usize, tolerance: f64) -> GeometricMedian {
+    let rule = GeometricMedian { nu, max_iterations, tolerance };
+    rule.check().unwrap();
+    rule
+}
+
+/// The mean distance weighted by examples, smoothed below `nu`.
+fn objective(
+    point: &ParameterRecord,
+    nu: f64,
+    num_examples: &[usize],
+    records: &[ParameterRecord],
+) -> f64 {
+    let total: usize = num_examples.iter().sum();
+    let each = records.iter().zip(num_examples).map(|(record, &examples)| {
+        let distance = point.distance(record);
+        let smooth =
+            if distance > nu { distance } else { distance.powi(2) / (2.0 * nu) + nu / 2.0 };
+        examples as f64 / total as f64 * smooth
+    });
+    each.sum()
+}
+
+#[test]
+fn the_geometric_median_is_the_papers() {
+    let all = fixture("formulas.json");
+    for case in list(&all["geometric_median"]) {
+        let records: Vec<_> = list(&case["updates"]).iter().map(record).collect();
+        let (examples, nu) = (counts(&case["num_examples"]), number(&case["nu"]));
+        let result = |mut rule: GeometricMedian| {
+            aggregate(&mut rule, 0, &records[0], &examples, &records).unwrap().parameters
+        };
+        let what = |suffix: String| format!("geometric median, {}, {suffix}", case["name"]);
+        for after in list(&case["after"]) {
+            let count = after["iterations"].as_u64().unwrap() as usize;
+            let found = result(geometric(nu, count, 0.0));
+            assert_close(&found, &after["result"], TOLERANCE, &what(format!("{count} steps")));
+        }
+        let found = result(geometric(nu, 100_000, 1e-12));
+        assert_close(&found, &case["converged"], TOLERANCE, &what("converged".to_owned()));
+        // The defaults stop early, where the sum of distances is as good as the least.
+        let defaults = result(GeometricMedian { nu, ..GeometricMedian::default() });
+        let more = objective(&defaults, nu, &examples, &records) / number(&case["objective"]) - 1.0;
+        assert!((-1e-7..1e-4).contains(&more), "{}: {more:e}", case["name"]);
+        let rounds = [(examples.clone(), records.clone()), (examples.clone(), records.clone())];
+        let make = || -> Box<dyn Strategy> { Box::new(geometric(nu, 8, 0.0)) };
+        assert_same_bits(&make, &records[0], &rounds, true);
+        let mut one = geometric(nu, 8, 0.0);
+        let alone = aggregate(&mut one, 0, &records[1], &examples[..1], &records[..1]).unwrap();
+        assert_eq!(bits(&alone.parameters), bits(&records[0]));
+        let same = vec![records[0].clone(); 5];
+        let equal = aggregate(&mut one, 0, &records[1], &examples, &same).unwrap();
+        assert_eq!(bits(&equal.parameters), bits(&records[0]));
+    }
+    for (field, rule) in [
+        ("nu", GeometricMedian { nu: 0.0, ..GeometricMedian::default() }),
+        ("max_iterations", GeometricMedian { max_iterations: 0, ..GeometricMedian::default() }),
+        ("tolerance", GeometricMedian { tolerance: f64::NAN, ..GeometricMedian::default() }),
+    ] {
+        assert!(rule.check().unwrap_err().starts_with(&format!("{field}: ")));
+    }
+}
+
+fn clipping(bound: f64) -> NormClipping {
+    NormClipping::new(Box::new(FedAvg), NormClippingConfig { bound })
+}
+
+#[test]
+fn updates_are_clipped_to_the_bound() {
+    let all = &fixture("formulas.json")["norm_clipping"];
+    let (start, records) = answered(all);
+    let examples = counts(&all["num_examples"]);
+    for case in list(&all["cases"]) {
+        let bound = number(&case["bound"]);
+        let next = aggregate(&mut clipping(bound), 0, &start, &examples, &records).unwrap();
+        assert_close(&next.parameters, &case["result"], TOLERANCE, &format!("bound {bound}"));
+        assert_eq!(next.metrics["clipped"], number(&case["clipped"]), "bound {bound}");
+        for (factor, one) in numbers(&case["factors"]).into_iter().zip(&records) {
+            let alone = aggregate(&mut clipping(bound), 0, &start, &[1], std::slice::from_ref(one))
+                .unwrap();
+            let norm = start.distance(&alone.parameters);
+            assert!((norm - factor * start.distance(one)).abs() < 1e-6);
+            if factor == 1.0 {
+                assert_eq!(bits(&alone.parameters), bits(one), "nothing to clip");
+            }
+        }
+    }
+    let rounds = [(examples.clone(), records.clone()), (examples.clone(), records.clone())];
+    let optimizer = flora_strategies::ServerOptimizer::FedAdam(Default::default());
+    let make = || -> Box<dyn Strategy> {
+        let rule = flora_strategies::Stepped::new(Box::new(FedAvg), optimizer.clone());
+        Box::new(NormClipping::new(Box::new(rule), NormClippingConfig { bound: 0.25 }))
+    };
+    assert_same_bits(&make, &start, &rounds, false);
+    for bound in [0.0, -1.0, f64::NAN] {
+        assert!(NormClippingConfig { bound }.check().unwrap_err().starts_with("bound: "));
+        let message = refusal(aggregate(&mut clipping(bound), 0, &start, &examples, &records));
+        assert!(message.starts_with("norm-clipping: bound: "), "{message}");
+    }
+}
+
+/// The update is what changed of what *this* client was sent.
+#[test]
+fn an_update_is_measured_from_what_was_sent() {
+    let now = global(0, &vector(&[0.0, 0.0]));
+    let mut answers = answers(&now, &[1], [vector(&[13.0, 14.0])]);
+    answers[0].sent = flora_federation::Message::parameters(vector(&[10.0, 10.0]).into());
+    let next = clipping(2.5).aggregate(&now, &answers).unwrap();
+    assert_eq!(next.parameters, vector(&[11.5, 12.0]));
+}
+
+#[test]
+fn half_precision_stays_half_precision() {
+    let start = vector(&[1.0, 2.0]).cast(Dtype::F16);
+    let records: Vec<_> =
+        [[1.5, 2.5], [1.0, 3.0], [2.0, 8.0]].iter().map(|it| vector(it).cast(Dtype::F16)).collect();
+    let rules: [Box<dyn Strategy>; 4] = [
+        Box::new(GeometricMedian::default()),
+        Box::new(flora_strategies::robust::Median::default()),
+        Box::new(clipping(1.0)),
+        Box::new(FedNova::new(FedNovaConfig::default(), Box::new(|examples| examples))),
+    ];
+    for mut rule in rules {
+        let next = aggregate(rule.as_mut(), 0, &start, &[1, 2, 3], &records).unwrap().parameters;
+        assert!(next.iter().all(|(_, tensor)| tensor.dtype() == Dtype::F16), "{}", rule.name());
+    }
+}

@@ -1,0 +1,221 @@
+//! LoRA rules for clients of different ranks, against the papers' formulas.
+
+#[path = "support/lora.rs"]
+mod support;
+
+use std::sync::Arc;
+
+use flora_core::{HostTensor, ParameterRecord};
+use flora_federation::{FedAvg, Kind, Strategy, Value as Setting};
+use flora_strategies::lora::{
+    AGGREGATION_ERROR, Average, FRESH_OPTIMIZER, FlexLora, HetLora, LORA_B, Ranks, RanksConfig,
+    Reported, Scale, aggregation_error, fedex_residual, stacking,
+};
+use serde_json::Value;
+use support::{
+    accepted, aggregate, assert_holds, assert_products, examples, global, info, name, products_of,
+    round,
+};
+
+struct Case {
+    fixture: Value,
+    examples: Vec<usize>,
+    ranks: Ranks,
+    clients: Vec<ParameterRecord>,
+    /// Of the largest rank.
+    start: ParameterRecord,
+}
+
+fn case() -> Case {
+    let fixture = support::fixture();
+    let of = &fixture["mixed_ranks"];
+    let listed = of["ranks"].as_array().unwrap().iter().map(|it| it.as_u64().unwrap() as usize);
+    let ids: Vec<String> = (0..5).map(|client| info(client, 0).id).collect();
+    let ranks = RanksConfig::Listed(listed.collect()).of(ids.iter().map(String::as_str)).unwrap();
+    let clients = support::records(&of["clients"]);
+    let start = clients[2].clone();
+    Case { examples: examples(&fixture), clients, ranks, start, fixture }
+}
+
+impl Case {
+    fn rule(&self, name: &str) -> &Value {
+        &self.fixture["mixed_ranks"]["rules"][name]
+    }
+
+    /// Three times that of the fixture, so that it is 1 for no rank.
+    fn scale(&self) -> Scale {
+        let alpha = 3.0 * self.fixture["mixed_ranks"]["alpha"].as_f64().unwrap();
+        Scale::new(move |rank| alpha / rank as f64)
+    }
+
+    fn flex(&self, average: Average) -> FlexLora {
+        FlexLora::new(self.ranks.clone(), average).scaled(self.scale())
+    }
+}
+
+/// Of a start whose B is zero, and of one that is something.
+#[test]
+fn flexlora_makes_the_best_factors_of_every_rank() {
+    let case = case();
+    for (average, name) in [(Average::Plain, "flexlora"), (Average::RaFlora, "raflora")] {
+        let mut rule = case.flex(average);
+        assert_eq!(rule.name(), name);
+        let start = global(0, &case.start);
+        let made = round(&mut rule, &start, &case.clients, &case.examples);
+        let next = global(1, &made.parameters);
+        for expected in case.rule(name)["by_rank"].as_array().unwrap() {
+            let rank = expected["rank"].as_u64().unwrap() as usize;
+            let client = case.ranks.by_client.iter().find(|&(_, &it)| it == rank).unwrap().0;
+            let client = flora_federation::ClientInfo {
+                id: client.clone(),
+                num_examples: 1,
+                num_test_examples: 0,
+            };
+            let sent = rule.instruct(&next, &client, &Kind::Train);
+            let parameters = sent.get_parameters().unwrap();
+            let product = products_of(parameters, case.scale().of(rank) / 3.0);
+            assert_products(&support::products(&expected["product"]), &product);
+            assert_eq!(sent.config[FRESH_OPTIMIZER], Setting::Bool(true));
+            // Another instance sends the same, as after a resume, and one record goes to all of a rank.
+            let again = case.flex(average).instruct(&next, &client, &Kind::Evaluate);
+            assert_eq!(again.get_parameters(), Some(parameters));
+            assert!(again.config.is_empty());
+            let same = rule.instruct(&next, &client, &Kind::Evaluate);
+            assert!(Arc::ptr_eq(same.get_parameters().unwrap(), parameters));
+        }
+        // The largest rank is that of the global record itself.
+        let all = rule.instruct(&next, &info(2, 1), &Kind::Train);
+        assert!(Arc::ptr_eq(all.get_parameters().unwrap(), &next.parameters));
+        let largest = case.rule(name)["by_rank"].as_array().unwrap().last().unwrap();
+        let mut told = Reported::new(Box::new(case.flex(average))).scaled(case.scale());
+        let told = round(&mut told, &start, &case.clients, &case.examples);
+        assert_eq!(told.parameters, made.parameters);
+        if average == Average::Plain {
+            let error = largest["aggregation_error"]["all"].as_f64().unwrap();
+            assert!((told.metrics[AGGREGATION_ERROR] - error).abs() < 1e-6);
+        }
+    }
+}
+
+/// As in the first round, when B is zero everywhere.
+#[test]
+fn a_product_of_zero_is_sent_and_kept_as_zero() {
+    let case = case();
+    let mut start = case.start.clone();
+    let mut zeros = ParameterRecord::new();
+    for (name, tensor) in case.start.iter().filter(|(name, _)| name.contains(LORA_B)) {
+        zeros
+            .insert(name, HostTensor::from_f32(tensor.shape(), vec![0.0; tensor.len()]).unwrap())
+            .unwrap();
+    }
+    start.replace(&zeros).unwrap();
+    let global = global(0, &start);
+    let (mut flex, mut het) = (case.flex(Average::Plain), HetLora::new(case.ranks.clone()));
+    let rules: [&mut dyn Strategy; 2] = [&mut flex, &mut het];
+    for rule in rules {
+        let send = |client: usize| rule.instruct(&global, &info(client, 1), &Kind::Train);
+        let sent: Vec<ParameterRecord> =
+            (0..5).map(send).map(|it| it.get_parameters().unwrap().as_ref().clone()).collect();
+        for (sent, client) in sent.iter().zip(&case.clients) {
+            sent.check_matches(client).unwrap();
+            for layer in support::LAYERS {
+                let (few, all) =
+                    (sent.get(&name(layer, "A")).unwrap(), start.get(&name(layer, "A")).unwrap());
+                assert_eq!(few.to_f32()[..], all.to_f32()[..few.len()]);
+                assert!(sent.get(&name(layer, "B")).unwrap().to_f32().iter().all(|&it| it == 0.0));
+            }
+        }
+        let made = round(rule, &global, &sent, &case.examples);
+        let products = products_of(&made.parameters, 1.0);
+        assert!(products.values().flatten().all(|&it| it == 0.0));
+        let a = made.parameters.get(&name(support::LAYERS[0], "A")).unwrap();
+        assert!(
+            a.to_f32().chunks(10).all(|row| row.iter().any(|&it| it != 0.0)),
+            "{}",
+            rule.name()
+        );
+    }
+}
+
+#[test]
+fn hetlora_weighs_by_the_norms_of_products() {
+    let case = case();
+    let mut rule = HetLora::new(case.ranks.clone());
+    let made = round(&mut rule, &global(0, &case.start), &case.clients, &case.examples);
+    assert_holds(&case.rule("hetlora")["whole_model"]["result"], &made.parameters);
+    let sent = rule.instruct(&global(1, &made.parameters), &info(0, 1), &Kind::Train);
+    let sent = sent.get_parameters().unwrap();
+    sent.check_matches(&case.clients[0]).unwrap();
+    let b = (
+        sent.get(&name(support::LAYERS[0], "B")).unwrap().to_f32(),
+        made.parameters.get(&name(support::LAYERS[0], "B")).unwrap().to_f32(),
+    );
+    assert_eq!(b.0[2..4], b.1[8..10]);
+}
+
+/// Rows that nobody in the round has stay; the others are the only client's, in its own scale.
+#[test]
+fn hetlora_of_one_client_is_that_client() {
+    let case = case();
+    let mut rule = HetLora::new(case.ranks.clone()).scaled(case.scale());
+    let client = &case.clients[..1];
+    let made = round(&mut rule, &global(0, &case.start), client, &[9]);
+    for layer in support::LAYERS {
+        let of =
+            |record: &ParameterRecord| record.get(&name(layer, "A")).unwrap().to_f32().into_owned();
+        let (own, old, new) = (of(&client[0]), of(&case.start), of(&made.parameters));
+        assert_eq!(new[..own.len()], own);
+        assert_eq!(new[own.len()..], old[own.len()..]);
+    }
+    let sent = rule.instruct(&global(1, &made.parameters), &info(0, 1), &Kind::Train);
+    assert_eq!(sent.get_parameters().unwrap().as_ref(), &client[0]);
+}
+
+#[test]
+fn stacked_factors_are_the_mean_of_products() {
+    let case = case();
+    let weighted = || case.examples.iter().map(|&it| it as f64).zip(&case.clients);
+    let stacked = stacking(weighted()).unwrap();
+    assert_holds(&case.rule("stacking")["result"], &stacked);
+    assert_products(
+        &support::products(&case.rule("stacking")["product"]),
+        &products_of(&stacked, 1.0),
+    );
+    assert!(aggregation_error(&stacked, weighted()).unwrap() < 1e-7);
+    assert!(stacking([]).is_err() && stacking([(0.0, &case.start)]).is_err());
+}
+
+#[test]
+fn fedex_gives_back_what_the_mean_lost() {
+    let fixture = support::fixture();
+    let (of, examples) = (&fixture["one_rank"], examples(&fixture));
+    let clients = support::records(&of["clients"]);
+    let weighted = || examples.iter().map(|&it| it as f64).zip(&clients);
+    let start = support::record(&of["reference"]);
+    let mean = round(&mut FedAvg, &global(0, &start), &clients, &examples).parameters;
+    let residual = fedex_residual(&mean, weighted()).unwrap();
+    let scale = of["scale"].as_f64().unwrap();
+    assert_products(
+        &support::products(&of["rules"]["fedex"]["residual"]),
+        &products_of(&residual, scale),
+    );
+    // Of one client nothing is lost.
+    let nothing = fedex_residual(&clients[0], [(2.0, &clients[0])]).unwrap();
+    assert_eq!(nothing.get(&name(support::LAYERS[0], "A")).unwrap().shape(), [1, 10]);
+    assert!(products_of(&nothing, 1.0).values().flatten().all(|&it| it == 0.0));
+    assert!(fedex_residual(&mean, []).is_err());
+}
+
+#[test]
+fn a_rank_above_that_of_the_shared_adapter_is_refused() {
+    let case = case();
+    let small = &case.clients[1];
+    let start = global(0, small);
+    let (mut flex, mut het) = (case.flex(Average::Plain), HetLora::new(case.ranks.clone()));
+    let rules: [&mut dyn Strategy; 2] = [&mut flex, &mut het];
+    for rule in rules {
+        let answers = accepted(rule, &start, std::slice::from_ref(&case.clients[0]), &[1]);
+        let message = aggregate(rule, &start, &answers).unwrap_err().to_string();
+        assert!(message.contains("client-2 has 8") && message.contains("rank 4"), "{message}");
+    }
+}
