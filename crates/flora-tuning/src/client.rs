@@ -9,6 +9,7 @@ use flora_lora::reseed_dropout;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
+use crate::asked::Asked;
 use crate::methods::Summed;
 use crate::proximal::Proximal;
 use crate::{Cohort, TuningError, TuningModel, client_bytes, step};
@@ -19,6 +20,10 @@ use crate::{Cohort, TuningError, TuningModel, client_bytes, step};
 /// A task to train whose message has the setting `proximal-mu`, a number above 0, is trained with the proximal term of
 /// FedProx ([arXiv 1812.06127](https://arxiv.org/abs/1812.06127)): `mu/2` times the squared distance from what was sent
 /// is added to the loss of every step.
+///
+/// A task to train may name what is trained of the parameters, by the setting `flora.train`
+/// ([`lora::TRAIN`](flora_strategies::lora::TRAIN)), and that the optimizer begins anew, by `flora.fresh-optimizer`.
+/// What is not sent of the parameters is as it was at the start of the run.
 ///
 /// It answers the query `parameters` with all parameters that it trained last, shared or not, where it keeps
 /// them: where not all of them travel, or the cohort says so ([`Cohort::keep_own`]).
@@ -123,20 +128,23 @@ impl TuningClient {
 
     fn fit(&mut self, task: &Task) -> Result<Message, TuningError> {
         let cohort = Arc::clone(&self.cohort);
-        let sent = parameters(&task.message)?;
+        let asked = Asked::of(&task.message.config)?;
+        let sent = self.sent(task, &asked)?;
         let start = cohort.whole(self.own.as_ref(), sent)?;
         let model = cohort.model(&start)?;
         if let Some(trained) = self.sum_up(&model, sent)? {
             return self.answer(trained, &start);
         }
         cohort.forget_tested();
+        let model = asked.freeze(model, cohort.trainable)?;
         let proximal = Proximal::asked(&task.message.config, cohort.trainable, &model, sent)?;
         // If training fails, it stays away: moments that are no longer finite would spoil every later round of
         // this client.
-        let optimizer = self.optimizer.take();
+        let optimizer = self.optimizer.take().filter(|_| !asked.begins_anew);
         let mut optimizer = optimizer.unwrap_or_else(|| cohort.training.optimizer());
-        let trained = self.train(model, &mut optimizer, proximal.as_ref(), task.round)?;
+        let mut trained = self.train(model, &mut optimizer, proximal.as_ref(), task.round)?;
         self.optimizer = Some(optimizer);
+        trained.sent = asked.part(&trained.record);
         self.answer(trained, &start)
     }
 
@@ -163,9 +171,23 @@ impl TuningClient {
         Ok(Message::trained(shared, self.shard.train.len(), metrics))
     }
 
+    /// The parameters that a task came with: all that are shared, or those that are trained of them.
+    fn sent<'a>(
+        &self,
+        task: &'a Task,
+        asked: &Asked,
+    ) -> Result<&'a Arc<ParameterRecord>, TuningError> {
+        let sent = task.message.get_parameters().ok_or(TuningError::NoParameters)?;
+        let (cohort, initial) = (&self.cohort, self.cohort.initial());
+        if cohort.share.is_all() && sent.len() < initial.len() && !asked.of_a_part() {
+            sent.check_matches(initial)?;
+        }
+        Ok(sent)
+    }
+
     fn test(&mut self, task: &Task) -> Result<Message, TuningError> {
         let (cohort, test) = (&self.cohort, self.scored());
-        let sent = parameters(&task.message)?;
+        let sent = self.sent(task, &Asked::of(&task.message.config)?)?;
         let score = match &self.own {
             _ if cohort.share.is_all() => cohort.test_shared(sent, test)?,
             // Nobody has begun, and all have the same model.
@@ -200,11 +222,6 @@ pub(crate) fn client_info(shard: &ClientShard, split: Split) -> ClientInfo {
         num_examples: shard.train.len(),
         num_test_examples: shard.images(split).len(),
     }
-}
-
-/// The parameters that a task came with.
-fn parameters(message: &Message) -> Result<&Arc<ParameterRecord>, TuningError> {
-    message.get_parameters().ok_or(TuningError::NoParameters)
 }
 
 impl Client for TuningClient {

@@ -97,13 +97,15 @@ impl Cohort {
         &self.initial
     }
 
-    /// The parameters of a client that has `own`, if it has begun, and was sent the shared ones.
+    /// The parameters of a client that has `own`, if it has begun, and was sent the shared ones. Where all are shared,
+    /// those that a strategy did not send are what they were at the start.
     pub(crate) fn whole<'a>(
         &self,
         own: Option<&ParameterRecord>,
         sent: &'a ParameterRecord,
     ) -> Result<Cow<'a, ParameterRecord>, TuningError> {
-        if self.share.is_all() {
+        let own = own.filter(|_| !self.share.is_all());
+        if self.share.is_all() && sent.len() >= self.initial.len() {
             return Ok(Cow::Borrowed(sent));
         }
         let mut whole = own.unwrap_or(&self.initial).clone();
@@ -176,7 +178,7 @@ impl Cohort {
         }
         // Never two of them.
         *kept = None;
-        let model = self.model(record)?.valid();
+        let model = self.model(self.whole(None, record)?.as_ref())?.valid();
         let device = self.device.clone().inner();
         let objective = self.objective.with_texts(&model, &device);
         let model = objective.method.ready(&objective, model, &device)?;

@@ -7,9 +7,11 @@ use flora_clip::Precision;
 use flora_core::{Dtype, files};
 use flora_data::{Limit, Participants, PartitionConfig, Protocol, ValidationShare};
 use flora_federation::{
-    BelowQuorum, ClientSelector, Faults, RoundPolicy, Rounded, Share, Transform,
+    BelowQuorum, ClientSelector, Faults, RoundPolicy, Rounded, Selection, SelectionConfig, Share,
+    Transform,
 };
 use flora_lora::LoraConfig;
+use flora_strategies::StrategyConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::methods::{
@@ -233,10 +235,13 @@ pub enum PathKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FederationConfig {
-    /// How replies become the next global adapters.
-    pub strategy: StrategyName,
+    /// How answers become the next global parameters.
+    pub strategy: StrategyConfig,
     /// Who trains; everybody is tested.
     pub participants: Participants,
+    /// How those are chosen who train in a round.
+    #[serde(skip_serializing_if = "SelectionConfig::is_fraction")]
+    pub selection: SelectionConfig,
     /// Share of the clients that train in a round, in `(0, 1]`.
     pub fraction: f64,
     /// The fewest clients that train in a round.
@@ -274,8 +279,9 @@ impl Default for FederationConfig {
     fn default() -> Self {
         let policy = RoundPolicy::default();
         Self {
-            strategy: StrategyName::FedAvg,
+            strategy: StrategyConfig::default(),
             participants: Participants::All,
+            selection: SelectionConfig::default(),
             fraction: 1.0,
             min_clients: 1,
             deadline: policy.deadline,
@@ -292,14 +298,24 @@ impl Default for FederationConfig {
 }
 
 impl FederationConfig {
-    /// Who takes part in a round.
+    /// A constant share of the clients: [`selection`](Self::selection) by `fraction`.
     pub fn selector(&self) -> ClientSelector {
         ClientSelector { fraction: self.fraction, min_clients: self.min_clients }
     }
 
-    /// What a round puts up with.
+    /// Who takes part in a round.
+    pub fn selection(&self) -> Box<dyn Selection> {
+        self.selection.selection(self.selector())
+    }
+
+    /// What a round puts up with. A strategy that needs several answers has a quorum of that many.
     pub fn policy(&self) -> RoundPolicy {
-        let &Self { deadline, quorum, below_quorum, retries, max_update_norm, .. } = self;
+        let &Self { deadline, below_quorum, retries, max_update_norm, .. } = self;
+        let quorum = match self.quorum {
+            // Refused, whatever the strategy.
+            0 => 0,
+            quorum => quorum.max(self.strategy.fewest()),
+        };
         RoundPolicy { deadline, quorum, below_quorum, retries, max_update_norm }
     }
 
@@ -352,16 +368,6 @@ impl Default for OutputConfig {
     fn default() -> Self {
         Self { save_every: 1, keep_every: 0, keep_clients: false, tensorboard: false }
     }
-}
-
-/// How replies become the next global adapters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum StrategyName {
-    /// The mean, weighted by examples.
-    #[default]
-    FedAvg,
 }
 
 impl Experiment {
@@ -467,6 +473,8 @@ impl Experiment {
         if !(fraction > 0.0 && fraction <= 1.0) {
             return Err(format!("federation.fraction: {fraction} is not in (0, 1]"));
         }
+        let selection = self.federation.selection.check(self.federation.selector());
+        selection.map_err(|error| error.to_string())?;
         self.federation.policy().check().map_err(|error| error.to_string())?;
         self.faults.check().map_err(|error| error.to_string())?;
         self.output.check()?;

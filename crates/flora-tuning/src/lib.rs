@@ -7,6 +7,7 @@
 //! Where the images stay at the sites that own them, [`prepare_serving`] is the server's part, and a [`Site`] turns the
 //! server's [`Plan`] into a [`SiteClient`]: with the bits that the simulation's client of that name computes.
 
+mod asked;
 pub mod assets;
 mod class_weights;
 mod client;
@@ -51,7 +52,7 @@ pub use desk::{Desk, INITIAL, Policy, Request};
 pub use error::TuningError;
 pub use experiment::{
     CacheDtype, DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, ModelConfig,
-    OutputConfig, PathKind, StrategyName,
+    OutputConfig, PathKind,
 };
 pub use heads::{AttentionAdapter, LinearHead, MomentSums};
 pub use methods::{Method, MethodName};

@@ -91,6 +91,9 @@ fn check(document: &Table) -> Result<Experiment, String> {
     Ok(experiment)
 }
 
+/// Settings that are a name alone, or a table with the name as its kind.
+const NAMES_OR_TABLES: [&str; 3] = ["federation.strategy", "federation.selection", "faults.attack"];
+
 /// Set `a.b.c=value` in `document`; tables on the way are made. The value is TOML (`3`, `0.1`,
 /// `true`, `[1, 2]`, `{ kind = "iid", clients = 4 }`), or text where it is not.
 ///
@@ -107,12 +110,20 @@ fn apply(document: &mut Table, assignment: &str) -> Result<(), String> {
     }
     let Some(last) = names.pop() else { return Ok(()) };
     let mut table = document;
-    for name in names {
-        table = table
-            .entry(name)
-            .or_insert_with(|| Value::Table(Table::new()))
-            .as_table_mut()
-            .ok_or_else(|| format!("{name} is a value, not a table"))?;
+    for (depth, name) in names.iter().enumerate() {
+        let value = table.entry(*name).or_insert_with(|| Value::Table(Table::new()));
+        let kind = value.as_str().map(str::to_owned);
+        table = value.as_table_mut().ok_or_else(|| {
+            let whole = names[..=depth].join(".");
+            match kind {
+                Some(kind) if NAMES_OR_TABLES.contains(&whole.as_str()) => format!(
+                    "{whole} is a value, not a table; set the whole table at once, for example --set '{whole}={{ kind = \
+                     {kind:?}, {last} = {} }}'",
+                    parse(text.trim())
+                ),
+                _ => format!("{whole} is a value, not a table"),
+            }
+        })?;
     }
     table.insert(last.to_owned(), parse(text.trim()));
     Ok(())
@@ -160,6 +171,10 @@ mod tests {
         }
         let message = apply(&mut document, "name.first=3").unwrap_err();
         assert_eq!(message, "name is a value, not a table");
+        let mut document: Table = "federation.strategy = 'krum'".parse().unwrap();
+        let message = apply(&mut document, "federation.strategy.beta=0.3").unwrap_err();
+        let whole = "--set 'federation.strategy={ kind = \"krum\", beta = 0.3 }'";
+        assert!(message.ends_with(whole), "{message}");
     }
 
     const LEAST: &str = "name = 'x'\nmodel.path = 'm'\ndata.path = 'd'\n[partition]\n\

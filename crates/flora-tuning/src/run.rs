@@ -8,17 +8,19 @@ use std::time::Instant;
 use flora_core::ParameterRecord;
 use flora_data::{Dataset, Partition, Split};
 use flora_federation::{
-    Answer, ClientInfo, Event, Faulty, FedAvg, FederationError, Fleet, Kind, Layered, Listener,
-    Message, Outcome, PARAMETERS, Rounds, RoundsConfig, RunState, RunStatus, Selection, Stop,
-    Strategy, Sums, Task, Wait,
+    Answer, ClientInfo, Event, Faulty, FederationError, Fleet, Kind, Layered, Listener, Message,
+    Outcome, PARAMETERS, Rounds, RoundsConfig, RunState, RunStatus, Selection, Stop, Strategy,
+    Sums, Task, Wait,
 };
 use flora_inference::Provenance;
+use flora_strategies::ClientTraining;
+use flora_strategies::lora::{Reported, has_pairs};
 use serde::Serialize;
 
 use crate::members::Members;
 use crate::possible_sums::PossibleSums;
 use crate::prepare::{BESIDE, IMAGES, cache_folder};
-use crate::{Cohort, Experiment, Observer, StrategyName, uncounted};
+use crate::{Cohort, Experiment, Observer, uncounted};
 
 /// An experiment whose data are there and whose clients wait for the first round.
 pub struct Prepared {
@@ -122,8 +124,8 @@ impl Prepared {
         let Parts { experiment, dataset, partition, trainable_parameters, mut clients, .. } = parts;
         clients.sort_by(|left, right| left.id.cmp(&right.id));
         Self {
-            strategy: strategy(&experiment),
-            selection: Box::new(experiment.federation.selector()),
+            strategy: strategy(&experiment, &parts.initial),
+            selection: experiment.federation.selection(),
             around: None,
             states: None,
             stop: Stop::default(),
@@ -231,7 +233,9 @@ impl Prepared {
     /// computed.
     pub fn run(self, observer: &mut dyn Observer) -> Finished {
         let started = Instant::now();
-        let shared = self.experiment.federation.share().part(&self.initial);
+        let federation = &self.experiment.federation;
+        let shared = federation.share().part(&self.initial);
+        let answered = shared.filter(|name| federation.strategy.is_answered(name));
         observer.event(&Event::RunStarted {
             name: self.experiment.name.clone(),
             method: self.method.clone(),
@@ -239,7 +243,7 @@ impl Prepared {
             rounds: self.rounds(),
             trainable_parameters: self.trainable_parameters,
             total_parameters: self.total_parameters,
-            bytes_per_client: shared.byte_len() as u64,
+            bytes_per_client: answered.byte_len() as u64,
             seed: self.experiment.seed,
         });
         let seconds = self.data_seconds;
@@ -374,15 +378,21 @@ impl Experiment {
 }
 
 /// Answers of closed-form methods are added up, whatever others do with theirs.
-fn strategy(experiment: &Experiment) -> Box<dyn Strategy> {
-    let method = &experiment.method;
-    match experiment.federation.strategy {
-        _ if method.name.is_closed_form() => {
-            let sums = Sums::new();
-            let sums = if method.closed_form.leaving { sums.subtracting() } else { sums };
-            Box::new(PossibleSums::new(sums, experiment.federation.upload))
-        }
-        StrategyName::FedAvg => Box::new(FedAvg),
+fn strategy(experiment: &Experiment, initial: &ParameterRecord) -> Box<dyn Strategy> {
+    let Experiment { method, training, federation, .. } = experiment;
+    if method.name.is_closed_form() {
+        let sums = Sums::new();
+        let sums = if method.closed_form.leaving { sums.subtracting() } else { sums };
+        return Box::new(PossibleSums::new(sums, federation.upload));
+    }
+    let (epochs, batch_size) = (training.local_epochs, training.batch_size);
+    let strategy = federation.strategy.build(ClientTraining {
+        local_steps: Box::new(move |examples| epochs * examples.div_ceil(batch_size)),
+        momentum: training.momentum,
+    });
+    match has_pairs(initial) {
+        true => Box::new(Reported::new(strategy)),
+        false => strategy,
     }
 }
 

@@ -38,6 +38,10 @@ pub trait FloatParameter {
 
     /// Make this a leaf of its own on `device` that requires gradients.
     fn release(&mut self, device: &Device);
+
+    /// Keep the values as they are in training: no gradient is computed of this parameter, and an optimizer passes
+    /// over it.
+    fn freeze(&mut self);
 }
 
 impl<const D: usize> FloatParameter for Param<Tensor<D>> {
@@ -74,6 +78,10 @@ impl<const D: usize> FloatParameter for Param<Tensor<D>> {
 
     fn release(&mut self, device: &Device) {
         *self = self.clone().fork(device).set_require_grad(true);
+    }
+
+    fn freeze(&mut self) {
+        *self = self.clone().set_require_grad(false);
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use flora_core::{Dtype, HostTensor, ParameterRecord};
 use flora_federation::protocol::SERVER_ROUND;
 use flora_federation::{Config, Kind, Message, Metrics, NUM_EXAMPLES, Value};
+use flora_strategies::StrategyConfig;
 
 use super::{number_if_any, text_if_any};
 use crate::{Experiment, MethodName, Plan, Site, plan};
@@ -66,6 +67,11 @@ impl Stock {
         if !experiment.federation.share().is_all() {
             return refuse(
                 "federation.participants: \"alone\" leaves nothing to send to the server; choose \"all\"",
+            );
+        }
+        if experiment.federation.strategy != StrategyConfig::default() {
+            return refuse(
+                "federation.strategy: the server's own strategy makes the next parameters; leave it out",
             );
         }
         if experiment.method.init_adapter.is_some() {

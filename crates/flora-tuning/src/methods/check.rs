@@ -1,9 +1,11 @@
 //! Settings that do not go together with the method.
 
 use flora_data::Participants;
+use flora_federation::Attack;
 use flora_lora::Towers;
+use flora_strategies::StrategyConfig;
 
-use crate::{Experiment, LossKind, MethodName, PathKind};
+use crate::{Experiment, LossKind, MethodName, OptimizerName, PathKind, Schedule, Trainable};
 
 /// What a method makes nothing of, by field.
 pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
@@ -39,7 +41,60 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
         ));
     }
     method.closed_form.check()?;
+    check_strategy(experiment)?;
+    check_attack(experiment)?;
     if is_closed { check_closed_form(experiment) } else { check_trained(experiment) }
+}
+
+/// What the strategy asks of method, clients and training.
+fn check_strategy(experiment: &Experiment) -> Result<(), String> {
+    let (federation, method) = (&experiment.federation, &experiment.method);
+    let (strategy, training) = (&federation.strategy, &experiment.training);
+    if *strategy == StrategyConfig::default() {
+        return Ok(());
+    }
+    strategy.check().map_err(|problem| format!("federation.strategy.{problem}"))?;
+    let (name, of) = (strategy.name(), method.name.as_str());
+    let refuse = |problem: String| Err(format!("federation.strategy: {problem}"));
+    if method.name.is_closed_form() {
+        return refuse(format!(
+            "the sums of {of} are added up, whatever it says; leave {name} out"
+        ));
+    }
+    if experiment.rounds() == 0 {
+        return refuse(format!("nothing is trained, and {name} has nothing to do; leave it out"));
+    }
+    if federation.participants == Participants::Alone {
+        return refuse(format!("clients that are \"alone\" send nothing; leave {name} out"));
+    }
+    if strategy.needs_lora() && method.method().trainable() != Trainable::Adapters {
+        return refuse(format!(
+            "{name} is for the two factors of LoRA adapters, and {of} trains none; choose method.name = \"flora\", or \
+             another strategy"
+        ));
+    }
+    let constant = training.schedule == Schedule::Constant;
+    if strategy.needs_sgd() && !(training.optimizer == OptimizerName::Sgd && constant) {
+        return refuse(format!(
+            "{name} counts the steps of SGD at one rate; choose training.optimizer = \"sgd\" and training.schedule = \
+             \"constant\", or another strategy"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether attackers have something to attack.
+fn check_attack(experiment: &Experiment) -> Result<(), String> {
+    let Some(attack) = experiment.faults.attack else { return Ok(()) };
+    let refuse = |why: &str| Err(format!("faults.attack: {why}; leave it out"));
+    if experiment.rounds() == 0 {
+        return refuse("nothing is trained, and nothing is sent");
+    }
+    let of_labels = matches!(attack, Attack::LabelFlip { .. });
+    if experiment.federation.participants == Participants::Alone && !of_labels {
+        return refuse("clients that are \"alone\" send nothing");
+    }
+    Ok(())
 }
 
 fn check_closed_form(experiment: &Experiment) -> Result<(), String> {
@@ -67,6 +122,11 @@ fn check_closed_form(experiment: &Experiment) -> Result<(), String> {
         return Err(format!(
             "method.closed_form.{field}: clients that are \"alone\" add nothing to the sums of others and take nothing away; \
              name those who come or leave as federation.participants"
+        ));
+    }
+    if !experiment.federation.selection.is_fraction() {
+        return Err(format!(
+            "federation.selection: {name} has one round, and nobody would ask the other clients; choose \"fraction\""
         ));
     }
     if experiment.federation.fraction < 1.0 {

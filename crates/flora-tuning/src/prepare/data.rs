@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use flora_data::{ClientShard, Dataset, Partition, PartitionConfig, Protocol, Split};
-use flora_federation::{ClientInfo, Event};
+use flora_federation::{BelowQuorum, ClientInfo, Event, SelectionConfig};
 
 use super::wrong;
 use crate::client::client_info;
@@ -90,6 +90,15 @@ pub(super) fn check(
     let loss = check_loss(experiment, method, dataset.classes())?;
     let infos: Vec<_> =
         partition.clients.iter().map(|shard| client_info(shard, scored_on)).collect();
+    if experiment.rounds() > 0 {
+        let trainers: Vec<_> = infos.iter().filter(|it| it.num_examples > 0).cloned().collect();
+        let selection = experiment.federation.selection().check(&trainers);
+        let attackers = experiment.faults.check_clients(&infos, experiment.seed);
+        selection.and(attackers).map_err(|error| TuningError::Experiment {
+            origin: experiment.name.clone(),
+            problem: error.to_string(),
+        })?;
+    }
     warn_of_single_images(experiment, loss, &infos, observer);
     warn_of_single_classes(experiment, dataset, partition, observer);
     if is_natural(&experiment.partition) {
@@ -106,8 +115,27 @@ pub(super) fn check_trainers(experiment: &Experiment, clients: usize) -> Result<
             format!("{least}, but {clients} clients have training images; lower it to {clients}");
         return Err(wrong(experiment, "federation.min_clients", problem));
     }
-    let (quorum, train) =
-        (experiment.federation.quorum, experiment.federation.selector().count(clients));
+    let federation = &experiment.federation;
+    let selection = &federation.selection;
+    let train = selection.fewest(federation.selector(), clients, experiment.rounds());
+    let quorum = federation.quorum;
+    let needed = federation.strategy.fewest();
+    if needed > train && experiment.rounds() > 0 {
+        let problem = format!(
+            "{} needs {needed} answers to leave any out, and {train} clients train in a round; change its settings, or \
+             choose another",
+            federation.strategy.name()
+        );
+        return Err(wrong(experiment, "federation.strategy", problem));
+    }
+    let by_chance = matches!(selection, SelectionConfig::Poisson { .. });
+    if by_chance && needed > 1 && federation.below_quorum == BelowQuorum::Fail {
+        let problem = format!(
+            "{} needs {needed} answers, and a coin for each client gives fewer now and then; choose \"skip\"",
+            federation.strategy.name()
+        );
+        return Err(wrong(experiment, "federation.below_quorum", problem));
+    }
     if quorum > train && experiment.rounds() > 0 {
         let problem =
             format!("{quorum}, but {train} clients train in a round; lower it to {train}");

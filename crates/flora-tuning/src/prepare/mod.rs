@@ -114,7 +114,14 @@ fn prepared(
     let total_parameters = backbone.count(&model);
     let inputs = inputs::digests(&experiment, &backbone, Some(&dataset), &begin)?;
     let class_groups = partition.class_groups.clone();
-    let setting = Setting { texts, prefix, images, class_groups, dataset: &dataset };
+    let setting = Setting {
+        texts,
+        prefix,
+        images,
+        class_groups,
+        dataset: &dataset,
+        partition: Some(&partition),
+    };
     let method = Arc::clone(&backbone.method);
     let cohort = Arc::new(clients::cohort(&experiment, backbone, model, setting)?);
     let initial = cohort.initial().as_ref().clone();

@@ -29,6 +29,7 @@ pub(crate) fn site_cohort(
     let model = backbone.attach(None, &texts)?;
     let prefix = backbone.prefix(&model, workers);
     let images = images::prepare(experiment, &mut backbone, &model, &dataset, workers, observer)?;
-    let setting = Setting { texts, prefix, images, class_groups: None, dataset: &dataset };
+    let setting =
+        Setting { texts, prefix, images, class_groups: None, dataset: &dataset, partition: None };
     Ok(Arc::new(clients::cohort(experiment, backbone, model, setting)?))
 }

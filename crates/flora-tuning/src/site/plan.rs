@@ -83,8 +83,16 @@ pub fn plan(
     client: String,
 ) -> Result<Plan, TuningError> {
     let mut planned = experiment.clone();
-    check(&planned)
-        .map_err(|problem| TuningError::Experiment { origin: experiment.name.clone(), problem })?;
+    let refuse = |problem| TuningError::Experiment { origin: experiment.name.clone(), problem };
+    check(&planned).map_err(refuse)?;
+    // Sites draw A themselves, by the seed. That of an adapter would have to travel.
+    if planned.method.init_adapter.is_some() && planned.federation.strategy.sends_only_b() {
+        return Err(refuse(format!(
+            "federation.strategy: with {} A does not travel, and sites do not have that of method.init_adapter; choose \
+             \"fedsvd\" or \"rolora\"",
+            planned.federation.strategy.name()
+        )));
+    }
     if let Some(lora) = adapter_config(&planned)? {
         planned.method.lora = lora;
         planned.method.init_adapter = None;

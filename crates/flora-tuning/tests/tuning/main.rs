@@ -27,6 +27,7 @@ mod sharing;
 mod sites;
 mod softmax;
 mod states;
+mod strategies;
 mod towers;
 mod trained;
 mod validation;

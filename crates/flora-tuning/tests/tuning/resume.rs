@@ -165,6 +165,43 @@ fn every_method_resumes_with_states_on_disk() {
 }
 
 #[test]
+fn every_strategy_resumes() {
+    let images = Images::new(2, 1);
+    for strategy in [
+        "{ kind = \"fedavgm\", server_momentum = 0.9 }",
+        "fedadam",
+        "fedyogi",
+        "fedadagrad",
+        "{ kind = \"fedprox\", proximal_mu = 0.1, rule = \"median\" }",
+        "{ kind = \"norm-clipping\", bound = 0.01 }",
+        "{ kind = \"trimmed-mean\", beta = 0.34 }",
+        "krum",
+        "{ kind = \"multi-krum\", num_nodes_to_select = 2 }",
+        "bulyan",
+        "geometric-median",
+        "fedrot",
+        "ffa",
+        "rolora",
+        "fedsvd",
+        "lora-fair",
+        "{ kind = \"fedavgm\", server_momentum = 0.5, rule = \"ffa\" }",
+    ] {
+        let set = format!("federation.strategy={strategy}");
+        let experiment = images.experiment(&[&set, "training.rounds=3"]);
+        assert_resumes_anywhere(&experiment, 5, strategy);
+    }
+    // Clients of different sizes take different numbers of steps.
+    for momentum in ["0.0", "0.9"] {
+        let momentum = format!("training.momentum={momentum}");
+        let uneven = "partition={ kind = \"dirichlet\", clients = 3, beta = 0.5 }";
+        let rounds = "training.rounds=3";
+        let set =
+            ["federation.strategy=fednova", "training.optimizer=sgd", uneven, rounds, &momentum];
+        assert_resumes_anywhere(&images.experiment(&set), 5, "fednova");
+    }
+}
+
+#[test]
 fn states_of_some_rounds_only_do_as_well() {
     let images = Images::new(2, 1);
     let set = ["output.save_every=2", "training.rounds=3"];

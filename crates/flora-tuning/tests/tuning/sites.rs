@@ -167,6 +167,23 @@ fn every_setting_reaches_the_sites() {
 }
 
 #[test]
+fn what_a_strategy_asks_of_clients_reaches_the_sites() {
+    let images = Images::new(2, 1);
+    let places = domains(&images);
+    for strategy in [
+        "ffa",
+        "rolora",
+        "fedsvd",
+        "{ kind = \"fedprox\", proximal_mu = 1.0 }",
+        "{ kind = \"fedavgm\", server_momentum = 0.9, rule = \"median\" }",
+    ] {
+        let set = format!("federation.strategy={strategy}");
+        let experiment = images.experiment(&[&set, "training.rounds=3"]);
+        assert_same_bits(&experiment, &places, strategy);
+    }
+}
+
+#[test]
 fn an_adapter_to_start_from_reaches_the_sites() {
     let images = Images::new(3, 2);
     let folder = tempfile::tempdir().unwrap();
@@ -569,6 +586,8 @@ fn what_cannot_be_served_is_told() {
     assert!(error.starts_with("noise: partition: "), "{error}");
     let error = planned(&["federation.participants=alone", "method.init_adapter=x"]);
     assert!(error.contains("not the adapter in method.init_adapter"), "{error}");
+    let error = planned(&["federation.strategy=ffa", "method.init_adapter=x"]);
+    assert!(error.contains("federation.strategy: with ffa A does not travel"), "{error}");
     let error = planned(&["method.init_adapter=/not/there"]);
     assert!(error.contains("method.init_adapter") && error.contains("/not/there"), "{error}");
     let error = planned(&["output.save_every=32"]);

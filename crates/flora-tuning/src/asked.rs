@@ -1,0 +1,91 @@
+//! What the server asks of a training besides the parameters to start from.
+
+use flora_core::ParameterRecord;
+use flora_federation::{Config, Value};
+use flora_lora::named::map;
+use flora_strategies::lora::{FRESH_OPTIMIZER, TRAIN};
+
+use crate::{Trainable, TuningError, TuningModel};
+
+/// The settings of a task to train that say what is trained, and from which state of the optimizer.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Asked {
+    /// Only parameters whose names contain this are trained and answered.
+    trains: Option<String>,
+    /// The optimizer's state of earlier rounds is forgotten.
+    pub(crate) begins_anew: bool,
+}
+
+impl Asked {
+    pub(crate) fn of(config: &Config) -> Result<Self, TuningError> {
+        let trains = match config.get(TRAIN) {
+            None => None,
+            Some(Value::Text(part)) => Some(part.clone()),
+            Some(other) => return Err(refuse(TRAIN, format!("{other:?} is not a part of a name"))),
+        };
+        let begins_anew = match config.get(FRESH_OPTIMIZER) {
+            None => false,
+            Some(Value::Bool(anew)) => *anew,
+            Some(other) => {
+                return Err(refuse(FRESH_OPTIMIZER, format!("{other:?} is not true or false")));
+            }
+        };
+        Ok(Self { trains, begins_anew })
+    }
+
+    /// Whether a part of the parameters is all that need be sent.
+    pub(crate) fn of_a_part(&self) -> bool {
+        self.trains.is_some()
+    }
+
+    /// `model`, with gradients only for what is to be trained of it.
+    pub(crate) fn freeze(
+        &self,
+        model: TuningModel,
+        trainable: Trainable,
+    ) -> Result<TuningModel, TuningError> {
+        let Some(part) = &self.trains else { return Ok(model) };
+        let mut trained = 0;
+        let model = map(model, |place, parameter| match trainable.entry(place) {
+            Some(entry) if entry.name.contains(part) => trained += 1,
+            Some(_) => parameter.freeze(),
+            None => {}
+        });
+        match trained {
+            0 => Err(refuse(TRAIN, format!("no parameter's name contains `{part}`"))),
+            _ => Ok(model),
+        }
+    }
+
+    /// What is answered of the record that was trained; `None` for all of it.
+    pub(crate) fn part(&self, trained: &ParameterRecord) -> Option<ParameterRecord> {
+        let part = self.trains.as_deref()?;
+        Some(trained.filter(|name| name.contains(part)))
+    }
+}
+
+fn refuse(name: &'static str, problem: String) -> TuningError {
+    TuningError::Setting { name, problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str, value: Value) -> Result<Asked, String> {
+        let config = Config::from([(name.to_owned(), value)]);
+        Asked::of(&config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn settings_of_other_kinds_are_refused() {
+        assert_eq!(Asked::of(&Config::new()).unwrap(), Asked::default());
+        let asked = of(TRAIN, Value::Text("lora_B".into())).unwrap();
+        assert_eq!(asked, Asked { trains: Some("lora_B".into()), begins_anew: false });
+        assert!(of(FRESH_OPTIMIZER, Value::Bool(true)).unwrap().begins_anew);
+        let message = of(TRAIN, Value::Int(1)).unwrap_err();
+        assert!(message.contains("`flora.train`"), "{message}");
+        let message = of(FRESH_OPTIMIZER, Value::Text("yes".into())).unwrap_err();
+        assert!(message.contains("`flora.fresh-optimizer`"), "{message}");
+    }
+}

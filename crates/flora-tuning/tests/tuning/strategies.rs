@@ -1,0 +1,238 @@
+//! Strategies of experiment files: what clients train and send for them, and what is refused.
+
+use flora_core::ParameterRecord;
+use flora_federation::{AGGREGATION_ERROR, Event, Outcome};
+use flora_strategies::lora::{LORA_A, LORA_B};
+use flora_tuning::Experiment;
+
+use crate::common::{Images, Listener, bits, max_difference, outcome, refusal, run};
+
+fn set(strategy: &str) -> String {
+    format!("federation.strategy={strategy}")
+}
+
+fn trained(images: &Images, strategy: &str, rounds: usize) -> (Outcome, Listener) {
+    let rounds = format!("training.rounds={rounds}");
+    let (finished, listener) = run(images.experiment(&[&set(strategy), &rounds]));
+    assert!(finished.failure.is_none(), "{strategy}: {}", finished.failure.unwrap());
+    assert_eq!(listener.failures(), [""; 0], "{strategy}");
+    (finished.outcome.unwrap(), listener)
+}
+
+/// The aggregation error of each round.
+fn errors(listener: &Listener) -> Vec<f64> {
+    let error = |event: &Event| match event {
+        Event::Aggregated { metrics, .. } => Some(metrics[AGGREGATION_ERROR]),
+        _ => None,
+    };
+    listener.events.iter().filter_map(error).collect()
+}
+
+fn factors(record: &ParameterRecord, name: &str) -> Vec<(String, Vec<u32>)> {
+    bits(&record.filter(|tensor| tensor.contains(name)))
+}
+
+#[test]
+fn rules_of_one_factor_average_products() {
+    let images = Images::new(2, 1);
+    for strategy in ["ffa", "rolora", "fedsvd"] {
+        let (_, listener) = trained(&images, strategy, 3);
+        let errors = errors(&listener);
+        assert_eq!(errors.len(), 3, "{strategy}");
+        assert!(errors.iter().all(|&error| error < 1e-6), "{strategy}: {errors:?}");
+    }
+    let (_, listener) = trained(&images, "fedavg", 3);
+    assert!(errors(&listener).iter().all(|&error| error > 1e-5), "{:?}", errors(&listener));
+    // A fair correction is nearer than the mean, from the same start.
+    let (_, corrected) = trained(&images, "{ kind = \"lora-fair\", lambda = 1e-6 }", 1);
+    assert!(errors(&corrected)[0] < errors(&listener)[0], "{:?}", errors(&corrected));
+}
+
+#[test]
+fn clients_train_and_send_what_the_strategy_says() {
+    let images = Images::new(2, 1);
+    let (start, _) = trained(&images, "fedavg", 0);
+    let (whole, _) = trained(&images, "fedavg", 2);
+    let [a, b] = [LORA_A, LORA_B];
+    let same = |left: &Outcome, right: &Outcome, name| {
+        factors(&left.last, name) == factors(&right.last, name)
+    };
+
+    let (ffa, _) = trained(&images, "ffa", 2);
+    assert!(same(&ffa, &start, a) && !same(&ffa, &start, b));
+    // The tiny model's layers are square, so that half the numbers are in B.
+    assert_eq!((ffa.bytes_up, ffa.bytes_down), (whole.bytes_up / 2, whole.bytes_down / 2));
+
+    let rolora = [1, 2].map(|rounds| trained(&images, "rolora", rounds).0);
+    assert!(same(&rolora[0], &start, a) && !same(&rolora[0], &start, b));
+    assert!(!same(&rolora[1], &rolora[0], a) && same(&rolora[1], &rolora[0], b));
+    let sent = (rolora[1].bytes_up, rolora[1].bytes_down);
+    assert_eq!(sent, (whole.bytes_up / 2, whole.bytes_down));
+
+    let (fedsvd, _) = trained(&images, "fedsvd", 2);
+    assert_eq!((fedsvd.bytes_up, fedsvd.bytes_down), sent);
+    assert!(!same(&fedsvd, &start, a));
+    // Until the second round begins, both have the same model: accuracy and loss are of the product.
+    let ([_, one, ..], [_, other, ..]) = (&ffa.history[..], &fedsvd.history[..]) else {
+        panic!("two rounds are scored")
+    };
+    let apart = (one.loss.unwrap() - other.loss.unwrap()).abs();
+    assert!(apart < 1e-5 && one.accuracy == other.accuracy, "{one:?} {other:?}");
+}
+
+#[test]
+fn one_client_alone_is_every_rules_mean() {
+    let images = Images::new(2, 1);
+    let of = |strategy: &str| {
+        let one = "federation.participants=[\"beta\"]";
+        outcome(images.experiment(&[&set(strategy), one, "training.rounds=2"])).last
+    };
+    let mean = of("fedavg");
+    for strategy in ["median", "geometric-median", "{ kind = \"norm-clipping\", bound = 1e6 }"] {
+        assert!(max_difference(&of(strategy), &mean) < 1e-6, "{strategy}");
+    }
+}
+
+#[test]
+fn a_server_optimizer_goes_as_far_as_its_rate_says() {
+    let images = Images::new(2, 1);
+    let after = |strategy, rounds| trained(&images, strategy, rounds).0.last;
+    let (start, mean) = (after("fedavg", 0), after("fedavg", 1));
+    let half = after("{ kind = \"fedavgm\", server_learning_rate = 0.5 }", 1);
+    let [to_start, to_mean] = [&start, &mean].map(|end| half.distance(end));
+    assert!((to_start - to_mean).abs() < 1e-6 && to_mean > 1e-3, "{to_start} {to_mean}");
+    let plain = after("fedavg", 2);
+    let fast = after("{ kind = \"fedavgm\", server_momentum = 0.9 }", 2);
+    assert!(fast.distance(&start) > 1.2 * plain.distance(&start));
+}
+
+#[test]
+fn a_proximal_term_holds_clients_back() {
+    let images = Images::new(2, 1);
+    let moved = |strategy: &str| {
+        let (_, listener) = trained(&images, strategy, 1);
+        let norm = |event: &Event| match event {
+            Event::ClientReplied { metrics, .. } => Some(metrics["update_norm"]),
+            _ => None,
+        };
+        listener.events.iter().filter_map(norm).sum::<f64>()
+    };
+    let (free, held) = (moved("fedavg"), moved("{ kind = \"fedprox\", proximal_mu = 100.0 }"));
+    assert!(held < 0.9 * free, "{held} and {free}");
+}
+
+#[test]
+fn attackers_by_labels_train_on_wrong_ones_and_are_scored_on_right_ones() {
+    let images = Images::new(2, 1);
+    let attacked = "faults={ attackers = 0.34, attack = \"label-flip\" }";
+    let of = |set: &[&str]| run(images.experiment(&[set, &["training.rounds=1"]].concat()));
+    let ((honest, told), (other, heard)) = (of(&[]), of(&[attacked]));
+    let [honest, other] = [honest, other].map(|finished| finished.outcome.unwrap());
+    assert_eq!(honest.history[0], other.history[0], "before anybody trained");
+    let losses = |listener: &Listener| -> Vec<f64> {
+        let loss = |event: &Event| match event {
+            Event::ClientReplied { metrics, .. } => Some(metrics["loss"]),
+            _ => None,
+        };
+        listener.events.iter().filter_map(loss).collect()
+    };
+    let (told, heard) = (losses(&told), losses(&heard));
+    let differ = told.iter().zip(&heard).filter(|(left, right)| left != right).count();
+    assert_eq!((told.len(), differ), (3, 1), "one of three: {told:?} {heard:?}");
+}
+
+#[test]
+fn a_plain_name_is_written_as_it_was() {
+    let images = Images::new(1, 1);
+    let text = images.experiment(&[]).to_toml();
+    assert!(text.contains("strategy = \"fedavg\""), "{text}");
+    let strategy = "{ kind = \"fedadam\", eta = 0.01, rule = \"median\" }";
+    let experiment = images.experiment(&[&set(strategy)]);
+    let again = Experiment::from_toml("again", &experiment.to_toml(), &[]).unwrap();
+    assert_eq!(again.federation, experiment.federation);
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let images = Images::new(1, 1);
+    let of = |set: &[&str]| match images.try_experiment(set) {
+        Ok(experiment) => refusal(experiment),
+        Err(message) => message,
+    };
+    for (strategy, more, words) in [
+        ("fedavgg", "", "did you mean `fedavg`?"),
+        ("{ kind = \"krum\", num_malicious = 1 }", "", "num_malicious_nodes"),
+        ("{ kind = \"fedavgm\", server_momentum = 1.5 }", "", "strategy.server_momentum: "),
+        ("{ kind = \"median\", rule = \"fedavg\" }", "", "strategy.rule: median makes"),
+        ("{ kind = \"fedadam\", rule = \"fedyogi\" }", "", "strategy.rule: fedadam cannot"),
+        ("{ kind = \"fedadam\", rule = \"fedsvd\" }", "", "momentum would be of others"),
+        ("{ kind = \"fedadam\", rule = \"rolora\" }", "", "that nobody trained"),
+        ("{ kind = \"fedrot\", rule = \"ffa\" }", "", "clients train one factor"),
+        (
+            "{ kind = \"norm-clipping\", bound = 1, rule = { kind = \"norm-clipping\", bound = 2 } }",
+            "",
+            "keep one",
+        ),
+        (
+            "{ kind = \"fedprox\", proximal_mu = 1, rule = \"fednova\" }",
+            "training.optimizer=sgd",
+            "proximal",
+        ),
+        ("fedavgm", "", "strategy.server_momentum: 0"),
+        ("fedprox", "", "strategy.proximal_mu: "),
+        ("norm-clipping", "", "strategy.bound: "),
+        ("{ kind = \"fedrot\", lambda = 0.0 }", "", "strategy.lambda: 0 turns nothing"),
+        ("{ kind = \"fedprox\", rule = { kind = \"krum\", x = 1 } }", "", "unknown field `x`"),
+        ("median", "method.name=ridge", "the sums of ridge are added up"),
+        ("median", "method.name=zero-shot", "nothing is trained"),
+        ("median", "federation.participants=alone", "\"alone\" send nothing"),
+        ("ffa", "method.name=fedaa", "choose method.name = \"flora\""),
+        ("fednova", "", "training.optimizer = \"sgd\""),
+        ("fednova", "training={ optimizer = \"sgd\", schedule = \"cosine\" }", "training.schedule"),
+        ("{ kind = \"krum\", num_malicious_nodes = 2 }", "", "3 clients train in a round"),
+    ] {
+        let strategy = set(strategy);
+        let more: &[&str] = if more.is_empty() { &[] } else { &[more] };
+        let message = of(&[&[strategy.as_str()], more].concat());
+        assert!(message.contains("federation.strategy") && message.contains(words), "{message}");
+    }
+}
+
+/// A round with fewer answers than the rule needs is below its quorum, whatever `federation.quorum` says.
+#[test]
+fn a_rule_has_the_quorum_that_it_needs() {
+    let images = Images::new(1, 1);
+    let below = |strategy: &str| {
+        // One of three clients sends what is refused.
+        let lost = ["faults={ nan = 0.34 }", "training.rounds=1", "federation.below_quorum=skip"];
+        let (finished, listener) =
+            run(images.experiment(&[&[&*set(strategy)], &lost[..]].concat()));
+        assert!(finished.failure.is_none(), "{:?}", finished.failure);
+        let below = |event: &Event| match event {
+            Event::BelowQuorum { accepted, quorum, .. } => Some((*accepted, *quorum)),
+            _ => None,
+        };
+        listener.events.iter().find_map(below)
+    };
+    assert_eq!(below("krum"), Some((2, 3)));
+    assert_eq!(below("median"), None);
+}
+
+#[test]
+fn attacks_on_nothing_are_refused() {
+    let images = Images::new(1, 1);
+    let of = |set: &[&str]| images.try_experiment(set).unwrap_err();
+    let attack = "faults={ attackers = 0.5, attack = \"sign-flip\" }";
+    for more in ["federation.participants=alone", "training.rounds=0", "method.name=zero-shot"] {
+        let message = of(&[attack, more]);
+        assert!(message.contains("faults.attack: "), "{message}");
+    }
+    let later = |set: &[&str]| refusal(images.experiment(set));
+    let few = "faults={ attackers = 0.1, attack = \"sign-flip\" }";
+    assert!(later(&[few]).contains("0.1 of 3 clients is nobody"));
+    let stranger = "federation.selection={ kind = \"named\", clients = [\"stranger\"] }";
+    assert!(later(&[stranger]).contains("stranger"));
+    let message =
+        of(&["method.name=ridge", "federation.selection={ kind = \"poisson\", rate = 0.5 }"]);
+    assert!(message.contains("federation.selection: ridge has one round"), "{message}");
+}
