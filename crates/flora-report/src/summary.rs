@@ -64,6 +64,10 @@ pub struct RunSummary {
     /// How often clients came back from training, over all rounds.
     #[serde(default)]
     pub replies: u64,
+    /// How far the product of the averaged LoRA factors was from the average of the clients' products, relative to it:
+    /// the mean over the rounds. `None` where no factors were averaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregation_error: Option<f64>,
     /// SHA-256 of the base model's weights.
     #[serde(default)]
     pub base_digest: Option<String>,
@@ -233,6 +237,7 @@ impl RunSummary {
             uncounted: Vec::new(),
             leaving: false,
             replies: 0,
+            aggregation_error: None,
             base_digest: None,
             inputs: BTreeMap::new(),
             files: BTreeMap::new(),
@@ -260,9 +265,11 @@ impl RunSummary {
     /// Fills in what the events tell of the clients: who trained, how the global model did on each in the
     /// last evaluation, and how their own models did.
     pub fn tell_clients(&mut self, tally: ClientTally) {
-        let ClientTally { trainers, replies, model, last, local } = tally;
+        let ClientTally { trainers, replies, model, last, local, aggregation } = tally;
         self.model = model.unwrap_or(self.model);
         (self.trainers, self.replies, self.local) = (trainers.len(), replies, local);
+        let (sum, rounds) = aggregation;
+        self.aggregation_error = (rounds > 0).then(|| sum / rounds as f64);
         let accuracy = |score: ClientScore| ClientAccuracy {
             trained: trainers.contains(&score.client),
             client: score.client,

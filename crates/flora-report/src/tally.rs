@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use flora_federation::{ClientScore, EvaluatedModel, Event};
+use flora_federation::{AGGREGATION_ERROR, ClientScore, EvaluatedModel, Event};
 
 use crate::LocalAccuracy;
 
@@ -14,6 +14,8 @@ pub struct ClientTally {
     pub(crate) model: Option<EvaluatedModel>,
     pub(crate) last: Vec<ClientScore>,
     pub(crate) local: Option<LocalAccuracy>,
+    /// The sum of the aggregation errors, and of how many rounds.
+    pub(crate) aggregation: (f64, usize),
 }
 
 impl ClientTally {
@@ -24,6 +26,12 @@ impl ClientTally {
                 self.replies += 1;
                 if !self.trainers.contains(client) {
                     self.trainers.insert(client.clone());
+                }
+            }
+            Event::Aggregated { metrics, .. } => {
+                if let Some(error) = metrics.get(AGGREGATION_ERROR) {
+                    self.aggregation.0 += error;
+                    self.aggregation.1 += 1;
                 }
             }
             Event::Evaluated { model: EvaluatedModel::Local, .. } => self.local = local(event),

@@ -36,6 +36,15 @@ pub fn date(seconds: u64) -> String {
     }
 }
 
+/// An error relative to what was aimed at: `12.3 %`, or `2e-8` of one that is only rounding.
+pub fn relative(error: f64) -> String {
+    match error {
+        0.0 => "0".to_owned(),
+        error if error < 5e-4 => format!("{error:.0e}"),
+        error => format!("{} %", percent(error)),
+    }
+}
+
 /// A share as a percentage without its sign: `27.1`.
 pub fn percent(share: f64) -> String {
     format!("{:.1}", 100.0 * share)
@@ -131,5 +140,9 @@ mod tests {
         }
         assert_eq!(percent(0.14666), "14.7");
         assert_eq!(percent(1.0), "100.0");
+        for (error, expected) in [(0.1234, "12.3 %"), (6e-4, "0.1 %"), (2.3e-8, "2e-8"), (0.0, "0")]
+        {
+            assert_eq!(relative(error), expected);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! What the terminal shows.
 
-use flora_federation::{ClientScore, EvaluatedModel, Event, Metrics, RunStatus};
+use flora_federation::{AGGREGATION_ERROR, ClientScore, EvaluatedModel, Event, Metrics, RunStatus};
 use flora_report::tables::{self, Page};
-use flora_report::{Accuracies, Accuracy, RunSeconds, RunSummary};
+use flora_report::{Accuracies, Accuracy, ClientTally, RunSeconds, RunSummary};
 
 fn evaluated(round: usize, model: EvaluatedModel, scores: &[(String, f64)]) -> Event {
     let accuracy = scores.iter().map(|(_, accuracy)| accuracy).sum::<f64>() / scores.len() as f64;
@@ -56,6 +56,31 @@ fn run(names: &[&str], rounds: usize, local: bool) -> Vec<Event> {
 
 fn widest(text: &str) -> usize {
     text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
+}
+
+#[test]
+fn the_aggregation_error_has_a_column_where_factors_are_averaged() {
+    let mut events = run(&["noto", "fluent"], 2, false);
+    let mut errors = [0.125, 3e-9].into_iter();
+    for event in &mut events {
+        if let Event::Aggregated { metrics, .. } = event {
+            metrics.extend(errors.next().map(|error| (AGGREGATION_ERROR.to_owned(), error)));
+        }
+    }
+    assert_eq!(
+        tables::rounds(&events, Page::Terminal(100)),
+        "\
+round  global  weighted  fluent  noto  agg. err       up     down
+─────────────────────────────────────────────────────────────────
+    0    12.5      13.5    15.0  10.0         -      0 B      0 B
+    1    14.5      15.5    17.0  12.0    12.5 %  192 KiB  192 KiB
+    2    16.5      17.5    19.0  14.0      3e-9  384 KiB  384 KiB"
+    );
+    let mut tally = ClientTally::default();
+    events.iter().for_each(|event| tally.hear(event));
+    let mut summary = RunSummary::new("x", RunStatus::Finished, None);
+    summary.tell_clients(tally);
+    assert_eq!(summary.aggregation_error, Some((0.125 + 3e-9) / 2.0));
 }
 
 #[test]

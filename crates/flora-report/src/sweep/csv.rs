@@ -4,7 +4,7 @@ use super::{Grid, SweepResult, halves::Halves, rows};
 use crate::{Accuracies, Accuracy, ReportError};
 
 /// What follows the row, its axes and its part.
-const COLUMNS: [&str; 32] = [
+const COLUMNS: [&str; 33] = [
     "seed",
     "data_seed",
     "rounds",
@@ -31,6 +31,7 @@ const COLUMNS: [&str; 32] = [
     "bytes_down",
     "bytes_up_per_client_and_round",
     "bytes_up_per_client",
+    "aggregation_error",
     "data_seconds",
     "aggregation_seconds",
     "training_seconds",
@@ -94,6 +95,7 @@ fn records(result: &SweepResult) -> impl Iterator<Item = [String; COLUMNS.len()]
         run.bytes_down.to_string(),
         or_empty(rows::bytes(run)),
         or_empty(rows::total_bytes(run)),
+        or_empty(run.aggregation_error),
         format!("{:.3}", run.seconds.data),
         format!("{:.3}", run.seconds.aggregation),
         format!("{:.3}", run.seconds.training),

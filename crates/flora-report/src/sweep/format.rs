@@ -1,7 +1,7 @@
 //! Means and deviations as people read them.
 
 use super::{Difference, Pairs, Spread};
-use crate::units::{bytes, count, percent};
+use crate::units::{bytes, count, percent, relative};
 
 /// Shares in per cent: `60.0 ± 14.1`.
 pub(super) fn share(spread: Spread) -> String {
@@ -47,6 +47,14 @@ fn points(share: f64) -> String {
 /// The mean of bytes.
 pub(super) fn mean_bytes(spread: Spread) -> String {
     bytes(spread.mean.round() as u64)
+}
+
+/// A relative error: `12.3 ± 0.4 %`, or `2e-8` of one that is only rounding.
+pub(super) fn error(spread: Spread) -> String {
+    match spread.mean < 5e-4 {
+        true => relative(spread.mean),
+        false => format!("{} %", share(spread)),
+    }
 }
 
 /// Seconds, with the digits of the mean: `1.50 ± 0.02`, `34.7 ± 0.3`, `120 ± 2`.

@@ -2,7 +2,7 @@ use image::RgbImage;
 
 use super::{
     Difference, FigureSpec, Grid, Spread, SweepResult, SweepRow, figure,
-    format::{difference, interval, mean_bytes, mebibytes, pairs, ratio, seconds, share},
+    format::{difference, error, interval, mean_bytes, mebibytes, pairs, ratio, seconds, share},
     pivot::pivots,
     rows,
 };
@@ -126,6 +126,12 @@ impl<'a> SweepReport<'a> {
              images: loading both, and encoding the images that were not encoded yet. The peak of memory is that of \
              the run's own process.",
         );
+        if any(|row| row.aggregation_error.is_some()) {
+            lines.push(
+                "The aggregation error tells how far the product of the averaged LoRA factors is from the average of the \
+                 clients' products, relative to it: the mean over the rounds.",
+            );
+        }
         let compared = self.grid.baseline.as_ref().map(|baseline| {
             format!("Ratios are to {baseline}, and differences from it are in percentage points.")
         });
@@ -240,6 +246,8 @@ impl<'a> SweepReport<'a> {
         cells("", "trained parameters", &|row| row.trainable_parameters.map(count));
         cells("sent by a client", "size", &|row| row.total_bytes.map(mean_bytes));
         cells("sent by a client", "ratio", &|row| row.relative.total_bytes.map(ratio));
+        cells("sent to a client", "size", &|row| row.bytes_down.map(mean_bytes));
+        cells("aggregation", "error", &|row| row.aggregation_error.map(error));
         cells("training and aggregation", "s", &|row| row.total_seconds.map(seconds));
         cells("training and aggregation", "ratio", &|row| row.relative.total_seconds.map(ratio));
         cells("model and images", "s", &|row| row.data_seconds.map(seconds));

@@ -46,6 +46,10 @@ pub struct SweepRow {
     pub bytes: Option<u64>,
     /// Bytes that a client sends in all rounds: the mean over the clients that train.
     pub total_bytes: Option<Spread>,
+    /// Bytes that a client is sent in all rounds of training, under the same condition.
+    pub bytes_down: Option<Spread>,
+    /// How far the product of averaged LoRA factors was from the average of the clients' products, relative to it.
+    pub aggregation_error: Option<Spread>,
     /// Seconds of training in a round, of all clients.
     pub seconds: Option<Spread>,
     /// Seconds of training and aggregation in all rounds; `None` where nobody trains.
@@ -157,6 +161,10 @@ fn row(index: usize, results: &[SweepResult]) -> Option<SweepRow> {
             .map(|result| result.run.trainable_parameters),
         bytes: runs.iter().find_map(|result| bytes(&result.run)),
         total_bytes: over_seeds(&|run| Some(total_bytes(run)? as f64)),
+        bytes_down: over_seeds(&|run| {
+            shares(run).then(|| run.bytes_down as f64 / run.trainers as f64)
+        }),
+        aggregation_error: over_seeds(&|run| run.aggregation_error),
         seconds: over_seeds(&seconds),
         total_seconds: over_seeds(&|run| {
             let seconds = run.seconds.training + run.seconds.aggregation;

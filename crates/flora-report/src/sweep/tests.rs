@@ -22,6 +22,8 @@ pub(super) fn result(row: usize, part: usize, seed: u64, clients: &[(f64, bool)]
     run.trainers = clients.iter().filter(|(_, trained)| *trained).count();
     (run.seed, run.last_round, run.best_round) = (seed, Some(2), Some(1));
     (run.replies, run.bytes_up) = (run.trainers as u64, 2048 * run.trainers as u64);
+    run.bytes_down = 3072 * run.trainers as u64;
+    run.aggregation_error = Some(0.125);
     run.trainable_parameters = 512;
     run.seconds.training = 3.0;
     (run.seconds.aggregation, run.seconds.data) = (0.25, 0.5);
@@ -115,9 +117,9 @@ fn parts_are_averaged_before_seeds_are_spread() {
     );
     assert!(table.contains("| together | 2.00 KiB | 1.50 ± 0.00 |"), "{table}");
     assert!(table.contains("| alone | – | 1.50 |"), "{table}");
-    let row = "| together | 512 | 2.00 KiB | 3.25 ± 0.00 | 0.50 ± 0.00 | 100 ± 0 |";
+    let row = "| together | 512 | 2.00 KiB | 3.00 KiB | 12.5 ± 0.0 % | 3.25 ± 0.00 | 0.50 ± 0.00 | 100 ± 0 |";
     assert!(table.contains(row), "{table}");
-    assert!(table.contains("| alone | 512 | – | 3.25 | 0.50 | 100 |"), "{table}");
+    assert!(table.contains("| alone | 512 | – | – | 12.5 % | 3.25 | 0.50 | 100 |"), "{table}");
     assert!(!report.markdown().contains("Ratios"));
     let narrow = report.overview(Page::Terminal(80));
     assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
@@ -127,7 +129,7 @@ fn parts_are_averaged_before_seeds_are_spread() {
     assert_eq!(csv.lines().count(), 1 + 5 * 2);
     assert!(
         csv.contains(
-            "alone,1,1,,2,test,c1,true,0.7,,10,,0.5,0.49,1,0.6,0.49,,,,,,,512,2048,0,,,0.500,0.250,3.000,1.500"
+            "alone,1,1,,2,test,c1,true,0.7,,10,,0.5,0.49,1,0.6,0.49,,,,,,,512,2048,3072,,,0.125,0.500,0.250,3.000,1.500"
         ),
         "{csv}"
     );
@@ -152,7 +154,7 @@ fn ratios_are_to_the_baseline_of_each_row() {
     assert_eq!(report.rows()[4].relative.memory, Some(2.5));
     let table = report.markdown();
     assert!(table.contains("| FedFFT, rank 16 | 40.0 KiB | 20.0× | 10.5 | 7.00× |"), "{table}");
-    let run = "| FedFFT, rank 16 | 512 | 40.0 KiB | 20.0× | 21.2 | 6.54× | 0.50 | 250 | 2.50× |";
+    let run = "| FedFFT, rank 16 | 512 | 40.0 KiB | 20.0× | 3.00 KiB | 12.5 % | 21.2 | 6.54× | 0.50 | 250 | 2.50× |";
     assert!(table.contains(run), "{table}");
     assert!(table.contains("Ratios are to FLoRA, and"), "{table}");
     // Without the baseline's run there is nothing to compare with.

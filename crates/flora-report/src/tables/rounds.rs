@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use flora_federation::{EvaluatedModel, Event};
+use flora_federation::{AGGREGATION_ERROR, EvaluatedModel, Event};
 use unicode_width::UnicodeWidthStr;
 
 use super::{
@@ -8,7 +8,7 @@ use super::{
     listing::GAP,
     names::{shorten, wrap},
 };
-use crate::units::{bytes, percent};
+use crate::units::{bytes, percent, relative};
 
 /// The narrowest column that a name may be broken into lines for.
 const WRAPPED_WIDTH: usize = 8;
@@ -18,12 +18,15 @@ const MOST_COLUMNS: usize = 8;
 const FIXED_WIDTH: usize = 5 + 6 + 8 + 5 + 8 + 8 + 5 * GAP;
 /// That of `down`, which is left out where names have no room.
 const DOWN_WIDTH: usize = 8 + GAP;
+/// That of `agg. err`.
+const ERROR_WIDTH: usize = 8 + GAP;
 /// The narrowest that a client's column may be (`100.0`), and the widest.
 const CLIENT_WIDTH: (usize, usize) = (5, 14);
 
 /// One row a round: the accuracy of the global model, or of the clients' own where there is none, unweighted and weighted by test examples, by
 /// client (or minimum, median and maximum if there are many), the mean accuracy of the local
-/// models, and the bytes that have gone up and down until then. Accuracies are in percent.
+/// models, the aggregation error of the round before, where LoRA factors were averaged, and the bytes that have gone up
+/// and down until then. Accuracies are in percent.
 ///
 /// Made of the `Evaluated` and `Aggregated` events; others are passed over.
 pub fn rounds(events: &[Event], page: Page) -> String {
@@ -31,7 +34,8 @@ pub fn rounds(events: &[Event], page: Page) -> String {
     let clients: BTreeSet<&str> =
         rows.values().flat_map(|row| row.clients.keys().copied()).collect();
     let clients: Vec<&str> = clients.into_iter().collect();
-    let (names, has_down) = client_columns(&clients, page);
+    let has_error = rows.values().any(|row| row.error.is_some());
+    let (names, has_down) = client_columns(&clients, page, has_error);
     let has_local = rows.values().any(|row| row.local.is_some());
 
     let model = if rows.values().any(|row| row.own) { "own" } else { "global" };
@@ -41,6 +45,7 @@ pub fn rounds(events: &[Event], page: Page) -> String {
         None => header.extend(["min", "median", "max"].map(str::to_owned)),
     }
     header.extend(has_local.then(|| "local".to_owned()));
+    header.extend(has_error.then(|| "agg. err".to_owned()));
     header.push("up".to_owned());
     header.extend(has_down.then(|| "down".to_owned()));
 
@@ -55,6 +60,7 @@ pub fn rounds(events: &[Event], page: Page) -> String {
                 cells.extend(spread(row.clients.values().copied().collect()));
             }
             cells.extend(has_local.then(|| share(row.local)));
+            cells.extend(has_error.then(|| row.error.map_or_else(|| "-".to_owned(), relative)));
             cells.push(bytes(row.up));
             cells.extend(has_down.then(|| bytes(row.down)));
             Some(cells)
@@ -71,6 +77,8 @@ struct Row<'a> {
     own: bool,
     clients: BTreeMap<&'a str, f64>,
     local: Option<f64>,
+    /// Of the aggregation before.
+    error: Option<f64>,
     /// Bytes until this round began.
     up: u64,
     down: u64,
@@ -94,8 +102,9 @@ fn rows(events: &[Event]) -> BTreeMap<usize, Row<'_>> {
                 }
             }
             // What round t sends is behind the model that round t + 1 evaluates.
-            Event::Aggregated { round, bytes_up, bytes_down, .. } => {
+            Event::Aggregated { round, bytes_up, bytes_down, metrics, .. } => {
                 let row = rows.entry(round + 1).or_default();
+                row.error = metrics.get(AGGREGATION_ERROR).copied();
                 row.up += bytes_up;
                 row.down += bytes_down;
             }
@@ -112,7 +121,7 @@ fn rows(events: &[Event]) -> BTreeMap<usize, Row<'_>> {
 }
 
 /// A heading for each client, if there is room for all, and whether there is room for all other columns, too.
-fn client_columns(clients: &[&str], page: Page) -> (Option<Vec<String>>, bool) {
+fn client_columns(clients: &[&str], page: Page, has_error: bool) -> (Option<Vec<String>>, bool) {
     if clients.len() > MOST_COLUMNS {
         return (None, true);
     }
@@ -123,7 +132,8 @@ fn client_columns(clients: &[&str], page: Page) -> (Option<Vec<String>>, bool) {
         let each = width.saturating_sub(fixed) / clients.len().max(1);
         each.saturating_sub(GAP).clamp(narrowest, widest)
     };
-    let (with, without) = (room(FIXED_WIDTH), room(FIXED_WIDTH - DOWN_WIDTH));
+    let fixed = FIXED_WIDTH + if has_error { ERROR_WIDTH } else { 0 };
+    let (with, without) = (room(fixed), room(fixed - DOWN_WIDTH));
     let fits = |width: usize| clients.iter().all(|name| name.width() <= width);
     let wrapped = |width| (width >= WRAPPED_WIDTH).then(|| wrap(clients, width));
     // Whole names first, then names that are cut. Those that could not be told apart then go on several lines.

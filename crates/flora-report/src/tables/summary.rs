@@ -4,7 +4,7 @@ use flora_federation::{EvaluatedModel, RunStatus};
 use super::{Column, Listing, Page, figures};
 use crate::{
     Accuracy, RunSummary,
-    units::{bytes, count, percent_or_dash, seconds},
+    units::{bytes, count, percent_or_dash, relative, seconds},
 };
 
 /// A run on one screen: how it ended, accuracies in percent, bytes, time by phase, memory, and what speaks against using
@@ -85,7 +85,14 @@ fn facts(run: &RunSummary, page: Page) -> String {
         ("memory", memory),
         ("device", format!("{}, seed {}", run.device, run.seed)),
     ];
+    let aggregation = run.aggregation_error.map(|error| {
+        ("aggregation", format!("error {}, the mean over the rounds", relative(error)))
+    });
     let note = run.verdict().map(|verdict| ("note", verdict));
-    let rows = rows.into_iter().chain(note).map(|(name, fact)| vec![name.to_owned(), fact]);
+    let rows = rows
+        .into_iter()
+        .chain(aggregation)
+        .chain(note)
+        .map(|(name, fact)| vec![name.to_owned(), fact]);
     Listing::new(vec![Column::Name, Column::Text], Vec::new(), rows.collect()).show(page)
 }

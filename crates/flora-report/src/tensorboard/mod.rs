@@ -17,7 +17,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use flora_federation::{ClientScore, EvaluatedModel, Event};
+use flora_federation::{AGGREGATION_ERROR, ClientScore, EvaluatedModel, Event};
 
 use self::{
     proto::{SessionLog, Summary, Value, What},
@@ -40,6 +40,7 @@ const MOST_CLIENTS: usize = 64;
 /// | `accuracy/local` | the clients' own models after their training, before averaging |
 /// | `accuracy/<client>` | each client with test examples, where there are at most 64 |
 /// | `loss/global` (`loss/own`), `loss/training` | mean loss in the test and in training |
+/// | `aggregation/error` | how far the product of averaged LoRA factors is from the average of products |
 /// | `bytes/up`, `bytes/down` | bytes of values sent in the round |
 /// | `seconds/round` | from the selection of clients to the aggregate, on the wall clock |
 /// | `seconds/aggregation`, `seconds/evaluation` | of these |
@@ -93,6 +94,9 @@ impl TensorBoard {
                 }
                 if let Some(&loss) = metrics.get("loss") {
                     scalars.push("loss/training", loss);
+                }
+                if let Some(&error) = metrics.get(AGGREGATION_ERROR) {
+                    scalars.push("aggregation/error", error);
                 }
                 self.write(round + 1, scalars.into())
             }
