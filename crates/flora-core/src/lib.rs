@@ -11,6 +11,7 @@ pub mod hex;
 #[cfg(feature = "images")]
 pub mod images;
 pub mod journal;
+pub mod kinds;
 pub mod memory;
 pub mod paths;
 pub mod record;

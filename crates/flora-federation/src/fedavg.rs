@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use flora_core::{HostTensor, ParameterRecord};
 
 use crate::{Accepted, Aggregate, Global, Strategy, StrategyError};
@@ -24,24 +22,31 @@ impl Strategy for FedAvg {
     ) -> Result<Aggregate, StrategyError> {
         let mut parameters = ParameterRecord::new();
         for (name, tensor) in global.parameters.iter() {
-            let answers = accepted.iter().map(|answer| (answer.num_examples, &answer.parameters));
-            parameters.insert(name, mean(name, tensor, answers)?)?;
+            let mean = weighted_mean(name, tensor, accepted)?;
+            let mean = mean.into_iter().map(|value| value as f32).collect();
+            let mean = HostTensor::from_f32(tensor.shape(), mean)?;
+            parameters.insert(name, mean.cast(tensor.dtype()))?;
         }
         Ok(Aggregate::new(parameters))
     }
 }
 
-fn mean<'a>(
+/// The mean of the tensor `name` over the answers, weighted by their examples, in f64 and row-major: what
+/// [`FedAvg`] rounds. `like` is the tensor whose shape it has. A mean of equal values is that value.
+///
+/// # Errors
+/// An answer without the tensor or with one of another shape, and answers that all stand for no example.
+pub fn weighted_mean<'a>(
     name: &str,
-    current: &HostTensor,
-    answers: impl Iterator<Item = (usize, &'a Arc<ParameterRecord>)>,
-) -> Result<HostTensor, StrategyError> {
-    let mut sums = vec![0.0_f64; current.len()];
+    like: &HostTensor,
+    answers: impl IntoIterator<Item = &'a Accepted>,
+) -> Result<Vec<f64>, StrategyError> {
+    let mut sums = vec![0.0_f64; like.len()];
     let mut total = 0.0_f64;
-    for (num_examples, parameters) in answers {
-        let weight = num_examples as f64;
+    for answer in answers {
+        let weight = answer.num_examples as f64;
         total += weight;
-        let tensor = parameters.get(name).expect("the answer passed the checks");
+        let tensor = answer.parameters.matching(name, like)?;
         for (sum, value) in sums.iter_mut().zip(tensor.to_f32().iter()) {
             *sum += weight * f64::from(*value);
         }
@@ -50,6 +55,6 @@ fn mean<'a>(
         return Err(StrategyError::NoExamples);
     }
     // Dividing once, at the end, is what keeps a mean of equal values exact.
-    let values = sums.into_iter().map(|sum| (sum / total) as f32).collect();
-    Ok(HostTensor::from_f32(current.shape(), values)?.cast(current.dtype()))
+    sums.iter_mut().for_each(|sum| *sum /= total);
+    Ok(sums)
 }

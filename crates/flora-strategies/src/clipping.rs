@@ -109,7 +109,7 @@ fn scale(
 ) -> Result<ParameterRecord, RecordError> {
     let mut scaled = ParameterRecord::new();
     for (name, theirs) in answer.iter() {
-        let tensor = match values::tensor(sent, name, theirs) {
+        let tensor = match sent.matching(name, theirs) {
             Ok(ours) => {
                 let (ours, answered) = (ours.to_f32(), theirs.to_f32());
                 let pairs = ours.iter().zip(answered.iter());

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::mem::discriminant;
 
+use flora_core::kinds::{Kinds, word_or_table};
 use flora_federation::Strategy;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
 use crate::lora::{Aligned, Fair, FairConfig, FedSvd, Ffa, LORA_B, Procrustes, RoLora};
@@ -168,6 +168,8 @@ impl StrategyKind {
             Self::FedAvg(_)
             | Self::FedNova(_)
             | Self::Median(_)
+            | Self::Krum(_)
+            | Self::Bulyan(_)
             | Self::Ffa(_)
             | Self::RoLora(_)
             | Self::FedSvd(_) => Ok(()),
@@ -188,9 +190,7 @@ impl StrategyKind {
             Self::FedProx(it) => it.check(),
             Self::NormClipping(it) => it.check(),
             Self::TrimmedMean(it) => it.check(),
-            Self::Krum(it) => it.check(),
             Self::MultiKrum(it) => it.check(),
-            Self::Bulyan(it) => it.check(),
             Self::GeometricMedian(it) => it.check(),
             Self::FedRot(it) => it.check(),
             Self::Fair(it) => it.check(),
@@ -339,12 +339,6 @@ impl StrategyConfig {
             _ => Value::Table(table),
         }
     }
-
-    fn from_table(mut table: Table) -> Result<Self, toml::de::Error> {
-        let rule = table.remove("rule");
-        let rule = rule.map(|rule| Self::deserialize(rule).map(Box::new)).transpose()?;
-        Ok(Self { kind: StrategyKind::deserialize(Value::Table(table))?, rule })
-    }
 }
 
 impl Serialize for StrategyConfig {
@@ -355,26 +349,19 @@ impl Serialize for StrategyConfig {
 
 impl<'de> Deserialize<'de> for StrategyConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameOrTable;
+        word_or_table(deserializer)
+    }
+}
 
-        impl<'de> Visitor<'de> for NameOrTable {
-            type Value = StrategyConfig;
+impl<'de> Kinds<'de> for StrategyConfig {
+    const EXPECTED: &'static str = "the name of a strategy, or a table with a `kind`";
 
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("the name of a strategy, or a table with a `kind`")
-            }
-
-            fn visit_str<E: Error>(self, kind: &str) -> Result<StrategyConfig, E> {
-                let table = Table::from_iter([("kind".to_owned(), Value::String(kind.to_owned()))]);
-                StrategyConfig::from_table(table).map_err(|error| E::custom(error.message()))
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<StrategyConfig, M::Error> {
-                let table = Table::deserialize(MapAccessDeserializer::new(map))?;
-                StrategyConfig::from_table(table).map_err(|error| M::Error::custom(error.message()))
-            }
-        }
-
-        deserializer.deserialize_any(NameOrTable)
+    fn from_table<D: Deserializer<'de>>(table: D) -> Result<Self, D::Error> {
+        let mut table = Table::deserialize(table)?;
+        let told = |error: toml::de::Error| D::Error::custom(error.message());
+        let rule = table.remove("rule");
+        let rule = rule.map(|rule| Self::deserialize(rule).map(Box::new)).transpose();
+        let rule = rule.map_err(told)?;
+        Ok(Self { kind: StrategyKind::deserialize(Value::Table(table)).map_err(told)?, rule })
     }
 }

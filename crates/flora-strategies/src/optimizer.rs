@@ -111,7 +111,7 @@ impl Stepped {
         let Some(kept) = self.moments.get(index).filter(|it| it.get(name).is_some()) else {
             return Ok(vec![0.0; like.len()]);
         };
-        let moment = values::tensor(kept, name, like).map_err(|error| {
+        let moment = kept.matching(name, like).map_err(|error| {
             StrategyError::State(format!(
                 "{}: {error}; resume with the model that the run began with",
                 self.name()
@@ -148,7 +148,7 @@ impl Strategy for Stepped {
         let mut parameters = ParameterRecord::new();
         let mut moments = vec![ParameterRecord::new(); count];
         for (name, mean) in means.iter() {
-            let old = values::tensor(&global.parameters, name, mean)?;
+            let old = global.parameters.matching(name, mean)?;
             let mut kept = (0..count)
                 .map(|index| self.moment(index, name, old))
                 .collect::<Result<Vec<_>, _>>()?;

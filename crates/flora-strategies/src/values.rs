@@ -11,24 +11,6 @@ pub(crate) fn in_order(accepted: &[Accepted]) -> Vec<&Accepted> {
     sorted
 }
 
-/// The tensor `name` of `record`, if it has the shape of `like`.
-pub(crate) fn tensor<'a>(
-    record: &'a ParameterRecord,
-    name: &str,
-    like: &HostTensor,
-) -> Result<&'a HostTensor, RecordError> {
-    let (name_of, shape) = (|| name.to_owned(), || like.shape().to_vec());
-    match record.get(name) {
-        None => Err(RecordError::Missing { name: name_of(), shape: shape() }),
-        Some(found) if found.shape() != like.shape() => Err(RecordError::Shape {
-            name: name_of(),
-            actual: found.shape().to_vec(),
-            expected: shape(),
-        }),
-        Some(found) => Ok(found),
-    }
-}
-
 /// A tensor with the shape and element type of `like`. Each value is rounded to f32 first.
 pub(crate) fn rounded(
     values: impl IntoIterator<Item = f64>,
@@ -48,7 +30,7 @@ pub(crate) fn each_tensor<'a>(
     for (name, tensor_like) in like.iter() {
         let mut values = Vec::with_capacity(answers.len());
         for answer in answers {
-            values.push(tensor(&answer.parameters, name, tensor_like)?.to_f32());
+            values.push(answer.parameters.matching(name, tensor_like)?.to_f32());
         }
         let slices: Vec<&[f32]> = values.iter().map(|it| it.as_ref()).collect();
         visit(name, tensor_like, &slices)?;

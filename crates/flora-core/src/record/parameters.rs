@@ -122,6 +122,24 @@ impl ParameterRecord {
         Ok(())
     }
 
+    /// The tensor of that name, if it has the shape of `like`. The element types may differ.
+    ///
+    /// # Errors
+    /// [`RecordError::Missing`] and [`RecordError::Shape`].
+    pub fn matching(&self, name: &str, like: &HostTensor) -> Result<&HostTensor, RecordError> {
+        match self.get(name) {
+            None => {
+                Err(RecordError::Missing { name: name.to_owned(), shape: like.shape().to_vec() })
+            }
+            Some(found) if found.shape() != like.shape() => Err(RecordError::Shape {
+                name: name.to_owned(),
+                actual: found.shape().to_vec(),
+                expected: like.shape().to_vec(),
+            }),
+            Some(found) => Ok(found),
+        }
+    }
+
     /// Checks that this record has the names and shapes of `expected`: nothing missing, nothing
     /// more. The order and the element types may differ.
     ///
@@ -130,22 +148,7 @@ impl ParameterRecord {
     /// [misshapen](RecordError::Shape), else the first [unexpected](RecordError::Unexpected) one.
     pub fn check_matches(&self, expected: &Self) -> Result<(), RecordError> {
         for (name, tensor) in expected.iter() {
-            match self.get(name) {
-                None => {
-                    return Err(RecordError::Missing {
-                        name: name.to_owned(),
-                        shape: tensor.shape().to_vec(),
-                    });
-                }
-                Some(found) if found.shape() != tensor.shape() => {
-                    return Err(RecordError::Shape {
-                        name: name.to_owned(),
-                        actual: found.shape().to_vec(),
-                        expected: tensor.shape().to_vec(),
-                    });
-                }
-                Some(_) => {}
-            }
+            self.matching(name, tensor)?;
         }
         match self.iter().find(|(name, _)| expected.get(name).is_none()) {
             None => Ok(()),

@@ -1,8 +1,7 @@
 //! Which attacks there are, and their settings.
 
+use flora_core::kinds::{Kinds, word_or_table};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::kinds::{Kinds, word_or_table};
 
 /// What attackers do, `attack` in the table `[faults]`: the attacks that robust rules are compared on.
 ///

@@ -24,9 +24,9 @@ impl Run<'_> {
         let clients = self.clients(round, stage)?;
         let global = self.global(round);
         let trainers = trainers(&clients);
-        let nobody_was_drawn = !trainers.is_empty() && self.selection.may_select_nobody();
+        let may_be_nobody = !trainers.is_empty() && self.selection.may_select_nobody();
         let selected = self.select(step, trainers);
-        let nobody_was_drawn = nobody_was_drawn && selected.is_empty();
+        let nobody_was_drawn = may_be_nobody && selected.is_empty();
         let mut sent: BTreeMap<String, (ClientInfo, Message)> = BTreeMap::new();
         let mut tasks = Vec::with_capacity(selected.len());
         for info in selected {

@@ -1,10 +1,8 @@
+use flora_core::kinds::{Kinds, word_or_table};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{ClientSelector, DynamicSampling, Named, Poisson, PowerOfChoice, Selection};
-use crate::{
-    FederationError,
-    kinds::{Kinds, word_or_table},
-};
+use crate::FederationError;
 
 /// Who trains in a round, `federation.selection` of an experiment.
 ///

@@ -5,11 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::matrix::{Changed, matrix};
 use super::mean;
 use super::pairs::pairs;
-use super::product::no_svd;
+use super::product::{SMALLEST, no_svd};
 use crate::values::{checked, in_order, shares};
-
-/// Singular values below the largest one by this factor are rounding.
-const SMALLEST: f64 = 1e-12;
 
 /// The settings of [`Fair`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,9 +6,10 @@ use flora_federation::{
 use serde::{Deserialize, Serialize};
 
 use super::matrix::{Changed, matrix};
-use super::pairs::{Pair, is_of, pairs};
+use super::pairs::{Factors, Pair, is_of, pairs};
 use super::part::{FRESH_OPTIMIZER, Made};
 use super::product::{Product, Term};
+use super::ranks::cut;
 use super::{Ranks, Scale, mean};
 use crate::values::in_order;
 
@@ -77,29 +78,6 @@ impl FlexLora {
         };
         Ok(answers.iter().zip(factors.iter().copied()).map(term).collect())
     }
-
-    /// The global parameters in a smaller rank; `None` where they are of no larger one.
-    fn cut(
-        &self,
-        global: &ParameterRecord,
-        rank: usize,
-    ) -> Result<Option<ParameterRecord>, StrategyError> {
-        let mut changed = Changed::default();
-        let mut pairs = pairs(global)?;
-        pairs.retain(|pair| pair.rank > rank);
-        if pairs.is_empty() {
-            return Ok(None);
-        }
-        for pair in &pairs {
-            let own = pair.factors(|name| global.get(name))?;
-            let product = Product { left: matrix(own.b), right: matrix(own.a) };
-            let (b, a) = product.svd()?.factors(rank, product.right.as_ref());
-            let ratio = self.scale.of(pair.rank) / self.scale.of(rank);
-            changed.set(&pair.a, &a, own.a)?;
-            changed.set(&pair.b, &(b * Times(ratio)), own.b)?;
-        }
-        Ok(Some(changed.within(global)?))
-    }
 }
 
 impl Strategy for FlexLora {
@@ -112,11 +90,14 @@ impl Strategy for FlexLora {
 
     fn instruct(&mut self, global: &Global, client: &ClientInfo, kind: &Kind) -> Message {
         let rank = self.ranks.rank_of(&client.id);
-        let mut sent = std::mem::take(&mut self.sent);
+        let scale = &self.scale;
+        let smaller = |own: Factors<'_>| {
+            let product = Product { left: matrix(own.b), right: matrix(own.a) };
+            Ok(product.svd()?.factors(rank, product.right.as_ref()))
+        };
         // What is wrong with the global parameters is an error of the aggregation.
-        let make = |it: &ParameterRecord| self.cut(it, rank).ok().flatten();
-        let mut message = Message::parameters(sent.get(&global.parameters, rank, make));
-        self.sent = sent;
+        let make = |it: &ParameterRecord| cut(it, rank, scale, smaller).ok().flatten();
+        let mut message = Message::parameters(self.sent.get(&global.parameters, rank, make));
         if *kind == Kind::Train {
             message.config.insert(FRESH_OPTIMIZER.to_owned(), Value::Bool(true));
         }

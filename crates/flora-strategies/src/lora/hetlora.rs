@@ -5,9 +5,10 @@ use flora_federation::{
 };
 
 use super::matrix::{Changed, matrix};
-use super::pairs::{Pair, is_of, pairs};
+use super::pairs::{Factors, Pair, is_of, pairs};
 use super::part::Made;
 use super::product::{Product, Term};
+use super::ranks::cut;
 use super::{Ranks, Scale, mean};
 use crate::values::{in_order, shares};
 
@@ -36,28 +37,6 @@ impl HetLora {
     #[must_use]
     pub fn scaled(self, scale: Scale) -> Self {
         Self { scale, ..self }
-    }
-
-    /// The first rows of A and columns of B; `None` where there are no more.
-    fn cut(
-        &self,
-        global: &ParameterRecord,
-        rank: usize,
-    ) -> Result<Option<ParameterRecord>, StrategyError> {
-        let mut changed = Changed::default();
-        let mut pairs = pairs(global)?;
-        pairs.retain(|pair| pair.rank > rank);
-        if pairs.is_empty() {
-            return Ok(None);
-        }
-        for pair in &pairs {
-            let own = pair.factors(|name| global.get(name))?;
-            let (a, b) = (matrix(own.a), matrix(own.b));
-            let ratio = self.scale.of(pair.rank) / self.scale.of(rank);
-            changed.set(&pair.a, &a.subrows(0, rank).to_owned(), own.a)?;
-            changed.set(&pair.b, &(b.subcols(0, rank) * Times(ratio)), own.b)?;
-        }
-        Ok(Some(changed.within(global)?))
     }
 
     /// The clients' shares in the mean.
@@ -113,12 +92,14 @@ impl Strategy for HetLora {
 
     fn instruct(&mut self, global: &Global, client: &ClientInfo, _kind: &Kind) -> Message {
         let rank = self.ranks.rank_of(&client.id);
-        let mut sent = std::mem::take(&mut self.sent);
+        let scale = &self.scale;
+        let smaller = |own: Factors<'_>| {
+            let (a, b) = (matrix(own.a), matrix(own.b));
+            Ok((b.subcols(0, rank).to_owned(), a.subrows(0, rank).to_owned()))
+        };
         // What is wrong with the global parameters is an error of the aggregation.
-        let make = |it: &ParameterRecord| self.cut(it, rank).ok().flatten();
-        let message = Message::parameters(sent.get(&global.parameters, rank, make));
-        self.sent = sent;
-        message
+        let make = |it: &ParameterRecord| cut(it, rank, scale, smaller).ok().flatten();
+        Message::parameters(self.sent.get(&global.parameters, rank, make))
     }
 
     fn aggregate(

@@ -8,7 +8,7 @@ use super::pairs::Factors;
 use super::svd::Svd;
 
 /// Singular values below the largest one by this factor are rounding, of factors that were f32.
-const SMALLEST: f64 = 1e-12;
+pub(crate) const SMALLEST: f64 = 1e-12;
 
 /// One `B diag(weights) A` of a sum.
 pub(crate) struct Term<'a> {

@@ -1,9 +1,13 @@
 use std::collections::BTreeMap;
 
+use faer::{Mat, Scale as Times};
+use flora_core::ParameterRecord;
 use flora_federation::StrategyError;
 use serde::{Deserialize, Serialize};
 
-use super::Pair;
+use super::matrix::Changed;
+use super::pairs::{Factors, pairs};
+use super::{Pair, Scale};
 
 /// Which rank each client has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,6 +40,30 @@ impl Ranks {
             None => Ok(()),
         }
     }
+}
+
+/// The global parameters in a smaller rank, whose B and A `smaller` makes of the factors of a pair; B is multiplied so that
+/// the update `scale(rank) B A` stays. `None` where no pair has a larger rank.
+pub(crate) fn cut(
+    global: &ParameterRecord,
+    rank: usize,
+    scale: &Scale,
+    smaller: impl Fn(Factors<'_>) -> Result<(Mat<f64>, Mat<f64>), StrategyError>,
+) -> Result<Option<ParameterRecord>, StrategyError> {
+    let mut changed = Changed::default();
+    let mut pairs = pairs(global)?;
+    pairs.retain(|pair| pair.rank > rank);
+    if pairs.is_empty() {
+        return Ok(None);
+    }
+    for pair in &pairs {
+        let own = pair.factors(|name| global.get(name))?;
+        let (b, a) = smaller(own)?;
+        let ratio = scale.of(pair.rank) / scale.of(rank);
+        changed.set(&pair.a, &a, own.a)?;
+        changed.set(&pair.b, &(b * Times(ratio)), own.b)?;
+    }
+    Ok(Some(changed.within(global)?))
 }
 
 /// Ranks as an experiment file has them: a list in the order of the sorted client ids, or a table from names to

@@ -3,10 +3,7 @@
 use faer::Mat;
 use flora_federation::StrategyError;
 
-use super::product::no_svd;
-
-/// Singular values below the largest one by this factor are rounding.
-const SMALLEST: f64 = 1e-12;
+use super::product::{SMALLEST, no_svd};
 
 /// The orthogonal matrix `R` for which `trace(R^t C)` is largest, of a square `C`: for `C = X Y^t`, the one for
 /// which `|R^t X - Y|_F` is smallest (the orthogonal Procrustes problem). If it is to be `proper`, a rotation, the

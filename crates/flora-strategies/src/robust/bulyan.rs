@@ -21,14 +21,6 @@ pub struct Bulyan {
 }
 
 impl Bulyan {
-    /// There is nothing to check before it is known how many answers there are.
-    ///
-    /// # Errors
-    /// None.
-    pub fn check(&self) -> Result<(), String> {
-        Ok(())
-    }
-
     /// The number of answers that it needs: `4 num_malicious_nodes + 3`, as in the paper. Flower skips a
     /// round with fewer.
     pub fn fewest(&self) -> usize {

@@ -23,14 +23,6 @@ pub struct Krum {
 }
 
 impl Krum {
-    /// There is nothing to check before it is known how many answers there are.
-    ///
-    /// # Errors
-    /// None.
-    pub fn check(&self) -> Result<(), String> {
-        Ok(())
-    }
-
     /// The number of answers that it needs: `2 num_malicious_nodes + 3`, as in the paper.
     pub fn fewest(&self) -> usize {
         self.num_malicious_nodes.saturating_mul(2).saturating_add(3)

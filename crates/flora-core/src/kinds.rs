@@ -11,18 +11,24 @@ use serde::{
 };
 
 /// A setting with a kind.
-pub(crate) trait Kinds<'de>: Sized {
+pub trait Kinds<'de>: Sized {
     /// What an error says was expected.
     const EXPECTED: &'static str;
 
     /// Reads the table.
+    ///
+    /// # Errors
+    /// A kind that there is not, and settings that are not its own.
     fn from_table<D: Deserializer<'de>>(table: D) -> Result<Self, D::Error>;
 }
 
 /// Reads `"WORD"` as `{ kind = "WORD" }`, and a table as it is.
 ///
 /// Not an untagged enum: of that, serde only says that no variant matches. This way a mistyped field is named.
-pub(crate) fn word_or_table<'de, D: Deserializer<'de>, T: Kinds<'de>>(
+///
+/// # Errors
+/// What [`Kinds::from_table`] says, and anything but a word or a table.
+pub fn word_or_table<'de, D: Deserializer<'de>, T: Kinds<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     deserializer.deserialize_any(WordOrTable(PhantomData))
