@@ -124,17 +124,26 @@ pub trait Strategy: Send {
 /// What a strategy made of a round's answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aggregate {
-    /// The next global parameters: names, shapes and element types as before.
+    /// The next global parameters: names, shapes and element types as before, unless they are
+    /// [reshaped](Self::reshaped).
     pub parameters: ParameterRecord,
     /// Whatever the strategy measured. The round loop adds the example-weighted means of what the
     /// clients reported.
     pub metrics: Metrics,
+    /// Whether the parameters may have other names and shapes than those before.
+    pub is_reshaped: bool,
 }
 
 impl Aggregate {
     /// Without metrics.
     pub fn new(parameters: ParameterRecord) -> Self {
-        Self { parameters, metrics: Metrics::new() }
+        Self { parameters, metrics: Metrics::new(), is_reshaped: false }
+    }
+
+    /// Of names and shapes that need not be those before, without metrics. The clients must know what
+    /// to make of them.
+    pub fn reshaped(parameters: ParameterRecord) -> Self {
+        Self { is_reshaped: true, ..Self::new(parameters) }
     }
 }
 

@@ -78,6 +78,7 @@
 mod attach;
 mod check;
 mod config;
+mod correction;
 mod dropout;
 mod error;
 mod layer;
@@ -92,6 +93,7 @@ mod text;
 
 pub use attach::{AdaptableModule, attach, detach, merge, reseed_dropout};
 pub use config::{Init, LoraConfig, Scaling, Towers};
+pub use correction::{correct, standalone, with_ranks_of};
 pub use error::LoraError;
 pub use layer::{LoraAdapter, LoraLinear};
 pub use modules::TargetModules;

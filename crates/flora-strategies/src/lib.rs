@@ -10,10 +10,12 @@ mod fedprox;
 pub mod lora;
 mod optimizer;
 pub mod robust;
+mod scaffold;
 mod values;
 
 pub use clipping::{NormClipping, NormClippingConfig};
-pub use config::{ClientTraining, NoSettings, StrategyConfig, StrategyKind};
+pub use config::{NoSettings, RunFacts, StrategyConfig, StrategyKind};
 pub use fednova::{FedNova, FedNovaConfig};
 pub use fedprox::{FedProx, FedProxConfig};
 pub use optimizer::{FedAdagrad, FedAdam, FedAvgM, FedYogi, ServerOptimizer, Stepped};
+pub use scaffold::{CONTROL, Scaffold, ScaffoldConfig, answered_control, client_control};

@@ -140,10 +140,9 @@ impl Strategy for Stepped {
         accepted: &[Accepted],
     ) -> Result<Aggregate, StrategyError> {
         checked(self.name(), self.optimizer.check())?;
-        let Aggregate { parameters: means, metrics } = self.rule.aggregate(global, accepted)?;
-        let Some(step) = self.optimizer.step(global.round) else {
-            return Ok(Aggregate { parameters: means, metrics });
-        };
+        let aggregate = self.rule.aggregate(global, accepted)?;
+        let Some(step) = self.optimizer.step(global.round) else { return Ok(aggregate) };
+        let means = &aggregate.parameters;
         let count = self.optimizer.moments().len();
         let mut parameters = ParameterRecord::new();
         let mut moments = vec![ParameterRecord::new(); count];
@@ -170,7 +169,7 @@ impl Strategy for Stepped {
         // An infinite moment would be saved, and would keep its coordinate still for ever.
         moments.iter().try_for_each(ParameterRecord::check_finite)?;
         self.moments = moments.into_iter().map(Arc::new).collect();
-        Ok(Aggregate { parameters, metrics })
+        Ok(Aggregate { parameters, ..aggregate })
     }
 
     fn state(&self) -> Message {

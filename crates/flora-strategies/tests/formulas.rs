@@ -2,14 +2,19 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use flora_core::{Dtype, ParameterRecord};
-use flora_federation::{FedAvg, Strategy};
+use flora_federation::{Accepted, ClientInfo, FedAvg, Kind, Strategy};
 use flora_strategies::robust::GeometricMedian;
-use flora_strategies::{FedNova, FedNovaConfig, NormClipping, NormClippingConfig};
+use flora_strategies::{
+    CONTROL, FedNova, FedNovaConfig, NormClipping, NormClippingConfig, Scaffold, ScaffoldConfig,
+    answered_control, client_control,
+};
 use serde_json::Value;
 use support::{
-    TOLERANCE, aggregate, answers, assert_close, assert_same_bits, bits, counts, fixture, global,
-    list, number, numbers, plus, record, refusal, vector,
+    TOLERANCE, aggregate, answer, answers, assert_close, assert_same_bits, bits, counts, fixture,
+    global, list, number, numbers, plus, record, refusal, vector,
 };
 
 /// The start of a case, and what its clients answer.
@@ -56,6 +61,88 @@ fn fednova_refuses_clients_without_steps() {
     assert!(message.contains("client 01 takes no step on its 31 examples"), "{message}");
     for momentum in [1.0, -0.5, f64::NAN] {
         assert!(FedNovaConfig { momentum }.check().unwrap_err().starts_with("momentum: "));
+    }
+}
+
+fn info(client: usize) -> ClientInfo {
+    ClientInfo { id: format!("client {client}"), num_examples: 9, num_test_examples: 0 }
+}
+
+/// Clients that take part now and then, and the server: three rounds of either case.
+#[test]
+fn scaffold_is_the_papers() {
+    let all = fixture("formulas.json");
+    for case in list(&all["scaffold"]) {
+        let config = ScaffoldConfig { server_learning_rate: number(&case["server_rate"]) };
+        let clients = case["clients"].as_u64().unwrap() as usize;
+        let rate = number(&case["client_rate"]);
+        let make = || Scaffold::new(config.clone(), clients);
+        let mut rule = make();
+        let mut own: Vec<Option<ParameterRecord>> = vec![None; clients];
+        let mut parameters = record(&case["global"]);
+        for (round, of) in list(&case["rounds"]).iter().enumerate() {
+            let start = global(round, &parameters);
+            let who = counts(&of["participants"]);
+            let trained: Vec<_> = list(&of["trained"]).iter().map(record).collect();
+            let mut accepted = Vec::new();
+            for ((&client, trained), steps) in
+                who.iter().zip(&trained).zip(counts(&of["local_steps"]))
+            {
+                // Weights do not matter.
+                let info = info(client);
+                let sent = rule.instruct(&start, &info, &Kind::Train);
+                let mut answer = answer(&info.id, client + 1, sent, trained.clone());
+                let control = Arc::clone(&answer.sent.records[CONTROL]);
+                let before = own[client].take();
+                let after = client_control(
+                    before.as_ref(),
+                    &control,
+                    (&start.parameters, trained),
+                    (steps, rate),
+                );
+                let after = after.unwrap();
+                let told = answered_control(&control, before.as_ref(), &after).unwrap();
+                own[client] = Some(after);
+                answer.message.records.insert(CONTROL.to_owned(), Arc::new(told));
+                rule.check(&answer.sent, &answer.message).unwrap();
+                accepted.push(answer);
+            }
+            // A resumed server, and answers in another order, come to the same.
+            let mut other = make();
+            other.restore(support::saved(rule.state())).unwrap();
+            let reversed: Vec<Accepted> = accepted.iter().rev().cloned().collect();
+            let again = other.aggregate(&start, &reversed).unwrap();
+            parameters = rule.aggregate(&start, &accepted).unwrap().parameters;
+            assert_eq!(bits(&again.parameters), bits(&parameters));
+            assert_eq!(other.state(), rule.state());
+            let what = format!("scaffold, {}, round {round}", case["name"]);
+            assert_close(&parameters, &of["global"], TOLERANCE, &what);
+            assert_close(&rule.state().records[CONTROL], &of["control"], TOLERANCE, &what);
+        }
+        for (own, expected) in own.iter().zip(list(&case["client_controls"])) {
+            if let Some(own) = own {
+                assert_close(own, expected, TOLERANCE, "a client's control variate");
+            }
+        }
+        // Tests need none.
+        let test = rule.instruct(&global(9, &parameters), &info(0), &Kind::Evaluate);
+        assert!(!test.records.contains_key(CONTROL));
+    }
+}
+
+#[test]
+fn scaffold_refuses_what_lacks_a_control_variate() {
+    let start = vector(&[1.0]);
+    let mut rule = Scaffold::new(ScaffoldConfig::default(), 2);
+    let global = global(0, &start);
+    let sent = rule.instruct(&global, &info(0), &Kind::Train);
+    let answer = answer("client 0", 1, sent, start.clone());
+    assert!(rule.check(&answer.sent, &answer.message).unwrap_err().to_string().contains(CONTROL));
+    let message = refusal(rule.aggregate(&global, &[answer]));
+    assert!(message.contains("answered no record `control`"), "{message}");
+    for server_learning_rate in [0.0, f64::NAN] {
+        let problem = ScaffoldConfig { server_learning_rate }.check().unwrap_err();
+        assert!(problem.starts_with("server_learning_rate: "));
     }
 }
 

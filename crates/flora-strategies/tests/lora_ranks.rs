@@ -8,13 +8,13 @@ use std::sync::Arc;
 use flora_core::{HostTensor, ParameterRecord};
 use flora_federation::{FedAvg, Kind, Strategy, Value as Setting};
 use flora_strategies::lora::{
-    AGGREGATION_ERROR, Average, FRESH_OPTIMIZER, FlexLora, HetLora, LORA_B, Ranks, RanksConfig,
-    Reported, Scale, aggregation_error, fedex_residual, stacking,
+    AGGREGATION_ERROR, Average, FRESH_OPTIMIZER, FedEx, FlexLora, HetLora, LORA_B, Ranks,
+    RanksConfig, Reported, Scale, Stacking, is_correction,
 };
 use serde_json::Value;
 use support::{
-    accepted, aggregate, assert_holds, assert_products, examples, global, info, name, products_of,
-    round,
+    Products, accepted, aggregate, assert_holds, assert_products, examples, global, info, name,
+    products_of, round, zeroed,
 };
 
 struct Case {
@@ -77,11 +77,14 @@ fn flexlora_makes_the_best_factors_of_every_rank() {
             assert_products(&support::products(&expected["product"]), &product);
             assert_eq!(sent.config[FRESH_OPTIMIZER], Setting::Bool(true));
             // Another instance sends the same, as after a resume, and one record goes to all of a rank.
-            let again = case.flex(average).instruct(&next, &client, &Kind::Evaluate);
+            let again = case.flex(average).instruct(&next, &client, &Kind::Train);
             assert_eq!(again.get_parameters(), Some(parameters));
-            assert!(again.config.is_empty());
-            let same = rule.instruct(&next, &client, &Kind::Evaluate);
+            let same = rule.instruct(&next, &client, &Kind::Train);
             assert!(Arc::ptr_eq(same.get_parameters().unwrap(), parameters));
+            // The model that comes out is tested.
+            let test = rule.instruct(&next, &client, &Kind::Evaluate);
+            assert!(Arc::ptr_eq(test.get_parameters().unwrap(), &next.parameters));
+            assert!(test.config.is_empty());
         }
         // The largest rank is that of the global record itself.
         let all = rule.instruct(&next, &info(2, 1), &Kind::Train);
@@ -171,18 +174,55 @@ fn hetlora_of_one_client_is_that_client() {
     assert_eq!(sent.get_parameters().unwrap().as_ref(), &client[0]);
 }
 
+/// Clients of different ranks, over two rounds: what is below grows by the mean of the products.
 #[test]
-fn stacked_factors_are_the_mean_of_products() {
+fn stacking_puts_the_mean_of_products_below_fresh_adapters() {
     let case = case();
-    let weighted = || case.examples.iter().map(|&it| it as f64).zip(&case.clients);
-    let stacked = stacking(weighted()).unwrap();
-    assert_holds(&case.rule("stacking")["result"], &stacked);
-    assert_products(
-        &support::products(&case.rule("stacking")["product"]),
-        &products_of(&stacked, 1.0),
-    );
-    assert!(aggregation_error(&stacked, weighted()).unwrap() < 1e-7);
-    assert!(stacking([]).is_err() && stacking([(0.0, &case.start)]).is_err());
+    let mut rule = Stacking::new(case.ranks.clone(), 7);
+    let start = global(0, &zeroed(&case.start, LORA_B));
+    let made = round(&mut rule, &start, &case.clients, &case.examples).parameters;
+    let expected = support::products(&case.rule("stacking")["product"]);
+    assert_products(&expected, &updates(&made));
+    for layer in support::LAYERS {
+        let a_of = |it: &ParameterRecord| it.get(&name(layer, "A")).unwrap().to_f32().into_owned();
+        let (old, new) = (a_of(&start.parameters), a_of(&made));
+        let width = |values: &[f32]| values.iter().map(|it| f64::from(*it).powi(2)).sum::<f64>();
+        assert!(old != new && (width(&old) / width(&new) - 1.0).abs() < 1e-6);
+        assert!(made.get(&name(layer, "B")).unwrap().to_f32().iter().all(|&it| it == 0.0));
+    }
+    let next = global(1, &made);
+    let sent = rule.instruct(&next, &info(0, 1), &Kind::Train);
+    let adapter = sent.get_parameters().unwrap().filter(|name| !is_correction(name));
+    adapter.check_matches(&case.clients[0]).unwrap();
+    assert!(sent.get_parameters().unwrap().len() > adapter.len());
+    let mut told = Reported::new(Box::new(Stacking::new(case.ranks.clone(), 7)));
+    let again = round(&mut told, &next, &case.clients, &case.examples);
+    assert!(again.metrics[AGGREGATION_ERROR] < 1e-6, "{:?}", again.metrics);
+    let twice =
+        expected.into_iter().map(|(layer, it)| (layer, it.iter().map(|it| 2.0 * it).collect()));
+    assert_products(&twice.collect(), &updates(&again.parameters));
+}
+
+/// What the model's weights gain, corrections included.
+fn updates(record: &ParameterRecord) -> Products {
+    let mut sums = products_of(record, 1.0);
+    for (layer, sum) in &mut sums {
+        let part = |end: &str| record.get(&format!("{layer}.{end}.weight"));
+        let added = match part("base_delta") {
+            Some(dense) => dense.to_f32().iter().map(|&it| f64::from(it)).collect(),
+            None => {
+                let (left, right) = (part("base_B").unwrap(), part("base_A").unwrap());
+                let mut factors = ParameterRecord::new();
+                for layer in support::LAYERS {
+                    factors.insert(name(layer, "A"), right.clone()).unwrap();
+                    factors.insert(name(layer, "B"), left.clone()).unwrap();
+                }
+                products_of(&factors, 1.0).remove(layer).unwrap()
+            }
+        };
+        sum.iter_mut().zip(added).for_each(|(sum, it): (&mut f64, f64)| *sum += it);
+    }
+    sums
 }
 
 #[test]
@@ -190,20 +230,59 @@ fn fedex_gives_back_what_the_mean_lost() {
     let fixture = support::fixture();
     let (of, examples) = (&fixture["one_rank"], examples(&fixture));
     let clients = support::records(&of["clients"]);
-    let weighted = || examples.iter().map(|&it| it as f64).zip(&clients);
-    let start = support::record(&of["reference"]);
-    let mean = round(&mut FedAvg, &global(0, &start), &clients, &examples).parameters;
-    let residual = fedex_residual(&mean, weighted()).unwrap();
+    let start = global(0, &support::record(&of["reference"]));
+    let mean = round(&mut FedAvg, &start, &clients, &examples).parameters;
+    let mut rule = Reported::new(Box::new(FedEx));
+    let made = round(&mut rule, &start, &clients, &examples);
+    assert_eq!(made.parameters.filter(|name| !is_correction(name)), mean);
     let scale = of["scale"].as_f64().unwrap();
-    assert_products(
-        &support::products(&of["rules"]["fedex"]["residual"]),
-        &products_of(&residual, scale),
-    );
-    // Of one client nothing is lost.
-    let nothing = fedex_residual(&clients[0], [(2.0, &clients[0])]).unwrap();
-    assert_eq!(nothing.get(&name(support::LAYERS[0], "A")).unwrap().shape(), [1, 10]);
-    assert!(products_of(&nothing, 1.0).values().flatten().all(|&it| it == 0.0));
-    assert!(fedex_residual(&mean, []).is_err());
+    let residual = updates(&made.parameters).into_iter().map(|(layer, whole)| {
+        let means = products_of(&mean, 1.0).remove(&layer).unwrap();
+        (layer, whole.iter().zip(means).map(|(whole, mean)| scale * (whole - mean)).collect())
+    });
+    assert_products(&support::products(&of["rules"]["fedex"]["residual"]), &residual.collect());
+    assert!(made.metrics[AGGREGATION_ERROR] < 1e-6, "{:?}", made.metrics);
+    // What was below stays there.
+    let again = round(&mut rule, &global(1, &made.parameters), &clients, &examples);
+    assert!(again.metrics[AGGREGATION_ERROR] < 1e-6, "{:?}", again.metrics);
+    // Of one client nothing is lost, and of two the factors are smaller than the weight.
+    let alone = round(&mut FedEx, &start, &clients[..1], &examples[..1]);
+    assert_products(&products_of(&clients[0], 1.0), &updates(&alone.parameters));
+}
+
+#[test]
+fn corrections_are_factors_as_long_as_these_are_smaller() {
+    let record = |rank: usize, value: f32| {
+        let mut record = ParameterRecord::new();
+        for (end, shape) in [("A", [rank, 40]), ("B", [30, rank])] {
+            let values = (0..shape[0] * shape[1]).map(|it| value + (it % 7) as f32).collect();
+            record
+                .insert(name("layer", end), HostTensor::from_f32(shape, values).unwrap())
+                .unwrap();
+        }
+        record
+    };
+    let names = |record: &ParameterRecord| {
+        let mut names: Vec<String> =
+            record.names().filter(|it| is_correction(it)).map(str::to_owned).collect();
+        names.sort_unstable();
+        names
+    };
+    let factors = ["layer.base_A.weight", "layer.base_B.weight"];
+    // Two answers of rank 3 add 6, and 18 times 70 numbers are more than 30 times 40.
+    let mut at = record(3, 0.0);
+    for (round, expected) in
+        [&factors[..], &factors, &["layer.base_delta.weight"], &["layer.base_delta.weight"]]
+            .into_iter()
+            .enumerate()
+    {
+        let answers = [record(3, round as f32 - 1.0), record(3, 0.5)];
+        let mut rule = Reported::new(Box::new(FedEx));
+        let made = support::round(&mut rule, &global(round, &at), &answers, &[1, 3]);
+        assert_eq!(names(&made.parameters), expected);
+        assert!(made.metrics[AGGREGATION_ERROR] < 1e-6, "{round}: {:?}", made.metrics);
+        at = made.parameters;
+    }
 }
 
 #[test]

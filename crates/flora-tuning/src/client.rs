@@ -3,13 +3,16 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use flora_core::ParameterRecord;
+use flora_core::record::is_correction;
 use flora_data::{ClientShard, Split};
 use flora_federation::{Client, ClientError, ClientInfo, Kind, Message, Metrics, PARAMETERS, Task};
 use flora_lora::reseed_dropout;
+use flora_strategies::CONTROL;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
 use crate::asked::Asked;
+use crate::control::Control;
 use crate::methods::Summed;
 use crate::proximal::Proximal;
 use crate::{Cohort, TuningError, TuningModel, client_bytes, step};
@@ -19,7 +22,8 @@ use crate::{Cohort, TuningError, TuningModel, client_bytes, step};
 ///
 /// A task to train whose message has the setting `proximal-mu`, a number above 0, is trained with the proximal term of
 /// FedProx ([arXiv 1812.06127](https://arxiv.org/abs/1812.06127)): `mu/2` times the squared distance from what was sent
-/// is added to the loss of every step.
+/// is added to the loss of every step. One that carries the record [`CONTROL`] is trained with SCAFFOLD's control variates, of which
+/// the client keeps its own.
 ///
 /// A task to train may name what is trained of the parameters, by the setting `flora.train`
 /// ([`lora::TRAIN`](flora_strategies::lora::TRAIN)), and that the optimizer begins anew, by `flora.fresh-optimizer`.
@@ -35,6 +39,14 @@ pub struct TuningClient {
     optimizer: Option<ModuleOptimizer>,
     /// What it trained last, where that is kept.
     own: Option<ParameterRecord>,
+    /// Its control variate, where it was ever asked for one.
+    control: Option<ParameterRecord>,
+}
+
+/// What is added to the loss of every step.
+struct Terms {
+    proximal: Option<Proximal>,
+    control: Option<Control>,
 }
 
 /// What training came to.
@@ -43,6 +55,8 @@ struct Trained {
     record: ParameterRecord,
     /// What is sent of it, where that is something else.
     sent: Option<ParameterRecord>,
+    /// The control variate after the round, and what is answered of it.
+    control: Option<(ParameterRecord, ParameterRecord)>,
     /// Mean over the steps.
     loss: f64,
 }
@@ -50,7 +64,7 @@ struct Trained {
 impl TuningClient {
     /// A client of `cohort` that holds `shard`, and is scored on its test images.
     pub fn new(shard: ClientShard, cohort: Arc<Cohort>) -> Self {
-        Self { shard, scored_on: Split::Test, cohort, optimizer: None, own: None }
+        Self { shard, scored_on: Split::Test, cohort, optimizer: None, own: None, control: None }
     }
 
     /// The same, scored on its images of `split`; see
@@ -68,14 +82,14 @@ impl TuningClient {
         &self,
         model: TuningModel,
         optimizer: &mut ModuleOptimizer,
-        proximal: Option<&Proximal>,
+        terms: &Terms,
         round: usize,
     ) -> Result<Trained, TuningError> {
         let Cohort { objective, training, trainable, seed, .. } = &*self.cohort;
         let label = format!("client {} round {round} dropout", self.shard.id);
         let masks = flora_core::seed::stream(*seed, &label).next_u64();
         let mut model = reseed_dropout(model, masks);
-        let terms = self.cohort.class_terms(&self.shard.train);
+        let class_terms = self.cohort.class_terms(&self.shard.train);
         let (mut sum, mut steps) = (0f64, 0usize);
         let batches = self.shard.train.len().div_ceil(training.batch_size);
         let planned = training.local_epochs * batches;
@@ -88,14 +102,20 @@ impl TuningClient {
             let objective = objective.in_epoch(number);
             for (batch, indices) in order.chunks(training.batch_size).enumerate() {
                 let device = self.cohort.device();
-                let loss = objective.client_loss(&model, indices, &terms, device)?;
-                let loss = match proximal {
+                let loss = objective.client_loss(&model, indices, &class_terms, device)?;
+                let loss = match &terms.proximal {
                     None => loss,
                     Some(proximal) => proximal.add_to(loss, &model),
+                };
+                // That of the steps is no loss of anything that the model does.
+                let (told, loss) = match &terms.control {
+                    None => (None, loss),
+                    Some(control) => (Some(loss.clone().detach()), control.add_to(loss, &model)),
                 };
                 let rate = training.learning_rate_at(round, steps, planned);
                 let loss = step(&mut model, optimizer, rate, loss)
                     .map_err(|loss| TuningError::Diverged { loss, epoch, batch })?;
+                let loss = told.map_or(loss, |told| told.into_scalar::<f32>());
                 sum += f64::from(loss);
                 steps += 1;
             }
@@ -103,7 +123,12 @@ impl TuningClient {
         let record = trainable.record(&model)?;
         record.check_finite().map_err(TuningError::NotFinite)?;
         check_squares(&record)?;
-        Ok(Trained { model, record, sent: None, loss: sum / steps.max(1) as f64 })
+        let control = terms.control.as_ref().map(|control| {
+            let rate = training.learning_rate;
+            control.after(self.control.as_ref(), &record, (steps.max(1), rate))
+        });
+        let loss = sum / steps.max(1) as f64;
+        Ok(Trained { model, record, sent: None, control: control.transpose()?, loss })
     }
 
     /// What a method answers that takes no steps; `None` where it takes some. The loss is that of what was sent.
@@ -123,7 +148,7 @@ impl TuningClient {
             false => cohort.test(model, images)?.loss,
         };
         let model = trainable.load(model.clone(), &sums)?;
-        Ok(Some(Trained { model, record: sums, sent: Some(means), loss }))
+        Ok(Some(Trained { model, record: sums, sent: Some(means), control: None, loss }))
     }
 
     fn fit(&mut self, task: &Task) -> Result<Message, TuningError> {
@@ -137,12 +162,15 @@ impl TuningClient {
         }
         cohort.forget_tested();
         let model = asked.freeze(model, cohort.trainable)?;
-        let proximal = Proximal::asked(&task.message.config, cohort.trainable, &model, sent)?;
+        let terms = Terms {
+            proximal: Proximal::asked(&task.message.config, cohort.trainable, &model, sent)?,
+            control: Control::asked(&task.message.records, &cohort, &model, self.control.as_ref())?,
+        };
         // If training fails, it stays away: moments that are no longer finite would spoil every later round of
         // this client.
         let optimizer = self.optimizer.take().filter(|_| !asked.begins_anew);
         let mut optimizer = optimizer.unwrap_or_else(|| cohort.training.optimizer());
-        let mut trained = self.train(model, &mut optimizer, proximal.as_ref(), task.round)?;
+        let mut trained = self.train(model, &mut optimizer, &terms, task.round)?;
         self.optimizer = Some(optimizer);
         trained.sent = asked.part(&trained.record);
         self.answer(trained, &start)
@@ -151,7 +179,7 @@ impl TuningClient {
     /// The answer of a client that trained from the parameters `start`.
     fn answer(
         &mut self,
-        Trained { model, record, sent, loss }: Trained,
+        Trained { model, record, sent, control, loss }: Trained,
         start: &ParameterRecord,
     ) -> Result<Message, TuningError> {
         let cohort = Arc::clone(&self.cohort);
@@ -167,8 +195,14 @@ impl TuningClient {
             true => sent.clone(),
             false => cohort.share.part(sent),
         };
-        self.own = (cohort.keep_own || !cohort.share.is_all()).then_some(record);
-        Ok(Message::trained(shared, self.shard.train.len(), metrics))
+        let keeps = cohort.keep_own || !cohort.share.is_all();
+        self.own = keeps.then(|| with_corrections(record, start)).transpose()?;
+        let mut message = Message::trained(shared, self.shard.train.len(), metrics);
+        if let Some((after, answered)) = control {
+            self.control = Some(after);
+            message.records.insert(CONTROL.to_owned(), Arc::new(answered));
+        }
+        Ok(message)
     }
 
     /// The parameters that a task came with: all that are shared, or those that are trained of them.
@@ -201,6 +235,17 @@ impl TuningClient {
             Metrics::from([("accuracy".into(), score.accuracy), ("loss".into(), score.loss)]);
         Ok(Message::tested(test.len(), metrics))
     }
+}
+
+/// What a client trained, with the corrections below it that it was sent, without which it is another model.
+fn with_corrections(
+    mut record: ParameterRecord,
+    start: &ParameterRecord,
+) -> Result<ParameterRecord, TuningError> {
+    for (name, tensor) in start.iter().filter(|(name, _)| is_correction(name)) {
+        record.insert(name, tensor.clone())?;
+    }
+    Ok(record)
 }
 
 /// Whether norms can be computed of the numbers. A layer norm makes zeros of those whose squares overflow, and
@@ -243,7 +288,7 @@ impl Client for TuningClient {
     }
 
     fn save(&self) -> Result<Option<Vec<u8>>, ClientError> {
-        client_bytes::pack(self.optimizer.as_ref(), self.own.as_ref())
+        client_bytes::pack(self.optimizer.as_ref(), [&self.own, &self.control])
             .map_err(|problem| ClientError::new(&self.shard.id, problem))
     }
 
@@ -252,7 +297,7 @@ impl Client for TuningClient {
         let state = state.map(|bytes| client_bytes::unpack(bytes, training, device));
         let state =
             state.transpose().map_err(|problem| ClientError::new(&self.shard.id, problem))?;
-        (self.optimizer, self.own) = state.unwrap_or_default();
+        (self.optimizer, [self.own, self.control]) = state.unwrap_or_default();
         Ok(())
     }
 

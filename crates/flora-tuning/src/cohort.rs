@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use burn::module::Module;
 use burn::tensor::Device;
 use flora_core::ParameterRecord;
+use flora_core::record::is_correction;
 use flora_federation::Share;
 use flora_lora::named::name_parameters;
+use flora_lora::{correct, with_ranks_of};
 
 use crate::objective::Score;
 use crate::{ClassTerms, Objective, Trainable, TrainingConfig, TuningError, TuningModel};
@@ -129,10 +131,20 @@ impl Cohort {
         &self.device
     }
 
-    /// A model to train, with these values.
+    /// A model to train, with these values: adapters may be of other ranks than at the start, and have corrections of the
+    /// weights below them ([`flora_core::record::correction`]).
     pub(crate) fn model(&self, record: &ParameterRecord) -> Result<TuningModel, TuningError> {
         // Trainable tensors are made anew: threads that share them take turns on one graph.
-        Ok(self.trainable.load(self.model.clone(), record)?)
+        let model = self.model.clone();
+        if self.trainable != Trainable::Adapters {
+            return Ok(self.trainable.load(model, record)?);
+        }
+        let model = with_ranks_of(model, record);
+        if !record.names().any(is_correction) {
+            return Ok(self.trainable.load(model, record)?);
+        }
+        let adapters = record.filter(|name| !is_correction(name));
+        Ok(self.trainable.load(correct(model, record)?, &adapters)?)
     }
 
     /// How a model of one client alone does.

@@ -331,7 +331,10 @@ impl FederationConfig {
     pub fn share(&self) -> Share {
         match self.participants {
             Participants::Alone => Share::Nothing,
-            _ => Share::All,
+            _ => match self.strategy.shares() {
+                Some(part) => Share::Matching(vec![part.to_owned()]),
+                None => Share::All,
+            },
         }
     }
 }

@@ -14,6 +14,7 @@ mod client;
 mod client_bytes;
 mod client_state;
 mod cohort;
+mod control;
 mod desk;
 mod error;
 mod experiment;

@@ -13,14 +13,14 @@ use flora_federation::{
     Sums, Task, Wait,
 };
 use flora_inference::Provenance;
-use flora_strategies::ClientTraining;
+use flora_strategies::RunFacts;
 use flora_strategies::lora::{Reported, has_pairs};
 use serde::Serialize;
 
 use crate::members::Members;
 use crate::possible_sums::PossibleSums;
-use crate::prepare::{BESIDE, IMAGES, cache_folder};
-use crate::{Cohort, Experiment, Observer, uncounted};
+use crate::prepare::{BESIDE, IMAGES, cache_folder, wrong_part};
+use crate::{Cohort, Experiment, Observer, TuningError, uncounted};
 
 /// An experiment whose data are there and whose clients wait for the first round.
 pub struct Prepared {
@@ -120,11 +120,11 @@ impl Finished {
 const AT_A_TIME: usize = 64;
 
 impl Prepared {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Result<Self, TuningError> {
         let Parts { experiment, dataset, partition, trainable_parameters, mut clients, .. } = parts;
         clients.sort_by(|left, right| left.id.cmp(&right.id));
-        Self {
-            strategy: strategy(&experiment, &parts.initial),
+        Ok(Self {
+            strategy: strategy(&experiment, &parts.initial, &clients)?,
             selection: experiment.federation.selection(),
             around: None,
             states: None,
@@ -145,7 +145,7 @@ impl Prepared {
             cohort: parts.cohort,
             summed: parts.summed,
             members: parts.members,
-        }
+        })
     }
 
     /// The same with a strategy of your own.
@@ -358,7 +358,10 @@ impl Prepared {
         }
         let uncounted = uncounted.unwrap_or_default();
         let keeps = self.experiment.output.keep_clients;
-        let kept = keeps.then(|| keep_clients(&mut *fleet, outcome.last_round.round, listener.0));
+        let none = ParameterRecord::new();
+        let shared = if config.share.is_all() { &none } else { &outcome.last };
+        let round = outcome.last_round.round;
+        let kept = keeps.then(|| keep_clients(&mut *fleet, round, shared, listener.0));
         // Whatever becomes of the clients' parameters, the rounds are over.
         let failure = kept.and_then(Result::err);
         Ok(Finished { outcome: Some(outcome), failure, summed, summed_before, uncounted })
@@ -378,22 +381,31 @@ impl Experiment {
 }
 
 /// Answers of closed-form methods are added up, whatever others do with theirs.
-fn strategy(experiment: &Experiment, initial: &ParameterRecord) -> Box<dyn Strategy> {
+fn strategy(
+    experiment: &Experiment,
+    initial: &ParameterRecord,
+    clients: &[ClientInfo],
+) -> Result<Box<dyn Strategy>, TuningError> {
     let Experiment { method, training, federation, .. } = experiment;
     if method.name.is_closed_form() {
         let sums = Sums::new();
         let sums = if method.closed_form.leaving { sums.subtracting() } else { sums };
-        return Box::new(PossibleSums::new(sums, federation.upload));
+        return Ok(Box::new(PossibleSums::new(sums, federation.upload)));
     }
     let (epochs, batch_size) = (training.local_epochs, training.batch_size);
-    let strategy = federation.strategy.build(ClientTraining {
+    let trainers = clients.iter().filter(|client| client.num_examples > 0);
+    let strategy = federation.strategy.build(RunFacts {
         local_steps: Box::new(move |examples| epochs * examples.div_ceil(batch_size)),
         momentum: training.momentum,
+        clients: trainers.map(|client| client.id.clone()).collect(),
+        seed: experiment.seed,
     });
-    match has_pairs(initial) {
+    let strategy =
+        strategy.map_err(|problem| wrong_part(experiment, "federation.strategy", problem))?;
+    Ok(match has_pairs(initial) {
         true => Box::new(Reported::new(strategy)),
         false => strategy,
-    }
+    })
 }
 
 /// The sites of a served run, for its folder.
@@ -403,10 +415,11 @@ struct AtSites<'a> {
     sites: &'a [ClientInfo],
 }
 
-/// Hands every client's own parameters to the observer.
+/// Hands every client's own parameters to the observer, with the `shared` ones in the place of those that it trained.
 fn keep_clients(
     fleet: &mut dyn Fleet,
     round: usize,
+    shared: &ParameterRecord,
     observer: &mut dyn Observer,
 ) -> Result<(), FederationError> {
     let clients = fleet.clients(round).map_err(FederationError::Fleet)?;
@@ -424,9 +437,12 @@ fn keep_clients(
         let exchanged = fleet.exchange(tasks, &Wait::default(), &mut |answer| {
             let Ok(message) = answer.result else { return };
             let Some(parameters) = message.get_parameters() else { return };
-            if problem.is_none() && !parameters.is_empty() {
-                problem = observer.keep_client(&answer.client, parameters).err();
+            if problem.is_some() || parameters.is_empty() {
+                return;
             }
+            let mut whole = parameters.as_ref().clone();
+            let kept = whole.replace(shared).map_err(|error| error.to_string());
+            problem = kept.and_then(|()| observer.keep_client(&answer.client, &whole)).err();
         });
         exchanged.map_err(FederationError::Fleet)?;
     }

@@ -19,6 +19,7 @@
 //! # Ok::<(), flora_core::record::RecordError>(())
 //! ```
 
+pub mod correction;
 mod dtype;
 mod error;
 mod file;
@@ -28,6 +29,7 @@ mod safetensors_format;
 mod tensor;
 mod transpose;
 
+pub use correction::is_correction;
 pub use dtype::{Dtype, Element};
 pub use error::RecordError;
 pub use file::TensorFile;

@@ -253,7 +253,9 @@ impl Run<'_> {
             true => Ok(crate::Aggregate::new(global.parameters.as_ref().clone())),
             false => self.strategy.aggregate(global, accepted).and_then(|aggregate| {
                 // A strategy's arithmetic may leave the range of the element type, or worse.
-                aggregate.parameters.check_matches(&global.parameters)?;
+                if !aggregate.is_reshaped {
+                    aggregate.parameters.check_matches(&global.parameters)?;
+                }
                 aggregate.parameters.check_finite()?;
                 Ok(aggregate)
             }),

@@ -36,6 +36,14 @@ pub trait FloatParameter {
     /// As [`set_values`](Self::set_values).
     fn half_squared_distance(&self, values: &[f32]) -> Tensor<1>;
 
+    /// The sum of the products with `values`, which are given row-major, `[1]`: in the graph of a parameter that has one,
+    /// with `values` as its gradient.
+    ///
+    /// # Panics
+    ///
+    /// As [`set_values`](Self::set_values).
+    fn dot(&self, values: &[f32]) -> Tensor<1>;
+
     /// Make this a leaf of its own on `device` that requires gradients.
     fn release(&mut self, device: &Device);
 
@@ -74,6 +82,11 @@ impl<const D: usize> FloatParameter for Param<Tensor<D>> {
         let data = TensorData::new(values.to_vec(), self.lazy_shape());
         let difference = self.val() - Tensor::from_data(data, &self.lazy_device());
         (difference.clone() * difference).sum().mul_scalar(0.5)
+    }
+
+    fn dot(&self, values: &[f32]) -> Tensor<1> {
+        let data = TensorData::new(values.to_vec(), self.lazy_shape());
+        (self.val() * Tensor::from_data(data, &self.lazy_device())).sum()
     }
 
     fn release(&mut self, device: &Device) {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use faer::Scale as Times;
 use flora_core::ParameterRecord;
 use flora_federation::{
@@ -10,7 +12,7 @@ use super::pairs::{Factors, Pair, is_of, pairs};
 use super::part::{FRESH_OPTIMIZER, Made};
 use super::product::{Product, Term};
 use super::ranks::cut;
-use super::{Ranks, Scale, mean};
+use super::{Ranks, RanksConfig, Scale, mean};
 use crate::values::in_order;
 
 /// How [`FlexLora`] weighs the clients' products.
@@ -26,9 +28,28 @@ pub enum Average {
     RaFlora,
 }
 
+/// The settings of [`FlexLora`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FlexLoraConfig {
+    /// The rank of each client; all have that of the adapter, unless they are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<RanksConfig>,
+    /// How products are weighed.
+    #[serde(skip_serializing_if = "Average::is_plain")]
+    pub average: Average,
+}
+
+impl Average {
+    fn is_plain(&self) -> bool {
+        *self == Self::Plain
+    }
+}
+
 /// FlexLoRA (<https://arxiv.org/abs/2402.11505>): clients have ranks of their own. The mean of their products,
 /// `M = sum_k p_k s_k B_k A_k = U S V^t`, becomes the global `B = U_r S_r / s_r` and `A = V_r^t`, the best
-/// approximation of the largest rank r, and each client is sent the best one of its own rank.
+/// approximation of the largest rank r; a client that trains is sent the best one of its own rank, and one that tests the
+/// global one.
 ///
 /// The global parameters have the largest rank. A client is sent, and answers, matrices of shapes `[r_k, in]` and
 /// `[out, r_k]`. What it is sent depends on the global parameters alone. Where the product has fewer singular values
@@ -89,6 +110,9 @@ impl Strategy for FlexLora {
     }
 
     fn instruct(&mut self, global: &Global, client: &ClientInfo, kind: &Kind) -> Message {
+        if *kind != Kind::Train {
+            return Message::parameters(Arc::clone(&global.parameters));
+        }
         let rank = self.ranks.rank_of(&client.id);
         let scale = &self.scale;
         let smaller = |own: Factors<'_>| {
@@ -98,9 +122,7 @@ impl Strategy for FlexLora {
         // What is wrong with the global parameters is an error of the aggregation.
         let make = |it: &ParameterRecord| cut(it, rank, scale, smaller).ok().flatten();
         let mut message = Message::parameters(self.sent.get(&global.parameters, rank, make));
-        if *kind == Kind::Train {
-            message.config.insert(FRESH_OPTIMIZER.to_owned(), Value::Bool(true));
-        }
+        message.config.insert(FRESH_OPTIMIZER.to_owned(), Value::Bool(true));
         message
     }
 

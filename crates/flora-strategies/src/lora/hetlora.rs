@@ -1,20 +1,31 @@
+use std::sync::Arc;
+
 use faer::{Mat, Scale as Times};
 use flora_core::ParameterRecord;
 use flora_federation::{
     Accepted, Aggregate, ClientInfo, Global, Kind, Message, Strategy, StrategyError,
 };
+use serde::{Deserialize, Serialize};
 
 use super::matrix::{Changed, matrix};
-use super::pairs::{Factors, Pair, is_of, pairs};
+use super::pairs::{Pair, is_of, pairs};
 use super::part::Made;
 use super::product::{Product, Term};
-use super::ranks::cut;
-use super::{Ranks, Scale, mean};
+use super::ranks::{cut, first};
+use super::{Ranks, RanksConfig, Scale, mean};
 use crate::values::{in_order, shares};
 
+/// The settings of [`HetLora`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HetLoraConfig {
+    /// The rank of each client.
+    pub ranks: RanksConfig,
+}
+
 /// HetLoRA (<https://arxiv.org/abs/2401.06432>): clients have ranks of their own. Their matrices are filled up with
-/// zeros to the largest rank, and averaged with weights `|B_k A_k|_F`, over all layers together; a client is sent the
-/// first rows of A and columns of B.
+/// zeros to the largest rank, and averaged with weights `|B_k A_k|_F`, over all layers together; a client that trains is
+/// sent the first rows of A and columns of B, and one that tests all of them.
 ///
 /// Zeros dilute what only clients of a high rank learn: that is the method's known weakness, which
 /// [`FlexLora`](super::FlexLora) does not have. Rows and columns that no answer of a round has stay as they were, instead of zero in both
@@ -90,15 +101,14 @@ impl Strategy for HetLora {
         "hetlora"
     }
 
-    fn instruct(&mut self, global: &Global, client: &ClientInfo, _kind: &Kind) -> Message {
+    fn instruct(&mut self, global: &Global, client: &ClientInfo, kind: &Kind) -> Message {
+        if *kind != Kind::Train {
+            return Message::parameters(Arc::clone(&global.parameters));
+        }
         let rank = self.ranks.rank_of(&client.id);
         let scale = &self.scale;
-        let smaller = |own: Factors<'_>| {
-            let (a, b) = (matrix(own.a), matrix(own.b));
-            Ok((b.subcols(0, rank).to_owned(), a.subrows(0, rank).to_owned()))
-        };
         // What is wrong with the global parameters is an error of the aggregation.
-        let make = |it: &ParameterRecord| cut(it, rank, scale, smaller).ok().flatten();
+        let make = |it: &ParameterRecord| cut(it, rank, scale, first(rank)).ok().flatten();
         Message::parameters(self.sent.get(&global.parameters, rank, make))
     }
 

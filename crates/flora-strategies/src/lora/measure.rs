@@ -1,12 +1,16 @@
+use faer::Scale as Times;
 use flora_core::ParameterRecord;
 
 use super::Scale;
+use super::correction::Correction;
 use super::pairs::pairs;
-use super::product::{Product, Term};
+use super::product::{Product, Term, norm};
 
 /// How far the product of aggregated LoRA factors is from the mean of the clients' products:
 /// `|M - B A|_F / |M|_F` with `M = sum_k p_k B_k A_k`, over all pairs of `next` together (roots of sums of squares).
 /// `answers` are weights, of which `p_k` are the shares, and records that hold all pairs, of any rank.
+///
+/// What `next` adds to the weights below the adapters ([`is_correction`](super::is_correction)) counts as a part of `B A`.
 ///
 /// It is right to about 1e-15, and 0 where both products are zero. There is no error, `None`, without pairs or
 /// answers, for records that do not fit, and where only `M` is zero.
@@ -37,7 +41,20 @@ pub(crate) fn error_of(
         let of_answers = terms.iter().map(|term| term.factors.rank).sum();
         let factors = pair.factors(|name| next.get(name)).ok()?;
         terms.push(Term::new(factors, -scale.of(factors.rank)));
-        let (difference, mean) = Product::new(&terms).norms(of_answers);
+        let product = Product::new(&terms);
+        let after = Correction::of(&pair, next).ok()?;
+        let (difference, mean) = match after.dense() {
+            None => product.norms(of_answers),
+            Some(mut added) => {
+                if let Some(before) = Correction::of(&pair, base).ok()?.dense() {
+                    added -= before;
+                }
+                let left = product.left.subcols(0, of_answers);
+                let mean = left * product.right.subrows(0, of_answers);
+                let whole = &product.left * &product.right;
+                (norm((whole - added * Times(scale.of(pair.rank))).as_ref()), norm(mean.as_ref()))
+            }
+        };
         missed += difference * difference;
         aimed += mean * mean;
     }

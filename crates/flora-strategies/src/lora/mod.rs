@@ -14,6 +14,9 @@
 //! | [`FedSvd`] | B | A orthonormal, from the SVD of `B A` | exact |
 //! | [`Fair`] | A and B | mean of A, and a B corrected towards `M` | nearer than FedAvg |
 //! | [`FlexLora`] | A and B, of ranks of their own | the best ones of the largest rank | the best of that rank |
+//! | [`FedSa`] | A and B | the mean of A; B stays with each client | each has its own |
+//! | [`FedEx`] | A and B | means of both, and the rest of `M` in the weights below | exact |
+//! | [`Stacking`] | A and B, of ranks of their own | a fresh A, B zero, and `M` in the weights below | exact |
 //! | [`HetLora`] | A and B, of ranks of their own | means of factors filled up with zeros | as FedAvg, or worse |
 //!
 //! Other tensors of the record take the mean weighted by examples, where clients train them. Sums are taken in
@@ -21,7 +24,10 @@
 //! side by side, not from a dense product of shape `[out, in]`.
 
 mod aligned;
+mod correction;
 mod fair;
+mod fedex;
+mod fedsa;
 mod fedsvd;
 mod ffa;
 mod flexlora;
@@ -36,17 +42,20 @@ mod ranks;
 mod reported;
 mod rolora;
 mod scale;
-mod stacked;
+mod stack;
 mod svd;
 mod turn;
 
 pub use aligned::{Aligned, Procrustes};
 pub use fair::{Fair, FairConfig};
+pub use fedex::FedEx;
+pub use fedsa::FedSa;
 pub use fedsvd::FedSvd;
 pub use ffa::Ffa;
-pub use flexlora::{Average, FlexLora};
+pub use flexlora::{Average, FlexLora, FlexLoraConfig};
+pub use flora_core::record::is_correction;
 pub use flora_federation::AGGREGATION_ERROR;
-pub use hetlora::HetLora;
+pub use hetlora::{HetLora, HetLoraConfig};
 pub use measure::aggregation_error;
 pub use pairs::{Pair, has_pairs, pairs};
 pub use part::{FRESH_OPTIMIZER, LORA_A, LORA_B, TRAIN};
@@ -54,4 +63,4 @@ pub use ranks::{Ranks, RanksConfig};
 pub use reported::Reported;
 pub use rolora::RoLora;
 pub use scale::Scale;
-pub use stacked::{fedex_residual, stacking};
+pub use stack::{Stacking, StackingConfig};

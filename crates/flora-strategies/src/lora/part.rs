@@ -19,6 +19,9 @@ pub const LORA_A: &str = "lora_A";
 /// What the names of the matrices B contain; a value of [`TRAIN`].
 pub const LORA_B: &str = "lora_B";
 
+/// What the names of both matrices contain; a value of [`TRAIN`].
+pub(crate) const LORA: &str = "lora_";
+
 /// A message with `parameters`, of which `part` is to be trained.
 pub(crate) fn training(parameters: Arc<ParameterRecord>, part: &str) -> Message {
     let mut message = Message::parameters(parameters);

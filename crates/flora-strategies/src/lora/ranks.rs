@@ -5,7 +5,7 @@ use flora_core::ParameterRecord;
 use flora_federation::StrategyError;
 use serde::{Deserialize, Serialize};
 
-use super::matrix::Changed;
+use super::matrix::{Changed, matrix};
 use super::pairs::{Factors, pairs};
 use super::{Pair, Scale};
 
@@ -66,6 +66,16 @@ pub(crate) fn cut(
     Ok(Some(changed.within(global)?))
 }
 
+/// For [`cut`]: the first columns of B and rows of A.
+pub(crate) fn first(
+    rank: usize,
+) -> impl Fn(Factors<'_>) -> Result<(Mat<f64>, Mat<f64>), StrategyError> {
+    move |own| {
+        let (a, b) = (matrix(own.a), matrix(own.b));
+        Ok((b.subcols(0, rank).to_owned(), a.subrows(0, rank).to_owned()))
+    }
+}
+
 /// Ranks as an experiment file has them: a list in the order of the sorted client ids, or a table from names to
 /// ranks, in which `*` stands for any text.
 ///
@@ -113,6 +123,15 @@ impl RanksConfig {
             ranks if ranks.contains(&0) => Err("ranks: 0 is no rank; choose 1 or more".to_owned()),
             _ => Ok(()),
         }
+    }
+
+    /// The largest.
+    pub fn largest(&self) -> usize {
+        let largest = match self {
+            Self::Listed(ranks) => ranks.iter().max(),
+            Self::Named(named) => named.values().max(),
+        };
+        largest.copied().unwrap_or(0)
     }
 
     /// The ranks of these clients.

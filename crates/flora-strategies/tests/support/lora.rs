@@ -127,7 +127,9 @@ pub(crate) fn aggregate(
     accepted: &[Accepted],
 ) -> Result<Aggregate, StrategyError> {
     let aggregate = rule.aggregate(global, accepted)?;
-    aggregate.parameters.check_matches(&global.parameters).unwrap();
+    if !aggregate.is_reshaped {
+        aggregate.parameters.check_matches(&global.parameters).unwrap();
+    }
     aggregate.parameters.check_dtypes(&global.parameters).unwrap();
     aggregate.parameters.check_finite().unwrap();
     Ok(aggregate)

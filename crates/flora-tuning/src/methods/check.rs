@@ -80,6 +80,41 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
              \"constant\", or another strategy"
         ));
     }
+    if strategy.needs_plain_sgd() && training.momentum != 0.0 {
+        return refuse(format!(
+            "{name} takes the clients' steps for those of SGD without momentum; choose training.momentum = 0"
+        ));
+    }
+    check_ranks(experiment)
+}
+
+/// Whether clients' own ranks fit the adapter that they begin with.
+fn check_ranks(experiment: &Experiment) -> Result<(), String> {
+    let (strategy, method) = (&experiment.federation.strategy, &experiment.method);
+    let Some(ranks) = strategy.ranks() else { return Ok(()) };
+    let refuse = |problem: String| Err(format!("federation.strategy.ranks: {problem}"));
+    let lora = &method.lora;
+    if !lora.rank_pattern.is_empty() {
+        return refuse(
+            "clients have one rank for all layers, and method.lora.rank_pattern has others; leave one of them out"
+                .to_owned(),
+        );
+    }
+    // An adapter to start from has a rank of its own.
+    if method.init_adapter.is_none() && ranks.largest() != lora.r {
+        return refuse(format!(
+            "the largest is {}, and the shared adapter is of rank {}; choose method.lora.r = {}",
+            ranks.largest(),
+            lora.r,
+            ranks.largest()
+        ));
+    }
+    if method.init_adapter.is_some() && strategy.starts_from_rows() {
+        return refuse(format!(
+            "{} sends clients of a smaller rank a part of the adapter in method.init_adapter, which is another; choose              \"flexlora\", or leave the adapter out",
+            strategy.name()
+        ));
+    }
     Ok(())
 }
 
@@ -93,6 +128,10 @@ fn check_attack(experiment: &Experiment) -> Result<(), String> {
     let of_labels = matches!(attack, Attack::LabelFlip { .. });
     if experiment.federation.participants == Participants::Alone && !of_labels {
         return refuse("clients that are \"alone\" send nothing");
+    }
+    let of_all = matches!(attack, Attack::LittleIsEnough { .. } | Attack::InnerProduct { .. });
+    if of_all && experiment.federation.strategy.ranks().is_some() {
+        return refuse("there is no mean update of clients with ranks of their own to attack with");
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use flora_data::{ClientShard, Dataset, Partition, PartitionConfig, Protocol, Split};
 use flora_federation::{BelowQuorum, ClientInfo, Event, SelectionConfig};
 
-use super::wrong;
+use super::{wrong, wrong_part};
 use crate::client::client_info;
 use crate::objective::{NO_CLASSES, NO_SOFTMAX};
 use crate::{Experiment, LossKind, Method, Observer, SoftmaxKind, TuningError};
@@ -66,8 +66,8 @@ pub(super) fn check(
     partition: &Partition,
     observer: &mut dyn Observer,
 ) -> Result<(), TuningError> {
-    let trainers = partition.clients.iter().filter(|shard| !shard.train.is_empty()).count();
-    check_trainers(experiment, trainers)?;
+    let trainers = partition.clients.iter().filter(|shard| !shard.train.is_empty());
+    check_trainers(experiment, &trainers.map(|shard| shard.id.as_str()).collect::<Vec<_>>())?;
     let scored_on = partition.scored_on();
     if !experiment.data.validation.is_zero() && scored_on == Split::Test {
         let problem = "no client has a validation image; raise it, raise data.limit.train, or put validation images \
@@ -107,8 +107,13 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Whether `clients` that have training images are enough.
-pub(super) fn check_trainers(experiment: &Experiment, clients: usize) -> Result<(), TuningError> {
+/// Whether the clients that have training images are enough, and those that the strategy knows.
+pub(super) fn check_trainers(experiment: &Experiment, ids: &[&str]) -> Result<(), TuningError> {
+    let clients = ids.len();
+    if let Some(ranks) = experiment.federation.strategy.ranks() {
+        let fit = ranks.of(ids.iter().copied());
+        fit.map_err(|problem| wrong_part(experiment, "federation.strategy", problem))?;
+    }
     let least = experiment.federation.min_clients;
     if least > clients {
         let problem =

@@ -45,6 +45,12 @@ fn wrong(experiment: &Experiment, field: &str, problem: impl std::fmt::Display) 
     }
 }
 
+/// The same of a table whose fields tell their own names.
+pub(crate) fn wrong_part(experiment: &Experiment, table: &str, problem: String) -> TuningError {
+    let origin = experiment.name.clone();
+    TuningError::Experiment { origin, problem: format!("{table}.{problem}") }
+}
+
 /// Reads model and data, computes or loads the image features, and makes the clients.
 ///
 /// On a GPU set `federation.threads` to 1 first: one thread keeps it busy.
@@ -130,7 +136,7 @@ fn prepared(
     let clients = clients::of_partition(&experiment, &partition, &cohort);
     let simulation = Simulation::new(clients, workers.threads())
         .map_err(|error| wrong(&experiment, "partition", error))?;
-    Ok(Prepared::new(Parts {
+    Prepared::new(Parts {
         method: method.name().to_owned(),
         trainable_parameters,
         total_parameters,
@@ -147,7 +153,7 @@ fn prepared(
         summed: begin.summed(),
         members: Members::Here { simulation, at_rest },
         experiment,
-    }))
+    })
 }
 
 /// As all arithmetic whose bits matter.

@@ -63,7 +63,7 @@ pub fn prepare_serving(
     let trainable = backbone.method.trainable();
     let shard = |site: &ClientInfo| ClientShard { id: site.id.clone(), ..ClientShard::default() };
     let shards = clients.iter().map(shard).collect();
-    Ok(Prepared::new(Parts {
+    Prepared::new(Parts {
         method: backbone.method.name().to_owned(),
         trainable_parameters: trainable.count(&model),
         total_parameters: backbone.count(&model),
@@ -80,7 +80,7 @@ pub fn prepare_serving(
         summed: begin.summed(),
         members: Members::AtSites(fleet),
         experiment,
-    }))
+    })
 }
 
 /// What is only noticed when the rounds begin; gives the images that the run is scored on.
@@ -94,7 +94,8 @@ fn check_sites(experiment: &Experiment, clients: &[ClientInfo]) -> Result<Split,
         let id = twice[0].clone();
         return Err(TuningError::Sites(FederationError::DuplicateClient { id }.to_string()));
     }
-    data::check_trainers(experiment, clients.iter().filter(|it| it.num_examples > 0).count())?;
+    let trainers = clients.iter().filter(|it| it.num_examples > 0);
+    data::check_trainers(experiment, &trainers.map(|it| it.id.as_str()).collect::<Vec<_>>())?;
     let scored_on = match experiment.data.validation.is_zero() {
         true => Split::Test,
         false => Split::Validation,

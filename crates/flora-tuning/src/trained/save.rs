@@ -6,7 +6,8 @@ use flora_clip::Checkpoint;
 use flora_core::files::write_atomic;
 use flora_core::{Dtype, ParameterRecord};
 use flora_inference::{Provenance, adapter_folder};
-use flora_lora::save_peft;
+use flora_lora::{save_peft, standalone};
+use flora_strategies::lora::has_pairs;
 
 use super::sums::{ADAPTER_FILES, ClosedFormFacts, sums_file};
 use super::{ADAPTER, CLOSED_FORM, MODEL, PARAMETERS, PROVENANCE, SHA256, digest};
@@ -46,7 +47,8 @@ pub fn base_digest(experiment: &Experiment) -> Result<String, TuningError> {
     Ok(Checkpoint::open(&resolve_model(experiment, &mut |_| {})?)?.digest()?)
 }
 
-/// Writes what a run trained into `folder`, which is made if it is not there: `adapter/`, in PEFT's layout; for a
+/// Writes what a run trained into `folder`, which is made if it is not there: `adapter/`, in PEFT's layout, of a higher rank
+/// where the strategy corrected the weights below ([`flora_lora::standalone`]); for a
 /// method that trains every weight `model/`, a checkpoint in Hugging Face's; both with a [`Provenance::FILE`] beside
 /// them. For the others `trained.safetensors`, with the provenance in its metadata; of a closed-form method these are
 /// sums, and the adapter under its classifier, if there is one, is copied beside them. Beside adapters that were
@@ -72,13 +74,18 @@ pub fn save_trained(
     }
     match experiment.method.name {
         MethodName::Flora => {
+            // Where each client has a B of its own, A alone is no adapter.
+            if !experiment.federation.share().is_all() && !has_pairs(trained) {
+                return Ok(());
+            }
             if let Some(head) = &experiment.method.head {
                 std::fs::create_dir_all(folder)?;
                 copy(&sums_file(head), &folder.join(PARAMETERS))?;
             }
             let folder = folder.join(ADAPTER);
             std::fs::create_dir_all(&folder)?;
-            save_peft(&folder, trained, &experiment.method.lora, base)?;
+            let (adapter, lora) = standalone(trained, &experiment.method.lora)?;
+            save_peft(&folder, &adapter, &lora, base)?;
             Ok(provenance.save(&folder)?)
         }
         MethodName::FedFft => {

@@ -114,7 +114,8 @@ impl Strategy for Halfway {
         let mean = FedAvg.aggregate(global, accepted)?.parameters;
         self.rounds += 1;
         let metrics = Metrics::from([("rounds".to_owned(), self.rounds as f64)]);
-        Ok(Aggregate { parameters: halfway(&global.parameters, &mean)?, metrics })
+        let parameters = halfway(&global.parameters, &mean)?;
+        Ok(Aggregate { metrics, ..Aggregate::new(parameters) })
     }
 }
 

@@ -184,12 +184,21 @@ fn every_strategy_resumes() {
         "rolora",
         "fedsvd",
         "lora-fair",
+        "fedsa",
+        "fedex",
+        "stacking",
+        "{ kind = \"stacking\", ranks = [2, 1, 2] }",
+        "{ kind = \"flexlora\", ranks = [1, 2, 2], average = \"raflora\" }",
+        "{ kind = \"hetlora\", ranks = [1, 2, 2] }",
         "{ kind = \"fedavgm\", server_momentum = 0.5, rule = \"ffa\" }",
+        "{ kind = \"fedavgm\", server_momentum = 0.5, rule = \"fedsa\" }",
     ] {
         let set = format!("federation.strategy={strategy}");
         let experiment = images.experiment(&[&set, "training.rounds=3"]);
         assert_resumes_anywhere(&experiment, 5, strategy);
     }
+    let set = ["federation.strategy=scaffold", "training.optimizer=sgd", "training.rounds=3"];
+    assert_resumes_anywhere(&images.experiment(&set), 5, "scaffold");
     // Clients of different sizes take different numbers of steps.
     for momentum in ["0.0", "0.9"] {
         let momentum = format!("training.momentum={momentum}");

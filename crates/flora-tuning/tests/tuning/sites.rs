@@ -176,9 +176,15 @@ fn what_a_strategy_asks_of_clients_reaches_the_sites() {
         "fedsvd",
         "{ kind = \"fedprox\", proximal_mu = 1.0 }",
         "{ kind = \"fedavgm\", server_momentum = 0.9, rule = \"median\" }",
+        "scaffold",
+        "fedsa",
+        "fedex",
+        "{ kind = \"stacking\", ranks = [2, 1, 2] }",
+        "{ kind = \"flexlora\", ranks = [2, 1, 2] }",
     ] {
         let set = format!("federation.strategy={strategy}");
-        let experiment = images.experiment(&[&set, "training.rounds=3"]);
+        let sgd = if strategy == "scaffold" { "training.optimizer=sgd" } else { "seed=0" };
+        let experiment = images.experiment(&[&set, "training.rounds=3", sgd]);
         assert_same_bits(&experiment, &places, strategy);
     }
 }

@@ -2,7 +2,7 @@
 
 use flora_core::ParameterRecord;
 use flora_federation::{AGGREGATION_ERROR, Event, Outcome};
-use flora_strategies::lora::{LORA_A, LORA_B};
+use flora_strategies::lora::{LORA_A, LORA_B, is_correction};
 use flora_tuning::Experiment;
 
 use crate::common::{Images, Listener, bits, max_difference, outcome, refusal, run};
@@ -46,6 +46,94 @@ fn rules_of_one_factor_average_products() {
     // A fair correction is nearer than the mean, from the same start.
     let (_, corrected) = trained(&images, "{ kind = \"lora-fair\", lambda = 1e-6 }", 1);
     assert!(errors(&corrected)[0] < errors(&listener)[0], "{:?}", errors(&corrected));
+}
+
+/// Rules that move what the mean of the products has and no adapter of their rank, and one of a rank that has it.
+#[test]
+fn rules_of_products_lose_nothing() {
+    let images = Images::new(2, 1);
+    for (strategy, more) in [
+        ("fedex", "method.lora.r=2"),
+        ("stacking", "method.lora.r=2"),
+        ("{ kind = \"stacking\", ranks = [2, 1, 2] }", "method.lora.r=2"),
+        // Clients of rank 1, whose mean is of rank 3.
+        ("{ kind = \"flexlora\", ranks = { alpha = 1, beta = 1, gamma = 1 } }", "method.lora.r=1"),
+    ] {
+        let (finished, listener) =
+            run(images.experiment(&[&set(strategy), "training.rounds=3", more]));
+        assert!(finished.failure.is_none(), "{strategy}: {}", finished.failure.unwrap());
+        assert_eq!(listener.failures(), [""; 0], "{strategy}");
+        let errors = errors(&listener);
+        let exact = !strategy.contains("flexlora");
+        assert_eq!(errors.iter().all(|&error| error < 1e-6), exact, "{strategy}: {errors:?}");
+        assert!(errors.len() == 3 && errors.iter().all(|&error| error < 0.9), "{errors:?}");
+    }
+    // At full rank nothing is cut.
+    let full = "method.lora.r=24";
+    let (finished, listener) =
+        run(images.experiment(&[&set("flexlora"), "training.rounds=2", full]));
+    assert!(finished.failure.is_none(), "{}", finished.failure.unwrap());
+    assert!(errors(&listener).iter().all(|&error| error < 1e-6), "{:?}", errors(&listener));
+}
+
+/// What clients of other ranks send, and what goes down with corrections.
+#[test]
+fn ranks_and_corrections_have_their_bytes() {
+    let images = Images::new(2, 1);
+    let (mean, _) = trained(&images, "fedavg", 2);
+    let (ranks, _) = trained(&images, "{ kind = \"flexlora\", ranks = [2, 1, 1] }", 2);
+    assert_eq!(
+        (ranks.bytes_up * 6, ranks.bytes_down * 6),
+        (mean.bytes_up * 4, mean.bytes_down * 4)
+    );
+    let (fedsa, _) = trained(&images, "fedsa", 2);
+    assert_eq!((fedsa.bytes_up * 2, fedsa.bytes_down * 2), (mean.bytes_up, mean.bytes_down));
+    let (fedex, _) = trained(&images, "fedex", 2);
+    assert_eq!(fedex.bytes_up, mean.bytes_up);
+    // Three answers of rank 2 add 6 to each of three clients, in the second round.
+    assert_eq!(fedex.bytes_down, mean.bytes_down + 3 * mean.bytes_down / 2);
+}
+
+/// With one client there is nothing that could differ from training on.
+#[test]
+fn one_client_alone_trains_on() {
+    let images = Images::new(2, 1);
+    let sgd = "training={ optimizer = \"sgd\", learning_rate = 0.05, rounds = 3, batch_size = 2 }";
+    let of = |strategy: &str| {
+        let one = "federation.participants=[\"beta\"]";
+        let (finished, _) = run(images.experiment(&[&set(strategy), one, sgd]));
+        assert!(finished.failure.is_none(), "{strategy}: {}", finished.failure.unwrap());
+        finished.outcome.unwrap()
+    };
+    let central = of("fedavg");
+    assert!(max_difference(&central.last, &of("scaffold").last) < 1e-6);
+    let fedex = of("fedex");
+    let factors = fedex.last.filter(|name| !is_correction(name));
+    assert_eq!(bits(&factors), bits(&central.last));
+    // Of the client that trains, the others begin with other adapters.
+    let fedsa = of("fedsa").last;
+    assert_eq!(bits(&fedsa), bits(&central.last.filter(|name| name.contains(LORA_A))));
+}
+
+/// Where clients take several steps: of one step each, the corrections add up to nothing.
+#[test]
+fn control_variates_change_what_clients_come_to() {
+    let images = Images::new(2, 1);
+    let of = |strategy: &str, rounds: usize| {
+        let sgd = format!(
+            "training={{ optimizer = \"sgd\", learning_rate = 0.05, batch_size = 2, rounds = {rounds} }}"
+        );
+        let (finished, listener) = run(images.experiment(&[&set(strategy), &sgd]));
+        assert!(finished.failure.is_none(), "{strategy}: {}", finished.failure.unwrap());
+        (finished.outcome.unwrap(), listener)
+    };
+    // All clients have the same numbers of images, and nobody has a control variate in the first round.
+    let ([(mean, plain), (scaffold, told)], [(second, _), (other, _)]) =
+        ([of("fedavg", 1), of("scaffold", 1)], [of("fedavg", 2), of("scaffold", 2)]);
+    assert!(max_difference(&mean.last, &scaffold.last) < 1e-6);
+    assert!((plain.losses()[0] - told.losses()[0]).abs() < 1e-6, "the loss is that of the model");
+    assert!(max_difference(&second.last, &other.last) > 1e-6);
+    assert_eq!((scaffold.bytes_up, scaffold.bytes_down), (2 * mean.bytes_up, 2 * mean.bytes_down));
 }
 
 #[test]
@@ -190,6 +278,24 @@ fn what_does_not_go_together_is_refused() {
         ("fednova", "", "training.optimizer = \"sgd\""),
         ("fednova", "training={ optimizer = \"sgd\", schedule = \"cosine\" }", "training.schedule"),
         ("{ kind = \"krum\", num_malicious_nodes = 2 }", "", "3 clients train in a round"),
+        ("scaffold", "", "training.optimizer = \"sgd\""),
+        ("scaffold", "training={ optimizer = \"sgd\", momentum = 0.9 }", "training.momentum = 0"),
+        ("{ kind = \"norm-clipping\", bound = 1, rule = \"scaffold\" }", "", "as they are"),
+        ("{ kind = \"fedadam\", rule = \"scaffold\" }", "", "server_learning_rate"),
+        ("{ kind = \"fedadam\", rule = \"fedex\" }", "", "fits the mean"),
+        ("{ kind = \"fedrot\", rule = \"stacking\" }", "", "takes products"),
+        ("{ kind = \"fedrot\", rule = \"fedsa\" }", "", "B stays"),
+        ("fedsa", "method.name=fedaa", "choose method.name = \"flora\""),
+        ("hetlora", "", "ranks"),
+        ("{ kind = \"flexlora\", average = \"raflora\" }", "", "strategy.average: "),
+        ("{ kind = \"flexlora\", ranks = [2, 4, 8] }", "", "choose method.lora.r = 8"),
+        ("{ kind = \"flexlora\", ranks = [2, 2] }", "", "ranks: 2 are listed for 3 clients"),
+        ("{ kind = \"stacking\", ranks = { \"site-*\" = 2 } }", "", "no client's name is `site-*`"),
+        (
+            "{ kind = \"hetlora\", ranks = [2, 2, 2] }",
+            "method.lora.rank_pattern={ \"q_proj\" = 1 }",
+            "method.lora.rank_pattern",
+        ),
     ] {
         let strategy = set(strategy);
         let more: &[&str] = if more.is_empty() { &[] } else { &[more] };

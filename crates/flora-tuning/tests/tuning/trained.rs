@@ -60,6 +60,15 @@ fn predictions_have_the_accuracy_of_the_last_round_to_the_last_digit() {
     for name in &names {
         settings.push(vec![name, "federation.participants=alone", "output.keep_clients=true"]);
     }
+    for strategy in [
+        "federation.strategy=fedsa",
+        "federation.strategy=fedex",
+        "federation.strategy=stacking",
+        "federation.strategy={ kind = 'flexlora', ranks = [2, 1, 2] }",
+        "federation.strategy={ kind = 'hetlora', ranks = [2, 1, 1] }",
+    ] {
+        settings.push(vec![strategy, "output.keep_clients=true", "training.learning_rate=0.01"]);
+    }
     for set in settings {
         let folder = tempfile::tempdir().unwrap();
         let experiment = images.experiment(&set);

@@ -1,0 +1,259 @@
+//! Adapters of other ranks than their configuration says, and corrections of the weights below them, as
+//! [`flora_core::record::correction`] names them.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Tensor, TensorData};
+use flora_core::record::correction::{DENSE, LEFT, RIGHT, is_correction};
+use flora_core::{HostTensor, ParameterRecord, RecordError};
+
+use crate::layers::LayerConfigs;
+use crate::pattern::escape;
+use crate::{AdaptableModule, LoraConfig, LoraError, LoraLinear, Scaling};
+
+const A: &str = ".lora_A.weight";
+const B: &str = ".lora_B.weight";
+
+/// Give the adapters of `module` the ranks of those in `record`, with zeros for values, where they have others. Scales
+/// stay, whatever the rank. Ranks that a layer cannot hold stay as they are, so that
+/// [`load_adapter_record`](crate::load_adapter_record) refuses them.
+pub fn with_ranks_of<M: AdaptableModule>(mut module: M, record: &ParameterRecord) -> M {
+    for (name, layer) in module.adaptable_layers() {
+        let [d_input, d_output] = layer.dims();
+        let Some(adapter) = &mut layer.lora else { continue };
+        let shape = record.get(&format!("{name}{A}")).map(HostTensor::shape);
+        let Some(&[rank, _]) = shape else { continue };
+        let holds = (1..=d_input.min(d_output)).contains(&rank);
+        if !holds || rank == adapter.lora_a.lazy_shape()[1] {
+            continue;
+        }
+        let zeros = |old: Tensor<2>, shape: [usize; 2]| {
+            let zeros = Tensor::zeros(shape, &old.device());
+            zeros.set_require_grad(old.is_require_grad())
+        };
+        adapter.lora_a = adapter.lora_a.clone().map(|old| zeros(old, [d_input, rank]));
+        adapter.lora_b = adapter.lora_b.clone().map(|old| zeros(old, [rank, d_output]));
+    }
+    module
+}
+
+/// Add the corrections in `record` to the weights below the adapters of `module`. Its other tensors are not looked at.
+///
+/// # Errors
+///
+/// A correction of a layer that has no adapter, or that does not fit the layer's weight.
+pub fn correct<M: AdaptableModule>(
+    mut module: M,
+    record: &ParameterRecord,
+) -> Result<M, RecordError> {
+    let mut known = 0;
+    for (name, layer) in module.adaptable_layers() {
+        let Some(scale) = layer.lora.as_ref().map(|adapter| adapter.scale) else { continue };
+        let [d_input, d_output] = layer.dims();
+        let Correction { left, right, dense } = Correction::of(record, &name);
+        let fit = |end: &str, tensor: &HostTensor, expected: [usize; 2]| match tensor.shape()
+            == expected
+        {
+            true => Ok(()),
+            false => Err(RecordError::Shape {
+                name: format!("{name}{end}"),
+                actual: tensor.shape().to_vec(),
+                expected: expected.to_vec(),
+            }),
+        };
+        let rank = left.map_or(0, |left| left.shape().last().copied().unwrap_or(0));
+        if let Some(dense) = dense {
+            fit(DENSE, dense, [d_output, d_input])?;
+            let update = on_device(dense, layer).transpose();
+            add(layer, update.mul_scalar(scale));
+            known += 1;
+        }
+        if let (Some(left), Some(right)) = (left, right) {
+            fit(LEFT, left, [d_output, rank])?;
+            fit(RIGHT, right, [rank, d_input])?;
+            let (left, right) = (on_device(left, layer), on_device(right, layer));
+            add(layer, right.transpose().matmul(left.transpose()).mul_scalar(scale));
+            known += 2;
+        }
+    }
+    let corrections: Vec<_> = record.iter().filter(|(name, _)| is_correction(name)).collect();
+    if known == corrections.len() {
+        return Ok(module);
+    }
+    let layers: Vec<String> = module
+        .adaptable_layers()
+        .into_iter()
+        .filter(|(_, layer)| layer.lora.is_some())
+        .map(|(name, _)| name)
+        .collect();
+    let is_known = |name: &str| {
+        let mut ends = [LEFT, RIGHT, DENSE].iter();
+        ends.any(|end| name.strip_suffix(end).is_some_and(|it| layers.iter().any(|l| l == it)))
+    };
+    let (name, tensor) = match corrections.iter().find(|(name, _)| !is_known(name)) {
+        Some(&stranger) => stranger,
+        // One factor without the other.
+        None => corrections[0],
+    };
+    Err(RecordError::Unexpected { name: name.to_owned(), shape: tensor.shape().to_vec() })
+}
+
+/// What a record has of the correction of a layer.
+struct Correction<'a> {
+    left: Option<&'a HostTensor>,
+    right: Option<&'a HostTensor>,
+    dense: Option<&'a HostTensor>,
+}
+
+impl<'a> Correction<'a> {
+    fn of(record: &'a ParameterRecord, layer: &str) -> Self {
+        let find = |end| record.get(&format!("{layer}{end}"));
+        Self { left: find(LEFT), right: find(RIGHT), dense: find(DENSE) }
+    }
+}
+
+fn on_device(tensor: &HostTensor, layer: &LoraLinear) -> Tensor<2> {
+    let data = TensorData::new(tensor.to_f32().into_owned(), tensor.shape().to_vec());
+    Tensor::from_data(data, &layer.weight.lazy_device())
+}
+
+/// Adds to the weight, which stays frozen, and is not rounded to 16 bits any more.
+fn add(layer: &mut LoraLinear, update: Tensor<2>) {
+    layer.set_half(None);
+    let added = |weight: Tensor<2>| (weight.detach() + update).set_require_grad(false);
+    layer.weight = layer.weight.clone().map(added);
+}
+
+/// The adapter that does alone what those in `record`, attached by `config`, do with the corrections beside them: of a
+/// higher rank, of the same scales. Where the sum of the ranks is more than a layer can hold, the rank is the largest that
+/// it can, with a unit matrix for one of the factors. Adapters of other ranks than `config` says, without corrections, keep
+/// theirs, and whatever is as it says stays as it is.
+///
+/// The configuration says the ranks and scales of the layers by `rank_pattern` and `alpha_pattern`.
+///
+/// # Errors
+///
+/// Tensors that do not fit together.
+pub fn standalone(
+    record: &ParameterRecord,
+    config: &LoraConfig,
+) -> Result<(ParameterRecord, LoraConfig), LoraError> {
+    let layers = LayerConfigs::new(config)?;
+    let names: Vec<&str> = record.names().filter_map(|name| name.strip_suffix(A)).collect();
+    let mut whole = ParameterRecord::new();
+    let mut ranks = Vec::with_capacity(names.len());
+    for &layer in &names {
+        let (a, b) = factors(record, layer)?;
+        ranks.push(a.shape()[0]);
+        whole.insert(format!("{layer}{A}"), a)?;
+        whole.insert(format!("{layer}{B}"), b)?;
+    }
+    let mut as_configured = !record.names().any(is_correction);
+    for (layer, &rank) in names.iter().zip(&ranks) {
+        as_configured &= layers.rank(layer)? == rank;
+    }
+    if as_configured {
+        return Ok((record.clone(), config.clone()));
+    }
+    let r = ranks.iter().copied().max().unwrap_or(config.r);
+    let lora_alpha = LoraConfig {
+        rank_pattern: BTreeMap::new(),
+        alpha_pattern: BTreeMap::new(),
+        ..config.clone()
+    }
+    .scale();
+    let (mut rank_pattern, mut alpha_pattern) = (BTreeMap::new(), BTreeMap::new());
+    for (layer, rank) in names.iter().zip(ranks) {
+        let scale = layers.of(layer)?.scale();
+        if rank != r {
+            rank_pattern.insert(escape(layer), rank);
+        }
+        if scale != lora_alpha {
+            alpha_pattern.insert(escape(layer), scale);
+        }
+    }
+    let scaling = Scaling::Unscaled;
+    let config =
+        LoraConfig { r, lora_alpha, scaling, rank_pattern, alpha_pattern, ..config.clone() };
+    Ok((whole, config))
+}
+
+/// A and B of a layer, with its correction as a part of them.
+fn factors(record: &ParameterRecord, layer: &str) -> Result<(HostTensor, HostTensor), LoraError> {
+    let find = |end: &str| match record.get(&format!("{layer}{end}")) {
+        Some(tensor) if tensor.shape().len() == 2 => Ok(tensor),
+        Some(tensor) => Err(misfit(layer, tensor)),
+        None => Err(RecordError::Missing { name: format!("{layer}{end}"), shape: vec![] }.into()),
+    };
+    let (a, b) = (find(A)?, find(B)?);
+    let (rank, width, out) = (a.shape()[0], a.shape()[1], b.shape()[0]);
+    if b.shape()[1] != rank {
+        return Err(misfit(layer, b));
+    }
+    let Correction { left, right, dense } = Correction::of(record, layer);
+    let (left, right) = match (left, right, dense) {
+        (None, None, None) => return Ok((a.clone(), b.clone())),
+        (Some(left), Some(right), None) => (left, right),
+        (None, None, Some(dense)) if dense.shape() == [out, width] => {
+            return Ok(unit_factors(product(a, b, Some(dense)), [out, width])?);
+        }
+        (one, other, third) => {
+            let odd = one.or(other).or(third).expect("one is there");
+            return Err(misfit(layer, odd));
+        }
+    };
+    let n = left.shape().last().copied().unwrap_or(0);
+    if left.shape() != [out, n] || right.shape() != [n, width] {
+        return Err(misfit(layer, left));
+    }
+    if rank + n > out.min(width) {
+        let corrections = HostTensor::from_f32([out, width], product(right, left, None))?;
+        return Ok(unit_factors(product(a, b, Some(&corrections)), [out, width])?);
+    }
+    let below = [a.to_f32(), right.to_f32()].concat();
+    let (b, left) = (b.to_f32(), left.to_f32());
+    let rows = b.chunks(rank).zip(left.chunks(n));
+    let beside: Vec<f32> = rows.flat_map(|(own, more)| [own, more].concat()).collect();
+    let a = HostTensor::from_f32([rank + n, width], below)?;
+    Ok((a, HostTensor::from_f32([out, rank + n], beside)?))
+}
+
+fn misfit(layer: &str, tensor: &HostTensor) -> LoraError {
+    LoraError::Layer {
+        layer: layer.to_owned(),
+        problem: format!("a matrix of shape {:?} does not fit its adapter", tensor.shape()),
+    }
+}
+
+/// `B A`, row-major, and `more` if there is any.
+fn product(a: &HostTensor, b: &HostTensor, more: Option<&HostTensor>) -> Vec<f32> {
+    let (rank, width) = (a.shape()[0], a.shape()[1]);
+    let (a, b) = (a.to_f32(), b.to_f32());
+    let more = more.map(HostTensor::to_f32);
+    let mut product = Vec::with_capacity(b.len() / rank * width);
+    for (row, weights) in b.chunks(rank).enumerate() {
+        let mut sums = match &more {
+            Some(more) => more[row * width..][..width].iter().map(|&it| f64::from(it)).collect(),
+            None => vec![0.0_f64; width],
+        };
+        for (&weight, values) in weights.iter().zip(a.chunks(width)) {
+            for (sum, &value) in sums.iter_mut().zip(values) {
+                *sum += f64::from(weight) * f64::from(value);
+            }
+        }
+        product.extend(sums.into_iter().map(|sum| sum as f32));
+    }
+    product
+}
+
+/// A and B whose product is `dense`.
+fn unit_factors(
+    dense: Vec<f32>,
+    [out, width]: [usize; 2],
+) -> Result<(HostTensor, HostTensor), RecordError> {
+    let rank = out.min(width);
+    let unit = (0..rank * rank).map(|at| if at % (rank + 1) == 0 { 1.0 } else { 0.0 }).collect();
+    let unit = HostTensor::from_f32([rank, rank], unit)?;
+    let dense = HostTensor::from_f32([out, width], dense)?;
+    Ok(if out <= width { (dense, unit) } else { (unit, dense) })
+}

@@ -1,0 +1,115 @@
+use faer::Mat;
+use flora_core::ParameterRecord;
+use flora_federation::{
+    Accepted, Aggregate, CheckError, ClientInfo, Global, Kind, Message, Strategy, StrategyError,
+    Value,
+};
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+
+use super::correction::Correction;
+use super::matrix::{Changed, matrix};
+use super::pairs::{is_of, pairs};
+use super::part::{self, FRESH_OPTIMIZER, LORA, Made};
+use super::product::{Product, Term};
+use super::ranks::{cut, first};
+use super::{Ranks, RanksConfig, Scale, is_correction, mean};
+use crate::values::{in_order, shares};
+
+/// The settings of [`Stacking`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StackingConfig {
+    /// The rank of each client; all have that of the adapter, unless they are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<RanksConfig>,
+}
+
+/// FLoRA's stacking (<https://arxiv.org/abs/2409.05976>, the method of that name by Wang et al., not that of this
+/// project): the mean of the clients' products, `sum_k p_k B_k A_k`, is added to the weights below the adapters (see
+/// [`is_correction`](super::is_correction)), and the next round begins with a fresh adapter, whose B is zero.
+///
+/// Clients may have ranks of their own: they are sent the first rows of A and columns of B. A fresh A is drawn
+/// anew for each layer and round, from a normal distribution as wide as that of the A of before. The setting
+/// [`FRESH_OPTIMIZER`] goes with every task to train. What clients are sent of corrections is as with
+/// [`FedEx`](super::FedEx).
+pub struct Stacking {
+    ranks: Ranks,
+    seed: u64,
+    sent: Made,
+}
+
+impl Stacking {
+    /// The rule; `seed` is that of fresh adapters.
+    pub fn new(ranks: Ranks, seed: u64) -> Self {
+        Self { ranks, seed, sent: Made::default() }
+    }
+
+    /// A matrix of the shape and the root mean square of `before`.
+    fn fresh(&self, before: &Mat<f64>, round: usize, layer: &str) -> Mat<f64> {
+        let mut random =
+            flora_core::seed::stream(self.seed, &format!("stacking round {round} {layer}"));
+        let mut draw = || -> f64 { StandardNormal.sample(&mut random) };
+        let mut fresh = Mat::zeros(before.nrows(), before.ncols());
+        for row in 0..before.nrows() {
+            fresh.row_mut(row).iter_mut().for_each(|it| *it = draw());
+        }
+        // Exactly as wide, or the width would wander from round to round.
+        let ratio = before.norm_l2() / fresh.norm_l2();
+        fresh * faer::Scale(ratio)
+    }
+}
+
+impl Strategy for Stacking {
+    fn name(&self) -> &str {
+        "stacking"
+    }
+
+    fn instruct(&mut self, global: &Global, client: &ClientInfo, kind: &Kind) -> Message {
+        if *kind != Kind::Train {
+            return Message::parameters(global.parameters.clone());
+        }
+        let rank = self.ranks.rank_of(&client.id);
+        // What is wrong with the global parameters is an error of the aggregation.
+        let make =
+            |it: &ParameterRecord| cut(it, rank, &Scale::default(), first(rank)).ok().flatten();
+        let mut message = part::training(self.sent.get(&global.parameters, rank, make), LORA);
+        message.config.insert(FRESH_OPTIMIZER.to_owned(), Value::Bool(true));
+        message
+    }
+
+    fn check(&self, sent: &Message, answer: &Message) -> Result<(), CheckError> {
+        part::check(sent, answer)
+    }
+
+    fn aggregate(
+        &mut self,
+        global: &Global,
+        accepted: &[Accepted],
+    ) -> Result<Aggregate, StrategyError> {
+        let answers = in_order(accepted);
+        let shares = shares(&answers)?;
+        let factors = global.parameters.filter(|name| !is_correction(name));
+        let pairs = pairs(&factors)?;
+        self.ranks.check(&pairs)?;
+        let next = mean::record(&factors, &answers, |name| !is_of(&pairs, name))?;
+        let mut changed = Changed::default();
+        for pair in &pairs {
+            let before = pair.factors(|name| factors.get(name))?;
+            let fresh = self.fresh(&matrix(before.a), global.round + 1, &pair.layer);
+            changed.set(&pair.a, &fresh, before.a)?;
+            changed.set(&pair.b, &Mat::zeros(pair.out, pair.rank), before.b)?;
+        }
+        let mut next = changed.within(&next)?;
+        for pair in &pairs {
+            let mut terms = Vec::with_capacity(answers.len());
+            for (answer, &share) in answers.iter().zip(&shares) {
+                terms.push(Term::new(pair.factors(|name| answer.parameters.get(name))?, share));
+            }
+            let product = Product::new(&terms);
+            let before = Correction::of(pair, &global.parameters)?;
+            before.and(&product.left, &product.right, pair, &mut next)?;
+        }
+        Ok(Aggregate::reshaped(next))
+    }
+}
