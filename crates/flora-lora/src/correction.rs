@@ -3,19 +3,22 @@
 
 use std::collections::BTreeMap;
 
+use burn::module::Param;
 use burn::tensor::{Tensor, TensorData};
 use flora_core::record::correction::{DENSE, LEFT, RIGHT, is_correction};
 use flora_core::{HostTensor, ParameterRecord, RecordError};
 
 use crate::layers::LayerConfigs;
+use crate::named::parameter_id;
 use crate::pattern::escape;
 use crate::{AdaptableModule, LoraConfig, LoraError, LoraLinear, Scaling};
 
 const A: &str = ".lora_A.weight";
 const B: &str = ".lora_B.weight";
+const CORE: &str = ".lora_R.weight";
 
-/// Give the adapters of `module` the ranks of those in `record`, with zeros for values, where they have others. Scales
-/// stay, whatever the rank. Ranks that a layer cannot hold stay as they are, so that
+/// Give the adapters of `module` the ranks of those in `record`, with zeros for values, where they have others, and cores
+/// ([`LoraAdapter::lora_r`](crate::LoraAdapter::lora_r)) where `record` has them. Scales stay, whatever the rank. Ranks that a layer cannot hold stay as they are, so that
 /// [`load_adapter_record`](crate::load_adapter_record) refuses them.
 pub fn with_ranks_of<M: AdaptableModule>(mut module: M, record: &ParameterRecord) -> M {
     for (name, layer) in module.adaptable_layers() {
@@ -23,16 +26,22 @@ pub fn with_ranks_of<M: AdaptableModule>(mut module: M, record: &ParameterRecord
         let Some(adapter) = &mut layer.lora else { continue };
         let shape = record.get(&format!("{name}{A}")).map(HostTensor::shape);
         let Some(&[rank, _]) = shape else { continue };
-        let holds = (1..=d_input.min(d_output)).contains(&rank);
-        if !holds || rank == adapter.lora_a.lazy_shape()[1] {
+        if !(1..=d_input.min(d_output)).contains(&rank) {
             continue;
         }
-        let zeros = |old: Tensor<2>, shape: [usize; 2]| {
+        let zeros = |old: &Tensor<2>, shape: [usize; 2]| {
             let zeros = Tensor::zeros(shape, &old.device());
             zeros.set_require_grad(old.is_require_grad())
         };
-        adapter.lora_a = adapter.lora_a.clone().map(|old| zeros(old, [d_input, rank]));
-        adapter.lora_b = adapter.lora_b.clone().map(|old| zeros(old, [rank, d_output]));
+        adapter.lora_r = record.get(&format!("{name}{CORE}")).map(|_| {
+            let id = parameter_id(&format!("{name}.lora.lora_r"));
+            Param::initialized(id, zeros(&adapter.lora_a.val(), [rank, rank]))
+        });
+        if rank == adapter.lora_a.lazy_shape()[1] {
+            continue;
+        }
+        adapter.lora_a = adapter.lora_a.clone().map(|old| zeros(&old, [d_input, rank]));
+        adapter.lora_b = adapter.lora_b.clone().map(|old| zeros(&old, [rank, d_output]));
     }
     module
 }
@@ -126,8 +135,8 @@ fn add(layer: &mut LoraLinear, update: Tensor<2>) {
 
 /// The adapter that does alone what those in `record`, attached by `config`, do with the corrections beside them: of a
 /// higher rank, of the same scales. Where the sum of the ranks is more than a layer can hold, the rank is the largest that
-/// it can, with a unit matrix for one of the factors. Adapters of other ranks than `config` says, without corrections, keep
-/// theirs, and whatever is as it says stays as it is.
+/// it can, with a unit matrix for one of the factors. A core becomes a part of B. Adapters of other ranks than `config`
+/// says, without corrections, keep theirs, and whatever is as it says stays as it is.
 ///
 /// The configuration says the ranks and scales of the layers by `rank_pattern` and `alpha_pattern`.
 ///
@@ -148,7 +157,8 @@ pub fn standalone(
         whole.insert(format!("{layer}{A}"), a)?;
         whole.insert(format!("{layer}{B}"), b)?;
     }
-    let mut as_configured = !record.names().any(is_correction);
+    let is_more = |name: &str| is_correction(name) || name.ends_with(CORE);
+    let mut as_configured = !record.names().any(is_more);
     for (layer, &rank) in names.iter().zip(&ranks) {
         as_configured &= layers.rank(layer)? == rank;
     }
@@ -190,6 +200,14 @@ fn factors(record: &ParameterRecord, layer: &str) -> Result<(HostTensor, HostTen
     if b.shape()[1] != rank {
         return Err(misfit(layer, b));
     }
+    let with_core = match record.get(&format!("{layer}{CORE}")) {
+        None => None,
+        Some(core) if core.shape() == [rank, rank] => {
+            Some(HostTensor::from_f32([out, rank], product(core, b, None))?)
+        }
+        Some(core) => return Err(misfit(layer, core)),
+    };
+    let b = with_core.as_ref().unwrap_or(b);
     let Correction { left, right, dense } = Correction::of(record, layer);
     let (left, right) = match (left, right, dense) {
         (None, None, None) => return Ok((a.clone(), b.clone())),

@@ -102,13 +102,16 @@ impl LoraLinear {
     }
 }
 
-/// The low-rank part `s (x A) B` of a [`LoraLinear`].
+/// The low-rank part `s (x A) B` of a [`LoraLinear`], or `s (x A) R B` where there is a core between the two.
 #[derive(Module, Debug)]
 pub struct LoraAdapter {
     /// `A`, of shape `[d_input, r]`. PEFT's `lora_A.weight` is its transpose.
     pub lora_a: Param<Tensor<2>>,
     /// `B`, of shape `[r, d_output]`. PEFT's `lora_B.weight` is its transpose.
     pub lora_b: Param<Tensor<2>>,
+    /// `R`, of shape `[r, r]`, between `A` and `B`, which then stay as they are: LoRA-XS
+    /// ([arXiv 2405.17604](https://arxiv.org/abs/2405.17604)) and Fed-SB train it alone. No adapter begins with one.
+    pub lora_r: Option<Param<Tensor<2>>>,
     /// The scale `s`.
     #[module(skip)]
     pub scale: f64,
@@ -154,6 +157,7 @@ impl LoraAdapter {
                 TensorData::new(vec![0f32; r * d_output], [r, d_output]),
                 device,
             ),
+            lora_r: None,
             scale: config.scale(),
             dropout: (config.dropout > 0.0).then(|| SeededDropout::new(config.dropout, random)),
         }
@@ -173,13 +177,20 @@ impl LoraAdapter {
         let (a, b) = (self.lora_a.val(), self.lora_b.val());
         // Gradients are tracked in training only, which is when inputs are dropped. Methods that
         // train one of the two matrices at a time are training, too.
-        let training = a.is_require_grad() || b.is_require_grad();
+        let core = self.lora_r.as_ref().map(Param::val);
+        let trains = |matrix: &Tensor<2>| matrix.is_require_grad();
+        let training = trains(&a) || trains(&b) || core.as_ref().is_some_and(trains);
         let input = match &self.dropout {
             Some(dropout) if training => dropout.apply(input),
             _ => input,
         };
         // The scale goes on the narrow side: r numbers a row instead of d_output.
-        let hidden = linear(input, a, None, None).mul_scalar(self.scale);
+        let hidden = linear(input, a, None, None);
+        let hidden = match core {
+            None => hidden,
+            Some(core) => linear(hidden, core, None, None),
+        };
+        let hidden = hidden.mul_scalar(self.scale);
         linear(hidden, b, None, onto)
     }
 
@@ -188,9 +199,14 @@ impl LoraAdapter {
         self.dropout.is_some()
     }
 
-    /// The dense update `s A B`, of shape `[d_input, d_output]`.
+    /// The dense update `s A B`, or `s A R B`, of shape `[d_input, d_output]`.
     pub fn delta(&self) -> Tensor<2> {
-        self.lora_a.val().matmul(self.lora_b.val()).mul_scalar(self.scale)
+        let (a, b) = (self.lora_a.val(), self.lora_b.val());
+        let a = match &self.lora_r {
+            None => a,
+            Some(core) => a.matmul(core.val()),
+        };
+        a.matmul(b).mul_scalar(self.scale)
     }
 }
 

@@ -9,7 +9,8 @@ use crate::named::{self, Entry, Place};
 ///
 /// Names are those of PEFT without its `base_model.model.` prefix, such as
 /// `text_model.encoder.layers.0.self_attn.out_proj.lora_A.weight` of shape `[r, d_input]` and
-/// `….lora_B.weight` of shape `[d_output, r]` (the transposes of what [`LoraAdapter`] holds).
+/// `….lora_B.weight` of shape `[d_output, r]` (the transposes of what [`LoraAdapter`] holds); and `….lora_R.weight`, `[r, r]`,
+/// where there is a core, for an update `s B R A`.
 ///
 /// [`LoraAdapter`]: crate::LoraAdapter
 ///
@@ -45,6 +46,7 @@ pub fn adapter_entry(Place { name, .. }: Place<'_>) -> Option<Entry> {
     let matrix = match matrix {
         "lora_a" => "lora_A",
         "lora_b" => "lora_B",
+        "lora_r" => "lora_R",
         _ => return None,
     };
     // The layer's field; a layer that stands alone has no name of its own.

@@ -91,7 +91,13 @@ fn an_adapter_with_corrections_is_one_of_a_higher_rank() {
     let mut dense = adapters([2, 2]);
     insert(&mut dense, "up.base_delta.weight", [12, 8]);
     insert(&mut dense, "down.base_delta.weight", [6, 12]);
-    for (record, ranks) in [(plain, [2, 2]), (factors, [5, 1]), (many, [2, 6]), (dense, [8, 6])] {
+    let mut cores = adapters([2, 3]);
+    insert(&mut cores, "up.lora_R.weight", [2, 2]);
+    insert(&mut cores, "down.lora_R.weight", [3, 3]);
+    assert_core_is_between(&base, &cores, &device);
+    for (record, ranks) in
+        [(cores, [2, 3]), (plain, [2, 2]), (factors, [5, 1]), (many, [2, 6]), (dense, [8, 6])]
+    {
         let (whole, lora) = standalone(&record, &config()).unwrap();
         for (layer, rank) in ["up", "down"].into_iter().zip(ranks) {
             let a = whole.get(&format!("{layer}.lora_A.weight")).unwrap();
@@ -112,6 +118,22 @@ fn an_adapter_with_corrections_is_one_of_a_higher_rank() {
         let read = attach_peft(base.clone(), &read).unwrap().forward(input(&device));
         read.into_data().assert_approx_eq::<f32>(&expected.to_data(), near);
     }
+}
+
+/// A core that is the unit matrix changes nothing, another does.
+fn assert_core_is_between(base: &Mlp, cores: &ParameterRecord, device: &Device) {
+    let values = |record: &ParameterRecord| {
+        output(base, record, device).into_data().try_into_vec::<f32>().unwrap()
+    };
+    let without = cores.filter(|name| !name.contains("lora_R"));
+    let mut unit = without.clone();
+    for (name, tensor) in cores.iter().filter(|(name, _)| name.contains("lora_R")) {
+        let n = tensor.shape()[0];
+        let ones = (0..n * n).map(|at| if at % (n + 1) == 0 { 1.0 } else { 0.0 }).collect();
+        unit.insert(name, HostTensor::from_f32([n, n], ones).unwrap()).unwrap();
+    }
+    assert_eq!(values(&unit), values(&without));
+    assert_ne!(values(cores), values(&without));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use flora_core::{HostTensor, ParameterRecord};
 use flora_federation::{FedAvg, Kind, Strategy, Value as Setting};
 use flora_strategies::lora::{
-    AGGREGATION_ERROR, Average, FRESH_OPTIMIZER, FedEx, FlexLora, HetLora, LORA_B, Ranks,
-    RanksConfig, Reported, Scale, Stacking, is_correction,
+    AGGREGATION_ERROR, Average, ESTIMATE, FRESH_OPTIMIZER, FedEx, FedSb, FlexLora, HetLora, LORA_B,
+    Ranks, RanksConfig, Reported, Scale, Stacking, TRAIN, best_factors, is_correction,
 };
 use serde_json::Value;
 use support::{
@@ -297,4 +297,88 @@ fn a_rank_above_that_of_the_shared_adapter_is_refused() {
         let message = aggregate(rule, &start, &answers).unwrap_err().to_string();
         assert!(message.contains("client-2 has 8") && message.contains("rank 4"), "{message}");
     }
+}
+
+/// The first round takes the singular vectors of the clients' gradients; cores are averaged from then on.
+#[test]
+fn fed_sb_averages_cores_between_singular_vectors() {
+    let fixture = support::fixture();
+    let of = &fixture["fed_sb"];
+    let (rank, examples) = (of["rank"].as_u64().unwrap() as usize, examples(&fixture));
+    // The fixture's gradient, as what every client would answer.
+    let mut answer = ParameterRecord::new();
+    let mut start = ParameterRecord::new();
+    for layer in support::LAYERS {
+        let array = &of["gradient"][layer];
+        let [out, width] = [0, 1].map(|it| array["shape"][it].as_u64().unwrap() as usize);
+        let values = support::numbers(&array["data"]);
+        let [a, b] = best_factors(&values, [out, width], rank).unwrap();
+        answer.insert(name(layer, "A"), a).unwrap();
+        answer.insert(name(layer, "B"), b).unwrap();
+        for (part, shape) in [("A", [rank, width]), ("B", [out, rank])] {
+            let drawn = (0..shape[0] * shape[1]).map(|it| it as f32 - 7.0).collect();
+            start.insert(name(layer, part), HostTensor::from_f32(shape, drawn).unwrap()).unwrap();
+        }
+    }
+    assert_products(&support::products(&of["initial_product"]), &products_of(&answer, 1.0));
+    let mut rule = Reported::new(Box::new(FedSb));
+    let clients = vec![answer; examples.len()];
+    let sent = rule.instruct(&global(0, &start), &info(0, 1), &Kind::Train);
+    assert_eq!(sent.config[ESTIMATE], Setting::Bool(true));
+    let made = round(&mut rule, &global(0, &start), &clients, &examples);
+    assert!(!made.metrics.contains_key(AGGREGATION_ERROR));
+    // With the core `B^t G A^t`, the update is the best one of the rank. Signs are open.
+    let mut projected = ParameterRecord::new();
+    for layer in support::LAYERS {
+        let values = |end: &str| {
+            let tensor = made.parameters.get(&name(layer, end)).unwrap();
+            (tensor.shape().to_vec(), tensor.to_f32().into_owned())
+        };
+        let ((a_shape, a), (b_shape, b)) = (values("A"), values("B"));
+        let (out, width) = (b_shape[0], a_shape[1]);
+        let gradient = support::numbers(&of["gradient"][layer]["data"]);
+        let entry = |row: usize, column: usize| -> f64 {
+            let along = |it: usize| {
+                let (i, j) = (it / width, it % width);
+                f64::from(b[i * rank + row]) * gradient[it] * f64::from(a[column * width + j])
+            };
+            (0..out * width).map(along).sum()
+        };
+        let core: Vec<f64> = (0..rank * rank).map(|it| entry(it / rank, it % rank)).collect();
+        let with_core = (0..out * rank).map(|it| {
+            let (row, column) = (it / rank, it % rank);
+            (0..rank).map(|k| f64::from(b[row * rank + k]) * core[k * rank + column]).sum::<f64>()
+                as f32
+        });
+        let b = HostTensor::from_f32(b_shape, with_core.collect()).unwrap();
+        projected.insert(name(layer, "A"), HostTensor::from_f32(a_shape, a).unwrap()).unwrap();
+        projected.insert(name(layer, "B"), b).unwrap();
+    }
+    assert_products(&support::products(&of["initial_product"]), &products_of(&projected, 1.0));
+    let bases = support::record(&of["bases"]);
+    // With the fixture's own bases, its cores and their mean.
+    let core = |layer: &str| format!("{layer}.lora_R.weight");
+    let with_cores = |cores: &Value| {
+        let mut record = bases.clone();
+        for layer in support::LAYERS {
+            let array = &cores[layer];
+            let values = support::numbers(&array["data"]).iter().map(|&it| it as f32).collect();
+            record
+                .insert(core(layer), HostTensor::from_f32([rank, rank], values).unwrap())
+                .unwrap();
+        }
+        record
+    };
+    let clients: Vec<_> = of["cores"].as_array().unwrap().iter().map(with_cores).collect();
+    let start = global(1, &clients[0]);
+    let sent = rule.instruct(&start, &info(0, 1), &Kind::Train);
+    assert_eq!(sent.config[TRAIN], Setting::Text("lora_R".into()));
+    let made = round(&mut rule, &start, &clients, &examples);
+    let mean = with_cores(&of["core"]);
+    for layer in support::LAYERS {
+        let of = |record: &ParameterRecord| record.get(&core(layer)).unwrap().to_f32().into_owned();
+        let (ours, theirs) = (of(&made.parameters), of(&mean));
+        assert!(ours.iter().zip(theirs).all(|(ours, theirs)| (ours - theirs).abs() < 1e-6));
+    }
+    assert!(made.metrics[AGGREGATION_ERROR] < 1e-6, "{:?}", made.metrics);
 }

@@ -3,7 +3,7 @@
 use flora_core::ParameterRecord;
 use flora_federation::{Config, Value};
 use flora_lora::named::map;
-use flora_strategies::lora::{FRESH_OPTIMIZER, TRAIN};
+use flora_strategies::lora::{ESTIMATE, FRESH_OPTIMIZER, TRAIN};
 
 use crate::{Trainable, TuningError, TuningModel};
 
@@ -14,6 +14,8 @@ pub(crate) struct Asked {
     trains: Option<String>,
     /// The optimizer's state of earlier rounds is forgotten.
     pub(crate) begins_anew: bool,
+    /// A gradient is answered, and nothing trained.
+    pub(crate) estimates: bool,
 }
 
 impl Asked {
@@ -23,14 +25,12 @@ impl Asked {
             Some(Value::Text(part)) => Some(part.clone()),
             Some(other) => return Err(refuse(TRAIN, format!("{other:?} is not a part of a name"))),
         };
-        let begins_anew = match config.get(FRESH_OPTIMIZER) {
-            None => false,
-            Some(Value::Bool(anew)) => *anew,
-            Some(other) => {
-                return Err(refuse(FRESH_OPTIMIZER, format!("{other:?} is not true or false")));
-            }
+        let flag = |name| match config.get(name) {
+            None => Ok(false),
+            Some(Value::Bool(on)) => Ok(*on),
+            Some(other) => Err(refuse(name, format!("{other:?} is not true or false"))),
         };
-        Ok(Self { trains, begins_anew })
+        Ok(Self { trains, begins_anew: flag(FRESH_OPTIMIZER)?, estimates: flag(ESTIMATE)? })
     }
 
     /// Whether a part of the parameters is all that need be sent.
@@ -81,7 +81,9 @@ mod tests {
     fn settings_of_other_kinds_are_refused() {
         assert_eq!(Asked::of(&Config::new()).unwrap(), Asked::default());
         let asked = of(TRAIN, Value::Text("lora_B".into())).unwrap();
-        assert_eq!(asked, Asked { trains: Some("lora_B".into()), begins_anew: false });
+        assert_eq!(asked, Asked { trains: Some("lora_B".into()), ..Asked::default() });
+        assert!(of(ESTIMATE, Value::Bool(true)).unwrap().estimates);
+        assert!(of(ESTIMATE, Value::Int(1)).unwrap_err().contains("`flora.estimate`"));
         assert!(of(FRESH_OPTIMIZER, Value::Bool(true)).unwrap().begins_anew);
         let message = of(TRAIN, Value::Int(1)).unwrap_err();
         assert!(message.contains("`flora.train`"), "{message}");

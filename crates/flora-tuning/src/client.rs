@@ -13,6 +13,7 @@ use rand::seq::SliceRandom;
 
 use crate::asked::Asked;
 use crate::control::Control;
+use crate::estimate::estimate;
 use crate::methods::Summed;
 use crate::proximal::Proximal;
 use crate::{Cohort, TuningError, TuningModel, client_bytes, step};
@@ -27,7 +28,8 @@ use crate::{Cohort, TuningError, TuningModel, client_bytes, step};
 ///
 /// A task to train may name what is trained of the parameters, by the setting `flora.train`
 /// ([`lora::TRAIN`](flora_strategies::lora::TRAIN)), and that the optimizer begins anew, by `flora.fresh-optimizer`.
-/// What is not sent of the parameters is as it was at the start of the run.
+/// What is not sent of the parameters is as it was at the start of the run. By `flora.estimate`
+/// ([`lora::ESTIMATE`](flora_strategies::lora::ESTIMATE)) it answers factors of a gradient, and trains nothing.
 ///
 /// It answers the query `parameters` with all parameters that it trained last, shared or not, where it keeps
 /// them: where not all of them travel, or the cohort says so ([`Cohort::keep_own`]).
@@ -161,6 +163,14 @@ impl TuningClient {
             return self.answer(trained, &start);
         }
         cohort.forget_tested();
+        if asked.estimates {
+            let label = format!("client {} round {} estimate", self.shard.id, task.round);
+            let masks = flora_core::seed::stream(cohort.seed, &label).next_u64();
+            let (factors, loss) = estimate(&cohort, &start, &self.shard.train, masks)?;
+            let record = cohort.trainable.record(&model)?;
+            let (sent, control) = (Some(factors), None);
+            return self.answer(Trained { model, record, sent, control, loss }, &start);
+        }
         let model = asked.freeze(model, cohort.trainable)?;
         let terms = Terms {
             proximal: Proximal::asked(&task.message.config, cohort.trainable, &model, sent)?,

@@ -17,6 +17,7 @@ mod cohort;
 mod control;
 mod desk;
 mod error;
+mod estimate;
 mod experiment;
 mod features;
 mod heads;

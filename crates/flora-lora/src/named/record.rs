@@ -33,7 +33,7 @@ impl Entry {
         let file_field = match (field, container) {
             ("gamma", "Struct:LayerNorm") => "weight",
             ("beta", "Struct:LayerNorm") => "bias",
-            ("lora_a" | "lora_b", _) => return None,
+            ("lora_a" | "lora_b" | "lora_r", _) => return None,
             (other, _) => other,
         };
         let name = match module {

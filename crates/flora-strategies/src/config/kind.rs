@@ -63,6 +63,9 @@ pub enum StrategyKind {
     /// LoRA's B is trained, and A follows it ([`FedSvd`](crate::lora::FedSvd)).
     #[serde(rename = "fedsvd")]
     FedSvd(NoSettings),
+    /// A core between two bases that stay is trained ([`FedSb`](crate::lora::FedSb)).
+    #[serde(rename = "fed-sb")]
+    FedSb(NoSettings),
     /// LoRA's A is shared, every client has a B of its own ([`FedSa`](crate::lora::FedSa)).
     #[serde(rename = "fedsa")]
     FedSa(NoSettings),
@@ -96,7 +99,7 @@ impl StrategyKind {
 
     /// Whether clients train one of the two factors.
     pub(super) fn is_of_one_factor(&self) -> bool {
-        matches!(self, Self::Ffa(_) | Self::RoLora(_) | Self::FedSvd(_))
+        matches!(self, Self::Ffa(_) | Self::RoLora(_) | Self::FedSvd(_) | Self::FedSb(_))
     }
 
     /// Whether it makes nothing of parameters other than LoRA's.
@@ -158,6 +161,7 @@ impl StrategyKind {
             | Self::Ffa(_)
             | Self::RoLora(_)
             | Self::FedSvd(_)
+            | Self::FedSb(_)
             | Self::FedSa(_)
             | Self::FedEx(_)
             | Self::Stacking(_)
@@ -173,6 +177,9 @@ impl StrategyKind {
             }
             (Self::FedProx(_), Self::Scaffold(_)) => {
                 Some("its control variates are those of steps without a proximal term")
+            }
+            (Self::NormClipping(_) | Self::FedProx(_), Self::FedSb(_)) => {
+                Some("its first round estimates a gradient, which has no start to stay near to")
             }
             (Self::NormClipping(_), Self::Scaffold(_)) => {
                 Some("control variates would pass the bound as they are")
@@ -198,6 +205,9 @@ impl StrategyKind {
                 }
                 Self::FedSvd(_) => {
                     Some("it turns A and B anew in every round, and momentum would be of others")
+                }
+                Self::FedSb(_) => {
+                    Some("its first round estimates a gradient, and momentum would be of that")
                 }
                 Self::RoLora(_) => {
                     Some("momentum would move the factor that nobody trained in the round")

@@ -14,7 +14,7 @@ use toml::{Table, Value};
 pub use self::kind::StrategyKind;
 
 use crate::lora::{
-    Aligned, Fair, FedEx, FedSa, FedSvd, Ffa, FlexLora, HetLora, LORA_A, LORA_B, Ranks,
+    Aligned, Fair, FedEx, FedSa, FedSb, FedSvd, Ffa, FlexLora, HetLora, LORA_A, LORA_B, Ranks,
     RanksConfig, RoLora, Stacking,
 };
 use crate::{FedNova, FedNovaConfig, FedProx, NormClipping, Scaffold, ServerOptimizer, Stepped};
@@ -98,6 +98,11 @@ impl StrategyConfig {
         self.layers().any(|kind| matches!(kind, StrategyKind::Ffa(_)))
     }
 
+    /// Whether it makes factors of its own in the first round, in the place of those that it starts from.
+    pub fn makes_factors(&self) -> bool {
+        self.layers().any(|kind| matches!(kind, StrategyKind::FedSb(_)))
+    }
+
     /// What the names of the shared parameters contain, where others stay with the clients.
     pub fn shares(&self) -> Option<&'static str> {
         self.layers().any(|kind| matches!(kind, StrategyKind::FedSa(_))).then_some(LORA_A)
@@ -105,7 +110,10 @@ impl StrategyConfig {
 
     /// Whether clients answer the tensor of that name, in the first round where rounds differ.
     pub fn is_answered(&self, name: &str) -> bool {
-        !self.layers().any(StrategyKind::is_of_one_factor) || name.contains(LORA_B)
+        let is_of_b = |kind: &StrategyKind| {
+            kind.is_of_one_factor() && !matches!(kind, StrategyKind::FedSb(_))
+        };
+        !self.layers().any(is_of_b) || name.contains(LORA_B)
     }
 
     /// Whether it needs clients that train by SGD at a constant rate.
@@ -204,6 +212,7 @@ impl StrategyConfig {
             StrategyKind::Ffa(_) => Box::new(Ffa::new()),
             StrategyKind::RoLora(_) => Box::new(RoLora),
             StrategyKind::FedSvd(_) => Box::new(FedSvd),
+            StrategyKind::FedSb(_) => Box::new(FedSb),
             StrategyKind::FedSa(_) => Box::new(FedSa),
             StrategyKind::Fair(it) => Box::new(Fair::new(it.clone())),
             StrategyKind::FedEx(_) => Box::new(FedEx),

@@ -3,6 +3,7 @@ use flora_core::ParameterRecord;
 
 use super::Scale;
 use super::correction::Correction;
+use super::fedsb::without_cores;
 use super::pairs::pairs;
 use super::product::{Product, Term, norm};
 
@@ -30,11 +31,17 @@ pub(crate) fn error_of(
     answers: &[(f64, &ParameterRecord)],
     scale: &Scale,
 ) -> Option<f64> {
+    let next = &*without_cores(next, next).ok()?;
+    let cored: Vec<_> = answers
+        .iter()
+        .map(|&(weight, answer)| Some((weight, without_cores(answer, base).ok()?)))
+        .collect::<Option<_>>()?;
+    let answers: Vec<_> = cored.iter().map(|(weight, answer)| (*weight, &**answer)).collect();
     let total: f64 = answers.iter().map(|(weight, _)| weight).sum();
     let (mut missed, mut aimed) = (0.0_f64, 0.0_f64);
     for pair in pairs(next).ok()? {
         let mut terms = Vec::with_capacity(answers.len() + 1);
-        for (weight, answer) in answers {
+        for (weight, answer) in &answers {
             let factors = pair.factors(|name| answer.get(name).or_else(|| base.get(name))).ok()?;
             terms.push(Term::new(factors, weight / total * scale.of(factors.rank)));
         }

@@ -15,6 +15,7 @@
 //! | [`Fair`] | A and B | mean of A, and a B corrected towards `M` | nearer than FedAvg |
 //! | [`FlexLora`] | A and B, of ranks of their own | the best ones of the largest rank | the best of that rank |
 //! | [`FedSa`] | A and B | the mean of A; B stays with each client | each has its own |
+//! | [`FedSb`] | a core R between both | B and A as in the second round, the mean of R | exact |
 //! | [`FedEx`] | A and B | means of both, and the rest of `M` in the weights below | exact |
 //! | [`Stacking`] | A and B, of ranks of their own | a fresh A, B zero, and `M` in the weights below | exact |
 //! | [`HetLora`] | A and B, of ranks of their own | means of factors filled up with zeros | as FedAvg, or worse |
@@ -28,6 +29,7 @@ mod correction;
 mod fair;
 mod fedex;
 mod fedsa;
+mod fedsb;
 mod fedsvd;
 mod ffa;
 mod flexlora;
@@ -50,6 +52,7 @@ pub use aligned::{Aligned, Procrustes};
 pub use fair::{Fair, FairConfig};
 pub use fedex::FedEx;
 pub use fedsa::FedSa;
+pub use fedsb::{FedSb, best_factors};
 pub use fedsvd::FedSvd;
 pub use ffa::Ffa;
 pub use flexlora::{Average, FlexLora, FlexLoraConfig};
@@ -58,7 +61,7 @@ pub use flora_federation::AGGREGATION_ERROR;
 pub use hetlora::{HetLora, HetLoraConfig};
 pub use measure::aggregation_error;
 pub use pairs::{Pair, has_pairs, pairs};
-pub use part::{FRESH_OPTIMIZER, LORA_A, LORA_B, TRAIN};
+pub use part::{CORE, ESTIMATE, FRESH_OPTIMIZER, LORA_A, LORA_B, TRAIN};
 pub use ranks::{Ranks, RanksConfig};
 pub use reported::Reported;
 pub use rolora::RoLora;

@@ -19,6 +19,13 @@ pub const LORA_A: &str = "lora_A";
 /// What the names of the matrices B contain; a value of [`TRAIN`].
 pub const LORA_B: &str = "lora_B";
 
+/// The setting of an instruction that, if true, has a client answer factors of the gradient at the parameters that it was
+/// sent, in the place of trained parameters; see [`FedSb`](super::FedSb).
+pub const ESTIMATE: &str = "flora.estimate";
+
+/// What the names of the cores between the two matrices contain; a value of [`TRAIN`].
+pub const CORE: &str = "lora_R";
+
 /// What the names of both matrices contain; a value of [`TRAIN`].
 pub(crate) const LORA: &str = "lora_";
 

@@ -5,6 +5,7 @@ use flora_federation::{
 
 use super::Scale;
 use super::measure::error_of;
+use super::part::ESTIMATE;
 use crate::values::in_order;
 
 /// Adds the metric [`AGGREGATION_ERROR`] to what a rule makes, and changes nothing else: `|M - B A|_F / |M|_F`, as
@@ -54,6 +55,11 @@ impl Strategy for Reported {
         let answers = in_order(accepted);
         let answers: Vec<_> =
             answers.iter().map(|answer| (weighted(answer), answer.parameters.as_ref())).collect();
+        // What was estimated and not trained is averaged, and not moved to.
+        let is_estimate = accepted.iter().any(|it| it.sent.config.contains_key(ESTIMATE));
+        if is_estimate {
+            return Ok(aggregate);
+        }
         let error = error_of(&aggregate.parameters, &global.parameters, &answers, &self.scale);
         if let Some(error) = error {
             aggregate.metrics.insert(AGGREGATION_ERROR.to_owned(), error);

@@ -29,6 +29,26 @@ impl Svd {
         Self { u, s, v }
     }
 
+    /// Orthonormal bases of a rank: B, `[out, rank]`, with the first left singular vectors as columns, and A, `[rank, in]`, with the
+    /// first right ones as rows. Where there are fewer, they go on in directions of their own.
+    pub(crate) fn bases(&self, rank: usize) -> (Mat<f64>, Mat<f64>) {
+        let basis = |vectors: &Mat<f64>| {
+            let size = vectors.nrows();
+            let has = self.s.len().min(rank);
+            let mut rows: Vec<Vec<f64>> =
+                (0..has).map(|it| vectors.col(it).iter().copied().collect()).collect();
+            let unit = |place| (0..size).map(|it| if it == place { 1.0 } else { 0.0 }).collect();
+            complete(&mut rows, rank, (0..size).map(unit));
+            rows
+        };
+        let (u, v) = (basis(&self.u), basis(&self.v));
+        let at = |rows: &[Vec<f64>], row: usize, column: usize| {
+            rows.get(row).map_or(0.0, |it| it[column])
+        };
+        let b = Mat::from_fn(self.u.nrows(), rank, |row, column| at(&u, column, row));
+        (b, Mat::from_fn(rank, self.v.nrows(), |row, column| at(&v, row, column)))
+    }
+
     /// The best `B A` of a rank: `B = U S` of shape `[out, rank]`, and `A = V^t` of shape `[rank, in]`, whose
     /// rows are orthonormal.
     ///

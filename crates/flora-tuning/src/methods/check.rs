@@ -85,6 +85,12 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
             "{name} takes the clients' steps for those of SGD without momentum; choose training.momentum = 0"
         ));
     }
+    if strategy.makes_factors() && method.init_adapter.is_some() {
+        return refuse(format!(
+            "{name} makes factors of its own, and the adapter in method.init_adapter would be lost; merge it into the \
+             model with `flora export --merged`, and start from that"
+        ));
+    }
     check_ranks(experiment)
 }
 

@@ -185,6 +185,7 @@ fn every_strategy_resumes() {
         "fedsvd",
         "lora-fair",
         "fedsa",
+        "fed-sb",
         "fedex",
         "stacking",
         "{ kind = \"stacking\", ranks = [2, 1, 2] }",

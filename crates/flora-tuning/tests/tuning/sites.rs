@@ -178,6 +178,7 @@ fn what_a_strategy_asks_of_clients_reaches_the_sites() {
         "{ kind = \"fedavgm\", server_momentum = 0.9, rule = \"median\" }",
         "scaffold",
         "fedsa",
+        "fed-sb",
         "fedex",
         "{ kind = \"stacking\", ranks = [2, 1, 2] }",
         "{ kind = \"flexlora\", ranks = [2, 1, 2] }",

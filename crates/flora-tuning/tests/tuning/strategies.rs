@@ -1,11 +1,15 @@
 //! Strategies of experiment files: what clients train and send for them, and what is refused.
 
-use flora_core::ParameterRecord;
-use flora_federation::{AGGREGATION_ERROR, Event, Outcome};
-use flora_strategies::lora::{LORA_A, LORA_B, is_correction};
-use flora_tuning::Experiment;
+use std::sync::Arc;
 
-use crate::common::{Images, Listener, bits, max_difference, outcome, refusal, run};
+use flora_core::ParameterRecord;
+use flora_data::ClientShard;
+use flora_federation::{AGGREGATION_ERROR, Client, Event, Kind, Outcome, Value};
+use flora_lora::{LoraConfig, adapter_record};
+use flora_strategies::lora::{ESTIMATE, LORA_A, LORA_B, is_correction, pairs};
+use flora_tuning::{Experiment, LossKind, PathKind, TrainingConfig, TuningClient};
+
+use crate::common::{Images, Listener, Setup, bits, max_difference, outcome, refusal, run, task};
 
 fn set(strategy: &str) -> String {
     format!("federation.strategy={strategy}")
@@ -74,6 +78,90 @@ fn rules_of_products_lose_nothing() {
         run(images.experiment(&[&set("flexlora"), "training.rounds=2", full]));
     assert!(finished.failure.is_none(), "{}", finished.failure.unwrap());
     assert!(errors(&listener).iter().all(|&error| error < 1e-6), "{:?}", errors(&listener));
+}
+
+/// The first round only estimates; then the core alone is trained and sent, and its mean is exact.
+#[test]
+fn fed_sb_trains_a_core() {
+    let images = Images::new(2, 1);
+    let of = |rounds: usize, more: &[&str]| {
+        let (strategy, rounds) = (set("fed-sb"), format!("training.rounds={rounds}"));
+        let (finished, listener) = run(images.experiment(&[&[&*strategy, &rounds], more].concat()));
+        assert!(finished.failure.is_none(), "{}", finished.failure.unwrap());
+        assert_eq!(listener.failures(), [""; 0]);
+        (finished.outcome.unwrap(), listener)
+    };
+    let (estimate, told) = of(1, &[]);
+    let [start, after] = &estimate.history[..] else { panic!("two evaluations") };
+    // Whatever the factors, a core of zeros is the model of the start.
+    let apart = (start.loss.unwrap() - after.loss.unwrap()).abs();
+    assert!(start.accuracy == after.accuracy && apart < 1e-5, "{start:?} {after:?}");
+    let no_error = |event: &Event| match event {
+        Event::Aggregated { metrics, .. } => !metrics.contains_key(AGGREGATION_ERROR),
+        _ => true,
+    };
+    assert!(told.events.iter().all(no_error));
+    let (trained, listener) = of(3, &["training.learning_rate=0.05"]);
+    let [_, _, first, second] = &trained.history[..] else { panic!("four evaluations") };
+    assert!(first.loss < after.loss && second.loss < first.loss, "{:?}", trained.history);
+    let error = |event: &Event| match event {
+        Event::Aggregated { round, metrics, .. } if *round > 0 => Some(metrics[AGGREGATION_ERROR]),
+        _ => None,
+    };
+    let errors: Vec<f64> = listener.events.iter().filter_map(error).collect();
+    assert!(errors.len() == 2 && errors.iter().all(|&it| it < 1e-6), "{errors:?}");
+    let is_core = |name: &str| name.contains("lora_R");
+    let of_factors = |outcome: &Outcome| bits(&outcome.last.filter(|name| !is_core(name)));
+    assert_eq!(of_factors(&trained), of_factors(&estimate), "only the core moves");
+    // Two rounds of three cores of rank 2 a layer, beside the factors of the first.
+    let core = trained.last.filter(is_core).byte_len() as u64;
+    assert_eq!(trained.bytes_up, estimate.bytes_up + 2 * 3 * core);
+}
+
+/// A fresh adapter's B has the gradient `(s dL/dW) A^t`.
+#[test]
+fn an_estimate_is_the_gradient() {
+    let images = Images::new(2, 1);
+    // As large as the layers, so that nothing of the gradient is cut.
+    let lora = LoraConfig { r: 24, lora_alpha: 3.0, ..LoraConfig::default() };
+    for batch_size in [6, 4] {
+        let setup = Setup::new(&images, &lora, LossKind::ClassCe, PathKind::Fast);
+        let indices = [0, 3, 4, 7, 8, 11];
+        let (loss, gradients) = setup.loss_and_gradients(&indices);
+        let training = TrainingConfig { batch_size, ..TrainingConfig::default() };
+        let shard =
+            ClientShard { id: "alpha".into(), train: indices.to_vec(), ..ClientShard::default() };
+        let mut client = TuningClient::new(shard, Arc::new(setup.cohort(training)));
+        let start = adapter_record(&setup.model).unwrap();
+        let mut task = task("alpha", 0, Kind::Train, Arc::new(start.clone()));
+        task.message.config.insert(ESTIMATE.to_owned(), Value::Bool(true));
+        let answer = client.handle(&task).unwrap();
+        assert!((answer.metrics["loss"] - f64::from(loss)).abs() < 1e-6);
+        let factors = answer.get_parameters().unwrap();
+        factors.check_matches(&start).unwrap();
+        for pair in pairs(&start).unwrap() {
+            let values = |record: &ParameterRecord, name: &str| {
+                record.get(name).unwrap().to_f32().into_owned()
+            };
+            let (b, a) = (values(factors, &pair.b), values(factors, &pair.a));
+            let drawn = values(&start, &pair.a);
+            let expected = values(&gradients, &pair.b);
+            let largest = expected.iter().fold(0f32, |most, it| most.max(it.abs()));
+            let product = |row: usize, column: usize| -> f32 {
+                (0..pair.rank).map(|k| b[row * pair.rank + k] * a[k * pair.width + column]).sum()
+            };
+            for (at, expected) in expected.iter().enumerate() {
+                let (row, of) = (at / pair.rank, at % pair.rank);
+                let along = |it: usize| product(row, it) * drawn[of * pair.width + it];
+                let found: f32 = -(0..pair.width).map(along).sum::<f32>();
+                assert!(
+                    (found - expected).abs() < 1e-4 * largest,
+                    "{}: {found} {expected}",
+                    pair.b
+                );
+            }
+        }
+    }
 }
 
 /// What clients of other ranks send, and what goes down with corrections.
@@ -287,6 +375,12 @@ fn what_does_not_go_together_is_refused() {
         ("{ kind = \"fedrot\", rule = \"fedsa\" }", "", "B stays"),
         ("fedsa", "method.name=fedaa", "choose method.name = \"flora\""),
         ("hetlora", "", "ranks"),
+        ("{ kind = \"fedprox\", proximal_mu = 1, rule = \"fed-sb\" }", "", "estimates a gradient"),
+        (
+            "{ kind = \"fedavgm\", server_momentum = 0.5, rule = \"fed-sb\" }",
+            "",
+            "estimates a gradient",
+        ),
         ("{ kind = \"flexlora\", average = \"raflora\" }", "", "strategy.average: "),
         ("{ kind = \"flexlora\", ranks = [2, 4, 8] }", "", "choose method.lora.r = 8"),
         ("{ kind = \"flexlora\", ranks = [2, 2] }", "", "ranks: 2 are listed for 3 clients"),

@@ -63,6 +63,7 @@ fn predictions_have_the_accuracy_of_the_last_round_to_the_last_digit() {
     for strategy in [
         "federation.strategy=fedsa",
         "federation.strategy=fedex",
+        "federation.strategy=fed-sb",
         "federation.strategy=stacking",
         "federation.strategy={ kind = 'flexlora', ranks = [2, 1, 2] }",
         "federation.strategy={ kind = 'hetlora', ranks = [2, 1, 1] }",
