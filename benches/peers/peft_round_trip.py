@@ -43,6 +43,15 @@ ADAPTERS = {
 REFUSED = {
     "trainable_token_indices": {"trainable_token_indices": {"token_embedding": [5, 6]}},
 }
+# What comes out of strategies whose result is of another rank than the clients': ten clients, some of ranks of their own.
+RANKS = "[2, 4, 8, 2, 4, 8, 2, 4, 8, 2]"
+STRATEGIES = {
+    "fedex": ("fedex", 2),
+    "fed-sb": ("fed-sb", 4),
+    "flexlora, ranks 2, 4 and 8": (f'{{ kind = "flexlora", ranks = {RANKS} }}', 8),
+    "stacking, ranks 2, 4 and 8": (f'{{ kind = "stacking", ranks = {RANKS} }}', 8),
+    "hetlora, ranks 2, 4 and 8": (f'{{ kind = "hetlora", ranks = {RANKS} }}', 8),
+}
 
 
 class Inputs:
@@ -119,9 +128,10 @@ def peft_adapter(folder, seed, options):
     return model
 
 
-def train(flora, out):
-    """One round of the quick start, and the adapter that it leaves."""
-    flora.run("run", "quickstart", "--set", "training.rounds=1", "--out", out)
+def train(flora, out, *settings):
+    """Some rounds of the quick start, and the adapter that it leaves."""
+    sets = [option for setting in settings for option in ("--set", setting)]
+    flora.run("run", "quickstart", *sets, "--out", out)
     adapter = out / "adapter"
     b = [tensor.abs().max() for name, tensor in load_file(adapter / "adapter_model.safetensors").items() if "lora_B" in name]
     assert b and min(b) > 0, "the training moved nothing"
@@ -140,6 +150,19 @@ def flora_to_peft(flora, report, inputs, plain, adapter):
     theirs = by_transformers(model.get_base_model(), inputs)
     changes(report, "trained", theirs, plain)
     compare_flora("trained", flora, report, inputs, theirs, BASE, adapter)
+
+
+def strategies_to_peft(flora, report, inputs, plain, scratch):
+    report.section("flora -> PEFT: what is left of strategies that know LoRA, of the global model and of a client")
+    for i, (name, (strategy, rank)) in enumerate(STRATEGIES.items()):
+        adapter = train(
+            flora, scratch / f"strategy-{i}", f"federation.strategy={strategy}", f"method.lora.r={rank}", "training.rounds=2",
+            'partition={ kind = "iid", clients = 10 }', "training.learning_rate=0.005", "output.keep_clients=true",
+        )
+        for whose, folder in ((name, adapter), (f"{name}: client-00", adapter.parent / "clients/client-00/adapter")):
+            theirs = by_transformers(PeftModel.from_pretrained(base_model(), folder).eval().get_base_model(), inputs)
+            changes(report, whose, theirs, plain)
+            compare_flora(whose, flora, report, inputs, theirs, BASE, folder)
 
 
 def peft_to_flora(flora, report, inputs, plain, scratch):
@@ -207,8 +230,9 @@ def main():
         report.section("models/clip-nano without an adapter, by transformers and by flora")
         plain = by_transformers(base_model(), inputs)
         compare_flora("plain", flora, report, inputs, plain, BASE)
-        trained = train(flora, scratch / "run")
+        trained = train(flora, scratch / "run", "training.rounds=1")
         flora_to_peft(flora, report, inputs, plain, trained)
+        strategies_to_peft(flora, report, inputs, plain, scratch)
         adapters = peft_to_flora(flora, report, inputs, plain, scratch)
         merged_exports(flora, report, inputs, "list, both towers", adapters["list, both towers"], scratch)
     report.finish()

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use flora_core::ParameterRecord;
 
-use crate::{Accepted, Answer, CheckError, ClientInfo, Failure, Message, Reason, Strategy};
+use crate::{
+    Accepted, Answer, CheckError, ClientInfo, Failure, Message, PARAMETERS, Reason, Strategy,
+};
 
 /// Without a bound of the user's, an update is refused whose norm is so many times the median of its
 /// round. Honest clients differ by as much as their numbers of steps do, a few hundred at most.
@@ -21,8 +23,10 @@ const FEWEST_FOR_MEDIAN: usize = 3;
 /// round are there.
 pub(crate) struct Checked {
     pub(crate) accepted: Accepted,
-    /// The L2 norm of what training changed in all records that were sent.
+    /// The L2 norm of what training changed in the parameters.
     pub(crate) norm: f64,
+    /// And in all other records that were sent.
+    pub(crate) others: f64,
 }
 
 /// [`Strategy::check`]'s default: the records that were sent, with the same names, shapes and element
@@ -87,8 +91,12 @@ pub(crate) fn check(
     let moved = |(name, sent): (&String, &Arc<ParameterRecord>)| {
         message.records.get(name).map_or(0.0, |answered| sent.distance(answered))
     };
-    let norm = sent.records.iter().map(moved).map(|norm| norm * norm).sum::<f64>().sqrt();
-    Ok(Checked { accepted, norm })
+    let (parameters, others): (Vec<_>, Vec<_>) =
+        sent.records.iter().partition(|(name, _)| *name == PARAMETERS);
+    let norm = |records: Vec<_>| {
+        records.into_iter().map(moved).map(|norm| norm * norm).sum::<f64>().sqrt()
+    };
+    Ok(Checked { accepted, norm: norm(parameters), others: norm(others) })
 }
 
 /// The largest norm of an update that is accepted in a round with updates of these norms, of parameters

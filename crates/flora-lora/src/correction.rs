@@ -1,11 +1,11 @@
 //! Adapters of other ranks than their configuration says, and corrections of the weights below them, as
 //! [`flora_core::record::correction`] names them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::Param;
 use burn::tensor::{Tensor, TensorData};
-use flora_core::record::correction::{DENSE, LEFT, RIGHT, is_correction};
+use flora_core::record::correction::{Correction, is_correction, layer};
 use flora_core::{HostTensor, ParameterRecord, RecordError};
 
 use crate::layers::LayerConfigs;
@@ -55,69 +55,30 @@ pub fn correct<M: AdaptableModule>(
     mut module: M,
     record: &ParameterRecord,
 ) -> Result<M, RecordError> {
-    let mut known = 0;
+    record.filter(is_correction).check_finite()?;
+    let mut adapted = BTreeSet::new();
     for (name, layer) in module.adaptable_layers() {
         let Some(scale) = layer.lora.as_ref().map(|adapter| adapter.scale) else { continue };
         let [d_input, d_output] = layer.dims();
-        let Correction { left, right, dense } = Correction::of(record, &name);
-        let fit = |end: &str, tensor: &HostTensor, expected: [usize; 2]| match tensor.shape()
-            == expected
-        {
-            true => Ok(()),
-            false => Err(RecordError::Shape {
-                name: format!("{name}{end}"),
-                actual: tensor.shape().to_vec(),
-                expected: expected.to_vec(),
-            }),
+        let update = match Correction::of(record, &name, [d_output, d_input])? {
+            Correction::None => None,
+            Correction::Factors { left, right } => {
+                let (left, right) = (on_device(left, layer), on_device(right, layer));
+                Some(right.transpose().matmul(left.transpose()))
+            }
+            Correction::Dense(dense) => Some(on_device(dense, layer).transpose()),
         };
-        let rank = left.map_or(0, |left| left.shape().last().copied().unwrap_or(0));
-        if let Some(dense) = dense {
-            fit(DENSE, dense, [d_output, d_input])?;
-            let update = on_device(dense, layer).transpose();
+        if let Some(update) = update {
             add(layer, update.mul_scalar(scale));
-            known += 1;
         }
-        if let (Some(left), Some(right)) = (left, right) {
-            fit(LEFT, left, [d_output, rank])?;
-            fit(RIGHT, right, [rank, d_input])?;
-            let (left, right) = (on_device(left, layer), on_device(right, layer));
-            add(layer, right.transpose().matmul(left.transpose()).mul_scalar(scale));
-            known += 2;
+        adapted.insert(name);
+    }
+    let is_stranger = |name: &str| layer(name).is_some_and(|layer| !adapted.contains(layer));
+    match record.iter().find(|(name, _)| is_stranger(name)) {
+        None => Ok(module),
+        Some((name, tensor)) => {
+            Err(RecordError::Unexpected { name: name.to_owned(), shape: tensor.shape().to_vec() })
         }
-    }
-    let corrections: Vec<_> = record.iter().filter(|(name, _)| is_correction(name)).collect();
-    if known == corrections.len() {
-        return Ok(module);
-    }
-    let layers: Vec<String> = module
-        .adaptable_layers()
-        .into_iter()
-        .filter(|(_, layer)| layer.lora.is_some())
-        .map(|(name, _)| name)
-        .collect();
-    let is_known = |name: &str| {
-        let mut ends = [LEFT, RIGHT, DENSE].iter();
-        ends.any(|end| name.strip_suffix(end).is_some_and(|it| layers.iter().any(|l| l == it)))
-    };
-    let (name, tensor) = match corrections.iter().find(|(name, _)| !is_known(name)) {
-        Some(&stranger) => stranger,
-        // One factor without the other.
-        None => corrections[0],
-    };
-    Err(RecordError::Unexpected { name: name.to_owned(), shape: tensor.shape().to_vec() })
-}
-
-/// What a record has of the correction of a layer.
-struct Correction<'a> {
-    left: Option<&'a HostTensor>,
-    right: Option<&'a HostTensor>,
-    dense: Option<&'a HostTensor>,
-}
-
-impl<'a> Correction<'a> {
-    fn of(record: &'a ParameterRecord, layer: &str) -> Self {
-        let find = |end| record.get(&format!("{layer}{end}"));
-        Self { left: find(LEFT), right: find(RIGHT), dense: find(DENSE) }
     }
 }
 
@@ -197,7 +158,7 @@ fn factors(record: &ParameterRecord, layer: &str) -> Result<(HostTensor, HostTen
     };
     let (a, b) = (find(A)?, find(B)?);
     let (rank, width, out) = (a.shape()[0], a.shape()[1], b.shape()[0]);
-    if b.shape()[1] != rank {
+    if b.shape()[1] != rank || rank == 0 {
         return Err(misfit(layer, b));
     }
     let with_core = match record.get(&format!("{layer}{CORE}")) {
@@ -208,22 +169,14 @@ fn factors(record: &ParameterRecord, layer: &str) -> Result<(HostTensor, HostTen
         Some(core) => return Err(misfit(layer, core)),
     };
     let b = with_core.as_ref().unwrap_or(b);
-    let Correction { left, right, dense } = Correction::of(record, layer);
-    let (left, right) = match (left, right, dense) {
-        (None, None, None) => return Ok((a.clone(), b.clone())),
-        (Some(left), Some(right), None) => (left, right),
-        (None, None, Some(dense)) if dense.shape() == [out, width] => {
+    let (left, right) = match Correction::of(record, layer, [out, width])? {
+        Correction::None => return Ok((a.clone(), b.clone())),
+        Correction::Factors { left, right } => (left, right),
+        Correction::Dense(dense) => {
             return Ok(unit_factors(product(a, b, Some(dense)), [out, width])?);
         }
-        (one, other, third) => {
-            let odd = one.or(other).or(third).expect("one is there");
-            return Err(misfit(layer, odd));
-        }
     };
-    let n = left.shape().last().copied().unwrap_or(0);
-    if left.shape() != [out, n] || right.shape() != [n, width] {
-        return Err(misfit(layer, left));
-    }
+    let n = left.shape()[1];
     if rank + n > out.min(width) {
         let corrections = HostTensor::from_f32([out, width], product(right, left, None))?;
         return Ok(unit_factors(product(a, b, Some(&corrections)), [out, width])?);

@@ -158,7 +158,7 @@ fn what_does_not_fit_is_refused() {
     insert(&mut odd, "up.base_B.weight", [12, 4]);
     for (record, words) in [
         (&stranger, "side.base_delta.weight"),
-        (&half, "up.base_A.weight"),
+        (&half, "up.base_B.weight"),
         (&large, "up.base_delta.weight"),
         (&odd, "up.base_A.weight"),
     ] {

@@ -14,8 +14,10 @@ mod scaffold;
 mod values;
 
 pub use clipping::{NormClipping, NormClippingConfig};
-pub use config::{NoSettings, RunFacts, StrategyConfig, StrategyKind};
+pub use config::{NoSettings, StrategyConfig, StrategyFacts, StrategyKind};
 pub use fednova::{FedNova, FedNovaConfig};
 pub use fedprox::{FedProx, FedProxConfig};
 pub use optimizer::{FedAdagrad, FedAdam, FedAvgM, FedYogi, ServerOptimizer, Stepped};
-pub use scaffold::{CONTROL, Scaffold, ScaffoldConfig, answered_control, client_control};
+pub use scaffold::{
+    CONTROL, COUNTED, Scaffold, ScaffoldConfig, TASK, answered_control, client_control,
+};

@@ -1,8 +1,8 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use flora_core::{HostTensor, ParameterRecord, RecordError};
 use flora_federation::{
-    Accepted, Aggregate, ClientInfo, Global, Kind, Message, Strategy, StrategyError,
+    Accepted, Aggregate, ClientInfo, Global, Kind, Message, Strategy, StrategyError, Value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,12 @@ use crate::values::{self, above_zero, checked};
 
 /// The record of a task to train, and of its answer, that holds a control variate: a tensor for each of the parameters.
 pub const CONTROL: &str = "control";
+
+/// The setting of a task to train that numbers it, beside [`CONTROL`].
+pub const TASK: &str = "flora.control-task";
+
+/// The setting of a task to train that says which of the client's tasks was counted last; none if none was.
+pub const COUNTED: &str = "flora.control-counted";
 
 /// The settings of [`Scaffold`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,39 +45,63 @@ impl ScaffoldConfig {
 /// clients are kept from drifting towards their own optimum.
 ///
 /// A task to train carries the server's control variate `c` as the record [`CONTROL`]. A client adds `c - c_k` to the gradient
-/// of each of its K steps of SGD with the rate `eta`, where `c_k`, its own control variate, stays with it and begins as zeros. Then
-/// `c_k+ = c_k - c + (x - y_k) / (K eta)` for the parameters `x` that it was sent and `y_k` that it came to. It answers `y_k`, and `c`
-/// moved by as much as its own: `c + c_k+ - c_k`, so that what the round loop measures as the update is the change of both.
+/// of each of its K steps of SGD with the rate `eta`, where `c_k`, its own control variate, stays with it and begins as zeros.
+/// Then `c_k+ = c_k - c + (x - y_k) / (K eta)` for the parameters `x` that it was sent and `y_k` that it came to
+/// ([`client_control`]). It answers `y_k`, and `c` moved by as much as its own: `c + c_k+ - c_k` ([`answered_control`]).
 ///
 /// The server steps by plain means over the S answers, whatever the numbers of examples, as the paper does:
-/// `x <- x + server_learning_rate mean(y_k - x)` and `c <- c + |S| / N mean(c_k+ - c_k)`, with N the clients that there are.
+/// `x <- x + server_learning_rate mean(y_k - x)`, and `c` is the sum of all `c_k+ - c_k` that it ever counted, divided by the
+/// clients that may train, or that ever answered, where these are more.
+///
+/// An answer may be late, refused, or of a round that is not counted. A task therefore says which of the client's tasks
+/// was counted last ([`TASK`], [`COUNTED`]), and the client goes on from the `c_k` of that one. A client that lost its `c_k` leaves
+/// what it had in `c`.
 pub struct Scaffold {
     config: ScaffoldConfig,
+    /// Those that may train.
     clients: usize,
-    /// The server's; none before the first round.
+    /// Tasks so far.
+    tasks: i64,
+    /// The last task of each client that was counted.
+    counted: BTreeMap<String, i64>,
+    /// The sum of the clients' control variates; none before the first round.
+    sum: Option<Arc<ParameterRecord>>,
+    /// The server's, made once for all clients of a round.
     control: Option<Arc<ParameterRecord>>,
 }
 
+/// In front of the id in the name of a client's last task in the state.
+const PREFIX: &str = "counted.";
+
 impl Scaffold {
-    /// The rule for a federation of so many clients that may train. Settings that do not pass [`ScaffoldConfig::check`]
-    /// are an error of the first aggregation.
+    /// The rule, where `clients` is how many may train. Settings that do not pass [`ScaffoldConfig::check`] are an error
+    /// of the first aggregation.
     pub fn new(config: ScaffoldConfig, clients: usize) -> Self {
-        Self { config, clients, control: None }
+        Self { config, clients, tasks: 0, counted: BTreeMap::new(), sum: None, control: None }
     }
 
     /// The server's, which is zero at the start.
     fn control(&mut self, parameters: &ParameterRecord) -> Arc<ParameterRecord> {
-        let zeros = || {
-            let mut zeros = ParameterRecord::new();
-            for (name, tensor) in parameters.iter() {
-                let values = vec![0.0; tensor.len()];
-                let tensor = HostTensor::from_f32(tensor.shape(), values);
-                zeros.insert(name, tensor.expect("as many")).expect("names of a record");
-            }
-            Arc::new(zeros)
+        let make = || match &self.sum {
+            None => Arc::new(parameters.zeros_like()),
+            Some(sum) => Arc::new(divided(sum, self.clients.max(self.counted.len()))),
         };
-        Arc::clone(self.control.get_or_insert_with(zeros))
+        if self.control.is_none() {
+            self.control = Some(make());
+        }
+        self.control.clone().expect("it was made")
     }
+}
+
+fn divided(sum: &ParameterRecord, by: usize) -> ParameterRecord {
+    let mut divided = ParameterRecord::new();
+    for (name, tensor) in sum.iter() {
+        let values =
+            tensor.to_f32().iter().map(|&it| f64::from(it) / by as f64).collect::<Vec<_>>();
+        let tensor = values::rounded(values, tensor).expect("as many");
+        divided.insert(name, tensor).expect("names of a record");
+    }
+    divided
 }
 
 /// A client's control variate after a round, `own - control + (sent - trained) / (steps rate)`: `own` is that of before,
@@ -87,14 +117,13 @@ pub fn client_control(
 ) -> Result<ParameterRecord, RecordError> {
     let mut next = ParameterRecord::new();
     for (name, trained) in trained.iter() {
-        let before =
-            own.map(|own| own.matching(name, trained)).transpose()?.map(HostTensor::to_f32);
+        let own = own.map(|own| own.matching(name, trained)).transpose()?.map(HostTensor::to_f32);
         let (server, sent) = (control.matching(name, trained)?, sent.matching(name, trained)?);
         let (server, from, to) = (server.to_f32(), sent.to_f32(), trained.to_f32());
         let values = (0..to.len()).map(|at| {
-            let before = before.as_ref().map_or(0.0, |own| f64::from(own[at]));
+            let own = own.as_ref().map_or(0.0, |own| f64::from(own[at]));
             let gradient = (f64::from(from[at]) - f64::from(to[at])) / (steps as f64 * rate);
-            before - f64::from(server[at]) + gradient
+            own - f64::from(server[at]) + gradient
         });
         next.insert(name, values::rounded(values, sent)?)?;
     }
@@ -114,39 +143,35 @@ pub fn answered_control(
     for (name, after) in after.iter() {
         let server = control.matching(name, after)?;
         let before = before.map(|it| it.matching(name, after)).transpose()?.map(HostTensor::to_f32);
-        let values = server
-            .to_f32()
-            .iter()
-            .zip(after.to_f32().iter())
-            .enumerate()
-            .map(|(at, (server, after))| {
-                let before = before.as_ref().map_or(0.0, |it| f64::from(it[at]));
-                f64::from(*server) + f64::from(*after) - before
-            })
-            .collect::<Vec<f64>>();
+        let (from, to) = (server.to_f32(), after.to_f32());
+        let values = (0..to.len()).map(|at| {
+            let before = before.as_ref().map_or(0.0, |it| f64::from(it[at]));
+            f64::from(from[at]) + f64::from(to[at]) - before
+        });
         answer.insert(name, values::rounded(values, server)?)?;
     }
     Ok(answer)
 }
 
-/// `from + rate sum (to_k - from)`, tensor by tensor.
+/// `start + rate sum (to_k - from)`, tensor by tensor.
 fn stepped(
+    start: &ParameterRecord,
     from: &ParameterRecord,
     to: &[&ParameterRecord],
     rate: f64,
 ) -> Result<ParameterRecord, StrategyError> {
     let mut next = ParameterRecord::new();
-    for (name, old) in from.iter() {
-        let start = old.to_f32();
+    for (name, old) in start.iter() {
+        let from = from.matching(name, old)?.to_f32();
         let mut sums = vec![0.0_f64; old.len()];
         for record in to {
             let theirs = record.matching(name, old)?.to_f32();
-            for ((sum, to), from) in sums.iter_mut().zip(theirs.iter()).zip(start.iter()) {
+            for ((sum, to), from) in sums.iter_mut().zip(theirs.iter()).zip(from.iter()) {
                 *sum += f64::from(*to) - f64::from(*from);
             }
         }
-        let moved = |(&from, sum): (&f32, f64)| f64::from(from) + rate * sum;
-        next.insert(name, values::rounded(start.iter().zip(sums).map(moved), old)?)?;
+        let moved = |(&start, sum): (&f32, f64)| f64::from(start) + rate * sum;
+        next.insert(name, values::rounded(old.to_f32().iter().zip(sums).map(moved), old)?)?;
     }
     Ok(next)
 }
@@ -156,11 +181,17 @@ impl Strategy for Scaffold {
         "scaffold"
     }
 
-    fn instruct(&mut self, global: &Global, _client: &ClientInfo, kind: &Kind) -> Message {
+    fn instruct(&mut self, global: &Global, client: &ClientInfo, kind: &Kind) -> Message {
         let mut message = Message::parameters(Arc::clone(&global.parameters));
-        if *kind == Kind::Train {
-            let control = self.control(&global.parameters);
-            message.records.insert(CONTROL.to_owned(), control);
+        if *kind != Kind::Train {
+            return message;
+        }
+        let control = self.control(&global.parameters);
+        message.records.insert(CONTROL.to_owned(), control);
+        message.config.insert(TASK.to_owned(), Value::Int(self.tasks));
+        self.tasks += 1;
+        if let Some(&counted) = self.counted.get(&client.id) {
+            message.config.insert(COUNTED.to_owned(), Value::Int(counted));
         }
         message
     }
@@ -182,26 +213,52 @@ impl Strategy for Scaffold {
             controls.push(record.as_ref());
         }
         let trained: Vec<_> = answers.iter().map(|answer| answer.parameters.as_ref()).collect();
-        let count = answers.len().max(1) as f64;
-        let rate = self.config.server_learning_rate / count;
-        let parameters = stepped(&global.parameters, &trained, rate)?;
-        // |S| / N times the mean over S.
-        let control = stepped(&control, &controls, 1.0 / self.clients.max(answers.len()) as f64)?;
-        control.check_finite()?;
-        self.control = Some(Arc::new(control));
+        let rate = self.config.server_learning_rate / answers.len().max(1) as f64;
+        let parameters = stepped(&global.parameters, &global.parameters, &trained, rate)?;
+        let before = match &self.sum {
+            Some(sum) => Arc::clone(sum),
+            None => Arc::new(global.parameters.zeros_like()),
+        };
+        let sum = stepped(&before, &control, &controls, 1.0)?;
+        sum.check_finite()?;
+        for answer in &answers {
+            if let Some(&Value::Int(task)) = answer.sent.config.get(TASK) {
+                self.counted.insert(answer.client.id.clone(), task);
+            }
+        }
+        (self.sum, self.control) = (Some(Arc::new(sum)), None);
         Ok(Aggregate::new(parameters))
     }
 
     fn state(&self) -> Message {
-        let control = self.control.iter().map(|it| (CONTROL.to_owned(), Arc::clone(it)));
-        Message { records: control.collect(), ..Message::default() }
+        let records = self.sum.iter().map(|it| (CONTROL.to_owned(), Arc::clone(it))).collect();
+        let counted = self.counted.iter();
+        let counted = counted.map(|(id, &task)| (format!("{PREFIX}{id}"), Value::Int(task)));
+        let own = [("clients", self.clients as i64), ("tasks", self.tasks)];
+        let own = own.map(|(name, value)| (name.to_owned(), Value::Int(value)));
+        Message { records, config: counted.chain(own).collect(), ..Message::default() }
     }
 
     fn restore(&mut self, mut state: Message) -> Result<(), StrategyError> {
-        self.control = state.records.remove(CONTROL);
-        match state == Message::default() {
-            true => Ok(()),
-            false => Err(StrategyError::State("scaffold keeps a control variate only".to_owned())),
+        let wrong = |what: &str| StrategyError::State(format!("scaffold: {what}"));
+        let sum = state.records.remove(CONTROL);
+        let mut counted = BTreeMap::new();
+        let (mut clients, mut tasks) = (None, None);
+        for (name, value) in &state.config {
+            let &Value::Int(value) = value else { return Err(wrong("a number is not whole")) };
+            match (name.as_str(), name.strip_prefix(PREFIX)) {
+                (_, Some(id)) => drop(counted.insert(id.to_owned(), value)),
+                ("clients", _) => clients = usize::try_from(value).ok(),
+                ("tasks", _) => tasks = Some(value),
+                _ => return Err(wrong(&format!("`{name}` is unknown"))),
+            }
         }
+        if !state.records.is_empty() || !state.metrics.is_empty() {
+            return Err(wrong("it holds more than a control variate"));
+        }
+        self.clients = clients.ok_or_else(|| wrong("`clients` is missing"))?;
+        self.tasks = tasks.ok_or_else(|| wrong("`tasks` is missing"))?;
+        (self.counted, self.sum, self.control) = (counted, sum, None);
+        Ok(())
     }
 }

@@ -12,11 +12,12 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use crate::asked::Asked;
-use crate::control::Control;
+use crate::client_bytes::Kept;
+use crate::control::{Control, OwnControl};
 use crate::estimate::estimate;
 use crate::methods::Summed;
 use crate::proximal::Proximal;
-use crate::{Cohort, TuningError, TuningModel, client_bytes, step};
+use crate::{Cohort, TuningError, TuningModel, step};
 
 /// A participant of the federation: its images, and its optimizer's state, which persists across rounds. It
 /// holds a model only while it trains or tests; everything else it shares with its [`Cohort`].
@@ -38,11 +39,7 @@ pub struct TuningClient {
     /// The images that it is scored on.
     scored_on: Split,
     cohort: Arc<Cohort>,
-    optimizer: Option<ModuleOptimizer>,
-    /// What it trained last, where that is kept.
-    own: Option<ParameterRecord>,
-    /// Its control variate, where it was ever asked for one.
-    control: Option<ParameterRecord>,
+    kept: Kept,
 }
 
 /// What is added to the loss of every step.
@@ -58,7 +55,7 @@ struct Trained {
     /// What is sent of it, where that is something else.
     sent: Option<ParameterRecord>,
     /// The control variate after the round, and what is answered of it.
-    control: Option<(ParameterRecord, ParameterRecord)>,
+    control: Option<(OwnControl, ParameterRecord)>,
     /// Mean over the steps.
     loss: f64,
 }
@@ -66,7 +63,7 @@ struct Trained {
 impl TuningClient {
     /// A client of `cohort` that holds `shard`, and is scored on its test images.
     pub fn new(shard: ClientShard, cohort: Arc<Cohort>) -> Self {
-        Self { shard, scored_on: Split::Test, cohort, optimizer: None, own: None, control: None }
+        Self { shard, scored_on: Split::Test, cohort, kept: Kept::default() }
     }
 
     /// The same, scored on its images of `split`; see
@@ -79,14 +76,14 @@ impl TuningClient {
         self.shard.images(self.scored_on)
     }
 
-    /// Train `model` for the local epochs of a round.
+    /// Train `model` for the local epochs of a round; and in how many steps.
     fn train(
         &self,
         model: TuningModel,
         optimizer: &mut ModuleOptimizer,
         terms: &Terms,
         round: usize,
-    ) -> Result<Trained, TuningError> {
+    ) -> Result<(Trained, usize), TuningError> {
         let Cohort { objective, training, trainable, seed, .. } = &*self.cohort;
         let label = format!("client {} round {round} dropout", self.shard.id);
         let masks = flora_core::seed::stream(*seed, &label).next_u64();
@@ -125,12 +122,8 @@ impl TuningClient {
         let record = trainable.record(&model)?;
         record.check_finite().map_err(TuningError::NotFinite)?;
         check_squares(&record)?;
-        let control = terms.control.as_ref().map(|control| {
-            let rate = training.learning_rate;
-            control.after(self.control.as_ref(), &record, (steps.max(1), rate))
-        });
         let loss = sum / steps.max(1) as f64;
-        Ok(Trained { model, record, sent: None, control: control.transpose()?, loss })
+        Ok((Trained { model, record, sent: None, control: None, loss }, steps.max(1)))
     }
 
     /// What a method answers that takes no steps; `None` where it takes some. The loss is that of what was sent.
@@ -157,7 +150,7 @@ impl TuningClient {
         let cohort = Arc::clone(&self.cohort);
         let asked = Asked::of(&task.message.config)?;
         let sent = self.sent(task, &asked)?;
-        let start = cohort.whole(self.own.as_ref(), sent)?;
+        let start = cohort.whole(self.kept.own.as_ref(), sent)?;
         let model = cohort.model(&start)?;
         if let Some(trained) = self.sum_up(&model, sent)? {
             return self.answer(trained, &start);
@@ -174,14 +167,25 @@ impl TuningClient {
         let model = asked.freeze(model, cohort.trainable)?;
         let terms = Terms {
             proximal: Proximal::asked(&task.message.config, cohort.trainable, &model, sent)?,
-            control: Control::asked(&task.message.records, &cohort, &model, self.control.as_ref())?,
+            control: Control::asked(
+                &task.message,
+                &cohort,
+                (&model, &start),
+                self.kept.control.as_ref(),
+            )?,
         };
         // If training fails, it stays away: moments that are no longer finite would spoil every later round of
         // this client.
-        let optimizer = self.optimizer.take().filter(|_| !asked.begins_anew);
+        let goes_on = !asked.begins_anew && cohort.has_shapes_of(&start);
+        let optimizer = self.kept.optimizer.take().filter(|_| goes_on);
         let mut optimizer = optimizer.unwrap_or_else(|| cohort.training.optimizer());
-        let mut trained = self.train(model, &mut optimizer, &terms, task.round)?;
-        self.optimizer = Some(optimizer);
+        let (mut trained, steps) = self.train(model, &mut optimizer, &terms, task.round)?;
+        if let Some(control) = terms.control {
+            let rate = cohort.training.learning_rate;
+            trained.control = Some(control.after(&start, &trained.record, (steps, rate))?);
+        }
+        // Moments of other shapes are of no use later, and would not fit.
+        self.kept.optimizer = cohort.has_shapes_of(&start).then_some(optimizer);
         trained.sent = asked.part(&trained.record);
         self.answer(trained, &start)
     }
@@ -206,10 +210,10 @@ impl TuningClient {
             false => cohort.share.part(sent),
         };
         let keeps = cohort.keep_own || !cohort.share.is_all();
-        self.own = keeps.then(|| with_corrections(record, start)).transpose()?;
+        self.kept.own = keeps.then(|| with_corrections(record, start)).transpose()?;
         let mut message = Message::trained(shared, self.shard.train.len(), metrics);
         if let Some((after, answered)) = control {
-            self.control = Some(after);
+            self.kept.control = Some(after);
             message.records.insert(CONTROL.to_owned(), Arc::new(answered));
         }
         Ok(message)
@@ -232,14 +236,13 @@ impl TuningClient {
     fn test(&mut self, task: &Task) -> Result<Message, TuningError> {
         let (cohort, test) = (&self.cohort, self.scored());
         let sent = self.sent(task, &Asked::of(&task.message.config)?)?;
-        let score = match &self.own {
-            _ if cohort.share.is_all() => cohort.test_shared(sent, test)?,
-            // Nobody has begun, and all have the same model.
-            None if sent.is_empty() => cohort.test_shared(cohort.initial(), test)?,
-            own => {
-                let whole = cohort.whole(own.as_ref(), sent)?;
+        let score = match &self.kept.own {
+            Some(own) if !cohort.share.is_all() => {
+                let whole = cohort.whole(Some(own), sent)?;
                 cohort.test(&cohort.model(&whole)?, test)?
             }
+            // All who have not begun have the same model.
+            _ => cohort.test_shared(sent, test)?,
         };
         let metrics =
             Metrics::from([("accuracy".into(), score.accuracy), ("loss".into(), score.loss)]);
@@ -289,7 +292,7 @@ impl Client for TuningClient {
             Kind::Train => self.fit(task),
             Kind::Evaluate => self.test(task),
             Kind::Query(name) if name == PARAMETERS => {
-                let own = self.own.clone().unwrap_or_default();
+                let own = self.kept.own.clone().unwrap_or_default();
                 Ok(Message::parameters(Arc::new(own)))
             }
             Kind::Query(_) => return Err(task.unsupported()),
@@ -298,16 +301,14 @@ impl Client for TuningClient {
     }
 
     fn save(&self) -> Result<Option<Vec<u8>>, ClientError> {
-        client_bytes::pack(self.optimizer.as_ref(), [&self.own, &self.control])
-            .map_err(|problem| ClientError::new(&self.shard.id, problem))
+        self.kept.pack().map_err(|problem| ClientError::new(&self.shard.id, problem))
     }
 
     fn restore(&mut self, state: Option<&[u8]>) -> Result<(), ClientError> {
         let (training, device) = (&self.cohort.training, self.cohort.device());
-        let state = state.map(|bytes| client_bytes::unpack(bytes, training, device));
-        let state =
-            state.transpose().map_err(|problem| ClientError::new(&self.shard.id, problem))?;
-        (self.optimizer, [self.own, self.control]) = state.unwrap_or_default();
+        let state = state.map(|bytes| Kept::unpack(bytes, training, device)).transpose();
+        let state = state.map_err(|problem| ClientError::new(&self.shard.id, problem))?;
+        self.kept = state.unwrap_or_default();
         Ok(())
     }
 

@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use flora_core::ParameterRecord;
 use flora_core::record::is_correction;
+use flora_core::{HostTensor, ParameterRecord};
 use flora_federation::Share;
 use flora_lora::named::name_parameters;
 use flora_lora::{correct, with_ranks_of};
@@ -113,6 +113,14 @@ impl Cohort {
         let mut whole = own.unwrap_or(&self.initial).clone();
         whole.replace(sent)?;
         Ok(Cow::Owned(whole))
+    }
+
+    /// Whether parameters have the shapes of those that everybody starts from, by their names. Others may be there besides.
+    pub(crate) fn has_shapes_of(&self, record: &ParameterRecord) -> bool {
+        let fits = |(name, tensor): (&str, &HostTensor)| {
+            self.initial.get(name).is_none_or(|initial| initial.shape() == tensor.shape())
+        };
+        record.iter().all(fits)
     }
 
     /// What the loss of a client that trains on `indices` makes of its classes.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use flora_core::ParameterRecord;
-use flora_federation::Records;
+use flora_core::{ParameterRecord, RecordError};
+use flora_federation::{Message, Value};
 use flora_lora::named::visit;
-use flora_strategies::{CONTROL, answered_control, client_control};
+use flora_strategies::{CONTROL, COUNTED, TASK, answered_control, client_control};
 
 use crate::{Cohort, TuningError, TuningModel};
 
@@ -15,40 +15,59 @@ use crate::{Cohort, TuningError, TuningModel};
 /// [`CONTROL`], the server's: the loss of every step gains `<c - c_k, w>`, and so the gradient `c - c_k`, with `c_k` the
 /// client's own, which is zero where it has none yet.
 pub(crate) struct Control {
-    /// What the parameters were at the start.
-    start: ParameterRecord,
     /// `c`
     server: Arc<ParameterRecord>,
+    /// `c_k`
+    own: Option<ParameterRecord>,
+    task: i64,
     /// `c - c_k`, by the names that the model gives the parameters, in its layout.
     gradients: BTreeMap<String, Vec<f32>>,
 }
 
+/// A client's control variate.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct OwnControl {
+    /// Of the task after which it is what it is.
+    pub(crate) task: i64,
+    /// Before that task, for the case that the server did not count the answer.
+    pub(crate) before: Option<ParameterRecord>,
+    pub(crate) after: ParameterRecord,
+}
+
 impl Control {
-    /// That of a task with these records, for a client that has `own` and begins with `model`.
+    /// What a task asks for of a client that has `own`, and begins with `model`, whose parameters are `start`.
     pub(crate) fn asked(
-        records: &Records,
+        message: &Message,
         cohort: &Cohort,
-        model: &TuningModel,
-        own: Option<&ParameterRecord>,
+        (model, start): (&TuningModel, &ParameterRecord),
+        own: Option<&OwnControl>,
     ) -> Result<Option<Self>, TuningError> {
-        let Some(server) = records.get(CONTROL) else { return Ok(None) };
-        let trainable = cohort.trainable;
-        let start = trainable.record(model)?;
-        server.check_matches(&start)?;
-        server.check_finite()?;
-        let difference = match own {
-            None => server.as_ref().clone(),
-            // c + 0 - c_k
-            Some(own) => answered_control(server, Some(own), &zeros(&start)?)?,
+        let Some(server) = message.records.get(CONTROL) else { return Ok(None) };
+        let number = |name: &'static str| match message.config.get(name) {
+            None => Ok(None),
+            Some(&Value::Int(number)) => Ok(Some(number)),
+            Some(other) => {
+                let problem = format!("{other:?} is not a whole number");
+                Err(TuningError::Setting { name, problem })
+            }
         };
+        let task = number(TASK)?.unwrap_or(0);
+        let counted = number(COUNTED)?;
+        let own = own.and_then(|own| match counted == Some(own.task) {
+            true => Some(own.after.clone()),
+            false => own.before.clone(),
+        });
+        server.check_matches(start)?;
+        server.check_finite()?;
+        let difference = difference(server, own.as_ref())?;
         let mut gradients = BTreeMap::new();
         // In the model's own layout.
-        visit(&trainable.load(model.clone(), &difference)?, |place, parameter| {
-            if trainable.entry(place).is_some() {
+        visit(&cohort.trainable.load(model.clone(), &difference)?, |place, parameter| {
+            if cohort.trainable.entry(place).is_some() {
                 gradients.insert(place.name.to_owned(), parameter.values());
             }
         });
-        Ok(Some(Self { start, server: Arc::clone(server), gradients }))
+        Ok(Some(Self { server: Arc::clone(server), own, task, gradients }))
     }
 
     /// `loss` with the term of the model as it is now.
@@ -61,25 +80,28 @@ impl Control {
         sum
     }
 
-    /// The client's control variate after so many steps at a rate have made `trained`, and what it answers.
+    /// The client's control variate after so many steps at a rate have made `trained` of `start`, and what it answers.
     pub(crate) fn after(
-        &self,
-        own: Option<&ParameterRecord>,
+        self,
+        start: &ParameterRecord,
         trained: &ParameterRecord,
         steps_and_rate: (usize, f64),
-    ) -> Result<(ParameterRecord, ParameterRecord), TuningError> {
-        let after = client_control(own, &self.server, (&self.start, trained), steps_and_rate)?;
+    ) -> Result<(OwnControl, ParameterRecord), TuningError> {
+        let Self { server, own: before, task, .. } = self;
+        let after = client_control(before.as_ref(), &server, (start, trained), steps_and_rate)?;
         after.check_finite().map_err(TuningError::NotFinite)?;
-        let answered = answered_control(&self.server, own, &after)?;
-        Ok((after, answered))
+        let answered = answered_control(&server, before.as_ref(), &after)?;
+        Ok((OwnControl { task, before, after }, answered))
     }
 }
 
-fn zeros(like: &ParameterRecord) -> Result<ParameterRecord, TuningError> {
-    let mut zeros = ParameterRecord::new();
-    for (name, tensor) in like.iter() {
-        let values = vec![0.0; tensor.len()];
-        zeros.insert(name, flora_core::HostTensor::from_f32(tensor.shape(), values)?)?;
+/// `c - c_k`
+fn difference(
+    server: &ParameterRecord,
+    own: Option<&ParameterRecord>,
+) -> Result<ParameterRecord, RecordError> {
+    match own {
+        None => Ok(server.clone()),
+        Some(own) => answered_control(server, Some(own), &own.zeros_like()),
     }
-    Ok(zeros)
 }

@@ -13,13 +13,13 @@ use flora_federation::{
     Sums, Task, Wait,
 };
 use flora_inference::Provenance;
-use flora_strategies::RunFacts;
+use flora_strategies::StrategyFacts;
 use flora_strategies::lora::{Reported, has_pairs};
 use serde::Serialize;
 
 use crate::members::Members;
 use crate::possible_sums::PossibleSums;
-use crate::prepare::{BESIDE, IMAGES, cache_folder, wrong_part};
+use crate::prepare::{BESIDE, IMAGES, cache_folder, refused};
 use crate::{Cohort, Experiment, Observer, TuningError, uncounted};
 
 /// An experiment whose data are there and whose clients wait for the first round.
@@ -243,7 +243,7 @@ impl Prepared {
             rounds: self.rounds(),
             trainable_parameters: self.trainable_parameters,
             total_parameters: self.total_parameters,
-            bytes_per_client: answered.byte_len() as u64,
+            bytes_per_client: answered.byte_len() as u64 * federation.strategy.records(),
             seed: self.experiment.seed,
         });
         let seconds = self.data_seconds;
@@ -329,6 +329,7 @@ impl Prepared {
         let mut strategy = self.strategy;
         let rounds = Rounds::new(&config).with_selection(&*self.selection).with_stop(self.stop);
         let listener = &mut Heard(observer);
+        let initial = self.initial.clone();
         let outcome = match state {
             None => rounds.run(&mut *fleet, &mut *strategy, self.initial, listener),
             Some(state) => rounds.resume(&mut *fleet, &mut *strategy, state, listener),
@@ -358,10 +359,9 @@ impl Prepared {
         }
         let uncounted = uncounted.unwrap_or_default();
         let keeps = self.experiment.output.keep_clients;
-        let none = ParameterRecord::new();
-        let shared = if config.share.is_all() { &none } else { &outcome.last };
         let round = outcome.last_round.round;
-        let kept = keeps.then(|| keep_clients(&mut *fleet, round, shared, listener.0));
+        let own = (!config.share.is_all()).then_some((&initial, &outcome.last));
+        let kept = keeps.then(|| keep_clients(&mut *fleet, round, own, listener.0));
         // Whatever becomes of the clients' parameters, the rounds are over.
         let failure = kept.and_then(Result::err);
         Ok(Finished { outcome: Some(outcome), failure, summed, summed_before, uncounted })
@@ -394,14 +394,14 @@ fn strategy(
     }
     let (epochs, batch_size) = (training.local_epochs, training.batch_size);
     let trainers = clients.iter().filter(|client| client.num_examples > 0);
-    let strategy = federation.strategy.build(RunFacts {
+    let strategy = federation.strategy.build(StrategyFacts {
         local_steps: Box::new(move |examples| epochs * examples.div_ceil(batch_size)),
         momentum: training.momentum,
         clients: trainers.map(|client| client.id.clone()).collect(),
         seed: experiment.seed,
     });
-    let strategy =
-        strategy.map_err(|problem| wrong_part(experiment, "federation.strategy", problem))?;
+    let strategy = strategy
+        .map_err(|problem| refused(experiment, format!("federation.strategy.{problem}")))?;
     Ok(match has_pairs(initial) {
         true => Box::new(Reported::new(strategy)),
         false => strategy,
@@ -415,11 +415,12 @@ struct AtSites<'a> {
     sites: &'a [ClientInfo],
 }
 
-/// Hands every client's own parameters to the observer, with the `shared` ones in the place of those that it trained.
+/// Hands every client's own parameters to the observer. Where some are shared and others are the client's own, `own` has those
+/// that all begin with and the shared ones: a client has the last shared ones, whatever it trained last.
 fn keep_clients(
     fleet: &mut dyn Fleet,
     round: usize,
-    shared: &ParameterRecord,
+    own: Option<(&ParameterRecord, &ParameterRecord)>,
     observer: &mut dyn Observer,
 ) -> Result<(), FederationError> {
     let clients = fleet.clients(round).map_err(FederationError::Fleet)?;
@@ -437,16 +438,34 @@ fn keep_clients(
         let exchanged = fleet.exchange(tasks, &Wait::default(), &mut |answer| {
             let Ok(message) = answer.result else { return };
             let Some(parameters) = message.get_parameters() else { return };
-            if problem.is_some() || parameters.is_empty() {
+            if problem.is_some() {
                 return;
             }
-            let mut whole = parameters.as_ref().clone();
-            let kept = whole.replace(shared).map_err(|error| error.to_string());
-            problem = kept.and_then(|()| observer.keep_client(&answer.client, &whole)).err();
+            let whole = match own {
+                Some((initial, shared)) => whole(parameters, initial, shared),
+                None => Ok(parameters.as_ref().clone()),
+            };
+            let kept = whole.and_then(|whole| match whole.is_empty() {
+                true => Ok(()),
+                false => observer.keep_client(&answer.client, &whole),
+            });
+            problem = kept.err();
         });
         exchanged.map_err(FederationError::Fleet)?;
     }
     problem.map_or(Ok(()), |problem| Err(FederationError::Unwritten(problem)))
+}
+
+/// What a client predicts with that trained `own`, or nothing yet. Where nothing is shared, nothing is what it has.
+fn whole(
+    own: &ParameterRecord,
+    initial: &ParameterRecord,
+    shared: &ParameterRecord,
+) -> Result<ParameterRecord, String> {
+    let begun = if own.is_empty() && !shared.is_empty() { initial } else { own };
+    let mut whole = begun.clone();
+    whole.replace(shared).map_err(|error| error.to_string())?;
+    Ok(whole)
 }
 
 /// An observer as the round loop knows it.

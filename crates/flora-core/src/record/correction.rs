@@ -5,6 +5,8 @@
 //! `LAYER.base_delta.weight`, `[out, in]`. With the scale `s` of the adapter, the model's weight is then
 //! `W0 + s (correction + B A)`. Corrections are not trained.
 
+use super::{HostTensor, ParameterRecord, RecordError};
+
 /// The end of the name of the left factor, `[out, n]`.
 pub const LEFT: &str = ".base_B.weight";
 /// The end of the name of the right factor, `[n, in]`.
@@ -14,5 +16,78 @@ pub const DENSE: &str = ".base_delta.weight";
 
 /// Whether a tensor of this name is a part of a correction.
 pub fn is_correction(name: &str) -> bool {
-    [LEFT, RIGHT, DENSE].iter().any(|end| name.ends_with(end))
+    layer(name).is_some()
+}
+
+/// The layer of whose correction a tensor of this name is a part.
+pub fn layer(name: &str) -> Option<&str> {
+    [LEFT, RIGHT, DENSE].iter().find_map(|end| name.strip_suffix(end))
+}
+
+/// The correction of a layer.
+#[derive(Debug, Clone, Copy)]
+pub enum Correction<'a> {
+    /// There is none.
+    None,
+    /// Two factors.
+    Factors {
+        /// `[out, n]`, with n above 0.
+        left: &'a HostTensor,
+        /// `[n, in]`
+        right: &'a HostTensor,
+    },
+    /// One matrix, `[out, in]`.
+    Dense(&'a HostTensor),
+}
+
+impl<'a> Correction<'a> {
+    /// That of `layer` in `record`, of a weight that puts out `out` numbers for `width`.
+    ///
+    /// # Errors
+    /// One factor without the other, a matrix beside factors, and shapes that do not fit, by the tensor's name.
+    pub fn of(
+        record: &'a ParameterRecord,
+        layer: &str,
+        [out, width]: [usize; 2],
+    ) -> Result<Self, RecordError> {
+        let find = |end| record.get(&format!("{layer}{end}"));
+        let fit = |end: &str, tensor: &'a HostTensor, expected: [usize; 2]| match tensor.shape() {
+            shape if shape == expected => Ok(tensor),
+            shape => Err(RecordError::Shape {
+                name: format!("{layer}{end}"),
+                actual: shape.to_vec(),
+                expected: expected.to_vec(),
+            }),
+        };
+        let missing = |end: &str, shape: [usize; 2]| RecordError::Missing {
+            name: format!("{layer}{end}"),
+            shape: shape.to_vec(),
+        };
+        let rank = |tensor: &HostTensor, axis: usize| {
+            tensor.shape().get(axis).copied().unwrap_or(0).max(1)
+        };
+        match (find(LEFT), find(RIGHT), find(DENSE)) {
+            (None, None, None) => Ok(Self::None),
+            (None, None, Some(dense)) => Ok(Self::Dense(fit(DENSE, dense, [out, width])?)),
+            (Some(left), Some(right), None) => {
+                let n = rank(left, 1);
+                let (left, right) = (fit(LEFT, left, [out, n])?, fit(RIGHT, right, [n, width])?);
+                Ok(Self::Factors { left, right })
+            }
+            (Some(left), None, None) => Err(missing(RIGHT, [rank(left, 1), width])),
+            (None, Some(right), None) => Err(missing(LEFT, [out, rank(right, 0)])),
+            (_, _, Some(dense)) => Err(RecordError::Unexpected {
+                name: format!("{layer}{DENSE}"),
+                shape: dense.shape().to_vec(),
+            }),
+        }
+    }
+
+    /// The rank of the factors; 0 where there are none.
+    pub fn rank(&self) -> usize {
+        match self {
+            Self::Factors { left, .. } => left.shape()[1],
+            Self::None | Self::Dense(_) => 0,
+        }
+    }
 }

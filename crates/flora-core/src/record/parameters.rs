@@ -92,6 +92,15 @@ impl ParameterRecord {
         Self { tensors: kept.map(|(name, tensor)| (name.clone(), tensor.clone())).collect() }
     }
 
+    /// A record of the same names and shapes, in f32, with zeros for values.
+    pub fn zeros_like(&self) -> Self {
+        let zeros = |tensor: &HostTensor| {
+            let zeros = HostTensor::from_f32(tensor.shape(), vec![0.0; tensor.len()]);
+            zeros.expect("as many as the shape asks for")
+        };
+        Self { tensors: self.iter().map(|(name, it)| (name.to_owned(), zeros(it))).collect() }
+    }
+
     /// Puts the tensors of `newer` in the place of those of the same names.
     ///
     /// # Errors

@@ -104,21 +104,23 @@ impl Run<'_> {
             }
             checked.push((client, gate::check(&answer, round, &info, &message, self.strategy)));
         }
-        let norms = checked.iter().filter_map(|(_, it)| it.as_ref().ok()).map(|it| it.norm);
+        let right = || checked.iter().filter_map(|(_, it)| it.as_ref().ok());
         let sent = self.progress.global.norm();
-        let bound = gate::bound(self.config.policy.max_update_norm, sent, norms);
+        let asked = self.config.policy.max_update_norm;
+        let bound = gate::bound(asked, sent, right().map(|it| it.norm));
+        // What the user bounds are the parameters; other records are in units of their own.
+        let bound_of_others = gate::bound(None, sent, right().map(|it| it.others));
         let (mut accepted, mut failures) = (Vec::new(), Vec::new());
         for (client, it) in checked {
-            let it = it.and_then(|it| match it.norm <= bound {
-                true => Ok(it.accepted),
-                false => Err(Failure {
-                    reason: Reason::Refused,
-                    message: too_large(
-                        it.norm,
-                        bound,
-                        self.config.policy.max_update_norm.is_some(),
-                    ),
-                }),
+            let refuse = |message| Err(Failure { reason: Reason::Refused, message });
+            let it = it.and_then(|it| match (it.norm <= bound, it.others <= bound_of_others) {
+                (true, true) => Ok(it.accepted),
+                (false, _) => refuse(too_large(it.norm, bound, asked.is_some())),
+                (true, false) => refuse(format!(
+                    "the norm of what it changed beside the parameters is {:.4e}, more than {bound_of_others:.4e}: lower \
+                     the learning rate",
+                    it.others
+                )),
             });
             match it {
                 Ok(it) => accepted.push(it),

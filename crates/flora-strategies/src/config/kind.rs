@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::NoSettings;
 use crate::lora::{
-    FairConfig, FlexLoraConfig, HetLoraConfig, Procrustes, RanksConfig, StackingConfig,
+    Average, FairConfig, FlexLoraConfig, HetLoraConfig, Procrustes, RanksConfig, StackingConfig,
 };
 use crate::optimizer::{FedAdagrad, FedAdam, FedAvgM, FedYogi};
 use crate::robust::{Bulyan, GeometricMedian, Krum, Median, MultiKrum, TrimmedMean};
@@ -105,13 +105,8 @@ impl StrategyKind {
     /// Whether it makes nothing of parameters other than LoRA's.
     pub(super) fn is_of_lora(&self) -> bool {
         self.is_of_one_factor()
-            || self.is_of_products()
-            || matches!(self, Self::FedRot(_) | Self::FedSa(_) | Self::Fair(_) | Self::HetLora(_))
-    }
-
-    /// Whether the answers' products are averaged, whatever their factors.
-    pub(super) fn is_of_products(&self) -> bool {
-        matches!(self, Self::FedEx(_) | Self::Stacking(_) | Self::FlexLora(_))
+            || matches!(self, Self::FedRot(_) | Self::FedSa(_) | Self::Fair(_) | Self::FedEx(_))
+            || matches!(self, Self::Stacking(_) | Self::FlexLora(_) | Self::HetLora(_))
     }
 
     /// The ranks of the clients, where they may have ranks of their own and do.
@@ -127,7 +122,7 @@ impl StrategyKind {
     /// What is wrong with the settings, by field.
     pub(super) fn check(&self) -> Result<(), String> {
         if let Some(ranks) = self.ranks() {
-            return ranks.check();
+            ranks.check()?;
         }
         match self {
             Self::FedAvgM(FedAvgM { server_learning_rate, server_momentum })
@@ -229,8 +224,10 @@ impl StrategyKind {
 impl FlexLoraConfig {
     /// With one rank for all, both means are one.
     fn check(&self) -> Result<(), String> {
-        match self.average == crate::lora::Average::RaFlora && self.ranks.is_none() {
-            true => Err("average: \"raflora\" is for clients of different ranks; give them by `ranks`, or leave it out".to_owned()),
+        let differ = self.ranks.as_ref().is_some_and(|ranks| ranks.smallest() < ranks.largest());
+        match self.average == Average::RaFlora && !differ {
+            true => Err("average: \"raflora\" is for clients of different ranks; give them by `ranks`, or leave it out"
+                .to_owned()),
             false => Ok(()),
         }
     }

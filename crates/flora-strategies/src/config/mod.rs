@@ -51,7 +51,7 @@ pub struct StrategyConfig {
 pub struct NoSettings {}
 
 /// What a strategy must know of the run besides its settings.
-pub struct RunFacts {
+pub struct StrategyFacts {
     /// How many steps a client with so many training examples takes in a round.
     pub local_steps: Box<dyn Fn(usize) -> usize + Send>,
     /// The momentum of the clients' SGD.
@@ -62,9 +62,14 @@ pub struct RunFacts {
     pub seed: u64,
 }
 
-impl fmt::Debug for RunFacts {
+impl fmt::Debug for StrategyFacts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("RunFacts").finish_non_exhaustive()
+        formatter
+            .debug_struct("StrategyFacts")
+            .field("momentum", &self.momentum)
+            .field("clients", &self.clients)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,9 +139,16 @@ impl StrategyConfig {
         self.layers().any(sends)
     }
 
-    /// The ranks of the clients, where they may have ranks of their own and do.
-    pub fn ranks(&self) -> Option<&RanksConfig> {
-        self.layers().find_map(StrategyKind::ranks)
+    /// The ranks of the clients, where they may have ranks of their own and do, and the name of the field.
+    pub fn ranks(&self) -> Option<(String, &RanksConfig)> {
+        let field = |depth: usize| format!("{}ranks", "rule.".repeat(depth));
+        let mut layers = self.layers().enumerate();
+        layers.find_map(|(depth, kind)| Some((field(depth), kind.ranks()?)))
+    }
+
+    /// How many records of the size of the parameters a client answers.
+    pub fn records(&self) -> u64 {
+        if self.needs_plain_sgd() { 2 } else { 1 }
     }
 
     /// The fewest answers in a round that it can work with.
@@ -179,9 +191,9 @@ impl StrategyConfig {
     ///
     /// # Errors
     /// Ranks that do not fit the clients, by field.
-    pub fn build(&self, run: RunFacts) -> Result<Box<dyn Strategy>, String> {
+    pub fn build(&self, run: StrategyFacts) -> Result<Box<dyn Strategy>, String> {
         let rule = |run| match &self.rule {
-            Some(rule) => rule.build(run),
+            Some(rule) => rule.build(run).map_err(|problem| format!("rule.{problem}")),
             None => Self::default().build(run),
         };
         let stepped = |run, optimizer| -> Result<Box<dyn Strategy>, String> {

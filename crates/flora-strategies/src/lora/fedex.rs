@@ -5,20 +5,19 @@ use flora_federation::{
     Accepted, Aggregate, CheckError, ClientInfo, Global, Kind, Message, Strategy, StrategyError,
 };
 
-use super::correction::Correction;
 use super::is_correction;
 use super::matrix::matrix;
-use super::mean;
 use super::pairs::pairs;
 use super::part::{self, LORA};
+use super::{correction, mean};
 use crate::values::{in_order, shares};
 
 /// FedEx-LoRA (<https://arxiv.org/abs/2410.09432>): A and B become their means, and what the product of the means lacks,
 /// `sum_k p_k B_k A_k - B A`, is added to the weights below the adapters: see
 /// [`is_correction`](super::is_correction). Nothing of the clients' updates is lost.
 ///
-/// With K answers of rank r, a round adds factors of rank K r, `B_k` beside each other over `p_k (A_k - A)`; once the
-/// factors of a layer are no smaller than its weight, it is their sum. Every client is sent all corrections of the run,
+/// With K answers of rank r, a round adds factors of rank (K - 1) r, `B_k - B_K` beside each other over `p_k (A_k - A)`, because
+/// the `p_k (A_k - A)` of all add up to nothing; once the factors of a layer are no smaller than its weight, it is their sum. Every client is sent all corrections of the run,
 /// so that one that took no part for some rounds has what the others have. The authors' code takes the plain mean,
 /// which is that of equal numbers of examples.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,18 +52,20 @@ impl Strategy for FedEx {
         for pair in pairs(&factors)? {
             let means = pair.factors(|name| next.get(name))?;
             let mean = matrix(means.a);
-            let ranks = pair.rank * answers.len();
+            let Some((last, others)) = answers.split_last() else { continue };
+            let reference = matrix(pair.factors(|name| last.parameters.get(name))?.b);
+            let ranks = pair.rank * others.len();
             let (mut left, mut right) =
                 (Mat::zeros(pair.out, ranks), Mat::zeros(ranks, pair.width));
-            for (place, (answer, &share)) in answers.iter().zip(&shares).enumerate() {
+            for (place, (answer, &share)) in others.iter().zip(&shares).enumerate() {
                 let own = pair.factors(|name| answer.parameters.get(name))?;
                 let start = place * pair.rank;
-                left.subcols_mut(start, pair.rank).copy_from(matrix(own.b));
+                left.subcols_mut(start, pair.rank).copy_from(matrix(own.b) - &reference);
                 let apart = (matrix(own.a) - &mean) * Times(share);
                 right.subrows_mut(start, pair.rank).copy_from(apart);
             }
-            let before = Correction::of(&pair, &global.parameters)?;
-            before.and(&left, &right, &pair, &mut next)?;
+            let before = correction::of(&pair, &global.parameters)?;
+            correction::insert_sum(before, &left, &right, &pair, &mut next)?;
         }
         Ok(Aggregate::reshaped(next))
     }

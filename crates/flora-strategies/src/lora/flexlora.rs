@@ -103,10 +103,7 @@ impl FlexLora {
 
 impl Strategy for FlexLora {
     fn name(&self) -> &str {
-        match self.average {
-            Average::Plain => "flexlora",
-            Average::RaFlora => "raflora",
-        }
+        "flexlora"
     }
 
     fn instruct(&mut self, global: &Global, client: &ClientInfo, kind: &Kind) -> Message {
@@ -143,5 +140,13 @@ impl Strategy for FlexLora {
             changed.set(&pair.b, &(b * Times(1.0 / self.scale.of(pair.rank))), before.b)?;
         }
         Ok(Aggregate::new(changed.within(&next)?))
+    }
+
+    fn state(&self) -> Message {
+        self.ranks.state()
+    }
+
+    fn restore(&mut self, state: Message) -> Result<(), StrategyError> {
+        self.ranks.restore(state)
     }
 }

@@ -3,13 +3,13 @@ use std::sync::Arc;
 use faer::{Mat, Scale as Times};
 use flora_core::ParameterRecord;
 use flora_federation::{
-    Accepted, Aggregate, ClientInfo, Global, Kind, Message, Strategy, StrategyError,
+    Accepted, Aggregate, ClientInfo, Global, Kind, Message, Strategy, StrategyError, Value,
 };
 use serde::{Deserialize, Serialize};
 
 use super::matrix::{Changed, matrix};
 use super::pairs::{Pair, is_of, pairs};
-use super::part::Made;
+use super::part::{FRESH_OPTIMIZER, Made};
 use super::product::{Product, Term};
 use super::ranks::{cut, first};
 use super::{Ranks, RanksConfig, Scale, mean};
@@ -81,7 +81,9 @@ impl HetLora {
         let factors =
             |answer: &&Accepted| Ok(pair.factors(|name| answer.parameters.get(name))?.rank);
         let ranks = answers.iter().map(factors).collect::<Result<Vec<usize>, StrategyError>>()?;
-        let there = ranks.iter().copied().max().unwrap_or(0).min(pair.rank);
+        // A row that only answers without a weight have would be zero in both matrices.
+        let weighing = ranks.iter().zip(weights).filter(|&(_, &weight)| weight > 0.0);
+        let there = weighing.map(|(&rank, _)| rank).max().unwrap_or(0).min(pair.rank);
         a.subrows_mut(0, there).fill(0.0);
         b.subcols_mut(0, there).fill(0.0);
         for (answer, &weight) in answers.iter().zip(weights) {
@@ -109,7 +111,9 @@ impl Strategy for HetLora {
         let scale = &self.scale;
         // What is wrong with the global parameters is an error of the aggregation.
         let make = |it: &ParameterRecord| cut(it, rank, scale, first(rank)).ok().flatten();
-        Message::parameters(self.sent.get(&global.parameters, rank, make))
+        let mut message = Message::parameters(self.sent.get(&global.parameters, rank, make));
+        message.config.insert(FRESH_OPTIMIZER.to_owned(), Value::Bool(true));
+        message
     }
 
     fn aggregate(
@@ -129,5 +133,13 @@ impl Strategy for HetLora {
             changed.set(&pair.b, &b, before.b)?;
         }
         Ok(Aggregate::new(changed.within(&next)?))
+    }
+
+    fn state(&self) -> Message {
+        self.ranks.state()
+    }
+
+    fn restore(&mut self, state: Message) -> Result<(), StrategyError> {
+        self.ranks.restore(state)
     }
 }

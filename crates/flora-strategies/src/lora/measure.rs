@@ -2,7 +2,7 @@ use faer::Scale as Times;
 use flora_core::ParameterRecord;
 
 use super::Scale;
-use super::correction::Correction;
+use super::correction;
 use super::fedsb::without_cores;
 use super::pairs::pairs;
 use super::product::{Product, Term, norm};
@@ -13,7 +13,7 @@ use super::product::{Product, Term, norm};
 ///
 /// What `next` adds to the weights below the adapters ([`is_correction`](super::is_correction)) counts as a part of `B A`.
 ///
-/// It is right to about 1e-15, and 0 where both products are zero. There is no error, `None`, without pairs or
+/// It is right to about 1e-15 (with corrections to 1e-7 times what these are of `M` in all, for they are f32), and 0 where both products are zero. There is no error, `None`, without pairs or
 /// answers, for records that do not fit, and where only `M` is zero.
 pub fn aggregation_error<'a>(
     next: &ParameterRecord,
@@ -49,11 +49,12 @@ pub(crate) fn error_of(
         let factors = pair.factors(|name| next.get(name)).ok()?;
         terms.push(Term::new(factors, -scale.of(factors.rank)));
         let product = Product::new(&terms);
-        let after = Correction::of(&pair, next).ok()?;
-        let (difference, mean) = match after.dense() {
+        let after = correction::of(&pair, next).ok()?;
+        let (difference, mean) = match correction::dense(after) {
             None => product.norms(of_answers),
             Some(mut added) => {
-                if let Some(before) = Correction::of(&pair, base).ok()?.dense() {
+                let before = correction::of(&pair, base).ok()?;
+                if let Some(before) = correction::dense(before) {
                     added -= before;
                 }
                 let left = product.left.subcols(0, of_answers);

@@ -14,7 +14,7 @@
 //! | [`FedSvd`] | B | A orthonormal, from the SVD of `B A` | exact |
 //! | [`Fair`] | A and B | mean of A, and a B corrected towards `M` | nearer than FedAvg |
 //! | [`FlexLora`] | A and B, of ranks of their own | the best ones of the largest rank | the best of that rank |
-//! | [`FedSa`] | A and B | the mean of A; B stays with each client | each has its own |
+//! | [`FedSa`] | A and B, and answer A | the mean of A; B stays with each client | each has its own |
 //! | [`FedSb`] | a core R between both | B and A as in the second round, the mean of R | exact |
 //! | [`FedEx`] | A and B | means of both, and the rest of `M` in the weights below | exact |
 //! | [`Stacking`] | A and B, of ranks of their own | a fresh A, B zero, and `M` in the weights below | exact |

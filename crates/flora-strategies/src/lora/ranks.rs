@@ -2,12 +2,15 @@ use std::collections::BTreeMap;
 
 use faer::{Mat, Scale as Times};
 use flora_core::ParameterRecord;
-use flora_federation::StrategyError;
+use flora_federation::{Message, StrategyError, Value};
 use serde::{Deserialize, Serialize};
 
 use super::matrix::{Changed, matrix};
 use super::pairs::{Factors, pairs};
 use super::{Pair, Scale};
+
+/// In front of the id in the name of a client's rank in a state.
+const PREFIX: &str = "rank.";
 
 /// Which rank each client has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,6 +28,29 @@ impl Ranks {
     /// The largest rank, which the shared parameters need; [`usize::MAX`], all that there is, of no clients.
     pub fn largest(&self) -> usize {
         self.by_client.values().copied().max().unwrap_or(usize::MAX)
+    }
+
+    /// As a part of a rule's state: who resumes may find other clients, of which a list would give the ranks to others.
+    pub(crate) fn state(&self) -> Message {
+        let rank =
+            |(id, &rank): (&String, &usize)| (format!("{PREFIX}{id}"), Value::Int(rank as i64));
+        Message { config: self.by_client.iter().map(rank).collect(), ..Message::default() }
+    }
+
+    /// Puts back what [`state`](Self::state) gave.
+    pub(crate) fn restore(&mut self, state: Message) -> Result<(), StrategyError> {
+        let read = |(name, value): (&String, &Value)| match (name.strip_prefix(PREFIX), value) {
+            (Some(id), &Value::Int(rank)) if rank > 0 => Some((id.to_owned(), rank as usize)),
+            _ => None,
+        };
+        let ranks: Option<BTreeMap<String, usize>> = state.config.iter().map(read).collect();
+        match ranks {
+            Some(ranks) if state.records.is_empty() => {
+                self.by_client = ranks;
+                Ok(())
+            }
+            _ => Err(StrategyError::State("it holds more than the ranks of clients".to_owned())),
+        }
     }
 
     /// Checks that the shared adapters are large enough for all clients.
@@ -112,11 +138,7 @@ impl RanksConfig {
     /// # Errors
     /// What is wrong, beginning with `ranks`.
     pub fn check(&self) -> Result<(), String> {
-        let ranks: Vec<usize> = match self {
-            Self::Listed(ranks) => ranks.clone(),
-            Self::Named(named) => named.values().copied().collect(),
-        };
-        match ranks.as_slice() {
+        match &self.all().collect::<Vec<_>>()[..] {
             [] => {
                 Err("ranks: there are none; give each client one, or leave `ranks` out".to_owned())
             }
@@ -125,13 +147,23 @@ impl RanksConfig {
         }
     }
 
-    /// The largest.
+    /// The largest; 0 of none.
     pub fn largest(&self) -> usize {
-        let largest = match self {
-            Self::Listed(ranks) => ranks.iter().max(),
-            Self::Named(named) => named.values().max(),
+        self.all().max().unwrap_or(0)
+    }
+
+    /// The smallest; 0 of none.
+    pub fn smallest(&self) -> usize {
+        self.all().min().unwrap_or(0)
+    }
+
+    fn all(&self) -> impl Iterator<Item = usize> {
+        let (listed, named) = match self {
+            Self::Listed(ranks) => (Some(ranks), None),
+            Self::Named(named) => (None, Some(named)),
         };
-        largest.copied().unwrap_or(0)
+        let named = named.into_iter().flat_map(BTreeMap::values);
+        listed.into_iter().flatten().chain(named).copied()
     }
 
     /// The ranks of these clients.

@@ -7,13 +7,12 @@ use flora_federation::{
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-use super::correction::Correction;
 use super::matrix::{Changed, matrix};
 use super::pairs::{is_of, pairs};
 use super::part::{self, FRESH_OPTIMIZER, LORA, Made};
 use super::product::{Product, Term};
 use super::ranks::{cut, first};
-use super::{Ranks, RanksConfig, Scale, is_correction, mean};
+use super::{Ranks, RanksConfig, Scale, correction, is_correction, mean};
 use crate::values::{in_order, shares};
 
 /// The settings of [`Stacking`].
@@ -107,9 +106,17 @@ impl Strategy for Stacking {
                 terms.push(Term::new(pair.factors(|name| answer.parameters.get(name))?, share));
             }
             let product = Product::new(&terms);
-            let before = Correction::of(pair, &global.parameters)?;
-            before.and(&product.left, &product.right, pair, &mut next)?;
+            let before = correction::of(pair, &global.parameters)?;
+            correction::insert_sum(before, &product.left, &product.right, pair, &mut next)?;
         }
         Ok(Aggregate::reshaped(next))
+    }
+
+    fn state(&self) -> Message {
+        self.ranks.state()
+    }
+
+    fn restore(&mut self, state: Message) -> Result<(), StrategyError> {
+        self.ranks.restore(state)
     }
 }

@@ -64,14 +64,14 @@ impl Stock {
         name: &str,
     ) -> Result<Plan, String> {
         let refuse = |problem: &str| Err(format!("{}: {problem}", experiment.name));
-        if !experiment.federation.share().is_all() {
-            return refuse(
-                "federation.participants: \"alone\" leaves nothing to send to the server; choose \"all\"",
-            );
-        }
         if experiment.federation.strategy != StrategyConfig::default() {
             return refuse(
                 "federation.strategy: the server's own strategy makes the next parameters; leave it out",
+            );
+        }
+        if !experiment.federation.share().is_all() {
+            return refuse(
+                "federation.participants: \"alone\" leaves nothing to send to the server; choose \"all\"",
             );
         }
         if experiment.method.init_adapter.is_some() {

@@ -1,5 +1,6 @@
 //! Settings that do not go together with the method.
 
+use flora_core::Dtype;
 use flora_data::Participants;
 use flora_federation::Attack;
 use flora_lora::Towers;
@@ -91,33 +92,46 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
              model with `flora export --merged`, and start from that"
         ));
     }
-    check_ranks(experiment)
-}
-
-/// Whether clients' own ranks fit the adapter that they begin with.
-fn check_ranks(experiment: &Experiment) -> Result<(), String> {
-    let (strategy, method) = (&experiment.federation.strategy, &experiment.method);
-    let Some(ranks) = strategy.ranks() else { return Ok(()) };
-    let refuse = |problem: String| Err(format!("federation.strategy.ranks: {problem}"));
-    let lora = &method.lora;
-    if !lora.rank_pattern.is_empty() {
-        return refuse(
-            "clients have one rank for all layers, and method.lora.rank_pattern has others; leave one of them out"
-                .to_owned(),
-        );
-    }
-    // An adapter to start from has a rank of its own.
-    if method.init_adapter.is_none() && ranks.largest() != lora.r {
-        return refuse(format!(
-            "the largest is {}, and the shared adapter is of rank {}; choose method.lora.r = {}",
-            ranks.largest(),
-            lora.r,
-            ranks.largest()
+    if strategy.needs_plain_sgd() && federation.upload != Dtype::F32 {
+        return Err(format!(
+            "federation.upload: control variates that are rounded to {} drift away from the clients' own; choose \"f32\", \
+             or another strategy than {name}",
+            federation.upload
         ));
     }
-    if method.init_adapter.is_some() && strategy.starts_from_rows() {
+    // An adapter that is still to be read has a rank of its own.
+    match method.init_adapter {
+        None => check_ranks(experiment),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Whether clients' own ranks fit the adapter that they begin with, whose settings are in `method.lora` by now.
+pub(crate) fn check_ranks(experiment: &Experiment) -> Result<(), String> {
+    let (strategy, method) = (&experiment.federation.strategy, &experiment.method);
+    let Some((field, ranks)) = strategy.ranks() else { return Ok(()) };
+    let refuse = |problem: String| Err(format!("federation.strategy.{field}: {problem}"));
+    let (lora, largest) = (&method.lora, ranks.largest());
+    let adapter = if method.init_adapter.is_some() { "method.init_adapter" } else { "method.lora" };
+    if !lora.rank_pattern.is_empty() {
         return refuse(format!(
-            "{} sends clients of a smaller rank a part of the adapter in method.init_adapter, which is another; choose              \"flexlora\", or leave the adapter out",
+            "clients have one rank for all layers, and the rank_pattern of {adapter} has others; leave one of them out"
+        ));
+    }
+    if largest != lora.r {
+        let remedy = match method.init_adapter.is_some() {
+            true => format!("give the largest client {}", lora.r),
+            false => format!("choose method.lora.r = {largest}"),
+        };
+        return refuse(format!(
+            "the largest is {largest}, and the adapter of {adapter} is of rank {}; {remedy}",
+            lora.r
+        ));
+    }
+    if method.init_adapter.is_some() && strategy.starts_from_rows() && ranks.smallest() < largest {
+        return refuse(format!(
+            "{} sends clients of a smaller rank a part of the adapter in method.init_adapter, which is another; choose \
+             \"flexlora\", or leave the adapter out",
             strategy.name()
         ));
     }

@@ -21,7 +21,7 @@ use flora_core::ParameterRecord;
 use flora_data::{Features, Template};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use check::check;
+pub(crate) use check::{check, check_ranks};
 pub(crate) use closed_form::read as read_moments;
 pub use closed_form::{ClosedForm, ClosedFormConfig, HeadFeatures};
 pub use fedaa::FedAa;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use flora_data::{ClientShard, Dataset, Partition, PartitionConfig, Protocol, Split};
 use flora_federation::{BelowQuorum, ClientInfo, Event, SelectionConfig};
 
-use super::{wrong, wrong_part};
+use super::{refused, wrong};
 use crate::client::client_info;
+use crate::methods::check_ranks;
 use crate::objective::{NO_CLASSES, NO_SOFTMAX};
 use crate::{Experiment, LossKind, Method, Observer, SoftmaxKind, TuningError};
 
@@ -110,9 +111,13 @@ pub(super) fn check(
 /// Whether the clients that have training images are enough, and those that the strategy knows.
 pub(super) fn check_trainers(experiment: &Experiment, ids: &[&str]) -> Result<(), TuningError> {
     let clients = ids.len();
-    if let Some(ranks) = experiment.federation.strategy.ranks() {
+    if let Some((field, ranks)) = experiment.federation.strategy.ranks() {
+        let outer = field.strip_suffix("ranks").unwrap_or_default();
         let fit = ranks.of(ids.iter().copied());
-        fit.map_err(|problem| wrong_part(experiment, "federation.strategy", problem))?;
+        let of_table = format!("federation.strategy.{outer}");
+        let fit = fit.map_err(|problem| format!("{of_table}{problem}"));
+        let fit = fit.map(|_| ()).and_then(|()| check_ranks(experiment));
+        fit.map_err(|problem| refused(experiment, problem))?;
     }
     let least = experiment.federation.min_clients;
     if least > clients {

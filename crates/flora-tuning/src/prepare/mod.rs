@@ -45,10 +45,9 @@ fn wrong(experiment: &Experiment, field: &str, problem: impl std::fmt::Display) 
     }
 }
 
-/// The same of a table whose fields tell their own names.
-pub(crate) fn wrong_part(experiment: &Experiment, table: &str, problem: String) -> TuningError {
-    let origin = experiment.name.clone();
-    TuningError::Experiment { origin, problem: format!("{table}.{problem}") }
+/// A problem that begins with the field.
+pub(crate) fn refused(experiment: &Experiment, problem: String) -> TuningError {
+    TuningError::Experiment { origin: experiment.name.clone(), problem }
 }
 
 /// Reads model and data, computes or loads the image features, and makes the clients.

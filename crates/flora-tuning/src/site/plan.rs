@@ -93,6 +93,13 @@ pub fn plan(
             planned.federation.strategy.name()
         )));
     }
+    if planned.method.init_adapter.is_some() && planned.federation.strategy.shares().is_some() {
+        return Err(refuse(format!(
+            "federation.strategy: with {} B does not travel, and sites do not have that of method.init_adapter; choose \
+             another strategy, or merge the adapter into the model with `flora export --merged`",
+            planned.federation.strategy.name()
+        )));
+    }
     if let Some(lora) = adapter_config(&planned)? {
         planned.method.lora = lora;
         planned.method.init_adapter = None;
