@@ -1,17 +1,13 @@
-use std::sync::Arc;
-
 use faer::Scale as Times;
-use flora_core::ParameterRecord;
 use flora_federation::{
-    Accepted, Aggregate, ClientInfo, Global, Kind, Message, Strategy, StrategyError, Value,
+    Accepted, Aggregate, ClientInfo, Global, Kind, Message, Strategy, StrategyError,
 };
 use serde::{Deserialize, Serialize};
 
 use super::matrix::{Changed, matrix};
-use super::pairs::{Factors, Pair, is_of, pairs};
-use super::part::{FRESH_OPTIMIZER, Made};
+use super::pairs::{Pair, is_of, pairs};
 use super::product::{Product, Term};
-use super::ranks::cut;
+use super::ranked::Ranked;
 use super::{Ranks, RanksConfig, Scale, mean};
 use crate::values::in_order;
 
@@ -54,19 +50,18 @@ impl Average {
 /// The global parameters have the largest rank. A client is sent, and answers, matrices of shapes `[r_k, in]` and
 /// `[out, r_k]`. What it is sent depends on the global parameters alone. Where the product has fewer singular values
 /// than the rank, as at the start, when B is zero, the other rows of A go on in directions of the A of before. The
-/// setting [`FRESH_OPTIMIZER`] goes with every task to train, because each round has a basis of its own. Parameters
+/// setting [`FRESH_OPTIMIZER`](super::FRESH_OPTIMIZER) goes with every task to train, because each round has a basis of its own. Parameters
 /// that are in no pair take the mean weighted by examples.
 pub struct FlexLora {
-    ranks: Ranks,
+    ranked: Ranked,
     average: Average,
     scale: Scale,
-    sent: Made,
 }
 
 impl FlexLora {
     /// The rule, with one factor `s` for all ranks.
     pub fn new(ranks: Ranks, average: Average) -> Self {
-        Self { ranks, average, scale: Scale::default(), sent: Made::default() }
+        Self { ranked: Ranked::new(ranks), average, scale: Scale::default() }
     }
 
     /// With a factor `s` that depends on the rank.
@@ -107,20 +102,10 @@ impl Strategy for FlexLora {
     }
 
     fn instruct(&mut self, global: &Global, client: &ClientInfo, kind: &Kind) -> Message {
-        if *kind != Kind::Train {
-            return Message::parameters(Arc::clone(&global.parameters));
-        }
-        let rank = self.ranks.rank_of(&client.id);
-        let scale = &self.scale;
-        let smaller = |own: Factors<'_>| {
+        self.ranked.instruct(global, client, kind, &self.scale, |own, rank| {
             let product = Product { left: matrix(own.b), right: matrix(own.a) };
             Ok(product.svd()?.factors(rank, product.right.as_ref()))
-        };
-        // What is wrong with the global parameters is an error of the aggregation.
-        let make = |it: &ParameterRecord| cut(it, rank, scale, smaller).ok().flatten();
-        let mut message = Message::parameters(self.sent.get(&global.parameters, rank, make));
-        message.config.insert(FRESH_OPTIMIZER.to_owned(), Value::Bool(true));
-        message
+        })
     }
 
     fn aggregate(
@@ -129,7 +114,7 @@ impl Strategy for FlexLora {
         accepted: &[Accepted],
     ) -> Result<Aggregate, StrategyError> {
         let (answers, pairs) = (in_order(accepted), pairs(&global.parameters)?);
-        self.ranks.check(&pairs)?;
+        self.ranked.ranks.check(&pairs)?;
         let next = mean::record(&global.parameters, &answers, |name| !is_of(&pairs, name))?;
         let mut changed = Changed::default();
         for pair in &pairs {
@@ -143,10 +128,10 @@ impl Strategy for FlexLora {
     }
 
     fn state(&self) -> Message {
-        self.ranks.state()
+        self.ranked.ranks.state()
     }
 
     fn restore(&mut self, state: Message) -> Result<(), StrategyError> {
-        self.ranks.restore(state)
+        self.ranked.ranks.restore(state)
     }
 }

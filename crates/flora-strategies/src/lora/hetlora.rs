@@ -1,17 +1,14 @@
-use std::sync::Arc;
-
 use faer::{Mat, Scale as Times};
 use flora_core::ParameterRecord;
 use flora_federation::{
-    Accepted, Aggregate, ClientInfo, Global, Kind, Message, Strategy, StrategyError, Value,
+    Accepted, Aggregate, ClientInfo, Global, Kind, Message, Strategy, StrategyError,
 };
 use serde::{Deserialize, Serialize};
 
 use super::matrix::{Changed, matrix};
 use super::pairs::{Pair, is_of, pairs};
-use super::part::{FRESH_OPTIMIZER, Made};
 use super::product::{Product, Term};
-use super::ranks::{cut, first};
+use super::ranked::{Ranked, first};
 use super::{Ranks, RanksConfig, Scale, mean};
 use crate::values::{in_order, shares};
 
@@ -30,17 +27,16 @@ pub struct HetLoraConfig {
 /// Zeros dilute what only clients of a high rank learn: that is the method's known weakness, which
 /// [`FlexLora`](super::FlexLora) does not have. Rows and columns that no answer of a round has stay as they were, instead of zero in both
 /// matrices, where they would have no gradient for ever. Clients keep their ranks: the paper's pruning in training is
-/// left out. If all products are zero, weights are the training examples, as for parameters that are in no pair.
+/// left out. The setting [`FRESH_OPTIMIZER`](super::FRESH_OPTIMIZER) goes with every task to train. If all products are zero, weights are the training examples, as for parameters that are in no pair.
 pub struct HetLora {
-    ranks: Ranks,
+    ranked: Ranked,
     scale: Scale,
-    sent: Made,
 }
 
 impl HetLora {
     /// The rule, with one factor `s` for all ranks.
     pub fn new(ranks: Ranks) -> Self {
-        Self { ranks, scale: Scale::default(), sent: Made::default() }
+        Self { ranked: Ranked::new(ranks), scale: Scale::default() }
     }
 
     /// With a factor `s` that depends on the rank: B is multiplied by the ratio of the factors when it is filled up
@@ -104,16 +100,7 @@ impl Strategy for HetLora {
     }
 
     fn instruct(&mut self, global: &Global, client: &ClientInfo, kind: &Kind) -> Message {
-        if *kind != Kind::Train {
-            return Message::parameters(Arc::clone(&global.parameters));
-        }
-        let rank = self.ranks.rank_of(&client.id);
-        let scale = &self.scale;
-        // What is wrong with the global parameters is an error of the aggregation.
-        let make = |it: &ParameterRecord| cut(it, rank, scale, first(rank)).ok().flatten();
-        let mut message = Message::parameters(self.sent.get(&global.parameters, rank, make));
-        message.config.insert(FRESH_OPTIMIZER.to_owned(), Value::Bool(true));
-        message
+        self.ranked.instruct(global, client, kind, &self.scale, first)
     }
 
     fn aggregate(
@@ -122,7 +109,7 @@ impl Strategy for HetLora {
         accepted: &[Accepted],
     ) -> Result<Aggregate, StrategyError> {
         let (answers, pairs) = (in_order(accepted), pairs(&global.parameters)?);
-        self.ranks.check(&pairs)?;
+        self.ranked.ranks.check(&pairs)?;
         let weights = self.weights(&pairs, &answers)?;
         let next = mean::record(&global.parameters, &answers, |name| !is_of(&pairs, name))?;
         let mut changed = Changed::default();
@@ -136,10 +123,10 @@ impl Strategy for HetLora {
     }
 
     fn state(&self) -> Message {
-        self.ranks.state()
+        self.ranked.ranks.state()
     }
 
     fn restore(&mut self, state: Message) -> Result<(), StrategyError> {
-        self.ranks.restore(state)
+        self.ranked.ranks.restore(state)
     }
 }

@@ -40,6 +40,7 @@ mod measure;
 mod pairs;
 mod part;
 mod product;
+mod ranked;
 mod ranks;
 mod reported;
 mod rolora;

@@ -1,13 +1,9 @@
 use std::collections::BTreeMap;
 
-use faer::{Mat, Scale as Times};
-use flora_core::ParameterRecord;
 use flora_federation::{Message, StrategyError, Value};
 use serde::{Deserialize, Serialize};
 
-use super::matrix::{Changed, matrix};
-use super::pairs::{Factors, pairs};
-use super::{Pair, Scale};
+use super::Pair;
 
 /// In front of the id in the name of a client's rank in a state.
 const PREFIX: &str = "rank.";
@@ -65,40 +61,6 @@ impl Ranks {
             ))),
             None => Ok(()),
         }
-    }
-}
-
-/// The global parameters in a smaller rank, whose B and A `smaller` makes of the factors of a pair; B is multiplied so that
-/// the update `scale(rank) B A` stays. `None` where no pair has a larger rank.
-pub(crate) fn cut(
-    global: &ParameterRecord,
-    rank: usize,
-    scale: &Scale,
-    smaller: impl Fn(Factors<'_>) -> Result<(Mat<f64>, Mat<f64>), StrategyError>,
-) -> Result<Option<ParameterRecord>, StrategyError> {
-    let mut changed = Changed::default();
-    let mut pairs = pairs(global)?;
-    pairs.retain(|pair| pair.rank > rank);
-    if pairs.is_empty() {
-        return Ok(None);
-    }
-    for pair in &pairs {
-        let own = pair.factors(|name| global.get(name))?;
-        let (b, a) = smaller(own)?;
-        let ratio = scale.of(pair.rank) / scale.of(rank);
-        changed.set(&pair.a, &a, own.a)?;
-        changed.set(&pair.b, &(b * Times(ratio)), own.b)?;
-    }
-    Ok(Some(changed.within(global)?))
-}
-
-/// For [`cut`]: the first columns of B and rows of A.
-pub(crate) fn first(
-    rank: usize,
-) -> impl Fn(Factors<'_>) -> Result<(Mat<f64>, Mat<f64>), StrategyError> {
-    move |own| {
-        let (a, b) = (matrix(own.a), matrix(own.b));
-        Ok((b.subcols(0, rank).to_owned(), a.subrows(0, rank).to_owned()))
     }
 }
 

@@ -1,5 +1,4 @@
 use faer::Mat;
-use flora_core::ParameterRecord;
 use flora_federation::{
     Accepted, Aggregate, CheckError, ClientInfo, Global, Kind, Message, Strategy, StrategyError,
     Value,
@@ -9,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::matrix::{Changed, matrix};
 use super::pairs::{is_of, pairs};
-use super::part::{self, FRESH_OPTIMIZER, LORA, Made};
+use super::part::{self, LORA, TRAIN};
 use super::product::{Product, Term};
-use super::ranks::{cut, first};
+use super::ranked::{Ranked, first};
 use super::{Ranks, RanksConfig, Scale, correction, is_correction, mean};
 use crate::values::{in_order, shares};
 
@@ -30,18 +29,17 @@ pub struct StackingConfig {
 ///
 /// Clients may have ranks of their own: they are sent the first rows of A and columns of B. A fresh A is drawn
 /// anew for each layer and round, from a normal distribution as wide as that of the A of before. The setting
-/// [`FRESH_OPTIMIZER`] goes with every task to train. What clients are sent of corrections is as with
+/// [`FRESH_OPTIMIZER`](super::FRESH_OPTIMIZER) goes with every task to train. What clients are sent of corrections is as with
 /// [`FedEx`](super::FedEx).
 pub struct Stacking {
-    ranks: Ranks,
+    ranked: Ranked,
     seed: u64,
-    sent: Made,
 }
 
 impl Stacking {
     /// The rule; `seed` is that of fresh adapters.
     pub fn new(ranks: Ranks, seed: u64) -> Self {
-        Self { ranks, seed, sent: Made::default() }
+        Self { ranked: Ranked::new(ranks), seed }
     }
 
     /// A matrix of the shape and the root mean square of `before`.
@@ -65,15 +63,11 @@ impl Strategy for Stacking {
     }
 
     fn instruct(&mut self, global: &Global, client: &ClientInfo, kind: &Kind) -> Message {
-        if *kind != Kind::Train {
-            return Message::parameters(global.parameters.clone());
+        let scale = Scale::default();
+        let mut message = self.ranked.instruct(global, client, kind, &scale, first);
+        if *kind == Kind::Train {
+            message.config.insert(TRAIN.to_owned(), Value::Text(LORA.to_owned()));
         }
-        let rank = self.ranks.rank_of(&client.id);
-        // What is wrong with the global parameters is an error of the aggregation.
-        let make =
-            |it: &ParameterRecord| cut(it, rank, &Scale::default(), first(rank)).ok().flatten();
-        let mut message = part::training(self.sent.get(&global.parameters, rank, make), LORA);
-        message.config.insert(FRESH_OPTIMIZER.to_owned(), Value::Bool(true));
         message
     }
 
@@ -90,7 +84,7 @@ impl Strategy for Stacking {
         let shares = shares(&answers)?;
         let factors = global.parameters.filter(|name| !is_correction(name));
         let pairs = pairs(&factors)?;
-        self.ranks.check(&pairs)?;
+        self.ranked.ranks.check(&pairs)?;
         let next = mean::record(&factors, &answers, |name| !is_of(&pairs, name))?;
         let mut changed = Changed::default();
         for pair in &pairs {
@@ -113,10 +107,10 @@ impl Strategy for Stacking {
     }
 
     fn state(&self) -> Message {
-        self.ranks.state()
+        self.ranked.ranks.state()
     }
 
     fn restore(&mut self, state: Message) -> Result<(), StrategyError> {
-        self.ranks.restore(state)
+        self.ranked.ranks.restore(state)
     }
 }
