@@ -97,6 +97,12 @@ impl Attack {
             Self::SignFlip { factor } => {
                 ("attack.factor", factor, factor > 0.0, "a number above 0")
             }
+            Self::Scaled { factor: 1.0 } => {
+                return Err((
+                    "attack.factor",
+                    "1 leaves the update as it is; choose 10".to_owned(),
+                ));
+            }
             Self::Scaled { factor } => ("attack.factor", factor, true, "a number"),
             Self::GaussianNoise { std } => ("attack.std", std, std > 0.0, "a number above 0"),
             Self::LittleIsEnough { z: Some(z) } => ("attack.z", z, true, "a number"),

@@ -176,6 +176,7 @@ mod tests {
         for (attack, words) in [
             (Attack::SignFlip { factor: -1.0 }, "faults.attack.factor: -1 is not"),
             (Attack::Scaled { factor: f64::NAN }, "faults.attack.factor: NaN is not a number"),
+            (Attack::Scaled { factor: 1.0 }, "faults.attack.factor: 1 leaves the update"),
             (Attack::LittleIsEnough { z: Some(f64::NAN) }, "faults.attack.z: NaN is not"),
             (Attack::InnerProduct { epsilon: 0.0 }, "faults.attack.epsilon: 0 is not"),
         ] {
