@@ -215,7 +215,7 @@ pub(super) fn total_bytes(run: &RunSummary) -> Option<u64> {
 }
 
 fn shares(run: &RunSummary) -> bool {
-    run.trainers > 1 && run.replies > 0 && run.model == EvaluatedModel::Global
+    run.trainers > 1 && run.replies > 0 && run.bytes_up > 0
 }
 
 /// Seconds of training in a round.

@@ -177,14 +177,20 @@ impl StrategyConfig {
             ));
         }
         rule.check().map_err(|problem| format!("rule.{problem}"))?;
-        let refuse = |why: &str| {
-            let (name, rule) = (self.name(), rule.name());
+        let inner = std::iter::successors(Some(&**rule), |it| it.rule.as_deref());
+        let refuse = |at: &Self, why: &str| {
+            let (name, rule) = (self.name(), at.name());
             Err(format!("rule: {name} cannot be put around {rule}: {why}"))
         };
-        if rule.layers().any(|kind| discriminant(kind) == discriminant(&self.kind)) {
-            return refuse("one would undo the other; keep one of them");
+        for at in inner {
+            if discriminant(&at.kind) == discriminant(&self.kind) {
+                return refuse(at, "one would undo the other; keep one of them");
+            }
+            if let Some(why) = self.kind.misfit(&at.kind) {
+                return refuse(at, why);
+            }
         }
-        rule.layers().find_map(|kind| self.kind.misfit(kind)).map_or(Ok(()), refuse)
+        Ok(())
     }
 
     /// The strategy.

@@ -14,10 +14,16 @@ use crate::values::{in_order, shares};
 
 /// The settings of [`HetLora`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct HetLoraConfig {
-    /// The rank of each client.
+    /// The rank of each client; it has no default.
     pub ranks: RanksConfig,
+}
+
+impl Default for HetLoraConfig {
+    fn default() -> Self {
+        Self { ranks: RanksConfig::Listed(Vec::new()) }
+    }
 }
 
 /// HetLoRA (<https://arxiv.org/abs/2401.06432>): clients have ranks of their own. Their matrices are filled up with

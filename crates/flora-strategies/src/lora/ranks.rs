@@ -65,7 +65,7 @@ impl Ranks {
 }
 
 /// Ranks as an experiment file has them: a list in the order of the sorted client ids, or a table from names to
-/// ranks, in which `*` stands for any text.
+/// ranks, in which `*` stands for any text. Of several that are for a client, the one counts that says most of its name.
 ///
 /// ```
 /// use flora_strategies::lora::RanksConfig;
@@ -101,9 +101,8 @@ impl RanksConfig {
     /// What is wrong, beginning with `ranks`.
     pub fn check(&self) -> Result<(), String> {
         match &self.all().collect::<Vec<_>>()[..] {
-            [] => {
-                Err("ranks: there are none; give each client one, or leave `ranks` out".to_owned())
-            }
+            [] => Err("ranks: there are none; give each client that trains one, such as [2, 4, 8]"
+                .to_owned()),
             ranks if ranks.contains(&0) => Err("ranks: 0 is no rank; choose 1 or more".to_owned()),
             _ => Ok(()),
         }
@@ -168,7 +167,11 @@ fn by_name(named: &BTreeMap<String, usize>, client: &str) -> Result<usize, Strin
     if let Some(&rank) = named.get(client) {
         return Ok(rank);
     }
-    let mut found = named.iter().filter(|(pattern, _)| matches(pattern, client));
+    // The one that says most of the name.
+    let said = |pattern: &str| pattern.chars().filter(|&it| it != '*').count();
+    let fits = || named.iter().filter(|(pattern, _)| matches(pattern, client));
+    let most = fits().map(|(pattern, _)| said(pattern)).max();
+    let mut found = fits().filter(|(pattern, _)| Some(said(pattern)) == most);
     let Some((first, &rank)) = found.next() else {
         return Err(format!(
             "ranks: none is for client {client}; add its name, or a pattern such as `*`"
@@ -225,9 +228,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_goes_before_patterns() {
-        let ranks = named(&[("*", 2), ("a*", 2), ("ab", 8)]).of(["b", "ab", "aa"]).unwrap();
-        assert_eq!(["aa", "ab", "b"].map(|client| ranks.rank_of(client)), [2, 8, 2]);
+    fn what_says_more_of_a_name_goes_before() {
+        let ranks = named(&[("*", 2), ("a*", 4), ("ab", 8)]).of(["b", "ab", "aa"]).unwrap();
+        assert_eq!(["aa", "ab", "b"].map(|client| ranks.rank_of(client)), [4, 8, 2]);
         assert_eq!(ranks.rank_of("new"), 8);
     }
 
@@ -239,7 +242,7 @@ mod tests {
             (RanksConfig::Listed(vec![2, 2, 2]), "ranks: 3 are listed for 2 clients"),
             (named(&[("c", 2), ("*", 2)]), "no client's name is `c`"),
             (named(&[("a", 2)]), "none is for client b"),
-            (named(&[("*", 2), ("a*", 4)]), "client a has 2 by `*` and 4 by `a*`"),
+            (named(&[("*b", 2), ("*a", 2), ("a*", 4)]), "client a has 2 by `*a` and 4 by `a*`"),
         ] {
             let message = ranks.of(["b", "a"]).unwrap_err();
             assert!(message.contains(words), "{message}");

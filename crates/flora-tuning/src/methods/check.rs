@@ -92,6 +92,15 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
              model with `flora export --merged`, and start from that"
         ));
     }
+    if strategy.makes_factors() {
+        check_estimate(experiment)?;
+    }
+    if strategy.shares().is_some() && federation.participants == Participants::Central {
+        return Err(format!(
+            "federation.participants: with {name} every client has a model of its own, and who is alone shares with nobody; \
+             choose \"all\""
+        ));
+    }
     if strategy.needs_plain_sgd() && federation.upload != Dtype::F32 {
         return Err(format!(
             "federation.upload: control variates that are rounded to {} drift away from the clients' own; choose \"f32\", \
@@ -104,6 +113,29 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
         None => check_ranks(experiment),
         Some(_) => Ok(()),
     }
+}
+
+/// Whether a first round that trains nothing, and is answered by a gradient, fits the others.
+fn check_estimate(experiment: &Experiment) -> Result<(), String> {
+    let (training, name) = (&experiment.training, experiment.federation.strategy.name());
+    if experiment.rounds() < 2 {
+        return Err(format!(
+            "training.rounds: the first round of {name} estimates a gradient and trains nothing; choose 2 or more"
+        ));
+    }
+    if training.patience.is_some_and(|patience| patience.get() < 2) {
+        return Err(format!(
+            "training.patience: the first round of {name} trains nothing, and would end a run with a patience of 1; choose \
+             2 or more"
+        ));
+    }
+    if experiment.federation.max_update_norm.is_some() {
+        return Err(format!(
+            "federation.max_update_norm: the first round of {name} is answered by a gradient, whose norm is another than \
+             that of an update; leave it out"
+        ));
+    }
+    Ok(())
 }
 
 /// Whether clients' own ranks fit the adapter that they begin with, whose settings are in `method.lora` by now.

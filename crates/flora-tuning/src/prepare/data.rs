@@ -100,6 +100,13 @@ pub(super) fn check(
             problem: error.to_string(),
         })?;
     }
+    if experiment.federation.strategy.shares().is_some() && !experiment.output.keep_clients {
+        let message = format!(
+            "with {} every client has a model of its own, and none is kept; set output.keep_clients = true to have them",
+            experiment.federation.strategy.name()
+        );
+        observer.event(&Event::Warning { message });
+    }
     warn_of_single_images(experiment, loss, &infos, observer);
     warn_of_single_classes(experiment, dataset, partition, observer);
     if is_natural(&experiment.partition) {

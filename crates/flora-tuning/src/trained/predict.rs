@@ -103,7 +103,10 @@ impl Prepared {
         images: impl Fn(&ClientShard) -> Vec<usize>,
     ) -> Result<Vec<ClientPredictions>, TuningError> {
         let workers = Workers::new(self.experiment.federation.threads)?;
+        // As in a round: without one global model, those who never train have none.
+        let has_model = |client: &ClientShard| self.shares_model() || !client.train.is_empty();
         let clients = self.partition.clients.iter().zip(&models.0);
+        let clients = clients.filter(|(client, _)| has_model(client));
         let tasks = clients.map(|(client, record)| (client.id.clone(), images(client), record));
         let (cohort, dataset) = (self.cohort()?, &self.dataset);
         let one = |(client, images, record): (String, Vec<usize>, &Arc<ParameterRecord>)| {
