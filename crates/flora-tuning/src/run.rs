@@ -329,7 +329,9 @@ impl Prepared {
         let mut strategy = self.strategy;
         let rounds = Rounds::new(&config).with_selection(&*self.selection).with_stop(self.stop);
         let listener = &mut Heard(observer);
-        let initial = self.initial.clone();
+        let keeps = self.experiment.output.keep_clients;
+        // Where every weight is trained, this is as large as the model: only where clients are completed by it.
+        let initial = (keeps && !config.share.is_all()).then(|| self.initial.clone());
         let outcome = match state {
             None => rounds.run(&mut *fleet, &mut *strategy, self.initial, listener),
             Some(state) => rounds.resume(&mut *fleet, &mut *strategy, state, listener),
@@ -358,9 +360,8 @@ impl Prepared {
             }
         }
         let uncounted = uncounted.unwrap_or_default();
-        let keeps = self.experiment.output.keep_clients;
         let round = outcome.last_round.round;
-        let own = (!config.share.is_all()).then_some((&initial, &outcome.last));
+        let own = initial.as_ref().map(|initial| (initial, &outcome.last));
         let kept = keeps.then(|| keep_clients(&mut *fleet, round, own, listener.0));
         // Whatever becomes of the clients' parameters, the rounds are over.
         let failure = kept.and_then(Result::err);
@@ -441,14 +442,16 @@ fn keep_clients(
             if problem.is_some() {
                 return;
             }
-            let whole = match own {
-                Some((initial, shared)) => whole(parameters, initial, shared),
-                None => Ok(parameters.as_ref().clone()),
-            };
-            let kept = whole.and_then(|whole| match whole.is_empty() {
+            let mut keep = |whole: &ParameterRecord| match whole.is_empty() {
                 true => Ok(()),
-                false => observer.keep_client(&answer.client, &whole),
-            });
+                false => observer.keep_client(&answer.client, whole),
+            };
+            let kept = match own {
+                None => keep(parameters),
+                Some((initial, shared)) => {
+                    whole(parameters, initial, shared).and_then(|whole| keep(&whole))
+                }
+            };
             problem = kept.err();
         });
         exchanged.map_err(FederationError::Fleet)?;

@@ -89,8 +89,13 @@ impl StrategyConfig {
     }
 
     /// This one, what it is put around, and so on.
+    fn nested(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |it| it.rule.as_deref())
+    }
+
+    /// Their kinds.
     fn layers(&self) -> impl Iterator<Item = &StrategyKind> {
-        std::iter::successors(Some(self), |it| it.rule.as_deref()).map(|it| &it.kind)
+        self.nested().map(|it| &it.kind)
     }
 
     /// Whether it needs the two factors of LoRA adapters.
@@ -177,12 +182,11 @@ impl StrategyConfig {
             ));
         }
         rule.check().map_err(|problem| format!("rule.{problem}"))?;
-        let inner = std::iter::successors(Some(&**rule), |it| it.rule.as_deref());
         let refuse = |at: &Self, why: &str| {
             let (name, rule) = (self.name(), at.name());
             Err(format!("rule: {name} cannot be put around {rule}: {why}"))
         };
-        for at in inner {
+        for at in rule.nested() {
             if discriminant(&at.kind) == discriminant(&self.kind) {
                 return refuse(at, "one would undo the other; keep one of them");
             }

@@ -12,7 +12,7 @@ use super::matrix::{Changed, matrix, tensor};
 use super::mean;
 use super::pairs::{Pair, pairs};
 use super::part::{self, CORE, ESTIMATE};
-use super::product::{Product, Term, no_svd};
+use super::product::{Product, no_svd};
 use super::svd::Svd;
 use crate::values::{in_order, shares};
 
@@ -91,11 +91,7 @@ impl FedSb {
         let mut changed = Changed::default();
         for pair in &pairs {
             let before = pair.factors(|name| global.get(name))?;
-            let mut terms = Vec::with_capacity(answers.len());
-            for (answer, &share) in answers.iter().zip(&shares) {
-                terms.push(Term::new(pair.factors(|name| answer.parameters.get(name))?, share));
-            }
-            let (b, a) = Product::new(&terms).svd()?.bases(pair.rank);
+            let (b, a) = Product::mean(pair, answers, &shares)?.svd()?.bases(pair.rank);
             changed.set(&pair.a, &a, before.a)?;
             changed.set(&pair.b, &b, before.b)?;
         }

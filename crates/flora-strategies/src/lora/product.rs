@@ -2,9 +2,9 @@
 
 use faer::{Mat, MatRef};
 use flora_core::HostTensor;
-use flora_federation::StrategyError;
+use flora_federation::{Accepted, StrategyError};
 
-use super::pairs::Factors;
+use super::pairs::{Factors, Pair};
 use super::svd::Svd;
 
 /// Singular values below the largest one by this factor are rounding, of factors that were f32.
@@ -55,6 +55,19 @@ impl Product {
             start += factors.rank;
         }
         Self { left, right }
+    }
+
+    /// The mean of the answers' products of one layer, weighted by `shares`.
+    pub(crate) fn mean(
+        pair: &Pair,
+        answers: &[&Accepted],
+        shares: &[f64],
+    ) -> Result<Self, StrategyError> {
+        let mut terms = Vec::with_capacity(answers.len());
+        for (answer, &share) in answers.iter().zip(shares) {
+            terms.push(Term::new(pair.factors(|name| answer.parameters.get(name))?, share));
+        }
+        Ok(Self::new(&terms))
     }
 
     /// The Frobenius norms of `left right`, and of the product of only the first `n` columns and rows.

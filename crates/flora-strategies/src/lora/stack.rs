@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::matrix::{Changed, matrix};
 use super::pairs::{is_of, pairs};
 use super::part::{self, LORA, TRAIN};
-use super::product::{Product, Term};
+use super::product::Product;
 use super::ranked::{Ranked, first};
 use super::{Ranks, RanksConfig, Scale, correction, is_correction, mean};
 use crate::values::{in_order, shares};
@@ -95,11 +95,7 @@ impl Strategy for Stacking {
         }
         let mut next = changed.within(&next)?;
         for pair in &pairs {
-            let mut terms = Vec::with_capacity(answers.len());
-            for (answer, &share) in answers.iter().zip(&shares) {
-                terms.push(Term::new(pair.factors(|name| answer.parameters.get(name))?, share));
-            }
-            let product = Product::new(&terms);
+            let product = Product::mean(pair, &answers, &shares)?;
             let before = correction::of(pair, &global.parameters)?;
             correction::insert_sum(before, &product.left, &product.right, pair, &mut next)?;
         }

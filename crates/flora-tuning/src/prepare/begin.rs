@@ -12,7 +12,7 @@ use flora_lora::PeftAdapter;
 
 use super::adapter::{initial_adapter, read_adapter, warn_of_other_base};
 use super::inputs::digest;
-use super::{data, seen, wrong};
+use super::{data, refused, seen, wrong};
 use crate::methods::HeadFeatures;
 use crate::trained::{LoadedSums, adapter_digest};
 use crate::{Experiment, Method, MethodName, Observer, TuningError};
@@ -39,10 +39,7 @@ impl Begin {
         observer: &mut dyn Observer,
     ) -> Result<Self, TuningError> {
         let checked = crate::methods::check(experiment);
-        checked.map_err(|problem| TuningError::Experiment {
-            origin: experiment.name.clone(),
-            problem,
-        })?;
+        checked.map_err(|problem| refused(experiment, problem))?;
         if experiment.method.name.is_closed_form() {
             return Self::of_closed_form(experiment);
         }

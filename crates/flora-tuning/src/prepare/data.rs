@@ -95,10 +95,7 @@ pub(super) fn check(
         let trainers: Vec<_> = infos.iter().filter(|it| it.num_examples > 0).cloned().collect();
         let selection = experiment.federation.selection().check(&trainers);
         let attackers = experiment.faults.check_clients(&infos, experiment.seed);
-        selection.and(attackers).map_err(|error| TuningError::Experiment {
-            origin: experiment.name.clone(),
-            problem: error.to_string(),
-        })?;
+        selection.and(attackers).map_err(|error| refused(experiment, error.to_string()))?;
     }
     if experiment.federation.strategy.shares().is_some() && !experiment.output.keep_clients {
         let message = format!(

@@ -39,10 +39,7 @@ use crate::{Experiment, Method, Observer, Prepared, TuningError};
 
 /// An error in a field of the experiment.
 fn wrong(experiment: &Experiment, field: &str, problem: impl std::fmt::Display) -> TuningError {
-    TuningError::Experiment {
-        origin: experiment.name.clone(),
-        problem: format!("{field}: {problem}"),
-    }
+    refused(experiment, format!("{field}: {problem}"))
 }
 
 /// A problem that begins with the field.
@@ -89,9 +86,7 @@ fn prepared(
     observer: &mut dyn Observer,
 ) -> Result<Prepared, TuningError> {
     let started = Instant::now();
-    experiment
-        .check()
-        .map_err(|problem| TuningError::Experiment { origin: experiment.name.clone(), problem })?;
+    experiment.check().map_err(|problem| refused(&experiment, problem))?;
     let (dataset, partition) = partition(&experiment)?;
     data::check(&experiment, begin.method.as_ref(), &dataset, &partition, observer)?;
     data::warn_of_passed_over(&dataset, observer);
