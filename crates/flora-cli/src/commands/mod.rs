@@ -21,6 +21,7 @@ pub(crate) mod node;
 pub(crate) mod partition;
 pub(crate) mod presets;
 pub(crate) mod pretrain;
+pub(crate) mod privacy;
 mod prompt_args;
 pub(crate) mod retrieve;
 pub(crate) mod run;

@@ -1,0 +1,150 @@
+use clap::{Args, Subcommand, ValueEnum};
+use flora::privacy::{Accountant, Mechanism};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output;
+
+/// Plan differential privacy: the budget that a noise spends, or the noise for a budget
+///
+/// For rounds in which each client takes part with a probability, clips its update to a norm, and the server adds Gaussian noise to
+/// the sum. A client is what is hidden: the result would be about as likely without it.
+#[derive(Debug, Args)]
+pub(crate) struct Privacy {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The epsilon that rounds spend
+    Epsilon {
+        /// The noise multiplier: the noise's standard deviation by the clipping norm
+        #[arg(long, value_name = "Z")]
+        noise: f64,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// The least noise multiplier that stays within an epsilon
+    Noise {
+        /// The budget
+        #[arg(long, value_name = "E")]
+        epsilon: f64,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Rounds {
+    /// The probability with which a client takes part in a round
+    #[arg(long, value_name = "Q", default_value_t = 1.0)]
+    rate: f64,
+    /// How many rounds
+    #[arg(long, value_name = "N")]
+    rounds: usize,
+    /// The probability of more than epsilon; less than one by the number of clients
+    #[arg(long, value_name = "D", default_value_t = 1e-5)]
+    delta: f64,
+    /// How rounds are added up
+    #[arg(long, value_enum, default_value_t)]
+    accountant: Kind,
+    /// With how many clients, to say whether anything is left of the updates
+    #[arg(long, value_name = "N")]
+    clients: Option<usize>,
+    /// How many numbers an update has; 24,576 for the paper's adapter of ViT-B/32
+    #[arg(long, value_name = "N", default_value_t = 24_576)]
+    numbers: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Kind {
+    /// Rényi divergences: fast, a little too large
+    Rdp,
+    /// The distribution of the privacy loss: nearly the least that can be said
+    #[default]
+    Pld,
+    /// The Gaussian mechanism's own formula, where everybody takes part
+    Exact,
+}
+
+impl From<Kind> for Accountant {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Rdp => Self::Rdp,
+            Kind::Pld => Self::Pld,
+            Kind::Exact => Self::Exact,
+        }
+    }
+}
+
+/// The answer, for other programs.
+#[derive(Serialize)]
+struct Answer {
+    epsilon: f64,
+    delta: f64,
+    noise: f64,
+    rate: f64,
+    rounds: usize,
+    accountant: Accountant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    noise_on_the_mean: Option<f64>,
+}
+
+impl Privacy {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let (rounds, noise) = match self.command {
+            Command::Epsilon { noise, rounds } => (rounds, noise),
+            Command::Noise { epsilon, rounds } => {
+                let accountant = Accountant::from(rounds.accountant);
+                let found = accountant.noise(rounds.rate, rounds.rounds, epsilon, rounds.delta);
+                (rounds, found.map_err(option)?)
+            }
+        };
+        let &Rounds { rate, rounds: count, delta, numbers, .. } = &rounds;
+        let accountant = Accountant::from(rounds.accountant);
+        let mechanism = Mechanism { rate, noise, rounds: count };
+        let epsilon = accountant.epsilon(&mechanism, delta).map_err(option)?;
+        let on_the_mean = |clients: usize| noise * (numbers as f64).sqrt() / (rate * clients as f64);
+        let noise_on_the_mean = rounds.clients.map(on_the_mean);
+        if rounds.json {
+            return output::json(&Answer {
+                epsilon,
+                delta,
+                noise,
+                rate,
+                rounds: count,
+                accountant,
+                noise_on_the_mean,
+            });
+        }
+        output::line(format_args!("epsilon  {epsilon:.4} at delta {delta:e}"));
+        output::line(format_args!("noise    {noise:.4} times the clipping norm"));
+        output::line(format_args!("rounds   {count}, each client with a probability of {rate}"));
+        if let (Some(clients), Some(norm)) = (rounds.clients, noise_on_the_mean) {
+            output::line(useless(clients, norm, on_the_mean(1)));
+        }
+        Ok(())
+    }
+}
+
+/// What noise does to the mean of the updates, in words. `alone` is its norm with one client.
+fn useless(clients: usize, norm: f64, alone: f64) -> String {
+    let enough = alone.ceil();
+    let told = format!("mean     of {clients} clients: noise of {norm:.3} times the clipping norm");
+    match norm {
+        norm if norm > 1.0 => format!(
+            "{told}, more than any update; with {enough} clients it would be as much. Hide examples and not clients, or train fewer \
+             numbers"
+        ),
+        _ => told,
+    }
+}
+
+/// The option's name in front.
+fn option(error: flora::privacy::PrivacyError) -> Failure {
+    Failure::Input(format!("--{error}"))
+}

@@ -1,0 +1,33 @@
+//! Differential privacy, counted: how much a run tells of one of its clients or examples.
+//!
+//! A round of noise is the **Poisson-subsampled Gaussian mechanism**: each record takes part with a probability `rate`; what
+//! the participants contribute is clipped to an L2 norm, added up, and given Gaussian noise with `noise` times that norm as
+//! standard deviation. Neighbours are data sets of which one has a record more (add or remove one). Rounds are composed.
+//!
+//! | accountant | what it gives |
+//! |---|---|
+//! | [`Accountant::Rdp`] | an upper bound, by Rényi divergences of many orders; fast |
+//! | [`Accountant::Pld`] | an upper bound that is nearly tight, by the distribution of the privacy loss |
+//! | [`Accountant::Exact`] | the true epsilon, for full participation only |
+//!
+//! ```
+//! use flora_privacy::{Accountant, Mechanism};
+//!
+//! let run = Mechanism { rate: 0.1, noise: 1.0, rounds: 50 };
+//! let epsilon = Accountant::Rdp.epsilon(&run, 1e-5)?;
+//! assert!((epsilon - 5.880979).abs() < 1e-5);
+//! let tight = Accountant::Pld.epsilon(&run, 1e-5)?;
+//! assert!(tight < epsilon);
+//! # Ok::<(), flora_privacy::PrivacyError>(())
+//! ```
+
+mod accountant;
+mod error;
+mod exact;
+mod normal;
+mod pld;
+mod rdp;
+
+pub use accountant::{Accountant, Mechanism};
+pub use error::PrivacyError;
+pub use rdp::{orders, subsampled_gaussian};
