@@ -467,3 +467,29 @@ fn a_bench_is_a_table() {
     }
     assert!(!shown.contains("aggregation"), "{shown}");
 }
+
+#[test]
+fn a_budget_of_privacy_is_planned() {
+    let dir = tempfile::tempdir().unwrap();
+    let privacy = |arguments: &[&str]| flora(dir.path(), &[&["privacy"], arguments].concat());
+    let rounds = ["--rounds", "50", "--rate", "0.1"];
+    let answer = privacy(
+        &[&["epsilon", "--noise", "1", "--accountant", "rdp", "--json"], &rounds[..]].concat(),
+    );
+    let json: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
+    // dp-accounting says 5.885, by upper bounds of the divergences.
+    let epsilon = json["epsilon"].as_f64().unwrap();
+    assert!((epsilon - 5.881).abs() < 1e-3, "{json}");
+    let few = privacy(&[&["noise", "--epsilon", "8", "--clients", "10"], &rounds[..2]].concat());
+    let said = text(&few.stdout);
+    assert!(said.contains("4.2443") && said.contains("more than any update"), "{said}");
+    for (wrong, words) in [
+        (&["epsilon", "--noise", "0"][..], "--noise: 0 is not above 0"),
+        (&["epsilon", "--noise", "1", "--accountant", "exact"], "--accountant: exact knows full"),
+        (&["noise", "--epsilon", "-1"], "--epsilon: -1 is not above 0"),
+    ] {
+        let refused = privacy(&[wrong, &rounds].concat());
+        let message = text(&refused.stderr);
+        assert!(refused.status.code() == Some(2) && message.contains(words), "{message}");
+    }
+}

@@ -1,3 +1,5 @@
+use std::num::NonZeroUsize;
+
 use clap::{Args, Subcommand, ValueEnum};
 use flora::privacy::{Accountant, Mechanism};
 use serde::Serialize;
@@ -51,10 +53,10 @@ struct Rounds {
     accountant: Kind,
     /// With how many clients, to say whether anything is left of the updates
     #[arg(long, value_name = "N")]
-    clients: Option<usize>,
+    clients: Option<NonZeroUsize>,
     /// How many numbers an update has; 24,576 for the paper's adapter of ViT-B/32
-    #[arg(long, value_name = "N", default_value_t = 24_576)]
-    numbers: usize,
+    #[arg(long, value_name = "N", default_value = "24576")]
+    numbers: NonZeroUsize,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -108,7 +110,8 @@ impl Privacy {
         let accountant = Accountant::from(rounds.accountant);
         let mechanism = Mechanism { rate, noise, rounds: count };
         let epsilon = accountant.epsilon(&mechanism, delta).map_err(option)?;
-        let on_the_mean = |clients: usize| noise * (numbers as f64).sqrt() / (rate * clients as f64);
+        let root = (numbers.get() as f64).sqrt();
+        let on_the_mean = |clients: NonZeroUsize| noise * root / (rate * clients.get() as f64);
         let noise_on_the_mean = rounds.clients.map(on_the_mean);
         if rounds.json {
             return output::json(&Answer {
@@ -125,14 +128,14 @@ impl Privacy {
         output::line(format_args!("noise    {noise:.4} times the clipping norm"));
         output::line(format_args!("rounds   {count}, each client with a probability of {rate}"));
         if let (Some(clients), Some(norm)) = (rounds.clients, noise_on_the_mean) {
-            output::line(useless(clients, norm, on_the_mean(1)));
+            output::line(useless(clients, norm, on_the_mean(NonZeroUsize::MIN)));
         }
         Ok(())
     }
 }
 
 /// What noise does to the mean of the updates, in words. `alone` is its norm with one client.
-fn useless(clients: usize, norm: f64, alone: f64) -> String {
+fn useless(clients: NonZeroUsize, norm: f64, alone: f64) -> String {
     let enough = alone.ceil();
     let told = format!("mean     of {clients} clients: noise of {norm:.3} times the clipping norm");
     match norm {
