@@ -29,32 +29,26 @@ pub enum Accountant {
     Exact,
 }
 
-/// The most noise that is looked at.
-const MOST_NOISE: f64 = 1e6;
-/// The least.
-const LEAST_NOISE: f64 = 1e-2;
+/// Within these the accountants have the digits that they need: outside, an answer could be too small.
+const NOISE: [f64; 2] = [1e-2, 1e6];
+const LEAST_RATE: f64 = 1e-6;
+const MOST_ROUNDS: usize = 10_000_000;
 /// How near the noise for an epsilon is to the least that does.
 const CLOSE: f64 = 1e-5;
 
 impl Mechanism {
     fn check(&self) -> Result<(), PrivacyError> {
         let &Self { rate, noise, rounds } = self;
-        if !(rate > 0.0 && rate <= 1.0) {
-            return Err(PrivacyError::setting(
-                "rate",
-                format!("{rate} is not above 0 and at most 1"),
-            ));
+        let wrong = |field, problem| Err(PrivacyError::setting(field, problem));
+        if !(LEAST_RATE..=1.0).contains(&rate) {
+            return wrong("rate", format!("{rate} is not between {LEAST_RATE:e} and 1"));
         }
-        if !(noise.is_finite() && noise > 0.0) {
-            let problem = format!("{noise} is not above 0; without noise nothing is private");
-            return Err(PrivacyError::setting("noise", problem));
+        if !(NOISE[0]..=NOISE[1]).contains(&noise) {
+            return wrong("noise", format!("{noise} is not between {} and {}", NOISE[0], NOISE[1]));
         }
         match rounds {
-            0 => Err(PrivacyError::setting(
-                "rounds",
-                "0 rounds tell nothing; it is at least 1".to_owned(),
-            )),
-            _ => Ok(()),
+            1..=MOST_ROUNDS => Ok(()),
+            _ => wrong("rounds", format!("{rounds} is not between 1 and {MOST_ROUNDS}")),
         }
     }
 }
@@ -73,13 +67,22 @@ impl Accountant {
             return Err(PrivacyError::setting("delta", problem));
         }
         let &Mechanism { rate, noise, rounds } = mechanism;
-        match self {
-            Self::Rdp => Ok(rdp::epsilon(rate, noise, rounds, delta)),
-            Self::Pld => pld::epsilon(mechanism, delta),
-            Self::Exact if rate == 1.0 => Ok(exact::epsilon(noise, rounds, delta)),
-            Self::Exact => Err(PrivacyError::Accountant(format!(
-                "exact knows full participation only, and the rate is {rate}; choose \"pld\""
-            ))),
+        let epsilon = match self {
+            Self::Rdp => rdp::epsilon(rate, noise, rounds, delta),
+            // Both are upper bounds.
+            Self::Pld => pld::epsilon(mechanism, delta)?.min(rdp::epsilon(rate, noise, rounds, delta)),
+            Self::Exact if rate == 1.0 => exact::epsilon(noise, rounds, delta),
+            Self::Exact => {
+                return Err(PrivacyError::Accountant(format!(
+                    "exact knows full participation only, and the rate is {rate}; choose \"pld\""
+                )));
+            }
+        };
+        match epsilon.is_finite() {
+            true => Ok(epsilon),
+            false => Err(PrivacyError::Accountant(
+                "there is no finite epsilon at this delta; add noise, or choose another".to_owned(),
+            )),
         }
     }
 
@@ -99,14 +102,23 @@ impl Accountant {
         }
         let fits = |noise: f64| {
             let mechanism = Mechanism { rate, noise, rounds };
-            Ok(self.epsilon(&mechanism, delta)? <= epsilon)
-        };
-        let (mut low, mut high) = (LEAST_NOISE, 1.0);
-        while !fits(high)? {
-            (low, high) = (high, high * 2.0);
-            if high > MOST_NOISE {
-                return Err(PrivacyError::OutOfReach { epsilon, most: MOST_NOISE });
+            match self.epsilon(&mechanism, delta) {
+                // Too little noise for any epsilon.
+                Err(PrivacyError::Accountant(_)) if self != Self::Exact => Ok(false),
+                other => Ok(other? <= epsilon),
             }
+        };
+        let [mut low, most] = NOISE;
+        if fits(low)? {
+            let problem = format!("{epsilon} is more than the least noise, {low}, spends; ask for less");
+            return Err(PrivacyError::setting("epsilon", problem));
+        }
+        let mut high = 1.0;
+        while !fits(high)? {
+            if high == most {
+                return Err(PrivacyError::OutOfReach { epsilon, most });
+            }
+            (low, high) = (high, (high * 2.0).min(most));
         }
         while high - low > CLOSE * high {
             let middle = (low * high).sqrt();

@@ -17,7 +17,7 @@ pub enum PrivacyError {
     Accountant(String),
     /// No noise is enough.
     #[error(
-        "epsilon: no noise up to {most} gives {epsilon} at this delta; ask for more, or for fewer rounds"
+        "epsilon: no noise up to {most} gives {epsilon} at this delta; ask for more, for fewer rounds, or choose the accountant \"pld\""
     )]
     OutOfReach {
         /// What was asked for.

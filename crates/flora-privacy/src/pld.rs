@@ -18,6 +18,8 @@ const MOST_POINTS: f64 = (1 << 20) as f64;
 const MOST_COMPOSED: f64 = (1 << 22) as f64;
 /// The mass of each tail, by delta.
 const TAIL: f64 = 1e-4;
+/// How often the grid is made wider, at most.
+const MOST_WIDENINGS: usize = 6;
 /// Below this delta, the rounding of the transform would be seen.
 const LEAST_DELTA: f64 = 1e-9;
 
@@ -43,21 +45,31 @@ pub(crate) fn epsilon(mechanism: &Mechanism, delta: f64) -> Result<f64, PrivacyE
         );
         return Err(PrivacyError::setting("delta", problem));
     }
+    // What the rounding of the transform may add to a probability.
+    let rounding = mechanism.rounds as f64 * MOST_COMPOSED.log2() * 4.0 * f64::EPSILON;
+    if delta < 10.0 * rounding {
+        let problem = format!("{delta} is too small for {} rounds by \"pld\"; choose \"rdp\"", mechanism.rounds);
+        return Err(PrivacyError::setting("delta", problem));
+    }
     let tail = delta * TAIL / mechanism.rounds as f64;
     let mut most = 0.0_f64;
     for direction in [Direction::Remove, Direction::Add] {
         // Once more, with a wider grid, where all rounds do not fit on it.
         let mut step = STEP;
-        let composed = loop {
-            match compose(
-                &one_round(mechanism, direction, tail, step),
-                mechanism.rounds,
-                delta * TAIL,
-            ) {
-                Ok(composed) => break composed,
+        let mut composed = None;
+        for _ in 0..MOST_WIDENINGS {
+            let one = one_round(mechanism, direction, tail, step);
+            match compose(&one, mechanism.rounds, delta * TAIL) {
+                Ok(found) => {
+                    composed = Some(found);
+                    break;
+                }
                 Err(wider) => step = wider,
             }
-        };
+        }
+        // Nothing can be said, which is true.
+        let Some(mut composed) = composed else { return Ok(f64::INFINITY) };
+        composed.infinite += rounding;
         most = most.max(composed.epsilon(delta));
     }
     Ok(most)
@@ -159,11 +171,12 @@ fn compose(one: &Losses, rounds: usize, tail: f64) -> Result<Losses, f64> {
     let all = (one.masses.len() - 1) as f64 * one.step * count;
     let start = one.first as f64 * one.step * count;
     let (low, high) = ((-bound(-1.0)).max(start), bound(1.0).min(start + all));
-    let (low, high) = ((low / one.step).floor() as i64, (high / one.step).ceil() as i64);
-    let points = (high - low + 1).max(one.masses.len() as i64) as f64;
-    if points > MOST_COMPOSED {
+    let (low, high) = ((low / one.step).floor(), (high / one.step).ceil());
+    let points = (high - low + 1.0).max(one.masses.len() as f64);
+    if !points.is_finite() || points > MOST_COMPOSED {
         return Err(one.step * (points / MOST_COMPOSED * 1.01));
     }
+    let (low, high) = (low as i64, high as i64);
     let size = (points as usize).next_power_of_two();
     let mut values: Vec<Complex<f64>> = vec![Complex::default(); size];
     for (place, &mass) in one.masses.iter().enumerate() {
@@ -200,16 +213,20 @@ impl Losses {
     fn epsilon(&self, delta: f64) -> f64 {
         // Sums over the losses l above this one, l': of masses, and of masses times exp(l' - l).
         let (mut masses, mut scaled) = (self.infinite, 0.0_f64);
-        if masses > delta {
+        if !(masses <= delta) {
             return f64::INFINITY;
         }
         let shrink = (-self.step).exp();
         for (place, &mass) in self.masses.iter().enumerate().rev() {
             let loss = (self.first + place as i64) as f64 * self.step;
+            let before = scaled;
             scaled *= shrink;
-            if masses - scaled > delta || loss <= 0.0 {
-                let epsilon = loss + ((masses - delta) / scaled).ln();
-                return if epsilon.is_finite() { epsilon.max(0.0) } else { 0.0 };
+            if !(masses - scaled <= delta) {
+                // Between this loss and the next.
+                return loss + self.step + ((masses - delta) / before).ln();
+            }
+            if loss <= 0.0 {
+                return 0.0;
             }
             masses += mass;
             scaled += mass;

@@ -7,6 +7,10 @@ use crate::normal::ln_erfc;
 
 /// Terms of the series for fractional orders below this are left out.
 const LEAST_LN: f64 = -30.0;
+/// More than all of these together.
+const LEFT_OUT: f64 = 1e-12;
+/// Below this, the logarithm of a sum near 1 is rounding.
+const FEWEST_DIGITS: f64 = 1e-6;
 /// A series that is not done after so many terms does not converge.
 const MOST_TERMS: usize = 100_000;
 
@@ -33,18 +37,27 @@ pub fn subsampled_gaussian(rate: f64, noise: f64, alpha: f64) -> Option<f64> {
     Some(ln_a / (alpha - 1.0))
 }
 
-/// `ln sum_i C(a, i) (1 - q)^(a - i) q^i exp((i^2 - i) / (2 z^2))`
+/// `ln sum_i C(a, i) (1 - q)^(a - i) q^i exp((i^2 - i) / (2 z^2))`, as 1 and what is more than that: the binomial
+/// coefficients alone add up to 1, and a small rate leaves little else.
 fn whole_order(rate: f64, noise: f64, alpha: u64) -> f64 {
     let (ln_rate, ln_rest) = (rate.ln(), (-rate).ln_1p());
     let a = alpha as f64;
     let term = |i: u64| {
         let i = i as f64;
         let choose = ln_gamma(a + 1.0) - ln_gamma(i + 1.0) - ln_gamma(a - i + 1.0);
-        choose + i * ln_rate + (a - i) * ln_rest + (i * i - i) / (2.0 * noise * noise)
+        let exponent = (i * i - i) / (2.0 * noise * noise);
+        // `ln(exp(e) - 1)`
+        let ln_more = exponent + (-(-exponent).exp_m1()).ln();
+        choose + i * ln_rate + (a - i) * ln_rest + ln_more
     };
-    let terms: Vec<f64> = (0..=alpha).map(term).collect();
+    // Those of 0 and 1 have nothing more.
+    let terms: Vec<f64> = (2..=alpha).map(term).collect();
     let most = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    most + terms.iter().map(|term| (term - most).exp()).sum::<f64>().ln()
+    let more = most + terms.iter().map(|term| (term - most).exp()).sum::<f64>().ln();
+    match more > 40.0 {
+        true => more,
+        false => more.exp().ln_1p(),
+    }
 }
 
 /// The integral of the definition in two halves, at the point where the two densities of the mixture are equal, each as a
@@ -80,7 +93,10 @@ fn fractional_order(rate: f64, noise: f64, alpha: f64) -> Option<f64> {
                 let (a, b) = (below.ln()?, above.ln()?);
                 (a.max(b), a.min(b))
             };
-            return Some(most + (least - most).exp().ln_1p());
+            let ln_a = most + (least - most).exp().ln_1p();
+            // With what is left out. A little more than 1 has lost its digits.
+            let ln_a = ln_a + (LEFT_OUT * (-ln_a).exp()).ln_1p();
+            return (ln_a > FEWEST_DIGITS).then_some(ln_a);
         }
         let factor = (alpha - i) / (i + 1.0);
         ln_choose += factor.abs().ln();
@@ -115,7 +131,7 @@ pub(crate) fn epsilon(rate: f64, noise: f64, rounds: usize, delta: f64) -> f64 {
         let rdp = rounds as f64 * subsampled_gaussian(rate, noise, alpha)?;
         let epsilon = rdp + (-1.0 / alpha).ln_1p() - (delta.ln() + alpha.ln()) / (alpha - 1.0);
         // Below this order's reach nothing is told: 0 is an epsilon, too.
-        Some(epsilon.max(0.0)).filter(|it| it.is_finite())
+        epsilon.is_finite().then(|| epsilon.max(0.0))
     };
     orders().into_iter().filter_map(of).fold(f64::INFINITY, f64::min)
 }

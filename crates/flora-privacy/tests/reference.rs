@@ -114,3 +114,32 @@ fn what_makes_no_sense_is_named() {
     let none = Accountant::Exact.noise(1.0, 1_000_000_000, 1e-9, 1e-9);
     assert!(matches!(none, Err(PrivacyError::OutOfReach { .. })), "{none:?}");
 }
+
+/// Whatever the settings, within those that are accepted: never below the truth.
+#[test]
+fn bounds_are_bounds() {
+    for noise in [0.01, 0.1, 1.0, 10.0, 100.0, 1e4, 1e6] {
+        for rounds in [1, 10, 1_000, 100_000, 1_000_000, 10_000_000] {
+            for delta in [1e-9, 1e-7, 1e-5, 0.1, 0.9] {
+                let run = Mechanism { rate: 1.0, noise, rounds };
+                let exact = Accountant::Exact.epsilon(&run, delta).unwrap();
+                for accountant in [Accountant::Rdp, Accountant::Pld] {
+                    match accountant.epsilon(&run, delta) {
+                        Ok(epsilon) => {
+                            let least = exact * (1.0 - 1e-9) - 1e-9;
+                            assert!(epsilon >= least, "{accountant:?} {run:?} {delta}: {epsilon} {exact}");
+                        }
+                        Err(error) => {
+                            let message = error.to_string();
+                            assert!(message.contains("choose"), "{run:?} {delta}: {message}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    // By dp-accounting's RDP; what is more than 1 in a round is 1e-12.
+    let run = Mechanism { rate: 1e-6, noise: 1.0, rounds: 10_000_000 };
+    let found = Accountant::Rdp.epsilon(&run, 1e-5).unwrap();
+    assert!((found - RARE).abs() < 1e-3 * RARE, "{found}");
+}
