@@ -484,9 +484,9 @@ fn a_budget_of_privacy_is_planned() {
     let said = text(&few.stdout);
     assert!(said.contains("4.2443") && said.contains("more than any update"), "{said}");
     for (wrong, words) in [
-        (&["epsilon", "--noise", "0"][..], "--noise: 0 is not above 0"),
+        (&["epsilon", "--noise", "0"][..], "--noise: 0 is not between"),
         (&["epsilon", "--noise", "1", "--accountant", "exact"], "--accountant: exact knows full"),
-        (&["noise", "--epsilon", "-1"], "--epsilon: -1 is not above 0"),
+        (&["noise", "--epsilon=-1"], "--epsilon: -1 is not above 0"),
     ] {
         let refused = privacy(&[wrong, &rounds].concat());
         let message = text(&refused.stderr);

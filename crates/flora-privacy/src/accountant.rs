@@ -70,7 +70,9 @@ impl Accountant {
         let epsilon = match self {
             Self::Rdp => rdp::epsilon(rate, noise, rounds, delta),
             // Both are upper bounds.
-            Self::Pld => pld::epsilon(mechanism, delta)?.min(rdp::epsilon(rate, noise, rounds, delta)),
+            Self::Pld => {
+                pld::epsilon(mechanism, delta)?.min(rdp::epsilon(rate, noise, rounds, delta))
+            }
             Self::Exact if rate == 1.0 => exact::epsilon(noise, rounds, delta),
             Self::Exact => {
                 return Err(PrivacyError::Accountant(format!(
@@ -110,7 +112,8 @@ impl Accountant {
         };
         let [mut low, most] = NOISE;
         if fits(low)? {
-            let problem = format!("{epsilon} is more than the least noise, {low}, spends; ask for less");
+            let problem =
+                format!("{epsilon} is more than the least noise, {low}, spends; ask for less");
             return Err(PrivacyError::setting("epsilon", problem));
         }
         let mut high = 1.0;

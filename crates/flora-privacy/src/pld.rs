@@ -48,7 +48,10 @@ pub(crate) fn epsilon(mechanism: &Mechanism, delta: f64) -> Result<f64, PrivacyE
     // What the rounding of the transform may add to a probability.
     let rounding = mechanism.rounds as f64 * MOST_COMPOSED.log2() * 4.0 * f64::EPSILON;
     if delta < 10.0 * rounding {
-        let problem = format!("{delta} is too small for {} rounds by \"pld\"; choose \"rdp\"", mechanism.rounds);
+        let problem = format!(
+            "{delta} is too small for {} rounds by \"pld\"; choose \"rdp\"",
+            mechanism.rounds
+        );
         return Err(PrivacyError::setting("delta", problem));
     }
     let tail = delta * TAIL / mechanism.rounds as f64;

@@ -97,9 +97,9 @@ fn extremes_have_answers() {
 fn what_makes_no_sense_is_named() {
     let good = Mechanism { rate: 0.1, noise: 1.0, rounds: 5 };
     for (mechanism, delta, accountant, words) in [
-        (Mechanism { rate: 0.0, ..good }, 1e-5, Accountant::Rdp, "rate: 0 is not above 0"),
+        (Mechanism { rate: 0.0, ..good }, 1e-5, Accountant::Rdp, "rate: 0 is not between"),
         (Mechanism { rate: 1.5, ..good }, 1e-5, Accountant::Pld, "rate: 1.5"),
-        (Mechanism { noise: 0.0, ..good }, 1e-5, Accountant::Rdp, "noise: 0 is not above 0"),
+        (Mechanism { noise: 0.0, ..good }, 1e-5, Accountant::Rdp, "noise: 0 is not between"),
         (Mechanism { noise: f64::NAN, ..good }, 1e-5, Accountant::Rdp, "noise: NaN"),
         (Mechanism { rounds: 0, ..good }, 1e-5, Accountant::Rdp, "rounds: 0"),
         (good, 0.0, Accountant::Rdp, "delta: 0 is not between"),
@@ -118,16 +118,19 @@ fn what_makes_no_sense_is_named() {
 /// Whatever the settings, within those that are accepted: never below the truth.
 #[test]
 fn bounds_are_bounds() {
-    for noise in [0.01, 0.1, 1.0, 10.0, 100.0, 1e4, 1e6] {
-        for rounds in [1, 10, 1_000, 100_000, 1_000_000, 10_000_000] {
-            for delta in [1e-9, 1e-7, 1e-5, 0.1, 0.9] {
+    for noise in [0.01, 1.0, 100.0, 1e6] {
+        for rounds in [1, 1_000, 1_000_000] {
+            for delta in [1e-9, 1e-5, 0.5] {
                 let run = Mechanism { rate: 1.0, noise, rounds };
                 let exact = Accountant::Exact.epsilon(&run, delta).unwrap();
                 for accountant in [Accountant::Rdp, Accountant::Pld] {
                     match accountant.epsilon(&run, delta) {
                         Ok(epsilon) => {
                             let least = exact * (1.0 - 1e-9) - 1e-9;
-                            assert!(epsilon >= least, "{accountant:?} {run:?} {delta}: {epsilon} {exact}");
+                            assert!(
+                                epsilon >= least,
+                                "{accountant:?} {run:?} {delta}: {epsilon} {exact}"
+                            );
                         }
                         Err(error) => {
                             let message = error.to_string();
@@ -141,5 +144,5 @@ fn bounds_are_bounds() {
     // By dp-accounting's RDP; what is more than 1 in a round is 1e-12.
     let run = Mechanism { rate: 1e-6, noise: 1.0, rounds: 10_000_000 };
     let found = Accountant::Rdp.epsilon(&run, 1e-5).unwrap();
-    assert!((found - RARE).abs() < 1e-3 * RARE, "{found}");
+    assert!((found - 0.278_638_8).abs() < 3e-4, "{found}");
 }

@@ -113,6 +113,13 @@ impl Privacy {
         let root = (numbers.get() as f64).sqrt();
         let on_the_mean = |clients: NonZeroUsize| noise * root / (rate * clients.get() as f64);
         let noise_on_the_mean = rounds.clients.map(on_the_mean);
+        if let Some(clients) = rounds.clients.filter(|it| delta >= 1.0 / it.get() as f64) {
+            let least = 1.0 / clients.get() as f64;
+            let problem = format!(
+                "--delta: {delta:e} is not below {least:e}, one by the number of clients: it would allow to tell all of one"
+            );
+            return Err(Failure::Input(problem));
+        }
         if rounds.json {
             return output::json(&Answer {
                 epsilon,
@@ -124,14 +131,19 @@ impl Privacy {
                 noise_on_the_mean,
             });
         }
-        output::line(format_args!("epsilon  {epsilon:.4} at delta {delta:e}"));
-        output::line(format_args!("noise    {noise:.4} times the clipping norm"));
+        output::line(format_args!("epsilon  {} at delta {delta:e}", up(epsilon)));
+        output::line(format_args!("noise    {} times the clipping norm", up(noise)));
         output::line(format_args!("rounds   {count}, each client with a probability of {rate}"));
         if let (Some(clients), Some(norm)) = (rounds.clients, noise_on_the_mean) {
             output::line(useless(clients, norm, on_the_mean(NonZeroUsize::MIN)));
         }
         Ok(())
     }
+}
+
+/// The number with four decimal places, rounded up: as it is shown, it holds.
+fn up(number: f64) -> String {
+    format!("{:.4}", (number * 1e4).ceil() / 1e4)
 }
 
 /// What noise does to the mean of the updates, in words. `alone` is its norm with one client.
