@@ -102,6 +102,7 @@ impl FeatureCache {
             Dtype::F32 => "",
             Dtype::F16 => "-f16",
             Dtype::Bf16 => "-bf16",
+            Dtype::U8 => "-u8",
         };
         self.dir.join(format!("{what}-{}{kind}.{extension}", &digest[..16]))
     }

@@ -158,6 +158,10 @@ impl From<ClientError> for FleetError {
 ///         self.0.exchange(tasks, wait, deliver)
 ///     }
 ///
+///     fn bytes_down(&mut self, task: &Task) -> u64 {
+///         self.0.bytes_down(task)
+///     }
+///
 ///     fn conclude(&mut self, round: usize, answers: &mut [(&Message, &mut Answer)]) {
 ///         self.0.conclude(round, answers);
 ///     }
@@ -192,6 +196,12 @@ pub trait Fleet {
         wait: &Wait,
         deliver: &mut dyn FnMut(Answer),
     ) -> Result<(), FleetError>;
+
+    /// The bytes that a task takes on its way: those of its values, unless the fleet knows better. One around another passes
+    /// this on.
+    fn bytes_down(&mut self, task: &Task) -> u64 {
+        task.message.byte_len()
+    }
 
     /// Has the last word on the answers of a round of training, each of which comes with the message that it answers,
     /// sorted by client. Called once all of them are there, also those of clients that failed or are late, and before

@@ -80,7 +80,7 @@ pub use faults::{Attack, Faults, Faulty};
 pub use fedavg::{FedAvg, weighted_mean};
 pub use fleet::{Answer, Failure, Fleet, FleetError, Reason, Stop, Wait};
 pub use flora_core::ParameterRecord;
-pub use layers::{Layered, Rounded, Transform};
+pub use layers::{Download, Layered, Rounded, Transform};
 pub use message::{
     AGGREGATION_ERROR, Config, Message, Metrics, NUM_EXAMPLES, PARAMETERS, Records, Value,
 };

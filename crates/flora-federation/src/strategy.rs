@@ -100,6 +100,18 @@ pub trait Strategy: Send {
         accepted: &[Accepted],
     ) -> Result<Aggregate, StrategyError>;
 
+    /// Whether a round counts in which nobody answered: where silence would tell who is not there, noise alone is the answer.
+    /// [`aggregate`](Self::aggregate) is then called without answers, and no quorum holds.
+    fn counts_nobody(&self) -> bool {
+        false
+    }
+
+    /// Why no further round may be trained, such as a budget that is spent. Asked before every round; the run ends there, with
+    /// this as a note.
+    fn is_spent(&self) -> Option<String> {
+        None
+    }
+
     /// What the strategy remembers from round to round, so that a run can be resumed: a momentum as a
     /// record, a number of steps or a key as a setting.
     fn state(&self) -> Message {

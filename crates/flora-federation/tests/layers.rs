@@ -2,10 +2,12 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use flora_core::Dtype;
 use flora_federation::{
-    AtRest, Client, ClientStates, Event, FedAvg, Layered, Message, Outcome, Reason, Rounded,
-    Rounds, RoundsConfig, Simulation, Task, Transform,
+    AtRest, Client, ClientStates, Download, Event, FedAvg, Layered, Message, Outcome, Reason,
+    Rounded, Rounds, RoundsConfig, Simulation, Task, Transform,
 };
 use support::{Pull, record, w};
 
@@ -116,5 +118,63 @@ fn what_a_transform_remembers_is_a_part_of_the_clients_state() {
     let saved = saved.unwrap();
     for end in 0..saved.len() {
         assert!(one.restore(Some(&saved[..end])).is_err(), "{end}");
+    }
+}
+
+/// Half precision on the way down.
+struct Halves;
+
+impl Download for Halves {
+    fn name(&self) -> &str {
+        "halves"
+    }
+
+    fn encode(&self, task: &Task) -> Result<Message, String> {
+        cast(&task.message, Dtype::F16)
+    }
+
+    fn decode(&self, task: &Task) -> Result<Message, String> {
+        cast(&task.message, Dtype::F32)
+    }
+}
+
+fn cast(message: &Message, dtype: Dtype) -> Result<Message, String> {
+    let mut message = message.clone();
+    for record in message.records.values_mut() {
+        *record = Arc::new(record.cast(dtype));
+    }
+    Ok(message)
+}
+
+/// What training changed is added to what the server has, and not to what the client could read of it.
+#[test]
+fn the_server_keeps_its_model_whole() {
+    let start = record([1.0 + 1.0 / 3_000.0, -0.3]);
+    let run = |down: Option<Arc<dyn Download>>, layers: fn() -> Vec<Box<dyn Transform>>| {
+        let clients = [("a", [1.0, 0.5]), ("b", [0.8, 0.1])].map(|(id, target)| {
+            let client = Layered::new(Pull::new(id, target, 10).boxed(), layers());
+            Box::new(client.with_download(down.clone())) as Box<dyn Client>
+        });
+        let fleet = Layered::new(Simulation::new(clients.into(), 2).unwrap(), layers());
+        let config = RoundsConfig { rounds: 1, ..RoundsConfig::default() };
+        let mut fleet = fleet.with_download(down);
+        let rounds = Rounds::new(&config);
+        rounds.run(&mut fleet, &mut FedAvg, start.clone(), &mut |_: &Event| ()).unwrap()
+    };
+    let whole = run(None, Vec::new);
+    for layers in
+        [Vec::new as fn() -> _, || vec![Box::new(Rounded(Dtype::Bf16)) as Box<dyn Transform>]]
+    {
+        let half = run(Some(Arc::new(Halves)), layers);
+        assert_eq!((whole.bytes_down, half.bytes_down), (2 * 8, 2 * 4));
+        let received = start.cast(Dtype::F16).cast(Dtype::F32);
+        let (received, start) = (w(&received), w(&start));
+        // Pull goes 0.3 of the way to its target: the mean of both is 0.9, 0.3.
+        for (at, target) in [0.9, 0.3].into_iter().enumerate() {
+            let expected = start[at] + 0.3 * (target - received[at]);
+            let tolerance = if half.bytes_up == whole.bytes_up { 1e-6 } else { 4e-3 };
+            let found = w(&half.last)[at];
+            assert!((found - expected).abs() < tolerance, "{found} {expected}");
+        }
     }
 }

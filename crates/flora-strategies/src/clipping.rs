@@ -92,6 +92,14 @@ impl Strategy for NormClipping {
         Ok(aggregate)
     }
 
+    fn counts_nobody(&self) -> bool {
+        self.rule.counts_nobody()
+    }
+
+    fn is_spent(&self) -> Option<String> {
+        self.rule.is_spent()
+    }
+
     fn state(&self) -> Message {
         self.rule.state()
     }

@@ -88,6 +88,14 @@ impl Strategy for FedProx {
         self.rule.aggregate(global, accepted)
     }
 
+    fn counts_nobody(&self) -> bool {
+        self.rule.counts_nobody()
+    }
+
+    fn is_spent(&self) -> Option<String> {
+        self.rule.is_spent()
+    }
+
     fn state(&self) -> Message {
         self.rule.state()
     }

@@ -172,6 +172,14 @@ impl Strategy for Stepped {
         Ok(Aggregate { parameters, ..aggregate })
     }
 
+    fn counts_nobody(&self) -> bool {
+        self.rule.counts_nobody()
+    }
+
+    fn is_spent(&self) -> Option<String> {
+        self.rule.is_spent()
+    }
+
     fn state(&self) -> Message {
         let mut state = nested::state_of(self.rule.state());
         for (moment, record) in self.optimizer.moments().iter().zip(&self.moments) {

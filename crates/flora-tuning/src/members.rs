@@ -65,6 +65,10 @@ impl Fleet for Members {
         self.fleet().exchange(tasks, wait, deliver)
     }
 
+    fn bytes_down(&mut self, task: &Task) -> u64 {
+        self.fleet().bytes_down(task)
+    }
+
     fn commit(&mut self) -> Result<Vec<u8>, FleetError> {
         self.fleet().commit()
     }

@@ -12,6 +12,9 @@ pub enum Dtype {
     F16,
     /// bfloat16: the upper half of an `f32`, 2 bytes.
     Bf16,
+    /// A byte, for what travels in a form of its own, such as a compressed update. As a number, 0 to 255. Files of
+    /// tensors are not read with it.
+    U8,
 }
 
 impl Dtype {
@@ -20,6 +23,7 @@ impl Dtype {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
+            Self::U8 => 1,
         }
     }
 }
@@ -27,7 +31,7 @@ impl Dtype {
 /// The element type of a tensor in a file, which may be one that a record does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Element {
-    /// A floating-point number.
+    /// A value of a record.
     Float(Dtype),
     /// An unsigned integer of 4 bytes, for checksums. [`TensorFile`](super::TensorFile) reads it as bytes.
     U32,
@@ -48,6 +52,7 @@ impl Element {
             Self::Float(Dtype::F32) => "F32",
             Self::Float(Dtype::F16) => "F16",
             Self::Float(Dtype::Bf16) => "BF16",
+            Self::Float(Dtype::U8) => "U8",
             Self::U32 => "U32",
         }
     }
@@ -65,6 +70,7 @@ impl fmt::Display for Dtype {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
+            Self::U8 => "u8",
         })
     }
 }

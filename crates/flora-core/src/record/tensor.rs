@@ -19,6 +19,7 @@ enum Values {
     F32(Vec<f32>),
     F16(Vec<f16>),
     Bf16(Vec<bf16>),
+    U8(Vec<u8>),
 }
 
 impl HostTensor {
@@ -34,6 +35,19 @@ impl HostTensor {
             return Err(RecordError::Length { shape, expected, actual: values.len() });
         }
         Ok(Self { shape, values: Values::F32(values) })
+    }
+
+    /// A vector of bytes.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self { shape: vec![bytes.len()], values: Values::U8(bytes) }
+    }
+
+    /// The values, if they are bytes.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.values {
+            Values::U8(values) => Some(values),
+            _ => None,
+        }
     }
 
     /// A tensor from the little-endian bytes of its values, as safetensors stores them.
@@ -56,6 +70,7 @@ impl HostTensor {
             Dtype::F32 => Values::F32(words.iter().copied().map(f32::from_le_bytes).collect()),
             Dtype::F16 => Values::F16(halves.iter().copied().map(f16::from_le_bytes).collect()),
             Dtype::Bf16 => Values::Bf16(halves.iter().copied().map(bf16::from_le_bytes).collect()),
+            Dtype::U8 => Values::U8(bytes.to_vec()),
         };
         Ok(Self { shape, values })
     }
@@ -71,6 +86,7 @@ impl HostTensor {
             Values::F32(_) => Dtype::F32,
             Values::F16(_) => Dtype::F16,
             Values::Bf16(_) => Dtype::Bf16,
+            Values::U8(_) => Dtype::U8,
         }
     }
 
@@ -80,6 +96,7 @@ impl HostTensor {
             Values::F32(values) => values.len(),
             Values::F16(values) => values.len(),
             Values::Bf16(values) => values.len(),
+            Values::U8(values) => values.len(),
         }
     }
 
@@ -99,6 +116,7 @@ impl HostTensor {
             Values::F32(values) => Cow::Borrowed(values),
             Values::F16(values) => Cow::Owned(values.to_f32_vec()),
             Values::Bf16(values) => Cow::Owned(values.to_f32_vec()),
+            Values::U8(values) => Cow::Owned(values.iter().copied().map(f32::from).collect()),
         }
     }
 
@@ -108,12 +126,14 @@ impl HostTensor {
             Values::F32(values) => values,
             Values::F16(values) => values.to_f32_vec(),
             Values::Bf16(values) => values.to_f32_vec(),
+            Values::U8(values) => values.into_iter().map(f32::from).collect(),
         }
     }
 
     /// The same tensor in another element type, each value rounded to the nearest.
     ///
-    /// A value beyond ±65504 becomes infinite in `f16`; [`is_finite`](Self::is_finite) tells.
+    /// A value beyond ±65504 becomes infinite in `f16`; [`is_finite`](Self::is_finite) tells. One outside 0 to 255 becomes
+    /// the nearer of the two in `u8`.
     pub fn cast(&self, dtype: Dtype) -> Self {
         if dtype == self.dtype() {
             return self.clone();
@@ -123,6 +143,7 @@ impl HostTensor {
             Dtype::F32 => Values::F32(values.into_owned()),
             Dtype::F16 => Values::F16(values.iter().copied().map(f16::from_f32).collect()),
             Dtype::Bf16 => Values::Bf16(values.iter().copied().map(bf16::from_f32).collect()),
+            Dtype::U8 => Values::U8(values.iter().map(|value| value.round() as u8).collect()),
         };
         Self { shape: self.shape.clone(), values }
     }
@@ -138,6 +159,7 @@ impl HostTensor {
             Values::F32(values) => find_non_finite(values.iter().copied()),
             Values::F16(values) => find_non_finite(values.iter().map(|value| value.to_f32())),
             Values::Bf16(values) => find_non_finite(values.iter().map(|value| value.to_f32())),
+            Values::U8(_) => None,
         }
     }
 
@@ -154,6 +176,7 @@ impl HostTensor {
             Values::F32(values) => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
             Values::F16(values) => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
             Values::Bf16(values) => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
+            Values::U8(values) => bytes.extend(values),
         }
     }
 }
@@ -210,6 +233,21 @@ mod tests {
         assert_eq!(brain.to_f32()[..3], [1.0, -0.5, 0.333_984_38]);
         assert!(brain.is_finite());
         assert_eq!(brain.cast(Dtype::F32).into_f32()[3], 70_144.0);
+    }
+
+    #[test]
+    fn bytes_are_a_tensor() {
+        let bytes = HostTensor::from_bytes(vec![0, 7, 255]);
+        assert_eq!((bytes.shape(), bytes.byte_len(), bytes.dtype()), (&[3][..], 3, Dtype::U8));
+        assert_eq!(
+            (bytes.as_bytes(), bytes.to_le_bytes()),
+            (Some(&[0, 7, 255][..]), vec![0, 7, 255])
+        );
+        assert_eq!(bytes.to_f32()[..], [0.0, 7.0, 255.0]);
+        assert_eq!(bytes.cast(Dtype::F32).as_bytes(), None);
+        let wide = HostTensor::from_f32([4], vec![-1.0, 6.6, 300.0, f32::NAN]).unwrap();
+        assert_eq!(wide.cast(Dtype::U8).as_bytes(), Some(&[0, 7, 255, 0][..]));
+        assert!(HostTensor::from_le_bytes(Dtype::U8, [3], &[1, 2]).is_err());
     }
 
     #[test]

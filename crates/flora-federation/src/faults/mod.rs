@@ -173,6 +173,10 @@ impl<F: Fleet> Fleet for Faulty<F> {
         })
     }
 
+    fn bytes_down(&mut self, task: &Task) -> u64 {
+        self.fleet.bytes_down(task)
+    }
+
     fn conclude(&mut self, round: usize, answers: &mut [(&Message, &mut Answer)]) {
         self.fleet.conclude(round, answers);
         let Some(attack) = self.faults.attack else { return };

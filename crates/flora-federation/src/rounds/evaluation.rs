@@ -61,6 +61,14 @@ impl Run<'_> {
             self.listener.event(&Event::StoppedEarly { round, best_round });
             return Ok(Done::Next(None));
         }
+        if round < self.config.rounds
+            && let Some(why) = self.strategy.is_spent()
+        {
+            self.listener.event(&Event::Note {
+                message: format!("the run ends after round {round}: {why}"),
+            });
+            return Ok(Done::Next(None));
+        }
         let train = Step { round, kind: StepKind::Train, attempt: 0 };
         Ok(Done::Next((round < self.config.rounds).then_some(train)))
     }

@@ -26,7 +26,8 @@ impl Run<'_> {
         let trainers = trainers(&clients);
         let may_be_nobody = !trainers.is_empty() && self.selection.may_select_nobody();
         let selected = self.select(step, trainers);
-        let nobody_was_drawn = may_be_nobody && selected.is_empty();
+        let counts_nobody = self.strategy.counts_nobody();
+        let nobody_was_drawn = may_be_nobody && selected.is_empty() && !counts_nobody;
         let mut sent: BTreeMap<String, (ClientInfo, Message)> = BTreeMap::new();
         let mut tasks = Vec::with_capacity(selected.len());
         for info in selected {
@@ -43,6 +44,7 @@ impl Run<'_> {
         if nobody_was_drawn {
             return Ok(self.pass(round));
         }
+        let bytes_down = tasks.iter().map(|task| self.fleet.bytes_down(task)).sum();
         let (mut answers, whole) = self.collect(stage, tasks, begun.unwrap_or_default())?;
         self.progress.seconds.training += start.elapsed().as_secs_f64();
         if !whole {
@@ -53,14 +55,13 @@ impl Run<'_> {
             .filter_map(|answer| Some((&sent.get(&answer.client)?.1, answer)))
             .collect();
         self.fleet.conclude(round, &mut pairs);
-        let bytes_down = sent.values().map(|(_, message)| message.byte_len()).sum();
         let bytes_up = answers.values().map(|answer| answer.bytes_up).sum();
         self.progress.bytes_down += bytes_down;
         self.progress.bytes_up += bytes_up;
 
         let (accepted, failures) = self.admit(round, answers, sent);
         let quorum = self.config.policy.quorum;
-        if accepted.len() < quorum {
+        if accepted.len() < quorum && !counts_nobody {
             return self.below_quorum(step, accepted.len(), &failures);
         }
         self.warn_of_untrained(&global, &accepted);

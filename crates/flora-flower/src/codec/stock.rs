@@ -133,6 +133,7 @@ fn array(tensor: &HostTensor) -> Result<Array, &'static str> {
         Dtype::F32 => ("float32", "<f4"),
         Dtype::F16 => ("float16", "<f2"),
         Dtype::Bf16 => return Err("numpy has no bf16; send f32 or f16 to a Flower strategy"),
+        Dtype::U8 => ("uint8", "|u1"),
     };
     let shape = tensor.shape().to_vec();
     let data = npy::write(descr, &shape, |file| file.extend(tensor.to_le_bytes()));

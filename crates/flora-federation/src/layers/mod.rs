@@ -1,13 +1,18 @@
-//! What happens to answers on their way: encoded by the client, decoded by the server.
+//! What happens to messages on their way: answers are encoded by the client and decoded by the server, and tasks the other
+//! way round.
+
+mod download;
+mod rounded;
 
 use std::{collections::BTreeMap, sync::Arc};
-
-use flora_core::Dtype;
 
 use crate::{
     Answer, Client, ClientError, ClientInfo, Failure, Fleet, FleetError, Kind, Message, Reason,
     Task, Wait,
 };
+
+pub use download::Download;
+pub use rounded::Rounded;
 
 /// A change to the answer of a client that trained, and its inverse: a compression, a clipping, a
 /// noise.
@@ -67,12 +72,19 @@ pub trait Transform: Send {
 pub struct Layered<T> {
     inner: T,
     layers: Vec<Box<dyn Transform>>,
+    download: Option<Arc<dyn Download>>,
 }
 
 impl<T> Layered<T> {
     /// `inner` with these around it.
     pub fn new(inner: T, layers: Vec<Box<dyn Transform>>) -> Self {
-        Self { inner, layers }
+        Self { inner, layers, download: None }
+    }
+
+    /// The same, with what happens to tasks on their way.
+    #[must_use]
+    pub fn with_download(self, download: Option<Arc<dyn Download>>) -> Self {
+        Self { download, ..self }
     }
 }
 
@@ -84,6 +96,14 @@ impl Client for Layered<Box<dyn Client>> {
     }
 
     fn handle(&mut self, task: &Task) -> Result<Message, ClientError> {
+        let received = match &self.download {
+            Some(download) if is_coded(task) => Some(
+                download::decoded(&**download, task)
+                    .map_err(|problem| ClientError::new(&task.client, problem))?,
+            ),
+            _ => None,
+        };
+        let task = received.as_ref().unwrap_or(task);
         let mut message = self.inner.handle(task)?;
         if task.kind == Kind::Train {
             for layer in &mut self.layers {
@@ -151,25 +171,38 @@ impl<F: Fleet> Fleet for Layered<F> {
         wait: &Wait,
         deliver: &mut dyn FnMut(Answer),
     ) -> Result<(), FleetError> {
-        if self.layers.is_empty() {
-            return self.inner.exchange(tasks, wait, deliver);
+        let mut trained: BTreeMap<String, Sent> = BTreeMap::new();
+        let mut coded = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            match self.send(task) {
+                Ok((task, sent)) => {
+                    trained.extend(sent.map(|sent| (task.client.clone(), sent)));
+                    coded.push(task);
+                }
+                Err(failed) => deliver(failed),
+            }
         }
-        let trained: BTreeMap<String, Task> = tasks
-            .iter()
-            .filter(|task| task.kind == Kind::Train)
-            .map(|task| (task.client.clone(), task.clone()))
-            .collect();
-        let Self { inner, layers } = self;
-        inner.exchange(tasks, wait, &mut |answer| {
+        let Self { inner, layers, .. } = self;
+        inner.exchange(coded, wait, &mut |answer| {
             let decoded = match trained.get(&answer.client) {
-                Some(task) => {
-                    let result = answer.result.and_then(|message| decode(layers, task, message));
+                Some(sent) => {
+                    let result = answer.result.and_then(|message| decode(layers, sent, message));
                     Answer { result, ..answer }
                 }
                 None => answer,
             };
             deliver(decoded);
         })
+    }
+
+    fn bytes_down(&mut self, task: &Task) -> u64 {
+        match &self.download {
+            Some(download) if is_coded(task) => match download.encode(task) {
+                Ok(message) => self.inner.bytes_down(&Task { message, ..task.clone() }),
+                Err(_) => 0,
+            },
+            _ => self.inner.bytes_down(task),
+        }
     }
 
     fn conclude(&mut self, round: usize, answers: &mut [(&Message, &mut Answer)]) {
@@ -185,48 +218,59 @@ impl<F: Fleet> Fleet for Layered<F> {
     }
 }
 
+/// A task to train, as it was before it was encoded, and as the client has it.
+struct Sent {
+    whole: Task,
+    received: Option<Task>,
+}
+
+impl<F> Layered<F> {
+    /// A task as it travels, and what is needed to read the answer; or the answer, if it cannot.
+    #[expect(clippy::result_large_err, reason = "an answer either way, and one a task")]
+    fn send(&self, task: Task) -> Result<(Task, Option<Sent>), Answer> {
+        let trains = task.kind == Kind::Train;
+        let Some(download) = self.download.as_deref().filter(|_| is_coded(&task)) else {
+            let reads = trains && !self.layers.is_empty();
+            let sent = reads.then(|| Sent { whole: task.clone(), received: None });
+            return Ok((task, sent));
+        };
+        let failed = |problem| Answer::failed(&task, Reason::Failed, problem);
+        let message = download.encode(&task);
+        let message = message
+            .map_err(|problem| failed(format!("download: {}: {problem}", download.name())))?;
+        let coded = Task { message, ..task.clone() };
+        let sent = match trains {
+            true => {
+                let received = download::decoded(download, &coded).map_err(failed)?;
+                Some(Sent { whole: task, received: Some(received) })
+            }
+            false => None,
+        };
+        Ok((coded, sent))
+    }
+}
+
+/// Whether a task holds a model.
+fn is_coded(task: &Task) -> bool {
+    matches!(task.kind, Kind::Train | Kind::Evaluate)
+}
+
 fn decode(
     layers: &[Box<dyn Transform>],
-    task: &Task,
+    sent: &Sent,
     mut message: Message,
 ) -> Result<Message, Failure> {
+    let refused = |message| Failure { reason: Reason::Refused, message };
+    let task = sent.received.as_ref().unwrap_or(&sent.whole);
     for layer in layers.iter().rev() {
-        message = layer.decode(task, message).map_err(|problem| Failure {
-            reason: Reason::Refused,
-            message: format!("{}: {problem}", layer.name()),
-        })?;
+        message = layer
+            .decode(task, message)
+            .map_err(|problem| refused(format!("{}: {problem}", layer.name())))?;
     }
-    Ok(message)
-}
-
-/// Every number of an answer rounded to another element type on its way, and widened to f32 again by
-/// the server: half the bytes with f16 or bf16.
-#[derive(Debug, Clone, Copy)]
-pub struct Rounded(pub Dtype);
-
-impl Transform for Rounded {
-    fn name(&self) -> &str {
-        "rounded"
-    }
-
-    fn encode(&mut self, _task: &Task, message: Message) -> Result<Message, String> {
-        Ok(cast(message, self.0))
-    }
-
-    fn decode(&self, _task: &Task, message: Message) -> Result<Message, String> {
-        for record in message.records.values() {
-            if let Some((name, tensor)) = record.iter().find(|(_, it)| it.dtype() != self.0) {
-                let (is, expected) = (tensor.dtype(), self.0);
-                return Err(format!("tensor `{name}` has element type {is}, expected {expected}"));
-            }
+    match &sent.received {
+        None => Ok(message),
+        Some(received) => {
+            download::moved(message, &received.message, &sent.whole.message).map_err(refused)
         }
-        Ok(cast(message, Dtype::F32))
     }
-}
-
-fn cast(mut message: Message, dtype: Dtype) -> Message {
-    for record in message.records.values_mut() {
-        *record = Arc::new(record.cast(dtype));
-    }
-    message
 }
