@@ -2,16 +2,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::{PrivacyError, exact, pld, rdp};
 
-/// Rounds of the Poisson-subsampled Gaussian mechanism.
+/// How those are drawn who take part in a round, and so which data sets are neighbours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Sampling {
+    /// Each by a coin of its own. Neighbours are data sets of which one has a record more.
+    #[default]
+    Poisson,
+    /// A fixed share of all, without replacement. Neighbours are data sets of which one has another record in the place of one,
+    /// which moves a sum by up to twice the clipping norm. Where the share is all, as `Poisson`.
+    Fixed,
+}
+
+/// Rounds of the subsampled Gaussian mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mechanism {
-    /// The probability with which a record takes part in a round, above 0; 1 for full participation.
+    /// The probability with which a record takes part in a round, above 0; 1 for full participation. Of a fixed share, the
+    /// share.
     pub rate: f64,
     /// The noise multiplier: the standard deviation of the noise on the sum, by the norm to which contributions are clipped.
     pub noise: f64,
     /// How many rounds.
     pub rounds: usize,
+    /// How those are drawn who take part.
+    #[serde(default)]
+    pub sampling: Sampling,
 }
 
 /// How the privacy loss of rounds is added up.
@@ -36,9 +53,16 @@ const MOST_ROUNDS: usize = 10_000_000;
 /// How near the noise for an epsilon is to the least that does.
 const CLOSE: f64 = 1e-5;
 
+impl Default for Mechanism {
+    /// One round with everybody, and as much noise as the clipping norm.
+    fn default() -> Self {
+        Self { rate: 1.0, noise: 1.0, rounds: 1, sampling: Sampling::Poisson }
+    }
+}
+
 impl Mechanism {
     fn check(&self) -> Result<(), PrivacyError> {
-        let &Self { rate, noise, rounds } = self;
+        let &Self { rate, noise, rounds, .. } = self;
         let wrong = |field, problem| Err(PrivacyError::setting(field, problem));
         if !(LEAST_RATE..=1.0).contains(&rate) {
             return wrong("rate", format!("{rate} is not between {LEAST_RATE:e} and 1"));
@@ -66,13 +90,17 @@ impl Accountant {
             );
             return Err(PrivacyError::setting("delta", problem));
         }
-        let &Mechanism { rate, noise, rounds } = mechanism;
+        let &Mechanism { rate, noise, rounds, sampling } = mechanism;
+        let is_fixed = sampling == Sampling::Fixed && rate < 1.0;
         let epsilon = match self {
-            Self::Rdp => rdp::epsilon(rate, noise, rounds, delta),
-            // Both are upper bounds.
-            Self::Pld => {
-                pld::epsilon(mechanism, delta)?.min(rdp::epsilon(rate, noise, rounds, delta))
+            Self::Rdp => rdp::epsilon(mechanism, delta),
+            Self::Pld if is_fixed => {
+                return Err(PrivacyError::Accountant(
+                    "pld knows Poisson sampling and full participation; for a fixed share, choose \"rdp\"".to_owned(),
+                ));
             }
+            // Both are upper bounds.
+            Self::Pld => pld::epsilon(mechanism, delta)?.min(rdp::epsilon(mechanism, delta)),
             Self::Exact if rate == 1.0 => exact::epsilon(noise, rounds, delta),
             Self::Exact => {
                 return Err(PrivacyError::Accountant(format!(
@@ -82,31 +110,24 @@ impl Accountant {
         };
         match epsilon.is_finite() {
             true => Ok(epsilon),
-            false => Err(PrivacyError::Accountant(
-                "there is no finite epsilon at this delta; add noise, or choose another".to_owned(),
-            )),
+            false => Err(PrivacyError::NoEpsilon),
         }
     }
 
-    /// The least noise multiplier with which `rounds` at `rate` stay within `epsilon` at `delta`, to five digits and never less.
+    /// The least noise multiplier with which `rounds`, whatever noise they say, stay within `epsilon` at `delta`, to five digits
+    /// and never less.
     ///
     /// # Errors
     /// As [`epsilon`](Self::epsilon), and [`PrivacyError::OutOfReach`].
-    pub fn noise(
-        self,
-        rate: f64,
-        rounds: usize,
-        epsilon: f64,
-        delta: f64,
-    ) -> Result<f64, PrivacyError> {
+    pub fn noise(self, rounds: Mechanism, epsilon: f64, delta: f64) -> Result<f64, PrivacyError> {
         if !(epsilon.is_finite() && epsilon > 0.0) {
             return Err(PrivacyError::setting("epsilon", format!("{epsilon} is not above 0")));
         }
         let fits = |noise: f64| {
-            let mechanism = Mechanism { rate, noise, rounds };
+            let mechanism = Mechanism { noise, ..rounds };
             match self.epsilon(&mechanism, delta) {
                 // Too little noise for any epsilon.
-                Err(PrivacyError::Accountant(_)) if self != Self::Exact => Ok(false),
+                Err(PrivacyError::NoEpsilon) => Ok(false),
                 other => Ok(other? <= epsilon),
             }
         };

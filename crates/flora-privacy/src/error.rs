@@ -15,6 +15,9 @@ pub enum PrivacyError {
     /// An accountant that does not know this mechanism.
     #[error("accountant: {0}")]
     Accountant(String),
+    /// No accountant finds a bound.
+    #[error("accountant: there is no finite epsilon at this delta; add noise, or choose another")]
+    NoEpsilon,
     /// No noise is enough.
     #[error(
         "epsilon: no noise up to {most} gives {epsilon} at this delta; ask for more, for fewer rounds, or choose the accountant \"pld\""

@@ -13,7 +13,7 @@
 //! ```
 //! use flora_privacy::{Accountant, Mechanism};
 //!
-//! let run = Mechanism { rate: 0.1, noise: 1.0, rounds: 50 };
+//! let run = Mechanism { rate: 0.1, noise: 1.0, rounds: 50, ..Mechanism::default() };
 //! let epsilon = Accountant::Rdp.epsilon(&run, 1e-5)?;
 //! assert!((epsilon - 5.880979).abs() < 1e-5);
 //! let tight = Accountant::Pld.epsilon(&run, 1e-5)?;
@@ -27,7 +27,8 @@ mod exact;
 mod normal;
 mod pld;
 mod rdp;
+mod without;
 
-pub use accountant::{Accountant, Mechanism};
+pub use accountant::{Accountant, Mechanism, Sampling};
 pub use error::PrivacyError;
 pub use rdp::{orders, subsampled_gaussian};

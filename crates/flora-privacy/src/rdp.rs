@@ -4,6 +4,8 @@
 use statrs::function::gamma::ln_gamma;
 
 use crate::normal::ln_erfc;
+use crate::without::fixed_size_gaussian;
+use crate::{Mechanism, Sampling};
 
 /// Terms of the series for fractional orders below this are left out.
 const LEAST_LN: f64 = -30.0;
@@ -124,11 +126,16 @@ impl Signed {
     }
 }
 
-/// The epsilon of so many rounds at `delta`: the least over the orders, by the conversion of Canonne, Kamath and Steinke
+/// The epsilon of the rounds at `delta`: the least over the orders, by the conversion of Canonne, Kamath and Steinke
 /// (2020, <https://arxiv.org/abs/2004.00010>, proposition 12). Infinite where no order gives one.
-pub(crate) fn epsilon(rate: f64, noise: f64, rounds: usize, delta: f64) -> f64 {
+pub(crate) fn epsilon(mechanism: &Mechanism, delta: f64) -> f64 {
+    let &Mechanism { rate, noise, rounds, sampling } = mechanism;
     let of = |alpha: f64| -> Option<f64> {
-        let rdp = rounds as f64 * subsampled_gaussian(rate, noise, alpha)?;
+        let once = match sampling {
+            Sampling::Fixed if rate < 1.0 => fixed_size_gaussian(rate, noise / 2.0, alpha),
+            _ => subsampled_gaussian(rate, noise, alpha)?,
+        };
+        let rdp = rounds as f64 * once;
         let epsilon = rdp + (-1.0 / alpha).ln_1p() - (delta.ln() + alpha.ln()) / (alpha - 1.0);
         // Below this order's reach nothing is told: 0 is an epsilon, too.
         epsilon.is_finite().then(|| epsilon.max(0.0))

@@ -1,6 +1,6 @@
 //! Against Google's `dp-accounting` 0.6, and integrals.
 
-use flora_privacy::{Accountant, Mechanism, PrivacyError, subsampled_gaussian};
+use flora_privacy::{Accountant, Mechanism, PrivacyError, Sampling, subsampled_gaussian};
 use serde_json::Value;
 
 fn fixture() -> Value {
@@ -12,11 +12,34 @@ fn number(value: &Value, name: &str) -> f64 {
     value[name].as_f64().unwrap()
 }
 
+fn poisson(rate: f64, noise: f64, rounds: usize) -> Mechanism {
+    Mechanism { rate, noise, rounds, sampling: Sampling::Poisson }
+}
+
+/// A client's contribution in the place of another's moves a sum by twice the clipping norm, by which our noise is counted.
+#[test]
+fn fixed_shares_are_those_of_dp_accounting() {
+    for case in fixture()["fixed"].as_array().unwrap() {
+        let [rate, noise, rounds] = ["rate", "noise", "rounds"].map(|name| number(case, name));
+        let run = poisson(rate, 2.0 * noise, rounds as usize);
+        let run = Mechanism { sampling: Sampling::Fixed, ..run };
+        let (delta, expected) = (number(case, "delta"), number(case, "rdp"));
+        let found = Accountant::Rdp.epsilon(&run, delta).unwrap();
+        assert!((found / expected - 1.0).abs() < 1e-6, "{run:?} {delta}: {found} {expected}");
+        let refused = Accountant::Pld.epsilon(&run, delta).unwrap_err().to_string();
+        assert!(refused.contains("choose \"rdp\""), "{refused}");
+    }
+    // Everybody: as by coins that never fail.
+    let all = Mechanism { sampling: Sampling::Fixed, ..poisson(1.0, 5.0, 50) };
+    let pld = |run| Accountant::Pld.epsilon(&run, 1e-5).unwrap();
+    assert_eq!(pld(all), pld(poisson(1.0, 5.0, 50)));
+}
+
 #[test]
 fn epsilons_are_those_of_dp_accounting() {
     for case in fixture()["epsilons"].as_array().unwrap() {
         let rounds = number(case, "rounds") as usize;
-        let run = Mechanism { rate: number(case, "rate"), noise: number(case, "noise"), rounds };
+        let run = poisson(number(case, "rate"), number(case, "noise"), rounds);
         let delta = number(case, "delta");
         let of = |accountant: Accountant| accountant.epsilon(&run, delta).unwrap();
         let (rdp, pld) = (of(Accountant::Rdp), of(Accountant::Pld));
@@ -64,10 +87,9 @@ fn noise_for_an_epsilon_is_that_of_dp_accounting() {
     for (epsilon, rate, expected) in
         [(8.0, 0.1, 0.802989), (8.0, 1.0, 4.244260), (1.0, 1.0, 26.379549)]
     {
-        let noise = Accountant::Pld.noise(rate, 50, epsilon, 1e-5).unwrap();
+        let noise = Accountant::Pld.noise(poisson(rate, 0.0, 50), epsilon, 1e-5).unwrap();
         assert!((noise / expected - 1.0).abs() < 1e-4, "{epsilon} {rate}: {noise}");
-        let spent =
-            |noise| Accountant::Pld.epsilon(&Mechanism { rate, noise, rounds: 50 }, 1e-5).unwrap();
+        let spent = |noise| Accountant::Pld.epsilon(&poisson(rate, noise, 50), 1e-5).unwrap();
         assert!(spent(noise) <= epsilon && spent(noise * 0.999) > epsilon);
     }
 }
@@ -75,7 +97,7 @@ fn noise_for_an_epsilon_is_that_of_dp_accounting() {
 #[test]
 fn extremes_have_answers() {
     let epsilon = |accountant: Accountant, rate, noise, rounds, delta| {
-        accountant.epsilon(&Mechanism { rate, noise, rounds }, delta).unwrap()
+        accountant.epsilon(&poisson(rate, noise, rounds), delta).unwrap()
     };
     for accountant in [Accountant::Rdp, Accountant::Pld] {
         // So little noise that the loss of one round has a range of thousands.
@@ -95,7 +117,7 @@ fn extremes_have_answers() {
 
 #[test]
 fn what_makes_no_sense_is_named() {
-    let good = Mechanism { rate: 0.1, noise: 1.0, rounds: 5 };
+    let good = poisson(0.1, 1.0, 5);
     for (mechanism, delta, accountant, words) in [
         (Mechanism { rate: 0.0, ..good }, 1e-5, Accountant::Rdp, "rate: 0 is not between"),
         (Mechanism { rate: 1.5, ..good }, 1e-5, Accountant::Pld, "rate: 1.5"),
@@ -109,9 +131,9 @@ fn what_makes_no_sense_is_named() {
         let message = accountant.epsilon(&mechanism, delta).unwrap_err().to_string();
         assert!(message.contains(words), "{message}");
     }
-    let none = Accountant::Rdp.noise(1.0, 1, -1.0, 1e-5).unwrap_err();
+    let none = Accountant::Rdp.noise(Mechanism::default(), -1.0, 1e-5).unwrap_err();
     assert!(matches!(none, PrivacyError::Setting { field: "epsilon", .. }));
-    let none = Accountant::Exact.noise(1.0, 10_000_000, 1e-9, 1e-9);
+    let none = Accountant::Exact.noise(poisson(1.0, 1.0, 10_000_000), 1e-9, 1e-9);
     assert!(matches!(none, Err(PrivacyError::OutOfReach { .. })), "{none:?}");
 }
 
@@ -121,7 +143,7 @@ fn bounds_are_bounds() {
     for noise in [0.01, 1.0, 100.0, 1e6] {
         for rounds in [1, 1_000, 1_000_000] {
             for delta in [1e-9, 1e-5, 0.5] {
-                let run = Mechanism { rate: 1.0, noise, rounds };
+                let run = poisson(1.0, noise, rounds);
                 let exact = Accountant::Exact.epsilon(&run, delta).unwrap();
                 for accountant in [Accountant::Rdp, Accountant::Pld] {
                     match accountant.epsilon(&run, delta) {
@@ -142,7 +164,7 @@ fn bounds_are_bounds() {
         }
     }
     // By dp-accounting's RDP; what is more than 1 in a round is 1e-12.
-    let run = Mechanism { rate: 1e-6, noise: 1.0, rounds: 10_000_000 };
+    let run = poisson(1e-6, 1.0, 10_000_000);
     let found = Accountant::Rdp.epsilon(&run, 1e-5).unwrap();
     assert!((found - 0.278_638_8).abs() < 3e-4, "{found}");
 }

@@ -1,7 +1,7 @@
 use std::num::NonZeroUsize;
 
 use clap::{Args, Subcommand, ValueEnum};
-use flora::privacy::{Accountant, Mechanism};
+use flora::privacy::{Accountant, Mechanism, Sampling};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -42,6 +42,9 @@ struct Rounds {
     /// The probability with which a client takes part in a round
     #[arg(long, value_name = "Q", default_value_t = 1.0)]
     rate: f64,
+    /// How those are drawn who take part
+    #[arg(long, value_enum, default_value_t)]
+    sampling: Draw,
     /// How many rounds
     #[arg(long, value_name = "N")]
     rounds: usize,
@@ -73,6 +76,25 @@ enum Kind {
     Exact,
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, ValueEnum)]
+enum Draw {
+    /// Each client by a coin of its own
+    #[default]
+    Poisson,
+    /// A fixed number of them, without replacement; needs `--accountant rdp`
+    Fixed,
+}
+
+impl Rounds {
+    fn mechanism(&self, noise: f64) -> Mechanism {
+        let sampling = match self.sampling {
+            Draw::Poisson => Sampling::Poisson,
+            Draw::Fixed => Sampling::Fixed,
+        };
+        Mechanism { rate: self.rate, noise, rounds: self.rounds, sampling }
+    }
+}
+
 impl From<Kind> for Accountant {
     fn from(kind: Kind) -> Self {
         match kind {
@@ -102,13 +124,13 @@ impl Privacy {
             Command::Epsilon { noise, rounds } => (rounds, noise),
             Command::Noise { epsilon, rounds } => {
                 let accountant = Accountant::from(rounds.accountant);
-                let found = accountant.noise(rounds.rate, rounds.rounds, epsilon, rounds.delta);
+                let found = accountant.noise(rounds.mechanism(0.0), epsilon, rounds.delta);
                 (rounds, found.map_err(option)?)
             }
         };
         let &Rounds { rate, rounds: count, delta, numbers, .. } = &rounds;
         let accountant = Accountant::from(rounds.accountant);
-        let mechanism = Mechanism { rate, noise, rounds: count };
+        let mechanism = rounds.mechanism(noise);
         let epsilon = accountant.epsilon(&mechanism, delta).map_err(option)?;
         let root = (numbers.get() as f64).sqrt();
         let on_the_mean = |clients: NonZeroUsize| noise * root / (rate * clients.get() as f64);
@@ -133,11 +155,20 @@ impl Privacy {
         }
         output::line(format_args!("epsilon  {} at delta {delta:e}", up(epsilon)));
         output::line(format_args!("noise    {} times the clipping norm", up(noise)));
-        output::line(format_args!("rounds   {count}, each client with a probability of {rate}"));
+        output::line(format_args!("rounds   {count}, {}", drawn(&rounds)));
         if let (Some(clients), Some(norm)) = (rounds.clients, noise_on_the_mean) {
             output::line(useless(clients, norm, on_the_mean(NonZeroUsize::MIN)));
         }
         Ok(())
+    }
+}
+
+/// Who takes part, in words.
+fn drawn(rounds: &Rounds) -> String {
+    match (rounds.rate, rounds.sampling) {
+        (1.0, _) => "with every client".to_owned(),
+        (rate, Draw::Poisson) => format!("each client with a probability of {rate}"),
+        (rate, Draw::Fixed) => format!("a share of {rate} of the clients"),
     }
 }
 
