@@ -22,13 +22,27 @@
 //! ```
 
 mod accountant;
+mod central;
+mod config;
 mod error;
 mod exact;
+mod local;
+mod noise;
 mod normal;
 mod pld;
 mod rdp;
+mod update;
 mod without;
 
 pub use accountant::{Accountant, Mechanism, Sampling};
+pub use central::{Central, CentralFacts};
+pub use config::{
+    Adaptive, Budget, CentralConfig, ClearMetrics, LocalConfig, PrivacyConfig, SampleConfig,
+};
 pub use error::PrivacyError;
+pub use local::{Noised, Quiet};
+pub use noise::Secret;
 pub use rdp::{orders, subsampled_gaussian};
+
+/// The metric of a round, or of a client's answer, that says what is spent of the budget until then.
+pub const EPSILON: &str = "epsilon";

@@ -1,0 +1,235 @@
+use std::sync::Arc;
+
+use flora_core::{HostTensor, ParameterRecord, hex};
+use flora_federation::{
+    Accepted, Aggregate, CheckError, ClientInfo, Global, Kind, Message, Metrics, Strategy,
+    StrategyError, Value,
+};
+
+use crate::noise::{Secret, normal};
+use crate::{Adaptive, Budget, EPSILON, update};
+
+/// The names of what it remembers; the rule's own names do not begin so.
+const STEPS: &str = "privacy.rounds";
+const CLIP: &str = "privacy.clip";
+const SECRET: &str = "privacy.secret";
+/// The metrics of a round.
+const CLIPPING_NORM: &str = "clipping_norm";
+
+/// Differential privacy of clients, by a server that is trusted (McMahan et al. 2018, <https://arxiv.org/abs/1710.06963>): each
+/// client's whole update is clipped to a norm `C`, all weigh the same, and the sum gets Gaussian noise and is divided by the
+/// number of clients that is expected, whoever answered:
+///
+/// `update = (sum_k min(1, C / |d_k|) d_k + N(0, (z C)^2)) / (rate K)`
+///
+/// A rule is then shown one answer, whose update this is. What it does with it spends nothing more. It must take what clients
+/// send for parameters, or for their sum: so does FedAvg, with any server optimizer, and rules that train one factor of LoRA
+/// adapters (`ffa`, `fedsvd`), or a core between them (`fed-sb`). For these the noise is on what is averaged. Where both factors are trained, `(B + noise)
+/// (A + noise)` holds the product of the two noises.
+///
+/// A round in which nobody was drawn or nobody answered is noise alone: silence would tell. Who took part, the norms that
+/// were clipped and how many they were are not among the metrics.
+///
+/// What comes out is f32, and the sum is taken in f64; attacks on the digits of such noise (Mironov 2012) are not
+/// defended against.
+pub struct Central {
+    rule: Box<dyn Strategy>,
+    budget: Budget,
+    adaptive: Option<Adaptive>,
+    /// How many clients are expected in a round.
+    expected: f64,
+    is_answered: Box<dyn Fn(&str) -> bool + Send>,
+    secret: Secret,
+    clip: f64,
+    steps: usize,
+}
+
+/// What a [`Central`] must know of the run besides its settings.
+pub struct CentralFacts {
+    /// What the noise spends.
+    pub budget: Budget,
+    /// The clipping norm, where it adapts the first.
+    pub clip: f64,
+    /// How it adapts.
+    pub adaptive: Option<Adaptive>,
+    /// How many clients can be drawn.
+    pub clients: usize,
+    /// Whether the tensor of that name comes back, of those that are sent.
+    pub is_answered: Box<dyn Fn(&str) -> bool + Send>,
+    /// What noise is drawn from.
+    pub secret: Secret,
+}
+
+impl Central {
+    /// `rule` on noised means.
+    pub fn new(rule: Box<dyn Strategy>, facts: CentralFacts) -> Self {
+        let CentralFacts { budget, clip, adaptive, clients, is_answered, secret } = facts;
+        let expected = budget.mechanism.rate * clients as f64;
+        Self { rule, budget, adaptive, expected, is_answered, secret, clip, steps: 0 }
+    }
+
+    /// How the answers of a round look, where there may be none.
+    fn like(&self, sent: &ParameterRecord, accepted: &[Accepted]) -> ParameterRecord {
+        match accepted.first() {
+            Some(answer) => answer.parameters.as_ref().clone(),
+            None => sent.filter(|name| (self.is_answered)(name)),
+        }
+    }
+
+    /// The noise on the sum, by the clipping norm. Where the norm adapts, a part of the budget is the quantile's: together
+    /// they are one release with the noise multiplier `z` (Andrew et al., theorem 1).
+    fn noise(&self) -> Result<(f64, Option<f64>), StrategyError> {
+        let z = self.budget.mechanism.noise;
+        let Some(_) = self.adaptive else { return Ok((z, None)) };
+        let of_count = self.expected / 20.0;
+        let left = z.powi(-2) - (2.0 * of_count).powi(-2);
+        match left > 0.0 {
+            true => Ok((left.powf(-0.5), Some(of_count))),
+            false => Err(StrategyError::Other(format!(
+                "federation.privacy.adaptive: with {} clients a round, the noise on how many are clipped needs more than the \
+                 whole budget; choose a fixed clipping norm",
+                self.expected
+            ))),
+        }
+    }
+
+    /// The noised mean of the clipped updates, as one answer; and the next clipping norm.
+    fn mean(
+        &self,
+        sent: &ParameterRecord,
+        accepted: &[Accepted],
+    ) -> Result<(ParameterRecord, f64), StrategyError> {
+        let (noise, of_count) = self.noise()?;
+        let contents = accepted.iter().map(|it| it.parameters.as_ref()).chain([sent]);
+        let mut rng = self.secret.stream(self.steps as u64, contents);
+        let like = self.like(sent, accepted);
+        let mut sums: Vec<Vec<f64>> = like.iter().map(|(_, it)| vec![0.0; it.len()]).collect();
+        let mut within = 0.0;
+        for answer in accepted {
+            answer.parameters.check_matches(&like)?;
+            let norm = update::norm(&answer.parameters, sent);
+            within += if norm <= self.clip { 1.0 } else { 0.0 };
+            let factor = update::factor(norm, self.clip);
+            for ((name, theirs), sum) in like.iter().zip(&mut sums) {
+                let theirs = answer.parameters.matching(name, theirs)?;
+                let mut one = ParameterRecord::new();
+                one.insert(name, theirs.clone())?;
+                for (_, change) in update::change(&one, sent) {
+                    sum.iter_mut().zip(change).for_each(|(sum, change)| *sum += factor * change);
+                }
+            }
+        }
+        let mut mean = ParameterRecord::new();
+        for ((name, like), sum) in like.iter().zip(sums) {
+            let noised = |sum| (sum + normal(&mut rng, noise * self.clip)) / self.expected;
+            let tensor: HostTensor = update::moved(sent, name, like, sum.into_iter().map(noised))?;
+            mean.insert(name, tensor)?;
+        }
+        let clip = match (self.adaptive, of_count) {
+            (Some(Adaptive { quantile, rate }), Some(deviation)) => {
+                let share = (within + normal(&mut rng, deviation)) / self.expected;
+                self.clip * (-rate * (share - quantile)).exp()
+            }
+            _ => self.clip,
+        };
+        Ok((mean, clip))
+    }
+}
+
+impl Strategy for Central {
+    fn name(&self) -> &str {
+        self.rule.name()
+    }
+
+    fn instruct(&mut self, global: &Global, client: &ClientInfo, kind: &Kind) -> Message {
+        self.rule.instruct(global, client, kind)
+    }
+
+    fn check(&self, sent: &Message, answer: &Message) -> Result<(), CheckError> {
+        self.rule.check(sent, answer)
+    }
+
+    fn aggregate(
+        &mut self,
+        global: &Global,
+        accepted: &[Accepted],
+    ) -> Result<Aggregate, StrategyError> {
+        let other = |error: String| StrategyError::Other(error);
+        // For nobody, what anybody would have been sent.
+        let nobody = ClientInfo { id: String::new(), num_examples: 1, num_test_examples: 0 };
+        let sent = match accepted.first() {
+            Some(answer) => answer.sent.clone(),
+            None => self.rule.instruct(global, &nobody, &Kind::Train),
+        };
+        let parameters = sent
+            .get_parameters()
+            .cloned()
+            .ok_or_else(|| other("the clients were sent no parameters".to_owned()))?;
+        let (mean, clip) = self.mean(&parameters, accepted)?;
+        let client = ClientInfo { id: "all".to_owned(), num_examples: 1, num_test_examples: 0 };
+        let message = Message::trained(mean, 1, Metrics::new());
+        let parameters = Arc::clone(message.get_parameters().expect("it was just made"));
+        let one = Accepted { client, sent, message, num_examples: 1, parameters };
+        let mut aggregate = self.rule.aggregate(global, std::slice::from_ref(&one))?;
+        self.steps += 1;
+        let spent = self.budget.spent(self.steps).map_err(|error| other(error.to_string()))?;
+        aggregate.metrics.insert(EPSILON.to_owned(), spent);
+        aggregate.metrics.insert(CLIPPING_NORM.to_owned(), self.clip);
+        self.clip = clip;
+        Ok(aggregate)
+    }
+
+    fn counts_nobody(&self) -> bool {
+        true
+    }
+
+    fn is_spent(&self) -> Option<String> {
+        self.budget.exceeded(self.steps + 1).or_else(|| self.rule.is_spent())
+    }
+
+    fn state(&self) -> Message {
+        let mut state = self.rule.state();
+        let text = |text: String| Value::Text(text);
+        state.config.insert(STEPS.to_owned(), Value::Int(self.steps as i64));
+        // By its bits, so that the next process has the same.
+        state.config.insert(CLIP.to_owned(), text(hex::encode(&self.clip.to_le_bytes())));
+        state.config.insert(SECRET.to_owned(), text(hex::encode(self.secret.as_bytes())));
+        state
+    }
+
+    fn restore(&mut self, mut state: Message) -> Result<(), StrategyError> {
+        let mut own = |name: &str| {
+            let missing = || {
+                StrategyError::State(format!(
+                    "`{name}` is missing: the saved run had no central privacy; resume with the settings that saved it"
+                ))
+            };
+            state.config.remove(name).ok_or_else(missing)
+        };
+        let damaged = || StrategyError::State("what central privacy remembers is damaged".into());
+        let (Value::Int(steps), Value::Text(clip), Value::Text(secret)) =
+            (own(STEPS)?, own(CLIP)?, own(SECRET)?)
+        else {
+            return Err(damaged());
+        };
+        self.steps = usize::try_from(steps).map_err(|_| damaged())?;
+        self.clip = f64::from_le_bytes(bytes(&clip).ok_or_else(damaged)?);
+        self.secret = Secret::new(bytes(&secret).ok_or_else(damaged)?);
+        if !(self.clip > 0.0 && self.clip.is_finite()) {
+            return Err(damaged());
+        }
+        self.rule.restore(state)
+    }
+}
+
+/// The bytes of hexadecimal digits.
+fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}

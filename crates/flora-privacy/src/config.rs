@@ -1,0 +1,319 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Accountant, Mechanism, PrivacyError, Sampling};
+
+/// What is hidden, and by whose noise: `federation.privacy` in an experiment file.
+///
+/// ```
+/// use flora_privacy::PrivacyConfig;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Federation {
+///     privacy: PrivacyConfig,
+/// }
+///
+/// let text = r#"privacy = { kind = "central", clip = 0.5, epsilon = 8.0, delta = 1e-5 }"#;
+/// let read: Federation = toml::from_str(text)?;
+/// assert_eq!(read.privacy.kind(), "central");
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum PrivacyConfig {
+    /// Which clients take part, by the server's noise: the server sees what each sends, and whoever sees the model does not.
+    Central(CentralConfig),
+    /// What a client holds, by its own noise, from everybody else.
+    Local(LocalConfig),
+    /// Which single examples a client holds, by its own noise, from everybody else.
+    Sample(SampleConfig),
+}
+
+/// Clipping and noise by the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CentralConfig {
+    /// The L2 norm of a whole update, over all its tensors, beyond which it is scaled down; where it adapts, the first.
+    pub clip: f64,
+    /// How it follows the updates' norms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<Adaptive>,
+    /// The noise multiplier: the standard deviation of the noise on the sum, by the clipping norm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<f64>,
+    /// The budget. Without a noise, the noise is the least with which all rounds stay within it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
+    /// The probability of more than epsilon.
+    #[serde(default = "delta")]
+    pub delta: f64,
+    /// How rounds are added up. Without, by `pld`, and by `rdp` where a fixed share is drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accountant: Option<Accountant>,
+    /// What becomes of the numbers that clients measure.
+    #[serde(default, skip_serializing_if = "ClearMetrics::is_off")]
+    pub metrics: ClearMetrics,
+}
+
+/// A clipping norm that follows a quantile of the updates' norms (Andrew et al. 2021, <https://arxiv.org/abs/1905.03871>): `C <- C
+/// exp(-rate (b - quantile))`, with `b` the share of updates within `C`, with noise of its own, which is accounted for.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Adaptive {
+    /// The quantile, between 0 and 1.
+    pub quantile: f64,
+    /// How fast; above 0.
+    pub rate: f64,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self { quantile: 0.5, rate: 0.2 }
+    }
+}
+
+/// Clipping and noise by the client, on its whole update.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalConfig {
+    /// The L2 norm of an update beyond which it is scaled down.
+    pub clip: f64,
+    /// The noise multiplier: the standard deviation of the noise by twice the clipping norm, which is how far two updates can
+    /// be apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<f64>,
+    /// The budget for all answers. Without a noise, the noise is the least with which an answer a round stays within it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
+    /// The probability of more than epsilon.
+    #[serde(default = "delta")]
+    pub delta: f64,
+    /// What becomes of the numbers that clients measure.
+    #[serde(default, skip_serializing_if = "ClearMetrics::is_off")]
+    pub metrics: ClearMetrics,
+}
+
+/// Clipping and noise by the client, on what single examples contribute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleConfig {
+    /// The L2 norm of an example's gradient beyond which it is scaled down.
+    #[serde(default = "one")]
+    pub clip: f64,
+    /// The noise multiplier: the standard deviation of the noise on a batch's sum, by the clipping norm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<f64>,
+    /// The budget of a client for the whole run. Without a noise, the noise is the least with which its steps stay within it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
+    /// The probability of more than epsilon.
+    #[serde(default = "delta")]
+    pub delta: f64,
+    /// How steps are added up.
+    #[serde(default)]
+    pub accountant: Accountant,
+    /// What becomes of the numbers that clients measure.
+    #[serde(default, skip_serializing_if = "ClearMetrics::is_off")]
+    pub metrics: ClearMetrics,
+}
+
+/// What becomes of what clients measure of their training images, such as losses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ClearMetrics {
+    /// It does not leave the client.
+    #[default]
+    Off,
+    /// It is sent as it is, and no budget covers it.
+    Clear,
+}
+
+impl ClearMetrics {
+    fn is_off(&self) -> bool {
+        *self == Self::Off
+    }
+}
+
+fn delta() -> f64 {
+    1e-5
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl PrivacyConfig {
+    /// Its name in experiment files.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Central(_) => "central",
+            Self::Local(_) => "local",
+            Self::Sample(_) => "sample",
+        }
+    }
+
+    /// What becomes of what clients measure.
+    pub fn metrics(&self) -> ClearMetrics {
+        match self {
+            Self::Central(it) => it.metrics,
+            Self::Local(it) => it.metrics,
+            Self::Sample(it) => it.metrics,
+        }
+    }
+
+    /// Whether the settings make sense, apart from the rounds.
+    ///
+    /// # Errors
+    /// [`PrivacyError::Setting`] names the field.
+    pub fn check(&self) -> Result<(), PrivacyError> {
+        let (clip, noise, epsilon, delta) = match self {
+            Self::Central(it) => (it.clip, it.noise, it.epsilon, it.delta),
+            Self::Local(it) => (it.clip, it.noise, it.epsilon, it.delta),
+            Self::Sample(it) => (it.clip, it.noise, it.epsilon, it.delta),
+        };
+        let wrong = |field, problem| Err(PrivacyError::setting(field, problem));
+        let positive = |field, value: f64| match value > 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => wrong(field, format!("{value} is not a number above 0")),
+        };
+        positive("clip", clip)?;
+        if let Some(epsilon) = epsilon {
+            positive("epsilon", epsilon)?;
+        }
+        if let Some(noise) = noise {
+            positive("noise", noise)?;
+        }
+        if noise.is_none() && epsilon.is_none() {
+            let problem = "neither a budget nor a noise is said; choose epsilon = 8.0, or a noise";
+            return wrong("epsilon", problem.to_owned());
+        }
+        if !(delta > 0.0 && delta < 1.0) {
+            return wrong("delta", format!("{delta} is not between 0 and 1"));
+        }
+        let Self::Central(CentralConfig { adaptive: Some(adaptive), .. }) = self else {
+            return Ok(());
+        };
+        if !(adaptive.quantile > 0.0 && adaptive.quantile < 1.0) {
+            let problem = format!("{} is not between 0 and 1", adaptive.quantile);
+            return wrong("adaptive.quantile", problem);
+        }
+        positive("adaptive.rate", adaptive.rate)
+    }
+}
+
+/// A noise with what it spends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// Rounds with the noise.
+    pub mechanism: Mechanism,
+    /// What is not to be exceeded.
+    pub epsilon: Option<f64>,
+    /// The probability of more.
+    pub delta: f64,
+    /// How rounds are added up.
+    pub accountant: Accountant,
+}
+
+impl Budget {
+    /// The noise for rounds: the given one, or the least for the epsilon.
+    ///
+    /// # Errors
+    /// What no accountant takes, and a budget that one round with this noise exceeds.
+    pub fn new(
+        rounds: Mechanism,
+        noise: Option<f64>,
+        epsilon: Option<f64>,
+        delta: f64,
+        accountant: Accountant,
+    ) -> Result<Self, PrivacyError> {
+        let noise = match (noise, epsilon) {
+            (Some(noise), _) => noise,
+            (None, Some(epsilon)) => accountant.noise(rounds, epsilon, delta)?,
+            (None, None) => {
+                return Err(PrivacyError::setting(
+                    "epsilon",
+                    "neither a budget nor a noise".into(),
+                ));
+            }
+        };
+        let mechanism = Mechanism { noise, ..rounds };
+        let budget = Self { mechanism, epsilon, delta, accountant };
+        let first = budget.spent(1)?;
+        match epsilon.filter(|&epsilon| first > epsilon) {
+            None => Ok(budget),
+            Some(epsilon) => Err(PrivacyError::setting(
+                "noise",
+                format!(
+                    "{noise} spends {first:.4} in the first round, more than the budget of {epsilon}"
+                ),
+            )),
+        }
+    }
+
+    /// The epsilon of so many rounds; 0 for none.
+    ///
+    /// # Errors
+    /// What no accountant takes.
+    pub fn spent(&self, rounds: usize) -> Result<f64, PrivacyError> {
+        match rounds {
+            0 => Ok(0.0),
+            _ => self.accountant.epsilon(&Mechanism { rounds, ..self.mechanism }, self.delta),
+        }
+    }
+
+    /// Why so many rounds would be too many, if they are.
+    pub fn exceeded(&self, rounds: usize) -> Option<String> {
+        let budget = self.epsilon?;
+        let spent = self.spent(rounds.saturating_sub(1)).unwrap_or(f64::INFINITY);
+        match self.spent(rounds) {
+            Ok(next) if next <= budget => None,
+            _ => Some(format!(
+                "of the privacy budget, an epsilon of {budget}, {spent:.4} is spent, and one more round would exceed it"
+            )),
+        }
+    }
+}
+
+impl CentralConfig {
+    /// The budget of rounds in which a share `rate` of the clients takes part.
+    ///
+    /// # Errors
+    /// As [`Budget::new`].
+    pub fn budget(
+        &self,
+        rate: f64,
+        sampling: Sampling,
+        rounds: usize,
+    ) -> Result<Budget, PrivacyError> {
+        let usual = match sampling {
+            Sampling::Fixed if rate < 1.0 => Accountant::Rdp,
+            _ => Accountant::Pld,
+        };
+        let mechanism = Mechanism { rate, rounds, sampling, ..Mechanism::default() };
+        let accountant = self.accountant.unwrap_or(usual);
+        Budget::new(mechanism, self.noise, self.epsilon, self.delta, accountant)
+    }
+}
+
+impl LocalConfig {
+    /// The budget of a client that answers so many times. Nobody else's draw hides that it does.
+    ///
+    /// # Errors
+    /// As [`Budget::new`].
+    pub fn budget(&self, answers: usize) -> Result<Budget, PrivacyError> {
+        let mechanism = Mechanism { rounds: answers, ..Mechanism::default() };
+        Budget::new(mechanism, self.noise, self.epsilon, self.delta, Accountant::Exact)
+    }
+}
+
+impl SampleConfig {
+    /// The budget of a client that takes so many steps, in each of which an example takes part with the probability `rate`.
+    ///
+    /// # Errors
+    /// As [`Budget::new`].
+    pub fn budget(&self, rate: f64, steps: usize) -> Result<Budget, PrivacyError> {
+        let mechanism = Mechanism { rate, rounds: steps, ..Mechanism::default() };
+        Budget::new(mechanism, self.noise, self.epsilon, self.delta, self.accountant)
+    }
+}

@@ -1,0 +1,104 @@
+use std::sync::Arc;
+
+use flora_core::ParameterRecord;
+use flora_federation::{Message, NUM_EXAMPLES, PARAMETERS, Task, Transform};
+
+use crate::noise::{Secret, normal};
+use crate::{Budget, EPSILON, update};
+
+/// Differential privacy of all that a client holds, from everybody else: its update is clipped to a norm `C`, and gets Gaussian
+/// noise with the standard deviation `2 C z` before it leaves. Two updates are at most `2 C` apart, whatever the images are.
+///
+/// It refuses to answer once the next answer would exceed the budget. Its answer has the metric
+/// [`EPSILON`]: what the client has spent.
+pub struct Noised {
+    budget: Budget,
+    clip: f64,
+    secret: Secret,
+    answers: u64,
+}
+
+impl Noised {
+    /// With a generator of the client's own.
+    pub fn new(budget: Budget, clip: f64, secret: Secret) -> Self {
+        Self { budget, clip, secret, answers: 0 }
+    }
+}
+
+impl Transform for Noised {
+    fn name(&self) -> &str {
+        "local privacy"
+    }
+
+    fn encode(&mut self, task: &Task, mut message: Message) -> Result<Message, String> {
+        let next = usize::try_from(self.answers + 1).map_err(|error| error.to_string())?;
+        if let Some(why) = self.budget.exceeded(next) {
+            return Err(why);
+        }
+        let (Some(answer), Some(sent)) = (message.get_parameters(), task.message.get_parameters())
+        else {
+            return Err("there are no parameters to hide".to_owned());
+        };
+        let factor = update::factor(update::norm(answer, sent), self.clip);
+        let deviation = 2.0 * self.clip * self.budget.mechanism.noise;
+        let mut rng = self.secret.stream(self.answers, [answer.as_ref(), sent.as_ref()]);
+        let mut noised = ParameterRecord::new();
+        for ((name, change), (_, like)) in update::change(answer, sent).zip(answer.iter()) {
+            let change = change.into_iter().map(|it| factor * it + normal(&mut rng, deviation));
+            let tensor = update::moved(sent, name, like, change);
+            let tensor = tensor.and_then(|tensor| noised.insert(name, tensor));
+            tensor.map_err(|error| error.to_string())?;
+        }
+        let spent = self.budget.spent(next).map_err(|error| error.to_string())?;
+        self.answers += 1;
+        message.records.insert(PARAMETERS.to_owned(), Arc::new(noised));
+        message.metrics.insert(EPSILON.to_owned(), spent);
+        Ok(message)
+    }
+
+    /// Noise stays.
+    fn decode(&self, _task: &Task, message: Message) -> Result<Message, String> {
+        Ok(message)
+    }
+
+    fn save(&self) -> Vec<u8> {
+        if self.answers == 0 {
+            return Vec::new();
+        }
+        let mut bytes = self.answers.to_le_bytes().to_vec();
+        bytes.extend(self.secret.as_bytes());
+        bytes
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        if state.is_empty() {
+            self.answers = 0;
+            return Ok(());
+        }
+        let (answers, secret) = state.split_first_chunk().ok_or("it is cut off")?;
+        self.answers = u64::from_le_bytes(*answers);
+        self.secret = Secret::new(secret.try_into().map_err(|_| "it is cut off")?);
+        Ok(())
+    }
+}
+
+/// Takes away what a client measured of its training images. How many it has stays, and what it spent of its budget.
+#[derive(Debug, Clone, Copy)]
+pub struct Quiet;
+
+impl Transform for Quiet {
+    fn name(&self) -> &str {
+        "quiet"
+    }
+
+    fn encode(&mut self, _task: &Task, mut message: Message) -> Result<Message, String> {
+        message.metrics.retain(|name, _| name == NUM_EXAMPLES || name == EPSILON);
+        Ok(message)
+    }
+
+    /// What a client says all the same is not heard.
+    fn decode(&self, _task: &Task, mut message: Message) -> Result<Message, String> {
+        message.metrics.retain(|name, _| name == NUM_EXAMPLES || name == EPSILON);
+        Ok(message)
+    }
+}

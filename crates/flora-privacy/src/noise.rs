@@ -1,0 +1,70 @@
+use flora_core::ParameterRecord;
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use rand_distr::{Distribution, StandardNormal};
+use sha2::{Digest, Sha256};
+
+/// What noise is drawn from: the key of a cryptographic generator, ChaCha20.
+///
+/// Who knows it knows the noise. A simulation derives it from its seed, so that a run can be repeated; where clients are
+/// others' machines it must come from the operating system ([`Secret::fresh`]).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret([u8; 32]);
+
+impl Secret {
+    /// From 32 bytes that nobody else knows.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// From the operating system.
+    ///
+    /// # Errors
+    /// The operating system has none.
+    pub fn fresh() -> Result<Self, String> {
+        let mut rng = rand::rngs::SysRng;
+        let mut bytes = [0; 32];
+        rand::TryRng::try_fill_bytes(&mut rng, &mut bytes)
+            .map_err(|error| format!("the operating system gives no random numbers: {error}"))?;
+        Ok(Self(bytes))
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The generator for the release number `release`, which is made of `contents`. It is the same where all are the same, so that
+    /// a round that is done again after a crash is the same release. Where something else is released under the same
+    /// number, the noise is another: the difference of two with the same noise would tell all.
+    pub(crate) fn stream<'a>(
+        &self,
+        release: u64,
+        contents: impl IntoIterator<Item = &'a ParameterRecord>,
+    ) -> ChaCha20Rng {
+        let mut hash = Sha256::new_with_prefix(b"flora privacy noise");
+        hash.update(self.0);
+        hash.update(release.to_le_bytes());
+        for record in contents {
+            for (name, tensor) in record.iter() {
+                hash.update((name.len() as u64).to_le_bytes());
+                hash.update(name);
+                hash.update((tensor.byte_len() as u64).to_le_bytes());
+                hash.update(tensor.to_le_bytes());
+            }
+        }
+        ChaCha20Rng::from_seed(hash.finalize().into())
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Secret(..)")
+    }
+}
+
+/// A normal number of this standard deviation.
+pub(crate) fn normal(rng: &mut ChaCha20Rng, deviation: f64) -> f64 {
+    let standard: f64 = StandardNormal.sample(rng);
+    deviation * standard
+}

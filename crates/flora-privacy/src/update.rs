@@ -1,0 +1,53 @@
+//! An update: what an answer changed of what was sent.
+
+use flora_core::{HostTensor, ParameterRecord, RecordError};
+
+/// A tensor that was not sent counts from zero.
+pub(crate) fn change<'a>(
+    answer: &'a ParameterRecord,
+    sent: &'a ParameterRecord,
+) -> impl Iterator<Item = (&'a str, Vec<f64>)> {
+    answer.iter().map(|(name, theirs)| {
+        let to = theirs.to_f32();
+        let change = match sent.matching(name, theirs) {
+            Ok(from) => {
+                let from = from.to_f32();
+                let pairs = to.iter().zip(from.iter());
+                pairs.map(|(&to, &from)| f64::from(to) - f64::from(from)).collect()
+            }
+            Err(_) => to.iter().copied().map(f64::from).collect(),
+        };
+        (name, change)
+    })
+}
+
+/// The L2 norm over all tensors.
+pub(crate) fn norm(answer: &ParameterRecord, sent: &ParameterRecord) -> f64 {
+    let squares = |(_, change): (_, Vec<f64>)| change.iter().map(|x| x * x).sum::<f64>();
+    change(answer, sent).map(squares).sum::<f64>().sqrt()
+}
+
+/// `sent + change`, as one of the tensors of an answer that looks like `like`.
+pub(crate) fn moved(
+    sent: &ParameterRecord,
+    name: &str,
+    like: &HostTensor,
+    change: impl Iterator<Item = f64>,
+) -> Result<HostTensor, RecordError> {
+    let values = match sent.matching(name, like) {
+        Ok(from) => {
+            let from = from.to_f32();
+            from.iter()
+                .zip(change)
+                .map(|(&from, change)| (f64::from(from) + change) as f32)
+                .collect()
+        }
+        Err(_) => change.map(|change| change as f32).collect(),
+    };
+    Ok(HostTensor::from_f32(like.shape(), values)?.cast(like.dtype()))
+}
+
+/// By what to multiply an update of this norm, to be within `clip`.
+pub(crate) fn factor(norm: f64, clip: f64) -> f64 {
+    if norm <= clip { 1.0 } else { clip / norm }
+}
