@@ -1,0 +1,41 @@
+//! Updates in fewer bytes: [`Codec`] turns a list of tensors into bytes, and back.
+//!
+//! | codec | a number takes | error |
+//! |---|---|---|
+//! | `f32` | 32 bits | none |
+//! | `f16`, `bf16` | 16 bits | that of half precision |
+//! | `int8`, `int4` | 8 or 4 bits | unbiased: rounded at random |
+//! | `eden` | 1 to 4 bits | unbiased: rotated at random |
+//! | `top-k` | about 1.3 bits at a density of 0.1 and int8 | biased: the smaller numbers become zero |
+//! | `ternary` | about 0.4 bits at a density of 0.05 | biased: as above, and one magnitude for all |
+//!
+//! What is left after it is compressed without loss, where that saves bytes. Both sides know the codec, its settings, and the
+//! lengths of the tensors in their order; a message holds none of them. The formats are in the docs of the modules (`numbers`,
+//! `eden`, `sparse`, `lossless`; `cargo doc --document-private-items`).
+//!
+//! ```
+//! use flora_compression::Codec;
+//! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+//!
+//! let tensors: [&[f32]; 2] = [&[0.5, -1.0, 0.25], &[0.0; 1_000]];
+//! let (codec, shared) = (Codec::Int8, 7);
+//! let bytes = codec.encode(&tensors, shared, &mut ChaCha8Rng::seed_from_u64(1))?;
+//! assert!(bytes.len() < 40);
+//! let decoded = codec.decode(&bytes, &[3, 1_000], shared)?;
+//! assert_eq!(decoded[0][1], -1.0);
+//! assert!((decoded[0][0] - 0.5).abs() <= 1.0 / 127.0);
+//! # Ok::<(), flora_compression::CodecError>(())
+//! ```
+
+mod bits;
+mod bytes;
+mod codec;
+mod config;
+mod eden;
+mod error;
+mod lossless;
+mod numbers;
+mod sparse;
+
+pub use codec::{Codec, Values};
+pub use error::CodecError;
