@@ -13,6 +13,8 @@
 //! lengths of the tensors in their order; a message holds none of them. The formats are in the docs of the modules (`numbers`,
 //! `eden`, `sparse`, `lossless`; `cargo doc --document-private-items`).
 //!
+//! In a federation, [`Compressed`] is a client's update on its way up, with error feedback, and [`Coded`] the model on its way down.
+//!
 //! ```
 //! use flora_compression::Codec;
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -31,11 +33,15 @@ mod bits;
 mod bytes;
 mod codec;
 mod config;
+mod download;
 mod eden;
 mod error;
 mod lossless;
 mod numbers;
 mod sparse;
+mod transform;
 
 pub use codec::{Codec, Values};
+pub use download::Coded;
 pub use error::CodecError;
+pub use transform::{Compressed, UPDATE};
