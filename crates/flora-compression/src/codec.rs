@@ -7,8 +7,8 @@ use crate::numbers::Numbers;
 use crate::sparse::Kept;
 use crate::{eden, lossless};
 
-/// How the tensors of an update are coded: in experiment files a word, or a table with the word as its `kind` and settings
-/// beside.
+/// How the tensors of an update are coded: in experiment files a word, or a table with the word as its `kind` and
+/// settings beside.
 ///
 /// ```
 /// use flora_compression::{Codec, Values};
@@ -34,8 +34,8 @@ pub enum Codec {
     F16,
     /// `"bf16"`: the range of single precision with 8 significant bits.
     Bf16,
-    /// `"int8"`: 255 levels between plus and minus the largest magnitude of a tensor, rounded at random so that the mean is the
-    /// number ([arXiv 1610.02132](https://arxiv.org/abs/1610.02132)).
+    /// `"int8"`: 255 levels between plus and minus the largest magnitude of a tensor, rounded at random so that the mean
+    /// is the number ([arXiv 1610.02132](https://arxiv.org/abs/1610.02132)).
     Int8,
     /// `"int4"`: as `"int8"`, with 15 levels.
     Int4,
@@ -132,8 +132,8 @@ impl Codec {
     /// **it must differ between clients and rounds**, or else their errors do not cancel out in the mean.
     ///
     /// # Errors
-    /// [`CodecError::Setting`] as [`check`](Self::check), [`CodecError::NotFinite`] for a tensor with NaN or infinity, and
-    /// [`CodecError::Range`] for a value that the format cannot represent.
+    /// [`CodecError::Setting`] as [`check`](Self::check), [`CodecError::NotFinite`] for a tensor with NaN or infinity,
+    /// and [`CodecError::Range`] for a value that the format cannot represent.
     pub fn encode(
         &self,
         tensors: &[&[f32]],
@@ -159,8 +159,8 @@ impl Codec {
     /// It allocates a small multiple of what tensors of these lengths take, whatever the message says.
     ///
     /// # Errors
-    /// [`CodecError::Setting`] as [`check`](Self::check), [`CodecError::Length`] and [`CodecError::Damaged`] for a message
-    /// that is not one of this codec for tensors of these lengths, and [`CodecError::TooLarge`].
+    /// [`CodecError::Setting`] as [`check`](Self::check), [`CodecError::Length`] and [`CodecError::Damaged`] for a
+    /// message that is not one of this codec for tensors of these lengths, and [`CodecError::TooLarge`].
     pub fn decode(
         &self,
         message: &[u8],

@@ -9,9 +9,9 @@
 //! | `top-k` | about 1.3 bits at a density of 0.1 and int8 | biased: the smaller numbers become zero |
 //! | `ternary` | about 0.4 bits at a density of 0.05 | biased: as above, and one magnitude for all |
 //!
-//! What is left after it is compressed without loss, where that saves bytes. Both sides know the codec, its settings, and the
-//! lengths of the tensors in their order; a message holds none of them. The formats are in the docs of the modules (`numbers`,
-//! `eden`, `sparse`, `lossless`; `cargo doc --document-private-items`).
+//! What is left after it is compressed without loss, where that saves bytes. Both sides know the codec, its settings,
+//! and the lengths of the tensors in their order; a message holds none of them. The formats are in the docs of the
+//! modules (`numbers`, `eden`, `sparse`, `lossless`; `cargo doc --document-private-items`).
 //!
 //! In a federation, [`Compressed`] is a client's update on its way up, with error feedback, and [`Coded`] the model on its way down.
 //!

@@ -6,8 +6,8 @@
 //! | the rest | the plain bytes, or one DEFLATE stream that ends with the message |
 //!
 //! Codes look random to a match finder, but some bytes are more frequent than others. So the encoder searches for runs
-//! only, and every section of a message (scales, codes, positions) has a Huffman code of its own. Bytes of 24,576 Gaussian
-//! numbers with `miniz_oxide` 0.9, and with zstd by `ruzstd` 0.9:
+//! only, and every section of a message (scales, codes, positions) has a Huffman code of its own. Bytes of 24,576
+//! Gaussian numbers with `miniz_oxide` 0.9, and with zstd by `ruzstd` 0.9:
 //!
 //! | codes | plain | Huffman and runs | DEFLATE 9 | zstd | order-0 entropy |
 //! |---|---|---|---|---|---|

@@ -12,10 +12,11 @@
 //! Planes compress better than whole numbers, because the exponents come together: bf16 from 38,257 to 35,443 bytes for
 //! 24,576 Gaussian numbers, f32 from 90,897 to 85,394.
 //!
-//! **Integers** are rounded up or down at random, so that the mean of what is decoded is the number (stochastic rounding; QSGD,
-//! [arXiv 1610.02132](https://arxiv.org/abs/1610.02132), with the largest magnitude in place of the norm): a code is
-//! `floor(x / step + u)` with `step = range / 127` or `range / 7` and `u` uniform in `[0, 1)`. A block is a tensor, or 4,096
-//! numbers of it. One scale for all of a tensor of 262,144 Gaussian numbers has 1.4 times the squared error.
+//! **Integers** are rounded up or down at random, so that the mean of what is decoded is the number (stochastic
+//! rounding; QSGD, [arXiv 1610.02132](https://arxiv.org/abs/1610.02132), with the largest magnitude in place of the
+//! norm): a code is `floor(x / step + u)` with `step = range / 127` or `range / 7` and `u` uniform in `[0, 1)`. A block
+//! is a tensor, or 4,096 numbers of it. One scale for all of a tensor of 262,144 Gaussian numbers has 1.4 times the
+//! squared error.
 
 use half::{bf16, f16};
 use rand::Rng;

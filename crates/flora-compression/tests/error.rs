@@ -56,7 +56,8 @@ fn integers_have_the_error_of_their_steps() {
         for count in [1_536, 4_096, 24_576, 262_144] {
             let (one, _) = errors(codec, &[gaussian(count, 5)], 4);
             println!("{codec:?}, {count} numbers: {one:.3e}");
-            // Stochastic rounding has a variance of step^2 / 6; the largest of 4,096 is 3 to 5 standard deviations away.
+            // Stochastic rounding has a variance of step^2 / 6; the largest of 4,096 is 3 to 5 standard deviations
+            // away.
             let step = 1.0 / levels;
             assert!((9.0..25.0).contains(&(one * 6.0 / (step * step))), "{codec:?} {count}: {one}");
         }

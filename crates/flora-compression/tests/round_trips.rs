@@ -5,7 +5,8 @@ mod common;
 use common::{codecs, gaussian, lengths, nmse, pass, preset, rng, slices};
 use flora_compression::{Codec, CodecError, Values};
 
-/// The most that a number may be off, as a part of the largest magnitude of all tensors: bounds that hold for all inputs.
+/// The most that a number may be off, as a part of the largest magnitude of all tensors: bounds that hold for all
+/// inputs.
 fn most_off(codec: Codec) -> f64 {
     match codec {
         Codec::F32 => 0.0,

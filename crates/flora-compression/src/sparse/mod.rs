@@ -1,14 +1,14 @@
 //! Sparse updates: the largest magnitudes of each tensor, and where they are.
 //!
-//! Of a tensor of n numbers, `k = max(1, round(density n))` are sent, those of the largest magnitude (top-k sparsification,
-//! [arXiv 1704.05021](https://arxiv.org/abs/1704.05021)); the decoder puts zeros in the place of the others. So the result is
-//! biased: keep the rest and add it to the next update (error feedback).
+//! Of a tensor of n numbers, `k = max(1, round(density n))` are sent, those of the largest magnitude (top-k
+//! sparsification, [arXiv 1704.05021](https://arxiv.org/abs/1704.05021)); the decoder puts zeros in the place of the
+//! others. So the result is biased: keep the rest and add it to the next update (error feedback).
 //!
-//! **Positions** are gaps, the numbers that are left out before each one that is sent, in a Golomb-Rice code: `gap >> r` ones, a
-//! zero, and the lowest `r` bits of the gap. Each tensor has the `r` that takes the fewest bits.
+//! **Positions** are gaps, the numbers that are left out before each one that is sent, in a Golomb-Rice code: `gap >>
+//! r` ones, a zero, and the lowest `r` bits of the gap. Each tensor has the `r` that takes the fewest bits.
 //!
-//! **Ternary** sends the sign of each and one magnitude for all of a tensor: the mean of the magnitudes that are sent (sparse
-//! ternary compression, [Sattler et al., 2019](https://arxiv.org/abs/1903.02891)).
+//! **Ternary** sends the sign of each and one magnitude for all of a tensor: the mean of the magnitudes that are sent
+//! (sparse ternary compression, [Sattler et al., 2019](https://arxiv.org/abs/1903.02891)).
 //!
 //! | bytes | what |
 //! |---|---|
