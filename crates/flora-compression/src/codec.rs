@@ -34,7 +34,7 @@ pub enum Codec {
     F16,
     /// `"bf16"`: the range of single precision with 8 significant bits.
     Bf16,
-    /// `"int8"`: 255 levels between plus and minus the largest magnitude of a tensor, rounded at random so that the mean
+    /// `"int8"`: 255 levels between plus and minus the largest magnitude of a tensor, rounded at random: the mean
     /// is the number ([arXiv 1610.02132](https://arxiv.org/abs/1610.02132)).
     Int8,
     /// `"int4"`: as `"int8"`, with 15 levels.

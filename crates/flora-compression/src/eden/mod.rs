@@ -9,7 +9,7 @@
 //!    for the standard normal distribution (Lloyd-Max).
 //! 3. `S = |y|^2 / <z, y>`, so that `S z` has the mean `y` over the random signs.
 //!
-//! The decoder undoes the rotation of `S z`. The squared error, as a part of `|x|^2`, is 0.571, 0.133, 0.0358 and 0.0095
+//! The decoder undoes the rotation of `S z`. The squared error, relative to `|x|^2`, is 0.571, 0.133, 0.0358 and 0.0095
 //! with 1 to 4 bits. The errors of clients with different seeds are independent: the error of their mean falls with
 //! their number. **Seeds must therefore differ between clients and rounds.**
 //!
