@@ -83,8 +83,8 @@ fn what_is_lost_is_sent_later() {
     ] {
         let (with, without) = (run(codec, true, None, 60), run(codec, false, None, 60));
         assert!(off(&with) < most, "{codec:?}: {}", off(&with));
-        // Unbiased codecs come there without, too.
-        if codec.is_sparse() {
+        // Unbiased codecs come there without, too, and so do signs of one size, in steps that become small.
+        if matches!(codec, Codec::TopK { .. }) {
             assert!(off(&with) < off(&without), "{codec:?} {} {}", off(&with), off(&without));
         }
         assert!(with.bytes_up < run(Codec::F16, false, None, 60).bytes_up / 2, "{codec:?}");
