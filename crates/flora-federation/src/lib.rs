@@ -80,9 +80,9 @@ pub use faults::{Attack, Faults, Faulty};
 pub use fedavg::{FedAvg, weighted_mean};
 pub use fleet::{Answer, Failure, Fleet, FleetError, Reason, Stop, Wait};
 pub use flora_core::ParameterRecord;
-pub use layers::{Download, Layered, Rounded, Transform};
+pub use layers::{Download, Layered, Rounded, Transform, read_answer};
 pub use message::{
-    AGGREGATION_ERROR, Config, Message, Metrics, NUM_EXAMPLES, PARAMETERS, Records, Value,
+    AGGREGATION_ERROR, Config, EPSILON, Message, Metrics, NUM_EXAMPLES, PARAMETERS, Records, Value,
 };
 pub use outcome::{Outcome, Partial, PhaseSeconds};
 pub use rounds::{BelowQuorum, Listener, RoundPolicy, Rounds, RoundsConfig};

@@ -26,6 +26,10 @@ pub const NUM_EXAMPLES: &str = "num-examples";
 /// products: `|sum p_k B_k A_k - B A|_F / |sum p_k B_k A_k|_F` over all layers, with `p_k` the clients' weights.
 pub const AGGREGATION_ERROR: &str = "aggregation_error";
 
+/// The metric of an answer, and of an aggregate, that says what is spent until then of a budget of differential privacy. Of
+/// several clients the most.
+pub const EPSILON: &str = "epsilon";
+
 /// More examples than this are not a whole number in f64.
 const MOST_EXAMPLES: f64 = (1_u64 << 53) as f64;
 

@@ -1,4 +1,5 @@
 mod batch;
+mod noise;
 mod record;
 
 pub use record::{CLASS_COUNTS, CLASS_SUMS, GRAM};

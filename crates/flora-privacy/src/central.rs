@@ -24,7 +24,7 @@ const CLIPPING_NORM: &str = "clipping_norm";
 ///
 /// A rule is then shown one answer, whose update this is. What it does with it spends nothing more. It must take what clients
 /// send for parameters, or for their sum: so does FedAvg, with any server optimizer, and rules that train one factor of LoRA
-/// adapters (`ffa`, `fedsvd`), or a core between them (`fed-sb`). For these the noise is on what is averaged. Where both factors are trained, `(B + noise)
+/// adapters (`ffa`, `fedsvd`). For these the noise is on what is averaged. Where both factors are trained, `(B + noise)
 /// (A + noise)` holds the product of the two noises.
 ///
 /// A round in which nobody was drawn or nobody answered is noise alone: silence would tell. Who took part, the norms that

@@ -40,9 +40,7 @@ pub use config::{
     Adaptive, Budget, CentralConfig, ClearMetrics, LocalConfig, PrivacyConfig, SampleConfig,
 };
 pub use error::PrivacyError;
+pub use flora_federation::EPSILON;
 pub use local::{Noised, Quiet};
 pub use noise::Secret;
 pub use rdp::{orders, subsampled_gaussian};
-
-/// The metric of a round, or of a client's answer, that says what is spent of the budget until then.
-pub const EPSILON: &str = "epsilon";

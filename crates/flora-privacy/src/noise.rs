@@ -42,9 +42,7 @@ impl Secret {
         release: u64,
         contents: impl IntoIterator<Item = &'a ParameterRecord>,
     ) -> ChaCha20Rng {
-        let mut hash = Sha256::new_with_prefix(b"flora privacy noise");
-        hash.update(self.0);
-        hash.update(release.to_le_bytes());
+        let mut hash = self.hash(b"flora privacy noise", release);
         for record in contents {
             for (name, tensor) in record.iter() {
                 hash.update((name.len() as u64).to_le_bytes());
@@ -54,6 +52,29 @@ impl Secret {
             }
         }
         ChaCha20Rng::from_seed(hash.finalize().into())
+    }
+}
+
+impl Secret {
+    /// Adds Gaussian noise of this standard deviation, as of the release with this number. As for any release, the same
+    /// numbers get the same noise.
+    pub fn add_noise(&self, release: u64, values: &mut [f64], deviation: f64) {
+        let mut hash = self.hash(b"flora privacy sums", release);
+        values.iter().for_each(|value| hash.update(value.to_le_bytes()));
+        let mut rng = ChaCha20Rng::from_seed(hash.finalize().into());
+        values.iter_mut().for_each(|value| *value += normal(&mut rng, deviation));
+    }
+
+    /// Coins that decide who takes part in the step with this number, which nobody else can foresee.
+    pub fn coins(&self, step: u64) -> ChaCha20Rng {
+        ChaCha20Rng::from_seed(self.hash(b"flora privacy coins", step).finalize().into())
+    }
+
+    fn hash(&self, domain: &[u8], number: u64) -> Sha256 {
+        let mut hash = Sha256::new_with_prefix(domain);
+        hash.update(self.0);
+        hash.update(number.to_le_bytes());
+        hash
     }
 }
 

@@ -68,6 +68,9 @@ pub struct RunSummary {
     /// the mean over the rounds. `None` where no factors were averaged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aggregation_error: Option<f64>,
+    /// What was spent of the budget of differential privacy; of clients with budgets of their own, the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
     /// SHA-256 of the base model's weights.
     #[serde(default)]
     pub base_digest: Option<String>,
@@ -238,6 +241,7 @@ impl RunSummary {
             leaving: false,
             replies: 0,
             aggregation_error: None,
+            epsilon: None,
             base_digest: None,
             inputs: BTreeMap::new(),
             files: BTreeMap::new(),
@@ -265,7 +269,8 @@ impl RunSummary {
     /// Fills in what the events tell of the clients: who trained, how the global model did on each in the
     /// last evaluation, and how their own models did.
     pub fn tell_clients(&mut self, tally: ClientTally) {
-        let ClientTally { trainers, replies, model, last, local, aggregation } = tally;
+        let ClientTally { trainers, replies, model, last, local, aggregation, epsilon } = tally;
+        self.epsilon = epsilon;
         self.model = model.unwrap_or(self.model);
         (self.trainers, self.replies, self.local) = (trainers.len(), replies, local);
         let (sum, rounds) = aggregation;

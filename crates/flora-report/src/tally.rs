@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use flora_federation::{AGGREGATION_ERROR, ClientScore, EvaluatedModel, Event};
+use flora_federation::{AGGREGATION_ERROR, ClientScore, EPSILON, EvaluatedModel, Event};
 
 use crate::LocalAccuracy;
 
@@ -16,6 +16,8 @@ pub struct ClientTally {
     pub(crate) local: Option<LocalAccuracy>,
     /// The sum of the aggregation errors, and of how many rounds.
     pub(crate) aggregation: (f64, usize),
+    /// The most that was spent of a budget of privacy.
+    pub(crate) epsilon: Option<f64>,
 }
 
 impl ClientTally {
@@ -32,6 +34,9 @@ impl ClientTally {
                 if let Some(error) = metrics.get(AGGREGATION_ERROR) {
                     self.aggregation.0 += error;
                     self.aggregation.1 += 1;
+                }
+                if let Some(&epsilon) = metrics.get(EPSILON) {
+                    self.epsilon = Some(self.epsilon.map_or(epsilon, |most| most.max(epsilon)));
                 }
             }
             Event::Evaluated { model: EvaluatedModel::Local, .. } => self.local = local(event),

@@ -2,11 +2,13 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
-use flora_core::ParameterRecord;
 use flora_core::record::is_correction;
+use flora_core::{HostTensor, ParameterRecord};
 use flora_data::{ClientShard, Split};
 use flora_federation::{Client, ClientError, ClientInfo, Kind, Message, Metrics, PARAMETERS, Task};
+use flora_heads::Moments;
 use flora_lora::reseed_dropout;
+use flora_privacy::EPSILON;
 use flora_strategies::CONTROL;
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -15,6 +17,7 @@ use crate::asked::Asked;
 use crate::client_bytes::Kept;
 use crate::control::{Control, OwnControl};
 use crate::estimate::estimate;
+use crate::hidden::{Hidden, clip_rows};
 use crate::methods::Summed;
 use crate::proximal::Proximal;
 use crate::{Cohort, TuningError, TuningModel, step};
@@ -40,6 +43,8 @@ pub struct TuningClient {
     scored_on: Split,
     cohort: Arc<Cohort>,
     kept: Kept,
+    /// How single images are hidden, where they are.
+    hidden: Option<Hidden>,
 }
 
 /// What is added to the loss of every step.
@@ -58,18 +63,25 @@ struct Trained {
     control: Option<(OwnControl, ParameterRecord)>,
     /// Mean over the steps.
     loss: f64,
+    /// What was spent of the budget of hidden images.
+    epsilon: Option<f64>,
 }
 
 impl TuningClient {
     /// A client of `cohort` that holds `shard`, and is scored on its test images.
     pub fn new(shard: ClientShard, cohort: Arc<Cohort>) -> Self {
-        Self { shard, scored_on: Split::Test, cohort, kept: Kept::default() }
+        Self { shard, scored_on: Split::Test, cohort, kept: Kept::default(), hidden: None }
     }
 
     /// The same, scored on its images of `split`; see
     /// [`Partition::scored_on`](flora_data::Partition::scored_on).
     pub fn scored_on(self, split: Split) -> Self {
         Self { scored_on: split, ..self }
+    }
+
+    /// The same, which hides each of its images.
+    pub(crate) fn hiding(self, hidden: Option<Hidden>) -> Self {
+        Self { hidden, ..self }
     }
 
     fn scored(&self) -> &[usize] {
@@ -99,9 +111,30 @@ impl TuningClient {
             // A server may say any round: the product of two `usize` always fits.
             let number = round as u128 * training.local_epochs as u128 + epoch as u128;
             let objective = objective.in_epoch(number);
-            for (batch, indices) in order.chunks(training.batch_size).enumerate() {
+            let drawn;
+            let batches: Vec<&[usize]> = match &self.hidden {
+                None => order.chunks(training.batch_size).collect(),
+                Some(hidden) => {
+                    let first = self.kept.spent + steps as u64;
+                    let of = |step: usize| hidden.batch(&self.shard.train, first + step as u64);
+                    drawn = (0..batches).map(of).collect::<Vec<_>>();
+                    drawn.iter().map(Vec::as_slice).collect()
+                }
+            };
+            for (batch, indices) in batches.into_iter().enumerate() {
                 let device = self.cohort.device();
-                let loss = objective.client_loss(&model, indices, &class_terms, device)?;
+                let (loss, nats) = match &self.hidden {
+                    None => {
+                        let loss = objective.client_loss(&model, indices, &class_terms, device)?;
+                        (loss, None)
+                    }
+                    Some(hidden) => {
+                        let (step, all) = (self.kept.spent + steps as u64, self.shard.train.len());
+                        let of = (indices, all);
+                        let (loss, nats) = hidden.loss(&objective, &model, of, step, device)?;
+                        (loss, Some(nats))
+                    }
+                };
                 let loss = match &terms.proximal {
                     None => loss,
                     Some(proximal) => proximal.add_to(loss, &model),
@@ -115,7 +148,8 @@ impl TuningClient {
                 let loss = step(&mut model, optimizer, rate, loss)
                     .map_err(|loss| TuningError::Diverged { loss, epoch, batch })?;
                 let loss = told.map_or(loss, |told| told.into_scalar::<f32>());
-                sum += f64::from(loss);
+                // What is stepped by is no loss where images are hidden, and without any there is none.
+                sum += nats.map_or(f64::from(loss), |nats| if nats.is_nan() { 0.0 } else { nats });
                 steps += 1;
             }
         }
@@ -123,7 +157,8 @@ impl TuningClient {
         record.check_finite().map_err(TuningError::NotFinite)?;
         check_squares(&record)?;
         let loss = sum / steps.max(1) as f64;
-        Ok((Trained { model, record, sent: None, control: None, loss }, steps.max(1)))
+        let trained = Trained { model, record, sent: None, control: None, loss, epsilon: None };
+        Ok((trained, steps.max(1)))
     }
 
     /// What a method answers that takes no steps; `None` where it takes some. The loss is that of what was sent.
@@ -135,15 +170,25 @@ impl TuningClient {
         let (cohort, images) = (&*self.cohort, &self.shard.train);
         let Cohort { objective, trainable, .. } = cohort;
         let device = cohort.device().clone().inner();
-        let summed = objective.method.sum_up(objective, &model.valid(), images, &device)?;
-        let Some(Summed { sums, means }) = summed else { return Ok(None) };
+        let summed = match &self.hidden {
+            Some(hidden) if model.moments().is_some() => {
+                let (summed, epsilon) = self.hidden_sums(hidden, model)?;
+                Some((summed, Some(epsilon)))
+            }
+            _ => {
+                let summed = objective.method.sum_up(objective, &model.valid(), images, &device)?;
+                summed.map(|summed| (summed, None))
+            }
+        };
+        let Some((Summed { sums, means }, epsilon)) = summed else { return Ok(None) };
         // All are sent the same, and it is made ready once.
         let loss = match cohort.share.is_all() {
             true => cohort.test_shared(sent, images)?.loss,
             false => cohort.test(model, images)?.loss,
         };
         let model = trainable.load(model.clone(), &sums)?;
-        Ok(Some(Trained { model, record: sums, sent: Some(means), control: None, loss }))
+        let sent = Some(means);
+        Ok(Some(Trained { model, record: sums, sent, control: None, loss, epsilon }))
     }
 
     fn fit(&mut self, task: &Task) -> Result<Message, TuningError> {
@@ -162,7 +207,8 @@ impl TuningClient {
             let (factors, loss) = estimate(&cohort, &start, &self.shard.train, masks)?;
             let record = cohort.trainable.record(&model)?;
             let (sent, control) = (Some(factors), None);
-            return self.answer(Trained { model, record, sent, control, loss }, &start);
+            let trained = Trained { model, record, sent, control, loss, epsilon: None };
+            return self.answer(trained, &start);
         }
         let model = asked.freeze(model, cohort.trainable)?;
         let terms = Terms {
@@ -179,7 +225,12 @@ impl TuningClient {
         let goes_on = !asked.begins_anew && cohort.has_shapes_of(&start);
         let optimizer = self.kept.optimizer.take().filter(|_| goes_on);
         let mut optimizer = optimizer.unwrap_or_else(|| cohort.training.optimizer());
+        self.may_spend()?;
         let (mut trained, steps) = self.train(model, &mut optimizer, &terms, task.round)?;
+        if self.hidden.is_some() {
+            self.kept.spent += steps as u64;
+            trained.epsilon = self.epsilon()?;
+        }
         if let Some(control) = terms.control {
             let rate = cohort.training.learning_rate;
             trained.control = Some(control.after(&start, &trained.record, (steps, rate))?);
@@ -190,15 +241,59 @@ impl TuningClient {
         self.answer(trained, &start)
     }
 
+    /// Whether the budget of hidden images allows another round.
+    fn may_spend(&self) -> Result<(), TuningError> {
+        let Some(hidden) = &self.hidden else { return Ok(()) };
+        let images = self.shard.train.len();
+        let steps = self.cohort.training.local_epochs * hidden.steps(images);
+        hidden.check(images, self.kept.spent, steps)
+    }
+
+    /// What is spent of the budget of hidden images.
+    fn epsilon(&self) -> Result<Option<f64>, TuningError> {
+        let of = |hidden: &Hidden| hidden.spent(self.shard.train.len(), self.kept.spent);
+        self.hidden.as_ref().filter(|_| self.kept.spent > 0).map(of).transpose()
+    }
+
+    /// Noised sums of images that are hidden, and what they spend.
+    fn hidden_sums(
+        &self,
+        hidden: &Hidden,
+        model: &TuningModel,
+    ) -> Result<(Summed, f64), TuningError> {
+        let objective = &self.cohort.objective;
+        let device = self.cohort.device().clone().inner();
+        let model = model.valid();
+        let dim = model.moments().expect("only ridge hides its sums").dim();
+        let mut moments = Moments::new(dim, objective.prompts.classes());
+        let images = &self.shard.train;
+        objective.features_in_batches(&model, images, &device, |images, mut features| {
+            clip_rows(&mut features, dim);
+            let labels: Vec<usize> = images.iter().map(|&image| objective.labels[image]).collect();
+            Ok(moments.add_batch(&features, &labels, 1.0)?)
+        })?;
+        let (noised, spent) = hidden.sums(&moments)?;
+        // By the number of images that it says to have, and not by the noised count.
+        let mut means = ParameterRecord::new();
+        let count = images.len() as f32;
+        let sums = noised.to_record()?;
+        for (name, tensor) in sums.iter() {
+            let values = tensor.to_f32().iter().map(|value| value / count).collect();
+            means.insert(name, HostTensor::from_f32(tensor.shape(), values)?)?;
+        }
+        Ok((Summed { sums, means }, spent))
+    }
+
     /// The answer of a client that trained from the parameters `start`.
     fn answer(
         &mut self,
-        Trained { model, record, sent, control, loss }: Trained,
+        Trained { model, record, sent, control, loss, epsilon }: Trained,
         start: &ParameterRecord,
     ) -> Result<Message, TuningError> {
         let cohort = Arc::clone(&self.cohort);
         let moved = start.distance(sent.as_ref().unwrap_or(&record));
         let mut metrics = Metrics::from([("loss".into(), loss), ("update_norm".into(), moved)]);
+        metrics.extend(epsilon.map(|epsilon| (EPSILON.to_owned(), epsilon)));
         if cohort.evaluate_local && !self.scored().is_empty() {
             let score = cohort.test(&model, self.scored())?;
             metrics.insert("accuracy".into(), score.accuracy);

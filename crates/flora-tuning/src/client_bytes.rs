@@ -15,13 +15,15 @@ pub(crate) struct Kept {
     /// What it trained last.
     pub(crate) own: Option<ParameterRecord>,
     pub(crate) control: Option<OwnControl>,
+    /// Steps whose noise is counted.
+    pub(crate) spent: u64,
 }
 
 impl Kept {
     /// `None` for a client that remembers nothing.
     pub(crate) fn pack(&self) -> Result<Option<Vec<u8>>, String> {
-        let Self { optimizer, own, control } = self;
-        if optimizer.is_none() && own.is_none() && control.is_none() {
+        let Self { optimizer, own, control, spent } = self;
+        if optimizer.is_none() && own.is_none() && control.is_none() && *spent == 0 {
             return Ok(None);
         }
         let state = optimizer.as_ref().map(ModuleOptimizer::into_bytes).transpose();
@@ -41,6 +43,9 @@ impl Kept {
             part(&record(before.as_ref()));
             part(&record(Some(after)));
         }
+        if *spent > 0 {
+            part(&spent.to_le_bytes());
+        }
         Ok(Some(bytes))
     }
 
@@ -59,19 +64,28 @@ impl Kept {
         let optimizer = optimizer.transpose();
         let optimizer = optimizer.map_err(|error| format!("its optimizer's state: {error}"))?;
         let own = record(part(&mut rest)?)?;
-        if rest.is_empty() {
-            return Ok(Self { optimizer, own, control: None });
+        let mut more = Vec::new();
+        while !rest.is_empty() {
+            more.push(part(&mut rest)?);
         }
-        let task = part(&mut rest)?.try_into().map_err(|_| CUT)?;
-        let (before, after) = (record(part(&mut rest)?)?, record(part(&mut rest)?)?);
-        let (task, after) = (i64::from_le_bytes(task), after.ok_or(CUT)?);
-        match rest.is_empty() {
-            true => {
-                let control = Some(OwnControl { task, before, after });
-                Ok(Self { optimizer, own, control })
+        // Their number tells which.
+        let (control, spent) = match more[..] {
+            [] => (None, None),
+            [spent] => (None, Some(spent)),
+            [task, before, after] => (Some([task, before, after]), None),
+            [task, before, after, spent] => (Some([task, before, after]), Some(spent)),
+            _ => return Err(CUT.to_owned()),
+        };
+        let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).map_err(|_| CUT);
+        let spent = spent.map(number).transpose()?.unwrap_or(0);
+        let control = match control {
+            None => None,
+            Some([task, before, after]) => {
+                let (before, after) = (record(before)?, record(after)?.ok_or(CUT)?);
+                Some(OwnControl { task: number(task)?.cast_signed(), before, after })
             }
-            false => Err(CUT.to_owned()),
-        }
+        };
+        Ok(Self { optimizer, own, control, spent })
     }
 }
 

@@ -121,6 +121,9 @@ pub enum TuningError {
         /// What is wrong with it, and what would be right.
         problem: String,
     },
+    /// A budget of privacy that is spent, or that no accountant takes.
+    #[error("federation.privacy: {0}")]
+    Privacy(String),
     /// Classes that a trained model cannot tell apart.
     #[error("class names: {0}")]
     Classes(String),

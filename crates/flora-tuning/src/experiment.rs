@@ -4,13 +4,14 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use flora_clip::Precision;
+use flora_compression::Codec;
 use flora_core::{Dtype, files};
 use flora_data::{Limit, Participants, PartitionConfig, Protocol, ValidationShare};
 use flora_federation::{
-    BelowQuorum, ClientSelector, Faults, RoundPolicy, Rounded, Selection, SelectionConfig, Share,
-    Transform,
+    BelowQuorum, ClientSelector, Faults, RoundPolicy, Selection, SelectionConfig, Share,
 };
 use flora_lora::LoraConfig;
+use flora_privacy::PrivacyConfig;
 use flora_strategies::StrategyConfig;
 use serde::{Deserialize, Serialize};
 
@@ -258,10 +259,19 @@ pub struct FederationConfig {
     /// The largest L2 norm of an update that is accepted; see [`RoundPolicy::max_update_norm`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_update_norm: Option<f64>,
-    /// What numbers are rounded to on their way to the server: `f32` (not at all), `f16` or `bf16`, for half the
-    /// bytes.
-    #[serde(skip_serializing_if = "is_f32")]
-    pub upload: Dtype,
+    /// How answers are compressed on their way to the server.
+    #[serde(skip_serializing_if = "Codec::is_lossless")]
+    pub upload: Codec,
+    /// How the model is compressed on its way to the clients, from whom the server keeps its own (FedLPP).
+    #[serde(skip_serializing_if = "Codec::is_lossless")]
+    pub download: Codec,
+    /// Whether a client adds what compression lost to its next update. Without a value, it does where the numbers of an
+    /// update mean the same in the next round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_feedback: Option<bool>,
+    /// What is hidden, and by whose noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<PrivacyConfig>,
     /// Threads that clients run on: 0 for one a processor. Changes the time, never the result.
     pub threads: usize,
     /// Also test each client's own adapters after it trained.
@@ -269,10 +279,6 @@ pub struct FederationConfig {
     /// Where clients that do not train keep their optimizers. Changes memory and time, never the result.
     #[serde(skip_serializing_if = "ClientState::is_auto")]
     pub client_state: ClientState,
-}
-
-fn is_f32(dtype: &Dtype) -> bool {
-    *dtype == Dtype::F32
 }
 
 impl Default for FederationConfig {
@@ -289,7 +295,10 @@ impl Default for FederationConfig {
             below_quorum: policy.below_quorum,
             retries: policy.retries,
             max_update_norm: policy.max_update_norm,
-            upload: Dtype::F32,
+            upload: Codec::F32,
+            download: Codec::F32,
+            error_feedback: None,
+            privacy: None,
             threads: 0,
             evaluate_local: true,
             client_state: ClientState::Auto,
@@ -310,7 +319,12 @@ impl FederationConfig {
 
     /// What a round puts up with. A strategy that needs several answers has a quorum of that many.
     pub fn policy(&self) -> RoundPolicy {
-        let &Self { deadline, below_quorum, retries, max_update_norm, .. } = self;
+        let &Self { deadline, below_quorum, retries, .. } = self;
+        // Whether an update is refused must not depend on those of others, and it is clipped anyway.
+        let max_update_norm = match self.privacy {
+            Some(PrivacyConfig::Central(_)) => Some(f64::MAX),
+            _ => self.max_update_norm,
+        };
         let quorum = match self.quorum {
             // Refused, whatever the strategy.
             0 => 0,
@@ -319,12 +333,9 @@ impl FederationConfig {
         RoundPolicy { deadline, quorum, below_quorum, retries, max_update_norm }
     }
 
-    /// What happens to answers on their way.
-    pub fn transforms(&self) -> Vec<Box<dyn Transform>> {
-        match self.upload {
-            Dtype::F32 => Vec::new(),
-            dtype => vec![Box::new(Rounded(dtype))],
-        }
+    /// Whether a client adds what compression lost to its next update.
+    pub(crate) fn has_feedback(&self) -> bool {
+        self.error_feedback.unwrap_or(self.strategy.keeps_coordinates())
     }
 
     /// What of the trained parameters travels.

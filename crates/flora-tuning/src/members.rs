@@ -6,6 +6,8 @@ use flora_federation::{
     Answer, AtRest, ClientInfo, ClientStates, Fleet, FleetError, Simulation, Task, Wait,
 };
 
+use crate::travel::Noise;
+
 /// The clients of a run, wherever they are.
 pub(crate) enum Members {
     /// Values of this process.
@@ -41,6 +43,14 @@ impl Members {
             None => simulation,
         };
         Ok(Self::Here { simulation, at_rest })
+    }
+
+    /// Where the server's noise comes from.
+    pub(crate) fn noise(&self) -> Noise {
+        match self {
+            Self::Here { .. } => Noise::Seeded,
+            Self::AtSites(_) => Noise::Fresh,
+        }
     }
 
     fn fleet(&mut self) -> &mut dyn Fleet {

@@ -1,6 +1,7 @@
 //! Sums that a client could have: the server's check of what it adds up.
 
-use flora_core::{Dtype, HostTensor};
+use flora_compression::Codec;
+use flora_core::HostTensor;
 use flora_federation::{
     Accepted, Aggregate, CheckError, ClientInfo, Global, Kind, Message, Strategy, StrategyError,
     Sums,
@@ -20,9 +21,9 @@ pub(crate) struct PossibleSums {
 
 impl PossibleSums {
     /// `upload` is what clients round their means to.
-    pub(crate) fn new(sums: Sums, upload: Dtype) -> Self {
+    pub(crate) fn new(sums: Sums, upload: Codec) -> Self {
         // bfloat16 is off by up to 2^-8, and squares by twice that.
-        let tolerance = if upload == Dtype::F32 { 1e-3 } else { 2e-2 };
+        let tolerance = if upload.is_lossless() { 1e-3 } else { 2e-2 };
         Self { sums, tolerance }
     }
 }
@@ -121,7 +122,7 @@ fn check(means: &flora_core::ParameterRecord, images: f64, tolerance: f64) -> Re
 mod tests {
     use std::sync::Arc;
 
-    use flora_core::ParameterRecord;
+    use flora_core::{Dtype, ParameterRecord};
     use flora_federation::Metrics;
 
     use super::*;
@@ -156,7 +157,7 @@ mod tests {
         record
     }
 
-    fn told(means: &ParameterRecord, upload: Dtype) -> Result<(), String> {
+    fn told(means: &ParameterRecord, upload: Codec) -> Result<(), String> {
         let strategy = PossibleSums::new(Sums::new(), upload);
         let sent = Message::parameters(Arc::new(honest()));
         let answer = Message::trained(means.clone(), 4, Metrics::new());
@@ -165,10 +166,14 @@ mod tests {
 
     #[test]
     fn means_of_images_pass_in_every_precision() {
-        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
-            assert_eq!(told(&honest().cast(dtype).cast(Dtype::F32), dtype), Ok(()), "{dtype}");
+        for (dtype, upload) in [
+            (Dtype::F32, Codec::F32),
+            (Dtype::F16, Codec::F16),
+            (Dtype::Bf16, Codec::Bf16),
+        ] {
+            assert_eq!(told(&honest().cast(dtype).cast(Dtype::F32), upload), Ok(()), "{dtype}");
         }
-        let strategy = PossibleSums::new(Sums::new(), Dtype::F32);
+        let strategy = PossibleSums::new(Sums::new(), Codec::F32);
         let nothing = || Message::parameters(Arc::new(ParameterRecord::new()));
         assert!(strategy.check(&nothing(), &nothing()).is_ok());
     }
@@ -190,7 +195,7 @@ mod tests {
             (changed(GRAM, |at, x| if at == 1 { -1000.0 } else { x }), "more than their trace"),
             (changed(GRAM, |_, _| f32::NAN), "must be finite"),
         ] {
-            let problem = told(&means, Dtype::F32).unwrap_err();
+            let problem = told(&means, Codec::F32).unwrap_err();
             assert!(problem.contains(words), "{words}: {problem}");
         }
     }

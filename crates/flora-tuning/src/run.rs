@@ -13,6 +13,7 @@ use flora_federation::{
     Sums, Task, Wait,
 };
 use flora_inference::Provenance;
+use flora_privacy::PrivacyConfig;
 use flora_strategies::StrategyFacts;
 use flora_strategies::lora::{Reported, has_pairs};
 use serde::Serialize;
@@ -20,7 +21,8 @@ use serde::Serialize;
 use crate::members::Members;
 use crate::possible_sums::PossibleSums;
 use crate::prepare::{BESIDE, IMAGES, cache_folder, refused};
-use crate::{Cohort, Experiment, Observer, TuningError, uncounted};
+use crate::travel::Noise;
+use crate::{Cohort, Experiment, Observer, TuningError, privacy, uncounted};
 
 /// An experiment whose data are there and whose clients wait for the first round.
 pub struct Prepared {
@@ -54,6 +56,8 @@ pub struct Prepared {
     summed: BTreeSet<String>,
     members: Members,
     strategy: Box<dyn Strategy>,
+    /// What is to be known of it before the first round.
+    told: Vec<Event>,
     selection: Box<dyn Selection>,
     around: Option<Around>,
     /// The file of clients' states for whoever resumes the run; without, a temporary one if they need one.
@@ -123,8 +127,11 @@ impl Prepared {
     pub(crate) fn new(parts: Parts) -> Result<Self, TuningError> {
         let Parts { experiment, dataset, partition, trainable_parameters, mut clients, .. } = parts;
         clients.sort_by(|left, right| left.id.cmp(&right.id));
+        let noise = parts.members.noise();
+        let (strategy, told) = strategy(&experiment, &parts.initial, &clients, noise)?;
         Ok(Self {
-            strategy: strategy(&experiment, &parts.initial, &clients)?,
+            strategy,
+            told,
             selection: experiment.federation.selection(),
             around: None,
             states: None,
@@ -246,6 +253,7 @@ impl Prepared {
             bytes_per_client: answered.byte_len() as u64 * federation.strategy.records(),
             seed: self.experiment.seed,
         });
+        self.told.iter().for_each(|event| observer.event(event));
         let seconds = self.data_seconds;
         observer.event(&Event::PhaseFinished { phase: "data".into(), seconds });
         self.all_rounds(None, started, observer)
@@ -316,7 +324,8 @@ impl Prepared {
             .with_states(kept_in, state.is_some(), cache.as_deref())
             .map_err(FederationError::Fleet)?;
         // Poison travels undisguised: it is sent by clients that do as they like.
-        let fleet = Layered::new(members, self.experiment.federation.transforms());
+        let fleet = Layered::new(members, self.experiment.fleet_layers());
+        let fleet = fleet.with_download(self.experiment.download());
         let faults = self.experiment.faults;
         let fleet: Box<dyn Fleet> = match faults.is_none() {
             true => Box::new(fleet),
@@ -386,12 +395,17 @@ fn strategy(
     experiment: &Experiment,
     initial: &ParameterRecord,
     clients: &[ClientInfo],
-) -> Result<Box<dyn Strategy>, TuningError> {
+    noise: Noise,
+) -> Result<(Box<dyn Strategy>, Vec<Event>), TuningError> {
     let Experiment { method, training, federation, .. } = experiment;
     if method.name.is_closed_form() {
         let sums = Sums::new();
         let sums = if method.closed_form.leaving { sums.subtracting() } else { sums };
-        return Ok(Box::new(PossibleSums::new(sums, federation.upload)));
+        // With noise, they are no sums that images could have.
+        return Ok(match federation.privacy {
+            Some(_) => (Box::new(sums), privacy::told(experiment, noise)),
+            None => (Box::new(PossibleSums::new(sums, federation.upload)), Vec::new()),
+        });
     }
     let (epochs, batch_size) = (training.local_epochs, training.batch_size);
     let trainers = clients.iter().filter(|client| client.num_examples > 0);
@@ -403,10 +417,15 @@ fn strategy(
     });
     let strategy = strategy
         .map_err(|problem| refused(experiment, format!("federation.strategy.{problem}")))?;
-    Ok(match has_pairs(initial) {
+    if let Some(PrivacyConfig::Central(config)) = &federation.privacy {
+        let trainers = clients.iter().filter(|client| client.num_examples > 0).count();
+        return privacy::central(experiment, strategy, config, (initial, trainers), noise);
+    }
+    let strategy: Box<dyn Strategy> = match has_pairs(initial) {
         true => Box::new(Reported::new(strategy)),
         false => strategy,
-    })
+    };
+    Ok((strategy, privacy::told(experiment, noise)))
 }
 
 /// The sites of a served run, for its folder.

@@ -11,6 +11,7 @@ pub const BURN_VERSION: &str = "0.22.1";
 pub use burn::tensor::Device;
 pub use flora_bench as bench;
 pub use flora_clip as clip;
+pub use flora_compression as compression;
 pub use flora_core as core;
 pub use flora_data as data;
 pub use flora_federation as federation;

@@ -274,3 +274,27 @@ fn decode(
         }
     }
 }
+
+/// What a server makes of the answer to a task that it sent, and of what it sent: for a client that checks what it lets out.
+/// Both are as the client's innermost side has them.
+///
+/// # Errors
+/// What the server would say against it.
+pub fn read_answer(
+    layers: &[Box<dyn Transform>],
+    download: Option<&dyn Download>,
+    task: &Task,
+    answer: Message,
+) -> Result<(Message, Message), String> {
+    let received = match download {
+        Some(download) if is_coded(task) => Some(download::decoded(download, task)?),
+        _ => None,
+    };
+    let received = received.as_ref().unwrap_or(task);
+    if task.kind != Kind::Train {
+        return Ok((received.message.clone(), answer));
+    }
+    let sent = Sent { whole: received.clone(), received: None };
+    let answer = decode(layers, &sent, answer).map_err(|failure| failure.message)?;
+    Ok((received.message.clone(), answer))
+}

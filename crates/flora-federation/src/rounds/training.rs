@@ -11,8 +11,8 @@ use super::{
     run::{Broken, Done, Run, client_failed, nobody, trainers},
 };
 use crate::{
-    Accepted, Answer, ClientInfo, ClientScore, Draw, EvaluatedModel, Event, Failure, Global, Kind,
-    Message, Metrics, NUM_EXAMPLES, Reason, RoundScore, Stage, Task, gate,
+    Accepted, Answer, ClientInfo, ClientScore, Draw, EPSILON, EvaluatedModel, Event, Failure,
+    Global, Kind, Message, Metrics, NUM_EXAMPLES, Reason, RoundScore, Stage, Task, gate,
     state::{Step, StepKind},
 };
 
@@ -321,7 +321,7 @@ fn client_replied(round: usize, answer: &Answer, message: &Message) -> Event {
     }
 }
 
-/// The example-weighted mean of each metric over the clients that report it as a finite number.
+/// The example-weighted mean of each metric over the clients that report it as a finite number; of [`EPSILON`] the most.
 fn mean_metrics(accepted: &[Accepted]) -> Metrics {
     let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for answer in accepted.iter().filter(|answer| answer.num_examples > 0) {
@@ -334,5 +334,11 @@ fn mean_metrics(accepted: &[Accepted]) -> Metrics {
             *total += weight;
         }
     }
-    sums.into_iter().map(|(name, (sum, total))| (name.to_owned(), sum / total)).collect()
+    let mut means: Metrics =
+        sums.into_iter().map(|(name, (sum, total))| (name.to_owned(), sum / total)).collect();
+    if let Some(spent) = means.get_mut(EPSILON) {
+        let told = accepted.iter().filter_map(|answer| answer.message.metrics.get(EPSILON));
+        *spent = told.copied().filter(|epsilon| epsilon.is_finite()).fold(0.0, f64::max);
+    }
+    means
 }

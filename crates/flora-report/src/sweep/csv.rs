@@ -4,7 +4,7 @@ use super::{Grid, SweepResult, halves::Halves, rows};
 use crate::{Accuracies, Accuracy, ReportError};
 
 /// What follows the row, its axes and its part.
-const COLUMNS: [&str; 33] = [
+const COLUMNS: [&str; 34] = [
     "seed",
     "data_seed",
     "rounds",
@@ -32,6 +32,7 @@ const COLUMNS: [&str; 33] = [
     "bytes_up_per_client_and_round",
     "bytes_up_per_client",
     "aggregation_error",
+    "epsilon",
     "data_seconds",
     "aggregation_seconds",
     "training_seconds",
@@ -96,6 +97,7 @@ fn records(result: &SweepResult) -> impl Iterator<Item = [String; COLUMNS.len()]
         or_empty(rows::bytes(run)),
         or_empty(rows::total_bytes(run)),
         or_empty(run.aggregation_error),
+        or_empty(run.epsilon),
         format!("{:.3}", run.seconds.data),
         format!("{:.3}", run.seconds.aggregation),
         format!("{:.3}", run.seconds.training),

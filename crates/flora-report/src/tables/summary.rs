@@ -88,10 +88,15 @@ fn facts(run: &RunSummary, page: Page) -> String {
     let aggregation = run.aggregation_error.map(|error| {
         ("aggregation", format!("error {}, the mean over the rounds", relative(error)))
     });
+    // Rounded up: as it is shown, it holds.
+    let up = |epsilon: f64| (epsilon * 1e4).ceil() / 1e4;
+    let privacy =
+        run.epsilon.map(|epsilon| ("privacy", format!("epsilon {:.4} is spent", up(epsilon))));
     let note = run.verdict().map(|verdict| ("note", verdict));
     let rows = rows
         .into_iter()
         .chain(aggregation)
+        .chain(privacy)
         .chain(note)
         .map(|(name, fact)| vec![name.to_owned(), fact]);
     Listing::new(vec![Column::Name, Column::Text], Vec::new(), rows.collect()).show(page)

@@ -17,7 +17,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use flora_federation::{AGGREGATION_ERROR, ClientScore, EvaluatedModel, Event};
+use flora_federation::{AGGREGATION_ERROR, ClientScore, EPSILON, EvaluatedModel, Event};
 
 use self::{
     proto::{SessionLog, Summary, Value, What},
@@ -97,6 +97,9 @@ impl TensorBoard {
                 }
                 if let Some(&error) = metrics.get(AGGREGATION_ERROR) {
                     scalars.push("aggregation/error", error);
+                }
+                if let Some(&epsilon) = metrics.get(EPSILON) {
+                    scalars.push("privacy/epsilon", epsilon);
                 }
                 self.write(round + 1, scalars.into())
             }

@@ -109,6 +109,14 @@ impl StrategyKind {
             || matches!(self, Self::Stacking(_) | Self::FlexLora(_) | Self::HetLora(_))
     }
 
+    /// Whether it makes of one answer what it would make of many with that mean. The first answers of `fed-sb` are pairs of factors,
+    /// whose means are factors of nothing.
+    pub(super) fn takes_sums(&self) -> bool {
+        self.is_optimizer()
+            || matches!(self, Self::FedAvg(_) | Self::FedProx(_))
+            || matches!(self, Self::Ffa(_) | Self::FedSvd(_))
+    }
+
     /// The ranks of the clients, where they may have ranks of their own and do.
     pub(super) fn ranks(&self) -> Option<&RanksConfig> {
         match self {

@@ -137,6 +137,27 @@ impl StrategyConfig {
         self.layers().any(|kind| matches!(kind, StrategyKind::Scaffold(_)))
     }
 
+    /// Whether it can be shown one answer that stands for the sum of all.
+    pub fn takes_sums(&self) -> bool {
+        self.layers().all(StrategyKind::takes_sums)
+    }
+
+    /// Whether a number of the factors means the same from one round to the next, so that what an update lost of it can be
+    /// made up for later.
+    pub fn keeps_coordinates(&self) -> bool {
+        let turns = |kind: &StrategyKind| {
+            matches!(
+                kind,
+                StrategyKind::FedSvd(_)
+                    | StrategyKind::Stacking(_)
+                    | StrategyKind::FlexLora(_)
+                    | StrategyKind::FedSb(_)
+                    | StrategyKind::FedRot(_)
+            )
+        };
+        !self.layers().any(turns)
+    }
+
     /// Whether clients of a smaller rank are sent the first rows and columns of the shared factors.
     pub fn starts_from_rows(&self) -> bool {
         let sends =

@@ -198,8 +198,13 @@ impl Desk {
             let plan = Memory::plan(&self.folder, &token)?;
             self.begin(&token, &plan)?;
         }
-        let mut answer = self.work(round, attempt, request.kind, message)?;
-        self.policy.check_update(request.message, &answer)?;
+        let task = self.asked(round, attempt, request.kind, message);
+        let mut answer = self.work(&task)?;
+        if self.policy.bounds_updates() {
+            let client = &self.current.as_ref().ok_or("the site has to join again")?.client;
+            let (sent, read) = client.as_read(&task, answer.clone())?;
+            self.policy.check_update(&sent, &read)?;
+        }
         let number = |number: usize| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
         answer.config.insert(ROUND.to_owned(), number(round));
         answer.config.insert(ATTEMPT.to_owned(), number(attempt));
@@ -233,20 +238,22 @@ impl Desk {
         let mut message = request.message.clone();
         let parameters = stock::as_initial(sent, initial)?;
         message.records.insert(PARAMETERS.to_owned(), std::sync::Arc::new(parameters));
-        let answer = self.work(stock.round, 0, request.kind, message)?;
+        let task = self.asked(stock.round, 0, request.kind, message);
+        let answer = self.work(&task)?;
         let answer = stock.answer(request.kind, sent, answer)?;
         self.policy.check_update(request.message, &answer)?;
         Ok(answer)
     }
 
+    /// A task for the client of the run.
+    fn asked(&self, round: usize, attempt: usize, kind: &Kind, message: Message) -> Task {
+        let client = self.current.as_ref().expect("it has begun").client.info().id;
+        Task { client, round, attempt, kind: kind.clone(), message }
+    }
+
     /// Lets the client do a task, from what it remembered before that round.
-    fn work(
-        &mut self,
-        round: usize,
-        attempt: usize,
-        kind: &Kind,
-        message: Message,
-    ) -> Result<Message, String> {
+    fn work(&mut self, task: &Task) -> Result<Message, String> {
+        let &Task { round, attempt, ref kind, .. } = task;
         let current = self.current.as_mut().expect("it has begun");
         let Current { client, memory, rounds, .. } = current;
         if *kind == Kind::Train {
@@ -257,9 +264,8 @@ impl Desk {
             memory.before(round, attempt, client)?;
         }
         let from = memory.from();
-        let task = Task { client: client.info().id, round, attempt, kind: kind.clone(), message };
         let started = Instant::now();
-        let (answer, panicked) = attended(client, &task);
+        let (answer, panicked) = attended(client, task);
         // Of a training that failed, too: what it left is what the next one begins with.
         let kept = match kind {
             Kind::Train => memory.after(round, attempt, client),

@@ -132,6 +132,11 @@ impl Policy {
         }
     }
 
+    /// Whether updates have a bound.
+    pub(super) fn bounds_updates(&self) -> bool {
+        self.max_update_norm.is_some()
+    }
+
     /// Whether what was trained may leave.
     pub(super) fn check_update(&self, sent: &Message, answer: &Message) -> Result<(), String> {
         let Some(most) = self.max_update_norm else { return Ok(()) };

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use flora_compression::Codec;
 use flora_core::{Dtype, HostTensor, ParameterRecord};
 use flora_federation::protocol::SERVER_ROUND;
 use flora_federation::{Config, Kind, Message, Metrics, NUM_EXAMPLES, Value};
+use flora_privacy::PrivacyConfig;
 use flora_strategies::StrategyConfig;
 
 use super::{number_if_any, text_if_any};
@@ -72,6 +74,20 @@ impl Stock {
         if !experiment.federation.share().is_all() {
             return refuse(
                 "federation.participants: \"alone\" leaves nothing to send to the server; choose \"all\"",
+            );
+        }
+        let federation = &experiment.federation;
+        let is_half = matches!(federation.upload, Codec::F32 | Codec::F16 | Codec::Bf16);
+        if !is_half || !federation.download.is_lossless() {
+            return refuse(
+                "federation.upload and federation.download: Flower's strategies read arrays of numbers; choose \"f32\" or \
+                 \"f16\", and \"f32\"",
+            );
+        }
+        if let Some(PrivacyConfig::Central(_)) = federation.privacy {
+            return refuse(
+                "federation.privacy: central privacy is the server's; use Flower's wrapper in the ServerApp, or choose kind = \
+                 \"local\" or \"sample\"",
             );
         }
         if experiment.method.init_adapter.is_some() {

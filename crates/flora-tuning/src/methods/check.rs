@@ -1,11 +1,11 @@
 //! Settings that do not go together with the method.
 
-use flora_core::Dtype;
 use flora_data::Participants;
 use flora_federation::Attack;
 use flora_lora::Towers;
 use flora_strategies::StrategyConfig;
 
+use super::check_travel;
 use crate::{Experiment, LossKind, MethodName, OptimizerName, PathKind, Schedule, Trainable};
 
 /// What a method makes nothing of, by field.
@@ -44,6 +44,7 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     method.closed_form.check()?;
     check_strategy(experiment)?;
     check_attack(experiment)?;
+    check_travel::check(experiment)?;
     if is_closed { check_closed_form(experiment) } else { check_trained(experiment) }
 }
 
@@ -99,13 +100,6 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
         return Err(format!(
             "federation.participants: with {name} every client has a model of its own, and who is alone shares with nobody; \
              choose \"all\""
-        ));
-    }
-    if strategy.needs_plain_sgd() && federation.upload != Dtype::F32 {
-        return Err(format!(
-            "federation.upload: control variates that are rounded to {} drift away from the clients' own; choose \"f32\", \
-             or another strategy than {name}",
-            federation.upload
         ));
     }
     // An adapter that is still to be read has a rank of its own.

@@ -1,6 +1,7 @@
 //! The methods that are compared: what each trains and sends, and what it predicts from.
 
 mod check;
+mod check_travel;
 mod closed_form;
 mod fedaa;
 mod fedfft;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flora_core::{Dtype, ParameterRecord};
+use flora_core::ParameterRecord;
 use flora_data::{Dataset, Participants, Partition};
 use flora_federation::Event;
 use flora_inference::Provenance;
@@ -91,12 +91,12 @@ impl Begin {
         self.warn_of_missing_head(experiment, observer);
         let Experiment { method, federation, .. } = experiment;
         // The others look at all that the sums hold, and half precision costs them a few tenths of a point.
-        if method.name == MethodName::Lda && federation.upload != Dtype::F32 {
+        if method.name == MethodName::Lda && !federation.upload.is_lossless() {
             let message = format!(
                 "federation.upload: sums that are rounded to {} can cost {} many points: what it looks for in them, the \
                  spread within a class, is small beside what all images have in common; choose \"f32\", or \
                  method.name = \"ridge\"",
-                federation.upload,
+                federation.upload.name(),
                 method.name.as_str()
             );
             observer.event(&Event::Warning { message });

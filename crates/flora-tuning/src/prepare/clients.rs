@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use flora_clip::TextPrefix;
 use flora_data::{ClientShard, Dataset, Features, Partition, Split};
-use flora_federation::{Attack, Client, Layered};
+use flora_federation::{Attack, Client, Download, Layered};
 
 use super::backbone::Backbone;
 use super::images::Images;
 use crate::client::client_info;
+use crate::travel::Noise;
 use crate::{Cohort, Experiment, Objective, TuningClient, TuningError, TuningModel};
 
 /// What was computed for the clients.
@@ -50,7 +51,9 @@ pub(super) fn cohort(
     };
     let federation = &experiment.federation;
     let training = experiment.training.clone();
-    let (local, seed) = (federation.evaluate_local, experiment.seed);
+    // What nobody is told is not measured.
+    let local = federation.evaluate_local && !experiment.is_quiet();
+    let seed = experiment.seed;
     let cohort = Cohort::new(objective, training, local, seed, device, model)?;
     let cohort = cohort.with_share(federation.share());
     Ok(if experiment.output.keep_clients { cohort.keep_own() } else { cohort })
@@ -89,24 +92,50 @@ pub(super) fn of_partition(
     experiment: &Experiment,
     partition: &Partition,
     cohort: &Arc<Cohort>,
-) -> Vec<Box<dyn Client>> {
+    download: Option<&Arc<dyn Download>>,
+) -> Result<Vec<Box<dyn Client>>, TuningError> {
     let scored_on = partition.scored_on();
-    let shards = partition.clients.iter();
-    shards.map(|shard| client(experiment, shard.clone(), scored_on, cohort)).collect()
+    let hidden = experiment.hidden(Noise::Seeded, "")?;
+    let client = |shard: &ClientShard| {
+        let client = TuningClient::new(shard.clone(), Arc::clone(cohort)).scored_on(scored_on);
+        let client = client.hiding(match &hidden {
+            None => None,
+            Some(hidden) => {
+                let secret =
+                    Noise::Seeded.secret(experiment, &format!("of client {}", shard.id))?;
+                Some(hidden.with_secret(secret))
+            }
+        });
+        layered(experiment, client, &shard.id, Noise::Seeded, download)
+    };
+    partition.clients.iter().map(client).collect()
 }
 
-/// The client that holds `shard` and is scored on its images of one split, with what happens to its answers on their
-/// way.
-pub(crate) fn client(
+/// The client that holds `shard` and is scored on its images of one split, with what happens to messages on their way.
+/// Where it has a process of its own, its noise is its own as well.
+pub(crate) fn site_client(
     experiment: &Experiment,
     shard: ClientShard,
     scored_on: Split,
     cohort: &Arc<Cohort>,
-) -> Box<dyn Client> {
-    let client = TuningClient::new(shard, Arc::clone(cohort));
-    let client = Box::new(client.scored_on(scored_on));
-    match experiment.federation.transforms() {
-        none if none.is_empty() => client,
-        layers => Box::new(Layered::new(client as Box<dyn Client>, layers)),
-    }
+) -> Result<Box<dyn Client>, TuningError> {
+    let id = shard.id.clone();
+    let client = TuningClient::new(shard, Arc::clone(cohort)).scored_on(scored_on);
+    let client = client.hiding(experiment.hidden(Noise::Fresh, &id)?);
+    layered(experiment, client, &id, Noise::Fresh, experiment.download().as_ref())
+}
+
+fn layered(
+    experiment: &Experiment,
+    client: TuningClient,
+    id: &str,
+    noise: Noise,
+    download: Option<&Arc<dyn Download>>,
+) -> Result<Box<dyn Client>, TuningError> {
+    let client = Box::new(client) as Box<dyn Client>;
+    let layers = experiment.client_layers(id, noise)?;
+    Ok(match (layers.is_empty(), download) {
+        (true, None) => client,
+        _ => Box::new(Layered::new(client, layers).with_download(download.cloned())),
+    })
 }

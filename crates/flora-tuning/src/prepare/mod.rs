@@ -22,7 +22,7 @@ use flora_inference::settings_digest;
 pub(crate) use self::adapter::adapter_config;
 pub(crate) use self::begin::BESIDE;
 pub use self::begin::check_copies;
-pub(crate) use self::clients::client;
+pub(crate) use self::clients::site_client;
 pub use self::data::partition;
 pub(crate) use self::data::{open_dataset, resolve_model};
 pub(crate) use self::inputs::IMAGES;
@@ -102,6 +102,7 @@ fn prepared(
     let trainers = trainers.map(|shard| shard.id.as_str());
     begin.check_trainers(&experiment, dataset.name(), Some(&dataset), trainers)?;
     begin.check_scored(&experiment, &dataset, &partition, observer)?;
+    crate::privacy::check_partition(&experiment, &partition)?;
     // Before the images are looked at, so that a mistake is told before the long work.
     let texts = backbone.texts(&workers);
     let model = backbone.attach(begin.initial.as_ref(), &texts)?;
@@ -127,7 +128,8 @@ fn prepared(
     let initial = cohort.initial().as_ref().clone();
     let scored_on = partition.scored_on();
     let infos = partition.clients.iter().map(|shard| client_info(shard, scored_on)).collect();
-    let clients = clients::of_partition(&experiment, &partition, &cohort);
+    let download = experiment.download();
+    let clients = clients::of_partition(&experiment, &partition, &cohort, download.as_ref())?;
     let simulation = Simulation::new(clients, workers.threads())
         .map_err(|error| wrong(&experiment, "partition", error))?;
     Prepared::new(Parts {

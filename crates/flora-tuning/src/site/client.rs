@@ -3,9 +3,11 @@ use std::sync::Arc;
 use flora_core::ParameterRecord;
 use flora_core::workers::Workers;
 use flora_data::{ClientShard, Split};
-use flora_federation::{Client, ClientError, ClientInfo, Kind, Message, Task};
+use flora_federation::{
+    Client, ClientError, ClientInfo, Download, Kind, Message, Task, Transform, read_answer,
+};
 
-use crate::prepare::client;
+use crate::prepare::site_client;
 use crate::{Cohort, Experiment, TuningError};
 
 /// A site at work for a plan. Whatever thread it is called on, it computes on one thread of its own: a sum that is
@@ -14,6 +16,9 @@ pub struct SiteClient {
     client: Box<dyn Client>,
     initial: Arc<ParameterRecord>,
     worker: Workers,
+    /// What the server does to answers and tasks.
+    layers: Vec<Box<dyn Transform>>,
+    download: Option<Arc<dyn Download>>,
 }
 
 impl SiteClient {
@@ -23,14 +28,28 @@ impl SiteClient {
         scored_on: Split,
         cohort: &Arc<Cohort>,
     ) -> Result<Self, TuningError> {
-        let client = client(experiment, shard, scored_on, cohort);
-        Ok(Self { client, initial: Arc::clone(cohort.initial()), worker: Workers::new(1)? })
+        let client = site_client(experiment, shard, scored_on, cohort)?;
+        let (layers, download) = (experiment.fleet_layers(), experiment.download());
+        let (initial, worker) = (Arc::clone(cohort.initial()), Workers::new(1)?);
+        Ok(Self { client, initial, worker, layers, download })
     }
 
     /// The parameters that the method starts from, as every site and the server draw them. A server that was given an
     /// adapter to start from sends others.
     pub fn initial(&self) -> &ParameterRecord {
         &self.initial
+    }
+
+    /// What was sent with a task, and what the server will read in the answer.
+    ///
+    /// # Errors
+    /// A message that the server could not read.
+    pub(crate) fn as_read(
+        &self,
+        task: &Task,
+        answer: Message,
+    ) -> Result<(Message, Message), String> {
+        read_answer(&self.layers, self.download.as_deref(), task, answer)
     }
 }
 

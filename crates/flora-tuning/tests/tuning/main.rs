@@ -30,6 +30,7 @@ mod states;
 mod strategies;
 mod towers;
 mod trained;
+mod travel;
 mod validation;
 mod views;
 mod vision_cache;

@@ -211,6 +211,26 @@ fn every_strategy_resumes() {
     }
 }
 
+/// What compression lost, what noise was drawn, and what is spent of a budget.
+#[test]
+fn whatever_travels_and_is_hidden_resumes() {
+    let images = Images::new(3, 1);
+    for travel in [
+        &["federation.upload=top-k"][..],
+        &["federation.upload={ kind = \"eden\", bits = 1 }", "federation.download=int4"],
+        &["federation.upload=ternary", "federation.client_state=disk"],
+        &["federation.privacy={ kind = \"central\", clip = 0.1, noise = 0.2, adaptive = {} }"],
+        &[
+            "federation.privacy={ kind = \"local\", clip = 0.1, epsilon = 50.0 }",
+            "federation.upload=int8",
+        ],
+        &["federation.privacy={ kind = \"sample\", epsilon = 8.0 }", "method.loss=class-ce"],
+    ] {
+        let experiment = images.experiment(&[travel, &["training.rounds=3"]].concat());
+        assert_resumes_anywhere(&experiment, 5, travel[0]);
+    }
+}
+
 #[test]
 fn states_of_some_rounds_only_do_as_well() {
     let images = Images::new(2, 1);

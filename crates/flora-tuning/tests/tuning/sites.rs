@@ -157,6 +157,8 @@ fn every_setting_reaches_the_sites() {
         &["method.loss=class-ce", "method.softmax=balanced"],
         &["federation.participants=alone"],
         &["federation.upload=f16"],
+        &["federation.upload=top-k", "federation.download=int8"],
+        &["federation.upload=eden", "training.rounds=3"],
         &["federation.evaluate_local=false", "training.schedule=cosine"],
         &["data.cache_dtype=f16", "data.template=an odd picture of {}"],
         &["federation.fraction=0.5", "seed=7"],

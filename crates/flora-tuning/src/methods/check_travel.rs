@@ -1,0 +1,161 @@
+//! What does not go together of how messages travel and what is hidden in them.
+
+use flora_compression::Codec;
+use flora_data::Participants;
+use flora_federation::SelectionConfig;
+use flora_privacy::PrivacyConfig;
+
+use crate::{Experiment, LossKind, MethodName};
+
+/// How messages travel, by field.
+pub(super) fn check(experiment: &Experiment) -> Result<(), String> {
+    check_codecs(experiment)?;
+    let Some(privacy) = &experiment.federation.privacy else { return Ok(()) };
+    privacy.check().map_err(|error| format!("federation.privacy.{error}"))?;
+    let refuse = |why: String| Err(format!("federation.privacy: {why}"));
+    let (federation, kind) = (&experiment.federation, privacy.kind());
+    if experiment.rounds() == 0 {
+        return refuse("nothing is trained, and there is nothing to hide; leave it out".to_owned());
+    }
+    if federation.participants == Participants::Alone {
+        return refuse("clients that are \"alone\" send nothing; leave it out".to_owned());
+    }
+    if matches!(federation.selection, SelectionConfig::PowerOfChoice { .. }) {
+        return refuse(
+            "power-of-choice selects by the clients' losses, which tell of their images; choose another \
+             federation.selection"
+                .to_owned(),
+        );
+    }
+    if federation.strategy.needs_plain_sgd() {
+        return refuse(format!(
+            "control variates travel beside the update, and nothing hides them; choose another federation.strategy than {}",
+            federation.strategy.name()
+        ));
+    }
+    if experiment.method.name.is_closed_form() && kind != "sample" {
+        return refuse(format!(
+            "the sums of {} are of all images of a client, and no noise that hides the client leaves anything of them; choose \
+             kind = \"sample\"",
+            experiment.method.name.as_str()
+        ));
+    }
+    match privacy {
+        PrivacyConfig::Central(_) => check_central(experiment),
+        PrivacyConfig::Sample(_) => check_sample(experiment),
+        _ => Ok(()),
+    }
+}
+
+fn check_codecs(experiment: &Experiment) -> Result<(), String> {
+    let federation = &experiment.federation;
+    let (upload, download) = (federation.upload, federation.download);
+    upload.check().map_err(|problem| format!("federation.upload.{problem}"))?;
+    download.check().map_err(|problem| format!("federation.download.{problem}"))?;
+    let is_half = matches!(upload, Codec::F32 | Codec::F16 | Codec::Bf16);
+    if experiment.method.name.is_closed_form() && !is_half {
+        return Err(format!(
+            "federation.upload: the sums of {} are needed to their last digits, and {} leaves few; choose \"f32\" or \"f16\"",
+            experiment.method.name.as_str(),
+            upload.name()
+        ));
+    }
+    if download.is_sparse() {
+        return Err(format!(
+            "federation.download: {} sends the largest numbers of an update, and a model is none; choose \"int8\", \"int4\" \
+             or \"eden\"",
+            download.name()
+        ));
+    }
+    if federation.strategy.needs_plain_sgd() && !(upload.is_lossless() && download.is_lossless()) {
+        let (field, name) = match upload.is_lossless() {
+            true => ("download", download.name()),
+            false => ("upload", upload.name()),
+        };
+        return Err(format!(
+            "federation.{field}: control variates drift away from the clients' own where something is lost to {name}; \
+             choose \"f32\", or another strategy than {}",
+            federation.strategy.name()
+        ));
+    }
+    if federation.error_feedback == Some(true) && is_half {
+        return Err(format!(
+            "federation.error_feedback: with upload = \"{}\" nothing is kept back; choose \"int8\", \"int4\", \"eden\", \"top-k\" \
+             or \"ternary\", or leave it out",
+            upload.name()
+        ));
+    }
+    Ok(())
+}
+
+fn check_central(experiment: &Experiment) -> Result<(), String> {
+    let federation = &experiment.federation;
+    let refuse = |why: String| Err(format!("federation.privacy: {why}"));
+    if !federation.strategy.takes_sums() {
+        return refuse(format!(
+            "{} looks at each answer, and central privacy shows it their noised mean; choose \"fedavg\", a server optimizer, \
+             \"fedprox\", \"ffa\" or \"fedsvd\" as federation.strategy",
+            federation.strategy.name()
+        ));
+    }
+    if federation.quorum > 1 {
+        return refuse(format!(
+            "whether {} clients answered would tell who did; with central privacy every round counts, and \
+             federation.quorum is 1",
+            federation.quorum
+        ));
+    }
+    if federation.max_update_norm.is_some() {
+        return refuse(
+            "updates are scaled down to `clip`, and not refused; leave federation.max_update_norm out".to_owned(),
+        );
+    }
+    match federation.selection {
+        SelectionConfig::Fraction {} | SelectionConfig::Poisson { .. } => Ok(()),
+        _ => refuse(format!(
+            "no accountant knows the chance of a client with {}; choose \"poisson\" or \"fraction\" as federation.selection",
+            federation.selection.kind()
+        )),
+    }
+}
+
+fn check_sample(experiment: &Experiment) -> Result<(), String> {
+    let (method, training) = (&experiment.method, &experiment.training);
+    let refuse = |why: &str| Err(format!("federation.privacy: {why}"));
+    match method.name {
+        MethodName::Ridge => return Ok(()),
+        name if name.is_closed_form() => {
+            return refuse("noised sums are solved by ridge only; choose method.name = \"ridge\"");
+        }
+        MethodName::Flora => {}
+        _ => return refuse("examples are hidden by \"flora\" and \"ridge\"; choose one of them"),
+    }
+    if method.loss() == LossKind::Infonce {
+        return refuse(
+            "with infonce the gradient of an example is made of all others of its batch; choose method.loss = \"class-ce\"",
+        );
+    }
+    if !method.softmax.is_all() || !training.class_weights.is_none() {
+        return refuse(
+            "how many images a client has of a class would be told by its softmax or its class weights; choose \
+             method.softmax = \"all\" and training.class_weights = \"none\"",
+        );
+    }
+    if method.lora.towers != flora_lora::Towers::Text {
+        return refuse(
+            "the gradients of single examples are known where the images' features are frozen; choose method.lora.towers = \
+             \"text\"",
+        );
+    }
+    if method.head.is_some() {
+        return refuse(
+            "the classifier in method.head is part of every example's loss; train without it",
+        );
+    }
+    if experiment.federation.strategy.makes_factors() {
+        return refuse(
+            "the first round of fed-sb is answered by a gradient of all images; choose another strategy",
+        );
+    }
+    Ok(())
+}

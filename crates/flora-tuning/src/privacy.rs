@@ -1,0 +1,107 @@
+//! A run's central privacy, and what is to be known of any.
+
+use flora_core::ParameterRecord;
+use flora_data::Partition;
+use flora_federation::{Event, SelectionConfig, Strategy};
+use flora_privacy::{
+    Budget, Central, CentralConfig, CentralFacts, ClearMetrics, PrivacyConfig, Sampling,
+};
+
+use crate::prepare::refused;
+use crate::travel::Noise;
+use crate::{Experiment, TuningError};
+
+/// The strategy on noised means. What others would say of single answers is not said.
+pub(crate) fn central(
+    experiment: &Experiment,
+    strategy: Box<dyn Strategy>,
+    config: &CentralConfig,
+    (initial, clients): (&ParameterRecord, usize),
+    noise: Noise,
+) -> Result<(Box<dyn Strategy>, Vec<Event>), TuningError> {
+    let federation = &experiment.federation;
+    let (rate, sampling) = match federation.selection {
+        SelectionConfig::Poisson { rate } => (rate, Sampling::Poisson),
+        _ => (federation.selector().count(clients) as f64 / clients as f64, Sampling::Fixed),
+    };
+    let budget = config.budget(rate, sampling, experiment.rounds());
+    let budget = budget.map_err(|error| experiment.private(error))?;
+    let answered = federation.strategy.clone();
+    let numbers = initial.filter(|name| answered.is_answered(name));
+    let numbers = numbers.iter().map(|(_, tensor)| tensor.len()).sum();
+    let mut told = told(experiment, noise);
+    told.extend(plan(&budget, clients, numbers));
+    let secret = noise.secret(experiment, "of the server")?;
+    let facts = CentralFacts {
+        budget,
+        clip: config.clip,
+        adaptive: config.adaptive,
+        clients,
+        is_answered: Box::new(move |name| answered.is_answered(name)),
+        secret,
+    };
+    Ok((Box::new(Central::new(strategy, facts)), told))
+}
+
+/// What central privacy costs, in words.
+fn plan(budget: &Budget, clients: usize, numbers: usize) -> Vec<Event> {
+    let Budget { mechanism, delta, .. } = budget;
+    let norm = mechanism.noise * (numbers as f64).sqrt() / (mechanism.rate * clients as f64);
+    let message = format!(
+        "privacy: noise of {:.4} times the clipping norm, {} rounds; on the mean of a round, noise with a norm of {norm:.2} times \
+         that of the largest update",
+        mechanism.noise, mechanism.rounds
+    );
+    let mut told = vec![Event::Note { message }];
+    if norm > 1.0 {
+        told.push(Event::Warning {
+            message: format!(
+                "privacy: with {clients} clients and {numbers} numbers the noise is more than any update; hide examples (kind = \
+                 \"sample\"), train fewer numbers, or have more clients"
+            ),
+        });
+    }
+    if *delta >= 1.0 / clients as f64 {
+        told.push(Event::Warning {
+            message: format!(
+                "privacy: delta = {delta:e} is not below one by the number of clients, {clients}: it would allow to tell all of \
+                 one"
+            ),
+        });
+    }
+    told
+}
+
+/// What is to be known of a run with privacy.
+pub(crate) fn told(experiment: &Experiment, noise: Noise) -> Vec<Event> {
+    let Some(privacy) = &experiment.federation.privacy else { return Vec::new() };
+    let mut told = Vec::new();
+    if noise == Noise::Seeded {
+        let message = "privacy: a simulation draws its noise from the experiment's seed, so that it can be repeated; whoever knows the \
+                       seed can take the noise away. flora serve and flora node draw theirs from the operating system";
+        told.push(Event::Note { message: message.to_owned() });
+    }
+    if privacy.metrics() == ClearMetrics::Clear {
+        let message = "privacy: clients report losses and norms as they are (federation.privacy.metrics = \"clear\"), and no \
+                       budget covers these";
+        told.push(Event::Warning { message: message.to_owned() });
+    }
+    told
+}
+
+/// Whether images can be hidden among their classes.
+pub(crate) fn check_partition(
+    experiment: &Experiment,
+    partition: &Partition,
+) -> Result<(), TuningError> {
+    let hides = matches!(experiment.federation.privacy, Some(PrivacyConfig::Sample(_)));
+    match hides && partition.class_groups.is_some() {
+        false => Ok(()),
+        true => Err(refused(
+            experiment,
+            "federation.privacy: an image of a group of classes is told from those of its group, which its gradient would \
+             tell; choose a partition without groups"
+                .to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,180 @@
+//! What happens to messages on their way, and what is hidden in them.
+
+use flora_core::ParameterRecord;
+use flora_federation::{Event, Outcome};
+use flora_privacy::EPSILON;
+use flora_tuning::Experiment;
+
+use crate::common::{Images, Listener, bits, outcome, refusal, run};
+
+fn trained(experiment: Experiment) -> (Outcome, Listener) {
+    let (finished, listener) = run(experiment);
+    assert!(finished.failure.is_none(), "{}", finished.failure.unwrap());
+    assert_eq!(listener.failures(), [""; 0]);
+    (finished.outcome.unwrap(), listener)
+}
+
+/// The metric of each round.
+fn told(listener: &Listener, metric: &str) -> Vec<f64> {
+    let of = |event: &Event| match event {
+        Event::Aggregated { metrics, .. } => metrics.get(metric).copied(),
+        _ => None,
+    };
+    listener.events.iter().filter_map(of).collect()
+}
+
+/// How far from `whole`, by how far that went.
+fn off(found: &ParameterRecord, whole: &ParameterRecord, start: &ParameterRecord) -> f64 {
+    found.distance(whole) / whole.distance(start)
+}
+
+#[test]
+fn updates_of_every_codec_come_to_nearly_the_same() {
+    let images = Images::new(3, 1);
+    let rounds = "training.rounds=4";
+    let start = outcome(images.experiment(&["training.rounds=0"])).last;
+    let (whole, _) = trained(images.experiment(&[rounds]));
+    for (upload, most, share) in [
+        ("f16", 0.01, 2.0),
+        ("int8", 0.02, 3.5),
+        ("int4", 0.25, 7.0),
+        ("{ kind = \"eden\", bits = 4 }", 0.15, 7.0),
+        ("eden", 0.5, 12.0),
+        ("{ kind = \"top-k\", density = 0.25 }", 0.8, 8.0),
+    ] {
+        let upload = format!("federation.upload={upload}");
+        let (coded, _) = trained(images.experiment(&[rounds, &upload]));
+        let off = off(&coded.last, &whole.last, &start);
+        assert!(off > 0.0 && off < most, "{upload}: {off}");
+        let fewer = whole.bytes_up as f64 / coded.bytes_up as f64;
+        assert!(fewer >= share, "{upload}: {fewer}");
+        assert_eq!(coded.bytes_down, whole.bytes_down);
+    }
+    let down = ["federation.download=int8", "federation.upload=int8", rounds];
+    let (coded, _) = trained(images.experiment(&down));
+    assert!(coded.bytes_down < whole.bytes_down / 3, "{}", coded.bytes_down);
+    let off = off(&coded.last, &whole.last, &start);
+    assert!(off < 0.1, "{off}");
+}
+
+#[test]
+fn central_privacy_tells_what_it_spends_and_nothing_else() {
+    let images = Images::new(3, 1);
+    let of = |more: &[&str]| {
+        let set = [
+            "training.rounds=3",
+            "federation.privacy={ kind = \"central\", clip = 0.1, epsilon = 8.0 }",
+        ];
+        images.experiment(&[&set, more].concat())
+    };
+    let (first, listener) = trained(of(&[]));
+    let spent = told(&listener, EPSILON);
+    assert!(
+        spent.len() == 3 && spent.is_sorted() && spent[2] <= 8.0 && spent[2] > 7.9,
+        "{spent:?}"
+    );
+    for metric in ["loss", "update_norm", "aggregation_error"] {
+        assert!(told(&listener, metric).is_empty(), "{metric}");
+    }
+    let replied = listener.events.iter().filter_map(|event| match event {
+        Event::ClientReplied { metrics, .. } => Some(metrics.len()),
+        _ => None,
+    });
+    assert!(replied.clone().count() == 9 && replied.sum::<usize>() == 0);
+    // The same seed, the same noise; another seed, another. One factor alone is noised where one is trained.
+    assert_eq!(bits(&first.last), bits(&trained(of(&[])).0.last));
+    assert_ne!(bits(&first.last), bits(&trained(of(&["seed=4"])).0.last));
+    let (ffa, _) = trained(of(&["federation.strategy=ffa"]));
+    let start = outcome(images.experiment(&["training.rounds=0"])).last;
+    let of_a = |record: &ParameterRecord| bits(&record.filter(|name| name.contains("lora_A")));
+    assert_eq!(of_a(&ffa.last), of_a(&start));
+    assert_ne!(of_a(&first.last), of_a(&start));
+    // What three clients are worth beside such noise is said before the first round.
+    let warned = listener.events.iter().any(|event| {
+        matches!(event, Event::Warning { message } if message.contains("more than any update"))
+    });
+    assert!(warned);
+}
+
+#[test]
+fn single_images_are_hidden_by_the_clients() {
+    let images = Images::new(6, 1);
+    let of = |more: &[&str]| {
+        let set = ["training.rounds=3", "method.loss=class-ce"];
+        images.experiment(&[&set, more].concat())
+    };
+    let privacy = "federation.privacy={ kind = \"sample\", epsilon = 3.0 }";
+    let (hidden, listener) = trained(of(&[privacy]));
+    let spent = told(&listener, EPSILON);
+    assert!(spent.len() == 3 && spent[2] <= 3.0 && spent[2] > 2.99, "{spent:?}");
+    assert!(told(&listener, "loss").is_empty());
+    assert_eq!(bits(&hidden.last), bits(&trained(of(&[privacy])).0.last));
+    // With next to no noise, and no clipping, what remains is the draw of the batches: the loss falls.
+    let start = outcome(of(&["training.rounds=0"])).history[0].loss.unwrap();
+    let loud = "federation.privacy={ kind = \"sample\", noise = 0.01, clip = 1000.0, accountant = \"rdp\" }";
+    let (clear, _) = trained(of(&[loud, "training.rounds=8"]));
+    assert!(clear.last_round.loss.unwrap() < start - 0.05, "{:?} {start}", clear.last_round.loss);
+}
+
+#[test]
+fn the_sums_of_ridge_are_hidden_once() {
+    let images = Images::new(6, 2);
+    let of = |more: &[&str]| images.experiment(&[&["method.name=ridge"], more].concat());
+    let (hidden, listener) =
+        trained(of(&["federation.privacy={ kind = \"sample\", epsilon = 1.0 }"]));
+    let spent = told(&listener, EPSILON);
+    assert!(spent.len() == 1 && spent[0] <= 1.0 && spent[0] > 0.99, "{spent:?}");
+    let (exact, _) = trained(of(&[]));
+    assert_ne!(bits(&hidden.last), bits(&exact.last));
+    // With a noise of a thousandth of an image, the sums are nearly the sums.
+    let loud = "federation.privacy={ kind = \"sample\", noise = 0.01 }";
+    let (clear, _) = trained(of(&[loud]));
+    let off = clear.last.distance(&exact.last) / exact.last.norm();
+    assert!(off < 0.05 && off > 0.0, "{off}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_the_reason() {
+    let images = Images::new(2, 1);
+    let central = "federation.privacy={ kind = \"central\", clip = 0.1, noise = 1.0 }";
+    let sample = "federation.privacy={ kind = \"sample\", noise = 1.0 }";
+    for (set, words) in [
+        (&["federation.upload=int9"][..], "int9"),
+        (&["federation.upload={ kind = \"eden\", bits = 9 }"], "federation.upload.bits: 9"),
+        (&["federation.download=top-k"], "federation.download: top-k"),
+        (&["method.name=ridge", "federation.upload=eden"], "to their last digits"),
+        (&["federation.error_feedback=true"], "nothing is kept back"),
+        (
+            &["federation.privacy={ kind = \"central\", clip = 0.1 }"],
+            "federation.privacy.epsilon: neither",
+        ),
+        (
+            &["federation.privacy={ kind = \"central\", clip = 0.0, noise = 1.0 }"],
+            "federation.privacy.clip",
+        ),
+        (&["federation.privacy={ kind = \"central\", clip = 1.0, nois = 1.0 }"], "nois"),
+        (&["federation.privacy={ kind = \"everywhere\" }"], "everywhere"),
+        (&[central, "federation.strategy=median"], "median looks at each answer"),
+        (&[central, "federation.quorum=2"], "federation.quorum is 1"),
+        (&[central, "method.name=ridge"], "choose kind = \"sample\""),
+        (&[central, "federation.participants=alone"], "\"alone\" send nothing"),
+        (&[central, "training.rounds=0"], "nothing is trained"),
+        (
+            &[
+                central,
+                "federation.selection={ kind = \"power-of-choice\", rate = 0.5, candidates = 3 }",
+            ],
+            "by the clients' losses",
+        ),
+        (&[central, "federation.selection=dynamic-sampling"], "no accountant knows"),
+        (&[sample], "choose method.loss = \"class-ce\""),
+        (&[sample, "method.loss=class-ce", "method.softmax=balanced"], "method.softmax = \"all\""),
+        (&[sample, "method.name=lda"], "by ridge only"),
+    ] {
+        let error = match images.try_experiment(set) {
+            Err(error) => error,
+            Ok(experiment) => refusal(experiment),
+        };
+        assert!(error.contains(words), "{set:?}: {error}");
+    }
+}
