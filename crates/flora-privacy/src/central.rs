@@ -6,7 +6,7 @@ use flora_federation::{
     StrategyError, Value,
 };
 
-use crate::noise::{Secret, normal};
+use crate::noise::{Secret, bytes_of_hex, normal};
 use crate::{Adaptive, Budget, EPSILON, update};
 
 /// The names of what it remembers; the rule's own names do not begin so.
@@ -213,23 +213,11 @@ impl Strategy for Central {
             return Err(damaged());
         };
         self.steps = usize::try_from(steps).map_err(|_| damaged())?;
-        self.clip = f64::from_le_bytes(bytes(&clip).ok_or_else(damaged)?);
-        self.secret = Secret::new(bytes(&secret).ok_or_else(damaged)?);
+        self.clip = f64::from_le_bytes(bytes_of_hex(&clip).ok_or_else(damaged)?);
+        self.secret = Secret::from_hex(&secret).ok_or_else(damaged)?;
         if !(self.clip > 0.0 && self.clip.is_finite()) {
             return Err(damaged());
         }
         self.rule.restore(state)
     }
-}
-
-/// The bytes of hexadecimal digits.
-fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    if text.len() != 2 * N || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
 }

@@ -29,6 +29,11 @@ impl Secret {
         Ok(Self(bytes))
     }
 
+    /// From 64 hexadecimal digits; `None` for anything else.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        bytes_of_hex(text).map(Self)
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -88,4 +93,16 @@ impl std::fmt::Debug for Secret {
 pub(crate) fn normal(rng: &mut ChaCha20Rng, deviation: f64) -> f64 {
     let standard: f64 = StandardNormal.sample(rng);
     deviation * standard
+}
+
+/// The bytes of so many hexadecimal digits.
+pub(crate) fn bytes_of_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(bytes)
 }

@@ -45,6 +45,8 @@ pub struct TuningClient {
     kept: Kept,
     /// How single images are hidden, where they are.
     hidden: Option<Hidden>,
+    /// What it trained leaves with noise only.
+    is_guarded: bool,
 }
 
 /// What is added to the loss of every step.
@@ -70,13 +72,25 @@ struct Trained {
 impl TuningClient {
     /// A client of `cohort` that holds `shard`, and is scored on its test images.
     pub fn new(shard: ClientShard, cohort: Arc<Cohort>) -> Self {
-        Self { shard, scored_on: Split::Test, cohort, kept: Kept::default(), hidden: None }
+        Self {
+            shard,
+            scored_on: Split::Test,
+            cohort,
+            kept: Kept::default(),
+            hidden: None,
+            is_guarded: false,
+        }
     }
 
     /// The same, scored on its images of `split`; see
     /// [`Partition::scored_on`](flora_data::Partition::scored_on).
     pub fn scored_on(self, split: Split) -> Self {
         Self { scored_on: split, ..self }
+    }
+
+    /// The same, which does not answer what it trained last.
+    pub(crate) fn guarded(self, is_guarded: bool) -> Self {
+        Self { is_guarded, ..self }
     }
 
     /// The same, which hides each of its images.
@@ -386,6 +400,10 @@ impl Client for TuningClient {
         let answer = match &task.kind {
             Kind::Train => self.fit(task),
             Kind::Evaluate => self.test(task),
+            // No noise hides them.
+            Kind::Query(name) if name == PARAMETERS && self.is_guarded => Err(
+                TuningError::Privacy("what it trained does not leave it without noise".to_owned()),
+            ),
             Kind::Query(name) if name == PARAMETERS => {
                 let own = self.kept.own.clone().unwrap_or_default();
                 Ok(Message::parameters(Arc::new(own)))

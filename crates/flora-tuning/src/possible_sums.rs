@@ -166,11 +166,9 @@ mod tests {
 
     #[test]
     fn means_of_images_pass_in_every_precision() {
-        for (dtype, upload) in [
-            (Dtype::F32, Codec::F32),
-            (Dtype::F16, Codec::F16),
-            (Dtype::Bf16, Codec::Bf16),
-        ] {
+        for (dtype, upload) in
+            [(Dtype::F32, Codec::F32), (Dtype::F16, Codec::F16), (Dtype::Bf16, Codec::Bf16)]
+        {
             assert_eq!(told(&honest().cast(dtype).cast(Dtype::F32), upload), Ok(()), "{dtype}");
         }
         let strategy = PossibleSums::new(Sums::new(), Codec::F32);

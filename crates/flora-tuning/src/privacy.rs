@@ -17,7 +17,7 @@ pub(crate) fn central(
     strategy: Box<dyn Strategy>,
     config: &CentralConfig,
     (initial, clients): (&ParameterRecord, usize),
-    noise: Noise,
+    noise: &Noise,
 ) -> Result<(Box<dyn Strategy>, Vec<Event>), TuningError> {
     let federation = &experiment.federation;
     let (rate, sampling) = match federation.selection {
@@ -73,10 +73,10 @@ fn plan(budget: &Budget, clients: usize, numbers: usize) -> Vec<Event> {
 }
 
 /// What is to be known of a run with privacy.
-pub(crate) fn told(experiment: &Experiment, noise: Noise) -> Vec<Event> {
+pub(crate) fn told(experiment: &Experiment, noise: &Noise) -> Vec<Event> {
     let Some(privacy) = &experiment.federation.privacy else { return Vec::new() };
     let mut told = Vec::new();
-    if noise == Noise::Seeded {
+    if matches!(noise, Noise::Seeded) {
         let message = "privacy: a simulation draws its noise from the experiment's seed, so that it can be repeated; whoever knows the \
                        seed can take the noise away. flora serve and flora node draw theirs from the operating system";
         told.push(Event::Note { message: message.to_owned() });

@@ -128,7 +128,7 @@ impl Prepared {
         let Parts { experiment, dataset, partition, trainable_parameters, mut clients, .. } = parts;
         clients.sort_by(|left, right| left.id.cmp(&right.id));
         let noise = parts.members.noise();
-        let (strategy, told) = strategy(&experiment, &parts.initial, &clients, noise)?;
+        let (strategy, told) = strategy(&experiment, &parts.initial, &clients, &noise)?;
         Ok(Self {
             strategy,
             told,
@@ -395,7 +395,7 @@ fn strategy(
     experiment: &Experiment,
     initial: &ParameterRecord,
     clients: &[ClientInfo],
-    noise: Noise,
+    noise: &Noise,
 ) -> Result<(Box<dyn Strategy>, Vec<Event>), TuningError> {
     let Experiment { method, training, federation, .. } = experiment;
     if method.name.is_closed_form() {

@@ -13,22 +13,25 @@ use crate::hidden::Hidden;
 use crate::{Experiment, TuningError};
 
 /// Where noise comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Noise {
     /// From the experiment's seed, so that a simulation can be repeated. Whoever knows the seed can take it away again.
     Seeded,
-    /// From the operating system, where a client is somebody's machine.
+    /// From the operating system, where a server or a client is somebody's machine.
     Fresh,
+    /// From what such a client keeps.
+    Kept(Secret),
 }
 
 impl Noise {
     /// What the noise of `label` is drawn from.
     pub(crate) fn secret(
-        self,
+        &self,
         experiment: &Experiment,
         label: &str,
     ) -> Result<Secret, TuningError> {
         match self {
+            Self::Kept(secret) => Ok(secret.clone()),
             Self::Seeded => {
                 let mut bytes = [0; 32];
                 seed::stream(experiment.seed, &format!("privacy {label}")).fill_bytes(&mut bytes);
@@ -52,7 +55,7 @@ impl Experiment {
     pub(crate) fn client_layers(
         &self,
         id: &str,
-        noise: Noise,
+        noise: &Noise,
     ) -> Result<Vec<Box<dyn Transform>>, TuningError> {
         let mut layers = Vec::new();
         if let Some(PrivacyConfig::Local(local)) = &self.federation.privacy {
@@ -65,7 +68,7 @@ impl Experiment {
     }
 
     /// How a client hides its images, with the noise of `id`.
-    pub(crate) fn hidden(&self, noise: Noise, id: &str) -> Result<Option<Hidden>, TuningError> {
+    pub(crate) fn hidden(&self, noise: &Noise, id: &str) -> Result<Option<Hidden>, TuningError> {
         let Some(PrivacyConfig::Sample(config)) = &self.federation.privacy else { return Ok(None) };
         let secret = noise.secret(self, &format!("of client {id}"))?;
         let epochs = self.rounds() * self.training.local_epochs;

@@ -67,6 +67,10 @@ impl Memory {
         self.at.map_or_else(String::new, |(round, attempt)| format!("{round}-{attempt}"))
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(super) fn is_of(&self, token: &str) -> bool {
         self.token == token
     }

@@ -3,6 +3,7 @@
 //! flora's own server first asks what the site has, then sends it a [`Plan`], then tasks. Any other server of Flower's
 //! sends tasks at once, with the experiment among their settings; see [`Stock`].
 
+mod ledger;
 mod memory;
 mod policy;
 mod stock;
@@ -19,12 +20,15 @@ use flora_federation::protocol::{
 use flora_federation::{
     Client, ClientInfo, Config, Event, Kind, Message, NUM_EXAMPLES, PARAMETERS, Task, Value,
 };
+use flora_privacy::PrivacyConfig;
 use sha2::{Digest, Sha256};
 
+use self::ledger::Ledger;
 use self::memory::Memory;
 pub use self::policy::Policy;
 use self::stock::Stock;
 use crate::site::MOST_ATTEMPTS;
+use crate::travel::Noise;
 use crate::{Experiment, Observer, Plan, Site, SiteClient, TuningError};
 
 /// The query of Flower's servers that is answered with the parameters to start from.
@@ -60,6 +64,8 @@ struct Current {
     digest: String,
     client: SiteClient,
     memory: Memory,
+    /// Where it hides its images.
+    ledger: Option<Ledger>,
     rounds: usize,
 }
 
@@ -171,10 +177,17 @@ impl Desk {
         self.policy.check_examples(info.num_examples)?;
         // Never two models.
         self.current = None;
-        let client = self.site.client(plan, &mut *self.observer);
-        let client = client.map_err(|error| error.to_string())?;
         let memory = Memory::open(&self.folder, token, save_every)?;
-        self.current = Some(Current { digest, client, memory, rounds });
+        let (ledger, noise) = match hides(plan)? {
+            false => (None, Noise::Fresh),
+            true => {
+                let (ledger, secret) = Ledger::open(memory.folder(), rounds)?;
+                (Some(ledger), Noise::Kept(secret))
+            }
+        };
+        let client = self.site.client_with(plan, &noise, &mut *self.observer);
+        let client = client.map_err(|error| error.to_string())?;
+        self.current = Some(Current { digest, client, memory, ledger, rounds });
         Ok(info)
     }
 
@@ -255,9 +268,12 @@ impl Desk {
     fn work(&mut self, task: &Task) -> Result<Message, String> {
         let &Task { round, attempt, ref kind, .. } = task;
         let current = self.current.as_mut().expect("it has begun");
-        let Current { client, memory, rounds, .. } = current;
+        let Current { client, memory, ledger, rounds, .. } = current;
         if *kind == Kind::Train {
             self.policy.check_round(round, *rounds)?;
+            if let Some(ledger) = ledger {
+                ledger.admit(task)?;
+            }
         }
         let remembers = *kind != Kind::Evaluate || client.needs_state(kind);
         if remembers {
@@ -284,6 +300,14 @@ impl Desk {
         }
         Ok(answer)
     }
+}
+
+/// Whether a plan has the site hide its images.
+fn hides(plan: &Plan) -> Result<bool, String> {
+    let experiment = Experiment::from_toml("the server's experiment", &plan.experiment, &[]);
+    let experiment = experiment.map_err(|error| error.to_string())?;
+    let privacy = experiment.federation.privacy;
+    Ok(matches!(privacy, Some(PrivacyConfig::Local(_) | PrivacyConfig::Sample(_))))
 }
 
 /// What came of a task, and whether the client panicked at it.

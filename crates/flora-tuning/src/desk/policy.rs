@@ -4,6 +4,7 @@ use std::path::Path;
 
 use flora_core::{HostTensor, files};
 use flora_federation::{Kind, Message, PARAMETERS};
+use flora_privacy::{ClearMetrics, PrivacyConfig};
 use serde::Deserialize;
 
 use crate::{Experiment, MethodName, Plan, TuningError};
@@ -32,6 +33,9 @@ pub struct Policy {
     /// The largest L2 norm of an update that may leave. With a bound, parameters leave as updates only: the site does
     /// not answer a server that asks for what its client trained last (`output.keep_clients`).
     pub max_update_norm: Option<f64>,
+    /// The largest epsilon of a run. With it, a plan must have this site hide its images from everybody else
+    /// (`federation.privacy`, `kind = "local"` or `"sample"`, with an `epsilon`) and keep its losses to itself.
+    pub max_epsilon: Option<f64>,
 }
 
 impl Policy {
@@ -62,6 +66,9 @@ impl Policy {
         if self.max_rounds == Some(0) {
             return Err("max_rounds: 0 allows nothing; leave it out, or raise it".to_owned());
         }
+        if let Some(epsilon) = self.max_epsilon.filter(|it| !(*it > 0.0 && it.is_finite())) {
+            return Err(format!("max_epsilon: {epsilon} is not a positive number"));
+        }
         match self.max_update_norm {
             Some(norm) if !(norm > 0.0 && norm.is_finite()) => {
                 Err(format!("max_update_norm: {norm} is not a positive number"))
@@ -91,6 +98,23 @@ impl Policy {
         let (views, most) = (experiment.data.views, self.max_views.unwrap_or(MAX_VIEWS));
         if views > most {
             return refuse("max_views", format!("{views} views of each image (at most {most})"));
+        }
+        if let Some(most) = self.max_epsilon {
+            let (epsilon, metrics) = match &experiment.federation.privacy {
+                Some(PrivacyConfig::Local(it)) => (it.epsilon, it.metrics),
+                Some(PrivacyConfig::Sample(it)) => (it.epsilon, it.metrics),
+                _ => (None, ClearMetrics::Off),
+            };
+            match epsilon {
+                None => return refuse("max_epsilon", "a run without a budget of its own".into()),
+                Some(epsilon) if epsilon > most => {
+                    return refuse("max_epsilon", format!("an epsilon of {epsilon}"));
+                }
+                Some(_) if metrics != ClearMetrics::Off => {
+                    return refuse("max_epsilon", "losses that no budget covers".into());
+                }
+                Some(_) => {}
+            }
         }
         let rounds = experiment.rounds();
         match self.max_rounds {

@@ -41,6 +41,10 @@ pub(super) fn check(experiment: &Experiment) -> Result<(), String> {
         ));
     }
     match privacy {
+        PrivacyConfig::Local(_) if experiment.output.keep_clients => Err(
+            "output.keep_clients: with local privacy what a client trained does not leave it without noise; leave it out"
+                .to_owned(),
+        ),
         PrivacyConfig::Central(_) => check_central(experiment),
         PrivacyConfig::Sample(_) => check_sample(experiment),
         _ => Ok(()),

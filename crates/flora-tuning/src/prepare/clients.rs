@@ -6,6 +6,8 @@ use flora_clip::TextPrefix;
 use flora_data::{ClientShard, Dataset, Features, Partition, Split};
 use flora_federation::{Attack, Client, Download, Layered};
 
+use flora_privacy::PrivacyConfig;
+
 use super::backbone::Backbone;
 use super::images::Images;
 use crate::client::client_info;
@@ -95,7 +97,7 @@ pub(super) fn of_partition(
     download: Option<&Arc<dyn Download>>,
 ) -> Result<Vec<Box<dyn Client>>, TuningError> {
     let scored_on = partition.scored_on();
-    let hidden = experiment.hidden(Noise::Seeded, "")?;
+    let hidden = experiment.hidden(&Noise::Seeded, "")?;
     let client = |shard: &ClientShard| {
         let client = TuningClient::new(shard.clone(), Arc::clone(cohort)).scored_on(scored_on);
         let client = client.hiding(match &hidden {
@@ -106,7 +108,7 @@ pub(super) fn of_partition(
                 Some(hidden.with_secret(secret))
             }
         });
-        layered(experiment, client, &shard.id, Noise::Seeded, download)
+        layered(experiment, client, &shard.id, &Noise::Seeded, download)
     };
     partition.clients.iter().map(client).collect()
 }
@@ -118,21 +120,23 @@ pub(crate) fn site_client(
     shard: ClientShard,
     scored_on: Split,
     cohort: &Arc<Cohort>,
+    noise: &Noise,
 ) -> Result<Box<dyn Client>, TuningError> {
     let id = shard.id.clone();
     let client = TuningClient::new(shard, Arc::clone(cohort)).scored_on(scored_on);
-    let client = client.hiding(experiment.hidden(Noise::Fresh, &id)?);
-    layered(experiment, client, &id, Noise::Fresh, experiment.download().as_ref())
+    let client = client.hiding(experiment.hidden(noise, &id)?);
+    layered(experiment, client, &id, noise, experiment.download().as_ref())
 }
 
 fn layered(
     experiment: &Experiment,
     client: TuningClient,
     id: &str,
-    noise: Noise,
+    noise: &Noise,
     download: Option<&Arc<dyn Download>>,
 ) -> Result<Box<dyn Client>, TuningError> {
-    let client = Box::new(client) as Box<dyn Client>;
+    let is_local = matches!(experiment.federation.privacy, Some(PrivacyConfig::Local(_)));
+    let client = Box::new(client.guarded(is_local)) as Box<dyn Client>;
     let layers = experiment.client_layers(id, noise)?;
     Ok(match (layers.is_empty(), download) {
         (true, None) => client,

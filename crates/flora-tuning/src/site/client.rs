@@ -8,6 +8,7 @@ use flora_federation::{
 };
 
 use crate::prepare::site_client;
+use crate::travel::Noise;
 use crate::{Cohort, Experiment, TuningError};
 
 /// A site at work for a plan. Whatever thread it is called on, it computes on one thread of its own: a sum that is
@@ -27,8 +28,9 @@ impl SiteClient {
         shard: ClientShard,
         scored_on: Split,
         cohort: &Arc<Cohort>,
+        noise: &Noise,
     ) -> Result<Self, TuningError> {
-        let client = site_client(experiment, shard, scored_on, cohort)?;
+        let client = site_client(experiment, shard, scored_on, cohort, noise)?;
         let (layers, download) = (experiment.fleet_layers(), experiment.download());
         let (initial, worker) = (Arc::clone(cohort.initial()), Workers::new(1)?);
         Ok(Self { client, initial, worker, layers, download })

@@ -26,6 +26,7 @@ pub(crate) use self::plan::{MOST_ATTEMPTS, MOST_SAVE_EVERY, check};
 
 use crate::client::client_info;
 use crate::prepare::site_cohort;
+use crate::travel::Noise;
 use crate::{Experiment, Observer, TuningError};
 
 /// Where a site has its images and its model, and how it computes.
@@ -137,10 +138,20 @@ impl Site {
         plan: &Plan,
         observer: &mut dyn Observer,
     ) -> Result<SiteClient, TuningError> {
+        self.client_with(plan, &Noise::Fresh, observer)
+    }
+
+    /// The same, whose noise is drawn from what it keeps, if it hides something.
+    pub(crate) fn client_with(
+        &self,
+        plan: &Plan,
+        noise: &Noise,
+        observer: &mut dyn Observer,
+    ) -> Result<SiteClient, TuningError> {
         let Planned { experiment, dataset, shard, scored_on } = self.planned(plan)?;
         let workers = Workers::new(self.config.threads)?;
         let cohort = site_cohort(&experiment, dataset, &workers, &self.config.device, observer)?;
-        SiteClient::new(&experiment, shard, scored_on, &cohort)
+        SiteClient::new(&experiment, shard, scored_on, &cohort, noise)
     }
 
     /// The plan, if it is one that this site can do.

@@ -1,0 +1,138 @@
+//! What a site has let out of a run that hides its images, in files.
+//!
+//! A server may be set back and ask for a round again. Asked the same, a site answers the same bits: its noise follows from what
+//! it hides and from a secret of its own, which is kept here. Asked something else, it lets out more, and its budget is for as
+//! many answers as the plan has rounds: whatever a server does, it gets no more.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use flora_core::files::write_atomic;
+use flora_core::hex;
+use flora_federation::Task;
+use flora_privacy::Secret;
+use sha2::{Digest, Sha256};
+
+/// Beside the states of a run.
+const SECRET: &str = "privacy.secret";
+const ANSWERS: &str = "privacy.answers";
+
+pub(super) struct Ledger {
+    path: PathBuf,
+    /// Which tasks were answered: round, attempt and a digest of what was sent.
+    answers: Vec<String>,
+    /// How many the budget is for.
+    most: usize,
+}
+
+impl Ledger {
+    /// The ledger in the run's folder, and the secret that noise is drawn from.
+    pub(super) fn open(folder: &Path, most: usize) -> Result<(Self, Secret), String> {
+        let path = folder.join(ANSWERS);
+        let answers: Vec<String> = match fs::read_to_string(&path) {
+            Ok(text) => text.lines().map(str::to_owned).collect(),
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(problem("cannot be read", &path, &error)),
+        };
+        let secret = secret(&folder.join(SECRET), !answers.is_empty())?;
+        Ok((Self { path, answers, most }, secret))
+    }
+
+    /// Writes down that a task will be answered, unless it was before.
+    pub(super) fn admit(&mut self, task: &Task) -> Result<(), String> {
+        let entry = entry(task);
+        if self.answers.contains(&entry) {
+            return Ok(());
+        }
+        if self.answers.len() >= self.most {
+            return Err(format!(
+                "this site hides its images (federation.privacy), and has given the {} answers that the run's budget is for; it \
+                 gives no other",
+                self.most
+            ));
+        }
+        let written = fs::OpenOptions::new().create(true).append(true).open(&self.path);
+        let written = written.and_then(|mut file| {
+            file.write_all(format!("{entry}\n").as_bytes())?;
+            file.sync_all()
+        });
+        written.map_err(|error| problem("cannot be written", &self.path, &error))?;
+        self.answers.push(entry);
+        Ok(())
+    }
+}
+
+/// The secret that is kept, or a new one where nothing was let out yet.
+fn secret(path: &Path, is_needed: bool) -> Result<Secret, String> {
+    match fs::read_to_string(path) {
+        Ok(text) => Secret::from_hex(text.trim()).ok_or_else(|| {
+            format!(
+                "{} is damaged, and with it the noise of the run; begin the run anew",
+                path.display()
+            )
+        }),
+        Err(error) if error.kind() == ErrorKind::NotFound && !is_needed => {
+            let secret = Secret::fresh()?;
+            let text = format!("{}\n", hex::encode(secret.as_bytes()));
+            write_atomic(path, text.as_bytes())
+                .map_err(|error| problem("cannot be written", path, &error))?;
+            Ok(secret)
+        }
+        Err(error) => Err(problem("cannot be read", path, &error)),
+    }
+}
+
+fn entry(task: &Task) -> String {
+    let mut hash = Sha256::new();
+    for (name, record) in &task.message.records {
+        hash.update(name);
+        hash.update(Sha256::digest(record.to_safetensors()));
+    }
+    hash.update(serde_json::to_vec(&task.message.config).expect("plain data"));
+    let digest = hex::encode(&hash.finalize());
+    format!("{} {} {digest}", task.round, task.attempt)
+}
+
+fn problem(what: &str, path: &Path, error: &dyn std::fmt::Display) -> String {
+    format!("{} {what}: {error}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use flora_core::{HostTensor, ParameterRecord};
+    use flora_federation::{Kind, Message};
+
+    use super::*;
+
+    fn task(round: usize, attempt: usize, value: f32) -> Task {
+        let mut record = ParameterRecord::new();
+        record.insert("w", HostTensor::from_f32([1], vec![value]).unwrap()).unwrap();
+        let message = Message::parameters(record.into());
+        Task { client: "a".to_owned(), round, attempt, kind: Kind::Train, message }
+    }
+
+    #[test]
+    fn no_server_gets_more_answers_than_the_budget_is_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Ledger::open(folder.path(), 2).unwrap();
+        let (mut ledger, secret) = open();
+        ledger.admit(&task(0, 0, 1.0)).unwrap();
+        // Again, in this process and the next, with the same noise.
+        ledger.admit(&task(0, 0, 1.0)).unwrap();
+        let (mut ledger, again) = open();
+        assert_eq!(secret, again);
+        ledger.admit(&task(0, 0, 1.0)).unwrap();
+        // Another model in the same round is another answer.
+        ledger.admit(&task(0, 0, 2.0)).unwrap();
+        for task in [task(0, 0, 3.0), task(0, 1, 1.0), task(1, 0, 1.0)] {
+            let refused = ledger.admit(&task).unwrap_err();
+            assert!(refused.contains("has given the 2 answers"), "{refused}");
+        }
+        // Without its secret the noise of the same answer would be another.
+        fs::remove_file(folder.path().join(SECRET)).unwrap();
+        assert!(Ledger::open(folder.path(), 2).is_err());
+        fs::write(folder.path().join(SECRET), "abc").unwrap();
+        assert!(Ledger::open(folder.path(), 2).err().unwrap().contains("is damaged"));
+    }
+}
