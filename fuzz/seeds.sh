@@ -151,3 +151,9 @@ settings MetricRecord | seed flower_objects
     object 'RecordDict @\002 77\000{"arrays":"@\002"}'
     object 'Message @\003 2\000\012\000'
 } | seed flower_objects
+
+# Messages of secure aggregation, in hexadecimal in the fixture.
+grep -o '"[0-9a-f]\{100,\}"' ../crates/flora-secagg/tests/fixtures/protocol.json | tr -d '"' | tr a-f A-F |
+    while read -r message; do
+        printf %s "$message" | basenc --base16 -d | seed secagg_message
+    done

@@ -197,8 +197,8 @@ pub trait Fleet {
         deliver: &mut dyn FnMut(Answer),
     ) -> Result<(), FleetError>;
 
-    /// The bytes that a task takes on its way: those of its values, unless the fleet knows better. One around another passes
-    /// this on.
+    /// The bytes that a task took on its way, asked after it was exchanged: those of its values, unless the fleet knows better.
+    /// One around another passes this on.
     fn bytes_down(&mut self, task: &Task) -> u64 {
         task.message.byte_len()
     }

@@ -6,7 +6,7 @@ use flora_federation::{
     StrategyError, Value,
 };
 
-use crate::noise::{Secret, bytes_of_hex, normal};
+use crate::noise::{Secret, normal};
 use crate::{Adaptive, Budget, EPSILON, update};
 
 /// The names of what it remembers; the rule's own names do not begin so.
@@ -206,6 +206,7 @@ impl Strategy for Central {
             };
             state.config.remove(name).ok_or_else(missing)
         };
+        let number = |digits: &str| hex::decode(digits)?.try_into().ok();
         let damaged = || StrategyError::State("what central privacy remembers is damaged".into());
         let (Value::Int(steps), Value::Text(clip), Value::Text(secret)) =
             (own(STEPS)?, own(CLIP)?, own(SECRET)?)
@@ -213,7 +214,7 @@ impl Strategy for Central {
             return Err(damaged());
         };
         self.steps = usize::try_from(steps).map_err(|_| damaged())?;
-        self.clip = f64::from_le_bytes(bytes_of_hex(&clip).ok_or_else(damaged)?);
+        self.clip = f64::from_le_bytes(number(&clip).ok_or_else(damaged)?);
         self.secret = Secret::from_hex(&secret).ok_or_else(damaged)?;
         if !(self.clip > 0.0 && self.clip.is_finite()) {
             return Err(damaged());

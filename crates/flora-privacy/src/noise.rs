@@ -1,4 +1,4 @@
-use flora_core::ParameterRecord;
+use flora_core::{ParameterRecord, hex};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -31,7 +31,7 @@ impl Secret {
 
     /// From 64 hexadecimal digits; `None` for anything else.
     pub fn from_hex(text: &str) -> Option<Self> {
-        bytes_of_hex(text).map(Self)
+        hex::decode(text)?.try_into().ok().map(Self)
     }
 
     /// The bytes.
@@ -93,16 +93,4 @@ impl std::fmt::Debug for Secret {
 pub(crate) fn normal(rng: &mut ChaCha20Rng, deviation: f64) -> f64 {
     let standard: f64 = StandardNormal.sample(rng);
     deviation * standard
-}
-
-/// The bytes of so many hexadecimal digits.
-pub(crate) fn bytes_of_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    if text.len() != 2 * N || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
 }

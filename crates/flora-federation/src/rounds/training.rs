@@ -44,7 +44,7 @@ impl Run<'_> {
         if nobody_was_drawn {
             return Ok(self.pass(round));
         }
-        let bytes_down = tasks.iter().map(|task| self.fleet.bytes_down(task)).sum();
+        let asked = tasks.clone();
         let (mut answers, whole) = self.collect(stage, tasks, begun.unwrap_or_default())?;
         self.progress.seconds.training += start.elapsed().as_secs_f64();
         if !whole {
@@ -55,6 +55,7 @@ impl Run<'_> {
             .filter_map(|answer| Some((&sent.get(&answer.client)?.1, answer)))
             .collect();
         self.fleet.conclude(round, &mut pairs);
+        let bytes_down = asked.iter().map(|task| self.fleet.bytes_down(task)).sum();
         let bytes_up = answers.values().map(|answer| answer.bytes_up).sum();
         self.progress.bytes_down += bytes_down;
         self.progress.bytes_up += bytes_up;

@@ -1,0 +1,184 @@
+use std::fmt;
+
+use rand_chacha::rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Faults, Result, Rounding, SecaggError, Setup,
+    lanes::Grid,
+    plan::{Plan, plan},
+};
+
+/// A client's number, which it keeps for the whole run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClientId(pub u64);
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// One attempt at one round's sum. Every key, mask, share and signature belongs to one of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Session {
+    /// The run, 255 bytes at most.
+    pub run: String,
+    /// The round.
+    pub round: u64,
+    /// Counts the attempts at the round; see [`Past`](crate::Past).
+    pub attempt: u64,
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "run \"{}\", round {}, attempt {}", self.run, self.round, self.attempt)
+    }
+}
+
+/// Settings of secure aggregation, the same for all rounds of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The largest magnitude of a coordinate of `weight / max_weight * update`. Default 1.
+    pub range: f32,
+    /// Bits of a lane, 2 to 31. Default: as many as leave room for the sum of all clients in 32.
+    pub bits: Option<u32>,
+    /// How values become lanes.
+    pub rounding: Rounding,
+    /// The largest weight of a client; times the number of clients it must be below 2^32. Resolution is best when it
+    /// is close to the largest there is. Default 1.
+    pub max_weight: u64,
+    /// Neighbours of each client: even, or all others. Default: all others with up to `dense` clients, else by
+    /// [`plan`](crate::plan) for `faults`.
+    pub neighbours: Option<usize>,
+    /// How many of a client's `neighbours + 1` share holders (itself among them) open a secret. Default: more than
+    /// two thirds with up to `dense` clients, else by [`plan`](crate::plan) for `faults`.
+    pub threshold: Option<usize>,
+    /// The fewest clients in a sum. Default: half of the clients, and at least `threshold`.
+    pub minimum: Option<usize>,
+    /// Up to so many clients all are neighbours of all. Default 32.
+    pub dense: usize,
+    /// The faults that a sparse graph must tolerate.
+    pub faults: Faults,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            range: 1.0,
+            bits: None,
+            rounding: Rounding::Nearest,
+            max_weight: 1,
+            neighbours: None,
+            threshold: None,
+            minimum: None,
+            dense: 32,
+            faults: Faults::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The setup of one attempt with these clients and updates of `length` values. `rng` draws the graph.
+    ///
+    /// # Errors
+    ///
+    /// [`SecaggError::Setting`] names the setting that does not work.
+    pub fn setup(
+        &self,
+        session: Session,
+        mut clients: Vec<ClientId>,
+        length: usize,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Setup> {
+        clients.sort_unstable();
+        let count = clients.len();
+        let planned = match (self.neighbours, self.threshold) {
+            (Some(degree), Some(threshold)) => Plan { degree, threshold },
+            (Some(degree), None) => {
+                Plan { degree, threshold: two_thirds(degree.saturating_add(1)) }
+            }
+            (None, threshold) => {
+                let found = match count <= self.dense {
+                    true => Plan { degree: count.saturating_sub(1), threshold: two_thirds(count) },
+                    false => plan(count, &self.faults)?,
+                };
+                Plan { threshold: threshold.unwrap_or(found.threshold), ..found }
+            }
+        };
+        let mut seed = [0; 32];
+        rng.fill_bytes(&mut seed);
+        Setup::new(
+            session,
+            clients,
+            planned,
+            self.minimum.unwrap_or(planned.threshold.max(count.div_ceil(2))),
+            Grid {
+                range: self.range,
+                bits: self.bits.unwrap_or(Grid::most_bits(count)),
+                rounding: self.rounding,
+                max_weight: self.max_weight,
+            },
+            length,
+            seed,
+        )
+    }
+}
+
+/// The fewest that are more than two thirds.
+fn two_thirds(count: usize) -> usize {
+    count / 3 * 2 + count % 3 * 2 / 3 + 1
+}
+
+/// A client's own conditions for a setup. Setups come from the server, which may be the adversary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// The fewest clients among which its update is hidden. Default 3: of a sum of two, each knows the other's part.
+    pub clients: usize,
+    /// Whether the threshold must be more than half of a client's share holders: then a server that tells different
+    /// clients different things cannot open both secrets of one, unless `2 threshold - holders` of the holders help
+    /// it. All graphs of all pairs have it by default; sparse ones if `faults.server` is `active`. Default false.
+    pub majority: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { clients: 3, majority: false }
+    }
+}
+
+impl Policy {
+    pub(crate) fn check(&self, setup: &Setup) -> Result<()> {
+        if setup.minimum() < self.clients {
+            return Err(SecaggError::Policy(format!(
+                "it allows a sum of {} clients, and this client wants {} at least",
+                setup.minimum(),
+                self.clients
+            )));
+        }
+        if self.majority && 2 * setup.threshold() <= setup.degree() + 1 {
+            return Err(SecaggError::Policy(format!(
+                "{} of {} holders open a secret, and this client wants more than half",
+                setup.threshold(),
+                setup.degree() + 1
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_thirds_is_the_fewest_above() {
+        for count in 1..100 {
+            let found = two_thirds(count);
+            assert!(3 * found > 2 * count && 3 * (found - 1) <= 2 * count);
+        }
+    }
+}

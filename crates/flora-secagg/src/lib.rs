@@ -1,0 +1,110 @@
+//! Secure aggregation: the server learns the weighted sum of the clients' updates, and no single one of them.
+//!
+//! The protocol is that of Bonawitz et al. 2017 (<https://eprint.iacr.org/2017/281>), on the sparse graph of
+//! neighbours of Bell et al. 2020 (<https://eprint.iacr.org/2020/704>), with signed keys and signed survivors against
+//! a server that lies. Two neighbours agree on a mask that one adds and the other subtracts; each client also adds
+//! a self mask. The neighbours hold shares of the secrets behind both. For a client in the sum they open the self mask,
+//! for one that dropped out the pairwise masks, and never both.
+//!
+//! In rounds of a federation, [`Secure`] is around a client and [`SecureFleet`] around a fleet. Below them,
+//! [`Client`] and [`Server`] are state machines without threads or connections. A transport carries
+//! [`Request::to_bytes`] and [`Response::to_bytes`].
+//!
+//! | stage | request | response |
+//! |---|---|---|
+//! | [`Stage::Keys`] | the setup | two X25519 keys, signed with Ed25519 |
+//! | [`Stage::Shares`] | the neighbours' keys | shares of two secrets for each neighbour, sealed; commitments to all |
+//! | [`Stage::Masked`] | the bundles for this client | its lanes, masked modulo 2^32 |
+//! | [`Stage::Signed`] | the set of survivors: clients whose lanes arrived | its signature of the set |
+//! | [`Stage::Opened`] | the neighbours' signatures | the share of each neighbour's seed or mask key |
+//!
+//! # What the server learns
+//!
+//! Participants, and the stage at which each dropout happened; the sum of the weights; the weighted sum of the
+//! updates, rounded to the lanes. Everything else it sees is indistinguishable from random numbers, as long as fewer
+//! than `threshold - 1` of a client's neighbours work together with it.
+//!
+//! Against a server that lies about dropouts:
+//!
+//! - A client opens shares only for a set of at least `minimum` survivors that `threshold` of its share holders signed,
+//!   itself included. It opens shares once.
+//! - Opening both secrets of a client takes `2 threshold - holders` corrupt holders. [`Policy::majority`] requires that
+//!   this is positive; [`Adversary::Active`] plans for it.
+//! - Two sums that differ by one client would reveal that client's update. [`Past`] refuses a second attempt at a round
+//!   after shares were opened.
+//!
+//! # Limits
+//!
+//! - A sum reveals something about its parts: each of two clients can subtract its own part, and two rounds that
+//!   differ by one client bound that client's update. Differential privacy addresses that (`flora-privacy`).
+//! - A client may lie about its own values within the range. Lanes outside the range are noticed only in the sum.
+//! - The server draws the graph. [`plan`] assumes an honest draw; a server that controls many clients could search for
+//!   a seed that surrounds an honest client with them. A complete graph leaves it no choice.
+//! - The server can end the attempt at any time, or leave clients out of the sum; `minimum` bounds how many.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use flora_secagg::{ClientId, Config, Session, Stage, Update, simulate, system_rng};
+//!
+//! let mut rng = system_rng()?;
+//! let config = Config { range: 0.5, max_weight: 100, ..Config::default() };
+//! let session = Session { run: "demo".into(), round: 1, attempt: 0 };
+//! let setup = config.setup(session, (0..5).map(ClientId).collect(), 2, &mut rng)?;
+//! let update = Update { values: &[0.25, -0.125], weight: 80 };
+//! let dropouts = BTreeMap::from([(ClientId(3), Stage::Masked)]);
+//! let outcome = simulate::run(&setup, &[update; 5], &dropouts, &mut rng)?;
+//! assert_eq!(outcome.sum.weight(), 320);
+//! assert!((outcome.sum.mean()?[0] - 0.25).abs() < 1e-6);
+//! # Ok::<(), flora_secagg::SecaggError>(())
+//! ```
+
+mod bytes;
+mod client;
+mod config;
+mod crypto;
+mod directory;
+mod error;
+mod graph;
+mod lanes;
+mod message;
+mod past;
+mod plan;
+mod rounds;
+mod secrets;
+mod server;
+mod setup;
+mod shamir;
+pub mod simulate;
+#[cfg(test)]
+mod vectors;
+mod wire;
+
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+pub use client::{Client, Update};
+pub use config::{ClientId, Config, Policy, Session};
+pub use directory::Directory;
+pub use ed25519_dalek::{SigningKey, VerifyingKey};
+pub use error::{Fault, Result, SecaggError};
+pub use lanes::{Rounding, Sum};
+pub use message::{
+    Answer, Ask, Bundle, Opening, PublicKeys, Request, Response, SEALED, Shares, Stage, Survivors,
+    Tag,
+};
+pub use past::Past;
+pub use plan::{Adversary, Faults, Plan, plan};
+pub use rand_chacha::rand_core;
+pub use rounds::{SECURE, Secure, SecureFacts, SecureFleet};
+pub use server::Server;
+pub use setup::Setup;
+
+/// A generator with a key of the operating system, for everything that asks for one. ChaCha20 with 20 rounds.
+///
+/// # Errors
+///
+/// [`SecaggError::Random`] if the operating system gives none.
+pub fn system_rng() -> Result<ChaCha20Rng> {
+    ChaCha20Rng::try_from_rng(&mut getrandom::SysRng)
+        .map_err(|error| SecaggError::Random(error.to_string()))
+}

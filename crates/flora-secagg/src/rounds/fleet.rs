@@ -1,0 +1,272 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flora_core::{HostTensor, ParameterRecord, RecordError};
+use flora_federation::{
+    Answer, ClientInfo, EPSILON, Failure, Fleet, FleetError, Kind, Message, Metrics, NUM_EXAMPLES,
+    Reason, Task, Wait,
+};
+
+use super::{SECURE, eligible, number, put, take};
+use crate::{
+    ClientId, Config, Directory, Request, Response, SecaggError, Server, Session, Setup, Stage,
+    Sum, system_rng,
+};
+
+/// What a [`SecureFleet`] must know of the run.
+pub struct SecureFacts {
+    /// The settings. Without a [`max_weight`](Config::max_weight) of more than 1, it is the most examples of a client.
+    pub config: Config,
+    /// What the run is called, which all keys and signatures are for.
+    pub run: String,
+    /// Whether the tensor of that name comes back, of those that are sent.
+    pub is_answered: Box<dyn Fn(&str) -> bool + Send>,
+}
+
+/// A fleet of [`Secure`](super::Secure) clients, which the round loop sees as one that answers with one update: to a task to train, every
+/// client in the sum answers `sent + mean`, with the mean update of all of them, weighted by examples. A strategy that
+/// averages makes of these what it would make of the answers behind them.
+///
+/// A round of training takes five exchanges: two queries, the training, and two queries. Each has the round's deadline. Who drops
+/// out on the way is left out, as far as the settings allow; else the round has no answers, and nobody's update is known.
+pub struct SecureFleet<F> {
+    inner: F,
+    facts: SecureFacts,
+    /// Identities that were seen.
+    directory: Directory,
+    /// The most examples that a client registered with.
+    most: u64,
+    /// The bytes of requests, by client, of the last round.
+    asked: BTreeMap<String, u64>,
+}
+
+/// What came of one client.
+struct Member {
+    task: Task,
+    bytes: u64,
+    seconds: f64,
+    metrics: Metrics,
+    failure: Option<Failure>,
+}
+
+impl<F: Fleet> SecureFleet<F> {
+    /// `inner`, whose clients are all [`Secure`](super::Secure).
+    pub fn new(inner: F, facts: SecureFacts) -> Self {
+        let directory = Directory::FirstUse(BTreeMap::new());
+        Self { inner, facts, directory, most: 1, asked: BTreeMap::new() }
+    }
+
+    fn setup(
+        &self,
+        first: &Task,
+        clients: Vec<ClientId>,
+        sent: &ParameterRecord,
+    ) -> Result<Setup, SecaggError> {
+        let answered = eligible(sent).filter(|(name, _)| (self.facts.is_answered)(name));
+        let length = answered.map(|(_, tensor)| tensor.len()).sum();
+        let max_weight = match self.facts.config.max_weight {
+            0 | 1 => self.most,
+            more => more,
+        };
+        let config = Config { max_weight, ..self.facts.config.clone() };
+        let session = Session {
+            run: self.facts.run.clone(),
+            round: first.round as u64,
+            attempt: first.attempt as u64,
+        };
+        config.setup(session, clients, length, &mut system_rng()?)
+    }
+
+    /// Goes through the stages. `None` where the run was asked to stop.
+    fn sum(
+        &mut self,
+        members: &mut BTreeMap<ClientId, Member>,
+        sent: &ParameterRecord,
+        wait: &Wait,
+    ) -> Result<Option<Result<Sum, SecaggError>>, FleetError> {
+        let first = &members.values().next().expect("somebody trains").task;
+        let setup = self.setup(first, members.keys().copied().collect(), sent);
+        let mut server = match setup {
+            Ok(setup) => Server::new(setup, self.directory.clone()),
+            Err(error) => return Ok(Some(Err(error))),
+        };
+        let mut requests = server.start();
+        loop {
+            let stage = server.stage();
+            let tasks: Vec<Task> = requests
+                .into_iter()
+                .filter_map(|(id, request)| Some(members.get(&id)?.ask(stage, &request)))
+                .collect();
+            let asked = tasks.len();
+            for task in &tasks {
+                let bytes = task.message.records.get(SECURE).map_or(0, |it| it.byte_len() as u64);
+                *self.asked.entry(task.client.clone()).or_default() += bytes;
+            }
+            let mut heard = 0;
+            self.inner.exchange(tasks, wait, &mut |answer| {
+                heard += 1;
+                let id = number(&answer.client);
+                if let Some(member) = members.get_mut(&id) {
+                    member.hear(answer, id, stage, &mut server);
+                }
+            })?;
+            if wait.stop.is_raised() && heard < asked {
+                return Ok(None);
+            }
+            let more = match stage {
+                Stage::Opened => {
+                    self.directory = server.directory().clone();
+                    return Ok(Some(server.finish()));
+                }
+                _ => server.close(),
+            };
+            requests = match more {
+                Ok(requests) => requests,
+                Err(error) => return Ok(Some(Err(error))),
+            };
+        }
+    }
+}
+
+impl Member {
+    /// The task of a stage.
+    fn ask(&self, stage: Stage, request: &Request) -> Task {
+        let (kind, mut message) = match stage {
+            Stage::Masked => (Kind::Train, self.task.message.clone()),
+            _ => (Kind::Query(SECURE.to_owned()), Message::default()),
+        };
+        put(&mut message, request.to_bytes());
+        Task { kind, message, ..self.task.clone() }
+    }
+
+    fn hear(&mut self, answer: Answer, id: ClientId, stage: Stage, server: &mut Server) {
+        self.bytes += answer.bytes_up;
+        self.seconds += answer.seconds;
+        let refused = |message: String| Failure { reason: Reason::Refused, message };
+        let result = answer.result.and_then(|mut message| {
+            let bytes = take(&mut message)
+                .ok_or_else(|| refused(format!("its answer has no record `{SECURE}`")))?;
+            if stage == Stage::Masked {
+                self.metrics = message.metrics;
+            }
+            let response = Response::from_bytes(&bytes);
+            let heard = response.and_then(|response| server.receive(id, response));
+            heard.map_err(|error| refused(format!("{SECURE}: {error}")))
+        });
+        if let Err(failure) = result {
+            self.failure.get_or_insert(failure);
+        }
+    }
+
+    /// What the round loop hears of it. `mean` is that of all, if it is part of that.
+    fn answer(self, mean: Option<&Arc<ParameterRecord>>, problem: &str) -> Answer {
+        let Self { task, bytes, seconds, mut metrics, failure } = self;
+        let result = match (mean, failure) {
+            (Some(mean), _) => {
+                metrics.retain(|name, _| name == NUM_EXAMPLES || name == EPSILON);
+                let parameters = Message::parameters(Arc::clone(mean));
+                Ok(Message { metrics, ..parameters })
+            }
+            (None, Some(failure)) => Err(failure),
+            (None, None) => {
+                Err(Failure { reason: Reason::Failed, message: format!("{SECURE}: {problem}") })
+            }
+        };
+        Answer { bytes_up: bytes, seconds, ..Answer::new(&task, result) }
+    }
+}
+
+/// What was sent, moved by the mean update.
+fn moved(
+    sent: &ParameterRecord,
+    mean: &[f32],
+    is_answered: &dyn Fn(&str) -> bool,
+) -> Result<ParameterRecord, RecordError> {
+    let mut record = ParameterRecord::new();
+    let mut rest = mean;
+    for (name, tensor) in eligible(sent).filter(|(name, _)| is_answered(name)) {
+        let (own, after) = rest.split_at(tensor.len());
+        rest = after;
+        let values = tensor.to_f32().iter().zip(own).map(|(from, by)| from + by).collect();
+        record.insert(name, HostTensor::from_f32(tensor.shape(), values)?)?;
+    }
+    Ok(record)
+}
+
+impl<F: Fleet> Fleet for SecureFleet<F> {
+    fn clients(&mut self, round: usize) -> Result<Vec<ClientInfo>, FleetError> {
+        let clients = self.inner.clients(round)?;
+        let most = clients.iter().map(|info| info.num_examples as u64).max().unwrap_or(1);
+        self.most = self.most.max(most);
+        Ok(clients)
+    }
+
+    fn exchange(
+        &mut self,
+        tasks: Vec<Task>,
+        wait: &Wait,
+        deliver: &mut dyn FnMut(Answer),
+    ) -> Result<(), FleetError> {
+        let (train, others): (Vec<_>, Vec<_>) =
+            tasks.into_iter().partition(|task| task.kind == Kind::Train);
+        if !others.is_empty() {
+            self.inner.exchange(others, wait, deliver)?;
+        }
+        let Some(first) = train.first() else { return Ok(()) };
+        self.asked.clear();
+        let sent = first.message.get_parameters().cloned().unwrap_or_default();
+        let (mut members, mut strangers) = (BTreeMap::new(), Vec::new());
+        for task in train {
+            let same = task.message.get_parameters().is_some_and(|own| **own == *sent);
+            let (metrics, failure) = (Metrics::new(), None);
+            let id = number(&task.client);
+            let member = Member { task, bytes: 0, seconds: 0.0, metrics, failure };
+            match same {
+                true => drop(members.insert(id, member)),
+                false => strangers.push(member),
+            }
+        }
+        for member in strangers {
+            deliver(member.answer(
+                None,
+                "it was sent other parameters than the rest, and sums are of updates of the same",
+            ));
+        }
+        let Some(sum) = self.sum(&mut members, &sent, wait)? else { return Ok(()) };
+        let is_answered = &self.facts.is_answered;
+        let mean = sum.and_then(|sum| {
+            let mean = moved(&sent, &sum.mean()?, is_answered);
+            let mean = mean.map_err(|error| SecaggError::setting("sum", error.to_string()))?;
+            Ok((Arc::new(mean), sum.clients().to_vec()))
+        });
+        for (id, member) in members {
+            let answer = match &mean {
+                Ok((mean, clients)) => {
+                    let mean = clients.contains(&id).then_some(mean);
+                    member.answer(mean, "it dropped out on the way")
+                }
+                Err(error) => member.answer(None, &error.to_string()),
+            };
+            deliver(answer);
+        }
+        Ok(())
+    }
+
+    /// With the requests of the stages, of the last round.
+    fn bytes_down(&mut self, task: &Task) -> u64 {
+        let asked = self.asked.get(&task.client).filter(|_| task.kind == Kind::Train);
+        self.inner.bytes_down(task) + asked.copied().unwrap_or(0)
+    }
+
+    fn conclude(&mut self, round: usize, answers: &mut [(&Message, &mut Answer)]) {
+        self.inner.conclude(round, answers);
+    }
+
+    fn commit(&mut self) -> Result<Vec<u8>, FleetError> {
+        self.inner.commit()
+    }
+
+    fn restore(&mut self, committed: &[u8]) -> Result<(), FleetError> {
+        self.inner.restore(committed)
+    }
+}
