@@ -151,3 +151,25 @@ pub trait Client: Send {
         true
     }
 }
+
+impl Client for Box<dyn Client> {
+    fn info(&self) -> ClientInfo {
+        (**self).info()
+    }
+
+    fn handle(&mut self, task: &Task) -> Result<Message, ClientError> {
+        (**self).handle(task)
+    }
+
+    fn save(&self) -> Result<Option<Vec<u8>>, ClientError> {
+        (**self).save()
+    }
+
+    fn restore(&mut self, state: Option<&[u8]>) -> Result<(), ClientError> {
+        (**self).restore(state)
+    }
+
+    fn needs_state(&self, kind: &Kind) -> bool {
+        (**self).needs_state(kind)
+    }
+}

@@ -12,6 +12,7 @@ use flora_federation::{
 };
 use flora_lora::LoraConfig;
 use flora_privacy::PrivacyConfig;
+use flora_secagg::Config as SecureConfig;
 use flora_strategies::StrategyConfig;
 use serde::{Deserialize, Serialize};
 
@@ -272,6 +273,9 @@ pub struct FederationConfig {
     /// What is hidden, and by whose noise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub privacy: Option<PrivacyConfig>,
+    /// Answers travel under masks, so that the server learns their sum and no single one; with the settings of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secure: Option<SecureConfig>,
     /// Threads that clients run on: 0 for one a processor. Changes the time, never the result.
     pub threads: usize,
     /// Also test each client's own adapters after it trained.
@@ -299,6 +303,7 @@ impl Default for FederationConfig {
             download: Codec::F32,
             error_feedback: None,
             privacy: None,
+            secure: None,
             threads: 0,
             evaluate_local: true,
             client_state: ClientState::Auto,

@@ -8,12 +8,13 @@ use std::time::Instant;
 use flora_core::ParameterRecord;
 use flora_data::{Dataset, Partition, Split};
 use flora_federation::{
-    Answer, ClientInfo, Event, Faulty, FederationError, Fleet, Kind, Layered, Listener, Message,
-    Outcome, PARAMETERS, Rounds, RoundsConfig, RunState, RunStatus, Selection, Stop, Strategy,
-    Sums, Task, Wait,
+    Answer, ClientInfo, Event, Faults, Faulty, FederationError, Fleet, Kind, Layered, Listener,
+    Message, Outcome, PARAMETERS, Rounds, RoundsConfig, RunState, RunStatus, Selection, Stop,
+    Strategy, Sums, Task, Wait,
 };
 use flora_inference::Provenance;
 use flora_privacy::PrivacyConfig;
+use flora_secagg::{SecureFacts, SecureFleet};
 use flora_strategies::StrategyFacts;
 use flora_strategies::lora::{Reported, has_pairs};
 use serde::Serialize;
@@ -327,9 +328,18 @@ impl Prepared {
         let fleet = Layered::new(members, self.experiment.fleet_layers());
         let fleet = fleet.with_download(self.experiment.download());
         let faults = self.experiment.faults;
-        let fleet: Box<dyn Fleet> = match faults.is_none() {
-            true => Box::new(fleet),
-            false => Box::new(Faulty::new(fleet, faults, config.seed)?),
+        let fleet: Box<dyn Fleet> = match &self.experiment.federation.secure {
+            None => faulty(fleet, faults, config.seed)?,
+            // Faults keep clients from being asked, and so are the sum's.
+            Some(secure) => {
+                let answered = self.experiment.federation.strategy.clone();
+                let facts = SecureFacts {
+                    config: secure.clone(),
+                    run: self.experiment.name.clone(),
+                    is_answered: Box::new(move |name| answered.is_answered(name)),
+                };
+                faulty(SecureFleet::new(fleet, facts), faults, config.seed)?
+            }
         };
         let mut fleet = match self.around {
             None => fleet,
@@ -426,6 +436,18 @@ fn strategy(
         false => strategy,
     };
     Ok((strategy, privacy::told(experiment, noise)))
+}
+
+/// The fleet with what goes wrong on purpose.
+fn faulty(
+    fleet: impl Fleet + 'static,
+    faults: Faults,
+    seed: u64,
+) -> Result<Box<dyn Fleet>, FederationError> {
+    Ok(match faults.is_none() {
+        true => Box::new(fleet),
+        false => Box::new(Faulty::new(fleet, faults, seed)?),
+    })
 }
 
 /// The sites of a served run, for its folder.

@@ -24,6 +24,7 @@ pub use flora_lora as lora;
 pub use flora_pretrain as pretrain;
 pub use flora_privacy as privacy;
 pub use flora_report as report;
+pub use flora_secagg as secagg;
 pub use flora_strategies as strategies;
 pub use flora_tuning as tuning;
 

@@ -12,6 +12,7 @@ use flora_core::files::write_atomic;
 use flora_core::hex;
 use flora_federation::Task;
 use flora_privacy::Secret;
+use flora_secagg::SECURE;
 use sha2::{Digest, Sha256};
 
 /// Beside the states of a run.
@@ -85,7 +86,8 @@ fn secret(path: &Path, is_needed: bool) -> Result<Secret, String> {
 
 fn entry(task: &Task) -> String {
     let mut hash = Sha256::new();
-    for (name, record) in &task.message.records {
+    // Masks are drawn anew each time, and hide the same.
+    for (name, record) in task.message.records.iter().filter(|(name, _)| *name != SECURE) {
         hash.update(name);
         hash.update(Sha256::digest(record.to_safetensors()));
     }

@@ -67,6 +67,11 @@ impl Memory {
         self.at.map_or_else(String::new, |(round, attempt)| format!("{round}-{attempt}"))
     }
 
+    /// Whether the client is as it was after this training.
+    pub(super) fn is_at(&self, round: usize, attempt: usize) -> bool {
+        self.at == Some((round, attempt))
+    }
+
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }

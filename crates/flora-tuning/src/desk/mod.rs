@@ -21,6 +21,7 @@ use flora_federation::{
     Client, ClientInfo, Config, Event, Kind, Message, NUM_EXAMPLES, PARAMETERS, Task, Value,
 };
 use flora_privacy::PrivacyConfig;
+use flora_secagg::SECURE;
 use sha2::{Digest, Sha256};
 
 use self::ledger::Ledger;
@@ -275,8 +276,11 @@ impl Desk {
                 ledger.admit(task)?;
             }
         }
+        let is_secure = matches!(kind, Kind::Query(name) if name == SECURE);
+        // Between the stages of a secure round it is as the stage before left it.
+        let goes_on = is_secure && memory.is_at(round, attempt);
         let remembers = *kind != Kind::Evaluate || client.needs_state(kind);
-        if remembers {
+        if remembers && !goes_on {
             memory.before(round, attempt, client)?;
         }
         let from = memory.from();
@@ -285,6 +289,7 @@ impl Desk {
         // Of a training that failed, too: what it left is what the next one begins with.
         let kept = match kind {
             Kind::Train => memory.after(round, attempt, client),
+            _ if goes_on => memory.after(round, attempt, client),
             _ => Ok(()),
         };
         if panicked {

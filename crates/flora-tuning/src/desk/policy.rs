@@ -99,6 +99,12 @@ impl Policy {
         if views > most {
             return refuse("max_views", format!("{views} views of each image (at most {most})"));
         }
+        if self.max_update_norm.is_some() && experiment.federation.secure.is_some() {
+            return refuse(
+                "max_update_norm",
+                "updates under masks, whose norm nobody can tell".into(),
+            );
+        }
         if let Some(most) = self.max_epsilon {
             let (epsilon, metrics) = match &experiment.federation.privacy {
                 Some(PrivacyConfig::Local(it)) => (it.epsilon, it.metrics),

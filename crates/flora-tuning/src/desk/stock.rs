@@ -84,6 +84,11 @@ impl Stock {
                  \"f16\", and \"f32\"",
             );
         }
+        if federation.secure.is_some() {
+            return refuse(
+                "federation.secure: flora's masks need flora's server; leave it out, or use Flower's SecAggPlusWorkflow",
+            );
+        }
         if let Some(PrivacyConfig::Central(_)) = federation.privacy {
             return refuse(
                 "federation.privacy: central privacy is the server's; use Flower's wrapper in the ServerApp, or choose kind = \

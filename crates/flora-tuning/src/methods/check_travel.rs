@@ -2,7 +2,7 @@
 
 use flora_compression::Codec;
 use flora_data::Participants;
-use flora_federation::SelectionConfig;
+use flora_federation::{Attack, SelectionConfig};
 use flora_privacy::PrivacyConfig;
 
 use crate::{Experiment, LossKind, MethodName};
@@ -10,6 +10,7 @@ use crate::{Experiment, LossKind, MethodName};
 /// How messages travel, by field.
 pub(super) fn check(experiment: &Experiment) -> Result<(), String> {
     check_codecs(experiment)?;
+    check_secure(experiment)?;
     let Some(privacy) = &experiment.federation.privacy else { return Ok(()) };
     privacy.check().map_err(|error| format!("federation.privacy.{error}"))?;
     let refuse = |why: String| Err(format!("federation.privacy: {why}"));
@@ -88,6 +89,73 @@ fn check_codecs(experiment: &Experiment) -> Result<(), String> {
              or \"ternary\", or leave it out",
             upload.name()
         ));
+    }
+    Ok(())
+}
+
+fn check_secure(experiment: &Experiment) -> Result<(), String> {
+    let federation = &experiment.federation;
+    if federation.secure.is_none() {
+        return Ok(());
+    }
+    let refuse = |why: String| Err(format!("federation.secure: {why}"));
+    let is_closed = experiment.method.name.is_closed_form();
+    if experiment.rounds() == 0 {
+        return refuse("nothing is trained, and there is no sum; leave it out".to_owned());
+    }
+    if matches!(federation.participants, Participants::Alone | Participants::Central) {
+        return refuse(
+            "a sum hides a client among others; choose federation.participants = \"all\""
+                .to_owned(),
+        );
+    }
+    if !is_closed && !federation.strategy.takes_sums() {
+        return refuse(format!(
+            "{} looks at each answer, and under masks there is only their sum; choose \"fedavg\", a server optimizer, \
+             \"fedprox\", \"ffa\" or \"fedsvd\" as federation.strategy",
+            federation.strategy.name()
+        ));
+    }
+    if !federation.upload.is_lossless() {
+        return refuse(format!(
+            "what is masked is rounded to lanes of 32 bits already, and cannot be shortened by {}; choose federation.upload = \
+             \"f32\", and federation.download as you like",
+            federation.upload.name()
+        ));
+    }
+    if let Some(PrivacyConfig::Central(_)) = federation.privacy {
+        return refuse(
+            "the server cannot clip what it does not see; choose federation.privacy of kind \"local\" or \"sample\"".to_owned(),
+        );
+    }
+    if federation.max_update_norm.is_some() {
+        return refuse(
+            "the server cannot measure updates that it does not see; leave federation.max_update_norm out, and choose secure.range"
+                .to_owned(),
+        );
+    }
+    if matches!(federation.selection, SelectionConfig::PowerOfChoice { .. }) {
+        return refuse(
+            "clients keep their losses to themselves, by which power-of-choice selects; choose another federation.selection"
+                .to_owned(),
+        );
+    }
+    if experiment.output.keep_clients {
+        return refuse(
+            "clients answer nothing without masks; leave output.keep_clients out".to_owned(),
+        );
+    }
+    if experiment.method.closed_form.start.is_some() {
+        return refuse(
+            "sums that a run begins with are out of the lanes' range; leave method.closed_form.start out".to_owned(),
+        );
+    }
+    if matches!(experiment.faults.attack, Some(attack) if !matches!(attack, Attack::LabelFlip { .. }))
+    {
+        return refuse(
+            "attacks are made on single answers; choose \"label-flip\", or leave faults.attack out"
+                .to_owned(),
+        );
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use flora_clip::TextPrefix;
 use flora_data::{ClientShard, Dataset, Features, Partition, Split};
-use flora_federation::{Attack, Client, Download, Layered};
+use flora_federation::{Attack, Client, Download, Layered, Transform};
+use flora_secagg::{Policy, Secure};
 
 use flora_privacy::PrivacyConfig;
 
@@ -54,7 +55,7 @@ pub(super) fn cohort(
     let federation = &experiment.federation;
     let training = experiment.training.clone();
     // What nobody is told is not measured.
-    let local = federation.evaluate_local && !experiment.is_quiet();
+    let local = federation.evaluate_local && !experiment.is_quiet() && federation.secure.is_none();
     let seed = experiment.seed;
     let cohort = Cohort::new(objective, training, local, seed, device, model)?;
     let cohort = cohort.with_share(federation.share());
@@ -138,8 +139,22 @@ fn layered(
     let is_local = matches!(experiment.federation.privacy, Some(PrivacyConfig::Local(_)));
     let client = Box::new(client.guarded(is_local)) as Box<dyn Client>;
     let layers = experiment.client_layers(id, noise)?;
-    Ok(match (layers.is_empty(), download) {
+    let client = match experiment.federation.secure {
+        None => return Ok(around(client, layers, download)),
+        Some(_) => around(client, layers, None),
+    };
+    // Of what the client reads of the model, and in the order in which the fleet undoes it.
+    let client = Box::new(Secure::new(client, Policy::default())) as Box<dyn Client>;
+    Ok(around(client, Vec::new(), download))
+}
+
+fn around(
+    client: Box<dyn Client>,
+    layers: Vec<Box<dyn Transform>>,
+    download: Option<&Arc<dyn Download>>,
+) -> Box<dyn Client> {
+    match (layers.is_empty(), download) {
         (true, None) => client,
         _ => Box::new(Layered::new(client, layers).with_download(download.cloned())),
-    })
+    }
 }
