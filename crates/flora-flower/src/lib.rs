@@ -3,6 +3,7 @@
 //! - [`Link`] asks a SuperLink; [`services`] are its services, whose messages are in [`wire`].
 //! - [`objects`] are what messages are made of on their way, and [`codec`] makes [`flora_federation::Message`]s of
 //!   them: in flora's own form, which is small, or in that of Flower's Python.
+//! - [`secaggplus`] answers servers that use Flower's SecAgg+.
 //! - [`node::Node`] keeps a site's connection, and has its messages done by a [`node::Site`].
 //! - [`server::SuperLinkFleet`] is the fleet of the sites that are there, for [`flora_federation::Rounds`].
 //!
@@ -17,6 +18,7 @@ pub mod names;
 pub mod node;
 pub mod objects;
 mod pairs;
+pub mod secaggplus;
 pub mod server;
 pub mod services;
 pub mod wire;

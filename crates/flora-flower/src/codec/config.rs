@@ -21,7 +21,7 @@ pub(super) fn to_wire(record: &str, key: &str, value: &Value) -> Result<ConfigVa
     })
 }
 
-pub(super) fn from_wire(value: Option<&ConfigValue>) -> Result<Value, &'static str> {
+pub(crate) fn from_wire(value: Option<&ConfigValue>) -> Result<Value, &'static str> {
     let json = |text: serde_json::Result<String>| text.map(Value::Text).map_err(|_| UNKNOWN);
     Ok(match value.ok_or(UNKNOWN)? {
         ConfigValue::Bool(value) => Value::Bool(*value),

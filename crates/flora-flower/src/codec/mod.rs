@@ -6,9 +6,9 @@
 //!   bit, and 3 objects a message where the stock form has 2 a tensor: 1.1 % more bytes than the values of a
 //!   small adapter (96 KiB in 24 tensors) have. See [`packed`].
 
-mod config;
+pub(crate) mod config;
 mod error;
-mod npy;
+pub(crate) mod npy;
 pub mod packed;
 pub mod stock;
 

@@ -20,7 +20,7 @@ pub(super) struct Header {
 }
 
 /// A file, byte for byte as `numpy.save` writes it.
-pub(super) fn write(descr: &str, shape: &[usize], values: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+pub(crate) fn write(descr: &str, shape: &[usize], values: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let extents = match shape {
         [one] => format!("({one},)"),
         more => format!("({})", more.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),

@@ -156,7 +156,16 @@ fn tensor(array: &Array) -> Result<HostTensor, String> {
     if array.stype != NUMPY {
         return Err(format!("its stype is `{}`; `{NUMPY}` is read", short(&array.stype)));
     }
-    let (header, values) = npy::read(&array.data)?;
+    let tensor = numpy_tensor(&array.data)?;
+    if tensor.shape() != array.shape {
+        return Err("its description and its .npy file differ in shape".to_owned());
+    }
+    Ok(tensor)
+}
+
+/// A tensor from a `.npy` file.
+pub(crate) fn numpy_tensor(file: &[u8]) -> Result<HostTensor, String> {
+    let (header, values) = npy::read(file)?;
     let is_double = header.descr == "<f8";
     let dtype = match header.descr.as_str() {
         // Read below.
@@ -176,9 +185,6 @@ fn tensor(array: &Array) -> Result<HostTensor, String> {
     if header.fortran_order {
         let problem = "it lies column by column; send `numpy.ascontiguousarray(array)`";
         return Err(problem.to_owned());
-    }
-    if header.shape != array.shape {
-        return Err("its description and its .npy file differ in shape".to_owned());
     }
     if is_double {
         // `FedAdam` and its like send doubles from the second round on.

@@ -1,0 +1,128 @@
+//! The stage `collect_masked_vectors`.
+
+use std::collections::HashSet;
+
+use flora_core::ParameterRecord;
+
+use super::error::refuse;
+use super::held::Held;
+use super::mask::Mask;
+use super::quantize::{quantize, weight};
+use super::read::Fields;
+use super::stage::{Shared, Training};
+use super::{Random, SecAggError, fernet};
+use crate::codec::npy;
+
+impl Training {
+    /// Whether the parameters are those that were sent, but for their values: the server adds them up.
+    pub(super) fn check(&self, parameters: &ParameterRecord) -> Result<(), SecAggError> {
+        if parameters.is_empty() {
+            return Err(SecAggError::Answer("the site's answer has no parameters".to_owned()));
+        }
+        // A server that sent none takes those that its nodes have.
+        if self.shapes.is_empty() {
+            return Ok(());
+        }
+        if parameters.len() != self.shapes.len() {
+            let problem = format!(
+                "the site trained {} arrays, and the server sent {}; do both have the same experiment?",
+                parameters.len(),
+                self.shapes.len()
+            );
+            return Err(SecAggError::Answer(problem));
+        }
+        let mut pairs = parameters.iter().zip(&self.shapes);
+        match pairs.find(|((_, tensor), shape)| tensor.shape() != shape.as_slice()) {
+            None => Ok(()),
+            Some(((name, tensor), shape)) => Err(SecAggError::Answer(format!(
+                "the site trained {name} with the shape {:?}, and the server sent {shape:?}; do both have the same \
+                 experiment?",
+                tensor.shape()
+            ))),
+        }
+    }
+}
+
+impl Shared {
+    /// The neighbours' shares, out of what the server passes on.
+    pub(super) fn receive(&self, id: u64, fields: &Fields<'_>) -> Result<Vec<Held>, SecAggError> {
+        let (sources, tokens) = (fields.ids("srcs")?, fields.byte_strings("ctxts")?);
+        let threshold = self.keys.settings.threshold;
+        if sources.len() != tokens.len() {
+            return refuse(format!(
+                "there are {} sources of {} messages",
+                sources.len(),
+                tokens.len()
+            ));
+        }
+        if sources.len() + 1 < threshold as usize {
+            return refuse(format!(
+                "{} of the neighbours are left, and the threshold is {threshold}",
+                sources.len() + 1
+            ));
+        }
+        let open = |(source, token): (&u64, &Vec<u8>)| {
+            let neighbour = self.neighbours.iter().find(|it| it.id == *source);
+            let Some(neighbour) = neighbour else {
+                return refuse(format!("node {source} is none of this node's neighbours"));
+            };
+            let key = self.keys.cipher.shared_key(&neighbour.cipher);
+            let opened =
+                fernet::decrypt(key.bytes(), token).and_then(|text| Held::from_plaintext(&text));
+            match opened {
+                None => refuse(format!(
+                    "the shares from node {source} cannot be decrypted; they were changed on the way"
+                )),
+                Some((held, to)) if held.node != *source || to != id => refuse(format!(
+                    "shares from node {} for node {to} were delivered as those from node {source} for node {id}",
+                    held.node
+                )),
+                Some((held, _)) => Ok(held),
+            }
+        };
+        sources.iter().zip(tokens).map(open).collect()
+    }
+
+    /// The weight and the weighted parameters, under this node's own mask and one for each neighbour that is left: a
+    /// `.npy` file each.
+    pub(super) fn mask(
+        &self,
+        id: u64,
+        received: &[Held],
+        parameters: &ParameterRecord,
+        examples: usize,
+        random: &mut Random<'_>,
+    ) -> Result<Vec<Vec<u8>>, SecAggError> {
+        let settings = &self.keys.settings;
+        let weight = weight(settings, examples)?;
+        let mut arrays = vec![vec![weight]];
+        let many = parameters.len();
+        for (place, (_, tensor)) in parameters.iter().enumerate() {
+            arrays.push(quantize(settings, weight, &tensor.to_f32(), (place, many), random)?);
+        }
+        let mut own = Mask::new(&*self.seed, settings.mod_range);
+        arrays.iter_mut().for_each(|array| own.add_to(array));
+        let left: HashSet<u64> = received.iter().map(|it| it.node).collect();
+        for neighbour in self.neighbours.iter().filter(|it| left.contains(&it.id)) {
+            let seed = self.keys.mask.shared_key(&neighbour.mask).seed();
+            let mut mask = Mask::new(seed.as_bytes(), settings.mod_range);
+            for array in &mut arrays {
+                match id > neighbour.id {
+                    true => mask.add_to(array),
+                    false => mask.subtract_from(array),
+                }
+            }
+        }
+        // `mod_range` divides 2^32, in which the sums are.
+        let bits = (settings.mod_range - 1) as u32;
+        let shapes =
+            std::iter::once(&[1][..]).chain(parameters.iter().map(|(_, tensor)| tensor.shape()));
+        let file = |(shape, array): (&[usize], Vec<u32>)| {
+            npy::write("<u4", shape, |file| {
+                file.reserve_exact(4 * array.len());
+                array.iter().for_each(|value| file.extend((value & bits).to_le_bytes()));
+            })
+        };
+        Ok(shapes.zip(arrays).map(file).collect())
+    }
+}

@@ -1,0 +1,87 @@
+use thiserror::Error;
+
+/// Why a node does not take part in a step of SecAgg+.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SecAggError {
+    /// A record or a setting of the message is missing or malformed.
+    #[error(
+        "SecAgg+, record `{record}`: {problem}; the server may run a version of Flower that flora does not know"
+    )]
+    Record {
+        /// The record.
+        record: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The message belongs to another stage.
+    #[error(
+        "SecAgg+: the server is at the stage `{found}`, and this node expects {expected}; the node was restarted \
+         without its state, or missed a message; it takes part again in the next round"
+    )]
+    Stage {
+        /// What would have been right.
+        expected: &'static str,
+        /// The stage of the message.
+        found: String,
+    },
+    /// A setting of the workflow that makes no sense, or none that a node should accept.
+    #[error("SecAgg+: the server's setting `{setting}` of SecAggPlusWorkflow {problem}")]
+    Setting {
+        /// The parameter of `SecAggPlusWorkflow`.
+        setting: &'static str,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The server's lists of nodes, keys or shares do not fit together.
+    #[error("SecAgg+: {0}; no reply was made, so that nothing is revealed")]
+    Refused(String),
+    /// The weighted parameters do not fit into the range in which they are summed.
+    #[error(
+        "SecAgg+: array {array} of {arrays}, element {element}: the value {value} times the weight {weight} is beyond \
+         the clipping range of {clipping_range}, where Flower would cut it off without a word; raise clipping_range of \
+         SecAggPlusWorkflow above {needed:.3}, or its max_weight, which makes the weights smaller"
+    )]
+    Range {
+        /// From 1.
+        array: usize,
+        /// How many there are.
+        arrays: usize,
+        /// Row by row, from 0.
+        element: usize,
+        /// The trained parameter.
+        value: f32,
+        /// `num_examples / max_weight`, as it is sent.
+        weight: f64,
+        /// The server's setting.
+        clipping_range: f64,
+        /// The product's absolute value.
+        needed: f64,
+    },
+    /// What came of the training cannot be sent.
+    #[error("SecAgg+: {0}")]
+    Answer(String),
+    /// A saved state that cannot be read.
+    #[error(
+        "SecAgg+: the saved state {0}; delete it, and the node takes part again in the next round"
+    )]
+    State(&'static str),
+    /// The system has no random numbers.
+    #[error("SecAgg+: the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+impl SecAggError {
+    pub(super) fn record(record: &str, problem: impl Into<String>) -> Self {
+        Self::Record { record: record.to_owned(), problem: problem.into() }
+    }
+
+    pub(super) fn setting(setting: &'static str, problem: impl Into<String>) -> Self {
+        Self::Setting { setting, problem: problem.into() }
+    }
+}
+
+/// A [`SecAggError::Refused`].
+pub(super) fn refuse<T>(problem: impl Into<String>) -> Result<T, SecAggError> {
+    Err(SecAggError::Refused(problem.into()))
+}

@@ -1,0 +1,43 @@
+//! The stage `unmask`.
+
+use super::SecAggError;
+use super::error::refuse;
+use super::read::Fields;
+use super::stage::Shares;
+
+impl Shares {
+    /// The nodes that the server asks about, and a share of each: of the seed of those that are there, and of the
+    /// private key of those that are not. Both shares of one node would reveal its parameters.
+    pub(super) fn reveal(
+        &self,
+        id: u64,
+        fields: &Fields<'_>,
+    ) -> Result<(Vec<u64>, Vec<Vec<u8>>), SecAggError> {
+        let (active, dead) = (fields.ids("active_nids")?, fields.ids("dead_nids")?);
+        if active.len() < self.threshold as usize {
+            return refuse(format!(
+                "{} neighbours are left, and the threshold is {}",
+                active.len(),
+                self.threshold
+            ));
+        }
+        if let Some(both) = active.iter().find(|id| dead.contains(id)) {
+            return refuse(format!("node {both} is said to be there and to be lost"));
+        }
+        if !active.contains(&id) {
+            return refuse(format!(
+                "node {id} has sent its masked parameters, and is said to be lost"
+            ));
+        }
+        let held = |id: &u64| match self.held.iter().find(|it| it.node == *id) {
+            Some(held) => Ok(held),
+            None => refuse(format!(
+                "node {id} did not share its keys, and Flower's server cannot finish a round without them"
+            )),
+        };
+        let seeds = active.iter().map(|id| Ok(held(id)?.seed.to_vec()));
+        let keys = dead.iter().map(|id| Ok(held(id)?.key.to_vec()));
+        let shares = seeds.chain(keys).collect::<Result<_, SecAggError>>()?;
+        Ok(([active, dead].concat(), shares))
+    }
+}
