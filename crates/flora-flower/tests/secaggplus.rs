@@ -196,6 +196,9 @@ fn check_instruction(message: &Message, transcript: &Transcript) {
     assert_eq!(message.config, expected.map(|(key, value)| (key.to_owned(), value)).into());
 }
 
+/// Id and both keys of each node.
+type KeyList = Vec<(String, Vec<Vec<u8>>)>;
+
 /// Three nodes that are each other's neighbours, and a server that does what the test wants.
 struct World {
     nodes: Vec<SecAggNode>,
@@ -252,7 +255,7 @@ impl World {
     }
 
     /// What the nodes are sent at the stage `share_keys`.
-    fn keys(&mut self) -> Vec<(String, Vec<Vec<u8>>)> {
+    fn keys(&mut self) -> KeyList {
         let keys = self.nodes.iter_mut().map(|node| {
             let reply = reply(node, &record(setup()));
             let key = |name| match configs(&reply).get(name) {
@@ -353,7 +356,7 @@ fn keys_that_do_not_fit_are_refused_and_the_right_ones_are_taken_after_that() {
     let mut world = World::new();
     let keys = world.keys();
     let node = &mut world.nodes[0];
-    let mut wrong = |change: &dyn Fn(&mut Vec<(String, Vec<Vec<u8>>)>), word: &str| {
+    let mut wrong = |change: &dyn Fn(&mut KeyList), word: &str| {
         let mut keys = keys.clone();
         change(&mut keys);
         refused(node, &keys_record(&keys), word);
@@ -421,6 +424,7 @@ fn what_was_trained_is_what_was_sent_and_is_in_range() {
         answer(vec![HostTensor::from_f32([1, 2], vec![0.0; 2]).unwrap()], 10, 0.0),
         "with the shape [1, 2]",
     );
+    wrong(answer(vec![HostTensor::from_f32([], vec![0.0]).unwrap()], 10, 0.0), "without an axis");
     wrong(answer(vec![two([0.0; 2])], 0, 0.0), "no training examples");
     wrong(answer(vec![two([0.0; 2])], 1001, 0.0), "`max_weight`");
     wrong(answer(vec![two([0.0, 8.5])], 1000, 0.0), "raise clipping_range");

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use flora_core::ParameterRecord;
 
-use super::error::refuse;
+use super::error::{CHANGED, refuse, too_few};
 use super::held::Held;
 use super::mask::Mask;
-use super::quantize::{quantize, weight};
+use super::quantize::{check_range, quantize, weight};
 use super::read::Fields;
 use super::stage::{Shared, Training};
 use super::{Random, SecAggError, fernet};
@@ -18,6 +18,13 @@ impl Training {
     pub(super) fn check(&self, parameters: &ParameterRecord) -> Result<(), SecAggError> {
         if parameters.is_empty() {
             return Err(SecAggError::Answer("the site's answer has no parameters".to_owned()));
+        }
+        if let Some((name, _)) = parameters.iter().find(|(_, tensor)| tensor.shape().is_empty()) {
+            let problem = format!(
+                "{name} is a single number without an axis, of which Flower's server makes a wrong mean; give it the \
+                 shape [1], or do not train it"
+            );
+            return Err(SecAggError::Answer(problem));
         }
         // A server that sent none takes those that its nodes have.
         if self.shapes.is_empty() {
@@ -50,31 +57,31 @@ impl Shared {
         let threshold = self.keys.settings.threshold;
         if sources.len() != tokens.len() {
             return refuse(format!(
-                "there are {} sources of {} messages",
+                "there are {} sources of {} messages; {CHANGED}",
                 sources.len(),
                 tokens.len()
             ));
         }
         if sources.len() + 1 < threshold as usize {
-            return refuse(format!(
-                "{} of the neighbours are left, and the threshold is {threshold}",
-                sources.len() + 1
-            ));
+            return Err(too_few(sources.len() + 1, threshold));
         }
         let open = |(source, token): (&u64, &Vec<u8>)| {
             let neighbour = self.neighbours.iter().find(|it| it.id == *source);
             let Some(neighbour) = neighbour else {
-                return refuse(format!("node {source} is none of this node's neighbours"));
+                return refuse(format!(
+                    "node {source} is none of this node's neighbours; {CHANGED}"
+                ));
             };
             let key = self.keys.cipher.shared_key(&neighbour.cipher);
             let opened =
                 fernet::decrypt(key.bytes(), token).and_then(|text| Held::from_plaintext(&text));
             match opened {
-                None => refuse(format!(
-                    "the shares from node {source} cannot be decrypted; they were changed on the way"
-                )),
+                None => {
+                    refuse(format!("the shares from node {source} cannot be decrypted; {CHANGED}"))
+                }
                 Some((held, to)) if held.node != *source || to != id => refuse(format!(
-                    "shares from node {} for node {to} were delivered as those from node {source} for node {id}",
+                    "shares from node {} for node {to} were delivered as those from node {source} for node {id}; \
+                     {CHANGED}",
                     held.node
                 )),
                 Some((held, _)) => Ok(held),
@@ -96,9 +103,9 @@ impl Shared {
         let settings = &self.keys.settings;
         let weight = weight(settings, examples)?;
         let mut arrays = vec![vec![weight]];
-        let many = parameters.len();
-        for (place, (_, tensor)) in parameters.iter().enumerate() {
-            arrays.push(quantize(settings, weight, &tensor.to_f32(), (place, many), random)?);
+        check_range(settings, weight, parameters)?;
+        for (_, tensor) in parameters.iter() {
+            arrays.push(quantize(settings, weight, &tensor.to_f32(), random)?);
         }
         let mut own = Mask::new(&*self.seed, settings.mod_range);
         arrays.iter_mut().for_each(|array| own.add_to(array));

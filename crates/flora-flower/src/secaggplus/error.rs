@@ -34,19 +34,17 @@ pub enum SecAggError {
         problem: String,
     },
     /// The server's lists of nodes, keys or shares do not fit together.
-    #[error("SecAgg+: {0}; no reply was made, so that nothing is revealed")]
+    #[error("SecAgg+: {0}")]
     Refused(String),
     /// The weighted parameters do not fit into the range in which they are summed.
     #[error(
-        "SecAgg+: array {array} of {arrays}, element {element}: the value {value} times the weight {weight} is beyond \
-         the clipping range of {clipping_range}, where Flower would cut it off without a word; raise clipping_range of \
+        "SecAgg+: {array}, element {element}: the value {value} times the weight {weight:.3} is beyond the clipping \
+         range of {clipping_range}, where Flower would cut it off without a word; raise clipping_range of \
          SecAggPlusWorkflow above {needed:.3}, or its max_weight, which makes the weights smaller"
     )]
     Range {
-        /// From 1.
-        array: usize,
-        /// How many there are.
-        arrays: usize,
+        /// The array's name at this site.
+        array: String,
         /// Row by row, from 0.
         element: usize,
         /// The trained parameter.
@@ -79,6 +77,17 @@ impl SecAggError {
     pub(super) fn setting(setting: &'static str, problem: impl Into<String>) -> Self {
         Self::Setting { setting, problem: problem.into() }
     }
+}
+
+/// Why lists may not fit together.
+pub(super) const CHANGED: &str =
+    "the server's messages were changed, or it means to see this site's parameters";
+
+pub(super) fn too_few(left: usize, threshold: u32) -> SecAggError {
+    SecAggError::Refused(format!(
+        "too few nodes are left: {left} of this node's neighbours, and the threshold is {threshold}; start more nodes, \
+         or lower reconstruction_threshold of SecAggPlusWorkflow"
+    ))
 }
 
 /// A [`SecAggError::Refused`].

@@ -1,10 +1,14 @@
 //! Flower's `quantize`: weighted parameters as whole numbers, rounded up or down by chance so that the mean is right.
 
+use flora_core::ParameterRecord;
+
 use super::settings::Settings;
 use super::{Random, SecAggError};
 
 /// The bytes of one draw, of which 53 bits count, as in numpy's `rand`.
 const DRAW: usize = 8;
+/// So many draws need no more memory than the processor has close by.
+const AT_ONCE: usize = 1 << 12;
 
 /// The weight of so many examples as a whole number: `target_range` stands for `max_weight`.
 ///
@@ -37,51 +41,77 @@ pub(super) fn weight(settings: &Settings, num_examples: usize) -> Result<u32, Se
     Ok(weight)
 }
 
-/// The values of array number `array` (from 0) of `arrays`, as they are summed.
+/// Whether all parameters are in range with this weight; the error has the one that is furthest out.
+pub(super) fn check_range(
+    settings: &Settings,
+    weight: u32,
+    parameters: &ParameterRecord,
+) -> Result<(), SecAggError> {
+    let (clipping_range, weight) = (settings.clipping_range, share(settings, weight));
+    let mut furthest = None;
+    let mut needed = clipping_range;
+    for (name, tensor) in parameters.iter() {
+        for (element, &value) in tensor.to_f32().iter().enumerate() {
+            if !value.is_finite() {
+                let problem = format!(
+                    "{name}, element {element} is {value} after training; lower the learning rate"
+                );
+                return Err(SecAggError::Answer(problem));
+            }
+            let weighted = (f64::from(value) * weight).abs();
+            if weighted > needed {
+                needed = weighted;
+                furthest = Some((name, element, value));
+            }
+        }
+    }
+    match furthest {
+        None => Ok(()),
+        Some((array, element, value)) => Err(SecAggError::Range {
+            array: array.to_owned(),
+            element,
+            value,
+            weight,
+            clipping_range,
+            needed,
+        }),
+    }
+}
+
+/// Values as they are summed. All must be in range.
 pub(super) fn quantize(
     settings: &Settings,
     weight: u32,
     values: &[f32],
-    (array, arrays): (usize, usize),
     random: &mut Random<'_>,
 ) -> Result<Vec<u32>, SecAggError> {
-    let (clip, target) = (settings.clipping_range, f64::from(settings.target_range));
-    let weight = f64::from(weight) / target;
-    let steps = target / (2.0 * clip);
-    let mut draws = vec![0; DRAW * values.len()];
-    random(&mut draws).map_err(SecAggError::Random)?;
-    let draws = draws.as_chunks::<DRAW>().0.iter().map(|bytes| u64::from_le_bytes(*bytes) >> 11);
-    let draws = draws.map(|bits| bits as f64 / (1_u64 << 53) as f64);
-    let quantized = values.iter().zip(draws).enumerate().map(|(element, (&value, draw))| {
-        let weighted = f64::from(value) * weight;
-        if !value.is_finite() {
-            let problem = format!(
-                "array {} of {arrays}, element {element} is {value} after training; lower the learning rate",
-                array + 1
-            );
-            return Err(SecAggError::Answer(problem));
+    let (clip, weight) = (settings.clipping_range, share(settings, weight));
+    let steps = f64::from(settings.target_range) / (2.0 * clip);
+    let mut quantized = Vec::with_capacity(values.len());
+    let mut draws = vec![0; DRAW * values.len().min(AT_ONCE)];
+    for values in values.chunks(AT_ONCE) {
+        let draws = &mut draws[..DRAW * values.len()];
+        random(draws).map_err(SecAggError::Random)?;
+        for (&value, draw) in values.iter().zip(draws.as_chunks::<DRAW>().0) {
+            let draw = (u64::from_le_bytes(*draw) >> 11) as f64 / (1_u64 << 53) as f64;
+            let exact = (f64::from(value) * weight + clip) * steps;
+            let above = exact.ceil();
+            let is_below = draw < above - exact;
+            quantized.push((above - f64::from(u8::from(is_below))) as u32);
         }
-        if weighted.abs() > clip {
-            return Err(SecAggError::Range {
-                array: array + 1,
-                arrays,
-                element,
-                value,
-                weight,
-                clipping_range: clip,
-                needed: weighted.abs(),
-            });
-        }
-        let exact = (weighted + clip) * steps;
-        let above = exact.ceil();
-        let is_below = draw < above - exact;
-        Ok((above - f64::from(u8::from(is_below))) as u32)
-    });
-    quantized.collect()
+    }
+    Ok(quantized)
+}
+
+/// What parameters are multiplied by.
+fn share(settings: &Settings, weight: u32) -> f64 {
+    f64::from(weight) / f64::from(settings.target_range)
 }
 
 #[cfg(test)]
 mod tests {
+    use flora_core::HostTensor;
+
     use super::super::fixture::{Primitives, from_system};
     use super::*;
 
@@ -116,7 +146,7 @@ mod tests {
                 }
                 Ok(())
             };
-            let quantized = quantize(&settings, weight, &case.values, (0, 1), &mut replay).unwrap();
+            let quantized = quantize(&settings, weight, &case.values, &mut replay).unwrap();
             assert_eq!(quantized, case.quantized);
         }
     }
@@ -126,7 +156,7 @@ mod tests {
         let settings = settings();
         let values = vec![0.123_456_79; 40_000];
         let weight = 1 << 21;
-        let quantized = quantize(&settings, weight, &values, (0, 1), &mut from_system()).unwrap();
+        let quantized = quantize(&settings, weight, &values, &mut from_system()).unwrap();
         let step = 16.0 / f64::from(1 << 22);
         let mean = quantized.iter().map(|it| f64::from(*it) * step - 8.0).sum::<f64>() / 40_000.0;
         let exact = f64::from(values[0]) / 2.0;
@@ -144,21 +174,28 @@ mod tests {
         let tiny = Settings { target_range: 100, ..settings };
         assert!(weight(&tiny, 1).unwrap_err().to_string().contains("quantization_range"));
 
-        let mut random = from_system();
-        let mut made = |value| quantize(&settings, 1 << 22, &[0.0, value], (2, 5), &mut random);
-        assert_eq!(made(8.0).unwrap(), [1 << 21, 1 << 22]);
-        assert_eq!(made(-8.0).unwrap(), [1 << 21, 0]);
-        for value in [8.001, -9.0, f32::MAX] {
-            let error = made(value).unwrap_err().to_string();
+        let record = |values: [f32; 2]| {
+            let mut record = ParameterRecord::new();
+            record.insert("a", HostTensor::from_f32([2], vec![8.5, 0.0]).unwrap()).unwrap();
+            record.insert("b", HostTensor::from_f32([1, 2], values.to_vec()).unwrap()).unwrap();
+            record
+        };
+        let check = |weight, values| check_range(&settings, weight, &record(values));
+        for value in [8.501, -9.0, f32::MAX] {
+            let error = check(1 << 22, [0.0, value]).unwrap_err().to_string();
             assert!(
-                error.contains("array 3 of 5, element 1") && error.contains("raise clipping_range"),
+                error.contains("b, element 1") && error.contains("raise clipping_range"),
                 "{error}"
             );
         }
+        let error = check(1 << 22, [0.0, 8.0]).unwrap_err().to_string();
+        assert!(error.contains("a, element 0") && error.contains("above 8.5"), "{error}");
         for value in [f32::NAN, f32::INFINITY] {
-            assert!(made(value).unwrap_err().to_string().contains("learning rate"));
+            assert!(check(1, [0.0, value]).unwrap_err().to_string().contains("learning rate"));
         }
         // Half the weight, twice the range.
-        assert!(quantize(&settings, 1 << 21, &[15.9], (0, 1), &mut random).is_ok());
+        check(1 << 21, [15.9, -16.0]).unwrap();
+        let edges = quantize(&settings, 1 << 22, &[0.0, 8.0, -8.0], &mut from_system()).unwrap();
+        assert_eq!(edges, [1 << 21, 1 << 22, 0]);
     }
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use zeroize::Zeroizing;
 
 use super::agree::public_from_pem;
-use super::error::refuse;
+use super::error::{CHANGED, refuse, too_few};
 use super::held::Held;
 use super::read::Fields;
 use super::settings::Settings;
@@ -37,10 +37,7 @@ impl Keys {
     pub(super) fn check(&self, id: u64, nodes: &[Neighbour]) -> Result<usize, SecAggError> {
         let Settings { threshold, share_num, .. } = self.settings;
         if nodes.len() < threshold as usize {
-            return refuse(format!(
-                "{} neighbours are left, and the threshold is {threshold}",
-                nodes.len()
-            ));
+            return Err(too_few(nodes.len(), threshold));
         }
         if nodes.len() > share_num as usize {
             return refuse(format!(
@@ -52,18 +49,18 @@ impl Keys {
         for node in nodes {
             // Of the points, which two texts of a key have in common.
             if ![&node.mask, &node.cipher].into_iter().all(|key| seen.insert(key.to_sec1_bytes())) {
-                return refuse(format!("a key of node {} is there twice", node.id));
+                return refuse(format!("a key of node {} is there twice; {CHANGED}", node.id));
             }
         }
         match nodes.iter().position(|node| node.id == id) {
-            None => refuse(format!("node {id} is not among its own neighbours")),
+            None => refuse(format!("node {id} is not among its own neighbours; {CHANGED}")),
             Some(place) => {
                 let own = &nodes[place];
                 match own.mask == self.mask.public() && own.cipher == self.cipher.public() {
                     true => Ok(place),
-                    false => {
-                        refuse(format!("the keys that the server has of node {id} are not its own"))
-                    }
+                    false => refuse(format!(
+                        "the keys that the server has of node {id} are not its own; {CHANGED}"
+                    )),
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The stage `unmask`.
 
 use super::SecAggError;
-use super::error::refuse;
+use super::error::{CHANGED, refuse, too_few};
 use super::read::Fields;
 use super::stage::Shares;
 
@@ -15,18 +15,14 @@ impl Shares {
     ) -> Result<(Vec<u64>, Vec<Vec<u8>>), SecAggError> {
         let (active, dead) = (fields.ids("active_nids")?, fields.ids("dead_nids")?);
         if active.len() < self.threshold as usize {
-            return refuse(format!(
-                "{} neighbours are left, and the threshold is {}",
-                active.len(),
-                self.threshold
-            ));
+            return Err(too_few(active.len(), self.threshold));
         }
         if let Some(both) = active.iter().find(|id| dead.contains(id)) {
-            return refuse(format!("node {both} is said to be there and to be lost"));
+            return refuse(format!("node {both} is said to be there and to be lost; {CHANGED}"));
         }
         if !active.contains(&id) {
             return refuse(format!(
-                "node {id} has sent its masked parameters, and is said to be lost"
+                "node {id} has sent its masked parameters, and is said to be lost; {CHANGED}"
             ));
         }
         let held = |id: &u64| match self.held.iter().find(|it| it.node == *id) {
