@@ -48,8 +48,8 @@ class Flora:
 
     def answer(self, message):
         objects = {key: it.deflate() for key, it in get_all_nested_objects(message).items()}
-        line = {"root": message.object_id, "objects": {key: base64.b64encode(it).decode() for key, it in objects.items()}}
-        line |= {"trained": self.trained, "num_examples": self.examples}
+        texts = {key: base64.b64encode(it).decode() for key, it in objects.items()}
+        line = {"root": message.object_id, "objects": texts, "trained": self.trained, "num_examples": self.examples}
         self.process.stdin.write(json.dumps(line) + "\n")
         self.process.stdin.flush()
         reply = json.loads(self.process.stdout.readline())

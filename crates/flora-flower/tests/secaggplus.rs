@@ -14,6 +14,7 @@ use flora_flower::objects::{Array, ArrayRecord, Content, Limits, NUMPY, Record, 
 use flora_flower::random;
 use flora_flower::secaggplus::{CONFIGS, SecAggError, SecAggNode, Step, is_for};
 use flora_flower::wire::records::{BytesList, ConfigRecord, ConfigValue, SintList, UintList};
+use prost::Message as _;
 use serde::Deserialize;
 
 /// `secaggplus/transcript.json`.
@@ -194,6 +195,47 @@ fn check_instruction(message: &Message, transcript: &Transcript) {
         ("on", Value::Bool(true)),
     ];
     assert_eq!(message.config, expected.map(|(key, value)| (key.to_owned(), value)).into());
+}
+
+/// Whatever bit of a message is another one, the node answers or refuses.
+#[test]
+fn changed_messages_never_panic() {
+    let transcript = Transcript::load();
+    let id = &transcript.messages[0].node;
+    let mut node = SecAggNode::new(id.parse().unwrap());
+    let draws = STANDARD.decode(&transcript.draws[id]).unwrap();
+    let mut draws = draws.as_slice();
+    let mut replay = |bytes: &mut [u8]| {
+        bytes.copy_from_slice(draws.split_off(..bytes.len()).unwrap());
+        Ok(())
+    };
+    let (mut read, mut refused) = (0, 0);
+    for exchange in transcript.messages.iter().filter(|it| it.node == *id) {
+        let state = node.to_bytes();
+        let records = transcript.records(&exchange.instruction);
+        let bytes = configs(&records).encode_to_vec();
+        for place in (0..bytes.len()).step_by(3) {
+            let mut bytes = bytes.clone();
+            bytes[place] ^= 1 << (place % 8);
+            let Ok(changed) = ConfigRecord::decode(bytes.as_slice()) else { continue };
+            let mut records = records.clone();
+            records.0.retain(|(name, _)| name != CONFIGS);
+            records.0.push((CONFIGS.to_owned(), Record::Config(changed)));
+            let mut node = SecAggNode::from_bytes(&state).unwrap();
+            match node.receive(&records, &mut random) {
+                Ok(_) => read += 1,
+                Err(error) => {
+                    refused += 1;
+                    assert!(error.to_string().starts_with("SecAgg+"), "{error}");
+                    assert!(*node.to_bytes() == *state);
+                }
+            }
+        }
+        if let Step::Train(_) = node.receive(&records, &mut replay).unwrap() {
+            node.trained(&transcript.answer(id), &mut replay).unwrap();
+        }
+    }
+    assert!(read > 10 && refused > 500, "{read} {refused}");
 }
 
 /// Id and both keys of each node.
