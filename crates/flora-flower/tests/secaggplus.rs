@@ -12,7 +12,7 @@ use flora_core::{HostTensor, ParameterRecord};
 use flora_federation::{Message, Metrics, NUM_EXAMPLES, Value};
 use flora_flower::objects::{Array, ArrayRecord, Content, Limits, NUMPY, Record, RecordDict};
 use flora_flower::random;
-use flora_flower::secaggplus::{CONFIGS, SecAggError, SecAggNode, Step, is_for};
+use flora_flower::secaggplus::{CONFIGS, SecAggError, SecAggNode, StateFolder, Step, is_for};
 use flora_flower::wire::records::{BytesList, ConfigRecord, ConfigValue, SintList, UintList};
 use prost::Message as _;
 use serde::Deserialize;
@@ -195,6 +195,36 @@ fn check_instruction(message: &Message, transcript: &Transcript) {
         ("on", Value::Bool(true)),
     ];
     assert_eq!(message.config, expected.map(|(key, value)| (key.to_owned(), value)).into());
+}
+
+#[test]
+fn a_folder_keeps_a_round_and_forgets_it_at_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let states = StateFolder::new(folder.path().join("secaggplus"));
+    let files = || std::fs::read_dir(folder.path().join("secaggplus")).map_or(0, Iterator::count);
+    assert!(states.load(9, 3).unwrap().is_idle());
+    let (mut node, message) = World::training();
+    states.save(9, &node).unwrap();
+    assert_eq!(files(), 1);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let file = std::fs::metadata(folder.path().join("secaggplus/9.state")).unwrap();
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    }
+    // Another id, another run, another process.
+    assert!(states.load(9, 4).unwrap().is_idle() && states.load(8, 3).unwrap().is_idle());
+    node = states.load(9, 3).unwrap();
+    assert!(matches!(node.receive(&message, &mut random), Ok(Step::Train(_))));
+    node.trained(&answer(vec![two([0.0; 2])], 10, 0.0), &mut random).unwrap();
+    states.save(9, &node).unwrap();
+    reply(&mut node, &unmask(&IDS, &[]));
+    states.save(9, &node).unwrap();
+    assert_eq!(files(), 0);
+    std::fs::write(folder.path().join("secaggplus/9.state"), "damaged").unwrap();
+    assert!(matches!(states.load(9, 3), Err(SecAggError::State(_))));
+    states.forget(9).unwrap();
+    states.forget(9).unwrap();
 }
 
 /// Whatever bit of a message is another one, the node answers or refuses.

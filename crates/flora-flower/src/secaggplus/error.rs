@@ -1,3 +1,6 @@
+use std::io;
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 /// Why a node does not take part in a step of SecAgg+.
@@ -36,25 +39,22 @@ pub enum SecAggError {
     /// The server's lists of nodes, keys or shares do not fit together.
     #[error("SecAgg+: {0}")]
     Refused(String),
-    /// The weighted parameters do not fit into the range in which they are summed.
+    /// The weighted parameters do not fit into the range in which they are summed. The value itself is not told: the
+    /// error goes to the server, from which parameters are hidden.
     #[error(
-        "SecAgg+: {array}, element {element}: the value {value} times the weight {weight:.3} is beyond the clipping \
-         range of {clipping_range}, where Flower would cut it off without a word; raise clipping_range of \
-         SecAggPlusWorkflow above {needed:.3}, or its max_weight, which makes the weights smaller"
+        "SecAgg+: {array}, element {element}: its value times this site's weight is beyond the clipping range of \
+         {clipping_range}, where Flower would cut it off without a word; raise clipping_range of SecAggPlusWorkflow to \
+         {enough}, or its max_weight, which makes the weights smaller"
     )]
     Range {
         /// The array's name at this site.
         array: String,
         /// Row by row, from 0.
         element: usize,
-        /// The trained parameter.
-        value: f32,
-        /// `num_examples / max_weight`, as it is sent.
-        weight: f64,
         /// The server's setting.
         clipping_range: f64,
-        /// The product's absolute value.
-        needed: f64,
+        /// The setting, doubled until this site's parameters fit.
+        enough: f64,
     },
     /// What came of the training cannot be sent.
     #[error("SecAgg+: {0}")]
@@ -64,6 +64,14 @@ pub enum SecAggError {
         "SecAgg+: the saved state {0}; delete it, and the node takes part again in the next round"
     )]
     State(&'static str),
+    /// The file of a state cannot be read, written or removed.
+    #[error("SecAgg+: the saved state {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
     /// The system has no random numbers.
     #[error("SecAgg+: the system gives no random numbers: {0}")]
     Random(getrandom::Error),

@@ -22,6 +22,8 @@
 //! | `collect_masked_vectors` | trains, and sends its parameters under masks |
 //! | `unmask` | gives the server the shares by which masks are taken off the sum |
 //!
+//! [`StateFolder`] keeps a node's state between these messages.
+//!
 //! Where Flower's own client goes on without a word, this one refuses: parameters beyond the clipping range, more
 //! examples than `max_weight`, a sum that can overflow, lists of nodes that would reveal one node's parameters. The
 //! arithmetic is otherwise Flower's, in double precision. Masked arrays are sent as `uint32`, half the bytes of
@@ -47,12 +49,14 @@ mod settings;
 mod shamir;
 mod share;
 mod stage;
+mod store;
 mod unmask;
 
 use crate::objects::{Record, RecordDict};
 
 pub use self::error::SecAggError;
 pub use self::node::{SecAggNode, Step};
+pub use self::store::StateFolder;
 
 /// The config record by which a message belongs to SecAgg+.
 pub const CONFIGS: &str = "secaggplus_configs";

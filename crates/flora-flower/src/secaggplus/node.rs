@@ -15,8 +15,9 @@ use crate::wire::records::{BytesList, ConfigRecord, ConfigValue, SintList, UintL
 /// gives what came of it to [`trained`](Self::trained).
 ///
 /// It holds the node's secrets. They outlive a restart by [`to_bytes`](Self::to_bytes), which is to be written after
-/// each step **before the answer is sent**; a node that is restarted without it takes part again in the next round. An
-/// older state must never be used again: it would mask other parameters with the same masks.
+/// each step **before the answer is sent**, as [`StateFolder`](super::StateFolder) does; a node that is restarted
+/// without it takes part again in the next round. An older state must never be used again: it would mask other
+/// parameters with the same masks.
 pub struct SecAggNode {
     pub(super) id: u64,
     pub(super) stage: Stage,
@@ -40,6 +41,11 @@ impl SecAggNode {
     /// What the SuperLink calls it.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Whether no round is under way, so that there is nothing to keep.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Idle)
     }
 
     /// Does the step that a message asks for.

@@ -48,8 +48,7 @@ pub(super) fn check_range(
     parameters: &ParameterRecord,
 ) -> Result<(), SecAggError> {
     let (clipping_range, weight) = (settings.clipping_range, share(settings, weight));
-    let mut furthest = None;
-    let mut needed = clipping_range;
+    let (mut furthest, mut needed) = (None, clipping_range);
     for (name, tensor) in parameters.iter() {
         for (element, &value) in tensor.to_f32().iter().enumerate() {
             if !value.is_finite() {
@@ -61,21 +60,16 @@ pub(super) fn check_range(
             let weighted = (f64::from(value) * weight).abs();
             if weighted > needed {
                 needed = weighted;
-                furthest = Some((name, element, value));
+                furthest = Some((name, element));
             }
         }
     }
-    match furthest {
-        None => Ok(()),
-        Some((array, element, value)) => Err(SecAggError::Range {
-            array: array.to_owned(),
-            element,
-            value,
-            weight,
-            clipping_range,
-            needed,
-        }),
+    let Some((array, element)) = furthest else { return Ok(()) };
+    let mut enough = clipping_range;
+    while enough < needed {
+        enough *= 2.0;
     }
+    Err(SecAggError::Range { array: array.to_owned(), element, clipping_range, enough })
 }
 
 /// Values as they are summed. All must be in range.
@@ -189,7 +183,7 @@ mod tests {
             );
         }
         let error = check(1 << 22, [0.0, 8.0]).unwrap_err().to_string();
-        assert!(error.contains("a, element 0") && error.contains("above 8.5"), "{error}");
+        assert!(error.contains("a, element 0") && error.contains("to 16,"), "{error}");
         for value in [f32::NAN, f32::INFINITY] {
             assert!(check(1, [0.0, value]).unwrap_err().to_string().contains("learning rate"));
         }
