@@ -6,6 +6,7 @@ mod heart;
 mod journal;
 mod online;
 mod reply;
+mod secagg;
 mod work;
 
 use std::time::{Duration, Instant};

@@ -9,8 +9,8 @@ use flora_federation::{Kind, Message, Value};
 use super::journal::Entry;
 use super::{Instruction, Node, NodeEvent, RECONNECT};
 use crate::codec::{self, Form};
-use crate::objects::{self, Content, Limits};
-use crate::{LinkError, NodeError};
+use crate::objects::{self, Content, Limits, RecordDict};
+use crate::{LinkError, NodeError, secaggplus};
 
 /// How often a task is tried that ends the process.
 const TRIES: usize = 3;
@@ -21,6 +21,7 @@ const SENDING: Duration = Duration::from_secs(180);
 /// What became of a message's content.
 enum Fetched {
     Records(Message, Form),
+    SecAgg(RecordDict),
     /// It is no message that anybody could do.
     Wrong(String),
     Gone,
@@ -80,6 +81,7 @@ impl Node<'_> {
                     codec::to_records(&answer, form)
                 })
             }
+            Fetched::SecAgg(records) => self.aggregate(entry, kind, &records).map(Ok),
             Fetched::Wrong(problem) => Err(problem),
             Fetched::Gone => {
                 let why = "the SuperLink no longer has its content".to_owned();
@@ -111,7 +113,7 @@ impl Node<'_> {
         Ok(())
     }
 
-    fn handle(&mut self, instruction: &Instruction) -> Result<Message, String> {
+    pub(super) fn handle(&mut self, instruction: &Instruction) -> Result<Message, String> {
         // What is half done is done again from what was kept before.
         catch_unwind(AssertUnwindSafe(|| self.site.handle(instruction)))
             .unwrap_or_else(|_| Err("the site panicked; its log says where".to_owned()))
@@ -141,6 +143,9 @@ impl Node<'_> {
             });
         Ok(match inflated {
             Ok(inflated) => match inflated.content {
+                Content::Records(records) if secaggplus::is_for(&records) => {
+                    Fetched::SecAgg(records)
+                }
                 Content::Records(records) => match codec::from_records(&records) {
                     Ok((message, form)) => Fetched::Records(message, form),
                     Err(error) => Fetched::Wrong(error.to_string()),
