@@ -157,5 +157,7 @@ grep -o '"[0-9a-f]\{100,\}"' ../crates/flora-secagg/tests/fixtures/protocol.json
     while read -r message; do
         printf %s "$message" | basenc --base16 -d | seed secagg_message
     done
+
+# Stages of SecAgg+.
 printf '\001\012\020\012\005stage\022\007\052\005setup' | seed secaggplus
 printf '\002\012\025\012\005stage\022\014\052\012share_keys' | seed secaggplus
