@@ -40,9 +40,11 @@ fn a_served_run_has_the_bits_of_a_simulated_one() {
     let world = four_vendors();
     let names = world.names();
     // One after the other: nodes take part in any number of runs.
-    let cases: [(&str, &[&str]); 5] = [
+    let cases: [(&str, &[&str]); 7] = [
         ("flora", &["training.rounds=3"]),
         ("f16", &["training.rounds=1", "federation.upload=f16"]),
+        ("eden", &["training.rounds=2", "federation.upload=eden", "federation.download=int8"]),
+        ("secure", &["training.rounds=2", "federation.secure={}"]),
         ("alone", &["training.rounds=1", "federation.participants=alone"]),
         ("fedprompt", &["training.rounds=2", "method.name=fedprompt"]),
         ("lda", &["method.name=lda"]),

@@ -249,13 +249,18 @@ impl Desk {
             .message
             .expect_parameters(&self.name)
             .map_err(|error| format!("{error}; initial arrays come from the query `{INITIAL}`"))?;
+        // Servers of Flower's older interface send no names, and want none.
+        let named = stock::named(sent, initial)?;
+        let sent = named.as_ref().unwrap_or(sent);
         let mut message = request.message.clone();
         let parameters = stock::as_initial(sent, initial)?;
         message.records.insert(PARAMETERS.to_owned(), std::sync::Arc::new(parameters));
         let task = self.asked(stock.round, 0, request.kind, message);
         let answer = self.work(&task)?;
         let answer = stock.answer(request.kind, sent, answer)?;
-        self.policy.check_update(request.message, &answer)?;
+        let mut known = request.message.clone();
+        known.records.insert(PARAMETERS.to_owned(), std::sync::Arc::new(sent.clone()));
+        self.policy.check_update(&known, &answer)?;
         Ok(answer)
     }
 

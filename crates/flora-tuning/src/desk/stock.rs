@@ -146,16 +146,20 @@ impl Stock {
             Some(value) if value.is_finite() => Ok(*value),
             _ => Err(format!("its {name} is not a number")),
         };
-        let mut metrics = Metrics::from([
-            (NUM_EXAMPLES.to_owned(), examples as f64),
-            ("loss".to_owned(), number("loss")?),
-        ]);
+        let mut metrics = Metrics::from([(NUM_EXAMPLES.to_owned(), examples as f64)]);
+        // A site that hides its images says nothing else of them, at all sites alike.
+        let tells = *kind == Kind::Evaluate || answer.metrics.contains_key("loss");
+        if tells {
+            metrics.insert("loss".to_owned(), number("loss")?);
+        }
         if *kind == Kind::Evaluate {
             metrics.insert("accuracy".to_owned(), number("accuracy")?);
             return Ok(Message { metrics, ..Message::default() });
         }
         // What `QFedAvg` looks for.
-        metrics.insert("train_loss".to_owned(), number("loss")?);
+        if tells {
+            metrics.insert("train_loss".to_owned(), number("loss")?);
+        }
         let trained = answer.expect_parameters("site").map_err(|error| error.message)?;
         let (trained, clipped) = self.clip(sent, &trained.cast(Dtype::F32))?;
         if let Some(clipped) = clipped {
@@ -196,6 +200,22 @@ impl Stock {
         }
         Ok((ordered, factor.map(|factor| factor < 1.0)))
     }
+}
+
+/// What a server sent by number and not by name, by the names of `initial`, in whose order it is; `None` where it has names.
+pub(super) fn named(
+    sent: &ParameterRecord,
+    initial: &ParameterRecord,
+) -> Result<Option<ParameterRecord>, String> {
+    let by_number = sent.iter().enumerate().all(|(at, (name, _))| name == at.to_string());
+    if !by_number || sent.len() != initial.len() {
+        return Ok(None);
+    }
+    let mut named = ParameterRecord::new();
+    for ((_, tensor), (name, _)) in sent.iter().zip(initial.iter()) {
+        named.insert(name, tensor.clone()).map_err(|error| error.to_string())?;
+    }
+    Ok(Some(named))
 }
 
 /// What a server sent, in the order and the element types in which the method has its parameters. A server may send

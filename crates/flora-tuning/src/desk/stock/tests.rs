@@ -154,6 +154,20 @@ fn arrays_that_do_not_fit_are_named() {
 }
 
 #[test]
+fn arrays_without_names_have_the_order_of_the_method() {
+    let (a, b, shape) = ("a".to_owned(), "b".to_owned(), vec![2]);
+    let (zero, one) = ("0".to_owned(), "1".to_owned());
+    let (zeros, ones) = (vec![0.0, 0.0], vec![1.0, 1.0]);
+    let own = record([(&b, &shape, &zeros), (&a, &shape, &zeros)]);
+    let sent = record([(&zero, &shape, &ones), (&one, &shape, &zeros)]);
+    let expected = record([(&b, &shape, &ones), (&a, &shape, &zeros)]);
+    assert_eq!(named(&sent, &own), Ok(Some(expected)));
+    // Names are names, and fewer arrays are an error of their own.
+    assert_eq!(named(&own, &own), Ok(None));
+    assert_eq!(named(&record([(&zero, &shape, &ones)]), &own), Ok(None));
+}
+
+#[test]
 fn answers_that_would_spoil_an_average_are_errors() {
     let (name, shape, values) = ("w".to_owned(), vec![1], vec![1.0]);
     let sent = record([(&name, &shape, &values)]);
@@ -169,6 +183,10 @@ fn answers_that_would_spoil_an_average_are_errors() {
     assert!(answer.config.is_empty());
     assert!(trained(0, 0.5).unwrap_err().contains("no image"));
     assert!(trained(3, f64::NAN).unwrap_err().contains("loss is not a number"));
+    // Where images are hidden, no loss is told.
+    let quiet = Message::trained(sent.clone(), 3, Metrics::new());
+    let answer = stock.answer(&Kind::Train, &sent, quiet).unwrap();
+    assert_eq!(answer.metrics.into_keys().collect::<Vec<_>>(), [NUM_EXAMPLES]);
     let tested = |examples: usize, accuracy: f64| {
         let metrics = [("accuracy".to_owned(), accuracy), ("loss".to_owned(), 1.0)];
         stock.answer(&Kind::Evaluate, &sent, Message::tested(examples, metrics.into()))
