@@ -35,12 +35,12 @@ fn updates_of_every_codec_come_to_nearly_the_same() {
     let start = outcome(images.experiment(&["training.rounds=0"])).last;
     let (whole, _) = trained(images.experiment(&[rounds]));
     for (upload, most, share) in [
-        ("f16", 0.01, 2.0),
-        ("int8", 0.02, 3.5),
-        ("int4", 0.25, 7.0),
-        ("{ kind = \"eden\", bits = 4 }", 0.15, 7.0),
-        ("eden", 0.5, 12.0),
-        ("{ kind = \"top-k\", density = 0.25 }", 0.8, 8.0),
+        ("f16", 0.05, 2.0),
+        ("int8", 0.003, 3.5),
+        ("int4", 0.05, 6.0),
+        ("{ kind = \"eden\", bits = 4 }", 0.06, 7.0),
+        ("eden", 0.2, 12.0),
+        ("{ kind = \"top-k\", density = 0.25 }", 0.6, 8.0),
     ] {
         let upload = format!("federation.upload={upload}");
         let (coded, _) = trained(images.experiment(&[rounds, &upload]));
