@@ -108,6 +108,8 @@ fn flowers_own_workflow_adds_up_what_it_cannot_see() {
     let (said, three) = thread::scope(|scope| {
         let at_work = scope.spawn(|| run(&world, "three", "timeout=40.0"));
         wait_for_stages(&victim, 2);
+        // Its shares are on their way, and the next question takes seconds.
+        thread::sleep(Duration::from_millis(500));
         world.nodes[3].send("KILL");
         at_work.join().unwrap()
     });

@@ -187,7 +187,7 @@ fn below_the_threshold_nobody_learns_anything() {
         let error = outcome.unwrap_err();
         assert!(error.contains("no client trained"), "{error}");
         let too_few = events.iter().any(|event| match event {
-            Event::ClientFailed { message, .. } => message.contains("secure-aggregation"),
+            Event::ClientFailed { message, .. } => message.contains("secure_aggregation"),
             _ => false,
         });
         assert!(too_few, "{from}");

@@ -15,9 +15,9 @@ pub use fleet::{SecureFacts, SecureFleet};
 
 use crate::ClientId;
 
-/// The query of all stages but one, and the record and tensor of every stage's bytes. In the stage of masked lanes they are in the
+/// The query of all stages but one, which Flower wants to be an identifier, and the record and tensor of every stage's bytes. In the stage of masked lanes they are in the
 /// task to train, and in its answer.
-pub const SECURE: &str = "secure-aggregation";
+pub const SECURE: &str = "secure_aggregation";
 
 /// The number of the client with this name.
 fn number(client: &str) -> ClientId {
