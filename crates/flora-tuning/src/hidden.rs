@@ -195,3 +195,151 @@ fn dot(left: &[f32], right: &[f32]) -> f32 {
 fn numbers(tensor: Tensor<2>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec().expect("just converted")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use burn::module::Module;
+    use burn::optim::SgdConfig;
+    use flora_clip::Checkpoint;
+    use flora_core::{HostTensor, ParameterRecord, seed};
+    use flora_data::{Features, Template};
+    use flora_lora::{LoraConfig, adapter_record, attach, load_adapter_record};
+    use flora_privacy::{Accountant, ClearMetrics, Mechanism};
+
+    use super::*;
+    use crate::methods::Flora;
+    use crate::{ClassTerms, ImageInput, LossKind, Prompts, step};
+
+    const IMAGES: usize = 7;
+
+    /// An objective on random image features, and a model with adapters of which nothing is zero.
+    fn setup() -> (Objective, TuningModel, Device) {
+        let folder = "../flora-clip/tests/fixtures/tiny-clip";
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let checkpoint = Checkpoint::open(&folder).unwrap();
+        let device = Device::flex().autodiff();
+        let clip = checkpoint.load(&device).unwrap();
+        let scale = clip.temperature_factor();
+        let classes = ["cat", "house", "sunflower seeds"].map(str::to_owned);
+        let template = Template::new("a {}.").unwrap();
+        let config = &checkpoint.config.text_config;
+        let prompts = Prompts::new(&checkpoint.tokenizer, config, &template, &classes).unwrap();
+        let lora = LoraConfig::default();
+        let model = attach(TuningModel::new(clip, false), &lora, 3).unwrap();
+        let mut random = seed::stream(5, "hidden");
+        let mut drawn = ParameterRecord::new();
+        for (name, tensor) in adapter_record(&model).unwrap().iter() {
+            let values = (0..tensor.len()).map(|_| random.random_range(-0.3..0.3)).collect();
+            drawn.insert(name, HostTensor::from_f32(tensor.shape(), values).unwrap()).unwrap();
+        }
+        let model = load_adapter_record(model, &drawn).unwrap();
+        let dim = model.projection_dim();
+        let values = (0..IMAGES * dim).map(|_| random.random_range(-1.0..1.0)).collect();
+        let images = ImageInput::Features(Arc::new(Features { dim, values }.into()));
+        let labels = (0..IMAGES).map(|image| image % 3).collect();
+        let objective = Objective::new(Arc::new(Flora(lora)), images, labels, prompts, scale);
+        (Objective { loss: LossKind::ClassCe, ..objective }, model, device)
+    }
+
+    fn hidden(clip: f64, noise: f64) -> Hidden {
+        let config = SampleConfig {
+            clip,
+            noise: Some(1.0),
+            epsilon: None,
+            delta: 1e-5,
+            accountant: Accountant::Rdp,
+            metrics: ClearMetrics::Off,
+        };
+        let hidden = Hidden::new(config, Secret::new([3; 32]), 1, IMAGES);
+        let mechanism = Mechanism { noise, ..Mechanism::default() };
+        let (epsilon, delta, accountant) = (None, 1e-5, Accountant::Rdp);
+        let budget = Budget { mechanism, epsilon, delta, accountant };
+        hidden.budgets.lock().unwrap().insert(IMAGES, budget);
+        hidden
+    }
+
+    /// By a step of plain SGD at a rate of 1.
+    fn gradient(model: &TuningModel, loss: Tensor<1>) -> Vec<f64> {
+        let numbers = |model: &TuningModel| -> Vec<f64> {
+            let record = adapter_record(model).unwrap();
+            let values = record.iter().flat_map(|(_, tensor)| tensor.to_f32().into_owned());
+            values.map(f64::from).collect()
+        };
+        let mut moved = model.clone();
+        step(&mut moved, &mut SgdConfig::new().init(), 1.0, loss).unwrap();
+        numbers(model).into_iter().zip(numbers(&moved)).map(|(from, to)| from - to).collect()
+    }
+
+    fn assert_near(found: &[f64], expected: &[f64]) {
+        let norm = expected.iter().map(|it| it * it).sum::<f64>().sqrt();
+        let apart = found.iter().zip(expected).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+        assert!(norm > 1e-3 && apart < 1e-4 * norm, "{apart} of {norm}");
+    }
+
+    #[test]
+    fn without_noise_and_clipping_it_is_the_gradient_of_the_loss() {
+        let (objective, model, device) = setup();
+        let all: Vec<usize> = (0..IMAGES).collect();
+        let (loss, nats) =
+            hidden(1e9, 0.0).loss(&objective, &model, (&all, IMAGES), 0, &device).unwrap();
+        let plain = objective.client_loss(&model, &all, &ClassTerms::default(), &device).unwrap();
+        let told = f64::from(plain.clone().into_scalar::<f32>());
+        assert!((nats - told).abs() < 1e-4 * told, "{nats} {told}");
+        assert_near(&gradient(&model, loss), &gradient(&model, plain));
+    }
+
+    #[test]
+    fn every_image_is_clipped_by_itself() {
+        let (objective, model, device) = setup();
+        let all: Vec<usize> = (0..IMAGES).collect();
+        let inner = device.clone().inner();
+        let logits = objective.logits(&model.valid(), &all, &inner).unwrap();
+        let mut norms = Vec::new();
+        for (row, &image) in logits.chunks(3).zip(&all) {
+            let (rest, _) = less_label(row.iter().copied(), objective.labels[image]);
+            let norm = rest.iter().map(|it| it * it).sum::<f64>().sqrt();
+            norms.push(norm * f64::from(objective.logit_scale));
+        }
+        // Some are cut, and some are not.
+        norms.sort_by(f64::total_cmp);
+        let clip = norms[IMAGES / 2];
+        let (loss, _) =
+            hidden(clip, 0.0).loss(&objective, &model, (&all, IMAGES), 0, &device).unwrap();
+        let mut expected: Vec<f64> = Vec::new();
+        for (row, &image) in logits.chunks(3).zip(&all) {
+            let (rest, _) = less_label(row.iter().copied(), objective.labels[image]);
+            let norm = rest.iter().map(|it| it * it).sum::<f64>().sqrt();
+            let factor = (clip / (norm * f64::from(objective.logit_scale))).min(1.0);
+            let terms = ClassTerms::default();
+            let alone = objective.client_loss(&model, &[image], &terms, &device).unwrap();
+            let alone = gradient(&model, alone);
+            expected.resize(alone.len(), 0.0);
+            let share = factor / IMAGES as f64;
+            expected.iter_mut().zip(alone).for_each(|(sum, it)| *sum += share * it);
+        }
+        assert_near(&gradient(&model, loss), &expected);
+    }
+
+    /// Whoever is drawn, the sum is divided by how many are expected, and noise does not depend on that.
+    #[test]
+    fn a_batch_of_nobody_is_noise() {
+        let (objective, model, device) = setup();
+        let of = |step| {
+            let hidden = hidden(1.0, 2.0);
+            let (loss, _) = hidden.loss(&objective, &model, (&[], IMAGES), step, &device).unwrap();
+            gradient(&model, loss)
+        };
+        assert_eq!(of(0), of(0));
+        assert_ne!(of(0), of(1));
+        assert!(of(0).iter().all(|it| it.is_finite()) && of(0).iter().any(|it| *it != 0.0));
+    }
+
+    #[test]
+    fn rows_are_scaled_down_and_never_up() {
+        let mut rows = [3.0, 4.0, 0.3, 0.4];
+        clip_rows(&mut rows, 2);
+        assert_eq!(rows, [0.6, 0.8, 0.3, 0.4]);
+    }
+}
