@@ -5,6 +5,8 @@
 //! Doroshenko et al. 2022, <https://arxiv.org/abs/2207.04380>): the hockey-stick divergence is right at the points, and no
 //! smaller than the true one between them. Tails go up, and at last to infinity.
 
+use std::cmp::Ordering;
+
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex;
 
@@ -216,7 +218,8 @@ impl Losses {
     fn epsilon(&self, delta: f64) -> f64 {
         // Sums over the losses l above this one, l': of masses, and of masses times exp(l' - l).
         let (mut masses, mut scaled) = (self.infinite, 0.0_f64);
-        if !(masses <= delta) {
+        // NaN is none.
+        if masses.partial_cmp(&delta).is_none_or(Ordering::is_gt) {
             return f64::INFINITY;
         }
         let shrink = (-self.step).exp();
@@ -224,7 +227,7 @@ impl Losses {
             let loss = (self.first + place as i64) as f64 * self.step;
             let before = scaled;
             scaled *= shrink;
-            if !(masses - scaled <= delta) {
+            if (masses - scaled).partial_cmp(&delta).is_none_or(Ordering::is_gt) {
                 // Between this loss and the next.
                 return loss + self.step + ((masses - delta) / before).ln();
             }
