@@ -106,6 +106,11 @@ pub trait Strategy: Send {
         false
     }
 
+    /// The seed by which clients are drawn, where it must not be that of the run, which they know.
+    fn draw_seed(&self) -> Option<u64> {
+        None
+    }
+
     /// Why no further round may be trained, such as a budget that is spent. Asked before every round; the run ends there, with
     /// this as a note.
     fn is_spent(&self) -> Option<String> {

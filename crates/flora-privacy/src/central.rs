@@ -6,6 +6,8 @@ use flora_federation::{
     StrategyError, Value,
 };
 
+use rand::Rng;
+
 use crate::noise::{Secret, normal};
 use crate::{Adaptive, Budget, EPSILON, update};
 
@@ -76,6 +78,14 @@ impl Central {
         }
     }
 
+    /// Whether the settings go together, before the first round.
+    ///
+    /// # Errors
+    /// A quantile that would take the whole budget.
+    pub fn check(&self) -> Result<(), StrategyError> {
+        self.noise().map(|_| ())
+    }
+
     /// The noise on the sum, by the clipping norm. Where the norm adapts, a part of the budget is the quantile's: together
     /// they are one release with the noise multiplier `z` (Andrew et al., theorem 1).
     fn noise(&self) -> Result<(f64, Option<f64>), StrategyError> {
@@ -101,14 +111,15 @@ impl Central {
     ) -> Result<(ParameterRecord, f64), StrategyError> {
         let (noise, of_count) = self.noise()?;
         let contents = accepted.iter().map(|it| it.parameters.as_ref()).chain([sent]);
-        let mut rng = self.secret.stream(self.steps as u64, contents);
+        let mut rng = self.secret.stream(self.steps as u64, noise * self.clip, contents);
         let like = self.like(sent, accepted);
         let mut sums: Vec<Vec<f64>> = like.iter().map(|(_, it)| vec![0.0; it.len()]).collect();
         let mut within = 0.0;
         for answer in accepted {
             answer.parameters.check_matches(&like)?;
             let norm = update::norm(&answer.parameters, sent);
-            within += if norm <= self.clip { 1.0 } else { 0.0 };
+            // By half to either side of nothing, so that a client moves the sum by a half, as the theorem has it.
+            within += if norm <= self.clip { 0.5 } else { -0.5 };
             let factor = update::factor(norm, self.clip);
             for ((name, theirs), sum) in like.iter().zip(&mut sums) {
                 let theirs = answer.parameters.matching(name, theirs)?;
@@ -127,7 +138,7 @@ impl Central {
         }
         let clip = match (self.adaptive, of_count) {
             (Some(Adaptive { quantile, rate }), Some(deviation)) => {
-                let share = (within + normal(&mut rng, deviation)) / self.expected;
+                let share = (within + normal(&mut rng, deviation)) / self.expected + 0.5;
                 self.clip * (-rate * (share - quantile)).exp()
             }
             _ => self.clip,
@@ -181,6 +192,11 @@ impl Strategy for Central {
 
     fn counts_nobody(&self) -> bool {
         true
+    }
+
+    /// By the server's secret: what amplifies privacy is that nobody knows who takes part.
+    fn draw_seed(&self) -> Option<u64> {
+        Some(self.secret.coins(0).next_u64())
     }
 
     fn is_spent(&self) -> Option<String> {

@@ -41,6 +41,6 @@ pub use config::{
 };
 pub use error::PrivacyError;
 pub use flora_federation::EPSILON;
-pub use local::{Noised, Quiet};
+pub use local::{Noised, Quiet, RELEASE};
 pub use noise::Secret;
 pub use rdp::{orders, subsampled_gaussian};

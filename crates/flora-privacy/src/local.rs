@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use flora_core::ParameterRecord;
-use flora_federation::{Message, NUM_EXAMPLES, PARAMETERS, Task, Transform};
+use flora_federation::{Message, NUM_EXAMPLES, PARAMETERS, Task, Transform, Value};
 
 use crate::noise::{Secret, normal};
 use crate::{Budget, EPSILON, update};
@@ -35,13 +35,20 @@ impl Transform for Noised {
         if let Some(why) = self.budget.exceeded(next) {
             return Err(why);
         }
+        if message.records.keys().any(|name| name != PARAMETERS) {
+            return Err(
+                "it would answer more than parameters, and nothing hides the rest".to_owned()
+            );
+        }
         let (Some(answer), Some(sent)) = (message.get_parameters(), task.message.get_parameters())
         else {
             return Err("there are no parameters to hide".to_owned());
         };
         let factor = update::factor(update::norm(answer, sent), self.clip);
         let deviation = 2.0 * self.clip * self.budget.mechanism.noise;
-        let mut rng = self.secret.stream(self.answers, [answer.as_ref(), sent.as_ref()]);
+        let secret = self.secret.of(task);
+        let contents = [answer.as_ref(), sent.as_ref()];
+        let mut rng = secret.stream(self.answers, deviation, contents);
         let mut noised = ParameterRecord::new();
         for ((name, change), (_, like)) in update::change(answer, sent).zip(answer.iter()) {
             let change = change.into_iter().map(|it| factor * it + normal(&mut rng, deviation));
@@ -79,6 +86,20 @@ impl Transform for Noised {
         self.answers = u64::from_le_bytes(*answers);
         self.secret = Secret::new(secret.try_into().map_err(|_| "it is cut off")?);
         Ok(())
+    }
+}
+
+/// The setting of a task by which a site tells its own client which of its answers this is. Servers have no say in it.
+pub const RELEASE: &str = "privacy.release";
+
+impl Secret {
+    /// Of a client's secret, that of one of its tasks; see [`RELEASE`].
+    #[must_use]
+    pub fn of(&self, task: &Task) -> Self {
+        match task.message.config.get(RELEASE) {
+            Some(Value::Bytes(bytes)) => self.for_task(bytes),
+            _ => self.clone(),
+        }
     }
 }
 

@@ -39,15 +39,27 @@ impl Secret {
         &self.0
     }
 
+    /// Another secret, for one task: whoever answers two tasks draws their noise and coins apart.
+    #[must_use]
+    pub fn for_task(&self, task: &[u8]) -> Self {
+        let mut hash = Sha256::new_with_prefix(b"flora privacy task");
+        hash.update(self.0);
+        hash.update(task);
+        Self(hash.finalize().into())
+    }
+
     /// The generator for the release number `release`, which is made of `contents`. It is the same where all are the same, so that
     /// a round that is done again after a crash is the same release. Where something else is released under the same
     /// number, the noise is another: the difference of two with the same noise would tell all.
     pub(crate) fn stream<'a>(
         &self,
         release: u64,
+        deviation: f64,
         contents: impl IntoIterator<Item = &'a ParameterRecord>,
     ) -> ChaCha20Rng {
+        // The same normal numbers times two deviations would give them away.
         let mut hash = self.hash(b"flora privacy noise", release);
+        hash.update(deviation.to_le_bytes());
         for record in contents {
             for (name, tensor) in record.iter() {
                 hash.update((name.len() as u64).to_le_bytes());
@@ -65,6 +77,7 @@ impl Secret {
     /// numbers get the same noise.
     pub fn add_noise(&self, release: u64, values: &mut [f64], deviation: f64) {
         let mut hash = self.hash(b"flora privacy sums", release);
+        hash.update(deviation.to_le_bytes());
         values.iter().for_each(|value| hash.update(value.to_le_bytes()));
         let mut rng = ChaCha20Rng::from_seed(hash.finalize().into());
         values.iter_mut().for_each(|value| *value += normal(&mut rng, deviation));

@@ -95,7 +95,7 @@ pub use message::{
 pub use past::Past;
 pub use plan::{Adversary, Faults, Plan, plan};
 pub use rand_chacha::rand_core;
-pub use rounds::{SECURE, Secure, SecureFacts, SecureFleet};
+pub use rounds::{SECURE, Secure, SecureFacts, SecureFleet, begins_round};
 pub use server::Server;
 pub use setup::Setup;
 

@@ -124,6 +124,11 @@ impl Setup {
         self.minimum
     }
 
+    /// The largest magnitude of a coordinate of `weight / max_weight * update`.
+    pub fn range(&self) -> f32 {
+        self.grid.range
+    }
+
     /// Bits of a lane.
     pub fn bits(&self) -> u32 {
         self.grid.bits

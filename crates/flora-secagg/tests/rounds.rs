@@ -112,7 +112,7 @@ fn facts(range: f32) -> SecureFacts {
 }
 
 fn secured(count: usize) -> Vec<Box<dyn Client>> {
-    let secure = |client| Box::new(Secure::new(client, Policy::default())) as Box<dyn Client>;
+    let secure = |client| Box::new(Secure::new(client, Policy::default(), 1.0)) as Box<dyn Client>;
     clients(count).map(secure).collect()
 }
 
@@ -197,16 +197,25 @@ fn below_the_threshold_nobody_learns_anything() {
 
 #[test]
 fn what_is_out_of_range_or_asks_for_more_is_refused() {
-    let mut fleet = SecureFleet::new(Simulation::new(secured(4), 2).unwrap(), facts(0.01));
+    let narrow = |client| Box::new(Secure::new(client, Policy::default(), 0.01)) as Box<dyn Client>;
+    let narrow = clients(4).map(narrow).collect();
+    let mut fleet = SecureFleet::new(Simulation::new(narrow, 2).unwrap(), facts(0.01));
     let (outcome, events) = run(&mut fleet, 1);
     assert!(outcome.is_err());
     let named = events.iter().any(|event| match event {
-        Event::ClientFailed { message, .. } => message.contains("range"),
+        // Neither which number nor how large.
+        Event::ClientFailed { message, .. } => {
+            message.contains("raise federation.secure.range") && !message.contains("lane ")
+        }
         _ => false,
     });
     assert!(named, "{events:?}");
+    // A server that would learn of numbers by where they are refused.
+    let mut fleet = SecureFleet::new(Simulation::new(secured(4), 2).unwrap(), facts(0.5));
+    let (outcome, events) = run(&mut fleet, 1);
+    assert!(outcome.is_err() && format!("{events:?}").contains("0.5 instead of 1 of the plan"));
     // A server that asks without masks, and one that asks for everything.
-    let mut client = Secure::new(clients(1).next().unwrap(), Policy::default());
+    let mut client = Secure::new(clients(1).next().unwrap(), Policy::default(), 1.0);
     let message = Message::parameters(Arc::new(record([0.0; 3])));
     let task = |kind| Task {
         client: "client 0".to_owned(),
@@ -238,7 +247,7 @@ fn a_state_comes_back_whole_or_not_at_all() {
         .run(&mut fleet, &mut FedAvg, record([0.0; 3]), &mut |_: &Event| ())
         .unwrap();
     assert_eq!(whole.history.len(), 4);
-    let mut client = Secure::new(clients(1).next().unwrap(), Policy::default());
+    let mut client = Secure::new(clients(1).next().unwrap(), Policy::default(), 1.0);
     assert_eq!(client.save().unwrap(), None);
     for damaged in [&[][..], &[2], &[1, 0], &[1, 9, 0, 0, 0, 0, 0, 0, 0, b'{']] {
         assert!(client.restore(Some(damaged)).is_err(), "{damaged:?}");

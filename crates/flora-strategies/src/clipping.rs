@@ -96,6 +96,10 @@ impl Strategy for NormClipping {
         self.rule.counts_nobody()
     }
 
+    fn draw_seed(&self) -> Option<u64> {
+        self.rule.draw_seed()
+    }
+
     fn is_spent(&self) -> Option<String> {
         self.rule.is_spent()
     }

@@ -176,6 +176,10 @@ impl Strategy for Stepped {
         self.rule.counts_nobody()
     }
 
+    fn draw_seed(&self) -> Option<u64> {
+        self.rule.draw_seed()
+    }
+
     fn is_spent(&self) -> Option<String> {
         self.rule.is_spent()
     }

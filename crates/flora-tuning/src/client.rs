@@ -108,8 +108,10 @@ impl TuningClient {
         model: TuningModel,
         optimizer: &mut ModuleOptimizer,
         terms: &Terms,
-        round: usize,
+        task: &Task,
     ) -> Result<(Trained, usize), TuningError> {
+        let round = task.round;
+        let hidden = self.hidden.as_ref().map(|hidden| hidden.of(task));
         let Cohort { objective, training, trainable, seed, .. } = &*self.cohort;
         let label = format!("client {} round {round} dropout", self.shard.id);
         let masks = flora_core::seed::stream(*seed, &label).next_u64();
@@ -126,7 +128,7 @@ impl TuningClient {
             let number = round as u128 * training.local_epochs as u128 + epoch as u128;
             let objective = objective.in_epoch(number);
             let drawn;
-            let batches: Vec<&[usize]> = match &self.hidden {
+            let batches: Vec<&[usize]> = match &hidden {
                 None => order.chunks(training.batch_size).collect(),
                 Some(hidden) => {
                     let first = self.kept.spent + steps as u64;
@@ -137,7 +139,7 @@ impl TuningClient {
             };
             for (batch, indices) in batches.into_iter().enumerate() {
                 let device = self.cohort.device();
-                let (loss, nats) = match &self.hidden {
+                let (loss, nats) = match &hidden {
                     None => {
                         let loss = objective.client_loss(&model, indices, &class_terms, device)?;
                         (loss, None)
@@ -180,13 +182,14 @@ impl TuningClient {
         &self,
         model: &TuningModel,
         sent: &Arc<ParameterRecord>,
+        task: &Task,
     ) -> Result<Option<Trained>, TuningError> {
         let (cohort, images) = (&*self.cohort, &self.shard.train);
         let Cohort { objective, trainable, .. } = cohort;
         let device = cohort.device().clone().inner();
         let summed = match &self.hidden {
             Some(hidden) if model.moments().is_some() => {
-                let (summed, epsilon) = self.hidden_sums(hidden, model)?;
+                let (summed, epsilon) = self.hidden_sums(&hidden.of(task), model)?;
                 Some((summed, Some(epsilon)))
             }
             _ => {
@@ -211,10 +214,18 @@ impl TuningClient {
         let sent = self.sent(task, &asked)?;
         let start = cohort.whole(self.kept.own.as_ref(), sent)?;
         let model = cohort.model(&start)?;
-        if let Some(trained) = self.sum_up(&model, sent)? {
+        if let Some(trained) = self.sum_up(&model, sent, task)? {
             return self.answer(trained, &start);
         }
         cohort.forget_tested();
+        let hides = self.hidden.is_some() || self.is_guarded;
+        // Whatever the plan says, the settings of a task are the server's.
+        if hides && (asked.estimates || task.message.records.len() > 1) {
+            return Err(TuningError::Privacy(
+                "this client hides its images, and the task asks for what no noise hides"
+                    .to_owned(),
+            ));
+        }
         if asked.estimates {
             let label = format!("client {} round {} estimate", self.shard.id, task.round);
             let masks = flora_core::seed::stream(cohort.seed, &label).next_u64();
@@ -240,7 +251,7 @@ impl TuningClient {
         let optimizer = self.kept.optimizer.take().filter(|_| goes_on);
         let mut optimizer = optimizer.unwrap_or_else(|| cohort.training.optimizer());
         self.may_spend()?;
-        let (mut trained, steps) = self.train(model, &mut optimizer, &terms, task.round)?;
+        let (mut trained, steps) = self.train(model, &mut optimizer, &terms, task)?;
         if self.hidden.is_some() {
             self.kept.spent += steps as u64;
             trained.epsilon = self.epsilon()?;
@@ -410,7 +421,16 @@ impl Client for TuningClient {
             }
             Kind::Query(_) => return Err(task.unsupported()),
         };
-        answer.map_err(|error| ClientError::new(&self.shard.id, error.to_string()))
+        answer.map_err(|error| {
+            // Numbers in it are those of what it trained, without noise.
+            let says = match self.is_guarded && task.kind == Kind::Train {
+                true => {
+                    "it could not train, and hides why (federation.privacy is local)".to_owned()
+                }
+                false => error.to_string(),
+            };
+            ClientError::new(&self.shard.id, says)
+        })
     }
 
     fn save(&self) -> Result<Option<Vec<u8>>, ClientError> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use flora_clip::normalize;
+use flora_federation::Task;
 use flora_heads::Moments;
 use flora_privacy::{Budget, SampleConfig, Secret};
 use rand::RngExt;
@@ -49,6 +50,11 @@ impl Hidden {
         Self { secret, ..self.clone() }
     }
 
+    /// The same for one task, whose noise and coins are its own.
+    pub(crate) fn of(&self, task: &Task) -> Self {
+        self.with_secret(self.secret.of(task))
+    }
+
     /// How many steps an epoch has.
     pub(crate) fn steps(&self, examples: usize) -> usize {
         examples.div_ceil(self.batch_size)
@@ -67,6 +73,12 @@ impl Hidden {
     /// What a client that sends its sums once may spend.
     fn budget_of_sums(&self) -> Result<Budget, TuningError> {
         self.kept(0, || self.config.budget(1.0, 1))
+    }
+
+    /// Whether there is a noise for the budget.
+    pub(crate) fn check_plan(&self, examples: usize, sums: bool) -> Result<(), TuningError> {
+        let budget = if sums { self.budget_of_sums() } else { self.budget(examples) };
+        budget.map(|_| ())
     }
 
     fn kept(

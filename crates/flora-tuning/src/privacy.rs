@@ -40,7 +40,9 @@ pub(crate) fn central(
         is_answered: Box::new(move |name| answered.is_answered(name)),
         secret,
     };
-    Ok((Box::new(Central::new(strategy, facts)), told))
+    let central = Central::new(strategy, facts);
+    central.check().map_err(|error| refused(experiment, error.to_string()))?;
+    Ok((Box::new(central), told))
 }
 
 /// What central privacy costs, in words.

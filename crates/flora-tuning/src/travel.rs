@@ -60,6 +60,19 @@ impl Experiment {
         let mut layers = Vec::new();
         if let Some(PrivacyConfig::Local(local)) = &self.federation.privacy {
             let budget = local.budget(self.rounds()).map_err(|error| self.private(error))?;
+            let reach = local.clip * (1.0 + 7.0 * 2.0 * budget.mechanism.noise);
+            if let Some(secure) =
+                self.federation.secure.as_ref().filter(|it| f64::from(it.range) < reach)
+            {
+                return Err(crate::prepare::refused(
+                    self,
+                    format!(
+                        "federation.secure.range: noised numbers reach {reach:.3}, and the lanes {}; choose range = {:.1}",
+                        secure.range,
+                        reach.ceil()
+                    ),
+                ));
+            }
             let secret = noise.secret(self, &format!("of client {id}"))?;
             layers.push(Box::new(Noised::new(budget, local.clip, secret)) as Box<dyn Transform>);
         }

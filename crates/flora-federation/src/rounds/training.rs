@@ -83,7 +83,8 @@ impl Run<'_> {
     /// The participants, sorted by id.
     fn select(&self, step: Step, trainers: Vec<ClientInfo>) -> Vec<ClientInfo> {
         let Step { round, attempt, .. } = step;
-        let draw = Draw { seed: self.config.seed, round, attempt };
+        let seed = self.strategy.draw_seed().unwrap_or(self.config.seed);
+        let draw = Draw { seed, round, attempt };
         let losses = &self.progress.losses;
         let ids = self.selection.select_by_loss(draw, &trainers, losses);
         let ids: BTreeSet<String> = ids.into_iter().collect();

@@ -23,21 +23,33 @@ use crate::{
 pub struct Secure<C> {
     inner: C,
     policy: Policy,
+    /// What setups must say, so that a server cannot learn of numbers by where they begin to be refused.
+    range: f32,
+    /// Its identity, where it keeps it elsewhere.
+    identity: Option<SigningKey>,
     kept: Kept,
     current: Option<Client>,
 }
 
 #[derive(Clone, Default)]
 struct Kept {
+    /// The one run that it takes part in.
+    run: Option<String>,
     identity: Option<SigningKey>,
     past: Past,
     directory: BTreeMap<ClientId, VerifyingKey>,
 }
 
 impl<C: Participant> Secure<C> {
-    /// `inner` under masks, in rounds that `policy` allows.
-    pub fn new(inner: C, policy: Policy) -> Self {
-        Self { inner, policy, kept: Kept::default(), current: None }
+    /// `inner` under masks, in rounds that `policy` allows, of updates within `range`.
+    pub fn new(inner: C, policy: Policy, range: f32) -> Self {
+        Self { inner, policy, range, identity: None, kept: Kept::default(), current: None }
+    }
+
+    /// The same with an identity that its owner keeps, whatever becomes of its state.
+    #[must_use]
+    pub fn with_identity(self, identity: Option<SigningKey>) -> Self {
+        Self { identity, ..self }
     }
 
     /// Begins an attempt, if the request does.
@@ -48,9 +60,19 @@ impl<C: Participant> Secure<C> {
             let problem = format!("it is about {session}, and the task about round {}", task.round);
             return Err(SecaggError::setting("session", problem));
         }
+        if setup.range() != self.range {
+            let problem = format!("{} instead of {} of the plan", setup.range(), self.range);
+            return Err(SecaggError::setting("range", problem));
+        }
+        // Under another name, a second attempt at a round would be the first of another run.
+        let run = self.kept.run.get_or_insert_with(|| session.run.clone());
+        if *run != session.run {
+            let problem = format!("it is of run {:?}, and this client's is {run:?}", session.run);
+            return Err(SecaggError::setting("session", problem));
+        }
         self.current = None;
         self.kept.past.admit(session)?;
-        let identity = match &self.kept.identity {
+        let identity = match self.identity.as_ref().or(self.kept.identity.as_ref()) {
             Some(identity) => identity.clone(),
             None => SigningKey::generate(&mut system_rng()?),
         };
@@ -98,11 +120,22 @@ impl<C: Participant> Secure<C> {
         let (values, weight) = update(&task, &trained).map_err(failed)?;
         let update = Update { values: &values, weight };
         let masked = self.answer(&task, &request, Some(update));
-        let masked = masked.map_err(|error| failed(format!("{SECURE}: {error}")))?;
+        let masked = masked.map_err(|error| failed(hidden(&error)))?;
         let mut answer = Message { metrics: trained.metrics, ..Message::default() };
         answer.metrics.retain(|name, _| name == NUM_EXAMPLES || name == EPSILON);
         put(&mut answer, masked);
         Ok(answer)
+    }
+}
+
+/// An error as it may leave: without the numbers that masks hide.
+fn hidden(error: &SecaggError) -> String {
+    match error {
+        SecaggError::Range { .. } => format!(
+            "{SECURE}: a number of its update is beyond the range of the lanes; raise federation.secure.range, or lower the \
+             learning rate"
+        ),
+        error => format!("{SECURE}: {error}"),
     }
 }
 
@@ -157,12 +190,13 @@ impl<C: Participant> Participant for Secure<C> {
 
     fn save(&self) -> Result<Option<Vec<u8>>, ClientError> {
         let inner = self.inner.save()?;
-        let Kept { identity, past, directory } = &self.kept;
+        let Kept { run, identity, past, directory } = &self.kept;
         let Some(identity) = identity else {
             return Ok(inner.map(|inner| [&[0], &inner[..]].concat()));
         };
         let saved = Saved {
             identity: hex::encode(&identity.to_bytes()),
+            run: run.clone(),
             past: past.clone(),
             directory: directory
                 .iter()
@@ -206,6 +240,7 @@ impl<C: Participant> Participant for Secure<C> {
 #[derive(Serialize, Deserialize)]
 struct Saved {
     identity: String,
+    run: Option<String>,
     past: Past,
     directory: Vec<(u64, String)>,
     current: Option<String>,
@@ -228,6 +263,7 @@ impl Saved {
                 Some(Client::restore(&bytes, identity.clone(), directory, policy).ok()?)
             }
         };
-        Some((Kept { identity: Some(identity), past: self.past, directory }, current))
+        let kept = Kept { run: self.run, identity: Some(identity), past: self.past, directory };
+        Some((kept, current))
     }
 }

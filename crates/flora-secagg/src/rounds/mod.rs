@@ -13,10 +13,10 @@ use sha2::{Digest, Sha256};
 pub use client::Secure;
 pub use fleet::{SecureFacts, SecureFleet};
 
-use crate::ClientId;
+use crate::{Ask, ClientId, Request};
 
-/// The query of all stages but one, which Flower wants to be an identifier, and the record and tensor of every stage's bytes. In the stage of masked lanes they are in the
-/// task to train, and in its answer.
+/// The query of every stage but the training, and the name of the record, and of its tensor, that has a stage's bytes. Flower wants
+/// an identifier.
 pub const SECURE: &str = "secure_aggregation";
 
 /// The number of the client with this name.
@@ -35,6 +35,13 @@ fn put(message: &mut Message, bytes: Vec<u8>) {
 fn take(message: &mut Message) -> Option<Vec<u8>> {
     let record = message.records.remove(SECURE)?;
     Some(record.get(SECURE)?.as_bytes()?.to_vec())
+}
+
+/// Whether the message of a query is the first of a round. A client that is restored to what it was before the round answers it.
+pub fn begins_round(message: &Message) -> bool {
+    let record = message.records.get(SECURE).and_then(|record| record.get(SECURE));
+    let request = record.and_then(|tensor| Request::from_bytes(tensor.as_bytes()?).ok());
+    request.is_some_and(|request| matches!(request.body, Ask::Setup(_)))
 }
 
 /// The tensors whose updates can be added up.

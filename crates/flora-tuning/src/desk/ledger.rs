@@ -12,12 +12,13 @@ use flora_core::files::write_atomic;
 use flora_core::hex;
 use flora_federation::Task;
 use flora_privacy::Secret;
-use flora_secagg::SECURE;
+use flora_secagg::{SECURE, SigningKey};
 use sha2::{Digest, Sha256};
 
 /// Beside the states of a run.
 const SECRET: &str = "privacy.secret";
 const ANSWERS: &str = "privacy.answers";
+const IDENTITY: &str = "secure.identity";
 
 pub(super) struct Ledger {
     path: PathBuf,
@@ -40,11 +41,18 @@ impl Ledger {
         Ok((Self { path, answers, most }, secret))
     }
 
-    /// Writes down that a task will be answered, unless it was before.
-    pub(super) fn admit(&mut self, task: &Task) -> Result<(), String> {
-        let entry = entry(task);
+    /// Writes down that a task of the plan with this digest will be answered by a client in this state, unless it was before.
+    /// Gives what tells this answer from all others.
+    pub(super) fn admit(
+        &mut self,
+        task: &Task,
+        plan: &str,
+        state: [u8; 32],
+    ) -> Result<Vec<u8>, String> {
+        let release = release(task, plan, state);
+        let entry = format!("{} {} {}", task.round, task.attempt, hex::encode(&release));
         if self.answers.contains(&entry) {
-            return Ok(());
+            return Ok(release);
         }
         if self.answers.len() >= self.most {
             return Err(format!(
@@ -60,8 +68,13 @@ impl Ledger {
         });
         written.map_err(|error| problem("cannot be written", &self.path, &error))?;
         self.answers.push(entry);
-        Ok(())
+        Ok(release)
     }
+}
+
+/// Who the site is in secure rounds of this run.
+pub(super) fn identity(folder: &Path) -> Result<SigningKey, String> {
+    secret(&folder.join(IDENTITY), false).map(|secret| SigningKey::from_bytes(secret.as_bytes()))
 }
 
 /// The secret that is kept, or a new one where nothing was let out yet.
@@ -84,16 +97,20 @@ fn secret(path: &Path, is_needed: bool) -> Result<Secret, String> {
     }
 }
 
-fn entry(task: &Task) -> String {
+/// A digest of all that an answer follows from.
+fn release(task: &Task, plan: &str, state: [u8; 32]) -> Vec<u8> {
     let mut hash = Sha256::new();
+    hash.update(plan);
+    hash.update(state);
+    hash.update((task.round as u64).to_le_bytes());
+    hash.update((task.attempt as u64).to_le_bytes());
     // Masks are drawn anew each time, and hide the same.
     for (name, record) in task.message.records.iter().filter(|(name, _)| *name != SECURE) {
         hash.update(name);
         hash.update(Sha256::digest(record.to_safetensors()));
     }
     hash.update(serde_json::to_vec(&task.message.config).expect("plain data"));
-    let digest = hex::encode(&hash.finalize());
-    format!("{} {} {digest}", task.round, task.attempt)
+    hash.finalize().to_vec()
 }
 
 fn problem(what: &str, path: &Path, error: &dyn std::fmt::Display) -> String {
@@ -117,19 +134,22 @@ mod tests {
     #[test]
     fn no_server_gets_more_answers_than_the_budget_is_for() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || Ledger::open(folder.path(), 2).unwrap();
+        let open = || Ledger::open(folder.path(), 3).unwrap();
         let (mut ledger, secret) = open();
-        ledger.admit(&task(0, 0, 1.0)).unwrap();
+        let first = ledger.admit(&task(0, 0, 1.0), "plan", [0; 32]).unwrap();
         // Again, in this process and the next, with the same noise.
-        ledger.admit(&task(0, 0, 1.0)).unwrap();
+        assert_eq!(ledger.admit(&task(0, 0, 1.0), "plan", [0; 32]).unwrap(), first);
         let (mut ledger, again) = open();
         assert_eq!(secret, again);
-        ledger.admit(&task(0, 0, 1.0)).unwrap();
-        // Another model in the same round is another answer.
-        ledger.admit(&task(0, 0, 2.0)).unwrap();
-        for task in [task(0, 0, 3.0), task(0, 1, 1.0), task(1, 0, 1.0)] {
-            let refused = ledger.admit(&task).unwrap_err();
-            assert!(refused.contains("has given the 2 answers"), "{refused}");
+        assert_eq!(ledger.admit(&task(0, 0, 1.0), "plan", [0; 32]).unwrap(), first);
+        // Another model in the same round is another answer, and so is one from another state, or of another plan.
+        assert_ne!(ledger.admit(&task(0, 0, 2.0), "plan", [0; 32]).unwrap(), first);
+        assert_ne!(ledger.admit(&task(0, 0, 1.0), "plan", [1; 32]).unwrap(), first);
+        for (task, plan) in
+            [(task(0, 0, 3.0), "plan"), (task(0, 1, 1.0), "plan"), (task(0, 0, 1.0), "another")]
+        {
+            let refused = ledger.admit(&task, plan, [0; 32]).unwrap_err();
+            assert!(refused.contains("has given the 3 answers"), "{refused}");
         }
         // Without its secret the noise of the same answer would be another.
         fs::remove_file(folder.path().join(SECRET)).unwrap();

@@ -67,6 +67,14 @@ impl Memory {
         self.at.map_or_else(String::new, |(round, attempt)| format!("{round}-{attempt}"))
     }
 
+    /// A digest of what the client is, by the file that has it; of nothing before its first training.
+    pub(super) fn digest(&self) -> Result<[u8; DIGEST], String> {
+        let Some(tag) = self.at else { return Ok([0; DIGEST]) };
+        let path = self.path(tag);
+        let bytes = fs::read(&path).map_err(problem("cannot be read", &path))?;
+        bytes.first_chunk().copied().ok_or_else(|| format!("{} is damaged", path.display()))
+    }
+
     /// Whether the client is as it was after this training.
     pub(super) fn is_at(&self, round: usize, attempt: usize) -> bool {
         self.at == Some((round, attempt))
@@ -103,15 +111,16 @@ impl Memory {
         serde_json::from_value(value).map_err(problem("cannot be read", &path))
     }
 
-    /// Brings the client to what it was before this training.
+    /// Brings the client to what it was before this training; `anew`, although it is there already.
     pub(super) fn before(
         &mut self,
         round: usize,
         attempt: usize,
+        anew: bool,
         client: &mut dyn Client,
     ) -> Result<(), String> {
         let newest = self.tags()?.into_iter().filter(|&tag| tag < (round, attempt)).max();
-        if newest == self.at && (newest.is_some() || self.fresh) {
+        if !anew && newest == self.at && (newest.is_some() || self.fresh) {
             return Ok(());
         }
         if newest.is_none() && self.forgotten()?.is_some_and(|tag| tag < (round, attempt)) {

@@ -20,8 +20,8 @@ use flora_federation::protocol::{
 use flora_federation::{
     Client, ClientInfo, Config, Event, Kind, Message, NUM_EXAMPLES, PARAMETERS, Task, Value,
 };
-use flora_privacy::PrivacyConfig;
-use flora_secagg::SECURE;
+use flora_privacy::{PrivacyConfig, RELEASE};
+use flora_secagg::{SECURE, begins_round};
 use sha2::{Digest, Sha256};
 
 use self::ledger::Ledger;
@@ -179,6 +179,7 @@ impl Desk {
         // Never two models.
         self.current = None;
         let memory = Memory::open(&self.folder, token, save_every)?;
+        let identity = ledger::identity(memory.folder())?;
         let (ledger, noise) = match hides(plan)? {
             false => (None, Noise::Fresh),
             true => {
@@ -186,7 +187,7 @@ impl Desk {
                 (Some(ledger), Noise::Kept(secret))
             }
         };
-        let client = self.site.client_with(plan, &noise, &mut *self.observer);
+        let client = self.site.client_with(plan, &noise, Some(identity), &mut *self.observer);
         let client = client.map_err(|error| error.to_string())?;
         self.current = Some(Current { digest, client, memory, ledger, rounds });
         Ok(info)
@@ -274,21 +275,28 @@ impl Desk {
     fn work(&mut self, task: &Task) -> Result<Message, String> {
         let &Task { round, attempt, ref kind, .. } = task;
         let current = self.current.as_mut().expect("it has begun");
-        let Current { client, memory, ledger, rounds, .. } = current;
+        let Current { client, memory, ledger, rounds, digest } = current;
         if *kind == Kind::Train {
             self.policy.check_round(round, *rounds)?;
-            if let Some(ledger) = ledger {
-                ledger.admit(task)?;
-            }
         }
         let is_secure = matches!(kind, Kind::Query(name) if name == SECURE);
         // Between the stages of a secure round it is as the stage before left it.
-        let goes_on = is_secure && memory.is_at(round, attempt);
+        let begins = is_secure && begins_round(&task.message);
+        let goes_on = is_secure && memory.is_at(round, attempt) && !begins;
         let remembers = *kind != Kind::Evaluate || client.needs_state(kind);
         if remembers && !goes_on {
-            memory.before(round, attempt, client)?;
+            // A secure round that begins again begins with what was before it, whatever it left.
+            memory.before(round, attempt, begins, client)?;
         }
         let from = memory.from();
+        let mut task = task.clone();
+        // A server has no say in which of its answers this is to a site.
+        task.message.config.remove(RELEASE);
+        if let Some(ledger) = ledger.as_mut().filter(|_| *kind == Kind::Train) {
+            let release = ledger.admit(&task, digest, memory.digest()?)?;
+            task.message.config.insert(RELEASE.to_owned(), Value::Bytes(release));
+        }
+        let task = &task;
         let started = Instant::now();
         let (answer, panicked) = attended(client, task);
         // Of a training that failed, too: what it left is what the next one begins with.
@@ -414,7 +422,7 @@ mod tests {
         let mut memory = Memory::open(folder.path(), "run", 1).unwrap();
         for (round, left) in [(0, 11), (1, 21), (2, 32)] {
             task.round = round;
-            memory.before(round, 0, &mut client).unwrap();
+            memory.before(round, 0, false, &mut client).unwrap();
             let (answer, panicked) = attended(&mut client, &task);
             memory.after(round, 0, &client).unwrap();
             assert_eq!((panicked, answer.is_err()), (round == 1, round == 1));
@@ -422,7 +430,7 @@ mod tests {
             // Another process goes on from there.
             let mut other = Counting::default();
             memory = Memory::open(folder.path(), "run", 1).unwrap();
-            memory.before(round + 1, 0, &mut other).unwrap();
+            memory.before(round + 1, 0, false, &mut other).unwrap();
             assert_eq!(other.0, left);
             client = other;
         }
@@ -435,7 +443,7 @@ mod tests {
         let mut memory = Memory::open(folder.path(), "run", 1).unwrap();
         let mut client = Counting(1);
         let mut trained = |round, attempt| -> Result<u8, String> {
-            memory.before(round, attempt, &mut client)?;
+            memory.before(round, attempt, false, &mut client)?;
             let before = client.0;
             client.0 += 1;
             memory.after(round, attempt, &client).unwrap();

@@ -11,6 +11,8 @@ use crate::{Experiment, MethodName, Plan, TuningError};
 
 /// What [`Policy::max_views`] is if it is not said.
 const MAX_VIEWS: usize = 10;
+/// What [`Policy::max_delta`] is if it is not said.
+const MAX_DELTA: f64 = 1e-5;
 
 /// What a site takes part in; from a TOML file. Whatever does not fit is refused before anything is trained, and what
 /// would leave, before it leaves.
@@ -36,6 +38,8 @@ pub struct Policy {
     /// The largest epsilon of a run. With it, a plan must have this site hide its images from everybody else
     /// (`federation.privacy`, `kind = "local"` or `"sample"`, with an `epsilon`) and keep its losses to itself.
     pub max_epsilon: Option<f64>,
+    /// The largest delta that goes with [`max_epsilon`](Self::max_epsilon); 1e-5 if it is not said.
+    pub max_delta: Option<f64>,
 }
 
 impl Policy {
@@ -106,11 +110,14 @@ impl Policy {
             );
         }
         if let Some(most) = self.max_epsilon {
-            let (epsilon, metrics) = match &experiment.federation.privacy {
-                Some(PrivacyConfig::Local(it)) => (it.epsilon, it.metrics),
-                Some(PrivacyConfig::Sample(it)) => (it.epsilon, it.metrics),
-                _ => (None, ClearMetrics::Off),
+            let (epsilon, delta, metrics) = match &experiment.federation.privacy {
+                Some(PrivacyConfig::Local(it)) => (it.epsilon, it.delta, it.metrics),
+                Some(PrivacyConfig::Sample(it)) => (it.epsilon, it.delta, it.metrics),
+                _ => (None, 0.0, ClearMetrics::Off),
             };
+            if delta > self.max_delta.unwrap_or(MAX_DELTA) {
+                return refuse("max_delta", format!("a delta of {delta:e}"));
+            }
             match epsilon {
                 None => return refuse("max_epsilon", "a run without a budget of its own".into()),
                 Some(epsilon) if epsilon > most => {

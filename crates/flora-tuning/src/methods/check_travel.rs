@@ -2,8 +2,8 @@
 
 use flora_compression::Codec;
 use flora_data::Participants;
-use flora_federation::{Attack, SelectionConfig};
-use flora_privacy::PrivacyConfig;
+use flora_federation::{Attack, BelowQuorum, SelectionConfig};
+use flora_privacy::{ClearMetrics, PrivacyConfig};
 
 use crate::{Experiment, LossKind, MethodName};
 
@@ -39,6 +39,25 @@ pub(super) fn check(experiment: &Experiment) -> Result<(), String> {
             "the sums of {} are of all images of a client, and no noise that hides the client leaves anything of them; choose \
              kind = \"sample\"",
             experiment.method.name.as_str()
+        ));
+    }
+    if kind != "central" && federation.below_quorum == BelowQuorum::Retry {
+        return Err(format!(
+            "federation.below_quorum: with {kind} privacy a round that is tried again spends twice, and the budget is for each round \
+             once; choose \"fail\" or \"skip\""
+        ));
+    }
+    if privacy.metrics() == ClearMetrics::Clear && federation.secure.is_some() {
+        return Err(
+            "federation.privacy.metrics: under masks clients send no losses; leave \"clear\" out"
+                .to_owned(),
+        );
+    }
+    if kind == "local" && federation.strategy.shares().is_some() {
+        return refuse(format!(
+            "with {} a part of the adapter stays with the client, and its scores tell of what no noise hides; choose another \
+             federation.strategy",
+            federation.strategy.name()
         ));
     }
     match privacy {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flora_clip::TextPrefix;
 use flora_data::{ClientShard, Dataset, Features, Partition, Split};
 use flora_federation::{Attack, Client, Download, Layered, Transform};
-use flora_secagg::{Policy, Secure};
+use flora_secagg::{Policy, Secure, SigningKey};
 
 use flora_privacy::PrivacyConfig;
 
@@ -99,6 +99,12 @@ pub(super) fn of_partition(
 ) -> Result<Vec<Box<dyn Client>>, TuningError> {
     let scored_on = partition.scored_on();
     let hidden = experiment.hidden(&Noise::Seeded, "")?;
+    // What no accountant takes is told before the first round.
+    if let Some(hidden) = &hidden
+        && let Some(first) = partition.clients.iter().find(|shard| !shard.train.is_empty())
+    {
+        hidden.check_plan(first.train.len(), experiment.method.name.is_closed_form())?;
+    }
     let client = |shard: &ClientShard| {
         let client = TuningClient::new(shard.clone(), Arc::clone(cohort)).scored_on(scored_on);
         let client = client.hiding(match &hidden {
@@ -109,7 +115,7 @@ pub(super) fn of_partition(
                 Some(hidden.with_secret(secret))
             }
         });
-        layered(experiment, client, &shard.id, &Noise::Seeded, download)
+        layered(experiment, client, &shard.id, (&Noise::Seeded, None), download)
     };
     partition.clients.iter().map(client).collect()
 }
@@ -122,29 +128,31 @@ pub(crate) fn site_client(
     scored_on: Split,
     cohort: &Arc<Cohort>,
     noise: &Noise,
+    identity: Option<SigningKey>,
 ) -> Result<Box<dyn Client>, TuningError> {
     let id = shard.id.clone();
     let client = TuningClient::new(shard, Arc::clone(cohort)).scored_on(scored_on);
     let client = client.hiding(experiment.hidden(noise, &id)?);
-    layered(experiment, client, &id, noise, experiment.download().as_ref())
+    layered(experiment, client, &id, (noise, identity), experiment.download().as_ref())
 }
 
 fn layered(
     experiment: &Experiment,
     client: TuningClient,
     id: &str,
-    noise: &Noise,
+    (noise, identity): (&Noise, Option<SigningKey>),
     download: Option<&Arc<dyn Download>>,
 ) -> Result<Box<dyn Client>, TuningError> {
     let is_local = matches!(experiment.federation.privacy, Some(PrivacyConfig::Local(_)));
     let client = Box::new(client.guarded(is_local)) as Box<dyn Client>;
     let layers = experiment.client_layers(id, noise)?;
-    let client = match experiment.federation.secure {
-        None => return Ok(around(client, layers, download)),
-        Some(_) => around(client, layers, None),
+    let Some(secure) = &experiment.federation.secure else {
+        return Ok(around(client, layers, download));
     };
+    let client = around(client, layers, None);
     // Of what the client reads of the model, and in the order in which the fleet undoes it.
-    let client = Box::new(Secure::new(client, Policy::default())) as Box<dyn Client>;
+    let secure = Secure::new(client, Policy::default(), secure.range).with_identity(identity);
+    let client = Box::new(secure) as Box<dyn Client>;
     Ok(around(client, Vec::new(), download))
 }
 

@@ -28,6 +28,7 @@ use crate::client::client_info;
 use crate::prepare::site_cohort;
 use crate::travel::Noise;
 use crate::{Experiment, Observer, TuningError};
+use flora_secagg::SigningKey;
 
 /// Where a site has its images and its model, and how it computes.
 #[derive(Debug, Clone)]
@@ -138,20 +139,21 @@ impl Site {
         plan: &Plan,
         observer: &mut dyn Observer,
     ) -> Result<SiteClient, TuningError> {
-        self.client_with(plan, &Noise::Fresh, observer)
+        self.client_with(plan, &Noise::Fresh, None, observer)
     }
 
-    /// The same, whose noise is drawn from what it keeps, if it hides something.
+    /// The same, whose noise is drawn from what it keeps, if it hides something, and who it is under masks.
     pub(crate) fn client_with(
         &self,
         plan: &Plan,
         noise: &Noise,
+        identity: Option<SigningKey>,
         observer: &mut dyn Observer,
     ) -> Result<SiteClient, TuningError> {
         let Planned { experiment, dataset, shard, scored_on } = self.planned(plan)?;
         let workers = Workers::new(self.config.threads)?;
         let cohort = site_cohort(&experiment, dataset, &workers, &self.config.device, observer)?;
-        SiteClient::new(&experiment, shard, scored_on, &cohort, noise)
+        SiteClient::new(&experiment, shard, scored_on, &cohort, noise, identity)
     }
 
     /// The plan, if it is one that this site can do.
