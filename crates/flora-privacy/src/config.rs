@@ -93,7 +93,8 @@ pub struct LocalConfig {
     pub metrics: ClearMetrics,
 }
 
-/// Clipping and noise by the client, on what single examples contribute.
+/// Clipping and noise by the client, on what single examples contribute. Neighbours are data sets in which one example contributes
+/// nothing; how many there are is known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleConfig {
