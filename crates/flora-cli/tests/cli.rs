@@ -482,7 +482,7 @@ fn a_budget_of_privacy_is_planned() {
     assert!((epsilon - 5.881).abs() < 1e-3, "{json}");
     let few = privacy(&[&["noise", "--epsilon", "8", "--clients", "10"], &rounds[..2]].concat());
     let said = text(&few.stdout);
-    assert!(said.contains("4.2443") && said.contains("more than any update"), "{said}");
+    assert!(said.contains("4.2444") && said.contains("more than any update"), "{said}");
     for (wrong, words) in [
         (&["epsilon", "--noise", "0"][..], "--noise: 0 is not between"),
         (&["epsilon", "--noise", "1", "--accountant", "exact"], "--accountant: exact knows full"),
