@@ -230,3 +230,34 @@ pub trait Fleet {
     /// The description or what it describes is damaged.
     fn restore(&mut self, committed: &[u8]) -> Result<(), FleetError>;
 }
+
+impl Fleet for Box<dyn Fleet> {
+    fn clients(&mut self, round: usize) -> Result<Vec<ClientInfo>, FleetError> {
+        (**self).clients(round)
+    }
+
+    fn exchange(
+        &mut self,
+        tasks: Vec<Task>,
+        wait: &Wait,
+        deliver: &mut dyn FnMut(Answer),
+    ) -> Result<(), FleetError> {
+        (**self).exchange(tasks, wait, deliver)
+    }
+
+    fn bytes_down(&mut self, task: &Task) -> u64 {
+        (**self).bytes_down(task)
+    }
+
+    fn conclude(&mut self, round: usize, answers: &mut [(&Message, &mut Answer)]) {
+        (**self).conclude(round, answers);
+    }
+
+    fn commit(&mut self) -> Result<Vec<u8>, FleetError> {
+        (**self).commit()
+    }
+
+    fn restore(&mut self, committed: &[u8]) -> Result<(), FleetError> {
+        (**self).restore(committed)
+    }
+}

@@ -200,7 +200,7 @@ impl Strategy for Central {
     }
 
     fn is_spent(&self) -> Option<String> {
-        self.budget.exceeded(self.steps + 1).or_else(|| self.rule.is_spent())
+        self.budget.exceeded(self.steps, 1).or_else(|| self.rule.is_spent())
     }
 
     fn state(&self) -> Message {

@@ -263,11 +263,11 @@ impl Budget {
         }
     }
 
-    /// Why so many rounds would be too many, if they are.
-    pub fn exceeded(&self, rounds: usize) -> Option<String> {
+    /// Why so many more rounds after those that are `done` would be too many, if they are.
+    pub fn exceeded(&self, done: usize, more: usize) -> Option<String> {
         let budget = self.epsilon?;
-        let spent = self.spent(rounds.saturating_sub(1)).unwrap_or(f64::INFINITY);
-        match self.spent(rounds) {
+        let spent = self.spent(done).unwrap_or(f64::INFINITY);
+        match self.spent(done.saturating_add(more)) {
             Ok(next) if next <= budget => None,
             _ => Some(format!(
                 "of the privacy budget, an epsilon of {budget}, {spent:.4} is spent, and one more round would exceed it"

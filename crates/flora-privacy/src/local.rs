@@ -32,7 +32,7 @@ impl Transform for Noised {
 
     fn encode(&mut self, task: &Task, mut message: Message) -> Result<Message, String> {
         let next = usize::try_from(self.answers + 1).map_err(|error| error.to_string())?;
-        if let Some(why) = self.budget.exceeded(next) {
+        if let Some(why) = self.budget.exceeded(next - 1, 1) {
             return Err(why);
         }
         if message.records.keys().any(|name| name != PARAMETERS) {

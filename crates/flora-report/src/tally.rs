@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use flora_federation::{AGGREGATION_ERROR, ClientScore, EPSILON, EvaluatedModel, Event};
+use flora_federation::{AGGREGATION_ERROR, ClientScore, EPSILON, EvaluatedModel, Event, Metrics};
 
 use crate::LocalAccuracy;
 
@@ -21,11 +21,19 @@ pub struct ClientTally {
 }
 
 impl ClientTally {
+    fn spend(&mut self, metrics: &Metrics) {
+        if let Some(&epsilon) = metrics.get(EPSILON).filter(|epsilon| epsilon.is_finite()) {
+            self.epsilon = Some(self.epsilon.map_or(epsilon, |most| most.max(epsilon)));
+        }
+    }
+
     /// Takes down what `event` tells.
     pub fn hear(&mut self, event: &Event) {
         match event {
-            Event::ClientReplied { client, .. } => {
+            Event::ClientReplied { client, metrics, .. } => {
                 self.replies += 1;
+                // Also of answers that did not count.
+                self.spend(metrics);
                 if !self.trainers.contains(client) {
                     self.trainers.insert(client.clone());
                 }
@@ -35,9 +43,7 @@ impl ClientTally {
                     self.aggregation.0 += error;
                     self.aggregation.1 += 1;
                 }
-                if let Some(&epsilon) = metrics.get(EPSILON) {
-                    self.epsilon = Some(self.epsilon.map_or(epsilon, |most| most.max(epsilon)));
-                }
+                self.spend(metrics);
             }
             Event::Evaluated { model: EvaluatedModel::Local, .. } => self.local = local(event),
             Event::Evaluated { model, clients, .. } => {

@@ -81,6 +81,17 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether so many clients can take part, each with this policy.
+    ///
+    /// # Errors
+    ///
+    /// As [`setup`](Self::setup), and a setup that the policy refuses.
+    pub fn check(&self, clients: usize, policy: &Policy) -> Result<()> {
+        let session = Session { run: "check".to_owned(), round: 0, attempt: 0 };
+        let clients = (0..clients as u64).map(ClientId).collect();
+        policy.check(&self.setup(session, clients, 1, &mut crate::system_rng()?)?)
+    }
+
     /// The setup of one attempt with these clients and updates of `length` values. `rng` draws the graph.
     ///
     /// # Errors

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use flora_core::{HostTensor, ParameterRecord};
 use flora_federation::{
-    Answer, AtRest, Client, ClientError, ClientInfo, ClientStates, Event, FedAvg, Fleet,
-    FleetError, Kind, Message, Metrics, Outcome, PARAMETERS, Reason, Rounds, RoundsConfig,
+    Answer, AtRest, Client, ClientError, ClientInfo, ClientStates, Event, FedAvg, FederationError,
+    Fleet, FleetError, Kind, Message, Metrics, Outcome, PARAMETERS, Reason, Rounds, RoundsConfig,
     Simulation, Task, Wait,
 };
 use flora_secagg::{Config, Policy, SECURE, Secure, SecureFacts, SecureFleet};
@@ -254,4 +254,60 @@ fn a_state_comes_back_whole_or_not_at_all() {
     }
     client.restore(Some(&[0, 5])).unwrap();
     assert_eq!(client.save().unwrap().as_deref(), Some(&[0, 5][..]));
+}
+
+/// Asks the run to stop at a stage of the first round.
+struct Stopping<F> {
+    inner: F,
+    stop: flora_federation::Stop,
+    stages_left: usize,
+}
+
+impl<F: Fleet> Fleet for Stopping<F> {
+    fn clients(&mut self, round: usize) -> Result<Vec<ClientInfo>, FleetError> {
+        self.inner.clients(round)
+    }
+
+    fn exchange(
+        &mut self,
+        tasks: Vec<Task>,
+        wait: &Wait,
+        deliver: &mut dyn FnMut(Answer),
+    ) -> Result<(), FleetError> {
+        if tasks.first().is_some_and(|task| task.message.records.contains_key(SECURE)) {
+            self.stages_left -= 1;
+            if self.stages_left == 0 {
+                self.stop.raise();
+            }
+        }
+        self.inner.exchange(tasks, wait, deliver)
+    }
+
+    fn commit(&mut self) -> Result<Vec<u8>, FleetError> {
+        self.inner.commit()
+    }
+
+    fn restore(&mut self, committed: &[u8]) -> Result<(), FleetError> {
+        self.inner.restore(committed)
+    }
+}
+
+/// Who trained for a sum would train again from another state, and who opened shares would not take part.
+#[test]
+fn a_run_that_is_stopped_finishes_the_sum_that_has_begun() {
+    for stage in 1..=5 {
+        let stop = flora_federation::Stop::default();
+        let simulation = Simulation::new(secured(4), 2).unwrap();
+        let inner = Stopping { inner: simulation, stop: stop.clone(), stages_left: stage };
+        let mut fleet = SecureFleet::new(inner, facts(1.0));
+        let config = RoundsConfig { rounds: 2, ..RoundsConfig::default() };
+        let rounds = Rounds::new(&config).with_stop(stop);
+        let mut aggregated = 0;
+        let mut hear = |event: &Event| {
+            aggregated += usize::from(matches!(event, Event::Aggregated { replies: 4, .. }));
+        };
+        let error = rounds.run(&mut fleet, &mut FedAvg, record([0.0; 3]), &mut hear).unwrap_err();
+        assert!(matches!(error, FederationError::Stopped { round: 1, .. }), "{stage}: {error}");
+        assert_eq!(aggregated, 1, "{stage}");
+    }
 }

@@ -328,6 +328,8 @@ impl FederationConfig {
         // Whether an update is refused must not depend on those of others, and it is clipped anyway.
         let max_update_norm = match self.privacy {
             Some(PrivacyConfig::Central(_)) => Some(f64::MAX),
+            // Noise may have any norm.
+            Some(PrivacyConfig::Local(_)) => self.max_update_norm.or(Some(f64::MAX)),
             _ => self.max_update_norm,
         };
         let quorum = match self.quorum {

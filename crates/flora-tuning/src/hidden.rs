@@ -103,13 +103,14 @@ impl Hidden {
         spent: u64,
         steps: usize,
     ) -> Result<(), TuningError> {
-        let after = usize::try_from(spent).unwrap_or(usize::MAX).saturating_add(steps);
+        let done = usize::try_from(spent).unwrap_or(usize::MAX);
+        let after = done.saturating_add(steps);
         let budget = self.budget(examples)?;
         // Within the steps that were planned for, a noise that follows from the budget is enough.
         if self.config.noise.is_none() && after <= budget.mechanism.rounds {
             return Ok(());
         }
-        match budget.exceeded(after) {
+        match budget.exceeded(done, steps) {
             None => Ok(()),
             Some(why) => Err(TuningError::Privacy(why)),
         }

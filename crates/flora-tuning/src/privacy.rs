@@ -2,12 +2,14 @@
 
 use flora_core::ParameterRecord;
 use flora_data::Partition;
-use flora_federation::{Event, SelectionConfig, Strategy};
+use flora_federation::{ClientInfo, Event, SelectionConfig, Strategy};
 use flora_privacy::{
     Budget, Central, CentralConfig, CentralFacts, ClearMetrics, PrivacyConfig, Sampling,
 };
+use flora_secagg::Policy;
 
 use crate::prepare::refused;
+use crate::run::trainers_of;
 use crate::travel::Noise;
 use crate::{Experiment, TuningError};
 
@@ -16,10 +18,10 @@ pub(crate) fn central(
     experiment: &Experiment,
     strategy: Box<dyn Strategy>,
     config: &CentralConfig,
-    (initial, clients): (&ParameterRecord, usize),
+    (initial, infos): (&ParameterRecord, &[ClientInfo]),
     noise: &Noise,
 ) -> Result<(Box<dyn Strategy>, Vec<Event>), TuningError> {
-    let federation = &experiment.federation;
+    let (federation, clients) = (&experiment.federation, trainers_of(infos));
     let (rate, sampling) = match federation.selection {
         SelectionConfig::Poisson { rate } => (rate, Sampling::Poisson),
         _ => (federation.selector().count(clients) as f64 / clients as f64, Sampling::Fixed),
@@ -29,7 +31,7 @@ pub(crate) fn central(
     let answered = federation.strategy.clone();
     let numbers = initial.filter(|name| answered.is_answered(name));
     let numbers = numbers.iter().map(|(_, tensor)| tensor.len()).sum();
-    let mut told = told(experiment, noise);
+    let mut told = told(experiment, noise, infos);
     told.extend(plan(&budget, clients, numbers));
     let secret = noise.secret(experiment, "of the server")?;
     let facts = CentralFacts {
@@ -75,7 +77,7 @@ fn plan(budget: &Budget, clients: usize, numbers: usize) -> Vec<Event> {
 }
 
 /// What is to be known of a run with privacy.
-pub(crate) fn told(experiment: &Experiment, noise: &Noise) -> Vec<Event> {
+pub(crate) fn told(experiment: &Experiment, noise: &Noise, clients: &[ClientInfo]) -> Vec<Event> {
     let Some(privacy) = &experiment.federation.privacy else { return Vec::new() };
     let mut told = Vec::new();
     if matches!(noise, Noise::Seeded) {
@@ -83,12 +85,37 @@ pub(crate) fn told(experiment: &Experiment, noise: &Noise) -> Vec<Event> {
                        seed can take the noise away. flora serve and flora node draw theirs from the operating system";
         told.push(Event::Note { message: message.to_owned() });
     }
+    let images =
+        clients.iter().map(|client| client.num_examples).filter(|&images| images > 0).min();
+    if let (PrivacyConfig::Sample(config), Some(images)) = (privacy, images)
+        && config.delta >= 1.0 / images as f64
+    {
+        let message = format!(
+            "privacy: delta = {:e} is not below one by the number of a client's images, {images}: it would allow to tell all of one",
+            config.delta
+        );
+        told.push(Event::Warning { message });
+    }
     if privacy.metrics() == ClearMetrics::Clear {
         let message = "privacy: clients report losses and norms as they are (federation.privacy.metrics = \"clear\"), and no \
                        budget covers these";
         told.push(Event::Warning { message: message.to_owned() });
     }
     told
+}
+
+/// Whether so many clients can add up what they hide, before the long work of a round.
+pub(crate) fn check_secure(experiment: &Experiment, clients: usize) -> Result<(), TuningError> {
+    let federation = &experiment.federation;
+    let Some(secure) = &federation.secure else { return Ok(()) };
+    let (selection, rounds) = (federation.selector(), experiment.rounds());
+    let count = match federation.selection {
+        SelectionConfig::Poisson { .. } => clients,
+        ref other => other.fewest(selection, clients, rounds),
+    };
+    secure.check(count, &Policy::default()).map_err(|error| {
+        refused(experiment, format!("federation.secure: with {count} clients in a round: {error}"))
+    })
 }
 
 /// Whether images can be hidden among their classes.

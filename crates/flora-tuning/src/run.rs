@@ -8,9 +8,9 @@ use std::time::Instant;
 use flora_core::ParameterRecord;
 use flora_data::{Dataset, Partition, Split};
 use flora_federation::{
-    Answer, ClientInfo, Event, Faults, Faulty, FederationError, Fleet, Kind, Layered, Listener,
-    Message, Outcome, PARAMETERS, Rounds, RoundsConfig, RunState, RunStatus, Selection, Stop,
-    Strategy, Sums, Task, Wait,
+    Answer, ClientInfo, Event, Faulty, FederationError, Fleet, Kind, Layered, Listener, Message,
+    Outcome, PARAMETERS, Rounds, RoundsConfig, RunState, RunStatus, Selection, Stop, Strategy,
+    Sums, Task, Wait,
 };
 use flora_inference::Provenance;
 use flora_privacy::PrivacyConfig;
@@ -328,9 +328,13 @@ impl Prepared {
         let fleet = Layered::new(members, self.experiment.fleet_layers());
         let fleet = fleet.with_download(self.experiment.download());
         let faults = self.experiment.faults;
+        let fleet: Box<dyn Fleet> = match faults.is_none() {
+            true => Box::new(fleet),
+            false => Box::new(Faulty::new(fleet, faults, config.seed)?),
+        };
+        // Who fails is missing from the sum.
         let fleet: Box<dyn Fleet> = match &self.experiment.federation.secure {
-            None => faulty(fleet, faults, config.seed)?,
-            // Faults keep clients from being asked, and so are the sum's.
+            None => fleet,
             Some(secure) => {
                 let answered = self.experiment.federation.strategy.clone();
                 let facts = SecureFacts {
@@ -338,7 +342,7 @@ impl Prepared {
                     run: self.experiment.name.clone(),
                     is_answered: Box::new(move |name| answered.is_answered(name)),
                 };
-                faulty(SecureFleet::new(fleet, facts), faults, config.seed)?
+                Box::new(SecureFleet::new(fleet, facts))
             }
         };
         let mut fleet = match self.around {
@@ -412,8 +416,9 @@ fn strategy(
         let sums = Sums::new();
         let sums = if method.closed_form.leaving { sums.subtracting() } else { sums };
         // With noise, they are no sums that images could have.
+        privacy::check_secure(experiment, trainers_of(clients))?;
         return Ok(match federation.privacy {
-            Some(_) => (Box::new(sums), privacy::told(experiment, noise)),
+            Some(_) => (Box::new(sums), privacy::told(experiment, noise, clients)),
             None => (Box::new(PossibleSums::new(sums, federation.upload)), Vec::new()),
         });
     }
@@ -428,26 +433,20 @@ fn strategy(
     let strategy = strategy
         .map_err(|problem| refused(experiment, format!("federation.strategy.{problem}")))?;
     if let Some(PrivacyConfig::Central(config)) = &federation.privacy {
-        let trainers = clients.iter().filter(|client| client.num_examples > 0).count();
-        return privacy::central(experiment, strategy, config, (initial, trainers), noise);
+        return privacy::central(experiment, strategy, config, (initial, clients), noise);
     }
-    let strategy: Box<dyn Strategy> = match has_pairs(initial) {
+    // Under masks there is nothing to compare the mean with.
+    let strategy: Box<dyn Strategy> = match has_pairs(initial) && federation.secure.is_none() {
         true => Box::new(Reported::new(strategy)),
         false => strategy,
     };
-    Ok((strategy, privacy::told(experiment, noise)))
+    privacy::check_secure(experiment, trainers_of(clients))?;
+    Ok((strategy, privacy::told(experiment, noise, clients)))
 }
 
-/// The fleet with what goes wrong on purpose.
-fn faulty(
-    fleet: impl Fleet + 'static,
-    faults: Faults,
-    seed: u64,
-) -> Result<Box<dyn Fleet>, FederationError> {
-    Ok(match faults.is_none() {
-        true => Box::new(fleet),
-        false => Box::new(Faulty::new(fleet, faults, seed)?),
-    })
+/// How many train.
+pub(crate) fn trainers_of(clients: &[ClientInfo]) -> usize {
+    clients.iter().filter(|client| client.num_examples > 0).count()
 }
 
 /// The sites of a served run, for its folder.

@@ -113,6 +113,7 @@ struct Answer {
     noise: f64,
     rate: f64,
     rounds: usize,
+    sampling: Sampling,
     accountant: Accountant,
     #[serde(skip_serializing_if = "Option::is_none")]
     noise_on_the_mean: Option<f64>,
@@ -149,6 +150,7 @@ impl Privacy {
                 noise,
                 rate,
                 rounds: count,
+                sampling: mechanism.sampling,
                 accountant,
                 noise_on_the_mean,
             });

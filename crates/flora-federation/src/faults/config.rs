@@ -61,6 +61,11 @@ impl Default for Faults {
 }
 
 impl Faults {
+    /// Whether answers come that nobody should use.
+    pub fn spoils(&self) -> bool {
+        [self.nan, self.wrong_shape, self.huge, self.stale].iter().any(|&chance| chance > 0.0)
+    }
+
     /// Whether none are injected.
     pub fn is_none(&self) -> bool {
         let Self { fail, straggle, drop_out, nan, wrong_shape, huge, stale, attackers, .. } = *self;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use flora_core::{HostTensor, ParameterRecord, RecordError};
 use flora_federation::{
     Answer, ClientInfo, EPSILON, Failure, Fleet, FleetError, Kind, Message, Metrics, NUM_EXAMPLES,
-    Reason, Task, Wait,
+    Reason, Stop, Task, Wait,
 };
 
 use super::{SECURE, eligible, number, put, take};
@@ -27,7 +27,8 @@ pub struct SecureFacts {
 /// client in the sum answers `sent + mean`, with the mean update of all of them, weighted by examples. A strategy that
 /// averages makes of these what it would make of the answers behind them.
 ///
-/// A round of training takes five exchanges: two queries, the training, and two queries. Each has the round's deadline. Who drops
+/// A round of training takes five exchanges: two queries, the training, and two queries. Each has the round's deadline, and a run that
+/// is asked to stop does so after the last. Who drops
 /// out on the way is left out, as far as the settings allow; else the round has no answers, and nobody's update is known.
 pub struct SecureFleet<F> {
     inner: F,
@@ -77,18 +78,18 @@ impl<F: Fleet> SecureFleet<F> {
         config.setup(session, clients, length, &mut system_rng()?)
     }
 
-    /// Goes through the stages. `None` where the run was asked to stop.
+    /// Goes through the stages.
     fn sum(
         &mut self,
         members: &mut BTreeMap<ClientId, Member>,
         sent: &ParameterRecord,
         wait: &Wait,
-    ) -> Result<Option<Result<Sum, SecaggError>>, FleetError> {
+    ) -> Result<Result<Sum, SecaggError>, FleetError> {
         let first = &members.values().next().expect("somebody trains").task;
         let setup = self.setup(first, members.keys().copied().collect(), sent);
         let mut server = match setup {
             Ok(setup) => Server::new(setup, self.directory.clone()),
-            Err(error) => return Ok(Some(Err(error))),
+            Err(error) => return Ok(Err(error)),
         };
         let mut requests = server.start();
         loop {
@@ -97,32 +98,26 @@ impl<F: Fleet> SecureFleet<F> {
                 .into_iter()
                 .filter_map(|(id, request)| Some(members.get(&id)?.ask(stage, &request)))
                 .collect();
-            let asked = tasks.len();
             for task in &tasks {
                 let bytes = task.message.records.get(SECURE).map_or(0, |it| it.byte_len() as u64);
                 *self.asked.entry(task.client.clone()).or_default() += bytes;
             }
-            let mut heard = 0;
             self.inner.exchange(tasks, wait, &mut |answer| {
-                heard += 1;
                 let id = number(&answer.client);
                 if let Some(member) = members.get_mut(&id) {
                     member.hear(answer, id, stage, &mut server);
                 }
             })?;
-            if wait.stop.is_raised() && heard < asked {
-                return Ok(None);
-            }
             let more = match stage {
                 Stage::Opened => {
                     self.directory = server.directory().clone();
-                    return Ok(Some(server.finish()));
+                    return Ok(server.finish());
                 }
                 _ => server.close(),
             };
             requests = match more {
                 Ok(requests) => requests,
-                Err(error) => return Ok(Some(Err(error))),
+                Err(error) => return Ok(Err(error)),
             };
         }
     }
@@ -212,7 +207,9 @@ impl<F: Fleet> Fleet for SecureFleet<F> {
         if !others.is_empty() {
             self.inner.exchange(others, wait, deliver)?;
         }
-        let Some(first) = train.first() else { return Ok(()) };
+        // A sum that has begun is finished: clients that trained for it would train again from another state.
+        let Some(first) = train.first().filter(|_| !wait.stop.is_raised()) else { return Ok(()) };
+        let wait = &Wait { deadline: wait.deadline, stop: Stop::default() };
         self.asked.clear();
         let sent = first.message.get_parameters().cloned().unwrap_or_default();
         let (mut members, mut strangers) = (BTreeMap::new(), Vec::new());
@@ -232,7 +229,7 @@ impl<F: Fleet> Fleet for SecureFleet<F> {
                 "it was sent other parameters than the rest, and sums are of updates of the same",
             ));
         }
-        let Some(sum) = self.sum(&mut members, &sent, wait)? else { return Ok(()) };
+        let sum = self.sum(&mut members, &sent, wait)?;
         let is_answered = &self.facts.is_answered;
         let mean = sum.and_then(|sum| {
             let mean = moved(&sent, &sum.mean()?, is_answered);

@@ -137,9 +137,9 @@ impl StrategyConfig {
         self.layers().any(|kind| matches!(kind, StrategyKind::Scaffold(_)))
     }
 
-    /// Whether it can be shown one answer that stands for the sum of all.
-    pub fn takes_sums(&self) -> bool {
-        self.layers().all(StrategyKind::takes_sums)
+    /// The name of what cannot be shown one answer that stands for the sum of all: itself, or what it is put around.
+    pub fn needs_each(&self) -> Option<String> {
+        self.nested().find(|it| !it.kind.takes_sums()).map(Self::name)
     }
 
     /// Whether a number of the factors means the same from one round to the next, so that what an update lost of it can be

@@ -3,7 +3,7 @@
 use flora_compression::Codec;
 use flora_data::Participants;
 use flora_federation::{Attack, BelowQuorum, SelectionConfig};
-use flora_privacy::{ClearMetrics, PrivacyConfig};
+use flora_privacy::{Accountant, ClearMetrics, PrivacyConfig, SampleConfig};
 
 use crate::{Experiment, LossKind, MethodName};
 
@@ -84,6 +84,13 @@ fn check_codecs(experiment: &Experiment) -> Result<(), String> {
             upload.name()
         ));
     }
+    if experiment.method.name.is_closed_form() && !download.is_lossless() {
+        return Err(format!(
+            "federation.download: what is sent of {} are sums, and {} would spoil them; choose \"f32\"",
+            experiment.method.name.as_str(),
+            download.name()
+        ));
+    }
     if download.is_sparse() {
         return Err(format!(
             "federation.download: {} sends the largest numbers of an update, and a model is none; choose \"int8\", \"int4\" \
@@ -128,11 +135,10 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    if !is_closed && !federation.strategy.takes_sums() {
+    if let Some(name) = federation.strategy.needs_each().filter(|_| !is_closed) {
         return refuse(format!(
-            "{} looks at each answer, and under masks there is only their sum; choose \"fedavg\", a server optimizer, \
-             \"fedprox\", \"ffa\" or \"fedsvd\" as federation.strategy",
-            federation.strategy.name()
+            "{name} needs the answers one by one, and under masks there is only their sum; choose \"fedavg\", a server \
+             optimizer, \"fedprox\", \"ffa\" or \"fedsvd\" as federation.strategy"
         ));
     }
     if !federation.upload.is_lossless() {
@@ -159,6 +165,20 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
                 .to_owned(),
         );
     }
+    let may_be_few = matches!(federation.selection, SelectionConfig::Poisson { .. });
+    if may_be_few && federation.below_quorum == BelowQuorum::Fail {
+        return refuse(
+            "a draw of one or two clients has no sum, and would end the run; choose federation.below_quorum = \"skip\""
+                .to_owned(),
+        );
+    }
+    if experiment.faults.spoils() {
+        return refuse(
+            "what spoils single answers (faults.nan, wrong_shape, huge, stale) has none to spoil; leave it out, and let \
+             clients fail or be late"
+                .to_owned(),
+        );
+    }
     if experiment.output.keep_clients {
         return refuse(
             "clients answer nothing without masks; leave output.keep_clients out".to_owned(),
@@ -182,11 +202,10 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
 fn check_central(experiment: &Experiment) -> Result<(), String> {
     let federation = &experiment.federation;
     let refuse = |why: String| Err(format!("federation.privacy: {why}"));
-    if !federation.strategy.takes_sums() {
+    if let Some(name) = federation.strategy.needs_each() {
         return refuse(format!(
-            "{} looks at each answer, and central privacy shows it their noised mean; choose \"fedavg\", a server optimizer, \
-             \"fedprox\", \"ffa\" or \"fedsvd\" as federation.strategy",
-            federation.strategy.name()
+            "{name} needs the answers one by one, and central privacy shows it their noised mean; choose \"fedavg\", a server \
+             optimizer, \"fedprox\", \"ffa\" or \"fedsvd\" as federation.strategy"
         ));
     }
     if federation.quorum > 1 {
@@ -220,6 +239,13 @@ fn check_sample(experiment: &Experiment) -> Result<(), String> {
         }
         MethodName::Flora => {}
         _ => return refuse("examples are hidden by \"flora\" and \"ridge\"; choose one of them"),
+    }
+    let privacy = &experiment.federation.privacy;
+    if let Some(PrivacyConfig::Sample(SampleConfig { accountant: Accountant::Exact, .. })) = privacy
+    {
+        return refuse(
+            "batches are drawn, and accountant = \"exact\" knows full participation only; choose \"pld\"",
+        );
     }
     if method.loss() == LossKind::Infonce {
         return refuse(

@@ -217,6 +217,7 @@ fn whatever_travels_and_is_hidden_resumes() {
     let images = Images::new(3, 1);
     for travel in [
         &["federation.upload=top-k"][..],
+        &["federation.secure={}", "federation.download=int8"],
         &["federation.upload={ kind = \"eden\", bits = 1 }", "federation.download=int4"],
         &["federation.upload=ternary", "federation.client_state=disk"],
         &["federation.privacy={ kind = \"central\", clip = 0.1, noise = 0.2, adaptive = {} }"],

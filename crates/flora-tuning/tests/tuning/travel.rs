@@ -134,10 +134,35 @@ fn the_sums_of_ridge_are_hidden_once() {
 }
 
 #[test]
+fn a_sum_under_masks_is_that_of_plain_updates() {
+    let images = Images::new(3, 1);
+    let start = outcome(images.experiment(&["training.rounds=0"])).last;
+    for more in [&[][..], &["federation.strategy=ffa"], &["method.name=ridge"]] {
+        let (plain, _) = trained(images.experiment(more));
+        let (masked, listener) =
+            trained(images.experiment(&[more, &["federation.secure={}"]].concat()));
+        let off = masked.last.distance(&plain.last);
+        let moved = plain.last.distance(&start).min(plain.last.norm());
+        assert!(off < 1e-4 * moved, "{more:?}: {off} of {moved}");
+        for metric in ["loss", "update_norm", "aggregation_error"] {
+            assert!(told(&listener, metric).is_empty(), "{metric}");
+        }
+    }
+    // Who fails is missing from the sum, and does not only seem so.
+    let faults = ["federation.secure={}", "faults.fail=0.3", "federation.below_quorum=skip"];
+    let three = ["partition={ kind = \"iid\", clients = 6 }"];
+    let faults = [&faults[..], &three].concat();
+    let (finished, _) = run(images.experiment(&faults));
+    let whole = outcome(images.experiment(&[&["federation.secure={}"], &three[..]].concat()));
+    assert_ne!(bits(&finished.outcome.unwrap().last), bits(&whole.last));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_with_the_reason() {
     let images = Images::new(2, 1);
     let central = "federation.privacy={ kind = \"central\", clip = 0.1, noise = 1.0 }";
     let sample = "federation.privacy={ kind = \"sample\", noise = 1.0 }";
+    let secure = "federation.secure={}";
     for (set, words) in [
         (&["federation.upload=int9"][..], "int9"),
         (&["federation.upload={ kind = \"eden\", bits = 9 }"], "federation.upload.bits: 9"),
@@ -154,7 +179,33 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         ),
         (&["federation.privacy={ kind = \"central\", clip = 1.0, nois = 1.0 }"], "nois"),
         (&["federation.privacy={ kind = \"everywhere\" }"], "everywhere"),
-        (&[central, "federation.strategy=median"], "median looks at each answer"),
+        (&[central, "federation.strategy=median"], "median needs the answers one by one"),
+        (
+            &[central, "federation.strategy={ kind = \"fedadam\", rule = \"median\" }"],
+            "median needs the answers one by one",
+        ),
+        (&[secure, "federation.strategy=krum"], "krum needs the answers"),
+        (&[secure, "federation.upload=int8"], "choose federation.upload = \"f32\""),
+        (&[secure, central], "cannot clip what it does not see"),
+        (
+            &[secure, "federation.participants=[\"alpha\", \"beta\"]"],
+            "federation.secure: with 2 clients",
+        ),
+        (
+            &["federation.secure={ range = 0.0 }"],
+            "federation.secure: with 3 clients in a round: range",
+        ),
+        (&["federation.secure={ treshold = 3 }"], "treshold"),
+        (&[secure, "faults.nan=0.5"], "has none to spoil"),
+        (
+            &[secure, "federation.selection={ kind = \"poisson\", rate = 0.5 }"],
+            "below_quorum = \"skip\"",
+        ),
+        (
+            &[secure, "federation.privacy={ kind = \"local\", clip = 1.0, noise = 1.0 }"],
+            "federation.secure.range: noised numbers reach 15.000",
+        ),
+        (&["method.name=ridge", "federation.download=int8"], "would spoil them"),
         (&[central, "federation.quorum=2"], "federation.quorum is 1"),
         (&[central, "method.name=ridge"], "choose kind = \"sample\""),
         (&[central, "federation.participants=alone"], "\"alone\" send nothing"),
