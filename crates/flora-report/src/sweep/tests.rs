@@ -129,7 +129,7 @@ fn parts_are_averaged_before_seeds_are_spread() {
     assert_eq!(csv.lines().count(), 1 + 5 * 2);
     assert!(
         csv.contains(
-            "alone,1,1,,2,test,c1,true,0.7,,10,,0.5,0.49,1,0.6,0.49,,,,,,,512,2048,3072,,,0.125,0.500,0.250,3.000,1.500"
+            "alone,1,1,,2,test,c1,true,0.7,,10,,0.5,0.49,1,0.6,0.49,,,,,,,512,2048,3072,,,0.125,,0.500,0.250,3.000,1.500"
         ),
         "{csv}"
     );
