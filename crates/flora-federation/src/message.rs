@@ -113,6 +113,11 @@ impl Message {
         whole.then_some(number as usize)
     }
 
+    /// Takes away what a client measured of its images. How many it has stays, and what it spent of a budget.
+    pub fn hide_measurements(&mut self) {
+        self.metrics.retain(|name, _| name == NUM_EXAMPLES || name == EPSILON);
+    }
+
     /// The bytes of all tensor values, without names, shapes, settings or metrics: 96 KiB for 24,576
     /// parameters in f32.
     pub fn byte_len(&self) -> u64 {

@@ -5,7 +5,6 @@ use flora_federation::{
     Accepted, Aggregate, CheckError, ClientInfo, Global, Kind, Message, Metrics, Strategy,
     StrategyError, Value,
 };
-
 use rand::Rng;
 
 use crate::noise::{Secret, normal};
@@ -123,11 +122,8 @@ impl Central {
             let factor = update::factor(norm, self.clip);
             for ((name, theirs), sum) in like.iter().zip(&mut sums) {
                 let theirs = answer.parameters.matching(name, theirs)?;
-                let mut one = ParameterRecord::new();
-                one.insert(name, theirs.clone())?;
-                for (_, change) in update::change(&one, sent) {
-                    sum.iter_mut().zip(change).for_each(|(sum, change)| *sum += factor * change);
-                }
+                let change = update::change(sent, name, theirs);
+                sum.iter_mut().zip(change).for_each(|(sum, change)| *sum += factor * change);
             }
         }
         let mut mean = ParameterRecord::new();

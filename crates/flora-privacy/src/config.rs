@@ -266,13 +266,13 @@ impl Budget {
     /// Why so many more rounds after those that are `done` would be too many, if they are.
     pub fn exceeded(&self, done: usize, more: usize) -> Option<String> {
         let budget = self.epsilon?;
-        let spent = self.spent(done).unwrap_or(f64::INFINITY);
-        match self.spent(done.saturating_add(more)) {
-            Ok(next) if next <= budget => None,
-            _ => Some(format!(
-                "of the privacy budget, an epsilon of {budget}, {spent:.4} is spent, and one more round would exceed it"
-            )),
+        if self.spent(done.saturating_add(more)).is_ok_and(|next| next <= budget) {
+            return None;
         }
+        let spent = self.spent(done).unwrap_or(f64::INFINITY);
+        Some(format!(
+            "of the privacy budget, an epsilon of {budget}, {spent:.4} is spent, and one more round would exceed it"
+        ))
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use flora_core::ParameterRecord;
-use flora_federation::{Message, NUM_EXAMPLES, PARAMETERS, Task, Transform, Value};
+use flora_federation::{Message, PARAMETERS, Task, Transform, Value};
 
 use crate::noise::{Secret, normal};
 use crate::{Budget, EPSILON, update};
@@ -50,8 +50,9 @@ impl Transform for Noised {
         let contents = [answer.as_ref(), sent.as_ref()];
         let mut rng = secret.stream(self.answers, deviation, contents);
         let mut noised = ParameterRecord::new();
-        for ((name, change), (_, like)) in update::change(answer, sent).zip(answer.iter()) {
-            let change = change.into_iter().map(|it| factor * it + normal(&mut rng, deviation));
+        for (name, like) in answer.iter() {
+            let change = update::change(sent, name, like).into_iter();
+            let change = change.map(|it| factor * it + normal(&mut rng, deviation));
             let tensor = update::moved(sent, name, like, change);
             let tensor = tensor.and_then(|tensor| noised.insert(name, tensor));
             tensor.map_err(|error| error.to_string())?;
@@ -113,13 +114,13 @@ impl Transform for Quiet {
     }
 
     fn encode(&mut self, _task: &Task, mut message: Message) -> Result<Message, String> {
-        message.metrics.retain(|name, _| name == NUM_EXAMPLES || name == EPSILON);
+        message.hide_measurements();
         Ok(message)
     }
 
     /// What a client says all the same is not heard.
     fn decode(&self, _task: &Task, mut message: Message) -> Result<Message, String> {
-        message.metrics.retain(|name, _| name == NUM_EXAMPLES || name == EPSILON);
+        message.hide_measurements();
         Ok(message)
     }
 }

@@ -70,9 +70,7 @@ impl Secret {
         }
         ChaCha20Rng::from_seed(hash.finalize().into())
     }
-}
 
-impl Secret {
     /// Adds Gaussian noise of this standard deviation, as of the release with this number. As for any release, the same
     /// numbers get the same noise.
     pub fn add_noise(&self, release: u64, values: &mut [f64], deviation: f64) {

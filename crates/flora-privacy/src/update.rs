@@ -2,29 +2,23 @@
 
 use flora_core::{HostTensor, ParameterRecord, RecordError};
 
-/// A tensor that was not sent counts from zero.
-pub(crate) fn change<'a>(
-    answer: &'a ParameterRecord,
-    sent: &'a ParameterRecord,
-) -> impl Iterator<Item = (&'a str, Vec<f64>)> {
-    answer.iter().map(|(name, theirs)| {
-        let to = theirs.to_f32();
-        let change = match sent.matching(name, theirs) {
-            Ok(from) => {
-                let from = from.to_f32();
-                let pairs = to.iter().zip(from.iter());
-                pairs.map(|(&to, &from)| f64::from(to) - f64::from(from)).collect()
-            }
-            Err(_) => to.iter().copied().map(f64::from).collect(),
-        };
-        (name, change)
-    })
+/// Of the tensor of this name. One that was not sent counts from zero.
+pub(crate) fn change(sent: &ParameterRecord, name: &str, answered: &HostTensor) -> Vec<f64> {
+    let to = answered.to_f32();
+    match sent.matching(name, answered) {
+        Ok(from) => {
+            let from = from.to_f32();
+            let pairs = to.iter().zip(from.iter());
+            pairs.map(|(&to, &from)| f64::from(to) - f64::from(from)).collect()
+        }
+        Err(_) => to.iter().copied().map(f64::from).collect(),
+    }
 }
 
-/// The L2 norm over all tensors.
+/// The L2 norm over all tensors. Unlike [`ParameterRecord::distance`], which leaves out what only one of the two has.
 pub(crate) fn norm(answer: &ParameterRecord, sent: &ParameterRecord) -> f64 {
-    let squares = |(_, change): (_, Vec<f64>)| change.iter().map(|x| x * x).sum::<f64>();
-    change(answer, sent).map(squares).sum::<f64>().sqrt()
+    let changes = answer.iter().map(|(name, answered)| change(sent, name, answered));
+    changes.map(|change| change.iter().map(|x| x * x).sum::<f64>()).sum::<f64>().sqrt()
 }
 
 /// `sent + change`, as one of the tensors of an answer that looks like `like`.

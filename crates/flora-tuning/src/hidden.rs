@@ -10,6 +10,7 @@ use flora_heads::Moments;
 use flora_privacy::{Budget, SampleConfig, Secret};
 use rand::RngExt;
 
+use crate::joined::numbers;
 use crate::{Objective, TuningError, TuningModel};
 
 /// How a client hides its examples.
@@ -203,10 +204,6 @@ fn less_label(logits: impl Iterator<Item = f32>, label: usize) -> (Vec<f64>, f64
 
 fn dot(left: &[f32], right: &[f32]) -> f32 {
     left.iter().zip(right).map(|(left, right)| left * right).sum()
-}
-
-fn numbers(tensor: Tensor<2>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().try_into_vec().expect("just converted")
 }
 
 #[cfg(test)]

@@ -77,6 +77,6 @@ impl Seen {
     }
 }
 
-fn numbers(tensor: Tensor<2>) -> Vec<f32> {
+pub(crate) fn numbers(tensor: Tensor<2>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec().expect("just converted")
 }

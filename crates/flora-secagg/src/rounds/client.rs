@@ -1,9 +1,7 @@
 use std::collections::BTreeMap;
 
 use flora_core::hex;
-use flora_federation::{
-    Client as Participant, ClientError, ClientInfo, EPSILON, Kind, Message, NUM_EXAMPLES, Task,
-};
+use flora_federation::{Client as Participant, ClientError, ClientInfo, Kind, Message, Task};
 use serde::{Deserialize, Serialize};
 
 use super::{SECURE, eligible, number, put, take};
@@ -122,7 +120,7 @@ impl<C: Participant> Secure<C> {
         let masked = self.answer(&task, &request, Some(update));
         let masked = masked.map_err(|error| failed(hidden(&error)))?;
         let mut answer = Message { metrics: trained.metrics, ..Message::default() };
-        answer.metrics.retain(|name, _| name == NUM_EXAMPLES || name == EPSILON);
+        answer.hide_measurements();
         put(&mut answer, masked);
         Ok(answer)
     }

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use flora_core::{HostTensor, ParameterRecord, RecordError};
 use flora_federation::{
-    Answer, ClientInfo, EPSILON, Failure, Fleet, FleetError, Kind, Message, Metrics, NUM_EXAMPLES,
-    Reason, Stop, Task, Wait,
+    Answer, ClientInfo, Failure, Fleet, FleetError, Kind, Message, Metrics, Reason, Stop, Task,
+    Wait,
 };
 
 use super::{SECURE, eligible, number, put, take};
@@ -155,12 +155,12 @@ impl Member {
 
     /// What the round loop hears of it. `mean` is that of all, if it is part of that.
     fn answer(self, mean: Option<&Arc<ParameterRecord>>, problem: &str) -> Answer {
-        let Self { task, bytes, seconds, mut metrics, failure } = self;
+        let Self { task, bytes, seconds, metrics, failure } = self;
         let result = match (mean, failure) {
             (Some(mean), _) => {
-                metrics.retain(|name, _| name == NUM_EXAMPLES || name == EPSILON);
-                let parameters = Message::parameters(Arc::clone(mean));
-                Ok(Message { metrics, ..parameters })
+                let mut message = Message { metrics, ..Message::parameters(Arc::clone(mean)) };
+                message.hide_measurements();
+                Ok(message)
             }
             (None, Some(failure)) => Err(failure),
             (None, None) => {
