@@ -8,8 +8,9 @@ use std::sync::Arc;
 use flora_core::{HostTensor, ParameterRecord};
 use flora_federation::{FedAvg, Kind, Strategy, Value as Setting};
 use flora_strategies::lora::{
-    AGGREGATION_ERROR, Average, ESTIMATE, FRESH_OPTIMIZER, FedEx, FedSb, FlexLora, HetLora, LORA_B,
-    Ranks, RanksConfig, Reported, Scale, Stacking, TRAIN, best_factors, is_correction,
+    AGGREGATION_ERROR, Average, Bases, ESTIMATE, FRESH_OPTIMIZER, FedEx, FedSb, FedSbConfig,
+    FlexLora, HetLora, LORA_B, Ranks, RanksConfig, Reported, Scale, Stacking, TRAIN, best_factors,
+    is_correction,
 };
 use serde_json::Value;
 use support::{
@@ -299,6 +300,54 @@ fn a_rank_above_that_of_the_shared_adapter_is_refused() {
     }
 }
 
+/// Random bases are orthonormal, those of the seed, and sent in the first round, which averages cores already.
+#[test]
+fn fed_sb_begins_with_random_bases() {
+    let mut start = ParameterRecord::new();
+    for (part, shape) in [("A", [2, 5]), ("B", [4, 2])] {
+        let zeros = vec![0.0; shape[0] * shape[1]];
+        start.insert(name("x", part), HostTensor::from_f32(shape, zeros).unwrap()).unwrap();
+    }
+    let config = FedSbConfig { bases: Bases::Random };
+    let of = |seed: u64| Reported::new(Box::new(FedSb::new(config, seed)));
+    let mut rule = of(7);
+    let global = global(0, &start);
+    let sent = rule.instruct(&global, &info(0, 1), &Kind::Train);
+    assert!(!sent.config.contains_key(ESTIMATE));
+    let bases = sent.get_parameters().unwrap();
+    let tensor = |end: &str| bases.get(&name("x", end)).unwrap().to_f32().into_owned();
+    let (a, b) = (tensor("A"), tensor("B"));
+    let of_a = |i: usize, j: usize| (0..5).map(|k| a[i * 5 + k] * a[j * 5 + k]).sum::<f32>();
+    let of_b = |i: usize, j: usize| (0..4).map(|k| b[k * 2 + i] * b[k * 2 + j]).sum::<f32>();
+    for (i, j) in [(0, 0), (0, 1), (1, 1)] {
+        let wanted = f32::from(u8::from(i == j));
+        assert!((of_a(i, j) - wanted).abs() < 1e-6 && (of_b(i, j) - wanted).abs() < 1e-6);
+    }
+    assert_eq!(tensor("R"), [0.0; 4]);
+    let again = of(7).instruct(&global, &info(0, 1), &Kind::Train);
+    assert_eq!(again.get_parameters(), sent.get_parameters(), "a restarted server draws the same");
+    let other = of(8).instruct(&global, &info(0, 1), &Kind::Train);
+    assert_ne!(other.get_parameters(), sent.get_parameters());
+    let with_core = |values: [f32; 4]| {
+        let mut record = ParameterRecord::clone(bases);
+        let mut core = ParameterRecord::new();
+        core.insert("x.lora_R.weight", HostTensor::from_f32([2, 2], values.to_vec()).unwrap())
+            .unwrap();
+        record.replace(&core).unwrap();
+        record
+    };
+    let clients = [with_core([1.0, 2.0, 3.0, 4.0]), with_core([4.0, 2.0, 0.0, -2.0])];
+    let made = round(&mut rule, &global, &clients, &[1, 2]);
+    assert!(made.metrics[AGGREGATION_ERROR] < 1e-6);
+    assert_eq!(made.parameters.get("x.lora_R.weight").unwrap().to_f32()[..], [3.0, 2.0, 1.0, 0.0]);
+    assert_eq!(made.parameters.get(&name("x", "A")), bases.get(&name("x", "A")));
+    let later = self::global(1, &made.parameters);
+    assert_eq!(
+        rule.instruct(&later, &info(0, 1), &Kind::Train).get_parameters(),
+        Some(&later.parameters)
+    );
+}
+
 /// The first round takes the singular vectors of the clients' gradients; cores are averaged from then on.
 #[test]
 fn fed_sb_averages_cores_between_singular_vectors() {
@@ -321,7 +370,7 @@ fn fed_sb_averages_cores_between_singular_vectors() {
         }
     }
     assert_products(&support::products(&of["initial_product"]), &products_of(&answer, 1.0));
-    let mut rule = Reported::new(Box::new(FedSb));
+    let mut rule = Reported::new(Box::new(FedSb::default()));
     let clients = vec![answer; examples.len()];
     let sent = rule.instruct(&global(0, &start), &info(0, 1), &Kind::Train);
     assert_eq!(sent.config[ESTIMATE], Setting::Bool(true));

@@ -243,7 +243,6 @@ impl Prepared {
         let started = Instant::now();
         let federation = &self.experiment.federation;
         let shared = federation.share().part(&self.initial);
-        let answered = shared.filter(|name| federation.strategy.is_answered(name));
         observer.event(&Event::RunStarted {
             name: self.experiment.name.clone(),
             method: self.method.clone(),
@@ -251,7 +250,8 @@ impl Prepared {
             rounds: self.rounds(),
             trainable_parameters: self.trainable_parameters,
             total_parameters: self.total_parameters,
-            bytes_per_client: answered.byte_len() as u64 * federation.strategy.records(),
+            bytes_per_client: federation.strategy.answered(&shared).byte_len() as u64
+                * federation.strategy.records(),
             seed: self.experiment.seed,
         });
         self.told.iter().for_each(|event| observer.event(event));

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::NoSettings;
 use crate::lora::{
-    Average, FairConfig, FlexLoraConfig, HetLoraConfig, Procrustes, RanksConfig, StackingConfig,
+    Average, FairConfig, FedSbConfig, FlexLoraConfig, HetLoraConfig, Procrustes, RanksConfig,
+    StackingConfig,
 };
 use crate::optimizer::{FedAdagrad, FedAdam, FedAvgM, FedYogi};
 use crate::robust::{Bulyan, GeometricMedian, Krum, Median, MultiKrum, TrimmedMean};
@@ -65,7 +66,7 @@ pub enum StrategyKind {
     FedSvd(NoSettings),
     /// A core between two bases that stay is trained ([`FedSb`](crate::lora::FedSb)).
     #[serde(rename = "fed-sb")]
-    FedSb(NoSettings),
+    FedSb(FedSbConfig),
     /// LoRA's A is shared, every client has a B of its own ([`FedSa`](crate::lora::FedSa)).
     #[serde(rename = "fedsa")]
     FedSa(NoSettings),
@@ -109,12 +110,14 @@ impl StrategyKind {
             || matches!(self, Self::Stacking(_) | Self::FlexLora(_) | Self::HetLora(_))
     }
 
-    /// Whether it makes of one answer what it would make of many with that mean. The first answers of `fed-sb` are pairs of factors,
-    /// whose means are factors of nothing.
+    /// Whether it makes of one answer what it would make of many with that mean. Estimates of `fed-sb` are pairs of factors, whose
+    /// mean is no pair of factors of a gradient.
     pub(super) fn takes_sums(&self) -> bool {
-        self.is_optimizer()
-            || matches!(self, Self::FedAvg(_) | Self::FedProx(_))
-            || matches!(self, Self::Ffa(_) | Self::FedSvd(_))
+        match self {
+            Self::FedAvg(_) | Self::FedProx(_) | Self::Ffa(_) | Self::FedSvd(_) => true,
+            Self::FedSb(it) => !it.estimates(),
+            kind => kind.is_optimizer(),
+        }
     }
 
     /// The ranks of the clients, where they may have ranks of their own and do.
@@ -181,7 +184,7 @@ impl StrategyKind {
             (Self::FedProx(_), Self::Scaffold(_)) => {
                 Some("its control variates are those of steps without a proximal term")
             }
-            (Self::NormClipping(_) | Self::FedProx(_), Self::FedSb(_)) => {
+            (Self::NormClipping(_) | Self::FedProx(_), Self::FedSb(it)) if it.estimates() => {
                 Some("its first round estimates a gradient, which has no start to stay near to")
             }
             (Self::NormClipping(_), Self::Scaffold(_)) => {
@@ -209,9 +212,9 @@ impl StrategyKind {
                 Self::FedSvd(_) => {
                     Some("it turns A and B anew in every round, and momentum would be of others")
                 }
-                Self::FedSb(_) => {
-                    Some("its first round estimates a gradient, and momentum would be of that")
-                }
+                Self::FedSb(_) => Some(
+                    "its first round makes other factors, and a step between them means nothing",
+                ),
                 Self::RoLora(_) => {
                     Some("momentum would move the factor that nobody trained in the round")
                 }

@@ -5,6 +5,7 @@ mod kind;
 use std::fmt;
 use std::mem::discriminant;
 
+use flora_core::ParameterRecord;
 use flora_core::kinds::{Kinds, word_or_table};
 use flora_federation::Strategy;
 use serde::de::Error;
@@ -14,8 +15,8 @@ use toml::{Table, Value};
 pub use self::kind::StrategyKind;
 
 use crate::lora::{
-    Aligned, Fair, FedEx, FedSa, FedSb, FedSvd, Ffa, FlexLora, HetLora, LORA_A, LORA_B, Ranks,
-    RanksConfig, RoLora, Stacking,
+    Aligned, CORE, Fair, FedEx, FedSa, FedSb, FedSvd, Ffa, FlexLora, HetLora, LORA_A, LORA_B,
+    Ranks, RanksConfig, RoLora, Stacking, zero_cores,
 };
 use crate::{FedNova, FedNovaConfig, FedProx, NormClipping, Scaffold, ServerOptimizer, Stepped};
 
@@ -113,17 +114,32 @@ impl StrategyConfig {
         self.layers().any(|kind| matches!(kind, StrategyKind::FedSb(_)))
     }
 
+    /// Whether clients answer the first round with an estimate of the gradient, and train nothing.
+    pub fn estimates(&self) -> bool {
+        self.layers().any(|kind| matches!(kind, StrategyKind::FedSb(it) if it.estimates()))
+    }
+
     /// What the names of the shared parameters contain, where others stay with the clients.
     pub fn shares(&self) -> Option<&'static str> {
         self.layers().any(|kind| matches!(kind, StrategyKind::FedSa(_))).then_some(LORA_A)
     }
 
-    /// Whether clients answer the tensor of that name, in the first round where rounds differ.
+    /// Whether clients answer the tensor of that name, of those that they are sent; in the first round where rounds differ.
     pub fn is_answered(&self, name: &str) -> bool {
-        let is_of_b = |kind: &StrategyKind| {
-            kind.is_of_one_factor() && !matches!(kind, StrategyKind::FedSb(_))
-        };
-        !self.layers().any(is_of_b) || name.contains(LORA_B)
+        self.layers().all(|kind| match kind {
+            StrategyKind::FedSb(it) => it.estimates() || name.contains(CORE),
+            kind => !kind.is_of_one_factor() || name.contains(LORA_B),
+        })
+    }
+
+    /// A record like that which clients answer in the first round of a run that begins with `initial`.
+    pub fn answered(&self, initial: &ParameterRecord) -> ParameterRecord {
+        let is_core =
+            |kind: &StrategyKind| matches!(kind, StrategyKind::FedSb(it) if !it.estimates());
+        match self.layers().any(is_core) {
+            true => zero_cores(initial),
+            false => initial.filter(|name| self.is_answered(name)),
+        }
     }
 
     /// Whether it needs clients that train by SGD at a constant rate.
@@ -151,11 +167,10 @@ impl StrategyConfig {
                 StrategyKind::FedSvd(_)
                     | StrategyKind::Stacking(_)
                     | StrategyKind::FlexLora(_)
-                    | StrategyKind::FedSb(_)
                     | StrategyKind::FedRot(_)
             )
         };
-        !self.layers().any(turns)
+        !self.layers().any(turns) && !self.estimates()
     }
 
     /// Whether clients of a smaller rank are sent the first rows and columns of the shared factors.
@@ -255,7 +270,7 @@ impl StrategyConfig {
             StrategyKind::Ffa(_) => Box::new(Ffa::new()),
             StrategyKind::RoLora(_) => Box::new(RoLora),
             StrategyKind::FedSvd(_) => Box::new(FedSvd),
-            StrategyKind::FedSb(_) => Box::new(FedSb),
+            StrategyKind::FedSb(it) => Box::new(FedSb::new(*it, run.seed)),
             StrategyKind::FedSa(_) => Box::new(FedSa),
             StrategyKind::Fair(it) => Box::new(Fair::new(it.clone())),
             StrategyKind::FedEx(_) => Box::new(FedEx),

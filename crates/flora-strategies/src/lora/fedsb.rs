@@ -7,14 +7,43 @@ use flora_federation::{
     Accepted, Aggregate, CheckError, ClientInfo, Global, Kind, Message, Strategy, StrategyError,
     Value,
 };
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
 
 use super::matrix::{Changed, matrix, tensor};
 use super::mean;
 use super::pairs::{Pair, pairs};
-use super::part::{self, CORE, ESTIMATE};
+use super::part::{self, CORE, ESTIMATE, Made};
 use super::product::{Product, no_svd};
 use super::svd::Svd;
 use crate::values::{in_order, shares};
+
+/// Where the bases B and A of [`FedSb`] come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bases {
+    /// The leading singular vectors of the gradient, which the first round estimates.
+    #[default]
+    Gradient,
+    /// Orthonormal matrices drawn from the seed. They depend on no data, so that they spend no privacy, and every round
+    /// trains.
+    Random,
+}
+
+/// The settings of [`FedSb`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FedSbConfig {
+    /// Where the bases come from.
+    pub bases: Bases,
+}
+
+impl FedSbConfig {
+    /// Whether the first round estimates a gradient and trains nothing.
+    pub fn estimates(&self) -> bool {
+        self.bases == Bases::Gradient
+    }
+}
 
 /// Fed-SB (<https://arxiv.org/abs/2502.15436>): the update of a layer is `s B R A`, of which clients train and answer the core R,
 /// `[r, r]`, alone; its mean is that of the products. B and A are orthonormal and stay as they are: the leading singular
@@ -25,14 +54,20 @@ use crate::values::{in_order, shares};
 /// products. From then on the record has `LAYER.lora_R.weight` beside A and B, zero at first, so that training starts
 /// from the model of before; the paper starts from the singular values, a step whose size is open. All three go down,
 /// for clients that come later, and only R comes up.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FedSb;
+///
+/// With [`Bases::Random`] there is no estimate: the server draws the bases, and the first round trains cores already.
+#[derive(Default)]
+pub struct FedSb {
+    bases: Bases,
+    seed: u64,
+    drawn: Made,
+}
 
 fn core(pair: &Pair) -> String {
     format!("{}.{CORE}.weight", pair.layer)
 }
 
-fn has_cores(record: &ParameterRecord) -> bool {
+pub(super) fn has_cores(record: &ParameterRecord) -> bool {
     record.names().any(|name| name.contains(CORE))
 }
 
@@ -80,7 +115,64 @@ pub fn best_factors(
     Ok([tensor(a.as_ref(), Dtype::F32)?, tensor(b.as_ref(), Dtype::F32)?])
 }
 
+/// The record with orthonormal bases drawn from `seed`, and cores that are zero.
+fn with_drawn_bases(record: &ParameterRecord, seed: u64) -> Result<ParameterRecord, StrategyError> {
+    let mut changed = Changed::default();
+    for pair in pairs(record)? {
+        let factors = pair.factors(|name| record.get(name))?;
+        let mut random = flora_core::seed::stream(seed, &format!("fed-sb bases {}", pair.layer));
+        let mut draw = || StandardNormal.sample(&mut random);
+        changed.set(&pair.b, &orthonormal(pair.out, pair.rank, &mut draw), factors.b)?;
+        let a = orthonormal(pair.width, pair.rank, &mut draw);
+        changed.set(&pair.a, &a.transpose().to_owned(), factors.a)?;
+    }
+    with_zero_cores(changed.within(record)?)
+}
+
+/// A matrix of shape `[rows, columns]` with orthonormal columns: Q of a matrix of normal numbers that `draw` draws.
+fn orthonormal(rows: usize, columns: usize, draw: &mut impl FnMut() -> f64) -> Mat<f64> {
+    Mat::from_fn(rows, columns, |_, _| draw()).qr().compute_thin_Q()
+}
+
+/// The cores of the pairs of a record, which are zero; none without pairs.
+pub(crate) fn zero_cores(record: &ParameterRecord) -> ParameterRecord {
+    let mut cores = ParameterRecord::new();
+    for pair in pairs(record).unwrap_or_default() {
+        let zeros = HostTensor::from_f32([pair.rank, pair.rank], vec![0.0; pair.rank * pair.rank]);
+        cores
+            .insert(core(&pair), zeros.expect("as many as the shape has"))
+            .expect("a layer has one core");
+    }
+    cores
+}
+
+/// The record with cores that are zero.
+fn with_zero_cores(mut record: ParameterRecord) -> Result<ParameterRecord, StrategyError> {
+    let cores = zero_cores(&record);
+    for (name, core) in cores.iter() {
+        record.insert(name, core.clone())?;
+    }
+    Ok(record)
+}
+
 impl FedSb {
+    /// The rule; `seed` is that of random bases.
+    pub fn new(config: FedSbConfig, seed: u64) -> Self {
+        Self { bases: config.bases, seed, drawn: Made::default() }
+    }
+
+    /// The global record, or that which the first round begins with: random bases beside cores.
+    fn begun(
+        &mut self,
+        global: &Arc<ParameterRecord>,
+    ) -> Result<Arc<ParameterRecord>, StrategyError> {
+        if self.bases == Bases::Gradient || has_cores(global) {
+            return Ok(Arc::clone(global));
+        }
+        let seed = self.seed;
+        self.drawn.try_get(global, 0, |global| with_drawn_bases(global, seed).map(Some))
+    }
+
     /// The bases that the clients' gradients span, and cores that are zero.
     fn begin(
         global: &ParameterRecord,
@@ -95,12 +187,7 @@ impl FedSb {
             changed.set(&pair.a, &a, before.a)?;
             changed.set(&pair.b, &b, before.b)?;
         }
-        let mut next = changed.within(global)?;
-        for pair in &pairs {
-            let zeros = vec![0.0; pair.rank * pair.rank];
-            next.insert(core(pair), HostTensor::from_f32([pair.rank, pair.rank], zeros)?)?;
-        }
-        Ok(next)
+        with_zero_cores(changed.within(global)?)
     }
 }
 
@@ -114,7 +201,9 @@ impl Strategy for FedSb {
         if *kind != Kind::Train {
             return Message::parameters(parameters);
         }
-        if has_cores(&global.parameters) {
+        // What is no record of LoRA pairs goes out as it is, and `aggregate` says what is wrong with it.
+        let parameters = self.begun(&parameters).unwrap_or(parameters);
+        if has_cores(&parameters) {
             return part::training(parameters, CORE);
         }
         let mut message = Message::parameters(parameters);
@@ -132,11 +221,16 @@ impl Strategy for FedSb {
         accepted: &[Accepted],
     ) -> Result<Aggregate, StrategyError> {
         let answers = in_order(accepted);
-        if !has_cores(&global.parameters) {
-            return Ok(Aggregate::reshaped(Self::begin(&global.parameters, &answers)?));
+        let begun = self.begun(&global.parameters)?;
+        if !has_cores(&begun) {
+            return Ok(Aggregate::reshaped(Self::begin(&begun, &answers)?));
         }
-        pairs(&global.parameters)?;
+        pairs(&begun)?;
         let is_core = |name: &str| name.contains(CORE);
-        Ok(Aggregate::new(mean::record(&global.parameters, &answers, is_core)?))
+        let next = mean::record(&begun, &answers, is_core)?;
+        Ok(match has_cores(&global.parameters) {
+            true => Aggregate::new(next),
+            false => Aggregate::reshaped(next),
+        })
     }
 }

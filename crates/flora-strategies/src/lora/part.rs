@@ -1,6 +1,6 @@
 //! Clients that train one of the two matrices.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use flora_core::ParameterRecord;
 use flora_federation::{CheckError, Message, PARAMETERS, Value};
@@ -72,11 +72,26 @@ impl Made {
         rank: usize,
         make: impl FnOnce(&ParameterRecord) -> Option<ParameterRecord>,
     ) -> Arc<ParameterRecord> {
+        let made = self.try_get(global, rank, |it| Ok::<_, Infallible>(make(it)));
+        made.unwrap_or_else(|never| match never {})
+    }
+
+    /// The same where making it may fail.
+    pub(crate) fn try_get<E>(
+        &mut self,
+        global: &Arc<ParameterRecord>,
+        rank: usize,
+        make: impl FnOnce(&ParameterRecord) -> Result<Option<ParameterRecord>, E>,
+    ) -> Result<Arc<ParameterRecord>, E> {
         if !self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, global)) {
             self.by_rank.clear();
             self.of = Some(Arc::clone(global));
         }
-        let made = || make(global).map_or_else(|| Arc::clone(global), Arc::new);
-        Arc::clone(self.by_rank.entry(rank).or_insert_with(made))
+        if let Some(made) = self.by_rank.get(&rank) {
+            return Ok(Arc::clone(made));
+        }
+        let made = make(global)?.map_or_else(|| Arc::clone(global), Arc::new);
+        self.by_rank.insert(rank, Arc::clone(&made));
+        Ok(made)
     }
 }

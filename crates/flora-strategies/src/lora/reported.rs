@@ -4,6 +4,7 @@ use flora_federation::{
 };
 
 use super::Scale;
+use super::fedsb::has_cores;
 use super::measure::error_of;
 use super::part::ESTIMATE;
 use crate::values::in_order;
@@ -60,7 +61,10 @@ impl Strategy for Reported {
         if is_estimate {
             return Ok(aggregate);
         }
-        let error = error_of(&aggregate.parameters, &global.parameters, &answers, &self.scale);
+        // The first round of random bases sends what the global record does not have yet.
+        let sent = accepted.first().and_then(|it| it.sent.get_parameters());
+        let base = sent.filter(|sent| has_cores(sent)).unwrap_or(&global.parameters);
+        let error = error_of(&aggregate.parameters, base, &answers, &self.scale);
         if let Some(error) = error {
             aggregate.metrics.insert(AGGREGATION_ERROR.to_owned(), error);
         }

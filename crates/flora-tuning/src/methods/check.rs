@@ -93,7 +93,7 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
              model with `flora export --merged`, and start from that"
         ));
     }
-    if strategy.makes_factors() {
+    if strategy.estimates() {
         check_estimate(experiment)?;
     }
     if strategy.shares().is_some() && federation.participants == Participants::Central {

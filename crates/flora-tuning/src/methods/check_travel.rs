@@ -138,7 +138,7 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
     if let Some(name) = federation.strategy.needs_each().filter(|_| !is_closed) {
         return refuse(format!(
             "{name} needs the answers one by one, and under masks there is only their sum; choose \"fedavg\", a server \
-             optimizer, \"fedprox\", \"ffa\" or \"fedsvd\" as federation.strategy"
+             optimizer, \"fedprox\", \"ffa\", \"fedsvd\" or fed-sb with bases = \"random\" as federation.strategy"
         ));
     }
     if !federation.upload.is_lossless() {
@@ -205,7 +205,7 @@ fn check_central(experiment: &Experiment) -> Result<(), String> {
     if let Some(name) = federation.strategy.needs_each() {
         return refuse(format!(
             "{name} needs the answers one by one, and central privacy shows it their noised mean; choose \"fedavg\", a server \
-             optimizer, \"fedprox\", \"ffa\" or \"fedsvd\" as federation.strategy"
+             optimizer, \"fedprox\", \"ffa\", \"fedsvd\" or fed-sb with bases = \"random\" as federation.strategy"
         ));
     }
     if federation.quorum > 1 {
@@ -269,9 +269,10 @@ fn check_sample(experiment: &Experiment) -> Result<(), String> {
             "the classifier in method.head is part of every example's loss; train without it",
         );
     }
-    if experiment.federation.strategy.makes_factors() {
+    if experiment.federation.strategy.estimates() {
         return refuse(
-            "the first round of fed-sb is answered by a gradient of all images; choose another strategy",
+            "the first round of fed-sb is answered by a gradient of all images; choose { kind = \"fed-sb\", bases = \"random\" } as \
+             federation.strategy, or another",
         );
     }
     Ok(())

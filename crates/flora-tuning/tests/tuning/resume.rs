@@ -186,6 +186,7 @@ fn every_strategy_resumes() {
         "lora-fair",
         "fedsa",
         "fed-sb",
+        "{ kind = \"fed-sb\", bases = \"random\" }",
         "fedex",
         "stacking",
         "{ kind = \"stacking\", ranks = [2, 1, 2] }",

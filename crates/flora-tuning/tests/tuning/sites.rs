@@ -181,6 +181,7 @@ fn what_a_strategy_asks_of_clients_reaches_the_sites() {
         "scaffold",
         "fedsa",
         "fed-sb",
+        "{ kind = \"fed-sb\", bases = \"random\" }",
         "fedex",
         "{ kind = \"stacking\", ranks = [2, 1, 2] }",
         "{ kind = \"flexlora\", ranks = [2, 1, 2] }",

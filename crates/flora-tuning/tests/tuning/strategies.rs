@@ -441,7 +441,7 @@ fn what_does_not_go_together_is_refused() {
         (
             "{ kind = \"fedavgm\", server_momentum = 0.5, rule = \"fed-sb\" }",
             "",
-            "estimates a gradient",
+            "makes other factors",
         ),
         ("{ kind = \"flexlora\", average = \"raflora\" }", "", "strategy.average: "),
         ("{ kind = \"flexlora\", ranks = [2, 4, 8] }", "", "choose method.lora.r = 8"),

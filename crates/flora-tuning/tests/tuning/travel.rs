@@ -96,6 +96,39 @@ fn central_privacy_tells_what_it_spends_and_nothing_else() {
     assert!(warned);
 }
 
+/// Random bases depend on no image, so that cores are all that is noised, masked or trained on hidden images.
+#[test]
+fn cores_between_random_bases_can_be_hidden() {
+    let images = Images::new(6, 1);
+    let of = |more: &[&str]| {
+        let random = "federation.strategy={ kind = \"fed-sb\", bases = \"random\" }";
+        let set = [random, "training.rounds=2", "training.learning_rate=0.05"];
+        trained(images.experiment(&[&set, more].concat()))
+    };
+    let cores = |record: &ParameterRecord| record.filter(|name| name.contains("lora_R"));
+    let bases = |record: &ParameterRecord| bits(&record.filter(|name| !name.contains("lora_R")));
+    let (plain, _) = of(&[]);
+    let [start, first, second] = &plain.history[..] else { panic!("three evaluations") };
+    assert!(first.loss < start.loss && second.loss < start.loss, "{:?}", plain.history);
+    // Three clients, two rounds, and nothing but cores.
+    assert_eq!(plain.bytes_up, 3 * 2 * cores(&plain.last).byte_len() as u64);
+    let central = "federation.privacy={ kind = \"central\", clip = 0.1, noise = 1.0 }";
+    let (noised, listener) = of(&[central]);
+    assert_eq!(told(&listener, EPSILON).len(), 2);
+    assert_eq!(bases(&noised.last), bases(&plain.last));
+    // The noise on the mean of three, in each number, over two rounds.
+    let (off, core) = (noised.last.distance(&plain.last), cores(&plain.last));
+    let numbers: usize = core.iter().map(|(_, tensor)| tensor.len()).sum();
+    let expected = (2.0 * numbers as f64).sqrt() * 0.1 / 3.0;
+    assert!(off > expected / 2.0 && off < core.norm() + 2.0 * expected, "{off} {expected}");
+    let (masked, _) = of(&["federation.secure={}"]);
+    assert!(masked.last.distance(&plain.last) < 1e-4 * cores(&plain.last).norm());
+    let sample = "federation.privacy={ kind = \"sample\", epsilon = 3.0 }";
+    let (hidden, listener) = of(&[sample, "method.loss=class-ce"]);
+    assert_eq!(bases(&hidden.last), bases(&plain.last));
+    assert!(told(&listener, EPSILON)[1] <= 3.0);
+}
+
 #[test]
 fn single_images_are_hidden_by_the_clients() {
     let images = Images::new(6, 1);
@@ -210,6 +243,9 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
             "federation.secure.range: noised numbers reach 15.000",
         ),
         (&["method.name=ridge", "federation.download=int8"], "would spoil them"),
+        (&[central, "federation.strategy=fed-sb"], "fed-sb with bases = \"random\""),
+        (&[secure, "federation.strategy=fed-sb"], "fed-sb with bases = \"random\""),
+        (&[sample, "method.loss=class-ce", "federation.strategy=fed-sb"], "bases = \"random\""),
         (&[central, "federation.quorum=2"], "federation.quorum is 1"),
         (&[central, "method.name=ridge"], "choose kind = \"sample\""),
         (&[central, "federation.participants=alone"], "\"alone\" send nothing"),
