@@ -20,20 +20,20 @@ pub struct ClientTally {
     pub(crate) epsilon: Option<f64>,
 }
 
-impl ClientTally {
-    fn spend(&mut self, metrics: &Metrics) {
-        if let Some(&epsilon) = metrics.get(EPSILON).filter(|epsilon| epsilon.is_finite()) {
-            self.epsilon = Some(self.epsilon.map_or(epsilon, |most| most.max(epsilon)));
-        }
-    }
+/// The most that was spent of a budget of privacy, with the metrics of one more answer or round.
+pub(crate) fn epsilon(before: Option<f64>, metrics: &Metrics) -> Option<f64> {
+    let now = metrics.get(EPSILON).copied().filter(|epsilon| epsilon.is_finite());
+    before.into_iter().chain(now).reduce(f64::max)
+}
 
+impl ClientTally {
     /// Takes down what `event` tells.
     pub fn hear(&mut self, event: &Event) {
         match event {
             Event::ClientReplied { client, metrics, .. } => {
                 self.replies += 1;
                 // Also of answers that did not count.
-                self.spend(metrics);
+                self.epsilon = epsilon(self.epsilon, metrics);
                 if !self.trainers.contains(client) {
                     self.trainers.insert(client.clone());
                 }
@@ -43,7 +43,7 @@ impl ClientTally {
                     self.aggregation.0 += error;
                     self.aggregation.1 += 1;
                 }
-                self.spend(metrics);
+                self.epsilon = epsilon(self.epsilon, metrics);
             }
             Event::Evaluated { model: EvaluatedModel::Local, .. } => self.local = local(event),
             Event::Evaluated { model, clients, .. } => {

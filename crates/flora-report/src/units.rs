@@ -88,6 +88,11 @@ pub fn count(count: usize) -> String {
     grouped
 }
 
+/// A budget of privacy with four decimal places, rounded up: as it is shown, it holds.
+pub fn epsilon(epsilon: f64) -> String {
+    format!("{:.4}", (epsilon * 1e4).ceil() / 1e4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

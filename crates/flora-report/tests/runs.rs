@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use flora_federation::{ClientInfo, ClientScore, EvaluatedModel, Event, Metrics, RunStatus};
+use flora_federation::{
+    ClientInfo, ClientScore, EPSILON, EvaluatedModel, Event, Metrics, RunStatus,
+};
 use flora_report::{
     Accuracies, Accuracy, Existing, ReportError, RunFolder, RunRecord, RunState, RunSummary,
     compare,
@@ -227,6 +229,35 @@ fn damaged_files_are_rows() {
 }
 
 #[test]
+fn what_a_run_spent_is_in_the_list() {
+    let parent = tempfile::tempdir().unwrap();
+    let killed = write(&parent.path().join("killed"), 3, 1e-3, &[0.1, 0.2]);
+    for (round, epsilon) in [(1, 0.25), (2, 0.5)] {
+        let Event::Aggregated { strategy, replies, bytes_up, bytes_down, seconds, .. } =
+            aggregated(round)
+        else {
+            unreachable!("it is one")
+        };
+        let metrics = Metrics::from([(EPSILON.to_owned(), epsilon)]);
+        let told =
+            Event::Aggregated { round, strategy, replies, bytes_up, bytes_down, seconds, metrics };
+        killed.record(&told).unwrap();
+    }
+    drop(killed);
+    let plain = write(&parent.path().join("plain"), 3, 1e-3, &[0.1]);
+    drop(plain);
+    let runs = list(&[parent.path().to_owned()]).unwrap();
+    assert_eq!(row(&runs, "killed").epsilon, Some(0.5));
+    assert_eq!(row(&runs, "plain").epsilon, None);
+    let text = tables::runs(&runs, Page::Plain);
+    let cells = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert!(cells(text.lines().next().unwrap()).contains(&"epsilon".to_owned()), "{text}");
+    assert!(text.lines().any(|line| cells(line).contains(&"0.5000".to_owned())), "{text}");
+    let without: Vec<_> = runs.into_iter().filter(|run| run.epsilon.is_none()).collect();
+    assert!(!tables::runs(&without, Page::Plain).contains("epsilon"));
+}
+
+#[test]
 fn runs_stand_side_by_side() {
     let parent = tempfile::tempdir().unwrap();
     let (a, b) = (parent.path().join("a"), parent.path().join("b"));
@@ -235,6 +266,7 @@ fn runs_stand_side_by_side() {
     let mut whole = summary(RunStatus::Finished, 1_000_000_000);
     whole.peak_memory_bytes = Some(97 << 20);
     whole.bytes_up = 4096;
+    whole.epsilon = Some(2.500_01);
     fs::write(b.join("experiment.toml"), experiment(2, 5e-4) + "extra = [1, 2]\n").unwrap();
     folder.write_summary(&whole).unwrap();
     drop(folder);
@@ -263,6 +295,8 @@ fn runs_stand_side_by_side() {
         &["sent", "up", "128", "B", "4.00", "KiB"],
         &["time", "-", "12.5", "s"],
         &["peak", "memory", "-", "97.0", "MiB"],
+        // Rounded up.
+        &["epsilon", "-", "2.5001"],
         &["1", "20.0", "40.0"],
         &["2", "30.0", "-"],
     ] {

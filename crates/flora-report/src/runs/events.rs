@@ -6,9 +6,10 @@ use std::{
     path::Path,
 };
 
-use flora_federation::{EvaluatedModel, RunStatus};
+use flora_federation::{EvaluatedModel, Metrics, RunStatus};
 use serde::Deserialize;
 
+use crate::tally::epsilon;
 use crate::{Accuracies, Accuracy};
 
 /// What a `metrics.jsonl` tells of a run in short, as far as it can be read.
@@ -23,6 +24,8 @@ pub(crate) struct Told {
     pub(crate) rounds: BTreeMap<usize, Accuracy>,
     pub(crate) bytes_up: u64,
     pub(crate) bytes_down: u64,
+    /// The privacy spent so far.
+    pub(crate) epsilon: Option<f64>,
     pub(crate) seconds: Option<f64>,
     /// How it ended, and why.
     pub(crate) end: Option<(RunStatus, Option<String>)>,
@@ -54,6 +57,8 @@ struct Line {
     clients: Vec<Tested>,
     bytes_up: Option<u64>,
     bytes_down: Option<u64>,
+    #[serde(default)]
+    metrics: Metrics,
     seed: Option<u64>,
     seconds: Option<f64>,
     status: Option<RunStatus>,
@@ -112,6 +117,7 @@ impl Told {
             "aggregated" => {
                 self.bytes_up += line.bytes_up.unwrap_or(0);
                 self.bytes_down += line.bytes_down.unwrap_or(0);
+                self.epsilon = epsilon(self.epsilon, &line.metrics);
             }
             "run_finished" => {
                 self.seconds = line.seconds;

@@ -55,6 +55,9 @@ pub struct RunRecord {
     pub bytes_up: u64,
     /// Bytes of values that were sent to clients for training.
     pub bytes_down: u64,
+    /// The privacy spent, of a run with differential privacy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
     /// Wall-clock seconds from start to end, of a run that has ended.
     pub seconds: Option<f64>,
     /// The most memory held at once.
@@ -152,6 +155,7 @@ impl RunRecord {
             warning: summary.verdict().filter(|_| !is_locked),
             bytes_up: summary.bytes_up,
             bytes_down: summary.bytes_down,
+            epsilon: summary.epsilon,
             seconds: has_summary.then_some(summary.seconds.total).or(told.and_then(|t| t.seconds)),
             peak_memory_bytes: summary.peak_memory_bytes,
             started_at: summary.started_at.or_else(|| written_at(&path.join(EXPERIMENT))),
@@ -182,6 +186,7 @@ fn summarize(told: Option<&Told>) -> RunSummary {
     summary.model = told.model.unwrap_or(summary.model);
     summary.accuracy = told.accuracies();
     (summary.bytes_up, summary.bytes_down) = (told.bytes_up, told.bytes_down);
+    summary.epsilon = told.epsilon;
     summary
 }
 

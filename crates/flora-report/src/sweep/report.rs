@@ -10,7 +10,7 @@ use crate::{
     ReportError,
     sheet::Sheet,
     tables::Page,
-    units::{bytes, count},
+    units::{bytes, count, epsilon},
 };
 
 /// What a sweep found, to be written in several forms.
@@ -132,6 +132,11 @@ impl<'a> SweepReport<'a> {
                  clients' products, relative to it: the mean over the rounds.",
             );
         }
+        if any(|row| row.epsilon.is_some()) {
+            lines.push(
+                "Epsilon is the most privacy that a run spent, at the delta of its settings.",
+            );
+        }
         let compared = self.grid.baseline.as_ref().map(|baseline| {
             format!("Ratios are to {baseline}, and differences from it are in percentage points.")
         });
@@ -248,6 +253,7 @@ impl<'a> SweepReport<'a> {
         cells("sent by a client", "ratio", &|row| row.relative.total_bytes.map(ratio));
         cells("sent to a client", "size", &|row| row.bytes_down.map(mean_bytes));
         cells("aggregation", "error", &|row| row.aggregation_error.map(error));
+        cells("privacy", "epsilon", &|row| row.epsilon.map(epsilon));
         cells("training and aggregation", "s", &|row| row.total_seconds.map(seconds));
         cells("training and aggregation", "ratio", &|row| row.relative.total_seconds.map(ratio));
         cells("model and images", "s", &|row| row.data_seconds.map(seconds));

@@ -50,6 +50,8 @@ pub struct SweepRow {
     pub bytes_down: Option<Spread>,
     /// How far the product of averaged LoRA factors was from the average of the clients' products, relative to it.
     pub aggregation_error: Option<Spread>,
+    /// The most privacy that a run spent.
+    pub epsilon: Option<f64>,
     /// Seconds of training in a round, of all clients.
     pub seconds: Option<Spread>,
     /// Seconds of training and aggregation in all rounds; `None` where nobody trains.
@@ -165,6 +167,7 @@ fn row(index: usize, results: &[SweepResult]) -> Option<SweepRow> {
             shares(run).then(|| run.bytes_down as f64 / run.trainers as f64)
         }),
         aggregation_error: over_seeds(&|run| run.aggregation_error),
+        epsilon: runs.iter().filter_map(|result| result.run.epsilon).reduce(f64::max),
         seconds: over_seeds(&seconds),
         total_seconds: over_seeds(&|run| {
             let seconds = run.seconds.training + run.seconds.aggregation;

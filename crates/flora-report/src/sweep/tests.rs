@@ -224,6 +224,18 @@ fn runs_are_spread_over_draws_and_seeds_and_say_what_they_are_scored_on() {
 }
 
 #[test]
+fn the_most_that_runs_spent_is_a_column() {
+    let both = [(0.5, true), (0.7, true)];
+    let mut results = [result(0, 0, 0, &both), result(0, 0, 1, &both), result(1, 0, 0, &both)];
+    let grid = list(&["hidden", "plain"]);
+    assert!(!SweepReport::new(&grid, &results).markdown().to_lowercase().contains("epsilon"));
+    (results[0].run.epsilon, results[1].run.epsilon) = (Some(2.9), Some(3.0));
+    let text = SweepReport::new(&grid, &results).markdown();
+    assert!(text.contains("| privacy: epsilon |") && text.contains("| 3.0000 |"), "{text}");
+    assert!(text.contains("Epsilon is the most privacy that a run spent"), "{text}");
+}
+
+#[test]
 fn rounds_are_told_where_they_differ() {
     let both = [(0.5, true), (0.7, true)];
     let mut results = [result(0, 0, 0, &both), result(1, 0, 0, &both)];

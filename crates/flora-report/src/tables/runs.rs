@@ -9,22 +9,33 @@ use crate::{
 /// A row a run: name, method, data, rounds done of those planned, accuracies in percent, when it began in UTC, and
 /// its state.
 pub fn runs(runs: &[RunRecord], page: Page) -> String {
-    let header = ["run", "method", "data", "rounds", "last %", "best %", "began (UTC)", "state"];
+    let is_private = runs.iter().any(|run| run.epsilon.is_some());
+    let mut header =
+        vec!["run", "method", "data", "rounds", "last %", "best %", "began (UTC)", "state"];
+    let epsilon = 6;
+    if is_private {
+        header.insert(epsilon, "epsilon");
+    }
     let row = |run: &RunRecord| {
         let text = |text: &Option<String>| text.clone().unwrap_or_else(dash);
         let accuracy = [run.accuracy.last, run.accuracy.best].map(|it| of(run, share(it)));
         let began = run.started_at.map_or_else(dash, date);
         let [last, best] = accuracy;
         let state = state(run, page);
-        let row = [text(&run.method), text(&run.data), progress(run), last, best, began, state];
-        std::iter::once(run.name.clone()).chain(row).collect()
+        let name = run.name.clone();
+        let mut row =
+            vec![name, text(&run.method), text(&run.data), progress(run), last, best, began, state];
+        if is_private {
+            row.insert(epsilon, spent(run));
+        }
+        row
     };
-    let (began, data, method) = (6, 2, 1);
+    let (began, data, method) = (if is_private { epsilon + 1 } else { epsilon }, 2, 1);
     let mut columns = vec![Column::Figure; header.len()];
     columns[..=data].fill(Column::Name);
     columns[header.len() - 1] = Column::Text;
     let rows = runs.iter().map(row).collect();
-    let table = Listing::new(columns, header.map(str::to_owned).into(), rows);
+    let table = Listing::new(columns, header.into_iter().map(str::to_owned).collect(), rows);
     table.spare([began, data, method]).show(page)
 }
 
@@ -56,6 +67,9 @@ pub fn comparison(comparison: &Comparison, page: Page) -> String {
         row("time", &|run| run.seconds.map_or_else(dash, units::seconds)),
         row("peak memory", &|run| run.peak_memory_bytes.map_or_else(dash, bytes)),
     ];
+    if runs.iter().any(|run| run.epsilon.is_some()) {
+        outcome.push(row("epsilon", &spent));
+    }
     if let Some(images) = outcome_images {
         outcome.insert(2, images);
     }
@@ -84,6 +98,11 @@ pub fn comparison(comparison: &Comparison, page: Page) -> String {
         parts.push(warnings.join("\n"));
     }
     parts.join("\n\n")
+}
+
+/// The privacy that a run spent.
+fn spent(run: &RunRecord) -> String {
+    run.epsilon.map_or_else(dash, units::epsilon)
 }
 
 fn dash() -> String {

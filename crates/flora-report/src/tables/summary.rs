@@ -4,7 +4,7 @@ use flora_federation::{EvaluatedModel, RunStatus};
 use super::{Column, Listing, Page, figures};
 use crate::{
     Accuracy, RunSummary,
-    units::{bytes, count, percent_or_dash, relative, seconds},
+    units::{bytes, count, epsilon, percent_or_dash, relative, seconds},
 };
 
 /// A run on one screen: how it ended, accuracies in percent, bytes, time by phase, memory, and what speaks against using
@@ -88,10 +88,8 @@ fn facts(run: &RunSummary, page: Page) -> String {
     let aggregation = run.aggregation_error.map(|error| {
         ("aggregation", format!("error {}, the mean over the rounds", relative(error)))
     });
-    // Rounded up: as it is shown, it holds.
-    let up = |epsilon: f64| (epsilon * 1e4).ceil() / 1e4;
     let privacy =
-        run.epsilon.map(|epsilon| ("privacy", format!("epsilon {:.4} is spent", up(epsilon))));
+        run.epsilon.map(|spent| ("privacy", format!("epsilon {} is spent", epsilon(spent))));
     let note = run.verdict().map(|verdict| ("note", verdict));
     let rows = rows
         .into_iter()
