@@ -23,7 +23,7 @@ pub fn starter_experiment(found: &Discovery, description: &Path, model: Option<&
     let ships = Path::new(model).file_name().is_some_and(|name| name == SHIPPED);
     let name = if is_plain_name(&found.name) { found.name.as_str() } else { "images" };
     format!(
-        r#"# Federated fine-tuning of CLIP, to start from. Every key is explained in docs/experiments.md;
+        r#"# Federated fine-tuning of CLIP, to start from. Every key is explained in docs/settings.md;
 # `--set KEY=VALUE` changes one for a single run, as in `--set training.rounds=20`.
 name = {name}
 # Another seed shows how much of a result is chance.
