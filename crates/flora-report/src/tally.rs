@@ -21,7 +21,7 @@ pub struct ClientTally {
 }
 
 /// The most that was spent of a budget of privacy, with the metrics of one more answer or round.
-pub(crate) fn epsilon(before: Option<f64>, metrics: &Metrics) -> Option<f64> {
+fn epsilon(before: Option<f64>, metrics: &Metrics) -> Option<f64> {
     let now = metrics.get(EPSILON).copied().filter(|epsilon| epsilon.is_finite());
     before.into_iter().chain(now).reduce(f64::max)
 }

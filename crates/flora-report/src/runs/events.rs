@@ -6,10 +6,9 @@ use std::{
     path::Path,
 };
 
-use flora_federation::{EvaluatedModel, Metrics, RunStatus};
+use flora_federation::{EvaluatedModel, RunStatus};
 use serde::Deserialize;
 
-use crate::tally::epsilon;
 use crate::{Accuracies, Accuracy};
 
 /// What a `metrics.jsonl` tells of a run in short, as far as it can be read.
@@ -58,11 +57,17 @@ struct Line {
     bytes_up: Option<u64>,
     bytes_down: Option<u64>,
     #[serde(default)]
-    metrics: Metrics,
+    metrics: Spent,
     seed: Option<u64>,
     seconds: Option<f64>,
     status: Option<RunStatus>,
     message: Option<String>,
+}
+
+/// What [`EPSILON`](flora_federation::EPSILON) names of a round's metrics; others may be `null`.
+#[derive(Default, Deserialize)]
+struct Spent {
+    epsilon: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -117,7 +122,8 @@ impl Told {
             "aggregated" => {
                 self.bytes_up += line.bytes_up.unwrap_or(0);
                 self.bytes_down += line.bytes_down.unwrap_or(0);
-                self.epsilon = epsilon(self.epsilon, &line.metrics);
+                self.epsilon =
+                    self.epsilon.into_iter().chain(line.metrics.epsilon).reduce(f64::max);
             }
             "run_finished" => {
                 self.seconds = line.seconds;
