@@ -53,8 +53,8 @@ pub(crate) struct Node {
     /// The site's private key, an EC key on P-384; made if it is not there [default: node.key in the state's folder]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// What the site takes part in: base_digest, methods, min_examples, max_rounds,
-    /// max_local_epochs, max_views (10 if it is not said), max_update_norm
+    /// Limits on the runs that the site joins: base_digest, methods, min_examples, max_rounds, max_local_epochs,
+    /// max_views (default 10), max_update_norm, max_epsilon, max_delta
     #[arg(long, value_name = "FILE.toml")]
     policy: Option<PathBuf>,
     /// What to train for Flower's own servers that do not say: a preset or an experiment's file
