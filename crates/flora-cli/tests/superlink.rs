@@ -6,7 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use support::superlink::{World, assert_same_bits, cache, failures, warnings};
-use support::{done, flora, summary, text};
+use support::{count, done, flora, summary, text, wait_for};
 
 const VENDORS: [&str; 4] = ["fluent-emoji", "fluent-emoji-flat", "fxemoji", "openmoji"];
 
@@ -89,4 +89,33 @@ fn a_served_run_has_the_bits_of_a_simulated_one() {
     let log = world.flwr(&["log", id, "test", "--show"]);
     let log = text(&log.stdout) + &text(&log.stderr);
     assert!(log.contains("round"), "{log}");
+}
+
+/// Sites go back with a server that was killed to the round that it was in, and their next sum is the same.
+#[test]
+#[ignore = "needs flwr; see support/superlink.rs"]
+fn a_server_that_is_killed_under_masks_goes_on() {
+    let world = four_vendors();
+    let names = world.names();
+    let settings = ["training.rounds=3", "training.local_epochs=60", "federation.secure={}"];
+    let simulated = world.path("simulated");
+    let mut command = flora(&cache());
+    command.args(["run", "quickstart", "--out"]).arg(&simulated);
+    done(with(command, settings));
+
+    let served = world.path("served");
+    let mut command = world.serve_command(&served);
+    command.arg("quickstart").arg("--names").arg(&names);
+    let mut server = world.start_server(with(command, settings));
+    wait_for("the second round", || count(&served, "round_started") == 2);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    server.kill();
+    assert_eq!(count(&served, "aggregated"), 1, "too late: the round is over");
+
+    let mut command = flora(&cache());
+    command.args(["serve", "--superlink", &world.url(), "--names"]).arg(&names);
+    command.arg("--resume").arg(&served);
+    done(command);
+    assert_same_bits(&served, &simulated, "masks");
+    assert!(failures(&served).is_empty(), "{:?}", failures(&served));
 }
