@@ -100,7 +100,7 @@ fn round_zero_is_exactly_the_initial_parameters() {
 fn bytes_are_values_times_clients() {
     let (outcome, events) = run_with(three(Fault::FitFails(2)), 2, &config(4), 0.67);
     let outcome = outcome.unwrap();
-    // Two of three clients in each of four rounds, 8 bytes each; failures sent nothing back.
+    // Two of three clients in each of four rounds, 8 bytes each; failures sent nothing.
     assert_eq!(outcome.bytes_down, 4 * 2 * 8);
     let failures = names(&events).iter().filter(|name| *name == "client_failed").count() as u64;
     assert_eq!(outcome.bytes_up, (8 - failures) * 8);
