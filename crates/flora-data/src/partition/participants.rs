@@ -51,7 +51,7 @@ impl TryFrom<Written> for Participants {
                 "{word:?} is neither \"all\", \"central\" or \"alone\" nor a list of clients"
             )),
             Written::List(list) if list.is_empty() => {
-                Err("an empty list of clients: nobody would train".into())
+                Err("an empty list of clients: no client would train".into())
             }
             Written::List(list) => Ok(Self::Only(list)),
         }

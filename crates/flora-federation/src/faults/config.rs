@@ -170,7 +170,7 @@ mod tests {
         for (faults, words) in [
             (Faults { attackers: -0.1, ..some }, "faults.attackers: -0.1 is not between 0 and 1"),
             (Faults { attackers: f64::NAN, ..some }, "faults.attackers: NaN"),
-            (Faults { attackers: 0.0, ..some }, "faults.attack: nobody attacks"),
+            (Faults { attackers: 0.0, ..some }, "faults.attack: no client attacks"),
             (Faults { attack: None, ..some }, "set faults.attack"),
             (Faults { nan: 0.9, ..some }, "faults.attackers: with the shares"),
             (Faults { nan: 0.9, huge: 0.9, ..some }, "faults.nan: the shares"),

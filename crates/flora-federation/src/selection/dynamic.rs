@@ -35,7 +35,7 @@ impl Selection for DynamicSampling {
             return wrong("decay", format!("{decay} is not a number, 0 or more"));
         }
         if floor == 0 {
-            return wrong("floor", "a round needs clients; it must be at least 1".to_owned());
+            return wrong("floor", "0 clients are not enough; it must be at least 1".to_owned());
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ impl PowerOfChoice {
         if self.candidates == 0 {
             return wrong(
                 "candidates",
-                "a choice needs candidates; it must be at least 1".to_owned(),
+                "0 candidates leave no choice; it must be at least 1".to_owned(),
             );
         }
         Ok(())
