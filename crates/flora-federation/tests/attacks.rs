@@ -324,5 +324,5 @@ fn a_share_that_is_nobody_is_refused() {
     let faults =
         Faults { attackers: 0.04, attack: Some(Attack::LabelFlip {}), ..Faults::default() };
     let error = Faulty::new(Idle(clients(10)), faults, 1).err().expect("refused").to_string();
-    assert!(error.contains("faults.attackers: 0.04 of 10 clients is nobody"), "{error}");
+    assert!(error.contains("faults.attackers: 0.04 of 10 clients rounds to no client"), "{error}");
 }

@@ -246,7 +246,7 @@ mod tests {
             (RanksConfig::Listed(vec![2, 0]), "ranks: a rank cannot be 0"),
             (RanksConfig::Listed(vec![2, 2, 2]), "ranks: 3 are listed for 2 clients"),
             (named(&[("c", 2), ("*", 2)]), "no client's name is `c`"),
-            (named(&[("a", 2)]), "none is for client b"),
+            (named(&[("a", 2)]), "client b has none"),
             (named(&[("*b", 2), ("*a", 2), ("a*", 4)]), "client a has 2 by `*a` and 4 by `a*`"),
         ] {
             let message = ranks.of(["b", "a"]).unwrap_err();

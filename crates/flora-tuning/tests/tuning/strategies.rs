@@ -502,7 +502,7 @@ fn attacks_on_nothing_are_refused() {
     }
     let later = |set: &[&str]| refusal(images.experiment(set));
     let few = "faults={ attackers = 0.1, attack = \"sign-flip\" }";
-    assert!(later(&[few]).contains("0.1 of 3 clients is nobody"));
+    assert!(later(&[few]).contains("0.1 of 3 clients rounds to no client"));
     let stranger = "federation.selection={ kind = \"named\", clients = [\"stranger\"] }";
     assert!(later(&[stranger]).contains("stranger"));
     let message =
