@@ -1,4 +1,4 @@
-//! Settings that do not go together with the method.
+//! Checks of settings that do not fit the method.
 
 use flora_data::Participants;
 use flora_federation::Attack;
@@ -8,13 +8,13 @@ use flora_strategies::StrategyConfig;
 use super::check_travel;
 use crate::{Experiment, LossKind, MethodName, OptimizerName, PathKind, Schedule, Trainable};
 
-/// What a method makes nothing of, by field.
+/// Rejects settings that a method does not use, by field.
 pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     let method = &experiment.method;
     let name = method.name.as_str();
     if method.method().has_head() && method.loss() == LossKind::Infonce {
         return Err(format!(
-            "method.loss: the head of {name} knows classes and no texts; choose \"class-ce\""
+            "method.loss: the head of {name} uses classes instead of texts; choose \"class-ce\""
         ));
     }
     let is_closed = method.name.is_closed_form();
@@ -48,7 +48,7 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     if is_closed { check_closed_form(experiment) } else { check_trained(experiment) }
 }
 
-/// What the strategy asks of method, clients and training.
+/// Requirements of the strategy on method, clients and training.
 fn check_strategy(experiment: &Experiment) -> Result<(), String> {
     let (federation, method) = (&experiment.federation, &experiment.method);
     let (strategy, training) = (&federation.strategy, &experiment.training);
@@ -64,7 +64,7 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
         ));
     }
     if experiment.rounds() == 0 {
-        return refuse(format!("nothing is trained, and {name} has nothing to do; leave it out"));
+        return refuse(format!("nothing is trained, so {name} has no effect; leave it out"));
     }
     if federation.participants == Participants::Alone {
         return refuse(format!("clients that are \"alone\" send nothing; leave {name} out"));
@@ -84,7 +84,7 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
     }
     if strategy.needs_plain_sgd() && training.momentum != 0.0 {
         return refuse(format!(
-            "{name} takes the clients' steps for those of SGD without momentum; choose training.momentum = 0"
+            "{name} assumes SGD without momentum; choose training.momentum = 0"
         ));
     }
     if strategy.makes_factors() && method.init_adapter.is_some() {
@@ -102,14 +102,14 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
              choose \"all\""
         ));
     }
-    // An adapter that is still to be read has a rank of its own.
+    // An adapter that is still to be read has its own rank.
     match method.init_adapter {
         None => check_ranks(experiment),
         Some(_) => Ok(()),
     }
 }
 
-/// Whether a first round that trains nothing, and is answered by a gradient, fits the others.
+/// Checks that a first round that trains nothing, and is answered by a gradient, fits the others.
 fn check_estimate(experiment: &Experiment) -> Result<(), String> {
     let (training, name) = (&experiment.training, experiment.federation.strategy.name());
     if experiment.rounds() < 2 {
@@ -132,7 +132,7 @@ fn check_estimate(experiment: &Experiment) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether clients' own ranks fit the adapter that they begin with, whose settings are in `method.lora` by now.
+/// Checks that clients' individual ranks fit the initial adapter, whose settings are in `method.lora` by now.
 pub(crate) fn check_ranks(experiment: &Experiment) -> Result<(), String> {
     let (strategy, method) = (&experiment.federation.strategy, &experiment.method);
     let Some((field, ranks)) = strategy.ranks() else { return Ok(()) };
@@ -164,12 +164,12 @@ pub(crate) fn check_ranks(experiment: &Experiment) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether attackers have something to attack.
+/// Checks that there is something to attack.
 fn check_attack(experiment: &Experiment) -> Result<(), String> {
     let Some(attack) = experiment.faults.attack else { return Ok(()) };
     let refuse = |why: &str| Err(format!("faults.attack: {why}; leave it out"));
     if experiment.rounds() == 0 {
-        return refuse("nothing is trained, and nothing is sent");
+        return refuse("nothing is trained or sent");
     }
     let of_labels = matches!(attack, Attack::LabelFlip { .. });
     if experiment.federation.participants == Participants::Alone && !of_labels {
@@ -211,18 +211,18 @@ fn check_closed_form(experiment: &Experiment) -> Result<(), String> {
     }
     if !experiment.federation.selection.is_fraction() {
         return Err(format!(
-            "federation.selection: {name} has one round, and nobody would ask the other clients; choose \"fraction\""
+            "federation.selection: {name} has one round, so other clients would never be asked; choose \"fraction\""
         ));
     }
     if experiment.federation.fraction < 1.0 {
         return Err(format!(
-            "federation.fraction: {name} has one round, and nobody would ask the other clients; choose 1"
+            "federation.fraction: {name} has one round, so other clients would never be asked; choose 1"
         ));
     }
     Ok(())
 }
 
-/// What belongs to the methods in closed form alone, and would do something else than its author thinks.
+/// Rejects settings of closed-form methods for other methods, where they would not have the intended effect.
 fn check_trained(experiment: &Experiment) -> Result<(), String> {
     let method = &experiment.method;
     if method.closed_form.start.is_some() {

@@ -171,7 +171,7 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         (&["federation.upload=int9"][..], "int9"),
         (&["federation.upload={ kind = \"eden\", bits = 9 }"], "federation.upload.bits: 9"),
         (&["federation.download=top-k"], "federation.download: top-k"),
-        (&["method.name=ridge", "federation.upload=eden"], "to their last digits"),
+        (&["method.name=ridge", "federation.upload=eden"], "need full precision"),
         (&["federation.error_feedback=true"], "nothing is kept back"),
         (
             &["federation.privacy={ kind = \"central\", clip = 0.1 }"],
@@ -209,7 +209,7 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
             &[secure, "federation.privacy={ kind = \"local\", clip = 1.0, noise = 1.0 }"],
             "federation.secure.range: noised numbers reach 15.000",
         ),
-        (&["method.name=ridge", "federation.download=int8"], "would spoil them"),
+        (&["method.name=ridge", "federation.download=int8"], "would spoil"),
         (&[central, "federation.quorum=2"], "federation.quorum is 1"),
         (&[central, "method.name=ridge"], "choose kind = \"sample\""),
         (&[central, "federation.participants=alone"], "\"alone\" send nothing"),
@@ -221,10 +221,10 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
             ],
             "by the clients' losses",
         ),
-        (&[central, "federation.selection=dynamic-sampling"], "no accountant knows"),
+        (&[central, "federation.selection=dynamic-sampling"], "no accountant supports"),
         (&[sample], "choose method.loss = \"class-ce\""),
         (&[sample, "method.loss=class-ce", "method.softmax=balanced"], "method.softmax = \"all\""),
-        (&[sample, "method.name=lda"], "by ridge only"),
+        (&[sample, "method.name=lda"], "only ridge supports noised sums"),
     ] {
         let error = match images.try_experiment(set) {
             Err(error) => error,
