@@ -1,4 +1,4 @@
-//! A run's central privacy, and what is to be known of any.
+//! Central privacy of a run, and notes about any private run.
 
 use flora_core::ParameterRecord;
 use flora_data::Partition;
@@ -13,7 +13,7 @@ use crate::run::trainers_of;
 use crate::travel::Noise;
 use crate::{Experiment, TuningError};
 
-/// The strategy on noised means. What others would say of single answers is not said.
+/// Wraps the strategy so that it receives noised means, and removes reports about single answers.
 pub(crate) fn central(
     experiment: &Experiment,
     strategy: Box<dyn Strategy>,
@@ -47,7 +47,7 @@ pub(crate) fn central(
     Ok((Box::new(central), told))
 }
 
-/// What central privacy costs, in words.
+/// The cost of central privacy, in words.
 fn plan(budget: &Budget, clients: usize, numbers: usize) -> Vec<Event> {
     let Budget { mechanism, delta, .. } = budget;
     let norm = mechanism.noise * (numbers as f64).sqrt() / (mechanism.rate * clients as f64);
@@ -76,7 +76,7 @@ fn plan(budget: &Budget, clients: usize, numbers: usize) -> Vec<Event> {
     told
 }
 
-/// What is to be known of a run with privacy.
+/// Notes about a run with privacy.
 pub(crate) fn told(experiment: &Experiment, noise: &Noise, clients: &[ClientInfo]) -> Vec<Event> {
     let Some(privacy) = &experiment.federation.privacy else { return Vec::new() };
     let mut told = Vec::new();
@@ -91,7 +91,8 @@ pub(crate) fn told(experiment: &Experiment, noise: &Noise, clients: &[ClientInfo
         && config.delta >= 1.0 / images as f64
     {
         let message = format!(
-            "privacy: delta = {:e} is not below one by the number of a client's images, {images}: it would allow to tell all of one",
+            "privacy: delta = {:e} is not below one divided by the number of a client's images, {images}: the \
+             guarantee would permit revealing everything about an image",
             config.delta
         );
         told.push(Event::Warning { message });
@@ -104,7 +105,7 @@ pub(crate) fn told(experiment: &Experiment, noise: &Noise, clients: &[ClientInfo
     told
 }
 
-/// Whether so many clients can add up what they hide, before the long work of a round.
+/// Checks whether this many clients can use secure aggregation, before the long work of a round.
 pub(crate) fn check_secure(experiment: &Experiment, clients: usize) -> Result<(), TuningError> {
     let federation = &experiment.federation;
     let Some(secure) = &federation.secure else { return Ok(()) };
@@ -118,7 +119,7 @@ pub(crate) fn check_secure(experiment: &Experiment, clients: usize) -> Result<()
     })
 }
 
-/// Whether images can be hidden among their classes.
+/// Checks whether images can be protected under this partition.
 pub(crate) fn check_partition(
     experiment: &Experiment,
     partition: &Partition,

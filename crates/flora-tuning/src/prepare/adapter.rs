@@ -1,4 +1,4 @@
-//! The adapter that a run begins with.
+//! The adapter that a run starts from.
 
 use flora_federation::Event;
 use flora_inference::{Provenance, adapter_folder};
@@ -7,7 +7,7 @@ use flora_lora::{LoraConfig, PeftAdapter, load_peft};
 use super::wrong;
 use crate::{Experiment, Observer, TuningError};
 
-/// An adapter to start from, trained on other weights.
+/// Warns of an adapter that was trained on other weights.
 pub(super) fn warn_of_other_base(
     experiment: &Experiment,
     adapter: Option<&Provenance>,
@@ -30,7 +30,7 @@ pub(crate) fn adapter_config(experiment: &Experiment) -> Result<Option<LoraConfi
     Ok(read_adapter(experiment)?.map(|(adapter, _)| adapter.config))
 }
 
-/// The adapter to start from, and what flora says of it.
+/// Reads the adapter to start from, and its provenance.
 pub(super) fn read_adapter(
     experiment: &Experiment,
 ) -> Result<Option<(PeftAdapter, Option<Provenance>)>, TuningError> {
@@ -59,7 +59,7 @@ pub(super) fn read_adapter(
     Ok(Some((adapter, provenance)))
 }
 
-/// The adapter to start from, and what flora says of it. Its configuration becomes the experiment's.
+/// Reads the adapter to start from, and its provenance. Its configuration replaces the experiment's.
 pub(super) fn initial_adapter(
     experiment: &mut Experiment,
     observer: &mut dyn Observer,
