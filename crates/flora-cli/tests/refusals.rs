@@ -221,7 +221,7 @@ fn states_that_are_damaged_or_of_another_version() {
             bytes.extend(digest);
         });
     }
-    setup.refuses(&out, &["was begun by flora 9.9.9", "--overwrite"]);
+    setup.refuses(&out, &["was started by flora 9.9.9", "--overwrite"]);
 
     // A missing state folder must not lose the rest.
     let out = setup.another("gone");

@@ -151,7 +151,7 @@ fn an_adapter_is_scored_on_what_its_run_held_out_and_says_so_where_that_is_not_k
     let same_name = setup.json(&["eval", "--adapter", shown(&run), "--data", shown(&other)]);
     assert_eq!((&same_name["split"], &same_name["protocol"]), (&Value::from("all"), &Value::Null));
     let notes = doubt(same_name);
-    assert!(notes.contains("had other images") && notes.contains("other classes"), "{notes}");
+    assert!(notes.contains("but other images") && notes.contains("other classes"), "{notes}");
 
     // Without flora's own file it is an ordinary adapter.
     std::fs::remove_file(run.join("adapter/flora.json")).unwrap();

@@ -59,7 +59,7 @@ pub enum FederationError {
     },
     /// A setting of the selection by fraction was given, but another selection is used.
     #[error(
-        "federation.{field}: it says how many clients federation.selection = \"fraction\" draws, and has no effect \
+        "federation.{field}: it is a setting of federation.selection = \"fraction\", and has no effect \
          with \"{selection}\"; leave it out"
     )]
     WithoutFraction {

@@ -51,8 +51,8 @@ impl ClientScore {
         // A model that predicts only NaN still has an accuracy: that of always choosing the first class.
         if let Some(loss) = loss.filter(|loss| !loss.is_finite()) {
             return Err(format!(
-                "its answer says {loss_key} = {loss}: the model is no longer finite there; if training \
-                 made it so, lower the learning rate"
+                "its answer has {loss_key} = {loss}: the model's outputs are no longer finite; if training \
+                 caused this, lower the learning rate"
             ));
         }
         Ok(Self { client: client.to_owned(), accuracy, loss, num_examples })

@@ -309,7 +309,7 @@ fn a_bound_on_the_norm_is_kept_to() {
     assert_eq!((client.as_str(), *reason), ("c", Reason::Refused));
     assert_eq!(
         message,
-        "the norm of its update is 9.0000e-1, more than max_update_norm = 6.0000e-1: raise that or, if it trains in \
+        "the norm of its update is 9.0000e-1, more than max_update_norm = 6.0000e-1: raise it or, if the client trains in \
          steps, lower the learning rate"
     );
     let [x, _] = w(&outcome.last);

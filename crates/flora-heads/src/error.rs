@@ -78,7 +78,7 @@ pub enum HeadsError {
     },
     /// Moments of different sizes cannot be added.
     #[error(
-        "moments of {dim} dimensions and {classes} classes do not go with moments of {other_dim} \
+        "moments of {dim} dimensions and {classes} classes cannot be combined with moments of {other_dim} \
          dimensions and {other_classes} classes: both sides need the same model and class list"
     )]
     Mismatch {
@@ -93,8 +93,8 @@ pub enum HeadsError {
     },
     /// Sums would be subtracted that were never added.
     #[error(
-        "{what} would become {value}: these moments are not a part of the sums that they are \
-         taken from"
+        "{what} would become {value}: these moments are not part of the sums that they are \
+         subtracted from"
     )]
     NotContained {
         /// The sum.

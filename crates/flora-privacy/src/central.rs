@@ -95,7 +95,8 @@ impl Central {
         match left > 0.0 {
             true => Ok((left.powf(-0.5), Some(of_count))),
             false => Err(StrategyError::Other(format!(
-                "federation.privacy.adaptive: with {} clients a round, the noise on how many are clipped needs more than the \
+                "federation.privacy.adaptive: with {} clients per round, the noise on the number of clipped updates \
+                 needs more than the \
                  whole budget; choose a fixed clipping norm",
                 self.expected
             ))),

@@ -105,7 +105,7 @@ fn parameters_without_pairs_are_an_error() {
             .unwrap();
     }
     for (record, words) in [
-        (none, "none is a LoRA pair"),
+        (none, "there is no LoRA pair"),
         (a, "lora_B.weight: it is missing"),
         (unequal, "is of rank 4, but lora_B of 3"),
     ] {

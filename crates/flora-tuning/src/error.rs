@@ -78,8 +78,8 @@ pub enum TuningError {
     },
     /// The model's logits are all equal, because its activations overflowed.
     #[error(
-        "every class gets the same score for every image: the model's numbers have grown so large that they \
-         overflow; if training made them so, lower training.learning_rate"
+        "every class gets the same score for every image: the model's values are so large that they \
+         overflow; if training caused this, lower training.learning_rate"
     )]
     Collapsed,
     /// The system refused a thread or a file.

@@ -377,7 +377,7 @@ impl OutputConfig {
         if keep_every > 0 && !(save_every > 0 && keep_every.is_multiple_of(save_every)) {
             return Err(format!(
                 "output.keep_every: {keep_every} is not a multiple of output.save_every, which is {save_every}: \
-                 what was trained is kept with a round's saved state"
+                 trained parameters are kept together with a saved state"
             ));
         }
         Ok(())
@@ -479,8 +479,8 @@ impl Experiment {
         self.training.check()?;
         methods::check(self)?;
         if self.training.patience.is_some() && self.data.validation.is_zero() {
-            return Err("training.patience: a run that ends by the score of its rounds needs validation images, or the \
-                        test images would decide; set data.validation, for example to 0.2"
+            return Err("training.patience: early stopping needs validation images, otherwise the \
+                        test images would decide when to stop; set data.validation, for example to 0.2"
                 .into());
         }
         let contrasts = self.method.loss() == LossKind::Infonce && self.rounds() > 0;
@@ -508,7 +508,8 @@ impl Experiment {
         let views = self.data.views;
         if views > MOST_VIEWS {
             return Err(format!(
-                "data.views: {views}; choose at most {MOST_VIEWS}, each of which takes the time and room of all training \
+                "data.views: {views}; choose at most {MOST_VIEWS}, each of which takes the time and space of all \
+                 training \
                  images"
             ));
         }

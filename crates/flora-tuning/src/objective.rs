@@ -81,11 +81,11 @@ pub(crate) struct Score {
 }
 
 /// Why class weights are not possible.
-pub(crate) const NO_CLASSES: &str = "the infonce loss tells the images of a batch from each other and knows no \
-                                     classes; choose method.loss = \"class-ce\", or leave the weights away";
+pub(crate) const NO_CLASSES: &str = "the infonce loss compares the images of a batch with each other and uses no \
+                                     classes; choose method.loss = \"class-ce\", or leave the weights out";
 
 /// Why a client's classes are not used.
-pub(crate) const NO_SOFTMAX: &str = "the infonce loss tells the images of a batch from each other and knows no \
+pub(crate) const NO_SOFTMAX: &str = "the infonce loss compares the images of a batch with each other and uses no \
                                      classes; choose method.loss = \"class-ce\", or leave it out";
 
 /// Batch size for a frozen vision tower in evaluation.

@@ -99,8 +99,8 @@ fn check(means: &flora_core::ParameterRecord, images: f64, tolerance: f64) -> Re
     // A class without images makes it infinite.
     if between > trace + tolerance {
         return Err(format!(
-            "the sums of its classes are those of features with a mean squared length of {between} at least, and its \
-             second moments say {trace}"
+            "the sums of its classes imply a mean squared norm of at least {between}, but its \
+             second moments imply {trace}"
         ));
     }
     let mut diagonal = 0.0;
@@ -181,7 +181,7 @@ mod tests {
         let negative = |at: usize, _| [1.25, -0.25, 0.0][at];
         let empty = |at: usize, _| [1.0, 0.0, 0.0][at];
         for (means, words) in [
-            (changed(CLASS_COUNTS, negative), "fewer than no images"),
+            (changed(CLASS_COUNTS, negative), "a negative number of images"),
             // Less than `Moments` accepts as a rounding error.
             (changed(CLASS_COUNTS, |at, _| [1.0, 0.001, -0.001][at]), "in class 2"),
             (changed(CLASS_COUNTS, |_, x| 1000.0 * x), "hold 1000 of its images"),

@@ -60,7 +60,8 @@ fn plan(budget: &Budget, clients: usize, numbers: usize) -> Vec<Event> {
     if norm > 1.0 {
         told.push(Event::Warning {
             message: format!(
-                "privacy: with {clients} clients and {numbers} numbers the noise is more than any update; hide examples (kind = \
+                "privacy: with {clients} clients and {numbers} numbers the noise is more than any update; protect \
+                 examples (kind = \
                  \"sample\"), train fewer numbers, or have more clients"
             ),
         });
@@ -68,8 +69,9 @@ fn plan(budget: &Budget, clients: usize, numbers: usize) -> Vec<Event> {
     if *delta >= 1.0 / clients as f64 {
         told.push(Event::Warning {
             message: format!(
-                "privacy: delta = {delta:e} is not below one by the number of clients, {clients}: it would allow to tell all of \
-                 one"
+                "privacy: delta = {delta:e} is not below one divided by the number of clients, {clients}: the \
+                 guarantee would permit revealing everything about a \
+                 client"
             ),
         });
     }
@@ -81,8 +83,9 @@ pub(crate) fn told(experiment: &Experiment, noise: &Noise, clients: &[ClientInfo
     let Some(privacy) = &experiment.federation.privacy else { return Vec::new() };
     let mut told = Vec::new();
     if matches!(noise, Noise::Seeded) {
-        let message = "privacy: a simulation draws its noise from the experiment's seed, so that it can be repeated; whoever knows the \
-                       seed can take the noise away. flora serve and flora node draw theirs from the operating system";
+        let message = "privacy: a simulation draws its noise from the experiment's seed, so that it can be \
+                       repeated; anyone who knows the \
+                       seed can remove the noise. flora serve and flora node draw theirs from the operating system";
         told.push(Event::Note { message: message.to_owned() });
     }
     let images =
@@ -98,7 +101,8 @@ pub(crate) fn told(experiment: &Experiment, noise: &Noise, clients: &[ClientInfo
         told.push(Event::Warning { message });
     }
     if privacy.metrics() == ClearMetrics::Clear {
-        let message = "privacy: clients report losses and norms as they are (federation.privacy.metrics = \"clear\"), and no \
+        let message = "privacy: clients report losses and norms without noise (federation.privacy.metrics = \
+                       \"clear\"), and no \
                        budget covers these";
         told.push(Event::Warning { message: message.to_owned() });
     }
@@ -129,8 +133,8 @@ pub(crate) fn check_partition(
         false => Ok(()),
         true => Err(refused(
             experiment,
-            "federation.privacy: an image of a group of classes is told from those of its group, which its gradient would \
-             tell; choose a partition without groups"
+            "federation.privacy: an image is compared with the classes of its group only, which its gradient would \
+             reveal; choose a partition without groups"
                 .to_owned(),
         )),
     }

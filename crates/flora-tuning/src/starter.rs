@@ -89,8 +89,8 @@ fn split(found: &Discovery) -> String {
         return "# The split of the data set: nothing is learned from its test images.\nprotocol = \"official\"".to_owned();
     }
     format!(
-        "# A fifth of the images is held out for testing, of every class and site; the number after the colon\n\
-         # draws them.\nprotocol = {}",
+        "# A fifth of the images of every class and site is held out for testing; the number after the colon\n\
+         # is the seed.\nprotocol = {}",
         quoted(PROTOCOL)
     )
 }
@@ -104,7 +104,8 @@ fn partition(found: &Discovery) -> String {
     // A federation needs more than one client.
     let clients = (train / IMAGES_PER_CLIENT).clamp(2, MOST_CLIENTS).min(train.max(1));
     format!(
-        "# Nothing says who holds which images, so they are dealt out at random. With kind = \"dirichlet\" and\n\
+        "# The files do not say who holds which images, so they are partitioned at random. With kind = \
+         \"dirichlet\" and\n\
          # beta = 0.5 besides, the clients have different classes (docs/datasets.md).\n\
          kind = \"iid\"\nclients = {clients}"
     )

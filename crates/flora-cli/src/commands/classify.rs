@@ -59,7 +59,7 @@ impl Classify {
             (None, Some(provenance)) => provenance.classes.clone(),
             (None, None) => {
                 let problem = "name the classes to choose from with --labels A,B,C or --labels-file FILE: this model \
-                               does not say which it was trained on";
+                               does not record the classes it was trained on";
                 return Err(Failure::Input(problem.to_owned()));
             }
         };

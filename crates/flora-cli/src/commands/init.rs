@@ -89,7 +89,7 @@ impl Init {
         let run = quoted(&Path::new("runs").join(&found.name));
         let csv = |what: &str| quoted(Path::new(&format!("{}-{what}.csv", found.name)));
         output::line(format!(
-            "\nRead both, correct the names of the classes, and go on with:\n\n\
+            "\nRead both, correct the names of the classes, and continue with:\n\n\
              flora datasets check {description}\n\
              flora run {experiment} --out {run}\n\
              flora eval --run {run} --predictions {}\n\
@@ -117,7 +117,7 @@ impl Init {
         let here = Path::new(".").canonicalize().map_err(|error| cannot(Path::new("."), error))?;
         match images.canonicalize() {
             Ok(images) if here.starts_with(&images) => Err(Failure::Input(format!(
-                "{} is the current folder or has it in it, and nothing is written among the images; name \
+                "{} is the current folder or contains it, and no files are written among the images; name \
                  another folder, as in --out {}",
                 self.folder.display(),
                 quoted(images.parent().unwrap_or(&images))

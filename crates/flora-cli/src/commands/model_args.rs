@@ -106,8 +106,8 @@ impl ModelArgs {
             |name: &str| name.trim_end_matches(ends).rsplit(ends).next().map(str::to_lowercase);
         Ok((last(base) != last(self.name())).then(|| {
             format!(
-                "the adapter names {base} as its base model, and this is {}: if that is another one, what comes out is \
-                 not what was trained",
+                "the adapter names {base} as its base model, and this is {}: if they differ, the results are not \
+                 those of the trained model",
                 self.name()
             )
         }))

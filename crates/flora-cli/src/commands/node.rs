@@ -215,7 +215,8 @@ fn warn_if_open(folder: &Path) -> std::io::Result<()> {
     let mode = std::fs::metadata(folder)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         output::warning(&format!(
-            "the folder {} is open to others than its owner (mode {mode:04o}), and what is in it tells of the site's \
+            "the folder {} is readable by users other than its owner (mode {mode:04o}), and its files reveal \
+             information about the site's \
              images: chmod 700 {}",
             shown(folder),
             quoted(folder)

@@ -223,8 +223,8 @@ impl Clients for Served<'_> {
         for site in sites.iter().filter(|_| !began_with.is_empty()) {
             if !began_with.contains(&site.id) {
                 told.push(format!(
-                    "warning: {} did not take part when the run started; a site that was given another name is \
-                     another client",
+                    "warning: {} did not take part when the run started; a site with a new name counts as \
+                     a new client",
                     site.id
                 ));
                 self.say(&told[told.len() - 1]);
@@ -335,8 +335,8 @@ fn in_words(event: &SiteEvent) -> (String, bool) {
             format!("warning: {name} is asked again ({problem})")
         }
         SiteEvent::Forgot { name } => format!(
-            "warning: {name} has lost what its optimizer remembered, and trained with a new one; the run has other \
-             bits than one in which it had not"
+            "warning: {name} has lost its optimizer state, and trained with a new one; the run is therefore not \
+             bit-identical to one without the loss"
         ),
         SiteEvent::Restarted { name } => {
             format!("warning: {name} was restarted during a task, and repeated it")

@@ -131,11 +131,12 @@ impl TrainedRun {
         let path = self.path.display();
         let problem = match &self.client {
             Some(client) => format!(
-                "{path} holds nothing of a client {client:?}: a run with output.keep_clients = true keeps what each \
-                 client that trained has trained last"
+                "{path} holds no parameters of a client {client:?}: a run with output.keep_clients = true keeps the \
+                 parameters of each \
+                 client's last training"
             ),
             None if !self.shares_all() => format!(
-                "in {path} every client has a model of its own; choose one with --client ID (kept by a run with \
+                "in {path} every client has its own model; choose one with --client ID (kept by a run with \
                  output.keep_clients = true)"
             ),
             None => {
@@ -195,7 +196,7 @@ impl TrainedRun {
             let path = self.path.display();
             Failure::Input(format!(
                 "--run: the {what} changed since {path} ended, so that its held-out images and its results are not \
-                 known any more: put the original back"
+                 known: put the original back"
             ))
         };
         let summary = &self.summary;
@@ -222,8 +223,9 @@ impl TrainedRun {
         }
         let path = self.path.display();
         Err(Failure::Input(format!(
-            "--run: the images of {path} are at its sites, which scored them: its accuracies are in run.json. Images \
-             of your own are scored by: flora eval --adapter {} --data FOLDER",
+            "--run: the images of {path} are at its sites, which evaluated them: its accuracies are in run.json. \
+             Images \
+             of your own are evaluated by: flora eval --adapter {} --data FOLDER",
             quoted(&self.path)
         )))
     }

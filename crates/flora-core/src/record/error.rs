@@ -107,7 +107,7 @@ pub enum RecordError {
     },
     /// The bytes are not a valid safetensors file.
     #[error(
-        "not a whole safetensors file: {0}; it is damaged, cut off or of another format: copy or \
+        "not a valid safetensors file: {0}; it is damaged, truncated or of another format: copy or \
          download it again"
     )]
     Format(String),

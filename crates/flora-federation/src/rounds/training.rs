@@ -120,7 +120,7 @@ impl Run<'_> {
                 (true, true) => Ok(it.accepted),
                 (false, _) => refuse(too_large(it.norm, bound, asked.is_some())),
                 (true, false) => refuse(format!(
-                    "the norm of what it changed beside the parameters is {:.4e}, more than {bound_of_others:.4e}: lower \
+                    "the norm of its update beside the parameters is {:.4e}, more than {bound_of_others:.4e}: lower \
                      the learning rate",
                     it.others
                 )),
@@ -208,7 +208,7 @@ impl Run<'_> {
         };
         self.listener.event(&Event::Warning {
             message: format!(
-                "round {}: nothing changed: {who} trained nothing; check examples, the \
+                "round {}: no parameter changed in the training of {who}; check examples, the \
                  learning rate and which parameters train",
                 global.round
             ),
@@ -291,7 +291,7 @@ impl Run<'_> {
 fn too_large(norm: f64, bound: f64, is_asked: bool) -> String {
     match is_asked {
         true => format!(
-            "the norm of its update is {norm:.4e}, more than max_update_norm = {bound:.4e}: raise that or, if it \
+            "the norm of its update is {norm:.4e}, more than max_update_norm = {bound:.4e}: raise it or, if the client \
              trains in steps, lower the learning rate"
         ),
         false => format!(

@@ -114,7 +114,7 @@ impl Moments {
                     name: CLASS_COUNTS,
                     position,
                     value,
-                    problem: "a class cannot have fewer than no images; a client was subtracted \
+                    problem: "a class cannot have a negative number of images; a client was subtracted \
                               that had not been added, or twice",
                 });
             }

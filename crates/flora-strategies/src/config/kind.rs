@@ -137,7 +137,7 @@ impl StrategyKind {
             Self::FedAvgM(FedAvgM { server_learning_rate, server_momentum })
                 if *server_learning_rate == 1.0 && *server_momentum == 0.0 =>
             {
-                Err("server_momentum: 0 with a server_learning_rate of 1 steps to what its rule makes; choose \
+                Err("server_momentum: 0 with a server_learning_rate of 1 gives exactly the rule's result; choose \
                      0.9, for example"
                     .to_owned())
             }

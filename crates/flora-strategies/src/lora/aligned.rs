@@ -83,8 +83,8 @@ impl Aligned {
             let own = pair.factors(|name| answer.get(name))?;
             if own.rank != pair.rank {
                 return Err(StrategyError::Other(format!(
-                    "{}: an answer is of rank {}, and cannot be aligned with rank {}; give all clients one rank, or \
-                     do not align",
+                    "{}: an answer has rank {} and cannot be aligned with rank {}; give all clients one rank, or \
+                     turn the alignment off",
                     pair.layer, own.rank, pair.rank
                 )));
             }

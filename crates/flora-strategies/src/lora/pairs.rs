@@ -68,7 +68,7 @@ pub fn pairs(record: &ParameterRecord) -> Result<Vec<Pair>, StrategyError> {
     let layers: BTreeSet<String> = record.names().filter_map(layer).collect();
     if layers.is_empty() {
         return Err(StrategyError::Other(format!(
-            "parameters: none is a LoRA pair `LAYER{A}`, `LAYER{B}`; choose a method that trains LoRA adapters, \
+            "parameters: there is no LoRA pair `LAYER{A}`, `LAYER{B}`; choose a method that trains LoRA adapters, \
              or a strategy that does not need them"
         )));
     }

@@ -107,7 +107,7 @@ pub(crate) fn norm(matrix: MatRef<'_, f64>) -> f64 {
 
 pub(crate) fn no_svd() -> StrategyError {
     StrategyError::Other(
-        "LoRA factors: their singular values were not found; lower the learning rate, or refuse large updates with \
+        "LoRA factors: the singular value decomposition failed; lower the learning rate, or refuse large updates with \
          `max_update_norm`"
             .to_owned(),
     )

@@ -56,7 +56,7 @@ impl Ranks {
         let Some(pair) = smallest else { return Ok(()) };
         match self.by_client.iter().find(|&(_, &rank)| rank > pair.rank) {
             Some((client, rank)) => Err(StrategyError::Other(format!(
-                "ranks: client {client} has {rank}, but the shared adapter of {} is of rank {}; give the adapter the \
+                "ranks: client {client} has {rank}, but the shared adapter of {} has rank {}; give the adapter the \
                  largest rank",
                 pair.layer, pair.rank
             ))),

@@ -56,8 +56,9 @@ impl Ledger {
         }
         if self.answers.len() >= self.most {
             return Err(format!(
-                "this site hides its images (federation.privacy), and has given the {} answers that the run's budget is for; it \
-                 gives no other",
+                "this site hides its images (federation.privacy), and has given the {} answers that the run's \
+                 budget covers; it \
+                 gives no further ones",
                 self.most
             ));
         }

@@ -202,7 +202,7 @@ impl Memory {
         if bytes == EMPTIED {
             return Err(format!(
                 "the server went back to an earlier attempt at round {}, and this site remembers the last {ATTEMPTS} \
-                 only; begin the run anew",
+                 only; start the run anew",
                 tag.0.saturating_add(1)
             ));
         }
@@ -212,7 +212,7 @@ impl Memory {
             let path = path.display();
             return Err(format!(
                 "{path} is damaged: the optimizer's state after round {} is lost; restore it, or remove the folder \
-                 it is in and restart flora serve with --resume to go on with a new one",
+                 it is in and restart flora serve with --resume to continue with a new one",
                 tag.0.saturating_add(1)
             ));
         };

@@ -170,7 +170,8 @@ impl Desk {
         let info = self.site.info(plan).map_err(|error| match error {
             // Without the name of the image.
             TuningError::Data(flora_data::Error::UnknownClass { class, .. }) => format!(
-                "it has images of the class {class:?}, which is none of the run's; name them as the other sites do, or \
+                "it has images of the class {class:?}, which the run does not have; name them as the other sites \
+                 do, or \
                  leave them out"
             ),
             error => error.to_string(),
@@ -202,7 +203,7 @@ impl Desk {
         let attempt = take_number(&mut message.config, ATTEMPT)?;
         if attempt > MOST_ATTEMPTS {
             return Err(format!(
-                "the server's setting `{ATTEMPT}` is {attempt}, and a site tries a round again {MOST_ATTEMPTS} times \
+                "the server's setting `{ATTEMPT}` is {attempt}, and a site repeats a round {MOST_ATTEMPTS} times \
                  at most"
             ));
         }
@@ -232,7 +233,7 @@ impl Desk {
         let config = &request.message.config;
         let stock = Stock::read(config)?;
         let experiment = stock.experiment()?.or_else(|| self.experiment.clone()).ok_or_else(|| {
-            "the server does not say what to train: give its ServerApp a setting `experiment` (see \
+            "the server's message contains no experiment: give its ServerApp a setting `experiment` (see \
              the example flower-stock), or start this node with --experiment"
                 .to_owned()
         })?;

@@ -110,13 +110,15 @@ impl Stock {
         let method = &experiment.method;
         if method.name == MethodName::Lda && method.closed_form.lambda.is_none() {
             return refuse(
-                "method.closed_form.lambda: that of lda follows from the number of all images, which is lost in means; set \
+                "method.closed_form.lambda: the default of lda depends on the number of all images, which means do \
+                 not contain; set \
                  it to the square of ten times the classes over the images",
             );
         }
         if method.name == MethodName::Gda {
             return refuse(
-                "method.name: what gda shrinks by follows from the number of all images, which is lost in means; choose \
+                "method.name: the shrinkage of gda depends on the number of all images, which means do not contain; \
+                 choose \
                  ridge, ncm, or lda with method.closed_form.lambda",
             );
         }

@@ -36,8 +36,8 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     let naive = method.path == PathKind::Naive;
     if naive && (is_closed || method.head.is_some()) {
         return Err(format!(
-            "method.path: \"naive\" shows every image to the vision tower again and again, and the classifier of {} saw \
-             it once; choose \"fast\"",
+            "method.path: \"naive\" encodes every image in every step, but the classifier of {} uses each image \
+             once; choose \"fast\"",
             if is_closed { name } else { "method.head" }
         ));
     }
@@ -71,14 +71,14 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
     }
     if strategy.needs_lora() && method.method().trainable() != Trainable::Adapters {
         return refuse(format!(
-            "{name} is for the two factors of LoRA adapters, and {of} trains none; choose method.name = \"flora\", or \
+            "{name} needs the two factors of LoRA adapters, and {of} trains none; choose method.name = \"flora\", or \
              another strategy"
         ));
     }
     let constant = training.schedule == Schedule::Constant;
     if strategy.needs_sgd() && !(training.optimizer == OptimizerName::Sgd && constant) {
         return refuse(format!(
-            "{name} counts the steps of SGD at one rate; choose training.optimizer = \"sgd\" and training.schedule = \
+            "{name} assumes SGD steps at a constant rate; choose training.optimizer = \"sgd\" and training.schedule = \
              \"constant\", or another strategy"
         ));
     }
@@ -89,7 +89,7 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
     }
     if strategy.makes_factors() && method.init_adapter.is_some() {
         return refuse(format!(
-            "{name} makes factors of its own, and the adapter in method.init_adapter would be lost; merge it into the \
+            "{name} creates its own factors, and the adapter in method.init_adapter would be lost; merge it into the \
              model with `flora export --merged`, and start from that"
         ));
     }
@@ -98,7 +98,8 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
     }
     if strategy.shares().is_some() && federation.participants == Participants::Central {
         return Err(format!(
-            "federation.participants: with {name} every client has a model of its own, and who is alone shares with nobody; \
+            "federation.participants: with {name} every client already has its own model, and \"alone\" or \
+             \"central\" shares with no other client; \
              choose \"all\""
         ));
     }
@@ -119,13 +120,14 @@ fn check_estimate(experiment: &Experiment) -> Result<(), String> {
     }
     if training.patience.is_some_and(|patience| patience.get() < 2) {
         return Err(format!(
-            "training.patience: the first round of {name} trains nothing, and would end a run with a patience of 1; choose \
+            "training.patience: the first round of {name} trains nothing, so it would end a run with a patience of \
+             1; choose \
              2 or more"
         ));
     }
     if experiment.federation.max_update_norm.is_some() {
         return Err(format!(
-            "federation.max_update_norm: the first round of {name} is answered by a gradient, whose norm is another than \
+            "federation.max_update_norm: the first round of {name} is answered by a gradient, whose norm differs from \
              that of an update; leave it out"
         ));
     }
@@ -156,7 +158,8 @@ pub(crate) fn check_ranks(experiment: &Experiment) -> Result<(), String> {
     }
     if method.init_adapter.is_some() && strategy.starts_from_rows() && ranks.smallest() < largest {
         return refuse(format!(
-            "{} sends clients of a smaller rank a part of the adapter in method.init_adapter, which is another; choose \
+            "{} sends clients of a smaller rank a part of the adapter in method.init_adapter, which is a different \
+             adapter; choose \
              \"flexlora\", or leave the adapter out",
             strategy.name()
         ));
@@ -191,13 +194,14 @@ fn check_closed_form(experiment: &Experiment) -> Result<(), String> {
     }
     if !experiment.training.class_weights.is_none() {
         return Err(format!(
-            "training.class_weights: {name} adds up all images alike, so that it does not matter who holds which; choose \
+            "training.class_weights: {name} weighs all images equally, so that its result does not depend on the \
+             partition; choose \
              \"none\""
         ));
     }
     if !experiment.method.softmax.is_all() {
         return Err(format!(
-            "method.softmax: {name} is solved without a loss, and its result does not depend on who holds which images; \
+            "method.softmax: {name} is solved without a loss, and its result does not depend on the partition; \
              leave it out"
         ));
     }
@@ -205,8 +209,9 @@ fn check_closed_form(experiment: &Experiment) -> Result<(), String> {
     if experiment.federation.participants == Participants::Alone && closed_form.start.is_some() {
         let field = if closed_form.leaving { "leaving" } else { "start" };
         return Err(format!(
-            "method.closed_form.{field}: clients that are \"alone\" add nothing to the sums of others and take nothing away; \
-             name those who come or leave as federation.participants"
+            "method.closed_form.{field}: clients that are \"alone\" neither add to nor subtract from the sums of \
+             others; \
+             name the joining or leaving clients as federation.participants"
         ));
     }
     if !experiment.federation.selection.is_fraction() {
@@ -233,8 +238,9 @@ fn check_trained(experiment: &Experiment) -> Result<(), String> {
     }
     if !method.closed_form.is_default() {
         return Err(match method.head {
-            Some(_) => "method.closed_form: the classifier in method.head was solved with settings of its own; leave these \
-                        out, or solve it anew with them"
+            Some(_) => "method.closed_form: the classifier in method.head was solved with its own settings; leave \
+                        these \
+                        out, or solve it again with them"
                 .to_owned(),
             None => format!(
                 "method.closed_form: {} is not solved in closed form; leave it out, or choose method.name = \"ridge\", \

@@ -25,7 +25,8 @@ pub(super) fn check(experiment: &Experiment) -> Result<(), String> {
     }
     if matches!(federation.selection, SelectionConfig::PowerOfChoice { .. }) {
         return refuse(
-            "power-of-choice selects by the clients' losses, which tell of their images; choose another \
+            "power-of-choice selects by the clients' losses, which reveal information about their images; choose \
+             another \
              federation.selection"
                 .to_owned(),
         );
@@ -39,14 +40,15 @@ pub(super) fn check(experiment: &Experiment) -> Result<(), String> {
     }
     if experiment.method.name.is_closed_form() && kind != "sample" {
         return refuse(format!(
-            "the sums of {} are of all images of a client, and no noise that hides the client leaves anything of them; choose \
+            "the sums of {} contain all images of a client, and noise that hides the client would destroy them; choose \
              kind = \"sample\"",
             experiment.method.name.as_str()
         ));
     }
     if kind != "central" && federation.below_quorum == BelowQuorum::Retry {
         return Err(format!(
-            "federation.below_quorum: with {kind} privacy a round that is tried again spends twice, and the budget is for each round \
+            "federation.below_quorum: with {kind} privacy a repeated round spends twice, but the budget covers each \
+             round \
              once; choose \"fail\" or \"skip\""
         ));
     }
@@ -58,7 +60,8 @@ pub(super) fn check(experiment: &Experiment) -> Result<(), String> {
     }
     if kind == "local" && federation.strategy.shares().is_some() {
         return refuse(format!(
-            "with {} a part of the adapter stays with the client, and its scores tell of what no noise hides; choose another \
+            "with {} a part of the adapter stays with the client, and its scores reveal it without noise; choose \
+             another \
              federation.strategy",
             federation.strategy.name()
         ));
@@ -96,7 +99,8 @@ fn check_codecs(experiment: &Experiment) -> Result<(), String> {
     }
     if download.is_sparse() {
         return Err(format!(
-            "federation.download: {} sends the largest numbers of an update, and a model is none; choose \"int8\", \"int4\" \
+            "federation.download: {} sends the largest values of an update, which does not suit a model; choose \
+             \"int8\", \"int4\" \
              or \"eden\"",
             download.name()
         ));
@@ -107,14 +111,15 @@ fn check_codecs(experiment: &Experiment) -> Result<(), String> {
             false => ("upload", upload.name()),
         };
         return Err(format!(
-            "federation.{field}: control variates drift away from the clients' own where something is lost to {name}; \
+            "federation.{field}: the errors of {name} make control variates drift away from the clients' own; \
              choose \"f32\", or another strategy than {}",
             federation.strategy.name()
         ));
     }
     if federation.error_feedback == Some(true) && is_half {
         return Err(format!(
-            "federation.error_feedback: with upload = \"{}\" nothing is kept back; choose \"int8\", \"int4\", \"eden\", \"top-k\" \
+            "federation.error_feedback: with upload = \"{}\" there is no compression error to feed back; choose \
+             \"int8\", \"int4\", \"eden\", \"top-k\" \
              or \"ternary\", or leave it out",
             upload.name()
         ));
@@ -140,13 +145,14 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
     }
     if let Some(name) = federation.strategy.needs_each().filter(|_| !is_closed) {
         return refuse(format!(
-            "{name} needs the answers one by one, and under masks there is only their sum; choose \"fedavg\", a server \
+            "{name} needs individual answers, and under masks there is only their sum; choose \"fedavg\", a server \
              optimizer, \"fedprox\", \"ffa\" or \"fedsvd\" as federation.strategy"
         ));
     }
     if !federation.upload.is_lossless() {
         return refuse(format!(
-            "what is masked is rounded to lanes of 32 bits already, and cannot be shortened by {}; choose federation.upload = \
+            "masked values are rounded to integers of 32 bits already, and {} cannot compress them; choose \
+             federation.upload = \
              \"f32\", and federation.download as you like",
             federation.upload.name()
         ));
@@ -178,7 +184,8 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
     }
     if experiment.faults.spoils() {
         return refuse(
-            "what spoils single answers (faults.nan, wrong_shape, huge, stale) has none to spoil; leave it out, and let \
+            "faults of single answers (faults.nan, wrong_shape, huge, stale) are not possible under masks; leave \
+             them out, and let \
              clients fail or be late"
                 .to_owned(),
         );
@@ -209,13 +216,14 @@ fn check_central(experiment: &Experiment) -> Result<(), String> {
     let refuse = |why: String| Err(format!("federation.privacy: {why}"));
     if let Some(name) = federation.strategy.needs_each() {
         return refuse(format!(
-            "{name} needs the answers one by one, and central privacy shows it their noised mean; choose \"fedavg\", a server \
+            "{name} needs individual answers, and central privacy shows it only their noised mean; choose \
+             \"fedavg\", a server \
              optimizer, \"fedprox\", \"ffa\" or \"fedsvd\" as federation.strategy"
         ));
     }
     if federation.quorum > 1 {
         return refuse(format!(
-            "whether {} clients answered would tell who did; with central privacy every round counts, and \
+            "whether {} clients answered would reveal who did; with central privacy every round counts, and \
              federation.quorum is 1",
             federation.quorum
         ));
@@ -261,13 +269,13 @@ fn check_sample(experiment: &Experiment) -> Result<(), String> {
     }
     if !method.softmax.is_all() || !training.class_weights.is_none() {
         return refuse(
-            "how many images a client has of a class would be told by its softmax or its class weights; choose \
+            "its softmax or its class weights would reveal how many images a client has of a class; choose \
              method.softmax = \"all\" and training.class_weights = \"none\"",
         );
     }
     if method.lora.towers != flora_lora::Towers::Text {
         return refuse(
-            "the gradients of single examples are known where the images' features are frozen; choose method.lora.towers = \
+            "the gradients of single examples are known only with frozen image features; choose method.lora.towers = \
              \"text\"",
         );
     }

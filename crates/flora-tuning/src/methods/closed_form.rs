@@ -92,13 +92,13 @@ impl ClosedFormConfig {
         }
         if self.prior > 0.0 && self.features == HeadFeatures::Layers {
             return Err(
-                "method.closed_form.prior: texts are no prior for states of blocks; choose 0, or \
+                "method.closed_form.prior: text features cannot be the prior of block states; choose 0, or \
                         method.closed_form.features = \"embedding\""
                     .to_owned(),
             );
         }
         if self.leaving && self.start.is_none() {
-            return Err("method.closed_form.leaving: there is nothing to leave; name the run that the clients were \
+            return Err("method.closed_form.leaving: there are no sums to leave; name the run that the clients were \
                         counted in as method.closed_form.start"
                 .to_owned());
         }

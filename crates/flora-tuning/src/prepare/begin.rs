@@ -94,8 +94,9 @@ impl Begin {
         // The other methods use all of the sums, and half precision costs them a few tenths of a point.
         if method.name == MethodName::Lda && !federation.upload.is_lossless() {
             let message = format!(
-                "federation.upload: sums that are rounded to {} can cost {} many points: what it looks for in them, the \
-                 spread within a class, is small beside what all images have in common; choose \"f32\", or \
+                "federation.upload: sums rounded to {} can cost {} many points of accuracy: the signal that it \
+                 uses, the \
+                 spread within a class, is small compared with the common mean of all images; choose \"f32\", or \
                  method.name = \"ridge\"",
                 federation.upload.name(),
                 method.name.as_str()
@@ -201,15 +202,17 @@ impl Begin {
             return Ok(());
         }
         if summed.is_empty() {
-            let problem = "it does not say whose images its sums are of, so that a client could be counted twice; begin with \
-                           a run that says so, or anew";
+            let problem = "it does not say whose images its sums contain, so that a client could be counted twice; \
+                           start from \
+                           a run that records it, or without sums";
             return Err(wrong(experiment, START, problem));
         }
         let fingerprint = || Ok(dataset.map(Dataset::fingerprint).transpose()?);
         if let Some(field) = sums.other_images(experiment, data_name, fingerprint)? {
             let problem = format!(
-                "its sums are of the same data set, and {field} gives its clients other images now, so that an id does not \
-                 tell who is counted; choose what that run had"
+                "its sums are of the same data set, but {field} now gives its clients other images, so that an id \
+                 does not \
+                 identify a client; choose the value of that run"
             );
             return Err(wrong(experiment, START, problem));
         }
@@ -220,11 +223,13 @@ impl Begin {
         if let Some(id) = trainers.iter().find(|id| of_all != is_all(id) && (of_all || !leaving)) {
             let problem = match of_all {
                 true => format!(
-                    "the sums are of everybody's images (federation.participants = \"central\"), and {id} can neither come \
-                     late nor leave; begin with a run of single clients"
+                    "the sums contain all clients' images (federation.participants = \"central\"), so {id} can \
+                     neither join \
+                     late nor leave; start from a run of single clients"
                 ),
-                false => "federation.participants = \"central\" has everybody's images, and some are counted in the sums \
-                          already; name those who come late"
+                false => "federation.participants = \"central\" has all clients' images, and some are counted in \
+                          the sums \
+                          already; name the late clients"
                     .to_owned(),
             };
             return Err(wrong(experiment, START, problem));
@@ -276,8 +281,8 @@ pub fn check_copies(
     let is_copied = |copy: &Option<PathBuf>| copy.clone().filter(|path| path.starts_with(folder));
     let check = |field: &str, name: &str, now: String| match inputs.get(name) {
         Some(then) if *then != digest(&now) => {
-            let problem = "it was changed after the run began, and what was trained with it is of no use with what is \
-                           there now; restore it";
+            let problem = "it was changed after the run began, and the trained parameters cannot be used with the \
+                           changed one; restore it";
             Err(wrong(experiment, field, problem))
         }
         _ => Ok(()),

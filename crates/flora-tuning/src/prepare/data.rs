@@ -82,7 +82,7 @@ pub(super) fn check(
     }
     if method.has_head() && partition.class_groups.is_some() {
         let problem = format!(
-            "the head of {} knows only the classes that it was trained on, and nothing of novel ones; choose \
+            "the head of {} supports only the classes that it was trained on, not novel ones; choose \
              another method, or another partition",
             method.name()
         );
@@ -136,7 +136,7 @@ pub(super) fn check_trainers(experiment: &Experiment, ids: &[&str]) -> Result<()
     let needed = federation.strategy.fewest();
     if needed > train && experiment.rounds() > 0 {
         let problem = format!(
-            "{} needs {needed} answers to leave any out, and {train} clients train in a round; change its settings, or \
+            "{} needs {needed} answers to leave any out, but {train} clients train in a round; change its settings, or \
              choose another",
             federation.strategy.name()
         );
@@ -237,7 +237,7 @@ fn warn_of_single_classes(
         more => (format!("client {first} and {more} more have each"), "they learn"),
     };
     let message = format!(
-        "{whose} training images of one class, which the restricted softmax tells from nothing: {them} \
+        "{whose} training images of one class, so the restricted softmax has nothing to distinguish: {them} \
          nothing; use fewer clients or method.softmax = \"balanced\""
     );
     observer.event(&Event::Warning { message });

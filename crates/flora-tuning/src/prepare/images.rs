@@ -79,8 +79,9 @@ fn check_precision(
     precision.check(&backbone.device).map_err(|error| refused(&error))?;
     if !precision.is_f32() && matches!(backbone.vision(model), Vision::Whole) {
         let problem = format!(
-            "{precision} is for what is frozen, and every step computes the whole vision tower here: method.path = \
-             \"naive\" does, a method that trains all of it, and adapters in its first block; choose f32"
+            "{precision} only applies to frozen layers, but every step computes the whole vision tower here, as \
+             with method.path = \
+             \"naive\", a method that trains all of it, or adapters in its first block; choose f32"
         );
         return Err(refused(&problem));
     }
@@ -149,8 +150,8 @@ impl Source<'_> {
             Some(kept) => Ok(kept),
             None if !precision.is_f32() => {
                 let problem = format!(
-                    "{precision} is for what is computed once and kept, and the states below the first adapter cannot be \
-                     kept here (random weights, or a cache that cannot be written); choose f32"
+                    "{precision} only applies to cached computations, and the states below the first adapter cannot be \
+                     cached here (random weights, or a cache that cannot be written); choose f32"
                 );
                 Err(wrong(self.experiment, "model.precision", problem))
             }
@@ -221,7 +222,8 @@ impl Source<'_> {
             InferenceError::NoRoom { .. } => {
                 let problem = format!(
                     "{error}; free some space, name a folder on another disk, or choose data.cache_dtype = \"f16\", \
-                     which takes half the room, or method.path = \"naive\", which keeps nothing and computes the whole \
+                     which takes half the space, or method.path = \"naive\", which caches nothing and computes the \
+                                                                    whole \
                      tower at every step"
                 );
                 wrong(self.experiment, "data.cache", problem)

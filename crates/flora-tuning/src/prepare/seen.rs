@@ -28,8 +28,9 @@ pub(super) fn check_images(
     let theirs = then.split(whole.clone());
     if !is_exactly(experiment, provenance, &theirs, dataset)? {
         let message = format!(
-            "{field}: was trained on a data set that is called {}, too, and had other images; whether images that this run is \
-             scored on were among them is not known",
+            "{field}: was trained on a data set with the same name, {}, but other images; whether images that this \
+             run is \
+             evaluated on were among them is not known",
             then.name
         );
         observer.event(&Event::Warning { message });
@@ -46,8 +47,10 @@ pub(super) fn check_images(
             let limit =
                 if then.limit == experiment.data.limit { "" } else { ", and its data.limit" };
             let problem = format!(
-                "{seen} of this run's {all} {side} images were among the training images of the run that left it; choose what \
-                 that had (data.protocol = \"{}\", data.validation = {}, data.seed = {}{limit}), or begin with something \
+                "{seen} of this run's {all} {side} images were among the training images of its run; choose the \
+                 settings \
+                 of that run (data.protocol = \"{}\", data.validation = {}, data.seed = {}{limit}), or start from \
+                                                something \
                  else",
                 then.protocol,
                 f64::from(then.validation),
@@ -90,7 +93,8 @@ pub(super) fn check_classes(
         None => Ok(()),
         Some(class) => {
             let problem = format!(
-                "was trained on {class:?}, which is a novel class of this run; begin with something that was trained with \
+                "was trained on {class:?}, which is a novel class of this run; start from something that was \
+                 trained with \
                  the same partition"
             );
             Err(wrong(experiment, field, problem))

@@ -88,14 +88,14 @@ pub fn plan(
     // Sites draw A themselves from the seed. That of an adapter would have to be sent.
     if planned.method.init_adapter.is_some() && planned.federation.strategy.sends_only_b() {
         return Err(refuse(format!(
-            "federation.strategy: with {} A does not travel, and sites do not have that of method.init_adapter; choose \
+            "federation.strategy: with {} A is not sent, and sites do not have that of method.init_adapter; choose \
              \"fedsvd\" or \"rolora\"",
             planned.federation.strategy.name()
         )));
     }
     if planned.method.init_adapter.is_some() && planned.federation.strategy.shares().is_some() {
         return Err(refuse(format!(
-            "federation.strategy: with {} B does not travel, and sites do not have that of method.init_adapter; choose \
+            "federation.strategy: with {} B is not sent, and sites do not have that of method.init_adapter; choose \
              another strategy, or merge the adapter into the model with `flora export --merged`",
             planned.federation.strategy.name()
         )));
@@ -129,7 +129,7 @@ pub(crate) const MOST_SAVE_EVERY: usize = 31;
 /// Rejects settings that sites with their own images cannot follow, by field.
 pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     if experiment.partition != PartitionConfig::Natural {
-        return Err("partition: the images are split across the sites already; choose \
+        return Err("partition: the images are already split across the sites; choose \
                     partition = { kind = \"natural\" }"
             .to_owned());
     }
@@ -148,14 +148,15 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     let OutputConfig { save_every, .. } = experiment.output;
     if save_every > MOST_SAVE_EVERY {
         return Err(format!(
-            "output.save_every: sites remember their last rounds only, and cannot follow a server back over {save_every}; \
+            "output.save_every: sites keep the states of their last rounds only, and cannot follow a server back \
+             over {save_every}; \
              choose at most {MOST_SAVE_EVERY}"
         ));
     }
     let retries = experiment.federation.retries;
     if retries > MOST_ATTEMPTS {
         return Err(format!(
-            "federation.retries: sites try a round again {MOST_ATTEMPTS} times at most, and not {retries} times; choose \
+            "federation.retries: sites repeat a round at most {MOST_ATTEMPTS} times, not {retries} times; choose \
              at most {MOST_ATTEMPTS}"
         ));
     }
@@ -170,8 +171,8 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     match &experiment.federation.participants {
         Participants::All => Ok(()),
         Participants::Alone if experiment.method.init_adapter.is_some() => Err(
-            "federation.participants: \"alone\" sends nothing to the sites, and so not the adapter in \
-             method.init_adapter either; choose \"all\", or leave the adapter out"
+            "federation.participants: with \"alone\" nothing is sent to the sites, including the adapter in \
+             method.init_adapter; choose \"all\", or leave the adapter out"
                 .into(),
         ),
         Participants::Alone => Ok(()),

@@ -33,7 +33,7 @@ impl Sweep {
                 );
             }
             (false, false) => {
-                return Err("rows and axes: a sweep has one of them; make the rows the values of \
+                return Err("rows and axes: a sweep has only one of them; make the rows the values of \
                             one more [[axes]]"
                     .into());
             }

@@ -80,7 +80,7 @@ impl TrainedModel {
         }
         if provenance.base_settings_sha256 != settings {
             let problem = format!(
-                "was trained on {}, and the configuration, preprocessing or tokenizer in {} are others now; put the \
+                "was trained on {}, and the configuration, preprocessing or tokenizer in {} have changed; put the \
                  original back",
                 provenance.base_model_name_or_path,
                 checkpoint.path().display()

@@ -30,8 +30,9 @@ impl Prepared {
     /// The clients' cohort, if they and their images are in this process.
     fn cohort(&self) -> Result<&Arc<Cohort>, TuningError> {
         self.cohort.as_ref().ok_or_else(|| {
-            let problem = "the run was served to sites, and their images are not here; score what it trained on a \
-                           data set of this machine instead";
+            let problem = "the run was served to sites, and their images are not on this machine; evaluate the \
+                           model on a \
+                           local data set instead";
             TuningError::Sites(problem.to_owned())
         })
     }
@@ -82,7 +83,7 @@ impl Prepared {
             let own = load(&path)?;
             // If clients' parameters are saved, one without any has not trained yet.
             if own.is_none() && !client.train.is_empty() && !self.experiment.output.keep_clients {
-                let problem = "the client's own parameters are not there; a run with output.keep_clients = true keeps \
+                let problem = "the client's own parameters are missing; a run with output.keep_clients = true keeps \
                                them";
                 return Err(TuningError::trained(&path, problem.to_owned()));
             }

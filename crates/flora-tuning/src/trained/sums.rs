@@ -149,7 +149,8 @@ impl LoadedSums {
             )
         } else if self.provenance.base_settings_sha256 != base_settings {
             format!(
-                "holds sums of the features of {}, whose configuration, preprocessing or tokenizer is another than that of \
+                "holds sums of the features of {}, whose configuration, preprocessing or tokenizer differs from \
+                 that of \
                  this run's model; give both the same",
                 self.provenance.base_model_name_or_path
             )
@@ -171,8 +172,9 @@ impl LoadedSums {
                 own.shifts
             )
         } else if self.provenance.classes != classes {
-            "holds sums for other classes, or in another order, than this run's data set has; begin with a run on the same \
-             classes, or anew"
+            "holds sums for other classes, or in another order, than this run's data set has; start from a run on \
+             the same \
+             classes, or without sums"
                 .to_owned()
         } else {
             return Ok(());

@@ -62,7 +62,7 @@ fn images_that_were_trained_on_score_nothing() {
     // Whether a folder of this name with other images has the same ones is not known.
     std::fs::remove_file(images.path().join("images/alpha/train/cat/0.png")).unwrap();
     let warnings = warnings(images.experiment(&[&adapter(flora.path()), held]));
-    assert!(warnings[0].contains("is called noise, too, and had other images"), "{warnings:?}");
+    assert!(warnings[0].contains("with the same name, noise, but other images"), "{warnings:?}");
     assert_eq!(warnings.len(), 1);
 }
 

@@ -221,14 +221,14 @@ fn ids_that_stand_for_other_images_are_refused() {
             ("partition={ kind = 'iid', clients = 3 }", "partition"),
         ] {
             let error = run(more);
-            assert!(error.contains(&format!("{field} gives its clients")), "{more}: {error}");
+            assert!(error.contains(&format!("{field} now gives its clients")), "{more}: {error}");
         }
     }
     saved(&images.experiment(&[RIDGE, "federation.participants=central"]), central.path());
     let alpha = "federation.participants=['alpha']";
     for more in [alpha, leaving] {
         let error = refusal_of(&images, &[RIDGE, &from(central.path()), alpha, more]);
-        assert!(error.contains("everybody's images"), "{error}");
+        assert!(error.contains("all clients' images"), "{error}");
     }
 }
 
@@ -570,7 +570,7 @@ fn settings_that_make_no_sense_are_named() {
         (closed("federation.fraction=0.5"), "federation.fraction: ridge has one round"),
         (closed("method.closed_form.lambda=0.0"), "method.closed_form.lambda: 0 is not"),
         (closed("method.closed_form.weight=-1.0"), "method.closed_form.weight: -1 is not"),
-        (closed("method.closed_form.leaving=true"), "method.closed_form.leaving: there is nothing"),
+        (closed("method.closed_form.leaving=true"), "method.closed_form.leaving: there are no sums"),
         (closed("method.closed_form.start="), "method.closed_form.start: is empty"),
         (
             closed("method.closed_form.start=/nowhere"),
@@ -627,7 +627,7 @@ fn a_classifier_may_look_at_the_blocks_of_the_vision_tower() {
     saved(&flora, over.path());
     assert_classifies(&flora, over.path(), &logits(&flora, over.path()));
     let error = refusal_of(&images, &[RIDGE, layers, "method.closed_form.prior=0.5"]);
-    assert!(error.contains("method.closed_form.prior: texts are no prior"), "{error}");
+    assert!(error.contains("method.closed_form.prior: text features cannot be the prior"), "{error}");
 }
 
 /// A Flower server that averages has the means of all images, and so the same classifier.

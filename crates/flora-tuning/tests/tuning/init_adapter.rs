@@ -96,10 +96,10 @@ fn adapters_of_peft_are_started_from_or_refused() {
         assert_ne!(sorted(&later.last), sorted(&adapter.record), "{name} trains on");
     }
     for (name, problem) in [
-        ("dora", "more than A and B"),
-        ("lora-bias", "more than A and B"),
+        ("dora", "more parameters than A and B"),
+        ("lora-bias", "more parameters than A and B"),
         ("whole", "flora export --merged"),
-        ("bias-lora-only", "more than A and B"),
+        ("bias-lora-only", "more parameters than A and B"),
         ("text-model-unnamed", "\"auto_mapping\""),
     ] {
         let message = refusal(images.experiment(&[&from(&peft.join(name))]));

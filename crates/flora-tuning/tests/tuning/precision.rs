@@ -78,7 +78,7 @@ fn nothing_but_frozen_work_is_rounded() {
         &["model.random_weights=true", LAST[0], LAST[1]],
     ] {
         let message = refusal(images.experiment(&[set, &[BF16]].concat()));
-        assert!(message.contains("model.precision: bf16 is for what is"), "{set:?}: {message}");
+        assert!(message.contains("model.precision: bf16 only applies to"), "{set:?}: {message}");
     }
 }
 

@@ -596,7 +596,7 @@ fn what_cannot_be_served_is_told() {
     let error = planned(&["federation.participants=alone", "method.init_adapter=x"]);
     assert!(error.contains("not the adapter in method.init_adapter"), "{error}");
     let error = planned(&["federation.strategy=ffa", "method.init_adapter=x"]);
-    assert!(error.contains("federation.strategy: with ffa A does not travel"), "{error}");
+    assert!(error.contains("federation.strategy: with ffa A is not sent"), "{error}");
     let error = planned(&["method.init_adapter=/not/there"]);
     assert!(error.contains("method.init_adapter") && error.contains("/not/there"), "{error}");
     let error = planned(&["output.save_every=32"]);

@@ -431,7 +431,7 @@ fn what_does_not_go_together_is_refused() {
         ("hetlora", "", "strategy.ranks: the list is empty"),
         ("fed-sb", "training.rounds=1", "choose 2 or more"),
         ("fed-sb", "federation.max_update_norm=1", "is answered by a gradient"),
-        ("fedsa", "federation.participants=central", "shares with nobody"),
+        ("fedsa", "federation.participants=central", "shares with no other client"),
         (
             "{ kind = \"fedavgm\", server_momentum = 0.5, rule = { kind = \"fedrot\", rule = \"fedex\" } }",
             "",

@@ -172,7 +172,7 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         (&["federation.upload={ kind = \"eden\", bits = 9 }"], "federation.upload.bits: 9"),
         (&["federation.download=top-k"], "federation.download: top-k"),
         (&["method.name=ridge", "federation.upload=eden"], "need full precision"),
-        (&["federation.error_feedback=true"], "nothing is kept back"),
+        (&["federation.error_feedback=true"], "no compression error"),
         (
             &["federation.privacy={ kind = \"central\", clip = 0.1 }"],
             "federation.privacy.epsilon: neither",
@@ -183,12 +183,12 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         ),
         (&["federation.privacy={ kind = \"central\", clip = 1.0, nois = 1.0 }"], "nois"),
         (&["federation.privacy={ kind = \"everywhere\" }"], "everywhere"),
-        (&[central, "federation.strategy=median"], "median needs the answers one by one"),
+        (&[central, "federation.strategy=median"], "median needs individual answers"),
         (
             &[central, "federation.strategy={ kind = \"fedadam\", rule = \"median\" }"],
-            "median needs the answers one by one",
+            "median needs individual answers",
         ),
-        (&[secure, "federation.strategy=krum"], "krum needs the answers"),
+        (&[secure, "federation.strategy=krum"], "krum needs individual answers"),
         (&[secure, "federation.upload=int8"], "choose federation.upload = \"f32\""),
         (&[secure, central], "cannot clip what it does not see"),
         (
@@ -200,7 +200,7 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
             "federation.secure: with 3 clients in a round: range",
         ),
         (&["federation.secure={ treshold = 3 }"], "treshold"),
-        (&[secure, "faults.nan=0.5"], "has none to spoil"),
+        (&[secure, "faults.nan=0.5"], "not possible under masks"),
         (
             &[secure, "federation.selection={ kind = \"poisson\", rate = 0.5 }"],
             "below_quorum = \"skip\"",

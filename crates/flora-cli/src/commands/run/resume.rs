@@ -174,15 +174,15 @@ fn check(
     if let Some(device) = device.filter(other) {
         return Err(Failure::Input(format!(
             "--device {device}: the run in {} computed on {saved_device}, and other devices round \
-             otherwise; leave out --device",
+             differently; leave out --device",
             path.display()
         )));
     }
     let version = versions().flora;
     if saved_version != version {
         return Err(Failure::Input(format!(
-            "{} was begun by flora {saved_version}, and this is flora {version}: resume it with that \
-             version, or start it anew with --overwrite",
+            "{} was started by flora {saved_version}, and this is flora {version}: resume it with that \
+             version, or start anew with --overwrite",
             path.display()
         )));
     }

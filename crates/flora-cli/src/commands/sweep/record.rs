@@ -110,7 +110,7 @@ impl Record {
             let (a, b) = (&first.run.inputs, &result.run.inputs);
             if let Some(what) = a.keys().find(|name| a.get(*name) != b.get(*name)) {
                 return Some(format!(
-                    "the runs of row {} were made with different {what}, of which something changed in between: repeat \
+                    "the runs of row {} used different {what}, which changed in between: repeat \
                      them with --overwrite",
                     self.grid.rows[result.row].name
                 ));

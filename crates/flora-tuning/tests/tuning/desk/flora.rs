@@ -308,7 +308,7 @@ fn plans_that_cannot_be_read_are_refused() {
     let error = office.join(TOKEN, &damaged).unwrap_err();
     assert!(error.contains("the server's experiment"), "{error}");
     let other = Plan { classes: vec!["cat".to_owned()], ..plan.clone() };
-    assert!(office.join(TOKEN, &other).unwrap_err().contains("which is none of the run's"));
+    assert!(office.join(TOKEN, &other).unwrap_err().contains("which the run does not have"));
     // Nothing was started.
     assert!(!office.runs().exists());
     office.join(TOKEN, &plan).unwrap();

@@ -267,7 +267,7 @@ fn classes_and_prompt_may_be_the_servers() {
     // One more class to distinguish: the loss is larger.
     assert!(more.metrics["loss"] > own.metrics["loss"]);
     let error = evaluate(&mut office, "classes", list(&["cat"])).unwrap_err();
-    assert!(error.contains("which is none of the run's"), "{error}");
+    assert!(error.contains("which the run does not have"), "{error}");
     assert!(evaluate(&mut office, "classes", list(&[])).is_err());
     let error = evaluate(&mut office, "classes", Value::Text("cat".to_owned())).unwrap_err();
     assert!(error.contains("`classes`"), "{error}");
