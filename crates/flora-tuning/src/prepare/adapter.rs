@@ -68,9 +68,10 @@ pub(super) fn initial_adapter(
     let lora = std::mem::replace(&mut experiment.method.lora, adapter.config.clone());
     if lora != LoraConfig::default() && lora != experiment.method.lora {
         observer.event(&Event::Warning {
-            message: "method.lora is taken from the adapter in method.init_adapter, instead of the \
+            message:
+                "method.lora is taken from the adapter in method.init_adapter, instead of the \
                       experiment"
-                .to_owned(),
+                    .to_owned(),
         });
     }
     Ok(Some((adapter, provenance)))

@@ -33,9 +33,11 @@ impl Sweep {
                 );
             }
             (false, false) => {
-                return Err("rows and axes: a sweep has only one of them; make the rows the values of \
+                return Err(
+                    "rows and axes: a sweep has only one of them; make the rows the values of \
                             one more [[axes]]"
-                    .into());
+                        .into(),
+                );
             }
             (false, true) => check_names("rows.name", self.rows.iter().map(|row| &row.name))?,
             (true, false) => self.check_axes()?,

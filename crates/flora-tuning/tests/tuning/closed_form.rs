@@ -570,7 +570,10 @@ fn settings_that_make_no_sense_are_named() {
         (closed("federation.fraction=0.5"), "federation.fraction: ridge has one round"),
         (closed("method.closed_form.lambda=0.0"), "method.closed_form.lambda: 0 is not"),
         (closed("method.closed_form.weight=-1.0"), "method.closed_form.weight: -1 is not"),
-        (closed("method.closed_form.leaving=true"), "method.closed_form.leaving: there are no sums"),
+        (
+            closed("method.closed_form.leaving=true"),
+            "method.closed_form.leaving: there are no sums",
+        ),
         (closed("method.closed_form.start="), "method.closed_form.start: is empty"),
         (
             closed("method.closed_form.start=/nowhere"),
@@ -627,7 +630,10 @@ fn a_classifier_may_look_at_the_blocks_of_the_vision_tower() {
     saved(&flora, over.path());
     assert_classifies(&flora, over.path(), &logits(&flora, over.path()));
     let error = refusal_of(&images, &[RIDGE, layers, "method.closed_form.prior=0.5"]);
-    assert!(error.contains("method.closed_form.prior: text features cannot be the prior"), "{error}");
+    assert!(
+        error.contains("method.closed_form.prior: text features cannot be the prior"),
+        "{error}"
+    );
 }
 
 /// A Flower server that averages has the means of all images, and so the same classifier.

@@ -93,7 +93,6 @@ fn sums_of_another_precision_are_not_added_to() {
     let start = format!("method.closed_form.start={}", folder.path().display());
     let late = ["method.name=lda", "federation.participants=[\"beta\"]", &start];
     let message = refusal(images.experiment(&late));
-    let words =
-        "method.closed_form.start: its sums are of features in bf16, but this run's would be in f32";
+    let words = "method.closed_form.start: its sums are of features in bf16, but this run's would be in f32";
     assert!(message.contains(words), "{message}");
 }
