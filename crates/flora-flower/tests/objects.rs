@@ -1,4 +1,4 @@
-//! Objects that Flower made, and such as nobody should make.
+//! Objects made by Flower, and malformed ones.
 
 mod common;
 

@@ -57,7 +57,7 @@ impl Transcript {
         }
     }
 
-    /// What the site answers, under names of its own.
+    /// The site's answer, with its own names.
     fn answer(&self, node: &str) -> Message {
         let trained = &self.trained[node];
         let arrays = trained.arrays.iter().zip(&self.shapes);
@@ -108,7 +108,7 @@ fn numbers(file: &[u8]) -> (String, Vec<u64>) {
     (shape, values)
 }
 
-/// What is in a token besides its time, and the checksum that depends on it.
+/// The content of a token without its time and the checksum that depends on it.
 fn timeless(token: &[u8]) -> Vec<u8> {
     let bytes = URL_SAFE.decode(token).unwrap();
     bytes[9..bytes.len() - 32].to_vec()
@@ -119,7 +119,7 @@ fn restarted(node: &SecAggNode) -> SecAggNode {
     SecAggNode::from_bytes(&node.to_bytes()).unwrap()
 }
 
-/// With the random numbers that Flower's clients drew, all of what they sent comes out again, bit for bit.
+/// With the random numbers of Flower's clients, everything that they sent is reproduced bit for bit.
 #[test]
 fn replies_are_those_of_flowers_clients() {
     let transcript = Transcript::load();
@@ -227,7 +227,7 @@ fn a_folder_keeps_a_round_and_forgets_it_at_its_end() {
     states.forget(9).unwrap();
 }
 
-/// Whatever bit of a message is another one, the node answers or refuses.
+/// Whatever bit of a message is changed, the node answers or refuses.
 #[test]
 fn changed_messages_never_panic() {
     let transcript = Transcript::load();
@@ -271,7 +271,7 @@ fn changed_messages_never_panic() {
 /// Id and both keys of each node.
 type KeyList = Vec<(String, Vec<Vec<u8>>)>;
 
-/// Three nodes that are each other's neighbours, and a server that does what the test wants.
+/// Three nodes that are each other's neighbours, and a server that follows the test.
 struct World {
     nodes: Vec<SecAggNode>,
 }
@@ -326,7 +326,7 @@ impl World {
         Self { nodes: IDS.map(SecAggNode::new).into() }
     }
 
-    /// What the nodes are sent at the stage `share_keys`.
+    /// The message to each node at the stage `share_keys`.
     fn keys(&mut self) -> KeyList {
         let keys = self.nodes.iter_mut().map(|node| {
             let reply = reply(node, &record(setup()));
@@ -339,7 +339,7 @@ impl World {
         keys.collect()
     }
 
-    /// What each node is sent at the stage `collect_masked_vectors`: sources and tokens.
+    /// The message to each node at the stage `collect_masked_vectors`: sources and tokens.
     fn shares(&mut self) -> Vec<(Vec<u64>, Vec<Vec<u8>>)> {
         let keys = keys_record(&self.keys());
         let mut all = vec![(Vec::new(), Vec::new()); 3];
@@ -354,7 +354,7 @@ impl World {
         all
     }
 
-    /// All up to the training of the first node.
+    /// Everything up to the training of the first node.
     fn training() -> (SecAggNode, RecordDict) {
         let mut world = Self::new();
         let (sources, tokens) = world.shares().swap_remove(0);
