@@ -106,7 +106,7 @@ fn every_setting_gives_the_values_of_transformers() {
         let (shape, wanted) = expected.f32(&name);
         let config = VisionConfig { image_size: shape[1], ..VisionConfig::default() };
         let read = Preprocessor::from_folder(folder.path(), &config);
-        // A model takes squares of one size: other pictures are of no use to it.
+        // A model takes squares of one size: other pictures cannot be used.
         if ["stretch", "no-crop", "no-resize", "crop-with-margin"].contains(&setting) {
             let error = read.expect_err(setting).to_string();
             assert!(error.contains("preprocessor_config.json"), "{error}");

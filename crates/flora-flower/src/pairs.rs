@@ -57,6 +57,6 @@ mod tests {
         assert_eq!(pairs.0, [("b".to_owned(), 1), ("a".to_owned(), 2)]);
         assert_eq!(serde_json::to_string(&pairs).unwrap(), text);
         let error = serde_json::from_str::<Pairs<u8>>(r#"{"b":1,"b":1}"#).unwrap_err();
-        assert!(error.to_string().contains("`b` is there twice"), "{error}");
+        assert!(error.to_string().contains("`b` occurs twice"), "{error}");
     }
 }

@@ -435,17 +435,17 @@ fn keys_that_do_not_fit_are_refused_and_the_right_ones_are_taken_after_that() {
     };
     wrong(&|keys| keys.truncate(1), "the threshold is 2");
     wrong(&|keys| keys.push(("5".into(), keys[0].1.clone())), "odd num_shares");
-    wrong(&|keys| keys[1].1[1] = keys[2].1[0].clone(), "there twice");
+    wrong(&|keys| keys[1].1[1] = keys[2].1[0].clone(), "occurs twice");
     wrong(&|keys| keys[0].1.swap(0, 1), "not its own");
     wrong(&|keys| drop(keys.remove(0)), "not among its own neighbours");
     wrong(&|keys| keys[2].0 = "017".into(), "not a node's id");
     wrong(&|keys| keys[2].0 = "-4".into(), "not a node's id");
-    wrong(&|keys| keys[2].0 = "3".into(), "`3` is there twice");
+    wrong(&|keys| keys[2].0 = "3".into(), "`3` occurs twice");
     wrong(&|keys| keys[2].1.truncate(1), "not two keys");
     wrong(&|keys| keys[2].1[0].truncate(100), "not on the curve");
     // Another text of the same key.
     let with_returns = |pem: &[u8]| String::from_utf8_lossy(pem).replace('\n', "\r\n").into_bytes();
-    wrong(&|keys| keys[1].1[1] = with_returns(&keys[1].1[0]), "there twice");
+    wrong(&|keys| keys[1].1[1] = with_returns(&keys[1].1[0]), "occurs twice");
     reply(node, &keys_record(&keys));
 }
 
@@ -458,11 +458,11 @@ fn shares_that_were_moved_or_changed_are_refused() {
     refused(node, &collect(&[], vec![], 1), "the threshold is 2");
     refused(node, &collect(sources, tokens[..1].to_vec(), 1), "2 sources of 1 messages");
     refused(node, &collect(&[sources[0]; 2], tokens.clone(), 1), "twice");
-    refused(node, &collect(&[99, sources[1]], tokens.clone(), 1), "none of this node's neighbours");
+    refused(node, &collect(&[99, sources[1]], tokens.clone(), 1), "not a neighbour of this node");
     refused(
         node,
         &collect(&[IDS[0], sources[1]], tokens.clone(), 1),
-        "none of this node's neighbours",
+        "not a neighbour of this node",
     );
     refused(node, &collect(&[sources[1], sources[0]], tokens.clone(), 1), "cannot be decrypted");
     // Its own token to the first neighbour comes back as that neighbour's: the key of the pair is the same.

@@ -49,7 +49,7 @@ impl Keys {
         for node in nodes {
             // Compared as points, since one key can have several texts.
             if ![&node.mask, &node.cipher].into_iter().all(|key| seen.insert(key.to_sec1_bytes())) {
-                return refuse(format!("a key of node {} is there twice; {CHANGED}", node.id));
+                return refuse(format!("a key of node {} occurs twice; {CHANGED}", node.id));
             }
         }
         match nodes.iter().position(|node| node.id == id) {
