@@ -106,7 +106,7 @@ fn a_run_in_bf16_is_scored_in_bf16() {
     let said = refused(setup.flora(&["run", "--resume", shown(&run), "--precision", "f32"]), 2);
     assert!(said.contains("--precision"), "{said}");
     let said = refused(setup.flora(&["run", "quickstart", "--precision", "f8"]), 2);
-    assert!(said.contains("no such precision; choose f32, bf16 or f16"), "{said}");
+    assert!(said.contains("unknown precision; choose f32, bf16 or f16"), "{said}");
     let out = setup.path("out");
     let export = ["export", "--merged", "--precision", "bf16", "--out", shown(&out)];
     let said = refused(setup.flora(&export), 2);

@@ -245,7 +245,7 @@ fn settings_that_cannot_be_met_are_named() {
         (r#"{"do_pad": true, "pad_size": {"height": 40, "width": 40}}"#, "do_pad"),
         (r#"{"image_processor_type": "ViTImageProcessor"}"#, "image_processor_type is \"ViT"),
         (r#"{"feature_extractor_type": "ViTFeatureExtractor"}"#, "feature_extractor_type is"),
-        ("[]", "no JSON object"),
+        ("[]", "not a JSON object"),
         (r#"{"do_resize": false}"#, "do_resize"),
         (r#"{"do_center_crop": false}"#, "do_center_crop"),
         (r#"{"rescale_factor": 1e999}"#, "preprocessor_config.json"),

@@ -639,7 +639,7 @@ mod tests {
             ("federation.threads=100000", "federation.threads"),
             ("training.batch_size=0", "training.batch_size"),
             ("training.batch_size=1", "class-ce"),
-            ("model.precision=f8", "no such precision; choose f32, bf16 or f16"),
+            ("model.precision=f8", "unknown precision; choose f32, bf16 or f16"),
             ("training.betas=[0.9, 1.0]", "training.betas"),
             ("training.weight_decay=-0.1", "training.weight_decay"),
             ("training.class_weights=even", "balanced"),
