@@ -1,4 +1,4 @@
-//! Adapters of `peft` on a model in use: what they change, and what is said where one does not fit.
+//! Adapters of `peft` on a model in use: their effect, and the errors for unsuitable ones.
 
 use std::path::{Path, PathBuf};
 

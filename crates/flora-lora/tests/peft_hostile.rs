@@ -216,7 +216,7 @@ fn configurations_that_are_none_are_refused() {
         let message = refusal_of_config(bytes);
         assert!(message.contains(CONFIG), "{message}");
     }
-    assert!(refusal_of_config(twice).contains("\"r\" is there twice"));
+    assert!(refusal_of_config(twice).contains("\"r\" occurs twice"));
     assert!(refusal_of_config(b"{}").contains("peft_type"));
 }
 
