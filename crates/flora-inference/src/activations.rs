@@ -71,8 +71,8 @@ pub fn activations(
     let size = size(dataset.len(), cut, cache.dtype().size());
     let folder = cache.folder().display();
     notify(Notice::Note(format!(
-        "what the vision tower makes of the images below its first adapter ({cut}) is computed once and kept: {size} in \
-         {folder}"
+        "the states of the images below the vision tower's first adapter ({cut}) are computed once and \
+             cached: {size} in {folder}"
     )));
     check_room(&size, needed, free, &folder.to_string())?;
     let begun = cache.begin_activations(&key, shape, BATCH, &mut |it| notify(Notice::Warning(it)));

@@ -82,8 +82,8 @@ pub fn choose(
         }
         (Some(_), _) => {}
         (None, Some(it)) if named.is_some() => notes.push(format!(
-            "it was trained on a data set that is called {}, too, and had other images; whether some of these were among \
-             them is not known",
+            "it was trained on a data set with the same name, {}, but other images; whether some of these were \
+             among them is not known",
             it.name
         )),
         (None, Some(it)) => notes.push(format!(

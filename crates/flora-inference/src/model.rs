@@ -124,8 +124,8 @@ impl Model {
         if here != *there {
             let short = |digest: &str| digest.chars().take(12).collect::<String>();
             return Ok(Some(format!(
-                "the adapter was trained on {base} (SHA-256 {}…), and these are the weights of {path} (SHA-256 {}…): what \
-                 comes out is not what was trained",
+                "the adapter was trained on {base} (SHA-256 {}…), but the weights of {path} differ (SHA-256 {}…): \
+                 the results will not be those of the trained model",
                 short(there),
                 short(&here)
             )));
@@ -134,7 +134,8 @@ impl Model {
         Ok((!same).then(|| {
             format!(
                 "the adapter was trained on {base}, and {path} has the same weights with another configuration, \
-                 preprocessing or tokenizer: what comes out is not what was trained"
+                 preprocessing or tokenizer: the results will not be those \
+                 of the trained model"
             )
         }))
     }

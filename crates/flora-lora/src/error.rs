@@ -16,7 +16,7 @@ pub enum LoraError {
     },
     /// No layer of the module matches the configuration.
     #[error(
-        "lora.target_modules: nothing matches {targets}{} in the {towers} tower(s); \
+        "lora.target_modules: no layer matches {targets}{} in the {towers} tower(s); \
          the adaptable layers are named like {example:?}",
         excluded.as_ref().map(|excluded| format!(" without {excluded}")).unwrap_or_default()
     )]

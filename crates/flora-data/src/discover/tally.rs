@@ -108,7 +108,7 @@ pub(super) fn finish(found: &mut Discovery, tree: &Tree, looked: Looked) {
         warn(problem);
     }
     if let [only] = &found.classes[..] {
-        warn(format!("there is one class only, {}: there is nothing to tell it from", only.name));
+        warn(format!("there is only one class: {}", only.name));
     }
     let few = |all: &mut dyn Iterator<Item = (&str, usize)>| {
         let few = all.filter(|(_, images)| *images < FEW);

@@ -16,7 +16,7 @@ pub(super) fn check(link: &Link, credentials: &Credentials<'_>) -> Check {
             NAME,
             format!("{key} is not registered yet"),
             format!(
-                "A SuperLink with --enable-supernode-auth must be told of the key: send {public} to its operator, who \
+                "A SuperLink with --enable-supernode-auth must know the key: send {public} to its operator, who \
                  runs `flwr supernode register {public} CONNECTION`. Any other registers the node when it starts"
             ),
         ),

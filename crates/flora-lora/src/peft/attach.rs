@@ -55,14 +55,14 @@ pub fn attach_peft<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Resu
             (false, false) => None,
             (true, false) => {
                 return wrong(
-                    "target_modules takes it, but the adapter has no tensors for it; it may be an \
+                    "target_modules matches it, but the adapter has no tensors for it; it may be an \
                      adapter of another model",
                 );
             }
             (false, true) => {
                 return wrong(
-                    "the adapter has tensors for it, but target_modules leaves it out (or \
-                     exclude_modules or towers does)",
+                    "the adapter has tensors for it, but target_modules, exclude_modules or \
+                     towers leaves it out",
                 );
             }
             (true, true) => {

@@ -204,8 +204,8 @@ fn init(fields: &Fields) -> Result<Init, Refusal> {
         Some(other) => Err(Refusal::new(
             "init_lora_weights",
             format!(
-                "{} can change the weights of the base model, which the adapter then needs; save \
-                 it with PEFT's path_initial_model_for_weight_conversion, or write true here if \
+                "{} can change the weights of the base model, which the adapter then needs; save it with PEFT's \
+                 path_initial_model_for_weight_conversion, or write true here if \
                  the base model was left as it is",
                 shown(other)
             ),

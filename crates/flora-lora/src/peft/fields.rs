@@ -121,8 +121,8 @@ pub(super) fn check_others(fields: &Fields) -> Result<(), Refusal> {
             None => Refusal::new(
                 shortened(name),
                 format!(
-                    "{}: this option is unknown here, perhaps of a newer PEFT; the adapter cannot \
-                     be loaded unless it is null, false or empty",
+                    "{}: this option is unknown here, perhaps from a newer PEFT; \
+                 the adapter can only be loaded if it is null, false or empty",
                     shown(value)
                 ),
             ),

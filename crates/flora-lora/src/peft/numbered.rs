@@ -39,8 +39,8 @@ pub(super) fn targets(fields: &Fields, targets: TargetModules) -> Result<TargetM
         };
     };
     let TargetModules::List(names) = &targets else {
-        let problem = "it cannot be used where target_modules is an expression; let that say which \
-                       layers are meant";
+        let problem = "it cannot be combined with an expression in target_modules; \
+             select the layers in that expression";
         return Err(Refusal::new(LAYERS, problem));
     };
     if layers.is_empty() {

@@ -52,7 +52,7 @@ impl PeftAdapter {
                 path: CONFIG_FILE.to_owned(),
                 field: "auto_mapping".to_owned(),
                 problem: format!(
-                    "it does not say of which tower {:?} is, and the adapter fits both; add \
+                    "it does not name the tower of {:?}, and the adapter fits both; add \
                      \"auto_mapping\": {{\"base_model_class\": \"CLIPTextModel\"}}, or \
                      \"CLIPVisionModel\"",
                     matrices.first().map_or("", |(layer, ..)| layer)

@@ -53,7 +53,7 @@ fn a_corrupt_image() {
     std::fs::write(&picture, &bytes[..bytes.len() / 2]).unwrap();
     for set in [&naive[..], &[]] {
         let message = refusal(images.experiment(set));
-        assert_tells(&message, &[&name, "1 of 24 images", "mend, convert or remove these files"]);
+        assert_tells(&message, &[&name, "1 of 24 images", "repair, convert or remove these files"]);
     }
 
     // If it is damaged during the run, the client that has it drops out with the reason.
