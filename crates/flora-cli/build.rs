@@ -1,9 +1,9 @@
-//! Tells the program which commit it was built from, where that is known.
+//! Passes the commit of the build to the program, if it is known.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Digits of a commit that are shown.
+/// Number of digits of the commit that are shown.
 const DIGITS: usize = 9;
 
 fn main() {
@@ -22,16 +22,16 @@ fn packaged() -> Option<String> {
     rest.split('"').nth(1).map(str::to_owned)
 }
 
-/// The commit of the work tree that this crate is in.
+/// The commit of the work tree that contains this crate.
 fn checked_out() -> Option<String> {
-    // A package that was unpacked below somebody else's repository is not of its commit.
+    // A package unpacked inside another repository does not belong to that repository's commit.
     let root = git(&["rev-parse", "--show-toplevel"])?;
     let here = Path::new("../..").canonicalize().ok()?;
     if Path::new(&root).canonicalize().ok()? != here {
         return None;
     }
-    // The log of HEAD grows with every commit that is made or checked out, and with nothing else. Were a file
-    // watched that does not exist, the program would be built anew each time.
+    // The log of HEAD changes exactly with every new or checked-out commit. Watching a file that does not exist would
+    // rebuild the program every time.
     for file in ["logs/HEAD", "HEAD"] {
         let path = git(&["rev-parse", "--git-path", file])?;
         if Path::new(&path).exists() {

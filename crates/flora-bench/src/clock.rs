@@ -1,5 +1,4 @@
-/// Seconds of processor time that all threads of this process have used; `None` where the system does not
-/// tell.
+/// Processor seconds used by all threads of this process; `None` if the system does not report them.
 #[cfg(unix)]
 pub(crate) fn cpu_seconds() -> Option<f64> {
     use rustix::time::{ClockId, clock_gettime};
@@ -28,7 +27,7 @@ mod tests {
             }
         };
         std::thread::scope(|scope| drop(scope.spawn(busy)));
-        // However little of those 20 ms the thread was given.
+        // However little of those 20 ms the thread was scheduled.
         assert!(cpu_seconds().unwrap() > before);
     }
 }

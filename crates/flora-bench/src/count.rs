@@ -1,21 +1,20 @@
-//! How much arithmetic the work is: multiply-adds of the matrix products that it cannot do without. A
-//! multiply-add is two floating-point operations.
+//! Arithmetic of the workloads: multiply-adds of the necessary matrix products. A multiply-add is two floating-point
+//! operations.
 //!
-//! Counted is what the result depends on, however it is computed:
+//! The count is independent of the implementation. It includes the products that the result depends on:
 //!
-//! - the patch embedding, the projections of attention, its two products (of a causal tower only with positions
-//!   before), the feed-forward layers, and the projections into the shared space;
-//! - of a tower's last block, only the state that its features are made of: one query, and the keys and values
-//!   that it looks at;
-//! - texts at their own lengths, without padding; a beginning that a client's prompts share once;
-//! - of a backward pass, one product for the gradient of a layer's input and one for that of its weight, each
-//!   where something trained asks for it. A frozen weight has none, and nothing below the first trained layer
-//!   does; the products of attention have two inputs;
+//! - the patch embedding, the projections of attention, its two products (in a causal tower only with earlier
+//!   positions), the feed-forward layers, and the projections into the shared space;
+//! - in a tower's last block, only the state from which its features are computed: one query, and the keys and values
+//!   that it attends to;
+//! - texts at their own lengths, without padding; the common beginning of a client's prompts counts once;
+//! - in a backward pass, one product for the gradient of a layer's input and one for that of its weight, each if a
+//!   trained parameter needs it. A frozen weight has none, and nothing below the first trained layer does; the products
+//!   of attention have two inputs;
 //! - similarities of images and texts.
 //!
-//! Not counted are norms, activations, softmax, sums, embeddings of tokens and the optimizer: they are no matrix
-//! products, and a share of the matmul peak would say nothing of them. What a program computes in vain is not
-//! counted either.
+//! Norms, activations, softmax, sums, embeddings of tokens and the optimizer are not counted: they are not matrix
+//! products, and cannot be compared with the matmul peak. Work without an effect on the result is not counted either.
 
 use flora_clip::ClipConfig;
 
@@ -29,16 +28,16 @@ struct Tower {
     intermediate: u64,
     layers: u64,
     causal: bool,
-    /// States of the last block that are wanted.
+    /// The number of needed states of the last block.
     wanted: u64,
     /// Width of the shared space.
     output: u64,
 }
 
-/// The products of a block, by how their gradients go.
+/// The products of a block, grouped by their gradients.
 #[derive(Debug, Clone, Copy)]
 struct Block {
-    /// Positions whose states are wanted.
+    /// The number of positions with needed states.
     queries: u64,
     /// Queries, keys and values: products with weights.
     inputs: u64,
@@ -81,7 +80,7 @@ impl Tower {
         }
     }
 
-    /// A block with so many wanted positions, each of which looks at `pairs / queries` of all on average.
+    /// A block with this many needed positions, each of which attends to `pairs / queries` positions on average.
     fn block(&self, queries: u64, pairs: u64) -> Block {
         let (length, width) = (self.length, self.width);
         Block {
@@ -97,7 +96,7 @@ impl Tower {
         let (length, layers) = (self.length, self.layers);
         let pairs = if self.causal { length * (length + 1) / 2 } else { length * length };
         (1..=layers).map(move |layer| match layer == layers {
-            // The class token sees every patch, and an end token every token up to it.
+            // The class token attends to every patch, and an end token to every token up to it.
             true => self.block(self.wanted, self.wanted * length),
             false => self.block(length, pairs),
         })
@@ -113,16 +112,16 @@ impl Tower {
 
     /// Forward and backward with every weight trained.
     fn full_step(self) -> u64 {
-        // Nobody asks for the gradient of the pixels.
+        // The gradient of the pixels is not needed.
         3 * self.forward() - self.stem
     }
 
-    /// Forward and backward with adapters of this rank on every output projection, all else frozen.
+    /// Forward and backward with adapters of this rank on every output projection, everything else frozen.
     fn lora_step(self, rank: u64, constant: bool) -> u64 {
         self.lora_blocks(rank, constant) + 2 * self.projection()
     }
 
-    /// The same of the tokens that are no text, but the beginning of others.
+    /// The same for tokens in the common beginning of texts.
     fn lora_beginning(self, rank: u64, constant: bool) -> u64 {
         Self { wanted: 0, ..self }.lora_blocks(rank, constant)
     }
@@ -132,7 +131,7 @@ impl Tower {
             let adapter = 2 * block.queries * self.width * rank;
             let forward = block.forward() + adapter;
             match index {
-                // The gradient ends in the first adapter, which needs none of its input's, and the block's
+                // The gradient ends in the first adapter, which does not need its input's gradient, and the block's
                 // attention is the same in every step.
                 0 => {
                     let known = if constant { block.inputs + block.attention } else { 0 };
@@ -156,16 +155,16 @@ pub fn image_encode(config: &ClipConfig, batch: usize) -> u64 {
     batch as u64 * Tower::vision(config).forward()
 }
 
-/// Multiply-adds of the features of texts with these numbers of tokens, which end with their end tokens.
+/// Multiply-adds of the features of texts with these numbers of tokens, including their end tokens.
 pub fn text_encode(config: &ClipConfig, lengths: &[usize]) -> u64 {
     lengths.iter().map(|&length| Tower::text(config, length).forward()).sum()
 }
 
-/// Multiply-adds of a step, forward and backward, with `batch` image features and these texts, in which adapters
-/// of the rank `rank` on the output projection of every block of the text tower are trained.
+/// Multiply-adds of a step, forward and backward, with `batch` image features and these texts, which trains adapters of
+/// the rank `rank` on the output projection of every block of the text tower.
 ///
-/// With `beginning` the texts are the prompts of a client: so many tokens at the beginning are the same in all
-/// of them and count once, and what lies below the first adapter is known from an earlier step.
+/// With `beginning` the texts are the prompts of a client: this many tokens at the beginning are the same in all of
+/// them and count once, and the states below the first adapter are known from an earlier step.
 pub fn lora_step(
     config: &ClipConfig,
     batch: usize,
@@ -176,7 +175,7 @@ pub fn lora_step(
     let (rank, constant) = (rank as u64, beginning.is_some());
     let texts: u64 =
         lengths.iter().map(|&length| Tower::text(config, length).lora_step(rank, constant)).sum();
-    // An end token is behind the beginning.
+    // An end token follows the beginning.
     let shortest = lengths.iter().copied().min().unwrap_or(0).saturating_sub(1);
     let beginning = beginning.unwrap_or(0).min(shortest);
     let again = Tower::text(config, beginning).lora_beginning(rank, constant);
@@ -185,8 +184,7 @@ pub fn lora_step(
     texts - others * again + 2 * similarities(config, batch, lengths.len())
 }
 
-/// Multiply-adds of a step, forward and backward, with `batch` images and these texts, in which every weight is
-/// trained.
+/// Multiply-adds of a step, forward and backward, with `batch` images and these texts, which trains every weight.
 pub fn full_step(config: &ClipConfig, batch: usize, lengths: &[usize]) -> u64 {
     let texts: u64 = lengths.iter().map(|&length| Tower::text(config, length).full_step()).sum();
     let images = batch as u64 * Tower::vision(config).full_step();

@@ -4,17 +4,17 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::BenchError;
 use crate::work::Work;
 
-/// The threads that work is done on.
+/// The threads of a workload.
 #[derive(Debug)]
 pub(crate) enum Crew {
-    /// All of them share one batch.
+    /// All threads share one batch.
     Together(ThreadPool),
-    /// Each has a batch of its own.
+    /// Each thread has its own batch.
     Each(Workers),
 }
 
 impl Crew {
-    /// `threads` of them; 0 means one a processor.
+    /// Starts this many threads; 0 means one per processor.
     pub(crate) fn new(threads: usize, each: bool) -> Result<Self, BenchError> {
         if each {
             return Workers::new(threads).map(Self::Each).map_err(BenchError::Threads);
@@ -34,7 +34,7 @@ impl Crew {
         }
     }
 
-    /// Batches that are computed at once.
+    /// The number of batches that are computed at once.
     pub(crate) fn batches(&self) -> usize {
         match self {
             Self::Together(_) => 1,
@@ -42,7 +42,7 @@ impl Crew {
         }
     }
 
-    /// What the first piece of work computes.
+    /// The result of the first piece of work.
     pub(crate) fn outcome(
         &self,
         works: &mut [Box<dyn Work>],
@@ -54,7 +54,7 @@ impl Crew {
         }
     }
 
-    /// Do every piece of work once, one for each of the [`batches`](Self::batches).
+    /// Does every piece of work once, one for each of the [`batches`](Self::batches).
     pub(crate) fn run(&self, works: &mut [Box<dyn Work>]) -> Result<(), BenchError> {
         match self {
             Self::Together(pool) => pool.install(|| works.iter_mut().try_for_each(|it| it.run())),

@@ -6,44 +6,44 @@ use thiserror::Error;
 
 use crate::Workload;
 
-/// What keeps a machine from being measured.
+/// Errors of a benchmark.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BenchError {
-    /// A setting that makes no sense, or does not fit the model.
+    /// A setting that is invalid, or does not fit the model.
     #[error("{setting}: {problem}")]
     Setting {
-        /// Which one: a field of [`Settings`](crate::Settings), or `shape`.
+        /// The setting: a field of [`Settings`](crate::Settings), or `shape`.
         setting: &'static str,
-        /// What is wrong with it, and what would be right.
+        /// The problem, and valid values.
         problem: String,
     },
-    /// The checkpoint.
+    /// An error of the checkpoint.
     #[error(transparent)]
     Clip(#[from] ClipError),
     /// The model cannot be trained.
     #[error(transparent)]
     Tuning(#[from] TuningError),
-    /// The model's adapters are no record.
+    /// The model's adapters do not form a valid record.
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The adapters cannot be averaged.
     #[error(transparent)]
     Strategy(#[from] StrategyError),
-    /// Training left the numbers behind: the time of such a step says nothing.
+    /// The loss became NaN or infinite: the time of such a step is meaningless.
     #[error("{workload}: the loss became {loss} after {steps} steps; lower repeats or warmup")]
     Diverged {
-        /// Of which step.
+        /// The workload of the step.
         workload: Workload,
         /// The loss.
         loss: f32,
-        /// Steps before it.
+        /// The number of steps before it.
         steps: usize,
     },
-    /// The device could not do what it was given.
+    /// The device failed.
     #[error("the device failed: {0}")]
     Device(String),
-    /// The system refuses a thread.
+    /// The system refuses to start a thread.
     #[error("threads: {0}")]
     Threads(std::io::Error),
 }

@@ -1,5 +1,5 @@
-//! What a machine, a device and a model are good for: the work of flora, timed, beside the best that the
-//! machine does at multiplying matrices.
+//! Benchmarks of a machine, a device and a model: flora's workloads, timed, compared with the machine's peak matrix
+//! multiplication.
 //!
 //! ```no_run
 //! use burn::tensor::Device;
@@ -13,9 +13,9 @@
 //! # Ok::<(), flora_bench::BenchError>(())
 //! ```
 //!
-//! [`Workload`] says what there is to time, [`Settings`] how much of it and on how many threads, and
-//! [`count`] how much arithmetic it is. Inputs are drawn from a fixed seed: no data set is needed, and
-//! with [`BenchModel::random`] no file at all.
+//! [`Workload`] lists the workloads, [`Settings`] their sizes and the number of threads, and [`count`] their
+//! arithmetic. Inputs are drawn from a fixed seed: no data set is needed, and with [`BenchModel::random`] no file at
+//! all.
 
 mod clock;
 pub mod count;

@@ -1,5 +1,4 @@
-/// What the processor is called: the model's name in `/proc/cpuinfo` where the system has one, otherwise the
-/// architecture.
+/// The name of the processor: the model name in `/proc/cpuinfo` if the system has it, otherwise the architecture.
 pub(crate) fn cpu() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     model_name(&info).unwrap_or(std::env::consts::ARCH).to_owned()

@@ -6,10 +6,10 @@ use flora_clip::{Checkpoint, Clip, ClipConfig};
 
 use crate::{BenchError, ModelFacts};
 
-/// The model that works are done with.
+/// The model of the workloads.
 #[derive(Debug, Clone)]
 pub struct BenchModel {
-    /// What it is called in the report.
+    /// Its name in the report.
     pub name: String,
     /// Its shape.
     pub config: ClipConfig,
@@ -20,27 +20,27 @@ pub struct BenchModel {
 }
 
 impl BenchModel {
-    /// Load a checkpoint (see [`Checkpoint::open`]).
+    /// Loads a checkpoint (see [`Checkpoint::open`]).
     ///
     /// # Errors
     ///
-    /// Files that are missing, damaged or not understood.
+    /// Files that are missing, damaged or unsupported.
     pub fn open(name: &str, path: &Path, device: &Device) -> Result<Self, BenchError> {
         let checkpoint = Checkpoint::open(path)?;
         let clip = checkpoint.load(&device.clone().autodiff())?;
         Ok(Self::new(name, checkpoint.config, clip, device))
     }
 
-    /// A model of a known shape with random weights: by a name that [`ClipConfig::preset`] knows. Its time is
-    /// that of a trained one.
+    /// A model of a known shape with random weights, by a name that [`ClipConfig::preset`] knows. It takes as long as a
+    /// trained one.
     ///
     /// # Errors
     ///
-    /// A name that is not known.
+    /// An unknown name.
     pub fn random(shape: &str, device: &Device) -> Result<Self, BenchError> {
         let config = ClipConfig::preset(shape).ok_or_else(|| {
             let names = flora_clip::preset_names();
-            BenchError::setting("shape", format!("{shape}: no such shape; choose one of {names}"))
+            BenchError::setting("shape", format!("{shape}: unknown shape; choose one of {names}"))
         })?;
         let clip = Clip::random(&config, 0, &device.clone().autodiff());
         Ok(Self::new(shape, config, clip, device))
@@ -51,7 +51,7 @@ impl BenchModel {
         Self { name: name.to_owned(), config, clip: clip.no_grad(), device }
     }
 
-    /// What the report says of it.
+    /// The facts for the report.
     pub fn facts(&self) -> ModelFacts {
         ModelFacts {
             name: self.name.clone(),

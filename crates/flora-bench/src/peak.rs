@@ -9,10 +9,10 @@ use crate::{BenchError, Peak};
 
 /// Rows of the matrices. Small ones stay in the caches, large ones keep many threads busy.
 const SIZES: [usize; 6] = [256, 512, 1024, 2048, 4096, 8192];
-/// Larger ones are only for devices that do one of these in [`BLINK`] seconds, which need more to be busy.
+/// Larger matrices are only for fast devices, which do one of these in [`BLINK`] seconds and need more work to be busy.
 const USUAL: usize = 2048;
 const BLINK: f64 = 5e-3;
-/// The products of a size: at least so many, and for at least so long.
+/// The least number of products per size, and the least time for them.
 const PRODUCTS: usize = 3;
 const TIME: Duration = Duration::from_millis(300);
 
@@ -29,7 +29,7 @@ impl Work for Product {
     }
 }
 
-/// The best of several sizes, with the crew's threads: one product of all of them, or one on each.
+/// The best rate over several sizes, with the crew's threads: one product on all of them, or one on each.
 pub(crate) fn measure(crew: &Crew, device: &Device) -> Result<Peak, BenchError> {
     let nothing = Peak { gflops: 0.0, size: 0 };
     let (mut best, mut last) = (nothing, nothing);
@@ -43,7 +43,7 @@ pub(crate) fn measure(crew: &Crew, device: &Device) -> Result<Peak, BenchError> 
     Ok(best)
 }
 
-/// The arithmetic of a product on every thread, or on all of them.
+/// The arithmetic of one product, or of one per thread.
 fn gflop(size: usize, crew: &Crew) -> f64 {
     2e-9 * (size as f64).powi(3) * crew.batches() as f64
 }
@@ -82,7 +82,7 @@ mod tests {
             let crew = Crew::new(2, each).unwrap();
             let peak = measure_at(64, &crew, &Device::flex()).unwrap();
             assert_eq!(peak.size, 64);
-            // A tenth of a GFLOP/s is below, a hundred TFLOP/s beyond every processor.
+            // All processors are between a tenth of a GFLOP/s and a hundred TFLOP/s.
             assert!(peak.gflops > 0.1 && peak.gflops < 1e5, "{peak:?}");
             assert_eq!(better(peak, Peak { gflops: 0.0, size: 1 }), peak);
         }

@@ -3,37 +3,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::Workload;
 
-/// What was measured, on what. Its JSON is what `flora bench --json` prints.
+/// The measurements, and the machine and model. Its JSON is the output of `flora bench --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// flora's version.
     pub flora: String,
-    /// The device, as it was asked for.
+    /// The device, as requested.
     pub device: String,
-    /// Threads that computed.
+    /// The number of computing threads.
     pub threads: usize,
-    /// A batch on each thread, rather than one on all of them.
+    /// Whether each thread has its own batch, rather than all threads sharing one.
     pub each: bool,
     /// The processor.
     pub cpu: String,
     /// The model.
     pub model: ModelFacts,
-    /// The best that the same threads do at multiplying matrices.
+    /// The peak matrix multiplication of the same threads.
     pub peak: Peak,
-    /// In the order in which they were asked for.
+    /// The measurements, in the requested order.
     pub results: Vec<Measurement>,
 }
 
-/// Which model.
+/// The model of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelFacts {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// Side of its square images, in pixels.
     pub image_size: usize,
     /// Its longest text, in tokens.
     pub context: usize,
-    /// Numbers in it.
+    /// The number of parameters.
     pub parameters: usize,
 }
 
@@ -42,53 +42,53 @@ pub struct ModelFacts {
 pub struct Peak {
     /// 1e9 floating-point operations a second.
     pub gflops: f64,
-    /// Rows of the matrices that were multiplied so fast.
+    /// Rows of the matrices that reached it.
     pub size: usize,
 }
 
 /// The time of one workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
-    /// Which one.
+    /// The workload.
     pub workload: Workload,
     /// Items in a batch; the clients of an aggregation.
     pub batch: usize,
-    /// The length that texts were padded to; `None` without texts.
+    /// The padded length of texts; `None` without texts.
     pub tokens: Option<usize>,
-    /// Distinct prompts of a client's step, where a number of classes was asked for.
+    /// Distinct prompts of a client's step, if a number of classes was requested.
     pub classes: Option<usize>,
-    /// In what frozen layers were multiplied.
+    /// The precision of products with frozen layers.
     #[serde(default)]
     pub precision: Precision,
-    /// What an item is: `images`, `texts`, `samples` or `clients`.
+    /// The unit of an item: `images`, `texts`, `samples` or `clients`.
     pub unit: String,
     /// Wall-clock time of a repeat.
     pub seconds: Seconds,
-    /// Median processor seconds of a repeat, of all threads together; `None` where the system does not tell.
+    /// Median processor seconds of a repeat, over all threads; `None` if the system does not report them.
     pub cpu_seconds: Option<f64>,
-    /// By the median; the batches of all threads together.
+    /// By the median time; over the batches of all threads.
     pub items_per_second: f64,
-    /// The arithmetic of a repeat in 1e9 operations, as [`count`](crate::count) counts it; the batches of all
-    /// threads together.
+    /// The arithmetic of a repeat in 1e9 operations, as counted by [`count`](crate::count), over the batches of all
+    /// threads.
     pub gflop: f64,
-    /// `gflop` by the median seconds.
+    /// `gflop` divided by the median seconds.
     pub gflops: f64,
-    /// `gflops` by that of the peak, which is one of `f32`: in bf16 it may be more than 1.
+    /// `gflops` divided by those of the peak, which is for `f32`: in bf16 it may exceed 1.
     pub share_of_peak: f64,
-    /// The most memory that the process has held so far, that of a GPU aside; `None` where the system does not tell.
+    /// The peak memory of the process so far, without a GPU's; `None` if the system does not report it.
     pub peak_memory_bytes: Option<u64>,
-    /// What was computed, where [`Settings::outcomes`](crate::Settings::outcomes) asked for it: the features, or the losses
-    /// of two steps. As the bits of `f32`, because JSON has no infinity. An aggregation has none.
+    /// The results, if requested by [`Settings::outcomes`](crate::Settings::outcomes): the features, or the losses of
+    /// two steps. They are the bits of `f32`, because JSON has no infinity. An aggregation has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Vec<u32>>,
-    /// By how much the outcome differs from another's, infinite where a value is no number: see [`Report::compare`].
+    /// The difference from a reference outcome, infinite if a value is NaN: see [`Report::compare`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<f64>,
 }
 
 impl Report {
-    /// Says how far outcomes differ from those of the same workloads in `reference`: the largest difference of any value,
-    /// over the largest absolute value there.
+    /// Computes the differences from the outcomes of the same workloads in `reference`: the largest difference of any
+    /// value, divided by the largest absolute value there.
     pub fn compare(&mut self, reference: &Self) {
         for result in &mut self.results {
             let same = |other: &&Measurement| {
@@ -103,14 +103,14 @@ impl Report {
     }
 }
 
-/// `None` where there is nothing to compare with.
+/// `None` if there is no reference.
 fn difference(values: &[u32], reference: &[u32]) -> Option<f64> {
     let [values, reference] = [values, reference]
         .map(|bits| bits.iter().copied().map(f32::from_bits).collect::<Vec<_>>());
     let largest = reference.iter().map(|it| f64::from(it.abs())).fold(0.0, f64::max);
     let off = values.iter().zip(&reference).map(|(a, b)| f64::from((a - b).abs()));
     let comparable = values.len() == reference.len() && largest > 0.0;
-    // A value that is no number differs more than any.
+    // A NaN counts as the largest difference.
     let worst =
         off.fold(0.0, |most: f64, off| if off.is_nan() { f64::INFINITY } else { most.max(off) });
     comparable.then_some(worst / largest)
@@ -139,6 +139,6 @@ pub struct Seconds {
     pub median: f64,
     /// The shortest.
     pub min: f64,
-    /// One for each repeat, in order.
+    /// One sample for each repeat, in order.
     pub samples: Vec<f64>,
 }

@@ -6,26 +6,26 @@ use crate::{
     BenchError, BenchModel, Measurement, Peak, Report, Seconds, Settings, Workload, machine,
 };
 
-/// How far a workload is.
+/// The progress of a workload.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// Which one.
+    /// The workload.
     pub workload: Workload,
-    /// Repeats so far, those that do not count included.
+    /// Repeats so far, including the warm-up.
     pub done: usize,
-    /// Repeats in all.
+    /// The total number of repeats.
     pub total: usize,
 }
 
-/// Time these workloads with this model, one after the other, and the peak before and after them. `device` is
-/// what the model's device is called in the report.
+/// Times these workloads with this model, one after the other, and the peak before and after them. `device` is the name
+/// of the model's device in the report.
 ///
-/// The model is given away, so that its weights are only there once where full fine-tuning, timed last, changes
-/// them. A clone of it shares them.
+/// The model is consumed, so that its weights exist only once when full fine-tuning, timed last, changes them. A clone
+/// shares them.
 ///
 /// # Errors
 ///
-/// Settings that make no sense or do not fit the model, by name; what the device or the system reports.
+/// Invalid settings, by name, and errors of the device or the system.
 pub fn run(
     model: BenchModel,
     device: &str,
@@ -38,12 +38,12 @@ pub fn run(
     let (facts, place) = (model.facts(), model.device.clone());
     let before = measure(&crew, &place)?;
     let mut timed = Vec::with_capacity(workloads.len());
-    // The last is the model itself.
+    // The last one uses the model itself.
     let models = std::iter::repeat_n(model, workloads.len());
     for (model, &workload) in models.zip(workloads) {
         timed.push(time(workload, model, settings, &crew, progress)?);
     }
-    // Again, as other programs may have been in the way of the first: a peak is what can be reached.
+    // Again, as other programs may have disturbed the first measurement: a peak is the best that can be reached.
     let peak = better(before, measure_at(before.size, &crew, &place)?);
     Ok(Report {
         flora: env!("CARGO_PKG_VERSION").to_owned(),
@@ -57,7 +57,7 @@ pub fn run(
     })
 }
 
-/// A workload whose repeats are over.
+/// A workload with finished repeats.
 struct Timed {
     workload: Workload,
     job: Job,

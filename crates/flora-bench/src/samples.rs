@@ -3,17 +3,17 @@ use std::time::Instant;
 use crate::BenchError;
 use crate::clock::cpu_seconds;
 
-/// The repeats of a piece of work.
+/// The timed repeats of a workload.
 #[derive(Debug, Default)]
 pub(crate) struct Samples {
     /// Wall-clock seconds of each.
     pub(crate) seconds: Vec<f64>,
-    /// Processor seconds of each; empty where the system does not tell.
+    /// Processor seconds of each; empty if the system does not report them.
     pub(crate) cpu_seconds: Vec<f64>,
 }
 
 impl Samples {
-    /// Time `work` once more.
+    /// Times `work` once more.
     pub(crate) fn add(
         &mut self,
         work: impl FnOnce() -> Result<(), BenchError>,
@@ -26,7 +26,7 @@ impl Samples {
     }
 }
 
-/// The middle value, or the mean of the two in the middle; `None` of nothing.
+/// The middle value, or the mean of the two in the middle; `None` for an empty list.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

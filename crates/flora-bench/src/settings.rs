@@ -4,47 +4,48 @@ use flora_clip::{Precision, TextConfig};
 
 use crate::BenchError;
 
-/// How much is timed, and how.
+/// The settings of a benchmark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Images, texts or samples that are computed together.
+    /// Images, texts or samples per batch.
     pub batch: usize,
-    /// How long texts are.
+    /// The length of texts.
     pub tokens: TextLength,
-    /// The classes of a batch of [`Workload::LoraStep`](crate::Workload::LoraStep). With a number, the step
-    /// is that of a client with so many classes, on the fast path: only distinct prompts are encoded and
-    /// their features gathered, and nothing that training does not change is computed again. Without one
-    /// nothing is saved: every sample has a text of its own, encoded from its tokens.
+    /// The classes in a batch of [`Workload::LoraStep`](crate::Workload::LoraStep). With a number, the step is that of
+    /// a client with that many classes, on the fast path: only distinct prompts are encoded and their features
+    /// gathered, and nothing that training does not change is recomputed. Without it, nothing is saved: every sample
+    /// has its own text, encoded from its tokens.
     pub classes: Option<usize>,
-    /// In what the frozen vision tower of [`Workload::ImageEncode`](crate::Workload::ImageEncode) multiplies. The
-    /// other workloads are in `f32`.
+    /// The precision of products of the frozen vision tower in [`Workload::ImageEncode`](crate::Workload::ImageEncode).
+    /// The other workloads are in `f32`.
     pub precision: Precision,
-    /// Clients whose adapters are averaged.
+    /// The number of clients whose adapters are averaged.
     pub clients: usize,
-    /// Threads; 0 for one a processor.
+    /// The number of threads; 0 means one per processor.
     pub threads: usize,
-    /// Not one batch on all threads, but a batch on each of them, whose maths is single-threaded: as the
-    /// clients of a simulation run.
+    /// Whether each thread computes its own batch with single-threaded maths, like the clients of a simulation, rather
+    /// than all threads sharing one batch.
     pub each: bool,
-    /// Repeats before those that count.
+    /// Warm-up repeats, which do not count.
     pub warmup: usize,
     /// Repeats that count.
     pub repeats: usize,
-    /// Whether to tell what was computed, for [`Report::compare`](crate::Report::compare): features once more, and two more steps, before all repeats.
+    /// Whether to record the results for [`Report::compare`](crate::Report::compare): features once more, and two more
+    /// steps, before all repeats.
     pub outcomes: bool,
 }
 
-/// How long texts are, start and end tokens included.
+/// The length of texts, including start and end tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TextLength {
-    /// As long as the model allows: 77 tokens in OpenAI's CLIPs. What texts cost that are padded to the
+    /// The longest that the model allows: 77 tokens in OpenAI's CLIPs. This is the cost of texts that are padded to the
     /// context.
     #[default]
     Context,
-    /// So many tokens.
+    /// This many tokens.
     Tokens(usize),
-    /// As prompts are: 8 to 12 tokens ("a photo of a {}." with names of one to five tokens) that begin alike,
-    /// padded to the longest of them.
+    /// The lengths of prompts: 8 to 12 tokens ("a photo of a {}." with names of one to five tokens) with a common
+    /// beginning, padded to the longest of them.
     Longest,
 }
 
@@ -54,7 +55,7 @@ const LONGEST: usize = 12;
 /// Its common beginning: the start token and "a photo of a".
 const BEGINNING: usize = 5;
 
-/// More threads than any machine has processors are a mistake, and so are sizes that no memory holds.
+/// More threads than any machine has processors are a mistake, and so are sizes beyond any memory.
 const MOST_THREADS: usize = 1024;
 const MOST_BATCH: usize = 1 << 16;
 const MOST_CLIENTS: usize = 100_000;
@@ -78,7 +79,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What is wrong with the values, for a model with such texts.
+    /// Checks the values for a model with such texts.
     pub(crate) fn check(&self, texts: &TextConfig) -> Result<(), BenchError> {
         let between = |setting, value: usize, least: usize, most: usize| match value {
             value if value < least || value > most => {
@@ -110,12 +111,12 @@ impl Settings {
 }
 
 impl TextLength {
-    /// How many tokens at the beginning are the same in all texts.
+    /// The number of initial tokens shared by all texts.
     pub(crate) fn beginning(self) -> usize {
         if self == Self::Longest { BEGINNING } else { 1 }
     }
 
-    /// The lengths of `count` texts of a model with so long a context.
+    /// The lengths of `count` texts of a model with this context.
     pub(crate) fn lengths(self, count: usize, context: usize) -> Vec<usize> {
         let length = |index: usize| match self {
             Self::Context => context,

@@ -1,17 +1,17 @@
 use flora_clip::TextConfig;
 use rand_distr::{Distribution, Uniform};
 
-/// Texts of these lengths: the start token, random words, and the end token at the last place. Every text is as
-/// long as it says, so that nothing of it can be left out. The first `beginning` tokens are the same in all.
+/// Texts of these lengths: the start token, random words, and the end token in the last position. No text has padding,
+/// so that no work can be skipped. The first `beginning` tokens are the same in all.
 pub(crate) fn random_texts(
     lengths: &[usize],
     beginning: usize,
     config: &TextConfig,
 ) -> Vec<Vec<u32>> {
     let largest = config.vocab_size as u32 - 1;
-    // Configurations before transformers 4.31 say 2 and mean the largest id.
+    // Configurations before transformers 4.31 have 2 here, which means the largest id.
     let end = if config.eos_token_id == 2 { largest } else { config.eos_token_id };
-    // Whatever the configuration says, there is such a word.
+    // This id exists, whatever the configuration.
     let start = config.bos_token_id.min(largest);
     let mut random = flora_core::seed::stream(0, "bench texts");
     let words = Uniform::new_inclusive(0, largest).expect("at least one id");

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What is timed.
+/// A workload to time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -12,8 +12,8 @@ pub enum Workload {
     ImageEncode,
     /// Token ids to text features.
     TextEncode,
-    /// A step of a FLoRA client: loss, gradients and Adam's step of the adapters in the text tower. The image
-    /// features are given.
+    /// A step of a FLoRA client: loss, gradients and Adam's step of the adapters in the text tower. The image features
+    /// are given.
     LoraStep,
     /// A step of full fine-tuning: both towers forward and backward, and Adam's step of every weight.
     FullStep,
@@ -22,11 +22,11 @@ pub enum Workload {
 }
 
 impl Workload {
-    /// All of them, in the order in which they are timed.
+    /// All workloads, in the order of their timing.
     pub const ALL: [Self; 5] =
         [Self::ImageEncode, Self::TextEncode, Self::LoraStep, Self::FullStep, Self::Aggregation];
 
-    /// As it is written on the command line and in JSON.
+    /// The name on the command line and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ImageEncode => "image-encode",
@@ -37,7 +37,7 @@ impl Workload {
         }
     }
 
-    /// What is counted in a batch of it.
+    /// The unit of the items in a batch.
     pub fn unit(self) -> &'static str {
         match self {
             Self::ImageEncode => "images",
@@ -60,7 +60,7 @@ impl FromStr for Workload {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|workload| workload.as_str() == text).ok_or_else(|| {
             let names = Self::ALL.map(Self::as_str).join(", ");
-            format!("no such workload; choose among: {names}")
+            format!("unknown workload; choose among: {names}")
         })
     }
 }

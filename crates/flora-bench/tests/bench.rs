@@ -1,4 +1,4 @@
-//! Every workload, end to end, on the model that ships.
+//! Every workload, end to end, on the bundled model.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ fn sorted<const N: usize>(mut names: [&str; N]) -> Vec<&str> {
     names.to_vec()
 }
 
-/// What programs that read the JSON rely on.
+/// The fields that programs which read the JSON rely on.
 #[test]
 fn every_workload_is_timed_and_the_json_says_how() {
     let model = clip_nano();

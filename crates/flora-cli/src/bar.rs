@@ -1,5 +1,4 @@
-//! One look for every progress bar. They go to standard error, and are not drawn where that is no
-//! terminal.
+//! Progress bars in a common style. They are drawn on standard error, and only if that is a terminal.
 
 use flora::core::text::printable;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,7 +13,7 @@ pub(crate) fn steps(what: &str, total: usize) -> ProgressBar {
     bar
 }
 
-/// A bar of bytes, whose number may not be known.
+/// A bar of bytes, whose total may be unknown.
 pub(crate) fn bytes(what: &str) -> ProgressBar {
     let template = "{prefix:>12} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
     let style = ProgressStyle::with_template(template).expect("a valid template");

@@ -1,18 +1,18 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
-/// Why the program stops, and with which exit code.
+/// Why the program stops, with its exit code.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Arguments, a configuration or files that cannot be used: exit code 2.
+    /// Arguments, a configuration or files are unusable: exit code 2.
     Input(String),
-    /// A run that began and failed: exit code 1.
+    /// A run failed after it started: exit code 1.
     Run(String),
-    /// A signal asked for it: 128 and the signal's number.
+    /// Stopped by a signal: 128 plus the signal's number.
     Stopped {
         /// The exit code.
         code: u8,
-        /// How to go on.
+        /// How to resume.
         message: String,
     },
 }
@@ -26,7 +26,7 @@ impl Failure {
         Self::Run(error.to_string())
     }
 
-    /// Tell the user and give the exit code.
+    /// Prints the error and returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
         let (message, code) = match self {
             Self::Input(message) => (format!("error: {}", indented(&message)), 2),
@@ -38,8 +38,7 @@ impl Failure {
     }
 }
 
-/// With all lines but the first further to the right: the name of a file, which may hold breaks of lines, cannot
-/// pass for a message of its own.
+/// Indents all lines but the first: a file name with line breaks cannot imitate a message.
 fn indented(message: &str) -> String {
     message.lines().collect::<Vec<_>>().join("\n  ")
 }

@@ -17,7 +17,7 @@ use flora::core::text::is_control;
 
 use crate::failure::Failure;
 
-/// Keeps the blocks of large tensors for the next ones.
+/// Reuses the memory of large tensors.
 #[global_allocator]
 static MEMORY: flora::kernels::memory::Recycler = flora::kernels::memory::Recycler::new();
 
@@ -103,9 +103,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Shows what clap has to say: help, the version, or what is wrong with the arguments.
+/// Prints clap's output: help, version, or an error in the arguments.
 fn refuse(error: &clap::Error) -> ExitCode {
-    // The name of a file may look like an option, and hold anything.
+    // A file name may look like an option, and contain any characters.
     let mut arguments = std::env::args_os();
     if arguments.any(|argument| argument.to_string_lossy().contains(is_control)) {
         let text = error.to_string();

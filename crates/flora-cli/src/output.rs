@@ -1,7 +1,7 @@
-//! What goes out: standard output, which may be closed or full, and files that users name.
+//! Output: standard output, which may be closed or full, and files named by users.
 //!
-//! Names of files, classes and clients come from anywhere. Whatever is printed passes through here, and a
-//! terminal is never sent what it would obey instead of show: [`flora::core::text`].
+//! Names of files, classes and clients come from anywhere. All output passes through here, so that a terminal never
+//! receives control sequences: [`flora::core::text`].
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -14,27 +14,26 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// The first line that could not be written.
+/// The first write error.
 static LOST: OnceLock<String> = OnceLock::new();
 
-/// Columns of a terminal that does not say how many it has.
+/// Columns of a terminal of unknown width.
 const COLUMNS: usize = 80;
 
-/// Print lines. Where that fails, the work goes on (`println!` would panic, and a run would be
-/// lost with it): [`lost`] tells at the end. Names in it that could hold breaks of lines are made
-/// [printable] by who puts them there.
+/// Prints lines. If that fails, the work goes on (`println!` would panic and lose a run), and [`lost`] reports it at
+/// the end. Callers make names that may contain line breaks [printable].
 pub(crate) fn line(text: impl Display) {
     write(&printable_lines(&text.to_string()));
 }
 
-/// Print a text of flora's own as it is.
+/// Prints text of flora's own unchanged.
 pub(crate) fn script(text: &str) {
     write(text.trim_end());
 }
 
 fn write(text: &str) {
     match writeln!(std::io::stdout(), "{text}") {
-        // A reader that has seen enough (`flora run … | head`) is no trouble.
+        // A reader that stops early (`flora run … | head`) is not an error.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let _ = LOST.set(error.to_string());
         }
@@ -42,34 +41,34 @@ fn write(text: &str) {
     }
 }
 
-/// Print a value as a line of JSON.
+/// Prints a value as a line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     write(&printable_json(&serde_json::to_string(value).map_err(Failure::run)?));
     Ok(())
 }
 
-/// Print a value as JSON that people can read.
+/// Prints a value as indented JSON.
 pub(crate) fn json_lines(value: &impl Serialize) -> Result<(), Failure> {
     write(&printable_json(&serde_json::to_string_pretty(value).map_err(Failure::run)?));
     Ok(())
 }
 
-/// Print what a run came to as a line of JSON, the last one after its events.
+/// Prints the summary of a run as a line of JSON, after its events.
 pub(crate) fn summary(summary: &flora::report::RunSummary) -> Result<(), Failure> {
     json(&serde_json::json!({ "event": "summary", "summary": summary }))
 }
 
-/// Print lines on standard error, if anybody reads it: `eprintln!` would panic if not.
+/// Prints lines on standard error, if it is open: `eprintln!` would panic otherwise.
 pub(crate) fn error_line(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "{}", printable_lines(&text.to_string()));
 }
 
-/// Tell of trouble that stops nothing, on a line of standard error.
+/// Prints a warning on standard error.
 pub(crate) fn warning(message: &str) {
     error_line(format!("warning: {}", printable(message)));
 }
 
-/// The images that `paths` name, with a warning of the files that are passed over.
+/// The images in `paths`, with a warning about skipped files.
 pub(crate) fn find_images(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let found = flora::inference::find_images(paths).map_err(Failure::input)?;
     if let Some(others) = found.passed_over.warning() {
@@ -78,45 +77,44 @@ pub(crate) fn find_images(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(found.images)
 }
 
-/// Why standard output is not whole, if it is not.
+/// Why standard output is incomplete, if it is.
 pub(crate) fn lost() -> Option<&'static str> {
     LOST.get().map(String::as_str)
 }
 
-/// What tables are shown on.
+/// The page that tables are formatted for.
 pub(crate) fn page() -> Page {
     let stdout = std::io::stdout();
     if !stdout.is_terminal() {
         return Page::Plain;
     }
     let size = terminal_size::terminal_size_of(stdout);
-    // A terminal that was never told its size says 0.
+    // A terminal of unknown size reports 0.
     let columns = size.map(|(columns, _)| usize::from(columns.0)).filter(|&columns| columns > 0);
     Page::Terminal(columns.unwrap_or(COLUMNS))
 }
 
-/// Print a table: a column of names, and columns of text.
+/// Prints a table: a column of names, and columns of text.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) {
     line(tables::list(header, rows, page()));
 }
 
-/// What figures are written as.
+/// File extensions of figures.
 pub(crate) const PNG: &[&str] = &["png"];
-/// What lists of images are written as.
+/// File extensions of lists of images.
 pub(crate) const CSV: &[&str] = &["csv"];
 
 /// Whether a command may replace files.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Overwrite {
-    /// Replace files that are there already
+    /// Replace existing files
     #[arg(long)]
     overwrite: bool,
 }
 
 impl Overwrite {
-    /// Whether a file may be written to `path`, which `option` names, asked before the work whose result is to go
-    /// there. The file's name must end in one of the `extensions`: a file of another kind is a mistake, and never
-    /// replaced.
+    /// Checks whether a file may be written to `path`, given by `option`, before the work for it begins. The file name
+    /// must end in one of the `extensions`: a file of another kind is a mistake, and never replaced.
     pub(crate) fn check(
         self,
         option: &str,
@@ -133,9 +131,9 @@ impl Overwrite {
             format!("does not end in {}; try {right}", dotted.join(" or "))
         } else if let Ok(found) = path.symlink_metadata() {
             if !found.is_file() && !path.is_file() {
-                "is no ordinary file; name another".to_owned()
+                "is not a regular file; name another".to_owned()
             } else if !self.overwrite {
-                "is there already; name another file, or add --overwrite to replace it".to_owned()
+                "exists already; name another file, or add --overwrite to replace it".to_owned()
             } else {
                 return Ok(());
             }
@@ -145,7 +143,7 @@ impl Overwrite {
         Err(Failure::Input(format!("{option}: {} {problem}", shown(path))))
     }
 
-    /// The same of several options, those that are given.
+    /// Checks several options, if given.
     pub(crate) fn check_all<const N: usize>(
         self,
         targets: [(&str, &Option<PathBuf>, &[&str]); N],
@@ -156,11 +154,11 @@ impl Overwrite {
         })
     }
 
-    /// The same of a folder that `option` names, for several files.
+    /// Checks a folder for several files, given by `option`.
     pub(crate) fn check_folder(self, option: &str, path: &Path) -> Result<(), Failure> {
         let is_taken = || std::fs::read_dir(path).is_ok_and(|mut files| files.next().is_some());
         let problem = if path.symlink_metadata().is_ok() && !path.is_dir() {
-            "is no folder; name another"
+            "is not a folder; name another"
         } else if is_taken() && !self.overwrite {
             "is not empty; name another folder, or add --overwrite to replace files in it"
         } else {

@@ -1,5 +1,4 @@
-//! What a run looks like while it goes on: bars on standard error, a line a round on standard
-//! output, every event in the run's folder.
+//! Progress of a run: bars on standard error, a line per round on standard output, every event in the run's folder.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,27 +16,27 @@ use indicatif::{HumanDuration, ProgressBar};
 use crate::commands::run::client_folder;
 use crate::{bar, output};
 
-/// How much is printed.
+/// The amount of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Voice {
     /// Warnings only.
     Quiet,
-    /// A line a round.
+    /// A line per round.
     Normal,
-    /// A line a client, too.
+    /// Also a line per client.
     Verbose,
     /// Events as JSON.
     Json,
 }
 
 impl Voice {
-    /// Whether tables and sentences are wanted on standard output.
+    /// Whether tables and sentences are printed on standard output.
     pub(crate) fn is_for_people(self) -> bool {
         matches!(self, Self::Normal | Self::Verbose)
     }
 }
 
-/// Keeps the states of a run, and what is to be kept with them.
+/// Saves the states of a run with additional data.
 pub(crate) struct Keeper {
     /// `None` for a run that saves none.
     pub(crate) states: Option<RunStates>,
@@ -45,56 +44,56 @@ pub(crate) struct Keeper {
     pub(crate) experiment: Experiment,
     pub(crate) provenance: Provenance,
     pub(crate) device: flora::Device,
-    /// When this process began.
+    /// Start time of this process.
     pub(crate) started: Instant,
 }
 
-/// So many clients that failed in a round are told of one by one.
+/// Up to this number, failed clients in a round are reported individually.
 const FEW: usize = 3;
 
 pub(crate) struct Progress {
     voice: Voice,
-    /// Made once the data are known to be usable: bad input leaves no folder behind.
+    /// Created once the data are known to be usable, so that invalid input leaves no folder.
     folder: Option<RunFolder>,
     keeper: Option<Keeper>,
     tensorboard: Option<TensorBoard>,
-    /// Raised when an event cannot be written: what follows could not be resumed from.
+    /// Raised when an event cannot be written, because the run could not be resumed from later states.
     stop: Stop,
-    /// What came before there was a folder, and what tables are made of.
+    /// Events before the folder existed, and those for tables.
     events: Vec<Event>,
     clients: ClientTally,
     bar: ProgressBar,
     /// The phase that `bar` shows.
     shown: String,
     rounds: usize,
-    /// Clients that are not part of the round at hand, and why.
+    /// Clients excluded from the current round, and why.
     failures: Vec<(String, Reason, String)>,
-    /// When this process began its first round, and which that was.
+    /// Start time and number of the first round of this process.
     began: Option<(Instant, usize)>,
     /// Whether the model of round 0 has an adapter, a classifier, sums or weights of an earlier run.
     begins_trained: bool,
-    /// What the model of round 0 is.
+    /// A description of the model of round 0.
     start: &'static str,
-    /// What was told elsewhere and is to be among the events.
+    /// Lines from elsewhere that are recorded among the events.
     aside: Option<Aside>,
-    /// Hears every line that people are told.
+    /// Receives every line printed for people.
     log: Option<Log>,
-    /// The first event that could not be written: told at the end, when the run's result is safe.
+    /// The first event that could not be written; reported at the end, when the run's result is safe.
     unwritten: Option<ReportError>,
 }
 
-/// Lines that something else than the round loop has told.
+/// Lines from outside the round loop.
 pub(crate) type Aside = Arc<Mutex<Vec<String>>>;
 
-/// Hears lines.
+/// A receiver of lines.
 type Log = Box<dyn Fn(&str)>;
 
-/// A run's events, as far as they matter once it is over.
+/// The events of a finished run, as far as they are needed.
 pub(crate) struct Told {
-    /// Those of which [`rounds`](flora::report::tables::rounds) makes its table.
+    /// The events from which [`rounds`](flora::report::tables::rounds) builds its table.
     pub(crate) events: Vec<Event>,
     pub(crate) clients: ClientTally,
-    /// The first error in writing them.
+    /// The first error in writing events.
     pub(crate) unwritten: Option<ReportError>,
     pub(crate) states: Option<RunStates>,
 }
@@ -122,12 +121,12 @@ impl Progress {
         }
     }
 
-    /// Put these lines among the events, as they come.
+    /// Records these lines among the events as they arrive.
     pub(crate) fn hear_aside(&mut self, aside: Aside) {
         self.aside = Some(aside);
     }
 
-    /// Let `log` hear what people are told.
+    /// Passes all lines printed for people to `log`.
     pub(crate) fn log_with(&mut self, log: Log) {
         self.log = Some(log);
     }
@@ -152,7 +151,7 @@ impl Progress {
         self.voice
     }
 
-    /// Record every event in `folder`, those told so far included.
+    /// Records every event in `folder`, including earlier ones.
     pub(crate) fn record_in(&mut self, folder: RunFolder) {
         self.folder = Some(folder);
         for event in std::mem::take(&mut self.events) {
@@ -160,7 +159,7 @@ impl Progress {
         }
     }
 
-    /// Record every event in `folder`, which has those that were `told` by an earlier process.
+    /// Records every event in `folder`, which has those that an earlier process emitted.
     pub(crate) fn go_on_in(&mut self, folder: RunFolder, told: Vec<Event>) {
         self.events.clear();
         self.clients = ClientTally::default();
@@ -176,20 +175,20 @@ impl Progress {
         self.folder = Some(folder);
     }
 
-    /// Keep the run's states.
+    /// Saves the run's states.
     pub(crate) fn keep_with(&mut self, keeper: Keeper) {
         self.keeper = Some(keeper);
     }
 
-    /// Write figures for TensorBoard.
+    /// Writes figures for TensorBoard.
     pub(crate) fn draw_in(&mut self, tensorboard: TensorBoard) {
         self.tensorboard = Some(tensorboard);
     }
 
-    /// Round 0 is the model that the run of `experiment` begins with.
+    /// Sets the model of round 0 from the experiment.
     pub(crate) fn start_with(&mut self, experiment: &Experiment) {
         let method = &experiment.method;
-        // A checkpoint that flora trained says so.
+        // A checkpoint that flora trained contains its provenance.
         let base = flora::hub::find(Path::new(&experiment.model.path));
         let is_trained = base.is_ok_and(|base| base.join(Provenance::FILE).is_file());
         self.begins_trained = is_trained
@@ -198,12 +197,12 @@ impl Progress {
             || method.closed_form.start.is_some();
     }
 
-    /// Raise `stop` when an event cannot be written.
+    /// Raises `stop` when an event cannot be written.
     pub(crate) fn stop_on_trouble(&mut self, stop: Stop) {
         self.stop = stop;
     }
 
-    /// What is told at the end.
+    /// Ends progress reporting and returns the recorded events.
     pub(crate) fn finish(self) -> Told {
         self.bar.finish_and_clear();
         Told {
@@ -221,13 +220,13 @@ impl Progress {
             self.stop.raise();
             self.unwritten.get_or_insert(error);
         }
-        // The replies of thousands of clients in every round are in the file; here they would add up.
+        // The replies of thousands of clients per round are in the file; in memory they would add up.
         if self.folder.is_none() || is_in_tables(event) {
             self.events.push(event.clone());
         }
     }
 
-    /// Replace the bar by one of `total` steps.
+    /// Replaces the bar by one with `total` steps.
     fn show(&mut self, phase: String, total: usize) {
         self.bar.finish_and_clear();
         self.bar = match self.voice.is_for_people() {
@@ -249,7 +248,7 @@ impl Progress {
     fn warn(&self, message: &str) {
         match self.voice {
             Voice::Normal | Voice::Verbose => self.say(format!("warning: {}", printable(message))),
-            // JSON has it as an event.
+            // The JSON output has this as an event.
             Voice::Json => {}
             Voice::Quiet => output::warning(message),
         }
@@ -257,13 +256,13 @@ impl Progress {
 
     fn begin(&mut self, rounds: usize, method: &str) {
         self.rounds = rounds;
-        // These begin, or may begin, with something that CLIP does not have.
+        // These methods start, or may start, with parameters beside CLIP.
         let changed = matches!(method, "fedaa" | "fedprompt");
         let changed = changed || self.begins_trained;
         self.start = if changed { " (before training)" } else { " (zero-shot)" };
     }
 
-    /// How long the rest of the run takes, if it goes on as it did.
+    /// Estimated remaining time at the current speed.
     fn remaining(&mut self, round: usize) -> Option<String> {
         let (began, first) = *self.began.get_or_insert((Instant::now(), round));
         let done = round.checked_sub(first).filter(|&done| done > 0)?;
@@ -315,8 +314,8 @@ impl Progress {
             Event::BelowQuorum { round, accepted, quorum, then, message } => {
                 self.tell_failures(round + 1);
                 let then = match then {
-                    flora::federation::BelowQuorum::Retry => "it is tried again",
-                    flora::federation::BelowQuorum::Skip => "it changes nothing",
+                    flora::federation::BelowQuorum::Retry => "the round is repeated",
+                    flora::federation::BelowQuorum::Skip => "the round is skipped",
                     _ => "the run ends",
                 };
                 self.warn(&format!(
@@ -347,7 +346,7 @@ impl Progress {
             }
             Event::Note { message } => self.say(printable(message).to_string()),
             Event::StoppedEarly { round, best_round } => self.say(format!(
-                "stopped after round {round}: none since round {best_round} was better (training.patience)"
+                "stopped after round {round}: no improvement since round {best_round} (training.patience)"
             )),
             Event::Warning { message } => self.warn(message),
             Event::RunFinished { .. } => self.tell_failures(self.rounds),
@@ -355,7 +354,7 @@ impl Progress {
         }
     }
 
-    /// A line for each client that failed, or one for all where there are many.
+    /// Reports failed clients: one line each, or one for all if there are many.
     fn tell_failures(&mut self, round: usize) {
         let failures = std::mem::take(&mut self.failures);
         if failures.len() <= FEW || self.voice == Voice::Verbose {
@@ -387,7 +386,7 @@ impl Observer for Progress {
     fn event(&mut self, event: &Event) {
         self.record_aside();
         if self.voice == Voice::Json {
-            // It may be lost with standard output, which is told of at the end; the run's folder has it, too.
+            // Standard output may lose it, which is reported at the end; the run's folder has it, too.
             let _ = output::json(event);
         }
         self.tell(event);
@@ -440,7 +439,7 @@ impl Keeper {
         states.save(state, &facts).map_err(|error| error.to_string())
     }
 
-    /// Writes parameters; `clients` are those whose images they are sums of.
+    /// Writes parameters; `clients` are those whose images the sums are of.
     fn save(
         &self,
         parameters: &ParameterRecord,

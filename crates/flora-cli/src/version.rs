@@ -1,4 +1,4 @@
-//! Which flora this is.
+//! The version of flora.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ pub(crate) fn short() -> &'static str {
     &SHORT
 }
 
-/// The same, with what it computes on.
+/// The version, and the backends that it was built with.
 pub(crate) fn long() -> &'static str {
     static LONG: LazyLock<String> = LazyLock::new(|| {
         let devices = flora::device::available().into_iter().map(|(name, _)| match name {

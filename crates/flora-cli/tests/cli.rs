@@ -1,4 +1,4 @@
-//! The program as a user meets it: output, files and exit codes.
+//! The program from a user's view: output, files and exit codes.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use support::{tiny_clip, write_experiment};
 
-/// A command in a folder of its own, with a cache of its own.
+/// A command in its own folder, with its own cache.
 fn flora(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_flora"))
         .args(arguments)
@@ -158,7 +158,7 @@ fn validation_images_are_shown_saved_and_scored_on() {
     // A fifth of 48, rounded up or down.
     assert!((9..=10).contains(&scored), "{scored}");
 
-    // One digit of one image's number.
+    // Changes one digit of one image's number.
     let path = dir.path().join("dealt.json");
     let mut bytes = std::fs::read(&path).unwrap();
     let place = bytes.windows(9).position(|window| window == b"\"train\":[").unwrap() + 9;
@@ -231,7 +231,7 @@ fn a_sweep_makes_a_table_and_is_resumed() {
     let output = flora(folder.path(), &["sweep", "sweep.toml"]);
     let said = text(&output.stdout);
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
-    // A line a run, in every mode.
+    // One line per run, in every mode.
     let line = said.lines().find(|line| line.starts_with("[6/6] alone.2-seed-1: ")).unwrap();
     assert!(line.contains(" % after round 1, ") && line.ends_with(" s"), "{line}");
     let out = folder.path().join("runs/sweeps/both");
@@ -240,10 +240,10 @@ fn a_sweep_makes_a_table_and_is_resumed() {
     let lines = std::fs::read_to_string(out.join("results.csv")).unwrap().lines().count();
     assert_eq!(lines, 1 + 6 * 2, "a line for each client of each run");
 
-    // A run that did not finish is run again; the others are not.
+    // A run that did not finish is repeated; the others are not.
     std::fs::remove_file(out.join("together-seed-1/run.json")).unwrap();
     let said = text(&flora(folder.path(), &["sweep", "sweep.toml"]).stdout);
-    assert_eq!(said.matches("there already").count(), 5, "{said}");
+    assert_eq!(said.matches("already done").count(), 5, "{said}");
     let again = std::fs::read_to_string(out.join("results.md")).unwrap();
     assert_eq!(accuracies(&again), accuracies(&table));
 
@@ -253,7 +253,7 @@ fn a_sweep_makes_a_table_and_is_resumed() {
     assert!(message.contains("Alone") && message.contains("`no`"), "{message}");
 }
 
-/// The part of a sweep's tables that is the same bits whenever it is computed.
+/// The part of a sweep's tables that is deterministic.
 fn accuracies(table: &str) -> &str {
     table.split_once("## What a round costs").unwrap().0
 }
@@ -327,7 +327,7 @@ fn an_experiment_is_read_from_standard_input() {
         .unwrap();
     let said = text(&output.stdout);
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
-    assert!(said.contains("acme") && said.contains("drawn into partition.png"), "{said}");
+    assert!(said.contains("acme") && said.contains("chart written to partition.png"), "{said}");
     assert!(image::open(folder.path().join("partition.png")).unwrap().width() > 200);
     let message = refused(folder.path(), 2, &["partition", "experiment.toml", "--png", "x.jpeg"]);
     assert!(message.contains("--png"), "{message}");
@@ -378,8 +378,8 @@ fn a_bench_says_which_flag_is_wrong() {
         (&["--device", "abacus"], "--device"),
         (&["--devices", "flex,abacus"], "--devices: abacus"),
         (&["--devices", "flex,"], "--devices: a name is empty"),
-        (&["--devices", "all,flex"], "stands alone"),
-        (&["--devices", "flex,cpu"], "--devices: cpu is there twice"),
+        (&["--devices", "all,flex"], "cannot be combined"),
+        (&["--devices", "flex,cpu"], "--devices: cpu is named twice"),
         (&["--devices", "flex", "--repeats", "0"], "--repeats: 0"),
         (&["--devices", "flex", "--batch", "0"], "--batch: 0"),
         (&["--precision", "f32,bf16"], "--devices"),
@@ -477,7 +477,7 @@ fn a_budget_of_privacy_is_planned() {
         &[&["epsilon", "--noise", "1", "--accountant", "rdp", "--json"], &rounds[..]].concat(),
     );
     let json: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
-    // dp-accounting says 5.885, by upper bounds of the divergences.
+    // dp-accounting gives 5.885, from upper bounds of the divergences.
     let epsilon = json["epsilon"].as_f64().unwrap();
     assert!((epsilon - 5.881).abs() < 1e-3, "{json}");
     let few = privacy(&[&["noise", "--epsilon", "8", "--clients", "10"], &rounds[..2]].concat());
@@ -485,7 +485,10 @@ fn a_budget_of_privacy_is_planned() {
     assert!(said.contains("4.2444") && said.contains("more than any update"), "{said}");
     for (wrong, words) in [
         (&["epsilon", "--noise", "0"][..], "--noise: 0 is not between"),
-        (&["epsilon", "--noise", "1", "--accountant", "exact"], "--accountant: exact knows full"),
+        (
+            &["epsilon", "--noise", "1", "--accountant", "exact"],
+            "--accountant: exact supports full",
+        ),
         (&["noise", "--epsilon=-1"], "--epsilon: -1 is not above 0"),
     ] {
         let refused = privacy(&[wrong, &rounds].concat());

@@ -1,4 +1,4 @@
-//! Runs that are resumed under less usual settings.
+//! Resuming runs with unusual settings.
 
 mod support;
 
@@ -95,7 +95,7 @@ fn an_adapter_with_a_relative_path_is_found_from_anywhere() {
     assert_same(&out, &reference, "from another folder");
 }
 
-/// What many clients remember lies on the disk, and takes no more room in later rounds.
+/// The states of many clients are on disk, and take no more space in later rounds.
 #[test]
 fn three_hundred_clients() {
     let folder = tempfile::tempdir().unwrap();

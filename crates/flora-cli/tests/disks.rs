@@ -1,5 +1,5 @@
-//! Disks that are full or read-only, as small file systems in memory. Mounting them takes root: without, these
-//! tests say so and do nothing.
+//! Full or read-only disks, as small file systems in memory. Mounting them needs root: without it, these tests say so
+//! and do nothing.
 
 #![cfg(target_os = "linux")]
 
@@ -35,7 +35,7 @@ impl Disk {
         assert!(mount.status().unwrap().success());
     }
 
-    /// Leaves no room.
+    /// Fills the disk.
     fn fill(&self) {
         let path = self.path.join("others");
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
@@ -100,7 +100,7 @@ fn a_disk_that_is_full_at_some_moment() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains("No space left on device"), "{said}");
-        assert!(said.contains("go on with: flora run --resume"), "{said}");
+        assert!(said.contains("resume with: flora run --resume"), "{said}");
         std::fs::remove_file(disk.path.join("others")).unwrap();
         done(resume(&cache, &out));
         assert_same(&out, &reference, &said);
@@ -134,9 +134,9 @@ fn a_disk_that_is_read_only() {
         let said = refused(command, 2);
         assert!(said.contains("Read-only file system") && said.contains(place), "{said}");
     }
-    // There is nothing to write for this one.
+    // This command writes nothing.
     let shown = text(&done(resume(&cache, &finished)).stdout);
-    assert!(shown.contains("is finished"), "{shown}");
+    assert!(shown.contains("is already finished"), "{shown}");
     assert!(differences(&raw(&disk.path), &before).is_empty());
     disk.remount("rw");
     done(resume(&cache, &out));
@@ -157,12 +157,12 @@ fn a_disk_without_room_for_all_views() {
         command.args(["--overwrite", "--out"]).arg(folder.path().join("run"));
         command
     };
-    // 60 images as they are, of which 30 have views: 128 KiB and 64 KiB a view. Five of these files would fit.
+    // 60 images without views, of which 30 have views: 128 KiB, and 64 KiB per view. Five of these files would fit.
     let said = refused(run("data.views=10"), 2);
     assert!(said.contains("data.cache") && said.contains("360 images x 17 x 32"), "{said}");
     assert!(said.contains("767 KiB are still to be written"), "{said}");
     assert!(raw(&disk.path).is_empty(), "nothing was computed");
     done(run("data.views=3"));
-    // What is there needs no more room.
+    // Existing files need no more space.
     assert_eq!(refused(run("data.views=5"), 2).matches("128 KiB are still").count(), 1);
 }

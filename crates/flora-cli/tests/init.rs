@@ -1,4 +1,4 @@
-//! A folder of somebody's own, from nothing to a run.
+//! From a folder of one's own images to a run.
 
 #![cfg(unix)]
 
@@ -13,7 +13,7 @@ use image::{Rgb, RgbImage};
 use serde_json::Value;
 use support::*;
 
-/// A folder to work in, and `my scans` with images of two classes at three sites in five formats.
+/// A working folder, and `my scans` with images of two classes at three sites in five formats.
 struct Setup {
     dir: tempfile::TempDir,
 }
@@ -47,7 +47,7 @@ impl Setup {
         self.path("my scans")
     }
 
-    /// The program, called in the folder to work in.
+    /// The program, called in the working folder.
     fn flora(&self, arguments: &[&str]) -> Command {
         let mut command = flora(&self.path("cache"));
         command.current_dir(self.path("work")).args(arguments);
@@ -130,7 +130,7 @@ fn the_printed_commands_take_a_folder_to_predictions() {
     elsewhere.arg("run").arg(setup.path("work/my-scans-experiment.toml"));
     elsewhere.args(["-q", "--set", "training.rounds=1", "--out"]).arg(setup.path("run"));
     done(elsewhere);
-    // The method that its comments propose.
+    // The method that its comments suggest.
     done(setup.shell(run, "--overwrite -q --set method.name=lda"));
 }
 
@@ -140,7 +140,7 @@ fn files_that_are_there_are_kept() {
     let mine = setup.path("work/my-scans-experiment.toml");
     fs::write(&mine, "mine").unwrap();
     let said = refused(setup.init(&[]), 2);
-    assert!(said.contains("my-scans-experiment.toml is there already"), "{said}");
+    assert!(said.contains("my-scans-experiment.toml exists already"), "{said}");
     assert_eq!(names(&setup.path("work")), ["my-scans-experiment.toml"]);
     assert_eq!(fs::read(&mine).unwrap(), b"mine");
     done(setup.init(&["--overwrite"]));

@@ -1,4 +1,4 @@
-//! Runs that are killed at any moment and resumed, and what they leave: the very files of runs that were not.
+//! Runs that are killed at any moment and resumed leave exactly the files of uninterrupted runs.
 //!
 //! `FLORA_KILLS=200 cargo test --release -p flora-cli --test kill -- --nocapture` for more of them.
 
@@ -20,7 +20,7 @@ fn killed_after(mut child: Child, moment: Duration) -> bool {
             return false;
         }
         if Instant::now() >= until {
-            // SIGKILL: nothing of the process runs after it.
+            // SIGKILL: no code of the process runs after it.
             child.kill().unwrap();
             child.wait().unwrap();
             return true;
@@ -30,11 +30,11 @@ fn killed_after(mut child: Child, moment: Duration) -> bool {
 }
 
 fn started(mut command: Command) -> Child {
-    // A failure is shown by the test.
+    // The test reports a failure.
     command.stdout(Stdio::null()).spawn().unwrap()
 }
 
-/// Kills a run and its resumed selves until so many kills are reached and the last run is finished.
+/// Kills a run and its resumed successors until the number of kills is reached and the last run is finished.
 fn survive(folder: &Path, settings: &[&str], kills: u32) {
     let reference = folder.join("reference");
     let cache = folder.join("cache");
@@ -52,7 +52,7 @@ fn survive(folder: &Path, settings: &[&str], kills: u32) {
         let mut alive = killed_after(started(begin(&out)), draw.moment(longest));
         while alive {
             killed += 1;
-            // A run that was killed before it had a folder begins as any other.
+            // A run that was killed before it had a folder starts like any other.
             let command = match out.join("experiment.toml").exists() {
                 true => resume(&cache, &out),
                 false => begin(&out),

@@ -1,10 +1,10 @@
-//! The program is killed while it encodes images, and goes on where it was.
+//! The program is killed while it encodes images, and resumes where it was.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Kills before a process may reach the end.
+/// Kills before a process may finish.
 const KILLS: usize = 3;
 
 fn flora(folder: &Path, arguments: &[&str]) -> Command {
@@ -36,7 +36,7 @@ fn partial(folder: &Path) -> Option<(PathBuf, u64)> {
     Some((path, length))
 }
 
-/// Wait until the partial file in `folder` is longer than `length` bytes.
+/// Waits until the partial file in `folder` is longer than `length` bytes.
 fn grown(child: &mut Child, folder: &Path, length: u64) -> u64 {
     let started = Instant::now();
     loop {
@@ -49,7 +49,7 @@ fn grown(child: &mut Child, folder: &Path, length: u64) -> u64 {
     }
 }
 
-/// Kill `command` a few times, each time when it has kept more rows than the one before.
+/// Kills `command` a few times, each time after it has stored more rows than before.
 fn kill(command: impl Fn() -> Command, folder: &Path) {
     // More than the first line.
     let mut length = 200;
@@ -65,8 +65,7 @@ fn kill(command: impl Fn() -> Command, folder: &Path) {
     }
 }
 
-/// The contents of the one file in a cache. A process that was killed while it gave the file its name leaves a
-/// temporary one behind.
+/// The contents of the only file in a cache. A process killed while it renames the file leaves a temporary one.
 fn cached(folder: &Path) -> Vec<u8> {
     let mut files = files(&folder.join("cache"));
     files.retain(|path| !flora::core::files::is_leftover(path.file_name().unwrap()));
@@ -107,7 +106,7 @@ fn embeddings_survive_kills() {
     output(embed("calm.npy"));
     kill(|| embed("killed.npy"), folder.path());
     let said = String::from_utf8(output(embed("killed.npy")).stdout).unwrap();
-    assert!(said.contains("from an earlier call"), "{said}");
+    assert!(said.contains("from an interrupted command"), "{said}");
     let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
     assert!(read("calm.npy") == read("killed.npy"), "the same bytes");
     assert!(partial(folder.path()).is_none());

@@ -1,4 +1,4 @@
-//! A file that is there already is never replaced unbidden, and nobody computes for minutes to hear so.
+//! Existing files are never replaced without --overwrite, and the refusal comes before any long computation.
 
 mod support;
 
@@ -9,7 +9,7 @@ use support::*;
 
 const OWN: &[u8] = b"somebody's own";
 
-/// Commands in a folder that has the images and the experiment of the tests.
+/// Commands in a folder with the images and the experiment of the tests.
 struct Setup(tempfile::TempDir);
 
 impl Setup {
@@ -39,7 +39,7 @@ impl Setup {
         std::fs::read(self.path().join(name)).unwrap()
     }
 
-    /// The command must leave `file` as it is, name it, and replace it with `--overwrite`.
+    /// The command must leave `file` unchanged, name it, and replace it with `--overwrite`.
     fn spares(&self, arguments: &[&str], file: &str) {
         self.own(file);
         let said = refused(self.flora(arguments), 2);
@@ -47,11 +47,11 @@ impl Setup {
         assert_eq!(self.read(file), OWN, "{arguments:?}");
         done(self.flora(&[arguments, &["--overwrite"]].concat()));
         assert_ne!(self.read(file), OWN, "{arguments:?}");
-        // What flora wrote itself is no exception.
+        // This includes files that flora wrote.
         refused(self.flora(arguments), 2);
     }
 
-    /// The command must leave `file` as it is, whatever it is told.
+    /// The command must leave `file` unchanged, whatever the options.
     fn refuses(&self, arguments: &[&str], file: &str, words: &str) {
         self.own(file);
         for more in [&[][..], &["--overwrite"]] {
@@ -116,7 +116,7 @@ fn links_and_devices_are_no_files_to_replace() {
     for name in ["null.json", "dangling.json"] {
         let arguments = ["partition", "experiment.toml", "--overwrite", "--out", name];
         let said = refused(setup.flora(&arguments), 2);
-        assert!(said.contains("is no ordinary file"), "{said}");
+        assert!(said.contains("is not a regular file"), "{said}");
     }
 }
 
@@ -134,7 +134,7 @@ fn a_sweep_takes_no_tables_for_its_own_that_are_not() {
     assert!(!setup.path().join("run.lock").exists(), "nothing was touched");
     done(setup.flora(&[&sweep[..], &["--overwrite"]].concat()));
     assert!(setup.read("results.csv").starts_with(b"row,"));
-    // Its own are kept up to date.
+    // Its own tables are updated.
     done(setup.flora(&sweep));
 }
 
@@ -152,7 +152,7 @@ fn a_model_is_not_trained_over_another_one() {
     setup.own("model-training/experiment.log");
     let said = refused(setup.flora(&pretrain), 2);
     assert!(said.contains("log: model-training is not empty") && said.contains("--resume-from"));
-    // Then the pairs are looked for.
+    // Then the pairs are searched.
     let said = refused(setup.flora(&[&pretrain[..], &["--overwrite"]].concat()), 2);
     assert!(said.contains("pairs"), "{said}");
 }

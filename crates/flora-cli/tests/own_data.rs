@@ -1,4 +1,4 @@
-//! Data as people have them: what is not read is said, and what cannot be read is named.
+//! Users' own data: skipped files are reported, and unreadable ones are named.
 
 mod support;
 
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use support::*;
 
-/// Two classes of three images each, with a file that is no image.
+/// Two classes of three images each, with a file that is not an image.
 fn write(folder: &Path) {
     for (class, color) in [("ball", [200, 30, 30]), ("cup", [30, 200, 30])] {
         let path = folder.join(class).join("more");

@@ -1,4 +1,4 @@
-//! Clients that fail, training that explodes, and what is printed.
+//! Failing clients, exploding training, and output modes.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use support::*;
 
-/// A short run with these settings, and what it says on standard error.
+/// A short run with these settings, and its standard error.
 fn run(folder: &Path, settings: &[&str], code: i32) -> (std::path::PathBuf, String) {
     let out = folder.join("run");
     let few = ["training.rounds=2", "data.limit={train=80,test=40}"];
@@ -25,7 +25,7 @@ fn rounds_without_enough_answers() {
     let path = folder.path();
     let (out, said) = run(path, &["faults.fail=1.0"], 1);
     assert!(said.contains("training failed in round 1: no client trained"), "{said}");
-    assert!(said.contains("go on with: flora run --resume"), "{said}");
+    assert!(said.contains("resume with: flora run --resume"), "{said}");
     assert_eq!(summary(&out)["status"], "failed");
     assert!(summary(&out)["accuracy"]["last"].is_object());
 
@@ -55,10 +55,10 @@ fn rounds_without_enough_answers() {
     assert!(of(&events, "client_failed").all(|it| it["reason"] == "late"));
     assert!(of(&events, "aggregated").all(|it| it["replies"] == 4));
 
-    // Nobody could be that fast.
+    // No client could be that fast.
     let (_, said) = run(path, &["federation.deadline=1e-9"], 1);
     assert!(said.contains("deadline"), "{said}");
-    // No round could ever count.
+    // No round could ever reach the quorum.
     let (_, said) = run(path, &["federation.quorum=5", "federation.below_quorum=skip"], 2);
     assert!(said.contains("federation.quorum: 5, but 4 clients train in a round"), "{said}");
     let half = ["federation.quorum=3", "federation.fraction=0.5"];
@@ -79,7 +79,7 @@ fn training_that_explodes_never_counts_as_finished() {
         &["training.learning_rate=1e30", "federation.participants=alone"],
         &["training.learning_rate=1e30", "federation.participants=central"],
         &["training.learning_rate=1e30", "method.loss=infonce"],
-        // No number overflows, but the squares of the model's activations do.
+        // No value overflows, but the squares of the model's activations do.
         &["training.learning_rate=1e12", "federation.participants=alone"],
     ] {
         let (out, said) = run(folder.path(), settings, 1);
@@ -134,7 +134,7 @@ fn quiet_verbose_and_json() {
     let last = lines.pop().unwrap();
     assert_eq!(last["event"], "summary");
     let mut written = summary(&out);
-    // Of the file's own text.
+    // The file's own text.
     written.as_object_mut().unwrap().remove("sha256").unwrap();
     assert_eq!(last["summary"], written);
     assert_eq!(lines, events(&out));

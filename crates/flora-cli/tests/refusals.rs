@@ -1,4 +1,4 @@
-//! What cannot be resumed is refused in plain words, and left as it is.
+//! A run that cannot be resumed is refused with a clear message, and left unchanged.
 
 #![cfg(unix)]
 
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use support::*;
 
-/// An interrupted run, and what it would have become.
+/// An interrupted run, and the result of the uninterrupted one.
 struct Setup {
     folder: tempfile::TempDir,
     settings: Vec<String>,
@@ -46,7 +46,7 @@ impl Setup {
         out
     }
 
-    /// The run must not go on, say why, and stay as it is.
+    /// The run must not resume, give the reason, and stay unchanged.
     fn refuses(&self, out: &Path, words: &[&str]) {
         let before = raw(out);
         let said = refused(self.resume(out), 2);
@@ -64,13 +64,13 @@ impl Setup {
     }
 }
 
-/// The files of states, the last one last; the last two.
+/// The files of the last two states, in order.
 fn states(out: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(out.join("state")).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|it| it.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|it| it == "state"));
     paths.sort();
-    // A run that was killed between the writing of one and the removal of another has three.
+    // A run killed between writing one and removing another has three.
     let last = paths.split_off(paths.len().saturating_sub(2));
     paths.iter().for_each(|path| std::fs::remove_file(path).unwrap());
     last
@@ -102,16 +102,16 @@ fn folders_that_hold_no_interrupted_run() {
     let finished = setup.path("reference");
     let before = raw(&finished);
     let shown = text(&done(setup.resume(&finished)).stdout);
-    assert!(shown.contains("is finished"), "{shown}");
+    assert!(shown.contains("is already finished"), "{shown}");
     assert!(differences(&raw(&finished), &before).is_empty());
 
-    // One that a living process writes.
+    // A run that a living process writes.
     let out = setup.another("living");
     let mut child = setup.resume(&out);
     child.args(["--threads", "1"]).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut first = child.spawn().unwrap();
     wait_for("the other one's lock", || count(&out, "round_started") > 2);
-    // Living, but not so fast that it is done before the other one gives up.
+    // It must not finish before the other one gives up.
     send("STOP", &first);
     let said = refused(setup.resume(&out), 2);
     assert!(said.contains("in use by another process"), "{said}");
@@ -119,7 +119,7 @@ fn folders_that_hold_no_interrupted_run() {
     assert!(first.wait().unwrap().success());
     assert_same(&out, &setup.path("reference"), "resumed twice");
 
-    // Two that begin in the same moment: one of them goes on, if not both, one after the other.
+    // If two start at the same moment, at least one resumes, or both one after the other.
     let out = setup.another("raced");
     let two = [(); 2]
         .map(|()| setup.resume(&out).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
@@ -127,7 +127,7 @@ fn folders_that_hold_no_interrupted_run() {
     assert!(codes.contains(&Some(0)) && codes.iter().all(|it| [Some(0), Some(2)].contains(it)));
     assert_same(&out, &setup.path("reference"), "raced");
 
-    // It goes on wherever it lies.
+    // It resumes from any location.
     let (from, to) = (setup.another("moved"), setup.path("a new place"));
     std::fs::rename(from, &to).unwrap();
     setup.goes_on(&to, "moved");
@@ -155,7 +155,7 @@ fn files_that_were_edited_or_damaged() {
     flip(&out.join("metrics.jsonl"), 0.1);
     setup.refuses(&out, &["metrics.jsonl", "changed since"]);
     flip(&out.join("metrics.jsonl"), 0.1);
-    // What follows the last state does not count.
+    // Events after the last state do not count.
     change(&out.join("metrics.jsonl"), |bytes| bytes.extend(b"{ half a li"));
     setup.goes_on(&out, "metrics.jsonl put back");
     let out = setup.another("cut");
@@ -176,7 +176,7 @@ fn files_that_were_edited_or_damaged() {
         let before = raw(&out);
         let output = setup.resume(&out).output().unwrap();
         match output.status.code() {
-            // Of a slot that does not count.
+            // In a slot that is not used.
             Some(0) => assert_same(&out, &setup.path("reference"), "an old slot"),
             Some(2) => {
                 let said = support::text(&output.stderr);
@@ -196,7 +196,7 @@ fn states_that_are_damaged_or_of_another_version() {
         let out = setup.another(&format!("cut {cut}"));
         change(&states(&out)[1], |bytes| bytes.truncate(cut as usize));
         let said = setup.goes_on(&out, "cut");
-        assert!(said.contains("goes on from the state before it"), "{said}");
+        assert!(said.contains("resumes from the previous state"), "{said}");
     }
     for part in [0.0, 0.1, 0.9, 1.0] {
         let out = setup.another(&format!("flipped {part}"));
@@ -208,7 +208,7 @@ fn states_that_are_damaged_or_of_another_version() {
     states(&out).iter().for_each(|path| flip(path, 0.5));
     setup.refuses(&out, &[".state", "is damaged"]);
 
-    // Another version of flora, in a state that is whole.
+    // Another version of flora, in an undamaged state.
     let out = setup.another("version");
     for path in states(&out) {
         change(&path, |bytes| {
@@ -221,12 +221,12 @@ fn states_that_are_damaged_or_of_another_version() {
             bytes.extend(digest);
         });
     }
-    setup.refuses(&out, &["was begun by flora 9.9.9", "--overwrite"]);
+    setup.refuses(&out, &["was started by flora 9.9.9", "--overwrite"]);
 
-    // A state folder that is gone is no reason to lose the rest.
+    // A missing state folder must not lose the rest.
     let out = setup.another("gone");
     std::fs::remove_dir_all(out.join("state")).unwrap();
-    setup.refuses(&out, &["holds no state to go on from", "state/ is gone"]);
+    setup.refuses(&out, &["holds no state to resume from", "state/ is gone"]);
 
     let out = setup.another("options");
     let mut command = setup.resume(&out);
@@ -251,7 +251,7 @@ fn states_that_are_damaged_or_of_another_version() {
     setup.goes_on(&out, "after all refusals");
 }
 
-/// By the program that everybody has.
+/// Computed by a program that every system has.
 fn sha256(bytes: &[u8]) -> Vec<u8> {
     let mut child =
         Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -297,13 +297,13 @@ fn inputs_that_changed_since() {
     refuses_with(&toml, &["prompts"], &replace("{}", "one {}"));
     let adapter = earlier.join("adapter/adapter_model.safetensors");
     refuses_with(&adapter, &["method.init_adapter", "is not the file that flora wrote"], &last);
-    // Of others' adapters nothing is known but what they were.
+    // For adapters from elsewhere, only their contents are known.
     std::fs::remove_file(earlier.join("adapter/flora.json")).unwrap();
     refuses_with(&adapter, &["adapter to start from"], &last);
     let adapter = earlier.join("adapter/adapter_config.json");
     let alpha = replace("\"lora_alpha\": 32", "\"lora_alpha\": 16");
     refuses_with(&adapter, &["adapter to start from"], &alpha);
-    // The same names, and other pictures.
+    // The same names, and other images.
     let names = raw(&data).into_keys().filter(|it| it.contains("/test/") && it.ends_with(".png"));
     let names: Vec<PathBuf> = names.map(|name| data.join(name)).collect();
     let swap = || {

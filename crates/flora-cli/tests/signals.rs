@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and closed pipes, and what they leave.
+//! Effects of Ctrl-C, SIGTERM and closed pipes.
 
 #![cfg(unix)]
 
@@ -20,7 +20,7 @@ fn started(mut command: Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// How a process ends: exit code, and what it says.
+/// How a process ends: exit code and output.
 fn end(child: Child) -> (Option<i32>, String) {
     let output = child.wait_with_output().unwrap();
     let said = text(&output.stderr);
@@ -28,7 +28,7 @@ fn end(child: Child) -> (Option<i32>, String) {
     (output.status.code(), said)
 }
 
-/// Runs a command as a user does who copies it from the terminal.
+/// Runs a command as a user would who copies it from the terminal.
 fn typed(cache: &Path, command: &str) {
     let program = Path::new(env!("CARGO_BIN_EXE_flora")).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
@@ -51,7 +51,7 @@ fn one_signal_ends_a_run_in_good_order() {
         send(name, &child);
         let (ended, said) = end(child);
         assert_eq!(ended, Some(code), "{said}");
-        let (_, command) = said.trim().rsplit_once("go on with: ").expect(&said);
+        let (_, command) = said.trim().rsplit_once("resume with: ").expect(&said);
         let shown = out.display().to_string().replace('\'', r"'\''");
         assert_eq!(command, format!("flora run --resume '{shown}'"));
         assert_eq!(summary(&out)["status"], "interrupted");
@@ -66,7 +66,7 @@ fn one_signal_ends_a_run_in_good_order() {
 fn the_second_signal_ends_it_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
-    // A client is at work for seconds.
+    // A client works for seconds.
     let settings = ["training.rounds=1", "training.local_epochs=8"];
     let reference = folder.path().join("reference");
     done(small(&cache, &settings, &reference));
@@ -88,7 +88,7 @@ fn the_second_signal_ends_it_at_once() {
 fn signals_may_come_at_any_moment_and_often() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
-    // Faults, because their draws must be the same again.
+    // With faults, because their draws must be repeated exactly.
     let settings = [
         "training.rounds=4",
         "data.limit={train=100,test=40}",
@@ -123,7 +123,7 @@ fn signals_may_come_at_any_moment_and_often() {
         }
         let output = child.wait_with_output().unwrap();
         let status = output.status;
-        // Before there is anything to save, a signal does what it does to any program.
+        // Before there is anything to save, a signal ends the program as usual.
         let stopped = status.code() == Some(code) || status.signal() == Some(number);
         assert!(stopped || status.success(), "{status}: {}", text(&output.stderr));
         finished = status.success();
@@ -153,7 +153,7 @@ fn a_run_that_is_killed_while_it_replaces_another_goes_on_as_itself() {
             }
         }
         let said = text(&done(resume(&cache, &out)).stdout);
-        assert!(said.contains("it begins anew"), "{said}");
+        assert!(said.contains("it starts anew"), "{said}");
         assert_same(&out, &reference, "resumed");
     }
 }
@@ -175,7 +175,7 @@ fn a_signal_while_images_are_encoded_keeps_what_is_encoded() {
         Some(path.metadata().ok()?.len()).filter(|&bytes| bytes > 10_000)
     };
     wait_for("features", || partial().is_some());
-    // Not Ctrl-C: a shell's background jobs are born deaf to it, and so is what they start, until a run hears it.
+    // Not Ctrl-C: a shell starts background jobs with it ignored, and so are their children, until a run handles it.
     send("TERM", &child);
     let output = child.wait_with_output().unwrap();
     assert!(!output.status.success());

@@ -14,7 +14,7 @@ fn emoji_vendors() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/emoji-vendors/emoji-vendors.toml")
 }
 
-/// A node a vendor, on a SuperLink of their own.
+/// One node per vendor, on its own SuperLink.
 fn four_vendors() -> World {
     let mut world = World::new(&[]);
     for vendor in VENDORS {
@@ -76,7 +76,7 @@ fn a_served_run_has_the_bits_of_a_simulated_one() {
         }
     }
 
-    // Flower's own programs know the runs.
+    // Flower's own programs list the runs.
     let listed = text(&world.flwr(&["ls", "--format", "json"]).stdout);
     let listed: serde_json::Value = serde_json::from_str(&listed).expect(&listed);
     let runs = listed["runs"].as_array().unwrap();

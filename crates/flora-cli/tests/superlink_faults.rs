@@ -1,5 +1,5 @@
-//! `flora serve` and `flora node` on a real SuperLink, while things go wrong: each time the run finishes, with the
-//! result that it should have, and an event says what happened.
+//! `flora serve` and `flora node` on a real SuperLink with faults: each time the run finishes with the correct result,
+//! and an event reports the fault.
 #![cfg(unix)]
 
 mod support;
@@ -16,10 +16,10 @@ use support::{count, done, events, flora, summary, tiny_clip, wait_for};
 
 const SITES: [&str; 2] = ["acme", "zenith"];
 
-/// A round of so many epochs takes about a second at least: long enough for something to happen in its midst.
+/// A round of this many epochs takes at least a second: long enough to be interrupted.
 const LONG: usize = 900;
 
-/// A world whose two sites share an experiment of theirs, and what the simulation makes of it.
+/// A world whose two sites share an experiment, and the simulation's result of it.
 struct Trial {
     world: World,
     experiment: PathBuf,
@@ -34,7 +34,7 @@ impl Trial {
         let simulated = world.path("simulated");
         let trial = Self { world, experiment, settings, simulated };
         let mut command = flora(&cache());
-        // It finds its images beside the experiment; sites have theirs.
+        // The simulation finds the images beside the experiment; sites have their own.
         command.current_dir(trial.world.path("")).arg("run").arg("--out").arg(&trial.simulated);
         done(trial.with_experiment(command));
         trial
@@ -54,7 +54,7 @@ impl Trial {
         command
     }
 
-    /// A node for each site.
+    /// Starts a node for each site.
     fn start_nodes(&mut self) {
         for domain in SITES {
             self.start_node(domain);
@@ -70,14 +70,14 @@ impl Trial {
         self.world.path("served")
     }
 
-    /// The server of a run for the sites that are there.
+    /// Starts the server of a run for the present sites.
     fn start_server(&self) -> Process {
         let mut command = self.world.serve_command(&self.out());
         command.arg("--names").arg(self.world.names());
         self.world.start_server(self.with_experiment(command))
     }
 
-    /// Waits until clients are in the midst of this round, the first of which is 1.
+    /// Waits until clients are training in this round, counted from 1.
     fn wait_for_training(&self, round: usize) {
         let out = self.out();
         wait_for("a round", || count(&out, "round_started") == round);
@@ -90,21 +90,21 @@ impl Trial {
         assert!(failures(&self.out()).is_empty(), "{what}: {:?}", failures(&self.out()));
     }
 
-    /// Asserts that an event says all of these words.
+    /// Asserts that an event contains all of these words.
     fn assert_told(&self, words: &[&str]) {
         let lines = warnings(&self.out());
         let mut is_it = lines.iter().map(|line| words.iter().all(|word| line.contains(word)));
         assert!(is_it.any(|it| it), "nothing says {words:?}: {lines:#?}");
     }
 
-    /// How many answers were aggregated in each round.
+    /// The number of aggregated answers in each round.
     fn replies(&self) -> Vec<u64> {
         let events = events(&self.out()).into_iter().filter(|it| it["event"] == "aggregated");
         events.map(|it| it["replies"].as_u64().unwrap()).collect()
     }
 }
 
-/// Runs a command as a user does who copies it from the terminal.
+/// Runs a command as a user would who copies it from the terminal.
 fn type_in(folder: &Path, command: &str) {
     let program = Path::new(env!("CARGO_BIN_EXE_flora")).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
@@ -113,9 +113,9 @@ fn type_in(folder: &Path, command: &str) {
     done(shell);
 }
 
-/// A command among what a program has said.
+/// The resume command in a program's output.
 fn resume_command(said: &str) -> String {
-    let (_, command) = said.rsplit_once("go on with: ").expect(said);
+    let (_, command) = said.rsplit_once("resume with: ").expect(said);
     command.lines().next().unwrap().to_owned()
 }
 
@@ -167,7 +167,7 @@ fn a_superlink_that_is_killed_loses_nothing() {
     trial.world.restart_superlink();
     trial.wait_for_training(2);
     trial.world.superlink.kill();
-    // Longer than two heartbeats, after which a SuperLink gives nodes up.
+    // Longer than two heartbeats, after which a SuperLink considers nodes gone.
     sleep(Duration::from_secs(22));
     trial.world.restart_superlink();
     server.finish();
@@ -191,10 +191,10 @@ fn a_node_that_is_killed_does_its_task_again() {
     trial.start_node("zenith");
     server.finish();
     trial.assert_same_bits("a node was killed");
-    // Or the server looked in the moment in which the restarted node was offline, and asked again.
+    // Or the server checked at the moment when the restarting node was offline, and asked again.
     let lines = warnings(&trial.out());
     let is_told = |line: &String| {
-        line.contains("zenith was restarted") || line.contains("zenith is asked once more")
+        line.contains("zenith was restarted") || line.contains("zenith is asked again")
     };
     assert!(!was_at_work || lines.iter().any(is_told), "{lines:#?}");
 }
@@ -237,7 +237,7 @@ fn a_straggler_is_back_in_the_next_round() {
     assert_eq!(summary(&trial.out())["status"], "finished");
 }
 
-/// A network namespace with a cable to this one's.
+/// A network namespace with a virtual cable to this one.
 struct Cable {
     namespace: String,
     near: String,
@@ -245,7 +245,7 @@ struct Cable {
 }
 
 impl Cable {
-    /// `None` where the system or the user cannot.
+    /// `None` if the system or the user cannot create it.
     fn lay() -> Option<Self> {
         let id = std::process::id();
         let (namespace, near, far) =
@@ -253,7 +253,7 @@ impl Cable {
         if !ip(&["netns", "add", &namespace]) {
             return None;
         }
-        // From the addresses that are for tests between networks (RFC 2544).
+        // From the addresses reserved for tests between networks (RFC 2544).
         let [one, two] = [1, 2].map(|it| format!("198.18.{}.{it}", id % 256));
         let cable = Self { namespace, near, address: one.clone() };
         let Self { namespace, near, .. } = &cable;
@@ -292,8 +292,7 @@ fn ip(arguments: &[&str]) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// 25 seconds are longer than two heartbeats; `FLORA_CUT_SECONDS=75` is longer than anything that a TCP connection
-/// waits for here, too.
+/// 25 seconds are longer than two heartbeats; `FLORA_CUT_SECONDS=75` exceeds all TCP timeouts, too.
 #[test]
 #[ignore = "needs flwr; see support/superlink.rs"]
 fn a_link_that_is_cut_and_comes_back_costs_nothing_but_time() {
@@ -317,12 +316,12 @@ fn a_link_that_is_cut_and_comes_back_costs_nothing_but_time() {
     server.finish();
     trial.assert_same_bits("the link was cut");
     trial.assert_told(&["zenith is offline"]);
-    trial.assert_told(&["zenith is asked once more"]);
+    trial.assert_told(&["zenith is asked again"]);
     trial.assert_told(&["zenith is online again"]);
 }
 
 mod hostile {
-    //! Nodes that answer as flora's do, but for one lie about what they trained.
+    //! Nodes that answer as flora's do, except for one lie about their training.
 
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -342,7 +341,7 @@ mod hostile {
 
     use super::*;
 
-    /// What each of them sends, and what the server says of it.
+    /// The lie of each node, and the server's message about it.
     const LIES: [(&str, &str); 7] = [
         ("nan", "every value must be finite"),
         ("shape", "has shape"),
@@ -387,7 +386,7 @@ mod hostile {
             "name" => changed(&|name, tensor| (format!("{name}.other"), tensor.clone())),
             "stale" => {
                 let Value::Int(round) = answer.config[ROUND] else { panic!("{:?}", answer.config) };
-                // The one before, or in the first round the next.
+                // The previous round or, in the first round, the next.
                 answer.config.insert(ROUND.to_owned(), Value::Int((round - 1).abs()));
                 return;
             }
@@ -400,7 +399,7 @@ mod hostile {
         answer.records.insert(PARAMETERS.to_owned(), Arc::new(record));
     }
 
-    /// An object whose head is right and whose content is nothing that anybody could read.
+    /// An object with a valid head and unreadable content.
     fn garbage(kind: &str) -> (ObjectTree, Vec<u8>) {
         let body = b"\xff\x00 neither JSON nor protobuf \xfe";
         let mut content = format!("{kind}  {}\0", body.len()).into_bytes();
@@ -507,7 +506,7 @@ mod hostile {
         let link = Link::new(&LinkConfig::new(trial.world.url()), Stop::default()).unwrap();
         let service = FleetService::new(link, Arc::new(key));
         service.register().unwrap();
-        // Nobody misses its heartbeats within two minutes.
+        // Heartbeats are not missed within two minutes.
         let node = service.activate(60.0).unwrap();
         let end = Arc::clone(end);
         thread::spawn(move || {

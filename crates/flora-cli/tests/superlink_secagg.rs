@@ -1,4 +1,4 @@
-//! Flower's own SecAgg+ workflow, unchanged, over flora nodes on a real SuperLink: `examples/flower-stock`.
+//! Flower's own SecAgg+ workflow, unchanged, with flora nodes on a real SuperLink: `examples/flower-stock`.
 #![cfg(unix)]
 
 mod support;
@@ -32,7 +32,7 @@ fn superexec(world: &World) -> Process {
     Process::start(command, world.path("superexec.log"))
 }
 
-/// What a run of one round under masks said, and its final parameters.
+/// The output of a run of one masked round, and its final parameters.
 fn run(world: &World, name: &str, settings: &str) -> (String, BTreeMap<String, Vec<f64>>) {
     let saved = world.path(&format!("{name}.npz"));
     let config =
@@ -51,7 +51,7 @@ fn run(world: &World, name: &str, settings: &str) -> (String, BTreeMap<String, V
     (said, read.unwrap_or_else(|_| panic!("{}", text(&output.stderr))))
 }
 
-/// How far from those that a round of `flora run` comes to with these vendors.
+/// The difference from the parameters of a `flora run` round with these vendors.
 fn off(world: &World, found: &BTreeMap<String, Vec<f64>>, vendors: &[&str]) -> f64 {
     let out = world.path(&format!("simulated-{}", vendors.len()));
     let participants = format!("federation.participants={vendors:?}");
@@ -71,7 +71,7 @@ fn off(world: &World, found: &BTreeMap<String, Vec<f64>>, vendors: &[&str]) -> f
     pairs.map(|(ours, theirs)| (f64::from(ours) - theirs).abs()).fold(0.0, f64::max)
 }
 
-/// Waits until the node has written its state so often, which it does once a stage.
+/// Waits until the node has written its state this many times, which it does once per stage.
 fn wait_for_stages(folder: &Path, stages: usize) {
     let until = Instant::now() + Duration::from_secs(120);
     let (mut seen, mut last) = (0, Vec::new());
@@ -98,17 +98,17 @@ fn flowers_own_workflow_adds_up_what_it_cannot_see() {
         world.start_node(command, vendor);
     }
     let _starter = superexec(&world);
-    // A step of its numbers is 2 * 8 / 2^22 * 2000 / 3154.
+    // A step of its quantisation is 2 * 8 / 2^22 * 2000 / 3154.
     let (said, all) = run(&world, "all", "");
     let apart = off(&world, &all, &VENDORS);
     assert!(apart < 1e-5, "{apart}: {said}");
 
-    // One has dealt its shares, and is killed while it trains.
+    // One has distributed its shares, and is killed while it trains.
     let victim = world.path(VENDORS[3]).join("secaggplus");
     let (said, three) = thread::scope(|scope| {
         let at_work = scope.spawn(|| run(&world, "three", "timeout=40.0"));
         wait_for_stages(&victim, 2);
-        // Its shares are on their way, and the next question takes seconds.
+        // Its shares are on their way, and the next query takes seconds.
         thread::sleep(Duration::from_millis(500));
         world.nodes[3].send("KILL");
         at_work.join().unwrap()

@@ -15,14 +15,14 @@ use support::{done, flora, text};
 
 const VENDORS: [&str; 2] = ["fxemoji", "openmoji"];
 
-/// Neither node failed; `flwr` says so after a training and after an evaluation.
+/// No node failed; `flwr` prints this after training and after evaluation.
 const ALL_ANSWERED: &str = "Received 2 results and 0 failures";
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// Two nodes on a SuperLink of their own, and the process that starts its ServerApps.
+/// Two nodes on their own SuperLink, and the process that starts its ServerApps.
 fn two_vendors() -> (World, Process) {
     let mut world = World::new(&[]);
     let data = repository("datasets/emoji-vendors/emoji-vendors.toml");
@@ -43,7 +43,7 @@ fn two_vendors() -> (World, Process) {
     (world, starter)
 }
 
-/// What a run said, whose final parameters are in the folder, under its strategy's name.
+/// The output of a run, whose final parameters are in the folder, under its strategy's name.
 fn run(world: &World, strategy: &str, settings: &str) -> String {
     let saved = world.path(&format!("{strategy}.npz"));
     let config = format!("strategy={strategy:?} save-to={saved:?} {settings}");
@@ -68,7 +68,7 @@ fn parameters(world: &World, strategy: &str) -> (BTreeMap<String, Vec<f64>>, Str
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
 }
 
-/// What a run said of a metric, one number a round.
+/// The values of a metric in a run's output, one per round.
 fn told(said: &str, metric: &str) -> Vec<f64> {
     let name = format!("'{metric}': ");
     let numbers = said.lines().filter(|line| line.contains("Aggregated MetricRecord: "));
@@ -76,7 +76,7 @@ fn told(said: &str, metric: &str) -> Vec<f64> {
     numbers.map(|(_, rest)| rest.split([',', '}']).next().unwrap().parse().unwrap()).collect()
 }
 
-/// The parameters that `flora run` comes to with the same two vendors.
+/// The parameters of `flora run` with the same two vendors.
 fn simulated(world: &World) -> BTreeMap<String, Vec<f64>> {
     let out = world.path("simulated");
     let participants = format!("federation.participants={VENDORS:?}");
@@ -113,7 +113,7 @@ fn flowers_own_strategies_train_flora_nodes() {
         assert!(values.len() == theirs[name].len() && apart < 1e-5, "{name}: {apart}");
     }
 
-    // These wait for each other's nodes more than they compute: all at once.
+    // These mostly wait for each other's nodes, so they run in parallel.
     let cases = [
         ("fedprox", 2, "proximal-mu=10.0"),
         ("fedadam", 2, ""),
@@ -136,7 +136,7 @@ fn flowers_own_strategies_train_flora_nodes() {
         assert_eq!(told(said, "accuracy").len(), rounds, "{strategy}: {said}");
         assert_eq!(told(said, "train_loss").len(), rounds, "{strategy}: {said}");
         assert!(!said.contains("raised"), "{strategy}: {said}");
-        // Some wrappers say it once more.
+        // Some wrappers print it once more.
         let answered = said.matches(ALL_ANSWERED).count();
         assert!(answered >= 2 * rounds, "{strategy}: {said}");
         assert_eq!(said.matches(" results and ").count(), answered, "{strategy}: {said}");
@@ -152,7 +152,7 @@ fn flowers_own_strategies_train_flora_nodes() {
             "{said}"
         );
     }
-    // The proximal term keeps the nodes nearer to what they were sent: they learn less of their own images.
+    // The proximal term keeps the nodes nearer to the sent parameters: they learn less from their own images.
     let second = |said: &str| told(said, "train_loss")[1];
     assert!(second(&said["fedprox"]) > second(&averaged));
 

@@ -1,4 +1,4 @@
-//! Whom nodes and a real SuperLink trust.
+//! Trust between nodes and a real SuperLink.
 #![cfg(unix)]
 
 mod support;
@@ -17,7 +17,7 @@ fn openssl(folder: &Path, arguments: &str) {
     done(command);
 }
 
-/// A CA, and a certificate of it for this machine: `NAME-ca.pem`, `NAME.pem` and `NAME.key`.
+/// A CA, and its certificate for this machine: `NAME-ca.pem`, `NAME.pem` and `NAME.key`.
 fn certificates(folder: &Path, name: &str) -> PathBuf {
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     openssl(
@@ -42,7 +42,7 @@ fn certificates(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}-ca.pem"))
 }
 
-/// The command ends by itself, with a failure, and says why.
+/// The command must end by itself with a failure; returns its message.
 fn fails(command: Command, log: PathBuf) -> String {
     let mut process = Process::start(command, log);
     let status = process.wait();
@@ -97,7 +97,7 @@ fn only_registered_keys_trusted_certificates_and_right_clocks_get_through() {
         "{said}"
     );
 
-    // A man in the middle has a certificate of his own, and sees nothing but a failed handshake.
+    // A man in the middle with its own certificate sees only a failed handshake.
     let port = free_port();
     let mut command = Command::new("openssl");
     let accept = format!("127.0.0.1:{port}");
@@ -121,7 +121,7 @@ fn only_registered_keys_trusted_certificates_and_right_clocks_get_through() {
     let said = fails(world.node_command(&data, "acme"), world.path("middled.log"));
     assert!(said.contains("someone else may be answering"), "{said}");
     assert!(!middle.says("/v1/") && !middle.says("flwr-"), "{}", middle.said());
-    // He would see it all if he were trusted.
+    // If it were trusted, it would see everything.
     world.root_certificates = Some(other_ca);
     let mut trusting =
         Process::start(world.node_command(&data, "acme"), world.path("trusting.log"));
@@ -131,10 +131,10 @@ fn only_registered_keys_trusted_certificates_and_right_clocks_get_through() {
     world.through = None;
     world.root_certificates = Some(ca);
 
-    // A clock that is wrong.
+    // A wrong clock.
     match Command::new("faketime").arg("--version").output() {
         Ok(_) => {
-            // To a clock that is behind, the certificate of this test is not valid yet.
+            // With a clock that is behind, this test's certificate is not valid yet.
             for (offset, words) in [("-10m", "check this machine's clock"), ("+10m", "s ahead of")]
             {
                 let node = world.node_command(&data, "acme");
@@ -148,7 +148,7 @@ fn only_registered_keys_trusted_certificates_and_right_clocks_get_through() {
         Err(_) => println!("skip  faketime is not there: apt-get install faketime"),
     }
 
-    // And those whom the operator registered take part.
+    // Sites that the operator registered can take part.
     for domain in ["acme", "zenith"] {
         let mut command = world.node_command(&data, domain);
         command.arg("--model").arg(tiny_clip());

@@ -1,4 +1,4 @@
-//! The README of examples/flower-four-sites, typed by a newcomer.
+//! The README of examples/flower-four-sites, as followed by a newcomer.
 
 #![cfg(unix)]
 
@@ -18,7 +18,7 @@ fn commands() -> Vec<&'static str> {
     blocks.map(|block| block.split("```").next().unwrap().trim()).collect()
 }
 
-/// What every shell of the walk runs in: the names that the commands use, below a folder of its own.
+/// Links the names that the commands use into a separate folder, in which every shell runs.
 fn link(folder: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
     for name in ["datasets", "models", "examples"] {
@@ -46,7 +46,7 @@ fn four_sites_learn_what_the_simulation_learns() {
     let (path, cache) = (folder.path(), folder.path().join("cache"));
     link(path);
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    // pip has been typed; what is typed too fast for a machine is waited for.
+    // pip is already installed; the test waits where commands are faster than the machine.
     let mut script = "set -e\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n".to_owned();
     for command in &commands()[1..] {
         if command.starts_with("cat ") {

@@ -1,4 +1,4 @@
-//! Sweeps that are killed, stopped and started twice: their runs end with them, and the same command goes on.
+//! Sweeps that are killed, stopped and started twice: their runs end with them, and the same command resumes.
 //!
 //! `FLORA_KILLS=100 cargo test --release -p flora-cli --test sweeps` for more kills.
 
@@ -52,7 +52,7 @@ impl Setup {
         command
     }
 
-    /// What a sweep finds that nobody disturbs.
+    /// The result of an undisturbed sweep.
     fn reference(&self) -> String {
         let out = self.path("reference");
         done(self.sweep(&out, 1));
@@ -71,7 +71,7 @@ fn accuracies(out: &Path) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Processes that write into `out`.
+/// Processes that write to `out`.
 fn runs_in(out: &Path) -> usize {
     let out = out.display().to_string();
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
@@ -109,7 +109,7 @@ fn the_runs_of_a_sweep_that_is_killed_end_with_it() {
                 child.kill().unwrap();
                 child.wait().unwrap();
                 killed += 1;
-                // Now and then the next one begins while the runs of this one are still ending.
+                // Sometimes the next one starts while the runs of this one are still ending.
                 if killed % 3 > 0 {
                     assert_no_run_stays(&out);
                 }
@@ -140,12 +140,12 @@ fn a_signal_to_the_sweep_alone_stops_its_runs_in_good_order() {
         let output = child.wait_with_output().unwrap();
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(said.contains("the same command goes on"), "{said}");
+        assert!(said.contains("repeat the command to resume"), "{said}");
         assert_eq!(runs_in(&out), 0);
         let run = begun(&out).unwrap();
         assert_eq!(summary(&run)["status"], "interrupted");
         if jobs == 2 {
-            // Nobody can go on from this: the run is repeated, as a finished one would be.
+            // The run cannot be resumed from this, so it is repeated, as a finished one would be.
             for entry in std::fs::read_dir(run.join("state")).unwrap() {
                 std::fs::write(entry.unwrap().path(), "damaged").unwrap();
             }
@@ -192,7 +192,7 @@ fn runs_on_different_images_are_no_row() {
         setup.sweep(&out, 1)
     };
     done(sweep("[0]"));
-    // One picture in the place of another, under its name.
+    // Replaces one image by another, under the same name.
     let mut pictures: Vec<PathBuf> =
         raw(&images).into_keys().map(|name| images.join(name)).collect();
     pictures.sort();

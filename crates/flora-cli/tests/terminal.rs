@@ -1,4 +1,4 @@
-//! What a terminal is sent: tables that fit, nothing that it would obey, and names of any kind.
+//! Output to a terminal: tables that fit, no control sequences, and names of any kind.
 
 #![cfg(unix)]
 
@@ -15,12 +15,12 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::Value;
 use support::*;
 
-/// Turns everything that follows red, rings, and begins a line of its own.
+/// Turns all following text red, rings the bell, and starts a new line.
 const EVIL: &str = "\u{1b}[31mred\u{7}\nerror: fake\u{202e}";
-/// What is shown of it.
+/// How it must be shown.
 const HARMLESS: &str = r"\u{1b}[31mred\u{7}\nerror: fake\u{202e}";
 
-/// What a command shows on a terminal of so many columns.
+/// The output of a command on a terminal with this many columns.
 fn on_terminal(mut command: Command, columns: u16) -> String {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
@@ -32,7 +32,7 @@ fn on_terminal(mut command: Command, columns: u16) -> String {
     let end = std::fs::OpenOptions::new().write(true).open(end).unwrap();
     let mut child = command.stdout(end).stderr(Stdio::null()).spawn().unwrap();
     drop(command);
-    // It ends with an error when nobody has the other end any more.
+    // Reading ends with an error when the other end is closed.
     let mut shown = Vec::new();
     let _ = std::fs::File::from(terminal).read_to_end(&mut shown);
     assert!(child.wait().unwrap().success());
@@ -45,7 +45,7 @@ fn in_folder(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Nothing but text and lines.
+/// Asserts that there is only text and line breaks.
 fn assert_harmless(shown: &[u8]) {
     let shown = std::str::from_utf8(shown).unwrap();
     let obeyed = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
@@ -75,7 +75,7 @@ fn tables_fit_the_terminal_and_are_plain_in_a_pipe() {
         let run = ["run", "experiment.toml", "-q", "--seed", number, "--out"];
         done(in_folder(folder.path(), &[&run[..], &[&format!("{out}{number}")]].concat()));
     }
-    // Paths are shown whole: the width must not depend on where this checkout lies.
+    // Paths are not shortened: the width must not depend on the checkout's location.
     std::os::unix::fs::symlink(tiny_clip(), folder.path().join("tiny-clip")).unwrap();
     let model = ["--model", "tiny-clip"];
     let classify =
@@ -95,7 +95,7 @@ fn tables_fit_the_terminal_and_are_plain_in_a_pipe() {
         for columns in [80, 100] {
             let shown = on_terminal(in_folder(folder.path(), arguments), columns);
             assert!(shown.contains('─'), "{arguments:?}: {shown}");
-            let is_path = |line: &&str| line.starts_with("everything is in ");
+            let is_path = |line: &&str| line.starts_with("results are in ");
             for line in shown.lines().filter(|line| !is_path(line)) {
                 let width = line.chars().count();
                 assert!(width <= columns.into(), "{arguments:?}, {width}: {line}");
@@ -189,7 +189,7 @@ fn what_a_terminal_obeys_is_written_out() {
         assert_harmless(&output.stderr);
         let said = text(&output.stderr);
         assert!(said.starts_with("error: "), "{said}");
-        // clap leaves sequences out of what it shows.
+        // clap removes sequences from its output.
         let is_clap = said.contains("For more information, try '--help'");
         assert!(is_clap || said.contains(r"\u{1b}[31mred"), "{said}");
     }
@@ -240,7 +240,7 @@ fn names_that_are_not_utf8() {
     assert!(text(&done(in_folder(root, &["runs"])).stdout).contains("r\u{fffd}"));
     done(with(&["eval", "--predictions", "p.csv", "--run"], out.as_os_str(), &[]));
     done(with(&["classify", "--csv", "c.csv", "images", "--run"], out.as_os_str(), &[]));
-    // What goes on from here could not be found again.
+    // A run in such a folder could not be found again.
     let adapter = out.join("adapter");
     let run = ["run", "experiment.toml", "--out", "runs/other", "--init-adapter"];
     let said = refused(with(&run, adapter.as_os_str(), &[]), 2);
@@ -267,7 +267,7 @@ fn shells_and_manuals_know_every_command() {
     assert!(page("flora-datasets-check.1").contains("missing"));
     let pages = std::fs::read_dir(folder.path().join("man")).unwrap().count();
     assert!(pages > 15, "{pages}");
-    // Where there is bash, it takes its script.
+    // If bash is installed, it must accept its script.
     let mut bash = Command::new("bash");
     let script = format!(
         "source <({} completions bash) && COMP_WORDS=(flora datasets ch) COMP_CWORD=2 && \
@@ -287,7 +287,7 @@ fn the_version_says_what_was_built() {
     let version = env!("CARGO_PKG_VERSION");
     assert!(short.starts_with(&format!("flora {version}")), "{short}");
     assert!(long.starts_with(&short) && long.contains("devices: "), "{long}");
-    // Built from a work tree, it tells the commit.
+    // Built from a work tree, it shows the commit.
     let git = Command::new("git").args(["rev-parse", "HEAD"]).output();
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.git");
     if let Some(git) = git.ok().filter(|it| it.status.success() && Path::new(root).exists()) {
@@ -296,7 +296,7 @@ fn the_version_says_what_was_built() {
     }
 }
 
-/// Eighty columns are enough for every page of help.
+/// Eighty columns are enough for every help page.
 #[test]
 fn help_fits_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
@@ -311,7 +311,7 @@ fn help_fits_a_terminal() {
         command.env("NO_COLOR", "1");
         let help = on_terminal(command, 80);
         assert!(!help.contains('\u{1b}'), "{help}");
-        // clap does not break its line of usage.
+        // clap does not wrap its usage line.
         let lines = help.lines().filter(|line| !line.starts_with("Usage: "));
         let long: Vec<&str> = lines.filter(|line| line.chars().count() > 80).collect();
         assert!(long.is_empty(), "{name}: {long:?}");

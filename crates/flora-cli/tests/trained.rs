@@ -1,4 +1,4 @@
-//! What a run trained, used by the other commands with what the run knows.
+//! Trained parameters of a run, used by other commands with the run's settings.
 
 mod support;
 
@@ -21,12 +21,12 @@ impl Setup {
         self.folder.path().join(name)
     }
 
-    /// A run with these settings besides.
+    /// A run with these additional settings.
     fn run(&self, name: &str, settings: &[&str]) -> PathBuf {
         self.told(name, settings).0
     }
 
-    /// A run with these settings besides, and what it said.
+    /// A run with these additional settings, and its output.
     fn told(&self, name: &str, settings: &[&str]) -> (PathBuf, String) {
         let out = self.path(name);
         let few = ["training.rounds=2", "data.limit={train=160,test=60}"];
@@ -94,7 +94,7 @@ fn a_run_in_bf16_is_scored_in_bf16() {
     let flora_json = std::fs::read_to_string(run.join("adapter/flora.json")).unwrap();
     let flora_json: Value = serde_json::from_str(&flora_json).unwrap();
     assert_eq!(flora_json["precision"], "bf16");
-    // Its adapter leaves images as they are.
+    // Its adapter leaves images unchanged.
     let eval = |more: &[&str]| {
         let adapter = ["eval", "--adapter", shown(&run), "--data", "emoji-vendors"];
         setup.json(&[&adapter, more].concat())
@@ -106,7 +106,7 @@ fn a_run_in_bf16_is_scored_in_bf16() {
     let said = refused(setup.flora(&["run", "--resume", shown(&run), "--precision", "f32"]), 2);
     assert!(said.contains("--precision"), "{said}");
     let said = refused(setup.flora(&["run", "quickstart", "--precision", "f8"]), 2);
-    assert!(said.contains("no such precision; choose f32, bf16 or f16"), "{said}");
+    assert!(said.contains("unknown precision; choose f32, bf16 or f16"), "{said}");
     let out = setup.path("out");
     let export = ["export", "--merged", "--precision", "bf16", "--out", shown(&out)];
     let said = refused(setup.flora(&export), 2);
@@ -124,7 +124,7 @@ fn an_adapter_is_scored_on_what_its_run_held_out_and_says_so_where_that_is_not_k
     let setup = Setup::new();
     let run = setup.run("run", &[MERGED]);
     let of_run = setup.json(&["eval", "--run", shown(&run)]);
-    // The run's folder will do.
+    // The run's folder works, too.
     let eval = |more: &[&str]| {
         setup.json(&[&["eval", "--adapter", shown(&run), "--data", "emoji-vendors"], more].concat())
     };
@@ -138,7 +138,7 @@ fn an_adapter_is_scored_on_what_its_run_held_out_and_says_so_where_that_is_not_k
     assert!(doubt(eval(&["--split", "all"])).contains("training images"));
     assert_eq!(eval(&["--limit", "train=10,test=20"])["num_images"], 20);
 
-    // A name says little: these are other images.
+    // A name is not enough: these are other images.
     let other = setup.path("other");
     let images = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../datasets/emoji-vendors/images/fxemoji/test");
@@ -151,9 +151,9 @@ fn an_adapter_is_scored_on_what_its_run_held_out_and_says_so_where_that_is_not_k
     let same_name = setup.json(&["eval", "--adapter", shown(&run), "--data", shown(&other)]);
     assert_eq!((&same_name["split"], &same_name["protocol"]), (&Value::from("all"), &Value::Null));
     let notes = doubt(same_name);
-    assert!(notes.contains("had other images") && notes.contains("other classes"), "{notes}");
+    assert!(notes.contains("but other images") && notes.contains("other classes"), "{notes}");
 
-    // Without flora's own file it is an adapter as any other.
+    // Without flora's own file it is an ordinary adapter.
     std::fs::remove_file(run.join("adapter/flora.json")).unwrap();
     let unknown = eval(&["--limit", "40"]);
     assert!(doubt(unknown.clone()).contains("not known"), "{unknown}");
@@ -177,7 +177,7 @@ fn another_base_is_told_with_both_names() {
     let warned = |more: &[&str]| text(&done(setup.flora(&[&arguments, more].concat())).stderr);
     let said = warned(&["--limit", "20"]);
     assert!(said.contains("models/clip-nano") && said.contains("other-nano"), "{said}");
-    // Preprocessing counts as weights do.
+    // Preprocessing counts as much as weights.
     let nano = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/clip-nano");
     std::fs::copy(nano.join("model.safetensors"), &weights).unwrap();
     let settings = base.join("preprocessor_config.json");
@@ -192,7 +192,7 @@ fn another_base_is_told_with_both_names() {
     let said = refused(setup.flora(&["eval", "--run", shown(&run)]), 2);
     assert!(said.contains("experiment.toml") && said.contains("put the original back"), "{said}");
 
-    // Of others' adapters only a name is known.
+    // For adapters from elsewhere only a name is known.
     std::fs::remove_file(run.join("adapter/flora.json")).unwrap();
     let said = warned(&["--limit", "20"]);
     assert!(said.contains("clip-nano as its base model"), "{said}");
@@ -232,14 +232,14 @@ fn images_are_classified_embedded_and_exported_with_what_a_run_trained() {
         assert!(rows[0].contains(&format!("p({})", classes[0])));
         assert_eq!(rows[1][0], image);
 
-        // The checkpoint is as good as the run, for a method that changes CLIP alone.
+        // The checkpoint equals the run, for a method that changes CLIP alone.
         let out = setup.path(&format!("{method}-exported"));
         let said = done(setup.flora(&["export", "--run", shown(&run), "--out", shown(&out)]));
         let beside = text(&said.stderr).contains("only its CLIP");
         assert_eq!(beside, ["fedaa", "fedprompt"].contains(&method), "{method}");
         assert_eq!(out.join("classifier.safetensors").is_file(), method == "ridge");
         if !beside && method != "ridge" {
-            // It knows what it was trained on.
+            // It contains the name of its training data.
             let exported = setup.json(&["eval", "--model", shown(&out), "--data", "emoji-vendors"]);
             assert_eq!(exported["notes"], serde_json::json!([]));
             assert_eq!(exported["num_images"], 60);
@@ -266,7 +266,7 @@ fn images_are_classified_embedded_and_exported_with_what_a_run_trained() {
     assert_ne!(read("base.npy"), read("fedfft.npy"));
 }
 
-/// A step of next to nothing makes no round better than the first.
+/// A tiny step makes no round better than the first.
 #[test]
 fn after_an_early_stop_the_best_round_is_what_the_hint_scores() {
     let setup = Setup::new();
@@ -274,22 +274,22 @@ fn after_an_early_stop_the_best_round_is_what_the_hint_scores() {
     let (run, said) = setup.told("stopped", &few);
     let told = summary(&run);
     assert_eq!((&told["stopped_early"], &told["best_round"]), (&Value::from(1), &Value::from(0)));
-    let hint = said.lines().find_map(|line| line.split_once("they are scored by: flora "));
+    let hint = said.lines().find_map(|line| line.split_once("to evaluate them: flora "));
     let (_, hint) = hint.expect("how to score the test images");
     assert!(hint.ends_with(" --best"), "{hint}");
     assert_eq!(setup.json(&["eval", "--run", shown(&run), "--best"])["split"], "test");
-    // All rounds, of which the last is the best: nothing to choose.
+    // All rounds ran, and the last is the best: nothing to choose.
     let (_, said) = setup.told("whole", &["data.validation=0.25", "training.rounds=0"]);
-    assert!(said.contains("they are scored by: flora eval") && !said.contains("--best"), "{said}");
+    assert!(said.contains("to evaluate them: flora eval") && !said.contains("--best"), "{said}");
 }
 
-/// What the model of round 0 is called.
+/// The description of the model of round 0.
 fn start(said: &str) -> &str {
     let first = said.lines().find(|line| line.starts_with("round  0")).expect("round 0 is told");
     first.split_once("weighted ").expect("it is called something").1
 }
 
-/// FLoRA first and a classifier over it, and the other way round; whatever they were made of may be gone then.
+/// FLoRA first and a classifier on top, and the reverse; the files they came from may be gone by then.
 #[test]
 fn adapters_and_classifiers_go_together() {
     let setup = Setup::new();
@@ -315,7 +315,7 @@ fn adapters_and_classifiers_go_together() {
     }
 }
 
-/// Late clients are added to what a run left, and those who leave are taken away again.
+/// Late clients are added to the sums of a run, and leaving ones are subtracted.
 #[test]
 fn clients_come_late_and_leave() {
     let setup = Setup::new();
@@ -336,8 +336,8 @@ fn clients_come_late_and_leave() {
     assert!(said.contains("openmoji is counted in the sums already"), "{said}");
 }
 
-/// Whose images sums are of is written down with those of each round: the last, one of `rounds/`, and the best, which
-/// is the one before here, because a classifier of no weight makes no round better.
+/// Each file of sums lists the clients whose images it contains: the last, one in `rounds/`, and the best, which is the
+/// previous one here, because a classifier without weight makes no round better.
 #[test]
 fn every_file_of_sums_says_whose_images_it_has() {
     let setup = Setup::new();
@@ -378,7 +378,7 @@ fn a_client_that_sends_impossible_sums_is_named_to_the_end() {
     let provenance: Value = serde_json::from_str(&file.metadata()["flora"]).unwrap();
     let clients = provenance["clients"].as_array().unwrap();
     assert!(clients.len() == 3 && !clients.contains(&Value::from(client)), "{clients:?}");
-    // What the warning says to do.
+    // As the warning suggests.
     let start = format!("method.closed_form.start={}", shown(&run));
     let only = format!("federation.participants=[\"{client}\"]");
     let added = setup.run("added", &["method.name=ridge", &start, &only]);
@@ -411,7 +411,7 @@ fn clients_that_keep_their_own_models_are_scored_with_these() {
     assert!(said.contains("last training only"), "{said}");
 }
 
-/// The run's own number, or an error: never another number.
+/// The run's own number or an error, but never another number.
 #[test]
 fn a_flipped_byte_in_a_run_is_an_error() {
     let setup = Setup::new();

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::files::read_small;
 use crate::{Activation, ClipError};
 
-/// Both towers and the space they share. Unknown keys are ignored, missing ones have the defaults
-/// of `transformers.CLIPConfig` (ViT-B/32).
+/// The configuration of both towers and their shared space. Unknown keys are ignored; missing ones have the defaults of
+/// `transformers.CLIPConfig` (ViT-B/32).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClipConfig {
@@ -16,11 +16,11 @@ pub struct ClipConfig {
     pub text_config: TextConfig,
     /// The vision tower.
     pub vision_config: VisionConfig,
-    /// Width of the space that images and texts share.
+    /// Width of the space shared by images and texts.
     pub projection_dim: usize,
     /// Logarithm of the initial temperature factor.
     pub logit_scale_init_value: f64,
-    /// Always `clip`; other kinds of model are refused.
+    /// Always `clip`; other kinds of models are rejected.
     pub model_type: String,
 }
 
@@ -38,7 +38,7 @@ pub struct TextConfig {
     pub num_hidden_layers: usize,
     /// Number of attention heads.
     pub num_attention_heads: usize,
-    /// Longest sequence, start and end tokens included.
+    /// Longest sequence, including start and end tokens.
     pub max_position_embeddings: usize,
     /// Non-linearity of the feed-forward layers.
     pub hidden_act: Activation,
@@ -46,8 +46,8 @@ pub struct TextConfig {
     pub layer_norm_eps: f64,
     /// Id of the start token.
     pub bos_token_id: u32,
-    /// Id of the end token, whose position gives the text's features. Checkpoints from before
-    /// `transformers` 4.31 say 2 here and mean "the largest id".
+    /// Id of the end token, at whose position the text's features are read. Checkpoints from before `transformers` 4.31
+    /// have 2 here, which means "the largest id".
     pub eos_token_id: u32,
 }
 
@@ -121,19 +121,19 @@ impl Default for VisionConfig {
 }
 
 impl ClipConfig {
-    /// Read and check a `config.json`.
+    /// Reads and checks a `config.json`.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, is not JSON, is not a CLIP's, or holds sizes that do not fit
-    /// together; the message names the file and the field.
+    /// A file that cannot be read, is not JSON, is not the configuration of a CLIP, or has inconsistent sizes; the
+    /// message names the file and the field.
     pub fn from_file(path: &Path) -> Result<Self, ClipError> {
         let wrong = |problem: &dyn std::fmt::Display| {
             ClipError::file(path, format!("not a CLIP configuration: {problem}"))
         };
         let mut document: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&read_small(path)?).map_err(|error| wrong(&error))?;
-        // transformers 4.20 to 4.30 wrote each tower twice; the second counts.
+        // transformers 4.20 to 4.30 wrote each tower twice; the second one counts.
         for tower in ["text_config", "vision_config"] {
             if let Some(again @ serde_json::Value::Object(_)) =
                 document.remove(&format!("{tower}_dict"))
@@ -164,7 +164,7 @@ impl ClipConfig {
         Ok(config)
     }
 
-    /// What makes this configuration impossible, if anything, by field.
+    /// Checks that this configuration is possible.
     ///
     /// # Errors
     ///
@@ -230,7 +230,7 @@ impl ClipConfig {
             ("text_config.bos_token_id", text.bos_token_id),
             ("text_config.eos_token_id", text.eos_token_id),
         ] {
-            // Configurations before transformers 4.31 carry 0 and 2 here whatever the vocabulary.
+            // Configurations before transformers 4.31 have 0 and 2 here, whatever the vocabulary.
             if id > 2 && id as usize >= text.vocab_size {
                 return Err(format!(
                     "{field} is {id}, outside the vocabulary of {}",
@@ -242,7 +242,7 @@ impl ClipConfig {
     }
 }
 
-/// What is null counts as missing, and `[s, s]` as a square of side s.
+/// Removes nulls, which count as missing, and turns `[s, s]` into a square of side s.
 fn tidy(value: &mut serde_json::Value) {
     let serde_json::Value::Object(fields) = value else { return };
     fields.retain(|_, value| !value.is_null());
@@ -253,7 +253,7 @@ fn tidy(value: &mut serde_json::Value) {
         };
         match square {
             Some(side) if matches!(key.as_str(), "image_size" | "patch_size") => *value = side,
-            // The towers; nothing that is read lies deeper.
+            // The towers; no deeper level is read.
             _ if key.ends_with("_config") => tidy(value),
             _ => {}
         }
@@ -261,8 +261,7 @@ fn tidy(value: &mut serde_json::Value) {
 }
 
 impl VisionConfig {
-    /// Patches along one side of the image. As in `transformers`, a remainder at the right and
-    /// bottom edge is not seen.
+    /// Patches along one side of the image. As in `transformers`, a remainder at the right and bottom edge is ignored.
     pub fn grid(&self) -> usize {
         self.image_size / self.patch_size
     }

@@ -1,20 +1,20 @@
-//! Classes that a model can tell apart.
+//! Check that a model can distinguish the classes.
 
 use std::collections::HashMap;
 
 use crate::ClipError;
 
-/// Check that no two classes have the same prompts. `ids` are the token ids of all prompts, as the model reads
-/// them; class after class has as many as `counts` says. `prompts` are their texts, for messages.
+/// Checks that no two classes have the same prompts. `ids` are the token ids of all prompts, as the model reads them;
+/// `counts` is the number of prompts of each class, in order. `prompts` are their texts, for messages.
 ///
 /// # Errors
 ///
-/// [`ClipError::Classes`] with a prompt of each of the first two classes that are the same. Names that differ
-/// in case or white space have the same tokens, and so have long ones that differ only where they are cut off.
+/// [`ClipError::Classes`] with a prompt from each of the first two classes that coincide. Names that differ only in
+/// case or white space have the same tokens, and so do long names that differ only after the cut.
 ///
 /// # Panics
 ///
-/// When a class has no prompt, or `ids` and `prompts` are not as many as `counts` says.
+/// If a class has no prompt, or the lengths of `ids` and `prompts` are not the sum of `counts`.
 pub fn check_distinct<S: AsRef<str>>(
     ids: &[Vec<u32>],
     counts: &[usize],

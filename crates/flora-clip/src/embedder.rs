@@ -9,25 +9,25 @@ use crate::{
     ZeroShot, check_distinct,
 };
 
-/// Texts that go through the tower together: enough for large products, few enough for caches.
+/// Texts per batch: enough for large products, few enough for caches.
 const TEXT_BATCH: usize = 64;
 
-/// A CLIP ready for use: its weights on a device, with tokenizer and preprocessing. See the example of
-/// [the crate](crate).
+/// A CLIP ready for use: its weights on a device, with tokenizer and preprocessing. See the example of [the
+/// crate](crate).
 #[derive(Debug, Clone)]
 pub struct Embedder {
     /// The weights.
     pub clip: Clip,
-    /// What texts go through first.
+    /// The tokenizer.
     pub tokenizer: ClipTokenizer,
-    /// What images go through first.
+    /// The preprocessing of images.
     pub preprocessor: Preprocessor,
     text_config: TextConfig,
     device: Device,
 }
 
 impl Embedder {
-    /// Open a checkpoint, as [`Checkpoint::open`] does, and load its weights.
+    /// Opens a checkpoint with [`Checkpoint::open`], and loads its weights.
     ///
     /// # Errors
     ///
@@ -38,8 +38,8 @@ impl Embedder {
         Ok(Self::new(&checkpoint, clip))
     }
 
-    /// The tokenizer and the preprocessing of `checkpoint` around a model of its shape, one with
-    /// adapters for example.
+    /// Combines the tokenizer and the preprocessing of `checkpoint` with a model of its shape, for example one with
+    /// adapters.
     pub fn new(checkpoint: &Checkpoint, clip: Clip) -> Self {
         Self {
             device: clip.logit_scale.lazy_device(),
@@ -50,18 +50,18 @@ impl Embedder {
         }
     }
 
-    /// Text features of any length, `[texts, projection_dim]`; [`normalize`](crate::normalize) gives
-    /// embeddings. What exceeds the model's context is cut off.
+    /// Text features that are not normalised, `[texts, projection_dim]`; [`normalize`](crate::normalize) gives
+    /// embeddings. Texts are cut to the model's context.
     ///
     /// # Errors
     ///
-    /// No text at all, or one that cannot be tokenised.
+    /// No texts, or one that cannot be tokenised.
     pub fn texts<S: AsRef<str>>(&self, texts: &[S]) -> Result<Tensor<2>, ClipError> {
         self.texts_of(&self.tokenizer.encode_all(texts)?)
     }
 
     fn texts_of(&self, ids: &[Vec<u32>]) -> Result<Tensor<2>, ClipError> {
-        // Texts of a length share a batch, so that little is padded.
+        // Texts of equal length share a batch, to reduce padding.
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|&index| ids[index].len());
         let mut parts = Vec::new();
@@ -80,22 +80,21 @@ impl Embedder {
         Ok(Tensor::cat(parts, 0).select(0, Tensor::from_data(back.as_slice(), &self.device)))
     }
 
-    /// Image features of any length, `[images, projection_dim]`.
+    /// Image features that are not normalised, `[images, projection_dim]`.
     ///
     /// # Errors
     ///
-    /// No image at all, and those of [`Preprocessor::crop`].
+    /// No images, or an error of [`Preprocessor::crop`].
     pub fn images(&self, images: &[DynamicImage]) -> Result<Tensor<2>, ClipError> {
         Ok(self.clip.image_features(self.preprocessor.batch(images, &self.device)?))
     }
 
-    /// A classifier with a class for each list of sentences (a class name filled into one or more
-    /// templates); see [`ZeroShot::ensemble`].
+    /// A classifier with one class for each list of sentences (a class name filled into one or more templates); see
+    /// [`ZeroShot::ensemble`].
     ///
     /// # Errors
     ///
-    /// No class, a class without sentences, a sentence that cannot be tokenised, and two classes whose
-    /// sentences are the same to the model.
+    /// No classes, a class without sentences, a sentence that cannot be tokenised, or two classes with the same tokens.
     pub fn classifier(&self, classes: &[Vec<String>]) -> Result<ZeroShot, ClipError> {
         if let Some(empty) = classes.iter().position(Vec::is_empty) {
             return Err(ClipError::Classes(format!("number {} has no sentence", empty + 1)));
@@ -110,7 +109,7 @@ impl Embedder {
         Ok(ZeroShot::ensemble(self.texts_of(&ids)?, &counts, self.clip.temperature_factor()))
     }
 
-    /// Where the weights are.
+    /// The device of the weights.
     pub fn device(&self) -> &Device {
         &self.device
     }

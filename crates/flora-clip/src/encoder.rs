@@ -78,10 +78,9 @@ impl Encoder {
         Self { layers: (0..sizes.layers).map(|_| EncoderLayer::new(sizes, device)).collect() }
     }
 
-    /// Applies every block; `is_causal` lets a position see only itself and those before.
+    /// Applies every block; with `is_causal`, a position attends only to itself and earlier positions.
     ///
-    /// Only the last states at `rows` are wanted: what the last block would compute of the others
-    /// alone is left out.
+    /// Only the final states at `rows` are returned: the last block skips work that only the others need.
     ///
     /// # Shapes
     ///
@@ -92,7 +91,7 @@ impl Encoder {
         self.resume(Prefix::start(x), &Sequences::apart(is_causal), rows)
     }
 
-    /// Whether an adapter drops inputs in training.
+    /// Whether an adapter has dropout.
     pub(crate) fn has_dropout(&self) -> bool {
         self.layers.iter().any(EncoderLayer::has_dropout)
     }
@@ -152,7 +151,7 @@ impl EncoderLayer {
         self.self_attn.mix(self.layer_norm1.forward(x), sequences)
     }
 
-    /// `x` and the attention's output.
+    /// `x` plus the output of the attention.
     fn project<const D: usize>(&self, x: Tensor<D>, mixed: Tensor<D>) -> Tensor<D> {
         self.self_attn.out_proj.forward_onto(mixed, Some(x))
     }
@@ -164,13 +163,13 @@ impl EncoderLayer {
     }
 }
 
-/// Rows of `[batch * length, width]`.
+/// Selects rows of `[batch * length, width]`.
 fn pick(x: Tensor<3>, rows: Tensor<1, Int>) -> Tensor<2> {
     let [batch, length, width] = x.dims();
     x.reshape([batch * length, width]).select(0, rows)
 }
 
-/// Places in a tensor, as burn wants them.
+/// Indices as a burn tensor.
 pub(crate) fn indices(places: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
     let places: Vec<i32> = places.map(|place| place as i32).collect();
     let count = places.len();
@@ -203,7 +202,7 @@ impl Mlp {
     }
 }
 
-/// A linear layer whose weights are to be loaded or drawn later: nothing is allocated here.
+/// A linear layer whose weights are loaded or drawn later: nothing is allocated here.
 pub(crate) fn linear(input: usize, output: usize, bias: bool, device: &Device) -> LoraLinear {
     LoraLinear::new(input, output, bias, &Initializer::Zeros, device)
 }

@@ -2,19 +2,19 @@ use std::path::Path;
 
 use crate::Precision;
 
-/// What can go wrong between files and a CLIP that runs.
+/// Errors of loading and using a CLIP.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClipError {
-    /// A file is missing, unreadable or holds what it should not.
+    /// A file is missing, unreadable or malformed.
     #[error("{path}: {problem}")]
     File {
         /// The file.
         path: String,
-        /// What is wrong with it and, where known, what to do.
+        /// The problem and, where known, the remedy.
         problem: String,
     },
-    /// Weights do not fit the configuration.
+    /// The weights do not fit the configuration.
     #[error("{path}: tensor {tensor:?}: {problem}")]
     Tensor {
         /// The weights file.
@@ -30,7 +30,7 @@ pub enum ClipError {
     /// A text cannot be turned into tokens.
     #[error("text {text:?}: {problem}")]
     Text {
-        /// The text, cut where it is long.
+        /// The text, shortened.
         text: String,
         /// What is wrong with it.
         problem: String,
@@ -38,13 +38,13 @@ pub enum ClipError {
     /// An image cannot be preprocessed.
     #[error("image: {0}")]
     Image(String),
-    /// The device has not got this precision.
+    /// The device does not support this precision.
     #[error(
         "precision {precision}: this device has no such numbers; choose another --precision (model.precision), or \
          --device cpu"
     )]
     Precision {
-        /// What was asked for.
+        /// The requested precision.
         precision: Precision,
     },
     /// A list of class names is unusable.

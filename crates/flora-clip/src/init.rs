@@ -7,13 +7,13 @@ use rand_distr::{Distribution, Normal};
 use crate::{Clip, ClipConfig};
 
 impl Clip {
-    /// A model with random weights, drawn as OpenAI's CLIP draws them; biases are zero. So are, unlike
-    /// there, the class token and its position: otherwise they are nearly all that the image features
-    /// of a fresh model consist of (mean cosine of two of clip-nano 0.95; without them 0.70), and the
-    /// first thousand steps of a short training go into unlearning them.
+    /// A model with random weights, drawn as in OpenAI's CLIP; biases are zero. Unlike there, the class token and its
+    /// position are zero, too: otherwise they dominate the image features of an untrained model (mean cosine of two
+    /// images of clip-nano 0.95; without them 0.70), and a short training spends its first thousand steps on unlearning
+    /// them.
     ///
-    /// Every parameter has its own stream under `seed`, so that the same seed gives the same
-    /// weights on every backend.
+    /// Every parameter has its own random stream from `seed`, so that the same seed gives the same weights on every
+    /// backend.
     pub fn random(config: &ClipConfig, seed: u64, device: &Device) -> Self {
         named::map(Self::skeleton(config, device), |place, parameter| {
             let Some(deviation) = deviation(config, place.name) else { return };
@@ -30,9 +30,9 @@ impl Clip {
     }
 }
 
-/// The standard deviation of the parameter of this name, as in
-/// <https://github.com/openai/CLIP/blob/main/clip/model.py> (`initialize_parameters`) and the
-/// constructor of its `VisionTransformer`. `None` leaves the skeleton's zeros and ones.
+/// The standard deviation of the parameter with this name, as in
+/// <https://github.com/openai/CLIP/blob/main/clip/model.py> (`initialize_parameters`) and the constructor of its
+/// `VisionTransformer`. `None` keeps the skeleton's zeros and ones.
 fn deviation(config: &ClipConfig, name: &str) -> Option<f64> {
     let (text, vision) = (&config.text_config, &config.vision_config);
     let (width, layers) = if name.starts_with("text_") {

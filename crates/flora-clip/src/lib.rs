@@ -1,7 +1,7 @@
-//! CLIP for burn: both towers, the tokenizer, the preprocessing, and the checkpoints that people have.
+//! CLIP for burn: both towers, the tokenizer, the preprocessing, and loading of common checkpoint formats.
 //!
-//! [`Embedder`] is the short way from a checkpoint of Hugging Face, OpenCLIP or OpenAI to embeddings
-//! and to a zero-shot classifier:
+//! [`Embedder`] leads directly from a checkpoint of Hugging Face, OpenCLIP or OpenAI to embeddings and a zero-shot
+//! classifier:
 //!
 //! ```
 //! # std::env::set_current_dir("../..")?;
@@ -19,10 +19,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The parts can be used by themselves: [`Checkpoint`] opens files and says what is in them,
-//! [`ClipTokenizer`] and [`Preprocessor`] make what the towers take, [`Clip`] is the burn module,
-//! [`loss`] trains it. Parameters have Hugging Face's names; the projections are
-//! [`flora_lora::LoraLinear`], plain linear layers until an adapter is attached.
+//! The parts can also be used separately. [`Checkpoint`] opens files and describes them. [`ClipTokenizer`] and
+//! [`Preprocessor`] prepare the towers' inputs. [`Clip`] is the burn module, [`loss`] has the losses for training.
+//! Parameters have Hugging Face's names. The projections are [`flora_lora::LoraLinear`], plain linear layers until an
+//! adapter is attached.
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -35,7 +35,7 @@
 //! # Ok::<(), flora_clip::ClipError>(())
 //! ```
 //!
-//! A backend is chosen by the features of `burn`: this crate asks for none.
+//! The features of `burn` choose the backend: this crate enables none.
 
 mod activation;
 mod checkpoint;

@@ -29,8 +29,8 @@ pub fn class_cross_entropy(logits: Tensor<2>, labels: &[usize]) -> Tensor<1> {
     of_classes(logits, labels).mean().neg()
 }
 
-/// The same, weighted by example: `sum_i w_i l_i / sum_i w_i`, where `l_i` is the cross-entropy of row `i`. With the
-/// weight of each row's class it is `torch.nn.CrossEntropyLoss(weight=...)`.
+/// Like [`class_cross_entropy`], weighted by example: `sum_i w_i l_i / sum_i w_i`, where `l_i` is the cross-entropy of
+/// row `i`. With the weight of each row's class it is `torch.nn.CrossEntropyLoss(weight=...)`.
 ///
 /// # Shapes
 ///
@@ -50,7 +50,7 @@ pub fn weighted_class_cross_entropy(
     (of_classes(logits, labels) * shares).sum().neg()
 }
 
-/// The logarithm of each row's probability of its class, `[batch, 1]`.
+/// The log-probability of each row's class, `[batch, 1]`.
 fn of_classes(logits: Tensor<2>, labels: &[usize]) -> Tensor<2> {
     let labels: Vec<i32> = labels.iter().map(|&label| label as i32).collect();
     let count = labels.len();
@@ -59,10 +59,10 @@ fn of_classes(logits: Tensor<2>, labels: &[usize]) -> Tensor<2> {
     activation::log_softmax(logits, 1).gather(1, labels)
 }
 
-/// Symmetric contrastive loss with several right answers: every text whose `group` equals that of
-/// an image is a positive of it, each with the same share (the supervised contrastive form,
-/// [arXiv 2004.11362](https://arxiv.org/abs/2004.11362) equation 2, in both directions). With all
-/// groups different it is [`contrastive`].
+/// Symmetric contrastive loss with several positives: every text in the same `group` as an image is a positive of that
+/// image, each with the same weight (the supervised contrastive form, [arXiv
+/// 2004.11362](https://arxiv.org/abs/2004.11362) equation 2, in both directions). If all groups are different it is
+/// [`contrastive`].
 ///
 /// # Shapes
 ///
@@ -81,7 +81,7 @@ pub fn multi_positive_contrastive(logits: Tensor<2>, groups: &[usize]) -> Tensor
         .map(|(a, b)| if a == b { 1.0 / sizes[a] } else { 0.0 })
         .collect::<Vec<f32>>();
     let targets = TensorData::new(targets, [batch, batch]);
-    // The targets are symmetric: equality is.
+    // The targets are symmetric, since equality is.
     let targets = Tensor::<2>::from_data(targets, &logits.device());
     let images = activation::log_softmax(logits.clone(), 1) * targets.clone();
     let texts = activation::log_softmax(logits, 0) * targets;
@@ -106,8 +106,8 @@ mod tests {
 
     #[test]
     fn equal_texts_are_no_false_negatives() {
-        // Two images of one caption, perfectly told from the third: the plain loss cannot go below
-        // 2/3 ln 2, the multi-positive one has the same floor as its own entropy and no gradient.
+        // Two images with the same caption, perfectly separated from the third: the plain loss cannot go below 2/3 ln
+        // 2, the multi-positive one has the same floor as its own entropy and no gradient.
         let sure = Tensor::from_data(
             [[50.0, 50.0, 0.0], [50.0, 50.0, 0.0], [0.0, 0.0, 50.0]],
             &Device::flex(),

@@ -5,7 +5,7 @@ use flora_lora::{AdaptableModule, LoraLinear};
 use crate::encoder::linear;
 use crate::{ClipConfig, TextModel, Tokens, VisionModel};
 
-/// CLIP ([arXiv 2103.00020](https://arxiv.org/abs/2103.00020)): two towers into one space.
+/// CLIP ([arXiv 2103.00020](https://arxiv.org/abs/2103.00020)): two towers that embed into one space.
 ///
 /// Parameters have the names of Hugging Face's `CLIPModel`.
 #[derive(Module, Debug)]
@@ -22,7 +22,7 @@ pub struct Clip {
     pub logit_scale: Param<Tensor<1>>,
 }
 
-/// The half of a CLIP that reads text. Its parameters keep their names.
+/// The text half of a CLIP. Its parameters keep their names.
 #[derive(Module, Debug)]
 pub struct ClipText {
     /// The text tower.
@@ -31,7 +31,7 @@ pub struct ClipText {
     pub text_projection: LoraLinear,
 }
 
-/// The half of a CLIP that reads images. Its parameters keep their names.
+/// The vision half of a CLIP. Its parameters keep their names.
 #[derive(Module, Debug)]
 pub struct ClipVision {
     /// The vision tower.
@@ -41,7 +41,7 @@ pub struct ClipVision {
 }
 
 impl Clip {
-    /// A model of this shape whose parameters are not yet there: [`Clip::random`] draws them and
+    /// A model of this shape without parameter values: [`Clip::random`] draws them, or
     /// [`Checkpoint`](crate::Checkpoint) loads them.
     pub(crate) fn skeleton(config: &ClipConfig, device: &Device) -> Self {
         let (text, vision) = (&config.text_config, &config.vision_config);
@@ -55,7 +55,7 @@ impl Clip {
         }
     }
 
-    /// Image features in the shared space, of any length.
+    /// Image features in the shared space, not normalised.
     ///
     /// # Shapes
     ///
@@ -65,7 +65,7 @@ impl Clip {
         self.visual_projection.forward(self.vision_model.forward(images))
     }
 
-    /// [`Clip::image_features`] of some patches of each image only, for training: see
+    /// [`Clip::image_features`] from a subset of each image's patches, for training: see
     /// [`VisionModel::forward_patches`].
     ///
     /// # Panics
@@ -75,7 +75,7 @@ impl Clip {
         self.visual_projection.forward(self.vision_model.forward_patches(images, kept))
     }
 
-    /// Text features in the shared space, of any length: `[tokens.rows(), projection_dim]`.
+    /// Text features in the shared space, not normalised: `[tokens.rows(), projection_dim]`.
     pub fn text_features(&self, tokens: &Tokens) -> Tensor<2> {
         self.text_projection.forward(self.text_model.forward(tokens))
     }
@@ -92,7 +92,7 @@ impl Clip {
         self.logit_scale.val().detach().exp().into_scalar::<f32>()
     }
 
-    /// Split into the two halves; nothing is copied.
+    /// Splits the model into its two halves; nothing is copied.
     pub fn split(self) -> (ClipText, ClipVision) {
         (
             ClipText { text_model: self.text_model, text_projection: self.text_projection },
@@ -105,21 +105,21 @@ impl Clip {
 }
 
 impl ClipText {
-    /// Text features in the shared space, of any length: `[tokens.rows(), projection_dim]`.
+    /// Text features in the shared space, not normalised: `[tokens.rows(), projection_dim]`.
     pub fn features(&self, tokens: &Tokens) -> Tensor<2> {
         self.text_projection.forward(self.text_model.forward(tokens))
     }
 }
 
 impl ClipVision {
-    /// Image features in the shared space, of any length: `[batch, projection_dim]` from
-    /// `[batch, 3, image_size, image_size]`.
+    /// Image features in the shared space, not normalised: `[batch, projection_dim]` from `[batch, 3, image_size,
+    /// image_size]`.
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
         self.visual_projection.forward(self.vision_model.forward(images))
     }
 }
 
-/// Each row divided by its Euclidean length.
+/// Divides each row by its Euclidean norm.
 pub fn normalize(x: Tensor<2>) -> Tensor<2> {
     let length = x.clone().powi_scalar(2).sum_dim(1).sqrt();
     x / length

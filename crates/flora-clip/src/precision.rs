@@ -7,25 +7,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Clip, ClipError, VisionModel};
 
-/// In what the products of frozen layers are computed.
+/// The precision of products with frozen layers.
 ///
-/// Only products with frozen weights are ever rounded: attention, softmax, norms, activations, residual states and
-/// features stay in `f32`, and so does everything that is trained.
+/// Only products with frozen weights are ever rounded. Attention, softmax, norms, activations, residual states,
+/// features and all trained parameters stay in `f32`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum Precision {
-    /// Nothing is rounded.
+    /// No rounding.
     #[default]
     F32,
     /// Weights and the inputs of products are rounded to bf16: see [`HalfWeight`].
     Bf16,
-    /// The same in f16.
+    /// Weights and the inputs of products are rounded to f16.
     F16,
 }
 
 impl Precision {
-    /// What it is called.
+    /// The name of the precision.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -48,11 +48,11 @@ impl Precision {
         *self == Self::F32
     }
 
-    /// Whether `device` has it.
+    /// Checks that `device` supports this precision.
     ///
     /// # Errors
     ///
-    /// [`ClipError::Precision`] on a device that has no such numbers.
+    /// [`ClipError::Precision`] on a device without this type.
     pub fn check(self, device: &Device) -> Result<(), ClipError> {
         let Some(half) = self.half() else { return Ok(()) };
         match HalfWeight::new(&Tensor::ones([1, 1], device), half) {
@@ -61,7 +61,7 @@ impl Precision {
         }
     }
 
-    /// What is to be known of this precision on `device`, as a message: that it saves no time.
+    /// A warning if this precision saves no time on `device`.
     pub fn warning(self, device: &Device) -> Option<String> {
         let half = self.half()?;
         if !HalfWeight::new(&Tensor::ones([1, 1], device), half)?.is_emulated() {
@@ -91,7 +91,7 @@ impl FromStr for Precision {
             "f32" => Ok(Self::F32),
             "bf16" => Ok(Self::Bf16),
             "f16" => Ok(Self::F16),
-            _ => Err("no such precision; choose f32, bf16 or f16".to_owned()),
+            _ => Err("unknown precision; choose f32, bf16 or f16".to_owned()),
         }
     }
 }
@@ -111,13 +111,13 @@ impl From<Precision> for String {
 }
 
 impl VisionModel {
-    /// The same tower, which multiplies in `precision` below its [cut](VisionModel::cut): in all layers, or in those
-    /// below the first adapter that it has now. Inputs that come from a device with autodiff are multiplied in `f32`
-    /// all the same. These weights must not change after this.
+    /// The same tower with products in `precision` below its [cut](VisionModel::cut): in all layers, or in those below
+    /// its current first adapter. Inputs from a device with autodiff are still multiplied in `f32`. These weights must
+    /// not change afterwards.
     ///
     /// # Errors
     ///
-    /// As [`Precision::check`].
+    /// Those of [`Precision::check`].
     pub fn in_precision(mut self, precision: Precision) -> Result<Self, ClipError> {
         precision.check(&self.embeddings.class_embedding.lazy_device())?;
         let half = precision.half();
@@ -134,11 +134,11 @@ impl VisionModel {
 
 impl Clip {
     /// The same model with its vision tower in `precision`: see [`VisionModel::in_precision`]. The text tower, the
-    /// projections and so all features stay in `f32`.
+    /// projections and therefore all features stay in `f32`.
     ///
     /// # Errors
     ///
-    /// As [`VisionModel::in_precision`].
+    /// Those of [`VisionModel::in_precision`].
     pub fn in_precision(self, precision: Precision) -> Result<Self, ClipError> {
         Ok(Self { vision_model: self.vision_model.in_precision(precision)?, ..self })
     }

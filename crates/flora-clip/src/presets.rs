@@ -11,7 +11,7 @@ pub const PRESETS: [&str; 5] = [
     "vit-large-patch14-336",
 ];
 
-/// OpenCLIP's names for some of the [`PRESETS`], in small letters, and which those are.
+/// OpenCLIP's names for some of the [`PRESETS`], in lower case, and the presets that they stand for.
 pub const SHORT_NAMES: [(&str, &str); 4] = [
     ("vit-b-32", "vit-base-patch32"),
     ("vit-b-16", "vit-base-patch16"),
@@ -83,7 +83,7 @@ impl ClipConfig {
         config
     }
 
-    /// clip-nano, the small CLIP that ships with flora: 6.25 M parameters, 64-pixel images.
+    /// clip-nano, flora's small CLIP: 6.25 M parameters, 64-pixel images.
     pub fn clip_nano() -> Self {
         Self {
             projection_dim: 192,

@@ -32,7 +32,7 @@ pub struct TextPrefix {
     states: Prefix,
     /// The position of each text's end token.
     ends: Vec<usize>,
-    /// How many tokens at the beginning are the same in all texts, before any of their end tokens.
+    /// The number of initial tokens shared by all texts, before any of their end tokens.
     beginning: usize,
 }
 
@@ -54,7 +54,7 @@ impl TextEmbeddings {
     }
 }
 
-/// How many tokens at the beginning are the same in all texts.
+/// The number of initial tokens shared by all texts.
 fn common_beginning(tokens: &Tokens) -> usize {
     let mut texts = tokens.ids().chunks_exact(tokens.length());
     let Some(first) = texts.next() else { return 0 };
@@ -95,14 +95,13 @@ impl TextModel {
     ///
     /// # Panics
     ///
-    /// Panics if the tokens are longer than `max_position_embeddings`.
+    /// If the tokens are longer than `max_position_embeddings`.
     pub fn forward(&self, tokens: &Tokens) -> Tensor<2> {
         self.encode(self.embeddings.tokens(tokens), tokens)
     }
 
-    /// As much of [`TextModel::forward`] as lies below the first adapter, for texts that it is computed of
-    /// again and again while nothing changes but the adapters that are there now. The states are apart from any
-    /// graph.
+    /// The part of [`TextModel::forward`] below the first adapter. Compute it once for texts that are used repeatedly
+    /// while only the current adapters change. The states are detached from any graph.
     ///
     /// # Panics
     ///
@@ -114,10 +113,9 @@ impl TextModel {
         TextPrefix { states: self.encoder.prefix(x, true), ends, beginning }
     }
 
-    /// [`TextModel::forward`] of some of the texts of a prefix, from there on. The texts are as long as the
-    /// longest of them. As no token sees those after it, the states of the words with which all texts
-    /// begin, as those of a template do, are computed once for all of them; not so in training with
-    /// dropout, whose masks tell them apart.
+    /// Continues [`TextModel::forward`] from a prefix, for some of its texts. The length is that of the longest of
+    /// them. As the tower is causal, the states of the words with which all texts begin, for example those of a
+    /// template, are computed once for all of them; but not in training with dropout, whose masks differ.
     ///
     /// # Shapes
     ///
@@ -125,7 +123,7 @@ impl TextModel {
     ///
     /// # Panics
     ///
-    /// Panics if `texts` is empty or there is no such text.
+    /// If `texts` is empty or has an index out of range.
     pub fn forward_from(&self, prefix: &TextPrefix, texts: &[usize]) -> Tensor<2> {
         let device = self.embeddings.token_embedding.weight.device();
         let ends: Vec<usize> = texts.iter().map(|&text| prefix.ends[text]).collect();
@@ -138,7 +136,7 @@ impl TextModel {
         self.finish(states, &sequences, &ends, length, &device)
     }
 
-    /// [`TextModel::forward`] with vectors in the place of as many tokens after the first, in every text: the
+    /// [`TextModel::forward`] with learned vectors in place of as many tokens after the first, in every text: the
     /// learned context of CoOp ([arXiv 2109.01134](https://arxiv.org/abs/2109.01134)).
     ///
     /// # Shapes
@@ -148,7 +146,7 @@ impl TextModel {
     ///
     /// # Panics
     ///
-    /// Panics as [`TextModel::forward`], and if the texts are shorter than the context.
+    /// As [`TextModel::forward`], and if the texts are shorter than the context.
     pub fn forward_with_context(&self, tokens: &Tokens, context: Tensor<2>) -> Tensor<2> {
         let x = self.embeddings.tokens(tokens);
         let ([rows, _, width], [length, _]) = (x.dims(), context.dims());
@@ -157,7 +155,7 @@ impl TextModel {
         self.encode(Tensor::cat(vec![first, context, rest], 1), tokens)
     }
 
-    /// From token embeddings, `[rows, length, hidden_size]`.
+    /// Encodes token embeddings, `[rows, length, hidden_size]`.
     fn encode(&self, x: Tensor<3>, tokens: &Tokens) -> Tensor<2> {
         let device = x.device();
         let states = Prefix::start(self.positioned(x, tokens));

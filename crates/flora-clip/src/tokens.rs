@@ -1,7 +1,7 @@
 use crate::{ClipError, TextConfig};
 
-/// How far texts of a batch are padded. Padding comes after the end token, which the causal tower
-/// never looks past: both choices give the same features.
+/// The length to which the texts of a batch are padded. Padding follows the end token, which the causal tower never
+/// looks past: both choices give the same features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
     /// To the longest text of the batch: the least work.
@@ -19,12 +19,12 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Pad texts, each with its start and end tokens, to one length.
+    /// Pads texts, each with its start and end tokens, to one length.
     ///
     /// # Errors
     ///
-    /// No text at all, or one that is empty, longer than the context, has an id outside the vocabulary, or lacks
-    /// the end token that the model reads its features at.
+    /// No texts, or a text that is empty, longer than the context, has an id outside the vocabulary, or lacks the end
+    /// token at which the model reads its features.
     pub fn new(
         texts: &[Vec<u32>],
         padding: Padding,
@@ -62,7 +62,7 @@ impl Tokens {
             };
             ends.push(end);
             padded.extend(ids);
-            // Repeating the end token is what Hugging Face's tokenizer pads with.
+            // Hugging Face's tokenizer pads by repeating the end token, too.
             padded.resize(padded.len() + length - ids.len(), ids[end]);
         }
         Ok(Self { ids: padded, length, ends })
@@ -73,7 +73,7 @@ impl Tokens {
         self.ends.len()
     }
 
-    /// Tokens a text, padding included.
+    /// Tokens per text, including padding.
     pub fn length(&self) -> usize {
         self.length
     }
@@ -89,8 +89,8 @@ impl Tokens {
     }
 }
 
-/// Where `transformers` takes a text's features: at the first end token or, in configurations that
-/// still carry the historical `eos_token_id = 2`, at the first largest id.
+/// The position at which `transformers` reads a text's features: the first end token or, in configurations that still
+/// have the historical `eos_token_id = 2`, the first largest id.
 fn end_position(ids: &[u32], eos_token_id: u32) -> Option<usize> {
     let end = if eos_token_id == 2 { *ids.iter().max()? } else { eos_token_id };
     ids.iter().position(|&id| id == end)

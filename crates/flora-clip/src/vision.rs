@@ -17,7 +17,7 @@ use crate::{LayerNorm, VisionConfig};
 pub struct VisionModel {
     /// Patch, class and position embeddings.
     pub embeddings: VisionEmbeddings,
-    /// Norm before the first block, under the name that OpenAI's checkpoints gave it.
+    /// Norm before the first block, with its name from OpenAI's checkpoints.
     pub pre_layrnorm: LayerNorm,
     /// The blocks.
     pub encoder: Encoder,
@@ -28,9 +28,9 @@ pub struct VisionModel {
 /// Patch, class and position embeddings.
 #[derive(Module, Debug)]
 pub struct VisionEmbeddings {
-    /// The token in front of the patches whose last state is the image's, `[hidden_size]`.
+    /// The token in front of the patches whose final state represents the image, `[hidden_size]`.
     pub class_embedding: Param<Tensor<1>>,
-    /// The patches' projection.
+    /// The projection of the patches.
     pub patch_embedding: PatchEmbedding,
     /// One row for the class token and one for each patch.
     pub position_embedding: Embedding,
@@ -76,7 +76,7 @@ impl VisionModel {
         }
     }
 
-    /// The normalised last state of the class token.
+    /// The normalised final state of the class token.
     ///
     /// # Shapes
     ///
@@ -85,14 +85,14 @@ impl VisionModel {
     ///
     /// # Panics
     ///
-    /// Panics if the images have another size.
+    /// If the images have another size.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         self.encode(self.embeddings.forward(images))
     }
 
-    /// [`VisionModel::forward`] of some patches of each image only, for training: PatchDropout
-    /// ([arXiv 2208.07220](https://arxiv.org/abs/2208.07220)), as FLIP
-    /// ([arXiv 2212.00794](https://arxiv.org/abs/2212.00794)) uses it.
+    /// [`VisionModel::forward`] from a subset of each image's patches, for training: PatchDropout ([arXiv
+    /// 2208.07220](https://arxiv.org/abs/2208.07220)), as used by FLIP ([arXiv
+    /// 2212.00794](https://arxiv.org/abs/2212.00794)).
     ///
     /// # Shapes
     ///
@@ -102,8 +102,8 @@ impl VisionModel {
     ///
     /// # Panics
     ///
-    /// Panics if the images have another size, or `kept` is not a list for each image with equally
-    /// many patches that exist.
+    /// If the images have another size, or `kept` is not one list per image, all of the same length and with valid
+    /// indices.
     pub fn forward_patches(&self, images: Tensor<4>, kept: &[Vec<usize>]) -> Tensor<2> {
         self.encode(self.embeddings.forward_patches(images, kept))
     }
@@ -121,7 +121,7 @@ impl VisionModel {
     }
 }
 
-/// The places of the class tokens among all states of a batch.
+/// The indices of the class tokens among all states of a batch.
 fn class_tokens(batch: usize, length: usize, device: &Device) -> Tensor<1, Int> {
     indices((0..batch).map(|item| item * length), device)
 }
@@ -153,7 +153,7 @@ impl VisionEmbeddings {
             .flat_map(|(item, list)| list.iter().map(move |at| item * all + at));
         let patches = patches.reshape([batch * all, width]).select(0, indices(rows, &device));
         let table = self.position_embedding.weight.val();
-        // Row 0 is the class token's.
+        // Row 0 belongs to the class token.
         let places = indices(kept.iter().flatten().map(|at| 1 + at), &device);
         let patches: Tensor<3> =
             (patches + table.clone().select(0, places)).reshape([batch, count, width]);
@@ -188,7 +188,7 @@ impl PatchEmbedding {
         weight.reshape([width, channels * height * across]).transpose()
     }
 
-    /// In what images without autodiff are multiplied from now on, if not in f32, where the device has it.
+    /// Sets the precision of products for images without autodiff, if it is not f32 and the device supports it.
     pub(crate) fn set_half(&mut self, half: Option<Half>) {
         self.rounded = half.and_then(|half| HalfWeight::new(&self.kernel(), half));
     }

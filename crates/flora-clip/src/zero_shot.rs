@@ -4,7 +4,7 @@ use crate::{
     Clip, ClipError, ClipTokenizer, Padding, TextConfig, Tokens, check_distinct, normalize,
 };
 
-/// A classifier made of sentences: an image belongs to the one it is most similar to.
+/// A classifier made of sentences: an image is assigned to the sentence it is most similar to.
 #[derive(Debug, Clone)]
 pub struct ZeroShot {
     texts: Tensor<2>,
@@ -12,11 +12,11 @@ pub struct ZeroShot {
 }
 
 impl ZeroShot {
-    /// A class for each sentence (a class name filled into its template).
+    /// A classifier with one class per sentence (a class name filled into a template).
     ///
     /// # Errors
     ///
-    /// No sentence at all, one that cannot be tokenised, and two that are the same to the model.
+    /// No sentences, one that cannot be tokenised, or two with the same tokens.
     pub fn new<S: AsRef<str>>(
         model: &Clip,
         tokenizer: &ClipTokenizer,
@@ -32,19 +32,19 @@ impl ZeroShot {
         Ok(Self::from_features(model.text_features(&tokens), model.temperature_factor()))
     }
 
-    /// A class for each row of `texts`, features of any length: `[classes, projection_dim]`.
-    /// `factor` is that on cosine similarities, `exp(logit_scale)`.
+    /// A classifier with one class per row of `texts`, features that need not be normalised: `[classes,
+    /// projection_dim]`. `factor` is the factor on cosine similarities, `exp(logit_scale)`.
     pub fn from_features(texts: Tensor<2>, factor: f32) -> Self {
         Self { texts: normalize(texts), factor }
     }
 
-    /// A class for each of `counts`, made of that many rows of `texts`, one after the other: the mean
-    /// of the rows' directions, as in the prompt ensembles of the
-    /// [CLIP paper](https://arxiv.org/abs/2103.00020), section 3.1.4.
+    /// A classifier with one class for each of `counts`, made of that many consecutive rows of `texts`: the mean of the
+    /// normalised rows, as in the prompt ensembles of the [CLIP paper](https://arxiv.org/abs/2103.00020), section
+    /// 3.1.4.
     ///
     /// # Panics
     ///
-    /// Panics if `counts` are not the rows of `texts`, or one of them is 0.
+    /// If the sum of `counts` is not the number of rows of `texts`, or one of them is 0.
     pub fn ensemble(texts: Tensor<2>, counts: &[usize], factor: f32) -> Self {
         let [rows, _] = texts.dims();
         assert_eq!(counts.iter().sum::<usize>(), rows, "every row belongs to one class");
@@ -61,7 +61,7 @@ impl ZeroShot {
     ///
     /// # Shapes
     ///
-    /// - images: features of any length, `[batch, projection_dim]`
+    /// - images: features, not necessarily normalised, `[batch, projection_dim]`
     /// - output: `[batch, classes]`
     pub fn logits(&self, images: Tensor<2>) -> Tensor<2> {
         normalize(images).matmul(self.texts.clone().transpose()).mul_scalar(self.factor)

@@ -1,4 +1,4 @@
-//! Texts that begin alike, whose beginning is computed once.
+//! Texts with a common beginning, which is computed once.
 
 mod common;
 
@@ -25,7 +25,7 @@ fn prompts(model: &Checkpoint, lengths: [usize; 5], common: usize) -> Tokens {
     Tokens::new(&texts, Padding::Longest, config).unwrap()
 }
 
-/// Adapters of which nothing is zero.
+/// Adapters without zero matrices.
 fn adapted(clip: Clip, config: &LoraConfig) -> Clip {
     let model = attach(clip, config, 5).unwrap();
     let mut record = ParameterRecord::new();

@@ -1,4 +1,4 @@
-//! Folders out and in, and what is said about damaged ones.
+//! Writing and reading folders, and the errors for damaged ones.
 
 mod common;
 
@@ -41,7 +41,7 @@ fn f32_comes_back_bit_for_bit() {
     assert_eq!(saved.preprocessor, original.preprocessor);
     assert_eq!(outputs(&saved).0, outputs(&original).0);
 
-    // Saving what was saved gives the same file: nothing drifts.
+    // Saving a loaded model gives the same file: values do not drift.
     let again = folder.path().join("again");
     let model = saved.load(&Device::flex()).unwrap();
     let Checkpoint { config, tokenizer, preprocessor, .. } = &saved;

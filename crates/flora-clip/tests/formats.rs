@@ -1,4 +1,4 @@
-//! Checkpoints in other people's layouts give the numbers of the libraries that own these layouts.
+//! Checkpoints in other libraries' layouts give the numbers of those libraries.
 
 mod common;
 
@@ -11,7 +11,7 @@ use flora_clip::{
 };
 use flora_core::Dtype;
 
-/// What is measured stays under 1.1e-5 on x86-64; the rest is room for other orders of summation.
+/// The measured error is below 1.1e-5 on x86-64; the rest is a margin for other orders of summation.
 const TOLERANCE: f32 = 2e-5;
 
 fn open(path: &Path) -> (Checkpoint, Clip) {

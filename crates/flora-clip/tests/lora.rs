@@ -1,4 +1,4 @@
-//! Adapters on a CLIP, and against PEFT's.
+//! Adapters on a CLIP, compared with PEFT's.
 
 mod common;
 

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use common::{Expected, fixture, max_difference, unpadded, values};
 use flora_clip::{Checkpoint, Clip, Padding, TextConfig, Tokens, ZeroShot, loss, normalize};
 
-/// What is measured stays under 7e-6 on x86-64; the rest is room for other orders of summation.
+/// The measured error is below 7e-6 on x86-64; the rest is a margin for other orders of summation.
 const TOLERANCE: f32 = 2e-5;
 
 /// The texts behind `input_ids`, from `make_fixtures.py`.

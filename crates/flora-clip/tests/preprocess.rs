@@ -106,7 +106,7 @@ fn every_setting_gives_the_values_of_transformers() {
         let (shape, wanted) = expected.f32(&name);
         let config = VisionConfig { image_size: shape[1], ..VisionConfig::default() };
         let read = Preprocessor::from_folder(folder.path(), &config);
-        // A model takes squares of one size: other pictures are of no use to it.
+        // A model takes squares of one size: other pictures cannot be used.
         if ["stretch", "no-crop", "no-resize", "crop-with-margin"].contains(&setting) {
             let error = read.expect_err(setting).to_string();
             assert!(error.contains("preprocessor_config.json"), "{error}");
@@ -245,7 +245,7 @@ fn settings_that_cannot_be_met_are_named() {
         (r#"{"do_pad": true, "pad_size": {"height": 40, "width": 40}}"#, "do_pad"),
         (r#"{"image_processor_type": "ViTImageProcessor"}"#, "image_processor_type is \"ViT"),
         (r#"{"feature_extractor_type": "ViTFeatureExtractor"}"#, "feature_extractor_type is"),
-        ("[]", "no JSON object"),
+        ("[]", "not a JSON object"),
         (r#"{"do_resize": false}"#, "do_resize"),
         (r#"{"do_center_crop": false}"#, "do_center_crop"),
         (r#"{"rescale_factor": 1e999}"#, "preprocessor_config.json"),

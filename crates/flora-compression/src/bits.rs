@@ -1,4 +1,4 @@
-//! Bits in bytes, the lowest bit of each byte first.
+//! Bit streams in bytes, the lowest bit of each byte first.
 
 use crate::error::CodecError;
 
@@ -33,7 +33,7 @@ impl BitWriter {
         self.write((1 << count) - 1, count as u32 + 1);
     }
 
-    /// The bytes; the last is filled up with zeros.
+    /// The bytes; the last is padded with zeros.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         if self.count > 0 {
             self.bytes.push(self.pending as u8);
@@ -42,7 +42,7 @@ impl BitWriter {
     }
 }
 
-/// Reads what [`BitWriter`] wrote.
+/// Reads the output of [`BitWriter`].
 #[derive(Debug)]
 pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
@@ -91,7 +91,7 @@ impl<'a> BitReader<'a> {
         Ok(count)
     }
 
-    /// Checks that only the zeros are left that fill up the last byte.
+    /// Checks that only the zero padding of the last byte is left.
     ///
     /// # Errors
     /// [`CodecError::Damaged`].

@@ -1,4 +1,4 @@
-//! Fields of a message in their order.
+//! Reading the fields of a message in order.
 
 use crate::error::CodecError;
 
@@ -6,7 +6,7 @@ use crate::error::CodecError;
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
-    /// The length of the whole.
+    /// The length of the whole message.
     length: usize,
 }
 
@@ -29,7 +29,7 @@ impl<'a> Fields<'a> {
         Ok(field)
     }
 
-    /// The next `count` numbers that are written as [`write_scales`] does.
+    /// The next `count` numbers as written by [`write_scales`].
     ///
     /// # Errors
     /// [`CodecError::Length`] if there are fewer, [`CodecError::Damaged`] if one is negative, NaN or infinite.
@@ -43,13 +43,13 @@ impl<'a> Fields<'a> {
         Ok(scales)
     }
 
-    /// All that is left.
+    /// All remaining bytes.
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
     }
 }
 
-/// Scales as little-endian `f32`.
+/// Encodes scales as little-endian `f32`.
 pub(crate) fn write_scales(scales: impl IntoIterator<Item = f32>) -> Vec<u8> {
     scales.into_iter().flat_map(f32::to_le_bytes).collect()
 }

@@ -7,8 +7,8 @@ use crate::numbers::Numbers;
 use crate::sparse::Kept;
 use crate::{eden, lossless};
 
-/// How the tensors of an update are coded: in experiment files a word, or a table with the word as its `kind` and
-/// settings beside.
+/// The encoding of an update's tensors: in experiment files a word, or a table with the word as its `kind` and the
+/// settings beside it.
 ///
 /// ```
 /// use flora_compression::{Codec, Values};
@@ -27,27 +27,27 @@ use crate::{eden, lossless};
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Codec {
-    /// `"f32"`: single precision, without loss.
+    /// `"f32"`: single precision, lossless.
     #[default]
     F32,
     /// `"f16"`: half precision; values beyond ±65504 are an error.
     F16,
     /// `"bf16"`: the range of single precision with 8 significant bits.
     Bf16,
-    /// `"int8"`: 255 levels between plus and minus the largest magnitude of a tensor, rounded at random: the mean
-    /// is the number ([arXiv 1610.02132](https://arxiv.org/abs/1610.02132)).
+    /// `"int8"`: 255 levels between plus and minus the largest magnitude of a tensor, with stochastic rounding, which
+    /// is unbiased ([arXiv 1610.02132](https://arxiv.org/abs/1610.02132)).
     Int8,
-    /// `"int4"`: as `"int8"`, with 15 levels.
+    /// `"int4"`: like `"int8"`, with 15 levels.
     Int4,
-    /// `"eden"`: a random rotation and 1 to 4 bits for each number, without bias
-    /// ([arXiv 2108.08842](https://arxiv.org/abs/2108.08842)).
+    /// `"eden"`: a random rotation and 1 to 4 bits per number, unbiased ([arXiv
+    /// 2108.08842](https://arxiv.org/abs/2108.08842)).
     Eden {
-        /// Bits for each number, 1 to 4; 2 by default.
+        /// Bits per number, 1 to 4; 2 by default.
         bits: u8,
     },
     /// `"top-k"`: the largest magnitudes of each tensor ([arXiv 1704.05021](https://arxiv.org/abs/1704.05021)).
     TopK {
-        /// The part of each tensor that is sent, above 0 and at most 1; 0.1 by default.
+        /// The share of each tensor that is sent, above 0 and at most 1; 0.1 by default.
         density: f64,
         /// The format of the values; int8 by default.
         values: Values,
@@ -55,24 +55,24 @@ pub enum Codec {
     /// `"ternary"`: the signs of the largest magnitudes of each tensor, and their mean
     /// ([arXiv 1903.02891](https://arxiv.org/abs/1903.02891)).
     Ternary {
-        /// The part of each tensor that is sent, above 0 and at most 1; 0.05 by default.
+        /// The share of each tensor that is sent, above 0 and at most 1; 0.05 by default.
         density: f64,
     },
 }
 
-/// The format of the values that [`Codec::TopK`] sends.
+/// The format of the values in [`Codec::TopK`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Values {
-    /// As [`Codec::F32`].
+    /// Like [`Codec::F32`].
     F32,
-    /// As [`Codec::F16`].
+    /// Like [`Codec::F16`].
     F16,
-    /// As [`Codec::Int8`].
+    /// Like [`Codec::Int8`].
     #[default]
     Int8,
-    /// As [`Codec::Int4`].
+    /// Like [`Codec::Int4`].
     Int4,
 }
 
@@ -98,7 +98,7 @@ impl Codec {
         }
     }
 
-    /// Whether the decoded tensors have the bits of the encoded ones.
+    /// Whether the decoded tensors are bit-identical to the encoded ones.
     pub fn is_lossless(&self) -> bool {
         matches!(self, Self::F32)
     }
@@ -111,7 +111,7 @@ impl Codec {
     /// Checks the settings.
     ///
     /// # Errors
-    /// The setting's name, what is wrong with it and what would be right.
+    /// The setting's name, its problem and the remedy.
     pub fn check(&self) -> Result<(), String> {
         match *self {
             Self::Eden { bits } if !(1..=4).contains(&bits) => {
@@ -128,12 +128,12 @@ impl Codec {
 
     /// Encodes tensors, in an order that both sides know.
     ///
-    /// `rng` decides how integers are rounded. `shared` is the seed of EDEN's rotation, which the decoder must know;
-    /// **it must differ between clients and rounds**, or else their errors do not cancel out in the mean.
+    /// `rng` is used for stochastic rounding. `shared` is the seed of EDEN's rotation, which the decoder must know;
+    /// **it must differ between clients and rounds**, otherwise their errors do not cancel out in the mean.
     ///
     /// # Errors
-    /// [`CodecError::Setting`] as [`check`](Self::check), [`CodecError::NotFinite`] for a tensor with NaN or infinity,
-    /// and [`CodecError::Range`] for a value that the format cannot represent.
+    /// The errors of [`check`](Self::check) as [`CodecError::Setting`], [`CodecError::NotFinite`] for a tensor with NaN
+    /// or infinity, and [`CodecError::Range`] for a value that the format cannot represent.
     pub fn encode(
         &self,
         tensors: &[&[f32]],
@@ -156,11 +156,12 @@ impl Codec {
 
     /// Decodes tensors of the given lengths. All values are finite.
     ///
-    /// It allocates a small multiple of what tensors of these lengths take, whatever the message says.
+    /// It allocates a small multiple of the memory for tensors of these lengths, whatever the message claims.
     ///
     /// # Errors
-    /// [`CodecError::Setting`] as [`check`](Self::check), [`CodecError::Length`] and [`CodecError::Damaged`] for a
-    /// message that is not one of this codec for tensors of these lengths, and [`CodecError::TooLarge`].
+    /// The errors of [`check`](Self::check) as [`CodecError::Setting`], [`CodecError::Length`] and
+    /// [`CodecError::Damaged`] for a message that does not fit this codec and these lengths, and
+    /// [`CodecError::TooLarge`].
     pub fn decode(
         &self,
         message: &[u8],
@@ -169,7 +170,7 @@ impl Codec {
     ) -> Result<Vec<Vec<f32>>, CodecError> {
         self.check().map_err(CodecError::Setting)?;
         let total = lengths.iter().try_fold(lengths.len(), |sum, &length| sum.checked_add(length));
-        // No format takes as much as 8 bytes for each number and each tensor.
+        // No format needs more than 8 bytes per number and per tensor.
         if total.is_none_or(|total| total > usize::MAX / 8) {
             return Err(CodecError::TooLarge);
         }

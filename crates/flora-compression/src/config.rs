@@ -1,4 +1,4 @@
-//! Codecs as experiment files have them.
+//! Codecs in experiment files.
 
 use flora_core::kinds::{Kinds, word_or_table};
 use serde::de::Error;
@@ -33,7 +33,7 @@ enum Kind {
 }
 
 impl From<Kind> for Codec {
-    /// With its defaults.
+    /// The codec with default settings.
     fn from(kind: Kind) -> Self {
         match kind {
             Kind::F32 => Self::F32,

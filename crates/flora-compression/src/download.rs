@@ -7,22 +7,23 @@ use rand::Rng;
 
 use crate::Codec;
 
-/// A model, compressed on its way down; the server keeps it whole. See [`Download`].
+/// Compression of the model on its way to clients; the server keeps full precision. See [`Download`].
 ///
-/// Every tensor of the record `parameters` becomes a tensor of bytes with the same name, but those that correct the weights below
-/// ([`flora_core::record::correction`]): the number of its axes, their extents as u32, little endian, and the codec's bytes.
-/// All who are sent the same record in a round are sent the same bytes.
+/// Every tensor of the record `parameters`, except corrections of the base weights
+/// ([`flora_core::record::correction`]), becomes a tensor of bytes with the same name: the number of its axes, their
+/// extents as little-endian u32, and the codec's bytes. Clients that are sent the same record in a round are sent the
+/// same bytes.
 #[derive(Debug)]
 pub struct Coded {
     codec: Codec,
     seed: u64,
-    /// The last pairs of what is whole and what travels.
+    /// Cache of original and transmitted records.
     encoded: Mutex<Vec<Pair>>,
-    /// The last pairs of what travelled and what was read.
+    /// Cache of transmitted and decoded records.
     decoded: Mutex<Vec<Pair>>,
 }
 
-/// A record in a round, and what was made of it.
+/// A record in a round, and its converted form.
 #[derive(Debug)]
 struct Pair {
     round: usize,
@@ -30,19 +31,19 @@ struct Pair {
     to: Arc<ParameterRecord>,
 }
 
-/// Clients of different ranks are sent different records; more than these are made again.
+/// Size of the caches. Clients of different ranks are sent different records; further ones are converted again.
 const MOST_PAIRS: usize = 8;
-/// Tensors have no more axes than this, and a layer's matrix no more values than `i32` counts.
+/// Limits of a tensor: the number of axes, and as many values as `i32` counts.
 const MOST_AXES: usize = 8;
 const MOST_VALUES: usize = i32::MAX as usize;
 
 impl Coded {
-    /// By `codec`, whose random numbers follow from `seed` and round.
+    /// Compresses by `codec`; random numbers are derived from `seed` and the round.
     pub fn new(codec: Codec, seed: u64) -> Self {
         Self { codec, seed, encoded: Mutex::default(), decoded: Mutex::default() }
     }
 
-    /// Goes through the tensors with the number that both sides draw for each.
+    /// The random number that both sides draw for each tensor.
     fn rotations(&self, round: usize) -> impl Rng + use<> {
         seed::stream(self.seed, &format!("download round {round} rotation"))
     }
@@ -104,7 +105,7 @@ impl Coded {
             shape.push(extent);
             rest = after;
         }
-        // Every codec that can be a model's takes a bit for a value, or two.
+        // Every codec for models uses at least one bit per value.
         if length / 64 > rest.len().saturating_mul(1_100) {
             return Err(CUT.to_owned());
         }
@@ -129,7 +130,7 @@ impl Coded {
                 if kept.len() == MOST_PAIRS {
                     kept.remove(0);
                 }
-                // The record is held, so that no other can be at its address.
+                // The record is kept alive, so that no other can have its address.
                 kept.push(Pair { round: task.round, from, to: Arc::clone(&to) });
                 to
             }

@@ -12,9 +12,9 @@ pub enum CodecError {
         "tensor {tensor} holds {value} at flat index {index}; only finite values can be encoded"
     )]
     NotFinite {
-        /// The tensor's place in the list, from 0.
+        /// The index of the tensor in the list.
         tensor: usize,
-        /// The value's place in the tensor.
+        /// The index of the value in the tensor.
         index: usize,
         /// The value.
         value: f32,
@@ -22,18 +22,18 @@ pub enum CodecError {
     /// A tensor holds a value that the number format cannot represent.
     #[error("tensor {tensor} holds {value}, but {format} ends at {most}; choose {instead}")]
     Range {
-        /// The tensor's place in the list, from 0.
+        /// The index of the tensor in the list.
         tensor: usize,
         /// The value.
         value: f32,
         /// The format's name.
         format: &'static str,
-        /// The largest finite number of the format.
+        /// The largest finite value of the format.
         most: f32,
-        /// Formats that have room for the value.
+        /// Formats that can represent the value.
         instead: &'static str,
     },
-    /// The message is not as long as the codec and the lengths of the tensors require.
+    /// The length of the message does not fit the codec and the lengths of the tensors.
     #[error("the message holds {actual} bytes, but {expected} are expected")]
     Length {
         /// The length that the codec and the tensors require, without the leading byte.
@@ -41,7 +41,7 @@ pub enum CodecError {
         /// The length found, without the leading byte.
         actual: usize,
     },
-    /// The message is damaged: part, and what is wrong with it.
+    /// The message is damaged: the damaged part, and its problem.
     #[error("the message is damaged: {0}")]
     Damaged(&'static str),
     /// The lengths of the tensors add up to more than this machine can address.

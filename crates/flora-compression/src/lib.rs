@@ -1,19 +1,20 @@
-//! Updates in fewer bytes: [`Codec`] turns a list of tensors into bytes, and back.
+//! Compression of updates: [`Codec`] encodes a list of tensors as bytes and decodes them.
 //!
-//! | codec | a number takes | error |
+//! | codec | size of a number | error |
 //! |---|---|---|
 //! | `f32` | 32 bits | none |
 //! | `f16`, `bf16` | 16 bits | that of half precision |
-//! | `int8`, `int4` | 8 or 4 bits | unbiased: rounded at random |
-//! | `eden` | 1 to 4 bits | unbiased: rotated at random |
+//! | `int8`, `int4` | 8 or 4 bits | unbiased: stochastic rounding |
+//! | `eden` | 1 to 4 bits | unbiased: random rotation |
 //! | `top-k` | about 1.3 bits at a density of 0.1 and int8 | biased: the smaller numbers become zero |
-//! | `ternary` | about 0.4 bits at a density of 0.05 | biased: as above, and one magnitude for all |
+//! | `ternary` | about 0.4 bits at a density of 0.05 | biased: as above, with one magnitude for all |
 //!
-//! What is left after it is compressed without loss, where that saves bytes. Both sides know the codec, its settings,
-//! and the lengths of the tensors in their order; a message holds none of them. The formats are in the docs of the
-//! modules (`numbers`, `eden`, `sparse`, `lossless`; `cargo doc --document-private-items`).
+//! The result is then compressed losslessly if that saves bytes. Both sides must know the codec, its settings, and the
+//! lengths of the tensors in order, since a message contains none of them. The formats are documented in the modules
+//! (`numbers`, `eden`, `sparse`, `lossless`; `cargo doc --document-private-items`).
 //!
-//! In a federation, [`Compressed`] is a client's update on its way up, with error feedback, and [`Coded`] the model on its way down.
+//! In a federation, [`Compressed`] compresses a client's updates, with error feedback, and [`Coded`] the model that
+//! clients are sent.
 //!
 //! ```
 //! use flora_compression::Codec;

@@ -1,13 +1,13 @@
-//! The last stage of every codec: DEFLATE ([RFC 1951](https://www.rfc-editor.org/rfc/rfc1951)), where it saves bytes.
+//! The last stage of every codec: DEFLATE ([RFC 1951](https://www.rfc-editor.org/rfc/rfc1951)), if it saves bytes.
 //!
-//! | bytes | what |
+//! | bytes | contents |
 //! |---|---|
-//! | 1 | 0: stored as it is, 1: compressed |
+//! | 1 | 0: stored uncompressed, 1: compressed |
 //! | the rest | the plain bytes, or one DEFLATE stream that ends with the message |
 //!
-//! Codes look random to a match finder, but some bytes are more frequent than others. So the encoder searches for runs
-//! only, and every section of a message (scales, codes, positions) has a Huffman code of its own. Bytes of 24,576
-//! Gaussian numbers with `miniz_oxide` 0.9, and with zstd by `ruzstd` 0.9:
+//! Codes look random to a match finder, but some bytes are more frequent than others. The encoder therefore searches
+//! for runs only, and every section of a message (scales, codes, positions) has its own Huffman code. Sizes in bytes of
+//! 24,576 Gaussian numbers with `miniz_oxide` 0.9, and with zstd by `ruzstd` 0.9:
 //!
 //! | codes | plain | Huffman and runs | DEFLATE 9 | zstd | order-0 entropy |
 //! |---|---|---|---|---|---|
@@ -30,10 +30,10 @@ use crate::error::CodecError;
 const STORED: u8 = 0;
 const COMPRESSED: u8 = 1;
 
-/// DEFLATE expands a byte to at most this many: 258 are copied by 2 bits.
+/// The maximum expansion by DEFLATE: 2 bits can copy 258 bytes.
 const MOST_PER_BYTE: usize = 1032;
 
-/// Joins the sections of a message, compressed where that is shorter.
+/// Joins the sections of a message, compressed if that is shorter.
 pub(crate) fn pack(sections: &[Vec<u8>]) -> Vec<u8> {
     let plain = sections.iter().map(Vec::len).sum::<usize>();
     let mut packed = vec![COMPRESSED];
@@ -58,7 +58,7 @@ pub(crate) fn pack(sections: &[Vec<u8>]) -> Vec<u8> {
     packed
 }
 
-/// The plain bytes, of which there are at most `most`.
+/// The plain bytes, of which there may be at most `most`.
 ///
 /// # Errors
 /// [`CodecError::Damaged`] and [`CodecError::Length`].
@@ -75,7 +75,7 @@ pub(crate) fn unpack(message: &[u8], most: usize) -> Result<Cow<'_, [u8]>, Codec
 }
 
 fn inflate(packed: &[u8], most: usize) -> Result<Vec<u8>, CodecError> {
-    // One byte more shows that there are too many.
+    // Reading one more byte detects an excess.
     let room = most.min(packed.len().saturating_mul(MOST_PER_BYTE)).saturating_add(1);
     let mut plain = vec![0; room];
     let flags = inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;

@@ -1,22 +1,22 @@
-//! Dense number formats: floats as planes of bytes, and integers with scales.
+//! Dense number formats: floats in byte planes, and integers with scales.
 //!
-//! The numbers are those of all tensors, one tensor after the other.
+//! The numbers of all tensors are concatenated.
 //!
-//! | format | bytes | what |
+//! | format | bytes | contents |
 //! |---|---|---|
 //! | f32, f16, bf16 | 4 N or 2 N | the highest byte of each number, then the next byte of each, and so on |
 //! | int8, int4 | 4 per block | the largest magnitude of each block, as little-endian `f32` |
 //! | int8 | N | codes from -127 to 127, in two's complement |
 //! | int4 | N / 2, rounded up | codes from -7 to 7 with 7 added, the first of each two in the lower half of the byte |
 //!
-//! Planes compress better than whole numbers, because the exponents come together: bf16 from 38,257 to 35,443 bytes for
-//! 24,576 Gaussian numbers, f32 from 90,897 to 85,394.
+//! Planes compress better than whole numbers, because the exponents are adjacent: bf16 shrinks from 38,257 to 35,443
+//! bytes for 24,576 Gaussian numbers, f32 from 90,897 to 85,394.
 //!
-//! **Integers** are rounded up or down at random, so that the mean of what is decoded is the number (stochastic
-//! rounding; QSGD, [arXiv 1610.02132](https://arxiv.org/abs/1610.02132), with the largest magnitude in place of the
+//! **Integers** are rounded up or down at random, so that the mean of the decoded values is the number (stochastic
+//! rounding; QSGD, [arXiv 1610.02132](https://arxiv.org/abs/1610.02132), with the largest magnitude instead of the
 //! norm): a code is `floor(x / step + u)` with `step = range / 127` or `range / 7` and `u` uniform in `[0, 1)`. A block
-//! is a tensor, or 4,096 numbers of it. One scale for all of a tensor of 262,144 Gaussian numbers has 1.4 times the
-//! squared error.
+//! is a tensor, or 4,096 numbers of it. A single scale for a tensor of 262,144 Gaussian numbers would have 1.4 times
+//! the squared error.
 
 use half::{bf16, f16};
 use rand::Rng;
@@ -24,7 +24,7 @@ use rand::Rng;
 use crate::bytes::{Fields, write_scales};
 use crate::error::CodecError;
 
-/// Numbers that share a scale, at most.
+/// The maximum number of values that share a scale.
 const BLOCK: usize = 4096;
 
 /// A format for dense numbers.
@@ -63,7 +63,7 @@ impl Numbers {
         }
     }
 
-    /// The tensors again.
+    /// Decodes the tensors.
     ///
     /// # Errors
     /// [`CodecError::Length`] and [`CodecError::Damaged`].
@@ -80,7 +80,7 @@ impl Numbers {
         }
     }
 
-    /// The bytes of tensors of these lengths.
+    /// The size in bytes of tensors of these lengths.
     pub(crate) fn byte_len(self, lengths: &[usize]) -> usize {
         let total = lengths.iter().sum::<usize>();
         let scales = || lengths.iter().map(|length| 4 * length.div_ceil(BLOCK)).sum::<usize>();
@@ -103,7 +103,7 @@ impl Numbers {
         for block in tensors.iter().flat_map(|tensor| tensor.chunks(BLOCK)) {
             let range = block.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
             ranges.push(range);
-            // In double precision, subnormal ranges have a reciprocal, too.
+            // In double precision, even subnormal ranges have a finite reciprocal.
             let per_step = if range > 0.0 { levels / f64::from(range) } else { 0.0 };
             codes.extend(block.iter().map(|&value| {
                 let uniform = f64::from(rng.next_u32()) / (f64::from(u32::MAX) + 1.0);
@@ -158,7 +158,8 @@ impl Numbers {
     }
 }
 
-/// The bytes of each number, the highest of all of them first. `convert` has none for numbers beyond its limits.
+/// The bytes of the numbers in planes, the highest bytes of all numbers first. `convert` returns `None` for numbers out
+/// of range.
 fn planes<const WIDTH: usize>(
     tensors: &[&[f32]],
     convert: impl Fn(f32) -> Option<[u8; WIDTH]>,

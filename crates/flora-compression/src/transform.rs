@@ -8,40 +8,40 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::Codec;
 
-/// The record, and its one tensor, of a compressed update.
+/// The name of the record with a compressed update, and of its only tensor.
 pub const UPDATE: &str = "update";
 
-/// The update of a client, compressed on its way up: what it answers less what it was sent, of every tensor that has the name
-/// and shape of one that was sent. Others travel as they are, and so do corrections of the weights below
-/// ([`flora_core::record::correction`]).
+/// Compression of a client's update: the difference between its answer and the sent parameters, for every tensor that
+/// has the name and shape of a sent one. Other tensors are sent uncompressed, and so are corrections of the base
+/// weights ([`flora_core::record::correction`]).
 ///
 /// With **error feedback** (Seide et al. 2014; Karimireddy et al. 2019, <https://arxiv.org/abs/1901.09847>), a client
-/// adds what the last compression lost to its next update: `e <- (d + e) - decoded`. That is what it remembers.
+/// adds the error of the last compression to its next update: `e <- (d + e) - decoded`. `e` is the transform's state.
 ///
-/// The message has a record [`UPDATE`] with one tensor of bytes: one bit for each tensor that was sent, in its order, that says
-/// whether it is in the update, and the codec's bytes.
+/// The message has a record [`UPDATE`] with one tensor of bytes: one bit for each sent tensor, in order, that tells
+/// whether it is in the update, followed by the codec's bytes.
 #[derive(Debug, Clone)]
 pub struct Compressed {
     codec: Codec,
     seed: u64,
     has_feedback: bool,
-    /// What the last updates lost.
+    /// The compression errors of the last updates.
     lost: ParameterRecord,
 }
 
 impl Compressed {
-    /// By `codec`, whose random numbers follow from `seed`, client and round.
+    /// Compresses by `codec`; random numbers are derived from `seed`, the client and the round.
     pub fn new(codec: Codec, seed: u64) -> Self {
         Self { codec, seed, has_feedback: false, lost: ParameterRecord::new() }
     }
 
-    /// The same with error feedback.
+    /// Adds error feedback.
     #[must_use]
     pub fn with_feedback(self) -> Self {
         Self { has_feedback: true, ..self }
     }
 
-    /// The stream of an answer, and the number that both sides draw from it first.
+    /// The random stream of an answer, and the number that both sides draw from it first.
     fn stream(&self, task: &Task) -> (ChaCha8Rng, u64) {
         let Task { client, round, attempt, .. } = task;
         let label = format!("upload of {client} round {round} attempt {attempt}");
@@ -50,7 +50,7 @@ impl Compressed {
         (rng, shared)
     }
 
-    /// Of which tensors an update can be.
+    /// The tensors that an update can contain.
     fn eligible(sent: &ParameterRecord) -> Vec<(&str, &HostTensor)> {
         let can = |(name, tensor): &(&str, &HostTensor)| {
             tensor.dtype() == Dtype::F32 && !is_correction(name)
@@ -91,7 +91,7 @@ impl Compressed {
             let decoded = self.codec.decode(&coded, &lengths, shared);
             let decoded = decoded.map_err(|error| error.to_string())?;
             let mut lost = ParameterRecord::new();
-            // What is of a tensor that was not trained this time waits for its turn.
+            // The error of a tensor that was not trained this time is kept.
             for (name, tensor) in self.lost.iter().filter(|(name, _)| !names.contains(name)) {
                 lost.insert(name, tensor.clone()).map_err(|error| error.to_string())?;
             }
@@ -143,7 +143,7 @@ impl Compressed {
     }
 }
 
-/// The parameters that the task came with.
+/// The parameters in the task.
 fn sent(task: &Task) -> Result<&Arc<ParameterRecord>, String> {
     task.message.get_parameters().ok_or_else(|| "the task came without parameters".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Damaged and hostile messages are errors.
+//! Damaged and hostile messages are rejected.
 
 mod common;
 
@@ -6,15 +6,15 @@ use common::{codecs, gaussian, lengths, rng, slices};
 use flora_compression::{Codec, CodecError, Values};
 use rand_chacha::rand_core::Rng;
 
-/// Several tensors, so small that every byte can be tried.
+/// Several tensors, small enough to try every byte.
 fn tensors() -> Vec<Vec<f32>> {
     let mut tensors = vec![gaussian(300, 1), vec![], gaussian(40, 2)];
-    // What compresses well.
+    // Compresses well.
     tensors.push(vec![0.5; 200]);
     tensors
 }
 
-/// Whatever a decoder accepts has the right form.
+/// Any accepted message decodes to tensors of the right form.
 fn check(codec: Codec, message: &[u8], lengths: &[usize]) -> bool {
     match codec.decode(message, lengths, 1) {
         Ok(found) => {
@@ -92,7 +92,7 @@ fn scales_must_be_finite_and_not_negative() {
     assert!(Codec::Int4.decode(&message, &[2], 1).is_err());
 }
 
-/// Each of these would take terabytes if lengths were believed before the message has been looked at.
+/// Each of these would take terabytes if lengths were trusted before the message has been checked.
 #[test]
 fn lengths_beyond_the_message_take_no_memory() {
     let huge = 1_usize << 45;

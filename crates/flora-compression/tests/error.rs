@@ -5,7 +5,7 @@ mod common;
 use common::{gaussian, nmse, pass, preset};
 use flora_compression::Codec;
 
-/// The NMSE of one message, and of the mean of `clients`.
+/// The NMSE of one message, and of the mean of `clients` messages.
 fn errors(codec: Codec, tensors: &[Vec<f32>], clients: u64) -> (f64, f64) {
     let expected = tensors.concat();
     let mut one = 0.0;
@@ -27,13 +27,13 @@ fn eden_has_the_published_error_and_no_bias() {
         let (one, mean) = errors(Codec::Eden { bits }, &preset(1), 20);
         println!("eden {bits} bits: {one:.5}, mean of 20: {mean:.6}");
         assert!((one * 0.75 / of_one - 1.0).abs() < 0.02, "{bits}: {one}");
-        // Of these, the table has one or two digits.
+        // For these, the table has one or two digits.
         assert!((mean * 0.75 - of_mean).abs() < 0.5e-4 + of_mean * 0.05, "{bits}: {mean}");
         assert!((mean * 20.0 / one - 1.0).abs() < 0.03, "{bits}: {one} {mean}");
     }
 }
 
-/// The squared error of the mean of K messages is 1/K of that of one: with a bias it would stop falling.
+/// The squared error of the mean of K messages is 1/K of that of one; a bias would keep it from falling.
 #[test]
 fn the_mean_of_many_is_the_number() {
     // Far from Gaussian: few large numbers, one sign, two tensors of different scales.
@@ -49,7 +49,7 @@ fn the_mean_of_many_is_the_number() {
     }
 }
 
-/// What a scale for each 4,096 numbers buys.
+/// The benefit of one scale per 4,096 numbers.
 #[test]
 fn integers_have_the_error_of_their_steps() {
     for (codec, levels) in [(Codec::Int8, 127.0_f64), (Codec::Int4, 7.0)] {

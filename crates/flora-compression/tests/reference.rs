@@ -1,4 +1,4 @@
-//! Messages that `fixtures/make_fixture.py` made without this crate.
+//! Messages that `fixtures/make_fixture.py` created without this crate.
 
 mod common;
 
@@ -11,7 +11,7 @@ struct Case {
     codec: Codec,
     shared: u64,
     lengths: Vec<usize>,
-    /// What the message was made from; nothing where the encoder rounds at random.
+    /// The encoded values; empty if the encoder rounds at random.
     values: Vec<f32>,
     /// Hexadecimal, before the lossless stage.
     plain: String,
@@ -61,7 +61,7 @@ fn messages_are_those_of_others() {
         };
         let plain = bytes(&case.plain);
         let scales = match case.codec {
-            // One for each block: the first two, or one, and with one bit the third.
+            // One per block: the first two, or one, and with one bit the third.
             Codec::Eden { bits } if case.lengths[0] == 512 => 2 + usize::from(bits == 1),
             Codec::Eden { .. } => 1,
             _ => 0,
@@ -70,7 +70,7 @@ fn messages_are_those_of_others() {
         let (plain_scales, plain) = plain.split_at(4 * scales);
         assert_eq!(found, plain, "{:?} {:?}", case.codec, case.lengths);
         for (found, expected) in found_scales.as_chunks().0.iter().zip(plain_scales.as_chunks().0) {
-            // A rotation in single precision.
+            // Computed with a rotation in single precision.
             let (found, expected) = (f32::from_le_bytes(*found), f32::from_le_bytes(*expected));
             assert!((found / expected - 1.0).abs() < 1e-6, "{:?}: {found} {expected}", case.codec);
         }

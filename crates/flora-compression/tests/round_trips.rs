@@ -1,12 +1,11 @@
-//! What is decoded is what was encoded, within the error of the codec.
+//! Decoded values equal the encoded ones, within the error of the codec.
 
 mod common;
 
 use common::{codecs, gaussian, lengths, nmse, pass, preset, rng, slices};
 use flora_compression::{Codec, CodecError, Values};
 
-/// The most that a number may be off, as a part of the largest magnitude of all tensors: bounds that hold for all
-/// inputs.
+/// The maximum error of a value relative to the largest magnitude of all tensors: a bound for all inputs.
 fn most_off(codec: Codec) -> f64 {
     match codec {
         Codec::F32 => 0.0,
@@ -14,9 +13,9 @@ fn most_off(codec: Codec) -> f64 {
         Codec::Bf16 => 1.0 / 256.0,
         Codec::Int8 => 1.0 / 127.0,
         Codec::Int4 => 1.0 / 7.0,
-        // A number that is not sent is off by itself.
+        // A value that is not sent is off by its own size.
         Codec::TopK { .. } | Codec::Ternary { .. } => 1.0,
-        // The error of a block can come together in one number.
+        // The error of a block can be concentrated in one value.
         _ => 10.0,
     }
 }
@@ -124,7 +123,7 @@ fn the_decoder_needs_the_seed_of_the_encoder() {
     let bytes = codec.encode(&slices(&tensors), 1, &mut rng(1)).unwrap();
     let other = codec.decode(&bytes, &lengths(&tensors), 2).unwrap();
     assert!(nmse(&tensors.concat(), &other.concat()) > 1.0);
-    // Only integers draw from the other stream.
+    // Only integer codecs draw from the other stream.
     assert_eq!(bytes, codec.encode(&slices(&tensors), 1, &mut rng(2)).unwrap());
 }
 

@@ -24,7 +24,7 @@ fn target(index: usize) -> f32 {
     ((index * 37 % 101) as f32 / 50.0 - 1.0).powi(3)
 }
 
-/// Goes a fifth of the way to its target, which is `target` moved by so much.
+/// Moves a fifth of the way to its target, which is `target` shifted by this number.
 struct Pull(String, f32);
 
 impl Client for Pull {
@@ -65,7 +65,7 @@ fn run(codec: Codec, feedback: bool, down: Option<Codec>, rounds: usize) -> Outc
     rounds.run(&mut fleet, &mut FedAvg, record(|_| 0.0), &mut |_: &Event| ()).unwrap()
 }
 
-/// How far from the target, by its norm.
+/// The norm of the difference to the target.
 fn off(outcome: &Outcome) -> f64 {
     let target = record(target);
     outcome.last.distance(&target) / target.norm()
@@ -83,7 +83,7 @@ fn what_is_lost_is_sent_later() {
     ] {
         let (with, without) = (run(codec, true, None, 60), run(codec, false, None, 60));
         assert!(off(&with) < most, "{codec:?}: {}", off(&with));
-        // Unbiased codecs come there without, too, and so do signs of one size, in steps that become small.
+        // Unbiased codecs reach the target without feedback, too, and so do signs of one magnitude, in shrinking steps.
         if matches!(codec, Codec::TopK { .. }) {
             assert!(off(&with) < off(&without), "{codec:?} {} {}", off(&with), off(&without));
         }
@@ -96,7 +96,7 @@ fn the_server_keeps_what_clients_never_see() {
     let int4 = run(Codec::F32, false, Some(Codec::Int4), 60);
     let whole = run(Codec::F32, false, None, 60);
     assert!(int4.bytes_down < whole.bytes_down / 6, "{} {}", int4.bytes_down, whole.bytes_down);
-    // Clients pull from what they see towards the target: its error is in each step, and not in the sum.
+    // Clients pull from their decoded model towards the target: its error is in each step, not in the sum.
     assert!(off(&int4) < 0.05, "{}", off(&int4));
     let both = run(Codec::Eden { bits: 4 }, true, Some(Codec::Int8), 60);
     assert!(off(&both) < 0.02, "{}", off(&both));
@@ -111,7 +111,7 @@ fn task(round: usize) -> Task {
 fn only_what_was_sent_is_compressed_and_the_rest_travels() {
     let task = task(2);
     let sent = task.message.get_parameters().unwrap();
-    // One of the two comes back, and something that nobody sent.
+    // One of the two comes back, and a tensor that was not sent.
     let mut answer = sent.filter(|name| name == "lora_B");
     answer.insert("lora_R", HostTensor::from_f32([2], vec![0.5, 0.25]).unwrap()).unwrap();
     let message = Message::trained(answer.clone(), 1, Metrics::new());
@@ -122,7 +122,7 @@ fn only_what_was_sent_is_compressed_and_the_rest_travels() {
     // An update of zeros is exact.
     let decoded = compressed.decode(&task, coded.clone()).unwrap();
     assert_eq!(decoded.records[PARAMETERS].as_ref(), &answer);
-    // A client that does not compress is refused, and so is every cut and every other round's update.
+    // A client that does not compress is rejected, and so are every truncation and the updates of other rounds.
     let refused = compressed.decode(&task, message).unwrap_err();
     assert!(refused.contains("not compressed by eden"), "{refused}");
     let bytes = coded.records[UPDATE].get(UPDATE).unwrap().as_bytes().unwrap().to_vec();
@@ -179,7 +179,7 @@ fn everybody_is_sent_the_same_and_damage_is_an_error() {
             (sent.message.get_parameters().unwrap(), read.get_parameters().unwrap());
         assert!(read.distance(whole) / whole.norm() < 0.25, "{codec:?}");
         read.check_matches(whole).unwrap();
-        // Cut anywhere.
+        // Truncated anywhere.
         let bytes = coded.message.get_parameters().unwrap().get("lora_A").unwrap();
         let bytes = bytes.as_bytes().unwrap();
         for end in (0..bytes.len()).step_by(7) {
@@ -190,7 +190,7 @@ fn everybody_is_sent_the_same_and_damage_is_an_error() {
             assert!(error.contains("`lora_A`"), "{error}");
         }
     }
-    // A tensor that says to be larger than memory.
+    // A tensor that claims to be larger than memory.
     let mut record = ParameterRecord::new();
     let bytes = [&[2_u8][..], &[255, 255, 0, 0], &[0, 64, 0, 0], &[0; 64]].concat();
     record.insert("w", HostTensor::from_bytes(bytes)).unwrap();

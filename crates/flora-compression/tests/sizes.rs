@@ -34,7 +34,7 @@ fn messages_are_small() {
     }
 }
 
-/// A message is never longer than the plain one and its first byte.
+/// A message is never longer than the plain one plus its first byte.
 #[test]
 fn messages_have_a_bound() {
     for count in [1, 2, 31, 100, 1_000] {

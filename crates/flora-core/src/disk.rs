@@ -1,30 +1,30 @@
-//! How much room files take, and how much there is.
+//! Free disk space, and file sizes formatted for people.
 
 use std::path::Path;
 
-/// The bytes that this user may still write in the folder `path`, or where it will be made: in the nearest folder
-/// above it that is there. `None` where the system does not tell.
+/// Bytes that this user may still write to the file system of `path`. If `path` does not exist yet, its nearest
+/// existing parent folder counts. `None` if the system does not report free space.
 #[cfg(unix)]
 pub fn free_bytes(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(nearest(path)).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// `path`, or the nearest folder above it that is there.
+/// `path`, or its nearest parent folder that exists.
 #[cfg(unix)]
 fn nearest(path: &Path) -> &Path {
     let found = path.ancestors().find(|folder| folder.exists());
-    // A relative path ends with the current folder.
+    // The parents of a relative path end with the empty path, which means the current folder.
     found.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The bytes that this user may still write in the folder `path`. `None` where the system does not tell.
+/// Bytes that this user may still write in the folder `path`. `None` if the system does not report free space.
 #[cfg(not(unix))]
 pub fn free_bytes(_path: &Path) -> Option<u64> {
     None
 }
 
-/// A size: `0 B`, `96.0 KiB`, `1.25 MiB`; three significant digits from KiB on.
+/// A size for people: `0 B`, `96.0 KiB`, `1.25 MiB`; three significant digits from KiB on.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {

@@ -1,9 +1,9 @@
-//! What the readers of configurations say, in the words of people who write them.
+//! Error messages of serde and `toml`, rewritten for people who write configuration files.
 
 use crate::text::nearest;
 
-/// The message of an error in TOML, as `toml` and serde word it, in plain words: "a whole number" for `usize`, the
-/// key in front, and for a mistyped name the one that was probably meant.
+/// Rewrites an error message of `toml` or serde in plain words: "a whole number" for `usize`, the key in front, and for
+/// a mistyped name the most similar known one.
 ///
 /// ```
 /// let said = "invalid type: string \"five\", expected usize\nin `training.rounds`\n";
@@ -16,7 +16,7 @@ pub fn toml(message: &str) -> String {
         Some((message, key)) => (message, key.strip_suffix('`')),
         None => (message, None),
     };
-    // Before the last line there may be the line of the file.
+    // A line of the file may come before the last line.
     let (before, problem) = match message.rsplit_once('\n') {
         Some((before, problem)) => (format!("{before}\n"), problem),
         None => (String::new(), message),
@@ -26,7 +26,7 @@ pub fn toml(message: &str) -> String {
     format!("{before}{key}{}", plain.unwrap_or_else(|| problem.to_owned()))
 }
 
-/// `unknown field`, `unknown variant`: what is known there.
+/// Rewrites `unknown field` and `unknown variant`: lists the known names.
 fn mistyped(problem: &str) -> Option<String> {
     let (what, rest) = match problem.strip_prefix("unknown field `") {
         Some(rest) => ("field", rest),
@@ -42,7 +42,7 @@ fn mistyped(problem: &str) -> Option<String> {
         names.iter().copied().find(is_part)
     });
     Some(match (meant, names.as_slice()) {
-        (_, []) => format!("unknown {what} `{name}`; nothing of the kind belongs here"),
+        (_, []) => format!("unknown {what} `{name}`; no settings are accepted here"),
         (Some(meant), _) => format!(
             "unknown {what} `{name}`; did you mean `{meant}`? Known are {}",
             names.join(", ")
@@ -51,7 +51,7 @@ fn mistyped(problem: &str) -> Option<String> {
     })
 }
 
-/// `invalid type`, `invalid value`, `invalid length`: what would be right, and what is there.
+/// Rewrites `invalid type`, `invalid value` and `invalid length`: the expected and the found value.
 fn mismatch(problem: &str) -> Option<String> {
     let rest = problem.strip_prefix("invalid ")?;
     let (found, expected) = rest.rsplit_once(", expected ")?;
@@ -143,10 +143,10 @@ mod tests {
         let told = toml("unknown variant `x`, expected `f32` or `f16`");
         assert_eq!(told, "unknown value `x`; known are f32, f16");
         let told = toml("unknown field `x`, there are no fields");
-        assert_eq!(told, "unknown field `x`; nothing of the kind belongs here");
+        assert_eq!(told, "unknown field `x`; no settings are accepted here");
     }
 
-    /// The messages are another crate's: should their words change, this tells.
+    /// The messages come from another crate: this test fails if their wording changes.
     #[test]
     fn what_serde_says_is_understood() {
         #[derive(Debug, Deserialize)]

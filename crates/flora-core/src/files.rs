@@ -1,4 +1,4 @@
-//! Files that are either whole or not there.
+//! Atomic file writes: a file is either whole or not there.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-/// What temporary files are called before they get their names.
+/// Prefix of the names of temporary files.
 const TEMPORARY: &str = ".flora-";
 
-/// Write `bytes` to `path` through a temporary file in the same folder, synced and renamed, so that
-/// a reader (or a crash) never sees half a file. Missing parent folders are made.
+/// Writes `bytes` to `path` through a temporary file in the same folder, synced and renamed, so that a reader (or a
+/// crash) never sees half a file. Creates missing parent folders.
 ///
 /// # Errors
 ///
-/// What the operating system reports; the old file, if any, is then untouched.
+/// The operating system's error; an old file, if any, is then untouched.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_atomic_with(path, |file| file.write_all(bytes))
 }
@@ -23,7 +23,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// What `write` returns or the operating system reports; the old file, if any, is then untouched.
+/// The error of `write` or of the operating system; an old file, if any, is then untouched.
 pub fn write_atomic_with(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -45,11 +45,11 @@ pub fn write_atomic_with(
     Ok(())
 }
 
-/// Feed the bytes of a file to `hash`, a piece at a time: it may be larger than memory.
+/// Feeds the bytes of a file to `hash` in pieces, since the file may be larger than memory.
 ///
 /// # Errors
 ///
-/// What the operating system reports.
+/// The operating system's error.
 pub fn hash(path: &Path, hash: &mut Sha256) -> io::Result<()> {
     let mut file = std::fs::File::open(path)?;
     let mut buffer = vec![0; 1 << 20];
@@ -61,12 +61,11 @@ pub fn hash(path: &Path, hash: &mut Sha256) -> io::Result<()> {
     }
 }
 
-/// Read a text file that people write, as UTF-8 and without the byte-order mark that some programs begin
-/// a file with.
+/// Reads a UTF-8 text file and removes the byte-order mark that some programs put first.
 ///
 /// # Errors
 ///
-/// What the operating system reports, and a file that is not UTF-8.
+/// The operating system's error, or a file that is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     let bytes = std::fs::read(path)?;
     let invalid = |problem: &str| io::Error::new(io::ErrorKind::InvalidData, problem);
@@ -83,17 +82,17 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     Ok(without_mark(&text).to_owned())
 }
 
-/// A text without the byte-order mark that it may begin with.
+/// The text without its byte-order mark, if it has one.
 pub fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// Remove temporary files that processes left in `folder` and below when they were killed while they wrote.
-/// Only for a folder that no other process writes.
+/// Removes the temporary files that killed processes left in `folder` and below. Call it only on a folder that no other
+/// process writes to.
 ///
 /// # Errors
 ///
-/// What the operating system reports.
+/// The operating system's error.
 pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -109,15 +108,15 @@ pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// For so long, a temporary file may be one that another process still writes.
+/// A temporary file younger than this may still be in use by another process.
 const STILL_WRITTEN: Duration = Duration::from_secs(24 * 3600);
 
-/// Remove temporary files that were last written more than a day ago from `folder`, in which other processes may be
-/// writing. What cannot be removed stays there: it only takes room.
+/// Removes temporary files last written more than a day ago from `folder`, which other processes may be writing to.
+/// Files that cannot be removed stay: they only take space.
 pub fn remove_old_leftovers(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| is_leftover(&entry.file_name())) {
-        // Of a link, that of the link itself.
+        // For a link, the metadata of the link itself.
         let Ok(metadata) = entry.metadata() else { continue };
         let age = metadata.modified().ok().and_then(|written| written.elapsed().ok());
         if metadata.is_file() && age.is_some_and(|age| age > STILL_WRITTEN) {
@@ -126,17 +125,17 @@ pub fn remove_old_leftovers(folder: &Path) {
     }
 }
 
-/// Whether a file or folder of this name is what [`remove_leftovers`] removes.
+/// Whether [`remove_leftovers`] removes a file or folder of this name.
 pub fn is_leftover(name: &std::ffi::OsStr) -> bool {
     name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
 }
 
-/// Remove the folder `path` and what is in it, all or nothing: a process that is killed meanwhile leaves it
-/// whole, or under a name for [`remove_leftovers`].
+/// Removes the folder `path` and its contents, all or nothing: a process killed meanwhile leaves it whole, or under a
+/// name that [`remove_leftovers`] removes.
 ///
 /// # Errors
 ///
-/// What the operating system reports.
+/// The operating system's error.
 pub fn remove_folder(path: &Path) -> io::Result<()> {
     let mut name = std::ffi::OsString::from(TEMPORARY);
     name.push(path.file_name().unwrap_or_default());
@@ -209,7 +208,7 @@ mod tests {
     fn a_folder_goes_as_a_whole() {
         let dir = tempfile::tempdir().unwrap();
         for _ in 0..2 {
-            // What an earlier removal left is no obstacle.
+            // Leftovers of an earlier removal are no obstacle.
             std::fs::create_dir_all(dir.path().join(".flora-state")).unwrap();
             write_atomic(&dir.path().join("state/below/file"), b"whole").unwrap();
             remove_folder(&dir.path().join("state")).unwrap();

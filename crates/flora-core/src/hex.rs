@@ -1,8 +1,8 @@
-//! Digests as text.
+//! Hexadecimal text of digests.
 
 use std::fmt::Write;
 
-/// Lower-case hexadecimal.
+/// Encodes bytes as lower-case hexadecimal.
 pub fn encode(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a `String` cannot fail.
@@ -11,7 +11,7 @@ pub fn encode(bytes: &[u8]) -> String {
     })
 }
 
-/// The bytes of hexadecimal digits, two for each; `None` for anything else.
+/// Decodes hexadecimal digits, two per byte; `None` for anything else.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;

@@ -1,4 +1,4 @@
-//! Pictures as people's files hold them.
+//! Finding and decoding image files.
 
 mod passed_over;
 mod walk;
@@ -12,21 +12,21 @@ use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 pub use passed_over::PassedOver;
 pub use walk::{FolderError, Found, below, entries};
 
-/// How the names of images end, in lower case: the formats that [`read`] decodes, by the names that
-/// torchvision's `ImageFolder` and Pillow know them by.
+/// File name extensions of images, in lower case: the formats that [`read`] decodes, with the names that torchvision's
+/// `ImageFolder` and Pillow use.
 pub const EXTENSIONS: [&str; 14] = [
     "bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff",
     "webp",
 ];
 
-/// The most memory that the pixels of one picture may take: 512 MiB, as `image` has it.
+/// The most memory that the pixels of one image may take: 512 MiB, the default limit of `image`.
 pub const MOST_BYTES: u64 = 512 << 20;
 
-/// What keeps a file from being read as a picture.
+/// Why a file cannot be read as an image.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The file cannot be read, or holds no whole picture of a known format.
+    /// The file cannot be read, or it is truncated, damaged or of an unknown format.
     #[error(transparent)]
     Image(#[from] ImageError),
     /// The pixels would take more than [`MOST_BYTES`].
@@ -36,31 +36,29 @@ pub enum ReadError {
         MOST_BYTES >> 20
     )]
     TooLarge {
-        /// Pixels in a row, as the file says.
+        /// Width in pixels, as the file states it.
         width: u32,
-        /// Rows, as the file says.
+        /// Height in pixels, as the file states it.
         height: u32,
-        /// What the pixels would take.
+        /// Bytes that the pixels would take.
         bytes: u64,
     },
 }
 
-/// Whether a file is called like an image.
+/// Whether a file name has the extension of an image.
 pub fn has_extension(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
 }
 
-/// Decode the image at `path`, whatever its name says about the format, and turn it as its EXIF
-/// orientation asks for (what `transformers.image_utils.load_image` does). Of an animation, the first
-/// frame.
+/// Decodes the image at `path`, whatever format its name suggests, and applies its EXIF orientation (as
+/// `transformers.image_utils.load_image` does). Of an animation, the first frame is read.
 ///
-/// JPEG files give the very pixels of libjpeg-turbo, and so of Pillow.
+/// JPEG files decode to exactly the pixels of libjpeg-turbo, and so of Pillow.
 ///
 /// # Errors
 ///
-/// A file that cannot be read, that holds no image of a known format, or one that would take more
-/// than [`MOST_BYTES`].
+/// A file that cannot be read, that is not an image of a known format, or that would take more than [`MOST_BYTES`].
 pub fn read(path: &Path) -> Result<DynamicImage, ReadError> {
     let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
     let reader = reader.map_err(ImageError::IoError)?;
@@ -70,14 +68,14 @@ pub fn read(path: &Path) -> Result<DynamicImage, ReadError> {
     if bytes > MOST_BYTES {
         return Err(ReadError::TooLarge { width, height, bytes });
     }
-    // A picture whose orientation cannot be told is taken as it lies.
+    // An image with an unreadable orientation is not rotated.
     let orientation = decoder.orientation().ok();
     let mut image = match format {
         Some(ImageFormat::Jpeg) => {
             drop(decoder);
             jpeg(&std::fs::read(path).map_err(ImageError::IoError)?)?.into()
         }
-        // Pillow rounds 16-bit colour to 8 bits here, where elsewhere it keeps the upper ones.
+        // Pillow rounds 16-bit colour to 8 bits here; for other formats it keeps the upper 8 bits.
         Some(ImageFormat::Pnm) => match DynamicImage::from_decoder(decoder)? {
             DynamicImage::ImageRgb16(colour) => DynamicImage::ImageRgb16(colour).to_rgb8().into(),
             image => image,
@@ -90,8 +88,8 @@ pub fn read(path: &Path) -> Result<DynamicImage, ReadError> {
     Ok(image)
 }
 
-/// The decoder of `image` interpolates colour otherwise than libjpeg, on which models were trained:
-/// pixels of an ordinary photograph come out up to 9 levels apart.
+/// Decodes with libjpeg-turbo: the decoder of `image` interpolates colour differently from libjpeg, on which models
+/// were trained. Pixels of an ordinary photograph come out up to 9 levels apart.
 fn jpeg(bytes: &[u8]) -> Result<RgbImage, ImageError> {
     let wrong = |error: libjpeg_turbo_rs::JpegError| {
         ImageError::Decoding(DecodingError::new(ImageFormatHint::Exact(ImageFormat::Jpeg), error))

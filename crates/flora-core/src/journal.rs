@@ -1,9 +1,9 @@
-//! Rows that are kept in a file while they are computed.
+//! A file of computed rows that survives a killed process.
 //!
-//! A [`RowJournal`] is a line of text, `flora <kind> <key>`, followed by rows of equal length. Rows are
-//! appended as they are finished, so a process that is killed at any moment leaves those it had. In front
-//! of each row lies the CRC-32 of its number (8 bytes) and its bytes; all numbers are little-endian. A row
-//! that was cut off or damaged ends what is taken from the file.
+//! A [`RowJournal`] is a line of text, `flora <kind> <key>`, followed by rows of equal length. Rows are appended as
+//! they are finished, so a process killed at any moment leaves the finished rows. Each row is preceded by the CRC-32 of
+//! its number (8 bytes) and its bytes; all numbers are little-endian. Reading stops at the first truncated or damaged
+//! row.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Bytes of a checksum.
 const CHECKSUM: usize = size_of::<u32>();
 
-/// A file of rows, locked against other processes as long as it is open.
+/// A file of rows, locked against other processes while it is open.
 #[derive(Debug)]
 pub struct RowJournal {
     path: PathBuf,
@@ -26,41 +26,40 @@ pub struct RowJournal {
     rows: usize,
 }
 
-/// What a journal held when it was opened.
+/// Contents of a journal when it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
-    /// Rows of the same key, or nothing yet.
+    /// Rows with the same key, or no rows yet.
     Rows {
-        /// The rows that are kept.
+        /// Number of rows kept.
         kept: usize,
-        /// The first damaged row. It and those after it are dropped.
+        /// The first damaged row. It and all later rows are dropped.
         damaged: Option<usize>,
     },
-    /// Rows of another key. None is kept.
+    /// Rows with another key. None is kept.
     OtherKey,
-    /// The file is not a journal of this kind, and was left alone. [`RowJournal::clear`] replaces it.
+    /// The file is not a journal of this kind and was left unchanged. [`RowJournal::clear`] replaces it.
     Foreign,
 }
 
 impl RowJournal {
-    /// Open or create the journal at `path` for rows of `width` bytes; `None` if another process has it
-    /// open. Missing parent folders are made. Follow with [`resume`](Self::resume).
+    /// Opens or creates the journal at `path` for rows of `width` bytes; `None` if another process has it open. Creates
+    /// missing parent folders. Call [`resume`](Self::resume) next.
     ///
     /// # Errors
     ///
-    /// What the operating system reports.
+    /// The operating system's error.
     pub fn try_open(path: &Path, kind: &str, key: &str, width: usize) -> io::Result<Option<Self>> {
         let journal = Self::unlocked(path, kind, key, width)?;
         Ok(journal.try_lock()?.then_some(journal))
     }
 
-    /// As [`try_open`](Self::try_open), but wait while another process has it open; `waiting` is called
-    /// first. That process may have removed the journal meanwhile, because its rows are where they
-    /// belong: look there again.
+    /// Like [`try_open`](Self::try_open), but waits while another process has the journal open, after calling `waiting`
+    /// once. The other process may have finished and removed the journal meanwhile: check for the finished file again.
     ///
     /// # Errors
     ///
-    /// What the operating system reports.
+    /// The operating system's error.
     pub fn open(
         path: &Path,
         kind: &str,
@@ -91,18 +90,18 @@ impl RowJournal {
         match self.file.try_lock() {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
-            // Some file systems have no locks. Two processes that write the same rows to the same places
-            // do no harm, and whatever else they do to each other shows in the checksums.
+            // Some file systems have no locks. Two processes that write the same rows to the same positions do no harm;
+            // any other damage shows in the checksums.
             Err(TryLockError::Error(_)) => Ok(true),
         }
     }
 
-    /// Take what an earlier process left, at most `most` rows and as far as `accept` says; `accept` sees
-    /// them in order. Rows are kept in multiples of `step`, and the file is cut off behind them.
+    /// Reads the rows of an earlier process: at most `most` rows, until `accept` refuses one; `accept` sees them in
+    /// order. Rows are kept in multiples of `step`, and the file is truncated after them.
     ///
     /// # Errors
     ///
-    /// What the operating system reports.
+    /// The operating system's error.
     pub fn resume(
         &mut self,
         most: usize,
@@ -123,7 +122,7 @@ impl RowJournal {
         }
         let mut record = vec![0; CHECKSUM + self.width];
         let (mut whole, mut damaged) = (0, None);
-        // A record that was cut off is what a killed process leaves: no damage.
+        // A killed process leaves a truncated row: that is no damage.
         while whole < most && read_up_to(&mut reader, &mut record)? == record.len() {
             let (checksum, row) = record.split_at(CHECKSUM);
             if checksum != self::checksum(whole, row) {
@@ -140,17 +139,17 @@ impl RowJournal {
         Ok(Held::Rows { kept: self.rows, damaged })
     }
 
-    /// Drop all rows, or whatever else the file holds.
+    /// Drops all rows, or any other contents of the file.
     ///
     /// # Errors
     ///
-    /// What the operating system reports.
+    /// The operating system's error.
     pub fn clear(&mut self) -> io::Result<()> {
         self.rows = 0;
         self.cut()
     }
 
-    /// Cut off what lies behind the rows that count, and go there.
+    /// Truncates the file after the last kept row and seeks there.
     fn cut(&mut self) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(self.head.as_bytes())?;
@@ -158,20 +157,20 @@ impl RowJournal {
         self.file.seek(SeekFrom::End(0)).map(drop)
     }
 
-    /// Where the next row goes.
+    /// File offset of the next row.
     fn end(&self) -> u64 {
         (self.head.len() + self.rows * (CHECKSUM + self.width)) as u64
     }
 
-    /// Append `rows`, one after the other.
+    /// Appends `rows`, one after the other.
     ///
     /// # Errors
     ///
-    /// What the operating system reports; the journal then holds none of them.
+    /// The operating system's error; the journal then holds none of them.
     ///
     /// # Panics
     ///
-    /// Panics if these are not whole rows.
+    /// Panics if `rows` is not a whole number of rows.
     pub fn append(&mut self, rows: &[u8]) -> io::Result<()> {
         assert!(rows.len().is_multiple_of(self.width), "whole rows of {} bytes", self.width);
         let count = rows.len() / self.width;
@@ -184,7 +183,7 @@ impl RowJournal {
         if written.is_ok() {
             self.rows += count;
         } else {
-            // On a full disk: half a row is of no use to anybody.
+            // After an error, such as a full disk, a partial row is useless.
             let _ = self.file.set_len(self.end());
             let _ = self.file.seek(SeekFrom::Start(self.end()));
         }
@@ -196,16 +195,16 @@ impl RowJournal {
         self.rows
     }
 
-    /// Where the file lies.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Read all rows, in order.
+    /// Reads all rows, in order.
     ///
     /// # Errors
     ///
-    /// What `each` returns or the operating system reports, and a row that was damaged meanwhile.
+    /// The error of `each` or of the operating system, or a row that was damaged meanwhile.
     pub fn read(&self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut reader = BufReader::new(&self.file);
         reader.seek(SeekFrom::Start(self.head.len() as u64))?;
@@ -222,14 +221,14 @@ impl RowJournal {
         Ok(())
     }
 
-    /// Remove the file, when its rows are where they belong. One that cannot be removed only takes room.
+    /// Removes the file once its rows are stored elsewhere. A file that cannot be removed only takes space.
     pub fn remove(self) {
-        // Still locked: whoever waits for it finds the rows in their place.
+        // The file is still locked: a process that waits for the lock finds the rows in their final place.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// The number is in it, so that a row in another's place shows.
+/// The row number is included, so that a row in the wrong position is detected.
 fn checksum(number: usize, row: &[u8]) -> [u8; CHECKSUM] {
     let mut hash = crc32fast::Hasher::new();
     hash.update(&(number as u64).to_le_bytes());
@@ -237,7 +236,7 @@ fn checksum(number: usize, row: &[u8]) -> [u8; CHECKSUM] {
     hash.finalize().to_le_bytes()
 }
 
-/// Fill `bytes` as far as there is anything to read.
+/// Reads into `bytes` until it is full or the reader ends.
 fn read_up_to(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while length < bytes.len() {

@@ -1,4 +1,4 @@
-//! Settings that are written as a table with a `kind`, or, where the rest has defaults, as that word alone.
+//! Settings written as a table with a `kind`, or as the bare word if all other settings have defaults.
 
 use std::{fmt, marker::PhantomData};
 
@@ -10,24 +10,25 @@ use serde::{
     },
 };
 
-/// A setting with a kind.
+/// A setting with a `kind`.
 pub trait Kinds<'de>: Sized {
-    /// What an error says was expected.
+    /// The expected value, as error messages name it.
     const EXPECTED: &'static str;
 
-    /// Reads the table.
+    /// Reads the table form.
     ///
     /// # Errors
-    /// A kind that there is not, and settings that are not its own.
+    /// An unknown kind, or settings that the kind does not have.
     fn from_table<D: Deserializer<'de>>(table: D) -> Result<Self, D::Error>;
 }
 
 /// Reads `"WORD"` as `{ kind = "WORD" }`, and a table as it is.
 ///
-/// Not an untagged enum: of that, serde only says that no variant matches. This way a mistyped field is named.
+/// This is not an untagged enum, because for those serde only reports that no variant matches. Here, the error names
+/// the mistyped field.
 ///
 /// # Errors
-/// What [`Kinds::from_table`] says, and anything but a word or a table.
+/// Errors of [`Kinds::from_table`], or a value that is neither a word nor a table.
 pub fn word_or_table<'de, D: Deserializer<'de>, T: Kinds<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {

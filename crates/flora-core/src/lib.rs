@@ -1,8 +1,11 @@
-//! What every flora crate stands on: named parameter [`record`]s, derived random streams
-//! ([`seed`]), atomic [`files`], JSON [`sealed`] by a checksum, [`journal`]s of rows that survive a killed process,
-//! [`workers`] whose maths is single-threaded, [`text`] that terminals may show, paths as a [`shell`] takes them, errors that
-//! [`explain`] themselves, what [`paths`] are called where there is little room, how much room a [`disk`] has, and how
-//! much [`memory`] it took.
+//! Shared foundation of the flora crates.
+//!
+//! - Data: named parameter [`record`]s, rows in a crash-safe [`journal`], JSON [`sealed`] by a checksum, atomic
+//!   [`files`].
+//! - Computation: independent random streams from one [`seed`], [`workers`] with single-threaded maths.
+//! - Text for people: safe terminal [`text`], quoted [`shell`] arguments, short [`paths`], errors that [`explain`] a
+//!   mistyped setting.
+//! - Resources: free [`disk`] space and peak [`memory`].
 
 pub mod disk;
 pub mod explain;

@@ -1,15 +1,14 @@
-//! How much memory this process takes.
+//! Peak memory use of this process.
 
-/// The most memory that this process has held at once, in bytes: `VmHWM`, the peak resident set,
-/// of `/proc/self/status`. `None` where there is no such file.
+/// The most memory that this process has held at once, in bytes: `VmHWM`, the peak resident set, of
+/// `/proc/self/status`. `None` if there is no such file.
 pub fn peak_memory_bytes() -> Option<u64> {
     parse_vm_hwm(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// Count the peak from here on, where the system lets a process do so (Linux): for several runs in one
-/// process.
+/// Restarts the measurement of the peak (Linux only), so that each of several runs in one process has its own.
 pub fn reset_peak_memory() {
-    // What cannot be reset stays the peak of the whole process.
+    // If the reset fails, the peak remains that of the whole process.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 

@@ -1,18 +1,18 @@
-//! What files are called where there is little room.
+//! Short, unique names of files.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path};
 
-/// The shortest ending of each path that tells it from the others, with `/` between the parts: `1.png`, or
-/// `site-a/1.png` where another path ends in `1.png`, too.
+/// The shortest suffix of each path that distinguishes it from the others, with `/` between the parts: `1.png`, or
+/// `site-a/1.png` if another path ends in `1.png`, too.
 ///
-/// A path that is there twice is the same file, and is called the same. What is not UTF-8 is replaced.
+/// Equal paths are the same file and get the same name. Bytes that are not UTF-8 are replaced.
 pub fn shortest_endings<P: AsRef<Path>>(paths: &[P]) -> Vec<String> {
     let parts: Vec<Vec<String>> = paths.iter().map(|path| parts(path.as_ref())).collect();
     let mut lengths = vec![1; parts.len()];
     let mut open: Vec<usize> = (0..parts.len()).collect();
     while !open.is_empty() {
-        // Whoever has been told apart already may be met again by an ending that grew.
+        // A path that was already unique may collide with a suffix that has grown.
         let mut by_ending: HashMap<&[String], BTreeSet<&[String]>> = HashMap::new();
         for (parts, &length) in parts.iter().zip(&lengths) {
             by_ending.entry(ending(parts, length)).or_default().insert(parts);
@@ -55,7 +55,7 @@ mod tests {
                 &["site-a/1.png", "site-b/1.png", "2.png"],
             ),
             (&["a/x/1.png", "b/x/1.png", "b/y/1.png"], &["a/x/1.png", "b/x/1.png", "y/1.png"]),
-            // One is the end of the other.
+            // One path is the end of the other.
             (&["1.png", "a/1.png", "b/a/1.png"], &["1.png", "a/1.png", "b/a/1.png"]),
             (&["/1.png", "/a/1.png"], &["/1.png", "a/1.png"]),
             // The same file.

@@ -1,24 +1,24 @@
-//! JSON with a checksum as its last field, so that a damaged byte is told and never read as another value.
+//! JSON with a checksum as its last field, so that a damaged byte is detected and never read as another value.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::hex;
 
-/// What stands between an object's other fields and the checksum, and after that.
+/// Text between an object's other fields and the checksum, and after the checksum.
 const BEFORE: &str = ",\n  \"sha256\": \"";
 const AFTER: &str = "\"\n}\n";
 
-/// `value`, which is an object with at least one field, as indented JSON with a last field `sha256`: the SHA-256 of the
-/// text before it.
+/// Serialises `value`, an object with at least one field, as indented JSON with a last field `sha256`: the SHA-256 of
+/// the text before it.
 ///
 /// # Errors
 ///
-/// Values that JSON has no form for.
+/// Values that JSON cannot represent.
 ///
 /// # Panics
 ///
-/// Panics if `value` is no object, or an empty one.
+/// Panics if `value` is not an object or is empty.
 pub fn to_string(value: &impl Serialize) -> serde_json::Result<String> {
     let mut text = serde_json::to_string_pretty(value)?;
     let end = text.strip_suffix("\n}").expect("an object with fields").len();
@@ -27,13 +27,13 @@ pub fn to_string(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(text + BEFORE + &digest + AFTER)
 }
 
-/// Checks the text of [`to_string`]. Text without a checksum, which somebody else wrote, passes.
+/// Checks the text of [`to_string`]. Text without a checksum, written by other programs, passes.
 ///
 /// # Errors
 ///
-/// A checksum that is not that of the text, as a message.
+/// A message, if the checksum does not match the text.
 pub fn check(text: &str) -> Result<(), String> {
-    // Whitespace at the end is what editors add and remove.
+    // Editors add and remove whitespace at the end.
     let Some(rest) = text.trim_end().strip_suffix(AFTER.trim_end()) else { return Ok(()) };
     let Some((before, told)) = rest.rsplit_once(BEFORE) else { return Ok(()) };
     match digest(before) == told {
@@ -69,7 +69,7 @@ mod tests {
             let Ok(other) = String::from_utf8(bytes) else { continue };
             check(&other).unwrap_err();
         }
-        // A digit of the checksum is no better.
+        // A changed digit of the checksum is detected, too.
         let at = end + BEFORE.len();
         let other = if text.as_bytes()[at] == b'0' { "1" } else { "0" };
         check(&format!("{}{other}{}", &text[..at], &text[at + 1..])).unwrap_err();

@@ -1,10 +1,10 @@
-//! One seed in the experiment, one independent stream for every consumer.
+//! Independent random streams derived from the experiment's seed, one per consumer.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 
-/// The random stream that belongs to `label` under `seed`.
+/// The random stream for `label` under `seed`.
 ///
 /// The generator's key is `sha256(seed as 8 little-endian bytes || label)`: streams of different labels
 /// are independent, and adding a consumer never shifts the numbers that another one draws. ChaCha8 gives
@@ -38,8 +38,8 @@ mod tests {
 
     #[test]
     fn the_numbers_never_change() {
-        // The first 64 bits of the ChaCha8 block of that key, computed apart from this code: another value
-        // here would silently change every published result.
+        // The first 64 bits of the ChaCha8 block of that key, computed independently: a different value here would
+        // silently change every published result.
         let first = 4_166_259_976_865_340_840;
         assert_eq!(stream(7, "partition").next_u64(), first);
     }

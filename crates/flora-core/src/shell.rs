@@ -1,8 +1,8 @@
-//! Commands that are shown, to be copied into a shell.
+//! Quoting of paths in shell commands that users copy.
 
 use std::path::Path;
 
-/// A path as a POSIX shell takes it: in quotes where it must be.
+/// Quotes a path for a POSIX shell, if it needs quotes.
 pub fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@".contains(c);

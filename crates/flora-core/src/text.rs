@@ -1,19 +1,18 @@
-//! Text from elsewhere (names of files, classes, clients) as a terminal may show it, and names that were
-//! mistyped.
+//! External text (names of files, classes, clients) made safe for a terminal, and suggestions for mistyped names.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::Path;
 
-/// Whether a terminal does something else with `character` than show it: control characters, among them the
-/// beginnings of escape sequences, breaks of lines, and the marks that turn the direction of what follows
-/// (those of [CVE-2021-42574](https://trojansource.codes)).
+/// Whether a terminal interprets `character` instead of showing it. These are control characters (including those that
+/// begin escape sequences), line breaks, and the marks that change text direction (those of
+/// [CVE-2021-42574](https://trojansource.codes)).
 pub fn is_control(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// `text` on one line: every [control character](is_control) is written as `\n`, `\t` or `\u{1b}`. Doing it twice
-/// changes nothing.
+/// Returns `text` on one line, with every [control character](is_control) written as `\n`, `\t` or `\u{1b}`. Applying
+/// it twice changes nothing.
 ///
 /// ```
 /// assert_eq!(flora_core::text::printable("red\u{1b}[31m\n"), r"red\u{1b}[31m\n");
@@ -22,7 +21,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
-/// As [`printable`], but lines stay lines.
+/// Like [`printable`], but keeps line breaks.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |character| character == '\n')
 }
@@ -42,8 +41,8 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// JSON text without [control characters](is_control) but breaks of lines: those that JSON allows in strings are
-/// written as its escapes, `\u009b`. It means the same.
+/// Replaces the [control characters](is_control) that JSON allows in strings by JSON escapes such as `\u009b`, except
+/// line breaks. The value of the JSON is unchanged.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let is_wrong = |character: char| is_control(character) && character != '\n';
     if !json.contains(is_wrong) {
@@ -60,12 +59,12 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A path for people, [printable]; what is not UTF-8 in it is shown as `�`.
+/// A [printable] path; parts that are not UTF-8 are shown as `�`.
 pub fn path(path: &Path) -> String {
     printable(&path.to_string_lossy()).into_owned()
 }
 
-/// The one among `names` that `name` was probably meant to be.
+/// The one of `names` that `name` was probably meant to be.
 ///
 /// ```
 /// use flora_core::text::nearest;
@@ -74,7 +73,7 @@ pub fn path(path: &Path) -> String {
 /// ```
 pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
-    // A third of the letters may be wrong.
+    // Up to a third of the letters may be wrong.
     let most = name.chars().count().div_ceil(3);
     names
         .into_iter()

@@ -1,4 +1,4 @@
-//! A bounded set of worker threads whose maths is single-threaded.
+//! A fixed number of worker threads with single-threaded maths.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -7,18 +7,18 @@ use std::sync::mpsc::channel;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Threads that each run one item at a time inside a rayon pool of one thread.
+/// Threads that each process one item at a time inside a rayon pool of one thread.
 ///
-/// burn's CPU kernels split their work over the rayon pool that they are called in. The products of
-/// a small model are too small for that: it is faster to give each thread items of its own. And a
-/// result no longer depends on how many threads there are, because no sum is ever split.
+/// burn's CPU kernels split their work over the rayon pool that calls them. The matrix products of a small model are
+/// too small for that: it is faster to give each thread its own items. Results also do not depend on the number of
+/// threads, because no sum is ever split.
 #[derive(Debug)]
 pub struct Workers {
     pools: Vec<ThreadPool>,
 }
 
 impl Workers {
-    /// `threads` workers; 0 means one a processor.
+    /// Starts `threads` workers; 0 means one per processor.
     ///
     /// # Errors
     ///
@@ -41,9 +41,9 @@ impl Workers {
         self.pools.len()
     }
 
-    /// Apply `work` to every item; the results keep the order of the items. `done` hears on the
-    /// calling thread, after each item, how many are done and what came of this one. Items are
-    /// begun in their order: put the longest first.
+    /// Applies `work` to every item and returns the results in the order of the items. After each item, `done` is
+    /// called on the calling thread with the number of finished items and the result. Items are started in order: put
+    /// the longest first.
     ///
     /// # Panics
     ///
@@ -64,8 +64,8 @@ impl Workers {
         results.into_iter().map(|result| result.expect("a panic above ends the scope")).collect()
     }
 
-    /// Apply `work` to items, in their order, until `stop` is set; `heard` gets each result as it comes,
-    /// with the item's index.
+    /// Applies `work` to items in order until `stop` is set; `heard` gets each result as it arrives, with the item's
+    /// index.
     fn each<T: Send, R: Send>(
         &self,
         items: Vec<T>,
@@ -84,7 +84,7 @@ impl Workers {
                         // Not in the loop's condition: the lock would be held during the work.
                         let next = {
                             let mut items = items.lock().unwrap_or_else(|error| error.into_inner());
-                            // Under the lock, so that all items before one that failed are worked on.
+                            // Under the lock, so that all items before a failed one are processed.
                             items.next().filter(|_| !stop.load(Ordering::Relaxed))
                         };
                         let Some((index, item)) = next else { break };
@@ -102,7 +102,7 @@ impl Workers {
         });
     }
 
-    /// [`Workers::map`] for work that may fail: once an item has, no further one is begun.
+    /// [`Workers::map`] for work that may fail: after a failure, no further item is started.
     ///
     /// # Errors
     ///
@@ -121,17 +121,17 @@ impl Workers {
             done(count);
             results[index] = Some(result);
         });
-        // What was not begun is left out, and then there is an error before it.
+        // Items that were not started are omitted; an error precedes them.
         results.into_iter().flatten().collect()
     }
 
-    /// Apply `work` to every item, and hand the results to `take` on the calling thread, in the order of
-    /// the items and as soon as that order allows. Once either has failed, no further item is begun.
+    /// Applies `work` to every item and passes the results to `take` on the calling thread, in the order of the items
+    /// and as early as that order allows. Once `work` or `take` has failed, no further item is started.
     ///
     /// # Errors
     ///
-    /// The error of the first item, in their order, that failed or was refused; `take` has had the results
-    /// of all items before it, and none after it.
+    /// The error of the first item, in their order, that failed in `work` or `take`. `take` has received the results of
+    /// all items before it, and none after it.
     pub fn try_in_order<T: Send, R: Send, E: Send>(
         &self,
         items: Vec<T>,
@@ -155,7 +155,7 @@ impl Workers {
     }
 }
 
-/// `work`, setting `failed` where it fails.
+/// Runs `work` and sets `failed` if it fails.
 fn telling<T, R, E>(
     failed: &AtomicBool,
     work: impl Fn(T) -> Result<R, E> + Sync,
@@ -200,7 +200,7 @@ mod tests {
     fn results_are_taken_in_order_up_to_the_first_failure() {
         for threads in [1, 4] {
             let workers = Workers::new(threads).unwrap();
-            // The first of each four takes longest.
+            // The first of every four items takes longest.
             let work = |x: u64| {
                 std::thread::sleep(std::time::Duration::from_millis(4 - x % 4));
                 if x == 33 { Err("work") } else { Ok(x) }

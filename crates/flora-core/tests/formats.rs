@@ -1,14 +1,14 @@
-//! Pictures in formats that people have, against Pillow: `formats/make_fixtures.py`.
+//! Images in common formats, compared with Pillow: `formats/make_fixtures.py`.
 #![cfg(feature = "images")]
 
 use std::path::{Path, PathBuf};
 
 use flora_core::images::{ReadError, has_extension, read};
 
-/// One level apart: Pillow rounds halves of levels to even numbers, and JPEG within TIFF goes through another
-/// decoder than JPEG files.
+/// Tolerance of one level: Pillow rounds half levels to even, and JPEG within TIFF uses another decoder than JPEG
+/// files.
 const NEARLY: [&str; 3] = ["jpeg.tif", "levels100.ppm", "levels1000.pnm"];
-/// What `image` does not decode.
+/// Formats that `image` does not decode.
 const REFUSED: &str = "palette.tif";
 
 fn fixture(name: &str) -> PathBuf {

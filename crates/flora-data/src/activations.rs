@@ -1,4 +1,4 @@
-//! States within an image tower: features that may be too many for memory.
+//! States within an image tower: features that may not fit into memory.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use flora_core::{Dtype, HostTensor, disk};
 
 use crate::{Error, FeatureCache, FeatureKey, Features};
 
-/// What journals of activations are called in their first line.
+/// The kind of activation journals, in their first line.
 const KIND: &str = "activations";
 
-/// Activations in a file of the [`FeatureCache`]: a row of numbers for each image, read when it is asked for and
-/// compared with its checksum then.
+/// Activations in a file of the [`FeatureCache`]: one row per image, read on request and then compared with its
+/// checksum.
 #[derive(Debug)]
 pub struct ActivationFile {
     rows: RowFile,
@@ -20,8 +20,8 @@ pub struct ActivationFile {
     dtype: Dtype,
 }
 
-/// Activations on their way into the cache. Finished batches are on the disk at once, where the next process finds
-/// them if this one is killed. They are nowhere else: unlike [`Filling`](crate::Filling), which goes on in memory,
+/// Activations being computed for the cache. Finished batches are written to disk at once, where the next process finds
+/// them if this one is killed. They are nowhere else: unlike [`Filling`](crate::Filling), which continues in memory,
 /// this one fails with its disk.
 #[derive(Debug)]
 pub struct ActivationFilling<'a> {
@@ -31,12 +31,12 @@ pub struct ActivationFilling<'a> {
     dim: usize,
 }
 
-/// How activations begin.
+/// The result of starting to compute activations.
 #[derive(Debug)]
 pub enum BegunActivations<'a> {
-    /// With the rows of an earlier process, if there are any.
+    /// A filling, with the rows of an earlier process, if any.
     Filling(ActivationFilling<'a>),
-    /// They are all there.
+    /// The complete activations.
     Stored(ActivationFile),
 }
 
@@ -46,12 +46,12 @@ impl FeatureCache {
         self.file("activations", key, "rows")
     }
 
-    /// The activations of `key`, `[rows, dim]`, if all are there and whole. Where they are damaged, `warn` hears of
-    /// it, and the rows before the damage are kept for [`begin_activations`](Self::begin_activations).
+    /// The activations of `key`, `[rows, dim]`, if they are complete and undamaged. If they are damaged, `warn` is
+    /// called, and the rows before the damage are kept for [`begin_activations`](Self::begin_activations).
     ///
     /// # Errors
     ///
-    /// A file that is there and cannot be read.
+    /// An existing file that cannot be read.
     pub fn load_activations(
         &self,
         key: &FeatureKey,
@@ -65,7 +65,7 @@ impl FeatureCache {
                 let path_shown = path.display();
                 warn(format!("{path_shown}: {error}; what is damaged is computed again"));
                 match std::fs::rename(&path, partial(&path)) {
-                    // Another process found the same, and was faster.
+                    // Another process found the same damage, and was faster.
                     Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                     renamed => renamed.map(|()| None).map_err(Error::io("rename", &path)),
                 }
@@ -74,8 +74,8 @@ impl FeatureCache {
         }
     }
 
-    /// The bytes that the activations of `key`, `[rows, dim]`, still need on the disk, and those that are free
-    /// there, where the system tells.
+    /// The bytes that the activations of `key`, `[rows, dim]`, still need on the disk, and the free bytes there, if the
+    /// system reports them.
     pub fn room_for_activations(
         &self,
         key: &FeatureKey,
@@ -90,8 +90,8 @@ impl FeatureCache {
         (needed.saturating_sub(there), disk::free_bytes(&self.dir))
     }
 
-    /// Begin to compute the activations of `key`, `[rows, dim]`, in batches of `batch` rows. While another process
-    /// computes the same, this call waits for it; `warn` hears of that. Old temporary files are removed as in
+    /// Starts computing the activations of `key`, `[rows, dim]`, in batches of `batch` rows. Waits while another
+    /// process computes the same ones, after calling `warn`. Old temporary files are removed as in
     /// [`begin`](Self::begin).
     ///
     /// # Errors
@@ -115,7 +115,7 @@ impl FeatureCache {
         let wrong = |error| Error::io("write", &file)(error);
         let journal = RowJournal::open(&file, KIND, &head, dim * self.dtype().size(), waiting);
         let mut journal = journal.map_err(wrong)?;
-        // Whoever had the journal may be done. What is damaged is replaced at the end.
+        // The process that had the journal may be done. A damaged file is replaced at the end.
         if let Ok(Some(stored)) = self.open_activations(key, [rows, dim]) {
             journal.remove();
             return Ok(BegunActivations::Stored(stored));
@@ -141,41 +141,41 @@ impl FeatureCache {
     }
 }
 
-/// Where rows are while they are not all there.
+/// The path of rows that are not complete yet.
 fn partial(path: &Path) -> PathBuf {
     path.with_added_extension("partial")
 }
 
 impl ActivationFilling<'_> {
-    /// The number of rows that are there.
+    /// Number of rows computed so far.
     pub fn rows(&self) -> usize {
         self.journal.rows()
     }
 
-    /// Append the rows of a batch, rounded to the cache's type.
+    /// Appends the rows of a batch, rounded to the cache's type.
     ///
     /// # Errors
     ///
-    /// Numbers that are not finite, or not after they are rounded; a disk that takes no more.
+    /// Values that are not finite, before or after rounding; a disk that is full.
     pub fn append(&mut self, values: Vec<f32>) -> Result<(), Error> {
         let (_, bytes) = self.cache.round(Features { dim: self.dim, values }, self.rows())?;
         let written = self.journal.append(&bytes);
         written.map_err(Error::io("write", self.journal.path()))
     }
 
-    /// Give the file its name, now that all rows are there.
+    /// Renames the complete file to its final name.
     ///
     /// # Errors
     ///
-    /// What the operating system reports.
+    /// The operating system's error.
     pub fn finish(self) -> Result<ActivationFile, Error> {
         let Self { cache, journal, path, dim } = self;
         let rows = journal.finish(&path).map_err(Error::io("write", &path))?;
         Ok(ActivationFile { rows, dim, dtype: cache.dtype() })
     }
 
-    /// Remove what is there: an image cannot be used, and with it mended these would be the activations of another
-    /// data set.
+    /// Removes the rows so far: an image cannot be used, and once it is repaired these would belong to another data
+    /// set.
     pub fn abandon(self) {
         self.journal.remove();
     }
@@ -201,7 +201,7 @@ impl ActivationFile {
             Err(error) if error.kind() == ErrorKind::InvalidData => Err(Error::Damaged {
                 file: self.rows.path().to_owned(),
                 problem: error.to_string(),
-                remedy: "run again, and it is computed anew".into(),
+                remedy: "run again to compute it anew".into(),
             }),
             Err(error) => Err(Error::io("read", self.rows.path())(error)),
         }

@@ -1,10 +1,10 @@
-//! Whole shares of a whole number.
+//! Apportionment: integer shares of a total.
 
-/// Deal `total` things out in proportion to `weights`, by largest remainder: a share is its exact quota
-/// rounded up or down. Equal remainders go first to the lowest `held`, then to the lowest index, so that
-/// calling this class by class and handing in what each has so far favours nobody.
+/// Splits `total` in proportion to `weights`, by largest remainder: a share is its exact quota rounded up or down.
+/// Equal remainders go first to the lowest `held`, then to the lowest index. Calling this class by class with the
+/// shares so far as `held` therefore favours nobody.
 ///
-/// Nothing is dealt out when all weights are zero.
+/// All shares are zero if all weights are.
 pub(crate) fn apportion(total: usize, weights: &[usize], held: &[usize]) -> Vec<usize> {
     let sum: u128 = weights.iter().map(|&weight| weight as u128).sum();
     if sum == 0 {

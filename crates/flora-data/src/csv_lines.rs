@@ -1,28 +1,27 @@
-//! On which line of a CSV file a record begins.
+//! Line numbers of CSV records.
 
 use std::io::Read;
 
 use csv::{Reader, StringRecord};
 
-/// Counts lines for [`Reader`], whose own count ends a line before `\r\n` does, and begins a record at the empty lines
+/// Counts lines for [`Reader`], whose own count ends a line before `\r\n`, and starts a record at the empty lines
 /// before it.
 pub(crate) struct CsvLines {
-    /// 1 where the reader has counted the end of a record's last line by the time it gives the record; 0 where that is
-    /// still to come.
+    /// 1 if the reader has counted the end of a record's last line when it returns the record; 0 if it counts it later.
     counted: u64,
 }
 
 impl CsvLines {
-    /// For a reader that has read its header and nothing else.
+    /// For a reader that has read only its header.
     pub(crate) fn after_header<R: Read>(reader: &Reader<R>, header: &StringRecord) -> Self {
         Self { counted: reader.position().line().saturating_sub(1 + breaks(header)).min(1) }
     }
 
-    /// The line on which the record begins that was read last, from 1.
+    /// The first line, from 1, of the record that was read last.
     pub(crate) fn of<R: Read>(&self, reader: &Reader<R>, record: &StringRecord) -> usize {
         let before = record.position().map_or(0, csv::Position::line);
         let after = reader.position().line().saturating_sub(breaks(record) + self.counted);
-        // At the end of a file without a last line break, only the former is right.
+        // At the end of a file without a last line break, only the former is correct.
         before.max(after) as usize
     }
 }

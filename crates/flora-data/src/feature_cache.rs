@@ -1,4 +1,4 @@
-//! Image features on the disk, found again by everything that determines them.
+//! Cached image features on disk, keyed by everything that determines them.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::features::{CHECKSUMS, TENSOR};
 use crate::{Error, FeatureFile, Features};
 
-/// Rows that are written or checked at a time.
+/// Number of rows written or checked at a time.
 const BLOCK: usize = 4096;
 
 /// Everything that determines image features, each as a digest or another exact description.
@@ -30,7 +30,7 @@ impl FeatureKey {
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
         for (_, value) in self.fields() {
-            // The length keeps (ab, c) and (a, bc) apart.
+            // The length distinguishes (ab, c) and (a, bc).
             hash.update((value.len() as u64).to_le_bytes());
             hash.update(value.as_bytes());
         }
@@ -51,17 +51,17 @@ impl FeatureKey {
 pub enum Lookup {
     /// The features.
     Hit(FeatureFile),
-    /// Nothing.
+    /// There is no file.
     Miss,
-    /// A file that is damaged, belongs to another key or has no checksums: a message for the user.
-    /// Storing the features anew replaces it.
+    /// A file that is damaged, belongs to another key or has no checksums: a message for the user. Storing the features
+    /// again replaces it.
     Damaged(String),
 }
 
-/// A folder of `features-<digest>.safetensors` files, one for each [`FeatureKey`]: the tensor
-/// `image_features`, and `crc32` with the checksum of each row. [`load`](Self::load) reads the whole file
-/// once and checks it. [`begin`](Self::begin) computes what is not there. States within the tower, which are more
-/// than fit into memory, are in files `activations-<digest>.rows`; see [`begin_activations`](Self::begin_activations).
+/// A folder of `features-<digest>.safetensors` files, one per [`FeatureKey`]: the tensor `image_features`, and `crc32`
+/// with the checksum of each row. [`load`](Self::load) reads and checks the whole file. [`begin`](Self::begin) computes
+/// missing features. States within the tower, which may not fit into memory, are in files `activations-<digest>.rows`;
+/// see [`begin_activations`](Self::begin_activations).
 #[derive(Debug, Clone)]
 pub struct FeatureCache {
     pub(crate) dir: PathBuf,
@@ -69,29 +69,28 @@ pub struct FeatureCache {
 }
 
 impl FeatureCache {
-    /// A cache in `dir`, which is made when something is stored. Numbers are kept as they are, in
-    /// [`Dtype::F32`].
+    /// A cache in `dir`, which is created on the first store. Values are stored unrounded, in [`Dtype::F32`].
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into(), dtype: Dtype::F32 }
     }
 
-    /// The same, with each number rounded to `dtype`, in files of their own.
+    /// Rounds each value to `dtype`, in separate files.
     #[must_use]
     pub fn with_dtype(self, dtype: Dtype) -> Self {
         Self { dtype, ..self }
     }
 
-    /// What numbers are rounded to.
+    /// The element type of stored values.
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
 
-    /// Where the files are, or will be.
+    /// The folder of the files, which may not exist yet.
     pub fn folder(&self) -> &Path {
         &self.dir
     }
 
-    /// The file that belongs to `key`.
+    /// The file for `key`.
     pub fn path(&self, key: &FeatureKey) -> PathBuf {
         self.file("features", key, "safetensors")
     }
@@ -107,12 +106,12 @@ impl FeatureCache {
         self.dir.join(format!("{what}-{}{kind}.{extension}", &digest[..16]))
     }
 
-    /// Look up the features of `expected_rows` samples, and check every row.
+    /// Looks up the features of `expected_rows` samples, and checks every row.
     ///
     /// # Errors
     ///
-    /// [`Error::Record`] when there is a file but it cannot be read. A file that can be read but not used is
-    /// [`Lookup::Damaged`], because computing the features again is all it takes.
+    /// [`Error::Record`] if a file exists but cannot be read. A readable but unusable file is [`Lookup::Damaged`],
+    /// because computing the features again is sufficient.
     pub fn load(&self, key: &FeatureKey, expected_rows: usize) -> Result<Lookup, Error> {
         let file = match TensorFile::open(self.path(key)) {
             Ok(file) => self.check(file, key, expected_rows),
@@ -131,16 +130,15 @@ impl FeatureCache {
         })
     }
 
-    /// Store features, rounded to the cache's type, and open the file.
+    /// Stores features, rounded to the cache's type, and opens the file.
     ///
     /// # Errors
     ///
-    /// [`Error::Features`] when they are not whole rows of finite numbers, [`Error::Io`] when the file
-    /// cannot be written.
+    /// [`Error::Features`] if they are not whole rows of finite values, [`Error::Io`] if the file cannot be written.
     pub fn store(&self, key: &FeatureKey, features: &Features) -> Result<FeatureFile, Error> {
         features.check_rows()?;
         let dim = features.dim;
-        // Not all at once: in bytes they take as much memory again.
+        // Not all at once: the bytes would take as much memory again.
         let blocks = || {
             let blocks = features.values.chunks(BLOCK * dim).map(<[f32]>::to_vec);
             blocks.map(|values| Features { dim, values })
@@ -169,7 +167,7 @@ impl FeatureCache {
         FeatureFile::new(file).map_err(|problem| Error::Features { problem })
     }
 
-    /// `rows`, the first of which has the number `first`, as numbers and bytes of the cache's type.
+    /// `rows`, the first of which has the number `first`, as values and bytes of the cache's type.
     pub(crate) fn round(&self, rows: Features, first: usize) -> Result<(Features, Vec<u8>), Error> {
         rows.check_rows()?;
         let rows = rows.rounded(self.dtype);
@@ -185,7 +183,7 @@ impl FeatureCache {
         tensor.expect("its own length").cast(self.dtype).to_le_bytes()
     }
 
-    /// The features of a file, or what is wrong with it.
+    /// The features of a file, or its problem.
     fn check(
         &self,
         file: TensorFile,

@@ -1,4 +1,4 @@
-//! What a frozen image tower made of the images.
+//! Image features of a frozen image tower.
 
 use std::iter::once;
 use std::ops::Range;
@@ -31,12 +31,12 @@ impl Features {
     ///
     /// # Panics
     ///
-    /// When `i` is not below [`len`](Features::len).
+    /// Panics if `i` is not below [`len`](Features::len).
     pub fn row(&self, i: usize) -> &[f32] {
         &self.values[i * self.dim..][..self.dim]
     }
 
-    /// The same, each number rounded to what `dtype` can hold.
+    /// Rounds each value to `dtype`.
     #[must_use]
     pub fn rounded(self, dtype: Dtype) -> Self {
         if dtype == Dtype::F32 {
@@ -47,7 +47,7 @@ impl Features {
         Self { dim, values: tensor.cast(dtype).into_f32() }
     }
 
-    /// An error unless there are whole rows.
+    /// Checks that there are whole rows.
     pub(crate) fn check_rows(&self) -> Result<(), Error> {
         let Self { dim, values } = self;
         if *dim > 0 && values.len().is_multiple_of(*dim) {
@@ -57,7 +57,7 @@ impl Features {
         Err(Error::Features { problem })
     }
 
-    /// The first row, counted from `first`, with a number that is not finite, as a message.
+    /// A message about the first row, counted from `first`, with a value that is not finite.
     pub(crate) fn not_finite(&self, first: usize) -> Option<String> {
         let at = self.values.iter().position(|value| !value.is_finite())?;
         let sample = first + at / self.dim;
@@ -65,19 +65,19 @@ impl Features {
     }
 }
 
-/// Image features wherever they lie.
+/// Image features in memory or on disk.
 #[derive(Debug)]
 pub enum FeatureRows {
     /// In memory.
     Memory(Features),
-    /// In a file, of which rows are read when they are asked for.
+    /// In a file whose rows are read on request.
     File(FeatureFile),
-    /// The same, of states within the tower.
+    /// States within the tower, in a file.
     Activations(ActivationFile),
 }
 
-/// Image features in a file of the [`FeatureCache`](crate::FeatureCache). The system keeps what is read
-/// often; the program needs memory only for the rows at hand.
+/// Image features in a file of the [`FeatureCache`](crate::FeatureCache). The operating system caches frequently read
+/// parts; the program needs memory only for the requested rows.
 ///
 /// Every row is checked against its checksum whenever it is read.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ pub struct FeatureFile {
     file: TensorFile,
     dim: usize,
     dtype: Dtype,
-    /// One a row.
+    /// One per row.
     checksums: Vec<u32>,
 }
 
@@ -96,7 +96,7 @@ pub(crate) const TENSOR: &str = "image_features";
 pub(crate) const CHECKSUMS: &str = "crc32";
 
 impl FeatureFile {
-    /// The features of a file, or what is wrong with it.
+    /// The features of a file, or its problem.
     pub(crate) fn new(file: TensorFile) -> Result<Self, String> {
         let text = |error: RecordError| error.to_string();
         let (rows, dim) = match file.shape(TENSOR) {
@@ -133,13 +133,13 @@ impl FeatureFile {
         self.values(&bytes, rows.iter().copied())
     }
 
-    /// A run of rows.
+    /// Reads a range of rows.
     pub(crate) fn read(&self, rows: Range<usize>) -> Result<Features, Error> {
         let bytes = self.file.gather_bytes(TENSOR, once(rows.clone()))?;
         Ok(Features { dim: self.dim, values: self.values(&bytes, rows)? })
     }
 
-    /// The numbers of `rows`, whose bytes these are.
+    /// The values of `rows`, from their bytes.
     fn values(
         &self,
         bytes: &[u8],
@@ -155,7 +155,7 @@ impl FeatureFile {
             return Err(Error::Damaged {
                 file: self.file.path().to_owned(),
                 problem: format!("the features of sample {row} do not match their checksum"),
-                remedy: "run again, and they are computed anew".into(),
+                remedy: "run again to compute them anew".into(),
             });
         }
         let values =
@@ -196,7 +196,7 @@ impl FeatureRows {
     ///
     /// # Panics
     ///
-    /// When a row is not below [`len`](FeatureRows::len).
+    /// Panics if a row is not below [`len`](FeatureRows::len).
     pub fn gather(&self, rows: &[usize]) -> Result<Vec<f32>, Error> {
         match self {
             Self::Memory(features) => {
@@ -207,7 +207,7 @@ impl FeatureRows {
         }
     }
 
-    /// All of them in memory.
+    /// Reads all rows into memory.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Image features on their way into the cache.
+//! Computing image features for the cache.
 
 use std::path::PathBuf;
 
@@ -9,41 +9,41 @@ use crate::{Error, FeatureCache, FeatureFile, FeatureKey, FeatureRows, Features,
 
 mod aside;
 
-/// What journals of image features are called in their first line.
+/// The kind of image feature journals, in their first line.
 const KIND: &str = "image-features";
 
-/// Features that are computed batch by batch. Each finished batch goes into a journal beside the cache's
-/// file, so that a process that is killed leaves what it had for the next one. Trouble with the journal is
-/// a warning: rows are then in memory only.
+/// Features that are computed batch by batch. Each finished batch is written to a journal beside the cache's file, from
+/// which another process can continue if this one is killed. Problems with the journal are warnings: rows are then in
+/// memory only.
 #[derive(Debug)]
 pub struct Filling<'a> {
     cache: &'a FeatureCache,
     key: &'a FeatureKey,
     features: Features,
     journal: Option<RowJournal>,
-    /// Rows a batch.
+    /// Rows per batch.
     batch: usize,
-    /// What was set aside, once it is taken.
+    /// The journal of rows that were set aside, once taken.
     aside: Option<RowJournal>,
 }
 
-/// How a filling begins.
+/// The result of starting to compute features.
 #[derive(Debug)]
 pub enum Begun<'a> {
-    /// With the rows of an earlier process, if there are any.
+    /// A filling, with the rows of an earlier process, if any.
     Filling(Filling<'a>),
-    /// It need not: another process stored the features while this one waited for it.
+    /// The features: another process stored them while this one waited.
     Stored(FeatureFile),
 }
 
 impl FeatureCache {
-    /// Begin to compute the features of `key`, `[rows, dim]`, in batches of `batch` rows. Rows of an earlier
-    /// process are kept in whole batches, so that the next one begins where it would have begun.
+    /// Starts computing the features of `key`, `[rows, dim]`, in batches of `batch` rows. Rows of an earlier process
+    /// are kept in whole batches, so that batches begin at the same rows.
     ///
-    /// Temporary files that killed processes left in the cache's folder are removed once they are a day old.
+    /// Temporary files that killed processes left in the cache's folder are removed after a day.
     ///
-    /// While another process computes the same features, this call waits for it: two would take as long as
-    /// one after the other. `warn` hears of that, and of all that costs time, but not the result.
+    /// Waits while another process computes the same features, because computing them twice would take longer. `warn`
+    /// is called in that case, and for all problems that cost time without affecting the result.
     pub fn begin<'a>(
         &'a self,
         key: &'a FeatureKey,
@@ -75,7 +75,7 @@ impl FeatureCache {
                 return Begun::Filling(filling);
             }
         };
-        // Whoever had the journal may be done.
+        // The process that had the journal may be done.
         if let Ok(Lookup::Hit(file)) = self.load(key, rows) {
             journal.remove();
             return Begun::Stored(file);
@@ -87,12 +87,12 @@ impl FeatureCache {
         Begun::Filling(filling)
     }
 
-    /// What a journal of rows of `key` begins with.
+    /// The first line of a journal for `key`.
     pub(crate) fn head(&self, key: &FeatureKey, dim: usize, batch: usize) -> String {
         format!("{} {} {dim} {batch}", key.digest(), self.dtype())
     }
 
-    /// Where rows are kept until all are there.
+    /// The path of rows that are not complete yet.
     fn journal(&self, key: &FeatureKey) -> PathBuf {
         self.path(key).with_added_extension("partial")
     }
@@ -103,7 +103,7 @@ fn not_kept(error: &Error) -> String {
 }
 
 impl Filling<'_> {
-    /// Take the rows of an earlier process from the journal.
+    /// Reads the rows of an earlier process from the journal.
     fn resume(
         &mut self,
         mut journal: RowJournal,
@@ -124,7 +124,7 @@ impl Filling<'_> {
             Held::Rows { kept, damaged: Some(row) } => warn(format!(
                 "{path}: {kept} rows kept, row {row} was damaged; the others are computed again"
             )),
-            // The name has the key in it: nobody else puts a file there.
+            // The name contains the key: no other program puts a file there.
             Held::OtherKey | Held::Foreign => warn(format!(
                 "{path}: its first line is damaged or of another version; all rows are computed again"
             )),
@@ -137,16 +137,16 @@ impl Filling<'_> {
         Ok(())
     }
 
-    /// The number of rows that are there.
+    /// Number of rows computed so far.
     pub fn rows(&self) -> usize {
         self.features.len()
     }
 
-    /// Append the rows of a batch, rounded to the cache's type.
+    /// Appends the rows of a batch, rounded to the cache's type.
     ///
     /// # Errors
     ///
-    /// [`Error::Features`] when they are not whole rows of finite numbers.
+    /// [`Error::Features`] if they are not whole rows of finite values.
     pub fn append(&mut self, values: Vec<f32>, warn: &mut dyn FnMut(String)) -> Result<(), Error> {
         let rows = Features { dim: self.features.dim, values };
         let (rows, bytes) = self.cache.round(rows, self.rows())?;
@@ -161,19 +161,19 @@ impl Filling<'_> {
         Ok(())
     }
 
-    /// Store the features, now that all rows are there, and remove the journal. Where they cannot be stored
-    /// they stay in memory, and rows that are in the journal stay there.
+    /// Stores the complete features and removes the journal. If they cannot be stored, they stay in memory, and rows in
+    /// the journal stay there.
     ///
     /// # Errors
     ///
-    /// [`Error::Features`] as in [`append`](Self::append).
+    /// [`Error::Features`], as in [`append`](Self::append).
     pub fn finish(self, warn: &mut dyn FnMut(String)) -> Result<FeatureRows, Error> {
         match self.cache.store(self.key, &self.features) {
             Ok(file) => {
                 self.journal.into_iter().chain(self.aside).for_each(RowJournal::remove);
                 Ok(FeatureRows::File(file))
             }
-            // No disk is to blame: nothing could be made of such features.
+            // The disk is not the cause: such features are unusable.
             Err(error @ Error::Features { .. }) => Err(error),
             Err(error) => {
                 warn(format!("image features are not stored for the next run: {error}"));

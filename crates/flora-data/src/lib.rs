@@ -1,12 +1,12 @@
 //! Data sets, prompts, partitions and the cache of frozen features.
 //!
-//! - [`Dataset`] reads labelled images that one TOML file (or a plain folder) describes, and splits them
-//!   into training and test images ([`Protocol`]).
-//! - [`discover()`] tells how somebody's folder is to be read, and writes its description.
-//! - [`PartitionConfig`] deals a data set out to clients; the [`Partition`] it makes is saved with the run.
-//! - [`FeatureCache`] keeps what a frozen image tower computed, keyed by everything that determines it.
+//! - [`Dataset`] reads labelled images described by a TOML file (or a plain folder), and splits them into training and
+//!   test images ([`Protocol`]).
+//! - [`discover()`] detects the layout of a folder of images, and writes its description.
+//! - [`PartitionConfig`] partitions a data set across clients; the resulting [`Partition`] is saved with the run.
+//! - [`FeatureCache`] stores the results of a frozen image tower, keyed by everything that determines them.
 //!
-//! Nothing here knows of models, tensors or rounds.
+//! This crate does not depend on models, tensors or rounds.
 
 mod activations;
 mod apportion;

@@ -1,6 +1,6 @@
-//! Tables of shares, rounded with their sums.
+//! Rounding of tables that preserves their sums.
 
-/// One thing in a table of shares: a share is a whole number of units, of which [`UNIT`] make one.
+/// An item of a table of shares: a share is an integer in units of 1 / [`UNIT`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cell {
     pub(crate) row: usize,
@@ -8,24 +8,23 @@ pub(crate) struct Cell {
     pub(crate) units: u64,
 }
 
-/// Millionths: fine enough for any share that somebody writes, and sums stay exact.
+/// Millionths: fine enough for any written share, with exact sums.
 pub(crate) const UNIT: u64 = 1_000_000;
 
-/// Round every cell up or down to a whole number, so that every row's sum, every column's and the whole table's
-/// are theirs rounded up or down, too. What is whole stays.
+/// Rounds every cell up or down to an integer so that the sums of every row, every column and the whole table are also
+/// their exact values rounded up or down. Integers stay unchanged.
 ///
-/// Such a rounding always exists, and this is the way to it of L. H. Cox, "A Constructive Procedure for Unbiased
-/// Controlled Rounding", Journal of the American Statistical Association 82 (1987): with a row and a column more
-/// that make all sums whole, whoever is not whole has another one in its row and in its column, so that there is a
-/// ring of them. What is added and taken away along the ring in turn changes no sum, until one of them is whole.
-/// Where Cox draws the direction, this takes the shorter way, as rounding does. The order of the cells decides
-/// between equals.
+/// Such a rounding always exists. This is the method of L. H. Cox, "A Constructive Procedure for Unbiased Controlled
+/// Rounding", Journal of the American Statistical Association 82 (1987). An additional row and column make all sums
+/// integers. Every fractional cell then has another one in its row and in its column, so these form a cycle.
+/// Alternately adding and subtracting along the cycle changes no sum, until a cell becomes an integer. Cox draws the
+/// direction at random; this takes the shorter one, as rounding does. The order of the cells breaks ties.
 pub(crate) fn round_table(cells: &[Cell]) -> Vec<usize> {
     let rows = cells.iter().map(|cell| cell.row + 1).max().unwrap_or(0);
     let columns = cells.iter().map(|cell| cell.column + 1).max().unwrap_or(0);
     let mut table = cells.to_vec();
     fill_up(&mut table, rows, columns);
-    // The corners of rings: rows, then columns.
+    // The corners of cycles: rows, then columns.
     let ends = |cell: &Cell| [cell.row, rows + 1 + cell.column];
     let mut at: Vec<Vec<usize>> = vec![Vec::new(); rows + columns + 2];
     for (index, cell) in table.iter().enumerate().rev() {
@@ -42,7 +41,7 @@ pub(crate) fn round_table(cells: &[Cell]) -> Vec<usize> {
     table[..cells.len()].iter().map(|cell| (cell.units / UNIT) as usize).collect()
 }
 
-/// Add a row and a column that make all sums whole.
+/// Adds a row and a column that make all sums integers.
 fn fill_up(table: &mut Vec<Cell>, rows: usize, columns: usize) {
     let mut by_row = vec![0; rows];
     let mut by_column = vec![0; columns];
@@ -59,8 +58,8 @@ fn fill_up(table: &mut Vec<Cell>, rows: usize, columns: usize) {
     table.push(Cell { row: rows, column: columns, units: corner });
 }
 
-/// Cells that are not whole, each of which shares its row with one neighbour and its column with the other; `None`
-/// when `start` has no such cell. `places` is all `None` before and after.
+/// A cycle of fractional cells, each of which shares its row with one neighbour and its column with the other; `None`
+/// if `start` has no such cell. `places` is all `None` before and after.
 fn ring(
     start: usize,
     table: &[Cell],
@@ -81,7 +80,7 @@ fn ring(
         }
         let mut others = at[here].iter().rev().copied();
         let next = others.find(|index| is_open(index) && Some(index) != path.last());
-        // Only where the walk begins: sums are whole, so that nobody's neighbours are all whole.
+        // Only at the start of the walk: since sums are integers, a fractional cell has a fractional neighbour.
         let Some(next) = next else { break path.len() };
         path.push(next);
         let [row, column] = ends(&table[next]);
@@ -94,7 +93,7 @@ fn ring(
     (!ring.is_empty()).then_some(ring)
 }
 
-/// Add to every other cell and take from those between, until one is whole.
+/// Alternately adds to and subtracts from the cells, until one is an integer.
 fn shift(table: &mut [Cell], ring: &[usize]) {
     let room = |up: bool| {
         let steps = ring.iter().enumerate().map(|(place, &index)| {
@@ -135,7 +134,7 @@ mod tests {
             let mut cells = Vec::new();
             for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
                 if rng.random_bool(0.7) {
-                    // Of a few sizes, so that sums are often whole; now and then of any.
+                    // Few sizes make integer sums frequent; sometimes any size.
                     let units = match case % 2 {
                         0 => rng.random_range(0..20) * UNIT / 5,
                         _ => rng.random_range(0..5 * UNIT),

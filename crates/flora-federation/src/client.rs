@@ -3,59 +3,58 @@ use thiserror::Error;
 
 use crate::Message;
 
-/// Who a client is.
+/// A client's id and numbers of examples.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientInfo {
-    /// Unique in its fleet.
+    /// Unique within its fleet.
     pub id: String,
-    /// Training examples, the client's weight in an average; a client without any is never asked to
-    /// train.
+    /// Number of training examples: the client's weight in an average. A client without any is never asked to train.
     pub num_examples: usize,
-    /// Test examples; a client without any is never asked to test.
+    /// Number of test examples. A client without any is never asked to test.
     pub num_test_examples: usize,
 }
 
-/// What a client is to do. Flower's message types.
+/// The kind of a task, as in Flower's message types.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Train from the parameters of the message; answer with [`Message::trained`].
+    /// Train from the parameters in the message; answer with [`Message::trained`].
     Train,
-    /// Test the parameters of the message; answer with [`Message::tested`].
+    /// Test the parameters in the message; answer with [`Message::tested`].
     Evaluate,
-    /// Anything else, by name.
+    /// A query with a name of the caller's choice.
     Query(String),
 }
 
-/// Something for one client to do.
+/// A task for one client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
-    /// For whom.
+    /// The client's id.
     pub client: String,
     /// The round, from 0.
     pub round: usize,
-    /// How often the round was tried before; see [`RoundPolicy`](crate::RoundPolicy).
+    /// Number of earlier attempts at this round; see [`RoundPolicy`](crate::RoundPolicy).
     pub attempt: usize,
-    /// What to do.
+    /// The kind of task.
     pub kind: Kind,
-    /// What to do it with.
+    /// Parameters and settings for the task.
     pub message: Message,
 }
 
 impl Task {
-    /// The error of a client that does not know this kind of task.
+    /// The error of a client that does not support this kind of task.
     pub fn unsupported(&self) -> ClientError {
-        ClientError::new(&self.client, format!("it does not know the task {:?}", self.kind))
+        ClientError::new(&self.client, format!("it does not support the task {:?}", self.kind))
     }
 }
 
-/// A client that could not do its task. It never takes the work of others with it.
+/// A client failed at its task. Other clients are not affected.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[error("client {client}: {message}")]
 pub struct ClientError {
-    /// Who failed.
+    /// The client's id.
     pub client: String,
-    /// Why.
+    /// The reason.
     pub message: String,
 }
 
@@ -114,29 +113,29 @@ impl ClientError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Client: Send {
-    /// Who this is; the same at every call.
+    /// The client's id and numbers of examples; the same at every call.
     fn info(&self) -> ClientInfo;
 
-    /// Does a task and answers it. Training and queries may change what the client
-    /// [remembers](Self::save); an evaluation may not.
+    /// Performs a task and returns the answer. Training and queries may change the client's [state](Self::save); an
+    /// evaluation may not.
     ///
     /// # Errors
-    /// Whatever kept the client from doing it; the round goes on without this client.
+    /// Any failure of the client; the round goes on without it.
     fn handle(&mut self, task: &Task) -> Result<Message, ClientError>;
 
-    /// What the client must remember from one task to the next, such as an optimizer's moments, for
-    /// another process to go on from; `None` for a client that remembers nothing.
+    /// The state that the client keeps between tasks, such as an optimizer's moments, so that another process can
+    /// resume; `None` for a stateless client.
     ///
     /// # Errors
-    /// The state has no bytes. The run stops: it could not be resumed.
+    /// The state cannot be serialised. The run stops, because it could not be resumed.
     fn save(&self) -> Result<Option<Vec<u8>>, ClientError> {
         Ok(None)
     }
 
-    /// Puts back what [`save`](Self::save) gave; with `None`, forgets everything.
+    /// Restores the state that [`save`](Self::save) returned; `None` resets the client.
     ///
     /// # Errors
-    /// Bytes that are not this client's.
+    /// Bytes that are not a state of this client.
     fn restore(&mut self, state: Option<&[u8]>) -> Result<(), ClientError> {
         match state {
             None => Ok(()),
@@ -144,8 +143,8 @@ pub trait Client: Send {
         }
     }
 
-    /// Whether a task of this kind needs what the client remembers. Where an evaluation does not, a
-    /// client whose state lies on the disk tests without reading it. Asked for evaluations only.
+    /// Whether a task of this kind needs the client's state. If an evaluation does not, a client whose state is on disk
+    /// tests without reading it. Asked for evaluations only.
     fn needs_state(&self, kind: &Kind) -> bool {
         let _ = kind;
         true

@@ -1,25 +1,26 @@
 use serde::{Deserialize, Serialize};
 
-/// By which accuracy after the last round runs are compared: of the global model, or of the clients' own models where
-/// there is none.
+/// The accuracy after the last round by which runs are compared: that of the global model, or that of the clients' own
+/// models if there is no global one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compared {
-    /// The unweighted mean over clients, or the harmonic mean of base and novel classes where classes are split so.
+    /// The unweighted mean over clients. With a split into base and novel classes, the harmonic mean of the two
+    /// accuracies.
     #[default]
     Mean,
     /// The mean over clients weighted by test examples.
     Weighted,
-    /// The worst client.
+    /// The lowest accuracy of any client.
     WorstClient,
-    /// The mean over the clients that only test, where others train.
+    /// The mean over clients that only test, if other clients train.
     OtherClients,
-    /// The novel classes.
+    /// The accuracy on the novel classes.
     Novel,
 }
 
 impl Compared {
-    /// As tables call it.
+    /// The name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mean => "mean",

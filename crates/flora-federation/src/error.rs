@@ -9,16 +9,16 @@ use crate::{FleetError, Partial};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FederationError {
-    /// A fleet without clients.
+    /// The fleet has no clients.
     #[error("a federation needs at least one client")]
     NoClients,
-    /// Two clients with one name.
+    /// Two clients have the same id.
     #[error("two clients are named `{id}`: every client needs an id of its own")]
     DuplicateClient {
-        /// The name.
+        /// The id.
         id: String,
     },
-    /// A policy that makes no sense.
+    /// A setting of the round policy is invalid.
     #[error("federation.{field}: {problem}")]
     Policy {
         /// The field.
@@ -26,7 +26,7 @@ pub enum FederationError {
         /// What is wrong with its value.
         problem: String,
     },
-    /// Probabilities of faults that make no sense.
+    /// A setting of the injected faults is invalid.
     #[error("faults.{field}: {problem}")]
     Faults {
         /// The field.
@@ -34,22 +34,22 @@ pub enum FederationError {
         /// What is wrong with its value.
         problem: String,
     },
-    /// The clients cannot be reached, or their states not be found again.
+    /// The clients cannot be reached, or their states cannot be stored or read.
     #[error(transparent)]
     Fleet(FleetError),
-    /// A saved state that does not fit the run.
+    /// A saved state does not fit the run.
     #[error("the saved state does not fit: {0}")]
     State(String),
-    /// Something that belongs to the result cannot be written.
+    /// An output of the run cannot be written.
     #[error("{0}")]
     Unwritten(String),
-    /// No worker to run clients on.
+    /// There are no worker threads to run clients on.
     #[error("threads = 0: a simulation needs at least one worker thread")]
     NoThreads,
-    /// The operating system refused the worker threads.
+    /// The operating system refused to start the worker threads.
     #[error("cannot start the worker threads of the simulation: {0}; try a smaller `threads`")]
     ThreadPool(#[from] std::io::Error),
-    /// Settings of a selection that make no sense.
+    /// A setting of the client selection is invalid.
     #[error("federation.selection.{field}: {problem}")]
     Selection {
         /// The field.
@@ -57,9 +57,9 @@ pub enum FederationError {
         /// What is wrong with its value.
         problem: String,
     },
-    /// A setting of the selection by fraction, where another selects.
+    /// A setting of the selection by fraction was given, but another selection is used.
     #[error(
-        "federation.{field}: it says how many clients federation.selection = \"fraction\" draws, and has no effect \
+        "federation.{field}: it is a setting of federation.selection = \"fraction\", and has no effect \
          with \"{selection}\"; leave it out"
     )]
     WithoutFraction {
@@ -68,60 +68,59 @@ pub enum FederationError {
         /// The kind of selection.
         selection: &'static str,
     },
-    /// The share of clients per round makes no sense.
+    /// The fraction of clients per round is invalid.
     #[error("federation.fraction = {fraction}: it must be above 0 and at most 1")]
     Fraction {
-        /// The share that was asked for.
+        /// The requested fraction.
         fraction: f64,
     },
-    /// More clients per round than there are.
+    /// The minimum number of clients per round exceeds the number of clients.
     #[error(
         "federation.min_clients = {min_clients}, but there are only {clients} clients: lower it, or \
          add clients"
     )]
     MinClients {
-        /// The minimum that was asked for.
+        /// The requested minimum.
         min_clients: usize,
-        /// How many clients there are.
+        /// The number of clients.
         clients: usize,
     },
-    /// Nobody can say how good the model is.
+    /// No client has test examples.
     #[error("no client has test examples, so no round could be evaluated: give some a test split")]
     NoTestExamples,
-    /// Nobody could train.
-    #[error("no client has training examples; there is nobody to train")]
+    /// No client has training examples.
+    #[error("no client has training examples; give at least one a training split")]
     NoTrainingExamples,
-    /// Nothing to train.
+    /// There are no parameters to train.
     #[error("the initial record holds no parameters, so there is nothing to train")]
     NoParameters,
     /// The initial record holds NaN or an infinity.
     #[error("the initial record: {0}")]
     Initial(RecordError),
-    /// A round failed as a whole; what the earlier rounds computed is in `partial`.
+    /// A round failed as a whole; `partial` holds the results of the earlier rounds.
     #[error("{}: {reason}", stage.in_round(*round))]
     RoundFailed {
         /// The round.
         round: usize,
-        /// What was being done.
+        /// The stage that failed.
         stage: Stage,
-        /// Why it failed.
+        /// The reason.
         reason: String,
-        /// Everything computed before.
+        /// The results until then.
         partial: Box<Partial>,
     },
-    /// The run was asked to stop. Its state was kept, unless
-    /// [`save_every`](crate::RoundsConfig::save_every) is 0.
+    /// The run was asked to stop. Its state was saved, unless [`save_every`](crate::RoundsConfig::save_every) is 0.
     #[error("stopped in round {}, as asked", round + 1)]
     Stopped {
-        /// The round that is not finished.
+        /// The unfinished round.
         round: usize,
-        /// Everything computed before.
+        /// The results until then.
         partial: Box<Partial>,
     },
 }
 
 impl FederationError {
-    /// What was computed before, of a run that ended early.
+    /// The results of a run that ended early.
     pub fn partial(&self) -> Option<&Partial> {
         match self {
             Self::RoundFailed { partial, .. } | Self::Stopped { partial, .. } => Some(partial),
@@ -130,7 +129,7 @@ impl FederationError {
     }
 }
 
-/// A part of a round.
+/// A stage of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Clients train.
@@ -139,7 +138,7 @@ pub enum Stage {
     Aggregation,
     /// Clients test the global model.
     Evaluation,
-    /// The state is kept.
+    /// The state is saved.
     Saving,
 }
 
@@ -155,7 +154,7 @@ impl fmt::Display for Stage {
 }
 
 impl Stage {
-    /// The stage of a round, for people, who count rounds of training from 1.
+    /// The stage with its round, for messages. People count rounds of training from 1.
     fn in_round(self, round: usize) -> String {
         match self {
             Self::Training | Self::Aggregation => format!("{self} failed in round {}", round + 1),

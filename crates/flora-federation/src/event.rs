@@ -4,28 +4,28 @@ use crate::{
     BelowQuorum, ClientInfo, ClientScore, Metrics, Reason, RoundScore, message::metrics_with_nan,
 };
 
-/// Everything worth telling about a run. The terminal, the run folder and the report all live on
-/// these; in JSON an event is one object whose key `event` names the variant in snake case.
+/// Progress events of a run; the terminal, the run folder and the report subscribe. In JSON, an event is one object
+/// whose key `event` names the variant in snake case.
 ///
-/// [`Rounds::run`](crate::Rounds::run) emits what happens in rounds. `RunStarted`, `RunFinished` and
-/// the phases outside of rounds (such as `data`) belong to its caller, who knows about them.
+/// [`Rounds::run`](crate::Rounds::run) emits the events of rounds. Its caller emits `RunStarted`, `RunFinished` and the
+/// phases outside of rounds (such as `data`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// Before anything else.
+    /// The run starts; always the first event.
     RunStarted {
         /// The experiment's name.
         name: String,
         /// The method, such as `flora`.
         method: String,
-        /// Who takes part.
+        /// The participating clients.
         clients: Vec<ClientInfo>,
-        /// Rounds to run.
+        /// Number of rounds to run.
         rounds: usize,
-        /// Parameters that are trained and sent.
+        /// Number of parameters that are trained and sent.
         trainable_parameters: usize,
-        /// Parameters of the whole model.
+        /// Number of parameters of the whole model.
         total_parameters: usize,
         /// Bytes of values in one client's upload.
         bytes_per_client: u64,
@@ -39,112 +39,112 @@ pub enum Event {
         /// The clients that take part, sorted by id.
         selected: Vec<String>,
     },
-    /// A client came back from training. Told at the end of the round, sorted by id, so that the
-    /// order does not depend on who was faster.
+    /// A client finished training. Emitted at the end of the round and sorted by client id, so that the order does not
+    /// depend on the clients' speed.
     ClientReplied {
         /// The round.
         round: usize,
         /// The client.
         client: String,
-        /// Its own wall-clock seconds.
+        /// The client's wall-clock seconds.
         seconds: f64,
-        /// Its training examples.
+        /// The client's training examples.
         num_examples: usize,
-        /// What it measured.
+        /// The client's metrics.
         #[serde(deserialize_with = "metrics_with_nan")]
         metrics: Metrics,
-        /// Bytes of values that it sent.
+        /// Bytes of values that the client sent.
         bytes_up: u64,
     },
-    /// A client could not train or test, or what it sent was refused; the round goes on.
+    /// A client failed to train or test, or its answer was rejected; the round goes on.
     ClientFailed {
         /// The round.
         round: usize,
         /// The client.
         client: String,
-        /// The kind of reason.
+        /// The kind of failure.
         #[serde(default)]
         reason: Reason,
-        /// Why.
+        /// The reason, for people.
         message: String,
     },
-    /// Too few answers of a round were accepted: none of them is used.
+    /// Too few answers of a round were accepted, so none of them is used.
     BelowQuorum {
         /// The round.
         round: usize,
-        /// How many answers were accepted.
+        /// Number of accepted answers.
         accepted: usize,
-        /// How many there must be.
+        /// The required number.
         quorum: usize,
-        /// What happens now.
+        /// The consequence.
         then: BelowQuorum,
-        /// Who is missing, and why, in short.
+        /// The missing clients and the reasons, in short.
         message: String,
     },
-    /// The next global parameters are there.
+    /// The server has computed the next global parameters.
     Aggregated {
         /// The round.
         round: usize,
         /// The strategy's name.
         strategy: String,
-        /// Replies in the aggregate.
+        /// Number of answers in the aggregate.
         replies: usize,
         /// Bytes of values that clients sent in this round.
         bytes_up: u64,
-        /// Bytes of values that were sent to the selected clients in this round, for training.
+        /// Bytes of values sent to the selected clients in this round, for training.
         bytes_down: u64,
         /// Wall-clock seconds of the aggregation.
         seconds: f64,
-        /// The replies' metrics as one.
+        /// The combined metrics of the answers.
         #[serde(deserialize_with = "metrics_with_nan")]
         metrics: Metrics,
     },
-    /// A model was tested.
+    /// A model was evaluated.
     Evaluated {
-        /// The round: how many rounds of training the model has seen.
+        /// Number of training rounds before this evaluation.
         round: usize,
-        /// Which model.
+        /// The evaluated model.
         model: EvaluatedModel,
         /// Unweighted mean of `clients[..].accuracy`, 0..1, over clients with test examples.
         accuracy: f64,
-        /// The same mean weighted by test examples.
+        /// The same mean, weighted by test examples.
         accuracy_weighted: f64,
         /// Unweighted mean of the losses, if every client reports one.
         loss: Option<f64>,
-        /// Each client by itself, sorted by id.
+        /// The clients' scores, sorted by id.
         clients: Vec<ClientScore>,
-        /// Wall-clock seconds; for local models, which are tested within training, 0.
+        /// Wall-clock seconds; 0 for local models, which are tested as part of training.
         seconds: f64,
     },
-    /// No evaluation since the best one was better, and patience with that has run out: no further round is run.
+    /// The run stops early: no recent evaluation was better than the best one, and the patience is used up.
     StoppedEarly {
         /// The last evaluated round.
         round: usize,
         /// The best one.
         best_round: usize,
     },
-    /// A phase of the run is over.
+    /// A phase of the run has ended.
     PhaseFinished {
         /// `data`, `training`, `aggregation`, `evaluation` or `saving`.
         phase: String,
         /// Wall-clock seconds, summed over rounds.
         seconds: f64,
     },
-    /// Something worth knowing that is in order.
+    /// Information that needs no action.
     Note {
-        /// What.
+        /// The text.
         message: String,
     },
-    /// Something is off, and the run goes on.
+    /// A problem that does not stop the run.
     Warning {
-        /// What, and what to do.
+        /// The problem and its remedy.
         message: String,
     },
-    /// After everything else.
+    /// The run ended; always the last event.
     RunFinished {
-        /// How it ended.
+        /// How the run ended.
         status: RunStatus,
-        /// Why it failed.
+        /// The reason, if the run failed.
         message: Option<String>,
         /// The last evaluation.
         last_round: Option<RoundScore>,
@@ -152,23 +152,23 @@ pub enum Event {
         best_round: Option<RoundScore>,
         /// Bytes of values that clients sent.
         bytes_up: u64,
-        /// Bytes of values that were sent to clients, for training.
+        /// Bytes of values sent to clients for training.
         bytes_down: u64,
         /// Wall-clock seconds of the whole run.
         seconds: f64,
     },
 }
 
-/// Which model an evaluation is about.
+/// The model that an evaluation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EvaluatedModel {
-    /// The one global model, on every client's test examples.
+    /// The global model, on every client's test examples.
     Global,
     /// Each client's own model after its local training, on that client's test examples.
     Local,
-    /// The same, where the shared parameters alone are no model ([`Share`](crate::Share)): tested
-    /// whenever a global one would be.
+    /// The same, if the shared parameters alone are not a complete model ([`Share`](crate::Share)). Own models are then
+    /// tested whenever a global model would be.
     Own,
 }
 
@@ -180,12 +180,12 @@ pub enum RunStatus {
     Finished,
     /// The run was asked to stop before its last round, and can be resumed.
     Interrupted,
-    /// The run stopped before its last round, because something went wrong.
+    /// The run stopped before its last round because of an error.
     Failed,
 }
 
 impl Event {
-    /// An `Evaluated` event of these client scores and their means.
+    /// An `Evaluated` event with these client scores and their means.
     pub(crate) fn evaluated(
         model: EvaluatedModel,
         mean: RoundScore,

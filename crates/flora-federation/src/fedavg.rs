@@ -5,8 +5,8 @@ use crate::{Accepted, Aggregate, Global, Strategy, StrategyError};
 /// Federated averaging (McMahan et al. 2017, <https://arxiv.org/abs/1602.05629>): each named tensor
 /// becomes `sum_k n_k x_k / sum_k n_k`, with `n_k` the training examples of client `k`.
 ///
-/// Sums are taken in f64 and in the order of the client ids, so the result has the same bits in
-/// whatever order the answers arrive; a mean of equal values, or of a single answer, is that value.
+/// Sums are taken in f64 and in the order of the client ids, so the result is bit-identical for any order of arrival. A
+/// mean of equal values, or of a single answer, is exactly that value.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FedAvg;
 
@@ -31,11 +31,11 @@ impl Strategy for FedAvg {
     }
 }
 
-/// The mean of the tensor `name` over the answers, weighted by their examples, in f64 and row-major: what
-/// [`FedAvg`] rounds. `like` is the tensor whose shape it has. A mean of equal values is that value.
+/// The mean of the tensor `name` over the answers, weighted by their examples, in f64 and row-major: [`FedAvg`] rounds
+/// it. `like` gives the expected shape. A mean of equal values is exactly that value.
 ///
 /// # Errors
-/// An answer without the tensor or with one of another shape, and answers that all stand for no example.
+/// An answer without the tensor or with another shape, or answers that have no examples in total.
 pub fn weighted_mean<'a>(
     name: &str,
     like: &HostTensor,
@@ -54,7 +54,7 @@ pub fn weighted_mean<'a>(
     if total == 0.0 {
         return Err(StrategyError::NoExamples);
     }
-    // Dividing once, at the end, is what keeps a mean of equal values exact.
+    // A single division at the end keeps a mean of equal values exact.
     sums.iter_mut().for_each(|sum| *sum /= total);
     Ok(sums)
 }

@@ -11,20 +11,20 @@ use thiserror::Error;
 
 use crate::{ClientError, ClientInfo, Kind, Message, Task, message::number_or_nan};
 
-/// What a client made of a task.
+/// A client's answer to a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Who answers.
+    /// The client's id.
     pub client: String,
-    /// The round of the task that is answered.
+    /// The round of the answered task.
     pub round: usize,
     /// The attempt at that round.
     pub attempt: usize,
     /// The kind of the task.
     pub kind: Kind,
-    /// The answer, or why there is none.
+    /// The answer, or the reason why there is none.
     pub result: Result<Message, Failure>,
-    /// Bytes that the answer took on its way.
+    /// Bytes of the answer as transmitted.
     pub bytes_up: u64,
     /// Wall-clock seconds that the client took.
     #[serde(deserialize_with = "number_or_nan")]
@@ -32,7 +32,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer to a task, with the bytes of its values.
+    /// The answer to a task; counts the bytes of its values.
     pub fn new(task: &Task, result: Result<Message, Failure>) -> Self {
         Self {
             client: task.client.clone(),
@@ -45,51 +45,50 @@ impl Answer {
         }
     }
 
-    /// The answer of a client that cannot be reached or failed.
+    /// The answer of a client that failed or cannot be reached.
     pub fn failed(task: &Task, reason: Reason, message: impl Into<String>) -> Self {
         Self::new(task, Err(Failure { reason, message: message.into() }))
     }
 }
 
-/// Why a client is not part of a round.
+/// Why a client does not take part in a round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The kind of failure.
     pub reason: Reason,
-    /// What happened, for people.
+    /// The details, for people.
     pub message: String,
 }
 
-/// The kinds of reasons for which a client is not part of a round.
+/// Why a client does not take part in a round, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
-    /// The client could not do its task, or could not be reached.
+    /// The client failed at its task, or could not be reached.
     #[default]
     Failed,
-    /// The answer was not there at the deadline.
+    /// The answer had not arrived by the deadline.
     Late,
-    /// The answer did not pass the checks of the round loop.
+    /// The checks of the round loop rejected the answer.
     Refused,
 }
 
-/// Until when to wait for answers.
+/// Limits on waiting for answers.
 #[derive(Debug, Clone, Default)]
 pub struct Wait {
-    /// How long to wait for all answers; `None` to wait for ever.
+    /// How long to wait for all answers; `None` waits without limit.
     pub deadline: Option<Duration>,
-    /// Begin no further task once this is raised.
+    /// Start no further task once this is raised.
     pub stop: Stop,
 }
 
-/// A flag that asks a run to stop: clients at work finish, nothing else is begun. Clones are the
-/// same flag.
+/// A flag that asks a run to stop: working clients finish, nothing else is started. Clones share the flag.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// A flag that something else raises, such as a signal handler.
+    /// A stop whose flag is raised elsewhere, such as in a signal handler.
     pub fn from_flag(flag: Arc<AtomicBool>) -> Self {
         Self(flag)
     }
@@ -105,22 +104,22 @@ impl Stop {
     }
 }
 
-/// A fleet that cannot go on: the whole run stops, unlike for a [`ClientError`].
+/// An error of the whole fleet: the run stops, unlike for a [`ClientError`].
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FleetError {
     /// The clients cannot be reached.
     #[error("the clients cannot be reached: {0}")]
     Unreachable(String),
-    /// What a client remembers cannot be written or read back.
+    /// A client's state cannot be written or read.
     #[error("the state of client {client} {problem}")]
     State {
         /// The client.
         client: String,
-        /// What is wrong, as a predicate: "cannot be written to FILE: …".
+        /// The problem, as a predicate: "cannot be written to FILE: …".
         problem: String,
     },
-    /// The states of all clients cannot be written or read back.
+    /// The states of all clients cannot be written or read.
     #[error("the clients' states: {0}")]
     States(String),
 }
@@ -131,12 +130,12 @@ impl From<ClientError> for FleetError {
     }
 }
 
-/// The clients of a federation and the way to reach them: [`Simulation`](crate::Simulation), whose
-/// clients are values of this process, or a network. The round loop cannot tell fleets apart.
+/// The clients of a federation and the connection to them: a [`Simulation`](crate::Simulation), whose clients are
+/// values of this process, or a network. The round loop treats all fleets alike.
 ///
-/// A fleet only carries messages. Whether an answer is believed is decided by the round loop.
+/// A fleet only carries messages. The round loop decides whether an answer is accepted.
 ///
-/// A fleet around another one decorates it; this one counts the tasks that pass:
+/// A fleet can wrap another one. This one counts the tasks:
 ///
 /// ```
 /// use flora_federation::{Answer, ClientInfo, Fleet, FleetError, Message, Task, Wait};
@@ -176,20 +175,19 @@ impl From<ClientError> for FleetError {
 /// }
 /// ```
 pub trait Fleet {
-    /// Who is there in `round`. Asked before every evaluation and every training: members may come
-    /// and go.
+    /// The clients that are present in `round`. Called before every evaluation and every training, since clients may
+    /// come and go.
     ///
     /// # Errors
-    /// Nobody can be asked.
+    /// The clients cannot be listed.
     fn clients(&mut self, round: usize) -> Result<Vec<ClientInfo>, FleetError>;
 
-    /// Sends each task to its client and hands every answer to `deliver`, on the caller's thread, as
-    /// it arrives and in any order. Returns when all have answered, or at the deadline, or, once
-    /// [`Wait::stop`] is raised, when the clients at work are done. Tasks without an answer by then
-    /// are withdrawn: their answers are never delivered.
+    /// Sends each task to its client and passes every answer to `deliver`, on the caller's thread, as it arrives and in
+    /// any order. Returns when all have answered, at the deadline, or, once [`Wait::stop`] is raised, when the working
+    /// clients are done. Tasks unanswered by then are withdrawn: their answers are never delivered.
     ///
     /// # Errors
-    /// The fleet as a whole cannot go on. A client that fails is an [`Answer`] like any other.
+    /// The fleet as a whole failed. The failure of a single client is an [`Answer`].
     fn exchange(
         &mut self,
         tasks: Vec<Task>,
@@ -197,37 +195,36 @@ pub trait Fleet {
         deliver: &mut dyn FnMut(Answer),
     ) -> Result<(), FleetError>;
 
-    /// The bytes that a task took on its way, asked after it was exchanged: those of its values, unless the fleet knows better.
-    /// One around another passes this on.
+    /// The bytes of a task as transmitted, asked after the exchange: by default those of its values. A fleet around
+    /// another one forwards this call.
     fn bytes_down(&mut self, task: &Task) -> u64 {
         task.message.byte_len()
     }
 
-    /// Has the last word on the answers of a round of training, each of which comes with the message that it answers,
-    /// sorted by client. Called once all of them are there, also those of clients that failed or are late, and before
-    /// any is checked. A run that is stopped before then and resumed comes here with all of them as well.
+    /// Adjusts the answers of a training round before they are checked. Each comes with the message that it answers,
+    /// sorted by client. Called once all of them are present, including those of failed or late clients. A run that is
+    /// stopped before then and resumed calls it with all answers, too.
     ///
-    /// Fleets that only carry answers have nothing to say. One around another passes this on. What it does must
-    /// follow from the answers, not from calls before: [`Faulty`](crate::Faulty) lets attackers agree here on what
-    /// they send.
+    /// Fleets that only carry answers do nothing here; a fleet around another one forwards the call. The effect must
+    /// depend only on the answers, not on earlier calls: [`Faulty`](crate::Faulty) lets attackers agree here on their
+    /// answers.
     fn conclude(&mut self, round: usize, answers: &mut [(&Message, &mut Answer)]) {
         let _ = (round, answers);
     }
 
-    /// Makes durable what the clients remember, where that is the fleet's affair, and describes it
-    /// for [`restore`](Self::restore). What an earlier call described stays valid until two further
-    /// calls have returned.
+    /// Makes the clients' states durable, if the fleet stores them, and describes them for [`restore`](Self::restore).
+    /// A description stays valid until two further calls have returned.
     ///
-    /// A fleet whose clients remember by themselves has nothing to describe, and gives no bytes.
+    /// A fleet whose clients store their own state has nothing to describe, and returns no bytes.
     ///
     /// # Errors
-    /// Something cannot be written.
+    /// A state cannot be written.
     fn commit(&mut self) -> Result<Vec<u8>, FleetError>;
 
-    /// Goes back to what [`commit`](Self::commit) described, in this or an earlier process.
+    /// Restores the states that [`commit`](Self::commit) described, in this or an earlier process.
     ///
     /// # Errors
-    /// The description or what it describes is damaged.
+    /// The description or a described state is damaged.
     fn restore(&mut self, committed: &[u8]) -> Result<(), FleetError>;
 }
 

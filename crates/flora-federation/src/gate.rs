@@ -1,4 +1,4 @@
-//! The trust boundary: what an answer must be before a strategy sees it.
+//! The trust boundary: checks on answers before a strategy sees them.
 
 use std::sync::Arc;
 
@@ -8,29 +8,29 @@ use crate::{
     Accepted, Answer, CheckError, ClientInfo, Failure, Message, PARAMETERS, Reason, Strategy,
 };
 
-/// Without a bound of the user's, an update is refused whose norm is so many times the median of its
-/// round. Honest clients differ by as much as their numbers of steps do, a few hundred at most.
+/// If the user sets no bound, an update is rejected if its norm exceeds this multiple of its round's median. Honest
+/// clients differ by the ratio of their numbers of steps, a few hundred at most.
 const TIMES_THE_MEDIAN: f64 = 1_000.0;
 
-/// And one whose norm is so many times that of the parameters, which exploded, however many clients
-/// agree on it. One is added for parameters that begin at zero.
+/// An update is also rejected if its norm exceeds this multiple of the parameters' norm: the training exploded, however
+/// many clients agree. One is added for parameters that start at zero.
 const TIMES_THE_PARAMETERS: f64 = 1_000.0;
 
-/// As many updates make a median that one client cannot choose.
+/// The fewest updates whose median a single client cannot choose.
 const FEWEST_FOR_MEDIAN: usize = 3;
 
-/// An answer that was checked by itself. Whether its update is too large is decided when all of the
-/// round are there.
+/// An answer that passed the checks on a single answer. Its update is compared with the others once all of the round
+/// have arrived.
 pub(crate) struct Checked {
     pub(crate) accepted: Accepted,
-    /// The L2 norm of what training changed in the parameters.
+    /// The L2 norm of the update to the parameters.
     pub(crate) norm: f64,
-    /// And in all other records that were sent.
+    /// The L2 norm of the update to all other records.
     pub(crate) others: f64,
 }
 
-/// [`Strategy::check`]'s default: the records that were sent, with the same names, shapes and element
-/// types, and finite.
+/// The default of [`Strategy::check`]: the same records as sent, with the same names, shapes and element types, and
+/// finite.
 pub(crate) fn same_records(sent: &Message, answer: &Message) -> Result<(), CheckError> {
     for (name, record) in &sent.records {
         let Some(found) = answer.records.get(name) else {
@@ -45,7 +45,7 @@ pub(crate) fn same_records(sent: &Message, answer: &Message) -> Result<(), Check
     }
 }
 
-/// Checks an answer to a training task by itself.
+/// Checks a single answer to a training task.
 pub(crate) fn check(
     answer: &Answer,
     round: usize,
@@ -66,11 +66,11 @@ pub(crate) fn check(
             crate::NUM_EXAMPLES
         )));
     };
-    // It would fill the quorum and weigh nothing.
+    // It would count towards the quorum, but weigh nothing.
     if num_examples == 0 {
-        return Err(refuse("it claims to have trained on no example".to_owned()));
+        return Err(refuse("it claims to have trained on 0 examples".to_owned()));
     }
-    // Otherwise a client could outweigh all others by a claim.
+    // Otherwise a client could outweigh all others by a false claim.
     if num_examples > info.num_examples {
         return Err(refuse(format!(
             "it claims {num_examples} training examples, but registered with {}",
@@ -99,14 +99,13 @@ pub(crate) fn check(
     Ok(Checked { accepted, norm: norm(parameters), others: norm(others) })
 }
 
-/// The largest norm of an update that is accepted in a round with updates of these norms, of parameters
-/// of the norm `sent`.
+/// The largest accepted norm of an update in a round with updates of these norms, for parameters of norm `sent`.
 pub(crate) fn bound(asked: Option<f64>, sent: f64, norms: impl Iterator<Item = f64>) -> f64 {
     if let Some(bound) = asked {
         return bound;
     }
     let largest = TIMES_THE_PARAMETERS * (1.0 + sent);
-    // A client whose loss has no gradient moves nothing, and says nothing about the others.
+    // A client whose loss has no gradient moves nothing, and its norm of 0 tells nothing about the others.
     let mut moved: Vec<f64> = norms.filter(|&norm| norm > 0.0).collect();
     if moved.len() < FEWEST_FOR_MEDIAN {
         return largest;
@@ -174,7 +173,7 @@ mod tests {
                 with(|message| {
                     message.metrics.insert(crate::NUM_EXAMPLES.to_owned(), 0.0);
                 }),
-                "no example",
+                "on 0 examples",
             ),
             (with(|message| message.metrics.clear()), "no metric `num-examples`"),
             (with(|message| message.records.clear()), "record `parameters` is missing"),

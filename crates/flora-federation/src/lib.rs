@@ -1,55 +1,51 @@
 //! Federated rounds over named parameter records.
 //!
-//! This crate knows neither CLIP nor a tensor library. It moves [`ParameterRecord`]s between a
-//! server and its clients, and every rule in it is host arithmetic on named tensors.
+//! This crate depends neither on CLIP nor on a tensor library. It moves [`ParameterRecord`]s between a server and its
+//! clients, and all its rules are host arithmetic on named tensors.
 //!
-//! # The parts
+//! # Parts
 //!
-//! - A [`Client`] holds data and does [`Task`]s: train, evaluate, answer a query.
-//! - A [`Fleet`] says who is there and carries tasks and answers. [`Simulation`] is the fleet whose
-//!   clients are values of this process; [`Faulty`] is a fleet around another one that goes wrong on
-//!   purpose; [`Layered`] puts [`Transform`]s around clients and fleet, for what travels to be smaller or
-//!   safer.
-//! - A [`Selection`] chooses who trains in a round; [`ClientSelector`] draws a share at random, [`DynamicSampling`]
-//!   one that falls, [`Poisson`] each client by itself, [`PowerOfChoice`] prefers high losses, and [`Named`] always
-//!   takes the same.
-//! - A [`Strategy`] says what each client is sent and makes the next global parameters from what
-//!   comes back; [`FedAvg`] is one, [`Sums`] another.
-//! - A [`Listener`] hears what happens as [`Event`]s, and keeps the [`RunState`] from which another
-//!   process can go on.
-//! - [`Rounds`] ties them together.
+//! - A [`Client`] holds data and performs [`Task`]s: train, evaluate, answer a query.
+//! - A [`Fleet`] lists the clients and carries tasks and answers. [`Simulation`] is a fleet of clients in this process.
+//!   [`Faulty`] wraps a fleet and injects faults. [`Layered`] puts [`Transform`]s around clients and fleet, to make
+//!   messages smaller or safer.
+//! - A [`Selection`] chooses the clients that train in a round: [`ClientSelector`] draws a constant share,
+//!   [`DynamicSampling`] a falling one, [`Poisson`] each client independently, [`PowerOfChoice`] prefers high losses,
+//!   and [`Named`] always takes the same clients.
+//! - A [`Strategy`] decides what each client is sent and computes the next global parameters from the answers, such as
+//!   [`FedAvg`] and [`Sums`].
+//! - A [`Listener`] receives [`Event`]s and saves the [`RunState`] from which another process can resume.
+//! - [`Rounds`] runs the round loop over these parts.
 //!
-//! Client, strategy and selection can be written in any crate; each trait's page has an example.
+//! Clients, strategies and selections can be implemented in any crate; each trait's documentation has an example.
 //!
 //! # A round
 //!
 //! 1. **Evaluate.** Every client with test examples tests the global parameters. Round 0 is exactly
 //!    the initial parameters.
-//! 2. **Keep.** The state is handed to the listener: whatever happens to the process later, the run
-//!    can be resumed from here, and ends with the same bits.
-//! 3. **Select.** The [`Selection`] chooses among the clients that are there and hold training
-//!    examples.
-//! 4. **Instruct.** The [`Strategy`] makes a [`Message`] for each of them: records, settings, metrics.
-//!    Of the trained parameters, those travel that [`Share`] names; the others stay with the client.
-//! 5. **Exchange.** The [`Fleet`] carries the tasks out, and answers come in any order, until all are
-//!    there, the deadline of the [`RoundPolicy`] passes, or a [`Stop`] is raised. A client that
-//!    fails or panics does not take the others' work with it.
-//! 6. **Check.** This is the one trust boundary, for every strategy. Answers are sorted by client. An
-//!    answer is refused that is nobody's, a client's second, of another round, or claims more
-//!    examples than the client registered with; whose records do not have the names, shapes and
-//!    element types that were sent (so that only shared parameters can change); that is not finite;
-//!    or whose update, of all records, is too large ([`RoundPolicy::max_update_norm`]). A strategy can add checks
-//!    ([`Strategy::check`]), and remove only those on records. Every exclusion is an
-//!    [`Event::ClientFailed`] with a [`Reason`]. Clients that changed nothing are told of in a
-//!    warning.
-//! 7. **Quorum.** With fewer accepted answers than the policy asks for, the round is tried again,
-//!    skipped, or fails the run.
-//! 8. **Aggregate.** The strategy makes the next parameters, which are checked as well.
+//! 2. **Save.** The listener receives the state. If the process dies later, the run can be resumed from here with a
+//!    bit-identical result.
+//! 3. **Select.** The [`Selection`] chooses among the clients that are present and hold training examples.
+//! 4. **Instruct.** The [`Strategy`] creates a [`Message`] for each of them: records, settings, metrics. Only the
+//!    trained parameters that [`Share`] names are sent; the others stay with the client.
+//! 5. **Exchange.** The [`Fleet`] delivers the tasks. Answers arrive in any order, until all have arrived, the deadline
+//!    of the [`RoundPolicy`] passes, or a [`Stop`] is raised. A client that fails or panics does not affect the others'
+//!    work.
+//! 6. **Check.** This is the single trust boundary, for every strategy. Answers are sorted by client. An answer is
+//!    rejected if it comes from an unknown client, is a client's second, belongs to another round, or claims more
+//!    examples than the client registered with. It is also rejected if its records do not have the names, shapes and
+//!    element types that were sent (so that only shared parameters can change), if a value is not finite, or if its
+//!    update, over all records, is too large ([`RoundPolicy::max_update_norm`]). A strategy can add checks
+//!    ([`Strategy::check`]); it can remove only those on records. Every exclusion is an [`Event::ClientFailed`] with a
+//!    [`Reason`]. A warning names clients that changed nothing.
+//! 7. **Quorum.** With fewer accepted answers than the policy requires, the round is retried, skipped, or fails the
+//!    run.
+//! 8. **Aggregate.** The strategy computes the next parameters, which are checked as well.
 //!
 //! After the last round, the parameters are evaluated once more.
 //!
-//! Sums are taken in f64 and in the order of client ids: results do not depend on the order of
-//! arrival or on the number of threads.
+//! Sums are taken in f64 and in the order of client ids, so results depend neither on the order of arrival nor on the
+//! number of threads.
 
 mod client;
 mod compared;

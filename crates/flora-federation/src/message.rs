@@ -11,38 +11,39 @@ pub type Records = BTreeMap<String, Arc<ParameterRecord>>;
 /// Named settings of a message.
 pub type Config = BTreeMap<String, Value>;
 
-/// Named numbers that a client reports. `accuracy` (0..1) and `loss` have a fixed meaning in the
-/// answer to [`Kind::Evaluate`](crate::Kind::Evaluate); see [`Message::trained`] for the answer to
+/// Named metrics that a client reports. `accuracy` (0..1) and `loss` have a fixed meaning in the answer to
+/// [`Kind::Evaluate`](crate::Kind::Evaluate); see [`Message::trained`] for the answer to
 /// [`Kind::Train`](crate::Kind::Train).
 pub type Metrics = BTreeMap<String, f64>;
 
 /// The record that holds model parameters.
 pub const PARAMETERS: &str = "parameters";
 
-/// The metric that says for how many examples an answer stands. Flower's name for it.
+/// The metric with the number of examples behind an answer. Flower's name for it.
 pub const NUM_EXAMPLES: &str = "num-examples";
 
-/// The metric of an aggregate that says how far the product of averaged LoRA factors is from the average of the clients'
-/// products: `|sum p_k B_k A_k - B A|_F / |sum p_k B_k A_k|_F` over all layers, with `p_k` the clients' weights.
+/// The metric of an aggregate with the relative error of averaging LoRA factors, the distance of their product from the
+/// average of the clients' products: `|sum p_k B_k A_k - B A|_F / |sum p_k B_k A_k|_F` over all layers, with `p_k` the
+/// clients' weights.
 pub const AGGREGATION_ERROR: &str = "aggregation_error";
 
-/// The metric of an answer, and of an aggregate, that says what is spent until then of a budget of differential privacy. Of
-/// several clients the most.
+/// The metric of an answer, and of an aggregate, with the differential privacy budget spent so far. Over several
+/// clients, the maximum.
 pub const EPSILON: &str = "epsilon";
 
-/// More examples than this are not a whole number in f64.
+/// Larger counts are not exact in f64.
 const MOST_EXAMPLES: f64 = (1_u64 << 53) as f64;
 
-/// A setting.
+/// The value of a setting.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Value {
     /// True or false.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A number.
+    /// A floating-point number.
     Float(#[serde(deserialize_with = "number_or_nan")] f64),
     /// Text.
     Text(String),
@@ -50,23 +51,22 @@ pub enum Value {
     Bytes(Vec<u8>),
 }
 
-/// Everything that travels between a server and a client, in either direction: records, settings
-/// and metrics. The three maps correspond to Flower's `ArrayRecord`, `ConfigRecord` and
-/// `MetricRecord`.
+/// The contents of a message between server and client, in either direction: records, settings and metrics. The three
+/// maps correspond to Flower's `ArrayRecord`, `ConfigRecord` and `MetricRecord`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// Named tensors.
     #[serde(skip)]
     pub records: Records,
-    /// Settings of this one message, such as a learning rate or the seed of a mask.
+    /// Settings of this message, such as a learning rate or the seed of a mask.
     pub config: Config,
-    /// Numbers that the sender measured.
+    /// Metrics that the sender measured.
     #[serde(deserialize_with = "metrics_with_nan")]
     pub metrics: Metrics,
 }
 
 impl Message {
-    /// A message with the model parameters `parameters` and nothing else.
+    /// A message with the model parameters `parameters` only.
     pub fn parameters(parameters: Arc<ParameterRecord>) -> Self {
         Self { records: BTreeMap::from([(PARAMETERS.to_owned(), parameters)]), ..Self::default() }
     }
@@ -74,9 +74,9 @@ impl Message {
     /// The answer of a client that trained. `metrics` may hold:
     ///
     /// - `loss`: the training loss;
-    /// - `accuracy` (0..1) and `test_loss`: those of the client's own model after training, on the
-    ///   client's test examples;
-    /// - `update_norm`: the L2 norm of what training changed, of parameters that do not travel, too.
+    /// - `accuracy` (0..1) and `test_loss`: those of the client's own model after training, on the client's test
+    ///   examples;
+    /// - `update_norm`: the L2 norm of the update, including parameters that are not shared.
     pub fn trained(parameters: ParameterRecord, num_examples: usize, metrics: Metrics) -> Self {
         let mut message = Self::parameters(Arc::new(parameters));
         message.metrics = metrics;
@@ -84,7 +84,7 @@ impl Message {
         message
     }
 
-    /// The answer of a client that tested a model: `accuracy` (0..1) is required, `loss` expected.
+    /// The answer of a client that tested a model: `accuracy` (0..1) is required, `loss` is expected.
     pub fn tested(num_examples: usize, metrics: Metrics) -> Self {
         let mut message = Self { metrics, ..Self::default() };
         message.metrics.insert(NUM_EXAMPLES.to_owned(), num_examples as f64);
@@ -96,24 +96,23 @@ impl Message {
         self.records.get(PARAMETERS)
     }
 
-    /// The model parameters.
+    /// The model parameters, which must be present.
     ///
     /// # Errors
-    /// The message carries none.
+    /// The message contains none.
     pub fn expect_parameters(&self, client: &str) -> Result<&Arc<ParameterRecord>, ClientError> {
         self.get_parameters()
             .ok_or_else(|| ClientError::new(client, "the message has no record `parameters`"))
     }
 
-    /// For how many examples the message stands; `None` if it does not say, or says something else
-    /// than a whole number that is not negative.
+    /// The number of examples behind the message; `None` if it is missing or not a non-negative integer.
     pub fn num_examples(&self) -> Option<usize> {
         let number = *self.metrics.get(NUM_EXAMPLES)?;
         let whole = (0.0..=MOST_EXAMPLES).contains(&number) && number.fract() == 0.0;
         whole.then_some(number as usize)
     }
 
-    /// Takes away what a client measured of its images. How many it has stays, and what it spent of a budget.
+    /// Removes the client's measurements on its images. The number of examples and the spent privacy budget stay.
     pub fn hide_measurements(&mut self) {
         self.metrics.retain(|name, _| name == NUM_EXAMPLES || name == EPSILON);
     }
@@ -125,8 +124,8 @@ impl Message {
     }
 }
 
-/// JSON has no NaN: serde writes it as null, and null is NaN again here, so that what a diverged
-/// client reported can be read back.
+/// JSON has no NaN: serde writes null for it, and this reads null as NaN, so that the metrics of a diverged client can
+/// be read back.
 pub(crate) fn metrics_with_nan<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Metrics, D::Error> {
@@ -134,7 +133,7 @@ pub(crate) fn metrics_with_nan<'de, D: serde::Deserializer<'de>>(
     Ok(values.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect())
 }
 
-/// As [`metrics_with_nan`], for one number.
+/// Like [`metrics_with_nan`], for one number.
 pub(crate) fn number_or_nan<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<f64, D::Error> {
@@ -179,7 +178,7 @@ mod tests {
         assert_eq!(read.num_examples(), Some(3));
     }
 
-    /// A client that says NaN must not make the state of a run unreadable.
+    /// A client that reports NaN must not make the state of a run unreadable.
     #[test]
     fn a_setting_that_is_not_a_number_survives_json() {
         let mut message = Message::default();

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{RoundScore, RoundsConfig};
 
-/// What a run of rounds computed.
+/// The result of a run of rounds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The global parameters after the last evaluated round.
@@ -14,23 +14,22 @@ pub struct Outcome {
     pub best: ParameterRecord,
     /// The last evaluation.
     pub last_round: RoundScore,
-    /// The evaluation over the most clients and, among those, with the highest unweighted mean
-    /// accuracy; the earliest of equals. Round 0
-    /// counts: if it is the best, training has not helped.
+    /// The best evaluation: the one over the most clients and, among those, with the highest unweighted mean accuracy;
+    /// the earliest in a tie. Round 0 counts: if it is the best, training has not helped.
     pub best_round: RoundScore,
-    /// The evaluation before any training. With a new adapter of FLoRA, that of the zero-shot model.
+    /// The evaluation before any training. With a new FLoRA adapter, it is that of the zero-shot model.
     pub initial: RoundScore,
     /// Every evaluation of the global model, from round 0.
     pub history: Vec<RoundScore>,
     /// Whether the run ended before its last round because [`patience`](crate::RoundsConfig::patience) ran out.
     pub stopped_early: bool,
-    /// Bytes that clients sent, as the fleet measured them. For a [`Simulation`](crate::Simulation):
-    /// of values, without names and headers.
+    /// Bytes that clients sent, as measured by the fleet. For a [`Simulation`](crate::Simulation): bytes of values,
+    /// without names and headers.
     pub bytes_up: u64,
-    /// Bytes of values that were sent to the selected clients, for training. Parameters that are
-    /// sent for an evaluation are not counted: a deployed federation need not evaluate every round.
+    /// Bytes of values sent to the selected clients for training. Parameters sent for an evaluation are not counted: a
+    /// deployed federation need not evaluate every round.
     pub bytes_down: u64,
-    /// Where the time went.
+    /// Wall-clock seconds by phase.
     pub seconds: PhaseSeconds,
 }
 
@@ -43,30 +42,30 @@ pub struct PhaseSeconds {
     pub aggregation: f64,
     /// Clients testing the global model.
     pub evaluation: f64,
-    /// Keeping the state from which a run can be resumed.
+    /// Saving the state from which a run can be resumed.
     #[serde(default)]
     pub saving: f64,
 }
 
-/// What was computed before a round failed.
+/// The results before a round failed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Partial {
-    /// Everything up to the last evaluation; `None` if even round 0 was not evaluated.
+    /// The outcome up to the last evaluation; `None` if even round 0 was not evaluated.
     pub outcome: Option<Outcome>,
-    /// Global parameters that were aggregated after that, but could not be evaluated.
+    /// Global parameters that were aggregated later but could not be evaluated.
     pub unevaluated: Option<ParameterRecord>,
 }
 
-/// How far a run has come.
+/// The progress of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Progress {
-    /// The shared parameters now.
+    /// The current shared parameters.
     pub(crate) global: Arc<ParameterRecord>,
-    /// Those that were evaluated last, and at their best.
+    /// The parameters of the last and of the best evaluation.
     pub(crate) evaluated: Option<Evaluated>,
     /// Every evaluation.
     pub(crate) history: Vec<RoundScore>,
-    /// The loss that each client reported when it trained last, where the selection wants to know.
+    /// The loss that each client last reported in training, if the selection uses it.
     pub(crate) losses: BTreeMap<String, f64>,
     pub(crate) bytes_up: u64,
     pub(crate) bytes_down: u64,
@@ -77,7 +76,7 @@ pub(crate) struct Progress {
 pub(crate) struct Evaluated {
     pub(crate) last: Arc<ParameterRecord>,
     pub(crate) best: Arc<ParameterRecord>,
-    /// The place of the best evaluation in the history.
+    /// Index of the best evaluation in the history.
     pub(crate) best_at: usize,
 }
 
@@ -94,7 +93,7 @@ impl Progress {
         }
     }
 
-    /// Takes down how the current parameters did.
+    /// Records the score of the current parameters.
     pub(crate) fn scored(&mut self, score: RoundScore) {
         let at = self.history.len();
         let current = || Arc::clone(&self.global);
@@ -113,8 +112,8 @@ impl Progress {
         self.history.push(score);
     }
 
-    /// The best round, where the last evaluations were no better and patience with that has run out before the last
-    /// round. It follows from the history alone, so that a resumed run comes to the same end.
+    /// The best round, if the run stops early: the last evaluations were no better, and patience ran out before the
+    /// last round. It depends on the history alone, so a resumed run stops at the same round.
     pub(crate) fn stopped_early(&self, config: &RoundsConfig) -> Option<&RoundScore> {
         let (patience, evaluated) = (config.patience?, self.evaluated.as_ref()?);
         let best = &self.history[evaluated.best_at];

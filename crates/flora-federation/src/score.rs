@@ -2,36 +2,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::Metrics;
 
-/// How one client's test examples were answered.
+/// The score of a model on one client's test examples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClientScore {
     /// The client.
     pub client: String,
-    /// Share of right answers, 0..1.
+    /// Share of correct predictions, 0..1.
     pub accuracy: f64,
     /// Mean loss over the test examples, if the client reports one.
     pub loss: Option<f64>,
-    /// Test examples.
+    /// Number of test examples.
     pub num_examples: usize,
 }
 
-/// How a model did over all clients that have test examples.
+/// The score of a model over all clients that have test examples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RoundScore {
     /// The round, from 0; round 0 is the model before any training.
     pub round: usize,
     /// Unweighted mean of the clients' accuracies, 0..1.
     pub accuracy: f64,
-    /// Mean of the clients' accuracies weighted by test examples, 0..1: the accuracy on all of them.
+    /// Mean of the clients' accuracies weighted by test examples, 0..1: the accuracy over all test examples.
     pub accuracy_weighted: f64,
     /// Unweighted mean of the clients' losses, if every client reports one.
     pub loss: Option<f64>,
-    /// How many clients the means are over.
+    /// Number of clients in the means.
     pub num_clients: usize,
 }
 
 impl ClientScore {
-    /// Reads `accuracy` and the metric named `loss_key`, or says what is wrong with them.
+    /// Reads `accuracy` and the metric named `loss_key`; an error names the problem.
     pub(crate) fn from_metrics(
         client: &str,
         num_examples: usize,
@@ -48,11 +48,11 @@ impl ClientScore {
             Some(&accuracy) => accuracy,
         };
         let loss = metrics.get(loss_key).copied();
-        // A model that predicts nothing but NaN still has an accuracy: that of the first class.
+        // A model that predicts only NaN still has an accuracy: that of always choosing the first class.
         if let Some(loss) = loss.filter(|loss| !loss.is_finite()) {
             return Err(format!(
-                "its answer says {loss_key} = {loss}: the model is no longer finite there; if training \
-                 made it so, lower the learning rate"
+                "its answer has {loss_key} = {loss}: the model's outputs are no longer finite; if training \
+                 caused this, lower the learning rate"
             ));
         }
         Ok(Self { client: client.to_owned(), accuracy, loss, num_examples })
@@ -81,8 +81,8 @@ impl RoundScore {
         })
     }
 
-    /// Whether this round is better than `other`. A mean over more clients beats any mean over
-    /// fewer: where a client could not be asked, the mean is not of the same thing.
+    /// Whether this score is better than `other`. A mean over more clients beats any mean over fewer, because means
+    /// over different clients are not comparable.
     pub(crate) fn is_better_than(&self, other: &Self) -> bool {
         (self.num_clients, self.accuracy) > (other.num_clients, other.accuracy)
     }

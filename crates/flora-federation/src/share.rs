@@ -1,7 +1,6 @@
 use flora_core::ParameterRecord;
 
-/// Which of the trained parameters travel. What is trained but not shared stays with the client, as
-/// a part of its state.
+/// Which of the trained parameters are sent. Parameters that are trained but not shared stay in the client's state.
 ///
 /// ```
 /// use flora_federation::Share;
@@ -15,14 +14,14 @@ pub enum Share {
     /// All of them: one global model.
     #[default]
     All,
-    /// None: every client trains a model of its own, and no parameters are sent.
+    /// None: local-only baseline, in which every client trains its own model and no parameters are sent.
     Nothing,
-    /// Those whose name contains one of these.
+    /// Parameters whose name contains one of these strings.
     Matching(Vec<String>),
 }
 
 impl Share {
-    /// Whether the parameter of this name travels.
+    /// Whether the parameter of this name is shared.
     pub fn covers(&self, name: &str) -> bool {
         match self {
             Self::All => true,
@@ -36,7 +35,7 @@ impl Share {
         record.filter(|name| self.covers(name))
     }
 
-    /// Whether every trained parameter travels, so that the global parameters alone are a model.
+    /// Whether every trained parameter is shared, so that the global parameters alone are a complete model.
     pub fn is_all(&self) -> bool {
         *self == Self::All
     }

@@ -10,33 +10,31 @@ use crate::{ClientInfo, Kind, Message, Metrics, gate};
 pub struct Global {
     /// The round, from 0.
     pub round: usize,
-    /// The shared parameters at its start.
+    /// The shared parameters at the start of the round.
     pub parameters: Arc<ParameterRecord>,
 }
 
 /// An answer that passed all checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Accepted {
-    /// Who trained.
+    /// The client that trained.
     pub client: ClientInfo,
-    /// What was sent to this client.
+    /// The message sent to this client.
     pub sent: Message,
-    /// What it answered.
+    /// The client's answer.
     pub message: Message,
-    /// Training examples, the weight of the answer in an average. Never more than the client
-    /// registered with.
+    /// Number of training examples, the answer's weight in an average. Never more than the client registered with.
     pub num_examples: usize,
-    /// What the client sent back: the record [`PARAMETERS`](crate::PARAMETERS) of the answer.
+    /// The parameters of the answer: its record [`PARAMETERS`](crate::PARAMETERS).
     pub parameters: Arc<ParameterRecord>,
 }
 
-/// The server's rule: what each client is sent, and the next global parameters from what comes back.
+/// The server's rule: it decides what each client is sent and computes the next global parameters from the answers.
 ///
-/// Host arithmetic on named tensors. The round loop shows a strategy only answers that passed its
-/// checks, sorted by client id, each client once, so that a result never depends on the order of
-/// arrival.
+/// A strategy is host arithmetic on named tensors. The round loop passes it only answers that passed the checks, sorted
+/// by client id, each client once, so a result never depends on the order of arrival.
 ///
-/// A strategy of one's own, the coordinate-wise maximum:
+/// A custom strategy, the coordinate-wise maximum:
 ///
 /// ```
 /// use flora_core::{HostTensor, ParameterRecord};
@@ -71,62 +69,63 @@ pub trait Strategy: Send {
     /// The name in experiment files and events, such as `fedavg`.
     fn name(&self) -> &str;
 
-    /// The message of a [`Kind::Train`] or [`Kind::Evaluate`] task for one client: the global
-    /// parameters, unless the strategy says otherwise.
+    /// The message of a [`Kind::Train`] or [`Kind::Evaluate`] task for one client; by default, the global parameters.
     fn instruct(&mut self, global: &Global, client: &ClientInfo, kind: &Kind) -> Message {
         let _ = (client, kind);
         Message::parameters(Arc::clone(&global.parameters))
     }
 
-    /// Checks the records of a client that trained: those that were sent, with the same names,
-    /// shapes and element types, and finite. A strategy whose answers look otherwise says how.
+    /// Checks the records of a client that trained. The default requires the records that were sent, with the same
+    /// names, shapes and element types, and finite. A strategy with other answers overrides it.
     ///
-    /// The round loop calls this for every answer, besides checks of its own that no strategy can
-    /// turn off: who answers, which round, how many examples, and how large the update is.
+    /// The round loop calls this for every answer, besides its own checks that no strategy can turn off: the client,
+    /// the round, the number of examples, and the size of the update.
     ///
     /// # Errors
-    /// What is wrong. The answer is left out, and an event tells which client and why.
+    /// The problem. The answer is excluded, and an event names the client and the reason.
     fn check(&self, sent: &Message, answer: &Message) -> Result<(), CheckError> {
         gate::same_records(sent, answer)
     }
 
-    /// The global parameters after the round, from those at its start and the answers; at least one.
+    /// Computes the global parameters after the round from those at its start and the answers, of which there is at
+    /// least one.
     ///
     /// # Errors
-    /// [`StrategyError`] if no next parameters can be made.
+    /// [`StrategyError`] if no next parameters can be computed.
     fn aggregate(
         &mut self,
         global: &Global,
         accepted: &[Accepted],
     ) -> Result<Aggregate, StrategyError>;
 
-    /// Whether a round counts in which nobody answered: where silence would tell who is not there, noise alone is the answer.
-    /// [`aggregate`](Self::aggregate) is then called without answers, and no quorum holds.
+    /// Whether a round without answers counts. This is for private rounds, in which a skipped round would reveal who is
+    /// absent: noise alone is the result. [`aggregate`](Self::aggregate) is then called without answers, and no quorum
+    /// applies.
     fn counts_nobody(&self) -> bool {
         false
     }
 
-    /// The seed by which clients are drawn, where it must not be that of the run, which they know.
+    /// The seed for drawing clients, if clients must not know it; by default the run's seed, which they know.
     fn draw_seed(&self) -> Option<u64> {
         None
     }
 
-    /// Why no further round may be trained, such as a budget that is spent. Asked before every round; the run ends there, with
+    /// Why no further round may be trained, such as a spent budget. Asked before every round; the run then ends with
     /// this as a note.
     fn is_spent(&self) -> Option<String> {
         None
     }
 
-    /// What the strategy remembers from round to round, so that a run can be resumed: a momentum as a
-    /// record, a number of steps or a key as a setting.
+    /// The strategy's state between rounds, so that a run can be resumed: for example a momentum as a record, a number
+    /// of steps or a key as a setting.
     fn state(&self) -> Message {
         Message::default()
     }
 
-    /// Puts back what [`state`](Self::state) gave.
+    /// Restores the state that [`state`](Self::state) returned.
     ///
     /// # Errors
-    /// A state that is not this strategy's.
+    /// A state that does not belong to this strategy.
     fn restore(&mut self, state: Message) -> Result<(), StrategyError> {
         match state == Message::default() {
             true => Ok(()),
@@ -138,62 +137,60 @@ pub trait Strategy: Send {
     }
 }
 
-/// What a strategy made of a round's answers.
+/// The result of aggregating a round's answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aggregate {
     /// The next global parameters: names, shapes and element types as before, unless they are
     /// [reshaped](Self::reshaped).
     pub parameters: ParameterRecord,
-    /// Whatever the strategy measured. The round loop adds the example-weighted means of what the
-    /// clients reported.
+    /// Metrics of the strategy. The round loop adds the example-weighted means of the clients' metrics.
     pub metrics: Metrics,
-    /// Whether the parameters may have other names and shapes than those before.
+    /// Whether the parameters may have new names and shapes.
     pub is_reshaped: bool,
 }
 
 impl Aggregate {
-    /// Without metrics.
+    /// An aggregate without metrics.
     pub fn new(parameters: ParameterRecord) -> Self {
         Self { parameters, metrics: Metrics::new(), is_reshaped: false }
     }
 
-    /// Of names and shapes that need not be those before, without metrics. The clients must know what
-    /// to make of them.
+    /// An aggregate with new names and shapes, without metrics. The clients must be able to use them.
     pub fn reshaped(parameters: ParameterRecord) -> Self {
         Self { is_reshaped: true, ..Self::new(parameters) }
     }
 }
 
-/// What is wrong with the records of an answer.
+/// Problems with the records of an answer.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// A record that was sent did not come back.
+    /// A record that was sent is missing from the answer.
     #[error("record `{name}` is missing from the answer")]
     Missing {
         /// The record.
         name: String,
     },
-    /// A record came that was not sent.
+    /// The answer contains a record that was not sent.
     #[error("the answer holds an unexpected record `{name}`")]
     Unexpected {
         /// The record.
         name: String,
     },
-    /// A tensor of a record.
+    /// A tensor of a record is invalid.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// Anything else.
+    /// Any other problem.
     #[error("{0}")]
     Other(String),
 }
 
-/// Why a strategy has no next parameters.
+/// Why a strategy cannot compute the next parameters.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StrategyError {
-    /// The weights are all zero.
-    #[error("the answers stand for 0 training examples, so they have no weight in an average")]
+    /// The weights of the answers are all zero.
+    #[error("the answers have 0 training examples in total, so they have no weight in an average")]
     NoExamples,
     /// The result is not a valid record.
     #[error("the aggregate is not a valid record: {0}")]
@@ -201,7 +198,7 @@ pub enum StrategyError {
     /// A saved state does not fit.
     #[error("the strategy's saved state: {0}")]
     State(String),
-    /// Anything else.
+    /// Any other problem.
     #[error("{0}")]
     Other(String),
 }

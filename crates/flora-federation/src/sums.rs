@@ -7,14 +7,15 @@ use crate::{
     Accepted, Aggregate, ClientInfo, Global, Kind, Message, Strategy, StrategyError, Value,
 };
 
-/// Sums over the examples of all clients: the strategy of methods that are solved in closed form from such sums.
+/// Sums over the examples of all clients: the strategy for methods with a closed-form solution from such sums.
 ///
-/// A client answers with the mean over its `n_k` training examples, whose norm does not grow with them; the next global
-/// record is the global one plus `sum_k n_k x_k`. Means weighted by examples are what [`FedAvg`](crate::FedAvg) makes
-/// of the same answers, so that another server than flora's comes to these sums divided by all examples.
+/// A client answers with the mean over its `n_k` training examples, whose norm does not grow with their number; the
+/// next global record is the current one plus `sum_k n_k x_k`. [`FedAvg`](crate::FedAvg) would compute the
+/// example-weighted mean of the same answers, so a server other than flora's gets these sums divided by the number of
+/// all examples.
 ///
-/// A client is counted once, however many rounds there are: a later answer of it changes nothing. Who is sent a
-/// [`Kind::Train`] task is sent zeros, because a client needs none of the others' sums to add up its own.
+/// Each client is counted once, in whatever number of rounds: its later answers change nothing. A [`Kind::Train`] task
+/// contains zeros, because a client does not need the others' sums to compute its own.
 ///
 /// Sums are taken in f64 and in the order of the client ids.
 ///
@@ -28,35 +29,35 @@ use crate::{
 pub struct Sums {
     counted: BTreeSet<String>,
     subtracts: bool,
-    /// What everybody who trains is sent, once.
+    /// The zeros that every training client is sent.
     zeros: Option<Arc<ParameterRecord>>,
 }
 
-/// The setting of the state that holds who is counted, as a JSON list.
+/// The setting of the state with the counted clients, as a JSON list.
 const COUNTED: &str = "counted";
 
-/// What is left of a sum in f32 after a part of it was taken away again, relative to that part, and is rounding.
+/// Relative to a subtracted part, the rest of a sum in f32 that is rounding error.
 const ROUNDING: f64 = 1e-6;
 
 impl Sums {
-    /// Nobody is counted yet.
+    /// Sums without any counted client.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same, which takes the sums of clients away: they leave, and the global record is as if they had never been
-    /// there, up to rounding.
+    /// Subtracts the sums of clients instead: they leave, and the global record becomes, up to rounding, as if they had
+    /// never taken part.
     #[must_use]
     pub fn subtracting(self) -> Self {
         Self { subtracts: true, ..self }
     }
 
-    /// Who is counted.
+    /// The counted clients.
     pub fn counted(&self) -> &BTreeSet<String> {
         &self.counted
     }
 
-    /// Who is counted according to a [`state`](Strategy::state); `None` of another strategy's.
+    /// The counted clients in a [`state`](Strategy::state); `None` if it belongs to another strategy.
     pub fn counted_in(state: &Message) -> Option<BTreeSet<String>> {
         let Some(Value::Text(counted)) = state.config.get(COUNTED) else { return None };
         serde_json::from_str(counted).ok()
@@ -125,7 +126,7 @@ impl Strategy for Sums {
     }
 
     fn restore(&mut self, state: Message) -> Result<(), StrategyError> {
-        let wrong = || StrategyError::State(format!("`{COUNTED}` is no list of clients"));
+        let wrong = || StrategyError::State(format!("`{COUNTED}` is not a list of clients"));
         self.counted = Self::counted_in(&state).ok_or_else(wrong)?;
         Ok(())
     }
@@ -178,13 +179,13 @@ mod tests {
         );
         let mut sums = Sums::new();
         let first = round(&mut sums, &record(&[0.0, 0.0]), std::slice::from_ref(&a));
-        // Who is counted is left out.
+        // Counted clients are excluded.
         let second = round(&mut sums, &first, &[a.clone(), b.clone()]);
         assert!(second.distance(&all) < 1e-6, "{second:?}");
         assert_eq!(round(&mut sums, &second, &[a.clone(), b.clone()]), second);
         let left = round(&mut Sums::new().subtracting(), &all, std::slice::from_ref(&b));
         assert!(left.distance(&first) < 1e-6, "{left:?}");
-        // Exactly nothing is left where nobody is: rounding would be taken for images.
+        // Without clients the sums are exactly zero: a rounding error would be taken for images.
         let nobody = round(&mut Sums::new().subtracting(), &left, std::slice::from_ref(&a));
         assert_eq!(*nobody.get("g").unwrap().to_f32(), [0.0, 0.0]);
     }
@@ -204,7 +205,7 @@ mod tests {
             state
         }] {
             let error = sums.restore(state).unwrap_err().to_string();
-            assert!(error.contains("no list of clients"), "{error}");
+            assert!(error.contains("not a list of clients"), "{error}");
         }
     }
 

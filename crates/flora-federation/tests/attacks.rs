@@ -1,4 +1,4 @@
-//! What attackers send, against the formulas of the papers.
+//! Answers of attackers, compared with the formulas of the papers.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use serde_json::Value;
 const ROUND: usize = 3;
 const SEED: u64 = 5;
 
-/// Clients that are there, and answer nothing.
+/// Clients that are present but never answer.
 struct Idle(Vec<ClientInfo>);
 
 impl Fleet for Idle {
@@ -52,7 +52,7 @@ fn faulty(count: usize, attackers: f64, attack: Attack, seed: u64) -> Faulty<Idl
     Faulty::new(Idle(clients(count)), faults, seed).unwrap()
 }
 
-/// A message that was sent, and its answer, of each client.
+/// For each client, the sent message and its answer.
 type Answers = BTreeMap<String, (Message, Answer)>;
 
 fn answer(id: &str, sent: &Message, trained: ParameterRecord) -> Answer {
@@ -90,7 +90,7 @@ fn message(record: ParameterRecord) -> Message {
     Message::parameters(Arc::new(record))
 }
 
-/// A record of the fixture, with `more` added to every number.
+/// A record of the fixture, with `more` added to every value.
 fn record(value: &Value, more: f32) -> ParameterRecord {
     let mut record = ParameterRecord::new();
     for (name, array) in value.as_object().unwrap() {
@@ -131,7 +131,7 @@ fn attackers_send_what_the_papers_say() {
             let mut fleet = faulty(9, share, attack, SEED);
             let who = fleet.attackers().clone();
             assert_eq!(who.len(), 3);
-            // The first of the fixture attack.
+            // The first attack of the fixture.
             let others = clients(9).into_iter().map(|info| info.id).filter(|id| !who.contains(id));
             let ids: Vec<String> = who.iter().cloned().chain(others).collect();
             let sent = message(record(&fixture["updates"][0], 0.25));
@@ -173,7 +173,7 @@ fn attackers_send_what_the_papers_say() {
     assert_eq!(checked, 9 * 3);
 }
 
-/// As many clients with one tensor, that moved by their numbers and were sent different ones.
+/// `count` clients with one tensor, each with its own starting value and update.
 fn moved(count: usize) -> Answers {
     let of = |(k, info): (usize, ClientInfo)| {
         let sent = message(one("w", &[10.0 * k as f32, 0.0]));
@@ -203,7 +203,7 @@ fn attackers_know_the_updates_of_the_sound_and_honest_alone() {
     answered(&mut answers, &honest[1], one("w", &[f32::NAN, 0.0]));
     answers.get_mut(&honest[2]).unwrap().1.round = ROUND - 1;
     answered(&mut answers, &honest[3], one("w", &[7.0]));
-    // And of the attackers, one failed.
+    // One of the attackers failed, too.
     let (failed, acting) = (who.first().unwrap(), who.iter().skip(1));
     answers.get_mut(failed).unwrap().1.result =
         Err(flora_federation::Failure { reason: Reason::Failed, message: "no".to_owned() });
@@ -211,7 +211,7 @@ fn attackers_know_the_updates_of_the_sound_and_honest_alone() {
     conclude(&mut fleet, &mut answers);
     let mean = honest[4..].iter().map(|id| number(id)).sum::<f32>() / 3.0;
     for id in acting {
-        // Relative to what was sent to the attacker itself.
+        // Relative to the parameters that the attacker itself was sent.
         let found = parameters(&answers[id].1).get("w").unwrap().to_f32().into_owned();
         let expected = [10.0 * number(id) - mean, mean];
         for (x, y) in found.iter().zip(expected) {
@@ -283,7 +283,7 @@ fn noise_takes_the_place_of_the_update() {
     for (seed, round, attempt) in [(2, 3, 0), (1, 4, 0), (1, 3, 1)] {
         assert_ne!(noise(seed, round, attempt, ["a", "b"]).0, a);
     }
-    // Part of what a seed promises.
+    // The draw must stay the same for a seed.
     assert_eq!(a[..3], [2.7614627, 1.9941949, 1.8846473]);
 }
 
@@ -302,7 +302,7 @@ fn the_same_clients_attack_in_every_way_and_none_of_them_sends_poison() {
     assert_ne!(with(0.3, Attack::LabelFlip {}).attackers(&all, 8), many);
     let fleet = Faulty::new(Idle(all.clone()), with(0.3, Attack::LabelFlip {}), 7).unwrap();
     assert_eq!(*fleet.attackers(), many);
-    // Everybody has some role, and one alone.
+    // Every client has a role, and only one.
     assert_eq!(with(0.8, Attack::LabelFlip {}).attackers(&all, 7).len(), 32);
     assert!(faults.attackers(&all, 7).is_empty());
 }
@@ -324,5 +324,5 @@ fn a_share_that_is_nobody_is_refused() {
     let faults =
         Faults { attackers: 0.04, attack: Some(Attack::LabelFlip {}), ..Faults::default() };
     let error = Faulty::new(Idle(clients(10)), faults, 1).err().expect("refused").to_string();
-    assert!(error.contains("faults.attackers: 0.04 of 10 clients is nobody"), "{error}");
+    assert!(error.contains("faults.attackers: 0.04 of 10 clients rounds to no client"), "{error}");
 }

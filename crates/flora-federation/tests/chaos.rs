@@ -1,4 +1,4 @@
-//! A hundred clients of which a third fails in every round and a tenth lies.
+//! A hundred clients, of which a third fails in every round and a tenth sends invalid answers.
 
 mod support;
 
@@ -29,7 +29,7 @@ fn run(faults: Faults, seed: u64) -> (Outcome, Vec<Event>) {
     (outcome.unwrap(), events)
 }
 
-/// What a message says that a fault of this name caused.
+/// The words in the message of a fault with this name.
 fn cause(reason: Reason, message: &str) -> &'static str {
     let causes = [
         (Reason::Failed, "failed on purpose (faults.fail)", "fail"),
@@ -96,7 +96,7 @@ fn the_run_finishes_and_accounts_for_every_client_of_every_round() {
             }
         }
         assert_eq!(rounds, 20);
-        // A fortieth of a hundred, rounded, is three; nobody lies in two ways.
+        // A fortieth of a hundred, rounded, is three; no client has two faults.
         let numbers: Vec<(&str, usize)> = liars.iter().map(|it| (*it.0, it.1.len())).collect();
         assert_eq!(numbers, [("huge", 3), ("nan", 3), ("stale", 3), ("wrong_shape", 3)]);
         assert_eq!(liars.values().flatten().collect::<BTreeSet<_>>().len(), 12);

@@ -1,4 +1,4 @@
-//! A client that really takes too long.
+//! Clients that really miss a deadline.
 
 mod support;
 
@@ -14,7 +14,7 @@ use flora_federation::{
 };
 use support::{Pull, record};
 
-/// Closed until it is opened.
+/// Blocks until it is opened.
 #[derive(Default)]
 struct Gate(Mutex<bool>, Condvar);
 
@@ -26,13 +26,13 @@ impl Gate {
 
     fn pass(&self) {
         let open = self.0.lock().unwrap();
-        // No test hangs for ever.
+        // Keeps the test from hanging.
         let patience = Duration::from_secs(60);
         drop(self.1.wait_timeout_while(open, patience, |open| !*open).unwrap());
     }
 }
 
-/// Trains behind a gate, or after a rest.
+/// Trains after waiting at a gate or sleeping.
 struct Slow {
     inner: Pull,
     gate: Option<Arc<Gate>>,
@@ -54,7 +54,7 @@ impl Client for Slow {
     }
 }
 
-/// Clients a and b, and the larger z, which trains behind the gate.
+/// Clients a and b, and the larger z, which waits at the gate.
 fn fleet(gate: &Arc<Gate>, threads: usize) -> Simulation {
     let client = |id: &str, examples, gate| -> Box<dyn Client> {
         Box::new(Slow { inner: Pull::new(id, [1.0, 0.5], examples), gate })
@@ -76,7 +76,7 @@ fn config(rounds: usize, seconds: f64) -> RoundsConfig {
     RoundsConfig { rounds, policy, ..RoundsConfig::default() }
 }
 
-/// Waits until no thread holds the gate any more: the workers have ended.
+/// Waits until no thread holds the gate any more, so that the workers have ended.
 fn wait_for_the_end(gate: &Arc<Gate>) {
     let started = Instant::now();
     while Arc::strong_count(gate) > 1 {

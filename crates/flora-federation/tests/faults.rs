@@ -1,4 +1,4 @@
-//! Faults on purpose, one at a time.
+//! Injected faults, one at a time.
 
 mod support;
 
@@ -24,8 +24,8 @@ fn tasks(kind: &Kind) -> Vec<Task> {
     ["a", "b", "c"].map(task).into()
 }
 
-/// A straggler has trained. If its task stayed open, a run that is stopped and resumed would let it
-/// train twice, and one that is stopped after every answer would ask it for ever.
+/// A straggler has trained. If its task stayed open, a run that is stopped and resumed would train it twice, and one
+/// that is stopped after every answer would ask it for ever.
 #[test]
 fn a_straggler_answers_that_it_is_late() {
     let mut fleet = faulty(Faults { straggle: 1.0, delay: 60.0, ..Faults::default() });

@@ -1,4 +1,4 @@
-//! FedAvg against numbers worked out by hand.
+//! FedAvg, compared with values computed by hand.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ fn the_mean_is_weighted_by_examples_and_matched_by_name() {
     let current = global(record(&[("a", &[0.0, 0.0]), ("b", &[9.0])]));
     let answers = [
         answer("x", 1, record(&[("a", &[1.0, -2.0]), ("b", &[8.0])])),
-        // The other order: position must not matter.
+        // In another order: the position must not matter.
         answer("y", 3, record(&[("b", &[4.0]), ("a", &[5.0, 2.0])])),
     ];
     let aggregate = FedAvg.aggregate(&current, &answers).unwrap();
@@ -70,14 +70,14 @@ fn answers_without_any_weight_are_an_error() {
         let error = FedAvg.aggregate(&current, &answers).unwrap_err().to_string();
         assert!(error.contains("0 training examples"), "{error}");
     }
-    // A client without examples among others has no say.
+    // A client without examples has no weight among others.
     let answers = [one("x", 0), answer("y", 2, record(&[("a", &[5.0])]))];
     let aggregate = FedAvg.aggregate(&current, &answers).unwrap();
     assert_eq!(values(&aggregate.parameters, "a"), [5.0]);
 }
 
-/// Answers in another element type do not pass the round loop's checks, but may pass those of a
-/// strategy around this one.
+/// Answers with another element type do not pass the round loop's checks, but may pass those of a strategy that wraps
+/// this one.
 #[test]
 fn the_element_type_stays_that_of_the_server() {
     let current = global(record(&[("a", &[0.0])]));

@@ -1,4 +1,4 @@
-//! A fleet that delivers what it should not, and updates that are too large.
+//! A fleet that delivers invalid answers, and updates that are too large.
 
 mod support;
 
@@ -14,7 +14,7 @@ use support::{Fault, Pull, record, w};
 
 type Change<'a> = Box<dyn FnMut(&Kind, Vec<Answer>) -> Vec<Answer> + 'a>;
 
-/// Changes the answers to an exchange, which it gets sorted by client, before it delivers them.
+/// Changes the answers to an exchange, sorted by client, before it delivers them.
 struct Meddling<'a> {
     fleet: Simulation,
     change: Change<'a>,
@@ -70,7 +70,7 @@ fn three(fault: Fault) -> Vec<Box<dyn Client>> {
     ]
 }
 
-/// One round with a change to the answers to tasks of this kind; everybody honest by themselves.
+/// Runs one round in which the answers to tasks of this kind are changed; all clients are honest.
 fn meddled(kind: Kind, change: impl Fn(&mut Vec<Answer>)) -> (Outcome, Vec<Event>) {
     let change: Change<'_> = Box::new(move |asked, mut answers| {
         if *asked == kind {
@@ -185,7 +185,7 @@ fn answers_that_nobody_asked_for_change_nothing() {
             let mut stranger = answers[0].clone();
             stranger.client = "zz".to_owned();
             answers.insert(1, stranger);
-            // The second one of a is a lie.
+            // The second answer of a is false.
             let mut double = answers[0].clone();
             double.result = Ok(Message::trained(record([9.0, 9.0]), 10, Default::default()));
             answers.push(double);
@@ -198,7 +198,7 @@ fn answers_that_nobody_asked_for_change_nothing() {
             assert_eq!((pair[0].0.as_str(), pair[0].1), ("a", Reason::Refused));
             assert!(pair[0].2.contains("more than once"), "{}", pair[0].2);
             assert_eq!((pair[1].0.as_str(), pair[1].1), ("zz", Reason::Refused));
-            assert!(pair[1].2.contains("nobody asked"), "{}", pair[1].2);
+            assert!(pair[1].2.contains("was not asked"), "{}", pair[1].2);
         }
     }
 }
@@ -252,7 +252,7 @@ fn permutations(order: &mut [usize; 5], from: usize, visit: &mut impl FnMut(&[us
 
 #[test]
 fn the_order_of_arrival_does_not_change_a_bit() {
-    // Large values that cancel: summed in another order, they swallow other parts of the small.
+    // Large values that cancel: summed in another order, they would absorb small ones differently.
     let answer_of = |answer: &mut Answer, client: usize| {
         let size = [1e20, 1.0, -1e20, 3.0, 0.1][client];
         let parameters = record([size, 1.5 * size]);
@@ -309,7 +309,7 @@ fn a_bound_on_the_norm_is_kept_to() {
     assert_eq!((client.as_str(), *reason), ("c", Reason::Refused));
     assert_eq!(
         message,
-        "the norm of its update is 9.0000e-1, more than max_update_norm = 6.0000e-1: raise that or, if it trains in \
+        "the norm of its update is 9.0000e-1, more than max_update_norm = 6.0000e-1: raise it or, if the client trains in \
          steps, lower the learning rate"
     );
     let [x, _] = w(&outcome.last);
@@ -326,7 +326,7 @@ fn without_a_bound_what_is_far_beyond_the_others_is_refused() {
     assert_eq!(failures[0].0, "d");
     assert!(failures[0].2.contains("3.0000e5, more than 6.0000e2"), "{}", failures[0].2);
     assert!(w(&outcome.last)[0] < 100.0);
-    // Of two, nobody can say which is the wrong one, but for what dwarfs the parameters.
+    // With two updates, none can be called the wrong one, unless it dwarfs the parameters.
     let (_, events) = large(&[("a", 1.0), ("d", 1e3), ("idle", 0.0)], policy);
     assert!(self::failures(&events).is_empty());
     let (_, events) = large(&[("a", 1.0), ("d", 1e6), ("idle", 0.0)], policy);

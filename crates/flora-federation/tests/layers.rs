@@ -1,4 +1,4 @@
-//! Transforms between clients and round loop.
+//! Transforms between clients and the round loop.
 
 mod support;
 
@@ -57,13 +57,13 @@ fn an_answer_that_is_not_encoded_is_refused() {
         _ => false,
     };
     assert_eq!(events.iter().filter(refused).count(), 2);
-    // And one that is, where nobody expects it, by the loop itself.
+    // An answer that is encoded although it should not be is rejected by the loop itself.
     let (outcome, events) = run(&[Dtype::F16], &[]);
     assert!(outcome.is_none());
     assert!(events.iter().any(|event| matches!(event, Event::ClientFailed { .. })));
 }
 
-/// Adds up what it has encoded, and remembers it.
+/// Sums up the encoded values, and keeps the sum as its state.
 struct Counting(u8);
 
 impl Transform for Counting {
@@ -121,7 +121,7 @@ fn what_a_transform_remembers_is_a_part_of_the_clients_state() {
     }
 }
 
-/// Half precision on the way down.
+/// Sends tasks in half precision.
 struct Halves;
 
 impl Download for Halves {
@@ -146,7 +146,7 @@ fn cast(message: &Message, dtype: Dtype) -> Result<Message, String> {
     Ok(message)
 }
 
-/// What training changed is added to what the server has, and not to what the client could read of it.
+/// Updates are added to the server's parameters, not to the rounded ones that the client received.
 #[test]
 fn the_server_keeps_its_model_whole() {
     let start = record([1.0 + 1.0 / 3_000.0, -0.3]);

@@ -1,4 +1,4 @@
-//! Strategies, selections and fleets that are not of this crate.
+//! Strategies, selections and fleets implemented outside this crate.
 
 mod support;
 
@@ -14,7 +14,7 @@ use support::{Pull, record, w};
 /// FedProx with a `mu` for each client, which every answer must confirm.
 #[derive(Default)]
 struct Prox {
-    /// Who was sent which `mu`, as `aggregate` saw it.
+    /// The `mu` sent to each client, as `aggregate` saw it.
     seen: Vec<(String, f64)>,
 }
 
@@ -96,7 +96,7 @@ fn pulls() -> Vec<Box<dyn Client>> {
     ["a", "b", "c", "d"].map(|id| Pull::new(id, [1.0, 0.5], 10).boxed()).into()
 }
 
-/// Everybody, for tests that are about something else.
+/// Selects every client, for tests about something else.
 struct Everybody;
 
 impl Selection for Everybody {
@@ -130,7 +130,7 @@ fn a_strategy_instructs_each_client_and_checks_its_answer() {
     assert_eq!((name.as_str(), metrics["spread"], metrics["loss"]), ("prox", 0.5, 0.25));
 }
 
-/// A strategy that leaves records to themselves still gets no claims and no lost parameters.
+/// A strategy without checks of its own still receives no false claims and no lost parameters.
 #[test]
 fn a_strategy_cannot_turn_off_the_checks_of_the_loop() {
     struct Trusting;
@@ -153,7 +153,7 @@ fn a_strategy_cannot_turn_off_the_checks_of_the_loop() {
             Ok(Aggregate::new(global.parameters.as_ref().clone()))
         }
     }
-    /// Changes what an honest client answers.
+    /// Changes the answer of an honest client.
     struct Lying(Pull, fn(&mut Message));
     impl Client for Lying {
         fn info(&self) -> ClientInfo {
@@ -177,7 +177,7 @@ fn a_strategy_cannot_turn_off_the_checks_of_the_loop() {
             message.metrics.insert("num-examples".to_owned(), 11.0);
         }),
         lying("empty", |message| message.records.clear()),
-        // Whether records are finite is left to the strategy.
+        // The strategy checks whether records are finite.
         lying("nan", |message| {
             message.records.insert("more".to_owned(), Arc::new(record([f32::NAN, 0.0])));
         }),
@@ -221,7 +221,7 @@ fn a_strategy_cannot_make_another_model() {
     }
 }
 
-/// One client after the other, among doubles and strangers.
+/// Selects one client after the other, along with duplicates and unknown ids.
 struct InTurn(Mutex<Vec<Draw>>);
 
 impl Selection for InTurn {
@@ -271,5 +271,5 @@ fn a_selection_of_nobody_says_so() {
         }
     }
     let error = run(pulls(), &mut FedAvg, &Nobody, 1).0.unwrap_err().to_string();
-    assert!(error.contains("no client trained: nobody was selected"), "{error}");
+    assert!(error.contains("no client trained: none was selected"), "{error}");
 }

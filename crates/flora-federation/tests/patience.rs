@@ -1,4 +1,4 @@
-//! A run that ends because nothing becomes better.
+//! Early stopping when nothing improves.
 
 use std::num::NonZeroUsize;
 
@@ -8,7 +8,7 @@ use flora_federation::{
     ParameterRecord, Rounds, RoundsConfig, RunState, Simulation, Task,
 };
 
-/// A client whose accuracy in each round is known before.
+/// A client with a given accuracy in each round.
 #[derive(Clone)]
 struct Scripted(Vec<f64>);
 
@@ -34,7 +34,7 @@ impl Client for Scripted {
     }
 }
 
-/// What a run told and kept.
+/// The events and states of a run.
 #[derive(Default)]
 struct Heard {
     events: Vec<Event>,
@@ -66,7 +66,7 @@ impl Listener for Heard {
     }
 }
 
-/// Tenths of right answers in each round; the run is of one round fewer.
+/// Tenths of correct predictions in each evaluation; there is one round fewer.
 const SCORES: [u8; 11] = [5, 6, 6, 4, 7, 7, 1, 7, 3, 9, 9];
 
 fn config(patience: Option<usize>) -> RoundsConfig {
@@ -87,7 +87,7 @@ fn run(patience: Option<usize>) -> (Outcome, Heard) {
 
 #[test]
 fn a_run_ends_after_so_many_rounds_that_were_no_better() {
-    // An equal round is no better. A better one gives the run its patience back.
+    // An equal round is no better. A better one resets the patience.
     for (patience, last, best) in [(1, 2, 1), (2, 3, 1), (3, 7, 4), (4, 8, 4)] {
         let (outcome, heard) = run(Some(patience));
         assert!(outcome.stopped_early);
@@ -109,7 +109,7 @@ fn a_run_that_comes_to_its_last_round_is_not_stopped() {
     }
 }
 
-/// Whatever [`RoundsConfig::save_every`] says: the end is kept, and nothing goes on from it.
+/// Whatever [`RoundsConfig::save_every`] is: the final state is saved, and a resumed run does not continue from it.
 #[test]
 fn the_end_is_kept_and_is_the_end() {
     let (outcome, heard) = run(Some(2));

@@ -1,4 +1,4 @@
-//! What happens to a round with too few answers.
+//! Rounds with too few answers.
 
 mod support;
 
@@ -47,7 +47,7 @@ fn all(fault: Fault) -> Vec<Box<dyn Client>> {
     (0..8).map(client).collect()
 }
 
-/// Round, accepted, and the words of each `BelowQuorum`.
+/// Round, number of accepted answers, consequence and message of each `BelowQuorum`.
 fn told(events: &[Event]) -> Vec<(usize, usize, BelowQuorum, String)> {
     let of = |event: &Event| match event {
         Event::BelowQuorum { round, accepted, then, message, .. } => {
@@ -82,9 +82,9 @@ fn a_round_is_tried_again_with_others() {
     assert!(drawn.iter().all(|it| it.1.len() == 4));
     assert_ne!(drawn[0].1, drawn[1].1);
     assert_ne!(drawn[1].1, drawn[2].1);
-    // Four are sent 8 bytes in each of six tries, and answer in two.
+    // Four are sent 8 bytes in each of six attempts, and answer in two.
     assert_eq!((outcome.bytes_down, outcome.bytes_up), (6 * 4 * 8, 2 * 4 * 8));
-    // Nothing of a round that failed is left in the model.
+    // A failed round leaves no trace in the model.
     let [x, _] = w(&outcome.last);
     assert!((x - 0.51).abs() < 1e-6, "{x}");
 }
@@ -119,7 +119,7 @@ fn a_round_that_is_skipped_changes_nothing() {
     assert_eq!(outcome.best_round.round, 1, "the earliest of equals");
 }
 
-/// A coin for each client may draw nobody. That is a round like any other, whatever the policy.
+/// An independent draw for each client may select none. That is a valid round, whatever the policy.
 #[test]
 fn a_round_whose_draw_selects_nobody_is_skipped() {
     use BelowQuorum::{Fail, Retry, Skip};
@@ -132,13 +132,13 @@ fn a_round_whose_draw_selects_nobody_is_skipped() {
         assert_eq!(rounds, (0..12).collect::<Vec<_>>(), "each once");
         let empty = selections.iter().filter(|it| it.1.is_empty()).map(|it| it.0);
         let empty: Vec<usize> = empty.collect();
-        // In a quarter of the rounds, 0.85 to the eighth, but chance makes it nine.
+        // Expected in a quarter of the rounds, 0.85 to the eighth; this draw has nine.
         assert_eq!(empty.len(), 9, "{empty:?}");
         let told = told(&events);
         assert_eq!(told.iter().map(|it| it.0).collect::<Vec<_>>(), empty);
         for (round, accepted, then, message) in told {
             assert_eq!((accepted, then), (0, Skip));
-            assert_eq!(message, "no client trained: the draw selected nobody");
+            assert_eq!(message, "no client trained: the draw selected no client");
             let [before, after] = [round, round + 1].map(|at| outcome.history[at]);
             assert_eq!((before.accuracy, before.loss), (after.accuracy, after.loss));
         }

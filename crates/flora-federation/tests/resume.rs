@@ -1,4 +1,4 @@
-//! A run that goes on in another process ends with the bits of one that nothing interrupts.
+//! A run that another process resumes is bit-identical to an uninterrupted one.
 
 mod support;
 
@@ -16,13 +16,13 @@ fn shares() -> [Share; 3] {
     [Share::All, Share::Nothing, Share::Matching(vec!["body".to_owned()])]
 }
 
-/// A folder as it was when a state had just been kept, and how many events were told by then.
+/// A copy of the folder when a state had just been saved, and the number of events by then.
 struct Snapshot {
     folder: PathBuf,
     events: usize,
 }
 
-/// The run in one go, with a snapshot of each state.
+/// The uninterrupted run, with a snapshot of each state.
 fn snapshots(setup: &Setup, place: &Path) -> (Bits, Vec<Value>, Vec<Snapshot>) {
     let run = place.join("run");
     std::fs::create_dir(&run).unwrap();
@@ -38,7 +38,7 @@ fn snapshots(setup: &Setup, place: &Path) -> (Bits, Vec<Value>, Vec<Snapshot>) {
     (Bits::from(&outcome), events, snapshots)
 }
 
-/// Resumes from a snapshot and compares all that comes out.
+/// Resumes from a snapshot and compares all results.
 fn resume(setup: &Setup, snapshot: &Snapshot, bits: &Bits, events: &[Value], what: &str) {
     let mut keeper = Keeper::new(&snapshot.folder);
     let outcome = setup.process(&snapshot.folder, &Arc::default(), &mut keeper);
@@ -90,7 +90,7 @@ fn a_run_resumes_from_every_state_where_a_part_is_shared() {
     from_every_state(Share::Matching(vec!["body".to_owned()]));
 }
 
-/// The count of rounds without progress is in no state: it follows from the scores that are.
+/// The number of rounds without progress is not part of the state: it follows from the scores.
 #[test]
 fn a_run_without_patience_ends_in_the_same_round_from_every_state() {
     let mut ends = Vec::new();
@@ -109,8 +109,8 @@ fn a_run_without_patience_ends_in_the_same_round_from_every_state() {
     assert!(ends.contains(&true) && ends.contains(&false), "{ends:?}");
 }
 
-/// A process that dies just before its next state is kept leaves clients that have gone on; one whose
-/// last state is damaged leaves clients that are two steps further.
+/// A process that dies just before its next state is saved leaves clients that have gone on; one whose last state is
+/// damaged leaves clients that are two steps further.
 #[test]
 fn states_hold_although_the_clients_went_on() {
     for share in shares() {
@@ -134,7 +134,7 @@ fn states_hold_although_the_clients_went_on() {
     }
 }
 
-/// What there is to resume must be worth it: clients fail for every reason, rounds are tried again.
+/// The interrupted runs must cover every case: clients fail for every reason, rounds are retried.
 #[test]
 fn the_run_of_these_tests_has_everything() {
     for share in shares() {

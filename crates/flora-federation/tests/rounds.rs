@@ -100,7 +100,7 @@ fn round_zero_is_exactly_the_initial_parameters() {
 fn bytes_are_values_times_clients() {
     let (outcome, events) = run_with(three(Fault::FitFails(2)), 2, &config(4), 0.67);
     let outcome = outcome.unwrap();
-    // Two of three clients in each of four rounds, 8 bytes each; failures sent nothing back.
+    // Two of three clients in each of four rounds, 8 bytes each; failures sent nothing.
     assert_eq!(outcome.bytes_down, 4 * 2 * 8);
     let failures = names(&events).iter().filter(|name| *name == "client_failed").count() as u64;
     assert_eq!(outcome.bytes_up, (8 - failures) * 8);
@@ -136,7 +136,7 @@ fn one_bad_client_does_not_stop_the_others() {
         (Fault::FitPanics(0), "it panicked: index 20 is out of bounds"),
         (Fault::SendsNan(0), "tensor `w` holds NaN"),
         (Fault::EvaluateFails(0), "the disk is full"),
-        (Fault::LossIsNan(0), "loss = NaN: the model is no longer finite there"),
+        (Fault::LossIsNan(0), "loss = NaN: the model's outputs are no longer finite"),
     ] {
         let (outcome, events) = run(three(fault), 2, &config(1));
         let tests_fail = matches!(fault, Fault::EvaluateFails(_) | Fault::LossIsNan(_));
@@ -184,7 +184,7 @@ fn warnings(clients: Vec<Box<dyn Client>>) -> Vec<String> {
 fn a_client_that_trains_nothing_is_warned_of() {
     let warnings = warnings(three(Fault::Idles));
     assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].contains("client c trained nothing"), "{}", warnings[0]);
+    assert!(warnings[0].contains("in the training of client c"), "{}", warnings[0]);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn many_that_train_nothing_are_one_warning() {
     let idle = |id: &str| Pull::new(id, [1.0, 1.0], 10).with(Fault::Idles).boxed();
     let warnings = warnings(["a", "b", "c"].map(idle).into());
     assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].contains("client a and 2 more trained nothing"), "{}", warnings[0]);
+    assert!(warnings[0].contains("in the training of client a and 2 more"), "{}", warnings[0]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The in-process fleet: parallel, deterministic, and robust against single clients.
+//! The in-process fleet: parallel, deterministic, and robust against failing clients.
 
 mod support;
 
@@ -113,9 +113,9 @@ fn nothing_is_begun_once_a_stop_is_raised() {
         let mut answers = 0;
         fleet.exchange(tasks(), &wait, &mut |_| answers += 1).unwrap();
         assert!((1..=most).contains(&answers), "{answers} of {threads} threads");
-        // Raised before: nobody is asked.
+        // Already raised: no client is asked.
         fleet.exchange(tasks(), &wait, &mut |answer| panic!("{answer:?}")).unwrap();
-        // Whoever was withdrawn is there again.
+        // Withdrawn clients are available again.
         let answers = exchange(&mut fleet, tasks());
         assert!(answers.len() == 50 && answers.iter().all(|answer| answer.result.is_ok()));
     }
@@ -134,7 +134,7 @@ fn senseless_fleets_are_refused() {
     }
 }
 
-/// Waits for all the others, and notes which thread it runs on.
+/// Waits for all the others, and notes the thread that it runs on.
 struct Meet {
     id: String,
     barrier: Arc<Barrier>,
@@ -166,8 +166,8 @@ fn clients_run_at_the_same_time_on_threads_that_are_kept() {
         })
     };
     let clients = vec![client("a"), client("b"), client("c")];
-    // More threads than clients: no more than needed are started. Fewer than three workers would
-    // wait at the barrier for ever.
+    // More threads than clients: no more than needed are started. With fewer than three workers, the barrier would
+    // block for ever.
     let mut fleet = Simulation::new(clients, 64).unwrap();
     assert!(format!("{fleet:?}").contains("threads: 3"));
     for round in 0..2 {

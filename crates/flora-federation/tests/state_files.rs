@@ -1,4 +1,4 @@
-//! Damaged files of states: never a panic, never other numbers.
+//! Damaged state files never cause a panic or wrong numbers.
 
 mod support;
 
@@ -20,7 +20,7 @@ use support::{
     record,
 };
 
-/// Keeps states in a folder, and copies what is in `beside` along with each.
+/// Keeps states in a folder, and copies the files of `beside` along with each.
 struct Keep {
     folder: StateFolder,
     beside: Option<PathBuf>,
@@ -48,7 +48,7 @@ fn fleet() -> Simulation {
     Simulation::new(vec![Pull::new("a", [1.0, 0.5], 10).boxed()], 1).unwrap()
 }
 
-/// A folder with the states after rounds 1 and 2 of two.
+/// A folder with the states after rounds 1 and 2 of a run of two rounds.
 fn two_states() -> (tempfile::TempDir, StateFolder) {
     let place = tempfile::tempdir().unwrap();
     let folder = StateFolder::open(place.path()).unwrap();
@@ -61,7 +61,7 @@ fn two_states() -> (tempfile::TempDir, StateFolder) {
     (place, keep.folder)
 }
 
-/// Expects the state of round 1, and the words that say why that of round 2 was passed over.
+/// Expects the state of round 1, and these words in the reason why that of round 2 was skipped.
 fn expect_the_one_before(folder: &StateFolder, newest: &Path, what: &str) -> String {
     let Loaded { state, facts, passed_over } =
         folder.load().unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -127,7 +127,7 @@ fn another_version_is_told_apart_from_damage() {
     assert!(problem.contains("another version of flora"), "{problem}");
 }
 
-/// A run that goes on from an older state writes after it, and its states count.
+/// A run that resumes from an older state writes newer ones after it, and those are used.
 #[test]
 fn damaged_states_can_be_forgotten() {
     let (place, mut folder) = two_states();
@@ -148,7 +148,7 @@ fn sealed(body: &[u8]) -> Vec<u8> {
     [body, &Sha256::digest(body)].concat()
 }
 
-/// Somebody may write a file with a checksum that holds. It may say other numbers, but that is all.
+/// Anyone can write a file with a valid checksum. It may contain other numbers, but must not cause a panic.
 #[test]
 fn a_forged_file_does_not_cause_a_panic() {
     let (place, folder) = two_states();
@@ -188,7 +188,7 @@ fn a_forged_file_does_not_cause_a_panic() {
     assert!(error.contains("not understood"), "{error}");
 }
 
-/// The same clients after one of two rounds, or from the beginning.
+/// The same clients after one of two rounds, or at the beginning.
 fn stateful(
     states: ClientStates,
     state: Option<RunState>,

@@ -1,4 +1,4 @@
-//! A run that is stopped in the middle of a step goes on with those who have not answered.
+//! A run that is stopped in the middle of a step continues with the clients that have not answered.
 
 mod support;
 
@@ -10,8 +10,8 @@ use support::{
     process::{Bits, Keeper, Setup, uninterrupted},
 };
 
-/// Goes on as often as needed, where each process stops in the call that `next` says, and 0 is
-/// never. Gives what all processes together came to, and how many there were.
+/// Resumes as often as needed; each process stops in the call that `next` returns, where 0 means never. Returns the
+/// combined result of all processes, and their number.
 fn interrupted(
     setup: &Setup,
     folder: &Path,
@@ -75,7 +75,7 @@ fn a_run_may_be_stopped_in_every_call() {
             let mut left = Some(calls);
             let what = format!("{share:?} {at_rest:?} {threads} in call {calls} of {all}");
             let processes = check(&setup, &what, || left.take().unwrap_or(0));
-            // Where the last clients are at work already, nothing is left to do.
+            // If the last clients are working already, nothing is left to do.
             let expected = if calls + threads <= all { 2..=2 } else { 1..=2 };
             assert!(expected.contains(&processes), "{what}");
         }
@@ -99,7 +99,7 @@ fn a_run_may_be_stopped_again_and_again() {
     }
 }
 
-/// Attackers agree on what they send when all answers are there, some of which came to an earlier process.
+/// Attackers agree on their answers when all have arrived, some of them in an earlier process.
 #[test]
 fn a_run_under_attack_may_be_stopped_again_and_again() {
     let setup = |attack| Setup { attack, ..Setup::new(Share::All) };
@@ -125,7 +125,7 @@ fn a_run_under_attack_may_be_stopped_again_and_again() {
     assert!(results.contains(&flipped), "it is for the clients to flip labels");
 }
 
-/// Losses that decide who trains are a part of the state, and a draw of nobody is a round.
+/// Losses that decide the selection are part of the state, and a draw of no client is a round.
 #[test]
 fn a_run_of_every_selection_may_be_stopped_again_and_again() {
     let setup = |selection| Setup { selection, ..Setup::new(Share::All) };
@@ -149,7 +149,7 @@ fn a_run_of_every_selection_may_be_stopped_again_and_again() {
     }
 }
 
-/// Stopped before anything was asked, twice: what was begun before stays.
+/// Stopped twice before any client was asked: the answers collected before stay.
 #[test]
 fn a_stop_that_is_raised_already_keeps_what_was_begun() {
     let setup = Setup { threads: 1, ..Setup::new(Share::All) };
@@ -180,7 +180,7 @@ fn a_stop_that_is_raised_already_keeps_what_was_begun() {
     assert_eq!(told, events);
 }
 
-/// A run that keeps nothing can be stopped, too, and tells what it computed.
+/// A run that saves nothing can be stopped, too, and returns its results.
 #[test]
 fn a_run_without_states_can_be_stopped() {
     let setup = Setup { save_every: 0, ..Setup::new(Share::All) };

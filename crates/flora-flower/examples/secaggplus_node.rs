@@ -1,12 +1,12 @@
-//! A node of SecAgg+ for `benches/peers/secaggplus.py`: a line of JSON for each message and for each reply.
+//! A SecAgg+ node for `benches/peers/secaggplus.py`: one line of JSON per message and one per reply.
 //!
 //! ```sh
 //! cargo run --release -p flora-flower --example secaggplus_node -- NODE_ID
 //! ```
 //!
-//! A message has `root` and `objects` (base64 by id) and, where the node is to train, what comes of it: `trained`, a
-//! list of shapes and values, and `num_examples`. A reply has `root`, `objects` and the `bytes` of the node's state, or
-//! an `error`. Before each message, the node is made anew from its state, as after a restart.
+//! A message has `root` and `objects` (base64 by id). If the node has to train, it also has the result of the training:
+//! `trained`, a list of shapes and values, and `num_examples`. A reply has `root`, `objects` and `bytes`, the size of
+//! the node's state, or an `error`. Before each message, the node is rebuilt from its state, as after a restart.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Write};

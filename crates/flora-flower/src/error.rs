@@ -1,4 +1,4 @@
-//! What may go wrong: between here and a SuperLink, at a node, and at a server.
+//! Errors: of the connection to a SuperLink, of a node, and of a server.
 
 mod link;
 mod node;

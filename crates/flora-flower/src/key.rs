@@ -1,8 +1,8 @@
-//! The keys by which nodes are known.
+//! Keys, by which nodes are identified.
 //!
-//! A node signs each request with an ECDSA key on P-384, the curve of Flower's own nodes. Keys are kept as
-//! OpenSSH keeps them, so that `ssh-keygen` makes, shows and changes them, and so that `flower supernode
-//! register` takes their public halves.
+//! A node signs each request with an ECDSA key on P-384, the curve of Flower's own nodes. Keys are stored in OpenSSH's
+//! format. So `ssh-keygen` creates, shows and changes them, and `flower supernode register` accepts their public
+//! halves.
 
 mod error;
 mod openssh;
@@ -26,7 +26,7 @@ pub use public::PublicKey;
 
 use public::Curve;
 
-/// No private key is larger than this.
+/// Private keys are smaller than this.
 const MOST_BYTES: u64 = 1 << 16;
 
 /// The private key of a node. It has no `Debug`, and its memory is overwritten when it is dropped.
@@ -37,7 +37,7 @@ pub struct NodeKey {
 }
 
 impl NodeKey {
-    /// A new key, from the system's random numbers.
+    /// Generates a key from the system's random numbers.
     ///
     /// # Errors
     ///
@@ -59,14 +59,14 @@ impl NodeKey {
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, that others than its owner may read, that is encrypted, or that holds
-    /// anything but a key on P-384.
+    /// A file that cannot be read, that others than its owner may read, that is encrypted, or that holds anything but a
+    /// key on P-384.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let read = |source| KeyError::Read { path: path.to_owned(), source };
         let metadata = std::fs::metadata(path).map_err(read)?;
         check_mode(path, &metadata)?;
         if !metadata.is_file() || metadata.len() > MOST_BYTES {
-            return Err(KeyError::format(path, "it is no file of a single key"));
+            return Err(KeyError::format(path, "it is not a file with a single key"));
         }
         let bytes = Zeroizing::new(std::fs::read(path).map_err(read)?);
         let text = std::str::from_utf8(&bytes);
@@ -74,11 +74,11 @@ impl NodeKey {
         if text.contains("Proc-Type: 4,ENCRYPTED") {
             return Err(KeyError::Encrypted { path: path.to_owned() });
         }
-        // `openssl ecparam -genkey` puts the curve's name in a block of its own before the key.
+        // `openssl ecparam -genkey` writes the curve's name in its own block before the key.
         let mut blocks = pem::blocks(text).filter(|block| block.label != "EC PARAMETERS");
         let block = blocks.next().ok_or_else(|| KeyError::format(path, "it holds no PEM block"))?;
         let der = block.bytes.ok_or_else(|| KeyError::format(path, "its PEM block is damaged"))?;
-        let curve = |_| KeyError::format(path, "it is no private key on the curve P-384");
+        let curve = |_| KeyError::format(path, "it is not a private key on the curve P-384");
         let secret = match block.label {
             "OPENSSH PRIVATE KEY" => {
                 openssh::read_private(&der).map_err(|problem| match problem {
@@ -87,8 +87,9 @@ impl NodeKey {
                 })?
             }
             "PRIVATE KEY" => SecretKey::from_pkcs8_der(&der).map_err(curve)?,
-            "EC PRIVATE KEY" => SecretKey::from_sec1_der(&der)
-                .map_err(|_| KeyError::format(path, "it is no private key on the curve P-384"))?,
+            "EC PRIVATE KEY" => SecretKey::from_sec1_der(&der).map_err(|_| {
+                KeyError::format(path, "it is not a private key on the curve P-384")
+            })?,
             "ENCRYPTED PRIVATE KEY" => return Err(KeyError::Encrypted { path: path.to_owned() }),
             other => {
                 return Err(KeyError::format(
@@ -100,10 +101,10 @@ impl NodeKey {
         Ok(Self::new(secret))
     }
 
-    /// Reads the key at `path`, or makes one if there is none; returns whether it made one. The public half
-    /// is written beside it, as `PATH.pub` with `comment`, unless it is there.
+    /// Reads the key at `path`, or generates one if there is none; returns whether it was generated. The public half is
+    /// written beside it, as `PATH.pub` with `comment`, unless it exists.
     ///
-    /// Of several processes that do this at once, one makes the key, and all have the same.
+    /// If several processes do this at once, one generates the key, and all of them use it.
     ///
     /// # Errors
     ///
@@ -133,8 +134,8 @@ impl NodeKey {
         &self.public
     }
 
-    /// The DER form of an ECDSA signature over the SHA-256 of `bytes`. Flower hashes with SHA-256 on every
-    /// curve, where P-384 would have SHA-384 otherwise.
+    /// The DER form of an ECDSA signature over the SHA-256 of `bytes`. Flower hashes with SHA-256 on every curve;
+    /// SHA-384 would be usual for P-384.
     pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         let digest = Sha256::digest(bytes);
         let signature: Signature =
@@ -143,14 +144,14 @@ impl NodeKey {
     }
 }
 
-/// Where the public half of the key in the file `key` lies: `KEY.pub`, as for ssh.
+/// The path of the public half of the key in the file `key`: `KEY.pub`, as with ssh.
 pub fn public_path(key: &Path) -> PathBuf {
     let mut name = key.as_os_str().to_owned();
     name.push(".pub");
     name.into()
 }
 
-/// Writes a file, whole or not at all, unless there is one of this name; returns whether it did.
+/// Writes a file atomically, unless one of this name exists; returns whether it was written.
 fn write_new(path: &Path, bytes: &[u8], private: bool) -> Result<bool, KeyError> {
     let write = |source| KeyError::Write { path: path.to_owned(), source };
     let folder = match path.parent() {
@@ -170,7 +171,7 @@ fn write_new(path: &Path, bytes: &[u8], private: bool) -> Result<bool, KeyError>
     }
 }
 
-/// `.flora-` as in `flora_core::files`, whose files are not private.
+/// The prefix `.flora-` as in `flora_core::files`, whose files are not private.
 fn builder(private: bool) -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".flora-");

@@ -1,13 +1,14 @@
-//! flora on Flower's SuperLink, the engine that carries federations across machines.
+//! flora on Flower's SuperLink, the engine that runs federations across machines.
 //!
-//! - [`Link`] asks a SuperLink; [`services`] are its services, whose messages are in [`wire`].
-//! - [`objects`] are what messages are made of on their way, and [`codec`] makes [`flora_federation::Message`]s of
-//!   them: in flora's own form, which is small, or in that of Flower's Python.
+//! - [`Link`] sends requests to a SuperLink; [`services`] are its services, whose messages are in [`wire`].
+//! - [`objects`] are the parts of which messages are made in transit. [`codec`] converts them to
+//!   [`flora_federation::Message`]s: in flora's own compact form, or in the form of Flower's Python.
 //! - [`secaggplus`] answers servers that use Flower's SecAgg+.
-//! - [`node::Node`] keeps a site's connection, and has its messages done by a [`node::Site`].
-//! - [`server::SuperLinkFleet`] is the fleet of the sites that are there, for [`flora_federation::Rounds`].
+//! - [`node::Node`] maintains a site's connection, and passes its messages to a [`node::Site`].
+//! - [`server::SuperLinkFleet`] is the fleet of connected sites, for [`flora_federation::Rounds`].
 //!
-//! flwr 1.40, 1.41 and 1.42 speak the same. Flower calls this interface private, which is why all of it is here.
+//! flwr 1.40, 1.41 and 1.42 use the same protocol. Flower calls this interface private, so all of it is implemented
+//! here.
 
 pub mod codec;
 pub mod doctor;
@@ -29,10 +30,10 @@ pub use http::{Link, LinkConfig, Outage, read_certificates};
 pub use key::{KeyError, NodeKey, PublicKey};
 pub use names::{Names, NamesError};
 
-/// Fills `bytes` with what nobody can guess, from the system.
+/// Fills `bytes` with the system's cryptographic random numbers.
 ///
 /// # Errors
-/// The system has none.
+/// The system has no random numbers.
 pub fn random(bytes: &mut [u8]) -> Result<(), getrandom::Error> {
     getrandom::fill(bytes)
 }

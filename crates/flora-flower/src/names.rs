@@ -1,4 +1,4 @@
-//! Which nodes are known, and by what names: a file in the form of OpenSSH's `authorized_keys`.
+//! The known nodes and their names: a file in the format of OpenSSH's `authorized_keys`.
 //!
 //! ```text
 //! # our hospitals
@@ -41,17 +41,17 @@ pub enum NamesError {
     Key {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// The line number, from 1.
         line: usize,
         /// What is wrong with the key.
         source: KeyError,
     },
-    /// A line's name does not do.
+    /// A name that is not allowed.
     #[error("{}:{line}: {problem}", path.display())]
     Name {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// The line number, from 1.
         line: usize,
         /// What is wrong, and what to do.
         problem: String,
@@ -64,14 +64,14 @@ impl Names {
     /// # Errors
     ///
     /// A file that cannot be read, a line that is not a key and a name, a name that is empty, longer than 100
-    /// characters or has control characters, and a key or a name that is there twice.
+    /// characters or has control characters, and a duplicate key or name.
     pub fn load(path: &Path) -> Result<Self, NamesError> {
         let text = flora_core::files::read_text(path);
         let text = text.map_err(|source| NamesError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 
-    /// As [`load`](Self::load), from the text of a file; `path` is for errors.
+    /// Like [`load`](Self::load), from the text of a file; `path` is for errors.
     ///
     /// # Errors
     ///
@@ -127,7 +127,7 @@ impl Names {
 
 fn check(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
-        return Err("the key has no name; put one behind it");
+        return Err("the key has no name; add one after it");
     }
     if name.chars().count() > LONGEST {
         return Err("the name is longer than 100 characters; shorten it");

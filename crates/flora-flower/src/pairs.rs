@@ -1,4 +1,4 @@
-//! JSON objects whose order counts.
+//! JSON objects with a significant order.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-/// The names and values of a JSON object, in its order. A name that is there twice is refused: which of the
-/// two counts would depend on the reader.
+/// The names and values of a JSON object, in its order. Duplicate names are refused: readers differ in which of the two
+/// they use.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pairs<T>(pub(crate) Vec<(String, T)>);
 
@@ -40,7 +40,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for PairsVisitor<T> {
         }
         let mut names = HashSet::new();
         match pairs.iter().find(|(name, _): &&(String, T)| !names.insert(name.as_str())) {
-            Some((name, _)) => Err(A::Error::custom(format!("`{name}` is there twice"))),
+            Some((name, _)) => Err(A::Error::custom(format!("`{name}` occurs twice"))),
             None => Ok(Pairs(pairs)),
         }
     }
@@ -57,6 +57,6 @@ mod tests {
         assert_eq!(pairs.0, [("b".to_owned(), 1), ("a".to_owned(), 2)]);
         assert_eq!(serde_json::to_string(&pairs).unwrap(), text);
         let error = serde_json::from_str::<Pairs<u8>>(r#"{"b":1,"b":1}"#).unwrap_err();
-        assert!(error.to_string().contains("`b` is there twice"), "{error}");
+        assert!(error.to_string().contains("`b` occurs twice"), "{error}");
     }
 }

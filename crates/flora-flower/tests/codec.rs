@@ -92,7 +92,7 @@ fn arrays_that_are_not_plain_are_refused_with_a_remedy() {
     assert!(from_records(&other).unwrap_err().to_string().contains("needs 24 bytes"));
 }
 
-/// Flower's `FedAdam` and its like send them.
+/// Flower's `FedAdam` and similar strategies send doubles.
 #[test]
 fn doubles_are_rounded_to_single_precision() {
     let (message, _) = from_records(&records("wrong-double")).unwrap();

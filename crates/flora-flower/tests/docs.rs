@@ -1,9 +1,9 @@
-//! What `docs/deployment.md` quotes.
+//! The quotes in `docs/deployment.md`.
 
 use std::path::Path;
 
-/// The text of all of flora's sources that may say something about a federation across machines, in one line: Rust
-/// continues a text behind a backslash.
+/// The text of all of flora's sources with messages about a federation across machines, in one line: Rust continues a
+/// text behind a backslash.
 fn sources() -> String {
     fn add(folder: &Path, all: &mut String) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -12,7 +12,7 @@ fn sources() -> String {
                 add(&path, all);
             } else if path.extension().is_some_and(|it| it == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                // What a comment says, the program does not.
+                // Comments are not printed by the program.
                 let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
                 lines.for_each(|line| {
                     let line = line.trim_start();

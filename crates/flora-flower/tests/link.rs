@@ -1,4 +1,4 @@
-//! What a connection does with what may answer it.
+//! A connection and the answers it may receive.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -93,7 +93,7 @@ fn a_superlink_that_is_restarted_is_asked_again() {
     assert!(time(0).ends_with("+00:00"), "{}", time(0));
 }
 
-/// An answer of this status without Flower's number for a reason.
+/// An answer with this status and without Flower's number for a reason.
 fn busy(status: &str) -> (String, Vec<u8>) {
     (format!("{status}\r\ncontent-type: application/json\r\n"), br#"{"detail":"later"}"#.to_vec())
 }
@@ -105,7 +105,7 @@ fn what_may_pass_is_waited_for() {
     let (url, asked) = server(answers);
     assert_eq!(fleet(&url).register().unwrap(), 7);
     assert_eq!(asked.lock().unwrap().len(), 4);
-    // What Flower gives a number, it means.
+    // Errors with Flower's number are final.
     let (url, asked) = server(vec![error("500 Internal Server Error", 9, "no"), found(7)]);
     assert!(fleet(&url).register().unwrap_err().is_refused());
     assert_eq!(asked.lock().unwrap().len(), 1);
@@ -209,7 +209,7 @@ fn a_superlink_that_wants_its_version_named_gets_it_once() {
     assert_eq!(fleet(&url).register().unwrap(), 3);
     let (_, head) = &asked.lock().unwrap()[1];
     assert!(head.contains("flwr-package-version: 1.42.0"), "{head}");
-    // One that is not content with its own version, or names another each time, is not asked for ever.
+    // A SuperLink that refuses its own version, or names another one each time, is not asked for ever.
     let other = detail.replace("1.42.0", "1.41.0");
     let tells = |detail: &str| error("412 Precondition Failed", 1001, detail);
     for second in [detail, &other] {
@@ -234,7 +234,7 @@ fn refusals_say_what_to_do() {
     assert!(tls.to_string().contains("https://"), "{tls}");
     let elsewhere = refusal(("302 Found\r\nlocation: http://evil/\r\n".to_owned(), Vec::new()));
     assert!(elsewhere.to_string().contains("redirect"), "{elsewhere}");
-    // What a terminal would obey is written out.
+    // Control characters are escaped.
     let evil = refusal(error("500 Internal Server Error", 9, "\\u001b[2J"));
     assert!(!evil.to_string().contains('\u{1b}'), "{evil}");
 }

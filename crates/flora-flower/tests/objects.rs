@@ -1,4 +1,4 @@
-//! Objects that Flower made, and such as nobody should make.
+//! Objects made by Flower, and malformed ones.
 
 mod common;
 
@@ -249,7 +249,7 @@ fn objects_that_do_not_fit_together_are_refused() {
     };
     assert!(dict(&["ID"], r#"{"a":"ID","b":"ID"}"#).is_ok());
     for (result, word) in [
-        (dict(&["ID"], r#"{"a":"ID","a":"ID"}"#), "`a` is there twice"),
+        (dict(&["ID"], r#"{"a":"ID","a":"ID"}"#), "`a` occurs twice"),
         (dict(&[], r#"{"a":"ID"}"#), "head lacks"),
         (dict(&["ID", &zeros], r#"{"a":"ID"}"#), "body lacks"),
         (dict(&["ID"], r#"["ID"]"#), "a JSON object"),

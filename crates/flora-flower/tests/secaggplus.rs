@@ -57,7 +57,7 @@ impl Transcript {
         }
     }
 
-    /// What the site answers, under names of its own.
+    /// The site's answer, with its own names.
     fn answer(&self, node: &str) -> Message {
         let trained = &self.trained[node];
         let arrays = trained.arrays.iter().zip(&self.shapes);
@@ -108,7 +108,7 @@ fn numbers(file: &[u8]) -> (String, Vec<u64>) {
     (shape, values)
 }
 
-/// What is in a token besides its time, and the checksum that depends on it.
+/// The content of a token without its time and the checksum that depends on it.
 fn timeless(token: &[u8]) -> Vec<u8> {
     let bytes = URL_SAFE.decode(token).unwrap();
     bytes[9..bytes.len() - 32].to_vec()
@@ -119,7 +119,7 @@ fn restarted(node: &SecAggNode) -> SecAggNode {
     SecAggNode::from_bytes(&node.to_bytes()).unwrap()
 }
 
-/// With the random numbers that Flower's clients drew, all of what they sent comes out again, bit for bit.
+/// With the random numbers of Flower's clients, everything that they sent is reproduced bit for bit.
 #[test]
 fn replies_are_those_of_flowers_clients() {
     let transcript = Transcript::load();
@@ -227,7 +227,7 @@ fn a_folder_keeps_a_round_and_forgets_it_at_its_end() {
     states.forget(9).unwrap();
 }
 
-/// Whatever bit of a message is another one, the node answers or refuses.
+/// Whatever bit of a message is changed, the node answers or refuses.
 #[test]
 fn changed_messages_never_panic() {
     let transcript = Transcript::load();
@@ -271,7 +271,7 @@ fn changed_messages_never_panic() {
 /// Id and both keys of each node.
 type KeyList = Vec<(String, Vec<Vec<u8>>)>;
 
-/// Three nodes that are each other's neighbours, and a server that does what the test wants.
+/// Three nodes that are each other's neighbours, and a server that follows the test.
 struct World {
     nodes: Vec<SecAggNode>,
 }
@@ -326,7 +326,7 @@ impl World {
         Self { nodes: IDS.map(SecAggNode::new).into() }
     }
 
-    /// What the nodes are sent at the stage `share_keys`.
+    /// The message to each node at the stage `share_keys`.
     fn keys(&mut self) -> KeyList {
         let keys = self.nodes.iter_mut().map(|node| {
             let reply = reply(node, &record(setup()));
@@ -339,7 +339,7 @@ impl World {
         keys.collect()
     }
 
-    /// What each node is sent at the stage `collect_masked_vectors`: sources and tokens.
+    /// The message to each node at the stage `collect_masked_vectors`: sources and tokens.
     fn shares(&mut self) -> Vec<(Vec<u64>, Vec<Vec<u8>>)> {
         let keys = keys_record(&self.keys());
         let mut all = vec![(Vec::new(), Vec::new()); 3];
@@ -354,7 +354,7 @@ impl World {
         all
     }
 
-    /// All up to the training of the first node.
+    /// Everything up to the training of the first node.
     fn training() -> (SecAggNode, RecordDict) {
         let mut world = Self::new();
         let (sources, tokens) = world.shares().swap_remove(0);
@@ -435,17 +435,17 @@ fn keys_that_do_not_fit_are_refused_and_the_right_ones_are_taken_after_that() {
     };
     wrong(&|keys| keys.truncate(1), "the threshold is 2");
     wrong(&|keys| keys.push(("5".into(), keys[0].1.clone())), "odd num_shares");
-    wrong(&|keys| keys[1].1[1] = keys[2].1[0].clone(), "there twice");
+    wrong(&|keys| keys[1].1[1] = keys[2].1[0].clone(), "occurs twice");
     wrong(&|keys| keys[0].1.swap(0, 1), "not its own");
     wrong(&|keys| drop(keys.remove(0)), "not among its own neighbours");
     wrong(&|keys| keys[2].0 = "017".into(), "not a node's id");
     wrong(&|keys| keys[2].0 = "-4".into(), "not a node's id");
-    wrong(&|keys| keys[2].0 = "3".into(), "`3` is there twice");
+    wrong(&|keys| keys[2].0 = "3".into(), "`3` occurs twice");
     wrong(&|keys| keys[2].1.truncate(1), "not two keys");
     wrong(&|keys| keys[2].1[0].truncate(100), "not on the curve");
     // Another text of the same key.
     let with_returns = |pem: &[u8]| String::from_utf8_lossy(pem).replace('\n', "\r\n").into_bytes();
-    wrong(&|keys| keys[1].1[1] = with_returns(&keys[1].1[0]), "there twice");
+    wrong(&|keys| keys[1].1[1] = with_returns(&keys[1].1[0]), "occurs twice");
     reply(node, &keys_record(&keys));
 }
 
@@ -458,11 +458,11 @@ fn shares_that_were_moved_or_changed_are_refused() {
     refused(node, &collect(&[], vec![], 1), "the threshold is 2");
     refused(node, &collect(sources, tokens[..1].to_vec(), 1), "2 sources of 1 messages");
     refused(node, &collect(&[sources[0]; 2], tokens.clone(), 1), "twice");
-    refused(node, &collect(&[99, sources[1]], tokens.clone(), 1), "none of this node's neighbours");
+    refused(node, &collect(&[99, sources[1]], tokens.clone(), 1), "not a neighbour of this node");
     refused(
         node,
         &collect(&[IDS[0], sources[1]], tokens.clone(), 1),
-        "none of this node's neighbours",
+        "not a neighbour of this node",
     );
     refused(node, &collect(&[sources[1], sources[0]], tokens.clone(), 1), "cannot be decrypted");
     // Its own token to the first neighbour comes back as that neighbour's: the key of the pair is the same.

@@ -1,4 +1,4 @@
-//! Sums over images, and heads from them, on one thread.
+//! Benchmarks of sums over images, and of heads from them, on one thread.
 //!
 //! ```sh
 //! cargo bench -p flora-cli -p flora-heads --bench closed_form      # or with -- NAME
@@ -13,7 +13,7 @@ fn main() {
     divan::main();
 }
 
-/// Rows that are nowhere near singular, always the same.
+/// Deterministic rows that are far from singular.
 fn features(images: usize, dim: usize) -> Vec<f32> {
     let number = |at: usize| ((at * 7919 + at / dim * 104_729) % 6007) as f32 / 6007.0 - 0.4;
     (0..images * dim).map(number).collect()
@@ -31,7 +31,7 @@ fn moments(images: usize, dim: usize, classes: usize) -> Moments {
     moments
 }
 
-/// `[images, dim]`: a client of clip-nano, of the recommended features of it, of ViT-B/32.
+/// `[images, dim]`: a client of clip-nano, of its recommended features, and of ViT-B/32.
 #[divan::bench(args = [(6_000, 192), (6_000, 576), (100_000, 512)], sample_count = 3, sample_size = 1)]
 fn add(bencher: Bencher<'_, '_>, (images, dim): (usize, usize)) {
     let (features, labels) = (features(images, dim), labels(images, 10));

@@ -1,20 +1,20 @@
 use crate::HeadsError;
 
-/// A linear classifier: logits of a feature x are `weight x + bias`.
+/// A linear classifier: the logits of a feature x are `weight x + bias`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearClassifier {
     /// The dimension of a feature.
     pub dim: usize,
     /// The number of classes.
     pub classes: usize,
-    /// `[classes, dim]`, row-major: a row for each class.
+    /// `[classes, dim]`, row-major: one row per class.
     pub weight: Vec<f32>,
     /// `[classes]`.
     pub bias: Vec<f32>,
 }
 
 impl LinearClassifier {
-    /// The classifier that says nothing: all logits are zero.
+    /// The uninformative classifier: all logits are zero.
     pub(crate) fn zero(dim: usize, classes: usize) -> Self {
         Self { dim, classes, weight: vec![0.0; classes * dim], bias: vec![0.0; classes] }
     }
@@ -24,7 +24,7 @@ impl LinearClassifier {
         &mut self.weight[class * self.dim..][..self.dim]
     }
 
-    /// The logits of some features: `[images, dim]` become `[images, classes]`, both row-major.
+    /// The logits of features: `[images, dim]` to `[images, classes]`, both row-major.
     ///
     /// # Errors
     ///

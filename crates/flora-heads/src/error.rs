@@ -1,45 +1,45 @@
 use flora_core::RecordError;
 
-/// What can go wrong with moments and heads.
+/// Errors of moments and heads.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeadsError {
-    /// A setting of a head makes no sense.
+    /// A setting of a head is invalid.
     #[error("{field} is {value}: {problem}")]
     Setting {
         /// The setting's name.
         field: &'static str,
         /// Its value.
         value: f64,
-        /// What would be right.
+        /// The valid values.
         problem: &'static str,
     },
-    /// A feature or a table has the wrong number of values.
+    /// A feature or a table has a wrong number of values.
     #[error("{what} has {actual} values, expected {expected} ({because})")]
     Length {
-        /// What was given.
+        /// The name of the input.
         what: &'static str,
-        /// How many values it has.
+        /// The number of values it has.
         actual: usize,
-        /// How many it should have.
+        /// The number of values expected.
         expected: usize,
-        /// Where the expected number comes from.
+        /// The reason for the expected number.
         because: String,
     },
-    /// A class that does not exist.
+    /// The class does not exist.
     #[error("image {image} has class {class}, but there are {classes} classes, counted from 0")]
     Class {
-        /// Position of the image in what was given.
+        /// Position of the image in the input.
         image: usize,
         /// Its class.
         class: usize,
         /// The number of classes.
         classes: usize,
     },
-    /// A weight that is not a positive number.
+    /// A weight is not a positive number.
     #[error("an image's weight is {0}: a weight is finite and above 0")]
     Weight(f64),
-    /// A number of images that is negative or not finite.
+    /// A total weight is negative or not finite.
     #[error("the total weight of the images is {0}: it is finite and not below 0")]
     Total(f64),
     /// A feature holds NaN or an infinity.
@@ -48,14 +48,14 @@ pub enum HeadsError {
          look for a damaged image or for weights that overflowed"
     )]
     NotFinite {
-        /// Position of the image in what was given.
+        /// Position of the image in the input.
         image: usize,
         /// Position in the feature.
         position: usize,
         /// The value.
         value: f32,
     },
-    /// The feature of a class's text holds NaN or an infinity.
+    /// The text feature of a class holds NaN or an infinity.
     #[error(
         "the text of class {class}: value {position} of its feature is {value}: every value must be \
          finite"
@@ -68,7 +68,7 @@ pub enum HeadsError {
         /// The value.
         value: f32,
     },
-    /// A sum does not fit in f32, which is how records store numbers.
+    /// A sum does not fit in f32, the format of records.
     #[error("`{name}` holds {value:e}, which does not fit in f32: scale the features down")]
     TooLarge {
         /// The tensor's name.
@@ -76,9 +76,9 @@ pub enum HeadsError {
         /// The sum.
         value: f64,
     },
-    /// Moments of different sizes do not add up.
+    /// Moments of different sizes cannot be added.
     #[error(
-        "moments of {dim} dimensions and {classes} classes do not go with moments of {other_dim} \
+        "moments of {dim} dimensions and {classes} classes cannot be combined with moments of {other_dim} \
          dimensions and {other_classes} classes: both sides need the same model and class list"
     )]
     Mismatch {
@@ -91,18 +91,18 @@ pub enum HeadsError {
         /// Classes on the right.
         other_classes: usize,
     },
-    /// Sums would be taken away that were never added.
+    /// Sums would be subtracted that were never added.
     #[error(
-        "{what} would become {value}: these moments are not a part of the sums that they are \
-         taken from"
+        "{what} would become {value}: these moments are not part of the sums that they are \
+         subtracted from"
     )]
     NotContained {
-        /// Which sum.
+        /// The sum.
         what: String,
-        /// What it would become.
+        /// The value that it would have.
         value: f64,
     },
-    /// Sums that no images have.
+    /// Sums that no images can have.
     #[error("`{name}` holds {value} at {position}: {problem}")]
     Impossible {
         /// The tensor's name.
@@ -114,7 +114,7 @@ pub enum HeadsError {
         /// Why no images have such sums.
         problem: &'static str,
     },
-    /// The matrix has no factor, not even after its negative eigenvalues were removed.
+    /// The matrix cannot be factorised, even without its negative eigenvalues.
     #[error("{0}: the features' second moments are too ill-conditioned; raise lambda")]
     Singular(&'static str),
     /// A record does not fit.

@@ -4,11 +4,11 @@ use faer::{Mat, Side};
 use crate::HeadsError;
 use crate::moments::diagonal;
 
-/// Solves `(A + shift I) X = B` for a symmetric A, given by its upper triangle, row by row. `B` and the answer have
+/// Solves `(A + shift I) X = B` for a symmetric A, given by its upper triangle, row by row. `B` and the result have
 /// `dim` rows.
 ///
-/// The factor is Cholesky's. Rounding, or a server that added noise, can leave A with negative eigenvalues that the
-/// shift does not make up for; then these are taken to be zero, which is the nearest matrix that images could have.
+/// It uses a Cholesky factorisation. After rounding or with a server's noise, A can have negative eigenvalues that the
+/// shift does not compensate; they are then set to zero, which gives the nearest matrix that images can have.
 pub(crate) fn solve_shifted(
     packed: &[f64],
     shift: f64,
@@ -30,7 +30,7 @@ pub(crate) fn solve_shifted(
                 .map_err(|_| HeadsError::Singular("no eigenvalues were found"))?;
             let mut projected = eigen.U().transpose() * right;
             for row in 0..dim {
-                // The shift is part of the eigenvalue already.
+                // The eigenvalue includes the shift.
                 let value = eigen.S()[row].max(shift);
                 if value <= 0.0 {
                     return Err(HeadsError::Singular("an eigenvalue is zero"));
@@ -62,7 +62,7 @@ mod tests {
         }
     }
 
-    /// [[1, 2], [2, 1]] has 3 for (1, 1) and -1 for (1, -1). The latter counts as 0.
+    /// [[1, 2], [2, 1]] has the eigenvalues 3 for (1, 1) and -1 for (1, -1). The latter counts as 0.
     #[test]
     fn negative_eigenvalues_count_as_zero() {
         let right = Mat::from_fn(2, 2, |row, column| if row * column == 1 { -1.0 } else { 1.0 });

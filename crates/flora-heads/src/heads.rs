@@ -11,7 +11,7 @@ pub use ridge::Ridge;
 
 use crate::{HeadsError, LinearClassifier, Moments};
 
-/// The text classifier, which a head begins with: each row is the class's text times `scale`, without bias.
+/// The text classifier, which a head starts from: each row is the class's text feature times `scale`, without bias.
 fn text_classifier(
     moments: &Moments,
     texts: &[f32],
@@ -39,7 +39,7 @@ fn seen(moments: &Moments) -> Vec<usize> {
     (0..moments.classes()).filter(|&class| moments.class_counts()[class] > 0.0).collect()
 }
 
-/// Refuses a setting that is not finite or not `valid`.
+/// Rejects a setting that is not finite or not `valid`.
 fn check(
     field: &'static str,
     value: f64,

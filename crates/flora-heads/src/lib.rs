@@ -1,19 +1,19 @@
-//! Classifiers in closed form, made of sums.
+//! Closed-form classifiers, computed from sums over images.
 //!
 //! A head is a linear classifier on the features of a frozen model, solved from [`Moments`]: sums over images of their
-//! features, of products of these, and of ones. Sums add up, so clients that send theirs **once** make the head of all
-//! their images together, whoever holds which. There is no gradient, no learning rate and no second round; a late client
-//! adds its sums, one that leaves takes them away, and secure aggregation can add them without seeing one.
+//! features, of products of these, and of ones. Since sums add up, clients that send theirs **once** obtain the head of
+//! all their images together, whatever the partition. There is no gradient, no learning rate and no second round; a
+//! late client adds its sums, a leaving one subtracts them, and secure aggregation can add them without revealing any.
 //!
-//! | head | what it is | settings |
+//! | head | method | settings |
 //! |---|---|---|
-//! | [`Lda`] | log density of a class against that of all images; what to begin with | none needed |
-//! | [`Ridge`] | least squares on one-hot targets, with a prior towards the texts | `lambda`, `prior`, `balance`, `intercept` |
-//! | [`Gda`] | discriminant analysis as Wang et al. publish it | none |
+//! | [`Lda`] | log density of a class against that of all images; the recommended default | none needed |
+//! | [`Ridge`] | least squares on one-hot targets, with the text classifier as prior | `lambda`, `prior`, `balance`, `intercept` |
+//! | [`Gda`] | discriminant analysis as published by Wang et al. | none |
 //! | [`Ncm`] | the nearest class mean | none |
 //!
-//! A client sends `d (d + 1) / 2 + C d + C` numbers for features of dimension d and C classes: 72 KiB and 0.75 KiB a class
-//! for d = 192, as f32.
+//! A client sends `d (d + 1) / 2 + C d + C` numbers for features of dimension d and C classes: 72 KiB plus 0.75 KiB per
+//! class for d = 192, as f32.
 //!
 //! # Example
 //!
@@ -45,10 +45,10 @@
 //!
 //! # Precision
 //!
-//! Sums and factors are f64, on one thread: the same input gives the same bits on one machine. What travels is f32, and
-//! its rounding is amplified by the condition of the matrix, which `lambda` bounds. Measured with clip-nano's features of
-//! 192 and 576 dimensions on EmojiVendors and Fashion-MNIST, over 1, 10 and 100 clients, as the relative change of the
-//! weights against sums in f64:
+//! Sums and factors are f64, on one thread: the same input gives bit-identical results on one machine. Clients send
+//! f32, and its rounding error is amplified by the condition number of the matrix, which `lambda` bounds. The table
+//! shows the relative change of the weights compared with sums in f64, measured with clip-nano's features of 192 and
+//! 576 dimensions on EmojiVendors and Fashion-MNIST, over 1, 10 and 100 clients:
 //!
 //! | head | f32 | f16 |
 //! |---|---|---|

@@ -6,11 +6,11 @@ pub use record::{CLASS_COUNTS, CLASS_SUMS, GRAM};
 
 use crate::HeadsError;
 
-/// How far a difference of sums may fall below zero and still be called rounding, as a share of the sum before.
-/// A sum that travelled as f16 is off by at most 2^-11.
+/// How far a difference of sums may fall below zero and still count as a rounding error, as a share of the previous
+/// sum. A sum that was sent as f16 is off by at most 2^-11.
 const ROUNDING: f64 = 1e-3;
 
-/// Sums over weighted images, from which every head of this crate is solved.
+/// Sums over weighted images, from which every head of this crate is computed.
 ///
 /// With the feature x_i of dimension d, the class y_i and the weight w_i of image i:
 ///
@@ -18,10 +18,10 @@ const ROUNDING: f64 = 1e-3;
 /// - `class_sums`: for every class, sum of w_i x_i over its images, `[classes, dim]`, row-major
 /// - `class_counts`: for every class, sum of w_i over its images, `[classes]`
 ///
-/// All are kept in f64. A weight of 1 is one image; K views of an image weigh 1/K each.
+/// All are kept in f64. A weight of 1 is one image; each of K views of an image has weight 1/K.
 ///
 /// Moments of disjoint sets of images add up: the partition, the number of clients and the order of their answers
-/// change nothing but the last bits.
+/// change only the last bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moments {
     dim: usize,
@@ -108,8 +108,8 @@ impl Moments {
     ///
     /// # Errors
     ///
-    /// If the feature has not [`dim`](Self::dim) values, or holds a non-finite value; if the class does not exist; if
-    /// the weight is not a positive number. The sums are then as before.
+    /// If the feature does not have [`dim`](Self::dim) values, or holds a non-finite value; if the class does not
+    /// exist; if the weight is not a positive number. The sums are then unchanged.
     pub fn add(&mut self, feature: &[f32], class: usize, weight: f64) -> Result<(), HeadsError> {
         self.add_batch(feature, &[class], weight)
     }
@@ -132,15 +132,15 @@ impl Moments {
         Ok(())
     }
 
-    /// Takes images away that were added before: a client leaves.
+    /// Subtracts images that were added before, when a client leaves.
     ///
-    /// A class that keeps less than a thousandth of its images' weight keeps none, and its sum is exactly zero; so
-    /// are all sums if no class keeps any.
+    /// A class that keeps less than a thousandth of its images' weight is treated as empty, and its sum becomes exactly
+    /// zero; if all classes are empty, so do all sums.
     ///
     /// # Errors
     ///
-    /// If the sizes differ, or if a count or a diagonal entry of the Gram matrix would fall below zero by more than
-    /// rounding explains. The sums are then as before.
+    /// If the sizes differ, or if a count or a diagonal entry of the Gram matrix would fall below zero by more than a
+    /// rounding error. The sums are then unchanged.
     pub fn subtract(&mut self, other: &Self) -> Result<(), HeadsError> {
         self.check_sizes(other)?;
         let below = |before: f64, taken: f64| before - taken < -ROUNDING * before.max(taken);
@@ -209,7 +209,7 @@ fn packed_len(dim: usize) -> usize {
     dim * (dim + 1) / 2
 }
 
-/// Where row i of the upper triangle starts: at its diagonal entry.
+/// The positions of the diagonal entries, where the rows of the upper triangle start.
 pub(crate) fn diagonal(dim: usize) -> impl Iterator<Item = usize> {
     (0..dim).scan(0, move |next, row| {
         let at = *next;

@@ -1,4 +1,4 @@
-//! Few images, none, the same ones, very large and very small ones, and bad ones.
+//! Edge cases: few images, none, equal ones, very large and very small ones, and invalid ones.
 
 mod support;
 
@@ -41,8 +41,8 @@ fn a_class_without_images_keeps_its_text() {
     assert_eq!((&head.weight[16..24], head.bias[2]), (&[0.0; 8][..], 0.0));
 }
 
-/// By hand: with the Gram matrix of one image x, (x x^T + s I)^-1 (x y + s t) = t + x (y - x.t) / (s + x.x), the
-/// formula of Sherman and Morrison.
+/// By hand: with the Gram matrix of one image x, (x x^T + s I)^-1 (x y + s t) = t + x (y - x.t) / (s + x.x), by the
+/// Sherman-Morrison formula.
 #[test]
 fn ridge_of_one_image_follows_its_formula() {
     let images = Images::drawn(2, 1, 8, 3);
@@ -72,7 +72,7 @@ fn one_image_says_nothing_to_lda_and_its_direction_to_the_others() {
 
 #[test]
 fn fewer_images_than_dimensions_are_told_apart() {
-    // Two images a class in 64 dimensions: the Gram matrix has rank 10.
+    // Two images per class in 64 dimensions: the Gram matrix has rank 10.
     let images = Images::drawn(4, 10, 64, 5);
     let moments = images.moments();
     for head in [
@@ -122,7 +122,8 @@ fn copies_of_one_image_a_class_have_no_scatter() {
     }
 }
 
-/// lambda is a share, and GDA's and LDA's covariances go with the features: the logits of a scaled image stay.
+/// lambda is relative, and GDA's and LDA's covariances scale with the features: the logits of a scaled image do not
+/// change.
 #[test]
 fn the_scale_of_features_does_not_matter() {
     let images = Images::drawn(7, 120, 12, 4);

@@ -1,4 +1,4 @@
-//! A head does not depend on who held which image, nor on the order of the answers.
+//! A head depends neither on the partition of the images nor on the order of the answers.
 
 mod support;
 
@@ -7,7 +7,7 @@ use flora_heads::{Gda, HeadsError, Lda, LinearClassifier, Moments, Ncm, Ridge};
 use rand::{RngExt, seq::SliceRandom};
 use support::{Images, head_distance, predictions};
 
-/// What a server has: sums as f32, to which it adds answers times their numbers of examples, in f64.
+/// The state of a server: sums as f32, to which it adds answers times their numbers of examples, in f64.
 struct Server(ParameterRecord);
 
 impl Server {
@@ -40,7 +40,7 @@ fn answer(moments: &Moments, dtype: Dtype) -> (ParameterRecord, f64) {
     (moments.to_mean_record().unwrap().cast(dtype), moments.total())
 }
 
-/// Deals images out to `clients` in a way that `draw` chooses: at random, or sorted by class, in shares of any size.
+/// Distributes images to `clients` as `draw` selects: at random, or sorted by class, in shares of any size.
 fn deal(images: &Images, clients: usize, draw: u64) -> Vec<Vec<usize>> {
     let mut rng = seed::stream(draw, "who holds which image");
     let mut order: Vec<usize> = (0..images.labels.len()).collect();
@@ -58,8 +58,8 @@ fn deal(images: &Images, clients: usize, draw: u64) -> Vec<Vec<usize>> {
 
 type Solve = fn(&Moments, &[f32]) -> Result<LinearClassifier, HeadsError>;
 
-/// Heads with what f32 and f16 answers may change. The factor with which rounding is amplified is the largest
-/// eigenvalue over the least, which lambda bounds; GDA and LDA have differences of large sums besides.
+/// Heads with the changes allowed for f32 and f16 answers. Rounding errors are amplified by the condition number, which
+/// lambda bounds; GDA and LDA also contain differences of large sums.
 const HEADS: [(&str, Solve, f64, Option<f64>); 6] = [
     ("ridge", |m, t| Ridge { lambda: 0.1, ..Ridge::default() }.solve(m, t), 1e-5, Some(0.05)),
     ("ridge, default", |m, t| Ridge::default().solve(m, t), 1e-4, None),
@@ -188,7 +188,7 @@ fn who_was_never_added_cannot_leave() {
     assert!(error.contains("number of images of class"), "{error}");
     assert_eq!(moments, before);
 
-    // As many images of each class, with larger features.
+    // The same number of images of each class, with larger features.
     let mut other = Moments::new(16, 5);
     for image in 0..30 {
         let large: Vec<f32> = images.feature(image).iter().map(|value| 2.0 * value).collect();

@@ -1,4 +1,4 @@
-//! Heads are those that scikit-learn, and the authors of GDA, make of the same images: `fixtures/make_heads.py`.
+//! Heads equal those of scikit-learn, and of the authors of GDA, for the same images: `fixtures/make_heads.py`.
 
 mod support;
 
@@ -89,7 +89,7 @@ fn gda_is_its_authors() {
     assert_close("bias", &head.bias[..SEEN], &fixture.get("gda.bias"), 1e-5);
 }
 
-/// scikit-learn's logits lack log N(x; m, A), which all classes share: what is compared is a class against the first.
+/// scikit-learn's logits lack log N(x; m, A), which all classes share, so the test compares each class with the first.
 #[test]
 fn lda_is_scikit_learns() {
     let fixture = Fixture::read();

@@ -1,4 +1,4 @@
-//! Moments as records: what a client sends and a server keeps.
+//! Moments as records: the answers of clients and the sums of a server.
 
 mod support;
 
@@ -6,7 +6,7 @@ use flora_core::{Dtype, HostTensor, ParameterRecord};
 use flora_heads::{CLASS_COUNTS, CLASS_SUMS, GRAM, Gda, HeadsError, Lda, Moments, Ncm, Ridge};
 use support::Images;
 
-/// Features and sums that f32 has exactly.
+/// Features and sums that f32 represents exactly.
 fn exact() -> Moments {
     let mut moments = Moments::new(3, 2);
     moments.add(&[1.0, 2.0, 3.0], 0, 1.0).unwrap();
@@ -15,7 +15,7 @@ fn exact() -> Moments {
     moments
 }
 
-/// Weighted sums by hand, in the order that the documentation promises.
+/// Weighted sums by hand, in the documented order.
 #[test]
 fn the_packing_is_the_documented_one() {
     let moments = exact();
@@ -59,7 +59,7 @@ fn what_a_client_sends_is_small_however_many_images_it_has() {
     }
 }
 
-/// The matrix product and a sum over single images are the same, at sizes around that of its blocks.
+/// The matrix product equals the sum over single images, at sizes around its block size.
 #[test]
 fn a_batch_is_its_images() {
     for (images, dim) in [(1, 1), (7, 5), (511, 9), (512, 33), (513, 4), (1_100, 16)] {
@@ -125,7 +125,7 @@ fn records_that_no_images_have_are_refused() {
     }
 }
 
-/// Whatever is damaged in a file of sums, it is refused, or is sums that heads are solved from.
+/// A damaged file of sums is either rejected, or contains sums from which heads can be computed.
 #[test]
 fn a_damaged_file_of_sums_never_panics() {
     let whole = exact().to_record().unwrap().to_safetensors();
@@ -170,7 +170,7 @@ fn sums_beyond_f32_are_an_error_and_not_an_infinity() {
     assert!(matches!(error, HeadsError::TooLarge { name: GRAM, .. }), "{error}");
 }
 
-/// Answers in f16 leave eigenvalues below zero, which a small lambda does not make up for.
+/// Answers in f16 lead to negative eigenvalues, which a small lambda does not compensate.
 #[test]
 fn a_gram_matrix_that_rounding_made_indefinite_is_solved_all_the_same() {
     let images = Images::drawn(3, 40, 64, 4);

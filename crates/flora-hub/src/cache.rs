@@ -1,4 +1,4 @@
-//! The cache folder, in the layout that Python's `huggingface_hub` has:
+//! The cache folder, in the layout of Python's `huggingface_hub`:
 //!
 //! ```text
 //! models--owner--name/
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::HubModel;
 use crate::plan::{Kind, Weights, needs_config, plan, shards};
 
-/// Where the files of one repository are.
+/// The paths of one repository's files.
 pub(crate) struct Layout {
     repository: PathBuf,
     #[cfg(feature = "hub")]
@@ -49,7 +49,7 @@ impl Layout {
         self.repository.join("snapshots").join(commit)
     }
 
-    /// The snapshot of the model's revision, if all that `kind` takes is in it; or what is missing.
+    /// The snapshot of the model's revision, if it has all files that `kind` requires; otherwise the missing part.
     pub(crate) fn complete(&self, model: &HubModel, kind: Kind) -> Result<PathBuf, String> {
         let revision = model.revision_or_main();
         let commit = match std::fs::read_to_string(self.reference(revision)) {
@@ -65,7 +65,7 @@ impl Layout {
             std::fs::read_dir(&folder).map_err(|_| format!("there is no revision {revision}"))?;
         let names: BTreeSet<String> = entries
             .flatten()
-            // Follows the link: a link to nothing is no file.
+            // Follows the link: a dangling link is not a file.
             .filter(|entry| entry.path().is_file())
             .filter_map(|entry| entry.file_name().into_string().ok())
             .collect();

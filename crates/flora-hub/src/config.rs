@@ -1,4 +1,4 @@
-//! Which hub is asked, and where its models are kept.
+//! The hub and the cache of its models.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,23 +10,23 @@ use crate::HubError;
 const ENDPOINT: &str = "https://huggingface.co";
 const STALL: Duration = Duration::from_secs(30);
 
-/// Which hub is asked, as whom, and where its models are kept.
+/// The hub, the credentials, and the cache of its models.
 #[derive(Clone)]
 pub struct HubConfig {
     /// The address of the hub, such as `https://huggingface.co`.
     pub endpoint: String,
-    /// The folder that has `models--owner--name` in it.
+    /// The folder that contains `models--owner--name`.
     pub cache: PathBuf,
-    /// Sent to the hub, but to no other host that it redirects to.
+    /// The token, sent to the hub, but to no other host that it redirects to.
     pub token: Option<String>,
-    /// Take what is in the cache and ask nobody.
+    /// Whether to use only the cache, without requests.
     pub offline: bool,
-    /// A connection over which nothing came for so long is given up.
+    /// A connection without data for this long is given up.
     pub stall: Duration,
 }
 
 impl HubConfig {
-    /// `huggingface.co`, with `cache` as the folder, no token, and 30 seconds of patience.
+    /// `huggingface.co`, with `cache` as the folder, no token, and a timeout of 30 seconds.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self {
             endpoint: ENDPOINT.into(),
@@ -37,20 +37,20 @@ impl HubConfig {
         }
     }
 
-    /// As Python's `huggingface_hub` reads the environment:
+    /// Reads the environment as Python's `huggingface_hub` does:
     ///
-    /// | variable | otherwise |
+    /// | variable | default |
     /// |---|---|
     /// | `HF_ENDPOINT` | `https://huggingface.co` |
     /// | `HF_HUB_CACHE` | `$HF_HOME/hub` |
     /// | `HF_HOME` | `$XDG_CACHE_HOME/huggingface`, or `~/.cache/huggingface` |
-    /// | `HF_TOKEN` | what is in the file `HF_TOKEN_PATH`, or `$HF_HOME/token` |
+    /// | `HF_TOKEN` | the content of the file `HF_TOKEN_PATH`, or of `$HF_HOME/token` |
     /// | `HF_HUB_OFFLINE` (`1`, `on`, `yes` or `true`) | not offline |
     /// | `HF_HUB_DOWNLOAD_TIMEOUT` (seconds without a byte) | 30 |
     ///
     /// # Errors
     ///
-    /// [`HubError::Environment`] names the variable whose value is unusable.
+    /// [`HubError::Environment`] names the variable with an invalid value.
     pub fn from_env() -> Result<Self, HubError> {
         Self::from_vars(|name| std::env::var_os(name), std::env::home_dir())
     }
@@ -59,7 +59,7 @@ impl HubConfig {
         var: impl Fn(&str) -> Option<OsString>,
         user: Option<PathBuf>,
     ) -> Result<Self, HubError> {
-        // A variable that is set to nothing counts as not set.
+        // An empty variable counts as not set.
         let path = |name: &str| var(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let text = |name: &'static str| match path(name).map(|value| value.into_os_string()) {
             None => Ok(None),
@@ -107,7 +107,7 @@ impl HubConfig {
     }
 }
 
-/// Without the token, which must not end in a log.
+/// Without the token, which must not appear in a log.
 impl fmt::Debug for HubConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubConfig")

@@ -1,33 +1,33 @@
 use std::path::PathBuf;
 
-/// What can go wrong between the name of a model and its files.
+/// Errors of finding or downloading a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
-    /// The name of a model or an adapter cannot be read.
+    /// The name of a model or an adapter is invalid.
     #[error("{text:?}: {problem}")]
     Source {
-        /// The name as it was given.
+        /// The name as given.
         text: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// A file or folder is nowhere.
+    /// A file or folder was not found.
     #[error("{}", not_found(name, tried, remedy))]
     NotFound {
-        /// The path or word as it was given.
+        /// The path or word as given.
         name: String,
-        /// Where it was looked for.
+        /// The places that were searched.
         tried: Vec<String>,
-        /// What to do, or what could be named instead.
+        /// The remedy, or possible names.
         remedy: String,
     },
-    /// An environment variable is unusable.
+    /// An environment variable has an invalid value.
     #[error("environment variable {name} {problem}")]
     Environment {
         /// The variable.
         name: &'static str,
-        /// What is wrong with its value.
+        /// The problem with its value.
         problem: String,
     },
     /// The model is not in the cache, and this program cannot download.
@@ -42,10 +42,10 @@ pub enum HubError {
     NotBuilt {
         /// The model.
         model: crate::HubModel,
-        /// What is not in the cache.
+        /// The missing part.
         problem: String,
     },
-    /// Offline, and not everything is in the cache.
+    /// Offline, and the cache is incomplete.
     #[error(
         "{repository}: {problem} in {}; unset HF_HUB_OFFLINE to download, or set HF_HUB_CACHE to the \
          folder that has the model",
@@ -56,7 +56,7 @@ pub enum HubError {
         repository: String,
         /// The cache folder.
         cache: PathBuf,
-        /// What is not there.
+        /// The missing part.
         problem: String,
     },
     /// No connection to the hub.
@@ -69,10 +69,10 @@ pub enum HubError {
         repository: String,
         /// The address of the hub.
         endpoint: String,
-        /// What the system says.
+        /// The system's error.
         problem: String,
     },
-    /// The hub does not let us in (401 or 403).
+    /// The hub refuses access (401 or 403).
     #[error("{repository}: {endpoint} answers {status}: {}", refused(repository, endpoint, *token))]
     Refused {
         /// The repository.
@@ -84,7 +84,7 @@ pub enum HubError {
         /// Whether a token was sent.
         token: bool,
     },
-    /// There is no such repository, or it has no such revision.
+    /// The repository or its revision does not exist.
     #[error(
         "{repository}: {endpoint} has no {what}; check the spelling at {endpoint}/{repository}"
     )]
@@ -93,53 +93,53 @@ pub enum HubError {
         repository: String,
         /// The address of the hub.
         endpoint: String,
-        /// What is not there.
+        /// The missing repository or revision.
         what: String,
     },
-    /// A repository has not the files that make a model (or an adapter).
+    /// A repository lacks files of a model (or an adapter).
     #[error("{repository}: {problem}")]
     Incomplete {
         /// The repository.
         repository: String,
-        /// What is missing, or which file is not what it should be.
+        /// The missing file, or the file with a problem.
         problem: String,
     },
-    /// The hub answers what a hub does not answer.
+    /// An invalid answer.
     #[error("{repository}: {endpoint}: {problem}")]
     Answer {
         /// The repository.
         repository: String,
         /// The address of the hub.
         endpoint: String,
-        /// What is wrong with the answer.
+        /// The problem with the answer.
         problem: String,
     },
-    /// The connection broke time and again.
+    /// The connection broke repeatedly.
     #[error(
-        "{repository}: {file}: the download broke off {attempts} times, the last time because {problem}; \
-         what has come is kept, so run it again and it goes on from there"
+        "{repository}: {file}: the download failed {attempts} times, the last time because {problem}; \
+         the received part is kept: run it again to resume"
     )]
     Broken {
         /// The repository.
         repository: String,
         /// The file.
         file: String,
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
-        /// How the last attempt ended.
+        /// The problem of the last attempt.
         problem: String,
     },
-    /// What came is not what the hub says it is.
+    /// The downloaded file does not match the hub's listing.
     #[error("{repository}: {file}: {problem}; it was deleted; try again, or another HF_ENDPOINT")]
     Corrupt {
         /// The repository.
         repository: String,
         /// The file.
         file: String,
-        /// How it differs.
+        /// The difference.
         problem: String,
     },
-    /// Another program is at the same file.
+    /// Another program downloads the same file.
     #[error("{repository}: {file}: another program is downloading it; wait for that one to finish")]
     Busy {
         /// The repository.
@@ -152,7 +152,7 @@ pub enum HubError {
     Disk {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
 }
@@ -191,7 +191,7 @@ fn disk_remedy(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     match error.kind() {
         StorageFull | QuotaExceeded => {
-            "the disk is full: make room, or set HF_HOME to a folder on another disk; what has come is kept"
+            "the disk is full: make room, or set HF_HOME to a folder on another disk; the received part is kept"
         }
         _ => "set HF_HOME (or HF_HUB_CACHE) to a folder that can be written",
     }

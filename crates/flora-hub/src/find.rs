@@ -1,11 +1,11 @@
-//! Where a relative path is looked for.
+//! Search for a relative path.
 
 use std::path::{Path, PathBuf};
 
 use crate::HubError;
 
-/// The file or folder that `path` names: itself if it is absolute, otherwise below the current
-/// folder, below `$FLORA_HOME`, or below the source tree that this program was built from.
+/// Finds the file or folder at `path`: an absolute path as it is, otherwise below the current folder, below
+/// `$FLORA_HOME`, or below the source tree that this program was built from.
 ///
 /// # Errors
 ///

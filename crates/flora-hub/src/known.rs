@@ -1,20 +1,20 @@
-//! Models that have a name of their own.
+//! Models with a short name.
 
-/// A model with a short name: a folder of flora, and for most a repository that has its weights.
+/// A model with a short name: a folder of flora, and usually a repository with its weights.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KnownModel {
-    /// What it is called, as in `--model vit-base-patch32`.
+    /// The name, as in `--model vit-base-patch32`.
     pub name: &'static str,
-    /// What it is called, too, as in `--model vit-b-32`.
+    /// An alias, as in `--model vit-b-32`.
     pub short: Option<&'static str>,
-    /// The folder that is taken if it is there; see [`find`](crate::find()) for where.
+    /// The folder that is used if it exists; see [`find`](crate::find()) for the search.
     pub folder: &'static str,
-    /// Otherwise this `owner/name` of the hub; `None` for a model that ships with flora.
+    /// The fallback `owner/name` on the hub; `None` for a model that ships with flora.
     pub repository: Option<&'static str>,
 }
 
-/// Every model with a name of its own. The names are those that `flora_clip::ClipConfig::preset` knows.
+/// Every model with a short name. The names are those that `flora_clip::ClipConfig::preset` knows.
 pub const KNOWN: [KnownModel; 5] = [
     KnownModel { name: "clip-nano", short: None, folder: "models/clip-nano", repository: None },
     KnownModel {

@@ -1,9 +1,8 @@
-//! Where a model is, whatever it is called.
+//! Finding and downloading models by name.
 //!
-//! A model is named by a folder, a file, one of the [`KNOWN`] names, or `hf:owner/name[@revision]`;
-//! [`resolve()`] turns any of them into a path on this machine, and [`resolve_adapter`] does so for a
-//! PEFT adapter. See [`ModelSource`] for how a name is read, and [`find()`] for where a relative path
-//! is looked for.
+//! A model is named by a folder, a file, one of the [`KNOWN`] names, or `hf:owner/name[@revision]`; [`resolve()`] turns
+//! any of them into a path on this machine, and [`resolve_adapter`] does so for a PEFT adapter. See [`ModelSource`] for
+//! the syntax of names, and [`find()`] for the search of relative paths.
 //!
 //! ```
 //! use flora_hub::{ModelSource, resolve};
@@ -22,15 +21,14 @@
 //!
 //! # The hub
 //!
-//! Models of a hub are kept in the cache folder that Python's `huggingface_hub` uses, in its layout,
-//! so that either finds what the other downloaded. Without the cargo feature `hub` that cache is only
-//! read. With it, what is missing is downloaded: the configuration, the tokenizer, the preprocessing,
-//! and one copy of the weights, `model.safetensors` before anything else (a repository often has the
-//! same weights three times). Files that the hub keeps in LFS, as all weights are, are checked against
-//! their SHA-256; a broken download goes on where it stopped, now or in the next run; two programs that
-//! want the same file wait for each other.
+//! Models from a hub are stored in the cache folder of Python's `huggingface_hub`, in its layout, so that each finds
+//! the other's downloads. Without the cargo feature `hub` that cache is only read. With it, missing files are
+//! downloaded: the configuration, the tokenizer, the preprocessing, and one copy of the weights, preferably
+//! `model.safetensors` (a repository often has the same weights three times). Files that the hub stores in LFS, as all
+//! weights are, are checked against their SHA-256. An interrupted download resumes where it stopped, in the same or in
+//! the next run. Two programs that need the same file wait for each other.
 //!
-//! [`HubConfig::from_env`] lists the environment variables, [`HubError`] what can go wrong.
+//! [`HubConfig::from_env`] lists the environment variables, [`HubError`] the possible errors.
 
 mod cache;
 mod config;

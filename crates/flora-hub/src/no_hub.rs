@@ -1,4 +1,4 @@
-//! In place of `hub/` where downloads are not built: the cache is read, nothing else.
+//! Replacement of `hub/` in builds without downloads: the cache is only read.
 
 use std::path::PathBuf;
 

@@ -1,17 +1,17 @@
-//! Which files of a repository make a model, or an adapter.
+//! Selection of a repository's files for a model or an adapter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-/// What the files shall make.
+/// The kind of files to select.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Model,
     Adapter,
 }
 
-/// Files to have, in this order: the weights come last, so that where they are, all is.
+/// The files to download, in this order: the weights come last, so that if they are present, all files are.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) small: Vec<&'static str>,
@@ -25,15 +25,15 @@ pub(crate) enum Weights {
     Index(&'static str),
 }
 
-/// Whose names the weights have, and so which configuration goes with them.
+/// The naming scheme of the weights, which determines the configuration file.
 #[derive(Clone, Copy, PartialEq)]
 enum Layout {
     HuggingFace,
     OpenClip,
 }
 
-/// The best comes first. No pickle is executed, but safetensors are read faster and checked better.
-/// `flora-clip` opens a folder in the same order.
+/// The best comes first. No pickle is executed, but safetensors are faster to read and better checked. `flora-clip`
+/// opens a folder in the same order.
 const WEIGHTS: [(Layout, Weights); 6] = [
     (Layout::HuggingFace, Weights::File("model.safetensors")),
     (Layout::HuggingFace, Weights::Index("model.safetensors.index.json")),
@@ -43,17 +43,17 @@ const WEIGHTS: [(Layout, Weights); 6] = [
     (Layout::OpenClip, Weights::File("open_clip_pytorch_model.bin")),
 ];
 
-/// What FLoRA writes beside the files of others, of its training: classes, template and checksums.
+/// flora's own file on the training, beside the others: classes, template and checksums.
 const TRAINING: &str = "flora.json";
 
-/// Whether [`plan`] has to see what is in `config.json`, as the names alone do not decide.
+/// Whether [`plan`] needs the content of `config.json`, because the names alone do not decide.
 pub(crate) fn needs_config(kind: Kind, names: &BTreeSet<String>) -> bool {
     kind == Kind::Model
         && ["config.json", "open_clip_config.json"].iter().all(|name| names.contains(*name))
 }
 
-/// The plan for a repository that has `names`, or what is missing. `config` is what is in
-/// `config.json`, where it [is needed](needs_config).
+/// The plan for a repository with these `names`, or the missing part. `config` is the content of `config.json`, where
+/// it [is needed](needs_config).
 pub(crate) fn plan(
     kind: Kind,
     names: &BTreeSet<String>,
@@ -62,8 +62,8 @@ pub(crate) fn plan(
     match kind {
         Kind::Adapter => adapter(names),
         Kind::Model => {
-            // timm writes a config.json of its own for the vision tower alone, and its weights into
-            // model.safetensors, beside the files of OpenCLIP.
+            // timm writes its own config.json for the vision tower alone, and its weights to model.safetensors, beside
+            // the files of OpenCLIP.
             let hugging_face = names.contains("config.json") && config.is_none_or(describes_towers);
             model(names, hugging_face, names.contains("open_clip_config.json"))
         }
@@ -72,7 +72,9 @@ pub(crate) fn plan(
 
 fn model(names: &BTreeSet<String>, hugging_face: bool, open_clip: bool) -> Result<Plan, String> {
     if !hugging_face && !open_clip {
-        return Err("there is no config.json and no open_clip_config.json: this is no CLIP".into());
+        return Err(
+            "there is no config.json and no open_clip_config.json: this is not a CLIP".into()
+        );
     }
     let (layout, weights) = WEIGHTS
         .into_iter()
@@ -96,7 +98,7 @@ fn model(names: &BTreeSet<String>, hugging_face: bool, open_clip: bool) -> Resul
     } else {
         small.extend(["vocab.json", "merges.txt"].into_iter().filter(|name| names.contains(*name)));
     }
-    // What transformers looks at, too (it writes the last of its files since version 5).
+    // transformers reads these, too (it writes the last of them since version 5).
     let optional = [
         "tokenizer_config.json",
         "special_tokens_map.json",
@@ -112,7 +114,7 @@ fn model(names: &BTreeSet<String>, hugging_face: bool, open_clip: bool) -> Resul
 fn adapter(names: &BTreeSet<String>) -> Result<Plan, String> {
     let (config, weights) = ("adapter_config.json", "adapter_model.safetensors");
     if !names.contains(config) {
-        return Err(format!("there is no {config}: this is no PEFT adapter"));
+        return Err(format!("there is no {config}: this is not a PEFT adapter"));
     }
     if !names.contains(weights) {
         let pickled = names.contains("adapter_model.bin");
@@ -135,13 +137,13 @@ impl Weights {
     }
 }
 
-/// Whether a `config.json` speaks of a CLIP's towers, or at least says what it is.
+/// Whether a `config.json` describes the towers of a CLIP, or at least a kind of model.
 fn describes_towers(config: &[u8]) -> bool {
     let document: serde_json::Value = serde_json::from_slice(config).unwrap_or_default();
     ["model_type", "text_config", "vision_config"].iter().any(|key| document.get(key).is_some())
 }
 
-/// The shards that an index names, each of them a plain name among `names`; or what is wrong.
+/// The shards that an index names, each a plain name among `names`; or the problem.
 pub(crate) fn shards(index: &[u8], names: &BTreeSet<String>) -> Result<Vec<String>, String> {
     #[derive(Deserialize)]
     struct Index {
@@ -164,7 +166,7 @@ pub(crate) fn shards(index: &[u8], names: &BTreeSet<String>) -> Result<Vec<Strin
     Ok(shards.into_iter().collect())
 }
 
-/// A name that stays in its folder on every system, and needs no escape in an address.
+/// Whether a name stays in its folder on every system, and needs no escape in an address.
 fn is_plain_name(name: &str) -> bool {
     (1..=200).contains(&name.len())
         && !name.starts_with('.')

@@ -5,40 +5,39 @@ use std::path::{Path, PathBuf};
 use crate::plan::Kind;
 use crate::{HubConfig, HubError, HubModel, ModelSource, find, hub, known};
 
-/// How far the download of a file is.
+/// The progress of a file's download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress<'a> {
-    /// Its name.
+    /// The file's name.
     pub file: &'a str,
-    /// Bytes that are there, those of an earlier attempt included. May shrink, when an attempt turns
-    /// out to be worthless.
+    /// Downloaded bytes, including those of an earlier attempt. May decrease, if an earlier attempt turns out to be
+    /// useless.
     pub done: u64,
-    /// Bytes that there will be, if the hub told.
+    /// The total size, if the hub sent it.
     pub total: Option<u64>,
 }
 
-/// The folder or file of the model that `source` names, downloaded if need be.
+/// Returns the folder or file of the model that `source` names, downloaded if necessary.
 ///
-/// - A path: what [`find()`] finds.
-/// - A known name: a file or folder of that very name if there is one, otherwise the known folder,
-///   otherwise the known repository.
-/// - `hf:owner/name[@revision]`: the folder of that revision in the hub's cache. A branch or tag is
-///   looked up at the hub each time; a file that is in the cache already is not asked for again. When the
-///   hub cannot be reached, what the cache has of that revision is taken if it is complete. A full commit
-///   hash that is in the cache needs no hub.
+/// - A path: found by [`find()`].
+/// - A known name: a file or folder of this name if it exists, otherwise the known folder, otherwise the known
+///   repository.
+/// - `hf:owner/name[@revision]`: the folder of that revision in the hub's cache. A branch or tag is looked up on the
+///   hub each time; a file in the cache is not requested again. If the hub cannot be reached, the cached revision is
+///   used if it is complete. A full commit hash in the cache needs no request.
 ///
 /// `progress` is called as bytes arrive. The environment configures the hub, see
 /// [`HubConfig::from_env`].
 ///
 /// # Errors
 ///
-/// Any [`HubError`]; its message says what to do.
+/// Any [`HubError`]; its message contains the remedy.
 pub fn resolve(source: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf, HubError> {
     located(&source.parse()?, Kind::Model, None, progress)
 }
 
-/// [`resolve`] with a source that was read before and a hub that is configured by hand.
+/// [`resolve`] with a parsed source and an explicit configuration of the hub.
 ///
 /// # Errors
 ///
@@ -51,9 +50,9 @@ pub fn resolve_with(
     located(source, Kind::Model, Some(config), progress)
 }
 
-/// The folder or file of the adapter that `source` names: a path, or `hf:owner/name[@revision]`, of
-/// which `adapter_config.json` and `adapter_model.safetensors` are downloaded. Otherwise like
-/// [`resolve`]; adapters have no known names.
+/// Returns the folder or file of the adapter that `source` names: a path, or `hf:owner/name[@revision]`, from which
+/// `adapter_config.json` and `adapter_model.safetensors` are downloaded. Otherwise like [`resolve`]; adapters have no
+/// known names.
 ///
 /// # Errors
 ///
@@ -65,7 +64,7 @@ pub fn resolve_adapter(
     located(&source.parse()?, Kind::Adapter, None, progress)
 }
 
-/// [`resolve_adapter`] with a source that was read before and a hub that is configured by hand.
+/// [`resolve_adapter`] with a parsed source and an explicit configuration of the hub.
 ///
 /// # Errors
 ///
@@ -86,7 +85,7 @@ fn located(
 ) -> Result<PathBuf, HubError> {
     let mut fetch = |model: &HubModel| match config {
         Some(config) => hub::fetch(model, kind, config, progress),
-        // Only here, so that a broken HF_ENDPOINT is no concern of somebody with a folder.
+        // Only here, so that a wrong HF_ENDPOINT does not affect users of a folder.
         None => hub::fetch(model, kind, &HubConfig::from_env()?, progress),
     };
     match source {
@@ -110,7 +109,7 @@ fn located(
     }
 }
 
-/// With what could have been meant by a path that leads nowhere.
+/// Adds suggestions to the error for a path that does not exist.
 fn explained(error: HubError, kind: Kind) -> HubError {
     let HubError::NotFound { name, tried, remedy } = error else { return error };
     // A bare word may have been meant as the name of a model; a path was not.
@@ -120,7 +119,7 @@ fn explained(error: HubError, kind: Kind) -> HubError {
             "a model is a folder, a file, hf:owner/name[@revision], or one of {}",
             known::names()
         ),
-        // What Python's libraries call a model.
+        // The name of a model in Python's libraries.
         Kind::Model if !name.starts_with("models/") && HubModel::parse(&name).is_ok() => {
             format!("perhaps hf:{name} is meant; otherwise {remedy}")
         }

@@ -1,4 +1,4 @@
-//! How the name of a model is read.
+//! Parsing of a model's name.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use crate::{HubError, KnownModel};
 
-/// What names a model.
+/// The source of a model.
 ///
-/// | text | is |
+/// | text | meaning |
 /// |---|---|
 /// | `hf:owner/name`, `hf:owner/name@revision` | a repository of the hub; a folder called `hf:…` is written `./hf:…` |
-/// | the name of one of the [`KNOWN`](crate::KNOWN) models | that model, unless there is a file or folder of that name: what exists wins |
+/// | the name of one of the [`KNOWN`](crate::KNOWN) models | that model, unless a file or folder of that name exists |
 /// | anything else | a path; see [`find`](crate::find()) |
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,8 +27,8 @@ pub enum ModelSource {
 impl FromStr for ModelSource {
     type Err = HubError;
 
-    /// Reads the text alone, without a look at the disk; whether a file or folder wins over a known
-    /// name is decided by [`resolve`](crate::resolve()).
+    /// Parses the text without access to the disk; [`resolve`](crate::resolve()) decides whether an existing file or
+    /// folder takes precedence over a known name.
     fn from_str(text: &str) -> Result<Self, HubError> {
         let refuse = |problem: &str| Err(HubError::source(text, problem));
         if let Some(repository) = text.strip_prefix("hf:") {
@@ -38,7 +38,7 @@ impl FromStr for ModelSource {
             return refuse("empty; name a folder or a file, or hf:owner/name[@revision]");
         }
         if text.starts_with("https://") || text.starts_with("http://") {
-            return refuse("an address is not read; write hf:owner/name[@revision]");
+            return refuse("addresses are not supported; write hf:owner/name[@revision]");
         }
         Ok(KnownModel::named(text).map_or_else(|| Self::Local(text.into()), Self::Known))
     }
@@ -56,8 +56,8 @@ impl fmt::Display for ModelSource {
 
 /// A repository of the hub, at a revision.
 ///
-/// Every part is checked when it is made, as it becomes part of addresses and of paths below the
-/// cache folder: no `..`, no separators, no characters that the hub does not allow.
+/// Every part is validated on creation, because it becomes part of addresses and of paths below the cache folder: no
+/// `..`, no separators, no characters that the hub does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HubModel {
     owner: String,
@@ -66,15 +66,15 @@ pub struct HubModel {
 }
 
 impl HubModel {
-    /// The model `owner/name` at `revision`: a branch, a tag or a commit; the branch `main` if `None`.
+    /// The model `owner/name` at `revision`: a branch, a tag or a commit; `None` means the branch `main`.
     ///
-    /// Owner and name are what the hub allows: up to 96 ASCII letters, digits, `-`, `_` and `.`, neither
-    /// `-` nor `.` first or last, no `--` and no `..`. A revision may have `/` between such parts
-    /// (`refs/pr/7`), and up to 200 characters.
+    /// Owner and name follow the hub's rules: up to 96 ASCII letters, digits, `-`, `_` and `.`, neither `-` nor `.`
+    /// first or last, no `--` and no `..`. A revision may have `/` between such parts (`refs/pr/7`), and up to 200
+    /// characters.
     ///
     /// # Errors
     ///
-    /// [`HubError::Source`] names the part that is not so.
+    /// [`HubError::Source`] names the invalid part.
     pub fn new(owner: &str, name: &str, revision: Option<&str>) -> Result<Self, HubError> {
         Self::checked(owner, name, revision).map_err(|problem| {
             let revision = revision.map(|revision| format!("@{revision}")).unwrap_or_default();
@@ -93,7 +93,7 @@ impl HubModel {
         }
         if let Some(revision) = revision.filter(|revision| !is_revision(revision)) {
             return Err(format!(
-                "revision {revision:?} is no branch, tag or commit: letters, digits, \"-\", \"_\", \".\" \
+                "revision {revision:?} is not a branch, tag or commit: letters, digits, \"-\", \"_\", \".\" \
                  and \"/\" in between"
             ));
         }
@@ -111,33 +111,33 @@ impl HubModel {
         }
     }
 
-    /// Who it belongs to.
+    /// The owner of the repository.
     pub fn owner(&self) -> &str {
         &self.owner
     }
 
-    /// What it is called.
+    /// The name of the repository.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The branch, tag or commit that was asked for.
+    /// The requested branch, tag or commit.
     pub fn revision(&self) -> Option<&str> {
         self.revision.as_deref()
     }
 
-    /// `owner/name`, as the hub has it.
+    /// `owner/name`, as on the hub.
     pub fn repository(&self) -> String {
         format!("{}/{}", self.owner, self.name)
     }
 
-    /// The revision, or the branch that the hub takes by default.
+    /// The revision, or the hub's default branch.
     pub(crate) fn revision_or_main(&self) -> &str {
         self.revision.as_deref().unwrap_or("main")
     }
 }
 
-/// As it is written: `hf:owner/name[@revision]`.
+/// The textual form: `hf:owner/name[@revision]`.
 impl fmt::Display for HubModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "hf:{}/{}", self.owner, self.name)?;

@@ -1,4 +1,4 @@
-//! Downloads from a hub that this test runs itself.
+//! Downloads from a hub run by the test itself.
 #![cfg(feature = "hub")]
 
 mod fake;
@@ -454,7 +454,7 @@ fn nobody_at_the_address() {
     let folder = desk.clip().unwrap();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     desk.config.endpoint = format!("http://{closed}");
-    // What is in the cache is better than nothing.
+    // The cached revision is better than nothing.
     assert_eq!(desk.clip().unwrap(), folder);
 
     let error = desk.resolve("hf:ada/other").unwrap_err();
@@ -512,7 +512,7 @@ fn two_at_once() {
         desk.hub.requests().iter().filter(|request| request.path.starts_with("/cdn/")).count();
     assert_eq!(cdn, 1, "the others wait");
 
-    // Somebody who holds the lock for good.
+    // Another process holds the lock for good.
     fs::remove_dir_all(desk.repository()).unwrap();
     desk.config.stall = Duration::from_millis(300);
     let locks = desk.config.cache.join(".locks/models--ada--clip");

@@ -1,4 +1,5 @@
-//! What lies below the first adapter of a vision tower, computed once for every image of a data set and kept on disk.
+//! The states below the first adapter of a vision tower, computed once for every image of a data set and cached on
+//! disk.
 
 use burn::tensor::{Device, Tensor};
 use flora_clip::{Checkpoint, Precision, VisionCut};
@@ -13,11 +14,11 @@ use crate::unusable::{unreadable, unusable_images};
 
 /// The part of a vision tower below a cut.
 pub struct BelowCut<'a> {
-    /// Whose weights these are.
+    /// The checkpoint of the weights.
     pub checkpoint: &'a Checkpoint,
-    /// Where they are, without autodiff.
+    /// The device, without autodiff.
     pub device: &'a Device,
-    /// In what they are multiplied.
+    /// The precision of the products.
     pub precision: Precision,
     /// The cut.
     pub cut: VisionCut,
@@ -26,17 +27,17 @@ pub struct BelowCut<'a> {
     pub encode: &'a (dyn Fn(Tensor<4>) -> Tensor<2> + Sync),
 }
 
-/// A row of `cut.numbers()` for every image of `dataset`, in the cache's file. What is not there is computed; how
-/// large it will be is said in a [`Notice::Note`] before. `None` where the cache's folder cannot be written, which
-/// is a [`Notice::Warning`].
+/// A row of `cut.numbers()` for every image of `dataset`, in the cache's file. Missing rows are computed; a
+/// [`Notice::Note`] announces the size before. `None` if the cache's folder cannot be written, which is a
+/// [`Notice::Warning`].
 ///
-/// Finished batches are kept while the others are computed, so that the next call goes on where a killed process
+/// Finished batches are stored while the others are computed, so that the next call resumes where a killed process
 /// stopped. A call waits for another process that computes the same.
 ///
 /// # Errors
 ///
-/// [`InferenceError::NoRoom`] before anything is computed; [`InferenceError::Unreadable`] names all images that cannot
-/// be used; numbers that are not finite in the cache's type, and a disk that takes no more.
+/// [`InferenceError::NoRoom`] before anything is computed; [`InferenceError::Unreadable`] with all images that cannot
+/// be used; values that are not finite in the cache's type; and a full disk.
 pub fn activations(
     below: &BelowCut<'_>,
     dataset: &Dataset,
@@ -70,8 +71,8 @@ pub fn activations(
     let size = size(dataset.len(), cut, cache.dtype().size());
     let folder = cache.folder().display();
     notify(Notice::Note(format!(
-        "what the vision tower makes of the images below its first adapter ({cut}) is computed once and kept: {size} in \
-         {folder}"
+        "the states of the images below the vision tower's first adapter ({cut}) are computed once and \
+             cached: {size} in {folder}"
     )));
     check_room(&size, needed, free, &folder.to_string())?;
     let begun = cache.begin_activations(&key, shape, BATCH, &mut |it| notify(Notice::Warning(it)));
@@ -90,12 +91,12 @@ pub fn activations(
     Ok(Some(FeatureRows::Activations(filling.finish()?)))
 }
 
-/// Whether there is room for the [`activations`] of all these data sets beside each other, as far as they are not there.
-/// What cannot be read is passed over: [`activations`] names it.
+/// Checks that there is room for the [`activations`] of all these data sets together, as far as they are not cached.
+/// Unreadable images are ignored: [`activations`] names them.
 ///
 /// # Errors
 ///
-/// [`InferenceError::NoRoom`]; weights that cannot be read any more.
+/// [`InferenceError::NoRoom`], and weights that can no longer be read.
 pub fn check_room_for_activations(
     below: &BelowCut<'_>,
     datasets: &[&Dataset],
@@ -113,7 +114,7 @@ pub fn check_room_for_activations(
 }
 
 impl BelowCut<'_> {
-    /// Everything that the activations of images depend on; `data` is the images' fingerprint.
+    /// Everything that determines the activations of images; `data` is the images' fingerprint.
     fn key(&self, data: String) -> Result<FeatureKey, InferenceError> {
         let weights = format!("{}, {},", self.checkpoint.digest()?, self.cut);
         Ok(key(self.checkpoint, self.device, self.precision, &weights, data))
@@ -127,14 +128,14 @@ fn not_kept(error: &flora_data::Error, notify: &mut dyn FnMut(Notice)) -> Option
     None
 }
 
-/// As it is said: images, tokens, width and bytes, and their product.
+/// The size for messages: images, tokens, width and bytes, and their product.
 fn size(images: usize, cut: VisionCut, element: usize) -> String {
     let [states, width] = cut.shape();
     let total = (images * states * width * element) as u64;
     format!("{images} images x {states} x {width} numbers x {element} bytes = {}", bytes(total))
 }
 
-/// A disk is not filled to its last byte: a hundredth of what is written has to be free besides.
+/// A disk is not filled completely: a hundredth of the size has to remain free.
 fn check_room(
     size: &str,
     needed: u64,

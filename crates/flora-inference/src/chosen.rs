@@ -1,36 +1,36 @@
-//! Which images of a data set a model is scored on.
+//! Selection of the images of a data set on which a model is scored.
 
 use flora_data::{Dataset, Limit, Protocol, Split};
 
 use crate::Provenance;
 
-/// What is asked for; what is left open follows from what the model was trained on.
+/// The requested selection; open values follow from the model's training.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wishes<'a> {
-    /// These sides of the split.
+    /// The sides of the split.
     pub splits: Option<&'a [Split]>,
     /// How the data set is split.
     pub protocol: Option<Protocol>,
-    /// How many images of each side, chosen at random.
+    /// The number of images of each side, chosen at random.
     pub limit: Option<Limit>,
 }
 
-/// The images that were chosen.
+/// The selected images.
 #[derive(Debug, Clone)]
 pub struct Chosen {
-    /// They alone.
+    /// The selected images.
     pub dataset: Dataset,
-    /// The sides of the split that they are of.
+    /// Their sides of the split.
     pub splits: Vec<Split>,
-    /// How the data set was split; `None` where it was not.
+    /// How the data set was split; `None` if it was not.
     pub protocol: Option<Protocol>,
-    /// What is to be known of them beside a score, such as that the model may have been trained on some.
+    /// Notes to show beside a score, for example that the model may have been trained on some of these images.
     pub notes: Vec<String>,
 }
 
-/// Chooses images of `dataset` for a model of this provenance. Of the very images that it was trained on these are the
-/// ones that its run held out, of other data sets the test images, or all where there is no split. `is_trained` says whether
-/// somebody trained it, if it has no provenance.
+/// Selects images of `dataset` for a model with this provenance. If the model was trained on the same data set, these
+/// are the images that its run held out; of other data sets, the test images, or all images without a split.
+/// `is_trained` says whether the model was trained, if it has no provenance.
 pub fn choose(
     dataset: Dataset,
     provenance: Option<&Provenance>,
@@ -39,7 +39,7 @@ pub fn choose(
 ) -> Chosen {
     let mut notes = Vec::new();
     let trained_on = provenance.map(|it| &it.data);
-    // A name says little: folders are often called alike.
+    // A name is weak evidence: folders often have the same name.
     let named = trained_on.filter(|it| it.name == dataset.name());
     let theirs = named.map(|it| (it, it.split(dataset.clone())));
     let theirs = theirs.filter(|(it, split)| it.is_exactly(split));
@@ -58,7 +58,7 @@ pub fn choose(
     };
     let chosen = match (wishes.limit, &theirs, protocol) {
         (None, _, _) => chosen,
-        // In the place of the run's own limit.
+        // In place of the run's own limit.
         (Some(limit), Some((it, _)), Some(protocol)) => whole
             .with_protocol(protocol)
             .limit(limit, it.seed)
@@ -82,8 +82,8 @@ pub fn choose(
         }
         (Some(_), _) => {}
         (None, Some(it)) if named.is_some() => notes.push(format!(
-            "it was trained on a data set that is called {}, too, and had other images; whether some of these were among \
-             them is not known",
+            "it was trained on a data set with the same name, {}, but other images; whether some of these were \
+             among them is not known",
             it.name
         )),
         (None, Some(it)) => notes.push(format!(
@@ -91,7 +91,7 @@ pub fn choose(
             it.name, it.protocol
         )),
         (None, None) if is_trained => notes.push(
-            "what it was trained on is not known: some of these images may have been among that"
+            "its training images are not known: some of these images may have been among them"
                 .to_owned(),
         ),
         (None, None) => {}
@@ -104,7 +104,7 @@ pub fn choose(
         ));
     }
     if classes.len() == 1 {
-        notes.push("there is one class, and nothing to tell it from".to_owned());
+        notes.push("there is only one class".to_owned());
     }
     let chosen = match splits[..] {
         [one] => chosen.only(one),

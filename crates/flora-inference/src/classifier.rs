@@ -1,13 +1,13 @@
 use burn::tensor::{Tensor, activation};
 use flora_clip::ZeroShot;
 
-/// What tells classes apart by image features.
+/// A classifier of image features.
 pub trait Classifier: Sync {
-    /// How much speaks for each class; the largest is the prediction.
+    /// The score of each class; the largest is the prediction.
     ///
     /// # Shapes
     ///
-    /// - images: features of any length, `[batch, projection_dim]`, or whatever else the model
+    /// - images: features, not necessarily normalised, `[batch, projection_dim]`, or the rows that the model
     ///   [reads](crate::Model::image_rows)
     /// - output: `[batch, classes]`
     fn logits(&self, images: Tensor<2>) -> Tensor<2>;

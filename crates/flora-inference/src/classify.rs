@@ -5,15 +5,15 @@ use flora_core::workers::Workers;
 use crate::encode::{BATCH, file_pixels, values};
 use crate::{Classifier, InferenceError, Model};
 
-/// What a classifier says of an image.
+/// The classes predicted for an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
-    /// Each class, by number, with its probability; the likeliest first, of equals the first class.
+    /// Every class, by number, with its probability: the most probable first, ties in the order of the classes.
     pub ranked: Vec<(usize, f32)>,
 }
 
-/// Classify image files. An image that cannot be read spares the others: its place holds what is
-/// wrong with it. `done` hears how many images have been looked at.
+/// Classifies image files. An unreadable image does not affect the others: its place holds the problem. `done` receives
+/// the number of processed images.
 pub fn classify(
     model: &Model,
     classifier: &dyn Classifier,

@@ -6,14 +6,14 @@ use flora_data::read_image;
 
 use crate::InferenceError;
 
-/// Images that go through the tower together: enough for large products, few enough for caches.
+/// Images per batch of the tower: enough for large products, few enough for caches.
 pub(crate) const BATCH: usize = 32;
 
-/// What this code makes of a picture or a text: to be raised when the preprocessing or the towers
-/// compute other numbers, so that results of an older version are not taken for its own.
+/// The version of this code's results: increase it when the preprocessing or the towers compute other numbers, so that
+/// results of an older version are not reused.
 pub(crate) const VERSION: u32 = 4;
 
-/// What the vision tower takes of an image file.
+/// Preprocesses an image file for the vision tower.
 pub(crate) fn file_pixels(
     preprocessor: &Preprocessor,
     path: &Path,

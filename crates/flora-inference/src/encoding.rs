@@ -1,4 +1,4 @@
-//! Images on their way through a tower, batch by batch.
+//! Encoding of images by a tower, batch by batch.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,24 +11,24 @@ use crate::InferenceError;
 use crate::encode::{BATCH, VERSION, values};
 use crate::unusable::{problem, unusable_image};
 
-/// News of a long computation.
+/// Reports of a long computation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// How far it is.
+    /// Progress.
     Progress {
-        /// Images or texts done, those of an earlier call included.
+        /// Images or texts done, including those of an earlier call.
         done: usize,
-        /// Images or texts in all.
+        /// The total number of images or texts.
         total: usize,
     },
-    /// Something worth knowing that is in order: what is about to be done, and how large it is.
+    /// Information: a computation is about to start, and its size.
     Note(String),
-    /// Something that costs time, but not the result.
+    /// A problem that costs time, but does not change the result.
     Warning(String),
 }
 
-/// Everything that what a tower makes of images depends on; `weights` tells them from all others. They alone are not
-/// enough: heads, activation and epsilon are in the configuration only. And rounding differs between devices.
+/// Everything that determines a tower's results for images; `weights` identifies the weights. These alone are not
+/// enough: heads, activation and epsilon are only in the configuration, and rounding differs between devices.
 pub(crate) fn key(
     checkpoint: &Checkpoint,
     device: &Device,
@@ -49,22 +49,22 @@ pub(crate) fn key(
     }
 }
 
-/// What is computed of the images of a data set, a row for each.
+/// A computation on the images of a data set, one row per image.
 pub(crate) struct Encoding<'a> {
     pub(crate) dataset: &'a Dataset,
     pub(crate) preprocessor: &'a Preprocessor,
     pub(crate) device: &'a Device,
-    /// The numbers of a row.
+    /// Numbers per row.
     pub(crate) width: usize,
     /// From `[batch, 3, size, size]` to `[batch, width]`.
     pub(crate) encode: &'a (dyn Fn(Tensor<4>) -> Tensor<2> + Sync),
 }
 
 impl Encoding<'_> {
-    /// Encode the images from number `first` on, which is a multiple of [`BATCH`]: the batches, and so the
-    /// bits, are those of a call that begins with the first image. `take` gets the rows of each batch, in
-    /// the order of the images, up to the first that has none: one of its images cannot be used, or another
-    /// thread had found such an image already. What comes back says what is wrong with each such image.
+    /// Encodes the images from number `first` on, which is a multiple of [`BATCH`]: the batches, and so the bits, are
+    /// those of a call that begins with the first image. `take` receives the rows of each batch, in the order of the
+    /// images, up to the first batch without rows: one of its images cannot be used, or another thread had found such
+    /// an image already. Returns the problem of each such image.
     pub(crate) fn run(
         &self,
         first: usize,
@@ -77,7 +77,7 @@ impl Encoding<'_> {
         let mut done = first;
         notify(Notice::Progress { done, total });
         let failed = AtomicBool::new(false);
-        // The features, or what is wrong with images; neither where images were only looked at.
+        // The features, or the problems of images; neither if images were only checked.
         let encode = |indices: &[usize]| -> Result<_, InferenceError> {
             let (mut pixels, mut unusable) = (Vec::new(), Vec::new());
             for &index in indices {
@@ -93,8 +93,8 @@ impl Encoding<'_> {
             failed.fetch_or(!unusable.is_empty(), Ordering::Relaxed);
             let whole = pixels.len() == preprocessor.numbers() * indices.len();
             if whole && indices.len() == 1 {
-                // A product with a single row has a kernel of its own, whose sums have other bits. An image has the same
-                // features whatever other images there are.
+                // A product with a single row has its own kernel, whose sums have other bits. The features of an image
+                // must not depend on other images.
                 pixels.extend_from_within(..);
             }
             let rows = || {
@@ -108,7 +108,7 @@ impl Encoding<'_> {
         let (mut unusable, mut whole) = (Vec::new(), true);
         workers.try_in_order(rest.chunks(BATCH).collect(), encode, |(rows, problems)| {
             unusable.extend(problems);
-            // A batch may lack its rows and come before the image that is to blame: those after it would take its place.
+            // A batch without rows may precede the bad image: later batches would take its place.
             whole &= rows.is_some();
             if let Some(rows) = rows.filter(|_| whole) {
                 take(rows, notify)?;
@@ -121,8 +121,7 @@ impl Encoding<'_> {
     }
 }
 
-/// What the vision tower takes of the images `indices` of a data set, one after the other; see
-/// [`Preprocessor::stack`].
+/// The inputs of the vision tower for the images `indices` of a data set, concatenated; see [`Preprocessor::stack`].
 ///
 /// # Errors
 ///

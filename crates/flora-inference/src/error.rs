@@ -3,17 +3,17 @@ use std::path::Path;
 use flora_clip::ClipError;
 use flora_lora::LoraError;
 
-/// What can go wrong when a model is used.
+/// Errors of using a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InferenceError {
-    /// The checkpoint, or an image or a text that it cannot take.
+    /// An error of the checkpoint, or of an image or text.
     #[error(transparent)]
     Clip(#[from] ClipError),
-    /// The adapter.
+    /// An error of the adapter.
     #[error(transparent)]
     Lora(#[from] LoraError),
-    /// The data set.
+    /// An error of the data set.
     #[error(transparent)]
     Data(#[from] flora_data::Error),
     /// A file that is missing, cannot be used or cannot be written.
@@ -21,37 +21,37 @@ pub enum InferenceError {
     File {
         /// The file or folder.
         path: String,
-        /// What is wrong with it and, where known, what to do.
+        /// The problem and, where known, the remedy.
         problem: String,
     },
-    /// Images that cannot be read, or that the model cannot take.
+    /// Images that cannot be read, or that the model cannot process.
     #[error("{}", unreadable(problems, *kept, *rows, partial.as_deref()))]
     Unreadable {
-        /// Each image, and what is wrong with it.
+        /// Each image, with its problem.
         problems: Vec<String>,
-        /// Rows of the whole batches before the first of them.
+        /// The number of rows in whole batches before the first of them.
         kept: usize,
-        /// Images that were asked for.
+        /// The number of requested images.
         rows: usize,
-        /// Where the rows are kept, if they are.
+        /// The file that keeps the rows, if there is one.
         partial: Option<String>,
     },
-    /// A disk that has no room for what is to be kept.
+    /// A disk without room for the results.
     #[error(
         "the states below the first adapter take {size}, of which {needed} are still to be written; with 1 % to spare, \
          that is more than the {free} that are free in {folder}"
     )]
     NoRoom {
-        /// How large they are, and why.
+        /// Their size, and how it was computed.
         size: String,
-        /// What is still to be written.
+        /// The size of the part still to be written.
         needed: String,
-        /// What is free.
+        /// The free space.
         free: String,
-        /// Where.
+        /// The folder.
         folder: String,
     },
-    /// An image of a data set that the model cannot take.
+    /// An image of a data set that the model cannot process.
     #[error("{place}: {error}")]
     Image {
         /// The image.
@@ -61,7 +61,7 @@ pub enum InferenceError {
     },
 }
 
-/// A line for each of the first problems, and what to do.
+/// One line for each of the first problems, and the remedy.
 fn unreadable(problems: &[String], kept: usize, rows: usize, partial: Option<&str>) -> String {
     const SHOWN: usize = 20;
     let mut text = format!("{} of {rows} images cannot be used:", problems.len());
@@ -71,7 +71,7 @@ fn unreadable(problems: &[String], kept: usize, rows: usize, partial: Option<&st
     if problems.len() > SHOWN {
         text.push_str(&format!("\n  and {} more", problems.len() - SHOWN));
     }
-    text.push_str("\nmend, convert or remove these files");
+    text.push_str("\nrepair, convert or remove these files");
     if let Some(partial) = partial {
         text.push_str(&format!(
             ", and the same call goes on: {kept} of {rows} rows are kept in {partial}"

@@ -5,7 +5,7 @@ use flora_lora::merge;
 
 use crate::{InferenceError, Model};
 
-/// Write a model with its adapter folded into the weights, and what it was trained from and for, if that is known.
+/// Writes a model with its adapter merged into the weights, and its provenance, if known.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The vision tower's view of every image of a data set, computed once and kept on disk.
+//! The image features of a data set, computed once and cached on disk.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -11,16 +11,16 @@ use crate::encoding::{Encoding, Notice, key};
 use crate::unusable::{unreadable, unusable_images};
 use crate::{InferenceError, Model};
 
-/// The features of every image of `dataset`, from the cache or computed; in the cache's file if there is one.
+/// The features of every image of `dataset`, cached or computed; in the cache's file if there is one.
 ///
-/// Finished batches are kept in a file of the cache while the others are computed, so that the next call goes
-/// on where a killed process stopped. A call waits for another process that computes the same features.
+/// Finished batches are stored in a file of the cache while the others are computed, so that the next call resumes
+/// where a killed process stopped. A call waits for another process that computes the same features.
 ///
 /// # Errors
 ///
-/// [`InferenceError::Unreadable`] names all images that cannot be used. Once there is one, the others are looked at
-/// and not encoded; the rows before it are kept for a call with these files mended, or without them. And weights
-/// that cannot be read any more.
+/// [`InferenceError::Unreadable`] with all images that cannot be used. After the first of them, the others are checked
+/// but not encoded; the rows before it are kept for a call with these files repaired or removed. Also weights that can
+/// no longer be read.
 pub fn image_features(
     model: &Model,
     dataset: &Dataset,
@@ -31,7 +31,8 @@ pub fn image_features(
     rows(model, None, dataset, cache, workers, notify)
 }
 
-/// What a [classifier](crate::Classifier) of this model gets of every image of `dataset`: see [`Model::image_rows`].
+/// The inputs of a [classifier](crate::Classifier) of this model for every image of `dataset`: see
+/// [`Model::image_rows`].
 ///
 /// # Errors
 ///
@@ -54,7 +55,7 @@ fn rows(
     workers: &Workers,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<FeatureRows, InferenceError> {
-    // An adapter of the text tower leaves images as they are.
+    // An adapter of the text tower does not change image features.
     let adapted = model.adapts_vision().then(|| model.fingerprint()).transpose()?;
     let device = model.embedder.device().clone().inner();
     let precision = model.precision();
@@ -64,12 +65,12 @@ fn rows(
     tower.features(clip, dataset, cache, workers, notify)
 }
 
-/// [`image_features`] of a checkpoint as it is. Its weights are only loaded, and put on `device`, if the cache
-/// does not have the features; `load` says how, where [`Checkpoint::load`] is not the way.
+/// [`image_features`] of an unchanged checkpoint. Its weights are loaded and put on `device` only if the features are
+/// not cached; `load` replaces [`Checkpoint::load`] where needed.
 ///
 /// # Errors
 ///
-/// As [`image_features`], and what `load` returns.
+/// Those of [`image_features`] and `load`.
 pub fn checkpoint_features(
     checkpoint: &Checkpoint,
     load: impl FnOnce() -> Result<Clip, ClipError>,
@@ -83,22 +84,22 @@ pub fn checkpoint_features(
     checkpoint_rows(tower, load, device, dataset, cache, workers, notify)
 }
 
-/// A checkpoint's vision tower as it is, and what is computed with it.
+/// A checkpoint's unchanged vision tower, and the features to compute with it.
 #[derive(Debug, Clone, Copy)]
 pub struct FrozenTower<'a> {
-    /// Whose weights these are.
+    /// The checkpoint of the weights.
     pub checkpoint: &'a Checkpoint,
-    /// What is read besides the image features, if anything is.
+    /// Additional features to read, if any.
     pub readout: Option<&'a Readout>,
-    /// In what they are multiplied.
+    /// The precision of the products.
     pub precision: Precision,
 }
 
-/// [`checkpoint_features`] in any precision, or with a readout what [`Clip::image_rows`] has of each image.
+/// [`checkpoint_features`] in any precision; with a readout, the rows of [`Clip::image_rows`].
 ///
 /// # Errors
 ///
-/// As [`checkpoint_features`], and a device that has not got the precision.
+/// Those of [`checkpoint_features`], and a device that does not support the precision.
 pub fn checkpoint_rows(
     FrozenTower { checkpoint, readout, precision }: FrozenTower<'_>,
     load: impl FnOnce() -> Result<Clip, ClipError>,
@@ -119,16 +120,16 @@ pub fn checkpoint_rows(
 struct Tower<'a> {
     checkpoint: &'a Checkpoint,
     device: &'a Device,
-    /// Fingerprint of the whole model, where it is not the checkpoint's tower as it is.
+    /// The fingerprint of the whole model, if it differs from the checkpoint's tower.
     adapted: Option<String>,
-    /// What is read besides the features.
+    /// Additional features to read.
     readout: Option<&'a Readout>,
-    /// In what it is multiplied.
+    /// The precision of the products.
     precision: Precision,
 }
 
 impl Tower<'_> {
-    /// Numbers of an image.
+    /// Numbers per image.
     fn width(&self) -> usize {
         let config = &self.checkpoint.config;
         match self.readout {
@@ -173,7 +174,7 @@ impl Tower<'_> {
             }
         };
         let key = self.key(data)?;
-        // A cache that cannot be used costs time, never the result.
+        // A problem of the cache costs time, but never changes the result.
         match cache.load(&key, dataset.len()) {
             Ok(Lookup::Hit(features)) => return Ok(FeatureRows::File(features)),
             Ok(Lookup::Miss) => {}
@@ -208,7 +209,7 @@ impl Tower<'_> {
         Ok(filling.finish(&mut |problem| notify(Notice::Warning(problem)))?)
     }
 
-    /// Everything that the features depend on.
+    /// Everything that determines the features.
     fn key(&self, data: String) -> Result<FeatureKey, InferenceError> {
         let weights = match &self.adapted {
             Some(fingerprint) => fingerprint.clone(),

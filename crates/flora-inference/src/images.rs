@@ -4,21 +4,21 @@ use flora_core::images::{self, EXTENSIONS, FolderError, Found};
 
 use crate::InferenceError;
 
-/// The image files that `paths` name, in their order: a file is itself, whatever its extension; of a
-/// folder all files below it with an image's extension, sorted by path. Links to folders are followed. Hidden
-/// files and folders are left out; other files are counted.
+/// The image files in `paths`, in order: a file itself, whatever its extension; for a folder, all files below it with
+/// an image's extension, sorted by path. Links to folders are followed. Hidden files and folders are skipped; other
+/// files are counted.
 ///
 /// # Errors
 ///
-/// A path that is not there, a folder that cannot be read, and a folder without images.
+/// A path that does not exist, a folder that cannot be read, or a folder without images.
 pub fn find_images(paths: &[PathBuf]) -> Result<Found, InferenceError> {
     let mut all = Found::default();
     for path in paths {
         if !path.is_dir() {
-            // A named pipe would be waited for.
+            // Opening a named pipe would block.
             if !path.is_file() {
                 let problem =
-                    if path.exists() { "no regular file" } else { "no such file or folder" };
+                    if path.exists() { "not a regular file" } else { "no such file or folder" };
                 return Err(InferenceError::file(path, problem));
             }
             all.images.push(path.clone());
@@ -41,7 +41,7 @@ pub fn find_images(paths: &[PathBuf]) -> Result<Found, InferenceError> {
     Ok(all)
 }
 
-/// The files of [`find_images`] alone.
+/// The files of [`find_images`], without the count.
 ///
 /// # Errors
 ///

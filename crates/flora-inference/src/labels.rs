@@ -5,31 +5,31 @@ use flora_data::Template;
 
 use crate::InferenceError;
 
-/// The lines of a text file that hold anything, without the spaces around them.
+/// The non-empty lines of a text file, trimmed.
 ///
 /// # Errors
 ///
-/// A file that cannot be read, is not UTF-8, or holds nothing.
+/// A file that cannot be read, is not UTF-8, or is empty.
 pub fn read_lines(path: &Path) -> Result<Vec<String>, InferenceError> {
     let text = read_text(path).map_err(InferenceError::read(path))?;
     let lines = text.lines().map(str::trim);
     let lines: Vec<String> = lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if lines.is_empty() {
-        return Err(InferenceError::file(path, "holds no line of text"));
+        return Err(InferenceError::file(path, "has no line of text"));
     }
     Ok(lines)
 }
 
-/// The lines of a text file as they are, empty ones included: row i belongs to line i.
+/// The lines of a text file unchanged, including empty ones: row i belongs to line i.
 ///
 /// # Errors
 ///
-/// A file that cannot be read, is not UTF-8, or holds nothing.
+/// A file that cannot be read, is not UTF-8, or is empty.
 pub fn read_texts(path: &Path) -> Result<Vec<String>, InferenceError> {
     let text = read_text(path).map_err(InferenceError::read(path))?;
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if lines.is_empty() {
-        return Err(InferenceError::file(path, "holds no line of text"));
+        return Err(InferenceError::file(path, "has no line of text"));
     }
     Ok(lines)
 }

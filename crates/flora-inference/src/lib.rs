@@ -1,8 +1,8 @@
-//! What a CLIP is used for once it is trained: [`embed`] texts and images into files, classify
-//! images, score a model on a data set, and export a model with its adapters merged.
+//! Use of a trained CLIP: [`embed`] texts and images into files, classify images, score a model on a data set, and
+//! export a model with its adapters merged.
 //!
-//! A [`Model`] is a checkpoint on a device, with an adapter in PEFT's format if one is named; a [`Classifier`] makes
-//! classes of its image features. [`Provenance`] says what an adapter was trained from and for.
+//! A [`Model`] is a checkpoint on a device, optionally with an adapter in PEFT's format; a [`Classifier`] computes
+//! class scores from its image features. [`Provenance`] records the origin and the training data of an adapter.
 
 pub mod embed;
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{InferenceError, Provenance, settings_digest};
 
-/// A checkpoint on a device, with an adapter if one was named.
+/// A checkpoint on a device, optionally with an adapter.
 #[derive(Debug, Clone)]
 pub struct Model {
     /// Configuration, tokenizer and preprocessing.
@@ -17,38 +17,37 @@ pub struct Model {
     pub embedder: Embedder,
     /// The adapter.
     pub adapter: Option<PeftAdapter>,
-    /// What the adapter, or without one the checkpoint, was trained from and for, where flora trained it.
+    /// The provenance of the adapter or, without one, of the checkpoint, if flora trained it.
     pub provenance: Option<Provenance>,
-    /// What its [classifier](crate::Classifier) gets of the vision tower besides image features: see
-    /// [`Model::image_rows`].
+    /// The inputs of its [classifier](crate::Classifier) besides image features: see [`Model::image_rows`].
     pub readout: Option<Readout>,
     changes: Option<Changes>,
     precision: Precision,
 }
 
-/// In what a model's weights are not those of its checkpoint.
+/// How a model's weights differ from those of its checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// What tells it from others: SHA-256 of what was put in their place, and how that is used.
+    /// The identity of the changes: SHA-256 of the replaced weights, and how they are used.
     pub key: String,
-    /// Whether image features are others than the checkpoint's.
+    /// Whether image features differ from the checkpoint's.
     pub vision: bool,
 }
 
 impl Model {
-    /// Open a checkpoint (see [`Checkpoint::open`]) and attach the adapter in the folder `adapter`,
-    /// which is in PEFT's format.
+    /// Opens a checkpoint (see [`Checkpoint::open`]) and attaches the adapter in the folder `adapter`, which is in
+    /// PEFT's format.
     ///
     /// # Errors
     ///
-    /// Files that cannot be used, an adapter that does not fit the model, and one that is not as flora wrote it, by
-    /// name.
+    /// Files that cannot be used, an adapter that does not fit the model, or one whose files were changed since flora
+    /// wrote them, by name.
     pub fn open(
         path: &Path,
         adapter: Option<&Path>,
         device: &Device,
     ) -> Result<Self, InferenceError> {
-        // A checkpoint may be one that flora trained whole.
+        // The checkpoint may be a fully trained model of flora.
         let trained = adapter.unwrap_or(path);
         let provenance = if trained.is_dir() { Provenance::load(trained)? } else { None };
         let loaded = adapter.map(|folder| Ok::<_, LoraError>((folder, load_peft(folder)?)));
@@ -73,7 +72,7 @@ impl Model {
         Ok(Self { adapter: Some(adapter), provenance, ..Self::new(checkpoint, clip) })
     }
 
-    /// A model that was loaded from `checkpoint`.
+    /// Wraps a model that was loaded from `checkpoint`.
     pub fn new(checkpoint: Checkpoint, clip: Clip) -> Self {
         let embedder = Embedder::new(&checkpoint, clip);
         Self {
@@ -87,33 +86,33 @@ impl Model {
         }
     }
 
-    /// The same, whose vision tower multiplies in `precision` below its adapters; see [`Clip::in_precision`].
+    /// The same model with products of the vision tower in `precision` below its adapters; see [`Clip::in_precision`].
     ///
     /// # Errors
     ///
-    /// A device that has not got it.
+    /// A device that does not support it.
     pub fn in_precision(mut self, precision: Precision) -> Result<Self, InferenceError> {
         self.embedder.clip = self.embedder.clip.in_precision(precision)?;
         self.precision = precision;
         Ok(self)
     }
 
-    /// In what its vision tower multiplies.
+    /// The precision of the vision tower's products.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// The same, of whose weights some are not the checkpoint's.
+    /// The same model with some weights different from the checkpoint's.
     #[must_use]
     pub fn changed(self, changes: Changes) -> Self {
         Self { changes: Some(changes), ..self }
     }
 
-    /// Why the adapter may not belong to this checkpoint, as a message: flora trained it on other weights.
+    /// A message if the adapter may not belong to this checkpoint: flora trained it on other weights.
     ///
     /// # Errors
     ///
-    /// Weights that cannot be read any more.
+    /// Weights that can no longer be read.
     pub fn other_base(&self) -> Result<Option<String>, InferenceError> {
         let (Some(provenance), Some(_)) = (&self.provenance, &self.adapter) else {
             return Ok(None);
@@ -125,8 +124,8 @@ impl Model {
         if here != *there {
             let short = |digest: &str| digest.chars().take(12).collect::<String>();
             return Ok(Some(format!(
-                "the adapter was trained on {base} (SHA-256 {}…), and these are the weights of {path} (SHA-256 {}…): what \
-                 comes out is not what was trained",
+                "the adapter was trained on {base} (SHA-256 {}…), but the weights of {path} differ (SHA-256 {}…): \
+                 the results will not be those of the trained model",
                 short(there),
                 short(&here)
             )));
@@ -135,13 +134,14 @@ impl Model {
         Ok((!same).then(|| {
             format!(
                 "the adapter was trained on {base}, and {path} has the same weights with another configuration, \
-                 preprocessing or tokenizer: what comes out is not what was trained"
+                 preprocessing or tokenizer: the results will not be those \
+                 of the trained model"
             )
         }))
     }
 
-    /// What a [classifier](crate::Classifier) of this model gets of images, `[batch, 3, size, size]`: their features of any
-    /// length, or with a [`readout`](Self::readout) what [`Clip::image_rows`] has.
+    /// The inputs of a [classifier](crate::Classifier) of this model for images, `[batch, 3, size, size]`: their
+    /// features, not normalised, or with a [`readout`](Self::readout) the rows of [`Clip::image_rows`].
     pub fn image_rows(&self, images: Tensor<4>) -> Tensor<2> {
         match &self.readout {
             Some(readout) => self.clip().image_rows(images, readout),
@@ -149,12 +149,12 @@ impl Model {
         }
     }
 
-    /// The weights, with the adapter beside them.
+    /// The weights, with the adapter attached.
     pub fn clip(&self) -> &Clip {
         &self.embedder.clip
     }
 
-    /// Whether the model makes something else of images than its checkpoint does.
+    /// Whether the model's image features differ from its checkpoint's.
     pub fn adapts_vision(&self) -> bool {
         let vision = |name: &str| name.starts_with("vision_model.") || name.starts_with("visual_");
         let adapted = |adapter: &PeftAdapter| {
@@ -164,12 +164,12 @@ impl Model {
             || self.changes.as_ref().is_some_and(|changes| changes.vision)
     }
 
-    /// SHA-256 of everything that its features depend on: weights, configuration, tokenizer,
-    /// preprocessing, adapter, changes and precision.
+    /// SHA-256 of everything that determines its features: weights, configuration, tokenizer, preprocessing, adapter,
+    /// changes and precision.
     ///
     /// # Errors
     ///
-    /// Weights that cannot be read any more.
+    /// Weights that can no longer be read.
     pub fn fingerprint(&self) -> Result<String, InferenceError> {
         let mut hash = Sha256::new();
         let mut part = |bytes: &[u8]| {
@@ -195,8 +195,8 @@ impl Model {
     }
 }
 
-/// The folder of an adapter: `path`, or `adapter/` in it where `path` is a run's folder. People name the run, and mean
-/// its adapter.
+/// The folder of an adapter: `path`, or `adapter/` in it if `path` is a run folder, since users may name the run
+/// instead of its adapter.
 pub fn adapter_folder(path: &Path) -> PathBuf {
     let inside = path.join("adapter");
     if !path.join("adapter_config.json").exists() && inside.is_dir() {

@@ -1,4 +1,4 @@
-//! Where trained parameters come from, in a file of flora's own beside those of other formats.
+//! The provenance of trained parameters, in flora's own file beside those of other formats.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,70 +14,71 @@ use sha2::{Digest, Sha256};
 
 use crate::InferenceError;
 
-/// What a run calls the method that trains nothing.
+/// The name of the method without training in a run.
 const ZERO_SHOT: &str = "zero-shot";
 
-/// What parameters were trained from and for: the content of `flora.json` beside PEFT's or Hugging Face's files, and
-/// of the metadata `flora` in a `trained.safetensors`.
+/// The origin and the training data of parameters: the content of `flora.json` beside PEFT's or Hugging Face's files,
+/// and of the metadata `flora` in a `trained.safetensors`.
 ///
-/// PEFT's files name a base model, but not its weights, and know nothing of classes, prompts and images.
+/// PEFT's files name a base model, but do not identify its weights, and have no classes, prompts and images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The version of flora that trained them.
     pub flora: String,
-    /// The method, as an experiment names it.
+    /// The method, as named in an experiment.
     pub method: String,
-    /// The checkpoint that they belong to, as the experiment names it.
+    /// The checkpoint that they belong to, as named in the experiment.
     pub base_model_name_or_path: String,
     /// SHA-256 of that checkpoint's weights.
     pub base_sha256: String,
     /// SHA-256 of its configuration, preprocessing and tokenizer.
     pub base_settings_sha256: String,
-    /// In what its frozen vision tower multiplied.
+    /// The precision of the products of its frozen vision tower.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
-    /// The class names that were trained on, by label.
+    /// The class names of the training data, by label.
     pub classes: Vec<String>,
     /// The prompt of a class, with `{}` for its name.
     pub template: String,
-    /// The images.
+    /// The training images.
     pub data: TrainedOn,
-    /// Whose images the sums of a closed-form method are of.
+    /// The clients whose images contributed to the sums of a closed-form method.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub clients: BTreeSet<String>,
-    /// Of the classes, those that no image of was trained on, because the run kept them as novel ones.
+    /// The classes without training images, because the run kept them as novel ones.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub novel_classes: BTreeSet<String>,
-    /// SHA-256 of the classifier that an adapter was trained beside (`method.head`): alone it is of little use.
+    /// SHA-256 of the classifier that an adapter was trained with (`method.head`): the adapter is of little use without
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_sha256: Option<String>,
-    /// SHA-256 of the files that it stands beside, by their names.
+    /// SHA-256 of the files beside it, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
 }
 
-/// Which images something was trained on: the training images of a data set.
+/// The images of a training: the training images of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainedOn {
     /// The data set's name.
     pub name: String,
-    /// How it was split.
+    /// The protocol of the split.
     pub protocol: Protocol,
-    /// How many images of each side were kept.
+    /// The number of images of each side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
-    /// How many of the training images were held out to score rounds by.
+    /// The share of the training images that was held out to score rounds.
     #[serde(default, skip_serializing_if = "ValidationShare::is_zero")]
     pub validation: ValidationShare,
     /// The seed of both choices.
     pub seed: u64,
-    /// [`Dataset::fingerprint`] of the images that were kept, of both sides.
+    /// [`Dataset::fingerprint`] of the selected images, of both sides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
 }
 
 impl TrainedOn {
-    /// The images of `dataset` as they were split.
+    /// Splits the images of `dataset` in the same way.
     pub fn split(&self, dataset: Dataset) -> Dataset {
         let dataset = dataset.with_protocol(self.protocol);
         let dataset = match self.limit {
@@ -87,16 +88,16 @@ impl TrainedOn {
         dataset.with_validation(self.validation, self.seed)
     }
 
-    /// Whether the images of [`split`](Self::split) are those that were split then: every byte is read.
+    /// Whether the images of [`split`](Self::split) are the original ones: every byte is read.
     pub fn is_exactly(&self, split: &Dataset) -> bool {
-        // An image that cannot be read will be told of when it is scored.
+        // An image that cannot be read is reported when it is scored.
         let told = self.fingerprint.as_ref();
         told.is_some_and(|told| split.fingerprint().is_ok_and(|fingerprint| fingerprint == *told))
     }
 }
 
 impl Provenance {
-    /// Whether anything was trained: a zero-shot model is that of its base.
+    /// Whether anything was trained: a zero-shot model is its base.
     pub fn trains(&self) -> bool {
         self.method != ZERO_SHOT
     }
@@ -104,12 +105,11 @@ impl Provenance {
     /// The file's name.
     pub const FILE: &str = "flora.json";
 
-    /// Writes the file into `folder`, whose other files are those that it vouches for. All that is in the folder, but
-    /// in no folder below it.
+    /// Writes the file into `folder`, with the digests of all other files in the folder, but not in folders below it.
     ///
     /// # Errors
     ///
-    /// What the file system reports.
+    /// An I/O error.
     pub fn save(&self, folder: &Path) -> Result<(), InferenceError> {
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(folder).map_err(InferenceError::read(folder))? {
@@ -124,11 +124,11 @@ impl Provenance {
         write_atomic(&path, text.as_bytes()).map_err(InferenceError::write(&path))
     }
 
-    /// Reads the file in `folder`; `None` where there is none, as beside what another tool wrote.
+    /// Reads the file in `folder`; `None` if there is none, as for other tools' output.
     ///
     /// # Errors
     ///
-    /// A file that is damaged or not flora's, and files beside it that are not those that it was written for.
+    /// A file that is damaged or not flora's, or files beside it that were changed.
     pub fn load(folder: &Path) -> Result<Option<Self>, InferenceError> {
         let path = folder.join(Self::FILE);
         let text = match fs::read_to_string(&path) {
@@ -140,7 +140,7 @@ impl Provenance {
             Self::from_text(&text).map_err(|problem| InferenceError::file(&path, problem))?;
         for (name, told) in &provenance.files {
             let file = folder.join(name);
-            // Only what stands beside it: a name with a path in it could lead anywhere.
+            // Only files beside it: a name with a path in it could lead anywhere.
             let is_beside = file.parent() == Some(folder) && file.is_file();
             if !is_beside || digest(&file)? != *told {
                 let problem = format!(
@@ -154,7 +154,7 @@ impl Provenance {
         Ok(Some(provenance))
     }
 
-    /// As text, with a checksum of its own.
+    /// As text, with its own checksum.
     pub fn to_text(&self) -> String {
         sealed::to_string(self).expect("plain data")
     }
@@ -166,11 +166,11 @@ impl Provenance {
     /// Text that is damaged or something else, as a message.
     pub fn from_text(text: &str) -> Result<Self, String> {
         sealed::check(text)?;
-        serde_json::from_str(text).map_err(|error| format!("is not what flora writes: {error}"))
+        serde_json::from_str(text).map_err(|error| format!("is not a file of flora: {error}"))
     }
 }
 
-/// SHA-256 of what a checkpoint computes with besides its weights: configuration, preprocessing and tokenizer.
+/// SHA-256 of a checkpoint's settings besides its weights: configuration, preprocessing and tokenizer.
 pub fn settings_digest(checkpoint: &Checkpoint) -> String {
     let mut hash = Sha256::new();
     let json = |value: serde_json::Result<Vec<u8>>| value.expect("plain data");

@@ -1,4 +1,4 @@
-//! Finding the text of an image among all texts, and the image of a text among all images.
+//! Retrieval: the rank of an image's text among all texts, and of a text's image among all images.
 
 use burn::tensor::{Tensor, TensorData};
 use flora_clip::normalize;
@@ -8,32 +8,31 @@ use flora_data::{Dataset, FeatureCache, FeatureRows, Texts};
 use crate::encode::values;
 use crate::{InferenceError, Model, Notice, image_features};
 
-/// Where the right answers came, from 1. Equal similarities count as better ones: a model that cannot
-/// tell things apart gets no credit for it.
+/// The ranks of the right answers, from 1. Ties count as better answers: a model that cannot distinguish items gets no
+/// credit for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ranks {
-    /// The domain whose images these are, or the data set.
+    /// The domain of these images, or the data set.
     pub name: String,
-    /// The best of the texts of each image among `texts` texts.
+    /// The rank of the best text of each image among `texts` texts.
     pub of_text: Vec<usize>,
-    /// Texts to choose from.
+    /// The number of texts.
     pub texts: usize,
-    /// The best image of each text that has one, among `images` images.
+    /// The rank of the best image of each text that has one, among `images` images.
     pub of_image: Vec<usize>,
-    /// Images to choose from.
+    /// The number of images.
     pub images: usize,
 }
 
-/// The ranks for each domain of a data set by itself, in the order of the domains; or for all of its images
-/// where it has none. Images without a text are left out.
+/// The ranks for each domain of a data set separately, in the order of the domains; without domains, for all of its
+/// images. Images without a text are left out.
 ///
-/// Of several texts of an image, and of several images of a text, the best one counts: what
-/// [CLIP_benchmark](https://github.com/LAION-AI/CLIP_benchmark) calls recall of retrieval. Unlike there, equal
-/// texts are one text.
+/// If an image has several texts, or a text several images, the best one counts: this is the retrieval recall of
+/// [CLIP_benchmark](https://github.com/LAION-AI/CLIP_benchmark). Unlike there, equal texts count as one text.
 ///
 /// # Errors
 ///
-/// An image or a text that cannot go through the model.
+/// An image or a text that the model cannot process.
 pub fn retrieve(
     model: &Model,
     dataset: &Dataset,
@@ -76,7 +75,7 @@ fn similarities(
     Ok(values(normalize(rows).matmul(texts.clone())))
 }
 
-/// `own` has the texts of each row.
+/// Ranks from similarities; `own` has the texts of each row.
 fn rank(name: String, similarities: &[f32], own: &[&[usize]], texts: usize) -> Ranks {
     let of_text = similarities
         .chunks(texts)
@@ -97,7 +96,7 @@ fn rank(name: String, similarities: &[f32], own: &[&[usize]], texts: usize) -> R
     Ranks { name, of_text, texts, of_image, images: own.len() }
 }
 
-/// The rank of the best candidate that is `right`: how many others are not below it, and one.
+/// The rank of the best `right` candidate: one plus the number of others that are not below it.
 fn rank_of<'a>(
     candidates: impl Iterator<Item = (usize, &'a f32)> + Clone,
     right: impl Fn(usize) -> bool,
@@ -107,7 +106,7 @@ fn rank_of<'a>(
     1 + candidates.filter(|&(at, &value)| !right(at) && !is_below(value, best)).count()
 }
 
-/// What is no number is not below anything: it gives no credit.
+/// NaN is not below anything: it gives no credit.
 fn is_below(one: f32, other: f32) -> bool {
     one.partial_cmp(&other) == Some(std::cmp::Ordering::Less)
 }

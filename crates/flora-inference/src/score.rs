@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 use crate::encode::values;
 use crate::{Classifier, InferenceError, Model, Notice, image_rows};
 
-/// What a classifier makes of a data set's images.
+/// The scores of a classifier for a data set's images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
     /// The true class of each image.
@@ -17,8 +17,8 @@ pub struct Scores {
     pub values: Vec<f32>,
 }
 
-/// The logits of every image of a data set; take a part with [`Dataset::only`] first. Image features
-/// come from the cache, or go into it.
+/// The logits of every image of a data set; select a part with [`Dataset::only`] first. Image features are read from
+/// the cache, or added to it.
 ///
 /// # Errors
 ///

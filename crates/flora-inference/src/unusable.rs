@@ -1,4 +1,4 @@
-//! Images that cannot be used, told all at once.
+//! Images that cannot be used, all reported at once.
 
 use std::path::PathBuf;
 
@@ -8,8 +8,8 @@ use flora_data::Dataset;
 
 use crate::InferenceError;
 
-/// Decode every image of `dataset`; what is wrong with each that cannot be read or, with a `preprocessor`, that
-/// the model cannot take. `done` hears how many of how many images have been looked at.
+/// Decodes every image of `dataset`; returns the problem of each image that cannot be read or, with a `preprocessor`,
+/// that the model cannot process. `done` receives the number of checked images and the total.
 pub fn unusable_images(
     dataset: &Dataset,
     preprocessor: Option<&Preprocessor>,
@@ -22,7 +22,7 @@ pub fn unusable_images(
     found.into_iter().flatten().collect()
 }
 
-/// What is wrong with an image, if anything is.
+/// The problem of an image, if there is one.
 pub(crate) fn unusable_image(
     dataset: &Dataset,
     preprocessor: Option<&Preprocessor>,
@@ -38,7 +38,7 @@ pub(crate) fn unusable_image(
     check().err().map(|error| problem(&error))
 }
 
-/// An error of one image as an entry of a list, which has the remedy for all.
+/// The error of one image as an entry of a list, without the remedy, which is common to all.
 pub(crate) fn problem(error: &InferenceError) -> String {
     match error {
         InferenceError::Data(flora_data::Error::Image { place, problem }) => {
@@ -48,7 +48,7 @@ pub(crate) fn problem(error: &InferenceError) -> String {
     }
 }
 
-/// That images of a data set cannot be used; the features of the first `kept` lie at `partial`.
+/// The error for unusable images of a data set; the features of the first `kept` are at `partial`.
 pub(crate) fn unreadable(
     problems: Vec<String>,
     dataset: &Dataset,

@@ -1,4 +1,4 @@
-//! Adapters of `peft` on a model in use: what they change, and what is said where one does not fit.
+//! Adapters of `peft` on a model in use: their effect, and the errors for unsuitable ones.
 
 use std::path::{Path, PathBuf};
 
@@ -103,11 +103,11 @@ fn an_adapter_that_does_not_fit_is_named_with_its_file() {
         (changed("layers", &[], other_layers), vec![layer, "may be an adapter of another model"]),
         (
             changed("layers", &[("layers_to_transform", json!([0, 1, 2]))], same),
-            vec!["text_model.encoder.layers.1.self_attn.", "target_modules takes it"],
+            vec!["text_model.encoder.layers.1.self_attn.", "target_modules matches it"],
         ),
         (
             changed("layers", &[("layers_to_transform", json!(0))], same),
-            vec!["text_model.encoder.layers.2.self_attn.", "target_modules leaves it out"],
+            vec!["text_model.encoder.layers.2.self_attn.", "towers leaves it out"],
         ),
         (changed("whole", &[], without_class), vec![class, "modules_to_save"]),
         (changed("text-model", &[("auto_mapping", of_vision)], same), vec!["vision_model.encoder"]),

@@ -1,4 +1,4 @@
-//! The model that ships in bf16, on real images.
+//! The bundled model in bf16, on real images.
 
 use std::path::{Path, PathBuf};
 

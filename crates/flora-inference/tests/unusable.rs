@@ -1,4 +1,4 @@
-//! Images that cannot be used: all are told at once, and what was encoded before them is kept.
+//! Images that cannot be used: all are reported at once, and the rows encoded before them are kept.
 
 use std::path::{Path, PathBuf};
 
@@ -109,7 +109,7 @@ fn all_are_named_and_the_rows_before_them_are_kept() {
     assert_eq!(began, Some(64));
     assert_eq!(site.files("cache"), kept);
 
-    // Mended one after the other; the first batches are never encoded again.
+    // Repaired one after the other; the first batches are never encoded again.
     images(&site.path("images"));
     std::fs::write(site.path("images/b/100.png"), "no image").unwrap();
     let (error, began) = site.features(Some("cache"));

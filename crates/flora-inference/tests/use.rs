@@ -1,4 +1,4 @@
-//! Embedding, classifying, scoring and exporting, on the small fixtures and the model that ships.
+//! Embedding, classifying, scoring and exporting, with the small fixtures and the bundled model.
 
 use std::path::{Path, PathBuf};
 
@@ -89,7 +89,7 @@ fn an_interrupted_embedding_goes_on() {
     let whole = folder.path().join("whole.npy");
     embed(&model, Items::Images(&files), &whole, false, &workers, &mut |_| {}).unwrap();
 
-    // The picture in the middle breaks, and is mended.
+    // The picture in the middle breaks, and is repaired.
     let broken = &files[100];
     let good = std::fs::read(broken).unwrap();
     let changed = broken.metadata().unwrap().modified().unwrap();
@@ -155,7 +155,7 @@ fn an_interrupted_embedding_goes_on() {
     assert!(error.unwrap_err().to_string().contains(".npy"));
 }
 
-/// Wherever a killed process stopped, and whatever became of its file: the target is the same.
+/// Wherever a killed process stopped, and whatever happened to its file: the target is the same.
 #[test]
 fn a_partial_file_is_resumed_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();

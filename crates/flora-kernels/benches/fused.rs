@@ -5,14 +5,14 @@
 //! RAYON_NUM_THREADS=1 cargo bench -p flora-kernels
 //! ```
 //!
-//! `forward` is without autodiff, as frozen towers run; `training` is forward and backward, with a gradient
-//! of every input. `cargo test --benches` runs each once.
+//! `forward` is without autodiff, as for frozen towers; `training` is forward and backward, with a gradient for every
+//! input. `cargo test --benches` runs each once.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use divan::Bencher;
 use flora_kernels::memory::Recycler;
 
-/// As the program has it.
+/// As in the program.
 #[global_allocator]
 static MEMORY: Recycler = Recycler::new();
 
@@ -23,10 +23,10 @@ fn main() {
 /// Items of a batch.
 const BATCH: usize = 32;
 const SAMPLES: u32 = 30;
-/// Most seconds for the samples of one bench.
+/// The longest time in seconds for the samples of one bench.
 const SECONDS: f64 = 2.0;
 
-/// Numbers in [-3, 3), always the same.
+/// Deterministic numbers in [-3, 3).
 fn numbers<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
     let number = |index: usize| (index * 7919 % 6007) as f32 / 6007.0 * 6.0 - 3.0;
     let values: Vec<f32> = (0..shape.iter().product()).map(number).collect();
@@ -53,7 +53,7 @@ fn training<const N: usize, const D: usize, const E: usize>(
     bencher.bench_local(|| operation(inputs.clone()).backward());
 }
 
-/// The four benches of an operation: `inputs`, `fused` and `composed` tell of each of the cases what they are.
+/// The four benches of an operation: `inputs`, `fused` and `composed` are functions of the case.
 macro_rules! both_forms {
     ($cases:expr, $case:ty) => {
         #[divan::bench(args = $cases)]
@@ -108,7 +108,7 @@ mod layer_norm {
     const SHAPES: [[usize; 3]; 2] = [[BATCH, 50, 768], [BATCH, 77, 512]];
     const EPSILON: f64 = 1e-5;
 
-    /// Of x, gamma and beta.
+    /// The shapes of x, gamma and beta.
     fn inputs([batch, length, width]: [usize; 3]) -> [[usize; 3]; 3] {
         [[batch, length, width], [1, 1, width], [1, 1, width]]
     }
@@ -134,10 +134,10 @@ mod attention {
 
     const HEADS: usize = 12;
     const HEAD_WIDTH: usize = 64;
-    /// The tokens of an image of 224 pixels in patches of 32, and those of a text; `true` is causal, as texts are.
+    /// The tokens of an image of 224 pixels in patches of 32, and those of a text; `true` is causal, as for texts.
     const CASES: [(usize, bool); 4] = [(50, false), (50, true), (77, false), (77, true)];
 
-    /// Of q, k and v.
+    /// The shapes of q, k and v.
     fn inputs((length, _): (usize, bool)) -> [[usize; 3]; 3] {
         [[BATCH, length, HEADS * HEAD_WIDTH]; 3]
     }
@@ -161,7 +161,7 @@ mod linear {
     /// Batch, length and width: images, texts.
     const SHAPES: [[usize; 3]; 2] = [[BATCH, 50, 768], [BATCH, 77, 512]];
 
-    /// Of x, weight, bias and onto.
+    /// The shapes of x, weight, bias and onto.
     fn inputs([batch, length, width]: [usize; 3]) -> [[usize; 3]; 4] {
         let wide = 4 * width;
         [[batch, length, wide], [1, wide, width], [1, 1, width], [batch, length, width]]
@@ -189,7 +189,7 @@ mod frozen_linear {
     use super::*;
     use flora_kernels::{Half, HalfWeight};
 
-    /// Input and output.
+    /// Input and output width.
     const LAYERS: [[usize; 2]; 3] = [[768, 768], [768, 3072], [3072, 768]];
 
     fn inputs([input, output]: [usize; 2]) -> (Tensor<3>, Tensor<2>, Tensor<1>, Tensor<3>) {
@@ -208,7 +208,7 @@ mod frozen_linear {
         });
     }
 
-    /// Without AVX512-BF16 as fast as f32 at best.
+    /// Without AVX512-BF16, at best as fast as f32.
     #[divan::bench(args = LAYERS)]
     fn bf16(bencher: Bencher<'_, '_>, layer: [usize; 2]) {
         let (x, weight, bias, onto) = inputs(layer);
@@ -249,7 +249,8 @@ mod adam {
     }
 }
 
-/// Why there is no fused patch embedding: putting the pixels of a patch side by side is a small part of it.
+/// The reason why there is no fused patch embedding: rearranging the pixels of the patches takes only a small part of
+/// the time.
 #[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
 mod patch_embedding {
     use super::*;
@@ -280,14 +281,15 @@ mod patch_embedding {
     }
 }
 
-/// Frozen layers of the text tower in a step of a client with ten classes, whose prompts have some eight positions of
-/// their own each: twelve blocks, so that weights come from memory, and the gradients of their inputs.
+/// Frozen layers of the text tower in a step of a client with ten classes, whose prompts have about eight positions
+/// each beyond the common beginning: twelve blocks, so that weights come from memory, and the gradients of their
+/// inputs.
 #[divan::bench_group(sample_count = SAMPLES, max_time = SECONDS)]
 mod few_rows {
     use super::*;
 
     const BLOCKS: usize = 12;
-    /// Input and output.
+    /// Input and output width.
     const LAYERS: [[usize; 2]; 3] = [[512, 512], [512, 2048], [2048, 512]];
 
     #[divan::bench(args = LAYERS)]

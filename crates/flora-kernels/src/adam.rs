@@ -6,11 +6,11 @@ use burn::tensor::{Device, Tensor};
 #[cfg(feature = "flex")]
 use crate::slices::adam::Step;
 
-/// burn's [`Adam`](burn::optim::Adam), with L2 added to the gradient (coupled, as `torch.optim.Adam` has it).
+/// burn's [`Adam`](burn::optim::Adam), with L2 added to the gradient (coupled, as in `torch.optim.Adam`).
 ///
-/// burn's own reads and writes each tensor a dozen times, on one thread of its CPU backend. There this is one
-/// pass over parameter, gradient and moments, on all threads; elsewhere it is burn's. Both give the same
-/// bits (zeros may differ in sign), and have the same state.
+/// burn's implementation reads and writes each tensor a dozen times, on one thread of its CPU backend. There, this
+/// implementation is one pass over parameter, gradient and moments, on all threads; on other backends it is burn's.
+/// Both give the same bits (zeros may differ in sign), and have the same state.
 ///
 /// Source: Kingma and Ba, [arXiv 1412.6980](https://arxiv.org/abs/1412.6980), algorithm 1.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ struct Settings {
 }
 
 impl Adam {
-    /// `betas` are the decay rates of the moments, `penalty` is the factor of L2; 0 is none.
+    /// `betas` are the decay rates of the moments, `penalty` is the factor of L2; 0 switches it off.
     pub fn new(betas: [f32; 2], epsilon: f32, penalty: f32) -> Self {
         let [beta_1, beta_2] = betas;
         let decay = (penalty > 0.0).then(|| WeightDecayConfig::new(penalty));
@@ -51,7 +51,7 @@ impl Adam {
 
 #[cfg(feature = "flex")]
 impl Settings {
-    /// The step that makes `time` of them, with burn's roundings.
+    /// The step number `time` with these constants, with burn's roundings.
     fn step(self, time: usize, learning_rate: LearningRate) -> Step {
         let Self { beta_1, beta_2, epsilon, penalty } = self;
         let time = time as i32;

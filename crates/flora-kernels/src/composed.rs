@@ -1,20 +1,20 @@
-//! The same of burn's own operations: what backends other than its CPU backend run, and what the fused
-//! forms are tested and measured against. Call the functions at the root of this crate instead: they
-//! take whichever form fits.
+//! The composed forms: the same functions built from burn's own operations. Other backends than the CPU backend run
+//! them, and the fused forms are tested and measured against them. Call the functions at the root of this crate
+//! instead: they choose the form.
 
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{DType, Tensor, activation, module};
 
-/// [`quick_gelu`](crate::quick_gelu) in three operations, of any number type.
+/// [`quick_gelu`](crate::quick_gelu) in three operations, for any number type.
 pub fn quick_gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x.clone() * activation::sigmoid(x.mul_scalar(1.702))
 }
 
-/// [`layer_norm`](crate::layer_norm) as burn has it, of any number type; 16-bit ones are computed in `f32`.
+/// burn's [`layer_norm`](crate::layer_norm), for any number type; 16-bit ones are computed in `f32`.
 ///
 /// # Panics
 ///
-/// Panics if `gamma` or `beta` is not as long as the last axis of `x`.
+/// If `gamma` or `beta` is not as long as the last axis of `x`.
 pub fn layer_norm<const D: usize>(
     x: Tensor<D>,
     gamma: Tensor<1>,
@@ -23,14 +23,14 @@ pub fn layer_norm<const D: usize>(
 ) -> Tensor<D> {
     let dtype = x.dtype();
     if matches!(dtype, DType::F16 | DType::BF16) {
-        // The sum of squares needs more digits or a wider range than these have.
+        // The sum of squares needs more digits or a wider range than these types have.
         let [gamma, beta] = [gamma, beta].map(|vector| vector.cast(DType::F32));
         return module::layer_norm(x.cast(DType::F32), gamma, Some(beta), epsilon).cast(dtype);
     }
     module::layer_norm(x, gamma, Some(beta), epsilon)
 }
 
-/// [`linear`](crate::linear) by burn's own, of any number type.
+/// burn's [`linear`](crate::linear), for any number type.
 pub fn linear<const D: usize>(
     x: Tensor<D>,
     weight: Tensor<2>,
@@ -44,12 +44,11 @@ pub fn linear<const D: usize>(
     }
 }
 
-/// [`attention`](crate::attention) by burn's own, with the heads split and joined around it, of any
-/// number type and length.
+/// burn's [`attention`](crate::attention), with the heads split and joined around it, for any number type and length.
 ///
 /// # Panics
 ///
-/// Panics if the shapes differ or `heads` does not divide the width.
+/// If the shapes differ or `heads` does not divide the width.
 pub fn attention(
     q: Tensor<3>,
     k: Tensor<3>,

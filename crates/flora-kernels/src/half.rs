@@ -12,19 +12,20 @@ use crate::no_half as form;
 pub enum Half {
     /// 8 bits of exponent, as `f32` has, and 8 of precision.
     Bf16,
-    /// 5 bits of exponent and 11 of precision: what is beyond 65,504 becomes infinite.
+    /// 5 bits of exponent and 11 of precision: numbers beyond 65,504 become infinite.
     F16,
 }
 
-/// The weight of a frozen linear layer in 16 bits, rounded once for all products with it, of which none has a gradient.
+/// The weight of a frozen linear layer in 16 bits, rounded once for all products with it. These products have no
+/// gradients.
 ///
-/// Inputs are rounded, too, each to the nearest and then even. On burn's CPU backend products are added in `f32`, and so are
-/// bias and what the output is added to; an output is off by at most 2/256 (bf16) or 2/2048 (f16) of the sum of its
-/// products' magnitudes, and of the sums of ViT-B/32, a thousandth (bf16) is common. There bf16 is about twice as fast as
-/// `f32` on a processor with AVX512-BF16 ([`HalfWeight::is_emulated`]); elsewhere, and in f16 on all of them, the rounded numbers are
-/// multiplied as `f32`, for the same results at its speed.
+/// Inputs are rounded, too; rounding is to nearest, half to even. On burn's CPU backend products are added in `f32`,
+/// and so are the bias and the matrix that the output is added to. An output is off by at most 2/256 (bf16) or 2/2048
+/// (f16) of the sum of its products' magnitudes; for the sums of ViT-B/32, a thousandth (bf16) is common. There bf16 is
+/// about twice as fast as `f32` on a processor with AVX512-BF16 ([`HalfWeight::is_emulated`]). On other processors, and
+/// in f16 on all of them, the rounded numbers are multiplied as `f32`, for the same results at the speed of `f32`.
 ///
-/// On other devices the product is burn's, of tensors of that type, for those that have it. Clones share the weight.
+/// On other devices the product is burn's, of tensors of that type, if they support it. Clones share the weight.
 #[derive(Debug, Clone)]
 pub struct HalfWeight(Form);
 
@@ -32,12 +33,12 @@ pub struct HalfWeight(Form);
 enum Form {
     /// On burn's CPU backend.
     Packed(form::Weight),
-    /// A tensor of the type.
+    /// A tensor of the 16-bit type.
     Cast(Box<Tensor<2>>),
 }
 
 impl Half {
-    /// As burn calls it.
+    /// burn's name of the type.
     pub fn dtype(self) -> DType {
         match self {
             Self::Bf16 => DType::BF16,
@@ -47,8 +48,8 @@ impl Half {
 }
 
 impl HalfWeight {
-    /// Rounds `weight`, `[input, output]`, and lays it out for products. `None` on a device that lacks the type, for other
-    /// number types than `f32`, and where it is empty.
+    /// Rounds `weight`, `[input, output]`, and lays it out for products. `None` if the device does not support the
+    /// type, for other number types than `f32`, and for an empty weight.
     pub fn new(weight: &Tensor<2>, half: Half) -> Option<Self> {
         if weight.dtype() != DType::F32 || weight.dims().contains(&0) {
             return None;
@@ -70,7 +71,7 @@ impl HalfWeight {
         }
     }
 
-    /// [`linear`](crate::linear) in 16 bits, `onto + x W + bias`. `None` where `x` is not an `f32` tensor of the weight's
+    /// [`linear`](crate::linear) in 16 bits, `onto + x W + bias`. `None` if `x` is not an `f32` tensor of the weight's
     /// backend without autodiff.
     ///
     /// # Shapes
@@ -81,7 +82,7 @@ impl HalfWeight {
     ///
     /// # Panics
     ///
-    /// Panics if the shapes do not fit together.
+    /// If the shapes are inconsistent.
     pub fn linear<const D: usize>(
         &self,
         x: &Tensor<D>,

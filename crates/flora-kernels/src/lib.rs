@@ -1,16 +1,16 @@
-//! What a CLIP block does, as single operations; Adam's step; and an allocator for programs that train.
+//! Fused CLIP kernels for burn's CPU backend, Adam's step, and an allocator for training programs.
 //!
-//! burn composes these of many small operations as soon as gradients are wanted, each of which reads
-//! and writes the whole tensor. On burn's CPU backend ([`Device::flex`](burn::tensor::Device::flex)) each
-//! function here is one pass instead, forward and backward, in the widest vectors that the processor
-//! has (chosen at run time), except that [`linear`] is `gemm`'s product, which starts from what it is
-//! added to, and in training with few rows a product in tiles. On any other backend, and for other number types than `f32`, it is
-//! the composed form. Both give the same numbers to `f32` rounding; tests say so.
+//! With autodiff, burn composes these functions of many small operations, each of which reads and writes the whole
+//! tensor. On burn's CPU backend ([`Device::flex`](burn::tensor::Device::flex)), each function of this crate is instead
+//! one pass, forward and backward, in the widest vectors of the processor (chosen at run time). The exception is
+//! [`linear`]: it uses the product of `gemm`, which starts from the matrix that it is added to, and in training with
+//! few rows a tiled product. On any other backend, and for other number types than `f32`, the functions use the
+//! composed form. Both forms agree up to `f32` rounding, which is tested.
 //!
-//! Results do not depend on the number of threads nor, but for [`linear`], on the processor's vectors: sums
-//! have a fixed order, and it is written down where a product and a sum are rounded together.
+//! Results do not depend on the number of threads nor, except for [`linear`], on the processor's vectors: sums have a
+//! fixed order, and fused multiply-adds are explicit.
 //!
-//! [`HalfWeight`] is the one operation that rounds more: frozen layers in 16 bits, for whoever asks for them.
+//! Only [`HalfWeight`] rounds more: it computes frozen layers in 16 bits, on request.
 
 mod adam;
 pub mod composed;
@@ -28,7 +28,7 @@ pub use adam::Adam;
 
 use burn::tensor::{Device, Tensor};
 
-/// Whether operations here are single passes on this device: whether it is burn's CPU backend.
+/// Whether the operations of this crate are single passes on this device, that is, whether it is burn's CPU backend.
 pub fn is_fused(device: &Device) -> bool {
     #[cfg(feature = "flex")]
     return flex::is_flex(device);
@@ -61,7 +61,7 @@ pub fn quick_gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 ///
 /// # Panics
 ///
-/// Panics if `gamma` or `beta` is not as long as the last axis of `x`.
+/// If `gamma` or `beta` is not as long as the last axis of `x`.
 pub fn layer_norm<const D: usize>(
     x: Tensor<D>,
     gamma: Tensor<1>,
@@ -77,7 +77,7 @@ pub fn layer_norm<const D: usize>(
     composed::layer_norm(x, gamma, beta, epsilon)
 }
 
-/// `onto + x W + bias`, a linear layer and what its output is added to.
+/// `onto + x W + bias`: a linear layer, added to `onto`.
 ///
 /// # Shapes
 ///
@@ -87,7 +87,7 @@ pub fn layer_norm<const D: usize>(
 ///
 /// # Panics
 ///
-/// Panics if the shapes do not fit together.
+/// If the shapes are inconsistent.
 pub fn linear<const D: usize>(
     x: Tensor<D>,
     weight: Tensor<2>,
@@ -112,8 +112,8 @@ pub fn linear<const D: usize>(
     composed::linear(x, weight, bias, onto)
 }
 
-/// Multi-head scaled dot-product attention, `softmax(q k^T / sqrt(width / heads)) v` head by head;
-/// with `is_causal` a position sees itself and those before.
+/// Multi-head scaled dot-product attention, `softmax(q k^T / sqrt(width / heads)) v` head by head; with `is_causal` a
+/// position attends to itself and to earlier ones.
 ///
 /// Source: Vaswani et al., [arXiv 1706.03762](https://arxiv.org/abs/1706.03762), section 3.2.
 ///
@@ -123,7 +123,7 @@ pub fn linear<const D: usize>(
 ///
 /// # Panics
 ///
-/// Panics if the shapes differ or `heads` does not divide `width`.
+/// If the shapes differ or `heads` does not divide `width`.
 pub fn attention(
     q: Tensor<3>,
     k: Tensor<3>,

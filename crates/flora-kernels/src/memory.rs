@@ -1,9 +1,9 @@
-//! A global allocator that keeps large blocks for the next tensor of their size.
+//! A global allocator that keeps large freed blocks for the next tensor of their size.
 //!
-//! Every operation on tensors allocates its result and soon gives it back. General allocators return blocks of
-//! megabytes to the system at once, which clears each page anew when it is next touched: a quarter of
-//! the time of an encoder of texts. The steps of training ask for the same sizes again and again, so that a list of
-//! free blocks serves nearly all of them.
+//! Every operation on tensors allocates its result and soon frees it. General allocators return blocks of megabytes to
+//! the system at once, which clears each page again when it is next touched: this takes a quarter of the time of
+//! encoding texts. The steps of training ask for the same sizes again and again, so that a list of free blocks serves
+//! nearly all of them.
 //!
 //! ```no_run
 //! use flora_kernels::memory::Recycler;
@@ -13,35 +13,35 @@
 //! # fn main() {}
 //! ```
 //!
-//! Large blocks in use and those kept are together no more than the most that was ever in use at once, or since
-//! [`Recycler::release`]. What comes on top of a plain allocator's peak is the rounding of sizes, a
-//! sixteenth at most, and small blocks that are wanted while large ones wait.
+//! Large blocks in use and kept blocks together never exceed the peak of blocks in use since the start or the last
+//! [`Recycler::release`]. The overhead over a plain allocator's peak is the rounding of sizes, a sixteenth at most, and
+//! small blocks that are needed while large ones are kept.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Smaller blocks are the system allocator's business, in bytes.
+/// Smaller blocks, in bytes, are left to the system's allocator.
 const LARGE: usize = 256 << 10;
-/// Larger ones too, in bytes: there are none.
+/// So are larger ones, in bytes, which do not occur.
 const LARGEST: usize = 1 << (usize::BITS - 3);
-/// Of every kept block: a line of the cache, and the widest vector.
+/// The alignment of kept blocks: a cache line, and the widest vector.
 const ALIGNMENT: usize = 64;
-/// Blocks kept at most.
+/// The largest number of kept blocks.
 const PLACES: usize = 1024;
 
-/// The system's allocator, and a shelf of large blocks that wait to be used again.
+/// The system's allocator with a list of large blocks for reuse.
 ///
-/// See the [module](self) for what it is for. Results do not depend on it.
+/// See the [module](self) for its purpose. Results do not depend on it.
 pub struct Recycler {
     shelf: Mutex<Shelf>,
 }
 
 struct Shelf {
-    /// From the one that waits longest; the first `count` are meant.
+    /// Oldest first; only the first `count` are valid.
     blocks: [Block; PLACES],
     count: usize,
-    /// Bytes of the large blocks in use, of those on the shelf, and the most ever in use at once.
+    /// Bytes of the large blocks in use, of the kept ones, and the highest number of bytes ever in use at once.
     used: usize,
     kept: usize,
     most: usize,
@@ -54,30 +54,30 @@ struct Block {
 }
 
 impl Recycler {
-    /// An allocator with nothing kept.
+    /// An allocator without kept blocks.
     pub const fn new() -> Self {
         let blocks = [Block { address: 0, size: 0 }; PLACES];
         Self { shelf: Mutex::new(Shelf { blocks, count: 0, used: 0, kept: 0, most: 0 }) }
     }
 
-    /// Gives every kept block back to the system, and forgets how much was ever in use: for the end of a phase that
-    /// needed more memory than those after it. What the system's allocator keeps of small blocks goes back, too.
+    /// Returns every kept block to the system, and resets the recorded peak: call it at the end of a phase that needed
+    /// more memory than those after it. Small blocks kept by the system's allocator are returned, too.
     pub fn release(&self) {
         self.shelf().most = 0;
         self.shrink();
         trim();
     }
 
-    /// Gives blocks back until those in use and those kept are no more than were in use at once.
+    /// Returns blocks until blocks in use and kept blocks together do not exceed the peak.
     fn shrink(&self) {
         loop {
-            // Not under the lock: it may take the system a while.
+            // Without holding the lock, since the system may take a while.
             let Some(block) = self.shelf().surplus() else { return };
             block.free();
         }
     }
 
-    /// A new block of this size, which `used` counts already.
+    /// A new block of this size, which `used` includes already.
     fn new_block(&self, size: usize) -> *mut u8 {
         self.shrink();
         // SAFETY: the size is not zero.
@@ -97,7 +97,7 @@ impl Recycler {
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        // Nothing below panics while it holds the lock.
+        // No code below panics while it holds the lock.
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -121,10 +121,10 @@ impl Default for Recycler {
 }
 
 impl Shelf {
-    /// A kept block of this size, which is now in use, as one is that must be new.
+    /// A kept block of this size, now in use, as a new one would be.
     fn take(&mut self, size: usize) -> Option<*mut u8> {
         self.used += size;
-        // The last one is the likeliest to be in the processor's cache.
+        // The last one is the most likely to be in the processor's cache.
         if let Some(place) = self.blocks[..self.count].iter().rposition(|block| block.size == size)
         {
             let block = self.remove(place);
@@ -133,7 +133,7 @@ impl Shelf {
         None
     }
 
-    /// Puts a block that is no longer used on the shelf; gives the one that had to make room.
+    /// Keeps a block that is no longer used; returns the block that had to make room.
     fn put(&mut self, address: *mut u8, size: usize) -> Option<Block> {
         self.used -= size;
         let displaced = (self.count == PLACES).then(|| self.remove(0));
@@ -143,7 +143,7 @@ impl Shelf {
         displaced
     }
 
-    /// A block over what may be kept.
+    /// A block in excess of the limit.
     fn surplus(&mut self) -> Option<Block> {
         (self.kept > 0 && self.used + self.kept > self.most).then(|| self.remove(0))
     }
@@ -165,8 +165,8 @@ impl Block {
     }
 }
 
-/// glibc keeps what was freed between blocks that are still in use, in an arena for each thread; a small model's
-/// tensors are all among them.
+/// glibc keeps freed memory between blocks that are still in use, in one arena per thread; all tensors of a small model
+/// are there.
 fn trim() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
@@ -184,8 +184,8 @@ fn layout_of(size: usize) -> Layout {
     unsafe { Layout::from_size_align_unchecked(size, ALIGNMENT) }
 }
 
-/// What a block that serves `layout` is as large as: a sixteenth more at most. `None` where
-/// the system's allocator does that alone.
+/// The size of a block that serves `layout`: at most a sixteenth more. `None` if the system's allocator handles it
+/// alone.
 fn size_of_block(layout: Layout) -> Option<usize> {
     let size = layout.size();
     if !(LARGE..=LARGEST).contains(&size) || layout.align() > ALIGNMENT {
@@ -265,7 +265,7 @@ mod tests {
         Layout::from_size_align(size, 4).unwrap()
     }
 
-    /// Blocks of any size, in any order, from several threads: no more is kept than was ever in use.
+    /// Blocks of any size, in any order, from several threads: the allocator never keeps more than was in use.
     #[test]
     fn no_more_is_kept_than_was_in_use() {
         let memory = Recycler::new();

@@ -1,4 +1,4 @@
-//! Without burn's CPU backend no weight is packed.
+//! Stubs for builds without burn's CPU backend: no weight is packed.
 
 use std::convert::Infallible;
 

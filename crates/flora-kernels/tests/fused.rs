@@ -5,7 +5,7 @@ use burn::optim::{AdamConfig, Optimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use flora_kernels::{Adam, Half, HalfWeight, attention, composed, layer_norm, linear, quick_gelu};
 
-/// Numbers in [-3, 3) that look random and are the same everywhere.
+/// Deterministic numbers in [-3, 3), the same everywhere.
 fn numbers<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
     let count = shape.iter().product();
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
@@ -87,7 +87,7 @@ fn attention_and_its_gradients() {
     }
 }
 
-/// Frozen inputs get no gradient and do no harm.
+/// Frozen inputs get no gradient and do not disturb others.
 #[test]
 fn only_tracked_inputs_get_gradients() {
     let device = Device::flex().autodiff();
@@ -101,7 +101,7 @@ fn only_tracked_inputs_get_gradients() {
     assert!(gamma.grad(&gradients).is_none() && k.grad(&gradients).is_none());
 }
 
-/// A view with gaps is read as what it shows.
+/// A view with gaps is read correctly.
 #[test]
 fn views_are_read_in_their_own_order() {
     let device = Device::flex();
@@ -167,7 +167,7 @@ fn linear_and_its_gradients() {
             |[x, w, onto]| linear(x, matrix(w), None, Some(onto)),
             |[x, w, onto]| composed::linear(x, matrix(w), None, Some(onto)),
         );
-        // A weight that lies the other way round, as checkpoints have them.
+        // A transposed weight, as in checkpoints.
         let turned = weight.swap_dims(1, 2).reshape([1, output, input]);
         let matrix = |weight: Tensor<3>| weight.reshape([output, input]).transpose();
         compare(
@@ -226,7 +226,7 @@ fn a_weight_in_16_bits_is_near_the_one_in_f32() {
         let [batch, length, input] = shape;
         let output = 70;
         let x = numbers(shape, 11, &device);
-        // As it lies after a transposition.
+        // As stored after a transposition.
         let weight = numbers([output, input], 12, &device).transpose();
         let bias = numbers([output], 13, &device);
         let onto = numbers([batch, length, output], 14, &device);

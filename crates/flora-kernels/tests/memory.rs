@@ -21,11 +21,11 @@ fn blocks_are_used_again_and_hold_what_was_written() {
     assert!(second.iter().all(|&byte| byte == 2));
     drop((second, third));
 
-    // What is asked for cleared is, though somebody wrote into it before.
+    // Memory that is requested cleared is cleared, even if it was written to before.
     let cleared = vec![0u8; LARGE];
     assert!(cleared.iter().all(|&byte| byte == 0));
 
-    // Growing keeps what is there: below the limit, over it, within a block, and beyond it.
+    // Growing keeps the content: below the limit, over it, within a block, and beyond it.
     let mut growing: Vec<u8> = Vec::new();
     for number in 0..(3 * LARGE) {
         growing.push((number % 251) as u8);

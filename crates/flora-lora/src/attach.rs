@@ -3,26 +3,25 @@ use burn::module::Module;
 use crate::layers::LayerConfigs;
 use crate::{LoraAdapter, LoraConfig, LoraError, LoraLinear};
 
-/// A module that can say which of its layers may carry adapters.
+/// A module that lists the layers that may carry adapters.
 pub trait AdaptableModule: Module {
     /// Every adaptable layer with its full name, in the order of the model, for example
-    /// `text_model.encoder.layers.0.self_attn.q_proj`. A name is the path of the layer's
-    /// parameters as burn's module visitors report it.
+    /// `text_model.encoder.layers.0.self_attn.q_proj`. The name is the path of the layer's parameters as burn's module
+    /// visitors report it.
     fn adaptable_layers(&mut self) -> Vec<(String, &mut LoraLinear)>;
 }
 
-/// Freeze `module` and attach a fresh adapter to every layer that `config` names. Adapters that are
-/// there already, on these layers or on others, are thrown away.
+/// Freezes `module` and attaches a new adapter to every layer that `config` selects. Existing adapters, on these layers
+/// or on others, are discarded.
 ///
-/// `seed` decides the initial `A` of each layer (`B` is zero): each layer draws from its own
-/// stream, so that adapting one layer more leaves the others' numbers alone. Outputs are
-/// bit-identical to the base model until a step is taken. To train, the module must live on an
-/// autodiff device.
+/// `seed` determines the initial `A` of each layer (`B` is zero). Each layer draws from its own stream, so that
+/// adapting another layer does not change the others' values. Outputs are bit-identical to the base model until the
+/// first step. To train, the module must be on an autodiff device.
 ///
 /// # Errors
 ///
-/// A value of `config` that is out of range or too large for a layer, and a configuration, or one of its
-/// patterns, that matches no layer.
+/// A value of `config` that is out of range or too large for a layer; or a configuration, or one of its patterns, that
+/// matches no layer.
 pub fn attach<M: AdaptableModule>(
     module: M,
     config: &LoraConfig,
@@ -61,10 +60,10 @@ pub fn attach<M: AdaptableModule>(
     Ok(module)
 }
 
-/// Give the adapters' dropout new masks, decided by `seed`; without dropout nothing changes.
+/// Gives the adapters' dropout new masks, determined by `seed`; without dropout nothing changes.
 ///
-/// Copies of one module drop the same inputs. Clients, and rounds that start from the same copy,
-/// get masks of their own by a seed of their own.
+/// Copies of one module drop the same inputs. Clients, and rounds that start from the same copy, need seeds of their
+/// own for different masks.
 pub fn reseed_dropout<M: AdaptableModule>(mut module: M, seed: u64) -> M {
     for (name, layer) in module.adaptable_layers() {
         if let Some(dropout) = layer.lora.as_mut().and_then(|lora| lora.dropout.as_mut()) {
@@ -74,7 +73,7 @@ pub fn reseed_dropout<M: AdaptableModule>(mut module: M, seed: u64) -> M {
     module
 }
 
-/// Throw the adapters away: what is left is the base model, still frozen.
+/// Discards the adapters: the base model remains, still frozen.
 pub fn detach<M: AdaptableModule>(mut module: M) -> M {
     for (_, layer) in module.adaptable_layers() {
         layer.lora = None;
@@ -82,8 +81,8 @@ pub fn detach<M: AdaptableModule>(mut module: M) -> M {
     module
 }
 
-/// Fold each adapter into its layer's weight, `W + s A B`, and remove it. Outputs equal those with
-/// the adapters attached up to rounding.
+/// Merges each adapter into its layer's weight, `W + s A B`, and removes it. Outputs equal those with the adapters
+/// attached up to rounding.
 pub fn merge<M: AdaptableModule>(mut module: M) -> M {
     for (_, layer) in module.adaptable_layers() {
         if let Some(lora) = layer.lora.take() {

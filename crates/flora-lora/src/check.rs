@@ -1,20 +1,19 @@
-//! Whether a configuration makes sense, before there is a module.
+//! Validation of a configuration before there is a module.
 
 use crate::layers::LayerConfigs;
 use crate::{LoraConfig, LoraError, TargetMatcher};
 
 impl LoraConfig {
-    /// What tells the layers to adapt from the others, by name.
+    /// The matcher that selects the layers to adapt, by name.
     ///
     /// # Errors
     ///
-    /// [`LoraError::Config`] if `target_modules` is empty, or if it or `exclude_modules` is an
-    /// expression that cannot be used.
+    /// [`LoraError::Config`] if `target_modules` is empty, or if it or `exclude_modules` is an unsupported expression.
     pub fn matcher(&self) -> Result<TargetMatcher, LoraError> {
         TargetMatcher::new(self)
     }
 
-    /// Check the values that do not depend on a module.
+    /// Checks the values that do not depend on a module.
     ///
     /// # Errors
     ///
@@ -23,7 +22,7 @@ impl LoraConfig {
         self.checked_matcher().map(drop)
     }
 
-    /// [`check`](Self::check), and the matcher that this takes.
+    /// [`check`](Self::check), and the matcher that it builds.
     pub(crate) fn checked_matcher(&self) -> Result<TargetMatcher, LoraError> {
         let wrong = |field, problem: String| Err(LoraError::Config { field, problem });
         if self.r == 0 {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TargetModules;
 
-/// How adapters are made: PEFT's names, and what the FLoRA paper needs besides.
+/// The configuration of adapters: PEFT's names, and what the FLoRA paper needs in addition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoraConfig {
@@ -14,21 +14,21 @@ pub struct LoraConfig {
     pub lora_alpha: f64,
     /// How `s` follows from `lora_alpha` and `r`.
     pub scaling: Scaling,
-    /// The layers to adapt: a list of names or of their ends, or a regular expression.
+    /// The layers to adapt: a list of names or ends of names, or a regular expression.
     pub target_modules: TargetModules,
-    /// Of those, the layers that are left out.
+    /// Layers among those that are not adapted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exclude_modules: Option<TargetModules>,
-    /// The towers whose layers are looked at.
+    /// The towers in which layers are selected.
     pub towers: Towers,
-    /// How `A` is drawn. `B` is zero, so that an adapter changes nothing before its first step.
+    /// The initialisation of `A`. `B` is zero, so that an adapter changes nothing before its first step.
     pub init: Init,
     /// Probability that an input of the adapter is dropped in training, in `[0, 1)`.
     pub dropout: f64,
-    /// Another rank for some layers: a regular expression for the end of their names, and the rank.
+    /// The rank of some layers, if it differs: a regular expression for the end of their names, and the rank.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rank_pattern: BTreeMap<String, usize>,
-    /// Another `lora_alpha` for some layers, in the same way.
+    /// The `lora_alpha` of some layers, if it differs, in the same form.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub alpha_pattern: BTreeMap<String, f64>,
 }
@@ -72,11 +72,11 @@ pub enum Towers {
     Text,
     /// `vision_model.*` and `visual_projection`.
     Vision,
-    /// Every layer, whatever its prefix (right for modules that have no towers, too).
+    /// Every layer, whatever its prefix; also for modules without towers.
     Both,
 }
 
-/// How `A` of shape `[in, r]` is drawn.
+/// The distribution of `A`, of shape `[in, r]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
@@ -89,7 +89,7 @@ pub enum Init {
 }
 
 impl LoraConfig {
-    /// The scale `s` in `y = x W + b + s (x A) B`, of layers that no pattern names.
+    /// The scale `s` in `y = x W + b + s (x A) B`, for layers that no pattern matches.
     pub fn scale(&self) -> f64 {
         match self.scaling {
             Scaling::Standard => self.lora_alpha / self.r as f64,
@@ -100,7 +100,7 @@ impl LoraConfig {
 }
 
 impl Towers {
-    /// Whether the layer of this name lies in these towers.
+    /// Whether the layer with this name is in these towers.
     pub fn contain(self, name: &str) -> bool {
         match self {
             Self::Text => name.starts_with("text_model.") || name == "text_projection",
@@ -109,7 +109,7 @@ impl Towers {
         }
     }
 
-    /// Whether the parameter of this name lies in these towers.
+    /// Whether the parameter with this name is in these towers.
     pub(crate) fn contain_parameter(self, name: &str) -> bool {
         self.contain(name) || name.rsplit_once('.').is_some_and(|(layer, _)| self.contain(layer))
     }

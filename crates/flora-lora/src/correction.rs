@@ -1,5 +1,5 @@
-//! Adapters of other ranks than their configuration says, and corrections of the weights below them, as
-//! [`flora_core::record::correction`] names them.
+//! Adapters with other ranks than configured, and corrections of the weights below them, with the names of
+//! [`flora_core::record::correction`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,9 +17,10 @@ const A: &str = ".lora_A.weight";
 const B: &str = ".lora_B.weight";
 const CORE: &str = ".lora_R.weight";
 
-/// Give the adapters of `module` the ranks of those in `record`, with zeros for values, where they have others, and cores
-/// ([`LoraAdapter::lora_r`](crate::LoraAdapter::lora_r)) where `record` has them. Scales stay, whatever the rank. Ranks that a layer cannot hold stay as they are, so that
-/// [`load_adapter_record`](crate::load_adapter_record) refuses them.
+/// Changes the ranks of the adapters of `module` to those in `record`, with zeros as values, if they differ. Cores
+/// ([`LoraAdapter::lora_r`](crate::LoraAdapter::lora_r)) are added where `record` has them. Scales do not depend on the
+/// rank. Ranks too large for a layer are ignored, so that [`load_adapter_record`](crate::load_adapter_record) refuses
+/// them.
 pub fn with_ranks_of<M: AdaptableModule>(mut module: M, record: &ParameterRecord) -> M {
     for (name, layer) in module.adaptable_layers() {
         let [d_input, d_output] = layer.dims();
@@ -46,11 +47,11 @@ pub fn with_ranks_of<M: AdaptableModule>(mut module: M, record: &ParameterRecord
     module
 }
 
-/// Add the corrections in `record` to the weights below the adapters of `module`. Its other tensors are not looked at.
+/// Adds the corrections in `record` to the weights below the adapters of `module`. Other tensors are ignored.
 ///
 /// # Errors
 ///
-/// A correction of a layer that has no adapter, or that does not fit the layer's weight.
+/// A correction of a layer without an adapter, or one that does not fit the layer's weight.
 pub fn correct<M: AdaptableModule>(
     mut module: M,
     record: &ParameterRecord,
@@ -87,23 +88,23 @@ fn on_device(tensor: &HostTensor, layer: &LoraLinear) -> Tensor<2> {
     Tensor::from_data(data, &layer.weight.lazy_device())
 }
 
-/// Adds to the weight, which stays frozen, and is not rounded to 16 bits any more.
+/// Adds to the weight, which stays frozen, and is no longer rounded to 16 bits.
 fn add(layer: &mut LoraLinear, update: Tensor<2>) {
     layer.set_half(None);
     let added = |weight: Tensor<2>| (weight.detach() + update).set_require_grad(false);
     layer.weight = layer.weight.clone().map(added);
 }
 
-/// The adapter that does alone what those in `record`, attached by `config`, do with the corrections beside them: of a
-/// higher rank, of the same scales. Where the sum of the ranks is more than a layer can hold, the rank is the largest that
-/// it can, with a unit matrix for one of the factors. A core becomes a part of B. Adapters of other ranks than `config`
-/// says, without corrections, keep theirs, and whatever is as it says stays as it is.
+/// A single adapter equivalent to the adapters in `record`, attached by `config`, with their corrections: of a higher
+/// rank, with the same scales. If the sum of the ranks exceeds a layer's limit, the rank is that limit, with a unit
+/// matrix as one of the two matrices. A core is multiplied into B. Without corrections, adapters with other ranks than
+/// `config` keep them, and adapters as configured stay unchanged.
 ///
-/// The configuration says the ranks and scales of the layers by `rank_pattern` and `alpha_pattern`.
+/// The configuration gives the ranks and scales of the layers in `rank_pattern` and `alpha_pattern`.
 ///
 /// # Errors
 ///
-/// Tensors that do not fit together.
+/// Inconsistent tensors.
 pub fn standalone(
     record: &ParameterRecord,
     config: &LoraConfig,
@@ -149,7 +150,7 @@ pub fn standalone(
     Ok((whole, config))
 }
 
-/// A and B of a layer, with its correction as a part of them.
+/// A and B of a layer, including its correction.
 fn factors(record: &ParameterRecord, layer: &str) -> Result<(HostTensor, HostTensor), LoraError> {
     let find = |end: &str| match record.get(&format!("{layer}{end}")) {
         Some(tensor) if tensor.shape().len() == 2 => Ok(tensor),
@@ -196,7 +197,7 @@ fn misfit(layer: &str, tensor: &HostTensor) -> LoraError {
     }
 }
 
-/// `B A`, row-major, and `more` if there is any.
+/// `B A`, row-major, plus `more` if given.
 fn product(a: &HostTensor, b: &HostTensor, more: Option<&HostTensor>) -> Vec<f32> {
     let (rank, width) = (a.shape()[0], a.shape()[1]);
     let (a, b) = (a.to_f32(), b.to_f32());

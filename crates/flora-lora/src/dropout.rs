@@ -4,10 +4,10 @@ use burn::tensor::{Tensor, TensorData};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
-/// Inverted dropout whose masks depend on its own seed and on how often it was applied.
+/// Inverted dropout with masks that depend on its own seed and on the number of applications.
 ///
-/// burn's dropout draws from one generator for the whole process, so that clients that train side
-/// by side would take each other's numbers and no run could be repeated.
+/// burn's dropout draws from one generator for the whole process: clients that train in parallel would take each
+/// other's numbers, and no run could be repeated.
 #[derive(Debug)]
 pub(crate) struct SeededDropout {
     probability: f64,
@@ -15,8 +15,8 @@ pub(crate) struct SeededDropout {
     applied: AtomicU64,
 }
 
-/// A copy goes on where the original stopped, by a count of its own: one shared between clients
-/// would make their masks depend on which thread comes first.
+/// A copy continues from the original's count with its own count: a shared count would make the masks of parallel
+/// clients depend on the order of their threads.
 impl Clone for SeededDropout {
     fn clone(&self) -> Self {
         let applied = AtomicU64::new(self.applied.load(Ordering::Relaxed));
@@ -29,7 +29,7 @@ impl SeededDropout {
         Self { probability, seed: random.next_u64(), applied: AtomicU64::new(0) }
     }
 
-    /// Start over with other masks.
+    /// Restarts with other masks.
     pub(crate) fn reseed(&mut self, random: &mut ChaCha8Rng) {
         *self = Self::new(self.probability, random);
     }

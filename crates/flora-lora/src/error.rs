@@ -2,58 +2,58 @@ use flora_core::RecordError;
 
 use crate::TargetModules;
 
-/// What can go wrong with adapters.
+/// Errors of adapters.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoraError {
-    /// A field of [`LoraConfig`](crate::LoraConfig) has a value that makes no sense.
+    /// A field of [`LoraConfig`](crate::LoraConfig) has an invalid value.
     #[error("lora.{field}: {problem}")]
     Config {
         /// The field's name.
         field: &'static str,
-        /// What is wrong with it and what would be right.
+        /// The problem and the remedy.
         problem: String,
     },
     /// No layer of the module matches the configuration.
     #[error(
-        "lora.target_modules: nothing matches {targets}{} in the {towers} tower(s); \
+        "lora.target_modules: no layer matches {targets}{} in the {towers} tower(s); \
          the adaptable layers are named like {example:?}",
         excluded.as_ref().map(|excluded| format!(" without {excluded}")).unwrap_or_default()
     )]
     NoTarget {
-        /// What was asked for.
+        /// The requested layers.
         targets: TargetModules,
-        /// What was to be left out of that.
+        /// The excluded layers.
         excluded: Option<TargetModules>,
-        /// Where it was looked for.
+        /// The towers that were searched.
         towers: String,
         /// The name of a layer that could have matched.
         example: String,
     },
-    /// The rank exceeds what a layer can hold.
+    /// The rank exceeds the limit of a layer.
     #[error(
         "lora.r: rank {rank} exceeds the smaller side of {layer} ({limit}); choose r <= {limit}"
     )]
     Rank {
         /// The layer's name.
         layer: String,
-        /// The rank asked for.
+        /// The requested rank.
         rank: usize,
-        /// The largest rank possible there.
+        /// The largest possible rank of the layer.
         limit: usize,
     },
     /// A record does not fit the module's adapters.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// A layer and an adapter do not go together.
+    /// A layer and an adapter do not match.
     #[error("layer `{layer}`: {problem}")]
     Layer {
         /// The layer's name.
         layer: String,
-        /// What is wrong and what would be right.
+        /// The problem and the remedy.
         problem: String,
     },
-    /// A tensor has no place in a LoRA adapter.
+    /// A tensor that does not belong to a LoRA adapter.
     #[error("tensor `{name}`: {problem}")]
     Tensor {
         /// The tensor's name.
@@ -66,17 +66,17 @@ pub enum LoraError {
     AdapterFile {
         /// The file, or the folder.
         path: String,
-        /// What is wrong with it and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
-    /// A field of `adapter_config.json` has no meaning here, or one that flora lacks.
+    /// A field of `adapter_config.json` is invalid or unsupported.
     #[error("{path}: {field}: {problem}")]
     AdapterConfig {
         /// The file.
         path: String,
         /// The field's name, as PEFT writes it.
         field: String,
-        /// What is wrong with it and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
     /// A file could not be read or written.
@@ -84,7 +84,7 @@ pub enum LoraError {
     Io {
         /// The file.
         path: String,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
 }

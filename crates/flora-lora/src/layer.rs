@@ -9,7 +9,7 @@ use crate::{Init, LoraConfig};
 
 /// A linear layer `y = x W + b` that can carry a low-rank adapter.
 ///
-/// Takes the place of `burn::nn::Linear`, with the same parameter names and layout.
+/// Replaces `burn::nn::Linear`, with the same parameter names and layout.
 #[derive(Module, Debug)]
 pub struct LoraLinear {
     /// Matrix of shape `[d_input, d_output]`.
@@ -24,7 +24,7 @@ pub struct LoraLinear {
 }
 
 impl LoraLinear {
-    /// A layer without adapter whose weights are drawn by `initializer` (biases are zero).
+    /// A layer without an adapter whose weights are drawn by `initializer` (biases are zero).
     pub fn new(
         d_input: usize,
         d_output: usize,
@@ -38,19 +38,19 @@ impl LoraLinear {
         Self::of(weight, bias)
     }
 
-    /// A layer without adapter that has these parameters, `[d_input, d_output]` and `[d_output]`.
+    /// A layer without an adapter with these parameters, `[d_input, d_output]` and `[d_output]`.
     pub fn of(weight: Param<Tensor<2>>, bias: Option<Param<Tensor<1>>>) -> Self {
         Self { weight, bias, lora: None, rounded: None }
     }
 
-    /// In what `x W` is computed from now on for inputs without autodiff, if not in `f32`: see [`HalfWeight`]. Bias, adapter
-    /// and all gradients stay in `f32`. For frozen layers: a weight that is changed after this is not noticed. On devices
-    /// that lack the type nothing changes.
+    /// Sets the precision of `x W` for inputs without autodiff, if it is not `f32`: see [`HalfWeight`]. Bias, adapter
+    /// and all gradients stay in `f32`. Use it for frozen layers: later changes of the weight have no effect. On
+    /// devices without the type nothing changes.
     pub fn set_half(&mut self, half: Option<Half>) {
         self.rounded = half.and_then(|half| HalfWeight::new(&self.weight.val(), half));
     }
 
-    /// Applies the layer, `y = x W + b`, and the adapter if there is one, `+ s (x A) B`.
+    /// Applies the layer, `y = x W + b`, plus `s (x A) B` if there is an adapter.
     ///
     /// # Shapes
     ///
@@ -59,12 +59,12 @@ impl LoraLinear {
     ///
     /// # Panics
     ///
-    /// Panics if the last axis of `input` is not `d_input`.
+    /// If the last axis of `input` is not `d_input`.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         self.forward_onto(input, None)
     }
 
-    /// [`LoraLinear::forward`], added to `onto` in the same pass.
+    /// [`LoraLinear::forward`] plus `onto`, computed in one pass.
     ///
     /// # Shapes
     ///
@@ -73,7 +73,7 @@ impl LoraLinear {
     ///
     /// # Panics
     ///
-    /// Panics if the shapes do not fit together.
+    /// If the shapes are inconsistent.
     pub fn forward_onto<const D: usize>(
         &self,
         input: Tensor<D>,
@@ -102,15 +102,15 @@ impl LoraLinear {
     }
 }
 
-/// The low-rank part `s (x A) B` of a [`LoraLinear`], or `s (x A) R B` where there is a core between the two.
+/// The low-rank part `s (x A) B` of a [`LoraLinear`], or `s (x A) R B` if there is a core between the two.
 #[derive(Module, Debug)]
 pub struct LoraAdapter {
     /// `A`, of shape `[d_input, r]`. PEFT's `lora_A.weight` is its transpose.
     pub lora_a: Param<Tensor<2>>,
     /// `B`, of shape `[r, d_output]`. PEFT's `lora_B.weight` is its transpose.
     pub lora_b: Param<Tensor<2>>,
-    /// `R`, of shape `[r, r]`, between `A` and `B`, which then stay as they are: LoRA-XS
-    /// ([arXiv 2405.17604](https://arxiv.org/abs/2405.17604)) and Fed-SB train it alone. No adapter begins with one.
+    /// `R`, of shape `[r, r]`, between `A` and `B`, which are then frozen: LoRA-XS ([arXiv
+    /// 2405.17604](https://arxiv.org/abs/2405.17604)) and Fed-SB train only `R`. New adapters have none.
     pub lora_r: Option<Param<Tensor<2>>>,
     /// The scale `s`.
     #[module(skip)]
@@ -120,8 +120,7 @@ pub struct LoraAdapter {
 }
 
 impl LoraAdapter {
-    /// A fresh adapter for a layer of shape `[d_input, d_output]`: `A` drawn from `random` as
-    /// `config.init` says, `B` zero.
+    /// A new adapter for a layer of shape `[d_input, d_output]`: `A` drawn from `random` with `config.init`, `B` zero.
     pub(crate) fn new(
         [d_input, d_output]: [usize; 2],
         config: &LoraConfig,
@@ -132,7 +131,7 @@ impl LoraAdapter {
         Self::with_a(a, [d_input, d_output], config, random, device)
     }
 
-    /// An adapter whose values are still to be loaded: both matrices are zero.
+    /// An adapter whose values will be loaded: both matrices are zero.
     pub(crate) fn zeros(
         [d_input, d_output]: [usize; 2],
         config: &LoraConfig,
@@ -175,8 +174,8 @@ impl LoraAdapter {
 
     fn forward_onto<const D: usize>(&self, input: Tensor<D>, onto: Option<Tensor<D>>) -> Tensor<D> {
         let (a, b) = (self.lora_a.val(), self.lora_b.val());
-        // Gradients are tracked in training only, which is when inputs are dropped. Methods that
-        // train one of the two matrices at a time are training, too.
+        // Gradients are tracked only in training, which is when inputs are dropped. Methods that train one of the two
+        // matrices at a time are training, too.
         let core = self.lora_r.as_ref().map(Param::val);
         let trains = |matrix: &Tensor<2>| matrix.is_require_grad();
         let training = trains(&a) || trains(&b) || core.as_ref().is_some_and(trains);
@@ -184,7 +183,7 @@ impl LoraAdapter {
             Some(dropout) if training => dropout.apply(input),
             _ => input,
         };
-        // The scale goes on the narrow side: r numbers a row instead of d_output.
+        // The scale is applied on the narrow side: r numbers per row instead of d_output.
         let hidden = linear(input, a, None, None);
         let hidden = match core {
             None => hidden,
@@ -194,7 +193,7 @@ impl LoraAdapter {
         linear(hidden, b, None, onto)
     }
 
-    /// Whether inputs are dropped in training, each time others.
+    /// Whether inputs are dropped in training.
     pub fn has_dropout(&self) -> bool {
         self.dropout.is_some()
     }

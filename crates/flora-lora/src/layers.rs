@@ -1,4 +1,4 @@
-//! Another rank or scale for some layers, as PEFT's `rank_pattern` and `alpha_pattern` say it.
+//! Other ranks or scales for some layers, as in PEFT's `rank_pattern` and `alpha_pattern`.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::pattern::{Pattern, enclose};
 use crate::text::shortened;
 use crate::{LoraConfig, LoraError};
 
-/// Tells the configuration of each layer, by name.
+/// Determines the configuration of each layer, by name.
 #[derive(Debug)]
 pub(crate) struct LayerConfigs {
     plain: LoraConfig,
@@ -40,12 +40,12 @@ impl LayerConfigs {
         Ok(layers)
     }
 
-    /// The rank of the layer of this name.
+    /// The rank of the layer with this name.
     pub(crate) fn rank(&self, name: &str) -> Result<usize, LoraError> {
         Ok(self.ranks.find(name)?.unwrap_or(self.plain.r))
     }
 
-    /// The configuration of the layer of this name, which has no patterns.
+    /// The configuration of the layer with this name, without patterns.
     pub(crate) fn of(&self, name: &str) -> Result<LoraConfig, LoraError> {
         let plain = &self.plain;
         Ok(LoraConfig {
@@ -55,14 +55,14 @@ impl LayerConfigs {
         })
     }
 
-    /// Check that every pattern is that of one of these layers: one that is of none is a slip.
+    /// Checks that every pattern matches one of these layers: a pattern without a match is a mistake.
     pub(crate) fn check_used(&self, names: &[String]) -> Result<(), LoraError> {
         self.ranks.check_used(names)?;
         self.alphas.check_used(names)
     }
 }
 
-/// Values by a regular expression for the end of a name.
+/// Values by regular expressions for the ends of names.
 #[derive(Debug)]
 struct Rules<T> {
     field: &'static str,
@@ -94,8 +94,7 @@ impl<T: Copy + PartialEq> Rules<T> {
         })
     }
 
-    /// The value for this layer. PEFT takes the first of several, in the order of its file; here they must
-    /// agree.
+    /// The value for this layer. If several match, PEFT takes the first in the order of its file; here they must agree.
     fn find(&self, name: &str) -> Result<Option<T>, LoraError> {
         let mut found: Option<&(Pattern, String, T)> = None;
         for rule in &self.rules {

@@ -1,19 +1,19 @@
 //! Low-rank adapters (LoRA, [arXiv 2106.09685](https://arxiv.org/abs/2106.09685)) for burn modules.
 //!
-//! A module that holds [`LoraLinear`] where it would hold `burn::nn::Linear` can be adapted:
+//! A module with [`LoraLinear`] in place of `burn::nn::Linear` can be adapted:
 //!
 //! 1. it lists its layers through [`AdaptableModule`];
-//! 2. [`attach`] freezes the module and gives the layers that a [`LoraConfig`] names an adapter;
-//! 3. [`adapter_record`] takes the adapters out, by name, and [`load_adapter_record`] puts them back;
-//! 4. [`merge`] folds them into the weights, [`detach`] throws them away.
+//! 2. [`attach`] freezes the module and adds an adapter to the layers selected by a [`LoraConfig`];
+//! 3. [`adapter_record`] reads the adapters' parameters, by name, and [`load_adapter_record`] writes them;
+//! 4. [`merge`] folds the adapters into the weights, [`detach`] discards them.
 //!
 //! [`save_peft`] writes an adapter for Hugging Face's `peft`; [`load_peft`] and [`attach_peft`] read
 //! one that `peft` trained.
 //!
-//! The product runs on the activation path, `y = x W + b + s (x A) B`: the dense `W + s A B` is
-//! never formed, and no gradient of `W` is computed.
+//! The adapter is applied to activations, `y = x W + b + s (x A) B`: the dense `W + s A B` is never formed, and no
+//! gradient of `W` is computed.
 //!
-//! # A module of your own
+//! # Your own module
 //!
 //! ```
 //! use burn::module::{Initializer, Module};

@@ -1,24 +1,24 @@
-//! The names of layers, as a configuration has them.
+//! The names of layers in a configuration.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Which layers to adapt, as PEFT's `target_modules` says it.
+/// The layers to adapt, as in PEFT's `target_modules`.
 ///
 /// In a file, a list and a string: `["q_proj", "v_proj"]`, `'.*layers\.[01]\..*_proj'`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "a list of names, or a string that is a regular expression")]
 pub enum TargetModules {
-    /// A layer is taken when its name equals an entry or ends in `.` + entry.
+    /// Selects a layer if its name equals an entry or ends in `.` + entry.
     List(Vec<String>),
-    /// A layer is taken when this regular expression matches its whole name, as Python's
-    /// `re.fullmatch` does. Look-ahead, look-behind and references back are allowed.
+    /// Selects a layer if this regular expression matches its whole name, as Python's `re.fullmatch` does. Look-ahead,
+    /// look-behind and backreferences are supported.
     Pattern(String),
 }
 
 impl TargetModules {
-    /// Whether there is nothing in it that could take a layer.
+    /// Whether it cannot select any layer.
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::List(names) => names.iter().all(String::is_empty),
@@ -39,7 +39,7 @@ impl From<Vec<String>> for TargetModules {
     }
 }
 
-/// As a message cites it.
+/// The form used in messages.
 impl fmt::Display for TargetModules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

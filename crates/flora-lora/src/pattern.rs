@@ -1,36 +1,36 @@
-//! Regular expressions as Python's `re.fullmatch` takes them.
+//! Regular expressions with the semantics of Python's `re.fullmatch`.
 
 use fancy_regex::{Expr, Regex, RegexBuilder};
 
-/// Room for some hundred names of layers. What an expression takes once compiled grows with it.
+/// Room for some hundred names of layers. The compiled size grows with the length.
 const MOST_BYTES: usize = 16 << 10;
 
-/// The steps that one match may go back. Four stars over a name of usual length take fewer; nested
-/// repetitions would take a power of 2.
+/// The limit on backtracking steps in one match. Four stars over a name of usual length take fewer; nested repetitions
+/// would take a power of 2.
 const MOST_STEPS: usize = 100_000;
 
-/// The size that an expression may have with its repetitions written out, in units of about 40
-/// bytes of automaton. Twenty classes, three hundred names: 40,000.
+/// The limit on the size of an expression with its repetitions expanded, in units of about 40 bytes of automaton.
+/// Twenty classes and three hundred names take 40,000.
 const MOST_UNITS: usize = 100_000;
 
 /// `\w` has some hundred ranges of characters, and in UTF-8 more.
 const CLASS_UNITS: usize = 1000;
 
-/// Each assertion cuts the expression in pieces that are compiled by themselves.
+/// Each assertion splits the expression into pieces that are compiled separately.
 const ASSERTION_UNITS: usize = 100;
 
-/// A compiled expression that must match the whole of a name.
+/// A compiled expression that must match a whole name.
 #[derive(Debug, Clone)]
 pub(crate) struct Pattern(Regex);
 
 impl Pattern {
-    /// Compile an expression; the error says why that cannot be done.
+    /// Compiles an expression; the error is the reason why it is unsupported.
     pub(crate) fn compile(expression: &str) -> Result<Self, String> {
         if expression.len() > MOST_BYTES {
             let length = expression.len();
             return Err(format!("{length} bytes long; at most {MOST_BYTES} are compiled"));
         }
-        // By itself first: `a)|(b` would be one inside a group, and errors should tell its places.
+        // Alone first: `a)|(b` would be valid inside a group, and error positions should be right.
         let tree = Expr::parse_tree(expression).map_err(|error| error.to_string())?;
         if units(&tree.expr)? > MOST_UNITS {
             return Err("too large with its repetitions written out".into());
@@ -42,15 +42,15 @@ impl Pattern {
             .map_err(|error| error.to_string())
     }
 
-    /// Whether the expression matches all of `name`; the error says why that cannot be told.
+    /// Whether the expression matches all of `name`; the error is the reason why matching failed.
     pub(crate) fn matches(&self, name: &str) -> Result<bool, String> {
         self.0.is_match(name).map_err(|error| error.to_string())
     }
 }
 
-/// The size of an expression once compiled. The parser limits how deep one can be nested.
+/// The size of an expression once compiled. The parser limits the nesting depth.
 ///
-/// The library can limit the size of each piece that it compiles, but not their number.
+/// The library can limit the size of each compiled piece, but not their number.
 fn units(expression: &Expr) -> Result<usize, String> {
     let sum = |start, parts: &[&Expr]| -> Result<usize, String> {
         parts.iter().try_fold(start, |sum: usize, part| Ok(sum.saturating_add(units(part)?)))
@@ -80,8 +80,8 @@ fn units(expression: &Expr) -> Result<usize, String> {
     })
 }
 
-/// `expression` as one unit between `before` and `after`. Python takes the flags of a whole
-/// expression, `(?i)` for example, at its very start only.
+/// `expression` as one unit between `before` and `after`. Python accepts flags for a whole expression, such as `(?i)`,
+/// only at its very start.
 pub(crate) fn enclose(before: &str, expression: &str, after: &str) -> String {
     let (flags, rest) = split_flags(expression);
     // Where `x` allows comments, one at the end would swallow the parenthesis.
@@ -89,7 +89,7 @@ pub(crate) fn enclose(before: &str, expression: &str, after: &str) -> String {
     format!("{flags}{before}(?:{rest}{end}){after}")
 }
 
-/// The flags in front of an expression, and what follows.
+/// The flags in front of an expression, and the rest.
 fn split_flags(expression: &str) -> (&str, &str) {
     let flags = expression.strip_prefix("(?").and_then(|rest| {
         let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();

@@ -2,8 +2,7 @@ use crate::pattern::Pattern;
 use crate::text::shortened;
 use crate::{LoraConfig, LoraError, TargetModules, Towers};
 
-/// Tells the layers to adapt from the others, by name; made by
-/// [`LoraConfig::matcher`](crate::LoraConfig::matcher).
+/// Selects the layers to adapt by name; built by [`LoraConfig::matcher`](crate::LoraConfig::matcher).
 #[derive(Debug, Clone)]
 pub struct TargetMatcher {
     towers: Towers,
@@ -40,7 +39,7 @@ impl TargetMatcher {
         })
     }
 
-    /// Whether the layer of this name is to be adapted.
+    /// Whether the layer with this name is to be adapted.
     ///
     /// # Errors
     ///
@@ -58,7 +57,7 @@ impl TargetMatcher {
 
 const TARGET: &str = "target_modules";
 
-/// What one field of the configuration takes.
+/// The layers that one field of the configuration selects.
 #[derive(Debug, Clone)]
 struct Rule {
     field: &'static str,

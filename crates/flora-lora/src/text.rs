@@ -1,5 +1,4 @@
-/// `text`, cut where a message would drown in it: names and expressions of files can be as long as
-/// the file.
+/// `text`, shortened for messages: names and expressions in files can be as long as the file.
 pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(200) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -1,4 +1,4 @@
-//! The life of an adapter: attached, trained, merged or thrown away.
+//! The life of an adapter: attached, trained, merged or discarded.
 
 mod common;
 

@@ -67,7 +67,7 @@ fn input(device: &Device) -> Tensor<2> {
     Tensor::from_floats([[0.3, -1.0, 0.5, 2.0, -0.2, 0.1, 0.9, -0.6]], device)
 }
 
-/// What `base` makes of the input with `record`, as clients have it.
+/// The output of `base` with `record`, as clients compute it.
 fn output(base: &Mlp, record: &ParameterRecord, device: &Device) -> Tensor<2> {
     let module = attach(base.clone(), &config(), 7).unwrap();
     let adapters = record.filter(|name| name.contains("lora_"));
@@ -109,7 +109,7 @@ fn an_adapter_with_corrections_is_one_of_a_higher_rank() {
         let alone = load_adapter_record(alone, &whole).unwrap().forward(input(&device));
         let near = Tolerance::<f32>::absolute(1e-5);
         alone.into_data().assert_approx_eq::<f32>(&expected.to_data(), near);
-        // In the scales of before, which those who go on from it have.
+        // With the scales of before, for clients that continue from it.
         let again = output(&base, &whole, &device);
         again.into_data().assert_approx_eq::<f32>(&expected.to_data(), near);
         let folder = tempfile::tempdir().unwrap();

@@ -44,7 +44,7 @@ fn copies_do_not_disturb_each_other() {
     let copy = original.clone();
     run(&original.clone(), 5);
     assert_eq!(run(&copy, 3), undisturbed);
-    // A copy goes on where the original is.
+    // A copy continues where the original is.
     assert_eq!(run(&original, 1)[0], undisturbed[0]);
     assert_eq!(run(&original.clone(), 2), undisturbed[1..]);
 }

@@ -120,8 +120,7 @@ fn step(model: Two, optimizer: &mut ModuleOptimizer, device: &Device) -> Two {
     optimizer.step(0.1, model, gradients)
 }
 
-/// What a client of another process does: a module and an optimizer of its own, with the first one's values
-/// and the bytes of its state.
+/// A client in another process: its own module and optimizer, with the first one's values and the bytes of its state.
 #[test]
 fn the_state_of_an_optimizer_fits_another_module() {
     let device = Device::flex().autodiff();

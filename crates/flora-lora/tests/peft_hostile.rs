@@ -1,4 +1,4 @@
-//! Files that must not be loaded: what flora lacks, and what is damaged or made to do damage.
+//! Files that must not be loaded: unsupported, damaged or malicious ones.
 
 mod common;
 
@@ -37,7 +37,7 @@ fn good() -> tempfile::TempDir {
     folder
 }
 
-/// The message of a refusal, which must come soon and be of a length to read.
+/// The message of a refusal, which must come soon and be short enough to read.
 fn refusal(folder: &Path) -> String {
     let start = Instant::now();
     let message = load_peft(folder).unwrap_err().to_string();
@@ -157,7 +157,7 @@ fn values_that_make_no_sense_are_refused_by_field() {
         ("base_model_name_or_path", Some(json!(["a"]))),
     ] {
         let message = refusal_of_config(&with_field(field, value.clone()));
-        // A rank that only the tensors contradict is told with the tensors.
+        // A rank that only the tensors contradict is reported with the tensors.
         let file = if field == "r" && value == Some(json!(u64::MAX)) { TENSORS } else { CONFIG };
         assert!(message.contains(file), "{field}: {message}");
         assert!(file == TENSORS || message.contains(field), "{field}: {message}");
@@ -216,7 +216,7 @@ fn configurations_that_are_none_are_refused() {
         let message = refusal_of_config(bytes);
         assert!(message.contains(CONFIG), "{message}");
     }
-    assert!(refusal_of_config(twice).contains("\"r\" is there twice"));
+    assert!(refusal_of_config(twice).contains("\"r\" occurs twice"));
     assert!(refusal_of_config(b"{}").contains("peft_type"));
 }
 
@@ -379,7 +379,7 @@ fn damaged_safetensors_are_refused() {
         (entry("F32", &"[".repeat(1 << 20), 0), 0, ""),
     ] {
         let b = r#""base_model.model.first.lora_B.weight""#;
-        // A whole pair, so that the element type is what is left to find.
+        // A complete pair, so that only the element type is wrong.
         let pair = format!(
             r#"{{{entries},{b}:{{"dtype":"F32","shape":[5,2],"data_offsets":[{length},{}]}}}}"#,
             length + 40
@@ -392,7 +392,7 @@ fn damaged_safetensors_are_refused() {
     refusal_of_tensors(&file(&" ".repeat(20 << 20), 0));
 }
 
-/// Written without writing: the file system gives zeros for what was skipped.
+/// Sparse: the file system gives zeros for the part that is not written.
 #[test]
 fn a_file_beyond_all_measure_is_refused_unread() {
     let folder = good();

@@ -1,5 +1,5 @@
-//! Adapters that the real `peft` wrote: its outputs, and a life after loading. The fixtures'
-//! README tells where they come from.
+//! Adapters written by the real `peft`: their outputs, and training after loading. The fixtures' README describes their
+//! origin.
 
 mod common;
 
@@ -260,7 +260,7 @@ fn edited(record: &ParameterRecord, name: &str, by: Option<HostTensor>) -> Param
     edited
 }
 
-/// The way back: `peft` loads what is written here. Its README tells how to run this.
+/// The reverse direction: `peft` loads the files written here. Its README tells how to run this.
 #[test]
 #[ignore = "needs Python with peft; PYTHON says which"]
 fn peft_reads_what_is_written() {

@@ -1,5 +1,5 @@
 //! Adapters of one tower of a CLIP, which `peft` made on `CLIPTextModelWithProjection` or
-//! `CLIPVisionModelWithProjection`: their `target_modules` take layers of the other tower, too.
+//! `CLIPVisionModelWithProjection`: their `target_modules` also match layers of the other tower.
 
 mod common;
 
@@ -83,7 +83,7 @@ fn an_adapter_of_one_tower_keeps_to_it() {
             ([text, vision].concat(), Towers::Both),
         ] {
             let mut adapter = loaded(&layers, &config);
-            // Whatever came in is written such that it means the same on a whole CLIP.
+            // The written file means the same on a whole CLIP, whatever was read.
             for _ in 0..2 {
                 assert_eq!(adapter.config.towers, towers);
                 let clip = attach_peft(Clip::new(), &adapter).unwrap();

@@ -130,7 +130,7 @@ fn what_is_written_comes_back() {
             },
             None,
         ),
-        // What PEFT has no word for.
+        // Settings that PEFT cannot represent.
         (
             bits(Init::GaussianSqrt, Scaling::Unscaled, 0.3, 0.0),
             Some(bits(Init::Gaussian, Scaling::Standard, 0.6, 0.0)),

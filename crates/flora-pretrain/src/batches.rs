@@ -1,4 +1,4 @@
-//! Batches of pairs, prepared ahead by a thread of their own.
+//! Batches of pairs, prepared in advance by a separate thread.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,36 +21,36 @@ use crate::{Augmentation, PairSet};
 pub(crate) struct PairBatch {
     /// Normalised pixels, one picture after the other.
     pub(crate) pixels: Vec<f32>,
-    /// The patches of each picture that are seen; all of them where this is `None`.
+    /// The visible patches of each picture; `None` for all of them.
     pub(crate) kept: Option<Vec<Vec<usize>>>,
-    /// The ids of each different caption, the shortest first.
+    /// The ids of each distinct caption, the shortest first.
     pub(crate) texts: Vec<Vec<u32>>,
-    /// The caption of each picture, as a place in `texts`.
+    /// The caption of each picture, as an index in `texts`.
     pub(crate) text_of: Vec<usize>,
 }
 
-/// Everything that batches are made from.
+/// The data that batches are built from.
 #[derive(Debug)]
 pub(crate) struct PairSource {
     pub(crate) set: PairSet,
     pub(crate) preprocessor: Preprocessor,
-    /// The ids of each different caption.
+    /// The ids of each distinct caption.
     pub(crate) captions: Vec<Vec<u32>>,
-    /// The captions of each pair, as places in `captions`.
+    /// The captions of each pair, as indices in `captions`.
     pub(crate) captions_of: Vec<Vec<usize>>,
     pub(crate) augmentation: Augmentation,
     pub(crate) patches: PatchDropout,
     pub(crate) seed: u64,
 }
 
-/// How many patches of a training picture are seen.
+/// The visible patches of a training picture.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PatchDropout {
-    /// Patches of a picture.
+    /// Patches per picture.
     pub(crate) all: usize,
-    /// Those that are seen.
+    /// The number of visible ones.
     pub(crate) kept: usize,
-    /// The first pass that sees all of them.
+    /// The first pass in which all are visible.
     pub(crate) until: u64,
 }
 
@@ -59,22 +59,22 @@ pub(crate) struct PairLoader {
     source: Arc<PairSource>,
     order: Order,
     batch_size: usize,
-    /// How often the loader was gone through: each pass has its own order and variations.
+    /// The number of passes through the loader: each pass has its own order and augmentation.
     passes: Arc<AtomicU64>,
 }
 
-/// What a loader goes through.
+/// The order of a loader.
 #[derive(Clone)]
 enum Order {
-    /// Varied pictures in an order that changes; the last, incomplete batch of a pass
-    /// would have fewer negatives and is left out.
+    /// Augmented pictures in a changing order; the last, incomplete batch of a pass would have fewer negatives and is
+    /// left out.
     Training(Arc<Sampler>),
-    /// Pictures as they are.
+    /// Unchanged pictures.
     Fixed(Arc<Vec<usize>>),
 }
 
 impl PairLoader {
-    /// The pairs that `sampler` draws; `passed` passes are taken as done, for a training that goes on.
+    /// The pairs drawn by `sampler`; the first `passed` passes count as done, for a resumed training.
     pub(crate) fn training(
         source: Arc<PairSource>,
         sampler: Sampler,
@@ -95,7 +95,7 @@ impl PairLoader {
         Self { source, order, batch_size, passes: Arc::default() }
     }
 
-    /// Steps of a pass.
+    /// Steps per pass.
     pub(crate) fn steps(&self) -> usize {
         match &self.order {
             Order::Training(sampler) => sampler.per_pass() / self.batch_size,
@@ -126,7 +126,7 @@ impl DataLoader<PairBatch> for PairLoader {
         std::thread::spawn(move || {
             for chunk in order.chunks(size) {
                 let batch = source.batch(chunk, pass);
-                // The receiver is gone when the training was stopped.
+                // The receiver is gone if the training was stopped.
                 if sender.send((chunk.len(), batch)).is_err() {
                     break;
                 }
@@ -143,12 +143,12 @@ impl DataLoader<PairBatch> for PairLoader {
     }
 
     fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<PairBatch>> {
-        // Batches lie on the host: the model's step moves them.
+        // Batches are on the host: the model's step moves them.
         Arc::new(self.with_order(self.order.clone()))
     }
 
     fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<PairBatch>> {
-        // burn cuts a loader for several devices; here there is one.
+        // burn splits a loader for several devices; here there is one.
         let order = match &self.order {
             Order::Training(_) => self.order.clone(),
             Order::Fixed(indices) => Order::Fixed(Arc::new(indices[start..end].to_vec())),
@@ -179,7 +179,7 @@ impl DataLoaderIterator<PairBatch> for PairIterator {
     }
 }
 
-/// A picture as the model takes it, and which of its captions goes with it.
+/// A picture as the model's input, and the index of its caption.
 struct Example {
     pixels: Vec<f32>,
     kept: Option<Vec<usize>>,
@@ -187,7 +187,7 @@ struct Example {
 }
 
 impl PairSource {
-    /// The pairs of `indices`: varied with the streams of a training pass, or as they are.
+    /// The pairs of `indices`: augmented with the random streams of a training pass, or unchanged.
     pub(crate) fn batch(
         &self,
         indices: &[usize],

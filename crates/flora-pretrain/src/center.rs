@@ -1,4 +1,4 @@
-//! A start from which a contrastive training gets going at once.
+//! An initialisation with which contrastive training makes progress at once.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -7,12 +7,12 @@ use flora_clip::{Clip, LayerNorm};
 use crate::batches::PairBatch;
 use crate::sharded::{Setting, towers};
 
-/// Move the towers' outputs so that their mean over `batch` is zero.
+/// Shifts the towers' outputs so that their mean over `batch` is zero.
 ///
-/// The features of a fresh model all point the same way, so that their similarities hardly differ
-/// and the loss hardly falls until the common part is unlearned, which takes a thousand steps. It is
-/// taken away here through the biases of the last norms, an initialisation by the data as in
-/// [arXiv 1602.07868](https://arxiv.org/abs/1602.07868), section 3.
+/// The features of an untrained model all have the same direction, so that their similarities hardly differ. The loss
+/// then hardly falls until the common part is unlearned, which takes a thousand steps. It is removed here through the
+/// biases of the last norms, an initialisation by the data as in [arXiv 1602.07868](https://arxiv.org/abs/1602.07868),
+/// section 3.
 pub(crate) fn center(clip: Clip, setting: &Setting, batch: &PairBatch, device: &Device) -> Clip {
     let (images, texts) = towers(&clip.valid(), setting, batch, &device.clone().inner());
     let mut clip = clip;
@@ -25,7 +25,7 @@ fn move_by(norm: &mut LayerNorm, outputs: Tensor<2>) {
     let mean = outputs.clone().mean_dim(0);
     let spread = (outputs - mean.clone()).abs().max().into_scalar::<f32>();
     if spread <= f32::EPSILON {
-        // All of one kind: without the common part nothing would be left to normalise.
+        // All the same: without the common part nothing would be left to normalise.
         return;
     }
     let mean = mean.squeeze_dim::<1>(0);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Augmentation, Precision, PretrainError};
 
-/// A pretraining run, as its TOML file says.
+/// The configuration of a pretraining run, from its TOML file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PretrainConfig {
@@ -14,7 +14,7 @@ pub struct PretrainConfig {
     pub model: String,
     /// Folder of the pairs: `pairs.safetensors` and `pairs.jsonl`.
     pub pairs: PathBuf,
-    /// Folder that the trained model is written to.
+    /// Folder for the trained model.
     pub out: PathBuf,
     /// Folder of the training's own files (logs, checkpoints); default `out` + `-training`.
     pub log: Option<PathBuf>,
@@ -23,13 +23,13 @@ pub struct PretrainConfig {
     pub seed: u64,
     /// Passes over the training pairs.
     pub epochs: usize,
-    /// Pairs a step.
+    /// Pairs per step.
     pub batch_size: usize,
-    /// Share of each kind of pair in a pass, by the kinds' names; they need not add up to 1. Kinds that
-    /// are not listed are left out; without this table all pairs are taken alike.
+    /// The share of each kind of pair in a pass, by the kinds' names; the shares need not add up to 1. Kinds that are
+    /// not listed are left out; without this table all pairs have the same weight.
     #[serde(default)]
     pub mix: BTreeMap<String, f64>,
-    /// Pairs in a pass; 0 for as many as there are.
+    /// Pairs per pass; 0 means all pairs.
     #[serde(default)]
     pub epoch_pairs: usize,
     /// Peak learning rate of AdamW; it rises linearly and falls along a cosine.
@@ -40,26 +40,26 @@ pub struct PretrainConfig {
     /// Weight decay of matrices (vectors have none).
     #[serde(default = "default_weight_decay")]
     pub weight_decay: f64,
-    /// Share of a training picture's patches that are hidden, in `[0, 1)`. Half of them hidden is nearly
-    /// half the work of the vision tower (FLIP, [arXiv 2212.00794](https://arxiv.org/abs/2212.00794)).
+    /// Share of a training picture's patches that are hidden, in `[0, 1)`. Hiding half of them saves nearly half of the
+    /// vision tower's work (FLIP, [arXiv 2212.00794](https://arxiv.org/abs/2212.00794)).
     #[serde(default)]
     pub patch_dropout: f64,
     /// Passes at the end in which no patch is hidden.
     #[serde(default)]
     pub whole_epochs: usize,
-    /// The numbers that the towers compute with.
+    /// The precision of the towers.
     #[serde(default)]
     pub precision: Precision,
-    /// Pictures that go through the model together: small enough for the processor's caches (the
-    /// gradient is that of the whole batch all the same); 0 for the whole batch, right for GPUs.
+    /// Pictures per shard: small enough for the processor's caches (the gradient is still that of the whole batch); 0
+    /// for the whole batch, which suits GPUs.
     #[serde(default = "default_shard_size")]
     pub shard_size: usize,
-    /// Threads: 0 for one a processor.
+    /// The number of threads: 0 means one per processor.
     #[serde(default)]
     pub threads: usize,
-    /// Go on after this epoch, from the checkpoint in `log`.
+    /// Resume after this epoch, from the checkpoint in `log`.
     pub resume_from: Option<usize>,
-    /// How training pictures are varied.
+    /// The augmentation of training pictures.
     #[serde(default)]
     pub augmentation: Augmentation,
 }
@@ -77,7 +77,7 @@ fn default_weight_decay() -> f64 {
 }
 
 impl PretrainConfig {
-    /// Read and check a TOML file; relative folders in it are taken from the current folder.
+    /// Reads and checks a TOML file; its relative folders are relative to the current folder.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl PretrainConfig {
         Ok(config)
     }
 
-    /// Check the values.
+    /// Checks the values.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl PretrainConfig {
             return wrong("epochs", "0 trains nothing; choose 1 or more".into());
         }
         if self.resume_from.is_some_and(|epoch| epoch == 0 || epoch >= self.epochs) {
-            let problem = format!("not one of the {} epochs but the last", self.epochs);
+            let problem = format!("not one of the {} epochs before the last", self.epochs);
             return wrong("resume_from", problem);
         }
         if self.batch_size < 2 {
@@ -151,7 +151,7 @@ impl PretrainConfig {
     ///
     /// # Errors
     ///
-    /// A `model` that no shape is called.
+    /// An unknown `model`.
     pub fn clip_config(&self) -> Result<ClipConfig, PretrainError> {
         ClipConfig::preset(&self.model).ok_or_else(|| PretrainError::Config {
             field: "model",

@@ -2,27 +2,27 @@ use std::path::Path;
 
 use flora_clip::ClipError;
 
-/// What can go wrong in pretraining.
+/// Errors of pretraining.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PretrainError {
-    /// A field of the configuration makes no sense.
+    /// A field of the configuration is invalid.
     #[error("{field}: {problem}")]
     Config {
         /// The field's name.
         field: &'static str,
-        /// What is wrong with it and what would be right.
+        /// The problem, and valid values.
         problem: String,
     },
-    /// A file is missing, unreadable or holds what it should not.
+    /// A file is missing, unreadable or malformed.
     #[error("{path}: {problem}")]
     File {
         /// The file.
         path: String,
-        /// What is wrong with it and, where known, what to do.
+        /// The problem and, where known, the remedy.
         problem: String,
     },
-    /// The model, its tokenizer or its files.
+    /// An error of the model, its tokenizer or its files.
     #[error(transparent)]
     Clip(#[from] ClipError),
     /// The training ended before its last epoch.

@@ -1,9 +1,8 @@
 //! Contrastive pretraining of a small CLIP from pairs of pictures and captions, on burn-train's
 //! [`SupervisedTraining`](burn::train::SupervisedTraining) with its dashboard.
 //!
-//! The batch is cut into shards that are spread over threads: a small model's products are too
-//! small to be split, and the contrastive loss couples the shards through their features alone
-//! (see `sharded`).
+//! The batch is split into shards that are distributed over threads: a small model's products are too small to be
+//! split, and the contrastive loss couples the shards only through their features (see `sharded`).
 
 mod augment;
 mod batches;

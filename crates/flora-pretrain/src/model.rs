@@ -1,4 +1,4 @@
-//! The model as burn-train drives it.
+//! The model in the form that burn-train needs.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use flora_core::workers::Workers;
 use crate::batches::PairBatch;
 use crate::sharded::{self, Setting};
 
-/// A CLIP with what its training step needs to know.
+/// A CLIP with the context of its training step.
 #[derive(Module, Debug)]
 pub(crate) struct PretrainModel {
     pub(crate) clip: Clip,
@@ -20,19 +20,19 @@ pub(crate) struct PretrainModel {
     pub(crate) run: Run,
 }
 
-/// How the step runs.
+/// The context of the step.
 #[derive(Clone)]
 pub(crate) struct Run {
     pub(crate) setting: Setting,
-    /// What the shards run on.
+    /// The workers of the shards.
     pub(crate) workers: Arc<Workers>,
     /// The device with autodiff.
     pub(crate) device: Device,
-    /// Ends a training whose loss has left the numbers.
+    /// Stops the training if the loss becomes NaN or infinite.
     pub(crate) interrupter: Interrupter,
 }
 
-/// burn-train shows this at the end of a training: what a reader can use, on one line.
+/// burn-train shows this at the end of a training: readable information on one line.
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Run")
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Run {
     }
 }
 
-/// What a step tells the metrics.
+/// The output of a step for the metrics.
 pub(crate) struct PretrainOutput {
     loss: Tensor<1>,
     /// Similarities, in validation.
@@ -91,7 +91,7 @@ impl Adaptor<LossInput> for PretrainOutput {
     }
 }
 
-/// The share of pictures whose own caption is the most similar of the batch.
+/// The share of pictures whose own caption is the most similar in the batch.
 impl Adaptor<AccuracyInput> for PretrainOutput {
     fn adapt(&self) -> AccuracyInput {
         let logits = self.logits.clone().expect("only registered for validation");

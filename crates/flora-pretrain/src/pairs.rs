@@ -1,4 +1,4 @@
-//! Pictures with captions, as `flora-icons pairs` writes them.
+//! Pictures with captions, as written by `flora-icons pairs`.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -9,14 +9,14 @@ use serde::Deserialize;
 
 use crate::PretrainError;
 
-/// What is known of one picture: a line of `pairs.jsonl`.
+/// The description of one picture: a line of `pairs.jsonl`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Pair {
-    /// The set that it comes from.
+    /// The set of its origin.
     pub source: String,
-    /// What the mix of a pass goes by, such as `emoji`.
+    /// The kind, for the mix of a pass, such as `emoji`.
     pub kind: String,
-    /// What it shows, in at least one wording.
+    /// Descriptions of its content, at least one.
     pub captions: Vec<String>,
     /// Whether it is drawn in one colour, which may be changed.
     pub mono: bool,
@@ -24,7 +24,7 @@ pub struct Pair {
     pub split: String,
 }
 
-/// A folder of pairs; pictures stay on disk until they are asked for.
+/// A folder of pairs; pictures stay on disk until they are needed.
 #[derive(Debug)]
 pub struct PairSet {
     pairs: Vec<Pair>,
@@ -34,8 +34,8 @@ pub struct PairSet {
 }
 
 impl PairSet {
-    /// Open a folder that holds `pairs.safetensors`, with one tensor `images` of type U8 and shape
-    /// `[pairs, side, side, 4]` (RGBA, not premultiplied), and `pairs.jsonl`, a [`Pair`] a line.
+    /// Opens a folder with `pairs.safetensors`, which has one tensor `images` of type U8 and shape `[pairs, side, side,
+    /// 4]` (RGBA, not premultiplied), and `pairs.jsonl`, one [`Pair`] per line.
     ///
     /// # Errors
     ///
@@ -100,11 +100,11 @@ impl PairSet {
     ///
     /// # Errors
     ///
-    /// What the operating system reports.
+    /// The operating system's error.
     ///
     /// # Panics
     ///
-    /// Panics if there is no such pair.
+    /// If there is no such pair.
     pub fn image(&self, index: usize) -> std::io::Result<Vec<u8>> {
         assert!(index < self.pairs.len(), "pair {index} of {}", self.pairs.len());
         let bytes = self.side * self.side * 4;
@@ -116,8 +116,8 @@ impl PairSet {
     }
 }
 
-/// The file, where its only tensor begins, and the tensor's shape. The pictures are not read: they
-/// may be larger than the memory.
+/// The file, the offset of its only tensor, and the tensor's shape. The pictures are not read: they may be larger than
+/// the memory.
 fn open_images(path: &Path) -> Result<(File, u64, Vec<usize>), PretrainError> {
     let wrong = |problem: String| PretrainError::file(path, problem);
     let unread = |error: std::io::Error| wrong(format!("cannot be read: {error}"));

@@ -1,4 +1,4 @@
-//! Which numbers the towers compute with.
+//! The precision of the towers.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -6,22 +6,20 @@ use burn::tensor::{DType, Device, Tensor};
 use flora_clip::Clip;
 use serde::{Deserialize, Serialize};
 
-/// The numbers that go through the towers. Weights, optimizer, loss and temperature are `f32`
-/// always.
+/// The precision of the towers. Weights, optimizer, loss and temperature are always `f32`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// `f32` throughout.
     #[default]
     F32,
-    /// bfloat16 in the towers: the weights are rounded for each step, and the gradients widened.
-    /// Its exponents are those of `f32`, so the loss needs no scaling. For GPUs; the CPU backend
-    /// computes it, slowly.
+    /// bfloat16 in the towers: the weights are rounded for each step, and the gradients converted back. Its exponents
+    /// are those of `f32`, so the loss needs no scaling. For GPUs; it also works on the CPU backend, slowly.
     Bf16,
 }
 
 impl Precision {
-    /// A copy of the model on leaves of its own, whose towers compute in this precision.
+    /// A copy of the model with its own leaves, whose towers compute in this precision.
     pub(crate) fn fork(self, model: &Clip, device: &Device) -> Clip {
         match self {
             Self::F32 => model.clone().fork(device),
@@ -29,11 +27,11 @@ impl Precision {
         }
     }
 
-    /// An input in the numbers of the model.
+    /// Converts an input to the precision of the model.
     pub(crate) fn lower<const D: usize>(self, input: Tensor<D>, model: &Clip) -> Tensor<D> {
         match self {
             Self::F32 => input,
-            // Validation runs on the weights themselves, which are f32.
+            // Validation uses the weights themselves, which are f32.
             Self::Bf16 => input.cast(model.visual_projection.weight.val().dtype()),
         }
     }

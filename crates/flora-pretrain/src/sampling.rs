@@ -1,4 +1,4 @@
-//! Which pairs a pass takes.
+//! The pairs of a pass.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,21 @@ use rand::seq::SliceRandom;
 
 use crate::PretrainError;
 
-/// Draws the pairs of each pass: every kind of pair in its share.
+/// Draws the pairs of each pass: every kind of pair with its share.
 ///
-/// Each kind is gone through in an order of its own, shuffled anew each time that it is
-/// exhausted, and a pass goes on where the one before ended. So all pairs of a kind are drawn equally
-/// often, whatever its share (the last, incomplete batch of a pass is left out of it); and what a pass takes depends on its number alone, as training
-/// that goes on after an interruption needs.
+/// Each kind has its own order, which is reshuffled each time that it is exhausted, and a pass continues where the one
+/// before ended. So all pairs of a kind are drawn equally often, whatever its share (except for the last, incomplete
+/// batch of a pass). The content of a pass depends only on its number, as resumed training requires.
 #[derive(Debug, Clone)]
 pub(crate) struct Sampler {
-    /// Name, pairs, and pairs a pass.
+    /// Name, pairs, and pairs per pass.
     kinds: Vec<(String, Vec<usize>, usize)>,
     seed: u64,
 }
 
 impl Sampler {
-    /// `kinds` are the training pairs by kind; `mix` is the share of each in a pass of `per_pass` pairs
-    /// (0: as many as there are). An empty mix takes all pairs alike.
+    /// `kinds` are the training pairs by kind; `mix` is the share of each in a pass of `per_pass` pairs (0: all pairs).
+    /// With an empty mix all pairs have the same weight.
     pub(crate) fn new(
         kinds: BTreeMap<String, Vec<usize>>,
         mix: &BTreeMap<String, f64>,
@@ -59,7 +58,7 @@ impl Sampler {
         Ok(Self { kinds: taken, seed })
     }
 
-    /// Pairs in a pass.
+    /// Pairs per pass.
     pub(crate) fn per_pass(&self) -> usize {
         self.kinds.iter().map(|(.., count)| count).sum()
     }

@@ -1,13 +1,13 @@
-//! The contrastive step with the batch cut into shards, spread over threads.
+//! The contrastive step with the batch split into shards, distributed over threads.
 //!
-//! The loss couples all pairs, but only through their features. So the features of each
-//! shard are computed by themselves and its graph is kept; the loss and its gradient with respect to the
-//! features are computed once, over all of them; and each graph is run backward from its share
-//! of that gradient (the scheme of GradCache, [arXiv 2101.06983](https://arxiv.org/abs/2101.06983),
-//! without its second forward pass). The gradients are those of the whole batch.
+//! The loss couples all pairs, but only through their features. So the features of each shard are computed separately
+//! and its graph is kept; the loss and its gradient with respect to the features are computed once, over all shards;
+//! and each graph is run backward from its part of that gradient (the scheme of GradCache, [arXiv
+//! 2101.06983](https://arxiv.org/abs/2101.06983), without its second forward pass). The gradients are those of the
+//! whole batch.
 //!
-//! Pictures and captions are cut apart from each other: a caption that several pictures share goes
-//! through the text tower once, and captions of about one length go together, so that few are padded.
+//! Pictures and captions are split separately: a caption of several pictures goes through the text tower once, and
+//! captions of about the same length are grouped, to reduce padding.
 
 use std::ops::Range;
 
@@ -19,13 +19,13 @@ use flora_core::workers::Workers;
 use crate::batches::PairBatch;
 use crate::precision::Precision;
 
-/// What the step needs besides weights and pairs.
+/// The context of a step besides weights and pairs.
 #[derive(Clone)]
 pub(crate) struct Setting {
     pub(crate) text: TextConfig,
-    /// Of the pictures, in pixels.
+    /// The side of the pictures, in pixels.
     pub(crate) side: usize,
-    /// Pictures a shard; of captions, which are shorter, twice as many.
+    /// Pictures per shard; of captions, which are shorter, twice as many.
     pub(crate) shard_size: usize,
     pub(crate) precision: Precision,
 }
@@ -36,15 +36,15 @@ pub(crate) struct Step {
     pub(crate) gradients: GradientsParams,
 }
 
-/// What goes through a tower together.
+/// A part of the batch that goes through a tower together.
 enum Part {
-    /// Of the batch's pictures.
+    /// A range of the batch's pictures.
     Images(Range<usize>),
-    /// Of its different captions.
+    /// A range of its distinct captions.
     Texts(Range<usize>),
 }
 
-/// Unnormalised features of a part with the graph that they came from.
+/// Unnormalised features of a part, with their graph.
 struct Shard {
     model: Clip,
     features: Tensor<2>,
@@ -67,7 +67,7 @@ pub(crate) fn step(
     };
 
     let run = |part| {
-        // Leaves of its own: threads that share leaves take turns on one graph.
+        // Separate leaves: threads that share leaves take turns on one graph.
         let model = setting.precision.fork(model, device);
         let features = features(&model, setting, batch, &part, device);
         Shard { model, features }
@@ -88,7 +88,7 @@ pub(crate) fn step(
         image_features.grad_remove(&mut gradients).expect("the loss depends on it");
     let text_gradient = text_features.grad_remove(&mut gradients).expect("the loss depends on it");
     let mut sum = GradientsAccumulator::new();
-    // What is left is the gradient of the temperature.
+    // The rest is the gradient of the temperature.
     sum.accumulate(model, GradientsParams::from_grads(gradients, model));
 
     let back = |(shard, part): (Shard, Part)| {
@@ -96,7 +96,7 @@ pub(crate) fn step(
             Part::Images(range) => image_gradient.clone().slice([range]),
             Part::Texts(range) => text_gradient.clone().slice([range]),
         };
-        // d(surrogate)/d(features) is the gradient that the whole batch's loss has there.
+        // d(surrogate)/d(features) is the gradient of the whole batch's loss.
         let surrogate = (shard.features * Tensor::from_inner(gradient)).sum();
         setting.precision.gradients(surrogate, &shard.model)
     };
@@ -120,7 +120,7 @@ pub(crate) fn evaluate(
     similarities(model, features(Part::Images(0..batch.text_of.len())), texts)
 }
 
-/// What the towers make of a batch before their projections, without gradients.
+/// The towers' outputs for a batch before the projections, without gradients.
 pub(crate) fn towers(
     model: &Clip,
     setting: &Setting,

@@ -24,36 +24,36 @@ use crate::sampling::Sampler;
 use crate::sharded::Setting;
 use crate::{PairSet, PretrainConfig, PretrainError};
 
-/// Pairs that the outputs of a fresh model are centred on.
+/// The number of pairs for centring the outputs of an untrained model.
 const CENTERED: usize = 256;
 
-/// What a pretraining run did, as written to `pretraining.json` beside the weights.
+/// The summary of a pretraining run, as written to `pretraining.json` beside the weights.
 #[derive(Debug, Clone, Serialize)]
 pub struct PretrainSummary {
     /// The run's configuration.
     pub config: PretrainConfig,
-    /// Pairs in training.
+    /// The number of training pairs.
     pub train_pairs: usize,
-    /// Pairs in validation.
+    /// The number of validation pairs.
     pub valid_pairs: usize,
-    /// Different captions.
+    /// The number of distinct captions.
     pub captions: usize,
-    /// Steps of the optimizer.
+    /// The number of optimizer steps.
     pub steps: usize,
-    /// Parameters of the model.
+    /// The number of parameters of the model.
     pub parameters: usize,
     /// Wall-clock seconds of this run.
     pub seconds: f64,
-    /// Training pairs a second, validation and saving included.
+    /// Training pairs per second, including validation and saving.
     pub pairs_per_second: f64,
 }
 
-/// Train a model as `config` says and write it, in f16, to `config.out`.
+/// Trains a model with `config` and writes it, in f16, to `config.out`.
 ///
 /// # Errors
 ///
-/// A configuration, file or model that cannot be used, and a training that stopped early; what
-/// burn-train saved up to there is in the log folder.
+/// A configuration, file or model that cannot be used, or a training that stopped early; burn-train's checkpoints so
+/// far are in the log folder.
 pub fn pretrain(
     config: &PretrainConfig,
     device: &Device,
@@ -94,7 +94,7 @@ pub fn pretrain(
         seed: config.seed,
     });
     let done = config.resume_from.unwrap_or(0);
-    // Of the mix that the training sees.
+    // From the mix of the training.
     let first: Vec<usize> = sampler.pass(0).into_iter().take(CENTERED).collect();
     let first = source
         .batch(&first, None)
@@ -135,7 +135,7 @@ pub fn pretrain(
     let log = config.log_folder();
     // Now rather than after an hour of training.
     std::fs::create_dir_all(&config.out)
-        .map_err(|error| PretrainError::file(&config.out, format!("cannot be made: {error}")))?;
+        .map_err(|error| PretrainError::file(&config.out, format!("cannot be created: {error}")))?;
     let started = Instant::now();
     let mut training = SupervisedTraining::new(&log, train, valid)
         .metric_train_numeric(LossMetric::new())
@@ -158,7 +158,7 @@ pub fn pretrain(
     }
     if let Some(interruption) = result.interrupted {
         let reason = interruption.reason.unwrap_or_else(|| "it was stopped".into());
-        let remedy = "go on with resume_from, the last pass whose checkpoint is in the log folder";
+        let remedy = "resume with resume_from, the last pass whose checkpoint is in the log folder";
         return Err(PretrainError::Stopped(format!("{reason}; {remedy}")));
     }
 
@@ -182,7 +182,7 @@ pub fn pretrain(
     Ok(summary)
 }
 
-/// burn-train panics where a checkpoint is missing.
+/// burn-train panics if a checkpoint is missing.
 fn check_resumable(log: &Path, epoch: usize) -> Result<(), PretrainError> {
     for part in ["model", "optim", "scheduler"] {
         let path = log.join(format!("checkpoint/{part}-{epoch}.bpk"));
@@ -202,7 +202,7 @@ fn write_summary(folder: &Path, summary: &PretrainSummary) -> Result<(), Pretrai
         .map_err(|error| PretrainError::file(&path, format!("cannot be written: {error}")))
 }
 
-/// Each different caption once, tokenised, and each pair's captions as places among them.
+/// Each distinct caption once, tokenised, and each pair's captions as indices.
 #[allow(clippy::type_complexity, reason = "two plain lists, named at the only call")]
 fn tokenize(
     set: &PairSet,
@@ -226,8 +226,8 @@ fn tokenize(
     Ok((captions, captions_of))
 }
 
-/// AdamW with CLIP's betas; vectors (biases, norms, the temperature) do not decay. They are told by
-/// name: the identities of parameters change when a checkpoint is loaded.
+/// AdamW with CLIP's betas; vectors (biases, norms, the temperature) have no weight decay. They are recognised by name:
+/// the identities of parameters change when a checkpoint is loaded.
 fn optimizer(weight_decay: f32) -> ModuleOptimizer {
     let vectors = ParamGroup::from_regex(r"(bias|gamma|beta|class_embedding|logit_scale)$")
         .expect("a valid expression");

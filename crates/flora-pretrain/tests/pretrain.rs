@@ -1,4 +1,4 @@
-//! A whole pretraining run on a handful of pairs.
+//! A whole pretraining run on a few pairs.
 
 use std::io::Write;
 use std::path::Path;
@@ -78,7 +78,7 @@ fn a_run_learns_and_leaves_a_checkpoint() {
     assert_eq!(best, [0, 1, 2, 3], "each colour must be closest to its own name");
 }
 
-/// A training that goes on from a checkpoint ends with the weights of one that was never stopped.
+/// A training resumed from a checkpoint ends with the weights of one that was never stopped.
 #[test]
 fn a_resumed_training_is_the_same_training() {
     let dir = tempfile::tempdir().unwrap();

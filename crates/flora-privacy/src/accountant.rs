@@ -2,16 +2,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{PrivacyError, exact, pld, rdp};
 
-/// How those are drawn who take part in a round, and so which data sets are neighbours.
+/// How participants of a round are drawn, which determines when data sets are neighbours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Sampling {
-    /// Each by a coin of its own. Neighbours are data sets of which one has a record more.
+    /// Each record is drawn independently. Neighbouring data sets differ by one additional record.
     #[default]
     Poisson,
-    /// A fixed share of all, without replacement. Neighbours are data sets of which one has another record in the place of one,
-    /// which moves a sum by up to twice the clipping norm. Where the share is all, as `Poisson`.
+    /// A fixed share of all records, drawn without replacement. Neighbouring data sets differ by one replaced record,
+    /// which moves a sum by up to twice the clipping norm. If the share is all of them, the same as `Poisson`.
     Fixed,
 }
 
@@ -19,42 +19,42 @@ pub enum Sampling {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mechanism {
-    /// The probability with which a record takes part in a round, above 0; 1 for full participation. Of a fixed share, the
+    /// The probability that a record takes part in a round, above 0; 1 for full participation. For a fixed share, the
     /// share.
     pub rate: f64,
-    /// The noise multiplier: the standard deviation of the noise on the sum, by the norm to which contributions are clipped.
+    /// The noise multiplier: the standard deviation of the noise on the sum, divided by the clipping norm.
     pub noise: f64,
-    /// How many rounds.
+    /// The number of rounds.
     pub rounds: usize,
-    /// How those are drawn who take part.
+    /// How the participants are drawn.
     #[serde(default)]
     pub sampling: Sampling,
 }
 
-/// How the privacy loss of rounds is added up.
+/// The method that composes the privacy loss of rounds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Accountant {
-    /// Rényi divergences.
+    /// Rényi differential privacy.
     Rdp,
-    /// The distribution of the privacy loss, on a grid, rounded so that epsilon is never too small (Doroshenko et al. 2022,
-    /// <https://arxiv.org/abs/2207.04380>).
+    /// The distribution of the privacy loss, on a grid, rounded so that epsilon is never too small (Doroshenko et al.
+    /// 2022, <https://arxiv.org/abs/2207.04380>).
     #[default]
     Pld,
-    /// The Gaussian mechanism's own formula.
+    /// The exact formula of the Gaussian mechanism.
     Exact,
 }
 
-/// Within these the accountants have the digits that they need: outside, an answer could be too small.
+/// The noise range in which the accountants are accurate: outside it, an epsilon could be too small.
 const NOISE: [f64; 2] = [1e-2, 1e6];
 const LEAST_RATE: f64 = 1e-6;
 const MOST_ROUNDS: usize = 10_000_000;
-/// How near the noise for an epsilon is to the least that does.
+/// Relative tolerance of the noise computed for an epsilon.
 const CLOSE: f64 = 1e-5;
 
 impl Default for Mechanism {
-    /// One round with everybody, and as much noise as the clipping norm.
+    /// One round with full participation, and a noise multiplier of 1.
     fn default() -> Self {
         Self { rate: 1.0, noise: 1.0, rounds: 1, sampling: Sampling::Poisson }
     }
@@ -81,7 +81,7 @@ impl Accountant {
     /// The epsilon of all rounds at `delta`.
     ///
     /// # Errors
-    /// Numbers out of their range, by name; [`Accountant::Exact`] with a rate below 1.
+    /// Numbers out of range, by name; [`Accountant::Exact`] with a rate below 1.
     pub fn epsilon(self, mechanism: &Mechanism, delta: f64) -> Result<f64, PrivacyError> {
         mechanism.check()?;
         if !(delta > 0.0 && delta < 1.0) {
@@ -96,7 +96,9 @@ impl Accountant {
             Self::Rdp => rdp::epsilon(mechanism, delta),
             Self::Pld if is_fixed => {
                 return Err(PrivacyError::Accountant(
-                    "pld knows Poisson sampling and full participation; for a fixed share, choose \"rdp\"".to_owned(),
+                    "pld supports Poisson sampling and full participation only; for a fixed share, \
+                     choose \"rdp\""
+                        .to_owned(),
                 ));
             }
             // Both are upper bounds.
@@ -104,7 +106,7 @@ impl Accountant {
             Self::Exact if rate == 1.0 => exact::epsilon(noise, rounds, delta),
             Self::Exact => {
                 return Err(PrivacyError::Accountant(format!(
-                    "exact knows full participation only, and the rate is {rate}; choose \"pld\""
+                    "exact supports full participation only, and the rate is {rate}; choose \"pld\""
                 )));
             }
         };
@@ -114,11 +116,11 @@ impl Accountant {
         }
     }
 
-    /// The least noise multiplier with which `rounds`, whatever noise they say, stay within `epsilon` at `delta`, to five digits
-    /// and never less.
+    /// The smallest noise multiplier with which `rounds` stay within `epsilon` at `delta`, whatever their `noise`
+    /// field; accurate to five digits and never too small.
     ///
     /// # Errors
-    /// As [`epsilon`](Self::epsilon), and [`PrivacyError::OutOfReach`].
+    /// The errors of [`epsilon`](Self::epsilon), and [`PrivacyError::OutOfReach`].
     pub fn noise(self, rounds: Mechanism, epsilon: f64, delta: f64) -> Result<f64, PrivacyError> {
         if !(epsilon.is_finite() && epsilon > 0.0) {
             return Err(PrivacyError::setting("epsilon", format!("{epsilon} is not above 0")));

@@ -10,34 +10,34 @@ use rand::Rng;
 use crate::noise::{Secret, normal};
 use crate::{Adaptive, Budget, EPSILON, update};
 
-/// The names of what it remembers; the rule's own names do not begin so.
+/// Names in its state; the rule's own names never begin like this.
 const STEPS: &str = "privacy.rounds";
 const CLIP: &str = "privacy.clip";
 const SECRET: &str = "privacy.secret";
 /// The metrics of a round.
 const CLIPPING_NORM: &str = "clipping_norm";
 
-/// Differential privacy of clients, by a server that is trusted (McMahan et al. 2018, <https://arxiv.org/abs/1710.06963>): each
-/// client's whole update is clipped to a norm `C`, all weigh the same, and the sum gets Gaussian noise and is divided by the
-/// number of clients that is expected, whoever answered:
+/// Client-level differential privacy with a trusted server (McMahan et al. 2018, <https://arxiv.org/abs/1710.06963>).
+/// Each client's whole update is clipped to a norm `C`, all updates have the same weight, and the sum gets Gaussian
+/// noise and is divided by the expected number of clients, whatever the number of answers:
 ///
 /// `update = (sum_k min(1, C / |d_k|) d_k + N(0, (z C)^2)) / (rate K)`
 ///
-/// A rule is then shown one answer, whose update this is. What it does with it spends nothing more. It must take what clients
-/// send for parameters, or for their sum: so does FedAvg, with any server optimizer, and rules that train one factor of LoRA
-/// adapters (`ffa`, `fedsvd`). For these the noise is on what is averaged. Where both factors are trained, `(B + noise)
-/// (A + noise)` holds the product of the two noises.
+/// The wrapped rule receives a single answer with this update. Processing it spends no further budget. The rule must
+/// accept answers that contain parameters, or their sum: FedAvg does, with any server optimizer, and so do rules that
+/// train one factor of LoRA adapters (`ffa`, `fedsvd`). For these, the noise is on the averaged factor. If both factors
+/// are trained, `(B + noise) (A + noise)` contains the product of the two noises.
 ///
-/// A round in which nobody was drawn or nobody answered is noise alone: silence would tell. Who took part, the norms that
-/// were clipped and how many they were are not among the metrics.
+/// A round in which no client was drawn or answered is noise alone, because skipping it would reveal that. The metrics
+/// do not contain the participants, the clipped norms or their number.
 ///
-/// What comes out is f32, and the sum is taken in f64; attacks on the digits of such noise (Mironov 2012) are not
-/// defended against.
+/// The result is f32, and the sum is computed in f64. Attacks on the floating-point digits of such noise (Mironov 2012)
+/// are not defended against.
 pub struct Central {
     rule: Box<dyn Strategy>,
     budget: Budget,
     adaptive: Option<Adaptive>,
-    /// How many clients are expected in a round.
+    /// The expected number of clients in a round.
     expected: f64,
     is_answered: Box<dyn Fn(&str) -> bool + Send>,
     secret: Secret,
@@ -45,31 +45,31 @@ pub struct Central {
     steps: usize,
 }
 
-/// What a [`Central`] must know of the run besides its settings.
+/// Facts of the run that a [`Central`] needs besides its settings.
 pub struct CentralFacts {
-    /// What the noise spends.
+    /// The budget that the noise spends.
     pub budget: Budget,
-    /// The clipping norm, where it adapts the first.
+    /// The clipping norm; if it adapts, the initial one.
     pub clip: f64,
-    /// How it adapts.
+    /// How the clipping norm adapts.
     pub adaptive: Option<Adaptive>,
-    /// How many clients can be drawn.
+    /// The number of clients that can be drawn.
     pub clients: usize,
-    /// Whether the tensor of that name comes back, of those that are sent.
+    /// Whether clients send back the tensor of that name.
     pub is_answered: Box<dyn Fn(&str) -> bool + Send>,
-    /// What noise is drawn from.
+    /// The source of the noise.
     pub secret: Secret,
 }
 
 impl Central {
-    /// `rule` on noised means.
+    /// Applies `rule` to noised means.
     pub fn new(rule: Box<dyn Strategy>, facts: CentralFacts) -> Self {
         let CentralFacts { budget, clip, adaptive, clients, is_answered, secret } = facts;
         let expected = budget.mechanism.rate * clients as f64;
         Self { rule, budget, adaptive, expected, is_answered, secret, clip, steps: 0 }
     }
 
-    /// How the answers of a round look, where there may be none.
+    /// The form of a round's answers, of which there may be none.
     fn like(&self, sent: &ParameterRecord, accepted: &[Accepted]) -> ParameterRecord {
         match accepted.first() {
             Some(answer) => answer.parameters.as_ref().clone(),
@@ -77,16 +77,16 @@ impl Central {
         }
     }
 
-    /// Whether the settings go together, before the first round.
+    /// Checks that the settings fit together, before the first round.
     ///
     /// # Errors
-    /// A quantile that would take the whole budget.
+    /// A quantile that would use up the whole budget.
     pub fn check(&self) -> Result<(), StrategyError> {
         self.noise().map(|_| ())
     }
 
-    /// The noise on the sum, by the clipping norm. Where the norm adapts, a part of the budget is the quantile's: together
-    /// they are one release with the noise multiplier `z` (Andrew et al., theorem 1).
+    /// The noise multiplier of the sum, and that of the quantile. If the norm adapts, the quantile uses a part of the
+    /// budget: together they are one release with the noise multiplier `z` (Andrew et al., theorem 1).
     fn noise(&self) -> Result<(f64, Option<f64>), StrategyError> {
         let z = self.budget.mechanism.noise;
         let Some(_) = self.adaptive else { return Ok((z, None)) };
@@ -95,14 +95,15 @@ impl Central {
         match left > 0.0 {
             true => Ok((left.powf(-0.5), Some(of_count))),
             false => Err(StrategyError::Other(format!(
-                "federation.privacy.adaptive: with {} clients a round, the noise on how many are clipped needs more than the \
+                "federation.privacy.adaptive: with {} clients per round, the noise on the number of clipped updates \
+                 needs more than the \
                  whole budget; choose a fixed clipping norm",
                 self.expected
             ))),
         }
     }
 
-    /// The noised mean of the clipped updates, as one answer; and the next clipping norm.
+    /// The noised mean of the clipped updates as one answer, and the next clipping norm.
     fn mean(
         &self,
         sent: &ParameterRecord,
@@ -117,7 +118,8 @@ impl Central {
         for answer in accepted {
             answer.parameters.check_matches(&like)?;
             let norm = update::norm(&answer.parameters, sent);
-            // By half to either side of nothing, so that a client moves the sum by a half, as the theorem has it.
+            // Centred at zero with a range of one half to each side, so that a client moves the sum by a half, as the
+            // theorem requires.
             within += if norm <= self.clip { 0.5 } else { -0.5 };
             let factor = update::factor(norm, self.clip);
             for ((name, theirs), sum) in like.iter().zip(&mut sums) {
@@ -162,7 +164,7 @@ impl Strategy for Central {
         accepted: &[Accepted],
     ) -> Result<Aggregate, StrategyError> {
         let other = |error: String| StrategyError::Other(error);
-        // For nobody, what anybody would have been sent.
+        // Without answers, the message that any client would have been sent.
         let nobody = ClientInfo { id: String::new(), num_examples: 1, num_test_examples: 0 };
         let sent = match accepted.first() {
             Some(answer) => answer.sent.clone(),
@@ -190,7 +192,7 @@ impl Strategy for Central {
         true
     }
 
-    /// By the server's secret: what amplifies privacy is that nobody knows who takes part.
+    /// From the server's secret: privacy amplification requires that nobody knows who takes part.
     fn draw_seed(&self) -> Option<u64> {
         Some(self.secret.coins(0).next_u64())
     }
@@ -203,7 +205,7 @@ impl Strategy for Central {
         let mut state = self.rule.state();
         let text = |text: String| Value::Text(text);
         state.config.insert(STEPS.to_owned(), Value::Int(self.steps as i64));
-        // By its bits, so that the next process has the same.
+        // Stored as bits, so that the next process has exactly the same value.
         state.config.insert(CLIP.to_owned(), text(hex::encode(&self.clip.to_le_bytes())));
         state.config.insert(SECRET.to_owned(), text(hex::encode(self.secret.as_bytes())));
         state
@@ -219,7 +221,7 @@ impl Strategy for Central {
             state.config.remove(name).ok_or_else(missing)
         };
         let number = |digits: &str| hex::decode(digits)?.try_into().ok();
-        let damaged = || StrategyError::State("what central privacy remembers is damaged".into());
+        let damaged = || StrategyError::State("the state of central privacy is damaged".into());
         let (Value::Int(steps), Value::Text(clip), Value::Text(secret)) =
             (own(STEPS)?, own(CLIP)?, own(SECRET)?)
         else {

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Accountant, Mechanism, PrivacyError, Sampling};
 
-/// What is hidden, and by whose noise: `federation.privacy` in an experiment file.
+/// What is protected, and who adds the noise: `federation.privacy` in an experiment file.
 ///
 /// ```
 /// use flora_privacy::PrivacyConfig;
@@ -21,11 +21,12 @@ use crate::{Accountant, Mechanism, PrivacyError, Sampling};
 #[serde(tag = "kind", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum PrivacyConfig {
-    /// Which clients take part, by the server's noise: the server sees what each sends, and whoever sees the model does not.
+    /// Client-level privacy by the server's noise: the server sees each client's update; others, who see only the
+    /// model, cannot tell which clients took part.
     Central(CentralConfig),
-    /// What a client holds, by its own noise, from everybody else.
+    /// Privacy of all data of a client, by its own noise, from everyone else.
     Local(LocalConfig),
-    /// Which single examples a client holds, by its own noise, from everybody else.
+    /// Privacy of single examples of a client, by its own noise, from everyone else.
     Sample(SampleConfig),
 }
 
@@ -33,36 +34,38 @@ pub enum PrivacyConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CentralConfig {
-    /// The L2 norm of a whole update, over all its tensors, beyond which it is scaled down; where it adapts, the first.
+    /// The L2 norm of a whole update, over all its tensors, above which it is scaled down; if it adapts, the initial
+    /// one.
     pub clip: f64,
-    /// How it follows the updates' norms.
+    /// How it adapts to the updates' norms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adaptive: Option<Adaptive>,
-    /// The noise multiplier: the standard deviation of the noise on the sum, by the clipping norm.
+    /// The noise multiplier: the standard deviation of the noise on the sum, divided by the clipping norm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<f64>,
-    /// The budget. Without a noise, the noise is the least with which all rounds stay within it.
+    /// The budget. If no noise is given, the smallest noise is used with which all rounds stay within it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
-    /// The probability of more than epsilon.
+    /// The probability that the privacy loss exceeds epsilon.
     #[serde(default = "delta")]
     pub delta: f64,
-    /// How rounds are added up. Without, by `pld`, and by `rdp` where a fixed share is drawn.
+    /// The accountant. By default `pld`, or `rdp` if a fixed share is drawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accountant: Option<Accountant>,
-    /// What becomes of the numbers that clients measure.
+    /// Whether clients may send their measurements.
     #[serde(default, skip_serializing_if = "ClearMetrics::is_off")]
     pub metrics: ClearMetrics,
 }
 
-/// A clipping norm that follows a quantile of the updates' norms (Andrew et al. 2021, <https://arxiv.org/abs/1905.03871>): `C <- C
-/// exp(-rate (b - quantile))`, with `b` the share of updates within `C`, with noise of its own, which is accounted for.
+/// A clipping norm that follows a quantile of the updates' norms (Andrew et al. 2021,
+/// <https://arxiv.org/abs/1905.03871>): `C <- C exp(-rate (b - quantile))`, where `b` is the share of updates within
+/// `C`. `b` gets noise of its own, which is accounted for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Adaptive {
     /// The quantile, between 0 and 1.
     pub quantile: f64,
-    /// How fast; above 0.
+    /// The adaptation rate; above 0.
     pub rate: f64,
 }
 
@@ -76,57 +79,59 @@ impl Default for Adaptive {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalConfig {
-    /// The L2 norm of an update beyond which it is scaled down.
+    /// The L2 norm of an update above which it is scaled down.
     pub clip: f64,
-    /// The noise multiplier: the standard deviation of the noise by twice the clipping norm, which is how far two updates can
-    /// be apart.
+    /// The noise multiplier: the standard deviation of the noise divided by twice the clipping norm, which is the
+    /// largest distance of two updates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<f64>,
-    /// The budget for all answers. Without a noise, the noise is the least with which an answer a round stays within it.
+    /// The budget for all answers. If no noise is given, the smallest noise is used with which one answer per round
+    /// stays within it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
-    /// The probability of more than epsilon.
+    /// The probability that the privacy loss exceeds epsilon.
     #[serde(default = "delta")]
     pub delta: f64,
-    /// What becomes of the numbers that clients measure.
+    /// Whether clients may send their measurements.
     #[serde(default, skip_serializing_if = "ClearMetrics::is_off")]
     pub metrics: ClearMetrics,
 }
 
-/// Clipping and noise by the client, on what single examples contribute. Neighbours are data sets in which one example contributes
-/// nothing; how many there are is known.
+/// Clipping and noise by the client, on the contributions of single examples. In neighbouring data sets, one example
+/// contributes nothing; the number of examples is not protected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleConfig {
-    /// The L2 norm of an example's gradient beyond which it is scaled down.
+    /// The L2 norm of an example's gradient above which it is scaled down.
     #[serde(default = "one")]
     pub clip: f64,
-    /// The noise multiplier: the standard deviation of the noise on a batch's sum, by the clipping norm.
+    /// The noise multiplier: the standard deviation of the noise on a batch's sum, divided by the clipping norm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<f64>,
-    /// The budget of a client for the whole run. Without a noise, the noise is the least with which its steps stay within it.
+    /// The budget of a client for the whole run. If no noise is given, the smallest noise is used with which its steps
+    /// stay within it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
-    /// The probability of more than epsilon.
+    /// The probability that the privacy loss exceeds epsilon.
     #[serde(default = "delta")]
     pub delta: f64,
-    /// How steps are added up.
+    /// The accountant for the steps.
     #[serde(default)]
     pub accountant: Accountant,
-    /// What becomes of the numbers that clients measure.
+    /// Whether clients may send their measurements.
     #[serde(default, skip_serializing_if = "ClearMetrics::is_off")]
     pub metrics: ClearMetrics,
 }
 
-/// What becomes of what clients measure of their training images, such as losses.
+/// Whether clients send measurements of their training images, such as losses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ClearMetrics {
-    /// It does not leave the client.
+    /// Measurements do not leave the client.
     #[default]
     Off,
-    /// It is sent as it is, and no budget covers it.
+    /// Measurements are sent unprotected; no budget covers them.
     Clear,
 }
 
@@ -145,7 +150,7 @@ fn one() -> f64 {
 }
 
 impl PrivacyConfig {
-    /// Its name in experiment files.
+    /// The name in experiment files.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Central(_) => "central",
@@ -154,7 +159,7 @@ impl PrivacyConfig {
         }
     }
 
-    /// What becomes of what clients measure.
+    /// Whether clients may send their measurements.
     pub fn metrics(&self) -> ClearMetrics {
         match self {
             Self::Central(it) => it.metrics,
@@ -163,7 +168,7 @@ impl PrivacyConfig {
         }
     }
 
-    /// Whether the settings make sense, apart from the rounds.
+    /// Checks the settings, apart from the rounds.
     ///
     /// # Errors
     /// [`PrivacyError::Setting`] names the field.
@@ -186,7 +191,7 @@ impl PrivacyConfig {
             positive("noise", noise)?;
         }
         if noise.is_none() && epsilon.is_none() {
-            let problem = "neither a budget nor a noise is said; choose epsilon = 8.0, or a noise";
+            let problem = "neither a budget nor a noise is given; choose epsilon = 8.0, or a noise";
             return wrong("epsilon", problem.to_owned());
         }
         if !(delta > 0.0 && delta < 1.0) {
@@ -203,24 +208,24 @@ impl PrivacyConfig {
     }
 }
 
-/// A noise with what it spends.
+/// A noise multiplier and the budget that it spends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Budget {
-    /// Rounds with the noise.
+    /// The rounds with their noise.
     pub mechanism: Mechanism,
-    /// What is not to be exceeded.
+    /// The epsilon that must not be exceeded.
     pub epsilon: Option<f64>,
-    /// The probability of more.
+    /// The probability that the privacy loss exceeds epsilon.
     pub delta: f64,
-    /// How rounds are added up.
+    /// The accountant.
     pub accountant: Accountant,
 }
 
 impl Budget {
-    /// The noise for rounds: the given one, or the least for the epsilon.
+    /// The budget of rounds with the given noise, or with the smallest noise for the epsilon.
     ///
     /// # Errors
-    /// What no accountant takes, and a budget that one round with this noise exceeds.
+    /// Settings that the accountant rejects, or a budget that one round with this noise exceeds.
     pub fn new(
         rounds: Mechanism,
         noise: Option<f64>,
@@ -252,10 +257,10 @@ impl Budget {
         }
     }
 
-    /// The epsilon of so many rounds; 0 for none.
+    /// The epsilon spent by this many rounds; 0 for none.
     ///
     /// # Errors
-    /// What no accountant takes.
+    /// Settings that the accountant rejects.
     pub fn spent(&self, rounds: usize) -> Result<f64, PrivacyError> {
         match rounds {
             0 => Ok(0.0),
@@ -263,7 +268,7 @@ impl Budget {
         }
     }
 
-    /// Why so many more rounds after those that are `done` would be too many, if they are.
+    /// A message if `more` rounds after the `done` ones would exceed the budget.
     pub fn exceeded(&self, done: usize, more: usize) -> Option<String> {
         let budget = self.epsilon?;
         if self.spent(done.saturating_add(more)).is_ok_and(|next| next <= budget) {
@@ -280,7 +285,7 @@ impl CentralConfig {
     /// The budget of rounds in which a share `rate` of the clients takes part.
     ///
     /// # Errors
-    /// As [`Budget::new`].
+    /// The errors of [`Budget::new`].
     pub fn budget(
         &self,
         rate: f64,
@@ -298,10 +303,11 @@ impl CentralConfig {
 }
 
 impl LocalConfig {
-    /// The budget of a client that answers so many times. Nobody else's draw hides that it does.
+    /// The budget of a client that answers this many times. There is no amplification by sampling, since others can see
+    /// that it answers.
     ///
     /// # Errors
-    /// As [`Budget::new`].
+    /// The errors of [`Budget::new`].
     pub fn budget(&self, answers: usize) -> Result<Budget, PrivacyError> {
         let mechanism = Mechanism { rounds: answers, ..Mechanism::default() };
         Budget::new(mechanism, self.noise, self.epsilon, self.delta, Accountant::Exact)
@@ -309,10 +315,11 @@ impl LocalConfig {
 }
 
 impl SampleConfig {
-    /// The budget of a client that takes so many steps, in each of which an example takes part with the probability `rate`.
+    /// The budget of a client that takes this many steps, in each of which an example takes part with the probability
+    /// `rate`.
     ///
     /// # Errors
-    /// As [`Budget::new`].
+    /// The errors of [`Budget::new`].
     pub fn budget(&self, rate: f64, steps: usize) -> Result<Budget, PrivacyError> {
         let mechanism = Mechanism { rate, rounds: steps, ..Mechanism::default() };
         Budget::new(mechanism, self.noise, self.epsilon, self.delta, self.accountant)

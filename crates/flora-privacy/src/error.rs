@@ -1,31 +1,31 @@
 use thiserror::Error;
 
-/// Why there is no answer.
+/// Why a privacy budget cannot be computed.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum PrivacyError {
-    /// A number that makes no sense.
+    /// A setting is invalid.
     #[error("{field}: {problem}")]
     Setting {
-        /// The number's name.
+        /// The setting's name.
         field: &'static str,
-        /// What is wrong, and what would be right.
+        /// The problem and the remedy.
         problem: String,
     },
-    /// An accountant that does not know this mechanism.
+    /// The accountant does not support this mechanism.
     #[error("accountant: {0}")]
     Accountant(String),
-    /// No accountant finds a bound.
+    /// No accountant finds a finite bound.
     #[error("accountant: there is no finite epsilon at this delta; add noise, or choose another")]
     NoEpsilon,
-    /// No noise is enough.
+    /// No amount of noise is sufficient.
     #[error(
         "epsilon: no noise up to {most} gives {epsilon} at this delta; ask for more, for fewer rounds, or choose the accountant \"pld\""
     )]
     OutOfReach {
-        /// What was asked for.
+        /// The requested epsilon.
         epsilon: f64,
-        /// The most that was tried.
+        /// The largest noise that was tried.
         most: f64,
     },
 }

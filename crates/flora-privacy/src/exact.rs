@@ -6,11 +6,11 @@ use crate::normal::ln_above;
 fn delta(epsilon: f64, m: f64) -> f64 {
     let first = ln_above(epsilon / m - m / 2.0);
     let second = epsilon + ln_above(epsilon / m + m / 2.0);
-    // The second is the smaller one: the difference of two logarithms keeps its digits.
+    // The second is the smaller one: subtracting logarithms keeps its digits.
     first.exp() * -(second - first).exp_m1()
 }
 
-/// The epsilon of so many rounds in which everybody takes part.
+/// The epsilon of this many rounds with full participation.
 pub(crate) fn epsilon(noise: f64, rounds: usize, delta_wanted: f64) -> f64 {
     let m = (rounds as f64).sqrt() / noise;
     if delta(0.0, m) <= delta_wanted {

@@ -1,10 +1,11 @@
-//! Differential privacy, counted: how much a run tells of one of its clients or examples.
+//! Differential privacy accounting and mechanisms: how much a run reveals about one of its clients or examples.
 //!
-//! A round of noise is the **Poisson-subsampled Gaussian mechanism**: each record takes part with a probability `rate`; what
-//! the participants contribute is clipped to an L2 norm, added up, and given Gaussian noise with `noise` times that norm as
-//! standard deviation. Neighbours are data sets of which one has a record more (add or remove one). Rounds are composed.
+//! A round with noise is the **Poisson-subsampled Gaussian mechanism**: each record takes part with a probability
+//! `rate`; the participants' contributions are clipped to an L2 norm and summed, and Gaussian noise with a standard
+//! deviation of `noise` times that norm is added. Neighbouring data sets differ by one additional record (add or remove
+//! one). Rounds are composed.
 //!
-//! | accountant | what it gives |
+//! | accountant | result |
 //! |---|---|
 //! | [`Accountant::Rdp`] | an upper bound, by Rényi divergences of many orders; fast |
 //! | [`Accountant::Pld`] | an upper bound that is nearly tight, by the distribution of the privacy loss |

@@ -6,11 +6,12 @@ use flora_federation::{Message, PARAMETERS, Task, Transform, Value};
 use crate::noise::{Secret, normal};
 use crate::{Budget, EPSILON, update};
 
-/// Differential privacy of all that a client holds, from everybody else: its update is clipped to a norm `C`, and gets Gaussian
-/// noise with the standard deviation `2 C z` before it leaves. Two updates are at most `2 C` apart, whatever the images are.
+/// Differential privacy of all data of a client, from everyone else: its update is clipped to a norm `C`, and gets
+/// Gaussian noise with the standard deviation `2 C z` before it leaves the client. Two updates are at most `2 C` apart,
+/// whatever the images.
 ///
-/// It refuses to answer once the next answer would exceed the budget. Its answer has the metric
-/// [`EPSILON`]: what the client has spent.
+/// The client refuses to answer once the next answer would exceed the budget. Its answer has the metric
+/// [`EPSILON`]: the budget spent by the client.
 pub struct Noised {
     budget: Budget,
     clip: f64,
@@ -19,7 +20,7 @@ pub struct Noised {
 }
 
 impl Noised {
-    /// With a generator of the client's own.
+    /// Creates the transform with a secret of the client.
     pub fn new(budget: Budget, clip: f64, secret: Secret) -> Self {
         Self { budget, clip, secret, answers: 0 }
     }
@@ -37,12 +38,13 @@ impl Transform for Noised {
         }
         if message.records.keys().any(|name| name != PARAMETERS) {
             return Err(
-                "it would answer more than parameters, and nothing hides the rest".to_owned()
+                "its answer contains more than parameters, and noise would not cover the rest"
+                    .to_owned(),
             );
         }
         let (Some(answer), Some(sent)) = (message.get_parameters(), task.message.get_parameters())
         else {
-            return Err("there are no parameters to hide".to_owned());
+            return Err("there are no parameters to protect".to_owned());
         };
         let factor = update::factor(update::norm(answer, sent), self.clip);
         let deviation = 2.0 * self.clip * self.budget.mechanism.noise;
@@ -64,7 +66,7 @@ impl Transform for Noised {
         Ok(message)
     }
 
-    /// Noise stays.
+    /// The noise is not removed.
     fn decode(&self, _task: &Task, message: Message) -> Result<Message, String> {
         Ok(message)
     }
@@ -90,11 +92,11 @@ impl Transform for Noised {
     }
 }
 
-/// The setting of a task by which a site tells its own client which of its answers this is. Servers have no say in it.
+/// The setting of a task with which a site numbers the answers of its own client. Servers cannot influence it.
 pub const RELEASE: &str = "privacy.release";
 
 impl Secret {
-    /// Of a client's secret, that of one of its tasks; see [`RELEASE`].
+    /// Derives the secret of one task from the client's secret; see [`RELEASE`].
     #[must_use]
     pub fn of(&self, task: &Task) -> Self {
         match task.message.config.get(RELEASE) {
@@ -104,7 +106,7 @@ impl Secret {
     }
 }
 
-/// Takes away what a client measured of its training images. How many it has stays, and what it spent of its budget.
+/// Removes a client's measurements of its training images. The number of examples and the spent budget stay.
 #[derive(Debug, Clone, Copy)]
 pub struct Quiet;
 
@@ -118,7 +120,7 @@ impl Transform for Quiet {
         Ok(message)
     }
 
-    /// What a client says all the same is not heard.
+    /// Measurements that a client sends nevertheless are dropped.
     fn decode(&self, _task: &Task, mut message: Message) -> Result<Message, String> {
         message.hide_measurements();
         Ok(message)

@@ -4,23 +4,23 @@ use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, StandardNormal};
 use sha2::{Digest, Sha256};
 
-/// What noise is drawn from: the key of a cryptographic generator, ChaCha20.
+/// The source of noise: the key of a cryptographic generator, ChaCha20.
 ///
-/// Who knows it knows the noise. A simulation derives it from its seed, so that a run can be repeated; where clients are
-/// others' machines it must come from the operating system ([`Secret::fresh`]).
+/// Anyone who knows the key knows the noise. A simulation derives it from its seed, so that a run can be repeated; on
+/// clients' own machines it must come from the operating system ([`Secret::fresh`]).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret([u8; 32]);
 
 impl Secret {
-    /// From 32 bytes that nobody else knows.
+    /// A secret from 32 bytes that nobody else knows.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// From the operating system.
+    /// A secret from the operating system's random numbers.
     ///
     /// # Errors
-    /// The operating system has none.
+    /// The operating system cannot provide random numbers.
     pub fn fresh() -> Result<Self, String> {
         let mut rng = rand::rngs::SysRng;
         let mut bytes = [0; 32];
@@ -29,7 +29,7 @@ impl Secret {
         Ok(Self(bytes))
     }
 
-    /// From 64 hexadecimal digits; `None` for anything else.
+    /// A secret from 64 hexadecimal digits; `None` for anything else.
     pub fn from_hex(text: &str) -> Option<Self> {
         hex::decode(text)?.try_into().ok().map(Self)
     }
@@ -39,7 +39,7 @@ impl Secret {
         &self.0
     }
 
-    /// Another secret, for one task: whoever answers two tasks draws their noise and coins apart.
+    /// Derives the secret of one task, so that two tasks have different noise and draws.
     #[must_use]
     pub fn for_task(&self, task: &[u8]) -> Self {
         let mut hash = Sha256::new_with_prefix(b"flora privacy task");
@@ -48,16 +48,16 @@ impl Secret {
         Self(hash.finalize().into())
     }
 
-    /// The generator for the release number `release`, which is made of `contents`. It is the same where all are the same, so that
-    /// a round that is done again after a crash is the same release. Where something else is released under the same
-    /// number, the noise is another: the difference of two with the same noise would tell all.
+    /// The generator for the release number `release` of `contents`. The same inputs give the same generator, so that a
+    /// round repeated after a crash is the same release. Other contents under the same number get other noise: the
+    /// difference of two releases with the same noise would reveal everything.
     pub(crate) fn stream<'a>(
         &self,
         release: u64,
         deviation: f64,
         contents: impl IntoIterator<Item = &'a ParameterRecord>,
     ) -> ChaCha20Rng {
-        // The same normal numbers times two deviations would give them away.
+        // Equal normal numbers scaled by two deviations would reveal them.
         let mut hash = self.hash(b"flora privacy noise", release);
         hash.update(deviation.to_le_bytes());
         for record in contents {
@@ -71,8 +71,8 @@ impl Secret {
         ChaCha20Rng::from_seed(hash.finalize().into())
     }
 
-    /// Adds Gaussian noise of this standard deviation, as of the release with this number. As for any release, the same
-    /// numbers get the same noise.
+    /// Adds Gaussian noise of this standard deviation for the release with this number. As for any release, the same
+    /// values get the same noise.
     pub fn add_noise(&self, release: u64, values: &mut [f64], deviation: f64) {
         let mut hash = self.hash(b"flora privacy sums", release);
         hash.update(deviation.to_le_bytes());
@@ -81,7 +81,7 @@ impl Secret {
         values.iter_mut().for_each(|value| *value += normal(&mut rng, deviation));
     }
 
-    /// Coins that decide who takes part in the step with this number, which nobody else can foresee.
+    /// The generator that draws the participants of the step with this number; others cannot predict it.
     pub fn coins(&self, step: u64) -> ChaCha20Rng {
         ChaCha20Rng::from_seed(self.hash(b"flora privacy coins", step).finalize().into())
     }
@@ -100,7 +100,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// A normal number of this standard deviation.
+/// A normal random number with this standard deviation.
 pub(crate) fn normal(rng: &mut ChaCha20Rng, deviation: f64) -> f64 {
     let standard: f64 = StandardNormal.sample(rng);
     deviation * standard

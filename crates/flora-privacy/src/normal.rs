@@ -1,16 +1,16 @@
-//! The standard normal distribution, in its tails.
+//! Tails of the standard normal distribution.
 
 use statrs::function::erf::erfc;
 
-/// Beyond this, `erfc` has few digits left, and soon none.
+/// Beyond this, `erfc` loses precision and then underflows.
 const FAR: f64 = 20.0;
 
-/// `ln erfc(x)`, also where `erfc(x)` is smaller than any number.
+/// `ln erfc(x)`, also where `erfc(x)` underflows.
 pub(crate) fn ln_erfc(x: f64) -> f64 {
     if x < FAR {
         return erfc(x).ln();
     }
-    // Abramowitz and Stegun 7.1.23; the next term is below 1e-10 from here on.
+    // Abramowitz and Stegun 7.1.23; from here on, the next term is below 1e-10.
     let square = x * x;
     let series = 1.0 - 0.5 / square + 0.75 / square.powi(2) - 1.875 / square.powi(3)
         + 6.5625 / square.powi(4);
@@ -27,7 +27,7 @@ pub(crate) fn above(x: f64) -> f64 {
     0.5 * erfc(x / std::f64::consts::SQRT_2)
 }
 
-/// `P(from < X <= to)`, from the side that has more digits.
+/// `P(from < X <= to)`, computed from the tail that keeps more digits.
 pub(crate) fn between(from: f64, to: f64) -> f64 {
     match from > 0.0 {
         true => above(from) - above(to),
@@ -40,7 +40,7 @@ pub(crate) fn between(from: f64, to: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// By `mpmath.log(mpmath.erfc(x))`.
+    /// Expected values from `mpmath.log(mpmath.erfc(x))`.
     #[test]
     fn tails_are_those_of_mpmath() {
         for (x, expected) in [

@@ -1,9 +1,9 @@
 //! The distribution of the privacy loss on a grid, composed by a Fourier transform.
 //!
-//! A round's loss is `ln(P(x) / Q(x))` at a draw x from P, for P and Q the outputs with and without a record, and the other
-//! way round. On the grid, the mass between two points goes to both of them so that P and Q keep theirs ("connect the dots",
-//! Doroshenko et al. 2022, <https://arxiv.org/abs/2207.04380>): the hockey-stick divergence is right at the points, and no
-//! smaller than the true one between them. Tails go up, and at last to infinity.
+//! A round's loss is `ln(P(x) / Q(x))` at a draw x from P, where P and Q are the outputs with and without a record, and
+//! vice versa. On the grid, the mass between two points is split between them so that the totals of P and Q are kept
+//! ("connect the dots", Doroshenko et al. 2022, <https://arxiv.org/abs/2207.04380>): the hockey-stick divergence is
+//! exact at the points, and never too small between them. Tails are rounded up, at the end to infinity.
 
 use std::cmp::Ordering;
 
@@ -13,19 +13,19 @@ use rustfft::num_complex::Complex;
 use crate::normal::{above, between};
 use crate::{Mechanism, PrivacyError};
 
-/// The grid's width; a wide range has a wider one.
+/// The grid step; a wide range has a wider one.
 const STEP: f64 = 1e-4;
-/// The most points of one round, and of all rounds.
+/// The maximum number of points, for one round and for all rounds.
 const MOST_POINTS: f64 = (1 << 20) as f64;
 const MOST_COMPOSED: f64 = (1 << 22) as f64;
-/// The mass of each tail, by delta.
+/// The mass of each tail, relative to delta.
 const TAIL: f64 = 1e-4;
-/// How often the grid is made wider, at most.
+/// The maximum number of times that the grid is widened.
 const MOST_WIDENINGS: usize = 6;
-/// Below this delta, the rounding of the transform would be seen.
+/// Below this delta, rounding errors of the transform would matter.
 const LEAST_DELTA: f64 = 1e-9;
 
-/// Losses `(first + i) step` with these masses, and infinite ones.
+/// Losses `(first + i) step` with these masses, and the mass of infinite losses.
 struct Losses {
     step: f64,
     first: i64,
@@ -33,7 +33,7 @@ struct Losses {
     infinite: f64,
 }
 
-/// In which data set the record is.
+/// Which of the two data sets contains the record.
 #[derive(Clone, Copy)]
 enum Direction {
     Remove,
@@ -43,11 +43,11 @@ enum Direction {
 pub(crate) fn epsilon(mechanism: &Mechanism, delta: f64) -> Result<f64, PrivacyError> {
     if delta < LEAST_DELTA {
         let problem = format!(
-            "{delta} is below {LEAST_DELTA}, and \"pld\" has not the digits; choose \"rdp\""
+            "{delta} is below {LEAST_DELTA}, where \"pld\" is not accurate; choose \"rdp\""
         );
         return Err(PrivacyError::setting("delta", problem));
     }
-    // What the rounding of the transform may add to a probability.
+    // An upper bound on the transform's rounding error of a probability.
     let rounding = mechanism.rounds as f64 * MOST_COMPOSED.log2() * 4.0 * f64::EPSILON;
     if delta < 10.0 * rounding {
         let problem = format!(
@@ -59,7 +59,7 @@ pub(crate) fn epsilon(mechanism: &Mechanism, delta: f64) -> Result<f64, PrivacyE
     let tail = delta * TAIL / mechanism.rounds as f64;
     let mut most = 0.0_f64;
     for direction in [Direction::Remove, Direction::Add] {
-        // Once more, with a wider grid, where all rounds do not fit on it.
+        // Again with a wider grid, if the losses of all rounds do not fit.
         let mut step = STEP;
         let mut composed = None;
         for _ in 0..MOST_WIDENINGS {
@@ -72,7 +72,7 @@ pub(crate) fn epsilon(mechanism: &Mechanism, delta: f64) -> Result<f64, PrivacyE
                 Err(wider) => step = wider,
             }
         }
-        // Nothing can be said, which is true.
+        // No finite bound is known, and infinity is a valid one.
         let Some(mut composed) = composed else { return Ok(f64::INFINITY) };
         composed.infinite += rounding;
         most = most.max(composed.epsilon(delta));
@@ -83,12 +83,12 @@ pub(crate) fn epsilon(mechanism: &Mechanism, delta: f64) -> Result<f64, PrivacyE
 /// The loss of one round.
 fn one_round(mechanism: &Mechanism, direction: Direction, tail: f64, step: f64) -> Losses {
     let &Mechanism { rate, noise, .. } = mechanism;
-    // `ln((1 - q) + q exp((2 x - 1) / (2 z^2)))`, which grows with x, and its inverse.
+    // `ln((1 - q) + q exp((2 x - 1) / (2 z^2)))`, which increases with x, and its inverse.
     let loss = |x: f64| {
         let inner = (2.0 * x - 1.0) / (2.0 * noise * noise);
         match rate == 1.0 {
             true => inner,
-            // Large exponents first.
+            // Avoids an overflow for large exponents.
             false if inner > 0.0 => inner + ((1.0 - rate) * (-inner).exp() + rate).ln(),
             false => (rate * inner.exp_m1()).ln_1p(),
         }
@@ -111,7 +111,7 @@ fn one_round(mechanism: &Mechanism, direction: Direction, tail: f64, step: f64) 
         };
         noise * noise * inner + 0.5
     };
-    // Beyond `reach` standard deviations lies less than the tail.
+    // Beyond `reach` standard deviations lies less than the tail mass.
     let mut reach = 1.0;
     while above(reach) > tail {
         reach += 0.25;
@@ -146,7 +146,7 @@ fn one_round(mechanism: &Mechanism, direction: Direction, tail: f64, step: f64) 
         let (p, q) = of(left, right);
         // `p_left + p_right = p` and `p_left e^-left + p_right e^-right = q`.
         let p_left = (q * left.exp() - p * (-step).exp()) / -(-step).exp_m1();
-        // Where numbers end, all goes up.
+        // At the end of the range of f64, all mass is rounded up.
         let p_left = if p_left.is_finite() { p_left.clamp(0.0, p) } else { 0.0 };
         masses[place] += p_left;
         masses[place + 1] += p - p_left;
@@ -155,10 +155,11 @@ fn one_round(mechanism: &Mechanism, direction: Direction, tail: f64, step: f64) 
     Losses { step, first, masses, infinite }
 }
 
-/// The sum of the losses of so many rounds; a wider step where it does not fit. `tail` of it is left out, and goes to infinity.
+/// The sum of the losses of `rounds` rounds; the error is a wider step if it does not fit. A mass of `tail` is cut off
+/// and counted as infinite.
 fn compose(one: &Losses, rounds: usize, tail: f64) -> Result<Losses, f64> {
     let count = rounds as f64;
-    // Where the sum is with almost all of its mass, by Chernoff's bound.
+    // The range of the sum that contains almost all of its mass, by Chernoff's bound.
     let known = one.masses.iter().enumerate().filter(|(_, mass)| **mass > 0.0);
     let known: Vec<(f64, f64)> = known
         .map(|(place, mass)| (mass.ln(), (one.first + place as i64) as f64 * one.step))
@@ -191,7 +192,7 @@ fn compose(one: &Losses, rounds: usize, tail: f64) -> Result<Losses, f64> {
     planner.plan_fft_forward(size).process(&mut values);
     values.iter_mut().for_each(|value| *value = power(*value, rounds));
     planner.plan_fft_inverse(size).process(&mut values);
-    // The sum's first loss is at `rounds first`, and places go round.
+    // The sum's first loss is at `rounds first`, and indices wrap around.
     let origin = one.first * rounds as i64;
     let masses = (low..=high).map(|loss| {
         let place = (loss - origin).rem_euclid(size as i64) as usize;
@@ -214,11 +215,11 @@ fn power(mut base: Complex<f64>, mut exponent: usize) -> Complex<f64> {
 }
 
 impl Losses {
-    /// The least epsilon for which `infinite + sum_{l > e} (1 - exp(e - l)) p_l` is `delta` or less.
+    /// The smallest epsilon for which `infinite + sum_{l > e} (1 - exp(e - l)) p_l` is at most `delta`.
     fn epsilon(&self, delta: f64) -> f64 {
-        // Sums over the losses l above this one, l': of masses, and of masses times exp(l' - l).
+        // Sums over the losses l' above this loss l: of masses, and of masses times exp(l' - l).
         let (mut masses, mut scaled) = (self.infinite, 0.0_f64);
-        // NaN is none.
+        // A NaN does not count.
         if masses.partial_cmp(&delta).is_none_or(Ordering::is_gt) {
             return f64::INFINITY;
         }

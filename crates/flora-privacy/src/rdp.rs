@@ -7,24 +7,24 @@ use crate::normal::ln_erfc;
 use crate::without::fixed_size_gaussian;
 use crate::{Mechanism, Sampling};
 
-/// Terms of the series for fractional orders below this are left out.
+/// Terms of the series for fractional orders whose logarithm is below this are left out.
 const LEAST_LN: f64 = -30.0;
-/// More than all of these together.
+/// An upper bound on the sum of all terms left out.
 const LEFT_OUT: f64 = 1e-12;
-/// Below this, the logarithm of a sum near 1 is rounding.
+/// Below this, the logarithm of a sum near 1 is a rounding error.
 const FEWEST_DIGITS: f64 = 1e-6;
-/// A series that is not done after so many terms does not converge.
+/// A series that needs more terms than this does not converge.
 const MOST_TERMS: usize = 100_000;
 
-/// The orders that are looked at: those of Google's `dp-accounting`.
+/// The orders that are evaluated: those of Google's `dp-accounting`.
 pub fn orders() -> Vec<f64> {
     let tenths = (11..110).map(|tenths| f64::from(tenths) / 10.0);
     let whole = (11..64).map(f64::from);
     tenths.chain(whole).chain([128.0, 256.0, 512.0, 1024.0]).collect()
 }
 
-/// The Rényi divergence of the order `alpha`, above 1, of one round that samples at `rate` with the noise multiplier `noise`;
-/// `None` where the series for an order that is no whole number does not converge.
+/// The Rényi divergence of order `alpha`, above 1, of one round that samples at `rate` with the noise multiplier
+/// `noise`; `None` if the series for a fractional order does not converge.
 pub fn subsampled_gaussian(rate: f64, noise: f64, alpha: f64) -> Option<f64> {
     if rate == 0.0 {
         return Some(0.0);
@@ -39,8 +39,8 @@ pub fn subsampled_gaussian(rate: f64, noise: f64, alpha: f64) -> Option<f64> {
     Some(ln_a / (alpha - 1.0))
 }
 
-/// `ln sum_i C(a, i) (1 - q)^(a - i) q^i exp((i^2 - i) / (2 z^2))`, as 1 and what is more than that: the binomial
-/// coefficients alone add up to 1, and a small rate leaves little else.
+/// `ln sum_i C(a, i) (1 - q)^(a - i) q^i exp((i^2 - i) / (2 z^2))`, computed as 1 plus the excess: the binomial
+/// coefficients alone sum to 1, and for a small rate the excess is tiny.
 fn whole_order(rate: f64, noise: f64, alpha: u64) -> f64 {
     let (ln_rate, ln_rest) = (rate.ln(), (-rate).ln_1p());
     let a = alpha as f64;
@@ -52,7 +52,7 @@ fn whole_order(rate: f64, noise: f64, alpha: u64) -> f64 {
         let ln_more = exponent + (-(-exponent).exp_m1()).ln();
         choose + i * ln_rate + (a - i) * ln_rest + ln_more
     };
-    // Those of 0 and 1 have nothing more.
+    // Terms 0 and 1 have no excess.
     let terms: Vec<f64> = (2..=alpha).map(term).collect();
     let most = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let more = most + terms.iter().map(|term| (term - most).exp()).sum::<f64>().ln();
@@ -62,13 +62,13 @@ fn whole_order(rate: f64, noise: f64, alpha: u64) -> f64 {
     }
 }
 
-/// The integral of the definition in two halves, at the point where the two densities of the mixture are equal, each as a
-/// binomial series.
+/// The integral of the definition, split where the two densities of the mixture are equal, with each half as a binomial
+/// series.
 fn fractional_order(rate: f64, noise: f64, alpha: f64) -> Option<f64> {
     let (ln_rate, ln_rest) = (rate.ln(), (-rate).ln_1p());
     let middle = noise * noise * (1.0 / rate - 1.0).ln() + 0.5;
     let scale = std::f64::consts::SQRT_2 * noise;
-    // Sums of terms with signs, relative to the first term.
+    // Sums of signed terms, relative to the first term.
     let mut below = Signed::default();
     let mut above = Signed::default();
     // |C(alpha, i)|, and its sign.
@@ -96,7 +96,7 @@ fn fractional_order(rate: f64, noise: f64, alpha: f64) -> Option<f64> {
                 (a.max(b), a.min(b))
             };
             let ln_a = most + (least - most).exp().ln_1p();
-            // With what is left out. A little more than 1 has lost its digits.
+            // Includes the terms left out. A result barely above 1 has lost its digits.
             let ln_a = ln_a + (LEFT_OUT * (-ln_a).exp()).ln_1p();
             return (ln_a > FEWEST_DIGITS).then_some(ln_a);
         }
@@ -107,7 +107,7 @@ fn fractional_order(rate: f64, noise: f64, alpha: f64) -> Option<f64> {
     None
 }
 
-/// A sum of numbers of which the logarithms are known.
+/// A sum of signed numbers given by their logarithms.
 #[derive(Default)]
 struct Signed {
     terms: Vec<(f64, f64)>,
@@ -118,7 +118,7 @@ impl Signed {
         self.terms.push((sign, ln));
     }
 
-    /// `None` where rounding has left nothing, or less.
+    /// `None` if the sum is not positive after rounding.
     fn ln(&self) -> Option<f64> {
         let most = self.terms.iter().map(|it| it.1).fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = self.terms.iter().map(|(sign, ln)| sign * (ln - most).exp()).sum();
@@ -126,8 +126,8 @@ impl Signed {
     }
 }
 
-/// The epsilon of the rounds at `delta`: the least over the orders, by the conversion of Canonne, Kamath and Steinke
-/// (2020, <https://arxiv.org/abs/2004.00010>, proposition 12). Infinite where no order gives one.
+/// The epsilon of the rounds at `delta`: the minimum over the orders, by the conversion of Canonne, Kamath and Steinke
+/// (2020, <https://arxiv.org/abs/2004.00010>, proposition 12). Infinite if no order gives a bound.
 pub(crate) fn epsilon(mechanism: &Mechanism, delta: f64) -> f64 {
     let &Mechanism { rate, noise, rounds, sampling } = mechanism;
     let of = |alpha: f64| -> Option<f64> {
@@ -137,7 +137,7 @@ pub(crate) fn epsilon(mechanism: &Mechanism, delta: f64) -> f64 {
         };
         let rdp = rounds as f64 * once;
         let epsilon = rdp + (-1.0 / alpha).ln_1p() - (delta.ln() + alpha.ln()) / (alpha - 1.0);
-        // Below this order's reach nothing is told: 0 is an epsilon, too.
+        // An order may give a negative bound, which means an epsilon of 0.
         epsilon.is_finite().then(|| epsilon.max(0.0))
     };
     orders().into_iter().filter_map(of).fold(f64::INFINITY, f64::min)

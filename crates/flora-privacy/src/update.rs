@@ -1,8 +1,8 @@
-//! An update: what an answer changed of what was sent.
+//! The update of an answer: its difference to the sent parameters.
 
 use flora_core::{HostTensor, ParameterRecord, RecordError};
 
-/// Of the tensor of this name. One that was not sent counts from zero.
+/// The update of the tensor of this name. A tensor that was not sent counts from zero.
 pub(crate) fn change(sent: &ParameterRecord, name: &str, answered: &HostTensor) -> Vec<f64> {
     let to = answered.to_f32();
     match sent.matching(name, answered) {
@@ -15,13 +15,14 @@ pub(crate) fn change(sent: &ParameterRecord, name: &str, answered: &HostTensor) 
     }
 }
 
-/// The L2 norm over all tensors. Unlike [`ParameterRecord::distance`], which leaves out what only one of the two has.
+/// The L2 norm over all tensors. Unlike [`ParameterRecord::distance`], it includes tensors that only one of the two
+/// records has.
 pub(crate) fn norm(answer: &ParameterRecord, sent: &ParameterRecord) -> f64 {
     let changes = answer.iter().map(|(name, answered)| change(sent, name, answered));
     changes.map(|change| change.iter().map(|x| x * x).sum::<f64>()).sum::<f64>().sqrt()
 }
 
-/// `sent + change`, as one of the tensors of an answer that looks like `like`.
+/// `sent + change`, as a tensor with the shape and element type of `like`.
 pub(crate) fn moved(
     sent: &ParameterRecord,
     name: &str,
@@ -41,7 +42,7 @@ pub(crate) fn moved(
     Ok(HostTensor::from_f32(like.shape(), values)?.cast(like.dtype()))
 }
 
-/// By what to multiply an update of this norm, to be within `clip`.
+/// The factor by which an update of this norm must be multiplied to be within `clip`.
 pub(crate) fn factor(norm: f64, clip: f64) -> f64 {
     if norm <= clip { 1.0 } else { clip / norm }
 }

@@ -1,20 +1,20 @@
-//! Rényi divergences where a fixed number of records is drawn without replacement, and neighbours are data sets of which one
-//! has another record in the place of one (Wang, Balle and Kasiviswanathan 2019, <https://arxiv.org/abs/1808.00087>,
-//! theorem 27, with their bound for the Gaussian mechanism).
+//! Rényi divergences for a fixed number of records drawn without replacement, where neighbouring data sets differ by
+//! one replaced record (Wang, Balle and Kasiviswanathan 2019, <https://arxiv.org/abs/1808.00087>, theorem 27, with
+//! their bound for the Gaussian mechanism).
 
 use statrs::function::gamma::ln_gamma;
 
-/// Up to this order the differences are taken, whose number grows with the square of the order.
+/// Differences are used up to this order, since their number grows with the square of the order.
 const MOST_DIFFERENCES: usize = 256;
 const LN_4: f64 = 2.0 * std::f64::consts::LN_2;
 
-/// The Rényi divergence of the order `alpha`, above 1, of one round that draws the share `rate` with the noise multiplier
-/// `noise`, by the norm of the *difference* of two records' contributions.
+/// The Rényi divergence of order `alpha`, above 1, of one round that draws the share `rate` with the noise multiplier
+/// `noise`, relative to the norm of the *difference* of two records' contributions.
 pub(crate) fn fixed_size_gaussian(rate: f64, noise: f64, alpha: f64) -> f64 {
     if rate == 1.0 {
         return alpha / (2.0 * noise * noise);
     }
-    // Between whole orders, the cumulant generating function lies below its chord (corollary 10).
+    // Between integer orders, the cumulant generating function lies below its chord (corollary 10).
     let (below, above) = (alpha.floor(), alpha.ceil());
     let part = alpha - below;
     let cumulant = |alpha: f64| whole_order(rate, noise, alpha as usize);
@@ -25,12 +25,12 @@ pub(crate) fn fixed_size_gaussian(rate: f64, noise: f64, alpha: f64) -> f64 {
     ln_a / (alpha - 1.0)
 }
 
-/// `ln(1 + sum_(i >= 2) q^i C(a, i) s_i)`, with `s_i` the least of the bounds on the i-th term.
+/// `ln(1 + sum_(i >= 2) q^i C(a, i) s_i)`, with `s_i` the smallest of the bounds on the i-th term.
 fn whole_order(rate: f64, noise: f64, alpha: usize) -> f64 {
     if alpha < 2 {
         return 0.0;
     }
-    // `(i - 1)` times the divergence of the order `i` without sampling.
+    // `(i - 1)` times the divergence of order `i` without sampling.
     let cumulant = |i: usize| {
         let i = i as f64;
         i * (i - 1.0) / (2.0 * noise * noise)
@@ -60,9 +60,9 @@ fn whole_order(rate: f64, noise: f64, alpha: usize) -> f64 {
     }
 }
 
-/// The logarithms of the forward differences at 0 of `exp(cumulant(i))`, of the orders 0 to `most`.
+/// The logarithms of the forward differences at 0 of `exp(cumulant(i))`, of orders 0 to `most`.
 fn differences(cumulant: impl Fn(usize) -> f64, most: usize) -> Vec<f64> {
-    // Each with its sign, since a sum of large numbers of both signs would lose all digits.
+    // Signs are kept apart, since a sum of large numbers of both signs would lose all digits.
     let mut row: Vec<(bool, f64)> = (0..=most).map(|i| (true, cumulant(i))).collect();
     let mut found = vec![row[0].1];
     while row.len() > 1 {
@@ -72,7 +72,7 @@ fn differences(cumulant: impl Fn(usize) -> f64, most: usize) -> Vec<f64> {
     found
 }
 
-/// `left - right`, each a sign and the logarithm of its size.
+/// `left - right`, each given by its sign and the logarithm of its magnitude.
 fn minus(left: (bool, f64), right: (bool, f64)) -> (bool, f64) {
     let (most, least) = (left.1.max(right.1), left.1.min(right.1));
     if left.0 != right.0 {

@@ -14,7 +14,7 @@ use flora_privacy::{
 
 const NUMBERS: usize = 4_000;
 
-/// Two tensors, `a` of all numbers but one, and `b`.
+/// Two tensors: `a` with all values but one, and `b`.
 fn record(value: f32) -> ParameterRecord {
     let mut record = ParameterRecord::new();
     let many = HostTensor::from_f32([NUMBERS / 4, 4], vec![value; NUMBERS]).unwrap();
@@ -39,7 +39,7 @@ fn facts(noise: f64, clip: f64, clients: usize) -> CentralFacts {
     }
 }
 
-/// Answers that moved every number by so much, with so many examples.
+/// Answers with these updates of every value, and these numbers of examples.
 fn answers(moves: &[(f32, usize)]) -> Vec<Accepted> {
     let answer = |(at, &(by, num_examples)): (usize, &(f32, usize))| {
         let info = ClientInfo { id: format!("{at}"), num_examples, num_test_examples: 0 };
@@ -56,7 +56,7 @@ fn aggregate(strategy: &mut dyn Strategy, accepted: &[Accepted]) -> Aggregate {
     strategy.aggregate(&global, accepted).unwrap()
 }
 
-/// Mean and standard deviation of what changed.
+/// Mean and standard deviation of the changes.
 fn change(record: &ParameterRecord) -> (f64, f64) {
     let values: Vec<f64> = record
         .iter()
@@ -70,7 +70,7 @@ fn change(record: &ParameterRecord) -> (f64, f64) {
 #[test]
 fn updates_are_clipped_weigh_the_same_and_are_noised() {
     let root = ((NUMBERS + 1) as f32).sqrt();
-    // Norms of 0.5 and of 40, of which the second is cut to 2; the third client of four is away.
+    // Norms of 0.5 and of 40; the latter is clipped to 2. The third client of four is absent.
     let answered = answers(&[(0.5 / root, 1), (40.0 / root, 1_000)]);
     let expected = (0.5 + 2.0) / f64::from(root) / 4.0;
     let noise = 1.5 * 2.0 / 4.0;
@@ -85,7 +85,7 @@ fn updates_are_clipped_weigh_the_same_and_are_noised() {
     );
     let exact = Accountant::Rdp.epsilon(&budget(1.0, 1.5, 1, None).mechanism, 1e-5).unwrap();
     assert_eq!((next.metrics[EPSILON], next.metrics["clipping_norm"]), (exact, 2.0));
-    // With next to no noise, next to nothing but the clipped mean.
+    // With almost no noise, almost exactly the clipped mean.
     let next = aggregate(&mut Central::new(Box::new(FedAvg), facts(0.01, 2.0, 4)), &answered);
     let (close, spread) = change(&next.parameters);
     assert!(
@@ -122,7 +122,7 @@ fn the_same_release_has_the_same_noise_and_another_has_another() {
         change(&difference)
     };
     assert!(spread > 1.0, "{spread}");
-    // Nor are two rounds alike; and a run that is resumed between them goes on with the same bits.
+    // Two rounds have different noise; and a run that is resumed between them is bit-identical.
     let mut strategy = Central::new(Box::new(FedAvg), facts(1.0, 1.0, 1));
     let before = aggregate(&mut strategy, &one).parameters;
     let state = strategy.state();
@@ -139,7 +139,7 @@ fn the_same_release_has_the_same_noise_and_another_has_another() {
     }
 }
 
-/// Towards the median, unlike Flower 1.42's, which runs away from it.
+/// Towards the median, unlike Flower 1.42's, which diverges from it.
 #[test]
 fn the_clipping_norm_follows_the_norms() {
     let root = ((NUMBERS + 1) as f32).sqrt();
@@ -147,7 +147,7 @@ fn the_clipping_norm_follows_the_norms() {
         let adaptive = Some(Adaptive::default());
         let mut strategy =
             Central::new(Box::new(FedAvg), CentralFacts { adaptive, ..facts(1.0, first, 100) });
-        // Half of them just below 1, half just above.
+        // Half of the norms just below 1, half just above.
         let moves: Vec<_> = (0..100).map(|at| ((0.9 + 0.002 * at as f32) / root, 1)).collect();
         let answers = answers(&moves);
         for _ in 0..60 {
@@ -156,7 +156,7 @@ fn the_clipping_norm_follows_the_norms() {
         let clip = aggregate(&mut strategy, &answers).metrics["clipping_norm"];
         assert!((0.85..1.2).contains(&clip), "{first}: {clip}");
     }
-    // What the quantile takes of the budget, the sum has more noise for: z = 1, s_b = 5.
+    // The quantile uses a part of the budget, so the sum has more noise: z = 1, s_b = 5.
     let adaptive = CentralFacts { adaptive: Some(Adaptive::default()), ..facts(1.0, 1.0, 100) };
     let next = aggregate(&mut Central::new(Box::new(FedAvg), adaptive), &[]);
     let (_, deviation) = change(&next.parameters);
@@ -168,7 +168,7 @@ fn the_clipping_norm_follows_the_norms() {
     assert!(error.to_string().contains("choose a fixed clipping norm"), "{error}");
 }
 
-/// Moves all numbers by 0.01.
+/// Moves all values by 0.01.
 struct Mover(String);
 
 impl Client for Mover {
@@ -249,7 +249,7 @@ fn a_client_hides_its_update_itself() {
     assert!((mean - 2.0 / f64::from(root)).abs() < 3.0 * expected / f64::from(root), "{mean}");
     assert!((deviation / expected - 1.0).abs() < 0.04, "{deviation} {expected}");
     assert!(first.metrics[EPSILON] < 9.0);
-    // What it measured is kept back, on either side.
+    // Measurements are removed, on both sides.
     for heard in [Quiet.encode(&task(0), first.clone()), Quiet.decode(&task(0), first.clone())] {
         let told: Vec<_> = heard.unwrap().metrics.into_keys().collect();
         assert_eq!(told, [EPSILON, "num-examples"]);

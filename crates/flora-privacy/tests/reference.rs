@@ -1,4 +1,4 @@
-//! Against Google's `dp-accounting` 0.6, and integrals.
+//! Comparison with Google's `dp-accounting` 0.6, and with numerical integrals.
 
 use flora_privacy::{Accountant, Mechanism, PrivacyError, Sampling, subsampled_gaussian};
 use serde_json::Value;
@@ -16,7 +16,7 @@ fn poisson(rate: f64, noise: f64, rounds: usize) -> Mechanism {
     Mechanism { rate, noise, rounds, sampling: Sampling::Poisson }
 }
 
-/// A client's contribution in the place of another's moves a sum by twice the clipping norm, by which our noise is counted.
+/// Replacing a client's contribution moves a sum by twice the clipping norm, by which our noise is measured.
 #[test]
 fn fixed_shares_are_those_of_dp_accounting() {
     for case in fixture()["fixed"].as_array().unwrap() {
@@ -29,7 +29,7 @@ fn fixed_shares_are_those_of_dp_accounting() {
         let refused = Accountant::Pld.epsilon(&run, delta).unwrap_err().to_string();
         assert!(refused.contains("choose \"rdp\""), "{refused}");
     }
-    // Everybody: as by coins that never fail.
+    // Full participation: as by Poisson sampling with rate 1.
     let all = Mechanism { sampling: Sampling::Fixed, ..poisson(1.0, 5.0, 50) };
     let pld = |run| Accountant::Pld.epsilon(&run, 1e-5).unwrap();
     assert_eq!(pld(all), pld(poisson(1.0, 5.0, 50)));
@@ -43,12 +43,12 @@ fn epsilons_are_those_of_dp_accounting() {
         let delta = number(case, "delta");
         let of = |accountant: Accountant| accountant.epsilon(&run, delta).unwrap();
         let (rdp, pld) = (of(Accountant::Rdp), of(Accountant::Pld));
-        // Its divergences of fractional orders are upper bounds; ours are those of the integral.
+        // Its divergences of fractional orders are upper bounds; ours are the exact integrals.
         let above = 1.0 - rdp / number(case, "rdp");
         assert!((-1e-6..5e-3).contains(&above), "{run:?} {delta}: {rdp} {case}");
         let off = pld / number(case, "pld") - 1.0;
         assert!(off.abs() < 1e-3, "{run:?} {delta}: {pld} {case}");
-        // Both are upper bounds of one number.
+        // Both are upper bounds of the same value.
         assert!(pld <= rdp * (1.0 + 1e-9), "{run:?} {delta}: {pld} {rdp}");
         if run.rate == 1.0 {
             let exact = of(Accountant::Exact);
@@ -68,7 +68,7 @@ fn one_rounds_divergence_is_the_integral() {
             "{rate} {noise} {order}: {found} {expected}"
         );
     }
-    // Of the reference table, by dp-accounting, whose whole orders are exact.
+    // From the reference table, by dp-accounting, whose integer orders are exact.
     for (rate, noise, order, expected) in [
         (0.1, 1.0, 2.0, 0.017036863),
         (0.1, 1.0, 8.0, 1.378361411),
@@ -81,7 +81,7 @@ fn one_rounds_divergence_is_the_integral() {
     }
 }
 
-/// By dp-accounting's PLD.
+/// Expected values from dp-accounting's PLD.
 #[test]
 fn noise_for_an_epsilon_is_that_of_dp_accounting() {
     for (epsilon, rate, expected) in
@@ -103,13 +103,13 @@ fn extremes_have_answers() {
         // So little noise that the loss of one round has a range of thousands.
         let much = epsilon(accountant, 0.5, 0.05, 10, 1e-5);
         assert!(much > 1_000.0 && much.is_finite(), "{accountant:?} {much}");
-        // So much noise, and so few who take part, that nothing is told.
+        // So much noise and so few participants that nothing is revealed.
         let none = epsilon(accountant, 1e-4, 100.0, 1, 1e-2);
         assert!((0.0..1e-3).contains(&none), "{accountant:?} {none}");
         let many = epsilon(accountant, 0.001, 1.0, 1_000_000, 1e-5);
         assert!((1.0..100.0).contains(&many), "{accountant:?} {many}");
     }
-    // More noise, fewer rounds and fewer participants are better.
+    // More noise, fewer rounds and fewer participants reduce epsilon.
     let of = |rate, noise, rounds| epsilon(Accountant::Pld, rate, noise, rounds, 1e-5);
     assert!(of(0.1, 1.0, 50) > of(0.1, 1.1, 50) && of(0.1, 1.0, 50) > of(0.1, 1.0, 40));
     assert!(of(0.1, 1.0, 50) > of(0.09, 1.0, 50));
@@ -137,7 +137,7 @@ fn what_makes_no_sense_is_named() {
     assert!(matches!(none, Err(PrivacyError::OutOfReach { .. })), "{none:?}");
 }
 
-/// Whatever the settings, within those that are accepted: never below the truth.
+/// Within the accepted settings, an epsilon is never below the true one.
 #[test]
 fn bounds_are_bounds() {
     for noise in [0.01, 1.0, 100.0, 1e6] {
@@ -163,7 +163,7 @@ fn bounds_are_bounds() {
             }
         }
     }
-    // By dp-accounting's RDP; what is more than 1 in a round is 1e-12.
+    // By dp-accounting's RDP; the excess over 1 in a round is 1e-12.
     let run = poisson(1e-6, 1.0, 10_000_000);
     let found = Accountant::Rdp.epsilon(&run, 1e-5).unwrap();
     assert!((found - 0.278_638_8).abs() < 3e-4, "{found}");

@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{self, above_zero, checked};
 
-/// The metric with the number of answers of a round that were scaled down.
+/// The metric with the number of scaled answers in a round.
 const CLIPPED: &str = "clipped";
 
-/// The settings of [`NormClipping`].
+/// Settings of [`NormClipping`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NormClippingConfig {
-    /// The largest L2 norm of an update; above 0. There is no good value for all models: look at the
-    /// norms of a run without attackers.
+    /// The largest L2 norm of an update; above 0. No value suits all models: look at the norms of a run without
+    /// attackers.
     pub bound: f64,
 }
 
@@ -25,30 +25,28 @@ impl NormClippingConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         above_zero("bound", self.bound)
     }
 }
 
-/// Norm clipping (Sun et al. 2019, <https://arxiv.org/abs/1911.07963>) in front of any rule: an update
-/// `answer - sent` is multiplied by `min(1, bound / norm)` before the rule sees the answer, where the L2
-/// norm is over all tensors of the record `parameters` that were sent. Rounded to the answer's element
-/// type, its norm may be above the bound by that rounding.
+/// Norm clipping (Sun et al. 2019, <https://arxiv.org/abs/1911.07963>) in front of any rule: an update `answer - sent`
+/// is multiplied by `min(1, bound / norm)` before the rule sees the answer. The L2 norm is over all tensors of the
+/// record `parameters` that were sent. After rounding to the answer's element type, the norm may slightly exceed the
+/// bound.
 ///
-/// The metric `clipped` says how many answers were scaled. Unlike the round policy's
-/// `max_update_norm`, which refuses an answer, this keeps its direction.
+/// The metric `clipped` counts the scaled answers. Clipping keeps an update's direction, while the round policy's
+/// `max_update_norm` rejects the answer.
 ///
-/// It holds a copy of each answer that it scales until the rule is done: at most as much memory as the
-/// answers take.
+/// A copy of each scaled answer is held until the rule is done: at most as much memory as the answers take.
 pub struct NormClipping {
     rule: Box<dyn Strategy>,
     config: NormClippingConfig,
 }
 
 impl NormClipping {
-    /// `rule` behind a bound. Settings that do not pass [`NormClippingConfig::check`] are an error of the
-    /// first aggregation.
+    /// Wraps `rule`. Settings that fail [`NormClippingConfig::check`] are an error of the first aggregation.
     pub fn new(rule: Box<dyn Strategy>, config: NormClippingConfig) -> Self {
         Self { rule, config }
     }
@@ -113,7 +111,7 @@ impl Strategy for NormClipping {
     }
 }
 
-/// `sent + factor (answer - sent)`. A tensor that was not sent has no update, and stays as it is.
+/// `sent + factor (answer - sent)`. A tensor that was not sent has no update and stays unchanged.
 fn scale(
     sent: &ParameterRecord,
     answer: &ParameterRecord,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::lora::FRESH_OPTIMIZER;
 use crate::values::{self, below, checked};
 
-/// The settings of [`FedNova`].
+/// Settings of [`FedNova`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedNovaConfig {
@@ -21,42 +21,42 @@ impl FedNovaConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         below("momentum", self.momentum, 1.0)
     }
 
-    /// `|a|_1` of so many steps: the sum of how often each step's gradient is in the update.
+    /// `|a|_1` for this many steps: the sum, over the steps, of the weight of their gradients in the update.
     fn norm(&self, steps: usize) -> f64 {
         let (rho, tau) = (self.momentum, steps as f64);
         (tau - rho * (1.0 - rho.powf(tau)) / (1.0 - rho)) / (1.0 - rho)
     }
 }
 
-/// FedNova (Wang et al. 2020, <https://arxiv.org/abs/2007.07481>): clients that take more steps do not
-/// pull the model towards their own optimum.
+/// FedNova (Wang et al. 2020, <https://arxiv.org/abs/2007.07481>): normalised averaging, so that clients with more
+/// local steps do not pull the model towards their own optimum.
 ///
-/// `global <- global + tau_eff sum_k p_k (x_k - global) / a_k` with `p_k = n_k / sum n`,
-/// `a_k = (tau_k - rho (1 - rho^tau_k) / (1 - rho)) / (1 - rho)` for the `tau_k` local steps of SGD with
-/// momentum `rho`, and `tau_eff = sum_k p_k a_k`. With plain SGD, `a_k = tau_k`. It holds for SGD with a
-/// constant learning rate and momentum that begins at 0 in each round, and not for Adam. With a momentum,
-/// clients are asked to begin their optimizer anew in each round ([`FRESH_OPTIMIZER`]).
+/// `global <- global + tau_eff sum_k p_k (x_k - global) / a_k` with `p_k = n_k / sum n`, `a_k = (tau_k - rho (1 -
+/// rho^tau_k) / (1 - rho)) / (1 - rho)` for the `tau_k` local steps of SGD with momentum `rho`, and `tau_eff = sum_k
+/// p_k a_k`. With plain SGD, `a_k = tau_k`. This assumes SGD with a constant learning rate and a momentum that starts
+/// at 0 in each round; it does not hold for Adam. With a momentum, clients are asked to reset their optimizer in each
+/// round ([`FRESH_OPTIMIZER`]).
 ///
-/// If all clients take the same number of steps, the result is that of [`FedAvg`], with the same bits.
+/// If all clients take the same number of steps, the result is bit-identical to that of [`FedAvg`].
 pub struct FedNova {
     config: FedNovaConfig,
     local_steps: Box<dyn Fn(usize) -> usize + Send>,
 }
 
 impl FedNova {
-    /// `local_steps` gives the steps that a client takes in a round from its number of training examples:
-    /// who knows batch size and epochs need not trust the clients. Settings that do not pass
-    /// [`FedNovaConfig::check`] are an error of the first aggregation.
+    /// `local_steps` returns a client's steps in a round from its number of training examples: a server that knows
+    /// batch size and epochs need not trust the clients. Settings that fail [`FedNovaConfig::check`] are an error of
+    /// the first aggregation.
     pub fn new(config: FedNovaConfig, local_steps: Box<dyn Fn(usize) -> usize + Send>) -> Self {
         Self { config, local_steps }
     }
 
-    /// The steps of each answer's client.
+    /// The number of steps behind each answer.
     fn steps(&self, answers: &[&Accepted]) -> Result<Vec<usize>, StrategyError> {
         let steps = |answer: &&Accepted| match (self.local_steps)(answer.num_examples) {
             0 => Err(StrategyError::Other(format!(

@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{above_zero, checked};
 
-/// The setting of a task to train. Flower's name for it.
+/// The setting of a training task. Flower's name for it.
 const PROXIMAL_MU: &str = "proximal-mu";
 
-/// The settings of [`FedProx`].
+/// Settings of [`FedProx`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedProxConfig {
-    /// The weight `mu` of the proximal term; above 0. The paper tries 0.001, 0.01, 0.1 and 1. Flower's
-    /// default is 0, which is no term at all: one must be chosen.
+    /// The weight `mu` of the proximal term; above 0. The paper tries 0.001, 0.01, 0.1 and 1. Flower's default of 0
+    /// disables the term, so there is no default here.
     pub proximal_mu: f64,
 }
 
@@ -22,7 +22,7 @@ impl FedProxConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         if self.proximal_mu == 0.0 {
             return Err(
@@ -31,7 +31,7 @@ impl FedProxConfig {
                     .to_owned(),
             );
         }
-        // The clients' numbers are f32: one that is infinite or 0 there is refused or has no effect.
+        // Clients compute in f32: a value that is infinite there is refused, and one that is 0 has no effect.
         match f64::from(self.proximal_mu as f32) {
             mu if mu.is_finite() && mu != 0.0 => above_zero("proximal_mu", mu),
             _ => Err(format!(
@@ -42,20 +42,19 @@ impl FedProxConfig {
     }
 }
 
-/// FedProx (Li et al. 2018, <https://arxiv.org/abs/1812.06127>) around any rule: tasks to train carry
-/// the setting `proximal-mu`, a number, and the clients add `mu/2 |w - w_sent|^2` to their loss, over all
-/// that they train and were sent. The rule inside does everything else.
+/// FedProx (Li et al. 2018, <https://arxiv.org/abs/1812.06127>) around any rule: training tasks contain the setting
+/// `proximal-mu`, a number, and the clients add `mu/2 |w - w_sent|^2` to their loss, over all trained parameters that
+/// they were sent. The wrapped rule does everything else.
 ///
-/// Evaluations do not carry it, as in Flower 1.42. Flower leaves the term to the client; the one in the
-/// docstring of its `FedProx` is a sum of norms that are not squared, and not the paper's.
+/// Evaluations do not contain the setting, as in Flower 1.42. Flower leaves the term to the client; the one in the
+/// docstring of its `FedProx` is a sum of norms that are not squared, unlike the paper's.
 pub struct FedProx {
     rule: Box<dyn Strategy>,
     config: FedProxConfig,
 }
 
 impl FedProx {
-    /// `rule` with a proximal term. Settings that do not pass [`FedProxConfig::check`] are an error of
-    /// the first aggregation.
+    /// Wraps `rule`. Settings that fail [`FedProxConfig::check`] are an error of the first aggregation.
     pub fn new(rule: Box<dyn Strategy>, config: FedProxConfig) -> Self {
         Self { rule, config }
     }

@@ -1,7 +1,7 @@
-//! Server strategies of federated learning: how the answers of a round become the next global parameters.
+//! Server strategies of federated learning: rules that compute the next global parameters from a round's answers.
 //!
-//! Host arithmetic on named records, in f64, in the order of the client ids: results do not depend on threads
-//! or on the order of arrival. Nothing here knows burn or CLIP.
+//! All rules are host arithmetic on named records, in f64, in the order of the client ids: results depend neither on
+//! threads nor on the order of arrival. This crate depends neither on burn nor on CLIP.
 
 mod clipping;
 mod config;

@@ -1,4 +1,4 @@
-//! Server optimizers: the mean of a round is a step to take, not the place to go to.
+//! Server optimizers: they use the mean of a round as a direction to step in.
 
 mod adaptive;
 mod momentum;
@@ -16,7 +16,7 @@ pub use momentum::FedAvgM;
 
 use crate::values::{self, checked};
 
-/// How the server moves from the global parameters towards the mean of a round.
+/// How the server steps from the global parameters towards the mean of a round.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ServerOptimizer {
     /// Momentum.
@@ -29,12 +29,12 @@ pub enum ServerOptimizer {
     FedAdagrad(FedAdagrad),
 }
 
-/// The move of one coordinate, from `delta = mean - old` and the coordinate's moments, which it
-/// updates. The moments are those of [`ServerOptimizer::moments`], in that order.
+/// The step of one coordinate, from `delta = mean - old` and the coordinate's moments, which it updates. The moments
+/// are those of [`ServerOptimizer::moments`], in that order.
 type Step = Box<dyn Fn(f64, &mut [f64]) -> f64>;
 
 impl ServerOptimizer {
-    /// `fedavgm`, `fedadam`, `fedyogi` or `fedadagrad`.
+    /// The name: `fedavgm`, `fedadam`, `fedyogi` or `fedadagrad`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::FedAvgM(_) => "fedavgm",
@@ -47,7 +47,7 @@ impl ServerOptimizer {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         match self {
             Self::FedAvgM(config) => config.check(),
@@ -57,7 +57,7 @@ impl ServerOptimizer {
         }
     }
 
-    /// What is kept of every coordinate from round to round.
+    /// The names of the moments kept per coordinate between rounds.
     fn moments(&self) -> &'static [&'static str] {
         match self {
             Self::FedAvgM(config) => config.moments(),
@@ -66,7 +66,7 @@ impl ServerOptimizer {
         }
     }
 
-    /// The step of `round`; `None` for one that ends at the mean, which is then taken as it is.
+    /// The step of `round`; `None` if it ends exactly at the mean, which is then used unchanged.
     fn step(&self, round: usize) -> Option<Step> {
         match self {
             Self::FedAvgM(config) => config.step(),
@@ -77,26 +77,26 @@ impl ServerOptimizer {
     }
 }
 
-/// A rule whose result is a direction for a server optimizer (Reddi et al. 2020,
-/// <https://arxiv.org/abs/2003.00295>; momentum: Hsu et al. 2019, <https://arxiv.org/abs/1909.06335>).
+/// A rule whose result is a direction for a server optimizer (Reddi et al. 2020, <https://arxiv.org/abs/2003.00295>;
+/// momentum: Hsu et al. 2019, <https://arxiv.org/abs/1909.06335>).
 ///
-/// With `delta = rule's aggregate - global`, every coordinate moves by what the [`ServerOptimizer`]
-/// makes of its `delta`. The formulas and defaults are those of Flower 1.42. Tensors are paired by name;
-/// a tensor that the rule left as it was has `delta = 0`, and its moments go on without it.
+/// With `delta = rule's aggregate - global`, every coordinate moves by the step that the [`ServerOptimizer`] computes
+/// from its `delta`. The formulas and defaults are those of Flower 1.42. Tensors are matched by name; a tensor that the
+/// rule left unchanged has `delta = 0`, and its moments are updated with that.
 ///
-/// The moments are f32 and computed in f64. They take one record (`fedavgm`, `fedadagrad`) or two of the
-/// size of the global one, and are this strategy's state: `fedadam.m`, `fedadam.v`. The rule's own state
-/// is kept beside them, its names with the prefix `rule.`.
+/// The moments are stored in f32 and computed in f64. They take one record (`fedavgm`, `fedadagrad`) or two of the size
+/// of the global one, and are this strategy's state: `fedadam.m`, `fedadam.v`. The rule's own state is kept beside
+/// them, under names with the prefix `rule.`.
 pub struct Stepped {
     rule: Box<dyn Strategy>,
     optimizer: ServerOptimizer,
-    /// One record for each of [`ServerOptimizer::moments`]; none before the first step.
+    /// One record for each of [`ServerOptimizer::moments`]; empty before the first step.
     moments: Vec<Arc<ParameterRecord>>,
 }
 
 impl Stepped {
-    /// `rule` with a server optimizer. Settings that do not pass [`ServerOptimizer::check`] are an error
-    /// of the first aggregation.
+    /// Wraps `rule` in a server optimizer. Settings that fail [`ServerOptimizer::check`] are an error of the first
+    /// aggregation.
     pub fn new(rule: Box<dyn Strategy>, optimizer: ServerOptimizer) -> Self {
         Self { rule, optimizer, moments: Vec::new() }
     }
@@ -158,7 +158,7 @@ impl Strategy for Stepped {
                 let (old, mean) = (f64::from(old), f64::from(mean));
                 current.iter_mut().zip(&kept).for_each(|(to, from)| *to = f64::from(from[at]));
                 next.push(old + step(mean - old, current));
-                // Rounded once a round, here: a resumed run goes on from the same numbers.
+                // Rounded here once per round, so that a resumed run continues with the same values.
                 current.iter().zip(&mut kept).for_each(|(from, to)| to[at] = *from as f32);
             }
             parameters.insert(name, values::rounded(next, old)?)?;
@@ -166,7 +166,7 @@ impl Strategy for Stepped {
                 record.insert(name, HostTensor::from_f32(old.shape(), values)?)?;
             }
         }
-        // An infinite moment would be saved, and would keep its coordinate still for ever.
+        // An infinite moment would be saved, and would stop its coordinate for ever.
         moments.iter().try_for_each(ParameterRecord::check_finite)?;
         self.moments = moments.into_iter().map(Arc::new).collect();
         Ok(Aggregate { parameters, ..aggregate })
@@ -214,7 +214,7 @@ impl Strategy for Stepped {
         for record in &moments {
             let single = record.iter().all(|(_, tensor)| tensor.dtype() == Dtype::F32);
             if !single || record.check_finite().is_err() {
-                return wrong("a moment is not of finite f32 numbers".to_owned());
+                return wrong("a moment holds values that are not finite f32 numbers".to_owned());
             }
         }
         self.rule.restore(of_rule)?;

@@ -8,20 +8,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{self, above_zero, checked};
 
-/// The record of a task to train, and of its answer, that holds a control variate: a tensor for each of the parameters.
+/// The record of a training task, and of its answer, that holds a control variate: one tensor per parameter.
 pub const CONTROL: &str = "control";
 
-/// The setting of a task to train that numbers it, beside [`CONTROL`].
+/// The setting of a training task with its number, beside [`CONTROL`].
 pub const TASK: &str = "flora.control-task";
 
-/// The setting of a task to train that says which of the client's tasks was counted last; none if none was.
+/// The setting of a training task that names the client's last counted task; absent if there is none.
 pub const COUNTED: &str = "flora.control-counted";
 
-/// The settings of [`Scaffold`].
+/// Settings of [`Scaffold`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScaffoldConfig {
-    /// The server's step towards the mean of the answers, above 0; 1 is the mean itself.
+    /// The server's step size towards the mean of the answers, above 0; 1 is the mean itself.
     pub server_learning_rate: f64,
 }
 
@@ -35,52 +35,53 @@ impl ScaffoldConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         above_zero("server_learning_rate", self.server_learning_rate)
     }
 }
 
-/// SCAFFOLD (Karimireddy et al. 2019, <https://arxiv.org/abs/1910.06378>), with the control variates of its option II:
-/// clients are kept from drifting towards their own optimum.
+/// SCAFFOLD (Karimireddy et al. 2019, <https://arxiv.org/abs/1910.06378>), with the control variates of its option II,
+/// which keep clients from drifting towards their own optimum.
 ///
-/// A task to train carries the server's control variate `c` as the record [`CONTROL`]. A client adds `c - c_k` to the gradient
-/// of each of its K steps of SGD with the rate `eta`, where `c_k`, its own control variate, stays with it and begins as zeros.
-/// Then `c_k+ = c_k - c + (x - y_k) / (K eta)` for the parameters `x` that it was sent and `y_k` that it came to
-/// ([`client_control`]). It answers `y_k`, and `c` moved by as much as its own: `c + c_k+ - c_k` ([`answered_control`]).
+/// A training task contains the server's control variate `c` as the record [`CONTROL`]. A client adds `c - c_k` to the
+/// gradient of each of its K steps of SGD with learning rate `eta`, where `c_k`, its own control variate, stays with it
+/// and starts at zero. Then `c_k+ = c_k - c + (x - y_k) / (K eta)` for the received parameters `x` and the trained ones
+/// `y_k` ([`client_control`]). It answers `y_k`, and `c` shifted by the change of its own: `c + c_k+ - c_k`
+/// ([`answered_control`]).
 ///
-/// The server steps by plain means over the S answers, whatever the numbers of examples, as the paper does:
-/// `x <- x + server_learning_rate mean(y_k - x)`, and `c` is the sum of all `c_k+ - c_k` that it ever counted, divided by the
-/// clients that may train, or that ever answered, where these are more.
+/// The server steps by plain means over the S answers, whatever the numbers of examples, as in the paper: `x <- x +
+/// server_learning_rate mean(y_k - x)`. `c` is the sum of all counted `c_k+ - c_k`, divided by the number of clients
+/// that may train or, if larger, of clients that ever answered.
 ///
-/// An answer may be late, refused, or of a round that is not counted. A task therefore says which of the client's tasks
-/// was counted last ([`TASK`], [`COUNTED`]), and the client goes on from the `c_k` of that one. A client that lost its `c_k` leaves
-/// what it had in `c`.
+/// An answer may be late, rejected, or of a round that does not count. Each task therefore names the client's last
+/// counted task ([`TASK`], [`COUNTED`]), and the client continues from the `c_k` of that one. If a client loses its
+/// `c_k`, its old contribution stays in `c`.
 pub struct Scaffold {
     config: ScaffoldConfig,
-    /// Those that may train.
+    /// Number of clients that may train.
     clients: usize,
-    /// Tasks so far.
+    /// Number of tasks so far.
     tasks: i64,
-    /// The last task of each client that was counted.
+    /// The last counted task of each client.
     counted: BTreeMap<String, i64>,
-    /// The sum of the clients' control variates; none before the first round.
+    /// The sum of the clients' control variates; `None` before the first round.
     sum: Option<Arc<ParameterRecord>>,
-    /// The server's, made once for all clients of a round.
+    /// The server's control variate, computed once for all clients of a round.
     control: Option<Arc<ParameterRecord>>,
 }
 
-/// In front of the id in the name of a client's last task in the state.
+/// Prefix of a client id in the names of last tasks in the state.
 const PREFIX: &str = "counted.";
 
 impl Scaffold {
-    /// The rule, where `clients` is how many may train. Settings that do not pass [`ScaffoldConfig::check`] are an error
-    /// of the first aggregation.
+    /// Creates the rule; `clients` is the number of clients that may train. Settings that fail
+    /// [`ScaffoldConfig::check`] are an error of the first aggregation.
     pub fn new(config: ScaffoldConfig, clients: usize) -> Self {
         Self { config, clients, tasks: 0, counted: BTreeMap::new(), sum: None, control: None }
     }
 
-    /// The server's, which is zero at the start.
+    /// The server's control variate, which is zero at the start.
     fn control(&mut self, parameters: &ParameterRecord) -> Arc<ParameterRecord> {
         let make = || match &self.sum {
             None => Arc::new(parameters.zeros_like()),
@@ -104,11 +105,11 @@ fn divided(sum: &ParameterRecord, by: usize) -> ParameterRecord {
     divided
 }
 
-/// A client's control variate after a round, `own - control + (sent - trained) / (steps rate)`: `own` is that of before,
-/// none for zeros, `control` the server's, and `trained` what so many steps of SGD made of `sent`.
+/// A client's control variate after a round, `own - control + (sent - trained) / (steps rate)`: `own` is its previous
+/// one (`None` for zeros), `control` the server's, and `trained` the result of `steps` steps of SGD from `sent`.
 ///
 /// # Errors
-/// A tensor of `trained` that another record does not have in its shape.
+/// A tensor of `trained` that another record lacks or has in another shape.
 pub fn client_control(
     own: Option<&ParameterRecord>,
     control: &ParameterRecord,
@@ -130,10 +131,10 @@ pub fn client_control(
     Ok(next)
 }
 
-/// `control + after - before`, which a client answers; `before` is zero where there is none.
+/// `control + after - before`, which a client answers; `before` is zero if absent.
 ///
 /// # Errors
-/// As [`client_control`].
+/// The errors of [`client_control`].
 pub fn answered_control(
     control: &ParameterRecord,
     before: Option<&ParameterRecord>,
@@ -207,7 +208,8 @@ impl Strategy for Scaffold {
         let mut controls = Vec::with_capacity(answers.len());
         for answer in &answers {
             let record = answer.message.records.get(CONTROL).ok_or_else(|| {
-                let problem = format!("client {} answered no record `{CONTROL}`", answer.client.id);
+                let problem =
+                    format!("client {} did not answer a record `{CONTROL}`", answer.client.id);
                 StrategyError::Other(problem)
             })?;
             controls.push(record.as_ref());
@@ -245,7 +247,7 @@ impl Strategy for Scaffold {
         let mut counted = BTreeMap::new();
         let (mut clients, mut tasks) = (None, None);
         for (name, value) in &state.config {
-            let &Value::Int(value) = value else { return Err(wrong("a number is not whole")) };
+            let &Value::Int(value) = value else { return Err(wrong("a number is not an integer")) };
             match (name.as_str(), name.strip_prefix(PREFIX)) {
                 (_, Some(id)) => drop(counted.insert(id.to_owned(), value)),
                 ("clients", _) => clients = usize::try_from(value).ok(),

@@ -1,10 +1,9 @@
-//! Tensors of answers as columns of numbers, and checks of settings that several rules share.
+//! Tensors of answers as columns of values, and checks of settings shared by several rules.
 
 use flora_core::{HostTensor, ParameterRecord, RecordError};
 use flora_federation::{Accepted, StrategyError};
 
-/// The answers in the order of the client ids, whatever order they are given in: the last bits of a sum
-/// depend on it.
+/// The answers in the order of the client ids, on which the last bits of a sum depend.
 pub(crate) fn in_order(accepted: &[Accepted]) -> Vec<&Accepted> {
     let mut sorted: Vec<&Accepted> = accepted.iter().collect();
     sorted.sort_by(|a, b| a.client.id.cmp(&b.client.id));
@@ -20,8 +19,8 @@ pub(crate) fn rounded(
     Ok(HostTensor::from_f32(like.shape(), values)?.cast(like.dtype()))
 }
 
-/// Puts every tensor of every answer through `visit`, once: the values of tensor `name` of each answer,
-/// in the order of `answers`. Copies exist of one tensor at a time, and only of 16-bit ones.
+/// Calls `visit` once for every tensor with its values in each answer, in the order of `answers`. Only 16-bit tensors
+/// are copied, one at a time.
 pub(crate) fn each_tensor<'a>(
     like: &'a ParameterRecord,
     answers: &[&Accepted],
@@ -47,7 +46,7 @@ pub(crate) fn shares(answers: &[&Accepted]) -> Result<Vec<f64>, StrategyError> {
     }
 }
 
-/// Refuses settings that do not pass their own check.
+/// Turns settings that fail their check into a strategy error.
 pub(crate) fn checked(name: &str, result: Result<(), String>) -> Result<(), StrategyError> {
     result.map_err(|problem| StrategyError::Other(format!("{name}: {problem}")))
 }

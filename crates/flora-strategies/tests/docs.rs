@@ -1,10 +1,10 @@
-//! docs/strategies.md has every strategy and attack that an experiment file can name.
+//! docs/strategies.md lists every strategy and attack that an experiment file can name.
 
 use flora_federation::Attack;
 use flora_strategies::StrategyConfig;
 use serde::de::DeserializeOwned;
 
-/// The names that an error lists which is about a name that there is not.
+/// The known names, taken from the error for an unknown name.
 fn names<T: DeserializeOwned>() -> Vec<String> {
     let table: toml::Table = "kind = 'none-of-them'".parse().unwrap();
     let Err(error) = T::deserialize(table) else { panic!("there is none of that name") };

@@ -1,4 +1,4 @@
-//! The rules that Flower 1.42 has, against what its own strategies made of the same replies.
+//! The rules that Flower 1.42 has, compared with its results for the same answers.
 
 mod support;
 
@@ -41,10 +41,10 @@ fn ours(kind: &str, parameters: &Value) -> Option<Box<dyn Strategy>> {
     })
 }
 
-/// Runs of Flower's that ours refuse, and the words.
+/// Runs that Flower accepts and we refuse, with words of our message.
 const REFUSED: [(&str, &str); 2] = [
     ("Bulyan, too few", "bulyan: it needs 7 answers, but 6 passed"),
-    // Flower takes one neighbour where four of six may be bad.
+    // Flower uses a single neighbour where four of six may be malicious.
     ("Krum, one neighbour", "krum: it needs 11 answers, but 6 passed"),
 ];
 

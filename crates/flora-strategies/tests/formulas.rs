@@ -1,4 +1,4 @@
-//! The rules that Flower does not have, against the papers' formulas in numpy.
+//! The rules that Flower does not have, compared with the papers' formulas in numpy.
 
 mod support;
 
@@ -17,14 +17,14 @@ use support::{
     global, list, number, numbers, plus, record, refusal, vector,
 };
 
-/// The start of a case, and what its clients answer.
+/// The initial record of a case, and its clients' answers.
 fn answered(case: &Value) -> (ParameterRecord, Vec<ParameterRecord>) {
     let start = record(&case["global"]);
     let records = list(&case["updates"]).iter().map(|it| plus(&start, &record(it))).collect();
     (start, records)
 }
 
-/// With the steps of each client by its number of examples, which differ in every case.
+/// FedNova with the steps of each client by its number of examples, which differs between clients.
 fn fednova(case: &Value) -> FedNova {
     let known: Vec<(usize, usize)> =
         counts(&case["num_examples"]).into_iter().zip(counts(&case["local_steps"])).collect();
@@ -68,7 +68,7 @@ fn info(client: usize) -> ClientInfo {
     ClientInfo { id: format!("client {client}"), num_examples: 9, num_test_examples: 0 }
 }
 
-/// Clients that take part now and then, and the server: three rounds of either case.
+/// Three rounds with varying clients, for both cases.
 #[test]
 fn scaffold_is_the_papers() {
     let all = fixture("formulas.json");
@@ -88,7 +88,7 @@ fn scaffold_is_the_papers() {
             for ((&client, trained), steps) in
                 who.iter().zip(&trained).zip(counts(&of["local_steps"]))
             {
-                // Weights do not matter.
+                // Weights have no effect.
                 let info = info(client);
                 let sent = rule.instruct(&start, &info, &Kind::Train);
                 let mut answer = answer(&info.id, client + 1, sent, trained.clone());
@@ -107,7 +107,7 @@ fn scaffold_is_the_papers() {
                 rule.check(&answer.sent, &answer.message).unwrap();
                 accepted.push(answer);
             }
-            // A resumed server, and answers in another order, come to the same.
+            // A resumed server, and answers in another order, give the same result.
             let mut other = make();
             other.restore(support::saved(rule.state())).unwrap();
             let reversed: Vec<Accepted> = accepted.iter().rev().cloned().collect();
@@ -125,7 +125,7 @@ fn scaffold_is_the_papers() {
                 assert_close(own, expected, TOLERANCE, "a client's control variate");
             }
         }
-        // Tests need none.
+        // Evaluations need none.
         let test = rule.instruct(&global(9, &parameters), &info(0), &Kind::Evaluate);
         assert!(!test.records.contains_key(CONTROL));
     }
@@ -140,7 +140,7 @@ fn scaffold_refuses_what_lacks_a_control_variate() {
     let answer = answer("client 0", 1, sent, start.clone());
     assert!(rule.check(&answer.sent, &answer.message).unwrap_err().to_string().contains(CONTROL));
     let message = refusal(rule.aggregate(&global, &[answer]));
-    assert!(message.contains("answered no record `control`"), "{message}");
+    assert!(message.contains("did not answer a record `control`"), "{message}");
     for server_learning_rate in [0.0, f64::NAN] {
         let problem = ScaffoldConfig { server_learning_rate }.check().unwrap_err();
         assert!(problem.starts_with("server_learning_rate: "));
@@ -153,7 +153,7 @@ fn geometric(nu: f64, max_iterations: usize, tolerance: f64) -> GeometricMedian 
     rule
 }
 
-/// The mean distance weighted by examples, smoothed below `nu`.
+/// The smoothed (below `nu`) mean distance, weighted by examples.
 fn objective(
     point: &ParameterRecord,
     nu: f64,
@@ -187,7 +187,7 @@ fn the_geometric_median_is_the_papers() {
         }
         let found = result(geometric(nu, 100_000, 1e-12));
         assert_close(&found, &case["converged"], TOLERANCE, &what("converged".to_owned()));
-        // The defaults stop early, where the sum of distances is as good as the least.
+        // With the defaults the iteration stops early, at a sum of distances close to the minimum.
         let defaults = result(GeometricMedian { nu, ..GeometricMedian::default() });
         let more = objective(&defaults, nu, &examples, &records) / number(&case["objective"]) - 1.0;
         assert!((-1e-7..1e-4).contains(&more), "{}: {more:e}", case["name"]);
@@ -248,7 +248,7 @@ fn updates_are_clipped_to_the_bound() {
     }
 }
 
-/// The update is what changed of what *this* client was sent.
+/// The update is relative to the parameters that this client was sent.
 #[test]
 fn an_update_is_measured_from_what_was_sent() {
     let now = global(0, &vector(&[0.0, 0.0]));

@@ -1,4 +1,4 @@
-//! LoRA rules for clients of one rank, against the papers' formulas.
+//! LoRA rules for clients of one rank, compared with the papers' formulas.
 
 #[path = "support/lora.rs"]
 mod support;
@@ -39,14 +39,14 @@ fn the_aggregation_error_of_fedavg_is_told() {
     )
     .unwrap();
     assert_eq!(error, aggregate.metrics[AGGREGATION_ERROR]);
-    // One client, and nothing but zeros.
+    // A single client, and zeros only.
     let one = lora::aggregation_error(&case.clients[0], [(3.0, &case.clients[0])]).unwrap();
     assert!(one < 1e-14, "{one}");
     let zeros = zeroed(&case.reference, LORA_B);
     assert_eq!(lora::aggregation_error(&zeros, [(1.0, &zeros)]), Some(0.0));
     assert_eq!(lora::aggregation_error(&case.reference, [(1.0, &zeros)]), None);
     assert_eq!(lora::aggregation_error(&case.reference, []), None);
-    // Without pairs there is no error to tell.
+    // Without pairs there is no error to report.
     let alone = case.reference.filter(|name| name.contains(LORA_A));
     assert_eq!(lora::aggregation_error(&alone, [(1.0, &alone)]), None);
     assert!(!lora::has_pairs(&alone) && lora::has_pairs(&case.reference));
@@ -66,7 +66,7 @@ fn ffa_keeps_a_and_is_exact() {
     let is_a = |name: &str| name.contains(LORA_A);
     assert_eq!(aggregate.parameters.filter(is_a), case.reference.filter(is_a));
     assert_error(0.0, &aggregate.metrics);
-    // All are sent the same record, of half the size, which says which half it is.
+    // All are sent the same record, half the size, with the setting that names that half.
     let sent = [Kind::Train, Kind::Evaluate]
         .map(|kind| rule.instruct(&global, &support::info(0, 1), &kind));
     let [train, test] = sent.each_ref().map(|it| it.get_parameters().unwrap());
@@ -170,7 +170,7 @@ fn fair_corrects_b() {
     }
 }
 
-/// Of clients of one rank, nothing is cut that the adapter could hold.
+/// For clients of one rank, the adapter can hold everything, so nothing is truncated.
 #[test]
 fn flexlora_is_the_best_of_its_rank() {
     let case = one_rank();
@@ -183,7 +183,7 @@ fn flexlora_is_the_best_of_its_rank() {
             &support::products(&expected["product"]),
             &support::products_of(&made.parameters, 1.0),
         );
-        // Exact, where the products' mean is of the adapter's rank.
+        // Exact, if the mean of the products has the adapter's rank.
         let twins = vec![case.clients[0].clone(); 3];
         let exact = round(&mut rule, &global(0, &case.reference), &twins, &[1, 2, 3]);
         assert_error(0.0, &exact.metrics);

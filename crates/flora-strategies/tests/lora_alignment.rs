@@ -1,4 +1,4 @@
-//! FedRot-LoRA's alignment, against its formula.
+//! FedRot-LoRA's alignment, compared with its formula.
 
 #[path = "support/lora.rs"]
 mod support;
@@ -31,13 +31,13 @@ fn factors_are_turned_towards_the_global_ones() {
             assert_holds(&case["result"], &made.parameters);
             let error = aggregation_error(&made.parameters, weighted()).unwrap();
             assert!((error - case["aggregation_error"]["all"].as_f64().unwrap()).abs() < 1e-6);
-            // Turned or not, the products are the clients' own.
+            // Rotation does not change the clients' products.
             let mut told = Reported::new(Box::new(rule));
             let told = round(&mut told, &global(number, &reference), &clients, &examples);
             assert!((told.metrics[AGGREGATION_ERROR] - error).abs() < 1e-12);
         }
     }
-    // In the first round, and by nothing, they are not turned.
+    // There is no rotation in the first round, nor with lambda 0.
     let plain = round(&mut FedAvg, &global(0, &reference), &clients, &examples);
     for (mut rule, number) in [(aligned(1.0, false), 0), (aligned(0.0, false), 1)] {
         assert_eq!(round(&mut rule, &global(number, &reference), &clients, &examples), plain);
@@ -46,7 +46,7 @@ fn factors_are_turned_towards_the_global_ones() {
     assert!((error - of["aggregation_error_before"]["all"].as_f64().unwrap()).abs() < 1e-6);
 }
 
-/// As a client of zeros is, before it has trained.
+/// Like a client with zero factors, before any training.
 #[test]
 fn what_has_no_direction_is_not_turned() {
     let fixture = support::fixture();
@@ -80,7 +80,7 @@ fn what_has_no_direction_is_not_turned() {
     }
 }
 
-/// Half a turn of all directions is a rotation; half of that is no rotation at all, and must not be NaN.
+/// Half a turn of all directions is a rotation; half of that is not, and must not become NaN.
 #[test]
 fn a_blend_that_cancels_stays_finite() {
     let fixture = support::fixture();

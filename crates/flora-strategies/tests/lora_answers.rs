@@ -1,4 +1,4 @@
-//! What LoRA rules take as answers, and as parameters.
+//! Answers and parameters that LoRA rules accept.
 
 #[path = "support/lora.rs"]
 mod support;
@@ -15,7 +15,7 @@ use flora_strategies::lora::{
 };
 use support::{accepted, aggregate, changed, global, name, one_rank, round, zeroed};
 
-/// Other tensors, of another element type.
+/// Adds other tensors, with another element type.
 fn with_bias(record: &ParameterRecord, value: f32) -> ParameterRecord {
     let mut record = record.clone();
     let bias = HostTensor::from_f32([2], vec![value, -value]).unwrap().cast(Dtype::Bf16);
@@ -23,7 +23,7 @@ fn with_bias(record: &ParameterRecord, value: f32) -> ParameterRecord {
     record
 }
 
-/// Also of the other parameters, and of clients whose A lacks rank.
+/// This includes other parameters, and clients whose A is rank-deficient.
 #[test]
 fn equal_answers_are_their_own_mean() {
     let case = one_rank();
@@ -105,7 +105,7 @@ fn parameters_without_pairs_are_an_error() {
             .unwrap();
     }
     for (record, words) in [
-        (none, "none is a LoRA pair"),
+        (none, "there is no LoRA pair"),
         (a, "lora_B.weight: it is missing"),
         (unequal, "is of rank 4, but lora_B of 3"),
     ] {
@@ -172,7 +172,7 @@ fn a_resumed_run_has_the_same_bits() {
     }
 }
 
-/// With numbers of which a sum in another order has other bits, in f32 as well.
+/// The values are such that a sum in another order differs in f32, too.
 #[test]
 fn the_order_of_answers_changes_no_bit() {
     let case = one_rank();
@@ -180,7 +180,7 @@ fn the_order_of_answers_changes_no_bit() {
     let client = |factor: f32| changed(&case.reference, |_, value| value * factor);
     let clients = [1e10, -1e10, 0.3].map(client);
     for make in all_rules() {
-        // `round` compares with the answers from last to first.
+        // `round` also aggregates the answers in reverse order and compares.
         round(make().as_mut(), &start, &clients, &[1, 1, 1]);
     }
 }

@@ -1,4 +1,4 @@
-//! LoRA rules for clients of different ranks, against the papers' formulas.
+//! LoRA rules for clients of different ranks, compared with the papers' formulas.
 
 #[path = "support/lora.rs"]
 mod support;
@@ -54,7 +54,7 @@ impl Case {
     }
 }
 
-/// Of a start whose B is zero, and of one that is something.
+/// For an initial B of zero, and a non-zero one.
 #[test]
 fn flexlora_makes_the_best_factors_of_every_rank() {
     let case = case();
@@ -77,17 +77,17 @@ fn flexlora_makes_the_best_factors_of_every_rank() {
             let product = products_of(parameters, case.scale().of(rank) / 3.0);
             assert_products(&support::products(&expected["product"]), &product);
             assert_eq!(sent.config[FRESH_OPTIMIZER], Setting::Bool(true));
-            // Another instance sends the same, as after a resume, and one record goes to all of a rank.
+            // Another instance sends the same, as after a resume, and all clients of a rank share one record.
             let again = case.flex(average).instruct(&next, &client, &Kind::Train);
             assert_eq!(again.get_parameters(), Some(parameters));
             let same = rule.instruct(&next, &client, &Kind::Train);
             assert!(Arc::ptr_eq(same.get_parameters().unwrap(), parameters));
-            // The model that comes out is tested.
+            // The resulting model is tested.
             let test = rule.instruct(&next, &client, &Kind::Evaluate);
             assert!(Arc::ptr_eq(test.get_parameters().unwrap(), &next.parameters));
             assert!(test.config.is_empty());
         }
-        // The largest rank is that of the global record itself.
+        // The largest rank uses the global record itself.
         let all = rule.instruct(&next, &info(2, 1), &Kind::Train);
         assert!(Arc::ptr_eq(all.get_parameters().unwrap(), &next.parameters));
         let largest = case.rule(name)["by_rank"].as_array().unwrap().last().unwrap();
@@ -101,7 +101,7 @@ fn flexlora_makes_the_best_factors_of_every_rank() {
     }
 }
 
-/// As in the first round, when B is zero everywhere.
+/// As in the first round, when all B are zero.
 #[test]
 fn a_product_of_zero_is_sent_and_kept_as_zero() {
     let case = case();
@@ -157,7 +157,7 @@ fn hetlora_weighs_by_the_norms_of_products() {
     assert_eq!(b.0[2..4], b.1[8..10]);
 }
 
-/// Rows that nobody in the round has stay; the others are the only client's, in its own scale.
+/// Rows that no client of the round has stay unchanged; the others are the only client's, in its own scale.
 #[test]
 fn hetlora_of_one_client_is_that_client() {
     let case = case();
@@ -175,7 +175,7 @@ fn hetlora_of_one_client_is_that_client() {
     assert_eq!(sent.get_parameters().unwrap().as_ref(), &client[0]);
 }
 
-/// Clients of different ranks, over two rounds: what is below grows by the mean of the products.
+/// Clients of different ranks, over two rounds: the base weights grow by the mean of the products.
 #[test]
 fn stacking_puts_the_mean_of_products_below_fresh_adapters() {
     let case = case();
@@ -204,7 +204,7 @@ fn stacking_puts_the_mean_of_products_below_fresh_adapters() {
     assert_products(&twice.collect(), &updates(&again.parameters));
 }
 
-/// What the model's weights gain, corrections included.
+/// The updates of the model's weights, corrections included.
 fn updates(record: &ParameterRecord) -> Products {
     let mut sums = products_of(record, 1.0);
     for (layer, sum) in &mut sums {
@@ -243,10 +243,10 @@ fn fedex_gives_back_what_the_mean_lost() {
     });
     assert_products(&support::products(&of["rules"]["fedex"]["residual"]), &residual.collect());
     assert!(made.metrics[AGGREGATION_ERROR] < 1e-6, "{:?}", made.metrics);
-    // What was below stays there.
+    // Earlier corrections stay.
     let again = round(&mut rule, &global(1, &made.parameters), &clients, &examples);
     assert!(again.metrics[AGGREGATION_ERROR] < 1e-6, "{:?}", again.metrics);
-    // Of one client nothing is lost, and there is nothing to correct.
+    // For one client nothing is lost, and there is nothing to correct.
     let alone = round(&mut FedEx, &start, &clients[..1], &examples[..1]);
     assert_eq!(alone.parameters, clients[0]);
 }
@@ -348,13 +348,13 @@ fn fed_sb_begins_with_random_bases() {
     );
 }
 
-/// The first round takes the singular vectors of the clients' gradients; cores are averaged from then on.
+/// The first round computes the singular vectors of the clients' gradients; later rounds average cores.
 #[test]
 fn fed_sb_averages_cores_between_singular_vectors() {
     let fixture = support::fixture();
     let of = &fixture["fed_sb"];
     let (rank, examples) = (of["rank"].as_u64().unwrap() as usize, examples(&fixture));
-    // The fixture's gradient, as what every client would answer.
+    // Every client answers the fixture's gradient.
     let mut answer = ParameterRecord::new();
     let mut start = ParameterRecord::new();
     for layer in support::LAYERS {
@@ -376,7 +376,7 @@ fn fed_sb_averages_cores_between_singular_vectors() {
     assert_eq!(sent.config[ESTIMATE], Setting::Bool(true));
     let made = round(&mut rule, &global(0, &start), &clients, &examples);
     assert!(!made.metrics.contains_key(AGGREGATION_ERROR));
-    // With the core `B^t G A^t`, the update is the best one of the rank. Signs are open.
+    // With the core `B^t G A^t`, the update is the best one of the rank. Signs are arbitrary.
     let mut projected = ParameterRecord::new();
     for layer in support::LAYERS {
         let values = |end: &str| {

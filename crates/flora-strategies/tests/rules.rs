@@ -1,4 +1,4 @@
-//! What holds for every rule: bits, states, equal answers, settings.
+//! Properties of every rule: determinism, states, equal answers, settings.
 
 mod support;
 
@@ -35,7 +35,7 @@ fn a_restored_strategy_and_another_order_give_the_same_bits() {
         };
         let median = around(|| Box::new(Median::default()));
         assert_same_bits(&median, &start, &rounds, true);
-        // FedAvg adds up in the order that it is given; the round loop sorts.
+        // FedAvg sums in the given order; the round loop sorts the answers.
         assert_same_bits(&around(|| Box::new(FedAvg)), &start, &rounds, false);
         let twice = around(|| stepped(ServerOptimizer::FedAdam(FedAdam::default())));
         assert_same_bits(&twice, &start, &rounds, false);
@@ -52,7 +52,7 @@ fn a_restored_strategy_and_another_order_give_the_same_bits() {
     }
 }
 
-/// Sums of these depend on the order of their terms, whatever it is rounded to.
+/// Sums of these depend on the order of their terms, whatever the rounding.
 #[test]
 fn large_numbers_that_cancel_show_no_order() {
     let records: Vec<_> = [
@@ -167,7 +167,7 @@ fn a_state_of_another_kind_is_refused() {
     let mut infinite = state.clone();
     infinite.records.insert("fedadam.v".to_owned(), vector(&[f32::INFINITY]).into());
     refused(fresh.as_mut(), infinite, "finite");
-    // Its moments are of another model.
+    // Its moments belong to another model.
     fresh.restore(state).unwrap();
     let name = start.names().next().unwrap();
     let mut other = ParameterRecord::new();
@@ -208,7 +208,7 @@ fn settings_are_checked() {
         let message = result.unwrap_err();
         assert!(message.starts_with(&format!("{field}: ")), "{message}");
     }
-    // Whoever does not ask is told all the same.
+    // Without a prior check, the first aggregation reports the error.
     let mut wrong = TrimmedMean { beta: 0.7 };
     let start = vector(&[1.0]);
     let message = refusal(aggregate(&mut wrong, 0, &start, &[1], std::slice::from_ref(&start)));

@@ -7,7 +7,7 @@ use crate::error::shorten;
 use crate::source::{Extent, Source};
 use crate::storage::Storages;
 
-/// What a zip archive of `torch.save` or `torch.jit.save` holds:
+/// The content of a zip archive of `torch.save` or `torch.jit.save`:
 ///
 /// ```text
 /// <name>/data.pkl      the pickle
@@ -15,19 +15,19 @@ use crate::storage::Storages;
 /// <name>/data/<key>    the storages
 /// ```
 ///
-/// and more that is not looked at, such as the code of TorchScript.
+/// and other entries that are ignored, such as the code of TorchScript.
 pub(crate) struct Archive {
     pub(crate) pickle: Extent,
     pub(crate) storages: Storages,
 }
 
 impl Archive {
-    /// Read the archive's table of contents. No entry is unpacked: they must be stored, and what is
-    /// kept is where they are.
+    /// Reads the archive's table of contents. No entry is unpacked: entries must be stored uncompressed, and only their
+    /// positions are recorded.
     pub(crate) fn read(source: &Source, path: &str) -> Result<Self, TorchError> {
         let file = |problem: String| TorchError::file(path, problem);
         let mut contents = Contents::read(source)
-            .map_err(|error| file(format!("no whole zip archive ({error}); {AGAIN}")))?;
+            .map_err(|error| file(format!("not a complete zip archive ({error}); {AGAIN}")))?;
         let prefix = contents.prefix().map_err(file)?;
         let pickle_name = format!("{prefix}/data.pkl");
         let pickle = contents
@@ -49,7 +49,7 @@ impl Archive {
 
 const AGAIN: &str = "copy or download it again";
 
-/// Where the entries of an archive are, or why one cannot be read.
+/// The positions of the entries of an archive, or why one cannot be read.
 struct Contents {
     entries: Vec<Entry>,
 }
@@ -67,7 +67,7 @@ impl Contents {
         if zip.has_duplicate_names() {
             return Err("two entries have the same name".into());
         }
-        // No entry may reach into the next one, or into the table of contents.
+        // No entry may overlap the next one, or the table of contents.
         let mut borders: Vec<u64> = (0..zip.len())
             .filter_map(|index| Some(zip.by_index_data(index).ok()?.header_start()))
             .chain([zip.central_directory_start(), source.len()])
@@ -86,7 +86,7 @@ impl Contents {
         Ok(Self { entries })
     }
 
-    /// The one folder that everything is in, by the pickle.
+    /// The one folder that contains everything, found by the pickle.
     fn prefix(&self) -> Result<String, String> {
         let mut prefixes = self.entries.iter().filter_map(|entry| {
             let prefix = entry.name.strip_suffix("/data.pkl")?;
@@ -111,7 +111,7 @@ impl Contents {
     }
 }
 
-/// Where the data of an entry are.
+/// The position of the data of an entry.
 fn extent<R: std::io::Read + std::io::Seek>(
     zip: &mut ZipArchive<R>,
     index: usize,

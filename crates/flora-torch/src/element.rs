@@ -79,7 +79,7 @@ impl ElementType {
         }
     }
 
-    /// Where values of this type become f32 without loss of meaning.
+    /// The conversion to f32, for types that f32 can represent.
     pub(crate) fn float(self) -> Option<Float> {
         match self {
             Self::F32 => Some(Float::F32),

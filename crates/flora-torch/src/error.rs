@@ -2,7 +2,7 @@ use std::io;
 
 use crate::pickle::PickleError;
 
-/// What can be wrong with a PyTorch file.
+/// Errors of reading a PyTorch file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TorchError {
@@ -11,35 +11,35 @@ pub enum TorchError {
     Read {
         /// The file.
         path: String,
-        /// What the operating system reports.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The file is none that this crate reads, or is damaged.
+    /// The file has an unsupported format, or is damaged.
     #[error("{path}: {problem}")]
     File {
         /// The file.
         path: String,
-        /// What is wrong with it and, where known, what to do.
+        /// The problem and, where known, the remedy.
         problem: String,
     },
-    /// The pickle that describes the tensors is damaged, or does what no state dict needs.
+    /// The pickle that describes the tensors is damaged, or does something that a state dict does not need.
     #[error("{path}: pickle, byte {offset}: {problem}")]
     Pickle {
         /// The file.
         path: String,
-        /// Where in the pickle (of an archive: in its `data.pkl`).
+        /// The offset in the pickle (in an archive: in its `data.pkl`).
         offset: usize,
-        /// What is wrong there.
+        /// The problem.
         problem: String,
     },
-    /// A tensor is missing, damaged or of a kind that is not read.
+    /// A tensor is missing, damaged or of an unsupported kind.
     #[error("{path}: tensor {tensor:?}: {problem}")]
     Tensor {
         /// The file.
         path: String,
-        /// The tensor's name, cut where it is long.
+        /// The tensor's name, shortened.
         tensor: String,
-        /// What is wrong with it and, where known, what to do.
+        /// The problem and, where known, the remedy.
         problem: String,
     },
 }
@@ -63,7 +63,7 @@ impl TorchError {
     }
 }
 
-/// The beginning of a text that may be of any length, for a message.
+/// The beginning of a text of any length, for a message.
 pub(crate) fn shorten(text: &str) -> &str {
     &text[..text.floor_char_boundary(80)]
 }

@@ -14,10 +14,10 @@ use crate::{TensorInfo, TorchError, legacy, names, read};
 
 const MAX_TENSORS: usize = 1 << 16;
 
-/// Bytes of all names together. Modules may be shared, so that a small file could ask for many.
+/// The limit on the bytes of all names together. Modules may be shared, so that a small file could require many.
 const MAX_NAMES: usize = 8 << 20;
 
-/// What a file was saved with.
+/// How a file was saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -27,7 +27,7 @@ pub enum Kind {
     TorchScript,
 }
 
-/// The tensors of a PyTorch file, by name. Their data stay in the file until they are asked for.
+/// The tensors of a PyTorch file, by name. Their data stay in the file until they are read.
 pub struct TorchFile {
     path: String,
     kind: Kind,
@@ -46,31 +46,31 @@ impl std::fmt::Debug for TorchFile {
 }
 
 impl TorchFile {
-    /// Read the index of the file at `path`, and check it. The file must not change while the value
-    /// lives: what is read later would be another's bytes, or an error.
+    /// Reads and checks the index of the file at `path`. The file must not change while the value is in use: later
+    /// reads would return other bytes, or an error.
     ///
-    /// - The keys of a state dict are the names; values that are no tensors are left out. If the
-    ///   file holds a dict with a dict named `state_dict` in it, as training checkpoints do, that
-    ///   one is taken. A `module.` that all names begin with is taken off.
-    /// - Tensors of TorchScript are named by their path, as in `torch.jit.load(path).state_dict()`.
-    ///   Tensors that are plain attributes, neither parameter nor buffer, are listed as well: only
-    ///   the code, which is not read, tells them apart.
+    /// - The keys of a state dict are the names; values other than tensors are left out. If the file holds a dict with
+    ///   a dict named `state_dict` in it, as training checkpoints do, that one is used. A prefix `module.` common to
+    ///   all names is removed.
+    /// - Tensors of TorchScript are named by their path, as in `torch.jit.load(path).state_dict()`. Tensors that are
+    ///   plain attributes, neither parameters nor buffers, are listed as well: only the code, which is not read,
+    ///   distinguishes them.
     ///
     /// # Errors
     ///
-    /// [`TorchError`] if the file cannot be read, is none of these formats, is damaged, or has a
-    /// tensor among its names that is quantised, sparse or a view of overlapping elements.
+    /// [`TorchError`] if the file cannot be read, has none of these formats, is damaged, or has a tensor that is
+    /// quantised, sparse or a view of overlapping elements.
     pub fn open(path: &Path) -> Result<Self, TorchError> {
         let name = path.display().to_string();
         let file = File::open(path).map_err(|error| TorchError::read(&name, error))?;
         Self::from_reader(file, &name)
     }
 
-    /// Like [`open`](Self::open), from anything that can seek; messages call it `name`.
+    /// Like [`open`](Self::open), from any seekable reader; messages call it `name`.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
+    /// Those of [`open`](Self::open).
     pub fn from_reader(
         reader: impl Read + Seek + Send + 'static,
         name: &str,
@@ -105,7 +105,7 @@ impl TorchFile {
         Ok(Self { path: name.to_owned(), kind: index.kind, tensors: index.tensors, source })
     }
 
-    /// What the file was saved with.
+    /// How the file was saved.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -115,13 +115,13 @@ impl TorchFile {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// The tensor called `name`.
+    /// The tensor with this name.
     pub fn get(&self, name: &str) -> Option<&TensorInfo> {
         self.tensors.get(name)
     }
 
-    /// The values of `name`, row-major whatever the strides in the file. Types: float32, float16,
-    /// bfloat16. Values that are not finite are passed on.
+    /// The values of `name`, row-major whatever the strides in the file. Supported types: float32, float16, bfloat16.
+    /// Values that are not finite are returned unchanged.
     ///
     /// # Errors
     ///
@@ -130,12 +130,12 @@ impl TorchFile {
         self.read(name, self.find(name)?)
     }
 
-    /// The values of some rows of `name`, i.e. of a range of its first axis, without reading the
-    /// others. Otherwise like [`read_f32`](Self::read_f32).
+    /// The values of some rows of `name`, i.e. of a range of its first axis, without reading the others. Otherwise like
+    /// [`read_f32`](Self::read_f32).
     ///
     /// # Errors
     ///
-    /// As [`read_f32`](Self::read_f32), and if there are no such rows.
+    /// Those of [`read_f32`](Self::read_f32), and an invalid range of rows.
     pub fn read_rows_f32(&self, name: &str, rows: Range<usize>) -> Result<Vec<f32>, TorchError> {
         let tensor = self.find(name)?;
         let available = tensor.shape().first().copied();
@@ -162,7 +162,7 @@ impl TorchFile {
     }
 }
 
-/// The tensors while they are collected.
+/// The tensors collected so far.
 struct Index {
     kind: Kind,
     tensors: BTreeMap<String, TensorInfo>,
@@ -196,7 +196,7 @@ impl Index {
         Ok(index)
     }
 
-    /// Take `id` in if it is a tensor.
+    /// Adds `id` if it is a tensor.
     fn add(
         &mut self,
         graph: &Graph<'_>,
@@ -220,11 +220,11 @@ impl Index {
         }
         match self.tensors.insert(name.to_owned(), info) {
             None => Ok(()),
-            Some(_) => Err(tensor("is there twice".into())),
+            Some(_) => Err(tensor("occurs twice".into())),
         }
     }
 
-    /// Take `prefix`, which `DistributedDataParallel` puts before every name, off again.
+    /// Removes `prefix`, which `DistributedDataParallel` puts before every name.
     fn strip(&mut self, prefix: &str) {
         if self.tensors.keys().all(|name| name.starts_with(prefix)) {
             let tensors = std::mem::take(&mut self.tensors).into_iter();
@@ -234,7 +234,7 @@ impl Index {
     }
 }
 
-/// What to say of a dict in which there are no tensors: most often they are one level deeper.
+/// The error for a dict without tensors: usually they are one level deeper.
 fn no_tensors(graph: &Graph<'_>, dict: Id) -> String {
     let mut keys = vec![];
     let _ = names::visit_state_dict(graph, dict, |name, _| {
@@ -248,7 +248,7 @@ fn no_tensors(graph: &Graph<'_>, dict: Id) -> String {
     )
 }
 
-/// What a file is that is none of PyTorch's, from its first bytes.
+/// The probable kind of a file that is not PyTorch's, from its first bytes.
 fn foreign(start: &[u8]) -> String {
     let what = match start {
         [] => return "is empty; copy or download it again".into(),

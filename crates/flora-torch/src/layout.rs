@@ -2,15 +2,15 @@ use crate::ElementType;
 use crate::source::Extent;
 use crate::tensor::TensorRef;
 
-/// What is known of a tensor without reading its data.
+/// The description of a tensor, without its data.
 #[derive(Clone, Debug)]
 pub struct TensorInfo {
     element: ElementType,
     shape: Vec<usize>,
     num_elements: usize,
-    /// Distance of neighbours along each axis, in elements.
+    /// Distance between neighbours along each axis, in elements.
     pub(crate) strides: Vec<u64>,
-    /// Where the first element is in the file, in bytes.
+    /// The position of the first element in the file, in bytes.
     pub(crate) start: u64,
 }
 
@@ -30,9 +30,8 @@ impl TensorInfo {
         self.num_elements
     }
 
-    /// Check that every element of `tensor` lies in its storage, which is at `extent`, and that no
-    /// two are the same. The latter bounds what a file can ask for by its size, and lets the data be
-    /// read in one pass.
+    /// Checks that every element of `tensor` is in its storage, which is at `extent`, and that no two elements overlap.
+    /// The latter bounds the memory by the size of the file, and allows reading the data in one pass.
     pub(crate) fn new(tensor: &TensorRef<'_>, extent: Extent) -> Result<Self, String> {
         const OVERFLOW: &str = "its size overflows; the file is damaged";
         let storage = &tensor.storage;
@@ -90,10 +89,10 @@ impl TensorInfo {
         })
     }
 
-    /// The part of the first axis from `start` on, of `len` rows.
+    /// `len` rows of the first axis, from `start` on.
     pub(crate) fn rows(&self, start: usize, len: usize) -> Self {
         let mut part = self.clone();
-        // The strides of an empty tensor mean nothing.
+        // The strides of an empty tensor are meaningless.
         if self.num_elements > 0 {
             part.start += start as u64 * self.strides[0] * self.element.size() as u64;
         }

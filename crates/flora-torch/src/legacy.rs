@@ -11,11 +11,11 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 /// `torch.serialization.PROTOCOL_VERSION`.
 const PROTOCOL: i64 = 1001;
 
-/// The layout of `torch.save` before PyTorch 1.6: the magic number, the protocol, what system it
-/// was, the object and the list of its storages, each a pickle; then the storages in the order of
-/// the list, each a count of elements (i64) and the elements.
+/// The layout of `torch.save` before PyTorch 1.6: the magic number, the protocol, the system, the object and the list
+/// of its storages, each a pickle; then the storages in the order of the list, each a count of elements (i64) and the
+/// elements.
 ///
-/// `bytes` is the file's beginning, with all of the pickles.
+/// `bytes` is the beginning of the file, with all of the pickles.
 pub(crate) fn read<'a>(
     source: &Source,
     bytes: &'a [u8],
@@ -27,7 +27,7 @@ pub(crate) fn read<'a>(
     let magic = next(0)?;
     if !matches!(magic.graph.value(magic.root), Value::Long(span) if magic.graph.bytes(span) == MAGIC)
     {
-        return Err(file("a pickle, but none of torch.save; only tensors saved by it are read"));
+        return Err(file("a pickle, but not one of torch.save; only tensors saved by it are read"));
     }
     let protocol = next(magic.end)?;
     if !matches!(protocol.graph.value(protocol.root), Value::Int(PROTOCOL)) {
@@ -87,8 +87,8 @@ fn locate(
     Ok(storages)
 }
 
-/// Every storage that the pickle mentions, also outside of the state dict: their sizes say where
-/// the next one begins.
+/// Every storage that the pickle mentions, including those outside the state dict: their sizes determine where the next
+/// one begins.
 fn described<'a>(graph: &Graph<'a>) -> Result<HashMap<&'a str, StorageRef<'a>>, String> {
     let mut described: HashMap<&str, StorageRef<'_>> = HashMap::new();
     for id in graph.ids().filter(|&id| matches!(graph.value(id), Value::Persistent(_))) {

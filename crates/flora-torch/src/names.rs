@@ -1,13 +1,13 @@
 use crate::error::shorten;
 use crate::pickle::{Graph, Id, Value};
 
-/// Longest name of a tensor, in bytes. With it the depth of modules is bounded, too.
+/// Longest name of a tensor, in bytes. This also bounds the depth of modules.
 const MAX_NAME: usize = 1024;
 
-/// Attributes that are looked at. Modules may be shared, so that a small file could name very many.
+/// Limit on visited attributes. Modules may be shared, so that a small file could name very many.
 const MAX_VISITED: usize = 1 << 18;
 
-/// The state dict in `root`: itself, or what a training checkpoint has under `state_dict`.
+/// The state dict in `root`: itself, or the value of `state_dict` in a training checkpoint.
 pub(crate) fn state_dict(graph: &Graph<'_>, root: Id) -> Result<Id, String> {
     let is_dict = |id| {
         matches!(graph.value(id), Value::Dict(_))
@@ -30,7 +30,7 @@ pub(crate) fn state_dict(graph: &Graph<'_>, root: Id) -> Result<Id, String> {
     Ok(nested.map(|(_, value)| value).filter(|&value| is_dict(value)).unwrap_or(root))
 }
 
-/// Call `found` with every named value of a state dict.
+/// Calls `found` with every named value of a state dict.
 pub(crate) fn visit_state_dict<E>(
     graph: &Graph<'_>,
     dict: Id,
@@ -41,7 +41,7 @@ pub(crate) fn visit_state_dict<E>(
         .try_for_each(|(name, value)| found(name, value))
 }
 
-/// Keys and values of a dict; and of the `OrderedDict([[key, value], …])` of Python 2.
+/// Keys and values of a dict, including Python 2's `OrderedDict([[key, value], …])`.
 fn pairs(graph: &Graph<'_>, id: Id) -> impl Iterator<Item = (Id, Id)> {
     let list = graph.call(id).and_then(|(module, name, object)| {
         let first = graph.tuple(object.args)?.first()?;
@@ -54,21 +54,20 @@ fn pairs(graph: &Graph<'_>, id: Id) -> impl Iterator<Item = (Id, Id)> {
     listed.chain(graph.dict(id).into_iter().flatten())
 }
 
-/// The attributes of a TorchScript module; `None` if `id` is none.
+/// The attributes of a TorchScript module; `None` if `id` is not a module.
 pub(crate) fn module_state(graph: &Graph<'_>, id: Id) -> Option<Id> {
     let (module, _, object) = graph.call(id)?;
     let inside = module == "__torch__" || module.starts_with("__torch__.");
     object.state.filter(|&state| inside && matches!(graph.value(state), Value::Dict(_)))
 }
 
-/// Call `found` with every attribute of a TorchScript module and of the modules in it, under the
-/// names that `state_dict()` gives them.
+/// Calls `found` with every attribute of a TorchScript module and of its submodules, under the names of `state_dict()`.
 pub(crate) fn visit_module<E>(
     graph: &Graph<'_>,
     state: Id,
     mut found: impl FnMut(&str, Id) -> Result<(), E>,
 ) -> Result<Result<(), String>, E> {
-    // A stack of our own, not recursion: how deep modules nest is up to the file.
+    // An explicit stack instead of recursion: the file determines the depth of nesting.
     let mut stack = vec![(graph.dict(state).into_iter().flatten(), 0)];
     let mut path = String::new();
     let mut visited = 0;

@@ -4,7 +4,7 @@ use crate::TensorInfo;
 use crate::element::Float;
 use crate::source::Source;
 
-/// Elements that are read at once: enough that the calls do not count, little beside any tensor.
+/// Elements that are read at once: enough to amortise the calls, and little compared to any tensor.
 const BLOCK: u64 = 1 << 16;
 
 /// The values of a tensor, row-major.
@@ -41,7 +41,7 @@ pub(crate) fn read(source: &Source, tensor: &TensorInfo, float: Float) -> io::Re
     }
 }
 
-/// An axis of more than one element: where neighbours are in the storage and in the result.
+/// An axis of more than one element: the distances of neighbours in the storage and in the result.
 struct Axis {
     size: u64,
     from: u64,
@@ -67,10 +67,10 @@ impl Axis {
 /// A block of a storage, as f32.
 struct Window<'a> {
     source: &'a Source,
-    /// Where in the file element 0 is.
+    /// The position of element 0 in the file.
     start: u64,
     float: Float,
-    /// Number of elements of a block, and of the last element of all.
+    /// The number of elements of a block, and the index of the last element of all.
     block: u64,
     last: u64,
     first: u64,
@@ -92,8 +92,8 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// Choose the block for `axes`, which are in the order of the file: large ones where a fair part
-    /// of the bytes belong to the tensor, else what is in one piece.
+    /// Chooses the block size for `axes`, which are in the order of the file: large blocks if a fair part of the bytes
+    /// belong to the tensor, otherwise contiguous pieces.
     fn plan(&mut self, axes: &[Axis]) {
         self.last = axes.iter().map(|axis| (axis.size - 1) * axis.from).sum();
         let num_elements: u64 = axes.iter().map(|axis| axis.size).product();

@@ -1,15 +1,15 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a PyTorch file is read from.
+/// The reader of a PyTorch file.
 pub(crate) trait ReadSeek: Read + Seek + Send {}
 
 impl<T: Read + Seek + Send> ReadSeek for T {}
 
-/// A reader that gives any part of itself through a shared reference.
+/// A reader that gives access to any part through a shared reference.
 ///
-/// A lock and a seek rather than the positioned reads of the operating systems: it is the same
-/// everywhere, and the lock is held for one block at a time.
+/// It uses a lock and a seek rather than the positioned reads of the operating systems: this is portable, and the lock
+/// is held for one block at a time.
 pub(crate) struct Source {
     reader: Mutex<Box<dyn ReadSeek>>,
     len: u64,
@@ -33,20 +33,20 @@ impl Source {
         self.len
     }
 
-    /// The reader itself. Its position is anywhere: whoever uses it seeks first, which is why a
-    /// panic of another thread between seek and read does no harm.
+    /// The reader itself. Its position is arbitrary: every user seeks first. So a panic of another thread between seek
+    /// and read does no harm.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Box<dyn ReadSeek>> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fill `buffer` with what stands at `offset`.
+    /// Fills `buffer` with the bytes at `offset`.
     pub(crate) fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let mut reader = self.lock();
         reader.seek(SeekFrom::Start(offset))?;
         reader.read_exact(buffer)
     }
 
-    /// The bytes of `extent`, which the caller has checked to be of a reasonable length.
+    /// The bytes of `extent`, whose length the caller has checked.
     pub(crate) fn read(&self, extent: Extent) -> io::Result<Vec<u8>> {
         let len = usize::try_from(extent.len).map_err(io::Error::other)?;
         let mut bytes = Vec::new();

@@ -5,30 +5,30 @@ use crate::error::shorten;
 use crate::pickle::{Graph, Id, Value};
 use crate::source::Extent;
 
-/// Where the storages of a file are, by key; or why one cannot be read.
+/// The positions of the storages in a file, by key; or why one cannot be read.
 pub(crate) type Storages = HashMap<String, Result<Extent, String>>;
 
-/// What a pickle says of a storage: `("storage", type, key, location, number of elements, …)`.
+/// The description of a storage in a pickle: `("storage", type, key, location, number of elements, …)`.
 #[derive(Clone, Copy)]
 pub(crate) struct StorageRef<'a> {
     pub(crate) key: &'a str,
-    /// `None`: bytes, of which the tensor knows the type.
+    /// `None`: bytes, whose type the tensor determines.
     pub(crate) element: Option<ElementType>,
     pub(crate) num_elements: u64,
 }
 
 impl<'a> StorageRef<'a> {
-    /// The storage that `id` stands for.
+    /// The storage that `id` refers to.
     pub(crate) fn new(graph: &Graph<'a>, id: Id) -> Result<Self, String> {
         let Value::Persistent(id) = graph.value(id) else {
-            return Err("its data are no storage of this file".into());
+            return Err("its data are not a storage of this file".into());
         };
         let (&[kind, class, key, _location, count], rest) = graph
             .tuple(id)
             .and_then(|fields| fields.split_first_chunk())
             .ok_or("its storage is not described as torch.save does")?;
         if graph.text(kind) != Some("storage") {
-            return Err("its data are no storage of this file".into());
+            return Err("its data are not a storage of this file".into());
         }
         let views = rest.iter().any(|&view| !matches!(graph.value(view), Value::None));
         if views {
@@ -51,7 +51,7 @@ impl<'a> StorageRef<'a> {
     }
 }
 
-/// The type that a storage class is for; `None` of the untyped one.
+/// The element type of a storage class; `None` for the untyped one.
 fn element(graph: &Graph<'_>, class: Id) -> Result<Option<ElementType>, String> {
     let (module, name) = graph.global(class).ok_or("its storage has no type")?;
     match (module, name) {

@@ -2,29 +2,29 @@ use crate::ElementType;
 use crate::pickle::{Graph, Id, Object, Value};
 use crate::storage::StorageRef;
 
-/// More dimensions than any layer's parameter has.
+/// More dimensions than the parameter of any layer.
 const MAX_DIMENSIONS: usize = 16;
 
-/// A tensor as a pickle describes it, in numbers that were not checked against the file.
+/// A tensor as described by a pickle, not yet checked against the file.
 pub(crate) struct TensorRef<'a> {
     pub(crate) storage: StorageRef<'a>,
     pub(crate) element: ElementType,
-    /// In elements, as are the strides.
+    /// In elements, like the strides.
     pub(crate) offset: u64,
     pub(crate) shape: Vec<u64>,
     pub(crate) strides: Vec<u64>,
 }
 
 impl<'a> TensorRef<'a> {
-    /// The tensor that `id` stands for; `None` if it is no tensor.
+    /// The tensor that `id` refers to; `None` if it is not a tensor.
     ///
-    /// These are the functions of `torch/_utils.py` that a tensor's `__reduce_ex__` names; the
-    /// pickles of TorchScript use the same names.
+    /// These are the functions of `torch/_utils.py` that a tensor's `__reduce_ex__` names; the pickles of TorchScript
+    /// use the same names.
     pub(crate) fn new(graph: &Graph<'a>, id: Id) -> Result<Option<Self>, String> {
         let Some((module, name, object)) = graph.call(id) else { return Ok(None) };
         let args = arguments(graph, object);
         match (module, name) {
-            // Parameter(data, requires_grad, …): the data are a tensor of their own.
+            // Parameter(data, requires_grad, …): the data are a tensor.
             ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state")
             | ("torch.nn.parameter", "Parameter") => {
                 let data = *args.first().ok_or("a Parameter without data")?;
@@ -36,7 +36,7 @@ impl<'a> TensorRef<'a> {
                     None => Err("a Parameter without data".into()),
                 }
             }
-            // (function, type, its arguments, state): a tensor with attributes of its own.
+            // (function, type, its arguments, state): a tensor with additional attributes.
             ("torch._tensor", "_rebuild_from_type_v2") => {
                 let function = args.first().and_then(|&id| graph.global(id));
                 let inner = args.get(2).and_then(|&id| graph.tuple(id));
@@ -114,7 +114,7 @@ fn integer(graph: &Graph<'_>, id: Id, what: &str) -> Result<u64, String> {
         Value::Int(value) => {
             u64::try_from(value).map_err(|_| format!("a negative {what} ({value})"))
         }
-        _ => Err(format!("a {what} that is no integer")),
+        _ => Err(format!("a {what} that is not an integer")),
     }
 }
 
@@ -124,7 +124,7 @@ fn integers(graph: &Graph<'_>, id: Id, what: &str) -> Result<Vec<u64>, String> {
         Some(("torch", "Size", object)) => *arguments(graph, object).first().unwrap_or(&id),
         _ => id,
     };
-    let items = graph.tuple(id).ok_or_else(|| format!("a {what} that is no tuple"))?;
+    let items = graph.tuple(id).ok_or_else(|| format!("a {what} that is not a tuple"))?;
     if items.len() > MAX_DIMENSIONS {
         return Err(format!("{} dimensions; at most {MAX_DIMENSIONS} are read", items.len()));
     }

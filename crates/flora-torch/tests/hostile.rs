@@ -1,5 +1,4 @@
-//! Files that lie, in every way that came to mind: each ends in an error that says what is wrong,
-//! or in what is true.
+//! Malicious files of all known kinds: each ends in an error that names the problem, or in correct values.
 
 mod common;
 
@@ -17,7 +16,7 @@ fn refused(bytes: &[u8], words: &str) {
     assert!(error.len() < 1000, "{} bytes of message", error.len());
 }
 
-/// A file that the damaging tests below start from.
+/// A valid file, which the tests below damage.
 fn sound() -> Vec<u8> {
     archive(&dict(&[("a", vector()), ("b", tensor(1, &[2, 2], &[1, 3]))]))
 }
@@ -84,7 +83,7 @@ fn nothing_is_executed() {
         let beside = open(&archive(&dict(&[("evil", evil.clone()), ("a", vector())]))).unwrap();
         assert_eq!(beside.tensors().len(), 1);
         let inside = tensor_in(evil.clone(), 0, &[6], &[1]);
-        refused(&archive(&dict(&[("a", inside)])), "its data are no storage of this file");
+        refused(&archive(&dict(&[("a", inside)])), "its data are not a storage of this file");
         let built = [&dict(&[])[..], &vector(), &evil, b"b0"].concat();
         let built = dict(&[("a", vector()), ("b", [b"N".to_vec(), built, b"0".to_vec()].concat())]);
         assert!(open(&archive(&built)).is_ok());
@@ -170,7 +169,7 @@ fn programs_that_make_no_sense() {
         (b"}(Nu", "a key that has no value"),
         (b"](NNu", "SETITEMS to something that is no dict"),
         (b"NN\x93", "STACK_GLOBAL"),
-        (b"cos", "a name without an end"),
+        (b"cos", "a name is not terminated"),
         (b"I01\n", "opcode INT, which"),
         (b"(ios\nsystem\n", "opcode INST, which"),
         (b"\x82\x01", "opcode EXT, which"),
@@ -232,9 +231,9 @@ fn tensors_that_lie() {
 #[test]
 fn names_that_lie() {
     let twice = dict(&[("t", vector()), ("t", vector())]);
-    refused(&archive(&twice), "tensor \"t\": is there twice");
+    refused(&archive(&twice), "tensor \"t\": occurs twice");
     let same = module(&[("a.b", vector()), ("a", module(&[("b", vector())]))]);
-    refused(&archive(&same), "tensor \"a.b\": is there twice");
+    refused(&archive(&same), "tensor \"a.b\": occurs twice");
     let some = dict(&[("module.a", vector()), ("b", vector())]);
     assert!(open(&archive(&some)).unwrap().get("module.a").is_some());
     let all = dict(&[("module.a", vector()), ("module.b", vector())]);
@@ -318,8 +317,8 @@ fn files_of_something_else() {
     refused(b"<!DOCTYPE html><html>", "a web page");
     refused(b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer");
     refused(b"\x40\0\0\0\0\0\0\0{\"a\":{}}", "it looks like safetensors");
-    refused(b"PK\x03\x04", "no whole zip archive");
-    refused(&[b"PK\x03\x04", &[0; 70_000][..]].concat(), "no whole zip archive");
+    refused(b"PK\x03\x04", "not a complete zip archive");
+    refused(&[b"PK\x03\x04", &[0; 70_000][..]].concat(), "not a complete zip archive");
     refused(&b"PK\x03\x04PK\x05\x06PK\x01\x02".repeat(10_000), "");
     let missing = flora_torch::TorchFile::open("no/such/file.pt".as_ref()).unwrap_err();
     assert!(missing.to_string().contains("no/such/file.pt: cannot be read"));

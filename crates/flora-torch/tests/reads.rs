@@ -1,4 +1,4 @@
-//! Real files of PyTorch give the values that PyTorch itself reads from them.
+//! Files written by PyTorch give the values that PyTorch itself reads from them.
 
 mod common;
 
@@ -70,7 +70,7 @@ fn element(dtype: Dtype) -> ElementType {
     }
 }
 
-/// The values, of the types that are read.
+/// The values, for the supported types.
 fn values(view: &TensorView<'_>) -> Option<Vec<f32>> {
     let bytes = view.data();
     match view.dtype() {

@@ -1,4 +1,4 @@
-//! What the server asks of a training besides the parameters to start from.
+//! The server's instructions for a training task besides the initial parameters.
 
 use flora_core::ParameterRecord;
 use flora_federation::{Config, Value};
@@ -7,14 +7,14 @@ use flora_strategies::lora::{ESTIMATE, FRESH_OPTIMIZER, TRAIN};
 
 use crate::{Trainable, TuningError, TuningModel};
 
-/// The settings of a task to train that say what is trained, and from which state of the optimizer.
+/// The settings of a training task that select the trained parameters and the optimizer's state.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Asked {
     /// Only parameters whose names contain this are trained and answered.
     trains: Option<String>,
-    /// The optimizer's state of earlier rounds is forgotten.
+    /// The optimizer is reset.
     pub(crate) begins_anew: bool,
-    /// A gradient is answered, and nothing trained.
+    /// A gradient is answered, and nothing is trained.
     pub(crate) estimates: bool,
 }
 
@@ -33,12 +33,12 @@ impl Asked {
         Ok(Self { trains, begins_anew: flag(FRESH_OPTIMIZER)?, estimates: flag(ESTIMATE)? })
     }
 
-    /// Whether a part of the parameters is all that need be sent.
+    /// Whether only a part of the parameters needs to be sent.
     pub(crate) fn of_a_part(&self) -> bool {
         self.trains.is_some()
     }
 
-    /// `model`, with gradients only for what is to be trained of it.
+    /// `model`, with gradients only for the parameters to be trained.
     pub(crate) fn freeze(
         &self,
         model: TuningModel,
@@ -57,7 +57,7 @@ impl Asked {
         }
     }
 
-    /// What is answered of the record that was trained; `None` for all of it.
+    /// The part of the trained record to answer; `None` for all of it.
     pub(crate) fn part(&self, trained: &ParameterRecord) -> Option<ParameterRecord> {
         let part = self.trains.as_deref()?;
         Some(trained.filter(|name| name.contains(part)))

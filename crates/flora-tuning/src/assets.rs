@@ -1,11 +1,11 @@
-//! Where computed features are kept.
+//! The cache of computed features.
 
 use std::path::PathBuf;
 
-/// Where computed features are kept unless the experiment says otherwise: `$FLORA_CACHE`, or
-/// `flora` in the user's cache folder. `None` where there is no such folder.
+/// Default folder for computed features: `$FLORA_CACHE`, or `flora` in the user's cache folder. `None` if there is no
+/// such folder.
 pub fn default_cache() -> Option<PathBuf> {
-    // Empty means unset, as for XDG's own variables: the current folder is no cache.
+    // Empty means unset, as for XDG's own variables: the current folder must not become a cache.
     match std::env::var_os("FLORA_CACHE").filter(|folder| !folder.is_empty()) {
         Some(folder) => Some(folder.into()),
         None => dirs::cache_dir().map(|folder| folder.join("flora")),

@@ -2,22 +2,22 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How much an image of each class counts in the loss [`ClassCe`](crate::LossKind::ClassCe).
+/// The weight of each class in the loss [`ClassCe`](crate::LossKind::ClassCe).
 ///
-/// In TOML `"none"`, `"balanced"`, or a table of class names and weights, of which the loss of a batch is the
-/// weighted mean, as that of `torch.nn.CrossEntropyLoss(weight=...)`: `sum_i w[y_i] l_i / sum_i w[y_i]`, where `l_i`
-/// is the cross-entropy of image `i` and `y_i` its class.
+/// In TOML `"none"`, `"balanced"`, or a table of class names and weights. The loss of a batch is the weighted mean, as
+/// in `torch.nn.CrossEntropyLoss(weight=...)`: `sum_i w[y_i] l_i / sum_i w[y_i]`, where `l_i` is the cross-entropy of
+/// image `i` and `y_i` its class.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub enum ClassWeights {
-    /// Every image counts the same.
+    /// Every image has the same weight.
     #[default]
     None,
-    /// Every class counts the same: `n / (k n_c)` for each of the `n_c` images of class `c`, where `n` is the number of
-    /// a client's training images and `k` that of the classes among them. Those are the weights of scikit-learn's
-    /// `compute_class_weight("balanced", ...)`. Each client has its own.
+    /// Every class has the same total weight: each of the `n_c` images of class `c` has the weight `n / (k n_c)`, where
+    /// `n` is the number of a client's training images and `k` the number of classes among them. These are the weights
+    /// of scikit-learn's `compute_class_weight("balanced", ...)`. Each client has its own.
     Balanced,
-    /// These, the same for all clients; classes that are not named have a weight of 1.
+    /// The given weights, the same for all clients; classes that are not named have a weight of 1.
     Table(BTreeMap<String, f64>),
 }
 
@@ -57,15 +57,15 @@ impl From<ClassWeights> for Written {
 }
 
 impl ClassWeights {
-    /// Whether every image counts the same.
+    /// Whether every image has the same weight.
     pub fn is_none(&self) -> bool {
         *self == Self::None
     }
 
-    /// Numbers that are no weights, by class.
+    /// Checks that the weights are valid; an error names the class.
     pub(crate) fn check(&self) -> Result<(), String> {
         let Self::Table(table) = self else { return Ok(()) };
-        // Of weights of zero alone, no batch has a mean.
+        // With weights of zero only, a batch has no mean.
         match table.iter().find(|(_, weight)| !(weight.is_finite() && **weight > 0.0)) {
             Some((class, weight)) => {
                 Err(format!("{weight} for {class:?} is not a positive number"))
@@ -74,7 +74,7 @@ impl ClassWeights {
         }
     }
 
-    /// Classes that there are not, by name.
+    /// Checks that the named classes exist.
     pub(crate) fn check_names(&self, classes: &[String]) -> Result<(), String> {
         let Self::Table(table) = self else { return Ok(()) };
         match table.keys().find(|name| !classes.contains(name)) {
@@ -85,8 +85,8 @@ impl ClassWeights {
         }
     }
 
-    /// The weight of every class for a client whose training images have these labels; `None` if every image counts
-    /// the same. A class that the client lacks has a weight of 1, which nothing asks for.
+    /// The weight of every class for a client whose training images have these labels; `None` if every image has the
+    /// same weight. A class that the client lacks has a weight of 1, which is never used.
     pub(crate) fn of(
         &self,
         labels: &[usize],

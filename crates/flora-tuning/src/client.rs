@@ -22,55 +22,56 @@ use crate::methods::Summed;
 use crate::proximal::Proximal;
 use crate::{Cohort, TuningError, TuningModel, step};
 
-/// A participant of the federation: its images, and its optimizer's state, which persists across rounds. It
-/// holds a model only while it trains or tests; everything else it shares with its [`Cohort`].
+/// A participant of the federation: its images, and its optimizer's state, which persists across rounds. It holds a
+/// model only while training or testing; it shares everything else with its [`Cohort`].
 ///
-/// A task to train whose message has the setting `proximal-mu`, a number above 0, is trained with the proximal term of
-/// FedProx ([arXiv 1812.06127](https://arxiv.org/abs/1812.06127)): `mu/2` times the squared distance from what was sent
-/// is added to the loss of every step. One that carries the record [`CONTROL`] is trained with SCAFFOLD's control variates, of which
-/// the client keeps its own.
+/// A training task with the setting `proximal-mu`, a number above 0, is trained with the proximal term of FedProx
+/// ([arXiv 1812.06127](https://arxiv.org/abs/1812.06127)): `mu/2` times the squared distance from the sent parameters
+/// is added to the loss of every step. A task with the record [`CONTROL`] is trained with SCAFFOLD's control variates,
+/// of which the client keeps its own.
 ///
-/// A task to train may name what is trained of the parameters, by the setting `flora.train`
-/// ([`lora::TRAIN`](flora_strategies::lora::TRAIN)), and that the optimizer begins anew, by `flora.fresh-optimizer`.
-/// What is not sent of the parameters is as it was at the start of the run. By `flora.estimate`
-/// ([`lora::ESTIMATE`](flora_strategies::lora::ESTIMATE)) it answers factors of a gradient, and trains nothing.
+/// A training task may select the trained parameters by the setting `flora.train`
+/// ([`lora::TRAIN`](flora_strategies::lora::TRAIN)), and reset the optimizer by `flora.fresh-optimizer`. Parameters
+/// that are not sent have their values from the start of the run. With `flora.estimate`
+/// ([`lora::ESTIMATE`](flora_strategies::lora::ESTIMATE)), the client answers factors of a gradient, and trains
+/// nothing.
 ///
-/// It answers the query `parameters` with all parameters that it trained last, shared or not, where it keeps
-/// them: where not all of them travel, or the cohort says so ([`Cohort::keep_own`]).
+/// The client answers the query `parameters` with all parameters that it last trained, shared or not, if it keeps them:
+/// if not all of them are shared, or if the cohort requires it ([`Cohort::keep_own`]).
 pub struct TuningClient {
     shard: ClientShard,
-    /// The images that it is scored on.
+    /// The split on which the client is evaluated.
     scored_on: Split,
     cohort: Arc<Cohort>,
     kept: Kept,
-    /// How single images are hidden, where they are.
+    /// Protection of single images, if enabled.
     hidden: Option<Hidden>,
-    /// What it trained leaves with noise only.
+    /// Trained parameters leave the client only with noise.
     is_guarded: bool,
 }
 
-/// What is added to the loss of every step.
+/// Terms added to the loss of every step.
 struct Terms {
     proximal: Option<Proximal>,
     control: Option<Control>,
 }
 
-/// What training came to.
+/// The result of training.
 struct Trained {
     model: TuningModel,
     record: ParameterRecord,
-    /// What is sent of it, where that is something else.
+    /// The sent record, if it differs from the trained one.
     sent: Option<ParameterRecord>,
-    /// The control variate after the round, and what is answered of it.
+    /// The control variate after the round, and its answer.
     control: Option<(OwnControl, ParameterRecord)>,
     /// Mean over the steps.
     loss: f64,
-    /// What was spent of the budget of hidden images.
+    /// The privacy budget spent on hidden images.
     epsilon: Option<f64>,
 }
 
 impl TuningClient {
-    /// A client of `cohort` that holds `shard`, and is scored on its test images.
+    /// A client of `cohort` that holds `shard` and is evaluated on its test images.
     pub fn new(shard: ClientShard, cohort: Arc<Cohort>) -> Self {
         Self {
             shard,
@@ -82,18 +83,17 @@ impl TuningClient {
         }
     }
 
-    /// The same, scored on its images of `split`; see
-    /// [`Partition::scored_on`](flora_data::Partition::scored_on).
+    /// Evaluates the client on its images of `split`; see [`Partition::scored_on`](flora_data::Partition::scored_on).
     pub fn scored_on(self, split: Split) -> Self {
         Self { scored_on: split, ..self }
     }
 
-    /// The same, which does not answer what it trained last.
+    /// Keeps the client from answering its last trained parameters.
     pub(crate) fn guarded(self, is_guarded: bool) -> Self {
         Self { is_guarded, ..self }
     }
 
-    /// The same, which hides each of its images.
+    /// Protects each of the client's images.
     pub(crate) fn hiding(self, hidden: Option<Hidden>) -> Self {
         Self { hidden, ..self }
     }
@@ -102,7 +102,7 @@ impl TuningClient {
         self.shard.images(self.scored_on)
     }
 
-    /// Train `model` for the local epochs of a round; and in how many steps.
+    /// Trains `model` for the local epochs of a round; also returns the number of steps.
     fn train(
         &self,
         model: TuningModel,
@@ -124,7 +124,7 @@ impl TuningClient {
             let mut order = self.shard.train.clone();
             let label = format!("client {} round {round} epoch {epoch}", self.shard.id);
             order.shuffle(&mut flora_core::seed::stream(*seed, &label));
-            // A server may say any round: the product of two `usize` always fits.
+            // A server may send any round number: the product of two `usize` always fits.
             let number = round as u128 * training.local_epochs as u128 + epoch as u128;
             let objective = objective.in_epoch(number);
             let drawn;
@@ -155,7 +155,7 @@ impl TuningClient {
                     None => loss,
                     Some(proximal) => proximal.add_to(loss, &model),
                 };
-                // That of the steps is no loss of anything that the model does.
+                // The loss of the steps is not a loss of the model.
                 let (told, loss) = match &terms.control {
                     None => (None, loss),
                     Some(control) => (Some(loss.clone().detach()), control.add_to(loss, &model)),
@@ -164,7 +164,7 @@ impl TuningClient {
                 let loss = step(&mut model, optimizer, rate, loss)
                     .map_err(|loss| TuningError::Diverged { loss, epoch, batch })?;
                 let loss = told.map_or(loss, |told| told.into_scalar::<f32>());
-                // What is stepped by is no loss where images are hidden, and without any there is none.
+                // With hidden images, the quantity stepped by is not a loss, and an empty batch has none.
                 sum += nats.map_or(f64::from(loss), |nats| if nats.is_nan() { 0.0 } else { nats });
                 steps += 1;
             }
@@ -177,7 +177,8 @@ impl TuningClient {
         Ok((trained, steps.max(1)))
     }
 
-    /// What a method answers that takes no steps; `None` where it takes some. The loss is that of what was sent.
+    /// The answer of a method that takes no steps; `None` if the method takes steps. The loss is that of the sent
+    /// parameters.
     fn sum_up(
         &self,
         model: &TuningModel,
@@ -198,7 +199,7 @@ impl TuningClient {
             }
         };
         let Some((Summed { sums, means }, epsilon)) = summed else { return Ok(None) };
-        // All are sent the same, and it is made ready once.
+        // All clients are sent the same parameters, which are prepared once.
         let loss = match cohort.share.is_all() {
             true => cohort.test_shared(sent, images)?.loss,
             false => cohort.test(model, images)?.loss,
@@ -219,10 +220,10 @@ impl TuningClient {
         }
         cohort.forget_tested();
         let hides = self.hidden.is_some() || self.is_guarded;
-        // Whatever the plan says, the settings of a task are the server's.
+        // Whatever the plan says, the server determines the settings of a task.
         if hides && (asked.estimates || task.message.records.len() > 1) {
             return Err(TuningError::Privacy(
-                "this client hides its images, and the task asks for what no noise hides"
+                "this client protects its images, and the task requests data that no noise covers"
                     .to_owned(),
             ));
         }
@@ -245,8 +246,8 @@ impl TuningClient {
                 self.kept.control.as_ref(),
             )?,
         };
-        // If training fails, it stays away: moments that are no longer finite would spoil every later round of
-        // this client.
+        // If training fails, the optimizer is not restored: moments that are no longer finite would spoil every later
+        // round.
         let goes_on = !asked.begins_anew && cohort.has_shapes_of(&start);
         let optimizer = self.kept.optimizer.take().filter(|_| goes_on);
         let mut optimizer = optimizer.unwrap_or_else(|| cohort.training.optimizer());
@@ -260,13 +261,13 @@ impl TuningClient {
             let rate = cohort.training.learning_rate;
             trained.control = Some(control.after(&start, &trained.record, (steps, rate))?);
         }
-        // Moments of other shapes are of no use later, and would not fit.
+        // Moments of other shapes are useless later, and would not fit.
         self.kept.optimizer = cohort.has_shapes_of(&start).then_some(optimizer);
         trained.sent = asked.part(&trained.record);
         self.answer(trained, &start)
     }
 
-    /// Whether the budget of hidden images allows another round.
+    /// Checks that the privacy budget of hidden images allows another round.
     fn may_spend(&self) -> Result<(), TuningError> {
         let Some(hidden) = &self.hidden else { return Ok(()) };
         let images = self.shard.train.len();
@@ -274,13 +275,13 @@ impl TuningClient {
         hidden.check(images, self.kept.spent, steps)
     }
 
-    /// What is spent of the budget of hidden images.
+    /// The privacy budget spent on hidden images.
     fn epsilon(&self) -> Result<Option<f64>, TuningError> {
         let of = |hidden: &Hidden| hidden.spent(self.shard.train.len(), self.kept.spent);
         self.hidden.as_ref().filter(|_| self.kept.spent > 0).map(of).transpose()
     }
 
-    /// Noised sums of images that are hidden, and what they spend.
+    /// Noised sums of hidden images, and the budget that they spend.
     fn hidden_sums(
         &self,
         hidden: &Hidden,
@@ -298,7 +299,7 @@ impl TuningClient {
             Ok(moments.add_batch(&features, &labels, 1.0)?)
         })?;
         let (noised, spent) = hidden.sums(&moments)?;
-        // By the number of images that it says to have, and not by the noised count.
+        // By the declared number of images, not by the noised count.
         let mut means = ParameterRecord::new();
         let count = images.len() as f32;
         let sums = noised.to_record()?;
@@ -339,7 +340,7 @@ impl TuningClient {
         Ok(message)
     }
 
-    /// The parameters that a task came with: all that are shared, or those that are trained of them.
+    /// The parameters in a task: all shared ones, or those of them that are to be trained.
     fn sent<'a>(
         &self,
         task: &'a Task,
@@ -361,7 +362,7 @@ impl TuningClient {
                 let whole = cohort.whole(Some(own), sent)?;
                 cohort.test(&cohort.model(&whole)?, test)?
             }
-            // All who have not begun have the same model.
+            // All clients that have not started have the same model.
             _ => cohort.test_shared(sent, test)?,
         };
         let metrics =
@@ -370,7 +371,8 @@ impl TuningClient {
     }
 }
 
-/// What a client trained, with the corrections below it that it was sent, without which it is another model.
+/// A client's trained parameters with the received corrections of the base weights, without which they are a different
+/// model.
 fn with_corrections(
     mut record: ParameterRecord,
     start: &ParameterRecord,
@@ -381,8 +383,8 @@ fn with_corrections(
     Ok(record)
 }
 
-/// Whether norms can be computed of the numbers. A layer norm makes zeros of those whose squares overflow, and
-/// the model would go on with no sign of it.
+/// Checks that the squares of the values do not overflow. A layer norm turns values whose squares overflow into zeros,
+/// and nothing else would show the problem.
 fn check_squares(record: &ParameterRecord) -> Result<(), TuningError> {
     for (name, tensor) in record.iter() {
         let value = tensor.to_f32().iter().fold(0f32, |most, value| most.max(value.abs()));
@@ -393,7 +395,7 @@ fn check_squares(record: &ParameterRecord) -> Result<(), TuningError> {
     Ok(())
 }
 
-/// Who holds the shard, and is scored on its images of `split`.
+/// The id and numbers of examples of the client that holds the shard and is evaluated on its images of `split`.
 pub(crate) fn client_info(shard: &ClientShard, split: Split) -> ClientInfo {
     ClientInfo {
         id: shard.id.clone(),
@@ -411,7 +413,7 @@ impl Client for TuningClient {
         let answer = match &task.kind {
             Kind::Train => self.fit(task),
             Kind::Evaluate => self.test(task),
-            // No noise hides them.
+            // Noise does not cover them.
             Kind::Query(name) if name == PARAMETERS && self.is_guarded => Err(
                 TuningError::Privacy("what it trained does not leave it without noise".to_owned()),
             ),
@@ -422,11 +424,10 @@ impl Client for TuningClient {
             Kind::Query(_) => return Err(task.unsupported()),
         };
         answer.map_err(|error| {
-            // Numbers in it are those of what it trained, without noise.
+            // Its values are trained parameters without noise.
             let says = match self.is_guarded && task.kind == Kind::Train {
-                true => {
-                    "it could not train, and hides why (federation.privacy is local)".to_owned()
-                }
+                true => "it could not train; the reason is withheld (federation.privacy is local)"
+                    .to_owned(),
                 false => error.to_string(),
             };
             ClientError::new(&self.shard.id, says)
@@ -446,7 +447,7 @@ impl Client for TuningClient {
     }
 
     fn needs_state(&self, kind: &Kind) -> bool {
-        // The global parameters are all that an evaluation of the global model needs.
+        // An evaluation of the global model needs only the global parameters.
         *kind != Kind::Evaluate || !self.cohort.share.is_all()
     }
 }

@@ -1,5 +1,5 @@
-//! What a client remembers, as bytes: the optimizer's state in burn's own format, then records as safetensors, each with its
-//! length before it.
+//! A client's state as bytes: the optimizer's state in burn's own format, then records as safetensors, each preceded by
+//! its length.
 
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{Bytes, Device};
@@ -8,19 +8,19 @@ use flora_core::ParameterRecord;
 use crate::control::OwnControl;
 use crate::{TrainingConfig, homing};
 
-/// What a client remembers.
+/// The state of a client.
 #[derive(Default)]
 pub(crate) struct Kept {
     pub(crate) optimizer: Option<ModuleOptimizer>,
-    /// What it trained last.
+    /// The last trained parameters.
     pub(crate) own: Option<ParameterRecord>,
     pub(crate) control: Option<OwnControl>,
-    /// Steps whose noise is counted.
+    /// Number of steps whose noise is accounted for.
     pub(crate) spent: u64,
 }
 
 impl Kept {
-    /// `None` for a client that remembers nothing.
+    /// `None` for a client without state.
     pub(crate) fn pack(&self) -> Result<Option<Vec<u8>>, String> {
         let Self { optimizer, own, control, spent } = self;
         if optimizer.is_none() && own.is_none() && control.is_none() && *spent == 0 {
@@ -49,7 +49,7 @@ impl Kept {
         Ok(Some(bytes))
     }
 
-    /// What [`pack`](Self::pack) packed; `training` is what the optimizer was made for, `device` where it computes.
+    /// Reads the bytes of [`pack`](Self::pack); `training` is the optimizer's configuration, `device` its device.
     pub(crate) fn unpack(
         bytes: &[u8],
         training: &TrainingConfig,
@@ -68,7 +68,7 @@ impl Kept {
         while !rest.is_empty() {
             more.push(part(&mut rest)?);
         }
-        // Their number tells which.
+        // The number of parts tells which.
         let (control, spent) = match more[..] {
             [] => (None, None),
             [spent] => (None, Some(spent)),

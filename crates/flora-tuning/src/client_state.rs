@@ -1,20 +1,20 @@
 use flora_federation::AtRest;
 use serde::{Deserialize, Serialize};
 
-/// Where clients that do not train keep their optimizers, and the parameters that stay with them.
+/// Where idle clients store their optimizers and the parameters that are not shared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientState {
-    /// On disk where more than 256 clients train, else in memory.
+    /// On disk if more than 256 clients train, otherwise in memory.
     #[default]
     Auto,
     /// In memory.
     Memory,
-    /// On disk: in the run's folder, or in a temporary file beside the image features where there is none.
+    /// On disk: in the run's folder, or, if there is none, in a temporary file beside the image features.
     Disk,
 }
 
-/// As many clients keep their optimizers in memory: 50 MB of them for a paper's adapter of ViT-B/32.
+/// Up to this number of clients, optimizers stay in memory: 50 MB of them for the paper's adapter of ViT-B/32.
 const MOST_IN_MEMORY: usize = 256;
 
 impl ClientState {
@@ -22,7 +22,7 @@ impl ClientState {
         *self == Self::Auto
     }
 
-    /// Where `clients` that train keep theirs.
+    /// Where `clients` training clients store their states.
     pub(crate) fn at_rest(self, clients: usize) -> AtRest {
         let on_disk = match self {
             Self::Auto => clients > MOST_IN_MEMORY,

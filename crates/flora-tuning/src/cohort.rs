@@ -12,33 +12,32 @@ use flora_lora::{correct, with_ranks_of};
 use crate::objective::Score;
 use crate::{ClassTerms, Objective, Trainable, TrainingConfig, TuningError, TuningModel};
 
-/// What all clients of a run share. A [`TuningClient`](crate::TuningClient) has besides only its images and
-/// what its training left behind, so that ten thousand of them take the memory of one model.
+/// The data that all clients of a run share. Besides this, a [`TuningClient`](crate::TuningClient) has only its images
+/// and its training state, so that ten thousand of them need the memory of one model.
 ///
-/// A client at work trains on a copy of [`model`](Cohort::new), with the values that it was sent. The copy
-/// shares what is frozen, has trainable tensors of its own, and is gone when the client is done. Its
-/// parameters have identities that follow from their names, by which optimizers know theirs, in this process
-/// and in the one that resumes the run.
+/// A working client trains a copy of [`model`](Cohort::new) with the values that it was sent. The copy shares the
+/// frozen tensors, has its own trainable ones, and is dropped when the client is done. Parameter ids are derived from
+/// names, so an optimizer finds its parameters in this process and in one that resumes the run.
 #[derive(Debug)]
 pub struct Cohort {
     pub(crate) objective: Objective,
     pub(crate) trainable: Trainable,
     pub(crate) training: TrainingConfig,
     pub(crate) evaluate_local: bool,
-    /// What of the trained parameters travels.
+    /// The part of the trained parameters that is sent.
     pub(crate) share: Share,
-    /// Clients keep what they trained last, although all of it travels.
+    /// Clients keep their last trained parameters even if all of them are shared.
     pub(crate) keep_own: bool,
     pub(crate) seed: u64,
     device: Device,
     model: TuningModel,
-    /// What everybody starts from, shared or not.
+    /// The initial parameters of all clients, shared or not.
     initial: Arc<ParameterRecord>,
-    /// The model that was tested last, for all who test it.
+    /// The model that was last tested, for all clients that test it.
     tested: Mutex<Option<Arc<Tested>>>,
 }
 
-/// A model that everybody tests, made ready once.
+/// A model that all clients test, prepared once.
 #[derive(Debug)]
 struct Tested {
     record: Arc<ParameterRecord>,
@@ -49,11 +48,11 @@ struct Tested {
 }
 
 impl Cohort {
-    /// Clients of `model`, which lives on `device` with autodiff; `seed` is that of their order of examples.
+    /// Clients of `model`, which lives on `device` with autodiff; `seed` determines the order of their examples.
     ///
     /// # Errors
     ///
-    /// Two trained parameters of one name, and class weights for classes that there are not.
+    /// Two trained parameters of one name, or class weights for classes that do not exist.
     pub fn new(
         objective: Objective,
         training: TrainingConfig,
@@ -82,25 +81,25 @@ impl Cohort {
         })
     }
 
-    /// The same clients, of whose trained parameters only `share` travels. The others stay with each client.
+    /// Sets the part of the trained parameters that is sent. The others stay with each client.
     pub fn with_share(self, share: Share) -> Self {
-        // Where a client's own model is what is evaluated anyway, once is enough.
+        // If clients' own models are evaluated anyway, once is enough.
         let evaluate_local = self.evaluate_local && share.is_all();
         Self { evaluate_local, share, ..self }
     }
 
-    /// The same clients, which keep what they trained last, so that they can be asked for it.
+    /// Makes clients keep their last trained parameters, so that they can be queried.
     pub fn keep_own(self) -> Self {
         Self { keep_own: true, ..self }
     }
 
-    /// What everybody starts from, shared or not.
+    /// The initial parameters of all clients, shared or not.
     pub fn initial(&self) -> &Arc<ParameterRecord> {
         &self.initial
     }
 
-    /// The parameters of a client that has `own`, if it has begun, and was sent the shared ones. Where all are shared,
-    /// those that a strategy did not send are what they were at the start.
+    /// The complete parameters of a client with `own` parameters (if it has started) and the received shared ones. If
+    /// all are shared, those that a strategy did not send have their initial values.
     pub(crate) fn whole<'a>(
         &self,
         own: Option<&ParameterRecord>,
@@ -115,7 +114,7 @@ impl Cohort {
         Ok(Cow::Owned(whole))
     }
 
-    /// Whether parameters have the shapes of those that everybody starts from, by their names. Others may be there besides.
+    /// Whether the initial parameters of the same names have the same shapes. The record may contain others.
     pub(crate) fn has_shapes_of(&self, record: &ParameterRecord) -> bool {
         let fits = |(name, tensor): (&str, &HostTensor)| {
             self.initial.get(name).is_none_or(|initial| initial.shape() == tensor.shape())
@@ -123,7 +122,7 @@ impl Cohort {
         record.iter().all(fits)
     }
 
-    /// What the loss of a client that trains on `indices` makes of its classes.
+    /// The class weights and offsets in the loss of a client that trains on `indices`.
     pub(crate) fn class_terms(&self, indices: &[usize]) -> ClassTerms {
         let objective = &self.objective;
         let labels: Vec<usize> = indices.iter().map(|&i| objective.labels[i]).collect();
@@ -134,15 +133,15 @@ impl Cohort {
         }
     }
 
-    /// Where tensors that take part in training are.
+    /// The device of tensors that take part in training.
     pub(crate) fn device(&self) -> &Device {
         &self.device
     }
 
-    /// A model to train, with these values: adapters may be of other ranks than at the start, and have corrections of the
-    /// weights below them ([`flora_core::record::correction`]).
+    /// A model to train, with these values: adapters may have other ranks than initially, and corrections of the base
+    /// weights ([`flora_core::record::correction`]).
     pub(crate) fn model(&self, record: &ParameterRecord) -> Result<TuningModel, TuningError> {
-        // Trainable tensors are made anew: threads that share them take turns on one graph.
+        // Trainable tensors are created anew: threads that share them would take turns on one graph.
         let model = self.model.clone();
         if self.trainable != Trainable::Adapters {
             return Ok(self.trainable.load(model, record)?);
@@ -155,7 +154,7 @@ impl Cohort {
         Ok(self.trainable.load(correct(model, record)?, &adapters)?)
     }
 
-    /// How a model of one client alone does.
+    /// The score of a model of one client.
     pub(crate) fn test(
         &self,
         model: &TuningModel,
@@ -166,7 +165,7 @@ impl Cohort {
         self.objective.score(&model, indices, &device)
     }
 
-    /// How a model does that everybody is sent. The first who asks makes it ready for the others.
+    /// The score of a model that all clients are sent. The first client to ask prepares it for the others.
     pub(crate) fn test_shared(
         &self,
         record: &Arc<ParameterRecord>,
@@ -176,7 +175,7 @@ impl Cohort {
         tested.objective.score(&tested.model, indices, &self.device.clone().inner())
     }
 
-    /// The logits of these images behind [`test_shared`](Self::test_shared); see [`Objective::logits`].
+    /// The logits of these images in [`test_shared`](Self::test_shared); see [`Objective::logits`].
     pub(crate) fn logits_shared(
         &self,
         record: &Arc<ParameterRecord>,
@@ -190,13 +189,13 @@ impl Cohort {
     }
 
     fn tested(&self, record: &Arc<ParameterRecord>) -> Result<Arc<Tested>, TuningError> {
-        // Held while the model is made: everybody else needs it, too.
+        // Held while the model is prepared: all others need it, too.
         let mut kept = self.lock();
-        // The record is held, so that no other can be at its address.
+        // The record is kept alive, so that no other can have its address.
         if let Some(tested) = kept.as_ref().filter(|tested| Arc::ptr_eq(&tested.record, record)) {
             return Ok(Arc::clone(tested));
         }
-        // Never two of them.
+        // Never two of them at once.
         *kept = None;
         let model = self.model(self.whole(None, record)?.as_ref())?.valid();
         let device = self.device.clone().inner();
@@ -207,13 +206,13 @@ impl Cohort {
         Ok(tested)
     }
 
-    /// Nobody tests that model again: where every weight is trained, it is as large as the base.
+    /// Drops the tested model, which is no longer needed: if every weight is trained, it is as large as the base.
     pub(crate) fn forget_tested(&self) {
         *self.lock() = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Tested>>> {
-        // A panic while a model was made leaves none behind.
+        // A panic during preparation leaves no model.
         self.tested.lock().unwrap_or_else(|error| error.into_inner())
     }
 }

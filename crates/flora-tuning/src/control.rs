@@ -1,4 +1,4 @@
-//! What keeps a client from drifting towards its own optimum.
+//! Control variates against client drift.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,31 +11,32 @@ use flora_strategies::{CONTROL, COUNTED, TASK, answered_control, client_control}
 
 use crate::{Cohort, TuningError, TuningModel};
 
-/// The control variates of SCAFFOLD ([arXiv 1910.06378](https://arxiv.org/abs/1910.06378)), which a task asks for by the record
-/// [`CONTROL`], the server's: the loss of every step gains `<c - c_k, w>`, and so the gradient `c - c_k`, with `c_k` the
-/// client's own, which is zero where it has none yet.
+/// The control variates of SCAFFOLD ([arXiv 1910.06378](https://arxiv.org/abs/1910.06378)), which a task requests by
+/// the record [`CONTROL`], the server's: the loss of every step gains `<c - c_k, w>`, and so the gradient `c - c_k`,
+/// with `c_k` the client's own, which is initially zero.
 pub(crate) struct Control {
     /// `c`
     server: Arc<ParameterRecord>,
     /// `c_k`
     own: Option<ParameterRecord>,
     task: i64,
-    /// `c - c_k`, by the names that the model gives the parameters, in its layout.
+    /// `c - c_k`, by the model's parameter names, in its layout.
     gradients: BTreeMap<String, Vec<f32>>,
 }
 
 /// A client's control variate.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct OwnControl {
-    /// Of the task after which it is what it is.
+    /// The task after which it was computed.
     pub(crate) task: i64,
-    /// Before that task, for the case that the server did not count the answer.
+    /// The one before that task, in case the server did not count the answer.
     pub(crate) before: Option<ParameterRecord>,
     pub(crate) after: ParameterRecord,
 }
 
 impl Control {
-    /// What a task asks for of a client that has `own`, and begins with `model`, whose parameters are `start`.
+    /// The control variates that a task requests of a client with `own`, which starts from `model` with parameters
+    /// `start`.
     pub(crate) fn asked(
         message: &Message,
         cohort: &Cohort,
@@ -70,7 +71,7 @@ impl Control {
         Ok(Some(Self { server: Arc::clone(server), own, task, gradients }))
     }
 
-    /// `loss` with the term of the model as it is now.
+    /// `loss` with the term for the current model.
     pub(crate) fn add_to(&self, loss: Tensor<1>, model: &TuningModel) -> Tensor<1> {
         let mut sum = loss;
         visit(model, |place, parameter| {
@@ -80,7 +81,7 @@ impl Control {
         sum
     }
 
-    /// The client's control variate after so many steps at a rate have made `trained` of `start`, and what it answers.
+    /// The client's control variate after `steps` steps from `start` to `trained`, and its answer.
     pub(crate) fn after(
         self,
         start: &ParameterRecord,

@@ -5,53 +5,53 @@ use flora_core::RecordError;
 use flora_inference::InferenceError;
 use flora_lora::LoraError;
 
-/// What can go wrong before or between the rounds.
+/// Errors before or between the rounds.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TuningError {
-    /// An experiment that is not understood or makes no sense, by field.
+    /// An experiment is invalid; the error names the field.
     #[error("{origin}: {problem}")]
     Experiment {
         /// The file or preset.
         origin: String,
-        /// What is wrong, by field, and what would be right.
+        /// The problem by field, and the remedy.
         problem: String,
     },
-    /// The checkpoint, its tokenizer or a picture.
+    /// The checkpoint, its tokenizer or an image is invalid.
     #[error(transparent)]
     Clip(#[from] ClipError),
-    /// The data set, its partition or the cache of features.
+    /// The data set, its partition or the cache of features is invalid.
     #[error(transparent)]
     Data(#[from] flora_data::Error),
-    /// A picture that cannot go through the model.
+    /// An image cannot be encoded by the model.
     #[error("{place}: {error}")]
     Image {
         /// The file.
         place: String,
-        /// What is wrong with it.
+        /// The problem.
         error: ClipError,
     },
-    /// The adapters.
+    /// The adapters are invalid.
     #[error(transparent)]
     Lora(#[from] LoraError),
-    /// Prompts that cannot be learned.
+    /// Prompts cannot be learned.
     #[error("{field}: {problem}")]
     Prompt {
         /// The field of the experiment.
         field: &'static str,
-        /// Why, and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
-    /// Class weights that do not go together with the loss or the classes.
+    /// Class weights do not fit the loss or the classes.
     #[error("training.class_weights: {0}")]
     ClassWeights(String),
-    /// A softmax over a client's classes that does not go together with the loss.
+    /// A softmax over a client's classes does not fit the loss.
     #[error("method.softmax: {0}")]
     Softmax(String),
-    /// A record that does not fit the adapters.
+    /// A record does not fit the adapters.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// Training left the numbers behind.
+    /// The loss became NaN or infinite.
     #[error(
         "training loss is {loss} in epoch {epoch}, batch {batch}; lower training.learning_rate"
     )]
@@ -63,68 +63,68 @@ pub enum TuningError {
         /// The batch, from 0.
         batch: usize,
     },
-    /// Training left the numbers behind in its last step.
+    /// The parameters became NaN or infinite in the last step.
     #[error("after training, {0}; lower training.learning_rate")]
     NotFinite(RecordError),
-    /// Training ended with a number that is finite, and of no use.
+    /// Training ended with a finite value that is too large to use.
     #[error(
         "after training, tensor `{tensor}` holds {value:e}, whose square overflows; lower training.learning_rate"
     )]
     Overflow {
         /// The tensor.
         tensor: String,
-        /// The largest number in it.
+        /// The largest value in it.
         value: f32,
     },
-    /// The model tells nothing from anything.
+    /// The model's logits are all equal, because its activations overflowed.
     #[error(
-        "every class gets the same score for every image: the model's numbers have grown so large that they \
-         overflow; if training made them so, lower training.learning_rate"
+        "every class gets the same score for every image: the model's values are so large that they \
+         overflow; if training caused this, lower training.learning_rate"
     )]
     Collapsed,
-    /// The system refuses a thread or a file.
+    /// The system refused a thread or a file.
     #[error("{0}")]
     System(#[from] std::io::Error),
-    /// A task for a client came without parameters.
+    /// A client's task has no parameters.
     #[error("the message has no record `parameters`")]
     NoParameters,
-    /// A method that reads states of the vision tower was given none of its sizes.
+    /// A method that reads states of the vision tower was not given its configuration.
     #[error(
         "the method reads states of the vision tower: give `Start::with_vision` its configuration"
     )]
     NoVisionConfig,
-    /// A classifier that cannot be solved for.
+    /// A classifier cannot be solved.
     #[error(transparent)]
     Heads(#[from] flora_heads::HeadsError),
-    /// The image features.
+    /// Image features cannot be computed.
     #[error(transparent)]
     Inference(InferenceError),
-    /// Trained parameters that cannot be used.
+    /// Trained parameters cannot be used.
     #[error("{}: {problem}", path.display())]
     Trained {
         /// Their file or folder.
         path: PathBuf,
-        /// Why, and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
-    /// What a server asks of a site that the site cannot do.
+    /// A server's request that the site cannot fulfil.
     #[error("the server's plan: {0}")]
     Plan(String),
-    /// Sites that do not go together with what is asked of them.
+    /// Sites that do not fit the request.
     #[error("{0}")]
     Sites(String),
-    /// A setting of a message that makes no sense.
+    /// A setting of a message is invalid.
     #[error("the message's setting `{name}`: {problem}")]
     Setting {
         /// The setting.
         name: &'static str,
-        /// What is wrong with it, and what would be right.
+        /// The problem and the remedy.
         problem: String,
     },
-    /// A budget of privacy that is spent, or that no accountant takes.
+    /// A privacy budget is spent, or the accountant rejects it.
     #[error("federation.privacy: {0}")]
     Privacy(String),
-    /// Classes that a trained model cannot tell apart.
+    /// The trained model cannot tell some classes apart.
     #[error("class names: {0}")]
     Classes(String),
 }

@@ -1,4 +1,4 @@
-//! The gradient of the weights below the adapters.
+//! The gradient of the base weights.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use flora_strategies::lora::{Pair, best_factors, pairs};
 
 use crate::{Cohort, TuningError, step};
 
-/// The best factors of `-s dL/dW` in the place of each adapter of `start`, of its shapes: `W` is the weight below, `L` the mean
-/// loss of `images` with adapters that are zero, and `s` the adapter's scale. And that loss. `seed` is that of dropout.
+/// The best factors of `-s dL/dW` for each adapter of `start`, with its shapes, and the loss. `W` is the base weight,
+/// `L` the mean loss of `images` with zero adapters, and `s` the adapter's scale. `seed` determines dropout.
 ///
-/// An adapter whose A is the unit matrix, and B zero, has `s dL/dW` for B's gradient, and one whose B is the unit matrix for
-/// A's, so that one step of plain SGD at a rate of 1 gives it.
+/// For an adapter whose A is the identity matrix and whose B is zero, the gradient of B is `s dL/dW`; likewise for A if
+/// B is the identity. One step of plain SGD at a rate of 1 therefore gives it.
 pub(crate) fn estimate(
     cohort: &Cohort,
     start: &ParameterRecord,
@@ -64,12 +64,12 @@ pub(crate) fn estimate(
     Ok((factors, mean))
 }
 
-/// Whether A is the unit matrix, which is then no larger than the layer allows, and B moves.
+/// Whether A is the identity matrix, which is then no larger than the layer allows, and B moves.
 fn moves_b(pair: &Pair) -> bool {
     pair.width <= pair.out
 }
 
-/// The matrix that moves, of shape `[out, in]`.
+/// The name of the matrix that moves, of shape `[out, in]`.
 fn moved_matrix(pair: &Pair) -> &str {
     if moves_b(pair) { &pair.b } else { &pair.a }
 }

@@ -1,4 +1,4 @@
-//! What is to be run: the contents of an experiment's TOML file.
+//! The contents of an experiment's TOML file.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -25,17 +25,17 @@ use crate::{
     overrides,
 };
 
-/// Views take time and room before the first round.
+/// Limit on views, which take time and space before the first round.
 const MOST_VIEWS: usize = 100;
 
-/// More threads than any machine has processors are a mistake.
+/// Limit on threads; a larger number is a mistake.
 const MOST_THREADS: usize = 1024;
 
 /// A federated fine-tuning experiment. Unknown keys are errors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
-    /// What the run is called.
+    /// The name of the run.
     pub name: String,
     /// Seed of everything but the partition: initial adapters, order of examples, selection.
     #[serde(default)]
@@ -44,21 +44,21 @@ pub struct Experiment {
     pub model: ModelConfig,
     /// The images.
     pub data: DataConfig,
-    /// How they are dealt out to clients.
+    /// The partition of the images across clients.
     pub partition: PartitionConfig,
-    /// What is trained, and on which loss.
+    /// The method and its loss.
     #[serde(default)]
     pub method: MethodConfig,
-    /// How a client trains.
+    /// Local training of a client.
     #[serde(default)]
     pub training: TrainingConfig,
-    /// How the clients work together.
+    /// Rounds, aggregation, privacy and compression.
     #[serde(default)]
     pub federation: FederationConfig,
-    /// What goes wrong on purpose.
+    /// Injected faults.
     #[serde(default, skip_serializing_if = "Faults::is_none")]
     pub faults: Faults,
-    /// What a run writes besides its result.
+    /// Output of a run besides its result.
     #[serde(default)]
     pub output: OutputConfig,
 }
@@ -70,13 +70,12 @@ pub struct ModelConfig {
     /// A checkpoint: a folder or file in the layout of Hugging Face, OpenCLIP or OpenAI, the name of a
     /// known model, or `hf:owner/name[@revision]`; see [`flora_hub::ModelSource`].
     pub path: String,
-    /// Draw weights at random instead of reading the checkpoint's: what pretraining is worth is the
-    /// difference.
+    /// Draw weights at random instead of reading the checkpoint's, to measure the benefit of pretraining.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub random_weights: bool,
-    /// In what the frozen vision tower is multiplied, as far as no adapter is below: image features, and the states
-    /// below the first adapter of the vision tower. Adapters and what is above them, texts, losses, gradients and
-    /// optimizers are in `f32`.
+    /// Precision in which the frozen vision tower multiplies, up to the first adapter: for image features, and for the
+    /// states below the first adapter of the vision tower. Adapters and layers above them, texts, losses, gradients and
+    /// optimizers use `f32`.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
 }
@@ -87,45 +86,45 @@ pub struct ModelConfig {
 pub struct DataConfig {
     /// A data set's TOML description, or a folder of images.
     pub path: PathBuf,
-    /// Where the images lie, instead of where the description says.
+    /// Folder of the images, instead of the one in the description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
     /// `official`, `merged-80-20` as in the FLoRA paper, or `stratified-80-20`.
     #[serde(default = "official")]
     pub protocol: Protocol,
-    /// The prompt, with `{}` for the class name, instead of the data set's own.
+    /// The prompt template, with `{}` for the class name, instead of the data set's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
-    /// Use a random part of the images only.
+    /// Use only a random part of the images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
-    /// Hold a share of the training images out, for the rounds to be scored and the best one chosen by. The test
-    /// images are then looked at by nobody while the run trains.
+    /// Share of the training images held out for evaluating the rounds and choosing the best one. The test images are
+    /// then not used during the run.
     #[serde(default, skip_serializing_if = "ValidationShare::is_zero")]
     pub validation: ValidationShare,
-    /// Seed of the partition, the limit and the validation images, apart from that of the training.
+    /// Seed of the partition, the limit and the validation images, separate from that of the training.
     #[serde(default)]
     pub seed: u64,
-    /// Random views of each training image that training sees in turn, instead of the image as it is; 0: none. See
-    /// [`View`](flora_data::View).
+    /// Number of random views of each training image, which training uses in turn instead of the original image; 0:
+    /// none. See [`View`](flora_data::View).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub views: usize,
     /// Folder of the cached image features, instead of the user's cache folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
-    /// What the cached image features are rounded to.
+    /// Element type of the cached image features.
     #[serde(default, skip_serializing_if = "CacheDtype::is_f32")]
     pub cache_dtype: CacheDtype,
 }
 
-/// What cached image features are rounded to.
+/// Element type of cached image features.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CacheDtype {
-    /// Nothing: as they were computed.
+    /// Single precision, as computed.
     #[default]
     F32,
-    /// Half precision: half the room, and results that differ in the fourth digit.
+    /// Half precision: half the space, and results that differ in the fourth digit.
     F16,
 }
 
@@ -152,34 +151,34 @@ fn official() -> Protocol {
     Protocol::Official
 }
 
-/// What is trained, and on which loss.
+/// The method and its loss.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MethodConfig {
     /// The method.
     pub name: MethodName,
-    /// The loss of a batch; without one, [`Method::usual_loss`].
+    /// The loss of a batch; by default [`Method::usual_loss`].
     pub loss: Option<LossKind>,
-    /// Over which classes a client takes the softmax of the loss `class-ce`.
+    /// The classes in a client's softmax of the loss `class-ce`.
     #[serde(skip_serializing_if = "SoftmaxKind::is_all")]
     pub softmax: SoftmaxKind,
-    /// How it is computed.
+    /// How the loss is computed.
     pub path: PathKind,
     /// The adapters of [`Flora`].
     pub lora: LoraConfig,
     /// The context of [`FedPrompt`].
     pub prompt: PromptConfig,
-    /// For [`Flora`]: an adapter in PEFT's format to start from, anyone's. Its configuration takes the place of
-    /// `lora`. For [`ClosedForm`]: an adapter under the classifier, whose features and texts are those of the adapted
+    /// For [`Flora`]: an adapter in PEFT's format to start from, from any source. Its configuration replaces `lora`.
+    /// For [`ClosedForm`]: an adapter under the classifier, which then uses the features and texts of the adapted
     /// model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_adapter: Option<PathBuf>,
-    /// How [`ClosedForm`] solves.
+    /// Settings of [`ClosedForm`].
     #[serde(skip_serializing_if = "ClosedFormConfig::is_default")]
     pub closed_form: ClosedFormConfig,
-    /// For [`Flora`]: a run of a closed-form method, or its `trained.safetensors`, whose classifier the adapters are
-    /// trained beside. Its logits are added to those of the prompts, in training and in prediction, and stay as they
-    /// are.
+    /// For [`Flora`]: a run of a closed-form method, or its `trained.safetensors`, whose classifier is used while the
+    /// adapters are trained. Its logits are added to those of the prompts, in training and in prediction, and it is not
+    /// trained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<PathBuf>,
 }
@@ -212,75 +211,75 @@ impl MethodConfig {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum LossKind {
-    /// CLIP's symmetric in-batch contrastive loss; examples of one class are false negatives of
-    /// each other. What the paper's experiments use.
+    /// CLIP's symmetric in-batch contrastive loss, used by the paper's experiments. Examples of one class are false
+    /// negatives of each other.
     #[default]
     Infonce,
     /// Cross-entropy of the similarities to all class prompts against the label.
     ClassCe,
 }
 
-/// How the loss is computed; the numbers are the same, up to rounding (and, with dropout, to the
-/// draw: an input that is encoded once is dropped once).
+/// How the loss is computed. The results are the same up to rounding (and, with dropout, up to the random masks: an
+/// input that is encoded once gets one mask).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PathKind {
     /// Frozen image features from a cache, each distinct prompt once, no padding.
     #[default]
     Fast,
-    /// Every image and every example's prompt through its tower at every step, padded to the whole
-    /// context: what the paper's code does, for comparison.
+    /// Every image and every example's prompt through its tower at every step, padded to the full context, as in the
+    /// paper's code; for comparison.
     Naive,
 }
 
-/// How the clients work together.
+/// Rounds, aggregation, privacy and compression.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FederationConfig {
-    /// How answers become the next global parameters.
+    /// The aggregation strategy.
     pub strategy: StrategyConfig,
-    /// Who trains; everybody is tested.
+    /// The clients that train; all clients are tested.
     pub participants: Participants,
-    /// How those are chosen who train in a round.
+    /// The selection of clients in a round.
     #[serde(skip_serializing_if = "SelectionConfig::is_fraction")]
     pub selection: SelectionConfig,
     /// Share of the clients that train in a round, in `(0, 1]`.
     pub fraction: f64,
-    /// The fewest clients that train in a round.
+    /// The minimum number of clients that train in a round.
     pub min_clients: usize,
-    /// Seconds to wait for answers in a round; without, everybody is waited for.
+    /// Seconds to wait for answers in a round; by default, the server waits for all clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<f64>,
-    /// The fewest accepted answers with which a round counts.
+    /// The minimum number of accepted answers.
     pub quorum: usize,
-    /// What happens to a round with fewer: `fail`, `retry` or `skip`.
+    /// The consequence of fewer answers: `fail`, `retry` or `skip`.
     pub below_quorum: BelowQuorum,
-    /// How often `retry` tries a round again before the run fails.
+    /// Number of times that `retry` repeats a round before the run fails.
     pub retries: usize,
-    /// The largest L2 norm of an update that is accepted; see [`RoundPolicy::max_update_norm`].
+    /// The largest accepted L2 norm of an update; see [`RoundPolicy::max_update_norm`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_update_norm: Option<f64>,
-    /// How answers are compressed on their way to the server.
+    /// Compression of clients' answers.
     #[serde(skip_serializing_if = "Codec::is_lossless")]
     pub upload: Codec,
-    /// How the model is compressed on its way to the clients, from whom the server keeps its own (FedLPP).
+    /// Compression of the model sent to clients; the server keeps its own in full precision (FedLPP).
     #[serde(skip_serializing_if = "Codec::is_lossless")]
     pub download: Codec,
-    /// Whether a client adds what compression lost to its next update. Without a value, it does where the numbers of an
-    /// update mean the same in the next round.
+    /// Whether clients add the error of the last compression to their next update. By default they do if the
+    /// coordinates of an update keep their meaning from round to round.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_feedback: Option<bool>,
-    /// What is hidden, and by whose noise.
+    /// Differential privacy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub privacy: Option<PrivacyConfig>,
-    /// Answers travel under masks, so that the server learns their sum and no single one; with the settings of that.
+    /// Secure aggregation: answers are masked, so that the server learns their sum and no single one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secure: Option<SecureConfig>,
-    /// Threads that clients run on: 0 for one a processor. Changes the time, never the result.
+    /// Threads that run clients: 0 for one per processor. Affects the time, never the result.
     pub threads: usize,
     /// Also test each client's own adapters after it trained.
     pub evaluate_local: bool,
-    /// Where clients that do not train keep their optimizers. Changes memory and time, never the result.
+    /// Where idle clients store their optimizers. Affects memory and time, never the result.
     #[serde(skip_serializing_if = "ClientState::is_auto")]
     pub client_state: ClientState,
 }
@@ -312,20 +311,20 @@ impl Default for FederationConfig {
 }
 
 impl FederationConfig {
-    /// A constant share of the clients: [`selection`](Self::selection) by `fraction`.
+    /// The constant share of the clients for a [`selection`](Self::selection) by `fraction`.
     pub fn selector(&self) -> ClientSelector {
         ClientSelector { fraction: self.fraction, min_clients: self.min_clients }
     }
 
-    /// Who takes part in a round.
+    /// The selection of clients in a round.
     pub fn selection(&self) -> Box<dyn Selection> {
         self.selection.selection(self.selector())
     }
 
-    /// What a round puts up with. A strategy that needs several answers has a quorum of that many.
+    /// The round policy. If a strategy needs several answers, the quorum is at least their number.
     pub fn policy(&self) -> RoundPolicy {
         let &Self { deadline, below_quorum, retries, .. } = self;
-        // Whether an update is refused must not depend on those of others, and it is clipped anyway.
+        // Whether an update is rejected must not depend on other updates, and it is clipped anyway.
         let max_update_norm = match self.privacy {
             Some(PrivacyConfig::Central(_)) => Some(f64::MAX),
             // Noise may have any norm.
@@ -333,19 +332,19 @@ impl FederationConfig {
             _ => self.max_update_norm,
         };
         let quorum = match self.quorum {
-            // Refused, whatever the strategy.
+            // A wrong element type is refused by any strategy.
             0 => 0,
             quorum => quorum.max(self.strategy.fewest()),
         };
         RoundPolicy { deadline, quorum, below_quorum, retries, max_update_norm }
     }
 
-    /// Whether a client adds what compression lost to its next update.
+    /// Whether clients add the error of the last compression to their next update.
     pub(crate) fn has_feedback(&self) -> bool {
         self.error_feedback.unwrap_or(self.strategy.keeps_coordinates())
     }
 
-    /// What of the trained parameters travels.
+    /// The part of the trained parameters that is sent.
     pub fn share(&self) -> Share {
         match self.participants {
             Participants::Alone => Share::Nothing,
@@ -357,13 +356,13 @@ impl FederationConfig {
     }
 }
 
-/// What a run writes besides its result. Changes no number.
+/// Output of a run besides its result. Does not affect any result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OutputConfig {
-    /// Write the state that a run is resumed from after every so many rounds; 0: never.
+    /// Save the state for resuming a run after every this many rounds; 0: never.
     pub save_every: usize,
-    /// Keep what was trained after every so many rounds; 0: after the last and the best only.
+    /// Keep the trained parameters after every this many rounds; 0: only after the last and the best.
     pub keep_every: usize,
     /// Keep each client's own parameters after its last training.
     pub keep_clients: bool,
@@ -374,11 +373,11 @@ pub struct OutputConfig {
 impl OutputConfig {
     fn check(&self) -> Result<(), String> {
         let &Self { save_every, keep_every, .. } = self;
-        // Rounds in between are seen by nobody who could keep something of them.
+        // The listener does not see rounds in between.
         if keep_every > 0 && !(save_every > 0 && keep_every.is_multiple_of(save_every)) {
             return Err(format!(
                 "output.keep_every: {keep_every} is not a multiple of output.save_every, which is {save_every}: \
-                 what was trained is kept with a round's saved state"
+                 trained parameters are kept together with a saved state"
             ));
         }
         Ok(())
@@ -392,12 +391,12 @@ impl Default for OutputConfig {
 }
 
 impl Experiment {
-    /// Read an experiment from TOML text, after `--set` assignments; `origin` is for messages.
+    /// Reads an experiment from TOML text, after `--set` assignments; `origin` is for messages.
     ///
     /// # Errors
     ///
-    /// Text that is not TOML, unknown or missing keys, values of another type or out of range: by field, and by
-    /// assignment if it is one's fault.
+    /// Text that is not TOML, unknown or missing keys, values of a wrong type or out of range; the error names the
+    /// field, and the assignment if that caused it.
     pub fn from_toml(
         origin: &str,
         text: &str,
@@ -406,11 +405,11 @@ impl Experiment {
         overrides::read(origin, text, assignments)
     }
 
-    /// Read an experiment from a file, after `--set` assignments.
+    /// Reads an experiment from a file, after `--set` assignments.
     ///
     /// # Errors
     ///
-    /// As [`Experiment::from_toml`], and a file that cannot be read.
+    /// The errors of [`Experiment::from_toml`], and a file that cannot be read.
     pub fn from_file(path: &Path, assignments: &[String]) -> Result<Self, TuningError> {
         let origin = path.display().to_string();
         let text = files::read_text(path).map_err(|error| TuningError::Experiment {
@@ -420,11 +419,11 @@ impl Experiment {
         Self::from_toml(&origin, &text, assignments)
     }
 
-    /// Read a preset by its name, or a file whose name ends in `.toml`, after `--set` assignments.
+    /// Reads a preset by its name, or a file whose name ends in `.toml`, after `--set` assignments.
     ///
     /// # Errors
     ///
-    /// As [`Experiment::from_file`], and a name that no preset has.
+    /// The errors of [`Experiment::from_file`], and an unknown name.
     pub fn find(name: &str, assignments: &[String]) -> Result<Self, TuningError> {
         let path = Path::new(name);
         if path.extension().is_some_and(|extension| extension == "toml") {
@@ -443,18 +442,18 @@ impl Experiment {
         }
     }
 
-    /// The experiment as TOML, every default filled in.
+    /// The experiment as TOML, with every default filled in.
     ///
     /// # Panics
     ///
-    /// Where a path in it is not UTF-8, which an experiment that was read never has.
+    /// Panics if a path in it is not UTF-8, which never happens for an experiment that was read.
     pub fn to_toml(&self) -> String {
         let mut experiment = self.clone();
         experiment.method.loss = Some(self.method.loss());
         toml::to_string_pretty(&experiment).expect("plain data")
     }
 
-    /// Rounds of training: none where nothing is trained, and one where all that there is to know is in the first.
+    /// Number of training rounds: none if nothing is trained, and one for methods that need only one.
     pub fn rounds(&self) -> usize {
         match self.method.name {
             MethodName::ZeroShot => 0,
@@ -463,7 +462,7 @@ impl Experiment {
         }
     }
 
-    /// What is wrong with the values, by field.
+    /// Checks the values; an error names the field.
     pub(crate) fn check(&self) -> Result<(), String> {
         if !is_plain_name(&self.name) {
             return Err(format!(
@@ -480,8 +479,8 @@ impl Experiment {
         self.training.check()?;
         methods::check(self)?;
         if self.training.patience.is_some() && self.data.validation.is_zero() {
-            return Err("training.patience: a run that ends by the score of its rounds needs validation images, or the \
-                        test images would decide; set data.validation, for example to 0.2"
+            return Err("training.patience: early stopping needs validation images, otherwise the \
+                        test images would decide when to stop; set data.validation, for example to 0.2"
                 .into());
         }
         let contrasts = self.method.loss() == LossKind::Infonce && self.rounds() > 0;
@@ -504,12 +503,13 @@ impl Experiment {
 }
 
 impl Experiment {
-    /// Views of images are for epochs of training, and take room.
+    /// Checks the views, which need epochs of training, and take space.
     fn check_views(&self) -> Result<(), String> {
         let views = self.data.views;
         if views > MOST_VIEWS {
             return Err(format!(
-                "data.views: {views}; choose at most {MOST_VIEWS}, each of which takes the time and room of all training \
+                "data.views: {views}; choose at most {MOST_VIEWS}, each of which takes the time and space of all \
+                 training \
                  images"
             ));
         }
@@ -523,7 +523,7 @@ impl Experiment {
         Ok(())
     }
 
-    /// An empty path is the current folder to the system, and never what was meant.
+    /// Rejects empty paths: the system would use the current folder, which is never intended.
     fn check_paths(&self) -> Result<(), String> {
         let data = &self.data;
         let paths = [
@@ -544,7 +544,7 @@ impl Experiment {
                 };
                 return Err(format!("{field}: is empty; {problem}"));
             }
-            // They are written down in TOML, for whoever goes on with the run.
+            // They are written in TOML, for resuming the run.
             if let Some(path) = path.filter(|path| path.to_str().is_none()) {
                 let path = flora_core::text::path(path);
                 return Err(format!(
@@ -556,7 +556,7 @@ impl Experiment {
     }
 }
 
-/// The file of a partition that was saved.
+/// The file of a saved partition.
 pub(crate) fn saved_partition(partition: &PartitionConfig) -> Option<&Path> {
     match partition {
         PartitionConfig::File { path } => Some(path),
@@ -567,7 +567,7 @@ pub(crate) fn saved_partition(partition: &PartitionConfig) -> Option<&Path> {
     }
 }
 
-/// Whether a folder may be called so: no path, no parent.
+/// Whether the name is a valid folder name: no path, no parent.
 pub(crate) fn is_plain_name(name: &str) -> bool {
     let parts = Path::new(name).components().collect::<Vec<_>>();
     matches!(parts[..], [Component::Normal(_)]) && !name.contains(['/', '\\'])
@@ -595,7 +595,7 @@ mod tests {
         assert_eq!(experiment.method.loss(), LossKind::Infonce);
         let again = Experiment::from_toml("again", &experiment.to_toml(), &[]).unwrap();
         assert_eq!(again.to_toml(), experiment.to_toml());
-        // A method of one's own has a usual loss of its own: what nobody said is not filled in.
+        // A custom method has its own usual loss: an unset loss is not filled in.
         assert_eq!((experiment.method.loss, again.method.loss), (None, Some(LossKind::Infonce)));
         let on_disk = ["federation.client_state=disk".to_owned()];
         let on_disk = Experiment::from_toml("disk", &experiment.to_toml(), &on_disk).unwrap();
@@ -639,7 +639,7 @@ mod tests {
             ("federation.threads=100000", "federation.threads"),
             ("training.batch_size=0", "training.batch_size"),
             ("training.batch_size=1", "class-ce"),
-            ("model.precision=f8", "no such precision; choose f32, bf16 or f16"),
+            ("model.precision=f8", "unknown precision; choose f32, bf16 or f16"),
             ("training.betas=[0.9, 1.0]", "training.betas"),
             ("training.weight_decay=-0.1", "training.weight_decay"),
             ("training.class_weights=even", "balanced"),

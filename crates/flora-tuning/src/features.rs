@@ -1,4 +1,4 @@
-//! What an observer hears while the images are looked at.
+//! Progress of computing image features.
 
 use flora_clip::Preprocessor;
 use flora_core::workers::Workers;
@@ -8,7 +8,7 @@ use flora_inference::{InferenceError, Notice, unusable_images};
 
 use crate::{Observer, TuningError};
 
-/// Tells `observer` what is worth telling while image features are computed.
+/// Reports notices to `observer` while image features are computed.
 pub(crate) fn notices(observer: &mut dyn Observer) -> impl FnMut(Notice) {
     |notice| match notice {
         Notice::Progress { done, total } => observer.progress("images", done, total),
@@ -17,7 +17,7 @@ pub(crate) fn notices(observer: &mut dyn Observer) -> impl FnMut(Notice) {
     }
 }
 
-/// Decode every image once, so that damaged files are told before the first round, all of them.
+/// Decodes every image once, so that all damaged files are reported before the first round.
 pub(crate) fn check_pictures(
     dataset: &Dataset,
     preprocessor: &Preprocessor,

@@ -1,11 +1,11 @@
-//! What methods put beside CLIP.
+//! Modules that methods add to CLIP.
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use flora_data::Features;
 
-/// Places in a tensor, as burn wants them.
+/// Indices as a burn tensor.
 pub(crate) fn indices(places: &[usize], device: &Device) -> Tensor<1, Int> {
     let numbers: Vec<i32> = places.iter().map(|&place| place as i32).collect();
     Tensor::from_data(TensorData::new(numbers, [places.len()]), device)
@@ -14,20 +14,20 @@ pub(crate) fn indices(places: &[usize], device: &Device) -> Tensor<1, Int> {
 /// A linear classifier.
 #[derive(Module, Debug)]
 pub struct LinearHead {
-    /// A column for each class, `[dim, classes]`.
+    /// One column per class, `[dim, classes]`.
     pub weight: Param<Tensor<2>>,
     /// `[classes]`.
     pub bias: Param<Tensor<1>>,
 }
 
 impl LinearHead {
-    /// The head whose columns are these rows, with a bias of zero.
+    /// A head whose columns are these rows, with zero bias.
     pub fn from_texts(texts: &Features, device: &Device) -> Self {
         let classes = texts.values.len() / texts.dim;
         Self::from_rows(texts.values.clone(), vec![0f32; classes], device)
     }
 
-    /// The head whose columns are these rows, `[classes, dim]`, with a bias for each.
+    /// A head whose columns are the rows of `[classes, dim]`, with a bias each.
     pub fn from_rows(rows: Vec<f32>, bias: Vec<f32>, device: &Device) -> Self {
         let classes = bias.len();
         let dim = rows.len() / classes.max(1);
@@ -39,12 +39,12 @@ impl LinearHead {
         }
     }
 
-    /// The columns of `to`, of a head whose columns are `from`; zero for a class that it does not know.
+    /// The head for the classes `to`, given that its columns are `from`; zero for an unknown class.
     pub(crate) fn of_classes(&self, from: &[String], to: &[String]) -> Self {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         let device = weight.device();
         let dim = weight.dims()[0];
-        // One column more, of zeros, for all that it does not know.
+        // An additional column of zeros for all unknown classes.
         let weight = Tensor::cat(vec![weight, Tensor::zeros([dim, 1], &device)], 1);
         let bias = Tensor::cat(vec![bias, Tensor::zeros([1], &device)], 0);
         let place = |class| from.iter().position(|known| known == class).unwrap_or(from.len());
@@ -69,19 +69,19 @@ impl LinearHead {
     }
 }
 
-/// The sums from which a closed-form method solves its classifier, as [`flora_heads::Moments`] has them in a record.
+/// The sums from which a closed-form method solves its classifier, in the layout of [`flora_heads::Moments`] records.
 #[derive(Module, Debug)]
 pub struct MomentSums {
     /// Sum of `x x^T`, its upper triangle by rows, `[dim (dim + 1) / 2]`.
     pub gram: Param<Tensor<1>>,
     /// Sum of the features of each class, `[classes, dim]`.
     pub class_sums: Param<Tensor<2>>,
-    /// Images of each class, `[classes]`.
+    /// Number of images of each class, `[classes]`.
     pub class_counts: Param<Tensor<1>>,
 }
 
 impl MomentSums {
-    /// Those of no image.
+    /// The sums over no images.
     pub fn zero(dim: usize, classes: usize, device: &Device) -> Self {
         Self {
             gram: Param::from_tensor(Tensor::zeros([dim * (dim + 1) / 2], device)),
@@ -106,7 +106,7 @@ pub struct AttentionAdapter {
 }
 
 impl AttentionAdapter {
-    /// Both matrices the identity, both biases zero.
+    /// Identity matrices and zero biases.
     pub fn identity(dim: usize, device: &Device) -> Self {
         let layer = || Linear {
             weight: Param::from_tensor(Tensor::eye(dim, device)),
@@ -115,7 +115,7 @@ impl AttentionAdapter {
         Self { fc1: layer(), fc2: layer() }
     }
 
-    /// The weighted features, `[batch, dim]`, of any length.
+    /// The weighted features, `[batch, dim]`, of any norm.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let hidden = self.fc1.forward(x.clone()).tanh();
         activation::softmax(self.fc2.forward(hidden), 1) * x

@@ -13,26 +13,28 @@ use rand::RngExt;
 use crate::joined::numbers;
 use crate::{Objective, TuningError, TuningModel};
 
-/// How a client hides its examples.
+/// How a client protects its examples.
 ///
-/// **Training** (DP-SGD, Abadi et al. 2016, <https://arxiv.org/abs/1607.00133>). With frozen image features `f` of norm 1, an example
-/// reaches the adapters through the texts' features alone: its loss has the gradient `s (p - y) f^T` in them, where `s` is the logit
-/// scale, `p` the softmax and `y` the one-hot label. Its norm is `s |p - y|`, so that clipping every example costs nothing. The
-/// clipped gradients of a batch are added up, get Gaussian noise, and go back through the text tower **once**, whose
-/// parameters are public: what comes after noise spends nothing. In each step an example takes part by a coin of its own.
+/// **Training** (DP-SGD, Abadi et al. 2016, <https://arxiv.org/abs/1607.00133>). With frozen image features `f` of norm
+/// 1, an example affects the adapters only through the texts' features: its loss has the gradient `s (p - y) f^T` in
+/// them, where `s` is the logit scale, `p` the softmax and `y` the one-hot label. Its norm is `s |p - y|`, so clipping
+/// every example costs nothing. The clipped gradients of a batch are summed, get Gaussian noise, and are backpropagated
+/// **once** through the text tower, whose parameters are public: processing after the noise spends no further budget.
+/// In each step every example takes part independently at random.
 ///
-/// **Sums** (for ridge regression, Sheffet 2017, <https://arxiv.org/abs/1507.00482>): every example of norm 1 moves Gram matrix, class sums
-/// and class counts together by at most `sqrt(3)`. They get noise once, and the nearest sums that images could have are sent.
+/// **Sums** (for ridge regression, Sheffet 2017, <https://arxiv.org/abs/1507.00482>): an example of norm 1 changes Gram
+/// matrix, class sums and class counts together by at most `sqrt(3)`. They get noise once, are projected to the nearest
+/// sums that images can have, and are sent.
 ///
-/// How many examples a client has is not hidden: it says so when it joins.
+/// The number of a client's examples is not protected: the client reports it when it joins.
 #[derive(Debug, Clone)]
 pub(crate) struct Hidden {
     config: SampleConfig,
     secret: Secret,
-    /// How often an epoch is gone through in the whole run.
+    /// Number of epochs in the whole run.
     epochs: usize,
     batch_size: usize,
-    /// By the number of examples; of all clients.
+    /// Budgets by number of examples, for all clients.
     budgets: Arc<Mutex<BTreeMap<usize, Budget>>>,
 }
 
@@ -51,12 +53,12 @@ impl Hidden {
         Self { secret, ..self.clone() }
     }
 
-    /// The same for one task, whose noise and coins are its own.
+    /// The same for one task, with its own noise and draws.
     pub(crate) fn of(&self, task: &Task) -> Self {
         self.with_secret(self.secret.of(task))
     }
 
-    /// How many steps an epoch has.
+    /// Number of steps in an epoch.
     pub(crate) fn steps(&self, examples: usize) -> usize {
         examples.div_ceil(self.batch_size)
     }
@@ -65,18 +67,18 @@ impl Hidden {
         (self.batch_size as f64 / examples.max(1) as f64).min(1.0)
     }
 
-    /// What a client that trains on so many examples may spend.
+    /// The budget of a client that trains on this many examples.
     pub(crate) fn budget(&self, examples: usize) -> Result<Budget, TuningError> {
         let steps = self.epochs * self.steps(examples);
         self.kept(examples, || self.config.budget(self.rate(examples), steps))
     }
 
-    /// What a client that sends its sums once may spend.
+    /// The budget of a client that sends its sums once.
     fn budget_of_sums(&self) -> Result<Budget, TuningError> {
         self.kept(0, || self.config.budget(1.0, 1))
     }
 
-    /// Whether there is a noise for the budget.
+    /// Checks that some noise satisfies the budget.
     pub(crate) fn check_plan(&self, examples: usize, sums: bool) -> Result<(), TuningError> {
         let budget = if sums { self.budget_of_sums() } else { self.budget(examples) };
         budget.map(|_| ())
@@ -87,7 +89,8 @@ impl Hidden {
         key: usize,
         make: impl FnOnce() -> Result<Budget, flora_privacy::PrivacyError>,
     ) -> Result<Budget, TuningError> {
-        // Held while it is found, which takes seconds: others with as many examples need it, too.
+        // Held during the computation, which takes seconds: other clients with the same number of examples need it,
+        // too.
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(&budget) = budgets.get(&key) {
             return Ok(budget);
@@ -97,7 +100,7 @@ impl Hidden {
         Ok(budget)
     }
 
-    /// Whether so many steps may be taken after those that are `spent`.
+    /// Checks whether `more` steps may follow the `spent` ones.
     pub(crate) fn check(
         &self,
         examples: usize,
@@ -107,7 +110,7 @@ impl Hidden {
         let done = usize::try_from(spent).unwrap_or(usize::MAX);
         let after = done.saturating_add(steps);
         let budget = self.budget(examples)?;
-        // Within the steps that were planned for, a noise that follows from the budget is enough.
+        // Within the planned steps, noise computed for the budget is sufficient.
         if self.config.noise.is_none() && after <= budget.mechanism.rounds {
             return Ok(());
         }
@@ -117,22 +120,22 @@ impl Hidden {
         }
     }
 
-    /// The epsilon of so many steps.
+    /// The epsilon of this many steps.
     pub(crate) fn spent(&self, examples: usize, steps: u64) -> Result<f64, TuningError> {
         let steps = usize::try_from(steps).unwrap_or(usize::MAX);
         let spent = self.budget(examples)?.spent(steps);
         spent.map_err(|error| TuningError::Privacy(error.to_string()))
     }
 
-    /// Those of `images` that take part in the step with this number, each by a coin that nobody else can see.
+    /// The images that take part in the step with this number, each drawn independently and secretly.
     pub(crate) fn batch(&self, images: &[usize], step: u64) -> Vec<usize> {
         let mut coins = self.secret.coins(step);
         let rate = self.rate(images.len());
         images.iter().copied().filter(|_| coins.random::<f64>() < rate).collect()
     }
 
-    /// A loss with the noised gradient of the images `indices`, `[1]`, and their mean loss in nats, which is not hidden; NaN for
-    /// no images.
+    /// A loss with the noised gradient of the images `indices`, `[1]`, and their mean loss in nats, which is not
+    /// protected; NaN without images.
     pub(crate) fn loss(
         &self,
         objective: &Objective,
@@ -172,7 +175,8 @@ impl Hidden {
         Ok(((texts * gradient).sum(), nats / indices.len() as f64))
     }
 
-    /// Sums over rows of features, of norm 1 and less, with noise, as near as images can have them. And what that spends.
+    /// Noised sums over rows of features with norm 1 or less, projected to sums that images can have, and the budget
+    /// spent.
     pub(crate) fn sums(&self, moments: &Moments) -> Result<(Moments, f64), TuningError> {
         let budget = self.budget_of_sums()?;
         let deviation = budget.mechanism.noise * 3_f64.sqrt();
@@ -192,7 +196,7 @@ pub(crate) fn clip_rows(rows: &mut [f32], dim: usize) {
     }
 }
 
-/// The softmax of logits less the one-hot label, and the loss in nats.
+/// The softmax of logits minus the one-hot label, and the loss in nats.
 fn less_label(logits: impl Iterator<Item = f32>, label: usize) -> (Vec<f64>, f64) {
     let logits: Vec<f64> = logits.map(f64::from).collect();
     let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -224,7 +228,7 @@ mod tests {
 
     const IMAGES: usize = 7;
 
-    /// An objective on random image features, and a model with adapters of which nothing is zero.
+    /// An objective on random image features, and a model with non-zero adapters.
     fn setup() -> (Objective, TuningModel, Device) {
         let folder = "../flora-clip/tests/fixtures/tiny-clip";
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -270,7 +274,7 @@ mod tests {
         hidden
     }
 
-    /// By a step of plain SGD at a rate of 1.
+    /// Computed by a step of plain SGD at a rate of 1.
     fn gradient(model: &TuningModel, loss: Tensor<1>) -> Vec<f64> {
         let numbers = |model: &TuningModel| -> Vec<f64> {
             let record = adapter_record(model).unwrap();
@@ -312,7 +316,7 @@ mod tests {
             let norm = rest.iter().map(|it| it * it).sum::<f64>().sqrt();
             norms.push(norm * f64::from(objective.logit_scale));
         }
-        // Some are cut, and some are not.
+        // Some are clipped, and some are not.
         norms.sort_by(f64::total_cmp);
         let clip = norms[IMAGES / 2];
         let (loss, _) =
@@ -332,7 +336,7 @@ mod tests {
         assert_near(&gradient(&model, loss), &expected);
     }
 
-    /// Whoever is drawn, the sum is divided by how many are expected, and noise does not depend on that.
+    /// Whatever the drawn batch, the sum is divided by its expected size, and the noise does not depend on it.
     #[test]
     fn a_batch_of_nobody_is_noise() {
         let (objective, model, device) = setup();

@@ -1,7 +1,7 @@
-//! Optimizers whose states come back to the device that they were on.
+//! Optimizers whose states are restored to their original device.
 //!
-//! burn reads a state back onto its default device and moves it later. In a program that was built for GPUs that is a
-//! GPU's driver, which nobody asked for in a run on the CPU, and which may not be there, or crash.
+//! burn reads a state onto its default device and moves it later. In a program built for GPUs, this initialises a GPU
+//! driver even for a run on the CPU, and the driver may be missing or crash.
 
 use std::cell::RefCell;
 
@@ -12,7 +12,7 @@ thread_local! {
     static HOME: RefCell<Option<Device>> = const { RefCell::new(None) };
 }
 
-/// Does `work`; the states of [`Homing`] optimizers that it reads on this thread come onto `device`.
+/// Runs `work`; states of [`Homing`] optimizers read on this thread are placed on `device`.
 pub(crate) fn at<R>(device: &Device, work: impl FnOnce() -> R) -> R {
     HOME.set(Some(device.clone().inner()));
     let result = work();
@@ -20,11 +20,11 @@ pub(crate) fn at<R>(device: &Device, work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// An optimizer whose states [`at`] chooses the device of.
+/// An optimizer whose states are placed on the device chosen by [`at`].
 #[derive(Clone)]
 pub(crate) struct Homing<O>(pub(crate) O);
 
-/// The state of such an optimizer, in the bytes the same as without.
+/// The state of such an optimizer, with the same bytes as without the wrapper.
 #[derive(Clone)]
 pub(crate) struct State<S>(S);
 

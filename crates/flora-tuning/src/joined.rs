@@ -1,4 +1,4 @@
-//! Features for methods that are solved in closed form, and their logits beside those of the prompts.
+//! Features for methods in closed form, and their logits added to those of the prompts.
 
 use burn::tensor::{Device, Tensor};
 use flora_clip::normalize;
@@ -7,7 +7,7 @@ use crate::objective::EVALUATION_BATCH;
 use crate::{Objective, TuningError, TuningModel};
 
 impl Objective {
-    /// Hands what a classifier sees of `images` to `take`, some rows at a time.
+    /// Passes the classifier's features of `images` to `take` in batches.
     pub(crate) fn features_in_batches(
         &self,
         model: &TuningModel,
@@ -22,13 +22,13 @@ impl Objective {
         Ok(())
     }
 
-    /// Normalised features of the prompts of all classes, a row each.
+    /// Normalised features of the prompts of all classes, one row each.
     pub(crate) fn class_texts(&self, model: &TuningModel, device: &Device) -> Vec<f32> {
         let classes: Vec<usize> = (0..self.prompts.classes()).collect();
         numbers(self.text_features(model, &classes, device))
     }
 
-    /// [`similarities`](Self::similarities), and the logits of the model's head where it has one, added.
+    /// The [`similarities`](Self::similarities) plus the logits of the model's head, if it has one.
     ///
     /// # Shapes
     ///
@@ -44,26 +44,26 @@ impl Objective {
         let texts = self.text_features(model, classes, &plain.device()).transpose();
         let texts = |images: Tensor<2>| images.matmul(texts).mul_scalar(self.logit_scale);
         match model.head() {
-            // As good as zero-shot classification of the image as it is, before there is anything else.
+            // Before there is a head, the original image alone gives zero-shot classification.
             None => texts(plain),
             Some(known) => texts(mean) + known.forward(head, classes),
         }
     }
 }
 
-/// What a closed-form method sees of images.
+/// A closed-form method's view of images.
 struct Seen {
-    /// Features of length 1.
+    /// Features of norm 1.
     plain: Tensor<2>,
-    /// For the prompts: the mean over what is a little aside, where that is seen.
+    /// For the prompts: the mean over the shifted images, if these are used.
     mean: Tensor<2>,
     /// For the classifier.
     head: Tensor<2>,
 }
 
 impl Seen {
-    /// From image features of any length, which have `dim` dimensions, or from what a [`Readout`](flora_clip::Readout)
-    /// has: see [`Clip::image_rows`](flora_clip::Clip::image_rows).
+    /// From image features of any norm, with `dim` dimensions, or from the output of a
+    /// [`Readout`](flora_clip::Readout): see [`Clip::image_rows`](flora_clip::Clip::image_rows).
     fn of(rows: Tensor<2>, dim: usize) -> Self {
         let [_, width] = rows.dims();
         if width == dim {

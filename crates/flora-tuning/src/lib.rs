@@ -1,11 +1,11 @@
-//! Federated fine-tuning of CLIP: what an experiment says, what a client does with it.
+//! Federated fine-tuning of CLIP: experiments, methods and clients.
 //!
-//! An [`Experiment`] names a checkpoint, a data set with its partition, the adapters and the
-//! training. [`prepare`] turns it into clients that share one backbone; [`Prepared::run`] lets them
-//! train in rounds, as the FLoRA paper ([arXiv 2404.15182](https://arxiv.org/abs/2404.15182)) does.
+//! An [`Experiment`] names a checkpoint, a data set with its partition, the adapters and the training. [`prepare`]
+//! turns it into clients that share one backbone; [`Prepared::run`] trains them in rounds, as in the FLoRA paper
+//! ([arXiv 2404.15182](https://arxiv.org/abs/2404.15182)).
 //!
-//! Where the images stay at the sites that own them, [`prepare_serving`] is the server's part, and a [`Site`] turns the
-//! server's [`Plan`] into a [`SiteClient`]: with the bits that the simulation's client of that name computes.
+//! If the images stay at the sites that own them, [`prepare_serving`] prepares the server, and a [`Site`] turns the
+//! server's [`Plan`] into a [`SiteClient`], which is bit-identical to the simulation's client of that name.
 
 mod asked;
 pub mod assets;

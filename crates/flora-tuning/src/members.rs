@@ -1,4 +1,4 @@
-//! The clients of a run, wherever they are.
+//! The clients of a run, in this process or at sites.
 
 use std::path::Path;
 
@@ -8,22 +8,21 @@ use flora_federation::{
 
 use crate::travel::Noise;
 
-/// The clients of a run, wherever they are.
+/// The clients of a run, in this process or at sites.
 pub(crate) enum Members {
     /// Values of this process.
     Here {
         simulation: Simulation,
-        /// Where those that do nothing have what they remember.
+        /// Where idle clients store their states.
         at_rest: AtRest,
     },
-    /// Sites, each with its own images, which remember by themselves.
+    /// Sites, each with its own images, which store their own states.
     AtSites(Box<dyn Fleet>),
 }
 
 impl Members {
-    /// The same clients, of which those of this process write what they remember into the file `path`, which is
-    /// there already where a run is resumed. Without a path, into a temporary file of the folder `cache`, if they
-    /// need one.
+    /// Makes the clients of this process write their states into the file `path`, which exists if a run is resumed.
+    /// Without a path, they use a temporary file in the folder `cache`, if they need one.
     pub(crate) fn with_states(
         self,
         path: Option<&Path>,
@@ -34,7 +33,7 @@ impl Members {
         let states = match path {
             Some(path) if is_resumed => Some(ClientStates::open(path)?),
             Some(path) => Some(ClientStates::create(path)?),
-            // Where there is room for image features, there is some for this.
+            // A disk with space for image features has some for this.
             None if at_rest == AtRest::Disk => Some(ClientStates::temporary(cache)?),
             None => None,
         };
@@ -45,7 +44,7 @@ impl Members {
         Ok(Self::Here { simulation, at_rest })
     }
 
-    /// Where the server's noise comes from.
+    /// The source of the server's noise.
     pub(crate) fn noise(&self) -> Noise {
         match self {
             Self::Here { .. } => Noise::Seeded,

@@ -7,8 +7,8 @@ use flora_lora::{AdaptableModule, LoraLinear};
 
 use crate::{AttentionAdapter, LinearHead, MomentSums};
 
-/// What a client needs of a CLIP, the vision tower only where images are still to be encoded, and what its
-/// method puts beside it. CLIP's parameters have the names that they have in [`Clip`].
+/// A client's CLIP model with its method's modules; the vision tower is included only if images are still to be
+/// encoded. CLIP's parameters have the same names as in [`Clip`].
 #[derive(Module, Debug)]
 pub struct TuningModel {
     text_model: TextModel,
@@ -23,7 +23,7 @@ pub struct TuningModel {
 }
 
 impl TuningModel {
-    /// Take what is needed from `clip`; nothing is copied.
+    /// Takes the needed parts of `clip`; nothing is copied.
     pub fn new(clip: Clip, with_vision: bool) -> Self {
         let (text, vision) = clip.split();
         let vision = with_vision.then_some(vision);
@@ -32,7 +32,7 @@ impl TuningModel {
         Self { vision_model, visual_projection, ..Self::from_text(text) }
     }
 
-    /// Without the vision tower: for image features that are there already.
+    /// A model without the vision tower, for cached image features.
     pub fn from_text(text: ClipText) -> Self {
         Self {
             text_model: text.text_model,
@@ -46,42 +46,42 @@ impl TuningModel {
         }
     }
 
-    /// The same with a classifier; see [`TuningModel::head`].
+    /// Adds a classifier; see [`TuningModel::head`].
     pub fn with_head(self, head: LinearHead) -> Self {
         Self { head: Some(head), ..self }
     }
 
-    /// The same with weights of image features; see [`TuningModel::image_adapter`].
+    /// Adds weights of image features; see [`TuningModel::image_adapter`].
     pub fn with_image_adapter(self, adapter: AttentionAdapter) -> Self {
         Self { image_adapter: Some(adapter), ..self }
     }
 
-    /// The same with learned context vectors, `[length, width]`; see [`TuningModel::text_features`].
+    /// Adds learned context vectors, `[length, width]`; see [`TuningModel::text_features`].
     pub fn with_context(self, context: Param<Tensor<2>>) -> Self {
         Self { context: Some(context), ..self }
     }
 
-    /// The same with the sums of a closed-form method; see [`TuningModel::moments`].
+    /// Adds the sums of a closed-form method; see [`TuningModel::moments`].
     pub fn with_moments(self, sums: MomentSums) -> Self {
         Self { closed_form: Some(sums), ..self }
     }
 
-    /// The sums that the classifier of a closed-form method is solved from.
+    /// The sums from which a closed-form method solves its classifier.
     pub fn moments(&self) -> Option<&MomentSums> {
         self.closed_form.as_ref()
     }
 
-    /// The classifier of a method that has one.
+    /// The classifier, if the method has one.
     pub fn head(&self) -> Option<&LinearHead> {
         self.head.as_ref()
     }
 
-    /// The weights of image features, of a method that has them.
+    /// The weights of image features, if the method has them.
     pub fn image_adapter(&self) -> Option<&AttentionAdapter> {
         self.image_adapter.as_ref()
     }
 
-    /// The CLIP that it was taken from, with the weights that it has now; `None` without its vision tower.
+    /// The CLIP model with the current weights; `None` without its vision tower.
     pub(crate) fn into_clip(self, logit_scale: Param<Tensor<1>>) -> Option<Clip> {
         Some(Clip {
             text_model: self.text_model,
@@ -97,18 +97,18 @@ impl TuningModel {
         self.text_projection.dims()[0]
     }
 
-    /// Dimensions of the space that texts and images share.
+    /// Dimensions of the shared embedding space.
     pub fn projection_dim(&self) -> usize {
         self.text_projection.dims()[1]
     }
 
-    /// The embeddings of these tokens, `[ids.len(), width]`, apart from any graph.
+    /// The embeddings of these tokens, `[ids.len(), width]`, detached from any graph.
     pub fn embed(&self, ids: &[u32]) -> Tensor<2> {
         self.text_model.embeddings.embed(ids).detach()
     }
 
-    /// Text features of any length: `[tokens.rows(), projection_dim]`. Learned context vectors take the
-    /// place of as many tokens after the first.
+    /// Text features of any norm: `[tokens.rows(), projection_dim]`. Learned context vectors replace as many tokens
+    /// after the first.
     pub fn text_features(&self, tokens: &Tokens) -> Tensor<2> {
         let states = match &self.context {
             None => self.text_model.forward(tokens),
@@ -117,28 +117,28 @@ impl TuningModel {
         self.text_projection.forward(states)
     }
 
-    /// What of the text features lies below the first adapter. See [`TextModel::prefix`].
+    /// The states of the text features below the first adapter. See [`TextModel::prefix`].
     pub fn text_prefix(&self, tokens: &Tokens) -> TextPrefix {
         self.text_model.prefix(tokens)
     }
 
-    /// [`TuningModel::text_features`] of some texts of a prefix, from there on.
+    /// [`TuningModel::text_features`] of some texts, computed from a prefix.
     pub fn text_features_from(&self, prefix: &TextPrefix, texts: &[usize]) -> Tensor<2> {
         self.text_projection.forward(self.text_model.forward_from(prefix, texts))
     }
 
-    /// Image features of any length: `[batch, projection_dim]` from `[batch, 3, size, size]`.
+    /// Image features of any norm: `[batch, projection_dim]` from `[batch, 3, size, size]`.
     ///
     /// # Panics
     ///
-    /// Panics if the model was taken without its vision tower.
+    /// Panics if the model has no vision tower.
     pub fn image_features(&self, images: Tensor<4>) -> Tensor<2> {
         let (tower, projection) = self.vision();
         projection.forward(tower.forward(images))
     }
 
-    /// Where the vision tower is cut below the first adapter that is there now; `None` without the tower, and where
-    /// neither it nor its projection has an adapter.
+    /// The cut of the vision tower below its current first adapter; `None` without the tower, or if neither it nor its
+    /// projection has an adapter.
     pub fn vision_cut(&self) -> Option<VisionCut> {
         let (tower, projection) =
             self.vision_model.as_ref().zip(self.visual_projection.as_ref())?;
@@ -146,22 +146,22 @@ impl TuningModel {
         (projection.lora.is_some() || !cut.is_above_all_blocks()).then_some(cut)
     }
 
-    /// The same, whose vision tower, if it has one, multiplies in `precision` below its adapters; see
+    /// The same model, whose vision tower, if any, multiplies in `precision` below its adapters; see
     /// [`VisionModel::in_precision`].
     ///
     /// # Errors
     ///
-    /// A device that has not got it.
+    /// A device that does not support it.
     pub fn in_precision(self, precision: Precision) -> Result<Self, ClipError> {
         let tower = self.vision_model.map(|tower| tower.in_precision(precision)).transpose()?;
         Ok(Self { vision_model: tower, ..self })
     }
 
-    /// What of the image features lies below `cut`, `[batch, cut.numbers()]` from `[batch, 3, size, size]`.
+    /// The states of the image features below `cut`, `[batch, cut.numbers()]` from `[batch, 3, size, size]`.
     ///
     /// # Panics
     ///
-    /// As [`TuningModel::image_features`].
+    /// The panics of [`TuningModel::image_features`].
     pub fn image_prefix(&self, images: Tensor<4>, cut: VisionCut) -> Tensor<2> {
         self.vision().0.prefix(images, cut)
     }
@@ -170,7 +170,7 @@ impl TuningModel {
     ///
     /// # Panics
     ///
-    /// As [`TuningModel::image_features`].
+    /// The panics of [`TuningModel::image_features`].
     pub fn image_features_from(&self, below: Tensor<2>, cut: VisionCut) -> Tensor<2> {
         let (tower, projection) = self.vision();
         projection.forward(tower.forward_from(below, cut))

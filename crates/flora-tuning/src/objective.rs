@@ -1,4 +1,4 @@
-//! What a batch costs and what a model predicts.
+//! The loss of a batch and the predictions of a model.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,67 +14,64 @@ use crate::{
     ClassTerms, LossKind, Method, PathKind, Prompts, SoftmaxKind, TuningError, TuningModel, Views,
 };
 
-/// Where the features of an image come from.
+/// The source of image features.
 #[derive(Debug, Clone)]
 pub enum ImageInput {
-    /// The frozen vision tower saw every image once.
+    /// Features by the frozen vision tower, computed once per image.
     Features(Arc<FeatureRows>),
-    /// The same, on the device: `[images, projection_dim]`. A step copies the numbers of its images there, and not their
-    /// features.
+    /// The same on the device: `[images, projection_dim]`. A step copies only the indices of its images there.
     Resident(Tensor<2>),
-    /// What lies below the first adapter of the vision tower saw every image once.
+    /// States below the first adapter of the vision tower, computed once per image.
     Activations {
-        /// Of each image what [`TuningModel::image_prefix`] gives.
+        /// The output of [`TuningModel::image_prefix`] for each image.
         below: Arc<FeatureRows>,
-        /// Where the tower goes on.
+        /// The position at which the tower continues.
         cut: VisionCut,
     },
-    /// The vision tower sees an image whenever it is needed.
+    /// Images that go through the vision tower whenever they are needed.
     Pictures {
         /// The images.
         dataset: Arc<Dataset>,
-        /// What they go through.
+        /// The preprocessing of the images.
         preprocessor: Preprocessor,
     },
-    /// The same, with every image in memory as the tower takes it: `[images, 3, size, size]`, where the
-    /// model is.
+    /// Every image preprocessed and in memory: `[images, 3, size, size]`, on the model's device.
     Pixels(Tensor<4>),
 }
 
-/// Everything that a batch's loss and an image's prediction depend on, but what is trained. Shared by
-/// all clients.
+/// All inputs of a batch's loss and an image's prediction except the trained parameters. Shared by all clients.
 #[derive(Debug, Clone)]
 pub struct Objective {
-    /// What is trained, and what it predicts from.
+    /// The method, which trains and predicts.
     pub method: Arc<dyn Method>,
     /// The images.
     pub images: ImageInput,
-    /// What training sees of them instead, where it does not see them as they are.
+    /// Views of the images for training, if it does not use the originals.
     pub views: Option<Views>,
-    /// The names of the classes, for weights by name.
+    /// The class names, for weights by name.
     pub class_names: Arc<Vec<String>>,
     /// The class of each image.
     pub labels: Arc<Vec<usize>>,
     /// The prompts.
     pub prompts: Prompts,
-    /// Their normalised features, where training does not change them and nothing asks for the naive way.
+    /// Normalised features of the prompts, if training does not change them and the path is not naive.
     pub texts: Option<Arc<Features>>,
-    /// What of every prompt lies below everything that is trained, where nothing asks for the naive way.
+    /// The states of every prompt below all trained parameters, if the path is not naive.
     pub prefix: Option<TextPrefix>,
-    /// Where an image's class is only looked for among some: lists that hold every class once. See
+    /// Groups of classes, each class in one, within which an image's class is predicted. See
     /// [`Partition::class_groups`](flora_data::Partition::class_groups).
     pub class_groups: Option<Vec<Vec<usize>>>,
-    /// The factor on cosine similarities, `exp` of CLIP's `logit_scale` parameter, frozen.
+    /// The frozen factor on cosine similarities, `exp` of CLIP's `logit_scale` parameter.
     pub logit_scale: f32,
     /// The loss.
     pub loss: LossKind,
-    /// Over which classes a client takes its softmax in training.
+    /// The classes in a client's softmax during training.
     pub softmax: SoftmaxKind,
     /// How the loss is computed.
     pub path: PathKind,
 }
 
-/// How well a model does on some images.
+/// The score of a model on some images.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Score {
     /// Share of the images whose class is the most similar, in `[0, 1]`.
@@ -83,19 +80,19 @@ pub(crate) struct Score {
     pub(crate) loss: f64,
 }
 
-/// Why there are no class weights.
-pub(crate) const NO_CLASSES: &str = "the infonce loss tells the images of a batch from each other and knows no \
-                                     classes; choose method.loss = \"class-ce\", or leave the weights away";
+/// Why class weights are not possible.
+pub(crate) const NO_CLASSES: &str = "the infonce loss compares the images of a batch with each other and uses no \
+                                     classes; choose method.loss = \"class-ce\", or leave the weights out";
 
-/// Why a client's classes do not matter.
-pub(crate) const NO_SOFTMAX: &str = "the infonce loss tells the images of a batch from each other and knows no \
+/// Why a client's classes are not used.
+pub(crate) const NO_SOFTMAX: &str = "the infonce loss compares the images of a batch with each other and uses no \
                                      classes; choose method.loss = \"class-ce\", or leave it out";
 
-/// Images that go through a frozen vision tower together in evaluation.
+/// Batch size for a frozen vision tower in evaluation.
 pub(crate) const EVALUATION_BATCH: usize = 256;
 
 impl Objective {
-    /// With the method's usual loss, on the fast path, all classes together, and nothing computed ahead.
+    /// With the method's usual loss, on the fast path, all classes together, and nothing precomputed.
     pub fn new(
         method: Arc<dyn Method>,
         images: ImageInput,
@@ -122,9 +119,8 @@ impl Objective {
 
     /// The loss of the images `indices`, `[1]`, in nats.
     ///
-    /// The naive path is the definition. The fast path leaves out work that changes nothing: equal
-    /// prompts are encoded once and their features gathered, prompts end at the longest, and what lies below
-    /// everything that is trained is taken from the prefix.
+    /// The naive path is the definition. The fast path skips redundant work: equal prompts are encoded once and their
+    /// features gathered, prompts end at the longest, and states below all trained parameters come from the prefix.
     ///
     /// # Errors
     ///
@@ -138,8 +134,7 @@ impl Objective {
         self.client_loss(model, indices, &ClassTerms::default(), device)
     }
 
-    /// The same for a client that weighs its images by class, or has a softmax of its own: `terms` have a number for
-    /// each class.
+    /// The same for a client with class weights or its own softmax: `terms` have one number per class.
     ///
     /// # Errors
     ///
@@ -148,7 +143,7 @@ impl Objective {
     ///
     /// # Panics
     ///
-    /// Where the offset of an image's own class is minus infinity.
+    /// Panics if the offset of an image's own class is minus infinity.
     pub fn client_loss(
         &self,
         model: &TuningModel,
@@ -198,7 +193,7 @@ impl Objective {
         })
     }
 
-    /// Accuracy and loss on the images `indices`, with a model that has no autodiff.
+    /// Accuracy and loss on the images `indices`, with a model without autodiff.
     ///
     /// # Errors
     /// Images that cannot be read, and [`TuningError::Collapsed`].
@@ -209,7 +204,7 @@ impl Objective {
         device: &Device,
     ) -> Result<Score, TuningError> {
         let (mut right, mut loss) = (0usize, 0f64);
-        // A layer norm makes zeros of numbers whose squares overflow, and nothing is NaN that would tell.
+        // A layer norm turns values whose squares overflow into zeros, so no NaN would reveal the problem.
         let mut collapsed = !indices.is_empty();
         for indices in self.by_group(indices) {
             let (classes, logits) = self.group_logits(model, &indices, device)?;
@@ -230,8 +225,8 @@ impl Objective {
         Ok(Score { accuracy: right as f64 / count, loss: loss / count })
     }
 
-    /// The logits of [`Objective::score`], row-major, `[indices, classes]` over all classes: minus infinity for those
-    /// among which an image's class is not looked for.
+    /// The logits of [`Objective::score`], row-major, `[indices, classes]` over all classes: minus infinity for classes
+    /// outside an image's group.
     pub(crate) fn logits(
         &self,
         model: &TuningModel,
@@ -258,7 +253,7 @@ impl Objective {
         Ok(indices.iter().flat_map(|index| &rows[index]).copied().collect())
     }
 
-    /// The classes among which these images of one group are told apart, and their logits, `[indices, classes]`.
+    /// The classes of these images' common group, and their logits, `[indices, classes]`.
     fn group_logits(
         &self,
         model: &TuningModel,
@@ -275,8 +270,8 @@ impl Objective {
         Ok((classes, logits.try_into_vec::<f32>().expect("just converted")))
     }
 
-    /// The same in the training epoch with this number, counted over all rounds: where images have several views, it sees
-    /// one of them.
+    /// The objective in the training epoch with this number, counted over all rounds: of images with several views, it
+    /// uses one.
     pub(crate) fn in_epoch(&self, number: u128) -> Cow<'_, Self> {
         match &self.views {
             None => Cow::Borrowed(self),
@@ -284,8 +279,8 @@ impl Objective {
         }
     }
 
-    /// The same for one model without autodiff: its prompts are encoded here, once, in the batches in which
-    /// [`Objective::score`] would encode them each time, so that scores keep their bits.
+    /// The objective for one model without autodiff, with its prompts encoded once, in the batches in which
+    /// [`Objective::score`] would encode them each time, so that scores are bit-identical.
     pub(crate) fn with_texts(&self, model: &TuningModel, device: &Device) -> Self {
         let asks_texts = !self.method.has_head();
         if self.texts.is_some() || self.path == PathKind::Naive || !asks_texts {
@@ -312,7 +307,7 @@ impl Objective {
         Self { texts: Some(Arc::new(Features { dim, values })), ..self.clone() }
     }
 
-    /// The classes among which these are told apart: all, or those of the groups that they are of.
+    /// The candidate classes for these labels: all, or those of their groups.
     fn candidates(&self, labels: &[usize]) -> Vec<usize> {
         let Some(groups) = &self.class_groups else { return (0..self.prompts.classes()).collect() };
         let asked = |group: &&Vec<usize>| labels.iter().any(|label| group.contains(label));
@@ -359,8 +354,8 @@ impl Objective {
         }
     }
 
-    /// CLIP's logits: cosine similarities of image features of any length, `[batch, projection_dim]`, and
-    /// the prompts of `classes`, times the factor; `[batch, classes.len()]`.
+    /// CLIP's logits: cosine similarities of image features of any norm, `[batch, projection_dim]`, and the prompts of
+    /// `classes`, times the factor; `[batch, classes.len()]`.
     pub fn similarities(
         &self,
         model: &TuningModel,
@@ -394,7 +389,7 @@ impl Objective {
     }
 }
 
-/// Rows of what is cached, one for each image.
+/// Cached rows, one for each image.
 fn gather(
     rows: &FeatureRows,
     indices: &[usize],
@@ -404,7 +399,7 @@ fn gather(
     Ok(Tensor::from_data(values, device))
 }
 
-/// Rows of what is on the device, with autodiff where `device` has it.
+/// Rows on the device, with autodiff if `device` has it.
 fn select<const D: usize>(all: &Tensor<D>, indices: &[usize], device: &Device) -> Tensor<D> {
     let rows = crate::heads::indices(indices, &device.clone().inner());
     let rows = all.clone().inner().select(0, rows);
@@ -415,25 +410,25 @@ fn highest(logits: &[f32]) -> f32 {
     logits.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// Whether these tell nothing from anything.
+/// Whether all logits are equal.
 fn is_flat(logits: &[f32]) -> bool {
     let most = highest(logits);
     logits.len() > 1 && logits.iter().all(|&logit| logit == most)
 }
 
-/// The first of the highest; `None` where no logit is a number.
+/// The index of the first maximum; `None` if every logit is NaN.
 pub(crate) fn prediction(logits: &[f32]) -> Option<usize> {
     let most = highest(logits);
     logits.iter().position(|&logit| logit == most)
 }
 
-/// The place of each label among `classes`, which are sorted.
+/// The index of each label in `classes`, which are sorted.
 fn places(labels: &[usize], classes: &[usize]) -> Vec<usize> {
     let place = |label| classes.binary_search(label).expect("every label is among the classes");
     labels.iter().map(place).collect()
 }
 
-/// Adds the offset of each column's class. One that is the same for all classes would change nothing.
+/// Adds the offset of each column's class. An offset that is the same for all classes would change nothing.
 fn add_to_classes(logits: Tensor<2>, classes: &[usize], offsets: &[f32]) -> Tensor<2> {
     let row: Vec<f32> = classes.iter().map(|&class| offsets[class]).collect();
     if row.iter().all(|&offset| offset == row[0]) {
@@ -444,7 +439,7 @@ fn add_to_classes(logits: Tensor<2>, classes: &[usize], offsets: &[f32]) -> Tens
     logits + row
 }
 
-/// Each class once, and the place of each label among them.
+/// The distinct classes, and the index of each label among them.
 fn distinct(labels: &[usize], device: &Device) -> (Vec<usize>, Tensor<1, Int>) {
     let mut distinct = labels.to_vec();
     distinct.sort_unstable();

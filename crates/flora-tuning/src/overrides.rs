@@ -1,15 +1,15 @@
-//! `--set key=value` on a TOML document.
+//! `--set key=value` assignments on a TOML document.
 
 use flora_core::explain;
 use toml::{Table, Value};
 
 use crate::{Experiment, TuningError};
 
-/// The experiment of a TOML document after assignments, checked. `origin` is the document's, for messages.
+/// The checked experiment of a TOML document after assignments. `origin` names the document in messages.
 ///
 /// # Errors
 ///
-/// What is wrong, and where: in the document, or which assignment brought it about.
+/// The problem, and its place: the document, or the assignment that caused it.
 pub(crate) fn read(
     origin: &str,
     text: &str,
@@ -20,7 +20,7 @@ pub(crate) fn read(
         problem: explain::toml(problem),
     };
     if assignments.is_empty() {
-        // Straight from the text: an error shows its line, and a seed may have all 64 bits.
+        // Read directly from the text, so that an error shows its line, and a seed may have all 64 bits.
         let experiment: Experiment =
             toml::from_str(text).map_err(|error| wrong(origin, &error.to_string()))?;
         experiment.check().map_err(|problem| wrong(origin, &problem))?;
@@ -28,7 +28,7 @@ pub(crate) fn read(
     }
     let document: Table =
         text.parse().map_err(|error: toml::de::Error| wrong(origin, &error.to_string()))?;
-    // After none of the assignments, after the first, and so on.
+    // After no assignment, after the first, and so on.
     let mut documents = vec![document];
     for assignment in assignments {
         let mut document = documents[documents.len() - 1].clone();
@@ -40,7 +40,8 @@ pub(crate) fn read(
         Ok(experiment) => return Ok(experiment),
         Err(problem) => problem,
     };
-    // The first one from which on it never went away. Some need each other, and are wrong in between.
+    // The first one from which on the problem never went away. Some assignments need each other, and are wrong in
+    // between.
     let same = |document: &&Table| check(document).is_err_and(|other| other == problem);
     let since = documents.iter().rev().take_while(same).count();
     let culprit = documents.len() - since;
@@ -51,7 +52,7 @@ pub(crate) fn read(
         problem += &remedy.unwrap_or_default();
         return Err(TuningError::Experiment { origin: format!("--set {assignment}"), problem });
     }
-    // Read from the text, an error shows its line.
+    // Read from the text, so that an error shows its line.
     match toml::from_str::<Experiment>(text) {
         Err(error) => Err(wrong(origin, &error.to_string())),
         Ok(_) => Err(wrong(origin, &problem)),
@@ -71,7 +72,7 @@ const PARTITIONS: [(&str, &str); 9] = [
     ("base-to-novel", r#"{ kind = "base-to-novel", of = { kind = "iid", clients = 10 } }"#),
 ];
 
-/// What to do where `assignment` left a partition with too few keys, or with those of another kind.
+/// A remedy if `assignment` left a partition with too few keys, or with those of another kind.
 fn whole_partition(assignment: &str, problem: &str, document: &Table) -> Option<String> {
     let (key, _) = assignment.split_once('=')?;
     let lacks = problem.starts_with("partition: missing field ");
@@ -94,12 +95,12 @@ fn check(document: &Table) -> Result<Experiment, String> {
 /// Settings that are a name alone, or a table with the name as its kind.
 const NAMES_OR_TABLES: [&str; 3] = ["federation.strategy", "federation.selection", "faults.attack"];
 
-/// Set `a.b.c=value` in `document`; tables on the way are made. The value is TOML (`3`, `0.1`,
-/// `true`, `[1, 2]`, `{ kind = "iid", clients = 4 }`), or text where it is not.
+/// Sets `a.b.c=value` in `document`; missing tables on the way are created. The value is TOML (`3`, `0.1`, `true`, `[1,
+/// 2]`, `{ kind = "iid", clients = 4 }`), or text if it is not valid TOML.
 ///
 /// # Errors
 ///
-/// What is wrong with the assignment.
+/// The problem of the assignment.
 fn apply(document: &mut Table, assignment: &str) -> Result<(), String> {
     let (key, text) = assignment
         .split_once('=')
@@ -207,7 +208,7 @@ mod tests {
         assert!(told.starts_with("--set training.batch_size=0: training.batch_size: "), "{told}");
         let told = refused(LEAST, &["seed=3", "seed"]);
         assert!(told.starts_with("--set seed: expected KEY=VALUE"), "{told}");
-        // What is wrong in between is not wrong.
+        // A temporary problem is not an error.
         let needs = ["partition.kind=dirichlet", "partition.beta=0.5", "seed=-1"];
         assert!(read("mine.toml", LEAST, &[needs[0], needs[1]].map(str::to_owned)).is_ok());
         let told = refused(LEAST, &needs);
@@ -239,7 +240,7 @@ mod tests {
         let known = PARTITIONS.map(|(kind, _)| kind).join(", ");
         assert!(told.ends_with(&format!("known are {known}")), "{told}");
         let told = refused(natural, &["partition.clients=4"]);
-        assert!(told.ends_with("nothing of the kind belongs here"), "{told}");
+        assert!(told.ends_with("no settings are accepted here"), "{told}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Sums that a client could have: the server's check of what it adds up.
+//! The server's check that a client's sums could come from images.
 
 use flora_compression::Codec;
 use flora_core::HostTensor;
@@ -8,19 +8,19 @@ use flora_federation::{
 };
 use flora_heads::{CLASS_COUNTS, CLASS_SUMS, GRAM, Moments};
 
-/// [`Sums`] of answers that images of the told number could have.
+/// [`Sums`] of answers that images of the declared number could have.
 ///
-/// Sums have no bound that could be told from their round alone: one client with a negative count, or with means that
-/// are a thousand times too large, would spoil what all the others come to.
+/// Sums have no bound that follows from their round alone: a client with a negative count, or with means that are a
+/// thousand times too large, would spoil the result of all others.
 #[derive(Debug)]
 pub(crate) struct PossibleSums {
     sums: Sums,
-    /// How far rounding may take a mean, of 1.
+    /// The tolerance for rounding of a mean, relative to 1.
     tolerance: f64,
 }
 
 impl PossibleSums {
-    /// `upload` is what clients round their means to.
+    /// `upload` is the codec that clients use for their means.
     pub(crate) fn new(sums: Sums, upload: Codec) -> Self {
         // bfloat16 is off by up to 2^-8, and squares by twice that.
         let tolerance = if upload.is_lossless() { 1e-3 } else { 2e-2 };
@@ -39,7 +39,7 @@ impl Strategy for PossibleSums {
 
     fn check(&self, sent: &Message, answer: &Message) -> Result<(), CheckError> {
         self.sums.check(sent, answer)?;
-        // Of clients that share nothing, there is nothing to check.
+        // Clients that share nothing need no check.
         let Some(means) = answer.get_parameters().filter(|it| !it.is_empty()) else {
             return Ok(());
         };
@@ -64,8 +64,8 @@ impl Strategy for PossibleSums {
     }
 }
 
-/// Whether `means` could be those of features x of length 1 at most, n_c of each class c and all n_c together 1, with
-/// their sums s_c and G = sum x x^T:
+/// Whether `means` could be those of features x of norm at most 1, with shares n_c of each class c that sum to 1, sums
+/// s_c and G = sum x x^T:
 ///
 /// - sum |s_c|^2 / n_c <= tr G, as of any numbers (Cauchy and Schwarz), and tr G <= 1
 /// - |G| <= tr G for the Frobenius norm, because no eigenvalue is negative
@@ -79,7 +79,7 @@ fn check(means: &flora_core::ParameterRecord, images: f64, tolerance: f64) -> Re
     let total: f64 = counts.iter().map(|&count| f64::from(count)).sum();
     if (total - 1.0).abs() >= tolerance {
         return Err(format!(
-            "its classes hold {total} of its images, and not all of them once; it must send means over its images"
+            "its classes hold {total} of its images, instead of all of them once; it must send means over its images"
         ));
     }
     let trace = moments.trace() / images;
@@ -99,8 +99,8 @@ fn check(means: &flora_core::ParameterRecord, images: f64, tolerance: f64) -> Re
     // A class without images makes it infinite.
     if between > trace + tolerance {
         return Err(format!(
-            "the sums of its classes are those of features with a mean squared length of {between} at least, and its \
-             second moments say {trace}"
+            "the sums of its classes imply a mean squared norm of at least {between}, but its \
+             second moments imply {trace}"
         ));
     }
     let mut diagonal = 0.0;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn honest() -> ParameterRecord {
-        // Features of one direction in each class: what must not be more is equal.
+        // Features of one direction in each class: the inequalities become equalities.
         let images: [(&[f32], usize); 4] =
             [(&[0.6, 0.8], 0), (&[0.6, 0.8], 0), (&[1.0, 0.0], 1), (&[0.6, 0.8], 0)];
         moments(&images).to_mean_record().unwrap()
@@ -181,11 +181,11 @@ mod tests {
         let negative = |at: usize, _| [1.25, -0.25, 0.0][at];
         let empty = |at: usize, _| [1.0, 0.0, 0.0][at];
         for (means, words) in [
-            (changed(CLASS_COUNTS, negative), "fewer than no images"),
-            // Less than what `Moments` takes for rounding.
+            (changed(CLASS_COUNTS, negative), "a negative number of images"),
+            // Less than `Moments` accepts as a rounding error.
             (changed(CLASS_COUNTS, |at, _| [1.0, 0.001, -0.001][at]), "in class 2"),
             (changed(CLASS_COUNTS, |_, x| 1000.0 * x), "hold 1000 of its images"),
-            (changed(CLASS_COUNTS, |_, x| 0.99 * x), "not all of them once"),
+            (changed(CLASS_COUNTS, |_, x| 0.99 * x), "instead of all of them once"),
             (changed(CLASS_COUNTS, empty), "inf at least"),
             (changed(CLASS_SUMS, |_, x| 1.01 * x), "sums of its classes"),
             (changed(CLASS_SUMS, |_, x| -1000.0 * x), "sums of its classes"),

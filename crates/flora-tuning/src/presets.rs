@@ -1,17 +1,17 @@
-//! Experiments that ship with flora.
+//! Experiments included in flora.
 
 use crate::{Experiment, TuningError};
 
 /// A named experiment.
 #[derive(Debug, Clone, Copy)]
 pub struct Preset {
-    /// What it is asked for by.
+    /// The name for `flora run`.
     pub name: &'static str,
     /// Its TOML file, with comments.
     pub toml: &'static str,
 }
 
-/// Every preset, simplest first.
+/// All presets, simplest first.
 pub const PRESETS: [Preset; 8] = [
     Preset { name: "quickstart", toml: include_str!("../presets/quickstart.toml") },
     Preset { name: "recommended", toml: include_str!("../presets/recommended.toml") },
@@ -32,7 +32,7 @@ impl Preset {
         PRESETS.into_iter().find(|preset| preset.name == name)
     }
 
-    /// What it does: the comment at the head of its file, as one paragraph.
+    /// The description: the comment at the head of its file, as one paragraph.
     pub fn description(&self) -> String {
         let comment = self.toml.lines().map_while(|line| line.strip_prefix('#'));
         comment.map(str::trim).collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! A run's central privacy, and what is to be known of any.
+//! Central privacy of a run, and notes about any private run.
 
 use flora_core::ParameterRecord;
 use flora_data::Partition;
@@ -13,7 +13,7 @@ use crate::run::trainers_of;
 use crate::travel::Noise;
 use crate::{Experiment, TuningError};
 
-/// The strategy on noised means. What others would say of single answers is not said.
+/// Wraps the strategy so that it receives noised means, and removes reports about single answers.
 pub(crate) fn central(
     experiment: &Experiment,
     strategy: Box<dyn Strategy>,
@@ -46,7 +46,7 @@ pub(crate) fn central(
     Ok((Box::new(central), told))
 }
 
-/// What central privacy costs, in words.
+/// The cost of central privacy, in words.
 fn plan(budget: &Budget, clients: usize, numbers: usize) -> Vec<Event> {
     let Budget { mechanism, delta, .. } = budget;
     let norm = mechanism.noise * (numbers as f64).sqrt() / (mechanism.rate * clients as f64);
@@ -59,7 +59,8 @@ fn plan(budget: &Budget, clients: usize, numbers: usize) -> Vec<Event> {
     if norm > 1.0 {
         told.push(Event::Warning {
             message: format!(
-                "privacy: with {clients} clients and {numbers} numbers the noise is more than any update; hide examples (kind = \
+                "privacy: with {clients} clients and {numbers} numbers the noise is more than any update; protect \
+                 examples (kind = \
                  \"sample\"), train fewer numbers, or have more clients"
             ),
         });
@@ -67,21 +68,23 @@ fn plan(budget: &Budget, clients: usize, numbers: usize) -> Vec<Event> {
     if *delta >= 1.0 / clients as f64 {
         told.push(Event::Warning {
             message: format!(
-                "privacy: delta = {delta:e} is not below one by the number of clients, {clients}: it would allow to tell all of \
-                 one"
+                "privacy: delta = {delta:e} is not below one divided by the number of clients, {clients}: the \
+                 guarantee would permit revealing everything about a \
+                 client"
             ),
         });
     }
     told
 }
 
-/// What is to be known of a run with privacy.
+/// Notes about a run with privacy.
 pub(crate) fn told(experiment: &Experiment, noise: &Noise, clients: &[ClientInfo]) -> Vec<Event> {
     let Some(privacy) = &experiment.federation.privacy else { return Vec::new() };
     let mut told = Vec::new();
     if matches!(noise, Noise::Seeded) {
-        let message = "privacy: a simulation draws its noise from the experiment's seed, so that it can be repeated; whoever knows the \
-                       seed can take the noise away. flora serve and flora node draw theirs from the operating system";
+        let message = "privacy: a simulation draws its noise from the experiment's seed, so that it can be \
+                       repeated; anyone who knows the \
+                       seed can remove the noise. flora serve and flora node draw theirs from the operating system";
         told.push(Event::Note { message: message.to_owned() });
     }
     let images =
@@ -90,20 +93,22 @@ pub(crate) fn told(experiment: &Experiment, noise: &Noise, clients: &[ClientInfo
         && config.delta >= 1.0 / images as f64
     {
         let message = format!(
-            "privacy: delta = {:e} is not below one by the number of a client's images, {images}: it would allow to tell all of one",
+            "privacy: delta = {:e} is not below one divided by the number of a client's images, {images}: the \
+             guarantee would permit revealing everything about an image",
             config.delta
         );
         told.push(Event::Warning { message });
     }
     if privacy.metrics() == ClearMetrics::Clear {
-        let message = "privacy: clients report losses and norms as they are (federation.privacy.metrics = \"clear\"), and no \
+        let message = "privacy: clients report losses and norms without noise (federation.privacy.metrics = \
+                       \"clear\"), and no \
                        budget covers these";
         told.push(Event::Warning { message: message.to_owned() });
     }
     told
 }
 
-/// Whether so many clients can add up what they hide, before the long work of a round.
+/// Checks whether this many clients can use secure aggregation, before the long work of a round.
 pub(crate) fn check_secure(experiment: &Experiment, clients: usize) -> Result<(), TuningError> {
     let federation = &experiment.federation;
     let Some(secure) = &federation.secure else { return Ok(()) };
@@ -117,7 +122,7 @@ pub(crate) fn check_secure(experiment: &Experiment, clients: usize) -> Result<()
     })
 }
 
-/// Whether images can be hidden among their classes.
+/// Checks whether images can be protected under this partition.
 pub(crate) fn check_partition(
     experiment: &Experiment,
     partition: &Partition,
@@ -127,8 +132,8 @@ pub(crate) fn check_partition(
         false => Ok(()),
         true => Err(refused(
             experiment,
-            "federation.privacy: an image of a group of classes is told from those of its group, which its gradient would \
-             tell; choose a partition without groups"
+            "federation.privacy: an image is compared with the classes of its group only, which its gradient would \
+             reveal; choose a partition without groups"
                 .to_owned(),
         )),
     }

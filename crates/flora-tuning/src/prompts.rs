@@ -10,7 +10,7 @@ use crate::{TuningError, TuningModel};
 #[derive(Debug, Clone)]
 pub struct Prompts {
     ids: Vec<Vec<u32>>,
-    /// The template's words before the class name, where they are to be learned.
+    /// The template's words before the class name, if they are to be learned.
     context: Vec<u32>,
     config: TextConfig,
 }
@@ -34,23 +34,23 @@ impl Prompts {
         Self::from_ids(ids, config)
     }
 
-    /// Prompts that are tokenised already, with their start and end tokens.
+    /// Prompts that are already tokenised, with their start and end tokens.
     ///
     /// # Errors
     ///
-    /// As [`Tokens::new`].
+    /// The errors of [`Tokens::new`].
     pub fn from_ids(ids: Vec<Vec<u32>>, config: &TextConfig) -> Result<Self, TuningError> {
-        // A tokenizer with another end token than the model's would only be noticed here.
+        // Detects a tokenizer whose end token differs from the model's.
         Tokens::new(&ids, Padding::Longest, config)?;
         Ok(Self { ids, context: Vec::new(), config: config.clone() })
     }
 
-    /// The same, with room for learned vectors in the place of the template's words before the class name:
-    /// for `length` of them, or of 0 for as many as there are words (tokens, to be exact).
+    /// Prompts with learnable vectors instead of the template's words before the class name: `length` of them, or with
+    /// 0 one per word (more precisely, per token).
     ///
     /// # Errors
     ///
-    /// As [`Prompts::new`]; no words to start from; prompts that become too long.
+    /// The errors of [`Prompts::new`]; no words to start from; prompts that become too long.
     pub fn with_context(
         tokenizer: &ClipTokenizer,
         config: &TextConfig,
@@ -89,7 +89,7 @@ impl Prompts {
         }
         if length > 0 {
             for ids in &mut prompts.ids {
-                // The vectors take the place of these ids; any but the end token will do.
+                // The vectors replace these ids; any but the end token will do.
                 let room = vec![ids[0]; length];
                 ids.splice(1..1 + context.len(), room);
             }
@@ -115,7 +115,7 @@ impl Prompts {
         self.ids.len()
     }
 
-    /// What of all prompts lies below the first adapter of `model`.
+    /// The states of all prompts below the first adapter of `model`.
     pub fn prefix(&self, model: &TuningModel) -> TextPrefix {
         let classes: Vec<usize> = (0..self.classes()).collect();
         model.valid().text_prefix(&self.tokens(&classes, Padding::Longest))

@@ -1,4 +1,4 @@
-//! What keeps a client near the model that it was sent.
+//! The proximal term, which keeps a client near the model that it was sent.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +9,20 @@ use flora_lora::named::visit;
 
 use crate::{Trainable, TuningError, TuningModel};
 
-/// The setting of a message, with Flower's name for it.
+/// The setting of a message; Flower's name for it.
 const PROXIMAL_MU: &str = "proximal-mu";
 
-/// The proximal term of FedProx ([arXiv 1812.06127](https://arxiv.org/abs/1812.06127)), which a task asks for with
-/// the setting `proximal-mu`: the loss of every step gains `mu/2 ||w - w_sent||^2`, and so the gradient
-/// `mu (w - w_sent)`, over the trained parameters that were sent.
+/// The proximal term of FedProx ([arXiv 1812.06127](https://arxiv.org/abs/1812.06127)), which a task requests with the
+/// setting `proximal-mu`: the loss of every step gains `mu/2 ||w - w_sent||^2`, and so the gradient `mu (w - w_sent)`,
+/// over the trained parameters that were sent.
 pub(crate) struct Proximal {
     mu: f64,
-    /// What was sent, by the names that the model gives the parameters, in its layout.
+    /// The sent parameters, by the model's names and in its layout.
     sent: BTreeMap<String, Vec<f32>>,
 }
 
 impl Proximal {
-    /// The term that `config` asks for, around what was `sent`, whose values `model` has now.
+    /// The term that `config` requests, around the `sent` parameters, whose values `model` currently has.
     pub(crate) fn asked(
         config: &Config,
         trainable: Trainable,
@@ -40,7 +40,7 @@ impl Proximal {
         Ok(Some(Self { mu, sent: values }))
     }
 
-    /// `loss` with the term of the model as it is now.
+    /// `loss` with the term for the current model.
     pub(crate) fn add_to(&self, loss: Tensor<1>, model: &TuningModel) -> Tensor<1> {
         let mut sum = None;
         visit(model, |place, parameter| {
@@ -58,7 +58,7 @@ impl Proximal {
     }
 }
 
-/// How strong the term is; `None` where there is none.
+/// The weight of the term; `None` if there is none.
 fn mu(config: &Config) -> Result<Option<f64>, TuningError> {
     let refuse = |problem: String| Err(TuningError::Setting { name: PROXIMAL_MU, problem });
     let mu = match config.get(PROXIMAL_MU) {
@@ -67,7 +67,7 @@ fn mu(config: &Config) -> Result<Option<f64>, TuningError> {
         Some(&Value::Int(mu)) => mu as f64,
         Some(other) => return refuse(format!("{other:?} is not a number; send 0 or more")),
     };
-    // The model's numbers are f32.
+    // The model's values are f32.
     if !(mu as f32).is_finite() || mu < 0.0 {
         return refuse(format!("{mu} is not 0 or a positive number"));
     }

@@ -1,4 +1,4 @@
-//! From clients that wait for the first round to a result.
+//! From prepared clients to a result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -25,51 +25,50 @@ use crate::prepare::{BESIDE, IMAGES, cache_folder, refused};
 use crate::travel::Noise;
 use crate::{Cohort, Experiment, Observer, TuningError, privacy, uncounted};
 
-/// An experiment whose data are there and whose clients wait for the first round.
+/// An experiment whose data are loaded and whose clients are ready for the first round.
 pub struct Prepared {
     /// The experiment.
     pub experiment: Experiment,
-    /// The images. Of a [served](crate::prepare_serving) run, whose images are at the sites, only the classes and
+    /// The images. For a [served](crate::prepare_serving) run, whose images are at the sites, only the classes and
     /// their prompt.
     pub dataset: Arc<Dataset>,
-    /// Who has which. Of a served run only who: without images.
+    /// The partition. For a served run only the client ids, without images.
     pub partition: Partition,
-    /// Numbers that are trained.
+    /// Number of trained parameters.
     pub trainable_parameters: usize,
-    /// Numbers of the whole model, adapters included.
+    /// Number of parameters of the whole model, adapters included.
     pub total_parameters: usize,
     /// Seconds spent on data and image features.
     pub data_seconds: f64,
     /// SHA-256 of the checkpoint's weights.
     pub base_digest: String,
-    /// SHA-256 of whatever else lies where the experiment says and determines the numbers: images, labels,
-    /// prompts and so on, by these names.
+    /// SHA-256 of all other inputs that determine the result: images, labels, prompts and so on, by these names.
     pub inputs: BTreeMap<String, String>,
     base_settings: String,
     method: String,
     initial: ParameterRecord,
-    /// Who takes part, sorted by id.
+    /// The participating clients, sorted by id.
     clients: Vec<ClientInfo>,
     scored_on: Split,
-    /// What the clients of this process share.
+    /// Shared data of the clients in this process.
     pub(crate) cohort: Option<Arc<Cohort>>,
-    /// Whose sums the run begins with.
+    /// The clients whose images are in the initial sums.
     summed: BTreeSet<String>,
     members: Members,
     strategy: Box<dyn Strategy>,
-    /// What is to be known of it before the first round.
+    /// Events for the beginning of the run.
     told: Vec<Event>,
     selection: Box<dyn Selection>,
     around: Option<Around>,
-    /// The file of clients' states for whoever resumes the run; without, a temporary one if they need one.
+    /// The file of client states for resuming the run; otherwise a temporary one, if they need one.
     states: Option<PathBuf>,
     stop: Stop,
 }
 
-/// Puts a fleet of one's own around the clients.
+/// Wraps the fleet of the clients in a custom one.
 type Around = Box<dyn FnOnce(Box<dyn Fleet>) -> Box<dyn Fleet>>;
 
-/// What is prepared.
+/// The prepared parts.
 pub(crate) struct Parts {
     pub(crate) experiment: Experiment,
     pub(crate) dataset: Arc<Dataset>,
@@ -89,19 +88,19 @@ pub(crate) struct Parts {
     pub(crate) members: Members,
 }
 
-/// What a run came to.
+/// The result of a run.
 pub struct Finished {
-    /// Accuracies, adapters, bytes and seconds; of the rounds that were done if the run ended early. `None`
-    /// if nothing could be evaluated at all.
+    /// Accuracies, adapters, bytes and seconds; if the run ended early, of the finished rounds. `None` if nothing could
+    /// be evaluated.
     pub outcome: Option<Outcome>,
     /// Why the run ended early. [`FederationError::Stopped`] if it was asked to.
     pub failure: Option<FederationError>,
-    /// Whose images the last sums of a closed-form method are of; for [`Provenance::clients`].
+    /// The clients whose images are in the last sums of a closed-form method; for [`Provenance::clients`].
     pub summed: BTreeSet<String>,
-    /// Whose images the sums are of that the run began with.
+    /// The clients whose images are in the initial sums.
     pub summed_before: BTreeSet<String>,
-    /// Clients of a closed-form method whose sums did not come or were refused: the last sums lack their images, or, of
-    /// leaving clients, still contain them.
+    /// Clients of a closed-form method whose sums did not arrive or were rejected: the last sums lack their images or,
+    /// for leaving clients, still contain them.
     pub uncounted: BTreeSet<String>,
 }
 
@@ -115,13 +114,13 @@ impl Finished {
         }
     }
 
-    /// Whose images the sums after this round are of.
+    /// The clients whose images are in the sums after this round.
     pub fn summed_after(&self, round: usize) -> &BTreeSet<String> {
         if round == 0 { &self.summed_before } else { &self.summed }
     }
 }
 
-/// How many clients are asked for their parameters at a time.
+/// Number of clients asked for their parameters at a time.
 const AT_A_TIME: usize = 64;
 
 impl Prepared {
@@ -156,19 +155,19 @@ impl Prepared {
         })
     }
 
-    /// The same with a strategy of your own.
+    /// Sets a custom strategy.
     #[must_use]
     pub fn with_strategy(self, strategy: Box<dyn Strategy>) -> Self {
         Self { strategy, ..self }
     }
 
-    /// The same with a selection of your own.
+    /// Sets a custom selection.
     #[must_use]
     pub fn with_selection(self, selection: Box<dyn Selection>) -> Self {
         Self { selection, ..self }
     }
 
-    /// The same with a fleet of your own around the simulated one, or around that of the sites.
+    /// Wraps the simulated fleet, or that of the sites, in a custom one.
     #[must_use]
     pub fn with_fleet(
         self,
@@ -177,20 +176,19 @@ impl Prepared {
         Self { around: Some(Box::new(around)), ..self }
     }
 
-    /// The same, to be stopped by `stop`: clients at work finish, and the state is kept.
+    /// Makes the run stop when `stop` is raised: working clients finish, and the state is saved.
     #[must_use]
     pub fn with_stop(self, stop: Stop) -> Self {
         Self { stop, ..self }
     }
 
-    /// The same, whose clients write what they remember into the file `path`, from which the run can be
-    /// [resumed](Self::resume).
+    /// Makes the clients write their states into the file `path`, from which the run can be [resumed](Self::resume).
     #[must_use]
     pub fn with_states_in(self, path: impl Into<PathBuf>) -> Self {
         Self { states: Some(path.into()), ..self }
     }
 
-    /// What is trained from and for. Its [`clients`](Provenance::clients) are those whose sums the run begins with.
+    /// The provenance of the trained parameters. Its [`clients`](Provenance::clients) are those in the initial sums.
     pub fn provenance(&self) -> Provenance {
         let images = self.inputs.get(IMAGES).cloned();
         let (base, settings) = (&self.base_digest, &self.base_settings);
@@ -201,23 +199,22 @@ impl Prepared {
         Provenance { clients: self.summed.clone(), novel_classes, head_sha256, ..provenance }
     }
 
-    /// What everybody starts from.
+    /// The initial parameters of all clients.
     pub fn initial(&self) -> &ParameterRecord {
         &self.initial
     }
 
-    /// Who takes part, sorted by id.
+    /// The participating clients, sorted by id.
     pub fn clients(&self) -> &[ClientInfo] {
         &self.clients
     }
 
-    /// The images that the run is scored on while it trains.
+    /// The split that the run is evaluated on during training.
     pub fn scored_on(&self) -> Split {
         self.scored_on
     }
 
-    /// Who holds which images, as JSON for the run's folder: the partition with its classes, or the sites with the
-    /// numbers of their images.
+    /// The partition as JSON for the run's folder: with its classes, or the sites with their numbers of images.
     pub fn partition_json(&self) -> String {
         let json = match &self.members {
             Members::Here { .. } => {
@@ -231,14 +228,14 @@ impl Prepared {
         json.expect("plain data")
     }
 
-    /// How many rounds are planned.
+    /// The number of planned rounds.
     pub fn rounds(&self) -> usize {
         // Without parameters there is nothing to train.
         if self.initial.is_empty() { 0 } else { self.experiment.rounds() }
     }
 
-    /// Trains for the experiment's rounds, or until its patience runs out, telling `observer` everything. A run that ends early keeps what it
-    /// computed.
+    /// Trains for the experiment's rounds, or until its patience runs out, and reports to `observer`. A run that ends
+    /// early keeps its results.
     pub fn run(self, observer: &mut dyn Observer) -> Finished {
         let started = Instant::now();
         let federation = &self.experiment.federation;
@@ -260,10 +257,9 @@ impl Prepared {
         self.all_rounds(None, started, observer)
     }
 
-    /// Goes on from a state that an earlier run of the same experiment kept, with
-    /// [`with_states_in`](Self::with_states_in) the file of that run. The result has the bits that the earlier
-    /// run would have come to. The events before the state are not told again. Without that file nothing is run,
-    /// and the failure says so.
+    /// Resumes from a state that an earlier run of the same experiment saved; set the file of that run with
+    /// [`with_states_in`](Self::with_states_in). The result is bit-identical to that of an uninterrupted run. Events
+    /// before the state are not repeated. Without that file nothing is run, and the failure says so.
     pub fn resume(self, state: RunState, observer: &mut dyn Observer) -> Finished {
         self.all_rounds(Some(state), Instant::now(), observer)
     }
@@ -310,8 +306,8 @@ impl Prepared {
             policy: federation.policy(),
             save_every: self.experiment.output.save_every,
         };
-        // Without their states, clients would begin again, and the result would be another. A fleet of one's own may
-        // keep them elsewhere, and sites keep their own.
+        // Without their states, clients would start anew, and the result would differ. A custom fleet may store them
+        // elsewhere, and sites store their own.
         let forget = matches!(self.members, Members::Here { .. });
         let lost = forget && self.states.is_none() && self.around.is_none();
         if state.is_some() && lost {
@@ -324,7 +320,7 @@ impl Prepared {
             .members
             .with_states(kept_in, state.is_some(), cache.as_deref())
             .map_err(FederationError::Fleet)?;
-        // Poison travels undisguised: it is sent by clients that do as they like.
+        // Poison is not encoded: malicious clients need not follow the protocol.
         let fleet = Layered::new(members, self.experiment.fleet_layers());
         let fleet = fleet.with_download(self.experiment.download());
         let faults = self.experiment.faults;
@@ -332,7 +328,7 @@ impl Prepared {
             true => Box::new(fleet),
             false => Box::new(Faulty::new(fleet, faults, config.seed)?),
         };
-        // Who fails is missing from the sum.
+        // A client that fails is missing from the sum.
         let fleet: Box<dyn Fleet> = match &self.experiment.federation.secure {
             None => fleet,
             Some(secure) => {
@@ -353,7 +349,8 @@ impl Prepared {
         let rounds = Rounds::new(&config).with_selection(&*self.selection).with_stop(self.stop);
         let listener = &mut Heard(observer);
         let keeps = self.experiment.output.keep_clients;
-        // Where every weight is trained, this is as large as the model: only where clients are completed by it.
+        // If every weight is trained, this is as large as the model, so it is used only if it completes clients'
+        // parameters.
         let initial = (keeps && !config.share.is_all()).then(|| self.initial.clone());
         let outcome = match state {
             None => rounds.run(&mut *fleet, &mut *strategy, self.initial, listener),
@@ -365,14 +362,14 @@ impl Prepared {
             Ok(outcome) => outcome,
             Err(error) => {
                 let outcome = error.partial().and_then(|partial| partial.outcome.clone());
-                // Those of a round that was added up and not evaluated are in no result.
+                // The sums of a round that was aggregated but not evaluated are in no result.
                 let is_in = outcome.as_ref().is_some_and(|outcome| outcome.last_round.round > 0);
                 let summed = if is_in { summed } else { summed_before.clone() };
                 let (failure, uncounted) = (Some(error), BTreeSet::new());
                 return Ok(Finished { outcome, failure, summed, summed_before, uncounted });
             }
         };
-        // Where nothing travels, nothing is added up.
+        // If nothing is sent, nothing is summed.
         let adds_up = config.rounds > 0 && config.share.is_all();
         let counted = Sums::counted_in(&strategy.state()).filter(|_| adds_up);
         let uncounted = counted.map(|counted| uncounted::of(&self.clients, &counted));
@@ -386,15 +383,15 @@ impl Prepared {
         let round = outcome.last_round.round;
         let own = initial.as_ref().map(|initial| (initial, &outcome.last));
         let kept = keeps.then(|| keep_clients(&mut *fleet, round, own, listener.0));
-        // Whatever becomes of the clients' parameters, the rounds are over.
+        // Whatever happens to the clients' parameters, the rounds are finished.
         let failure = kept.and_then(Result::err);
         Ok(Finished { outcome: Some(outcome), failure, summed, summed_before, uncounted })
     }
 }
 
 impl Experiment {
-    /// Whose images the sums of a closed-form method are of that began with those of `before`, by the
-    /// [state](Strategy::state) of its strategy; none of another method.
+    /// The clients whose images are in the sums of a closed-form method that started from those of `before`, by the
+    /// [state](Strategy::state) of its strategy; empty for another method.
     pub fn summed(&self, before: &BTreeSet<String>, strategy: &Message) -> BTreeSet<String> {
         let counted = Sums::counted_in(strategy).unwrap_or_default();
         match self.method.closed_form.leaving {
@@ -404,7 +401,7 @@ impl Experiment {
     }
 }
 
-/// Answers of closed-form methods are added up, whatever others do with theirs.
+/// Answers of closed-form methods are always summed, whatever the configured strategy.
 fn strategy(
     experiment: &Experiment,
     initial: &ParameterRecord,
@@ -415,7 +412,7 @@ fn strategy(
     if method.name.is_closed_form() {
         let sums = Sums::new();
         let sums = if method.closed_form.leaving { sums.subtracting() } else { sums };
-        // With noise, they are no sums that images could have.
+        // Noised sums need not be sums that images can have.
         privacy::check_secure(experiment, trainers_of(clients))?;
         return Ok(match federation.privacy {
             Some(_) => (Box::new(sums), privacy::told(experiment, noise, clients)),
@@ -435,7 +432,7 @@ fn strategy(
     if let Some(PrivacyConfig::Central(config)) = &federation.privacy {
         return privacy::central(experiment, strategy, config, (initial, clients), noise);
     }
-    // Under masks there is nothing to compare the mean with.
+    // Under masks there are no individual answers to compare with.
     let strategy: Box<dyn Strategy> = match has_pairs(initial) && federation.secure.is_none() {
         true => Box::new(Reported::new(strategy)),
         false => strategy,
@@ -444,7 +441,7 @@ fn strategy(
     Ok((strategy, privacy::told(experiment, noise, clients)))
 }
 
-/// How many train.
+/// Number of clients that train.
 pub(crate) fn trainers_of(clients: &[ClientInfo]) -> usize {
     clients.iter().filter(|client| client.num_examples > 0).count()
 }
@@ -456,8 +453,8 @@ struct AtSites<'a> {
     sites: &'a [ClientInfo],
 }
 
-/// Hands every client's own parameters to the observer. Where some are shared and others are the client's own, `own` has those
-/// that all begin with and the shared ones: a client has the last shared ones, whatever it trained last.
+/// Passes every client's own parameters to the observer. If some are shared and others are the client's own, `own` has
+/// the initial values and the shared ones: a client has the last shared ones, whatever it last trained.
 fn keep_clients(
     fleet: &mut dyn Fleet,
     round: usize,
@@ -499,7 +496,8 @@ fn keep_clients(
     problem.map_or(Ok(()), |problem| Err(FederationError::Unwritten(problem)))
 }
 
-/// What a client predicts with that trained `own`, or nothing yet. Where nothing is shared, nothing is what it has.
+/// The parameters that a client predicts with after training `own`, or before any training. If nothing is shared, an
+/// empty record is complete.
 fn whole(
     own: &ParameterRecord,
     initial: &ParameterRecord,
@@ -511,7 +509,7 @@ fn whole(
     Ok(whole)
 }
 
-/// An observer as the round loop knows it.
+/// Adapts an observer to the round loop.
 struct Heard<'a>(&'a mut dyn Observer);
 
 impl Listener for Heard<'_> {

@@ -1,38 +1,38 @@
 use serde::{Deserialize, Serialize};
 
-/// Over which classes, and with which prior, the loss [`ClassCe`](crate::LossKind::ClassCe) takes a client's softmax.
-/// Evaluation is the same with all of them: every class, no prior.
+/// The classes, and their prior, in a client's softmax of the loss [`ClassCe`](crate::LossKind::ClassCe). Evaluation
+/// always uses every class and no prior.
 ///
-/// Where clients hold different shares of the classes, the plain softmax also teaches a client's model how frequent each
-/// class is there, and pushes the classes that the client lacks away.
+/// If clients hold different shares of the classes, the plain softmax also teaches a client's model the local class
+/// frequencies, and pushes absent classes away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SoftmaxKind {
-    /// All classes, as they are.
+    /// All classes, without a prior.
     #[default]
     All,
-    /// All classes, with the logarithm of the client's own share of each added to its logit: the balanced softmax
-    /// ([arXiv 2007.10740](https://arxiv.org/abs/2007.10740)) or logit-adjusted loss with `tau = 1`
-    /// ([arXiv 2007.07314](https://arxiv.org/abs/2007.07314)). The share of class `c` is `(n_c + 1) / (n + C)`, where
-    /// `n_c` of the client's `n` training images are of it and there are `C` classes. Without the one that is added, a
-    /// class that the client lacks would have no finite logarithm; with it, such a class is pushed away a little.
+    /// All classes, with the logarithm of the client's own share of each class added to its logit: the balanced softmax
+    /// ([arXiv 2007.10740](https://arxiv.org/abs/2007.10740)) or logit-adjusted loss with `tau = 1` ([arXiv
+    /// 2007.07314](https://arxiv.org/abs/2007.07314)). The share of class `c` is `(n_c + 1) / (n + C)`, where `n_c` of
+    /// the client's `n` training images are of it and there are `C` classes. The added one keeps the logarithm of an
+    /// absent class finite; such a class is pushed away slightly.
     Balanced,
-    /// The classes of which the client has a training image. Nothing pushes away a class that it lacks, which is the
-    /// aim of FedRS's restricted softmax ([KDD 2021](https://doi.org/10.1145/3447548.3467254)); that one, with
-    /// `alpha = 0`, counts each such class as `exp(0)` in the sum, and this one leaves it out. A client of one class
-    /// learns nothing.
+    /// Only the classes of the client's training images. Absent classes are not pushed away, which is the aim of
+    /// FedRS's restricted softmax ([KDD 2021](https://doi.org/10.1145/3447548.3467254)); that one, with `alpha = 0`,
+    /// counts each absent class as `exp(0)` in the sum, while this one leaves it out. A client with one class learns
+    /// nothing.
     Restricted,
 }
 
 impl SoftmaxKind {
-    /// Whether it is the plain one.
+    /// Whether it is the plain softmax.
     pub fn is_all(&self) -> bool {
         *self == Self::All
     }
 
-    /// What a client whose training images have these `labels` adds to the logits of `classes` classes: minus infinity
-    /// for a class that its softmax leaves out. `None` where nothing is added.
+    /// The offsets that a client whose training images have these `labels` adds to the logits of `classes` classes:
+    /// minus infinity for a class that its softmax leaves out. `None` if there are none.
     pub fn offsets(self, labels: &[usize], classes: usize) -> Option<Vec<f32>> {
         let mut counts = vec![0usize; classes];
         for &label in labels {
@@ -48,12 +48,12 @@ impl SoftmaxKind {
     }
 }
 
-/// What the loss of a client's batches makes of its classes. The default is neither weights nor offsets.
+/// Class weights and offsets in the loss of a client's batches. The default has neither.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ClassTerms {
-    /// How much an image of each class counts; see [`ClassWeights`](crate::ClassWeights).
+    /// The weight of an image of each class; see [`ClassWeights`](crate::ClassWeights).
     pub weights: Option<Vec<f32>>,
-    /// What is added to the logit of each class; see [`SoftmaxKind::offsets`].
+    /// The offset of the logit of each class; see [`SoftmaxKind::offsets`].
     pub offsets: Option<Vec<f32>>,
 }
 

@@ -1,4 +1,4 @@
-//! An experiment to start from, for a folder of one's own.
+//! A starter experiment for a folder of one's own images.
 
 use std::path::Path;
 
@@ -7,17 +7,17 @@ use toml::Value;
 
 use crate::experiment::is_plain_name;
 
-/// The model that ships with flora.
+/// The model included in flora.
 const SHIPPED: &str = "clip-nano";
-/// How images are split that come without a split.
+/// The protocol for images without a split.
 const PROTOCOL: &str = "stratified-80-20:7";
-/// Clients that images without sites are dealt out to, at most.
+/// Maximum number of clients for images without sites.
 const MOST_CLIENTS: usize = 4;
-/// Images that such a client should have at least.
+/// Minimum number of images that such a client should have.
 const IMAGES_PER_CLIENT: usize = 20;
 
-/// An experiment for what was found in a folder, as TOML with comments. `description` is the path of the data set's
-/// description, and `model` is what `model.path` takes; without one, the model that ships.
+/// A starter experiment for the images found in a folder, as TOML with comments. `description` is the path of the data
+/// set's description, and `model` the value of `model.path`; by default, the included model.
 pub fn starter_experiment(found: &Discovery, description: &Path, model: Option<&str>) -> String {
     let model = model.unwrap_or(SHIPPED);
     let ships = Path::new(model).file_name().is_some_and(|name| name == SHIPPED);
@@ -89,8 +89,8 @@ fn split(found: &Discovery) -> String {
         return "# The split of the data set: nothing is learned from its test images.\nprotocol = \"official\"".to_owned();
     }
     format!(
-        "# A fifth of the images is held out for testing, of every class and site; the number after the colon\n\
-         # draws them.\nprotocol = {}",
+        "# A fifth of the images of every class and site is held out for testing; the number after the colon\n\
+         # is the seed.\nprotocol = {}",
         quoted(PROTOCOL)
     )
 }
@@ -101,10 +101,11 @@ fn partition(found: &Discovery) -> String {
     }
     let images = found.images();
     let train = images.train + images.unsplit - images.unsplit.div_ceil(5);
-    // A federation of one is none.
+    // A federation needs more than one client.
     let clients = (train / IMAGES_PER_CLIENT).clamp(2, MOST_CLIENTS).min(train.max(1));
     format!(
-        "# Nothing says who holds which images, so they are dealt out at random. With kind = \"dirichlet\" and\n\
+        "# The files do not say who holds which images, so they are partitioned at random. With kind = \
+         \"dirichlet\" and\n\
          # beta = 0.5 besides, the clients have different classes (docs/datasets.md).\n\
          kind = \"iid\"\nclients = {clients}"
     )
@@ -143,7 +144,7 @@ mod tests {
         let classes = starter(&["cat", "dog"], None);
         assert_eq!((classes.name.as_str(), classes.model.path.as_str()), ("my--own", "clip-nano"));
         assert_eq!(classes.data.path, Path::new("/a \"b\"/c.toml"));
-        // Of two images one is for testing. More make a federation.
+        // Of two images one is for testing. More images make a federation.
         assert_eq!(classes.partition, PartitionConfig::Iid { clients: 1 });
         let more = starter(&["cat", "dog", "fox"], None);
         assert_eq!(more.partition, PartitionConfig::Iid { clients: 2 });

@@ -3,12 +3,12 @@ use burn::tensor::Tensor;
 
 use crate::TuningModel;
 
-/// One step of training: take the gradients of `loss`, which came from `model`, and move what is trained. Gives
-/// the loss as a number.
+/// Takes one training step: computes the gradients of `loss`, which must come from `model`, and updates the trained
+/// parameters. Returns the value of the loss.
 ///
 /// # Errors
 ///
-/// The loss where it is not finite; the model stays as it was.
+/// The loss if it is not finite; the model is then unchanged.
 pub fn step(
     model: &mut TuningModel,
     optimizer: &mut ModuleOptimizer,

@@ -4,16 +4,15 @@ use flora_core::{ParameterRecord, RecordError};
 use flora_lora::named::{self, Entry, Place};
 use flora_lora::{adapter_entry, adapter_record, load_adapter_record, num_adapter_parameters};
 
-/// What of a model is trained, sent and averaged.
+/// The trained, sent and aggregated parameters of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trainable {
     /// Its adapters, under PEFT's names.
     Adapters,
-    /// Every weight, under the names that the modules give them, such as
-    /// `text_model.encoder.layers.0.mlp.fc1.weight` (a linear layer's matrix is `[input, output]`, burn's
-    /// layout).
+    /// Every weight, under the modules' names, such as `text_model.encoder.layers.0.mlp.fc1.weight` (a linear layer's
+    /// matrix is `[input, output]`, burn's layout).
     Everything,
-    /// The parameters whose names start so, under the same names.
+    /// The parameters whose names start with one of these prefixes, under the same names.
     Parts(&'static [&'static str]),
 }
 
@@ -30,7 +29,7 @@ impl Trainable {
         }
     }
 
-    /// What a record calls the parameter here, if it is trained.
+    /// The record's entry for the parameter at this place, if it is trained.
     pub(crate) fn entry(self, place: Place<'_>) -> Option<Entry> {
         let trained = match self {
             Self::Adapters => return adapter_entry(place),
@@ -40,8 +39,8 @@ impl Trainable {
         trained.then(|| Entry::plain(place.name))
     }
 
-    /// `module` on `device` with gradients for these parameters, on leaves of their own, and for no others.
-    /// [`flora_lora::attach`] does the same for adapters.
+    /// `module` on `device` with gradients for these parameters only, on separate leaves. [`flora_lora::attach`] does
+    /// the same for adapters.
     pub fn release<M: Module>(self, module: M, device: &Device) -> M {
         named::map(module.no_grad(), |place, parameter| {
             if self.entry(place).is_some() {
@@ -50,13 +49,12 @@ impl Trainable {
         })
     }
 
-    /// Put the values of `record` into `module`. Parameter identities stay, so that an optimizer
-    /// keeps its state.
+    /// Loads the values of `record` into `module`. Parameter ids stay, so that an optimizer keeps its state.
     ///
     /// # Errors
     ///
-    /// Names or shapes that are not exactly those of [`Trainable::record`] for this module, and values
-    /// that are not finite.
+    /// Names or shapes that are not exactly those of [`Trainable::record`] for this module, and values that are not
+    /// finite.
     pub fn load<M: Module>(self, module: M, record: &ParameterRecord) -> Result<M, RecordError> {
         match self {
             Self::Adapters => load_adapter_record(module, record),
@@ -66,7 +64,7 @@ impl Trainable {
         }
     }
 
-    /// How many numbers are trained.
+    /// Number of trained parameters.
     pub fn count<M: Module>(self, module: &M) -> usize {
         match self {
             Self::Adapters => num_adapter_parameters(module),

@@ -1,4 +1,4 @@
-//! How a client trains.
+//! Settings of local training.
 
 use std::num::NonZeroUsize;
 
@@ -12,25 +12,25 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::ClassWeights;
 use crate::homing::Homing;
 
-/// How a client trains. Its optimizer's state persists across rounds.
+/// Settings of local training. A client's optimizer state persists across rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// Rounds of training.
+    /// Number of training rounds.
     pub rounds: usize,
-    /// The run ends once so many rounds in a row brought no better score on the validation images.
+    /// Early stopping: the run ends once this many rounds in a row brought no better score on the validation images.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "patience")]
     pub patience: Option<NonZeroUsize>,
-    /// Passes over a client's examples in a round.
+    /// Passes over a client's examples per round.
     pub local_epochs: usize,
-    /// Examples a step; the last, smaller batch is kept. The loss of a batch of one is 0 under
+    /// Examples per step; the last, smaller batch is kept. The loss of a batch of one is 0 under
     /// [`LossKind::Infonce`](crate::LossKind::Infonce).
     pub batch_size: usize,
-    /// The rule of a step.
+    /// The optimizer.
     pub optimizer: OptimizerName,
-    /// The learning rate, at its highest.
+    /// The learning rate, at its maximum.
     pub learning_rate: f64,
-    /// How it goes on from there.
+    /// The learning rate schedule.
     pub schedule: Schedule,
     /// Adam's decay rates of the first and second moment.
     pub betas: [f32; 2],
@@ -38,20 +38,19 @@ pub struct TrainingConfig {
     pub eps: f32,
     /// SGD's momentum, in `[0, 1)`.
     pub momentum: f64,
-    /// How much an image of each class counts, with the loss [`ClassCe`](crate::LossKind::ClassCe).
+    /// The weight of each class in the loss [`ClassCe`](crate::LossKind::ClassCe).
     #[serde(skip_serializing_if = "ClassWeights::is_none")]
     pub class_weights: ClassWeights,
-    /// Penalty on weights: L2 that is added to the gradient, or with [`OptimizerName::AdamW`] decoupled from
-    /// it.
+    /// Weight decay: an L2 penalty added to the gradient, or decoupled from it with [`OptimizerName::AdamW`].
     pub weight_decay: f32,
 }
 
-/// The rule of a step.
+/// The optimizer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum OptimizerName {
-    /// Adam with coupled L2, as the FLoRA paper's code.
+    /// Adam with coupled L2, as in the FLoRA paper's code.
     #[default]
     Adam,
     /// Adam with decoupled weight decay ([arXiv 1711.05101](https://arxiv.org/abs/1711.05101)).
@@ -60,19 +59,19 @@ pub enum OptimizerName {
     Sgd,
 }
 
-/// How the learning rate goes on over all rounds.
+/// The learning rate schedule over all rounds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Schedule {
-    /// It stays.
+    /// Constant.
     #[default]
     Constant,
-    /// It falls along half a cosine to nothing, step by step.
+    /// Half a cosine from the maximum to zero, step by step.
     Cosine,
 }
 
-/// Reads [`TrainingConfig::patience`], and says how to do without.
+/// Reads [`TrainingConfig::patience`], with an error that says how to disable it.
 fn patience<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error> {
     let number = i64::deserialize(deserializer)?;
     let patience = usize::try_from(number).ok().and_then(NonZeroUsize::new);
@@ -104,7 +103,7 @@ impl Default for TrainingConfig {
 }
 
 impl TrainingConfig {
-    /// A fresh optimizer.
+    /// A new optimizer.
     pub fn optimizer(&self) -> ModuleOptimizer {
         let decay = (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay));
         let [beta_1, beta_2] = self.betas;
@@ -119,7 +118,7 @@ impl TrainingConfig {
             }
             OptimizerName::Sgd => {
                 let momentum = (self.momentum > 0.0).then(|| {
-                    // PyTorch's, which burn's default is not.
+                    // PyTorch's default; burn's differs.
                     MomentumConfig::new().with_momentum(self.momentum).with_dampening(0.0)
                 });
                 let config = SgdConfig::new().with_momentum(momentum).with_weight_decay(decay);
@@ -128,7 +127,7 @@ impl TrainingConfig {
         }
     }
 
-    /// The learning rate of the step `step` of `steps` in the round `round`, all from 0.
+    /// The learning rate of the step `step` of `steps` in the round `round`, all counted from 0.
     pub(crate) fn learning_rate_at(&self, round: usize, step: usize, steps: usize) -> f64 {
         match self.schedule {
             Schedule::Constant => self.learning_rate,
@@ -140,7 +139,7 @@ impl TrainingConfig {
         }
     }
 
-    /// What is wrong with the values, by field.
+    /// Checks the values; an error names the field.
     pub(crate) fn check(&self) -> Result<(), String> {
         let positive = |field: &str, value: f64| {
             if value.is_finite() && value > 0.0 {

@@ -1,4 +1,4 @@
-//! What happens to messages on their way, and who draws the noise.
+//! Encodings of messages, and the source of privacy noise.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use rand::Rng;
 use crate::hidden::Hidden;
 use crate::{Experiment, TuningError};
 
-/// Where noise comes from.
+/// The source of noise.
 #[derive(Debug, Clone)]
 pub(crate) enum Noise {
-    /// From the experiment's seed, so that a simulation can be repeated. Whoever knows the seed can take it away again.
+    /// The experiment's seed, so that a simulation can be repeated. Anyone who knows the seed can remove the noise.
     Seeded,
-    /// From the operating system, where a server or a client is somebody's machine.
+    /// The operating system, for servers and clients on their own machines.
     Fresh,
-    /// From what such a client keeps.
+    /// A secret that such a client stores.
     Kept(Secret),
 }
 
 impl Noise {
-    /// What the noise of `label` is drawn from.
+    /// The secret for the noise of `label`.
     pub(crate) fn secret(
         &self,
         experiment: &Experiment,
@@ -45,13 +45,13 @@ impl Noise {
 }
 
 impl Experiment {
-    /// What happens to answers on their way, as the server undoes it.
+    /// The encodings of answers, as the server decodes them.
     pub(crate) fn fleet_layers(&self) -> Vec<Box<dyn Transform>> {
         let quiet = self.is_quiet().then(|| Box::new(Quiet) as Box<dyn Transform>);
         quiet.into_iter().chain(self.compression()).collect()
     }
 
-    /// The same, as the client called `id` does it: first it hides, then it keeps quiet, then it compresses.
+    /// The encodings of the client called `id`: privacy first, then removal of measurements, then compression.
     pub(crate) fn client_layers(
         &self,
         id: &str,
@@ -80,7 +80,7 @@ impl Experiment {
         Ok(layers)
     }
 
-    /// How a client hides its images, with the noise of `id`.
+    /// The protection of a client's images, with the noise of `id`.
     pub(crate) fn hidden(&self, noise: &Noise, id: &str) -> Result<Option<Hidden>, TuningError> {
         let Some(PrivacyConfig::Sample(config)) = &self.federation.privacy else { return Ok(None) };
         let secret = noise.secret(self, &format!("of client {id}"))?;
@@ -88,7 +88,7 @@ impl Experiment {
         Ok(Some(Hidden::new(config.clone(), secret, epochs, self.training.batch_size)))
     }
 
-    /// What happens to tasks on their way.
+    /// The encoding of tasks.
     pub(crate) fn download(&self) -> Option<Arc<dyn Download>> {
         match self.federation.download {
             Codec::F32 => None,
@@ -96,7 +96,7 @@ impl Experiment {
         }
     }
 
-    /// Whether what clients measure stays with them.
+    /// Whether clients keep their measurements.
     pub(crate) fn is_quiet(&self) -> bool {
         let privacy = self.federation.privacy.as_ref();
         privacy.is_some_and(|privacy| privacy.metrics() == ClearMetrics::Off)
@@ -105,7 +105,7 @@ impl Experiment {
     fn compression(&self) -> Option<Box<dyn Transform>> {
         match self.federation.upload {
             Codec::F32 => None,
-            // Parameters, and not updates: sums are rounded as well.
+            // For parameters, not updates: sums are rounded as well.
             Codec::F16 => Some(Box::new(Rounded(Dtype::F16))),
             Codec::Bf16 => Some(Box::new(Rounded(Dtype::Bf16))),
             codec => {
@@ -118,7 +118,7 @@ impl Experiment {
         }
     }
 
-    /// Settings of privacy that no accountant takes.
+    /// Settings of privacy that the accountant rejects.
     pub(crate) fn private(&self, error: flora_privacy::PrivacyError) -> TuningError {
         crate::prepare::refused(self, format!("federation.privacy.{error}"))
     }

@@ -1,4 +1,4 @@
-//! Clients whose sums a closed-form run did not get.
+//! Clients whose sums a closed-form run did not receive.
 
 use std::collections::BTreeSet;
 
@@ -6,17 +6,17 @@ use flora_federation::{ClientInfo, Event};
 
 use crate::methods::ClosedFormConfig;
 
-/// So many clients are named; `run.json` has all of them.
+/// Maximum number of clients to name; `run.json` lists all.
 const NAMED: usize = 10;
 
-/// Those who have training images and are not `counted`.
+/// Clients that have training images and are not `counted`.
 pub(crate) fn of(clients: &[ClientInfo], counted: &BTreeSet<String>) -> BTreeSet<String> {
     let ids = clients.iter().filter(|info| info.num_examples > 0).map(|info| &info.id);
     ids.filter(|id| !counted.contains(*id)).cloned().collect()
 }
 
-/// What the owner of a run is to know at its end: whose images the sums lack or still contain, and that they are empty
-/// where everybody has left. `summed` are those whose images the sums are of.
+/// Notes at the end of a run: which clients' images the sums lack or still contain, and that they are empty if all
+/// clients have left. `summed` are the clients whose images are in the sums.
 pub(crate) fn events(
     settings: &ClosedFormConfig,
     uncounted: &BTreeSet<String>,
@@ -45,7 +45,7 @@ pub(crate) fn events(
         false => ("the sums lack the images of", "add them", ""),
     };
     let message = format!(
-        "{problem} {who}, whose answers failed, were late or were refused; to {remedy}, run again with \
+        "{problem} {who}, whose answers failed, were late or were rejected; to {remedy}, run again with \
          federation.participants = {them}, and with this run's folder as method.closed_form.start{leaving}"
     );
     vec![Event::Warning { message }]

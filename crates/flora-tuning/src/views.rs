@@ -1,21 +1,21 @@
-//! What training sees of its images where it does not see them as they are.
+//! Augmented views of training images.
 
 use std::sync::Arc;
 
 use crate::ImageInput;
 
-/// Augmented views of the training images, of each the same number. An epoch of training sees one of them, the next
-/// epoch the next; whatever is not training sees images as they are.
+/// Augmented views of the training images, the same number of each. Every epoch of training uses the next view;
+/// everything else uses the original images.
 #[derive(Debug, Clone)]
 pub struct Views {
     each: Arc<Vec<ImageInput>>,
-    /// Of each image of the data set its number among those that have views.
+    /// The index of each image of the data set among those that have views.
     numbers: Arc<Vec<Option<u32>>>,
     shown: Option<usize>,
 }
 
 impl Views {
-    /// Of a data set of `total` images, those numbered `images` have views: in each of `each`, in this order.
+    /// Views of the images numbered `images` of a data set of `total`: one element of `each` per view, in this order.
     ///
     /// # Panics
     ///
@@ -28,22 +28,22 @@ impl Views {
         Self { each: Arc::new(each), numbers: Arc::new(numbers), shown: None }
     }
 
-    /// How many there are of an image.
+    /// Number of views per image.
     pub fn count(&self) -> usize {
         self.each.len()
     }
 
-    /// The same, of which one is shown: that of the epoch with this number.
+    /// The views with the one for the epoch with this number selected.
     pub(crate) fn of_epoch(&self, epoch: u128) -> Self {
         let shown = epoch.checked_rem(self.count() as u128);
         Self { shown: shown.map(|view| view as usize), ..self.clone() }
     }
 
-    /// Where to look for these images; `None` where they are to be seen as they are.
+    /// Input and rows for these images; `None` if the originals are to be used.
     ///
     /// # Panics
     ///
-    /// Panics if one of them is no training image.
+    /// Panics if one of them is not a training image.
     pub(crate) fn shown(&self, images: &[usize]) -> Option<(&ImageInput, Vec<usize>)> {
         let input = &self.each[self.shown?];
         let number = |&image: &usize| self.numbers[image].expect("training images have views");

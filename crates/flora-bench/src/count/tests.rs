@@ -1,4 +1,4 @@
-//! Against figures that were computed by hand.
+//! Comparison with figures that were computed by hand.
 
 use super::*;
 

@@ -28,7 +28,7 @@ impl Work for Aggregation {
     }
 }
 
-/// FedAvg of FLoRA's adapters, and how many numbers they are.
+/// FedAvg of FLoRA's adapters; also returns their number of parameters.
 pub(super) fn fedavg(
     model: &BenchModel,
     clients: usize,

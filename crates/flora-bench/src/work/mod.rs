@@ -1,4 +1,4 @@
-//! The work itself, ready to be done again and again.
+//! The workloads, ready for repeated runs.
 
 mod aggregation;
 mod encode;
@@ -12,23 +12,23 @@ use rand_distr::{Distribution, Uniform};
 use crate::texts::random_texts;
 use crate::{BenchError, BenchModel, Settings, Workload, count};
 
-/// Something that takes time.
+/// A piece of work to time.
 pub(crate) trait Work: Send {
-    /// Do it once, to the end: devices that compute on while the program does are waited for.
+    /// Does it once, to the end: this waits for asynchronous devices.
     fn run(&mut self) -> Result<(), BenchError>;
 
-    /// What it computes; `None` where there is nothing to compare.
+    /// Its result; `None` if there is nothing to compare.
     fn outcome(&mut self) -> Result<Option<Vec<f32>>, BenchError> {
         Ok(None)
     }
 }
 
-/// One piece of work for each batch that is computed at once, and what is to be told of it.
+/// One piece of work for each concurrent batch, and its description.
 pub(crate) struct Job {
     pub(crate) works: Vec<Box<dyn Work>>,
     /// Items in a batch.
     pub(crate) batch: usize,
-    /// Tokens that texts are padded to.
+    /// The padded length of texts.
     pub(crate) tokens: Option<usize>,
     pub(crate) classes: Option<usize>,
     pub(crate) precision: Precision,
@@ -36,7 +36,7 @@ pub(crate) struct Job {
     pub(crate) multiply_adds: u64,
 }
 
-/// Get `workload` ready, `batches` times.
+/// Prepares `workload`, `batches` times.
 pub(crate) fn prepare(
     workload: Workload,
     model: BenchModel,
@@ -96,7 +96,7 @@ pub(crate) fn prepare(
     })
 }
 
-/// Wait for what the device was given, on the thread that gave it: some have a queue for each thread.
+/// Waits for the device on the thread that gave it the work: some devices have a queue for each thread.
 pub(crate) fn synchronize(device: &Device) -> Result<(), BenchError> {
     device.sync().map_err(|error| BenchError::Device(error.to_string()))
 }
@@ -114,7 +114,7 @@ pub(crate) fn random_values(label: &str, count: usize) -> Vec<f32> {
     numbers.sample_iter(&mut random).take(count).collect()
 }
 
-/// Images as a vision tower takes them, `[batch, 3, size, size]`.
+/// Inputs of a vision tower, `[batch, 3, size, size]`.
 fn random_images(model: &BenchModel, batch: usize) -> Tensor<4> {
     let size = model.config.vision_config.image_size;
     let values = random_values("bench images", batch * 3 * size * size);

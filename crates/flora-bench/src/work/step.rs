@@ -12,20 +12,20 @@ use flora_tuning::{
 use super::{Work, random_images, random_values, synchronize};
 use crate::{BenchError, BenchModel, Workload};
 
-/// What a client does with one batch.
+/// A client's step with one batch.
 struct Step {
     workload: Workload,
     objective: Arc<Objective>,
     model: TuningModel,
     optimizer: ModuleOptimizer,
-    /// With autodiff.
+    /// The device with autodiff.
     device: Device,
     batch: Vec<usize>,
     done: usize,
 }
 
 impl Step {
-    /// The loss before it.
+    /// Takes a step; returns the loss before it.
     fn take(&mut self) -> Result<f32, BenchError> {
         let loss = self.objective.batch_loss(&self.model, &self.batch, &self.device)?;
         let rate = TrainingConfig::default().learning_rate;
@@ -44,13 +44,13 @@ impl Work for Step {
     }
 
     fn outcome(&mut self) -> Result<Option<Vec<f32>>, BenchError> {
-        // The second is what the gradients of the first made of it.
+        // The second loss depends on the gradients of the first.
         Ok(Some(vec![self.take()?, self.take()?]))
     }
 }
 
-/// Steps of FLoRA's adapters, as the paper has them. With `shared` the samples share the texts, and what lies
-/// below the adapters is computed here.
+/// Steps of FLoRA's adapters as in the paper. With `shared` the samples share the texts, and the states below the
+/// adapters are computed here.
 pub(super) fn lora(
     model: BenchModel,
     texts: Vec<Vec<u32>>,
@@ -85,7 +85,7 @@ pub(super) fn full(
     steps.build(model, texts, batch, batches)
 }
 
-/// What steps of a kind have in common.
+/// The common part of steps of one kind.
 struct Steps {
     workload: Workload,
     method: Arc<dyn Method>,
@@ -108,10 +108,10 @@ impl Steps {
         let prompts = Prompts::from_ids(texts, &config.text_config)?;
         let base = TuningModel::new(clip, self.method.trains_vision()).no_grad();
         let start = Start::new(0, &device, &base, &prompts);
-        // Leaves of its own for each: threads that share trainable tensors take turns on one graph.
+        // Separate leaves for each: threads that share trainable tensors take turns on one graph.
         let attached = || self.method.attach(base.clone(), &start);
         let models = (0..batches).map(|_| attached()).collect::<Result<Vec<_>, _>>()?;
-        // Where every text is another and fills its length, the fast path leaves nothing out.
+        // If all texts are different and full-length, the fast path saves nothing.
         let objective =
             Objective::new(self.method.clone(), self.images, labels, prompts.clone(), logit_scale);
         let objective = Arc::new(Objective {

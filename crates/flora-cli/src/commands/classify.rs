@@ -14,32 +14,32 @@ use crate::failure::Failure;
 use crate::output::{CSV, Overwrite, PNG};
 use crate::{bar, output};
 
-/// Say what images show: zero-shot, or with what a run trained
+/// Classify images: zero-shot, or with the result of a run
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("classes").args(["labels", "labels_file"])))]
 pub(crate) struct Classify {
-    /// The images: files, or folders that are searched for them
+    /// Images: files, or folders to search for images
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
-    /// The classes to choose from [default: those that the run or the adapter was trained on]; where one
-    /// has a comma in it, use --labels-file
+    /// The classes to choose from [default: those that the run or the adapter was trained on]; for names with a comma,
+    /// use --labels-file
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     labels: Vec<String>,
-    /// A file of classes, one a line
+    /// A file of classes, one per line
     #[arg(long, value_name = "FILE")]
     labels_file: Option<PathBuf>,
     #[command(flatten)]
     prompts: PromptArgs,
-    /// How many classes to show, the most likely first
+    /// Number of most likely classes to show
     #[arg(long, value_name = "K", default_value = "3", value_parser = at_least_one)]
     top: usize,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Write each image's path, prediction and probabilities into this file
+    /// Write each image's path, prediction and probabilities to this CSV file
     #[arg(long, value_name = "FILE.csv")]
     csv: Option<PathBuf>,
-    /// Draw the images with their predictions into this file, at most the first 400
+    /// Draw the images with their predictions into this PNG file, at most the first 400
     #[arg(long, value_name = "FILE.png")]
     sheet: Option<PathBuf>,
     #[command(flatten)]
@@ -59,7 +59,7 @@ impl Classify {
             (None, Some(provenance)) => provenance.classes.clone(),
             (None, None) => {
                 let problem = "name the classes to choose from with --labels A,B,C or --labels-file FILE: this model \
-                               does not say which it was trained on";
+                               does not record the classes it was trained on";
                 return Err(Failure::Input(problem.to_owned()));
             }
         };
@@ -72,7 +72,7 @@ impl Classify {
         });
         bar.finish_and_clear();
         self.print(&labels, &files, &predictions)?;
-        // The other images have been classified all the same, and the first trouble spares the rest.
+        // All other images are classified and reported first; the first error follows at the end.
         let unusable = predictions.iter().filter_map(|prediction| prediction.as_ref().err());
         let mut troubles: Vec<String> = unusable.map(ToString::to_string).collect();
         if let Some(path) = &self.csv {
@@ -86,7 +86,7 @@ impl Classify {
         if troubles.is_empty() { Ok(()) } else { Err(Failure::Input(troubles.join("\n"))) }
     }
 
-    /// What tells these classes apart.
+    /// The classifier for these classes.
     fn classifier(
         &self,
         loaded: &Loaded,
@@ -105,7 +105,7 @@ impl Classify {
         Ok(Box::new(classifier.map_err(Failure::input)?))
     }
 
-    /// The classes that were named, if any were.
+    /// The classes given by the user, if any.
     fn labels(&self) -> Result<Option<Vec<String>>, Failure> {
         let (place, labels) = match &self.labels_file {
             Some(path) => (path.display().to_string(), read_lines(path).map_err(Failure::input)?),
@@ -115,7 +115,7 @@ impl Classify {
         let labels: Vec<String> = labels.iter().map(|label| label.trim().to_owned()).collect();
         let mut seen = BTreeSet::new();
         if let Some(twice) = labels.iter().find(|label| !seen.insert(label.as_str())) {
-            return Err(Failure::Input(format!("{place}: {twice:?} is there twice")));
+            return Err(Failure::Input(format!("{place}: {twice:?} is listed twice")));
         }
         match labels.iter().position(String::is_empty) {
             Some(empty) => Err(Failure::Input(format!("{place}: number {} is empty", empty + 1))),
@@ -206,10 +206,10 @@ fn rows(
     files.iter().zip(predictions).filter_map(row).collect()
 }
 
-/// More pictures make a sheet that nobody looks at.
+/// A sheet with more images would be unreadable.
 const MOST_TILES: usize = 400;
 
-/// `cat 87.1 %`, the likeliest first.
+/// `cat 87.1 %`, the most likely first.
 fn tops(prediction: &Prediction, labels: &[String], count: usize) -> Vec<String> {
     let top = prediction.ranked.iter().take(count);
     top.map(|&(class, share)| format!("{} {:.1} %", labels[class], 100.0 * share)).collect()

@@ -5,7 +5,7 @@ use crate::Cli;
 use crate::failure::Failure;
 use crate::output;
 
-/// Print what makes a shell complete flora's commands and options
+/// Print a shell completion script for flora's commands and options
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Where shells look for it:

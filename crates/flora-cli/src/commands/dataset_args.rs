@@ -8,24 +8,24 @@ use super::model_args::Loaded;
 use crate::failure::Failure;
 use crate::output;
 
-/// Which labelled images.
+/// Selection of labelled images.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DatasetArgs {
-    /// The data set: a TOML description, a folder with a sub-folder of images for each class, or the
-    /// name of one that `flora datasets` lists
+    /// The data set: a TOML description, a folder with one sub-folder of images per class, or a name listed by `flora
+    /// datasets`
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// Where the images lie, instead of where the description says
+    /// Folder of the images, instead of the one in the description
     #[arg(long, value_name = "DIR", requires = "data")]
     root: Option<PathBuf>,
-    /// Which images: by default the test images, or all where the data set comes without a split and the model was
-    /// not trained on it
+    /// Which images to use [default: the test images, or all if the data set has no split and the model was not trained
+    /// on it]
     #[arg(long)]
     split: Option<SplitArg>,
-    /// How they are split, as data.protocol in an experiment [default: as the adapter's run did, or official]
+    /// How to split the data set, as data.protocol in an experiment [default: as in the adapter's run, or official]
     #[arg(long, requires = "data")]
     protocol: Option<Protocol>,
-    /// At most so many images of each side of the split, chosen as data.limit does: N, or train=N,test=M
+    /// Maximum number of images of each side of the split, chosen as by data.limit: N, or train=N,test=M
     #[arg(long, value_name = "N", value_parser = limit, requires = "data")]
     limit: Option<Limit>,
 }
@@ -33,14 +33,14 @@ pub(crate) struct DatasetArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SplitArg {
     Train,
-    /// What data.validation of a run's experiment holds out of its training images
+    /// The images that data.validation of a run's experiment held out from training
     Validation,
     Test,
     All,
 }
 
 impl SplitArg {
-    /// The sides that it stands for.
+    /// The splits that it includes.
     pub(crate) fn splits(self) -> &'static [Split] {
         match self {
             Self::Train => &[Split::Train],
@@ -60,15 +60,14 @@ impl DatasetArgs {
         self.split
     }
 
-    /// The images that were asked for, for this model; at least one.
+    /// The selected images for this model; at least one.
     pub(crate) fn open(&self, loaded: &Loaded) -> Result<Chosen, Failure> {
         let wrong = |error: &dyn std::fmt::Display| Failure::Input(format!("--data: {error}"));
         let data = self.data.as_deref().ok_or_else(|| {
-            wrong(&"name the labelled images (or with --run DIR, leave out all of these options)")
+            wrong(&"name the labelled images (with --run DIR, you can leave out all of these options)")
         })?;
-        let path = find(data).map_err(|error| {
-            wrong(&format!("{error} (`flora datasets` lists those that have a name)"))
-        })?;
+        let path = find(data)
+            .map_err(|error| wrong(&format!("{error} (`flora datasets` lists the known names)")))?;
         let dataset = Dataset::open(&path, self.root.as_deref()).map_err(|error| wrong(&error))?;
         if let Some(others) = dataset.passed_over().warning() {
             output::warning(&format!("{}: {others}", dataset.name()));
@@ -88,7 +87,7 @@ impl DatasetArgs {
     }
 }
 
-/// Sides of a split, as a word before "images".
+/// The kind of the splits, as a word before "images".
 pub(crate) fn word(splits: &[Split]) -> &'static str {
     match splits {
         [Split::Train] => "training",
@@ -98,7 +97,7 @@ pub(crate) fn word(splits: &[Split]) -> &'static str {
     }
 }
 
-/// `100`, or `train=100,test=20`.
+/// Parses `100`, or `train=100,test=20`.
 fn limit(text: &str) -> Result<Limit, String> {
     let number = |text: &str| {
         let parsed = text.trim().parse::<usize>();
@@ -119,7 +118,7 @@ fn limit(text: &str) -> Result<Limit, String> {
     Ok(limit)
 }
 
-/// A path, or the name of a data set that flora describes.
+/// The path of a data set, given by path or by a known name.
 pub(crate) fn find(data: &Path) -> Result<PathBuf, flora::hub::HubError> {
     let found = flora::hub::find(data);
     if found.is_ok() {

@@ -9,23 +9,23 @@ use super::dataset_args::find;
 use crate::failure::Failure;
 use crate::{bar, output};
 
-/// List the data sets that flora knows, and whether their images are here
+/// List the known data sets, and whether their images are present
 #[derive(Debug, clap::Args)]
 pub(crate) struct Datasets {
     #[command(subcommand)]
     action: Option<Action>,
-    /// Where the descriptions lie
+    /// Folder of the descriptions
     #[arg(long, value_name = "DIR", default_value = "datasets")]
     folder: PathBuf,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Say what of a data set is here, what is missing, and where to get it
+    /// Check whether a data set is complete, and where to get missing parts
     Check {
-        /// A description, a folder of images, or the name of a data set that is listed
+        /// A description, a folder of images, or the name of a listed data set
         path: PathBuf,
-        /// The folder that the images are in, if not the one that the description names
+        /// Folder of the images, instead of the one in the description
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
         /// Decode every image, and name all that cannot be read
@@ -40,7 +40,7 @@ impl Datasets {
             None => list(&self.folder),
             Some(Action::Check { path, root, decode }) => {
                 let path = find(path).map_err(|error| {
-                    let hint = "`flora datasets` lists those that have a name";
+                    let hint = "`flora datasets` lists the known names";
                     Failure::Input(format!("{error} ({hint})"))
                 })?;
                 check(inspect(&path, root.as_deref()).map_err(Failure::input)?, *decode)
@@ -73,8 +73,8 @@ fn list(folder: &Path) -> Result<(), Failure> {
     output::table(header, rows);
     if !absent.is_empty() {
         output::line("");
-        output::table(["not here", "where to get it"], absent);
-        output::line("\n`flora datasets check NAME` says how.");
+        output::table(["missing", "where to get it"], absent);
+        output::line("\n`flora datasets check NAME` says how to get it.");
     }
     for problem in unusable {
         output::line(format!("not usable: {}", printable(&problem)));
@@ -111,11 +111,12 @@ fn check(inspection: Inspection, decode: bool) -> Result<(), Failure> {
             let official = match set.has_official_split() {
                 true => "the official split",
                 false => {
-                    "a random split; it has none of its own, and data.protocol of an experiment says how it is split there"
+                    "a random split, because it has none of its own; data.protocol of an experiment sets how it is \
+                     split there"
                 }
             };
             output::line(format!(
-                "whole:   {} classes, {} training and {} test images ({official})",
+                "total:   {} classes, {} training and {} test images ({official})",
                 set.classes().len(),
                 split(Split::Train),
                 split(Split::Test)
@@ -126,7 +127,7 @@ fn check(inspection: Inspection, decode: bool) -> Result<(), Failure> {
             }
             if let Some(groups) = set.count_groups(&Split::ALL) {
                 output::line(format!(
-                    "groups:  {groups}, of images whose files are called alike; data.validation holds whole groups out"
+                    "groups:  {groups}, of images with related file names; data.validation holds out whole groups"
                 ));
             }
             let texts = if set.has_texts() { check_texts(&set) } else { Ok(()) };
@@ -135,23 +136,23 @@ fn check(inspection: Inspection, decode: bool) -> Result<(), Failure> {
             } else if set.file(0).is_none() {
                 Ok(())
             } else {
-                output::line("images:  not decoded; --decode looks at each");
+                output::line("images:  not decoded; --decode checks each");
                 Ok(())
             };
             images.and(texts)
         }
         Err(error) => {
             output::line(format!("problem: {}", printable(&error.to_string())));
-            // Most problems say it already.
+            // Most problem messages contain the remedy already.
             if let Some(how) = inspection.how.filter(|how| !error.to_string().contains(how)) {
                 output::line(format!("to get it: {}", printable(&how)));
             }
-            Err(Failure::Input(format!("{} is not whole", inspection.name)))
+            Err(Failure::Input(format!("{} is incomplete", inspection.name)))
         }
     }
 }
 
-/// Say how many texts there are.
+/// Reports the number of texts.
 fn check_texts(set: &Dataset) -> Result<(), Failure> {
     match set.texts() {
         Ok(texts) => {
@@ -167,7 +168,7 @@ fn check_texts(set: &Dataset) -> Result<(), Failure> {
     }
 }
 
-/// Decode every image, and name each that cannot be.
+/// Decodes every image, and names each that cannot be read.
 fn check_images(set: &Dataset) -> Result<(), Failure> {
     let workers = Workers::new(0).map_err(Failure::run)?;
     let bar = bar::steps("images", set.len());
@@ -184,13 +185,13 @@ fn check_images(set: &Dataset) -> Result<(), Failure> {
             Ok(())
         }
         count => {
-            let (all, remedy) = (set.len(), "mend, convert or remove these files");
+            let (all, remedy) = (set.len(), "repair, convert or remove these files");
             Err(Failure::Input(format!("{count} of {all} images cannot be read; {remedy}")))
         }
     }
 }
 
-/// The TOML files in the folder and in the folders directly below it.
+/// The TOML files in the folder and in its direct sub-folders.
 fn descriptions(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];

@@ -5,14 +5,14 @@ use crate::device::{Compared, Trial, check_now};
 use crate::failure::Failure;
 use crate::output;
 
-/// List the devices that this program and this machine have, and compare them with flex
+/// List the devices of this program and machine, and compare them with flex
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A device other than flex is compared with it before it is computed on, once for
 each driver and version of flora. --check does so now, and shows by how much
 each operation differs. docs/backends.md has the details.")]
 pub(crate) struct Devices {
-    /// Compare this device with flex now; without a name, all that are listed
+    /// Compare this device with flex now [default: all listed devices]
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
     check: Option<String>,
     /// Print JSON instead of a table
@@ -28,7 +28,7 @@ pub(super) struct Listed {
     pub(super) adapter: Option<Adapter>,
 }
 
-/// A backend that this program does not have.
+/// A backend that is not compiled into this program.
 #[derive(Debug, Serialize)]
 struct Absent {
     device: &'static str,
@@ -36,20 +36,20 @@ struct Absent {
     what: &'static str,
 }
 
-/// Everything about devices.
+/// All information about devices.
 #[derive(Debug, Serialize)]
 pub(super) struct Listing {
     flora: &'static str,
     burn: &'static str,
-    /// What `--device auto` is.
+    /// The device that `--device auto` selects.
     auto: String,
     pub(super) devices: Vec<Listed>,
-    /// Backends of this program that find nothing on this machine, and why.
+    /// Backends of this program that find no device on this machine, and why.
     not_found: Vec<String>,
     not_compiled: Vec<Absent>,
 }
 
-/// How a device compares with flex.
+/// The result of comparing a device with flex.
 #[derive(Debug, Serialize)]
 struct Checked {
     device: String,
@@ -108,7 +108,7 @@ impl Devices {
             name => vec![flora::device::open(name).map_err(Failure::input)?],
         };
         if opened.is_empty() {
-            output::line("There is no device but flex, with which others are compared.");
+            output::line("There is no device besides flex, the reference.");
         }
         let mut checked = Vec::new();
         for opened in opened {
@@ -136,7 +136,7 @@ impl Devices {
     }
 }
 
-/// The operations of a device, one below the other.
+/// Prints the operations of a device as a table.
 fn show(operations: &[Compared], passed: bool) {
     let rows = operations.iter().map(|it| {
         let verdict = if it.holds() { "ok" } else { "OFF" };
@@ -148,7 +148,7 @@ fn show(operations: &[Compared], passed: bool) {
     output::line(if passed { "passed\n" } else { "FAILED\n" });
 }
 
-/// Every device but flex, opened.
+/// Opens every device except flex.
 fn all() -> Result<Vec<Opened>, Failure> {
     let devices = listing().devices.into_iter().filter(|listed| listed.device != "flex");
     devices.map(|listed| flora::device::open(&listed.device).map_err(Failure::input)).collect()

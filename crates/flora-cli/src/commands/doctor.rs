@@ -13,19 +13,19 @@ use super::model_args;
 use crate::failure::Failure;
 use crate::{output, version};
 
-/// Check a machine for `flora node` and `flora serve`: its disks, key, model and images, and the way to a SuperLink
+/// Check a machine for `flora node` and `flora serve`: disks, key, model, images, and the connection to a SuperLink
 ///
-/// Says of each whether it is fine, and otherwise what to do. Nothing is changed, here or there. Without --superlink,
-/// only this machine is checked.
+/// Every check prints its result and, if it fails, a remedy. Nothing is changed, here or on the SuperLink. Without
+/// --superlink, only this machine is checked.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Doctor {
-    /// The SuperLink, by the address that a site uses: http://HOST:8000, or https://HOST behind a proxy
+    /// The SuperLink's address as sites use it: http://HOST:8000, or https://HOST behind a proxy
     #[arg(long, value_name = "URL")]
     superlink: Option<String>,
-    /// Certificates in PEM that sign the SuperLink's, instead of those that browsers trust
+    /// PEM certificates that signed the SuperLink's, instead of those that browsers trust
     #[arg(long, value_name = "CA.pem")]
     root_certificates: Option<PathBuf>,
-    /// The site's private key [default: node.key in the state's folder, if it is there]
+    /// The site's private key [default: node.key in the state folder, if present]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Folder of the site's state
@@ -37,7 +37,7 @@ pub(crate) struct Doctor {
     /// The site's images
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// Only the images of this domain of the data set
+    /// Use only the images of this domain of the data set
     #[arg(long, value_name = "NAME", requires = "data")]
     domain: Option<String>,
     /// Print the checks as JSON
@@ -79,7 +79,7 @@ impl Doctor {
         }
     }
 
-    /// The model and the images, those that are named.
+    /// Checks the model and the images, if given.
     fn check_site(&self, checks: &mut Vec<Check>) {
         let model = self.model.as_deref();
         if let Some(model) = model {
@@ -122,13 +122,16 @@ impl Doctor {
             Err(error) => Check::failed(
                 "data",
                 error.to_string(),
-                format!("`flora datasets check {}` says more", flora::core::shell::quoted(data)),
+                format!(
+                    "`flora datasets check {}` shows details",
+                    flora::core::shell::quoted(data)
+                ),
             ),
         });
     }
 }
 
-/// Prints a check on a line, and below it what to do.
+/// Prints a check and, on the next line, its remedy.
 pub(super) fn show(check: &Check) {
     let verdict = match check.verdict {
         Verdict::Ok => "ok",
@@ -150,7 +153,7 @@ fn digest(model: &str) -> Result<String, String> {
     checkpoint.digest().map_err(|error| error.to_string())
 }
 
-/// Flower's own programs, which only the machine of the SuperLink needs.
+/// Checks Flower's own programs, which only the SuperLink's machine needs.
 fn flower() -> Check {
     const NAME: &str = "flower";
     let asked = Command::new("flwr")
@@ -176,13 +179,13 @@ fn flower() -> Check {
         true => Check::ok(NAME, told),
         false => Check::warning(
             NAME,
-            format!("{told}, with which flora was not tested"),
+            format!("{told}, a version that flora was not tested with"),
             "If this machine runs the SuperLink: pip install flwr==1.42.0",
         ),
     }
 }
 
-/// Whether the folder can be written, and how much room there is.
+/// Checks that the folder is writable and has free space.
 fn space(name: &'static str, folder: &Path) -> Check {
     const MIB: u64 = 1 << 20;
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
@@ -192,7 +195,7 @@ fn space(name: &'static str, folder: &Path) -> Check {
         let found = format!("{told}: {} is not a folder", shown(&there));
         return Check::failed(name, found, "Name another folder");
     }
-    let made = if there == absolute { "" } else { ", which will be made" };
+    let made = if there == absolute { "" } else { ", which will be created" };
     let (can_write, free) = look_at(&there);
     if !can_write {
         return Check::failed(
@@ -217,7 +220,7 @@ fn space(name: &'static str, folder: &Path) -> Check {
     }
 }
 
-/// Whether files may be made there, and the free bytes, where the system tells.
+/// Whether files can be created there, and the free bytes, if the system reports them.
 #[cfg(unix)]
 fn look_at(folder: &Path) -> (bool, Option<u64>) {
     use rustix::fs::{Access, access};
@@ -237,11 +240,12 @@ fn key(file: &Path, is_named: bool) -> (Check, Option<NodeKey>) {
             true => Check::failed(
                 NAME,
                 format!("{} is not there", shown(file)),
-                "Correct --key; `flora node --check` makes a key where there is none",
+                "Correct --key; `flora node --check` creates a key if there is none",
             ),
-            false => {
-                Check::ok(NAME, format!("none yet: `flora node --check` will make {}", shown(file)))
-            }
+            false => Check::ok(
+                NAME,
+                format!("none yet: `flora node --check` will create {}", shown(file)),
+            ),
         };
         return (check, None);
     }
@@ -251,7 +255,8 @@ fn key(file: &Path, is_named: bool) -> (Check, Option<NodeKey>) {
             (Check::ok(NAME, found), Some(key))
         }
         Err(error) => {
-            let remedy = "Only its owner may read it (chmod 600), and it must be an EC key on P-384 without passphrase";
+            let remedy = "The key must be readable by its owner only (chmod 600), and be an EC key on P-384 without \
+                          passphrase";
             (Check::failed(NAME, error.to_string(), remedy), None)
         }
     }

@@ -9,23 +9,23 @@ use crate::failure::Failure;
 use crate::output::Overwrite;
 use crate::{bar, output};
 
-/// Write the embeddings of texts or images to a file, a row each
+/// Write the embeddings of texts or images to a file, one per row
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("items").required(true).args(["texts", "images"])))]
 pub(crate) struct Embed {
-    /// A file of texts, one a line; empty lines are texts, too
+    /// A file of texts, one per line; empty lines are texts, too
     #[arg(long, value_name = "FILE")]
     texts: Option<PathBuf>,
-    /// Images: files in the order given, or folders that are searched for them, sorted by path
+    /// Images: files in the given order, or folders to search for images, sorted by path
     #[arg(long, value_name = "PATH", num_args = 1..)]
     images: Vec<PathBuf>,
-    /// The file to write, f32 of shape [rows, dimensions]: NumPy's .npy, or .safetensors, where the
-    /// tensor is called "embeddings". An interrupted call is resumed by the same call
+    /// The file to write, f32 of shape [rows, dimensions]: NumPy's .npy, or .safetensors with a tensor named
+    /// "embeddings". An interrupted command resumes when it is repeated
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
     overwrite: Overwrite,
-    /// Leave the rows at the length they have, instead of 1
+    /// Do not normalise the rows to length 1
     #[arg(long)]
     raw: bool,
     #[command(flatten)]
@@ -47,7 +47,7 @@ impl Embed {
         let Loaded { model, workers, trained } = self.model.load()?;
         if let Some(beside) = trained.as_ref().and_then(|trained| trained.beside_clip()) {
             output::warning(&format!(
-                "the run trained {beside}, which is no part of an embedding: rows are those of its CLIP alone"
+                "the run trained {beside}, which embeddings do not use: rows come from its CLIP alone"
             ));
         }
         let bar = bar::steps(what, count);
@@ -61,7 +61,7 @@ impl Embed {
         let embedded = embedded.map_err(Failure::input)?;
         let resumed = match embedded.resumed {
             0 => String::new(),
-            rows => format!(" ({rows} from an earlier call)"),
+            rows => format!(" ({rows} from an interrupted command)"),
         };
         output::line(format!(
             "{}: {} {what}{resumed}, {} numbers each",

@@ -16,8 +16,8 @@ use crate::failure::Failure;
 use crate::output::{CSV, Overwrite, PNG};
 use crate::{bar, output};
 
-/// Score a model on a labelled data set: top-1, top-5, macro, by class, confusions. With --run and no --data, on the
-/// images that the run held out
+/// Evaluate a model on a labelled data set: top-1, top-5, macro and per-class accuracy, confusions. With --run and no
+/// --data, on the images that the run held out
 #[derive(Debug, clap::Args)]
 pub(crate) struct Eval {
     #[command(flatten)]
@@ -27,10 +27,10 @@ pub(crate) struct Eval {
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
-    /// Write each image's path, label, prediction and probabilities into this file
+    /// Write each image's path, label, prediction and probabilities to this CSV file
     #[arg(long, value_name = "FILE.csv")]
     predictions: Option<PathBuf>,
-    /// Draw the confusion matrix into this file
+    /// Draw the confusion matrix into this PNG file
     #[arg(long, value_name = "FILE.png")]
     confusion: Option<PathBuf>,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(crate) struct Eval {
     model: ModelArgs,
 }
 
-/// What was scored, and on what.
+/// The result of an evaluation.
 #[derive(Serialize)]
 pub(super) struct Evaluation {
     /// The model.
@@ -50,15 +50,15 @@ pub(super) struct Evaluation {
     pub(super) split: &'static str,
     /// How the data set was split, if it was.
     pub(super) protocol: Option<String>,
-    /// The prompts of a class.
+    /// The prompt templates of a class.
     pub(super) templates: Vec<String>,
-    /// What is to be known beside the numbers, such as that the model may have been trained on some of the images.
+    /// Notes on the numbers, such as that the model may have been trained on some of the images.
     pub(super) notes: Vec<String>,
-    /// The run that the model is from, where its own images were scored.
+    /// The run that trained the model, if the run's own images were used.
     pub(super) run: Option<OfRun>,
     #[serde(flatten)]
     pub(super) report: ClassificationReport,
-    /// Image by image.
+    /// Predictions by image.
     #[serde(skip)]
     pub(super) images: Vec<PredictedImage>,
 }
@@ -71,7 +71,7 @@ impl Eval {
         let evaluation = match of_run {
             Some(run) => {
                 self.prompts
-                    .refuse("the run's own images are scored with the run's own prompts")?;
+                    .refuse("the run's own images are evaluated with the run's own prompts")?;
                 let split = self.data.split().unwrap_or(SplitArg::Test);
                 evaluate_run(&run, split, self.model.title())?
             }
@@ -80,7 +80,7 @@ impl Eval {
         self.tell(&evaluation)
     }
 
-    /// Any model on any data set.
+    /// Evaluates any model on any data set.
     fn evaluate(&self) -> Result<Evaluation, Failure> {
         let loaded = self.model.load()?;
         let chosen = self.data.open(&loaded)?;
@@ -100,7 +100,7 @@ impl Eval {
         })
     }
 
-    /// What tells the classes apart, and their prompts.
+    /// The classifier, and its prompt templates.
     fn classifier(
         &self,
         loaded: &Loaded,
@@ -113,7 +113,7 @@ impl Eval {
             let classifier = trained.classifier(dataset.classes()).map_err(Failure::input)?;
             return Ok((Box::new(classifier), vec![trained.provenance.template.clone()]));
         }
-        // What was trained with a template is used with it, on the same data.
+        // A model trained with a template is used with it on the same data.
         let theirs = loaded.provenance().filter(|it| it.data.name == dataset.name());
         let theirs = theirs.map(|it| Template::new(&it.template)).transpose();
         let theirs = theirs.map_err(Failure::input)?;
@@ -177,7 +177,7 @@ fn scores(
     scores.map_err(Failure::input)
 }
 
-/// The report of images with these true classes and logits, row by row.
+/// The report of images with these labels and logits, row by row.
 pub(super) fn report(
     classes: &[String],
     labels: &[usize],
@@ -188,7 +188,7 @@ pub(super) fn report(
     tally.report().map_err(Failure::run)
 }
 
-/// These images of the data set, with their logits.
+/// The predictions for these images of the data set, from their logits.
 pub(super) fn images<'a>(
     dataset: &Dataset,
     rows: impl Iterator<Item = (usize, &'a [f32])>,

@@ -1,4 +1,4 @@
-//! A run's model on the run's own images.
+//! Evaluation of a run's model on the run's own images.
 
 use std::collections::BTreeSet;
 
@@ -13,19 +13,19 @@ use super::trained_run::TrainedRun;
 use crate::failure::Failure;
 use crate::output;
 
-/// What the run itself says of the same images.
+/// Comparison with the run's own evaluation of the same images.
 #[derive(Serialize)]
 pub(super) struct OfRun {
-    /// Accuracy over clients, as the run's rounds count it.
+    /// Accuracy over clients, computed as in the run's rounds.
     pub(super) accuracy: Accuracy,
-    /// By client.
+    /// Scores by client.
     pub(super) clients: Vec<ClientScore>,
-    /// What `run.json` holds for the same round, where it is of the same images and clients.
+    /// The accuracy in `run.json` for the same round, if it covers the same images and clients.
     pub(super) told: Option<Accuracy>,
 }
 
 impl OfRun {
-    /// For people.
+    /// The comparison as one line of text.
     pub(super) fn line(&self) -> String {
         let Accuracy { mean, weighted, num_clients } = self.accuracy;
         let (mean, weighted) = (100.0 * mean, 100.0 * weighted);
@@ -53,7 +53,7 @@ pub(super) fn evaluate_run(
     if predictions.is_empty() {
         let problem = match split {
             SplitArg::Validation => "the run held out no validation images (data.validation)",
-            _ => "there are no such images; try --split all",
+            _ => "the run has no such images; try --split all",
         };
         return Err(Failure::Input(format!("--split: {problem}")));
     }
@@ -62,7 +62,7 @@ pub(super) fn evaluate_run(
     let clients: Vec<ClientScore> = predictions.iter().map(|it| it.score.clone()).collect();
     let of_run = compare(run, split.splits() == [prepared.partition.scored_on()], clients);
 
-    // Where everybody has the same model, an image that several hold counts once.
+    // If all clients have the same model, an image that several hold counts once.
     let mut seen = BTreeSet::new();
     let mut kept: Vec<(usize, &[f32])> = predictions
         .iter()
@@ -93,8 +93,8 @@ pub(super) fn evaluate_run(
     })
 }
 
-/// What the run's `run.json` says of the same evaluation, where these are the images that its rounds were scored on. A
-/// number that is another one is told.
+/// The accuracy of the same evaluation in the run's `run.json`, if these are the images that its rounds were evaluated
+/// on. A difference is reported.
 fn compare(run: &TrainedRun, is_scored: bool, clients: Vec<ClientScore>) -> OfRun {
     let round = run.summary.last_round.unwrap_or_default();
     let mean = RoundScore::mean(round, &clients).expect("every client here has images");
@@ -108,12 +108,13 @@ fn compare(run: &TrainedRun, is_scored: bool, clients: Vec<ClientScore>) -> OfRu
     {
         let why = match run.place.name == run.summary.device {
             true => {
-                "the number is not the run's, although its inputs are; another processor may round otherwise"
+                "the number differs from the run's, although its inputs are the same; another processor may round \
+                 differently"
             }
-            false => "other devices round otherwise",
+            false => "other devices round differently",
         };
         output::warning(&format!(
-            "{}/run.json says {:.3} % on average where this is {:.3} %: {why}",
+            "{}/run.json has an average of {:.3} % instead of {:.3} %: {why}",
             run.path().display(),
             100.0 * told.mean,
             100.0 * accuracy.mean

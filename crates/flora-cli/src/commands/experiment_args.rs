@@ -6,10 +6,10 @@ use flora::tuning::{Experiment, Preset};
 
 use crate::failure::Failure;
 
-/// Which experiment, and what to change in it.
+/// The experiment and changes to it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExperimentArgs {
-    /// A preset (see `flora presets`) or an experiment's file; - reads it from standard input
+    /// A preset (see `flora presets`) or an experiment file; - reads it from standard input
     #[arg(value_name = "NAME|FILE.toml")]
     experiment: String,
     /// Change a value of the experiment, for example training.rounds=5; may be repeated
@@ -35,7 +35,9 @@ pub(crate) fn resolve(name: &str, assignments: &[String]) -> Result<Experiment, 
         let quoted = quoted(path);
         return Err(Failure::Input(match is_run(path) {
             true => {
-                format!("{name} is the folder of a run; go on with it: flora run --resume {quoted}")
+                format!(
+                    "{name} is the folder of a run; resume it with: flora run --resume {quoted}"
+                )
             }
             false => format!(
                 "{name} is a folder, not an experiment; for an experiment on the images in it: flora init {quoted}"

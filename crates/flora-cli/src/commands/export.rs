@@ -9,31 +9,30 @@ use super::model_args::{Loaded, ModelArgs};
 use crate::failure::Failure;
 use crate::output;
 
-/// Write a model as a checkpoint for other tools, its adapter merged into the weights
+/// Write a model as a checkpoint for other tools, with its adapter merged into the weights
 #[derive(Debug, clap::Args)]
 pub(crate) struct Export {
     #[command(flatten)]
     model: ModelArgs,
-    /// Fold the adapter into the weights; without it, a model with an adapter is not exported. With --run, that is what
-    /// is done anyway
+    /// Merge the adapter into the weights; required for a model with an adapter. With --run, this is the default
     #[arg(long)]
     merged: bool,
     /// The folder to write; must be empty or new
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Whose files
+    /// The checkpoint format
     #[arg(long, default_value = "hf")]
     layout: LayoutArg,
-    /// The type of the values
+    /// The element type of the values
     #[arg(long, default_value = "f32")]
     dtype: DtypeArg,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LayoutArg {
-    /// Hugging Face's: config.json, model.safetensors
+    /// Hugging Face: config.json, model.safetensors
     Hf,
-    /// OpenCLIP's: open_clip_config.json, open_clip_model.safetensors
+    /// OpenCLIP: open_clip_config.json, open_clip_model.safetensors
     Openclip,
 }
 
@@ -44,7 +43,7 @@ enum DtypeArg {
     Bf16,
 }
 
-/// Ids of CLIP's own vocabulary, which OpenCLIP takes for everybody's.
+/// Vocabulary size of CLIP, which OpenCLIP assumes for every model.
 const OPEN_CLIP_VOCABULARY: usize = 49_408;
 
 impl Export {
@@ -55,7 +54,7 @@ impl Export {
             return Err(Failure::Input(problem.into()));
         }
         self.model
-            .refuse_precision("an export has the weights as they are; round them with --dtype")?;
+            .refuse_precision("an export contains the original weights; round them with --dtype")?;
         let taken = std::fs::read_dir(&self.out).is_ok_and(|mut entries| entries.next().is_some());
         if taken || self.out.is_file() {
             let out = self.out.display();
@@ -66,7 +65,7 @@ impl Export {
         let head = trained.as_ref().is_some_and(|trained| trained.has_head_beside_prompts());
         if let Some(beside) = beside.filter(|_| !head) {
             output::warning(&format!(
-                "the run trained {beside}, for which a CLIP's checkpoint has no place: only its CLIP is written"
+                "the run trained {beside}, which a CLIP checkpoint cannot contain: only its CLIP is written"
             ));
         }
         let layout = match self.layout {
@@ -90,8 +89,8 @@ impl Export {
             let name = trained.save_head(&self.out).map_err(Failure::input)?;
             if let Some(name) = name {
                 output::line(format!(
-                    "{name}: the classifier whose logits are added to those of the prompts, for which a CLIP's checkpoint \
-                     has no place"
+                    "{name}: the classifier whose logits are added to those of the prompts, which a CLIP \
+                     checkpoint cannot contain"
                 ));
             }
         }

@@ -11,12 +11,12 @@ use flora::tuning::starter_experiment;
 use crate::failure::Failure;
 use crate::output::{self, Overwrite};
 
-/// Look at a folder of your own images, say what is in it, and write what a run on it needs: a description of the
+/// Inspect a folder of your own images, report its contents, and write the files for a run on it: a description of the
 /// data set and an experiment
 #[derive(Debug, clap::Args)]
 pub(crate) struct Init {
-    /// A folder of images in folders called after what they show, or beside a table (CSV or JSON lines) that says
-    /// so; or the table itself. Nothing in it is changed
+    /// A folder with one sub-folder of images per class, or with a table (CSV or JSON lines) of labels; or the table
+    /// itself. Nothing in it is changed
     #[arg(value_name = "FOLDER|TABLE")]
     folder: PathBuf,
     /// Where to write the two files [default: the current folder]
@@ -28,14 +28,14 @@ pub(crate) struct Init {
     /// hf:owner/name[@revision] [default: clip-nano]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// What the folders mean, if it is not what they are taken for: for example "{domain}/{class}" for
-    /// site/class/image, "{class}/{domain}" for the other way round; {split} is for train, test and so on
+    /// The meaning of the folders, if it is detected wrongly: for example "{domain}/{class}" for site/class/image,
+    /// "{class}/{domain}" for the other way round; {split} is for train, test and so on
     #[arg(long, value_name = "PATTERN")]
     pattern: Option<String>,
-    /// The column of a table that says what images show, if it is not the one that is taken for it
+    /// The column of a table with the labels, if it is detected wrongly
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
-    /// The column of a table that says who holds an image
+    /// The column of a table with the site that holds an image
     #[arg(long, value_name = "COLUMN")]
     site: Option<String>,
 }
@@ -80,7 +80,7 @@ impl Init {
             write_atomic(file, text.as_bytes()).map_err(|error| cannot(file, error))?;
             output::line(format!("written: {}", text::path(file)));
         }
-        // What is written must be of use.
+        // Check that the written files are usable.
         Dataset::open(&description, None).map_err(|error| {
             let description = description.display();
             Failure::Input(format!("{description} cannot be used yet: {error}"))
@@ -89,7 +89,7 @@ impl Init {
         let run = quoted(&Path::new("runs").join(&found.name));
         let csv = |what: &str| quoted(Path::new(&format!("{}-{what}.csv", found.name)));
         output::line(format!(
-            "\nRead both, correct the names of the classes, and go on with:\n\n\
+            "\nRead both, correct the names of the classes, and continue with:\n\n\
              flora datasets check {description}\n\
              flora run {experiment} --out {run}\n\
              flora eval --run {run} --predictions {}\n\
@@ -101,11 +101,11 @@ impl Init {
         Ok(())
     }
 
-    /// Where the files go: not among the images, unless that is asked for.
+    /// The output folder: never the folder of the images, unless requested.
     fn out_folder(&self) -> Result<PathBuf, Failure> {
         if let Some(out) = &self.out {
             if out.exists() && !out.is_dir() {
-                return Err(Failure::Input(format!("--out: {} is no folder", out.display())));
+                return Err(Failure::Input(format!("--out: {} is not a folder", out.display())));
             }
             return Ok(out.clone());
         }
@@ -117,7 +117,7 @@ impl Init {
         let here = Path::new(".").canonicalize().map_err(|error| cannot(Path::new("."), error))?;
         match images.canonicalize() {
             Ok(images) if here.starts_with(&images) => Err(Failure::Input(format!(
-                "{} is the current folder or has it in it, and nothing is written among the images; name \
+                "{} is the current folder or contains it, and no files are written among the images; name \
                  another folder, as in --out {}",
                 self.folder.display(),
                 quoted(images.parent().unwrap_or(&images))
@@ -127,7 +127,7 @@ impl Init {
     }
 }
 
-/// The model as an experiment names it: a path as it is found from any folder.
+/// The model as an experiment names it: a path that is valid from any folder.
 fn model(model: &str) -> Result<String, Failure> {
     let wrong = |problem: String| Failure::Input(format!("--model: {problem}"));
     if Path::new(model).exists() {
@@ -137,7 +137,7 @@ fn model(model: &str) -> Result<String, Failure> {
             .into_string()
             .map_err(|path| wrong(format!("{} is not UTF-8: rename it", path.to_string_lossy())));
     }
-    // What has to be downloaded is looked for when it is needed.
+    // A model that has to be downloaded is looked up when it is needed.
     if let ModelSource::Local(_) =
         model.parse().map_err(|error: HubError| wrong(error.to_string()))?
     {

@@ -12,7 +12,7 @@ use crate::output::{self, Overwrite};
 /// Write flora's manual pages: flora.1 and one for each command
 #[derive(Debug, clap::Args)]
 pub(crate) struct Manual {
-    /// The folder for them, for example ~/.local/share/man/man1
+    /// The output folder, for example ~/.local/share/man/man1
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
@@ -39,7 +39,7 @@ impl Manual {
     }
 }
 
-/// The page of a command and those of its sub-commands, each with its file's name.
+/// Collects the page of a command and those of its sub-commands, each with its file name.
 fn collect(command: clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> Result<(), Failure> {
     if command.is_hide_set() || command.get_name() == "help" {
         return Ok(());

@@ -1,4 +1,4 @@
-//! One file a command: its arguments and the library calls it stands for.
+//! One file per command: its arguments and the library calls behind it.
 
 pub(crate) mod bench;
 pub(crate) mod classify;

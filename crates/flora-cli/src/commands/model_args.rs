@@ -11,20 +11,20 @@ use crate::device::DeviceArgs;
 use crate::failure::Failure;
 use crate::{bar, output};
 
-/// Which model, and where it computes.
+/// The model, and the device to compute on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelArgs {
     /// The model: a folder or file of Hugging Face, OpenCLIP or OpenAI, the name of a known model,
     /// or hf:owner/name[@revision] [default: clip-nano]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// A LoRA adapter in PEFT's format: a folder (that of a run will do), or hf:owner/name[@revision]
+    /// A LoRA adapter in PEFT's format: a folder (including the folder of a run), or hf:owner/name[@revision]
     #[arg(long, value_name = "DIR")]
     adapter: Option<String>,
     #[command(flatten)]
     run: RunArgs,
-    /// What the vision tower's frozen weights are multiplied in: f32, bf16 or f16; layers above an adapter stay in f32. A
-    /// run's model has the run's own [default: f32]
+    /// Precision in which the vision tower's frozen weights are multiplied: f32, bf16 or f16; layers above an adapter
+    /// stay in f32. A run's model uses the run's precision [default: f32]
     #[arg(long, value_name = "PRECISION", conflicts_with = "run")]
     precision: Option<Precision>,
     #[command(flatten)]
@@ -34,13 +34,13 @@ pub(crate) struct ModelArgs {
 /// A model in memory.
 pub(crate) struct Loaded {
     pub(crate) model: Model,
-    /// The threads that go with its device.
+    /// The worker threads for its device.
     pub(crate) workers: Workers,
-    /// Where it is what a run trained: with what that put beside CLIP.
+    /// For a model trained by a run: its additional parameters beside CLIP.
     pub(crate) trained: Option<TrainedModel>,
 }
 
-/// The model that is used where none is named.
+/// The default model.
 const DEFAULT: &str = "clip-nano";
 
 impl ModelArgs {
@@ -62,7 +62,7 @@ impl ModelArgs {
             .map_err(|error| Failure::Input(format!("--adapter: {error}")))?;
         let adapter = adapter.as_deref().map(find_adapter).transpose()?;
         let precision = self.precision.unwrap_or_default();
-        // Before the weights are read.
+        // Checked before the weights are read.
         precision.check(&place.device).map_err(Failure::input)?;
         let model =
             Model::open(&path, adapter.as_deref(), &place.device).map_err(Failure::input)?;
@@ -73,14 +73,14 @@ impl ModelArgs {
         }
         if model.provenance.as_ref().is_some_and(|it| it.head_sha256.is_some()) {
             output::warning(
-                "the adapter was trained on what a classifier beside it left (method.head of its run), and alone it is of \
-                 little use: name the run with --run, which has both",
+                "the adapter was trained together with a classifier (method.head of its run), and is of little use \
+                 without it: name the run with --run, which has both",
             );
         }
         Ok(Loaded { model, workers: workers(&place.name)?, trained: None })
     }
 
-    /// Where no image is encoded.
+    /// Rejects a precision in commands that encode no images.
     pub(crate) fn refuse_precision(&self, why: &str) -> Result<(), Failure> {
         match self.precision {
             None => Ok(()),
@@ -88,26 +88,26 @@ impl ModelArgs {
         }
     }
 
-    /// The run that is named, if one is.
+    /// The run given by the user, if any.
     pub(crate) fn open_run(&self) -> Result<Option<TrainedRun>, Failure> {
         self.run.open(&self.device)
     }
 
-    /// Why the adapter may have been made for another model.
+    /// Why the adapter may belong to another base model.
     fn other_base(&self, model: &Model) -> Result<Option<String>, Failure> {
         let warning = model.other_base().map_err(Failure::input)?;
         let adapter = model.adapter.as_ref().filter(|_| model.provenance.is_none());
         let Some(base) = adapter.and_then(|adapter| adapter.base_model.as_deref()) else {
             return Ok(warning);
         };
-        // Other tools tell a name and no more, and the same model lies in many places.
+        // Other tools store only a name, and copies of a model lie in many places.
         let ends = ['/', '\\'];
         let last =
             |name: &str| name.trim_end_matches(ends).rsplit(ends).next().map(str::to_lowercase);
         Ok((last(base) != last(self.name())).then(|| {
             format!(
-                "the adapter names {base} as its base model, and this is {}: if that is another one, what comes out is \
-                 not what was trained",
+                "the adapter names {base} as its base model, and this is {}: if they differ, the results are not \
+                 those of the trained model",
                 self.name()
             )
         }))
@@ -117,7 +117,7 @@ impl ModelArgs {
         self.model.as_deref().unwrap_or(DEFAULT)
     }
 
-    /// What the model is called, for titles.
+    /// The model's name, for titles.
     pub(crate) fn title(&self) -> String {
         match (&self.adapter, self.run.title()) {
             (_, Some(run)) => run,
@@ -132,14 +132,14 @@ impl ModelArgs {
 }
 
 impl Loaded {
-    /// What the model was trained from and for, where flora trained it.
+    /// The origin of the model, if flora trained it.
     pub(crate) fn provenance(&self) -> Option<&Provenance> {
         let trained = self.trained.as_ref().map(|trained| &trained.provenance);
         trained.or(self.model.provenance.as_ref())
     }
 }
 
-/// Tells of a precision that saves no time here.
+/// Warns of a precision that saves no time on this device.
 fn warn(precision: Precision, device: &flora::Device) {
     if let Some(warning) = precision.warning(device) {
         output::warning(&warning);
@@ -152,14 +152,14 @@ fn workers(device: &str) -> Result<Workers, Failure> {
     Workers::new(threads).map_err(Failure::run)
 }
 
-/// The adapter's own folder, where the path leads to one.
+/// The adapter's own folder, if the path leads to one.
 fn find_adapter(path: &Path) -> Result<PathBuf, Failure> {
     let folder = adapter_folder(path);
     let other = ["trained.safetensors", "model"].iter().find(|name| path.join(name).exists());
     match other {
         Some(other) if !folder.join("adapter_config.json").exists() => {
             Err(Failure::Input(format!(
-                "--adapter: {path} holds no adapter but {other}; use --run {path}",
+                "--adapter: {path} holds {other} and no adapter; use --run {path}",
                 path = path.display()
             )))
         }
@@ -167,13 +167,13 @@ fn find_adapter(path: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Where the model is that `--model` names.
+/// The path of the model given by `--model`.
 pub(super) fn resolve(model: &str) -> Result<PathBuf, Failure> {
     shown(|progress| flora::hub::resolve(model, progress))
         .map_err(|error| Failure::Input(format!("--model: {error}")))
 }
 
-/// Show what is downloaded.
+/// Shows download progress.
 fn shown<R>(work: impl FnOnce(&mut dyn FnMut(flora::hub::Progress<'_>)) -> R) -> R {
     let download = bar::bytes("download");
     let result = work(&mut |progress| {

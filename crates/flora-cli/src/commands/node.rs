@@ -23,57 +23,57 @@ use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::{bar, output};
 
-/// Take part in federated runs as a site: train on this machine's images what a server on Flower's SuperLink sends
+/// Take part in federated runs as a site: train on this machine's images the models of a server on Flower's SuperLink
 ///
-/// Images never leave. What leaves are class names, numbers of images, trained parameters, losses and accuracies.
+/// Images never leave the machine. It sends class names, numbers of images, trained parameters, losses and accuracies.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Node {
     #[command(flatten)]
     superlink: SuperLinkArgs,
-    /// The site's images: a folder, a data set's TOML description, or the name of one that `flora datasets` lists
+    /// The site's images: a folder, a data set's TOML description, or a name listed by `flora datasets`
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
-    /// Where the images lie, instead of where the description says
+    /// Folder of the images, instead of the one in the description
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Only the images of this domain of the data set
+    /// Use only the images of this domain of the data set
     #[arg(long, value_name = "NAME")]
     domain: Option<String>,
     /// The model: a folder or file of Hugging Face, OpenCLIP or OpenAI, the name of a known model,
     /// or hf:owner/name[@revision]
     #[arg(long, value_name = "MODEL", default_value = "clip-nano")]
     model: String,
-    /// What the site is called: in the comment of its public key, from which the server may take it
-    /// [default: the domain, or the machine's name]
+    /// The site's name, written into the comment of its public key, from which the server may take it [default: the
+    /// domain, or the machine's name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Folder of what the site must remember: its key, messages that it has not answered, optimizers' states
+    /// Folder of the site's state: its key, unanswered messages, optimizer states
     #[arg(long, value_name = "DIR", default_value = "flora-node")]
     state: PathBuf,
-    /// The site's private key, an EC key on P-384; made if it is not there [default: node.key in the state's folder]
+    /// The site's private key, an EC key on P-384; created if missing [default: node.key in the state folder]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Limits on the runs that the site joins: base_digest, methods, min_examples, max_rounds, max_local_epochs,
     /// max_views (default 10), max_update_norm, max_epsilon, max_delta
     #[arg(long, value_name = "FILE.toml")]
     policy: Option<PathBuf>,
-    /// What to train for Flower's own servers that do not say: a preset or an experiment's file
+    /// The experiment to train for Flower servers that do not specify one: a preset or an experiment file
     #[arg(long, value_name = "NAME|FILE.toml")]
     experiment: Option<String>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Threads that images are encoded on; 0 for one a processor
+    /// Threads for encoding images; 0 for one per processor
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
-    /// Seconds between signs of life; after twice as many without one, a server gives the site up
+    /// Seconds between heartbeats; after twice this time without one, a server considers the site gone
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u16).range(10..=1800))]
     heartbeat: u16,
-    /// Check images, model, key, policy and SuperLink, and join nothing
+    /// Check images, model, key, policy and SuperLink without joining
     #[arg(long)]
     check: bool,
 }
 
-/// A SuperLink that does not answer is told of after so long, and asked again.
+/// Time after which an unresponsive SuperLink is reported; retries continue.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Node {
@@ -84,7 +84,7 @@ impl Node {
         };
         let experiment = self.experiment.as_deref();
         let experiment = experiment.map(|name| experiment_args::resolve(name, &[])).transpose()?;
-        // First, so that no key is made in the name of a domain that is not there.
+        // First, so that no key is created for a domain that does not exist.
         let site = self.open_site()?;
         let name = self.name();
         make_private(&self.state)
@@ -92,7 +92,7 @@ impl Node {
         let key_file = self.key.clone().unwrap_or_else(|| self.state.join("node.key"));
         let (key, is_new) = NodeKey::load_or_create(&key_file, &name).map_err(Failure::input)?;
         let told = key.public_key().fingerprint();
-        let made = if is_new { ", just made" } else { "" };
+        let made = if is_new { ", newly created" } else { "" };
         output::line(format!("the key {} ({told}{made})", shown(&key_file)));
         self.tell_site(&site, &policy)?;
         if self.check {
@@ -125,9 +125,7 @@ impl Node {
 
     fn open_site(&self) -> Result<Site, Failure> {
         let data = dataset_args::find(&self.data).map_err(|error| {
-            Failure::Input(format!(
-                "--data: {error} (`flora datasets` lists those that have a name)"
-            ))
+            Failure::Input(format!("--data: {error} (`flora datasets` lists the known names)"))
         })?;
         Site::open(SiteConfig {
             data,
@@ -152,7 +150,7 @@ impl Node {
         ));
         if train < policy.min_examples {
             output::warning(&format!(
-                "the policy asks for {} training images (min_examples): the site will take part in nothing",
+                "the policy asks for {} training images (min_examples): the site will not take part in any run",
                 policy.min_examples
             ));
         }
@@ -179,7 +177,7 @@ impl Node {
         self.name.clone().or_else(|| self.domain.clone()).unwrap_or_else(host)
     }
 
-    /// The checks of `flora doctor` that are about the SuperLink.
+    /// The checks of `flora doctor` that concern the SuperLink.
     fn check_superlink(&self, key: NodeKey, key_file: &Path) -> Result<(), Failure> {
         let public_key = public_path(key_file);
         let credentials = Credentials { key: Arc::new(key), public_key: &public_key };
@@ -192,7 +190,7 @@ impl Node {
     }
 }
 
-/// Makes the folder of what the site remembers, for nobody else to read: optimizers' states tell of the images.
+/// Creates the state folder, readable by its owner only: optimizer states reveal information about the images.
 fn make_private(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
@@ -217,7 +215,8 @@ fn warn_if_open(folder: &Path) -> std::io::Result<()> {
     let mode = std::fs::metadata(folder)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         output::warning(&format!(
-            "the folder {} is open to others than its owner (mode {mode:04o}), and what is in it tells of the site's \
+            "the folder {} is readable by users other than its owner (mode {mode:04o}), and its files reveal \
+             information about the site's \
              images: chmod 700 {}",
             shown(folder),
             quoted(folder)
@@ -226,24 +225,24 @@ fn warn_if_open(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Says that a signal was heard: a training at hand may take long.
+/// Acknowledges a signal, because finishing the current training may take long.
 fn acknowledge(signals: Signals) {
     std::thread::spawn(move || {
         while !signals.came() {
             std::thread::sleep(Duration::from_millis(100));
         }
-        output::line("stopping after what is at hand; the same again stops it at once");
+        output::line("stopping after the current task; repeat the signal to stop at once");
     });
 }
 
-/// The site as the node knows it.
+/// Adapts the site to the node.
 struct AtDesk(Desk);
 
 impl FlowerSite for AtDesk {
     fn handle(&mut self, instruction: &Instruction) -> Result<Message, String> {
         let Instruction { run_id, kind, message, .. } = instruction;
         let answer = self.0.handle(&Request { run: format!("flower-{run_id}"), kind, message });
-        // Image features take more memory than what follows.
+        // Image features take more memory than the later steps.
         crate::MEMORY.release();
         answer
     }
@@ -254,7 +253,7 @@ impl FlowerSite for AtDesk {
     }
 }
 
-/// Shows how far the images are.
+/// Shows the progress of encoding images.
 #[derive(Default)]
 struct Watch(Option<(String, ProgressBar)>);
 
@@ -284,7 +283,7 @@ fn in_words(event: &NodeEvent, url: &str) -> String {
     let what = |kind: &Kind| match kind {
         Kind::Train => "training".to_owned(),
         Kind::Evaluate => "an evaluation".to_owned(),
-        Kind::Query(name) => format!("the question {}", printable(name)),
+        Kind::Query(name) => format!("the query {}", printable(name)),
     };
     let line = match event {
         NodeEvent::Online { node_id, known } => {
@@ -292,12 +291,12 @@ fn in_words(event: &NodeEvent, url: &str) -> String {
             format!("online{again} at {url}, as node {node_id}; waiting for a server")
         }
         NodeEvent::Lost { problem } => {
-            format!("warning: {problem}. It is asked again until it answers")
+            format!("warning: {problem}. Retrying until it answers")
         }
         NodeEvent::Back { seconds } => format!("{url} answers again, after {seconds:.0} s"),
         NodeEvent::Received { kind, run_id, again } => {
-            let from = if *again { ", from before this node was restarted" } else { "" };
-            format!("run {run_id} asks for {}{from}", what(kind))
+            let from = if *again { ", sent before this node was restarted" } else { "" };
+            format!("run {run_id} requests {}{from}", what(kind))
         }
         NodeEvent::Answered { kind, seconds, bytes } => {
             format!("answered {}: {seconds:.1} s of work, {bytes} bytes sent", what(kind))
@@ -325,7 +324,7 @@ mod tests {
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         make_private(&state).unwrap();
         assert_eq!(mode(&state), 0o700);
-        // One that is there is left as it is.
+        // An existing file is not changed.
         std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o750)).unwrap();
         make_private(&state).unwrap();
         assert_eq!(mode(&state), 0o750);

@@ -8,7 +8,7 @@ use super::experiment_args::ExperimentArgs;
 use crate::failure::Failure;
 use crate::output::{self, CSV, Overwrite, PNG};
 
-/// Show how an experiment deals its data out to clients
+/// Show how an experiment partitions its data across clients
 #[derive(Debug, clap::Args)]
 pub(crate) struct Partition {
     #[command(flatten)]
@@ -16,10 +16,10 @@ pub(crate) struct Partition {
     /// Also write the partition to this JSON file
     #[arg(long, value_name = "FILE.json")]
     out: Option<PathBuf>,
-    /// List the images of every client in this file, a line each: client,split,index,class,path
+    /// List the images of every client in this CSV file, one per line: client,split,index,class,path
     #[arg(long, value_name = "FILE.csv")]
     files: Option<PathBuf>,
-    /// Draw how many training images of each class every client has into this file
+    /// Draw every client's number of training images per class into this PNG file
     #[arg(long, value_name = "FILE.png")]
     png: Option<PathBuf>,
     #[command(flatten)]
@@ -63,7 +63,7 @@ impl Partition {
         }
         if validates && let Some(held) = dataset.count_groups(&[Split::Validation]) {
             output::line(format!(
-                "note: the validation images are {held} whole groups, and no image of these is trained on"
+                "note: the validation images are {held} whole groups, which are never trained on"
             ));
         }
         if let Some(path) = self.out {
@@ -80,7 +80,7 @@ impl Partition {
             let figure = plots::partition(&clients, dataset.classes(), &counts, &title)
                 .map_err(Failure::input)?;
             plots::save_png(&path, &figure).map_err(Failure::run)?;
-            output::line(format!("drawn into {}", text::path(&path)));
+            output::line(format!("chart written to {}", text::path(&path)));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::output;
 /// List the experiments that ship with flora
 #[derive(Debug, clap::Args)]
 pub(crate) struct Presets {
-    /// Print this preset's TOML file, to start an experiment of your own from
+    /// Print the TOML file of this preset, as a starting point for your own experiment
     #[arg(value_name = "NAME")]
     name: Option<String>,
 }
@@ -25,8 +25,8 @@ impl Presets {
         for preset in PRESETS {
             rows.push([preset.name.to_owned(), preset.description()]);
         }
-        output::table(["preset", "what it does"], rows);
-        output::line("\n`flora presets NAME` prints one as a file; `flora run NAME` runs it.");
+        output::table(["preset", "description"], rows);
+        output::line("\n`flora presets NAME` prints its file; `flora run NAME` runs it.");
         Ok(())
     }
 }

@@ -7,10 +7,10 @@ use crate::device::DeviceArgs;
 use crate::failure::Failure;
 use crate::output::{self, Overwrite};
 
-/// Train a small CLIP from scratch on pairs of pictures and captions
+/// Train a small CLIP from scratch on pairs of images and captions
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pretrain {
-    /// The run's configuration, for example examples/pretrain-clip-nano.toml
+    /// The training configuration, for example examples/pretrain-clip-nano.toml
     #[arg(value_name = "FILE.toml")]
     file: PathBuf,
     #[command(flatten)]
@@ -18,7 +18,7 @@ pub(crate) struct Pretrain {
     /// Passes over the pairs, instead of the file's
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
-    /// Go on after this epoch, from the checkpoint of an earlier run
+    /// Resume after this epoch from the checkpoint of an earlier run
     #[arg(long, value_name = "EPOCH")]
     resume_from: Option<usize>,
     #[command(flatten)]
@@ -36,7 +36,7 @@ impl Pretrain {
             self.overwrite.check_folder("log", &config.log_folder()).map_err(|failure| {
                 match failure {
                     Failure::Input(problem) => Failure::Input(format!(
-                        "{problem}; --resume-from goes on with the training that is there"
+                        "{problem}; --resume-from resumes the existing training"
                     )),
                     other => other,
                 }

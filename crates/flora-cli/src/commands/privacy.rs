@@ -7,13 +7,13 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::output;
 
-/// Plan differential privacy: the budget that a noise spends, or the noise for a budget
+/// Plan differential privacy: compute the budget of a noise, or the noise for a budget
 ///
-/// For rounds in which each client takes part with a probability, clips its update to a norm, and the server adds Gaussian noise to
-/// the sum. A client is what is hidden: the result would be about as likely without it.
+/// In each round, each client takes part with a probability and clips its update to a norm, and the server adds
+/// Gaussian noise to the sum. The guarantee is per client: the result would be about as likely without any single one.
 ///
-/// To hide single images instead (`kind = "sample"`), read steps for rounds, images for clients, and the batch size divided by
-/// a client's images for the rate. Ten rounds of one epoch on 600 images in batches of 32 are 190 steps:
+/// To hide single images instead (`kind = "sample"`), read steps for rounds, images for clients, and the batch size
+/// divided by a client's images for the rate. Ten rounds of one epoch on 600 images in batches of 32 are 190 steps:
 /// `flora privacy noise --epsilon 8 --rate 0.0533 --rounds 190`.
 #[derive(Debug, Args)]
 pub(crate) struct Privacy {
@@ -23,15 +23,15 @@ pub(crate) struct Privacy {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The epsilon that rounds spend
+    /// Compute the epsilon spent by rounds with a noise
     Epsilon {
-        /// The noise multiplier: the noise's standard deviation by the clipping norm
+        /// The noise multiplier: the noise's standard deviation divided by the clipping norm
         #[arg(long, value_name = "Z")]
         noise: f64,
         #[command(flatten)]
         rounds: Rounds,
     },
-    /// The least noise multiplier that stays within an epsilon
+    /// Compute the smallest noise multiplier that stays within an epsilon
     Noise {
         /// The budget
         #[arg(long, value_name = "E")]
@@ -43,49 +43,49 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Rounds {
-    /// The probability with which a client takes part in a round
+    /// The probability that a client takes part in a round
     #[arg(long, value_name = "Q", default_value_t = 1.0)]
     rate: f64,
-    /// How those are drawn who take part
+    /// How the participants of a round are drawn
     #[arg(long, value_enum, default_value_t)]
     sampling: Draw,
-    /// How many rounds
+    /// The number of rounds
     #[arg(long, value_name = "N")]
     rounds: usize,
-    /// The probability of more than epsilon; less than one by the number of clients
+    /// The probability that the privacy loss exceeds epsilon; below one divided by the number of clients
     #[arg(long, value_name = "D", default_value_t = 1e-5)]
     delta: f64,
-    /// How rounds are added up
+    /// The accountant, which composes the privacy loss of rounds
     #[arg(long, value_enum, default_value_t)]
     accountant: Kind,
-    /// With how many clients, to say whether anything is left of the updates
+    /// The number of clients, to estimate how much of the updates remains under the noise
     #[arg(long, value_name = "N")]
     clients: Option<NonZeroUsize>,
-    /// How many numbers an update has; 24,576 for the paper's adapter of ViT-B/32
+    /// The number of values in an update; 24,576 for the paper's adapter of ViT-B/32
     #[arg(long, value_name = "N", default_value = "24576")]
     numbers: NonZeroUsize,
-    /// Print one JSON object
+    /// Print a JSON object
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum Kind {
-    /// Rényi divergences: fast, a little too large
+    /// Rényi differential privacy: fast, slightly too large
     Rdp,
-    /// The distribution of the privacy loss: nearly the least that can be said
+    /// The distribution of the privacy loss: nearly tight
     #[default]
     Pld,
-    /// The Gaussian mechanism's own formula, where everybody takes part
+    /// The exact formula of the Gaussian mechanism, for full participation only
     Exact,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, ValueEnum)]
 enum Draw {
-    /// Each client by a coin of its own
+    /// Each client independently
     #[default]
     Poisson,
-    /// A fixed number of them, without replacement; needs `--accountant rdp`
+    /// A fixed number of clients, without replacement; needs `--accountant rdp`
     Fixed,
 }
 
@@ -109,7 +109,7 @@ impl From<Kind> for Accountant {
     }
 }
 
-/// The answer, for other programs.
+/// The result, for other programs.
 #[derive(Serialize)]
 struct Answer {
     epsilon: f64,
@@ -143,7 +143,8 @@ impl Privacy {
         if let Some(clients) = rounds.clients.filter(|it| delta >= 1.0 / it.get() as f64) {
             let least = 1.0 / clients.get() as f64;
             let problem = format!(
-                "--delta: {delta:e} is not below {least:e}, one by the number of clients: it would allow to tell all of one"
+                "--delta: {delta:e} is not below {least:e}, one divided by the number of clients: the guarantee \
+                 would permit revealing everything about a client"
             );
             return Err(Failure::Input(problem));
         }
@@ -169,7 +170,7 @@ impl Privacy {
     }
 }
 
-/// Who takes part, in words.
+/// The sampling in words.
 fn drawn(rounds: &Rounds) -> String {
     match (rounds.rate, rounds.sampling) {
         (1.0, _) => "with every client".to_owned(),
@@ -178,25 +179,25 @@ fn drawn(rounds: &Rounds) -> String {
     }
 }
 
-/// The number with four decimal places, rounded up: as it is shown, it holds.
+/// The number with four decimal places, rounded up, so that the printed bound holds.
 fn up(number: f64) -> String {
     format!("{:.4}", (number * 1e4).ceil() / 1e4)
 }
 
-/// What noise does to the mean of the updates, in words. `alone` is its norm with one client.
+/// The noise on the mean of the updates, in words. `alone` is its norm with one client.
 fn useless(clients: NonZeroUsize, norm: f64, alone: f64) -> String {
     let enough = alone.ceil();
     let told = format!("mean     of {clients} clients: noise of {norm:.3} times the clipping norm");
     match norm {
         norm if norm > 1.0 => format!(
-            "{told}, more than any update; with {enough} clients it would be as much. Hide examples and not clients, or train fewer \
-             numbers"
+            "{told}, more than any update; with {enough} clients it would be as much. Protect examples instead \
+             of clients, or train fewer numbers"
         ),
         _ => told,
     }
 }
 
-/// The option's name in front.
+/// Prefixes the error with the option's name.
 fn option(error: flora::privacy::PrivacyError) -> Failure {
     Failure::Input(format!("--{error}"))
 }

@@ -5,19 +5,19 @@ use flora::inference::read_lines;
 
 use crate::failure::Failure;
 
-/// The sentences that stand for a class.
+/// The prompts of the classes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PromptArgs {
-    /// A prompt, with {} for the class; may be given more than once, which makes an ensemble
+    /// A prompt template, with {} for the class; several form an ensemble
     #[arg(long = "template", value_name = "TEXT")]
     template: Vec<String>,
-    /// A file of prompts, one a line, which make an ensemble
+    /// A file of prompt templates, one per line, which form an ensemble
     #[arg(long, value_name = "FILE")]
     templates: Option<PathBuf>,
 }
 
 impl PromptArgs {
-    /// An error if any template was given, for `reason`.
+    /// An error with this `reason` if any template was given.
     pub(crate) fn refuse(&self, reason: &str) -> Result<(), Failure> {
         if self.template.is_empty() && self.templates.is_none() {
             return Ok(());
@@ -25,7 +25,7 @@ impl PromptArgs {
         Err(Failure::Input(format!("--template: {reason}; leave it out")))
     }
 
-    /// The templates that were given, or else this one.
+    /// The given templates, or this default.
     pub(crate) fn templates(&self, otherwise: &Template) -> Result<Vec<Template>, Failure> {
         let mut texts: Vec<(String, String)> =
             self.template.iter().map(|text| ("--template".to_owned(), text.clone())).collect();

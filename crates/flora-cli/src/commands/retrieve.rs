@@ -7,7 +7,7 @@ use super::model_args::{Loaded, ModelArgs};
 use crate::failure::Failure;
 use crate::{bar, output};
 
-/// Find each image's text among all texts of a data set, and each text's image: recall at 1, 5 and 10
+/// Retrieve each image's text among all texts of a data set, and each text's image: recall at 1, 5 and 10
 #[derive(Debug, clap::Args)]
 pub(crate) struct Retrieve {
     #[command(flatten)]

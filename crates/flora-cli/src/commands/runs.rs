@@ -6,13 +6,13 @@ use flora::report::{compare, tables};
 use crate::failure::Failure;
 use crate::output;
 
-/// List runs with their state and accuracy, or put some side by side
+/// List runs with their status and accuracy, or compare some
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Runs {
     #[command(subcommand)]
     action: Option<Action>,
-    /// Where to look for run folders, subfolders included; by default runs
+    /// Folders to search for run folders, including subfolders [default: runs]
     #[arg(value_name = "DIR")]
     folders: Vec<PathBuf>,
     /// Print JSON
@@ -22,7 +22,7 @@ pub(crate) struct Runs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Put runs side by side: settings that differ, accuracy by round, bytes, seconds, memory
+    /// Compare runs: settings that differ, accuracy by round, bytes, seconds, memory
     Compare {
         /// Run folders, or names below runs/
         #[arg(value_name = "RUN", required = true, num_args = 2..)]
@@ -43,7 +43,7 @@ impl Runs {
 }
 
 fn overview(mut folders: Vec<PathBuf>, json: bool) -> Result<(), Failure> {
-    // Before the first run there is no such folder, and that is no mistake.
+    // Before the first run there is no such folder, which is not an error.
     if folders.is_empty() && Path::new(RUNS).exists() {
         folders.push(RUNS.into());
     }
@@ -51,7 +51,7 @@ fn overview(mut folders: Vec<PathBuf>, json: bool) -> Result<(), Failure> {
     if json {
         output::json_lines(&runs)?;
     } else if runs.is_empty() {
-        output::line("no runs here; `flora run quickstart` makes one in runs/quickstart");
+        output::line("no runs here; `flora run quickstart` creates one in runs/quickstart");
     } else {
         output::line(tables::runs(&runs, output::page()));
     }

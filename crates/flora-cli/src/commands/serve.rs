@@ -27,22 +27,21 @@ use crate::signals::Signals;
 
 /// Serve a federated run to sites on other machines (flora node), through Flower's SuperLink
 ///
-/// The experiment is one that `flora run` runs, with `partition.kind = "natural"`; of its paths, only the model's is
+/// The experiment is the same as for `flora run`, with `partition.kind = "natural"`; of its paths, only the model's is
 /// read here. The SuperLink must be started with --isolation process, and its Control and Runtime services must be
-/// reachable: run this on the SuperLink's machine.
+/// reachable: run this command on the SuperLink's machine.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
     superlink: SuperLinkArgs,
-    /// Begin once so many sites have joined [default: as many as --names has, or 2]
+    /// Start once this many sites have joined [default: as many as --names has, or 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     sites: Option<u64>,
-    /// Who may take part, and under which name: a line for each site's public key, as in its node.key.pub
-    /// (cat *.pub > names). Without, every node takes part, and is named after its key
+    /// The sites that may take part, with their names: a line for each site's public key, as in its node.key.pub (cat
+    /// *.pub > names). By default, every node takes part, named after its key
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
-    /// The secret of a SuperLink that was started with an option of this name: the file that it was given, byte by
-    /// byte
+    /// The secret of a SuperLink that was started with an option of this name: the same file, byte for byte
     #[arg(long, value_name = "FILE")]
     superexec_auth_secret_file: Option<PathBuf>,
     #[command(flatten)]
@@ -62,7 +61,7 @@ impl Serve {
         let sites = self.sites.map_or(listed, |sites| sites as usize);
         if sites > listed && names.is_some() {
             return Err(Failure::Input(format!(
-                "--sites {sites}: the file of names has {listed}, and nobody else takes part"
+                "--sites {sites}: the file of names has {listed}, and only those take part"
             )));
         }
         let secret = self.superexec_auth_secret_file.as_deref().map(SuperExecSecret::load);
@@ -80,23 +79,23 @@ impl Serve {
     }
 }
 
-/// For so long a SuperLink is asked again that does not answer.
+/// How long an unresponsive SuperLink is retried.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// What a served run must remember, besides its states.
+/// Data that a resume of a served run needs, besides its states.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Remembered {
-    /// What the sites know the run by.
+    /// The token by which sites recognise the run.
     token: String,
     classes: Vec<String>,
     template: String,
-    /// Those that took part when the run began.
+    /// The sites that took part when the run started.
     sites: Vec<String>,
 }
 
 /// Clients that are sites behind a SuperLink.
 struct Served<'a> {
-    /// What the command line says.
+    /// The command-line arguments.
     asked: &'a Serve,
     secret: Option<SuperExecSecret>,
     sites: usize,
@@ -114,7 +113,7 @@ impl Served<'_> {
         }
     }
 
-    /// Tells what becomes of sites, and keeps for the run's events what may explain its numbers.
+    /// Reports events of sites, and records those that may explain the run's numbers among its events.
     fn teller(&self, aside: Aside) -> Box<dyn FnMut(&SiteEvent) + Send> {
         let is_for_people = self.is_for_people;
         Box::new(move |event| {
@@ -128,7 +127,7 @@ impl Served<'_> {
         })
     }
 
-    /// What the sites have in common, which is what the run is about.
+    /// Determines the common model and classes of the sites.
     fn agree(
         &self,
         experiment: &Experiment,
@@ -138,7 +137,7 @@ impl Served<'_> {
         let Agreed { classes, template, same_classes } = agreed.map_err(Failure::Input)?;
         if !same_classes {
             self.say(&format!(
-                "the sites have different classes; all {} of them are told apart, in alphabetical order",
+                "the sites have different classes; the model distinguishes all {}, in alphabetical order",
                 classes.len()
             ));
         }
@@ -162,7 +161,7 @@ impl Clients for Served<'_> {
         progress: &mut Progress,
     ) -> Result<Prepared, Failure> {
         let known = resumed.map(read_remembered).transpose()?;
-        // What is wrong here is told before anybody is asked.
+        // Problems on this side are reported before any site is contacted.
         let base = Base::of(&experiment).map_err(Failure::input)?;
         let planned = |classes: &[String], template: &str, name: &str| {
             let (classes, template) = (classes.to_vec(), template.to_owned());
@@ -178,18 +177,15 @@ impl Clients for Served<'_> {
             }
             false => Failure::Run(error.to_string()),
         };
-        // Nobody should wait for minutes to hear that there is nobody.
+        // Report a missing SuperLink within seconds, not minutes.
         let first = self.asked.superlink.link(Duration::from_secs(3), stop.clone())?;
         if let Err(error) = ControlService::new(first).runs() {
             match error.is_unreachable() {
-                true => output::warning(&format!(
-                    "{error}. It is asked again for {} s",
-                    PATIENCE.as_secs()
-                )),
+                true => output::warning(&format!("{error}. Retrying for {} s", PATIENCE.as_secs())),
                 false => return Err(ended(&error)),
             }
         }
-        // A SuperLink that is restarted, or a link that is cut for a minute, ends nothing.
+        // A restarted SuperLink, or an interruption of a minute, does not end the run.
         let link = self.asked.superlink.link(PATIENCE, stop.clone())?;
         let run = ServerRun::start(&link, &experiment.name, &token, self.secret.as_ref());
         let run = run.map_err(|it| ended(&it))?;
@@ -212,7 +208,7 @@ impl Clients for Served<'_> {
                 self.agree(&experiment, &profiles.map_err(|error| ended(&error))?)?
             }
         };
-        // By a site's name: what it is asked is checked once, here.
+        // Checked once here: every site's plan is derived from it.
         let blank = planned(&classes, &template, "").map_err(Failure::input)?;
         let message = move |name: &str| {
             let plan = Plan { client: name.to_owned(), ..blank.clone() };
@@ -221,20 +217,21 @@ impl Clients for Served<'_> {
             Message { config, ..Message::default() }
         };
         let sites = fleet.join(self.sites, message).map_err(|error| ended(&error))?;
-        // Those who came before the run are no explanation of anything.
+        // Sites that joined before the run do not explain any of its numbers.
         let mut told = aside.lock().unwrap_or_else(PoisonError::into_inner);
         told.clear();
         for site in sites.iter().filter(|_| !began_with.is_empty()) {
             if !began_with.contains(&site.id) {
                 told.push(format!(
-                    "warning: {} took no part when the run began; a site that was given another name is another client",
+                    "warning: {} did not take part when the run started; a site with a new name counts as \
+                     a new client",
                     site.id
                 ));
                 self.say(&told[told.len() - 1]);
             }
         }
         if resumed.is_some() {
-            told.push(format!("the server was restarted; it goes on as run {}", run.run_id()));
+            told.push(format!("the server was restarted; it continues as run {}", run.run_id()));
         }
         drop(told);
         progress.hear_aside(aside);
@@ -258,7 +255,7 @@ impl Clients for Served<'_> {
         folder.write_text(SERVED, &text).map_err(Failure::run)
     }
 
-    /// Sites come and go, and remember by themselves.
+    /// Sites come and go, and store their own state.
     fn are_here(&self) -> bool {
         false
     }
@@ -288,7 +285,9 @@ impl Clients for Served<'_> {
             RunStatus::Failed => End::Failed,
         };
         if let Err(error) = run.end(end, why.unwrap_or_default()) {
-            output::warning(&format!("the SuperLink was not told that the run is over: {error}"));
+            output::warning(&format!(
+                "the SuperLink could not be notified that the run is over: {error}"
+            ));
         }
     }
 }
@@ -297,7 +296,7 @@ fn read_remembered(folder: &Path) -> Result<Remembered, Failure> {
     let path = folder.join(SERVED);
     let text = std::fs::read_to_string(&path).map_err(|_| {
         Failure::Input(format!(
-            "{}: the clients of this run are in its own process; go on with it: flora run --resume {}",
+            "{}: the clients of this run are in its own process; resume it with: flora run --resume {}",
             folder.display(),
             quoted(folder)
         ))
@@ -306,14 +305,14 @@ fn read_remembered(folder: &Path) -> Result<Remembered, Failure> {
         .map_err(|error| Failure::Input(format!("{}: {error}", path.display())))
 }
 
-/// Something that no other run has.
+/// A token that no other run has.
 fn new_token() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     flora::flower::random(&mut bytes).map_err(Failure::run)?;
     Ok(flora::core::hex::encode(&bytes))
 }
 
-/// What becomes of a site, and whether it may explain a run's numbers.
+/// An event of a site in words, and whether it may explain a run's numbers.
 fn in_words(event: &SiteEvent) -> (String, bool) {
     let line = match event {
         SiteEvent::Online { name, key } => {
@@ -322,7 +321,7 @@ fn in_words(event: &SiteEvent) -> (String, bool) {
         SiteEvent::Joined(info) => {
             let (name, train) = (&info.id, info.num_examples);
             let line = format!(
-                "{name} takes part: {train} training images, {} to be scored on",
+                "{name} takes part: {train} training images, {} for evaluation",
                 info.num_test_examples
             );
             return (line, false);
@@ -333,14 +332,14 @@ fn in_words(event: &SiteEvent) -> (String, bool) {
         SiteEvent::Away { name } => format!("warning: {name} is offline"),
         SiteEvent::Back { name } => format!("{name} is online again"),
         SiteEvent::Again { name, problem } => {
-            format!("warning: {name} is asked once more ({problem})")
+            format!("warning: {name} is asked again ({problem})")
         }
         SiteEvent::Forgot { name } => format!(
-            "warning: {name} has lost what its optimizer remembered, and trained with a new one; the run has other \
-             bits than one in which it had not"
+            "warning: {name} has lost its optimizer state, and trained with a new one; the run is therefore not \
+             bit-identical to one without the loss"
         ),
         SiteEvent::Restarted { name } => {
-            format!("warning: {name} was restarted in the midst of a task, and has done it anew")
+            format!("warning: {name} was restarted during a task, and repeated it")
         }
         SiteEvent::SuperLinkBack { problem, seconds } => {
             format!("warning: the SuperLink did not answer for {seconds} s ({problem})")

@@ -6,19 +6,19 @@ use flora::flower::{Link, LinkConfig};
 
 use crate::failure::Failure;
 
-/// Which SuperLink, and whom to trust.
+/// The SuperLink, and the certificates to trust.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SuperLinkArgs {
     /// The SuperLink: http://HOST:8000, or https://HOST behind a proxy
     #[arg(long, value_name = "URL")]
     pub(crate) superlink: String,
-    /// Certificates in PEM that sign the SuperLink's, instead of those that browsers trust
+    /// PEM certificates that signed the SuperLink's, instead of those that browsers trust
     #[arg(long, value_name = "CA.pem")]
     pub(crate) root_certificates: Option<PathBuf>,
 }
 
 impl SuperLinkArgs {
-    /// How the SuperLink is to be asked.
+    /// The connection settings.
     pub(crate) fn config(&self, patience: Duration) -> LinkConfig {
         LinkConfig {
             root_certificates: self.root_certificates.clone(),
@@ -27,7 +27,7 @@ impl SuperLinkArgs {
         }
     }
 
-    /// A connection that asks again for so long while nobody answers.
+    /// A connection that retries an unresponsive SuperLink for `patience`.
     pub(crate) fn link(&self, patience: Duration, stop: Stop) -> Result<Link, Failure> {
         Link::new(&self.config(patience), stop).map_err(Failure::input)
     }

@@ -1,4 +1,4 @@
-//! A run that has ended, with what it trained.
+//! A finished run with its trained parameters.
 
 use std::path::{Path, PathBuf};
 
@@ -13,17 +13,17 @@ use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Progress, Voice};
 
-/// Which run, and which of its models.
+/// The run, and which of its models.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// What a run trained, on its own base model, with its classes, prompts and split: the run's folder, or its name
-    /// below runs/
+    /// Use the model that a run trained, on its own base model, with its classes, prompts and split: the run's folder,
+    /// or its name below runs/
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "adapter"])]
     run: Option<PathBuf>,
-    /// Of that run, what was trained until its best round
+    /// Of that run, use the parameters of its best round
     #[arg(long)]
     best: bool,
-    /// Of that run, the own parameters of this client, which output.keep_clients keeps
+    /// Of that run, use this client's own parameters, which output.keep_clients keeps
     #[arg(long, value_name = "ID", conflicts_with = "best")]
     client: Option<String>,
 }
@@ -53,7 +53,7 @@ impl RunArgs {
             let lonely = [(self.best, "--best"), (self.client.is_some(), "--client")];
             return match lonely.iter().find(|(given, _)| *given) {
                 Some((_, option)) => Err(Failure::Input(format!(
-                    "{option} chooses among what a run trained; name that with --run DIR"
+                    "{option} selects parameters of a run; name the run with --run DIR"
                 ))),
                 None => Ok(None),
             };
@@ -64,11 +64,11 @@ impl RunArgs {
         if !summary_file.exists() {
             let path = path.display();
             return Err(wrong(&format!(
-                "{path} has not ended: go on with it first (flora run --resume {path})"
+                "{path} has not ended: resume it first (flora run --resume {path})"
             )));
         }
         let summary = RunSummary::load(summary_file).map_err(|error| wrong(&error))?;
-        // Whatever is read back. Events are not.
+        // All files that are read back; events are not.
         for name in summary.files.keys().filter(|name| *name != METRICS) {
             summary.check_file(&path, name).map_err(|error| wrong(&error))?;
         }
@@ -81,7 +81,7 @@ impl RunArgs {
         place.set_threads(&mut experiment);
         if summary.status != RunStatus::Finished {
             output::warning(&format!(
-                "{} did not come to its last round: this is what it had trained by then",
+                "{} stopped before its last round: this is the model at that point",
                 path.display()
             ));
         }
@@ -99,28 +99,28 @@ impl TrainedRun {
 
     fn check_best(&self) -> Result<(), Failure> {
         if self.best && !self.shares_all() {
-            let problem = "the clients' own parameters are kept of their last training only";
+            let problem = "the clients' own parameters are kept for their last training only";
             return Err(Failure::Input(format!("--best: {problem}")));
         }
         let RunSummary { best_saved, best_round, last_round, .. } = &self.summary;
         if self.best && !best_saved && best_round != last_round {
-            let problem = "what was trained until the best round was not kept";
+            let problem = "the parameters of the best round were not kept";
             return Err(Failure::Input(format!("--best: {problem}")));
         }
         Ok(())
     }
 
-    /// Where the parameters are that were asked for.
+    /// The folder of the requested parameters.
     fn folder(&self) -> PathBuf {
         match &self.client {
             Some(client) => client_folder(&self.path, client),
-            // Where the last round is the best, it is not written twice.
+            // If the last round is the best, it is not written twice.
             None if self.best && self.summary.best_saved => self.path.join("best"),
             None => self.path.clone(),
         }
     }
 
-    /// What it trained.
+    /// The trained parameters.
     pub(crate) fn model(&self) -> Result<TrainedModel, Failure> {
         let model = TrainedModel::open(&self.experiment, &self.folder(), &self.place.device);
         model.map_err(Failure::input)?.ok_or_else(|| self.nothing())
@@ -131,25 +131,26 @@ impl TrainedRun {
         let path = self.path.display();
         let problem = match &self.client {
             Some(client) => format!(
-                "{path} holds nothing of a client {client:?}: a run with output.keep_clients = true keeps what each \
-                 client that trained has trained last"
+                "{path} holds no parameters of a client {client:?}: a run with output.keep_clients = true keeps the \
+                 parameters of each \
+                 client's last training"
             ),
             None if !self.shares_all() => format!(
-                "in {path} every client has a model of its own; choose one with --client ID (kept by a run with \
+                "in {path} every client has its own model; choose one with --client ID (kept by a run with \
                  output.keep_clients = true)"
             ),
             None => {
-                format!("{path} holds no trained parameters: it was told to leave numbers only")
+                format!("{path} holds no trained parameters: it was run with --numbers-only")
             }
         };
         Failure::Input(format!("--run: {problem}"))
     }
 
-    /// The run's images, its clients, and the models that they predict with.
+    /// The run's images, its clients, and the models for their predictions.
     pub(crate) fn prepare(&self) -> Result<(Prepared, ClientModels), Failure> {
         self.check_here()?;
         let mut progress = Progress::new(Voice::Quiet);
-        // Where the run's own copies are, others may have moved.
+        // The run folder's own copies are used, because other files may have moved.
         let experiment = self.experiment.clone().with_copies_in(&self.path);
         let prepared =
             prepare(experiment, &self.place.device, &mut progress).map_err(Failure::input)?;
@@ -171,7 +172,7 @@ impl TrainedRun {
         Ok((prepared, models.map_err(Failure::input)?))
     }
 
-    /// Whether the parameters are there that are to be read.
+    /// Checks that the requested parameters exist.
     fn check_kept(&self, folder: &Path) -> Result<(), Failure> {
         if self.shares_all() {
             let names = ["adapter", "model", "trained.safetensors"];
@@ -182,19 +183,20 @@ impl TrainedRun {
         match trained.map(|it| &it.client).find(|it| !client_folder(&self.path, it).exists()) {
             None => Ok(()),
             Some(client) => Err(Failure::Input(format!(
-                "--run: {}: what client {client} trained is not there; a run with output.keep_clients = true keeps it",
+                "--run: {}: the parameters of client {client} are missing; a run with output.keep_clients = true \
+                 keeps them",
                 self.path.display()
             ))),
         }
     }
 
-    /// Whether model, images, labels and prompts are those of the run.
+    /// Checks that model, images, labels and prompts are those of the run.
     fn check_inputs(&self, prepared: &Prepared) -> Result<(), Failure> {
         let other = |what: &str| {
             let path = self.path.display();
             Failure::Input(format!(
                 "--run: the {what} changed since {path} ended, so that its held-out images and its results are not \
-                 known any more: put the original back"
+                 known: put the original back"
             ))
         };
         let summary = &self.summary;
@@ -214,15 +216,16 @@ impl TrainedRun {
         Ok(())
     }
 
-    /// Whether the run's images were ever on this machine.
+    /// Checks that the run's images were on this machine.
     fn check_here(&self) -> Result<(), Failure> {
         if !self.path.join(SERVED).is_file() {
             return Ok(());
         }
         let path = self.path.display();
         Err(Failure::Input(format!(
-            "--run: the images of {path} are at its sites, which scored them: its accuracies are in run.json. Images \
-             of your own are scored by: flora eval --adapter {} --data FOLDER",
+            "--run: the images of {path} are at its sites, which evaluated them: its accuracies are in run.json. \
+             Images \
+             of your own are evaluated by: flora eval --adapter {} --data FOLDER",
             quoted(&self.path)
         )))
     }

@@ -5,7 +5,7 @@ use flora::device::{CheckError, Step};
 use crate::device::{Compared, Message};
 use crate::failure::Failure;
 
-/// Compare a device with flex, for the process that calls this one
+/// Compare a device with flex, on behalf of the calling process
 #[derive(Debug, clap::Args)]
 pub(crate) struct TryDevice {
     /// The device
@@ -29,7 +29,7 @@ impl TryDevice {
         say(&match measured {
             Ok(_) => Message::Done,
             Err(error @ CheckError::NoReference) => Message::Failed {
-                problem: format!("{error}; --trust-device computes on it unseen"),
+                problem: format!("{error}; --trust-device uses it without a check"),
             },
             Err(error) => Message::Failed { problem: error.to_string() },
         });
@@ -37,7 +37,7 @@ impl TryDevice {
     }
 }
 
-/// A line on standard output, at once: the next operation may be the last.
+/// Prints a line on standard output and flushes it: the next operation may crash.
 fn say(message: &Message) {
     let line = serde_json::to_string(message).expect("strings and numbers");
     let mut stdout = std::io::stdout().lock();

@@ -1,4 +1,4 @@
-//! Where to compute, tried before it is trusted.
+//! Selecting a device, and checking it before use.
 
 mod passed;
 mod trial;
@@ -17,38 +17,38 @@ use crate::{output, program};
 /// The subcommand that this program calls itself with.
 pub(crate) const TRY: &str = "try-device";
 
-/// How long an operation of the check may take. Kernels are compiled in that time, which a software driver is slow at.
+/// The time limit of an operation of the check. It includes compiling kernels, which is slow with a software driver.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Where to compute.
+/// The device to compute on.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DeviceArgs {
-    /// Where to compute, for example cpu, vulkan, cuda:1 or auto; `flora devices` lists what there is [default: cpu; for
-    /// a run that is there already, where it computed]
+    /// Device to compute on, for example cpu, vulkan, cuda:1 or auto; `flora devices` lists them [default: cpu; for an
+    /// existing run, its device]
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
-    /// Compute on the device without comparing it with flex first, or although it fails
+    /// Use the device without comparing it with flex first, or even if that fails
     #[arg(long)]
     trust_device: bool,
 }
 
 impl DeviceArgs {
-    /// What is given.
+    /// The device given by the user.
     pub(crate) fn given(&self) -> Option<&str> {
         self.device.as_deref()
     }
 
-    /// Whether devices are computed on without comparing them.
+    /// Whether devices are used without a check.
     pub(crate) fn trusts(&self) -> bool {
         self.trust_device
     }
 
-    /// The device that is given, else the CPU.
+    /// The given device, or the CPU by default.
     pub(crate) fn open(&self) -> Result<Place, Failure> {
         self.open_or("cpu")
     }
 
-    /// The device that is given, else the one called `other`.
+    /// The given device, or the one named `other` by default.
     pub(crate) fn open_or(&self, other: &str) -> Result<Place, Failure> {
         let opened = flora::device::open(self.given().unwrap_or(other)).map_err(Failure::input)?;
         if !self.trust_device {
@@ -57,18 +57,18 @@ impl DeviceArgs {
         Ok(Place { name: opened.name, device: opened.device, threads: None })
     }
 
-    /// The same for another device.
+    /// The same options for another device.
     pub(crate) fn named(&self, device: &str) -> Self {
         Self { device: Some(device.to_owned()), ..self.clone() }
     }
 }
 
-/// A device that is computed on.
+/// A device in use.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) name: String,
     pub(crate) device: flora::Device,
-    /// Instead of the experiment's threads, where it is the CPU.
+    /// On the CPU, the number of threads instead of the experiment's.
     pub(crate) threads: Option<usize>,
 }
 
@@ -83,7 +83,7 @@ impl Place {
     }
 }
 
-/// Compares the device with flex, unless that has been done with this driver and this program.
+/// Compares the device with flex, unless that was done before with this driver and program.
 fn check_once(opened: &Opened) -> Result<(), Failure> {
     if key(opened).is_none_or(|key| passed::contains(&key)) {
         return Ok(());
@@ -97,7 +97,7 @@ fn check_once(opened: &Opened) -> Result<(), Failure> {
     problem.map_or(Ok(()), |problem| Err(Failure::Input(problem)))
 }
 
-/// Compares the device with flex, now; `tell` hears of each operation before it begins. A pass is remembered.
+/// Compares the device with flex now; `tell` is called before each operation. A pass is recorded.
 pub(crate) fn check_now(
     opened: &Opened,
     tell: &mut dyn FnMut(&str),
@@ -117,7 +117,7 @@ fn try_device(name: &str, tell: &mut dyn FnMut(&str)) -> Result<Trial, Failure> 
     trial::run(command, PATIENCE, tell).map_err(cannot)
 }
 
-/// What a pass holds for: the adapter with its driver, and the program. `None` for flex, with which others are compared.
+/// The key of a recorded pass: the adapter with its driver, and the program. `None` for flex, the reference.
 fn key(opened: &Opened) -> Option<String> {
     if opened.backend == Backend::Flex {
         return None;
@@ -136,13 +136,13 @@ fn key(opened: &Opened) -> Option<String> {
     Some(key.to_string())
 }
 
-/// The adapter and its driver, else what the backend computes on.
+/// The adapter and its driver, otherwise what the backend computes on.
 fn description(opened: &Opened) -> String {
     let adapter = opened.adapter.as_ref();
     adapter.map_or_else(|| opened.backend.what().to_owned(), |adapter| adapter.description())
 }
 
-/// Why the device is not computed on, and what to try; `None` where it passed.
+/// Why the device is refused, with a remedy; `None` if it passed.
 fn refusal(opened: &Opened, trial: &Trial) -> Option<String> {
     let problem = trial.problem()?;
     let other = match opened.backend {

@@ -1,10 +1,11 @@
-//! Which devices have passed: lines of a file in the user's cache, each a driver with the program that tried it.
+//! Devices that passed the check: lines of a file in the user's cache, each with a driver and the program that checked
+//! it.
 
 use std::path::PathBuf;
 
 use flora::core::files::write_atomic;
 
-/// As many passes are remembered; the oldest are forgotten.
+/// Maximum number of recorded passes; the oldest are dropped.
 const MOST: usize = 100;
 
 fn file() -> Option<PathBuf> {
@@ -20,7 +21,7 @@ pub(super) fn contains(key: &str) -> bool {
     read().iter().any(|line| line == key)
 }
 
-/// A cache that cannot be written remembers nothing, and the device is tried again.
+/// If the cache cannot be written, nothing is recorded, and the device is checked again.
 pub(super) fn insert(key: &str) {
     let Some(file) = file() else { return };
     let mut lines = read();

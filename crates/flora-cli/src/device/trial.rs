@@ -1,4 +1,4 @@
-//! A device tried in a process of its own: a driver that crashes or hangs takes no run with it.
+//! Checks a device in its own process: a driver that crashes or hangs does not end the run.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
@@ -9,34 +9,34 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What the other process says, a line of JSON each.
+/// A message of the checking process, one line of JSON each.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "lowercase")]
 pub(crate) enum Message {
-    /// An operation begins.
+    /// An operation starts.
     Begins {
         /// Its name.
         operation: String,
     },
-    /// It has ended.
+    /// An operation has ended.
     Ends(Compared),
-    /// The device cannot be used, or an operation of it failed.
+    /// The device cannot be used, or an operation on it failed.
     Failed {
-        /// Why.
+        /// The reason.
         problem: String,
     },
     /// The last operation has ended.
     Done,
 }
 
-/// An operation on the device beside the same on flex.
+/// An operation on the device, compared with flex.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Compared {
-    /// What was computed.
+    /// The operation's name.
     pub(crate) operation: String,
-    /// The largest difference, over the largest absolute value; `None` for one that is not finite.
+    /// The largest difference relative to the largest absolute value; `None` if it is not finite.
     pub(crate) difference: Option<f32>,
-    /// The largest that is accepted.
+    /// The largest accepted difference.
     pub(crate) tolerance: f32,
 }
 
@@ -51,33 +51,33 @@ impl Compared {
     }
 }
 
-/// How a trial went.
+/// The outcome of a check.
 #[derive(Debug)]
 pub(crate) enum Trial {
-    /// To the end.
+    /// It ran to the end.
     Ended(Vec<Compared>),
-    /// The device said no.
+    /// The device reported an error.
     Failed(String),
-    /// The process died while it computed this.
+    /// The process died.
     Crashed {
-        /// What it had begun with, if anything.
+        /// The operation that had started, if any.
         operation: Option<String>,
         /// How it died.
         how: String,
-        /// The last that it said on standard error.
+        /// Its last output on standard error.
         said: String,
     },
-    /// It came to no end with this.
+    /// It hung.
     Hung {
-        /// What it had begun with, if anything.
+        /// The operation that had started, if any.
         operation: Option<String>,
-        /// How long it was waited for.
+        /// The time limit.
         patience: Duration,
     },
 }
 
 impl Trial {
-    /// What is wrong with the device, if anything is.
+    /// The problem of the device, if any.
     pub(super) fn problem(&self) -> Option<String> {
         let at = |operation: &Option<String>| match operation {
             Some(operation) => format!("while it computed {operation}"),
@@ -112,7 +112,7 @@ impl Trial {
     }
 }
 
-/// Runs the process, which prints [`Message`]s, until it is done, dies, or says nothing for as long as `patience` is.
+/// Runs the process, which prints [`Message`]s, until it is done, dies, or prints nothing for `patience`.
 pub(super) fn run(
     mut command: Command,
     patience: Duration,
@@ -165,7 +165,7 @@ pub(super) fn run(
     Ok(Trial::Crashed { operation, how: how(status), said })
 }
 
-/// Some drivers hang where they are unloaded.
+/// Some drivers hang while they are unloaded.
 fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
@@ -178,7 +178,7 @@ fn last_words(text: impl Read) -> String {
     for line in BufReader::new(text).split(b'\n') {
         let Ok(line) = line else { break };
         let line = String::from_utf8_lossy(&line).trim().to_owned();
-        // What Rust says after each panic is of no use here.
+        // Skips the backtrace hint that Rust prints after each panic.
         if line.is_empty() || line.starts_with("note: ") {
             continue;
         }
@@ -260,7 +260,7 @@ mod tests {
         );
         let (trial, _) = shell("kill -ABRT $$", LONG);
         assert_eq!(trial.problem().unwrap(), "the driver crashed (aborted) while it was opened");
-        // Without a signal, and without a word.
+        // Without a signal or any output.
         let (trial, _) = shell("exit 3", LONG);
         assert_eq!(
             trial.problem().unwrap(),

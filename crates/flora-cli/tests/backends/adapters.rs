@@ -1,4 +1,4 @@
-//! Adapters: PEFT's outputs, their gradients, a step, and files that others read.
+//! Adapters: PEFT's outputs, their gradients, a training step, and files for other tools.
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
@@ -14,7 +14,7 @@ use super::{
     BACKWARD, Case, Expected, FORWARD, assert_near, assert_records_near, device, fixture, values,
 };
 
-/// Of the fixtures one of each kind: a tower, projections, layers by pattern, DoRA, biases, whole modules.
+/// One of each kind from the fixtures: a tower, projections, layers by pattern, DoRA, biases, whole modules.
 const ADAPTERS: [&str; 6] =
     ["text-model", "vision-with-projection", "layers-pattern", "dora", "lora-bias", "whole"];
 
@@ -40,7 +40,7 @@ fn adapters_give_the_features_of_peft_attached_merged_and_exported() {
     }
 }
 
-/// LoRA in both towers, with nothing zero.
+/// LoRA in both towers, with non-zero weights only.
 fn adapted(device: &Device) -> (Case, Clip) {
     let case = Case::open("tiny-clip", device);
     let targets = ["q_proj", "out_proj", "fc2", "text_projection", "visual_projection"];
@@ -68,7 +68,7 @@ fn gradients(case: &Case, model: &Clip) -> (f32, GradientsParams) {
     (values(loss)[0], gradients)
 }
 
-/// What the adapters are after plain gradient descent, which shows the gradients.
+/// The adapters after plain gradient descent, which reveals the gradients.
 fn descended(device: &Device) -> (f32, ParameterRecord) {
     let (case, model) = adapted(&device.clone().autodiff());
     let before = adapter_record(&model).unwrap();

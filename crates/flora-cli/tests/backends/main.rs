@@ -1,12 +1,12 @@
-//! One suite for all backends: it runs on the device that `FLORA_TEST_DEVICE` names, `flex` without it.
+//! One test suite for all backends: it runs on the device named by `FLORA_TEST_DEVICE`, by default `flex`.
 //!
 //! ```sh
 //! cargo test --release -p flora-cli --features wgpu,ndarray --test backends
 //! FLORA_TEST_DEVICE=wgpu cargo test --release -p flora-cli --features wgpu,ndarray --test backends
 //! ```
 //!
-//! What is compared with the fixtures of `transformers` and PEFT is so everywhere; `flex` has stricter tests of its own
-//! beside the crates.
+//! Results are compared with the fixtures of `transformers` and PEFT on every device; `flex` has stricter tests in the
+//! crates.
 
 mod adapters;
 mod program;
@@ -35,10 +35,10 @@ fn device() -> Device {
     DEVICE.clone()
 }
 
-/// What is accepted of features and logits, relative to the largest value: other orders of summation stay below 1e-5, and
-/// a GPU's exp and rsqrt add as much.
+/// Tolerance of features and logits, relative to the largest value: other orders of summation stay below 1e-5, and a
+/// GPU's exp and rsqrt add as much.
 const FORWARD: f32 = 1e-4;
-/// What is accepted of gradients, relative to the largest of each tensor.
+/// Tolerance of gradients, relative to the largest of each tensor.
 const BACKWARD: f32 = 1e-3;
 
 fn fixture(name: &str) -> PathBuf {
@@ -100,7 +100,7 @@ impl Case {
         }
     }
 
-    /// Text and image features, which must be those in `expected`.
+    /// Asserts that text and image features equal those in `expected`.
     fn assert_features(&self, clip: &Clip, expected: &Expected, prefix: &str, what: &str) {
         let images = clip.image_features(self.images.clone());
         for (kind, features) in
@@ -131,7 +131,7 @@ fn assert_near(actual: &[f32], expected: &[f32], tolerance: f32, what: &str) {
     assert!(difference <= tolerance, "{}: {what} differ by {difference:.1e}", name());
 }
 
-/// The same of every tensor of a record.
+/// The same for every tensor of a record.
 fn assert_records_near(
     actual: &ParameterRecord,
     expected: &ParameterRecord,

@@ -12,10 +12,10 @@ use super::support::{
 };
 use super::{assert_records_near, device, name};
 
-/// What is accepted of the losses of a trained model, relative to flex's.
+/// Tolerance of the losses of a trained model, relative to flex's.
 const TRAINED: f64 = 1e-3;
 
-/// The adapters after two rounds of plain gradient descent: Adam makes much of gradients that are nothing but rounding.
+/// The adapters after two rounds of plain gradient descent: Adam would amplify gradients that are only rounding errors.
 fn trained(folder: &Path, device: &Device, path: &str) -> (ParameterRecord, ParameterRecord) {
     let text = format!(
         "name = 'things'\nseed = 3\nmodel.path = '{}'\ndata.path = '{}'\ndata.cache = '{}'\n\
@@ -37,7 +37,7 @@ fn trained(folder: &Path, device: &Device, path: &str) -> (ParameterRecord, Para
     (run("0"), run("2"))
 }
 
-/// By how much each value moved.
+/// The change of each value.
 fn moved((before, after): &(ParameterRecord, ParameterRecord)) -> ParameterRecord {
     let mut moved = ParameterRecord::new();
     for (name, tensor) in after.iter() {
@@ -98,7 +98,7 @@ fn a_run_of_two_rounds_says_what_flex_says_and_its_files_are_used_on_the_device(
         near(ours, flex, TRAINED * flex.as_f64().unwrap(), "loss");
     }
 
-    // The run's own numbers, from its adapter; then the same of a checkpoint with the adapter in its weights.
+    // The run's own numbers, from its adapter; then the same from a checkpoint with the adapter merged.
     let json = |arguments: &[&str]| -> Value {
         let mut command = flora(&path.join("cache"));
         command.current_dir(path).args(arguments).args(["--device", &name(), "--trust-device"]);
@@ -113,13 +113,13 @@ fn a_run_of_two_rounds_says_what_flex_says_and_its_files_are_used_on_the_device(
     near(&merged["top1"], &scored["top1"], 0.04, "merged");
 }
 
-/// On the CPU the bits are those of a run that was not killed; other devices round as they like.
+/// On the CPU the result is bit-identical to an uninterrupted run; other devices may round differently.
 #[test]
 fn a_run_that_is_killed_goes_on_on_the_device() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     write_experiment(path);
-    // Enough to be killed in.
+    // Long enough to be killed.
     let is_cpu = flora::device::is_cpu(&name());
     let last = if is_cpu { 40 } else { 6 };
     let rounds = &format!("training.rounds={last}");

@@ -10,7 +10,7 @@ fn the_device_passes_the_check() {
     for finding in &findings {
         println!("{}: {}: {:.1e}", name(), finding.operation, finding.difference);
         assert!(finding.holds(), "{finding:?}");
-        // The check's tolerance leaves room for tensor cores; those that are tested here have none.
+        // The check's tolerance leaves room for tensor cores; the devices tested here have none.
         assert!(finding.difference <= 1e-4, "{finding:?}");
     }
     assert!(findings.len() >= 6);
@@ -30,7 +30,7 @@ fn features_and_logits_are_those_of_transformers() {
     }
 }
 
-/// Padding to the longest text, and texts whose common beginning is computed once, change nothing.
+/// Padding to the longest text, and computing a common prefix once, change nothing.
 #[test]
 fn shorter_work_gives_the_same_texts() {
     let case = Case::open("tiny-clip", &device());
@@ -63,8 +63,8 @@ fn probabilities_of_sentences_add_up() {
     }
 }
 
-/// In 16 bits, where the device has them: a layer's products are off by 2/256 (bf16) or 2/2048 (f16) of the sum of their
-/// magnitudes at most, and features of these small towers by no more than a few layers of them.
+/// In 16 bits, if the device supports them: a layer's products are off by at most 2/256 (bf16) or 2/2048 (f16) of the
+/// sum of their magnitudes, and features of these small towers by no more than a few layers of that.
 #[test]
 fn images_in_16_bits_are_near_those_in_f32() {
     let case = Case::open("tiny-clip", &device());

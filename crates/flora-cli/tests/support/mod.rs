@@ -1,4 +1,4 @@
-//! Small runs of the program, and what they leave.
+//! Small runs of the program, and their files.
 
 // Each test binary uses a part of it.
 #![allow(dead_code)]
@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The program, with a cache of its own.
+/// The program, with its own cache.
 pub(crate) fn flora(cache: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flora"));
     command.env("FLORA_CACHE", cache);
-    // Where models and data sets are found.
+    // The folder where models and data sets are found.
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     command
 }
@@ -34,7 +34,7 @@ pub(crate) fn small(cache: &Path, settings: &[&str], out: &Path) -> Command {
     command
 }
 
-/// Goes on with the run in `out`.
+/// Resumes the run in `out`.
 pub(crate) fn resume(cache: &Path, out: &Path) -> Command {
     let mut command = flora(cache);
     command.args(["run", "--resume"]).arg(out);
@@ -86,7 +86,7 @@ pub(crate) fn done(mut command: Command) -> Output {
     output
 }
 
-/// Runs a command that must end with this exit code, and gives what it says on standard error.
+/// Runs a command that must end with this exit code, and returns its standard error.
 pub(crate) fn refused(mut command: Command, code: i32) -> String {
     let output = command.output().unwrap();
     let said = text(&output.stderr);
@@ -105,7 +105,7 @@ pub(crate) fn send(signal: &str, child: &Child) {
     assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap().success());
 }
 
-/// Waits for something that must come.
+/// Waits for an expected event.
 pub(crate) fn wait_for(what: &str, mut it: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(180);
     while !it() {
@@ -114,14 +114,14 @@ pub(crate) fn wait_for(what: &str, mut it: impl FnMut() -> bool) {
     }
 }
 
-/// The events of a run so far, but for a half-written last line.
+/// The events of a run so far, except for a half-written last line.
 pub(crate) fn events(run: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// How many events of this name there are so far.
+/// The number of events of this name so far.
 pub(crate) fn count(run: &Path, event: &str) -> usize {
     events(run).iter().filter(|it| it["event"] == event).count()
 }
@@ -131,7 +131,7 @@ pub(crate) fn summary(run: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(run.join("run.json")).unwrap()).unwrap()
 }
 
-/// A run that is killed once two rounds are done.
+/// Kills a run once two rounds are done.
 pub(crate) fn killed(mut command: Command, out: &Path) {
     let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
     wait_for("two rounds", || out.join("state/000002.state").exists());
@@ -153,13 +153,13 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Kills of each test.
+/// Number of kills per test.
 pub(crate) fn kills(usual: u32) -> u32 {
     let asked = std::env::var("FLORA_KILLS").ok().and_then(|text| text.parse().ok());
     asked.unwrap_or(usual)
 }
 
-/// Numbers that need not be good, only different at every run.
+/// Random numbers of low quality that differ in every run.
 pub(crate) struct Draw(u64);
 
 impl Draw {
@@ -178,14 +178,14 @@ impl Draw {
     }
 }
 
-/// Every file of a run's folder, by its name, without what a clock or the command line says.
+/// Every file of a run's folder by name, without times and command lines.
 pub(crate) fn leftovers(run: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     collect(run, run, &mut files);
     files
 }
 
-/// Every file of a folder as it is, by its name.
+/// Every file of a folder by name, unchanged.
 pub(crate) fn raw(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -203,14 +203,14 @@ pub(crate) fn raw(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// Asserts that a run left what another one left, but for some files.
+/// Asserts that two runs left the same files, except for some.
 pub(crate) fn assert_same_but(run: &Path, reference: &Path, apart: &[&str], what: &str) {
     let mut differ = differences(&leftovers(run), &leftovers(reference));
     differ.retain(|name| !apart.contains(&name.as_str()));
     assert!(differ.is_empty(), "{what}: {differ:?}");
 }
 
-/// Asserts that a run left what another one left.
+/// Asserts that two runs left the same files.
 pub(crate) fn assert_same(run: &Path, reference: &Path, what: &str) {
     let differ = differences(&leftovers(run), &leftovers(reference));
     assert!(differ.is_empty(), "{what}: {differ:?}");
@@ -241,7 +241,7 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
 fn timeless(json: &[u8]) -> Vec<u8> {
     let mut value: Value = serde_json::from_slice(json).unwrap();
     if let Some(object) = value.as_object_mut() {
-        // Checksums of these, too.
+        // This includes their checksums.
         for key in ["seconds", "peak_memory_bytes", "command", "started_at", "files", "sha256"] {
             object.remove(key);
         }
@@ -249,7 +249,7 @@ fn timeless(json: &[u8]) -> Vec<u8> {
     serde_json::to_vec(&value).unwrap()
 }
 
-/// The files that one has and the other has not, or with other contents.
+/// The files that only one of the two has, or that differ.
 pub(crate) fn differences(
     one: &BTreeMap<String, Vec<u8>>,
     other: &BTreeMap<String, Vec<u8>>,

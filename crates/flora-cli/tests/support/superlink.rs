@@ -1,6 +1,6 @@
-//! A real SuperLink of `flwr==1.42.0`, nodes and servers as processes of their own.
+//! A real SuperLink of `flwr==1.42.0`, with nodes and servers as separate processes.
 //!
-//! The programs are those in the folder that `FLORA_FLWR_BIN` names: `python3 -m venv venv && venv/bin/pip install
+//! The programs are in the folder named by `FLORA_FLWR_BIN`: `python3 -m venv venv && venv/bin/pip install
 //! flwr==1.42.0`, then `FLORA_FLWR_BIN=venv/bin`.
 
 use std::fs::File;
@@ -20,16 +20,16 @@ pub(crate) fn flwr_program(name: &str) -> PathBuf {
     let folder = std::env::var_os("FLORA_FLWR_BIN").expect(
         "FLORA_FLWR_BIN: the folder of flower-superlink and flwr, as pip install flwr==1.42.0 makes it",
     );
-    // Tests run in the crate's folder, whoever names the folder is in the workspace's.
+    // Tests run in the crate's folder, but the variable is relative to the workspace.
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder).join(name)
 }
 
-/// A port that nobody listens on.
+/// A free port.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A cache for all tests: image features are the same for all of them.
+/// A cache for all tests, which share image features.
 pub(crate) fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("superlink-cache")
 }
@@ -44,14 +44,14 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn start(mut command: Command, log: PathBuf) -> Self {
         let file = File::options().create(true).append(true).open(&log).unwrap();
-        // Left open: openssl s_server ends every connection at the end of its input.
+        // Kept open: openssl s_server ends every connection at the end of its input.
         command.stdin(Stdio::piped()).stdout(file.try_clone().unwrap()).stderr(file);
         let name = format!("{command:?}");
         let child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         Self { name, child, log }
     }
 
-    /// What it said.
+    /// Its output.
     pub(crate) fn said(&self) -> String {
         text(&std::fs::read(&self.log).unwrap())
     }
@@ -60,7 +60,7 @@ impl Process {
         self.said().contains(words)
     }
 
-    /// Waits until it has said this so many times.
+    /// Waits until these words occur this many times in its output.
     pub(crate) fn wait_for_words(&mut self, words: &str, times: usize) {
         let until = Instant::now() + LONGEST;
         while self.said().matches(words).count() < times {
@@ -71,7 +71,7 @@ impl Process {
         }
     }
 
-    /// `kill -9`.
+    /// Kills the process with `kill -9`.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         let status = self.child.wait().unwrap();
@@ -93,14 +93,14 @@ impl Process {
         }
     }
 
-    /// Waits for its end, which must be a good one.
+    /// Waits for it to end successfully.
     pub(crate) fn finish(&mut self) {
         let status = self.wait();
         assert!(status.success(), "{}: {status}", self.name);
     }
 }
 
-/// Longer than anything takes here.
+/// Upper bound of all waits here.
 const LONGEST: Duration = Duration::from_secs(180);
 
 impl Drop for Process {
@@ -119,13 +119,13 @@ impl Drop for Process {
 
 /// A test's folder, its SuperLink, and its nodes.
 pub(crate) struct World {
-    // Ended before the folder goes.
+    // Ended before the folder is removed.
     pub(crate) nodes: Vec<Process>,
     pub(crate) superlink: Process,
     arguments: Vec<String>,
     pub(crate) port: u16,
     pub(crate) root_certificates: Option<PathBuf>,
-    /// Where nodes find it, if not where it is.
+    /// The address for nodes, if it differs from the SuperLink's.
     pub(crate) through: Option<String>,
     folder: tempfile::TempDir,
 }
@@ -168,19 +168,19 @@ impl World {
         format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
-    /// Begins the SuperLink again, after it was killed.
+    /// Restarts the SuperLink after it was killed.
     pub(crate) fn restart_superlink(&mut self) {
         self.superlink = start_superlink(self.folder.path(), self.port, &self.arguments);
     }
 
-    /// Flower's own program, as its user calls it.
+    /// Calls Flower's own program as its user would.
     pub(crate) fn flwr(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(flwr_program("flwr"));
         command.args(arguments).current_dir(self.folder.path());
         quiet(&mut command, self.folder.path()).output().unwrap()
     }
 
-    /// `flora node`, of the images in `data`, with a state of its own.
+    /// `flora node` with the images in `data` and its own state.
     pub(crate) fn node_command(&self, data: &Path, domain: &str) -> Command {
         let mut command = flora(&cache());
         let url = self.through.clone().unwrap_or_else(|| self.url());
@@ -192,7 +192,7 @@ impl World {
         command
     }
 
-    /// Starts it, and waits until its key is there.
+    /// Starts it, and waits until its key exists.
     pub(crate) fn start_node(&mut self, command: Command, domain: &str) -> &mut Process {
         let mut node = Process::start(command, self.path(&format!("{domain}.log")));
         node.wait_for_words("the key ", 1);
@@ -243,15 +243,14 @@ fn start_superlink(folder: &Path, port: u16, arguments: &[String]) -> Process {
     process
 }
 
-/// Flower's programs ask nobody for anything, and keep what they know in the test's folder.
+/// Makes Flower's programs send no telemetry, and keep their files in the test's folder.
 fn quiet<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
     let variables =
         [("FLWR_TELEMETRY_ENABLED", "0"), ("FLWR_DISABLE_UPDATE_CHECK", "1"), ("COLUMNS", "200")];
     command.envs(variables).env("FLWR_HOME", folder.join("flwr-home"))
 }
 
-/// What `flora run` leaves and what the same run leaves that was served must be the same but for these: the server
-/// knows no files of images.
+/// Files that differ between a simulated and a served run: the server does not know the image files.
 const APART: [&str; 7] = [
     "adapter/flora.json",
     "best/adapter/flora.json",
@@ -259,7 +258,7 @@ const APART: [&str; 7] = [
     "partition.json",
     "run.json",
     "serve.json",
-    // Its metadata say where it comes from, as flora.json does.
+    // Its metadata contain its provenance, as flora.json does.
     TRAINED,
 ];
 
@@ -275,7 +274,7 @@ fn tensors(path: &Path) -> Option<(Value, Vec<u8>)> {
     Some((header, values.to_vec()))
 }
 
-/// Asserts that a served run has the very bits of one in simulation, round by round.
+/// Asserts that a served run is bit-identical to a simulated one, round by round.
 pub(crate) fn assert_same_bits(served: &Path, simulated: &Path, what: &str) {
     assert_same_but(served, simulated, &APART, what);
     let (one, other) = (tensors(&served.join(TRAINED)), tensors(&simulated.join(TRAINED)));
@@ -286,7 +285,7 @@ pub(crate) fn assert_same_bits(served: &Path, simulated: &Path, what: &str) {
     assert_eq!(told(served).len(), told(simulated).len(), "{what}");
 }
 
-/// The events of a run, without seconds and bytes, and without what became of sites.
+/// The events of a run, without seconds and bytes, and without events of sites.
 pub(crate) fn told(run: &Path) -> Vec<Value> {
     let mut events = events(run);
     for event in &mut events {
@@ -304,7 +303,7 @@ pub(crate) fn warnings(run: &Path) -> Vec<String> {
     events.map(|event| event["message"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The failures of clients among a run's events: the client, the kind, and why.
+/// The failures of clients among a run's events: the client, the kind, and the message.
 pub(crate) fn failures(run: &Path) -> Vec<(String, String, String)> {
     let events = events(run).into_iter().filter(|event| event["event"] == "client_failed");
     let word = |event: &Value, key: &str| event[key].as_str().unwrap().to_owned();

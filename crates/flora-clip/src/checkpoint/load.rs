@@ -5,7 +5,7 @@ use flora_lora::named::{self, Entry};
 use super::weights::Weights;
 use crate::{Clip, ClipError};
 
-/// Check the names and shapes of a whole model, before the first value is read.
+/// Checks the names and shapes of a whole model before any value is read.
 pub(super) fn check(skeleton: &Clip, weights: &mut Weights) -> Result<(), ClipError> {
     let mut result = Ok(());
     named::visit(skeleton, |place, parameter| {
@@ -17,7 +17,7 @@ pub(super) fn check(skeleton: &Clip, weights: &mut Weights) -> Result<(), ClipEr
     weights.finish()
 }
 
-/// Fill every parameter of `part`, a model or some of its fields, from weights that were checked.
+/// Fills every parameter of `part`, a model or some of its fields, from checked weights.
 pub(super) fn load<M: Module>(part: M, weights: &Weights) -> Result<M, ClipError> {
     let mut result = Ok(());
     let part = named::map(part, |place, parameter| {

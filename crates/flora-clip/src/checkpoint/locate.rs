@@ -1,4 +1,4 @@
-//! Which files of a folder make a checkpoint.
+//! Finds the files of a checkpoint in a folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use crate::files::read_small;
 pub(super) const HUGGING_FACE_CONFIG: &str = "config.json";
 pub(super) const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
 
-/// Whose layout a file of weights belongs to.
+/// The library whose layout a weights file belongs to.
 #[derive(Clone, Copy, PartialEq)]
 enum Owner {
     HuggingFace,
     OpenClip,
 }
 
-/// The files of weights, best first; hubs have repositories with several. What ends in `.index.json`
-/// names the parts of a model in several files. `flora-hub` fetches in the same order.
+/// The weights files, best first; repositories on hubs have several. A name ending in `.index.json` is the index of a
+/// model in several files. `flora-hub` fetches in the same order.
 const WEIGHTS: [(Owner, &str); 6] = [
     (Owner::HuggingFace, "model.safetensors"),
     (Owner::HuggingFace, "model.safetensors.index.json"),
@@ -36,11 +36,11 @@ pub(super) enum Found {
     OpenClip { config: PathBuf, weights: Vec<PathBuf> },
 }
 
-/// What `folder` holds.
+/// Finds the configuration and weights in `folder`.
 pub(super) fn locate(folder: &Path) -> Result<Found, ClipError> {
     let there = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
     let (theirs, ours) = (there(HUGGING_FACE_CONFIG), there(OPEN_CLIP_CONFIG));
-    // timm's repositories have a config.json of timm's own beside OpenCLIP's files.
+    // timm's repositories have timm's own config.json beside OpenCLIP's files.
     let theirs = theirs.filter(|path| ours.is_none() || describes_towers(path));
     for (owner, name) in WEIGHTS {
         let config = if owner == Owner::HuggingFace { &theirs } else { &ours };
@@ -77,7 +77,7 @@ pub(super) fn locate(folder: &Path) -> Result<Found, ClipError> {
     Err(ClipError::file(folder, problem))
 }
 
-/// Whether a `config.json` speaks of a CLIP's towers, or at least says what it is.
+/// Whether a `config.json` describes the towers of a CLIP, or at least a kind of model.
 fn describes_towers(path: &Path) -> bool {
     let document = read_small(path).ok().and_then(|text| serde_json::from_str(&text).ok());
     let document: serde_json::Value = document.unwrap_or_default();
@@ -95,7 +95,7 @@ fn other_weights(folder: &Path) -> Option<PathBuf> {
     })
 }
 
-/// The files of the weights: the path itself, or those that an index names.
+/// The weights files: the path itself, or the files that an index names.
 fn parts(path: PathBuf) -> Result<Vec<PathBuf>, ClipError> {
     if path.extension().is_none_or(|extension| extension != "json") {
         return Ok(vec![path]);
@@ -112,7 +112,7 @@ fn parts(path: PathBuf) -> Result<Vec<PathBuf>, ClipError> {
     }
     let folder = path.parent().unwrap_or(Path::new(""));
     let part = |name: String| {
-        // Nothing outside the folder is opened, whatever an index from elsewhere says.
+        // No file outside the folder is opened, whatever the index says.
         let plain = Path::new(&name).file_name().is_some_and(|file| file == name.as_str())
             && !name.contains(['/', '\\', ':', '\0']);
         if !plain {

@@ -1,4 +1,4 @@
-//! CLIPs on disk, in the layouts of Hugging Face, OpenCLIP and OpenAI.
+//! CLIP checkpoints on disk, in the layouts of Hugging Face, OpenCLIP and OpenAI.
 
 mod load;
 mod locate;
@@ -19,39 +19,38 @@ use locate::Found;
 pub use save::{Layout, SaveOptions};
 use weights::Weights;
 
-/// A CLIP on disk: configuration, tokenizer and preprocessing, and the weights to load.
+/// A CLIP on disk: configuration, tokenizer, preprocessing, and the weights to load.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     /// The model's shape.
     pub config: ClipConfig,
     /// The tokenizer that the model was trained with.
     pub tokenizer: ClipTokenizer,
-    /// What images go through before the vision tower.
+    /// The preprocessing of images for the vision tower.
     pub preprocessor: Preprocessor,
     path: PathBuf,
     weights: Vec<PathBuf>,
-    /// Of the weights, once it was asked for.
+    /// The digest of the weights, once computed.
     digest: OnceLock<String>,
 }
 
 impl Checkpoint {
-    /// Open a checkpoint. Formats are told apart by content, and no pickle is ever executed:
+    /// Opens a checkpoint. Formats are detected by content, and pickles are never executed:
     ///
-    /// - a folder as `transformers.CLIPModel` writes it: `config.json` with `model.safetensors` or
-    ///   `pytorch_model.bin`, whole or in parts with an index; `preprocessor_config.json` if there
-    ///   is one;
-    /// - a folder as OpenCLIP writes it: `open_clip_config.json` with `open_clip_model.safetensors`
-    ///   or `open_clip_pytorch_model.bin`;
-    /// - a file of weights, with either configuration beside it;
-    /// - a TorchScript archive as OpenAI published it (`ViT-B-32.pt`), which needs no other file.
+    /// - a folder written by `transformers.CLIPModel`: `config.json` with `model.safetensors` or `pytorch_model.bin`,
+    ///   in one file or in parts with an index; `preprocessor_config.json` is optional;
+    /// - a folder written by OpenCLIP: `open_clip_config.json` with `open_clip_model.safetensors` or
+    ///   `open_clip_pytorch_model.bin`;
+    /// - a weights file, with either configuration beside it;
+    /// - a TorchScript archive published by OpenAI (`ViT-B-32.pt`), which needs no other file.
     ///
-    /// The tokenizer is the folder's `tokenizer.json`, else its `vocab.json` and `merges.txt`, else
-    /// CLIP's own.
+    /// The tokenizer is read from the folder's `tokenizer.json`, else from its `vocab.json` and `merges.txt`; the
+    /// default is CLIP's own.
     ///
     /// # Errors
     ///
-    /// A missing folder or file, and anything in the small files that is not understood. The
-    /// weights are read by [`Checkpoint::load`].
+    /// A missing folder or file, or unsupported content in one of the small files. The weights are read by
+    /// [`Checkpoint::load`].
     pub fn open(path: &Path) -> Result<Self, ClipError> {
         if path.is_file() {
             return Self::open_file(path);
@@ -71,7 +70,7 @@ impl Checkpoint {
         if weights.naming() == names::Naming::HuggingFace {
             Self::hugging_face(folder, &ours, files)
         } else if weights.is_open_ai_s() {
-            // Complete by itself: what lies beside it belongs to others.
+            // Complete by itself: files beside it are unrelated.
             let config = open_clip::infer(&weights, path)?;
             Ok(Self {
                 tokenizer: ClipTokenizer::openai(&config.text_config)?,
@@ -123,29 +122,27 @@ impl Checkpoint {
         })
     }
 
-    /// Load the weights, as f32 whatever their type in the file. The model is ready for inference;
-    /// none of its parameters asks for gradients.
+    /// Loads the weights, as f32 whatever their type in the file. The model is ready for inference; none of its
+    /// parameters requires gradients.
     ///
     /// # Errors
     ///
-    /// A tensor that is missing, unused, misshapen, of a type that is not a float, or not finite,
-    /// by name.
+    /// A tensor that is missing, unused, malformed, not of a float type, or not finite, by name.
     pub fn load(&self, device: &Device) -> Result<Clip, ClipError> {
         let (skeleton, weights) = self.checked(device)?;
         load::load(skeleton, &weights)
     }
 
-    /// Load the half that reads text, and the factor on cosine similarities
-    /// ([`Clip::temperature_factor`]): all that is needed where image features are there already. The
-    /// other half is checked, but not read.
+    /// Loads the text half and the factor on cosine similarities ([`Clip::temperature_factor`]). This is enough if
+    /// image features exist already. The vision half is checked, but not read.
     ///
     /// # Errors
     ///
-    /// As [`Checkpoint::load`].
+    /// Those of [`Checkpoint::load`].
     pub fn load_text(&self, device: &Device) -> Result<(ClipText, f32), ClipError> {
         let (skeleton, weights) = self.checked(device)?;
         let scale = weights.read("logit_scale", &[1])?[0];
-        // By the same function as the whole model's, for the same bits.
+        // By the same function as for the whole model, for bit-identical results.
         let factor = Tensor::<1>::from_floats([scale], device).exp().into_scalar::<f32>();
         let (text, _) = skeleton.split();
         Ok((load::load(text, &weights)?, factor))
@@ -158,13 +155,12 @@ impl Checkpoint {
         Ok((skeleton, weights))
     }
 
-    /// Numbers of the whole model, whatever of it is loaded.
+    /// The number of parameters of the whole model, whichever part is loaded.
     pub fn num_params(&self, device: &Device) -> usize {
         Clip::skeleton(&self.config, device).num_params()
     }
 
-    /// SHA-256 of the weights, in hexadecimal: what features computed by them depend on. They are read
-    /// once.
+    /// SHA-256 of the weights, in hexadecimal: it identifies them in caches of features. The files are read once.
     ///
     /// # Errors
     ///
@@ -182,7 +178,7 @@ impl Checkpoint {
         Ok(self.digest.get_or_init(|| digest).clone())
     }
 
-    /// Where the checkpoint lies: its folder, or its file where that is all it is.
+    /// The path of the checkpoint: its folder, or its file if it consists of one.
     pub fn path(&self) -> &Path {
         &self.path
     }

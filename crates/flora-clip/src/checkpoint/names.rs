@@ -1,6 +1,6 @@
-//! What a parameter is called: by burn's module tree, by Hugging Face, by OpenCLIP.
+//! Names of parameters: in burn's module tree, in Hugging Face's layout, in OpenCLIP's.
 
-/// Whose names the tensors of a file have.
+/// The naming scheme of the tensors in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Naming {
     /// `text_model.encoder.layers.0.self_attn.q_proj.weight`
@@ -10,19 +10,19 @@ pub(super) enum Naming {
     OpenClip { text: &'static str },
 }
 
-/// Where a file keeps a parameter.
+/// The location of a parameter in a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Source {
-    /// The tensor.
+    /// The name of the tensor.
     pub(super) name: String,
-    /// Which third of its rows: OpenCLIP keeps query, key and value in one tensor.
+    /// The third of its rows that holds the parameter: OpenCLIP keeps query, key and value in one tensor.
     pub(super) third: Option<usize>,
     /// Whether it is the transpose of Hugging Face's tensor.
     pub(super) transposed: bool,
 }
 
 impl Naming {
-    /// The naming of a file that has these tensors.
+    /// Detects the naming scheme from the names of a file.
     pub(super) fn detect<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, String> {
         let (mut open_clip, mut text) = (false, "");
         for name in names {
@@ -59,7 +59,7 @@ impl Naming {
         }
     }
 
-    /// Where the parameter of this Hugging Face name is.
+    /// The location of the parameter with this Hugging Face name.
     pub(super) fn source(self, name: &str) -> Source {
         let whole = |name: String| Source { name, third: None, transposed: false };
         let Self::OpenClip { text } = self else { return whole(name.to_owned()) };
@@ -97,12 +97,12 @@ impl Naming {
         })
     }
 
-    /// Whether a tensor that no parameter asks for is known to carry nothing.
+    /// Whether a tensor without a parameter is known to be a constant.
     pub(super) fn is_constant(self, name: &str) -> bool {
         match self {
-            // Constants 0, 1, 2, … that transformers before 4.31 saved among the weights.
+            // Constants 0, 1, 2, … that transformers before 4.31 saved with the weights.
             Self::HuggingFace => name.ends_with(".embeddings.position_ids"),
-            // The mask is computed; modules that were scripted have it in every block.
+            // The mask is computed; scripted modules have it in every block.
             Self::OpenClip { .. } => {
                 name.rsplit('.').next() == Some("attn_mask")
                     || matches!(name, "input_resolution" | "context_length" | "vocab_size")

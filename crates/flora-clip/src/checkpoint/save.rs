@@ -8,20 +8,20 @@ use super::names::Naming;
 use super::{Checkpoint, locate, open_clip};
 use crate::{Clip, ClipConfig, ClipError, ClipTokenizer, Preprocessor, files};
 
-/// Whose files a checkpoint is written as.
+/// The layout of a written checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Layout {
-    /// `config.json` and `model.safetensors`, as `transformers.CLIPModel` reads them.
+    /// `config.json` and `model.safetensors`, for `transformers.CLIPModel`.
     #[default]
     HuggingFace,
-    /// `open_clip_config.json` and `open_clip_model.safetensors`, as OpenCLIP reads them.
+    /// `open_clip_config.json` and `open_clip_model.safetensors`, for OpenCLIP.
     OpenClip,
 }
 
-/// How a checkpoint is written.
+/// Options for writing a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SaveOptions {
-    /// Whose files.
+    /// The layout.
     pub layout: Layout,
     /// The type of the values.
     pub dtype: Dtype,
@@ -34,14 +34,13 @@ impl From<Dtype> for SaveOptions {
 }
 
 impl Checkpoint {
-    /// Write a model as a folder that [`Checkpoint::open`] and the library of the chosen layout
-    /// read: configuration, weights, tokenizer and preprocessing. Adapters are left out: merge them
-    /// first if they belong in.
+    /// Writes a model as a folder that [`Checkpoint::open`] and the library of the chosen layout read: configuration,
+    /// weights, tokenizer and preprocessing. Adapters are not written: merge them first to include them.
     ///
     /// # Errors
     ///
-    /// What the file system reports, with the file's name; a weight that is not finite or that the
-    /// type cannot hold, by name; and what the layout cannot say.
+    /// An I/O error, with the file's name; a weight that is not finite or exceeds the range of the type, by name; or a
+    /// feature that the layout cannot represent.
     pub fn save(
         folder: &Path,
         model: &Clip,
@@ -81,7 +80,7 @@ impl Checkpoint {
             }
         }
         std::fs::create_dir_all(folder)
-            .map_err(|error| ClipError::file(folder, format!("cannot be made: {error}")))?;
+            .map_err(|error| ClipError::file(folder, format!("cannot be created: {error}")))?;
         save_weights(&weights, model, naming, dtype)
             .map_err(|error| ClipError::file(&weights, error.to_string()))?;
         files::write(&description, &document)?;
@@ -96,7 +95,7 @@ impl Checkpoint {
 fn hugging_face_json(config: &ClipConfig) -> String {
     let mut document = serde_json::to_value(config).expect("plain data");
     document["architectures"] = serde_json::json!(["CLIPModel"]);
-    // What transformers' classes for one tower look at.
+    // Read by transformers' classes for one tower.
     for (tower, kind) in
         [("text_config", "clip_text_model"), ("vision_config", "clip_vision_model")]
     {
@@ -113,22 +112,22 @@ fn save_weights(
     dtype: Dtype,
 ) -> Result<(), RecordError> {
     let record = record(model, naming, dtype)?;
-    // `load` refuses such weights: better no file than one that cannot be read.
+    // `load` refuses such weights: it is better not to write a file that cannot be read.
     record.check_finite()?;
-    // transformers refuses weights that do not say which framework's layout they have.
+    // transformers refuses weights whose metadata does not name the framework.
     record.save_with(path, &[("format".to_owned(), "pt".to_owned())].into())
 }
 
-/// The weights of `model` as a file of this naming has them.
+/// The weights of `model` under the names of this layout.
 fn record(model: &Clip, naming: Naming, dtype: Dtype) -> Result<ParameterRecord, RecordError> {
     let mut saved = Ok(ParameterRecord::new());
-    // The thirds of OpenCLIP's tensors whose last has not come yet.
+    // OpenCLIP's tensors of three parts whose last part has not arrived yet.
     let mut thirds: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     named::visit(model, |place, parameter| {
         let (Some(entry), Ok(record)) = (Entry::pytorch(place), &mut saved) else { return };
         let (mut shape, mut values) = (parameter.shape(), parameter.values());
         let source = naming.source(&entry.name);
-        // What OpenCLIP keeps as the transpose of PyTorch's layout, it keeps as burn does.
+        // A weight that OpenCLIP stores transposed relative to PyTorch's layout is stored as in burn.
         if entry.transposed != source.transposed {
             values = transpose(&values, [shape[0], shape[1]]);
             shape.reverse();
@@ -136,7 +135,7 @@ fn record(model: &Clip, naming: Naming, dtype: Dtype) -> Result<ParameterRecord,
         if entry.name == "logit_scale" {
             shape.clear();
         }
-        // Query, key and value are visited in this order, one after the other.
+        // Query, key and value are visited in this order, one directly after the other.
         if let Some(third) = source.third {
             let parts = thirds.entry(source.name.clone()).or_default();
             parts.extend(values);

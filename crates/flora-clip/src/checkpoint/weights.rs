@@ -1,4 +1,4 @@
-//! The tensors of a checkpoint's files, whatever the format of the files.
+//! The tensors of a checkpoint's files, in any format.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -10,10 +10,10 @@ use flora_torch::TorchFile;
 use super::names::{Naming, Source};
 use crate::ClipError;
 
-/// Named tensors, taken out one by one. Only the files' heads are read before.
+/// Named tensors, read one by one. Only the files' headers are read in advance.
 pub(super) struct Weights {
     files: Vec<File>,
-    /// The file that each tensor is in.
+    /// The index of the file of each tensor.
     place: BTreeMap<String, usize>,
     unused: BTreeSet<String>,
     naming: Naming,
@@ -25,7 +25,7 @@ enum File {
 }
 
 impl Weights {
-    /// Read the heads of `paths`, which together hold one model.
+    /// Reads the headers of `paths`, which together hold one model.
     pub(super) fn open(paths: &[PathBuf]) -> Result<Self, ClipError> {
         let files = paths.iter().map(|path| File::open(path)).collect::<Result<Vec<_>, _>>()?;
         let mut place = BTreeMap::new();
@@ -48,8 +48,8 @@ impl Weights {
         self.naming
     }
 
-    /// Whether this is a TorchScript archive with the three numbers that OpenAI's have. Other people
-    /// save TorchScript, too, of models with another activation and other heads.
+    /// Whether this is a TorchScript archive with the three numbers of OpenAI's archives. Other TorchScript archives
+    /// may have another activation and other heads.
     pub(super) fn is_open_ai_s(&self) -> bool {
         let script = |file: &File| matches!(file, File::Torch(_, file) if file.kind() == flora_torch::Kind::TorchScript);
         let numbers = ["input_resolution", "context_length", "vocab_size"];
@@ -66,7 +66,7 @@ impl Weights {
         self.files[*self.place.get(name)?].shape(name)
     }
 
-    /// Check that there is a parameter of this Hugging Face name and shape.
+    /// Checks that the parameter with this Hugging Face name and shape exists.
     pub(super) fn check(&mut self, name: &str, shape: &[usize]) -> Result<(), ClipError> {
         let source = self.naming.source(name);
         let Some(found) = self.shape(&source.name) else {
@@ -80,7 +80,7 @@ impl Weights {
         if source.third.is_some() {
             wanted[0] *= 3;
         }
-        // A scalar of the files is a vector of one element here.
+        // A scalar in the files corresponds to a vector of one element here.
         let scalar = found.is_empty() && wanted == [1];
         if found != wanted && !scalar {
             let problem = format!("shape {found:?}, but the configuration asks for {wanted:?}");
@@ -90,7 +90,7 @@ impl Weights {
         Ok(())
     }
 
-    /// Complain about a tensor that no parameter asked for.
+    /// Returns an error for a tensor that no parameter used.
     pub(super) fn finish(&self) -> Result<(), ClipError> {
         let mut unused = self.unused.iter().filter(|name| !self.naming.is_constant(name));
         match unused.next() {
@@ -106,7 +106,7 @@ impl Weights {
         }
     }
 
-    /// The values of a parameter that was checked, in Hugging Face's layout, as f32.
+    /// The values of a checked parameter, in Hugging Face's layout, as f32.
     pub(super) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ClipError> {
         let Source { name, third, transposed } = self.naming.source(name);
         let rows = third.map(|third| third * shape[0]..(third + 1) * shape[0]);
@@ -128,7 +128,7 @@ impl Weights {
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
             return Err(self.error(&name, format!("holds {value}; the weights are damaged")));
         }
-        // The file has it as [columns, rows] of what is asked for.
+        // The file stores the transpose, [columns, rows].
         Ok(if transposed { transpose(&values, [shape[1], shape[0]]) } else { values })
     }
 
@@ -138,7 +138,7 @@ impl Weights {
 }
 
 impl File {
-    /// What a file is shows in its first bytes; names such as `weights.pt` tell nothing.
+    /// The first bytes determine the format; names such as `weights.pt` do not.
     fn open(path: &Path) -> Result<Self, ClipError> {
         let mut head = Vec::new();
         std::fs::File::open(path)
@@ -153,7 +153,7 @@ impl File {
             return Err(ClipError::file(path, problem));
         }
         let zip = head.starts_with(b"PK");
-        // A pickle of protocol 2 or later; a header of safetensors starts with its length, then `{`.
+        // A pickle of protocol 2 or later; a safetensors header starts with its length, then `{`.
         let pickle = head.starts_with(&[0x80]) && head.get(8) != Some(&b'{');
         if zip || pickle {
             return Ok(Self::Torch(path.to_owned(), TorchFile::open(path)?));

@@ -1,32 +1,32 @@
-//! An encoder in two parts, where of each sequence only some last states are wanted, which need not see those
-//! after them.
+//! An encoder in two parts, for sequences of which only some final states are needed, independent of the states after
+//! them.
 //!
-//! A [`Prefix`](super::Prefix) holds as much as can be computed ahead. A cut holds less, because it is kept of many
-//! sequences: one number for each position and channel, and of the last block only what the wanted states need.
+//! A [`Prefix`](super::Prefix) holds as much as can be computed in advance. A cut holds less, because it is stored for
+//! many sequences: one number per position and channel, and of the last block only the data for the wanted states.
 
 use burn::tensor::{Int, Tensor};
 
 use super::prefix::States;
 use super::{Encoder, Sequences, pick};
 
-/// Where an encoder is cut, below its first adapter.
+/// The position at which an encoder is cut, below its first adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Cut {
     /// Before this block.
     Before(usize),
     /// In this block, between attention and feed-forward.
     Attended(usize),
-    /// In the last block, before the output projection of its attention: the wanted states of its input, and of
-    /// the attention.
+    /// In the last block, before the output projection of its attention: the wanted states of its input, and of the
+    /// attention.
     LastMixed,
     /// In the last block, between attention and feed-forward: the wanted states.
     LastAttended,
-    /// After the last block: nothing is adapted.
+    /// After the last block: no layer has an adapter.
     Above,
 }
 
 impl Encoder {
-    /// Where the first adapter is.
+    /// The cut below the first adapter.
     pub(crate) fn cut(&self) -> Cut {
         let Some((block, layer)) = self.first_adapted() else { return Cut::Above };
         let is_last = block + 1 == self.layers.len();
@@ -39,7 +39,7 @@ impl Encoder {
         }
     }
 
-    /// What lies below the cut.
+    /// The states at the cut.
     ///
     /// # Shapes
     ///
@@ -77,8 +77,7 @@ impl Encoder {
         }
     }
 
-    /// The rest of [`Encoder::forward`], `[batch, width]`, from what lies below the cut of sequences that are so
-    /// long.
+    /// The rest of [`Encoder::forward`], `[batch, width]`, from the states at the cut, for sequences of this length.
     pub(crate) fn above(
         &self,
         below: Tensor<2>,

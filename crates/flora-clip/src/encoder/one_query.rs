@@ -1,9 +1,9 @@
-//! The last block of an encoder, where of each sequence one state is wanted.
+//! The last block of an encoder, when only one state of each sequence is needed.
 //!
-//! One query looks at all positions, and their keys and values are never computed: with `W` the weight of the keys'
+//! One query attends to all positions, but their keys and values are never computed: with `W` the weight of the keys'
 //! projection and `x` the states, `q . (x W) = (q W^T) . x`, and a weighted sum of values is the projection of the
-//! weighted sum of states. An image of ViT-B/32 takes 2.1 million multiply-adds instead of 59. What the keys' bias adds is
-//! the same for all positions, and changes no softmax.
+//! weighted sum of states. An image of ViT-B/32 takes 2.1 million multiply-adds instead of 59. The keys' bias adds the
+//! same to all positions, and so changes no softmax.
 
 use burn::tensor::{Int, Tensor, activation::softmax};
 use flora_lora::LoraLinear;
@@ -11,10 +11,10 @@ use flora_lora::LoraLinear;
 use super::{EncoderLayer, Sequences, pick, prefix::States};
 
 impl EncoderLayer {
-    /// The last states at `rows`, one of each sequence, `[batch, width]`; `x` is the block's input,
-    /// `[batch, length, width]`.
+    /// The final states at `rows`, one of each sequence, `[batch, width]`; `x` is the block's input, `[batch, length,
+    /// width]`.
     pub(super) fn finish_one(&self, x: Tensor<3>, rows: Tensor<1, Int>) -> Tensor<2> {
-        // With dropout keys and values are those of some inputs, others for each.
+        // With dropout, keys and values depend on different masks.
         if self.has_dropout() {
             return self.finish_rows(States::Input(x), &Sequences::apart(false), rows);
         }
@@ -47,7 +47,7 @@ impl EncoderLayer {
     }
 }
 
-/// A layer's weight with its adapter, `[d_input, d_output]`.
+/// A layer's weight including its adapter, `[d_input, d_output]`.
 fn whole_weight(layer: &LoraLinear) -> Tensor<2> {
     let weight = layer.weight.val();
     match &layer.lora {

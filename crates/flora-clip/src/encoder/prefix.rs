@@ -1,19 +1,19 @@
-//! An encoder in two parts: what lies below everything that is trained, and the rest.
+//! An encoder in two parts: the part below all trained layers, and the rest.
 
 use burn::tensor::{Device, Int, Tensor};
 use flora_lora::LoraLinear;
 
 use super::{Attention, Encoder, EncoderLayer, Sequences, pick};
 
-/// The states of a batch half-way through an encoder.
+/// The states of a batch in the middle of an encoder.
 #[derive(Debug, Clone)]
 pub(crate) struct Prefix {
-    /// The block that they are in.
+    /// The index of the block.
     block: usize,
     states: States,
 }
 
-/// Where in the block.
+/// The position within the block.
 #[derive(Debug, Clone)]
 pub(super) enum States {
     /// Before it.
@@ -25,13 +25,13 @@ pub(super) enum States {
 }
 
 impl Prefix {
-    /// Before the first block.
+    /// The states before the first block.
     pub(crate) fn start(x: Tensor<3>) -> Self {
         Self { block: 0, states: States::Input(x) }
     }
 
     /// The first `length` states of these rows, laid out as `sequences`, with autodiff if `device` has it, as the
-    /// sequences do. The rows have none.
+    /// sequences do. The rows themselves have none.
     pub(crate) fn take(
         &self,
         rows: Tensor<1, Int>,
@@ -56,7 +56,7 @@ impl Prefix {
 }
 
 impl Encoder {
-    /// As much of [`Encoder::forward`] as lies below the first adapter, without autodiff.
+    /// The part of [`Encoder::forward`] below the first adapter, without autodiff.
     pub(crate) fn prefix(&self, x: Tensor<3>, is_causal: bool) -> Prefix {
         let block = self.first_adapted().map_or(self.layers.len(), |(block, _)| block);
         let x = self.layers[..block].iter().fold(x, |x, layer| layer.forward(x, is_causal));
@@ -76,7 +76,7 @@ impl Encoder {
         })
     }
 
-    /// The layers below the first adapter: all of them where there is none.
+    /// The layers below the first adapter: all layers if there is none.
     pub(crate) fn frozen(&mut self) -> Vec<&mut LoraLinear> {
         let mut frozen = Vec::with_capacity(6 * self.layers.len());
         for layer in &mut self.layers {
@@ -89,7 +89,7 @@ impl Encoder {
         frozen
     }
 
-    /// The first block that has an adapter, and its number.
+    /// The first block with an adapter, and its index.
     pub(super) fn first_adapted(&self) -> Option<(usize, &EncoderLayer)> {
         self.layers.iter().enumerate().find(|(_, layer)| layer.is_adapted())
     }
@@ -123,7 +123,7 @@ impl EncoderLayer {
         }
     }
 
-    /// [`EncoderLayer::finish`] at some rows only, `[rows, width]`.
+    /// [`EncoderLayer::finish`] for some rows only, `[rows, width]`.
     pub(super) fn finish_rows(
         &self,
         states: States,
@@ -138,7 +138,7 @@ impl EncoderLayer {
         self.feed_forward(self.project(pick(x, rows.clone()), pick(mixed, rows)))
     }
 
-    /// Whether an adapter drops inputs, so that no two positions are alike in training.
+    /// Whether an adapter has dropout, so that in training equal positions have different states.
     pub(super) fn has_dropout(&self) -> bool {
         let mut adapters = self.linears().into_iter().filter_map(|layer| layer.lora.as_ref());
         adapters.any(|adapter| adapter.has_dropout())
@@ -154,7 +154,7 @@ impl EncoderLayer {
         [q, k, v].iter().any(|layer| layer.lora.is_some())
     }
 
-    /// The layers of this block as far as no adapter is in the way; whether there is none in all of it.
+    /// The layers of this block before its first adapter; also whether the block has none.
     fn frozen(&mut self) -> (Vec<&mut LoraLinear>, bool) {
         let adapts_attention = self.adapts_attention();
         let (attention, mlp) = (&mut self.self_attn, &mut self.mlp);

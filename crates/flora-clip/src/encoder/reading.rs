@@ -1,12 +1,12 @@
-//! The states between the blocks of an encoder, for whoever reads them.
+//! Access to the states between the blocks of an encoder.
 
 use burn::tensor::{Int, Tensor};
 
 use super::{Encoder, Sequences};
 
 impl Encoder {
-    /// [`Encoder::forward`] without a mask, with the bits that it has; after every block, `read` is shown the number of
-    /// blocks that are done and all states, `[batch, length, width]`.
+    /// [`Encoder::forward`] without a mask, bit-identical. After every block, `read` receives the number of finished
+    /// blocks and all states, `[batch, length, width]`.
     pub(crate) fn forward_reading(
         &self,
         mut x: Tensor<3>,
@@ -22,7 +22,7 @@ impl Encoder {
             read(block + 1, x.clone());
         }
         read(self.layers.len(), last.pass(x.clone(), &apart));
-        // The last block leaves out what the wanted rows do not need, and its products are others then.
+        // With only the wanted rows, the last block computes other products.
         Self { layers: vec![last.clone()] }.forward(x, false, rows)
     }
 }

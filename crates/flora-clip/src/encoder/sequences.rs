@@ -1,4 +1,4 @@
-//! How the sequences of a batch lie in a tensor of states.
+//! The layout of a batch's sequences in a tensor of states.
 
 use burn::tensor::{Device, Int, Tensor};
 
@@ -6,34 +6,33 @@ use super::indices;
 
 /// The sequences of a batch.
 ///
-/// Everything but attention treats each position for itself. Where sequences begin alike and a position sees
-/// only those before, the states of that beginning are the same in all of them: they are computed
-/// once, and attention gets a copy for each sequence.
+/// All operations but attention treat each position separately. If causal sequences begin alike, the states of that
+/// beginning are the same in all of them: they are computed once, and attention receives a copy for each sequence.
 #[derive(Debug, Clone)]
 pub(crate) struct Sequences {
     is_causal: bool,
     shared: Option<Shared>,
 }
 
-/// Causal sequences with states `[1, states, width]`: those of the common beginning, then the rest of each.
+/// Causal sequences with states `[1, states, width]`: the common beginning, then the rest of each.
 #[derive(Debug, Clone)]
 struct Shared {
     count: usize,
     length: usize,
     beginning: usize,
-    /// The state at each position of each sequence.
+    /// The index of the state at each position of each sequence.
     spread: Tensor<1, Int>,
-    /// A position at which each state is.
+    /// A position of each state.
     gather: Tensor<1, Int>,
 }
 
 impl Sequences {
-    /// Each for itself, `[sequences, length, width]`.
+    /// Separate sequences, `[sequences, length, width]`.
     pub(crate) fn apart(is_causal: bool) -> Self {
         Self { is_causal, shared: None }
     }
 
-    /// So many causal sequences of one length, which begin alike for `beginning` positions.
+    /// This many causal sequences of one length, which share their first `beginning` positions.
     pub(crate) fn beginning_alike(
         count: usize,
         length: usize,
@@ -67,15 +66,15 @@ impl Sequences {
         x.reshape([shared.count, shared.length, width])
     }
 
-    /// [`Sequences::spread`] undone.
+    /// The inverse of [`Sequences::spread`].
     pub(crate) fn gather(&self, x: Tensor<3>) -> Tensor<3> {
         let Some(shared) = &self.shared else { return x };
         let [count, length, width] = x.dims();
         x.reshape([count * length, width]).select(0, shared.gather.clone()).unsqueeze()
     }
 
-    /// The place among all states of one position a sequence, where sequences are so long. With a common
-    /// beginning the positions are behind it.
+    /// The indices, among all states, of one position per sequence, for sequences of this length. With a common
+    /// beginning, the positions are after it.
     pub(crate) fn places(&self, positions: &[usize], length: usize) -> Vec<usize> {
         let own = length - self.shared.as_ref().map_or(0, |shared| shared.beginning);
         positions.iter().enumerate().map(|(sequence, at)| sequence * own + at).collect()

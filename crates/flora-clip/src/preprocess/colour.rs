@@ -1,11 +1,11 @@
-//! Whatever a picture's pixels are, as 8-bit RGB.
+//! Conversion of pixels of any type to 8-bit RGB.
 
 use image::{DynamicImage, ImageBuffer, Pixel, Rgb, RgbImage};
 
 use super::Transparency;
 
-/// The picture without transparency. Of 16-bit values the upper byte is kept, as Pillow does with 16-bit
-/// colour. (16-bit grey it cuts at 255, which makes a radiograph white; that is not followed here.)
+/// Converts the picture to RGB without transparency. Of 16-bit values the upper byte is kept, as Pillow does for 16-bit
+/// colour. (Pillow clips 16-bit grey at 255, which makes a radiograph white; this function does not.)
 pub(super) fn rgb(image: &DynamicImage, transparency: Transparency) -> RgbImage {
     let blend = |colour, alpha| match transparency {
         Transparency::White => on_white(colour, alpha),

@@ -10,19 +10,18 @@ use crate::files::{read_object, write};
 use crate::{ClipError, VisionConfig};
 
 impl Preprocessor {
-    /// What a checkpoint says of its images, from the file that transformers 5 would take: the
-    /// `image_processor` of `processor_config.json`, all that its `CLIPProcessor` writes (an older
-    /// `preprocessor_config.json` stays beside it); else `preprocessor_config.json`; and
-    /// [`Preprocessor::new`] where neither says anything. A step that the file leaves out is that
-    /// of transformers' `CLIPImageProcessor`, whose sizes are 224.
+    /// The preprocessing of a checkpoint, from the file that transformers 5 would use: the `image_processor` of
+    /// `processor_config.json`, which is all that its `CLIPProcessor` writes (an older `preprocessor_config.json` stays
+    /// beside it); else `preprocessor_config.json`; else [`Preprocessor::new`]. A step that the file omits is that of
+    /// transformers' `CLIPImageProcessor`, whose sizes are 224.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, or asks for what this cannot do, by field.
+    /// A file that cannot be read, or a field with an unsupported value, by name.
     pub fn from_folder(folder: &Path, config: &VisionConfig) -> Result<Self, ClipError> {
         let (both, image) =
             (folder.join("processor_config.json"), folder.join("preprocessor_config.json"));
-        // Also files of other contents have this name: chat templates, for example.
+        // Files with other content have this name, too: chat templates, for example.
         if both.exists()
             && let Some(nested) = read_object(&both)?.remove("image_processor")
             && !nested.is_null()
@@ -35,7 +34,7 @@ impl Preprocessor {
         Self::from_json(read_object(&image)?.into(), &image, "", config)
     }
 
-    /// From the object of `path` whose fields have `prefix` before their names.
+    /// Reads the object of `path`; `prefix` precedes the names of its fields.
     fn from_json(
         value: Value,
         path: &Path,
@@ -48,14 +47,13 @@ impl Preprocessor {
         Ok(found)
     }
 
-    /// Write `preprocessor_config.json` as Hugging Face's `CLIPImageProcessor` reads it. It has no
-    /// word for [`Centering::Round`](super::Centering::Round) and
-    /// [`Transparency::Ignored`](super::Transparency::Ignored): there, odd margins may be cut a pixel
-    /// further to the left or up, and what is transparent is white.
+    /// Writes `preprocessor_config.json` for Hugging Face's `CLIPImageProcessor`. That format cannot represent
+    /// [`Centering::Round`](super::Centering::Round) and [`Transparency::Ignored`](super::Transparency::Ignored):
+    /// there, odd margins may be cut a pixel further to the left or up, and transparent parts are white.
     ///
     /// # Errors
     ///
-    /// What the file system reports, with the file's name.
+    /// An I/O error, with the file's name.
     pub fn save(&self, folder: &Path) -> Result<(), ClipError> {
         let document = serde_json::json!({
             "image_processor_type": "CLIPImageProcessor",

@@ -1,4 +1,4 @@
-//! From a picture to the numbers that the vision tower takes, as Pillow and `transformers` do it.
+//! Conversion of a picture to the vision tower's input, as in Pillow and `transformers`.
 
 mod colour;
 mod file;
@@ -13,16 +13,16 @@ use crate::{ClipError, VisionConfig};
 pub use resize::Filter;
 use resize::scale;
 
-/// The longest side that an image may have after resizing. Without a limit an image of 1 x 65535
-/// pixels, a file of a few bytes, would ask for 10 GB at CLIP's size.
+/// The longest side of an image after resizing. Without a limit, an image of 1 x 65535 pixels, a file of a few bytes,
+/// would need 10 GB at CLIP's size.
 const LONGEST: u32 = 1 << 16;
 
-/// How many times larger than the square cut from it an image may become by the configuration. Usual
-/// are 1 and 256 / 224; with no limit but the one above, a file of 50 bytes would ask for 50 GB.
+/// The largest accepted ratio of the resized image to the square that is cut from it. Usual ratios are 1 and 256 / 224.
+/// With only the limit above, a file of 50 bytes could need 50 GB.
 const MOST_TIMES: u32 = 16;
 
-/// Convert to RGB, resize (Pillow's antialiased filters), cut the centre, scale to `[0, 1]`, and
-/// normalise by channel.
+/// Preprocessing: converts to RGB, resizes (Pillow's antialiased filters), cuts the centre, scales to `[0, 1]`, and
+/// normalises by channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessor {
     /// The size to resize to.
@@ -31,11 +31,11 @@ pub struct Preprocessor {
     pub resample: Filter,
     /// Side of the square cut from the centre, in pixels.
     pub crop_size: u32,
-    /// Where the centre of an odd margin is.
+    /// How an odd margin is centred.
     pub centering: Centering,
-    /// What is seen of what is transparent.
+    /// How transparent parts are converted.
     pub transparency: Transparency,
-    /// What the pixels' values, 0 to 255, are multiplied by.
+    /// The factor on the pixels' values, 0 to 255.
     pub rescale_factor: f64,
     /// Mean of each channel, subtracted.
     pub image_mean: [f32; 3],
@@ -43,7 +43,7 @@ pub struct Preprocessor {
     pub image_std: [f32; 3],
 }
 
-/// What an image is resized to, in pixels.
+/// The size after resizing, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resize {
@@ -58,28 +58,28 @@ pub enum Resize {
     },
 }
 
-/// Where half a pixel goes when a margin is odd.
+/// The side that the extra pixel goes to when a margin is odd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Centering {
-    /// To the left and up, as `transformers` does it.
+    /// To the left and up, as in `transformers`.
     Floor,
-    /// To the nearer even number, as torchvision does it, and with it OpenAI's code and OpenCLIP.
+    /// Rounded half to even, as in torchvision, and so in OpenAI's code and OpenCLIP.
     Round,
 }
 
-/// What is seen of the transparent parts of a picture.
+/// How the transparent parts of a picture are converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transparency {
-    /// A white ground, as in `transformers` 5.
+    /// On a white background, as in `transformers` 5.
     White,
-    /// Whatever colour lies under it, as in OpenAI's code and OpenCLIP, which forget the alpha.
+    /// With their underlying colour, as in OpenAI's code and OpenCLIP, which drop the alpha channel.
     Ignored,
 }
 
 impl Preprocessor {
-    /// CLIP's steps at the size that the vision tower takes.
+    /// CLIP's steps at the input size of the vision tower.
     pub fn new(config: &VisionConfig) -> Self {
         Self {
             resize: Resize::ShortestEdge(config.image_size as u32),
@@ -93,7 +93,7 @@ impl Preprocessor {
         }
     }
 
-    /// [`Preprocessor::new`] as OpenAI's code and OpenCLIP do it, with Pillow and torchvision.
+    /// [`Preprocessor::new`] with the conventions of OpenAI's code and OpenCLIP, which use Pillow and torchvision.
     pub fn torchvision(config: &VisionConfig) -> Self {
         Self {
             centering: Centering::Round,
@@ -102,7 +102,7 @@ impl Preprocessor {
         }
     }
 
-    /// What makes these steps impossible, or of no use to a tower of this configuration.
+    /// Checks that these steps are possible, and that they fit a tower of this configuration.
     ///
     /// # Errors
     ///
@@ -140,7 +140,7 @@ impl Preprocessor {
         Ok(())
     }
 
-    /// The `crop_size` x `crop_size` pixels that the model sees. Of 16 bits the upper 8 count.
+    /// The `crop_size` x `crop_size` pixels that the model sees. Of 16-bit values, the upper 8 bits count.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl Preprocessor {
     /// Those of [`Preprocessor::crop`].
     pub fn check_size(&self, width: u32, height: u32) -> Result<(), ClipError> {
         if width == 0 || height == 0 {
-            return Err(ClipError::Image(format!("{width} x {height} pixels; nothing to see")));
+            return Err(ClipError::Image(format!("{width} x {height} pixels; the image is empty")));
         }
         self.target(width, height).map(drop)
     }
@@ -179,7 +179,7 @@ impl Preprocessor {
             Resize::ShortestEdge(edge) => edge,
         };
         let (short, long) = (width.min(height), width.max(height));
-        // Truncated, as `transformers.image_transforms.get_resize_output_image_size` does.
+        // Truncated, as in `transformers.image_transforms.get_resize_output_image_size`.
         let long = u64::from(edge) * u64::from(long) / u64::from(short);
         let long = u32::try_from(long).ok().filter(|&long| long <= LONGEST).ok_or_else(|| {
             ClipError::Image(format!(
@@ -190,7 +190,7 @@ impl Preprocessor {
         Ok(if width <= height { (edge, long) } else { (long, edge) })
     }
 
-    /// How many numbers the tower takes of an image: `3 * crop_size * crop_size`.
+    /// The number of values per image: `3 * crop_size * crop_size`.
     pub fn numbers(&self) -> usize {
         3 * self.crop_size as usize * self.crop_size as usize
     }
@@ -217,7 +217,7 @@ impl Preprocessor {
     ///
     /// # Errors
     ///
-    /// No image at all, and those of [`Preprocessor::crop`] for the first image that has any.
+    /// No images, or an error of [`Preprocessor::crop`] for the first image that has any.
     pub fn batch(&self, images: &[DynamicImage], device: &Device) -> Result<Tensor<4>, ClipError> {
         if images.is_empty() {
             return Err(ClipError::Image("a batch needs at least one".into()));
@@ -229,8 +229,8 @@ impl Preprocessor {
         Ok(self.stack(values, device))
     }
 
-    /// [`Preprocessor::pixel_values`] of several images, one after the other, as a batch on a
-    /// device: `[images, 3, crop_size, crop_size]`.
+    /// [`Preprocessor::pixel_values`] of several images, concatenated, as a batch on a device: `[images, 3, crop_size,
+    /// crop_size]`.
     pub fn stack(&self, values: Vec<f32>, device: &Device) -> Tensor<4> {
         let side = self.crop_size as usize;
         let images = values.len() / (3 * side * side);

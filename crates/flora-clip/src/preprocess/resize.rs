@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ClipError;
 
-/// How many rows are widened to f32 at a time: a large photograph as a whole would take four times
-/// its memory.
+/// How many rows are converted to f32 at a time: a whole large photograph would take four times its memory.
 const STRIP: usize = 256;
 
 /// Pillow's filters.
@@ -31,7 +30,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Every filter, at the place of its number in Pillow (`PIL.Image.Resampling`).
+    /// Every filter, at the index of its number in Pillow (`PIL.Image.Resampling`).
     const PILLOW: [Self; 6] =
         [Self::Nearest, Self::Lanczos, Self::Bilinear, Self::Bicubic, Self::Box, Self::Hamming];
 
@@ -55,7 +54,7 @@ impl Filter {
     }
 }
 
-/// Resize as Pillow does.
+/// Resizes as Pillow does.
 pub(super) fn scale(
     image: RgbImage,
     new_width: u32,
@@ -66,8 +65,8 @@ pub(super) fn scale(
     if (new_width, new_height) == (width, height) {
         return Ok(image);
     }
-    // Pillow goes over the rows first, and rounds and clips in between. In the other order, which
-    // `fast_image_resize` takes by itself, sharp edges come out 20 levels apart.
+    // Pillow processes the rows first, and rounds and clips in between. In the other order, the default of
+    // `fast_image_resize`, sharp edges differ by 20 levels.
     let mut narrow = Vec::with_capacity(new_width as usize * height as usize * 3);
     for rows in image.as_raw().chunks(STRIP * width as usize * 3) {
         let count = (rows.len() / (width as usize * 3)) as u32;
@@ -78,7 +77,7 @@ pub(super) fn scale(
         .expect("the buffer has the size that was asked for"))
 }
 
-/// From one width and height to another, on three channels of 8 bits; one of the two must stay.
+/// Resizes one axis of an image with three channels of 8 bits; either width or height must stay.
 fn pass(
     values: &[u8],
     [width, height]: [u32; 2],
@@ -91,8 +90,8 @@ fn pass(
     let failed = |error: &dyn std::fmt::Display| {
         ClipError::Image(format!("resizing {width} x {height} failed: {error}"))
     };
-    // In f32: the crate's 8-bit kernels round the filter's weights more coarsely than Pillow, whose
-    // have 22 bits, so that one value in 300 comes out a level apart and some come out two.
+    // In f32: the crate's 8-bit kernels round the filter's weights more coarsely than Pillow, whose weights have 22
+    // bits, so that one value in 300 differs by one level and some differ by two.
     let pixels: Vec<F32x3> = values
         .as_chunks()
         .0
@@ -105,6 +104,6 @@ fn pass(
     fir::Resizer::new()
         .resize_typed::<F32x3>(&source, &mut target, &options)
         .map_err(|error| failed(&error))?;
-    // The conversion cuts fractions off and keeps to 0..=255.
+    // The conversion truncates fractions and clips to 0..=255.
     Ok(target.pixels().iter().flat_map(|pixel| pixel.0.map(|value| (value + 0.5) as u8)).collect())
 }

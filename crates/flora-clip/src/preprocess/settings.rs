@@ -1,4 +1,4 @@
-//! The fields of Hugging Face's image processor: what transformers' `CLIPImageProcessor` makes of them.
+//! The fields of Hugging Face's image processor, interpreted as by transformers' `CLIPImageProcessor`.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{Filter, Preprocessor, Resize};
 use crate::VisionConfig;
 
-/// The fields that change what comes out. `do_convert_rgb` does not: transformers fails on pictures of
-/// other kinds where it is off. Fields that no `CLIPImageProcessor` knows are ignored there, too.
+/// The fields that change the result. `do_convert_rgb` does not: if it is off, transformers fails on pictures of other
+/// kinds. Fields unknown to `CLIPImageProcessor` are ignored, as there.
 #[derive(Deserialize)]
 pub(super) struct Settings {
     image_processor_type: Option<String>,
@@ -30,7 +30,7 @@ pub(super) struct Settings {
     pad_size: Option<Value>,
 }
 
-/// A size in all of its spellings.
+/// A size in any of its spellings.
 #[derive(Deserialize)]
 #[serde(
     untagged,
@@ -42,7 +42,7 @@ enum Size {
     Named(BTreeMap<String, u32>),
 }
 
-/// What the spellings mean.
+/// The meaning of the spellings.
 #[derive(Clone, Copy)]
 enum Sides {
     Side(u32),
@@ -91,9 +91,9 @@ impl Channels {
 }
 
 impl Settings {
-    /// The error names the field.
+    /// Parses the fields; the error names the field.
     pub(super) fn parse(mut value: Value) -> Result<Self, String> {
-        // To transformers, null is no default: it switches steps off, and lacks where it is used.
+        // In transformers, null is not a default: it switches steps off, or fails where a value is used.
         for (field, value) in value.as_object_mut().into_iter().flatten() {
             let null = value.is_null();
             match field.as_str() {
@@ -115,7 +115,7 @@ impl Settings {
     /// The steps; the error names the field.
     pub(super) fn convert(self) -> Result<Preprocessor, String> {
         self.refuse_others()?;
-        // What transformers takes for what a file leaves out.
+        // transformers' defaults for omitted fields.
         let clip = VisionConfig { image_size: 224, ..VisionConfig::default() };
         let mut found = Preprocessor::new(&clip);
         if let Some(size) = self.size {
@@ -164,7 +164,7 @@ impl Settings {
         Ok(found)
     }
 
-    /// What says that the steps are others.
+    /// Refuses fields that change the steps in an unsupported way.
     fn refuse_others(&self) -> Result<(), String> {
         for (field, kind) in [
             ("image_processor_type", &self.image_processor_type),

@@ -1,4 +1,4 @@
-//! Tokens that are added to a vocabulary, as `transformers` 5 adds them (`TokenizersBackend.__init__`).
+//! Tokens added to a vocabulary, as in `transformers` 5 (`TokenizersBackend.__init__`).
 
 use std::path::Path;
 
@@ -15,13 +15,13 @@ impl Declared {
         if self.added.is_empty() { vocabulary } else { &self.source }
     }
 
-    /// The content of the token of this name.
+    /// The content of the token with this name.
     pub(super) fn content(&self, name: &str) -> Option<&str> {
         let named = self.named.iter().find(|(known, _)| known == name);
         named.map(|(_, token)| token.content.as_str())
     }
 
-    /// Refuse what says that a text goes through other steps than CLIP's before it is merged.
+    /// Refuses settings that require other preprocessing steps than CLIP's.
     pub(super) fn check_pipeline(&self, folder: &Path) -> Result<(), ClipError> {
         let wrong = |problem: String| Err(ClipError::file(&folder.join(CONFIG), problem));
         if let Some(class) = &self.other_class {
@@ -40,8 +40,8 @@ impl Declared {
         Ok(())
     }
 
-    /// Let what a `tokenizer.json` lists come first, where its class keeps it: CLIP's takes the
-    /// vocabulary and the merges of such a file, and the tokens that are declared.
+    /// Adds the tokens listed in a `tokenizer.json` first, if its class keeps them: CLIP's class uses the vocabulary
+    /// and the merges of such a file, and the declared tokens.
     pub(super) fn begin_with_listed(&mut self, document: &Value) -> Result<(), String> {
         if self.other_class.is_some() {
             self.listed = listed(document)?;
@@ -49,7 +49,7 @@ impl Declared {
         Ok(())
     }
 
-    /// Add everything, in the order of `transformers`, of which the ids of new tokens depend:
+    /// Adds all tokens in the order of `transformers`, which determines the ids of new tokens:
     /// `TokenizersBackend.__init__`. `named` are the tokens that have a name in the end.
     pub(super) fn add(
         &self,
@@ -60,7 +60,7 @@ impl Declared {
         let has_id = |content: &str| with_ids().any(|(_, token)| token.content == content);
         let mut tokens: Vec<AddedToken> = with_ids().map(|(_, token)| token.clone()).collect();
         for token in named.iter().map(|(_, token)| token).chain(&self.extra) {
-            // Twice, with other rules: the last ones count.
+            // Twice, with different rules: the last ones count.
             if !has_id(&token.content) && !tokens.contains(token) {
                 tokens.push(token.clone());
             }

@@ -1,4 +1,4 @@
-//! What the small files beside a vocabulary say of its tokens, read as `transformers` 5 reads them
+//! The tokens declared by the small files beside a vocabulary, read as in `transformers` 5
 //! (`PreTrainedTokenizerBase._from_pretrained`).
 
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ pub(super) const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
 
-/// The tokens that have a name, in the order in which `transformers` adds them.
+/// The names of tokens, in the order in which `transformers` adds them.
 pub(super) const NAMES: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
-/// What the files declare.
+/// The declarations of the files.
 #[derive(Debug, Default)]
 pub(super) struct Declared {
     /// Tokens by name, such as `bos_token`.
@@ -27,21 +27,21 @@ pub(super) struct Declared {
     pub(super) added: Vec<(u32, AddedToken)>,
     /// The file that gives the ids.
     pub(super) source: PathBuf,
-    /// Tokens that a `tokenizer.json` lists, where its class keeps them.
+    /// Tokens listed by a `tokenizer.json`, if its class keeps them.
     pub(super) listed: Vec<(u32, AddedToken)>,
     /// Special tokens without a name.
     pub(super) extra: Vec<AddedToken>,
     /// The most tokens of a text.
     pub(super) longest: Option<usize>,
-    /// Special tokens in a text are text like any other.
+    /// Whether special tokens in a text are treated as ordinary text.
     pub(super) split_special: bool,
-    /// The tokenizer's class, where it is not CLIP's.
+    /// The tokenizer's class, if it is not CLIP's.
     pub(super) other_class: Option<String>,
     /// Whether upper case is kept.
     pub(super) cased: bool,
 }
 
-/// A token of a file; what is left out is as in `tokenizers.AddedToken`.
+/// A token in a file; omitted fields have the defaults of `tokenizers.AddedToken`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Token {
@@ -74,7 +74,7 @@ impl Token {
     }
 }
 
-/// A token that a text alone may stand for, which is a special one.
+/// A token that may be given as text alone, which makes it special.
 fn special(value: &Value) -> Result<AddedToken, String> {
     match value {
         Value::String(content) => Ok(AddedToken::from(content.clone(), true)),
@@ -83,7 +83,7 @@ fn special(value: &Value) -> Result<AddedToken, String> {
 }
 
 impl Declared {
-    /// `whole` is the path and contents of a `tokenizer.json`, if the folder has one.
+    /// Reads the files; `whole` is the path and content of a `tokenizer.json`, if the folder has one.
     pub(super) fn read(folder: &Path, whole: Option<(&Path, &Value)>) -> Result<Self, ClipError> {
         let path = folder.join(CONFIG);
         let config = object(&path)?;
@@ -95,7 +95,7 @@ impl Declared {
             declared.read_older(folder, whole)?;
         }
         declared.added.sort_by_key(|&(id, _)| id);
-        // A name may be no more than that of a token which is described elsewhere.
+        // A name may refer to a token that is described elsewhere.
         for (_, token) in &mut declared.named {
             let described =
                 declared.added.iter().rfind(|(_, added)| added.content == token.content);
@@ -122,7 +122,7 @@ impl Declared {
         Ok(declared)
     }
 
-    /// A field of `tokenizer_config.json`, or of `special_tokens_map.json`.
+    /// Reads a field of `tokenizer_config.json`, or of `special_tokens_map.json`.
     fn take(&mut self, name: &str, value: &Value) -> Result<(), String> {
         let flag = || match value {
             Value::Null => Ok(false),
@@ -156,7 +156,7 @@ impl Declared {
             "padding_side" | "truncation_side"
                 if !matches!(value.as_str(), None | Some("right")) =>
             {
-                return Err(format!("{value}; only \"right\" can be followed"));
+                return Err(format!("{value}; only \"right\" is supported"));
             }
             "do_lower_case" => self.cased = !value.is_null() && !flag()?,
             "split_special_tokens" => self.split_special = flag()?,
@@ -176,7 +176,7 @@ impl Declared {
         Ok(())
     }
 
-    /// Let `name` mean this token, whatever it meant before.
+    /// Assigns `name` to this token, replacing an earlier assignment.
     fn name(&mut self, name: &str, token: AddedToken) {
         match self.named.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = token,
@@ -185,7 +185,7 @@ impl Declared {
         order(&mut self.named);
     }
 
-    /// The files of the time before `added_tokens_decoder`.
+    /// Reads the files from before `added_tokens_decoder`.
     fn read_older(
         &mut self,
         folder: &Path,
@@ -221,7 +221,7 @@ impl Declared {
     }
 }
 
-/// Put tokens in the order in which `transformers` adds them.
+/// Sorts tokens into the order in which `transformers` adds them.
 pub(super) fn order(named: &mut [(String, AddedToken)]) {
     let place = |name: &str| NAMES.iter().position(|known| *known == name).unwrap_or(NAMES.len());
     named.sort_by_key(|(name, _)| place(name));

@@ -12,15 +12,14 @@ use crate::files::read_small;
 use crate::{ClipError, TextConfig};
 
 impl ClipTokenizer {
-    /// The tokenizer of a checkpoint: its `tokenizer.json`, else its `vocab.json` and `merges.txt`,
-    /// or CLIP's own where the folder has none of them. Added tokens, the names of tokens and the
-    /// longest text come from `tokenizer_config.json`, `special_tokens_map.json` and
-    /// `added_tokens.json`, as far as `transformers` 5 looks at them: the last two count where the
-    /// first has no `added_tokens_decoder`.
+    /// The tokenizer of a checkpoint: its `tokenizer.json`, else its `vocab.json` and `merges.txt`; if the folder has
+    /// none of them, CLIP's own. Added tokens, the names of tokens and the longest text come from
+    /// `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`, as in `transformers` 5: the last two
+    /// count only if the first has no `added_tokens_decoder`.
     ///
     /// # Errors
     ///
-    /// Files that cannot be read or do not belong together, and what cannot be followed, by name.
+    /// Files that cannot be read or are inconsistent, and unsupported settings, by name.
     pub fn from_folder(folder: &Path, config: &TextConfig) -> Result<Self, ClipError> {
         let whole = folder.join("tokenizer.json");
         if whole.exists() {
@@ -50,16 +49,16 @@ impl ClipTokenizer {
         Self::complete(pipeline, declared, config, &entries, false)
     }
 
-    /// A whole pipeline as Hugging Face's fast tokenizers write it: what it says about normalising,
-    /// splitting and merging is followed. Start and end tokens are added here, and texts are cut
-    /// here, so its post-processor, truncation and padding are not used.
+    /// A whole pipeline written by Hugging Face's fast tokenizers: its normalisation, splitting and merging are used.
+    /// Start and end tokens are added here, and texts are cut here, so its post-processor, truncation and padding are
+    /// not used.
     fn from_tokenizer_json(
         path: &Path,
         folder: &Path,
         config: &TextConfig,
     ) -> Result<Self, ClipError> {
         let wrong = |problem: String| ClipError::file(path, problem);
-        // A file that was cut off is the likely damage: it is told without a panic.
+        // Truncation is the most likely damage: it gives an error without a panic.
         let mut document: Value = serde_json::from_str(&read_small(path)?)
             .map_err(|error| wrong(format!("not JSON: {error}")))?;
         let mut declared = Declared::read(folder, Some((path, &document)))?;

@@ -17,18 +17,18 @@ use crate::{ClipError, TextConfig};
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
-/// CLIP's tokenizer, equal to Hugging Face's `CLIPTokenizerFast`.
+/// CLIP's tokenizer, equivalent to Hugging Face's `CLIPTokenizerFast`.
 #[derive(Debug, Clone)]
 pub struct ClipTokenizer {
     tokenizer: Tokenizer,
     start: u32,
     end: u32,
     context: usize,
-    /// Tokens by the names that `tokenizer_config.json` has for them.
+    /// Tokens by their names in `tokenizer_config.json`.
     named: Vec<(String, AddedToken)>,
     /// Its class in transformers.
     class: String,
-    /// Whether the pipeline came from a `tokenizer.json`, and may be another than CLIP's.
+    /// Whether the pipeline came from a `tokenizer.json`, and may differ from CLIP's.
     from_json: bool,
 }
 
@@ -51,7 +51,7 @@ impl ClipTokenizer {
         Self::complete(tokenizer, declared, config, path, false)
     }
 
-    /// A pipeline, of the file `path`, with the tokens that the files beside it declare.
+    /// Completes the pipeline from the file `path` with the tokens that the files beside it declare.
     fn complete(
         mut tokenizer: Tokenizer,
         declared: Declared,
@@ -78,7 +78,7 @@ impl ClipTokenizer {
 
         let special = |name: &str, default: &str, id: u32| {
             let Some((_, token)) = named.iter().find(|(known, _)| known == name) else {
-                // Other vocabularies name the two otherwise; then the model's configuration tells.
+                // Other vocabularies may use other names for the two; then the model's configuration decides.
                 let told =
                     (from_json && id > 2 && tokenizer.id_to_token(id).is_some()).then_some(id);
                 return told.ok_or_else(|| format!("{default:?} is missing"));
@@ -128,7 +128,7 @@ impl ClipTokenizer {
         texts.iter().map(|text| self.encode(text.as_ref())).collect()
     }
 
-    /// Everything that the ids depend on, for a digest.
+    /// All data that determine the ids, for a digest.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.tokenizer.to_string(false).unwrap_or_default().into_bytes();
         bytes.extend(format!("{} {} {}", self.start, self.end, self.context).into_bytes());
@@ -139,11 +139,11 @@ impl ClipTokenizer {
     }
 }
 
-/// Run what `tokenizers` does with a file from elsewhere: on some that make no sense, it panics
+/// Runs `tokenizers` on an untrusted file: it panics on some inconsistent ones
 /// (<https://github.com/huggingface/tokenizers/pull/2151>).
 fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err("its parts do not fit together".into()),
+        Err(_) => Err("its parts are inconsistent".into()),
     }
 }

@@ -13,12 +13,12 @@ use crate::ClipError;
 use crate::files::write;
 
 impl ClipTokenizer {
-    /// Write the tokenizer as Hugging Face's read it: `vocab.json` and `merges.txt`, or
-    /// `tokenizer.json` where it came from one; and `tokenizer_config.json`.
+    /// Writes the tokenizer for Hugging Face's classes: `vocab.json` and `merges.txt`, or `tokenizer.json` if it came
+    /// from one; and `tokenizer_config.json`.
     ///
     /// # Errors
     ///
-    /// What the file system reports, with the file's name.
+    /// An I/O error, with the file's name.
     pub fn save(&self, folder: &Path) -> Result<(), ClipError> {
         let write = |file: &str, text: String| write(&folder.join(file), &text);
         let text = serde_json::to_string_pretty(&self.config()).expect("plain JSON") + "\n";
@@ -35,10 +35,10 @@ impl ClipTokenizer {
             words.iter().map(|(word, id)| format!("{}: {id}", serde_json::json!(word))).collect();
         write("vocab.json", format!("{{{}}}\n", entries.join(", ")))?;
 
-        // The model gives its merges away only in its serialised form.
+        // The model exposes its merges only in its serialised form.
         let model = serde_json::to_value(self.tokenizer.get_model()).expect("plain data");
         let BpeModel { merges, .. } = serde_json::from_value(model).expect("a BPE model");
-        // The first line is one that readers skip.
+        // Readers skip the first line.
         let mut text = "#version: 0.2\n".to_owned();
         for merge in merges {
             match merge {
@@ -66,7 +66,7 @@ impl ClipTokenizer {
         }
         let added: BTreeMap<u32, AddedToken> =
             self.tokenizer.get_added_tokens_decoder().into_iter().collect();
-        // The two that a reader adds by itself are not worth a word.
+        // Readers add these two by themselves.
         let known = |(id, token): (&u32, &AddedToken)| {
             [self.start, self.end].contains(id)
                 && *token == AddedToken::from(token.content.clone(), true)
@@ -86,7 +86,7 @@ struct BpeModel {
     merges: Vec<Merge>,
 }
 
-/// A merge in either of the spellings that `tokenizers` has had.
+/// A merge in either of the formats that `tokenizers` has used.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Merge {

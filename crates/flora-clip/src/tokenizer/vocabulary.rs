@@ -12,10 +12,10 @@ use tokenizers::{SplitDelimiterBehavior, Tokenizer};
 use super::{END, START};
 use crate::TextConfig;
 
-/// Two symbols that become one.
+/// Two symbols that are merged into one.
 pub(super) type Merge = (String, String);
 
-/// How CLIP cuts a text into words before the byte pairs are merged.
+/// The expression by which CLIP splits a text into words before the byte pairs are merged.
 const WORDS: &str =
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 /// CLIP's merges, most frequent first, from `open_clip`'s `bpe_simple_vocab_16e6.txt.gz` (MIT).
@@ -45,13 +45,13 @@ pub(super) fn openai(size: usize) -> Result<(Vocab, Vec<Merge>), String> {
     Ok((vocabulary, merges))
 }
 
-/// What CLIP does to a text, with this vocabulary and without added tokens.
+/// CLIP's text pipeline with this vocabulary and without added tokens.
 pub(super) fn pipeline(
     vocabulary: Vocab,
     merges: Vec<Merge>,
     unknown: &str,
 ) -> Result<Tokenizer, String> {
-    // `tokenizers` 0.23 panics where such a word is longer than all others.
+    // `tokenizers` 0.23 panics if such a word is longer than all others.
     let known = |(left, right): &&Merge| vocabulary.contains_key(format!("{left}{right}").as_str());
     if let Some((left, right)) = merges.iter().find(|pair| !known(pair)) {
         return Err(format!("{left:?} and {right:?} merge to a word that it lacks"));
@@ -78,8 +78,8 @@ pub(super) fn pipeline(
     Ok(tokenizer)
 }
 
-/// Every id must have a row in the model's table, and be one token's: of two, the tokenizer would lose
-/// one when it is written again.
+/// Checks that every id has a row in the model's table and belongs to one token: of two tokens, the tokenizer would
+/// lose one when it is saved.
 pub(super) fn check_ids<T: std::fmt::Debug + Ord>(
     vocabulary: impl IntoIterator<Item = (T, u32)>,
     config: &TextConfig,
@@ -106,8 +106,8 @@ pub(super) fn pair(line: &str) -> Option<Merge> {
     Some((left.to_owned(), right.to_owned()))
 }
 
-/// The character that stands for each byte, in the order of CLIP's vocabulary: bytes that print as
-/// Latin-1 first, as themselves, then the others, as the characters from U+0100 on.
+/// The character for each byte, in the order of CLIP's vocabulary: bytes that print as Latin-1 first, as themselves,
+/// then the others, as the characters from U+0100 on.
 fn byte_symbols() -> Vec<String> {
     let printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     let visible = (0..=255u8).filter(printable).map(char::from);

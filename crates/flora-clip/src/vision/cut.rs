@@ -1,4 +1,4 @@
-//! A vision tower in two parts: what lies below its first adapter, and the rest.
+//! A vision tower in two parts: the part below its first adapter, and the rest.
 
 use std::fmt;
 
@@ -7,18 +7,18 @@ use burn::tensor::Tensor;
 use super::{VisionModel, class_tokens};
 use crate::encoder::Cut;
 
-/// Where a vision tower is cut in two, below its first adapter: see [`VisionModel::cut`].
+/// The position at which a vision tower is cut in two, below its first adapter: see [`VisionModel::cut`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VisionCut {
     cut: Cut,
-    /// Of an image: the class token and the patches.
+    /// Tokens per image: the class token and the patches.
     tokens: usize,
     width: usize,
 }
 
 impl VisionCut {
-    /// How many states of how many numbers there are of an image at the cut. All of its tokens, or where only
-    /// those of the class token are needed any more, one or two.
+    /// The number of states per image at the cut, and the numbers per state. All tokens count, or, where only the class
+    /// token is still needed, one or two.
     pub fn shape(&self) -> [usize; 2] {
         let states = match self.cut {
             Cut::Before(_) | Cut::Attended(_) => self.tokens,
@@ -28,24 +28,24 @@ impl VisionCut {
         [states, self.width]
     }
 
-    /// The numbers of an image at the cut.
+    /// The numbers per image at the cut.
     pub fn numbers(&self) -> usize {
         self.shape().iter().product()
     }
 
-    /// Whether all of the tower's blocks lie below, so that none has an adapter.
+    /// Whether the cut is above all blocks, so that none has an adapter.
     pub fn is_above_all_blocks(&self) -> bool {
         self.cut == Cut::Above
     }
 
-    /// Whether the tower below is more than a part of its first block. If not, an image's states are about as
-    /// many numbers as its pixels, and hardly anything is saved by keeping them.
+    /// Whether storing states is worthwhile: the part below is more than a part of the first block. If not, an image's
+    /// states have about as many numbers as its pixels, and storing them saves little.
     pub fn is_worth_keeping(&self) -> bool {
         !matches!(self.cut, Cut::Before(0) | Cut::Attended(0))
     }
 }
 
-/// In words, the blocks counted from 0 as in the names of parameters.
+/// A description, with blocks counted from 0 as in the names of parameters.
 impl fmt::Display for VisionCut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cut {
@@ -59,14 +59,14 @@ impl fmt::Display for VisionCut {
 }
 
 impl VisionModel {
-    /// The cut below the first adapter that the tower has now; after the last block if it has none.
+    /// The cut below the tower's current first adapter; after the last block if there is none.
     pub fn cut(&self) -> VisionCut {
         let positions = self.embeddings.position_embedding.weight.lazy_shape();
         VisionCut { cut: self.encoder.cut(), tokens: positions[0], width: positions[1] }
     }
 
-    /// As much of [`VisionModel::forward`] as lies below `cut`, for images that it is computed of again and again
-    /// while nothing changes but adapters above.
+    /// The part of [`VisionModel::forward`] below `cut`. Compute it once for images that are used repeatedly while only
+    /// adapters above change.
     ///
     /// # Shapes
     ///
@@ -75,7 +75,7 @@ impl VisionModel {
     ///
     /// # Panics
     ///
-    /// Panics if the images have another size, and if the cut is one of a tower with other blocks.
+    /// If the images have another size, or the cut belongs to a tower with other blocks.
     pub fn prefix(&self, images: Tensor<4>, cut: VisionCut) -> Tensor<2> {
         let x = self.pre_layrnorm.forward(self.embeddings.forward(images));
         let [batch, length, _] = x.dims();
@@ -92,7 +92,7 @@ impl VisionModel {
     ///
     /// # Panics
     ///
-    /// Panics if the shapes do not fit together.
+    /// If the shapes are inconsistent.
     pub fn forward_from(&self, below: Tensor<2>, cut: VisionCut) -> Tensor<2> {
         let [batch, numbers] = below.dims();
         assert_eq!(numbers, cut.numbers(), "the numbers of an image {cut}");

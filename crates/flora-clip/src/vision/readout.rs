@@ -1,4 +1,4 @@
-//! More of what a vision tower sees than its image feature: states of its blocks, and the image a little aside.
+//! Additional features of a vision tower: states of its blocks, and means over shifted copies of the image.
 
 use std::fmt;
 
@@ -8,28 +8,29 @@ use super::VisionModel;
 use crate::encoder::indices;
 use crate::{Clip, VisionConfig, normalize};
 
-/// What is read of a vision tower besides the image feature. Blocks are counted from 1; those of 0 are the embeddings.
+/// The features that are read from a vision tower besides the image feature. Blocks are counted from 1; block 0 is the
+/// embeddings.
 ///
-/// Middle blocks know of shapes and strokes that the last one has given up for the words of its training, and an image
-/// that is moved a little is the same image: a linear classifier finds more in the mean of both than in the image
-/// feature alone.
+/// Middle blocks keep information on shapes and strokes that the last block has dropped for the words of its training,
+/// and a slightly shifted image shows the same thing. A linear classifier therefore gains from both, compared to the
+/// image feature alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Readout {
     /// The class token after these blocks, before the tower's last norm.
     pub class: Vec<usize>,
     /// The mean of the patches' states after these blocks.
     pub patches: Vec<usize>,
-    /// Means over the image as it is and moved to the left, right, up and down by 5/64 of its size, with its edge
-    /// repeated; five passes through the tower.
+    /// Whether to take means over the image and its copies shifted left, right, up and down by 5/64 of its size, with
+    /// its edge repeated; this takes five passes through the tower.
     pub shifts: bool,
 }
 
-/// By how much of its size an image is moved: 5 of 64 pixels.
+/// The shift of an image relative to its size: 5 of 64 pixels.
 const SHIFT: [usize; 2] = [5, 64];
 
 impl Readout {
-    /// The class token after the last block, and the patches after the last block and two thirds of the blocks: 6 and 4
-    /// of 6; 12 and 8 of 12.
+    /// The class token after the last block, and the patches after the last block and after two thirds of the blocks: 6
+    /// and 4 of 6; 12 and 8 of 12.
     pub fn of_layers(config: &VisionConfig) -> Self {
         let blocks = config.num_hidden_layers;
         let mut patches = vec![blocks, (4 * blocks + 3) / 6];
@@ -42,13 +43,13 @@ impl Readout {
         Self { class: Vec::new(), patches: Vec::new(), shifts: false }
     }
 
-    /// The same, of the image and what is a little aside of it.
+    /// The same readout with shifted copies of the image.
     #[must_use]
     pub fn shifted(self) -> Self {
         Self { shifts: true, ..self }
     }
 
-    /// Numbers of the states of an image.
+    /// The numbers per image of the states.
     pub fn width(&self, config: &VisionConfig) -> usize {
         self.parts() * config.hidden_size
     }
@@ -67,8 +68,8 @@ impl fmt::Display for Readout {
 }
 
 impl VisionModel {
-    /// [`VisionModel::forward`], with the bits that it has, and the states of `readout`, if it has some: each part of the
-    /// same length, and all of them together of length 1.
+    /// [`VisionModel::forward`], bit-identical, and the states of `readout`, if it has any: each part has the same
+    /// norm, and all of them together have norm 1.
     ///
     /// # Shapes
     ///
@@ -77,7 +78,7 @@ impl VisionModel {
     ///
     /// # Panics
     ///
-    /// Panics if the images have another size, or the tower not so many blocks.
+    /// If the images have another size, or the tower has fewer blocks than the readout.
     pub fn forward_reading(
         &self,
         images: Tensor<4>,
@@ -117,8 +118,9 @@ impl VisionModel {
 }
 
 impl Clip {
-    /// Image features of length 1, their mean over what is a little aside (or again, without [`Readout::shifts`]), and
-    /// the states of `readout`, whose mean that is, too. Means are shorter than 1 and stay so.
+    /// Image features of norm 1, their mean over the shifted copies (or the features again, without
+    /// [`Readout::shifts`]), and the states of `readout`, which are means, too. Means have a norm below 1, and are not
+    /// normalised again.
     ///
     /// # Shapes
     ///
@@ -149,7 +151,7 @@ impl Clip {
     }
 }
 
-/// The images moved to the left, right, up and down; what comes in is their edge.
+/// The images shifted left, right, up and down; the gap is filled with their edge.
 fn shifted(images: Tensor<4>) -> Vec<Tensor<4>> {
     let size = images.dims()[3];
     let by = (SHIFT[0] * size + SHIFT[1] / 2) / SHIFT[1];

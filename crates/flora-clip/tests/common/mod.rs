@@ -67,7 +67,7 @@ pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap()
 }
 
-/// What tells `-0.0` from `0.0` and takes nothing for close.
+/// Bits distinguish `-0.0` from `0.0` and accept no tolerance.
 pub(crate) fn bits<const D: usize>(tensor: Tensor<D>) -> Vec<u32> {
     values(tensor).into_iter().map(f32::to_bits).collect()
 }

@@ -1,8 +1,8 @@
-//! Numbers cut into blocks of powers of two.
+//! Splitting numbers into blocks whose sizes are powers of two.
 
-/// The largest block: its rotation runs in 256 KiB, which the processor's caches hold.
+/// The largest block: its rotation needs 256 KiB, which fits into the processor's caches.
 pub(super) const LARGEST: usize = 1 << 16;
-/// The smallest block that is cut off while numbers are left for another.
+/// The smallest block that is split off while numbers are left for another one.
 const SMALLEST: usize = 256;
 /// The smallest block.
 const LEAST: usize = 32;
@@ -10,9 +10,9 @@ const LEAST: usize = 32;
 /// A block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Block {
-    /// `length` numbers, filled up with zeros to `size`, a power of two.
+    /// `length` numbers, zero-padded to `size`, a power of two.
     Rotated { length: usize, size: usize },
-    /// Numbers so few that 4 bytes for each take no more than codes and a scale.
+    /// So few numbers that 4 bytes each take no more than codes and a scale.
     Raw { length: usize },
 }
 
@@ -23,7 +23,7 @@ impl Block {
         }
     }
 
-    /// Its bytes with codes of `bits` each.
+    /// The size of the block in bytes, with codes of `bits` each.
     pub(super) fn byte_len(self, bits: u8) -> usize {
         match self {
             Self::Rotated { size, .. } => 4 + size / 8 * usize::from(bits),
@@ -32,7 +32,7 @@ impl Block {
     }
 }
 
-/// The blocks of `total` numbers: those of the binary digits of `total`, and one for what is less than 256.
+/// The blocks of `total` numbers: one per binary digit of `total`, and one for the rest below 256.
 pub(super) fn blocks(total: usize, bits: u8) -> impl Iterator<Item = Block> {
     let mut left = total;
     std::iter::from_fn(move || {

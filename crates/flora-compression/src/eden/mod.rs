@@ -1,21 +1,21 @@
-//! EDEN: a random rotation, one to four bits for each number, and a scale that makes the result unbiased.
+//! EDEN: a random rotation, one to four bits per number, and a scale that makes the result unbiased.
 //!
 //! From [Vargaftik et al., 2022](https://arxiv.org/abs/2108.08842); with one bit it is DRIVE
 //! ([arXiv 2105.08339](https://arxiv.org/abs/2105.08339)). For a block `x` of D numbers:
 //!
 //! 1. `y = H D2 H D1 x / D`, with H the Hadamard matrix and D1, D2 random signs that both sides draw from a common
-//!    seed. The numbers of `y` are nearly Gaussian, whatever `x` is.
-//! 2. `z` is, for each of `y sqrt(D) / |y|`, the nearest of the 2 to 16 values that have the least mean squared error
-//!    for the standard normal distribution (Lloyd-Max).
-//! 3. `S = |y|^2 / <z, y>`, so that `S z` has the mean `y` over the random signs.
+//!    seed. The entries of `y` are nearly Gaussian, whatever `x` is.
+//! 2. `z` is the quantisation of `y sqrt(D) / |y|`: each entry becomes the nearest of the 2 to 16 values that minimise
+//!    the mean squared error for the standard normal distribution (Lloyd-Max).
+//! 3. `S = |y|^2 / <z, y>`, so that the mean of `S z` over the random signs is `y`.
 //!
 //! The decoder undoes the rotation of `S z`. The squared error, relative to `|x|^2`, is 0.571, 0.133, 0.0358 and 0.0095
 //! with 1 to 4 bits. The errors of clients with different seeds are independent: the error of their mean falls with
 //! their number. **Seeds must therefore differ between clients and rounds.**
 //!
-//! The numbers of all tensors are cut, one tensor after the other, into blocks of powers of two: those of the binary
-//! digits of their number, 65,536 at most. The last block, of fewer than 256, is filled up with zeros to a power of
-//! two, 32 at least.
+//! The numbers of all tensors are concatenated and split into blocks whose sizes are powers of two: one per binary
+//! digit of their number, 65,536 at most. The last block, of fewer than 256, is zero-padded to a power of two, at least
+//! 32.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -23,10 +23,11 @@
 //! | 4 per number | the last block as little-endian `f32`, without S, if that takes no more bytes than codes and S |
 //! | D bits / 8 per block | codes, the lowest bits of a byte first |
 //!
-//! A code is the place of `|z|` among the magnitudes, from the smallest; its highest bit is set if `z` is negative.
+//! A code is the index of `|z|` among the magnitudes, from the smallest; its highest bit is set if `z` is negative.
 //!
-//! Bit i of `D1` and bit D + i of both signs' stream, the lowest of each 32-bit word first, are set where a sign is
-//! negative; the stream of block b is [`flora_core::seed::stream`] with the label `eden/{b}`.
+//! Bit i of `D1` is bit i of the sign stream, and bit i of `D2` is bit D + i; a set bit means a negative sign. The
+//! lowest bit of each 32-bit word comes first. The stream of block b is [`flora_core::seed::stream`] with the label
+//! `eden/{b}`.
 
 mod blocks;
 mod hadamard;
@@ -40,7 +41,7 @@ use crate::bits::{BitReader, BitWriter};
 use crate::bytes::{Fields, write_scales};
 use crate::error::CodecError;
 
-/// The magnitudes of the Lloyd-Max quantisers of the standard normal distribution, by bits.
+/// The magnitudes of the Lloyd-Max quantisers of the standard normal distribution, by number of bits.
 const CENTROIDS: [&[f32]; 4] = [
     &[0.797_884_6],
     &[0.452_780_04, 1.510_417_6],
@@ -73,7 +74,7 @@ fn multiply(values: &mut [f32], signs: &[f32]) {
     values.iter_mut().zip(signs).for_each(|(value, sign)| *value *= sign);
 }
 
-/// The bytes of `total` numbers.
+/// The size in bytes of `total` numbers.
 pub(crate) fn byte_len(total: usize, bits: u8) -> usize {
     let (whole, rest) = (total / LARGEST, total % LARGEST);
     whole * Block::Rotated { length: LARGEST, size: LARGEST }.byte_len(bits)
@@ -108,13 +109,13 @@ fn encode_block(mut values: Vec<f32>, bits: u8, signs: &Signs, codes: &mut BitWr
         values.iter().for_each(|_| codes.write(0, bits.into()));
         return 0.0;
     }
-    // Sums of huge numbers would overflow, and those of subnormal ones would be rounded.
+    // Avoids an overflow of sums of huge numbers, and rounding of subnormal ones.
     values.iter_mut().for_each(|value| *value /= most);
     for signs in signs {
         multiply(&mut values, signs);
         hadamard(&mut values);
     }
-    // `values` are D y / most: the matrix that is applied is sqrt(D) times the orthonormal one.
+    // `values` are D y / most: the applied matrix is sqrt(D) times the orthonormal one.
     let square = |value: &f32| f64::from(*value) * f64::from(*value);
     let norm_squared = values.iter().map(square).sum::<f64>();
     let standard = (size / norm_squared).sqrt() as f32;
@@ -132,7 +133,7 @@ fn encode_block(mut values: Vec<f32>, bits: u8, signs: &Signs, codes: &mut BitWr
     scale.min(f32::MAX.into()) as f32
 }
 
-/// The tensors again.
+/// Decodes the tensors.
 ///
 /// # Errors
 /// [`CodecError::Length`] and [`CodecError::Damaged`].
@@ -189,7 +190,7 @@ fn decode_block(codes: &[u8], scale: f32, bits: u8, signs: &Signs) -> Result<Vec
         hadamard(&mut values);
         multiply(&mut values, signs);
     }
-    // The number is at most the largest finite one in double precision, too, which becomes the largest in single.
+    // In double precision, too, the number is at most the largest finite single-precision number.
     let scale = f64::from(scale) / size as f64;
     let most = f64::from(f32::MAX);
     let scaled = |value: f32| (f64::from(value) * scale).clamp(-most, most) as f32;

@@ -1,24 +1,24 @@
-//! Sparse updates: the largest magnitudes of each tensor, and where they are.
+//! Sparse updates: the largest magnitudes of each tensor, with their positions.
 //!
-//! Of a tensor of n numbers, `k = max(1, round(density n))` are sent, those of the largest magnitude (top-k
-//! sparsification, [arXiv 1704.05021](https://arxiv.org/abs/1704.05021)); the decoder puts zeros in the place of the
-//! others. So the result is biased: keep the rest and add it to the next update (error feedback).
+//! Of a tensor of n numbers, the `k = max(1, round(density n))` with the largest magnitudes are sent (top-k
+//! sparsification, [arXiv 1704.05021](https://arxiv.org/abs/1704.05021)); the decoder sets the others to zero. The
+//! result is therefore biased: keep the rest and add it to the next update (error feedback).
 //!
-//! **Positions** are gaps, the numbers that are left out before each one that is sent, in a Golomb-Rice code: `gap >>
-//! r` ones, a zero, and the lowest `r` bits of the gap. Each tensor has the `r` that takes the fewest bits.
+//! **Positions** are encoded as gaps, the number of skipped values before each sent one, in a Golomb-Rice code: `gap >>
+//! r` ones, a zero, and the lowest `r` bits of the gap. Each tensor uses the `r` that takes the fewest bits.
 //!
-//! **Ternary** sends the sign of each and one magnitude for all of a tensor: the mean of the magnitudes that are sent
-//! (sparse ternary compression, [Sattler et al., 2019](https://arxiv.org/abs/1903.02891)).
+//! **Ternary** sends the sign of each value and one magnitude per tensor: the mean magnitude of the values that are
+//! sent (sparse ternary compression, [Sattler et al., 2019](https://arxiv.org/abs/1903.02891)).
 //!
-//! | bytes | what |
+//! | bytes | contents |
 //! |---|---|
 //! | 1 per tensor | r, from 0 to 31 |
-//! | as in [`crate::numbers`] | `top-k`: the numbers that are sent |
+//! | as in [`crate::numbers`] | `top-k`: the values sent |
 //! | 4 per tensor | `ternary`: the mean magnitude, as little-endian `f32` |
-//! | 1 bit per number sent, rounded up | `ternary`: set if it is negative |
-//! | the rest | positions: gaps; zeros fill up the last byte |
+//! | 1 bit per value sent, rounded up | `ternary`: set if it is negative |
+//! | the rest | positions: gaps; the last byte is zero-padded |
 //!
-//! Bits fill bytes from the lowest. Within a tensor, the order is that of the positions.
+//! Bytes are filled from their lowest bit. Within a tensor, values are in the order of their positions.
 
 mod positions;
 
@@ -29,15 +29,15 @@ use crate::bytes::{Fields, write_scales};
 use crate::error::CodecError;
 use crate::numbers::Numbers;
 
-/// How numbers that are sent are coded.
+/// The encoding of the values that are sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Kept {
     Numbers(Numbers),
-    /// A sign and the mean magnitude.
+    /// A sign each, and the mean magnitude.
     Signs,
 }
 
-/// How many numbers of each tensor are sent.
+/// The number of values of each tensor that are sent.
 fn counts(lengths: &[usize], density: f64) -> Vec<usize> {
     lengths.iter().map(|&length| positions::count(length, density)).collect()
 }
@@ -79,7 +79,7 @@ impl Kept {
         Ok(sections)
     }
 
-    /// The tensors again.
+    /// Decodes the tensors.
     ///
     /// # Errors
     /// [`CodecError::Length`] and [`CodecError::Damaged`].
@@ -118,7 +118,7 @@ impl Kept {
         Ok(tensors)
     }
 
-    /// The most bytes of tensors of these lengths.
+    /// An upper bound on the bytes of tensors of these lengths.
     pub(crate) fn most_bytes(self, lengths: &[usize], density: f64) -> usize {
         let counts = counts(lengths, density);
         let kept = match self {

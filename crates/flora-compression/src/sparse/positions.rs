@@ -1,4 +1,4 @@
-//! Which numbers of a tensor are sent: selection, and positions in few bits.
+//! Selection of the values to send, and compact encoding of their positions.
 
 use crate::bits::{BitReader, BitWriter};
 use crate::error::CodecError;
@@ -6,17 +6,17 @@ use crate::error::CodecError;
 /// The largest Rice parameter.
 const MOST: u8 = 31;
 
-/// How many of `length` numbers are sent: `round(density * length)`, one at least.
+/// The number of values sent out of `length`: `round(density * length)`, at least one.
 pub(super) fn count(length: usize, density: f64) -> usize {
     let rounded = (density * length as f64).round() as usize;
     rounded.clamp(length.min(1), length)
 }
 
-/// The places of the `count` largest magnitudes in ascending order; of equal ones, the first.
+/// The positions of the `count` largest magnitudes in ascending order; in a tie, the first.
 pub(super) fn largest(values: &[f32], count: usize) -> Vec<usize> {
     let mut places: Vec<usize> = (0..values.len()).collect();
     if count > 0 && count < values.len() {
-        // The bits of finite magnitudes are in the order of the magnitudes.
+        // The bit patterns of finite magnitudes have the order of the magnitudes.
         let key = |&at: &usize| (std::cmp::Reverse(values[at].abs().to_bits()), at);
         places.select_nth_unstable_by_key(count - 1, key);
     }
@@ -25,9 +25,9 @@ pub(super) fn largest(values: &[f32], count: usize) -> Vec<usize> {
     places
 }
 
-/// Writes ascending places, and returns the Rice parameter.
+/// Writes ascending positions, and returns the Rice parameter.
 ///
-/// They never take more bits than a bitmap: with the parameter 0 they are one, up to the last place.
+/// They never take more bits than a bitmap: with parameter 0 they are a bitmap, up to the last position.
 pub(super) fn write(places: &[usize], bits: &mut BitWriter) -> u8 {
     let gaps = || {
         let before = std::iter::once(0).chain(places.iter().map(|at| at + 1));
@@ -44,7 +44,7 @@ pub(super) fn write(places: &[usize], bits: &mut BitWriter) -> u8 {
     parameter
 }
 
-/// Reads `count` ascending places below `length`.
+/// Reads `count` ascending positions below `length`.
 ///
 /// # Errors
 /// [`CodecError::Damaged`].

@@ -25,7 +25,7 @@ pub fn gaussian(count: usize, seed: u64) -> Vec<f32> {
     StandardNormal.sample_iter(rng(seed)).take(count).collect()
 }
 
-/// The numbers of the paper's preset: 16 tensors of 1,536.
+/// The values of the paper's preset: 16 tensors of 1,536.
 pub fn preset(seed: u64) -> Vec<Vec<f32>> {
     gaussian(24_576, seed).chunks(1_536).map(<[f32]>::to_vec).collect()
 }
@@ -44,7 +44,7 @@ pub fn pass(codec: Codec, tensors: &[Vec<f32>], seed: u64) -> Vec<Vec<f32>> {
     codec.decode(&bytes, &lengths(tensors), seed).unwrap()
 }
 
-/// The squared error as a part of the squared norm of `expected`.
+/// The squared error relative to the squared norm of `expected`.
 pub fn nmse(expected: &[f32], found: &[f32]) -> f64 {
     let square = |value: f64| value * value;
     let error = expected.iter().zip(found).map(|(a, b)| square(f64::from(*a) - f64::from(*b)));

@@ -1,4 +1,4 @@
-//! What a search for images did not take, by kind.
+//! Files that a search for images skipped, counted by kind.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,21 +6,20 @@ use std::path::Path;
 
 use super::has_extension;
 
-/// Formats of pictures that are not decoded: for AVIF, HEIF and JPEG XL there is no decoder in Rust
-/// alone that is kept up, and the others are no photographs.
+/// Image formats that are not decoded: AVIF, HEIF and JPEG XL have no maintained pure-Rust decoder, and the others are
+/// not used for photographs.
 const NOT_DECODED: [&str; 13] =
     ["avif", "dcm", "dds", "dng", "exr", "hdr", "heic", "heif", "ico", "jp2", "jxl", "svg", "tga"];
-/// Names of what people and systems keep beside images, without the extension.
+/// Names (without extension) of files that people and systems keep beside images.
 const NOTES: [&str; 9] = [
     "authors", "citation", "copying", "desktop", "licence", "license", "notice", "readme", "thumbs",
 ];
-/// Longer ones are no extensions: `holiday.with everybody`.
+/// Longer ones are not treated as extensions: `holiday.with everybody`.
 const LONGEST_EXTENSION: usize = 8;
-/// Kinds that are named; the rest is summed up.
+/// Number of kinds listed by name; the rest are summed up.
 const SHOWN: usize = 8;
 
-/// Files that were found where images are looked for and are not read, counted by kind. Hidden files
-/// are not counted.
+/// Files in image folders that were not read, counted by kind. Hidden files are not counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PassedOver {
     counts: BTreeMap<Kind, usize>,
@@ -28,21 +27,21 @@ pub struct PassedOver {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// In lower case.
+    /// The extension, in lower case.
     Extension(String),
     NoExtension,
-    /// Neither a file nor a folder: a link that leads nowhere, a pipe.
+    /// Neither a file nor a folder: a broken link or a pipe.
     NoFile,
-    /// An image above the folders of the classes.
+    /// An image above the class folders.
     Outside,
-    /// Images of a split that the description does not name.
+    /// Images of a split that the data set description does not name.
     OtherSplit,
-    /// A description, a note, a file of the system's: nobody takes it for an image.
+    /// A description, a note or a system file, which nobody would take for an image.
     Note,
 }
 
 impl PassedOver {
-    /// Count a file that lies where images lie, and that is none by its name.
+    /// Counts a file in an image folder whose name is not that of an image.
     pub fn add(&mut self, path: &Path) {
         let kind = match extension(path) {
             _ if !path.is_file() => Kind::NoFile,
@@ -53,7 +52,7 @@ impl PassedOver {
         *self.counts.entry(kind).or_default() += 1;
     }
 
-    /// Count a file that lies above the folders that images are looked for in.
+    /// Counts a file above the folders that are searched for images.
     pub fn add_outside(&mut self, path: &Path) {
         let is_picture =
             || extension(path).is_some_and(|name| NOT_DECODED.contains(&name.as_str()));
@@ -61,21 +60,21 @@ impl PassedOver {
         *self.counts.entry(kind).or_default() += 1;
     }
 
-    /// Count images of splits that a description does not name: rows of a table, or a folder's.
+    /// Counts images (table rows or files) of splits that a data set description does not name.
     pub fn add_other_splits(&mut self, images: usize) {
         if images > 0 {
             *self.counts.entry(Kind::OtherSplit).or_default() += images;
         }
     }
 
-    /// Count what another search passed over, too.
+    /// Adds the counts of another search.
     pub fn extend(&mut self, other: Self) {
         for (kind, count) in other.counts {
             *self.counts.entry(kind).or_default() += count;
         }
     }
 
-    /// Whether there is nothing.
+    /// Whether nothing was skipped.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
@@ -85,8 +84,8 @@ impl PassedOver {
         self.counts.values().sum()
     }
 
-    /// What somebody may have taken for images, as a sentence: `12 files passed over: 7 .avif, 3 .txt,
-    /// 2 without an extension`. `None` where there are but descriptions, notes and other splits.
+    /// A warning about the files that somebody may have meant as images: `12 files passed over: 7 .avif, 3 .txt, 2
+    /// without an extension`. `None` if only descriptions, notes and other splits were skipped.
     pub fn warning(&self) -> Option<String> {
         let known = |kind: &Kind| matches!(kind, Kind::Note | Kind::OtherSplit);
         let others = self.counts.iter().filter(|(kind, _)| !known(kind));
@@ -104,7 +103,7 @@ impl PassedOver {
     }
 }
 
-/// `7 .avif, 3 .txt, 2 without an extension`, the commonest first.
+/// `7 .avif, 3 .txt, 2 without an extension`, the most frequent first.
 impl fmt::Display for PassedOver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut counts: Vec<_> = self.counts.iter().collect();
@@ -128,7 +127,7 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// In lower case, if it looks like one.
+/// The extension in lower case, if the name has one.
 fn extension(path: &Path) -> Option<String> {
     let name = path.extension()?.to_str()?.to_ascii_lowercase();
     let looks = name.len() <= LONGEST_EXTENSION && name.chars().all(|c| c.is_ascii_alphanumeric());

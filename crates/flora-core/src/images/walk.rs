@@ -1,33 +1,33 @@
-//! The images in a folder and below it.
+//! Recursive search for images in a folder.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{PassedOver, has_extension};
 
-/// What a folder holds.
+/// The files found in a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The files that are called like images.
+    /// Files with the extension of an image.
     pub images: Vec<PathBuf>,
     /// The other files.
     pub passed_over: PassedOver,
 }
 
-/// A folder that cannot be read.
+/// A folder could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the folder {}: {source}", path.display())]
 pub struct FolderError {
     /// The folder.
     pub path: PathBuf,
-    /// What the operating system said.
+    /// The operating system's error.
     pub source: io::Error,
 }
 
 /// The images in `folder` and in the folders below it, in the order of torchvision's
-/// [`ImageFolder`](https://docs.pytorch.org/vision/main/generated/torchvision.datasets.ImageFolder.html):
-/// folder by folder, by path, and by name in each. Links to folders are followed, but not round in
-/// circles. Hidden files and folders are left out.
+/// [`ImageFolder`](https://docs.pytorch.org/vision/main/generated/torchvision.datasets.ImageFolder.html): folder by
+/// folder, by path, and by name in each. Links to folders are followed, but never in circles. Hidden files and folders
+/// are skipped.
 ///
 /// # Errors
 ///
@@ -52,8 +52,7 @@ pub fn below(folder: &Path) -> Result<Found, FolderError> {
     Ok(found)
 }
 
-/// Add `folder` with its files, and those below it; `above` has the folders on the way, as they are without
-/// links.
+/// Adds the files of `folder` and of the folders below it; `above` lists the folders on the way, with links resolved.
 fn descend(
     folder: &Path,
     above: &mut Vec<PathBuf>,
@@ -61,7 +60,7 @@ fn descend(
     files: &mut Vec<Vec<PathBuf>>,
 ) -> Result<(), FolderError> {
     let real = folder.canonicalize().map_err(failed(folder))?;
-    // A folder on the way, or one that holds it: what lies there leads here again.
+    // `folder` is one of the folders on the way, or contains one: descending would never end.
     if above.iter().any(|on_the_way| on_the_way.starts_with(&real)) {
         return Ok(());
     }
@@ -77,8 +76,8 @@ fn descend(
     Ok(())
 }
 
-/// What lies directly in `folder`, without hidden files and folders. Sorted by name, because the order of a
-/// directory differs from one disk to the next.
+/// The entries of `folder`, without hidden files and folders. They are sorted by name, because the order of a directory
+/// differs from one disk to the next.
 ///
 /// # Errors
 ///
@@ -122,8 +121,8 @@ mod tests {
         found.images.iter().map(name).collect()
     }
 
-    /// `[path for path, _ in make_dataset(root, class_to_idx, IMG_EXTENSIONS)]` of torchvision 0.29.2 on
-    /// these files, less the prefix: see `tests/torchvision_order.py`.
+    /// The expected order is `[path for path, _ in make_dataset(root, class_to_idx, IMG_EXTENSIONS)]` of torchvision
+    /// 0.29.2 on these files, without the prefix: see `tests/torchvision_order.py`.
     #[test]
     fn the_order_is_torchvision_s() {
         let files = [
@@ -164,7 +163,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         std::os::unix::fs::symlink(path("other"), path("cat/linked")).unwrap();
         std::os::unix::fs::symlink(path("cat"), path("cat/sub/round")).unwrap();
-        // The folder of all classes is no part of one.
+        // The parent of the class folders belongs to no class.
         std::os::unix::fs::symlink(folder.path(), path("cat/up")).unwrap();
         std::os::unix::fs::symlink("nowhere", path("cat/lost.png")).unwrap();
         let found = below(&path("cat")).unwrap();

@@ -1,4 +1,4 @@
-//! A journal that is finished.
+//! A finished, read-only journal.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -7,8 +7,7 @@ use std::sync::Mutex;
 
 use super::{CHECKSUM, RowJournal, checksum};
 
-/// The rows of a journal that has all of them, in a file of their own. Every row that is read is compared with its
-/// checksum.
+/// The rows of a complete journal, in a file of their own. Every row that is read is compared with its checksum.
 #[derive(Debug)]
 pub struct RowFile {
     path: PathBuf,
@@ -20,12 +19,12 @@ pub struct RowFile {
 }
 
 impl RowJournal {
-    /// Write all rows through to the disk, and give the file the name `path`. Where there are no locks, another
-    /// process that wrote the same rows may have done so: then its file is read once and checked.
+    /// Flushes all rows to the disk and renames the file to `path`. On file systems without locks, another process that
+    /// computed the same rows may have created `path` first: then that file is read once and checked.
     ///
     /// # Errors
     ///
-    /// What the operating system reports; the journal is then where it was.
+    /// The operating system's error; the journal then stays at its old path.
     pub fn finish(self, path: &Path) -> io::Result<RowFile> {
         self.file.sync_all()?;
         let Self { head, width, rows, .. } = &self;
@@ -37,20 +36,20 @@ impl RowJournal {
                 _ => Err(error),
             };
         }
-        // Opened anew: this one's lock is for those who write.
+        // The file is opened again, because the first handle holds the writers' lock.
         let file = Mutex::new(File::open(path)?);
         Ok(RowFile { path: path.to_owned(), file, head: head.len(), width: *width, rows: *rows })
     }
 }
 
 impl RowFile {
-    /// Open a finished journal of this kind and key, of so many rows of `width` bytes, and read it once from
-    /// beginning to end; `None` where there is no such file.
+    /// Opens a finished journal of this kind and key with `rows` rows of `width` bytes, and reads it once completely;
+    /// `None` if there is no such file.
     ///
     /// # Errors
     ///
-    /// What the operating system reports; of the kind [`InvalidData`](io::ErrorKind::InvalidData) where the file is
-    /// another or damaged.
+    /// The operating system's error; an error of the kind [`InvalidData`](io::ErrorKind::InvalidData) if the file is
+    /// another one or damaged.
     pub fn open(
         path: &Path,
         kind: &str,
@@ -61,7 +60,7 @@ impl RowFile {
         Self::open_headed(path, &first_line(kind, key), width, rows)
     }
 
-    /// The same by the first line.
+    /// Like `open`, given the first line.
     fn open_headed(path: &Path, head: &str, width: usize, rows: usize) -> io::Result<Option<Self>> {
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -88,7 +87,7 @@ impl RowFile {
         Ok(Some(Self { path: path.to_owned(), file: Mutex::new(file), head, width, rows }))
     }
 
-    /// How large the file of a journal of this kind and key is that has so many rows of `width` bytes.
+    /// Bytes of a journal file of this kind and key with `rows` rows of `width` bytes.
     pub fn bytes(kind: &str, key: &str, width: usize, rows: usize) -> u64 {
         length(&first_line(kind, key), width, rows)
     }
@@ -98,28 +97,28 @@ impl RowFile {
         self.rows
     }
 
-    /// Where the file lies.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Give each of `rows` to `each`, in this order.
+    /// Passes each of `rows` to `each`, in this order.
     ///
     /// # Errors
     ///
-    /// What the operating system reports; of the kind [`InvalidData`](io::ErrorKind::InvalidData) where a row was
+    /// The operating system's error; an error of the kind [`InvalidData`](io::ErrorKind::InvalidData) if a row was
     /// damaged meanwhile.
     ///
     /// # Panics
     ///
-    /// When a row is not below [`rows`](RowFile::rows).
+    /// Panics if a row number is not below [`rows`](RowFile::rows).
     pub fn read(&self, rows: &[usize], mut each: impl FnMut(&[u8])) -> io::Result<()> {
         let mut bytes = vec![0; CHECKSUM + self.width];
         for &row in rows {
             assert!(row < self.rows, "row {row} of {}", self.rows);
             let start = (self.head + row * bytes.len()) as u64;
             {
-                // Nothing is left half done by a thread that panicked here.
+                // A thread that panicked while it held the lock leaves no partial state.
                 let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 file.seek(SeekFrom::Start(start))?;
                 file.read_exact(&mut bytes)?;
@@ -190,7 +189,7 @@ mod tests {
         }
     }
 
-    /// As on a file system without locks.
+    /// Simulates a file system without locks.
     #[test]
     fn the_second_of_two_that_finish_takes_the_file_of_the_first() {
         let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ fn open(path: &Path, key: &str) -> RowJournal {
     RowJournal::try_open(path, "numbers", key, WIDTH).unwrap().expect("nobody else has it")
 }
 
-/// The rows that come back, and what was found.
+/// The rows read back, and the state of the file.
 fn resumed(path: &Path, most: usize, step: usize) -> (Vec<Vec<u8>>, Held) {
     let mut rows = Vec::new();
     let mut journal = open(path, "key");
@@ -100,7 +100,7 @@ fn zeros_and_rows_in_the_wrong_place_are_damaged() {
         std::fs::write(&path, &bytes).unwrap();
         assert_eq!(resumed(&path, 9, 1).1, Held::Rows { kept: 2, damaged: Some(2) });
     }
-    // A row that is damaged after it was taken is noticed when it is read.
+    // A row that is damaged after it was accepted is detected when it is read.
     std::fs::write(&path, &bytes).unwrap();
     let mut journal = open(&path, "key");
     journal.resume(9, 1, |_| true).unwrap();

@@ -1,4 +1,4 @@
-//! How a record names what is added to the weights below its LoRA adapters.
+//! Names of the tensors that correct the base weights below LoRA adapters.
 //!
 //! Beside `LAYER.lora_A.weight` and `LAYER.lora_B.weight`, a record may hold a correction of the layer's weight `W0`: the
 //! product of `LAYER.base_B.weight`, `[out, n]`, and `LAYER.base_A.weight`, `[n, in]`, or, as one matrix,
@@ -7,19 +7,19 @@
 
 use super::{HostTensor, ParameterRecord, RecordError};
 
-/// The end of the name of the left factor, `[out, n]`.
+/// Name suffix of the left factor, `[out, n]`.
 pub const LEFT: &str = ".base_B.weight";
-/// The end of the name of the right factor, `[n, in]`.
+/// Name suffix of the right factor, `[n, in]`.
 pub const RIGHT: &str = ".base_A.weight";
-/// The end of the name of a correction in one matrix, `[out, in]`.
+/// Name suffix of a correction in one matrix, `[out, in]`.
 pub const DENSE: &str = ".base_delta.weight";
 
-/// Whether a tensor of this name is a part of a correction.
+/// Whether a tensor of this name is part of a correction.
 pub fn is_correction(name: &str) -> bool {
     layer(name).is_some()
 }
 
-/// The layer of whose correction a tensor of this name is a part.
+/// The layer that a tensor of this name corrects, if it is part of a correction.
 pub fn layer(name: &str) -> Option<&str> {
     [LEFT, RIGHT, DENSE].iter().find_map(|end| name.strip_suffix(end))
 }
@@ -27,7 +27,7 @@ pub fn layer(name: &str) -> Option<&str> {
 /// The correction of a layer.
 #[derive(Debug, Clone, Copy)]
 pub enum Correction<'a> {
-    /// There is none.
+    /// No correction.
     None,
     /// Two factors.
     Factors {
@@ -41,10 +41,10 @@ pub enum Correction<'a> {
 }
 
 impl<'a> Correction<'a> {
-    /// That of `layer` in `record`, of a weight that puts out `out` numbers for `width`.
+    /// The correction of `layer` in `record`, for a weight of shape `[out, width]`.
     ///
     /// # Errors
-    /// One factor without the other, a matrix beside factors, and shapes that do not fit, by the tensor's name.
+    /// One factor without the other, a matrix beside factors, or shapes that do not fit; the error names the tensor.
     pub fn of(
         record: &'a ParameterRecord,
         layer: &str,
@@ -83,7 +83,7 @@ impl<'a> Correction<'a> {
         }
     }
 
-    /// The rank of the factors; 0 where there are none.
+    /// The rank of the factors; 0 if there are none.
     pub fn rank(&self) -> usize {
         match self {
             Self::Factors { left, .. } => left.shape()[1],

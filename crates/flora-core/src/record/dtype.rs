@@ -12,8 +12,8 @@ pub enum Dtype {
     F16,
     /// bfloat16: the upper half of an `f32`, 2 bytes.
     Bf16,
-    /// A byte, for what travels in a form of its own, such as a compressed update. As a number, 0 to 255. Files of
-    /// tensors are not read with it.
+    /// One byte, for encoded data such as a compressed update. As a number, 0 to 255. Tensor files are not read with
+    /// this type.
     U8,
 }
 
@@ -28,10 +28,10 @@ impl Dtype {
     }
 }
 
-/// The element type of a tensor in a file, which may be one that a record does not hold.
+/// The element type of a tensor in a file, which may be one that a record cannot hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Element {
-    /// A value of a record.
+    /// An element type that records hold.
     Float(Dtype),
     /// An unsigned integer of 4 bytes, for checksums. [`TensorFile`](super::TensorFile) reads it as bytes.
     U32,

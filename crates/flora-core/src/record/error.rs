@@ -4,36 +4,36 @@ use thiserror::Error;
 
 use super::Dtype;
 
-/// What can be wrong with a record, its bytes, or its file.
+/// Errors of a record, its bytes or its file.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RecordError {
     /// The number of values is not the product of the shape.
     #[error("a tensor of shape {shape:?} needs {expected} values, but {actual} were given")]
     Length {
-        /// The shape that was asked for.
+        /// The requested shape.
         shape: Vec<usize>,
         /// The product of the shape.
         expected: usize,
-        /// How many values there were.
+        /// The number of values given.
         actual: usize,
     },
     /// The number of bytes is not what shape and element type need.
     #[error("a {dtype} tensor of shape {shape:?} needs {expected} bytes, but {actual} were given")]
     Bytes {
-        /// The shape that was asked for.
+        /// The requested shape.
         shape: Vec<usize>,
         /// The element type.
         dtype: Dtype,
-        /// How many bytes these need.
+        /// The number of bytes needed.
         expected: usize,
-        /// How many bytes there were.
+        /// The number of bytes given.
         actual: usize,
     },
-    /// The product of the shape, in bytes, does not fit in memory addresses.
+    /// The size in bytes does not fit into the address space.
     #[error("a tensor of shape {shape:?} is larger than this machine can address")]
     TooLarge {
-        /// The shape that was asked for.
+        /// The requested shape.
         shape: Vec<usize>,
     },
     /// A name was inserted twice.
@@ -42,21 +42,21 @@ pub enum RecordError {
         /// The name.
         name: String,
     },
-    /// safetensors keeps this key for the file's metadata.
+    /// The safetensors format reserves this key for the file's metadata.
     #[error("`{name}` cannot name a tensor: the safetensors format reserves it")]
     ReservedName {
         /// The name.
         name: String,
     },
-    /// An expected tensor is not there.
+    /// An expected tensor is missing.
     #[error("tensor `{name}` is missing from the record (expected shape {shape:?})")]
     Missing {
         /// The name.
         name: String,
-        /// The shape that it should have.
+        /// The expected shape.
         shape: Vec<usize>,
     },
-    /// There is a tensor that nobody expects.
+    /// The record holds an unexpected tensor.
     #[error("the record holds an unexpected tensor `{name}` of shape {shape:?}")]
     Unexpected {
         /// The name.
@@ -64,24 +64,24 @@ pub enum RecordError {
         /// Its shape.
         shape: Vec<usize>,
     },
-    /// A tensor has another shape than expected.
+    /// A tensor does not have the expected shape.
     #[error("tensor `{name}` has shape {actual:?}, expected {expected:?}")]
     Shape {
         /// The name.
         name: String,
-        /// The shape that it has.
+        /// The actual shape.
         actual: Vec<usize>,
-        /// The shape that it should have.
+        /// The expected shape.
         expected: Vec<usize>,
     },
-    /// A tensor has another element type than expected.
+    /// A tensor does not have the expected element type.
     #[error("tensor `{name}` has element type {actual}, expected {expected}")]
     Dtype {
         /// The name.
         name: String,
-        /// The element type that it has.
+        /// The actual element type.
         actual: Dtype,
-        /// The element type that it should have.
+        /// The expected element type.
         expected: Dtype,
     },
     /// A tensor holds NaN or an infinity.
@@ -89,7 +89,7 @@ pub enum RecordError {
     NotFinite {
         /// The name.
         name: String,
-        /// Position of the first such value, row-major.
+        /// Row-major position of the first such value.
         index: usize,
         /// The value.
         value: f32,
@@ -107,7 +107,7 @@ pub enum RecordError {
     },
     /// The bytes are not a valid safetensors file.
     #[error(
-        "not a whole safetensors file: {0}; it is damaged, cut off or of another format: copy or \
+        "not a valid safetensors file: {0}; it is damaged, truncated or of another format: copy or \
          download it again"
     )]
     Format(String),
@@ -116,7 +116,7 @@ pub enum RecordError {
     Read {
         /// The file.
         path: PathBuf,
-        /// The operating system's reason.
+        /// The operating system's error.
         source: io::Error,
     },
     /// A file could not be written.
@@ -124,15 +124,15 @@ pub enum RecordError {
     Write {
         /// The file.
         path: PathBuf,
-        /// The operating system's reason.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A file was read, but its content is refused.
+    /// A file was read, but its contents are invalid.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with its content.
+        /// The error in its contents.
         source: Box<RecordError>,
     },
 }

@@ -12,19 +12,19 @@ use safetensors::tensor::TensorInfo;
 use super::header::{self, Header};
 use super::{Dtype, HostTensor, RecordError};
 
-/// A safetensors file of which only the header has been read. A tensor's values are read when they
-/// are asked for: a model needs no room for the file beside its own.
+/// A safetensors file of which only the header has been read. A tensor's values are read on request, so loading a model
+/// never needs memory for the whole file.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
     file: Mutex<File>,
     header: Header,
-    /// Where the values begin.
+    /// File offset of the first value.
     start: u64,
 }
 
 impl TensorFile {
-    /// Read the header of a file and check it against the file's length.
+    /// Reads the header of a file and checks it against the file's length.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl TensorFile {
         Ok(Self { path: path.to_owned(), file: Mutex::new(file), header, start })
     }
 
-    /// Where the file lies.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -72,17 +72,17 @@ impl TensorFile {
         header::element_type(name, self.info(name)?.dtype)
     }
 
-    /// The shape of a tensor, if there is one of that name.
+    /// The shape of a tensor, if the file has one of that name.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.header.tensors.get(name).map(|info| info.shape.as_slice())
     }
 
-    /// Read a tensor.
+    /// Reads a tensor.
     ///
     /// # Errors
     ///
-    /// [`RecordError::Missing`], [`RecordError::UnsupportedDtype`], and [`RecordError::Read`] where
-    /// the file cannot be read any more.
+    /// [`RecordError::Missing`], [`RecordError::UnsupportedDtype`], and [`RecordError::Read`] if the file cannot be
+    /// read any more.
     pub fn read(&self, name: &str) -> Result<HostTensor, RecordError> {
         let info = self.info(name)?;
         let (from, to) = info.data_offsets;
@@ -92,28 +92,28 @@ impl TensorFile {
         HostTensor::from_le_bytes(dtype, info.shape.clone(), &bytes)
     }
 
-    /// Read a part of a tensor's first axis.
+    /// Reads a range of rows (first axis) of a tensor.
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read).
+    /// The errors of [`read`](Self::read).
     ///
     /// # Panics
     ///
-    /// Panics if the tensor has no such rows.
+    /// Panics if the tensor does not have these rows.
     pub fn read_rows(&self, name: &str, rows: Range<usize>) -> Result<HostTensor, RecordError> {
         self.gather(name, std::iter::once(rows))
     }
 
-    /// Read several parts of a tensor's first axis, and put them one below the other.
+    /// Reads several ranges of rows (first axis) of a tensor and concatenates them.
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read).
+    /// The errors of [`read`](Self::read).
     ///
     /// # Panics
     ///
-    /// Panics if the tensor has no such rows.
+    /// Panics if the tensor does not have these rows.
     pub fn gather(
         &self,
         name: &str,
@@ -128,15 +128,15 @@ impl TensorFile {
         HostTensor::from_le_bytes(dtype, shape, &bytes)
     }
 
-    /// As [`gather`](Self::gather), the bytes as they lie in the file, of any element type.
+    /// Like [`gather`](Self::gather), but returns the bytes of the file unconverted, for any element type.
     ///
     /// # Errors
     ///
-    /// [`RecordError::Missing`], and [`RecordError::Read`] where the file cannot be read any more.
+    /// [`RecordError::Missing`], and [`RecordError::Read`] if the file cannot be read any more.
     ///
     /// # Panics
     ///
-    /// Panics if the tensor has no such rows.
+    /// Panics if the tensor does not have these rows.
     pub fn gather_bytes(
         &self,
         name: &str,
@@ -164,9 +164,9 @@ impl TensorFile {
             .ok_or_else(|| RecordError::Missing { name: name.to_owned(), shape: Vec::new() })
     }
 
-    /// Read from `offset` in the values.
+    /// Reads from `offset`, counted from the first value.
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), RecordError> {
-        // Nothing is left half done by a thread that panicked here.
+        // A thread that panicked while it held the lock leaves no partial state.
         let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         file.seek(SeekFrom::Start(self.start + offset))
             .and_then(|_| file.read_exact(bytes))

@@ -1,4 +1,4 @@
-//! The head of a safetensors file: which tensors there are, and where.
+//! The header of a safetensors file: names, shapes and positions of its tensors.
 
 use std::collections::{BTreeMap, btree_map};
 use std::fmt;
@@ -12,18 +12,18 @@ use super::{Dtype, RecordError};
 /// The header's key for metadata, which therefore cannot name a tensor.
 pub(crate) const METADATA_KEY: &str = "__metadata__";
 
-/// Bytes of the length in front of the header.
+/// Bytes of the header length, which precedes the header.
 pub(super) const LENGTH_BYTES: usize = size_of::<u64>();
 
-/// The largest header that is read: 80 times that of the largest CLIP. A header takes several times
-/// its size in memory, so that the format's own limit of 100 MB would let a small file ask for much.
+/// The largest header that is read: 80 times that of the largest CLIP. A parsed header takes several times its size in
+/// memory, so the format's own limit of 100 MB would let a small file allocate far too much.
 const MOST_HEADER_BYTES: u64 = 16 << 20;
 
-/// No tensor of a model has more axes; without a limit, `[0,0,0,…]` takes four times its size.
+/// No model has tensors with more axes. Without a limit, `[0,0,0,…]` would take four times its size in memory.
 const MOST_AXES: usize = 8;
 
-/// The tensors of a file by name, checked against its length: they lie one after the other, without
-/// gap or overlap, and are as long as their shapes and types ask for.
+/// The tensors of a file by name, checked against the file's length: they are contiguous, without gap or overlap, and
+/// each is as long as its shape and element type require.
 #[derive(Debug)]
 pub(super) struct Header {
     pub(super) tensors: BTreeMap<String, TensorInfo>,
@@ -56,7 +56,7 @@ pub(super) fn element_type(name: &str, dtype: safetensors::Dtype) -> Result<Dtyp
 }
 
 impl Header {
-    /// Parse the header itself, in front of `data_length` bytes of values.
+    /// Parses the header, which is followed by `data_length` bytes of values.
     pub(super) fn parse(bytes: &[u8], data_length: u64) -> Result<Self, String> {
         let header: Self =
             serde_json::from_slice(bytes).map_err(|error| format!("its header: {error}"))?;
@@ -101,8 +101,8 @@ struct Entry {
 
 struct Shape(Vec<usize>);
 
-/// The `safetensors` crate reads the header into a map, where the last of two tensors of one name
-/// wins in silence.
+/// Reads entries in order and refuses duplicates. The `safetensors` crate reads the header into a map, where the last
+/// of two tensors of one name silently wins.
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Map;

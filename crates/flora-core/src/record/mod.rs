@@ -1,11 +1,11 @@
-//! Named parameter records: the one thing that crosses a federation boundary.
+//! Named parameter records: the only data that server and clients exchange.
 //!
-//! A [`ParameterRecord`] is an ordered map from a name (`text_model.encoder.layers.0.self_attn.out_proj.lora_A`)
-//! to a [`HostTensor`] (shape, element type, values in ordinary memory). Server and clients match
-//! tensors **by name, never by position**, so a record that was written by another version, in
-//! another order, or on another device either fits exactly or is refused with the name that does not.
+//! A [`ParameterRecord`] is an ordered map from a name (`text_model.encoder.layers.0.self_attn.out_proj.lora_A`) to a
+//! [`HostTensor`] (shape, element type, values in ordinary memory). Server and clients match tensors **by name, never
+//! by position**. A record from another version, in another order or from another device either fits exactly, or is
+//! refused with the name of the tensor that does not fit.
 //!
-//! Records are stored as [safetensors], so every other tool of the field can read them.
+//! Records are stored as [safetensors], which other machine-learning tools can read.
 //!
 //! [safetensors]: https://huggingface.co/docs/safetensors
 //!

@@ -8,8 +8,8 @@ use crate::files::write_atomic;
 
 /// An ordered map from names to tensors.
 ///
-/// Iteration is in the order of insertion. Equality and the serialised bytes go by name, so two
-/// records with the same tensors in another order are the same record.
+/// Iteration is in insertion order. Equality and the serialised bytes depend on names only, so two records with the
+/// same tensors in different order are equal.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ParameterRecord {
     tensors: IndexMap<String, HostTensor>,
@@ -24,8 +24,8 @@ impl ParameterRecord {
     /// Adds a tensor.
     ///
     /// # Errors
-    /// [`RecordError::Duplicate`] if the name is taken (the record is unchanged),
-    /// [`RecordError::ReservedName`] for `__metadata__`.
+    /// [`RecordError::Duplicate`] if the name is taken, [`RecordError::ReservedName`] for `__metadata__`; the record is
+    /// then unchanged.
     pub fn insert(
         &mut self,
         name: impl Into<String>,
@@ -44,17 +44,17 @@ impl ParameterRecord {
         }
     }
 
-    /// The tensor of that name.
+    /// The tensor named `name`.
     pub fn get(&self, name: &str) -> Option<&HostTensor> {
         self.tensors.get(name)
     }
 
-    /// Names and tensors in the order of insertion.
+    /// Names and tensors in insertion order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &HostTensor)> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// The names in the order of insertion.
+    /// The names in insertion order.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
@@ -74,25 +74,25 @@ impl ParameterRecord {
         self.tensors.values().map(HostTensor::len).sum()
     }
 
-    /// The size of all values in bytes, without names, shapes or headers: what "96 KiB per upload"
-    /// counts for 24,576 parameters in f32.
+    /// The size of all values in bytes, without names, shapes or headers. "96 KiB per upload" is this size for 24,576
+    /// parameters in f32.
     pub fn byte_len(&self) -> usize {
         self.tensors.values().map(HostTensor::byte_len).sum()
     }
 
-    /// The same record with every tensor in another element type; see [`HostTensor::cast`].
+    /// A copy of the record with every tensor in another element type; see [`HostTensor::cast`].
     pub fn cast(&self, dtype: Dtype) -> Self {
         let cast = |(name, tensor): (&String, &HostTensor)| (name.clone(), tensor.cast(dtype));
         Self { tensors: self.tensors.iter().map(cast).collect() }
     }
 
-    /// The tensors whose names `keep` takes, in the same order.
+    /// The tensors whose names `keep` accepts, in the same order.
     pub fn filter(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
         let kept = self.tensors.iter().filter(|(name, _)| keep(name));
         Self { tensors: kept.map(|(name, tensor)| (name.clone(), tensor.clone())).collect() }
     }
 
-    /// A record of the same names and shapes, in f32, with zeros for values.
+    /// A record with the same names and shapes, in f32, filled with zeros.
     pub fn zeros_like(&self) -> Self {
         let zeros = |tensor: &HostTensor| {
             let zeros = HostTensor::from_f32(tensor.shape(), vec![0.0; tensor.len()]);
@@ -101,11 +101,11 @@ impl ParameterRecord {
         Self { tensors: self.iter().map(|(name, it)| (name.to_owned(), zeros(it))).collect() }
     }
 
-    /// Puts the tensors of `newer` in the place of those of the same names.
+    /// Replaces tensors by those of the same names in `newer`.
     ///
     /// # Errors
-    /// [`RecordError::Unexpected`] for a tensor that this record does not have, and
-    /// [`RecordError::Shape`] for one of another shape; the record is then unchanged.
+    /// [`RecordError::Unexpected`] for a tensor that this record does not have, and [`RecordError::Shape`] for one of
+    /// another shape; the record is then unchanged.
     pub fn replace(&mut self, newer: &Self) -> Result<(), RecordError> {
         let of_the_same = self.filter(|name| newer.get(name).is_some());
         newer.check_matches(&of_the_same)?;
@@ -115,11 +115,10 @@ impl ParameterRecord {
         Ok(())
     }
 
-    /// Checks that the tensors of this record have the element types of those of the same names in
-    /// `expected`.
+    /// Checks that the tensors of this record have the element types of those of the same names in `expected`.
     ///
     /// # Errors
-    /// [`RecordError::Dtype`] names the first that has not.
+    /// [`RecordError::Dtype`] names the first tensor with another element type.
     pub fn check_dtypes(&self, expected: &Self) -> Result<(), RecordError> {
         for (name, tensor) in self.iter() {
             let expected = expected.get(name).map_or(tensor.dtype(), HostTensor::dtype);
@@ -131,7 +130,7 @@ impl ParameterRecord {
         Ok(())
     }
 
-    /// The tensor of that name, if it has the shape of `like`. The element types may differ.
+    /// The tensor named `name`, if it has the shape of `like`. The element types may differ.
     ///
     /// # Errors
     /// [`RecordError::Missing`] and [`RecordError::Shape`].
@@ -149,12 +148,12 @@ impl ParameterRecord {
         }
     }
 
-    /// Checks that this record has the names and shapes of `expected`: nothing missing, nothing
-    /// more. The order and the element types may differ.
+    /// Checks that this record has exactly the names and shapes of `expected`. The order and the element types may
+    /// differ.
     ///
     /// # Errors
-    /// The first tensor of `expected` that is [missing](RecordError::Missing) or
-    /// [misshapen](RecordError::Shape), else the first [unexpected](RecordError::Unexpected) one.
+    /// The first tensor of `expected` that is [missing](RecordError::Missing) or has another
+    /// [shape](RecordError::Shape), otherwise the first [unexpected](RecordError::Unexpected) one.
     pub fn check_matches(&self, expected: &Self) -> Result<(), RecordError> {
         for (name, tensor) in expected.iter() {
             self.matching(name, tensor)?;
@@ -171,7 +170,7 @@ impl ParameterRecord {
     /// Checks that no value is NaN or infinite.
     ///
     /// # Errors
-    /// [`RecordError::NotFinite`] names the first tensor that holds one, and where.
+    /// [`RecordError::NotFinite`] names the first tensor with such a value, and its position.
     pub fn check_finite(&self) -> Result<(), RecordError> {
         let bad = |(name, tensor): (&str, &HostTensor)| {
             tensor.first_non_finite().map(|(index, value)| RecordError::NotFinite {
@@ -183,13 +182,13 @@ impl ParameterRecord {
         self.iter().find_map(bad).map_or(Ok(()), Err)
     }
 
-    /// The L2 norm of all values. Summed as in [`distance`](Self::distance).
+    /// The L2 norm of all values, summed as in [`distance`](Self::distance).
     pub fn norm(&self) -> f64 {
         self.squares(|_, tensor| tensor.to_f32().iter().map(|&it| f64::from(it).powi(2)).sum())
     }
 
-    /// The L2 norm of the difference to `other`, over the tensors that both have with one shape. Summed
-    /// in f64 and in the order of the names, so that equal records give equal bits.
+    /// The L2 norm of the difference to `other`, over the tensors that both have with the same shape. It is summed in
+    /// f64 and in the order of the names, so that equal records give bit-identical norms.
     pub fn distance(&self, other: &Self) -> f64 {
         self.squares(|name, tensor| {
             let Some(theirs) = other.get(name).filter(|it| it.shape() == tensor.shape()) else {
@@ -201,14 +200,14 @@ impl ParameterRecord {
         })
     }
 
-    /// The root of the sum over the tensors, in the order of their names.
+    /// The square root of the sum over the tensors, in the order of their names.
     fn squares(&self, square: impl Fn(&str, &HostTensor) -> f64) -> f64 {
         let mut tensors: Vec<_> = self.iter().collect();
         tensors.sort_by_key(|(name, _)| *name);
         tensors.into_iter().map(|(name, tensor)| square(name, tensor)).sum::<f64>().sqrt()
     }
 
-    /// Writes a safetensors file, whole or not at all; see [`write_atomic`].
+    /// Writes a safetensors file atomically; see [`write_atomic`].
     ///
     /// # Errors
     /// [`RecordError::Write`] names the file.
@@ -216,7 +215,7 @@ impl ParameterRecord {
         self.save_with(path, &BTreeMap::new())
     }
 
-    /// As [`save`](Self::save), with a metadata map in the header.
+    /// Like [`save`](Self::save), with a metadata map in the header.
     ///
     /// # Errors
     /// [`RecordError::Write`] names the file.
@@ -327,7 +326,7 @@ mod tests {
         assert_eq!(one.distance(&zero).to_bits(), of(&names).distance(&zero).to_bits());
         assert_eq!(one.distance(&one), 0.0);
         assert!(one.distance(&zero) > 1.0);
-        // Two numbers: the root of 3 * 3 + 4 * 4.
+        // Two values: the square root of 3 * 3 + 4 * 4.
         let point = |values: [f32; 2]| {
             let mut record = ParameterRecord::new();
             record.insert("x", HostTensor::from_f32([2], values.to_vec()).unwrap()).unwrap();

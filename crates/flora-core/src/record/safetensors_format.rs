@@ -1,4 +1,4 @@
-//! Records to and from the bytes of a safetensors file.
+//! Conversion of records to and from safetensors bytes.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde::{Serialize, Serializer};
 use super::header::{self, Header, METADATA_KEY};
 use super::{Element, HostTensor, ParameterRecord, RecordError};
 
-/// safetensors asks for a header whose length is a multiple of this, so that the values are aligned.
+/// safetensors requires a header whose length is a multiple of this, so that the values are aligned.
 const HEADER_ALIGNMENT: usize = 8;
 
-/// The metadata map in the header of safetensors bytes; empty if there is none.
+/// Reads the metadata map in the header of safetensors bytes; empty if there is none.
 ///
 /// # Errors
 /// [`RecordError::Format`] if the bytes are not safetensors.
@@ -29,8 +29,8 @@ fn split(bytes: &[u8]) -> Result<(Header, &[u8]), RecordError> {
     parse().map_err(RecordError::Format)
 }
 
-/// What comes before the values in a safetensors file of these tensors, for files whose values are written
-/// piece by piece: little-endian, row-major, in this order.
+/// The bytes before the values in a safetensors file of these tensors, for files whose values are written piece by
+/// piece: little-endian, row-major, in this order.
 pub fn head<'a>(
     tensors: impl IntoIterator<Item = (&'a str, Element, &'a [usize])>,
     metadata: &'a BTreeMap<String, String>,
@@ -55,16 +55,16 @@ pub fn head<'a>(
 }
 
 impl ParameterRecord {
-    /// The record as the bytes of a safetensors file. Records that are equal give equal bytes,
-    /// whatever the order in which their tensors were inserted.
+    /// The record as safetensors bytes. Equal records give equal bytes, whatever the order in which their tensors were
+    /// inserted.
     pub fn to_safetensors(&self) -> Vec<u8> {
         self.to_safetensors_with(&BTreeMap::new())
     }
 
-    /// As [`to_safetensors`](Self::to_safetensors), with a metadata map in the header (Hugging
-    /// Face's loaders want `format = pt` there).
-    // The head is written here and not by the `safetensors` crate because that one keeps metadata
-    // in a `HashMap`: two keys, and the same record has other bytes in every process.
+    /// Like [`to_safetensors`](Self::to_safetensors), with a metadata map in the header (Hugging Face's loaders expect
+    /// `format = pt` there).
+    // The header is not written by the `safetensors` crate, because that keeps metadata in a `HashMap`: with two keys,
+    // the bytes of the same record would differ between processes.
     pub fn to_safetensors_with(&self, metadata: &BTreeMap<String, String>) -> Vec<u8> {
         let mut tensors: Vec<_> = self.iter().collect();
         // The order of the `safetensors` crate: wider elements first keeps every tensor aligned.
@@ -86,9 +86,8 @@ impl ParameterRecord {
     /// Reads the bytes of a safetensors file; tensors come in the order of their names.
     ///
     /// # Errors
-    /// [`RecordError::Format`] for truncated bytes, a name that is there twice, overlapping or missing
-    /// ranges, and lengths that do not fit their shapes; [`RecordError::UnsupportedDtype`] for an element type other than
-    /// F32, F16, BF16.
+    /// [`RecordError::Format`] for truncated bytes, duplicate names, overlapping or missing ranges, and lengths that do
+    /// not fit their shapes; [`RecordError::UnsupportedDtype`] for an element type other than F32, F16, BF16.
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self, RecordError> {
         let (header, values) = split(bytes)?;
         let mut record = Self::new();
@@ -100,7 +99,7 @@ impl ParameterRecord {
     }
 }
 
-/// A JSON object whose keys keep the order given.
+/// A JSON object whose keys keep the given order.
 struct WrittenHeader<'a>(Vec<(&'a str, Entry<'a>)>);
 
 #[derive(Serialize)]
@@ -134,7 +133,7 @@ mod tests {
         record
     }
 
-    /// A file with one tensor `w` whose header is `header` and whose values are `values`.
+    /// A file with one tensor `w`, the given header and the given values.
     fn file(header: &str, values: &[u8]) -> Vec<u8> {
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
         bytes.extend(header.as_bytes());

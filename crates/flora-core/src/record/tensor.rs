@@ -6,8 +6,7 @@ use super::{Dtype, RecordError};
 
 /// A dense tensor in ordinary memory: shape, element type, and values in row-major order.
 ///
-/// Equality is by shape, element type and values, as floating-point numbers compare (NaN equals
-/// nothing).
+/// Equality compares shape, element type and values. Values compare as floating-point numbers (NaN equals nothing).
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostTensor {
     shape: Vec<usize>,
@@ -53,8 +52,8 @@ impl HostTensor {
     /// A tensor from the little-endian bytes of its values, as safetensors stores them.
     ///
     /// # Errors
-    /// [`RecordError::Bytes`] if `bytes` is not as long as `shape` and `dtype` ask for,
-    /// [`RecordError::TooLarge`] if that length overflows.
+    /// [`RecordError::Bytes`] if the length of `bytes` does not fit `shape` and `dtype`, [`RecordError::TooLarge`] if
+    /// that length overflows.
     pub fn from_le_bytes(
         dtype: Dtype,
         shape: impl Into<Vec<usize>>,
@@ -100,7 +99,7 @@ impl HostTensor {
         }
     }
 
-    /// Whether some axis has extent 0.
+    /// Whether an axis has extent 0.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -130,10 +129,10 @@ impl HostTensor {
         }
     }
 
-    /// The same tensor in another element type, each value rounded to the nearest.
+    /// A copy in another element type, each value rounded to the nearest.
     ///
-    /// A value beyond ±65504 becomes infinite in `f16`; [`is_finite`](Self::is_finite) tells. One outside 0 to 255 becomes
-    /// the nearer of the two in `u8`.
+    /// A value beyond ±65504 becomes infinite in `f16` (check with [`is_finite`](Self::is_finite)). In `u8`, values are
+    /// clamped to 0..=255.
     pub fn cast(&self, dtype: Dtype) -> Self {
         if dtype == self.dtype() {
             return self.clone();
@@ -148,12 +147,12 @@ impl HostTensor {
         Self { shape: self.shape.clone(), values }
     }
 
-    /// Whether no value is NaN or infinite.
+    /// Whether all values are finite.
     pub fn is_finite(&self) -> bool {
         self.first_non_finite().is_none()
     }
 
-    /// Position (row-major) and value of the first NaN or infinity.
+    /// Row-major position and value of the first NaN or infinity.
     pub(crate) fn first_non_finite(&self) -> Option<(usize, f32)> {
         match &self.values {
             Values::F32(values) => find_non_finite(values.iter().copied()),
@@ -191,7 +190,7 @@ fn find_non_finite(mut values: impl Iterator<Item = f32>) -> Option<(usize, f32)
         .map(|value| (index - 1, value))
 }
 
-/// The product of the extents and of `size`.
+/// The product of the extents and `size`.
 fn product(shape: &[usize], size: usize) -> Result<usize, RecordError> {
     shape
         .iter()

@@ -1,4 +1,4 @@
-/// The transpose of a row-major matrix of shape `[rows, columns]`, of shape `[columns, rows]`.
+/// Transposes a row-major matrix of shape `[rows, columns]`; the result has shape `[columns, rows]`.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! What a description and the files that it names come to.
+//! The result of reading a description and the files that it names.
 
 use flora_core::images::PassedOver;
 
@@ -6,19 +6,19 @@ use super::description::Description;
 use super::{Sample, Source, Split};
 use crate::Error;
 
-/// What a layout is read into.
+/// The result of reading a layout.
 #[derive(Debug)]
 pub(super) struct Built {
     pub(super) classes: Vec<String>,
     pub(super) domains: Vec<String>,
     pub(super) samples: Vec<Sample>,
     pub(super) source: Source,
-    /// Files beside the images that are not read.
+    /// Skipped files beside the images.
     pub(super) passed_over: PassedOver,
 }
 
 impl Built {
-    /// Every class and every split must have an image.
+    /// Checks that every class and every split has an image.
     pub(super) fn check(&self, description: &Description) -> Result<(), Error> {
         let mut found = vec![false; self.classes.len()];
         for sample in &self.samples {
@@ -39,7 +39,7 @@ impl Built {
         if self.samples.is_empty() || train != test {
             let lacking = if train { "for testing" } else { "for training" };
             let problem = format!("no image is {lacking}");
-            return Err(description.field("layout", problem, "check what it says of the split"));
+            return Err(description.field("layout", problem, "check its split settings"));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Training and test images that lie in different ways.
+//! Training and test images in different layouts.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::layout::BySplitLayout;
 use super::{Built, Sample, Source, Split};
 use crate::Error;
 
-/// Read the part of each split, and join them.
+/// Reads the part of each split, and joins them.
 pub(super) fn build(
     description: &Description,
     layout: &BySplitLayout,

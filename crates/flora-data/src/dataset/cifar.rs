@@ -20,10 +20,10 @@ use crate::Error;
 
 const SIDE: u32 = 32;
 const PIXELS: usize = 3 * (SIDE * SIDE) as usize;
-/// The largest file there is has 154 MB.
+/// The largest such file has 154 MB.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// Read the files of both splits.
+/// Reads the files of both splits.
 pub(super) fn build(
     description: &Description,
     layout: &CifarLayout,
@@ -91,7 +91,7 @@ pub(super) fn build(
     })
 }
 
-/// The bytes of a file that must hold whole records.
+/// The bytes of a file, which must contain whole records.
 fn read(path: &Path, record: usize) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(Error::io("read", path))?;

@@ -6,17 +6,16 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-/// A class: what fills the template, and what the files of the data set call it.
+/// A class: its name in prompts, and its name in the files of the data set.
 #[derive(Debug, Clone)]
 pub(super) struct ClassEntry {
     pub(super) name: String,
-    /// The name of its folder, or its name in a list; `None` where it is the same as `name`, or where
-    /// labels are numbers.
+    /// The name of its folder, or its name in a list; `None` if it equals `name`, or if labels are numbers.
     pub(super) key: Option<String>,
 }
 
-/// The long form. `folder` and `key` are the same thing: a list of a data set that has both speaks of
-/// its classes as the folders do.
+/// The long form. `folder` and `key` are synonyms: a list of a data set that has both names its classes as the folders
+/// do.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
@@ -25,8 +24,8 @@ struct Table {
     key: Option<String>,
 }
 
-/// `"tabby cat"` or `{ name = "tabby cat", folder = "n02123045" }`. By hand, because an untagged enum
-/// would not say which key is wrong.
+/// `"tabby cat"` or `{ name = "tabby cat", folder = "n02123045" }`. Implemented by hand, because an untagged enum would
+/// not name a wrong key.
 impl<'de> Deserialize<'de> for ClassEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entry;

@@ -1,21 +1,21 @@
-//! Class names, and when two of them are the same to a model.
+//! Class names, and names that are equal to a model.
 
 use std::collections::HashMap;
 
 use super::description::Description;
 use crate::Error;
 
-/// A name as CLIP's tokenizer takes it: in lower case, with single spaces.
+/// A name as CLIP's tokenizer normalises it: in lower case, with single spaces.
 pub(super) fn normalized(name: &str) -> String {
     name.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The names of the classes that the files of a data set call `keys`: with `_` and `-` read as spaces.
-/// `what` says what keys are, as in `folders`.
+/// The names of classes with these `keys` in the files: with `_` and `-` read as spaces. `what` describes the keys, as
+/// in `folders`.
 ///
 /// # Errors
 ///
-/// Two keys whose names are the same to a model, and one that leaves no name.
+/// Two keys whose names are equal to the model, or one that leaves no name.
 pub(super) fn class_names<'a>(
     description: &Description,
     what: &str,

@@ -1,4 +1,4 @@
-//! Tables with a header, that name an image and its class in each row, or hold its pixels.
+//! Tables with a header, whose rows name an image and its class, or contain its pixels.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use super::{Built, Source};
 use crate::Error;
 use crate::csv_lines::CsvLines;
 
-/// Far above any picture that is written out in decimal.
+/// Far above any image that is written in decimal.
 const MOST_SIDE: u32 = 4096;
 
-/// Read the tables of a layout; every image must be there.
+/// Reads the tables of a layout; every image must exist.
 pub(super) fn build(
     description: &Description,
     layout: &CsvLayout,
@@ -65,7 +65,7 @@ pub(super) fn build(
             };
             let split = match split_column {
                 None => split,
-                // Tables have further rows, often without labels.
+                // Tables may have further rows, often without labels.
                 Some(column) => match splits.get(record[column].trim()) {
                     None => {
                         table.pass_over();
@@ -95,10 +95,10 @@ pub(super) fn build(
     })
 }
 
-/// Check what does not depend on the tables.
+/// Checks the settings that do not depend on the tables.
 fn check(description: &Description, layout: &CsvLayout) -> Result<(), Error> {
     if !layout.separator.is_ascii() || layout.separator == '"' {
-        let problem = format!("{:?} cannot stand between columns", layout.separator);
+        let problem = format!("{:?} cannot separate columns", layout.separator);
         return Err(description.field("layout.separator", problem, "use one such as \",\""));
     }
     match (&layout.image, &layout.pixels) {
@@ -108,7 +108,8 @@ fn check(description: &Description, layout: &CsvLayout) -> Result<(), Error> {
             if fits(&pixels.width) && fits(&pixels.height) {
                 return Ok(());
             }
-            let problem = format!("{} x {} pixels are no image", pixels.width, pixels.height);
+            let problem =
+                format!("{} x {} pixels are not a valid image size", pixels.width, pixels.height);
             Err(description.field("layout.pixels", problem, "write the size of the images"))
         }
         _ => Err(description.field(
@@ -119,7 +120,7 @@ fn check(description: &Description, layout: &CsvLayout) -> Result<(), Error> {
     }
 }
 
-/// The place of a column in the header.
+/// The index of a column in the header.
 fn column(file: &Path, header: &StringRecord, name: &str) -> Result<usize, String> {
     let mut found = header.iter().enumerate().filter(|(_, column)| *column == name);
     match (found.next(), found.next()) {
@@ -132,7 +133,7 @@ fn column(file: &Path, header: &StringRecord, name: &str) -> Result<usize, Strin
     }
 }
 
-/// Add the pixels of one image to `bytes`.
+/// Adds the pixels of one image to `bytes`.
 fn read_pixels(text: &str, expected: &PixelColumn, bytes: &mut Vec<u8>) -> Result<(), String> {
     let before = bytes.len();
     for pixel in text.split_ascii_whitespace() {

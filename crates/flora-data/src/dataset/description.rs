@@ -16,7 +16,7 @@ use super::texts::TextsEntry;
 use crate::Error;
 use crate::discover::{Suggestion, suggestion};
 
-/// The file as it is written; see `datasets/` for examples.
+/// The file's contents; see `datasets/` for examples.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -35,10 +35,10 @@ struct Raw {
     classes: Vec<ClassEntry>,
 }
 
-/// A description whose fields are checked one by one; what needs the data is checked while reading it.
+/// A description whose fields have been checked individually; checks against the data follow while reading it.
 #[derive(Debug)]
 pub(super) struct Description {
-    /// The TOML file, or the image folder when there is none: what errors point at.
+    /// The TOML file, or the image folder if there is none; named in errors.
     pub(super) file: PathBuf,
     pub(super) name: String,
     pub(super) title: String,
@@ -48,25 +48,25 @@ pub(super) struct Description {
     pub(super) template: Template,
     pub(super) layout: Layout,
     pub(super) classes: Vec<ClassEntry>,
-    /// With the file's path as it is to be opened.
+    /// With the resolved path of the file.
     pub(super) texts: Option<TextsEntry>,
-    /// Which images show one thing.
+    /// How images are grouped.
     pub(super) group: Option<Grouping>,
-    /// How to get the images, as a clause: a command to run, or what to do where no command helps.
+    /// How to get the images, as a clause: a command, or instructions if there is no command.
     pub(super) how: Option<String>,
-    /// What to do about what is missing.
+    /// The remedy for missing parts.
     remedy: String,
     base: PathBuf,
 }
 
 impl Description {
-    /// Read a TOML file.
+    /// Reads a TOML file.
     pub(super) fn read(file: &Path) -> Result<Self, Error> {
         let text = files::read_text(file).map_err(Error::io("read the description", file))?;
         let raw: Raw = toml::from_str(&text).map_err(|error| Error::Syntax {
             file: file.to_owned(),
             problem: flora_core::explain::toml(&error.to_string()),
-            remedy: "correct that line (a key that is not listed there is not known)",
+            remedy: "correct that line (only the keys listed there are known)",
         })?;
         let field = |field: &str, problem: String, remedy: &str| Error::Field {
             file: file.to_owned(),
@@ -99,7 +99,7 @@ impl Description {
         }
         let how = match (raw.install, raw.obtain) {
             (Some(_), Some(_)) => {
-                let problem = "there is `install` already".to_owned();
+                let problem = "`install` is set, too".to_owned();
                 return Err(field("obtain", problem, "keep the one that fetches the images"));
             }
             (Some(command), None) => Some(format!("run `{command}`")),
@@ -130,8 +130,8 @@ impl Description {
         })
     }
 
-    /// What is assumed of a folder without a description: torchvision's `ImageFolder`, either
-    /// `<class>/*` or `train/<class>/*` beside `test/<class>/*` (or `val`, `valid`, `validation`).
+    /// The description assumed for a folder without one: torchvision's `ImageFolder`, either `<class>/*` or
+    /// `train/<class>/*` beside `test/<class>/*` (or `val`, `valid`, `validation`).
     pub(super) fn of_folder(folder: &Path) -> Result<Self, Error> {
         let absolute = folder.canonicalize().map_err(Error::io("read the folder", folder))?;
         let name = match absolute.file_name() {
@@ -180,7 +180,7 @@ impl Description {
         self.file == self.base
     }
 
-    /// The folder that the files of the layout are looked up in, whether it is there or not.
+    /// The folder in which the layout's files are looked up, whether it exists or not.
     pub(super) fn root(&self, root_override: Option<&Path>) -> PathBuf {
         let path = match (root_override, self.layout.root()) {
             (Some(path), _) => path.to_owned(),
@@ -194,17 +194,17 @@ impl Description {
         }
     }
 
-    /// The path of a folder of the layout, which must be there.
+    /// The path of a folder of the layout, which must exist.
     pub(super) fn folder(&self, path: PathBuf) -> Result<PathBuf, Error> {
         if path.is_dir() { Ok(path) } else { Err(self.missing("image folder", path)) }
     }
 
-    /// The path of a file of the layout, which must be there.
+    /// The path of a file of the layout, which must exist.
     pub(super) fn find(&self, what: &'static str, path: PathBuf) -> Result<PathBuf, Error> {
         if path.is_file() { Ok(path) } else { Err(self.missing(what, path)) }
     }
 
-    /// What to do where no images are found by `pattern` below `root`: how the folders there are to be read.
+    /// The remedy if no images match `pattern` below `root`: a pattern that fits the folders.
     pub(super) fn where_images_are(&self, root: &Path, pattern: &Pattern) -> Option<String> {
         let Suggestion { place, pattern: fitting } = suggestion(root)?;
         if fitting == pattern.to_string() {
@@ -219,17 +219,17 @@ impl Description {
         })
     }
 
-    /// What to do about what is missing.
+    /// The remedy for missing parts.
     pub(super) fn remedy(&self) -> &str {
         &self.remedy
     }
 
-    /// That a file or folder of the data set is not there, and how to get it.
+    /// The error for a missing file or folder of the data set, with its remedy.
     pub(super) fn missing(&self, what: &'static str, path: PathBuf) -> Error {
         Error::Missing { what, path, remedy: self.remedy.clone() }
     }
 
-    /// That a key has an unusable value.
+    /// The error for an unusable value of a key.
     pub(super) fn field(
         &self,
         field: impl Into<String>,
@@ -244,7 +244,7 @@ impl Description {
         }
     }
 
-    /// That the classes of the description are not those of the data.
+    /// The error for classes of the description that differ from those of the data.
     pub(super) fn class_count(&self, problem: String, remedy: impl Into<String>) -> Error {
         Error::ClassCount { file: self.file.clone(), problem, remedy: remedy.into() }
     }

@@ -1,15 +1,15 @@
-//! Text with places to fill from a row of a list: `images/{1}.jpg`.
+//! Text with placeholders for values from a row of a list: `images/{1}.jpg`.
 
 use std::borrow::Cow;
 
-/// Text and slots in turn. `S` says where the value of a slot is found in a row.
+/// Alternating text and slots. `S` identifies the value of a slot in a row.
 #[derive(Debug)]
 pub(super) struct Fill<S>(Vec<Piece<S>>);
 
 #[derive(Debug)]
 enum Piece<S> {
     Text(String),
-    /// The value is filled up with zeros to the left to at least `width` characters.
+    /// The value is zero-padded on the left to at least `width` characters.
     Slot {
         slot: S,
         width: usize,
@@ -17,7 +17,7 @@ enum Piece<S> {
 }
 
 impl<S> Fill<S> {
-    /// Read `text`, asking `resolve` what each name in braces stands for. The error says what is wrong.
+    /// Parses `text`, using `resolve` for each name in braces. The error is the problem.
     pub(super) fn parse(
         text: &str,
         mut resolve: impl FnMut(&str) -> Result<S, String>,
@@ -73,7 +73,7 @@ fn padded(name: &str) -> (&str, usize) {
     }
 }
 
-/// The folder that every filled text lies in, as far as it is the same for all rows; empty when none is.
+/// The folder common to all filled texts, as far as it contains no slots; may be empty.
 pub(super) fn fixed_folder(text: &str) -> &str {
     let fixed = &text[..text.find('{').unwrap_or(text.len())];
     fixed.rfind('/').map_or("", |end| &fixed[..end])

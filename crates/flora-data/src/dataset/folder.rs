@@ -12,7 +12,7 @@ use super::pattern::{Level, Pattern};
 use super::{Built, Sample, Source, Split};
 use crate::Error;
 
-/// Walk the tree and check it against the description.
+/// Reads the tree and checks it against the description.
 pub(super) fn build(
     description: &Description,
     layout: &FolderLayout,
@@ -49,7 +49,7 @@ pub(super) fn build(
     walk.finish()
 }
 
-/// Which split a folder name stands for.
+/// The split that a folder name stands for.
 fn split_folders(
     description: &Description,
     pattern: &Pattern,
@@ -81,7 +81,7 @@ fn split_folders(
     Ok(names)
 }
 
-/// The label of each class folder that the description lists; empty when it lists none.
+/// The label of each class folder in the description; empty if it lists none.
 fn listed_folders(description: &Description) -> Result<BTreeMap<String, usize>, Error> {
     let mut listed = BTreeMap::new();
     for (label, class) in description.classes.iter().enumerate() {
@@ -104,13 +104,13 @@ fn listed_folders(description: &Description) -> Result<BTreeMap<String, usize>, 
     Ok(listed)
 }
 
-/// The folders passed on the way down.
+/// The folders on the way down.
 #[derive(Debug, Clone, Default)]
 struct Place {
     domain: Option<String>,
     split: Option<Split>,
     class: String,
-    /// Whether a placeholder was passed; only above it must a literal folder exist.
+    /// Whether a placeholder has been passed; only above one must a literal folder exist.
     branched: bool,
 }
 
@@ -149,7 +149,7 @@ impl Walk<'_> {
                 Level::Split => {
                     place.split = self.splits.get(&name).copied();
                     self.split_folders.insert(name);
-                    // Data sets ship further splits, often without labels.
+                    // Data sets contain further splits, often without labels.
                     if place.split.is_none() {
                         self.passed_over.add_other_splits(images::below(&path)?.images.len());
                         continue;
@@ -236,8 +236,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Of a plain folder, torchvision takes `site/cat/1.png` for an image of the class `site`. Where the
-    /// same folders come again below each, that is hardly what was meant.
+    /// For a plain folder, torchvision reads `site/cat/1.png` as an image of the class `site`. If the same folders
+    /// occur below each, that is hardly intended.
     fn check_depth(&self, root: &Path, pattern: &Pattern) -> Result<(), Error> {
         if !self.description.is_plain() {
             return Ok(());

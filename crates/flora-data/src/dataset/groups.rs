@@ -1,4 +1,4 @@
-//! Images of one thing, which are held out together or not at all.
+//! Groups of images of the same object, which are held out together or not at all.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,28 +11,28 @@ use serde::Deserialize;
 use super::{Dataset, Sample, Source, Split};
 use crate::rounding::UNIT;
 
-/// How it is told which images show one thing.
+/// How images are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Grouping {
-    /// By the names of their files, without folders and extension.
+    /// By file name, without folders and extension.
     FileStem,
 }
 
 impl Dataset {
-    /// Whether the description says which images show one thing (`group`). Validation images are then whole groups.
+    /// Whether the description groups images (`group`). Validation images are then whole groups.
     pub fn has_groups(&self) -> bool {
         self.shared.group.is_some()
     }
 
-    /// The name of the group of sample `i`; `None` where there are no groups.
+    /// The name of the group of sample `i`; `None` without groups.
     pub fn group(&self, i: usize) -> Option<&OsStr> {
         match self.shared.group? {
             Grouping::FileStem => self.file(i)?.file_stem(),
         }
     }
 
-    /// How many groups the samples of these splits are of; `None` where there are no groups.
+    /// The number of groups among the samples of these splits; `None` without groups.
     pub fn count_groups(&self, splits: &[Split]) -> Option<usize> {
         let groups = self.groups()?;
         let of_splits = |&(i, _): &(usize, &OsStr)| splits.contains(&self.split(i));
@@ -40,15 +40,15 @@ impl Dataset {
         Some(names.collect::<BTreeSet<_>>().len())
     }
 
-    /// The group of each sample, where there are groups.
+    /// The group of each sample, if there are groups.
     pub(super) fn groups(&self) -> Option<Vec<&OsStr>> {
-        // A file that was listed has a name.
+        // A listed file has a name.
         self.has_groups().then(|| (0..self.len()).filter_map(|i| self.group(i)).collect())
     }
 }
 
 impl Source {
-    /// Whether its images can be told apart by the names of their files.
+    /// Whether its images have distinct file names.
     pub(super) fn has_names(&self) -> bool {
         matches!(self, Self::Files(_))
     }
@@ -56,22 +56,21 @@ impl Source {
 
 /// Images that are held out together.
 struct Group {
-    /// Drawn for its name alone.
+    /// Drawn from its name alone.
     rank: u64,
     samples: Vec<usize>,
 }
 
-/// Choose groups of the samples `from` that together have the share `share` of them, in millionths and below a half,
-/// rounded up. `groups` names the group of every sample. Gives the samples of the groups that are chosen, in any order.
+/// Chooses groups of the samples `from` with a total share of `share` of them, in millionths and below a half, rounded
+/// up. `groups` names the group of every sample. Returns the samples of the chosen groups, in any order.
 ///
-/// A group is of the class that most of its images have. Of every class, groups are taken in the order of their ranks
-/// as long as they fit into its share; then the smallest of those left, in the classes that lack most of it, as long as
-/// that brings the share of all images nearer. So a class lacks less than its smallest group that was not taken, or has
-/// less than that too many; and of a class at least one group is taken if its share is one group or more. But no class
-/// and no domain gives all its images.
+/// A group belongs to the class of most of its images. For each class, groups are taken in the order of their ranks
+/// while they fit into its share. Then the smallest remaining ones are taken, in the classes that lack most of it,
+/// while that brings the total share closer. So a class lacks less than its smallest group that was not taken, or
+/// exceeds its share by less than that; and at least one group of a class is taken if its share is one group or more.
+/// But no class and no domain gives all of its images.
 ///
-/// A rank depends on the seed and the name alone: where the same things are drawn from elsewhere, at another site or
-/// under a limit, mostly the same are chosen.
+/// A rank depends on the seed and the name alone: at another site or under a limit, mostly the same objects are chosen.
 pub(super) fn hold_out(
     samples: &[Sample],
     groups: &[&OsStr],
@@ -92,7 +91,7 @@ pub(super) fn hold_out(
         let class = most_frequent(indices.iter().map(|&index| samples[index].label));
         by_class.entry(class).or_default().push(Group { rank, samples: indices });
     }
-    // In parts of an image, of which it has as many as there are images: so all shares are whole.
+    // In fractions of an image, scaled so that all shares are integers.
     let parts = left.images() as u64;
     let wanted = (parts * share).div_ceil(UNIT);
     let (mut held, mut lacking) = (Vec::new(), Vec::new());
@@ -127,7 +126,7 @@ pub(super) fn hold_out(
     held
 }
 
-/// The lowest of equally frequent ones.
+/// The lowest of equally frequent labels.
 fn most_frequent(labels: impl Iterator<Item = u32>) -> u32 {
     let mut counts = BTreeMap::new();
     for label in labels {
@@ -137,7 +136,7 @@ fn most_frequent(labels: impl Iterator<Item = u32>) -> u32 {
     most.map_or(0, |(label, _)| label)
 }
 
-/// How many images classes and domains still have.
+/// Number of images that classes and domains still have.
 #[derive(Default)]
 struct Left {
     classes: BTreeMap<u32, usize>,
@@ -154,7 +153,7 @@ impl Left {
         *self.domains.entry(sample.domain).or_insert(0) += 1;
     }
 
-    /// Take a group away, unless nothing would be left of a class or of a domain.
+    /// Takes a group, unless that would leave a class or a domain empty.
     fn give(&mut self, samples: &[Sample], group: &Group) -> bool {
         let mut given = Self::default();
         for &index in &group.samples {

@@ -11,7 +11,7 @@ use super::numbers::Numbers;
 use super::{Built, Sample, Source, Split};
 use crate::Error;
 
-/// Read the four files of a layout and check them against each other and the classes.
+/// Reads the four files of a layout and checks them against each other and the classes.
 pub(super) fn build(
     description: &Description,
     layout: &IdxLayout,
@@ -73,7 +73,7 @@ fn check_pair(images: &Array, labels: &Array) -> Result<(), Error> {
     })
 }
 
-/// Every label must be that of a class, and every class must have an image.
+/// Checks that every label is that of a class, and every class has an image.
 fn check_labels(
     description: &Description,
     numbers: Numbers,
@@ -85,7 +85,7 @@ fn check_labels(
     let listed = format!("`classes` lists {}", numbers.count);
     let least = found.iter().position(|found| *found).unwrap_or(0);
     let most = found.iter().rposition(|found| *found).unwrap_or(0);
-    // What fits the files as they are, if it is another beginning and nothing else.
+    // The setting that fits the files, if only the first label is wrong.
     let begin = (least != numbers.first && most + 1 - least == numbers.count)
         .then(|| format!("labels begin at {least}: set `layout.first_label = {least}`"));
     let strange = |label: &u8| numbers.place(*label).is_none();
@@ -135,7 +135,7 @@ fn find(description: &Description, root: &Path, name: &Path) -> Result<PathBuf, 
     }
 }
 
-/// The name that a file has if it is packed, or unpacked, against what the description says.
+/// The name of the file in packed or unpacked form, unlike in the description.
 pub(super) fn other_name(path: &Path) -> PathBuf {
     match path.extension() {
         Some(extension) if extension == "gz" => path.with_extension(""),

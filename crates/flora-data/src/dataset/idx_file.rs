@@ -13,11 +13,11 @@ use crate::Error;
 
 /// Element type "unsigned byte".
 const UBYTE: u8 = 0x08;
-/// Far above any data set in this format (EMNIST has 640 MB), far below what a compression bomb can do.
+/// Far above any data set in this format (EMNIST has 640 MB), far below a compression bomb.
 const MOST_BYTES: u64 = 8 << 30;
 const RENEW: &str = "fetch the file again";
 
-/// The bytes of one idx file.
+/// The bytes of an idx file.
 #[derive(Debug)]
 pub(super) struct Array {
     /// The file as found on the disk.
@@ -35,7 +35,7 @@ impl Array {
     }
 }
 
-/// Read a file that must hold unsigned bytes in `rank` dimensions.
+/// Reads a file, which must contain unsigned bytes in `rank` dimensions.
 pub(super) fn read(path: &Path, rank: usize) -> Result<Array, Error> {
     let damaged = |problem: String| Error::Damaged {
         file: path.to_owned(),
@@ -75,8 +75,8 @@ pub(super) fn read(path: &Path, rank: usize) -> Result<Array, Error> {
         None => return Err(damaged(format!("its dimensions {dims:?} cannot be right"))),
     };
 
-    // The header is not believed: the buffer grows with the bytes that are really there. One byte more
-    // than announced is asked for, to notice a surplus and to make the decoder check its checksum.
+    // The header is not trusted: the buffer grows with the bytes actually read. Requesting one byte more than announced
+    // detects a surplus and makes the decoder check its checksum.
     let mut bytes = Vec::new();
     input.take(size + 1).read_to_end(&mut bytes).map_err(cut)?;
     if bytes.len() as u64 != size {
@@ -96,7 +96,7 @@ pub(super) fn read(path: &Path, rank: usize) -> Result<Array, Error> {
     })
 }
 
-/// Gzip is told by its first two bytes, whatever the file is called.
+/// Gzip is recognised by its first two bytes, whatever the file's name.
 fn open(path: &Path) -> Result<Box<dyn Read>, Error> {
     let mut file = BufReader::new(File::open(path).map_err(Error::io("read", path))?);
     let start = std::io::BufRead::fill_buf(&mut file).map_err(Error::io("read", path))?;

@@ -1,4 +1,4 @@
-//! What of a data set is on this machine.
+//! Inspection of a data set's files on this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::pattern::{Level, Pattern};
 use super::{Dataset, describe, idx};
 use crate::Error;
 
-/// A data set's description, and whether its images are here.
+/// A data set's description, and whether its images are present.
 #[derive(Debug)]
 pub struct Inspection {
     /// The short name, as in `fashion-mnist`.
@@ -19,38 +19,37 @@ pub struct Inspection {
     pub license: String,
     /// Where the images come from.
     pub source: String,
-    /// The page of the data set.
+    /// The homepage of the data set.
     pub homepage: Option<String>,
-    /// How to get the images: a clause such as ``run `apt-get install …` ``; `None` when the description
-    /// does not say.
+    /// How to get the images: a clause such as ``run `apt-get install …` ``; `None` if the description does not say.
     pub how: Option<String>,
-    /// The files and folders that the layout names: all there is to fetch.
+    /// The files and folders that the layout names.
     pub parts: Vec<Part>,
-    /// The data set, or the first thing that keeps it from being used.
+    /// The data set, or the first problem that makes it unusable.
     pub dataset: Result<Dataset, Error>,
 }
 
-/// A file or folder that a data set is made of.
+/// A file or folder of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Where it should be.
+    /// The expected path.
     pub path: PathBuf,
-    /// Whether it is there.
+    /// Whether it exists.
     pub here: bool,
 }
 
 impl Inspection {
-    /// Whether nothing of the data set is here.
+    /// Whether no part of the data set is present.
     pub fn is_absent(&self) -> bool {
         self.dataset.is_err() && self.parts.iter().all(|part| !part.here)
     }
 }
 
-/// Look up what of a data set is here and what is missing. The arguments are those of [`Dataset::open`].
+/// Checks which parts of a data set are present. The arguments are those of [`Dataset::open`].
 ///
 /// # Errors
 ///
-/// When the description itself cannot be used. What is wrong with the images is in the result.
+/// A description that cannot be used. Problems with the images are in the result.
 pub fn inspect(path: &Path, root_override: Option<&Path>) -> Result<Inspection, Error> {
     let description = describe(path)?;
     let root = description.root(root_override);
@@ -80,7 +79,7 @@ impl Part {
     }
 }
 
-/// Add the parts of a layout. What it names wrongly is no part: reading the data set tells.
+/// Adds the parts of a layout. Invalid names are not parts: reading the data set reports them.
 fn collect(layout: &Layout, root: &Path, parts: &mut Vec<Part>) {
     match layout {
         Layout::ImageFolder(layout) => {
@@ -132,13 +131,13 @@ fn collect(layout: &Layout, root: &Path, parts: &mut Vec<Part>) {
     }
 }
 
-/// Add the lists of a layout.
+/// Adds the lists of a layout.
 fn files(names: &[&Option<Names>], root: &Path, parts: &mut Vec<Part>) {
     let names = names.iter().filter_map(|names| names.as_ref()).flat_map(Names::as_slice);
     parts.extend(names.map(|name| Part::file(root.join(name))));
 }
 
-/// Add the folders that listed images lie in.
+/// Adds the folders of listed images.
 fn folders(image: &str, root: &Path, parts: &mut Vec<Part>) {
     for split in ["train", "test"] {
         let image = image.replace("{split}", split);

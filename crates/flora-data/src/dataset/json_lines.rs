@@ -1,4 +1,4 @@
-//! Files with a JSON object a line, each of which names an image and its class.
+//! Files with one JSON object per line, each of which names an image and its class.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::layout::JsonLinesLayout;
 use super::table::{self, Table};
 use crate::Error;
 
-/// Read the files of a layout; every image must be there.
+/// Reads the files of a layout; every image must exist.
 pub(super) fn build(
     description: &Description,
     layout: &JsonLinesLayout,
@@ -34,14 +34,14 @@ pub(super) fn build(
             }
             let wrong = |problem| table.wrong(number, problem, "correct the line or remove it");
             let object: Map<String, Value> = serde_json::from_str(line)
-                .map_err(|error| wrong(format!("it is no JSON object: {error}")))?;
+                .map_err(|error| wrong(format!("it is not a JSON object: {error}")))?;
             let value = |name: &String| match text_of(&object, name) {
                 Some(value) => Ok(value),
                 None => Err(format!("there is no text and no number in the field {name:?}")),
             };
             let split = match &layout.split {
                 None => split,
-                // Files have further lines, often without labels.
+                // Files may have further lines, often without labels.
                 Some(split) => {
                     let value = text_of(&object, &split.column);
                     match value.and_then(|value| splits.get(value.trim()).copied()) {
@@ -64,7 +64,7 @@ pub(super) fn build(
     table.finish()
 }
 
-/// Any name may be a field's.
+/// Accepts any field name.
 fn named(name: &str) -> Result<String, String> {
     match name {
         "" => Err("{} names no field".to_owned()),
@@ -72,7 +72,7 @@ fn named(name: &str) -> Result<String, String> {
     }
 }
 
-/// The text, number or truth in a field; `None` for anything else, and for the empty text.
+/// The text, number or Boolean in a field; `None` for anything else, and for the empty text.
 pub(crate) fn text_of<'a>(object: &'a Map<String, Value>, name: &str) -> Option<Cow<'a, str>> {
     match object.get(name)? {
         Value::String(text) if !text.is_empty() => Some(text.into()),

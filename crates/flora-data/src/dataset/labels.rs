@@ -1,4 +1,4 @@
-//! What the files of a data set call its classes.
+//! Labels of classes in the files of a data set.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,14 +8,14 @@ use super::description::Description;
 use super::numbers::Numbers;
 use crate::Error;
 
-/// How a label in a file becomes the place of a class.
+/// How a label in a file is mapped to a class.
 #[derive(Debug)]
 pub(super) enum Labels {
-    /// By the key of a listed class, or by its name where it has no key.
+    /// By the key of a listed class, or by its name if it has no key.
     Keys(HashMap<String, usize>),
     /// By its number.
     Numbers(Numbers),
-    /// No class is listed: every label is one, numbered as they come.
+    /// No classes are listed: every label is a class, numbered in order of occurrence.
     Found(BTreeMap<String, usize>),
 }
 
@@ -59,12 +59,12 @@ impl Labels {
         Ok(Self::Keys(keys))
     }
 
-    /// The place of the class, or what is wrong with the label.
+    /// The index of the class, or the problem of the label.
     pub(super) fn place(&mut self, label: &str) -> Result<usize, String> {
         match self {
             Self::Keys(keys) => keys.get(label).copied().ok_or_else(|| {
                 let mut problem =
-                    format!("the class {label:?} is none of the {} listed", keys.len());
+                    format!("the class {label:?} is not among the {} listed ones", keys.len());
                 if label.parse::<usize>().is_ok() {
                     problem +=
                         " (where classes are numbers, `layout.first_label` is that of the first)";
@@ -72,13 +72,13 @@ impl Labels {
                 problem
             }),
             Self::Numbers(numbers) => {
-                // Tables that were once of floating-point numbers write whole ones so.
+                // Tables that were once floating-point write integers like this.
                 let digits = label.strip_suffix(".0").unwrap_or(label);
                 let number = digits.parse::<usize>().ok();
                 number.and_then(|number| numbers.place(number)).ok_or_else(|| {
                     let (first, last) = (numbers.first, numbers.last());
                     let mut problem =
-                        format!("the label {label:?} is no number from {first} to {last}");
+                        format!("the label {label:?} is not a number from {first} to {last}");
                     if number == Some(last + 1) {
                         let next = first + 1;
                         problem += &format!(

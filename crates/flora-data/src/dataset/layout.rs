@@ -1,4 +1,4 @@
-//! How the images of a data set lie on the disk, as its description says.
+//! Layouts of images on disk, as in descriptions.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ pub(super) enum Layout {
 }
 
 impl Layout {
-    /// The folder that everything else is relative to, if the description names one.
+    /// The folder that all other paths are relative to, if the description names one.
     pub(super) fn root(&self) -> Option<&Path> {
         let root = match self {
             Self::ImageFolder(layout) => &layout.root,
@@ -42,12 +42,12 @@ pub(super) struct FolderLayout {
     pub(super) root: Option<PathBuf>,
     pub(super) pattern: String,
     pub(super) splits: Option<SplitFolders>,
-    /// Class folders that are passed over.
+    /// Class folders to skip.
     #[serde(default)]
     pub(super) ignore: Vec<String>,
 }
 
-/// Four idx files, as MNIST has them.
+/// Four idx files, as in MNIST.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IdxLayout {
@@ -58,14 +58,14 @@ pub(super) struct IdxLayout {
     pub(super) test_labels: PathBuf,
     #[serde(default)]
     pub(super) invert: bool,
-    /// Whether pixels lie column by column, as in EMNIST.
+    /// Whether pixels are stored column by column, as in EMNIST.
     #[serde(default)]
     pub(super) transpose: bool,
     #[serde(default)]
     pub(super) first_label: usize,
 }
 
-/// Image files that text files list, one a line.
+/// Image files listed in text files, one per line.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListLayout {
@@ -73,14 +73,14 @@ pub(super) struct ListLayout {
     pub(super) train: Option<Names>,
     pub(super) test: Option<Names>,
     pub(super) files: Option<Names>,
-    /// What stands between columns; white space when absent.
+    /// The column separator; white space if absent.
     pub(super) separator: Option<String>,
     pub(super) image: String,
     pub(super) label: String,
     pub(super) first_label: Option<usize>,
 }
 
-/// Image files that a table with a header lists, or pixels in such a table.
+/// Image files listed in a table with a header, or pixels in such a table.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CsvLayout {
@@ -102,7 +102,7 @@ fn comma() -> char {
     ','
 }
 
-/// Image files that JSON objects name, one a line.
+/// Image files named by JSON objects, one per line.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JsonLinesLayout {
@@ -117,7 +117,7 @@ pub(super) struct JsonLinesLayout {
     pub(super) first_label: Option<usize>,
 }
 
-/// The column that tells training from test images.
+/// The column that distinguishes training and test images.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SplitColumn {
@@ -126,7 +126,7 @@ pub(super) struct SplitColumn {
     pub(super) test: Names,
 }
 
-/// The column that holds grey pixels, row by row, as numbers between spaces.
+/// The column with grey pixels, row by row, as numbers separated by spaces.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PixelColumn {
@@ -135,7 +135,7 @@ pub(super) struct PixelColumn {
     pub(super) height: u32,
 }
 
-/// Image files that an array in a MATLAB file lists.
+/// Image files listed in an array of a MATLAB file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MatLayout {
@@ -150,7 +150,7 @@ pub(super) struct MatLayout {
     pub(super) first_label: Option<usize>,
 }
 
-/// The variables that hold the numbers of the training and the test images.
+/// The variables with the indices of the training and the test images.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SplitVariables {
@@ -169,7 +169,7 @@ pub(super) struct CifarLayout {
     /// Label bytes before the pixels of an image.
     #[serde(default = "one")]
     pub(super) label_bytes: usize,
-    /// Which of them is the label, from 0.
+    /// The index of the label among them.
     #[serde(default)]
     pub(super) label_byte: usize,
     #[serde(default)]
@@ -180,7 +180,7 @@ fn one() -> usize {
     1
 }
 
-/// Training and test images that lie in different ways.
+/// Training and test images in different layouts.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BySplitLayout {
@@ -189,7 +189,7 @@ pub(super) struct BySplitLayout {
     pub(super) test: Box<Layout>,
 }
 
-/// The names of the folders that a split is made of.
+/// The folder names of each split.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SplitFolders {

@@ -1,4 +1,4 @@
-//! A smaller data set for quick runs.
+//! Limits on the size of a data set, for quick runs.
 
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -7,20 +7,19 @@ use super::{Sample, Split};
 use crate::apportion::apportion;
 use flora_core::seed;
 
-/// How many training and test images to keep; `None` keeps all.
+/// Maximum number of training and test images; `None` keeps all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
-    /// The most training images.
+    /// The maximum number of training images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<usize>,
-    /// The most test images.
+    /// The maximum number of test images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<usize>,
 }
 
-/// The samples that stay, in their old order: a random subset of each split with the classes in the
-/// proportions that they had.
+/// The samples to keep, in their old order: a random subset of each split that preserves the class proportions.
 pub(super) fn keep(samples: &[Sample], classes: usize, limit: Limit, seed: u64) -> Vec<Sample> {
     let is_validation = |&index: &usize| samples[index].split == Split::Validation;
     let mut kept: Vec<usize> = (0..samples.len()).filter(is_validation).collect();

@@ -11,7 +11,7 @@ use super::table::{self, Table};
 use super::{Built, Split};
 use crate::Error;
 
-/// Where the value of a slot is found in a line.
+/// The part of a line that fills a slot.
 #[derive(Debug)]
 enum Column {
     /// The whole line.
@@ -39,7 +39,7 @@ impl Column {
             },
         };
         column.ok_or_else(|| {
-            format!("{{{name}}} is none of {{line}}, {{folder}}, {{split}}, {{1}}, {{2..}}")
+            format!("{{{name}}} is not one of {{line}}, {{folder}}, {{split}}, {{1}}, {{2..}}")
         })
     }
 }
@@ -78,7 +78,7 @@ impl<'a> Row<'a> {
         Ok(rest)
     }
 
-    /// The first column of `text`, and what follows its separator.
+    /// The first column of `text`, and the rest after its separator.
     fn cut(&self, text: &'a str) -> (&'a str, Option<&'a str>) {
         let cut = match self.separator {
             Some(separator) => text.split_once(separator),
@@ -91,7 +91,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Read the lists of a layout; every image must be there.
+/// Reads the lists of a layout; every image must exist.
 pub(super) fn build(
     description: &Description,
     layout: &ListLayout,
@@ -105,7 +105,7 @@ pub(super) fn build(
         return Err(description.field(
             "layout.separator",
             "it is empty",
-            "write what stands between columns, or leave it out for white space",
+            "write the column separator, or leave it out for white space",
         ));
     }
     let mut table = Table::new(description, root, layout.first_label, "line")?;

@@ -10,10 +10,10 @@ use super::table::{self, Table};
 use super::{Built, Split};
 use crate::Error;
 
-/// Where the value of a slot is found in an element of the array.
+/// The part of an array element that fills a slot.
 #[derive(Debug)]
 enum Slot {
-    /// The number of the element, from 1 as MATLAB counts.
+    /// The index of the element, from 1 as in MATLAB.
     Number,
     /// The element of an array of numbers.
     Value,
@@ -23,7 +23,7 @@ enum Slot {
     Field(usize),
 }
 
-/// Read the arrays of a layout; every image must be there.
+/// Reads the arrays of a layout; every image must exist.
 pub(super) fn build(
     description: &Description,
     layout: &MatLayout,
@@ -65,7 +65,7 @@ pub(super) fn build(
                 }
                 (_, Array::Numbers(numbers)) => as_text(&Value::Number(numbers[index]))
                     .map_err(|problem| format!("the element {problem}")),
-                (Slot::Value, _) => Err("a struct has fields, no {value}".to_owned()),
+                (Slot::Value, _) => Err("a struct has fields, not a {value}".to_owned()),
             };
             let wrong = |problem| table.wrong(number, problem, "fetch the file again");
             let image = image.fill(value).map_err(wrong)?;
@@ -77,7 +77,7 @@ pub(super) fn build(
     table.finish()
 }
 
-/// What a name in braces stands for.
+/// Resolves a name in braces.
 fn slot(array: &Array, fields: &[String], name: &str) -> Result<Slot, String> {
     if let Some(field) = fields.iter().position(|field| field == name) {
         return Ok(Slot::Field(field));
@@ -87,13 +87,15 @@ fn slot(array: &Array, fields: &[String], name: &str) -> Result<Slot, String> {
         ("split", _) => Ok(Slot::Split),
         ("value", Array::Numbers(_)) => Ok(Slot::Value),
         (_, Array::Numbers(_)) => {
-            Err(format!("{{{name}}} is none of {{number}}, {{value}}, {{split}}"))
+            Err(format!("{{{name}}} is not one of {{number}}, {{value}}, {{split}}"))
         }
-        _ => Err(format!("{{{name}}} is none of {{number}}, {{split}} and the fields {fields:?}")),
+        _ => {
+            Err(format!("{{{name}}} is not one of {{number}}, {{split}} and the fields {fields:?}"))
+        }
     }
 }
 
-/// The split of each element, by the variables that hold their numbers; `None` for one in no variable.
+/// The split of each element, by the variables with their indices; `None` for one in no variable.
 fn splits(
     description: &Description,
     variables: &SplitVariables,
@@ -119,7 +121,7 @@ fn splits(
                     remedy: "fetch the file again".to_owned(),
                 };
                 if number.fract() != 0.0 || number < 1.0 || number > count as f64 {
-                    return Err(wrong(format!("{number} is no number from 1 to {count}")));
+                    return Err(wrong(format!("{number} is not a number from 1 to {count}")));
                 }
                 if splits[number as usize - 1].replace(split).is_some() {
                     return Err(wrong(format!("the image {number} comes twice")));
@@ -138,7 +140,7 @@ fn variable(description: &Description, key: &str, file: &Path, name: &str) -> Re
     })
 }
 
-/// Texts as they are, whole numbers as digits.
+/// Texts unchanged, integers as digits.
 fn as_text(value: &Value) -> Result<Cow<'static, str>, String> {
     match value {
         Value::Text(text) if !text.is_empty() => Ok(text.clone().into()),

@@ -1,6 +1,6 @@
-//! The data elements that MAT-files are made of.
+//! Data elements of MAT-files.
 
-/// The type of an element that holds another one, packed.
+/// The type of an element that contains a compressed one.
 pub(super) const COMPRESSED: u32 = 15;
 
 /// Bytes that are still to be read.
@@ -20,7 +20,7 @@ impl<'a> Bytes<'a> {
         }
         let size = self.word()? as usize;
         let data = self.take(size)?;
-        // Packed elements are not filled up, and after the last one there may be nothing.
+        // Compressed elements are not padded, and after the last one there may be no padding.
         if head != COMPRESSED {
             let fill = size.next_multiple_of(8) - size;
             self.0 = &self.0[fill.min(self.0.len())..];
@@ -40,8 +40,7 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// The numbers of an element. Numbers are stored in the smallest type that holds them, whatever the class
-/// of the array.
+/// The numbers of an element. Numbers are stored in the smallest sufficient type, whatever the class of the array.
 pub(super) fn numbers(kind: u32, data: &[u8]) -> Result<Vec<f64>, String> {
     macro_rules! read {
         ($kind:ty) => {{
@@ -71,9 +70,9 @@ pub(super) fn numbers(kind: u32, data: &[u8]) -> Result<Vec<f64>, String> {
 pub(super) fn text(kind: u32, data: &[u8]) -> Result<String, String> {
     let wrong = || "a text is not Unicode".to_owned();
     match kind {
-        // UTF-8, also under the name of bytes.
+        // UTF-8, also labelled as bytes.
         1 | 2 | 16 => String::from_utf8(data.to_vec()).map_err(|_| wrong()),
-        // UTF-16, also under the name of 16-bit numbers.
+        // UTF-16, also labelled as 16-bit numbers.
         4 | 17 => {
             let (units, rest) = data.as_chunks();
             let units: Vec<_> = units.iter().map(|unit| u16::from_le_bytes(*unit)).collect();

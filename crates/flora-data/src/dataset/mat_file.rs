@@ -1,9 +1,9 @@
-//! MATLAB's level 5 MAT-files, as far as lists of images need them: arrays of numbers, and arrays of
-//! structs whose fields are numbers and texts.
+//! MATLAB's level 5 MAT-files, as far as lists of images need them: arrays of numbers, and arrays of structs with
+//! numbers and texts.
 //!
-//! The format is in "MAT-File Format" (MathWorks): a header of 128 bytes, then data elements, each a
-//! type, a size and that many bytes, filled up to a multiple of 8. A variable is an element that holds
-//! elements, and may be compressed as a whole. Whatever is not needed is passed over by its size.
+//! The format is in "MAT-File Format" (MathWorks): a header of 128 bytes, then data elements, each with a type, a size
+//! and that many bytes, padded to a multiple of 8. A variable is an element that contains elements, and may be
+//! compressed as a whole. Irrelevant elements are skipped by their size.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,7 +14,7 @@ use flate2::read::ZlibDecoder;
 use super::mat_bytes::{Bytes, COMPRESSED, numbers, text};
 use crate::Error;
 
-/// The largest list of the data sets that come in this format has 3 MB, unpacked.
+/// The largest list of the data sets in this format has 3 MB, unpacked.
 const MOST_BYTES: u64 = 64 << 20;
 const HEADER: usize = 128;
 const MATRIX: u32 = 14;
@@ -32,7 +32,7 @@ pub(super) enum Array {
     Structs { fields: Vec<String>, values: Vec<Value> },
 }
 
-/// What a field of a struct holds.
+/// The value of a struct field.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Number(f64),
@@ -52,7 +52,7 @@ struct Variable {
 }
 
 impl MatFile {
-    /// Read a file.
+    /// Reads a file.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let mut bytes = Vec::new();
         let file = File::open(path).map_err(Error::io("read", path))?;
@@ -66,7 +66,9 @@ impl MatFile {
         }
         let (header, body) = bytes.split_at_checked(HEADER).ok_or("it is cut short")?;
         if header.ends_with(&[0, 2, b'I', b'M']) || bytes.starts_with(b"\x89HDF") {
-            return Err("it is of version 7.3, which is not read: save it with `-v7`".to_owned());
+            return Err(
+                "it is of version 7.3, which is not supported: save it with `-v7`".to_owned()
+            );
         }
         if !header.ends_with(&[0, 1, b'I', b'M']) {
             return Err("it is not a little-endian MAT-file of level 5".to_owned());
@@ -114,7 +116,7 @@ fn damaged(path: &Path, problem: String) -> Error {
     Error::Damaged { file: path.to_owned(), problem, remedy }
 }
 
-/// Unpack a variable; `budget` is what all variables together may still take.
+/// Unpacks a variable; `budget` is the remaining size for all variables.
 fn inflate(data: &[u8], budget: &mut u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     ZlibDecoder::new(data)
@@ -127,7 +129,7 @@ fn inflate(data: &[u8], budget: &mut u64) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// The contents of a matrix element, as far as the name.
+/// A matrix element up to its name.
 struct Matrix<'a> {
     class: u8,
     complex: bool,
@@ -195,11 +197,11 @@ impl<'a> Matrix<'a> {
             return Err("its structs have no field".to_owned());
         }
         let mut values = Vec::new();
-        // The count is not believed: each value takes bytes, and they end.
+        // The count is not trusted: each value takes bytes, which are limited.
         for _ in 0..self.count {
             for _ in &fields {
                 let (MATRIX, data) = self.rest.element()? else {
-                    return Err("a field of its structs is no array".to_owned());
+                    return Err("a field of its structs is not an array".to_owned());
                 };
                 values.push(value(data)?);
             }
@@ -208,7 +210,7 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// A field of a struct. An array without elements may be an element without bytes.
+/// A field of a struct. An empty array may be an element without bytes.
 fn value(data: &[u8]) -> Result<Value, String> {
     if data.is_empty() {
         return Ok(Value::Other);

@@ -1,4 +1,4 @@
-//! Labelled images, described by one TOML file or by nothing but their folders.
+//! Labelled images, described by a TOML file or by their folders alone.
 
 mod built;
 mod by_split;
@@ -58,23 +58,23 @@ pub use texts::Texts;
 pub use validation::ValidationShare;
 pub use view::View;
 
-/// Labelled images with class names, a prompt template and a split. A clone shares the images.
+/// Labelled images with class names, a prompt template and a split. Clones share the images.
 ///
-/// Samples are numbered from 0 in an order that depends on the files alone. The methods that take the
-/// number of a sample panic, as indexing does, when it is not below [`len`](Dataset::len).
+/// Samples are numbered from 0 in an order that depends on the files alone. Methods that take a sample number panic,
+/// like indexing, if it is not below [`len`](Dataset::len).
 #[derive(Debug, Clone)]
 pub struct Dataset {
     shared: Arc<Shared>,
     classes: Arc<[String]>,
     domains: Arc<[String]>,
     samples: Arc<[Sample]>,
-    /// How pictures are seen, if not as they are.
+    /// The view of images, if not the originals.
     view: Option<View>,
-    /// Of the pictures as they are, once it was asked for: it reads every image.
+    /// Digest of the original images, computed on first use because it reads every image.
     fingerprint: OnceLock<String>,
 }
 
-/// What no choice of samples and no other names of theirs change.
+/// Data shared by all selections of samples.
 #[derive(Debug)]
 struct Shared {
     name: String,
@@ -86,15 +86,15 @@ struct Shared {
     texts: Option<texts::TextsEntry>,
     group: Option<groups::Grouping>,
     images: Source,
-    /// The folder that the images were looked up in.
+    /// The folder in which the images were looked up.
     root: PathBuf,
     passed_over: PassedOver,
 }
 
-/// One image: where it is, and what is known of it.
+/// One image: its location and metadata.
 #[derive(Debug, Clone)]
 struct Sample {
-    /// In [`Source`].
+    /// Index in [`Source`].
     place: u32,
     label: u32,
     domain: Option<u32>,
@@ -119,26 +119,26 @@ impl Sample {
 }
 
 impl Dataset {
-    /// Open a data set.
+    /// Opens a data set.
     ///
-    /// `path` is a TOML description, or a folder: one with its description in it (`dataset.toml` or, in a
-    /// folder `pets`, `pets.toml`), or one of torchvision's `ImageFolder` form, `<class>/*.jpg` or
-    /// `train/<class>/*.jpg` beside `test/` (else `val/`, `valid/`, `validation/`), whose classes are
-    /// called after their folders with `_` and `-` read as spaces.
+    /// `path` is a TOML description or a folder. A folder contains its description (`dataset.toml` or, in a folder
+    /// `pets`, `pets.toml`), or has the form of torchvision's `ImageFolder`: `<class>/*.jpg`, or `train/<class>/*.jpg`
+    /// beside `test/` (or `val/`, `valid/`, `validation/`). The latter's classes are named after their folders, with
+    /// `_` and `-` read as spaces.
     ///
-    /// `root_override` replaces the folder that the images are looked up in. Image files are listed but not
-    /// decoded; files that hold many images (idx, CIFAR's, tables of pixels) are read. The split is [`Protocol::Official`].
+    /// `root_override` replaces the folder in which the images are looked up. Image files are listed but not decoded;
+    /// files that contain many images (idx, CIFAR's, tables of pixels) are read. The split is [`Protocol::Official`].
     ///
     /// # Errors
     ///
-    /// When a file or folder is missing, the description is wrong, or it does not fit the data.
+    /// A missing file or folder, an invalid description, or one that does not fit the data.
     pub fn open(path: &Path, root_override: Option<&Path>) -> Result<Self, Error> {
         let description = describe(path)?;
         let root = description.root(root_override);
         Self::read(description, root)
     }
 
-    /// Read what a description describes.
+    /// Reads the data set of a description.
     fn read(description: Description, root: PathBuf) -> Result<Self, Error> {
         let root = description.folder(root)?;
         let built = Built::read(&description, &description.layout, &root)?;
@@ -176,22 +176,22 @@ impl Dataset {
         &self.shared.name
     }
 
-    /// The name for people; the short name when the description has no title.
+    /// The name for people; the short name if the description has no title.
     pub fn title(&self) -> &str {
         &self.shared.title
     }
 
-    /// The licence of the images; `unspecified` when the description does not say.
+    /// The licence of the images; `unspecified` if the description has none.
     pub fn license(&self) -> &str {
         &self.shared.license
     }
 
-    /// Where the images come from; `unspecified` when the description does not say.
+    /// Where the images come from; `unspecified` if the description does not say.
     pub fn source(&self) -> &str {
         &self.shared.source
     }
 
-    /// The page of the data set.
+    /// The homepage of the data set.
     pub fn homepage(&self) -> Option<&str> {
         self.shared.homepage.as_deref()
     }
@@ -206,32 +206,33 @@ impl Dataset {
         &self.shared.template
     }
 
-    /// The domains (vendors, sites, styles), sorted; empty when the layout has none.
+    /// The domains (vendors, sites, styles), sorted; empty if the layout has none.
     pub fn domains(&self) -> &[String] {
         &self.domains
     }
 
-    /// The number of samples of all splits.
+    /// The number of samples in all splits.
     pub fn len(&self) -> usize {
         self.samples.len()
     }
 
-    /// Whether there is no sample, which only [`limit`](Dataset::limit) and [`named`](Dataset::named) bring about.
+    /// Whether there are no samples, which is only possible after [`limit`](Dataset::limit) or
+    /// [`named`](Dataset::named).
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty()
     }
 
-    /// The label of sample `i`: its place in [`classes`](Dataset::classes).
+    /// The label of sample `i`: its index in [`classes`](Dataset::classes).
     pub fn label(&self, i: usize) -> usize {
         self.samples[i].label()
     }
 
-    /// The domain of sample `i`: its place in [`domains`](Dataset::domains).
+    /// The domain of sample `i`: its index in [`domains`](Dataset::domains).
     pub fn domain(&self, i: usize) -> Option<usize> {
         self.samples[i].domain.map(|domain| domain as usize)
     }
 
-    /// The side of the split that sample `i` is on.
+    /// The split of sample `i`.
     pub fn split(&self, i: usize) -> Split {
         self.samples[i].split
     }
@@ -241,22 +242,21 @@ impl Dataset {
         (0..self.len()).filter(|&i| self.split(i) == split).collect()
     }
 
-    /// What to call sample `i` in a message: its path, `train-images-idx3-ubyte.gz[17]`, or
-    /// `fer2013.csv, line 17`.
+    /// The name of sample `i` in messages: its path, `train-images-idx3-ubyte.gz[17]`, or `fer2013.csv, line 17`.
     pub fn describe(&self, i: usize) -> String {
         self.shared.images.describe(self.samples[i].place as usize)
     }
 
-    /// The file of sample `i`; `None` where images lie in one file.
+    /// The file of sample `i`; `None` if images share one file.
     pub fn file(&self, i: usize) -> Option<&Path> {
         self.shared.images.file(self.samples[i].place as usize)
     }
 
-    /// Decode sample `i`.
+    /// Decodes sample `i`.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] or [`Error::Image`], naming the file, when it cannot be read or decoded.
+    /// [`Error::Io`] or [`Error::Image`], naming the file, if it cannot be read or decoded.
     pub fn image(&self, i: usize) -> Result<DynamicImage, Error> {
         let place = self.samples[i].place as usize;
         let picture = self.shared.images.image(place)?;
@@ -270,14 +270,14 @@ impl Dataset {
         })
     }
 
-    /// SHA-256, in hexadecimal, of everything that determines the pixels of the samples, in their order.
+    /// SHA-256, in hexadecimal, of everything that determines the pixels of the samples, in order.
     ///
-    /// A key for what is computed from the images alone: neither names, labels nor splits change it. The
-    /// images are read once, when it is asked for first.
+    /// A key for values computed from the images alone: names, labels and splits do not affect it. The images are read
+    /// once, on first use.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when an image file cannot be read.
+    /// [`Error::Io`] if an image file cannot be read.
     pub fn fingerprint(&self) -> Result<String, Error> {
         if let Some(fingerprint) = self.fingerprint.get() {
             return Ok(self.as_seen(fingerprint.clone()));
@@ -290,12 +290,12 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// As [`fingerprint`](Self::fingerprint).
+    /// The errors of [`fingerprint`](Self::fingerprint).
     pub fn fingerprint_of_first(&self, count: usize) -> Result<String, Error> {
         Ok(self.as_seen(self.digest_of_first(count)?))
     }
 
-    /// The fingerprint of the pictures as they are seen, from that of the pictures themselves.
+    /// The fingerprint of the viewed images, from that of the originals.
     fn as_seen(&self, digest: String) -> String {
         match self.view {
             None => digest,
@@ -312,12 +312,12 @@ impl Dataset {
         Ok(hex::encode(&hash.finalize()))
     }
 
-    /// The files in the folders of the images that are not read, by kind.
+    /// The skipped files in the image folders, by kind.
     pub fn passed_over(&self) -> &PassedOver {
         &self.shared.passed_over
     }
 
-    /// Whether the data set ships with a split.
+    /// Whether the data set has an official split.
     pub fn has_official_split(&self) -> bool {
         self.samples.iter().all(|sample| sample.official.is_some())
     }
@@ -329,31 +329,31 @@ impl Dataset {
         Self { samples: samples.into(), ..self }
     }
 
-    /// The same samples, of which a share of the training images are validation images; see
-    /// [`ValidationShare`]. The same for the same `seed`. Where images [have groups](Self::has_groups), whole groups.
+    /// The same samples, with a share of the training images as validation images; see [`ValidationShare`]. The choice
+    /// is deterministic in `seed`. If images [have groups](Self::has_groups), whole groups are chosen.
     ///
-    /// Choose the [`Protocol`] and the [`limit`](Dataset::limit) first.
+    /// Apply the [`Protocol`] and the [`limit`](Dataset::limit) first.
     pub fn with_validation(self, share: ValidationShare, seed: u64) -> Self {
         let mut samples = self.samples.to_vec();
         validation::hold_out(&mut samples, self.groups().as_deref(), share, seed);
         Self { samples: samples.into(), ..self }
     }
 
-    /// The samples of one split. Samples are numbered anew, in their old order.
+    /// The samples of one split, renumbered in their old order.
     pub fn only(self, split: Split) -> Self {
         let samples = self.samples.iter().filter(|sample| sample.split == split).cloned().collect();
         Self { samples, fingerprint: OnceLock::new(), ..self }
     }
 
-    /// The same samples, of which another part is seen: [`image`](Dataset::image) gives that part.
+    /// The same samples with another view: [`image`](Dataset::image) returns that part.
     pub fn seen_as(self, view: View) -> Self {
         Self { view: Some(view), ..self }
     }
 
-    /// A random subset of each split, the same for the same `seed`, in which the classes keep their
-    /// proportions (by largest remainder). Samples are numbered anew, in their old order.
+    /// A random subset of each split, deterministic in `seed`, that keeps the class proportions (by largest remainder).
+    /// Samples are renumbered in their old order.
     ///
-    /// Choose the [`Protocol`] first: it splits what it is given. Validation images all stay.
+    /// Apply the [`Protocol`] first: it splits the remaining samples. Validation images are all kept.
     pub fn limit(self, limit: Limit, seed: u64) -> Self {
         let kept = limit::keep(&self.samples, self.classes().len(), limit, seed);
         Self { samples: kept.into(), fingerprint: OnceLock::new(), ..self }
@@ -378,7 +378,7 @@ fn describe(path: &Path) -> Result<Description, Error> {
     }
 }
 
-/// The description that a folder has in it.
+/// The description contained in a folder.
 pub(crate) fn described_in(path: &Path) -> Option<PathBuf> {
     let named = path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_owned()));
     let inside = [

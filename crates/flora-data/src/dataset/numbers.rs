@@ -1,8 +1,8 @@
-//! Classes that a file numbers.
+//! Numeric class labels.
 
 use std::fmt;
 
-/// The numbers of the classes: the first one, and how many there are.
+/// The numbers of the classes: the first one, and the count.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Numbers {
     pub(super) first: usize,
@@ -10,7 +10,7 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    /// The place of the class that a file calls `label`.
+    /// The index of the class with this label.
     pub(super) fn place(self, label: impl Into<usize>) -> Option<usize> {
         label.into().checked_sub(self.first).filter(|place| *place < self.count)
     }

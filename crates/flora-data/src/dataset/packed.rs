@@ -1,14 +1,14 @@
-//! Small images of one size, in memory.
+//! Small images of equal size, in memory.
 
 use image::{DynamicImage, GrayImage, RgbImage};
 use sha2::{Digest, Sha256};
 
 use super::table::Place;
 
-/// How the bytes of an image are to be read.
+/// The pixel layout of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Channels {
-    /// One byte a pixel, row by row.
+    /// One byte per pixel, row by row.
     Grey,
     /// All of red, row by row, then all of green, then all of blue.
     PlanarRgb,
@@ -30,21 +30,21 @@ pub(super) struct Packed {
     pub(super) height: u32,
     pub(super) channels: Channels,
     pub(super) bytes: Vec<u8>,
-    /// What the files that they come from are called, and where in them they are.
+    /// The names of the source files, and the positions in them.
     pub(super) files: Vec<String>,
     pub(super) places: Vec<Place>,
-    /// What `places` count, as in `line`.
+    /// The unit of `places`, as in `line`.
     pub(super) unit: &'static str,
 }
 
 impl Packed {
-    /// Where the image comes from, for messages.
+    /// The origin of the image, for messages.
     pub(super) fn describe(&self, index: usize) -> String {
         let Place { file, number } = self.places[index];
         format!("{}, {} {number}", self.files[file as usize], self.unit)
     }
 
-    /// The image, in the order that `image` has.
+    /// The image, in `image`'s pixel order.
     pub(super) fn image(&self, index: usize) -> DynamicImage {
         let bytes = self.item(index);
         match self.channels {
@@ -62,7 +62,7 @@ impl Packed {
         }
     }
 
-    /// Feed everything that determines an image's pixels to `hash`.
+    /// Feeds everything that determines an image's pixels to `hash`.
     pub(super) fn digest(&self, index: usize, hash: &mut Sha256) {
         hash.update([self.channels.count() as u8]);
         hash.update(self.width.to_le_bytes());

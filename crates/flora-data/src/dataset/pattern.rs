@@ -1,4 +1,4 @@
-//! Where the images of a folder tree are: `images/{domain}/{split}/{class}`.
+//! Patterns of folder trees: `images/{domain}/{split}/{class}`.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ pub(crate) enum Level {
     Literal(String),
     /// Every folder is a domain.
     Domain,
-    /// Every folder that is named in `layout.splits` is a split.
+    /// Every folder named in `layout.splits` is a split.
     Split,
     /// Every folder is a class.
     Class,
@@ -20,7 +20,7 @@ pub(crate) enum Level {
 pub(crate) struct Pattern(pub(crate) Vec<Level>);
 
 impl Pattern {
-    /// Read a pattern; the error says what is wrong with it.
+    /// Parses a pattern; the error is the problem.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let levels = text
             .split('/')
@@ -57,7 +57,7 @@ impl Pattern {
     }
 }
 
-/// As it is written in a description.
+/// The syntax of descriptions.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |level: &Level| match level {

@@ -1,4 +1,4 @@
-//! Which images are for training and which for testing.
+//! Splits into training and test images.
 
 use flora_core::seed;
 use std::fmt;
@@ -11,13 +11,13 @@ use super::Sample;
 use super::stratified::hold_out;
 use crate::Error;
 
-/// The side of the split that a sample is on.
+/// The split that a sample belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Split {
-    /// For training; these are dealt out to the clients.
+    /// For training; partitioned across the clients.
     Train,
-    /// Held out of the training images to score a run by while it trains; see
+    /// Held out of the training images to evaluate a run during training; see
     /// [`ValidationShare`](super::ValidationShare).
     Validation,
     /// For testing only.
@@ -25,7 +25,7 @@ pub enum Split {
 }
 
 impl Split {
-    /// All of them.
+    /// All splits.
     pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
 
     /// The name in files.
@@ -38,29 +38,29 @@ impl Split {
     }
 }
 
-/// How the samples are split. Figures under different protocols do not compare.
+/// How the samples are split. Results under different protocols are not comparable.
 ///
 /// Written as text: `official`, `merged-80-20` (seed 1), `merged-80-20:SEED`, `stratified-80-20` (seed 1) or
 /// `stratified-80-20:SEED`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Protocol {
-    /// The split that the data set ships with. A data set without one
-    /// ([`Dataset::has_official_split`](super::Dataset::has_official_split)) has its
-    /// [`MERGED`](Protocol::MERGED) split instead.
+    /// The split published with the data set. A data set without one
+    /// ([`Dataset::has_official_split`](super::Dataset::has_official_split)) uses its [`MERGED`](Protocol::MERGED)
+    /// split instead.
     Official,
-    /// All samples are pooled, and a random 20 % of them (rounded up) is the test set: what FLoRA's
-    /// reference code does (arXiv 2404.15182), with seed 1.
+    /// All samples are pooled, and a random 20 % of them (rounded up) is the test set, as in FLoRA's reference code
+    /// (arXiv 2404.15182), which uses seed 1.
     Merged8020 {
-        /// Draws the test set; not the seed of training or of the partition.
+        /// Draws the test set; independent of the seeds of training and partition.
         seed: u64,
     },
-    /// All samples are pooled, and a random 20 % of every class is the test set; of every class of every domain,
-    /// where there are domains. Every share is a whole number next to 20 %, every class's and every domain's, too,
-    /// but: a class or a domain with one image trains with it, and a domain with several has at least one for
+    /// All samples are pooled, and a random 20 % of every class is the test set, or of every class of every domain if
+    /// there are domains. Every share, including those of classes and domains, is 20 % rounded up or down, with two
+    /// exceptions: a class or a domain with one image trains with it, and a domain with several has at least one for
     /// testing.
     Stratified8020 {
-        /// Draws the test set; not the seed of training or of the partition.
+        /// Draws the test set; independent of the seeds of training and partition.
         seed: u64,
     },
 }
@@ -117,14 +117,14 @@ impl From<Protocol> for String {
 /// In millionths.
 const FIFTH: u64 = 200_000;
 
-/// Set the split of some samples.
+/// Sets the split of some samples.
 pub(super) fn set(samples: &mut [Sample], indices: impl IntoIterator<Item = usize>, split: Split) {
     for index in indices {
         samples[index].split = split;
     }
 }
 
-/// Set the split of every sample.
+/// Sets the split of every sample.
 pub(super) fn split(samples: &mut [Sample], protocol: Protocol) {
     let official = samples.iter().all(|sample| sample.official.is_some());
     let seed = match protocol {

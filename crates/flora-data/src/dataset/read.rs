@@ -1,4 +1,4 @@
-//! From a layout to its reader.
+//! Selects the reader of a layout.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::{by_split, cifar, csv_file, folder, idx, json_lines, list, mat};
 use crate::Error;
 
 impl Built {
-    /// Read a layout, or a part of one.
+    /// Reads a layout, or a part of one.
     pub(super) fn read(
         description: &Description,
         layout: &Layout,

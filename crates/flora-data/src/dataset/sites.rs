@@ -1,4 +1,4 @@
-//! What a data set is to one site of a federation: its own images, under the names that all sites use.
+//! A site's view of a data set: its own images, with the class names of all sites.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,16 +10,16 @@ use super::source::Source;
 use super::{Dataset, Sample, Shared, Template};
 use crate::Error;
 
-/// As many names stand in a message.
+/// Maximum number of names in a message.
 const NAMED: usize = 8;
 
 impl Dataset {
-    /// The samples of one domain, which is the only one of the result. Samples are numbered anew, in their old order;
-    /// classes keep their labels, also those without images.
+    /// The samples of one domain, which is the only domain of the result. Samples are renumbered in their old order;
+    /// classes keep their labels, including those without images.
     ///
     /// # Errors
     ///
-    /// [`Error::Domain`]: a domain that there is not.
+    /// [`Error::Domain`]: the domain does not exist.
     pub fn with_domain(self, domain: &str) -> Result<Self, Error> {
         let Some(number) = self.domains.iter().position(|name| name == domain) else {
             let remedy = match &self.domains[..] {
@@ -37,8 +37,8 @@ impl Dataset {
         Ok(Self { samples, domains, fingerprint: OnceLock::new(), ..self })
     }
 
-    /// The same samples, labelled by their classes' places in `classes`. A class of the list may have no image, and a
-    /// class without images need not be in the list. Names are compared letter by letter.
+    /// The same samples, labelled by the index of their class in `classes`. A class of the list may have no images, and
+    /// a class without images need not be in the list. Names must match exactly.
     ///
     /// # Errors
     ///
@@ -66,11 +66,11 @@ impl Dataset {
         };
         let samples =
             self.samples.iter().enumerate().map(relabelled).collect::<Result<_, Error>>()?;
-        // What is computed from the images alone knows no labels.
+        // Values computed from the images alone do not depend on labels.
         Ok(Self { samples, classes: classes.into(), ..self })
     }
 
-    /// A data set without images: a name, classes and their prompt, where the images are elsewhere.
+    /// A data set without images: a name, classes and their prompt, if the images are elsewhere.
     pub fn named(name: &str, classes: &[String], template: Template) -> Self {
         let unspecified = || "unspecified".to_owned();
         Self {
@@ -96,7 +96,7 @@ impl Dataset {
     }
 }
 
-/// Names for a message, the first few of many.
+/// The first few names, for a message.
 fn some_of(names: &[String]) -> String {
     match names.split_at_checked(NAMED) {
         Some((first, rest)) if !rest.is_empty() => {

@@ -1,4 +1,4 @@
-//! Where the pixels come from.
+//! Sources of pixels.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use super::idx_file::Array;
 use super::packed::Packed;
 use crate::Error;
 
-/// Decode an image file. Its kind is told from the contents: extensions lie.
+/// Decodes an image file. Its format is determined from its contents, because extensions are unreliable.
 ///
 /// # Errors
 ///
-/// A file that cannot be read or is not a whole image, by name.
+/// A file that cannot be read or is not a complete image, by name.
 pub fn read_image(path: &Path) -> Result<DynamicImage, Error> {
     let refuse = |problem| Error::Image { place: path.display().to_string(), problem };
     let metadata = std::fs::metadata(path).map_err(Error::io("read", path))?;
@@ -28,21 +28,21 @@ pub fn read_image(path: &Path) -> Result<DynamicImage, Error> {
         return Err(refuse("it is empty".to_owned()));
     }
     flora_core::images::read(path).map_err(|error| match error {
-        // A file that ends too early is there, but it is not an image.
+        // A truncated file exists, but is not an image.
         ReadError::Image(ImageError::IoError(source))
             if source.kind() != ErrorKind::UnexpectedEof =>
         {
             Error::io("read", path)(source)
         }
-        // Some decoders speak in several lines.
+        // Some decoders' messages have several lines.
         other => refuse(other.to_string().split_whitespace().collect::<Vec<_>>().join(" ")),
     })
 }
 
-/// The images of a data set; a sample names one by its place.
+/// The images of a data set; a sample refers to one by its index.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// One file each, decoded when asked for.
+    /// One file each, decoded on request.
     Files(Vec<PathBuf>),
     /// Arrays of grey pixels, in memory: the training images, then the test images.
     Idx { train: Array, test: Array, invert: bool, transpose: bool },
@@ -73,7 +73,7 @@ impl Source {
         }
     }
 
-    /// Decode an image.
+    /// Decodes an image.
     pub(super) fn image(&self, place: usize) -> Result<DynamicImage, Error> {
         match self {
             Self::Files(files) => read_image(&files[place]),
@@ -96,13 +96,13 @@ impl Source {
         }
     }
 
-    /// Feed everything that determines an image's pixels to `hash`.
+    /// Feeds everything that determines an image's pixels to `hash`.
     pub(super) fn digest(&self, place: usize, hash: &mut Sha256) -> Result<(), Error> {
         match self {
             Self::Files(files) => {
                 let file = &files[place];
                 let bytes = std::fs::read(file).map_err(Error::io("read", file))?;
-                // The length keeps (ab, c) and (a, bc) apart.
+                // The length distinguishes (ab, c) and (a, bc).
                 hash.update((bytes.len() as u64).to_le_bytes());
                 hash.update(&bytes);
             }

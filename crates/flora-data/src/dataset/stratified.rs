@@ -1,4 +1,4 @@
-//! Images that are held out of every class, and of every site where there are sites.
+//! Stratified hold-out by class, and by domain if there are domains.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use super::Sample;
 use crate::apportion::apportion;
 use crate::rounding::{Cell, UNIT, round_table};
 
-/// The images of one class, of one site where there are sites.
+/// The images of one class, by domain if there are domains.
 type Strata = BTreeMap<(u32, u32), Vec<usize>>;
 
-/// Choose a share of the samples `from`, in millionths and below a half, such that classes and domains are in it as
-/// they are in all. Gives the chosen ones, in any order.
+/// Chooses a share of the samples `from`, in millionths and below a half, that preserves the proportions of classes and
+/// domains. Returns the chosen ones, in any order.
 ///
-/// Without domains, the share of all images, rounded up, is dealt out over the classes by largest remainder, as
-/// scikit-learn's `train_test_split(stratify=...)` does. A class with one image is left out.
+/// Without domains, the share of all images, rounded up, is apportioned to the classes by largest remainder, as in
+/// scikit-learn's `train_test_split(stratify=...)`. A class with one image is left out.
 ///
 /// With domains, the share of every class in a domain, of every domain and of every class is rounded up or down
-/// ([`round_table`]), but: a domain with one image gives none; one with several gives at least one and keeps at
-/// least one; and the only image of a class is given by no domain that has others.
+/// ([`round_table`]), with exceptions: a domain with one image gives none; one with several gives at least one and
+/// keeps at least one; and a domain gives the only image of a class only if it has no others.
 pub(super) fn hold_out(
     samples: &[Sample],
     from: impl Iterator<Item = usize>,
@@ -46,7 +46,7 @@ pub(super) fn hold_out(
     held
 }
 
-/// How many of each class.
+/// Number of images per class.
 fn of_classes(strata: &Strata, share: u64) -> Vec<usize> {
     let sizes: Vec<usize> = strata.values().map(|class| splittable(class.len())).collect();
     let total: u64 = sizes.iter().map(|&size| size as u64 * share).sum();
@@ -58,7 +58,7 @@ fn splittable(size: usize) -> usize {
     if size > 1 { size } else { 0 }
 }
 
-/// How many of each class in each domain.
+/// Number of images per class and domain.
 fn of_domains(strata: &Strata, share: u64, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut classes = BTreeMap::new();
     let mut domains: BTreeMap<u32, Vec<(u32, usize)>> = BTreeMap::new();
@@ -86,7 +86,7 @@ fn of_domains(strata: &Strata, share: u64, rng: &mut ChaCha8Rng) -> Vec<usize> {
             units: units as u64,
         }));
     }
-    // The order decides between equals, which are many where domains are small.
+    // The order breaks ties, which are frequent in small domains.
     let mut order: Vec<usize> = (0..cells.len()).collect();
     order.shuffle(rng);
     let shuffled: Vec<Cell> = order.iter().map(|&index| cells[index]).collect();

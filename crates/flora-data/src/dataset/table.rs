@@ -1,4 +1,4 @@
-//! Images that a list names, row by row: what the kinds `list`, `csv` and `mat` have in common.
+//! Images named by the rows of a list: shared code for the kinds `list`, `csv` and `mat`.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -13,20 +13,20 @@ use super::layout::{Names, SplitColumn};
 use super::{Built, Sample, Source, Split};
 use crate::Error;
 
-/// Where a sample was listed: the number of a file, and of a line or an element in it.
+/// Where a sample was listed: the index of a file, and the number of a line or an element in it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     pub(super) file: u32,
     pub(super) number: u32,
 }
 
-/// What was read of the lists so far.
+/// The contents of the lists read so far.
 #[derive(Debug)]
 pub(super) struct Table<'a> {
     description: &'a Description,
     root: &'a Path,
     labels: Labels,
-    /// What rows are called, as in `line`.
+    /// The unit of rows, as in `line`.
     unit: &'static str,
     lists: Vec<PathBuf>,
     images: Vec<PathBuf>,
@@ -34,7 +34,7 @@ pub(super) struct Table<'a> {
     samples: Vec<Sample>,
     places: Vec<Place>,
     passed_over: PassedOver,
-    /// In the order in which they were found.
+    /// In order of occurrence.
     domains: BTreeMap<String, usize>,
 }
 
@@ -60,14 +60,14 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Go on to the next list, whose path it gives.
+    /// Advances to the next list and returns its path.
     pub(super) fn next_list(&mut self, name: &str) -> Result<PathBuf, Error> {
         let file = self.description.find("list of images", self.root.join(name))?;
         self.lists.push(file.clone());
         Ok(file)
     }
 
-    /// Add a sample of the list that is being read.
+    /// Adds a sample of the current list.
     pub(super) fn add(
         &mut self,
         number: usize,
@@ -77,7 +77,7 @@ impl<'a> Table<'a> {
         self.add_of(number, label, None, split)
     }
 
-    /// Add a sample of the list that is being read, which is of a domain.
+    /// Adds a sample of the current list, with a domain.
     pub(super) fn add_of(
         &mut self,
         number: usize,
@@ -98,15 +98,15 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Pass over a row of a split that the description does not name.
+    /// Skips a row of a split that the description does not name.
     pub(super) fn pass_over(&mut self) {
         self.passed_over.add_other_splits(1);
     }
 
-    /// Add the image file of the sample that is added next; `path` begins at the root.
+    /// Adds the image file of the next sample; `path` starts at the root.
     pub(super) fn add_image(&mut self, number: usize, path: &str) -> Result<(), Error> {
         let mut image = self.root.to_owned();
-        // Tables of one machine have whole paths.
+        // Some tables contain absolute paths of the machine that wrote them.
         let path = Path::new(path);
         for component in path.strip_prefix(self.root).unwrap_or(path).components() {
             match component {
@@ -142,7 +142,7 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// That a row of the list that is being read cannot be right.
+    /// The error for an invalid row of the current list.
     pub(super) fn wrong(
         &self,
         number: usize,
@@ -157,13 +157,13 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// What was read, with its image files.
+    /// The result, with its image files.
     pub(super) fn finish(mut self) -> Result<Built, Error> {
         let images = std::mem::take(&mut self.images);
         self.finish_with(|_, _| Source::Files(images))
     }
 
-    /// What was read, with images that `source` has; it gets the lists and the samples' places in them.
+    /// The result, with images from `source`, which receives the lists and the samples' positions in them.
     pub(super) fn finish_with(
         mut self,
         source: impl FnOnce(Vec<PathBuf>, Vec<Place>) -> Source,
@@ -189,7 +189,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The lists of a layout, and the split that each is of: `train` and `test`, or `files` of no split.
+/// The lists of a layout, with the split of each: `train` and `test`, or `files` without a split.
 pub(super) fn lists<'a>(
     description: &Description,
     train: &'a Option<Names>,
@@ -215,7 +215,7 @@ pub(super) fn lists<'a>(
     Ok(parts.into_iter().flat_map(of).collect())
 }
 
-/// Which split a value of `layout.split.column` stands for.
+/// The split that a value of `layout.split.column` stands for.
 pub(super) fn split_values<'a>(
     description: &Description,
     split: &'a Option<SplitColumn>,
@@ -240,7 +240,7 @@ pub(super) fn split_values<'a>(
     Ok(values)
 }
 
-/// Read `layout.<key>`.
+/// Parses `layout.<key>`.
 pub(super) fn parse<S>(
     description: &Description,
     key: &str,

@@ -1,8 +1,8 @@
-//! The one prompt of a data set.
+//! The prompt template of a data set.
 
 use crate::Error;
 
-/// A prompt with a place for the class name, as in `a photo of a {}.`
+/// A prompt with a placeholder for the class name, as in `a photo of a {}.`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(String);
 
@@ -10,11 +10,11 @@ impl Template {
     /// CLIP's prompt for natural photographs.
     pub const PHOTO: &str = "a photo of a {}.";
 
-    /// Check and keep a template.
+    /// Checks a template.
     ///
     /// # Errors
     ///
-    /// [`Error::Template`] when there is no `{}`: every class would get the same prompt.
+    /// [`Error::Template`] if there is no `{}`: every class would get the same prompt.
     pub fn new(template: impl Into<String>) -> Result<Self, Error> {
         let template = template.into();
         if template.contains("{}") { Ok(Self(template)) } else { Err(Error::Template { template }) }
@@ -25,7 +25,7 @@ impl Template {
         self.0.replace("{}", class)
     }
 
-    /// The template as it was written.
+    /// The template's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

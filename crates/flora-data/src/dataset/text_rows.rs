@@ -1,4 +1,4 @@
-//! The rows of a file of texts, whatever format it has.
+//! Rows of a file of texts, in any format.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::Error;
 
-/// The key and the text of each row, in order; a row with a list of texts comes as often.
+/// The key and the text of each row, in order; a row with several texts occurs once for each.
 pub(super) fn rows(file: &Path, key: &str, text: &str) -> Result<Vec<(String, String)>, Error> {
     let content = files::read_text(file).map_err(Error::io("read the texts", file))?;
     let extension = file.extension().and_then(|name| name.to_str()).map(str::to_ascii_lowercase);
@@ -36,7 +36,7 @@ pub(super) fn rows(file: &Path, key: &str, text: &str) -> Result<Vec<(String, St
     }
 }
 
-/// Lists of pairs, or the first error, as one list.
+/// Flattens lists of pairs, or returns the first error.
 trait Flat: Iterator<Item = Result<Vec<(String, String)>, Error>> + Sized {
     fn flat(self) -> impl Iterator<Item = Result<(String, String), Error>> {
         self.flat_map(|pairs| match pairs {
@@ -48,7 +48,7 @@ trait Flat: Iterator<Item = Result<Vec<(String, String)>, Error>> + Sized {
 
 impl<I: Iterator<Item = Result<Vec<(String, String)>, Error>>> Flat for I {}
 
-/// What an object says of an image.
+/// The pairs in an object.
 fn pairs(
     file: &Path,
     place: String,

@@ -9,26 +9,24 @@ use super::Dataset;
 use super::text_rows::rows;
 use crate::Error;
 
-/// Where the texts are, as the description says.
+/// The location of the texts, from the description.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TextsEntry {
     /// The file: JSON lines, or `.json`, `.csv` or `.tsv`.
     pub(super) file: PathBuf,
-    /// The field that names an image file.
+    /// The field with the name of an image file.
     pub(super) key: String,
-    /// The field that holds the text, or a list of texts.
+    /// The field with the text, or a list of texts.
     pub(super) text: String,
 }
 
-/// Texts to look images up by, and images to look texts up by.
+/// Texts for retrieval by image, and images for retrieval by text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Texts {
-    /// Every text once, in the order of the file: also those of no image, which an image may be
-    /// confused with.
+    /// Every text once, in the order of the file. This includes texts without an image, which are distractors.
     pub texts: Vec<String>,
-    /// The texts of each sample, as places in `texts`, in the order of the file; none for a sample without
-    /// one.
+    /// The texts of each sample, as indices into `texts`, in the order of the file; empty for a sample without any.
     pub of: Vec<Vec<usize>>,
 }
 
@@ -45,12 +43,11 @@ impl Dataset {
         self.shared.texts.is_some()
     }
 
-    /// The texts that the description's `[texts]` names.
+    /// Reads the texts named by the description's `[texts]`.
     ///
     /// # Errors
     ///
-    /// No such section, a file that cannot be read or does not have the fields, and texts of no image at
-    /// all.
+    /// No such section, a file that cannot be read or lacks the fields, and texts that match no image.
     pub fn texts(&self) -> Result<Texts, Error> {
         let Some(TextsEntry { file, key, text }) = &self.shared.texts else {
             return Err(Error::NoTexts { dataset: self.name().to_owned() });
@@ -75,7 +72,7 @@ impl Dataset {
         let texts = Texts { texts, of };
         if !self.is_empty() && texts.images() == 0 {
             let example = example.map(|name| format!(" such as {name:?}")).unwrap_or_default();
-            let problem = format!("no image file is called like a `{key}`{example}");
+            let problem = format!("no image file has the name of a `{key}`{example}");
             let remedy = "correct the file, or `[texts]` in the description";
             return Err(Error::Syntax { file: file.to_owned(), problem, remedy });
         }
@@ -83,11 +80,11 @@ impl Dataset {
     }
 }
 
-/// The image files of a data set, to be found by what a list calls them.
+/// The image files of a data set, to be found by the names in a list.
 struct Names<'a> {
     /// The samples by the names of their files, with and without the extension.
     by_name: HashMap<&'a str, Vec<(usize, &'a Path)>>,
-    /// The folders that paths may begin at: that of the list, and the root of the images.
+    /// The folders that paths may start from: that of the list, and the root of the images.
     bases: [&'a Path; 2],
 }
 
@@ -105,8 +102,8 @@ impl<'a> Names<'a> {
         Self { by_name, bases: [parent, &dataset.shared.root] }
     }
 
-    /// The samples whose path ends with `key`, with or without the extension. Where one of them is exactly
-    /// there, seen from the list or from the root, it alone.
+    /// The samples whose path ends with `key`, with or without the extension. A file at exactly that path, relative to
+    /// the list or the root, takes precedence.
     fn samples(&self, key: &str) -> Vec<usize> {
         let slashes = key.replace('\\', "/");
         let found = self.ending(Path::new(key));

@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 use super::protocol::set;
 use super::{Sample, Split, groups, stratified};
 
-/// How many of the training images are held out, so that a run is scored on images that are neither trained on nor
-/// the test set's: 0, for none, or up to a half.
+/// The share of the training images that is held out to evaluate a run during training, on images that are neither
+/// trained on nor in the test set: 0, for none, or up to a half.
 ///
-/// They are chosen as the test images of [`Protocol::Stratified8020`](super::Protocol::Stratified8020) are, in
-/// every class, and in every class of every domain. Where the description says which images show one thing (`group`),
-/// all images of a thing are held out or none, over all domains, and as nearly the share of every class as that allows.
+/// They are chosen like the test images of [`Protocol::Stratified8020`](super::Protocol::Stratified8020), in every
+/// class, and in every class of every domain. If the description groups images (`group`), the images of a group are
+/// held out together, across all domains, with the share of every class as close as that allows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct ValidationShare(f64);
 
-/// Millionths of the training images.
+/// The unit is a millionth of the training images.
 const MILLION: f64 = 1e6;
 
 impl ValidationShare {
@@ -46,7 +46,7 @@ impl From<ValidationShare> for f64 {
     }
 }
 
-/// Make validation images of some training images; of whole `groups`, where each sample has one.
+/// Turns some training images into validation images; whole `groups`, if each sample has one.
 pub(super) fn hold_out(
     samples: &mut [Sample],
     groups: Option<&[&OsStr]>,

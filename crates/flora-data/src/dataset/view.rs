@@ -1,4 +1,4 @@
-//! Pictures as augmentation shows them.
+//! Augmented views of images.
 
 use std::fmt;
 
@@ -6,25 +6,25 @@ use flora_core::seed;
 use image::{DynamicImage, GenericImageView};
 use rand::{Rng, RngExt};
 
-/// A random square cut out of every picture: torchvision's
+/// A random square crop of every image: torchvision's
 /// [`RandomResizedCrop`](https://docs.pytorch.org/vision/stable/generated/torchvision.transforms.RandomResizedCrop.html)
-/// with `scale = (0.7, 1)` and `ratio = (1, 1)`. It covers 70 to 100 percent of a square picture's area, anywhere in
-/// it, so that what is seen is shifted and up to a fifth larger, and never mirrored or stretched: letters and
-/// symbols keep their meaning. The model's preprocessing makes it the size that the model takes.
+/// with `scale = (0.7, 1)` and `ratio = (1, 1)`. It covers 70 to 100 percent of a square image's area, anywhere in it.
+/// The contents are shifted and enlarged by up to a fifth, and never mirrored or stretched, so letters and symbols keep
+/// their meaning. The model's preprocessing resizes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View {
-    /// The seed that squares are drawn from.
+    /// The seed of the crops.
     pub seed: u64,
-    /// Which of a picture's views: each is a draw of its own.
+    /// The number of the view; each view of an image is an independent draw.
     pub number: usize,
 }
 
-/// Share of the picture's area.
+/// Share of the image's area.
 const SCALE: [f64; 2] = [0.7, 1.0];
-/// Draws of a square that does not fit into a narrow picture, before the middle of the picture is taken.
+/// Number of draws of a square that does not fit into a narrow image, before the centre is used.
 const TRIES: usize = 10;
 
-/// What tells views from each other in keys of caches.
+/// Identifies views in cache keys.
 impl fmt::Display for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [least, most] = SCALE;
@@ -37,8 +37,8 @@ impl fmt::Display for View {
 }
 
 impl View {
-    /// What is seen of `picture`. Its square is drawn by the `digest` of what it was read from, and not by its place in
-    /// the data set, which images that come or go would shift while caches still know the pictures by their contents.
+    /// The view of `picture`. Its crop depends on the `digest` of its source, not on its position in the data set, so
+    /// that adding or removing images does not invalidate caches keyed by contents.
     pub(super) fn of(self, picture: &DynamicImage, digest: &str) -> DynamicImage {
         let label = format!("view {} of image {digest}", self.number);
         let mut random = seed::stream(self.seed, &label);
@@ -47,7 +47,7 @@ impl View {
     }
 }
 
-/// Left, top and side of a square in a picture of this size.
+/// Left, top and side of a square in an image of this size.
 fn square((width, height): (u32, u32), random: &mut impl Rng) -> (u32, u32, u32) {
     let area = f64::from(width) * f64::from(height);
     for _ in 0..TRIES {
@@ -108,7 +108,7 @@ mod tests {
         for (seed, number, digest) in [(1, 0, "a"), (0, 1, "a"), (0, 0, "b")] {
             assert_ne!(of(0, 0, "a"), of(seed, number, digest), "{seed} {number} {digest}");
         }
-        // Pixels are those of the picture, in their order: neither stretched nor mirrored.
+        // Pixels are unchanged and in order: neither stretched nor mirrored.
         let seen = of(0, 0, "a");
         let [left, top, _] = seen.get_pixel(0, 0).0;
         for (x, y, pixel) in seen.enumerate_pixels() {

@@ -1,4 +1,4 @@
-//! From a folder to what was found in it.
+//! From a folder to its discovered contents.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub(super) fn described(folder: PathBuf, description: PathBuf) -> Result<Discove
     let groups: Vec<Group> = (0..dataset.len()).map(group).collect();
     let mut found = tally::count(folder, Layout::Described(description), groups);
     found.name = tally::short_name(dataset.name());
-    // In the order of the description, which has its own names.
+    // In the order of the description, with its own names.
     let place = |class: &FoundClass| dataset.classes().iter().position(|name| *name == class.key);
     found.classes.sort_by_key(place);
     for class in &mut found.classes {
@@ -40,7 +40,7 @@ pub(super) fn described(folder: PathBuf, description: PathBuf) -> Result<Discove
     Ok(found)
 }
 
-/// A folder whose files must tell everything.
+/// A folder without a description.
 pub(super) fn guess(
     folder: PathBuf,
     tree: &Tree,
@@ -94,7 +94,8 @@ pub(super) fn guess(
             found.reasons.extend(remarks.into_iter().chain(captions));
             if !all.is_empty() {
                 found.reasons.push(format!(
-                    "{} names fewer than half of the images, so the folders are read; `flora init FILE` reads the table",
+                    "{} names fewer than half of the images, so the folders are used; `flora init FILE` reads the \
+                     table",
                     some_of(&all, 3)
                 ));
             }
@@ -104,7 +105,7 @@ pub(super) fn guess(
     }
 }
 
-/// What else is there, where nothing can be read.
+/// Describes other contents if nothing can be read.
 fn explained(
     unclear: Unclear,
     tree: &Tree,

@@ -1,4 +1,4 @@
-//! Which column of a table holds what.
+//! Detecting the roles of table columns.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,28 +9,28 @@ use super::rows::Head;
 use super::tree::Tree;
 use super::words::{have_splits, names_holder};
 
-/// Folders in which the images of a table are looked for.
+/// Maximum number of folders in which the images of a table are searched.
 const MOST_FOLDERS: usize = 64;
-/// Values of a column that are looked for.
+/// Number of values of a column that are looked up.
 const PROBES: usize = 48;
 
-/// What the columns of a table are, by their numbers.
+/// The roles of a table's columns, by index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Columns {
     pub(super) image: usize,
-    /// What stands before and after the values of that column in the paths of images.
+    /// Text before and after the values of that column in the paths of images.
     pub(super) prefix: String,
     pub(super) suffix: String,
     pub(super) label: Option<usize>,
     pub(super) site: Option<usize>,
     pub(super) split: Option<usize>,
-    /// Sentences on the images.
+    /// Sentences about the images.
     pub(super) caption: Option<usize>,
-    /// Other columns that could be the labels.
+    /// Other possible label columns.
     pub(super) other_labels: Vec<usize>,
 }
 
-/// Column names in the order of preference.
+/// Column names in order of preference.
 const IMAGES: [&str; 10] = [
     "file_name",
     "filename",
@@ -72,7 +72,7 @@ fn rank(names: &[&str], column: &str) -> Option<usize> {
     names.iter().position(|known| *known == name)
 }
 
-/// What is asked for by name.
+/// Columns requested by name.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Wanted<'a> {
     pub(super) label: Option<&'a str>,
@@ -80,8 +80,7 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Columns {
-    /// Tell what the columns are; `None` for a table that names no image that is there. `table` is the path below
-    /// `root`.
+    /// Detects the columns; `None` for a table that names no existing image. `table` is the path below `root`.
     pub(super) fn find(
         root: &Path,
         tree: &Tree,
@@ -138,7 +137,7 @@ impl Columns {
         });
         if columns.label.is_none() {
             let mut labels = labels(head, &rest(&columns));
-            // A caption that a few images share is a label.
+            // A caption shared by several images is a label.
             labels.extend(
                 columns.caption.filter(|&it| labels.is_empty() && is_grouping(head, it, 2)),
             );
@@ -157,19 +156,19 @@ impl Columns {
     }
 }
 
-/// Whether a description can name a column: braces mark places there, and `:05` pads them.
+/// Whether a description can name a column: braces mark placeholders, and `:05` pads them.
 fn is_placeable(column: &str) -> bool {
     let pads = column.rsplit_once(":0").is_some_and(|(_, width)| width.parse::<u8>().is_ok());
     !column.is_empty() && !column.contains(['{', '}']) && !pads
 }
 
-/// Columns that could be labels, the likeliest first.
+/// Possible label columns, the likeliest first.
 fn labels(head: &Head, columns: &[usize]) -> Vec<usize> {
     let mut named: Vec<(bool, usize, usize)> = columns
         .iter()
         .filter_map(|&column| {
             let rank = rank(&LABELS, &head.columns[column])?;
-            // Words are of more use to CLIP than the numbers beside them.
+            // Words are of more use to CLIP than numbers.
             (is_grouping(head, column, 1) || head.rows.len() < 10).then_some((
                 !is_text(head, column),
                 rank,
@@ -187,7 +186,7 @@ fn labels(head: &Head, columns: &[usize]) -> Vec<usize> {
     any
 }
 
-/// The values of a column at the head of the table, but for empty ones.
+/// The non-empty values of a column at the start of the table.
 fn values(head: &Head, column: usize) -> Vec<&str> {
     let values = head.rows.iter().map(|row| row[column].as_str());
     values.filter(|value| !value.is_empty()).collect()
@@ -197,7 +196,7 @@ fn distinct(head: &Head, column: usize) -> BTreeSet<&str> {
     values(head, column).into_iter().map(str::trim).collect()
 }
 
-/// Whether the values of a column put images into groups: `least` or more, and fewer than one for two images.
+/// Whether the values of a column group the images: at least `least` values, and fewer than one per two images.
 fn is_grouping(head: &Head, column: usize, least: usize) -> bool {
     let (all, different) = (values(head, column).len(), distinct(head, column).len());
     different >= least && 2 * different <= all.max(2 * least)
@@ -209,7 +208,7 @@ fn is_text(head: &Head, column: usize) -> bool {
     !values.is_empty() && !values.iter().all(|value| value.parse::<f64>().is_ok())
 }
 
-/// Folders in which images may be that a table names, as prefixes of their paths: that of the table first.
+/// Possible folders of a table's images, as path prefixes: that of the table first.
 fn places(tree: &Tree, table: &Path) -> Vec<String> {
     let slashed =
         |levels: &[String]| levels.iter().map(|name| format!("{name}/")).collect::<String>();
@@ -218,7 +217,7 @@ fn places(tree: &Tree, table: &Path) -> Vec<String> {
     let mut places = vec![slashed(&beside), String::new()];
     let mut folders: Vec<&[String]> = tree.with_images().map(|it| it.levels.as_slice()).collect();
     folders.sort_by_key(|levels| levels.len());
-    // Values may begin with folders, too.
+    // Values may start with folders, too.
     let above =
         folders.iter().flat_map(|levels| (0..=levels.len()).rev().map(|end| &levels[..end]));
     for place in above.map(slashed) {
@@ -233,7 +232,7 @@ fn places(tree: &Tree, table: &Path) -> Vec<String> {
     places
 }
 
-/// Where the images are that these values name: how many of them, and what stands before and after the values.
+/// Locates the images with these values: their number, and the text before and after the values.
 fn locate(root: &Path, places: &[String], values: &[&str]) -> Option<(usize, String, String)> {
     let probes: Vec<&str> = values.iter().copied().take(PROBES).collect();
     let absolute = probes.first().is_some_and(|value| Path::new(value).is_absolute());
@@ -255,7 +254,7 @@ fn locate(root: &Path, places: &[String], values: &[&str]) -> Option<(usize, Str
             let there = |value: &&&str| {
                 !value.contains("..") && root.join(format!("{place}{value}{suffix}")).is_file()
             };
-            // Most columns and places are settled by a few values.
+            // A few values rule out most columns and places.
             if !probes.iter().take(4).any(|value| there(&value)) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! What was found.
+//! The discovered contents of a folder.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,12 +11,12 @@ use super::said::{counted, some_of};
 use crate::dataset::Split;
 use crate::dataset::pattern::Pattern;
 
-/// Names that are said one by one.
+/// Maximum number of names listed individually.
 const MOST_NAMES: usize = 12;
 
-/// What a folder of images holds: [`discover`](super::discover()).
+/// The discovered contents of an image folder: [`discover`](super::discover()).
 ///
-/// Shown with `{}`, it says so in a few lines.
+/// `Display` summarises them in a few lines.
 #[derive(Debug)]
 pub struct Discovery {
     /// The folder, absolute and with links followed.
@@ -25,17 +25,17 @@ pub struct Discovery {
     pub name: String,
     /// The classes, in the order of their labels.
     pub classes: Vec<FoundClass>,
-    /// Who holds images, sorted; empty where nothing says so.
+    /// The sites that hold images, sorted; empty if the files do not say.
     pub sites: Vec<FoundSite>,
     /// Image files by extension.
     pub formats: BTreeMap<String, usize>,
-    /// Files that are no images of a known format, by extension (empty: none).
+    /// Files that are not images of a known format, by extension (empty: none).
     pub others: BTreeMap<String, usize>,
-    /// Why the files are read in this way, where there are others, and how to ask for those.
+    /// Why the files are interpreted this way, if alternatives exist, and how to request those.
     pub reasons: Vec<String>,
-    /// What may be wrong.
+    /// Possible problems.
     pub warnings: Vec<String>,
-    /// Widths and heights of the images that were looked into: the smallest and the largest, by area.
+    /// Widths and heights of the sampled images: the smallest and the largest, by area.
     pub sizes: Option<[(u32, u32); 2]>,
     pub(super) layout: Layout,
 }
@@ -43,33 +43,33 @@ pub struct Discovery {
 /// A class of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundClass {
-    /// What the files call it.
+    /// Its name in the files.
     pub key: String,
-    /// What stands for it in a sentence.
+    /// Its name in prompts.
     pub name: String,
     /// Its images.
     pub images: Counts,
 }
 
-/// Somebody who holds images.
+/// A site that holds images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundSite {
     /// The name of the folder, or the value in the table.
     pub name: String,
     /// Its images.
     pub images: Counts,
-    /// How many classes it has images of.
+    /// Number of classes among its images.
     pub classes: usize,
 }
 
-/// Numbers of images.
+/// Numbers of images by split.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// For training.
     pub train: usize,
     /// For testing.
     pub test: usize,
-    /// Of no split: one is drawn.
+    /// Without a split, which will be drawn.
     pub unsplit: usize,
 }
 
@@ -89,7 +89,7 @@ impl Counts {
     }
 }
 
-/// How the images lie.
+/// The layout of the images.
 #[derive(Debug)]
 pub(super) enum Layout {
     Folders {
@@ -101,13 +101,13 @@ pub(super) enum Layout {
     },
     Tables {
         root: PathBuf,
-        /// One, or one for training and one for testing.
+        /// One table, or one for training and one for testing.
         parts: Vec<TablePart>,
     },
     Described(PathBuf),
 }
 
-/// A table as a description names it.
+/// A table in the form of a description.
 #[derive(Debug)]
 pub(super) struct TablePart {
     pub(super) file: String,
@@ -131,12 +131,12 @@ impl Discovery {
         all
     }
 
-    /// Whether the files say which images are for testing.
+    /// Whether the files determine the test images.
     pub fn has_split(&self) -> bool {
         self.images().unsplit == 0
     }
 
-    /// The description that the folder has already.
+    /// The existing description of the folder.
     pub fn described(&self) -> Option<&Path> {
         match &self.layout {
             Layout::Described(file) => Some(file),
@@ -144,7 +144,7 @@ impl Discovery {
         }
     }
 
-    /// The folders between [`folder`](Self::folder) and the images, where folders say what they show.
+    /// The folder levels between [`folder`](Self::folder) and the images, if folders determine the classes.
     pub fn pattern(&self) -> Option<String> {
         match &self.layout {
             Layout::Folders { pattern, .. } => Some(pattern.to_string()),
@@ -152,14 +152,14 @@ impl Discovery {
         }
     }
 
-    /// Whether each site can be a client: there are several, and most have several classes, which they share.
+    /// Whether sites can be clients: there are several, and most have several, shared classes.
     pub fn has_clients(&self) -> bool {
         let held: usize = self.sites.iter().map(|site| site.classes).sum();
         let with_several = self.sites.iter().filter(|site| site.classes > 1).count();
         self.sites.len() > 1 && held > self.classes.len() && 2 * with_several >= self.sites.len()
     }
 
-    /// What the layout is, in words.
+    /// The layout, in words.
     fn said_layout(&self) -> String {
         match &self.layout {
             Layout::Folders { root, pattern, .. } => {

@@ -1,4 +1,4 @@
-//! Which level of folders stands for what.
+//! Detecting the roles of folder levels.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,24 +9,24 @@ use super::tree::{Folder, Tree};
 use super::words::{are_codes, assign_splits, have_splits, likeness_to_sites, split_name};
 use crate::dataset::pattern::{Level, Pattern};
 
-/// Fewer images of a hundred on a level are strays.
+/// A level with fewer than this percentage of the images is considered stray.
 const STRAYS: usize = 10;
-/// Folders that say nothing of what lies in them.
+/// Folder names without meaning.
 const GENERIC: [&str; 8] = ["data", "images", "image", "img", "imgs", "jpg", "photos", "pictures"];
 
 fn is_generic(name: &str) -> bool {
     GENERIC.contains(&name.to_lowercase().as_str())
 }
 
-/// How folders are read.
+/// An interpretation of the folders.
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) pattern: Pattern,
     /// The names of the split folders: for training and for testing.
     pub(super) splits: Option<(Vec<String>, Vec<String>)>,
-    /// Why they are read so, where they could be read otherwise.
+    /// The reason, if there is an alternative.
     pub(super) reason: Option<String>,
-    /// The other way.
+    /// The alternative.
     pub(super) other: Option<Pattern>,
 }
 
@@ -35,7 +35,7 @@ fn names<'a>(folders: &[&'a Folder], level: usize) -> BTreeSet<&'a str> {
     folders.iter().filter_map(|folder| folder.levels.get(level)).map(String::as_str).collect()
 }
 
-/// Read folders as somebody asks for.
+/// Interprets folders by a given pattern.
 pub(super) fn asked(tree: &Tree, pattern: &str) -> Result<Reading, Unclear> {
     let pattern = Pattern::parse(pattern).map_err(|problem| {
         let remedy = "write one such as \"{class}\" or \"{domain}/{class}\"";
@@ -72,7 +72,7 @@ pub(super) fn asked(tree: &Tree, pattern: &str) -> Result<Reading, Unclear> {
     Ok(Reading { pattern, splits, reason: None, other: None })
 }
 
-/// Whether a folder is where a pattern leads.
+/// Whether a folder matches a pattern.
 pub(super) fn fits(pattern: &[Level], folder: &[String]) -> bool {
     pattern.len() <= folder.len()
         && pattern.iter().zip(folder).all(|(level, name)| match level {
@@ -81,7 +81,7 @@ pub(super) fn fits(pattern: &[Level], folder: &[String]) -> bool {
         })
 }
 
-/// Read folders as they are usually meant.
+/// Interprets folders in the usual way.
 pub(super) fn guess(tree: &Tree) -> Result<Reading, Unclear> {
     let depth = usual_depth(tree)?;
     let mut folders: Vec<&Folder> =
@@ -142,7 +142,7 @@ pub(super) fn guess(tree: &Tree) -> Result<Reading, Unclear> {
     Ok(Reading { pattern: Pattern(roles.into_iter().flatten().collect()), splits, reason, other })
 }
 
-/// Give the level of splits its role, if there is one, and leave out folders of other splits.
+/// Assigns the level of splits, if there is one, and drops folders of other splits.
 fn take_splits(
     folders: &mut Vec<&Folder>,
     roles: &mut [Option<Level>],
@@ -151,7 +151,7 @@ fn take_splits(
     for (level, role) in roles.iter_mut().enumerate() {
         let names = names(folders, level);
         let all = names.iter().all(|name| split_name(name).is_some());
-        // A class may be called `train` or `test`: those have company.
+        // A class may be called `train` or `test`, but then not all folders on its level are splits.
         let may_be_classes = level + 1 == depth && !all;
         if may_be_classes || !have_splits(names.iter().copied()) {
             continue;
@@ -164,7 +164,7 @@ fn take_splits(
     None
 }
 
-/// How many levels down most of the images are.
+/// The depth of most of the images.
 fn usual_depth(tree: &Tree) -> Result<usize, Unclear> {
     let mut images: BTreeMap<usize, usize> = BTreeMap::new();
     for folder in tree.with_images() {
@@ -190,7 +190,7 @@ fn usual_depth(tree: &Tree) -> Result<usize, Unclear> {
     }
 }
 
-/// The level of the only class, where no level has several names.
+/// The level of the only class, if no level has several names.
 fn only_class(roles: &[Option<Level>]) -> Result<usize, Unclear> {
     let is_class = |role: &Option<Level>| match role {
         Some(Level::Literal(name)) => !is_generic(name) && split_name(name).is_none(),
@@ -204,7 +204,7 @@ fn only_class(roles: &[Option<Level>]) -> Result<usize, Unclear> {
     })
 }
 
-/// The level of the one class that all sites have, if the folders on `level` are called like sites.
+/// The level of the single class that all sites share, if the folders on `level` have names of sites.
 fn class_of_sites(folders: &[&Folder], roles: &[Option<Level>], level: usize) -> Option<usize> {
     let names: Vec<&str> = names(folders, level).into_iter().collect();
     if likeness_to_sites(&names) < 0.9 {
@@ -216,8 +216,8 @@ fn class_of_sites(folders: &[&Folder], roles: &[Option<Level>], level: usize) ->
     })
 }
 
-/// Whether the folders on the lower one of two levels are parts of those on the upper one that mean nothing by
-/// themselves: batches, series, people. Of two `levels`, only numbers are.
+/// Whether the folders on the lower of two levels are mere parts of those on the upper one: batches, series, people. Of
+/// two `levels`, only numbers are.
 fn are_parts(folders: &[&Folder], upper: usize, lower: usize, levels: usize) -> bool {
     let parents = parents(folders, upper, lower);
     let (uppers, lowers) = (names(folders, upper), parents.keys().copied().collect::<Vec<_>>());
@@ -229,7 +229,7 @@ fn are_parts(folders: &[&Folder], upper: usize, lower: usize, levels: usize) -> 
         && likeness_to_sites(&lowers) <= likeness_to_sites(&uppers)
 }
 
-/// The names on the lower one of two levels, each with those above it.
+/// The names on the lower of two levels, each with those above it.
 fn parents<'a>(
     folders: &[&'a Folder],
     upper: usize,
@@ -242,7 +242,7 @@ fn parents<'a>(
     parents
 }
 
-/// Which of two levels are the sites, and why.
+/// Which of two levels contains the sites, and why.
 fn which_is_site(folders: &[&Folder], upper: usize, lower: usize) -> (usize, String) {
     let parents = parents(folders, upper, lower);
     let uppers: Vec<&str> = names(folders, upper).into_iter().collect();

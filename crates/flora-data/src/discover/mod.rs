@@ -1,4 +1,4 @@
-//! What a folder of somebody's images holds, and a description of it as a data set.
+//! Detects the layout of a folder of images, and describes it as a data set.
 
 mod build;
 mod columns;
@@ -30,10 +30,10 @@ use crate::dataset::described_in;
 pub use found::{Counts, Discovery, FoundClass, FoundSite};
 pub(crate) use suggest::{Suggestion, suggestion};
 
-/// What somebody knows of a folder that its files do not tell.
+/// Information about a folder that its files do not contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DiscoverOptions {
-    /// The folders between the one that is looked at and the images, as in `{domain}/{class}`.
+    /// The folder levels between the given folder and the images, as in `{domain}/{class}`.
     pub pattern: Option<String>,
     /// The column of a table that holds the labels.
     pub label: Option<String>,
@@ -41,7 +41,7 @@ pub struct DiscoverOptions {
     pub site: Option<String>,
 }
 
-/// What keeps a folder from being read, and what to do.
+/// Why a folder cannot be interpreted, and the remedy.
 #[derive(Debug)]
 struct Unclear {
     problem: String,
@@ -58,17 +58,16 @@ impl Unclear {
     }
 }
 
-/// Look at a folder of images, or at a table (CSV, or JSON lines) beside images, and tell how it is to be
-/// read.
+/// Detects the layout of a folder of images, or of a table (CSV, or JSON lines) beside images.
 ///
-/// Recognised are folders of classes, of sites and of splits in any order, tables of paths and labels with any
-/// column names, and folders that have a description already. Files are listed; a few images are decoded, to
-/// find out early that none can be.
+/// It recognises folders of classes, sites and splits in any order, tables of paths and labels with any column names,
+/// and folders that already have a description. Files are listed; a few images are decoded, to detect early that none
+/// can be.
 ///
 /// # Errors
 ///
-/// [`Error::Unclear`] where nothing says what the images show, where there are none, and where the options do not
-/// fit; [`Error::Io`] for folders that cannot be read or whose names are not UTF-8.
+/// [`Error::Unclear`] if the labels cannot be determined, if there are no images, or if the options do not fit;
+/// [`Error::Io`] for folders that cannot be read or whose names are not UTF-8.
 pub fn discover(path: &Path, options: &DiscoverOptions) -> Result<Discovery, Error> {
     let real = path.canonicalize().map_err(Error::io("read the folder", path))?;
     if real.to_str().is_none() {

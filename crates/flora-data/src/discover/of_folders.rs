@@ -1,4 +1,4 @@
-//! What folders say of the images in them.
+//! Images labelled by folders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use super::{Unclear, sample};
 use crate::dataset::Split;
 use crate::dataset::pattern::Level;
 
-/// What folders hold.
+/// Reads the images of labelled folders.
 pub(super) fn of_folders(
     folder: PathBuf,
     tree: &Tree,
@@ -71,7 +71,7 @@ pub(super) fn of_folders(
         .collect();
 
     let mut root = folder.clone();
-    // A pattern cannot have braces in the name of a folder.
+    // A pattern cannot contain folder names with braces.
     while let Some(Level::Literal(name)) = pattern.0.first() {
         if !name.contains(['{', '}']) {
             break;

@@ -1,4 +1,4 @@
-//! What tables say of the images that they name.
+//! Images labelled by tables.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use super::tally::{self, Group};
 use super::tree::Tree;
 use crate::dataset::Split;
 
-/// What tables list.
+/// Reads the images listed in tables.
 pub(super) fn of_tables(
     folder: PathBuf,
     tree: &Tree,

@@ -1,4 +1,4 @@
-//! The description of a data set, as a person would write it.
+//! Writes the description of a data set, with comments for people.
 
 use std::fmt::Write;
 
@@ -12,8 +12,8 @@ use super::rows::TableKind;
 use crate::Template;
 
 impl Discovery {
-    /// The description, as TOML with comments; `None` for a folder that has one. Paths in it are absolute, so that
-    /// the file may lie anywhere.
+    /// The description, as TOML with comments; `None` for a folder that has one. Paths in it are absolute, so that the
+    /// file may be stored anywhere.
     pub fn description(&self) -> Option<String> {
         let layout = match &self.layout {
             Layout::Folders { root, pattern, splits, ignore } => {
@@ -133,7 +133,7 @@ fn line(text: &mut String, key: &str, value: &str) {
     let _ = writeln!(text, "{key} = {}", quoted(value));
 }
 
-/// A text as TOML.
+/// A text in TOML syntax.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }

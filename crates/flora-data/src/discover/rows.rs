@@ -1,4 +1,4 @@
-//! Tables as they come: a header and rows, or a JSON object a line.
+//! Rows of tables: with a header, or one JSON object per line.
 
 use std::io::{BufRead, BufReader};
 use std::ops::ControlFlow;
@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 use crate::csv_lines::CsvLines;
 use crate::dataset::json_lines::text_of;
 
-/// Rows that are looked at to tell what columns are.
+/// Number of rows used to detect the roles of columns.
 const HEAD: usize = 256;
 
-/// How a table is written.
+/// The format of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TableKind {
     Csv { separator: char },
@@ -26,12 +26,12 @@ pub(super) enum TableKind {
 pub(super) struct Head {
     pub(super) kind: TableKind,
     pub(super) columns: Vec<String>,
-    /// The first rows; what is missing is the empty text.
+    /// The first rows; missing values are empty.
     pub(super) rows: Vec<Vec<String>>,
 }
 
 impl Head {
-    /// Read the beginning of a table; the error says what is wrong with it.
+    /// Reads the beginning of a table; the error is the problem.
     pub(super) fn read(file: &Path) -> Result<Self, String> {
         let kind = match file.extension().and_then(|extension| extension.to_str()) {
             Some(extension) if extension.to_ascii_lowercase().ends_with("sv") => {
@@ -58,8 +58,7 @@ impl Head {
         Ok(head)
     }
 
-    /// Go through the columns `wanted` of all rows, each with the number of its line; what is missing is the empty
-    /// text.
+    /// Visits the columns `wanted` of all rows with their line numbers; missing values are empty.
     pub(super) fn each(
         &self,
         file: &Path,
@@ -103,7 +102,7 @@ fn reader(file: &Path, separator: char) -> Result<csv::Reader<std::fs::File>, St
         .map_err(|error| error.to_string())
 }
 
-/// What occurs most often in the header.
+/// The most frequent candidate separator in the header.
 fn separator(file: &Path) -> Result<char, String> {
     let mut header = String::new();
     let file = std::fs::File::open(file).map_err(|error| error.to_string())?;
@@ -115,7 +114,7 @@ fn separator(file: &Path) -> Result<char, String> {
     });
     let outside: String = outside.collect();
     let count = |separator: char| outside.matches(separator).count();
-    // Of equals the last one.
+    // The last of equally frequent ones.
     let separators = ['|', ';', '\t', ','];
     Ok(separators.into_iter().max_by_key(|&separator| count(separator)).unwrap_or(','))
 }
@@ -136,7 +135,7 @@ fn fields(file: &Path) -> Result<Vec<String>, String> {
     Ok(fields)
 }
 
-/// Go through a file of JSON objects.
+/// Visits the objects of a file of JSON lines.
 fn objects(
     file: &Path,
     mut visit: impl FnMut(usize, &Map<String, Value>) -> ControlFlow<()>,

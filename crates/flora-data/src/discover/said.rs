@@ -1,8 +1,8 @@
-//! Names and numbers in sentences.
+//! Formatting of names and numbers in sentences.
 
 use flora_core::text::printable;
 
-/// `a, b and c`, or `a, b and 7 more` where there are more than `most`.
+/// `a, b and c`, or `a, b and 7 more` if there are more than `most`.
 pub(super) fn some_of<S: AsRef<str>>(names: &[S], most: usize) -> String {
     let names: Vec<String> =
         names.iter().map(|name| printable(name.as_ref()).into_owned()).collect();

@@ -1,4 +1,4 @@
-//! A look into a few images.
+//! Decodes a few images as a sample.
 
 use std::path::{Path, PathBuf};
 
@@ -9,26 +9,26 @@ use super::tree::Tree;
 use crate::dataset::pattern::Level;
 use crate::read_image;
 
-/// Images that are decoded: enough to see that none can be.
+/// Number of images to decode: enough to detect that none can be.
 const MOST: usize = 8;
 
-/// What was seen in a few images.
+/// The result of decoding a few images.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     /// The smallest and the largest, by area.
     pub(super) sizes: Option<[(u32, u32); 2]>,
-    /// What is wrong with those that cannot be decoded.
+    /// The problems of images that cannot be decoded.
     pub(super) unreadable: Vec<String>,
 }
 
-/// The first images of some folders.
+/// Samples the first images of some folders.
 pub(super) fn of_folders(tree: &Tree, pattern: &[Level]) -> Looked {
     let folders = tree.with_images().filter(|folder| fits(pattern, &folder.levels));
     let first: Vec<&PathBuf> = folders.filter_map(|folder| folder.first.as_ref()).collect();
     look(&spread(&first))
 }
 
-/// Some of these images.
+/// Samples some of these images.
 pub(super) fn of_files(files: &[PathBuf]) -> Looked {
     look(&spread(&files.iter().collect::<Vec<_>>()))
 }

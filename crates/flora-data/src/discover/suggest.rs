@@ -1,14 +1,14 @@
-//! What would fit, where a layout does not.
+//! Suggests a pattern if a layout does not fit.
 
 use std::path::Path;
 
 use super::levels::{self, fits};
 use super::tree::Tree;
 
-/// Entries that are looked at for a hint.
+/// Maximum number of entries read for a suggestion.
 const MOST: usize = 100_000;
 
-/// Where the images below a folder are, and the pattern that would find them.
+/// The location of the images below a folder, and a pattern that matches them.
 #[derive(Debug)]
 pub(crate) struct Suggestion {
     /// As in `the images are two levels down, as in hospital-a/covid/1.png`.
@@ -17,7 +17,7 @@ pub(crate) struct Suggestion {
     pub(crate) pattern: String,
 }
 
-/// How the images below `root` are to be read, if there are any and their folders say so.
+/// A pattern for the images below `root`, if there are any and their folders determine it.
 pub(crate) fn suggestion(root: &Path) -> Option<Suggestion> {
     let tree = Tree::read(root, MOST).ok()?;
     let reading = levels::guess(&tree).ok()?;

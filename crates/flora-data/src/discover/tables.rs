@@ -9,7 +9,7 @@ use super::rows::Head;
 use super::tree::Tree;
 use super::words::{SplitName, assign_splits, split_name};
 
-/// A table that names images which are there.
+/// A table that names existing images.
 #[derive(Debug)]
 pub(super) struct Candidate {
     /// Its path below the root.
@@ -24,22 +24,22 @@ pub(super) struct Row {
     pub(super) image: PathBuf,
     pub(super) label: String,
     pub(super) site: Option<String>,
-    /// As the table calls it.
+    /// The name in the table.
     pub(super) split: Option<String>,
 }
 
-/// What the rows of a table come to.
+/// The contents of a table.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub(super) rows: Vec<Row>,
     /// Values of the split column, with the number of rows.
     pub(super) splits: BTreeMap<String, usize>,
-    /// Rows that are wrong, by what is wrong with them: how many, and the line of the first.
+    /// Invalid rows by problem: their number, and the line of the first.
     pub(super) wrong: BTreeMap<&'static str, (usize, usize)>,
 }
 
 impl Candidate {
-    /// What a column is called.
+    /// The name of a column.
     pub(super) fn name(&self, column: usize) -> &str {
         &self.head.columns[column]
     }
@@ -49,13 +49,13 @@ impl Candidate {
         self.columns.split.map(|_| assign_splits(content.splits.keys().map(String::as_str)))
     }
 
-    /// What the table's own name, or that of its folder, says of a split.
+    /// The split that the table's own name, or that of its folder, suggests.
     pub(super) fn split_name(&self) -> Option<SplitName> {
         let name = |part: Option<&std::ffi::OsStr>| split_name(part?.to_str()?);
         name(self.path.file_stem()).or_else(|| name(self.path.parent()?.file_name()))
     }
 
-    /// Read all rows.
+    /// Reads all rows.
     pub(super) fn read(&self, root: &Path) -> Result<Content, String> {
         let columns = &self.columns;
         let mut wanted = vec![columns.image];
@@ -95,7 +95,7 @@ impl Candidate {
     }
 }
 
-/// The tables that name images, and what is said of those that do and cannot be used.
+/// The tables that name images, and remarks about unusable ones.
 pub(super) fn candidates(
     root: &Path,
     tree: &Tree,
@@ -132,7 +132,7 @@ pub(super) fn candidates(
     Ok((candidates, remarks))
 }
 
-/// The tables to read of those that have labels: one, or one of each split with the same columns.
+/// The labelled tables to use: one, or one per split with the same columns.
 pub(super) fn choose(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     let of = |candidates: &[Candidate], split| {
         candidates.iter().position(|candidate| candidate.split_name() == Some(split))
@@ -151,7 +151,7 @@ pub(super) fn choose(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
             return vec![train_table, test_table];
         }
     }
-    // The one that tells most of its images, and the outermost of equals.
+    // The one that covers most images, and the outermost in a tie.
     let best = candidates.iter().enumerate().min_by_key(|(place, candidate)| {
         let columns = &candidate.columns;
         let told = [columns.site, columns.split].iter().flatten().count();

@@ -1,4 +1,4 @@
-//! Images counted by class, site and split, and what is odd about the numbers.
+//! Counts of images by class, site and split, with warnings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -10,15 +10,15 @@ use super::tree::Tree;
 use super::words::{are_codes, class_name};
 use crate::dataset::Split;
 
-/// Fewer images of a class, or of a site, are worth a word.
+/// Classes and sites with fewer images are reported.
 const FEW: usize = 5;
-/// Pictures of formats that are not decoded.
+/// Extensions of image formats that are not decoded.
 const PICTURES: [&str; 22] = [
     "avif", "cr2", "dcm", "dng", "exr", "hdr", "heic", "heif", "ico", "jfif", "jp2", "jxl", "nef",
     "nii", "pbm", "pdf", "pgm", "ppm", "psd", "raw", "svg", "tga",
 ];
 
-/// Images that have everything in common.
+/// Images with equal class, site and split.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) class: String,
@@ -28,7 +28,7 @@ pub(super) struct Group {
     pub(super) images: usize,
 }
 
-/// Count groups of images.
+/// Counts groups of images.
 pub(super) fn count(folder: PathBuf, layout: Layout, groups: Vec<Group>) -> Discovery {
     let mut formats = BTreeMap::new();
     let mut classes: BTreeMap<String, Counts> = BTreeMap::new();
@@ -62,7 +62,7 @@ pub(super) fn count(folder: PathBuf, layout: Layout, groups: Vec<Group>) -> Disc
     }
 }
 
-/// Classes with the names that CLIP reads. Two must not have the same: those keep what the files call them.
+/// Classes with the names that CLIP reads. If two would be equal, they keep their keys.
 fn named(classes: BTreeMap<String, Counts>) -> Vec<FoundClass> {
     let mut found: Vec<FoundClass> = classes
         .into_iter()
@@ -77,7 +77,7 @@ fn named(classes: BTreeMap<String, Counts>) -> Vec<FoundClass> {
             class.name = class.key.clone();
         }
     }
-    // Numbers in their own order.
+    // Sorted numerically.
     if let Some(numbers) =
         found.iter().map(|class| class.key.parse::<u64>().ok()).collect::<Option<Vec<_>>>()
     {
@@ -98,7 +98,7 @@ pub(super) fn short_name(name: &str) -> String {
     }
 }
 
-/// Add what can be told of any layout.
+/// Adds information that applies to any layout.
 pub(super) fn finish(found: &mut Discovery, tree: &Tree, looked: Looked) {
     found.others = tree.others.clone();
     found.sizes = looked.sizes;
@@ -108,7 +108,7 @@ pub(super) fn finish(found: &mut Discovery, tree: &Tree, looked: Looked) {
         warn(problem);
     }
     if let [only] = &found.classes[..] {
-        warn(format!("there is one class only, {}: there is nothing to tell it from", only.name));
+        warn(format!("there is only one class: {}", only.name));
     }
     let few = |all: &mut dyn Iterator<Item = (&str, usize)>| {
         let few = all.filter(|(_, images)| *images < FEW);
@@ -135,7 +135,7 @@ pub(super) fn finish(found: &mut Discovery, tree: &Tree, looked: Looked) {
     }
     let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for class in &found.classes {
-        // CLIP's tokenizer reads capitals as small letters, and runs of spaces as one.
+        // CLIP's tokenizer ignores case, and reads runs of spaces as one.
         let read = class_name(&class.key).to_lowercase();
         alike.entry(read).or_default().push(&class.key);
     }
@@ -153,7 +153,7 @@ pub(super) fn finish(found: &mut Discovery, tree: &Tree, looked: Looked) {
         ));
     }
     if found.sites.len() > 1 && !found.has_clients() {
-        warn("most sites have a class of their own, so they are not taken as clients".to_owned());
+        warn("most sites have a class of their own, so they are not used as clients".to_owned());
     }
     let pictures: Vec<String> = found
         .others
@@ -163,13 +163,13 @@ pub(super) fn finish(found: &mut Discovery, tree: &Tree, looked: Looked) {
         .collect();
     if !pictures.is_empty() {
         let them = some_of(&pictures, 6);
-        warn(format!("pictures that flora does not read: {them}; turn them into PNG or JPEG"));
+        warn(format!("images that flora cannot read: {them}; convert them to PNG or JPEG"));
     }
     if tree.broken_links > 0 {
         warn(format!("{} lead nowhere or in circles", counted(tree.broken_links, "link")));
     }
     if tree.is_cut {
-        warn("folders below the twelfth level are not looked into".to_owned());
+        warn("folders below the twelfth level are not searched".to_owned());
     }
     found.warnings = warnings;
 }

@@ -1,4 +1,4 @@
-//! Each layout is recognised, described, and read as it was meant.
+//! Each layout is recognised, described, and read as intended.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{DiscoverOptions, Discovery, discover};
 use crate::{Dataset, Split};
 
-/// Makes images, each of another grey, and text files (with text) below a folder called `photos`.
+/// Creates images, each with a different grey, and text files below a folder called `photos`.
 fn folder(images: &[&str], texts: &[(&str, &str)]) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("photos");
@@ -40,7 +40,7 @@ fn unclear(root: &Path, options: &DiscoverOptions) -> String {
     discover(root, options).unwrap_err().to_string()
 }
 
-/// Reads what the description says, and compares it with what was found.
+/// Reads the description, and compares it with the discovered contents.
 #[track_caller]
 fn opened(found: &Discovery) -> Dataset {
     let text = found.description().unwrap();
@@ -92,10 +92,10 @@ fn class_folders() {
     assert_eq!(found.classes[1].name, "tabby cat");
     assert!(!found.has_split() && !found.has_clients());
     assert_eq!(found.sizes, Some([(3, 2); 2]));
-    // Folders that all images share, above and below the classes.
+    // Folders common to all images, above and below the classes.
     assert_pattern(&["images/cat", "images/dog"], "images/{class}", &["cat", "dog"], &[]);
     assert_pattern(&["cat/jpg", "dog/jpg"], "{class}/jpg", &["cat", "dog"], &[]);
-    // A vehicle, and what one does with it.
+    // `train` is a vehicle here, and also a word for a split.
     assert_pattern(&["car", "test", "train"], "{class}", &["car", "test", "train"], &[]);
 }
 
@@ -111,12 +111,12 @@ fn sites_and_classes() {
 
     let all = ["covid/hospital-a", "normal/hospital-a", "covid/hospital-b", "normal/hospital-b"];
     assert_pattern(&all, "{class}/{domain}", &["covid", "normal"], &sites);
-    // Nothing in the names: what repeats below several folders are classes.
+    // The names do not help: names that repeat below several folders are classes.
     let all = ["berlin/cat", "berlin/dog", "paris/cat", "paris/dog", "rome/cat"];
     assert_pattern(&all, "{domain}/{class}", &["cat", "dog"], &["berlin", "paris", "rome"]);
     let all = ["art_painting/dog", "art_painting/horse", "photo/dog", "photo/horse"];
     assert_pattern(&all, "{domain}/{class}", &["dog", "horse"], &["art_painting", "photo"]);
-    // One class only, at two sites.
+    // A single class, at two sites.
     let found = assert_pattern(
         &["site1/cat", "site2/cat"],
         "{domain}/{class}",
@@ -188,7 +188,7 @@ fn odd_names_and_stray_files() {
     assert_eq!(found.pattern().unwrap(), "{domain}/{class}");
     opened(&found);
     let said = found.to_string();
-    for words in ["passed over: empty", "1 .heic", "1 .txt", "turn them into PNG"] {
+    for words in ["passed over: empty", "1 .heic", "1 .txt", "convert them to PNG"] {
         assert!(said.contains(words), "{words}: {said}");
     }
     // Braces above the classes.
@@ -266,7 +266,7 @@ fn a_column_can_be_named() {
     let found = discover(&root, &with("colour", Some("breed"))).unwrap();
     assert_eq!((found.classes[0].key.as_str(), found.sites[0].name.as_str()), ("blue", "x"));
     opened(&found);
-    // The table itself may be asked for.
+    // The table itself may be given.
     let found = discover(&root.join("pets.csv"), &with("colour", None)).unwrap();
     assert_eq!((found.classes.len(), found.name.as_str()), (2, "photos"));
     let said = unclear(&root.join("pets.csv"), &with("color", None));

@@ -1,4 +1,4 @@
-//! Which files a folder holds, without a look into them.
+//! The files of a folder, listed without reading them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::FileType;
@@ -8,15 +8,15 @@ use flora_core::images::has_extension;
 
 use crate::Error;
 
-/// No data set nests its images deeper; a link may lead in circles.
+/// No data set nests its images deeper, and a link may lead in circles.
 const MOST_LEVELS: usize = 12;
-/// Larger numbers of tables are themselves data.
+/// A larger number of tables is itself data.
 const MOST_TABLES: usize = 64;
 
 /// A folder below the root, or the root itself.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Folder {
-    /// The names from the root down to it; none for the root.
+    /// The names from the root down to it; empty for the root.
     pub(super) levels: Vec<String>,
     /// Images directly in it, by extension.
     pub(super) formats: BTreeMap<String, usize>,
@@ -26,25 +26,25 @@ pub(super) struct Folder {
     pub(super) first: Option<PathBuf>,
 }
 
-/// The folders and files below a root, hidden ones left out.
+/// The folders and files below a root, without hidden ones.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     /// In the order of their paths.
     pub(super) folders: Vec<Folder>,
-    /// Files that are no images, by extension (empty: none).
+    /// Files that are not images, by extension (empty: none).
     pub(super) others: BTreeMap<String, usize>,
-    /// Files of formats that hold many images, by what to do with them.
+    /// Files of formats that contain many images, by remedy.
     pub(super) packed: BTreeSet<&'static str>,
     /// Tables, by their paths below the root.
     pub(super) tables: Vec<PathBuf>,
     /// Links that lead nowhere or in circles.
     pub(super) broken_links: usize,
-    /// Whether folders were left out because they lie too deep, or because there is too much.
+    /// Whether folders were left out because they are too deep or too many.
     pub(super) is_cut: bool,
 }
 
 impl Tree {
-    /// List what lies below `root`, at most `most` entries.
+    /// Lists at most `most` entries below `root`.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// `above` are the folders on the way, with links followed.
+    /// `above` are the folders on the way, with links resolved.
     fn descend(
         &mut self,
         path: &Path,
@@ -139,7 +139,7 @@ impl Tree {
         self.folders.iter().map(|folder| folder.images).sum()
     }
 
-    /// The folders that have images directly in them.
+    /// The folders that contain images directly.
     pub(super) fn with_images(&self) -> impl Iterator<Item = &Folder> {
         self.folders.iter().filter(|folder| folder.images > 0)
     }
@@ -151,7 +151,7 @@ enum Kind {
     BrokenLink,
 }
 
-/// What an entry is, links followed; only they are looked up.
+/// The kind of an entry; only links are resolved.
 fn kind(path: &Path, file_type: FileType) -> Kind {
     if !file_type.is_symlink() {
         return if file_type.is_dir() { Kind::Folder } else { Kind::File };
@@ -163,7 +163,7 @@ fn kind(path: &Path, file_type: FileType) -> Kind {
     }
 }
 
-/// What to do with a file that holds many images.
+/// The remedy for a file that contains many images.
 fn packed(name: &str, extension: &str) -> Option<&'static str> {
     let lower = name.to_lowercase();
     if lower.contains("-ubyte") {

@@ -1,20 +1,20 @@
-//! What names of folders and columns usually mean.
+//! Usual meanings of folder and column names.
 
 use std::collections::BTreeMap;
 
-/// What the name of a split says.
+/// The kind of split that a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SplitName {
     Train,
     Test,
-    /// Held out while training goes on; a test set only where there is no other.
+    /// Held out during training; used as the test set only if there is no other.
     Validation,
 }
 
-/// Words that say nothing beside the name of a split: `train_images`, `test set`.
+/// Words without meaning beside the name of a split: `train_images`, `test set`.
 const FILLERS: [&str; 8] = ["set", "images", "imgs", "image", "img", "data", "split", "samples"];
 
-/// What folders, files and values of this name hold, if it is that of a split.
+/// The split that folders, files and values of this name stand for, if any.
 pub(super) fn split_name(name: &str) -> Option<SplitName> {
     let lower = name.to_lowercase();
     let mut words = lower
@@ -30,7 +30,7 @@ pub(super) fn split_name(name: &str) -> Option<SplitName> {
     }
 }
 
-/// Whether among these names are a training and another split.
+/// Whether these names include a training and another split.
 pub(super) fn have_splits<'a>(names: impl IntoIterator<Item = &'a str>) -> bool {
     let (mut train, mut other) = (false, false);
     for name in names {
@@ -43,8 +43,7 @@ pub(super) fn have_splits<'a>(names: impl IntoIterator<Item = &'a str>) -> bool 
     train && other
 }
 
-/// The names of training and of test splits: those for validation are for testing only where there are no
-/// others.
+/// The names of training and of test splits: validation splits are used for testing only if there are no others.
 pub(super) fn assign_splits<'a>(
     names: impl IntoIterator<Item = &'a str>,
 ) -> (Vec<String>, Vec<String>) {
@@ -60,7 +59,7 @@ pub(super) fn assign_splits<'a>(
     (train, if test.is_empty() { validation } else { test })
 }
 
-/// Words for those who hold images.
+/// Words for holders of images.
 const HOLDERS: [&str; 38] = [
     "camera",
     "cameras",
@@ -122,7 +121,7 @@ const STYLES: [&str; 16] = [
     "webcam",
 ];
 
-/// Words for what images show.
+/// Words for the contents of images.
 const KINDS: [&str; 12] = [
     "categories",
     "category",
@@ -138,12 +137,12 @@ const KINDS: [&str; 12] = [
     "type",
 ];
 
-/// Whether a name has a word of those who hold images in it.
+/// Whether a name contains a word for a holder of images.
 pub(super) fn names_holder(name: &str) -> bool {
     words(name).any(|word| HOLDERS.contains(&word.as_str()))
 }
 
-/// How much names look like those of sites, from -1 (like those of classes) to 1.
+/// Similarity of names to those of sites, from -1 (like those of classes) to 1.
 pub(super) fn likeness_to_sites(names: &[&str]) -> f64 {
     if names.is_empty() {
         return 0.0;
@@ -158,7 +157,7 @@ pub(super) fn likeness_to_sites(names: &[&str]) -> f64 {
             -1.0
         } else if names_holder(name) || STYLES.contains(&lower.as_str()) {
             1.0
-        // Called alike, as in `north-1` and `north-2`; `n01440764` and `c0` are how classes are called.
+        // Similar names such as `north-1` and `north-2`; but `n01440764` and `c0` are names of classes.
         } else if stem(name).len() > 1 && stem(name) != lower && stems[&stem(name)] > 1 {
             0.5
         } else {
@@ -178,7 +177,7 @@ pub(super) fn are_codes(names: &[&str]) -> bool {
     2 * names.iter().filter(is_code).count() > names.len()
 }
 
-/// The name without the number or the single letter at its end: `hospital-a` and `hospital-b` have one stem.
+/// The name without a number or single letter at its end: `hospital-a` and `hospital-b` have the same stem.
 fn stem(name: &str) -> String {
     let lower = name.to_lowercase();
     let separators = [' ', '-', '_', '.'];
@@ -198,7 +197,7 @@ fn words(name: &str) -> impl Iterator<Item = String> {
     parts.map(str::to_lowercase).collect::<Vec<_>>().into_iter()
 }
 
-/// What the model reads for a class that files call `key`.
+/// The class name for the model, from a `key` in the files.
 pub(super) fn class_name(key: &str) -> String {
     let spaced = key.replace(['_', '-'], " ");
     let name = spaced.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,8 +1,7 @@
-//! Rows that outlive the images behind them.
+//! Reusing rows after the set of images changes.
 //!
-//! A damaged image ends a filling, and once it is mended or removed, the data set is another one and so is the key
-//! of its features. The rows before it stay right: they are set aside under the key that a data set of those images
-//! alone would have.
+//! A damaged image ends a filling. Once it is repaired or removed, the data set and the key of its features differ. The
+//! rows before it stay valid: they are set aside under the key of a data set of those images alone.
 
 use std::path::PathBuf;
 
@@ -11,19 +10,19 @@ use flora_core::journal::{Held, RowJournal};
 use super::{Filling, KIND};
 use crate::{Error, FeatureCache, FeatureKey};
 
-/// Between the name of a cache's file and the number of the rows.
+/// Between the name of a cache file and the number of rows.
 const FIRST: &str = ".first-";
 const PARTIAL: &str = ".partial";
 
 impl FeatureCache {
-    /// Where the first `rows` rows are set aside; `key` is that of their images alone.
+    /// The path for the first `rows` rows; `key` is that of their images alone.
     fn aside(&self, key: &FeatureKey, rows: usize) -> PathBuf {
         let mut path = self.path(key).into_os_string();
         path.push(format!("{FIRST}{rows}{PARTIAL}"));
         path.into()
     }
 
-    /// How many rows were set aside, in each of the files that there are; most first.
+    /// The numbers of rows in existing files of rows set aside; largest first.
     fn set_aside(&self) -> Vec<usize> {
         let rows = |entry: std::fs::DirEntry| {
             let name = entry.file_name().into_string().ok()?;
@@ -39,12 +38,12 @@ impl FeatureCache {
 }
 
 impl Filling<'_> {
-    /// Set the rows aside, because an image among the others cannot be read. `key` is that of the features of
-    /// the images behind these rows alone. Where they lie; `None` where there are none, or no place for them.
+    /// Sets the rows aside, because an image among the others cannot be read. `key` is that of the features of these
+    /// rows' images alone. Returns the path; `None` if there are no rows, or if they cannot be written.
     pub fn set_aside(mut self, key: &FeatureKey, warn: &mut dyn FnMut(String)) -> Option<PathBuf> {
         let rows = self.rows();
         let path = self.cache.aside(key, rows);
-        // What was taken is closed first: it may be the same file, and is locked.
+        // The taken journal is closed first: it may be the same file, and is locked.
         let before = self.aside.take().map(|journal| journal.path().to_owned());
         if rows == 0 {
             self.journal.into_iter().for_each(RowJournal::remove);
@@ -71,12 +70,12 @@ impl Filling<'_> {
         Some(path)
     }
 
-    /// Take the rows that an earlier call set aside, if its images are the first ones of this filling, too.
-    /// `key` gives that of the features of the first images alone.
+    /// Takes rows that an earlier call set aside, if its images are the first ones of this filling. `key` returns the
+    /// key of the features of the first images alone.
     ///
     /// # Errors
     ///
-    /// What `key` returns.
+    /// The errors of `key`.
     pub fn take_aside<E>(
         &mut self,
         rows: usize,
@@ -94,7 +93,7 @@ impl Filling<'_> {
             }
             let (dim, dtype) = (self.features.dim, self.cache.dtype());
             let (head, width) = (self.cache.head(&key, dim, self.batch), dim * dtype.size());
-            // Whoever has it makes use of it.
+            // Another process that has it uses it.
             let Ok(Some(mut journal)) = RowJournal::try_open(&path, KIND, &head, width) else {
                 continue;
             };
@@ -107,7 +106,7 @@ impl Filling<'_> {
         Ok(())
     }
 
-    /// Append the rows of a journal to those that are there; whether there were any.
+    /// Appends the rows of a journal to the existing ones; returns whether there were any.
     fn adopt(
         &mut self,
         journal: &mut RowJournal,

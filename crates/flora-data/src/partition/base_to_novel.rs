@@ -1,5 +1,4 @@
-//! Training on one half of the classes and testing on both (CoCoOp: Zhou et al., arXiv 2203.05557,
-//! section 4.1).
+//! Training on one half of the classes and testing on both (CoCoOp: Zhou et al., arXiv 2203.05557, section 4.1).
 
 use super::pool::Pool;
 use super::{ClientShard, Partition, PartitionConfig};
@@ -19,7 +18,7 @@ pub(super) fn partition(
     if let PartitionConfig::BaseToNovel { .. } = of {
         return wrong(
             "of",
-            "base-to-novel of base-to-novel".to_owned(),
+            "base-to-novel cannot be nested".to_owned(),
             "name the partition of the base classes, as in `of = { kind = \"iid\", clients = 10 }`",
         );
     }
@@ -44,8 +43,8 @@ pub(super) fn partition(
     if partition.class_groups.is_some() {
         return wrong(
             "of.path",
-            "this partition already tells its classes apart".to_owned(),
-            "load it as it is, with `partition.kind = \"file\"`",
+            "this partition already has class groups".to_owned(),
+            "load it directly, with `partition.kind = \"file\"`",
         );
     }
     if partition.clients.iter().any(|client| client.id == NOVEL) {
@@ -56,7 +55,7 @@ pub(super) fn partition(
                 .to_owned(),
         });
     }
-    // It has no validation images: what a run is chosen by must not see novel classes.
+    // It has no validation images: the choice of a round must not depend on novel classes.
     let novel = ClientShard { id: NOVEL.to_owned(), test: novel, ..ClientShard::default() };
     partition.clients.push(novel);
     partition.class_groups = Some(vec![(0..base).collect(), (base..classes).collect()]);

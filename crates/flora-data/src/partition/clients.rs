@@ -1,8 +1,8 @@
-//! How many clients there may be, and their ids.
+//! Limits on the number of clients, and their ids.
 
 use crate::Error;
 
-/// More clients than any simulation holds; keeps a slip of the keyboard from exhausting the memory.
+/// More clients than any simulation supports; keeps a typing error from exhausting the memory.
 const MOST_CLIENTS: usize = 100_000;
 
 /// `client-03`; as many digits as the last client needs, but at least two, so that ids sort.

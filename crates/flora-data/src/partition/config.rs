@@ -1,14 +1,14 @@
-//! How a data set is dealt out to clients, as the experiment writes it.
+//! Partition settings of an experiment.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The rule by which training images go to clients.
+/// The rule that assigns training images to clients.
 ///
-/// Every rule but [`FewShot`](PartitionConfig::FewShot) is an exact disjoint cover of the training images
-/// ([`BaseToNovel`](PartitionConfig::BaseToNovel): of those of the base classes;
-/// [`File`](PartitionConfig::File): as it was saved).
+/// Every rule except [`FewShot`](PartitionConfig::FewShot) is an exact disjoint cover of the training images
+/// ([`BaseToNovel`](PartitionConfig::BaseToNovel): of those of the base classes; [`File`](PartitionConfig::File): as it
+/// was saved).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PartitionConfig {
@@ -18,42 +18,42 @@ pub enum PartitionConfig {
         clients: usize,
     },
 
-    /// Class by class, in the order of the labels, the images go to the clients in proportions drawn from
+    /// Class by class, in the order of the labels, images are assigned to clients in proportions drawn from
     /// `Dirichlet(beta, ..., beta)` (Hsu et al., arXiv 1909.06335).
     ///
-    /// The draw is repeated until every client has `min_samples` images. After `max_tries` draws, the one
-    /// that came closest is either repaired, by moving images of the largest client's commonest class to
-    /// the clients that are short, or refused.
+    /// The draw is repeated until every client has `min_samples` images. After `max_tries` draws, the closest one is
+    /// either repaired, by moving images of the largest client's most frequent class to clients with too few, or
+    /// refused.
     Dirichlet {
         /// The number of clients.
         clients: usize,
-        /// The concentration, above 0: at 0.1 most clients lack most classes, at 100 all look alike.
+        /// The concentration, above 0: at 0.1 most clients lack most classes, at 100 all distributions are similar.
         beta: f64,
-        /// The fewest training images of a client. The default of 2 is the least that gives a
-        /// contrastive loss something to contrast.
+        /// The minimum number of training images per client. The default of 2 is the smallest that gives a contrastive
+        /// loss something to contrast.
         #[serde(default = "defaults::min_samples")]
         min_samples: usize,
-        /// Whether a client that already has its equal share of all images gets nothing of further
-        /// classes, as in the reference codes of FLoRA and PFLlib (the default). It evens the shards out.
+        /// Whether a client that already has its equal share of all images gets none of further classes, as in the
+        /// reference code of FLoRA and PFLlib (the default). This evens out the shards.
         #[serde(default = "defaults::yes")]
         capacity_mask: bool,
-        /// The most draws; 1000 by default.
+        /// The maximum number of draws; 1000 by default.
         #[serde(default = "defaults::max_tries")]
         max_tries: usize,
         /// Whether to repair the best draw (the default) rather than fail.
         #[serde(default = "defaults::yes")]
         repair: bool,
-        /// Who gets what is left of a class when its shares are rounded down.
+        /// How the remainder of a class is distributed after its shares are rounded down.
         #[serde(default, skip_serializing_if = "Remainder::is_last")]
         remainder: Remainder,
     },
 
-    /// Every client holds images of `classes_per_client` classes. Each class goes to as many clients as
-    /// any other, give or take one, and its images are split evenly among them.
+    /// Every client holds images of `classes_per_client` classes. Each class is assigned to the same number of clients,
+    /// give or take one, and its images are split evenly among them.
     Pathological {
         /// The number of clients.
         clients: usize,
-        /// The number of classes of each client; 4 in FLoRA's reference code.
+        /// The number of classes per client; 4 in FLoRA's reference code.
         classes_per_client: usize,
     },
 
@@ -63,7 +63,7 @@ pub enum PartitionConfig {
     Shards {
         /// The number of clients.
         clients: usize,
-        /// The pieces of each client; 2 in the paper, so that most clients hold two classes.
+        /// The number of pieces per client; 2 in the paper, so that most clients hold two classes.
         shards_per_client: usize,
     },
 
@@ -74,13 +74,13 @@ pub enum PartitionConfig {
     Quantity {
         /// The number of clients.
         clients: usize,
-        /// The concentration, above 0; 0.5 in the paper. At 0.1 a few clients hold nearly all, at 100 all
-        /// hold as much.
+        /// The concentration, above 0; 0.5 in the paper. At 0.1 a few clients hold nearly all images, at 100 all hold
+        /// the same number.
         beta: f64,
-        /// The fewest training images of a client; 2 by default.
+        /// The minimum number of training images per client; 2 by default.
         #[serde(default = "defaults::min_samples")]
         min_samples: usize,
-        /// The most draws; 1000 by default.
+        /// The maximum number of draws; 1000 by default.
         #[serde(default = "defaults::max_tries")]
         max_tries: usize,
         /// Whether to repair the best draw (the default) rather than fail.
@@ -88,29 +88,29 @@ pub enum PartitionConfig {
         repair: bool,
     },
 
-    /// One client for each domain of the data set.
-    // A unit variant would let unknown keys pass.
+    /// One client per domain of the data set.
+    // A unit variant would accept unknown keys.
     #[serde(deserialize_with = "no_fields")]
     Natural,
 
-    /// A few images of each class for each client.
+    /// n images per class and client.
     ///
-    /// | `of` | a client gets |
+    /// | `of` | images of a client |
     /// |---|---|
     /// | `iid` | `shots` images of every class from the shared pool: clients may overlap |
-    /// | `pathological` | `shots` images of each of its classes; the shuffled classes are split disjointly, `classes / clients` (rounded down) each, the remainder to the last client, and `classes_per_client` is not looked at |
+    /// | `pathological` | `shots` images of each of its classes; the shuffled classes are split disjointly, `classes / clients` (rounded down) each, the remainder to the last client, and `classes_per_client` is ignored |
     /// | any other | `shots` images of each class of its own shard |
     ///
-    /// A class with fewer images gives all it has. Clients of `natural` and `file` keep their names and
-    /// their test images.
+    /// A class with fewer images gives all of them. Clients of `natural` and `file` keep their names and their test
+    /// images.
     FewShot {
-        /// Images of a class for a client; 1, 2, 4, 8 and 16 are usual.
+        /// Images per class and client; 1, 2, 4, 8 and 16 are usual.
         shots: usize,
-        /// The rule to draw from; neither few-shot nor base-to-novel.
+        /// The underlying rule; neither few-shot nor base-to-novel.
         of: Box<PartitionConfig>,
     },
 
-    /// A partition that was saved, checked against the data set ([`Partition::check`]). No seed changes it.
+    /// A saved partition, checked against the data set ([`Partition::check`]). The seed has no effect.
     ///
     /// [`Partition::check`]: super::Partition::check
     File {
@@ -119,31 +119,30 @@ pub enum PartitionConfig {
         path: PathBuf,
     },
 
-    /// Training on one half of the classes and testing on both (CoOp's and CoCoOp's protocol,
-    /// arXiv 2203.05557).
+    /// Training on one half of the classes and testing on both (CoOp's and CoCoOp's protocol, arXiv 2203.05557).
     ///
-    /// The first half of the classes in the order of their labels, rounded up, is base, the rest is novel.
-    /// The images of the base classes are dealt out by `of`; one client more, `novel`, trains on nothing and
-    /// is tested on all test images of the novel classes. An image is told from the classes of its own half
-    /// only ([`Partition::candidates`](super::Partition::candidates)). Training and validation images of the novel
-    /// classes are left out. From a `file`, clients keep what is of the base classes.
+    /// The first half of the classes in label order, rounded up, is base, the rest is novel. The images of the base
+    /// classes are partitioned by `of`; an additional client, `novel`, does not train and is tested on all test images
+    /// of the novel classes. An image is compared with the classes of its own half only
+    /// ([`Partition::candidates`](super::Partition::candidates)). Training and validation images of the novel classes
+    /// are left out. From a `file`, clients keep their images of the base classes.
     BaseToNovel {
         /// The rule for the base classes; not itself base-to-novel.
         of: Box<PartitionConfig>,
     },
 }
 
-/// Who gets what is left of a class when the shares of its images are rounded.
+/// How the remainder of a class is distributed after its shares are rounded down.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Remainder {
-    /// The last client, as in the reference codes, which cut a class at the rounded-down running sums of the
-    /// proportions. So the last share of every class is rounded up, and the first one down: without the mask, with many
-    /// small classes and many clients, the last client is much the largest.
+    /// To the last client, as in the reference code, which cuts a class at the rounded-down cumulative proportions. The
+    /// last share of every class is therefore rounded up, and the first one down: without the mask, with many small
+    /// classes and many clients, the last client is by far the largest.
     #[default]
     Last,
-    /// The clients whose shares lose most by rounding down, an image each (largest remainder; of equals whoever
-    /// holds less).
+    /// To the clients whose shares lose most by rounding down, one image each (largest remainder; in a tie, the client
+    /// with fewer images).
     Spread,
 }
 
@@ -167,7 +166,7 @@ impl PartitionConfig {
         }
     }
 
-    /// This partition, reduced to `shots` images of a class for each client.
+    /// This partition, reduced to `shots` images per class and client.
     pub fn few_shot(self, shots: usize) -> Self {
         Self::FewShot { shots, of: Box::new(self) }
     }
@@ -183,7 +182,7 @@ impl PartitionConfig {
         }
     }
 
-    /// This partition, of the first half of the classes, with a client that is tested on the others.
+    /// This partition of the first half of the classes, with a client that is tested on the others.
     pub fn base_to_novel(self) -> Self {
         Self::BaseToNovel { of: Box::new(self) }
     }

@@ -1,4 +1,4 @@
-//! The common test and validation sets, dealt out to clients.
+//! Partitioning the common test and validation sets across clients.
 
 use flora_core::seed;
 use rand::seq::SliceRandom;
@@ -8,8 +8,8 @@ use super::{Shards, class_counts, hand_out};
 use crate::Split;
 use crate::apportion::apportion;
 
-/// Deal each class of a split out in proportion to the clients' training images of that class. The random stream is
-/// called `label`.
+/// Partitions each class of a split in proportion to the clients' training images of that class. `label` names the
+/// random stream.
 pub(super) fn shards(
     pool: &Pool<'_>,
     split: Split,

@@ -1,4 +1,4 @@
-//! A partition with what its numbers stand for.
+//! A partition with the class counts of its clients.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 use super::{ClientShard, Partition};
 use crate::{Dataset, Error, Split, files};
 
-/// Images by class name; classes without images are left out.
+/// Number of images by class name; classes without images are left out.
 pub(super) type ClassCounts = BTreeMap<String, usize>;
 
-/// A client as a file holds it.
+/// A client in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SavedShard {
@@ -30,11 +30,11 @@ pub(super) struct SavedShard {
     pub(super) test: Vec<usize>,
 }
 
-/// What a file holds of a partition.
+/// The contents of a partition file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Saved {
-    /// SHA-256 of the rest, in hexadecimal: [`Saved::digest`]. Files that were written by hand have none.
+    /// SHA-256 of the rest, in hexadecimal: [`Saved::digest`]. Files written by hand have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
     pub(super) clients: Vec<SavedShard>,
@@ -49,13 +49,13 @@ impl Saved {
         saved
     }
 
-    /// Of the JSON without spaces and `sha256`, so that a file may be written with other spaces.
+    /// Digest of the JSON without spaces and `sha256`, so that a file may be reformatted.
     fn digest(&self) -> String {
         let content = (&self.clients, &self.class_groups);
         hex::encode(&Sha256::digest(serde_json::to_vec(&content).expect("plain data")))
     }
 
-    /// Whether this is what was written.
+    /// Whether the contents match the checksum.
     pub(super) fn is_intact(&self) -> bool {
         self.sha256.as_ref().is_none_or(|sha256| *sha256 == self.digest())
     }
@@ -65,32 +65,31 @@ impl Saved {
     }
 }
 
-/// A [`Partition`] as it is saved with a run: each client has besides its numbers `train_classes` and
-/// `test_classes`, how many training and test images of each class it holds (and `validation_classes`, where there
-/// are validation images), and the whole has a `sha256`, which shows a file that was damaged. Made by
-/// [`Partition::described`]; read back with [`Partition::load_for`] or, without a check of the counts,
-/// [`Partition::load`].
+/// A [`Partition`] as saved with a run. Each client additionally has `train_classes` and `test_classes`, its numbers of
+/// training and test images by class (and `validation_classes`, if there are validation images), and the file has a
+/// `sha256`, which detects damage. Created by [`Partition::described`]; read with [`Partition::load_for`] or, without a
+/// check of the counts, [`Partition::load`].
 #[derive(Serialize)]
 #[serde(transparent)]
 pub struct DescribedPartition(Saved);
 
 impl DescribedPartition {
-    /// Write the partition as JSON.
+    /// Writes the partition as JSON.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the file cannot be written.
+    /// [`Error::Io`] if the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
         self.0.save(path)
     }
 }
 
 impl Partition {
-    /// The same with the classes of each client's images, to be saved.
+    /// Adds the classes of each client's images, for saving.
     ///
     /// # Panics
     ///
-    /// When the partition belongs to another data set; see [`check`](Partition::check).
+    /// Panics if the partition belongs to another data set; see [`check`](Partition::check).
     pub fn described(&self, dataset: &Dataset) -> DescribedPartition {
         let described = |client: &ClientShard| SavedShard {
             train_classes: Some(counts(dataset, &client.train)),
@@ -103,23 +102,23 @@ impl Partition {
         DescribedPartition(Saved::new(clients, self.class_groups.clone()))
     }
 
-    /// The same without the classes, to be saved.
+    /// The partition without classes, for saving.
     pub(super) fn bare(&self) -> Saved {
         let clients = self.clients.iter().map(SavedShard::from).collect();
         Saved::new(clients, self.class_groups.clone())
     }
 
-    /// Write a CSV file with a line for each image of each client, and a header: `client`, `split` (`train`,
-    /// `validation` or `test`), `index` (the number of the image), `class` and `path`, what [`Dataset::describe`] calls
-    /// the image.
+    /// Writes a CSV file with a header and one line for each image of each client: `client`, `split` (`train`,
+    /// `validation` or `test`), `index` (the number of the image), `class` and `path`, the image's name in
+    /// [`Dataset::describe`].
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the file cannot be written.
+    /// [`Error::Io`] if the file cannot be written.
     ///
     /// # Panics
     ///
-    /// When the partition belongs to another data set; see [`check`](Partition::check).
+    /// Panics if the partition belongs to another data set; see [`check`](Partition::check).
     pub fn save_files(&self, path: &Path, dataset: &Dataset) -> Result<(), Error> {
         let written = flora_core::files::write_atomic_with(path, |out| {
             let mut table = csv::Writer::from_writer(out);
@@ -161,7 +160,7 @@ impl From<&ClientShard> for SavedShard {
     }
 }
 
-/// The first count of a saved client that is not that of its images, as a message.
+/// A message about the first count of a saved client that does not match its images.
 pub(super) fn wrong_count(dataset: &Dataset, client: &SavedShard) -> Option<String> {
     let sides = [
         ("training", &client.train_classes, &client.train),

@@ -9,22 +9,21 @@ use super::{base_to_novel, deal, dirichlet, few_shot, file, iid, natural, pathol
 use crate::{Dataset, Error, Split};
 
 impl PartitionConfig {
-    /// Deal `dataset` out to clients. The result depends on the arguments alone, and on the file that
+    /// Partitions `dataset` across clients. The result depends on the arguments alone, and on the file that
     /// [`File`](PartitionConfig::File) names.
     ///
-    /// The test images of a natural client are those of its domain, and those of a saved one are saved
-    /// with it. Otherwise the common test set is dealt out class by class in proportion to the clients'
-    /// training images of the class (largest remainder; a class that nobody trains on is dealt evenly), so
-    /// that the test shards cover the test set exactly and disjointly and follow the label distribution of
-    /// their client. The mean of the clients' accuracies, weighted by their test images, is therefore the
-    /// accuracy on the common test set. Validation images are dealt out as test images are.
+    /// The test images of a natural client are those of its domain, and those of a saved one are saved with it.
+    /// Otherwise the common test set is partitioned class by class in proportion to the clients' training images of the
+    /// class (largest remainder; a class without training images is split evenly). The test shards then cover the test
+    /// set exactly and disjointly and follow the label distribution of their client. The mean of the clients'
+    /// accuracies, weighted by their test images, is therefore the accuracy on the common test set. Validation images
+    /// are partitioned like test images.
     ///
     /// # Errors
     ///
-    /// [`Error::Partition`] when a setting is out of range or impossible for this data set,
-    /// [`Error::EmptyClient`] when a client would have nothing to train on, [`Error::DuplicateClient`]
-    /// when a domain has the name of an added client. For a saved partition [`Error::Missing`],
-    /// [`Error::Io`], [`Error::Syntax`] and [`Error::ForeignPartition`].
+    /// [`Error::Partition`] if a setting is out of range or impossible for this data set, [`Error::EmptyClient`] if a
+    /// client would have no training images, [`Error::DuplicateClient`] if a domain has the name of an added client.
+    /// For a saved partition [`Error::Missing`], [`Error::Io`], [`Error::Syntax`] and [`Error::ForeignPartition`].
     pub fn apply(&self, dataset: &Dataset, seed: u64) -> Result<Partition, Error> {
         self.deal(&Pool::whole(dataset), seed)
     }
@@ -86,7 +85,7 @@ impl PartitionConfig {
             }
             Self::Quantity { clients, beta, min_samples, max_tries, repair } => {
                 self.check_clients(clients, pool)?;
-                // Of one group, the last client gets one image more than its share at most.
+                // In a single group, the last client gets at most one image more than its share.
                 let (capacity_mask, remainder) = (false, Remainder::Last);
                 let rule = Rule {
                     clients,

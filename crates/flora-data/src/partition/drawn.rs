@@ -1,17 +1,17 @@
-//! What a rule draws.
+//! Results of a rule.
 
 use super::{Partition, Shards};
 
-/// What a rule draws.
+/// The result of a rule.
 pub(super) enum Drawn {
-    /// Training images; names and test images come after.
+    /// Training images; names and test images are added later.
     Shards(Shards),
-    /// Clients with names and test images of their own.
+    /// Clients with their own names and test images.
     Clients(Partition),
 }
 
 impl Drawn {
-    /// Change every client's training images.
+    /// Changes every client's training images.
     pub(super) fn each_train(&mut self, mut change: impl FnMut(&mut Vec<usize>)) {
         match self {
             Self::Shards(shards) => shards.iter_mut().for_each(change),

@@ -1,4 +1,4 @@
-//! A few images of each class for each client.
+//! n images per class and client.
 
 use flora_core::seed;
 use rand::seq::SliceRandom;
@@ -28,7 +28,7 @@ pub(super) fn draw(
     match of {
         PartitionConfig::FewShot { .. } => Err(Error::Partition {
             field: "of".to_owned(),
-            problem: "few-shot of few-shot".to_owned(),
+            problem: "few-shot cannot be nested".to_owned(),
             remedy: "name the partition to draw from, as in `of = { kind = \"natural\" }`"
                 .to_owned(),
         }),
@@ -101,7 +101,7 @@ fn of_each_class(
     chosen
 }
 
-/// `shots` different images of a class, or all that there are.
+/// `shots` different images of a class, or all if there are fewer.
 fn few(class: &[usize], shots: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut indices = class.to_vec();
     let (chosen, _) = indices.partial_shuffle(rng, shots.min(class.len()));

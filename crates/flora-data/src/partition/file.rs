@@ -1,4 +1,4 @@
-//! A partition that was saved.
+//! A saved partition.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::Partition;
 use super::pool::Pool;
 use crate::Error;
 
-/// Load the partition at `path`, check it against the data set, and keep what is in the pool of it.
+/// Loads the partition at `path`, checks it against the data set, and keeps the images that are in the pool.
 pub(super) fn partition(pool: &Pool<'_>, path: &Path) -> Result<Partition, Error> {
     if !path.is_file() {
         return Err(Error::Missing {
@@ -24,7 +24,7 @@ pub(super) fn partition(pool: &Pool<'_>, path: &Path) -> Result<Partition, Error
         let trains = !client.train.is_empty();
         for indices in [&mut client.train, &mut client.validation, &mut client.test] {
             indices.retain(|&i| pool.contains(i));
-            // As in every partition that is drawn here, whoever wrote this one.
+            // Sorted like every partition drawn here, whatever program wrote it.
             indices.sort_unstable();
         }
         if trains && client.train.is_empty() {

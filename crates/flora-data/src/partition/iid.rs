@@ -1,4 +1,4 @@
-//! Shards that look like the whole.
+//! Shards with the distribution of the whole data set.
 
 use flora_core::seed;
 use rand::seq::SliceRandom;

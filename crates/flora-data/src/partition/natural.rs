@@ -1,4 +1,4 @@
-//! One client for each domain.
+//! One client per domain.
 
 use super::pool::Pool;
 use super::{ClientShard, Partition};
@@ -23,7 +23,7 @@ pub(super) fn partition(pool: &Pool<'_>) -> Result<Partition, Error> {
     let mut clients: Vec<_> = dataset.domains().iter().map(client).collect();
     for split in Split::ALL {
         for i in pool.indices(split) {
-            // Every sample has a domain when the data set has domains.
+            // Every sample has a domain if the data set has domains.
             if let Some(domain) = dataset.domain(i) {
                 let client = &mut clients[domain];
                 match split {
@@ -41,7 +41,7 @@ pub(super) fn partition(pool: &Pool<'_>) -> Result<Partition, Error> {
     Ok(Partition { clients, class_groups: None })
 }
 
-/// All of them, so that nobody meets them one by one.
+/// One error for all of them, so that they need not be fixed one by one.
 fn nothing_to_train(pool: &Pool<'_>, empty: &[&ClientShard]) -> Error {
     let names: Vec<&str> = empty.iter().map(|client| client.id.as_str()).collect();
     let whose = if names.len() == 1 { "its domain" } else { "their domains" };

@@ -5,23 +5,22 @@ use serde::{Deserialize, Serialize};
 use super::{ClientShard, Partition};
 use crate::Error;
 
-/// The name of the client that holds everybody's images.
+/// The name of the client that holds all images.
 const CENTRAL: &str = "central";
 
-/// Who trains. The others are tested all the same.
+/// The clients that train. The others are tested, too.
 ///
-/// In TOML `"all"`, `"central"`, `"alone"`, or a list of clients: one of them for training on one's own data,
-/// all but one for leaving one out.
+/// In TOML `"all"`, `"central"`, `"alone"`, or a list of clients: a single one to train on its own data, or all but one
+/// to leave one out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub enum Participants {
     /// Every client.
     #[default]
     All,
-    /// One client more, `central`, which holds the training images of all, each once: what federation
-    /// is compared with.
+    /// Centralised baseline: one additional client, `central`, holds the training images of all, each once.
     Central,
-    /// Every client by itself: each has a model of its own, and nothing is sent.
+    /// Local-only baseline: each client trains its own model; no aggregation, no communication.
     Alone,
     /// These clients.
     Only(Vec<String>),
@@ -35,7 +34,7 @@ enum Written {
 }
 
 impl Participants {
-    /// What the client of [`Central`](Self::Central) is called.
+    /// The name of the client of [`Central`](Self::Central).
     pub const CENTRAL: &str = CENTRAL;
 }
 
@@ -51,7 +50,7 @@ impl TryFrom<Written> for Participants {
                 "{word:?} is neither \"all\", \"central\" or \"alone\" nor a list of clients"
             )),
             Written::List(list) if list.is_empty() => {
-                Err("an empty list of clients: nobody would train".into())
+                Err("an empty list of clients: no client would train".into())
             }
             Written::List(list) => Ok(Self::Only(list)),
         }
@@ -70,12 +69,12 @@ impl From<Participants> for Written {
 }
 
 impl Partition {
-    /// The same partition with training images for `participants` alone; test images stay.
+    /// The same partition with training images only for `participants`; test images stay.
     ///
     /// # Errors
     ///
-    /// [`Error::Participants`]: a client that there is not. [`Error::DuplicateClient`]: a client that is
-    /// called `central` already.
+    /// [`Error::Participants`]: a client that does not exist. [`Error::DuplicateClient`]: an existing client is
+    /// called `central`.
     pub fn with_participants(mut self, participants: &Participants) -> Result<Self, Error> {
         match participants {
             Participants::All | Participants::Alone => {}

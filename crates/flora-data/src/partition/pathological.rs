@@ -1,4 +1,4 @@
-//! A few classes for each client (McMahan et al., arXiv 1602.05629).
+//! A few classes per client (McMahan et al., arXiv 1602.05629).
 
 use flora_core::seed;
 use rand::seq::SliceRandom;
@@ -20,8 +20,8 @@ pub(super) fn shards(
     check(clients, classes_per_client, classes)?;
 
     let mut rng = seed::stream(seed, "partition/pathological");
-    // Each client takes the classes that the fewest have taken so far: after k choices by K clients, each
-    // class has been taken floor(K k / C) or ceil(K k / C) times, hence at least once.
+    // Each client takes the least used classes so far: after k choices by K clients, each class has been taken floor(K
+    // k / C) or ceil(K k / C) times, hence at least once.
     let mut holders: Vec<Vec<usize>> = vec![Vec::new(); classes];
     let mut order: Vec<usize> = (0..classes).collect();
     for client in 0..clients {
@@ -58,8 +58,8 @@ fn check(clients: usize, classes_per_client: usize, classes: usize) -> Result<()
             format!("choose 1 to {classes}"),
         );
     }
-    // Leaving classes out would no longer be a partition, and handing out more than asked for would not
-    // be what was asked for.
+    // Leaving classes out would not be a partition, and assigning more classes than requested would not be the
+    // requested one.
     if clients.saturating_mul(classes_per_client) < classes {
         return wrong(
             format!(

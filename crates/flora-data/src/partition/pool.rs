@@ -1,11 +1,11 @@
-//! The images that a partition deals out.
+//! The images to partition.
 
 use std::ops::Range;
 
 use crate::{Dataset, Split};
 
-/// The images of some neighbouring classes of a data set, of all of them as a rule. Samples and labels
-/// keep the numbers that they have in the data set.
+/// The images of some consecutive classes of a data set, usually all. Samples and labels keep their numbers of the data
+/// set.
 #[derive(Debug, Clone)]
 pub(super) struct Pool<'a> {
     dataset: &'a Dataset,
@@ -25,7 +25,7 @@ impl<'a> Pool<'a> {
         self.dataset
     }
 
-    /// What to call the pool in a message.
+    /// The name of the pool in messages.
     pub(super) fn describe(&self) -> String {
         let name = self.dataset.name();
         match self.labels.len() == self.dataset.classes().len() {

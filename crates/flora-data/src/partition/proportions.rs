@@ -9,16 +9,16 @@ const BETAS: std::ops::RangeInclusive<f64> = 1e-12..=1e12;
 
 /// A draw from the symmetric Dirichlet distribution over the open clients; 0 for the others.
 ///
-/// It is a vector of Gamma(beta) draws divided by their sum, and for small beta these underflow to zero all
-/// together. Their logarithms do not: `ln Gamma(beta) = ln Gamma(beta + 1) + ln(U) / beta` in distribution
-/// (Marsaglia and Tsang 2000, section 6). Scaling by the largest then leaves at least one share of 1.
+/// It is a vector of Gamma(beta) draws divided by their sum, and for small beta all of these underflow to zero. Their
+/// logarithms do not: `ln Gamma(beta) = ln Gamma(beta + 1) + ln(U) / beta` in distribution (Marsaglia and Tsang 2000,
+/// section 6). Scaling by the largest then leaves at least one share of 1.
 pub(super) fn proportions(beta: f64, open: &[bool], rng: &mut ChaCha8Rng) -> Vec<f64> {
     let beta = beta.clamp(*BETAS.start(), *BETAS.end());
     let gamma = Gamma::new(beta + 1.0, 1.0).expect("the shape is finite and above 1");
     let logs: Vec<f64> = open
         .iter()
         .map(|&open| {
-            // Closed clients draw too, so that the mask alone decides what it changes.
+            // Closed clients draw too, so that the mask affects only its own clients.
             let uniform: f64 = rng.sample(Open01);
             let log = gamma.sample(rng).ln() + uniform.ln() / beta;
             if open { log } else { f64::NEG_INFINITY }

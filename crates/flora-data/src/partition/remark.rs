@@ -1,14 +1,14 @@
-//! What is odd about a partition and comes of its settings.
+//! Remarks on artefacts of a partition's settings.
 
 use super::{Partition, PartitionConfig, Remainder};
 use crate::Dataset;
 
-/// So many times the median is an outlier.
+/// A multiple of the median that counts as an outlier.
 const OUTLIER: usize = 2;
 
 impl PartitionConfig {
-    /// What whoever looks at `partition`, which these settings drew from `dataset`, may take for the nature of the
-    /// data and is none: a sentence, or `None`.
+    /// A property of `partition`, drawn from `dataset` with these settings, that could be mistaken for a property of
+    /// the data: a sentence, or `None`.
     pub fn remark(&self, partition: &Partition, dataset: &Dataset) -> Option<String> {
         match self {
             Self::Dirichlet { remainder: Remainder::Last, clients, .. } => {
@@ -20,8 +20,8 @@ impl PartitionConfig {
     }
 }
 
-/// Of the first `clients`, which are those that were drawn. Rounding gives the last up to one image of every class too
-/// many: whoever has still more was drawn large.
+/// Considers only the first `clients`, which were drawn. Rounding gives the last client up to one additional image per
+/// class: if it has even more, its draw was large.
 fn last_is_outlier(partition: &Partition, clients: usize, classes: usize) -> Option<String> {
     let drawn = partition.clients.get(..clients)?;
     let mut sizes: Vec<usize> = drawn.iter().map(|client| client.train.len()).collect();
@@ -35,7 +35,7 @@ fn last_is_outlier(partition: &Partition, clients: usize, classes: usize) -> Opt
     (size > OUTLIER * median && size - median <= classes).then(|| {
         format!(
             "{} holds {size} training images where the median is {median}: what rounding leaves of every class goes \
-             to the last client, as in the reference codes; `partition.remainder = \"spread\"` deals it out",
+             to the last client, as in the reference code; `partition.remainder = \"spread\"` distributes it",
             last.id
         )
     })

@@ -8,12 +8,12 @@ use super::{ClientShard, Partition};
 use crate::{Dataset, Error, Split};
 
 impl Partition {
-    /// Check that a loaded partition fits `dataset`: all samples exist, on the right side of the split, and
-    /// none twice for one client; clients have different ids, and somebody trains; groups of classes, if
-    /// there are any, hold every class once.
+    /// Checks that a loaded partition fits `dataset`: all samples exist, in the right split, and none occurs twice for
+    /// a client; clients have different ids, and some client trains; groups of classes, if there are any, contain every
+    /// class once.
     ///
-    /// Another choice of as many samples does not show here, but in the counts of a saved partition: see
-    /// [`load_for`](Partition::load_for).
+    /// This does not detect another selection of the same number of samples, which the counts of a saved partition do:
+    /// see [`load_for`](Partition::load_for).
     ///
     /// # Errors
     ///
@@ -24,7 +24,7 @@ impl Partition {
         })
     }
 
-    /// What does not fit.
+    /// The mismatch.
     fn misfit(&self, dataset: &Dataset) -> Option<String> {
         if self.clients.iter().all(|client| client.train.is_empty()) {
             return Some("no client has a training image".to_owned());
@@ -59,16 +59,16 @@ impl Partition {
         })
     }
 
-    /// Write the partition as JSON, without [class counts](Partition::described), but with its SHA-256.
+    /// Writes the partition as JSON, without [class counts](Partition::described), but with its SHA-256.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the file cannot be written.
+    /// [`Error::Io`] if the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
         self.bare().save(path)
     }
 
-    /// Read a saved partition; [`check`](Partition::check) it against the data set before use.
+    /// Reads a saved partition; [`check`](Partition::check) it against the data set before use.
     ///
     /// # Errors
     ///
@@ -77,12 +77,12 @@ impl Partition {
         Ok(Self::of(read(path)?))
     }
 
-    /// Read a saved partition, [`check`](Partition::check) it against `dataset`, and compare its class counts,
-    /// if it has them, with those of its images: they show whether the images are numbered as they were.
+    /// Reads a saved partition, [`checks`](Partition::check) it against `dataset`, and compares its class counts, if it
+    /// has any, with those of its images, which shows whether the images are numbered as before.
     ///
     /// # Errors
     ///
-    /// As [`load`](Partition::load); [`Error::ForeignPartition`], naming the file.
+    /// The errors of [`load`](Partition::load); [`Error::ForeignPartition`], naming the file.
     pub fn load_for(path: &Path, dataset: &Dataset) -> Result<Self, Error> {
         let Saved { clients, class_groups, .. } = read(path)?;
         let foreign = |problem| Error::ForeignPartition {
@@ -92,7 +92,7 @@ impl Partition {
         let (shards, wrong_counts): (_, Vec<_>) = clients
             .into_iter()
             .map(|client| {
-                // Numbers that the data set does not have are told below.
+                // Numbers that the data set does not have are reported below.
                 let there = |numbers: &[usize]| numbers.iter().all(|&i| i < dataset.len());
                 let there = [&client.train, &client.validation, &client.test]
                     .into_iter()
@@ -123,20 +123,20 @@ impl TryFrom<Saved> for Partition {
     }
 }
 
-const NOT_INTACT: &str = "its contents are not those that its `sha256` was computed of";
+const NOT_INTACT: &str = "its contents do not match its `sha256`";
 
 fn read(path: &Path) -> Result<Saved, Error> {
     let json = flora_core::files::read_text(path).map_err(Error::io("read the partition", path))?;
     let saved: Saved = serde_json::from_str(&json).map_err(|error| Error::Syntax {
         file: path.to_owned(),
         problem: error.to_string(),
-        remedy: "this is not a saved partition: make it anew",
+        remedy: "this is not a saved partition: create it again",
     })?;
     if !saved.is_intact() {
         return Err(Error::Damaged {
             file: path.to_owned(),
             problem: NOT_INTACT.to_owned(),
-            remedy: "make it anew, or remove `sha256` from it if you changed it yourself"
+            remedy: "create it again, or remove `sha256` from it if you changed it yourself"
                 .to_owned(),
         });
     }

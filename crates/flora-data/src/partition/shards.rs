@@ -19,8 +19,8 @@ pub(super) fn shards(
     check(clients, shards_per_client, images)?;
 
     let mut rng = seed::stream(seed, "partition/shards");
-    // The paper leaves the order within a class open. That of the files would put images that lie together,
-    // as those of a domain do, into one piece, and skew more than the labels.
+    // The paper leaves the order within a class open. The file order would put adjacent images, such as those of a
+    // domain, into the same piece, and skew more than the labels.
     for class in &mut by_class {
         class.shuffle(&mut rng);
     }

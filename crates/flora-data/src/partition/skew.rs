@@ -1,6 +1,6 @@
-//! Groups of images, cut in proportions that are drawn from a Dirichlet distribution.
+//! Groups of images, split in proportions drawn from a Dirichlet distribution.
 //!
-//! The groups are the classes for skewed labels, and there is one group of all images for skewed sizes.
+//! For skewed labels, the groups are the classes; for skewed sizes, there is a single group of all images.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,10 +12,10 @@ use super::proportions::proportions;
 use super::{Remainder, Shards, hand_out};
 use crate::Error;
 
-/// More draws than patience; keeps a slip of the keyboard from looking like a program that hangs.
+/// Limit on draws; keeps a typing error from looking like a hang.
 const MOST_TRIES: usize = 1_000_000;
 
-/// How many images of each group a client gets: `[clients][groups]`.
+/// Number of images of each group per client: `[clients][groups]`.
 type Counts = Vec<Vec<usize>>;
 
 /// The fields of [`PartitionConfig::Dirichlet`](super::PartitionConfig::Dirichlet); those of
@@ -43,7 +43,7 @@ pub(super) fn shards(
     let mut best = Counts::new();
     let mut best_least = None;
     for _ in 0..max_tries {
-        // Only the sizes are drawn here: which images they are does not matter to the minimum.
+        // Only the sizes are drawn here: the minimum does not depend on which images they are.
         let counts = draw(&sizes, rule, rng);
         let least = counts.iter().map(|counts| counts.iter().sum()).min();
         if least > best_least {
@@ -85,7 +85,7 @@ fn check(rule: Rule, images: usize) -> Result<(), Error> {
     };
     if !(beta.is_finite() && beta > 0.0) {
         let remedy = "choose a number above 0, such as 0.1 (skewed) or 100 (nearly iid)";
-        return wrong("beta", format!("{beta} is not a concentration"), remedy);
+        return wrong("beta", format!("{beta} is not a valid concentration"), remedy);
     }
     if !(1..=MOST_TRIES).contains(&rule.max_tries) {
         let remedy = format!("choose at least 1 and at most {MOST_TRIES}");
@@ -115,7 +115,7 @@ fn draw(sizes: &[usize], rule: Rule, rng: &mut ChaCha8Rng) -> Counts {
     let mut counts = vec![vec![0; sizes.len()]; clients];
     let mut held = vec![0_usize; clients];
     for (group, &size) in sizes.iter().enumerate() {
-        // |D_k| < N / K in whole numbers. While an image is left to deal, some client is below the mean.
+        // |D_k| < N / K in integers. While an image is left, some client is below the mean.
         let open: Vec<bool> = held
             .iter()
             .map(|&held| !capacity_mask || held.saturating_mul(clients) < total)
@@ -133,15 +133,14 @@ fn draw(sizes: &[usize], rule: Rule, rng: &mut ChaCha8Rng) -> Counts {
     counts
 }
 
-/// Cut `size` things at the running sums of the proportions, rounded down.
+/// Cuts `size` items at the cumulative proportions, rounded down.
 fn cut(proportions: &[f64], size: usize) -> Vec<usize> {
     let last = proportions.iter().rposition(|&p| p > 0.0);
     let (mut sum, mut start) = (0.0, 0);
     let mut shares = Vec::with_capacity(proportions.len());
     for (client, p) in proportions.iter().enumerate() {
         sum += p;
-        // The end is set, not computed: rounding must neither lose an image nor give it to a client
-        // that is full.
+        // The end is set, not computed: rounding must neither lose an image nor give it to a full client.
         let end = match Some(client) >= last {
             true => size,
             false => ((sum * size as f64) as usize).clamp(start, size),
@@ -152,14 +151,14 @@ fn cut(proportions: &[f64], size: usize) -> Vec<usize> {
     shares
 }
 
-/// Round the shares of `size` things down, and deal what is left to those that lost most, of equals first to
-/// whoever holds least, then to the first.
+/// Rounds the shares of `size` items down, and distributes the remainder to those that lost most; in a tie first to the
+/// one that holds least, then to the first.
 fn largest_remainders(proportions: &[f64], size: usize, held: &[usize]) -> Vec<usize> {
     let quotas: Vec<f64> = proportions.iter().map(|p| p * size as f64).collect();
     let mut left = size;
     let mut shares = Vec::with_capacity(quotas.len());
     for quota in &quotas {
-        // A sum of proportions that is a little above 1 must not deal out what is not there.
+        // A sum of proportions slightly above 1 must not distribute more than there is.
         let share = (*quota as usize).min(left);
         left -= share;
         shares.push(share);
@@ -167,19 +166,18 @@ fn largest_remainders(proportions: &[f64], size: usize, held: &[usize]) -> Vec<u
     let lost = |client: usize| quotas[client] - shares[client] as f64;
     let mut order: Vec<usize> = (0..quotas.len()).filter(|&i| proportions[i] > 0.0).collect();
     order.sort_by(|&a, &b| lost(b).total_cmp(&lost(a)).then(held[a].cmp(&held[b])));
-    // Less than one is lost by each, so that once round is enough.
+    // Each loses less than one, so a single pass is enough.
     for client in order.into_iter().take(left) {
         shares[client] += 1;
     }
     shares
 }
 
-/// Give the clients that have too few what the largest, the first of equals, have most of. Needs
-/// `clients * min_samples` images at least, so that while one client has too few, another has more than
-/// enough.
+/// Moves images to clients with too few: from the largest one (the first in a tie), of its most frequent group. Needs
+/// at least `clients * min_samples` images, so that while one client has too few, another has more than enough.
 fn move_to_the_short(counts: &mut Counts, min_samples: usize) {
     let held: Vec<usize> = counts.iter().map(|counts| counts.iter().sum()).collect();
-    // In a heap: there may be ten thousand clients, and as many moves.
+    // A heap, because there may be ten thousand clients, and as many moves.
     let rich = held.iter().enumerate().filter(|&(_, &held)| held > min_samples);
     let mut donors: BinaryHeap<_> = rich.map(|(client, &held)| (held, Reverse(client))).collect();
     for (client, held) in held.into_iter().enumerate() {

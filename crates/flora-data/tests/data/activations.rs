@@ -1,4 +1,4 @@
-//! States within a tower, in files that hold more than memory would.
+//! States within a tower, in files larger than memory.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ fn key() -> FeatureKey {
     FeatureKey { checkpoint: "c".into(), preprocessing: "p".into(), data: "d".into() }
 }
 
-/// Of a row: numbers of which f16 has some and lacks others.
+/// Values of a row, of which f16 represents only some exactly.
 fn row(row: usize) -> [f32; 3] {
     [row as f32 + 1.0 / 3.0, -(row as f32), 0.5]
 }
@@ -94,7 +94,7 @@ fn a_process_that_was_killed_leaves_whole_batches() {
     assert_eq!(all, 11 * (3 * 4 + 4), "the first line is there");
     filling.append(batch(0)).unwrap();
     filling.append(batch(4)).unwrap();
-    // Nothing is written when it is dropped.
+    // Dropping it writes nothing.
     drop(filling);
     let (left, free) = cache.room_for_activations(&key(), SHAPE);
     assert_eq!(all - left, 8 * (3 * 4 + 4));
@@ -146,7 +146,7 @@ fn damage_that_another_process_found_too_is_no_error() {
     complete(begin(&cache));
     let path = cache.activations_path(&key());
     fs::write(&path, "damaged").unwrap();
-    // Between the look at the file and its new name.
+    // Between opening the file and renaming it.
     let mut other = |_: String| fs::rename(&path, path.with_added_extension("partial")).unwrap();
     let found = cache.load_activations(&key(), SHAPE, &mut other);
     assert!(found.unwrap().is_none());

@@ -125,7 +125,7 @@ fn a_saved_partition_gives_its_base_images() {
         &message(file().base_to_novel()),
         &["`partition.of.path`", "already tells its classes apart"],
     );
-    // Seven clients of one class each: three have nothing of the base classes.
+    // Seven clients with one class each: three have no base classes.
     pathological(7, 1).apply(&set, 1).unwrap().save(&path).unwrap();
     let lost = message(file().base_to_novel());
     assert_says(&lost, &["client-0", "no training image", "part.json", "first 4 classes"]);
@@ -137,7 +137,10 @@ fn what_cannot_be_is_told() {
         config.base_to_novel().apply(set, 1).unwrap_err().to_string()
     };
     let set = set();
-    assert_says(&message(iid(2).base_to_novel(), &set), &["`partition.of`", "of base-to-novel"]);
+    assert_says(
+        &message(iid(2).base_to_novel(), &set),
+        &["`partition.of`", "base-to-novel cannot be nested"],
+    );
     assert_says(&message(iid(0), &set), &["`partition.of.clients`", "choose 1 to"]);
     assert_says(&message(iid(43), &set), &["client-42", "42 of them", "first 4 classes", "digits"]);
     assert_says(&message(pathological(1, 2), &set), &["leave out 2 of 4 classes"]);

@@ -118,7 +118,7 @@ fn a_damaged_or_foreign_file_is_told_and_replaced() {
     assert_says(&note, &["3 rows", "4 rows"]);
 }
 
-/// Whatever byte is changed and wherever the file ends: it is damaged, or has the same numbers.
+/// After any changed byte or truncation, the file is damaged, or has the same values.
 #[test]
 fn no_change_of_the_file_gives_other_numbers() {
     let dir = tempfile::tempdir().unwrap();
@@ -215,7 +215,7 @@ fn a_file_that_shrinks_while_it_is_used_is_an_error() {
     let error = rows.gather(&[1, 2]).unwrap_err();
     assert_says(&error.to_string(), &[path.to_str().unwrap()]);
 
-    // Nor is a row taken that was changed.
+    // A changed row is also rejected.
     let mut damaged = whole.clone();
     damaged[whole.len() - 8] ^= 1;
     fs::write(&path, damaged).unwrap();

@@ -1,4 +1,4 @@
-//! Image features that are computed batch by batch, and processes that do not reach the end.
+//! Image features that are computed batch by batch, by processes that may be killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn batch(first: usize) -> Vec<f32> {
     rows.flat_map(|row| [row as f32 + 1.0 / 3.0, -(row as f32)]).collect()
 }
 
-/// The filling of `cache`, and what was told.
+/// The filling of `cache`, and its warnings.
 fn begin<'a>(cache: &'a FeatureCache, key: &'a FeatureKey) -> (Filling<'a>, Vec<String>) {
     let mut told = Vec::new();
     match cache.begin(key, SHAPE, BATCH, &mut |warning| told.push(warning)) {
@@ -30,7 +30,7 @@ fn begin<'a>(cache: &'a FeatureCache, key: &'a FeatureKey) -> (Filling<'a>, Vec<
     }
 }
 
-/// Append what is missing, and store all of it.
+/// Appends the missing rows, and stores all.
 fn complete(mut filling: Filling<'_>) -> FeatureRows {
     let warn = &mut |warning| panic!("{warning}");
     for first in (filling.rows()..SHAPE[0]).step_by(BATCH) {
@@ -57,7 +57,7 @@ fn a_cut_at_any_length_goes_on_to_the_same_file() {
         assert!(told.is_empty() && filling.rows() == 0);
         filling.append(batch(0), &mut |_| panic!()).unwrap();
         filling.append(batch(4), &mut |_| panic!()).unwrap();
-        // A process that was killed runs no destructors, but neither do these write anything.
+        // A killed process runs no destructors, but these write nothing either.
         drop(filling);
         let kept = fs::read(journal(&cache)).unwrap();
         complete(begin(&cache, &key).0);
@@ -123,7 +123,7 @@ fn old_temporary_files_of_killed_processes_go() {
         }
         assert!(!left.exists(), "{begins}");
     }
-    // One that is written now is another process's.
+    // A recent one belongs to another process.
     fs::write(&left, "half").unwrap();
     drop(begin(&cache, &key));
     assert!(left.exists());

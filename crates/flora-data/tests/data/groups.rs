@@ -15,15 +15,15 @@ use crate::sets::{
     share, vendors, write_idx, write_vendors,
 };
 
-/// A thing: its class, and how many images of it each domain has.
+/// An object: its class, and its number of images in each domain.
 #[derive(Debug, Clone)]
 struct Thing {
     class: usize,
     images: Vec<usize>,
 }
 
-/// A data set of things that are all trained on, whose images are never decoded. Several images of one thing in one
-/// domain lie in folders of their own.
+/// A data set with training images of these objects, whose images are never decoded. Several images of one object in
+/// one domain are in separate folders.
 fn set(things: &[Thing]) -> Dataset {
     let dir = tempfile::tempdir().unwrap();
     let image = |folder: String, name: String| {
@@ -50,7 +50,7 @@ fn set(things: &[Thing]) -> Dataset {
     open(&dir).unwrap()
 }
 
-/// From `least` to `most` things of each of up to six classes, in up to four domains.
+/// From `least` to `most` objects of each of up to six classes, in up to four domains.
 fn random_things(rng: &mut ChaCha8Rng, least: usize, most: usize) -> Vec<Thing> {
     let (classes, domains) = (rng.random_range(1..=6), rng.random_range(1..=4));
     let mut things = Vec::new();
@@ -58,7 +58,7 @@ fn random_things(rng: &mut ChaCha8Rng, least: usize, most: usize) -> Vec<Thing> 
         for _ in 0..rng.random_range(least..=most) {
             let mut images: Vec<usize> =
                 (0..domains).map(|_| usize::from(rng.random_bool(0.6))).collect();
-            // Now and then many images of one thing.
+            // Sometimes many images of one object.
             let again = if rng.random_bool(0.1) { rng.random_range(1..6) } else { 0 };
             images[rng.random_range(0..domains)] = 1 + again;
             things.push(Thing { class, images });
@@ -71,7 +71,7 @@ fn groups_of(set: &Dataset, split: Split) -> BTreeSet<OsString> {
     set.indices(split).into_iter().map(|i| set.group(i).unwrap().to_owned()).collect()
 }
 
-/// Images of each group of each class, of the training side.
+/// Training images of each group of each class.
 fn sizes(set: &Dataset) -> BTreeMap<usize, BTreeMap<OsString, usize>> {
     let mut sizes: BTreeMap<usize, BTreeMap<OsString, usize>> = BTreeMap::new();
     for i in (0..set.len()).filter(|&i| set.split(i) != Split::Test) {
@@ -81,7 +81,7 @@ fn sizes(set: &Dataset) -> BTreeMap<usize, BTreeMap<OsString, usize>> {
     sizes
 }
 
-/// Keeps what [`hold_out`] promises, where no class and no domain is in danger of losing all its images.
+/// Checks the guarantees of [`hold_out`], for classes and domains that cannot lose all of their images.
 fn check(set: &Dataset, share: f64) {
     let (held, kept) = (groups_of(set, Split::Validation), groups_of(set, Split::Train));
     assert!(held.is_disjoint(&kept));
@@ -117,7 +117,7 @@ fn groups_are_held_out_as_wholes_in_every_class() {
         let validated = whole.clone().with_validation(share(part), seed);
         let again = whole.clone().with_validation(share(part), seed);
         assert!((0..again.len()).all(|i| again.split(i) == validated.split(i)));
-        // A domain that has few images may have to keep those of a group that would be next.
+        // A domain with few images may have to keep the next group.
         let train = whole.indices(Split::Train);
         let of_domain = |domain| train.iter().filter(|&&i| whole.domain(i) == Some(domain)).count();
         if (0..whole.domains().len()).any(|domain| of_domain(domain) < 15) {
@@ -130,7 +130,7 @@ fn groups_are_held_out_as_wholes_in_every_class() {
     assert!(checked > 40 && uneven > 20, "{checked} {uneven}");
 }
 
-/// Whatever the groups are: only training images are taken, only whole groups, and no class or domain gives all.
+/// Whatever the groups, only training images are taken, only whole groups, and no class or domain gives all.
 #[test]
 fn small_classes_and_domains_keep_some() {
     let mut rng = seed::stream(2, "test");
@@ -154,7 +154,7 @@ fn small_classes_and_domains_keep_some() {
     assert!(taken > 40, "{taken}");
 }
 
-/// Where every group is one image, classes have the shares that scikit-learn's `train_test_split(stratify=...)` gives.
+/// If every group is one image, classes have the shares of scikit-learn's `train_test_split(stratify=...)`.
 #[test]
 fn groups_of_one_image_are_split_as_scikit_learn_splits_images() {
     let cases = scikit_learn_splits();
@@ -184,7 +184,7 @@ fn groups_of_one_image_are_split_as_scikit_learn_splits_images() {
     assert!(compared > 20, "{compared}");
 }
 
-/// A vendor that has all images of some things holds out mostly the same things as the whole federation does.
+/// A vendor that has all images of some objects holds out mostly the same objects as the whole federation.
 #[test]
 fn a_site_by_itself_draws_mostly_the_same_groups() {
     let thing = |number: usize| Thing { class: number % 5, images: vec![1, number % 2, 1] };
@@ -200,7 +200,7 @@ fn a_site_by_itself_draws_mostly_the_same_groups() {
     }
 }
 
-/// Without the key, nothing is drawn otherwise than before there was one.
+/// Without the key, draws are the same as before it existed.
 #[test]
 fn without_groups_the_draw_is_what_it_was() {
     let held = |set: Dataset| {
@@ -217,7 +217,7 @@ fn without_groups_the_draw_is_what_it_was() {
 
 #[test]
 fn a_group_may_have_images_of_several_classes() {
-    // The vendors' files are called by number in every class: three groups in beta, six in alpha.
+    // The vendors' files are named by number in every class: three groups in beta, six in alpha.
     let dir = vendors();
     write_vendors(&dir, &format!("group = \"file-stem\"\n{VENDORS}"));
     let set = open(&dir).unwrap().with_validation(share(0.3), 1);
@@ -241,7 +241,7 @@ fn images_without_names_have_no_groups() {
     assert_says(&open_error(&dir), &["dataset.toml", "files", "file-stem"]);
 }
 
-/// The data set that ships: a concept is drawn by up to four vendors, and its images are called alike.
+/// The included data set: a concept is drawn by up to four vendors, with equal file names.
 #[test]
 fn no_concept_of_emoji_vendors_is_trained_on_and_validated_with() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/emoji-vendors");

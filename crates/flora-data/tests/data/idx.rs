@@ -167,7 +167,7 @@ fn labels_are_interleaved_by_the_helper() {
     assert_eq!(labels, [0, 1, 0, 0, 1]);
 }
 
-/// EMNIST Letters: labels from 1, and images that lie on their side.
+/// EMNIST Letters: labels from 1, and transposed images.
 #[test]
 fn labels_may_begin_at_one_and_images_be_transposed() {
     let dir = tempfile::tempdir().unwrap();

@@ -115,7 +115,7 @@ fn a_corrupt_image_is_named() {
     let dir = vendors();
     let path = dir.path().join("images/alpha/train/dog/3.png");
     let whole = fs::read(&path).unwrap();
-    // What a JPEG begins with: its decoder has more to say than one line takes.
+    // The beginning of a JPEG: its decoder's message has more than one line.
     for bytes in [&b"not an image"[..], &whole[..whole.len() / 2], &[0xff, 0xd8, 0xff], b""] {
         fs::write(&path, bytes).unwrap();
         let set = open(&dir).unwrap();
@@ -227,7 +227,7 @@ fn a_bad_description_names_file_and_field() {
     }
 }
 
-/// Images below a class folder are read as torchvision's `ImageFolder` does: after those in it.
+/// Images below a class folder are read as in torchvision's `ImageFolder`: after those in it.
 #[test]
 fn images_below_class_folders_belong_to_the_class() {
     let dir = tempfile::tempdir().unwrap();
@@ -251,7 +251,7 @@ fn images_below_class_folders_belong_to_the_class() {
     );
 }
 
-/// Sites or splits taken for classes would be wrong without a word.
+/// Reading sites or splits as classes would be a silent error.
 #[test]
 fn folders_that_come_again_below_each_class_are_asked_about() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,4 @@
-//! The descriptions that ship, on miniatures of the layouts that their data sets come in: an image or
-//! two of every class.
+//! The included descriptions, on miniatures of their data sets' layouts: an image or two per class.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,11 +16,11 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/layouts").join(name)
 }
 
-/// A miniature that is being made.
+/// A miniature under construction.
 struct Mini {
     name: &'static str,
     dir: TempDir,
-    /// What the files call the classes.
+    /// The names of the classes in the files.
     keys: Vec<String>,
     names: Vec<String>,
 }
@@ -51,7 +50,7 @@ impl Mini {
         png(&self.path(below), 128);
     }
 
-    /// A list, its lines in reverse: nothing may depend on their order.
+    /// A list, with its lines in reverse: nothing may depend on their order.
     fn list(&self, below: &str, mut lines: Vec<String>) {
         lines.reverse();
         fs::write(self.path(below), lines.join("\n") + "\n").unwrap();
@@ -61,7 +60,7 @@ impl Mini {
         fs::copy(fixture(fixture_name), self.path(below)).unwrap();
     }
 
-    /// Open it with the description that ships, and count classes, training and test images.
+    /// Opens it with the included description, and counts classes, training and test images.
     #[track_caller]
     fn open(&self, counts: (usize, usize, usize)) -> Dataset {
         let inspection = inspect(&shipped(self.name), Some(self.dir.path())).unwrap();
@@ -78,7 +77,7 @@ impl Mini {
     }
 }
 
-/// The class and the split of the image whose description ends so.
+/// The class and the split of the image whose description has this end.
 #[track_caller]
 fn of<'a>(set: &'a Dataset, image: &str) -> (&'a str, Split) {
     let mut found = (0..set.len()).filter(|&i| set.describe(i).ends_with(image));
@@ -87,7 +86,7 @@ fn of<'a>(set: &'a Dataset, image: &str) -> (&'a str, Split) {
     (set.classes()[set.label(i)].as_str(), set.split(i))
 }
 
-/// Records of one image a class: red is the class, green 100, blue 200.
+/// Records of one image per class: red is the class, green 100, blue 200.
 fn cifar(labels: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for label in labels {
@@ -119,7 +118,7 @@ fn cifar_10() {
 #[test]
 fn cifar_100() {
     let mini = Mini::new("cifar-100");
-    // The coarse label comes first, and is not looked at.
+    // The coarse label comes first, and is ignored.
     let fine = || (0..100).map(|label| vec![19 - label % 20, label]);
     fs::write(mini.path("train.bin"), cifar(fine())).unwrap();
     fs::write(mini.path("test.bin"), cifar(fine())).unwrap();

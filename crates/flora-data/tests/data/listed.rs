@@ -1,4 +1,4 @@
-//! Images that lists, tables and MATLAB files name, and what is wrong with some of them.
+//! Images named by lists, tables and MATLAB files, and invalid entries.
 
 use std::fs;
 use std::path::Path;
@@ -102,7 +102,7 @@ fn numbers_begin_where_the_description_says() {
     let found = open(&dir).unwrap();
     assert_eq!((found.label(0), found.label(1)), (0, 1));
     write_vendors(&dir, &numbered(0));
-    assert_says(&open_error(&dir), &["train.txt, line 2", "\"2\" is no number from 0 to 1"]);
+    assert_says(&open_error(&dir), &["train.txt, line 2", "\"2\" is not a number from 0 to 1"]);
     let dir = listed("a 0\nb 2", "c 2");
     write_vendors(&dir, &numbered(1));
     assert_says(&open_error(&dir), &["train.txt, line 1", "from 1 to 2"]);
@@ -233,7 +233,7 @@ split = { file = "setid.mat", train = "trnid", test = "tstid" }
         write_vendors(&dir, &layout.replace(from, to));
         assert_says(&open_error(&dir), parts);
     }
-    // Numbers that are none of an image, not whole, or not one number.
+    // Numbers that belong to no image, are not integers, or are not a single number.
     let odd = |train: &str| layout.replace("setid", "odd").replace("\"trnid\"", train);
     for (train, parts) in [
         ("\"longs\"", &["odd.mat, element 1 of `longs`", "-7 is no number from 1 to 206"][..]),
@@ -374,7 +374,7 @@ fn inspecting_says_what_is_here_and_what_is_missing() {
     assert!(inspect(&dir.path().join("nothing.toml"), None).is_err());
 }
 
-/// As spreadsheets and pandas write them: with a byte-order mark, labels from 1, and whole numbers as `1.0`.
+/// As written by spreadsheets and pandas: with a byte-order mark, labels from 1, and integers as `1.0`.
 #[test]
 fn tables_as_people_have_them() {
     let table =
@@ -424,7 +424,7 @@ fn what_is_wrong_with_json_lines_is_said_with_its_line() {
     for (line, parts) in [
         ("{", &["all.jsonl, line 2", "no JSON object"][..]),
         ("[1]", &["all.jsonl, line 2", "no JSON object"]),
-        // A mark is one at the beginning of the file.
+        // A byte-order mark counts only at the beginning of the file.
         ("\u{feff}{}", &["all.jsonl, line 2", "no JSON object"]),
         (r#"{"image": "b", "label": "cat", "part": "test"}"#, &["line 2", "\"clinic\""]),
         (

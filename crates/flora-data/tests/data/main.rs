@@ -1,4 +1,4 @@
-//! Everything the crate promises, on small data sets made in temporary folders.
+//! Tests of the crate's guarantees, on small data sets in temporary folders.
 
 mod activations;
 mod base_to_novel;

@@ -1,4 +1,4 @@
-//! What every partition promises, for many sizes and seeds.
+//! Guarantees of every partition, for many sizes and seeds.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub(crate) fn sorted(shards: impl Iterator<Item = Vec<usize>>) -> Vec<usize> {
     all
 }
 
-/// Apply, and check what holds for every exact cover.
+/// Applies a rule, and checks the properties of every exact cover.
 #[track_caller]
 pub(crate) fn cover(config: &PartitionConfig, set: &Dataset, seed: u64) -> Partition {
     let partition = config.apply(set, seed).unwrap();

@@ -1,4 +1,4 @@
-//! Partitions that cannot be.
+//! Impossible partitions.
 
 use flora_data::{Dataset, Limit, Partition, PartitionConfig, Remainder};
 
@@ -49,7 +49,7 @@ fn an_empty_client_is_named() {
     let lonely = dirichlet(5, 1e-9, 0, 1);
     refused(&lonely, &set, &["client-0", "no training image", "`min_samples`"]);
     refused(&quantity(5, 1e-9, 0, 1), &set, &["client-0", "no training image", "`min_samples`"]);
-    // The one image of class 0 cannot be split between the three clients that hold nothing else.
+    // The only image of class 0 cannot be split between the three clients that hold nothing else.
     let set = labelled(&[1, 8], &[1, 1]);
     refused(&pathological(6, 1), &set, &["client-0", "no training image", "`clients`"]);
 }
@@ -157,7 +157,7 @@ fn few_shot_settings_are_checked() {
     refused(&iid.clone().few_shot(0), &set, &["`partition.shots`", "at least 1"]);
     let novel = iid.clone().base_to_novel().few_shot(1);
     refused(&novel, &set, &["`partition.of`", "base-to-novel of few-shot"]);
-    refused(&iid.few_shot(1).few_shot(1), &set, &["`partition.of`", "few-shot of few-shot"]);
+    refused(&iid.few_shot(1).few_shot(1), &set, &["`partition.of`", "few-shot cannot be nested"]);
     refused(
         &pathological(5, 1).few_shot(1),
         &set,

@@ -1,4 +1,4 @@
-//! Partitions that were saved and are used again.
+//! Partitions that are saved and used again.
 
 use std::path::Path;
 
@@ -111,7 +111,7 @@ fn class_counts_are_saved_and_checked() {
         assert_eq!(tests as usize, partition.clients[0].test.len());
     }
 
-    // As many samples of each split and class, but others: only the counts can tell.
+    // The same number of samples of each split and class, but other ones: only the counts show it.
     let limit = Limit { train: Some(45), test: None };
     let [one, other] = [1, 2].map(|seed| set.clone().limit(limit, seed));
     let partition = iid(3).apply(&one, 1).unwrap();
@@ -200,7 +200,7 @@ fn a_flipped_byte_is_an_error_and_never_another_partition() {
                         told += usize::from(error.to_string().contains("`sha256`"));
                     }
                 }
-                // Whoever reads it as plain JSON is told, too.
+                // Reading it as plain JSON reports it, too.
                 if let Ok(read) = serde_json::from_slice::<Partition>(&bad) {
                     assert_eq!(read, partition);
                 }
@@ -220,7 +220,7 @@ fn a_saved_partition_may_be_written_with_other_spaces() {
     assert!(pretty.contains("\"sha256\""), "{pretty}");
     std::fs::write(&path, &pretty).unwrap();
     assert_eq!(file(&path).apply(&set, 1).unwrap(), partition);
-    // Edited: refused, until whoever did it says so.
+    // An edited file is refused until its checksum is removed.
     let edited = pretty.replace("\"client-00\"", "\"mine\"");
     std::fs::write(&path, &edited).unwrap();
     let message = file(&path).apply(&set, 1).unwrap_err().to_string();

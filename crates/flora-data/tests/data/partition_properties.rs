@@ -1,4 +1,4 @@
-//! What holds for every partition of any data set, over many small random ones.
+//! Properties of every partition of any data set, over many small random ones.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::partition::sorted;
 use crate::sets::{VENDORS, labelled, open, png, write_vendors};
 
-/// Up to 8 classes of up to 12 training and 5 test images, some of them without one or the other.
+/// Up to 8 classes of up to 12 training and 5 test images, some without one or the other.
 fn random_set(rng: &mut ChaCha8Rng) -> Dataset {
     let classes = rng.random_range(1..=8);
     let mut counts = |most: usize| {
@@ -25,7 +25,7 @@ fn random_set(rng: &mut ChaCha8Rng) -> Dataset {
     labelled(&train, &test)
 }
 
-/// Up to 4 domains, each with up to 4 images of two classes on each side.
+/// Up to 4 domains, each with up to 4 images of two classes in each split.
 fn random_domains(rng: &mut ChaCha8Rng) -> Dataset {
     let dir = tempfile::tempdir().unwrap();
     for domain in 0..rng.random_range(1..=4) {
@@ -51,7 +51,7 @@ fn random_validation(set: Dataset, seed: u64) -> Dataset {
     }
 }
 
-/// One of each kind that covers, with settings that often fit and sometimes do not.
+/// One rule of each covering kind, with settings that usually fit.
 fn random_rules(rng: &mut ChaCha8Rng) -> Vec<PartitionConfig> {
     let clients = rng.random_range(1..=6);
     let beta = 10_f64.powf(rng.random_range(-4.0..4.0));
@@ -80,7 +80,7 @@ fn train(partition: &Partition) -> Vec<usize> {
     sorted(partition.clients.iter().map(|client| client.train.clone()))
 }
 
-/// Apply, and check what holds for every kind. `None` when it was refused for what it asks.
+/// Applies a rule, and checks the properties of every kind. `None` if its settings were refused.
 fn apply(config: &PartitionConfig, set: &Dataset, seed: u64) -> Option<Partition> {
     let partition = match config.apply(set, seed) {
         Ok(partition) => partition,
@@ -113,7 +113,7 @@ fn apply(config: &PartitionConfig, set: &Dataset, seed: u64) -> Option<Partition
     Some(partition)
 }
 
-/// Check a rule alone, few-shot and base-to-novel. How many of the four were not refused.
+/// Checks a rule alone, with few-shot and with base-to-novel. Returns how many of the four were not refused.
 fn check(rule: &PartitionConfig, set: &Dataset, shots: usize, seed: u64) -> [usize; 4] {
     let whole = apply(rule, set, seed);
     if let Some(whole) = &whole {
@@ -149,7 +149,7 @@ fn every_rule_covers_any_data_set() {
             }
         }
     }
-    // Had most been refused, little would have been checked.
+    // If most had been refused, little would have been checked.
     assert!(done.iter().flatten().all(|&done| done >= 15), "{done:?}");
 }
 

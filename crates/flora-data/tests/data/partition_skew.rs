@@ -15,7 +15,7 @@ fn quantity(clients: usize, beta: f64, min_samples: usize, max_tries: usize) -> 
 
 #[test]
 fn two_pieces_of_whole_classes_are_two_classes_at_most() {
-    // The paper's case: twice as many pieces as clients, and no piece crosses a border of classes.
+    // The paper's case: twice as many pieces as clients, and no piece spans two classes.
     let set = labelled(&[40; 10], &[10; 10]);
     for seed in 0..5 {
         let partition = cover(&shards(10, 2), &set, seed);
@@ -131,7 +131,7 @@ fn the_giant_that_rounding_makes_is_told() {
         let told = remark(&many, Remainder::Last, 40, seed).unwrap();
         assert_says(&told, &["client-39 holds", "the median is", "remainder = \"spread\""]);
         assert_eq!(remark(&many, Remainder::Spread, 40, seed), None);
-        // Of six classes, whoever is large is so by the draw.
+        // With six classes, a large client is large by the draw.
         assert_eq!(remark(&few, Remainder::Last, 5, seed), None);
     }
 }

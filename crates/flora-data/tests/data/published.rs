@@ -1,4 +1,4 @@
-//! Draws that results have been published with: a change of one bit here silently changes them all.
+//! Draws behind published results: changing one bit here would silently change them all.
 
 use flora_data::{Dataset, PartitionConfig, Remainder};
 use sha2::{Digest, Sha256};

@@ -8,14 +8,14 @@ use flora_data::{Dataset, Error, ValidationShare};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-/// Write a 2 x 2 PNG of one grey, and the folders above it.
+/// Writes a 2 x 2 PNG of one grey, and its parent folders.
 pub(crate) fn png(path: &Path, grey: u8) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     image::GrayImage::from_pixel(2, 2, image::Luma([grey])).save(path).unwrap();
 }
 
-/// Vendors `alpha` (6 + 2 images of each class) and `beta` (3 + 1), classes `big_cat` and `dog`, with
-/// files that are no images beside them.
+/// Vendors `alpha` (6 + 2 images of each class) and `beta` (3 + 1), classes `big_cat` and `dog`, with files that are
+/// not images beside them.
 pub(crate) fn vendors() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let mut grey = 0;
@@ -68,7 +68,7 @@ pub(crate) fn open_error(dir: &TempDir) -> String {
     open(dir).unwrap_err().to_string()
 }
 
-/// Check that a message says everything it should.
+/// Checks that a message contains all of these parts.
 #[track_caller]
 pub(crate) fn assert_says(message: &str, parts: &[&str]) {
     for part in parts {
@@ -140,7 +140,7 @@ pub(crate) fn share(share: f64) -> ValidationShare {
     ValidationShare::try_from(share).unwrap()
 }
 
-/// What scikit-learn's `train_test_split(stratify=...)` holds out of classes of these sizes.
+/// The hold-out of scikit-learn's `train_test_split(stratify=...)` for classes of these sizes.
 #[derive(Deserialize)]
 pub(crate) struct SplitCase {
     pub(crate) share: f64,
@@ -149,7 +149,7 @@ pub(crate) struct SplitCase {
     pub(crate) test: Vec<Vec<usize>>,
 }
 
-/// The cases that `make_stratified.py` wrote.
+/// The cases written by `make_stratified.py`.
 pub(crate) fn scikit_learn_splits() -> Vec<SplitCase> {
     #[derive(Deserialize)]
     struct Fixture {

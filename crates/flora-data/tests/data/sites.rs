@@ -1,4 +1,4 @@
-//! One site's part of a data set, under the names that all sites use.
+//! One site's part of a data set, with the class names of all sites.
 
 use flora_data::{Dataset, Error, PartitionConfig, Protocol, Split, Template};
 
@@ -91,7 +91,7 @@ fn a_class_that_is_not_in_the_list_is_told_if_it_has_images() {
     assert!(message.contains("class 7 and 22 more") && !message.contains("class 8"), "{message}");
     let error = own.clone().with_classes(&words(&["dog", "lion or tiger", "dog"])).unwrap_err();
     assert!(matches!(&error, Error::DoubledClass { class } if class == "dog"));
-    // Nobody asks for a class that has lost its images.
+    // A class that has lost its images is ignored.
     let dogs = own.clone().with_classes(&words(&["dog", "lion or tiger", "none"])).unwrap();
     assert!(dogs.clone().with_classes(own.classes()).is_ok());
 }

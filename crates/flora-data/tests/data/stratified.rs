@@ -12,7 +12,7 @@ use crate::sets::{SplitCase, labelled, open, scikit_learn_splits, share, write_v
 
 const STRATIFIED: Protocol = Protocol::Stratified8020 { seed: 7 };
 
-/// How many images of a split each class has.
+/// The number of images of a split in each class.
 fn of_classes(set: &Dataset, split: Split) -> Vec<usize> {
     let mut counts = vec![0; set.classes().len()];
     for i in set.indices(split) {
@@ -34,7 +34,7 @@ fn classes_are_split_as_scikit_learn_splits_them() {
             let set = labelled(&sizes, &vec![1; sizes.len()]).with_validation(share(held), 7);
             of_classes(&set, Split::Validation)
         };
-        // Where remainders are equal, scikit-learn draws.
+        // For equal remainders, scikit-learn draws at random.
         for (class, &count) in counts.iter().enumerate() {
             let some = || test.iter().map(|test| test[class]);
             let (least, most) = (some().min().unwrap(), some().max().unwrap());
@@ -109,7 +109,7 @@ fn is_near(count: usize, of: usize, share: f64) -> bool {
     (count as f64 - of as f64 * share).abs() < 1.0
 }
 
-/// The images of a split among those of the others, by what `key` says of them.
+/// The images of a split among those of the others, by `key`.
 fn counts<K: Ord>(set: &Dataset, splits: &[Split], key: impl Fn(usize) -> K) -> BTreeMap<K, usize> {
     let mut counts = BTreeMap::new();
     for i in 0..set.len() {
@@ -118,7 +118,7 @@ fn counts<K: Ord>(set: &Dataset, splits: &[Split], key: impl Fn(usize) -> K) -> 
     counts
 }
 
-/// What every stratified split keeps: `held` was taken from `from`.
+/// Guarantees of every stratified split: `held` was taken from `from`.
 fn check(set: &Dataset, held: Split, from: &[Split], share: f64) {
     let domain = |i| set.domain(i).unwrap();
     let (taken, all) = (counts(set, &[held], domain), counts(set, from, domain));
@@ -150,7 +150,7 @@ fn every_domain_trains_and_tests() {
         let set = domains(&sizes).with_protocol(STRATIFIED);
         tiny += counts(&set, &Split::ALL, |i| set.domain(i)).values().filter(|&&n| n < 5).count();
         check(&set, Split::Test, &Split::ALL, 0.2);
-        // Nobody is left without a training image.
+        // No domain is left without a training image.
         PartitionConfig::Natural.apply(&set, 1).unwrap();
         let set = set.with_validation(share(0.1), 3);
         check(&set, Split::Validation, &[Split::Train, Split::Validation], 0.1);
@@ -199,7 +199,7 @@ fn the_only_image_of_a_class_or_a_domain_is_trained_on() {
 
 #[test]
 fn domains_that_do_not_train_are_named_with_a_way_out() {
-    // All eight images of twenty are tests in some draw of the merged split.
+    // In some draw of the merged split, all eight images of twenty are test images.
     let sizes: Sizes = (0..20).map(|domain| ((domain, 0), 1)).collect();
     let set = domains(&sizes);
     let message = PartitionConfig::Natural.apply(&set, 1).unwrap_err().to_string();

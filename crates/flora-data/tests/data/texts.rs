@@ -6,7 +6,7 @@ use flora_data::Dataset;
 
 use crate::sets::{assert_says, png};
 
-/// Images `a.png` and `b.png` of one class, and `texts` as their file.
+/// Images `a.png` and `b.png` of one class, with `texts` as their file.
 fn set(texts: &str) -> (tempfile::TempDir, Dataset) {
     let dir = tempfile::tempdir().unwrap();
     png(&dir.path().join("cat/a.png"), 0);
@@ -62,7 +62,7 @@ fn tables_and_numbers_will_do() {
     assert_says(&error, &["metadata.csv", "no column \"id\"", "file"]);
 }
 
-/// The same name in two folders: a path means one of them, a name both.
+/// The same name in two folders: a path refers to one of them, a name to both.
 #[test]
 fn paths_tell_equal_names_apart() {
     let (dir, _) = set("");
@@ -76,7 +76,7 @@ fn paths_tell_equal_names_apart() {
     assert_eq!(both, [vec![0], vec![], vec![0]]);
     let one = of("{\"id\": \"dog/a.png\", \"says\": \"x\"}");
     assert_eq!(one, [vec![], vec![], vec![0]]);
-    // Exactly there from the folder of the list, and not below `cat/cat`.
+    // Relative to the list's folder it exists exactly, and not below `cat/cat`.
     png(&dir.path().join("cat/cat/b.png"), 3);
     let exact = of("{\"id\": \"cat/b.png\", \"says\": \"x\"}");
     assert_eq!(exact, [vec![], vec![0], vec![], vec![]]);

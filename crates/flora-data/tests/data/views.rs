@@ -1,11 +1,11 @@
-//! Data sets whose pictures are seen in part.
+//! Data sets with views of their images.
 
 use std::collections::BTreeSet;
 
 use flora_data::{Dataset, Limit, Split, View};
 use image::{Rgb, RgbImage};
 
-/// Pictures in which every pixel tells where it is, each with a blue of its own.
+/// Images whose pixels encode their position, each with its own blue.
 fn pictures() -> (tempfile::TempDir, Dataset) {
     let dir = tempfile::tempdir().unwrap();
     for (split, count, kind) in [("train", 6, 0), ("test", 2, 100)] {
@@ -24,7 +24,7 @@ fn pictures() -> (tempfile::TempDir, Dataset) {
     (dir, dataset)
 }
 
-/// Left, top and side of what is seen of image `i`.
+/// Left, top and side of the view of image `i`.
 fn seen(dataset: &Dataset, i: usize) -> (u8, u8, u32) {
     let picture = dataset.image(i).unwrap().to_rgb8();
     assert_eq!(picture.width(), picture.height());
@@ -61,7 +61,7 @@ fn a_picture_has_the_same_views_in_every_selection_of_pictures() {
     assert!(train.iter().chain(&squares(&few)).all(|square| all.contains(square)));
 }
 
-/// Caches know pictures by their contents: what is seen of them must not depend on anything else.
+/// Caches are keyed by contents: views must not depend on anything else.
 #[test]
 fn a_class_that_comes_before_the_others_leaves_views_as_they_are() {
     let (dir, dataset) = pictures();

@@ -5,34 +5,34 @@ use serde::{Deserialize, Serialize};
 use super::{Attack, drawn};
 use crate::{ClientInfo, FederationError};
 
-/// Which faults to inject, the table `[faults]` of an experiment. Chances and shares are in `[0, 1]`.
+/// Faults to inject, the table `[faults]` of an experiment. Probabilities and shares are in `[0, 1]`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// The chance that a client fails to train in a round.
+    /// Probability that a client fails to train in a round.
     pub fail: f64,
-    /// The chance that a client takes [`delay`](Self::delay) longer to train in a round. With a
-    /// deadline below the delay, its answer is late. Nobody waits in earnest.
+    /// Probability that a client takes [`delay`](Self::delay) seconds longer to train in a round. With a deadline below
+    /// the delay, its answer is late. The delay is simulated: nobody waits for it.
     pub straggle: f64,
-    /// Seconds that a straggler takes longer.
+    /// Extra seconds of a straggler.
     pub delay: f64,
-    /// The chance that a client leaves in a round, from round 1 on.
+    /// Probability that a client leaves in a round, from round 1 on.
     pub drop_out: f64,
-    /// For how many rounds it stays away.
+    /// Number of rounds that it stays away.
     pub absence: usize,
-    /// The share of the clients that send a NaN, always.
+    /// Share of the clients that send a NaN, in every round.
     pub nan: f64,
-    /// The share of the clients that send a tensor of another shape, always.
+    /// Share of the clients that send a tensor with a wrong shape, in every round.
     pub wrong_shape: f64,
-    /// The share of the clients that send finite but huge numbers, always.
+    /// Share of the clients that send finite but huge values, in every round.
     pub huge: f64,
-    /// The share of the clients that answer the round before, always from round 1 on.
+    /// Share of the clients that answer with the previous round's result, from round 1 on.
     pub stale: f64,
-    /// The share of the clients with training examples that attack, always and all in the way of
+    /// Share of the clients with training examples that attack in every round, all with the same
     /// [`attack`](Self::attack).
     #[serde(skip_serializing_if = "is_zero")]
     pub attackers: f64,
-    /// What attackers do.
+    /// The attack.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attack: Option<Attack>,
 }
@@ -42,7 +42,7 @@ fn is_zero(share: &f64) -> bool {
 }
 
 impl Default for Faults {
-    /// None.
+    /// No faults.
     fn default() -> Self {
         Self {
             fail: 0.0,
@@ -61,12 +61,12 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// Whether answers come that nobody should use.
+    /// Whether some answers must not be used.
     pub fn spoils(&self) -> bool {
         [self.nan, self.wrong_shape, self.huge, self.stale].iter().any(|&chance| chance > 0.0)
     }
 
-    /// Whether none are injected.
+    /// Whether no faults are injected.
     pub fn is_none(&self) -> bool {
         let Self { fail, straggle, drop_out, nan, wrong_shape, huge, stale, attackers, .. } = *self;
         let all = [fail, straggle, drop_out, nan, wrong_shape, huge, stale, attackers];
@@ -119,12 +119,13 @@ impl Faults {
         }
         match attack {
             None if attackers > 0.0 => {
-                let problem =
-                    format!("{attackers} of the clients attack, but how? Set faults.attack");
+                let problem = format!(
+                    "{attackers} of the clients attack, but no attack is named; set faults.attack"
+                );
                 wrong("attackers", problem)
             }
             Some(_) if attackers == 0.0 => {
-                let problem = "nobody attacks; set faults.attackers to a share of the clients";
+                let problem = "no client attacks; set faults.attackers to a share of the clients";
                 wrong("attack", problem.to_owned())
             }
             None => Ok(()),
@@ -132,25 +133,26 @@ impl Faults {
         }
     }
 
-    /// Checks that some of these clients, which are all, attack where attackers are asked for.
+    /// Checks that the share of attackers selects at least one of the fleet's clients. `clients` must list all of them.
     ///
     /// # Errors
-    /// [`FederationError::Faults`] for a share that is nobody.
+    /// [`FederationError::Faults`] for a share that rounds to no client.
     pub fn check_clients(&self, clients: &[ClientInfo], seed: u64) -> Result<(), FederationError> {
         if self.attackers > 0.0 && self.attackers(clients, seed).is_empty() {
             let (share, all) = (self.attackers, clients.len());
-            let problem = format!("{share} of {all} clients is nobody; set a larger share");
+            let problem =
+                format!("{share} of {all} clients rounds to no client; set a larger share");
             return Err(FederationError::Faults { field: "attackers", problem });
         }
         Ok(())
     }
 
-    /// Who attacks, of clients of which all are listed, in any order: the share [`attackers`](Self::attackers) of
-    /// those with training examples, rounded. `seed` is that of [`Faulty`](crate::Faulty), whose attackers these are.
-    /// It is for those who make clients, and flip the labels of these for [`Attack::LabelFlip`].
+    /// The attackers among `clients`, which must list the whole fleet, in any order: the share
+    /// [`attackers`](Self::attackers) of those with training examples, rounded. `seed` is that of
+    /// [`Faulty`](crate::Faulty). A caller that creates clients flips the labels of these for [`Attack::LabelFlip`].
     ///
-    /// The draw depends on nothing but the seed and the clients' ids: other attacks have the same attackers, and more
-    /// attackers are these and others.
+    /// The draw depends only on the seed and the client ids. Every attack has the same attackers, and a larger share
+    /// adds attackers to those of a smaller one.
     pub fn attackers(&self, clients: &[ClientInfo], seed: u64) -> BTreeSet<String> {
         drawn(self, seed, clients).1
     }
@@ -168,8 +170,8 @@ mod tests {
         for (faults, words) in [
             (Faults { attackers: -0.1, ..some }, "faults.attackers: -0.1 is not between 0 and 1"),
             (Faults { attackers: f64::NAN, ..some }, "faults.attackers: NaN"),
-            (Faults { attackers: 0.0, ..some }, "faults.attack: nobody attacks"),
-            (Faults { attack: None, ..some }, "Set faults.attack"),
+            (Faults { attackers: 0.0, ..some }, "faults.attack: no client attacks"),
+            (Faults { attack: None, ..some }, "set faults.attack"),
             (Faults { nan: 0.9, ..some }, "faults.attackers: with the shares"),
             (Faults { nan: 0.9, huge: 0.9, ..some }, "faults.nan: the shares"),
             (Faults { attack: noise(0.0), ..some }, "faults.attack.std: 0 is not a number above 0"),
@@ -197,7 +199,7 @@ mod tests {
         }
     }
 
-    /// The text of an experiment decides whether a sweep has run it already.
+    /// A sweep compares the text of experiments to decide whether it has run one already.
     #[test]
     fn a_table_without_an_attack_is_written_as_before() {
         let text = toml::to_string(&Faults::default()).unwrap();

@@ -1,4 +1,4 @@
-//! Faults on purpose, to try a policy before real clients do.
+//! Injected faults, to test a policy before real clients fail.
 
 mod attack;
 mod config;
@@ -22,10 +22,10 @@ use crate::{
     Reason, Task, Wait,
 };
 
-/// A fleet whose clients fail, straggle, leave, send poison and attack as [`Faults`] says. Everything is drawn
-/// from a seed, by client and round, so that a resumed run meets the same faults.
+/// A fleet whose clients fail, straggle, leave, send poison and attack, as configured in [`Faults`]. Everything is
+/// drawn from a seed, by client and round, so that a resumed run sees the same faults.
 ///
-/// Training is disturbed; evaluations are not, but for clients that have left.
+/// Faults affect training. Evaluations are affected only if a client has left.
 #[derive(Debug)]
 pub struct Faulty<F> {
     fleet: F,
@@ -35,7 +35,7 @@ pub struct Faulty<F> {
     attackers: BTreeSet<String>,
 }
 
-/// What a client sends instead of what it trained.
+/// Invalid content that a client sends instead of its trained parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Poison {
     Nan,
@@ -44,15 +44,15 @@ enum Poison {
     Stale,
 }
 
-/// What every number is that a client sends with [`Faults::huge`]. Finite in f32.
+/// The value of every parameter that a client sends under [`Faults::huge`]. Finite in f32.
 const HUGE: f32 = 1e9;
 
 impl<F: Fleet> Faulty<F> {
-    /// The same fleet with faults.
+    /// Wraps `fleet` with faults.
     ///
     /// # Errors
-    /// [`FederationError::Faults`] for values that make no sense, also for a share of attackers that is nobody, and
-    /// what the fleet says.
+    /// [`FederationError::Faults`] for invalid settings, including a share of attackers that rounds to no client, and
+    /// errors of the fleet.
     pub fn new(mut fleet: F, faults: Faults, seed: u64) -> Result<Self, FederationError> {
         faults.check()?;
         let clients = fleet.clients(0).map_err(FederationError::Fleet)?;
@@ -61,15 +61,15 @@ impl<F: Fleet> Faulty<F> {
         Ok(Self { fleet, faults, seed, poison, attackers })
     }
 
-    /// Who attacks; see [`Faults::attackers`].
+    /// The attacking clients; see [`Faults::attackers`].
     pub fn attackers(&self) -> &BTreeSet<String> {
         &self.attackers
     }
 
-    /// Whether the client is away in the round: it left in this one or shortly before.
+    /// Whether the client is away in the round: it left in this round or shortly before.
     fn is_away(&self, client: &str, round: usize) -> bool {
         let Faults { drop_out, absence, .. } = self.faults;
-        // Everybody is there in round 0, or nothing could be checked at the start.
+        // All clients are present in round 0; otherwise nothing could be checked at the start.
         let first = (round + 1).saturating_sub(absence).max(1);
         drop_out > 0.0
             && (first..=round).any(|round| {
@@ -78,7 +78,7 @@ impl<F: Fleet> Faulty<F> {
             })
     }
 
-    /// Whether the client fails the task, and how much longer it takes.
+    /// Whether the client fails the task, and its extra delay.
     fn draw(&self, task: &Task) -> (bool, Duration) {
         let Task { client, round, attempt, .. } = task;
         let label = format!("faults {client} round {round} attempt {attempt}");
@@ -90,8 +90,8 @@ impl<F: Fleet> Faulty<F> {
     }
 }
 
-/// The clients that send poison, a share of all for each kind, rounded, and those that attack, a share of all that
-/// train. Nobody is drawn twice.
+/// Draws the clients that send poison (for each kind a share of all, rounded) and the attackers (a share of those that
+/// train). No client is drawn twice.
 fn drawn(
     faults: &Faults,
     seed: u64,
@@ -117,7 +117,7 @@ fn drawn(
         let poisoners = drawn.by_ref().take(count(share, clients.len()));
         poison.extend(poisoners.map(|info| (info.id.clone(), kind)));
     }
-    // One that never trains has nothing to attack with.
+    // A client that never trains has nothing to attack with.
     let trains = |info: &&ClientInfo| info.num_examples > 0;
     let trainers = clients.iter().filter(trains).count();
     let attackers = drawn.filter(trains).take(count(faults.attackers, trainers));
@@ -156,9 +156,8 @@ impl<F: Fleet> Fleet for Faulty<F> {
             // Only training has delays.
             if let Some(&delay) = delays.get(&answer.client) {
                 answer.seconds += delay.as_secs_f64();
-                // The client is slow in the story only: nobody waits for it in earnest. It has
-                // trained, and must not be asked again by a run that is stopped and resumed, so this
-                // is an answer.
+                // The delay is simulated: nobody waits for it. The client has trained, and a run that is stopped and
+                // resumed must not ask it again, so this is an answer.
                 if delay > Duration::ZERO && wait.deadline.is_some_and(|deadline| delay > deadline)
                 {
                     let message = "it missed the deadline on purpose (faults.straggle)".to_owned();
@@ -206,7 +205,7 @@ impl<F: Fleet> Fleet for Faulty<F> {
 impl Poison {
     fn spoil(self, mut answer: Answer) -> Answer {
         if self == Self::Stale {
-            // In round 0 there is none before.
+            // Round 0 has no previous round.
             answer.round = answer.round.saturating_sub(1);
             return answer;
         }

@@ -2,14 +2,14 @@
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
-/// The quantile of a probability between 0 and 1, both left out.
+/// The quantile of a probability strictly between 0 and 1.
 pub(super) fn quantile(probability: f64) -> f64 {
     Normal::standard().inverse_cdf(probability)
 }
 
-/// A number of the standard normal distribution from 64 random bits, of which it takes the upper 52.
+/// A standard normal value from 64 random bits, of which the upper 52 are used.
 pub(super) fn normal(bits: u64) -> f64 {
-    // In the middle between two of the 2^52 fractions, so that neither 0 nor 1 is one of them.
+    // The midpoint between two of the 2^52 fractions, so that neither 0 nor 1 occurs.
     quantile(((bits >> 12) as f64 + 0.5) / (1_u64 << 52) as f64)
 }
 
@@ -17,7 +17,7 @@ pub(super) fn normal(bits: u64) -> f64 {
 mod tests {
     use super::*;
 
-    /// By `NormalDist().inv_cdf` of Python 3.11.
+    /// Expected values from `NormalDist().inv_cdf` of Python 3.11.
     #[test]
     fn quantiles_are_those_of_python() {
         for (probability, expected) in [

@@ -1,4 +1,4 @@
-//! What attackers send, from what all clients trained.
+//! Computes the attackers' answers from the trained updates of all clients.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,8 +15,8 @@ use crate::{Answer, Message, PARAMETERS};
 type Updates = BTreeMap<String, (Vec<usize>, Vec<f64>)>;
 
 impl Attack {
-    /// Replaces the answers of `attackers`, which know those of `honest`. Both are sorted by client, and hold only
-    /// answers of the round.
+    /// Replaces the answers of `attackers`, which know those of `honest`. Both are sorted by client and hold only
+    /// answers of this round.
     pub(super) fn replace(
         self,
         seed: u64,
@@ -62,7 +62,7 @@ impl Attack {
     }
 }
 
-/// The record with other updates.
+/// The record with replaced updates.
 fn changed(
     sent: &ParameterRecord,
     trained: &ParameterRecord,
@@ -83,7 +83,7 @@ fn changed(
     Ok(record)
 }
 
-/// The tensor that was sent, and what training added to it; `None` if there was none of the shape.
+/// The sent tensor and its update by training; `None` if no tensor of that shape was sent.
 fn update<'a>(
     sent: &'a ParameterRecord,
     name: &str,
@@ -95,12 +95,12 @@ fn update<'a>(
     Some((before, update.collect()))
 }
 
-/// What all attackers add who know the honest updates: of each number, a function of mean and population standard
-/// deviation. Tensors of the same name and another shape are left out.
+/// The update of all attackers that know the honest updates: for each value, a function of its mean and population
+/// standard deviation. Tensors of the same name with another shape are left out.
 fn common(honest: &[(&Message, &Answer)], made: impl Fn(f64, f64) -> f64) -> Updates {
     let parameters = |&(sent, answer): &(&Message, &Answer)| {
         let trained = answer.result.as_ref().ok()?.get_parameters()?;
-        // An attacker makes nothing of a model that diverged.
+        // An attacker ignores a model that diverged.
         trained.check_finite().is_ok().then_some(())?;
         Some((Arc::clone(sent.get_parameters()?), Arc::clone(trained)))
     };
@@ -126,7 +126,7 @@ fn common(honest: &[(&Message, &Answer)], made: impl Fn(f64, f64) -> f64) -> Upd
     updates
 }
 
-/// The means over updates of a function of each number and its place; `None` of no update.
+/// The mean over updates of a function of each value and its position; `None` without updates.
 fn means(
     updates: impl Iterator<Item = Vec<f64>>,
     of: impl Fn(f64, usize) -> f64,
@@ -143,14 +143,14 @@ fn means(
     Some(sums?.into_iter().map(|sum| sum / count).collect())
 }
 
-/// The largest `z` of [`Attack::LittleIsEnough`] with which the attackers still look better than so many honest
+/// The largest `z` of [`Attack::LittleIsEnough`] with which the attackers stay closer to the mean than as many honest
 /// clients as they need for a majority of `clients`.
 fn z_max(clients: usize, attackers: usize) -> f64 {
     let honest = clients - attackers;
-    // Where attackers are the majority they need none, and any `z` would do.
+    // Attackers that are the majority need no honest clients, and any `z` would do.
     let supporters = (clients / 2 + 1).saturating_sub(attackers).max(1);
     match honest.saturating_sub(supporters) {
-        // Of one honest client there is no deviation.
+        // A single honest client has no deviation.
         0 => 0.0,
         others => quantile(others as f64 / honest as f64),
     }
@@ -172,7 +172,7 @@ mod tests {
             let found = z_max(clients, attackers);
             match row["z"].as_f64() {
                 Some(z) => assert!((found - z).abs() < 1e-9, "{row}: {found}"),
-                // Nobody has to be outdone; it is as for one.
+                // No honest client has to be outdone; the result is that for one.
                 None => {
                     let honest = (clients - attackers) as f64;
                     let expected =

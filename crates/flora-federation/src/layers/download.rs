@@ -4,29 +4,30 @@ use flora_core::{Dtype, HostTensor, ParameterRecord, RecordError};
 
 use crate::{Message, PARAMETERS, Task};
 
-/// A change to what clients are sent, for training and for tests, and its inverse: a quantisation.
+/// An encoding of the messages sent to clients (for training and tests) and its inverse, such as a quantisation.
 ///
-/// The server keeps its model as it is. A client trains from what it can read; what training changed is added to the
-/// server's model, and not to the client's ([FedLPP](https://arxiv.org/abs/2406.10976)). So the strategy sees answers as if
-/// clients had begun with the server's model, and no client ever holds it.
+/// The server keeps its model in full precision. A client trains from the decoded message; its update is added to the
+/// server's model, not to the client's ([FedLPP](https://arxiv.org/abs/2406.10976)). The strategy therefore sees
+/// answers as if clients had started from the server's model, and no client ever holds that model.
 pub trait Download: Send + Sync {
-    /// What it is called in messages.
+    /// The name in messages.
     fn name(&self) -> &str;
 
-    /// On the server's side. All who are sent the same in a round must be sent the same bytes.
+    /// Encodes a task on the server. Clients that are sent the same message in a round must be sent the same bytes.
     ///
     /// # Errors
-    /// What cannot be encoded; the client is not asked.
+    /// A message that cannot be encoded; the client is not asked.
     fn encode(&self, task: &Task) -> Result<Message, String>;
 
-    /// On the client's side, and, to know what the client trains from, on the server's: the same from the same bytes.
+    /// Decodes a task on the client, and on the server to know the client's starting point. The same bytes give the
+    /// same result.
     ///
     /// # Errors
-    /// What is wrong with the message.
+    /// The problem of the message.
     fn decode(&self, task: &Task) -> Result<Message, String>;
 }
 
-/// The task as its client has it.
+/// The task as the client decodes it.
 pub(super) fn decoded(download: &dyn Download, task: &Task) -> Result<Task, String> {
     match download.decode(task) {
         Ok(message) => Ok(Task { message, ..task.clone() }),
@@ -34,8 +35,8 @@ pub(super) fn decoded(download: &dyn Download, task: &Task) -> Result<Task, Stri
     }
 }
 
-/// The answer of a client that began with `received` as if it had begun with `whole`: `whole + (answer - received)`. What was
-/// not sent, or in another shape, stays as it is.
+/// The answer of a client that started from `received`, as if it had started from `whole`: `whole + (answer -
+/// received)`. Tensors that were not sent or have another shape stay unchanged.
 pub(super) fn moved(
     mut message: Message,
     received: &Message,

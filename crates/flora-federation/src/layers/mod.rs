@@ -1,5 +1,4 @@
-//! What happens to messages on their way: answers are encoded by the client and decoded by the server, and tasks the other
-//! way round.
+//! Message encodings: clients encode and the server decodes answers, and the reverse for tasks.
 
 mod download;
 mod rounded;
@@ -14,37 +13,37 @@ use crate::{
 pub use download::Download;
 pub use rounded::Rounded;
 
-/// A change to the answer of a client that trained, and its inverse: a compression, a clipping, a
-/// noise.
+/// An encoding of a training answer and its inverse: compression, clipping or noise.
 ///
-/// [`Layered`] applies an ordered list of them, on both sides. The checks of the round loop see what was
-/// decoded; bytes are counted as they travelled.
+/// [`Layered`] applies an ordered list of them on both sides. The round loop checks decoded answers; bytes are counted
+/// as transmitted.
 pub trait Transform: Send {
-    /// What it is called in messages.
+    /// The name in messages.
     fn name(&self) -> &str;
 
-    /// On the client's side, after training. `task` is what was asked for, and holds what was sent.
+    /// Encodes an answer on the client, after training. `task` is the answered task, with the parameters that were
+    /// sent.
     ///
     /// # Errors
-    /// What keeps the client from answering.
+    /// A problem that keeps the client from answering.
     fn encode(&mut self, task: &Task, message: Message) -> Result<Message, String>;
 
-    /// On the server's side. It must stand any message: it has not been checked.
+    /// Decodes an answer on the server. It must tolerate any message, since none has been checked yet.
     ///
     /// # Errors
-    /// What is wrong with the message; the answer is refused.
+    /// The problem of the message; the answer is rejected.
     fn decode(&self, task: &Task, message: Message) -> Result<Message, String>;
 
-    /// What the client's side remembers, such as the error of the last compression; a part of the
-    /// client's state.
+    /// The client's state of this transform, such as the error of the last compression. It is part of the client's
+    /// state.
     fn save(&self) -> Vec<u8> {
         Vec::new()
     }
 
-    /// Puts back what [`save`](Self::save) gave; with nothing, forgets.
+    /// Restores the state that [`save`](Self::save) returned; empty bytes reset it.
     ///
     /// # Errors
-    /// Bytes that are not this transform's.
+    /// Bytes that are not a state of this transform.
     fn restore(&mut self, state: &[u8]) -> Result<(), String> {
         match state.is_empty() {
             true => Ok(()),
@@ -53,8 +52,8 @@ pub trait Transform: Send {
     }
 }
 
-/// A client or a fleet with transforms around it, the first of which is the innermost: a client encodes
-/// from the first to the last, a fleet decodes from the last to the first.
+/// A client or a fleet with a list of transforms around it, the innermost first: a client encodes from first to last, a
+/// fleet decodes from last to first.
 ///
 /// ```
 /// use flora_core::Dtype;
@@ -76,12 +75,12 @@ pub struct Layered<T> {
 }
 
 impl<T> Layered<T> {
-    /// `inner` with these around it.
+    /// Wraps `inner` in these transforms.
     pub fn new(inner: T, layers: Vec<Box<dyn Transform>>) -> Self {
         Self { inner, layers, download: None }
     }
 
-    /// The same, with what happens to tasks on their way.
+    /// Adds an encoding of tasks.
     #[must_use]
     pub fn with_download(self, download: Option<Arc<dyn Download>>) -> Self {
         Self { download, ..self }
@@ -115,7 +114,7 @@ impl Client for Layered<Box<dyn Client>> {
         Ok(message)
     }
 
-    /// Each layer's state with its length before it, then the client's.
+    /// Each layer's state, preceded by its length, then the client's state.
     fn save(&self) -> Result<Option<Vec<u8>>, ClientError> {
         let inner = self.inner.save()?;
         let layers: Vec<Vec<u8>> = self.layers.iter().map(|layer| layer.save()).collect();
@@ -127,7 +126,7 @@ impl Client for Layered<Box<dyn Client>> {
             bytes.extend((layer.len() as u64).to_le_bytes());
             bytes.extend(layer);
         }
-        // A client that remembers nothing, and one that remembers an empty state, are two things.
+        // A stateless client differs from a client with an empty state.
         bytes.push(u8::from(inner.is_some()));
         bytes.extend(inner.unwrap_or_default());
         Ok(Some(bytes))
@@ -218,14 +217,14 @@ impl<F: Fleet> Fleet for Layered<F> {
     }
 }
 
-/// A task to train, as it was before it was encoded, and as the client has it.
+/// A training task before it was encoded, and as the client decodes it.
 struct Sent {
     whole: Task,
     received: Option<Task>,
 }
 
 impl<F> Layered<F> {
-    /// A task as it travels, and what is needed to read the answer; or the answer, if it cannot.
+    /// The task as transmitted and the data needed to read its answer; or a failed answer, if it cannot be encoded.
     #[expect(clippy::result_large_err, reason = "an answer either way, and one a task")]
     fn send(&self, task: Task) -> Result<(Task, Option<Sent>), Answer> {
         let trains = task.kind == Kind::Train;
@@ -250,7 +249,7 @@ impl<F> Layered<F> {
     }
 }
 
-/// Whether a task holds a model.
+/// Whether a task contains a model.
 fn is_coded(task: &Task) -> bool {
     matches!(task.kind, Kind::Train | Kind::Evaluate)
 }
@@ -275,11 +274,11 @@ fn decode(
     }
 }
 
-/// What a server makes of the answer to a task that it sent, and of what it sent: for a client that checks what it lets out.
-/// Both are as the client's innermost side has them.
+/// The answer and the sent task as the server decodes them, for a client that checks what it releases. Both are as the
+/// client's innermost side sees them.
 ///
 /// # Errors
-/// What the server would say against it.
+/// The reason why the server would reject the answer.
 pub fn read_answer(
     layers: &[Box<dyn Transform>],
     download: Option<&dyn Download>,

@@ -5,8 +5,8 @@ use flora_core::Dtype;
 use super::Transform;
 use crate::{Message, Task};
 
-/// Every number of an answer rounded to another element type on its way, and widened to f32 again by
-/// the server: half the bytes with f16 or bf16.
+/// Rounds every value of an answer to another element type for transmission; the server widens it to f32 again. f16 or
+/// bf16 halve the bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Rounded(pub Dtype);
 

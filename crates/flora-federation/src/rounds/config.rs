@@ -4,28 +4,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::{FederationError, Share};
 
-/// How rounds are run.
+/// Settings of the round loop.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoundsConfig {
-    /// Rounds of training; 0 evaluates the initial parameters and stops.
+    /// Number of training rounds; 0 evaluates the initial parameters and stops.
     pub rounds: usize,
-    /// The run ends before its last round once so many evaluations in a row are no better than the best one before
-    /// them, by the rule of [`Outcome::best_round`](crate::Outcome::best_round). Without, all rounds are run.
+    /// Early stopping: the run ends once this many evaluations in a row are no better than the best one before them, by
+    /// the rule of [`Outcome::best_round`](crate::Outcome::best_round). By default, all rounds are run.
     pub patience: Option<NonZeroUsize>,
     /// The seed of the selection.
     pub seed: u64,
-    /// Which parameters travel.
+    /// The parameters that are sent.
     pub share: Share,
-    /// Whether the accuracies of local models, where clients report them, are told as events.
+    /// Whether to emit events with the accuracies of local models, if clients report them.
     pub evaluate_local: bool,
-    /// What a round puts up with.
+    /// Tolerance for failing clients.
     pub policy: RoundPolicy,
-    /// The state is kept before the first round, after every so many and after the last; 0: never.
+    /// Save the state before the first round, after every this many rounds and after the last; 0 never saves.
     pub save_every: usize,
 }
 
 impl Default for RoundsConfig {
-    /// One round, in which every trained parameter travels.
+    /// One round, in which every trained parameter is sent.
     fn default() -> Self {
         Self {
             rounds: 1,
@@ -39,25 +39,25 @@ impl Default for RoundsConfig {
     }
 }
 
-/// What a round puts up with from its clients.
+/// The tolerance of a round for failing clients.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RoundPolicy {
-    /// Seconds to wait for answers, in training and in evaluation; without, everybody is waited for.
+    /// Seconds to wait for answers, in training and in evaluation; by default, the server waits for all clients.
     pub deadline: Option<f64>,
-    /// The fewest accepted answers with which a round counts.
+    /// The minimum number of accepted answers.
     pub quorum: usize,
-    /// What happens to a round with fewer.
+    /// The consequence of fewer answers.
     pub below_quorum: BelowQuorum,
-    /// How often [`BelowQuorum::Retry`] tries a round again before the run fails.
+    /// Number of times that [`BelowQuorum::Retry`] repeats a round before the run fails.
     pub retries: usize,
-    /// The largest L2 norm of an update of the shared parameters that is accepted. Without, an update
-    /// is refused whose norm is more than 1,000 times one plus that of the parameters, or, in a round
-    /// with at least three updates, more than 1,000 times their median.
+    /// The largest accepted L2 norm of an update of the shared parameters. By default, an update is rejected if its
+    /// norm is more than 1,000 times one plus that of the parameters, or, in a round with at least three updates, more
+    /// than 1,000 times their median.
     pub max_update_norm: Option<f64>,
 }
 
 impl Default for RoundPolicy {
-    /// Wait for everybody; one answer is enough, and a round without any fails the run.
+    /// Wait for all clients; one answer is enough, and a round without any fails the run.
     fn default() -> Self {
         Self {
             deadline: None,
@@ -69,7 +69,7 @@ impl Default for RoundPolicy {
     }
 }
 
-/// What happens to a round with too few accepted answers.
+/// The consequence of a round with too few accepted answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -77,7 +77,7 @@ pub enum BelowQuorum {
     /// The run fails.
     #[default]
     Fail,
-    /// The round is tried again, with clients that are drawn anew.
+    /// The round is repeated with newly drawn clients.
     Retry,
     /// The round changes nothing, and the next one begins.
     Skip,
@@ -100,14 +100,14 @@ impl RoundPolicy {
             _ => {}
         }
         match self.max_update_norm {
-            // A very large one is a way to have no bound.
+            // A very large bound is a way to have none.
             Some(value) if !(value > 0.0 && value.is_finite()) => {
                 return wrong("max_update_norm", value);
             }
             _ => {}
         }
         if self.quorum == 0 {
-            let problem = "0 answers make no next model; it is at least 1".to_owned();
+            let problem = "0 answers cannot be aggregated; it must be at least 1".to_owned();
             return Err(FederationError::Policy { field: "quorum", problem });
         }
         Ok(())

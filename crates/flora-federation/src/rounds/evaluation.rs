@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Run<'_> {
-    /// Lets every client with test examples test the model.
+    /// Evaluates the model on every client with test examples.
     pub(super) fn evaluate(
         &mut self,
         step: Step,
@@ -21,7 +21,7 @@ impl Run<'_> {
         let shared = self.config.share.is_all();
         let clients = self.clients(round, stage)?;
         let global = self.global(round);
-        // Without one global model, those who never train have none to test.
+        // Without a global model, clients that never train have nothing to test.
         let tested = clients
             .iter()
             .filter(|info| info.num_test_examples > 0 && (shared || info.num_examples > 0));
@@ -74,7 +74,7 @@ impl Run<'_> {
     }
 }
 
-/// What a client measured, which registered with so many test examples.
+/// Reads a client's score. The client registered with `num_test_examples`.
 fn score(round: usize, answer: Answer, num_test_examples: usize) -> Result<ClientScore, Failure> {
     let message = answer.result?;
     let refused = |message: String| Failure { reason: Reason::Refused, message };
@@ -84,7 +84,7 @@ fn score(round: usize, answer: Answer, num_test_examples: usize) -> Result<Clien
     let Some(examples) = message.num_examples() else {
         return Err(refused(format!("its answer has no metric `{}`", crate::NUM_EXAMPLES)));
     };
-    // Otherwise a client could decide the accuracy on all test examples by a claim.
+    // Otherwise a client could decide the accuracy over all test examples by a false claim.
     if examples > num_test_examples {
         return Err(refused(format!(
             "it claims {examples} test examples, but registered with {num_test_examples}"

@@ -12,25 +12,24 @@ use crate::{
     Strategy, state::Begin,
 };
 
-/// Hears what happens in a run, and keeps its state.
+/// Receives the events of a run and saves its state.
 ///
-/// Every `FnMut(&Event)` is one that hears events and keeps nothing.
+/// Every `FnMut(&Event)` is a listener that receives events and saves nothing.
 pub trait Listener {
-    /// Something happened.
+    /// Called for every event.
     fn event(&mut self, event: &Event);
 
-    /// A client answered: for a progress bar. Which answers count is decided when all are there, and
-    /// told as events then.
+    /// Called for every answer as it arrives, for progress bars. Which answers count is decided when all have arrived;
+    /// events report it then.
     fn answered(&mut self, answer: &Answer, done: usize, of: usize) {
         let _ = (answer, done, of);
     }
 
-    /// A step of the run is done; from `state`, another process can go on. Called after the
-    /// evaluation of each [`save_every`](RoundsConfig::save_every)th round and of the last, and when the run stops
-    /// because it was asked to.
+    /// Saves `state`, from which another process can resume. Called after the evaluation of each
+    /// [`save_every`](RoundsConfig::save_every)th round and of the last, and when the run is asked to stop.
     ///
     /// # Errors
-    /// The state cannot be kept. The run stops at once; what was kept before must stay whole.
+    /// The state cannot be saved. The run stops at once; the states saved before must stay intact.
     fn keep(&mut self, state: &RunState) -> Result<(), String> {
         let _ = state;
         Ok(())
@@ -43,41 +42,40 @@ impl<F: FnMut(&Event)> Listener for F {
     }
 }
 
-/// A run of rounds: its settings, and the parts that have defaults.
+/// A run of rounds: its settings and its optional parts.
 pub struct Rounds<'a> {
     config: &'a RoundsConfig,
     selection: &'a dyn Selection,
     stop: Stop,
 }
 
-/// Everybody trains in every round.
+/// Without a selection, every client trains in every round.
 static EVERYBODY: ClientSelector = ClientSelector { fraction: 1.0, min_clients: 1 };
 
 impl<'a> Rounds<'a> {
-    /// Rounds in which everybody trains.
+    /// Rounds in which every client trains.
     pub fn new(config: &'a RoundsConfig) -> Self {
         Self { config, selection: &EVERYBODY, stop: Stop::default() }
     }
 
-    /// The same with other participants.
+    /// Sets the client selection.
     #[must_use]
     pub fn with_selection(self, selection: &'a dyn Selection) -> Self {
         Self { selection, ..self }
     }
 
-    /// The same, to be stopped by `stop`: clients at work finish, the state is kept, and the run
-    /// ends with [`FederationError::Stopped`].
+    /// Makes the run stop when `stop` is raised: working clients finish, the state is saved, and the run ends with
+    /// [`FederationError::Stopped`].
     #[must_use]
     pub fn with_stop(self, stop: Stop) -> Self {
         Self { stop, ..self }
     }
 
-    /// Trains for all rounds from the parameters `initial`, of which
-    /// [`RoundsConfig::share`] travels.
+    /// Trains for all rounds from the parameters `initial`, of which [`RoundsConfig::share`] is sent.
     ///
     /// # Errors
-    /// Settings that make no sense, before anything runs. [`FederationError::RoundFailed`] if a round
-    /// failed as a whole, and [`FederationError::Stopped`]; both carry what was computed until then.
+    /// Invalid settings, before anything runs. [`FederationError::RoundFailed`] if a round failed as a whole, and
+    /// [`FederationError::Stopped`]; both contain the results until then.
     pub fn run(
         &self,
         fleet: &mut dyn Fleet,
@@ -88,12 +86,12 @@ impl<'a> Rounds<'a> {
         run::start(self, fleet, strategy, Begin::Anew(initial), listener)
     }
 
-    /// Goes on from a state that an earlier run kept, with the same settings, fleet and strategy.
-    /// The result has the bits that the earlier run would have come to. A state after the last round
-    /// gives its outcome; it is not trained further, whatever the settings say now.
+    /// Resumes from a state that an earlier run saved, with the same settings, fleet and strategy. The result is
+    /// bit-identical to that of an uninterrupted run. A state after the last round returns its outcome and does not
+    /// train further, whatever the current settings.
     ///
     /// # Errors
-    /// As [`run`](Self::run), and a state that fleet or strategy do not understand.
+    /// The errors of [`run`](Self::run), and a state that the fleet or strategy cannot restore.
     pub fn resume(
         &self,
         fleet: &mut dyn Fleet,

@@ -1,4 +1,4 @@
-//! The run as a sequence of steps, each of which can be the one that a resumed run begins with.
+//! A run as a sequence of steps; a resumed run can start at any of them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,11 +14,11 @@ use crate::{
     state::{Begin, Step, StepKind},
 };
 
-/// What a step came to.
+/// The result of a step.
 pub(super) enum Done {
-    /// It is done; this one is next, if any.
+    /// The step is done; this is the next one, if any.
     Next(Option<Step>),
-    /// The run was asked to stop; these answers were there already.
+    /// The run was asked to stop; these answers had already arrived.
     Stopped(Vec<Answer>),
 }
 
@@ -72,7 +72,7 @@ pub(super) fn start(
     let deadline = config.policy.deadline.map(Duration::from_secs_f64);
     let wait = Wait { deadline, stop: stop.clone() };
     let mut run = Run { fleet, strategy, selection: *selection, config, wait, listener, progress };
-    // From the very beginning, so that there is always something to resume.
+    // Saved at the very beginning, so that there is always a state to resume.
     let first = if is_new { run.keep(step, None) } else { Ok(()) };
     let result = first.and_then(|()| run.all_steps(step, begun));
     run.tell_phases();
@@ -86,7 +86,7 @@ pub(super) fn start(
     }
 }
 
-/// What would keep any round from coming to something.
+/// Checks for problems that would make every round fail.
 fn check(
     clients: &[ClientInfo],
     selection: &dyn Selection,
@@ -111,14 +111,13 @@ fn check(
     }
 }
 
-/// Clients without training examples are there to be tested.
+/// Clients with training examples; the others are only tested.
 pub(super) fn trainers(clients: &[ClientInfo]) -> Vec<ClientInfo> {
     clients.iter().filter(|info| info.num_examples > 0).cloned().collect()
 }
 
 impl Run<'_> {
-    /// Goes through the steps from `step`. Gives the step that is to be resumed, if the run was asked to
-    /// stop before the last.
+    /// Runs all steps from `step` on. Returns the step to resume if the run was asked to stop before the last.
     fn all_steps(
         &mut self,
         mut step: Option<Step>,
@@ -129,8 +128,7 @@ impl Run<'_> {
                 self.keep(Some(now), begun)?;
                 return Ok(Some(now));
             }
-            // As it was before the step: what a strategy does in a step that is not finished is done
-            // again.
+            // The strategy's state before the step: an unfinished step is repeated in full.
             let before = self.strategy.state();
             let done = match now.kind {
                 StepKind::Evaluate => self.evaluate(now, begun.take())?,
@@ -187,7 +185,7 @@ impl Run<'_> {
         Global { round, parameters: Arc::clone(&self.progress.global) }
     }
 
-    /// Who is there, sorted by id.
+    /// The clients that are present, sorted by id.
     pub(super) fn clients(
         &mut self,
         round: usize,
@@ -201,8 +199,8 @@ impl Run<'_> {
         Ok(clients)
     }
 
-    /// Sends the tasks of those who have not answered yet and collects what comes, by client; and
-    /// whether all are there. They are not if the run was asked to stop.
+    /// Sends the tasks of clients that have not answered yet and collects the answers by client. Also returns whether
+    /// all have arrived, which they have not if the run was asked to stop.
     pub(super) fn collect(
         &mut self,
         stage: Stage,
@@ -225,9 +223,9 @@ impl Run<'_> {
         let mut heard = before;
         let result = self.fleet.exchange(open, &self.wait, &mut |answer| {
             if !asked.contains(&answer.client) {
-                strangers.push(stranger(&answer, "it answered, but nobody asked it"));
+                strangers.push(stranger(&answer, "it answered, but was not asked"));
             } else if (answer.attempt, &answer.kind) != (attempt, &kind) {
-                strangers.push(stranger(&answer, "it answers another task of the round"));
+                strangers.push(stranger(&answer, "it answered another task of the round"));
             } else if answers.contains_key(&answer.client) {
                 strangers.push(stranger(&answer, "it answered more than once; the first counts"));
             } else {
@@ -241,7 +239,7 @@ impl Run<'_> {
             self.listener.event(&client_failed(round, client, failure));
         }
         result.map_err(|error| Broken { round, stage, reason: error.to_string() })?;
-        // Who missed the deadline is late, and not asked again, although the run was asked to stop.
+        // A client that missed the deadline is late and is not asked again, even if the run was asked to stop.
         let in_time = self.wait.deadline.is_none_or(|deadline| started.elapsed() < deadline);
         if self.wait.stop.is_raised() && in_time && answers.len() < asked.len() {
             return Ok((answers, false));
@@ -296,7 +294,7 @@ pub(super) fn client_failed(round: usize, client: &str, failure: &Failure) -> Ev
     }
 }
 
-/// Why nobody did something: the first failure, and how many more there are.
+/// The message if no client completed the step: the first failure, and the number of further ones.
 pub(super) fn nobody(did: &str, failures: &[(String, Failure)]) -> String {
     let first =
         failures.first().map(|(client, failure)| format!("client {client}: {}", failure.message));

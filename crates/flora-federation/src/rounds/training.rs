@@ -36,7 +36,7 @@ impl Run<'_> {
             sent.insert(client.clone(), (info, message.clone()));
             tasks.push(Task { client, round, attempt, kind: Kind::Train, message });
         }
-        // A resumed run has told this already.
+        // A resumed run has emitted this event already.
         if begun.is_none() {
             let selected = sent.keys().cloned().collect();
             self.listener.event(&Event::RoundStarted { round, selected });
@@ -72,7 +72,7 @@ impl Run<'_> {
             let told = accepted.iter().filter_map(loss).filter(|(_, loss)| loss.is_finite());
             self.progress.losses.extend(told);
         }
-        // Without one global model, the next evaluation is of these very models.
+        // Without a global model, the next evaluation is of these very models.
         if self.config.evaluate_local && self.config.share.is_all() {
             self.tell_local_accuracies(round, &clients, &accepted);
         }
@@ -91,7 +91,7 @@ impl Run<'_> {
         trainers.into_iter().filter(|info| ids.contains(&info.id)).collect()
     }
 
-    /// Checks every answer, and tells of each that came and of each that is left out, sorted by id.
+    /// Checks every answer and emits an event for each accepted and each excluded one, sorted by client id.
     fn admit(
         &mut self,
         round: usize,
@@ -111,7 +111,7 @@ impl Run<'_> {
         let sent = self.progress.global.norm();
         let asked = self.config.policy.max_update_norm;
         let bound = gate::bound(asked, sent, right().map(|it| it.norm));
-        // What the user bounds are the parameters; other records are in units of their own.
+        // The user's bound is on the parameters; other records have units of their own.
         let bound_of_others = gate::bound(None, sent, right().map(|it| it.others));
         let (mut accepted, mut failures) = (Vec::new(), Vec::new());
         for (client, it) in checked {
@@ -120,7 +120,7 @@ impl Run<'_> {
                 (true, true) => Ok(it.accepted),
                 (false, _) => refuse(too_large(it.norm, bound, asked.is_some())),
                 (true, false) => refuse(format!(
-                    "the norm of what it changed beside the parameters is {:.4e}, more than {bound_of_others:.4e}: lower \
+                    "the norm of its update beside the parameters is {:.4e}, more than {bound_of_others:.4e}: lower \
                      the learning rate",
                     it.others
                 )),
@@ -136,14 +136,14 @@ impl Run<'_> {
         (accepted, failures)
     }
 
-    /// A round with nobody in it, where that is a draw like any other.
+    /// A round for which the draw selected no client.
     fn pass(&mut self, round: usize) -> Done {
         self.listener.event(&Event::BelowQuorum {
             round,
             accepted: 0,
             quorum: self.config.policy.quorum,
             then: BelowQuorum::Skip,
-            message: "no client trained: the draw selected nobody".to_owned(),
+            message: "no client trained: the draw selected no client".to_owned(),
         });
         Done::Next(Some(Step { round: round + 1, kind: StepKind::Evaluate, attempt: 0 }))
     }
@@ -158,7 +158,7 @@ impl Run<'_> {
         let policy = &self.config.policy;
         let quorum = policy.quorum;
         let missing = match accepted {
-            0 if failures.is_empty() => "no client trained: nobody was selected".to_owned(),
+            0 if failures.is_empty() => "no client trained: none was selected".to_owned(),
             0 => nobody("trained", failures),
             _ => {
                 let who: Vec<&str> = failures.iter().take(3).map(|(id, _)| id.as_str()).collect();
@@ -196,11 +196,11 @@ impl Run<'_> {
         Err(Broken { round, stage: Stage::Training, reason })
     }
 
-    /// An adapter that stays as it was, in silence, is the commonest fault of federated fine-tuning.
+    /// Warns of adapters that did not change: the most common silent fault of federated fine-tuning.
     fn warn_of_untrained(&mut self, global: &Global, accepted: &[Accepted]) {
         let untrained = accepted.iter().filter(|answer| is_untrained(answer));
         let clients: Vec<&str> = untrained.map(|answer| answer.client.id.as_str()).collect();
-        // One line, however many: with ten thousand clients nobody would read theirs.
+        // A single line for any number of clients: with ten thousand of them, nobody would read one each.
         let who = match clients[..] {
             [] => return,
             [only] => format!("client {only}"),
@@ -208,7 +208,7 @@ impl Run<'_> {
         };
         self.listener.event(&Event::Warning {
             message: format!(
-                "round {}: nothing changed: {who} trained nothing; check examples, the \
+                "round {}: no parameter changed in the training of {who}; check examples, the \
                  learning rate and which parameters train",
                 global.round
             ),
@@ -238,7 +238,7 @@ impl Run<'_> {
                 }),
             }
         }
-        // These models have seen one round more than the global model of this round.
+        // These models have been trained one round longer than the global model of this round.
         if let Some(mean) = RoundScore::mean(round + 1, &scores) {
             let model = EvaluatedModel::Local;
             self.listener.event(&Event::evaluated(model, mean, scores, 0.0));
@@ -253,11 +253,11 @@ impl Run<'_> {
         bytes_down: u64,
     ) -> Result<(), Broken> {
         let start = Instant::now();
-        // Where no parameters travel there is nothing to aggregate.
+        // If no parameters are sent there is nothing to aggregate.
         let aggregate = match global.parameters.is_empty() {
             true => Ok(crate::Aggregate::new(global.parameters.as_ref().clone())),
             false => self.strategy.aggregate(global, accepted).and_then(|aggregate| {
-                // A strategy's arithmetic may leave the range of the element type, or worse.
+                // A strategy's arithmetic may exceed the range of the element type or give NaN.
                 if !aggregate.is_reshaped {
                     aggregate.parameters.check_matches(&global.parameters)?;
                 }
@@ -287,11 +287,11 @@ impl Run<'_> {
     }
 }
 
-/// Why an update of this norm is refused. A bound that was asked for holds also for sums, which no learning rate made.
+/// Why an update of this norm is rejected. A configured bound also applies to sums, which involve no learning rate.
 fn too_large(norm: f64, bound: f64, is_asked: bool) -> String {
     match is_asked {
         true => format!(
-            "the norm of its update is {norm:.4e}, more than max_update_norm = {bound:.4e}: raise that or, if it \
+            "the norm of its update is {norm:.4e}, more than max_update_norm = {bound:.4e}: raise it or, if the client \
              trains in steps, lower the learning rate"
         ),
         false => format!(
@@ -301,7 +301,7 @@ fn too_large(norm: f64, bound: f64, is_asked: bool) -> String {
     }
 }
 
-/// Whether training changed nothing, as far as it can be told.
+/// Whether training changed nothing, as far as the answer shows.
 fn is_untrained(answer: &Accepted) -> bool {
     if let Some(&norm) = answer.message.metrics.get("update_norm") {
         return norm == 0.0;
@@ -323,7 +323,8 @@ fn client_replied(round: usize, answer: &Answer, message: &Message) -> Event {
     }
 }
 
-/// The example-weighted mean of each metric over the clients that report it as a finite number; of [`EPSILON`] the most.
+/// The example-weighted mean of each metric over the clients that report it as a finite number; for [`EPSILON`], the
+/// maximum.
 fn mean_metrics(accepted: &[Accepted]) -> Metrics {
     let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for answer in accepted.iter().filter(|answer| answer.num_examples > 0) {

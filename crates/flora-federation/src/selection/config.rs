@@ -4,16 +4,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{ClientSelector, DynamicSampling, Named, Poisson, PowerOfChoice, Selection};
 use crate::FederationError;
 
-/// Who trains in a round, `federation.selection` of an experiment.
+/// The client selection, `federation.selection` of an experiment.
 ///
-/// In TOML a table, `{ kind = "poisson", rate = 0.1 }`, or the kind alone, `"fraction"`, where the rest has defaults.
+/// In TOML a table, `{ kind = "poisson", rate = 0.1 }`, or the kind alone, `"fraction"`, if all other settings have
+/// defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(remote = "Self", tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum SelectionConfig {
-    /// A constant share, [`ClientSelector`], by the keys `fraction` and `min_clients` beside this one.
+    /// A constant share, [`ClientSelector`], with the keys `fraction` and `min_clients` beside this one.
     Fraction {},
-    /// A share that falls: [`DynamicSampling`].
+    /// A falling share: [`DynamicSampling`].
     DynamicSampling {
         /// [`DynamicSampling::rate`]; 1 by default.
         #[serde(default = "defaults::rate")]
@@ -25,12 +26,12 @@ pub enum SelectionConfig {
         #[serde(default = "defaults::floor")]
         floor: usize,
     },
-    /// Each client by itself: [`Poisson`].
+    /// Each client independently: [`Poisson`].
     Poisson {
         /// [`Poisson::rate`].
         rate: f64,
     },
-    /// Those of some candidates with the highest losses: [`PowerOfChoice`].
+    /// The candidates with the highest losses: [`PowerOfChoice`].
     PowerOfChoice {
         /// [`PowerOfChoice::rate`].
         rate: f64,
@@ -59,19 +60,19 @@ mod defaults {
 }
 
 impl Default for SelectionConfig {
-    /// By fraction.
+    /// Selection by fraction.
     fn default() -> Self {
         Self::Fraction {}
     }
 }
 
 impl SelectionConfig {
-    /// Whether it is by fraction, and need not be written down.
+    /// Whether this is the default, by fraction, which need not be written down.
     pub fn is_fraction(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The kind, as it is written.
+    /// The kind as written in TOML.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Fraction {} => "fraction",
@@ -82,7 +83,8 @@ impl SelectionConfig {
         }
     }
 
-    /// The selection. `fraction` is the one by fraction, from the keys beside this one.
+    /// Creates the selection. `fraction` holds the settings of the selection by fraction, from the keys beside this
+    /// one.
     pub fn selection(&self, fraction: ClientSelector) -> Box<dyn Selection> {
         match self.clone() {
             Self::Fraction {} => Box::new(fraction),
@@ -97,11 +99,11 @@ impl SelectionConfig {
         }
     }
 
-    /// Checks the settings before it is known who is there; [`Selection::check`] checks them again then.
+    /// Checks the settings before the clients are known; [`Selection::check`] checks them again then.
     ///
     /// # Errors
     /// [`FederationError::Selection`] or [`FederationError::Fraction`] names the field, and
-    /// [`FederationError::WithoutFraction`] the key beside this one that would have no effect.
+    /// [`FederationError::WithoutFraction`] a key beside this one that would have no effect.
     pub fn check(&self, fraction: ClientSelector) -> Result<(), FederationError> {
         match self {
             Self::Fraction {} => return fraction.check_share(),
@@ -120,8 +122,8 @@ impl SelectionConfig {
         Err(FederationError::WithoutFraction { field, selection })
     }
 
-    /// How many of `trainers` train in the round with the fewest of `rounds`; with [`Poisson`], where that is chance,
-    /// how many can. A quorum above this is never met.
+    /// The number of `trainers` that train in the smallest of `rounds` rounds; for [`Poisson`], where the number is
+    /// random, the largest possible. A quorum above this can never be met.
     pub fn fewest(&self, fraction: ClientSelector, trainers: usize, rounds: usize) -> usize {
         match *self {
             Self::Fraction {} => fraction.count(trainers),

@@ -1,21 +1,21 @@
 use super::{Draw, Selection, drawn, ids};
 use crate::{ClientInfo, FederationError};
 
-/// Draws fewer clients from round to round, without replacement: `max(floor, round(rate * exp(-decay * t) * K))` of
-/// `K` in round `t`, from 0. Early rounds, in which much is left to learn, have many clients, and later ones cost less
-/// (dynamic sampling, Ji et al. 2021, <https://arxiv.org/abs/2003.09603>).
+/// Draws fewer clients from round to round, without replacement: `max(floor, round(rate * exp(-decay * t) * K))` of `K`
+/// in round `t`, from 0. Early rounds, which learn most, have many clients; later ones cost less (dynamic sampling, Ji
+/// et al. 2021, <https://arxiv.org/abs/2003.09603>).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DynamicSampling {
     /// The share of the clients in the first round, above 0 and at most 1.
     pub rate: f64,
-    /// How fast the share falls; 0: not at all.
+    /// The decay rate of the share; 0 keeps it constant.
     pub decay: f64,
-    /// The fewest that take part, as far as there are any; at least 1.
+    /// The minimum number of clients, if there are as many; at least 1.
     pub floor: usize,
 }
 
 impl DynamicSampling {
-    /// How many of `trainers` take part in the round. Halves are rounded up.
+    /// The number of `trainers` that take part in the round. Halves are rounded up.
     pub fn count(&self, round: usize, trainers: usize) -> usize {
         let share = self.rate * (-self.decay * round as f64).exp();
         let count = (share * trainers as f64).round() as usize;
@@ -35,13 +35,13 @@ impl Selection for DynamicSampling {
             return wrong("decay", format!("{decay} is not a number, 0 or more"));
         }
         if floor == 0 {
-            return wrong("floor", "0 clients make no round; it is at least 1".to_owned());
+            return wrong("floor", "0 clients are not enough; it must be at least 1".to_owned());
         }
         Ok(())
     }
 
-    /// [`count`](DynamicSampling::count) of them, sorted by id. Where the share is the same, the same as
-    /// [`ClientSelector`](crate::ClientSelector) draws.
+    /// [`count`](DynamicSampling::count) of them, sorted by id. Without decay, the draw equals that of
+    /// [`ClientSelector`](crate::ClientSelector).
     fn select(&self, draw: Draw, trainers: &[ClientInfo]) -> Vec<String> {
         let ids = ids(trainers);
         let count = self.count(draw.round, ids.len());

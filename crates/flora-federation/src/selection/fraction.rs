@@ -3,33 +3,33 @@ use serde::{Deserialize, Serialize};
 use super::{Draw, Selection, drawn, ids};
 use crate::{ClientInfo, FederationError};
 
-/// Draws the clients of a round at random, without replacement.
+/// Draws a constant share of the clients at random, without replacement.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientSelector {
     /// The share of the fleet that takes part, above 0 and at most 1.
     pub fraction: f64,
-    /// The fewest that take part, whatever the fraction.
+    /// The minimum number of clients, whatever the fraction.
     pub min_clients: usize,
 }
 
 impl Default for ClientSelector {
-    /// Everybody, in every round.
+    /// Every client, in every round.
     fn default() -> Self {
         Self { fraction: 1.0, min_clients: 1 }
     }
 }
 
 impl ClientSelector {
-    /// How many of `trainers` take part: the fraction, rounded to the nearest whole number, at least
-    /// `min_clients` and at least one, as far as there are any.
+    /// The number of `trainers` that take part: the fraction, rounded to the nearest integer, but at least
+    /// `min_clients` and at least one, if there are as many.
     pub fn count(&self, trainers: usize) -> usize {
-        // Rounded, not cut off: 0.29 * 100 is 28.999999999999996.
+        // Rounded, not truncated: 0.29 * 100 is 28.999999999999996.
         let share = (self.fraction * trainers as f64).round() as usize;
         share.max(self.min_clients).max(1).min(trainers)
     }
 
-    /// Checks the share by itself.
+    /// Checks the fraction alone.
     pub(super) fn check_share(&self) -> Result<(), FederationError> {
         match self.fraction > 0.0 && self.fraction <= 1.0 {
             true => Ok(()),
@@ -108,7 +108,7 @@ mod tests {
         assert_ne!(selector.select(again, &trainers(20)), first);
     }
 
-    /// The draw is part of what a seed promises: it must survive an upgrade of `rand`.
+    /// The draw must stay the same for a seed, even after an upgrade of `rand`.
     #[test]
     fn a_known_draw() {
         let drawn = selector(0.3, 1).select(draw(1, 0), &trainers(10));

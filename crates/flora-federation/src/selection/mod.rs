@@ -1,4 +1,4 @@
-//! Who trains in a round.
+//! Client selection: which clients train in a round.
 
 mod config;
 mod dynamic;
@@ -21,23 +21,23 @@ pub use power::PowerOfChoice;
 
 use crate::{ClientInfo, FederationError};
 
-/// Which round clients are drawn for.
+/// Identifies a draw of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Draw {
     /// The seed of the run's selections.
     pub seed: u64,
     /// The round, from 0.
     pub round: usize,
-    /// How often the round was tried before.
+    /// Number of earlier attempts at the round.
     pub attempt: usize,
 }
 
 /// Chooses the clients of a round.
 ///
-/// A choice may depend on the draw, on who is there and on the losses that they reported, and on nothing else: a
-/// resumed run makes the same choices again.
+/// A choice may depend only on the draw, the present clients and the losses that they reported, so that a resumed run
+/// makes the same choices again.
 ///
-/// Everybody with at least ten examples:
+/// A selection of every client with at least ten examples:
 ///
 /// ```
 /// use flora_federation::{ClientInfo, Draw, Selection};
@@ -52,22 +52,21 @@ pub struct Draw {
 /// }
 /// ```
 pub trait Selection {
-    /// Checks the settings for a fleet of which `trainers` hold training examples, before the first
-    /// round.
+    /// Checks the settings for a fleet of which `trainers` hold training examples, before the first round.
     ///
     /// # Errors
-    /// Settings that make no sense.
+    /// Invalid settings.
     fn check(&self, trainers: &[ClientInfo]) -> Result<(), FederationError> {
         let _ = trainers;
         Ok(())
     }
 
-    /// The ids of those who train, from the clients that are there and hold training examples,
-    /// sorted by id. Ids of nobody and doubles are ignored.
+    /// The ids of the clients to train, chosen from the clients that are present and hold training examples, sorted by
+    /// id. Unknown and repeated ids are ignored.
     fn select(&self, draw: Draw, trainers: &[ClientInfo]) -> Vec<String>;
-    /// The same for a selection that [wants to know](Self::wants_losses) the clients' losses: of each, the metric
-    /// `loss` of its last accepted answer to a training. Who has none there has not trained yet, or reports none. The
-    /// round loop calls this one.
+    /// Like `select`, for a selection that [uses](Self::wants_losses) the clients' losses: for each client, the metric
+    /// `loss` of its last accepted training answer. A client without an entry has not trained yet or reports none. The
+    /// round loop calls this method.
     fn select_by_loss(
         &self,
         draw: Draw,
@@ -78,14 +77,14 @@ pub trait Selection {
         self.select(draw, trainers)
     }
 
-    /// Whether the run is to remember losses, as a part of its state.
+    /// Whether the run must keep losses as part of its state.
     fn wants_losses(&self) -> bool {
         false
     }
 
-    /// Whether a choice of nobody is one like any other: the round changes nothing, an
-    /// [`Event::BelowQuorum`](crate::Event::BelowQuorum) tells of it, and the next round begins, whatever the policy
-    /// says. Otherwise such a round is one below the quorum.
+    /// Whether selecting no client is a valid choice. If so, the round changes nothing, an
+    /// [`Event::BelowQuorum`](crate::Event::BelowQuorum) reports it, and the next round begins, whatever the policy.
+    /// Otherwise such a round is below the quorum.
     fn may_select_nobody(&self) -> bool {
         false
     }
@@ -99,7 +98,7 @@ fn ids(trainers: &[ClientInfo]) -> Vec<String> {
     ids
 }
 
-/// So many of the ids, drawn without replacement, sorted.
+/// Draws `count` of the ids without replacement, sorted.
 fn drawn(draw: Draw, mut ids: Vec<String>, count: usize) -> Vec<String> {
     if count >= ids.len() {
         return ids;

@@ -3,10 +3,10 @@ use std::collections::BTreeSet;
 use super::{Draw, Selection, ids};
 use crate::{ClientInfo, FederationError};
 
-/// Takes the clients of these names, in every round, as far as they are there.
+/// Selects the clients with these ids in every round, if they are present.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// Their ids.
+    /// The ids of the clients.
     pub clients: Vec<String>,
 }
 
@@ -14,7 +14,7 @@ impl Named {
     /// Checks the list by itself.
     pub(super) fn check_names(&self) -> Result<(), FederationError> {
         if self.clients.is_empty() {
-            return Err(wrong("an empty list of clients: nobody would train".to_owned()));
+            return Err(wrong("an empty list of clients: no client would train".to_owned()));
         }
         let mut seen = BTreeSet::new();
         match self.clients.iter().find(|id| !seen.insert(*id)) {
@@ -25,7 +25,7 @@ impl Named {
 }
 
 impl Selection for Named {
-    /// [`FederationError::Selection`], with the names of those who are not there.
+    /// [`FederationError::Selection`], with the ids that no client has.
     fn check(&self, trainers: &[ClientInfo]) -> Result<(), FederationError> {
         self.check_names()?;
         let there = ids(trainers);
@@ -52,7 +52,7 @@ fn wrong(problem: String) -> FederationError {
     FederationError::Selection { field: "clients", problem }
 }
 
-/// Some of the names, and how many more there are.
+/// Some of the ids, and the number of others.
 fn listed<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
     const MOST: usize = 10;
     let more = names.len().saturating_sub(MOST);

@@ -4,11 +4,11 @@ use rand::RngExt;
 use super::{Draw, Selection, ids};
 use crate::{ClientInfo, FederationError};
 
-/// Draws every client by a coin of its own: the sampling that the accounting of differential privacy assumes (Abadi
-/// et al. 2016, <https://arxiv.org/abs/1607.00133>). A round has `rate * K` clients on average, and may have none.
+/// Draws every client independently: the sampling that differential privacy accounting assumes (Abadi et al. 2016,
+/// <https://arxiv.org/abs/1607.00133>). A round has `rate * K` clients on average, and may have none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Poisson {
-    /// The chance that a client takes part, above 0 and at most 1.
+    /// The probability that a client takes part, above 0 and at most 1.
     pub rate: f64,
 }
 
@@ -24,7 +24,7 @@ impl Selection for Poisson {
         }
     }
 
-    /// Those whose coin says so, sorted by id. Who else is there makes no difference to a client.
+    /// The drawn clients, sorted by id. A client's draw does not depend on the other clients.
     fn select(&self, draw: Draw, trainers: &[ClientInfo]) -> Vec<String> {
         let Draw { seed, round, attempt } = draw;
         let mut ids = ids(trainers);
@@ -35,7 +35,7 @@ impl Selection for Poisson {
         ids
     }
 
-    /// Chance may draw nobody.
+    /// A draw may select no client.
     fn may_select_nobody(&self) -> bool {
         true
     }
@@ -57,7 +57,7 @@ mod tests {
             assert!(all.is_sorted());
             total += all.len();
             sizes.insert(all.len());
-            // Without half of them, the others are drawn as before, in whatever order they come.
+            // Without half of them, the others are drawn as before, in any order.
             let mut some = trainers(20);
             some.truncate(10);
             some.reverse();
@@ -83,7 +83,7 @@ mod tests {
         }
     }
 
-    /// The draw is part of what a seed promises: it must survive an upgrade of `rand`.
+    /// The draw must stay the same for a seed, even after an upgrade of `rand`.
     #[test]
     fn a_known_draw() {
         let drawn = Poisson { rate: 0.3 }.select(draw(1, 0), &trainers(10));

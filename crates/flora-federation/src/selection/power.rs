@@ -6,23 +6,23 @@ use rand::RngExt;
 use super::{Draw, Selection};
 use crate::{ClientInfo, FederationError};
 
-/// Draws candidates by their training examples, without replacement, and takes those of them whose loss is the highest
-/// (power-of-choice, Cho et al. 2022, <https://arxiv.org/abs/2010.01243>).
+/// Draws candidates by their number of training examples, without replacement, and selects those with the highest
+/// losses (power-of-choice, Cho et al. 2022, <https://arxiv.org/abs/2010.01243>).
 ///
-/// The loss is the one that a client reported when it trained last, so that nothing is sent for it: the paper's
-/// variant `rpow-d`. As there, a client that has not trained yet has an infinite one. Of equal losses, the candidate
-/// counts that was drawn first. A client that reports another loss than it has is believed.
+/// The loss is the one that a client reported when it last trained, so no extra message is needed: the paper's variant
+/// `rpow-d`. As there, a client that has not trained yet has an infinite loss. In a tie, the candidate drawn first
+/// wins. Reported losses are trusted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PowerOfChoice {
     /// The share of the clients that take part, above 0 and at most 1.
     pub rate: f64,
-    /// How many candidates are drawn, the paper's `d`, as far as there are so many. As many as take part: a draw by
-    /// training examples alone.
+    /// The number of candidates, the paper's `d`, if there are as many. If it equals the number of clients that take
+    /// part, the draw depends on training examples alone.
     pub candidates: usize,
 }
 
 impl PowerOfChoice {
-    /// How many of `trainers` take part: the share, rounded, and at least one, as far as there are any.
+    /// The number of `trainers` that take part: the share, rounded, and at least one, if there are any.
     pub fn count(&self, trainers: usize) -> usize {
         let share = (self.rate * trainers as f64).round() as usize;
         share.max(1).min(trainers)
@@ -36,8 +36,8 @@ impl PowerOfChoice {
         let mut all: Vec<&ClientInfo> = trainers.iter().collect();
         all.sort_by(|left, right| left.id.cmp(&right.id));
         all.dedup_by(|left, right| left.id == right.id);
-        // Who arrives first at a rate of its weight: one draw after another, each with chances by the weights that
-        // are left (Efraimidis and Spirakis 2006).
+        // Exponential arrival times with the weights as rates: successive draws with probabilities proportional to the
+        // remaining weights (Efraimidis and Spirakis 2006).
         let arrival =
             |info: &ClientInfo, random: f64| -(1.0 - random).ln() / info.num_examples as f64;
         let mut drawn: Vec<(f64, &str)> = all
@@ -56,14 +56,17 @@ impl PowerOfChoice {
             return wrong("rate", format!("{} is not above 0 and at most 1", self.rate));
         }
         if self.candidates == 0 {
-            return wrong("candidates", "0 clients leave no choice; it is at least 1".to_owned());
+            return wrong(
+                "candidates",
+                "0 candidates leave no choice; it must be at least 1".to_owned(),
+            );
         }
         Ok(())
     }
 }
 
 impl Selection for PowerOfChoice {
-    /// [`FederationError::Selection`], also for fewer candidates than clients that are to take part.
+    /// [`FederationError::Selection`], also for fewer candidates than clients that take part.
     fn check(&self, trainers: &[ClientInfo]) -> Result<(), FederationError> {
         self.check_settings()?;
         let (candidates, count) = (self.candidates, self.count(trainers.len()));
@@ -79,7 +82,7 @@ impl Selection for PowerOfChoice {
         }
     }
 
-    /// Where no loss is known.
+    /// Selects without any known loss.
     fn select(&self, draw: Draw, trainers: &[ClientInfo]) -> Vec<String> {
         self.select_by_loss(draw, trainers, &BTreeMap::new())
     }
@@ -92,7 +95,7 @@ impl Selection for PowerOfChoice {
     ) -> Vec<String> {
         let mut candidates = self.drawn(draw, trainers);
         let loss = |id: &str| losses.get(id).copied().unwrap_or(f64::INFINITY);
-        // It leaves equals in their order.
+        // A stable sort keeps ties in their order.
         candidates.sort_by(|left, right| loss(right).total_cmp(&loss(left)));
         candidates.truncate(self.count(trainers.len()));
         candidates.sort_unstable();
@@ -122,7 +125,7 @@ mod tests {
         let select = |losses| selection.select_by_loss(draw(1, 4), &trainers(8), &losses);
         assert_eq!(select(losses(|k| Some(k as f64), 8)), ["client-06", "client-07"]);
         assert_eq!(select(losses(|k| Some(-(k as f64)), 8)), ["client-00", "client-01"]);
-        // Those of whom none is known come first.
+        // Clients without a known loss come first.
         assert_eq!(select(losses(|k| (k != 3).then_some(k as f64), 8)), ["client-03", "client-07"]);
         let mut reversed = trainers(8);
         reversed.reverse();

@@ -1,4 +1,4 @@
-//! The threads on which simulated clients work.
+//! The worker threads that run simulated clients.
 
 use std::{
     any::Any,
@@ -16,33 +16,33 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::{AtRest, Memory};
 use crate::{Answer, Client, ClientError, FleetError, Kind, Reason, Stop, Task};
 
-/// A client, and whether it has what it remembers.
+/// A client, and whether its state is loaded.
 pub(super) struct Member {
     client: Box<dyn Client>,
     awake: bool,
 }
 
-/// A task and the client that is to do it.
+/// A task and its client.
 pub(super) struct Job {
     pub(super) exchange: u64,
-    /// How long it may take, in comparison with others.
+    /// Estimated relative duration.
     pub(super) size: usize,
     pub(super) task: Task,
     pub(super) member: Box<Member>,
     pub(super) memory: Option<Memory>,
 }
 
-/// What came of a job.
+/// The result of a job.
 pub(super) struct Done {
     pub(super) exchange: u64,
     /// `None` if it panicked.
     pub(super) member: Option<Box<Member>>,
     pub(super) answer: Answer,
-    /// What the client remembers could not be written or read.
+    /// The client's state could not be written or read.
     pub(super) trouble: Option<FleetError>,
 }
 
-/// Threads that live as long as the fleet: a job may outlast the exchange that it was submitted in.
+/// Threads that live as long as the fleet: a job may outlast the exchange that submitted it.
 ///
 /// Each is the only thread of a rayon pool, so that a client's arithmetic is never split: see
 /// [`Workers`](flora_core::workers::Workers).
@@ -60,7 +60,7 @@ struct Queue {
 #[derive(Default)]
 struct Jobs {
     waiting: VecDeque<Job>,
-    /// No job is begun once this is raised.
+    /// No job is started once this is raised.
     stop: Stop,
     closed: bool,
 }
@@ -81,7 +81,7 @@ impl Crew {
         Ok(Self { queue, done, _pools: pools })
     }
 
-    /// Puts jobs at the end of the queue, in their order. None is begun once `stop` is raised.
+    /// Appends jobs to the queue, in their order. None is started once `stop` is raised.
     pub(super) fn submit(&self, submitted: Vec<Job>, stop: &Stop) {
         let mut jobs = self.queue.lock();
         jobs.stop = stop.clone();
@@ -90,12 +90,12 @@ impl Crew {
         self.queue.ready.notify_all();
     }
 
-    /// Takes back the jobs that no thread has begun.
+    /// Removes and returns the jobs that no thread has started.
     pub(super) fn withdraw(&self) -> Vec<Job> {
         self.queue.lock().waiting.drain(..).collect()
     }
 
-    /// The next job that is done, if there is one by then.
+    /// The next finished job, if one finishes within `patience`.
     pub(super) fn next(&self, patience: Duration) -> Option<Done> {
         self.done.recv_timeout(patience).ok()
     }
@@ -116,7 +116,7 @@ impl Queue {
         self.jobs.lock().unwrap_or_else(|error| error.into_inner())
     }
 
-    /// What a thread does.
+    /// The main loop of a worker thread.
     fn work(&self, done: &Sender<Done>) {
         while let Some(job) = self.next() {
             if done.send(job.run()).is_err() {
@@ -131,7 +131,7 @@ impl Queue {
             if jobs.closed {
                 return None;
             }
-            // Whoever submitted the jobs takes them back then.
+            // The submitter then withdraws the jobs.
             if !jobs.stop.is_raised()
                 && let Some(job) = jobs.waiting.pop_front()
             {
@@ -147,7 +147,7 @@ impl Job {
         let Self { exchange, task, mut member, memory, .. } = self;
         let started = Instant::now();
         let mut trouble = None;
-        // Unwind safe, because a client that panicked is not looked at again.
+        // Unwind safe, because a client that panicked is never called again.
         let caught = catch_unwind(AssertUnwindSafe(|| {
             let memory = memory.as_ref();
             if let Err(error) = member.wake(&task, memory) {
@@ -177,15 +177,15 @@ impl Member {
         Self { client, awake: true }
     }
 
-    /// Forgets what it remembers; the file has it.
+    /// Drops the client's state, which is stored in the file.
     pub(super) fn sleep(&mut self) -> Result<(), FleetError> {
         self.awake = false;
         Ok(self.client.restore(None)?)
     }
 
-    /// Lets it have what it remembers, if the task needs that.
+    /// Loads the client's state, if the task needs it.
     fn wake(&mut self, task: &Task, memory: Option<&Memory>) -> Result<(), FleetError> {
-        // What a task may change must be there to be changed.
+        // State that a task may change must be loaded.
         if self.awake || (task.kind == Kind::Evaluate && !self.client.needs_state(&task.kind)) {
             return Ok(());
         }
@@ -197,7 +197,7 @@ impl Member {
         Ok(())
     }
 
-    /// Writes what it remembers, if the task may have changed that.
+    /// Writes the client's state, if the task may have changed it.
     fn rest(&mut self, task: &Task, memory: Option<&Memory>) -> Result<(), FleetError> {
         let Some(memory) = memory.filter(|_| self.awake) else { return Ok(()) };
         if task.kind != Kind::Evaluate {
@@ -210,7 +210,7 @@ impl Member {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn said(payload: &(dyn Any + Send)) -> &str {
     if let Some(message) = payload.downcast_ref::<&str>() {
         message

@@ -19,18 +19,17 @@ use crate::{
 
 /// A fleet whose clients are values of this process.
 ///
-/// Clients run in parallel on at most `threads` threads, and each client's own arithmetic runs on one
-/// thread, so that the result has the same bits for any number of threads.
+/// Clients run in parallel on at most `threads` threads, and each client's own arithmetic runs on one thread, so the
+/// result is bit-identical for any number of threads.
 ///
-/// A client that is not done at a round's deadline keeps its thread until it is, and its answer is
-/// dropped; the run goes on without it. Where all threads are taken by such clients, nobody else can
-/// work either.
+/// A client that is not done at a round's deadline keeps its thread until it is, and its answer is dropped; the run
+/// goes on without it. If such clients occupy all threads, no other client can work either.
 pub struct Simulation {
     slots: BTreeMap<String, Slot>,
     crew: Crew,
     threads: usize,
     memory: Option<Memory>,
-    /// Tells answers of this exchange from late ones.
+    /// Number of the exchange, to recognise late answers of earlier ones.
     exchanges: u64,
 }
 
@@ -41,33 +40,33 @@ struct Slot {
 
 enum Seat {
     Here(Box<Member>),
-    /// At work.
+    /// The client is working.
     Away,
-    /// A panic may have left the client's state half written, so it is not called again.
+    /// The client panicked, which may have left its state half written, so it is not called again.
     Panicked,
 }
 
-/// Where a simulation keeps what its clients remember.
+/// Where a simulation stores its clients' states.
 #[derive(Clone)]
 struct Memory {
     states: Arc<ClientStates>,
     at_rest: AtRest,
 }
 
-/// Where clients that do nothing have what they remember.
+/// Where the states of idle clients are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtRest {
-    /// With themselves, and for a resumed run in the file, too.
+    /// In memory, and for a resumable run also in the file.
     Memory,
-    /// In the file only: ten thousand clients take the memory of those at work.
+    /// In the file only: ten thousand clients need no more memory than those that are working.
     Disk,
 }
 
-/// How long to wait for an answer before looking whether to stop.
+/// How long to wait for an answer before checking for a stop.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 impl Simulation {
-    /// A fleet of these clients on `threads` worker threads.
+    /// Creates a fleet of these clients on `threads` worker threads.
     ///
     /// # Errors
     /// [`FederationError::NoClients`], [`FederationError::DuplicateClient`],
@@ -94,19 +93,18 @@ impl Simulation {
         Ok(Self { slots, crew, threads, memory: None, exchanges: 0 })
     }
 
-    /// The same fleet, which writes what a client remembers into `states` after each task that may
-    /// change it, so that a run can be resumed. Without, clients that are resumed have forgotten
-    /// everything.
+    /// Writes a client's state into `states` after each task that may change it, so that a run can be resumed. Without
+    /// this, resumed clients start with an empty state.
     #[must_use]
     pub fn with_states(self, states: ClientStates, at_rest: AtRest) -> Self {
         Self { memory: Some(Memory { states: Arc::new(states), at_rest }), ..self }
     }
 
-    /// Whether the file `states` still holds everything that the clients of a run remembered in `state`: a
-    /// run that is resumed would fail only where it needs it. Nothing is changed.
+    /// Checks that the file `states` still holds every client state of `state`: otherwise a resumed run would fail only
+    /// when it needs them. Nothing is changed.
     ///
     /// # Errors
-    /// What is missing or damaged, with the file's name.
+    /// A missing or damaged state, with the file's name.
     pub fn check_states(state: &RunState, states: &Path) -> Result<(), FleetError> {
         let Committed { states: committed, .. } = Committed::read(&state.fleet)?;
         let Some(committed) = committed else { return Ok(()) };
@@ -115,15 +113,15 @@ impl Simulation {
         states.verify()
     }
 
-    /// Puts a client back and gives its answer.
+    /// Puts a client back and returns its answer.
     fn settle(&mut self, done: Done) -> (u64, Answer, Option<FleetError>) {
         let slot = self.slots.get_mut(&done.answer.client).expect("it came from there");
         slot.seat = done.member.map_or(Seat::Panicked, Seat::Here);
         (done.exchange, done.answer, done.trouble)
     }
 
-    /// Waits that long for a client to be done, and puts it back. Its answer goes to `deliver` if it is one of
-    /// this exchange. `None` if nobody was done, otherwise whether it was.
+    /// Waits up to `patience` for a client to finish, and puts it back. Passes its answer to `deliver` if it belongs to
+    /// this exchange. Returns `None` if no client finished, otherwise whether its answer was delivered.
     fn receive(
         &mut self,
         patience: Duration,
@@ -141,7 +139,7 @@ impl Simulation {
         Some(is_of_this)
     }
 
-    /// Takes the clients of the tasks; those that cannot be had are answered for at once.
+    /// Creates jobs for the tasks; unavailable clients are answered for at once.
     fn jobs(&mut self, tasks: Vec<Task>, deliver: &mut dyn FnMut(Answer)) -> Vec<Job> {
         let mut jobs = Vec::with_capacity(tasks.len());
         let mut asked = BTreeSet::new();
@@ -167,12 +165,12 @@ impl Simulation {
             };
             deliver(Answer::failed(&task, reason, message));
         }
-        // The longest job first, so that none starts when all else is done.
+        // The longest job first, so that none starts when all others are done.
         jobs.sort_by_key(|job| std::cmp::Reverse(job.size));
         jobs
     }
 
-    /// Takes back what no thread has begun. Gives how many tasks that were.
+    /// Withdraws the tasks that no thread has started. Returns their number.
     fn withdraw(&mut self) -> usize {
         let jobs = self.crew.withdraw();
         let count = jobs.len();
@@ -184,7 +182,7 @@ impl Simulation {
     }
 }
 
-/// What [`Simulation::commit`] describes.
+/// The description that [`Simulation::commit`] returns.
 #[derive(Serialize, Deserialize)]
 struct Committed {
     panicked: Vec<String>,
@@ -211,7 +209,7 @@ impl Fleet for Simulation {
     ) -> Result<(), FleetError> {
         let started = Instant::now();
         self.exchanges += 1;
-        // Those that were late in an earlier exchange are back.
+        // Clients that were late in an earlier exchange are available again.
         let mut trouble = None;
         while self.receive(Duration::ZERO, &mut trouble, deliver).is_some() {}
         trouble.map_or(Ok(()), Err)?;
@@ -223,7 +221,7 @@ impl Fleet for Simulation {
             let left = wait.deadline.map(|deadline| deadline.saturating_sub(started.elapsed()));
             if left == Some(Duration::ZERO) {
                 self.withdraw();
-                // What is done counts, although nobody has looked.
+                // Finished jobs count, even if nobody has received them yet.
                 while self.receive(Duration::ZERO, &mut trouble, deliver).is_some() {}
                 break;
             }

@@ -1,4 +1,4 @@
-//! What the clients of a simulation remember, in one file.
+//! The states of a simulation's clients, in one file.
 
 use std::{
     collections::BTreeMap,
@@ -12,15 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::FleetError;
 
-/// A slot gets room for a multiple of this, so that what grows by a few bytes stays where it is.
+/// Slot sizes are multiples of this, so that a state that grows by a few bytes stays in place.
 const ROOM: u64 = 512;
 
-/// Commits whose states must stay readable: the last, and the one before it.
+/// Number of commits whose states must stay readable: the last, and the one before it.
 const GENERATIONS: usize = 2;
 
-/// The states of clients in one file. A client has up to three slots there: the two that the last two
-/// commits describe, and the one that is written to next. So a process that dies at any moment leaves
-/// what was committed whole.
+/// The states of clients in one file. A client has up to three slots: two for the last two commits, and one for the
+/// next write. A process that dies at any moment therefore leaves the committed states intact.
 #[derive(Debug)]
 pub struct ClientStates {
     /// For messages; `None` for a file without a name.
@@ -36,29 +35,29 @@ struct Inner {
     changed: bool,
 }
 
-/// Where everything is: what a commit describes.
+/// The positions of all states: the description of a commit.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Index {
-    /// Commits so far.
+    /// Number of commits so far.
     commits: u64,
     end: u64,
     clients: BTreeMap<String, Vec<Slot>>,
 }
 
-/// A place in the file, and the state that is there.
+/// A region of the file and the state stored there.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Slot {
     offset: u64,
     room: u64,
-    /// The number that the commit after the write has, which tells newer states from older ones.
+    /// The number of the commit after the write, which orders states by age.
     commit: u64,
-    /// `None` for a client that forgot everything.
+    /// `None` for a client whose state was reset.
     len: Option<u64>,
     crc32: u32,
 }
 
 impl ClientStates {
-    /// An empty file at `path`; a file that is there is replaced.
+    /// Creates an empty file at `path`, replacing an existing one.
     ///
     /// # Errors
     /// [`FleetError::States`] names the file.
@@ -69,8 +68,8 @@ impl ClientStates {
         Self::new(file, Some(path))
     }
 
-    /// The file that an earlier process left at `path`. What counts in it is told by
-    /// [`Fleet::restore`](crate::Fleet::restore).
+    /// Opens the file that an earlier process left at `path`. [`Fleet::restore`](crate::Fleet::restore) determines
+    /// which states are valid.
     ///
     /// # Errors
     /// [`FleetError::States`] names the file.
@@ -80,14 +79,14 @@ impl ClientStates {
         Self::new(file, Some(path))
     }
 
-    /// A file without a name in `folder`, which is made if it is not there, or in the system's folder
-    /// of temporary files if that is not possible or no folder is named. The system removes it with
-    /// the process, however that ends.
+    /// Creates an unnamed file in `folder`, which is created if necessary, or in the system's folder for temporary
+    /// files if no folder is given or it cannot be created. The system removes the file when the process ends, for
+    /// whatever reason.
     ///
     /// # Errors
     /// [`FleetError::States`].
     pub fn temporary(folder: Option<&Path>) -> Result<Self, FleetError> {
-        // The system's folder is in memory on some systems, and files there would save nothing.
+        // The system's folder is in memory on some systems, where files would save nothing.
         let inside = |folder: &Path| {
             std::fs::create_dir_all(folder)?;
             tempfile::tempfile_in(folder)
@@ -105,7 +104,7 @@ impl ClientStates {
         Ok(Self { path, inner: Mutex::new(inner) })
     }
 
-    /// Writes what a client remembers now.
+    /// Writes a client's current state.
     pub(super) fn write(&self, client: &str, state: Option<&[u8]>) -> Result<(), FleetError> {
         let mut inner = self.lock();
         if state.is_none() && !inner.index.clients.contains_key(client) {
@@ -117,13 +116,13 @@ impl ClientStates {
         })
     }
 
-    /// Whether everything that counts can be read.
+    /// Checks that every committed state can be read.
     pub(super) fn verify(&self) -> Result<(), FleetError> {
         let clients: Vec<String> = self.lock().index.clients.keys().cloned().collect();
         clients.iter().try_for_each(|client| self.read(client).map(drop))
     }
 
-    /// What a client remembers.
+    /// Reads a client's state.
     pub(super) fn read(&self, client: &str) -> Result<Option<Vec<u8>>, FleetError> {
         let mut inner = self.lock();
         let Some(slot) = inner.index.newest(client) else { return Ok(None) };
@@ -139,7 +138,7 @@ impl ClientStates {
         }
     }
 
-    /// Makes everything durable and describes it.
+    /// Makes all states durable and describes them.
     pub(super) fn commit(&self) -> Result<serde_json::Value, FleetError> {
         let mut inner = self.lock();
         if inner.changed {
@@ -152,7 +151,7 @@ impl ClientStates {
         serde_json::to_value(&inner.index).map_err(|error| FleetError::States(error.to_string()))
     }
 
-    /// Goes back to what [`commit`](Self::commit) described.
+    /// Returns to the states that [`commit`](Self::commit) described.
     pub(super) fn restore(&self, committed: serde_json::Value) -> Result<(), FleetError> {
         let index: Index = serde_json::from_value(committed)
             .map_err(|error| FleetError::States(format!("their index is damaged: {error}")))?;
@@ -164,7 +163,7 @@ impl ClientStates {
         let length = inner.file.metadata().map_err(|error| {
             FleetError::States(format!("cannot read {}: {error}", self.place()))
         })?;
-        // Room at the end that was never written to may be missing.
+        // Space at the end that was never written may be missing.
         let needed = |slot: &Slot| slot.offset + slot.len.unwrap_or(0);
         let newest = index.clients.keys().filter_map(|client| index.newest(client));
         let needed = newest.map(|slot| needed(&slot)).max().unwrap_or(0);
@@ -187,13 +186,13 @@ impl ClientStates {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Every call seeks first: one that was cut short leaves nothing to mind.
+        // Every call seeks first, so an interrupted call leaves nothing to repair.
         self.inner.lock().unwrap_or_else(|error| error.into_inner())
     }
 }
 
 impl Index {
-    /// Whether its numbers can be those of a file: sums of them do not overflow.
+    /// Whether the numbers are plausible for a file: sums of them do not overflow.
     fn is_sound(&self) -> bool {
         let fits = |slot: &Slot| {
             let end = slot.offset.checked_add(slot.room).filter(|&end| end <= self.end);
@@ -216,8 +215,8 @@ impl Inner {
         let commit = self.index.commits + 1;
         let mut slots = self.index.clients.get(client).cloned().unwrap_or_default();
         slots.sort_by_key(|slot| std::cmp::Reverse(slot.commit));
-        // Whatever is newer than the last commit is replaced; of the others, the newest two are what
-        // the last two commits describe, and at least the newest of those in between.
+        // A slot newer than the last commit is replaced. Of the others, the newest two are those of the last two
+        // commits, and at least the newest of those in between.
         let uncommitted = slots.iter().position(|slot| slot.commit == commit);
         let replaced = uncommitted.or_else(|| (slots.len() > GENERATIONS).then(|| slots.len() - 1));
         let earlier = replaced.map(|at| slots.remove(at));
@@ -225,7 +224,7 @@ impl Inner {
             Some(slot) => (slot.offset, slot.room),
             None => (self.index.end, len.next_multiple_of(ROOM).max(ROOM)),
         };
-        // A write that fails half-way leaves nothing that counts.
+        // A write that fails half-way leaves nothing that is used.
         self.index.clients.insert(client.to_owned(), slots.clone());
         self.index.end = self.index.end.max(offset + room);
         self.changed = true;
@@ -280,7 +279,7 @@ mod tests {
         states.write("c", None).unwrap();
         assert_eq!(states.read("b").unwrap(), None);
         assert!(!states.lock().index.clients.contains_key("c"));
-        // Nothing was committed: a client needs one place.
+        // Nothing was committed: a client needs one slot.
         assert_eq!(states.lock().index.end, 1024 + 512 + 1536);
     }
 
@@ -289,7 +288,7 @@ mod tests {
         let (folder, states) = states();
         let mut commits = Vec::new();
         for round in 0..9_u8 {
-            // One client trains always, one now and then, one once.
+            // One client trains always, one sometimes, one once.
             states.write("often", Some(&[round; 600])).unwrap();
             if round % 3 == 0 {
                 states.write("seldom", Some(&[100 + round; 600])).unwrap();
@@ -301,7 +300,7 @@ mod tests {
                 states.write("once", None).unwrap();
             }
             commits.push(states.commit().unwrap());
-            // A round that is not committed writes, too, more than once.
+            // A round that is not committed also writes, more than once.
             for scribble in [200, 201] {
                 states.write("often", Some(&[scribble; 700])).unwrap();
                 states.write("seldom", Some(&[scribble; 600])).unwrap();
@@ -315,7 +314,7 @@ mod tests {
                 let once = states.read("once").unwrap();
                 assert_eq!(once.as_deref(), (2..5).contains(&then).then_some(&b"once"[..]));
             }
-            // The run goes on from the commit, as a resumed one does.
+            // The run continues from the commit, as a resumed one does.
             states.restore(commits[usize::from(round)].clone()).unwrap();
         }
         assert!(states.lock().index.clients.values().all(|slots| slots.len() <= GENERATIONS + 1));
@@ -350,7 +349,7 @@ mod tests {
         assert_eq!(states.read("a").unwrap().unwrap(), b"state");
         drop(states);
         assert_eq!(std::fs::read_dir(&inside).unwrap().count(), 0);
-        // A folder that cannot be made is no obstacle.
+        // A folder that cannot be created is no obstacle.
         let taken = folder.path().join("taken");
         std::fs::write(&taken, "").unwrap();
         let states = ClientStates::temporary(Some(&taken)).unwrap();

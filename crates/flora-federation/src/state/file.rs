@@ -1,5 +1,5 @@
-//! A state as the bytes of a file: a line that names the format, a JSON head with its length before
-//! it, the records and other bytes that the head lists, and the SHA-256 of all that.
+//! The file format of a state: a line that names the format, a JSON head preceded by its length, the records and other
+//! bytes that the head lists, and the SHA-256 of all of these.
 
 use std::{
     collections::BTreeMap,
@@ -19,17 +19,17 @@ use crate::{
     outcome::{Evaluated, Progress},
 };
 
-/// The first line. Another number for another layout.
+/// The first line. Each layout has its own number.
 const FORMAT: &[u8] = b"flora state 1\n";
-/// What the first line of every layout begins with.
+/// The prefix of the first line of every layout.
 const ANY_FORMAT: &[u8] = b"flora state ";
 const DIGEST: usize = 32;
 
-/// Why a state cannot be used or kept.
+/// Why a state cannot be used or saved.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// There is no state.
+    /// The folder contains no state.
     #[error("{} holds no state to resume from", path.display())]
     Missing {
         /// The folder.
@@ -40,17 +40,17 @@ pub enum StateError {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The operating system's reason.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -68,7 +68,7 @@ struct Head {
     bytes_down: u64,
     seconds: PhaseSeconds,
     facts: BTreeMap<String, String>,
-    /// What follows.
+    /// The blobs that follow the head.
     blobs: Vec<Blob>,
 }
 
@@ -77,27 +77,26 @@ struct Head {
 struct Blob {
     place: Place,
     bytes: usize,
-    /// The names of the record's tensors in their order, where that is not the one of the names: sums
-    /// over tensors depend on it.
+    /// The record's tensor names in order, if it differs from the alphabetical order: sums over tensors depend on it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     order: Vec<String>,
 }
 
-/// Where a record belongs.
+/// The role of a record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Place {
     Global,
-    /// Where it is not the global record.
+    /// Stored only if it differs from the global record.
     Last,
-    /// Where it is not the last.
+    /// Stored only if it differs from the last.
     Best,
     Strategy(String),
     Begun(usize, String),
     Fleet,
 }
 
-/// Writes the state, with whatever else the caller must know of it.
+/// Writes the state, with additional facts of the caller.
 pub(super) fn write(
     state: &RunState,
     facts: &BTreeMap<String, String>,
@@ -106,7 +105,7 @@ pub(super) fn write(
     let RunState { step, begun, progress, strategy, fleet } = state;
     let mut records: Vec<(Place, &ParameterRecord)> = vec![(Place::Global, &progress.global)];
     if let Some(Evaluated { last, best, .. }) = &progress.evaluated {
-        // As a rule the last is the current one, and after a good round the best is the last.
+        // Usually the last is the current one, and after a good round the best is the last.
         if !Arc::ptr_eq(last, &progress.global) {
             records.push((Place::Last, last));
         }
@@ -158,7 +157,7 @@ pub(super) fn write(
     out.write_all(&digest.finalize())
 }
 
-/// A record as bytes, with the order that the bytes do not have.
+/// A record as bytes, with the tensor order that the bytes do not contain.
 fn blob(place: Place, record: &ParameterRecord) -> (Blob, Vec<u8>) {
     let order = match record.names().is_sorted() {
         true => Vec::new(),
@@ -168,7 +167,7 @@ fn blob(place: Place, record: &ParameterRecord) -> (Blob, Vec<u8>) {
     (Blob { place, bytes: bytes.len(), order }, bytes)
 }
 
-/// The record that [`blob`] made bytes of.
+/// The record from the bytes of [`blob`].
 fn record(bytes: &[u8], order: &[String]) -> Result<ParameterRecord, String> {
     let sorted = ParameterRecord::from_safetensors(bytes).map_err(|error| error.to_string())?;
     if order.is_empty() {
@@ -185,14 +184,14 @@ fn record(bytes: &[u8], order: &[String]) -> Result<ParameterRecord, String> {
     }
 }
 
-/// Whether the first line is whole, and names a layout that this is not.
+/// Whether the first line is complete and names another layout.
 fn is_of_another_version(bytes: &[u8]) -> bool {
     let rest = bytes.strip_prefix(ANY_FORMAT).unwrap_or_default();
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     digits > 0 && rest.get(digits) == Some(&b'\n')
 }
 
-/// Reads what [`write`] wrote, or says what is wrong with it.
+/// Reads the bytes of [`write`]; an error names the problem.
 pub(super) fn read(bytes: &[u8]) -> Result<(RunState, BTreeMap<String, String>), String> {
     if !bytes.starts_with(FORMAT) {
         return Err(match is_of_another_version(bytes) {
@@ -205,7 +204,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(RunState, BTreeMap<String, String>),
     if Sha256::digest(body).as_slice() != digest {
         return Err("it is damaged: its checksum does not match".to_owned());
     }
-    // The checksum holds: what follows can only go wrong if another program wrote the file.
+    // The checksum matches: from here on, only a file written by another program can be invalid.
     let foreign = |what: &dyn std::fmt::Display| format!("it is not understood: {what}");
     let (length, rest) = body[FORMAT.len()..].split_at(8);
     let length = u64::from_le_bytes(length.try_into().expect("8 bytes"));

@@ -8,13 +8,13 @@ use flora_core::files::write_atomic_with;
 
 use super::{RunState, StateError, file};
 
-/// How many states are kept: the last, and the one before in case the last is damaged.
+/// Number of states kept: the last, and the one before in case the last is damaged.
 const GENERATIONS: usize = 2;
 
 const EXTENSION: &str = "state";
 
-/// The folder in which a run keeps its states: files `000012.state`, numbered as they are written, of
-/// which the last two are kept. A file is whole or not there, and its checksum says so.
+/// The folder in which a run keeps its states: files `000012.state`, numbered in the order of writing, of which the
+/// last two are kept. Files are written atomically, and each has a checksum.
 #[derive(Debug)]
 pub struct StateFolder {
     path: PathBuf,
@@ -26,14 +26,14 @@ pub struct StateFolder {
 pub struct Loaded {
     /// The state.
     pub state: RunState,
-    /// What the caller had written with it.
+    /// The facts that the caller saved with it.
     pub facts: BTreeMap<String, String>,
-    /// Why a later state could not be used, if one is there.
+    /// Why a later state was skipped, if there is one.
     pub passed_over: Option<StateError>,
 }
 
 impl StateFolder {
-    /// The folder at `path`, which is made if it is not there.
+    /// Opens the folder at `path`, which is created if necessary.
     ///
     /// # Errors
     /// [`StateError::Io`].
@@ -49,13 +49,12 @@ impl StateFolder {
         Ok(Self { path, next })
     }
 
-    /// Where it is.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Keeps a state, with `facts` that the caller wants back with it. The states before it stay
-    /// whole if this fails.
+    /// Saves a state with `facts` that [`load`](Self::load) returns with it. Earlier states stay intact if this fails.
     ///
     /// # Errors
     /// [`StateError::Io`] names the file.
@@ -70,22 +69,22 @@ impl StateFolder {
         self.next += 1;
         let numbers = numbers(&self.path)?;
         for &number in &numbers[..numbers.len().saturating_sub(GENERATIONS)] {
-            // One too many only takes room.
+            // A surplus state only takes space.
             let _ = fs::remove_file(self.file(number));
         }
         Ok(())
     }
 
-    /// The last state that is whole.
+    /// Loads the last undamaged state.
     ///
     /// # Errors
-    /// [`StateError::Missing`] if there is none at all; [`StateError::Io`] if the last one cannot be
-    /// read, whatever is in it; what is wrong with the last one if none is whole.
+    /// [`StateError::Missing`] if there is none at all; [`StateError::Io`] if the last one cannot be read; the problem
+    /// of the last one if all are damaged.
     pub fn load(&self) -> Result<Loaded, StateError> {
         let mut passed_over = None;
         for &number in numbers(&self.path)?.iter().rev() {
             let path = self.file(number);
-            // A file that cannot be read now may be whole.
+            // A file that cannot be read now may be intact.
             let bytes = fs::read(&path).map_err(io_error("read", &path))?;
             match file::read(&bytes) {
                 Ok((state, facts)) => return Ok(Loaded { state, facts, passed_over }),
@@ -97,8 +96,7 @@ impl StateFolder {
         Err(passed_over.unwrap_or(StateError::Missing { path: self.path.clone() }))
     }
 
-    /// Removes the states after one that was loaded: they are damaged, and what follows would be
-    /// written between.
+    /// Removes the states after a loaded one: they are damaged, and new states would be numbered among them.
     ///
     /// # Errors
     /// [`StateError::Io`].
@@ -123,7 +121,7 @@ fn file_name(number: u64) -> String {
     format!("{number:06}.{EXTENSION}")
 }
 
-/// The numbers of the states that are there, in order.
+/// The numbers of the existing states, in order.
 fn numbers(folder: &Path) -> Result<Vec<u64>, StateError> {
     let read = io_error("read the folder", folder);
     let entries = match fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
@@ -131,7 +129,7 @@ fn numbers(folder: &Path) -> Result<Vec<u64>, StateError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(read(error)),
     };
-    // Names that are not as they are written are not ours.
+    // Ignores file names that this folder would not write.
     let number = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
         let number = name.strip_suffix(EXTENSION)?.strip_suffix('.')?.parse().ok()?;

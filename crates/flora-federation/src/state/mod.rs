@@ -1,4 +1,4 @@
-//! The state of a run between two steps, as bytes and in a folder.
+//! The state of a run between two steps, in memory and in a folder.
 
 mod file;
 mod folder;
@@ -11,24 +11,23 @@ pub use folder::{Loaded, StateFolder};
 
 use crate::{Answer, Message, RoundScore, outcome::Progress};
 
-/// Everything from which another process can go on with a run: the next step, the global parameters
-/// and the best ones, every evaluation, bytes and seconds so far, and what strategy and clients
-/// remember. A [`Listener`](crate::Listener) receives it and keeps it, in a [`StateFolder`] for
-/// example.
+/// The state from which another process can resume a run: the next step, the global and the best parameters, every
+/// evaluation, bytes and seconds so far, and the states of strategy and clients. A [`Listener`](crate::Listener)
+/// receives it and saves it, for example in a [`StateFolder`].
 #[derive(Debug, Clone)]
 pub struct RunState {
-    /// What is next; `None` after the last evaluation.
+    /// The next step; `None` after the last evaluation.
     pub(crate) step: Option<Step>,
-    /// The answers of a step that was begun and not finished.
+    /// The answers of an unfinished step.
     pub(crate) begun: Option<Vec<Answer>>,
     pub(crate) progress: Progress,
     pub(crate) strategy: Message,
-    /// What [`Fleet::commit`](crate::Fleet::commit) described.
+    /// The description from [`Fleet::commit`](crate::Fleet::commit).
     pub(crate) fleet: Vec<u8>,
 }
 
 impl RunState {
-    /// How many rounds of training are done.
+    /// Number of finished training rounds.
     pub fn rounds_done(&self) -> usize {
         match self.step {
             Some(step) => step.round,
@@ -36,24 +35,23 @@ impl RunState {
         }
     }
 
-    /// Whether all rounds are done.
+    /// Whether all rounds are finished.
     pub fn is_finished(&self) -> bool {
         self.step.is_none()
     }
 
-    /// Whether no step is half done: [`global`](Self::global) was evaluated, and nothing has happened
-    /// since.
+    /// Whether the state is between rounds: [`global`](Self::global) was evaluated, and nothing has happened since.
     pub fn is_at_boundary(&self) -> bool {
         let trains = self.step.is_none_or(|step| step.kind == StepKind::Train && step.attempt == 0);
         trains && self.begun.is_none()
     }
 
-    /// The shared parameters now.
+    /// The current shared parameters.
     pub fn global(&self) -> &ParameterRecord {
         &self.progress.global
     }
 
-    /// What the strategy remembers: [`Strategy::state`](crate::Strategy::state).
+    /// The strategy's state: [`Strategy::state`](crate::Strategy::state).
     pub fn strategy(&self) -> &Message {
         &self.strategy
     }
@@ -66,13 +64,13 @@ impl RunState {
 
 /// How a run begins.
 pub(crate) enum Begin {
-    /// With these parameters.
+    /// From these parameters.
     Anew(ParameterRecord),
-    /// Where another left off.
+    /// From a saved state.
     From(Box<RunState>),
 }
 
-/// A part of a run that is done or not.
+/// A step of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
     pub(crate) round: usize,

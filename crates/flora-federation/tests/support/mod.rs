@@ -1,5 +1,5 @@
-//! A client with one tensor `w` of two values that moves towards its own target, and the parts that
-//! several test files need.
+//! A client with one tensor `w` of two values that moves towards its own target, and helpers shared by several test
+//! files.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod mover;
@@ -11,7 +11,7 @@ use flora_federation::{
     Client, ClientError, ClientInfo, Event, Kind, Message, Metrics, ParameterRecord, Task,
 };
 
-/// What a client does wrong, and from which round on.
+/// A client's fault, and the first round in which it occurs.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Fault {
     None,
@@ -21,7 +21,7 @@ pub(crate) enum Fault {
     SendsNan(usize),
     LossIsNan(usize),
     Idles,
-    /// It fails as often as this in every round before it trains.
+    /// The client fails in the first attempts of every round, this many times, before it trains.
     FailsAttempts(usize),
 }
 
@@ -63,7 +63,7 @@ impl Pull {
     }
 
     fn fit(&mut self, task: &Task, mut values: [f32; 2]) -> Result<Message, ClientError> {
-        // The promise of a simulation: a client's own arithmetic finds a pool of one thread.
+        // Guaranteed by a simulation: a client's own arithmetic runs in a pool of one thread.
         assert_eq!(rayon::current_num_threads(), 1);
         match self.fault {
             Fault::FitFails(round) if task.round >= round => {

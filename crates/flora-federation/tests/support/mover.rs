@@ -1,4 +1,4 @@
-//! A client that remembers: momentum, a diary that grows, and the parameters that are not sent.
+//! A stateful client: momentum, a growing diary, and parameters that are not shared.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use flora_federation::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Not in the order of their names: a resumed run must keep an order, too.
+/// Not in alphabetical order: a resumed run must keep the order, too.
 pub(crate) const TENSORS: [&str; 4] = ["z.body", "m.body", "a.head", "k.head"];
 
 pub(crate) fn initial() -> ParameterRecord {
@@ -27,12 +27,12 @@ pub(crate) fn initial() -> ParameterRecord {
     record
 }
 
-/// What all clients of a process share with the test.
+/// State that all clients of a process share with the test.
 #[derive(Default)]
 pub(crate) struct Hooks {
-    /// Who was asked: client, kind, round and attempt.
+    /// The calls: client, kind, round and attempt.
     pub(crate) calls: Mutex<Vec<Call>>,
-    /// In the last of so many calls, `stop` is raised; 0 or less: never.
+    /// Number of calls until `stop` is raised; 0 or less: never.
     pub(crate) calls_to_stop: AtomicI64,
     pub(crate) stop: Stop,
 }
@@ -65,11 +65,11 @@ pub(crate) struct Mover {
 struct Memory {
     velocity: BTreeMap<String, [f32; 2]>,
     own: BTreeMap<String, [f32; 2]>,
-    /// Grows, so that the state outgrows its place in the file.
+    /// Grows, so that the state outgrows its slot in the file.
     diary: String,
 }
 
-/// As many clients in two fleets are the same.
+/// The same clients for every fleet with the same arguments.
 pub(crate) fn movers(count: usize, share: &Share, hooks: &Arc<Hooks>) -> Vec<Box<dyn Client>> {
     let mover = |number| -> Box<dyn Client> {
         let (share, hooks) = (share.clone(), Arc::clone(hooks));
@@ -83,7 +83,7 @@ impl Mover {
         format!("c{}", self.number)
     }
 
-    /// What is sent, in its order, and then what is not.
+    /// The sent parameters in their order, then the others.
     fn parameters(&self, task: &Task) -> Result<Vec<(String, [f32; 2])>, ClientError> {
         let sent = task.message.expect_parameters(&self.id())?;
         let values = |tensor: &HostTensor| tensor.to_f32()[..].try_into().unwrap();
@@ -115,7 +115,7 @@ impl Mover {
         let mut parameters = self.parameters(task)?;
         self.memory.diary.push_str(&format!("{} {}; ", task.round, "x".repeat(90)));
         if self.number == 5 && task.round % 3 == 1 {
-            // It has changed already.
+            // The state has changed already.
             return Err(ClientError::new(self.id(), "the data cannot be read"));
         }
         if self.number == 6 && task.round >= 3 {

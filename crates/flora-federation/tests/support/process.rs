@@ -1,4 +1,4 @@
-//! Runs that are interrupted and go on in "another process": fleet, strategy and files made anew.
+//! Runs that are interrupted and resumed in "another process": with new fleet, strategy and files.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use super::{
     server::Momentum,
 };
 
-/// A run of stateful clients with faults. What may change its result is the same for all.
+/// A run of stateful clients with faults. Everything that may change its result is fixed here.
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) threads: usize,
@@ -27,7 +27,7 @@ pub(crate) struct Setup {
     pub(crate) share: Share,
     pub(crate) save_every: usize,
     pub(crate) patience: Option<NonZeroUsize>,
-    /// That of two of the clients.
+    /// The attack of two of the clients.
     pub(crate) attack: Option<Attack>,
     pub(crate) selection: SelectionConfig,
 }
@@ -53,7 +53,7 @@ impl Setup {
             share: self.share.clone(),
             evaluate_local: true,
             policy: RoundPolicy {
-                // Nobody takes that long, but for those who do on purpose.
+                // Only injected delays take that long.
                 deadline: Some(600.0),
                 quorum: 3,
                 below_quorum: BelowQuorum::Retry,
@@ -64,7 +64,7 @@ impl Setup {
         }
     }
 
-    /// One process: goes on from what `folder` holds, or begins.
+    /// One process: resumes from the contents of `folder`, or starts anew.
     pub(crate) fn process(
         &self,
         folder: &Path,
@@ -116,11 +116,11 @@ pub(crate) fn states_folder(folder: &Path) -> PathBuf {
     folder.join("states")
 }
 
-/// Keeps states in a folder, and events with their seconds set to zero.
+/// Saves states in a folder, and events with their seconds set to zero.
 pub(crate) struct Keeper<'a> {
     folder: PathBuf,
     pub(crate) events: Vec<Value>,
-    /// Called after each state that was kept, with the number of events so far.
+    /// Called after each saved state, with the number of events so far.
     after: Option<&'a mut dyn FnMut(usize)>,
     pub(crate) kept: usize,
 }
@@ -137,7 +137,7 @@ impl<'a> Keeper<'a> {
 
 impl Listener for Keeper<'_> {
     fn event(&mut self, event: &Event) {
-        // Of phases, every process tells by itself.
+        // Every process emits its own phases.
         if matches!(event, Event::PhaseFinished { .. }) {
             return;
         }
@@ -160,7 +160,7 @@ impl Listener for Keeper<'_> {
     }
 }
 
-/// Everything of an outcome but its seconds, bit by bit.
+/// Everything of an outcome except its seconds, bit by bit.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Bits {
     last: Vec<u8>,
@@ -189,7 +189,7 @@ impl From<&Outcome> for Bits {
     }
 }
 
-/// The outcome and events of a run that nothing interrupts.
+/// The outcome and events of an uninterrupted run.
 pub(crate) fn uninterrupted(setup: &Setup) -> (Bits, Vec<Value>) {
     let folder = tempfile::tempdir().unwrap();
     let mut keeper = Keeper::new(folder.path());
@@ -197,7 +197,7 @@ pub(crate) fn uninterrupted(setup: &Setup) -> (Bits, Vec<Value>) {
     (Bits::from(&outcome), keeper.events)
 }
 
-/// Copies what a process left, as it is now.
+/// Copies the files that a process left, as they are now.
 pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

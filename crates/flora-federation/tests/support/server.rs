@@ -1,4 +1,4 @@
-//! A strategy that remembers.
+//! A stateful strategy.
 
 use flora_core::HostTensor;
 use flora_federation::{
@@ -6,7 +6,7 @@ use flora_federation::{
     StrategyError, Value,
 };
 
-/// Momentum on the server, and a learning rate that falls with every message it makes.
+/// Momentum on the server, and a learning rate that falls with every message it sends.
 #[derive(Default)]
 pub(crate) struct Momentum {
     momentum: Option<ParameterRecord>,

@@ -1,4 +1,4 @@
-//! Settings as Flower's `ConfigRecord` has them.
+//! Settings as Flower's `ConfigRecord`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use flora_federation::Value;
 use super::CodecError;
 use crate::wire::records::ConfigValue;
 
-/// Of a value.
+/// The problem with a value of an unknown type.
 pub(super) const UNKNOWN: &str = "its value is of a type that flora does not know; the other side may run a newer version of Flower";
 
 pub(super) fn to_wire(record: &str, key: &str, value: &Value) -> Result<ConfigValue, CodecError> {
@@ -17,7 +17,7 @@ pub(super) fn to_wire(record: &str, key: &str, value: &Value) -> Result<ConfigVa
         Value::Float(value) => ConfigValue::Double(*value),
         Value::Text(value) => ConfigValue::Text(value.clone()),
         Value::Bytes(value) => ConfigValue::Bytes(value.clone()),
-        _ => return Err(CodecError::item(record, key, "its type does not travel")),
+        _ => return Err(CodecError::item(record, key, "its type cannot be sent")),
     })
 }
 

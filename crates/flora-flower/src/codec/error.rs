@@ -5,7 +5,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// A tensor of a type that does not travel in this form.
+    /// A tensor with an element type that this form cannot hold.
     #[error("record `{record}`, tensor `{tensor}`: {problem}")]
     Tensor {
         /// The record.
@@ -15,7 +15,7 @@ pub enum CodecError {
         /// What is wrong, and what to do.
         problem: String,
     },
-    /// The record as such.
+    /// An error of the record itself.
     #[error("record `{record}`: {source}")]
     Record {
         /// The record.

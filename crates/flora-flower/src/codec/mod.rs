@@ -1,10 +1,10 @@
-//! flora's messages as Flower's records, in two forms.
+//! flora's messages as Flower records, in two forms.
 //!
-//! - [`Form::Stock`] is that of Flower's own strategies: one numpy array a tensor, readable by any Flower app,
-//!   for `f32` and `f16`. See [`stock`] for what becomes what.
-//! - [`Form::Flora`] is for two ends that are both flora's: all element types, every setting and metric bit by
-//!   bit, and 3 objects a message where the stock form has 2 a tensor: 1.1 % more bytes than the values of a
-//!   small adapter (96 KiB in 24 tensors) have. See [`packed`].
+//! - [`Form::Stock`] is the form of Flower's own strategies: one numpy array per tensor, readable by any Flower app,
+//!   for `f32` and `f16`. See [`stock`] for the mapping.
+//! - [`Form::Flora`] is for two ends that both run flora. It holds all element types and every setting and metric bit
+//!   by bit. It needs 3 objects per message, where the stock form needs 2 per tensor: 1.1 % more bytes than the values
+//!   of a small adapter (96 KiB in 24 tensors). See [`packed`].
 
 pub(crate) mod config;
 mod error;
@@ -18,21 +18,21 @@ use crate::objects::RecordDict;
 
 pub use error::CodecError;
 
-/// How a message lies in records.
+/// How a message is laid out in records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// That of flora's own ends.
+    /// The form between flora's own ends.
     Flora,
-    /// That of Flower's strategies.
+    /// The form of Flower's strategies.
     Stock,
 }
 
-/// A message as records.
+/// Converts a message to records.
 ///
 /// # Errors
 ///
-/// In the stock form: a tensor whose element type numpy lacks, and names that would collide. In flora's form:
-/// a head of 4 GiB.
+/// In the stock form: a tensor whose element type numpy lacks, or names that would collide. In flora's form: a head of
+/// 4 GiB.
 pub fn to_records(message: &Message, form: Form) -> Result<RecordDict, CodecError> {
     match form {
         Form::Flora => packed::to_records(message),
@@ -40,11 +40,11 @@ pub fn to_records(message: &Message, form: Form) -> Result<RecordDict, CodecErro
     }
 }
 
-/// A message from records, and the form it had.
+/// Reads a message from records; also returns its form.
 ///
 /// # Errors
 ///
-/// A [`CodecError`] that names the record, and the tensor or setting, that is not as it must be.
+/// A [`CodecError`] that names the record and the malformed tensor or setting.
 pub fn from_records(records: &RecordDict) -> Result<(Message, Form), CodecError> {
     match packed::is_packed(records) {
         true => Ok((packed::from_records(records)?, Form::Flora)),

@@ -1,25 +1,25 @@
-//! numpy's file of one array (NEP 1), as far as messages need it: version 1.0, little endian, row by row.
+//! numpy's file of one array (NEP 1), as far as messages need it: version 1.0, little endian, row-major.
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 const VERSION: [u8; 2] = [1, 0];
-/// Magic, version and length of the description.
+/// Bytes of the magic, the version and the length of the description.
 const START: usize = 10;
-/// Values begin at a multiple of this.
+/// Values begin at a multiple of this many bytes.
 const ALIGN: usize = 64;
-/// numpy leaves room for the first extent to grow to so many digits.
+/// numpy leaves room for the first extent to grow to this many digits.
 const GROWTH: usize = 21;
 
-/// What a file says of its array.
+/// The header of a file: a description of its array.
 #[derive(Debug, PartialEq)]
 pub(super) struct Header {
     /// Byte order, kind and size of an element, such as `<f4`.
     pub(super) descr: String,
-    /// Column by column.
+    /// Whether the array is column-major.
     pub(super) fortran_order: bool,
     pub(super) shape: Vec<usize>,
 }
 
-/// A file, byte for byte as `numpy.save` writes it.
+/// Writes a file, byte for byte as `numpy.save` does.
 pub(crate) fn write(descr: &str, shape: &[usize], values: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let extents = match shape {
         [one] => format!("({one},)"),
@@ -43,9 +43,9 @@ pub(crate) fn write(descr: &str, shape: &[usize], values: impl FnOnce(&mut Vec<u
     file
 }
 
-/// The description and the values' bytes.
+/// Reads the description and the bytes of the values.
 pub(super) fn read(file: &[u8]) -> Result<(Header, &[u8]), String> {
-    let rest = file.strip_prefix(MAGIC).ok_or("its data is no .npy file")?;
+    let rest = file.strip_prefix(MAGIC).ok_or("its data is not a .npy file")?;
     let (version, rest) = rest.split_first_chunk::<2>().ok_or("its .npy file is cut off")?;
     if *version != VERSION {
         let [major, minor] = version;
@@ -58,7 +58,7 @@ pub(super) fn read(file: &[u8]) -> Result<(Header, &[u8]), String> {
     Ok((head.ok_or("the description in its .npy file is not one of a plain array")?, values))
 }
 
-/// The description, a Python dictionary with the three keys in any order.
+/// Parses the description, a Python dictionary with the three keys in any order.
 fn header(text: &str) -> Option<Header> {
     let mut rest = Rest(text);
     let (mut descr, mut fortran_order, mut shape) = (None, None, None);
@@ -86,7 +86,7 @@ fn header(text: &str) -> Option<Header> {
     Some(Header { descr: descr?, fortran_order: fortran_order?, shape: shape? })
 }
 
-/// Text that is still to be read.
+/// The text that is not parsed yet.
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {

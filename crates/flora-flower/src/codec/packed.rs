@@ -1,17 +1,17 @@
-//! flora's own form: one `ConfigRecord` called `flora` with one setting, `message`, of these bytes:
+//! flora's own form: one `ConfigRecord` called `flora` with one setting, `message`, which has these bytes:
 //!
 //! | bytes | |
 //! |---|---|
 //! | 4 | `FLM1` |
 //! | 4 | length of the head, little endian |
-//! | so many | the head: JSON `{"config": {...}, "metrics": {...}, "records": {RECORD: [[TENSOR, TYPE, SHAPE], ...]}}`, compressed by deflate (RFC 1951) |
+//! | that many | the head: JSON `{"config": {...}, "metrics": {...}, "records": {RECORD: [[TENSOR, TYPE, SHAPE], ...]}}`, compressed with deflate (RFC 1951) |
 //! | the rest | the values of all tensors in that order, little endian |
 //!
 //! In the head, a number that JSON lacks (NaN, infinities) is `{"f64": BITS}` in 16 hexadecimal digits, and
 //! bytes are `{"base64": TEXT}`. Floating-point numbers have a point or an exponent, whole ones have neither.
 //!
-//! More than 1 MiB of values lie in an `ArrayRecord` called `values` instead, as one array of bytes, since
-//! Flower cuts only arrays into pieces.
+//! More than 1 MiB of values go into an `ArrayRecord` called `values` instead, as one array of bytes, since Flower
+//! splits only arrays into chunks.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -34,17 +34,17 @@ use crate::wire::records::{ConfigRecord, ConfigValue};
 pub const FLORA: &str = "flora";
 /// The name of its setting.
 const MESSAGE: &str = "message";
-/// The name of the record, and of the array, of many values.
+/// The name of the record, and of the array, for large values.
 const VALUES: &str = "values";
-/// Values of more bytes become an array.
+/// More bytes of values than this go into an array.
 const MOST_INLINE: u64 = 1 << 20;
 
 const MAGIC: &[u8] = b"FLM1";
-/// Heads that need more than this, and [`RATIO`] times their compressed length, are not read: deflate can make
-/// a thousand bytes of one.
+/// Heads are rejected if they need more than this and more than [`RATIO`] times their compressed length: deflate can
+/// expand one byte to a thousand.
 const HEAD: u64 = 1 << 20;
 const RATIO: u64 = 32;
-/// Nor are heads that need more than this: those of thousands of tensors need a hundredth.
+/// Heads that need more than this are rejected, too. Heads with thousands of tensors need a hundredth of it.
 const LARGEST_HEAD: u64 = 16 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -124,7 +124,7 @@ pub(super) fn from_records(records: &RecordDict) -> Result<Message, CodecError> 
             (VALUES, Record::Arrays(ArrayRecord(arrays))) if arrays.len() == 1 => {
                 many = Some(many_values(&arrays[0].1)?);
             }
-            (other, _) => return Err(CodecError::records(other, "it is none of flora's form")),
+            (other, _) => return Err(CodecError::records(other, "it is not part of flora's form")),
         }
     }
     let Some(ConfigValue::Bytes(bytes)) = message else {
@@ -133,7 +133,7 @@ pub(super) fn from_records(records: &RecordDict) -> Result<Message, CodecError> 
     read(bytes, many)
 }
 
-/// The bytes in the array of many values.
+/// The bytes in the array of large values.
 fn many_values(array: &Array) -> Result<&[u8], CodecError> {
     let wrong = |problem: String| CodecError::tensor(VALUES, VALUES, problem);
     let (header, values) = npy::read(&array.data).map_err(wrong)?;
@@ -143,7 +143,7 @@ fn many_values(array: &Array) -> Result<&[u8], CodecError> {
     Ok(values)
 }
 
-/// Reads a message from the bytes that the module describes, and its values from `many` if there are many.
+/// Reads a message from the bytes described in the module documentation, and from `many` if its values are in an array.
 ///
 /// # Errors
 ///
@@ -192,7 +192,7 @@ pub fn read(bytes: &[u8], many: Option<&[u8]>) -> Result<Message, CodecError> {
 /// Of a setting or metric.
 const DAMAGED: &str = "its value is damaged";
 
-/// The bytes of a tensor, and those behind it.
+/// Splits off the bytes of a tensor; returns the rest, too.
 fn take<'a>(values: &'a [u8], dtype: Dtype, shape: &[usize]) -> Option<(&'a [u8], &'a [u8])> {
     let bytes = shape.iter().try_fold(dtype.size(), |bytes, &extent| bytes.checked_mul(extent))?;
     values.split_at_checked(bytes)
@@ -202,7 +202,7 @@ fn head(message: &Message) -> Result<Head, CodecError> {
     let config = message.config.iter().map(|(key, value)| {
         let item = Item::of(value);
         let item =
-            item.ok_or_else(|| CodecError::item("config", key, "its type does not travel"))?;
+            item.ok_or_else(|| CodecError::item("config", key, "its type cannot be sent"))?;
         Ok((key.clone(), item))
     });
     let metrics = message.metrics.iter().map(|(key, &value)| (key.clone(), Item::of_number(value)));
@@ -264,7 +264,7 @@ impl Bits {
     }
 }
 
-/// The most bytes of the head that is read from so many.
+/// The largest accepted size of a head with `compressed` bytes.
 fn most_bytes(compressed: usize) -> u64 {
     (HEAD + RATIO * compressed as u64).min(LARGEST_HEAD)
 }
@@ -284,7 +284,7 @@ fn compress(json: &[u8]) -> Result<Vec<u8>, CodecError> {
 fn decompress(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     let most = most_bytes(bytes.len());
     let mut json = Vec::new();
-    // One byte more, to tell a head that ends there from one that goes on.
+    // One byte more, to distinguish a head that ends here from one that continues.
     let length = DeflateDecoder::new(bytes).take(most + 1).read_to_end(&mut json);
     match length.map_err(packed)? as u64 {
         length if length > most => Err(too_large(most)),

@@ -2,14 +2,14 @@
 //!
 //! | flora | Flower |
 //! |---|---|
-//! | record `parameters` | `ArrayRecord` `arrays`, one numpy array a tensor, in the record's order |
+//! | record `parameters` | `ArrayRecord` `arrays`, one numpy array per tensor, in the record's order |
 //! | any other record | `ArrayRecord` of the same name |
 //! | settings | `ConfigRecord` `config` |
 //! | metrics | `MetricRecord` `metrics`, `num-examples` as a whole number, all others as doubles |
 //!
-//! What is read beyond that: settings and metrics of `ConfigRecord`s and `MetricRecord`s of other names are
-//! called `RECORD.KEY`. A list among the settings, or a number of 2^63 or more, comes as JSON in a text (bytes
-//! in base64), since flora's settings have no such types. Lists among the metrics are left out.
+//! When reading, settings and metrics of `ConfigRecord`s and `MetricRecord`s with other names become `RECORD.KEY`. A
+//! list among the settings, or a number of 2^63 or more, becomes JSON text (bytes in base64), since flora's settings
+//! have no such types. Lists among the metrics are ignored.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -104,7 +104,7 @@ pub(super) fn from_records(records: &RecordDict) -> Result<Message, CodecError> 
     Ok(message)
 }
 
-/// What an item of a record is called.
+/// The name of an item of a record.
 fn key(record: &str, usual: &str, key: &str) -> String {
     if record == usual { key.to_owned() } else { format!("{record}.{key}") }
 }
@@ -127,7 +127,7 @@ fn insert<T>(
     }
 }
 
-/// A tensor as Flower's array.
+/// Converts a tensor to Flower's array.
 fn array(tensor: &HostTensor) -> Result<Array, &'static str> {
     let (dtype, descr) = match tensor.dtype() {
         Dtype::F32 => ("float32", "<f4"),
@@ -140,7 +140,7 @@ fn array(tensor: &HostTensor) -> Result<Array, &'static str> {
     Ok(Array { dtype: dtype.to_owned(), shape, stype: NUMPY.to_owned(), data })
 }
 
-/// A record from Flower's arrays.
+/// Reads a record from Flower's arrays.
 fn parameters(record: &str, arrays: &ArrayRecord) -> Result<ParameterRecord, CodecError> {
     let mut parameters = ParameterRecord::new();
     for (name, array) in &arrays.0 {
@@ -163,7 +163,7 @@ fn tensor(array: &Array) -> Result<HostTensor, String> {
     Ok(tensor)
 }
 
-/// A tensor from a `.npy` file.
+/// Reads a tensor from a `.npy` file.
 pub(crate) fn numpy_tensor(file: &[u8]) -> Result<HostTensor, String> {
     let (header, values) = npy::read(file)?;
     let is_double = header.descr == "<f8";
@@ -183,11 +183,11 @@ pub(crate) fn numpy_tensor(file: &[u8]) -> Result<HostTensor, String> {
         }
     };
     if header.fortran_order {
-        let problem = "it lies column by column; send `numpy.ascontiguousarray(array)`";
+        let problem = "it is column-major; send `numpy.ascontiguousarray(array)`";
         return Err(problem.to_owned());
     }
     if is_double {
-        // `FedAdam` and its like send doubles from the second round on.
+        // `FedAdam` and similar strategies send doubles from the second round on.
         let (values, rest) = values.as_chunks::<8>();
         if !rest.is_empty() {
             return Err("its .npy file is cut off".to_owned());
@@ -198,7 +198,7 @@ pub(crate) fn numpy_tensor(file: &[u8]) -> Result<HostTensor, String> {
     HostTensor::from_le_bytes(dtype, header.shape, values).map_err(|error| error.to_string())
 }
 
-/// The start of a text from outside.
+/// The beginning of a text from outside.
 fn short(text: &str) -> String {
     text.chars().filter(|it| !it.is_control()).take(40).collect()
 }

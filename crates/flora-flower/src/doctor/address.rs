@@ -5,7 +5,8 @@ use crate::{Link, LinkError};
 
 const NAME: &str = "superlink";
 
-/// Whether a SuperLink answers, and its answer. It is asked for a sign of life without any key, which it refuses.
+/// Checks whether a SuperLink answers; also returns its answer. The request is a heartbeat without any key, which a
+/// SuperLink refuses.
 pub(super) fn check(link: &Link) -> (Vec<Check>, Result<Reply, LinkError>) {
     let answer = link.probe("/v1/fleet/send-node-heartbeat", &Vec::new, &[]);
     let url = link.url();
@@ -26,7 +27,7 @@ pub(super) fn check(link: &Link) -> (Vec<Check>, Result<Reply, LinkError>) {
     (vec![check], answer)
 }
 
-/// Whether this is how a SuperLink answers somebody without a key; otherwise what it is, and the remedy.
+/// Checks that a SuperLink answers a request without a key in this way; otherwise returns what answered, and a remedy.
 fn recognise(reply: &Reply) -> Result<(), (String, &'static str)> {
     let Reply { status, bytes, .. } = reply;
     let said = Said::read(bytes);
@@ -62,7 +63,7 @@ fn recognise(reply: &Reply) -> Result<(), (String, &'static str)> {
 fn unanswered(url: &str, error: &LinkError) -> Check {
     match error {
         LinkError::Unreachable { problem, .. } => {
-            // A port for TLS closes connections that begin without.
+            // A TLS port closes connections that begin without TLS.
             let found = format!("{url} does not answer ({problem})");
             match super::tls::speaks_tls(url) {
                 true => Check::failed(
@@ -87,16 +88,16 @@ fn unanswered(url: &str, error: &LinkError) -> Check {
     }
 }
 
-/// The difference between the clocks. A SuperLink refuses signatures of the future, and those that are five minutes
-/// old; how much it takes is known from flwr's source and from trials.
+/// Checks the difference between the clocks. A SuperLink refuses signatures from the future and signatures older than
+/// five minutes; the tolerances are known from flwr's source and from trials.
 pub(super) fn clock(skew: Option<f64>) -> Check {
     const NAME: &str = "clock";
-    /// Dates are told in whole seconds.
+    /// Dates have a resolution of one second.
     const CLOSE: f64 = 2.0;
     match skew {
         None => Check::warning(
             NAME,
-            "the SuperLink does not tell the time",
+            "the SuperLink does not send its time",
             "Compare the clocks by hand: a node may be 4 s ahead, and 5 minutes behind",
         ),
         Some(skew) if is_refused(skew) => Check::failed(

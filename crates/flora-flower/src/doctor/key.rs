@@ -5,7 +5,7 @@ use crate::{Link, LinkError};
 
 const NAME: &str = "node key";
 
-/// Whether the SuperLink knows the key.
+/// Checks whether the SuperLink knows the key.
 pub(super) fn check(link: &Link, credentials: &Credentials<'_>) -> Check {
     let key = credentials.key.public_key().fingerprint();
     let public = credentials.public_key.display();
@@ -16,7 +16,7 @@ pub(super) fn check(link: &Link, credentials: &Credentials<'_>) -> Check {
             NAME,
             format!("{key} is not registered yet"),
             format!(
-                "A SuperLink with --enable-supernode-auth must be told of the key: send {public} to its operator, who \
+                "A SuperLink with --enable-supernode-auth must know the key: send {public} to its operator, who \
                  runs `flwr supernode register {public} CONNECTION`. Any other registers the node when it starts"
             ),
         ),
@@ -35,8 +35,8 @@ pub(super) fn check(link: &Link, credentials: &Credentials<'_>) -> Check {
     }
 }
 
-/// Whether the SuperLink knows the key of `service`. It is asked to bring the node online, but with an interval of
-/// heartbeats that it refuses, after it has looked for the key: that changes nothing.
+/// Whether the SuperLink knows the key of `service`. The request is to bring the node online with an invalid heartbeat
+/// interval. The SuperLink refuses the interval after it has looked up the key, so that nothing changes.
 fn known(service: &FleetService) -> Result<bool, LinkError> {
     const IMPOSSIBLE: f64 = 0.0;
     match service.activate(IMPOSSIBLE) {
@@ -47,5 +47,5 @@ fn known(service: &FleetService) -> Result<bool, LinkError> {
     }
 }
 
-/// Flower's number.
+/// Flower's error number.
 const INVALID_INTERVAL: u32 = 2003;

@@ -1,4 +1,4 @@
-//! Checks of a SuperLink from where a node or a server would ask it. Nothing that is asked changes anything there.
+//! Checks of a SuperLink from the machine of a node or a server. No check changes anything on the SuperLink.
 
 mod address;
 mod key;
@@ -14,38 +14,38 @@ use serde::Serialize;
 
 use crate::{Link, LinkConfig, LinkError, NodeKey};
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// As it should be.
+    /// Everything is as it should be.
     Ok,
-    /// It works, and could be better or soon be worse.
+    /// It works, but could be better or may fail soon.
     Warning,
     /// It does not work.
     Failed,
 }
 
-/// A check that was made.
+/// A check and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// The subject, in a word or two.
+    /// The subject, in one or two words.
     pub name: &'static str,
-    /// How it ended.
+    /// The result.
     pub verdict: Verdict,
     /// The facts.
     pub found: String,
-    /// What to do, unless all is well.
+    /// What to do, unless the result is [`Verdict::Ok`].
     pub remedy: Option<String>,
 }
 
 impl Check {
-    /// All is well.
+    /// A check that passed.
     pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
         Self { name, verdict: Verdict::Ok, found: found.into(), remedy: None }
     }
 
-    /// It could be better.
+    /// A check with a warning.
     pub fn warning(
         name: &'static str,
         found: impl Into<String>,
@@ -55,23 +55,23 @@ impl Check {
         Self { name, verdict: Verdict::Warning, found, remedy }
     }
 
-    /// It does not work.
+    /// A check that failed.
     pub fn failed(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
         let (found, remedy) = (found.into(), Some(remedy.into()));
         Self { name, verdict: Verdict::Failed, found, remedy }
     }
 }
 
-/// A node's key, and where its public half is.
+/// A node's key, and the file of its public half.
 pub struct Credentials<'a> {
     /// The key.
     pub key: Arc<NodeKey>,
-    /// The file that the SuperLink's operator is given.
+    /// The file for the SuperLink's operator.
     pub public_key: &'a Path,
 }
 
 /// Checks a SuperLink: that it answers, its certificate, the clocks, the node's key if there is one, which services
-/// are open to this machine, and its version. Each request is sent once.
+/// this machine can reach, and its version. Each request is sent once.
 pub fn examine(config: &LinkConfig, credentials: Option<&Credentials<'_>>) -> Vec<Check> {
     let config = &LinkConfig { timeout: config.timeout.min(PATIENCE), ..config.clone() };
     let link = match Link::new(config, Stop::default()) {
@@ -86,7 +86,7 @@ pub fn examine(config: &LinkConfig, credentials: Option<&Credentials<'_>>) -> Ve
         }
     };
     let (mut checks, answer) = address::check(&link);
-    // Whatever else is wrong, its certificate can be looked at.
+    // The certificate can be examined, even if something else is wrong.
     checks.extend(tls::check(config, &link, answer.as_ref().err()));
     let Ok(answer) = answer else { return checks };
     checks.push(address::clock(answer.skew));
@@ -97,7 +97,7 @@ pub fn examine(config: &LinkConfig, credentials: Option<&Credentials<'_>>) -> Ve
     checks
 }
 
-/// An answer that takes longer than this will not come.
+/// The time limit for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The host in an address.
@@ -110,7 +110,7 @@ fn host(url: &str) -> &str {
     }
 }
 
-/// Whether the address is one of this machine's own.
+/// Whether the address belongs to this machine.
 fn is_local(url: &str) -> bool {
     let host = host(url);
     host == "localhost"

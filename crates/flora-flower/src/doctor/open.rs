@@ -5,13 +5,14 @@ use crate::Link;
 use crate::http::{Reply, Said, version_headers};
 use crate::wire::control::ListRunsRequest;
 
-/// Whether the services that need no password are closed to this machine, and the SuperLink's version if it tells.
+/// Checks whether the services without authentication are closed to this machine, and which version the SuperLink has,
+/// if it says so.
 ///
-/// Both requests fail, and change nothing: the nodes of a run are asked for by nobody, and the list of runs for one
-/// that does not exist. To take a task or to list all runs would not be harmless: the first takes it from its server,
-/// the second tidies up.
+/// Both requests fail and change nothing: one asks for the nodes of a run without a token, the other lists a run that
+/// does not exist. Taking a task or listing all runs would have side effects: the first takes the task from its server,
+/// the second cleans up runs.
 pub(super) fn check(link: &Link) -> [Check; 3] {
-    // A version that no SuperLink has is answered with its own.
+    // A SuperLink answers an impossible version with its own.
     let headers = || version_headers("0.0.1", "SuperExec").to_vec();
     let runtime = link.probe("/v1/runtime/get-nodes", &headers, &[]).ok();
     let version = runtime.as_ref().and_then(said).and_then(|said| said.superlink_version());
@@ -24,7 +25,7 @@ pub(super) fn check(link: &Link) -> [Check; 3] {
     ]
 }
 
-/// An error in Flower's own words. A proxy's are others.
+/// An error in Flower's own words. A proxy's errors differ.
 fn said(reply: &Reply) -> Option<Said> {
     Said::read(&reply.bytes).filter(|said| said.code.is_some() || said.detail != "Not Found")
 }
@@ -45,7 +46,7 @@ fn service(name: &'static str, power: &str, url: &str, reply: Option<&Reply>) ->
         ),
         (true, false) => Check::warning(
             name,
-            format!("/v1/{name}/ is open: whoever reaches it may {power}, without a password"),
+            format!("/v1/{name}/ is open: anybody who reaches it may {power}, without a password"),
             "Put a reverse proxy before the SuperLink that lets only /v1/fleet/ through (docs/deployment.md), and let \
              the SuperLink listen on 127.0.0.1",
         ),
@@ -55,7 +56,7 @@ fn service(name: &'static str, power: &str, url: &str, reply: Option<&Reply>) ->
 fn about(version: Option<String>) -> Check {
     const NAME: &str = "version";
     let Some(version) = version else {
-        return Check::ok(NAME, "the SuperLink does not tell its version through this address");
+        return Check::ok(NAME, "the SuperLink does not report its version through this address");
     };
     let mut parts = version.split('.').map(str::parse::<u32>);
     let numbers = (parts.next(), parts.next());

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::{Check, Credentials, Verdict, examine, host, is_local};
 use crate::{LinkConfig, NodeKey};
 
-/// Answers to requests by the beginning of their path: status, content type and body. Flower's are as 1.42.0 gives
-/// them.
+/// Answers to requests by the beginning of their path: status, content type and body. Flower's answers are those of
+/// 1.42.0.
 type Answers = &'static [(&'static str, &'static str, &'static str)];
 
 const FLEET: (&str, &str, &str) = (
@@ -34,7 +34,7 @@ const RUNTIME: (&str, &str, &str) = (
 const CONTROL: (&str, &str, &str) =
     ("/v1/control/list-runs", "404 Not Found", r#"{"code":16,"detail":"Run ID not found."}"#);
 
-/// A server that answers so, and whose clock is right or not.
+/// A server with these answers, and with this date in its header.
 fn server(answers: Answers, date: Option<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -150,7 +150,7 @@ fn something_else_answers() {
         assert_eq!((first.name, first.verdict), ("superlink", Verdict::Failed));
         assert!(first.found.contains(words), "{first:?}");
         assert!(first.remedy.is_some());
-        // Nothing else was asked.
+        // No further requests were made.
         assert!(checks.len() <= 2, "{checks:?}");
     };
     fails(&[], "a web server answers");

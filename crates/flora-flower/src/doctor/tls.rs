@@ -14,10 +14,10 @@ use crate::{Link, LinkConfig, LinkError};
 const NAME: &str = "encryption";
 const TIMEOUT: Duration = Duration::from_secs(5);
 const DAY: u64 = 24 * 3600;
-/// Before its end, a certificate should be renewed.
+/// A certificate should be renewed at least this long before its end.
 const SOON: u64 = 14 * DAY;
 
-/// How what is sent is protected on its way. `error` is that of the request before.
+/// Checks how the connection is protected. `error` is the error of the previous request.
 pub(super) fn check(config: &LinkConfig, link: &Link, error: Option<&LinkError>) -> Option<Check> {
     let url = link.url();
     if !url.starts_with("https://") {
@@ -27,7 +27,7 @@ pub(super) fn check(config: &LinkConfig, link: &Link, error: Option<&LinkError>)
             true => Check::ok(NAME, "none, and none is needed: the address is this machine's own"),
             false => Check::warning(
                 NAME,
-                "none: whoever is on the way can read and change what is sent",
+                "none: anybody between the two machines can read and change the traffic",
                 "Use https://: start the SuperLink with a certificate (--ssl-certfile, --ssl-keyfile, \
                  --ssl-ca-certfile), or put a reverse proxy with one before it",
             ),
@@ -58,11 +58,11 @@ pub(super) fn speaks_tls(url: &str) -> bool {
     url.starts_with("http://") && Shown::of(url).is_some()
 }
 
-/// The certificate that a server shows.
+/// The certificate that a server presents.
 struct Shown(Certificate);
 
 impl Shown {
-    /// Looks at it in a connection that is broken off at this point: nothing is sent, and nothing trusted.
+    /// Reads the certificate in a connection that is closed after the handshake: nothing is sent, and nothing trusted.
     fn of(url: &str) -> Option<Self> {
         let (host, port) = place(url)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -81,7 +81,7 @@ impl Shown {
             addresses.find_map(|address| TcpStream::connect_timeout(&address, TIMEOUT).ok())?;
         socket.set_read_timeout(Some(TIMEOUT)).ok()?;
         socket.set_write_timeout(Some(TIMEOUT)).ok()?;
-        // It ends with our own refusal.
+        // The handshake ends with our own refusal.
         let _ = tls.complete_io(&mut socket);
         let der = look.seen.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         Certificate::from_der(&der).ok().map(Self)
@@ -115,7 +115,7 @@ impl Shown {
     }
 }
 
-/// Host and port of an address.
+/// The host and port of an address.
 fn place(url: &str) -> Option<(String, u16)> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split('/').next()?;
@@ -128,7 +128,7 @@ fn place(url: &str) -> Option<(String, u16)> {
     Some((super::host(url).to_owned(), port))
 }
 
-/// Remembers the certificate, and accepts none.
+/// Records the certificate, and accepts none.
 #[derive(Debug)]
 struct Look {
     seen: Mutex<Option<Vec<u8>>>,

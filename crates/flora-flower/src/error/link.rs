@@ -2,16 +2,16 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a SuperLink cannot be talked to, or refuses.
+/// Why a request to a SuperLink fails.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// An address that is none.
+    /// An invalid address.
     #[error(
         "--superlink {url}: {problem}. Give the SuperLink's address as http://HOST:8000 or https://HOST"
     )]
     Url {
-        /// As given.
+        /// The address as given.
         url: String,
         /// What is wrong.
         problem: String,
@@ -31,38 +31,38 @@ pub enum LinkError {
         url: String,
         /// The last attempt's error.
         problem: String,
-        /// How long it was tried.
+        /// For how many seconds the request was retried.
         seconds: f64,
     },
-    /// Whoever answers is not who it should be. Never tried again.
+    /// The certificate is not trusted. Never retried.
     #[error("{url}: its certificate is not accepted ({problem}). {}", mistrust(problem))]
     Certificate {
         /// The SuperLink.
         url: String,
-        /// What TLS says.
+        /// TLS's error.
         problem: String,
     },
-    /// HTTP spoken to an HTTPS port, or the other way round.
+    /// HTTP spoken to an HTTPS port, or the reverse.
     #[error("{url}: {problem}")]
     Protocol {
         /// The SuperLink.
         url: String,
-        /// What came, and what to do.
+        /// The answer, and what to do.
         problem: String,
     },
-    /// 401.
+    /// HTTP status 401.
     #[error("{url} refuses to recognise this {}: {detail}{}", caller(path), clock(path, *.skew))]
     Unauthorized {
         /// The SuperLink.
         url: String,
         /// The path.
         path: String,
-        /// What it says.
+        /// The SuperLink's reason.
         detail: String,
-        /// By how many seconds this machine's clock is ahead of the SuperLink's, if that is known.
+        /// By how many seconds this machine's clock is ahead of the SuperLink's, if known.
         skew: Option<f64>,
     },
-    /// 404, or what a proxy says of a path that it keeps closed.
+    /// HTTP status 404, or a proxy's answer for a closed path.
     #[error(
         "{url}{path} is not served (HTTP {status}). {}",
         if path.starts_with("/v1/fleet") {
@@ -92,10 +92,10 @@ pub enum LinkError {
         status: u16,
         /// Flower's number for the reason.
         code: Option<u32>,
-        /// What it says.
+        /// The SuperLink's reason.
         detail: String,
     },
-    /// Something came that Flower does not send.
+    /// An answer that Flower does not send.
     #[error(
         "{url}{path}: the answer cannot be read: {problem}. Check that this is the address of a SuperLink of Flower \
          1.40 or later"
@@ -108,7 +108,7 @@ pub enum LinkError {
         /// What is wrong.
         problem: String,
     },
-    /// It was to stop.
+    /// The caller was asked to stop.
     #[error("stopped while waiting for {url}")]
     Stopped {
         /// The SuperLink.
@@ -132,12 +132,12 @@ fn clock(path: &str, skew: Option<f64>) -> String {
     }
 }
 
-/// Whether a SuperLink refuses a clock that is ahead of its own by so many seconds.
+/// Whether a SuperLink refuses a clock that is this many seconds ahead of its own.
 pub(crate) fn is_refused(skew: f64) -> bool {
     !(-300.0..=4.0).contains(&skew)
 }
 
-/// What to do about a clock that is ahead by so many seconds.
+/// The remedy for a clock that is this many seconds ahead.
 pub(crate) fn clock_remedy(skew: f64) -> String {
     let (seconds, how) = (skew.abs(), if skew > 0.0 { "ahead of" } else { "behind" });
     format!(
@@ -145,7 +145,7 @@ pub(crate) fn clock_remedy(skew: f64) -> String {
     )
 }
 
-/// What to do about nobody who answers.
+/// The remedy for an address that does not answer.
 pub(crate) fn silence(problem: &str) -> &'static str {
     let problem = problem.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| problem.contains(word));
@@ -162,7 +162,7 @@ pub(crate) fn silence(problem: &str) -> &'static str {
     }
 }
 
-/// What to do about a certificate that is not accepted, by what rustls says of it.
+/// The remedy for a certificate that is not accepted, by rustls's error.
 pub(crate) fn mistrust(problem: &str) -> &'static str {
     let says = |word: &str| problem.contains(word);
     if says("UnknownIssuer") || says("BadSignature") || says("CaUsedAsEndEntity") {
@@ -181,33 +181,33 @@ pub(crate) fn mistrust(problem: &str) -> &'static str {
 }
 
 impl LinkError {
-    /// The run that a node's message belongs to is over: the message is to be forgotten.
+    /// Whether the run of a node's message is over, so that the message can be dropped.
     pub fn is_run_over(&self) -> bool {
         matches!(self, Self::Refused { code: Some(RUN_STATUS), .. })
     }
 
-    /// The SuperLink takes only keys that its operator registered.
+    /// Whether the SuperLink accepts only keys that its operator registered.
     pub fn is_registration_closed(&self) -> bool {
         matches!(self, Self::Refused { code: Some(REGISTRATION_DISABLED), .. })
     }
 
-    /// The node is online already, as after a crash.
+    /// Whether the node is online already, as after a crash.
     pub fn is_activation_failed(&self) -> bool {
         matches!(self, Self::Refused { code: Some(ACTIVATION_FAILED), .. })
     }
 
-    /// A refusal of the request itself, which stays one however often it is asked.
+    /// Whether the request itself is refused, so that retrying does not help.
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Refused { .. })
     }
 
-    /// Nobody answered, which may pass.
+    /// Whether nobody answered, which may be temporary.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
 }
 
-/// Flower's numbers.
+/// Flower's error numbers.
 const REGISTRATION_DISABLED: u32 = 2001;
 const ACTIVATION_FAILED: u32 = 2004;
 const RUN_STATUS: u32 = 2007;

@@ -4,14 +4,14 @@ use thiserror::Error;
 
 use crate::LinkError;
 
-/// Why a node cannot go on.
+/// Why a node cannot continue.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// The SuperLink.
+    /// An error of the connection.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// A message is not what it says it is.
+    /// A malformed message.
     #[error(transparent)]
     Object(#[from] crate::objects::ObjectError),
     /// The operator has not registered the key.
@@ -43,7 +43,7 @@ pub enum NodeError {
         /// The folder.
         path: PathBuf,
     },
-    /// The SuperLink no longer has what a message is made of.
+    /// The SuperLink no longer has the content of a message.
     #[error("the SuperLink no longer has the content of the message")]
     Gone,
 }

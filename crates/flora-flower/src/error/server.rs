@@ -5,20 +5,20 @@ use thiserror::Error;
 use super::{clock_remedy, is_refused};
 use crate::LinkError;
 
-/// Why a server's run cannot go on.
+/// Why a server's run cannot continue.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// The SuperLink.
+    /// An error of the connection.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// Something cannot be sent.
+    /// A message that cannot be encoded.
     #[error("a message cannot be sent: {0}")]
     Codec(#[from] crate::CodecError),
-    /// An answer is not what it says it is.
+    /// A malformed answer.
     #[error(transparent)]
     Object(#[from] crate::objects::ObjectError),
-    /// Another process took the server's part of the run.
+    /// Another process serves the run.
     #[error(
         "{url} did not hand the run to this process. Start the SuperLink with --isolation process: without it, it \
          starts a process of Flower's for each run"
@@ -27,7 +27,7 @@ pub enum ServerError {
         /// The SuperLink.
         url: String,
     },
-    /// The SuperLink handed out the server's part of somebody else's run.
+    /// The SuperLink handed out somebody else's run.
     #[error(
         "the SuperLink handed out run {run_id} instead, which was started elsewhere and no process serves. Stop it \
          with `flwr stop {run_id}`, and try again"
@@ -36,7 +36,7 @@ pub enum ServerError {
         /// The other run.
         run_id: u64,
     },
-    /// The SuperLink forgets what it is sent.
+    /// The SuperLink loses the messages that it is sent.
     #[error(
         "{url} does not store the messages it is sent. Look for the reason in its log: its disk may be full"
     )]
@@ -58,7 +58,7 @@ pub enum ServerError {
         /// What is wrong.
         problem: String,
     },
-    /// The SuperLink wants a secret, or another one.
+    /// The SuperLink requires a secret, or a different one.
     #[error("{url} does not let this process serve runs. {remedy}")]
     SecretRefused {
         /// The SuperLink.
@@ -66,10 +66,10 @@ pub enum ServerError {
         /// What to do.
         remedy: String,
     },
-    /// An answer was announced, and is not there yet.
+    /// An answer was announced and has not arrived yet.
     #[error("an answer is on its way")]
     NotYet,
-    /// An answer was announced and never came.
+    /// An answer was announced and never arrived.
     #[error("the SuperLink does not have all of an answer")]
     Lost,
 }
@@ -78,7 +78,7 @@ impl ServerError {
     pub(crate) fn secret_refused(url: String, is_given: bool, skew: Option<f64>) -> Self {
         let remedy = match skew {
             Some(skew) if is_given && is_refused(skew) => clock_remedy(skew),
-            _ if is_given => "Give the same --superexec-auth-secret-file as to the SuperLink, byte by byte".to_owned(),
+            _ if is_given => "Give the same --superexec-auth-secret-file as to the SuperLink, byte for byte".to_owned(),
             _ => "It was started with --superexec-auth-secret-file: give the same file to `flora serve`".to_owned(),
         };
         Self::SecretRefused { url, remedy }

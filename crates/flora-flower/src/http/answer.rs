@@ -1,28 +1,28 @@
-//! What comes back, and what it means.
+//! HTTP answers and their meaning.
 
 use std::time::{Duration, SystemTime};
 
 use crate::LinkError;
 
-/// What is to be done about an answer.
+/// How to handle an answer.
 pub(super) enum Answered {
     Bytes(Vec<u8>),
-    /// It told its version, which is claimed from now on.
+    /// The SuperLink named its version, which is claimed from now on.
     OtherVersion,
-    /// Another attempt may go better.
+    /// Another attempt may succeed.
     NotNow(NotNow),
 }
 
-/// What went wrong, for now.
+/// A temporary problem.
 pub(super) enum NotNow {
     /// No SuperLink answered.
     Silence(String),
-    /// Something answered that it cannot.
+    /// Something answered that it cannot serve the request.
     Refusal(LinkError),
 }
 
 impl NotNow {
-    /// What happened, in short.
+    /// A short description of the problem.
     pub(super) fn problem(&self) -> String {
         match self {
             Self::Silence(problem) => problem.clone(),
@@ -31,7 +31,7 @@ impl NotNow {
         }
     }
 
-    /// The error if there is no other attempt.
+    /// The error if there is no further attempt.
     pub(super) fn end(self, url: &str, tried: Duration) -> LinkError {
         match self {
             Self::Refusal(error) => error,
@@ -52,11 +52,11 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) is_protobuf: bool,
     pub(crate) bytes: Vec<u8>,
-    /// By how many seconds this machine's clock is ahead of the one that answered, if that told the time.
+    /// By how many seconds this machine's clock is ahead of the answering one, if that sent its time.
     pub(crate) skew: Option<f64>,
 }
 
-/// What a caller says that it is.
+/// The header fields that name the caller's version and component.
 pub(crate) fn version_headers(version: &str, component: &str) -> [(&'static str, String); 3] {
     [
         ("flwr-package-name", "flwr".to_owned()),
@@ -81,14 +81,14 @@ impl Said {
         Some(Self { detail, ..said })
     }
 
-    /// The SuperLink's version, which it tells a caller of another one.
+    /// The SuperLink's version, which it names to a caller of another version.
     pub(crate) fn superlink_version(&self) -> Option<String> {
         (self.code == Some(VERSION_INCOMPATIBLE)).then_some(())?;
         self.extra.as_deref().and_then(version_in).or_else(|| version_in(&self.detail))
     }
 }
 
-/// The first three numbers with points between them: a SuperLink names its own version before that of the caller.
+/// The first three numbers with points between them: a SuperLink names its own version before the caller's.
 fn version_in(detail: &str) -> Option<String> {
     let words = detail.split(|c: char| !(c.is_ascii_digit() || c == '.'));
     let mut versions = words.map(|word| word.trim_matches('.'));
@@ -96,15 +96,15 @@ fn version_in(detail: &str) -> Option<String> {
     versions.find(is_version).map(str::to_owned)
 }
 
-/// By how many seconds this clock is ahead of one that says `date`, in HTTP's format.
+/// By how many seconds this clock is ahead of `date`, which is in HTTP's format.
 pub(super) fn clock_skew(date: &str) -> Option<f64> {
     let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp().as_second();
     let ours = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    // Theirs is rounded down.
+    // Their time is rounded down.
     Some(ours.as_secs_f64() - theirs as f64 - 0.5)
 }
 
-/// The error that an answer which is none means, by what Flower says in it if it does.
+/// The error for an unsuccessful answer, by Flower's error in it, if any.
 pub(super) fn refusal(url: &str, path: &str, reply: &Reply, said: Option<Said>) -> LinkError {
     let Reply { status, bytes, skew, .. } = reply;
     let (status, skew) = (*status, *skew);
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_servers_version_is_found_in_what_it_says() {
-        // As flwr 1.42.0 says it.
+        // As flwr 1.42.0 words it.
         let answer = br#"{"code":1001,"detail":"Runtime version compatibility check failed.","extra":"SuperLink version
             1.42.0 detected a runtime version mismatch: expected a peer from the same major.minor release, but
             received SuperExec version 0.0.1."}"#;

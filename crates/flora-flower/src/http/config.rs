@@ -2,24 +2,24 @@ use std::time::Duration;
 
 use crate::LinkError;
 
-/// Where a SuperLink is, and how patiently it is asked.
+/// The address of a SuperLink, and how persistently to ask it.
 #[derive(Debug, Clone)]
 pub struct LinkConfig {
     /// `http://HOST:8000` or `https://HOST`, perhaps with a path that a proxy puts before `/v1`.
     pub url: String,
-    /// PEM of the certificates that sign the SuperLink's, instead of those that browsers trust.
+    /// A PEM file of the certificates that sign the SuperLink's, instead of the usual public ones.
     pub root_certificates: Option<std::path::PathBuf>,
-    /// For how long a request is tried again while nobody answers.
+    /// For how long a request is retried while nobody answers.
     pub patience: Duration,
-    /// How long a SuperLink may take until its answer begins, and be silent amid one. A body may take five times as
-    /// long, sent or received.
+    /// How long a SuperLink may take to begin its answer, and to stay silent within one. A body may take five times as
+    /// long, in both directions.
     pub timeout: Duration,
-    /// The version of Flower to claim; without, none is.
+    /// The version of Flower to claim; `None` claims none.
     pub version: Option<String>,
 }
 
 impl LinkConfig {
-    /// A SuperLink that may be away for 90 s, as one that is restarted.
+    /// Settings for a SuperLink that may be unreachable for 90 s, as during a restart.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -51,7 +51,7 @@ pub(super) fn check_url(url: &str) -> Result<String, LinkError> {
     if let Some((_, port)) = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'))
         && port.parse::<u16>().is_err()
     {
-        return Err(wrong("its port is no number up to 65535"));
+        return Err(wrong("its port is not a number up to 65535"));
     }
     Ok(trimmed.to_owned())
 }

@@ -35,31 +35,31 @@ struct Shared {
     outages: Outages,
 }
 
-/// More bytes than this are no answer of a SuperLink: objects have at most 20 MiB.
+/// An answer with more bytes than this is not a SuperLink's: objects have at most 20 MiB.
 const LARGEST_ANSWER: u64 = 64 << 20;
 
-/// A server that accepts and then says nothing is as good as none.
+/// A server that accepts a connection and then stays silent counts as absent.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// So many times longer a body may take than the beginning of an answer: an object of 5 MiB needs four minutes on a
+/// A body may take this many times longer than the beginning of an answer: an object of 5 MiB needs four minutes on a
 /// line of 170 kbit/s.
 const BODY: u32 = 5;
 
-/// What is sent once must not hold up its sender.
+/// A request that is sent only once must not hold up its sender.
 const PASSING: Duration = Duration::from_secs(5);
 
 /// A SuperLink closes connections that were idle for 5 s.
 const IDLE: Duration = Duration::from_secs(3);
 
-/// Between the first attempts, and at most.
+/// The pause after the first attempt, and the longest pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The header fields of a request. Made anew for every attempt, because they tell the time.
+/// The header fields of a request. They are built for every attempt, because they contain the time.
 pub(crate) type Headers<'a> = &'a dyn Fn() -> Vec<(&'static str, String)>;
 
 impl Link {
-    /// Prepares a connection; nothing is asked yet.
+    /// Prepares a connection; nothing is sent yet.
     ///
     /// # Errors
     /// [`LinkError::Url`] and [`LinkError::Certificates`].
@@ -97,19 +97,18 @@ impl Link {
         &self.0.url
     }
 
-    /// When it did not answer for a while, since this was asked last. Everybody asks again by themselves; this is for
-    /// whoever wants to know why it took long.
+    /// The outages since the last call. Requests are retried anyway; this is for explaining delays.
     pub fn take_outages(&self) -> Vec<Outage> {
         self.0.outages.take()
     }
 
-    /// Raised when nothing more is to be waited for.
+    /// The flag that ends all waiting.
     pub fn stop(&self) -> &Stop {
         &self.0.stop
     }
 
-    /// Asks for `/v1/SERVICE/RPC`. Whoever does not answer, or says that it cannot now, is asked again until the
-    /// patience is over.
+    /// Calls `/v1/SERVICE/RPC`. If there is no answer, or a temporary refusal, the call is retried until the patience
+    /// is over.
     pub(crate) fn call<Q: Message, A: Message + Default>(
         &self,
         path: &str,
@@ -119,7 +118,7 @@ impl Link {
         self.ask(path, headers, request, self.0.patience, None)
     }
 
-    /// Asks once, and not for long: for what is no loss if it does not arrive.
+    /// Calls once with a short time limit: for requests whose loss does no harm.
     pub(crate) fn call_once<Q: Message, A: Message + Default>(
         &self,
         path: &str,
@@ -167,12 +166,12 @@ impl Link {
         }
     }
 
-    /// The error of whoever was stopped while they waited for an answer.
+    /// The error of a call that was stopped while waiting for an answer.
     pub(crate) fn stopped(&self) -> LinkError {
         LinkError::Stopped { url: self.0.url.clone() }
     }
 
-    /// Sleeps, unless it is to stop; true if it is.
+    /// Sleeps, unless the connection is to stop; returns whether it is.
     pub(crate) fn sleep(&self, time: Duration) -> bool {
         const LOOK: Duration = Duration::from_millis(50);
         let until = Instant::now() + time;
@@ -188,8 +187,8 @@ impl Link {
         }
     }
 
-    /// What becomes of an answer, or of none. A version that the SuperLink tells is taken over once in a call: the
-    /// second time it is not content with its own.
+    /// Interprets an answer or its absence. The SuperLink's version is adopted once in a call: if it asks a second
+    /// time, it is not content with its own version.
     fn read(
         &self,
         path: &str,
@@ -217,14 +216,15 @@ impl Link {
             *self.version() = Some(version);
             return Ok(Answered::OtherVersion);
         }
-        // A proxy that is busy or out of order, or a SuperLink whose database is. What Flower gives a number is meant.
+        // A proxy that is busy or out of order, or a SuperLink with such a database. Errors with a Flower number are
+        // final.
         let is_passing = matches!(reply.status, 408 | 425 | 429 | 500..)
             && said.as_ref().is_none_or(|said| said.code.is_none());
         let refusal = refusal(&self.0.url, path, &reply, said);
         if is_passing { Ok(Answered::NotNow(NotNow::Refusal(refusal))) } else { Err(refusal) }
     }
 
-    /// Asks once, and gives the answer whatever its status.
+    /// Asks once, and returns the answer whatever its status.
     pub(crate) fn probe(
         &self,
         path: &str,
@@ -271,12 +271,12 @@ impl Link {
         self.0.version.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request without an answer: whether it is worth another attempt.
+    /// Classifies a request without an answer: whether it is worth retrying.
     fn failed(&self, path: &str, error: ureq::Error) -> Result<NotNow, LinkError> {
         let url = self.0.url.clone();
         let problem = error.to_string();
         if matches!(error, ureq::Error::BodyExceedsLimit(_)) {
-            return Err(self.unreadable(path, &"it is larger than anything that Flower sends"));
+            return Err(self.unreadable(path, &"it is larger than any answer of Flower"));
         }
         if tls::is_mistrust(&error) {
             return Err(LinkError::Certificate { url, problem });

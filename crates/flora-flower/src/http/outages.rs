@@ -1,33 +1,33 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// A time in which a SuperLink did not answer, or said that it cannot.
+/// A time in which a SuperLink did not answer, or refused temporarily.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outage {
-    /// What happened at first.
+    /// The first problem.
     pub problem: String,
-    /// Until it answered again.
+    /// Seconds until it answered again.
     pub seconds: f64,
 }
 
-/// Nobody has to be told of a longer list.
+/// The longest list of outages.
 const MOST: usize = 100;
 
 /// The outages of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Outages {
-    /// Since when nobody has answered, and what happened then.
+    /// Since when nobody has answered, and the first problem.
     silent: Mutex<Option<(Instant, String)>>,
     over: Mutex<Vec<Outage>>,
 }
 
 impl Outages {
-    /// Those that are over, since this was asked last.
+    /// Takes the outages that have ended since the last call.
     pub(super) fn take(&self) -> Vec<Outage> {
         std::mem::take(&mut *lock(&self.over))
     }
 
-    /// Notes that it answers, or why not.
+    /// Records an answer, or the reason for its absence.
     pub(super) fn note(&self, problem: Option<String>) {
         let mut silent = lock(&self.silent);
         match (problem, silent.as_ref()) {

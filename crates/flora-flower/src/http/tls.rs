@@ -1,4 +1,4 @@
-//! Whom to trust.
+//! Trusted certificates.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::LinkError;
 
-/// The certificates of a PEM file.
+/// Reads the certificates of a PEM file.
 ///
 /// # Errors
-/// [`LinkError::Certificates`]: a file that cannot be read, holds none, or holds a private key, which has no
-/// business there.
+/// [`LinkError::Certificates`]: a file that cannot be read, holds no certificate, or holds a private key, which
+/// does not belong there.
 pub fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, LinkError> {
     let wrong = |problem: String| LinkError::Certificates { path: path.to_owned(), problem };
     let bytes = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
@@ -32,23 +32,23 @@ pub fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, LinkE
     Ok(certificates)
 }
 
-/// Trust in these certificates, and in no others.
+/// Trusts these certificates, and no others.
 pub(super) fn trusting(path: &Path) -> Result<TlsConfig, LinkError> {
     let roots = RootCerts::new_with_certs(&read_certificates(path)?);
     Ok(TlsConfig::builder().root_certs(roots).build())
 }
 
-/// Whether the peer's certificate is the trouble, which another attempt does not mend.
+/// Whether the peer's certificate is the problem, which another attempt does not solve.
 pub(super) fn is_mistrust(error: &ureq::Error) -> bool {
     says(error, "certificate")
 }
 
-/// Whether the peer speaks something else than TLS.
+/// Whether the peer does not speak TLS.
 pub(super) fn is_not_tls(error: &ureq::Error) -> bool {
     says(error, "corrupt message") || says(error, "InvalidContentType")
 }
 
-/// TLS errors come as such, or wrapped into those of the connection.
+/// TLS errors occur on their own or wrapped into those of the connection.
 fn says(error: &ureq::Error, words: &str) -> bool {
     match error {
         ureq::Error::Rustls(_) | ureq::Error::Tls(_) | ureq::Error::Io(_) => {

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// Why there is no key.
+/// Why a key cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -23,7 +23,7 @@ pub enum KeyError {
         /// The operating system's reason.
         source: io::Error,
     },
-    /// Others than its owner may read it.
+    /// Others than the owner may read the file.
     #[error(
         "the private key {} may be read or changed by others than its owner (mode {mode:04o}): \
          `chmod 600` it, and make a new one if others had it",
@@ -35,7 +35,7 @@ pub enum KeyError {
         /// Its permissions.
         mode: u32,
     },
-    /// A passphrase would be needed.
+    /// The key is encrypted with a passphrase.
     #[error(
         "the private key {} is encrypted, and nobody is there to type its passphrase: use a key without one \
          (`ssh-keygen -p -f FILE` removes it from a copy)",
@@ -45,7 +45,7 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
-    /// It holds something else.
+    /// The file holds something else.
     #[error(
         "{}: {problem}; a key that fits is made by `ssh-keygen -t ecdsa -b 384 -N '' -f FILE`",
         path.display()
@@ -56,7 +56,7 @@ pub enum KeyError {
         /// What is wrong.
         problem: String,
     },
-    /// A public key that is none.
+    /// An invalid public key.
     #[error("not a public key that a node may have: {0}")]
     Public(String),
     /// The system has no random numbers.

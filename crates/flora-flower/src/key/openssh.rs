@@ -1,4 +1,4 @@
-//! OpenSSH's file of a private key (PROTOCOL.key in its sources), of one key without a passphrase.
+//! OpenSSH's private key file (PROTOCOL.key in its sources), with one key and without a passphrase.
 
 use p384::SecretKey;
 use zeroize::Zeroizing;
@@ -8,7 +8,7 @@ use super::{PublicKey, pem};
 
 const MAGIC: &[u8] = b"openssh-key-v1\0";
 const NONE: &[u8] = b"none";
-/// The block of a cipher, were there one.
+/// The block size that OpenSSH pads unencrypted keys to.
 const BLOCK: usize = 8;
 
 /// Why a file is refused.
@@ -17,7 +17,7 @@ pub(super) enum Problem {
     Format(&'static str),
 }
 
-/// The file's text.
+/// The text of the file.
 pub(super) fn write_private(
     secret: &SecretKey,
     public: &PublicKey,
@@ -25,16 +25,16 @@ pub(super) fn write_private(
 ) -> Zeroizing<String> {
     let blob = public.blob();
     let scalar = Zeroizing::new(secret.to_bytes());
-    // Large enough not to grow: what a growing vector leaves behind would not be overwritten.
+    // Large enough not to grow: reallocation would leave unerased copies of the key behind.
     let mut inner = Zeroizing::new(Vec::with_capacity(512 + comment.len()));
-    // The check number must be there twice, to find wrong passphrases. Which number does not matter.
+    // The check number occurs twice, to detect wrong passphrases. Its value does not matter.
     for _ in 0..2 {
         inner.extend_from_slice(&blob[blob.len() - 4..]);
     }
     put(&mut inner, Curve::P384.key_type().as_bytes());
     put(&mut inner, Curve::P384.name().as_bytes());
     put(&mut inner, public.point());
-    // A whole number without leading zeros, and with one where it would be negative.
+    // An integer without leading zeros, but with one where it would be negative otherwise.
     let start = scalar.iter().position(|&byte| byte != 0).unwrap_or(scalar.len());
     let digits = &scalar[start..];
     let sign: &[u8] = if digits.first().is_some_and(|&byte| byte >= 0x80) { &[0] } else { &[] };
@@ -57,7 +57,7 @@ pub(super) fn write_private(
     pem::write("OPENSSH PRIVATE KEY", &file, 70)
 }
 
-/// The key in a file's bytes.
+/// Reads the key from a file's bytes.
 pub(super) fn read_private(bytes: &[u8]) -> Result<SecretKey, Problem> {
     let damaged = || Problem::Format("it is a damaged OpenSSH key");
     let mut file = Reader(bytes.strip_prefix(MAGIC).ok_or_else(damaged)?);
@@ -68,11 +68,11 @@ pub(super) fn read_private(bytes: &[u8]) -> Result<SecretKey, Problem> {
     }
     file.string().ok_or_else(damaged)?;
     if file.number().ok_or_else(damaged)? != 1 {
-        return Err(Problem::Format("it holds more keys than one"));
+        return Err(Problem::Format("it holds more than one key"));
     }
     let blob = file.string().ok_or_else(damaged)?;
     let Some(point) = PublicKey::point_of(Curve::P384, blob) else {
-        return Err(Problem::Format("it is no ECDSA key on the curve P-384"));
+        return Err(Problem::Format("it is not an ECDSA key on the curve P-384"));
     };
     let mut inner = Reader(file.string().ok_or_else(damaged)?);
     let checks = (inner.number(), inner.number());
@@ -92,7 +92,7 @@ pub(super) fn read_private(bytes: &[u8]) -> Result<SecretKey, Problem> {
     if is_pair { Ok(secret) } else { Err(Problem::Format("its two halves do not belong together")) }
 }
 
-/// Appends a string of SSH's: its length, and its bytes.
+/// Appends an SSH string: its length, and its bytes.
 pub(super) fn put(bytes: &mut Vec<u8>, string: &[u8]) {
     bytes.extend_from_slice(&length(string.len()));
     bytes.extend_from_slice(string);
@@ -102,7 +102,7 @@ fn length(length: usize) -> [u8; 4] {
     u32::try_from(length).expect("keys and comments are short").to_be_bytes()
 }
 
-/// What is left to read.
+/// The bytes that are not read yet.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {

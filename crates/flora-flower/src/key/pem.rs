@@ -4,14 +4,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-/// What a text has between a BEGIN and an END.
+/// The text between a BEGIN and an END line.
 pub(super) struct Block<'a> {
     pub(super) label: &'a str,
     /// `None` if it is not base64.
     pub(super) bytes: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// The blocks of a text. What is around them is ignored, as other readers do.
+/// The blocks of a text. Text around them is ignored, as by other readers.
 pub(super) fn blocks(mut text: &str) -> impl Iterator<Item = Block<'_>> {
     std::iter::from_fn(move || {
         let (_, rest) = text.split_once("-----BEGIN ")?;
@@ -24,10 +24,10 @@ pub(super) fn blocks(mut text: &str) -> impl Iterator<Item = Block<'_>> {
     })
 }
 
-/// A block of lines of `width` characters.
+/// A block with lines of `width` characters.
 pub(super) fn write(label: &str, bytes: &[u8], width: usize) -> Zeroizing<String> {
     let packed = Zeroizing::new(STANDARD.encode(bytes));
-    // Room for all: what a growing string leaves behind would not be overwritten.
+    // Enough capacity for everything: reallocation would leave unerased copies behind.
     let mut text = Zeroizing::new(String::with_capacity(2 * packed.len() + 2 * label.len() + 64));
     text.push_str("-----BEGIN ");
     text.push_str(label);

@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 use super::openssh::{Reader, put};
 use super::{KeyError, pem, plain};
 
-/// The public half of a key: a point on one of the three curves that Flower and OpenSSH both know.
+/// The public half of a key: a point on one of the three curves that Flower and OpenSSH both support.
 ///
-/// flora's own keys are on P-384. Points of the other curves are kept and compared, and not used.
+/// flora's own keys are on P-384. Points of the other curves are stored and compared, but not used.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PublicKey {
     curve: Curve,
@@ -54,8 +54,8 @@ impl Curve {
         }
     }
 
-    /// What comes before the point in a DER `SubjectPublicKeyInfo` (RFC 5480): lengths, the object
-    /// identifiers of EC keys and of the curve, and the head of a string of bits.
+    /// The bytes before the point in a DER `SubjectPublicKeyInfo` (RFC 5480): lengths, the object identifiers of EC
+    /// keys and of the curve, and the header of a bit string.
     fn prefix(self) -> &'static [u8] {
         match self {
             Self::P256 => {
@@ -81,7 +81,7 @@ impl Curve {
         if is_point && point.len() == self.point_bytes() && point[0] == 4 {
             return Ok(());
         }
-        Err(KeyError::Public(format!("it is no uncompressed point on {}", self.name())))
+        Err(KeyError::Public(format!("it is not an uncompressed point on {}", self.name())))
     }
 }
 
@@ -91,7 +91,7 @@ impl PublicKey {
         Self { curve, point, pem }
     }
 
-    /// Reads what nodes send: a PEM `SubjectPublicKeyInfo`.
+    /// Reads the form that nodes send: a PEM `SubjectPublicKeyInfo`.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl PublicKey {
         let text = std::str::from_utf8(bytes).map_err(|_| public("it is not a text"))?;
         let block = pem::blocks(text).next().filter(|block| block.label == "PUBLIC KEY");
         let der = block.and_then(|block| block.bytes);
-        let der = der.ok_or_else(|| public("it is no PEM block `PUBLIC KEY`"))?;
+        let der = der.ok_or_else(|| public("it is not a PEM block `PUBLIC KEY`"))?;
         let found = Curve::ALL.iter().find_map(|&curve| {
             der.strip_prefix(curve.prefix()).map(|point| (curve, point.to_vec()))
         });
@@ -154,12 +154,12 @@ impl PublicKey {
         &self.point
     }
 
-    /// The PEM `SubjectPublicKeyInfo` that nodes send, with LF as line ends.
+    /// The PEM `SubjectPublicKeyInfo` that nodes send, with LF line endings.
     pub fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// A line for `.pub` files and [`Names`](crate::names::Names), without a line end. Control characters of
+    /// A line for `.pub` files and [`Names`](crate::names::Names), without a line ending. Control characters of
     /// `comment` are left out.
     pub fn openssh(&self, comment: &str) -> String {
         let line = format!("{} {}", self.curve.key_type(), STANDARD.encode(self.blob()));
@@ -169,13 +169,13 @@ impl PublicKey {
         }
     }
 
-    /// `SHA256:` and the digest, as `ssh-keygen -l` shows it.
+    /// `SHA256:` and the digest, as shown by `ssh-keygen -l`.
     pub fn fingerprint(&self) -> String {
         format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(self.blob())))
     }
 
-    /// The first 8 hexadecimal digits of the digest that [`fingerprint`](Self::fingerprint) shows in base64:
-    /// to tell nodes apart, not to trust one.
+    /// The first 8 hexadecimal digits of the digest that [`fingerprint`](Self::fingerprint) shows in base64. Use it to
+    /// distinguish nodes, not to authenticate one.
     pub fn short_id(&self) -> String {
         hex::encode(&Sha256::digest(self.blob())[..4])
     }

@@ -1,56 +1,56 @@
 use flora_federation::Kind;
 
-/// What a node does, for whoever watches it.
+/// Progress events of a node.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum NodeEvent {
-    /// It is known to the SuperLink, and online.
+    /// The node is registered with the SuperLink, and online.
     Online {
-        /// Its id there.
+        /// The node's id on the SuperLink.
         node_id: u64,
         /// Whether the SuperLink knew its key before.
         known: bool,
     },
-    /// The SuperLink does not answer. It is asked again.
+    /// The SuperLink does not answer. The request is retried.
     Lost {
-        /// What happened.
+        /// The problem.
         problem: String,
     },
     /// The SuperLink answers again.
     Back {
-        /// For how many seconds it did not.
+        /// The length of the outage in seconds.
         seconds: f64,
     },
-    /// A message came.
+    /// A message arrived.
     Received {
-        /// What it asks for.
+        /// The requested work.
         kind: Kind,
         /// The run.
         run_id: u64,
-        /// Whether it came to an earlier process, which did not finish it.
+        /// Whether an earlier process received it and did not finish it.
         again: bool,
     },
-    /// It was answered.
+    /// The message was answered.
     Answered {
-        /// What was asked for.
+        /// The requested work.
         kind: Kind,
         /// Seconds of work.
         seconds: f64,
         /// Bytes of the objects that were sent.
         bytes: u64,
     },
-    /// It was answered with a refusal or a failure.
+    /// The message was answered with a refusal or a failure.
     Failed {
-        /// What was asked for.
+        /// The requested work.
         kind: Kind,
-        /// Why.
+        /// The reason.
         problem: String,
     },
-    /// It was not answered: nobody waits for it any more.
+    /// The message was not answered, because its answer is no longer expected.
     Dropped {
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// It is offline.
+    /// The node is offline.
     Offline,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::NodeError;
 use crate::key::public_path;
 
-/// The folder of a node's state, locked while it is used: two nodes with one key would take each other's messages.
+/// The folder of a node's state, locked while in use: two nodes with one key would take each other's messages.
 #[derive(Debug)]
 pub struct NodeFolder {
     path: PathBuf,
@@ -26,10 +26,10 @@ struct Remembered {
 }
 
 impl NodeFolder {
-    /// Makes or opens the folder `path` of the node that has its key in the file `key`, and talks to `superlink`.
+    /// Creates or opens the folder `path` of the node with the key in the file `key`, for a connection to `superlink`.
     ///
     /// # Errors
-    /// [`NodeError::Folder`], and [`NodeError::Locked`] if another node uses it.
+    /// [`NodeError::Folder`], or [`NodeError::Locked`] if another node uses the folder.
     pub fn open(
         path: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
@@ -49,17 +49,17 @@ impl NodeFolder {
         Ok(Self { path, key: key.into(), superlink: superlink.to_owned(), _lock: file })
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file that the SuperLink's operator is given.
+    /// The file for the SuperLink's operator.
     pub(crate) fn public_key_path(&self) -> PathBuf {
         public_path(&self.key)
     }
 
-    /// The id that this SuperLink gave the node last.
+    /// The last id that this SuperLink gave the node.
     pub(crate) fn remembered(&self) -> Option<u64> {
         let text = fs::read_to_string(self.path.join(FILE)).ok()?;
         let remembered: Remembered = serde_json::from_str(&text).ok()?;

@@ -1,4 +1,4 @@
-//! A node's heartbeats, from a thread of their own: training takes longer than they may be apart.
+//! A node's heartbeats, sent from a separate thread: training takes longer than the interval between them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use crate::services::FleetService;
 
-/// Beats until it is dropped.
+/// Sends heartbeats until it is dropped.
 pub(super) struct Heart {
     end: Arc<AtomicBool>,
-    /// The SuperLink says that it does not know the node.
+    /// Whether the SuperLink does not know the node.
     unheard: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// How long a dropped heart may go on.
+/// The longest time that a dropped heart continues.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Heart {
@@ -31,7 +31,7 @@ impl Heart {
                     }
                     thread::sleep(LOOK);
                 }
-                // A failure shows where messages are pulled, too.
+                // Failures also appear where messages are pulled.
                 let heard = service.heartbeat(node, interval);
                 let refused = matches!(&heard, Ok(false)) || heard.is_err_and(|it| it.is_refused());
                 not_heard.store(refused, Ordering::SeqCst);
@@ -48,7 +48,7 @@ impl Heart {
 impl Drop for Heart {
     fn drop(&mut self) {
         self.end.store(true, Ordering::SeqCst);
-        // A beat on its way may wait for an answer for long, and does no harm.
+        // A heartbeat in progress may wait long for an answer, and does no harm.
         drop(self.thread.take());
     }
 }

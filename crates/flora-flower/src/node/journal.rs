@@ -1,4 +1,4 @@
-//! The messages that a node was given and has not answered: a SuperLink gives each only once.
+//! The messages that a node received and has not answered: a SuperLink delivers each only once.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,14 +12,14 @@ use super::NodeFolder;
 use crate::NodeError;
 use crate::wire::message::{Message, Metadata};
 
-/// A message that is to be done, and says who asks for what.
+/// A message to answer, with valid metadata.
 pub(super) struct Entry(Message);
 
 impl Entry {
-    /// `None` for a message that says nothing about itself, and could not be answered.
+    /// `None` for a message without the metadata that an answer needs.
     pub(super) fn new(message: Message) -> Option<Self> {
         let metadata = message.metadata.as_ref()?;
-        // It becomes a file's name.
+        // The id becomes a file name.
         let id = &metadata.message_id;
         let is_id = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_id.then_some(Self(message))
@@ -37,7 +37,7 @@ impl Entry {
         &self.metadata().message_id
     }
 
-    /// What it asks for: Flower's type is `train`, `evaluate` or `query`, perhaps with a name.
+    /// The requested work: Flower's type is `train`, `evaluate` or `query`, possibly with a name.
     pub(super) fn kind(&self) -> Kind {
         let kind = self.metadata().message_type.as_str();
         match kind.split_once('.').unwrap_or((kind, "")) {
@@ -48,13 +48,12 @@ impl Entry {
         }
     }
 
-    /// Whether an answer to a message that came to an earlier process still counts. Clocks may differ by
-    /// minutes.
+    /// Whether the time limit of a message from an earlier process is over. Clocks may differ by minutes.
     pub(super) fn is_over(&self) -> bool {
         const SKEW: f64 = 300.0;
         let Metadata { created_at, ttl, .. } = self.metadata();
         let until = created_at + ttl + SKEW;
-        // What is no number is over, too.
+        // NaN counts as over, too.
         until.is_nan() || until < now()
     }
 }
@@ -64,7 +63,7 @@ pub(crate) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// A file for each entry.
+/// A folder with one file per entry.
 pub(super) struct Journal(PathBuf);
 
 const EXTENSION: &str = "message";
@@ -76,7 +75,7 @@ impl Journal {
         Ok(Self(path))
     }
 
-    /// The entries that earlier processes left, in the order in which they were made.
+    /// The entries of earlier processes, in the order of their creation.
     pub(super) fn entries(&self) -> Result<Vec<Entry>, NodeError> {
         let mut entries = Vec::new();
         for file in fs::read_dir(&self.0).map_err(NodeError::folder(&self.0))? {
@@ -87,7 +86,7 @@ impl Journal {
             let bytes = fs::read(&path).map_err(NodeError::folder(&path))?;
             match Message::decode(bytes.as_slice()).ok().and_then(Entry::new) {
                 Some(entry) => entries.push(entry),
-                // Written whole, so somebody else's.
+                // Files are written atomically, so this one is not ours.
                 None => drop(fs::remove_file(path)),
             }
         }
@@ -107,8 +106,8 @@ impl Journal {
         fs::remove_file(&path).map_err(NodeError::folder(&path))
     }
 
-    /// Counts another try of an entry, and gives how many there are with it. A task may end the process that does it,
-    /// and would end every later one, too.
+    /// Counts another attempt at an entry; returns the number of attempts. A task may crash its process, and would
+    /// crash every later one, too.
     pub(super) fn count_try(&self, entry: &Entry) -> Result<usize, NodeError> {
         let path = self.tries_path(entry);
         let before = fs::read_to_string(&path).ok().and_then(|text| text.parse().ok());
@@ -117,7 +116,7 @@ impl Journal {
         Ok(tries)
     }
 
-    /// An entry that was put off in good order was not tried.
+    /// A deliberate postponement does not count as an attempt.
     pub(super) fn forget_tries(&self, entry: &Entry) {
         let _ = fs::remove_file(self.tries_path(entry));
     }

@@ -1,4 +1,4 @@
-//! A node: it keeps a site's connection to a SuperLink, and has its messages done by a [`Site`].
+//! A node: it maintains a site's connection to a SuperLink, and passes its messages to a [`Site`].
 
 mod event;
 mod folder;
@@ -21,35 +21,35 @@ use crate::codec::Form;
 use crate::services::FleetService;
 use crate::{LinkError, NodeError};
 
-/// What a server asks of a site.
+/// A server's request to a site.
 #[derive(Debug, Clone)]
 pub struct Instruction {
     /// The SuperLink's number of the run.
     pub run_id: u64,
-    /// What to do.
+    /// The requested work.
     pub kind: Kind,
-    /// What to do it with.
+    /// The message with the parameters and settings.
     pub message: Message,
-    /// Who asks: flora, or any of Flower's servers.
+    /// The form of the message: flora's, or that of Flower's servers.
     pub form: Form,
 }
 
-/// Does what servers ask.
+/// Does the work that servers request.
 pub trait Site {
-    /// Does it.
+    /// Does the work.
     ///
     /// # Errors
-    /// Why not, for the server's log.
+    /// The reason for a refusal or failure, for the server's log.
     fn handle(&mut self, instruction: &Instruction) -> Result<Message, String>;
 
-    /// Nobody has asked anything for minutes: what takes memory may be put aside.
+    /// Called when no message has arrived for minutes: memory can be released.
     fn idle(&mut self) {}
 }
 
-/// How a node behaves.
+/// Settings of a node.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
-    /// Seconds between heartbeats, 10 to 1800. After twice as many without one, the server gives a node up.
+    /// Seconds between heartbeats, 10 to 1800. After twice this time without one, the server gives the node up.
     pub heartbeat: f64,
 }
 
@@ -59,18 +59,18 @@ impl Default for NodeConfig {
     }
 }
 
-/// Between two looks for a message while a server is at work, and while none is.
+/// The pause between two polls for a message while a server is at work, and while none is.
 const EAGER: Duration = Duration::from_millis(100);
 const LAZY: Duration = Duration::from_secs(2);
-/// For so long after a message, another one is expected soon.
+/// For this long after a message, another one is expected soon.
 const BUSY: Duration = Duration::from_secs(20);
-/// And after so long, none for a while.
+/// After this long without a message, none is expected for a while.
 const REST: Duration = Duration::from_secs(600);
-/// No more of the time than one part in so many is spent in asking: a busy SuperLink is asked less often.
+/// At most one part in this many of the time is spent polling: a busy SuperLink is polled less often.
 const SHARE: u32 = 32;
-/// But never as seldom as this: a slow answer now says little about the next one.
+/// The longest pause: a slow answer now says little about the next one.
 const SLOWEST: Duration = Duration::from_secs(5);
-/// Before it connects again, after a refusal.
+/// The pause before reconnecting after a refusal.
 const RECONNECT: Duration = Duration::from_secs(5);
 
 /// A node.
@@ -103,11 +103,11 @@ impl<'a> Node<'a> {
         Ok(Self { service, folder, journal, config, site, tell, stop, node_id: 0, lost: None })
     }
 
-    /// Serves until it is stopped; then it takes itself offline.
+    /// Serves until it is stopped; then it goes offline.
     ///
     /// # Errors
-    /// What no later attempt would mend: a key or a certificate that is not accepted, registration that is closed,
-    /// a folder that cannot be written.
+    /// Permanent problems: a key or a certificate that is not accepted, closed registration, or a folder that cannot be
+    /// written.
     pub fn run(mut self) -> Result<(), NodeError> {
         let Some(mut heart) = self.connect()? else { return Ok(()) };
         for entry in self.journal.entries()? {
@@ -126,7 +126,7 @@ impl<'a> Node<'a> {
                 Ok(Some(message)) => {
                     self.found();
                     if let Some(entry) = Entry::new(message) {
-                        // Before anything else: it is not given again.
+                        // Before anything else: the message is not delivered again.
                         self.journal.add(&entry)?;
                         self.process(&entry, false)?;
                         last_message = Some(Instant::now());
@@ -139,14 +139,14 @@ impl<'a> Node<'a> {
                     self.lost(&error);
                     continue;
                 }
-                // Something on the way answered in its place, or cut its answer off.
+                // An intermediary answered in its place, or truncated its answer.
                 Err(error @ LinkError::Unreadable { .. }) => {
                     self.lost(&error);
                     self.service.link().sleep(RECONNECT);
                     continue;
                 }
                 Err(LinkError::Stopped { .. }) => break,
-                // A SuperLink that was set up anew does not know the node, or not even its key.
+                // A SuperLink that was set up anew does not know the node, perhaps not even its key.
                 Err(error)
                     if error.is_refused()
                         || matches!(error, LinkError::Unauthorized { .. })
@@ -171,7 +171,7 @@ impl<'a> Node<'a> {
             self.service.link().sleep(pause.max((took * SHARE).min(SLOWEST)));
         }
         drop(heart);
-        // Without asking twice: whoever stops a node does not want to wait.
+        // Without retrying: stopping a node should not take long.
         if self.service.deactivate(self.node_id).is_ok() {
             (self.tell)(&NodeEvent::Offline);
         }

@@ -1,11 +1,11 @@
-//! How a node becomes known to a SuperLink, and online.
+//! Registration and activation of a node at a SuperLink.
 
 use super::heart::Heart;
 use super::{Node, NodeEvent};
 use crate::{LinkError, NodeError};
 
 impl Node<'_> {
-    /// Brings the node online, however long it takes; `None` if it is to stop.
+    /// Brings the node online, however long it takes; `None` if it is asked to stop.
     pub(super) fn connect(&mut self) -> Result<Option<Heart>, NodeError> {
         loop {
             match self.online() {
@@ -26,12 +26,12 @@ impl Node<'_> {
         }
     }
 
-    /// Registers or activates; whether the key was known.
+    /// Registers or activates the node; returns whether the key was known.
     fn online(&mut self) -> Result<bool, NodeError> {
         let interval = self.config.heartbeat;
         let (id, known) = match self.service.register() {
             Ok(id) => (id, false),
-            // The key is known, or only the operator makes keys known.
+            // The key is known, or only the operator can register keys.
             Err(error) if error.is_refused() => (self.activate(error)?, true),
             Err(error) => return Err(error.into()),
         };
@@ -43,7 +43,7 @@ impl Node<'_> {
         Ok(known)
     }
 
-    /// Activates a node whose key is known; one that did not go offline is taken offline first.
+    /// Activates a node with a known key; one that did not go offline is deactivated first.
     fn activate(&mut self, refusal: LinkError) -> Result<u64, NodeError> {
         let interval = self.config.heartbeat;
         let error = match self.service.activate(interval) {
@@ -51,7 +51,7 @@ impl Node<'_> {
             Err(error) if error.is_activation_failed() => error,
             Err(error) => return Err(error.into()),
         };
-        // Nobody registered the key, or the node was not taken offline.
+        // The key is not registered, or the node did not go offline.
         let Some(id) = self.folder.remembered() else {
             return Err(match refusal.is_registration_closed() {
                 true => NodeError::NotRegistered { key: self.folder.public_key_path() },

@@ -1,4 +1,4 @@
-//! How an answer gets to the SuperLink.
+//! Sending answers to the SuperLink.
 
 use std::time::Instant;
 
@@ -11,22 +11,22 @@ use crate::wire::message::{Error, HasContent, Message, Metadata, SUPERLINK};
 /// Flower's number for a client that failed.
 const APP_RAISED: i64 = 2;
 
-/// How often objects are announced again that the SuperLink forgot before they were all there.
+/// How often objects are announced again if the SuperLink drops them before they are complete.
 const ATTEMPTS: usize = 5;
 
-/// A reason that no log wants to be longer.
+/// The longest reason, in characters.
 const LONGEST_REASON: usize = 2_000;
 
-/// An answer as it is sent. Made once: sent again it must be the same, or it would be a second answer.
+/// An encoded answer. It is built once: a second version would count as a second answer.
 pub(super) struct Reply {
     message: Message,
     objects: Objects,
     seconds: f64,
     /// How often it was announced.
     announced: usize,
-    /// What the SuperLink gave when it was announced last, until all is sent.
+    /// The session of the last announcement, until everything is sent.
     session: Option<String>,
-    /// The objects that are still to be sent.
+    /// The objects still to send.
     unsent: Vec<String>,
     /// Bytes of the objects that were sent.
     bytes: u64,
@@ -42,7 +42,7 @@ impl Node<'_> {
     ) -> Reply {
         let asked = entry.metadata();
         let seconds = started.elapsed().as_secs_f64();
-        // By the server's clock, which decides whether the answer is in time: this machine's may be minutes off.
+        // By the server's clock, which decides whether the answer is in time: this machine's clock may be minutes off.
         let created_at = asked.created_at + seconds;
         let metadata = Metadata {
             run_id: asked.run_id,
@@ -51,7 +51,7 @@ impl Node<'_> {
             dst_node_id: SUPERLINK,
             reply_to_message_id: asked.message_id.clone(),
             group_id: asked.group_id.clone(),
-            // Never longer than the instruction counts.
+            // Never beyond the instruction's own time limit.
             ttl: (asked.created_at + asked.ttl - created_at).max(0.0),
             message_type: asked.message_type.clone(),
             created_at,
@@ -79,7 +79,7 @@ impl Node<'_> {
         Reply { message, objects, seconds, announced: 0, session, unsent, bytes: 0 }
     }
 
-    /// Sends an answer; the bytes of the objects that were sent, or `None` if the SuperLink did not take it.
+    /// Sends an answer; returns the bytes of the objects that were sent, or `None` if the SuperLink did not take it.
     pub(super) fn send(
         &mut self,
         entry: &Entry,
@@ -97,11 +97,11 @@ impl Node<'_> {
                 }
                 reply.unsent.pop();
             }
-            // One that was not stored is there already, because its sending was heard and its answer was not, or was
-            // forgotten with the session. Announcing it again tells.
+            // An object that was not stored is there already: the SuperLink received it, but its answer was lost, or it
+            // dropped the object with the session. Announcing it again tells which.
             reply.session = None;
             if stored {
-                // Nobody has to keep the instruction for us any longer.
+                // The SuperLink need not keep the instruction for this node any longer.
                 let _ = self.service.confirm(node, run, entry.message_id());
                 return Ok(Some(reply.bytes));
             }
@@ -109,8 +109,8 @@ impl Node<'_> {
         Ok(None)
     }
 
-    /// Announces an answer, unless it is announced; the session to send its objects in, or `None` if the SuperLink
-    /// does not take it.
+    /// Announces an answer, unless it is announced already; returns the session for its objects, or `None` if the
+    /// SuperLink does not take it.
     fn announce(&self, reply: &mut Reply) -> Result<Option<String>, NodeError> {
         if let Some(session) = &reply.session {
             return Ok(Some(session.clone()));
@@ -119,11 +119,11 @@ impl Node<'_> {
         let (message, tree) = (reply.message.clone(), reply.objects.tree.clone());
         let response = self.service.push_message(self.node_id, message, tree, reply.seconds)?;
         let new = &response.objects_to_push;
-        // The message's own object is new, whatever else the SuperLink has: it was dropped without a word.
+        // The message's own object is always new; if the SuperLink does not ask for it, it dropped the answer silently.
         if reply.announced == 1 && new.is_empty() {
             return Ok(None);
         }
-        // From the message down, so that the server sees how far it is: the last one is sent first.
+        // From the message down, so that the server sees the progress: the last object is sent first.
         let order = reply.objects.contents.iter().map(|(id, _)| id);
         reply.unsent = order.filter(|id| new.contains(id)).cloned().collect();
         reply.session = Some(response.session_id.clone());

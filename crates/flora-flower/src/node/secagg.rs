@@ -1,4 +1,4 @@
-//! Messages of Flower's SecAgg+, whose state lies in the node's folder between them.
+//! Messages of Flower's SecAgg+; the state between them is in the node's folder.
 
 use flora_federation::protocol::SERVER_ROUND;
 use flora_federation::{Kind, Message, Value};
@@ -10,11 +10,11 @@ use crate::objects::RecordDict;
 use crate::random;
 use crate::secaggplus::{SecAggError, SecAggNode, StateFolder, Step};
 
-/// In the node's folder.
+/// The name of the folder in the node's folder.
 const FOLDER: &str = "secaggplus";
 
 impl Node<'_> {
-    /// Does a step, with the site's training in it where it belongs there.
+    /// Does a step, including the site's training at its stage.
     pub(super) fn aggregate(
         &mut self,
         entry: &Entry,
@@ -39,13 +39,13 @@ impl Node<'_> {
                 node.trained(&answer, &mut random).map_err(told)?
             }
         };
-        // Before the answer is on its way: the same masks must not be used for another one.
+        // Before the answer is sent: the same masks must not be used for another answer.
         states.save(run_id, &node).map_err(told)?;
         Ok(reply)
     }
 }
 
-/// The older API says the round in the message's group only.
+/// The older API gives the round only in the message's group.
 fn with_round(mut message: Message, group: &str) -> Message {
     if let Ok(round) = group.parse() {
         message.config.entry(SERVER_ROUND.to_owned()).or_insert(Value::Int(round));

@@ -1,4 +1,4 @@
-//! A message from the journal to its answer.
+//! Processing of a message, from the journal to its answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -12,24 +12,24 @@ use crate::codec::{self, Form};
 use crate::objects::{self, Content, Limits, RecordDict};
 use crate::{LinkError, NodeError, secaggplus};
 
-/// How often a task is tried that ends the process.
+/// How often a task that crashes its process is tried.
 const TRIES: usize = 3;
 
-/// A server that announced an object sends it within so long of the one before, or never.
+/// A server that announced an object sends it within this time after the previous one, or never.
 const SENDING: Duration = Duration::from_secs(180);
 
-/// What became of a message's content.
+/// The result of fetching a message's content.
 enum Fetched {
     Records(Message, Form),
     SecAgg(RecordDict),
-    /// It is no message that anybody could do.
+    /// The message is malformed.
     Wrong(String),
     Gone,
 }
 
 impl Node<'_> {
-    /// Does a message and answers it. Whatever is wrong with the message or the site is the server's to know; what
-    /// keeps the node itself from going on is an error.
+    /// Does the work of a message and answers it. Problems of the message or the site are reported to the server; only
+    /// a problem that stops the node is an error.
     pub(super) fn process(&mut self, entry: &Entry, again: bool) -> Result<(), NodeError> {
         let kind = entry.kind();
         (self.tell)(&NodeEvent::Received { kind: kind.clone(), run_id: entry.run_id(), again });
@@ -44,7 +44,7 @@ impl Node<'_> {
             Err(NodeError::Link(error)) if error.is_run_over() => {
                 (self.tell)(&NodeEvent::Dropped { why: "its run is over".to_owned() });
             }
-            // Whether the node itself may go on is seen when the next message is asked for.
+            // The next request for a message shows whether the node itself may continue.
             Err(NodeError::Link(
                 error @ (LinkError::Refused { .. }
                 | LinkError::Unauthorized { .. }
@@ -74,7 +74,7 @@ impl Node<'_> {
                 let (run_id, kind) = (entry.run_id(), kind.clone());
                 let instruction = Instruction { run_id, kind, message, form };
                 self.handle(&instruction).map(|mut answer| {
-                    // Flower's servers want no setting that only one of the nodes sends.
+                    // Flower's servers reject settings that only some of the nodes send.
                     if again && form == Form::Flora {
                         answer.config.insert(AGAIN.to_owned(), Value::Bool(true));
                     }
@@ -94,7 +94,7 @@ impl Node<'_> {
         let seconds = started.elapsed().as_secs_f64();
         let mut reply = self.reply(entry, result, started);
         let bytes = match self.reach(|node| node.send(entry, &mut reply)) {
-            // It does not get through, whatever is in its way; that it does not, does.
+            // The answer itself cannot be delivered, but the failure can.
             Err(NodeError::Link(error @ LinkError::Protocol { .. })) => {
                 let problem = failure.insert(error.to_string()).clone();
                 let mut reply = self.reply(entry, Err(problem), started);
@@ -114,7 +114,7 @@ impl Node<'_> {
     }
 
     pub(super) fn handle(&mut self, instruction: &Instruction) -> Result<Message, String> {
-        // What is half done is done again from what was kept before.
+        // Unfinished work is repeated from the state before it.
         catch_unwind(AssertUnwindSafe(|| self.site.handle(instruction)))
             .unwrap_or_else(|_| Err("the site panicked; its log says where".to_owned()))
     }
@@ -151,7 +151,7 @@ impl Node<'_> {
                     Err(error) => Fetched::Wrong(error.to_string()),
                 },
                 Content::Error(error) => {
-                    Fetched::Wrong(format!("an error is no instruction: {}", error.reason))
+                    Fetched::Wrong(format!("an error is not an instruction: {}", error.reason))
                 }
             },
             Err(NodeError::Gone) => Fetched::Gone,
@@ -160,7 +160,7 @@ impl Node<'_> {
         })
     }
 
-    /// Asks, however long nobody answers: what is half done stays to be done.
+    /// Sends a request until it is answered, so that unfinished work can continue.
     fn reach<T>(
         &mut self,
         mut ask: impl FnMut(&mut Self) -> Result<T, NodeError>,
@@ -168,7 +168,7 @@ impl Node<'_> {
         loop {
             match ask(self) {
                 Err(NodeError::Link(error)) if error.is_unreachable() => self.lost(&error),
-                // Something on the way answered in the SuperLink's place, or cut its answer off.
+                // An intermediary answered in the SuperLink's place, or truncated its answer.
                 Err(NodeError::Link(error @ LinkError::Unreadable { .. })) => {
                     self.lost(&error);
                     if self.service.link().sleep(RECONNECT) {

@@ -7,10 +7,10 @@ use super::{Array, ArrayRecord, Content, Objects, Record, RecordDict, head};
 use crate::pairs::Pairs;
 use crate::wire::message::{Message, Metadata, ObjectTree};
 
-/// The objects of a message. `metadata.message_id` is ignored: the id is [`Objects::root`].
+/// Converts a message to objects. `metadata.message_id` is ignored: the id is [`Objects::root`].
 ///
-/// Equal records give equal objects, whoever sends them to whom, so that a server that has them already is
-/// sent the `Message` only.
+/// Equal records give equal objects, whatever the sender and receiver. A server that already has them receives only the
+/// `Message` object.
 pub fn deflate(metadata: &Metadata, content: &Content) -> Objects {
     let mut store = Store::default();
     let mut message = Message {
@@ -45,7 +45,7 @@ struct ArrayBody<'a> {
 }
 
 impl Store {
-    /// Adds an object, unless it is here already.
+    /// Adds an object, unless it is present.
     fn add(&mut self, kind: &str, children: Vec<ObjectTree>, body: &[u8]) -> ObjectTree {
         let content = head::join(kind, children.iter().map(|it| it.object_id.as_str()), body);
         let object_id = head::id(&content);
@@ -78,7 +78,7 @@ impl Store {
         self.references(head::ARRAY_RECORD, named)
     }
 
-    /// An object that names others.
+    /// An object that refers to others.
     fn references(&mut self, kind: &str, named: Vec<(String, ObjectTree)>) -> ObjectTree {
         let ids = named.iter().map(|(name, tree)| (name.clone(), tree.object_id.clone()));
         let body = json(&Pairs(ids.collect()));
@@ -96,7 +96,7 @@ impl Store {
     }
 }
 
-/// Each tree once, and where among those each of the given trees is.
+/// Each distinct tree once, and the index of each given tree among them.
 fn unique(trees: impl Iterator<Item = ObjectTree>) -> (Vec<ObjectTree>, Vec<usize>) {
     let mut places = std::collections::HashMap::new();
     let mut once: Vec<ObjectTree> = Vec::new();

@@ -4,28 +4,28 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ObjectError {
-    /// The bytes are not those that the id stands for.
+    /// The bytes do not have the SHA-256 of their id.
     #[error(
         "object {id}: the bytes that came have the SHA-256 {found}: they were damaged on the way, or the \
          server holds a damaged object"
     )]
     Digest {
-        /// What was asked for.
+        /// The requested id.
         id: String,
-        /// What came.
+        /// The id of the received bytes.
         found: String,
     },
-    /// An object of another type than its place asks for.
+    /// An object of the wrong type.
     #[error("object {id} is of type `{found}`; expected {expected}")]
     Type {
         /// The object.
         id: String,
-        /// The type that it has.
+        /// Its type.
         found: String,
-        /// What would have been right.
+        /// The expected type.
         expected: &'static str,
     },
-    /// Head or body are not as they must be.
+    /// A malformed head or body.
     #[error(
         "object {id}: {problem}; the other side may run a version of Flower that flora does not know"
     )]
@@ -35,12 +35,12 @@ pub enum ObjectError {
         /// What is wrong.
         problem: String,
     },
-    /// More than the limits allow.
+    /// A message that exceeds the limits.
     #[error("the message is larger than allowed here: more than {most} {what}")]
     TooLarge {
         /// The limit.
         most: u64,
-        /// Of what.
+        /// The unit of the limit.
         what: &'static str,
     },
 }

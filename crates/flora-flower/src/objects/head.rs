@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::ObjectError;
 
-/// Which types there are.
+/// The types of objects.
 pub(super) const MESSAGE: &str = "Message";
 pub(super) const RECORD_DICT: &str = "RecordDict";
 pub(super) const ARRAY_RECORD: &str = "ArrayRecord";
@@ -21,7 +21,7 @@ pub(super) fn id(content: &[u8]) -> String {
     hex::encode(&Sha256::digest(content))
 }
 
-/// An object from its parts.
+/// Joins the parts of an object.
 pub(super) fn join<'a>(
     kind: &str,
     children: impl Iterator<Item = &'a str>,
@@ -39,12 +39,12 @@ pub(super) fn join<'a>(
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     pub(super) kind: &'a str,
-    /// Each id once.
+    /// The distinct ids.
     pub(super) children: Vec<&'a str>,
     pub(super) body: &'a [u8],
 }
 
-/// The parts of the object `id`.
+/// Splits the object `id` into its parts.
 pub(super) fn split<'a>(id: &str, content: &'a [u8]) -> Result<Parts<'a>, ObjectError> {
     let malformed = |problem: &str| ObjectError::malformed(id, problem);
     let end = content.iter().position(|&byte| byte == 0);
@@ -69,7 +69,7 @@ pub(super) fn split<'a>(id: &str, content: &'a [u8]) -> Result<Parts<'a>, Object
     let mut seen = HashSet::new();
     for child in &children {
         if !is_id(child) {
-            return Err(malformed("its head names a child by something that is no SHA-256"));
+            return Err(malformed("its head names a child by something other than a SHA-256"));
         }
         if !seen.insert(child) {
             return Err(malformed("its head names a child twice"));

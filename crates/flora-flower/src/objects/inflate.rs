@@ -10,32 +10,32 @@ use crate::pairs::Pairs;
 use crate::wire::message::Message;
 use crate::wire::records::{ConfigRecord, MetricRecord};
 
-/// How large a message may be.
+/// The limits on the size of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of all objects and, counted again wherever they are repeated, of all arrays.
+    /// Bytes of all objects and of all arrays, where a repeated array counts each time.
     pub bytes: u64,
-    /// Objects that are fetched, chunks and arrays that are repeated included.
+    /// Number of fetched objects; repeated chunks and arrays count each time.
     pub objects: u64,
 }
 
-/// The most bytes that a record of settings or metrics may have.
+/// The most bytes of a record of settings or metrics.
 const SETTINGS: usize = 64 << 20;
 
 impl Default for Limits {
-    /// Twice 2 GiB: a record of 2 GiB is fetched and put together. 2^17 objects.
+    /// Twice 2 GiB: a record of 2 GiB is fetched and assembled. 2^17 objects.
     fn default() -> Self {
         Self { bytes: 4 << 30, objects: 1 << 17 }
     }
 }
 
-/// Reads a message. `fetch` gives the bytes of an object, and is asked once for each that is needed, from the
-/// message down.
+/// Reads a message. `fetch` returns the bytes of an object; it is called once for each needed object, from the message
+/// down.
 ///
 /// # Errors
 ///
-/// Those of `fetch`, and an [`ObjectError`] for bytes that do not have the id's SHA-256, for objects that are
-/// malformed or in a place of another type, and for messages beyond `limits`.
+/// Those of `fetch`, and an [`ObjectError`] for bytes without the id's SHA-256, for objects that are malformed or of
+/// the wrong type, and for messages beyond `limits`.
 pub fn inflate<E: From<ObjectError>>(
     root: &str,
     limits: Limits,
@@ -71,7 +71,7 @@ struct ArrayBody {
 }
 
 impl<E: From<ObjectError>> Reader<'_, E> {
-    /// The bytes of an object, which are those that its id stands for.
+    /// Fetches the bytes of an object and checks their id.
     fn get(&mut self, id: &str) -> Result<Vec<u8>, E> {
         // Counted before it is fetched.
         self.count_object()?;
@@ -134,7 +134,7 @@ impl<E: From<ObjectError>> Reader<'_, E> {
         }
     }
 
-    /// The objects that an object names.
+    /// The objects that an object refers to.
     fn references<T: Clone + Size>(
         &mut self,
         id: &str,
@@ -176,7 +176,7 @@ impl<E: From<ObjectError>> Reader<'_, E> {
         all_used(id, &parts, &body.arraychunk_ids)?;
         let children = parts.children;
         let mut data = Vec::new();
-        // Where each chunk lies in `data`.
+        // The range of each chunk in `data`.
         let mut places: Vec<Option<Range<usize>>> = vec![None; children.len()];
         for chunk in body.arraychunk_ids {
             match places[chunk].clone() {
@@ -202,7 +202,7 @@ impl<E: From<ObjectError>> Reader<'_, E> {
     }
 }
 
-/// Whether `places` are numbers of children, and of all of them.
+/// Whether `places` are valid indices of children that cover all of them.
 fn all_used(id: &str, parts: &Parts<'_>, places: &[usize]) -> Result<(), ObjectError> {
     let mut used = vec![false; parts.children.len()];
     for &place in places {
@@ -215,7 +215,7 @@ fn all_used(id: &str, parts: &Parts<'_>, places: &[usize]) -> Result<(), ObjectE
     Ok(())
 }
 
-/// How much memory a copy takes.
+/// The memory that a copy takes.
 trait Size {
     fn size(&self) -> usize;
 }
@@ -236,7 +236,7 @@ impl Size for Record {
     }
 }
 
-/// The parts of an object that must be of the type `kind`.
+/// Splits an object that must be of the type `kind`.
 fn split<'a>(
     id: &str,
     content: &'a [u8],
@@ -248,7 +248,7 @@ fn split<'a>(
 }
 
 fn wrong_type(id: &str, found: &str, expected: &'static str) -> ObjectError {
-    // A type's name, not a whole hostile head.
+    // The name of a type, not a whole hostile head.
     let found = found.chars().take(40).filter(|it| !it.is_control()).collect();
     ObjectError::Type { id: id.to_owned(), found, expected }
 }

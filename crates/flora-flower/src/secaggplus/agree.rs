@@ -19,8 +19,8 @@ const DRAWS: usize = 8;
 /// A private key. Its memory is overwritten when it is dropped.
 pub(super) struct Secret(SecretKey);
 
-/// What two nodes have in common. The base64 text of 44 bytes is the key of [`Fernet`](super::fernet) and the seed of
-/// masks at the same time.
+/// The shared secret of two nodes. Its base64 text of 44 bytes is both the key of [`Fernet`](super::fernet) and the
+/// seed of masks.
 pub(super) struct SharedKey(Zeroizing<[u8; 32]>);
 
 impl Secret {
@@ -47,7 +47,7 @@ impl Secret {
         self.0.public_key()
     }
 
-    /// PKCS#8, the form in which shares of it are made: the server parses what it puts together.
+    /// PKCS#8, the form from which shares are made: the server parses the reconstructed text.
     pub(super) fn to_pem(&self) -> Zeroizing<String> {
         self.0.to_pkcs8_pem(LineEnding::LF).expect("a key on this curve has that form")
     }
@@ -63,7 +63,7 @@ impl SharedKey {
         &self.0
     }
 
-    /// The seed of masks. That these are letters is why it has 28 bits at most; see the module.
+    /// The seed of masks. It consists of letters, so it has at most 28 bits; see the module documentation.
     pub(super) fn seed(&self) -> Zeroizing<String> {
         Zeroizing::new(URL_SAFE.encode(*self.0))
     }
@@ -79,7 +79,7 @@ pub(super) fn public_to_pem(key: &PublicKey) -> String {
     key.to_public_key_pem(LineEnding::LF).expect("a key on this curve has that form")
 }
 
-/// A neighbour's key, which is a point of the curve and not its zero.
+/// A neighbour's key: a point of the curve other than zero.
 pub(super) fn public_from_pem(pem: &[u8]) -> Option<PublicKey> {
     PublicKey::from_public_key_pem(std::str::from_utf8(pem).ok()?).ok()
 }

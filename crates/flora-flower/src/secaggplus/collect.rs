@@ -14,7 +14,7 @@ use super::{Random, SecAggError, fernet};
 use crate::codec::npy;
 
 impl Training {
-    /// Whether the parameters are those that were sent, but for their values: the server adds them up.
+    /// Checks that the parameters have the shapes of those that were sent: the server adds them up.
     pub(super) fn check(&self, parameters: &ParameterRecord) -> Result<(), SecAggError> {
         if parameters.is_empty() {
             return Err(SecAggError::Answer("the site's answer has no parameters".to_owned()));
@@ -26,7 +26,7 @@ impl Training {
             );
             return Err(SecAggError::Answer(problem));
         }
-        // A server that sent none takes those that its nodes have.
+        // If the server sent none, it accepts those of its nodes.
         if self.shapes.is_empty() {
             return Ok(());
         }
@@ -51,7 +51,7 @@ impl Training {
 }
 
 impl Shared {
-    /// The neighbours' shares, out of what the server passes on.
+    /// Decrypts the neighbours' shares that the server passed on.
     pub(super) fn receive(&self, id: u64, fields: &Fields<'_>) -> Result<Vec<Held>, SecAggError> {
         let (sources, tokens) = (fields.ids("srcs")?, fields.byte_strings("ctxts")?);
         let threshold = self.keys.settings.threshold;
@@ -68,9 +68,7 @@ impl Shared {
         let open = |(source, token): (&u64, &Vec<u8>)| {
             let neighbour = self.neighbours.iter().find(|it| it.id == *source);
             let Some(neighbour) = neighbour else {
-                return refuse(format!(
-                    "node {source} is none of this node's neighbours; {CHANGED}"
-                ));
+                return refuse(format!("node {source} is not a neighbour of this node; {CHANGED}"));
             };
             let key = self.keys.cipher.shared_key(&neighbour.cipher);
             let opened =
@@ -90,7 +88,7 @@ impl Shared {
         sources.iter().zip(tokens).map(open).collect()
     }
 
-    /// The weight and the weighted parameters, under this node's own mask and one for each neighbour that is left: a
+    /// The weight and the weighted parameters, under this node's own mask and one for each remaining neighbour: one
     /// `.npy` file each.
     pub(super) fn mask(
         &self,
@@ -120,7 +118,7 @@ impl Shared {
                 }
             }
         }
-        // `mod_range` divides 2^32, in which the sums are.
+        // `mod_range` divides 2^32, so wrapping sums are right.
         let bits = (settings.mod_range - 1) as u32;
         let shapes =
             std::iter::once(&[1][..]).chain(parameters.iter().map(|(_, tensor)| tensor.shape()));

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a node does not take part in a step of SecAgg+.
+/// Why a node refuses a step of SecAgg+.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SecAggError {
@@ -23,12 +23,12 @@ pub enum SecAggError {
          without its state, or missed a message; it takes part again in the next round"
     )]
     Stage {
-        /// What would have been right.
+        /// The expected stage.
         expected: &'static str,
         /// The stage of the message.
         found: String,
     },
-    /// A setting of the workflow that makes no sense, or none that a node should accept.
+    /// A setting of the workflow that is invalid, or that a node should not accept.
     #[error("SecAgg+: the server's setting `{setting}` of SecAggPlusWorkflow {problem}")]
     Setting {
         /// The parameter of `SecAggPlusWorkflow`.
@@ -36,11 +36,11 @@ pub enum SecAggError {
         /// What is wrong, and what to do.
         problem: String,
     },
-    /// The server's lists of nodes, keys or shares do not fit together.
+    /// The server's lists of nodes, keys or shares are inconsistent.
     #[error("SecAgg+: {0}")]
     Refused(String),
-    /// The weighted parameters do not fit into the range in which they are summed. The value itself is not told: the
-    /// error goes to the server, from which parameters are hidden.
+    /// The weighted parameters exceed the range in which they are summed. The error omits the value itself: it goes to
+    /// the server, from which parameters are hidden.
     #[error(
         "SecAgg+: {array}, element {element}: its value times this site's weight is beyond the clipping range of \
          {clipping_range}, where Flower would cut it off without a word; raise clipping_range of SecAggPlusWorkflow to \
@@ -49,14 +49,14 @@ pub enum SecAggError {
     Range {
         /// The array's name at this site.
         array: String,
-        /// Row by row, from 0.
+        /// The index of the element, row-major, from 0.
         element: usize,
         /// The server's setting.
         clipping_range: f64,
         /// The setting, doubled until this site's parameters fit.
         enough: f64,
     },
-    /// What came of the training cannot be sent.
+    /// The result of the training cannot be sent.
     #[error("SecAgg+: {0}")]
     Answer(String),
     /// A saved state that cannot be read.
@@ -87,7 +87,7 @@ impl SecAggError {
     }
 }
 
-/// Why lists may not fit together.
+/// Why lists may be inconsistent.
 pub(super) const CHANGED: &str =
     "the server's messages were changed, or it means to see this site's parameters";
 

@@ -15,7 +15,7 @@ const HEAD: usize = 9;
 const BLOCK: usize = 16;
 const TAG: usize = 32;
 
-/// A token of `plaintext`. `iv` must be random.
+/// Encrypts `plaintext`. `iv` must be random.
 pub(super) fn encrypt(key: &[u8; 32], plaintext: &[u8], iv: [u8; BLOCK], seconds: u64) -> String {
     let (signing, cipher) = split(key);
     let mut token = vec![VERSION];
@@ -28,8 +28,8 @@ pub(super) fn encrypt(key: &[u8; 32], plaintext: &[u8], iv: [u8; BLOCK], seconds
     URL_SAFE.encode(token)
 }
 
-/// The plaintext of a token, or `None` for one that was not made with this key. Its time is not looked at, as in
-/// Flower: a token is of use in its own round only, whose keys are new.
+/// Decrypts a token; `None` if it was not made with this key. The time is ignored, as in Flower: a token is only useful
+/// in its own round, which has new keys.
 pub(super) fn decrypt(key: &[u8; 32], token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (signing, cipher) = split(key);
     let token = URL_SAFE.decode(token).ok()?;
@@ -78,7 +78,7 @@ mod tests {
             );
         }
         for case in &vectors.invalid {
-            // Those that are invalid by their time only are read.
+            // Tokens that are invalid only by their time are accepted.
             let is_about_time = case.desc.starts_with("far-future") || case.desc == "expired TTL";
             let read = decrypt(&key(&case.secret), case.token.as_bytes());
             assert_eq!(read.is_some(), is_about_time, "{}", case.desc);
@@ -105,7 +105,7 @@ mod tests {
         for end in 0..token.len() {
             assert!(decrypt(&key, &token.as_bytes()[..end]).is_none(), "{end}");
         }
-        // Signed rightly, and still too short to be a token.
+        // Correctly signed, but too short for a token.
         for length in 0..HEAD + BLOCK {
             let mut short = vec![VERSION; length];
             short.extend(mac(split(&key).0, &short).finalize().into_bytes());

@@ -1,4 +1,4 @@
-//! What `tests/fixtures/make_secaggplus.py` wrote.
+//! The output of `tests/fixtures/make_secaggplus.py`.
 
 use std::ops::Deref;
 use std::path::Path;

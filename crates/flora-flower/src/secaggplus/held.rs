@@ -1,4 +1,4 @@
-//! The shares that one node holds of another one's secrets.
+//! The shares that one node holds of another node's secrets.
 
 use zeroize::Zeroizing;
 
@@ -7,21 +7,21 @@ use super::shamir::{Share, is_share};
 /// A node's share of another node's secrets, or of its own.
 #[derive(Clone)]
 pub(super) struct Held {
-    /// Whose secrets they are; on their way, whom they are for.
+    /// The owner of the secrets; in transit, the receiver of the shares.
     pub(super) node: u64,
-    /// Of the seed: asked for if the node is there at the end.
+    /// A share of the seed: requested if the owner is online at the end.
     pub(super) seed: Share,
-    /// Of the private key: asked for if it is not.
+    /// A share of the private key: requested if the owner is lost.
     pub(super) key: Share,
 }
 
 /// Blocks of the shares of a seed, which has 32 bytes.
 const SEED_BLOCKS: usize = 3;
-/// Of a private key as PEM. Flower's and ours have 20; other writers may use more lines.
+/// Blocks of the shares of a private key as PEM. Flower's and ours have 20; other writers may use more lines.
 const KEY_BLOCKS: std::ops::RangeInclusive<usize> = 1..=64;
 
 impl Held {
-    /// What is encrypted for `self.node`.
+    /// The plaintext that is encrypted for `self.node`.
     pub(super) fn to_plaintext(&self, source: u64) -> Zeroizing<Vec<u8>> {
         let mut text = Zeroizing::new(Vec::with_capacity(20 + self.seed.len() + self.key.len()));
         text.extend(source.to_le_bytes());
@@ -32,7 +32,7 @@ impl Held {
         text
     }
 
-    /// The shares of whoever wrote the text, and whom it is for.
+    /// The shares from a plaintext, and their receiver.
     pub(super) fn from_plaintext(text: &[u8]) -> Option<(Self, u64)> {
         let (source, rest) = text.split_first_chunk()?;
         let (destination, rest) = rest.split_first_chunk()?;

@@ -1,4 +1,4 @@
-//! The records of Flower's older API, which SecAgg+ is made of: instructions to train, and what came of them.
+//! The records of Flower's older API, which SecAgg+ uses: instructions to train, and the results.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::wire::records::{ConfigRecord, ConfigValue, MetricRecord, MetricValue}
 
 const PARAMETERS: &str = "fitins.parameters";
 const CONFIG: &str = "fitins.config";
-/// Stands in a record without arrays, for the type of the arrays that it lacks.
+/// Marks a record without arrays, in place of their type.
 const EMPTY: &str = "_empty";
 
-/// The instruction to train. Its arrays have no names; they are called `0`, `1` and so on, as Flower calls them.
+/// Reads the instruction to train. Its arrays have no names; they are called `0`, `1` and so on, as in Flower.
 pub(super) fn instruction(records: &RecordDict) -> Result<Message, SecAggError> {
     let Some(Record::Arrays(arrays)) = records.get(PARAMETERS) else {
-        return Err(SecAggError::record(PARAMETERS, "it is missing, or no ArrayRecord"));
+        return Err(SecAggError::record(PARAMETERS, "it is missing, or not an ArrayRecord"));
     };
     let mut parameters = ParameterRecord::new();
     for (name, array) in arrays.0.iter().filter(|(name, _)| name != EMPTY) {
@@ -29,7 +29,7 @@ pub(super) fn instruction(records: &RecordDict) -> Result<Message, SecAggError> 
         if array.stype != NUMPY {
             return Err(wrong(format!("its tensor type is not `{NUMPY}`")));
         }
-        // Shape and element type of such records are in the file only.
+        // Only the file has the shape and element type.
         let tensor = numpy_tensor(&array.data).map_err(wrong)?;
         parameters.insert(name, tensor).map_err(|error| wrong(error.to_string()))?;
     }
@@ -43,7 +43,7 @@ pub(super) fn instruction(records: &RecordDict) -> Result<Message, SecAggError> 
     Ok(message)
 }
 
-/// What came of the training, without the parameters, which are not sent openly.
+/// The result of the training without the parameters, which are not sent unmasked.
 pub(super) fn result(answer: &Message, num_examples: usize) -> Vec<(String, Record)> {
     let mut metrics = ConfigRecord::default();
     for (name, value) in answer.metrics.iter().filter(|(name, _)| *name != NUM_EXAMPLES) {

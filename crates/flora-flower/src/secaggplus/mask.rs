@@ -2,16 +2,16 @@
 
 use rand_mt::Mt;
 
-/// Numbers from 0 to `modulus - 2`, one after the other, row by row and array by array.
+/// Numbers from 0 to `modulus - 2`, in sequence, row by row and array by array.
 pub(super) struct Mask {
     generator: Mt,
     most: u32,
-    /// The bits that `most` has.
+    /// The number of bits of `most`.
     bits: u32,
 }
 
 impl Mask {
-    /// `modulus` is from 2 to 2^32. Bytes of the seed beyond a multiple of four do not count; Flower has none.
+    /// `modulus` is from 2 to 2^32. Bytes of the seed beyond a multiple of four are ignored; Flower's seeds have none.
     pub(super) fn new(seed: &[u8], modulus: u64) -> Self {
         let words = seed.as_chunks().0.iter();
         let seed = words.fold(0, |all, word| all ^ u32::from_le_bytes(*word));
@@ -64,7 +64,7 @@ mod tests {
         }
     }
 
-    /// Why the documentation says 28 bits.
+    /// The reason for the 28 bits in the documentation.
     #[test]
     fn a_pair_seed_never_sets_the_highest_bit_of_a_byte() {
         let fold = |seed: &[u8]| {

@@ -9,21 +9,20 @@ use super::{CONFIGS, Random, SecAggError, legacy};
 use crate::objects::{Record, RecordDict};
 use crate::wire::records::{BytesList, ConfigRecord, ConfigValue, SintList, UintList};
 
-/// A node's part in the rounds of one run, without any input or output of its own.
+/// A node's role in the rounds of one run, without any input or output.
 ///
-/// It answers a message by [`receive`](Self::receive). At the stage `collect_masked_vectors` the caller trains, and
-/// gives what came of it to [`trained`](Self::trained).
+/// [`receive`](Self::receive) handles a message. At the stage `collect_masked_vectors` the caller trains, and passes
+/// the result to [`trained`](Self::trained).
 ///
-/// It holds the node's secrets. They outlive a restart by [`to_bytes`](Self::to_bytes), which is to be written after
-/// each step **before the answer is sent**, as [`StateFolder`](super::StateFolder) does; a node that is restarted
-/// without it takes part again in the next round. An older state must never be used again: it would mask other
-/// parameters with the same masks.
+/// It holds the node's secrets. To survive a restart, write [`to_bytes`](Self::to_bytes) after each step **before the
+/// answer is sent**, as [`StateFolder`](super::StateFolder) does; a node that is restarted without it takes part again
+/// in the next round. Never reuse an older state: it would mask other parameters with the same masks.
 pub struct SecAggNode {
     pub(super) id: u64,
     pub(super) stage: Stage,
 }
 
-/// What a message asks for.
+/// The result of handling a message.
 #[derive(Debug)]
 pub enum Step {
     /// Send these records.
@@ -33,27 +32,27 @@ pub enum Step {
 }
 
 impl SecAggNode {
-    /// A node in no round. `id` is what the SuperLink calls it, the destination of its messages.
+    /// A node outside any round. `id` is its id on the SuperLink, the destination of its messages.
     pub fn new(id: u64) -> Self {
         Self { id, stage: Stage::Idle }
     }
 
-    /// What the SuperLink calls it.
+    /// The node's id on the SuperLink.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// Whether no round is under way, so that there is nothing to keep.
+    /// Whether no round is in progress, so that there is no state to store.
     pub fn is_idle(&self) -> bool {
         matches!(self.stage, Stage::Idle)
     }
 
-    /// Does the step that a message asks for.
+    /// Does the step that a message requests.
     ///
     /// # Errors
     ///
-    /// [`SecAggError`] for a message that is malformed, out of order, or asks for what would reveal parameters. The
-    /// node stays where it was, and a message `setup` begins a new round at any time.
+    /// [`SecAggError`] for a message that is malformed, out of order, or would reveal parameters. The node keeps its
+    /// stage. A message `setup` begins a new round at any time.
     pub fn receive(
         &mut self,
         records: &RecordDict,
@@ -74,7 +73,7 @@ impl SecAggNode {
             }
             ("unmask", Stage::Masked(shares)) => {
                 let (nodes, shares) = shares.reveal(self.id, &fields)?;
-                // Once: other lists would get other shares.
+                // Only once: other lists would receive other shares.
                 self.stage = Stage::Idle;
                 let mut reply = ConfigRecord::default();
                 reply.push("nids", ids(nodes));
@@ -88,14 +87,14 @@ impl SecAggNode {
         Ok(Step::Reply(RecordDict(vec![(CONFIGS.to_owned(), Record::Config(reply))])))
     }
 
-    /// Masks what came of the training that [`Step::Train`] asked for: `answer` has as many parameters as were sent, in
-    /// the same order and of the same shapes, whatever their names, and its number of examples.
+    /// Masks the result of the training that [`Step::Train`] requested. `answer` has its number of examples, and as
+    /// many parameters as were sent, in the same order and with the same shapes; their names may differ.
     ///
     /// # Errors
     ///
-    /// [`SecAggError::Stage`] if no training was asked for, [`SecAggError::Answer`] for parameters that are missing, of
-    /// other shapes or not finite, and [`SecAggError::Range`] and [`SecAggError::Setting`] for what would be cut off or
-    /// overflow on the server.
+    /// [`SecAggError::Stage`] if no training was requested, [`SecAggError::Answer`] for parameters that are missing,
+    /// have other shapes or are not finite, and [`SecAggError::Range`] and [`SecAggError::Setting`] for values that
+    /// would be clipped or overflow on the server.
     pub fn trained(
         &mut self,
         answer: &Message,
@@ -133,7 +132,7 @@ impl SecAggNode {
         random: &mut Random<'_>,
     ) -> Result<ConfigRecord, SecAggError> {
         let settings = Settings::read(fields)?;
-        // New ones each round: with the same keys, the masks would be the same.
+        // New keys each round: with the same keys, the masks would be the same.
         let (mask, cipher) = (Secret::generate(random)?, Secret::generate(random)?);
         let mut reply = ConfigRecord::default();
         for (name, secret) in [("pk1", &mask), ("pk2", &cipher)] {
@@ -168,7 +167,7 @@ impl SecAggNode {
     }
 }
 
-/// Ids as Flower writes them: without a sign if one needs all 64 bits.
+/// Ids as Flower writes them: unsigned if one needs all 64 bits.
 fn ids(ids: Vec<u64>) -> ConfigValue {
     match ids.iter().map(|id| i64::try_from(*id)).collect() {
         Ok(vals) => ConfigValue::SintList(SintList { vals }),

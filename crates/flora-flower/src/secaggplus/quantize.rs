@@ -1,18 +1,18 @@
-//! Flower's `quantize`: weighted parameters as whole numbers, rounded up or down by chance so that the mean is right.
+//! Flower's `quantize`: weighted parameters as integers, rounded stochastically without bias.
 
 use flora_core::ParameterRecord;
 
 use super::settings::Settings;
 use super::{Random, SecAggError};
 
-/// The bytes of one draw, of which 53 bits count, as in numpy's `rand`.
+/// The bytes of one draw, of which 53 bits are used, as in numpy's `rand`.
 const DRAW: usize = 8;
-/// So many draws need no more memory than the processor has close by.
+/// Draws per block: a block fits into the processor's cache.
 const AT_ONCE: usize = 1 << 12;
 
-/// The weight of so many examples as a whole number: `target_range` stands for `max_weight`.
+/// The weight of a number of examples as an integer: `target_range` corresponds to `max_weight`.
 ///
-/// Flower warns of more examples than `max_weight`, and the sum overflows; here that is an error.
+/// Above `max_weight`, Flower only warns, and the sum overflows; here that is an error.
 pub(super) fn weight(settings: &Settings, num_examples: usize) -> Result<u32, SecAggError> {
     let ratio = num_examples as f64 / settings.max_weight;
     if num_examples == 0 {
@@ -28,7 +28,7 @@ pub(super) fn weight(settings: &Settings, num_examples: usize) -> Result<u32, Se
         );
         return Err(SecAggError::setting("max_weight", problem));
     }
-    // Python's `round` takes halves to even numbers, too.
+    // Python's `round` rounds halves to even, too.
     let weight = (ratio * f64::from(settings.target_range)).round_ties_even() as u32;
     if weight == 0 {
         let problem = format!(
@@ -41,7 +41,7 @@ pub(super) fn weight(settings: &Settings, num_examples: usize) -> Result<u32, Se
     Ok(weight)
 }
 
-/// Whether all parameters are in range with this weight; the error has the one that is furthest out.
+/// Checks that all parameters are in range with this weight; the error names the one furthest outside.
 pub(super) fn check_range(
     settings: &Settings,
     weight: u32,
@@ -72,7 +72,7 @@ pub(super) fn check_range(
     Err(SecAggError::Range { array: array.to_owned(), element, clipping_range, enough })
 }
 
-/// Values as they are summed. All must be in range.
+/// The quantized values. All must be in range.
 pub(super) fn quantize(
     settings: &Settings,
     weight: u32,
@@ -97,7 +97,7 @@ pub(super) fn quantize(
     Ok(quantized)
 }
 
-/// What parameters are multiplied by.
+/// The factor by which parameters are multiplied.
 fn share(settings: &Settings, weight: u32) -> f64 {
     f64::from(weight) / f64::from(settings.target_range)
 }

@@ -1,4 +1,4 @@
-//! Settings out of Flower's records, which anybody may have sent.
+//! Settings from Flower's records, which are untrusted.
 
 use std::collections::HashSet;
 
@@ -16,13 +16,13 @@ impl<'a> Fields<'a> {
     pub(super) fn of(records: &'a RecordDict, name: &'a str) -> Result<Self, SecAggError> {
         let record = match records.get(name) {
             Some(Record::Config(record)) => record,
-            Some(_) => return Err(SecAggError::record(name, "it is no ConfigRecord")),
+            Some(_) => return Err(SecAggError::record(name, "it is not a ConfigRecord")),
             None => return Err(SecAggError::record(name, "it is missing")),
         };
         let mut keys = HashSet::new();
         match record.items.iter().find(|item| !keys.insert(item.key.as_str())) {
             Some(item) => {
-                Err(SecAggError::record(name, format!("`{}` is there twice", short(&item.key))))
+                Err(SecAggError::record(name, format!("`{}` occurs twice", short(&item.key))))
             }
             None => Ok(Self { name, record }),
         }
@@ -49,7 +49,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A number; a server whose author wrote `8` for `8.0` is understood.
+    /// A number; an integer `8` in place of `8.0` is accepted.
     pub(super) fn number(&self, key: &str) -> Result<f64, SecAggError> {
         match self.get(key)? {
             ConfigValue::Double(number) => Ok(*number),
@@ -58,7 +58,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Ids of nodes, each at most once.
+    /// Distinct node ids.
     pub(super) fn ids(&self, key: &str) -> Result<Vec<u64>, SecAggError> {
         let ids: Option<Vec<u64>> = match self.get(key)? {
             ConfigValue::SintList(list) => {
@@ -95,7 +95,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Python does not know of what type an empty list is.
+/// An empty list from Python has no element type.
 fn is_empty(value: &ConfigValue) -> bool {
     match value {
         ConfigValue::DoubleList(list) => list.vals.is_empty(),
@@ -108,7 +108,7 @@ fn is_empty(value: &ConfigValue) -> bool {
     }
 }
 
-/// The start of a text from outside.
+/// The beginning of a text from outside.
 pub(super) fn short(text: &str) -> String {
     text.chars().filter(|it| !it.is_control()).take(40).collect()
 }

@@ -1,4 +1,4 @@
-//! A node's state as bytes: protobuf, behind a name and a checksum.
+//! A node's state as bytes: protobuf, preceded by a name and a checksum.
 
 use p384::PublicKey;
 use prost::Message;
@@ -19,7 +19,7 @@ const MAGIC: &[u8] = b"flora-secaggplus-1\n";
 struct Saved {
     #[prost(uint64, tag = "1")]
     node: u64,
-    /// As [`Stage`] counts them.
+    /// The number of a [`Stage`].
     #[prost(uint32, tag = "2")]
     stage: u32,
     #[prost(message, optional, tag = "3")]
@@ -93,9 +93,9 @@ impl Drop for SavedHeld {
 }
 
 impl SecAggNode {
-    /// The state, with all secrets: for a file that nobody else can read.
+    /// The state, including all secrets: write it to a file that only the owner can read.
     ///
-    /// A training under way is not part of it. Its message is to be received again.
+    /// Training in progress is not part of it. Its message has to be received again.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut saved = Saved::default();
         saved.node = self.id;
@@ -126,13 +126,13 @@ impl SecAggNode {
         bytes
     }
 
-    /// The node that [`to_bytes`](Self::to_bytes) was called on.
+    /// Restores the node from [`to_bytes`](Self::to_bytes).
     ///
     /// # Errors
     ///
-    /// [`SecAggError::State`] for bytes that are damaged, or of another version.
+    /// [`SecAggError::State`] for bytes that are damaged, or from another version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SecAggError> {
-        let foreign = SecAggError::State("is none of this version of flora");
+        let foreign = SecAggError::State("is not of this version of flora");
         let damaged = || SecAggError::State("is damaged");
         let rest = bytes.strip_prefix(MAGIC).ok_or(foreign)?;
         let (digest, body) = rest.split_first_chunk::<32>().ok_or_else(damaged)?;

@@ -1,12 +1,12 @@
-//! What the server says at the stage `setup`.
+//! The server's settings from the stage `setup`.
 
 use super::SecAggError;
 use super::read::Fields;
 
-/// More neighbours than this are not Flower's to choose: it would mean as many keys and masks for one node.
+/// The most neighbours: more would mean as many keys and masks for one node.
 pub(super) const MOST_SHARES: u64 = 10_000;
 
-/// The settings of a round. All are checked.
+/// The settings of a round, all validated.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Settings {
     pub(super) sample_num: u64,
@@ -42,7 +42,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Refuses what would reveal parameters, or give a wrong sum.
+    /// Refuses settings that would reveal parameters, or give a wrong sum.
     pub(super) fn check(&self) -> Result<(), SecAggError> {
         let Self { sample_num, share_num, threshold, target_range, mod_range, .. } = *self;
         if threshold < 2 {

@@ -1,4 +1,4 @@
-//! Shamir's secret sharing as PyCryptodome does it (`ssss=False`), over GF(2^128) with x^128 + x^7 + x^2 + x + 1, and
+//! Shamir's secret sharing as in PyCryptodome (`ssss=False`), over GF(2^128) with x^128 + x^7 + x^2 + x + 1, and
 //! Flower's form of a share.
 //!
 //! A secret is padded to blocks of 16 bytes (PKCS#7). Share `i`, from 1, is `i` as 4 bytes, little endian, and then for
@@ -9,13 +9,13 @@ use zeroize::Zeroizing;
 use super::{Random, SecAggError};
 
 const BLOCK: usize = 16;
-/// The number of a share.
+/// The bytes of a share's number.
 const HEAD: usize = 4;
 
 /// A share of one secret.
 pub(super) type Share = Zeroizing<Vec<u8>>;
 
-/// Shares 1 to `count` of `secret`, of which `threshold` give it back.
+/// Shares 1 to `count` of `secret`, of which `threshold` reconstruct it.
 pub(super) fn split(
     secret: &[u8],
     threshold: u32,
@@ -48,7 +48,7 @@ pub(super) fn split(
     Ok(shares)
 }
 
-/// Whether the length is that of a share of a secret of `blocks` blocks.
+/// Whether a share of a secret of `blocks` blocks has this length.
 pub(super) fn is_share(bytes: &[u8], blocks: std::ops::RangeInclusive<usize>) -> bool {
     let Some(rest) = bytes.len().checked_sub(HEAD) else { return false };
     rest.is_multiple_of(BLOCK) && blocks.contains(&(rest / BLOCK))
@@ -62,8 +62,7 @@ fn pad(secret: &[u8]) -> Zeroizing<Vec<u8>> {
     padded
 }
 
-/// The product in the field. The number is known to everybody, so that the time may depend on it; on the element it
-/// does not.
+/// The product in the field. The number is public, so the time may depend on it; it does not depend on the element.
 fn times(element: u128, number: u32) -> u128 {
     let (mut sum, mut power, mut rest) = (0, element, number);
     while rest != 0 {
@@ -76,7 +75,7 @@ fn times(element: u128, number: u32) -> u128 {
     sum
 }
 
-/// Times x.
+/// The product with x.
 fn double(element: u128) -> u128 {
     (element << 1) ^ (0_u128.wrapping_sub(element >> 127) & 0b1000_0111)
 }
@@ -99,7 +98,7 @@ pub(super) mod tests {
         })
     }
 
-    /// What Flower's server does with all the shares that it gets.
+    /// Reconstruction, as in Flower's server, from all available shares.
     pub(in super::super) fn combine(shares: &[impl AsRef<[u8]>]) -> Vec<u8> {
         let shares: Vec<_> = shares.iter().map(AsRef::as_ref).collect();
         let number =

@@ -14,7 +14,7 @@ use super::shamir::split;
 use super::stage::{Keys, Neighbour, Shared};
 use super::{Random, SecAggError, fernet};
 
-/// The neighbours' keys, in the server's order, those of the node itself among them.
+/// The neighbours' keys, in the server's order, including the node's own.
 pub(super) fn nodes(fields: &Fields<'_>) -> Result<Vec<Neighbour>, SecAggError> {
     let items = fields.items().filter(|item| item.key != "stage");
     let nodes = items.map(|item| {
@@ -33,7 +33,7 @@ pub(super) fn nodes(fields: &Fields<'_>) -> Result<Vec<Neighbour>, SecAggError> 
 }
 
 impl Keys {
-    /// Checks the neighbours; returns the node's own place among them.
+    /// Checks the neighbours; returns the node's own index among them.
     pub(super) fn check(&self, id: u64, nodes: &[Neighbour]) -> Result<usize, SecAggError> {
         let Settings { threshold, share_num, .. } = self.settings;
         if nodes.len() < threshold as usize {
@@ -47,9 +47,9 @@ impl Keys {
         }
         let mut seen = HashSet::new();
         for node in nodes {
-            // Of the points, which two texts of a key have in common.
+            // Compared as points, since one key can have several texts.
             if ![&node.mask, &node.cipher].into_iter().all(|key| seen.insert(key.to_sec1_bytes())) {
-                return refuse(format!("a key of node {} is there twice; {CHANGED}", node.id));
+                return refuse(format!("a key of node {} occurs twice; {CHANGED}", node.id));
             }
         }
         match nodes.iter().position(|node| node.id == id) {
@@ -66,8 +66,8 @@ impl Keys {
         }
     }
 
-    /// Shares this node's secrets with `nodes`, where it has the place `place` itself; also returns what each of the
-    /// others is sent.
+    /// Shares this node's secrets with `nodes`, where it has the index `place` itself; also returns the message for
+    /// each of the others.
     pub(super) fn share(
         self,
         id: u64,
@@ -81,7 +81,7 @@ impl Keys {
         let count = nodes.len() as u32;
         let seeds = split(&*seed, threshold, count, random)?;
         let keys = split(self.mask.to_pem().as_bytes(), threshold, count, random)?;
-        // The shares of a node are those with its place in the server's list.
+        // The shares of a node have its index in the server's list.
         let shares = nodes.iter().zip(seeds.into_iter().zip(keys));
         let mut shares: Vec<Held> =
             shares.map(|(node, (seed, key))| Held { node: node.id, seed, key }).collect();

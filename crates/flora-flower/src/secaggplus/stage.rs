@@ -1,4 +1,4 @@
-//! What a node knows at each stage of a round.
+//! A node's state at each stage of a round.
 
 use p384::PublicKey;
 use zeroize::Zeroizing;
@@ -7,24 +7,24 @@ use super::agree::Secret;
 use super::held::Held;
 use super::settings::Settings;
 
-/// Where a node is.
+/// The stage of a node.
 pub(super) enum Stage {
-    /// In no round, or done with one.
+    /// Outside any round.
     Idle,
-    /// Its keys are sent.
+    /// It has sent its keys.
     SetUp(Keys),
-    /// Its shares are sent. With the neighbours' shares, it trains.
+    /// It has sent its shares. Once it has the neighbours' shares, it trains.
     Shared(Shared, Option<Training>),
-    /// Its masked parameters are sent. Of its secrets, only shares are left.
+    /// It has sent its masked parameters. Of its secrets, only shares remain.
     Masked(Shares),
 }
 
 /// Settings and keys of a round.
 pub(super) struct Keys {
     pub(super) settings: Settings,
-    /// For masks; shares of it are sent.
+    /// The key for masks; shares of it are sent.
     pub(super) mask: Secret,
-    /// For the encryption of shares.
+    /// The key for the encryption of shares.
     pub(super) cipher: Secret,
 }
 
@@ -38,30 +38,30 @@ pub(super) struct Neighbour {
 
 pub(super) struct Shared {
     pub(super) keys: Keys,
-    /// Without the node itself.
+    /// The neighbours, without the node itself.
     pub(super) neighbours: Vec<Neighbour>,
-    /// Of the node's own mask.
+    /// The seed of the node's own mask.
     pub(super) seed: Zeroizing<[u8; 32]>,
     /// The node's shares of its own secrets.
     pub(super) own: Held,
 }
 
-/// While the site trains.
+/// The state while the site trains.
 pub(super) struct Training {
-    /// Those that are still there.
+    /// The shares from the remaining neighbours.
     pub(super) received: Vec<Held>,
-    /// Of the arrays that the server sent, if it sent any.
+    /// The shapes of the arrays that the server sent, if any.
     pub(super) shapes: Vec<Vec<usize>>,
 }
 
 pub(super) struct Shares {
     pub(super) threshold: u32,
-    /// Those of the node itself among them.
+    /// All shares, including the node's own.
     pub(super) held: Vec<Held>,
 }
 
 impl Stage {
-    /// What comes next, for people.
+    /// The next expected message, for error messages.
     pub(super) fn expects(&self) -> &'static str {
         match self {
             Self::Idle => "`setup`",

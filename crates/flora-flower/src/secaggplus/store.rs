@@ -1,4 +1,4 @@
-//! Where states lie between two messages.
+//! Storage of states between two messages.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use zeroize::Zeroizing;
 
 use super::{SecAggError, SecAggNode};
 
-/// A folder with a file for each run in which a round is under way. Nobody but its owner can read the files.
+/// A folder with one file per run with a round in progress. Only its owner can read the files.
 #[derive(Debug, Clone)]
 pub struct StateFolder(PathBuf);
 
 impl StateFolder {
-    /// States are in `folder`, which is made when the first one is kept.
+    /// Stores states in `folder`, which is created for the first one.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self(folder.into())
     }
 
-    /// The node's state in a run; a new one if there is none, or if it is that of a node of another id.
+    /// The node's state in a run; a new one if there is none, or if the node had another id.
     ///
     /// # Errors
     ///
@@ -35,8 +35,8 @@ impl StateFolder {
         }
     }
 
-    /// Keeps the state, whole or not at all. To be called before a reply is sent. Once a round is over, nothing is left
-    /// to keep, and the file is removed.
+    /// Stores the state atomically. Call it before a reply is sent. After the end of a round, there is no state to
+    /// store, and the file is removed.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl StateFolder {
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         std::fs::create_dir_all(&self.0)?;
-        // As all of `tempfile`'s, it is readable by its owner alone.
+        // Like all files of `tempfile`, it is readable only by its owner.
         let mut file = tempfile::Builder::new().prefix(".flora-").tempfile_in(&self.0)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;

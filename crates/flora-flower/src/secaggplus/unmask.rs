@@ -6,8 +6,8 @@ use super::read::Fields;
 use super::stage::Shares;
 
 impl Shares {
-    /// The nodes that the server asks about, and a share of each: of the seed of those that are there, and of the
-    /// private key of those that are not. Both shares of one node would reveal its parameters.
+    /// The requested shares, one per node: of the seed for nodes that are online, and of the private key for nodes that
+    /// are lost. Both shares of one node would reveal its parameters.
     pub(super) fn reveal(
         &self,
         id: u64,

@@ -1,4 +1,4 @@
-//! The app that a SuperLink wants for a run. It holds no code: flora does what an app would.
+//! The app that a SuperLink requires for a run. It holds no code: flora does the work of an app.
 
 use std::io::{Cursor, Write};
 
@@ -9,10 +9,10 @@ use zip::write::SimpleFileOptions;
 
 use crate::wire::control::Fab;
 
-/// An app with nothing but a `pyproject.toml`, which is what `flwr ls` shows of the run. `token` makes it an app
-/// of its own, so that nobody else takes the run's task.
+/// An app that consists of a `pyproject.toml`, whose name `flwr ls` shows. `token` makes the app unique, so that no
+/// other process takes the run's task.
 pub(super) fn bundle(name: &str, token: &str) -> Fab {
-    // What Flower takes for a name.
+    // The characters that Flower allows in a name.
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
     let name: String = name.chars().map(plain).take(60).collect();
     let name = name.trim_matches('-');
@@ -25,7 +25,7 @@ pub(super) fn bundle(name: &str, token: &str) -> Fab {
          serverapp = \"flora:serve\"\nclientapp = \"flora:node\"\n"
     );
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    // Into memory, which takes everything.
+    // Writing to memory cannot fail.
     zip.start_file("pyproject.toml", SimpleFileOptions::default()).expect("a zip in memory");
     zip.write_all(project.as_bytes()).expect("a zip in memory");
     let content = zip.finish().expect("a zip in memory").into_inner();

@@ -1,57 +1,57 @@
 use flora_federation::ClientInfo;
 
-/// What becomes of the sites, for whoever watches.
+/// Progress events about the sites.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SiteEvent {
-    /// A site is online that was not.
+    /// A site has come online.
     Online {
-        /// What it is called.
+        /// The site's name.
         name: String,
         /// The fingerprint of its key.
         key: String,
     },
-    /// It takes part.
+    /// A site takes part.
     Joined(ClientInfo),
-    /// It does not take part.
+    /// A site does not take part.
     Refused {
-        /// What it is called.
+        /// The site's name.
         name: String,
-        /// Why.
+        /// The reason.
         problem: String,
     },
-    /// It is offline.
+    /// A site is offline.
     Away {
-        /// What it is called.
+        /// The site's name.
         name: String,
     },
-    /// It is online again.
+    /// A site is online again.
     Back {
-        /// What it is called.
+        /// The site's name.
         name: String,
     },
-    /// A task is sent once more, because it or its answer was lost.
+    /// A task is sent again, because it or its answer was lost.
     Again {
-        /// For whom.
+        /// The site's name.
         name: String,
-        /// What was lost.
+        /// The reason.
         problem: String,
     },
-    /// It no longer had what its client remembered of the run, and trained without.
+    /// A site lost its client's state of the run, and trained without it.
     Forgot {
-        /// What it is called.
+        /// The site's name.
         name: String,
     },
-    /// It was restarted before it had answered a task, and has done the task anew.
+    /// A site was restarted before it had answered a task, and has repeated the task.
     Restarted {
-        /// What it is called.
+        /// The site's name.
         name: String,
     },
-    /// The SuperLink did not answer, and does again.
+    /// The SuperLink answers again after an outage.
     SuperLinkBack {
-        /// What happened.
+        /// The problem.
         problem: String,
-        /// For how many seconds.
+        /// The length of the outage in seconds.
         seconds: u64,
     },
 }

@@ -1,4 +1,4 @@
-//! Messages out, answers in.
+//! Sending messages and receiving answers.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use crate::objects::{self, Content, Limits, Objects};
 use crate::wire::message as wire;
 use crate::wire::message::{HasContent, Metadata, SUPERLINK};
 
-/// For as long a message counts where a round has no deadline: a week.
+/// The time limit of a message if a round has no deadline: a week.
 const LONG: f64 = 7.0 * 24.0 * 3600.0;
 
-/// Messages that are announced at a time.
+/// Messages per announcement.
 const AT_A_TIME: usize = 100;
 
-/// How often objects are announced again that the SuperLink forgot before they were all there.
+/// How often objects are announced again if the SuperLink drops them before they are complete.
 const ATTEMPTS: usize = 5;
 
 /// A message to a node.
@@ -28,22 +28,22 @@ pub(super) struct Outgoing<'a> {
     /// Flower's type, such as `train`.
     pub(super) kind: String,
     pub(super) message: &'a Message,
-    /// What goes with it besides.
+    /// Additional settings.
     pub(super) config: Config,
-    /// Seconds for which it counts.
+    /// The time limit in seconds.
     pub(super) ttl: Option<f64>,
 }
 
 /// An answer to a message.
 pub(super) struct Incoming {
-    /// The id of the message that is answered.
+    /// The id of the message that this answers.
     pub(super) asked: String,
     pub(super) result: Result<Message, Said>,
     /// Bytes of its objects.
     pub(super) bytes: u64,
 }
 
-/// Why there is no answer, as Flower says it.
+/// The reason for a missing answer, in Flower's terms.
 #[derive(Debug)]
 pub(super) struct Said {
     code: i64,
@@ -55,14 +55,14 @@ impl Said {
         Self { code: 0, reason }
     }
 
-    /// What a node, or the SuperLink in its place, gives as the reason.
+    /// The reason from a node, or from the SuperLink in its place.
     fn theirs(error: &wire::Error) -> Self {
         let reason = flora_core::text::printable(&error.reason).into_owned();
         Self { code: error.code, reason }
     }
 
-    /// The message or its answer got lost between the SuperLink and a node, or the node was away. It may be sent again:
-    /// a node that does a task twice does the same.
+    /// Whether the message or its answer was lost between the SuperLink and a node, or the node was offline. It may be
+    /// sent again: repeating a task gives the same answer.
     pub(super) fn is_lost(&self) -> bool {
         // Message, reply or node unavailable.
         matches!(self.code, 3..=5)
@@ -70,8 +70,8 @@ impl Said {
 }
 
 impl ServerRun {
-    /// Sends messages; their ids, in order. An empty one is that of a message that the SuperLink did not take,
-    /// because the node is gone.
+    /// Sends messages; returns their ids in order. An id is empty if the SuperLink refused the message, because the
+    /// node is gone.
     pub(super) fn send(&self, messages: &[Outgoing<'_>]) -> Result<Vec<String>, ServerError> {
         let mut ids = Vec::with_capacity(messages.len());
         for some in messages.chunks(AT_A_TIME) {
@@ -80,8 +80,8 @@ impl ServerRun {
         Ok(ids)
     }
 
-    /// Asks a node something besides the round loop's tasks, in the run of this token; the id of the message, or `None`
-    /// if the SuperLink did not take it.
+    /// Sends a node a question outside the round loop's tasks, in the run of this token; returns the id of the message,
+    /// or `None` if the SuperLink refused it.
     pub(super) fn question(
         &self,
         token: &str,
@@ -107,7 +107,7 @@ impl ServerRun {
         for _ in 0..ATTEMPTS {
             let response = self.service().push_messages(announced.clone(), trees.clone())?;
             let mut stored = true;
-            // From the messages down, so that whoever fetches them sees how far they are.
+            // From the messages down, so that the receiver sees the progress.
             for id in response.objects_to_push.iter().rev() {
                 let Some(content) = contents.get(id) else { continue };
                 stored = self.service().push_object(id, content, &response.session_id)?;
@@ -142,14 +142,14 @@ impl ServerRun {
         Ok((message, objects))
     }
 
-    /// The answers that are there to the messages of these ids. Whoever has announced one and is still sending it
-    /// is remembered in `announced`, and keeps nobody else waiting.
+    /// The available answers to the messages with these ids. Announced answers that are still incomplete stay in
+    /// `announced`, and do not delay the others.
     pub(super) fn receive(
         &self,
         ids: Vec<String>,
         announced: &mut Vec<Announced>,
     ) -> Result<Vec<Incoming>, ServerError> {
-        // The SuperLink gives an announced answer once, and then says that it knows no such message.
+        // The SuperLink delivers an announced answer once, and then no longer knows the message.
         let is_new = |id: &String| announced.iter().all(|answer| !answer.is_to(id));
         let ids: Vec<String> = ids.into_iter().filter(is_new).collect();
         if !ids.is_empty() {
@@ -168,7 +168,7 @@ impl ServerRun {
         Ok(there)
     }
 
-    /// The answer, if all of it is there.
+    /// The answer, if it is complete.
     fn complete(&self, answer: &mut Announced) -> Result<Option<Incoming>, ServerError> {
         let asked = answer.asked.clone();
         if let Some(error) = answer.error.take() {
@@ -208,19 +208,19 @@ impl ServerRun {
             Err(error) => return Err(error),
         };
         let bytes = objects.values().map(|content| content.len() as u64).sum();
-        // The SuperLink may forget it. If it does not hear so, it does in the end.
+        // The SuperLink may drop it. If this request is lost, it drops it later anyway.
         let _ = self.service().confirm(id);
         Ok(Some(Incoming { asked, result, bytes }))
     }
 }
 
-/// An answer that a node has announced, and what is there of it.
+/// An answer that a node has announced, and the received part of it.
 pub(super) struct Announced {
     id: String,
     asked: String,
     error: Option<wire::Error>,
     objects: BTreeMap<String, Vec<u8>>,
-    /// When it was announced, or the last object came.
+    /// When it was announced, or when the last object arrived.
     since: Instant,
 }
 
@@ -237,13 +237,13 @@ impl Announced {
     }
 }
 
-/// A node that announced an answer sends each of its objects within so long of the one before, or never.
+/// A node sends each object of an announced answer within this time after the previous one, or never.
 const SENDING: Duration = Duration::from_secs(180);
 
-/// Flower's number for an answer that is not there.
+/// Flower's number for an unavailable answer.
 const LOST: i64 = 4;
 
-/// A whole number that a node sent back.
+/// An integer that a node returned.
 pub(super) fn take_number(config: &mut Config, key: &str) -> Option<usize> {
     match config.remove(key)? {
         Value::Int(number) => usize::try_from(number).ok(),

@@ -10,39 +10,40 @@ use super::members::Members;
 use super::run::ServerRun;
 use crate::{LinkError, Names, Outage, ServerError};
 
-/// The sites of a run on a SuperLink, as the fleet of a round loop. Sites are known by their keys; nodes come and go.
+/// The sites of a run on a SuperLink, as the fleet of a round loop. Sites are identified by their keys; nodes come and
+/// go.
 pub struct SuperLinkFleet {
     pub(super) run: Arc<ServerRun>,
-    /// The run, for sites that take it up again after either end was restarted.
+    /// The token of the run, with which sites resume it after a restart of either end.
     pub(super) token: String,
     pub(super) names: Option<Names>,
     pub(super) members: Members,
     pub(super) plan: Box<dyn Fn(&str) -> Message + Send>,
-    /// Answers to questions.
+    /// Incomplete answers to questions.
     pub(super) announced: Vec<Announced>,
     /// The round and the attempt of the last training that each client has answered.
     pub(super) trained: BTreeMap<String, (usize, usize)>,
-    /// Why sites were refused, by their names, as it was told.
+    /// Why sites were refused, by name, as reported.
     pub(super) refused: BTreeMap<String, String>,
     pub(super) tell: Box<dyn FnMut(&SiteEvent) + Send>,
-    /// For how long a site that is gone is waited for.
+    /// How long to wait for a site that went offline.
     pub(super) grace: Duration,
     stop: Stop,
 }
 
-/// How long a site may be away before a round goes on without it, and how long a task is worth sending again. Nodes
-/// that a SuperLink lost as it was restarted come back with their next heartbeat.
+/// How long a site may be offline before a round continues without it, and how long a task is worth resending. Nodes
+/// that a SuperLink lost during a restart return with their next heartbeat.
 ///
-/// A link that is cut for a minute is noticed up to two heartbeats late, and the node needs 10 s or more to find that
-/// it is back. Where rounds have a deadline, nobody is waited for longer.
+/// A link that is cut for a minute is noticed up to two heartbeats late, and the node needs 10 s or more to notice its
+/// return. If rounds have a deadline, there is no longer wait.
 pub(super) const GRACE: Duration = Duration::from_secs(120);
 
-/// Between two looks for answers, at most.
+/// The longest pause between two polls for answers.
 pub(super) const LAST_LOOK: Duration = Duration::from_millis(500);
 
 impl SuperLinkFleet {
-    /// The sites that are online in `run`; those that `names` knows, if there are names. `token` names the run across
-    /// restarts of server and sites.
+    /// The online sites of `run`; only those in `names`, if given. `token` identifies the run across restarts of server
+    /// and sites.
     pub fn new(
         run: Arc<ServerRun>,
         token: impl Into<String>,
@@ -65,7 +66,7 @@ impl SuperLinkFleet {
         }
     }
 
-    /// Tells when the SuperLink did not answer.
+    /// Reports outages of the SuperLink.
     pub(super) fn tell_outages(&mut self) {
         for Outage { problem, seconds } in self.run.service().link().take_outages() {
             (self.tell)(&SiteEvent::SuperLinkBack { problem, seconds: seconds.ceil() as u64 });
@@ -83,7 +84,7 @@ impl SuperLinkFleet {
 impl Fleet for SuperLinkFleet {
     fn clients(&mut self, _round: usize) -> Result<Vec<ClientInfo>, FleetError> {
         match self.present() {
-            // Nobody is asked anything any more.
+            // No further questions are sent.
             Err(ServerError::Link(LinkError::Stopped { .. })) => Ok(self.here()),
             other => other.map_err(unreachable),
         }
@@ -96,14 +97,14 @@ impl Fleet for SuperLinkFleet {
         deliver: &mut dyn FnMut(Answer),
     ) -> Result<(), FleetError> {
         match self.exchange_all(tasks, wait, deliver) {
-            // What is not answered is asked for again by whoever resumes the run.
+            // A resumed run requests the missing answers again.
             Err(ServerError::Link(LinkError::Stopped { .. })) => Ok(()),
             other => other.map_err(unreachable),
         }
     }
 
-    /// Sites remember by themselves, and go back by themselves to what they were before a round that is tried again.
-    /// What is described here only tells whether they did.
+    /// Sites store their own state, and restore their earlier state themselves if a round is repeated. The description
+    /// here only shows whether they did.
     fn commit(&mut self) -> Result<Vec<u8>, FleetError> {
         serde_json::to_vec(&self.trained).map_err(|error| FleetError::States(error.to_string()))
     }

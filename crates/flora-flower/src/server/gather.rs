@@ -1,4 +1,4 @@
-//! Who is online, and who of them takes part.
+//! Which nodes are online, and which of them take part.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,21 +12,21 @@ use super::fleet::{LAST_LOOK, SuperLinkFleet};
 use super::members::{Member, Question, Stage, Watched};
 use crate::{PublicKey, ServerError};
 
-/// What an answer to a question makes of a site; an error is why it does not take part.
+/// Handles an answer to a question; an error is the reason why the site does not take part.
 type OnAnswer<'a> = &'a mut dyn FnMut(&str, Message) -> Result<Stage, String>;
 
-/// A site that was refused is asked again after so long: somebody may have mended it.
+/// A refused site is asked again after this time: the problem may have been solved.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// Flower's word for a node that can be reached.
+/// Flower's status of a reachable node.
 const ONLINE: &str = "online";
 
 impl SuperLinkFleet {
-    /// Waits until `sites` sites have said what they have, and gives what `read` makes of it, by their names. A site
-    /// whose answer `read` refuses does not take part.
+    /// Waits until `sites` sites have reported their data, and returns the results of `read` by site name. A site whose
+    /// answer `read` refuses does not take part.
     ///
     /// # Errors
-    /// The SuperLink fails, or the run is to stop.
+    /// The SuperLink fails, or the run is asked to stop.
     pub fn profiles<T>(
         &mut self,
         sites: usize,
@@ -40,11 +40,11 @@ impl SuperLinkFleet {
         Ok(profiles)
     }
 
-    /// Sends the sites what the run is to do, `plan` by a site's name, and waits until `sites` have joined. Sites that
-    /// come later are sent the same.
+    /// Sends each site its plan, `plan` by the site's name, and waits until `sites` have joined. Later sites receive
+    /// the same plan.
     ///
     /// # Errors
-    /// The SuperLink fails, or the run is to stop.
+    /// The SuperLink fails, or the run is asked to stop.
     pub fn join(
         &mut self,
         sites: usize,
@@ -55,7 +55,7 @@ impl SuperLinkFleet {
         Ok(self.members.values().filter_map(Member::joined).cloned().collect())
     }
 
-    /// Asks everybody, and waits for as many answers as `sites`.
+    /// Asks all sites, and waits for `sites` answers.
     fn gather(
         &mut self,
         question: Question,
@@ -80,7 +80,7 @@ impl SuperLinkFleet {
         }
     }
 
-    /// Who takes part now, after waiting for those who have just gone.
+    /// The participating sites, after waiting for those that have just gone offline.
     pub(super) fn present(&mut self) -> Result<Vec<ClientInfo>, ServerError> {
         self.check_running()?;
         self.look()?;
@@ -90,13 +90,13 @@ impl SuperLinkFleet {
         Ok(self.here())
     }
 
-    /// Who took part and was online when anybody last looked.
+    /// The participating sites that were online at the last poll.
     pub(super) fn here(&self) -> Vec<ClientInfo> {
         let here = self.members.values().filter(|member| member.away.is_none());
         here.filter_map(Member::joined).cloned().collect()
     }
 
-    /// Waits until those who have just gone are back, or it has been long enough.
+    /// Waits until sites that have just gone offline are back, or the grace period is over.
     fn wait_for_the_lost(&mut self) -> Result<(), ServerError> {
         loop {
             let mut waits = false;
@@ -113,7 +113,7 @@ impl SuperLinkFleet {
         }
     }
 
-    /// Who is online.
+    /// Polls which sites are online.
     pub(super) fn look(&mut self) -> Result<(), ServerError> {
         let mut online = BTreeMap::new();
         let nodes = self.run.service().nodes()?;
@@ -147,7 +147,7 @@ impl SuperLinkFleet {
             member.away = Some(Instant::now());
             match member.stage {
                 Stage::Stranger => continue,
-                // What it was asked may have been lost with it.
+                // The question to it may be lost, too.
                 Stage::Asked(_) => member.stage = Stage::New,
                 _ => {}
             }
@@ -176,7 +176,7 @@ impl SuperLinkFleet {
         Member { stage: Stage::Stranger, ..Member::new(name, node_id) }
     }
 
-    /// Asks those who are to be asked, and those again whose answers are overdue whether they got the question.
+    /// Sends the pending questions, and repeats those whose answers are overdue if the questions may be lost.
     fn ask(&mut self, what: Question) -> Result<(), ServerError> {
         for member in self.members.values_mut().filter(|member| member.away.is_none()) {
             let (name, message) = match &member.stage {
@@ -195,7 +195,7 @@ impl SuperLinkFleet {
             match &mut member.stage {
                 Stage::Asked(watched) => watched.probe(id),
                 Stage::Out(problem, _) => {
-                    // Told again only if it is another problem.
+                    // Reported again only if the problem changed.
                     self.refused.insert(member.name.clone(), std::mem::take(problem));
                     member.stage = Stage::Asked(Watched::new(id));
                 }
@@ -205,7 +205,7 @@ impl SuperLinkFleet {
         Ok(())
     }
 
-    /// Hears those who were asked.
+    /// Receives answers to the questions.
     fn hear(&mut self, on_answer: OnAnswer<'_>) -> Result<(), ServerError> {
         let mut ids = Vec::new();
         for member in self.members.values() {
@@ -229,7 +229,7 @@ impl SuperLinkFleet {
                 let name = member.name.clone();
                 match &mut member.stage {
                     Stage::Joined(info) => {
-                        // The server's name counts.
+                        // The server's name for the site counts.
                         info.id.clone_from(&name);
                         (self.tell)(&SiteEvent::Joined(info.clone()));
                     }
@@ -255,7 +255,7 @@ impl SuperLinkFleet {
     }
 }
 
-/// A site says how much it has.
+/// Reads a site's number of images.
 fn joined(name: &str, message: Message) -> Result<Stage, String> {
     let num_test_examples = message.metrics.get(NUM_TEST_EXAMPLES).copied();
     let is_count = |number: &f64| *number >= 0.0 && number.fract() == 0.0 && *number < 1e15;

@@ -1,4 +1,4 @@
-//! Who is there, by key.
+//! The known sites, by key.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,32 +7,32 @@ use flora_federation::ClientInfo;
 
 use crate::PublicKey;
 
-/// A site: known by its key, whatever node id the SuperLink gives it.
+/// A site, identified by its key, whatever node id the SuperLink gives it.
 #[derive(Debug, Clone)]
 pub(super) struct Member {
     pub(super) name: String,
     pub(super) node_id: u64,
     pub(super) stage: Stage,
-    /// Since when it is not online.
+    /// Since when it is offline.
     pub(super) away: Option<Instant>,
-    /// It was away for longer than anybody waits, and is waited for no more.
+    /// It was offline for longer than the grace period, and is no longer waited for.
     pub(super) given_up: bool,
 }
 
-/// How far a site is on its way into the run.
+/// A site's progress towards taking part.
 #[derive(Debug, Clone)]
 pub(super) enum Stage {
-    /// It is online.
+    /// The site is online.
     New,
-    /// It was asked something, and has not answered.
+    /// A question was sent and not answered.
     Asked(Watched),
-    /// It said what it has.
+    /// The site has reported its data.
     Profiled,
-    /// It takes part.
+    /// The site takes part.
     Joined(ClientInfo),
-    /// It does not, and why, since when. What is wrong with a site may be mended while others are waited for.
+    /// The site does not take part: why, and since when. The problem may be solved while the server waits for others.
     Out(String, Instant),
-    /// It may not.
+    /// The site is not allowed to take part.
     Stranger,
 }
 
@@ -42,21 +42,21 @@ pub(super) enum Question {
     Join,
 }
 
-/// A message that is to be answered. A SuperLink gives each message to its node once, and never says that it did so
-/// in vain. A node does its messages in order: if it answers a later one, an earlier one without an answer is lost.
+/// A message that awaits an answer. A SuperLink delivers each message once, and never reports a failed delivery. A node
+/// handles messages in order: if it answers a later one, an earlier one without an answer is lost.
 #[derive(Debug, Clone)]
 pub(super) struct Watched {
-    /// The message.
+    /// The id of the message.
     pub(super) message: String,
     since: Instant,
-    /// The later message, if one was sent.
+    /// The id of the later message, if one was sent.
     probe: Option<String>,
     probes: u32,
-    /// The later message was answered.
+    /// Whether the later message was answered.
     is_passed: bool,
 }
 
-/// After so long without an answer, and after twice as long, and so on, the later message is sent.
+/// After this time without an answer, and again after twice the time, and so on, the later message is sent.
 const PROBE: Duration = Duration::from_secs(45);
 
 impl Watched {
@@ -65,7 +65,7 @@ impl Watched {
         Self { message, since, probe: None, probes: 0, is_passed: false }
     }
 
-    /// The ids of the messages whose answers are wanted.
+    /// The ids of the messages that await answers.
     pub(super) fn ids(&self) -> impl Iterator<Item = String> {
         [Some(self.message.clone()), self.probe.clone()].into_iter().flatten()
     }
@@ -80,8 +80,8 @@ impl Watched {
         self.probes += 1;
     }
 
-    /// Hears an answer; whether it is one to the later message. Whatever it says, it was answered in its turn, unless
-    /// it `is_lost` itself.
+    /// Handles an answer; returns whether it answers the later message. Any answer shows that the node reached that
+    /// message, unless it `is_lost` itself.
     pub(super) fn hear(&mut self, asked: &str, is_lost: bool) -> bool {
         let is_probe = self.probe.as_deref() == Some(asked);
         if is_probe {
@@ -91,16 +91,16 @@ impl Watched {
         is_probe
     }
 
-    /// Whether the message is lost. To be asked when all answers that are there were heard.
+    /// Whether the message is lost. Call it after handling all available answers.
     pub(super) fn is_lost(&self) -> bool {
         self.is_passed
     }
 }
 
-/// By their public keys.
+/// Sites by public key.
 pub(super) type Members = BTreeMap<PublicKey, Member>;
 
-/// The site that is called so.
+/// The site with this name.
 pub(super) fn named<'a>(members: &'a mut Members, name: &str) -> Option<&'a mut Member> {
     members.values_mut().find(|member| member.name == name)
 }
@@ -117,7 +117,7 @@ impl Member {
         }
     }
 
-    /// Whether it has been away for too long. `grace` is how long that is.
+    /// Whether it has been offline for longer than `grace`.
     pub(super) fn is_given_up(&mut self, grace: Duration) -> bool {
         self.given_up |= self.away.is_some_and(|away| away.elapsed() > grace);
         self.given_up
@@ -138,7 +138,7 @@ mod tests {
         assert!(!watched.is_due());
         assert_eq!(watched.ids().collect::<Vec<_>>(), ["task", "probe"]);
         assert!(!watched.hear("another", false) && !watched.is_lost());
-        // The later message was lost itself, which says nothing.
+        // The later message was itself lost, which shows nothing.
         assert!(watched.hear("probe", true) && !watched.is_lost());
         watched.probe("again".into());
         assert!(watched.hear("again", false) && watched.is_lost());

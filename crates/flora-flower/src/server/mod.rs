@@ -1,4 +1,4 @@
-//! A server: its run on a SuperLink, and the fleet of the nodes that are there.
+//! A server: its run on a SuperLink, and the fleet of its nodes.
 
 mod app;
 mod event;

@@ -8,46 +8,45 @@ use crate::services::{AcquiredTask, ControlService, RuntimeService, SuperExecSec
 use crate::wire::control::Run;
 use crate::{Link, LinkError, ServerError};
 
-/// A run on a SuperLink whose server's part this process does. `flwr ls` shows it.
+/// A run on a SuperLink that this process serves. `flwr ls` shows it.
 #[derive(Debug)]
 pub struct ServerRun {
     service: RuntimeService,
     control: ControlService,
     context: Vec<u8>,
     beats: Arc<AtomicBool>,
-    /// The SuperLink ended the run: by `flwr stop`, or because it heard no heartbeats.
+    /// Whether the SuperLink ended the run: by `flwr stop`, or because it received no heartbeats.
     over: Arc<AtomicBool>,
     ended: AtomicBool,
 }
 
-/// How a run ended, as `flwr ls` shows it.
+/// How a run ended, as shown by `flwr ls`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// All rounds are done.
     Completed,
-    /// Something went wrong.
+    /// The run failed.
     Failed,
-    /// It was asked to stop.
+    /// The run was stopped on request.
     Stopped,
 }
 
-/// Flower's word for a run that waits for its server.
+/// Flower's status of a run that waits for its server.
 const PENDING: &str = "pending";
 
-/// A SuperLink gives a server up that it has not heard of for 60 s.
+/// A SuperLink gives up a server without a heartbeat for 60 s.
 const BEAT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
-/// A SuperLink makes the task of a run when the run begins; one that hands it to a process of its own does so at once.
+/// A SuperLink creates the task of a run when the run begins; one that starts its own process for it does so at once.
 const TASK: Duration = Duration::from_secs(15);
 const BY_HASH: Duration = Duration::from_secs(5);
 
 impl ServerRun {
-    /// Begins a run that is called `name` and takes its server's part. `token` is something that no other run has,
-    /// and `secret` that of a SuperLink that was started with one.
+    /// Begins a run called `name` and serves it. `token` is unique to the run. `secret` is that of the SuperLink, if it
+    /// was started with one.
     ///
     /// # Errors
-    /// The SuperLink refuses, does not answer, or has the server's part done by a process of its own
-    /// ([`ServerError::Taken`]).
+    /// The SuperLink refuses, does not answer, or has its own process serve the run ([`ServerError::Taken`]).
     pub fn start(
         link: &Link,
         name: &str,
@@ -60,7 +59,7 @@ impl ServerRun {
         let run_id = control.start_run(fab)?;
         let service =
             Self::acquire(&control, link, run_id, &fab_hash, secret).inspect_err(|_| {
-                // Nobody will do it.
+                // No process will serve it.
                 let _ = control.stop_run(run_id);
             })?;
         let context = service.pull_input()?.context;
@@ -79,7 +78,7 @@ impl ServerRun {
     ) -> Result<RuntimeService, ServerError> {
         let started = Instant::now();
         while started.elapsed() < TASK {
-            // A SuperLink that does not know apps by their hashes hands out whatever waits, which must be ours.
+            // A SuperLink that does not know apps by their hashes hands out any waiting task, which must be ours.
             let hash = match started.elapsed() < BY_HASH || Self::others_wait(control, run_id)? {
                 true => Some(fab_hash),
                 false => None,
@@ -120,7 +119,7 @@ impl ServerRun {
         self.service.run_id()
     }
 
-    /// What messages go through.
+    /// The service that carries messages.
     pub fn service(&self) -> &RuntimeService {
         &self.service
     }
@@ -130,12 +129,12 @@ impl ServerRun {
         self.over.load(Ordering::SeqCst)
     }
 
-    /// Shows a line in `flwr log`. A line that does not get there is no loss.
+    /// Shows a line in `flwr log`. Losing a line does no harm.
     pub fn log(&self, line: &str) {
         let _ = self.service.push_logs(vec![format!("{line}\n")]);
     }
 
-    /// Ends the run, unless it was ended.
+    /// Ends the run, unless it has ended.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
@@ -151,7 +150,7 @@ impl ServerRun {
         let ended = self.service.push_output(self.context.clone(), sub_status, details);
         self.beats.store(false, Ordering::SeqCst);
         if end == End::Stopped && ended.is_err() {
-            // While it is stopping, nothing is asked twice.
+            // During the stop, nothing is retried.
             return Ok(self.control.stop_run(self.run_id())?);
         }
         Ok(ended?)
@@ -178,7 +177,7 @@ fn beat(service: &RuntimeService, beats: &AtomicBool, over: &AtomicBool) {
             Err(error) if error.is_refused() || matches!(error, LinkError::Unauthorized { .. }) => {
                 over.store(true, Ordering::SeqCst);
             }
-            // Where it matters it is told by whoever waits for answers.
+            // The code that waits for answers reports it where it matters.
             Err(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! The round loop's tasks, to the sites and back.
+//! Exchange of the round loop's tasks with the sites.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,13 +14,14 @@ use super::fleet::{GRACE, LAST_LOOK, SuperLinkFleet};
 use super::members::{Stage, Watched, named};
 use crate::ServerError;
 
-/// Between two looks for answers, at first.
+/// The first pause between two polls for answers.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
-/// No more of the time than one part in so many is spent in asking, but it is never longer between two looks than this.
+/// At most one part in this many of the time is spent polling, but the pause never exceeds
+/// [`LAST_LOOK`](super::fleet::LAST_LOOK).
 const SHARE: u32 = 4;
 const SLOWEST: Duration = Duration::from_secs(5);
 
-/// As often as this, a task is sent.
+/// How often a task is sent at most.
 const SENDINGS: usize = 5;
 
 /// A task that was sent.
@@ -30,12 +31,12 @@ struct Open {
     watched: Watched,
 }
 
-/// The tasks of an exchange that are not answered.
+/// The unanswered tasks of an exchange.
 #[derive(Default)]
 struct Tasks {
-    /// Those that are to be sent, and how often they were.
+    /// The tasks to send, and how often they were sent.
     unsent: Vec<(Task, usize)>,
-    /// Those that were, by their messages.
+    /// The tasks that were sent, by message.
     open: BTreeMap<String, Open>,
 }
 
@@ -93,11 +94,11 @@ impl SuperLinkFleet {
                 self.run.service().link().sleep(left.map_or(pause, |left| left.min(pause)));
             }
         }
-        // Whoever is late is not waited for, and a late answer is nobody's.
+        // Late sites are not waited for, and late answers are dropped.
         Ok(())
     }
 
-    /// An answer to a task, or to the question whether it came.
+    /// Handles an answer to a task, or to the question whether it arrived.
     fn hear_task(
         &mut self,
         Incoming { asked, result, bytes }: Incoming,
@@ -124,7 +125,7 @@ impl SuperLinkFleet {
             }
             Err(Said { reason, .. }) => {
                 if reason.starts_with(NOT_JOINED) {
-                    // It lost what it kept. Before the next round it is sent the plan again.
+                    // It lost its state. Before the next round it receives the plan again.
                     if let Some(member) = named(&mut self.members, &task.client) {
                         member.stage = Stage::New;
                     }
@@ -134,8 +135,8 @@ impl SuperLinkFleet {
         }
     }
 
-    /// Whether a client that trained began with what it remembered. One that was late in an earlier round may have
-    /// trained since it was heard of last, and never the other way round.
+    /// Checks whether a client trained from the state that it had stored. A client that was late in an earlier round
+    /// may have trained since its last answer, but not the reverse.
     fn check_memory(&mut self, task: &Task, from: Option<Value>) {
         if task.kind != Kind::Train {
             return;
@@ -150,7 +151,7 @@ impl SuperLinkFleet {
         }
     }
 
-    /// Sends a task once more that was lost on its way or back. A site that does a task twice does the same twice.
+    /// Resends a task that was lost in either direction. Repeating a task gives the same answer.
     fn again(
         &mut self,
         task: Task,
@@ -169,7 +170,7 @@ impl SuperLinkFleet {
         unsent.push((task, sendings));
     }
 
-    /// Sends the tasks of those who are online. Who is not is waited for, for a while.
+    /// Sends the tasks of the online sites. Sites that are offline are waited for up to the grace period.
     fn send_tasks(
         &mut self,
         tasks: &mut Tasks,
@@ -198,7 +199,7 @@ impl SuperLinkFleet {
                 kind: type_of(&task.kind),
                 message: &task.message,
                 config: self.labels(task),
-                // A SuperLink takes no message that is over as soon as it comes.
+                // A SuperLink refuses a message that expires on arrival.
                 ttl: left.map(|left| left.as_secs_f64().max(1.0)),
             })
             .collect();
@@ -215,7 +216,7 @@ impl SuperLinkFleet {
         Ok(())
     }
 
-    /// Asks those whose answers are overdue something that they answer after it.
+    /// Sends sites with overdue answers a question that they answer after the task.
     fn probe(&self, tasks: &mut Tasks) -> Result<(), ServerError> {
         for open in tasks.open.values_mut().filter(|open| open.watched.is_due()) {
             let mut members = self.members.values();
@@ -231,8 +232,8 @@ impl SuperLinkFleet {
         Ok(())
     }
 
-    /// What a task is, for the site and for its answer. The same for all sites, so that the SuperLink keeps one
-    /// content for all of them.
+    /// The description of a task, for the site and for its answer. It is the same for all sites, so that the SuperLink
+    /// stores one content for all of them.
     fn labels(&self, task: &Task) -> Config {
         let number = |number: usize| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
         Config::from([
@@ -244,7 +245,7 @@ impl SuperLinkFleet {
     }
 }
 
-/// An answer as the site labelled it. What is wrong with it is the round loop's to find.
+/// An answer with the site's labels. The round loop validates it.
 fn answer(task: &Task, mut message: Message, bytes_up: u64) -> Answer {
     let config = &mut message.config;
     let round = take_number(config, ROUND);

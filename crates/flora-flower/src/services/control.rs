@@ -4,8 +4,8 @@ use crate::wire::control::{
 use crate::wire::message::Empty;
 use crate::{Link, LinkError};
 
-/// The Control service: runs begin and end through it. Nobody has to show who they are, so a SuperLink's proxy keeps
-/// it closed.
+/// The Control service, through which runs begin and end. It has no authentication, so a SuperLink's proxy keeps it
+/// closed.
 #[derive(Debug, Clone)]
 pub struct ControlService(Link);
 
@@ -15,7 +15,7 @@ impl ControlService {
         Self(link)
     }
 
-    /// Begins a run of an app, and gives its id.
+    /// Begins a run of an app, and returns its id.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.

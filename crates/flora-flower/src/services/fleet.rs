@@ -13,7 +13,7 @@ use crate::wire::message::{
 };
 use crate::{Link, LinkError, NodeKey};
 
-/// The Fleet service, as the holder of a key may ask it.
+/// The Fleet service for the holder of a key.
 #[derive(Clone)]
 pub struct FleetService {
     link: Link,
@@ -31,7 +31,7 @@ impl FleetService {
         &self.link
     }
 
-    /// Makes the key known, and gives the node's id.
+    /// Registers the key, and returns the node's id.
     ///
     /// # Errors
     /// [`LinkError::is_registration_closed`] where only the operator registers keys.
@@ -41,10 +41,10 @@ impl FleetService {
         Ok(node_id)
     }
 
-    /// Brings the node of the key online, with a heartbeat every `interval` seconds (10 to 1800), and gives its id.
+    /// Brings the node with the key online, with a heartbeat every `interval` seconds (10 to 1800), and returns its id.
     ///
     /// # Errors
-    /// [`LinkError::is_activation_failed`] for a node that is online already, and for a key that nobody registered.
+    /// [`LinkError::is_activation_failed`] for a node that is online already, and for a key that is not registered.
     pub fn activate(&self, interval: f64) -> Result<u64, LinkError> {
         let request = ActivateNodeRequest { public_key: self.pem(), heartbeat_interval: interval };
         let NodeId { node_id } = self.call("activate-node", &request)?;
@@ -60,7 +60,7 @@ impl FleetService {
         Ok(())
     }
 
-    /// Says that the node lives; whether that was heard.
+    /// Sends a heartbeat; returns whether the SuperLink accepted it.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
@@ -70,7 +70,7 @@ impl FleetService {
         Ok(success)
     }
 
-    /// The next message for the node, if there is any. It is not given again.
+    /// The next message for the node, if there is any. It is delivered once.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
@@ -94,7 +94,7 @@ impl FleetService {
         self.call("pull-object", &PullObjectRequest { node: id(node), run_id: run, object_id })
     }
 
-    /// Says that a message is here, whole.
+    /// Confirms that a message was received completely.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
@@ -126,7 +126,7 @@ impl FleetService {
         self.call("push-messages", &request)
     }
 
-    /// Sends an object of the answer that `session` announced; whether it was stored.
+    /// Sends an object of the answer that `session` announced; returns whether it was stored.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
@@ -157,7 +157,7 @@ impl FleetService {
         self.link.call(&format!("/v1/fleet/{rpc}"), &|| self.headers(), request)
     }
 
-    /// Who asks: the key, the time, and the time signed with the key.
+    /// Header fields that identify the caller: the key, the time, and the signature of the time.
     fn headers(&self) -> Vec<(&'static str, String)> {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string();
         let signature = self.key.sign(now.as_bytes());

@@ -1,4 +1,4 @@
-//! A SuperLink's services, a file each.
+//! A SuperLink's services, one file each.
 
 mod control;
 mod fleet;

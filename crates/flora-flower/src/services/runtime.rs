@@ -12,7 +12,7 @@ use crate::wire::runtime::{
 };
 use crate::{Link, LinkError};
 
-/// The Runtime service, as the one who does the server's part of a run may ask it.
+/// The Runtime service for the process that serves a run.
 #[derive(Debug, Clone)]
 pub struct RuntimeService {
     link: Link,
@@ -20,21 +20,21 @@ pub struct RuntimeService {
     run: u64,
 }
 
-/// The server's part of a run, to be done.
+/// The server's task of a run.
 #[derive(Debug)]
 pub struct AcquiredTask {
-    /// What it is done through.
+    /// The service for this task.
     pub service: RuntimeService,
     /// The run.
     pub run_id: u64,
 }
 
-/// The name under which taking a task is signed.
+/// The method name in the signature for taking a task.
 const ACQUIRE: &str = "/flwr.proto.Runtime/AcquireTask";
 
 impl RuntimeService {
-    /// Takes the server's part of a run that waits for somebody to do it, if there is any: of the app with this
-    /// hash, or of any if there is none. A SuperLink may want to be shown a `secret`.
+    /// Takes the server's task of a waiting run, if there is any: of the app with this hash, or of any app without one.
+    /// A SuperLink may require a `secret`.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
@@ -77,7 +77,7 @@ impl RuntimeService {
         self.call("pull-task-input", &Empty {})
     }
 
-    /// Says that the server lives: within every 60 s.
+    /// Sends a heartbeat, which is due at least every 60 s.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
@@ -107,7 +107,7 @@ impl RuntimeService {
         self.call("push-messages", &PushMessagesRequest { messages_list, message_object_trees })
     }
 
-    /// The answers that are there to the instructions of these ids. They are not given again.
+    /// The available answers to the instructions with these ids. They are delivered once.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
@@ -126,7 +126,7 @@ impl RuntimeService {
         self.call("pull-object", &PullObjectRequest { node: us(), run_id: self.run, object_id })
     }
 
-    /// Says that an answer is here, whole.
+    /// Confirms that an answer was received completely.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
@@ -140,7 +140,7 @@ impl RuntimeService {
         Ok(())
     }
 
-    /// Sends an object of the instructions that `session` announced; whether it was stored.
+    /// Sends an object of the instructions that `session` announced; returns whether it was stored.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.
@@ -161,7 +161,7 @@ impl RuntimeService {
         Ok(stored)
     }
 
-    /// Lines for `flwr log`. They are sent once: a run does not wait for its log.
+    /// Sends lines for `flwr log`, once: a run does not wait for its log.
     ///
     /// # Errors
     /// The SuperLink refuses, or does not answer.

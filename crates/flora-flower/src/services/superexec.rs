@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 use crate::ServerError;
 
-/// The secret that a SuperLink with `--superexec-auth-secret-file` shares with those who may do the servers' parts of
-/// runs. It has no `Debug`, and its memory is overwritten when it is dropped.
+/// The secret that a SuperLink with `--superexec-auth-secret-file` shares with the processes that may serve runs. It
+/// has no `Debug`, and its memory is overwritten when it is dropped.
 #[derive(Clone)]
 pub struct SuperExecSecret(Zeroizing<Vec<u8>>);
 
@@ -19,11 +19,11 @@ const CONTEXT: &[u8] = b"superexec-auth-v1";
 const MOST_BYTES: u64 = 1 << 16;
 
 impl SuperExecSecret {
-    /// Reads the file of the secret, whose bytes are taken as they are, a line's end included, as Flower takes them.
+    /// Reads the file of the secret. All of its bytes count, including a final line ending, as in Flower.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Secret`]: a file that cannot be read, is empty, is no file of a secret, or is readable by
+    /// [`ServerError::Secret`]: a file that cannot be read, is empty, is not a file of a secret, or is readable by
     /// others than its owner and its group.
     pub fn load(path: &Path) -> Result<Self, ServerError> {
         let wrong = |problem: String| ServerError::Secret { path: path.to_owned(), problem };
@@ -35,7 +35,7 @@ impl SuperExecSecret {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            // The SuperLink's user may be another one of the same group.
+            // The SuperLink's user may be another member of the same group.
             if metadata.permissions().mode() & 0o007 != 0 {
                 return Err(wrong(
                     "everybody on this machine may read it: run `chmod o= FILE`".to_owned(),
@@ -49,11 +49,11 @@ impl SuperExecSecret {
         Ok(Self(bytes))
     }
 
-    /// The header fields by which a request with this body to `method` shows that the secret is known.
+    /// The header fields that prove knowledge of the secret for a request with this body to `method`.
     pub(crate) fn headers(&self, method: &str, body: &[u8]) -> Vec<(&'static str, String)> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut nonce = [0; 16];
-        // Without a nonce that nobody has seen, the SuperLink refuses the request, which is told.
+        // Without a fresh nonce, the SuperLink refuses the request, which is reported.
         let _ = crate::random(&mut nonce);
         self.sign(method, body, now.as_secs(), &flora_core::hex::encode(&nonce))
     }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::wire::runtime::AcquireTaskRequest;
 
-    /// What `flwr.supercore.auth` 1.42.0 computes: `compute_superexec_signature(auth_secret=derive_auth_secret(b"a
+    /// The output of `flwr.supercore.auth` 1.42.0: `compute_superexec_signature(auth_secret=derive_auth_secret(b"a
     /// secret\0with bytes"), method="/flwr.proto.Runtime/AcquireTask", timestamp=1767225600, nonce=..., body_sha256=
     /// compute_request_body_sha256(AcquireTaskRequest(supported_task_types=["flwr-serverapp"])))`.
     #[test]

@@ -1,4 +1,4 @@
-//! The Control service: what `flwr` asks.
+//! The Control service, used by `flwr`.
 
 use std::collections::HashMap;
 
@@ -21,13 +21,13 @@ pub struct Fab {
     pub content: Vec<u8>,
 }
 
-/// The run that was begun.
+/// The new run.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct StartRunResponse {
     /// The run.
     #[prost(uint64, optional, tag = "1")]
     pub run_id: Option<u64>,
-    /// A remark of the SuperLink's.
+    /// A remark by the SuperLink.
     #[prost(string, optional, tag = "2")]
     pub note: Option<String>,
 }
@@ -59,7 +59,7 @@ pub struct ListRunsResponse {
     pub now: String,
 }
 
-/// A run, as the SuperLink knows it.
+/// A run on the SuperLink.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Run {
     /// Its id.
@@ -68,12 +68,12 @@ pub struct Run {
     /// The app's publisher and name.
     #[prost(string, tag = "2")]
     pub fab_id: String,
-    /// How far it is.
+    /// The run's progress.
     #[prost(message, optional, tag = "10")]
     pub status: Option<RunStatus>,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct RunStatus {
     /// `pending`, `starting`, `running` or `finished`.
@@ -82,7 +82,7 @@ pub struct RunStatus {
     /// `completed`, `failed` or `stopped`.
     #[prost(string, tag = "2")]
     pub sub_status: String,
-    /// For people.
+    /// Details for people.
     #[prost(string, tag = "3")]
     pub details: String,
 }

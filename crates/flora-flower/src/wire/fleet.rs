@@ -1,10 +1,10 @@
-//! The Fleet service: what nodes ask.
+//! The Fleet service, used by nodes.
 
 use std::collections::HashMap;
 
 use super::message::{Message, Node, ObjectTree};
 
-/// Makes the key known.
+/// Registers a key.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct RegisterNodeRequest {
     /// PEM of the public key, as in the header.
@@ -12,7 +12,7 @@ pub struct RegisterNodeRequest {
     pub public_key: Vec<u8>,
 }
 
-/// Brings the node of a known key online.
+/// Brings the node of a registered key online.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ActivateNodeRequest {
     /// PEM of the public key, as in the header.
@@ -26,21 +26,21 @@ pub struct ActivateNodeRequest {
 /// A node's id, in a request and in a response.
 pub use super::message::Node as NodeId;
 
-/// Says that the node lives.
+/// A heartbeat.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct HeartbeatRequest {
     /// Which node.
     #[prost(message, optional, tag = "1")]
     pub node: Option<Node>,
-    /// Seconds until the next one; after twice as many the node is away.
+    /// Seconds until the next one; after twice this time the node counts as offline.
     #[prost(double, tag = "2")]
     pub heartbeat_interval: f64,
 }
 
-/// Whether it was heard.
+/// Whether the heartbeat was accepted.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct HeartbeatResponse {
-    /// Whether it was.
+    /// Whether it was accepted.
     #[prost(bool, tag = "1")]
     pub success: bool,
 }
@@ -48,12 +48,12 @@ pub struct HeartbeatResponse {
 /// Asks for a message.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct PullMessagesRequest {
-    /// For whom.
+    /// The node that asks.
     #[prost(message, optional, tag = "1")]
     pub node: Option<Node>,
 }
 
-/// None or one, which is not given again.
+/// No message or one, which is delivered once.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PullMessagesResponse {
     /// The messages.
@@ -64,7 +64,7 @@ pub struct PullMessagesResponse {
 /// Announces an answer.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PushMessagesRequest {
-    /// By whom.
+    /// The sender.
     #[prost(message, optional, tag = "1")]
     pub node: Option<Node>,
     /// The answer.
@@ -84,10 +84,10 @@ pub struct PushMessagesResponse {
     /// By message id.
     #[prost(map = "string, uint32", tag = "2")]
     pub results: HashMap<String, u32>,
-    /// Those that the SuperLink does not have. None: the answer was dropped.
+    /// The objects that the SuperLink lacks. If there are none, the answer was dropped.
     #[prost(string, repeated, tag = "3")]
     pub objects_to_push: Vec<String>,
-    /// To be named with each object.
+    /// The session to name with each object.
     #[prost(string, tag = "4")]
     pub session_id: String,
 }

@@ -1,24 +1,24 @@
-//! What travels between a server and a node, and the objects that it is made of.
+//! Messages between a server and a node, and the objects that they are made of.
 
-/// A message. Either `content` or `error` is there.
+/// A message. It has either `content` or `error`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Message {
-    /// From whom, for whom, about what.
+    /// Sender, receiver and subject.
     #[prost(message, optional, tag = "1")]
     pub metadata: Option<Metadata>,
-    /// There, and empty, for a message whose content travels as objects.
+    /// Present and empty for a message whose content is sent as objects.
     #[prost(message, optional, tag = "2")]
     pub content: Option<HasContent>,
-    /// Why there is no answer.
+    /// The reason for a missing answer.
     #[prost(message, optional, tag = "3")]
     pub error: Option<Error>,
 }
 
-/// A mark: the content travels as objects.
+/// A marker: the content is sent as objects.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct HasContent {}
 
-/// From whom, for whom, about what.
+/// Sender, receiver and subject.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Metadata {
     /// The run.
@@ -39,10 +39,10 @@ pub struct Metadata {
     /// The round, or whatever the server groups messages by.
     #[prost(string, tag = "6")]
     pub group_id: String,
-    /// Seconds after `created_at` for which the message counts.
+    /// Seconds after `created_at` for which the message is valid.
     #[prost(double, tag = "7")]
     pub ttl: f64,
-    /// `train`, `evaluate` or `query`, perhaps with `.name`.
+    /// `train`, `evaluate` or `query`, possibly followed by `.name`.
     #[prost(string, tag = "8")]
     pub message_type: String,
     /// Seconds since 1970-01-01 UTC.
@@ -56,27 +56,27 @@ pub struct Metadata {
     pub dst_task_id: Option<u64>,
 }
 
-/// The id of the server's end.
+/// The id of the server's side.
 pub const SUPERLINK: u64 = 1;
 
-/// Why there is no answer.
+/// The reason for a missing answer.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Error {
-    /// Flower's number for the kind: 2 for a client that failed, 5 for a node that is away.
+    /// Flower's number for the kind: 2 for a client that failed, 5 for a node that is offline.
     #[prost(sint64, tag = "1")]
     pub code: i64,
-    /// For people.
+    /// Details for people.
     #[prost(string, tag = "2")]
     pub reason: String,
 }
 
-/// The ids of an object and of those below it.
+/// The ids of an object and of its descendants.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct ObjectTree {
     /// SHA-256 of the object, in hexadecimal.
     #[prost(string, tag = "1")]
     pub object_id: String,
-    /// The objects that it names.
+    /// The objects that it refers to.
     #[prost(message, repeated, tag = "2")]
     pub children: Vec<ObjectTree>,
 }
@@ -92,7 +92,7 @@ pub struct Node {
 /// Stores an object.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct PushObjectRequest {
-    /// By whom.
+    /// The sender.
     #[prost(message, optional, tag = "1")]
     pub node: Option<Node>,
     /// The run.
@@ -104,7 +104,7 @@ pub struct PushObjectRequest {
     /// Its bytes.
     #[prost(bytes = "vec", tag = "4")]
     pub object_content: Vec<u8>,
-    /// What `push-messages` gave.
+    /// The session from `push-messages`.
     #[prost(string, tag = "5")]
     pub session_id: String,
 }
@@ -120,7 +120,7 @@ pub struct PushObjectResponse {
 /// Asks for an object.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct PullObjectRequest {
-    /// By whom.
+    /// The node that asks.
     #[prost(message, optional, tag = "1")]
     pub node: Option<Node>,
     /// The run.
@@ -145,10 +145,10 @@ pub struct PullObjectResponse {
     pub object_content: Vec<u8>,
 }
 
-/// Says that a message is here, whole: its objects may be forgotten.
+/// Confirms that a message was received completely: its objects may be dropped.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct ConfirmMessageReceivedRequest {
-    /// By whom.
+    /// The receiver.
     #[prost(message, optional, tag = "1")]
     pub node: Option<Node>,
     /// The run.
@@ -159,6 +159,6 @@ pub struct ConfirmMessageReceivedRequest {
     pub message_object_id: String,
 }
 
-/// An answer that says nothing.
+/// An empty answer.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct Empty {}

@@ -1,6 +1,6 @@
-//! The messages of Flower's protocol, as far as flora speaks it: field for field those of flwr 1.40 to 1.42.
+//! The messages of Flower's protocol that flora uses: field for field those of flwr 1.40 to 1.42.
 //!
-//! Fields that are not listed are ignored when they come.
+//! Unlisted fields are ignored on receipt.
 
 pub mod control;
 pub mod fleet;

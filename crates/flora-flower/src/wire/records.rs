@@ -1,4 +1,4 @@
-//! Settings and metrics, as they lie in objects.
+//! Settings and metrics, as stored in objects.
 
 /// Named settings.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -33,10 +33,10 @@ pub enum ConfigValue {
     /// A number.
     #[prost(double, tag = "1")]
     Double(f64),
-    /// A whole number.
+    /// An integer.
     #[prost(sint64, tag = "2")]
     Sint64(i64),
-    /// A whole number; Flower sends those of 2^63 and more so.
+    /// An integer of 2^63 or more, in Flower's encoding.
     #[prost(uint64, tag = "3")]
     Uint64(u64),
     /// True or false.
@@ -51,13 +51,13 @@ pub enum ConfigValue {
     /// Numbers.
     #[prost(message, tag = "21")]
     DoubleList(DoubleList),
-    /// Whole numbers.
+    /// Integers.
     #[prost(message, tag = "22")]
     SintList(SintList),
-    /// Whole numbers of which one is 2^63 or more.
+    /// Integers of which one is 2^63 or more.
     #[prost(message, tag = "23")]
     UintList(UintList),
-    /// Truths.
+    /// Booleans.
     #[prost(message, tag = "24")]
     BoolList(BoolList),
     /// Texts.
@@ -101,19 +101,19 @@ pub enum MetricValue {
     /// A number.
     #[prost(double, tag = "1")]
     Double(f64),
-    /// A whole number.
+    /// An integer.
     #[prost(sint64, tag = "2")]
     Sint64(i64),
-    /// A whole number; Flower sends those of 2^63 and more so.
+    /// An integer of 2^63 or more, in Flower's encoding.
     #[prost(uint64, tag = "3")]
     Uint64(u64),
     /// Numbers.
     #[prost(message, tag = "21")]
     DoubleList(DoubleList),
-    /// Whole numbers.
+    /// Integers.
     #[prost(message, tag = "22")]
     SintList(SintList),
-    /// Whole numbers of which one is 2^63 or more.
+    /// Integers of which one is 2^63 or more.
     #[prost(message, tag = "23")]
     UintList(UintList),
 }
@@ -126,7 +126,7 @@ pub struct DoubleList {
     pub vals: Vec<f64>,
 }
 
-/// Whole numbers.
+/// Integers.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct SintList {
     /// The numbers.
@@ -134,7 +134,7 @@ pub struct SintList {
     pub vals: Vec<i64>,
 }
 
-/// Whole numbers that are not negative.
+/// Integers that are not negative.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct UintList {
     /// The numbers.
@@ -142,10 +142,10 @@ pub struct UintList {
     pub vals: Vec<u64>,
 }
 
-/// Truths.
+/// Booleans.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct BoolList {
-    /// The truths.
+    /// The booleans.
     #[prost(bool, repeated, tag = "1")]
     pub vals: Vec<bool>,
 }
@@ -167,7 +167,7 @@ pub struct BytesList {
 }
 
 impl ConfigRecord {
-    /// The value of a setting, if it is there and of a known type.
+    /// The value of a setting, if present and of a known type.
     pub fn get(&self, key: &str) -> Option<&ConfigValue> {
         let item = self.items.iter().find(|item| item.key == key)?;
         item.value.as_ref()?.value.as_ref()
@@ -181,7 +181,7 @@ impl ConfigRecord {
 }
 
 impl MetricRecord {
-    /// The value of a metric, if it is there and of a known type.
+    /// The value of a metric, if present and of a known type.
     pub fn get(&self, key: &str) -> Option<&MetricValue> {
         let item = self.items.iter().find(|item| item.key == key)?;
         item.value.as_ref()?.value.as_ref()

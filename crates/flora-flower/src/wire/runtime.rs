@@ -1,9 +1,9 @@
-//! The Runtime service: what a server asks.
+//! The Runtime service, used by servers.
 
 use super::control::Run;
 use super::message::{Message, ObjectTree};
 
-/// Asks for a task to do.
+/// Asks for a task.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct AcquireTaskRequest {
     /// `flwr-serverapp`.
@@ -20,12 +20,12 @@ pub struct AcquireTaskResponse {
     /// The task.
     #[prost(message, optional, tag = "1")]
     pub task: Option<Task>,
-    /// What shows in every further request that it is ours.
+    /// The token that authenticates every further request.
     #[prost(string, tag = "2")]
     pub token: String,
 }
 
-/// The server's part of a run.
+/// The server's task of a run.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Task {
     /// Its id.
@@ -39,10 +39,10 @@ pub struct Task {
     pub run_id: u64,
 }
 
-/// What the task is to be done with. Asking for it begins the run.
+/// The input of the task. Asking for it begins the run.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PullTaskInputResponse {
-    /// Handed back with the result.
+    /// Returned with the result.
     #[prost(bytes = "vec", tag = "1")]
     pub context: Vec<u8>,
     /// The run.
@@ -56,18 +56,18 @@ pub struct PullTaskInputResponse {
 /// How the task ended.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PushTaskOutputRequest {
-    /// As it came.
+    /// The context of the input, unchanged.
     #[prost(bytes = "vec", tag = "1")]
     pub context: Vec<u8>,
     /// `completed`, `failed` or `stopped`.
     #[prost(string, tag = "2")]
     pub sub_status: String,
-    /// For people.
+    /// Details for people.
     #[prost(string, tag = "3")]
     pub details: String,
 }
 
-/// Who is there.
+/// The nodes of the run.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct GetNodesResponse {
     /// The nodes.
@@ -75,7 +75,7 @@ pub struct GetNodesResponse {
     pub nodes: Vec<NodeInfo>,
 }
 
-/// A node, as the SuperLink knows it.
+/// A node on the SuperLink.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct NodeInfo {
     /// Its id.
@@ -103,13 +103,13 @@ pub struct PushMessagesRequest {
 /// Which objects are to be sent.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct PushMessagesResponse {
-    /// An id for each message; empty for one that was not taken.
+    /// An id for each message; empty for one that was refused.
     #[prost(string, repeated, tag = "1")]
     pub message_ids: Vec<String>,
-    /// Those that the SuperLink does not have.
+    /// The objects that the SuperLink lacks.
     #[prost(string, repeated, tag = "2")]
     pub objects_to_push: Vec<String>,
-    /// To be named with each object.
+    /// The session to name with each object.
     #[prost(string, tag = "3")]
     pub session_id: String,
 }
@@ -122,7 +122,7 @@ pub struct PullMessagesRequest {
     pub message_ids: Vec<String>,
 }
 
-/// The answers that are there, which are not given again.
+/// The available answers, which are delivered once.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PullMessagesResponse {
     /// The answers.
@@ -133,7 +133,7 @@ pub struct PullMessagesResponse {
 /// Lines for `flwr log`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct PushLogsRequest {
-    /// By whom.
+    /// The sender.
     #[prost(message, optional, tag = "1")]
     pub node: Option<super::message::Node>,
     /// The run.

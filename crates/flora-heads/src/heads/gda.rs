@@ -3,8 +3,8 @@ use super::within::Within;
 use crate::factor::solve_shifted;
 use crate::{HeadsError, LinearClassifier, Moments};
 
-/// Gaussian discriminant analysis as its authors have it: one Gaussian a class, with a covariance that all share and a
-/// shrinkage without a setting.
+/// Gaussian discriminant analysis as published by its authors: one Gaussian per class, with a shared covariance and a
+/// fixed shrinkage.
 ///
 /// With the means m_c, the covariance S within the classes (of N - 1), N images of dimension d and C classes:
 ///
@@ -12,17 +12,17 @@ use crate::{HeadsError, LinearClassifier, Moments};
 /// P = d ((N - 1) S + tr(S) I)^-1      w_c = P m_c      b_c = log(1/C) - m_c.w_c / 2
 /// ```
 ///
-/// Its logits are larger than log densities by d / (N - 1); the authors add them to CLIP's with a factor that they
-/// choose on validation images. [`Lda`](crate::Lda) needs no such factor, and shrinks less where there are many images.
+/// Its logits exceed log densities by a factor of d / (N - 1); the authors add them to CLIP's with a factor chosen on
+/// validation images. [`Lda`](crate::Lda) needs no such factor, and shrinks less if there are many images.
 ///
-/// A class without images keeps its text, times [`prior`](Self::prior). Where no class has images that differ, all
+/// A class without images keeps its text feature, times [`prior`](Self::prior). If no class has images that differ, all
 /// directions count alike: P = d N / tr(G) I.
 ///
 /// Source: Wang et al., A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation, ICLR 2024
 /// ([2402.04087](https://arxiv.org/abs/2402.04087)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gda {
-    /// Factor of the texts in the rows of classes without images.
+    /// Factor of the text features in the rows of classes without images.
     pub prior: f64,
 }
 
@@ -33,7 +33,7 @@ impl Default for Gda {
 }
 
 impl Gda {
-    /// The head of these moments. `texts` are `[classes, dim]`, unit rows.
+    /// Computes the head from moments. `texts` are `[classes, dim]`, with rows of norm 1.
     ///
     /// # Errors
     ///

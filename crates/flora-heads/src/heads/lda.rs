@@ -15,31 +15,31 @@ use crate::{HeadsError, LinearClassifier, Moments};
 /// A = S + lambda tr(S)/d I      w_c = A^-1 (m_c - m)      b_c = -(m_c + m).w_c / 2
 /// ```
 ///
-/// All classes are equally likely beforehand. Beside the common term log N(x; m, A), which changes no probability,
+/// All classes have the same prior probability. The common term log N(x; m, A) changes no probability; without it,
 /// scikit-learn's `LinearDiscriminantAnalysis` has the same logits with a `shrinkage` of lambda / (1 + lambda), uniform
 /// class frequencies and 1 + lambda times the covariance.
 ///
-/// A class without images has m for its mean, and so a logit of exactly zero. Added to the logits of texts, it leaves
-/// such a class to its text. So does a head of one image, or of equal ones.
+/// A class without images has the mean m, and so a logit of exactly zero. Added to text logits, the head then leaves
+/// such a class to its text. The same holds for a head of a single image, or of equal ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Lda {
-    /// The shrinkage of the covariance, as a share of its mean eigenvalue. Without it `(10 C / N)^2` for N images of C
-    /// classes, at least 1e-4: 1 where a class has ten images, and soon little where it has more.
+    /// The shrinkage of the covariance, as a share of its mean eigenvalue. By default `(10 C / N)^2` for N images of C
+    /// classes, at least 1e-4: 1 at ten images per class, and quickly falling with more.
     ///
-    /// The rule was chosen for clip-nano on held-out training images of EmojiVendors and Fashion-MNIST. A power of 1
+    /// The default was chosen for clip-nano on held-out training images of EmojiVendors and Fashion-MNIST. A power of 1
     /// or 1.5, a factor of 5 or 20, and any fixed number did worse there; so did `d / N`, the share of
     /// [`Gda`](crate::Gda).
     pub lambda: Option<f64>,
 }
 
-/// Images of a class with which the covariance is half shrunk.
+/// Images per class at which the covariance is half shrunk.
 const IMAGES: f64 = 10.0;
 
-/// The least that is added: f32 sums know no smaller eigenvalue.
+/// The smallest shrinkage: f32 sums cannot resolve smaller eigenvalues.
 const LEAST: f64 = 1e-4;
 
 impl Lda {
-    /// The head of these moments.
+    /// Computes the head from moments.
     ///
     /// # Errors
     ///

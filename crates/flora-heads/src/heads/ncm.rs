@@ -1,16 +1,16 @@
 use super::text_classifier;
 use crate::{HeadsError, LinearClassifier, Moments};
 
-/// Nearest class mean: the row of a class is the mean of its features, normalised, so that the logit of a unit feature
-/// is a cosine.
+/// Nearest class mean: the row of a class is the normalised mean of its features, so the logit of a unit feature is a
+/// cosine.
 ///
-/// A class without images, or whose features cancel out, keeps its text, times [`prior`](Self::prior).
+/// A class without images, or whose features cancel out, keeps its text feature, times [`prior`](Self::prior).
 ///
 /// Source: Legate et al., Guiding The Last Layer in Federated Learning with Pre-Trained Models, NeurIPS 2023
 /// ([2306.03937](https://arxiv.org/abs/2306.03937)), FedNCM.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ncm {
-    /// Factor of the texts in the rows of classes without images.
+    /// Factor of the text features in the rows of classes without images.
     pub prior: f64,
 }
 
@@ -21,7 +21,7 @@ impl Default for Ncm {
 }
 
 impl Ncm {
-    /// The head of these moments. `texts` are `[classes, dim]`, unit rows.
+    /// Computes the head from moments. `texts` are `[classes, dim]`, with rows of norm 1.
     ///
     /// # Errors
     ///

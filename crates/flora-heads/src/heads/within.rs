@@ -4,11 +4,11 @@ use super::seen;
 use crate::Moments;
 use crate::moments::diagonal;
 
-/// Scatter below this share of the second moment is rounding of the difference that it is: every image lies at the mean
-/// of its class.
+/// Scatter below this share of the second moment is a rounding error of the difference: every image equals the mean of
+/// its class.
 const NO_SCATTER: f64 = 1e-6;
 
-/// What discriminant analysis needs of the moments: the means, and the scatter within the classes.
+/// Inputs of discriminant analysis: the means, and the scatter within the classes.
 pub(super) struct Within {
     /// The classes that have images; columns of [`means`](Self::means).
     pub(super) seen: Vec<usize>,
@@ -32,7 +32,7 @@ impl Within {
         let means = Mat::from_fn(dim, seen.len(), |row, column| {
             moments.class_sum(seen[column])[row] / counts[seen[column]]
         });
-        // The Gram matrix without what the means account for.
+        // The Gram matrix minus the part explained by the means.
         let mut scatter = moments.gram().to_vec();
         for (column, &class) in seen.iter().enumerate() {
             for (row, start) in diagonal(dim).enumerate() {

@@ -4,17 +4,17 @@ use faer::{Accum, Mat, MatRef, Par};
 use super::{Moments, diagonal};
 use crate::HeadsError;
 
-/// Images whose features are multiplied at once: 512 x 512 values in f64 are 2 MiB, about a core's cache.
+/// Number of images multiplied at once: 512 x 512 values in f64 are 2 MiB, about a core's cache.
 const ROWS: usize = 512;
 
 impl Moments {
-    /// Adds images of the same weight: `features` are `[images, dim]`, row-major, with a class each.
+    /// Adds images with the same weight: `features` are `[images, dim]`, row-major, with one class each.
     ///
     /// This is a matrix product on one thread, 10 to 50 times as fast as [`add`](Self::add) for each image.
     ///
     /// # Errors
     ///
-    /// As [`add`](Self::add). The sums are then as before: no image of the batch was added.
+    /// The errors of [`add`](Self::add). The sums are then unchanged: no image of the batch was added.
     pub fn add_batch(
         &mut self,
         features: &[f32],

@@ -4,12 +4,11 @@ use super::{Moments, diagonal};
 use crate::HeadsError;
 
 impl Moments {
-    /// These sums with noise, as near as images can have them: negative eigenvalues of the Gram matrix become zero, which is the
-    /// nearest matrix of squares, and negative counts as well. `add` adds the noise, to all numbers at once: the Gram matrix's upper
-    /// triangle, the class sums and the counts.
+    /// These sums with noise, projected to sums that images can have: negative eigenvalues of the Gram matrix become
+    /// zero, which gives the nearest positive semidefinite matrix, and so do negative counts. `add` adds the noise to
+    /// all numbers at once: the Gram matrix's upper triangle, the class sums and the counts.
     ///
-    /// What becomes zero leaves a bias, which is that of a penalty: it is the same in every direction in which there is
-    /// nothing but noise.
+    /// The projection has a bias that acts like a penalty: it is the same in every direction that contains only noise.
     ///
     /// # Errors
     ///
@@ -32,7 +31,7 @@ impl Moments {
     }
 }
 
-/// The nearest symmetric matrix without negative eigenvalues, by its upper triangle.
+/// The nearest positive semidefinite matrix, by its upper triangle.
 fn possible(packed: &[f64], dim: usize) -> Result<Vec<f64>, HeadsError> {
     if dim == 0 {
         return Ok(Vec::new());
@@ -70,7 +69,7 @@ mod tests {
             assert!((same - was).abs() < 1e-12);
         }
         assert_eq!(same.class_counts(), [1.0, 1.0]);
-        // [[1, 2], [2, 1]] has 3 for (1, 1) and -1 for (1, -1), of which the nearest is 1.5 everywhere.
+        // [[1, 2], [2, 1]] has the eigenvalues 3 for (1, 1) and -1 for (1, -1); the nearest matrix is 1.5 everywhere.
         let numbers = [1.0, 2.0, 1.0, 0.5, -0.5, 0.25, 0.125, -3.0, 2.0];
         let noised = moments.noised(|all| all.copy_from_slice(&numbers)).unwrap();
         assert!(noised.gram().iter().all(|it| (it - 1.5).abs() < 1e-12), "{noised:?}");

@@ -5,12 +5,12 @@ use crate::HeadsError;
 
 /// Name of the Gram matrix in a record: `[dim (dim + 1) / 2]`.
 pub const GRAM: &str = "closed_form.gram";
-/// Name of the classes' sums in a record: `[classes, dim]`.
+/// Name of the class sums in a record: `[classes, dim]`.
 pub const CLASS_SUMS: &str = "closed_form.class_sums";
-/// Name of the classes' counts in a record: `[classes]`.
+/// Name of the class counts in a record: `[classes]`.
 pub const CLASS_COUNTS: &str = "closed_form.class_counts";
 
-/// A count below this, in images, is what rounding leaves of a class whose last client left.
+/// A count below this, in images, is a rounding error of a class whose last client left.
 const NO_IMAGE: f64 = 0.01;
 
 impl Moments {
@@ -23,7 +23,7 @@ impl Moments {
         self.to_scaled_record(1.0)
     }
 
-    /// The sums divided by the [total](Self::total): what a client sends, with its total as the number of examples.
+    /// The sums divided by the [total](Self::total), which a client sends with its total as the number of examples.
     ///
     /// For unit features, no tensor's norm exceeds 1, however many images there are. The average of clients' mean
     /// records, weighted by examples, is the mean record of all images. Without images, every value is zero.
@@ -57,24 +57,25 @@ impl Moments {
         Ok(record)
     }
 
-    /// The sums of a record that [`to_record`](Self::to_record) made, or that a server made of several.
+    /// Reads the sums from a record of [`to_record`](Self::to_record), or from a server's sum of several.
     ///
-    /// A class with less than a hundredth of an image has none: that is the rounding which a client that left leaves
-    /// behind. Its sum is then exactly zero; so are all sums if no class has images.
+    /// A class with less than a hundredth of an image is treated as empty: that is the rounding error after a client
+    /// left. Its sum becomes exactly zero; so do all sums if no class has images.
     ///
     /// # Errors
     ///
-    /// If a tensor is missing, unexpected, misshapen or not finite, or if a count or a diagonal entry of the Gram
-    /// matrix is negative by more than such rounding.
+    /// If a tensor is missing, unexpected, of a wrong shape or not finite, or if a count or a diagonal entry of the
+    /// Gram matrix is negative by more than such a rounding error.
     pub fn from_record(record: &ParameterRecord) -> Result<Self, HeadsError> {
         Self::from_scaled_record(record, 1.0)
     }
 
-    /// The sums of a record that [`to_mean_record`](Self::to_mean_record) made of images that weigh `total` together.
+    /// Reads the sums from a record of [`to_mean_record`](Self::to_mean_record) of images with a total weight of
+    /// `total`.
     ///
     /// # Errors
     ///
-    /// As [`from_record`](Self::from_record), and if `total` is negative or not finite.
+    /// The errors of [`from_record`](Self::from_record), and a negative or non-finite `total`.
     pub fn from_mean_record(record: &ParameterRecord, total: f64) -> Result<Self, HeadsError> {
         if !(total.is_finite() && total >= 0.0) {
             return Err(HeadsError::Total(total));
@@ -113,7 +114,7 @@ impl Moments {
                     name: CLASS_COUNTS,
                     position,
                     value,
-                    problem: "a class cannot have fewer than no images; a client was subtracted \
+                    problem: "a class cannot have a negative number of images; a client was subtracted \
                               that had not been added, or twice",
                 });
             }
@@ -134,8 +135,8 @@ impl Moments {
     }
 }
 
-/// Dimension and number of classes, of a record that has these tensors and no other. Nothing is reserved for sizes that
-/// the tensors themselves do not have.
+/// The dimension and the number of classes of a record that has exactly these tensors. No memory is reserved for sizes
+/// that the tensors themselves do not have.
 fn sizes(record: &ParameterRecord) -> Result<(usize, usize), RecordError> {
     if let Some((name, tensor)) =
         record.iter().find(|(name, _)| ![GRAM, CLASS_SUMS, CLASS_COUNTS].contains(name))

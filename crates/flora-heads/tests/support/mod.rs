@@ -1,4 +1,4 @@
-//! What the tests of heads share.
+//! Helpers shared by the tests of heads.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses a part")]
 
 use flora_core::seed;
@@ -15,7 +15,7 @@ pub struct Images {
 }
 
 impl Images {
-    /// Unit features with a large common mean and unequal classes, as CLIP's are.
+    /// Unit features with a large common mean and unequal classes, like CLIP's.
     pub fn drawn(seed: u64, images: usize, dim: usize, classes: usize) -> Self {
         let mut rng = seed::stream(seed, "images of a test");
         let mut normal = move || -> f64 {
@@ -75,7 +75,7 @@ pub fn distance(a: &[f32], b: &[f32]) -> f64 {
     norm(&mut a.iter().zip(b).map(of)) / norm(&mut b.iter().map(|&b| f64::from(b)))
 }
 
-/// How far two heads are apart, weights and biases together.
+/// The distance of two heads, weights and biases together.
 pub fn head_distance(a: &LinearClassifier, b: &LinearClassifier) -> f64 {
     let values = |head: &LinearClassifier| [&head.weight[..], &head.bias[..]].concat();
     distance(&values(a), &values(b))
@@ -86,7 +86,7 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f64
     assert!(distance <= tolerance, "{what}: {distance:e} apart, allowed {tolerance:e}");
 }
 
-/// The index of the largest logit of every row.
+/// The index of the largest logit in every row.
 pub fn predictions(logits: &[f32], classes: usize) -> Vec<usize> {
     let largest = |row: &[f32]| {
         let mut best = 0;

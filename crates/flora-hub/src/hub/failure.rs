@@ -1,9 +1,9 @@
-//! What went wrong, in words that help.
+//! Conversion of failures to helpful errors.
 
 use super::wire::{Answer, Failure};
 use crate::{HubConfig, HubError, HubModel};
 
-/// What every message names: the repository, and who was asked.
+/// The repository and the hub, for every message.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) model: &'a HubModel,
@@ -11,7 +11,7 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// There was no answer.
+    /// The error for a missing answer.
     pub(super) fn unreachable(&self, failure: Failure) -> HubError {
         match failure {
             Failure::Connection(problem) => HubError::Unreachable {
@@ -23,7 +23,7 @@ impl Context<'_> {
         }
     }
 
-    /// The answer makes no sense.
+    /// The error for an invalid answer.
     pub(super) fn answer(&self, problem: String) -> HubError {
         HubError::Answer {
             repository: self.model.repository(),
@@ -32,7 +32,7 @@ impl Context<'_> {
         }
     }
 
-    /// The answer is an error, to the request of `file` or, without one, of the listing.
+    /// The error for an unsuccessful answer, to a request for `file` or, without one, for the listing.
     pub(super) fn status(&self, answer: &Answer, file: Option<&str>) -> HubError {
         let (repository, endpoint) = (self.model.repository(), self.config.endpoint.clone());
         match answer.status {
@@ -61,7 +61,7 @@ impl Context<'_> {
     }
 }
 
-/// Whether the same request may well succeed a moment later.
+/// Whether the same request may succeed soon.
 pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }

@@ -1,9 +1,9 @@
 //! Downloads from the hub.
 //!
-//! `hf-hub` speaks the hub's protocol: addresses, the listing of a repository, the token. The bytes
-//! of the files come by way of [`transfer`], not of `hf_hub`'s `download`, which (in 0.5.0) appends to a
-//! part file whatever a server answers, names cache files by what the server says, sends the token to the
-//! hosts that it is redirected to, and waits forever on a silent connection.
+//! `hf-hub` implements the hub's protocol: addresses, the listing of a repository, the token. The files themselves are
+//! downloaded by [`transfer`], not by `hf_hub`'s `download`, which (in 0.5.0) appends any answer of a server to a part
+//! file, names cache files by the server's headers, sends the token to the hosts that it is redirected to, and waits
+//! forever on a silent connection.
 
 mod failure;
 mod store;
@@ -24,7 +24,7 @@ use crate::{HubConfig, HubError, HubModel, Progress};
 use failure::Context;
 use transfer::{Listed, Transfer};
 
-/// Far more than any listing, and no burden to hold.
+/// Far larger than any listing, and small enough for memory.
 const LONGEST_LISTING: usize = 64 << 20;
 
 pub(crate) fn fetch(
@@ -34,7 +34,7 @@ pub(crate) fn fetch(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<PathBuf, HubError> {
     let layout = Layout::new(&config.cache, model);
-    // Unlike a branch, a commit stays what it is.
+    // Unlike a branch, a commit does not change.
     if config.offline || is_hash(model.revision_or_main()) {
         match layout.complete(model, kind) {
             Ok(folder) => return Ok(folder),
@@ -50,7 +50,7 @@ pub(crate) fn fetch(
     }
     let context = Context { model, config };
     match download(&context, &layout, kind, progress) {
-        // As in huggingface_hub: better what the branch was than nothing.
+        // As in huggingface_hub: an earlier state of the branch is better than nothing.
         Err(error @ HubError::Unreachable { .. }) => {
             layout.complete(model, kind).map_err(|_| error)
         }
@@ -73,7 +73,7 @@ fn download(
     let names: BTreeSet<String> = listing.files.keys().cloned().collect();
     let incomplete = |problem| HubError::Incomplete { repository: model.repository(), problem };
 
-    // At the commit, so that all files are of one revision even if somebody pushes meanwhile.
+    // At the commit, so that all files belong to one revision even if it is updated meanwhile.
     let pinned = repository(&listing.commit);
     let transfer = Transfer::new(context, layout, &listing.commit);
     let mut get = |name: &str| {
@@ -102,7 +102,7 @@ fn download(
         }
     }
 
-    // Last, so that a branch in the cache always leads to files that are there.
+    // Last, so that a branch in the cache always refers to existing files.
     if model.revision_or_main() != listing.commit {
         let path = layout.reference(model.revision_or_main());
         write_atomic(&path, listing.commit.as_bytes())

@@ -1,4 +1,4 @@
-//! How files are put into the cache; see [`crate::cache`] for its layout.
+//! Storing files in the cache; see [`crate::cache`] for its layout.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::HubError;
 
-/// Hold the lock at `path`, which Python's `huggingface_hub` takes as well, until the file is dropped;
-/// `None` if somebody else still holds it after `patience`.
+/// Takes the lock at `path`, which Python's `huggingface_hub` takes as well, and holds it until the file is dropped;
+/// `None` if another process still holds it after `patience`.
 pub(super) fn lock(path: &Path, patience: Duration) -> Result<Option<File>, HubError> {
     make_parent(path)?;
     let lock = File::options()
@@ -26,7 +26,7 @@ pub(super) fn lock(path: &Path, patience: Duration) -> Result<Option<File>, HubE
                 thread::sleep(Duration::from_millis(100));
             }
             Err(TryLockError::WouldBlock) => return Ok(None),
-            // Some network file systems have no locks; then there is none to respect.
+            // Some network file systems have no locks; then none is needed.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
                 return Ok(Some(lock));
             }
@@ -35,7 +35,7 @@ pub(super) fn lock(path: &Path, patience: Duration) -> Result<Option<File>, HubE
     }
 }
 
-/// Whether there is a file of that size.
+/// Whether there is a file of this size.
 pub(super) fn is_whole(path: &Path, size: Option<u64>) -> bool {
     fs::metadata(path)
         .is_ok_and(|file| file.is_file() && size.is_none_or(|size| file.len() == size))
@@ -48,9 +48,9 @@ pub(super) fn make_parent(path: &Path) -> Result<(), HubError> {
     }
 }
 
-/// Make `pointer` the name of `blob` in a snapshot.
+/// Makes `pointer` the name of `blob` in a snapshot.
 pub(super) fn link(blob: &Path, pointer: &Path) -> io::Result<()> {
-    // A link to a blob that is gone, or to a wrong one, is there all the same.
+    // A dangling link, or one to a wrong blob, exists all the same.
     match fs::remove_file(pointer) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

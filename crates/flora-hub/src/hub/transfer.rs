@@ -1,4 +1,4 @@
-//! One file, from the hub into the cache.
+//! Download of one file into the cache.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -16,26 +16,25 @@ use super::wire::{self, Answer, Failure};
 use crate::cache::{Layout, is_hash};
 use crate::{HubError, Progress};
 
-/// How often in a row a file is tried without getting on.
+/// How often in a row a download is tried without progress.
 const ATTEMPTS: u32 = 4;
-/// What counts as getting on. A line that breaks once a minute can still bring 2 GB.
+/// The bytes that count as progress. A connection that breaks once a minute can still transfer 2 GB.
 const GAIN: u64 = 1 << 20;
 
-/// What the listing of a repository says of a file.
+/// A file in the listing of a repository.
 pub(super) struct Listed {
     pub(super) size: Option<u64>,
-    /// Of the content; known for files in LFS, as all large ones are.
+    /// The hash of the content; known for files in LFS, as all large ones are.
     pub(super) sha256: Option<String>,
     /// Git's hash.
     pub(super) blob_id: Option<String>,
 }
 
 impl Listed {
-    /// The name of the blob: what the hub's ETag will be, which Python takes as well. Only hashes
-    /// become part of paths.
+    /// The name of the blob: the hub's ETag, which Python uses as well. Only hashes become part of paths.
     fn etag(&self, name: &str, commit: &str) -> String {
         let hash = self.sha256.as_ref().or(self.blob_id.as_ref()).filter(|hash| is_hash(hash));
-        // A mirror may not list hashes; at a commit, the name says as much.
+        // A mirror may not list hashes; at a commit, the name identifies the file, too.
         hash.cloned().unwrap_or_else(|| format!("{commit}-{name}"))
     }
 }
@@ -48,11 +47,11 @@ pub(super) struct Transfer<'a> {
     agent: Agent,
 }
 
-/// How an attempt ended that did not bring the file.
+/// The result of an unsuccessful attempt.
 enum Setback {
-    /// Trying again may help, from where it stopped.
+    /// Retrying may help, from the current position.
     Broken(Failure),
-    /// Trying again may help, from the start.
+    /// Retrying may help, from the start.
     Corrupt(String),
     Final(HubError),
 }
@@ -61,7 +60,7 @@ impl<'a> Transfer<'a> {
     pub(super) fn new(context: &'a Context<'a>, layout: &'a Layout, commit: &'a str) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
-            // Large files are redirected to other hosts, which have no business with the token.
+            // Large files are redirected to other hosts, which must not receive the token.
             .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .user_agent(concat!("flora/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -69,7 +68,7 @@ impl<'a> Transfer<'a> {
         Self { context, layout, commit, agent }
     }
 
-    /// The path of `file` in the snapshot, after it was downloaded from `url` unless it was there.
+    /// The path of `file` in the snapshot, downloaded from `url` if it is missing.
     pub(super) fn file(
         &self,
         url: &str,
@@ -90,7 +89,7 @@ impl<'a> Transfer<'a> {
             lock(&self.layout.lock(&etag), self.context.config.stall)?.ok_or_else(|| {
                 HubError::Busy { repository: self.context.model.repository(), file: name.into() }
             })?;
-        // Another program may have brought it meanwhile, and be about to read it;
+        // Another program may have downloaded it meanwhile, and be about to read it;
         if is_whole(&pointer, file.size) {
             return Ok(pointer);
         }
@@ -128,7 +127,7 @@ impl<'a> Transfer<'a> {
                 Setback::Final(error) => return Err(error),
                 Setback::Corrupt(problem) => {
                     fs::remove_file(part).map_err(|error| disk(part, error))?;
-                    // It may be what an earlier run left that is bad. The second time it is the hub.
+                    // The part may be damaged since an earlier run. The second time it is the hub's fault.
                     if std::mem::replace(&mut restarted, true) {
                         return Err(HubError::Corrupt {
                             repository: repository(),
@@ -159,7 +158,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Go on with `part` until it is whole.
+    /// Continues `part` until it is complete.
     fn attempt(
         &self,
         url: &str,
@@ -189,7 +188,7 @@ impl<'a> Transfer<'a> {
         if done == 0 || file.size.is_none_or(|size| done < size) {
             let answer = self.ask(url, done, name)?;
             if done > 0 && answer.status == 200 {
-                // The server cannot resume, and sends all of it.
+                // The server cannot resume, and sends the whole file.
                 (done, hash) = (0, Sha256::new());
                 out.set_len(0).and_then(|()| out.seek(SeekFrom::Start(0))).map_err(on_disk)?;
             }
@@ -224,7 +223,7 @@ impl<'a> Transfer<'a> {
         out.sync_all().map_err(on_disk)
     }
 
-    /// Ask for the bytes from `start` on.
+    /// Requests the bytes from `start` on.
     fn ask(&self, url: &str, start: u64, name: &str) -> Result<Answer, Setback> {
         // Bytes of a compressed answer could not be counted.
         let mut request = self.agent.get(url).header("accept-encoding", "identity");

@@ -1,4 +1,4 @@
-//! A request whose silence is noticed.
+//! Requests with a timeout for silence.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -14,13 +14,13 @@ const AHEAD: usize = 16;
 
 /// Why there is no answer.
 pub(super) enum Failure {
-    /// The network's fault: trying again may help.
+    /// The network's fault: retrying may help.
     Connection(String),
     /// Not the network's fault.
     Protocol(String),
 }
 
-/// An answer, the body of which is still to come.
+/// An answer whose body is still to come.
 pub(super) struct Answer {
     pub(super) status: u16,
     headers: HeaderMap,
@@ -28,11 +28,10 @@ pub(super) struct Answer {
     stall: Duration,
 }
 
-/// Send a request and wait for the head of the answer.
+/// Sends a request and waits for the header of the answer.
 ///
-/// `ureq` can limit the time of a whole download, but not that of a silence in it. So the request has
-/// a thread of its own, which is left to itself (and ends with its connection) once nothing has come of
-/// it for `stall`.
+/// `ureq` can limit the time of a whole download, but not that of a silence in it. So the request has its own thread,
+/// which is abandoned (and ends with its connection) if it delivers nothing for `stall`.
 pub(super) fn send(
     stall: Duration,
     call: impl FnOnce() -> Result<Response<Body>, ureq::Error> + Send + 'static,
@@ -52,7 +51,7 @@ pub(super) fn send(
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     read => read.map(|length| buffer[..length].to_vec()),
                 };
-                // An empty piece is the end.
+                // An empty piece marks the end.
                 let over = read.as_ref().map_or(true, Vec::is_empty);
                 if piece.send(read).is_err() || over {
                     return;
@@ -81,7 +80,7 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// What has come, or `None` at the end of the body.
+    /// The next piece, or `None` at the end of the body.
     pub(super) fn piece(&self) -> Result<Option<Vec<u8>>, String> {
         match self.pieces.recv_timeout(self.stall) {
             Ok(Ok(piece)) => Ok(Some(piece).filter(|piece| !piece.is_empty())),

@@ -1,4 +1,4 @@
-//! A hub on a thread, with as much of HTTP as the tests need, that can be made to misbehave.
+//! A hub on a thread, with the part of HTTP that the tests need, which can misbehave.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
@@ -30,7 +30,7 @@ pub(crate) struct State {
     /// One for each of the next requests for weights.
     pub(crate) mishaps: VecDeque<Mishap>,
     pub(crate) ignore_ranges: bool,
-    /// Claim that a part begins one byte later than asked for.
+    /// Claim that a part begins one byte later than requested.
     pub(crate) shift_ranges: bool,
     /// Send these bytes instead of a file's.
     pub(crate) forged: BTreeMap<String, Vec<u8>>,

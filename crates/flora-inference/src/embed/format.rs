@@ -8,7 +8,7 @@ use crate::InferenceError;
 /// The tensor's name in a safetensors file.
 pub const TENSOR: &str = "embeddings";
 
-/// The kinds of file that embeddings are written as, by extension.
+/// The file formats of embeddings, by extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// NumPy's `.npy`, f32.
@@ -18,7 +18,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that the extension of `path` asks for.
+    /// The format for the extension of `path`.
     ///
     /// # Errors
     ///
@@ -35,7 +35,7 @@ impl Format {
         }
     }
 
-    /// What comes before the values, row-major and little-endian, of a matrix of this shape.
+    /// Writes the header of a matrix of this shape; its values follow, row-major and little-endian.
     pub(super) fn write_head(self, out: &mut dyn Write, [rows, dim]: [usize; 2]) -> io::Result<()> {
         match self {
             Self::Npy => {

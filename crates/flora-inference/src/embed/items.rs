@@ -5,17 +5,17 @@ use sha2::{Digest, Sha256};
 
 use crate::InferenceError;
 
-/// What to embed.
+/// The items to embed.
 #[derive(Debug, Clone, Copy)]
 pub enum Items<'a> {
-    /// Texts, one a row.
+    /// Texts, one per row.
     Texts(&'a [String]),
-    /// Image files, one a row.
+    /// Image files, one per row.
     Images(&'a [PathBuf]),
 }
 
 impl Items<'_> {
-    /// What tells each item from others: a text by itself, a file by name, size and time.
+    /// Hashes that identify the items: a text by its content, a file by name, size and time.
     pub(super) fn hashes(self) -> Result<Vec<[u8; 8]>, InferenceError> {
         let short = |hash: Sha256| *hash.finalize().first_chunk().expect("32 bytes");
         match self {

@@ -1,8 +1,8 @@
-//! Embeddings of texts and of images, in files that other tools read.
+//! Embeddings of texts and images, in files for other tools.
 //!
-//! Finished rows are kept beside the target, in `<target>.partial`, until the target is whole: the same call
-//! goes on where an earlier one stopped, or was killed. It goes on with a whole batch, so that the target has
-//! the same bits as without the interruption. Each row has a checksum; a damaged one is computed again.
+//! Finished rows are stored beside the target, in `<target>.partial`, until the target is complete: the same call
+//! resumes where an earlier one stopped or was killed. It resumes with a whole batch, so that the target is
+//! bit-identical to one without the interruption. Each row has a checksum; a damaged one is recomputed.
 
 mod format;
 mod items;
@@ -24,32 +24,30 @@ pub use format::{Format, TENSOR};
 pub use items::Items;
 use partial::Partial;
 
-/// Texts a step: enough that those of a length fill a batch of the tower.
+/// Texts per step: enough that texts of equal length fill a batch of the tower.
 const TEXTS: usize = 256;
 
-/// What was written.
+/// A summary of the written file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Embedded {
     /// Rows of the file.
     pub rows: usize,
-    /// Numbers a row.
+    /// Numbers per row.
     pub dim: usize,
     /// Rows that an earlier call had computed.
     pub resumed: usize,
 }
 
-/// Embed `items` into the file `target`: row i is that of item i, `[items, projection_dim]`, each of
-/// length 1 unless `raw`. `notify` hears how many rows there are, first those of an earlier call, and of
-/// rows that were damaged.
+/// Embeds `items` into the file `target`: row i belongs to item i, `[items, projection_dim]`, with norm 1 unless `raw`.
+/// `notify` receives the number of rows, first those of an earlier call, and reports damaged rows.
 ///
-/// Rows of an earlier call are taken in whole batches as far as its items are the same, with the same model
-/// on the same device.
+/// Rows of an earlier call are reused in whole batches as long as its items are the same, with the same model on the
+/// same device.
 ///
 /// # Errors
 ///
-/// [`InferenceError::Unreadable`] names the images that cannot be embedded; the rows before them are
-/// kept for the next call. A file that cannot be written, and a partial file that another call is
-/// writing or that is none of ours.
+/// [`InferenceError::Unreadable`] with the images that cannot be embedded; the rows before them are kept for the next
+/// call. A file that cannot be written; a partial file that another call is writing, or that flora did not write.
 pub fn embed(
     model: &Model,
     items: Items<'_>,
@@ -91,7 +89,7 @@ pub fn embed(
             }
         }
         Items::Images(files) => {
-            // Each round gives every thread a batch; rows are appended in their order.
+            // Each round gives every thread a batch; rows are appended in order.
             let mut rounds = files[resumed..].chunks(BATCH * workers.threads());
             while let Some(round) = rounds.next() {
                 let before = partial.rows();
@@ -109,7 +107,7 @@ pub fn embed(
                     }
                 }
                 if !problems.is_empty() {
-                    // The others are looked at, so that all are told at once.
+                    // The others are checked, so that all are reported at once.
                     let rest: Vec<&PathBuf> = rounds.flatten().collect();
                     let before = files.len() - rest.len();
                     let check = |path: &PathBuf| unusable_file(model, path);
@@ -130,7 +128,7 @@ pub fn embed(
     Ok(Embedded { rows, dim, resumed })
 }
 
-/// The features of images, or what is wrong with each one that cannot be read.
+/// The features of images, or the problem of each unreadable one.
 fn features(model: &Model, files: &[PathBuf]) -> Result<Tensor<2>, Vec<String>> {
     let preprocessor = &model.embedder.preprocessor;
     let (mut pixels, mut problems) = (Vec::new(), Vec::new());
@@ -148,7 +146,7 @@ fn features(model: &Model, files: &[PathBuf]) -> Result<Tensor<2>, Vec<String>> 
     Ok(model.clip().image_features(pixels))
 }
 
-/// What is wrong with an image file, if anything is.
+/// The problem of an image file, if there is one.
 fn unusable_file(model: &Model, path: &Path) -> Option<String> {
     let check = || -> Result<(), InferenceError> {
         let image = read_image(path)?;

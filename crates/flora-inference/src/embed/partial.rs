@@ -1,4 +1,4 @@
-//! The rows so far, in a [`RowJournal`]: for each the hash of its item, and its values.
+//! The finished rows, in a [`RowJournal`]: for each the hash of its item, and its values.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ pub(super) struct Partial<'a> {
 }
 
 impl<'a> Partial<'a> {
-    /// The file beside `target`, with the rows of an earlier call in whole batches of `batch` rows, as far
-    /// as its items are those of `hashes`; and a warning where rows are lost.
+    /// Opens the file beside `target`. Rows of an earlier call are kept in whole batches of `batch` rows, as long as
+    /// its items match `hashes`. Also returns a warning if rows are lost.
     pub(super) fn open(
         target: &Path,
         key: &str,
@@ -41,7 +41,7 @@ impl<'a> Partial<'a> {
         });
         let warning = match held.map_err(InferenceError::write(&path))? {
             Held::Foreign => {
-                let problem = "there already, and no partial result of flora; move it away";
+                let problem = "exists, and is not a partial result of flora; move it away";
                 return Err(InferenceError::file(&path, problem));
             }
             Held::OtherKey => Some(
@@ -66,7 +66,7 @@ impl<'a> Partial<'a> {
         self.journal.path()
     }
 
-    /// Append whole rows.
+    /// Appends whole rows.
     pub(super) fn append(&mut self, values: &[f32]) -> Result<(), InferenceError> {
         let mut bytes = Vec::with_capacity(values.len() * 4 + values.len() / self.dim * HASH);
         for (hash, row) in self.hashes[self.rows()..].iter().zip(values.chunks(self.dim)) {
@@ -76,7 +76,7 @@ impl<'a> Partial<'a> {
         self.journal.append(&bytes).map_err(InferenceError::write(self.journal.path()))
     }
 
-    /// Write the target, and remove this file.
+    /// Writes the target, and removes this file.
     pub(super) fn finish(self, target: &Path, format: Format) -> Result<(), InferenceError> {
         let written = flora_core::files::write_atomic_with(target, |out| {
             format.write_head(out, [self.rows(), self.dim])?;

@@ -17,8 +17,8 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// Beside three times the size of the files: what a model of this size and its tokenizer take anyway,
-/// and the table of a pickle that is as long as any is read.
+/// In addition to three times the size of the files: the memory of a model of this size and its tokenizer, and the
+/// table of the longest accepted pickle.
 const FLOOR: usize = 16 << 20;
 
 /// One test, so that nothing else is in memory meanwhile.
@@ -29,7 +29,7 @@ fn every_damaged_file_is_refused() {
     cases.extend(descriptions::cases());
     cases.extend(adapters::cases());
     assert!(cases.len() >= 60, "{} cases", cases.len());
-    // What is set up once is no case's fault.
+    // One-time initialisation counts for no case.
     cases::whole().open().expect("the fixture itself is whole");
     let mut wrong = Vec::new();
     for case in &cases {

@@ -53,7 +53,7 @@ pub(crate) fn linear<const D: usize>(
     Some(Tensor::from_dispatch(y))
 }
 
-/// Products that no gradient goes through.
+/// Products without gradients.
 #[backend_extension(Flex)]
 pub(crate) trait HalfOps: Backend {
     fn half_linear(

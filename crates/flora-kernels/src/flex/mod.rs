@@ -1,4 +1,4 @@
-//! The fused operations as burn operations of its CPU backend, with their gradients.
+//! The fused operations as operations of burn's CPU backend, with their gradients.
 
 pub(crate) mod half;
 
@@ -18,10 +18,10 @@ use crate::slices::adam::Step;
 use crate::slices::attention::Heads;
 use crate::slices::product::{Matrix, Product, product_onto, sum_of_rows, training_product_onto};
 
-/// Above this length the matrix products of the composed form are the faster ones.
+/// Above this length the matrix products of the composed form are faster.
 pub(crate) const LONGEST_ATTENTION: usize = 128;
 
-/// Whether the fused operations take these tensors.
+/// Whether the fused operations support these tensors.
 pub(crate) fn takes<const D: usize>(tensors: &[&Tensor<D>]) -> bool {
     tensors.iter().all(|tensor| tensor.dtype() == DType::F32 && is_flex(&tensor.device()))
 }
@@ -30,7 +30,7 @@ pub(crate) fn is_flex(device: &Device) -> bool {
     matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// Whether the step of an optimizer takes these tensors.
+/// Whether the step of an optimizer supports these tensors.
 pub(crate) fn steps<const D: usize>(tensors: &[&Tensor<D>]) -> bool {
     takes(tensors) && tensors.iter().all(|tensor| !tensor.device().is_autodiff())
 }
@@ -90,7 +90,7 @@ pub(crate) fn adam<const D: usize>(
     (Tensor::from_dispatch(parameter), [first, second].map(Tensor::from_dispatch))
 }
 
-/// The steps of optimizers, which no gradient goes through.
+/// The steps of optimizers, without gradients.
 #[backend_extension(Flex)]
 pub(crate) trait StepOps: Backend {
     fn fused_adam(
@@ -110,7 +110,7 @@ impl StepOps for Flex {
         second: FlexTensor,
         step: Step,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        // In place where nobody else has them, as a rule.
+        // Usually in place, because the tensors are not shared.
         let [mut first, mut second] = [first, second].map(whole);
         let moments = [first.storage_mut(), second.storage_mut()];
         let updated = slices::adam::adam(&values(&parameter), &values(&gradient), moments, step);
@@ -153,7 +153,7 @@ pub(crate) trait FusedOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// The values, copied together first where a view has gaps.
+/// The values; a view with gaps is copied first.
 fn values(tensor: &FlexTensor) -> std::borrow::Cow<'_, [f32]> {
     match tensor.as_slice() {
         Some(values) => values.into(),
@@ -164,7 +164,7 @@ fn values(tensor: &FlexTensor) -> std::borrow::Cow<'_, [f32]> {
     }
 }
 
-/// A tensor of two axes as it lies; `copy` takes one that runs backwards.
+/// A tensor of two axes in its own layout; `copy` holds a copy of one with negative strides.
 fn matrix<'a>(tensor: &'a FlexTensor, copy: &'a mut Option<FlexTensor>) -> Matrix<'a> {
     let tensor = match tensor.layout().strides().iter().any(|&stride| stride < 0) {
         true => copy.insert(tensor.to_contiguous()),
@@ -294,7 +294,7 @@ impl Backward<Flex, 3> for Attention {
 #[derive(Debug)]
 struct Linear;
 
-/// What the gradients need: `W` for that of `x`, and `x` for that of `W`.
+/// The gradients need `W` for that of `x`, and `x` for that of `W`.
 #[derive(Debug, Clone)]
 struct LinearState {
     x: Option<FlexTensor>,

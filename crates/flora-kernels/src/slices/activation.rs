@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{exp, written};
 
-/// Elements that a thread takes at a time.
+/// Elements per thread at a time.
 const CHUNK: usize = 1 << 14;
 const SLOPE: f32 = 1.702;
 

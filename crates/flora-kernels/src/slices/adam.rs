@@ -4,11 +4,11 @@ use rayon::prelude::*;
 
 use super::written;
 
-/// Elements that a thread takes at a time.
+/// Elements per thread at a time.
 const CHUNK: usize = 1 << 14;
 
-/// What a step does with numbers: `g + penalty p` is the gradient, and `scale m / (sqrt(v) + epsilon)` times the
-/// learning rate the step, where `scale` and `epsilon` correct the bias of both moments.
+/// The numbers of a step. The gradient is `g + penalty p`; the step is the learning rate times `scale m / (sqrt(v) +
+/// epsilon)`, where `scale` and `epsilon` correct the bias of both moments.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step {
     pub(crate) penalty: f32,
@@ -19,7 +19,7 @@ pub(crate) struct Step {
     pub(crate) learning_rate: f32,
 }
 
-/// The parameters after a step; the moments become those after it.
+/// Updates the parameters and the moments.
 #[allow(unsafe_code)]
 pub(crate) fn adam(
     parameter: &[f32],
@@ -43,7 +43,7 @@ pub(crate) fn adam(
     unsafe { written(length, write) }
 }
 
-// In the order in which burn's own rounds.
+// In the order of burn's own roundings.
 vectorized! {
     fn chunk<'a>(
         updated: &'a mut [MaybeUninit<f32>],

@@ -4,14 +4,14 @@ use rayon::prelude::*;
 
 use super::{exp, written};
 
-/// Other positions whose scores are computed side by side.
+/// Key positions whose scores are computed side by side.
 const BLOCK: usize = 16;
-/// Positions whose scores are computed together, so that one sum does not wait for itself.
+/// Query positions whose scores are computed together, so that their sums are independent.
 const ROWS: usize = 4;
 /// Columns that are mixed together: as many as the registers hold.
 const COLUMNS: usize = 64;
 
-/// What the heads of a batch look like; tensors are `[batch, length, heads * head_width]`.
+/// The shape of a batch's heads; tensors are `[batch, length, heads * head_width]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Heads {
     pub(crate) count: usize,
@@ -36,25 +36,25 @@ impl Heads {
         &mut x[position * self.row_width() + head * self.width..][..self.width]
     }
 
-    /// How many positions `position` sees.
+    /// The number of positions that `position` attends to.
     #[inline(always)]
     fn seen(self, position: usize) -> usize {
         if self.is_causal { position + 1 } else { self.length }
     }
 
-    /// Values of one text or image.
+    /// Values per text or image.
     fn item(self) -> usize {
         self.length * self.row_width()
     }
 
-    /// That tensors are of one shape, and of whole texts or images.
+    /// Checks that tensors have one shape, and consist of whole texts or images.
     fn check<const N: usize>(self, tensors: [&[f32]; N]) {
         let length = tensors[0].len();
         assert!(tensors.iter().all(|tensor| tensor.len() == length), "one shape");
         assert!(length.is_multiple_of(self.item()), "whole items");
     }
 
-    /// Columns of a matrix of scores, whole blocks.
+    /// Columns of a matrix of scores, rounded up to whole blocks.
     fn padded(self) -> usize {
         self.length.next_multiple_of(BLOCK)
     }
@@ -64,7 +64,7 @@ impl Heads {
     }
 }
 
-/// What a head's computation needs for itself.
+/// Buffers for the computation of one head.
 struct Scratch {
     /// One side of the products, transposed: `[head_width, padded]`.
     turned: Vec<f32>,
@@ -87,8 +87,7 @@ impl Scratch {
         }
     }
 
-    /// The softmax weights of every position of a head; those of positions that are not seen are
-    /// left as they come.
+    /// The softmax weights of every position of a head; the weights of masked positions are undefined.
     #[inline(always)]
     fn weigh(&mut self, q: &[f32], k: &[f32], head: usize, heads: Heads) {
         turn(&mut self.turned, k, head, heads);
@@ -105,7 +104,7 @@ impl Scratch {
     }
 }
 
-/// `x` of a head with columns for rows; what lies beyond its length stays zero.
+/// Transposes a head of `x`; columns beyond its length stay zero.
 #[inline(always)]
 fn turn(turned: &mut [f32], x: &[f32], head: usize, heads: Heads) {
     for position in 0..heads.length {
@@ -225,8 +224,8 @@ vectorized! {
     }
 }
 
-/// The gradients with respect to `q`, `k` and `v`. The weights are computed again: keeping them would
-/// take more memory than the rest of the block.
+/// The gradients with respect to `q`, `k` and `v`. The weights are recomputed: storing them would take more memory than
+/// the rest of the block.
 #[allow(unsafe_code)]
 pub(crate) fn attention_backward(
     q: &[f32],
@@ -284,7 +283,7 @@ vectorized! {
                 mix(heads.row_mut(dq, head, position), slopes, k, head, 0, heads);
             }
             for position in 0..heads.length {
-                // The positions that see this one.
+                // The positions that attend to this one.
                 let first = if heads.is_causal { position } else { 0 };
                 let column = &mut scratch.column[..heads.length - first];
                 let sides = [(&scratch.slopes, &mut *dk, q), (&scratch.weights, &mut *dv, dy)];

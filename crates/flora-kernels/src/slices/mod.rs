@@ -1,8 +1,8 @@
-//! The arithmetic on slices. Everything is written so that the compiler makes vectors of it,
-//! and compiled once for each kind of processor: [`pulp`] picks one at run time.
+//! The arithmetic on slices. The code is written for auto-vectorisation, and compiled once for each kind of processor:
+//! [`pulp`] picks one at run time.
 
-/// Defines a function whose body, with all that is `inline(always)` in it, is compiled for each kind of
-/// processor. (A closure would not do: it is a function of its own, without the processor's features.)
+/// Defines a function whose body, including everything `inline(always)` in it, is compiled for each kind of processor.
+/// (A closure would not work: it is a separate function, without the processor's features.)
 macro_rules! vectorized {
     (fn $name:ident<$a:lifetime>($($argument:ident: $type:ty),* $(,)?) $body:block) => {
         fn $name<$a>($($argument: $type),*) {
@@ -32,10 +32,10 @@ pub(crate) mod product;
 
 use std::mem::MaybeUninit;
 
-/// Values added side by side: a fixed order of addition that vectors of any width can keep.
+/// The number of sums computed side by side: a fixed order of addition, which vectors of any width can keep.
 const LANES: usize = 16;
 
-/// A vector of `length` values as `write` leaves them: what it writes need not be cleared before.
+/// A vector of `length` values initialised by `write`, without clearing it before.
 ///
 /// # Safety
 ///
@@ -54,7 +54,7 @@ unsafe fn written<T>(length: usize, write: impl FnOnce(&mut [MaybeUninit<T>])) -
 /// The polynomial is that of the Cephes library (S. L. Moshier), on `x - n ln 2`.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
-    /// Adding it rounds to an integer, which then lies in the low bits.
+    /// Adding it rounds to an integer, which is then in the low bits.
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
@@ -100,7 +100,7 @@ fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// Numbers in [-1, 1) that look random.
+    /// Deterministic numbers in [-1, 1).
     pub(super) fn numbers(count: usize, seed: u32) -> Vec<f32> {
         let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
         let mut next = || {

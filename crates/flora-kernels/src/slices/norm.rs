@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{sum, written};
 
-/// Rows that a thread takes at a time: the gradients of gamma and beta are summed by these blocks.
+/// Rows per thread at a time: the gradients of gamma and beta are summed in these blocks.
 const ROWS: usize = 64;
 
 /// Gradients of a layer norm.
@@ -14,7 +14,7 @@ pub(crate) struct Gradients {
     pub(crate) beta: Vec<f32>,
 }
 
-/// Mean and `1 / sqrt(variance + epsilon)` of a row.
+/// The mean and `1 / sqrt(variance + epsilon)` of a row.
 #[inline(always)]
 fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
     let count = row.len() as f32;
@@ -55,7 +55,7 @@ vectorized! {
     }
 }
 
-/// The gradients of [`layer_norm`] where that of its output is `dy`.
+/// The gradients of [`layer_norm`], for the gradient `dy` of its output.
 #[allow(unsafe_code)]
 pub(crate) fn layer_norm_backward(x: &[f32], gamma: &[f32], dy: &[f32], epsilon: f32) -> Gradients {
     let width = gamma.len();
@@ -73,7 +73,7 @@ pub(crate) fn layer_norm_backward(x: &[f32], gamma: &[f32], dy: &[f32], epsilon:
     // SAFETY: `block_backward` writes all rows that it gets, whose width is that of gamma.
     let dx = unsafe { written(x.len(), write) };
     let mut gradients = Gradients { x: dx, gamma: vec![0.0; width], beta: vec![0.0; width] };
-    // In the order of the rows, so that threads change nothing.
+    // In the order of the rows, so that the result does not depend on threads.
     for (dgamma, dbeta) in parts {
         gradients.gamma.iter_mut().zip(dgamma).for_each(|(sum, part)| *sum += part);
         gradients.beta.iter_mut().zip(dbeta).for_each(|(sum, part)| *sum += part);

@@ -1,25 +1,25 @@
-//! Identities that another process knows, too.
+//! Parameter identities that are the same in every process.
 
 use burn::module::{Module, ParamId};
 use sha2::{Digest, Sha256};
 
 use super::walk;
 
-/// `module` with identities that follow from the names of its parameters, by [`parameter_id`].
+/// Returns `module` with identities derived from the names of its parameters, by [`parameter_id`].
 ///
-/// burn gives every parameter a random identity, and optimizers keep their state by it. With these identities,
-/// the state that [`ModuleOptimizer::into_bytes`] gives belongs to every module of the same shape, in this process
-/// and in others. Values, devices and gradient settings stay, and lazy parameters stay lazy.
+/// burn gives every parameter a random identity, under which optimizers keep their state. With these identities, the
+/// state from [`ModuleOptimizer::into_bytes`] fits every module of the same shape, in this process and in others.
+/// Values, devices and gradient settings do not change, and lazy parameters stay lazy.
 ///
-/// Call it once the module is complete, adapters attached, and before the first step: an optimizer does not find
-/// what it kept under the old identities. A tensor that a module holds under two names gets two identities.
+/// Call it once the module is complete, with adapters attached, and before the first step: an optimizer does not find
+/// state under the old identities. A tensor that a module holds under two names gets two identities.
 ///
 /// [`ModuleOptimizer::into_bytes`]: burn::optim::ModuleOptimizer::into_bytes
 pub fn name_parameters<M: Module>(module: M) -> M {
     walk::map_ids(module, |name, id| *id = parameter_id(name))
 }
 
-/// The identity of the parameter of this dotted name: the first 8 bytes of the name's SHA-256, little-endian.
+/// The identity of the parameter with this dotted name: the first 8 bytes of the name's SHA-256, little-endian.
 pub fn parameter_id(name: &str) -> ParamId {
     let digest: [u8; 32] = Sha256::digest(name).into();
     let (first, _) = digest.split_first_chunk().expect("32 bytes");

@@ -1,9 +1,9 @@
 //! The parameters of any burn module, by name.
 //!
-//! [`visit`] and [`map`] are the only walkers through a module: the one that reads, the one that writes. Both give a
-//! closure each float parameter with its dotted name. [`collect`], [`assign`] and [`count`] do with them what a
-//! record needs; a closure of theirs says what the record calls a parameter, and leaves out the others.
-//! [`name_parameters`] makes identities of the names, so that the state of an optimizer can move to another process.
+//! [`visit`] and [`map`] are the only functions that walk through a module: one reads, the other writes. Both call a
+//! closure for each float parameter with its dotted name. [`collect`], [`assign`] and [`count`] use them for records;
+//! their closures give the name of a parameter in the record, or `None` to skip it. [`name_parameters`] derives
+//! identities from the names, so that the state of an optimizer can move to another process.
 
 mod identity;
 mod record;

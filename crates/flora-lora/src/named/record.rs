@@ -1,4 +1,4 @@
-//! The parameters that have a name in a record: out of a module, into it, and how many numbers they are.
+//! Parameters as a record: reading them from a module, writing them, and counting their numbers.
 
 use burn::module::Module;
 use flora_core::{HostTensor, ParameterRecord, RecordError, transpose};
@@ -10,24 +10,24 @@ use super::walk::{Place, map, visit};
 pub struct Entry {
     /// The tensor's name.
     pub name: String,
-    /// Whether it is the transpose of the parameter, a matrix: PyTorch keeps a linear layer's weight as
-    /// `[output, input]`, burn as `[input, output]`.
+    /// Whether it is the transpose of the parameter, a matrix: PyTorch stores a linear layer's weight as `[output,
+    /// input]`, burn as `[input, output]`.
     pub transposed: bool,
 }
 
 impl Entry {
-    /// A tensor of the parameter's own shape.
+    /// A tensor with the parameter's own shape.
     pub fn plain(name: impl Into<String>) -> Self {
         Self { name: name.into(), transposed: false }
     }
 
-    /// Every parameter as it is, under its own name: `collect(&module, Entry::every)`.
+    /// Every parameter unchanged, under its own name: `collect(&module, Entry::every)`.
     pub fn every(place: Place<'_>) -> Option<Self> {
         Some(Self::plain(place.name))
     }
 
-    /// The parameter as PyTorch's modules have it, which call those of a norm `weight` and `bias`, and keep the
-    /// weight of a linear layer as its transpose. Adapters are not in a module's own files.
+    /// The parameter as in PyTorch's modules, which name the parameters of a norm `weight` and `bias`, and store the
+    /// weight of a linear layer transposed. Adapters are not part of a module's own files.
     pub fn pytorch(Place { name, container }: Place<'_>) -> Option<Self> {
         let (module, field) = name.rsplit_once('.').unwrap_or(("", name));
         let file_field = match (field, container) {
@@ -45,7 +45,7 @@ impl Entry {
         Some(Self { name, transposed })
     }
 
-    /// The shape in the record of a parameter of this shape.
+    /// The shape in the record, for a parameter of this shape.
     pub fn shape(&self, mut shape: Vec<usize>) -> Vec<usize> {
         if self.transposed {
             shape.reverse();
@@ -54,15 +54,15 @@ impl Entry {
     }
 }
 
-/// The float parameters of `module` that `entry_of` gives a name, as f32.
+/// Reads the float parameters of `module` to which `entry_of` gives a name, as f32.
 ///
 /// # Errors
 ///
-/// Two parameters of one name.
+/// Two parameters with one name.
 ///
 /// # Panics
 ///
-/// Panics if `entry_of` asks for the transpose of a parameter that is no matrix.
+/// If `entry_of` requests the transpose of a parameter that is not a matrix.
 pub fn collect<M: Module>(
     module: &M,
     entry_of: impl Fn(Place<'_>) -> Option<Entry>,
@@ -83,12 +83,12 @@ pub fn collect<M: Module>(
     collected
 }
 
-/// Put the values of `record` into the float parameters of `module` that `entry_of` gives a name. Parameter
-/// identities stay, so that an optimizer keeps its state.
+/// Writes the values of `record` into the float parameters of `module` to which `entry_of` gives a name. Parameter
+/// identities do not change, so that an optimizer keeps its state.
 ///
 /// # Errors
 ///
-/// Names or shapes that are not exactly those of [`collect`] for this module, and values that are not finite.
+/// Names or shapes that differ from those of [`collect`] for this module, and values that are not finite.
 ///
 /// # Panics
 ///
@@ -111,7 +111,8 @@ pub fn assign<M: Module>(
     }))
 }
 
-/// How many numbers the float parameters of `module` hold that `entry_of` gives a name. Lazy parameters stay lazy.
+/// The number of values of the float parameters of `module` to which `entry_of` gives a name. Lazy parameters stay
+/// lazy.
 pub fn count<M: Module>(module: &M, entry_of: impl Fn(Place<'_>) -> Option<Entry>) -> usize {
     let mut count = 0;
     visit(module, |place, parameter| {

@@ -1,54 +1,53 @@
-//! The walk through a module that knows each parameter's name.
+//! The walk through a module that tracks each parameter's name.
 
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
-/// Where a parameter stands in a module.
+/// The position of a parameter in a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place<'a> {
-    /// The fields that lead to the parameter, joined by dots: `encoder.layers.0.fc1.weight`.
+    /// The names of the fields that lead to the parameter, joined by dots: `encoder.layers.0.fc1.weight`.
     pub name: &'a str,
-    /// The type that holds the parameter, in burn's words: `Struct:Linear`, `Vec`.
+    /// The type that holds the parameter, as burn names it: `Struct:Linear`, `Vec`.
     pub container: &'a str,
 }
 
 /// A float parameter of any rank: closures cannot be generic over the rank.
 pub trait FloatParameter {
-    /// The shape. A lazy parameter is not initialized by this.
+    /// The shape. This does not initialise a lazy parameter.
     fn shape(&self) -> Vec<usize>;
 
     /// The values as f32, row-major.
     fn values(&self) -> Vec<f32>;
 
-    /// Replace the values, given row-major. Identity, device and gradient setting stay; the old values of a lazy
-    /// parameter are never made.
+    /// Replaces the values, given row-major. Identity, device and gradient setting do not change; the old values of a
+    /// lazy parameter are never computed.
     ///
     /// # Panics
     ///
-    /// Panics if there are not as many values as the shape asks for.
+    /// If the number of values does not match the shape.
     fn set_values(&mut self, values: Vec<f32>);
 
-    /// Half the sum of the squared differences from `values`, which are given row-major, `[1]`: in the graph of a
-    /// parameter that has one, with the difference itself as its gradient.
+    /// Half the sum of the squared differences from `values`, given row-major, `[1]`. If the parameter has a graph, the
+    /// result is part of it, with the difference itself as the gradient.
     ///
     /// # Panics
     ///
     /// As [`set_values`](Self::set_values).
     fn half_squared_distance(&self, values: &[f32]) -> Tensor<1>;
 
-    /// The sum of the products with `values`, which are given row-major, `[1]`: in the graph of a parameter that has one,
-    /// with `values` as its gradient.
+    /// The sum of the products with `values`, given row-major, `[1]`. If the parameter has a graph, the result is part
+    /// of it, with `values` as the gradient.
     ///
     /// # Panics
     ///
     /// As [`set_values`](Self::set_values).
     fn dot(&self, values: &[f32]) -> Tensor<1>;
 
-    /// Make this a leaf of its own on `device` that requires gradients.
+    /// Makes this a separate leaf on `device` that requires gradients.
     fn release(&mut self, device: &Device);
 
-    /// Keep the values as they are in training: no gradient is computed of this parameter, and an optimizer passes
-    /// over it.
+    /// Freezes the values: no gradient of this parameter is computed, and an optimizer skips it.
     fn freeze(&mut self);
 }
 
@@ -58,7 +57,7 @@ impl<const D: usize> FloatParameter for Param<Tensor<D>> {
     }
 
     fn values(&self) -> Vec<f32> {
-        // Detached: reading must not touch the training graph.
+        // Detached: reading must not affect the training graph.
         let data = self.val().detach().into_data().convert::<f32>();
         data.try_into_vec().expect("just converted")
     }
@@ -70,10 +69,10 @@ impl<const D: usize> FloatParameter for Param<Tensor<D>> {
             let new = Tensor::from_data(data, &device);
             self.clone().map(|old| new.set_require_grad(old.is_require_grad()))
         } else {
-            // First values stay as long as the module; burn allocates such tensors apart.
+            // Initial values live as long as the module; burn allocates such tensors apart.
             let new =
                 device.memory_persistent_allocations(data, |data| Tensor::from_data(data, &device));
-            // The values are in the layout of this parameter, not in that of a file.
+            // The values have the layout of this parameter, not that of a file.
             self.clone().load_mapper(|tensor| tensor).transform_for_load(new, self.id)
         };
     }
@@ -98,12 +97,12 @@ impl<const D: usize> FloatParameter for Param<Tensor<D>> {
     }
 }
 
-/// Show `see` every float parameter of `module`, in the order of the fields.
+/// Calls `see` for every float parameter of `module`, in the order of the fields.
 pub fn visit<M: Module>(module: &M, see: impl FnMut(Place<'_>, &dyn FloatParameter)) {
     module.visit(&mut Visitor { path: Path::default(), see });
 }
 
-/// Let `change` change every float parameter of `module`, in the order of the fields.
+/// Calls `change` for every float parameter of `module`, in the order of the fields.
 pub fn map<M: Module>(module: M, change: impl FnMut(Place<'_>, &mut dyn FloatParameter)) -> M {
     module.map(&mut Mapper {
         path: Path::default(),
@@ -112,17 +111,17 @@ pub fn map<M: Module>(module: M, change: impl FnMut(Place<'_>, &mut dyn FloatPar
     })
 }
 
-/// Let `identify` change the identity of every parameter of `module`, of whatever type, by name.
+/// Calls `identify` to change the identity of every parameter of `module`, of any type, by name.
 pub(super) fn map_ids<M: Module>(module: M, identify: impl FnMut(&str, &mut ParamId)) -> M {
     let change = |_: Place<'_>, _: &mut dyn FloatParameter| {};
     module.map(&mut Mapper { path: Path::default(), change, identify })
 }
 
-/// The way from the module to the field at hand.
+/// The path from the module to the current field.
 #[derive(Default)]
 struct Path {
     name: String,
-    /// For each field on the way, the length of the name before it, and the type that holds it.
+    /// For each field on the path, the length of the name before it, and the type that holds it.
     fields: Vec<(usize, String)>,
 }
 

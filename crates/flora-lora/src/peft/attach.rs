@@ -5,26 +5,24 @@ use super::tensors::{self, Extras};
 use crate::layers::LayerConfigs;
 use crate::{AdaptableModule, LoraAdapter, LoraError, PeftAdapter, load_adapter_record};
 
-/// Freeze `module` and attach `adapter`, from [`load_peft`](crate::load_peft). Adapters that are
-/// there already, on these layers or on others, are thrown away.
+/// Freezes `module` and attaches `adapter`, from [`load_peft`](crate::load_peft). Existing adapters, on these layers or
+/// on others, are discarded.
 ///
-/// The adapters are those that [`attach`](crate::attach) makes: they train (on an autodiff device),
-/// merge and come out again. With dropout, their masks are the same each time;
-/// [`reseed_dropout`](crate::reseed_dropout) gives them others.
+/// The adapters are like those of [`attach`](crate::attach): they can be trained (on an autodiff device), merged and
+/// exported. With dropout, their masks are always the same; [`reseed_dropout`](crate::reseed_dropout) changes them.
 ///
-/// What the adapter has besides `A` and `B` goes into the frozen weights: parameters that were trained as a
-/// whole take the base model's place, biases of `B` are added to the layers' own, and layers with DoRA are
-/// merged. Of such an adapter [`adapter_record`](crate::adapter_record) is not the whole.
+/// Other parameters of the adapter go into the frozen weights. Parameters that were trained as a whole replace those of
+/// the base model, biases of `B` are added to the layers' own, and layers with DoRA are merged. For such an adapter,
+/// [`adapter_record`](crate::adapter_record) returns only a part.
 ///
-/// `target_modules` may name layers that the module lacks; the adapter may not. A whole CLIP takes
-/// the adapter of one tower by itself: see [`load_peft`](crate::load_peft) and [`PeftAdapter::fitted`].
+/// `target_modules` may name layers that the module lacks; the adapter may not. A whole CLIP accepts the adapter of one
+/// tower: see [`load_peft`](crate::load_peft) and [`PeftAdapter::fitted`].
 ///
 /// # Errors
 ///
-/// [`LoraError::Layer`] names a layer that `target_modules` takes and the adapter lacks, or that
-/// the adapter has and the module lacks or `target_modules` leaves out. [`LoraError::Record`] names
-/// a tensor that does not fit its layer or is not finite, [`LoraError::Tensor`] one that is no
-/// matrix of rank `r`.
+/// [`LoraError::Layer`] names a layer that `target_modules` selects and the adapter lacks, or that the adapter has and
+/// the module lacks or `target_modules` omits. [`LoraError::Record`] names a tensor that does not fit its layer or is
+/// not finite, [`LoraError::Tensor`] one that is not a matrix of rank `r`.
 pub fn attach_peft<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Result<M, LoraError> {
     let mut module = module;
     let fitted;
@@ -48,7 +46,7 @@ pub fn attach_peft<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Resu
         let wrong = |problem: &str| {
             Err(LoraError::Layer { layer: name.clone(), problem: problem.to_owned() })
         };
-        // PEFT adapts no layer that it saves as a whole.
+        // PEFT does not adapt a layer that it saves as a whole.
         let whole = others.get(&format!("{name}.weight")).is_some();
         layer.lora = match (targets.matches(&name)? && !whole, adapted.remove(name.as_str())) {
             (false, true) if whole => {
@@ -57,14 +55,14 @@ pub fn attach_peft<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Resu
             (false, false) => None,
             (true, false) => {
                 return wrong(
-                    "target_modules takes it, but the adapter has no tensors for it; it may be an \
+                    "target_modules matches it, but the adapter has no tensors for it; it may be an \
                      adapter of another model",
                 );
             }
             (false, true) => {
                 return wrong(
-                    "the adapter has tensors for it, but target_modules leaves it out (or \
-                     exclude_modules or towers does)",
+                    "the adapter has tensors for it, but target_modules, exclude_modules or \
+                     towers leaves it out",
                 );
             }
             (true, true) => {

@@ -1,4 +1,4 @@
-//! `adapter_config.json`: the fields that are understood.
+//! The supported fields of `adapter_config.json`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,22 +14,22 @@ use super::refusal::{Refusal, expected, shown};
 use super::tensors::Extras;
 use crate::{Init, LoraConfig, LoraError, Scaling, TargetModules, Towers};
 
-/// A thousand times what `peft` writes.
+/// A thousand times the size that `peft` writes.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// What the file says.
+/// The content of the file.
 pub(super) struct AdapterConfig {
-    /// What it says of the adapters.
+    /// The configuration of the adapters.
     pub(super) lora: LoraConfig,
-    /// What the adapter has besides.
+    /// The other parameters of the adapter.
     pub(super) extras: Extras,
-    /// The checkpoint that it was made on.
+    /// The checkpoint of its training.
     pub(super) base_model: Option<String>,
-    /// The tower that it was made on, if that was one alone.
+    /// The tower of its training, if it was trained on one alone.
     pub(super) tower: Option<Towers>,
 }
 
-/// Read the configuration.
+/// Reads the configuration.
 pub(super) fn read(path: &Path) -> Result<AdapterConfig, LoraError> {
     let fields: Fields =
         serde_json::from_slice(&bytes(path)?).map_err(|error| LoraError::AdapterFile {
@@ -48,13 +48,13 @@ fn bytes(path: &Path) -> Result<Vec<u8>, LoraError> {
     files::check(path, MOST_BYTES)?;
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
-    // The file may grow meanwhile, and is then no JSON where it is cut.
+    // The file may grow meanwhile; truncated, it is not valid JSON.
     file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }
 
 fn parse(fields: &Fields) -> Result<AdapterConfig, Refusal> {
-    // First: another method's other fields mean nothing here.
+    // First, because other methods have other fields.
     match fields.get("peft_type") {
         Some(Value::String(name)) if name == "LORA" => {}
         Some(other) => {
@@ -81,7 +81,7 @@ fn parse(fields: &Fields) -> Result<AdapterConfig, Refusal> {
                 )
             })?,
         )?,
-        // PEFT takes what is empty for nothing, too.
+        // PEFT ignores empty values, too.
         exclude_modules: modules(fields, "exclude_modules")?.filter(|names| !names.is_empty()),
         towers: Towers::Both,
         init: init(fields)?,
@@ -100,7 +100,7 @@ fn parse(fields: &Fields) -> Result<AdapterConfig, Refusal> {
     Ok(AdapterConfig { lora: config, extras, base_model: base_model(fields)?, tower })
 }
 
-/// What the adapter has besides `A` and `B`.
+/// The other parameters of the adapter.
 fn extras(fields: &Fields) -> Result<Extras, Refusal> {
     let (dora, lora_bias) = (flag(fields, "use_dora")?, flag(fields, "lora_bias")?);
     if dora && lora_bias {
@@ -126,7 +126,7 @@ fn extras(fields: &Fields) -> Result<Extras, Refusal> {
     Ok(Extras { dora, lora_bias, all_biases, adapted_biases, saved })
 }
 
-/// Classes of `transformers` that hold one tower of a CLIP.
+/// Classes of `transformers` for one tower of a CLIP.
 fn tower(fields: &Fields) -> Result<Option<Towers>, Refusal> {
     let object = match fields.get("auto_mapping") {
         None | Some(Value::Null) => return Ok(None),
@@ -193,19 +193,19 @@ fn modules(fields: &Fields, field: &str) -> Result<Option<TargetModules>, Refusa
     }
 }
 
-/// How fresh adapters are drawn, which matters to those who attach one of this configuration. Some
-/// methods change the base model as well: what they trained is worth nothing on the original.
+/// The initialisation of new adapters, for attaching one with this configuration. Some methods also change the base
+/// model: their adapters do not fit the original.
 fn init(fields: &Fields) -> Result<Init, Refusal> {
     match fields.get("init_lora_weights") {
         None | Some(Value::Null | Value::Bool(_)) => Ok(Init::KaimingUniform),
         Some(Value::String(name)) if name.eq_ignore_ascii_case("gaussian") => Ok(Init::Gaussian),
-        // Unknown here, but it leaves the base model as it is.
+        // Unknown here, but it does not change the base model.
         Some(Value::String(name)) if name == "orthogonal" => Ok(Init::KaimingUniform),
         Some(other) => Err(Refusal::new(
             "init_lora_weights",
             format!(
-                "{} can change the weights of the base model, which the adapter then needs; save \
-                 it with PEFT's path_initial_model_for_weight_conversion, or write true here if \
+                "{} can change the weights of the base model, which the adapter then needs; save it with PEFT's \
+                 path_initial_model_for_weight_conversion, or write true here if \
                  the base model was left as it is",
                 shown(other)
             ),

@@ -1,5 +1,5 @@
-//! What an adapter has besides `A` and `B`, put into a module: parameters of the base model, biases of `B`,
-//! and the lengths of DoRA ([arXiv 2402.09353](https://arxiv.org/abs/2402.09353)).
+//! Parameters of an adapter other than `A` and `B`, put into a module: parameters of the base model, biases of `B`, and
+//! DoRA's magnitudes ([arXiv 2402.09353](https://arxiv.org/abs/2402.09353)).
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ use crate::named::{self, Entry};
 use crate::text::shortened;
 use crate::{AdaptableModule, LoraError, LoraLinear};
 
-/// Put them into `module`, whose adapters are attached and loaded. A layer with DoRA comes out merged: its
-/// weight is `m (W + s A B) / |W + s A B|`, row by row of PyTorch's layout, and it has no adapter any more.
+/// Puts them into `module`, whose adapters are attached and loaded. A layer with DoRA is merged: its weight becomes `m
+/// (W + s A B) / |W + s A B|`, row by row of PyTorch's layout, and it has no adapter any more.
 pub(super) fn apply<M: AdaptableModule>(module: M, adapter: &PeftAdapter) -> Result<M, LoraError> {
     let mut module = replace_parameters(module, adapter)?;
     for (name, layer) in module.adaptable_layers() {
@@ -36,7 +36,7 @@ fn wrong(name: &str, problem: String) -> LoraError {
     LoraError::Tensor { name: format!("{}{}", files::PREFIX, shortened(name)), problem }
 }
 
-/// Modules that were saved as a whole, and biases of the base model.
+/// Replaces modules that were saved as a whole, and biases of the base model.
 fn replace_parameters<M: AdaptableModule>(
     module: M,
     PeftAdapter { config, extras, modules_to_save, .. }: &PeftAdapter,
@@ -45,7 +45,7 @@ fn replace_parameters<M: AdaptableModule>(
     let mut unused: BTreeSet<&str> = extras.names().filter(parameters).collect();
     let whole = Extras { saved: modules_to_save.clone(), ..Extras::default() };
     let mut problem = Ok(());
-    // Before anything is changed: a parameter that is lazy is made by its first reader.
+    // Before anything is changed: a lazy parameter is initialised by its first reader.
     named::visit(&module, |place, parameter| {
         let (Some(entry), Ok(())) = (Entry::pytorch(place), &problem) else { return };
         let Some(tensor) = extras.get(&entry.name) else {
@@ -103,7 +103,7 @@ fn merge_dora(layer: &mut LoraLinear, lengths: &HostTensor) -> Result<(), String
     let lengths = vector(layer, lengths, outputs)?.unsqueeze::<2>();
     let lora = layer.lora.take().ok_or(NO_PAIR)?;
     let moved = layer.weight.val().detach() + lora.delta().detach();
-    // PyTorch keeps an output's weights in a row, burn in a column.
+    // PyTorch stores an output's weights in a row, burn in a column.
     let norms = moved.clone().powi_scalar(2).sum_dim(0).sqrt();
     if norms.clone().min().into_scalar::<f32>() <= 0.0 {
         layer.lora = Some(lora);

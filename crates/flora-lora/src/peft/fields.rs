@@ -1,4 +1,4 @@
-//! `adapter_config.json`: its fields as they stand, and those that must say nothing.
+//! The fields of `adapter_config.json`, and the fields that must have no effect.
 
 use std::collections::{BTreeMap, btree_map};
 use std::fmt;
@@ -20,7 +20,7 @@ impl Fields {
     }
 }
 
-/// A map would keep the last of two fields of one name in silence.
+/// A map would silently keep the last of two fields with one name.
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Map;
@@ -40,7 +40,7 @@ impl<'de> Deserialize<'de> for Fields {
                         }
                         btree_map::Entry::Occupied(entry) => {
                             let name = shortened(entry.key());
-                            return Err(A::Error::custom(format!("{name:?} is there twice")));
+                            return Err(A::Error::custom(format!("{name:?} occurs twice")));
                         }
                     }
                 }
@@ -73,8 +73,7 @@ const READ: [&str; 18] = [
     "use_rslora",
 ];
 
-/// Fields whose value does not change the adapter: what it is for, where it comes from, and the
-/// details of options that other fields switch on.
+/// Fields that do not change the adapter: its purpose, its origin, and details of options that other fields switch on.
 const HARMLESS: [&str; 7] = [
     "inference_mode",
     "megatron_core",
@@ -85,7 +84,7 @@ const HARMLESS: [&str; 7] = [
     "task_type",
 ];
 
-/// What the other fields of peft 0.21's `LoraConfig` would mean.
+/// The meaning of the other fields of peft 0.21's `LoraConfig`.
 const MEANINGS: [(&str, &str); 17] = [
     ("alora_invocation_tokens", "an adapter that is off until certain tokens come (aLoRA)"),
     ("arrow_config", "several adapters that are chosen by token (Arrow)"),
@@ -106,7 +105,7 @@ const MEANINGS: [(&str, &str); 17] = [
     ("velora_config", "a backward pass of its own (VeLoRA)"),
 ];
 
-/// Refuse every field that says something which is not understood.
+/// Refuses every unsupported field that has an effect.
 pub(super) fn check_others(fields: &Fields) -> Result<(), Refusal> {
     for (name, value) in &fields.0 {
         let known = READ.contains(&name.as_str()) || HARMLESS.contains(&name.as_str());
@@ -122,8 +121,8 @@ pub(super) fn check_others(fields: &Fields) -> Result<(), Refusal> {
             None => Refusal::new(
                 shortened(name),
                 format!(
-                    "{}: this option is unknown here, perhaps of a newer PEFT; the adapter cannot \
-                     be loaded unless it is null, false or empty",
+                    "{}: this option is unknown here, perhaps from a newer PEFT; \
+                 the adapter can only be loaded if it is null, false or empty",
                     shown(value)
                 ),
             ),

@@ -5,14 +5,13 @@ use crate::LoraError;
 
 pub(super) const CONFIG_FILE: &str = "adapter_config.json";
 pub(super) const TENSOR_FILE: &str = "adapter_model.safetensors";
-/// What `peft` writes where it is told not to use safetensors.
+/// The file that `peft` writes without safetensors.
 pub(super) const PICKLE_FILE: &str = "adapter_model.bin";
 
-/// In front of every name in PEFT's file: its wrapper's fields.
+/// The prefix of every name in PEFT's file: the fields of its wrapper.
 pub(super) const PREFIX: &str = "base_model.model.";
 
-/// Check that there is a regular file of at most `most` bytes: opening a pipe would wait for its
-/// other end.
+/// Checks that there is a regular file of at most `most` bytes: opening a pipe would block.
 pub(super) fn check(path: &Path, most: u64) -> Result<(), LoraError> {
     let shown = || path.display().to_string();
     let refuse = |problem| Err(LoraError::AdapterFile { path: shown(), problem });

@@ -11,44 +11,42 @@ use crate::{LoraConfig, LoraError, Towers};
 /// An adapter that `peft` wrote, read by [`load_peft`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeftAdapter {
-    /// What `adapter_config.json` says, and the tower that all tensors are of, if they are of one.
+    /// The content of `adapter_config.json`, and the tower of all tensors, if there is a common one.
     pub config: LoraConfig,
-    /// The tensors as f32, by the names of [`adapter_record`](crate::adapter_record): PEFT's
-    /// without `base_model.model.`.
+    /// The tensors as f32, with the names of [`adapter_record`](crate::adapter_record): PEFT's without
+    /// `base_model.model.`.
     pub record: ParameterRecord,
-    /// What the adapter has besides, in the same names: DoRA's lengths (`….lora_magnitude_vector`), biases of
-    /// `B` (`….lora_B.bias`), and parameters of the base model that were trained as a whole
+    /// The other parameters of the adapter, with the same kind of names: DoRA's magnitudes (`….lora_magnitude_vector`),
+    /// biases of `B` (`….lora_B.bias`), and parameters of the base model that were trained as a whole
     /// (`visual_projection.weight`).
     pub extras: ParameterRecord,
     /// The modules whose parameters are all among these, by the ends of their names.
     pub modules_to_save: Vec<String>,
-    /// The name or path of the checkpoint that the adapter was trained on, if the file tells.
+    /// The name or path of the checkpoint that the adapter was trained on, if the file has it.
     pub base_model: Option<String>,
 }
 
-/// Read an adapter that `PeftModel.save_pretrained` (or [`save_peft`](crate::save_peft)) wrote to
-/// `folder`, to be attached by [`attach_peft`](crate::attach_peft).
+/// Reads an adapter that `PeftModel.save_pretrained` (or [`save_peft`](crate::save_peft)) wrote to `folder`, for
+/// [`attach_peft`](crate::attach_peft).
 ///
-/// Read are LoRA adapters on linear layers: `r`, `lora_alpha`, `rank_pattern`, `alpha_pattern`,
-/// `use_rslora`, `lora_dropout`, `target_modules` and `exclude_modules` as lists or regular expressions,
-/// `layers_to_transform` and `layers_pattern` (as a part of that expression), values of f32, f16 or bf16;
-/// and what [`PeftAdapter::extras`] holds: `use_dora`, `lora_bias`, `modules_to_save` and `bias`.
+/// LoRA adapters on linear layers are supported: `r`, `lora_alpha`, `rank_pattern`, `alpha_pattern`, `use_rslora`,
+/// `lora_dropout`, `target_modules` and `exclude_modules` as lists or regular expressions, `layers_to_transform` and
+/// `layers_pattern` (as a part of that expression), values of f32, f16 or bf16; and the parameters in
+/// [`PeftAdapter::extras`]: `use_dora`, `lora_bias`, `modules_to_save` and `bias`.
 ///
-/// PEFT knows no towers: the configuration's [`towers`](LoraConfig::towers) are one where all
-/// tensors belong to it, and both otherwise. An adapter of `CLIPTextModelWithProjection` alone, say,
-/// then keeps to the text tower of a whole CLIP, although its `target_modules` (`["q_proj"]`) take
-/// layers of the vision tower, too. Where `auto_mapping.base_model_class` is a class of one tower whose names do
-/// not say so (`CLIPTextModel` of transformers since 5.6), they get the tower's; see
-/// [`PeftAdapter::fitted`] for files that do not tell. One tensor's bytes are held beside the values at a
-/// time.
+/// PEFT has no notion of towers: the configuration's [`towers`](LoraConfig::towers) is one tower if all tensors belong
+/// to it, and both otherwise. So an adapter of `CLIPTextModelWithProjection` alone stays in the text tower of a whole
+/// CLIP, although its `target_modules` (`["q_proj"]`) match layers of the vision tower, too. If
+/// `auto_mapping.base_model_class` is a class of one tower whose names do not include the tower (`CLIPTextModel` of
+/// transformers since 5.6), the tower's prefix is added; see [`PeftAdapter::fitted`] for files without this field.
+/// Apart from the values, the bytes of at most one tensor are in memory at a time.
 ///
 /// # Errors
 ///
-/// [`LoraError::AdapterConfig`] for a field of `adapter_config.json` with a value that makes no
-/// sense, and for every option that changes the adapter and that flora lacks (aLoRA,
-/// LoftQ, …). [`LoraError::AdapterFile`] and [`LoraError::Record`] for files that are
-/// missing, damaged or too large, and for tensors that are unknown, of another rank or element
-/// type, not finite, or half of a pair. All name the file.
+/// [`LoraError::AdapterConfig`] for a field of `adapter_config.json` with an invalid value, and for every option that
+/// changes the adapter and that flora does not support (aLoRA, LoftQ, …). [`LoraError::AdapterFile`] and
+/// [`LoraError::Record`] for files that are missing, damaged or too large, and for tensors that are unknown, of another
+/// rank or element type, not finite, or without their counterpart. All name the file.
 pub fn load_peft(folder: &Path) -> Result<PeftAdapter, LoraError> {
     let refuse = |path: &Path, problem: &str| LoraError::AdapterFile {
         path: path.display().to_string(),
@@ -78,7 +76,7 @@ pub fn load_peft(folder: &Path) -> Result<PeftAdapter, LoraError> {
     }
 }
 
-/// The tower that all layers of the adapter lie in.
+/// The tower that contains all layers of the adapter.
 fn towers(record: &ParameterRecord) -> Towers {
     let holds_all = |tower: &Towers| {
         record.names().filter_map(tensors::split).all(|(layer, _)| tower.contain(layer))

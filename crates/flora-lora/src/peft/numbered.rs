@@ -10,9 +10,9 @@ use crate::pattern::escape;
 const LAYERS: &str = "layers_to_transform";
 const PATTERN: &str = "layers_pattern";
 
-/// `targets` with the two fields taken into account, as `check_target_module_exists` of PEFT decides: a
-/// layer that the list names in full is taken anyway, one that it names by its end where its first
-/// number is among those listed. The answer is an expression for whole names.
+/// `targets` combined with the two fields, as in `check_target_module_exists` of PEFT: a layer whose full name is in
+/// the list is always selected; a layer that matches by the end of its name is selected if its first number is among
+/// those listed. The result is an expression for whole names.
 pub(super) fn targets(fields: &Fields, targets: TargetModules) -> Result<TargetModules, Refusal> {
     let layers = match fields.get(LAYERS) {
         None | Some(Value::Null) => None,
@@ -35,12 +35,12 @@ pub(super) fn targets(fields: &Fields, targets: TargetModules) -> Result<TargetM
     let Some(layers) = layers else {
         return match patterns[..] {
             [] => Ok(targets),
-            [..] => Err(Refusal::new(PATTERN, "it means nothing without layers_to_transform")),
+            [..] => Err(Refusal::new(PATTERN, "it has no effect without layers_to_transform")),
         };
     };
     let TargetModules::List(names) = &targets else {
-        let problem = "it cannot be used where target_modules is an expression; let that say which \
-                       layers are meant";
+        let problem = "it cannot be combined with an expression in target_modules; \
+             select the layers in that expression";
         return Err(Refusal::new(LAYERS, problem));
     };
     if layers.is_empty() {
@@ -56,7 +56,7 @@ pub(super) fn targets(fields: &Fields, targets: TargetModules) -> Result<TargetM
     Ok(TargetModules::Pattern(format!(r"(?:{names})|(?={numbered})(?:.*\.)(?:{names})")))
 }
 
-/// A layer's number as it stands in a name.
+/// A layer's number as it occurs in a name.
 fn index(value: &Value) -> Result<String, Refusal> {
     let number = value.as_u64().map(|number| number.to_string());
     number.ok_or_else(|| expected(LAYERS, "a list of whole numbers", value))
@@ -65,9 +65,9 @@ fn index(value: &Value) -> Result<String, Refusal> {
 /// An expression for the beginning of a name up to the number, which is one of `layers`.
 fn in_layers(patterns: &[&str], layers: &str) -> String {
     match patterns {
-        // The first number that has two parts before it.
+        // The first number with two parts before it.
         [] => format!(r"[^.]*\.[^.]*\.(?:(?!\d+\.)[^.]*\.)*(?:{layers})\."),
-        // The first number after the pattern; of several patterns, the first that there is.
+        // The first number after the pattern; of several patterns, the first that occurs.
         [pattern, others @ ..] => {
             let numbered = format!(r"(?:{pattern})\.\d+\.");
             let here = format!(r"(?:(?!{numbered})[^.]*\.)*(?:{pattern})\.(?:{layers})\.");

@@ -1,10 +1,10 @@
-//! `adapter_config.json`: why a field is refused.
+//! Reasons for refusing a field of `adapter_config.json`.
 
 use serde_json::Value;
 
 use crate::text::shortened;
 
-/// What is wrong with which field.
+/// A field and its problem.
 pub(super) struct Refusal {
     pub(super) field: String,
     pub(super) problem: String,
@@ -16,7 +16,7 @@ impl Refusal {
     }
 }
 
-/// A value as a message shows it.
+/// A value in the form used in messages.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => format!("{:?}", shortened(text)),
@@ -26,7 +26,7 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
-/// A value that is none of those that a field can have.
+/// The refusal of an invalid value.
 pub(super) fn expected(field: &str, wanted: &str, found: &Value) -> Refusal {
     Refusal::new(field, format!("{}; expected {wanted}", shown(found)))
 }

@@ -10,24 +10,23 @@ use crate::layers::LayerConfigs;
 use crate::pattern::{enclose, escape};
 use crate::{Init, LoraConfig, LoraError, Scaling, TargetModules, Towers};
 
-/// Write `record` (from [`adapter_record`](crate::adapter_record)) and its configuration to
-/// `folder` (made if it is missing) as `adapter_model.safetensors` and `adapter_config.json`, which
-/// `peft.PeftModel.from_pretrained(CLIPModel.from_pretrained(base), folder)` and
-/// [`load_peft`](crate::load_peft) load.
+/// Writes `record` (from [`adapter_record`](crate::adapter_record)) and its configuration to `folder`, which is created
+/// if it is missing, as `adapter_model.safetensors` and `adapter_config.json`.
+/// `peft.PeftModel.from_pretrained(CLIPModel.from_pretrained(base), folder)` and [`load_peft`](crate::load_peft) load
+/// them.
 ///
 /// `rank_pattern` and `alpha_pattern` are written for each layer by its full name.
 ///
-/// Three things have no word in PEFT and come back as their equals there: an unscaled alpha
-/// ([`Scaling::Unscaled`]) as the standard one with `lora_alpha * r`; a tower as a part of
-/// `target_modules`, which becomes a regular expression; and [`Init::GaussianSqrt`], which only
-/// matters to fresh adapters, as `"gaussian"`.
+/// PEFT cannot represent three things, which are replaced by equivalents: an unscaled alpha ([`Scaling::Unscaled`]) by
+/// the standard one with `lora_alpha * r`; a tower by a part of `target_modules`, which becomes a regular expression;
+/// and [`Init::GaussianSqrt`], which only matters for new adapters, by `"gaussian"`.
 ///
-/// `base_model` is the name or path of the checkpoint, for information; empty if there is none.
+/// `base_model` is the name or path of the checkpoint, for information; it may be empty.
 ///
 /// # Errors
 ///
-/// What could not be loaded again: a value of `config` that is out of range, a tensor that is none
-/// of an adapter of its rank. What the file system reports, with the file's name.
+/// Data that could not be loaded again: a value of `config` that is out of range, or a tensor that does not belong to
+/// an adapter of its rank. Also I/O errors, with the file's name.
 pub fn save_peft(
     folder: &Path,
     record: &ParameterRecord,
@@ -76,14 +75,14 @@ fn document(config: &LoraConfig, base_model: &str) -> BTreeMap<&'static str, Val
         ("init_lora_weights", init),
     ]
     .into();
-    // Unknown to older versions of PEFT, which take no unknown field.
+    // Unknown to older versions of PEFT, which accept no unknown field.
     if let Some(exclude) = &config.exclude_modules {
         fields.insert("exclude_modules", json!(exclude));
     }
     fields
 }
 
-/// `lora_alpha` as PEFT takes it, which divides it by the rank or its root.
+/// `lora_alpha` in PEFT's convention, which divides it by the rank or its root.
 fn peft_alpha(config: &LoraConfig) -> f64 {
     match config.scaling {
         Scaling::Unscaled => config.lora_alpha * config.r as f64,
@@ -91,8 +90,8 @@ fn peft_alpha(config: &LoraConfig) -> f64 {
     }
 }
 
-/// The ranks and alphas of single layers, by their full names: an unscaled alpha depends on both patterns,
-/// and no layer has two names.
+/// The ranks and alphas of single layers, by their full names: an unscaled alpha depends on both patterns, and full
+/// names are unique.
 fn patterns(
     record: &ParameterRecord,
     config: &LoraConfig,
@@ -111,7 +110,7 @@ fn patterns(
     Ok([("rank_pattern", json!(ranks)), ("alpha_pattern", json!(alphas))])
 }
 
-/// PEFT declares `lora_alpha` an integer and takes any number; other readers may not.
+/// PEFT declares `lora_alpha` as an integer but accepts any number; other readers may not.
 fn whole(number: f64) -> Value {
     if number.fract() == 0.0 && number.abs() < 1e15 { json!(number as i64) } else { json!(number) }
 }
@@ -125,7 +124,7 @@ fn target_modules(targets: &TargetModules, towers: Towers) -> Value {
     };
     json!(match targets {
         TargetModules::List(names) => {
-            // An empty name takes no layer, and as an expression it would.
+            // An empty name selects no layer, but as an expression it would.
             let names = names.iter().filter(|name| !name.is_empty());
             let names: Vec<String> = names.map(|name| escape(name)).collect();
             format!(r"{tower}(.*\.)?({})", names.join("|"))

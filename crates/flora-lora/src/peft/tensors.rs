@@ -10,30 +10,30 @@ use crate::LoraError;
 use crate::layers::LayerConfigs;
 use crate::text::shortened;
 
-/// More than an adapter of any model takes that fits a machine.
+/// More than any adapter takes that fits a machine.
 const MOST_BYTES: u64 = 8 << 30;
 
-/// What an adapter has besides `A` and `B`, by its configuration.
+/// The expected parameters besides `A` and `B`, by the configuration.
 #[derive(Debug, Default)]
 pub(super) struct Extras {
-    /// DoRA: a length for each output.
+    /// DoRA: a magnitude for each output.
     pub(super) dora: bool,
     /// A bias beside `B`.
     pub(super) lora_bias: bool,
     /// Other biases of all layers of the base model.
     pub(super) all_biases: bool,
-    /// Other biases of the layers that are adapted.
+    /// Other biases of the adapted layers.
     pub(super) adapted_biases: bool,
-    /// Modules that are there as a whole, by the ends of their names.
+    /// Modules that are saved as a whole, by the ends of their names.
     pub(super) saved: Vec<String>,
 }
 
-/// What a tensor is, by its name.
+/// The role of a tensor, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part<'a> {
     /// `A` (0) or `B` (1) of a layer, by the axis of its rank: `A` is `[r, in]`, `B` `[out, r]`.
     Matrix(&'a str, usize),
-    /// DoRA's lengths of a layer, `[out]`.
+    /// DoRA's magnitudes of a layer, `[out]`.
     Magnitude(&'a str),
     /// The bias of a layer's `B`, `[out]`.
     Bias(&'a str),
@@ -41,7 +41,7 @@ pub(super) enum Part<'a> {
     Parameter(&'a str),
 }
 
-/// What a tensor of this name is, without PEFT's prefix.
+/// The role of a tensor with this name, without PEFT's prefix.
 pub(super) fn part(name: &str) -> Part<'_> {
     let layer = |end| name.strip_suffix(end).filter(|layer| !layer.is_empty());
     if let Some((layer, axis)) = split(name) {
@@ -64,8 +64,8 @@ pub(super) fn split(name: &str) -> Option<(&str, usize)> {
     a.or_else(b).filter(|(layer, _)| !layer.is_empty())
 }
 
-/// Read the tensors as f32, without [`PREFIX`]: the matrices, and what there is besides. A length of
-/// DoRA is called `….lora_magnitude_vector` there, and a parameter as in the base model.
+/// Reads the tensors as f32, without [`PREFIX`]: the matrices, and the other parameters. A magnitude vector of DoRA is
+/// called `….lora_magnitude_vector` there, and a parameter has its name in the base model.
 pub(super) fn read(
     path: &Path,
     layers: &LayerConfigs,
@@ -82,7 +82,7 @@ pub(super) fn read(
     let (mut matrices, mut others) = (ParameterRecord::new(), ParameterRecord::new());
     for name in wanted {
         let stripped = name.strip_prefix(PREFIX).unwrap_or(name);
-        // A buffer of the places 0, 1, 2, …, which older versions saved with an embedding.
+        // A buffer of the positions 0, 1, 2, …, which older versions saved with an embedding.
         if stripped.ends_with(".position_ids") {
             continue;
         }
@@ -106,8 +106,8 @@ pub(super) fn read(
     Ok((matrices, others))
 }
 
-/// Whether a tensor is one of those that PEFT adds with `bias = "all"` to a module in `modules_to_save`, which it saves under
-/// its own name already: the same once more, and what stood there before.
+/// Whether a tensor is a copy that PEFT adds with `bias = "all"` to a module in `modules_to_save`, which it saves under
+/// its own name already: the same value again, and the value before training.
 fn is_copy(name: &str, file: &TensorFile) -> bool {
     [".modules_to_save.", ".original_module."].iter().any(|inner| {
         let own = name.replacen(inner, ".", 1);
@@ -118,16 +118,16 @@ fn is_copy(name: &str, file: &TensorFile) -> bool {
 /// The tensors of one layer.
 #[derive(Default)]
 struct Layer<'a> {
-    /// Whether `A` and `B` are there.
+    /// Whether `A` and `B` are present.
     matrices: [bool; 2],
-    /// The outputs of `B`.
+    /// The number of outputs of `B`.
     outputs: Option<usize>,
-    /// DoRA's lengths and the bias of `B`, by name and shape.
+    /// DoRA's magnitudes and the bias of `B`, by name and shape.
     vectors: [Option<(&'a str, &'a [usize])>; 2],
 }
 
-/// Check that these are the tensors of adapters of the right ranks, `A` and `B` for each layer, with
-/// `prefix` in front of each name, and what `extras` asks for.
+/// Checks that these are the tensors of adapters with the right ranks, `A` and `B` for each layer, with `prefix` in
+/// front of each name, and the parameters that `extras` requires.
 pub(super) fn check<'a>(
     prefix: &str,
     tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
@@ -228,7 +228,7 @@ pub(super) fn check<'a>(
 }
 
 impl Extras {
-    /// Whether a tensor may hold the parameter of this name.
+    /// Whether a tensor may hold the parameter with this name.
     fn may_hold(&self, name: &str) -> bool {
         let adapted = name.ends_with(".base_layer.bias");
         self.is_saved(name)
@@ -236,8 +236,7 @@ impl Extras {
             || !adapted && self.all_biases && name.ends_with(".bias") && !name.contains(".lora_")
     }
 
-    /// Check that there is something of all that the configuration speaks of; the error has a name and a
-    /// problem.
+    /// Checks that all parameters of the configuration are present; the error has a name and a problem.
     fn check_there(&self, parameters: &[&str]) -> Result<(), (String, String)> {
         if (self.all_biases || self.adapted_biases)
             && !parameters.iter().any(|name| name.ends_with(".bias"))
@@ -256,15 +255,15 @@ impl Extras {
         Ok(())
     }
 
-    /// Whether a parameter belongs to a module that is saved as a whole. PEFT takes a module whose
-    /// name ends with one of these letters (`_set_trainable`).
+    /// Whether a parameter belongs to a module that is saved as a whole. PEFT selects a module whose name ends with
+    /// this text (`_set_trainable`).
     pub(super) fn is_saved(&self, name: &str) -> bool {
         let ends = |module: &str| self.saved.iter().any(|end| module.ends_with(end.as_str()));
         !name.contains(".lora_") && name.match_indices('.').any(|(at, _)| ends(&name[..at]))
     }
 }
 
-/// What a tensor of another name is.
+/// A description of a tensor with another name.
 fn stranger(name: &str) -> &'static str {
     if name.contains("lora_embedding_") {
         "adapters of embeddings cannot be loaded, only those of linear layers"

@@ -1,8 +1,7 @@
-//! Adapters of one tower of a CLIP, whose names do not say which.
+//! Adapters of one tower of a CLIP whose names do not include the tower.
 //!
-//! `CLIPTextModel` and `CLIPVisionModel` of transformers since 5.6 call a layer
-//! `encoder.layers.0.self_attn.q_proj`; before, and in a whole CLIP, it is below `text_model.` or
-//! `vision_model.`.
+//! `CLIPTextModel` and `CLIPVisionModel` of transformers since 5.6 name a layer `encoder.layers.0.self_attn.q_proj`;
+//! before, and in a whole CLIP, it is below `text_model.` or `vision_model.`.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +13,11 @@ use crate::pattern::{enclose, escape};
 use crate::{AdaptableModule, LoraConfig, LoraError, TargetModules, Towers};
 
 impl PeftAdapter {
-    /// The adapter with the names that `module` has for its layers.
+    /// The adapter with the layer names of `module`.
     ///
-    /// Adapters of one tower may lack that tower's name, `text_model.` or `vision_model.`, and a file that does
-    /// not say which it is (`auto_mapping.base_model_class`). Then it is the one whose layers have these names
-    /// and shapes, if the other's have not. An adapter that has the module's names stays as it is.
+    /// Adapters of one tower may lack the prefix `text_model.` or `vision_model.`, and their file may not name the
+    /// tower (`auto_mapping.base_model_class`). Then the tower is the one whose layers have these names and shapes, if
+    /// the other tower's do not. An adapter with the module's names is returned unchanged.
     ///
     /// # Errors
     ///
@@ -53,7 +52,7 @@ impl PeftAdapter {
                 path: CONFIG_FILE.to_owned(),
                 field: "auto_mapping".to_owned(),
                 problem: format!(
-                    "it does not say of which tower {:?} is, and the adapter fits both; add \
+                    "it does not name the tower of {:?}, and the adapter fits both; add \
                      \"auto_mapping\": {{\"base_model_class\": \"CLIPTextModel\"}}, or \
                      \"CLIPVisionModel\"",
                     matrices.first().map_or("", |(layer, ..)| layer)
@@ -61,12 +60,12 @@ impl PeftAdapter {
             }),
             (true, false) => Ok(self.below(Towers::Text)?),
             (false, true) => Ok(self.below(Towers::Vision)?),
-            // Attaching tells what is wrong.
+            // Attaching reports the problem.
             (false, false) => Ok(self),
         }
     }
 
-    /// Whether no name says that its tensor is of a tower.
+    /// Whether no name includes a tower.
     pub fn names_no_tower(&self) -> bool {
         let mut names = self.record.names().chain(self.extras.names());
         !names.any(|name| {
@@ -75,7 +74,7 @@ impl PeftAdapter {
         })
     }
 
-    /// The adapter in a whole CLIP, all of whose layers are below `tower`.
+    /// The adapter in a whole CLIP, with all its layers below `tower`.
     pub(super) fn below(self, tower: Towers) -> Result<Self, RecordError> {
         let prefix = prefix(tower);
         let renamed = |record: &ParameterRecord| {
@@ -86,7 +85,7 @@ impl PeftAdapter {
             Ok(renamed)
         };
         let modules = |modules: TargetModules| match modules {
-            // The ends of names stay what they are.
+            // The ends of names do not change.
             list @ TargetModules::List(_) => list,
             TargetModules::Pattern(pattern) => {
                 TargetModules::Pattern(enclose(&escape(prefix), &moved(&pattern, prefix), ""))
@@ -108,19 +107,19 @@ impl PeftAdapter {
     }
 }
 
-/// The keys of a `rank_pattern` or `alpha_pattern` for names that begin with `prefix`. PEFT matches
-/// `(.*\.)?(key)$` from the beginning of a name without it.
+/// The keys of a `rank_pattern` or `alpha_pattern` for names that begin with `prefix`. PEFT matches `(.*\.)?(key)$`
+/// from the beginning of a name without it.
 fn keys<T>(map: BTreeMap<String, T>, prefix: &str) -> BTreeMap<String, T> {
     let key =
         |key: String| match key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            // No part of the prefix ends in it, and it says more in messages as it is.
+            // No part of the prefix ends in it, and unchanged it is clearer in messages.
             true => key,
             false => enclose(&format!(r"^{}(?:.*\.)?", escape(prefix)), &moved(&key, prefix), ""),
         };
     map.into_iter().map(|(name, value)| (key(name), value)).collect()
 }
 
-/// `expression` with its anchors at the beginning, `^` and `\A`, right behind `prefix`.
+/// `expression` with its initial anchors, `^` and `\A`, moved directly after `prefix`.
 fn moved(expression: &str, prefix: &str) -> String {
     let anchor = format!("(?<=^{})", escape(prefix));
     let mut result = String::with_capacity(expression.len());
@@ -135,7 +134,7 @@ fn moved(expression: &str, prefix: &str) -> String {
                 class = true;
                 result.push(c);
                 result.extend(characters.next_if_eq(&'^'));
-                // At its beginning, it does not end the class.
+                // At the beginning of a class, it does not end the class.
                 result.extend(characters.next_if_eq(&']'));
             }
             (']', true) => {

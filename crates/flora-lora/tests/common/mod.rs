@@ -36,7 +36,7 @@ impl AdaptableModule for Two {
     }
 }
 
-/// Numbers in (-1, 1) that look like none in particular.
+/// Irregular numbers in (-1, 1).
 pub(crate) fn numbers(count: usize, salt: usize) -> Vec<f32> {
     (0..count).map(|i| ((i * 37 + salt * 101 + 11) as f32 * 0.618).sin()).collect()
 }
@@ -85,7 +85,7 @@ pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap()
 }
 
-/// What tells `-0.0` from `0.0` and takes nothing for close.
+/// Bits distinguish `-0.0` from `0.0` and accept no tolerance.
 pub(crate) fn bits<const D: usize>(tensor: Tensor<D>) -> Vec<u32> {
     values(tensor).into_iter().map(f32::to_bits).collect()
 }

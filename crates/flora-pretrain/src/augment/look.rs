@@ -1,12 +1,12 @@
-//! How an example is painted; images are RGB channel by channel.
+//! The look of an example; images are RGB channel by channel.
 
-/// A turn of the hues and a factor on the saturation.
+/// A rotation of the hues and a factor on the saturation.
 pub(super) struct Tint {
     matrix: [[f32; 3]; 3],
 }
 
 impl Tint {
-    /// In YIQ, colour is a plane: a turn in it by `angle` (radians) keeps the luminance.
+    /// In YIQ, colour is a plane: a rotation in it by `angle` (radians) keeps the luminance.
     pub(super) fn new(angle: f32, saturation: f32) -> Self {
         /// NTSC's matrices (FCC, 1953), as in Pillow's and torchvision's references.
         const TO_YIQ: [[f32; 3]; 3] =
@@ -37,9 +37,9 @@ fn product(a: [[f32; 3]; 3], b: [[f32; 3]; 3]) -> [[f32; 3]; 3] {
     a.map(|row| [0, 1, 2].map(|column| dot(row, [0, 1, 2].map(|k| b[k][column]))))
 }
 
-/// Light that comes from one side.
+/// Light from one side.
 pub(super) struct Shade {
-    /// Where it comes from, in radians.
+    /// The direction of the light, in radians.
     pub(super) direction: f32,
     /// How much darker the other side is, as a share.
     pub(super) strength: f32,
@@ -59,8 +59,8 @@ impl Shade {
     }
 }
 
-/// Dark lines where the picture changes (the largest of the channels' Sobel gradients), over `keep` of its
-/// colours and white for the rest.
+/// Draws dark lines at edges (the largest of the channels' Sobel gradients), over a mixture of the picture's colours
+/// (with the share `keep`) and white.
 pub(super) fn outline(image: &mut [f32], side: usize, strength: f32, keep: f32) {
     let plane = side * side;
     let mut edges = vec![0f32; plane];

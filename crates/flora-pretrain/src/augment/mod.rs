@@ -1,4 +1,4 @@
-//! How a transparent picture becomes a training example.
+//! Augmentation: from a transparent picture to a training example.
 
 mod look;
 mod view;
@@ -11,11 +11,11 @@ use crate::PretrainError;
 use look::{Shade, Tint};
 use view::{Colors, View, compose};
 
-/// How much training pictures are varied. A probability or share of 0 switches a variation off.
+/// The strength of each augmentation. A probability or share of 0 switches it off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
-    /// Largest turn to either side, in degrees.
+    /// Largest rotation to either side, in degrees.
     pub rotation: f32,
     /// Smallest and largest factor on the size.
     pub scale: [f32; 2],
@@ -25,13 +25,13 @@ pub struct Augmentation {
     pub flip: f64,
     /// Largest change of brightness and contrast, as a share.
     pub color: f32,
-    /// Largest turn of the hues to either side, in degrees, and at the same time largest change of the
-    /// saturation in per cent.
+    /// Largest rotation of the hues to either side, in degrees, and at the same time largest change of the saturation
+    /// in per cent.
     pub hue: f32,
     /// Probability of a picture without colours.
     pub grey: f64,
-    /// Probability of dark lines along the edges, over the colours or, half of the time, instead of
-    /// them: some draw outlines where others draw areas.
+    /// Probability of dark lines along the edges, over the colours or, half of the time, instead of them: some people
+    /// draw outlines where others draw areas.
     pub outline: f64,
     /// Probability of light from one side.
     pub light: f64,
@@ -113,7 +113,7 @@ impl Augmentation {
         let view = View::new(side, angle, scale, shift, mirrored);
         let mut image = compose(pixels, side, &view, &Colors { background, ink });
 
-        // Ink has any colour already, and lines have no outlines.
+        // Ink has a random colour already, and lines have no outlines.
         if !mono {
             let grey = random.random_bool(self.grey);
             let saturation = if grey { 0.0 } else { 1.0 + within(random, self.hue) / 100.0 };
@@ -144,13 +144,13 @@ fn within(random: &mut ChaCha8Rng, most: f32) -> f32 {
     random.random_range(-most..=most)
 }
 
-/// The picture as it is, on white: RGB channel by channel, in `[0, 1]`.
+/// The picture without augmentation, on white: RGB channel by channel, in `[0, 1]`.
 pub(crate) fn plain(pixels: &[u8], side: usize) -> Vec<f32> {
     let colors = Colors { background: [1.0; 3], ink: None };
     compose(pixels, side, &View::new(side, 0.0, 1.0, [0.0; 2], false), &colors)
 }
 
-/// Inks of any colour, but they must stand out: black or white otherwise.
+/// Inks of any colour, but with enough contrast: black or white otherwise.
 fn readable_ink(ink: [f32; 3], background: [f32; 3]) -> [f32; 3] {
     let luminance = |c: [f32; 3]| 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2];
     if (luminance(ink) - luminance(background)).abs() >= 0.35 {

@@ -1,12 +1,12 @@
-//! Where the pixels of an example come from.
+//! The position of the pixels of an example in the picture.
 
-/// Colours of the example: what lies behind, and what a one-colour picture is drawn in.
+/// Colours of the example: the background, and the ink of a one-colour picture.
 pub(super) struct Colors {
     pub(super) background: [f32; 3],
     pub(super) ink: Option<[f32; 3]>,
 }
 
-/// From a point of the example to the point of the picture that is seen there.
+/// The map from a point of the example to the point of the picture that is seen there.
 pub(super) struct View {
     matrix: [[f32; 2]; 2],
     center: f32,
@@ -34,7 +34,7 @@ impl View {
     }
 }
 
-/// Bilinear sampling, premultiplied so that the colour under full transparency never shows.
+/// Samples bilinearly, premultiplied so that the colour under full transparency never shows.
 pub(super) fn compose(pixels: &[u8], side: usize, view: &View, colors: &Colors) -> Vec<f32> {
     let plane = side * side;
     let mut image = vec![0f32; 3 * plane];
@@ -54,7 +54,7 @@ pub(super) fn compose(pixels: &[u8], side: usize, view: &View, colors: &Colors) 
     image
 }
 
-/// Premultiplied RGBA at a point, in `[0, 1]`; nothing lies outside the picture.
+/// Premultiplied RGBA at a point, in `[0, 1]`; transparent outside the picture.
 fn sample(pixels: &[u8], side: usize, [x, y]: [f32; 2]) -> [f32; 4] {
     let (left, top) = (x.floor(), y.floor());
     let (right_share, bottom_share) = (x - left, y - top);

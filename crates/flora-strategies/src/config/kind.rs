@@ -1,4 +1,4 @@
-//! The strategies that have a name.
+//! The strategies that experiment files can name.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,107 +11,108 @@ use crate::optimizer::{FedAdagrad, FedAdam, FedAvgM, FedYogi};
 use crate::robust::{Bulyan, GeometricMedian, Krum, Median, MultiKrum, TrimmedMean};
 use crate::{FedProxConfig, NormClippingConfig, ScaffoldConfig};
 
-/// A strategy and its settings, without what it is put around.
+/// A strategy and its settings, without the rule that it wraps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum StrategyKind {
-    /// The mean, weighted by examples ([`flora_federation::FedAvg`]).
+    /// The example-weighted mean ([`flora_federation::FedAvg`]).
     #[serde(rename = "fedavg")]
     FedAvg(NoSettings),
-    /// Momentum on the server, around a rule.
+    /// Server momentum around a rule.
     #[serde(rename = "fedavgm")]
     FedAvgM(FedAvgM),
-    /// Adagrad on the server, around a rule.
+    /// Server Adagrad around a rule.
     #[serde(rename = "fedadagrad")]
     FedAdagrad(FedAdagrad),
-    /// Adam on the server, around a rule.
+    /// Server Adam around a rule.
     #[serde(rename = "fedadam")]
     FedAdam(FedAdam),
-    /// Yogi on the server, around a rule.
+    /// Server Yogi around a rule.
     #[serde(rename = "fedyogi")]
     FedYogi(FedYogi),
     /// A proximal term in the clients' losses, around a rule ([`FedProx`](crate::FedProx)).
     #[serde(rename = "fedprox")]
     FedProx(FedProxConfig),
-    /// Control variates against the drift of clients ([`Scaffold`](crate::Scaffold)).
+    /// Control variates against client drift ([`Scaffold`](crate::Scaffold)).
     Scaffold(ScaffoldConfig),
-    /// Updates divided by the clients' steps ([`FedNova`](crate::FedNova)).
+    /// Updates normalised by the clients' steps ([`FedNova`](crate::FedNova)).
     #[serde(rename = "fednova")]
     FedNova(NoSettings),
-    /// Updates cut to a norm, before a rule ([`NormClipping`](crate::NormClipping)).
+    /// Updates clipped to a norm, before a rule ([`NormClipping`](crate::NormClipping)).
     NormClipping(NormClippingConfig),
-    /// The median of each number ([`Median`]).
+    /// The coordinate-wise median ([`Median`]).
     Median(Median),
-    /// The mean of each number without the largest and smallest ([`TrimmedMean`]).
+    /// The coordinate-wise trimmed mean ([`TrimmedMean`]).
     TrimmedMean(TrimmedMean),
-    /// The answer that is closest to its neighbours ([`Krum`]).
+    /// The answer closest to its neighbours ([`Krum`]).
     Krum(Krum),
-    /// The mean of several such answers ([`MultiKrum`]).
+    /// The mean of several answers selected by Krum ([`MultiKrum`]).
     MultiKrum(MultiKrum),
-    /// A trimmed mean of answers that Krum selects ([`Bulyan`]).
+    /// A trimmed mean of answers selected by Krum ([`Bulyan`]).
     Bulyan(Bulyan),
-    /// The point with the least sum of distances ([`GeometricMedian`]).
+    /// The point with the smallest sum of distances ([`GeometricMedian`]).
     GeometricMedian(GeometricMedian),
     /// LoRA factors rotated towards the global ones, before a rule ([`Aligned`](crate::lora::Aligned)).
     #[serde(rename = "fedrot")]
     FedRot(Procrustes),
-    /// LoRA's A stays as it was drawn, B is trained ([`Ffa`](crate::lora::Ffa)).
+    /// LoRA's A is frozen at its initial value, B is trained ([`Ffa`](crate::lora::Ffa)).
     Ffa(NoSettings),
-    /// LoRA's B and A are trained in turn ([`RoLora`](crate::lora::RoLora)).
+    /// LoRA's B and A are trained alternately ([`RoLora`](crate::lora::RoLora)).
     #[serde(rename = "rolora")]
     RoLora(NoSettings),
-    /// LoRA's B is trained, and A follows it ([`FedSvd`](crate::lora::FedSvd)).
+    /// LoRA's B is trained, and the server updates A by an SVD ([`FedSvd`](crate::lora::FedSvd)).
     #[serde(rename = "fedsvd")]
     FedSvd(NoSettings),
-    /// A core between two bases that stay is trained ([`FedSb`](crate::lora::FedSb)).
+    /// A core between two frozen bases is trained ([`FedSb`](crate::lora::FedSb)).
     #[serde(rename = "fed-sb")]
     FedSb(FedSbConfig),
-    /// LoRA's A is shared, every client has a B of its own ([`FedSa`](crate::lora::FedSa)).
+    /// LoRA's A is shared, every client keeps its own B ([`FedSa`](crate::lora::FedSa)).
     #[serde(rename = "fedsa")]
     FedSa(NoSettings),
     /// The mean, corrected towards the mean of the products ([`Fair`](crate::lora::Fair)).
     #[serde(rename = "lora-fair")]
     Fair(FairConfig),
-    /// The mean, and the rest of the products in the weights below ([`FedEx`](crate::lora::FedEx)).
+    /// The mean, with its residual to the mean of the products added to the base weights
+    /// ([`FedEx`](crate::lora::FedEx)).
     #[serde(rename = "fedex")]
     FedEx(NoSettings),
-    /// The products in the weights below, and fresh adapters ([`Stacking`](crate::lora::Stacking)).
+    /// The products are added to the base weights, and adapters start afresh ([`Stacking`](crate::lora::Stacking)).
     Stacking(StackingConfig),
     /// The best factors of the mean of the products, in each client's rank ([`FlexLora`](crate::lora::FlexLora)).
     #[serde(rename = "flexlora")]
     FlexLora(FlexLoraConfig),
-    /// The mean of factors that are filled up with zeros ([`HetLora`](crate::lora::HetLora)).
+    /// The mean of zero-padded factors ([`HetLora`](crate::lora::HetLora)).
     #[serde(rename = "hetlora")]
     HetLora(HetLoraConfig),
 }
 
 impl StrategyKind {
-    /// Whether it is put around another rule.
+    /// Whether it wraps another rule.
     pub(super) fn wraps(&self) -> bool {
         self.is_optimizer()
             || matches!(self, Self::FedProx(_) | Self::NormClipping(_) | Self::FedRot(_))
     }
 
-    /// Whether it steps from the global parameters by a rate of its own.
+    /// Whether it takes steps from the global parameters at its own learning rate.
     pub(super) fn is_optimizer(&self) -> bool {
         matches!(self, Self::FedAvgM(_) | Self::FedAdagrad(_) | Self::FedAdam(_) | Self::FedYogi(_))
     }
 
-    /// Whether clients train one of the two factors.
+    /// Whether clients train only one of the two factors.
     pub(super) fn is_of_one_factor(&self) -> bool {
         matches!(self, Self::Ffa(_) | Self::RoLora(_) | Self::FedSvd(_) | Self::FedSb(_))
     }
 
-    /// Whether it makes nothing of parameters other than LoRA's.
+    /// Whether it requires LoRA parameters.
     pub(super) fn is_of_lora(&self) -> bool {
         self.is_of_one_factor()
             || matches!(self, Self::FedRot(_) | Self::FedSa(_) | Self::Fair(_) | Self::FedEx(_))
             || matches!(self, Self::Stacking(_) | Self::FlexLora(_) | Self::HetLora(_))
     }
 
-    /// Whether it makes of one answer what it would make of many with that mean. Estimates of `fed-sb` are pairs of factors, whose
-    /// mean is no pair of factors of a gradient.
+    /// Whether it depends only on the mean of the answers, so that a single answer can stand for all. Estimates of
+    /// `fed-sb` are pairs of factors, whose means are meaningless.
     pub(super) fn takes_sums(&self) -> bool {
         match self {
             Self::FedAvg(_) | Self::FedProx(_) | Self::Ffa(_) | Self::FedSvd(_) => true,
@@ -120,7 +121,7 @@ impl StrategyKind {
         }
     }
 
-    /// The ranks of the clients, where they may have ranks of their own and do.
+    /// The clients' ranks, if the strategy supports individual ranks and they are set.
     pub(super) fn ranks(&self) -> Option<&RanksConfig> {
         match self {
             Self::Stacking(StackingConfig { ranks }) => ranks.as_ref(),
@@ -130,7 +131,7 @@ impl StrategyKind {
         }
     }
 
-    /// What is wrong with the settings, by field.
+    /// Checks the settings; an error names the field.
     pub(super) fn check(&self) -> Result<(), String> {
         if let Some(ranks) = self.ranks() {
             ranks.check()?;
@@ -139,12 +140,12 @@ impl StrategyKind {
             Self::FedAvgM(FedAvgM { server_learning_rate, server_momentum })
                 if *server_learning_rate == 1.0 && *server_momentum == 0.0 =>
             {
-                Err("server_momentum: 0 with a server_learning_rate of 1 steps to what its rule makes; choose \
+                Err("server_momentum: 0 with a server_learning_rate of 1 gives exactly the rule's result; choose \
                      0.9, for example"
                     .to_owned())
             }
             Self::FedRot(Procrustes { lambda: 0.0, .. }) => {
-                Err("lambda: 0 turns nothing; choose more, up to 1, or leave fedrot out".to_owned())
+                Err("lambda: 0 aligns nothing; choose a number up to 1, or leave fedrot out".to_owned())
             }
             Self::FedAvgM(it) => it.check(),
             Self::FedAdagrad(it) => it.check(),
@@ -175,7 +176,7 @@ impl StrategyKind {
         }
     }
 
-    /// Why it cannot be put around `rule`, where it cannot.
+    /// Why it cannot wrap `rule`, if it cannot.
     pub(super) fn misfit(&self, rule: &Self) -> Option<&'static str> {
         match (self, rule) {
             (Self::FedProx(_), Self::FedNova(_)) => {
@@ -184,46 +185,46 @@ impl StrategyKind {
             (Self::FedProx(_), Self::Scaffold(_)) => {
                 Some("its control variates are those of steps without a proximal term")
             }
-            (Self::NormClipping(_) | Self::FedProx(_), Self::FedSb(it)) if it.estimates() => {
-                Some("its first round estimates a gradient, which has no start to stay near to")
-            }
+            (Self::NormClipping(_) | Self::FedProx(_), Self::FedSb(it)) if it.estimates() => Some(
+                "its first round estimates a gradient, which has no starting point for a proximal term",
+            ),
             (Self::NormClipping(_), Self::Scaffold(_)) => {
-                Some("control variates would pass the bound as they are")
+                Some("control variates would pass unclipped")
             }
             (Self::FedRot(_), rule) if rule.is_of_one_factor() => {
-                Some("clients train one factor, and nothing can be turned against the other")
+                Some("clients train one factor, so the factors cannot be rotated")
             }
             (Self::FedRot(_), Self::FedSa(_)) => {
-                Some("B stays with the clients, and A alone cannot be turned")
+                Some("B stays with the clients, and A cannot be rotated alone")
             }
             (Self::FedRot(_), Self::Scaffold(_)) => {
-                Some("control variates would be of factors that are not turned")
+                Some("control variates would belong to unrotated factors")
             }
             (Self::FedRot(_), Self::Stacking(_) | Self::FlexLora(_)) => {
-                Some("it takes products, which are the same of turned factors")
+                Some("it averages products, which a rotation does not change")
             }
             (Self::FedRot(_), Self::HetLora(_)) => {
-                Some("clients of other ranks cannot be turned towards the global factors")
+                Some("factors of other ranks cannot be rotated towards the global ones")
             }
             (optimizer, rule) if optimizer.is_optimizer() => match rule {
-                rule if rule.is_optimizer() => {
-                    Some("each would step by what the other has stepped already; choose one")
-                }
+                rule if rule.is_optimizer() => Some("both are server optimizers; choose one"),
                 Self::FedSvd(_) => {
-                    Some("it turns A and B anew in every round, and momentum would be of others")
+                    Some("it rotates A and B anew in every round, which invalidates momentum")
                 }
                 Self::FedSb(_) => Some(
-                    "its first round makes other factors, and a step between them means nothing",
+                    "its first round makes other factors, so a step between them is meaningless",
                 ),
                 Self::RoLora(_) => {
-                    Some("momentum would move the factor that nobody trained in the round")
+                    Some("momentum would move the factor that was not trained in the round")
                 }
-                Self::Scaffold(_) => Some("it has a step of its own; set its server_learning_rate"),
-                Self::FedEx(_) => Some(
-                    "what it puts into the weights below fits the mean, and not a step from it",
-                ),
+                Self::Scaffold(_) => {
+                    Some("it has its own server step; set its server_learning_rate")
+                }
+                Self::FedEx(_) => {
+                    Some("its correction of the base weights fits the mean, not a step from it")
+                }
                 Self::Stacking(_) | Self::FlexLora(_) | Self::HetLora(_) => Some(
-                    "its factors are others in every round, and a step between them means nothing",
+                    "its factors have another basis in every round, so a step between them is meaningless",
                 ),
                 _ => None,
             },
@@ -233,7 +234,7 @@ impl StrategyKind {
 }
 
 impl FlexLoraConfig {
-    /// With one rank for all, both means are one.
+    /// If all clients have one rank, both averages are equal.
     fn check(&self) -> Result<(), String> {
         let differ = self.ranks.as_ref().is_some_and(|ranks| ranks.smallest() < ranks.largest());
         match self.average == Average::RaFlora && !differ {

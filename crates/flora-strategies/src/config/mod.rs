@@ -1,4 +1,4 @@
-//! Strategies by name, as experiment files have them.
+//! Strategies by name, as in experiment files.
 
 mod kind;
 
@@ -20,8 +20,7 @@ use crate::lora::{
 };
 use crate::{FedNova, FedNovaConfig, FedProx, NormClipping, Scaffold, ServerOptimizer, Stepped};
 
-/// How a round's answers become the next global parameters, as an experiment file names it: a name, or a table with
-/// the name as its `kind` and settings beside.
+/// The strategy of an experiment file: a name, or a table with the name as its `kind` and the settings beside it.
 ///
 /// ```
 /// use flora_strategies::StrategyConfig;
@@ -40,26 +39,26 @@ use crate::{FedNova, FedNovaConfig, FedProx, NormClipping, Scaffold, ServerOptim
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct StrategyConfig {
-    /// Which, with its settings.
+    /// The strategy with its settings.
     pub kind: StrategyKind,
-    /// What it is put around, for those that are put around another: [`StrategyKind::FedAvg`] unless it is said.
+    /// The wrapped rule, for strategies that wrap one; [`StrategyKind::FedAvg`] by default.
     pub rule: Option<Box<StrategyConfig>>,
 }
 
-/// The settings of a strategy that has none.
+/// Settings of a strategy without settings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoSettings {}
 
-/// What a strategy must know of the run besides its settings.
+/// Facts of the run that a strategy needs besides its settings.
 pub struct StrategyFacts {
-    /// How many steps a client with so many training examples takes in a round.
+    /// Number of local steps in a round of a client with this number of training examples.
     pub local_steps: Box<dyn Fn(usize) -> usize + Send>,
     /// The momentum of the clients' SGD.
     pub momentum: f64,
     /// The ids of all clients that may train.
     pub clients: Vec<String>,
-    /// The seed of what is drawn.
+    /// The seed for random draws.
     pub seed: u64,
 }
 
@@ -89,27 +88,27 @@ impl StrategyConfig {
         kind
     }
 
-    /// This one, what it is put around, and so on.
+    /// This strategy, the rule that it wraps, and so on.
     fn nested(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |it| it.rule.as_deref())
     }
 
-    /// Their kinds.
+    /// The kinds of the nested strategies.
     fn layers(&self) -> impl Iterator<Item = &StrategyKind> {
         self.nested().map(|it| &it.kind)
     }
 
-    /// Whether it needs the two factors of LoRA adapters.
+    /// Whether it requires the two factors of LoRA adapters.
     pub fn needs_lora(&self) -> bool {
         self.layers().any(StrategyKind::is_of_lora)
     }
 
-    /// Whether A never travels, because all clients begin with the same.
+    /// Whether A is never sent, because all clients start with the same one.
     pub fn sends_only_b(&self) -> bool {
         self.layers().any(|kind| matches!(kind, StrategyKind::Ffa(_)))
     }
 
-    /// Whether it makes factors of its own in the first round, in the place of those that it starts from.
+    /// Whether it replaces the initial factors by its own in the first round.
     pub fn makes_factors(&self) -> bool {
         self.layers().any(|kind| matches!(kind, StrategyKind::FedSb(_)))
     }
@@ -119,12 +118,12 @@ impl StrategyConfig {
         self.layers().any(|kind| matches!(kind, StrategyKind::FedSb(it) if it.estimates()))
     }
 
-    /// What the names of the shared parameters contain, where others stay with the clients.
+    /// A substring of the names of the shared parameters, if others stay with the clients.
     pub fn shares(&self) -> Option<&'static str> {
         self.layers().any(|kind| matches!(kind, StrategyKind::FedSa(_))).then_some(LORA_A)
     }
 
-    /// Whether clients answer the tensor of that name, of those that they are sent; in the first round where rounds differ.
+    /// Whether clients send back the tensor of that name; if rounds differ, in the first round.
     pub fn is_answered(&self, name: &str) -> bool {
         self.layers().all(|kind| match kind {
             StrategyKind::FedSb(it) => it.estimates() || name.contains(CORE),
@@ -142,24 +141,24 @@ impl StrategyConfig {
         }
     }
 
-    /// Whether it needs clients that train by SGD at a constant rate.
+    /// Whether clients must train by SGD at a constant rate.
     pub fn needs_sgd(&self) -> bool {
         let counts = |kind: &StrategyKind| matches!(kind, StrategyKind::FedNova(_));
         self.layers().any(counts) || self.needs_plain_sgd()
     }
 
-    /// Whether their SGD must be without momentum, too.
+    /// Whether their SGD must also be without momentum.
     pub fn needs_plain_sgd(&self) -> bool {
         self.layers().any(|kind| matches!(kind, StrategyKind::Scaffold(_)))
     }
 
-    /// The name of what cannot be shown one answer that stands for the sum of all: itself, or what it is put around.
+    /// The name of the strategy, or of one that it wraps, that needs individual answers instead of their sum.
     pub fn needs_each(&self) -> Option<String> {
         self.nested().find(|it| !it.kind.takes_sums()).map(Self::name)
     }
 
-    /// Whether a number of the factors means the same from one round to the next, so that what an update lost of it can be
-    /// made up for later.
+    /// Whether the coordinates of the factors keep their meaning from one round to the next, so that error feedback is
+    /// valid.
     pub fn keeps_coordinates(&self) -> bool {
         let turns = |kind: &StrategyKind| {
             matches!(
@@ -180,19 +179,19 @@ impl StrategyConfig {
         self.layers().any(sends)
     }
 
-    /// The ranks of the clients, where they may have ranks of their own and do, and the name of the field.
+    /// The clients' ranks and the name of their field, if the strategy supports individual ranks and they are set.
     pub fn ranks(&self) -> Option<(String, &RanksConfig)> {
         let field = |depth: usize| format!("{}ranks", "rule.".repeat(depth));
         let mut layers = self.layers().enumerate();
         layers.find_map(|(depth, kind)| Some((field(depth), kind.ranks()?)))
     }
 
-    /// How many records of the size of the parameters a client answers.
+    /// Number of records of the size of the parameters in a client's answer.
     pub fn records(&self) -> u64 {
         if self.needs_plain_sgd() { 2 } else { 1 }
     }
 
-    /// The fewest answers in a round that it can work with.
+    /// The minimum number of answers in a round.
     pub fn fewest(&self) -> usize {
         let fewest = |kind: &StrategyKind| match kind {
             StrategyKind::TrimmedMean(it) => it.fewest(),
@@ -204,23 +203,23 @@ impl StrategyConfig {
         self.layers().map(fewest).max().unwrap_or(1)
     }
 
-    /// What is wrong with the settings, by field, and what does not go together.
+    /// Checks the settings and whether the nested strategies can be combined.
     ///
     /// # Errors
-    /// The field, what is wrong with it and what would be right.
+    /// The field, its problem and the remedy.
     pub fn check(&self) -> Result<(), String> {
         self.kind.check()?;
         let Some(rule) = &self.rule else { return Ok(()) };
         if !self.kind.wraps() {
             return Err(format!(
-                "rule: {} makes the parameters itself, from the answers; leave it out",
+                "rule: {} aggregates the answers itself; remove this field",
                 self.name()
             ));
         }
         rule.check().map_err(|problem| format!("rule.{problem}"))?;
         let refuse = |at: &Self, why: &str| {
             let (name, rule) = (self.name(), at.name());
-            Err(format!("rule: {name} cannot be put around {rule}: {why}"))
+            Err(format!("rule: {name} cannot wrap {rule}: {why}"))
         };
         for at in rule.nested() {
             if discriminant(&at.kind) == discriminant(&self.kind) {
@@ -233,10 +232,10 @@ impl StrategyConfig {
         Ok(())
     }
 
-    /// The strategy.
+    /// Creates the strategy.
     ///
     /// # Errors
-    /// Ranks that do not fit the clients, by field.
+    /// Ranks that do not fit the clients; the error names the field.
     pub fn build(&self, run: StrategyFacts) -> Result<Box<dyn Strategy>, String> {
         let rule = |run| match &self.rule {
             Some(rule) => rule.build(run).map_err(|problem| format!("rule.{problem}")),
@@ -288,7 +287,7 @@ impl StrategyConfig {
         table
     }
 
-    /// A name alone where nothing else is to be said.
+    /// The name alone if there are no other settings.
     fn value(&self) -> Value {
         let mut table = self.table();
         match table.len() {

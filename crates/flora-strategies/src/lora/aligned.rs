@@ -12,21 +12,21 @@ use super::pairs::{Pair, pairs};
 use super::turn::nearest;
 use crate::values::checked;
 
-/// How [`Aligned`] turns an answer's factors.
+/// Settings of [`Aligned`]: how an answer's factors are rotated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Procrustes {
-    /// From 0, no turn at all, to 1, the turn that fits best. Between them it is the orthogonal matrix that is
-    /// nearest to `(1 - lambda) I + lambda R`.
+    /// The interpolation between 0, no rotation, and 1, the best-fitting rotation. In between it is the orthogonal
+    /// matrix nearest to `(1 - lambda) I + lambda R`.
     pub lambda: f64,
-    /// Whether R may be a reflection. The authors turn one into a rotation. That keeps factors apart that differ by
-    /// a mirror: where two of five clients had mirrored bases of one product, the aggregation error went from 0.73
-    /// to 0.33 with rotations only, and to 0.016 with reflections (`tests/fixtures/lora.json`, A aligned).
+    /// Whether R may be a reflection. The authors turn a reflection into a rotation, which leaves mirrored factors
+    /// apart: where two of five clients had mirrored bases of one product, the aggregation error went from 0.73 to 0.33
+    /// with rotations only, and to 0.016 with reflections (`tests/fixtures/lora.json`, A aligned).
     pub keep_reflections: bool,
 }
 
 impl Default for Procrustes {
-    /// The best turn, rotations only.
+    /// The best-fitting rotation, without reflections.
     fn default() -> Self {
         Self { lambda: 1.0, keep_reflections: false }
     }
@@ -36,7 +36,7 @@ impl Procrustes {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         match (0.0..=1.0).contains(&self.lambda) {
             true => Ok(()),
@@ -48,24 +48,23 @@ impl Procrustes {
     }
 }
 
-/// FedRot-LoRA (<https://arxiv.org/abs/2602.23638>): the factors of each answer are turned towards the global ones
-/// before a rule sees them. `B_k A_k = (B_k R)(R^t A_k)` does not change for any orthogonal `R` of shape `[r, r]`,
-/// but the mean of the factors does.
+/// FedRot-LoRA (<https://arxiv.org/abs/2602.23638>): the factors of each answer are rotated towards the global ones
+/// before a rule sees them. `B_k A_k = (B_k R)(R^t A_k)` does not change for any orthogonal `R` of shape `[r, r]`, but
+/// the mean of the factors does.
 ///
-/// `R` brings A to the global A, `min |R^t A_k - A|_F`, in odd rounds, and B to the global B,
-/// `min |B_k R - B|_F`, in even ones, from round 1 on, as the authors do it on the client. Here the server does it, so
-/// that a client needs to know nothing; a server that sees only sums of answers cannot. A pair of which an answer
-/// holds one matrix only is left as it is. Other tensors are, too.
+/// From round 1 on, `R` aligns A with the global A, `min |R^t A_k - A|_F`, in odd rounds, and B with the global B, `min
+/// |B_k R - B|_F`, in even ones, as in the authors' client code. Here the server rotates, so clients need no change; a
+/// server that sees only sums of answers cannot. If an answer holds only one matrix of a pair, that pair stays
+/// unchanged, as do all other tensors.
 ///
-/// It holds a turned copy of each answer until the rule is done: as much memory again as the answers take.
+/// A rotated copy of each answer is held until the rule is done, which takes as much memory again as the answers.
 pub struct Aligned {
     rule: Box<dyn Strategy>,
     procrustes: Procrustes,
 }
 
 impl Aligned {
-    /// `rule`, behind an alignment. Settings that do not pass [`Procrustes::check`] are an error of the first
-    /// aggregation.
+    /// Wraps `rule`. Settings that fail [`Procrustes::check`] are an error of the first aggregation.
     pub fn new(rule: Box<dyn Strategy>, procrustes: Procrustes) -> Self {
         Self { rule, procrustes }
     }
@@ -84,8 +83,8 @@ impl Aligned {
             let own = pair.factors(|name| answer.get(name))?;
             if own.rank != pair.rank {
                 return Err(StrategyError::Other(format!(
-                    "{}: an answer is of rank {}, and cannot be aligned with rank {}; give all clients one rank, or \
-                     do not align",
+                    "{}: an answer has rank {} and cannot be aligned with rank {}; give all clients one rank, or \
+                     turn the alignment off",
                     pair.layer, own.rank, pair.rank
                 )));
             }
@@ -133,7 +132,7 @@ impl Strategy for Aligned {
     ) -> Result<Aggregate, StrategyError> {
         checked("alignment", self.procrustes.check())?;
         let pairs = pairs(&global.parameters)?;
-        // All began at one point, of which the zero B says nothing.
+        // All clients started with a zero B, which has no direction.
         if global.round == 0 || self.procrustes.lambda == 0.0 {
             return self.rule.aggregate(global, accepted);
         }

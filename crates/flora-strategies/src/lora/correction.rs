@@ -1,4 +1,4 @@
-//! What is added to the weights below the adapters, for rules whose mean is no product of the adapters' rank.
+//! Corrections of the base weights, for rules whose mean exceeds the adapters' rank.
 
 use faer::Mat;
 use flora_core::record::correction::{Correction, DENSE, LEFT, RIGHT};
@@ -16,7 +16,7 @@ pub(crate) fn of<'a>(
     Ok(Correction::of(record, &pair.layer, [pair.out, pair.width])?)
 }
 
-/// All of it; `None` where there is none.
+/// The correction as one matrix; `None` if there is none.
 pub(crate) fn dense(correction: Correction<'_>) -> Option<Mat<f64>> {
     match correction {
         Correction::None => None,
@@ -25,8 +25,8 @@ pub(crate) fn dense(correction: Correction<'_>) -> Option<Mat<f64>> {
     }
 }
 
-/// Puts the sum of `before` and `left right` into `record`, as the correction of the layer of `pair`: side by side, as long as
-/// that has fewer numbers than the sum.
+/// Stores the sum of `before` and `left right` in `record`, as the correction of the layer of `pair`: as concatenated
+/// factors while these have fewer values than the sum, otherwise as one matrix.
 pub(crate) fn insert_sum(
     before: Correction<'_>,
     left: &Mat<f64>,

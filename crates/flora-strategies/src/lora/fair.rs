@@ -8,17 +8,17 @@ use super::pairs::pairs;
 use super::product::{SMALLEST, no_svd};
 use crate::values::{checked, in_order, shares};
 
-/// The settings of [`Fair`].
+/// Settings of [`Fair`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FairConfig {
-    /// The weight of `|dB|^2`; 0 or above. The larger it is, the nearer the result is to FedAvg. It is compared with
-    /// the squared singular values of A, which are about 1/3 for A as LoRA begins.
+    /// The weight of `|dB|^2`; 0 or above. The larger it is, the closer the result is to FedAvg. Compare it with the
+    /// squared singular values of A, which are about 1/3 for LoRA's initial A.
     pub lambda: f64,
 }
 
 impl Default for FairConfig {
-    /// 0.01.
+    /// A lambda of 0.01.
     fn default() -> Self {
         Self { lambda: 0.01 }
     }
@@ -28,7 +28,7 @@ impl FairConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         match self.lambda.is_finite() && self.lambda >= 0.0 {
             true => Ok(()),
@@ -41,20 +41,20 @@ impl FairConfig {
 /// B becomes `B + dB`, where B is the mean and `dB` minimises `|M - (B + dB) A|_F^2 + lambda |dB|_F^2`, with `M` the
 /// mean of the clients' products: `dB = (M - B A) A^t (A A^t + lambda I)^-1`.
 ///
-/// The paper measures the distance by a cosine and goes down its gradient; this is the closed form for the Frobenius
-/// norm, and needs no learning rate. With a lambda of 0 and an A that lacks rank, dB is the smallest of the best.
-/// Means are weighted by examples. One client, or clients with one A, have `dB = 0`.
+/// The paper minimises a cosine distance by gradient descent; this is the closed-form solution for the Frobenius norm,
+/// which needs no learning rate. With a lambda of 0 and a rank-deficient A, dB is the minimum-norm solution. Means are
+/// weighted by examples. For one client, or clients with equal A, `dB = 0`.
 pub struct Fair {
     config: FairConfig,
 }
 
 impl Fair {
-    /// The rule. Settings that do not pass [`FairConfig::check`] are an error of the first aggregation.
+    /// Creates the rule. Settings that fail [`FairConfig::check`] are an error of the first aggregation.
     pub fn new(config: FairConfig) -> Self {
         Self { config }
     }
 
-    /// `right (A A^t + lambda I)^-1`, by the singular values of A: its Gram matrix would square their range.
+    /// `right (A A^t + lambda I)^-1`, by the singular values of A: using the Gram matrix would square their range.
     fn solve(&self, right: &Mat<f64>, a: &Mat<f64>) -> Result<Mat<f64>, StrategyError> {
         let svd = a.thin_svd().map_err(|_| no_svd())?;
         let (u, values) = (svd.U(), svd.S().column_vector());

@@ -12,14 +12,14 @@ use super::part::{self, LORA};
 use super::{correction, mean};
 use crate::values::{in_order, shares};
 
-/// FedEx-LoRA (<https://arxiv.org/abs/2410.09432>): A and B become their means, and what the product of the means lacks,
-/// `sum_k p_k B_k A_k - B A`, is added to the weights below the adapters: see
-/// [`is_correction`](super::is_correction). Nothing of the clients' updates is lost.
+/// FedEx-LoRA (<https://arxiv.org/abs/2410.09432>): A and B become their means, and the residual `sum_k p_k B_k A_k - B
+/// A` is added to the base weights: see [`is_correction`](super::is_correction). The aggregation is exact.
 ///
-/// With K answers of rank r, a round adds factors of rank (K - 1) r, `B_k - B_K` beside each other over `p_k (A_k - A)`, because
-/// the `p_k (A_k - A)` of all add up to nothing; once the factors of a layer are no smaller than its weight, it is their sum. Every client is sent all corrections of the run,
-/// so that one that took no part for some rounds has what the others have. The authors' code takes the plain mean,
-/// which is that of equal numbers of examples.
+/// With K answers of rank r, a round adds factors of rank (K - 1) r: the `B_k - B_K` side by side, times the stacked
+/// `p_k (A_k - A)`, since all `p_k (A_k - A)` sum to zero. Once the factors of a layer are no smaller than its weight,
+/// their product is stored instead. Every client is sent all corrections of the run, so a client that missed rounds has
+/// the same weights as the others. The authors' code takes the plain mean, which equals this one for equal numbers of
+/// examples.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FedEx;
 

@@ -1,11 +1,11 @@
 use flora_federation::{Accepted, Aggregate, FedAvg, Global, Strategy, StrategyError};
 
-/// FedSA-LoRA (<https://arxiv.org/abs/2410.01463>): clients train both matrices and share A, whose mean is weighted by
-/// examples; every client keeps a B of its own, and with it a model of its own.
+/// FedSA-LoRA (<https://arxiv.org/abs/2410.01463>): clients train both matrices and share A, which is averaged by
+/// examples; every client keeps its own B, and so its own model.
 ///
-/// The rule is [`FedAvg`] of what is shared. That B stays with the clients is for the run to say
-/// ([`StrategyConfig::shares`](crate::StrategyConfig::shares), [`Share::Matching`](flora_federation::Share::Matching)). A client
-/// that took no part for some rounds has the B that it trained last, beside the A of today.
+/// The rule is [`FedAvg`] of the shared tensors. The run must be configured to keep B with the clients
+/// ([`StrategyConfig::shares`](crate::StrategyConfig::shares), [`Share::Matching`](flora_federation::Share::Matching)).
+/// A client that missed rounds combines the B that it last trained with the current A.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FedSa;
 

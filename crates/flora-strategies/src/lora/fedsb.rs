@@ -18,15 +18,15 @@ use super::product::{Product, no_svd};
 use super::svd::Svd;
 use crate::values::{in_order, shares};
 
-/// Where the bases B and A of [`FedSb`] come from.
+/// The origin of the bases B and A of [`FedSb`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bases {
     /// The leading singular vectors of the gradient, which the first round estimates.
     #[default]
     Gradient,
-    /// Orthonormal matrices drawn from the seed. They depend on no data, so that they spend no privacy, and every round
-    /// trains.
+    /// Orthonormal matrices drawn from the seed. They depend on no data, so they cost no privacy budget, and every
+    /// round trains.
     Random,
 }
 
@@ -34,7 +34,7 @@ pub enum Bases {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FedSbConfig {
-    /// Where the bases come from.
+    /// The origin of the bases.
     pub bases: Bases,
 }
 
@@ -45,17 +45,17 @@ impl FedSbConfig {
     }
 }
 
-/// Fed-SB (<https://arxiv.org/abs/2502.15436>): the update of a layer is `s B R A`, of which clients train and answer the core R,
-/// `[r, r]`, alone; its mean is that of the products. B and A are orthonormal and stay as they are: the leading singular
-/// vectors of an estimate of the full gradient.
+/// Fed-SB (<https://arxiv.org/abs/2502.15436>): the update of a layer is `s B R A`, of which clients train and send
+/// only the core R, `[r, r]`. The product of the mean core is the mean of the products. B and A are orthonormal and
+/// frozen: the leading singular vectors of an estimate of the full gradient.
 ///
-/// The first round is that estimate, and trains nothing: by the setting [`ESTIMATE`], clients answer the best factors of
-/// rank r of `-dL/dW` over all their training images, and the server takes the singular vectors of the weighted mean of their
-/// products. From then on the record has `LAYER.lora_R.weight` beside A and B, zero at first, so that training starts
-/// from the model of before; the paper starts from the singular values, a step whose size is open. All three go down,
-/// for clients that come later, and only R comes up.
+/// The first round computes that estimate and trains nothing: with the setting [`ESTIMATE`], clients answer the best
+/// factors of rank r of `-dL/dW` over all their training images, and the server takes the singular vectors of the
+/// weighted mean of their products. From then on the record has `LAYER.lora_R.weight` beside A and B. R starts at zero,
+/// so that training starts from the initial model; the paper starts from the singular values, a step of arbitrary size.
+/// All three are sent to clients, because some may join later; only R is sent back.
 ///
-/// With [`Bases::Random`] there is no estimate: the server draws the bases, and the first round trains cores already.
+/// With [`Bases::Random`] there is no estimate: the server draws the bases, and the first round already trains cores.
 #[derive(Default)]
 pub struct FedSb {
     bases: Bases,
@@ -71,8 +71,8 @@ pub(super) fn has_cores(record: &ParameterRecord) -> bool {
     record.names().any(|name| name.contains(CORE))
 }
 
-/// The record with its cores as a part of B, the matrices that it does not hold from `base`. A record without them is as it
-/// is.
+/// The record with its cores multiplied into B; matrices that it does not hold come from `base`. A record without cores
+/// is unchanged.
 pub(crate) fn without_cores<'a>(
     record: &'a ParameterRecord,
     base: &ParameterRecord,
@@ -93,14 +93,14 @@ pub(crate) fn without_cores<'a>(
     Ok(Cow::Owned(folded.filter(|name| !name.contains(CORE))))
 }
 
-/// The best factors of a rank of a matrix of shape `[out, in]`, row-major: A, `[rank, in]`, with orthonormal rows, and B,
-/// `[out, rank]`.
+/// The best rank-`rank` factors of a row-major matrix of shape `[out, in]`: A, `[rank, in]`, with orthonormal rows, and
+/// B, `[out, rank]`.
 ///
 /// # Errors
-/// Values that are not finite, or that no singular values were found of.
+/// Values that are not finite, or a singular value decomposition that does not converge.
 ///
 /// # Panics
-/// If there are not `out * in` values.
+/// Panics if there are not `out * in` values.
 pub fn best_factors(
     values: &[f64],
     [out, width]: [usize; 2],
@@ -173,7 +173,7 @@ impl FedSb {
         self.drawn.try_get(global, 0, |global| with_drawn_bases(global, seed).map(Some))
     }
 
-    /// The bases that the clients' gradients span, and cores that are zero.
+    /// The bases that the clients' gradients span, with zero cores.
     fn begin(
         global: &ParameterRecord,
         answers: &[&Accepted],

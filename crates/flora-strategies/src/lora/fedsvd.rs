@@ -12,15 +12,15 @@ use super::part::{self, FRESH_OPTIMIZER, LORA_B};
 use super::product::Product;
 use crate::values::in_order;
 
-/// FedSVD (<https://arxiv.org/abs/2505.12805>): clients train B only, and after the mean of B the factors become
-/// `B <- U S` and `A <- V^t` of the singular value decomposition `B A = U S V^t`: the product is the mean of the
-/// products, as in [`Ffa`](super::Ffa), but A, whose rows are orthonormal from then on, follows what was learnt.
+/// FedSVD (<https://arxiv.org/abs/2505.12805>): clients train B only. After averaging B, the factors become `B <- U S`
+/// and `A <- V^t` of the singular value decomposition `B A = U S V^t`. The product is the mean of the products, as in
+/// [`Ffa`](super::Ffa), but A, whose rows are then orthonormal, adapts to the training.
 ///
-/// Both matrices are sent, B comes back. The settings are [`TRAIN`](super::TRAIN) = `lora_B` and
+/// Both matrices are sent to clients, B is sent back. The settings are [`TRAIN`](super::TRAIN) = `lora_B` and
 /// [`FRESH_OPTIMIZER`]: the gradients of the round before were in another basis. Where the product has a lower rank
-/// than the adapter, the rows of A without a singular value go on in directions of the A of before, and the columns
-/// of B are zero; a product that is zero leaves A and the mean of B as they are. Parameters that are in no pair are
-/// not trained.
+/// than the adapter, the rows of A without a singular value are filled from the directions of the previous A, and the
+/// columns of B are zero; a zero product leaves A and the mean of B unchanged. Parameters outside of pairs are not
+/// trained.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FedSvd;
 
@@ -54,7 +54,7 @@ impl Strategy for FedSvd {
         let mut changed = Changed::default();
         for pair in pairs(&global.parameters)? {
             let before = pair.factors(|name| global.parameters.get(name))?;
-            // Not the one that was rounded to f32.
+            // Not the product of the values rounded to f32.
             let left = mean::matrix(&pair.b, before.b, &answers)?;
             let product = Product { left, right: matrix(before.a) };
             let svd = product.svd()?;

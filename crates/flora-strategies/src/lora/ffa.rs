@@ -8,19 +8,19 @@ use super::pairs::pairs;
 use super::part::{self, LORA_B, Made};
 use crate::values::in_order;
 
-/// FFA-LoRA (<https://arxiv.org/abs/2403.12313>): A stays as it was at the start of the run, clients train B, and B
-/// becomes their mean weighted by examples. The product of that mean with A is the mean of the products.
+/// FFA-LoRA (<https://arxiv.org/abs/2403.12313>): A keeps its initial value, clients train B, and B becomes its
+/// example-weighted mean. The product of that mean with A is the mean of the products.
 ///
-/// Only the B tensors travel, in both directions: every client has the A of the common start, and what is not sent
-/// is as it was there. The setting [`TRAIN`](super::TRAIN) is `lora_B`, in tasks to test as well, where it says that
-/// a part was sent. Parameters that are in no pair are not trained.
+/// Only the B tensors are sent, in both directions: every client has the common initial A. The setting
+/// [`TRAIN`](super::TRAIN) is `lora_B`, also in evaluation tasks, where it says that only a part was sent. Parameters
+/// outside of pairs are not trained.
 #[derive(Default)]
 pub struct Ffa {
     sent: Made,
 }
 
 impl Ffa {
-    /// The rule, which has no settings.
+    /// Creates the rule, which has no settings.
     pub fn new() -> Self {
         Self::default()
     }

@@ -11,27 +11,27 @@ use super::ranked::Ranked;
 use super::{Ranks, RanksConfig, Scale, mean};
 use crate::values::in_order;
 
-/// How [`FlexLora`] weighs the clients' products.
+/// The weights of the clients' products in [`FlexLora`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Average {
-    /// By training examples.
+    /// Training examples.
     #[default]
     Plain,
-    /// raFLoRA (<https://arxiv.org/abs/2602.13486>): the i-th column of B and row of A count by the training examples
-    /// among the clients that have as many. With plain weights, what only clients of a high rank learn is divided by
-    /// everybody's examples, and shrinks from round to round.
+    /// raFLoRA (<https://arxiv.org/abs/2602.13486>): the i-th column of B and row of A are weighted by training
+    /// examples among the clients whose rank is at least i. With plain weights, directions that only clients of a high
+    /// rank learn are divided by the examples of all clients, and shrink from round to round.
     RaFlora,
 }
 
-/// The settings of [`FlexLora`].
+/// Settings of [`FlexLora`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FlexLoraConfig {
-    /// The rank of each client; all have that of the adapter, unless they are given.
+    /// The rank of each client; by default, that of the adapter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranks: Option<RanksConfig>,
-    /// How products are weighed.
+    /// The weights of the products.
     #[serde(skip_serializing_if = "Average::is_plain")]
     pub average: Average,
 }
@@ -42,16 +42,16 @@ impl Average {
     }
 }
 
-/// FlexLoRA (<https://arxiv.org/abs/2402.11505>): clients have ranks of their own. The mean of their products,
-/// `M = sum_k p_k s_k B_k A_k = U S V^t`, becomes the global `B = U_r S_r / s_r` and `A = V_r^t`, the best
-/// approximation of the largest rank r; a client that trains is sent the best one of its own rank, and one that tests the
+/// FlexLoRA (<https://arxiv.org/abs/2402.11505>): clients have individual ranks. The mean of their products, `M = sum_k
+/// p_k s_k B_k A_k = U S V^t`, becomes the global `B = U_r S_r / s_r` and `A = V_r^t`, the best approximation of the
+/// largest rank r. A client that trains is sent the best approximation of its own rank; one that tests is sent the
 /// global one.
 ///
-/// The global parameters have the largest rank. A client is sent, and answers, matrices of shapes `[r_k, in]` and
-/// `[out, r_k]`. What it is sent depends on the global parameters alone. Where the product has fewer singular values
-/// than the rank, as at the start, when B is zero, the other rows of A go on in directions of the A of before. The
-/// setting [`FRESH_OPTIMIZER`](super::FRESH_OPTIMIZER) goes with every task to train, because each round has a basis of its own. Parameters
-/// that are in no pair take the mean weighted by examples.
+/// The global parameters have the largest rank. A client receives and answers matrices of shapes `[r_k, in]` and `[out,
+/// r_k]`. They depend on the global parameters alone. If the product has fewer singular values than the rank, as at the
+/// start, when B is zero, the remaining rows of A are filled from the directions of the previous A. Every training task
+/// contains the setting [`FRESH_OPTIMIZER`](super::FRESH_OPTIMIZER), because each round has another basis. Parameters
+/// outside of pairs take the example-weighted mean.
 pub struct FlexLora {
     ranked: Ranked,
     average: Average,
@@ -59,12 +59,12 @@ pub struct FlexLora {
 }
 
 impl FlexLora {
-    /// The rule, with one factor `s` for all ranks.
+    /// Creates the rule with the same scale `s` for all ranks.
     pub fn new(ranks: Ranks, average: Average) -> Self {
         Self { ranked: Ranked::new(ranks), average, scale: Scale::default() }
     }
 
-    /// With a factor `s` that depends on the rank.
+    /// Sets a scale `s` that depends on the rank.
     #[must_use]
     pub fn scaled(self, scale: Scale) -> Self {
         Self { scale, ..self }

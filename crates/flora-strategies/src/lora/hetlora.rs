@@ -12,11 +12,11 @@ use super::ranked::{Ranked, first};
 use super::{Ranks, RanksConfig, Scale, mean};
 use crate::values::{in_order, shares};
 
-/// The settings of [`HetLora`].
+/// Settings of [`HetLora`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HetLoraConfig {
-    /// The rank of each client; it has no default.
+    /// The rank of each client; there is no default.
     pub ranks: RanksConfig,
 }
 
@@ -26,33 +26,34 @@ impl Default for HetLoraConfig {
     }
 }
 
-/// HetLoRA (<https://arxiv.org/abs/2401.06432>): clients have ranks of their own. Their matrices are filled up with
-/// zeros to the largest rank, and averaged with weights `|B_k A_k|_F`, over all layers together; a client that trains is
-/// sent the first rows of A and columns of B, and one that tests all of them.
+/// HetLoRA (<https://arxiv.org/abs/2401.06432>): clients have individual ranks. Their matrices are zero-padded to the
+/// largest rank and averaged with weights `|B_k A_k|_F`, over all layers together. A client that trains is sent the
+/// first rows of A and columns of B; one that tests is sent all of them.
 ///
-/// Zeros dilute what only clients of a high rank learn: that is the method's known weakness, which
-/// [`FlexLora`](super::FlexLora) does not have. Rows and columns that no answer of a round has stay as they were, instead of zero in both
-/// matrices, where they would have no gradient for ever. Clients keep their ranks: the paper's pruning in training is
-/// left out. The setting [`FRESH_OPTIMIZER`](super::FRESH_OPTIMIZER) goes with every task to train. If all products are zero, weights are the training examples, as for parameters that are in no pair.
+/// Zero padding dilutes directions that only clients of a high rank learn: this is the method's known weakness, which
+/// [`FlexLora`](super::FlexLora) does not have. Rows and columns that no answer of a round has stay unchanged, because
+/// zeros in both matrices would never get a gradient again. Clients keep their ranks: the paper's pruning during
+/// training is left out. Every training task contains the setting [`FRESH_OPTIMIZER`](super::FRESH_OPTIMIZER). If all
+/// products are zero, and for parameters outside of pairs, the weights are the training examples.
 pub struct HetLora {
     ranked: Ranked,
     scale: Scale,
 }
 
 impl HetLora {
-    /// The rule, with one factor `s` for all ranks.
+    /// Creates the rule with the same scale `s` for all ranks.
     pub fn new(ranks: Ranks) -> Self {
         Self { ranked: Ranked::new(ranks), scale: Scale::default() }
     }
 
-    /// With a factor `s` that depends on the rank: B is multiplied by the ratio of the factors when it is filled up
-    /// or cut, so that the update `s B A` stays.
+    /// Sets a scale `s` that depends on the rank: when B is padded or truncated, it is multiplied by the ratio of the
+    /// scales, so that the update `s B A` is unchanged.
     #[must_use]
     pub fn scaled(self, scale: Scale) -> Self {
         Self { scale, ..self }
     }
 
-    /// The clients' shares in the mean.
+    /// The clients' weights in the mean.
     fn weights(&self, pairs: &[Pair], answers: &[&Accepted]) -> Result<Vec<f64>, StrategyError> {
         let mut norms = Vec::with_capacity(answers.len());
         for answer in answers {
@@ -83,7 +84,7 @@ impl HetLora {
         let factors =
             |answer: &&Accepted| Ok(pair.factors(|name| answer.parameters.get(name))?.rank);
         let ranks = answers.iter().map(factors).collect::<Result<Vec<usize>, StrategyError>>()?;
-        // A row that only answers without a weight have would be zero in both matrices.
+        // A row that only zero-weight answers have would become zero in both matrices.
         let weighing = ranks.iter().zip(weights).filter(|&(_, &weight)| weight > 0.0);
         let there = weighing.map(|(&rank, _)| rank).max().unwrap_or(0).min(pair.rank);
         a.subrows_mut(0, there).fill(0.0);

@@ -1,18 +1,18 @@
-//! Between tensors of records and matrices of f64.
+//! Conversions between tensors of records and f64 matrices.
 
 use std::collections::BTreeMap;
 
 use faer::{Mat, MatRef};
 use flora_core::{Dtype, HostTensor, ParameterRecord, RecordError};
 
-/// A tensor of shape `[rows, columns]`.
+/// The matrix of a tensor of shape `[rows, columns]`.
 pub(crate) fn matrix(tensor: &HostTensor) -> Mat<f64> {
     let (rows, columns) = (tensor.shape()[0], tensor.shape()[1]);
     let values = tensor.to_f32();
     Mat::from_fn(rows, columns, |row, column| f64::from(values[row * columns + column]))
 }
 
-/// Each value is rounded to f32 first.
+/// The tensor of a matrix; each value is rounded to f32 first.
 pub(crate) fn tensor(matrix: MatRef<'_, f64>, dtype: Dtype) -> Result<HostTensor, RecordError> {
     let (rows, columns) = matrix.shape();
     let mut values = Vec::with_capacity(rows * columns);
@@ -22,12 +22,12 @@ pub(crate) fn tensor(matrix: MatRef<'_, f64>, dtype: Dtype) -> Result<HostTensor
     Ok(HostTensor::from_f32([rows, columns], values)?.cast(dtype))
 }
 
-/// Matrices that take the place of a record's.
+/// Matrices that replace those of a record.
 #[derive(Default)]
 pub(crate) struct Changed(BTreeMap<String, HostTensor>);
 
 impl Changed {
-    /// A matrix that takes the place of the tensor `name`, in the element type of `like`.
+    /// Replaces the tensor `name` by a matrix, in the element type of `like`.
     pub(crate) fn set(
         &mut self,
         name: &str,
@@ -38,7 +38,7 @@ impl Changed {
         Ok(())
     }
 
-    /// The record with these matrices, which may be of other shapes, in the same order.
+    /// The record with the replaced matrices, which may have other shapes, in the same order.
     pub(crate) fn within(
         mut self,
         record: &ParameterRecord,

@@ -7,14 +7,14 @@ use super::fedsb::without_cores;
 use super::pairs::pairs;
 use super::product::{Product, Term, norm};
 
-/// How far the product of aggregated LoRA factors is from the mean of the clients' products:
+/// The relative error of aggregated LoRA factors, the distance of their product from the mean of the clients' products:
 /// `|M - B A|_F / |M|_F` with `M = sum_k p_k B_k A_k`, over all pairs of `next` together (roots of sums of squares).
-/// `answers` are weights, of which `p_k` are the shares, and records that hold all pairs, of any rank.
+/// `answers` contains weights, which are normalised to `p_k`, and records with all pairs, of any rank.
 ///
-/// What `next` adds to the weights below the adapters ([`is_correction`](super::is_correction)) counts as a part of `B A`.
+/// Corrections of the base weights in `next` ([`is_correction`](super::is_correction)) count as a part of `B A`.
 ///
-/// It is right to about 1e-15 (with corrections to 1e-7 times what these are of `M` in all, for they are f32), and 0 where both products are zero. There is no error, `None`, without pairs or
-/// answers, for records that do not fit, and where only `M` is zero.
+/// The result is accurate to about 1e-15 (with corrections, which are f32, to 1e-7 of their share in `M`), and 0 if
+/// both products are zero. It is `None` without pairs or answers, for records that do not fit, and if only `M` is zero.
 pub fn aggregation_error<'a>(
     next: &ParameterRecord,
     answers: impl IntoIterator<Item = (f64, &'a ParameterRecord)>,
@@ -23,8 +23,8 @@ pub fn aggregation_error<'a>(
     error_of(next, &ParameterRecord::new(), &answers, &Scale::default())
 }
 
-/// The same. Matrices that an answer does not hold are those of `base`, and a product of rank r counts
-/// `scale(r)`-fold.
+/// The same with defaults: matrices missing from an answer come from `base`, and a product of rank r is multiplied by
+/// `scale(r)`.
 pub(crate) fn error_of(
     next: &ParameterRecord,
     base: &ParameterRecord,

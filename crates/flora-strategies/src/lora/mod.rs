@@ -1,28 +1,28 @@
-//! Rules that know which two matrices make a LoRA update.
+//! Rules that use the factor structure of LoRA updates.
 //!
-//! LoRA (<https://arxiv.org/abs/2106.09685>) changes a layer's weight `W0` to `W0 + s B A`, with `A` of shape
-//! `[r, in]` and `B` of shape `[out, r]`: the tensors `LAYER.lora_A.weight` and `LAYER.lora_B.weight` of a
-//! record, as PEFT names and lays them out. The mean of the clients' factors is not the factors of the mean of
-//! their products `M = sum_k p_k B_k A_k`, where `p_k = n_k / sum n` are the clients' shares of the training
-//! examples. [`aggregation_error`] says by how much, and [`Reported`] puts it into the metrics of any rule.
+//! LoRA (<https://arxiv.org/abs/2106.09685>) changes a layer's weight `W0` to `W0 + s B A`, with `A` of shape `[r, in]`
+//! and `B` of shape `[out, r]`: the tensors `LAYER.lora_A.weight` and `LAYER.lora_B.weight` of a record, with PEFT's
+//! names and layout. The product of the clients' mean factors differs from the mean of their products `M = sum_k p_k
+//! B_k A_k`, where `p_k = n_k / sum n` are the clients' shares of the training examples. [`aggregation_error`] measures
+//! the difference, and [`Reported`] adds it to the metrics of any rule.
 //!
-//! | rule | clients train and answer | next global factors | of `M` |
+//! | rule | clients train and answer | next global factors | compared with `M` |
 //! |---|---|---|---|
-//! | [`Aligned`] around FedAvg | A and B | means of rotated factors | nearer than FedAvg |
-//! | [`Ffa`] | B | A as at the start, mean of B | exact |
-//! | [`RoLora`] | B and A by turns | the mean of what was trained | exact |
+//! | [`Aligned`] around FedAvg | A and B | means of rotated factors | closer than FedAvg |
+//! | [`Ffa`] | B | initial A, mean of B | exact |
+//! | [`RoLora`] | B and A alternately | mean of the trained factor | exact |
 //! | [`FedSvd`] | B | A orthonormal, from the SVD of `B A` | exact |
-//! | [`Fair`] | A and B | mean of A, and a B corrected towards `M` | nearer than FedAvg |
-//! | [`FlexLora`] | A and B, of ranks of their own | the best ones of the largest rank | the best of that rank |
-//! | [`FedSa`] | A and B, and answer A | the mean of A; B stays with each client | each has its own |
-//! | [`FedSb`] | a core R between both | B and A as in the second round, the mean of R | exact |
-//! | [`FedEx`] | A and B | means of both, and the rest of `M` in the weights below | exact |
-//! | [`Stacking`] | A and B, of ranks of their own | a fresh A, B zero, and `M` in the weights below | exact |
-//! | [`HetLora`] | A and B, of ranks of their own | means of factors filled up with zeros | as FedAvg, or worse |
+//! | [`Fair`] | A and B | mean of A, and a B corrected towards `M` | closer than FedAvg |
+//! | [`FlexLora`] | A and B, of individual ranks | best factors of the largest rank | best approximation of that rank |
+//! | [`FedSa`] | train A and B, answer A | mean of A; B stays with each client | one model per client |
+//! | [`FedSb`] | a core R between both | B and A as in the second round, mean of R | exact |
+//! | [`FedEx`] | A and B | means of both, and the residual of `M` in the base weights | exact |
+//! | [`Stacking`] | A and B, of individual ranks | fresh A, zero B, and `M` in the base weights | exact |
+//! | [`HetLora`] | A and B, of individual ranks | means of zero-padded factors | as FedAvg, or worse |
 //!
-//! Other tensors of the record take the mean weighted by examples, where clients train them. Sums are taken in
-//! f64 and in the order of the client ids. Singular values come from the QR factors of the clients' matrices
-//! side by side, not from a dense product of shape `[out, in]`.
+//! Other tensors of the record, if clients train them, take the example-weighted mean. Sums are taken in f64 and in the
+//! order of the client ids. Singular values are computed from QR factors of the clients' concatenated matrices, not
+//! from a dense product of shape `[out, in]`.
 
 mod aligned;
 mod correction;

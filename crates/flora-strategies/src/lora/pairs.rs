@@ -6,7 +6,7 @@ use flora_federation::StrategyError;
 const A: &str = ".lora_A.weight";
 const B: &str = ".lora_B.weight";
 
-/// The two matrices of an adapted layer.
+/// The two LoRA matrices of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
     /// The layer, such as `text_model.encoder.layers.0.mlp.fc1`.
@@ -17,14 +17,14 @@ pub struct Pair {
     pub b: String,
     /// The adapter's rank.
     pub rank: usize,
-    /// The numbers that the layer puts out.
+    /// The number of outputs of the layer.
     pub out: usize,
-    /// The numbers that the layer takes in.
+    /// The number of inputs of the layer.
     pub width: usize,
 }
 
 impl Pair {
-    /// The matrices A and B of this layer in another record, which may be of another rank.
+    /// The matrices A and B of this layer in another record, which may have another rank.
     pub(crate) fn factors<'a>(
         &self,
         find: impl Fn(&str) -> Option<&'a HostTensor>,
@@ -59,28 +59,28 @@ pub(crate) struct Factors<'a> {
     pub(crate) rank: usize,
 }
 
-/// The LoRA pairs of a record, in the order of their layers' names.
+/// The LoRA pairs of a record, sorted by layer name.
 ///
 /// # Errors
-/// The record holds no pair, or one matrix of a layer without the other, or matrices that do not fit together.
+/// The record holds no pair, one matrix of a layer without the other, or matrices that do not fit together.
 pub fn pairs(record: &ParameterRecord) -> Result<Vec<Pair>, StrategyError> {
     let layer = |name: &str| name.strip_suffix(A).or(name.strip_suffix(B)).map(str::to_owned);
     let layers: BTreeSet<String> = record.names().filter_map(layer).collect();
     if layers.is_empty() {
         return Err(StrategyError::Other(format!(
-            "parameters: none is a LoRA pair `LAYER{A}`, `LAYER{B}`; choose a method that trains LoRA adapters, \
+            "parameters: there is no LoRA pair `LAYER{A}`, `LAYER{B}`; choose a method that trains LoRA adapters, \
              or a strategy that does not need them"
         )));
     }
     layers.into_iter().map(|layer| pair(record, layer)).collect()
 }
 
-/// Whether [`pairs`] finds LoRA pairs and nothing wrong with them.
+/// Whether [`pairs`] succeeds.
 pub fn has_pairs(record: &ParameterRecord) -> bool {
     pairs(record).is_ok()
 }
 
-/// Whether a tensor is a matrix of one of the pairs.
+/// Whether a tensor belongs to one of the pairs.
 pub(crate) fn is_of(pairs: &[Pair], name: &str) -> bool {
     pairs.iter().any(|pair| pair.a == name || pair.b == name)
 }
@@ -101,6 +101,6 @@ fn pair(record: &ParameterRecord, layer: String) -> Result<Pair, StrategyError> 
 
 fn wrong(name: &str, problem: &str) -> StrategyError {
     StrategyError::Other(format!(
-        "{name}: {problem}; share both LoRA matrices of each layer, or choose a strategy that knows no LoRA"
+        "{name}: {problem}; share both LoRA matrices of each layer, or choose a strategy that does not need LoRA"
     ))
 }

@@ -1,32 +1,32 @@
-//! Clients that train one of the two matrices.
+//! Training only one of the two matrices.
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use flora_core::ParameterRecord;
 use flora_federation::{CheckError, Message, PARAMETERS, Value};
 
-/// The setting of an instruction that says which parameters a client trains and answers: those whose names contain
-/// this text. Without it, all.
+/// The setting of an instruction that restricts training and answer to parameters whose names contain this text. By
+/// default, all are trained.
 pub const TRAIN: &str = "flora.train";
 
-/// The setting of an instruction that, if true, has a client forget the state of its optimizer: the parameters are in
-/// another basis than those of the round before, so that moments of old gradients mean nothing.
+/// The setting of an instruction that, if true, makes a client reset its optimizer: the parameters have another basis
+/// than in the previous round, so moments of old gradients are meaningless.
 pub const FRESH_OPTIMIZER: &str = "flora.fresh-optimizer";
 
-/// What the names of the matrices A contain; a value of [`TRAIN`].
+/// A substring of the names of the matrices A; a value of [`TRAIN`].
 pub const LORA_A: &str = "lora_A";
 
-/// What the names of the matrices B contain; a value of [`TRAIN`].
+/// A substring of the names of the matrices B; a value of [`TRAIN`].
 pub const LORA_B: &str = "lora_B";
 
-/// The setting of an instruction that, if true, has a client answer factors of the gradient at the parameters that it was
-/// sent, in the place of trained parameters; see [`FedSb`](super::FedSb).
+/// The setting of an instruction that, if true, makes a client answer factors of the gradient at the parameters that it
+/// was sent, instead of trained parameters; see [`FedSb`](super::FedSb).
 pub const ESTIMATE: &str = "flora.estimate";
 
-/// What the names of the cores between the two matrices contain; a value of [`TRAIN`].
+/// A substring of the names of the cores between the two matrices; a value of [`TRAIN`].
 pub const CORE: &str = "lora_R";
 
-/// What the names of both matrices contain; a value of [`TRAIN`].
+/// A substring of the names of both matrices; a value of [`TRAIN`].
 pub(crate) const LORA: &str = "lora_";
 
 /// A message with `parameters`, of which `part` is to be trained.
@@ -36,8 +36,8 @@ pub(crate) fn training(parameters: Arc<ParameterRecord>, part: &str) -> Message 
     message
 }
 
-/// Checks that an answer holds what was to be trained of the parameters that were sent, and nothing else: with the
-/// same shapes and element types, and finite.
+/// Checks that an answer holds exactly the parameters that were to be trained: with the sent shapes and element types,
+/// and finite.
 pub(crate) fn check(sent: &Message, answer: &Message) -> Result<(), CheckError> {
     let missing = || CheckError::Missing { name: PARAMETERS.to_owned() };
     let (Some(sent_parameters), Some(answered)) = (sent.get_parameters(), answer.get_parameters())
@@ -57,7 +57,7 @@ pub(crate) fn check(sent: &Message, answer: &Message) -> Result<(), CheckError> 
     Ok(answered.check_finite()?)
 }
 
-/// Records that are made of the global one, each once: a round sends the same to many clients.
+/// A cache of records derived from the global one, since a round sends the same record to many clients.
 #[derive(Default)]
 pub(crate) struct Made {
     of: Option<Arc<ParameterRecord>>,
@@ -65,7 +65,7 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// The record for a rank, made if it is not there; the global one if none is made.
+    /// The record for a rank, made on first use; the global record if none needs to be made.
     pub(crate) fn get(
         &mut self,
         global: &Arc<ParameterRecord>,

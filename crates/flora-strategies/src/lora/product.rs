@@ -1,4 +1,4 @@
-//! Sums of products `B A`, as the factors of a QR decomposition: none is multiplied out to `[out, in]`.
+//! Sums of products `B A` as the factors of a QR decomposition, never multiplied out to `[out, in]`.
 
 use faer::{Mat, MatRef};
 use flora_core::HostTensor;
@@ -7,13 +7,13 @@ use flora_federation::{Accepted, StrategyError};
 use super::pairs::{Factors, Pair};
 use super::svd::Svd;
 
-/// Singular values below the largest one by this factor are rounding, of factors that were f32.
+/// Singular values below this fraction of the largest are rounding errors of factors that were f32.
 pub(crate) const SMALLEST: f64 = 1e-12;
 
-/// One `B diag(weights) A` of a sum.
+/// A term `B diag(weights) A` of a sum.
 pub(crate) struct Term<'a> {
     pub(crate) factors: Factors<'a>,
-    /// One for each row of A.
+    /// One weight per row of A.
     pub(crate) weights: Vec<f64>,
 }
 
@@ -24,15 +24,15 @@ impl<'a> Term<'a> {
     }
 }
 
-/// A sum of terms as `left right`: the matrices B side by side, `[out, n]`, times the weighted matrices A one
-/// below the other, `[n, in]`, with n the sum of the ranks.
+/// A sum of terms as `left right`: the matrices B side by side, `[out, n]`, times the stacked weighted matrices A, `[n,
+/// in]`, with n the sum of the ranks.
 pub(crate) struct Product {
     pub(crate) left: Mat<f64>,
     pub(crate) right: Mat<f64>,
 }
 
 impl Product {
-    /// The sum of terms of one layer.
+    /// The sum of the terms of one layer.
     pub(crate) fn new(terms: &[Term<'_>]) -> Self {
         let columns = |tensor: &HostTensor| tensor.shape()[1];
         let (out, width) = terms
@@ -72,8 +72,8 @@ impl Product {
 
     /// The Frobenius norms of `left right`, and of the product of only the first `n` columns and rows.
     ///
-    /// By the R of left's QR factors, where that is smaller: where terms cancel, what is left is right to about 1e-16
-    /// of the terms. The traces of Gram matrices would be right to 1e-8 only, the root of that.
+    /// Uses the R of left's QR factors if that is smaller: if terms cancel, the rest is accurate to about 1e-16 of the
+    /// terms. Traces of Gram matrices would be accurate only to the root of that, 1e-8.
     pub(crate) fn norms(&self, first: usize) -> (f64, f64) {
         let (rows, columns) = self.left.shape();
         let qr = (rows > columns).then(|| self.left.qr());
@@ -84,7 +84,7 @@ impl Product {
         (norm(whole.as_ref()), norm(part.as_ref()))
     }
 
-    /// The singular value decomposition, without singular values that are rounding.
+    /// The singular value decomposition, without singular values that are rounding errors.
     pub(crate) fn svd(&self) -> Result<Svd, StrategyError> {
         let (left, right) = (self.left.qr(), self.right.transpose().qr());
         let core = left.thin_R() * right.thin_R().transpose();
@@ -107,7 +107,7 @@ pub(crate) fn norm(matrix: MatRef<'_, f64>) -> f64 {
 
 pub(crate) fn no_svd() -> StrategyError {
     StrategyError::Other(
-        "LoRA factors: their singular values were not found; lower the learning rate, or refuse large updates with \
+        "LoRA factors: the singular value decomposition failed; lower the learning rate, or refuse large updates with \
          `max_update_norm`"
             .to_owned(),
     )
@@ -125,7 +125,7 @@ mod tests {
         norm((a - b).as_ref())
     }
 
-    /// Of more terms than the layer has inputs or outputs, too.
+    /// Also for more terms than the layer has inputs or outputs.
     #[test]
     fn singular_values_rebuild_the_product() {
         for terms in [1, 3, 9] {
@@ -149,7 +149,7 @@ mod tests {
         let (b, a) = product(left, right).svd().unwrap().factors(3, old.as_ref());
         assert_eq!((b.shape(), a.shape()), ((3, 3), (3, 4)));
         assert!(b.col(1).iter().chain(b.col(2).iter()).all(|&value| value == 0.0));
-        // The largest entry of U is positive, so that the sign is with V.
+        // The largest entry of U is positive, so V carries the sign.
         assert!((b[(2, 0)] - 4.0).abs() < 1e-12 && (a[(0, 0)] + 1.0).abs() < 1e-12);
         assert!((a[(1, 1)] - 1.0).abs() < 1e-12);
         assert!((a[(2, 2)] - 0.5_f64.sqrt()).abs() < 1e-12);
@@ -166,7 +166,7 @@ mod tests {
         );
     }
 
-    /// `B A - B A`: what is left in f64 is not a direction.
+    /// `B A - B A`: the rounding error in f64 is not a direction.
     #[test]
     fn what_cancels_has_no_singular_values() {
         let b = Mat::from_fn(6, 2, |row, column| (row as f64 + 0.1) / (column as f64 + 1.3));

@@ -1,4 +1,4 @@
-//! Clients that are sent the global parameters in a rank of their own.
+//! Sending clients the global parameters in their own rank.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{Ranks, Scale};
 /// B and A of a smaller rank.
 pub(crate) type Smaller = Result<(Mat<f64>, Mat<f64>), StrategyError>;
 
-/// The clients' ranks, and what was made for each of them.
+/// The clients' ranks, and a cache of the records for each rank.
 pub(crate) struct Ranked {
     pub(crate) ranks: Ranks,
     made: Made,
@@ -25,8 +25,8 @@ impl Ranked {
         Self { ranks, made: Made::default() }
     }
 
-    /// What a client is sent: to test all, and to train what `smaller` makes of the factors of each pair for its rank, with an
-    /// optimizer that begins anew, because the next round's are other factors.
+    /// The message for a client: for testing, all parameters; for training, the factors that `smaller` computes for its
+    /// rank from each pair, with a reset optimizer, because the next round has other factors.
     pub(crate) fn instruct(
         &mut self,
         global: &Global,
@@ -39,7 +39,7 @@ impl Ranked {
             return Message::parameters(Arc::clone(&global.parameters));
         }
         let rank = self.ranks.rank_of(&client.id);
-        // What is wrong with the global parameters is an error of the aggregation.
+        // Problems with the global parameters are errors of the aggregation.
         let make = |it: &ParameterRecord| cut(it, rank, scale, &smaller).ok().flatten();
         let mut message = Message::parameters(self.made.get(&global.parameters, rank, make));
         message.config.insert(FRESH_OPTIMIZER.to_owned(), Value::Bool(true));
@@ -53,8 +53,8 @@ pub(crate) fn first(own: Factors<'_>, rank: usize) -> Smaller {
     Ok((b.subcols(0, rank).to_owned(), a.subrows(0, rank).to_owned()))
 }
 
-/// The global parameters in a smaller rank; B is multiplied so that the update `scale(rank) B A` stays. `None` where no pair
-/// has a larger rank.
+/// The global parameters in a smaller rank; B is multiplied so that the update `scale(rank) B A` is unchanged. `None`
+/// if no pair has a larger rank.
 fn cut(
     global: &ParameterRecord,
     rank: usize,

@@ -5,35 +5,36 @@ use serde::{Deserialize, Serialize};
 
 use super::Pair;
 
-/// In front of the id in the name of a client's rank in a state.
+/// Prefix of a client id in the names of ranks in a state.
 const PREFIX: &str = "rank.";
 
-/// Which rank each client has.
+/// The rank of each client.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ranks {
-    /// By client id; each is 1 or more.
+    /// Ranks by client id; each is 1 or more.
     pub by_client: BTreeMap<String, usize>,
 }
 
 impl Ranks {
-    /// A client's rank. One that is not listed, because it came later, has the largest.
+    /// A client's rank. A client that is not listed, because it joined later, has the largest.
     pub fn rank_of(&self, client: &str) -> usize {
         self.by_client.get(client).copied().unwrap_or_else(|| self.largest())
     }
 
-    /// The largest rank, which the shared parameters need; [`usize::MAX`], all that there is, of no clients.
+    /// The largest rank, which the shared parameters must have; without clients [`usize::MAX`], for the full rank.
     pub fn largest(&self) -> usize {
         self.by_client.values().copied().max().unwrap_or(usize::MAX)
     }
 
-    /// As a part of a rule's state: who resumes may find other clients, of which a list would give the ranks to others.
+    /// The ranks as a part of a rule's state: a resumed run may have other clients, to which a list would assign
+    /// different ranks.
     pub(crate) fn state(&self) -> Message {
         let rank =
             |(id, &rank): (&String, &usize)| (format!("{PREFIX}{id}"), Value::Int(rank as i64));
         Message { config: self.by_client.iter().map(rank).collect(), ..Message::default() }
     }
 
-    /// Puts back what [`state`](Self::state) gave.
+    /// Restores the ranks that [`state`](Self::state) returned.
     pub(crate) fn restore(&mut self, state: Message) -> Result<(), StrategyError> {
         let read = |(name, value): (&String, &Value)| match (name.strip_prefix(PREFIX), value) {
             (Some(id), &Value::Int(rank)) if rank > 0 => Some((id.to_owned(), rank as usize)),
@@ -49,13 +50,13 @@ impl Ranks {
         }
     }
 
-    /// Checks that the shared adapters are large enough for all clients.
+    /// Checks that the rank of the shared adapters suffices for all clients.
     pub(crate) fn check(&self, pairs: &[Pair]) -> Result<(), StrategyError> {
         let smallest = pairs.iter().min_by_key(|pair| pair.rank);
         let Some(pair) = smallest else { return Ok(()) };
         match self.by_client.iter().find(|&(_, &rank)| rank > pair.rank) {
             Some((client, rank)) => Err(StrategyError::Other(format!(
-                "ranks: client {client} has {rank}, but the shared adapter of {} is of rank {}; give the adapter the \
+                "ranks: client {client} has {rank}, but the shared adapter of {} has rank {}; give the adapter the \
                  largest rank",
                 pair.layer, pair.rank
             ))),
@@ -64,8 +65,8 @@ impl Ranks {
     }
 }
 
-/// Ranks as an experiment file has them: a list in the order of the sorted client ids, or a table from names to
-/// ranks, in which `*` stands for any text. Of several that are for a client, the one counts that says most of its name.
+/// Ranks in an experiment file: a list in the order of the sorted client ids, or a table from names to ranks, in which
+/// `*` stands for any text. If several patterns match a client, the most specific one applies.
 ///
 /// ```
 /// use flora_strategies::lora::RanksConfig;
@@ -95,25 +96,29 @@ pub enum RanksConfig {
 }
 
 impl RanksConfig {
-    /// Checks what can be checked without the clients.
+    /// Checks the ranks without knowing the clients.
     ///
     /// # Errors
-    /// What is wrong, beginning with `ranks`.
+    /// The problem, beginning with `ranks`.
     pub fn check(&self) -> Result<(), String> {
         match &self.all().collect::<Vec<_>>()[..] {
-            [] => Err("ranks: there are none; give each client that trains one, such as [2, 4, 8]"
-                .to_owned()),
-            ranks if ranks.contains(&0) => Err("ranks: 0 is no rank; choose 1 or more".to_owned()),
+            [] => {
+                Err("ranks: the list is empty; give each client that trains one, such as [2, 4, 8]"
+                    .to_owned())
+            }
+            ranks if ranks.contains(&0) => {
+                Err("ranks: a rank cannot be 0; choose 1 or more".to_owned())
+            }
             _ => Ok(()),
         }
     }
 
-    /// The largest; 0 of none.
+    /// The largest rank; 0 if there are none.
     pub fn largest(&self) -> usize {
         self.all().max().unwrap_or(0)
     }
 
-    /// The smallest; 0 of none.
+    /// The smallest rank; 0 if there are none.
     pub fn smallest(&self) -> usize {
         self.all().min().unwrap_or(0)
     }
@@ -130,8 +135,8 @@ impl RanksConfig {
     /// The ranks of these clients.
     ///
     /// # Errors
-    /// What is wrong, beginning with `ranks`: a list of another length, a client that no pattern or more than one rank
-    /// is for, a pattern for nobody.
+    /// The problem, beginning with `ranks`: a list of wrong length, a client that no pattern matches or to which
+    /// patterns give different ranks, or a pattern that matches no client.
     pub fn of<'a>(&self, clients: impl IntoIterator<Item = &'a str>) -> Result<Ranks, String> {
         self.check()?;
         let mut clients: Vec<&str> = clients.into_iter().collect();
@@ -167,14 +172,14 @@ fn by_name(named: &BTreeMap<String, usize>, client: &str) -> Result<usize, Strin
     if let Some(&rank) = named.get(client) {
         return Ok(rank);
     }
-    // The one that says most of the name.
+    // The most specific pattern.
     let said = |pattern: &str| pattern.chars().filter(|&it| it != '*').count();
     let fits = || named.iter().filter(|(pattern, _)| matches(pattern, client));
     let most = fits().map(|(pattern, _)| said(pattern)).max();
     let mut found = fits().filter(|(pattern, _)| Some(said(pattern)) == most);
     let Some((first, &rank)) = found.next() else {
         return Err(format!(
-            "ranks: none is for client {client}; add its name, or a pattern such as `*`"
+            "ranks: client {client} has none; add its name, or a pattern such as `*`"
         ));
     };
     match found.find(|&(_, &other)| other != rank) {
@@ -185,7 +190,7 @@ fn by_name(named: &BTreeMap<String, usize>, client: &str) -> Result<usize, Strin
     }
 }
 
-/// Whether a name is one that the pattern describes: `*` stands for any text, also none.
+/// Whether the pattern matches a name: `*` stands for any text, including none.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
@@ -194,7 +199,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     let mut parts: Vec<&str> = parts.collect();
     let Some(last) = parts.pop() else { return rest.is_empty() };
     for part in parts {
-        // The first place leaves most to the parts behind it.
+        // The first match leaves the most text for the remaining parts.
         let Some(place) = rest.find(part) else { return false };
         rest = &rest[place + part.len()..];
     }
@@ -237,11 +242,11 @@ mod tests {
     #[test]
     fn ranks_that_do_not_fit_the_clients_are_refused() {
         for (ranks, words) in [
-            (RanksConfig::Listed(vec![]), "ranks: there are none"),
-            (RanksConfig::Listed(vec![2, 0]), "ranks: 0 is no rank"),
+            (RanksConfig::Listed(vec![]), "ranks: the list is empty"),
+            (RanksConfig::Listed(vec![2, 0]), "ranks: a rank cannot be 0"),
             (RanksConfig::Listed(vec![2, 2, 2]), "ranks: 3 are listed for 2 clients"),
             (named(&[("c", 2), ("*", 2)]), "no client's name is `c`"),
-            (named(&[("a", 2)]), "none is for client b"),
+            (named(&[("a", 2)]), "client b has none"),
             (named(&[("*b", 2), ("*a", 2), ("a*", 4)]), "client a has 2 by `*a` and 4 by `a*`"),
         ] {
             let message = ranks.of(["b", "a"]).unwrap_err();

@@ -9,24 +9,24 @@ use super::measure::error_of;
 use super::part::ESTIMATE;
 use crate::values::in_order;
 
-/// Adds the metric [`AGGREGATION_ERROR`] to what a rule makes, and changes nothing else: `|M - B A|_F / |M|_F`, as
-/// [`aggregation_error`](super::aggregation_error) has it, between the next parameters and the answers, weighted by
-/// training examples.
+/// Adds the metric [`AGGREGATION_ERROR`] to the results of a rule: `|M - B A|_F / |M|_F`, as computed by
+/// [`aggregation_error`](super::aggregation_error), between the next parameters and the answers, weighted by training
+/// examples. Nothing else changes.
 ///
-/// A matrix that an answer does not hold, such as the A of [`Ffa`](super::Ffa), is that of the global parameters.
-/// There is no metric for parameters without LoRA pairs.
+/// A matrix missing from an answer, such as the A of [`Ffa`](super::Ffa), is that of the global parameters. Parameters
+/// without LoRA pairs have no such metric.
 pub struct Reported {
     rule: Box<dyn Strategy>,
     scale: Scale,
 }
 
 impl Reported {
-    /// `rule`, with the metric.
+    /// Adds the metric to `rule`.
     pub fn new(rule: Box<dyn Strategy>) -> Self {
         Self { rule, scale: Scale::default() }
     }
 
-    /// For clients of different ranks, whose updates are `scale(r) B A`.
+    /// Sets the scale for clients of different ranks, whose updates are `scale(r) B A`.
     #[must_use]
     pub fn scaled(self, scale: Scale) -> Self {
         Self { scale, ..self }
@@ -56,7 +56,7 @@ impl Strategy for Reported {
         let answers = in_order(accepted);
         let answers: Vec<_> =
             answers.iter().map(|answer| (weighted(answer), answer.parameters.as_ref())).collect();
-        // What was estimated and not trained is averaged, and not moved to.
+        // Estimates are averaged as well, but the parameters do not move to them.
         let is_estimate = accepted.iter().any(|it| it.sent.config.contains_key(ESTIMATE));
         if is_estimate {
             return Ok(aggregate);

@@ -9,13 +9,13 @@ use super::pairs::pairs;
 use super::part::{self, LORA_A, LORA_B};
 use crate::values::in_order;
 
-/// RoLoRA (<https://arxiv.org/abs/2502.01755>): clients train B in even rounds and A in odd ones, and what they
-/// trained becomes its mean weighted by examples. As all have one and the same other matrix, the product is the mean
-/// of the products.
+/// RoLoRA (<https://arxiv.org/abs/2502.01755>): clients train B in even rounds and A in odd ones, and the trained
+/// matrix becomes its example-weighted mean. Since all clients have the same other matrix, the product is the mean of
+/// the products.
 ///
-/// Both matrices are sent, one comes back: the one that the setting [`TRAIN`](super::TRAIN) names. Rounds count from
-/// 0, and B comes first because it begins at zero, where A has no gradient. A round that is skipped takes its turn
-/// with it. Parameters that are in no pair are not trained.
+/// Both matrices are sent; the one named by the setting [`TRAIN`](super::TRAIN) is sent back. Rounds count from 0, and
+/// B comes first because A has no gradient while B is zero. A skipped round uses up its turn. Parameters outside of
+/// pairs are not trained.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RoLora;
 

@@ -1,8 +1,8 @@
 use std::{fmt, sync::Arc};
 
-/// The factor `s` of the update `s B A` of a layer, by the rank of its matrices: `alpha / r` for LoRA,
-/// `alpha / sqrt(r)` for rank-stabilised LoRA (<https://arxiv.org/abs/2312.03732>). By default it is 1 for every
-/// rank: all clients have one factor, which then changes nothing.
+/// The scale `s` of a layer's update `s B A` as a function of its rank: `alpha / r` for LoRA, `alpha / sqrt(r)` for
+/// rank-stabilised LoRA (<https://arxiv.org/abs/2312.03732>). By default it is 1 for every rank: if all clients have
+/// the same scale, it has no effect on aggregation.
 ///
 /// ```
 /// use flora_strategies::lora::Scale;
@@ -15,13 +15,13 @@ use std::{fmt, sync::Arc};
 pub struct Scale(Arc<dyn Fn(usize) -> f64 + Send + Sync>);
 
 impl Scale {
-    /// The factor of a rank, which must be finite and above 0; other factors make parameters that are not finite,
-    /// which the round loop refuses.
+    /// Creates a scale. It must be finite and above 0 for every rank; otherwise the parameters become non-finite, which
+    /// the round loop rejects.
     pub fn new(of: impl Fn(usize) -> f64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(of))
     }
 
-    /// The factor of a rank.
+    /// The scale for a rank.
     pub fn of(&self, rank: usize) -> f64 {
         (self.0)(rank)
     }

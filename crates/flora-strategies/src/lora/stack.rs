@@ -14,22 +14,22 @@ use super::ranked::{Ranked, first};
 use super::{Ranks, RanksConfig, Scale, correction, is_correction, mean};
 use crate::values::{in_order, shares};
 
-/// The settings of [`Stacking`].
+/// Settings of [`Stacking`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StackingConfig {
-    /// The rank of each client; all have that of the adapter, unless they are given.
+    /// The rank of each client; by default, that of the adapter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranks: Option<RanksConfig>,
 }
 
 /// FLoRA's stacking (<https://arxiv.org/abs/2409.05976>, the method of that name by Wang et al., not that of this
-/// project): the mean of the clients' products, `sum_k p_k B_k A_k`, is added to the weights below the adapters (see
-/// [`is_correction`](super::is_correction)), and the next round begins with a fresh adapter, whose B is zero.
+/// project): the mean of the clients' products, `sum_k p_k B_k A_k`, is added to the base weights (see
+/// [`is_correction`](super::is_correction)), and the next round starts with a fresh adapter, whose B is zero.
 ///
-/// Clients may have ranks of their own: they are sent the first rows of A and columns of B. A fresh A is drawn
-/// anew for each layer and round, from a normal distribution as wide as that of the A of before. The setting
-/// [`FRESH_OPTIMIZER`](super::FRESH_OPTIMIZER) goes with every task to train. What clients are sent of corrections is as with
+/// Clients may have individual ranks: they are sent the first rows of A and columns of B. A fresh A is drawn for each
+/// layer and round, from a normal distribution with the root mean square of the previous A. Every training task
+/// contains the setting [`FRESH_OPTIMIZER`](super::FRESH_OPTIMIZER). Corrections are sent as with
 /// [`FedEx`](super::FedEx).
 pub struct Stacking {
     ranked: Ranked,
@@ -37,12 +37,12 @@ pub struct Stacking {
 }
 
 impl Stacking {
-    /// The rule; `seed` is that of fresh adapters.
+    /// Creates the rule; `seed` determines the fresh adapters.
     pub fn new(ranks: Ranks, seed: u64) -> Self {
         Self { ranked: Ranked::new(ranks), seed }
     }
 
-    /// A matrix of the shape and the root mean square of `before`.
+    /// A random matrix with the shape and the root mean square of `before`.
     fn fresh(&self, before: &Mat<f64>, round: usize, layer: &str) -> Mat<f64> {
         let mut random =
             flora_core::seed::stream(self.seed, &format!("stacking round {round} {layer}"));
@@ -51,7 +51,7 @@ impl Stacking {
         for row in 0..before.nrows() {
             fresh.row_mut(row).iter_mut().for_each(|it| *it = draw());
         }
-        // Exactly as wide, or the width would wander from round to round.
+        // Rescaled exactly, because the root mean square would otherwise drift from round to round.
         let ratio = before.norm_l2() / fresh.norm_l2();
         fresh * faer::Scale(ratio)
     }

@@ -1,11 +1,11 @@
-//! Singular values and vectors, and the factors that are made of them.
+//! Singular values and vectors, and factors computed from them.
 
 use faer::{Mat, MatRef};
 
-/// What is left of a unit vector beside others, below which its direction is rounding.
+/// If the part of a unit vector orthogonal to others is shorter than this, its direction is a rounding error.
 const BESIDE: f64 = 1e-6;
 
-/// `u diag(s) v^t`, with the columns of u and v orthonormal, and s above zero and falling.
+/// `u diag(s) v^t`, with orthonormal columns of u and v, and s above zero and descending.
 pub(crate) struct Svd {
     /// `[out, k]`
     pub(crate) u: Mat<f64>,
@@ -16,7 +16,7 @@ pub(crate) struct Svd {
 }
 
 impl Svd {
-    /// Of these parts. An SVD leaves the signs of vectors open; here the largest entry of each column of u is positive.
+    /// A decomposition with fixed signs, which an SVD leaves open: the largest entry of each column of u is positive.
     pub(crate) fn new(mut u: Mat<f64>, s: Vec<f64>, mut v: Mat<f64>) -> Self {
         for column in 0..u.ncols() {
             let larger =
@@ -29,8 +29,8 @@ impl Svd {
         Self { u, s, v }
     }
 
-    /// Orthonormal bases of a rank: B, `[out, rank]`, with the first left singular vectors as columns, and A, `[rank, in]`, with the
-    /// first right ones as rows. Where there are fewer, they go on in directions of their own.
+    /// Orthonormal bases of a rank: B, `[out, rank]`, with the first left singular vectors as columns, and A, `[rank,
+    /// in]`, with the first right ones as rows. Missing vectors are filled with other orthonormal directions.
     pub(crate) fn bases(&self, rank: usize) -> (Mat<f64>, Mat<f64>) {
         let basis = |vectors: &Mat<f64>| {
             let size = vectors.nrows();
@@ -49,12 +49,12 @@ impl Svd {
         (b, Mat::from_fn(rank, self.v.nrows(), |row, column| at(&v, row, column)))
     }
 
-    /// The best `B A` of a rank: `B = U S` of shape `[out, rank]`, and `A = V^t` of shape `[rank, in]`, whose
-    /// rows are orthonormal.
+    /// The best `B A` of a rank: `B = U S` of shape `[out, rank]`, and `A = V^t` of shape `[rank, in]`, whose rows are
+    /// orthonormal.
     ///
-    /// Where the product has fewer singular values, columns of B are zero. The rows of A that belong to them go
-    /// on in directions of `old`, the A of before, so that B can grow there: a zero in both would stay for ever.
-    /// A product that is zero leaves the first rows of `old` as they were.
+    /// If the product has fewer singular values, columns of B are zero. The corresponding rows of A are filled from the
+    /// directions of `old`, the previous A, so that B can grow there: zeros in both matrices would never get a
+    /// gradient. For a zero product, the first rows of `old` stay unchanged.
     pub(crate) fn factors(&self, rank: usize, old: MatRef<'_, f64>) -> (Mat<f64>, Mat<f64>) {
         let has = self.s.len().min(rank);
         let b = Mat::from_fn(self.u.nrows(), rank, |row, column| match column < has {
@@ -76,7 +76,7 @@ impl Svd {
     }
 }
 
-/// Adds what candidates have beside orthonormal rows, as rows of norm 1, until there are `rank`.
+/// Adds the components of candidates orthogonal to the rows, as rows of norm 1, until there are `rank`.
 fn complete(rows: &mut Vec<Vec<f64>>, rank: usize, candidates: impl Iterator<Item = Vec<f64>>) {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let normalised = |mut row: Vec<f64>, length: f64| {
@@ -92,7 +92,7 @@ fn complete(rows: &mut Vec<Vec<f64>>, rank: usize, candidates: impl Iterator<Ite
             continue;
         }
         let mut left = normalised(candidate, length);
-        // Once is not enough for a candidate that lies nearly in the others' space, twice is.
+        // For a candidate that lies nearly in the span of the others, one pass is not enough, two are.
         for _ in 0..2 {
             for row in rows.iter() {
                 let along = dot(row, &left);

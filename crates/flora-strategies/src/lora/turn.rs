@@ -1,15 +1,15 @@
-//! Orthogonal matrices that bring factors near to others.
+//! Orthogonal matrices that align factors.
 
 use faer::Mat;
 use flora_federation::StrategyError;
 
 use super::product::{SMALLEST, no_svd};
 
-/// The orthogonal matrix `R` for which `trace(R^t C)` is largest, of a square `C`: for `C = X Y^t`, the one for
-/// which `|R^t X - Y|_F` is smallest (the orthogonal Procrustes problem). If it is to be `proper`, a rotation, the
-/// last singular direction of a reflection is turned round, which costs least.
+/// The orthogonal matrix `R` that maximises `trace(R^t C)` for a square `C`: for `C = X Y^t`, the one that minimises
+/// `|R^t X - Y|_F` (the orthogonal Procrustes problem). If it must be `proper`, a rotation, the last singular direction
+/// of a reflection is flipped, which costs least.
 ///
-/// Where C has no preference, for lack of rank, R is as near to the identity as it can be.
+/// If C has no preference, for lack of rank, R is as close to the identity as possible.
 pub(crate) fn nearest(c: &Mat<f64>, proper: bool) -> Result<Mat<f64>, StrategyError> {
     let svd = c.svd().map_err(|_| no_svd())?;
     let (u, size) = (svd.U(), c.nrows());
@@ -17,7 +17,8 @@ pub(crate) fn nearest(c: &Mat<f64>, proper: bool) -> Result<Mat<f64>, StrategyEr
     let rank = values.iter().take_while(|&&value| value > SMALLEST * values[0]).count();
     let mut v = svd.V().to_owned();
     if rank < size {
-        // Any orthogonal matrix between the two null spaces would do; the identity's nearest one is Procrustes' again.
+        // Any orthogonal matrix between the two null spaces would do; the one nearest to the identity is again a
+        // Procrustes solution.
         let null = size - rank;
         let freedom = u.subcols(rank, null).transpose() * v.subcols(rank, null);
         let inner = freedom.svd().map_err(|_| no_svd())?;
@@ -46,14 +47,14 @@ mod tests {
         let identity = Mat::identity(3, 3);
         for proper in [false, true] {
             assert!(distance(&nearest(&Mat::zeros(3, 3), proper).unwrap(), &identity) < 1e-14);
-            // A preference for a plane that stays where it is.
+            // A preference for a plane that stays unchanged.
             let part =
                 Mat::from_fn(3, 3, |row, column| if row == 1 && column == 1 { 2.0 } else { 0.0 });
             assert!(distance(&nearest(&part, proper).unwrap(), &identity) < 1e-14);
         }
     }
 
-    /// Of one direction that goes to another, all else of which stays: a turn by the angle between them.
+    /// Rotates one direction to another and leaves the rest unchanged: a rotation by the angle between them.
     #[test]
     fn what_has_a_preference_takes_nothing_else_with_it() {
         let (u, v) = ([0.5, 0.5, 0.5, 0.5], [0.1, 0.7, 0.5, 0.5]);

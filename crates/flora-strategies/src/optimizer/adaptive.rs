@@ -7,24 +7,24 @@ use crate::values::{above_zero, below};
 /// `m <- beta_1 m + (1 - beta_1) delta`, `v <- beta_2 v + (1 - beta_2) delta^2`, both from 0, and
 /// `global <- global + eta' m / (sqrt(v) + tau)`.
 ///
-/// `eta' = eta sqrt(1 - beta_2^(t+1)) / (1 - beta_1^(t+1))` with the round `t` counted from 1, rounds
-/// without an aggregate included. Adam has the power `t` there: Flower's first correction is that of a
-/// second step, and so is this one. The paper has no correction, and starts `v` at `tau^2` or more.
+/// `eta' = eta sqrt(1 - beta_2^(t+1)) / (1 - beta_1^(t+1))` with the round `t` counted from 1, including rounds without
+/// an aggregate. Adam has the power `t` there: Flower's first correction is that of a second step, and so is this one.
+/// The paper has no correction, and starts `v` at `tau^2` or more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedAdam {
-    /// The server's learning rate; above 0. About how far a coordinate moves in a round.
+    /// The server's learning rate; above 0. Approximately the distance that a coordinate moves in a round.
     pub eta: f64,
     /// The decay of the mean of the updates, in `[0, 1)`.
     pub beta_1: f64,
-    /// The decay of the mean of their squares, in `[0, 1)`.
+    /// The decay of the mean of the squared updates, in `[0, 1)`.
     pub beta_2: f64,
     /// Added to the root of `v`; above 0. The larger, the less adaptive.
     pub tau: f64,
 }
 
 impl Default for FedAdam {
-    /// Flower's: 0.1, 0.9, 0.99 and 0.001.
+    /// Flower's defaults: 0.1, 0.9, 0.99 and 0.001.
     fn default() -> Self {
         Self { eta: 0.1, beta_1: 0.9, beta_2: 0.99, tau: 1e-3 }
     }
@@ -34,7 +34,7 @@ impl FedAdam {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         check(self.eta, self.beta_1, self.beta_2, self.tau)
     }
@@ -54,7 +54,7 @@ impl FedAdam {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedYogi {
-    /// The server's learning rate; above 0. About how far a coordinate moves in a round.
+    /// The server's learning rate; above 0. Approximately the distance that a coordinate moves in a round.
     pub eta: f64,
     /// The decay of the mean of the updates, in `[0, 1)`.
     pub beta_1: f64,
@@ -65,7 +65,7 @@ pub struct FedYogi {
 }
 
 impl Default for FedYogi {
-    /// Flower's: 0.01, 0.9, 0.99 and 0.001.
+    /// Flower's defaults: 0.01, 0.9, 0.99 and 0.001.
     fn default() -> Self {
         Self { eta: 0.01, beta_1: 0.9, beta_2: 0.99, tau: 1e-3 }
     }
@@ -75,7 +75,7 @@ impl FedYogi {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         check(self.eta, self.beta_1, self.beta_2, self.tau)
     }
@@ -83,27 +83,27 @@ impl FedYogi {
     pub(super) fn step(&self) -> Step {
         let Self { eta, beta_1, beta_2, tau } = *self;
         moved(eta, beta_1, tau, move |v, square| {
-            // `signum` of 0 is 1, the formula's sign of 0 is 0.
+            // `signum` of 0 is 1, but the formula's sign of 0 is 0.
             let sign = if v == square { 0.0 } else { (v - square).signum() };
             v - (1.0 - beta_2) * square * sign
         })
     }
 }
 
-/// FedAdagrad (Reddi et al. 2020, <https://arxiv.org/abs/2003.00295>), as Flower 1.42's `FedAdagrad`:
-/// `v <- v + delta^2`, from 0, and `global <- global + eta delta / (sqrt(v) + tau)`. Steps only get
-/// smaller. The paper starts `v` at `tau^2` or more.
+/// FedAdagrad (Reddi et al. 2020, <https://arxiv.org/abs/2003.00295>), as Flower 1.42's `FedAdagrad`: `v <- v +
+/// delta^2`, from 0, and `global <- global + eta delta / (sqrt(v) + tau)`. Step sizes never grow. The paper starts `v`
+/// at `tau^2` or more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedAdagrad {
-    /// The server's learning rate; above 0. About how far a coordinate moves in the first round.
+    /// The server's learning rate; above 0. Approximately the distance that a coordinate moves in the first round.
     pub eta: f64,
     /// Added to the root of `v`; above 0. The larger, the less adaptive.
     pub tau: f64,
 }
 
 impl Default for FedAdagrad {
-    /// Flower's: 0.1 and 0.001.
+    /// Flower's defaults: 0.1 and 0.001.
     fn default() -> Self {
         Self { eta: 0.1, tau: 1e-3 }
     }
@@ -113,7 +113,7 @@ impl FedAdagrad {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         above_zero("eta", self.eta)?;
         above_zero("tau", self.tau)
@@ -135,7 +135,7 @@ fn check(eta: f64, beta_1: f64, beta_2: f64, tau: f64) -> Result<(), String> {
     above_zero("tau", tau)
 }
 
-/// The step of Adam and Yogi, which differ in how `second` follows the square of an update.
+/// The step of Adam and Yogi, which differ in how `second` follows the squared update.
 fn moved(eta: f64, beta_1: f64, tau: f64, second: impl Fn(f64, f64) -> f64 + 'static) -> Step {
     Box::new(move |delta, moments| {
         moments[0] = beta_1 * moments[0] + (1.0 - beta_1) * delta;

@@ -7,18 +7,18 @@ use crate::values::{above_zero, below};
 /// `velocity <- server_momentum velocity + delta`, from 0, and
 /// `global <- global + server_learning_rate velocity`. No dampening, no Nesterov step.
 ///
-/// With the defaults the result is the rule's own, with the same bits, and nothing is kept.
+/// With the defaults the result is bit-identical to that of the rule, and there is no state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedAvgM {
-    /// The step of a round, as a multiple of the velocity; above 0.
+    /// The step size, as a multiple of the velocity; above 0.
     pub server_learning_rate: f64,
     /// The share of the velocity that is carried into the next round, in `[0, 1)`; 0.9 is usual.
     pub server_momentum: f64,
 }
 
 impl Default for FedAvgM {
-    /// Flower's: 1.0 and 0.0.
+    /// Flower's defaults: 1.0 and 0.0.
     fn default() -> Self {
         Self { server_learning_rate: 1.0, server_momentum: 0.0 }
     }
@@ -28,7 +28,7 @@ impl FedAvgM {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         above_zero("server_learning_rate", self.server_learning_rate)?;
         below("server_momentum", self.server_momentum, 1.0)
@@ -44,7 +44,7 @@ impl FedAvgM {
     pub(super) fn step(&self) -> Option<Step> {
         let Self { server_learning_rate: rate, server_momentum: momentum } = *self;
         if momentum == 0.0 {
-            // `old + (mean - old)` is the mean up to rounding; the mean itself is better.
+            // `old + (mean - old)` equals the mean only up to rounding, so the mean itself is used.
             return (rate != 1.0).then(|| -> Step { Box::new(move |delta, _| rate * delta) });
         }
         Some(Box::new(move |delta, velocity| {

@@ -1,14 +1,14 @@
-//! The state of a rule inside the state of the strategy around it.
+//! The state of a rule inside the state of a strategy that wraps it.
 
 use std::collections::BTreeMap;
 
 use flora_federation::Message;
 
-/// In front of every name in the inner rule's state. A wrapper's own names never begin with it, so that
-/// wrappers of one kind can be put around each other.
+/// Prefix of every name in the inner rule's state. A wrapper's own names never begin with it, so that wrappers of the
+/// same kind can be nested.
 const RULE: &str = "rule.";
 
-/// The state of the rule, as a part of a wrapper's.
+/// The rule's state, as a part of a wrapper's.
 pub(super) fn state_of(rule: Message) -> Message {
     Message {
         records: prefixed(rule.records),
@@ -17,7 +17,7 @@ pub(super) fn state_of(rule: Message) -> Message {
     }
 }
 
-/// The state of the rule, and the rest: the wrapper's own.
+/// Splits a state into the rule's and the wrapper's own.
 pub(super) fn split(state: Message) -> (Message, Message) {
     let (records, own_records) = parted(state.records);
     let (config, own_config) = parted(state.config);
@@ -26,7 +26,7 @@ pub(super) fn split(state: Message) -> (Message, Message) {
     (Message { records, config, metrics }, own)
 }
 
-/// The name of something in the message.
+/// The name of any entry of the message.
 pub(super) fn any_name(message: &Message) -> Option<&str> {
     let names = message.records.keys().chain(message.config.keys()).chain(message.metrics.keys());
     names.map(String::as_str).next()

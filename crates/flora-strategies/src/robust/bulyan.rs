@@ -5,24 +5,23 @@ use super::coordinate::{by_coordinate, mean, median};
 use super::enough;
 use super::krum::{FEWER_BAD, most_central};
 
-/// Bulyan (El Mhamdi et al. 2018, <https://arxiv.org/abs/1802.07927>), as Flower 1.42's `Bulyan`: of `n`
-/// answers, the `theta = n - 2 num_malicious_nodes` with the lowest scores of [`Krum`](super::Krum); then,
-/// by coordinate, the mean of the `theta - 2 num_malicious_nodes` values of those that are nearest to their
-/// median. Of two that are equally near, the lower comes first.
+/// Bulyan (El Mhamdi et al. 2018, <https://arxiv.org/abs/1802.07927>), as Flower 1.42's `Bulyan`. It selects, from `n`
+/// answers, the `theta = n - 2 num_malicious_nodes` with the lowest scores of [`Krum`](super::Krum). Then, per
+/// coordinate, it takes the mean of the `theta - 2 num_malicious_nodes` values nearest to their median; of two equally
+/// near values, the lower comes first.
 ///
-/// All scores are from one pass over all answers, as in Flower's `serverapp`. The paper and Flower's older
-/// API take one answer at a time, by the scores among those that are left. Every answer counts the
-/// same, whatever its number of examples.
+/// All scores are computed in one pass over all answers, as in Flower's `serverapp`. The paper and Flower's older API
+/// select one answer at a time, by the scores among the remaining ones. Every answer has the same weight, whatever its
+/// number of examples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bulyan {
-    /// How many answers may be bad. Flower's default: 0, which is the unweighted mean.
+    /// The number of malicious answers to tolerate. Flower's default: 0, which is the unweighted mean.
     pub num_malicious_nodes: usize,
 }
 
 impl Bulyan {
-    /// The number of answers that it needs: `4 num_malicious_nodes + 3`, as in the paper. Flower skips a
-    /// round with fewer.
+    /// The minimum number of answers: `4 num_malicious_nodes + 3`, as in the paper. Flower skips a round with fewer.
     pub fn fewest(&self) -> usize {
         self.num_malicious_nodes.saturating_mul(4).saturating_add(3)
     }
@@ -45,7 +44,7 @@ impl Strategy for Bulyan {
         let kept = theta - 2 * malicious;
         let parameters = by_coordinate(&global.parameters, &selected, |column| {
             let middle = median(column);
-            // Stable, and the column is sorted by now.
+            // The sort is stable, and the column is already sorted.
             column.sort_by(|a, b| (a - middle).abs().total_cmp(&(b - middle).abs()));
             mean(&column[..kept])
         })?;

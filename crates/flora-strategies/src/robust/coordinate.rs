@@ -5,24 +5,24 @@ use serde::{Deserialize, Serialize};
 use super::enough;
 use crate::values::{self, below, checked};
 
-/// The coordinate-wise median (Yin et al. 2018, <https://arxiv.org/abs/1803.01498>), as Flower 1.42's
-/// `FedMedian`: an even number of answers gives the mean of the two in the middle.
+/// The coordinate-wise median (Yin et al. 2018, <https://arxiv.org/abs/1803.01498>), as Flower 1.42's `FedMedian`: for
+/// an even number of answers, the mean of the two middle values.
 ///
-/// Every answer counts the same, whatever its number of examples.
+/// Every answer has the same weight, whatever its number of examples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Median {}
 
 impl Median {
-    /// There is nothing to check.
+    /// Has nothing to check.
     ///
     /// # Errors
-    /// None.
+    /// Never fails.
     pub fn check(&self) -> Result<(), String> {
         Ok(())
     }
 
-    /// The number of answers that it needs: 1. Fewer than half of them may be bad.
+    /// The minimum number of answers: 1. Fewer than half of the answers may be malicious.
     pub fn fewest(&self) -> usize {
         1
     }
@@ -44,19 +44,19 @@ impl Strategy for Median {
     }
 }
 
-/// The coordinate-wise trimmed mean (Yin et al. 2018, <https://arxiv.org/abs/1803.01498>), as Flower
-/// 1.42's `FedTrimmedAvg`: the mean without the `floor(beta n)` smallest and as many largest of `n` values.
+/// The coordinate-wise trimmed mean (Yin et al. 2018, <https://arxiv.org/abs/1803.01498>), as Flower 1.42's
+/// `FedTrimmedAvg`: the mean of `n` values without the `floor(beta n)` smallest and as many largest.
 ///
-/// Every answer counts the same, whatever its number of examples.
+/// Every answer has the same weight, whatever its number of examples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrimmedMean {
-    /// The share of the answers that is cut at each end, in `[0, 0.5)`; at least that of bad answers.
+    /// The share of the answers that is trimmed at each end, in `[0, 0.5)`; at least the share of malicious answers.
     pub beta: f64,
 }
 
 impl Default for TrimmedMean {
-    /// Flower's: 0.2.
+    /// Flower's default: 0.2.
     fn default() -> Self {
         Self { beta: 0.2 }
     }
@@ -66,13 +66,13 @@ impl TrimmedMean {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         below("beta", self.beta, 0.5)
     }
 
-    /// The number of answers that it needs to cut any, about `1 / beta`; 1 if `beta` is 0. Unlike the
-    /// other rules it takes fewer, as Flower's does, and is then the mean.
+    /// The minimum number of answers for any to be trimmed, about `1 / beta`; 1 if `beta` is 0. Unlike the other rules
+    /// it accepts fewer, as Flower's does, and is then the mean.
     pub fn fewest(&self) -> usize {
         match self.check().is_ok() && self.beta > 0.0 {
             true => {
@@ -88,7 +88,7 @@ impl TrimmedMean {
         }
     }
 
-    /// How many of so many values are cut at each end.
+    /// The number of values to trim at each end.
     fn cut(&self, count: usize) -> usize {
         (self.beta * count as f64) as usize
     }
@@ -116,8 +116,8 @@ impl Strategy for TrimmedMean {
     }
 }
 
-/// The record whose every coordinate is what `rule` makes of that coordinate of all answers, given in the
-/// order of `answers`, for `rule` to change as it likes. Holds copies of one coordinate.
+/// A record of which each coordinate is computed by `rule` from that coordinate of all answers, in the order of
+/// `answers`; `rule` may modify them. Holds copies of one coordinate at a time.
 pub(super) fn by_coordinate(
     global: &ParameterRecord,
     answers: &[&Accepted],
@@ -135,7 +135,7 @@ pub(super) fn by_coordinate(
     Ok(parameters)
 }
 
-/// The median of at least one value, which are sorted by it.
+/// The median of at least one value; sorts the values.
 pub(super) fn median(column: &mut [f64]) -> f64 {
     column.sort_unstable_by(f64::total_cmp);
     let middle = column.len() / 2;

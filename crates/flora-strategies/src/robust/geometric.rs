@@ -7,29 +7,28 @@ use serde::{Deserialize, Serialize};
 use super::enough;
 use crate::values::{self, above_zero, below, checked};
 
-/// The geometric median (RFA, Pillutla et al. 2019, <https://arxiv.org/abs/1912.13445>): the point `z` with
-/// the least `sum_k p_k |z - x_k|`, over all tensors at once, with `p_k = n_k / sum n`.
+/// The geometric median (RFA, Pillutla et al. 2019, <https://arxiv.org/abs/1912.13445>): the point `z` that minimises
+/// `sum_k p_k |z - x_k|`, over all tensors together, with `p_k = n_k / sum n`.
 ///
-/// Found by the smoothed Weiszfeld iteration: from the mean weighted by `p_k`,
-/// `z <- sum_k w_k x_k / sum_k w_k` with `w_k = p_k / max(nu, |z - x_k|)`. Answers are weighted by their
-/// examples, so that clients with less than half of all examples cannot move it far.
+/// It is computed by the smoothed Weiszfeld iteration: from the mean weighted by `p_k`, `z <- sum_k w_k x_k / sum_k
+/// w_k` with `w_k = p_k / max(nu, |z - x_k|)`. Answers are weighted by their examples, so clients with less than half
+/// of all examples cannot move it far.
 ///
-/// Holds two records in f64.
+/// Needs memory for two records in f64.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GeometricMedian {
-    /// Distances are taken to be at least this; above 0. It keeps a point that meets an answer from
-    /// dividing by 0.
+    /// A lower bound on distances; above 0. It avoids a division by 0 if the point meets an answer.
     pub nu: f64,
-    /// The iteration ends after so many steps; at least 1. Each reads all answers.
+    /// The maximum number of iterations; at least 1. Each reads all answers.
     pub max_iterations: usize,
-    /// The iteration ends with a step that is no longer than this times the mean distance to the answers,
-    /// weighted by `p_k`; 0 or more.
+    /// The iteration stops once a step is no longer than this fraction of the mean distance to the answers, weighted by
+    /// `p_k`; 0 or more.
     pub tolerance: f64,
 }
 
 impl Default for GeometricMedian {
-    /// 1e-6, 100 and 1e-6. The paper's `nu` is 1e-6, and 3 iterations do in its experiments.
+    /// 1e-6, 100 and 1e-6. The paper uses the same `nu`, and finds 3 iterations sufficient.
     fn default() -> Self {
         Self { nu: 1e-6, max_iterations: 100, tolerance: 1e-6 }
     }
@@ -39,7 +38,7 @@ impl GeometricMedian {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         above_zero("nu", self.nu)?;
         if self.max_iterations == 0 {
@@ -52,7 +51,7 @@ impl GeometricMedian {
         below("tolerance", self.tolerance, 1.0)
     }
 
-    /// The number of answers that it needs: 1.
+    /// The minimum number of answers: 1.
     pub fn fewest(&self) -> usize {
         1
     }
@@ -89,7 +88,7 @@ impl Strategy for GeometricMedian {
     }
 }
 
-/// A record in f64, by the names of its tensors.
+/// A record in f64, by tensor name.
 struct Point<'a>(BTreeMap<&'a str, Vec<f64>>);
 
 /// `sum_k weights_k x_k / sum_k weights_k`.
@@ -113,7 +112,7 @@ fn weighted<'a>(
 }
 
 impl Point<'_> {
-    /// The L2 distance to each answer, which has these tensors.
+    /// The L2 distance to each answer, which must have these tensors.
     fn distances(&self, answers: &[&Accepted]) -> Vec<f64> {
         let square = |answer: &&Accepted| {
             let of_tensor = |(name, point): (&&str, &Vec<f64>)| {
@@ -126,13 +125,13 @@ impl Point<'_> {
         answers.iter().map(square).collect()
     }
 
-    /// The L2 distance to another point of the same tensors.
+    /// The L2 distance to another point with the same tensors.
     fn distance(&self, other: &Self) -> f64 {
         let pairs = self.0.values().flatten().zip(other.0.values().flatten());
         pairs.map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
     }
 
-    /// The record, each value rounded once.
+    /// The record, with each value rounded once.
     fn rounded(&self, like: &ParameterRecord) -> Result<ParameterRecord, RecordError> {
         let mut record = ParameterRecord::new();
         for (name, tensor) in like.iter() {

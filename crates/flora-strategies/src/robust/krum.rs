@@ -5,25 +5,25 @@ use serde::{Deserialize, Serialize};
 use super::enough;
 use crate::values::{self, checked};
 
-/// What can be done about too few answers, besides having more.
+/// The remedy for too few answers, besides having more.
 pub(super) const FEWER_BAD: &str = ", or lower num_malicious_nodes";
 
-/// Krum (Blanchard et al. 2017, <https://arxiv.org/abs/1703.02757>): the answer nearest to its neighbours,
-/// unchanged. An answer's score is the sum of its squared L2 distances, over all tensors, to the
-/// `n - num_malicious_nodes - 2` nearest of the other answers; the lowest wins, and of equals the first
-/// client by id. Numbers of examples do not count.
+/// Krum (Blanchard et al. 2017, <https://arxiv.org/abs/1703.02757>): the answer nearest to its neighbours, unchanged.
+/// An answer's score is the sum of its squared L2 distances, over all tensors, to the `n - num_malicious_nodes - 2`
+/// nearest of the other answers. The lowest score wins; in a tie, the first client by id. Numbers of examples have no
+/// effect.
 ///
-/// Distances are sums of differences in f64. Flower 1.42 takes `|x|^2 + |y|^2 - 2 x y` in f32, which does
-/// not see differences below about 0.004 between records of 24,576 numbers of size 1.
+/// Distances are sums of differences in f64. Flower 1.42 computes `|x|^2 + |y|^2 - 2 x y` in f32, which cannot resolve
+/// differences below about 0.004 between records of 24,576 values of size 1.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Krum {
-    /// How many answers may be bad. Flower's default: 0.
+    /// The number of malicious answers to tolerate. Flower's default: 0.
     pub num_malicious_nodes: usize,
 }
 
 impl Krum {
-    /// The number of answers that it needs: `2 num_malicious_nodes + 3`, as in the paper.
+    /// The minimum number of answers: `2 num_malicious_nodes + 3`, as in the paper.
     pub fn fewest(&self) -> usize {
         self.num_malicious_nodes.saturating_mul(2).saturating_add(3)
     }
@@ -53,14 +53,14 @@ impl Strategy for Krum {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiKrum {
-    /// How many answers may be bad.
+    /// The number of malicious answers to tolerate.
     pub num_malicious_nodes: usize,
-    /// How many answers are averaged; at least 1.
+    /// The number of answers to average; at least 1.
     pub num_nodes_to_select: usize,
 }
 
 impl Default for MultiKrum {
-    /// Flower's: 0 and 1.
+    /// Flower's defaults: 0 and 1.
     fn default() -> Self {
         Self { num_malicious_nodes: 0, num_nodes_to_select: 1 }
     }
@@ -70,16 +70,17 @@ impl MultiKrum {
     /// Checks the settings.
     ///
     /// # Errors
-    /// What is wrong, beginning with the field's name.
+    /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         match self.num_nodes_to_select {
-            0 => Err("num_nodes_to_select: 0 answers have no mean; choose 1 or more".to_owned()),
+            0 => Err("num_nodes_to_select: the mean needs at least one answer; choose 1 or more"
+                .to_owned()),
             _ => Ok(()),
         }
     }
 
-    /// The number of answers that it needs: `2 num_malicious_nodes + 3`, as in the paper, and
-    /// `num_malicious_nodes + num_nodes_to_select`: with fewer, a bad one must be among the selected.
+    /// The minimum number of answers: `2 num_malicious_nodes + 3`, as in the paper, and `num_malicious_nodes +
+    /// num_nodes_to_select`, because with fewer, a malicious one is always selected.
     pub fn fewest(&self) -> usize {
         let good = self.num_malicious_nodes.saturating_add(self.num_nodes_to_select);
         self.num_malicious_nodes.saturating_mul(2).saturating_add(3).max(good)
@@ -106,8 +107,8 @@ impl Strategy for MultiKrum {
     }
 }
 
-/// The `count` answers with the lowest scores, in the order of the client ids. There must be at least
-/// `malicious + 3`. Takes `n (n - 1) / 2` distances and holds `n^2`.
+/// The `count` answers with the lowest scores, in the order of the client ids. There must be at least `malicious + 3`.
+/// Computes `n (n - 1) / 2` distances and stores `n^2`.
 pub(super) fn most_central<'a>(
     global: &Global,
     accepted: &'a [Accepted],
@@ -115,7 +116,7 @@ pub(super) fn most_central<'a>(
     count: usize,
 ) -> Result<Vec<&'a Accepted>, StrategyError> {
     let answers = values::in_order(accepted);
-    // A distance leaves out what only one record has.
+    // A distance ignores tensors that only one record has.
     for answer in &answers {
         answer.parameters.check_matches(&global.parameters)?;
     }
@@ -129,7 +130,7 @@ pub(super) fn most_central<'a>(
     Ok(best.into_iter().map(|at| answers[at]).collect())
 }
 
-/// The sum of each record's squared distances to so many of its nearest neighbours.
+/// The sum of each record's squared distances to its nearest neighbours, of which there are `neighbours`.
 fn scores(records: &[&ParameterRecord], neighbours: usize) -> Vec<f64> {
     let count = records.len();
     let mut squares = vec![0.0; count * count];

@@ -1,15 +1,14 @@
-//! Rules that a few bad answers cannot move far.
+//! Robust aggregation rules, which a few malicious answers cannot move far.
 //!
-//! All need each answer by itself, and so do not go together with secure aggregation, which shows the
-//! server a sum. None keeps anything from round to round. The formulas, defaults and weights are those of
-//! Flower 1.42, except for [`GeometricMedian`], which Flower does not have.
+//! All need individual answers, so they cannot be combined with secure aggregation, which shows the server only a sum.
+//! None has a state. The formulas, defaults and weights are those of Flower 1.42, except for [`GeometricMedian`], which
+//! Flower does not have.
 //!
-//! Every rule says by `fewest` how many answers it needs; a quorum of as many makes sure of them. Fewer are
-//! an error, except for [`TrimmedMean`]. Flower's Krum goes on with fewer, which protects from nothing.
+//! The method `fewest` of every rule returns the number of answers that it needs; set the quorum to that. Fewer answers
+//! are an error, except for [`TrimmedMean`]. Flower's Krum continues with fewer, which gives no protection.
 //!
-//! On LoRA's factors: `(B R, R^-1 A)` is the same update as `(B, A)` for any invertible `R`, so
-//! coordinates and distances of factors compare clients only as far as they began the round from the same
-//! factors and did not go far.
+//! For LoRA factors, `(B R, R^-1 A)` is the same update as `(B, A)` for any invertible `R`. Coordinates and distances
+//! of factors therefore compare clients only if they started the round from the same factors and did not move far.
 
 mod bulyan;
 mod coordinate;
@@ -23,7 +22,7 @@ pub use coordinate::{Median, TrimmedMean};
 pub use geometric::GeometricMedian;
 pub use krum::{Krum, MultiKrum};
 
-/// Checks that there are as many answers as a rule needs; `remedy` is what else can be done.
+/// Checks that there are enough answers for a rule; `remedy` is an alternative to more answers.
 fn enough(
     name: &str,
     fewest: usize,

@@ -1,4 +1,4 @@
-//! `fixtures/lora.json`, and rounds of it.
+//! `fixtures/lora.json`, and rounds with its data.
 
 // Each test file uses a part of it.
 #![allow(dead_code)]
@@ -11,7 +11,7 @@ use flora_federation::{
 };
 use serde_json::Value;
 
-/// Layers' products, in full.
+/// The dense products of the layers.
 pub(crate) type Products = BTreeMap<String, Vec<f64>>;
 
 pub(crate) const LAYERS: [&str; 2] = ["text.layers.0.out_proj", "text.layers.0.fc1"];
@@ -82,7 +82,7 @@ pub(crate) fn assert_products(expected: &Products, actual: &Products) {
     }
 }
 
-/// That all tensors of `expected`, a record of a fixture, are in `actual`.
+/// Asserts that `actual` has all tensors of `expected`, a record of a fixture.
 pub(crate) fn assert_holds(expected: &Value, actual: &ParameterRecord) {
     let expected = record(expected);
     assert!(!expected.is_empty());
@@ -103,8 +103,8 @@ pub(crate) fn info(client: usize, num_examples: usize) -> ClientInfo {
     ClientInfo { id: format!("client-{client}"), num_examples, num_test_examples: 0 }
 }
 
-/// What a rule makes of clients that answer `trained`, or the part of it that they were asked to train; each answer
-/// has passed the rule's check.
+/// Aggregates clients that answer `trained`, or the part of it that they were asked to train; each answer has passed
+/// the rule's check.
 pub(crate) fn round(
     rule: &mut dyn Strategy,
     global: &Global,
@@ -113,7 +113,7 @@ pub(crate) fn round(
 ) -> Aggregate {
     let accepted = accepted(rule, global, trained, examples);
     let first = aggregate(rule, global, &accepted).unwrap();
-    // In whatever order answers are given, and after a resume: no rule here keeps a state of its own.
+    // The result must not depend on the order of the answers, nor on a resume: no rule here has a state of its own.
     let reversed: Vec<Accepted> = accepted.into_iter().rev().collect();
     rule.restore(rule.state()).unwrap();
     let second = aggregate(rule, global, &reversed).unwrap();
@@ -157,7 +157,7 @@ pub(crate) fn accepted(
     trained.iter().zip(examples).enumerate().map(answer).collect()
 }
 
-/// A record with zeros where names contain `part`.
+/// A record with zeros in tensors whose names contain `part`.
 pub(crate) fn zeroed(record: &ParameterRecord, part: &str) -> ParameterRecord {
     changed(record, |name, value| if name.contains(part) { 0.0 } else { value })
 }

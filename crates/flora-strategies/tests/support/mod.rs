@@ -11,7 +11,7 @@ use flora_federation::{
 };
 use serde_json::Value;
 
-/// How far a result may be from a fixture.
+/// Tolerance for a difference from a fixture.
 pub const TOLERANCE: f64 = 1e-6;
 
 /// The JSON of `tests/fixtures/NAME`.
@@ -25,7 +25,7 @@ pub fn list(value: &Value) -> &[Value] {
     value.as_array().unwrap()
 }
 
-/// A JSON list of whole numbers.
+/// A JSON list of integers.
 pub fn counts(value: &Value) -> Vec<usize> {
     list(value).iter().map(|it| it.as_u64().unwrap() as usize).collect()
 }
@@ -79,7 +79,7 @@ pub fn global(round: usize, parameters: &ParameterRecord) -> Global {
     Global { round, parameters: Arc::new(parameters.clone()) }
 }
 
-/// What clients `00`, `01`, ... answer to the global parameters.
+/// The answers of clients `00`, `01`, ... to the global parameters.
 pub fn answers(
     global: &Global,
     num_examples: &[usize],
@@ -93,7 +93,7 @@ pub fn answers(
     .collect()
 }
 
-/// What one client answers to a message.
+/// The answer of one client to a message.
 pub fn answer(id: &str, num_examples: usize, sent: Message, record: ParameterRecord) -> Accepted {
     let message = Message::trained(record, num_examples, Metrics::new());
     Accepted {
@@ -118,7 +118,7 @@ pub fn aggregate(
     strategy.aggregate(&global, &answers)
 }
 
-/// Every tensor of `expected`, and no other, within `tolerance` of each value.
+/// Asserts that `found` has exactly the tensors of `expected`, with each value within `tolerance`.
 #[track_caller]
 pub fn assert_close(found: &ParameterRecord, expected: &Value, tolerance: f64, what: &str) {
     let expected = expected.as_object().unwrap();
@@ -141,7 +141,7 @@ pub fn bits(record: &ParameterRecord) -> Vec<(String, Vec<usize>, Vec<u8>)> {
     record.iter().map(of).collect()
 }
 
-/// A state as it comes back from a file.
+/// A state after writing it to a file and reading it back.
 pub fn saved(state: Message) -> Message {
     let json = serde_json::to_string(&state).unwrap();
     let mut read: Message = serde_json::from_str(&json).unwrap();
@@ -152,10 +152,10 @@ pub fn saved(state: Message) -> Message {
     read
 }
 
-/// A round of answers: examples, and what each client answers.
+/// A round of answers: numbers of examples, and the clients' records.
 pub type Round = (Vec<usize>, Vec<ParameterRecord>);
 
-/// The start and the rounds of the inputs of that name in `flower.json`.
+/// The initial record and the rounds of the inputs of that name in `flower.json`.
 pub fn inputs(all: &Value, name: &str) -> (ParameterRecord, Vec<Round>) {
     let given = &all["inputs"][name];
     let round = |it: &Value| {
@@ -164,8 +164,8 @@ pub fn inputs(all: &Value, name: &str) -> (ParameterRecord, Vec<Round>) {
     (record(&given["global"]), list(&given["rounds"]).iter().map(round).collect())
 }
 
-/// Checks that a strategy which is saved and made anew between any two rounds goes on with the same bits,
-/// and that it gives the same bits for the answers in another order if `any_order`.
+/// Checks that a strategy that is saved and restored between any two rounds gives bit-identical results, and, if
+/// `any_order`, that the order of the answers does not matter.
 #[track_caller]
 pub fn assert_same_bits(
     make: &dyn Fn() -> Box<dyn Strategy>,

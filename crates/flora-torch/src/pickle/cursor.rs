@@ -46,7 +46,7 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// Step over `len` bytes and say where they are.
+    /// Skips `len` bytes and returns their span.
     pub(super) fn span(&mut self, len: u64) -> Result<Span, PickleError> {
         let left = self.bytes.len().saturating_sub(self.position);
         let len = usize::try_from(len).ok().filter(|&len| len <= left).ok_or_else(|| {
@@ -58,7 +58,7 @@ impl<'a> Cursor<'a> {
         Ok(span)
     }
 
-    /// A line without its end, as the two names of a GLOBAL are written.
+    /// A line without its ending, as the two names of a GLOBAL are written.
     pub(super) fn line(&mut self) -> Result<Span, PickleError> {
         let rest = self.bytes.get(self.position..).unwrap_or_default();
         match rest.iter().position(|&byte| byte == b'\n') {
@@ -67,7 +67,7 @@ impl<'a> Cursor<'a> {
                 self.position += len + 1;
                 Ok(span)
             }
-            None => Err(self.error("a name without an end; the file is cut short or damaged")),
+            None => Err(self.error("a name is not terminated; the file is cut short or damaged")),
         }
     }
 }

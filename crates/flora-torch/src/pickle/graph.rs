@@ -15,7 +15,7 @@ impl Span {
     }
 }
 
-/// A list that grows: its first and its last cell.
+/// A growable list: its first and its last cell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chain {
     first: u32,
@@ -34,7 +34,7 @@ struct Cell {
     next: u32,
 }
 
-/// What a pickle is made of. Small and `Copy`: it refers to others by [`Id`].
+/// A value in a pickle. Small and `Copy`: it refers to others by [`Id`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value {
     None,
@@ -48,22 +48,22 @@ pub(crate) enum Value {
         start: u32,
         len: u32,
     },
-    /// Keys and values in turns.
+    /// Keys and values, alternating.
     Dict(Chain),
-    /// The name of something in Python. Never looked up.
+    /// The name of a Python object. Never looked up.
     Global {
         module: Id,
         name: Id,
     },
     /// Index of an [`Object`].
     Object(u32),
-    /// What stands for something outside of the pickle: in PyTorch, a storage.
+    /// A reference to something outside the pickle: in PyTorch, a storage.
     Persistent(Id),
-    /// Floats, bytes and sets: nothing that describes a tensor.
+    /// Floats, bytes and sets, which do not describe tensors.
     Opaque,
 }
 
-/// What Python would make by calling something: a note of the call, and of what was put in later.
+/// An object that Python would create by a call: the recorded call, and the items added later.
 #[derive(Clone, Copy)]
 pub(crate) struct Object {
     pub(crate) callee: Id,
@@ -74,8 +74,8 @@ pub(crate) struct Object {
 
 /// All values of a pickle, in an arena.
 ///
-/// Values refer to each other by index and own nothing, so that a value nested a million times deep
-/// is dropped without recursion, and one that holds itself is nothing special.
+/// Values refer to each other by index and own nothing. A value nested a million times deep is dropped without
+/// recursion, and a value that contains itself needs no special treatment.
 pub(crate) struct Graph<'a> {
     bytes: &'a [u8],
     values: Vec<Value>,
@@ -89,7 +89,7 @@ impl<'a> Graph<'a> {
         Self { bytes, values: vec![], cells: vec![], tuples: vec![], objects: vec![] }
     }
 
-    /// The size of what has grown most, to be limited.
+    /// The length of the longest arena, for the limit.
     pub(super) fn len(&self) -> usize {
         self.values.len().max(self.cells.len()).max(self.tuples.len())
     }
@@ -110,7 +110,7 @@ impl<'a> Graph<'a> {
         self.add(Value::Object(self.objects.len() as u32 - 1))
     }
 
-    /// Append to a list, or keys and values to a dict or an object; `false` if `target` is neither.
+    /// Appends to a list, or keys and values to a dict or an object; `false` if `target` is neither.
     pub(super) fn append(&mut self, target: Id, values: &[Id]) -> bool {
         let mut chain = match self.value(target) {
             Value::List(chain) | Value::Dict(chain) => chain,
@@ -134,7 +134,7 @@ impl<'a> Graph<'a> {
         true
     }
 
-    /// Give an object its state; `false` if `target` is none.
+    /// Sets the state of an object; `false` if `target` is not an object.
     pub(super) fn set_state(&mut self, target: Id, state: Id) -> bool {
         let Value::Object(index) = self.value(target) else { return false };
         self.objects[index as usize].state = Some(state);
@@ -183,7 +183,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The object, and module and name of the global that it was made with.
+    /// The object, and the module and name of the global that created it.
     pub(crate) fn call(&self, id: Id) -> Option<(&'a str, &'a str, Object)> {
         let object = self.object(id)?;
         let (module, name) = self.global(object.callee)?;
@@ -198,8 +198,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Keys and values of a dict, or of an object that was filled like one (`OrderedDict` and other
-    /// subclasses).
+    /// Keys and values of a dict, or of an object that was filled like one (`OrderedDict` and other subclasses).
     pub(crate) fn dict(&self, id: Id) -> Option<impl Iterator<Item = (Id, Id)>> {
         let chain = match self.value(id) {
             Value::Dict(chain) => chain,
@@ -210,7 +209,7 @@ impl<'a> Graph<'a> {
         Some(std::iter::from_fn(move || Some((items.next()?, items.next()?))))
     }
 
-    // Ends: a cell's successor is always younger than the cell.
+    // Terminates: a cell's successor is always younger than the cell.
     fn walk(&self, chain: Chain) -> impl Iterator<Item = Id> {
         let mut next = chain.first;
         std::iter::from_fn(move || {

@@ -4,19 +4,18 @@ use super::PickleError;
 use super::cursor::Cursor;
 use super::graph::{Graph, Id, Value};
 
-/// No more values, items, stack entries or memo entries than this. A state dict has about ten
-/// values a tensor.
+/// The limit on values, items, stack entries and memo entries. A state dict has about ten values per tensor.
 const MAX_VALUES: usize = 1 << 18;
 
-/// A pickle that was read.
+/// A parsed pickle.
 pub(crate) struct Pickle<'a> {
     pub(crate) graph: Graph<'a>,
     pub(crate) root: Id,
-    /// Where the byte after its last one is.
+    /// The offset after its last byte.
     pub(crate) end: usize,
 }
 
-/// Read the pickle that starts at `start`.
+/// Reads the pickle that starts at `start`.
 pub(crate) fn parse(bytes: &[u8], start: usize) -> Result<Pickle<'_>, PickleError> {
     let machine = Machine {
         cursor: Cursor::new(bytes, start),
@@ -29,15 +28,15 @@ pub(crate) fn parse(bytes: &[u8], start: usize) -> Result<Pickle<'_>, PickleErro
     machine.run()
 }
 
-/// A stack machine that makes values and calls nothing. Its opcodes are in a file of their own.
+/// A stack machine that builds values and calls nothing. Its opcodes are in a separate file.
 pub(super) struct Machine<'a> {
     pub(super) cursor: Cursor<'a>,
     pub(super) graph: Graph<'a>,
     pub(super) stack: Vec<Id>,
-    /// The heights of the stack where MARKs lie; what is below the last one is out of reach.
+    /// The heights of the stack at its MARKs; entries below the last one are out of reach.
     pub(super) marks: Vec<usize>,
     pub(super) memo: HashMap<u32, Id>,
-    /// Where the current opcode is.
+    /// The offset of the current opcode.
     at: usize,
 }
 
@@ -117,7 +116,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// What lies above `height` becomes a tuple.
+    /// Makes a tuple of the values above `height`.
     pub(super) fn tuple(&mut self, height: usize) -> Result<(), PickleError> {
         let tuple = self.graph.add_tuple(&self.stack[height..]);
         self.stack.truncate(height);
@@ -125,8 +124,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// What lies above `height` goes into the list below it. What goes into a set or a list-like
-    /// object is forgotten: no tensor of a state dict lives there.
+    /// Appends the values above `height` to the list below them. Items of a set or a list-like object are dropped: they
+    /// contain no tensor of a state dict.
     pub(super) fn append(&mut self, height: usize) -> Result<(), PickleError> {
         let items = self.stack.split_off(height);
         let target = self.top()?;
@@ -140,7 +139,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// What lies above `height`, keys and values, goes into the dict below it.
+    /// Inserts the values above `height`, keys and values, into the dict below them.
     pub(super) fn set_items(&mut self, height: usize) -> Result<(), PickleError> {
         let items = self.stack.split_off(height);
         let target = self.top()?;

@@ -1,4 +1,4 @@
-//! Pickles as data: a stack machine without functions, and the graph of values that it leaves.
+//! Pickles as data: a stack machine without functions, and the graph of values that it builds.
 
 mod cursor;
 mod graph;
@@ -8,10 +8,10 @@ mod opcodes;
 pub(crate) use graph::{Graph, Id, Object, Value};
 pub(crate) use machine::{Pickle, parse};
 
-/// No pickle of more bytes is read. The largest state dicts have some hundred kilobytes.
+/// Longer pickles are refused. The largest state dicts have some hundred kilobytes.
 pub(crate) const MAX_BYTES: u64 = 64 << 20;
 
-/// Where a pickle is wrong, and how.
+/// The position and the problem in a pickle.
 #[derive(Debug)]
 pub(crate) struct PickleError {
     pub(crate) offset: usize,

@@ -1,15 +1,14 @@
-//! What each opcode does.
+//! The opcodes.
 
 use super::PickleError;
 use super::graph::{Chain, Value};
 use super::machine::Machine;
 
 impl Machine<'_> {
-    /// Run one opcode.
+    /// Runs one opcode.
     ///
-    /// They are those of `pickletools` in Python's standard library, protocols 2 to 5. Left out are
-    /// the ones of protocols 0 and 1 that no later protocol writes, the extension registry and
-    /// out-of-band buffers.
+    /// The opcodes are those of `pickletools` in Python's standard library, protocols 2 to 5. The ones of protocols 0
+    /// and 1 that no later protocol writes, the extension registry and out-of-band buffers are not supported.
     pub(super) fn step(&mut self, opcode: u8) -> Result<(), PickleError> {
         match opcode {
             // PROTO, FRAME
@@ -23,7 +22,7 @@ impl Machine<'_> {
             // MARK, POP, POP_MARK, DUP
             b'(' => self.marks.push(self.stack.len()),
             b'0' => {
-                // Python's POP takes a MARK, too, if that is what lies on top.
+                // Python's POP also removes a MARK at the top.
                 if self.marks.pop_if(|height| *height == self.stack.len()).is_none() {
                     self.pop()?;
                 }
@@ -137,7 +136,7 @@ impl Machine<'_> {
                 }
                 self.push(Value::Global { module, name });
             }
-            // REDUCE and NEWOBJ, NEWOBJ_EX, BUILD: notes of what Python would call
+            // REDUCE and NEWOBJ, NEWOBJ_EX, BUILD: records of Python's calls
             b'R' | 0x81 => {
                 let (args, callee) = (self.pop()?, self.pop()?);
                 self.object(callee, args)?;
@@ -181,7 +180,7 @@ impl Machine<'_> {
     }
 }
 
-/// Why an opcode is not run.
+/// Why an opcode is refused.
 fn refused(opcode: u8) -> String {
     let name = match opcode {
         b'F' => "FLOAT",

@@ -1,4 +1,4 @@
-//! Files made by hand, to be as wrong as one likes.
+//! Hand-made files, malformed in any desired way.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::io::Cursor;
@@ -14,7 +14,7 @@ pub(crate) fn open(bytes: &[u8]) -> Result<TorchFile, TorchError> {
     TorchFile::from_reader(Cursor::new(bytes.to_vec()), "test.pt")
 }
 
-/// Open, and read whatever is there: nothing may panic.
+/// Opens the file, and reads everything in it: nothing may panic.
 pub(crate) fn exhaust(bytes: &[u8]) -> bool {
     let Ok(file) = open(bytes) else { return false };
     for (name, tensor) in file.tensors() {
@@ -111,13 +111,13 @@ pub(crate) fn legacy(value: &[u8], keys: &[&str], data: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// An entry of a zip archive, with all that can be lied about.
+/// An entry of a zip archive, with all fields that can be falsified.
 pub(crate) struct Entry {
     pub(crate) name: String,
     pub(crate) data: Vec<u8>,
     pub(crate) method: u16,
     pub(crate) flags: u16,
-    /// What the central directory says.
+    /// The content of the central directory.
     pub(crate) compressed: u32,
     pub(crate) uncompressed: u32,
     pub(crate) header: Option<u32>,

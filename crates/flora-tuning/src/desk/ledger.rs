@@ -1,8 +1,8 @@
-//! What a site has let out of a run that hides its images, in files.
+//! Files of a site's released answers in a run that hides its images.
 //!
-//! A server may be set back and ask for a round again. Asked the same, a site answers the same bits: its noise follows from what
-//! it hides and from a secret of its own, which is kept here. Asked something else, it lets out more, and its budget is for as
-//! many answers as the plan has rounds: whatever a server does, it gets no more.
+//! A server may be set back and ask for a round again. For the same request, a site answers the same bits: its noise is
+//! derived from the protected data and from a secret of its own, which is stored here. A different request would
+//! release more. The budget covers as many answers as the plan has rounds, and no server can get more.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -22,14 +22,14 @@ const IDENTITY: &str = "secure.identity";
 
 pub(super) struct Ledger {
     path: PathBuf,
-    /// Which tasks were answered: round, attempt and a digest of what was sent.
+    /// The answered tasks: round, attempt and a digest of the sent message.
     answers: Vec<String>,
-    /// How many the budget is for.
+    /// The number of answers that the budget covers.
     most: usize,
 }
 
 impl Ledger {
-    /// The ledger in the run's folder, and the secret that noise is drawn from.
+    /// Opens the ledger in the run's folder, and the secret for the noise.
     pub(super) fn open(folder: &Path, most: usize) -> Result<(Self, Secret), String> {
         let path = folder.join(ANSWERS);
         let answers: Vec<String> = match fs::read_to_string(&path) {
@@ -41,8 +41,8 @@ impl Ledger {
         Ok((Self { path, answers, most }, secret))
     }
 
-    /// Writes down that a task of the plan with this digest will be answered by a client in this state, unless it was before.
-    /// Gives what tells this answer from all others.
+    /// Records that a task of the plan with this digest will be answered by a client in this state, unless it was
+    /// recorded before. Returns the number that identifies this answer.
     pub(super) fn admit(
         &mut self,
         task: &Task,
@@ -56,8 +56,9 @@ impl Ledger {
         }
         if self.answers.len() >= self.most {
             return Err(format!(
-                "this site hides its images (federation.privacy), and has given the {} answers that the run's budget is for; it \
-                 gives no other",
+                "this site hides its images (federation.privacy), and has given the {} answers that the run's \
+                 budget covers; it \
+                 gives no further ones",
                 self.most
             ));
         }
@@ -72,12 +73,12 @@ impl Ledger {
     }
 }
 
-/// Who the site is in secure rounds of this run.
+/// The site's identity in secure rounds of this run.
 pub(super) fn identity(folder: &Path) -> Result<SigningKey, String> {
     secret(&folder.join(IDENTITY), false).map(|secret| SigningKey::from_bytes(secret.as_bytes()))
 }
 
-/// The secret that is kept, or a new one where nothing was let out yet.
+/// The stored secret, or a new one if nothing was released yet.
 fn secret(path: &Path, is_needed: bool) -> Result<Secret, String> {
     match fs::read_to_string(path) {
         Ok(text) => Secret::from_hex(text.trim()).ok_or_else(|| {
@@ -97,14 +98,14 @@ fn secret(path: &Path, is_needed: bool) -> Result<Secret, String> {
     }
 }
 
-/// A digest of all that an answer follows from.
+/// A digest of everything that an answer depends on.
 fn release(task: &Task, plan: &str, state: [u8; 32]) -> Vec<u8> {
     let mut hash = Sha256::new();
     hash.update(plan);
     hash.update(state);
     hash.update((task.round as u64).to_le_bytes());
     hash.update((task.attempt as u64).to_le_bytes());
-    // Masks are drawn anew each time, and hide the same.
+    // Masks are drawn anew each time, but cover the same update.
     for (name, record) in task.message.records.iter().filter(|(name, _)| *name != SECURE) {
         hash.update(name);
         hash.update(Sha256::digest(record.to_safetensors()));
@@ -137,12 +138,12 @@ mod tests {
         let open = || Ledger::open(folder.path(), 3).unwrap();
         let (mut ledger, secret) = open();
         let first = ledger.admit(&task(0, 0, 1.0), "plan", [0; 32]).unwrap();
-        // Again, in this process and the next, with the same noise.
+        // Repeated, in this process and the next, with the same noise.
         assert_eq!(ledger.admit(&task(0, 0, 1.0), "plan", [0; 32]).unwrap(), first);
         let (mut ledger, again) = open();
         assert_eq!(secret, again);
         assert_eq!(ledger.admit(&task(0, 0, 1.0), "plan", [0; 32]).unwrap(), first);
-        // Another model in the same round is another answer, and so is one from another state, or of another plan.
+        // Another model in the same round is another answer, and so is one from another state or plan.
         assert_ne!(ledger.admit(&task(0, 0, 2.0), "plan", [0; 32]).unwrap(), first);
         assert_ne!(ledger.admit(&task(0, 0, 1.0), "plan", [1; 32]).unwrap(), first);
         for (task, plan) in
@@ -151,7 +152,7 @@ mod tests {
             let refused = ledger.admit(&task, plan, [0; 32]).unwrap_err();
             assert!(refused.contains("has given the 3 answers"), "{refused}");
         }
-        // Without its secret the noise of the same answer would be another.
+        // Without its secret, the same answer would have other noise.
         fs::remove_file(folder.path().join(SECRET)).unwrap();
         assert!(Ledger::open(folder.path(), 2).is_err());
         fs::write(folder.path().join(SECRET), "abc").unwrap();

@@ -1,9 +1,9 @@
-//! What a site remembers of a run from task to task, in files: its plan, and what its client was after each training.
+//! A site's files of a run: its plan, and its client's state after each training.
 //!
-//! A server that was killed asks again for a round that is trained already. So the states of the last trainings are
-//! kept, each under its round and attempt, and a training begins with the newest one that came before it: whoever
-//! trains a round twice does the same twice. They reach back as far as the server's own states do: to the one before
-//! its newest, in case that one is lost. Of the attempts at a round, the newest two are kept.
+//! A restarted server may repeat a round that was already trained. The states of the last trainings are therefore kept,
+//! each under its round and attempt, and a training starts from the newest earlier one: training a round twice gives
+//! the same result twice. They reach back as far as the server's own states: to the one before its newest, in case that
+//! one is lost. Of the attempts at a round, the newest two are kept.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -18,41 +18,41 @@ use sha2::{Digest, Sha256};
 use crate::Plan;
 use crate::site::MOST_SAVE_EVERY;
 
-/// What all runs are kept in.
+/// The folder of all runs.
 const RUNS_FOLDER: &str = "runs";
 
 /// The round and the attempt of a training.
 type Tag = (usize, usize);
 
-/// The fewest rounds that a server can be set back.
+/// The minimum number of rounds that a server can be set back.
 const REACH: usize = 2;
-/// Attempts at a round whose states are kept: the last one may be asked for again, and begins with the one before.
+/// Number of attempts at a round whose states are kept: the last one may be repeated, and starts from the one before.
 const ATTEMPTS: usize = 2;
-/// Runs that are kept.
+/// Number of runs that are kept.
 const RUNS: usize = 8;
 
 const PLAN: &str = "plan.json";
-/// The round and the attempt of the first state that was removed.
+/// The round and the attempt of the first removed state.
 const FORGOTTEN: &str = "forgotten";
 const EXTENSION: &str = "state";
 const DIGEST: usize = 32;
-/// What is left of a state that is not kept, so that no training begins with an older one unnoticed.
+/// Replaces a removed state, so that no training starts from an older one unnoticed.
 const EMPTIED: &[u8] = b"not kept\n";
 
 pub(super) struct Memory {
     token: String,
     folder: PathBuf,
-    /// The rounds that the server can be set back.
+    /// The number of rounds that the server can be set back.
     reach: usize,
-    /// The training after which the client is now.
+    /// The training whose result the client's state is.
     at: Option<Tag>,
-    /// Whether the client remembers anything that it was not told here.
+    /// Whether the client has state that was not stored here.
     fresh: bool,
 }
 
 impl Memory {
-    /// What is remembered of the run with this token, below `folder`, whose server keeps a state every so many rounds.
-    /// Old runs are forgotten.
+    /// Opens the files of the run with this token below `folder`; its server saves a state every `save_every` rounds.
+    /// Old runs are removed.
     pub(super) fn open(folder: &Path, token: &str, save_every: usize) -> Result<Self, String> {
         let runs = folder.join(RUNS_FOLDER);
         let folder = runs.join(token);
@@ -62,12 +62,12 @@ impl Memory {
         Ok(Self { token: token.to_owned(), folder, reach, at: None, fresh: true })
     }
 
-    /// The training after which the client is now, as servers are told of it.
+    /// The training whose result the client's state is, as reported to servers.
     pub(super) fn from(&self) -> String {
         self.at.map_or_else(String::new, |(round, attempt)| format!("{round}-{attempt}"))
     }
 
-    /// A digest of what the client is, by the file that has it; of nothing before its first training.
+    /// A digest of the client's state, read from its file; of empty input before the first training.
     pub(super) fn digest(&self) -> Result<[u8; DIGEST], String> {
         let Some(tag) = self.at else { return Ok([0; DIGEST]) };
         let path = self.path(tag);
@@ -75,7 +75,7 @@ impl Memory {
         bytes.first_chunk().copied().ok_or_else(|| format!("{} is damaged", path.display()))
     }
 
-    /// Whether the client is as it was after this training.
+    /// Whether the client's state is that after this training.
     pub(super) fn is_at(&self, round: usize, attempt: usize) -> bool {
         self.at == Some((round, attempt))
     }
@@ -94,7 +94,7 @@ impl Memory {
         write_atomic(&path, text.as_bytes()).map_err(problem("cannot be written", &path))
     }
 
-    /// The plan that was kept of the run with this token, below `folder`. Nothing is made for a run that is not known.
+    /// The stored plan of the run with this token below `folder`. Nothing is created for an unknown run.
     pub(super) fn plan(folder: &Path, token: &str) -> Result<Plan, String> {
         let path = folder.join(RUNS_FOLDER).join(token).join(PLAN);
         let text = fs::read_to_string(&path).map_err(|_| {
@@ -111,7 +111,7 @@ impl Memory {
         serde_json::from_value(value).map_err(problem("cannot be read", &path))
     }
 
-    /// Brings the client to what it was before this training; `anew`, although it is there already.
+    /// Restores the client's state before this training; with `anew`, even if it is current.
     pub(super) fn before(
         &mut self,
         round: usize,
@@ -136,14 +136,14 @@ impl Memory {
         Ok(())
     }
 
-    /// Keeps what the client is after this training.
+    /// Saves the client's state after this training.
     pub(super) fn after(
         &mut self,
         round: usize,
         attempt: usize,
         client: &dyn Client,
     ) -> Result<(), String> {
-        // Until it is written, it is nowhere.
+        // Until it is written, the client has no stored state.
         (self.at, self.fresh) = (None, false);
         let tag = (round, attempt);
         let state = client.save().map_err(|error| error.to_string())?;
@@ -157,12 +157,12 @@ impl Memory {
         self.at = Some(tag);
         let mut tags = self.tags()?;
         tags.sort_unstable();
-        // What comes after this is of a server that was set back.
+        // Later states belong to a server that was set back.
         let stale = tags.split_off(tags.partition_point(|&other| other <= tag));
-        // Those before this one were emptied in their turn.
+        // Those before this one were emptied earlier.
         let of_round = tags.iter().rev().take_while(|(other, _)| *other == round);
         let older = of_round.copied().nth(ATTEMPTS);
-        // A server that is set back needs what was before the first round that it asks for again.
+        // A server that is set back needs the state before the first round that it repeats.
         let first = (round + 1).saturating_sub(self.reach);
         let before = tags.partition_point(|&(round, _)| round < first);
         tags.truncate(before.saturating_sub(1));
@@ -189,7 +189,7 @@ impl Memory {
     fn forgotten(&self) -> Result<Option<Tag>, String> {
         let path = self.folder.join(FORGOTTEN);
         match fs::read_to_string(&path) {
-            // Whatever it was, it was there.
+            // Whatever it contained, the file exists.
             Ok(text) => Ok(Some(tag(text.trim()).unwrap_or_default())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(problem("cannot be read", &path)(error)),
@@ -202,7 +202,7 @@ impl Memory {
         if bytes == EMPTIED {
             return Err(format!(
                 "the server went back to an earlier attempt at round {}, and this site remembers the last {ATTEMPTS} \
-                 only; begin the run anew",
+                 only; start the run anew",
                 tag.0.saturating_add(1)
             ));
         }
@@ -212,7 +212,7 @@ impl Memory {
             let path = path.display();
             return Err(format!(
                 "{path} is damaged: the optimizer's state after round {} is lost; restore it, or remove the folder \
-                 it is in and restart flora serve with --resume to go on with a new one",
+                 it is in and restart flora serve with --resume to continue with a new one",
                 tag.0.saturating_add(1)
             ));
         };
@@ -235,13 +235,13 @@ impl Memory {
     }
 }
 
-/// The round and the attempt in the name of a state's file.
+/// Parses the round and the attempt from the name of a state file.
 fn tag(text: &str) -> Option<Tag> {
     let (round, attempt) = text.split_once('-')?;
     Some((round.parse().ok()?, attempt.parse().ok()?))
 }
 
-/// Removes the runs that were not used for longest.
+/// Removes the least recently used runs.
 fn forget_old(runs: &Path, token: &str) {
     let Ok(entries) = fs::read_dir(runs) else { return };
     let mut used: Vec<_> = entries

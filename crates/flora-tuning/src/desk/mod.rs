@@ -1,7 +1,7 @@
-//! Where a site answers what servers ask it, whatever carries the messages.
+//! Answers of a site to servers, independent of the transport.
 //!
-//! flora's own server first asks what the site has, then sends it a [`Plan`], then tasks. Any other server of Flower's
-//! sends tasks at once, with the experiment among their settings; see [`Stock`].
+//! flora's own server first queries the site's profile, then sends a [`Plan`], then tasks. Other servers of Flower send
+//! tasks at once, with the experiment in their settings; see [`Stock`].
 
 mod ledger;
 mod memory;
@@ -32,46 +32,46 @@ use crate::site::MOST_ATTEMPTS;
 use crate::travel::Noise;
 use crate::{Experiment, Observer, Plan, Site, SiteClient, TuningError};
 
-/// The query of Flower's servers that is answered with the parameters to start from.
+/// The query of Flower's servers for the initial parameters.
 pub const INITIAL: &str = "initial";
 
-/// What is to be answered.
+/// A request to answer.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// What the engine calls the run.
+    /// The engine's name for the run.
     pub run: String,
-    /// What to do.
+    /// The kind of task.
     pub kind: &'a Kind,
-    /// What to do it with.
+    /// The message of the task.
     pub message: &'a Message,
 }
 
-/// Answers what servers ask of a site, as far as its [`Policy`] allows.
+/// Answers servers on behalf of a site, within its [`Policy`].
 pub struct Desk {
     site: Site,
     policy: Policy,
-    /// What the site is called by servers that give it no name.
+    /// The site's name for servers that give it none.
     name: String,
-    /// What servers are answered that do not say what to train.
+    /// The experiment for servers that send none.
     experiment: Option<Experiment>,
     folder: PathBuf,
     observer: Box<dyn Observer>,
     current: Option<Current>,
 }
 
-/// The run that was asked for last.
+/// The run of the last request.
 struct Current {
-    /// Plan and run, in short.
+    /// A digest of plan and run.
     digest: String,
     client: SiteClient,
     memory: Memory,
-    /// Where it hides its images.
+    /// Present if the site hides its images.
     ledger: Option<Ledger>,
     rounds: usize,
 }
 
 impl Desk {
-    /// The desk of `site`, which keeps what it must remember in `folder`.
+    /// The desk of `site`, which stores its files in `folder`.
     pub fn new(
         site: Site,
         name: impl Into<String>,
@@ -83,7 +83,7 @@ impl Desk {
         Self { site, policy, name, experiment: None, folder, observer, current: None }
     }
 
-    /// The same, with an experiment for servers that do not send one.
+    /// Sets an experiment for servers that send none.
     #[must_use]
     pub fn with_experiment(self, experiment: Experiment) -> Self {
         Self { experiment: Some(experiment), ..self }
@@ -94,28 +94,28 @@ impl Desk {
         &self.site
     }
 
-    /// Puts the model aside, until a task needs it again.
+    /// Drops the model from memory until a task needs it again.
     pub fn rest(&mut self) {
         self.current = None;
     }
 
-    /// Answers.
+    /// Answers a request.
     ///
     /// # Errors
     ///
-    /// Why not, for people at both ends.
+    /// The reason, for people at both ends.
     pub fn handle(&mut self, request: &Request<'_>) -> Result<Message, String> {
         self.answer(request).map_err(|problem| self.without_files(problem))
     }
 
-    /// A problem as it may leave: names of files can be names of patients. Who runs the site is told all of it.
+    /// Removes file names from a problem before it leaves, because they can be names of patients. The site's operator
+    /// sees the full text.
     fn without_files(&mut self, problem: String) -> String {
         if !problem.contains(['/', '\\']) {
             return problem;
         }
         self.observer.event(&Event::Warning { message: problem });
-        "it cannot do this with its images, its model or its state folder; its own log says why"
-            .to_owned()
+        "a problem with its images, its model or its state folder; see the site's log".to_owned()
     }
 
     fn answer(&mut self, request: &Request<'_>) -> Result<Message, String> {
@@ -125,7 +125,7 @@ impl Desk {
             Kind::Query(name) if name == HERE => Ok(Message::default()),
             _ if request.message.config.contains_key(RUN) => self.task(request),
             Kind::Query(name) if name != INITIAL => {
-                Err(format!("this site does not know the task `{}`", type_of(request.kind)))
+                Err(format!("this site does not support the task `{}`", type_of(request.kind)))
             }
             _ => self.stock(request),
         }
@@ -159,7 +159,7 @@ impl Desk {
         Ok(Message { metrics: metrics.into(), ..Message::default() })
     }
 
-    /// Makes the client of this run, unless it is there.
+    /// Creates the client of this run, unless it exists.
     fn begin(&mut self, token: &str, plan: &Plan) -> Result<ClientInfo, String> {
         let json = serde_json::to_string(plan).expect("plain data");
         let digest = hex::encode(&Sha256::digest(format!("{token}\n{json}")));
@@ -168,15 +168,16 @@ impl Desk {
         }
         let (rounds, save_every) = self.policy.check(plan)?;
         let info = self.site.info(plan).map_err(|error| match error {
-            // Without the image that it names.
+            // Without the name of the image.
             TuningError::Data(flora_data::Error::UnknownClass { class, .. }) => format!(
-                "it has images of the class {class:?}, which is none of the run's; name them as the other sites do, or \
+                "it has images of the class {class:?}, which the run does not have; name them as the other sites \
+                 do, or \
                  leave them out"
             ),
             error => error.to_string(),
         })?;
         self.policy.check_examples(info.num_examples)?;
-        // Never two models.
+        // Never two models at once.
         self.current = None;
         let memory = Memory::open(&self.folder, token, save_every)?;
         let identity = ledger::identity(memory.folder())?;
@@ -202,14 +203,14 @@ impl Desk {
         let attempt = take_number(&mut message.config, ATTEMPT)?;
         if attempt > MOST_ATTEMPTS {
             return Err(format!(
-                "the server's setting `{ATTEMPT}` is {attempt}, and a site tries a round again {MOST_ATTEMPTS} times \
+                "the server's setting `{ATTEMPT}` is {attempt}, and a site repeats a round {MOST_ATTEMPTS} times \
                  at most"
             ));
         }
         message.config.remove(RUN);
         message.config.remove(SERVER_ROUND);
         if self.current.as_ref().is_none_or(|current| !current.memory.is_of(&token)) {
-            // It joined in an earlier process.
+            // The site joined in an earlier process.
             let plan = Memory::plan(&self.folder, &token)?;
             self.begin(&token, &plan)?;
         }
@@ -232,13 +233,13 @@ impl Desk {
         let config = &request.message.config;
         let stock = Stock::read(config)?;
         let experiment = stock.experiment()?.or_else(|| self.experiment.clone()).ok_or_else(|| {
-            "the server does not say what to train: give its ServerApp a setting `experiment` (see \
+            "the server's message contains no experiment: give its ServerApp a setting `experiment` (see \
              the example flower-stock), or start this node with --experiment"
                 .to_owned()
         })?;
         let plan = stock.plan(&experiment, &self.site, &self.name)?;
         if !is_token(&request.run) {
-            return Err(format!("the run's name {:?} is no token", request.run));
+            return Err(format!("the run's name {:?} is not a valid token", request.run));
         }
         self.begin(&request.run, &plan)?;
         let current = self.current.as_ref().expect("it has begun");
@@ -250,7 +251,7 @@ impl Desk {
             .message
             .expect_parameters(&self.name)
             .map_err(|error| format!("{error}; initial arrays come from the query `{INITIAL}`"))?;
-        // Servers of Flower's older interface send no names, and want none.
+        // Servers of Flower's older interface send arrays without names, and expect the same.
         let named = stock::named(sent, initial)?;
         let sent = named.as_ref().unwrap_or(sent);
         let mut message = request.message.clone();
@@ -271,7 +272,7 @@ impl Desk {
         Task { client, round, attempt, kind: kind.clone(), message }
     }
 
-    /// Lets the client do a task, from what it remembered before that round.
+    /// Lets the client do a task, starting from its state before that round.
     fn work(&mut self, task: &Task) -> Result<Message, String> {
         let &Task { round, attempt, ref kind, .. } = task;
         let current = self.current.as_mut().expect("it has begun");
@@ -280,17 +281,17 @@ impl Desk {
             self.policy.check_round(round, *rounds)?;
         }
         let is_secure = matches!(kind, Kind::Query(name) if name == SECURE);
-        // Between the stages of a secure round it is as the stage before left it.
+        // Between the stages of a secure round, the state is that after the previous stage.
         let begins = is_secure && begins_round(&task.message);
         let goes_on = is_secure && memory.is_at(round, attempt) && !begins;
         let remembers = *kind != Kind::Evaluate || client.needs_state(kind);
         if remembers && !goes_on {
-            // A secure round that begins again begins with what was before it, whatever it left.
+            // A repeated secure round starts from the state before it.
             memory.before(round, attempt, begins, client)?;
         }
         let from = memory.from();
         let mut task = task.clone();
-        // A server has no say in which of its answers this is to a site.
+        // A server cannot choose which of the site's answers this is.
         task.message.config.remove(RELEASE);
         if let Some(ledger) = ledger.as_mut().filter(|_| *kind == Kind::Train) {
             let release = ledger.admit(&task, digest, memory.digest()?)?;
@@ -299,14 +300,14 @@ impl Desk {
         let task = &task;
         let started = Instant::now();
         let (answer, panicked) = attended(client, task);
-        // Of a training that failed, too: what it left is what the next one begins with.
+        // After a failed training, too: the next one starts from the resulting state.
         let kept = match kind {
             Kind::Train => memory.after(round, attempt, client),
             _ if goes_on => memory.after(round, attempt, client),
             _ => Ok(()),
         };
         if panicked {
-            // Who knows what else it left. The next task finds what a restarted site has.
+            // Other state is unknown. The next task finds the state of a restarted site.
             self.current = None;
         }
         kept?;
@@ -320,7 +321,7 @@ impl Desk {
     }
 }
 
-/// Whether a plan has the site hide its images.
+/// Whether a plan makes the site hide its images.
 fn hides(plan: &Plan) -> Result<bool, String> {
     let experiment = Experiment::from_toml("the server's experiment", &plan.experiment, &[]);
     let experiment = experiment.map_err(|error| error.to_string())?;
@@ -328,9 +329,9 @@ fn hides(plan: &Plan) -> Result<bool, String> {
     Ok(matches!(privacy, Some(PrivacyConfig::Local(_) | PrivacyConfig::Sample(_))))
 }
 
-/// What came of a task, and whether the client panicked at it.
+/// The result of a task, and whether the client panicked.
 fn attended(client: &mut dyn Client, task: &Task) -> (Result<Message, String>, bool) {
-    // Unwind safe, because no more than the state is looked at of a client that panicked, as after any failure.
+    // Unwind safe, because only the state of a panicked client is used, as after any failure.
     match catch_unwind(AssertUnwindSafe(|| client.handle(task))) {
         Ok(answer) => (answer.map_err(|error| error.message), false),
         Err(_) => (Err("this site panicked; its log says where".to_owned()), true),
@@ -349,12 +350,12 @@ fn text_if_any<'a>(config: &'a Config, key: &str) -> Result<Option<&'a str>, Str
     }
 }
 
-/// A run's token becomes a folder's name.
+/// Checks a run's token, which becomes a folder name.
 fn text_of_token(config: &Config) -> Result<String, String> {
     let token = text(config, RUN)?;
     match is_token(token) {
         true => Ok(token.to_owned()),
-        false => Err(format!("the server's setting `{RUN}` is no token")),
+        false => Err(format!("the server's setting `{RUN}` is not a valid token")),
     }
 }
 
@@ -427,7 +428,7 @@ mod tests {
             memory.after(round, 0, &client).unwrap();
             assert_eq!((panicked, answer.is_err()), (round == 1, round == 1));
             assert_eq!(client.0, left);
-            // Another process goes on from there.
+            // Another process resumes from there.
             let mut other = Counting::default();
             memory = Memory::open(folder.path(), "run", 1).unwrap();
             memory.before(round + 1, 0, false, &mut other).unwrap();
@@ -436,7 +437,7 @@ mod tests {
         }
     }
 
-    /// However often a round is tried, two of its states are kept, and no other is taken for one that is not.
+    /// However often a round is retried, two of its states are kept, and no other is mistaken for a missing one.
     #[test]
     fn two_attempts_at_a_round_are_kept() {
         let folder = tempfile::tempdir().unwrap();
@@ -463,7 +464,7 @@ mod tests {
         let error = trained(1, 4).unwrap_err();
         assert!(error.contains("earlier attempt at round 2"), "{error}");
         assert_eq!(trained(1, 5).unwrap(), first[5]);
-        // From the round's beginning, all of it is known again.
+        // From the beginning of the round, everything is known again.
         for (attempt, first) in first.iter().enumerate() {
             assert_eq!(trained(1, attempt).unwrap(), *first, "{attempt}");
         }

@@ -1,4 +1,4 @@
-//! What a site takes part in.
+//! Limits on a site's participation.
 
 use std::path::Path;
 
@@ -9,45 +9,45 @@ use serde::Deserialize;
 
 use crate::{Experiment, MethodName, Plan, TuningError};
 
-/// What [`Policy::max_views`] is if it is not said.
+/// The default of [`Policy::max_views`].
 const MAX_VIEWS: usize = 10;
-/// What [`Policy::max_delta`] is if it is not said.
+/// The default of [`Policy::max_delta`].
 const MAX_DELTA: f64 = 1e-5;
 
-/// What a site takes part in; from a TOML file. Whatever does not fit is refused before anything is trained, and what
-/// would leave, before it leaves.
+/// Limits on a site's participation, from a TOML file. A plan that exceeds them is refused before training; an answer
+/// that exceeds them is refused before it leaves.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
-    /// SHA-256 of the only weights that may be trained on, as `flora doctor --model` prints it.
+    /// SHA-256 of the only permitted base weights, as printed by `flora doctor --model`.
     pub base_digest: Option<String>,
-    /// The methods that may be trained; all, if none is named.
+    /// The permitted methods; all if the list is empty.
     pub methods: Vec<MethodName>,
-    /// The fewest training images of this site that may be trained on: from few, much can be told of each.
+    /// The minimum number of this site's training images: an update from few images reveals much about each.
     pub min_examples: usize,
-    /// The most rounds of one run.
+    /// The maximum number of rounds of a run.
     pub max_rounds: Option<usize>,
-    /// The most local epochs of a round.
+    /// The maximum number of local epochs per round.
     pub max_local_epochs: Option<usize>,
-    /// The most views of each training image (`data.views`), each of which takes the time and room of all training
-    /// images; 10 if it is not said.
+    /// The maximum number of views of each training image (`data.views`), each of which takes as much time and space as
+    /// all training images; 10 by default.
     pub max_views: Option<usize>,
-    /// The largest L2 norm of an update that may leave. With a bound, parameters leave as updates only: the site does
-    /// not answer a server that asks for what its client trained last (`output.keep_clients`).
+    /// The maximum L2 norm of an update that may leave. With a bound, parameters leave as updates only: the site does
+    /// not answer queries for its client's last trained parameters (`output.keep_clients`).
     pub max_update_norm: Option<f64>,
-    /// The largest epsilon of a run. With it, a plan must have this site hide its images from everybody else
-    /// (`federation.privacy`, `kind = "local"` or `"sample"`, with an `epsilon`) and keep its losses to itself.
+    /// The maximum epsilon of a run. If set, a plan must make this site hide its images from everyone else
+    /// (`federation.privacy`, `kind = "local"` or `"sample"`, with an `epsilon`) and keep its losses.
     pub max_epsilon: Option<f64>,
-    /// The largest delta that goes with [`max_epsilon`](Self::max_epsilon); 1e-5 if it is not said.
+    /// The maximum delta for [`max_epsilon`](Self::max_epsilon); 1e-5 by default.
     pub max_delta: Option<f64>,
 }
 
 impl Policy {
-    /// Reads a policy's file.
+    /// Reads a policy file.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read or is not TOML, unknown keys and values that make no sense, by field.
+    /// A file that cannot be read or is not TOML, unknown keys and invalid values, by field.
     pub fn load(path: &Path) -> Result<Self, TuningError> {
         let wrong = |problem: String| TuningError::Experiment {
             origin: path.display().to_string(),
@@ -81,7 +81,7 @@ impl Policy {
         }
     }
 
-    /// Whether a plan may be followed; how many rounds it is of, and after how many the server keeps a state.
+    /// Checks a plan; returns its number of rounds, and after how many the server saves a state.
     pub(super) fn check(&self, plan: &Plan) -> Result<(usize, usize), String> {
         let experiment = Experiment::from_toml("the server's experiment", &plan.experiment, &[])
             .map_err(|error| error.to_string())?;
@@ -94,7 +94,7 @@ impl Policy {
         if !self.methods.is_empty() && !self.methods.contains(&method) {
             return refuse("methods", format!("the method {}", method.as_str()));
         }
-        // What is solved in closed form looks at every image once.
+        // Methods in closed form read every image once.
         let epochs = if method.is_closed_form() { 1 } else { experiment.training.local_epochs };
         if self.max_local_epochs.is_some_and(|most| epochs > most) {
             return refuse("max_local_epochs", format!("{epochs} epochs a round"));
@@ -104,10 +104,7 @@ impl Policy {
             return refuse("max_views", format!("{views} views of each image (at most {most})"));
         }
         if self.max_update_norm.is_some() && experiment.federation.secure.is_some() {
-            return refuse(
-                "max_update_norm",
-                "updates under masks, whose norm nobody can tell".into(),
-            );
+            return refuse("max_update_norm", "updates under masks, whose norm is unknown".into());
         }
         if let Some(most) = self.max_epsilon {
             let (epsilon, delta, metrics) = match &experiment.federation.privacy {
@@ -138,7 +135,7 @@ impl Policy {
         }
     }
 
-    /// Whether the site has enough.
+    /// Checks the number of training images.
     pub(super) fn check_examples(&self, num_examples: usize) -> Result<(), String> {
         match num_examples < self.min_examples {
             true => refuse("min_examples", format!("training on {num_examples} images")),
@@ -146,7 +143,7 @@ impl Policy {
         }
     }
 
-    /// Whether a round may still be trained, of a run that said it had `planned`.
+    /// Checks whether another round may be trained of a run that announced `planned`.
     pub(super) fn check_round(&self, round: usize, planned: usize) -> Result<(), String> {
         let most = self.max_rounds.unwrap_or(usize::MAX);
         match round >= most {
@@ -158,10 +155,10 @@ impl Policy {
         }
     }
 
-    /// Whether a task may be done at all.
+    /// Checks whether a task is permitted at all.
     pub(super) fn check_task(&self, kind: &Kind) -> Result<(), String> {
         match kind {
-            // They are no update of anything that this server was told, so no norm says how much they tell.
+            // These parameters are not an update of anything sent here, so no norm limits what they reveal.
             Kind::Query(name) if name == PARAMETERS && self.max_update_norm.is_some() => {
                 refuse("max_update_norm", "the query of all trained parameters".to_owned())
             }
@@ -174,12 +171,12 @@ impl Policy {
         self.max_update_norm.is_some()
     }
 
-    /// Whether what was trained may leave.
+    /// Checks whether a trained update may leave.
     pub(super) fn check_update(&self, sent: &Message, answer: &Message) -> Result<(), String> {
         let Some(most) = self.max_update_norm else { return Ok(()) };
         let mut squares = 0.0;
         for (name, record) in &answer.records {
-            // What was not sent has no distance to it, and so would have no bound.
+            // A tensor that was not sent has no distance to the sent one, and so would have no bound.
             let Some(before) = sent.records.get(name) else {
                 return refuse("max_update_norm", format!("a record `{name}` that was not sent"));
             };

@@ -1,5 +1,5 @@
-//! What Flower's own servers send, and what they want to get: `FedAvg`, `FedProx`, `FedAdam` and the others of
-//! `flwr.serverapp.strategy`, and the wrappers for central differential privacy.
+//! Messages of Flower's own servers: `FedAvg`, `FedProx`, `FedAdam` and the others of `flwr.serverapp.strategy`, and
+//! the wrappers for central differential privacy.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::{Experiment, MethodName, Plan, Site, plan};
 
 /// Settings of a server's message that a site understands.
 pub(super) struct Stock {
-    /// From 0.
+    /// The round, from 0.
     pub(super) round: usize,
     experiment: Option<String>,
     classes: Option<Vec<String>>,
     template: Option<String>,
-    /// The largest norm of an update, which the site clips to.
+    /// The maximum norm of an update, to which the site clips.
     clipping_norm: Option<f64>,
 }
 
@@ -34,7 +34,7 @@ impl Stock {
             serde_json::from_str(&json)
                 .map_err(|_| "the server's setting `classes` is not a list of names".to_owned())
         });
-        // Flower counts from 1, and 0 is before the first.
+        // Flower counts from 1, and 0 is before the first round.
         let round = number_if_any(config, SERVER_ROUND)?.map_or(0, |round| round.saturating_sub(1));
         let clipping_norm = config.get(CLIPPING_NORM).map(|value| match value {
             Value::Float(norm) if *norm > 0.0 && norm.is_finite() => Ok(*norm),
@@ -50,7 +50,7 @@ impl Stock {
         })
     }
 
-    /// The experiment that the server sent, if it did.
+    /// The experiment in the server's message, if any.
     pub(super) fn experiment(&self) -> Result<Option<Experiment>, String> {
         let Some(text) = &self.experiment else { return Ok(None) };
         Experiment::from_toml("the server's setting `experiment`", text, &[])
@@ -58,7 +58,7 @@ impl Stock {
             .map_err(|error| error.to_string())
     }
 
-    /// What the site is to do. Where the server does not name classes and prompt, they are the site's own.
+    /// The site's plan. Classes and prompt that the server does not name are the site's own.
     pub(super) fn plan(
         &self,
         experiment: &Experiment,
@@ -68,7 +68,7 @@ impl Stock {
         let refuse = |problem: &str| Err(format!("{}: {problem}", experiment.name));
         if experiment.federation.strategy != StrategyConfig::default() {
             return refuse(
-                "federation.strategy: the server's own strategy makes the next parameters; leave it out",
+                "federation.strategy: the server's own strategy aggregates; leave it out",
             );
         }
         if !experiment.federation.share().is_all() {
@@ -110,13 +110,15 @@ impl Stock {
         let method = &experiment.method;
         if method.name == MethodName::Lda && method.closed_form.lambda.is_none() {
             return refuse(
-                "method.closed_form.lambda: that of lda follows from the number of all images, which is lost in means; set \
+                "method.closed_form.lambda: the default of lda depends on the number of all images, which means do \
+                 not contain; set \
                  it to the square of ten times the classes over the images",
             );
         }
         if method.name == MethodName::Gda {
             return refuse(
-                "method.name: what gda shrinks by follows from the number of all images, which is lost in means; choose \
+                "method.name: the shrinkage of gda depends on the number of all images, which means do not contain; \
+                 choose \
                  ridge, ncm, or lda with method.closed_form.lambda",
             );
         }
@@ -129,8 +131,8 @@ impl Stock {
             .map_err(|error| error.to_string())
     }
 
-    /// An answer as the server wants it: arrays in the order in which they were sent, and metrics that are finite
-    /// and have the same names at every site.
+    /// An answer in the server's format: arrays in the order in which they were sent, and finite metrics with the same
+    /// names at every site.
     pub(super) fn answer(
         &self,
         kind: &Kind,
@@ -139,7 +141,7 @@ impl Stock {
     ) -> Result<Message, String> {
         let examples = answer.num_examples().unwrap_or(0);
         if examples == 0 {
-            // The server would divide by it, or average what nobody trained.
+            // The server would divide by it, or average untrained parameters.
             return Err("this site has no image for that".to_owned());
         }
         let number = |name: &str| match answer.metrics.get(name) {
@@ -147,7 +149,7 @@ impl Stock {
             _ => Err(format!("its {name} is not a number")),
         };
         let mut metrics = Metrics::from([(NUM_EXAMPLES.to_owned(), examples as f64)]);
-        // A site that hides its images says nothing else of them, at all sites alike.
+        // A site that hides its images reports nothing else about them, at all sites alike.
         let tells = *kind == Kind::Evaluate || answer.metrics.contains_key("loss");
         if tells {
             metrics.insert("loss".to_owned(), number("loss")?);
@@ -156,7 +158,7 @@ impl Stock {
             metrics.insert("accuracy".to_owned(), number("accuracy")?);
             return Ok(Message { metrics, ..Message::default() });
         }
-        // What `QFedAvg` looks for.
+        // `QFedAvg` expects this metric.
         if tells {
             metrics.insert("train_loss".to_owned(), number("loss")?);
         }
@@ -168,9 +170,8 @@ impl Stock {
         Ok(Message { metrics, ..Message::parameters(Arc::new(trained)) })
     }
 
-    /// The parameters in the order of those that were sent; where the server asks for it, with the update clipped,
-    /// and whether it was: Flower's flat clipping, `w + min(1, C / |u|) u` with `u = w' - w` and one norm over all
-    /// arrays.
+    /// The parameters in the sent order; if the server requests it, with a clipped update, and whether it was clipped:
+    /// Flower's flat clipping, `w + min(1, C / |u|) u` with `u = w' - w` and one norm over all arrays.
     fn clip(
         &self,
         sent: &ParameterRecord,
@@ -202,7 +203,8 @@ impl Stock {
     }
 }
 
-/// What a server sent by number and not by name, by the names of `initial`, in whose order it is; `None` where it has names.
+/// Arrays that a server sent by number, with the names of `initial`, in whose order they are; `None` if they have
+/// names.
 pub(super) fn named(
     sent: &ParameterRecord,
     initial: &ParameterRecord,
@@ -218,8 +220,8 @@ pub(super) fn named(
     Ok(Some(named))
 }
 
-/// What a server sent, in the order and the element types in which the method has its parameters. A server may send
-/// them in any order, and those of some are in double precision from the second round on.
+/// The server's arrays in the method's order and element types. A server may send them in any order, and some send
+/// double precision from the second round on.
 pub(super) fn as_initial(
     sent: &ParameterRecord,
     initial: &ParameterRecord,
@@ -239,7 +241,7 @@ pub(super) fn as_initial(
         ordered.insert(name, tensor.cast(own.dtype())).map_err(|error| error.to_string())?;
     }
     match sent.iter().find(|(name, _)| initial.get(name).is_none()) {
-        Some((name, _)) => Err(format!("the server's array {name} is none that is trained")),
+        Some((name, _)) => Err(format!("the server's array {name} is not trained")),
         None => {
             ordered.check_finite().map_err(|error| format!("the server's arrays: {error}"))?;
             Ok(ordered)

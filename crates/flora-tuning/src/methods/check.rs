@@ -1,4 +1,4 @@
-//! Settings that do not go together with the method.
+//! Checks of settings that do not fit the method.
 
 use flora_data::Participants;
 use flora_federation::Attack;
@@ -8,13 +8,13 @@ use flora_strategies::StrategyConfig;
 use super::check_travel;
 use crate::{Experiment, LossKind, MethodName, OptimizerName, PathKind, Schedule, Trainable};
 
-/// What a method makes nothing of, by field.
+/// Rejects settings that a method does not use, by field.
 pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     let method = &experiment.method;
     let name = method.name.as_str();
     if method.method().has_head() && method.loss() == LossKind::Infonce {
         return Err(format!(
-            "method.loss: the head of {name} knows classes and no texts; choose \"class-ce\""
+            "method.loss: the head of {name} uses classes instead of texts; choose \"class-ce\""
         ));
     }
     let is_closed = method.name.is_closed_form();
@@ -36,8 +36,8 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     let naive = method.path == PathKind::Naive;
     if naive && (is_closed || method.head.is_some()) {
         return Err(format!(
-            "method.path: \"naive\" shows every image to the vision tower again and again, and the classifier of {} saw \
-             it once; choose \"fast\"",
+            "method.path: \"naive\" encodes every image in every step, but the classifier of {} uses each image \
+             once; choose \"fast\"",
             if is_closed { name } else { "method.head" }
         ));
     }
@@ -48,7 +48,7 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     if is_closed { check_closed_form(experiment) } else { check_trained(experiment) }
 }
 
-/// What the strategy asks of method, clients and training.
+/// Requirements of the strategy on method, clients and training.
 fn check_strategy(experiment: &Experiment) -> Result<(), String> {
     let (federation, method) = (&experiment.federation, &experiment.method);
     let (strategy, training) = (&federation.strategy, &experiment.training);
@@ -64,32 +64,32 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
         ));
     }
     if experiment.rounds() == 0 {
-        return refuse(format!("nothing is trained, and {name} has nothing to do; leave it out"));
+        return refuse(format!("nothing is trained, so {name} has no effect; leave it out"));
     }
     if federation.participants == Participants::Alone {
         return refuse(format!("clients that are \"alone\" send nothing; leave {name} out"));
     }
     if strategy.needs_lora() && method.method().trainable() != Trainable::Adapters {
         return refuse(format!(
-            "{name} is for the two factors of LoRA adapters, and {of} trains none; choose method.name = \"flora\", or \
+            "{name} needs the two factors of LoRA adapters, and {of} trains none; choose method.name = \"flora\", or \
              another strategy"
         ));
     }
     let constant = training.schedule == Schedule::Constant;
     if strategy.needs_sgd() && !(training.optimizer == OptimizerName::Sgd && constant) {
         return refuse(format!(
-            "{name} counts the steps of SGD at one rate; choose training.optimizer = \"sgd\" and training.schedule = \
+            "{name} assumes SGD steps at a constant rate; choose training.optimizer = \"sgd\" and training.schedule = \
              \"constant\", or another strategy"
         ));
     }
     if strategy.needs_plain_sgd() && training.momentum != 0.0 {
         return refuse(format!(
-            "{name} takes the clients' steps for those of SGD without momentum; choose training.momentum = 0"
+            "{name} assumes SGD without momentum; choose training.momentum = 0"
         ));
     }
     if strategy.makes_factors() && method.init_adapter.is_some() {
         return refuse(format!(
-            "{name} makes factors of its own, and the adapter in method.init_adapter would be lost; merge it into the \
+            "{name} creates its own factors, and the adapter in method.init_adapter would be lost; merge it into the \
              model with `flora export --merged`, and start from that"
         ));
     }
@@ -98,18 +98,19 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
     }
     if strategy.shares().is_some() && federation.participants == Participants::Central {
         return Err(format!(
-            "federation.participants: with {name} every client has a model of its own, and who is alone shares with nobody; \
+            "federation.participants: with {name} every client already has its own model, and \"alone\" or \
+             \"central\" shares with no other client; \
              choose \"all\""
         ));
     }
-    // An adapter that is still to be read has a rank of its own.
+    // An adapter that is still to be read has its own rank.
     match method.init_adapter {
         None => check_ranks(experiment),
         Some(_) => Ok(()),
     }
 }
 
-/// Whether a first round that trains nothing, and is answered by a gradient, fits the others.
+/// Checks that a first round that trains nothing, and is answered by a gradient, fits the others.
 fn check_estimate(experiment: &Experiment) -> Result<(), String> {
     let (training, name) = (&experiment.training, experiment.federation.strategy.name());
     if experiment.rounds() < 2 {
@@ -119,20 +120,21 @@ fn check_estimate(experiment: &Experiment) -> Result<(), String> {
     }
     if training.patience.is_some_and(|patience| patience.get() < 2) {
         return Err(format!(
-            "training.patience: the first round of {name} trains nothing, and would end a run with a patience of 1; choose \
+            "training.patience: the first round of {name} trains nothing, so it would end a run with a patience of \
+             1; choose \
              2 or more"
         ));
     }
     if experiment.federation.max_update_norm.is_some() {
         return Err(format!(
-            "federation.max_update_norm: the first round of {name} is answered by a gradient, whose norm is another than \
+            "federation.max_update_norm: the first round of {name} is answered by a gradient, whose norm differs from \
              that of an update; leave it out"
         ));
     }
     Ok(())
 }
 
-/// Whether clients' own ranks fit the adapter that they begin with, whose settings are in `method.lora` by now.
+/// Checks that clients' individual ranks fit the initial adapter, whose settings are in `method.lora` by now.
 pub(crate) fn check_ranks(experiment: &Experiment) -> Result<(), String> {
     let (strategy, method) = (&experiment.federation.strategy, &experiment.method);
     let Some((field, ranks)) = strategy.ranks() else { return Ok(()) };
@@ -156,7 +158,8 @@ pub(crate) fn check_ranks(experiment: &Experiment) -> Result<(), String> {
     }
     if method.init_adapter.is_some() && strategy.starts_from_rows() && ranks.smallest() < largest {
         return refuse(format!(
-            "{} sends clients of a smaller rank a part of the adapter in method.init_adapter, which is another; choose \
+            "{} sends clients of a smaller rank a part of the adapter in method.init_adapter, which is a different \
+             adapter; choose \
              \"flexlora\", or leave the adapter out",
             strategy.name()
         ));
@@ -164,12 +167,12 @@ pub(crate) fn check_ranks(experiment: &Experiment) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether attackers have something to attack.
+/// Checks that there is something to attack.
 fn check_attack(experiment: &Experiment) -> Result<(), String> {
     let Some(attack) = experiment.faults.attack else { return Ok(()) };
     let refuse = |why: &str| Err(format!("faults.attack: {why}; leave it out"));
     if experiment.rounds() == 0 {
-        return refuse("nothing is trained, and nothing is sent");
+        return refuse("nothing is trained or sent");
     }
     let of_labels = matches!(attack, Attack::LabelFlip { .. });
     if experiment.federation.participants == Participants::Alone && !of_labels {
@@ -191,13 +194,14 @@ fn check_closed_form(experiment: &Experiment) -> Result<(), String> {
     }
     if !experiment.training.class_weights.is_none() {
         return Err(format!(
-            "training.class_weights: {name} adds up all images alike, so that it does not matter who holds which; choose \
+            "training.class_weights: {name} weighs all images equally, so that its result does not depend on the \
+             partition; choose \
              \"none\""
         ));
     }
     if !experiment.method.softmax.is_all() {
         return Err(format!(
-            "method.softmax: {name} is solved without a loss, and its result does not depend on who holds which images; \
+            "method.softmax: {name} is solved without a loss, and its result does not depend on the partition; \
              leave it out"
         ));
     }
@@ -205,24 +209,25 @@ fn check_closed_form(experiment: &Experiment) -> Result<(), String> {
     if experiment.federation.participants == Participants::Alone && closed_form.start.is_some() {
         let field = if closed_form.leaving { "leaving" } else { "start" };
         return Err(format!(
-            "method.closed_form.{field}: clients that are \"alone\" add nothing to the sums of others and take nothing away; \
-             name those who come or leave as federation.participants"
+            "method.closed_form.{field}: clients that are \"alone\" neither add to nor subtract from the sums of \
+             others; \
+             name the joining or leaving clients as federation.participants"
         ));
     }
     if !experiment.federation.selection.is_fraction() {
         return Err(format!(
-            "federation.selection: {name} has one round, and nobody would ask the other clients; choose \"fraction\""
+            "federation.selection: {name} has one round, so other clients would never be asked; choose \"fraction\""
         ));
     }
     if experiment.federation.fraction < 1.0 {
         return Err(format!(
-            "federation.fraction: {name} has one round, and nobody would ask the other clients; choose 1"
+            "federation.fraction: {name} has one round, so other clients would never be asked; choose 1"
         ));
     }
     Ok(())
 }
 
-/// What belongs to the methods in closed form alone, and would do something else than its author thinks.
+/// Rejects settings of closed-form methods for other methods, where they would not have the intended effect.
 fn check_trained(experiment: &Experiment) -> Result<(), String> {
     let method = &experiment.method;
     if method.closed_form.start.is_some() {
@@ -233,8 +238,9 @@ fn check_trained(experiment: &Experiment) -> Result<(), String> {
     }
     if !method.closed_form.is_default() {
         return Err(match method.head {
-            Some(_) => "method.closed_form: the classifier in method.head was solved with settings of its own; leave these \
-                        out, or solve it anew with them"
+            Some(_) => "method.closed_form: the classifier in method.head was solved with its own settings; leave \
+                        these \
+                        out, or solve it again with them"
                 .to_owned(),
             None => format!(
                 "method.closed_form: {} is not solved in closed form; leave it out, or choose method.name = \"ridge\", \

@@ -1,4 +1,4 @@
-//! What does not go together of how messages travel and what is hidden in them.
+//! Checks that compression, privacy and secure aggregation fit together.
 
 use flora_compression::Codec;
 use flora_data::Participants;
@@ -7,7 +7,7 @@ use flora_privacy::{Accountant, ClearMetrics, PrivacyConfig, SampleConfig};
 
 use crate::{Experiment, LossKind, MethodName};
 
-/// How messages travel, by field.
+/// Checks these settings; an error names the field.
 pub(super) fn check(experiment: &Experiment) -> Result<(), String> {
     check_codecs(experiment)?;
     check_secure(experiment)?;
@@ -16,34 +16,39 @@ pub(super) fn check(experiment: &Experiment) -> Result<(), String> {
     let refuse = |why: String| Err(format!("federation.privacy: {why}"));
     let (federation, kind) = (&experiment.federation, privacy.kind());
     if experiment.rounds() == 0 {
-        return refuse("nothing is trained, and there is nothing to hide; leave it out".to_owned());
+        return refuse(
+            "nothing is trained, so there is nothing to protect; leave it out".to_owned(),
+        );
     }
     if federation.participants == Participants::Alone {
         return refuse("clients that are \"alone\" send nothing; leave it out".to_owned());
     }
     if matches!(federation.selection, SelectionConfig::PowerOfChoice { .. }) {
         return refuse(
-            "power-of-choice selects by the clients' losses, which tell of their images; choose another \
+            "power-of-choice selects by the clients' losses, which reveal information about their images; choose \
+             another \
              federation.selection"
                 .to_owned(),
         );
     }
     if federation.strategy.needs_plain_sgd() {
         return refuse(format!(
-            "control variates travel beside the update, and nothing hides them; choose another federation.strategy than {}",
+            "control variates are sent beside the update without protection; choose another federation.strategy \
+             than {}",
             federation.strategy.name()
         ));
     }
     if experiment.method.name.is_closed_form() && kind != "sample" {
         return refuse(format!(
-            "the sums of {} are of all images of a client, and no noise that hides the client leaves anything of them; choose \
+            "the sums of {} contain all images of a client, and noise that hides the client would destroy them; choose \
              kind = \"sample\"",
             experiment.method.name.as_str()
         ));
     }
     if kind != "central" && federation.below_quorum == BelowQuorum::Retry {
         return Err(format!(
-            "federation.below_quorum: with {kind} privacy a round that is tried again spends twice, and the budget is for each round \
+            "federation.below_quorum: with {kind} privacy a repeated round spends twice, but the budget covers each \
+             round \
              once; choose \"fail\" or \"skip\""
         ));
     }
@@ -55,14 +60,15 @@ pub(super) fn check(experiment: &Experiment) -> Result<(), String> {
     }
     if kind == "local" && federation.strategy.shares().is_some() {
         return refuse(format!(
-            "with {} a part of the adapter stays with the client, and its scores tell of what no noise hides; choose another \
+            "with {} a part of the adapter stays with the client, and its scores reveal it without noise; choose \
+             another \
              federation.strategy",
             federation.strategy.name()
         ));
     }
     match privacy {
         PrivacyConfig::Local(_) if experiment.output.keep_clients => Err(
-            "output.keep_clients: with local privacy what a client trained does not leave it without noise; leave it out"
+            "output.keep_clients: with local privacy, trained parameters leave a client only with noise; leave it out"
                 .to_owned(),
         ),
         PrivacyConfig::Central(_) => check_central(experiment),
@@ -79,21 +85,22 @@ fn check_codecs(experiment: &Experiment) -> Result<(), String> {
     let is_half = matches!(upload, Codec::F32 | Codec::F16 | Codec::Bf16);
     if experiment.method.name.is_closed_form() && !is_half {
         return Err(format!(
-            "federation.upload: the sums of {} are needed to their last digits, and {} leaves few; choose \"f32\" or \"f16\"",
+            "federation.upload: the sums of {} need full precision, and {} keeps few digits; choose \"f32\" or \"f16\"",
             experiment.method.name.as_str(),
             upload.name()
         ));
     }
     if experiment.method.name.is_closed_form() && !download.is_lossless() {
         return Err(format!(
-            "federation.download: what is sent of {} are sums, and {} would spoil them; choose \"f32\"",
+            "federation.download: {} sends sums, which {} would spoil; choose \"f32\"",
             experiment.method.name.as_str(),
             download.name()
         ));
     }
     if download.is_sparse() {
         return Err(format!(
-            "federation.download: {} sends the largest numbers of an update, and a model is none; choose \"int8\", \"int4\" \
+            "federation.download: {} sends the largest values of an update, which does not suit a model; choose \
+             \"int8\", \"int4\" \
              or \"eden\"",
             download.name()
         ));
@@ -104,14 +111,15 @@ fn check_codecs(experiment: &Experiment) -> Result<(), String> {
             false => ("upload", upload.name()),
         };
         return Err(format!(
-            "federation.{field}: control variates drift away from the clients' own where something is lost to {name}; \
+            "federation.{field}: the errors of {name} make control variates drift away from the clients' own; \
              choose \"f32\", or another strategy than {}",
             federation.strategy.name()
         ));
     }
     if federation.error_feedback == Some(true) && is_half {
         return Err(format!(
-            "federation.error_feedback: with upload = \"{}\" nothing is kept back; choose \"int8\", \"int4\", \"eden\", \"top-k\" \
+            "federation.error_feedback: with upload = \"{}\" there is no compression error to feed back; choose \
+             \"int8\", \"int4\", \"eden\", \"top-k\" \
              or \"ternary\", or leave it out",
             upload.name()
         ));
@@ -127,7 +135,7 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
     let refuse = |why: String| Err(format!("federation.secure: {why}"));
     let is_closed = experiment.method.name.is_closed_form();
     if experiment.rounds() == 0 {
-        return refuse("nothing is trained, and there is no sum; leave it out".to_owned());
+        return refuse("nothing is trained, so there is no sum; leave it out".to_owned());
     }
     if matches!(federation.participants, Participants::Alone | Participants::Central) {
         return refuse(
@@ -137,13 +145,14 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
     }
     if let Some(name) = federation.strategy.needs_each().filter(|_| !is_closed) {
         return refuse(format!(
-            "{name} needs the answers one by one, and under masks there is only their sum; choose \"fedavg\", a server \
+            "{name} needs individual answers, and under masks there is only their sum; choose \"fedavg\", a server \
              optimizer, \"fedprox\", \"ffa\", \"fedsvd\" or fed-sb with bases = \"random\" as federation.strategy"
         ));
     }
     if !federation.upload.is_lossless() {
         return refuse(format!(
-            "what is masked is rounded to lanes of 32 bits already, and cannot be shortened by {}; choose federation.upload = \
+            "masked values are rounded to integers of 32 bits already, and {} cannot compress them; choose \
+             federation.upload = \
              \"f32\", and federation.download as you like",
             federation.upload.name()
         ));
@@ -155,26 +164,28 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
     }
     if federation.max_update_norm.is_some() {
         return refuse(
-            "the server cannot measure updates that it does not see; leave federation.max_update_norm out, and choose secure.range"
+            "the server cannot measure masked updates; leave federation.max_update_norm out, and choose secure.range"
                 .to_owned(),
         );
     }
     if matches!(federation.selection, SelectionConfig::PowerOfChoice { .. }) {
         return refuse(
-            "clients keep their losses to themselves, by which power-of-choice selects; choose another federation.selection"
+            "power-of-choice selects by losses, which clients do not send; choose another federation.selection"
                 .to_owned(),
         );
     }
     let may_be_few = matches!(federation.selection, SelectionConfig::Poisson { .. });
     if may_be_few && federation.below_quorum == BelowQuorum::Fail {
         return refuse(
-            "a draw of one or two clients has no sum, and would end the run; choose federation.below_quorum = \"skip\""
+            "a draw of one or two clients cannot be masked, and would end the run; choose federation.below_quorum = \
+             \"skip\""
                 .to_owned(),
         );
     }
     if experiment.faults.spoils() {
         return refuse(
-            "what spoils single answers (faults.nan, wrong_shape, huge, stale) has none to spoil; leave it out, and let \
+            "faults of single answers (faults.nan, wrong_shape, huge, stale) are not possible under masks; leave \
+             them out, and let \
              clients fail or be late"
                 .to_owned(),
         );
@@ -186,13 +197,14 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
     }
     if experiment.method.closed_form.start.is_some() {
         return refuse(
-            "sums that a run begins with are out of the lanes' range; leave method.closed_form.start out".to_owned(),
+            "sums that a run begins with exceed the range of the masked integers; leave method.closed_form.start \
+             out".to_owned(),
         );
     }
     if matches!(experiment.faults.attack, Some(attack) if !matches!(attack, Attack::LabelFlip { .. }))
     {
         return refuse(
-            "attacks are made on single answers; choose \"label-flip\", or leave faults.attack out"
+            "attacks need single answers; choose \"label-flip\", or leave faults.attack out"
                 .to_owned(),
         );
     }
@@ -204,26 +216,28 @@ fn check_central(experiment: &Experiment) -> Result<(), String> {
     let refuse = |why: String| Err(format!("federation.privacy: {why}"));
     if let Some(name) = federation.strategy.needs_each() {
         return refuse(format!(
-            "{name} needs the answers one by one, and central privacy shows it their noised mean; choose \"fedavg\", a server \
-             optimizer, \"fedprox\", \"ffa\", \"fedsvd\" or fed-sb with bases = \"random\" as federation.strategy"
+            "{name} needs individual answers, and central privacy shows it only their noised mean; choose \
+             \"fedavg\", a server optimizer, \"fedprox\", \"ffa\", \"fedsvd\" or fed-sb with bases = \"random\" as \
+             federation.strategy"
         ));
     }
     if federation.quorum > 1 {
         return refuse(format!(
-            "whether {} clients answered would tell who did; with central privacy every round counts, and \
+            "whether {} clients answered would reveal who did; with central privacy every round counts, and \
              federation.quorum is 1",
             federation.quorum
         ));
     }
     if federation.max_update_norm.is_some() {
         return refuse(
-            "updates are scaled down to `clip`, and not refused; leave federation.max_update_norm out".to_owned(),
+            "updates are scaled down to `clip`, not rejected; leave federation.max_update_norm out"
+                .to_owned(),
         );
     }
     match federation.selection {
         SelectionConfig::Fraction {} | SelectionConfig::Poisson { .. } => Ok(()),
         _ => refuse(format!(
-            "no accountant knows the chance of a client with {}; choose \"poisson\" or \"fraction\" as federation.selection",
+            "no accountant supports {}; choose \"poisson\" or \"fraction\" as federation.selection",
             federation.selection.kind()
         )),
     }
@@ -235,32 +249,33 @@ fn check_sample(experiment: &Experiment) -> Result<(), String> {
     match method.name {
         MethodName::Ridge => return Ok(()),
         name if name.is_closed_form() => {
-            return refuse("noised sums are solved by ridge only; choose method.name = \"ridge\"");
+            return refuse("only ridge supports noised sums; choose method.name = \"ridge\"");
         }
         MethodName::Flora => {}
-        _ => return refuse("examples are hidden by \"flora\" and \"ridge\"; choose one of them"),
+        _ => return refuse("only \"flora\" and \"ridge\" protect examples; choose one of them"),
     }
     let privacy = &experiment.federation.privacy;
     if let Some(PrivacyConfig::Sample(SampleConfig { accountant: Accountant::Exact, .. })) = privacy
     {
         return refuse(
-            "batches are drawn, and accountant = \"exact\" knows full participation only; choose \"pld\"",
+            "batches are sampled, and accountant = \"exact\" supports full participation only; choose \"pld\"",
         );
     }
     if method.loss() == LossKind::Infonce {
         return refuse(
-            "with infonce the gradient of an example is made of all others of its batch; choose method.loss = \"class-ce\"",
+            "with infonce, the gradient of an example depends on all others in its batch; choose method.loss = \
+             \"class-ce\"",
         );
     }
     if !method.softmax.is_all() || !training.class_weights.is_none() {
         return refuse(
-            "how many images a client has of a class would be told by its softmax or its class weights; choose \
+            "its softmax or its class weights would reveal how many images a client has of a class; choose \
              method.softmax = \"all\" and training.class_weights = \"none\"",
         );
     }
     if method.lora.towers != flora_lora::Towers::Text {
         return refuse(
-            "the gradients of single examples are known where the images' features are frozen; choose method.lora.towers = \
+            "the gradients of single examples are known only with frozen image features; choose method.lora.towers = \
              \"text\"",
         );
     }

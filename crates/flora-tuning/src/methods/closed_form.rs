@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 use super::{Method, MethodName, Start, Summed};
 use crate::{LinearHead, LossKind, MomentSums, Objective, Trainable, TuningError, TuningModel};
 
-/// What the classifier of a closed-form method looks at.
+/// The features that the classifier of a closed-form method uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HeadFeatures {
-    /// The image features, as the prompts are compared with.
+    /// The image features, which the prompts are compared with.
     Embedding,
-    /// States of the vision tower's later blocks: [`Readout::of_layers`].
+    /// States of the vision tower's last blocks: [`Readout::of_layers`].
     #[default]
     Layers,
 }
 
 impl HeadFeatures {
-    /// As it is written in an experiment.
+    /// The name in an experiment.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Embedding => "embedding",
@@ -30,31 +30,29 @@ impl HeadFeatures {
     }
 }
 
-/// Settings of the methods that are solved in closed form.
+/// Settings of the closed-form methods.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClosedFormConfig {
-    /// What the classifier looks at.
+    /// The features that the classifier uses.
     pub features: HeadFeatures,
-    /// Whether images are looked at as they are and moved a little in four directions, and the mean is taken: see
-    /// [`Readout::shifts`].
+    /// Whether to average over the original image and small shifts in four directions: see [`Readout::shifts`].
     pub shifts: bool,
-    /// What is added to the second moments before they are inverted, as a share of their mean eigenvalue; above 0. Those
-    /// of ridge regression are of all images, and without a value it is 0.01. Those of linear discriminant analysis are
-    /// within the classes, and without a value it depends on the images of a class: see [`Lda::lambda`].
+    /// The regularisation added to the second moments before they are inverted, as a share of their mean eigenvalue;
+    /// above 0. For ridge regression, the moments are over all images, and the default is 0.01. For linear discriminant
+    /// analysis, they are within classes, and the default depends on the images per class: see [`Lda::lambda`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lambda: Option<f64>,
-    /// How much of the text classifier is the prior of [`Ridge`], in targets of 0 and 1.
+    /// The weight of the text classifier as the prior of [`Ridge`], in targets of 0 and 1.
     pub prior: f64,
-    /// The factor on the head's logits, which are added to those of the prompts. Without one, that of the method:
-    /// see [`ClosedForm::weight`].
+    /// The factor on the head's logits, which are added to those of the prompts. By default, that of the method: see
+    /// [`ClosedForm::weight`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
-    /// A run of a closed-form method, or its `trained.safetensors`, whose sums those of this run's clients are added
-    /// to.
+    /// A run of a closed-form method, or its `trained.safetensors`, whose sums this run's clients add to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<PathBuf>,
-    /// The clients of this run leave: their sums are taken away from those of `start`.
+    /// The clients of this run leave: their sums are subtracted from those of `start`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub leaving: bool,
 }
@@ -74,12 +72,12 @@ impl Default for ClosedFormConfig {
 }
 
 impl ClosedFormConfig {
-    /// Whether all is as in an experiment that says nothing of it.
+    /// Whether all settings have their defaults.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// What is wrong with the values, by field.
+    /// Checks the values; an error names the field.
     pub(crate) fn check(&self) -> Result<(), String> {
         for (field, value, least) in [
             ("lambda", self.lambda.unwrap_or(1.0), f64::MIN_POSITIVE),
@@ -94,13 +92,13 @@ impl ClosedFormConfig {
         }
         if self.prior > 0.0 && self.features == HeadFeatures::Layers {
             return Err(
-                "method.closed_form.prior: texts are no prior for states of blocks; choose 0, or \
+                "method.closed_form.prior: text features cannot be the prior of block states; choose 0, or \
                         method.closed_form.features = \"embedding\""
                     .to_owned(),
             );
         }
         if self.leaving && self.start.is_none() {
-            return Err("method.closed_form.leaving: there is nothing to leave; name the run that the clients were \
+            return Err("method.closed_form.leaving: there are no sums to leave; name the run that the clients were \
                         counted in as method.closed_form.start"
                 .to_owned());
         }
@@ -108,30 +106,30 @@ impl ClosedFormConfig {
     }
 }
 
-/// A linear classifier on frozen image features that is solved from sums over all training images, in one round and
-/// without a gradient, and whose logits are added to those of the prompts.
+/// A linear classifier on frozen image features, solved from sums over all training images in one round and without a
+/// gradient. Its logits are added to those of the prompts.
 ///
-/// What a client sends is its [`Moments`]: `d (d + 1) / 2 + C d + C` numbers for `d` dimensions and `C` classes. The sums
-/// of all clients are those of all images, so that the classifier does not depend on who holds which. A class that
-/// nobody has an image of keeps its text logit; before the first round the model is exactly the zero-shot one.
+/// A client sends its [`Moments`]: `d (d + 1) / 2 + C d + C` numbers for `d` dimensions and `C` classes. The sums of
+/// all clients are those of all images, so the classifier does not depend on the partition. A class without images
+/// keeps its text logit; before the first round the model is exactly the zero-shot one.
 #[derive(Debug, Clone)]
 pub struct ClosedForm {
-    /// Which classifier is solved for: [`MethodName::Ridge`], [`MethodName::Lda`], [`MethodName::Gda`] or
+    /// The classifier to solve for: [`MethodName::Ridge`], [`MethodName::Lda`], [`MethodName::Gda`] or
     /// [`MethodName::Ncm`].
     pub name: MethodName,
-    /// How.
+    /// The settings.
     pub settings: ClosedFormConfig,
 }
 
-/// The penalty of ridge regression, as a share of the mean eigenvalue of the Gram matrix.
+/// The default penalty of ridge regression, as a share of the mean eigenvalue of the Gram matrix.
 const RIDGE_LAMBDA: f64 = 0.01;
 
-/// Where the sums are in a model.
+/// Name prefix of the sums in a model.
 const PARTS: &[&str] = &["closed_form."];
 
 impl ClosedForm {
-    /// The classifier that follows from `moments`; `None` before there is an image. Of classes without images the
-    /// column is zero. `texts` are the normalised features of the prompts, a row a class.
+    /// The classifier solved from `moments`; `None` without images. For classes without images the column is zero.
+    /// `texts` are the normalised features of the prompts, one row per class.
     pub(crate) fn solve(
         &self,
         moments: &Moments,
@@ -141,7 +139,7 @@ impl ClosedForm {
             return Ok(None);
         }
         let ClosedFormConfig { lambda, prior, .. } = self.settings;
-        // States of blocks are in no space that texts are in.
+        // States of blocks are not in the space of text features.
         let none;
         let texts = match self.settings.features {
             HeadFeatures::Embedding => texts,
@@ -169,9 +167,9 @@ impl ClosedForm {
         Ok(Some(solved))
     }
 
-    /// The factor on the head's logits. Those of ridge regression are between 0 and 1 and those of nearest means are
-    /// cosines, of the order of CLIP's before its temperature; those of discriminant analysis are log densities, which
-    /// Gaussian discriminant analysis divides by the images there are.
+    /// The factor on the head's logits. Those of ridge regression are between 0 and 1, and those of nearest means are
+    /// cosines, comparable to CLIP's before its temperature. Those of discriminant analysis are log densities, which
+    /// Gaussian discriminant analysis divides by the number of images.
     pub fn weight(&self) -> f64 {
         self.settings.weight.unwrap_or(match self.name {
             MethodName::Lda => 1.0,
@@ -181,7 +179,7 @@ impl ClosedForm {
         })
     }
 
-    /// The classifier as it is added to the logits of the prompts.
+    /// The classifier whose logits are added to those of the prompts.
     pub(crate) fn head(&self, solved: &LinearClassifier, device: &Device) -> LinearHead {
         let weight = self.weight();
         let times = |values: &[f32]| {
@@ -191,8 +189,8 @@ impl ClosedForm {
     }
 }
 
-/// The moments of a record. A server that averages, as Flower's own do, leaves the means of nobody knows how many images:
-/// they are read as those of [`MEANS_OF`].
+/// The moments of a record. A server that averages, as Flower's own do, leaves means over an unknown number of images:
+/// they are read as means of [`MEANS_OF`] images.
 pub(crate) fn read(record: &ParameterRecord) -> Result<Moments, HeadsError> {
     let counts = record.get(CLASS_COUNTS).map(|counts| counts.to_f32().into_owned());
     let total: f64 = counts.unwrap_or_default().iter().map(|count| f64::from(*count)).sum();
@@ -202,8 +200,8 @@ pub(crate) fn read(record: &ParameterRecord) -> Result<Moments, HeadsError> {
     }
 }
 
-/// Images whose means are read without their number. It decides nothing but what is rounding, and what
-/// [`MethodName::Gda`] and, without a `lambda`, [`MethodName::Lda`] shrink by: sites that are asked for means refuse these.
+/// The number of images assumed for means without one. It affects only rounding thresholds, and the shrinkage of
+/// [`MethodName::Gda`] and, without a `lambda`, of [`MethodName::Lda`]: sites refuse these for servers that average.
 const MEANS_OF: f64 = 10_000.0;
 
 impl Method for ClosedForm {

@@ -3,12 +3,12 @@ use burn::tensor::Tensor;
 use super::{Method, MethodName, Start};
 use crate::{AttentionAdapter, Objective, Trainable, TuningError, TuningModel};
 
-/// FedCLIP's attention adapter ([arXiv 2302.13485](https://arxiv.org/abs/2302.13485)), called FedAA in the
-/// FLoRA paper: image features are weighted by a small network of themselves. Trained and sent:
-/// `2 d (d + 1)` numbers, `d` the shared dimension; 525,312 for ViT-B/32.
+/// FedCLIP's attention adapter ([arXiv 2302.13485](https://arxiv.org/abs/2302.13485)), called FedAA in the FLoRA paper:
+/// a small network weights the image features. Trained and sent: `2 d (d + 1)` numbers, with `d` the shared dimension;
+/// 525,312 for ViT-B/32.
 ///
-/// The network starts with identity matrices. Its softmax is then not uniform, so that the model before
-/// training is nearly, but not exactly, the zero-shot one.
+/// The network starts with identity matrices. Its softmax is then not uniform, so the initial model is nearly, but not
+/// exactly, the zero-shot one.
 #[derive(Debug, Clone, Copy)]
 pub struct FedAa;
 

@@ -1,8 +1,8 @@
 use super::{Method, MethodName, Start};
 use crate::{Trainable, TuningError, TuningModel};
 
-/// Federated full fine-tuning: every weight of both towers, what FLoRA is compared with. Trained and sent:
-/// the whole model but its temperature; 151,277,312 numbers for ViT-B/32.
+/// Federated full fine-tuning: every weight of both towers, the reference for FLoRA. Trained and sent: the whole model
+/// except its temperature; 151,277,312 numbers for ViT-B/32.
 #[derive(Debug, Clone, Copy)]
 pub struct FedFft;
 

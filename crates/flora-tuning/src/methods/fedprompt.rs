@@ -8,24 +8,22 @@ use serde::{Deserialize, Serialize};
 use super::{Method, MethodName, Start};
 use crate::{LossKind, Prompts, Trainable, TuningError, TuningModel};
 
-/// Learned context vectors before the class names: CoOp
-/// ([arXiv 2109.01134](https://arxiv.org/abs/2109.01134)) in a federation, as PromptFL
-/// ([arXiv 2208.11625](https://arxiv.org/abs/2208.11625)). One context for all classes. Trained and sent:
-/// `length * width` numbers; 8,192 for 16 vectors in ViT-B/32.
+/// Learned context vectors before the class names: CoOp ([arXiv 2109.01134](https://arxiv.org/abs/2109.01134)) in a
+/// federation, as in PromptFL ([arXiv 2208.11625](https://arxiv.org/abs/2208.11625)). All classes share one context.
+/// Trained and sent: `length * width` numbers; 8,192 for 16 vectors in ViT-B/32.
 #[derive(Debug, Clone)]
 pub struct FedPrompt(pub PromptConfig);
 
-/// The context vectors of [`FedPrompt`].
+/// Settings of the context vectors of [`FedPrompt`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PromptConfig {
-    /// How many vectors, drawn from `N(0, 0.02^2)` and put in the place of the template's words before the
-    /// class name. 16 in CoOp. Of 0, the default, the vectors start as those words, and the model as the
-    /// zero-shot one.
+    /// Number of vectors, drawn from `N(0, 0.02^2)`, that replace the template's words before the class name. 16 in
+    /// CoOp. With 0, the default, the vectors start as those words, and the model as the zero-shot one.
     pub length: usize,
 }
 
-/// CoOp's, and that of CLIP's token embeddings.
+/// The standard deviation in CoOp, and of CLIP's token embeddings.
 const DEVIATION: f32 = 0.02;
 
 impl Method for FedPrompt {

@@ -4,8 +4,8 @@ use super::fedlc::{head_logits, with_head};
 use super::{Method, MethodName, Start};
 use crate::{LossKind, Objective, Trainable, TuningError, TuningModel};
 
-/// The head of [`FedLc`](super::FedLc) together with the vision tower and its projection. Trained and
-/// sent: 87,849,216 numbers for ViT-B/32, and the head's.
+/// The head of [`FedLc`](super::FedLc) together with the vision tower and its projection. Trained and sent: 87,849,216
+/// numbers for ViT-B/32, plus the head's.
 #[derive(Debug, Clone, Copy)]
 pub struct FedVmLc;
 

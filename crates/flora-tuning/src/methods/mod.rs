@@ -1,4 +1,4 @@
-//! The methods that are compared: what each trains and sends, and what it predicts from.
+//! The fine-tuning methods: trained and sent parameters, and prediction.
 
 mod check;
 mod check_travel;
@@ -36,10 +36,10 @@ pub use zero_shot::ZeroShot;
 
 use crate::{LossKind, Objective, Prompts, Trainable, TuningError, TuningModel};
 
-/// A way to fine-tune CLIP in a federation.
+/// A method to fine-tune CLIP in a federation.
 ///
-/// A method is a value that all clients share; what a client trains is in its [`TuningModel`]. Methods of other
-/// crates run with [`prepare_method`](crate::prepare_method); this one trains the projection of the text tower:
+/// A method is a value that all clients share; a client's trained parameters are in its [`TuningModel`]. Methods of
+/// other crates run with [`prepare_method`](crate::prepare_method); this one trains the projection of the text tower:
 ///
 /// ```
 /// use flora_tuning::methods::{Method, Start};
@@ -67,40 +67,40 @@ use crate::{LossKind, Objective, Prompts, Trainable, TuningError, TuningModel};
 /// }
 /// ```
 pub trait Method: Debug + Send + Sync {
-    /// What it is called in events and files.
+    /// The name in events and files.
     fn name(&self) -> &str;
 
-    /// The loss that it is published with.
+    /// The loss of its publication.
     fn usual_loss(&self) -> LossKind {
         LossKind::Infonce
     }
 
-    /// Whether it predicts with a head of its own, which knows classes and no texts.
+    /// Whether it predicts with its own head, which uses classes instead of texts.
     fn has_head(&self) -> bool {
         false
     }
 
-    /// Whether [`attach`](Self::attach) asks for [`Start::texts`].
+    /// Whether [`attach`](Self::attach) needs [`Start::texts`].
     fn starts_from_texts(&self) -> bool {
         self.has_head()
     }
 
-    /// What is trained and sent.
+    /// The trained and sent parameters.
     fn trainable(&self) -> Trainable;
 
-    /// Whether an image's features change in training, so that its picture goes through the vision tower
-    /// at every step. Otherwise they are computed once.
+    /// Whether image features change during training, so that images go through the vision tower at every step.
+    /// Otherwise they are computed once.
     fn trains_vision(&self) -> bool {
         false
     }
 
-    /// Whether a prompt's features change in training. Otherwise they are computed once.
+    /// Whether prompt features change during training. Otherwise they are computed once.
     fn trains_text(&self) -> bool {
         false
     }
 
-    /// What it reads of the vision tower besides image features: [`logits`](Self::logits) is then given what
-    /// [`Clip::image_rows`](flora_clip::Clip::image_rows) has. For methods whose vision tower stays as it is.
+    /// The states of the vision tower that it uses besides image features: [`logits`](Self::logits) then receives the
+    /// output of [`Clip::image_rows`](flora_clip::Clip::image_rows). Only for methods with a frozen vision tower.
     fn readout(&self, config: &VisionConfig) -> Option<Readout> {
         let _ = config;
         None
@@ -121,15 +121,14 @@ pub trait Method: Debug + Send + Sync {
         Prompts::new(tokenizer, config, template, classes)
     }
 
-    /// Give a model, all of which is frozen, what this method trains; the same for every client.
+    /// Adds the method's trained modules to a fully frozen model, the same for every client.
     ///
     /// # Errors
     ///
     /// Settings that do not fit the model.
     fn attach(&self, base: TuningModel, start: &Start<'_>) -> Result<TuningModel, TuningError>;
 
-    /// What a client makes of its `images` that takes no steps of an optimizer: sums over them, computed at once. `None`
-    /// for a method that is trained.
+    /// Sums over a client's `images`, for methods that take no optimizer steps. `None` for a method that is trained.
     ///
     /// # Errors
     ///
@@ -145,12 +144,12 @@ pub trait Method: Debug + Send + Sync {
         Ok(None)
     }
 
-    /// The model as it predicts, with whatever follows from its trained parameters; called once before many images.
-    /// `model` and `device` are without autodiff.
+    /// Prepares the model for prediction, with everything derived from its trained parameters; called once before many
+    /// images. `model` and `device` are without autodiff.
     ///
     /// # Errors
     ///
-    /// Trained parameters from which nothing follows.
+    /// Trained parameters that cannot be used for prediction.
     fn ready(
         &self,
         objective: &Objective,
@@ -161,11 +160,11 @@ pub trait Method: Debug + Send + Sync {
         Ok(model)
     }
 
-    /// What the model makes of images for some classes.
+    /// The logits of images for some classes.
     ///
     /// # Shapes
     ///
-    /// - images: features as they come from the model or the cache, `[batch, projection_dim]`
+    /// - images: features from the model or the cache, `[batch, projection_dim]`
     /// - output: `[batch, classes.len()]`; the largest is the prediction
     fn logits(
         &self,
@@ -181,14 +180,14 @@ pub trait Method: Debug + Send + Sync {
 /// Sums over the images of a client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summed {
-    /// The sums: trained parameters, with which the client alone would predict.
+    /// The sums as trained parameters, with which the client alone would predict.
     pub sums: ParameterRecord,
-    /// The same divided by the number of images, which is what the client sends: the server adds such means up,
-    /// weighted by examples.
+    /// The sums divided by the number of images, which the client sends: the server adds up such means, weighted by
+    /// examples.
     pub means: ParameterRecord,
 }
 
-/// The methods that ship.
+/// The methods included in flora.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -211,20 +210,20 @@ pub enum MethodName {
     /// [`FedPrompt`]: context vectors before the class names, as in CoOp.
     #[serde(rename = "fedprompt")]
     FedPrompt,
-    /// [`ZeroShot`]: nothing; the model as it is.
+    /// [`ZeroShot`]: the unchanged model; nothing is trained.
     ZeroShot,
     /// [`ClosedForm`]: ridge regression on frozen image features.
     Ridge,
     /// [`ClosedForm`]: linear discriminant analysis on frozen image features, against the mean of all images.
     Lda,
-    /// [`ClosedForm`]: Gaussian discriminant analysis on frozen image features, as its authors publish it.
+    /// [`ClosedForm`]: Gaussian discriminant analysis on frozen image features, as published by its authors.
     Gda,
     /// [`ClosedForm`]: the nearest class mean of frozen image features.
     Ncm,
 }
 
 impl MethodName {
-    /// As it is written in an experiment.
+    /// The name in an experiment.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Flora => "flora",
@@ -247,12 +246,12 @@ impl MethodName {
     }
 }
 
-/// What a method starts from.
+/// Inputs of [`Method::attach`].
 #[derive(Debug)]
 pub struct Start<'a> {
-    /// Seed of whatever is drawn.
+    /// Seed for random initial values.
     pub seed: u64,
-    /// Where the model is, with autodiff.
+    /// The model's device, with autodiff.
     pub device: &'a Device,
     base: &'a TuningModel,
     prompts: &'a Prompts,
@@ -266,19 +265,19 @@ impl<'a> Start<'a> {
         Self { seed, device, base, prompts, texts: OnceLock::new(), vision: None }
     }
 
-    /// The same, with the features of the prompts, if they were computed before.
+    /// Sets the features of the prompts, if they were computed before.
     pub(crate) fn with_texts(self, texts: Option<Arc<Features>>) -> Self {
         let texts = texts.map_or_else(OnceLock::new, OnceLock::from);
         Self { texts, ..self }
     }
 
-    /// The same, with the sizes of the vision tower, for methods that have a [`Method::readout`].
+    /// Sets the configuration of the vision tower, for methods that have a [`Method::readout`].
     #[must_use]
     pub fn with_vision(self, config: &VisionConfig) -> Self {
         Self { vision: Some(config.clone()), ..self }
     }
 
-    /// The sizes of the vision tower, where they were given.
+    /// The configuration of the vision tower, if it was given.
     pub fn vision(&self) -> Option<&VisionConfig> {
         self.vision.as_ref()
     }

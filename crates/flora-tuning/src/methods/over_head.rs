@@ -8,13 +8,13 @@ use flora_heads::Moments;
 use super::{ClosedForm, Flora, Method, Start};
 use crate::{LossKind, Objective, Trainable, TuningError, TuningModel};
 
-/// [`Flora`] beside a classifier in closed form that was there before: the adapters are trained on what it leaves. Its
-/// logits are added to those of the prompts, in the loss and in prediction, and stay as they are.
+/// [`Flora`] with an existing closed-form classifier: the adapters are trained on the residual of its predictions. Its
+/// logits are added to those of the prompts, in the loss and in prediction, and it is not trained.
 #[derive(Debug, Clone)]
 pub(crate) struct OverHead {
     pub(crate) flora: Flora,
     pub(crate) head: ClosedForm,
-    /// From which the head is solved.
+    /// The moments from which the head is solved.
     pub(crate) moments: Arc<Moments>,
 }
 
@@ -48,7 +48,7 @@ impl Method for OverHead {
     }
 
     fn attach(&self, base: TuningModel, start: &Start<'_>) -> Result<TuningModel, TuningError> {
-        // The texts of the base, before an adapter moves them: what the head was solved with.
+        // The texts of the base, before an adapter changes them: the head was solved with these.
         let solved = self.head.solve(&self.moments, &start.texts().values)?;
         let base = match solved {
             Some(solved) => base.with_head(self.head.head(&solved, start.device).no_grad()),

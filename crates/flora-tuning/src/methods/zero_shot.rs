@@ -1,7 +1,7 @@
 use super::{Method, MethodName, Start};
 use crate::{Trainable, TuningError, TuningModel};
 
-/// The model as it is: nothing is trained or sent.
+/// The unchanged model: nothing is trained or sent.
 #[derive(Debug, Clone, Copy)]
 pub struct ZeroShot;
 

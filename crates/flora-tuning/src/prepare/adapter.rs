@@ -1,4 +1,4 @@
-//! The adapter that a run begins with.
+//! The adapter that a run starts from.
 
 use flora_federation::Event;
 use flora_inference::{Provenance, adapter_folder};
@@ -7,7 +7,7 @@ use flora_lora::{LoraConfig, PeftAdapter, load_peft};
 use super::wrong;
 use crate::{Experiment, Observer, TuningError};
 
-/// An adapter to start from, trained on other weights.
+/// Warns of an adapter that was trained on other weights.
 pub(super) fn warn_of_other_base(
     experiment: &Experiment,
     adapter: Option<&Provenance>,
@@ -18,8 +18,8 @@ pub(super) fn warn_of_other_base(
         return;
     };
     let message = format!(
-        "the adapter in method.init_adapter was trained on {}, and not on the weights of {}: it starts from \
-         something else than what was trained",
+        "the adapter in method.init_adapter was trained on {}, not on the weights of {}: training starts from \
+         another model than the adapter was trained with",
         adapter.base_model_name_or_path, experiment.model.path
     );
     observer.event(&Event::Warning { message });
@@ -30,7 +30,7 @@ pub(crate) fn adapter_config(experiment: &Experiment) -> Result<Option<LoraConfi
     Ok(read_adapter(experiment)?.map(|(adapter, _)| adapter.config))
 }
 
-/// The adapter to start from, and what flora says of it.
+/// Reads the adapter to start from, and its provenance.
 pub(super) fn read_adapter(
     experiment: &Experiment,
 ) -> Result<Option<(PeftAdapter, Option<Provenance>)>, TuningError> {
@@ -43,15 +43,15 @@ pub(super) fn read_adapter(
     let path = folder.display();
     if !adapter.extras.is_empty() {
         let problem = format!(
-            "{path} has more than A and B (use_dora, lora_bias, bias or modules_to_save), and training \
-             goes on from these alone; fold it into its base with `flora export --merged`, and train \
+            "{path} has more parameters than A and B (use_dora, lora_bias, bias or modules_to_save), but training \
+             continues from these only; merge it into its base with `flora export --merged`, and train \
              a fresh adapter on that"
         );
         return Err(wrong(experiment, "method.init_adapter", problem));
     }
     if adapter.names_no_tower() {
         let problem = format!(
-            "{path} does not say of which tower it is; add \"auto_mapping\": {{\"base_model_class\": \
+            "{path} does not name the tower that it is for; add \"auto_mapping\": {{\"base_model_class\": \
              \"CLIPTextModel\"}}, or \"CLIPVisionModel\", to its adapter_config.json"
         );
         return Err(wrong(experiment, "method.init_adapter", problem));
@@ -59,7 +59,7 @@ pub(super) fn read_adapter(
     Ok(Some((adapter, provenance)))
 }
 
-/// The adapter to start from, and what flora says of it. Its configuration becomes the experiment's.
+/// Reads the adapter to start from, and its provenance. Its configuration replaces the experiment's.
 pub(super) fn initial_adapter(
     experiment: &mut Experiment,
     observer: &mut dyn Observer,
@@ -68,9 +68,10 @@ pub(super) fn initial_adapter(
     let lora = std::mem::replace(&mut experiment.method.lora, adapter.config.clone());
     if lora != LoraConfig::default() && lora != experiment.method.lora {
         observer.event(&Event::Warning {
-            message: "method.lora is that of the adapter in method.init_adapter, and not what the \
-                      experiment says"
-                .to_owned(),
+            message:
+                "method.lora is taken from the adapter in method.init_adapter, instead of the \
+                      experiment"
+                    .to_owned(),
         });
     }
     Ok(Some((adapter, provenance)))

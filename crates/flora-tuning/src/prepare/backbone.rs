@@ -1,4 +1,4 @@
-//! The frozen model, its prompts, and the model with what the method trains.
+//! The frozen model, its prompts, and the model with the method's modules.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use super::{data, on_one_thread, wrong};
 use crate::methods::Start;
 use crate::{Experiment, Method, Observer, PathKind, Prompts, Trainable, TuningError, TuningModel};
 
-/// What of the vision tower sees every image in every step, and not once.
+/// The part of the vision tower that processes every image in every step instead of once.
 pub(super) enum Vision {
-    /// Nothing.
+    /// None of it.
     Frozen,
-    /// What lies above the cut.
+    /// The part above the cut.
     From(VisionCut),
     /// All of it.
     Whole,
@@ -34,7 +34,7 @@ pub(super) struct Backbone {
     pub(super) method: Arc<dyn Method>,
     pub(super) prompts: Prompts,
     pub(super) logit_scale: f32,
-    /// With its vision tower, until the image features are there. `None` where it may not be needed.
+    /// With its vision tower, until the image features are computed. `None` if it may not be needed.
     pub(super) whole: Option<Clip>,
     /// The same with an adapter under the classifier, if there is one.
     pub(super) adapted: Option<Model>,
@@ -109,9 +109,9 @@ impl Backbone {
         })
     }
 
-    /// What of the vision tower sees every image in every step.
+    /// The part of the vision tower that processes every image in every step.
     pub(super) fn vision(&self, model: &TuningModel) -> Vision {
-        // Full fine-tuning moves what lies below adapters.
+        // Full fine-tuning changes the weights below adapters.
         let only_adapters = matches!(self.method.trainable(), Trainable::Adapters);
         match model.vision_cut() {
             _ if !encodes_pictures(self.method.as_ref(), self.path) => Vision::Frozen,
@@ -124,7 +124,7 @@ impl Backbone {
         }
     }
 
-    /// The zero-shot classifier, where training does not change it or begins with it.
+    /// The zero-shot classifier, if training does not change it or starts from it.
     pub(super) fn texts(&self, workers: &Workers) -> Option<Arc<Features>> {
         let wanted = self.texts_stay() || self.method.starts_from_texts();
         wanted.then(|| on_one_thread(workers, || self.start().texts()))
@@ -135,7 +135,7 @@ impl Backbone {
         self.path == PathKind::Fast && !self.method.trains_text()
     }
 
-    /// The model with what the method trains; with the values `initial`, if there are any.
+    /// The model with the method's modules, and with the values `initial`, if given.
     pub(super) fn attach(
         &self,
         initial: Option<&ParameterRecord>,
@@ -158,15 +158,15 @@ impl Backbone {
         self.method.trainable().load(model, initial).map_err(|error| misfit(&error))
     }
 
-    /// What of the prompts lies below everything that is trained.
+    /// The states of the prompts below all trained parameters.
     pub(super) fn prefix(&self, model: &TuningModel, workers: &Workers) -> Option<TextPrefix> {
-        // A context is trained below the whole tower, and full fine-tuning moves what lies below adapters.
+        // A context is trained below the whole tower, and full fine-tuning changes the weights below adapters.
         let only_adapters = matches!(self.method.trainable(), Trainable::Adapters);
         let wanted = self.path == PathKind::Fast && self.method.trains_text() && only_adapters;
         wanted.then(|| on_one_thread(workers, || self.prompts.prefix(model)))
     }
 
-    /// Numbers of the whole model, with what `model` has besides.
+    /// Number of parameters of the whole model, including those that `model` adds.
     pub(super) fn count(&self, model: &TuningModel) -> usize {
         self.checkpoint.num_params(&self.device) + model.num_params() - self.base.num_params()
     }

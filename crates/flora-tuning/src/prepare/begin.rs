@@ -1,4 +1,4 @@
-//! What a run begins with besides its checkpoint: an adapter, the sums of another run, a classifier.
+//! Initial values of a run besides its checkpoint: an adapter, the sums of another run, a classifier.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,23 +17,24 @@ use crate::methods::HeadFeatures;
 use crate::trained::{LoadedSums, adapter_digest};
 use crate::{Experiment, Method, MethodName, Observer, TuningError};
 
-/// What a run begins with besides its checkpoint.
+/// Initial values of a run besides its checkpoint.
 #[derive(Debug)]
 pub(super) struct Begin {
     /// The experiment's method.
     pub(super) method: Arc<dyn Method>,
-    /// Values of what is trained.
+    /// Initial values of the trained parameters.
     pub(super) initial: Option<ParameterRecord>,
     /// An adapter under the classifier of a closed-form method, with its digest.
     pub(super) below: Option<(PeftAdapter, String)>,
-    /// What flora says of the adapter.
+    /// The provenance of the adapter.
     provenance: Option<Provenance>,
-    /// The sums that are in `initial` or in the method.
+    /// The sums in `initial` or in the method.
     sums: Option<(&'static str, LoadedSums)>,
 }
 
 impl Begin {
-    /// Reads what the experiment names. The configuration of an adapter to start from becomes the experiment's.
+    /// Reads the files that the experiment names. The configuration of an adapter to start from replaces the
+    /// experiment's.
     pub(super) fn read(
         experiment: &mut Experiment,
         observer: &mut dyn Observer,
@@ -56,7 +57,7 @@ impl Begin {
         Ok(begin)
     }
 
-    /// A method of one's own, which begins with nothing else.
+    /// A custom method, without other initial values.
     pub(super) fn only(method: Arc<dyn Method>) -> Self {
         Self { method, initial: None, below: None, provenance: None, sums: None }
     }
@@ -78,8 +79,8 @@ impl Begin {
         Ok(begin)
     }
 
-    /// Whether it all belongs to the model and the classes of the run, as far as that can be known; an adapter that was
-    /// trained on other weights is told.
+    /// Checks that everything belongs to the model and the classes of the run, as far as that is known; warns of an
+    /// adapter that was trained on other weights.
     pub(super) fn check(
         &self,
         experiment: &Experiment,
@@ -90,11 +91,12 @@ impl Begin {
         warn_of_other_base(experiment, self.provenance.as_ref(), base_digest, observer);
         self.warn_of_missing_head(experiment, observer);
         let Experiment { method, federation, .. } = experiment;
-        // The others look at all that the sums hold, and half precision costs them a few tenths of a point.
+        // The other methods use all of the sums, and half precision costs them a few tenths of a point.
         if method.name == MethodName::Lda && !federation.upload.is_lossless() {
             let message = format!(
-                "federation.upload: sums that are rounded to {} can cost {} many points: what it looks for in them, the \
-                 spread within a class, is small beside what all images have in common; choose \"f32\", or \
+                "federation.upload: sums rounded to {} can cost {} many points of accuracy: the signal that it \
+                 uses, the \
+                 spread within a class, is small compared with the common mean of all images; choose \"f32\", or \
                  method.name = \"ridge\"",
                 federation.upload.name(),
                 method.name.as_str()
@@ -105,7 +107,8 @@ impl Begin {
         let (then, now) = (sums.provenance.precision, experiment.model.precision);
         if then != now {
             let problem = format!(
-                "its sums are of features in {then}, and these would be in {now}; choose model.precision = \"{then}\""
+                "its sums are of features in {then}, but this run's would be in {now}; choose model.precision = \
+                 \"{then}\""
             );
             return Err(wrong(experiment, field, problem));
         }
@@ -117,12 +120,12 @@ impl Begin {
                 .map_err(|error| wrong(experiment, START, error));
         }
         let below = adapter_below_head(experiment, sums)?;
-        // A classifier beside adapters has settings of its own.
+        // A classifier beside adapters has its own settings.
         sums.check((base_digest, base_settings), below.as_deref(), classes, &sums.method.settings)
             .map_err(|error| wrong(experiment, HEAD, error))
     }
 
-    /// Whether what the run begins with knows the images that the run is scored on, or the classes that are to be novel.
+    /// Checks that the initial values were not trained on images that the run is evaluated on, or on its novel classes.
     pub(super) fn check_scored(
         &self,
         experiment: &Experiment,
@@ -149,7 +152,7 @@ impl Begin {
         Ok(())
     }
 
-    /// An adapter that was trained on what a classifier left, which is not there or another one.
+    /// Warns of an adapter that was trained together with a classifier, which is missing or another one.
     fn warn_of_missing_head(&self, experiment: &Experiment, observer: &mut dyn Observer) {
         let Some(head) = self.provenance.as_ref().and_then(|it| it.head_sha256.as_ref()) else {
             return;
@@ -163,27 +166,29 @@ impl Begin {
                 "solve over an adapter that was trained alone, or the texts are not what was trained"
             }
             false => {
-                "name it as method.head, or training starts from something else than what was trained"
+                "name it as method.head, otherwise training starts from other predictions than those of the \
+                 adapter's run"
             }
         };
         let message = format!(
-            "the adapter in method.init_adapter was trained on what a classifier beside it left, and that is not here: {remedy}"
+            "the adapter in method.init_adapter was trained together with a classifier that is missing here: {remedy}"
         );
         observer.event(&Event::Warning { message });
     }
 
-    /// Whose sums the run begins with.
+    /// The clients whose images are in the initial sums.
     pub(super) fn summed(&self) -> BTreeSet<String> {
         self.start().map(|sums| sums.provenance.clients.clone()).unwrap_or_default()
     }
 
-    /// The sums that the run begins with.
+    /// The initial sums.
     fn start(&self) -> Option<&LoadedSums> {
         self.sums.as_ref().filter(|(field, _)| *field == START).map(|(_, sums)| sums)
     }
 
-    /// Whether those who train are not counted in the sums yet, or those who leave are: by their ids, and by what says
-    /// which images of the data set called `data_name` are theirs. Without a data set, the images are elsewhere.
+    /// Checks that training clients are not counted in the sums yet, or that leaving clients are: by their ids, and by
+    /// the settings that determine which images of the data set `data_name` are theirs. Without a data set, the images
+    /// are elsewhere.
     pub(super) fn check_trainers<'a>(
         &self,
         experiment: &Experiment,
@@ -197,15 +202,17 @@ impl Begin {
             return Ok(());
         }
         if summed.is_empty() {
-            let problem = "it does not say whose images its sums are of, so that a client could be counted twice; begin with \
-                           a run that says so, or anew";
+            let problem = "it does not say whose images its sums contain, so that a client could be counted twice; \
+                           start from \
+                           a run that records it, or without sums";
             return Err(wrong(experiment, START, problem));
         }
         let fingerprint = || Ok(dataset.map(Dataset::fingerprint).transpose()?);
         if let Some(field) = sums.other_images(experiment, data_name, fingerprint)? {
             let problem = format!(
-                "its sums are of the same data set, and {field} gives its clients other images now, so that an id does not \
-                 tell who is counted; choose what that run had"
+                "its sums are of the same data set, but {field} now gives its clients other images, so that an id \
+                 does not \
+                 identify a client; choose the value of that run"
             );
             return Err(wrong(experiment, START, problem));
         }
@@ -216,11 +223,13 @@ impl Begin {
         if let Some(id) = trainers.iter().find(|id| of_all != is_all(id) && (of_all || !leaving)) {
             let problem = match of_all {
                 true => format!(
-                    "the sums are of everybody's images (federation.participants = \"central\"), and {id} can neither come \
-                     late nor leave; begin with a run of single clients"
+                    "the sums contain all clients' images (federation.participants = \"central\"), so {id} can \
+                     neither join \
+                     late nor leave; start from a run of single clients"
                 ),
-                false => "federation.participants = \"central\" has everybody's images, and some are counted in the sums \
-                          already; name those who come late"
+                false => "federation.participants = \"central\" has all clients' images, and some are counted in \
+                          the sums \
+                          already; name the late clients"
                     .to_owned(),
             };
             return Err(wrong(experiment, START, problem));
@@ -228,16 +237,16 @@ impl Begin {
         let problem = match trainers.into_iter().find(|&id| summed.contains(id) != leaving) {
             None => return Ok(()),
             Some(id) if leaving => format!(
-                "the sums are not of {id}, who cannot leave; name those who do as federation.participants"
+                "the sums do not contain {id}, which cannot leave; name the leaving clients as federation.participants"
             ),
             Some(id) => format!(
-                "{id} is counted in the sums already; name those who come late as federation.participants"
+                "{id} is counted in the sums already; name the late clients as federation.participants"
             ),
         };
         Err(wrong(experiment, START, problem))
     }
 
-    /// SHA-256 of what is not trained and of what is begun with, by what it is called in a message.
+    /// SHA-256 of untrained and initial values, by their names in messages.
     pub(super) fn digests(&self) -> Vec<(&'static str, String)> {
         let below = self.below.iter().map(|(_, digest)| (BELOW, digest.clone()));
         let sums = self.sums.iter().map(|(field, sums)| {
@@ -248,7 +257,7 @@ impl Begin {
     }
 }
 
-/// What the inputs of a run call an adapter under a classifier, and a classifier beside prompts.
+/// Names of an adapter under a classifier, and of a classifier beside prompts, among the inputs of a run.
 const BELOW: &str = "adapter under the classifier";
 pub(crate) const BESIDE: &str = "classifier beside the prompts";
 
@@ -256,12 +265,13 @@ fn sums_digest(sums: &LoadedSums) -> String {
     format!("{} {:?}", crate::trained::digest(&sums.record), sums.method)
 }
 
-/// Checks the copies that [`save_trained`](crate::save_trained) made in `folder` of an adapter under a classifier or of a
-/// classifier beside the prompts: that they are what the run read when it began, by its [`inputs`](crate::Prepared::inputs).
+/// Checks the copies that [`save_trained`](crate::save_trained) made in `folder` of an adapter under a classifier or of
+/// a classifier beside the prompts: they must equal the files that the run read at its start, by its
+/// [`inputs`](crate::Prepared::inputs).
 ///
 /// # Errors
 ///
-/// A copy that cannot be read, or of something that was changed meanwhile.
+/// A copy that cannot be read, or of a file that was changed meanwhile.
 pub fn check_copies(
     experiment: &Experiment,
     folder: &Path,
@@ -271,8 +281,8 @@ pub fn check_copies(
     let is_copied = |copy: &Option<PathBuf>| copy.clone().filter(|path| path.starts_with(folder));
     let check = |field: &str, name: &str, now: String| match inputs.get(name) {
         Some(then) if *then != digest(&now) => {
-            let problem = "it was changed after the run began, and what was trained with it is of no use with what is \
-                           there now; restore it";
+            let problem = "it was changed after the run began, and the trained parameters cannot be used with the \
+                           changed one; restore it";
             Err(wrong(experiment, field, problem))
         }
         _ => Ok(()),
@@ -296,7 +306,7 @@ fn sums(experiment: &Experiment, field: &str, path: &Path) -> Result<LoadedSums,
     LoadedSums::open(path).map_err(|error| wrong(experiment, field, format!("{error}; {remedy}")))
 }
 
-/// What flora says of the checkpoint, where it trained it or wrote what it had trained into it.
+/// The provenance of the checkpoint, if flora trained it or stored trained weights in it.
 fn base_provenance(experiment: &Experiment) -> Result<Option<Provenance>, TuningError> {
     let path = data::resolve_model(experiment, &mut |_| {})?;
     if experiment.model.random_weights || !path.is_dir() {
@@ -305,18 +315,18 @@ fn base_provenance(experiment: &Experiment) -> Result<Option<Provenance>, Tuning
     Provenance::load(&path).map_err(|error| wrong(experiment, "model.path", error))
 }
 
-/// The adapter that a classifier beside the prompts was solved over, where training goes on from that very adapter: the
+/// The adapter over which a classifier beside the prompts was solved, if training continues from that very adapter: the
 /// logits of both are then those of the run that solved it.
 ///
-/// Its features are of the frozen vision tower, because `method.head` goes with adapters of the text tower alone. Its
-/// prior must not be made of texts, which are those of the base here.
+/// Its features come from the frozen vision tower, because `method.head` only supports adapters of the text tower. Its
+/// prior must not contain texts, because those of the base differ.
 fn adapter_below_head(
     experiment: &Experiment,
     sums: &LoadedSums,
 ) -> Result<Option<String>, TuningError> {
     let Some(adapter) = &experiment.method.init_adapter else { return Ok(None) };
     if sums.adapter.is_none() {
-        // It does not matter to its features which texts they are compared with.
+        // Its features do not depend on the texts that they are compared with.
         return Ok(None);
     }
     if sums.method.settings.features != HeadFeatures::Layers {

@@ -1,4 +1,4 @@
-//! What all clients share, and the clients.
+//! The shared data of all clients, and the clients.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::client::client_info;
 use crate::travel::Noise;
 use crate::{Cohort, Experiment, Objective, TuningClient, TuningError, TuningModel};
 
-/// What was computed for the clients.
+/// Everything computed for the clients.
 pub(super) struct Setting<'a> {
     pub(super) texts: Option<Arc<Features>>,
     pub(super) prefix: Option<TextPrefix>,
     pub(super) images: Images,
     pub(super) class_groups: Option<Vec<Vec<usize>>>,
     pub(super) dataset: &'a Dataset,
-    /// None at a site, which has its own images only.
+    /// `None` at a site, which has only its own images.
     pub(super) partition: Option<&'a Partition>,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn cohort(
     };
     let federation = &experiment.federation;
     let training = experiment.training.clone();
-    // What nobody is told is not measured.
+    // Measurements that are not reported are not computed.
     let local = federation.evaluate_local && !experiment.is_quiet() && federation.secure.is_none();
     let seed = experiment.seed;
     let cohort = Cohort::new(objective, training, local, seed, device, model)?;
@@ -62,8 +62,8 @@ pub(super) fn cohort(
     Ok(if experiment.output.keep_clients { cohort.keep_own() } else { cohort })
 }
 
-/// Those who attack by labels train on wrong ones: class `c` is called class `classes - 1 - c` (Fang et al. 2020,
-/// <https://arxiv.org/abs/1911.11815>). An image that is trained on is never scored, so that scores stay honest.
+/// Flips the training labels of label-flipping attackers: class `c` becomes class `classes - 1 - c` (Fang et al. 2020,
+/// <https://arxiv.org/abs/1911.11815>). Training images are never used for evaluation, so scores stay honest.
 fn flip(labels: &mut [usize], experiment: &Experiment, classes: usize, partition: &Partition) {
     let faults = &experiment.faults;
     if !matches!(faults.attack, Some(Attack::LabelFlip { .. })) {
@@ -73,7 +73,7 @@ fn flip(labels: &mut [usize], experiment: &Experiment, classes: usize, partition
     let infos: Vec<_> = shards.iter().map(|shard| client_info(shard, scored_on)).collect();
     let attackers = faults.attackers(&infos, experiment.seed);
     let other = |class: usize| {
-        // Where classes are in groups, an image is told from those of its own.
+        // If classes are in groups, labels are flipped within a group.
         let groups = partition.class_groups.iter().flatten();
         match groups.into_iter().find_map(|group| Some((group, place_in(group, class)?))) {
             Some((group, place)) => group[group.len() - 1 - place],
@@ -99,7 +99,7 @@ pub(super) fn of_partition(
 ) -> Result<Vec<Box<dyn Client>>, TuningError> {
     let scored_on = partition.scored_on();
     let hidden = experiment.hidden(&Noise::Seeded, "")?;
-    // What no accountant takes is told before the first round.
+    // Settings that the accountant rejects are reported before the first round.
     if let Some(hidden) = &hidden
         && let Some(first) = partition.clients.iter().find(|shard| !shard.train.is_empty())
     {
@@ -120,8 +120,8 @@ pub(super) fn of_partition(
     partition.clients.iter().map(client).collect()
 }
 
-/// The client that holds `shard` and is scored on its images of one split, with what happens to messages on their way.
-/// Where it has a process of its own, its noise is its own as well.
+/// The client that holds `shard` and is evaluated on its images of one split, with its message encodings. A client in
+/// its own process draws its own noise.
 pub(crate) fn site_client(
     experiment: &Experiment,
     shard: ClientShard,
@@ -150,7 +150,7 @@ fn layered(
         return Ok(around(client, layers, download));
     };
     let client = around(client, layers, None);
-    // Of what the client reads of the model, and in the order in which the fleet undoes it.
+    // In the client's view of the model, and in the order in which the fleet decodes.
     let secure = Secure::new(client, Policy::default(), secure.range).with_identity(identity);
     let client = Box::new(secure) as Box<dyn Client>;
     Ok(around(client, Vec::new(), download))

@@ -1,4 +1,4 @@
-//! The images and who holds them, and what of that does not go together with the settings.
+//! The images and their partition, checked against the settings.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::{Experiment, LossKind, Method, Observer, SoftmaxKind, TuningError};
 ///
 /// # Errors
 ///
-/// Files that are missing or damaged, and a partition that they do not allow.
+/// Files that are missing or damaged, and a partition that they do not support.
 pub fn partition(experiment: &Experiment) -> Result<(Dataset, Partition), TuningError> {
     let data = &experiment.data;
     let mut dataset = open_dataset(experiment)?.with_protocol(data.protocol);
@@ -30,14 +30,14 @@ pub fn partition(experiment: &Experiment) -> Result<(Dataset, Partition), Tuning
     Ok((dataset, partition))
 }
 
-/// The experiment's data set, whole.
+/// The experiment's complete data set.
 pub(crate) fn open_dataset(experiment: &Experiment) -> Result<Dataset, TuningError> {
     let data = &experiment.data;
     let root = data.root.as_ref().map(|root| find(experiment, "data.root", root)).transpose()?;
     Ok(Dataset::open(&find(experiment, "data.path", &data.path)?, root.as_deref())?)
 }
 
-/// Where the experiment's checkpoint lies.
+/// The path of the experiment's checkpoint.
 pub(crate) fn resolve_model(
     experiment: &Experiment,
     download: &mut dyn FnMut(flora_hub::Progress<'_>),
@@ -46,12 +46,12 @@ pub(crate) fn resolve_model(
         .map_err(|error| wrong(experiment, "model.path", error))
 }
 
-/// What `field` of the experiment names.
+/// The path that `field` of the experiment names.
 fn find(experiment: &Experiment, field: &str, path: &Path) -> Result<PathBuf, TuningError> {
     flora_hub::find(path).map_err(|error| wrong(experiment, field, error))
 }
 
-/// Files beside the images that are not read.
+/// Warns of files beside the images that are not read.
 pub(super) fn warn_of_passed_over(dataset: &Dataset, observer: &mut dyn Observer) {
     if let Some(others) = dataset.passed_over().warning() {
         let message = format!("{}: {others}", dataset.name());
@@ -59,7 +59,7 @@ pub(super) fn warn_of_passed_over(dataset: &Dataset, observer: &mut dyn Observer
     }
 }
 
-/// What would only be noticed when the rounds begin.
+/// Checks for problems that would otherwise only appear when the rounds begin.
 pub(super) fn check(
     experiment: &Experiment,
     method: &dyn Method,
@@ -82,7 +82,7 @@ pub(super) fn check(
     }
     if method.has_head() && partition.class_groups.is_some() {
         let problem = format!(
-            "the head of {} knows only the classes that it was trained on, and nothing of novel ones; choose \
+            "the head of {} supports only the classes that it was trained on, not novel ones; choose \
              another method, or another partition",
             method.name()
         );
@@ -99,7 +99,7 @@ pub(super) fn check(
     }
     if experiment.federation.strategy.shares().is_some() && !experiment.output.keep_clients {
         let message = format!(
-            "with {} every client has a model of its own, and none is kept; set output.keep_clients = true to have them",
+            "with {} every client has its own model, and none is saved; set output.keep_clients = true to save them",
             experiment.federation.strategy.name()
         );
         observer.event(&Event::Warning { message });
@@ -112,7 +112,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Whether the clients that have training images are enough, and those that the strategy knows.
+/// Checks that enough clients have training images, and that the strategy knows them.
 pub(super) fn check_trainers(experiment: &Experiment, ids: &[&str]) -> Result<(), TuningError> {
     let clients = ids.len();
     if let Some((field, ranks)) = experiment.federation.strategy.ranks() {
@@ -136,7 +136,7 @@ pub(super) fn check_trainers(experiment: &Experiment, ids: &[&str]) -> Result<()
     let needed = federation.strategy.fewest();
     if needed > train && experiment.rounds() > 0 {
         let problem = format!(
-            "{} needs {needed} answers to leave any out, and {train} clients train in a round; change its settings, or \
+            "{} needs {needed} answers to leave any out, but {train} clients train in a round; change its settings, or \
              choose another",
             federation.strategy.name()
         );
@@ -145,7 +145,7 @@ pub(super) fn check_trainers(experiment: &Experiment, ids: &[&str]) -> Result<()
     let by_chance = matches!(selection, SelectionConfig::Poisson { .. });
     if by_chance && needed > 1 && federation.below_quorum == BelowQuorum::Fail {
         let problem = format!(
-            "{} needs {needed} answers, and a coin for each client gives fewer now and then; choose \"skip\"",
+            "{} needs {needed} answers, but independent draws sometimes select fewer; choose \"skip\"",
             federation.strategy.name()
         );
         return Err(wrong(experiment, "federation.below_quorum", problem));
@@ -158,7 +158,7 @@ pub(super) fn check_trainers(experiment: &Experiment, ids: &[&str]) -> Result<()
     Ok(())
 }
 
-/// The loss, if it goes together with the classes.
+/// The loss, if it fits the classes.
 pub(super) fn check_loss(
     experiment: &Experiment,
     method: &dyn Method,
@@ -178,7 +178,7 @@ pub(super) fn check_loss(
     Ok(loss)
 }
 
-/// Whether clients hold what their domains have.
+/// Whether each client holds the images of one domain.
 fn is_natural(config: &PartitionConfig) -> bool {
     match config {
         PartitionConfig::Natural => true,
@@ -187,7 +187,7 @@ fn is_natural(config: &PartitionConfig) -> bool {
     }
 }
 
-/// Domains that train and are in no mean, which nobody would see.
+/// Warns of domains that train but are in no mean.
 fn warn_of_unscored(
     experiment: &Experiment,
     dataset: &Dataset,
@@ -215,7 +215,7 @@ fn warn_of_unscored(
     observer.event(&Event::Warning { message });
 }
 
-/// Clients that a softmax over their own classes leaves nothing to tell apart.
+/// Warns of clients with a single class, from which a softmax over their own classes learns nothing.
 fn warn_of_single_classes(
     experiment: &Experiment,
     dataset: &Dataset,
@@ -237,13 +237,13 @@ fn warn_of_single_classes(
         more => (format!("client {first} and {more} more have each"), "they learn"),
     };
     let message = format!(
-        "{whose} training images of one class, which the restricted softmax tells from nothing: {them} \
+        "{whose} training images of one class, so the restricted softmax has nothing to distinguish: {them} \
          nothing; use fewer clients or method.softmax = \"balanced\""
     );
     observer.event(&Event::Warning { message });
 }
 
-/// Clients that a contrastive loss leaves nothing to train on.
+/// Warns of clients with a single image, on which a contrastive loss cannot train.
 pub(super) fn warn_of_single_images(
     experiment: &Experiment,
     loss: LossKind,

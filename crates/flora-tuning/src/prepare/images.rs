@@ -1,4 +1,4 @@
-//! What the clients train on: features of a frozen vision tower, what lies below its first adapter, or pictures.
+//! Training inputs: features of a frozen vision tower, states below its first adapter, or images.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use crate::{Experiment, ImageInput, Observer, TuningError, TuningModel, Views};
 
 /// The images of all clients, ready for use.
 pub(super) struct Images {
-    /// As they are.
+    /// The original images.
     pub(super) plain: ImageInput,
-    /// As training sees them, if otherwise.
+    /// The views used in training, if any.
     pub(super) views: Option<Views>,
 }
 
@@ -35,11 +35,11 @@ pub(super) fn prepare(
     workers: &Workers,
     observer: &mut dyn Observer,
 ) -> Result<Images, TuningError> {
-    // The cache goes by the checkpoint's weights.
+    // The cache is keyed by the checkpoint's weights.
     let folder = cache_folder(experiment).filter(|_| !experiment.model.random_weights);
     let dtype = experiment.data.cache_dtype.into();
     check_precision(experiment, backbone, model, observer)?;
-    // The vision tower is in memory only while it computes what the cache does not have.
+    // The vision tower is in memory only while it computes what the cache lacks.
     let (whole, adapted) = (backbone.whole.take(), backbone.adapted.take());
     let source = Source {
         experiment,
@@ -67,7 +67,7 @@ pub(super) fn prepare(
     Ok(Images { plain, views: Some(views) })
 }
 
-/// Whether the device has the precision, and something of the vision tower is computed in it.
+/// Checks that the device supports the precision, and that some of the vision tower is computed in it.
 fn check_precision(
     experiment: &Experiment,
     backbone: &Backbone,
@@ -79,8 +79,9 @@ fn check_precision(
     precision.check(&backbone.device).map_err(|error| refused(&error))?;
     if !precision.is_f32() && matches!(backbone.vision(model), Vision::Whole) {
         let problem = format!(
-            "{precision} is for what is frozen, and every step computes the whole vision tower here: method.path = \
-             \"naive\" does, a method that trains all of it, and adapters in its first block; choose f32"
+            "{precision} only applies to frozen layers, but every step computes the whole vision tower here, as \
+             with method.path = \
+             \"naive\", a method that trains all of it, or adapters in its first block; choose f32"
         );
         return Err(refused(&problem));
     }
@@ -90,10 +91,10 @@ fn check_precision(
     Ok(())
 }
 
-/// The most bytes of features that are kept on a device, of the images as they are and of each view.
+/// Maximum bytes of features kept on a device, for the original images and for each view.
 const RESIDENT: usize = 1 << 28;
 
-/// Features on the device, where that is not burn's CPU backend and they are not too many; elsewhere as they are.
+/// Features on the device, if it is not burn's CPU backend and they are not too large; otherwise unchanged.
 fn resident_or(rows: FeatureRows, device: &Device) -> Result<ImageInput, TuningError> {
     let (count, dim) = (rows.len(), rows.dim());
     if flora_kernels::is_fused(device) || count * dim * size_of::<f32>() > RESIDENT {
@@ -114,14 +115,14 @@ fn views(experiment: &Experiment, dataset: &Dataset) -> Vec<Arc<Dataset>> {
         .collect()
 }
 
-/// What makes something of images.
+/// Computes data from images.
 struct Source<'a> {
     experiment: &'a Experiment,
     backbone: &'a Backbone,
     model: &'a TuningModel,
     /// The checkpoint's model, once it is in memory.
     whole: RefCell<Option<Clip>>,
-    /// The model with an adapter below what is trained, if there is one.
+    /// The model with an adapter below the trained parameters, if there is one.
     adapted: Option<Model>,
     cache: Option<FeatureCache>,
     workers: &'a Workers,
@@ -149,8 +150,8 @@ impl Source<'_> {
             Some(kept) => Ok(kept),
             None if !precision.is_f32() => {
                 let problem = format!(
-                    "{precision} is for what is computed once and kept, and the states below the first adapter cannot be \
-                     kept here (random weights, or a cache that cannot be written); choose f32"
+                    "{precision} only applies to cached computations, and the states below the first adapter cannot be \
+                     cached here (random weights, or a cache that cannot be written); choose f32"
                 );
                 Err(wrong(self.experiment, "model.precision", problem))
             }
@@ -192,14 +193,14 @@ impl Source<'_> {
         resident_or(rows, device)
     }
 
-    /// Whether the disk has room for what is kept of all of these.
+    /// Checks that the disk has space for the cached data of these data sets.
     fn check_room(&self, datasets: &[&Dataset]) -> Result<(), TuningError> {
         let checked =
             self.below_cut(|below, cache| check_room_for_activations(below, datasets, cache));
         checked.map(drop)
     }
 
-    /// What `work` makes with what lies below the first adapter; `None` where nothing is kept of that.
+    /// The result of `work` on the states below the first adapter; `None` if these are not cached.
     fn below_cut<T>(
         &self,
         work: impl FnOnce(&BelowCut<'_>, &FeatureCache) -> Result<T, InferenceError>,
@@ -221,7 +222,8 @@ impl Source<'_> {
             InferenceError::NoRoom { .. } => {
                 let problem = format!(
                     "{error}; free some space, name a folder on another disk, or choose data.cache_dtype = \"f16\", \
-                     which takes half the room, or method.path = \"naive\", which keeps nothing and computes the whole \
+                     which takes half the space, or method.path = \"naive\", which caches nothing and computes the \
+                                                                    whole \
                      tower at every step"
                 );
                 wrong(self.experiment, "data.cache", problem)

@@ -1,4 +1,4 @@
-//! What the numbers of a run depend on, besides its settings and the weights.
+//! Inputs of a run besides its settings and the weights.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -11,11 +11,11 @@ use super::backbone::Backbone;
 use super::begin::Begin;
 use crate::{Experiment, TuningError};
 
-/// What the images are called, whose digest is [`Dataset::fingerprint`].
+/// The name of the images, whose digest is [`Dataset::fingerprint`].
 pub(crate) const IMAGES: &str = "images";
 
-/// SHA-256 of each input, by what it is called in a message. Paths name them in an experiment, and what
-/// lies there may change. Without a data set, the images are elsewhere.
+/// SHA-256 of each input, by its name in messages. Experiments refer to them by paths, whose contents may change.
+/// Without a data set, the images are elsewhere.
 pub(super) fn digests(
     experiment: &Experiment,
     backbone: &Backbone,

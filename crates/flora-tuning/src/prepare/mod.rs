@@ -1,4 +1,4 @@
-//! From an experiment to clients that wait for the first round, a file for each thing that is prepared.
+//! From an experiment to clients ready for the first round; one file per prepared part.
 
 mod adapter;
 mod backbone;
@@ -47,7 +47,7 @@ pub(crate) fn refused(experiment: &Experiment, problem: String) -> TuningError {
     TuningError::Experiment { origin: experiment.name.clone(), problem }
 }
 
-/// Reads model and data, computes or loads the image features, and makes the clients.
+/// Reads model and data, computes or loads the image features, and creates the clients.
 ///
 /// On a GPU set `federation.threads` to 1 first: one thread keeps it busy.
 ///
@@ -63,13 +63,13 @@ pub fn prepare(
     prepared(experiment, begin, device, observer)
 }
 
-/// [`prepare`] for a method of your own, instead of the one that the experiment names. Its loss is
-/// `method.loss` where the experiment says one. `method.lora`, `method.prompt` and `method.init_adapter` belong to
-/// the methods that ship, and are not looked at.
+/// [`prepare`] for a custom method, instead of the one that the experiment names. Its loss is `method.loss`, if the
+/// experiment sets it. `method.lora`, `method.prompt` and `method.init_adapter` belong to the included methods, and are
+/// ignored.
 ///
 /// # Errors
 ///
-/// As [`prepare`].
+/// The errors of [`prepare`].
 pub fn prepare_method(
     experiment: Experiment,
     method: Arc<dyn Method>,
@@ -103,7 +103,7 @@ fn prepared(
     begin.check_trainers(&experiment, dataset.name(), Some(&dataset), trainers)?;
     begin.check_scored(&experiment, &dataset, &partition, observer)?;
     crate::privacy::check_partition(&experiment, &partition)?;
-    // Before the images are looked at, so that a mistake is told before the long work.
+    // Before the images are read, so that a mistake is reported before the long work.
     let texts = backbone.texts(&workers);
     let model = backbone.attach(begin.initial.as_ref(), &texts)?;
     let prefix = backbone.prefix(&model, &workers);
@@ -152,12 +152,12 @@ fn prepared(
     })
 }
 
-/// As all arithmetic whose bits matter.
+/// Runs `work` on one thread, like all deterministic arithmetic.
 fn on_one_thread<R: Send>(workers: &Workers, work: impl Fn() -> R + Sync) -> R {
     workers.map(vec![()], |()| work(), |_, _| {}).pop().expect("one item, one result")
 }
 
-/// The folder of computed features, unless the experiment says otherwise.
+/// The folder of computed features, unless the experiment sets another.
 pub(crate) fn cache_folder(experiment: &Experiment) -> Option<std::path::PathBuf> {
     experiment.data.cache.clone().or_else(crate::assets::default_cache)
 }

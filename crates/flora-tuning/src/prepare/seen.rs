@@ -1,4 +1,4 @@
-//! Whether what a run begins with was trained on images or classes that the run is scored on.
+//! Checks whether initial values were trained on images or classes that the run is evaluated on.
 
 use std::collections::HashSet;
 
@@ -9,11 +9,11 @@ use flora_inference::Provenance;
 use super::wrong;
 use crate::{Experiment, Observer, TuningError};
 
-/// Refuses what was trained, says its `provenance`, with images among its training images that `experiment` scores its
-/// rounds or its result on: their accuracy would say nothing, and the best round would be chosen by it. Where these are not
-/// the images of that run, a warning says that nothing is known.
+/// Refuses trained parameters with this `provenance` if their training images include images that `experiment`
+/// evaluates its rounds or its result on: the accuracy would be meaningless, and the best round would be chosen by it.
+/// If the images are not known to be those of that run, there is a warning.
 ///
-/// `field` is where the experiment names it, `whole` the data set before anything of it was chosen.
+/// `field` is the experiment's field that names them, `whole` the complete data set.
 pub(super) fn check_images(
     experiment: &Experiment,
     (field, provenance): (&str, &Provenance),
@@ -28,8 +28,9 @@ pub(super) fn check_images(
     let theirs = then.split(whole.clone());
     if !is_exactly(experiment, provenance, &theirs, dataset)? {
         let message = format!(
-            "{field}: was trained on a data set that is called {}, too, and had other images; whether images that this run is \
-             scored on were among them is not known",
+            "{field}: was trained on a data set with the same name, {}, but other images; whether images that this \
+             run is \
+             evaluated on were among them is not known",
             then.name
         );
         observer.event(&Event::Warning { message });
@@ -46,8 +47,10 @@ pub(super) fn check_images(
             let limit =
                 if then.limit == experiment.data.limit { "" } else { ", and its data.limit" };
             let problem = format!(
-                "{seen} of this run's {all} {side} images were among the training images of the run that left it; choose what \
-                 that had (data.protocol = \"{}\", data.validation = {}, data.seed = {}{limit}), or begin with something \
+                "{seen} of this run's {all} {side} images were among the training images of its run; choose the \
+                 settings \
+                 of that run (data.protocol = \"{}\", data.validation = {}, data.seed = {}{limit}), or start from \
+                                                something \
                  else",
                 then.protocol,
                 f64::from(then.validation),
@@ -59,7 +62,7 @@ pub(super) fn check_images(
     Ok(())
 }
 
-/// Whether `theirs`, split as the earlier run did, are the images that it had.
+/// Whether `theirs`, split as in the earlier run, are the images of that run.
 fn is_exactly(
     experiment: &Experiment,
     provenance: &Provenance,
@@ -76,7 +79,7 @@ fn is_exactly(
     Ok(then.fingerprint.as_ref() == Some(&dataset.fingerprint()?))
 }
 
-/// Refuses what was trained, says its `provenance`, on classes that are novel in this run.
+/// Refuses trained parameters with this `provenance` if they were trained on classes that are novel in this run.
 pub(super) fn check_classes(
     experiment: &Experiment,
     (field, provenance): (&str, &Provenance),
@@ -90,7 +93,8 @@ pub(super) fn check_classes(
         None => Ok(()),
         Some(class) => {
             let problem = format!(
-                "was trained on {class:?}, which is a novel class of this run; begin with something that was trained with \
+                "was trained on {class:?}, which is a novel class of this run; start from something that was \
+                 trained with \
                  the same partition"
             );
             Err(wrong(experiment, field, problem))

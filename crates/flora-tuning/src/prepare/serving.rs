@@ -1,4 +1,4 @@
-//! A run whose images are at the sites.
+//! The server's part of a run whose images are at the sites.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,16 +16,16 @@ use crate::members::Members;
 use crate::run::Parts;
 use crate::{Experiment, Observer, Prepared, TuningError, site};
 
-/// Prepares the server's part of a run whose images are at sites, which `fleet` reaches: the model, what everybody
-/// starts from, and the rounds. `classes` and `template` are what the [`Plan`](crate::Plan) of each site says, and
-/// `clients` what the sites answered.
+/// Prepares the server's part of a run whose images are at sites that `fleet` reaches: the model, the initial
+/// parameters, and the rounds. `classes` and `template` are those of each site's [`Plan`](crate::Plan), and `clients`
+/// are the sites' answers.
 ///
-/// The server looks at no image: what its experiment says of `data.path` is not read.
+/// The server reads no images: the experiment's `data.path` is ignored.
 ///
 /// # Errors
 ///
-/// An experiment that sites cannot do together, a model that is not there, and settings that fit neither the model nor
-/// the sites.
+/// An experiment that sites cannot run together, a model that does not exist, and settings that fit neither the model
+/// nor the sites.
 pub fn prepare_serving(
     mut experiment: Experiment,
     classes: Vec<String>,
@@ -83,7 +83,8 @@ pub fn prepare_serving(
     })
 }
 
-/// What is only noticed when the rounds begin; gives the images that the run is scored on.
+/// Checks for problems that would otherwise only appear when the rounds begin; returns the split that the run is
+/// evaluated on.
 fn check_sites(experiment: &Experiment, clients: &[ClientInfo]) -> Result<Split, TuningError> {
     if clients.is_empty() {
         return Err(TuningError::Sites("no site takes part; wait for one to connect".to_owned()));

@@ -1,4 +1,4 @@
-//! What the client of a site computes with.
+//! The cohort of a site's client.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::clients::{self, Setting};
 use super::{data, images};
 use crate::{Cohort, Experiment, Observer, TuningError};
 
-/// What the client of a site computes with: the cohort of a simulation, with the images of `dataset` alone.
+/// The cohort of a site's client: that of a simulation, with the images of `dataset` alone.
 pub(crate) fn site_cohort(
     experiment: &Experiment,
     dataset: Dataset,

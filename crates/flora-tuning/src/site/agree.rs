@@ -1,4 +1,4 @@
-//! What sites say of themselves, and what a run on all of them is about.
+//! Profiles of sites, and the common plan of a run on all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,10 @@ use flora_federation::{Message, Value};
 
 use super::SiteProfile;
 
-/// What all sites of a run are planned with.
+/// The common part of all sites' plans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agreed {
-    /// The classes that are told apart, by label.
+    /// The classes that the model distinguishes, by label.
     pub classes: Vec<String>,
     /// The prompt of a class, with `{}` for its name.
     pub template: String,
@@ -20,17 +20,17 @@ pub struct Agreed {
     pub same_classes: bool,
 }
 
-/// What a site says of itself in its answer to [`HELLO`](flora_federation::protocol::HELLO), where it makes sense.
+/// Reads and checks a site's profile in its answer to [`HELLO`](flora_federation::protocol::HELLO).
 ///
 /// # Errors
 ///
-/// An answer without a profile, one that cannot be read, and classes or a prompt that no run can have.
+/// An answer without a profile, one that cannot be read, and invalid classes or prompts.
 pub fn read_profile(answer: &Message) -> Result<SiteProfile, String> {
     let Some(Value::Text(json)) = answer.config.get(PROFILE) else {
-        return Err("it does not say what it has; does it run flora node?".to_owned());
+        return Err("its answer has no profile; does it run flora node?".to_owned());
     };
     let profile: SiteProfile = serde_json::from_str(json).map_err(|error| {
-        format!("what it has cannot be read ({error}); do both run the same version of flora?")
+        format!("its profile cannot be read ({error}); do both run the same version of flora?")
     })?;
     if profile.classes.is_empty() {
         return Err("it has no classes".to_owned());
@@ -43,12 +43,13 @@ pub fn read_profile(answer: &Message) -> Result<SiteProfile, String> {
     Ok(profile)
 }
 
-/// What the sites, by name, have in common: all of their classes, in their order where all have the same and in
-/// alphabetical order where not, and the prompt of the experiment (`data.template`), or else theirs.
+/// The common classes and prompt of the sites, by name. The classes are the union of all sites' classes, in their order
+/// if all sites agree, otherwise in alphabetical order. The prompt is that of the experiment (`data.template`), or
+/// otherwise theirs.
 ///
 /// # Errors
 ///
-/// No sites; different prompts, where the experiment has none.
+/// No sites; different prompts, if the experiment sets none.
 pub fn agree(
     template: Option<&str>,
     profiles: &BTreeMap<String, SiteProfile>,
@@ -68,7 +69,8 @@ pub fn agree(
         (None, None) => &profile.template,
         (None, Some((other, its))) => {
             return Err(format!(
-                "data.template: {first} says {:?}, and {other} {:?}; choose one: --set 'data.template=a photo of a {{}}.'",
+                "data.template: {first} has {:?}, but {other} has {:?}; choose one: --set 'data.template=a photo of \
+                 a {{}}.'",
                 printable(&profile.template),
                 printable(&its.template)
             ));
@@ -102,7 +104,7 @@ mod tests {
     #[test]
     fn the_classes_of_all_sites_are_told_apart() {
         let (ours, theirs) = (profile(&["dog", "cat"], "a {}"), profile(&["emu", "dog"], "a {}"));
-        // Where all have the same, their labels stay.
+        // If all sites have the same classes, their labels stay.
         let same = agreed(None, &[ours.clone(), ours.clone()]).unwrap();
         assert_eq!((same.classes, same.same_classes), (ours.classes.clone(), true));
         for profiles in [[ours.clone(), theirs.clone()], [theirs, ours.clone()]] {
@@ -144,6 +146,6 @@ mod tests {
             assert!(error.contains(words), "{error}");
         }
         assert!(read("{}").unwrap_err().contains("same version"));
-        assert!(read_profile(&Message::default()).unwrap_err().contains("does not say"));
+        assert!(read_profile(&Message::default()).unwrap_err().contains("has no profile"));
     }
 }

@@ -13,13 +13,13 @@ use crate::prepare::site_client;
 use crate::travel::Noise;
 use crate::{Cohort, Experiment, TuningError};
 
-/// A site at work for a plan. Whatever thread it is called on, it computes on one thread of its own: a sum that is
-/// split over threads has other bits.
+/// A site's client for a plan. Whatever thread calls it, it computes on one thread of its own, because splitting a sum
+/// over threads would change its bits.
 pub struct SiteClient {
     client: Box<dyn Client>,
     initial: Arc<ParameterRecord>,
     worker: Workers,
-    /// What the server does to answers and tasks.
+    /// The encodings of answers and tasks on the server's side.
     layers: Vec<Box<dyn Transform>>,
     download: Option<Arc<dyn Download>>,
 }
@@ -39,16 +39,16 @@ impl SiteClient {
         Ok(Self { client, initial, worker, layers, download })
     }
 
-    /// The parameters that the method starts from, as every site and the server draw them. A server that was given an
-    /// adapter to start from sends others.
+    /// The initial parameters of the method, as every site and the server draw them. A server that starts from an
+    /// adapter sends others.
     pub fn initial(&self) -> &ParameterRecord {
         &self.initial
     }
 
-    /// What was sent with a task, and what the server will read in the answer.
+    /// The sent message and the answer as the server will decode them.
     ///
     /// # Errors
-    /// A message that the server could not read.
+    /// A message that the server could not decode.
     pub(crate) fn as_read(
         &self,
         task: &Task,

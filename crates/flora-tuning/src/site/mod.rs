@@ -1,10 +1,9 @@
 //! A site of a federation: its own images and its own copy of the model, and a server's plan for them.
 //!
-//! On the CPU, a [`SiteClient`] computes the bits of the simulation's client that has the same name and images: the
-//! order of the examples, the masks of dropout and the optimizer depend on the plan and on the name alone, and image
-//! features do not depend on which other images there are. This holds where the split into training and test images is
-//! the data set's own. Any other protocol, and validation images, are drawn from the images at hand, and a site has
-//! its own only.
+//! On the CPU, a [`SiteClient`] is bit-identical to the simulation's client that has the same name and images: the
+//! order of the examples, the dropout masks and the optimizer depend on the plan and on the name alone, and image
+//! features do not depend on other images. This requires the data set's own split into training and test images. Any
+//! other protocol, and validation images, are drawn from the available images, and a site has only its own.
 
 mod agree;
 mod client;
@@ -30,36 +29,36 @@ use crate::travel::Noise;
 use crate::{Experiment, Observer, TuningError};
 use flora_secagg::SigningKey;
 
-/// Where a site has its images and its model, and how it computes.
+/// Settings of a site: its images, its model and its device.
 #[derive(Debug, Clone)]
 pub struct SiteConfig {
     /// A data set's TOML description, or a folder of images.
     pub data: PathBuf,
-    /// Where the images lie, instead of where the description says.
+    /// Folder of the images, instead of the one in the description.
     pub root: Option<PathBuf>,
-    /// The domain of the data set that is the site's; without one, all images are.
+    /// The domain of the data set that belongs to the site; by default, all images do.
     pub domain: Option<String>,
     /// A checkpoint, as [`ModelConfig::path`](crate::ModelConfig::path) names it.
     pub model: String,
     /// Folder of the cached image features, instead of the user's cache folder.
     pub cache: Option<PathBuf>,
-    /// Where to compute.
+    /// The device to compute on.
     pub device: Device,
-    /// Threads that images are encoded on: 0 for one a processor. Changes the time, never the result.
+    /// Threads for encoding images: 0 for one per processor. Affects the time, never the result.
     pub threads: usize,
 }
 
-/// A site: a data set and a model that are there.
+/// A site with its data set and model.
 #[derive(Debug)]
 pub struct Site {
     config: SiteConfig,
     dataset: Dataset,
     checkpoint: Checkpoint,
-    /// Once it was asked for: it reads all weights.
+    /// Computed on first use, because it reads all weights.
     base: OnceLock<Base>,
 }
 
-/// A plan that a site understood, with its images as the plan wants them.
+/// A validated plan, with the site's images as it requires them.
 struct Planned {
     experiment: Experiment,
     dataset: Dataset,
@@ -68,11 +67,11 @@ struct Planned {
 }
 
 impl Site {
-    /// Looks at the images and the model. Image files are listed, but not read.
+    /// Opens the data set and the model. Image files are listed, but not read.
     ///
     /// # Errors
     ///
-    /// A data set, a domain or a model that is not there or is damaged.
+    /// A data set, a domain or a model that does not exist or is damaged.
     pub fn open(config: SiteConfig) -> Result<Self, TuningError> {
         let found = |path: &PathBuf| {
             flora_hub::find(path).map_err(|error| TuningError::Sites(format!("data: {error}")))
@@ -94,7 +93,7 @@ impl Site {
         &self.dataset
     }
 
-    /// What the site says of itself. The weights are read once, when it is asked for first.
+    /// The site's profile. The weights are read once, on first use.
     ///
     /// # Errors
     ///
@@ -117,23 +116,22 @@ impl Site {
         Ok(self.base.get_or_init(|| base))
     }
 
-    /// Who the site is under a plan, before any long work.
+    /// The site's client id and numbers of examples under a plan, before any long work.
     ///
     /// # Errors
     ///
-    /// A plan that is not understood, asks for what a site cannot do, or has another model or other classes than the
-    /// site.
+    /// An invalid plan, one that a site cannot follow, or one with another model or other classes than the site's.
     pub fn info(&self, plan: &Plan) -> Result<ClientInfo, TuningError> {
         let Planned { shard, scored_on, .. } = self.planned(plan)?;
         Ok(client_info(&shard, scored_on))
     }
 
-    /// The client that does what the plan asks. Image features are computed, or found in the cache, while `observer`
-    /// hears how far it is. Nothing is kept of the images but that.
+    /// Creates the client for the plan. Image features are computed, or read from the cache, with progress reported to
+    /// `observer`. Nothing else of the images is kept.
     ///
     /// # Errors
     ///
-    /// As [`info`](Self::info), images that cannot be used, and settings that do not fit the model.
+    /// The errors of [`info`](Self::info), images that cannot be used, and settings that do not fit the model.
     pub fn client(
         &self,
         plan: &Plan,
@@ -142,7 +140,7 @@ impl Site {
         self.client_with(plan, &Noise::Fresh, None, observer)
     }
 
-    /// The same, whose noise is drawn from what it keeps, if it hides something, and who it is under masks.
+    /// The same, with the source of its noise, if it protects its data, and its identity under masks.
     pub(crate) fn client_with(
         &self,
         plan: &Plan,
@@ -156,7 +154,7 @@ impl Site {
         SiteClient::new(&experiment, shard, scored_on, &cohort, noise, identity)
     }
 
-    /// The plan, if it is one that this site can do.
+    /// The validated plan, if this site can follow it.
     fn planned(&self, plan: &Plan) -> Result<Planned, TuningError> {
         let refuse = |problem: String| Err(TuningError::Plan(problem));
         let mut experiment = Experiment::from_toml("experiment", &plan.experiment, &[])

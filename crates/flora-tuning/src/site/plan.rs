@@ -1,4 +1,4 @@
-//! What a server asks of a site, and what a site says of itself.
+//! A server's plan for a site, and a site's profile.
 
 use std::path::PathBuf;
 
@@ -10,26 +10,26 @@ use serde::{Deserialize, Serialize};
 use crate::prepare::{adapter_config, resolve_model};
 use crate::{Experiment, OutputConfig, TuningError};
 
-/// What a server asks of a site.
+/// A server's plan for a site.
 ///
-/// Of the experiment, a site follows what determines the numbers: seed, method, training, how answers travel, and how
-/// its images are split. Paths in it are the server's and mean nothing to a site, which has its own.
+/// Of the experiment, a site follows the settings that determine the result: seed, method, training, encodings of
+/// answers, and how its images are split. Its paths belong to the server; a site has its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// The experiment, as TOML with every default filled in.
     pub experiment: String,
-    /// The classes that all sites tell apart, by label.
+    /// The classes that the model distinguishes, by label.
     pub classes: Vec<String>,
     /// The prompt of a class, with `{}` for its name.
     pub template: String,
-    /// What everybody starts from.
+    /// The base model.
     pub base: Base,
-    /// What the site is called in the run. Its random streams are drawn for this name.
+    /// The site's name in the run. Its random streams are derived from this name.
     pub client: String,
 }
 
-/// A checkpoint, wherever it lies.
+/// Identifies a checkpoint, wherever it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {
@@ -40,11 +40,11 @@ pub struct Base {
 }
 
 impl Base {
-    /// What an experiment starts from. All weights are read.
+    /// The base model of an experiment. Reads all weights.
     ///
     /// # Errors
     ///
-    /// A checkpoint that is not there or is damaged.
+    /// A checkpoint that does not exist or is damaged.
     pub fn of(experiment: &Experiment) -> Result<Self, TuningError> {
         Self::of_checkpoint(&Checkpoint::open(&resolve_model(experiment, &mut |_| {})?)?)
     }
@@ -54,27 +54,27 @@ impl Base {
     }
 }
 
-/// What a site says of itself before a server plans.
+/// A site's profile, sent before the server plans.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SiteProfile {
     /// The classes of its images, by its own labels.
     pub classes: Vec<String>,
     /// Its prompt of a class, with `{}` for the name.
     pub template: String,
-    /// Its images, of all splits.
+    /// Number of its images, of all splits.
     pub images: usize,
     /// Its model.
     pub base: Base,
-    /// The version of flora that it runs.
+    /// Its version of flora.
     pub flora: String,
 }
 
-/// The plan of `experiment` for the site that is called `client`. An adapter to start from travels as its configuration
-/// here, and as values with the first task.
+/// The plan of `experiment` for the site named `client`. It contains the configuration of an adapter to start from; the
+/// values are sent with the first task.
 ///
 /// # Errors
 ///
-/// An experiment that sites cannot do together, and an adapter in `method.init_adapter` that cannot be read.
+/// An experiment that sites cannot run together, or an adapter in `method.init_adapter` that cannot be read.
 pub fn plan(
     experiment: &Experiment,
     classes: Vec<String>,
@@ -85,17 +85,17 @@ pub fn plan(
     let mut planned = experiment.clone();
     let refuse = |problem| TuningError::Experiment { origin: experiment.name.clone(), problem };
     check(&planned).map_err(refuse)?;
-    // Sites draw A themselves, by the seed. That of an adapter would have to travel.
+    // Sites draw A themselves from the seed. That of an adapter would have to be sent.
     if planned.method.init_adapter.is_some() && planned.federation.strategy.sends_only_b() {
         return Err(refuse(format!(
-            "federation.strategy: with {} A does not travel, and sites do not have that of method.init_adapter; choose \
+            "federation.strategy: with {} A is not sent, and sites do not have that of method.init_adapter; choose \
              \"fedsvd\" or \"rolora\"",
             planned.federation.strategy.name()
         )));
     }
     if planned.method.init_adapter.is_some() && planned.federation.strategy.shares().is_some() {
         return Err(refuse(format!(
-            "federation.strategy: with {} B does not travel, and sites do not have that of method.init_adapter; choose \
+            "federation.strategy: with {} B is not sent, and sites do not have that of method.init_adapter; choose \
              another strategy, or merge the adapter into the model with `flora export --merged`",
             planned.federation.strategy.name()
         )));
@@ -104,38 +104,37 @@ pub fn plan(
         planned.method.lora = lora;
         planned.method.init_adapter = None;
     }
-    // The sums that a run begins with stay on the server.
+    // Initial sums stay on the server.
     planned.method.closed_form.start = None;
     planned.method.closed_form.leaving = false;
-    // Where the server keeps its files is its own affair.
+    // The server's file locations do not matter.
     planned.data.path = PathBuf::from(".");
     planned.data.root = None;
     planned.data.cache = None;
     planned.data.template = Some(template.clone());
-    // So is when it ends the run.
+    // Nor does the condition for ending the run.
     planned.training.patience = None;
-    // How far back the server may be set decides how much a site remembers.
+    // How far back the server may be set determines how many states a site keeps.
     let OutputConfig { keep_clients, save_every, .. } = planned.output;
     planned.output = OutputConfig { keep_clients, save_every, ..OutputConfig::default() };
     Ok(Plan { experiment: planned.to_toml(), classes, template, base, client })
 }
 
-/// How often a site trains a round again at most.
+/// Maximum number of times that a site trains a round.
 pub(crate) const MOST_ATTEMPTS: usize = 100;
-/// The most rounds between two of the server's states: a site's own states reach back to the one before the last.
+/// Maximum number of rounds between two of the server's states: a site's own states reach back to the one before the
+/// last.
 pub(crate) const MOST_SAVE_EVERY: usize = 31;
 
-/// What of an experiment sites with images of their own cannot do, by field.
+/// Rejects settings that sites with their own images cannot follow, by field.
 pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     if experiment.partition != PartitionConfig::Natural {
-        return Err("partition: the images are split across the sites already; choose \
+        return Err("partition: the images are already split across the sites; choose \
                     partition = { kind = \"natural\" }"
             .to_owned());
     }
     if experiment.data.limit.is_some() {
-        return Err(
-            "data.limit: how many images a site has is the site's affair; leave it out".into()
-        );
+        return Err("data.limit: each site uses all of its images; leave it out".into());
     }
     if experiment.model.random_weights {
         return Err(
@@ -144,19 +143,20 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
         );
     }
     if !experiment.faults.is_none() {
-        return Err("faults: they are made in a simulation only; leave them out".into());
+        return Err("faults: only a simulation supports them; leave them out".into());
     }
     let OutputConfig { save_every, .. } = experiment.output;
     if save_every > MOST_SAVE_EVERY {
         return Err(format!(
-            "output.save_every: sites remember their last rounds only, and cannot follow a server back over {save_every}; \
+            "output.save_every: sites keep the states of their last rounds only, and cannot follow a server back \
+             over {save_every}; \
              choose at most {MOST_SAVE_EVERY}"
         ));
     }
     let retries = experiment.federation.retries;
     if retries > MOST_ATTEMPTS {
         return Err(format!(
-            "federation.retries: sites try a round again {MOST_ATTEMPTS} times at most, and not {retries} times; choose \
+            "federation.retries: sites repeat a round at most {MOST_ATTEMPTS} times, not {retries} times; choose \
              at most {MOST_ATTEMPTS}"
         ));
     }
@@ -171,8 +171,8 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     match &experiment.federation.participants {
         Participants::All => Ok(()),
         Participants::Alone if experiment.method.init_adapter.is_some() => Err(
-            "federation.participants: \"alone\" sends nothing to the sites, and so not the adapter in \
-             method.init_adapter either; choose \"all\", or leave the adapter out"
+            "federation.participants: with \"alone\" nothing is sent to the sites, including the adapter in \
+             method.init_adapter; choose \"all\", or leave the adapter out"
                 .into(),
         ),
         Participants::Alone => Ok(()),

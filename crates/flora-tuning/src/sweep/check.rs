@@ -1,15 +1,15 @@
-//! What can be wrong with a sweep before any of its experiments is looked at.
+//! Checks of a sweep before its experiments are read.
 
 use std::collections::BTreeSet;
 
 use super::{Baseline, Compared, Sweep, SweepRow, grid::slug};
 use crate::experiment::is_plain_name;
 
-/// More rows than anybody runs are a mistake.
+/// Limit on rows; a larger number is a mistake.
 const MOST_ROWS: usize = 10_000;
 
 impl Sweep {
-    /// What is wrong with it, by key.
+    /// Checks the sweep; an error names the key.
     pub(super) fn check(&self) -> Result<(), String> {
         if !is_plain_name(&self.name) {
             let name = &self.name;
@@ -28,12 +28,16 @@ impl Sweep {
         }
         match (self.rows.is_empty(), self.axes.is_empty()) {
             (true, true) => {
-                return Err("rows: there is none; add a [[rows]] with a name, or [[axes]]".into());
+                return Err(
+                    "rows: the list is empty; add a [[rows]] with a name, or [[axes]]".into()
+                );
             }
             (false, false) => {
-                return Err("rows and axes: a sweep has one of them; make the rows the values of \
+                return Err(
+                    "rows and axes: a sweep has only one of them; make the rows the values of \
                             one more [[axes]]"
-                    .into());
+                        .into(),
+                );
             }
             (false, true) => check_names("rows.name", self.rows.iter().map(|row| &row.name))?,
             (true, false) => self.check_axes()?,
@@ -76,7 +80,7 @@ impl Sweep {
         }
     }
 
-    /// The name and the seeds are the sweep's to set.
+    /// Rejects changes of the name and the seeds, which the sweep sets itself.
     fn check_assignments(&self) -> Result<(), String> {
         let drawn = self.partition_seeds.is_some();
         let taken = |assignments: &[String]| {
@@ -162,7 +166,7 @@ impl Sweep {
         }
     }
 
-    /// That the axis has this value.
+    /// Checks that the axis has this value.
     fn find(&self, key: &str, axis: &str, name: &str) -> Result<(), String> {
         let found = self.axis(axis).ok_or_else(|| self.no_axis(key, axis))?;
         let found = &self.axes[found];
@@ -177,13 +181,13 @@ impl Sweep {
     fn no_axis(&self, key: &str, name: &str) -> String {
         let names: Vec<String> = self.axes.iter().map(|axis| format!("{:?}", axis.name)).collect();
         match names.is_empty() {
-            true => format!("{key}: {name:?} is no axis; it needs [[axes]]"),
-            false => format!("{key}: {name:?} is no axis; there are {}", names.join(", ")),
+            true => format!("{key}: {name:?} is not an axis; it needs [[axes]]"),
+            false => format!("{key}: {name:?} is not an axis; the axes are {}", names.join(", ")),
         }
     }
 }
 
-/// That folders can be called by the names, each by its own.
+/// Checks that the names give distinct folder names.
 fn check_names<'a>(key: &str, names: impl Iterator<Item = &'a String>) -> Result<(), String> {
     let mut earlier: Vec<(String, &String)> = Vec::new();
     for name in names {

@@ -1,17 +1,17 @@
-//! Rows as combinations of the values of axes.
+//! Rows as combinations of axis values.
 
 use super::{Baseline, Sweep, SweepAxis, SweepRow};
 
 /// A row of a sweep's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Combination {
-    /// What the table calls it.
+    /// The name in tables.
     pub name: String,
-    /// The value that it has on each axis, from 0. The rows of a list are the values of a single axis.
+    /// The index of its value on each axis. The rows of a list are the values of a single axis.
     pub values: Vec<usize>,
-    /// The row that it is compared with, from 0.
+    /// The index of its baseline row.
     pub baseline: Option<usize>,
-    /// The beginning of its runs' folders.
+    /// The prefix of its runs' folders.
     pub(super) folder: String,
 }
 
@@ -37,7 +37,7 @@ impl Sweep {
         combinations
     }
 
-    /// What the rows are compared with, in words.
+    /// The baseline of the rows, in words.
     pub fn baseline_name(&self) -> Option<String> {
         let values = match self.baseline.as_ref()? {
             Baseline::Row(name) => return Some(name.clone()),
@@ -52,7 +52,7 @@ impl Sweep {
         Some(format!("{}{others}", labels.join(", ")))
     }
 
-    /// How many combinations there are before any is left out.
+    /// Number of combinations before any is left out.
     pub(super) fn product(&self) -> usize {
         self.dimensions().iter().map(|values| values.len()).fold(1, usize::saturating_mul)
     }
@@ -63,7 +63,7 @@ impl Sweep {
         dimensions.zip(&combination.values).map(|(values, &value)| &values[value]).collect()
     }
 
-    /// The place of the axis of this name.
+    /// The index of the axis of this name.
     pub(super) fn axis(&self, name: &str) -> Option<usize> {
         self.axes.iter().position(|axis| axis.name == name)
     }
@@ -75,7 +75,7 @@ impl Sweep {
         }
     }
 
-    /// Whether the values are all of some rule's.
+    /// Whether all of a rule's values are among these.
     fn skips(&self, values: &[usize]) -> bool {
         self.skip.iter().any(|rule| {
             rule.iter().all(|(axis, names)| {
@@ -94,7 +94,7 @@ impl Sweep {
         let folders: Vec<String> = labels.iter().map(|label| slug(label)).collect();
         Combination {
             name: labels.join(", "),
-            // No slug has an underscore: where one ends is where the next begins.
+            // No slug has an underscore, so underscores separate them unambiguously.
             folder: folders.join("_"),
             values,
             baseline: None,
@@ -117,7 +117,7 @@ impl Sweep {
 }
 
 impl SweepAxis {
-    /// What a row that has this value is called by: a bare number says what it is a number of.
+    /// The name of this value in rows: a bare number is prefixed by the axis name.
     pub(super) fn label(&self, value: usize) -> String {
         let name = &self.values[value].name;
         match name.trim().parse::<f64>() {
@@ -126,13 +126,13 @@ impl SweepAxis {
         }
     }
 
-    /// The place of the value of this name.
+    /// The index of the value of this name.
     pub(super) fn value(&self, name: &str) -> Option<usize> {
         self.values.iter().position(|value| value.name == name)
     }
 }
 
-/// A name as that of a folder: its letters and digits, in small letters, and hyphens between.
+/// A name as a folder name: its letters and digits, in lower case, separated by hyphens.
 pub(super) fn slug(name: &str) -> String {
     let lower = name.to_lowercase();
     let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());

@@ -18,35 +18,34 @@ pub use grid::Combination;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
-    /// What it is called.
+    /// The name of the sweep.
     pub name: String,
-    /// The experiment that all rows start from: a preset's name or a file.
+    /// The base experiment of all rows: a preset's name or a file.
     pub base: String,
-    /// Seeds of the training, each of which runs every row.
+    /// Training seeds; each runs every row.
     #[serde(default = "one_seed")]
     pub seeds: Vec<u64>,
-    /// Values of `data.seed`, each of which runs every row with every seed: draws of the partition, the limit and the
-    /// validation images. Without them the experiments' own holds.
+    /// Values of `data.seed`; each runs every row with every seed: draws of the partition, the limit and the validation
+    /// images. By default, the experiments' own value is used.
     pub partition_seeds: Option<Vec<u64>>,
-    /// Changes for all rows, as `--set` takes them.
+    /// Changes for all rows, in the syntax of `--set`.
     #[serde(default)]
     pub set: Vec<String>,
-    /// The rows, where they are a list.
+    /// The rows, as a list.
     #[serde(default)]
     pub rows: Vec<SweepRow>,
-    /// What the rows are combinations of, where they are a product: one row for each choice of a value on
-    /// every axis.
+    /// The axes whose combinations are the rows: one row for each choice of a value on every axis.
     #[serde(default)]
     pub axes: Vec<SweepAxis>,
-    /// Combinations that are left out: those that have all of a rule's values.
+    /// Combinations to leave out: those with all of a rule's values.
     #[serde(default)]
     pub skip: Vec<BTreeMap<String, Names>>,
-    /// What the tables compare accuracies, bytes, seconds and memory with.
+    /// The baseline for accuracies, bytes, seconds and memory in the tables.
     pub baseline: Option<Baseline>,
-    /// Which accuracy the differences from the baseline are of.
+    /// The accuracy that is compared with the baseline.
     #[serde(default)]
     pub compare: Compared,
-    /// What the figure shows, if there is to be one.
+    /// The figure, if any.
     pub figure: Option<SweepFigure>,
 }
 
@@ -54,11 +53,11 @@ pub struct Sweep {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SweepRow {
-    /// What the table calls it.
+    /// The name in tables.
     pub name: String,
-    /// The experiment to start from instead of the sweep's; of several axes the last one's holds.
+    /// The base experiment instead of the sweep's; with several axes, the last one takes precedence.
     pub base: Option<String>,
-    /// Changes to the base, as `--set` takes them. Those of later axes come later.
+    /// Changes to the base, in the syntax of `--set`. Those of later axes come later.
     #[serde(default)]
     pub set: Vec<String>,
     /// One run for each of these changes, for every seed; the row is their mean.
@@ -66,11 +65,11 @@ pub struct SweepRow {
     pub each: Vec<String>,
 }
 
-/// Something that a [`Sweep`] varies.
+/// An axis of a [`Sweep`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SweepAxis {
-    /// What it is.
+    /// The name of the axis.
     pub name: String,
     /// Its values.
     pub values: Vec<SweepRow>,
@@ -80,9 +79,9 @@ pub struct SweepAxis {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged, expecting = "expected the name of a value, or a list of them, in quotes")]
 pub enum Names {
-    /// One.
+    /// One value.
     One(String),
-    /// Any of these.
+    /// Any of these values.
     Any(Vec<String>),
 }
 
@@ -96,7 +95,7 @@ impl Names {
     }
 }
 
-/// What the rows of a [`Sweep`] are compared with.
+/// The baseline of the rows of a [`Sweep`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(
     untagged,
@@ -105,34 +104,34 @@ impl Names {
 pub enum Baseline {
     /// One row.
     Row(String),
-    /// For each row the one that has these values, by axis, and its own on the other axes.
+    /// For each row, the one with these values, by axis, and the row's own values on the other axes.
     Values(BTreeMap<String, String>),
 }
 
-/// What the figure of a [`Sweep`] shows.
+/// The figure of a [`Sweep`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SweepFigure {
-    /// The axis that runs from left to right.
+    /// The horizontal axis.
     pub x: String,
-    /// The axis whose values are the series. Without it every combination of the others is one.
+    /// The axis whose values are the series. By default every combination of the other axes is one.
     pub series: Option<String>,
-    /// The title; the sweep's name if there is none.
+    /// The title; by default the sweep's name.
     pub title: Option<String>,
 }
 
 /// One run of a [`Sweep`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct SweepRun {
-    /// The row, from 0: one of [`Sweep::combinations`].
+    /// The index of the row in [`Sweep::combinations`].
     pub row: usize,
-    /// Which of the row's `each`, from 0.
+    /// The index in the row's `each`.
     pub part: usize,
-    /// Its draw, where the sweep has several: one of [`Sweep::partition_seeds`].
+    /// The partition draw, one of [`Sweep::partition_seeds`], if the sweep has several.
     pub draw: Option<u64>,
     /// The run's folder within the sweep's.
     pub folder: String,
-    /// What is run.
+    /// The experiment to run.
     pub experiment: Experiment,
 }
 
@@ -141,12 +140,12 @@ fn one_seed() -> Vec<u64> {
 }
 
 impl Sweep {
-    /// Read a sweep's TOML file.
+    /// Reads a sweep's TOML file.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, unknown or missing keys, a sweep without rows or seeds, and names of
-    /// axes, values or rows that do not exist or cannot be told apart.
+    /// A file that cannot be read, unknown or missing keys, a sweep without rows or seeds, and names of axes, values or
+    /// rows that do not exist or are ambiguous.
     pub fn from_file(path: &Path) -> Result<Self, TuningError> {
         let wrong = |problem: String| TuningError::Experiment {
             origin: path.display().to_string(),
@@ -160,11 +159,11 @@ impl Sweep {
         Ok(sweep)
     }
 
-    /// Every run, seed by seed and draw by draw: a sweep that is stopped early has whole rows of the first seeds.
+    /// All runs, ordered by seed and then by draw: a sweep that is stopped early has complete rows for the first seeds.
     ///
     /// # Errors
     ///
-    /// The base cannot be read, or a change does not fit; the row is named, or the axis and its value.
+    /// The base cannot be read, or a change does not fit; the error names the row, or the axis and its value.
     pub fn runs(&self) -> Result<Vec<SweepRun>, TuningError> {
         let combinations = self.combinations();
         let draws = match &self.partition_seeds {
@@ -194,20 +193,20 @@ impl Sweep {
         let values = self.values_of(combination);
         let parts = parts(&values);
         for (part, changes) in parts.iter().enumerate() {
-            // No name has a dot: "rank.2" is never another row's.
+            // No name has a dot, so "rank.2" never belongs to another row.
             let name = match parts.len() {
                 1 => combination.folder.clone(),
                 _ => format!("{}.{}", combination.folder, part + 1),
             };
-            // In quotes: a row may be called 16.
+            // In quotes, because a row may be called 16.
             let mut own = vec![format!("name=\"{name}\""), format!("seed={seed}")];
             own.extend(draw.map(|draw| format!("data.seed={draw}")));
             let changes = [changes.as_slice(), &own].concat();
             let experiment = self
                 .experiment(&values, &changes)
                 .map_err(|error| self.blame(combination, &values, &own, &error))?;
-            // The experiment is the same as that of a sweep with data.seed in `set`: a folder from there counts as
-            // this run once it is renamed.
+            // The experiment equals that of a sweep with data.seed in `set`: such a run's folder counts as this run
+            // once it is renamed.
             let draw_of = draw.map_or_else(String::new, |draw| format!("-draw-{draw}"));
             let folder = format!("{name}{draw_of}-seed-{seed}");
             runs.push(SweepRun { row, part, draw, folder, experiment });
@@ -227,8 +226,8 @@ impl Sweep {
         Experiment::find(base.unwrap_or(&self.base), &set)
     }
 
-    /// The error with what brought it about: the first axis on which it comes up, or the row. The name and the seeds,
-    /// `own`, cannot be wrong.
+    /// The error with its cause: the first axis on which it occurs, or the row. The name and the seeds, `own`, cannot
+    /// be wrong.
     fn blame(
         &self,
         combination: &Combination,
@@ -241,7 +240,7 @@ impl Sweep {
             let error = self.experiment(&values[..=index], own).err()?;
             Some(format!("axis {:?}, value {:?}: {error}", axis.name, values[index].name))
         };
-        // What is wrong without any value is no value's fault.
+        // A problem that exists without any value is not caused by a value.
         let culprit = match self.experiment(&[], own) {
             Ok(_) => (0..values.len()).find_map(culprit),
             Err(_) => None,

@@ -142,7 +142,7 @@ fn mistakes_are_named() {
     let three =
         format!("{two}[[axes]]\nname = 'e'\nvalues = [{{ name = 'f' }}, {{ name = 'g' }}]\n");
     for (text, what) in [
-        ("rows = []".to_owned(), "rows: there is none"),
+        ("rows = []".to_owned(), "rows: the list is empty"),
         ("seeds = [1, 1]\n[[rows]]\nname = 'a'".into(), "seeds"),
         ("seeds = []\n[[rows]]\nname = 'a'".into(), "seeds"),
         ("compare = 'novel'\n[[rows]]\nname = 'a'".into(), "compare: there is nothing"),
@@ -170,7 +170,7 @@ fn mistakes_are_named() {
         (axis("{ name = '1', set = ['seed=2'] }"), "axis \"rank\", value \"1\": \"seed=2\""),
         (
             format!("skip = [{{ rnk = '1' }}]\n{one}"),
-            "skip: \"rnk\" is no axis; there are \"rank\"",
+            "skip: \"rnk\" is not an axis; the axes are \"rank\"",
         ),
         (format!("skip = [{{ rank = '3' }}]\n{one}"), "skip: axis \"rank\" has no value \"3\""),
         (format!("skip = [{{ rank = 1 }}]\n{one}"), "in quotes"),

@@ -10,15 +10,15 @@ use crate::TuningError;
 const HEAD: &str = "classifier.safetensors";
 
 impl TrainedModel {
-    /// Writes the classifier that is beside the prompts into `folder`, for other tools, and gives the name of its file;
-    /// `None` where there is none.
+    /// Writes the classifier beside the prompts into `folder`, for other tools, and returns the name of its file;
+    /// `None` if there is none.
     ///
-    /// The logits of an image are `x weight^T + bias`, `weight` being `[classes, dim]`, and are added to those of the
-    /// prompts. What `x` is of an image, and the names of the classes, are in the metadata.
+    /// The logits of an image are `x weight^T + bias`, with `weight` of shape `[classes, dim]`, and are added to those
+    /// of the prompts. The metadata describe `x` and list the class names.
     ///
     /// # Errors
     ///
-    /// What the file system reports.
+    /// Errors of the file system.
     pub fn save_head(&self, folder: &Path) -> Result<Option<&'static str>, TuningError> {
         let classifier = self.classifier(&self.provenance.classes)?;
         let Some(head) = classifier.model().head().filter(|_| !self.method().has_head()) else {

@@ -10,19 +10,19 @@ use flora_lora::{LoraConfig, load_peft};
 use super::{ADAPTER, MODEL, PARAMETERS, PROVENANCE, SHA256, digest};
 use crate::{Experiment, MethodName, Trainable, TuningError, TuningModel};
 
-/// Trained parameters that were read from a folder.
+/// Trained parameters read from a folder.
 #[derive(Debug, Clone)]
 pub struct LoadedParameters {
-    /// By their names.
+    /// The parameters, by name.
     pub record: ParameterRecord,
-    /// What they were trained from and for.
+    /// Their provenance.
     pub provenance: Provenance,
     /// The configuration of an adapter.
     pub lora: Option<LoraConfig>,
 }
 
-/// Reads what [`save_trained`](super::save_trained) wrote into `folder` for `experiment`; `None` where it wrote
-/// nothing. Of a method that trains every weight, they lie on `device` for a while.
+/// Reads the parameters that [`save_trained`](super::save_trained) wrote into `folder` for `experiment`; `None` if it
+/// wrote none. For a method that trains every weight, they temporarily occupy `device`.
 ///
 /// # Errors
 ///
@@ -76,7 +76,7 @@ pub fn load_trained(
     Ok(Some(LoadedParameters { record, provenance, lora }))
 }
 
-/// Parameters by their names, where they are from, and all metadata.
+/// Parameters by name, their provenance, and all metadata.
 pub(super) fn parameters(
     path: &Path,
 ) -> Result<(ParameterRecord, Provenance, BTreeMap<String, String>), TuningError> {

@@ -1,4 +1,4 @@
-//! What a run trained: in files that other tools read, and in use again.
+//! Trained parameters of a run: saved in files for other tools, loaded and used.
 
 use std::path::Path;
 
@@ -17,22 +17,22 @@ pub use predict::{ClientModels, ClientPredictions};
 pub use save::{base_digest, save_trained};
 pub(crate) use sums::{LoadedSums, adapter_digest};
 
-/// Where trained parameters lie in a folder: an adapter in PEFT's layout, a checkpoint in Hugging Face's, or the
-/// parameters by their names.
+/// Names of trained parameters in a folder: an adapter in PEFT's format, a checkpoint in Hugging Face's, or parameters
+/// by name.
 const ADAPTER: &str = "adapter";
 const MODEL: &str = "model";
 const PARAMETERS: &str = "trained.safetensors";
 
-/// Metadata of the last one: its [`Provenance`](flora_inference::Provenance), and the SHA-256 of its values.
+/// Metadata key of the last one: its [`Provenance`](flora_inference::Provenance), and the SHA-256 of its values.
 const PROVENANCE: &str = "flora";
 const SHA256: &str = "sha256";
 
-/// Metadata of those of a closed-form method: how they are solved, and which adapter is under the classifier.
+/// Metadata key for a closed-form method: how the classifier is solved, and the adapter under it.
 const CLOSED_FORM: &str = "closed_form";
 
 impl Experiment {
-    /// The same, with what lies below or beside what was trained from the copies that [`save_trained`] made in the run's
-    /// `folder`, where it made some: the adapter under a classifier, and the classifier beside an adapter.
+    /// The experiment with paths to the copies that [`save_trained`] made in the run's `folder`, if any: of the adapter
+    /// under a classifier, and of the classifier beside an adapter.
     #[must_use]
     pub fn with_copies_in(mut self, folder: &Path) -> Self {
         let method = &mut self.method;

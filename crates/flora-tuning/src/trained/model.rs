@@ -14,13 +14,13 @@ use crate::methods::Start;
 use crate::prepare::{open_dataset, resolve_model};
 use crate::{Experiment, ImageInput, Method, MethodName, Objective, TuningError, TuningModel};
 
-/// What a run trained, in use: its CLIP, and its way to tell classes apart.
+/// The trained model of a run: its CLIP and its classifier.
 #[derive(Debug, Clone)]
 pub struct TrainedModel {
-    /// CLIP, with what was trained of it. What the method puts beside CLIP is only in the
+    /// CLIP, with its trained parameters. Modules that the method adds beside CLIP are only in the
     /// [classifier](TrainedModel::classifier).
     pub model: Model,
-    /// What it was trained from and for.
+    /// Its provenance.
     pub provenance: Provenance,
     method: Arc<dyn Method>,
     name: MethodName,
@@ -29,10 +29,10 @@ pub struct TrainedModel {
     logit_scale: f32,
 }
 
-/// What closed-form methods put beside CLIP, in words.
+/// The module that closed-form methods add beside CLIP, in words.
 const BESIDE_PROMPTS: &str = "a classifier of image features beside the prompts";
 
-/// A [`TrainedModel`] that tells some classes apart.
+/// A [`TrainedModel`] as a classifier of certain classes.
 #[derive(Debug)]
 pub struct TrainedClassifier {
     objective: Objective,
@@ -41,19 +41,19 @@ pub struct TrainedClassifier {
 }
 
 impl TrainedModel {
-    /// The model that a run of `experiment` left in `folder`, on `device`; `None` where it left none, as where every
-    /// client keeps its own.
+    /// Opens the model that a run of `experiment` saved in `folder`, on `device`; `None` if it saved none, for example
+    /// because every client keeps its own.
     ///
     /// # Errors
     ///
-    /// Files that are missing or damaged, and a base model whose weights are not those that were trained on.
+    /// Files that are missing or damaged, and a base model whose weights differ from those of the training.
     pub fn open(
         experiment: &Experiment,
         folder: &Path,
         device: &Device,
     ) -> Result<Option<Self>, TuningError> {
         if experiment.model.random_weights {
-            let problem = "the run's base had random weights, which are kept nowhere";
+            let problem = "the run's base had random weights, which are not saved";
             return Err(TuningError::trained(folder, problem.to_owned()));
         }
         let checkpoint = Checkpoint::open(&resolve_model(experiment, &mut |_| {})?)?;
@@ -80,7 +80,7 @@ impl TrainedModel {
         }
         if provenance.base_settings_sha256 != settings {
             let problem = format!(
-                "was trained on {}, and the configuration, preprocessing or tokenizer in {} are others now; put the \
+                "was trained on {}, and the configuration, preprocessing or tokenizer in {} have changed; put the \
                  original back",
                 provenance.base_model_name_or_path,
                 checkpoint.path().display()
@@ -88,7 +88,7 @@ impl TrainedModel {
             return Err(TuningError::trained(folder, problem));
         }
         let lora = method.lora.clone();
-        // An adapter under a classifier, and a classifier beside an adapter, lie beside what was trained.
+        // An adapter under a classifier, and a classifier beside an adapter, are saved beside the trained parameters.
         let below = name.is_closed_form() && method.init_adapter.is_some();
         let below = below.then(|| load_peft(&folder.join(ADAPTER))).transpose()?;
         let method: Arc<dyn Method> = match &method.head {
@@ -116,7 +116,7 @@ impl TrainedModel {
         let clip = tuned.clone().into_clip(temperature).expect("it has its vision tower");
         let mut model = Model::new(checkpoint, clip).in_precision(experiment.model.precision)?;
         if !name.is_closed_form() {
-            // The same matrices with another factor are another adapter.
+            // The same matrices with another scale are another adapter.
             let key = format!("{} {lora:?}", digest(&record));
             model = model.changed(Changes { key, vision: method.trains_vision() });
         }
@@ -126,8 +126,8 @@ impl TrainedModel {
         Ok(Some(Self { model, provenance, method, name, tuned, logit_scale }))
     }
 
-    /// What the method puts beside CLIP, in words; `None` where it changes CLIP and nothing else, so that classes are
-    /// told apart by their prompts as in any CLIP.
+    /// The method's modules beside CLIP, in words; `None` if it changes only CLIP, so that prompts alone distinguish
+    /// classes as in any CLIP.
     pub fn beside_clip(&self) -> Option<&'static str> {
         match self.name {
             MethodName::Flora if self.tuned.head().is_some() => Some(BESIDE_PROMPTS),
@@ -141,28 +141,27 @@ impl TrainedModel {
         }
     }
 
-    /// Whether it has a classifier whose logits are added to those of the prompts; see
-    /// [`save_head`](Self::save_head).
+    /// Whether it has a classifier whose logits are added to those of the prompts; see [`save_head`](Self::save_head).
     pub fn has_head_beside_prompts(&self) -> bool {
         self.beside_clip() == Some(BESIDE_PROMPTS)
     }
 
-    /// The classifier of `classes`, in the run's template.
+    /// The classifier of `classes`, with the run's template.
     ///
     /// # Errors
     ///
-    /// Prompts that cannot be tokenised, and other classes than those of the run where it trained a head for these and
-    /// nothing else. A class that a classifier beside the prompts does not know has the logit of its prompt alone.
+    /// Prompts that cannot be tokenised, and classes other than the run's, if it trained a head for these only. A class
+    /// unknown to a classifier beside the prompts has the logit of its prompt alone.
     pub fn classifier(&self, classes: &[String]) -> Result<TrainedClassifier, TuningError> {
         if self.method.has_head() && classes != self.provenance.classes {
             return Err(TuningError::Classes(format!(
-                "{} trained a classifier of the run's own {} classes, in their order, and knows nothing of others",
+                "{} trained a classifier of the run's own {} classes, in their order, and supports no others",
                 self.provenance.method,
                 self.provenance.classes.len()
             )));
         }
         let own = &self.provenance.classes;
-        // What follows from the trained parameters is about the run's own classes.
+        // Values derived from the trained parameters are for the run's own classes.
         let ready = self.objective(own)?;
         let device = self.model.embedder.device();
         let mut model = ready.method.ready(&ready, self.tuned.clone(), device)?;
@@ -183,7 +182,8 @@ impl TrainedModel {
         &*self.method
     }
 
-    /// What tells `classes` apart, with the features of their prompts. Whoever asks brings those of the images.
+    /// The objective that distinguishes `classes`, with the features of their prompts. The caller provides the image
+    /// features.
     fn objective(&self, classes: &[String]) -> Result<Objective, TuningError> {
         let checkpoint = &self.model.checkpoint;
         let template = Template::new(&self.provenance.template)?;
@@ -211,7 +211,7 @@ impl Classifier for TrainedClassifier {
 }
 
 impl Experiment {
-    /// What its run trains from and for; `fingerprint` is that of the images that are kept of the data set.
+    /// The provenance of the run's trained parameters; `fingerprint` is that of the retained images of the data set.
     pub(crate) fn provenance(
         &self,
         dataset: &Dataset,

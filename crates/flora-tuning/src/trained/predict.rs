@@ -11,37 +11,38 @@ use super::load_trained;
 use crate::objective::prediction;
 use crate::{Cohort, Prepared, TuningError};
 
-/// The parameters with which each client of a run predicts: those of all, or its own.
+/// The parameters with which each client of a run predicts: the global ones, or its own.
 #[derive(Debug, Clone)]
 pub struct ClientModels(Vec<Arc<ParameterRecord>>);
 
-/// What some images of a client were taken for.
+/// Predictions for images of a client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClientPredictions {
     /// The client, and its accuracy on these images.
     pub score: ClientScore,
-    /// The numbers of the images in the data set.
+    /// The indices of the images in the data set.
     pub images: Vec<usize>,
-    /// Row-major, `[images, classes]`; minus infinity for a class among which an image's is not looked for.
+    /// Row-major, `[images, classes]`; minus infinity for classes outside an image's group.
     pub logits: Vec<f32>,
 }
 
 impl Prepared {
-    /// What the clients share, where they and their images are here.
+    /// The clients' cohort, if they and their images are in this process.
     fn cohort(&self) -> Result<&Arc<Cohort>, TuningError> {
         self.cohort.as_ref().ok_or_else(|| {
-            let problem = "the run was served to sites, and their images are not here; score what it trained on a \
-                           data set of this machine instead";
+            let problem = "the run was served to sites, and their images are not on this machine; evaluate the \
+                           model on a \
+                           local data set instead";
             TuningError::Sites(problem.to_owned())
         })
     }
 
-    /// Reads what a run of this experiment left in `folder`, and where clients keep parameters to themselves those of
-    /// each, in the folder that `of_client` tells.
+    /// Reads the parameters that a run of this experiment saved in `folder`; if clients keep their own parameters,
+    /// reads each client's from the folder that `of_client` returns.
     ///
     /// # Errors
     ///
-    /// Files that are missing or damaged; a run that trained nothing, or did not keep its clients' own parameters.
+    /// Files that are missing or damaged; a run that trained nothing, or did not save its clients' own parameters.
     pub fn client_models(
         &self,
         folder: &Path,
@@ -68,7 +69,7 @@ impl Prepared {
                 Some(global) => global,
                 None if cohort.initial().is_empty() => ParameterRecord::new(),
                 None => {
-                    let problem = "holds nothing that was trained".to_owned();
+                    let problem = "holds no trained parameters".to_owned();
                     return Err(TuningError::trained(folder, problem));
                 }
             };
@@ -80,9 +81,9 @@ impl Prepared {
         let own = |client: &ClientShard| -> Result<_, TuningError> {
             let path = of_client(&client.id);
             let own = load(&path)?;
-            // Where they are kept, who has none has not trained yet.
+            // If clients' parameters are saved, one without any has not trained yet.
             if own.is_none() && !client.train.is_empty() && !self.experiment.output.keep_clients {
-                let problem = "the client's own parameters are not there; a run with output.keep_clients = true keeps \
+                let problem = "the client's own parameters are missing; a run with output.keep_clients = true keeps \
                                them";
                 return Err(TuningError::trained(&path, problem.to_owned()));
             }
@@ -91,8 +92,8 @@ impl Prepared {
         Ok(ClientModels(clients.iter().map(own).collect::<Result<_, _>>()?))
     }
 
-    /// What each client's model makes of some of the data set's images, computed as in a round's evaluation; sorted by
-    /// client, without those that have no such images.
+    /// Each client's predictions for images of the data set, computed as in a round's evaluation; sorted by client,
+    /// without those that have no such images.
     ///
     /// # Errors
     ///
@@ -103,7 +104,7 @@ impl Prepared {
         images: impl Fn(&ClientShard) -> Vec<usize>,
     ) -> Result<Vec<ClientPredictions>, TuningError> {
         let workers = Workers::new(self.experiment.federation.threads)?;
-        // As in a round: without one global model, those who never train have none.
+        // As in a round: without a global model, clients that never train have none.
         let has_model = |client: &ClientShard| self.shares_model() || !client.train.is_empty();
         let clients = self.partition.clients.iter().zip(&models.0);
         let clients = clients.filter(|(client, _)| has_model(client));
@@ -124,7 +125,7 @@ impl Prepared {
         let mut predictions: Vec<_> =
             predictions.into_iter().collect::<Result<_, TuningError>>()?;
         predictions.retain(|it| !it.images.is_empty());
-        // As the round loop has its answers: a mean's last digit depends on the order.
+        // In the order of the round loop's answers, on which a mean's last digit depends.
         predictions.sort_by(|left, right| left.score.client.cmp(&right.score.client));
         Ok(predictions)
     }

@@ -14,7 +14,7 @@ use super::{ADAPTER, CLOSED_FORM, MODEL, PARAMETERS, PROVENANCE, SHA256, digest}
 use crate::prepare::resolve_model;
 use crate::{Experiment, MethodName, Trainable, TuningError, TuningModel};
 
-/// The adapter under a classifier, if there is one: the classifier is of no use without it.
+/// Copies the adapter under a classifier, if there is one: the classifier is useless without it.
 fn copy_adapter(experiment: &Experiment, folder: &Path) -> Result<(), TuningError> {
     let Some(adapter) = &experiment.method.init_adapter else { return Ok(()) };
     let (from, to) = (adapter_folder(adapter), folder.join(ADAPTER));
@@ -27,40 +27,44 @@ fn copy_adapter(experiment: &Experiment, folder: &Path) -> Result<(), TuningErro
     Ok(())
 }
 
-/// Whole, or not at all.
+/// Copies atomically.
 fn copy(from: &Path, to: &Path) -> Result<(), TuningError> {
     let bytes = std::fs::read(from)
         .map_err(|error| TuningError::trained(from, format!("cannot be read: {error}")))?;
-    // A run may go on with what an earlier session of it wrote here.
+    // A resumed run may use files that an earlier session wrote here.
     if std::fs::read(to).is_ok_and(|there| there == bytes) {
         return Ok(());
     }
     Ok(write_atomic(to, &bytes)?)
 }
 
-/// SHA-256 of the weights that an experiment starts from, where they are on this machine.
+/// SHA-256 of the base weights of an experiment, which must be on this machine.
 ///
 /// # Errors
 ///
-/// A checkpoint that is not there or cannot be read.
+/// A checkpoint that does not exist or cannot be read.
 pub fn base_digest(experiment: &Experiment) -> Result<String, TuningError> {
     Ok(Checkpoint::open(&resolve_model(experiment, &mut |_| {})?)?.digest()?)
 }
 
-/// Writes what a run trained into `folder`, which is made if it is not there: `adapter/`, in PEFT's layout, of a higher rank
-/// where the strategy corrected the weights below ([`flora_lora::standalone`]); for a
-/// method that trains every weight `model/`, a checkpoint in Hugging Face's; both with a [`Provenance::FILE`] beside
-/// them. For the others `trained.safetensors`, with the provenance in its metadata; of a closed-form method these are
-/// sums, and the adapter under its classifier, if there is one, is copied beside them. Beside adapters that were
-/// trained over a classifier (`method.head`) lies a copy of its `trained.safetensors`. [`load_trained`](super::load_trained)
-/// reads them.
+/// Saves the trained parameters of a run into `folder`, which is created if necessary:
 ///
-/// Nothing is written for a base of random weights, because an adapter is of no use without its base, nor
-/// where nothing was trained or no global model is there.
+/// - `adapter/`, in PEFT's format, with a higher rank if the strategy corrected the base weights
+///   ([`flora_lora::standalone`]), and a [`Provenance::FILE`] beside it;
+/// - `model/`, a checkpoint in Hugging Face's format, for a method that trains every weight, with a
+///   [`Provenance::FILE`] beside it;
+/// - `trained.safetensors` for the other methods, with the provenance in its metadata. For a closed-form method it
+///   contains sums, and the adapter under its classifier, if any, is copied beside it.
+///
+/// Adapters trained together with a classifier (`method.head`) get a copy of its `trained.safetensors`.
+/// [`load_trained`](super::load_trained) reads these files.
+///
+/// Nothing is written for a base with random weights, because an adapter is useless without its base, nor if nothing
+/// was trained or there is no global model.
 ///
 /// # Errors
 ///
-/// Parameters that are not those of the experiment, and what the file system reports.
+/// Parameters that do not belong to the experiment, and errors of the file system.
 pub fn save_trained(
     experiment: &Experiment,
     provenance: &Provenance,
@@ -74,7 +78,7 @@ pub fn save_trained(
     }
     match experiment.method.name {
         MethodName::Flora => {
-            // Where each client has a B of its own, A alone is no adapter.
+            // If each client has its own B, A alone is not an adapter.
             if !experiment.federation.share().is_all() && !has_pairs(trained) {
                 return Ok(());
             }
@@ -100,8 +104,8 @@ pub fn save_trained(
             Ok(provenance.save(&folder)?)
         }
         name => {
-            // A head's columns are classes, and a context was learned before their names. These are what other tools
-            // look for; all of them are in the last.
+            // A head's columns are classes, and a context was learned before their names. Other tools expect these
+            // keys; the last one contains all of them.
             let metadata = [
                 ("method", name.as_str().to_owned()),
                 ("base_model_name_or_path", base.clone()),

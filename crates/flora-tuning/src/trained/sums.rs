@@ -1,4 +1,4 @@
-//! The sums of closed-form methods, for whoever goes on with them.
+//! Loading the sums of closed-form methods, to continue from them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use crate::experiment::saved_partition;
 use crate::methods::{ClosedForm, ClosedFormConfig, Flora, OverHead, read_moments};
 use crate::{Experiment, MethodName, TuningError};
 
-/// What a run of a closed-form method left.
+/// The sums of a run of a closed-form method.
 #[derive(Debug, Clone)]
 pub(crate) struct LoadedSums {
     /// The file.
     pub(crate) path: PathBuf,
     pub(crate) record: ParameterRecord,
     pub(crate) provenance: Provenance,
-    /// How that run solved them.
+    /// The method that solved them.
     pub(crate) method: ClosedForm,
-    /// Which adapter was under the classifier: [`adapter_digest`].
+    /// The digest of the adapter under the classifier: [`adapter_digest`].
     pub(crate) adapter: Option<String>,
-    /// Who had which images, where that was written down.
+    /// The partition of the images, if it was recorded.
     partition: Option<PartitionConfig>,
 }
 
-/// What the metadata of a closed form's `trained.safetensors` say besides.
+/// Additional metadata of a closed-form method's `trained.safetensors`.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct ClosedFormFacts {
     pub(super) settings: ClosedFormConfig,
@@ -43,7 +43,7 @@ pub(super) struct ClosedFormFacts {
 impl ClosedFormFacts {
     pub(super) fn new(experiment: &Experiment) -> Result<Self, TuningError> {
         let method = &experiment.method;
-        // Where a run began is its own affair.
+        // The initial values of a run are not relevant later.
         let settings =
             ClosedFormConfig { start: None, leaving: false, ..method.closed_form.clone() };
         let adapter_sha256 = method.init_adapter.as_deref().map(adapter_digest).transpose()?;
@@ -51,7 +51,7 @@ impl ClosedFormFacts {
     }
 }
 
-/// The sums of a run, if this is its folder.
+/// The file of sums, if this is a run's folder.
 pub(super) fn sums_file(path: &Path) -> PathBuf {
     if path.is_dir() { path.join(PARAMETERS) } else { path.to_owned() }
 }
@@ -78,7 +78,7 @@ impl LoadedSums {
         Ok(Self { path, record, provenance, method, adapter, partition })
     }
 
-    /// Adapters that are trained beside this classifier.
+    /// A method that trains adapters beside this classifier.
     pub(crate) fn under(&self, lora: &LoraConfig) -> Result<OverHead, TuningError> {
         Ok(OverHead {
             flora: Flora(lora.clone()),
@@ -87,14 +87,14 @@ impl LoadedSums {
         })
     }
 
-    /// Whether there are images in them.
+    /// Whether they contain any images.
     pub(crate) fn has_images(&self) -> Result<bool, TuningError> {
         Ok(!read_moments(&self.record)?.is_empty())
     }
 
-    /// Which setting gives the clients of `experiment` other images than the same data set had for these sums, so that
-    /// equal ids are not the same client; `None` if none does, and for another data set. Without `fingerprint`, the
-    /// images themselves are not compared.
+    /// The setting that gives the clients of `experiment` other images than they had for these sums, so that equal ids
+    /// are not the same client; `None` if there is none, or for another data set. Without `fingerprint`, the images
+    /// themselves are not compared.
     pub(crate) fn other_images(
         &self,
         experiment: &Experiment,
@@ -106,11 +106,11 @@ impl LoadedSums {
             return Ok(None);
         }
         let partition = &experiment.partition;
-        // What a file says is in the file, which may well be what the earlier run left.
+        // The file is not compared, because its contents may be those of the earlier run.
         let is_known = |it: &&PartitionConfig| saved_partition(it).is_none();
         let earlier = self.partition.as_ref().filter(is_known);
         let other_partition = earlier.is_some_and(|it| is_known(&partition) && it != partition);
-        // Clients that are folders keep their images whatever comes to the others.
+        // Clients that are folders keep their images, whatever the settings of others.
         let is_drawn = *partition != PartitionConfig::Natural;
         let by_seed = is_drawn || now.limit.is_some() || !now.validation.is_zero();
         Ok(if then.protocol != now.protocol {
@@ -131,8 +131,8 @@ impl LoadedSums {
         })
     }
 
-    /// Whether they are sums of the features with these settings that a checkpoint with the digests `base`, of its
-    /// weights and of its settings, makes with this adapter, over these classes.
+    /// Checks that these are sums of the features with these settings that a checkpoint with the digests `base`, of its
+    /// weights and of its settings, computes with this adapter, over these classes.
     pub(crate) fn check(
         &self,
         (base, base_settings): (&str, &str),
@@ -149,7 +149,8 @@ impl LoadedSums {
             )
         } else if self.provenance.base_settings_sha256 != base_settings {
             format!(
-                "holds sums of the features of {}, whose configuration, preprocessing or tokenizer is another than that of \
+                "holds sums of the features of {}, whose configuration, preprocessing or tokenizer differs from \
+                 that of \
                  this run's model; give both the same",
                 self.provenance.base_model_name_or_path
             )
@@ -171,8 +172,9 @@ impl LoadedSums {
                 own.shifts
             )
         } else if self.provenance.classes != classes {
-            "holds sums for other classes, or in another order, than this run's data set has; begin with a run on the same \
-             classes, or anew"
+            "holds sums for other classes, or in another order, than this run's data set has; start from a run on \
+             the same \
+             classes, or without sums"
                 .to_owned()
         } else {
             return Ok(());
@@ -181,12 +183,12 @@ impl LoadedSums {
     }
 }
 
-/// The files of an adapter in PEFT's format, and what flora says of it.
+/// The files of an adapter in PEFT's format, and its provenance.
 pub(super) const ADAPTER_FILES: [&str; 3] =
     ["adapter_config.json", "adapter_model.safetensors", Provenance::FILE];
 
-/// SHA-256 of the files of the adapter in this folder, or in the run's: the same matrices with another factor are
-/// another adapter.
+/// SHA-256 of the adapter's files in this folder, or in that of a run: the same matrices with another scale are another
+/// adapter.
 pub(crate) fn adapter_digest(path: &Path) -> std::io::Result<String> {
     let (folder, mut hash) = (adapter_folder(path), Sha256::new());
     for name in &ADAPTER_FILES[..2] {

@@ -1,4 +1,4 @@
-//! Bad input is refused with the file or the field and the remedy.
+//! Bad input is refused with a message that names the file or the field, and the remedy.
 
 use std::path::PathBuf;
 
@@ -53,10 +53,10 @@ fn a_corrupt_image() {
     std::fs::write(&picture, &bytes[..bytes.len() / 2]).unwrap();
     for set in [&naive[..], &[]] {
         let message = refusal(images.experiment(set));
-        assert_tells(&message, &[&name, "1 of 24 images", "mend, convert or remove these files"]);
+        assert_tells(&message, &[&name, "1 of 24 images", "repair, convert or remove these files"]);
     }
 
-    // Where it is damaged during the run, the client that has it drops out and says why.
+    // If it is damaged during the run, the client that has it drops out with the reason.
     let finished = prepared.run(&mut told);
     assert!(finished.failure.is_none() && finished.outcome.is_some());
     assert_eq!(told.failures().len(), 2, "once a round");
@@ -174,7 +174,7 @@ fn adapters_that_fit_nowhere() {
     assert!(!images.cache().exists(), "told before the images are encoded");
 }
 
-/// An experiment that no file was read for is checked all the same.
+/// An experiment that was not read from a file is checked, too.
 #[test]
 fn values_that_were_set_in_code() {
     let images = Images::new(1, 1);
@@ -184,7 +184,7 @@ fn values_that_were_set_in_code() {
     let mut experiment = images.experiment(&[]);
     experiment.data.template = Some("a photo.".into());
     assert_tells(&refusal(experiment), &["data.template", "`{}`"]);
-    // Any seed can be written down.
+    // Any seed can be written.
     let mut experiment = images.experiment(&[]);
     experiment.seed = u64::MAX;
     let again = Experiment::from_toml("again", &experiment.to_toml(), &[]).unwrap();

@@ -1,4 +1,4 @@
-//! What a run begins with, and what it must not know.
+//! Initial values of a run, and images or classes that they must not know.
 
 use flora_federation::Event;
 use flora_tuning::{Experiment, prepare};
@@ -14,7 +14,7 @@ fn adapter(folder: &std::path::Path) -> String {
     format!("method.init_adapter={}", folder.display())
 }
 
-/// The warnings of a run that begins.
+/// The warnings of a run that starts.
 fn warnings(experiment: Experiment) -> Vec<String> {
     let mut listener = Listener::default();
     prepare(experiment, &burn::tensor::Device::flex(), &mut listener).unwrap();
@@ -25,7 +25,7 @@ fn warnings(experiment: Experiment) -> Vec<String> {
     listener.events.into_iter().filter_map(warning).collect()
 }
 
-/// Held-out images that were trained on before choose the round that knows them best.
+/// Held-out images that were trained on before would select the round that knows them best.
 #[test]
 fn images_that_were_trained_on_score_nothing() {
     let images = Images::new(8, 2);
@@ -44,7 +44,7 @@ fn images_that_were_trained_on_score_nothing() {
         assert!(error.contains("data.validation = 0,"), "{error}");
         assert_eq!(warnings(images.experiment(&[&begin])), [""; 0], "{field}");
     }
-    // Of the same images but those that are held out.
+    // The same images without those that are held out.
     saved(&images.experiment(&[RIDGE, held]), sums.path());
     assert_eq!(warnings(images.experiment(&[&head(sums.path()), held])), [""; 0]);
     let error = refusal_of(&images, &[&head(sums.path()), held, "data.seed=5"]);
@@ -54,7 +54,7 @@ fn images_that_were_trained_on_score_nothing() {
     assert!(error.contains("test images were among the training images"), "{error}");
     assert!(error.contains("data.protocol = \"official\""), "{error}");
 
-    // The result is scored on the test images in the end, whatever scores the rounds.
+    // The result is evaluated on the test images in the end, whatever evaluates the rounds.
     saved(&images.experiment(&[RIDGE, "data.protocol=merged-80-20"]), sums.path());
     let error = refusal_of(&images, &[&head(sums.path()), "data.validation=0.01"]);
     assert!(error.contains("images were among the training images"), "{error}");
@@ -62,7 +62,7 @@ fn images_that_were_trained_on_score_nothing() {
     // Whether a folder of this name with other images has the same ones is not known.
     std::fs::remove_file(images.path().join("images/alpha/train/cat/0.png")).unwrap();
     let warnings = warnings(images.experiment(&[&adapter(flora.path()), held]));
-    assert!(warnings[0].contains("is called noise, too, and had other images"), "{warnings:?}");
+    assert!(warnings[0].contains("with the same name, noise, but other images"), "{warnings:?}");
     assert_eq!(warnings.len(), 1);
 }
 
@@ -90,7 +90,7 @@ fn novel_classes_were_not_seen_before() {
     saved(&images.experiment(&[RIDGE, halves]), folder.path());
     saved(&images.experiment(&[&head(folder.path()), halves]), folder.path());
 
-    // What an adapter knows of classes stands beside it.
+    // The classes that an adapter knows are recorded beside it.
     let flora = tempfile::tempdir().unwrap();
     saved(&images.experiment(&["training.rounds=1"]), flora.path());
     for method in [RIDGE, "method.name=flora"] {
@@ -104,7 +104,7 @@ fn novel_classes_were_not_seen_before() {
     assert_eq!(warnings(images.experiment(&[&adapter(flora.path()), halves])), [""; 0]);
 }
 
-/// FLoRA, a classifier over it, and FLoRA again on what both leave.
+/// FLoRA, a classifier over it, and FLoRA again on the residual of both.
 #[test]
 fn training_goes_on_beside_the_classifier_that_was_solved_over_an_adapter() {
     let images = Images::new(4, 4);
@@ -131,7 +131,7 @@ fn training_goes_on_beside_the_classifier_that_was_solved_over_an_adapter() {
     assert!(error.contains("features = \"layers\""), "{error}");
 }
 
-/// Of what it was trained for, half is missing.
+/// The other half of the trained model is missing.
 #[test]
 fn an_adapter_without_the_classifier_beside_it_is_told() {
     let images = Images::new(4, 2);
@@ -142,13 +142,13 @@ fn an_adapter_without_the_classifier_beside_it_is_told() {
     let below = adapter(flora.path());
     let told = |set: &[&str]| {
         let warnings = warnings(images.experiment(set));
-        assert!(warnings.iter().all(|it| it.contains("on what a classifier beside it left")));
+        assert!(warnings.iter().all(|it| it.contains("together with a classifier")));
         warnings.len()
     };
     assert_eq!(told(&[&below]), 1);
     assert_eq!(told(&[&below, &head(sums.path())]), 0);
     saved(&images.experiment(&[RIDGE, "method.closed_form.lambda=0.5"]), other.path());
     assert_eq!(told(&[&below, &head(other.path())]), 1);
-    // Sums over it are of its features and texts alone.
+    // Sums over it depend only on its features and texts.
     assert_eq!(told(&[RIDGE, &below]), 1);
 }

@@ -1,5 +1,4 @@
-//! Image features are computed once, and only then used again when everything they depend on is
-//! the same.
+//! Image features are computed once, and reused only if everything they depend on is the same.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -31,7 +30,7 @@ fn a_second_run_reads_them_and_gives_the_same_bits() {
     let [first, second] = [first, second].map(|finished| finished.outcome.unwrap());
     assert_eq!(bits(&first.last), bits(&second.last));
 
-    // Seeds, losses and clients do not matter to features.
+    // Seeds, losses and clients do not affect features.
     let (_, told) = run(images.experiment(&["seed=9", "method.loss=class-ce", "data.seed=4"]));
     assert!(told.progress.is_empty());
 }
@@ -62,7 +61,7 @@ fn another_picture_or_another_tower_has_other_features() {
     assert!(!told.progress.is_empty(), "the pictures are not the same");
     assert_eq!(files(&images.cache()).len(), 2);
 
-    // The same weights in a tower that does something else with them.
+    // The same weights in a tower that uses them differently.
     let model = images.path().join("model");
     std::fs::create_dir(&model).unwrap();
     for file in files(&tiny_clip()) {
@@ -81,7 +80,7 @@ fn another_picture_or_another_tower_has_other_features() {
 fn a_cache_that_cannot_be_used_costs_only_time() {
     let images = Images::new(1, 1);
     let (expected, _) = run(images.experiment(&[]));
-    // A name too long for a folder can neither be read nor made.
+    // A name too long for a folder can be neither read nor created.
     let cache = images.path().join("x".repeat(300));
     let (finished, told) = run(images.experiment(&[&format!("data.cache={}", cache.display())]));
     assert!(!told.warnings().is_empty(), "it is told");

@@ -1,4 +1,4 @@
-//! A federation of one client is central training.
+//! A federation of one client equals central training.
 
 use burn::module::Module;
 use burn::optim::decay::WeightDecayConfig;
@@ -28,8 +28,8 @@ fn adam() -> ModuleOptimizer {
         .init()
 }
 
-/// Adam over the same batches, with burn and the model alone: no clients, records or rounds, but
-/// for the labels of the shuffles. `forgetful` starts a new optimizer where a round would begin.
+/// Adam over the same batches, with burn and the model alone: no clients, records or rounds, except for the labels of
+/// the shuffles. `forgetful` starts a new optimizer where a round would begin.
 fn central(images: &Images, forgetful: bool) -> ParameterRecord {
     let (checkpoint, dataset) = (checkpoint(), images.dataset());
     let device = autodiff();
@@ -93,6 +93,6 @@ fn one_client_with_all_the_data_is_central_training_to_the_bit() {
 
     let expected = single_threaded(|| central(&images, false));
     assert_eq!(bits(&federated), bits(&expected));
-    // The comparison has something to tell apart: what an optimizer remembers across rounds counts.
+    // The comparison is sensitive: the optimizer state kept across rounds matters.
     assert_ne!(bits(&federated), bits(&single_threaded(|| central(&images, true))));
 }

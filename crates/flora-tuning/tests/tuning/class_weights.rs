@@ -1,4 +1,4 @@
-//! Weights of classes: PyTorch's numbers, on either path, with every method that has a loss over classes.
+//! Class weights: PyTorch's values, on either path, with every method that has a loss over classes.
 
 use burn::tensor::{Tensor, TensorData};
 use flora_clip::loss::{class_cross_entropy, weighted_class_cross_entropy};
@@ -40,7 +40,7 @@ fn the_weighted_loss_and_its_gradient_are_pytorchs() {
         for (ours, expected) in ours.iter().zip(gradient.concat()) {
             assert!((ours - expected).abs() < 1e-6, "{ours} {expected}");
         }
-        // Equal weights are none.
+        // Equal weights have no effect.
         let equal = weighted_class_cross_entropy(logits.clone(), &batch, &vec![2.5; batch.len()]);
         let plain = class_cross_entropy(logits, &batch);
         let (equal, plain) = (equal.into_scalar::<f32>(), plain.into_scalar::<f32>());
@@ -93,7 +93,7 @@ fn every_method_with_a_loss_over_classes_is_weighted() {
     }
 }
 
-/// All classes are as frequent as any other, so that the weights are 1 but for rounding.
+/// All classes are equally frequent, so the weights are 1 except for rounding.
 #[test]
 fn balanced_clients_lose_as_they_did() {
     let images = Images::new(3, 1);
@@ -122,6 +122,6 @@ fn what_cannot_be_weighted_is_refused_with_a_reason() {
         assert!(message.contains("training.class_weights"), "{message}");
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");
     }
-    // Where nothing is trained, nothing is weighted.
+    // If nothing is trained, nothing is weighted.
     outcome(images.experiment(&["training.class_weights=balanced", "method.name=zero-shot"]));
 }

@@ -1,4 +1,4 @@
-//! Methods that are solved in closed form: sums of all clients, whoever holds which images.
+//! Methods in closed form: sums over all clients, whatever the partition.
 
 use std::path::Path;
 
@@ -14,20 +14,20 @@ use crate::common::{Images, Listener, checkpoint, features, outcome, refusal, ro
 /// Dimensions of the tiny CLIP's features, and the classes of the images.
 const DIM: usize = 20;
 const CLASSES: usize = 4;
-/// Numbers of the sums: the Gram matrix' upper triangle, a sum and a count for each class.
+/// Number of values in the sums: the Gram matrix' upper triangle, a sum and a count for each class.
 const NUMBERS: usize = DIM * (DIM + 1) / 2 + CLASSES * DIM + CLASSES;
 
 pub(crate) const RIDGE: &str =
     "method={ name = 'ridge', closed_form = { features = 'embedding', shifts = false } }";
 
-/// A ridge classifier of these sums, apart from the crate. The tiny CLIP sees nearly the same in all of these images, so
-/// that a smaller penalty would make much of the rounding of sums to f32.
+/// A ridge classifier of these sums, computed without the crate's code. The tiny CLIP has nearly equal features for all
+/// of these images, so that a smaller penalty would amplify the rounding of sums to f32.
 fn head(sums: &ParameterRecord) -> LinearClassifier {
     let moments = Moments::from_record(sums).unwrap();
     Ridge { lambda: 0.1, ..Ridge::default() }.solve(&moments, &vec![0.0; CLASSES * DIM]).unwrap()
 }
 
-/// The largest difference of two classifiers, of the largest number in them.
+/// The largest difference of two classifiers, relative to their largest value.
 fn difference(left: &LinearClassifier, right: &LinearClassifier) -> f32 {
     let numbers = |head: &LinearClassifier| [&head.weight[..], &head.bias[..]].concat();
     let (left, right) = (numbers(left), numbers(right));
@@ -35,7 +35,7 @@ fn difference(left: &LinearClassifier, right: &LinearClassifier) -> f32 {
     left.iter().zip(&right).fold(0f32, |far, (a, b)| far.max((a - b).abs())) / most
 }
 
-/// What all training images come to, added up here.
+/// The sums over all training images, computed here.
 fn central(images: &Images) -> Moments {
     let dataset = images.dataset();
     let features = features(&checkpoint(), &dataset);
@@ -105,13 +105,13 @@ fn a_client_sends_its_sums_and_nothing_else() {
         let (_, told) = run(images.experiment(&[RIDGE, "method.name=lda", &upload]));
         let warns = told.warnings().iter().any(|it| it.contains("federation.upload: sums"));
         assert_eq!(warns, upload.ends_with("f16"));
-        // Half precision moves the answer, and not far.
+        // Half precision changes the answer slightly.
         let far = difference(&head(&central(&images).to_record().unwrap()), &head(&outcome.last));
         assert!(far < if upload.ends_with("f32") { 1e-5 } else { 0.1 }, "{upload}: {far}");
     }
 }
 
-/// What a client says of itself is what its own sums would predict.
+/// A client's own metrics are those of the classifier from its own sums.
 #[test]
 fn a_client_alone_has_the_head_of_its_own_images() {
     let images = Images::new(4, 3);
@@ -141,7 +141,7 @@ fn a_client_alone_has_the_head_of_its_own_images() {
     assert!(difference(&head(&all.last), &head(&central.last)) < 1e-5);
 }
 
-/// Runs, and leaves the result in `folder`.
+/// Runs, and saves the result in `folder`.
 pub(crate) fn saved(experiment: &Experiment, folder: &Path) -> Outcome {
     let device = Device::flex();
     let prepared = prepare(experiment.clone(), &device, &mut Listener::default()).unwrap();
@@ -154,7 +154,7 @@ pub(crate) fn saved(experiment: &Experiment, folder: &Path) -> Outcome {
     outcome
 }
 
-/// Raises a stop once the model that a run begins with is evaluated.
+/// Raises a stop once the initial model is evaluated.
 struct StopsAtFirst(Stop);
 
 impl Observer for StopsAtFirst {
@@ -190,7 +190,7 @@ fn who_was_counted_before_is_known_after_a_stop() {
     assert!(finished.summed.iter().eq(["alpha", "beta", "gamma"]));
     assert!(finished.summed_after(0).iter().eq(["alpha", "beta"]));
 
-    // Sums of nobody knows whom.
+    // Sums of unknown clients.
     let provenance = Provenance { clients: Default::default(), ..provenance };
     save_trained(&experiment, &provenance, &last, second.path(), &device).unwrap();
     for more in [gamma, "method.closed_form.leaving=true"] {
@@ -221,18 +221,18 @@ fn ids_that_stand_for_other_images_are_refused() {
             ("partition={ kind = 'iid', clients = 3 }", "partition"),
         ] {
             let error = run(more);
-            assert!(error.contains(&format!("{field} gives its clients")), "{more}: {error}");
+            assert!(error.contains(&format!("{field} now gives its clients")), "{more}: {error}");
         }
     }
     saved(&images.experiment(&[RIDGE, "federation.participants=central"]), central.path());
     let alpha = "federation.participants=['alpha']";
     for more in [alpha, leaving] {
         let error = refusal_of(&images, &[RIDGE, &from(central.path()), alpha, more]);
-        assert!(error.contains("everybody's images"), "{error}");
+        assert!(error.contains("all clients' images"), "{error}");
     }
 }
 
-/// A client is counted once, and only who is counted can leave.
+/// A client is counted once, and only a counted client can leave.
 #[test]
 fn who_is_counted_is_written_down() {
     let images = Images::new(2, 2);
@@ -252,7 +252,7 @@ fn who_is_counted_is_written_down() {
     for (set, words) in [
         (vec![start.clone(), only("beta")], "beta is counted in the sums already"),
         (vec![start.clone()], "alpha is counted in the sums already"),
-        (vec![start.clone(), only("gamma"), leaving.to_owned()], "the sums are not of gamma"),
+        (vec![start.clone(), only("gamma"), leaving.to_owned()], "the sums do not contain gamma"),
     ] {
         let set: Vec<&str> = std::iter::once(RIDGE).chain(set.iter().map(String::as_str)).collect();
         let error = refusal_of(&images, &set);
@@ -266,8 +266,8 @@ fn who_is_counted_is_written_down() {
     }
 }
 
-/// One of three clients sends sums that no images have: it is refused by name, and at the end the run says what its sums
-/// lack, or still contain.
+/// One of three clients sends sums that no images have: it is rejected by name, and at the end the run reports whose
+/// images its sums lack, or still contain.
 #[test]
 fn a_client_whose_sums_are_refused_is_named() {
     let images = Images::new(2, 2);
@@ -292,7 +292,7 @@ fn a_client_whose_sums_are_refused_is_named() {
         let [(client, message)] = refused[..] else { panic!("{refused:?}") };
         assert!(message.contains("must send means over its images"), "{message}");
         assert!(finished.uncounted.iter().eq([client]), "{:?}", finished.uncounted);
-        // Who was refused is not added, and has not left.
+        // A rejected client is not added, and has not left.
         let is_summed = finished.summed.contains(client);
         assert_eq!(
             (finished.summed.len(), is_summed),
@@ -332,7 +332,7 @@ fn a_late_client_comes_to_what_all_at_once_come_to_and_a_leaving_one_was_never_t
     let left = outcome(images.experiment(&[RIDGE, third, &from(all.path()), leaving]));
     let far = difference(&head(&left.last), &head(&early.last));
     assert!(far < 1e-4, "{far:e}");
-    // Of nobody, nothing is left but the texts.
+    // Without clients, only the texts are left.
     let one = outcome(images.experiment(&[RIDGE, second, &from(first.path()), leaving]));
     let folder = &folders[2];
     let left =
@@ -420,7 +420,7 @@ fn classes_of_other_names_go_by_their_texts() {
     assert!((mixed[2] - lion[1]).abs() > 0.1, "a class with images has more than its text");
 }
 
-/// Text logits and those of the file, added by hand, are what the classifier says.
+/// Text logits plus those of the file, added by hand, equal the classifier's.
 #[test]
 fn a_classifier_is_written_for_other_tools() {
     use flora_inference::Classifier;
@@ -443,7 +443,7 @@ fn a_classifier_is_written_for_other_tools() {
     let classes = &trained.provenance.classes;
     let joined = trained.classifier(classes).unwrap().logits(rows(&trained, &pictures));
     let joined = joined.into_data().try_into_vec::<f32>().unwrap();
-    // Cosines with a text are linear in the image: those of a mean are the length of it times those of its direction.
+    // Cosines with a text are linear in the image: those of a mean are its norm times those of its direction.
     let zero_shot = open(&images.experiment(&["method.name=zero-shot"]));
     let image = Tensor::<2>::from_data(TensorData::new(mean.to_vec(), [1, DIM]), &device);
     let texts = zero_shot.classifier(classes).unwrap().logits(image);
@@ -474,7 +474,7 @@ fn a_classifier_over_an_adapter_is_of_the_adapted_model() {
         assert!((before - after).abs() < 1e-4, "{towers}: {before} {after}");
         assert_eq!(outcome.last.num_parameters(), NUMBERS);
 
-        // What it left is enough: the adapter may be gone.
+        // The saved files are enough: the adapter may be gone.
         let expected = logits(&ridge, over.path());
         drop(below);
         let ridge = ridge.with_copies_in(over.path());
@@ -521,7 +521,7 @@ fn adapters_are_trained_on_what_a_classifier_leaves() {
         let (before, after) = (outcome.initial.loss.unwrap(), ridge.last_round.loss.unwrap());
         assert!((before - after).abs() < 1e-5, "{loss}: {before} {after}");
         assert_ne!(outcome.last_round.loss, outcome.initial.loss, "{loss}");
-        // Adapters alone are trained and sent.
+        // Only adapters are trained and sent.
         let alone = outcome_of(&images, &["training.rounds=0"]);
         assert!(outcome.last.names().eq(alone.last.names()));
 
@@ -570,7 +570,10 @@ fn settings_that_make_no_sense_are_named() {
         (closed("federation.fraction=0.5"), "federation.fraction: ridge has one round"),
         (closed("method.closed_form.lambda=0.0"), "method.closed_form.lambda: 0 is not"),
         (closed("method.closed_form.weight=-1.0"), "method.closed_form.weight: -1 is not"),
-        (closed("method.closed_form.leaving=true"), "method.closed_form.leaving: there is nothing"),
+        (
+            closed("method.closed_form.leaving=true"),
+            "method.closed_form.leaving: there are no sums",
+        ),
         (closed("method.closed_form.start="), "method.closed_form.start: is empty"),
         (
             closed("method.closed_form.start=/nowhere"),
@@ -620,17 +623,20 @@ fn a_classifier_may_look_at_the_blocks_of_the_vision_tower() {
         let expected = logits(&experiment, folder.path());
         assert_classifies(&experiment, folder.path(), &expected);
     }
-    // Adapters are trained on what it leaves, too.
+    // Adapters are trained on its residual, too.
     let head = format!("method.head={}", folder.path().display());
     let over = tempfile::tempdir().unwrap();
     let flora = images.experiment(&[&head, "training.rounds=2"]);
     saved(&flora, over.path());
     assert_classifies(&flora, over.path(), &logits(&flora, over.path()));
     let error = refusal_of(&images, &[RIDGE, layers, "method.closed_form.prior=0.5"]);
-    assert!(error.contains("method.closed_form.prior: texts are no prior"), "{error}");
+    assert!(
+        error.contains("method.closed_form.prior: text features cannot be the prior"),
+        "{error}"
+    );
 }
 
-/// A server of Flower's that averages has the means of all images, and so the same classifier.
+/// A Flower server that averages has the means of all images, and so the same classifier.
 #[test]
 fn means_are_as_good_as_sums() {
     let images = Images::new(4, 2);

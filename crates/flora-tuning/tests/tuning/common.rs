@@ -1,4 +1,4 @@
-//! The tiny CLIP, small image folders, and short ways to run experiments on them.
+//! The tiny CLIP, small image folders, and helpers to run experiments on them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use image::{DynamicImage, Rgb, RgbImage};
 use rand::RngExt;
 use tempfile::TempDir;
 
-/// Class folders, which are the class names: prompts of different lengths.
+/// Class folders, whose names are the class names: prompts of different lengths.
 const CLASSES: [&str; 4] = ["cat", "house", "sunflower seeds", "big red truck"];
 const DOMAINS: [&str; 3] = ["alpha", "beta", "gamma"];
 
@@ -31,7 +31,7 @@ pub(crate) fn tiny_clip() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../flora-clip/tests/fixtures/tiny-clip")
 }
 
-/// A data set of coloured noise in a temporary folder, with its description and room for a cache.
+/// A data set of coloured noise in a temporary folder, with its description and space for a cache.
 pub(crate) struct Images {
     folder: TempDir,
 }
@@ -60,12 +60,12 @@ impl Images {
         self.folder.path()
     }
 
-    /// Where the experiments of [`Images::experiment`] keep features.
+    /// The cache folder of the experiments of [`Images::experiment`].
     pub(crate) fn cache(&self) -> PathBuf {
         self.path().join("cache")
     }
 
-    /// Write the description with these classes.
+    /// Writes the description with these classes.
     pub(crate) fn describe(&self, classes: &[&str]) {
         let mut text = "name = 'noise'\ntemplate = 'a {}.'\n[layout]\nkind = 'image-folder'\n\
                         pattern = 'images/{domain}/{split}/{class}'\n"
@@ -100,8 +100,8 @@ impl Images {
     }
 }
 
-/// A class has its colour and a domain its brightness; the rest is noise, sharp enough to tell
-/// images of one class apart.
+/// A class has its colour and a domain its brightness; the rest is noise, strong enough to distinguish images of one
+/// class.
 fn noise(label: &str, class: usize, domain: usize) -> RgbImage {
     let mut random = flora_core::seed::stream(0, label);
     let base = [[200, 60, 40], [50, 190, 70], [60, 70, 200], [180, 170, 40]][class];
@@ -112,7 +112,7 @@ fn noise(label: &str, class: usize, domain: usize) -> RgbImage {
     })
 }
 
-/// Saves what a run of the experiment trained, as the program does.
+/// Saves the trained parameters of a run of the experiment, as the program does.
 pub(crate) fn save(
     experiment: &Experiment,
     trained: &ParameterRecord,
@@ -123,7 +123,7 @@ pub(crate) fn save(
     save_trained(experiment, &provenance, trained, folder, &device)
 }
 
-/// Remembers what it is told.
+/// Records the events.
 #[derive(Default)]
 pub(crate) struct Listener {
     pub(crate) events: Vec<Event>,
@@ -157,7 +157,7 @@ impl Listener {
         found.collect()
     }
 
-    /// What failed clients said.
+    /// The messages of failed clients.
     pub(crate) fn failures(&self) -> Vec<&str> {
         let found = self.events.iter().filter_map(|event| match event {
             Event::ClientFailed { message, .. } => Some(message.as_str()),
@@ -189,7 +189,7 @@ pub(crate) fn outcome(experiment: Experiment) -> Outcome {
     finished.outcome.unwrap()
 }
 
-/// The largest difference of two numbers of records that have the same tensors.
+/// The largest difference of two values of records that have the same tensors.
 pub(crate) fn max_difference(left: &ParameterRecord, right: &ParameterRecord) -> f32 {
     left.check_matches(right).unwrap();
     let pairs = left.iter().flat_map(|(name, tensor)| {
@@ -199,7 +199,7 @@ pub(crate) fn max_difference(left: &ParameterRecord, right: &ParameterRecord) ->
     pairs.fold(0.0, |most, (a, b)| most.max((a - b).abs()))
 }
 
-/// What a classifier of `trained` gets of pictures.
+/// The input of a classifier of `trained` for images.
 pub(crate) fn rows(trained: &TrainedModel, pictures: &[DynamicImage]) -> Tensor<2> {
     let (model, embedder) = (&trained.model, &trained.model.embedder);
     model.image_rows(embedder.preprocessor.batch(pictures, embedder.device()).unwrap())
@@ -213,13 +213,13 @@ pub(crate) fn refusal(experiment: Experiment) -> String {
     }
 }
 
-/// Names and bits, which tell `-0.0` from `0.0`.
+/// Names and bits, which distinguish `-0.0` from `0.0`.
 pub(crate) fn bits(record: &ParameterRecord) -> Vec<(String, Vec<u32>)> {
     let bits = |tensor: &HostTensor| tensor.to_f32().iter().map(|x| x.to_bits()).collect();
     record.iter().map(|(name, tensor)| (name.to_owned(), bits(tensor))).collect()
 }
 
-/// Do `work` as clients do, on one thread.
+/// Runs `work` as clients do, on one thread.
 pub(crate) fn single_threaded<R: Send>(work: impl Fn() -> R + Sync) -> R {
     let mut results = Workers::new(1).unwrap().map(vec![()], |()| work(), |_, _| {});
     results.pop().unwrap()
@@ -255,13 +255,13 @@ pub(crate) fn fit(
     trained.get_parameters().unwrap().as_ref().clone()
 }
 
-/// What a client measures in a test of parameters.
+/// The metrics of a client that tests parameters.
 pub(crate) fn test(client: &mut dyn Client, parameters: &Arc<ParameterRecord>) -> Metrics {
     let task = task(&client.info().id, 0, Kind::Evaluate, Arc::clone(parameters));
     client.handle(&task).unwrap().metrics
 }
 
-/// All parameters that a client trained last.
+/// All parameters that a client last trained.
 pub(crate) fn own(client: &mut dyn Client) -> ParameterRecord {
     let query = Kind::Query(PARAMETERS.to_owned());
     let answer = client.handle(&task(&client.info().id, 0, query, Arc::default())).unwrap();
@@ -276,8 +276,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
     Checkpoint::open(&tiny_clip()).unwrap()
 }
 
-/// The vision tower's view of all images, computed apart from the crate, in the batches of 32 that
-/// it takes.
+/// Image features of all images, computed without the crate's code, in its batches of 32.
 pub(crate) fn features(checkpoint: &Checkpoint, dataset: &Dataset) -> Features {
     let device = Device::flex();
     let clip = checkpoint.load(&device).unwrap();
@@ -291,7 +290,7 @@ pub(crate) fn features(checkpoint: &Checkpoint, dataset: &Dataset) -> Features {
     Features { dim: 20, values: indices.chunks(32).flat_map(encode).collect() }
 }
 
-/// What lies below the first adapter, of all images.
+/// The states below the first adapter, of all images.
 fn activations(
     checkpoint: &Checkpoint,
     dataset: &Dataset,
@@ -307,14 +306,14 @@ fn activations(
     Features { dim: cut.numbers(), values: indices.chunks(32).flat_map(encode).collect() }
 }
 
-/// One way to compute the loss of a batch, with a model that fits it.
+/// A configuration to compute the loss of a batch, with a model that fits it.
 pub(crate) struct Setup {
     pub(crate) objective: Objective,
     pub(crate) model: TuningModel,
 }
 
 impl Setup {
-    /// Freshly attached adapters; without the vision tower where the fast path needs none.
+    /// Freshly attached adapters; without the vision tower if the fast path does not need it.
     pub(crate) fn new(images: &Images, lora: &LoraConfig, loss: LossKind, path: PathKind) -> Self {
         let (checkpoint, dataset) = (checkpoint(), images.dataset());
         let clip: Clip = checkpoint.load(&autodiff()).unwrap();
@@ -345,7 +344,7 @@ impl Setup {
         Self { objective: Objective { prefix, loss, path, ..objective }, model }
     }
 
-    /// The same with adapters of which nothing is zero.
+    /// The same with non-zero adapters.
     pub(crate) fn trained(self) -> Self {
         let record = random_like(&adapter_record(&self.model).unwrap());
         Self { model: load_adapter_record(self.model, &record).unwrap(), ..self }
@@ -372,7 +371,7 @@ impl Setup {
     }
 }
 
-/// Values as training might leave them: `A` of order 1, `B` small.
+/// Values as training might produce: `A` of order 1, `B` small.
 pub(crate) fn random_like(record: &ParameterRecord) -> ParameterRecord {
     let mut random = flora_core::seed::stream(11, "adapters");
     let mut drawn = ParameterRecord::new();

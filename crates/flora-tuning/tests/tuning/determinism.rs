@@ -1,4 +1,4 @@
-//! A seed decides everything, and the number of threads nothing.
+//! Results depend on the seed only, not on the number of threads.
 
 use flora_federation::Outcome;
 
@@ -8,7 +8,7 @@ fn same(left: &Outcome, right: &Outcome) -> bool {
     left.history == right.history && bits(&left.last) == bits(&right.last)
 }
 
-/// Each with a cache of its own: the features are computed anew.
+/// Each with its own cache: the features are computed anew.
 fn run(images: &Images, number: usize, set: &[&str]) -> Outcome {
     let cache = format!("data.cache={}", images.path().join(format!("cache-{number}")).display());
     outcome(images.experiment(&[set, &[&cache]].concat()))

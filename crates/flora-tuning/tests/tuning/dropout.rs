@@ -1,4 +1,4 @@
-//! Dropout is as repeatable as everything else.
+//! Dropout is as reproducible as everything else.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ fn every_client_and_every_round_has_masks_of_its_own() {
         let lora = LoraConfig { dropout, lora_alpha: 4.0, ..LoraConfig::default() };
         Setup::new(&images, &lora, LossKind::ClassCe, PathKind::Fast).trained()
     };
-    // The order of a batch of everything is of no account: without dropout nothing else differs.
+    // The order within a batch of everything has no effect: without dropout nothing else differs.
     let (plain, dropping) = (setup(0.0), setup(0.5));
     for (id, round) in [("b", 0), ("a", 1)] {
         let without = max_difference(&step(&plain, "a", 0), &step(&plain, id, round));

@@ -1,4 +1,4 @@
-//! A run that fails keeps what it computed.
+//! A run that fails keeps its results.
 
 use flora_federation::{Event, FederationError, RunStatus};
 
@@ -17,7 +17,7 @@ fn a_learning_rate_that_is_far_too_high_fails_the_run_but_keeps_round_zero() {
         let (finished, told) = run(images.experiment(&set));
         let failure = finished.failure.expect("it cannot have gone well");
         assert!(matches!(failure, FederationError::RoundFailed { .. }), "{failure}");
-        // Whether a client's training or the test of the new model breaks down depends on the loss.
+        // Whether a client's training or the test of the new model fails depends on the loss.
         let remedies = ["lower training.learning_rate", "lower the learning rate"];
         let told_how = remedies.iter().any(|remedy| failure.to_string().contains(remedy));
         assert!(told_how, "{failure}");
@@ -39,7 +39,7 @@ fn a_learning_rate_that_is_far_too_high_fails_the_run_but_keeps_round_zero() {
     }
 }
 
-/// Weight decay that is far beyond what the steps allow multiplies every weight by -99 at each of them.
+/// Extreme weight decay multiplies every weight by -99 at each step.
 #[test]
 fn a_run_that_breaks_down_later_keeps_the_rounds_before() {
     let images = Images::new(2, 1);

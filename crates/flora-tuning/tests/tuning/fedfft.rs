@@ -1,4 +1,4 @@
-//! Full fine-tuning: every weight is trained, travels and is averaged.
+//! Full fine-tuning: every weight is trained, sent and averaged.
 
 use burn::tensor::Device;
 use flora_clip::Checkpoint;
@@ -42,7 +42,7 @@ fn what_was_trained_is_saved_as_a_checkpoint() {
     let model = folder.path().join("model");
     assert!(Checkpoint::open(&model).unwrap().digest().unwrap().len() > 10);
 
-    // Its zero-shot accuracy and loss are what the run ended with.
+    // Its zero-shot accuracy and loss are the final ones of the run.
     let path = format!("model.path={}", model.display());
     let again = outcome(images.experiment(&["training.rounds=0", &path]));
     assert_eq!(again.initial.accuracy, trained.last_round.accuracy);

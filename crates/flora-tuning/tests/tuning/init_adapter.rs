@@ -1,4 +1,4 @@
-//! Training goes on from an adapter that an earlier run, or anyone, saved.
+//! Training continues from an adapter saved by an earlier run, or by anyone.
 
 use std::path::Path;
 
@@ -30,8 +30,7 @@ fn a_run_starts_where_an_earlier_one_ended() {
         let folder = tempfile::tempdir().unwrap();
         let earlier = saved(&images, &[&towers, "training.rounds=3"], folder.path());
         assert_ne!(earlier.last_round.loss, earlier.initial.loss);
-        // The run's folder is as good as that of its adapter. What the experiment says of adapters is of no
-        // account.
+        // The run's folder works as well as that of its adapter. The experiment's own adapter settings have no effect.
         for folder in [folder.path().to_owned(), folder.path().join("adapter")] {
             let (finished, listener) = run(images.experiment(&[&from(&folder)]));
             let later = finished.outcome.unwrap();
@@ -48,7 +47,7 @@ fn a_run_starts_where_an_earlier_one_ended() {
     }
 }
 
-/// A file has the tensors in an order of its own.
+/// A file has the tensors in its own order.
 fn sorted(record: &ParameterRecord) -> Vec<(String, Vec<u32>)> {
     let mut tensors = bits(record);
     tensors.sort();
@@ -73,7 +72,7 @@ fn an_adapter_brings_its_configuration() {
     assert_eq!((lora.r, lora.scale()), (5, images.experiment(&set).method.lora.scale()));
     assert_eq!(prepared.trainable_parameters, earlier.last.num_parameters());
 
-    // What it is saved with again.
+    // It is saved with the same configuration.
     let experiment = prepared.experiment.clone();
     let later = prepared.run(&mut listener).outcome.unwrap();
     assert_eq!(later.initial.loss, earlier.last_round.loss);
@@ -97,10 +96,10 @@ fn adapters_of_peft_are_started_from_or_refused() {
         assert_ne!(sorted(&later.last), sorted(&adapter.record), "{name} trains on");
     }
     for (name, problem) in [
-        ("dora", "more than A and B"),
-        ("lora-bias", "more than A and B"),
+        ("dora", "more parameters than A and B"),
+        ("lora-bias", "more parameters than A and B"),
         ("whole", "flora export --merged"),
-        ("bias-lora-only", "more than A and B"),
+        ("bias-lora-only", "more parameters than A and B"),
         ("text-model-unnamed", "\"auto_mapping\""),
     ] {
         let message = refusal(images.experiment(&[&from(&peft.join(name))]));
@@ -129,7 +128,7 @@ fn an_adapter_that_does_not_fit_the_model_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let trained = saved(&images, &["training.rounds=1"], folder.path());
     let adapter = folder.path().join("adapter");
-    // What is written there below, flora did not train.
+    // The training recorded in a folder below is not flora's.
     std::fs::remove_file(adapter.join("flora.json")).unwrap();
     let lora = load_peft(&adapter).unwrap().config;
     let refused = |record: &ParameterRecord, lora: &LoraConfig| {

@@ -1,4 +1,4 @@
-//! At the end, each client's own parameters can be kept.
+//! At the end, each client's own parameters can be saved.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use flora_tuning::{Experiment, Finished, Observer, prepare};
 
 use crate::common::{Images, Listener, bits, outcome};
 
-/// Keeps what it hears of clients, or refuses.
+/// Records the clients' parameters, or refuses.
 #[derive(Default)]
 struct Keeper {
     events: Vec<Event>,
@@ -32,7 +32,7 @@ fn run(experiment: Experiment, keeper: &mut Keeper) -> Finished {
     prepare(experiment, &Device::flex(), &mut Listener::default()).unwrap().run(keeper)
 }
 
-/// The parameters by client; each was told of once.
+/// The parameters by client; each is passed once.
 fn kept(experiment: Experiment) -> BTreeMap<String, ParameterRecord> {
     let mut keeper = Keeper::default();
     let finished = run(experiment, &mut keeper);
@@ -60,7 +60,7 @@ fn every_client_that_trained_is_told_once() {
     assert!(kept(images.experiment(&[])).is_empty(), "nobody asked for it");
 }
 
-/// More than are asked at a time.
+/// More clients than are asked at a time.
 #[test]
 fn a_hundred_clients_are_told() {
     let images = Images::new(9, 1);
@@ -73,8 +73,7 @@ fn a_hundred_clients_are_told() {
     assert_eq!(clients.len(), 100);
 }
 
-/// With one client that trains, the next global model is the client's own; and it is the last training that
-/// counts.
+/// With one training client, the next global model is the client's own; and the last training counts.
 #[test]
 fn a_clients_own_parameters_are_those_that_it_sent_last() {
     let images = Images::new(2, 1);
@@ -94,7 +93,7 @@ fn clients_that_are_alone_keep_the_model_that_they_are_tested_with() {
             &format!("federation.client_state={state}"),
         ]));
         for (id, parameters) in &clients {
-            // As if the others were not there.
+            // As if the others were absent.
             let only = format!("federation.participants=[\"{id}\"]");
             let by_itself = outcome(images.experiment(&[&only])).last;
             assert_eq!(bits(parameters), bits(&by_itself), "{id}, {state}");
@@ -102,7 +101,7 @@ fn clients_that_are_alone_keep_the_model_that_they_are_tested_with() {
     }
 }
 
-/// What the rounds came to is there all the same.
+/// The result of the rounds is still available.
 #[test]
 fn parameters_that_cannot_be_kept_fail_the_run_but_not_its_result() {
     let images = Images::new(2, 1);

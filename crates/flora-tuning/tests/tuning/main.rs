@@ -1,4 +1,4 @@
-//! What federated tuning promises, shown on a tiny random CLIP and folders of coloured noise.
+//! Properties of federated tuning, tested on a tiny random CLIP and folders of coloured noise.
 
 mod bad_input;
 mod begun;

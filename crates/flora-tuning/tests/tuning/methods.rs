@@ -1,4 +1,4 @@
-//! Every method: what it trains, where it starts, and that it learns.
+//! Every method: its trained parameters, its initial values, and that it learns.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -17,7 +17,7 @@ use crate::common::{Images, Listener, bits, outcome, refusal, run, save};
 pub(crate) const TRAINED: [&str; 8] =
     ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt", "ridge", "lda"];
 
-/// Those that take steps of an optimizer; the others have one round, whatever was asked for.
+/// Methods that take optimizer steps; the others have one round, whatever the experiment asks for.
 pub(crate) const STEPPING: [&str; 6] =
     ["flora", "fedfft", "fedlc", "fedvm-lc", "fedaa", "fedprompt"];
 
@@ -25,7 +25,7 @@ pub(crate) fn named(name: &str) -> String {
     format!("method.name={name}")
 }
 
-/// The numbers of the FLoRA paper and of the methods that it compares with, on OpenAI's ViT-B/32.
+/// The numbers of parameters in the FLoRA paper and of the methods that it compares with, on OpenAI's ViT-B/32.
 #[test]
 fn as_many_numbers_are_trained_as_the_papers_say() {
     let config = ClipConfig::vit_base_patch32();
@@ -93,8 +93,8 @@ fn what_is_trained_changes_and_is_saved() {
     }
 }
 
-/// Round 0 is the zero-shot model, but for the adapter of FedAA, whose softmax is not uniform, and for a
-/// context that is drawn.
+/// Round 0 is the zero-shot model, except for the adapter of FedAA, whose softmax is not uniform, and for a random
+/// context.
 #[test]
 fn training_starts_at_zero_shot() {
     let images = Images::new(1, 6);
@@ -114,7 +114,7 @@ fn training_starts_at_zero_shot() {
     assert_ne!(outcome(drawn).initial.loss, zero_shot.initial.loss);
 }
 
-/// Plain gradient descent, because Adam makes much of gradients that are nothing but rounding.
+/// Plain gradient descent, because Adam would amplify gradients that are only rounding errors.
 #[test]
 fn the_fast_way_learns_what_the_naive_one_does() {
     let images = Images::new(2, 1);
@@ -151,7 +151,7 @@ fn threads_change_nothing() {
     }
 }
 
-/// Each client by itself ends as if the others were not there, and nothing is sent.
+/// Each client ends as if the others were absent, and nothing is sent.
 #[test]
 fn alone_is_a_federation_of_one_for_each() {
     let images = Images::new(3, 4);
@@ -183,7 +183,7 @@ fn alone_is_a_federation_of_one_for_each() {
     }
 }
 
-/// With base-to-novel, an image is told apart from the classes of its own half only.
+/// With base-to-novel, an image is compared with the classes of its own half only.
 #[test]
 fn base_and_novel_classes_are_told_apart_among_themselves() {
     let images = Images::new(3, 4);

@@ -1,5 +1,4 @@
-//! Clients train with Adam as PyTorch's `torch.optim.Adam` has it (and AdamW and SGD), and remember its
-//! moments.
+//! Clients train with Adam as in PyTorch's `torch.optim.Adam` (and AdamW and SGD), and keep its moments.
 
 use std::sync::Arc;
 
@@ -105,7 +104,7 @@ fn two_rounds_of_one_step_follow_the_formulas() {
 
         let error = max_difference(&numbers(&after), &expected);
         assert!(error < 1e-6, "round {round}: {error:e}");
-        // Steps of about the learning rate, which other rules would take elsewhere.
+        // Steps of about the learning rate, which other rules would take in other directions.
         assert!(max_difference(&before, &expected) > 5e-3);
         let others = [
             ("decoupled decay", decoupled.step(&training(), &before, &gradients)),
@@ -129,7 +128,7 @@ fn other_optimizers_follow_their_formulas() {
     let mut setup = setup(&images);
     let start = adapter_record(&setup.model).unwrap();
     let rounds = |setup: &mut Setup, training: &TrainingConfig| {
-        // What the client made of two rounds, and each round's gradients in its order.
+        // The client's result of two rounds, and each round's gradients in its order.
         let mut client = client(setup, training.clone());
         let (mut parameters, mut steps) = (start.clone(), Vec::new());
         for round in 0..2 {
@@ -179,7 +178,7 @@ fn moments_outlive_a_round() {
     assert!(difference > 1e-4, "{difference:e}");
 }
 
-/// It is that of all parameters, whether they travel or not.
+/// The norm is over all parameters, whether they are shared or not.
 #[test]
 fn a_client_reports_the_norm_of_its_update() {
     let images = Images::new(1, 1);
@@ -204,7 +203,7 @@ fn a_client_reports_the_norm_of_its_update() {
     }
 }
 
-/// Gradients that leave the range of f32 spoil the round, not the client.
+/// Gradients outside the range of f32 spoil the round, not the client.
 #[test]
 fn a_client_that_diverged_starts_afresh() {
     let images = Images::new(1, 1);
@@ -219,7 +218,7 @@ fn a_client_that_diverged_starts_afresh() {
     assert_eq!(bits(&recovered), bits(&fit(&mut client(&setup, training()), 1, &good)));
 }
 
-/// One that trains by itself has nothing to go back to but what it had before the round.
+/// A local-only client has nothing to return to but its state before the round.
 #[test]
 fn a_client_that_is_alone_keeps_what_it_had() {
     let images = Images::new(1, 1);

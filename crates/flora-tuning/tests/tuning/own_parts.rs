@@ -79,7 +79,7 @@ fn a_method_of_ones_own_trains_what_it_says() {
     assert!((score.loss.unwrap() - zero_shot.loss.unwrap()).abs() < 1e-5);
 }
 
-/// The experiment's loss where it says one, and else the method's usual one, however the experiment was made.
+/// The experiment's loss if it sets one, otherwise the method's usual one, however the experiment was created.
 #[test]
 fn the_loss_of_a_method_of_ones_own() {
     let images = Images::new(3, 2);
@@ -96,7 +96,7 @@ fn the_loss_of_a_method_of_ones_own() {
     assert_ne!(usual, other);
 }
 
-/// The mean, at half of the way to it.
+/// Half a step towards the mean.
 struct Halfway {
     rounds: usize,
 }
@@ -153,7 +153,7 @@ fn a_strategy_of_ones_own_makes_the_next_model() {
     assert_eq!(told.collect::<Vec<_>>(), [("halfway", 1.0), ("halfway", 2.0)]);
 }
 
-/// One after the other.
+/// Selects one client after the other.
 struct InTurn {
     least: usize,
 }

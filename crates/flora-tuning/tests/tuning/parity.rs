@@ -1,4 +1,4 @@
-//! The fast path computes what the naive path computes.
+//! The fast path gives the same results as the naive path.
 
 use std::sync::Arc;
 
@@ -33,8 +33,8 @@ fn difference(left: &(f32, ParameterRecord), right: &(f32, ParameterRecord)) -> 
     most
 }
 
-/// Every class occurs, some more than once and out of order; then a last, smaller batch; then one
-/// whose longest prompt is short. (Not one class alone: there the gradients cancel to rounding.)
+/// Every class occurs, some more than once and out of order; then a last, smaller batch; then one whose longest prompt
+/// is short. (Not a single class: there the gradients cancel to rounding errors.)
 fn batches(images: &Images) -> [Vec<usize>; 3] {
     let dataset = images.dataset();
     let of = |class: usize| (0..dataset.len()).filter(move |&i| images.dataset().label(i) == class);
@@ -56,7 +56,7 @@ fn fast_and_naive_agree_in_loss_and_every_gradient() {
     let everywhere = ["q_proj", "out_proj", "fc2", "text_projection", "visual_projection"];
     let everywhere =
         LoraConfig { target_modules: everywhere.into(), lora_alpha: 4.0, ..LoraConfig::default() };
-    // What lies below the first adapter is computed once: it ends before, within and after blocks.
+    // The states below the first adapter are computed once: the cut is before, within and after blocks.
     let above = |pattern: &str| LoraConfig {
         target_modules: [pattern].into(),
         lora_alpha: 4.0,
@@ -71,7 +71,7 @@ fn fast_and_naive_agree_in_loss_and_every_gradient() {
         above("text_model.encoder.layers.1.mlp.fc2"),
         above("text_projection"),
         LoraConfig { towers: Towers::Vision, ..LoraConfig::default() },
-        // The same of images: the cut lies before, within and after blocks.
+        // The same for images: the cut is before, within and after blocks.
         seen("vision_model.encoder.layers.0.mlp.fc2", Towers::Vision),
         seen("vision_model.encoder.layers.1.self_attn.k_proj", Towers::Vision),
         seen("layers.1.self_attn.out_proj", Towers::Both),
@@ -107,7 +107,7 @@ fn a_batch_of_one_contrasts_nothing_but_has_a_class() {
     }
 }
 
-/// The comparison would notice a path that computed something else.
+/// The comparison would detect a path with other results.
 #[test]
 fn a_difference_would_be_noticed() {
     let images = Images::new(2, 1);

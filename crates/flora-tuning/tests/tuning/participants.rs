@@ -1,4 +1,4 @@
-//! Who trains: everybody, some, or all data in one place; and what pretraining is worth.
+//! Participants: all clients, some, or all data in one place; and the benefit of pretraining.
 
 use flora_federation::Event;
 
@@ -20,8 +20,8 @@ fn those_who_do_not_take_part_are_tested_all_the_same() {
     assert_eq!(selected, [["beta"], ["beta"]]);
 }
 
-/// One client that holds what the central one holds takes the same steps but for the order, which goes
-/// by the client's name; so the first, only batch of a round is the same set of images.
+/// A client with the same images as the central one takes the same steps except for the order, which depends on the
+/// client's name; so the first and only batch of a round is the same set of images.
 #[test]
 fn the_central_client_trains_on_everything() {
     let images = Images::new(3, 2);

@@ -34,10 +34,10 @@ fn training_from_rounded_features_and_states_is_near_that_from_f32() {
         let rounded = finished.outcome.unwrap();
         let losses = told.losses();
         assert!(losses.len() == 2 && losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
-        // Adam's steps of 1e-3, of which rounding turns few.
+        // Adam's steps of 1e-3, of which rounding changes the direction of few.
         let difference = most(&plain.last, &rounded.last);
         assert!(difference > 0.0 && difference < 5e-3, "{adapters:?}: {difference:e}");
-        // Another run finds what this one kept.
+        // Another run finds the cached features of this one.
         let (again, told) = run(images.experiment(&set));
         assert!(told.progress.is_empty(), "nothing is computed");
         assert_eq!(bits(&again.outcome.unwrap().last), bits(&rounded.last));
@@ -78,7 +78,7 @@ fn nothing_but_frozen_work_is_rounded() {
         &["model.random_weights=true", LAST[0], LAST[1]],
     ] {
         let message = refusal(images.experiment(&[set, &[BF16]].concat()));
-        assert!(message.contains("model.precision: bf16 is for what is"), "{set:?}: {message}");
+        assert!(message.contains("model.precision: bf16 only applies to"), "{set:?}: {message}");
     }
 }
 
@@ -93,7 +93,6 @@ fn sums_of_another_precision_are_not_added_to() {
     let start = format!("method.closed_form.start={}", folder.path().display());
     let late = ["method.name=lda", "federation.participants=[\"beta\"]", &start];
     let message = refusal(images.experiment(&late));
-    let words =
-        "method.closed_form.start: its sums are of features in bf16, and these would be in f32";
+    let words = "method.closed_form.start: its sums are of features in bf16, but this run's would be in f32";
     assert!(message.contains(words), "{message}");
 }

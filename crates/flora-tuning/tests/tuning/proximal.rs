@@ -1,4 +1,4 @@
-//! The proximal term of FedProx, against its formula.
+//! The proximal term of FedProx, compared with its formula.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ fn from_numbers(numbers: &[f64], like: &ParameterRecord) -> ParameterRecord {
 }
 
 /// `w <- w - rate (gradient + mu (w - w_sent))` for three steps, with the loss and the gradient of the objective alone;
-/// gives the last `w` and the mean loss with its term.
+/// returns the last `w` and the mean loss with its term.
 fn by_hand(setup: &mut Setup, sent: &ParameterRecord, mu: f64) -> (Vec<f64>, f64) {
     let start = numbers(sent, sent);
     let (mut now, mut sum) = (start.clone(), 0.0);
@@ -115,7 +115,7 @@ fn no_term_leaves_every_bit() {
     }
 }
 
-/// Parameters that stay with a client were not sent, and nothing holds them back.
+/// Parameters that stay with a client were not sent, so the term does not affect them.
 #[test]
 fn the_term_is_over_what_was_sent() {
     let images = Images::new(1, 1);

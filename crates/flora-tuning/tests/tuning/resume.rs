@@ -1,5 +1,4 @@
-//! A run that is resumed at any of its states ends with the bits, and tells the events, of one that nothing
-//! interrupted.
+//! A run that is resumed from any of its states gives the bits and events of an uninterrupted one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,14 +13,14 @@ use crate::methods::{STEPPING, TRAINED, named};
 
 const PARTICIPANTS: [&str; 4] = ["all", "central", "alone", "[\"alpha\", \"gamma\"]"];
 
-/// Keeps every state of a run, and what was told before it.
+/// Keeps every state of a run, and the events before it.
 struct Keeper {
     folder: TempDir,
     events: Vec<Event>,
-    /// How many events were told before each state.
+    /// The number of events before each state.
     kept_at: Vec<usize>,
     stop: Stop,
-    /// How many answers come before the run is asked to stop.
+    /// The number of answers before the run is asked to stop.
     patience: Option<usize>,
 }
 
@@ -32,7 +31,7 @@ impl Keeper {
         Self { folder, events, kept_at, stop: Stop::default(), patience: None }
     }
 
-    /// Where the run has its clients' states.
+    /// The file of the run's client states.
     fn states(&self) -> PathBuf {
         self.folder.path().join("clients.bin")
     }
@@ -72,7 +71,7 @@ impl Observer for Keeper {
     }
 }
 
-/// The event without what differs between two runs of anything.
+/// The event without the values that differ between any two runs.
 pub(crate) fn untimed(mut event: Event) -> Event {
     if let Event::ClientReplied { seconds, .. }
     | Event::Aggregated { seconds, .. }
@@ -95,7 +94,7 @@ fn whole(finished: Finished, what: &str) -> Outcome {
     finished.outcome.unwrap()
 }
 
-/// Goes on from a state that was kept, and compares with the run that nothing interrupted.
+/// Resumes from a saved state, and compares with the uninterrupted run.
 fn assert_same(
     experiment: &Experiment,
     (kept, number): (&Keeper, usize),
@@ -108,7 +107,7 @@ fn assert_same(
     let mut rest = Listener::default();
     let prepared = prepared(experiment, &place.join("clients.bin"));
     let outcome = whole(prepared.resume(state, &mut rest), &what);
-    // A file has the tensors in an order of its own.
+    // A file has the tensors in its own order.
     let named = |record| BTreeMap::from_iter(bits(record));
     assert!(named(&outcome.last) == named(&expected.last), "{what}");
     assert!(named(&outcome.best) == named(&expected.best), "{what}");
@@ -123,7 +122,7 @@ fn assert_same(
     }
 }
 
-/// Every state of a run of this experiment, the first and the last, too.
+/// Resumes every state of a run of this experiment, including the first and the last.
 fn assert_resumes_anywhere(experiment: &Experiment, states: usize, what: &str) {
     let mut keeper = Keeper::new();
     let expected = whole(keeper.run(experiment), what);
@@ -137,7 +136,7 @@ fn assert_resumes_anywhere(experiment: &Experiment, states: usize, what: &str) {
 fn every_method(client_state: &str) {
     let images = Images::new(2, 1);
     for name in TRAINED {
-        // What is solved in closed form has one round, in which everybody is.
+        // Methods in closed form have one round with all clients.
         let steps = STEPPING.contains(&name);
         let (fraction, states) = if steps { ("0.6", 5) } else { ("1.0", 3) };
         for participants in PARTICIPANTS {
@@ -212,7 +211,7 @@ fn every_strategy_resumes() {
     }
 }
 
-/// What compression lost, what noise was drawn, and what is spent of a budget.
+/// Compression errors, noise, and the spent budget.
 #[test]
 fn whatever_travels_and_is_hidden_resumes() {
     let images = Images::new(3, 1);
@@ -241,7 +240,7 @@ fn states_of_some_rounds_only_do_as_well() {
     assert_resumes_anywhere(&images.experiment(&set), 4, "every other round");
 }
 
-/// Steps that are too small to change an answer: the loss changes, and the score does not.
+/// Steps too small to change a prediction: the loss changes, and the score does not.
 pub(crate) const NO_BETTER: [&str; 4] = [
     "data.validation=0.25",
     "training.rounds=9",
@@ -256,7 +255,7 @@ fn a_run_that_ends_early_does_so_from_every_state() {
     assert_resumes_anywhere(&images.experiment(&NO_BETTER), 4, "ends early");
 }
 
-/// Three clients are tested, trained and tested: wherever the run is asked to stop, nothing is lost.
+/// Three clients are tested, trained and tested: wherever the run is stopped, nothing is lost.
 #[test]
 fn a_run_that_is_stopped_amid_a_round_goes_on_with_the_answers_it_has() {
     let images = Images::new(2, 1);
@@ -269,7 +268,7 @@ fn a_run_that_is_stopped_amid_a_round_goes_on_with_the_answers_it_has() {
             ]);
             let mut keeper = Keeper::new();
             let expected = whole(keeper.run(&experiment), participants);
-            // Of 15: the last test may be over before the run hears that it is to stop.
+            // Of 15: the last test may be finished before the run sees the stop.
             for answers in 1..=12 {
                 let what = format!("{participants}, {client_state}, {answers} answers");
                 let mut stopped = Keeper { patience: Some(answers), ..Keeper::new() };
@@ -281,7 +280,7 @@ fn a_run_that_is_stopped_amid_a_round_goes_on_with_the_answers_it_has() {
     }
 }
 
-/// Clients that began again would come to another result.
+/// Clients that started anew would give another result.
 #[test]
 fn the_states_of_the_clients_must_be_those_of_the_run() {
     let images = Images::new(2, 1);
@@ -290,7 +289,7 @@ fn the_states_of_the_clients_must_be_those_of_the_run() {
         let experiment = images.experiment(&[&client_state, "training.rounds=3"]);
         let mut keeper = Keeper::new();
         whole(keeper.run(&experiment), &client_state);
-        // After two rounds, with nothing, with no file, and with that of an earlier moment.
+        // After two rounds: without a file, with none there, and with that of an earlier moment.
         let state = || StateFolder::open(keeper.place(3)).unwrap().load().unwrap().state;
         let resume = |prepared: Prepared| {
             let finished = prepared.resume(state(), &mut Listener::default());

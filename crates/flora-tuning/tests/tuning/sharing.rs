@@ -50,7 +50,7 @@ fn twelve_clients_take_the_memory_of_one_model() {
     let mut meter = Meter::default();
     let finished = prepare(experiment, &device, &mut meter).unwrap().run(&mut meter);
     assert!(finished.failure.is_none());
-    // The file while it is read, activations and whatever other tests do come on top.
+    // Includes the file while it is read, activations and other tests.
     let most = meter.0.iter().map(|now| now.saturating_sub(before)).max().unwrap();
     assert!(most < 4 * size, "{most} bytes for 12 clients of a model of {size}");
 }

@@ -1,4 +1,4 @@
-//! Sites with images of their own compute the bits of the simulation that has all of them.
+//! Sites with their own images give the bits of the simulation that has all of them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::common::{Images, Listener, bits, fit, single_threaded, tiny_clip};
 use crate::methods::{TRAINED, named};
 use crate::resume::{NO_BETTER, untimed};
 
-/// Everything that is told of a run, and what every state holds.
+/// All events of a run, and the contents of every state.
 #[derive(Default)]
 pub(crate) struct Heard {
     events: Vec<Event>,
@@ -29,7 +29,7 @@ pub(crate) struct Heard {
 
 impl Observer for Heard {
     fn event(&mut self, event: &Event) {
-        // The images of a served run were looked at by others.
+        // The images of a served run are read by others.
         let is_of_images = matches!(event, Event::PhaseFinished { .. } | Event::Warning { .. });
         if !is_of_images {
             self.events.push(untimed(event.clone()));
@@ -42,7 +42,7 @@ impl Observer for Heard {
     }
 }
 
-/// Where some client's images lie.
+/// The location of a client's images.
 pub(crate) struct Place {
     pub(crate) name: String,
     data: PathBuf,
@@ -62,7 +62,7 @@ pub(crate) fn open(place: &Place, model: &Path, cache: &Path) -> Site {
     .unwrap()
 }
 
-/// What is the same for all sites: the experiment's classes and prompt, and the weights.
+/// The common plan of all sites: the experiment's classes and prompt, and the weights.
 pub(crate) fn plan_for(experiment: &Experiment, dataset: &Dataset, client: &str) -> Plan {
     let template = experiment.data.template.as_deref().unwrap_or(dataset.template().as_str());
     let base = Base::of(experiment).unwrap();
@@ -96,7 +96,7 @@ fn assert_same_bits(experiment: &Experiment, places: &[Place], what: &str) {
     assert_same_run(experiment, &|heard| served(experiment, places, heard), what);
 }
 
-/// Asserts that what `served` prepares runs as the simulation does.
+/// Asserts that `served` runs as the simulation does.
 pub(crate) fn assert_same_run(
     experiment: &Experiment,
     served: &dyn Fn(&mut Heard) -> Prepared,
@@ -207,7 +207,7 @@ fn an_adapter_to_start_from_reaches_the_sites() {
     assert!(!plan.experiment.contains("init_adapter") && plan.experiment.contains("r = 3"));
 }
 
-/// Copies one domain of `from` into the folder `to`, with a description of its own.
+/// Copies one domain of `from` into the folder `to`, with its own description.
 fn move_out(from: &Path, domain: &str, to: &Path, template: &str, classes: &[(String, String)]) {
     let mut text = format!(
         "name = 'site'\ntemplate = '{template}'\n[layout]\nkind = 'image-folder'\npattern = '{{split}}/{{class}}'\n"
@@ -232,7 +232,7 @@ fn move_out(from: &Path, domain: &str, to: &Path, template: &str, classes: &[(St
     std::fs::write(to.join("dataset.toml"), text).unwrap();
 }
 
-/// Each site has a folder of its own, names the classes in another order, and one lacks a class.
+/// Each site has its own folder and lists the classes in another order, and one lacks a class.
 #[test]
 fn folders_of_their_own_train_the_same() {
     let images = Images::new(3, 2);
@@ -266,7 +266,7 @@ fn emoji_vendors() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/emoji-vendors")
 }
 
-/// The data set and the model that ship, in one folder and in four.
+/// The data set and the model included in flora, in one folder and in four.
 #[test]
 fn four_vendors_train_the_same_at_their_sites() {
     let cache = tempfile::tempdir().unwrap();
@@ -348,8 +348,8 @@ fn features_do_not_depend_on_the_other_images() {
     }
 }
 
-/// The sizes that a last batch may have. One image alone goes through the tower twice, because a product with a single
-/// row has a kernel of its own.
+/// The possible sizes of a last batch. A single image goes through the tower twice, because a product with a single row
+/// uses another kernel.
 #[test]
 fn a_batch_of_any_size_has_the_features_of_a_whole_one() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/clip-nano");
@@ -375,8 +375,8 @@ fn a_batch_of_a_full_sized_model_has_the_features_of_a_whole_one() {
     assert_eq!(other_sizes(&clip, batch, [2, 3, 5, 8, 19, 31]), []);
 }
 
-/// The first and last images of a batch whose features have other bits without the rest of the batch: how many they
-/// are, and where they begin.
+/// The first and last images of a batch whose features differ without the rest of the batch: how many they are, and
+/// where they begin.
 fn other_sizes(
     clip: &Clip,
     batch: Tensor<4>,
@@ -419,7 +419,7 @@ fn a_site_says_what_it_has() {
     };
     assert_eq!(info(&[]), ("me".to_owned(), 12, 8));
     assert_eq!(info(&["data.protocol=merged-80-20"]), ("me".to_owned(), 16, 4));
-    // Scored on its validation images.
+    // Evaluated on its validation images.
     assert_eq!(info(&["data.validation=0.25"]), ("me".to_owned(), 9, 3));
 }
 
@@ -435,7 +435,7 @@ fn a_site_is_scored_on_validation_images_where_there_are_some() {
     assert_eq!(finished.outcome.unwrap().last_round.num_clients, 3);
 }
 
-/// When a run ends is the server's affair: a site's plan says nothing of it.
+/// Only the server decides when a run ends: a site's plan does not contain it.
 #[test]
 fn a_served_run_ends_when_it_gets_no_better() {
     let images = Images::new(4, 2);
@@ -450,7 +450,7 @@ fn a_served_run_ends_when_it_gets_no_better() {
     assert_eq!((outcome.last_round.round, outcome.best_round.round), (2, 0));
 }
 
-/// What lies in a served run's folder says how many images there are, and no file's name.
+/// The folder of a served run contains numbers of images, and no file names.
 #[test]
 fn the_server_knows_numbers_of_images_only() {
     let images = Images::new(3, 2);
@@ -477,7 +477,7 @@ fn the_server_knows_numbers_of_images_only() {
     assert_eq!(prepared.partition_json(), serde_json::to_string_pretty(&described).unwrap());
 }
 
-/// The server's part goes on from any state; what its sites remember is theirs, and plain descent remembers nothing.
+/// The server resumes from any state; its sites keep their own states, and plain gradient descent has none.
 #[test]
 fn a_served_run_is_resumed_without_a_file_of_states() {
     #[derive(Default)]
@@ -506,7 +506,7 @@ fn a_served_run_is_resumed_without_a_file_of_states() {
     }
 }
 
-/// What a site remembers survives it, and its bytes are those of the simulation's client.
+/// A site's state survives a restart, and its bytes equal those of the simulation's client.
 #[test]
 fn a_site_goes_on_from_its_state() {
     let images = Images::new(3, 2);
@@ -597,7 +597,7 @@ fn what_cannot_be_served_is_told() {
     let error = planned(&["federation.participants=alone", "method.init_adapter=x"]);
     assert!(error.contains("not the adapter in method.init_adapter"), "{error}");
     let error = planned(&["federation.strategy=ffa", "method.init_adapter=x"]);
-    assert!(error.contains("federation.strategy: with ffa A does not travel"), "{error}");
+    assert!(error.contains("federation.strategy: with ffa A is not sent"), "{error}");
     let error = planned(&["method.init_adapter=/not/there"]);
     assert!(error.contains("method.init_adapter") && error.contains("/not/there"), "{error}");
     let error = planned(&["output.save_every=32"]);

@@ -1,4 +1,5 @@
-//! A client's softmax over its own classes or with its own prior: PyTorch's numbers, with every method, in training alone.
+//! A client's softmax over its own classes or with its own prior: PyTorch's values, with every method, in training
+//! only.
 
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ struct Case {
     gradient: Vec<Vec<f32>>,
 }
 
-/// A method whose logits, `[images, classes]`, are given.
+/// A method with given logits, `[images, classes]`.
 #[derive(Debug)]
 struct Given(Tensor<2>);
 
@@ -121,7 +122,7 @@ fn both_paths_have_the_same_softmax() {
     for (fast, naive) in fast.into_iter().zip(naive) {
         assert!((fast - naive).abs() < 1e-5 * naive, "{fast} {naive}");
     }
-    // The less the classes that are not there count, the lower the loss.
+    // The less absent classes count, the lower the loss.
     assert!(fast[0] > fast[1] + 1e-3 && fast[1] > fast[2] + 1e-3, "{fast:?}");
 }
 
@@ -144,7 +145,7 @@ fn every_method_with_a_loss_over_classes_has_it() {
     }
 }
 
-/// A client of every class, as many images of each, has the plain softmax whatever it is asked for.
+/// A client with equal numbers of images of every class has the plain softmax, whatever the setting.
 #[test]
 fn even_shares_change_nothing() {
     let images = Images::new(3, 1);
@@ -159,8 +160,7 @@ fn even_shares_change_nothing() {
     }
 }
 
-/// The columns of a head for classes that no client trains on stay as they were, and without a softmax of its own they
-/// do not.
+/// The columns of a head for classes that no client trains on are unchanged, and with the plain softmax they are not.
 #[test]
 fn the_restricted_softmax_leaves_absent_classes_alone() {
     let images = Images::new(4, 1);
@@ -199,7 +199,7 @@ fn experiment_start(images: &Images) -> Vec<f32> {
     start.get("head.bias").unwrap().to_f32().to_vec()
 }
 
-/// Novel classes are in no client's training, and are scored as ever.
+/// Novel classes are in no client's training, and are evaluated as usual.
 #[test]
 fn novel_classes_are_scored_among_themselves() {
     let images = Images::new(3, 4);
@@ -235,7 +235,7 @@ fn what_has_no_classes_is_refused_and_what_learns_nothing_is_told() {
         let message = refusal(images.experiment(&["method.loss=infonce", softmax]));
         let parts = ["method.softmax", "infonce", "method.loss = \"class-ce\""];
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");
-        // Where nothing is trained, there is no softmax.
+        // If nothing is trained, there is no softmax.
         outcome(images.experiment(&[softmax, "method.name=zero-shot"]));
     }
     let setup = Setup::new(&images, &LoraConfig::default(), LossKind::Infonce, PathKind::Fast);

@@ -1,4 +1,4 @@
-//! What clients keep between rounds has the same bits on disk, and a model that all test is made ready once.
+//! Client states have the same bits on disk, and a model that all clients test is prepared once.
 
 use std::sync::Arc;
 
@@ -58,14 +58,14 @@ fn moments_outlive_a_round_on_disk() {
         let training = training(optimizer, momentum);
         let cohort = || setup.cohort(training.clone());
         let mut here = client(cohort(), "a");
-        // Two of them, so that each has to find its own place.
+        // Two of them, so that each has to find its own slot.
         let mut there = on_disk(cohort(), &["a", "b"]);
         let mut parameters = start.clone();
         for round in 0..4 {
             let [a, b] = ["a", "b"].map(|id| trained(&mut there, id, round, &parameters).unwrap());
             let expected = fit(&mut here, round, &parameters);
             assert_eq!(bits(&a), bits(&expected), "{optimizer:?}, round {round}");
-            // The same images in one batch: what differs is the order in which they are summed.
+            // The same images in one batch: only the order of summation differs.
             assert!(bits(&b) != bits(&parameters), "{optimizer:?}, round {round}");
             if round > 0 {
                 let forgetful = fit(&mut client(cohort(), "a"), round, &parameters);
@@ -76,8 +76,8 @@ fn moments_outlive_a_round_on_disk() {
     }
 }
 
-/// Moments that are no longer finite would spoil every later round; the client's own parameters are from
-/// before, and it has no others.
+/// Moments that are no longer finite would spoil every later round; the client's own parameters are from before, and it
+/// has no others.
 #[test]
 fn a_failed_training_forgets_the_optimizer_and_nothing_else() {
     let images = Images::new(1, 1);
@@ -97,7 +97,7 @@ fn a_failed_training_forgets_the_optimizer_and_nothing_else() {
     let before = kept(&mut there);
     assert_eq!(bits(&before), bits(&own(&mut here)));
 
-    // Nobody sends a client that is alone anything, but this makes its training fail.
+    // A local-only client is sent nothing, but this makes its training fail.
     let error = trained(&mut there, "a", 1, &extreme(&start)).unwrap_err();
     assert!(error.contains("training.learning_rate"), "{error}");
     assert_eq!(bits(&kept(&mut there)), bits(&before));
@@ -154,8 +154,8 @@ fn a_state_that_is_cut_off_or_of_nobody_is_refused() {
     assert_eq!(client.save().unwrap().unwrap(), state, "it has what it had");
 }
 
-/// A client whose parameters are its own is tested by itself, the others by a model that is made ready
-/// once: of the same parameters, both must say the same.
+/// A client with its own parameters is tested alone, the others by a model that is prepared once: for the same
+/// parameters, both must give the same result.
 #[test]
 fn a_shared_test_has_the_bits_of_ones_own() {
     let images = Images::new(1, 3);
@@ -177,7 +177,7 @@ fn a_shared_test_has_the_bits_of_ones_own() {
         assert_eq!(test(&mut shared, &start), expected);
         assert_eq!(test(&mut again, &start), expected);
 
-        // Another record takes its place, wherever it lies.
+        // Another record replaces it, whatever its address.
         let other = Arc::new(halved(&start));
         drop(start);
         let after = test(&mut shared, &other);
@@ -187,7 +187,7 @@ fn a_shared_test_has_the_bits_of_ones_own() {
     }
 }
 
-/// Optimizers that remember something.
+/// Optimizers with a state.
 const REMEMBERING: [(OptimizerName, f64); 3] =
     [(OptimizerName::Adam, 0.0), (OptimizerName::AdamW, 0.0), (OptimizerName::Sgd, 0.9)];
 
@@ -195,7 +195,7 @@ fn training(optimizer: OptimizerName, momentum: f64) -> TrainingConfig {
     TrainingConfig { optimizer, momentum, learning_rate: 1e-3, ..Default::default() }
 }
 
-/// Clients of a simulation, which have what they remember on the disk.
+/// Clients of a simulation with their states on disk.
 fn on_disk(cohort: Cohort, ids: &[&str]) -> Simulation {
     let cohort = Arc::new(cohort);
     let client = |id: &&str| -> Box<dyn Client> {
@@ -205,7 +205,7 @@ fn on_disk(cohort: Cohort, ids: &[&str]) -> Simulation {
     fleet.with_states(ClientStates::temporary(None).unwrap(), AtRest::Disk)
 }
 
-/// The parameters of a client's answer, or why there is none.
+/// The parameters of a client's answer, or the reason why there is none.
 fn ask(
     fleet: &mut Simulation,
     id: &str,
@@ -238,7 +238,7 @@ fn halved(record: &ParameterRecord) -> ParameterRecord {
     halved
 }
 
-/// With adapters of which nothing is zero.
+/// With non-zero adapters.
 fn setup(images: &Images) -> Setup {
     Setup::new(images, &LoraConfig::default(), LossKind::ClassCe, PathKind::Fast).trained()
 }

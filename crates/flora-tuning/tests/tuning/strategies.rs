@@ -1,4 +1,4 @@
-//! Strategies of experiment files: what clients train and send for them, and what is refused.
+//! Strategies of experiment files: trained and sent parameters, and refused settings.
 
 use std::sync::Arc;
 
@@ -48,12 +48,12 @@ fn rules_of_one_factor_average_products() {
     }
     let (_, listener) = trained(&images, "fedavg", 3);
     assert!(errors(&listener).iter().all(|&error| error > 1e-5), "{:?}", errors(&listener));
-    // A fair correction is nearer than the mean, from the same start.
+    // A fair correction is closer than the mean, from the same initial values.
     let (_, corrected) = trained(&images, "{ kind = \"lora-fair\", lambda = 1e-6 }", 1);
     assert!(errors(&corrected)[0] < errors(&listener)[0], "{:?}", errors(&corrected));
 }
 
-/// Rules that move what the mean of the products has and no adapter of their rank, and one of a rank that has it.
+/// Rules that keep the part of the mean product beyond the adapters' rank, and one with a rank that contains it.
 #[test]
 fn rules_of_products_lose_nothing() {
     let images = Images::new(2, 1);
@@ -61,7 +61,7 @@ fn rules_of_products_lose_nothing() {
         ("fedex", "method.lora.r=2"),
         ("stacking", "method.lora.r=2"),
         ("{ kind = \"stacking\", ranks = [2, 1, 2] }", "method.lora.r=2"),
-        // Clients of rank 1, whose mean is of rank 3.
+        // Clients of rank 1, whose mean has rank 3.
         ("{ kind = \"flexlora\", ranks = { alpha = 1, beta = 1, gamma = 1 } }", "method.lora.r=1"),
     ] {
         let (finished, listener) =
@@ -73,7 +73,7 @@ fn rules_of_products_lose_nothing() {
         assert_eq!(errors.iter().all(|&error| error < 1e-6), exact, "{strategy}: {errors:?}");
         assert!(errors.len() == 3 && errors.iter().all(|&error| error < 0.9), "{errors:?}");
     }
-    // At full rank nothing is cut.
+    // At full rank nothing is truncated.
     let full = "method.lora.r=24";
     let (finished, listener) =
         run(images.experiment(&[&set("flexlora"), "training.rounds=2", full]));
@@ -81,7 +81,7 @@ fn rules_of_products_lose_nothing() {
     assert!(errors(&listener).iter().all(|&error| error < 1e-6), "{:?}", errors(&listener));
 }
 
-/// An answer that the server did not count has moved nothing on the client either.
+/// An answer that the server did not count changes nothing on the client either.
 #[test]
 fn a_control_variate_is_that_of_the_last_answer_that_counted() {
     let images = Images::new(2, 1);
@@ -112,7 +112,7 @@ fn a_control_variate_is_that_of_the_last_answer_that_counted() {
     };
     let mut one = client();
     let first = answer(&mut one, 4, None);
-    // What a client remembers survives a restart.
+    // A client's state survives a restart.
     let state = one.save().unwrap().unwrap();
     let mut other = client();
     other.restore(Some(&state)).unwrap();
@@ -124,7 +124,7 @@ fn a_control_variate_is_that_of_the_last_answer_that_counted() {
     }
 }
 
-/// Every value is another by this much.
+/// Shifts every value by this amount.
 fn changed(record: &ParameterRecord, by: f32) -> ParameterRecord {
     let mut changed = ParameterRecord::new();
     for (name, tensor) in record.iter() {
@@ -134,7 +134,7 @@ fn changed(record: &ParameterRecord, by: f32) -> ParameterRecord {
     changed
 }
 
-/// The first round only estimates; then the core alone is trained and sent, and its mean is exact.
+/// The first round only estimates; then only the core is trained and sent, and its mean is exact.
 #[test]
 fn fed_sb_trains_a_core() {
     let images = Images::new(2, 1);
@@ -147,7 +147,7 @@ fn fed_sb_trains_a_core() {
     };
     let (estimate, told) = of(2, &[]);
     let [start, after, _] = &estimate.history[..] else { panic!("three evaluations") };
-    // Whatever the factors, a core of zeros is the model of the start.
+    // Whatever the factors, a core of zeros is the initial model.
     let apart = (start.loss.unwrap() - after.loss.unwrap()).abs();
     assert!(start.accuracy == after.accuracy && apart < 1e-5, "{start:?} {after:?}");
     let no_error = |event: &Event| match event {
@@ -167,16 +167,16 @@ fn fed_sb_trains_a_core() {
     let is_core = |name: &str| name.contains("lora_R");
     let of_factors = |outcome: &Outcome| bits(&outcome.last.filter(|name| !is_core(name)));
     assert_eq!(of_factors(&trained), of_factors(&estimate), "only the core moves");
-    // Another round of three cores of rank 2 a layer.
+    // Another round with three cores of rank 2 per layer.
     let core = trained.last.filter(is_core).byte_len() as u64;
     assert_eq!(trained.bytes_up, estimate.bytes_up + 3 * core);
 }
 
-/// A fresh adapter's B has the gradient `(s dL/dW) A^t`.
+/// The B of a fresh adapter has the gradient `(s dL/dW) A^t`.
 #[test]
 fn an_estimate_is_the_gradient() {
     let images = Images::new(2, 1);
-    // As large as the layers, so that nothing of the gradient is cut.
+    // As large as the layers, so that nothing of the gradient is truncated.
     let lora = LoraConfig { r: 24, lora_alpha: 3.0, ..LoraConfig::default() };
     for batch_size in [6, 4] {
         let setup = Setup::new(&images, &lora, LossKind::ClassCe, PathKind::Fast);
@@ -218,7 +218,7 @@ fn an_estimate_is_the_gradient() {
     }
 }
 
-/// What clients of other ranks send, and what goes down with corrections.
+/// Bytes sent by clients of other ranks, and bytes received with corrections.
 #[test]
 fn ranks_and_corrections_have_their_bytes() {
     let images = Images::new(2, 1);
@@ -236,7 +236,7 @@ fn ranks_and_corrections_have_their_bytes() {
     assert_eq!(fedex.bytes_down, mean.bytes_down + 2 * mean.bytes_down / 2);
 }
 
-/// With one client there is nothing that could differ from training on.
+/// With one client, every rule equals continued training.
 #[test]
 fn one_client_alone_trains_on() {
     let images = Images::new(2, 1);
@@ -252,12 +252,12 @@ fn one_client_alone_trains_on() {
     let fedex = of("fedex");
     let factors = fedex.last.filter(|name| !is_correction(name));
     assert_eq!(bits(&factors), bits(&central.last));
-    // Of the client that trains, the others begin with other adapters.
+    // For the training client only; the others start with other adapters.
     let fedsa = of("fedsa").last;
     assert_eq!(bits(&fedsa), bits(&central.last.filter(|name| name.contains(LORA_A))));
 }
 
-/// Where clients take several steps: of one step each, the corrections add up to nothing.
+/// If clients take several steps: with one step each, the corrections sum to zero.
 #[test]
 fn control_variates_change_what_clients_come_to() {
     let images = Images::new(2, 1);
@@ -269,7 +269,7 @@ fn control_variates_change_what_clients_come_to() {
         assert!(finished.failure.is_none(), "{strategy}: {}", finished.failure.unwrap());
         (finished.outcome.unwrap(), listener)
     };
-    // All clients have the same numbers of images, and nobody has a control variate in the first round.
+    // All clients have the same number of images, and none has a control variate in the first round.
     let ([(mean, plain), (scaffold, told)], [(second, _), (other, _)]) =
         ([of("fedavg", 1), of("scaffold", 1)], [of("fedavg", 2), of("scaffold", 2)]);
     assert!(max_difference(&mean.last, &scaffold.last) < 1e-6);
@@ -290,7 +290,7 @@ fn clients_train_and_send_what_the_strategy_says() {
 
     let (ffa, _) = trained(&images, "ffa", 2);
     assert!(same(&ffa, &start, a) && !same(&ffa, &start, b));
-    // The tiny model's layers are square, so that half the numbers are in B.
+    // The tiny model's layers are square, so half the parameters are in B.
     assert_eq!((ffa.bytes_up, ffa.bytes_down), (whole.bytes_up / 2, whole.bytes_down / 2));
 
     let rolora = [1, 2].map(|rounds| trained(&images, "rolora", rounds).0);
@@ -302,7 +302,7 @@ fn clients_train_and_send_what_the_strategy_says() {
     let (fedsvd, _) = trained(&images, "fedsvd", 2);
     assert_eq!((fedsvd.bytes_up, fedsvd.bytes_down), sent);
     assert!(!same(&fedsvd, &start, a));
-    // Until the second round begins, both have the same model: accuracy and loss are of the product.
+    // Until the second round begins, both have the same model: accuracy and loss depend on the product.
     let ([_, one, ..], [_, other, ..]) = (&ffa.history[..], &fedsvd.history[..]) else {
         panic!("two rounds are scored")
     };
@@ -393,10 +393,10 @@ fn what_does_not_go_together_is_refused() {
         ("fedavgg", "", "did you mean `fedavg`?"),
         ("{ kind = \"krum\", num_malicious = 1 }", "", "num_malicious_nodes"),
         ("{ kind = \"fedavgm\", server_momentum = 1.5 }", "", "strategy.server_momentum: "),
-        ("{ kind = \"median\", rule = \"fedavg\" }", "", "strategy.rule: median makes"),
+        ("{ kind = \"median\", rule = \"fedavg\" }", "", "strategy.rule: median aggregates"),
         ("{ kind = \"fedadam\", rule = \"fedyogi\" }", "", "strategy.rule: fedadam cannot"),
-        ("{ kind = \"fedadam\", rule = \"fedsvd\" }", "", "momentum would be of others"),
-        ("{ kind = \"fedadam\", rule = \"rolora\" }", "", "that nobody trained"),
+        ("{ kind = \"fedadam\", rule = \"fedsvd\" }", "", "invalidates momentum"),
+        ("{ kind = \"fedadam\", rule = \"rolora\" }", "", "that was not trained"),
         ("{ kind = \"fedrot\", rule = \"ffa\" }", "", "clients train one factor"),
         (
             "{ kind = \"norm-clipping\", bound = 1, rule = { kind = \"norm-clipping\", bound = 2 } }",
@@ -411,7 +411,7 @@ fn what_does_not_go_together_is_refused() {
         ("fedavgm", "", "strategy.server_momentum: 0"),
         ("fedprox", "", "strategy.proximal_mu: "),
         ("norm-clipping", "", "strategy.bound: "),
-        ("{ kind = \"fedrot\", lambda = 0.0 }", "", "strategy.lambda: 0 turns nothing"),
+        ("{ kind = \"fedrot\", lambda = 0.0 }", "", "strategy.lambda: 0 aligns nothing"),
         ("{ kind = \"fedprox\", rule = { kind = \"krum\", x = 1 } }", "", "unknown field `x`"),
         ("median", "method.name=ridge", "the sums of ridge are added up"),
         ("median", "method.name=zero-shot", "nothing is trained"),
@@ -422,20 +422,20 @@ fn what_does_not_go_together_is_refused() {
         ("{ kind = \"krum\", num_malicious_nodes = 2 }", "", "3 clients train in a round"),
         ("scaffold", "", "training.optimizer = \"sgd\""),
         ("scaffold", "training={ optimizer = \"sgd\", momentum = 0.9 }", "training.momentum = 0"),
-        ("{ kind = \"norm-clipping\", bound = 1, rule = \"scaffold\" }", "", "as they are"),
+        ("{ kind = \"norm-clipping\", bound = 1, rule = \"scaffold\" }", "", "unclipped"),
         ("{ kind = \"fedadam\", rule = \"scaffold\" }", "", "server_learning_rate"),
         ("{ kind = \"fedadam\", rule = \"fedex\" }", "", "fits the mean"),
-        ("{ kind = \"fedrot\", rule = \"stacking\" }", "", "takes products"),
+        ("{ kind = \"fedrot\", rule = \"stacking\" }", "", "averages products"),
         ("{ kind = \"fedrot\", rule = \"fedsa\" }", "", "B stays"),
         ("fedsa", "method.name=fedaa", "choose method.name = \"flora\""),
-        ("hetlora", "", "strategy.ranks: there are none"),
+        ("hetlora", "", "strategy.ranks: the list is empty"),
         ("fed-sb", "training.rounds=1", "choose 2 or more"),
         ("fed-sb", "federation.max_update_norm=1", "is answered by a gradient"),
-        ("fedsa", "federation.participants=central", "shares with nobody"),
+        ("fedsa", "federation.participants=central", "shares with no other client"),
         (
             "{ kind = \"fedavgm\", server_momentum = 0.5, rule = { kind = \"fedrot\", rule = \"fedex\" } }",
             "",
-            "fedavgm cannot be put around fedex",
+            "fedavgm cannot wrap fedex",
         ),
         ("{ kind = \"fedprox\", proximal_mu = 1, rule = \"fed-sb\" }", "", "estimates a gradient"),
         (
@@ -471,12 +471,12 @@ fn what_does_not_go_together_is_refused() {
     }
 }
 
-/// A round with fewer answers than the rule needs is below its quorum, whatever `federation.quorum` says.
+/// A round with fewer answers than the rule needs is below its quorum, whatever `federation.quorum` is.
 #[test]
 fn a_rule_has_the_quorum_that_it_needs() {
     let images = Images::new(1, 1);
     let below = |strategy: &str| {
-        // One of three clients sends what is refused.
+        // One of three clients sends a rejected answer.
         let lost = ["faults={ nan = 0.34 }", "training.rounds=1", "federation.below_quorum=skip"];
         let (finished, listener) =
             run(images.experiment(&[&[&*set(strategy)], &lost[..]].concat()));
@@ -502,7 +502,7 @@ fn attacks_on_nothing_are_refused() {
     }
     let later = |set: &[&str]| refusal(images.experiment(set));
     let few = "faults={ attackers = 0.1, attack = \"sign-flip\" }";
-    assert!(later(&[few]).contains("0.1 of 3 clients is nobody"));
+    assert!(later(&[few]).contains("0.1 of 3 clients rounds to no client"));
     let stranger = "federation.selection={ kind = \"named\", clients = [\"stranger\"] }";
     assert!(later(&[stranger]).contains("stranger"));
     let message =

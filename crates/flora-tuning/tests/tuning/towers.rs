@@ -1,4 +1,4 @@
-//! Adapters in either tower train, and nothing else travels.
+//! Adapters in either tower are trained, and nothing else is sent.
 
 use flora_core::ParameterRecord;
 

@@ -1,4 +1,4 @@
-//! What a run trained is read back, and gives the run's own numbers.
+//! Trained parameters of a run are read back, and give the run's own numbers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ fn of_client(folder: &Path, client: &str) -> PathBuf {
     folder.join("clients").join(client)
 }
 
-/// A run that leaves everything in `folder`.
+/// A run that saves everything in `folder`.
 fn run(experiment: &Experiment, folder: &Path) -> Outcome {
     let device = Device::flex();
     let mut keeper = Keeper::default();
@@ -118,7 +118,7 @@ fn a_classifier_says_what_the_clients_say() {
             }
         }
 
-        // Names that nobody trained on go where texts are what is compared, and nowhere else.
+        // Untrained class names work for methods that compare with texts, and no others.
         let others = ["lion".to_owned(), "tent".to_owned()];
         match trained.classifier(&others) {
             Ok(classifier) => {
@@ -147,7 +147,7 @@ fn own_models_that_were_not_kept_are_told() {
     assert!(error.contains("alpha") && error.contains("output.keep_clients"), "{error}");
 }
 
-/// The right value, or an error: never another one.
+/// The right value or an error, but never another value.
 #[test]
 fn a_flipped_bit_in_any_file_is_an_error() {
     let images = Images::new(2, 2);

@@ -1,4 +1,4 @@
-//! What happens to messages on their way, and what is hidden in them.
+//! Compression, privacy and masks of messages.
 
 use flora_core::ParameterRecord;
 use flora_federation::{Event, Outcome};
@@ -23,7 +23,7 @@ fn told(listener: &Listener, metric: &str) -> Vec<f64> {
     listener.events.iter().filter_map(of).collect()
 }
 
-/// How far from `whole`, by how far that went.
+/// The distance from `whole`, relative to its distance from `start`.
 fn off(found: &ParameterRecord, whole: &ParameterRecord, start: &ParameterRecord) -> f64 {
     found.distance(whole) / whole.distance(start)
 }
@@ -81,7 +81,7 @@ fn central_privacy_tells_what_it_spends_and_nothing_else() {
         _ => None,
     });
     assert!(replied.clone().count() == 9 && replied.sum::<usize>() == 0);
-    // The same seed, the same noise; another seed, another. One factor alone is noised where one is trained.
+    // The same seed gives the same noise; another seed, another. If one factor is trained, only that one is noised.
     assert_eq!(bits(&first.last), bits(&trained(of(&[])).0.last));
     assert_ne!(bits(&first.last), bits(&trained(of(&["seed=4"])).0.last));
     let (ffa, _) = trained(of(&["federation.strategy=ffa"]));
@@ -89,7 +89,7 @@ fn central_privacy_tells_what_it_spends_and_nothing_else() {
     let of_a = |record: &ParameterRecord| bits(&record.filter(|name| name.contains("lora_A")));
     assert_eq!(of_a(&ffa.last), of_a(&start));
     assert_ne!(of_a(&first.last), of_a(&start));
-    // What three clients are worth beside such noise is said before the first round.
+    // A note before the first round relates three clients' updates to the noise.
     let warned = listener.events.iter().any(|event| {
         matches!(event, Event::Warning { message } if message.contains("more than any update"))
     });
@@ -142,7 +142,7 @@ fn single_images_are_hidden_by_the_clients() {
     assert!(spent.len() == 3 && spent[2] <= 3.0 && spent[2] > 2.99, "{spent:?}");
     assert!(told(&listener, "loss").is_empty());
     assert_eq!(bits(&hidden.last), bits(&trained(of(&[privacy])).0.last));
-    // With next to no noise, and no clipping, what remains is the draw of the batches: the loss falls.
+    // With almost no noise, and no clipping, only the random batches remain: the loss falls.
     let start = outcome(of(&["training.rounds=0"])).history[0].loss.unwrap();
     let loud = "federation.privacy={ kind = \"sample\", noise = 0.01, clip = 1000.0, accountant = \"rdp\" }";
     let (clear, _) = trained(of(&[loud, "training.rounds=8"]));
@@ -159,7 +159,7 @@ fn the_sums_of_ridge_are_hidden_once() {
     assert!(spent.len() == 1 && spent[0] <= 1.0 && spent[0] > 0.99, "{spent:?}");
     let (exact, _) = trained(of(&[]));
     assert_ne!(bits(&hidden.last), bits(&exact.last));
-    // With a noise of a thousandth of an image, the sums are nearly the sums.
+    // With a noise of a thousandth of an image, the sums are almost exact.
     let loud = "federation.privacy={ kind = \"sample\", noise = 0.01 }";
     let (clear, _) = trained(of(&[loud]));
     let off = clear.last.distance(&exact.last) / exact.last.norm();
@@ -175,7 +175,7 @@ fn a_sum_under_masks_is_that_of_plain_updates() {
         let (masked, listener) =
             trained(images.experiment(&[more, &["federation.secure={}"]].concat()));
         let off = masked.last.distance(&plain.last);
-        // The sums of ridge start from nothing.
+        // The sums of ridge start from zero.
         let moved = match plain.last.check_matches(&start) {
             Ok(()) => plain.last.distance(&start),
             Err(_) => plain.last.norm(),
@@ -185,7 +185,7 @@ fn a_sum_under_masks_is_that_of_plain_updates() {
             assert!(told(&listener, metric).is_empty(), "{metric}");
         }
     }
-    // Who fails is missing from the sum, and does not only seem so.
+    // A failed client is really missing from the sum.
     let faults = ["federation.secure={}", "faults.fail=0.3", "federation.below_quorum=skip"];
     let three = ["partition={ kind = \"iid\", clients = 6 }"];
     let faults = [&faults[..], &three].concat();
@@ -204,8 +204,8 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         (&["federation.upload=int9"][..], "int9"),
         (&["federation.upload={ kind = \"eden\", bits = 9 }"], "federation.upload.bits: 9"),
         (&["federation.download=top-k"], "federation.download: top-k"),
-        (&["method.name=ridge", "federation.upload=eden"], "to their last digits"),
-        (&["federation.error_feedback=true"], "nothing is kept back"),
+        (&["method.name=ridge", "federation.upload=eden"], "need full precision"),
+        (&["federation.error_feedback=true"], "no compression error"),
         (
             &["federation.privacy={ kind = \"central\", clip = 0.1 }"],
             "federation.privacy.epsilon: neither",
@@ -216,12 +216,12 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         ),
         (&["federation.privacy={ kind = \"central\", clip = 1.0, nois = 1.0 }"], "nois"),
         (&["federation.privacy={ kind = \"everywhere\" }"], "everywhere"),
-        (&[central, "federation.strategy=median"], "median needs the answers one by one"),
+        (&[central, "federation.strategy=median"], "median needs individual answers"),
         (
             &[central, "federation.strategy={ kind = \"fedadam\", rule = \"median\" }"],
-            "median needs the answers one by one",
+            "median needs individual answers",
         ),
-        (&[secure, "federation.strategy=krum"], "krum needs the answers"),
+        (&[secure, "federation.strategy=krum"], "krum needs individual answers"),
         (&[secure, "federation.upload=int8"], "choose federation.upload = \"f32\""),
         (&[secure, central], "cannot clip what it does not see"),
         (
@@ -233,7 +233,7 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
             "federation.secure: with 3 clients in a round: range",
         ),
         (&["federation.secure={ treshold = 3 }"], "treshold"),
-        (&[secure, "faults.nan=0.5"], "has none to spoil"),
+        (&[secure, "faults.nan=0.5"], "not possible under masks"),
         (
             &[secure, "federation.selection={ kind = \"poisson\", rate = 0.5 }"],
             "below_quorum = \"skip\"",
@@ -242,7 +242,7 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
             &[secure, "federation.privacy={ kind = \"local\", clip = 1.0, noise = 1.0 }"],
             "federation.secure.range: noised numbers reach 15.000",
         ),
-        (&["method.name=ridge", "federation.download=int8"], "would spoil them"),
+        (&["method.name=ridge", "federation.download=int8"], "would spoil"),
         (&[central, "federation.strategy=fed-sb"], "fed-sb with bases = \"random\""),
         (&[secure, "federation.strategy=fed-sb"], "fed-sb with bases = \"random\""),
         (&[sample, "method.loss=class-ce", "federation.strategy=fed-sb"], "bases = \"random\""),
@@ -257,10 +257,10 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
             ],
             "by the clients' losses",
         ),
-        (&[central, "federation.selection=dynamic-sampling"], "no accountant knows"),
+        (&[central, "federation.selection=dynamic-sampling"], "no accountant supports"),
         (&[sample], "choose method.loss = \"class-ce\""),
         (&[sample, "method.loss=class-ce", "method.softmax=balanced"], "method.softmax = \"all\""),
-        (&[sample, "method.name=lda"], "by ridge only"),
+        (&[sample, "method.name=lda"], "only ridge supports noised sums"),
     ] {
         let error = match images.try_experiment(set) {
             Err(error) => error,

@@ -1,4 +1,4 @@
-//! A share of the training images that rounds are scored on.
+//! A share of the training images is held out to evaluate rounds.
 
 use flora_data::Split;
 use flora_federation::{Event, RunStatus};
@@ -46,7 +46,7 @@ fn rounds_are_scored_on_the_validation_images() {
     }
 }
 
-/// What is trained is the same, whatever the test images are.
+/// The trained parameters are the same, whatever the test images.
 #[test]
 fn test_images_change_nothing_that_a_run_tells() {
     let set = ["data.validation=0.2", "training.rounds=2"];
@@ -67,13 +67,13 @@ fn a_run_without_patience_left_is_finished() {
     assert_eq!(listener.events.iter().filter(|event| told(event)).count(), 1);
 }
 
-/// Images of one thing lie on one side, whichever clients hold them.
+/// Images of one group are in one split, whichever clients hold them.
 #[test]
 fn groups_are_held_out_over_all_clients() {
     let images = Images::new(10, 1);
     let path = images.path().join("dataset.toml");
     let text = std::fs::read_to_string(&path).unwrap();
-    // The files are called by number, in every class of every domain.
+    // The files are named by number, in every class of every domain.
     std::fs::write(&path, format!("group = \"file-stem\"\n{text}")).unwrap();
     let (dataset, dealt) = partition(&images.experiment(&["data.validation=0.2"])).unwrap();
     let names = |images: &[usize]| -> std::collections::BTreeSet<_> {

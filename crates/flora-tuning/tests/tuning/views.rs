@@ -1,4 +1,4 @@
-//! Augmented views of training images, computed once as the images are.
+//! Augmented views of training images, computed once like the images themselves.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn runs_with_views_are_repeatable_and_others() {
     let images = Images::new(2, 1);
     let plain = outcome(images.experiment(&[]));
     let (first, told) = run(images.experiment(&["data.views=2"]));
-    // The images are there from the run without views; 3 domains x 4 classes x 2 training images have two views each.
+    // The images are cached by the run without views; 3 domains x 4 classes x 2 training images have two views each.
     let done: Vec<_> = told.progress.iter().filter(|(_, done, total)| done == total).collect();
     assert_eq!(done.len(), 2, "{done:?}");
     assert!(done.iter().all(|(_, _, total)| *total == 24));
@@ -31,7 +31,7 @@ fn runs_with_views_are_repeatable_and_others() {
     // A third view does not change the first two.
     let (_, told) = run(images.experiment(&["data.views=3"]));
     assert_eq!(told.progress.iter().filter(|(_, done, total)| done == total).count(), 1);
-    // Another seed of the data draws others, and that of the training does not.
+    // Another data seed draws other views; another training seed does not.
     let (_, told) = run(images.experiment(&["data.views=2", "data.seed=5"]));
     assert!(!told.progress.is_empty());
     let (_, told) = run(images.experiment(&["data.views=2", "seed=5"]));
@@ -54,7 +54,7 @@ fn cached_views_are_those_that_the_naive_path_looks_at() {
     }
 }
 
-/// What a client trains in a round of so many epochs, of the images `seen` alone.
+/// A client's result of a round with this many epochs, of the images `seen` alone.
 fn trained(
     images: &Images,
     seen: &[&Dataset],

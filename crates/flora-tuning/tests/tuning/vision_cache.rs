@@ -1,4 +1,4 @@
-//! What lies below the first adapter of the vision tower is computed once, in runs.
+//! The states below the first adapter of the vision tower are computed once per run.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use flora_tuning::prepare;
 
 use crate::common::{Images, Listener, bits, max_difference, outcome, run, save};
 
-/// One adapter in the last of the two blocks, of whose input all tokens are needed: 4 x 4 patches and the class
-/// token, of width 32.
+/// One adapter in the last of the two blocks, whose input needs all tokens: 4 x 4 patches and the class token, of width
+/// 32.
 const LAST: [&str; 2] = [
     "method.lora.towers=vision",
     "method.lora.target_modules=[\"vision_model.encoder.layers.1.self_attn.v_proj\"]",
@@ -83,10 +83,10 @@ fn adapters_decide_what_is_kept() {
         let notes = notes("vision", layer);
         assert!(notes.len() == 1 && notes[0].contains(size), "{layer}: {notes:?}");
     }
-    // Nothing but the patches' projection lies below.
+    // Only the patch projection is below.
     assert!(notes("vision", "vision_model.encoder.layers.0.self_attn.q_proj").is_empty());
     assert_eq!(files(&images.cache()).len(), 3);
-    // Both towers may have adapters, and the vision tower has none: its features are kept, as ever.
+    // With both towers configured but no adapter in the vision tower, its features are cached as usual.
     assert!(notes("both", "text_model.encoder.layers.2.mlp.fc1").is_empty());
     let files = files(&images.cache());
     assert_eq!(files.len(), 4);
@@ -133,7 +133,7 @@ fn images_that_cannot_be_read_are_named_and_nothing_is_left() {
     assert!(files(&images.cache()).is_empty());
 }
 
-/// What a run trained predicts from the same states as the run's own evaluation.
+/// Predictions of a trained model use the same states as the run's own evaluation.
 #[test]
 fn predictions_of_a_finished_run_have_its_numbers() {
     let images = Images::new(2, 1);

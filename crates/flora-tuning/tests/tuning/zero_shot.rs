@@ -1,4 +1,4 @@
-//! Round 0 is the model as it came.
+//! Round 0 is the unchanged model.
 
 use std::collections::BTreeSet;
 

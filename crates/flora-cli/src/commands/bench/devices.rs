@@ -1,5 +1,5 @@
-//! The same work on several devices, each in a process of its own: its memory is its own, and a driver that crashes
-//! takes nothing with it.
+//! Runs the same workloads on several devices, each in its own process: memory is measured per device, and a driver
+//! that crashes does not affect the others.
 
 use std::process::{Command, Stdio};
 
@@ -19,16 +19,16 @@ use crate::{output, program};
 const ALL: &str = "all";
 const FLEX: &str = Backend::Flex.name();
 
-/// What was measured, device by device.
+/// Measurements, by device.
 #[derive(Debug, Serialize)]
 pub(super) struct Comparison {
     flora: &'static str,
     burn: &'static str,
-    /// In the order in which they were asked for.
+    /// In the requested order.
     devices: Vec<Measured>,
 }
 
-/// A device in a precision.
+/// The measurement of a device in one precision.
 #[derive(Debug, Serialize)]
 struct Measured {
     device: String,
@@ -50,7 +50,7 @@ impl Comparison {
         }
         let mut reference = None;
         if Backend::Flex.is_compiled() {
-            // What others are compared with, first; whatever of it was asked for is measured with the rest.
+            // The reference comes first; if it was requested as well, it is measured with the rest.
             let once = [small(bench.warmup, 0), small(bench.repeats, 1)];
             reference = Some(bench.measure(FLEX, Precision::F32, once)?);
         }
@@ -65,7 +65,8 @@ impl Comparison {
                     match report.results.iter().find(infinite) {
                         Some(result) => {
                             let workload = result.workload;
-                            measured.problem = Some(format!("{workload} gives what is no number"));
+                            measured.problem =
+                                Some(format!("{workload} gives values that are not finite"));
                         }
                         None => measured.report = Some(report),
                     }
@@ -79,7 +80,7 @@ impl Comparison {
         Ok(Self { flora: crate::version::short(), burn: flora::BURN_VERSION, devices })
     }
 
-    /// On one screen.
+    /// The comparison as tables.
     pub(super) fn shown(&self) -> String {
         let header =
             ["device", "workload", "seconds", "items/s", "% of peak", "memory", "differs by"];
@@ -110,10 +111,11 @@ impl Comparison {
                 text += &format!("\n{device} in {precision}: not measured. {problem}");
             }
         }
-        text + "\n\nMemory is the process's, without a GPU's own. Differences are from flex in f32, over the largest value."
+        text + "\n\nMemory is that of the process, without GPU memory. Differences are from flex in f32, relative \
+                to the largest value."
     }
 
-    /// An error where there is nothing at all to show.
+    /// An error if no device was measured.
     pub(super) fn verdict(&self) -> Result<(), Failure> {
         match self.devices.iter().any(|it| it.report.is_some()) {
             true => Ok(()),
@@ -139,12 +141,12 @@ fn row(device: &str, result: &Measurement) -> [String; 7] {
     ]
 }
 
-/// No more than `most` of a number of repeats that makes sense; any other is left for the bench to refuse.
+/// Caps a valid number of repeats at `most`; an invalid one is left for the bench to reject.
 fn small(repeats: usize, most: usize) -> usize {
     if repeats <= 1000 { repeats.min(most) } else { repeats }
 }
 
-/// The devices of these names, which exist and are others, each with what it computes on.
+/// The devices with these names, which must exist and be distinct, each with the adapter it computes on.
 fn named(names: &[String]) -> Result<Vec<(String, Option<Adapter>)>, Failure> {
     let refused = |problem: String| Failure::Input(format!("--devices: {problem}"));
     if names != [ALL] {
@@ -152,14 +154,14 @@ fn named(names: &[String]) -> Result<Vec<(String, Option<Adapter>)>, Failure> {
         for name in names {
             match name.as_str() {
                 "" => return Err(refused("a name is empty".to_owned())),
-                ALL => return Err(refused(format!("{ALL} stands alone"))),
+                ALL => return Err(refused(format!("{ALL} cannot be combined with other names"))),
                 _ => {}
             }
             let opened = flora::device::open(name)
                 .map_err(|error| refused(error.to_string().replacen("--device ", "", 1)))?;
             let same = opened.adapter.as_ref().map_or(opened.backend.name(), |it| &it.device);
             if seen.iter().any(|it| it == same) {
-                return Err(refused(format!("{name} is there twice")));
+                return Err(refused(format!("{name} is named twice")));
             }
             seen.push(same.to_owned());
             devices.push((opened.name, opened.adapter));
@@ -170,13 +172,13 @@ fn named(names: &[String]) -> Result<Vec<(String, Option<Adapter>)>, Failure> {
 }
 
 impl Bench {
-    /// Those that a precision makes a difference to.
+    /// The workloads that the precision affects.
     fn workloads_in(&self, precision: Precision) -> Vec<Workload> {
         let all = self.workloads().iter().copied();
         all.filter(|&it| precision.is_f32() || it == Workload::ImageEncode).collect()
     }
 
-    /// `flora bench` of a device in a process of its own; what it says where it fails.
+    /// Runs `flora bench` on a device in its own process; on failure, returns its error message.
     fn measure(
         &self,
         device: &str,
@@ -210,7 +212,7 @@ impl Bench {
         command.args(self.each.then_some("--each"));
         command.args(["--device", device, "--precision", precision.as_str()]);
         command.args(self.device.trusts().then_some("--trust-device"));
-        // The child ends when this end of the pipe is closed, however this process ends.
+        // The child ends when this end of the pipe is closed, for whatever reason this process ends.
         command.args(["--json", "--outcomes"]).stdin(Stdio::piped());
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(cannot)?;

@@ -15,7 +15,7 @@ use crate::device::{DeviceArgs, Place};
 use crate::failure::Failure;
 use crate::{bar, output, program};
 
-/// Time what flora does with a model on this machine, beside the machine's own matmul peak
+/// Measure flora's workloads with a model on this machine, compared with the machine's matmul peak
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Workloads:
@@ -31,54 +31,53 @@ Inputs are random: no data set is needed. GFLOP/s count the matrix products
 that the work cannot do without; the peak is the fastest square product in f32
 on the same threads. docs/benchmarks.md has the details.")]
 pub(crate) struct Bench {
-    /// What to time; all of it by default
+    /// Workloads to measure [default: all]
     #[arg(value_name = "WORKLOAD")]
     workloads: Vec<Workload>,
     /// The model: a folder or file of Hugging Face, OpenCLIP or OpenAI, the name of a known model,
     /// or hf:owner/name[@revision]
     #[arg(long, value_name = "MODEL", default_value = "clip-nano")]
     model: String,
-    /// Random weights in the shape of a known model, in the place of --model, for example vit-b-32. No file
-    /// is needed
+    /// Use random weights in the shape of a known model, such as vit-b-32, instead of --model. Needs no file
     #[arg(long, value_name = "NAME", conflicts_with = "model")]
     shape: Option<String>,
-    /// Images, texts or samples that are computed together
+    /// Images, texts or samples per batch
     #[arg(long, value_name = "N", default_value_t = Settings::default().batch)]
     batch: usize,
-    /// Tokens of a text, or "longest" for prompts of 8 to 12, padded to the longest; by default the model's
-    /// whole context (77 in CLIP)
+    /// Tokens per text, or "longest" for prompts of 8 to 12, padded to the longest [default: the model's context
+    /// length, 77 in CLIP]
     #[arg(long, value_name = "N|longest")]
     tokens: Option<TextLength>,
-    /// lora-step as a client of so many classes does it: their prompts are encoded once each, from the first
-    /// adapter on. By default every sample has a text of its own, and nothing is saved
+    /// Run lora-step as a client with this many classes, whose prompts are encoded once each, starting at the first
+    /// adapter. By default every sample has its own text, and nothing is reused
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
-    /// What image-encode multiplies the vision tower's frozen weights in, f32, bf16 or f16; the other workloads are in f32.
-    /// Several, with commas, with --devices
+    /// Precision in which image-encode multiplies the vision tower's frozen weights: f32, bf16 or f16; other workloads
+    /// use f32. With --devices, several separated by commas
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_delimiter = ',')]
     precision: Vec<Precision>,
-    /// Threads that share a batch; by default one a processor, and on a GPU one
+    /// Threads that share a batch [default: one per processor, one on a GPU]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// A batch on each thread, whose maths is single-threaded, as the clients of a simulation run
+    /// Run one batch per thread with single-threaded maths, as a simulation runs its clients
     #[arg(long)]
     each: bool,
-    /// Clients of the aggregation
+    /// Number of clients in the aggregation
     #[arg(long, value_name = "N", default_value_t = Settings::default().clients)]
     clients: usize,
-    /// Repeats before those that count
+    /// Warm-up repeats, which are not counted
     #[arg(long, value_name = "N", default_value_t = Settings::default().warmup)]
     warmup: usize,
-    /// Repeats that count; their median is shown
+    /// Counted repeats; their median is shown
     #[arg(long, value_name = "N", default_value_t = Settings::default().repeats)]
     repeats: usize,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Compare these devices, for example flex,wgpu:0, or all that `flora devices` lists: each in a process of its own, with
-    /// the difference of what they compute from flex in f32
+    /// Compare these devices, for example flex,wgpu:0, or all that `flora devices` lists. Each runs in its own process,
+    /// and its results are compared with those of flex in f32
     #[arg(long, value_name = "NAMES", conflicts_with = "device", value_delimiter = ',')]
     devices: Vec<String>,
-    /// With --json: what was computed, too
+    /// With --json: also print the computed values
     #[arg(long, hide = true)]
     outcomes: bool,
     /// Print JSON instead of a table
@@ -91,7 +90,7 @@ impl Bench {
         let encodes = self.workloads().contains(&Workload::ImageEncode);
         if let Some(rounded) = self.precision.iter().find(|it| !it.is_f32() && !encodes) {
             return Err(Failure::Input(format!(
-                "--precision {rounded}: only image-encode is multiplied in it; leave it out, or add image-encode"
+                "--precision {rounded}: only image-encode uses it; leave it out, or add image-encode"
             )));
         }
         if !self.devices.is_empty() {
@@ -109,7 +108,7 @@ impl Bench {
             program::end_with_parent();
         }
         let [precision] = self.precision[..] else {
-            return Err(Failure::Input("--precision: several only with --devices".to_owned()));
+            return Err(Failure::Input("--precision: several values need --devices".to_owned()));
         };
         let Place { name, device, .. } = self.device.open()?;
         let settings = self.settings(precision, &name);
@@ -167,7 +166,7 @@ impl Bench {
     }
 }
 
-/// Settings are the user's; what fails after they were accepted is not.
+/// Invalid settings are input errors; anything that fails later is a failure of the run.
 fn refused(error: BenchError) -> Failure {
     match error {
         BenchError::Setting { .. } => Failure::Input(format!("--{error}")),
@@ -175,7 +174,7 @@ fn refused(error: BenchError) -> Failure {
     }
 }
 
-/// The report on one screen.
+/// The report as text.
 fn shown(report: &Report) -> String {
     let model = &report.model;
     let threads = match (report.threads, report.each) {
@@ -214,7 +213,7 @@ fn row(result: &Measurement) -> [String; 6] {
     ]
 }
 
-/// The workload, and what it is done with.
+/// The workload with its parameters.
 fn name(result: &Measurement) -> String {
     let mut name = result.workload.to_string();
     if let Some(tokens) = result.tokens {

@@ -1,4 +1,4 @@
-//! A run from its beginning.
+//! Starting a new run.
 
 use std::path::Path;
 use std::time::{Instant, SystemTime};
@@ -12,7 +12,7 @@ use crate::device::Place;
 use crate::failure::Failure;
 use crate::progress::{Progress, Voice};
 
-/// Runs an experiment into the folder `out`, telling what happens.
+/// Runs an experiment into the folder `out` and reports progress.
 pub(super) fn begin(
     mut experiment: Experiment,
     place: &Place,
@@ -25,7 +25,7 @@ pub(super) fn begin(
     let started = Instant::now();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     flora::report::reset_peak_memory();
-    // As it was asked for: the threads change nothing but the time.
+    // As requested: the number of threads changes only the time.
     let written = experiment.to_toml();
     place.set_threads(&mut experiment);
     let refused = |error| match error {
@@ -56,12 +56,12 @@ pub(super) fn begin(
     session.run(prepared, None, progress)
 }
 
-/// What this program is made of.
+/// The versions of this program and its parts.
 pub(super) fn versions() -> Versions {
     Versions { flora: env!("CARGO_PKG_VERSION").into(), burn: flora::BURN_VERSION.into() }
 }
 
-/// What the program was called with.
+/// The command line of this program.
 fn command() -> String {
     let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
     arguments.collect::<Vec<_>>().join(" ")

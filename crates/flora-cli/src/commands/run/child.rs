@@ -1,8 +1,8 @@
-//! The run of a sweep, in a process of its own.
+//! A run of a sweep, in its own process.
 //!
-//! The sweep holds the other end of standard input. It sends the experiment, closed by a zero byte, and
-//! after that a byte for "stop in good order". When the pipe ends, the sweep is gone, however it ended, and
-//! the run stops at once.
+//! The sweep holds the other end of standard input. It sends the experiment, terminated by a zero byte, and later
+//! possibly a byte that means "stop gracefully". When the pipe closes, the sweep has ended for whatever reason, and the
+//! run stops at once.
 
 use std::io::{BufRead, Read, stdin};
 use std::path::Path;
@@ -14,15 +14,15 @@ use flora::tuning::Experiment;
 
 use crate::failure::Failure;
 
-/// The end of the experiment.
+/// Terminates the experiment.
 pub(in crate::commands) const END: u8 = 0;
-/// Asks to stop in good order.
+/// Requests a graceful stop.
 pub(in crate::commands) const STOP: u8 = b's';
 
-/// What the sweep's wish to stop raises, once there are rounds to stop.
+/// Raised when the sweep requests a stop, once there are rounds to stop.
 static WISH: OnceLock<Stop> = OnceLock::new();
 
-/// The experiment that the sweep sends. From here on, the process ends with the sweep.
+/// Reads the experiment from the sweep. From here on, the process ends with the sweep.
 pub(super) fn experiment() -> Result<Experiment, Failure> {
     let mut text = Vec::new();
     stdin()
@@ -38,7 +38,7 @@ pub(super) fn experiment() -> Result<Experiment, Failure> {
         let mut byte = [0];
         loop {
             match stdin().lock().read(&mut byte) {
-                // The sweep is gone.
+                // The sweep has ended.
                 Ok(0) | Err(_) => std::process::exit(1),
                 Ok(_) if byte[0] == STOP => match WISH.get() {
                     Some(stop) => stop.raise(),
@@ -52,12 +52,12 @@ pub(super) fn experiment() -> Result<Experiment, Failure> {
     Ok(experiment)
 }
 
-/// Lets the sweep raise `stop`.
+/// Makes the sweep's request raise `stop`.
 pub(super) fn stop_with_parent(stop: Stop) {
     let _ = WISH.set(stop);
 }
 
-/// Whether the folder holds a run of this very experiment that is not finished.
+/// Whether the folder holds an unfinished run of exactly this experiment.
 pub(super) fn is_begun(folder: &Path, experiment: &Experiment) -> bool {
     let text = std::fs::read_to_string(folder.join("experiment.toml"));
     text.is_ok_and(|text| text == experiment.to_toml()) && folder.join("state").is_dir()

@@ -1,4 +1,4 @@
-//! Where a run's clients are: in this process, or elsewhere.
+//! Location of a run's clients: in this process, or on other machines.
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::signals::Signals;
 
-/// Makes ready what an experiment says, with clients that are where it knows to find them.
+/// Prepares an experiment with its clients, wherever they are.
 pub(in crate::commands) trait Clients {
-    /// What may ask the run to stop.
+    /// The signals that stop the run.
     fn signals(&mut self) -> Result<Signals, Failure> {
         Signals::hear()
     }
 
-    /// Prepares a run; `resumed` is the folder of one that goes on.
+    /// Prepares a run; `resumed` is the folder of a run to resume.
     fn prepare(
         &mut self,
         experiment: Experiment,
@@ -27,30 +27,30 @@ pub(in crate::commands) trait Clients {
         progress: &mut Progress,
     ) -> Result<Prepared, Failure>;
 
-    /// The run's folder is there, and may be told what the run must remember.
+    /// Called once the run's folder exists, to store anything that a resume needs.
     fn remember(&mut self, folder: &RunFolder) -> Result<(), Failure> {
         let _ = folder;
         Ok(())
     }
 
-    /// Whether they are in this process: their images must then be those that the run began with, and what they
-    /// remember lies with the run's states.
+    /// Whether the clients are in this process: their images must then be those at the start of the run, and their
+    /// states are stored with the run's.
     fn are_here(&self) -> bool {
         true
     }
 
-    /// What is typed before the folder of a run to go on with it.
+    /// The command that resumes a run, without its folder.
     fn resume_command(&self) -> String {
         "flora run --resume".to_owned()
     }
 
-    /// The run is over, for the time being.
+    /// Called when the run ends or stops.
     fn ended(&mut self, status: RunStatus, why: Option<&str>) {
         let _ = (status, why);
     }
 }
 
-/// In this process.
+/// Clients in this process.
 pub(super) struct Here;
 
 impl Clients for Here {
@@ -62,11 +62,11 @@ impl Clients for Here {
         progress: &mut Progress,
     ) -> Result<Prepared, Failure> {
         let prepared = prepare(experiment, &place.device, progress).map_err(Failure::input)?;
-        // Image features take more memory than what follows.
+        // Image features take more memory than the later steps.
         crate::MEMORY.release();
         Ok(prepared)
     }
 }
 
-/// In the folder of a run whose clients are sites: what it must remember of them.
+/// The file in the folder of a served run with the data to resume it.
 pub(in crate::commands) const SERVED: &str = "serve.json";

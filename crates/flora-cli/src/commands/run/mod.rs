@@ -23,30 +23,30 @@ use clients::Here;
 pub(in crate::commands) use clients::{Clients, SERVED};
 pub(crate) use session::client_folder;
 
-/// Run a federated experiment, or go on with one that was interrupted
+/// Run a federated experiment, or resume an interrupted one
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     shared: RunArgs,
-    /// Threads that clients run on, instead of the experiment's; changes the time, never the result
+    /// Threads that run clients, instead of the experiment's; affects the time, never the result
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// For a sweep's runs: go on if the folder holds this very run, and end with the sweep
+    /// For a sweep's runs: resume if the folder holds this very run, and end with the sweep
     #[arg(long, hide = true, conflicts_with = "resume")]
     child: bool,
 }
 
-/// What a run is told, wherever its clients are.
+/// Arguments of a run, wherever its clients are.
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct RunArgs {
-    /// A preset (see `flora presets`) or an experiment's file; - reads it from standard input
+    /// A preset (see `flora presets`) or an experiment file; - reads it from standard input
     #[arg(value_name = "NAME|FILE.toml", required_unless_present = "resume")]
     experiment: Option<String>,
     /// Change a value of the experiment, for example training.rounds=5; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     assignments: Vec<String>,
-    /// Go on with the run in this folder, which was interrupted, killed or failed. The result has the
-    /// bits of a run that was not
+    /// Resume the run in this folder, which was interrupted, killed or failed. The result is bit-identical to that of
+    /// an uninterrupted run
     #[arg(
         long,
         value_name = "DIR",
@@ -58,8 +58,7 @@ pub(in crate::commands) struct RunArgs {
     resume: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Folder of the run's files; by default runs/NAME, numbered if that is taken and not to be
-    /// overwritten
+    /// Folder of the run's files [default: runs/NAME, numbered if that exists and --overwrite is not given]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Replace an earlier run in the folder
@@ -68,19 +67,19 @@ pub(in crate::commands) struct RunArgs {
     /// Seed of the training, instead of the experiment's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// What the frozen vision tower is multiplied in, f32, bf16 or f16, instead of the experiment's model.precision
+    /// Precision of the frozen vision tower, f32, bf16 or f16, instead of the experiment's model.precision
     #[arg(long, value_name = "PRECISION")]
     precision: Option<Precision>,
-    /// Leave no trained parameters behind
+    /// Save no trained parameters
     #[arg(long)]
     numbers_only: bool,
-    /// Start from this adapter in PEFT's format, anyone's, instead of a new one
+    /// Start from this adapter in PEFT's format, from any source, instead of a new one
     #[arg(long, value_name = "DIR")]
     init_adapter: Option<PathBuf>,
-    /// Save the state to resume from after every so many rounds; 0: never [default: 1]
+    /// Save the state to resume from after every this many rounds; 0: never [default: 1]
     #[arg(long, value_name = "K")]
     save_every: Option<usize>,
-    /// Keep what was trained after every so many rounds, in rounds/
+    /// Keep the trained parameters after every this many rounds, in rounds/
     #[arg(long, value_name = "K")]
     keep_every: Option<usize>,
     /// Keep each client's own parameters after its last training, in clients/
@@ -93,17 +92,17 @@ pub(in crate::commands) struct RunArgs {
     voice: VoiceArgs,
 }
 
-/// How much is printed.
+/// The amount of output.
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 struct VoiceArgs {
     /// Print warnings and errors only
     #[arg(short, long)]
     quiet: bool,
-    /// Print a line for each client, too
+    /// Also print a line for each client
     #[arg(short, long)]
     verbose: bool,
-    /// Print every event and the summary as lines of JSON, and nothing else
+    /// Print only JSON: every event and the summary, one per line
     #[arg(long)]
     json: bool,
 }
@@ -119,12 +118,12 @@ impl VoiceArgs {
     }
 }
 
-/// What a run leaves behind besides its numbers.
+/// The parameters that a run keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keep {
-    /// What was trained.
+    /// The trained parameters.
     Trained,
-    /// Nothing.
+    /// None; only the numbers.
     Numbers,
 }
 
@@ -139,7 +138,7 @@ impl Run {
 }
 
 impl RunArgs {
-    /// Begins the run, or goes on with it, and tells what it came to.
+    /// Starts or resumes the run, and prints its result.
     pub(in crate::commands) fn run(
         &self,
         threads: Option<usize>,
@@ -184,11 +183,11 @@ impl RunArgs {
                 voice,
                 &mut Here,
             ) {
-                // It was begun with another device, version or model, or its state is damaged. As with a
-                // finished run, the sweep repeats it.
+                // The run was started with another device, version or model, or its state is damaged. Like a finished
+                // run with other settings, the sweep repeats it.
                 Err(Failure::Input(problem)) => {
                     let problem = text::printable(&problem);
-                    output::line(format!("warning: the run begins anew: {problem}"));
+                    output::line(format!("warning: the run starts anew: {problem}"));
                 }
                 other => return tell(&other?, &out, voice),
             }
@@ -218,7 +217,7 @@ impl RunArgs {
         }
     }
 
-    /// What the options say of the experiment.
+    /// Applies the options to the experiment.
     fn change(&self, experiment: &mut Experiment) -> Result<(), Failure> {
         experiment.seed = self.seed.unwrap_or(experiment.seed);
         experiment.model.precision = self.precision.unwrap_or(experiment.model.precision);
@@ -228,7 +227,7 @@ impl RunArgs {
         output.keep_clients |= self.keep_clients;
         output.tensorboard |= self.tensorboard;
         if let Some(adapter) = &self.init_adapter {
-            // As it is found from any folder, for whoever resumes the run.
+            // As an absolute path, so that the run can be resumed from any folder.
             let path = std::path::absolute(adapter)
                 .map_err(|error| Failure::Input(format!("{}: {error}", adapter.display())))?;
             if path.to_str().is_none() {
@@ -242,19 +241,19 @@ impl RunArgs {
     }
 }
 
-/// Prints what a run came to.
+/// Prints the result of a run.
 fn tell(summary: &RunSummary, out: &Path, voice: Voice) -> Result<(), Failure> {
     match voice {
         Voice::Quiet => {}
         Voice::Json => output::summary(summary)?,
         Voice::Normal | Voice::Verbose => {
             output::line(tables::summary(summary, output::page()));
-            output::line(format!("everything is in {}", text::path(out)));
+            output::line(format!("results are in {}", text::path(out)));
             if summary.scored_on != "test" {
-                // Nothing of the test images chose the best round.
+                // The test images had no influence on the best round.
                 let best = if summary.best_saved { " --best" } else { "" };
                 output::line(format!(
-                    "the test images were not looked at; they are scored by: flora eval --run {}{best}",
+                    "the test images were not used; to evaluate them: flora eval --run {}{best}",
                     quoted(out)
                 ));
             }
@@ -263,7 +262,7 @@ fn tell(summary: &RunSummary, out: &Path, voice: Voice) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `runs/NAME`, or `runs/NAME-2` and so on if that is taken.
+/// `runs/NAME`, or `runs/NAME-2` and so on if that exists.
 fn free_folder(name: &str) -> PathBuf {
     let runs = Path::new("runs");
     let numbered = (2..).map(|number| format!("{name}-{number}"));

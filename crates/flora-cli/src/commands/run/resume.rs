@@ -1,4 +1,4 @@
-//! A run that goes on from where another process left off.
+//! Resuming a run that another process started.
 
 use std::path::Path;
 use std::time::Instant;
@@ -20,13 +20,13 @@ use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Progress, Voice};
 
-/// What to do where inputs changed.
+/// The remedy for changed inputs.
 const PUT_BACK: &str = "put the original back, or start a new run in another folder";
-/// What to do where a run cannot be resumed at all.
+/// The remedy for a run that cannot be resumed.
 const START_ANEW: &str = "start it anew with --overwrite, or in another folder";
 
-/// Goes on with the run in `path`. What a run keeps that died before its first state, its folder does not
-/// say: `keep` does.
+/// Resumes the run in `path`. `keep` is what the run keeps, which the folder does not say if the run died before its
+/// first state.
 pub(super) fn resume(
     path: &Path,
     device: &DeviceArgs,
@@ -43,23 +43,23 @@ pub(super) fn resume(
     }
     if clients.are_here() && path.join(SERVED).is_file() {
         return Err(Failure::Input(format!(
-            "{}: the clients of this run are sites; go on with it: flora serve --superlink URL --resume {}",
+            "{}: the clients of this run are sites; resume it with: flora serve --superlink URL --resume {}",
             path.display(),
             quoted(path)
         )));
     }
     let replacement = || RunFolder::interrupted_replacement(path).map_err(Failure::input);
-    // Without the lock, which a folder that is only to be read may not have.
+    // Without the lock, since a read-only folder may not have one.
     if replacement()?.is_none()
         && let Some(summary) = finished(path, voice)
     {
         RunFolder::tidy(path);
         return Ok(summary);
     }
-    // Until the end: whatever is read from here on is what the run goes on from.
+    // Held until the end: everything read from here on must stay unchanged.
     let lock = FolderLock::acquire(path).map_err(Failure::input)?;
     let replacement = replacement()?;
-    // The one that held the lock may have finished it.
+    // The process that held the lock may have finished the run.
     if replacement.is_none()
         && let Some(summary) = finished(path, voice)
     {
@@ -74,7 +74,7 @@ pub(super) fn resume(
     let origin = path.join(EXPERIMENT).display().to_string();
     let mut experiment = Experiment::from_toml(&origin, &text, &[]).map_err(Failure::input)?;
     let saved = match is_replacement {
-        // The state that may be there is of the run that is replaced.
+        // An existing state would belong to the replaced run.
         true => None,
         false => RunStates::load(path).map_err(Failure::input)?,
     };
@@ -85,7 +85,7 @@ pub(super) fn resume(
         drop(lock);
         if voice.is_for_people() {
             let path = text::path(path);
-            output::line(format!("{path}: nothing was computed yet; it begins anew"));
+            output::line(format!("{path}: nothing was computed yet; it starts anew"));
         }
         let place = Place { threads, ..device.open()? };
         return begin(experiment, &place, path, Existing::ReplaceRun, keep, voice, clients);
@@ -98,7 +98,7 @@ pub(super) fn resume(
             .map_err(|error| Failure::Input(format!("{error}; {START_ANEW}")))?;
     }
     if let Some(problem) = &passed_over {
-        output::warning(&format!("{problem}; the run goes on from the state before it"));
+        output::warning(&format!("{problem}; the run resumes from the previous state"));
     }
     if voice.is_for_people() {
         let (done, rounds) = (state.rounds_done(), experiment.rounds());
@@ -120,7 +120,7 @@ pub(super) fn resume(
     session.run(prepared, Some(state), progress)
 }
 
-/// The summary of a run that has nothing left to do.
+/// The summary of a finished run.
 fn finished(path: &Path, voice: Voice) -> Option<RunSummary> {
     if path.join("state").is_dir() {
         return None;
@@ -128,12 +128,12 @@ fn finished(path: &Path, voice: Voice) -> Option<RunSummary> {
     let summary = RunSummary::load(path.join(SUMMARY)).ok()?;
     let finished = summary.status == RunStatus::Finished;
     if finished && voice.is_for_people() {
-        output::line(format!("{} is finished; nothing is left to do\n", text::path(path)));
+        output::line(format!("{} is already finished\n", text::path(path)));
     }
     finished.then_some(summary)
 }
 
-/// Whether the model, the images and so on are those that the run began with.
+/// Checks that the model, images and other inputs are those at the start of the run.
 fn check_inputs(
     path: &Path,
     facts: &RunFacts,
@@ -161,7 +161,7 @@ fn check_inputs(
     }
 }
 
-/// What the state was saved with, and this process is not.
+/// Checks that this process has the same version and device as the one that saved the state.
 fn check(
     path: &Path,
     device: Option<&str>,
@@ -174,22 +174,22 @@ fn check(
     if let Some(device) = device.filter(other) {
         return Err(Failure::Input(format!(
             "--device {device}: the run in {} computed on {saved_device}, and other devices round \
-             otherwise; leave out --device",
+             differently; leave out --device",
             path.display()
         )));
     }
     let version = versions().flora;
     if saved_version != version {
         return Err(Failure::Input(format!(
-            "{} was begun by flora {saved_version}, and this is flora {version}: resume it with that \
-             version, or start it anew with --overwrite",
+            "{} was started by flora {saved_version}, and this is flora {version}: resume it with that \
+             version, or start anew with --overwrite",
             path.display()
         )));
     }
     Ok(())
 }
 
-/// Whether a run without a state died before its first one, rather than that it keeps none or lost them.
+/// Whether a run without a state died before its first one, or keeps none, or lost them.
 fn check_nothing_was_computed(path: &Path, experiment: &Experiment) -> Result<(), Failure> {
     // The first state is saved before anything is computed.
     let events = read_events(path.join(METRICS)).map_err(Failure::input)?;
@@ -201,5 +201,5 @@ fn check_nothing_was_computed(path: &Path, experiment: &Experiment) -> Result<()
         _ => "its folder state/ is gone",
     };
     let path = path.display();
-    Err(Failure::Input(format!("{path} holds no state to go on from: {why}; {START_ANEW}")))
+    Err(Failure::Input(format!("{path} holds no state to resume from: {why}; {START_ANEW}")))
 }

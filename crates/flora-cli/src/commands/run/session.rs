@@ -1,4 +1,4 @@
-//! One process's part of a run, from the first round that it does to the files it leaves.
+//! One process's part of a run, from its first round to the files it writes.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -16,18 +16,18 @@ use crate::output;
 use crate::progress::{Keeper, Progress, Voice};
 use crate::signals::Signals;
 
-/// A run whose folder is there.
+/// A run whose folder exists.
 pub(super) struct Session<'a> {
     pub(super) folder: RunFolder,
     pub(super) facts: RunFacts,
-    /// When this process began.
+    /// Start time of this process.
     pub(super) started: Instant,
     pub(super) device: flora::Device,
     pub(super) clients: &'a mut dyn Clients,
 }
 
 impl Session<'_> {
-    /// Runs all rounds, or goes on from `state`, and writes what came of it.
+    /// Runs all rounds, or resumes from `state`, and writes the results.
     pub(super) fn run(
         self,
         prepared: Prepared,
@@ -54,7 +54,7 @@ impl Session<'_> {
             started: self.started,
         });
         if experiment.output.tensorboard {
-            // What was told after the state is told again.
+            // Events after the state are emitted again.
             let again = state.as_ref().map(|state| state.rounds_done() + 1);
             progress.draw_in(TensorBoard::create(&path, again).map_err(Failure::run)?);
         }
@@ -72,7 +72,7 @@ impl Session<'_> {
             summary.scored_on = "validation".to_owned();
         }
         summary.tell_clients(told.clients);
-        // The numbers are shown whatever cannot be written; the first trouble is told at the end.
+        // The numbers are printed even if files cannot be written; the first error is reported at the end.
         let trained = finished.outcome.as_ref().filter(|_| !self.facts.numbers_only);
         let clients = |round: usize| finished.summed_after(round).clone();
         let provenance = |round| Provenance { clients: clients(round), ..provenance.clone() };
@@ -84,9 +84,9 @@ impl Session<'_> {
         if voice.is_for_people() {
             output::line(format!("\n{}\n", tables::rounds(&told.events, output::page())));
         }
-        // Last, because they may be gone, and are asked again for a while.
+        // Last, because the clients may be gone, and are retried for a while.
         self.clients.ended(finished.status(), why.as_deref());
-        // What could not be written is why the rest was left undone.
+        // A write error explains why the rest was not done.
         told.unwritten.map_or(Ok(()), |error| Err(self.failed(error)))?;
         if let Some(failure) = finished.failure {
             match voice {
@@ -98,14 +98,14 @@ impl Session<'_> {
         }
         saved.and(summarized).map_err(|error| self.failed(error))?;
         if let Some(states) = told.states {
-            // The result is whole: there is nothing left to go on with.
+            // The result is complete: there is nothing left to resume.
             states.remove().map_err(Failure::run)?;
         }
         Ok(summary)
     }
 
-    /// Writes what was trained, with the `provenance` of its round; true if that of the best round is another than
-    /// that of the last, and is written, too.
+    /// Writes the trained parameters with the `provenance` of their round; returns whether the best round differs from
+    /// the last and was written, too.
     fn save(
         &self,
         experiment: &Experiment,
@@ -124,7 +124,7 @@ impl Session<'_> {
         if is_better {
             save(&outcome.best, best, &path.join("best"))?;
         } else if path.join("best").is_dir() {
-            // Of an earlier session, whose last round was not the best.
+            // From an earlier session, whose last round was not the best.
             let best = path.join("best");
             std::fs::remove_dir_all(&best)
                 .map_err(|error| format!("cannot remove {}: {error}", best.display()))?;
@@ -132,7 +132,7 @@ impl Session<'_> {
         Ok(is_better && !outcome.best.is_empty() && path.join("best").is_dir())
     }
 
-    /// The failure of a run that did not come to its last round, and how to go on.
+    /// The failure of a run that stopped before its last round, and how to resume it.
     fn ended_early(
         &self,
         failure: &flora::federation::FederationError,
@@ -143,7 +143,7 @@ impl Session<'_> {
             flora::federation::FederationError::Stopped { round, .. } => Failure::Stopped {
                 code: signals.exit_code(),
                 message: match states {
-                    true => format!("stopped in round {}; go on with: {resume}", round + 1),
+                    true => format!("stopped in round {}; resume with: {resume}", round + 1),
                     false => format!(
                         "stopped in round {}; no state was saved (output.save_every = 0)",
                         round + 1
@@ -154,10 +154,10 @@ impl Session<'_> {
         }
     }
 
-    /// The failure of a run that can go on when its cause is gone.
+    /// The failure of a run that can be resumed once its cause is removed.
     fn failed(&self, error: impl std::fmt::Display) -> Failure {
         Failure::Run(match self.has_states() {
-            true => format!("{error}\nonce that is mended, go on with: {}", self.how_to_resume()),
+            true => format!("{error}\nonce that is fixed, resume with: {}", self.how_to_resume()),
             false => error.to_string(),
         })
     }
@@ -210,7 +210,7 @@ impl Session<'_> {
     }
 }
 
-/// What a data set is called in lists of runs: the file's or folder's name.
+/// The data set's name in lists of runs: the name of the file or folder.
 fn data_name(path: &Path) -> String {
     let name = if path.extension().is_some_and(|it| it == "toml") {
         path.file_stem()
@@ -220,7 +220,7 @@ fn data_name(path: &Path) -> String {
     name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// The folder below `parent` that belongs to a client, whatever the client is called.
+/// The folder of a client below `parent`, safe for any client name.
 pub(crate) fn client_folder(parent: &Path, client: &str) -> PathBuf {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let name: String = client

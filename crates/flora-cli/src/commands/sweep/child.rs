@@ -1,5 +1,4 @@
-//! A run in a process of its own: the peak of its memory is its own, and one that is killed does not take
-//! the sweep with it.
+//! A run in its own process: its peak memory is measured separately, and killing it does not end the sweep.
 
 use std::io::Write;
 use std::path::Path;
@@ -17,17 +16,17 @@ use crate::device::Place;
 use crate::signals::Signals;
 use crate::{output, program};
 
-/// How often to look whether the sweep was asked to stop.
+/// Interval of checks for a stop of the sweep.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How the runs of a sweep are called.
+/// How the runs of a sweep are started.
 pub(super) struct Child {
     device: String,
-    /// For runs that leave the number to us.
+    /// Threads of runs that do not set a number.
     threads: Option<usize>,
-    /// Whether a run shows its progress; several at a time would write over each other.
+    /// Whether a run shows its progress; several at a time would overwrite each other.
     shown: bool,
-    /// Whether runs begin anew, whatever their folders hold.
+    /// Whether runs start anew, whatever their folders hold.
     overwrite: bool,
     signals: Signals,
 }
@@ -44,7 +43,7 @@ impl Child {
         }
     }
 
-    /// Runs the experiment into the folder and waits for it; the error is a message for people.
+    /// Runs the experiment in the folder and waits for it; the error is a message for people.
     pub(super) fn run(&self, run: &SweepRun, folder: &Path) -> Result<RunSummary, String> {
         let output =
             self.call(run, folder).map_err(|error| format!("cannot be started: {error}"))?;
@@ -58,7 +57,7 @@ impl Child {
                 .filter(|summary| summary.status == RunStatus::Finished)
                 .ok_or_else(|| format!("it left no results in {}", folder.display()));
         }
-        // A run that could not even begin (exit code 2) has left what was there before.
+        // A run that could not even start (exit code 2) has left the folder unchanged.
         let began = output.status.code() == Some(1);
         if let Some(error) = summary.filter(|_| began).and_then(|summary| summary.error) {
             return Err(error);
@@ -74,7 +73,7 @@ impl Child {
 
     fn call(&self, run: &SweepRun, folder: &Path) -> std::io::Result<Output> {
         let mut command = Command::new(program::path()?);
-        // The sweep has compared the device with flex.
+        // The sweep has compared the device with flex already.
         command.args([
             "run",
             "-",
@@ -96,12 +95,12 @@ impl Child {
         }
         let mut child = command.stdin(Stdio::piped()).spawn()?;
         let stdin = child.stdin.take();
-        // The pipe stays open while the run goes on: when it ends, however this process ends, so does the run.
+        // The pipe stays open during the run: when this process ends, for whatever reason, the run ends, too.
         let (ended, has_ended) = channel::<()>();
         thread::scope(|scope| {
             if let Some(mut stdin) = stdin {
                 let _ = stdin.write_all(run.experiment.to_toml().as_bytes());
-                // A child that ended before it read tells why by itself.
+                // A child that ended before reading reports the reason itself.
                 let _ = stdin.write_all(&[END]).and_then(|()| stdin.flush());
                 scope.spawn(move || self.pass_on(stdin, |pause| has_ended.recv_timeout(pause)));
             }
@@ -111,7 +110,7 @@ impl Child {
         })
     }
 
-    /// Tells the run to stop when the sweep is, until the run has ended.
+    /// Stops the run when the sweep is stopped, until the run has ended.
     fn pass_on(
         &self,
         mut stdin: ChildStdin,
@@ -127,7 +126,7 @@ impl Child {
     }
 }
 
-/// The summary of a run that finished with these very settings.
+/// The summary of a run that finished with exactly these settings.
 pub(super) fn finished(folder: &Path, run: &SweepRun) -> Option<RunSummary> {
     let finished = summary(folder, run).filter(|summary| summary.status == RunStatus::Finished);
     if finished.is_some() {
@@ -136,7 +135,7 @@ pub(super) fn finished(folder: &Path, run: &SweepRun) -> Option<RunSummary> {
     finished
 }
 
-/// The summary of a run with these very settings.
+/// The summary of a run with exactly these settings.
 fn summary(folder: &Path, run: &SweepRun) -> Option<RunSummary> {
     let experiment = std::fs::read_to_string(folder.join("experiment.toml")).ok()?;
     let summary = RunSummary::load(folder.join("run.json")).ok()?;

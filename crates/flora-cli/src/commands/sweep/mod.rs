@@ -17,23 +17,23 @@ use crate::failure::Failure;
 use crate::output;
 use crate::signals::Signals;
 
-/// Run a table of experiments: rows of changes to one base, or the product of axes, with several seeds and draws of the
-/// partition; may be stopped and resumed
+/// Run a table of experiments: changes to a base by row, or a product of axes, with several seeds and partition draws;
+/// can be stopped and resumed
 #[derive(Debug, clap::Args)]
 pub(crate) struct Sweep {
-    /// The sweep's file, for example examples/emoji-vendors.toml
+    /// The sweep file, for example examples/emoji-vendors.toml
     #[arg(value_name = "FILE.toml")]
     file: PathBuf,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Folder of the runs and of the tables; by default runs/sweeps/NAME. Runs that are there already and
-    /// finished with the same settings, model, device and version of flora are not repeated
+    /// Folder of the runs and tables [default: runs/sweeps/NAME]. Runs that already finished there with the same
+    /// settings, model, device and version of flora are not repeated
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Repeat all runs, for example after the images changed, and replace tables that are no sweep's
+    /// Repeat all runs, for example after the images changed, and replace tables that no sweep wrote
     #[arg(long)]
     overwrite: bool,
-    /// Runs at a time. Accuracies do not depend on it; seconds do, because the runs compete
+    /// Number of parallel runs. It does not affect accuracies, but it affects seconds, because the runs compete
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
 }
@@ -47,11 +47,11 @@ impl Sweep {
         if !self.overwrite {
             record::check_free(&out)?;
         }
-        // Two sweeps in one folder would write each other's tables.
+        // Two sweeps in one folder would overwrite each other's tables.
         std::fs::create_dir_all(&out)
             .map_err(|error| Failure::Input(format!("cannot create {}: {error}", out.display())))?;
         let _lock = FolderLock::acquire(&out).map_err(Failure::input)?;
-        // Before the first of many runs, not after it.
+        // Checked before the first of many runs, not after it.
         for run in &runs {
             RunFolder::check(out.join(&run.folder), Existing::ReplaceRun)
                 .map_err(Failure::input)?;
@@ -71,7 +71,7 @@ impl Sweep {
             match earlier.filter(|summary| valid(run, summary)) {
                 Some(summary) => {
                     let earlier = in_short(&summary);
-                    output::line(format!("{}: there already: {earlier}", what(index)));
+                    output::line(format!("{}: already done: {earlier}", what(index)));
                     record.add(index, run, summary);
                 }
                 None => pending.push(index),
@@ -82,14 +82,14 @@ impl Sweep {
         let jobs = usize::from(self.jobs);
         let signals = Signals::hear()?;
         let child = Child::new(&place, jobs, self.overwrite, signals.clone());
-        // Nothing is begun whose result could not be written.
+        // No run is started whose result could not be written.
         let stop = AtomicBool::new(false);
         let mut trouble = None;
         let work = |index: usize| {
             if stop.load(Ordering::Relaxed) || signals.came() {
                 return (index, None);
             }
-            output::line(format!("{} begins", what(index)));
+            output::line(format!("{} starts", what(index)));
             (index, Some(child.run(&runs[index], &out.join(&runs[index].folder))))
         };
         let done = |_, (index, result): &(usize, Option<Result<RunSummary, String>>)| {
@@ -97,13 +97,13 @@ impl Sweep {
                 Some(Ok(summary)) => {
                     output::line(format!("{}: {}", what(*index), in_short(summary)));
                     record.add(*index, &runs[*index], summary.clone());
-                    // After every run: what was computed is in the table, whenever it is stopped.
+                    // After every run, so that its result is in the table whenever the sweep is stopped.
                     if let Err(failure) = record.write() {
                         stop.store(true, Ordering::Relaxed);
                         trouble.get_or_insert(failure);
                     }
                 }
-                // It was asked to stop, as the sweep was.
+                // The run was stopped together with the sweep.
                 Some(Err(_)) if signals.came() => {}
                 // The other runs do not depend on it.
                 Some(Err(message)) => {
@@ -118,16 +118,16 @@ impl Sweep {
         if signals.came() {
             return Err(Failure::Stopped {
                 code: signals.exit_code(),
-                message: "stopped; the same command goes on where it left off".to_owned(),
+                message: "stopped; repeat the command to resume".to_owned(),
             });
         }
         output::line(format!("\n{}", record.overview()));
-        output::line(format!("everything is in {}", text::path(&out)));
+        output::line(format!("results are in {}", text::path(&out)));
         record.outcome(runs.len())
     }
 }
 
-/// How many runs there are, and why.
+/// The number of runs, and how it comes about.
 fn plan(sweep: &tuning::Sweep, runs: usize) -> String {
     let count = |count: usize, what: &str| match count {
         1 => format!("1 {what}"),
@@ -143,7 +143,7 @@ fn plan(sweep: &tuning::Sweep, runs: usize) -> String {
     format!("{}: {}", count(runs, "run"), parts.join(", "))
 }
 
-/// The digest of each model that is named.
+/// The digest of each model.
 fn digests(runs: &[SweepRun]) -> Result<BTreeMap<&str, String>, Failure> {
     let mut digests = BTreeMap::new();
     for run in runs {
@@ -156,7 +156,7 @@ fn digests(runs: &[SweepRun]) -> Result<BTreeMap<&str, String>, Failure> {
     Ok(digests)
 }
 
-/// What came of a run, on a line.
+/// The result of a run as one line.
 fn in_short(run: &RunSummary) -> String {
     let seconds = flora::report::units::seconds(run.seconds.total);
     match (run.accuracy.last, run.last_round) {

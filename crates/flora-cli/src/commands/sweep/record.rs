@@ -1,4 +1,4 @@
-//! What a sweep has found so far, and its files.
+//! The results of a sweep so far, and its files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,38 +14,38 @@ use flora::tuning::{Sweep, SweepRun};
 use crate::failure::Failure;
 use crate::output;
 
-/// What a sweep writes besides its runs.
+/// Files that a sweep writes besides its runs.
 const FILES: [&str; 4] = ["results.md", "results.tex", "results.csv", "results.png"];
 
-/// Whether the tables can go into the folder: those that are there must be an earlier sweep's.
+/// Checks that the tables can be written into the folder: existing ones must be an earlier sweep's.
 pub(super) fn check_free(out: &Path) -> Result<(), Failure> {
     let mut found = FILES.iter().map(|name| out.join(name)).filter(|path| path.exists());
     match found.next() {
         Some(path) if !FolderLock::was_in(out) => Err(Failure::Input(format!(
-            "--out: {} is there already, and no sweep wrote it; name another folder, or add --overwrite",
+            "--out: {} exists already, and no sweep wrote it; name another folder, or add --overwrite",
             text::path(&path)
         ))),
         _ => Ok(()),
     }
 }
 
-/// Row, part, and the draw where it decides which images there are.
+/// Row, part, and the draw if it determines the images.
 type Cell = (usize, usize, Option<u64>);
 
 pub(super) struct Record {
     out: PathBuf,
     grid: Grid,
     figure: Option<FigureSpec>,
-    /// For each run, what it has in common with those that must be of the same images.
+    /// For each run, its cell: all runs of a cell must use the same images.
     cells: Vec<Cell>,
-    /// A place for each run, so that tables do not depend on which of them is done first.
+    /// A slot for each run, so that tables do not depend on the order of completion.
     results: Vec<Option<SweepResult>>,
-    /// By run.
+    /// Failures by run.
     failures: BTreeMap<usize, String>,
 }
 
 impl Record {
-    /// Fails where the figure cannot be drawn, whatever the runs find.
+    /// Fails if the figure can never be drawn, whatever the results.
     pub(super) fn new(sweep: &Sweep, out: &Path, runs: &[SweepRun]) -> Result<Self, Failure> {
         let record = Self {
             out: out.to_owned(),
@@ -76,7 +76,7 @@ impl Record {
         self.failures.insert(index, format!("{}: {message}", run.folder));
     }
 
-    /// Writes all tables and the figure, as far as there are results.
+    /// Writes all tables and the figure from the results so far.
     pub(super) fn write(&self) -> Result<(), Failure> {
         let results = self.results();
         if results.is_empty() {
@@ -99,8 +99,8 @@ impl Record {
         SweepReport::new(&self.grid, &self.results()).overview(output::page())
     }
 
-    /// Runs that stand in one cell of the tables and are of different images, labels or prompts: a mean of them means
-    /// nothing.
+    /// Runs in the same cell of the tables that use different images, labels or prompts: their mean would be
+    /// meaningless.
     fn disagreement(&self) -> Option<String> {
         let mut cells: BTreeMap<Cell, &SweepResult> = BTreeMap::new();
         let results = self.results.iter().zip(&self.cells);
@@ -110,7 +110,7 @@ impl Record {
             let (a, b) = (&first.run.inputs, &result.run.inputs);
             if let Some(what) = a.keys().find(|name| a.get(*name) != b.get(*name)) {
                 return Some(format!(
-                    "the runs of row {} were made with different {what}, of which something changed in between: repeat \
+                    "the runs of row {} used different {what}, which changed in between: repeat \
                      them with --overwrite",
                     self.grid.rows[result.row].name
                 ));
@@ -119,7 +119,7 @@ impl Record {
         None
     }
 
-    /// Whether all of the runs are there, and go together.
+    /// Checks that all runs are complete and consistent.
     pub(super) fn outcome(self, runs: usize) -> Result<(), Failure> {
         if let Some(problem) = self.disagreement() {
             return Err(Failure::Run(problem));

@@ -1,8 +1,8 @@
-//! What OpenCLIP and OpenAI's models have where their files say nothing.
+//! Defaults of OpenCLIP's and OpenAI's models for values that their files omit.
 
 use crate::TextConfig;
 
-/// The width of an attention head where nothing else is said, in OpenCLIP and in OpenAI's models.
+/// The default width of an attention head in OpenCLIP and in OpenAI's models.
 pub(super) const HEAD_WIDTH: usize = 64;
 
 /// The epsilon of PyTorch's layer norm.

@@ -5,8 +5,8 @@ use crate::checkpoint::names::Naming;
 use crate::checkpoint::weights::Weights;
 use crate::{Activation, ClipConfig, ClipError, TextConfig, VisionConfig};
 
-/// The configuration of one of OpenAI's models, from the shapes of its tensors: the archive has no
-/// other. As OpenAI's `build_model` does it; every one of them has QuickGELU and heads of 64.
+/// The configuration of one of OpenAI's models, inferred from the shapes of its tensors: the archive has no other
+/// description. This follows OpenAI's `build_model`; all of these models have QuickGELU and heads of width 64.
 pub(in crate::checkpoint) fn infer(
     weights: &Weights,
     path: &Path,

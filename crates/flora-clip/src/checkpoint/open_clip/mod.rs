@@ -1,4 +1,4 @@
-//! OpenCLIP's `open_clip_config.json`, and the shape of OpenAI's models, which have none.
+//! OpenCLIP's `open_clip_config.json`, and inference of the configuration of OpenAI's models, which have none.
 
 mod defaults;
 mod infer;

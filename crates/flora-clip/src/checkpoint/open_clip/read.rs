@@ -8,8 +8,7 @@ use crate::files::read_small;
 use crate::preprocess::{Filter, Resize};
 use crate::{Activation, ClipConfig, ClipError, Preprocessor, TextConfig, VisionConfig};
 
-/// `open_clip_config.json`. Keys that are read are fields; the others are in `rest`, and must ask for
-/// nothing.
+/// `open_clip_config.json`. Supported keys are fields; the others are in `rest`, and must have no effect.
 #[derive(Deserialize)]
 struct File {
     model_cfg: ModelCfg,
@@ -111,7 +110,7 @@ fn text_heads() -> usize {
     8
 }
 
-/// Keys that say nothing about inference, or nothing by themselves, whatever their value.
+/// Keys without an effect on inference, or without an effect of their own, whatever their value.
 const SILENT: [&str; 21] = [
     "custom_text",
     "init_logit_scale",
@@ -136,7 +135,7 @@ const SILENT: [&str; 21] = [
     "tokenizer_mode",
 ];
 
-/// Values that are as good as none.
+/// Values that have no effect.
 const NEUTRAL: [(&str, &str); 5] = [
     ("pool_type", "argmax"),
     ("pool_type", "tok"),
@@ -145,7 +144,7 @@ const NEUTRAL: [(&str, &str); 5] = [
     ("block_type", "default"),
 ];
 
-/// Read and check an `open_clip_config.json`.
+/// Reads and checks an `open_clip_config.json`.
 pub(in crate::checkpoint) fn from_file(
     path: &Path,
 ) -> Result<(ClipConfig, Preprocessor), ClipError> {
@@ -273,7 +272,7 @@ fn number(field: &str, value: &Value) -> Result<usize, String> {
     })
 }
 
-/// As `int(width * mlp_ratio)`.
+/// Computed as `int(width * mlp_ratio)`.
 fn intermediate(width: usize, ratio: Option<f64>) -> usize {
     (width as f64 * ratio.unwrap_or(4.0)) as usize
 }

@@ -4,7 +4,7 @@ use super::defaults::eps;
 use crate::preprocess::{Filter, Resize};
 use crate::{Activation, ClipConfig, Preprocessor};
 
-/// The configuration as `open_clip_config.json` has it.
+/// The configuration in the format of `open_clip_config.json`.
 pub(in crate::checkpoint) fn to_json(
     config: &ClipConfig,
     preprocessor: &Preprocessor,
@@ -51,7 +51,7 @@ pub(in crate::checkpoint) fn to_json(
             "resize_mode": resize_mode,
         },
     });
-    // Older releases of OpenCLIP do not know these keys: only what differs is written.
+    // Older releases of OpenCLIP do not know these keys, so only values other than the defaults are written.
     for (tower, width, intermediate, epsilon) in [
         ("vision_cfg", vision.hidden_size, vision.intermediate_size, vision.layer_norm_eps),
         ("text_cfg", text.hidden_size, text.intermediate_size, text.layer_norm_eps),
@@ -67,7 +67,7 @@ pub(in crate::checkpoint) fn to_json(
     Ok(serde_json::to_string_pretty(&document).expect("plain JSON") + "\n")
 }
 
-/// The ratio that gives `intermediate` back when it is multiplied and truncated.
+/// The ratio that yields `intermediate` when it is multiplied and truncated.
 fn ratio(width: usize, intermediate: usize) -> f64 {
     let ratio = intermediate as f64 / width as f64;
     if (width as f64 * ratio) as usize == intermediate { ratio } else { ratio.next_up() }

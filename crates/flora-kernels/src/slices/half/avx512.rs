@@ -1,8 +1,8 @@
-//! The product by AVX512-BF16's `vdpbf16ps`, which adds two products of bf16 numbers to each f32 of a vector.
+//! The product with AVX512-BF16's `vdpbf16ps`, which adds two products of bf16 numbers to each f32 of a vector.
 //!
 //! A tile of 12 x 32 sums stays in registers from the first product to the last, so that each element of the output is
-//! written once. The weight lies in panels of 32 columns, two rows interleaved, in the order in which tiles read it. Of
-//! `x` as many rows are rounded at a time as leave room for a panel in the second-level cache.
+//! written once. The weight is stored in panels of 32 columns, two rows interleaved, in the order in which tiles read
+//! it. Rows of `x` are rounded in groups small enough to leave room for a panel in the second-level cache.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -18,7 +18,7 @@ const TILE_ROWS: usize = 12;
 const TILE_COLUMNS: usize = 32;
 /// Half of a second-level cache of 1 MiB.
 const CACHE: usize = 1 << 19;
-/// Columns that are worth rounding `x` again for another thread.
+/// The number of columns for which rounding `x` again on another thread pays off.
 const SHARE: usize = 256;
 
 /// 32 bf16 numbers: a vector, and a line of the cache.
@@ -33,8 +33,8 @@ pub(super) fn is_there() -> bool {
     is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
 }
 
-/// A weight in panels of 32 columns: of two rows at a time, the pairs of 16 columns in a line, and those of the other 16.
-/// Columns and rows that there are not are zero. Its existence shows that the processor has the instruction.
+/// A weight in panels of 32 columns: of two rows at a time, the pairs of 16 columns in a line, and those of the other
+/// 16. Columns and rows beyond the matrix are zero. Its existence shows that the processor has the instruction.
 pub(super) struct Panels {
     rows: usize,
     columns: usize,
@@ -42,7 +42,7 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    /// Of values row by row; `None` where the processor lacks the instruction.
+    /// Packs values given row by row; `None` if the processor lacks the instruction.
     pub(super) fn new(values: &[f32], [rows, columns]: [usize; 2]) -> Option<Self> {
         if !is_there() {
             return None;
@@ -87,13 +87,13 @@ impl Panels {
         unsafe { written(count * columns, write) }
     }
 
-    /// The parts of a product with so many rows, for threads to choose from. It is the same product in any parts.
+    /// The parts of a product with this many rows, for threads to take. The product does not depend on the parts.
     fn blocks(&self, count: usize) -> Vec<Block> {
         let panels = self.columns.div_ceil(TILE_COLUMNS);
         if count == 0 || panels == 0 {
             return Vec::new();
         }
-        // Threads that are done take what others have not begun.
+        // Threads that are done take parts that others have not begun.
         let wanted = match rayon::current_num_threads() {
             1 => 1,
             threads => 4 * threads,
@@ -111,13 +111,12 @@ impl Panels {
             .collect()
     }
 
-    /// Lines of a rounded row. One more than there are numbers for, so that rows do not compete for the same places of
-    /// the cache.
+    /// Lines of a rounded row. One more than needed, so that rows do not compete for the same cache sets.
     fn stride(&self) -> usize {
         self.rows.div_ceil(32) + 1
     }
 
-    /// A part of the product.
+    /// Computes a part of the product.
     ///
     /// # Safety
     ///
@@ -164,7 +163,7 @@ struct Block {
     panels: std::ops::Range<usize>,
 }
 
-/// Where the product goes, and what it is added to.
+/// The destination of the product, and the terms that are added to it.
 struct Output<'a> {
     first: *mut f32,
     columns: usize,

@@ -1,8 +1,8 @@
 //! Products with a weight in 16 bits, which is rounded and laid out once for all of them.
 //!
-//! Both factors are rounded to the nearest, to even where two are as near; products are added in f32. Where the processor
-//! has AVX512-BF16, which is found out at run time, its instruction multiplies pairs of bf16 numbers. Elsewhere, and for
-//! f16, the rounded numbers are multiplied as f32: the same numbers up to the order of additions, and no faster than f32.
+//! Both factors are rounded to nearest, half to even; products are added in f32. If the processor has AVX512-BF16,
+//! which is detected at run time, its instruction multiplies pairs of bf16 numbers. Otherwise, and for f16, the rounded
+//! numbers are multiplied as f32: the results are the same up to the order of additions, and the speed is that of f32.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use super::product::{Matrix, product_onto};
 use crate::Half;
 
-/// Values that a thread rounds at a time.
+/// Values per thread at a time.
 const CHUNK: usize = 1 << 14;
 
 /// A weight `[rows, columns]` in 16 bits.
@@ -28,16 +28,16 @@ pub(crate) struct Packed {
 enum Form {
     #[cfg(target_arch = "x86_64")]
     Panels(avx512::Panels),
-    /// Row by row, rounded and widened again.
+    /// Row by row, rounded and converted back to f32.
     Plain(Vec<f32>, Half),
 }
 
 impl Packed {
-    /// Of values row by row.
+    /// Packs values given row by row.
     ///
     /// # Panics
     ///
-    /// Panics if there are not as many.
+    /// If their number is not `rows * columns`.
     pub(crate) fn new(values: &[f32], [rows, columns]: [usize; 2], half: Half) -> Self {
         assert_eq!(values.len(), rows * columns, "a value an element");
         #[cfg(target_arch = "x86_64")]
@@ -63,11 +63,12 @@ impl Packed {
         [self.rows, self.columns]
     }
 
-    /// `x W`, the row `bias` added to each of its rows, and the matrix `onto`. `x` has rows of `W`'s height.
+    /// `x W`, plus the row `bias` in each of its rows, plus the matrix `onto`. The rows of `x` are as long as `W` is
+    /// high.
     ///
     /// # Panics
     ///
-    /// Panics if the lengths do not fit together.
+    /// If the lengths are inconsistent.
     pub(crate) fn product_onto(
         &self,
         x: &[f32],
@@ -97,7 +98,7 @@ impl std::fmt::Debug for Packed {
     }
 }
 
-/// Each value as the nearest of 16 bits.
+/// Rounds each value to the nearest in 16 bits.
 fn rounded(values: &[f32], half: Half) -> Vec<f32> {
     match half {
         Half::Bf16 => each(values, |value| bf16::from_f32(value).to_f32()),
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
     use crate::slices::tests::numbers;
 
-    /// `x W + bias + onto`, of numbers as they are, and the sum of the products' magnitudes.
+    /// `x W + bias + onto` without rounding, and the sum of the products' magnitudes.
     fn exact(
         [x, weight, bias, onto]: [&[f32]; 4],
         rows: usize,
@@ -215,7 +216,7 @@ mod tests {
             assert_eq!(pool.install(|| packed.product_onto(&x, None, None)), all);
         }
         if packed.is_plain() {
-            // A single row has a kernel of its own in `gemm`.
+            // `gemm` has its own kernel for a single row.
             return;
         }
         for (row, of_all) in x.chunks(rows).zip(all.chunks(columns)) {

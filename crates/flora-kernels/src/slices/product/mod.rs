@@ -1,5 +1,5 @@
-//! Matrix products that are added to what is there, by the [`gemm`] crate, which burn's CPU backend uses, too; those of
-//! training steps with few rows in [`tiles`].
+//! Matrix products added to existing values, by the [`gemm`] crate, which burn's CPU backend uses, too; products of
+//! training steps with few rows are in [`tiles`].
 #![allow(unsafe_code)]
 
 mod tiles;
@@ -14,10 +14,10 @@ use tiles::Onto;
 
 /// Products of fewer multiply-adds are not worth a second thread: burn's threshold.
 const PARALLEL: usize = 192 * 192 * 192;
-/// Rows that a thread fills or sums at a time.
+/// Rows per thread at a time, for filling and summing.
 const ROWS: usize = 64;
 
-/// A matrix in a slice. Rows and columns may be any distance apart.
+/// A matrix in a slice, with any strides.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Matrix<'a> {
     values: &'a [f32],
@@ -28,11 +28,11 @@ pub(crate) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// `[rows, columns]`, an element of which is `row * strides[0] + column * strides[1]` after the first.
+    /// A matrix `[rows, columns]`; the offset of an element is `row * strides[0] + column * strides[1]`.
     ///
     /// # Panics
     ///
-    /// Panics if the slice has not that many values.
+    /// If the slice is too short.
     pub(crate) fn new(
         values: &'a [f32],
         [rows, columns]: [usize; 2],
@@ -43,7 +43,7 @@ impl<'a> Matrix<'a> {
         Self { values, rows, columns, row_stride, column_stride }
     }
 
-    /// Rows of `columns` values, one after another.
+    /// Consecutive rows of `columns` values.
     pub(crate) fn of_rows(values: &'a [f32], columns: usize) -> Self {
         Self::new(values, [values.len() / columns, columns], [columns, 1])
     }
@@ -59,10 +59,10 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// A product, the row that is added to each of its rows, and the matrix that is added to it.
+/// A product, with a row that is added to each of its rows, and a matrix that is added to it.
 pub(crate) type Product = fn(Matrix<'_>, Matrix<'_>, Option<&[f32]>, Option<&[f32]>) -> Vec<f32>;
 
-/// `a b`, the row `bias` added to each of its rows, and the matrix `onto`.
+/// `a b`, plus the row `bias` in each of its rows, plus the matrix `onto`.
 pub(crate) fn product_onto(
     a: Matrix<'_>,
     b: Matrix<'_>,
@@ -104,8 +104,8 @@ pub(crate) fn product_onto(
     unsafe { written(length, write) }
 }
 
-/// The same for a training step, in [`tiles`] where those are faster. A row may then have other bits than beside more or fewer
-/// rows, which features of images must not ([`product_onto`]).
+/// Like [`product_onto`], for a training step, in [`tiles`] where those are faster. The bits of a row may then depend
+/// on the number of rows, which is not acceptable for features of images.
 pub(crate) fn training_product_onto(
     a: Matrix<'_>,
     b: Matrix<'_>,
@@ -122,7 +122,7 @@ pub(crate) fn training_product_onto(
     unsafe { written(a.rows * b.columns, write) }
 }
 
-/// `out = a b`, or `out += a b`: row by row, as tensors lie.
+/// `out = a b`, or `out += a b`, row-major.
 ///
 /// # Safety
 ///
@@ -169,7 +169,7 @@ pub(crate) fn sum_of_rows(values: &[f32], width: usize) -> Vec<f32> {
         })
         .collect();
     let mut total = vec![0.0; width];
-    // In the order of the rows, so that threads change nothing.
+    // In the order of the rows, so that the result does not depend on threads.
     parts.iter().for_each(|part| add_rows(&mut total, part));
     total
 }

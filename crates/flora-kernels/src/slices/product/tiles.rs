@@ -1,11 +1,12 @@
-//! The product of two matrices, a tile of it at a time, for products with few rows: the `gemm` crate takes most of its time
-//! there to lay out the right matrix, and is as fast from about a thousand rows on. docs/decisions/0021 has figures.
+//! The tiled product of two matrices, for products with few rows: there the `gemm` crate spends most of its time on
+//! laying out the right matrix; it is as fast from about a thousand rows on. docs/decisions/0021 has figures.
 //!
-//! A tile's sums stay in registers: 12 rows of two vectors where there are 32 registers, 6 where there are 16. The right
-//! matrix is copied once, in panels of two vectors, in the order in which tiles read it. Of the left one a thread copies as
-//! many rows as leave room for a panel in its second-level cache. What the product is added to is read as tiles are written.
+//! A tile's sums stay in registers: 12 rows of two vectors with 32 registers, 6 with 16. The right matrix is copied
+//! once, in panels of two vectors, in the order in which tiles read it. A thread copies rows of the left matrix in
+//! groups small enough to leave room for a panel in its second-level cache. The terms that the product is added to are
+//! read when tiles are written.
 //!
-//! An element is the same whatever others there are and however many threads.
+//! An element depends neither on other elements nor on the number of threads.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -18,19 +19,19 @@ use crate::slices::written;
 
 /// Vectors of a tile's row.
 const VECTORS: usize = 2;
-/// Rows of a tile where there are 32 registers.
+/// Rows of a tile with 32 registers.
 const ROWS: usize = 12;
 /// Products that are added in registers before the sums are written.
 const DEPTH: usize = 512;
 /// Values of the left matrix that a thread copies at a time: 256 KiB.
 const KEPT: usize = 1 << 16;
-/// Parts of the product for each thread, so that one that is done takes what others have not begun.
+/// Parts of the product per thread, so that a thread that is done takes parts that others have not begun.
 const PARTS: usize = 4;
 /// Panels that a thread copies at a time: rows of them are read together.
 const PANELS: usize = 8;
-/// More rows than these `gemm` multiplies as fast.
+/// With more rows than this, `gemm` is as fast.
 const MOST_ROWS: usize = 1024;
-/// Fewer values of the right matrix than these are laid out in no time.
+/// Laying out a right matrix with fewer values than this takes no time.
 const LEAST: usize = 1 << 14;
 
 /// A line of the cache.
@@ -40,21 +41,21 @@ struct Line([f32; LINE]);
 
 const LINE: usize = 16;
 
-/// What the product is added to.
+/// The terms that the product is added to.
 #[derive(Clone, Copy)]
 pub(super) struct Onto<'a> {
-    /// To each row.
+    /// The row added to each row.
     pub(super) bias: Option<&'a [f32]>,
-    /// To each element.
+    /// The matrix.
     pub(super) matrix: Option<&'a [f32]>,
 }
 
-/// Whether this is the faster way: where rows are few, and the right matrix is no tiny one.
+/// Whether tiles are faster: with few rows, and a right matrix that is not tiny.
 pub(super) fn suit(a: Matrix<'_>, b: Matrix<'_>) -> bool {
     (8..=MOST_ROWS).contains(&a.rows) && b.columns >= 16 && b.rows * b.columns >= LEAST
 }
 
-/// `out = a b`, and what it is added to: row by row, all of `out`.
+/// `out = a b`, plus the terms in `onto`: row-major, all of `out`.
 pub(super) fn multiply(out: &mut [MaybeUninit<f32>], a: Matrix<'_>, b: Matrix<'_>, onto: Onto<'_>) {
     multiply_on(Arch::new(), out, a, b, onto);
 }
@@ -88,7 +89,7 @@ fn multiply_on(
     }
 }
 
-/// Rows and columns of the parts of a product of so many, for threads to choose from.
+/// Ranges of rows and columns for the parts of a product of this size, for threads to take.
 fn parts(
     [rows, columns]: [usize; 2],
     depth: usize,
@@ -107,13 +108,13 @@ fn parts(
         .collect()
 }
 
-/// The depths whose products are added at a time.
+/// The ranges of depth whose products are added at a time.
 fn rounds(depth: usize) -> impl Iterator<Item = Range<usize>> {
     let step = depth.div_ceil(depth.div_ceil(DEPTH)).next_multiple_of(LINE);
     (0..depth).step_by(step).map(move |start| start..(start + step).min(depth))
 }
 
-/// Where values go.
+/// The destination of values.
 #[derive(Clone, Copy)]
 struct Output(*mut f32);
 
@@ -134,12 +135,12 @@ impl WithSimd for Width {
     }
 }
 
-/// The right matrix, copied: of each round one panel after another, and of each panel one row after another. Columns that
-/// there are not are zero.
+/// The copied right matrix: for each round the panels in order, and for each panel its rows in order. Columns beyond
+/// the matrix are zero.
 struct Panels {
     lines: Vec<Line>,
     columns: usize,
-    /// Of a panel.
+    /// Columns of a panel.
     width: usize,
 }
 
@@ -154,7 +155,7 @@ impl Panels {
         };
         let groups: Vec<_> = rounds(b.rows).flat_map(group).collect();
         let write = |lines: &mut [MaybeUninit<Line>]| {
-            // Where panels do not fill it.
+            // Padding for panels that are not full.
             lines[lines.len() - 1].write(Line([0.0; LINE]));
             let to = Output(lines.as_mut_ptr().cast());
             let copy = |(depth, panels)| arch.dispatch(Copying { b, to, depth, panels });
@@ -180,7 +181,7 @@ impl Panels {
     }
 }
 
-/// Some panels of a round, which nobody else writes.
+/// Some panels of a round, exclusively for this thread.
 struct Copying<'a> {
     b: Matrix<'a>,
     to: Output,
@@ -196,7 +197,7 @@ impl WithSimd for Copying<'_> {
         let Self { b, to, depth, panels } = self;
         let width = VECTORS * S::F32_LANES;
         let first = depth.start * b.columns.div_ceil(width) * width;
-        // The columns of a panel, and where `rows` of it begin.
+        // The columns of a panel, and the offset of `rows` in it.
         let place = |panel: usize, row: usize, rows: usize| {
             let columns = panel * width..((panel + 1) * width).min(b.columns);
             let at = first + (panel * depth.len() + row) * width;
@@ -245,7 +246,7 @@ impl WithSimd for Copying<'_> {
     }
 }
 
-/// A part of a product, which nobody else writes.
+/// A part of a product, exclusively for this thread.
 struct Part<'a> {
     a: Matrix<'a>,
     right: &'a Panels,
@@ -287,8 +288,7 @@ impl WithSimd for Part<'_> {
 /// Rows of the left matrix, copied.
 struct Left<'a> {
     values: &'a [Line],
-    /// Values from an element to that of the next row; `None` where tiles lie one after another, in each of them a column
-    /// after another.
+    /// Values from an element to that of the next row; `None` if tiles are consecutive, each column by column.
     stride: Option<usize>,
 }
 
@@ -302,7 +302,7 @@ impl<'a> Left<'a> {
         lines: &'a mut Vec<Line>,
     ) -> Self {
         if a.column_stride == 1 {
-            // A line more than there are numbers for, so that rows do not compete for the same places of the cache.
+            // One line more than needed, so that rows do not compete for the same cache sets.
             let stride = depth.len().next_multiple_of(LINE) + LINE;
             let to = room(lines, rows.len() * stride);
             for (to, row) in to.chunks_exact_mut(stride).zip(rows) {
@@ -331,7 +331,7 @@ impl<'a> Left<'a> {
     }
 }
 
-/// So many values, as they are left.
+/// A buffer of this many values, not cleared.
 fn room(lines: &mut Vec<Line>, values: usize) -> &mut [f32] {
     lines.resize(values.div_ceil(LINE), Line([0.0; LINE]));
     // SAFETY: a line is 16 values, without gaps.
@@ -395,7 +395,7 @@ fn transpose(
     }
 }
 
-/// Where a tile goes.
+/// The position of a tile.
 struct Place<'a> {
     /// Its first row.
     row: usize,
@@ -403,7 +403,7 @@ struct Place<'a> {
     /// Values from a row of the product to the next.
     width: usize,
     onto: Onto<'a>,
-    /// Whether it is added to what is there.
+    /// Whether it is added to the existing values.
     again: bool,
     out: Output,
 }

@@ -68,7 +68,7 @@ fn updates_are_clipped_as_flower_clips_them() {
         assert_eq!(clipped, Some(norm_bit == 1), "{name}");
         assert!(ours.iter().all(|(_, tensor)| tensor.dtype() == Dtype::F32), "{name}");
         assert!(is_near(&ours, &of(&answer)), "{name}: {ours:?}");
-        // The norm is within the bound, but for the rounding of the values to f32.
+        // The norm is within the bound, except for rounding of the values to f32.
         assert!(sent.distance(&ours) <= bound.min(norm) * (1.0 + 1e-3), "{name}");
     }
 }
@@ -162,7 +162,7 @@ fn arrays_without_names_have_the_order_of_the_method() {
     let sent = record([(&zero, &shape, &ones), (&one, &shape, &zeros)]);
     let expected = record([(&b, &shape, &ones), (&a, &shape, &zeros)]);
     assert_eq!(named(&sent, &own), Ok(Some(expected)));
-    // Names are names, and fewer arrays are an error of their own.
+    // Names take precedence, and missing arrays are a separate error.
     assert_eq!(named(&own, &own), Ok(None));
     assert_eq!(named(&record([(&zero, &shape, &ones)]), &own), Ok(None));
 }
@@ -177,13 +177,13 @@ fn answers_that_would_spoil_an_average_are_errors() {
         stock.answer(&Kind::Train, &sent, Message::trained(sent.clone(), examples, metrics))
     };
     let answer = trained(3, 0.5).unwrap();
-    // The same names at every site, whatever it measured besides.
+    // The same names at every site, whatever else it measured.
     let names: Vec<_> = answer.metrics.keys().map(String::as_str).collect();
     assert_eq!(names, ["loss", NUM_EXAMPLES, "train_loss"]);
     assert!(answer.config.is_empty());
     assert!(trained(0, 0.5).unwrap_err().contains("no image"));
     assert!(trained(3, f64::NAN).unwrap_err().contains("loss is not a number"));
-    // Where images are hidden, no loss is told.
+    // If images are hidden, no loss is reported.
     let quiet = Message::trained(sent.clone(), 3, Metrics::new());
     let answer = stock.answer(&Kind::Train, &sent, quiet).unwrap();
     assert_eq!(answer.metrics.into_keys().collect::<Vec<_>>(), [NUM_EXAMPLES]);

@@ -1,4 +1,4 @@
-//! flora's server at desks: the bits of the simulation, whatever happens on the way.
+//! flora's server with desks gives the bits of the simulation, whatever happens in between.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -22,15 +22,15 @@ use crate::sites::{Heard, Place, assert_same_run, domains, plan_for};
 
 const TOKEN: &str = "0a1b2c";
 
-/// What befalls the sites at every task.
+/// The incident at the sites with every task.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Fate {
     Nothing,
     /// The task is sent twice.
     Resent,
-    /// The site's process is another one.
+    /// The site's process is restarted.
     Restarted,
-    /// The site's memory was needed otherwise.
+    /// The site's model was dropped from memory.
     Rested,
     /// Another run trains before the task.
     Between,
@@ -38,7 +38,7 @@ enum Fate {
     SetBack,
 }
 
-/// One desk a place.
+/// One desk per place.
 struct Desks {
     images: Rc<Images>,
     places: Vec<Place>,
@@ -46,7 +46,7 @@ struct Desks {
     desks: Vec<Desk>,
     folder: TempDir,
     fate: Fate,
-    /// What was trained, by client, with the bits of the answer.
+    /// The trained answers by client, with the bits.
     trained: BTreeMap<String, Vec<(Message, Message)>>,
 }
 
@@ -85,7 +85,7 @@ impl Desks {
         infos
     }
 
-    /// Has a task done, after what befalls the site.
+    /// Performs a task after the incident.
     fn handle(&mut self, index: usize, task: &Task) -> Result<Message, String> {
         let sent = labelled(TOKEN, task.round, task.attempt, task.message.clone());
         match self.fate {
@@ -128,7 +128,7 @@ impl Desks {
     }
 }
 
-/// But for the seconds.
+/// Except for the seconds.
 fn assert_same_answer(again: &Message, once: &Message) {
     let known = |message: &Message| {
         let metrics = message.metrics.iter().map(|(name, value)| (name.clone(), value.to_bits()));
@@ -199,7 +199,7 @@ fn desks_compute_the_bits_of_the_simulation() {
 fn a_task_may_come_twice_and_a_site_may_forget() {
     for fate in [Fate::Resent, Fate::Restarted, Fate::Rested, Fate::Between, Fate::SetBack] {
         assert_simulated(&["training.rounds=4"], fate);
-        // Here the site's own parameters are a part of what it remembers.
+        // Here the site's own parameters are part of its state.
         assert_simulated(&["training.rounds=3", "federation.participants=alone"], fate);
     }
 }
@@ -225,7 +225,7 @@ fn a_desk_says_what_it_has() {
     assert!(error.contains("weather"), "{error}");
 }
 
-/// Settings that no server of flora's sends.
+/// Settings that no flora server sends.
 #[test]
 fn tasks_that_make_no_sense_are_named() {
     let mut office = Office::new(Policy::default());
@@ -272,7 +272,7 @@ fn tasks_that_make_no_sense_are_named() {
             assert!(error.contains("`flora.run`"), "{error}");
         }
     }
-    // A round that nobody gets to is trained as any other, and forgotten when the server comes back to its senses.
+    // A round far ahead is trained like any other, and forgotten when the server returns to the right one.
     let round = i64::MAX as usize;
     office.train(TOKEN, round, &start).unwrap();
     office.ask(&Kind::Evaluate, &task(TOKEN, round, &start)).unwrap();
@@ -280,7 +280,7 @@ fn tasks_that_make_no_sense_are_named() {
     assert_eq!(office.kept(TOKEN), ["000000-000.state", "000001-000.state"]);
     office.restart(Policy::default());
     assert!(bits(&office.train(TOKEN, 1, &start).unwrap()) == bits(&first));
-    // Tensors that are not the method's, and none.
+    // Tensors that do not belong to the method, and none.
     let error = office.ask(&Kind::Train, &labelled(TOKEN, 2, 0, Message::default())).unwrap_err();
     assert!(error.contains("parameters"), "{error}");
     let error = office.train(TOKEN, 2, &start.filter(|name| name.contains("lora_A"))).unwrap_err();
@@ -308,8 +308,8 @@ fn plans_that_cannot_be_read_are_refused() {
     let error = office.join(TOKEN, &damaged).unwrap_err();
     assert!(error.contains("the server's experiment"), "{error}");
     let other = Plan { classes: vec!["cat".to_owned()], ..plan.clone() };
-    assert!(office.join(TOKEN, &other).unwrap_err().contains("which is none of the run's"));
-    // Nothing was begun.
+    assert!(office.join(TOKEN, &other).unwrap_err().contains("which the run does not have"));
+    // Nothing was started.
     assert!(!office.runs().exists());
     office.join(TOKEN, &plan).unwrap();
 }

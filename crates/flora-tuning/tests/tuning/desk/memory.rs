@@ -1,4 +1,4 @@
-//! What a desk keeps in its folder, and what it does without it.
+//! The files in a desk's folder, and its behaviour without them.
 
 use flora_core::ParameterRecord;
 use flora_federation::{Client, Kind};
@@ -9,7 +9,7 @@ use crate::common::{bits, fit};
 
 const TOKEN: &str = "feed-1";
 
-/// The trainings of a client that nothing befalls: what it was sent, and what it made of it.
+/// The trainings of an undisturbed client: the sent and the trained parameters.
 fn trainings(office: &Office, set: &[&str], rounds: usize) -> Vec<ParameterRecord> {
     let mut client = office.desk.site().client(&office.plan(set), &mut Silent).unwrap();
     let mut records = vec![client.initial().clone()];
@@ -35,7 +35,7 @@ fn four_states_are_kept() {
     assert!(bits(&office.train(TOKEN, 4, &records[4]).unwrap()) == bits(&records[5]));
     assert_eq!(office.kept(TOKEN), ["000003-000.state", "000004-000.state"]);
     assert!(bits(&office.train(TOKEN, 5, &records[5]).unwrap()) == bits(&records[6]));
-    // Further back than it remembers: not another result, but none.
+    // Further back than it remembers: an error, never another result.
     let error = office.train(TOKEN, 2, &records[2]).unwrap_err();
     assert!(error.contains("went back to round 3") && error.contains("last 3 rounds"), "{error}");
     assert!(bits(&office.train(TOKEN, 5, &records[5]).unwrap()) == bits(&records[6]));
@@ -44,7 +44,7 @@ fn four_states_are_kept() {
     assert_eq!(office.kept(TOKEN), ["000000-000.state"]);
 }
 
-/// A server that keeps a state every second round is set back up to four, where its last state is damaged.
+/// A server that saves a state every second round is set back up to four if its last state is damaged.
 #[test]
 fn as_many_states_are_kept_as_the_server_may_go_back() {
     let mut office = Office::new(Policy::default());
@@ -62,7 +62,7 @@ fn as_many_states_are_kept_as_the_server_may_go_back() {
     }
 }
 
-/// A client that is chosen now and then goes back to the state before, however old.
+/// A client that is selected only sometimes returns to the previous state, however old.
 #[test]
 fn rounds_without_the_client_leave_its_state() {
     let mut office = Office::new(Policy::default());
@@ -97,9 +97,9 @@ fn damage_is_told() {
         std::fs::write(&state, damaged).unwrap();
         office.restart(Policy::default());
         let error = office.train(TOKEN, 1, &records[1]).unwrap_err();
-        // Where it lies is nobody's affair but the site's.
-        assert!(error.contains("its own log says why"), "{error}");
-        // The first round needs no state, and an evaluation neither.
+        // Its location is known to the site only.
+        assert!(error.contains("see the site's log"), "{error}");
+        // The first round needs no state, nor does an evaluation.
         office.ask(&Kind::Evaluate, &task(TOKEN, 1, &records[1])).unwrap();
     }
     std::fs::write(&state, &good).unwrap();
@@ -113,12 +113,12 @@ fn damage_is_told() {
         std::fs::write(&plan, damaged).unwrap();
         office.restart(Policy::default());
         let error = office.train(TOKEN, 1, &records[1]).unwrap_err();
-        assert!(error.contains("its own log says why"), "{error}");
+        assert!(error.contains("see the site's log"), "{error}");
     }
     std::fs::remove_file(&plan).unwrap();
     let error = office.train(TOKEN, 1, &records[1]).unwrap_err();
     assert!(error.contains("--resume"), "{error}");
-    // The server brings it again.
+    // The server sends it again.
     office.join(TOKEN, &office.plan(&[])).unwrap();
     assert!(bits(&office.train(TOKEN, 1, &records[1]).unwrap()) == bits(&records[2]));
 }
@@ -142,7 +142,7 @@ fn runs_that_nobody_asks_for_are_forgotten() {
     let known = runs();
     assert_eq!(known, (2..10).map(|run| format!("run-{run}")).collect::<Vec<_>>());
     let start = office.desk.site().client(&plan, &mut Silent).unwrap().initial().clone();
-    // Who asks for runs that are not known makes the site forget nothing.
+    // Requests for unknown runs make the site forget nothing.
     for run in 20..40 {
         let unknown = task(&format!("run-{run}"), 0, &start);
         let request =

@@ -1,4 +1,4 @@
-//! A site's desk: what it answers to flora's server and to Flower's, and what it refuses.
+//! A site's desk: its answers to flora's and Flower's servers, and its refusals.
 
 mod flora;
 mod memory;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::common::{Images, tiny_clip};
 use crate::sites::{Place, domains, open, plan_for};
 
-/// Images, and a desk of one domain of them, which may be begun again from its folder.
+/// Images, and a desk of one domain of them, which may be restarted from its folder.
 pub(crate) struct Office {
     pub(crate) images: Images,
     folder: TempDir,
@@ -66,7 +66,7 @@ impl Office {
         self.ask(&Kind::Query(JOIN.to_owned()), message)
     }
 
-    /// Lets it train, and gives what it trained.
+    /// Lets it train, and returns the trained parameters.
     pub(crate) fn train(
         &mut self,
         token: &str,
@@ -83,7 +83,7 @@ pub(crate) fn desk(images: &Images, place: &Place, folder: &Path, policy: Policy
     Desk::new(site, &place.name, folder, policy, Box::new(Silent))
 }
 
-/// What a server says to bring a plan.
+/// A server's message that brings a plan.
 pub(crate) fn joining(token: &str, plan: &Plan) -> Message {
     let text = |text: String| Value::Text(text);
     let config = Config::from([
@@ -93,7 +93,7 @@ pub(crate) fn joining(token: &str, plan: &Plan) -> Message {
     Message { config, ..Message::default() }
 }
 
-/// A task of flora's server, with the settings that it gives it.
+/// A task of flora's server, with its settings.
 pub(crate) fn labelled(token: &str, round: usize, attempt: usize, mut message: Message) -> Message {
     let number = |number: usize| Value::Int(number as i64);
     message.config.extend([

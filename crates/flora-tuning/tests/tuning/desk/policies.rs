@@ -1,4 +1,4 @@
-//! What a site's policy keeps it from.
+//! Limits set by a site's policy.
 
 use flora_core::ParameterRecord;
 use flora_federation::protocol::SERVER_ROUND;
@@ -35,7 +35,7 @@ fn every_field_is_enforced() {
         (methods(&[flora]), "methods", &["method.name=fedaa"]),
         (examples(13), "min_examples", &[]),
         (examples(12), "", &[]),
-        // Those that are for validation are not trained on.
+        // Validation images are not trained on.
         (examples(12), "min_examples", &["data.validation=0.25"]),
         (rounds(1), "max_rounds", &[]),
         (rounds(2), "", &[]),
@@ -83,7 +83,7 @@ fn no_more_rounds_are_trained_than_allowed() {
         let error = office.train(TOKEN, round, &start).unwrap_err();
         assert!(error.contains("policy (max_rounds)") && error.contains("of 2"), "{error}");
     }
-    // The last evaluation is of what the last round came to.
+    // The last evaluation is of the last round's result.
     office.ask(&Kind::Evaluate, &task(TOKEN, 2, &start)).unwrap();
 
     let experiment = office.images.experiment(&[]);
@@ -119,11 +119,11 @@ fn large_updates_stay() {
     // Nor do they leave another way.
     let error = office.ask(&parameters(), &own).unwrap_err();
     assert!(error.contains("policy (max_update_norm)"), "{error}");
-    // What is measured leaves.
+    // Measurements leave.
     office.ask(&Kind::Evaluate, &task(TOKEN, 1, &start)).unwrap();
 }
 
-/// What the server has clipped leaves; what it does not, stays.
+/// An update clipped for the server leaves; an unclipped one stays.
 #[test]
 fn an_update_is_measured_after_it_was_clipped() {
     let mut office = Office::new(Policy::default());

@@ -14,7 +14,7 @@ fn initial() -> Kind {
     Kind::Query(INITIAL.to_owned())
 }
 
-/// What a ServerApp sends: the arrays, the experiment, and Flower's round from 1.
+/// A ServerApp's message: the arrays, the experiment, and Flower's round from 1.
 fn sent(experiment: &Experiment, round: i64, from: &ParameterRecord) -> Message {
     let config = Config::from([
         ("experiment".to_owned(), text_of(experiment)),
@@ -32,7 +32,7 @@ fn parameters(message: &Message) -> ParameterRecord {
     message.get_parameters().unwrap().as_ref().clone()
 }
 
-/// The tensors in the order of their names backwards.
+/// The tensors in reverse order of their names.
 fn reordered(record: &ParameterRecord) -> ParameterRecord {
     let mut entries: Vec<_> = record.iter().collect();
     entries.sort_by_key(|(name, _)| std::cmp::Reverse(*name));
@@ -47,7 +47,7 @@ fn names(record: &ParameterRecord) -> Vec<String> {
     record.iter().map(|(name, _)| name.to_owned()).collect()
 }
 
-/// The client that the simulation would have in the place of the desk's.
+/// The client that the simulation would have in place of the desk's.
 fn client(office: &Office) -> SiteClient {
     office.desk.site().client(&office.plan(&[]), &mut Silent).unwrap()
 }
@@ -99,7 +99,7 @@ fn a_stock_server_gets_the_bits_of_the_simulation() {
     }
 }
 
-/// What a client answers in closed form does not depend on what it is sent, so that a server that averages has the same
+/// A client's closed-form answer does not depend on the message it is sent, so a server that averages has the same
 /// means after every round, and the site predicts with them.
 #[test]
 fn a_stock_server_averages_sums() {
@@ -112,7 +112,7 @@ fn averages_sums(name: &str) {
     let name = format!("method.name={name}");
     let mut office = Office::new(Policy { max_update_norm: Some(2.0), ..Policy::default() });
     let begin = |experiment: &Experiment| sent(experiment, 0, &ParameterRecord::new());
-    // What these shrink by is that of a number of images which the site is not told.
+    // These shrink by a number of images that the site is not told.
     for (refused, words) in [("lda", "method.closed_form.lambda"), ("gda", "ridge, ncm, or lda")] {
         let experiment = office.images.experiment(&[&format!("method.name={refused}")]);
         let error = office.ask(&initial(), &begin(&experiment)).unwrap_err();
@@ -136,7 +136,7 @@ fn averages_sums(name: &str) {
     assert!(bits(&parameters(&again)) == bits(&means));
 }
 
-/// Half precision is read, and answered in single.
+/// Half precision is accepted, and answered in single precision.
 #[test]
 fn arrays_in_half_precision_are_answered_in_single() {
     let mut office = Office::new(Policy::default());
@@ -201,7 +201,7 @@ fn arrays_that_do_not_fit_are_refused() {
     none.records.clear();
     let error = office.ask(&Kind::Train, &none).unwrap_err();
     assert!(error.contains("`initial`"), "{error}");
-    // None of it has changed what the site remembers.
+    // None of it has changed the site's state.
     let answer = office.ask(&Kind::Train, &sent(&experiment, 1, &good)).unwrap();
     let expected = train(&mut client(&office), 0, Message::parameters(Arc::new(good)));
     assert!(bits(&parameters(&answer)) == bits(&parameters(&expected)));
@@ -227,7 +227,7 @@ fn the_experiment_comes_from_the_server_or_the_node() {
             .with_experiment(experiment.clone())
     };
     assert_eq!(office.ask(&Kind::Train, &bare).unwrap(), answer);
-    // The server's goes before the node's.
+    // The server's takes precedence over the node's.
     let other = office.images.experiment(&["training.learning_rate=0.1"]);
     assert_ne!(office.ask(&Kind::Train, &sent(&other, 1, &start)).unwrap(), answer);
 
@@ -264,10 +264,10 @@ fn classes_and_prompt_may_be_the_servers() {
     assert_eq!(evaluate(&mut office, "classes", list(&all)).unwrap(), own);
     all.push("teapot");
     let more = evaluate(&mut office, "classes", list(&all)).unwrap();
-    // One more class to tell the images from: the loss is larger.
+    // One more class to distinguish: the loss is larger.
     assert!(more.metrics["loss"] > own.metrics["loss"]);
     let error = evaluate(&mut office, "classes", list(&["cat"])).unwrap_err();
-    assert!(error.contains("which is none of the run's"), "{error}");
+    assert!(error.contains("which the run does not have"), "{error}");
     assert!(evaluate(&mut office, "classes", list(&[])).is_err());
     let error = evaluate(&mut office, "classes", Value::Text("cat".to_owned())).unwrap_err();
     assert!(error.contains("`classes`"), "{error}");
@@ -278,7 +278,7 @@ fn classes_and_prompt_may_be_the_servers() {
     assert!(error.contains("`{}`"), "{error}");
 }
 
-/// The wrappers for differential privacy: the update is clipped, and the site says whether it was.
+/// The wrappers for differential privacy: the update is clipped, and the site reports whether it was.
 #[test]
 fn updates_are_clipped_where_the_server_asks_for_it() {
     let mut office = Office::new(Policy::default());
@@ -307,7 +307,7 @@ fn updates_are_clipped_where_the_server_asks_for_it() {
     for bad in [Value::Float(0.0), Value::Int(-1), Value::Float(f64::NAN)] {
         assert!(clip(&mut office, bad).unwrap_err().contains("`clipping_norm`"));
     }
-    // What a strategy wrote for training says nothing of a test.
+    // A strategy's settings for training do not apply to a test.
     let test = office.ask(
         &Kind::Evaluate,
         &with(sent(&experiment, 1, &start), "clipping_norm", Value::Float(0.1)),
@@ -327,7 +327,7 @@ fn fedprox_reaches_the_client() {
     let near = ask(Value::Int(100)).unwrap();
     assert!(moved(&near) < moved(&off), "{} {}", moved(&near), moved(&off));
     assert!(ask(Value::Float(-1.0)).unwrap_err().contains("`proximal-mu`"));
-    // The experiment is the same: the bits are, too.
+    // The experiment is the same, and so are the bits.
     assert_eq!(office.ask(&Kind::Train, &message).unwrap(), off);
     let mut client =
         office.desk.site().client(&office.plan(&["training.local_epochs=2"]), &mut Silent).unwrap();
@@ -375,10 +375,10 @@ fn runs_of_flower_are_kept_apart() {
     assert_eq!(ask(&mut office, "flower-2", 1).unwrap(), first);
     assert_eq!(ask(&mut office, "flower-2", 2).unwrap(), second);
     assert_eq!(ask(&mut office, "flower-1", 2).unwrap(), second);
-    // Another run has another beginning.
+    // Another run has other initial parameters.
     assert_ne!(ask(&mut office, "flower-3", 2).unwrap(), second);
     assert!(ask(&mut office, "../flower", 1).is_err());
-    assert!(ask(&mut office, "..", 1).unwrap_err().contains("no token"));
+    assert!(ask(&mut office, "..", 1).unwrap_err().contains("not a valid token"));
     // Rounds that no run has.
     for round in [i64::MAX, 1 << 62, 0] {
         ask(&mut office, "flower-4", round).unwrap();

@@ -1,7 +1,7 @@
 use super::*;
 use crate::slices::tests::numbers;
 
-/// Every kind of processor that this one can stand in for.
+/// Every kind of processor that this one can emulate.
 fn kinds() -> Vec<Arch> {
     let mut kinds = vec![Arch::new(), Arch::Scalar];
     #[cfg(target_arch = "x86_64")]
@@ -27,7 +27,7 @@ const SHAPES: [[usize; 3]; 9] = [
     [150, 1100, 290],
 ];
 
-/// A matrix of `values` that lies row by row, column by column, or with gaps.
+/// A matrix of `values` stored row by row, column by column, or with gaps.
 fn lie(values: &[f32], [rows, columns]: [usize; 2], how: usize) -> (Vec<f32>, [usize; 2]) {
     let strides = [[columns, 1], [1, rows], [2 * columns, 2]][how];
     let mut out = vec![f32::NAN; rows * strides[0].max(1) * 2 + columns * strides[1] * 2];
