@@ -10,7 +10,7 @@ of the text tower's attention, the contrastive loss of batches of 128, Adam with
   step. It is written from its description: plain `transformers`, the threads that flora has. Reading and resizing the images is not
   counted. A few steps are timed and scaled to the images of a round, as if all of its batches were whole: the smaller ones at the end
   of a client's images make the recipe's round a little longer.
-- flora runs its preset `paper` with `method.path = "fast"`, for a few rounds: ten clients, Dirichlet 0.1. The seconds are those of
+- flora runs its preset `paper` with `method.implementation = "fast"`, for a few rounds: ten clients, Dirichlet 0.1. The seconds are those of
   training in `run.json`. The image features come from a cache, which a run before that fills; what this took is printed, too, and
   counted in over the preset's 50 rounds. The clients' own models are not tested after training, which the recipe does not do either.
 
@@ -122,7 +122,7 @@ class Fast:
             "data.path": json.dumps(str(data)),
             "data.cache": json.dumps(str(self.scratch / "cache")),
             "data.limit": f"{{train={train or self.options.images},test={TEST_IMAGES}}}",
-            "method.path": '"fast"',
+            "method.implementation": '"fast"',
             "training.rounds": rounds,
             "federation.evaluate_local": "false",
         } | self.changes | changes

@@ -37,8 +37,8 @@ impl LoraConfig {
                 ),
             );
         }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return wrong("dropout", format!("{} is not in [0, 1)", self.dropout));
+        if !(0.0..1.0).contains(&self.lora_dropout) {
+            return wrong("lora_dropout", format!("{} is not in [0, 1)", self.lora_dropout));
         }
         LayerConfigs::new(self)?;
         self.matcher()
@@ -54,7 +54,7 @@ mod tests {
         let cases = [
             (LoraConfig { r: 0, ..Default::default() }, "lora.r"),
             (LoraConfig { lora_alpha: f64::NAN, ..Default::default() }, "lora.lora_alpha"),
-            (LoraConfig { dropout: 1.0, ..Default::default() }, "lora.dropout"),
+            (LoraConfig { lora_dropout: 1.0, ..Default::default() }, "lora.lora_dropout"),
             (
                 LoraConfig { target_modules: Vec::new().into(), ..Default::default() },
                 "lora.target_modules",

@@ -24,7 +24,8 @@ pub struct LoraConfig {
     /// The initialisation of `A`. `B` is zero, so that an adapter changes nothing before its first step.
     pub init: Init,
     /// Probability that an input of the adapter is dropped in training, in `[0, 1)`.
-    pub dropout: f64,
+    #[serde(alias = "dropout")]
+    pub lora_dropout: f64,
     /// The rank of some layers, if it differs: a regular expression for the end of their names, and the rank.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rank_pattern: BTreeMap<String, usize>,
@@ -44,7 +45,7 @@ impl Default for LoraConfig {
             exclude_modules: None,
             towers: Towers::Text,
             init: Init::GaussianSqrt,
-            dropout: 0.0,
+            lora_dropout: 0.0,
             rank_pattern: BTreeMap::new(),
             alpha_pattern: BTreeMap::new(),
         }

@@ -158,7 +158,8 @@ impl LoraAdapter {
             ),
             lora_r: None,
             scale: config.scale(),
-            dropout: (config.dropout > 0.0).then(|| SeededDropout::new(config.dropout, random)),
+            dropout: (config.lora_dropout > 0.0)
+                .then(|| SeededDropout::new(config.lora_dropout, random)),
         }
     }
 

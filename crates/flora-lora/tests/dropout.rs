@@ -8,7 +8,7 @@ use common::{Two, bits, config, inputs, trained, values};
 use flora_lora::{LoraConfig, LoraLinear, attach, load_adapter_record, reseed_dropout};
 
 fn model(dropout: f64, seed: u64, device: &Device) -> Two {
-    let config = LoraConfig { dropout, lora_alpha: 2.0, ..config() };
+    let config = LoraConfig { lora_dropout: dropout, lora_alpha: 2.0, ..config() };
     load_adapter_record(attach(Two::new(device), &config, seed).unwrap(), &trained()).unwrap()
 }
 
@@ -89,7 +89,7 @@ fn what_is_kept_is_scaled_up() {
     let zeros = burn::module::Initializer::Zeros;
     let layer = |input, output| LoraLinear::new(input, output, false, &zeros, &device);
     let model = Two { first: layer(width, 2), second: layer(2, 2) };
-    let config = LoraConfig { r: 1, lora_alpha: 1.0, dropout: 0.2, ..config() };
+    let config = LoraConfig { r: 1, lora_alpha: 1.0, lora_dropout: 0.2, ..config() };
     let mut layer = attach(model, &config, 0).unwrap().first;
     let lora = layer.lora.as_mut().unwrap();
     lora.lora_a = lora.lora_a.clone().map(|a| a.ones_like().require_grad());

@@ -99,7 +99,7 @@ fn standard(r: usize, lora_alpha: f64, target_modules: impl Into<TargetModules>)
         exclude_modules: None,
         towers: Towers::Both,
         init: Init::KaimingUniform,
-        dropout: 0.0,
+        lora_dropout: 0.0,
         rank_pattern: Default::default(),
         alpha_pattern: Default::default(),
     }
@@ -122,7 +122,7 @@ fn adapters() -> [(&'static str, LoraConfig, usize); 8] {
             3,
         ),
         ("float-alpha", standard(2, 0.75, ["encoder.second"]), 1),
-        ("dropout", LoraConfig { dropout: 0.25, ..standard(2, 4.0, all) }, 3),
+        ("dropout", LoraConfig { lora_dropout: 0.25, ..standard(2, 4.0, all) }, 3),
         ("bf16", standard(2, 4.0, ["first", "second"]), 2),
         ("f16", standard(2, 4.0, ["first", "second"]), 2),
         (

@@ -25,7 +25,7 @@ fn the_files_say_what_the_configuration_means() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/adapter");
-        let config = LoraConfig { scaling, dropout: 0.25, ..config() };
+        let config = LoraConfig { scaling, lora_dropout: 0.25, ..config() };
         save_peft(&path, &trained(), &config, "some/model").unwrap();
         let weights = ParameterRecord::load(path.join("adapter_model.safetensors")).unwrap();
         for (name, tensor) in trained().iter() {
@@ -104,11 +104,11 @@ fn a_written_expression_means_the_same_layers() {
 
 #[test]
 fn what_is_written_comes_back() {
-    let bits = |init, scaling, lora_alpha, dropout| LoraConfig {
+    let bits = |init, scaling, lora_alpha, lora_dropout| LoraConfig {
         init,
         scaling,
         lora_alpha,
-        dropout,
+        lora_dropout,
         ..config()
     };
     let pattern = TargetModules::Pattern(r"(?!third)first|second".into());

@@ -61,6 +61,9 @@ pub struct Experiment {
     /// Output of a run besides its result.
     #[serde(default)]
     pub output: OutputConfig,
+    /// Keys of earlier versions that it was read from, each with its name of today: a run warns of them.
+    #[serde(skip)]
+    pub renamed: Vec<(&'static str, &'static str)>,
 }
 
 /// The frozen backbone.
@@ -163,7 +166,8 @@ pub struct MethodConfig {
     #[serde(skip_serializing_if = "SoftmaxKind::is_all")]
     pub softmax: SoftmaxKind,
     /// How the loss is computed.
-    pub path: PathKind,
+    #[serde(alias = "path")]
+    pub implementation: Implementation,
     /// The adapters of [`Flora`].
     pub lora: LoraConfig,
     /// The context of [`FedPrompt`].
@@ -223,7 +227,7 @@ pub enum LossKind {
 /// input that is encoded once gets one mask).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum PathKind {
+pub enum Implementation {
     /// Frozen image features from a cache, each distinct prompt once, no padding.
     #[default]
     Fast,

@@ -56,8 +56,8 @@ pub use cohort::Cohort;
 pub use desk::{Desk, INITIAL, Policy, Request};
 pub use error::TuningError;
 pub use experiment::{
-    CacheDtype, DataConfig, Experiment, FederationConfig, LossKind, MethodConfig, ModelConfig,
-    OutputConfig, PathKind,
+    CacheDtype, DataConfig, Experiment, FederationConfig, Implementation, LossKind, MethodConfig,
+    ModelConfig, OutputConfig,
 };
 pub use heads::{AttentionAdapter, LinearHead, MomentSums};
 pub use methods::{Method, MethodName};

@@ -11,7 +11,8 @@ use flora_inference::pixels;
 
 use crate::heads::indices;
 use crate::{
-    ClassTerms, LossKind, Method, PathKind, Prompts, SoftmaxKind, TuningError, TuningModel, Views,
+    ClassTerms, Implementation, LossKind, Method, Prompts, SoftmaxKind, TuningError, TuningModel,
+    Views,
 };
 
 /// The source of image features.
@@ -68,7 +69,7 @@ pub struct Objective {
     /// The classes in a client's softmax during training.
     pub softmax: SoftmaxKind,
     /// How the loss is computed.
-    pub path: PathKind,
+    pub implementation: Implementation,
 }
 
 /// The score of a model on some images.
@@ -113,7 +114,7 @@ impl Objective {
             class_groups: None,
             logit_scale,
             softmax: SoftmaxKind::All,
-            path: PathKind::Fast,
+            implementation: Implementation::Fast,
         }
     }
 
@@ -183,9 +184,9 @@ impl Objective {
                     }
                 }
             }
-            LossKind::Infonce => loss::contrastive(match self.path {
-                PathKind::Naive => self.method.logits(self, model, images, &labels),
-                PathKind::Fast => {
+            LossKind::Infonce => loss::contrastive(match self.implementation {
+                Implementation::Naive => self.method.logits(self, model, images, &labels),
+                Implementation::Fast => {
                     let (distinct, places) = distinct(&labels, device);
                     self.method.logits(self, model, images, &distinct).select(1, places)
                 }
@@ -283,7 +284,7 @@ impl Objective {
     /// [`Objective::score`] would encode them each time, so that scores are bit-identical.
     pub(crate) fn with_texts(&self, model: &TuningModel, device: &Device) -> Self {
         let asks_texts = !self.method.has_head();
-        if self.texts.is_some() || self.path == PathKind::Naive || !asks_texts {
+        if self.texts.is_some() || self.implementation == Implementation::Naive || !asks_texts {
             return self.clone();
         }
         let count = self.prompts.classes();
@@ -378,12 +379,12 @@ impl Objective {
                 classes.iter().flat_map(|&class| texts.row(class)).copied().collect();
             return Tensor::from_data(TensorData::new(rows, [classes.len(), texts.dim]), device);
         }
-        if let (Some(prefix), PathKind::Fast) = (&self.prefix, self.path) {
+        if let (Some(prefix), Implementation::Fast) = (&self.prefix, self.implementation) {
             return normalize(model.text_features_from(prefix, classes));
         }
-        let padding = match self.path {
-            PathKind::Fast => Padding::Longest,
-            PathKind::Naive => Padding::Context,
+        let padding = match self.implementation {
+            Implementation::Fast => Padding::Longest,
+            Implementation::Naive => Padding::Context,
         };
         normalize(model.text_features(&self.prompts.tokens(classes, padding)))
     }

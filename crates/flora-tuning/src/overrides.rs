@@ -21,13 +21,16 @@ pub(crate) fn read(
     };
     if assignments.is_empty() {
         // Read directly from the text, so that an error shows its line, and a seed may have all 64 bits.
-        let experiment: Experiment =
+        let mut experiment: Experiment =
             toml::from_str(text).map_err(|error| wrong(origin, &error.to_string()))?;
         experiment.check().map_err(|problem| wrong(origin, &problem))?;
+        experiment.renamed = rename(&mut text.parse().unwrap_or_default());
         return Ok(experiment);
     }
-    let document: Table =
+    let mut document: Table =
         text.parse().map_err(|error: toml::de::Error| wrong(origin, &error.to_string()))?;
+    let mut renamed = rename(&mut document);
+    renamed.extend(assignments.iter().filter_map(|it| renamed_key(it.split_once('=')?.0.trim())));
     // After no assignment, after the first, and so on.
     let mut documents = vec![document];
     for assignment in assignments {
@@ -37,7 +40,7 @@ pub(crate) fn read(
         documents.push(document);
     }
     let problem = match check(&documents[assignments.len()]) {
-        Ok(experiment) => return Ok(experiment),
+        Ok(experiment) => return Ok(Experiment { renamed, ..experiment }),
         Err(problem) => problem,
     };
     // The first one from which on the problem never went away. Some assignments need each other, and are wrong in
@@ -57,6 +60,33 @@ pub(crate) fn read(
         Err(error) => Err(wrong(origin, &error.to_string())),
         Ok(_) => Err(wrong(origin, &problem)),
     }
+}
+
+/// Keys of earlier versions, each with its current name. They are read for one release, with a warning.
+const RENAMED: [(&str, &str); 2] =
+    [("method.lora.dropout", "method.lora.lora_dropout"), ("method.path", "method.implementation")];
+
+/// A key of an earlier version, and its current name.
+fn renamed_key(key: &str) -> Option<(&'static str, &'static str)> {
+    RENAMED.into_iter().find(|(old, _)| *old == key)
+}
+
+/// Gives the keys of earlier versions in a document their current names, unless it has both.
+fn rename(document: &mut Table) -> Vec<(&'static str, &'static str)> {
+    let mut renamed = Vec::new();
+    for (old, new) in RENAMED {
+        let last = |key: &'static str| key.rsplit_once('.').unwrap_or(("", key));
+        let ((tables, before), (_, after)) = (last(old), last(new));
+        let table = tables
+            .split('.')
+            .try_fold(&mut *document, |table, name| table.get_mut(name)?.as_table_mut());
+        let Some(table) = table.filter(|table| !table.contains_key(after)) else { continue };
+        if let Some(value) = table.remove(before) {
+            table.insert(after.to_owned(), value);
+            renamed.push((old, new));
+        }
+    }
+    renamed
 }
 
 /// A partition of each kind, as an assignment of the whole table.
@@ -105,7 +135,8 @@ fn apply(document: &mut Table, assignment: &str) -> Result<(), String> {
     let (key, text) = assignment
         .split_once('=')
         .ok_or_else(|| "expected KEY=VALUE, for example training.rounds=5".to_owned())?;
-    let mut names: Vec<&str> = key.trim().split('.').collect();
+    let key = renamed_key(key.trim()).map_or(key.trim(), |(_, new)| new);
+    let mut names: Vec<&str> = key.split('.').collect();
     if names.iter().any(|name| name.is_empty()) {
         return Err("expected KEY=VALUE, for example training.rounds=5".to_owned());
     }
@@ -241,6 +272,30 @@ mod tests {
         assert!(told.ends_with(&format!("known are {known}")), "{told}");
         let told = refused(natural, &["partition.clients=4"]);
         assert!(told.ends_with("no settings are accepted here"), "{told}");
+    }
+
+    /// Keys of earlier versions are read from the text and from assignments, also if the other has the new name.
+    #[test]
+    fn old_keys_are_read_for_one_release() {
+        let (dropout, path) = (RENAMED[0], RENAMED[1]);
+        let old = format!("{LEAST}[method]\npath = \"naive\"\nlora.dropout = 0.5\n");
+        let new = format!("{LEAST}[method]\nimplementation = \"naive\"\nlora.lora_dropout = 0.5\n");
+        for (text, set, dropped, renamed) in [
+            (&old, &[][..], 0.5, vec![dropout, path]),
+            (&old, &["seed=1"], 0.5, vec![dropout, path]),
+            (&old, &["method.lora.lora_dropout=0.25"], 0.25, vec![dropout, path]),
+            (&new, &["method.lora.dropout=0.25"], 0.25, vec![dropout]),
+            (&new, &[], 0.5, vec![]),
+        ] {
+            let set: Vec<String> = set.iter().map(|&it| it.to_owned()).collect();
+            let experiment = read("mine.toml", text, &set).unwrap();
+            assert_eq!(experiment.method.implementation, crate::Implementation::Naive);
+            assert_eq!(experiment.method.lora.lora_dropout, dropped, "{set:?}");
+            assert_eq!(experiment.renamed, renamed, "{set:?}");
+        }
+        let both = format!("{LEAST}[method.lora]\ndropout = 0.5\nlora_dropout = 0.25\n");
+        assert!(refused(&both, &[]).contains("duplicate field"), "{}", refused(&both, &[]));
+        assert!(refused(&both, &["seed=1"]).contains("duplicate field"));
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Preset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{PathKind, TrainingConfig};
+    use crate::{Implementation, TrainingConfig};
 
     #[test]
     fn every_preset_is_an_experiment_of_its_name() {
@@ -66,8 +66,11 @@ mod tests {
     fn the_papers_presets_differ_in_the_path_alone() {
         let paper = Preset::find("paper").unwrap().experiment(&[]).unwrap();
         let mut fast = Preset::find("paper-fast").unwrap().experiment(&[]).unwrap();
-        assert_eq!((paper.method.path, fast.method.path), (PathKind::Naive, PathKind::Fast));
-        (fast.name, fast.method.path) = (paper.name.clone(), PathKind::Naive);
+        assert_eq!(
+            (paper.method.implementation, fast.method.implementation),
+            (Implementation::Naive, Implementation::Fast)
+        );
+        (fast.name, fast.method.implementation) = (paper.name.clone(), Implementation::Naive);
         assert_eq!(fast, paper);
         assert_eq!(paper.training, TrainingConfig::default());
         assert_eq!(paper.method.lora, flora_lora::LoraConfig::default());

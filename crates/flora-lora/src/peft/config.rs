@@ -85,14 +85,16 @@ fn parse(fields: &Fields) -> Result<AdapterConfig, Refusal> {
         exclude_modules: modules(fields, "exclude_modules")?.filter(|names| !names.is_empty()),
         towers: Towers::Both,
         init: init(fields)?,
-        dropout: number(fields, "lora_dropout")?.unwrap_or(0.0),
+        lora_dropout: number(fields, "lora_dropout")?.unwrap_or(0.0),
         rank_pattern: pattern(fields, "rank_pattern", "whole numbers", |rank| {
             usize::try_from(rank.as_u64()?).ok()
         })?,
         alpha_pattern: pattern(fields, "alpha_pattern", "numbers", Value::as_f64)?,
     };
     config.check().map_err(|error| match error {
-        LoraError::Config { field: "dropout", problem } => Refusal::new("lora_dropout", problem),
+        LoraError::Config { field: "lora_dropout", problem } => {
+            Refusal::new("lora_dropout", problem)
+        }
         LoraError::Config { field, problem } => Refusal::new(field, problem),
         other => Refusal::new("LoraConfig", other.to_string()),
     })?;

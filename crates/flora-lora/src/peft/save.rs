@@ -67,7 +67,7 @@ fn document(config: &LoraConfig, base_model: &str) -> BTreeMap<&'static str, Val
         ("inference_mode", json!(true)),
         ("r", json!(config.r)),
         ("lora_alpha", whole(peft_alpha(config))),
-        ("lora_dropout", json!(config.dropout)),
+        ("lora_dropout", json!(config.lora_dropout)),
         ("use_rslora", json!(config.scaling == Scaling::RsLora)),
         ("target_modules", target_modules(&config.target_modules, config.towers)),
         ("bias", json!("none")),

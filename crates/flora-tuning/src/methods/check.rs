@@ -6,7 +6,7 @@ use flora_lora::Towers;
 use flora_strategies::StrategyConfig;
 
 use super::check_travel;
-use crate::{Experiment, LossKind, MethodName, OptimizerName, PathKind, Schedule, Trainable};
+use crate::{Experiment, Implementation, LossKind, MethodName, OptimizerName, Schedule, Trainable};
 
 /// Rejects settings that a method does not use, by field.
 pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
@@ -33,10 +33,10 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
                     method.lora.towers = \"text\""
             .to_owned());
     }
-    let naive = method.path == PathKind::Naive;
+    let naive = method.implementation == Implementation::Naive;
     if naive && (is_closed || method.head.is_some()) {
         return Err(format!(
-            "method.path: \"naive\" encodes every image in every step, but the classifier of {} uses each image \
+            "method.implementation: \"naive\" encodes every image in every step, but the classifier of {} uses each image \
              once; choose \"fast\"",
             if is_closed { name } else { "method.head" }
         ));

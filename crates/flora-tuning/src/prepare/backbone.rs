@@ -14,7 +14,9 @@ use flora_lora::{LoraError, PeftAdapter, attach_peft};
 use super::begin::Begin;
 use super::{data, on_one_thread, wrong};
 use crate::methods::Start;
-use crate::{Experiment, Method, Observer, PathKind, Prompts, Trainable, TuningError, TuningModel};
+use crate::{
+    Experiment, Implementation, Method, Observer, Prompts, Trainable, TuningError, TuningModel,
+};
 
 /// The part of the vision tower that processes every image in every step instead of once.
 pub(super) enum Vision {
@@ -40,7 +42,7 @@ pub(super) struct Backbone {
     pub(super) adapted: Option<Model>,
     name: String,
     seed: u64,
-    path: PathKind,
+    implementation: Implementation,
     base: TuningModel,
 }
 
@@ -67,8 +69,8 @@ impl Backbone {
         let text_config = &checkpoint.config.text_config;
         let prompts =
             method.prompts(&checkpoint.tokenizer, text_config, &template, dataset.classes())?;
-        let path = experiment.method.path;
-        let with_vision = encodes_pictures(method.as_ref(), path);
+        let implementation = experiment.method.implementation;
+        let with_vision = encodes_pictures(method.as_ref(), implementation);
         let below = begin.below.as_ref().map(|(adapter, _)| adapter);
         let mut whole = match (experiment.model.random_weights, with_vision || below.is_some()) {
             (true, _) => Some(Clip::random(&checkpoint.config, experiment.seed, &device)),
@@ -115,11 +117,13 @@ impl Backbone {
         let only_adapters = matches!(self.method.trainable(), Trainable::Adapters);
         match model.vision_cut() {
             _ if !encodes_pictures(self.method.as_ref(), self.path) => Vision::Frozen,
-            None if self.path == PathKind::Fast && only_adapters => Vision::Frozen,
-            Some(cut) if self.path == PathKind::Fast && only_adapters => match cut {
-                cut if cut.is_worth_keeping() => Vision::From(cut),
-                _ => Vision::Whole,
-            },
+            None if self.implementation == Implementation::Fast && only_adapters => Vision::Frozen,
+            Some(cut) if self.implementation == Implementation::Fast && only_adapters => {
+                match cut {
+                    cut if cut.is_worth_keeping() => Vision::From(cut),
+                    _ => Vision::Whole,
+                }
+            }
             _ => Vision::Whole,
         }
     }
@@ -132,7 +136,7 @@ impl Backbone {
 
     /// Whether every prompt is encoded once, for all rounds.
     pub(super) fn texts_stay(&self) -> bool {
-        self.path == PathKind::Fast && !self.method.trains_text()
+        self.implementation == Implementation::Fast && !self.method.trains_text()
     }
 
     /// The model with the method's modules, and with the values `initial`, if given.
@@ -162,7 +166,9 @@ impl Backbone {
     pub(super) fn prefix(&self, model: &TuningModel, workers: &Workers) -> Option<TextPrefix> {
         // A context is trained below the whole tower, and full fine-tuning changes the weights below adapters.
         let only_adapters = matches!(self.method.trainable(), Trainable::Adapters);
-        let wanted = self.path == PathKind::Fast && self.method.trains_text() && only_adapters;
+        let wanted = self.implementation == Implementation::Fast
+            && self.method.trains_text()
+            && only_adapters;
         wanted.then(|| on_one_thread(workers, || self.prompts.prefix(model)))
     }
 
@@ -190,6 +196,6 @@ fn adapted_model(
     Ok(model)
 }
 
-fn encodes_pictures(method: &dyn Method, path: PathKind) -> bool {
-    method.trains_vision() || path == PathKind::Naive
+fn encodes_pictures(method: &dyn Method, implementation: Implementation) -> bool {
+    method.trains_vision() || implementation == Implementation::Naive
 }

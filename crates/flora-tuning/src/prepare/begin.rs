@@ -41,6 +41,11 @@ impl Begin {
     ) -> Result<Self, TuningError> {
         let checked = crate::methods::check(experiment);
         checked.map_err(|problem| refused(experiment, problem))?;
+        for (old, new) in &experiment.renamed {
+            let message =
+                format!("{old} is called {new} now; the next release refuses the old name");
+            observer.event(&Event::Warning { message });
+        }
         if experiment.method.name.is_closed_form() {
             return Self::of_closed_form(experiment);
         }

@@ -49,7 +49,7 @@ pub(super) fn cohort(
         class_groups,
         loss: experiment.method.loss.unwrap_or(objective.loss),
         softmax: experiment.method.softmax,
-        path: experiment.method.path,
+        implementation: experiment.method.implementation,
         ..objective
     };
     let federation = &experiment.federation;

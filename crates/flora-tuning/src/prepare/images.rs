@@ -80,7 +80,7 @@ fn check_precision(
     if !precision.is_f32() && matches!(backbone.vision(model), Vision::Whole) {
         let problem = format!(
             "{precision} only applies to frozen layers, but every step computes the whole vision tower here, as \
-             with method.path = \
+             with method.implementation = \
              \"naive\", a method that trains all of it, or adapters in its first block; choose f32"
         );
         return Err(refused(&problem));
@@ -222,7 +222,7 @@ impl Source<'_> {
             InferenceError::NoRoom { .. } => {
                 let problem = format!(
                     "{error}; free some space, name a folder on another disk, or choose data.cache_dtype = \"f16\", \
-                     which takes half the space, or method.path = \"naive\", which caches nothing and computes the \
+                     which takes half the space, or method.implementation = \"naive\", which caches nothing and computes the \
                                                                     whole \
                      tower at every step"
                 );

@@ -46,7 +46,7 @@ fn a_corrupt_image() {
     let images = Images::new(1, 1);
     let picture = images.path().join("images/beta/train/house/0.png");
     let bytes = std::fs::read(&picture).unwrap();
-    let (name, naive) = (picture.display().to_string(), ["method.path=naive"]);
+    let (name, naive) = (picture.display().to_string(), ["method.implementation=naive"]);
     let mut told = Listener::default();
     let prepared = prepare(images.experiment(&naive), &Device::flex(), &mut told).unwrap();
 

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use flora_clip::loss::{class_cross_entropy, weighted_class_cross_entropy};
 use flora_lora::LoraConfig;
-use flora_tuning::{ClassTerms, LossKind, PathKind};
+use flora_tuning::{ClassTerms, Implementation, LossKind};
 use serde::Deserialize;
 
 use crate::common::{Images, Setup, autodiff, bits, outcome, refusal, run};
@@ -64,7 +64,7 @@ fn both_paths_weigh_alike() {
         };
         (of(None), of(Some(weights.to_vec())))
     };
-    let ((plain, fast), (_, naive)) = (loss(PathKind::Fast), loss(PathKind::Naive));
+    let ((plain, fast), (_, naive)) = (loss(Implementation::Fast), loss(Implementation::Naive));
     assert!((fast - naive).abs() < 1e-5 * naive, "{fast} {naive}");
     assert!((fast - plain).abs() > 1e-3, "{fast} {plain}");
 }

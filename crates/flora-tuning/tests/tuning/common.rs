@@ -14,9 +14,9 @@ use flora_federation::{
 };
 use flora_lora::{LoraConfig, adapter_record, attach, load_adapter_record};
 use flora_tuning::{
-    Cohort, Experiment, Finished, ImageInput, LossKind, Objective, Observer, PathKind, Prompts,
-    Silent, TrainedModel, TrainingConfig, TuningError, TuningModel, methods::Flora, prepare,
-    save_trained,
+    Cohort, Experiment, Finished, ImageInput, Implementation, LossKind, Objective, Observer,
+    Prompts, Silent, TrainedModel, TrainingConfig, TuningError, TuningModel, methods::Flora,
+    prepare, save_trained,
 };
 use image::{DynamicImage, Rgb, RgbImage};
 use rand::RngExt;
@@ -314,34 +314,40 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// Freshly attached adapters; without the vision tower if the fast path does not need it.
-    pub(crate) fn new(images: &Images, lora: &LoraConfig, loss: LossKind, path: PathKind) -> Self {
+    pub(crate) fn new(
+        images: &Images,
+        lora: &LoraConfig,
+        loss: LossKind,
+        implementation: Implementation,
+    ) -> Self {
         let (checkpoint, dataset) = (checkpoint(), images.dataset());
         let clip: Clip = checkpoint.load(&autodiff()).unwrap();
         let logit_scale = clip.temperature_factor();
-        let pictures = path == PathKind::Naive || lora.towers != flora_lora::Towers::Text;
+        let pictures =
+            implementation == Implementation::Naive || lora.towers != flora_lora::Towers::Text;
         let config = &checkpoint.config.text_config;
         let prompts =
             Prompts::new(&checkpoint.tokenizer, config, dataset.template(), dataset.classes())
                 .unwrap();
         let labels = (0..dataset.len()).map(|index| dataset.label(index)).collect();
         let model = attach(TuningModel::new(clip, pictures), lora, 3).unwrap();
-        let input = match (path, model.vision_cut()) {
-            (PathKind::Naive, _) => {
+        let input = match (implementation, model.vision_cut()) {
+            (Implementation::Naive, _) => {
                 let preprocessor = checkpoint.preprocessor.clone();
                 ImageInput::Pictures { dataset: dataset.clone(), preprocessor }
             }
-            (PathKind::Fast, None) => {
+            (Implementation::Fast, None) => {
                 ImageInput::Features(Arc::new(features(&checkpoint, &dataset).into()))
             }
-            (PathKind::Fast, Some(cut)) => {
+            (Implementation::Fast, Some(cut)) => {
                 let below = activations(&checkpoint, &dataset, &model, cut);
                 ImageInput::Activations { below: Arc::new(below.into()), cut }
             }
         };
-        let prefix = (path == PathKind::Fast).then(|| prompts.prefix(&model));
+        let prefix = (implementation == Implementation::Fast).then(|| prompts.prefix(&model));
         let method = Arc::new(Flora(lora.clone()));
         let objective = Objective::new(method, input, labels, prompts, logit_scale);
-        Self { objective: Objective { prefix, loss, path, ..objective }, model }
+        Self { objective: Objective { prefix, loss, implementation, ..objective }, model }
     }
 
     /// The same with non-zero adapters.

@@ -36,7 +36,7 @@ fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
 fn pictures_and_selected_clients_do_not_change_that() {
     let images = Images::new(2, 1);
     let set = [
-        "method.path=naive",
+        "method.implementation=naive",
         "method.lora.towers=both",
         "federation.fraction=0.6",
         "partition={ kind = 'dirichlet', clients = 3, beta = 0.5 }",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flora_core::ParameterRecord;
 use flora_data::ClientShard;
 use flora_lora::{LoraConfig, adapter_record};
-use flora_tuning::{LossKind, PathKind, TrainingConfig, TuningClient};
+use flora_tuning::{Implementation, LossKind, TrainingConfig, TuningClient};
 
 use crate::common::{Images, Setup, bits, fit, max_difference, outcome};
 
@@ -14,7 +14,7 @@ fn masks_do_not_depend_on_threads() {
     let images = Images::new(2, 1);
     let run = |dropout: f64, threads: usize| {
         let outcome = outcome(images.experiment(&[
-            &format!("method.lora.dropout={dropout:?}"),
+            &format!("method.lora.lora_dropout={dropout:?}"),
             &format!("federation.threads={threads}"),
             "training.local_epochs=2",
         ]));
@@ -42,8 +42,8 @@ fn step(setup: &Setup, id: &str, round: usize) -> ParameterRecord {
 fn every_client_and_every_round_has_masks_of_its_own() {
     let images = Images::new(1, 1);
     let setup = |dropout| {
-        let lora = LoraConfig { dropout, lora_alpha: 4.0, ..LoraConfig::default() };
-        Setup::new(&images, &lora, LossKind::ClassCe, PathKind::Fast).trained()
+        let lora = LoraConfig { lora_dropout: dropout, lora_alpha: 4.0, ..LoraConfig::default() };
+        Setup::new(&images, &lora, LossKind::ClassCe, Implementation::Fast).trained()
     };
     // The order within a batch of everything has no effect: without dropout nothing else differs.
     let (plain, dropping) = (setup(0.0), setup(0.5));

@@ -124,7 +124,7 @@ fn the_fast_way_learns_what_the_naive_one_does() {
             outcome(images.experiment(&[&set[..], &["training.learning_rate=1e-2"]].concat())).last
         };
         let start = run("training.rounds=0");
-        let (fast, naive) = (run("method.path=fast"), run("method.path=naive"));
+        let (fast, naive) = (run("method.implementation=fast"), run("method.implementation=naive"));
         assert_eq!(fast.names().collect::<Vec<_>>(), naive.names().collect::<Vec<_>>());
         let most = |left: &ParameterRecord, right: &ParameterRecord| {
             let pairs = left.iter().zip(right.iter());

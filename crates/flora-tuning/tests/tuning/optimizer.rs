@@ -6,7 +6,7 @@ use flora_core::ParameterRecord;
 use flora_data::ClientShard;
 use flora_federation::Share;
 use flora_lora::{LoraConfig, adapter_record, load_adapter_record};
-use flora_tuning::{LossKind, OptimizerName, PathKind, TrainingConfig, TuningClient};
+use flora_tuning::{Implementation, LossKind, OptimizerName, TrainingConfig, TuningClient};
 
 use crate::common::{Images, Setup, bits, extreme, fit, test, try_fit};
 
@@ -26,7 +26,7 @@ fn training() -> TrainingConfig {
 }
 
 fn setup(images: &Images) -> Setup {
-    Setup::new(images, &LoraConfig::default(), LossKind::ClassCe, PathKind::Fast).trained()
+    Setup::new(images, &LoraConfig::default(), LossKind::ClassCe, Implementation::Fast).trained()
 }
 
 fn client(setup: &Setup, training: TrainingConfig) -> TuningClient {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flora_core::ParameterRecord;
 use flora_lora::{LoraConfig, Towers};
-use flora_tuning::{ImageInput, LossKind, PathKind};
+use flora_tuning::{ImageInput, Implementation, LossKind};
 
 use crate::common::{Images, Setup, checkpoint, features};
 
@@ -14,7 +14,8 @@ const TOLERANCE: f32 = 1e-5;
 const LOSSES: [LossKind; 2] = [LossKind::Infonce, LossKind::ClassCe];
 
 fn both(images: &Images, lora: &LoraConfig, loss: LossKind) -> [Setup; 2] {
-    [PathKind::Fast, PathKind::Naive].map(|path| Setup::new(images, lora, loss, path).trained())
+    [Implementation::Fast, Implementation::Naive]
+        .map(|path| Setup::new(images, lora, loss, path).trained())
 }
 
 /// The largest difference of the losses and of any gradient, each relative to its scale.

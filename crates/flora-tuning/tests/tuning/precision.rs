@@ -72,7 +72,7 @@ fn a_run_says_its_precision_and_its_model_has_it() {
 fn nothing_but_frozen_work_is_rounded() {
     let images = Images::new(2, 1);
     for set in [
-        &["method.path=naive"][..],
+        &["method.implementation=naive"][..],
         &["method.name=fedfft"],
         &["method.lora.towers=vision"],
         &["model.random_weights=true", LAST[0], LAST[1]],

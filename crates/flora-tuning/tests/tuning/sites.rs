@@ -150,8 +150,8 @@ fn every_method_trains_the_same_at_sites() {
 fn every_setting_reaches_the_sites() {
     let images = Images::new(3, 2);
     for set in [
-        &["method.lora.towers=both", "method.lora.dropout=0.2"][..],
-        &["method.path=naive", "training.rounds=1"],
+        &["method.lora.towers=both", "method.lora.lora_dropout=0.2"][..],
+        &["method.implementation=naive", "training.rounds=1"],
         &["method.loss=class-ce", "training.class_weights=balanced"],
         &["method.loss=class-ce", "training.class_weights={ cat = 3.0 }"],
         &["method.loss=class-ce", "method.softmax=balanced"],

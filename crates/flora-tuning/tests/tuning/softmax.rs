@@ -9,7 +9,7 @@ use flora_federation::{EvaluatedModel, Event};
 use flora_lora::LoraConfig;
 use flora_tuning::methods::{Method, Start};
 use flora_tuning::{
-    ClassTerms, ImageInput, LossKind, Objective, PathKind, Prompts, SoftmaxKind, Trainable,
+    ClassTerms, ImageInput, Implementation, LossKind, Objective, Prompts, SoftmaxKind, Trainable,
     TuningError, TuningModel,
 };
 use serde::Deserialize;
@@ -66,7 +66,7 @@ fn losses_and_gradients_are_pytorchs() {
     assert!(fixture.cases.len() >= 10);
     let images = Images::new(1, 1);
     let model =
-        Setup::new(&images, &LoraConfig::default(), LossKind::ClassCe, PathKind::Fast).model;
+        Setup::new(&images, &LoraConfig::default(), LossKind::ClassCe, Implementation::Fast).model;
     let checkpoint = checkpoint();
     for case in fixture.cases {
         let (classes, count) = (case.classes, case.batch.len());
@@ -118,7 +118,7 @@ fn both_paths_have_the_same_softmax() {
             loss.unwrap().into_scalar::<f32>()
         })
     };
-    let (fast, naive) = (losses(PathKind::Fast), losses(PathKind::Naive));
+    let (fast, naive) = (losses(Implementation::Fast), losses(Implementation::Naive));
     for (fast, naive) in fast.into_iter().zip(naive) {
         assert!((fast - naive).abs() < 1e-5 * naive, "{fast} {naive}");
     }
@@ -238,7 +238,8 @@ fn what_has_no_classes_is_refused_and_what_learns_nothing_is_told() {
         // If nothing is trained, there is no softmax.
         outcome(images.experiment(&[softmax, "method.name=zero-shot"]));
     }
-    let setup = Setup::new(&images, &LoraConfig::default(), LossKind::Infonce, PathKind::Fast);
+    let setup =
+        Setup::new(&images, &LoraConfig::default(), LossKind::Infonce, Implementation::Fast);
     let terms = ClassTerms { weights: None, offsets: SoftmaxKind::Balanced.offsets(&[0, 1], 4) };
     let error = setup.objective.client_loss(&setup.model, &[0, 1], &terms, &autodiff());
     assert!(error.unwrap_err().to_string().starts_with("method.softmax: the infonce loss"));

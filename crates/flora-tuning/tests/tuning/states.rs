@@ -8,7 +8,7 @@ use flora_federation::{
     AtRest, Client, ClientStates, Fleet, Kind, Message, PARAMETERS, Share, Simulation, Wait,
 };
 use flora_lora::{LoraConfig, adapter_record};
-use flora_tuning::{Cohort, LossKind, OptimizerName, PathKind, TrainingConfig, TuningClient};
+use flora_tuning::{Cohort, Implementation, LossKind, OptimizerName, TrainingConfig, TuningClient};
 
 use crate::common::{Images, Setup, bits, extreme, fit, outcome, own, task, test};
 
@@ -240,7 +240,7 @@ fn halved(record: &ParameterRecord) -> ParameterRecord {
 
 /// With non-zero adapters.
 fn setup(images: &Images) -> Setup {
-    Setup::new(images, &LoraConfig::default(), LossKind::ClassCe, PathKind::Fast).trained()
+    Setup::new(images, &LoraConfig::default(), LossKind::ClassCe, Implementation::Fast).trained()
 }
 
 fn shard(id: &str) -> ClientShard {

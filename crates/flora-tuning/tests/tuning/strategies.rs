@@ -8,7 +8,9 @@ use flora_federation::{AGGREGATION_ERROR, Client, Event, Kind, Outcome, Value};
 use flora_lora::{LoraConfig, adapter_record};
 use flora_strategies::lora::{ESTIMATE, LORA_A, LORA_B, is_correction, pairs};
 use flora_strategies::{CONTROL, COUNTED, TASK};
-use flora_tuning::{Experiment, LossKind, OptimizerName, PathKind, TrainingConfig, TuningClient};
+use flora_tuning::{
+    Experiment, Implementation, LossKind, OptimizerName, TrainingConfig, TuningClient,
+};
 
 use crate::common::{Images, Listener, Setup, bits, max_difference, outcome, refusal, run, task};
 
@@ -85,7 +87,8 @@ fn rules_of_products_lose_nothing() {
 #[test]
 fn a_control_variate_is_that_of_the_last_answer_that_counted() {
     let images = Images::new(2, 1);
-    let setup = Setup::new(&images, &LoraConfig::default(), LossKind::ClassCe, PathKind::Fast);
+    let setup =
+        Setup::new(&images, &LoraConfig::default(), LossKind::ClassCe, Implementation::Fast);
     let start = adapter_record(&setup.model).unwrap();
     let training = TrainingConfig {
         optimizer: OptimizerName::Sgd,
@@ -179,7 +182,7 @@ fn an_estimate_is_the_gradient() {
     // As large as the layers, so that nothing of the gradient is truncated.
     let lora = LoraConfig { r: 24, lora_alpha: 3.0, ..LoraConfig::default() };
     for batch_size in [6, 4] {
-        let setup = Setup::new(&images, &lora, LossKind::ClassCe, PathKind::Fast);
+        let setup = Setup::new(&images, &lora, LossKind::ClassCe, Implementation::Fast);
         let indices = [0, 3, 4, 7, 8, 11];
         let (loss, gradients) = setup.loss_and_gradients(&indices);
         let training = TrainingConfig { batch_size, ..TrainingConfig::default() };

@@ -7,7 +7,7 @@ use crate::common::{Images, bits, max_difference, run};
 fn train(images: &Images, towers: &str, path: &str) -> ParameterRecord {
     let (finished, told) = run(images.experiment(&[
         &format!("method.lora.towers={towers}"),
-        &format!("method.path={path}"),
+        &format!("method.implementation={path}"),
         "method.loss=class-ce",
         "training.rounds=4",
     ]));

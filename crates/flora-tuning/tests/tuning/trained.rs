@@ -54,7 +54,7 @@ fn predictions_have_the_accuracy_of_the_last_round_to_the_last_digit() {
         vec!["training.rounds=0"],
         vec![halves],
         vec!["federation.participants=central"],
-        vec!["method.path=naive"],
+        vec!["method.implementation=naive"],
         vec!["method.lora.towers=both"],
     ]);
     for name in &names {

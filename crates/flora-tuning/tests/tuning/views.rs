@@ -6,7 +6,9 @@ use burn::tensor::Device;
 use flora_core::ParameterRecord;
 use flora_data::{Dataset, Features, Split, View};
 use flora_lora::LoraConfig;
-use flora_tuning::{ImageInput, LossKind, PathKind, TrainingConfig, TuningClient, Views, prepare};
+use flora_tuning::{
+    ImageInput, Implementation, LossKind, TrainingConfig, TuningClient, Views, prepare,
+};
 
 use crate::common::{
     Images, Listener, Setup, bits, checkpoint, features, fit, max_difference, outcome, refusal, run,
@@ -45,8 +47,8 @@ fn cached_views_are_those_that_the_naive_path_looks_at() {
         ["method.lora.towers=vision", "method.lora.target_modules=[\"layers.1.self_attn.q_proj\"]"];
     for more in [&[][..], &vision] {
         let set = |path| [&["data.views=3", "training.local_epochs=2", path], more].concat();
-        let fast = outcome(images.experiment(&set("method.path=fast")));
-        let naive = outcome(images.experiment(&set("method.path=naive")));
+        let fast = outcome(images.experiment(&set("method.implementation=fast")));
+        let naive = outcome(images.experiment(&set("method.implementation=naive")));
         let difference = max_difference(&fast.last, &naive.last);
         assert!(difference < 1e-4, "{more:?}: {difference:e}");
         let accuracy = |round: usize| (fast.history[round].accuracy, naive.history[round].accuracy);
@@ -61,7 +63,7 @@ fn trained(
     round: usize,
     local_epochs: usize,
 ) -> ParameterRecord {
-    let setup = Setup::new(images, &LoraConfig::default(), LossKind::ClassCe, PathKind::Fast);
+    let setup = Setup::new(images, &LoraConfig::default(), LossKind::ClassCe, Implementation::Fast);
     let dataset = images.dataset();
     let rows = |dataset: &&Dataset| -> Features { features(&checkpoint(), dataset) };
     let each = seen.iter().map(|it| ImageInput::Features(Arc::new(rows(it).into()))).collect();

@@ -33,7 +33,7 @@ fn accuracies(outcome: &Outcome) -> Vec<f64> {
 #[test]
 fn a_run_is_the_uncached_one_and_the_next_run_computes_nothing() {
     let images = Images::new(2, 1);
-    let naive = outcome(images.experiment(&with(&["method.path=naive"])));
+    let naive = outcome(images.experiment(&with(&["method.implementation=naive"])));
     assert!(files(&images.cache()).is_empty(), "the naive path keeps nothing");
 
     let (first, told) = run(images.experiment(&with(&[])));

@@ -11,8 +11,11 @@ use crate::common::{Images, checkpoint, run};
 #[test]
 fn round_zero_is_zero_shot_classification() {
     let images = Images::new(1, 6);
-    for set in [&["method.loss=infonce"][..], &["method.path=naive"], &["method.lora.towers=both"]]
-    {
+    for set in [
+        &["method.loss=infonce"][..],
+        &["method.implementation=naive"],
+        &["method.lora.towers=both"],
+    ] {
         let experiment = images.experiment(&[set, &["training.rounds=1"]].concat());
         let (finished, told) = run(experiment);
         let at_start = told.events.iter().find_map(|event| match event {

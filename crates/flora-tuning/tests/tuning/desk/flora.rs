@@ -191,7 +191,7 @@ fn desks_compute_the_bits_of_the_simulation() {
     for method in TRAINED {
         assert_simulated(&[&named(method)], Fate::Nothing);
     }
-    assert_simulated(&["federation.upload=f16", "method.lora.dropout=0.2"], Fate::Nothing);
+    assert_simulated(&["federation.upload=f16", "method.lora.lora_dropout=0.2"], Fate::Nothing);
     assert_simulated(&["method.name=zero-shot"], Fate::Nothing);
 }
 
