@@ -15,7 +15,9 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use hkdf::Hkdf;
 use sha2::{Digest as _, Sha256};
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
+
+use crate::packing::Layout;
 
 /// A SHA-256 digest.
 pub(crate) type Digest = [u8; 32];
@@ -61,16 +63,23 @@ pub(crate) fn agree(mine: &StaticSecret, theirs: &[u8; 32]) -> Option<Key> {
     shared.was_contributory().then(|| Zeroizing::new(shared.to_bytes()))
 }
 
+/// Adds the mask of `key` to lanes, or subtracts it, by the layout of the lanes.
+pub(crate) fn mask_lanes(lanes: &mut [u32], layout: Option<&Layout>, key: &Key, sign: Sign) {
+    match layout {
+        Some(layout) => layout.mask(lanes, key, sign),
+        None => mask(lanes, key, sign),
+    }
+}
+
 /// Adds the ChaCha20 stream of `key`, as little-endian words with nonce zero and counter zero, to `lanes` modulo
 /// 2^32, or subtracts it. A key is used for one stream only.
 pub(crate) fn mask(lanes: &mut [u32], key: &Key, sign: Sign) {
     // Small enough for the first cache, and a multiple of the blocks that the vector unit makes at once.
-    let mut stream = [0_u8; 4096];
-    let mut cipher = ChaCha20::new((&**key).into(), &[0; 12].into());
-    for lanes in lanes.chunks_mut(stream.len() / 4) {
-        let stream = &mut stream[..4 * lanes.len()];
-        cipher.write_keystream(stream);
-        let words = stream.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
+    const PIECE: usize = 4096;
+    let mut stream = Stream::<PIECE>::new(key);
+    for lanes in lanes.chunks_mut(PIECE / 4) {
+        let piece = stream.next(4 * lanes.len());
+        let words = piece.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
         match sign {
             Sign::Plus => {
                 lanes.iter_mut().zip(words).for_each(|(lane, word)| *lane = lane.wrapping_add(word))
@@ -80,7 +89,26 @@ pub(crate) fn mask(lanes: &mut [u32], key: &Key, sign: Sign) {
             }
         }
     }
-    stream.zeroize();
+}
+
+/// The ChaCha20 stream of a key, with nonce zero and counter zero, in pieces of at most `N` bytes. They are erased
+/// when it is dropped.
+pub(crate) struct Stream<const N: usize> {
+    cipher: ChaCha20,
+    piece: Zeroizing<[u8; N]>,
+}
+
+impl<const N: usize> Stream<N> {
+    pub(crate) fn new(key: &Key) -> Self {
+        let cipher = ChaCha20::new((&**key).into(), &[0; 12].into());
+        Self { cipher, piece: Zeroizing::new([0; N]) }
+    }
+
+    /// The next `count` bytes, and what was there before up to `N`.
+    pub(crate) fn next(&mut self, count: usize) -> &[u8; N] {
+        self.cipher.write_keystream(&mut self.piece[..count]);
+        &self.piece
+    }
 }
 
 /// Encrypts with ChaCha20-Poly1305.

@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | [`Stage::Keys`] | the setup | two X25519 keys, signed with Ed25519 |
 //! | [`Stage::Shares`] | the neighbours' keys | shares of two secrets for each neighbour, sealed; commitments to all |
-//! | [`Stage::Masked`] | the bundles for this client | its lanes, masked modulo 2^32 |
+//! | [`Stage::Masked`] | the bundles for this client | its lanes, masked modulo 2^32, or fewer bits if packed |
 //! | [`Stage::Signed`] | the set of survivors: clients whose lanes arrived | its signature of the set |
 //! | [`Stage::Opened`] | the neighbours' signatures | the share of each neighbour's seed or mask key |
 //!
@@ -68,8 +68,10 @@ mod error;
 mod graph;
 mod lanes;
 mod message;
+mod packing;
 mod past;
 mod plan;
+mod rotation;
 mod rounds;
 mod secrets;
 mod server;

@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 
 use super::{Client, Held, Peer, State, Update};
 use crate::{
-    Bundle, ClientId, Fault, Opening, PublicKeys, Result, SecaggError, Setup, Shares, Survivors,
+    Answer, Bundle, ClientId, Fault, Opening, PublicKeys, Result, SecaggError, Setup, Shares,
+    Survivors,
     crypto::{self, Sign},
     message::SEALED,
     secrets::{self, End, Kind, Secrets},
@@ -154,7 +155,7 @@ impl Client {
         bundles: &[Bundle],
         update: Update<'_>,
         rng: &mut impl CryptoRng,
-    ) -> Result<Vec<u32>> {
+    ) -> Result<Answer> {
         let State::Dealt { seed, own, peers } = &self.state else {
             unreachable!("the stage was checked")
         };
@@ -162,7 +163,9 @@ impl Client {
         if expected != found {
             return Err(SecaggError::Length { expected, found });
         }
-        let mut lanes = self.setup.grid().encode(update.values, update.weight, rng)?;
+        let (rotation, layout) = (self.setup.rotation(), self.setup.layout());
+        let grid = self.setup.grid();
+        let mut lanes = grid.encode(update.values, update.weight, rotation.as_ref(), rng)?;
         let mut held = BTreeMap::new();
         let mut last = None;
         for bundle in bundles {
@@ -173,13 +176,16 @@ impl Client {
             held.insert(bundle.peer, self.opened(bundle, peer)?);
         }
         self.enough(|client| held.contains_key(&client))?;
-        crypto::mask(&mut lanes, seed, Sign::Plus);
+        crypto::mask_lanes(&mut lanes, layout.as_ref(), seed, Sign::Plus);
         for client in held.keys() {
             let sign = if *client > self.id { Sign::Plus } else { Sign::Minus };
-            crypto::mask(&mut lanes, &peers[client].pair, sign);
+            crypto::mask_lanes(&mut lanes, layout.as_ref(), &peers[client].pair, sign);
         }
         self.state = State::Masked { own: own.clone(), held };
-        Ok(lanes)
+        Ok(match layout {
+            Some(layout) => Answer::Packed(layout.pack(&lanes)),
+            None => Answer::Masked(lanes),
+        })
     }
 
     /// Stage 3: the set of survivors, signed, if it hides this client's update well enough.
