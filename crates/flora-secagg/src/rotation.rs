@@ -12,8 +12,8 @@
 //! own; here there is one range for all, and blocks would differ in it.
 //!
 //! The signs are the bits of a ChaCha20 stream (key `SHA-256(label || seed)`, nonce zero), the lowest bit of each byte
-//! first, one for each coordinate of each window; a set bit is a minus. The sums of the windows are multiplied by
-//! `size^(-windows / 2)` at the end. All is computed in double precision.
+//! first, one for each coordinate of each window; a set bit is a minus. Coordinates are multiplied by
+//! `1 / sqrt(size)` together with the sign. All is computed in double precision.
 
 use chacha20::{
     ChaCha20,
@@ -53,7 +53,6 @@ impl Rotation {
             flip(window, &signs, at * size);
             hadamard(window);
         }
-        scale(values, windows.len(), size);
     }
 
     /// Rotates back in place.
@@ -65,7 +64,6 @@ impl Rotation {
             hadamard(window);
             flip(window, &signs, at * size);
         }
-        scale(values, windows.len(), size);
     }
 
     fn signs(&self, count: usize) -> Vec<u8> {
@@ -82,20 +80,13 @@ fn windows(length: usize) -> (Vec<usize>, usize) {
     (if last == 0 { vec![0] } else { vec![0, last, last / 2, 0, last] }, size)
 }
 
+/// Multiplies by random signs, and by the factor that makes the transform keep norms.
 fn flip(values: &mut [f64], signs: &[u8], from: usize) {
+    let by = 1.0 / (values.len() as f64).sqrt();
     for (i, value) in values.iter_mut().enumerate() {
         let bit = from + i;
-        if signs[bit / 8] >> (bit % 8) & 1 == 1 {
-            *value = -*value;
-        }
+        *value *= if signs[bit / 8] >> (bit % 8) & 1 == 1 { -by } else { by };
     }
-}
-
-fn scale(values: &mut [f64], windows: usize, size: usize) {
-    // An even power of a square root is a power of two, so that only one root is rounded.
-    let root = if windows % 2 == 1 { (size as f64).sqrt() } else { 1.0 };
-    let by = 1.0 / ((size as f64).powi(windows as i32 / 2) * root);
-    values.iter_mut().for_each(|value| *value *= by);
 }
 
 /// Multiplies by the Hadamard matrix of Sylvester's order, with entries 1 and -1.
