@@ -6,10 +6,11 @@
 //! Bonawitz et al. 2019, <https://arxiv.org/abs/1912.00131>).
 //!
 //! It is made of Walsh-Hadamard transforms of windows of `size` coordinates, the largest power of two that fits, each
-//! after a change of signs at random. With a length that is no power of two there are five windows: the first
-//! coordinates, the last, the middle, the first and the last. Windows overlap, so no lane is spent on padding, which
-//! would add a third to 24,576 values. `flora-compression` cuts numbers into blocks instead, each with a scale of its
-//! own; here there is one range for all, and blocks would differ in it.
+//! after a change of signs at random. With a length that is no power of two there are four: of the first and of the
+//! last coordinates, then, when those at even places have been dealt before those at odd ones, of the first and of the
+//! last again. Windows overlap, so no lane is spent on padding, which would add a third to 24,576 values.
+//! `flora-compression` cuts numbers into blocks instead, each with a scale of its own; here there is one range for all,
+//! and blocks would differ in it.
 //!
 //! The signs are the bits of a ChaCha20 stream (key `SHA-256(label || seed)`, nonce zero), the lowest bit of each byte
 //! first, one for each coordinate of each window; a set bit is a minus. Coordinates are multiplied by
@@ -46,23 +47,33 @@ impl Rotation {
 
     /// Rotates in place.
     pub(crate) fn apply(&self, values: &mut [f64]) {
-        let (windows, size) = windows(values.len());
-        let signs = self.signs(windows.len() * size);
-        for (at, begin) in windows.iter().enumerate() {
-            let window = &mut values[*begin..begin + size];
-            flip(window, &signs, at * size);
-            hadamard(window);
+        let (passes, last, size) = passes(values.len());
+        let signs = self.signs(2 * passes * size);
+        for pass in 0..passes {
+            if pass > 0 {
+                deal(values);
+            }
+            for (at, begin) in windows(last).enumerate() {
+                let window = &mut values[begin..begin + size];
+                flip(window, &signs, (2 * pass + at) * size);
+                hadamard(window);
+            }
         }
     }
 
     /// Rotates back in place.
     pub(crate) fn undo(&self, values: &mut [f64]) {
-        let (windows, size) = windows(values.len());
-        let signs = self.signs(windows.len() * size);
-        for (at, begin) in windows.iter().enumerate().rev() {
-            let window = &mut values[*begin..begin + size];
-            hadamard(window);
-            flip(window, &signs, at * size);
+        let (passes, last, size) = passes(values.len());
+        let signs = self.signs(2 * passes * size);
+        for pass in (0..passes).rev() {
+            for (at, begin) in windows(last).enumerate().rev() {
+                let window = &mut values[begin..begin + size];
+                hadamard(window);
+                flip(window, &signs, (2 * pass + at) * size);
+            }
+            if pass > 0 {
+                gather(values);
+            }
         }
     }
 
@@ -73,11 +84,31 @@ impl Rotation {
     }
 }
 
-/// Where the windows begin, in order, and how many coordinates each has.
-fn windows(length: usize) -> (Vec<usize>, usize) {
+/// How many passes there are over values of this length, where the last window begins, and its size.
+fn passes(length: usize) -> (usize, usize, usize) {
     let size = 1 << length.ilog2();
     let last = length - size;
-    (if last == 0 { vec![0] } else { vec![0, last, last / 2, 0, last] }, size)
+    (if last == 0 { 1 } else { 2 }, last, size)
+}
+
+/// Where the windows of a pass begin.
+fn windows(last: usize) -> impl DoubleEndedIterator<Item = usize> + ExactSizeIterator {
+    [0, last].into_iter().take(if last == 0 { 1 } else { 2 })
+}
+
+/// Those at even places, and then those at odd ones.
+fn deal(values: &mut [f64]) {
+    let all = values.to_vec();
+    let dealt = all.iter().step_by(2).chain(all.iter().skip(1).step_by(2));
+    values.iter_mut().zip(dealt).for_each(|(value, from)| *value = *from);
+}
+
+/// Undoes [`deal`].
+fn gather(values: &mut [f64]) {
+    let all = values.to_vec();
+    let (even, odd) = all.split_at(all.len().div_ceil(2));
+    values.iter_mut().step_by(2).zip(even).for_each(|(value, from)| *value = *from);
+    values.iter_mut().skip(1).step_by(2).zip(odd).for_each(|(value, from)| *value = *from);
 }
 
 /// Multiplies by random signs, and by the factor that makes the transform keep norms.
