@@ -9,7 +9,7 @@ use super::{Client, Held, Peer, State, Update};
 use crate::{
     Answer, Bundle, ClientId, Fault, Opening, PublicKeys, Result, SecaggError, Setup, Shares,
     Survivors,
-    crypto::{self, Sign},
+    crypto::{self, Sign, Signed},
     message::SEALED,
     secrets::{self, End, Kind, Secrets},
     shamir,
@@ -40,20 +40,29 @@ impl Client {
 
     /// The neighbours' identities, if all keys are signed by them and no key is there twice.
     fn identities(&self, own: &PublicKeys, all: &[PublicKeys]) -> Result<Vec<VerifyingKey>> {
-        let mut seen = BTreeMap::from([(own.mask, self.id), (own.sealing, self.id)]);
         let mut last = None;
         let identities = all.iter().map(|keys| {
             self.in_order(&mut last, keys.client)?;
-            let verified = self.directory.verified(self.setup.digest(), keys);
-            let identity = verified.map_err(|fault| self.peer(keys.client, fault))?;
+            self.directory.identity(keys).map_err(|fault| self.peer(keys.client, fault))
+        });
+        let identities = identities.collect::<Result<Vec<_>>>()?;
+        let digest = self.setup.digest();
+        let signed: Vec<Signed> = all
+            .iter()
+            .zip(&identities)
+            .map(|(keys, identity)| keys.by(*identity, digest))
+            .collect();
+        if let Some(wrong) = crypto::first_wrong(&signed) {
+            return Err(self.peer(all[wrong].client, Fault::Signature));
+        }
+        let mut seen = BTreeMap::from([(own.mask, self.id), (own.sealing, self.id)]);
+        for keys in all {
             for key in [keys.mask, keys.sealing] {
                 if let Some(other) = seen.insert(key, keys.client) {
                     return Err(self.peer(keys.client, Fault::SharedKey(other)));
                 }
             }
-            Ok(identity)
-        });
-        let identities = identities.collect::<Result<Vec<_>>>()?;
+        }
         self.enough(|client| all.binary_search_by_key(&client, |keys| keys.client).is_ok())?;
         Ok(identities)
     }
@@ -246,16 +255,17 @@ impl Client {
             _ => unreachable!("the stage was checked"),
         };
         let inside = |client: ClientId| survivors.contains(self.setup.point(client) as usize - 1);
-        let mut last = None;
+        let (mut last, mut signed) = (None, Vec::with_capacity(signatures.len()));
         for (client, signature) in signatures {
             self.in_order(&mut last, *client)?;
             let Some(peer) = held.get(client).filter(|_| inside(*client)) else {
                 return Err(self
                     .server(Fault::Clients(format!("client {client} signs, and is no survivor"))));
             };
-            if !survivors.signed_by(*client, &peer.identity, &self.setup, signature) {
-                return Err(self.peer(*client, Fault::Signature));
-            }
+            signed.push(survivors.signed_by(*client, peer.identity, &self.setup, signature));
+        }
+        if let Some(wrong) = crypto::first_wrong(&signed) {
+            return Err(self.peer(signatures[wrong].0, Fault::Signature));
         }
         self.enough(|client| {
             signatures.binary_search_by_key(&client, |(client, _)| *client).is_ok()

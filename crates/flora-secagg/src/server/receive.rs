@@ -52,7 +52,10 @@ impl Server {
         if keys.client != client {
             return Err(Fault::Sender(keys.client));
         }
-        let identity = self.directory.verified(self.setup.digest(), &keys)?;
+        let identity = self.directory.identity(&keys)?;
+        if !keys.by(identity, self.setup.digest()).verifies() {
+            return Err(Fault::Signature);
+        }
         if keys.mask == keys.sealing {
             return Err(Fault::SharedKey(client));
         }
