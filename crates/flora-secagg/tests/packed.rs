@@ -318,7 +318,7 @@ fn errors_are_those_of_the_same_bits_without_masks() {
     // Without a rotation, in a range of the largest number, as without masks: every client's numbers rounded alone.
     let largest =
         updates.iter().flat_map(|(values, _)| values).fold(0.0_f32, |a, b| a.max(b.abs()));
-    for bits in [4, 8, 16] {
+    for bits in [4, 8, 16, 28] {
         let config = Config {
             range: largest,
             bits: Some(bits),
