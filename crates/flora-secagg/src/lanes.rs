@@ -217,7 +217,8 @@ mod tests {
     };
 
     fn lanes(grid: &Grid, update: &[f32], weight: u64) -> Result<Vec<u32>> {
-        let rotation = grid.is_rotated.then(|| Rotation::new(&[3; 32]));
+        let session = crate::Session { run: "r".to_owned(), round: 3, attempt: 0 };
+        let rotation = grid.is_rotated.then(|| Rotation::new(&session));
         grid.encode(update, weight, rotation.as_ref(), &mut ChaCha20Rng::seed_from_u64(1))
     }
 

@@ -12,7 +12,7 @@
 //! `flora-compression` cuts numbers into blocks instead, each with a scale of its own; here there is one range for all,
 //! and blocks would differ in it.
 //!
-//! The signs are the bits of a ChaCha20 stream (key `SHA-256(label || seed)`, nonce zero), the lowest bit of each byte
+//! The signs are the bits of a ChaCha20 stream (key `SHA-256(label || round || run)`, nonce zero), the lowest bit of each byte
 //! first, one for each coordinate of each window; a set bit is a minus. Coordinates are multiplied by
 //! `1 / sqrt(size)` together with the sign. All is computed in double precision.
 
@@ -21,7 +21,10 @@ use chacha20::{
     cipher::{KeyIvInit, StreamCipher},
 };
 
-use crate::crypto::{self, Digest};
+use crate::{
+    Session,
+    crypto::{self, Digest},
+};
 
 /// The largest coordinate that fits, in units of `norm / sqrt(length)`.
 ///
@@ -41,8 +44,10 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
-    pub(crate) fn new(seed: &[u8; 32]) -> Self {
-        Self { key: crypto::hash("rotation", &[seed]) }
+    /// Of a round, whatever the attempt and the graph: a run that is repeated has the same. Nothing is hidden by it.
+    pub(crate) fn new(session: &Session) -> Self {
+        let Session { run, round, .. } = session;
+        Self { key: crypto::hash("rotation", &[&round.to_le_bytes(), run.as_bytes()]) }
     }
 
     /// Rotates in place.
@@ -138,6 +143,10 @@ fn hadamard(values: &mut [f64]) {
 mod tests {
     use super::*;
 
+    fn of_round(round: u64) -> Rotation {
+        Rotation::new(&Session { run: "r".to_owned(), round, attempt: 0 })
+    }
+
     fn norm(values: &[f64]) -> f64 {
         values.iter().map(|value| value * value).sum::<f64>().sqrt()
     }
@@ -145,7 +154,7 @@ mod tests {
     #[test]
     fn it_keeps_norms_and_sums_and_is_undone() {
         for length in [1_usize, 2, 3, 5, 7, 8, 33, 96, 1000, 1023, 1024, 1025, 24_576] {
-            let rotation = Rotation::new(&[length as u8; 32]);
+            let rotation = of_round(length as u64);
             let one: Vec<f64> = (0..length).map(|i| ((i * 37 + 5) % 19) as f64 - 9.0).collect();
             let two: Vec<f64> = (0..length).map(|i| ((i * 11 + 3) % 23) as f64 / 7.0).collect();
             let both: Vec<f64> = one.iter().zip(&two).map(|(a, b)| a + b).collect();
@@ -177,7 +186,7 @@ mod tests {
                     for seed in 0..40 {
                         let mut values = vec![0.0; length];
                         values[begin..begin + count].fill((1.0 / count as f64).sqrt());
-                        Rotation::new(&[seed; 32]).apply(&mut values);
+                        of_round(seed).apply(&mut values);
                         let most = values.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
                         largest = largest.max(most);
                     }

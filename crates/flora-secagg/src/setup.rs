@@ -164,7 +164,7 @@ impl Setup {
 
     /// The rotation of updates, if they are rotated.
     pub(crate) fn rotation(&self) -> Option<Rotation> {
-        self.grid.is_rotated.then(|| Rotation::new(&self.seed))
+        self.grid.is_rotated.then(|| Rotation::new(&self.session))
     }
 
     pub(crate) fn digest(&self) -> &Digest {

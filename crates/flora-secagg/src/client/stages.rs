@@ -158,7 +158,8 @@ impl Client {
         Ok(Held { identity: peer.identity, seed, key })
     }
 
-    /// Stage 2: the lanes, masked with every neighbour whose bundle arrived, and with the self mask.
+    /// Stage 2: the lanes, masked with every neighbour whose bundle arrived, and with the self mask. `rng` rounds, and
+    /// does nothing else: [`Secure`](crate::Secure) counts on that.
     pub(super) fn mask(
         &mut self,
         bundles: &[Bundle],

@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 
 use flora_core::hex;
 use flora_federation::{Client as Participant, ClientError, ClientInfo, Kind, Message, Task};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::{SECURE, eligible, number, put, take};
 use crate::{
-    Ask, Client, ClientId, Directory, Past, Policy, Request, SecaggError, SigningKey, Update,
-    VerifyingKey, system_rng,
+    Ask, Client, ClientId, Directory, Past, Policy, Request, SecaggError, Session, SigningKey,
+    Update, VerifyingKey, crypto, secrets, system_rng,
 };
 
 /// A client whose updates leave it under masks only: what the server gets of a round is the sum over all clients.
@@ -112,7 +113,13 @@ impl<C: Participant> Secure<C> {
                 "it began without this client, which was restarted since",
             )
         })?;
-        let response = current.answer(&request, update, &mut system_rng()?)?;
+        let mut rng = match &request.body {
+            // Rounds alone, for which a stream that is known does, and gives a run that is repeated the same bits.
+            // Every other stage draws secrets.
+            Ask::Bundles(_) => rounding(current.setup().session(), current.id()),
+            _ => system_rng()?,
+        };
+        let response = current.answer(&request, update, &mut rng)?;
         self.kept.directory.clone_from(current.directory().keys());
         if matches!(request.body, Ask::Signatures(_)) {
             self.kept.past.opened();
@@ -141,6 +148,13 @@ impl<C: Participant> Secure<C> {
         put(&mut answer, masked);
         Ok(answer)
     }
+}
+
+/// The stream that a client rounds with in a round, whatever the attempt.
+fn rounding(session: &Session, client: ClientId) -> ChaCha20Rng {
+    let (round, client) = (session.round.to_le_bytes(), secrets::number(client));
+    let key = crypto::hash("rounding", &[&round, &client, session.run.as_bytes()]);
+    ChaCha20Rng::from_seed(key)
 }
 
 /// An error as it may leave: without the numbers that masks hide.
