@@ -16,6 +16,9 @@ use crate::{
 const BUNDLE: usize = 12 + SEALED + 64;
 const KEYS: usize = 3 * 32 + 64;
 
+/// The kind of a response with packed lanes. The others are their stages.
+const PACKED: u8 = 5;
+
 /// Something with a byte form.
 pub(crate) trait Wire: Sized {
     /// The fewest bytes it takes.
@@ -90,13 +93,11 @@ impl Wire for Survivors {
     const LEAST: usize = 1;
 
     fn write(&self, writer: &mut Writer) {
-        writer.number(self.0.len() as u64);
-        writer.raw(&self.0);
+        writer.bytes(&self.0);
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self> {
-        let count = reader.count(1)?;
-        Ok(Self(reader.take(count)?.to_vec()))
+        reader.bytes().map(|bytes| Self(bytes.to_vec()))
     }
 }
 
@@ -171,11 +172,16 @@ impl Request {
 impl Response {
     /// The byte form.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut writer = head(self.body.stage() as u8, &self.tag, self.from);
+        let kind = match &self.body {
+            Answer::Packed(_) => PACKED,
+            body => body.stage() as u8,
+        };
+        let mut writer = head(kind, &self.tag, self.from);
         match &self.body {
             Answer::Keys(keys) => keys.write(&mut writer),
             Answer::Shares(shares) => shares.write(&mut writer),
             Answer::Masked(lanes) => writer.words(lanes),
+            Answer::Packed(lanes) => writer.bytes(lanes),
             Answer::Signed(signature) => signature.write(&mut writer),
             Answer::Opened(openings) => openings.write(&mut writer),
         }
@@ -198,6 +204,7 @@ impl Response {
             2 => Answer::Masked(reader.words()?),
             3 => Answer::Signed(Wire::read(&mut reader)?),
             4 => Answer::Opened(Wire::read(&mut reader)?),
+            PACKED => Answer::Packed(reader.bytes()?.to_vec()),
             other => return Err(reader.bad(format!("kind {other} is unknown"))),
         };
         reader.end()?;

@@ -41,12 +41,20 @@ impl fmt::Display for Session {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The largest magnitude of a coordinate of `weight / max_weight * update`. Default 1.
+    /// The largest magnitude of a coordinate of `weight / max_weight * update`; a larger one is an error of the client.
+    /// Default 1.
     pub range: f32,
-    /// Bits of a lane, 2 to 31. Default: as many as leave room for the sum of all clients in 32.
+    /// The largest L2 norm of `weight / max_weight * update`; a larger one is an error of the client. With it, updates
+    /// are rotated at random before they are rounded, and `range` is of no account: all coordinates then lie within
+    /// `6 / sqrt(length)` of the norm, so that few bits are enough, whatever the update is. Default: none.
+    pub norm: Option<f32>,
+    /// Bits of one client's value, 2 to 31. Default: as many as leave room for the sum of all clients in 32.
     pub bits: Option<u32>,
-    /// How values become lanes.
-    pub rounding: Rounding,
+    /// Whether lanes travel in as few bits as the sum of all clients needs: `bits` and the logarithm of the clients.
+    /// Else in 32. Default: if `bits` are set.
+    pub packed: Option<bool>,
+    /// How values become lanes. Default: [`Rounding::Stochastic`] with a `norm`, else [`Rounding::Nearest`].
+    pub rounding: Option<Rounding>,
     /// The largest weight of a client; times the number of clients it must be below 2^32. Resolution is best when it
     /// is close to the largest there is. Default 1.
     pub max_weight: u64,
@@ -68,8 +76,10 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             range: 1.0,
+            norm: None,
             bits: None,
-            rounding: Rounding::Nearest,
+            packed: None,
+            rounding: None,
             max_weight: 1,
             neighbours: None,
             threshold: None,
@@ -127,9 +137,14 @@ impl Config {
             planned,
             self.minimum.unwrap_or(planned.threshold.max(count.div_ceil(2))),
             Grid {
-                range: self.range,
+                range: self.norm.unwrap_or(self.range),
+                is_rotated: self.norm.is_some(),
+                is_packed: self.packed.unwrap_or(self.bits.is_some()),
                 bits: self.bits.unwrap_or(Grid::most_bits(count)),
-                rounding: self.rounding,
+                rounding: self.rounding.unwrap_or(match self.norm {
+                    None => Rounding::Nearest,
+                    Some(_) => Rounding::Stochastic,
+                }),
                 max_weight: self.max_weight,
             },
             length,

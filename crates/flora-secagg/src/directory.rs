@@ -4,7 +4,7 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 
 use crate::{
     ClientId, Fault, PublicKeys, Setup, Survivors,
-    crypto::{self, Digest},
+    crypto::{self, Digest, Signed},
     secrets,
 };
 
@@ -28,26 +28,17 @@ impl Directory {
         }
     }
 
-    /// The client's identity, if these keys are signed by it.
-    pub(crate) fn verified(
-        &self,
-        setup: &Digest,
-        keys: &PublicKeys,
-    ) -> Result<VerifyingKey, Fault> {
-        let identity = match self.keys().get(&keys.client) {
-            Some(known) if known.to_bytes() == keys.identity => *known,
-            Some(_) => return Err(Fault::Identity),
-            None if matches!(self, Self::Known(_)) => return Err(Fault::Unknown),
-            None => VerifyingKey::from_bytes(&keys.identity).map_err(|_| Fault::Identity)?,
-        };
-        let parts: [&[u8]; 3] = [&secrets::number(keys.client), &keys.mask, &keys.sealing];
-        match crypto::verify(&identity, KEYS, setup, &parts, &keys.signature) {
-            true => Ok(identity),
-            false => Err(Fault::Signature),
+    /// The identity that these keys must be [signed](PublicKeys::by) by.
+    pub(crate) fn identity(&self, keys: &PublicKeys) -> Result<VerifyingKey, Fault> {
+        match self.keys().get(&keys.client) {
+            Some(known) if known.to_bytes() == keys.identity => Ok(*known),
+            Some(_) => Err(Fault::Identity),
+            None if matches!(self, Self::Known(_)) => Err(Fault::Unknown),
+            None => VerifyingKey::from_bytes(&keys.identity).map_err(|_| Fault::Identity),
         }
     }
 
-    /// Keeps the identity of one that was [`verified`](Self::verified).
+    /// Keeps an identity whose signature was verified.
     pub(crate) fn pin(&mut self, client: ClientId, identity: VerifyingKey) {
         if let Self::FirstUse(keys) = self {
             keys.entry(client).or_insert(identity);
@@ -69,6 +60,12 @@ impl PublicKeys {
         );
     }
 
+    /// Their signature, which should be by this identity.
+    pub(crate) fn by(&self, identity: VerifyingKey, setup: &Digest) -> Signed {
+        let parts: [&[u8]; 3] = [&secrets::number(self.client), &self.mask, &self.sealing];
+        Signed::new(identity, KEYS, setup, &parts, &self.signature)
+    }
+
     /// Whether the client signed this set.
     pub(crate) fn signed(
         &self,
@@ -77,7 +74,7 @@ impl PublicKeys {
         signature: &[u8; 64],
     ) -> bool {
         let Ok(identity) = VerifyingKey::from_bytes(&self.identity) else { return false };
-        survivors.signed_by(self.client, &identity, setup, signature)
+        survivors.signed_by(self.client, identity, setup, signature).verifies()
     }
 }
 
@@ -90,19 +87,15 @@ impl Survivors {
         crypto::sign(identity, SURVIVORS, setup.digest(), &[&secrets::number(client), &self.0])
     }
 
+    /// A client's signature of this set, which should be by this identity.
     pub(crate) fn signed_by(
         &self,
         client: ClientId,
-        identity: &VerifyingKey,
+        identity: VerifyingKey,
         setup: &Setup,
         signature: &[u8; 64],
-    ) -> bool {
-        crypto::verify(
-            identity,
-            SURVIVORS,
-            setup.digest(),
-            &[&secrets::number(client), &self.0],
-            signature,
-        )
+    ) -> Signed {
+        let parts: [&[u8]; 2] = [&secrets::number(client), &self.0];
+        Signed::new(identity, SURVIVORS, setup.digest(), &parts, signature)
     }
 }

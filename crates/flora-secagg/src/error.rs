@@ -38,6 +38,16 @@ pub enum SecaggError {
         /// The largest magnitude that fits.
         range: f64,
     },
+    /// An update with a larger norm than the setup says.
+    #[error(
+        "the weighted update has a norm of {norm}, and {most} is the most; raise the norm or scale the update"
+    )]
+    Norm {
+        /// The L2 norm after multiplication with `weight / max_weight`.
+        norm: f64,
+        /// The largest that fits.
+        most: f64,
+    },
     /// An update of the wrong length.
     #[error("the update has {found} values, and the setup says {expected}")]
     Length {

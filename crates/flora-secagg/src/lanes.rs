@@ -3,11 +3,20 @@
 //! A weighted value `x` in `[-range, range]` becomes `half + round(x / range * half)` with `half = 2^(bits - 1) - 1`.
 //! The number of steps is even, so that zero is a lane exactly: a parameter that did not change adds nothing to the
 //! mean.
+//!
+//! Values are weighted before they are rounded, on one grid for all: `x = weight / max_weight * value`. Weights after
+//! rounding, lanes times weights, would take `log2(max_weight)` more bits a lane, for which more bits of `x` do more.
+//! The price is that a client of small weight uses a small part of the grid, so that the error of the mean grows with
+//! `max_weight` over the mean weight. Rounding at random keeps it free of bias all the same.
 
 use rand_chacha::rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClientId, Result, SecaggError};
+use crate::{
+    ClientId, Result, SecaggError,
+    packing::Layout,
+    rotation::{self, Rotation},
+};
 
 /// How a value between two steps becomes a lane.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +32,11 @@ pub enum Rounding {
 /// The grid that all clients of a setup share.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Grid {
+    /// The largest magnitude of a weighted value; with `is_rotated`, the largest norm of a weighted update.
     pub(crate) range: f32,
+    pub(crate) is_rotated: bool,
+    /// Whether lanes have as few bits as the sum needs, and not 32.
+    pub(crate) is_packed: bool,
     pub(crate) bits: u32,
     pub(crate) rounding: Rounding,
     pub(crate) max_weight: u64,
@@ -41,21 +54,53 @@ impl Grid {
         (most + 2).ilog2().min(31)
     }
 
-    /// The lanes of a weighted update, and the weight as the last one.
+    /// How lanes travel, if it is not as words of 32 bits.
+    pub(crate) fn layout(&self, clients: usize, length: usize) -> Option<Layout> {
+        let all = clients as u64;
+        let most = 2 * u64::from(self.half());
+        self.is_packed.then(|| Layout::new(length, all * most, all * self.max_weight))
+    }
+
+    /// The largest magnitude of a lane's value.
+    fn reach(&self, length: usize) -> f64 {
+        let range = f64::from(self.range);
+        if self.is_rotated { rotation::reach(range, length) } else { range }
+    }
+
+    /// The weighted update, rotated.
+    fn weighted(&self, update: &[f32], weight: u64, rotation: &Rotation) -> Result<Vec<f64>> {
+        let factor = weight as f64 / self.max_weight as f64;
+        let most = f64::from(self.range);
+        if let Some(lane) = update.iter().position(|value| !value.is_finite()) {
+            let value = f64::from(update[lane]);
+            return Err(SecaggError::Range { lane, value, range: most });
+        }
+        let mut values: Vec<f64> = update.iter().map(|value| factor * f64::from(*value)).collect();
+        let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
+        if norm > most {
+            return Err(SecaggError::Norm { norm, most });
+        }
+        rotation.apply(&mut values);
+        Ok(values)
+    }
+
+    /// The lanes of a weighted update, and the weight as the last one. With `rotation`, if the grid is rotated.
     pub(crate) fn encode(
         &self,
         update: &[f32],
         weight: u64,
+        rotation: Option<&Rotation>,
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<u32>> {
         if weight > self.max_weight {
             return Err(SecaggError::Weight { weight, most: self.max_weight });
         }
-        let (range, half) = (f64::from(self.range), self.half());
+        let rotated = rotation.map(|it| self.weighted(update, weight, it)).transpose()?;
+        let (range, half) = (self.reach(update.len()), self.half());
         let factor = weight as f64 / self.max_weight as f64;
         let mut lanes = Vec::with_capacity(update.len() + 1);
         for (lane, value) in update.iter().enumerate() {
-            let x = factor * f64::from(*value);
+            let x = rotated.as_ref().map_or_else(|| factor * f64::from(*value), |all| all[lane]);
             // Not `x.abs() > range`, which lets NaN pass. A weight of zero does not hide a value that is not finite.
             if !(x.abs() <= range && value.is_finite()) {
                 let value = if value.is_finite() { x } else { f64::from(*value) };
@@ -82,13 +127,19 @@ pub struct Sum {
     clients: Vec<ClientId>,
     lanes: Vec<u32>,
     grid: Grid,
+    rotation: Option<Rotation>,
 }
 
 impl Sum {
     /// # Errors
     ///
     /// Sums that so many honest clients cannot reach. Wrong masks leave random lanes, most of which are that large.
-    pub(crate) fn new(clients: Vec<ClientId>, lanes: Vec<u32>, grid: Grid) -> Result<Self> {
+    pub(crate) fn new(
+        clients: Vec<ClientId>,
+        lanes: Vec<u32>,
+        grid: Grid,
+        rotation: Option<Rotation>,
+    ) -> Result<Self> {
         let count = clients.len() as u64;
         let last = lanes.len() - 1;
         for (lane, value) in lanes.iter().enumerate() {
@@ -98,7 +149,7 @@ impl Sum {
                 return Err(SecaggError::Sum { lane, value: *value, clients: clients.len(), most });
             }
         }
-        Ok(Self { clients, lanes, grid })
+        Ok(Self { clients, lanes, grid, rotation })
     }
 
     /// The clients whose updates are in the sum, in ascending order.
@@ -117,12 +168,18 @@ impl Sum {
     }
 
     /// `sum over clients of weight * update`. Each client's value is off by half a [`step`](Self::step) times
-    /// `max_weight` at most (a whole one with stochastic rounding).
+    /// `max_weight` at most (a whole one with stochastic rounding). If updates were rotated, that is the error before
+    /// the sum is rotated back, which keeps the error's norm.
     pub fn weighted(&self) -> Vec<f64> {
         let zero = self.clients.len() as i64 * i64::from(self.grid.half());
         let unit = self.step() * self.grid.max_weight as f64;
         let (_, values) = self.lanes.split_last().expect("the lane of the weight");
-        values.iter().map(|lane| (i64::from(*lane) - zero) as f64 * unit).collect()
+        let mut sum: Vec<f64> =
+            values.iter().map(|lane| (i64::from(*lane) - zero) as f64 * unit).collect();
+        if let Some(rotation) = &self.rotation {
+            rotation.undo(&mut sum);
+        }
+        sum
     }
 
     /// The weighted mean of the updates.
@@ -141,7 +198,7 @@ impl Sum {
 
     /// The distance of two neighbouring lanes, in units of `weight / max_weight * update`.
     pub fn step(&self) -> f64 {
-        f64::from(self.grid.range) / f64::from(self.grid.half())
+        self.grid.reach(self.lanes.len() - 1) / f64::from(self.grid.half())
     }
 }
 
@@ -150,10 +207,19 @@ mod tests {
     use super::*;
     use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-    const GRID: Grid = Grid { range: 2.0, bits: 10, rounding: Rounding::Nearest, max_weight: 100 };
+    const GRID: Grid = Grid {
+        range: 2.0,
+        is_rotated: false,
+        is_packed: false,
+        bits: 10,
+        rounding: Rounding::Nearest,
+        max_weight: 100,
+    };
 
     fn lanes(grid: &Grid, update: &[f32], weight: u64) -> Result<Vec<u32>> {
-        grid.encode(update, weight, &mut ChaCha20Rng::seed_from_u64(1))
+        let session = crate::Session { run: "r".to_owned(), round: 3, attempt: 0 };
+        let rotation = grid.is_rotated.then(|| Rotation::new(&session));
+        grid.encode(update, weight, rotation.as_ref(), &mut ChaCha20Rng::seed_from_u64(1))
     }
 
     #[test]
@@ -172,6 +238,29 @@ mod tests {
             assert!(matches!(error, SecaggError::Range { lane: 1, .. }), "{value}: {error}");
         }
         assert_eq!(lanes(&GRID, &[0.0], 101), Err(SecaggError::Weight { weight: 101, most: 100 }));
+    }
+
+    #[test]
+    fn norms_out_of_range_are_errors_and_numbers_do_not_count() {
+        let grid = Grid { is_rotated: true, ..GRID };
+        let spike = |at: f32| {
+            let mut update = vec![0.0; 500];
+            update[7] = at;
+            update
+        };
+        for (norm, weight) in [(2.0, 100), (4.0, 50), (-2.0, 100), (0.0, 100), (1e30, 0)] {
+            lanes(&grid, &spike(norm), weight).unwrap();
+        }
+        for (norm, weight) in [(2.001, 100), (-4.01, 50), (1e30, 1)] {
+            let error = lanes(&grid, &spike(norm), weight).unwrap_err();
+            assert!(matches!(error, SecaggError::Norm { most: 2.0, .. }), "{error}");
+        }
+        for value in [f32::NAN, f32::INFINITY] {
+            let error = lanes(&grid, &spike(value), 0).unwrap_err();
+            assert!(matches!(error, SecaggError::Range { lane: 7, .. }), "{error}");
+        }
+        // What did not change is still nothing.
+        assert!(lanes(&grid, &spike(0.0), 100).unwrap()[..500].iter().all(|lane| *lane == 511));
     }
 
     #[test]

@@ -14,9 +14,40 @@
 //! |---|---|---|
 //! | [`Stage::Keys`] | the setup | two X25519 keys, signed with Ed25519 |
 //! | [`Stage::Shares`] | the neighbours' keys | shares of two secrets for each neighbour, sealed; commitments to all |
-//! | [`Stage::Masked`] | the bundles for this client | its lanes, masked modulo 2^32 |
+//! | [`Stage::Masked`] | the bundles for this client | its lanes, masked modulo 2^32, or fewer bits if packed |
 //! | [`Stage::Signed`] | the set of survivors: clients whose lanes arrived | its signature of the set |
 //! | [`Stage::Opened`] | the neighbours' signatures | the share of each neighbour's seed or mask key |
+//!
+//! # Few bits
+//!
+//! By default lanes are words of 32 bits, filled by the sum of all clients. With [`Config::bits`] a client's value has
+//! fewer bits, and a lane those of the sum of all clients' values: the masked lanes are packed, masks are added modulo
+//! `2^lane`, and sums never wrap. [`Config::norm`] rotates updates at random before they are rounded, so that the
+//! range of a lane follows from the norm of an update, and rounds at random, without bias. A value out of range, or a
+//! norm, is an error of the client, never clipped and never wrapped. In rounds of a federation, rotation and rounding
+//! follow from the run's name, the round and the client, so that a repeated run has the same bits.
+//!
+//! Measured with 24,576 values and 10 clients (`tests/packed.rs`; the error is the square of that of the mean, in parts
+//! of the square of the mean's norm, of independent updates at the bound; it is the same without masks):
+//!
+//! | setting | bits of a lane | bytes of the masked lanes | error |
+//! |---|---:|---:|---:|
+//! | none, `range` the largest number | 32 | 98,321 | 4.8e-17 |
+//! | `bits = 16`, `norm` | 20 | 61,459 | 5.7e-9 |
+//! | `bits = 8`, `norm` | 12 | 36,883 | 3.9e-4 |
+//! | `bits = 4`, `norm` | 8 | 24,595 | 0.13 |
+//!
+//! The error grows with the square of the bound over an update's norm. Where clients move alike, it is smaller by up to
+//! the number of clients.
+//!
+//! # What it costs
+//!
+//! Time of one client for 24,576 values, in one thread of an AMD EPYC (Zen 5), without waiting for others: 1.7 ms with
+//! 10 clients, 6.1 ms with 100 and 15.2 ms with 1000 (94 neighbours). Of the last, 6.9 ms are 188 X25519 agreements
+//! of 36 us, 5.5 ms are 95 masks of 58 us (ChaCha20 with AVX2), 1.5 ms are 128 signatures, verified together, and
+//! 0.6 ms are shares. Packed lanes take less: with 10 clients 1.5 ms at 8 bits and 1.4 ms at 4, and the rotation 0.8 ms
+//! more. Fewer neighbours take less of everything: planned for a dropout of 0.1 and not 0.3, 1000 clients have 48, and
+//! each takes 8.1 ms, with the same bounds for colluders ([`Faults`]).
 //!
 //! # What the server learns
 //!
@@ -68,8 +99,10 @@ mod error;
 mod graph;
 mod lanes;
 mod message;
+mod packing;
 mod past;
 mod plan;
+mod rotation;
 mod rounds;
 mod secrets;
 mod server;

@@ -113,6 +113,8 @@ pub enum Answer {
     Shares(Shares),
     /// Its lanes, masked modulo 2^32.
     Masked(Vec<u32>),
+    /// Its lanes, masked modulo powers of two as large as their sums need, and packed.
+    Packed(Vec<u8>),
     /// Its signature of the survivors.
     Signed([u8; 64]),
     /// The shares it holds: of the seed of each survivor, of the mask key of each neighbour that dropped out.
@@ -223,7 +225,7 @@ impl Answer {
         match self {
             Self::Keys(_) => Stage::Keys,
             Self::Shares(_) => Stage::Shares,
-            Self::Masked(_) => Stage::Masked,
+            Self::Masked(_) | Self::Packed(_) => Stage::Masked,
             Self::Signed(_) => Stage::Signed,
             Self::Opened(_) => Stage::Opened,
         }

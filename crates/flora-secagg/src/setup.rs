@@ -3,7 +3,9 @@ use crate::{
     crypto::{self, Digest},
     graph,
     lanes::Grid,
+    packing::Layout,
     plan::Plan,
+    rotation::Rotation,
     wire::{Reader, Writer},
 };
 
@@ -78,7 +80,8 @@ impl Setup {
         }
         let grid = &self.grid;
         if !(grid.range.is_finite() && grid.range > 0.0) {
-            return bad("range", format!("{} is not positive and finite", grid.range));
+            let field = if grid.is_rotated { "norm" } else { "range" };
+            return bad(field, format!("{} is not positive and finite", grid.range));
         }
         if !(2..=Grid::most_bits(count)).contains(&grid.bits) {
             return bad(
@@ -124,14 +127,25 @@ impl Setup {
         self.minimum
     }
 
-    /// The largest magnitude of a coordinate of `weight / max_weight * update`.
+    /// The largest magnitude of a coordinate of `weight / max_weight * update`; if updates
+    /// [are rotated](Self::is_rotated), the largest L2 norm of it.
     pub fn range(&self) -> f32 {
         self.grid.range
     }
 
-    /// Bits of a lane.
+    /// Whether updates are rotated before they are rounded.
+    pub fn is_rotated(&self) -> bool {
+        self.grid.is_rotated
+    }
+
+    /// Bits of one client's value.
     pub fn bits(&self) -> u32 {
         self.grid.bits
+    }
+
+    /// Bits of a lane on the wire: those of the sum of all clients' values if lanes are packed, else 32.
+    pub fn lane_bits(&self) -> u32 {
+        self.layout().map_or(32, |layout| layout.bits())
     }
 
     /// Values of an update.
@@ -141,6 +155,16 @@ impl Setup {
 
     pub(crate) fn grid(&self) -> &Grid {
         &self.grid
+    }
+
+    /// How lanes travel, if it is not as words of 32 bits.
+    pub(crate) fn layout(&self) -> Option<Layout> {
+        self.grid.layout(self.clients.len(), self.length)
+    }
+
+    /// The rotation of updates, if they are rotated.
+    pub(crate) fn rotation(&self) -> Option<Rotation> {
+        self.grid.is_rotated.then(|| Rotation::new(&self.session))
     }
 
     pub(crate) fn digest(&self) -> &Digest {
@@ -185,7 +209,9 @@ impl Setup {
         writer.number(self.grid.max_weight);
         writer.raw(&self.grid.range.to_le_bytes());
         writer.u8(self.grid.bits as u8);
-        writer.u8(u8::from(self.grid.rounding == Rounding::Stochastic));
+        let flags =
+            [self.grid.rounding == Rounding::Stochastic, self.grid.is_packed, self.grid.is_rotated];
+        writer.u8(flags.into_iter().rev().fold(0, |all, flag| 2 * all + u8::from(flag)));
         writer.raw(&self.seed);
     }
 
@@ -207,12 +233,13 @@ impl Setup {
         let max_weight = reader.number()?;
         let range = f32::from_le_bytes(reader.array()?);
         let bits = u32::from(reader.u8()?);
-        let rounding = match reader.u8()? {
-            0 => Rounding::Nearest,
-            1 => Rounding::Stochastic,
+        let flags = match reader.u8()? {
+            flags @ 0..8 => flags,
             other => return Err(reader.bad(format!("rounding {other} is unknown"))),
         };
-        let grid = Grid { range, bits, rounding, max_weight };
+        let rounding = if flags & 1 == 0 { Rounding::Nearest } else { Rounding::Stochastic };
+        let (is_packed, is_rotated) = (flags & 2 != 0, flags & 4 != 0);
+        let grid = Grid { range, is_rotated, is_packed, bits, rounding, max_weight };
         Self::new(
             session,
             clients,

@@ -7,7 +7,7 @@ use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
 use crate::{
-    crypto::{self, Sign},
+    crypto::{self, Sign, Signed},
     secrets,
 };
 
@@ -87,6 +87,42 @@ fn ed25519_of_rfc_8032() {
         assert_eq!(found.to_bytes().to_vec(), hex(signature));
         identity.verifying_key().verify_strict(&hex(message), &found).unwrap();
     }
+}
+
+#[test]
+fn signatures_that_are_verified_together_are_as_alone() {
+    let setup = [4; 32];
+    let identity = |i: u8| SigningKey::from_bytes(&[i + 1; 32]);
+    for count in [0, 1, 2, 35, 95, 200] {
+        let signed = |wrong: &[usize]| -> Vec<Signed> {
+            let one = |i: usize| {
+                let key = identity(i as u8);
+                let mut signature = crypto::sign(&key, "a", &setup, &[&[i as u8]]);
+                signature[i % 64] ^= u8::from(wrong.contains(&i));
+                Signed::new(key.verifying_key(), "a", &setup, &[&[i as u8]], &signature)
+            };
+            (0..count).map(one).collect()
+        };
+        assert_eq!(crypto::first_wrong(&signed(&[])), None, "{count}");
+        for wrong in (0..count).step_by(7) {
+            assert_eq!(crypto::first_wrong(&signed(&[wrong])), Some(wrong));
+            assert_eq!(crypto::first_wrong(&signed(&[count - 1, wrong])), Some(wrong));
+        }
+        // Each of another message: the sum of all equations has to notice.
+        if count > 1 {
+            let mut all = signed(&[]);
+            let swapped = crypto::sign(&identity(0), "b", &setup, &[&[0]]);
+            all[0] = Signed::new(identity(0).verifying_key(), "a", &setup, &[&[0]], &swapped);
+            assert_eq!(crypto::first_wrong(&all), Some(0));
+        }
+    }
+    // The neutral element as a key, under which (R, s) = (1, 0) is a signature of everything: not a strict one.
+    let mut neutral = [0; 32];
+    neutral[0] = 1;
+    let weak = ed25519_dalek::VerifyingKey::from_bytes(&neutral).unwrap();
+    let signature: [u8; 64] = [neutral, [0; 32]].concat().try_into().unwrap();
+    let all = [Signed::new(weak, "a", &setup, &[], &signature)];
+    assert_eq!(crypto::first_wrong(&all), Some(0));
 }
 
 #[test]

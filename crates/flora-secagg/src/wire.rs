@@ -28,9 +28,13 @@ impl Writer {
         self.u8(value as u8);
     }
 
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.raw(bytes);
+    }
+
     pub(crate) fn text(&mut self, text: &str) {
-        self.number(text.len() as u64);
-        self.raw(text.as_bytes());
+        self.bytes(text.as_bytes());
     }
 
     pub(crate) fn words(&mut self, words: &[u32]) {
@@ -105,9 +109,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn text(&mut self) -> Result<String> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8]> {
         let count = self.count(1)?;
-        let bytes = self.take(count)?.to_vec();
+        self.take(count)
+    }
+
+    pub(crate) fn text(&mut self) -> Result<String> {
+        let bytes = self.bytes()?.to_vec();
         String::from_utf8(bytes).map_err(|_| self.bad("a text is not UTF-8"))
     }
 

@@ -25,7 +25,9 @@ impl TryRng for Draws {
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        unreachable!("bytes are drawn")
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
     }
 
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
@@ -39,17 +41,25 @@ impl TryCryptoRng for Draws {}
 
 #[test]
 fn all_answers_are_those_of_python() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/protocol.json");
+    check("protocol", |range| Config { range, packed: Some(false), ..Config::default() });
+}
+
+#[test]
+fn all_answers_with_packed_lanes_of_rotated_updates_are_those_of_python() {
+    check("packed", |norm| Config { norm: Some(norm), ..Config::default() });
+}
+
+fn check(name: &str, config: impl Fn(f32) -> Config) {
+    let path = format!("{}/tests/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let fixture: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let whole = |name: &str| fixture[name].as_u64().unwrap();
     let config = Config {
-        range: fixture["range"].as_f64().unwrap() as f32,
         bits: Some(whole("bits") as u32),
         max_weight: whole("max_weight"),
         neighbours: Some(whole("degree") as usize),
         threshold: Some(whole("threshold") as usize),
         minimum: Some(whole("minimum") as usize),
-        ..Config::default()
+        ..config(fixture["range"].as_f64().unwrap() as f32)
     };
     let cases: BTreeMap<ClientId, &Value> = fixture["clients"]
         .as_array()

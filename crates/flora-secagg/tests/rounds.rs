@@ -234,6 +234,46 @@ fn what_is_out_of_range_or_asks_for_more_is_refused() {
     assert!(outcome.is_err() && !events.is_empty());
 }
 
+/// Updates of at most 0.6, rotated, in 12 bits, of which 4 clients' sums need 14.
+#[test]
+fn few_bits_of_rotated_updates_give_nearly_the_mean() {
+    let few = |norm, bits| {
+        let config = Config { norm, bits, ..Config::default() };
+        SecureFacts { config, run: "test".to_owned(), is_answered: Box::new(|_| true) }
+    };
+    let secured = |norm| {
+        let secure = move |client| {
+            let client = Secure::new(client, Policy::default(), 1.0).with_norm(norm);
+            Box::new(client) as Box<dyn Client>
+        };
+        Simulation::new(clients(4).map(secure).collect(), 2).unwrap()
+    };
+    let run_with = |own: Option<f32>, plan: Option<f32>| {
+        let fleet = &mut SecureFleet::new(secured(own), few(plan, Some(12)));
+        let (outcome, events) = run(fleet, 2);
+        (outcome, format!("{events:?}"))
+    };
+    let last = values(&run_with(Some(0.6), Some(0.6)).0.unwrap().last);
+    for (left, right) in last.iter().zip(values(&plain(4, &[]).last)) {
+        assert!((left - right).abs() < 2e-3 && *left != right, "{left} {right}");
+    }
+    // Rounded at random, and a run that is repeated has the same bits.
+    assert_eq!(values(&run_with(Some(0.6), Some(0.6)).0.unwrap().last), last);
+    // Too large, and neither how large nor where leaves the client.
+    let (outcome, events) = run_with(Some(0.01), Some(0.01));
+    assert!(outcome.is_err() && events.contains("raise federation.secure.norm"), "{events}");
+    assert!(!events.contains("has a norm of"), "{events}");
+    // A server that asks for another norm, for none, or for one that the plan has not.
+    for (own, plan, problem) in [
+        (Some(0.6), Some(0.5), "norm: 0.5 instead of 0.6 of the plan"),
+        (Some(0.6), None, "norm: a range instead of the norm of the plan"),
+        (None, Some(0.6), "range: a norm instead of the range of the plan"),
+    ] {
+        let (outcome, events) = run_with(own, plan);
+        assert!(outcome.is_err() && events.contains(problem), "{events}");
+    }
+}
+
 #[test]
 fn a_state_comes_back_whole_or_not_at_all() {
     let mut fleet = SecureFleet::new(Simulation::new(secured(4), 2).unwrap(), facts(1.0));

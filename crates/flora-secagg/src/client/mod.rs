@@ -144,7 +144,7 @@ impl Client {
                 let update = update.ok_or_else(|| {
                     SecaggError::setting("update", "it is asked for and was not given")
                 })?;
-                Answer::Masked(self.mask(bundles, update, rng)?)
+                self.mask(bundles, update, rng)?
             }
             Ask::Survivors(survivors) => Answer::Signed(self.sign(survivors)?),
             Ask::Signatures(signatures) => Answer::Opened(self.open(signatures)?),

@@ -7,8 +7,9 @@ use zeroize::Zeroizing;
 
 use super::{Client, Held, Peer, State, Update};
 use crate::{
-    Bundle, ClientId, Fault, Opening, PublicKeys, Result, SecaggError, Setup, Shares, Survivors,
-    crypto::{self, Sign},
+    Answer, Bundle, ClientId, Fault, Opening, PublicKeys, Result, SecaggError, Setup, Shares,
+    Survivors,
+    crypto::{self, Sign, Signed},
     message::SEALED,
     secrets::{self, End, Kind, Secrets},
     shamir,
@@ -39,20 +40,29 @@ impl Client {
 
     /// The neighbours' identities, if all keys are signed by them and no key is there twice.
     fn identities(&self, own: &PublicKeys, all: &[PublicKeys]) -> Result<Vec<VerifyingKey>> {
-        let mut seen = BTreeMap::from([(own.mask, self.id), (own.sealing, self.id)]);
         let mut last = None;
         let identities = all.iter().map(|keys| {
             self.in_order(&mut last, keys.client)?;
-            let verified = self.directory.verified(self.setup.digest(), keys);
-            let identity = verified.map_err(|fault| self.peer(keys.client, fault))?;
+            self.directory.identity(keys).map_err(|fault| self.peer(keys.client, fault))
+        });
+        let identities = identities.collect::<Result<Vec<_>>>()?;
+        let digest = self.setup.digest();
+        let signed: Vec<Signed> = all
+            .iter()
+            .zip(&identities)
+            .map(|(keys, identity)| keys.by(*identity, digest))
+            .collect();
+        if let Some(wrong) = crypto::first_wrong(&signed) {
+            return Err(self.peer(all[wrong].client, Fault::Signature));
+        }
+        let mut seen = BTreeMap::from([(own.mask, self.id), (own.sealing, self.id)]);
+        for keys in all {
             for key in [keys.mask, keys.sealing] {
                 if let Some(other) = seen.insert(key, keys.client) {
                     return Err(self.peer(keys.client, Fault::SharedKey(other)));
                 }
             }
-            Ok(identity)
-        });
-        let identities = identities.collect::<Result<Vec<_>>>()?;
+        }
         self.enough(|client| all.binary_search_by_key(&client, |keys| keys.client).is_ok())?;
         Ok(identities)
     }
@@ -148,13 +158,14 @@ impl Client {
         Ok(Held { identity: peer.identity, seed, key })
     }
 
-    /// Stage 2: the lanes, masked with every neighbour whose bundle arrived, and with the self mask.
+    /// Stage 2: the lanes, masked with every neighbour whose bundle arrived, and with the self mask. `rng` rounds, and
+    /// does nothing else: [`Secure`](crate::Secure) counts on that.
     pub(super) fn mask(
         &mut self,
         bundles: &[Bundle],
         update: Update<'_>,
         rng: &mut impl CryptoRng,
-    ) -> Result<Vec<u32>> {
+    ) -> Result<Answer> {
         let State::Dealt { seed, own, peers } = &self.state else {
             unreachable!("the stage was checked")
         };
@@ -162,7 +173,9 @@ impl Client {
         if expected != found {
             return Err(SecaggError::Length { expected, found });
         }
-        let mut lanes = self.setup.grid().encode(update.values, update.weight, rng)?;
+        let (rotation, layout) = (self.setup.rotation(), self.setup.layout());
+        let grid = self.setup.grid();
+        let mut lanes = grid.encode(update.values, update.weight, rotation.as_ref(), rng)?;
         let mut held = BTreeMap::new();
         let mut last = None;
         for bundle in bundles {
@@ -173,13 +186,16 @@ impl Client {
             held.insert(bundle.peer, self.opened(bundle, peer)?);
         }
         self.enough(|client| held.contains_key(&client))?;
-        crypto::mask(&mut lanes, seed, Sign::Plus);
+        crypto::mask_lanes(&mut lanes, layout.as_ref(), seed, Sign::Plus);
         for client in held.keys() {
             let sign = if *client > self.id { Sign::Plus } else { Sign::Minus };
-            crypto::mask(&mut lanes, &peers[client].pair, sign);
+            crypto::mask_lanes(&mut lanes, layout.as_ref(), &peers[client].pair, sign);
         }
         self.state = State::Masked { own: own.clone(), held };
-        Ok(lanes)
+        Ok(match layout {
+            Some(layout) => Answer::Packed(layout.pack(&lanes)),
+            None => Answer::Masked(lanes),
+        })
     }
 
     /// Stage 3: the set of survivors, signed, if it hides this client's update well enough.
@@ -240,16 +256,17 @@ impl Client {
             _ => unreachable!("the stage was checked"),
         };
         let inside = |client: ClientId| survivors.contains(self.setup.point(client) as usize - 1);
-        let mut last = None;
+        let (mut last, mut signed) = (None, Vec::with_capacity(signatures.len()));
         for (client, signature) in signatures {
             self.in_order(&mut last, *client)?;
             let Some(peer) = held.get(client).filter(|_| inside(*client)) else {
                 return Err(self
                     .server(Fault::Clients(format!("client {client} signs, and is no survivor"))));
             };
-            if !survivors.signed_by(*client, &peer.identity, &self.setup, signature) {
-                return Err(self.peer(*client, Fault::Signature));
-            }
+            signed.push(survivors.signed_by(*client, peer.identity, &self.setup, signature));
+        }
+        if let Some(wrong) = crypto::first_wrong(&signed) {
+            return Err(self.peer(signatures[wrong].0, Fault::Signature));
         }
         self.enough(|client| {
             signatures.binary_search_by_key(&client, |(client, _)| *client).is_ok()

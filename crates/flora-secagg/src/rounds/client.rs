@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 
 use flora_core::hex;
 use flora_federation::{Client as Participant, ClientError, ClientInfo, Kind, Message, Task};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::{SECURE, eligible, number, put, take};
 use crate::{
-    Ask, Client, ClientId, Directory, Past, Policy, Request, SecaggError, SigningKey, Update,
-    VerifyingKey, system_rng,
+    Ask, Client, ClientId, Directory, Past, Policy, Request, SecaggError, Session, SigningKey,
+    Update, VerifyingKey, crypto, secrets, system_rng,
 };
 
 /// A client whose updates leave it under masks only: what the server gets of a round is the sum over all clients.
@@ -21,8 +22,10 @@ use crate::{
 pub struct Secure<C> {
     inner: C,
     policy: Policy,
-    /// What setups must say, so that a server cannot learn of numbers by where they begin to be refused.
+    /// The range that setups must have, and the norm, if there is one instead: a server must not learn of numbers by
+    /// where they begin to be refused.
     range: f32,
+    norm: Option<f32>,
     /// Its identity, where it keeps it elsewhere.
     identity: Option<SigningKey>,
     kept: Kept,
@@ -41,7 +44,15 @@ struct Kept {
 impl<C: Participant> Secure<C> {
     /// `inner` under masks, in rounds that `policy` allows, of updates within `range`.
     pub fn new(inner: C, policy: Policy, range: f32) -> Self {
-        Self { inner, policy, range, identity: None, kept: Kept::default(), current: None }
+        let (norm, identity, kept) = (None, None, Kept::default());
+        Self { inner, policy, range, norm, identity, kept, current: None }
+    }
+
+    /// The same with updates of at most this norm, if there is one, which are rotated before they are rounded: the
+    /// plan's [`Config::norm`](crate::Config::norm). Setups without it are then refused, as are others with it.
+    #[must_use]
+    pub fn with_norm(self, norm: Option<f32>) -> Self {
+        Self { norm, ..self }
     }
 
     /// The same with an identity that its owner keeps, whatever becomes of its state.
@@ -58,9 +69,16 @@ impl<C: Participant> Secure<C> {
             let problem = format!("it is about {session}, and the task about round {}", task.round);
             return Err(SecaggError::setting("session", problem));
         }
-        if setup.range() != self.range {
-            let problem = format!("{} instead of {} of the plan", setup.range(), self.range);
-            return Err(SecaggError::setting("range", problem));
+        let named = |rotated| if rotated { "norm" } else { "range" };
+        let (expected, found) = (named(self.norm.is_some()), named(setup.is_rotated()));
+        if expected != found {
+            let problem = format!("a {found} instead of the {expected} of the plan");
+            return Err(SecaggError::setting(expected, problem));
+        }
+        let most = self.norm.unwrap_or(self.range);
+        if setup.range() != most {
+            let problem = format!("{} instead of {most} of the plan", setup.range());
+            return Err(SecaggError::setting(expected, problem));
         }
         // Under another name, a second attempt at a round would be the first of another run.
         let run = self.kept.run.get_or_insert_with(|| session.run.clone());
@@ -95,7 +113,13 @@ impl<C: Participant> Secure<C> {
                 "it began without this client, which was restarted since",
             )
         })?;
-        let response = current.answer(&request, update, &mut system_rng()?)?;
+        let mut rng = match &request.body {
+            // Rounds alone, for which a stream that is known does, and gives a run that is repeated the same bits.
+            // Every other stage draws secrets.
+            Ask::Bundles(_) => rounding(current.setup().session(), current.id()),
+            _ => system_rng()?,
+        };
+        let response = current.answer(&request, update, &mut rng)?;
         self.kept.directory.clone_from(current.directory().keys());
         if matches!(request.body, Ask::Signatures(_)) {
             self.kept.past.opened();
@@ -118,7 +142,7 @@ impl<C: Participant> Secure<C> {
         let (values, weight) = update(&task, &trained).map_err(failed)?;
         let update = Update { values: &values, weight };
         let masked = self.answer(&task, &request, Some(update));
-        let masked = masked.map_err(|error| failed(hidden(&error)))?;
+        let masked = masked.map_err(|error| failed(hidden(&error, self.norm.is_some())))?;
         let mut answer = Message { metrics: trained.metrics, ..Message::default() };
         answer.hide_measurements();
         put(&mut answer, masked);
@@ -126,9 +150,23 @@ impl<C: Participant> Secure<C> {
     }
 }
 
+/// The stream that a client rounds with in a round, whatever the attempt.
+fn rounding(session: &Session, client: ClientId) -> ChaCha20Rng {
+    let (round, client) = (session.round.to_le_bytes(), secrets::number(client));
+    let key = crypto::hash("rounding", &[&round, &client, session.run.as_bytes()]);
+    ChaCha20Rng::from_seed(key)
+}
+
 /// An error as it may leave: without the numbers that masks hide.
-fn hidden(error: &SecaggError) -> String {
+fn hidden(error: &SecaggError, is_rotated: bool) -> String {
     match error {
+        SecaggError::Norm { .. } => format!(
+            "{SECURE}: its update has a larger norm than the lanes; raise federation.secure.norm, or lower the learning rate"
+        ),
+        SecaggError::Range { .. } if is_rotated => format!(
+            "{SECURE}: a number of its update is beyond the range of the lanes after the rotation; raise \
+             federation.secure.norm, or lower the learning rate"
+        ),
         SecaggError::Range { .. } => format!(
             "{SECURE}: a number of its update is beyond the range of the lanes; raise federation.secure.range, or lower the \
              learning rate"

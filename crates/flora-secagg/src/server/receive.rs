@@ -39,7 +39,8 @@ impl Server {
         let taken = match response.body {
             Answer::Keys(keys) => self.keys(position, keys),
             Answer::Shares(shares) => self.shares(position, shares),
-            Answer::Masked(lanes) => self.masked(position, &lanes),
+            Answer::Masked(lanes) => self.words(position, &lanes),
+            Answer::Packed(lanes) => self.packed(position, &lanes),
             Answer::Signed(signature) => self.signed(position, signature),
             Answer::Opened(openings) => self.opened(position, &openings),
         };
@@ -51,7 +52,10 @@ impl Server {
         if keys.client != client {
             return Err(Fault::Sender(keys.client));
         }
-        let identity = self.directory.verified(self.setup.digest(), &keys)?;
+        let identity = self.directory.identity(&keys)?;
+        if !keys.by(identity, self.setup.digest()).verifies() {
+            return Err(Fault::Signature);
+        }
         if keys.mask == keys.sealing {
             return Err(Fault::SharedKey(client));
         }
@@ -77,6 +81,20 @@ impl Server {
         }
         self.members[position].shares = Some(shares);
         Ok(())
+    }
+
+    fn words(&mut self, position: usize, lanes: &[u32]) -> Result<(), Fault> {
+        if self.setup.layout().is_some() {
+            return Err(Fault::Form("lanes of 32 bits, and packed ones are due".to_owned()));
+        }
+        self.masked(position, lanes)
+    }
+
+    fn packed(&mut self, position: usize, lanes: &[u8]) -> Result<(), Fault> {
+        let Some(layout) = self.setup.layout() else {
+            return Err(Fault::Form("packed lanes, and lanes of 32 bits are due".to_owned()));
+        };
+        self.masked(position, &layout.unpack(lanes).map_err(Fault::Form)?)
     }
 
     fn masked(&mut self, position: usize, lanes: &[u32]) -> Result<(), Fault> {

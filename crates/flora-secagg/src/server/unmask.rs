@@ -3,6 +3,7 @@ use crate::{
     Fault, Result, SecaggError, Stage, Sum,
     crypto::{self, Sign},
     lanes,
+    packing::Layout,
     secrets::{self, End},
     shamir,
 };
@@ -43,20 +44,25 @@ impl Server {
             return Err(SecaggError::Stage { expected: Stage::Opened, found });
         }
         let mut weights = Weights::default();
-        let mut lanes = mem::take(&mut self.lanes);
+        let (mut lanes, layout) = (mem::take(&mut self.lanes), self.setup.layout());
         for position in 0..self.members.len() {
             if self.members[position].shares.is_none() {
                 continue;
             }
             let secret = self.secret(position, &mut weights)?;
             match self.members[position].masked {
-                true => self.remove_own(position, &secret, &mut lanes)?,
-                false => self.remove_pairs(position, &secret, &mut lanes)?,
+                true => self.remove_own(position, &secret, layout.as_ref(), &mut lanes)?,
+                false => self.remove_pairs(position, &secret, layout.as_ref(), &mut lanes)?,
             }
+        }
+        // Sums modulo 2^32 are right modulo every smaller power of two.
+        if let Some(layout) = layout {
+            layout.reduce(&mut lanes);
         }
         let clients =
             self.setup.clients().iter().zip(&self.members).filter(|(_, member)| member.masked);
-        lanes::Sum::new(clients.map(|(client, _)| *client).collect(), lanes, *self.setup.grid())
+        let clients = clients.map(|(client, _)| *client).collect();
+        lanes::Sum::new(clients, lanes, *self.setup.grid(), self.setup.rotation())
     }
 
     /// Reconstructs the secret of the client at `position` from the opened shares.
@@ -89,18 +95,31 @@ impl Server {
     }
 
     /// Removes the self mask of a client in the sum.
-    fn remove_own(&self, position: usize, seed: &Scalar, lanes: &mut [u32]) -> Result<()> {
+    fn remove_own(
+        &self,
+        position: usize,
+        seed: &Scalar,
+        layout: Option<&Layout>,
+        lanes: &mut [u32],
+    ) -> Result<()> {
         let (client, digest) = (self.setup.clients()[position], self.setup.digest());
         let committed = self.members[position].shares.as_ref().map(|shares| shares.seed);
         if committed != Some(secrets::seed_commitment(digest, client, seed)) {
             return Err(self.dealt_wrong(position));
         }
-        crypto::mask(lanes, &secrets::seed_key(seed, digest, client), Sign::Minus);
+        let key = secrets::seed_key(seed, digest, client);
+        crypto::mask_lanes(lanes, layout, &key, Sign::Minus);
         Ok(())
     }
 
     /// Removes the pairwise masks that neighbours share with a client that dealt shares and then dropped out.
-    fn remove_pairs(&self, position: usize, secret: &Scalar, lanes: &mut [u32]) -> Result<()> {
+    fn remove_pairs(
+        &self,
+        position: usize,
+        secret: &Scalar,
+        layout: Option<&Layout>,
+        lanes: &mut [u32],
+    ) -> Result<()> {
         let (client, digest) = (self.setup.clients()[position], self.setup.digest());
         let key = secrets::mask_key(secret, digest, client);
         let public = secrets::public(&key);
@@ -116,7 +135,7 @@ impl Server {
                     .ok_or_else(|| SecaggError::peer(other, Stage::Keys, Fault::WeakKey))?;
             // The neighbour added where this subtracts, and the other way round.
             let sign = if client > other { Sign::Minus } else { Sign::Plus };
-            crypto::mask(lanes, &pair, sign);
+            crypto::mask_lanes(lanes, layout, &pair, sign);
         }
         Ok(())
     }

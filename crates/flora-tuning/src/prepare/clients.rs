@@ -151,8 +151,8 @@ fn layered(
     };
     let client = around(client, layers, None);
     // In the client's view of the model, and in the order in which the fleet decodes.
-    let secure = Secure::new(client, Policy::default(), secure.range).with_identity(identity);
-    let client = Box::new(secure) as Box<dyn Client>;
+    let client = Secure::new(client, Policy::default(), secure.range).with_norm(secure.norm);
+    let client = Box::new(client.with_identity(identity)) as Box<dyn Client>;
     Ok(around(client, Vec::new(), download))
 }
 
