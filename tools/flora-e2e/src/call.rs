@@ -34,6 +34,7 @@ impl Call {
     /// # Panics
     ///
     /// If the program is not built.
+    #[track_caller]
     pub fn flora() -> Self {
         Self::program(&place::flora())
     }
@@ -43,6 +44,7 @@ impl Call {
     /// # Panics
     ///
     /// If the example is not built.
+    #[track_caller]
     pub fn example(name: &str) -> Self {
         Self::program(&place::example(name))
     }
@@ -52,6 +54,7 @@ impl Call {
     /// # Panics
     ///
     /// If it is not built.
+    #[track_caller]
     pub fn gpu() -> Self {
         Self::program(&place::gpu_flora())
     }
@@ -101,6 +104,7 @@ impl Call {
     /// # Panics
     ///
     /// With its output, if the program fails.
+    #[track_caller]
     pub fn ok(self) -> Output {
         let name = format!("{:?}", self.command);
         let (code, output) = self.ended();
@@ -118,6 +122,7 @@ impl Call {
     /// # Panics
     ///
     /// If the program fails or prints anything else.
+    #[track_caller]
     pub fn json(self) -> Value {
         let name = format!("{:?}", self.command);
         let stdout = self.ok().stdout;
@@ -129,6 +134,7 @@ impl Call {
     /// # Panics
     ///
     /// If the program fails, or the folder holds no run.
+    #[track_caller]
     pub fn run_to(self, folder: &Path) -> Run {
         self.arg("--out").arg(folder).ok();
         Run::open(folder)
@@ -140,6 +146,7 @@ impl Call {
     /// # Panics
     ///
     /// If the program ends otherwise.
+    #[track_caller]
     pub fn refused(self, words: &str) -> String {
         let name = format!("{:?}", self.command);
         let (code, Output { stderr, .. }) = self.ended();
@@ -154,6 +161,7 @@ impl Call {
     /// # Panics
     ///
     /// If the program cannot be started.
+    #[track_caller]
     pub fn ended(mut self) -> (Option<i32>, Output) {
         let (_shared, _alone);
         match self.alone {
@@ -172,6 +180,7 @@ impl Call {
     /// # Panics
     ///
     /// If the program cannot be started.
+    #[track_caller]
     pub fn spawn(mut self) -> Child {
         let silent = self.command.stdout(Stdio::null()).stderr(Stdio::null());
         silent.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.command))

@@ -5,7 +5,7 @@
 //! for them:
 //!
 //! ```sh
-//! cargo build --release && cargo build --release -p flora --examples
+//! cargo build --release -p flora-cli -p flora --bins --examples
 //! cargo test --release -p flora-e2e --test e2e -- --ignored
 //! ```
 //!

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 /// # Panics
 ///
 /// If the tree has moved since the tests were built.
+#[track_caller]
 pub fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     root.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", root.display()))
@@ -20,6 +21,7 @@ pub fn root() -> PathBuf {
 /// # Panics
 ///
 /// If another test took the same name, or the folder cannot be made.
+#[track_caller]
 pub fn scratch(name: &str) -> PathBuf {
     let folder = SCRATCH.0.join(name);
     std::fs::create_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -51,13 +53,13 @@ pub(crate) fn cache() -> PathBuf {
 /// The program.
 pub(crate) fn flora() -> PathBuf {
     let program = named_by("FLORA_BIN").unwrap_or_else(|| profile().join("flora"));
-    built(program, "cargo build --release, or name the program in FLORA_BIN")
+    built(program, "cargo build --release -p flora-cli, or name the program in FLORA_BIN")
 }
 
 /// An example, beside the program.
 pub(crate) fn example(name: &str) -> PathBuf {
     let example = flora().with_file_name("examples").join(name);
-    built(example, "cargo build --release -p flora --examples")
+    built(example, "cargo build --release -p flora-cli -p flora --bins --examples")
 }
 
 /// The program with GPU backends.

@@ -18,6 +18,7 @@ impl Run {
     /// # Panics
     ///
     /// If one is missing or not JSON.
+    #[track_caller]
     pub fn open(folder: &Path) -> Self {
         let summary = json(&folder.join("run.json"), &read(&folder.join("run.json")));
         let events = Self::events_so_far(folder);
@@ -30,6 +31,7 @@ impl Run {
     /// # Panics
     ///
     /// If a whole line is not JSON.
+    #[track_caller]
     pub fn events_so_far(folder: &Path) -> Vec<Value> {
         let path = folder.join("metrics.jsonl");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -52,6 +54,7 @@ impl Run {
     /// # Panics
     ///
     /// If there is no such number.
+    #[track_caller]
     pub fn number(&self, field: &str) -> f64 {
         let number = self.summary[field].as_f64();
         number.unwrap_or_else(|| panic!("{}: {field} is no number", self.named("run.json")))
@@ -67,6 +70,7 @@ impl Run {
     /// # Panics
     ///
     /// If it does not say so.
+    #[track_caller]
     pub fn last_round(&self) -> u64 {
         let round = self.summary["last_round"].as_u64();
         round.unwrap_or_else(|| panic!("{}: no last_round", self.named("run.json")))
@@ -77,6 +81,7 @@ impl Run {
     /// # Panics
     ///
     /// If `metrics.jsonl` has no or more than one evaluation of it.
+    #[track_caller]
     pub fn accuracy(&self, round: u64) -> f64 {
         let evaluated =
             self.events("evaluated").filter(|it| it["round"] == round && it["model"] == "global");
@@ -92,6 +97,7 @@ impl Run {
     /// # Panics
     ///
     /// If anything is missing.
+    #[track_caller]
     pub fn assert_finished(&self, rounds: u64) {
         for file in [
             "experiment.toml",
@@ -115,6 +121,7 @@ impl Run {
     /// # Panics
     ///
     /// If the file has no list of clients with names.
+    #[track_caller]
     pub fn num_clients(&self) -> usize {
         let partition = json(&self.folder.join("partition.json"), &self.file("partition.json"));
         let clients = partition["clients"].as_array().expect("partition.json: a list of clients");
@@ -127,6 +134,7 @@ impl Run {
     /// # Panics
     ///
     /// If there are none.
+    #[track_caller]
     pub fn adapter(&self) -> Vec<u8> {
         self.file("adapter/adapter_model.safetensors")
     }
@@ -136,6 +144,7 @@ impl Run {
     /// # Panics
     ///
     /// If the file is not text.
+    #[track_caller]
     pub fn timeless_metrics(&self) -> String {
         let metrics = String::from_utf8(self.file("metrics.jsonl")).expect("metrics.jsonl: text");
         timeless(&metrics)
@@ -146,6 +155,7 @@ impl Run {
     /// # Panics
     ///
     /// If it cannot be read.
+    #[track_caller]
     pub fn file(&self, name: &str) -> Vec<u8> {
         read(&self.folder.join(name))
     }

@@ -7,6 +7,7 @@ use regex_lite::Regex;
 /// # Panics
 ///
 /// With the text, if it does not.
+#[track_caller]
 pub fn assert_found(pattern: &str, text: &str) {
     assert!(regex(pattern).is_match(text), "no \"{pattern}\" in: {text}");
 }
@@ -16,6 +17,7 @@ pub fn assert_found(pattern: &str, text: &str) {
 /// # Panics
 ///
 /// With the text, if it does not match, or with what is no number.
+#[track_caller]
 pub fn captured(pattern: &str, text: &str) -> f64 {
     let captures = regex(pattern).captures(text);
     let captures = captures.unwrap_or_else(|| panic!("no \"{pattern}\" in: {text}"));
