@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use serde_json::Value;
 
@@ -26,6 +26,14 @@ pub struct Output {
     pub stdout: String,
     /// On standard error.
     pub stderr: String,
+}
+
+/// A program that runs. Until this value is dropped no call has the machine alone, and the test must not make another.
+#[derive(Debug)]
+pub struct Started {
+    /// Its process.
+    pub child: Child,
+    _shared: RwLockReadGuard<'static, ()>,
 }
 
 impl Call {
@@ -175,14 +183,25 @@ impl Call {
         (output.status.code(), Output { stdout, stderr })
     }
 
-    /// The started program, silent.
+    /// Starts the program, silent.
     ///
     /// # Panics
     ///
     /// If the program cannot be started.
     #[track_caller]
-    pub fn spawn(mut self) -> Child {
+    pub fn start(mut self) -> Started {
+        let shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
         let silent = self.command.stdout(Stdio::null()).stderr(Stdio::null());
-        silent.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.command))
+        let child = silent.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
+        Started { child, _shared: shared }
+    }
+}
+
+impl Drop for Started {
+    /// Ends the program, for a test that fails meanwhile.
+    fn drop(&mut self) {
+        // Both fail where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

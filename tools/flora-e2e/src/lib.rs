@@ -11,7 +11,7 @@
 //!
 //! | variable | names | default |
 //! |---|---|---|
-//! | `FLORA_BIN` | the program; its examples are in `examples` beside it | `flora` in the folder of the tests' profile |
+//! | `FLORA_BIN` | the program; its examples are in `examples` beside it | `flora` in the folder of this profile |
 //! | `FLORA_GPU_BIN` | a program with GPU backends, for `--test gpu` | `backends/flora` in the target folder |
 
 mod call;
@@ -19,7 +19,7 @@ mod place;
 mod run;
 mod text;
 
-pub use call::{Call, Output};
+pub use call::{Call, Output, Started};
 pub use place::{root, scratch};
 pub use run::Run;
 pub use text::{assert_found, captured};
