@@ -88,6 +88,11 @@ impl TuningClient {
         Self { scored_on: split, ..self }
     }
 
+    /// The parameters that all clients begin with.
+    pub(crate) fn initial(&self) -> &ParameterRecord {
+        self.cohort.initial()
+    }
+
     /// Keeps the client from answering its last trained parameters.
     pub(crate) fn guarded(self, is_guarded: bool) -> Self {
         Self { is_guarded, ..self }

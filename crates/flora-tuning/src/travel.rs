@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use flora_compression::{Codec, Coded, Compressed};
-use flora_core::Dtype;
 use flora_core::seed;
+use flora_core::{Dtype, ParameterRecord};
 use flora_federation::{Download, Rounded, Transform};
 use flora_privacy::{ClearMetrics, Noised, PrivacyConfig, Quiet, Secret};
+use flora_secagg::Config;
 use rand::Rng;
 
 use crate::hidden::Hidden;
@@ -56,28 +57,47 @@ impl Experiment {
         &self,
         id: &str,
         noise: &Noise,
+        initial: &ParameterRecord,
     ) -> Result<Vec<Box<dyn Transform>>, TuningError> {
         let mut layers = Vec::new();
         if let Some(PrivacyConfig::Local(local)) = &self.federation.privacy {
             let budget = local.budget(self.rounds()).map_err(|error| self.private(error))?;
-            let reach = local.clip * (1.0 + 7.0 * 2.0 * budget.mechanism.noise);
-            if let Some(secure) =
-                self.federation.secure.as_ref().filter(|it| f64::from(it.range) < reach)
-            {
-                return Err(crate::prepare::refused(
-                    self,
-                    format!(
-                        "federation.secure.range: noised numbers reach {reach:.3}, and the lanes {}; choose range = {:.1}",
-                        secure.range,
-                        reach.ceil()
-                    ),
-                ));
+            if let Some(secure) = &self.federation.secure {
+                let deviation = 2.0 * budget.mechanism.noise * local.clip;
+                self.check_room(secure, local.clip, deviation, initial)?;
             }
             let secret = noise.secret(self, &format!("of client {id}"))?;
             layers.push(Box::new(Noised::new(budget, local.clip, secret)) as Box<dyn Transform>);
         }
         layers.extend(self.fleet_layers());
         Ok(layers)
+    }
+
+    /// Whether the lanes have room for an update of the norm `clip` with noise of a standard deviation.
+    fn check_room(
+        &self,
+        secure: &Config,
+        clip: f64,
+        deviation: f64,
+        initial: &ParameterRecord,
+    ) -> Result<(), TuningError> {
+        // A normal number beyond seven deviations occurs once in 4e11; a norm deviates by 0.7 of one at any length.
+        let (field, room, reach) = match secure.norm {
+            None => ("range", secure.range, clip + 7.0 * deviation),
+            Some(norm) => {
+                let answered = self.federation.strategy.answered(initial);
+                let numbers: usize = answered.iter().map(|(_, tensor)| tensor.len()).sum();
+                ("norm", norm, clip + deviation * ((numbers as f64).sqrt() + 7.0))
+            }
+        };
+        if f64::from(room) >= reach {
+            return Ok(());
+        }
+        let problem = format!(
+            "federation.secure.{field}: noised updates reach {reach:.3}, and the lanes {room}; choose {field} = {:.1}",
+            reach.ceil()
+        );
+        Err(crate::prepare::refused(self, problem))
     }
 
     /// The protection of a client's images, with the noise of `id`.

@@ -151,9 +151,8 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
     }
     if !federation.upload.is_lossless() {
         return refuse(format!(
-            "masked values are rounded to integers of 32 bits already, and {} cannot compress them; choose \
-             federation.upload = \
-             \"f32\", and federation.download as you like",
+            "masked values are rounded to integers already, and {} cannot compress them; choose federation.upload = \"f32\", \
+             and fewer bits by federation.secure = {{ bits = 8, norm = 1.0 }}",
             federation.upload.name()
         ));
     }

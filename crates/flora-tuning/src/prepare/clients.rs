@@ -144,8 +144,8 @@ fn layered(
     download: Option<&Arc<dyn Download>>,
 ) -> Result<Box<dyn Client>, TuningError> {
     let is_local = matches!(experiment.federation.privacy, Some(PrivacyConfig::Local(_)));
+    let layers = experiment.client_layers(id, noise, client.initial())?;
     let client = Box::new(client.guarded(is_local)) as Box<dyn Client>;
-    let layers = experiment.client_layers(id, noise)?;
     let Some(secure) = &experiment.federation.secure else {
         return Ok(around(client, layers, download));
     };

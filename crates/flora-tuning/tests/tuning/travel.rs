@@ -186,7 +186,7 @@ fn a_sum_under_masks_is_that_of_plain_updates() {
         }
     }
     // A failed client is really missing from the sum.
-    let faults = ["federation.secure={}", "faults.fail=0.3", "federation.below_quorum=skip"];
+@@, "federation.below_quorum=skip"];
     let three = ["partition={ kind = \"iid\", clients = 6 }"];
     let faults = [&faults[..], &three].concat();
     let (finished, _) = run(images.experiment(&faults));
@@ -240,7 +240,14 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         ),
         (
             &[secure, "federation.privacy={ kind = \"local\", clip = 1.0, noise = 1.0 }"],
-            "federation.secure.range: noised numbers reach 15.000",
+            "federation.secure.range: noised updates reach 15.000",
+        ),
+        (
+            &[
+                "federation.secure={ bits = 8, norm = 1.0 }",
+                "federation.privacy={ kind = \"local\", clip = 1.0, noise = 1.0 }",
+            ],
+            "federation.secure.norm: noised updates reach",
         ),
         (&["method.name=ridge", "federation.download=int8"], "would spoil"),
         (&[central, "federation.strategy=fed-sb"], "fed-sb with bases = \"random\""),
