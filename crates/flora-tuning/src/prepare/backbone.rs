@@ -106,7 +106,7 @@ impl Backbone {
             adapted,
             name,
             seed,
-            path,
+            implementation,
             base,
         })
     }
@@ -116,7 +116,7 @@ impl Backbone {
         // Full fine-tuning changes the weights below adapters.
         let only_adapters = matches!(self.method.trainable(), Trainable::Adapters);
         match model.vision_cut() {
-            _ if !encodes_pictures(self.method.as_ref(), self.path) => Vision::Frozen,
+            _ if !encodes_pictures(self.method.as_ref(), self.implementation) => Vision::Frozen,
             None if self.implementation == Implementation::Fast && only_adapters => Vision::Frozen,
             Some(cut) if self.implementation == Implementation::Fast && only_adapters => {
                 match cut {

@@ -185,8 +185,22 @@ fn a_sum_under_masks_is_that_of_plain_updates() {
             assert!(told(&listener, metric).is_empty(), "{metric}");
         }
     }
+    // Fewer bits: half to two thirds of the bytes, and nearly the same sum.
+    let (plain, _) = trained(images.experiment(&[]));
+    let (whole, _) = trained(images.experiment(&["federation.secure={}"]));
+    for (secure, most, share) in
+        [("{ bits = 8, norm = 1.0 }", 0.2, 2.4), ("{ bits = 16, norm = 1.0 }", 1e-3, 1.5)]
+    {
+        let secure = format!("federation.secure={secure}");
+        let (masked, _) = trained(images.experiment(&[&secure]));
+        let off = off(&masked.last, &plain.last, &start);
+        assert!(off > 0.0 && off < most, "{secure}: {off}");
+        let fewer = whole.bytes_up as f64 / masked.bytes_up as f64;
+        assert!(fewer > share, "{secure}: {fewer}");
+        assert_eq!(bits(&masked.last), bits(&trained(images.experiment(&[&secure])).0.last));
+    }
     // A failed client is really missing from the sum.
-@@, "federation.below_quorum=skip"];
+    let faults = ["federation.secure={}", "faults.fail=0.3", "federation.below_quorum=skip"];
     let three = ["partition={ kind = \"iid\", clients = 6 }"];
     let faults = [&faults[..], &three].concat();
     let (finished, _) = run(images.experiment(&faults));
