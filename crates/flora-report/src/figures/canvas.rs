@@ -18,7 +18,7 @@ use plotters_backend::{
 
 use super::{
     Figure,
-    colours::paint,
+    colours::{INK, paint},
     text::{LEADING, clean, escape, fonts_for, width},
 };
 
@@ -112,6 +112,23 @@ impl Canvas {
             "/>\n".to_owned()
         };
         sheet.body += &format!("<{name} class=\"mark\"{data}{attributes}{end}");
+    }
+
+    /// A line of ink that ends at a point, turned clockwise by degrees.
+    pub(super) fn turned_text(&mut self, line: &str, size: f64, turn: f64, (x, y): BackendCoord) {
+        let line = clean(line);
+        if line.is_empty() {
+            return;
+        }
+        let mut sheet = self.sheet.borrow_mut();
+        let (x, y, down) = (number(x), number(y), number(steps(0.365 * size)));
+        sheet.body += &format!(
+            "<text y=\"{down}\" transform=\"translate({x} {y}) rotate({turn})\" font-size=\"{size}\" \
+             text-anchor=\"end\" fill=\"{}\">{}</text>\n",
+            paint((INK.0, INK.1, INK.2)),
+            escape(&line)
+        );
+        sheet.lines.push(line);
     }
 
     fn shape<S: BackendStyle>(&mut self, name: &str, attributes: &str, style: &S, fill: bool) {

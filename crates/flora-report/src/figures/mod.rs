@@ -14,6 +14,7 @@ mod elements;
 mod figure;
 mod head;
 mod line_chart;
+mod plot;
 mod text;
 
 use std::io;
