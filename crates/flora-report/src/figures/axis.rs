@@ -163,6 +163,18 @@ pub(super) fn short_number(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
+/// The next round number: the steps of a scale that should be used to its end.
+pub(crate) fn round_up(value: f64) -> f64 {
+    const ROUND: [f64; 10] = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
+    let power = 10f64.powf(value.log10().floor());
+    if !(power > 0.0 && power.is_finite()) {
+        return 0.0;
+    }
+    // Rounding must not cost a whole step.
+    let enough = |round: &&f64| *round * power >= value * (1.0 - 1e-9);
+    ROUND.iter().find(enough).unwrap_or(&10.0) * power
+}
+
 /// How many decimals multiples of the step need.
 pub(super) fn decimals(step: f64) -> usize {
     let whole = |digits: &usize| {
@@ -343,6 +355,16 @@ mod tests {
             (2.5e9, "2.5e9"),
         ] {
             assert_eq!(short_number(value), expected);
+        }
+    }
+
+    #[test]
+    fn round_numbers_are_the_next_ones() {
+        for (value, expected) in
+            [(1.0, 1.0), (1480.75, 1500.0), (0.975, 1.0), (31.0, 40.0), (7.0, 8.0), (0.0, 0.0)]
+        {
+            let found = round_up(value);
+            assert!((found - expected).abs() <= 1e-9 * expected, "{value}: {found}");
         }
     }
 

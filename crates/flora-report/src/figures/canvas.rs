@@ -24,6 +24,8 @@ use super::{
 
 /// Steps of plotters' grid of whole numbers in a unit of the SVG.
 pub(super) const STEPS: f64 = 10.0;
+/// Pixels a unit in PNG files.
+const SCALE: f32 = 2.5;
 /// With more marks than this they have no tooltips, so that pages stay small.
 const MOST_TOOLTIPS: usize = 2_000;
 
@@ -90,6 +92,7 @@ impl Canvas {
             marks,
             system_fonts,
             missing,
+            scale: SCALE,
         }
     }
 
