@@ -263,7 +263,7 @@ impl Labels {
         let mut free = begin;
         let texts = texts.into_iter().zip(places).map(|(text, place)| {
             let half = width(&text, size) / 2.0;
-            if place - half < free || place + half > end {
+            if text.is_empty() || place - half < free || place + half > end {
                 return String::new();
             }
             free = place + half + GAP;
@@ -408,7 +408,10 @@ mod tests {
         assert_eq!((axis.ticks.len(), axis.labels.texts.len()), (10, 10));
         assert_eq!(axis.labels.texts[1], names[4]);
         let numbers: Vec<String> = (0..100).map(|index| index.to_string()).collect();
-        assert_eq!(Labels::below(&numbers, 5.0, LABEL, 100.0).every, 6);
+        let axis = Axis::places("round".into(), Labels::below(&numbers, 5.0, LABEL, 100.0), false);
+        assert_eq!(axis.name, "round (1 in 6 is named)");
+        assert_eq!(axis.labels.texts[..3], ["0", "6", "12"]);
+        assert!(axis.labels.texts.iter().all(|text| !text.is_empty()), "{axis:?}");
         let places: Vec<f64> = (0..100).map(|index| f64::from(index) * 5.0).collect();
         let shown = Labels::numbers(numbers, &places, LABEL, (0.0, 480.0)).texts;
         assert!(shown[0].is_empty() && shown[99].is_empty(), "they would leave the sheet");
