@@ -16,12 +16,14 @@
 //!
 //! [`runs`] lists runs, [`compare()`] puts some side by side. [`classification`] counts what a classifier gets right,
 //! [`predictions`] lists what it says of each image. [`tables`] renders runs and reports for a
-//! terminal, [`sweep`] many runs as Markdown, LaTeX and CSV, [`plots`] draws PNG figures.
+//! terminal, [`sweep`] many runs as Markdown, LaTeX and CSV, [`figures`] draws charts as SVG and PNG,
+//! [`plots`] those of the program.
 
 mod append;
 pub mod classification;
 mod compare;
 mod error;
+pub mod figures;
 mod folder;
 pub mod plots;
 pub mod predictions;
