@@ -54,5 +54,5 @@ mod tests {
 
 /// The README's programs compile.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct ReadMe;
