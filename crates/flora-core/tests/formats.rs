@@ -1,5 +1,5 @@
 //! Pictures in formats that people have, against Pillow: `formats/make_fixtures.py`.
-#![cfg(feature = "images")]
+#![cfg(feature = "formats")]
 
 use std::path::{Path, PathBuf};
 
