@@ -22,6 +22,17 @@ pub enum HubError {
         /// What to do, or what could be named instead.
         remedy: String,
     },
+    /// The program brings a file or folder along, but cannot unpack it.
+    #[error(
+        "{name}: flora brings it along, but cannot unpack it: {problem}; run `flora init --examples --out DIR` with a folder \
+         that can be written, and set FLORA_HOME to it"
+    )]
+    Shipped {
+        /// The path as it was given.
+        name: String,
+        /// What the system says.
+        problem: String,
+    },
     /// An environment variable is unusable.
     #[error("environment variable {name} {problem}")]
     Environment {
