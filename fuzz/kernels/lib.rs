@@ -16,3 +16,6 @@ pub enum Half {
     /// IEEE half precision.
     F16,
 }
+
+#[cfg(test)]
+mod tests;
