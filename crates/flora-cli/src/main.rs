@@ -7,6 +7,8 @@ mod failure;
 mod output;
 mod program;
 mod progress;
+#[cfg(feature = "examples")]
+mod shipped;
 mod signals;
 mod version;
 
@@ -61,6 +63,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "examples")]
+    flora::hub::set_shipped(shipped::folder);
     let command = match Cli::try_parse() {
         Ok(arguments) => arguments.command,
         Err(error) => return refuse(&error),

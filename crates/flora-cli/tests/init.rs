@@ -208,3 +208,49 @@ fn errors_of_layouts_name_the_pattern_that_fits() {
         fs::write(&file, right).unwrap();
     }
 }
+
+/// What ships is written whole into a folder that is empty, and is of use there.
+#[test]
+fn examples_are_unpacked() {
+    let setup = Setup::new();
+    let mut unpack = setup.flora(&["init", "--examples", "--out", "shipped"]);
+    let said = text(&unpack.output().unwrap().stdout);
+    let shipped = setup.path("work").join("shipped");
+    assert!(said.contains(&format!("FLORA_HOME={}", shipped.display())), "{said}");
+    assert!(shipped.join("NOTICE").is_file());
+    let model = fs::read(shipped.join("models/clip-nano/model.safetensors")).unwrap();
+    let of_tree =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/clip-nano/model.safetensors");
+    assert!(model == fs::read(of_tree).unwrap());
+
+    let mut check = setup.flora(&["datasets", "check", "emoji-vendors"]);
+    check.current_dir(&shipped);
+    let said = text(&done(check).stdout);
+    assert!(said.contains("3154 training and 473 test images"), "{said}");
+
+    let message = refused(setup.flora(&["init", "--examples", "--out", "shipped"]), 2);
+    assert!(message.contains("--overwrite"), "{message}");
+    done(setup.flora(&["init", "--examples", "--out", "shipped", "--overwrite"]));
+    let message = refused(setup.flora(&["init", "--examples", "../my scans"]), 2);
+    assert!(message.contains("--examples"), "{message}");
+    // Neither a folder nor --examples.
+    refused(setup.flora(&["init"]), 2);
+}
+
+/// Without --out they go into the user's data folder, once.
+#[cfg(target_os = "linux")]
+#[test]
+fn examples_are_installed() {
+    let setup = Setup::new();
+    let data = setup.path("data");
+    for _ in 0..2 {
+        let mut install = setup.flora(&["init", "--examples"]);
+        install.env("XDG_DATA_HOME", &data);
+        let said = text(&done(install).stdout);
+        let inside: Vec<_> = fs::read_dir(data.join("flora")).unwrap().collect();
+        assert_eq!(inside.len(), 1, "{inside:?}");
+        let folder = inside[0].as_ref().unwrap().path();
+        assert!(said.contains(folder.to_str().unwrap()), "{said}");
+        assert!(folder.join("models/clip-nano/config.json").is_file());
+    }
+}

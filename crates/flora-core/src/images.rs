@@ -12,8 +12,8 @@ use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 pub use passed_over::PassedOver;
 pub use walk::{FolderError, Found, below, entries};
 
-/// File name extensions of images, in lower case: the formats that [`read`] decodes, with the names that torchvision's
-/// `ImageFolder` and Pillow use.
+/// File name extensions of images, in lower case: the formats that [`read`] decodes with the feature `formats`, with the
+/// names that torchvision's `ImageFolder` and Pillow use.
 pub const EXTENSIONS: [&str; 14] = [
     "bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff",
     "webp",
@@ -29,6 +29,11 @@ pub enum ReadError {
     /// The file cannot be read, or it is truncated, damaged or of an unknown format.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// A format that this program was built without.
+    #[error(
+        "{0} is not supported here: build flora with its feature `formats`, or convert the picture to PNG"
+    )]
+    LeftOut(&'static str),
     /// The pixels would take more than [`MOST_BYTES`].
     #[error(
         "{width} x {height} pixels take {} MiB, and at most {} MiB are allowed; make the picture smaller",
@@ -63,6 +68,13 @@ pub fn read(path: &Path) -> Result<DynamicImage, ReadError> {
     let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
     let reader = reader.map_err(ImageError::IoError)?;
     let format = reader.format();
+    #[cfg(not(feature = "formats"))]
+    match format {
+        Some(ImageFormat::Gif) => return Err(ReadError::LeftOut("GIF")),
+        Some(ImageFormat::Tiff) => return Err(ReadError::LeftOut("TIFF")),
+        Some(ImageFormat::WebP) => return Err(ReadError::LeftOut("WebP")),
+        _ => {}
+    }
     let mut decoder = reader.into_decoder()?;
     let ((width, height), bytes) = (decoder.dimensions(), decoder.total_bytes());
     if bytes > MOST_BYTES {

@@ -1,5 +1,5 @@
 //! Images in common formats, compared with Pillow: `formats/make_fixtures.py`.
-#![cfg(feature = "images")]
+#![cfg(feature = "formats")]
 
 use std::path::{Path, PathBuf};
 

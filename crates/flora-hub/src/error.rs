@@ -22,6 +22,17 @@ pub enum HubError {
         /// The remedy, or possible names.
         remedy: String,
     },
+    /// The program brings a file or folder along, but cannot unpack it.
+    #[error(
+        "{name}: flora brings it along, but cannot unpack it: {problem}; run `flora init --examples --out DIR` with a folder \
+         that can be written, and set FLORA_HOME to it"
+    )]
+    Shipped {
+        /// The path as it was given.
+        name: String,
+        /// What the system says.
+        problem: String,
+    },
     /// An environment variable has an invalid value.
     #[error("environment variable {name} {problem}")]
     Environment {

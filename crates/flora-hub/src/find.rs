@@ -1,19 +1,50 @@
 //! Search for a relative path.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::HubError;
 
+/// Where a program gets the models and data sets that it brings along: asked for a relative path that is in no other
+/// folder, it returns the folder to look in, or `None` if it does not have that path.
+pub type Shipped = fn(&Path) -> Option<io::Result<PathBuf>>;
+
+static SHIPPED: OnceLock<Shipped> = OnceLock::new();
+
+/// Lets [`find()`], and whatever calls it, look in a folder that the program itself provides, after all others. The first
+/// call counts.
+pub fn set_shipped(shipped: Shipped) {
+    // A second call would change paths that were found before.
+    let _ = SHIPPED.set(shipped);
+}
+
 /// Finds the file or folder at `path`: an absolute path as it is, otherwise below the current folder, below
-/// `$FLORA_HOME`, or below the source tree that this program was built from.
+/// `$FLORA_HOME`, below the source tree that this program was built from, or among what the program brings along
+/// ([`set_shipped`]).
 ///
 /// # Errors
 ///
-/// [`HubError::NotFound`] with every place that was tried.
+/// [`HubError::NotFound`] with every place that was tried, [`HubError::Shipped`] if the program cannot provide what it
+/// brings along.
 pub fn find(path: &Path) -> Result<PathBuf, HubError> {
     let home = std::env::var_os("FLORA_HOME").map(PathBuf::from);
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_owned);
-    find_below([Some(PathBuf::new()), home, source].into_iter().flatten(), path)
+    // A crate from a registry has no source tree around it.
+    let source = source.filter(|source| source.join("crates/flora-hub").is_dir());
+    let folders: Vec<_> = [Some(PathBuf::new()), home, source].into_iter().flatten().collect();
+    let error = match find_below(folders.iter().cloned(), path) {
+        Err(error @ HubError::NotFound { .. }) => error,
+        found => return found,
+    };
+    match SHIPPED.get().and_then(|shipped| shipped(path)) {
+        None => Err(error),
+        Some(Ok(folder)) => find_below(folders.into_iter().chain([folder]), path),
+        Some(Err(problem)) => Err(HubError::Shipped {
+            name: path.display().to_string(),
+            problem: problem.to_string(),
+        }),
+    }
 }
 
 fn find_below(folders: impl Iterator<Item = PathBuf>, path: &Path) -> Result<PathBuf, HubError> {

@@ -46,7 +46,7 @@ mod source;
 
 pub use config::HubConfig;
 pub use error::HubError;
-pub use find::find;
+pub use find::{Shipped, find, set_shipped};
 pub use known::{KNOWN, KnownModel};
 pub use resolve::{Progress, resolve, resolve_adapter, resolve_adapter_with, resolve_with};
 pub use source::{HubModel, ModelSource};

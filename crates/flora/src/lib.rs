@@ -2,6 +2,19 @@
 //!
 //! This crate re-exports flora's parts under one name and chooses the backends: enable `flex`
 //! (default), `vulkan`, `wgpu`, `metal`, `cuda` or `ndarray`, and ask [`device::parse`] for one.
+//!
+//! The other features add parts that most programs do without:
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `bench` | `bench`: timing what a machine does with a CLIP |
+//! | `flower` | `flower`: federations across machines, on Flower's SuperLink |
+//! | `formats` (default) | pictures in GIF, TIFF and WebP |
+//! | `hub` | downloads from Hugging Face's hub in [`hub`] |
+//! | `pretrain` | `pretrain`: training a small CLIP from scratch |
+//! | `report` | `report`: run folders, tables, plots, TensorBoard's event files |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod device;
 
@@ -9,6 +22,8 @@ pub mod device;
 pub const BURN_VERSION: &str = "0.22.1";
 
 pub use burn::tensor::Device;
+#[cfg(feature = "bench")]
+#[cfg_attr(docsrs, doc(cfg(feature = "bench")))]
 pub use flora_bench as bench;
 pub use flora_clip as clip;
 pub use flora_compression as compression;
@@ -16,13 +31,18 @@ pub use flora_core as core;
 pub use flora_data as data;
 pub use flora_federation as federation;
 #[cfg(feature = "flower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "flower")))]
 pub use flora_flower as flower;
 pub use flora_hub as hub;
 pub use flora_inference as inference;
 pub use flora_kernels as kernels;
 pub use flora_lora as lora;
+#[cfg(feature = "pretrain")]
+#[cfg_attr(docsrs, doc(cfg(feature = "pretrain")))]
 pub use flora_pretrain as pretrain;
 pub use flora_privacy as privacy;
+#[cfg(feature = "report")]
+#[cfg_attr(docsrs, doc(cfg(feature = "report")))]
 pub use flora_report as report;
 pub use flora_secagg as secagg;
 pub use flora_strategies as strategies;
@@ -54,5 +74,5 @@ mod tests {
 
 /// The README's programs compile.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct ReadMe;

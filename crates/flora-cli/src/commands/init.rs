@@ -12,16 +12,23 @@ use crate::failure::Failure;
 use crate::output::{self, Overwrite};
 
 /// Inspect a folder of your own images, report its contents, and write the files for a run on it: a description of the
-/// data set and an experiment
+/// data set and an experiment. Or, with --examples, unpack the model and the data sets that ship with flora
 #[derive(Debug, clap::Args)]
 pub(crate) struct Init {
     /// A folder with one sub-folder of images per class, or with a table (CSV or JSON lines) of labels; or the table
     /// itself. Nothing in it is changed
     #[arg(value_name = "FOLDER|TABLE")]
-    folder: PathBuf,
+    #[cfg_attr(feature = "examples", arg(required_unless_present = "examples"))]
+    #[cfg_attr(not(feature = "examples"), arg(required = true))]
+    folder: Option<PathBuf>,
     /// Where to write the two files [default: the current folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Unpack the model and the data sets that ship with flora: into the folder of --out, or else into the user's data
+    /// folder, where every command finds them
+    #[cfg(feature = "examples")]
+    #[arg(long, conflicts_with_all = ["folder", "model", "pattern", "label", "site"])]
+    examples: bool,
     #[command(flatten)]
     overwrite: Overwrite,
     /// The model of the experiment: a folder or file, the name of a known model, or
@@ -42,13 +49,18 @@ pub(crate) struct Init {
 
 impl Init {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let folder = &self.folder;
+        #[cfg(feature = "examples")]
+        if self.examples {
+            return self.unpack_examples();
+        }
+        // The parser asks for one.
+        let folder = self.folder.as_deref().unwrap_or(Path::new("."));
         if is_run(folder) {
             let problem = format!("{} is the folder of a run, not of images", folder.display());
             return Err(Failure::Input(problem));
         }
         let model = self.model.as_deref().map(model).transpose()?;
-        let out = self.out_folder()?;
+        let out = self.out_folder(folder)?;
         let options = DiscoverOptions {
             pattern: self.pattern.clone(),
             label: self.label.clone(),
@@ -101,17 +113,38 @@ impl Init {
         Ok(())
     }
 
+    #[cfg(feature = "examples")]
+    fn unpack_examples(&self) -> Result<(), Failure> {
+        let Some(out) = &self.out else {
+            let folder = flora_examples::installed().map_err(Failure::input)?;
+            output::line(format!(
+                "the model and the data sets of flora are in {}",
+                text::path(&folder)
+            ));
+            return Ok(());
+        };
+        self.overwrite.check_folder("--out", out)?;
+        std::fs::create_dir_all(out).map_err(|error| cannot(out, error))?;
+        let files = flora_examples::unpack(out).map_err(Failure::input)?;
+        output::line(format!("written: {files} files in {}", text::path(out)));
+        output::line(format!(
+            "Commands find them where that is the current folder, or anywhere with\n\nexport FLORA_HOME={}",
+            quoted(&std::path::absolute(out).map_err(|error| cannot(out, error))?)
+        ));
+        Ok(())
+    }
+
     /// The output folder: never the folder of the images, unless requested.
-    fn out_folder(&self) -> Result<PathBuf, Failure> {
+    fn out_folder(&self, folder: &Path) -> Result<PathBuf, Failure> {
         if let Some(out) = &self.out {
             if out.exists() && !out.is_dir() {
                 return Err(Failure::Input(format!("--out: {} is not a folder", out.display())));
             }
             return Ok(out.clone());
         }
-        let images = match self.folder.is_file() {
-            true => self.folder.parent().map(Path::to_owned).unwrap_or_default(),
-            false => self.folder.clone(),
+        let images = match folder.is_file() {
+            true => folder.parent().map(Path::to_owned).unwrap_or_default(),
+            false => folder.to_owned(),
         };
         let images = if images.as_os_str().is_empty() { PathBuf::from(".") } else { images };
         let here = Path::new(".").canonicalize().map_err(|error| cannot(Path::new("."), error))?;
@@ -119,7 +152,7 @@ impl Init {
             Ok(images) if here.starts_with(&images) => Err(Failure::Input(format!(
                 "{} is the current folder or contains it, and no files are written among the images; name \
                  another folder, as in --out {}",
-                self.folder.display(),
+                folder.display(),
                 quoted(images.parent().unwrap_or(&images))
             ))),
             _ => Ok(PathBuf::new()),

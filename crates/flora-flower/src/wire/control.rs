@@ -86,14 +86,3 @@ pub struct RunStatus {
     #[prost(string, tag = "3")]
     pub details: String,
 }
-
-/// The nodes that the SuperLink knows.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct ListNodesResponse {
-    /// The nodes.
-    #[prost(message, repeated, tag = "1")]
-    pub nodes_info: Vec<super::runtime::NodeInfo>,
-    /// The SuperLink's clock, in ISO 8601.
-    #[prost(string, tag = "2")]
-    pub now: String,
-}
