@@ -16,13 +16,14 @@
 //!
 //! [`runs`] lists runs, [`compare()`] puts some side by side. [`classification`] counts what a classifier gets right,
 //! [`predictions`] lists what it says of each image. [`tables`] renders runs and reports for a
-//! terminal, [`sweep`] many runs as Markdown, LaTeX and CSV, [`plots`] draws PNG figures.
+//! terminal, [`sweep`] many runs as Markdown, LaTeX and CSV, [`plots`] draws PNG figures, and [`page`] puts all of it on an HTML page.
 
 mod append;
 pub mod classification;
 mod compare;
 mod error;
 mod folder;
+pub mod page;
 pub mod plots;
 pub mod predictions;
 pub mod retrieval;
