@@ -22,6 +22,7 @@ mod append;
 pub mod classification;
 mod compare;
 mod error;
+pub mod figures;
 mod folder;
 pub mod page;
 pub mod plots;

@@ -1,0 +1,292 @@
+//! Ticks and their labels, as many as there is room for.
+
+use std::ops::Range;
+
+use plotters::coord::{
+    combinators::{IntoLogRange, LogCoord},
+    ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter},
+    types::RangedCoordf64,
+};
+
+use super::text::{LEADING, shorten, width, wrap};
+
+/// Size of tick labels, in units.
+pub(super) const LABEL: f64 = 15.0;
+/// The longest label of a place that is a name, in ems.
+const LONGEST: f64 = 11.0;
+/// Lines of a label that is level.
+const LINES: usize = 2;
+const GAP: f64 = 8.0;
+
+/// The values of an axis: from where to where, with its ticks.
+#[derive(Debug, Clone)]
+pub(super) struct Values {
+    pub(super) low: f64,
+    pub(super) high: f64,
+    pub(super) ticks: Vec<f64>,
+    decimals: usize,
+}
+
+impl Values {
+    /// Round numbers around everything from `low` to `high`, with about `most` steps at most.
+    pub(super) fn around(low: f64, high: f64, most: usize) -> Self {
+        // All the same: some room around it.
+        let room = if high > low { 0.0 } else { low.abs().max(1.0) * 0.05 };
+        let (low, high) = (low - room, high + room);
+        let points = RangedCoordf64::from(low..high).key_points(most);
+        let step = match points[..] {
+            [first, second, ..] => second - first,
+            _ => high - low,
+        };
+        let (first, last) = ((low / step - 1e-9).floor(), (high / step + 1e-9).ceil());
+        let count = (last - first).round().clamp(1.0, 100.0) as usize;
+        // Adding zero makes zero of -0.
+        let ticks = (0..=count).map(|index| (first + index as f64) * step + 0.0).collect();
+        Self {
+            low: first * step,
+            high: (first + count as f64) * step,
+            ticks,
+            decimals: decimals(step),
+        }
+    }
+
+    pub(super) fn label(&self, value: f64) -> String {
+        let rounded = format!("{value:.*}", self.decimals);
+        if rounded.trim_start_matches(['-', '0', '.']).is_empty() {
+            format!("{:.*}", self.decimals, 0.0)
+        } else {
+            rounded
+        }
+    }
+
+    pub(super) fn scale(&self) -> Scale {
+        let labels = self.ticks.iter().map(|&tick| self.label(tick)).collect();
+        Scale::new((self.low, self.high), false, self.ticks.clone(), labels)
+    }
+
+    pub(super) fn widest_label(&self) -> f64 {
+        self.ticks.iter().map(|&tick| width(&self.label(tick), LABEL)).fold(0.0, f64::max)
+    }
+}
+
+/// A coordinate of plotters with ticks and labels of our choice, which plotters' own combinators cannot format.
+pub(super) struct Scale {
+    inner: Inner,
+    ticks: Vec<f64>,
+    labels: Vec<String>,
+}
+
+enum Inner {
+    Linear(RangedCoordf64),
+    Logarithmic(LogCoord<f64>),
+}
+
+impl Scale {
+    /// Labels are those of the ticks; ticks without one have an empty text.
+    pub(super) fn new(
+        (low, high): (f64, f64),
+        logarithmic: bool,
+        ticks: Vec<f64>,
+        labels: Vec<String>,
+    ) -> Self {
+        let inner = if logarithmic {
+            Inner::Logarithmic((low..high).log_scale().into())
+        } else {
+            Inner::Linear((low..high).into())
+        };
+        Self { inner, ticks, labels }
+    }
+}
+
+impl Ranged for Scale {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        match &self.inner {
+            Inner::Linear(inner) => inner.map(value, limit),
+            Inner::Logarithmic(inner) => inner.map(value, limit),
+        }
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        if hint.weight().allow_light_points() { Vec::new() } else { self.ticks.clone() }
+    }
+
+    fn range(&self) -> Range<f64> {
+        match &self.inner {
+            Inner::Linear(inner) => inner.range(),
+            Inner::Logarithmic(inner) => inner.range(),
+        }
+    }
+}
+
+impl ValueFormatter<f64> for Scale {
+    fn format(_: &f64) -> String {
+        String::new()
+    }
+
+    fn format_ext(&self, value: &f64) -> String {
+        let found = self.ticks.iter().position(|tick| tick == value);
+        found.and_then(|found| self.labels.get(found)).cloned().unwrap_or_default()
+    }
+}
+
+/// Ticks of a horizontal axis of numbers without further wishes.
+pub(super) fn ticks(
+    (low, high): (f64, f64),
+    logarithmic: bool,
+    whole: bool,
+    most: usize,
+) -> Vec<f64> {
+    let mut ticks = if logarithmic {
+        LogCoord::<f64>::from((low..high).log_scale()).key_points(most)
+    } else {
+        RangedCoordf64::from(low..high).key_points(most)
+    };
+    ticks.retain(|tick| (low..=high).contains(tick) && (!whole || tick.fract().abs() < 1e-9));
+    ticks
+}
+
+/// A number without superfluous digits.
+pub(super) fn short_number(value: f64) -> String {
+    let magnitude = value.abs();
+    if magnitude != 0.0 && !(1e-4..1e7).contains(&magnitude) {
+        return format!("{value:.3e}").replace(".000e", "e").replace("00e", "e");
+    }
+    let digits = if magnitude >= 1000.0 { 1 } else { 6 };
+    let text = format!("{value:.digits$}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}
+
+/// How many decimals multiples of the step need.
+pub(super) fn decimals(step: f64) -> usize {
+    let whole = |digits: &usize| {
+        let scaled = step * 10f64.powi(*digits as i32);
+        (scaled - scaled.round()).abs() < 1e-6 * scaled.abs().max(1.0)
+    };
+    (0..9).find(whole).unwrap_or(9)
+}
+
+/// The labels along a horizontal axis.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Labels {
+    /// Empty where there is no room.
+    pub(super) texts: Vec<String>,
+    /// Whether they are read from the bottom upwards.
+    pub(super) turned: bool,
+    pub(super) size: f64,
+    /// Every how many places one has a label.
+    pub(super) every: usize,
+}
+
+impl Labels {
+    /// Of numbers at these places, in units: those that touch the one before them are left out.
+    pub(super) fn numbers(texts: Vec<String>, places: &[f64], size: f64) -> Self {
+        let mut free = f64::NEG_INFINITY;
+        let texts = texts.into_iter().zip(places).map(|(text, place)| {
+            let half = width(&text, size) / 2.0;
+            if place - half < free {
+                return String::new();
+            }
+            free = place + half + GAP;
+            text
+        });
+        Self { texts: texts.collect(), turned: false, size, every: 1 }
+    }
+
+    /// Of names at equal distances: level where all fit beside each other, else turned, else only some.
+    pub(super) fn names(names: &[String], slot: f64, size: f64) -> Self {
+        let lines = |name: &String| {
+            let lines = wrap(name, size, slot - GAP, LINES);
+            // A name is shortened only where turning does not help.
+            (lines.concat().len() + lines.len() >= shorten(name, size, f64::INFINITY).len()
+                && !lines.iter().any(|line| line.contains('…')))
+            .then(|| lines.join("\n"))
+        };
+        if let Some(texts) = names.iter().map(lines).collect() {
+            return Self { texts, turned: false, size, every: 1 };
+        }
+        let every = every(slot, size);
+        let text = |(index, name): (usize, &String)| {
+            if index % every == 0 { shorten(name, size, LONGEST * size) } else { String::new() }
+        };
+        let texts = names.iter().enumerate().map(text).collect();
+        Self { texts, turned: true, size, every }
+    }
+
+    /// How much room they need below the ticks, in units.
+    pub(super) fn height(&self) -> f64 {
+        if self.turned {
+            return self.widest();
+        }
+        let lines = self.texts.iter().map(|text| text.lines().count()).max().unwrap_or(1);
+        lines.max(1) as f64 * LEADING * self.size
+    }
+
+    pub(super) fn widest(&self) -> f64 {
+        let lines = self.texts.iter().flat_map(|text| text.lines());
+        lines.map(|line| width(line, self.size)).fold(0.0, f64::max)
+    }
+}
+
+/// Every how many rows of this height one has room for a line of text.
+pub(super) fn every(slot: f64, size: f64) -> usize {
+    (1.12 * size / slot).ceil().max(1.0) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_ends_at_round_numbers_around_everything() {
+        let axis = Values::around(39.3, 59.3, 8);
+        assert!(axis.low <= 39.3 && axis.high >= 59.3 && axis.ticks.len() <= 12, "{axis:?}");
+        assert!(axis.low > 30.0 && axis.high < 70.0, "{axis:?}");
+        assert_eq!((axis.ticks[0], *axis.ticks.last().unwrap()), (axis.low, axis.high));
+        for value in [0.0, 12.5, -3.0, 100.0, 1e-12, 1e12] {
+            let axis = Values::around(value, value, 8);
+            assert!(axis.low < value && value < axis.high, "{value}: {axis:?}");
+            assert!((2..=14).contains(&axis.ticks.len()), "{value}: {axis:?}");
+        }
+        let axis = Values::around(-0.2, 0.3, 6);
+        let labels: Vec<_> = axis.ticks.iter().map(|&tick| axis.label(tick)).collect();
+        assert!(labels.contains(&"0.0".to_owned()), "{labels:?}");
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (12.5, "12.5"),
+            (1000.0, "1000"),
+            (0.1 + 0.2, "0.3"),
+            (1e-7, "1e-7"),
+            (2.5e9, "2.5e9"),
+        ] {
+            assert_eq!(short_number(value), expected);
+        }
+    }
+
+    #[test]
+    fn labels_turn_and_thin_out_as_room_shrinks() {
+        let names: Vec<String> = (0..40).map(|index| format!("class number {index}")).collect();
+        let wide = Labels::names(&names, 200.0, LABEL);
+        assert!(!wide.turned && wide.texts == names);
+        let lines = Labels::names(&names, 90.0, LABEL);
+        assert!(!lines.turned && lines.texts[3] == "class\nnumber 3", "{lines:?}");
+        let turned = Labels::names(&names, 30.0, LABEL);
+        assert!(turned.turned && turned.texts == names && turned.every == 1);
+        let thinned = Labels::names(&names, 5.0, LABEL);
+        assert_eq!(thinned.every, 4);
+        assert_eq!(thinned.texts.iter().filter(|text| !text.is_empty()).count(), 10);
+        let numbers = (0..100).map(|index| index.to_string()).collect();
+        let places: Vec<f64> = (0..100).map(|index| f64::from(index) * 5.0).collect();
+        let shown = Labels::numbers(numbers, &places, LABEL).texts;
+        let shown = shown.iter().filter(|text| !text.is_empty()).count();
+        assert!((15..30).contains(&shown), "{shown}");
+    }
+}

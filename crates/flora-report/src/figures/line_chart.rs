@@ -1,0 +1,451 @@
+use plotters::{
+    chart::{ChartBuilder, LabelAreaPosition},
+    element::Polygon,
+    style::{
+        Color, FontTransform, ShapeStyle,
+        text_anchor::{HPos, VPos},
+    },
+};
+
+use super::{
+    Figure,
+    axis::{LABEL, Labels, Scale, Values, short_number, ticks},
+    canvas::{Area, Canvas, Datum, Drawn, STEPS, steps},
+    colours::{self, GRID, INK, MOST_SERIES},
+    elements::{Element, Look},
+    head::{ENTRY, Entry, Head, MARGIN, Sample, drawn, style, text},
+    text::{LEADING, shorten},
+};
+use crate::ReportError;
+
+const KIND: &str = "chart";
+/// In units.
+const WIDTH: f64 = 640.0;
+const PLOT_HEIGHT: f64 = 300.0;
+const TICK: f64 = 4.0;
+const GAP: f64 = 6.0;
+const RADIUS: (f64, f64) = (1.6, 5.0);
+const MOST_POINTS: usize = 200_000;
+/// Between points of different series at one place, so that their bars do not hide each other.
+const APART: f64 = 9.0;
+
+/// Numbers by a number or a name, in several series.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LineChart {
+    /// The title; it may break into three lines.
+    pub title: String,
+    /// What to know about the numbers: a line or two below the title.
+    pub note: String,
+    /// What the horizontal axis shows.
+    pub x_label: String,
+    /// What the vertical axis shows, with its unit.
+    pub y_label: String,
+    /// The horizontal axis.
+    pub places: Places,
+    /// Whether the vertical axis begins at zero; else it begins near the lowest point.
+    pub from_zero: bool,
+    /// The series, in the order of the legend.
+    pub series: Vec<Series>,
+    /// Horizontal lines to compare with, such as zero-shot accuracy.
+    pub references: Vec<Reference>,
+}
+
+/// A horizontal axis.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Places {
+    /// Numbers at their distances, with round numbers as ticks.
+    #[default]
+    Linear,
+    /// Positive numbers by their logarithms.
+    Logarithmic,
+    /// Numbers with these ticks, by their logarithms or not.
+    Ticks {
+        /// The values that have a tick.
+        ticks: Vec<f64>,
+        /// Whether the scale is logarithmic.
+        logarithmic: bool,
+    },
+    /// Names beside each other; `x` counts them from 0.
+    Names(Vec<String>),
+}
+
+/// Points of one colour and symbol.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Series {
+    /// What the legend calls it.
+    pub name: String,
+    /// The points, in the order in which a line joins them. Those that are not finite leave a gap.
+    pub points: Vec<Point>,
+    /// How they are joined.
+    pub style: Style,
+}
+
+/// A value.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Point {
+    /// Where.
+    pub x: f64,
+    /// How much.
+    pub y: f64,
+    /// Half the height of its error bar, in units of `y`.
+    pub deviation: Option<f64>,
+}
+
+/// How the points of a series are joined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Style {
+    /// By a line.
+    #[default]
+    Solid,
+    /// By a dashed line.
+    Dashed,
+    /// By a line with a band of the deviations around it, in place of error bars.
+    Band,
+    /// Not at all.
+    Points,
+}
+
+/// A horizontal line.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reference {
+    /// What it is.
+    pub name: String,
+    /// Where it lies.
+    pub y: f64,
+}
+
+impl LineChart {
+    /// Draws the chart. A single series without a name, and no references, need no legend.
+    ///
+    /// # Errors
+    /// [`ReportError::Figure`] without any finite point, with more than 168 series, for names that a point has no
+    /// place among, and for numbers that a logarithm does not have.
+    pub fn draw(&self) -> Result<Figure, ReportError> {
+        self.check()?;
+        let Some(layout) = Layout::new(self) else {
+            return refuse("there is nothing to draw: it needs at least one point".to_owned());
+        };
+        let canvas = Canvas::new(WIDTH, layout.height, layout.points);
+        self.draw_on(&canvas.area(), &layout)
+            .map_err(|error| ReportError::Figure { figure: KIND, problem: error.to_string() })?;
+        Ok(canvas.finish(KIND, &self.title, self.description(layout.points)))
+    }
+
+    /// What is wrong with it, whatever the values of its points are.
+    pub(crate) fn check(&self) -> Result<(), ReportError> {
+        let count = self.series.len();
+        let points: usize = self.series.iter().map(|series| series.points.len()).sum();
+        if count > MOST_SERIES || points > MOST_POINTS {
+            return refuse(format!(
+                "{count} series with {points} points; {MOST_SERIES} series with {MOST_POINTS} points can be drawn"
+            ));
+        }
+        let xs = || self.series.iter().flat_map(|series| series.points.iter().map(|point| point.x));
+        match &self.places {
+            Places::Names(names) => {
+                let odd = |x: &f64| !(x.fract() == 0.0 && *x >= 0.0 && *x < names.len() as f64);
+                if let Some(x) = xs().find(odd) {
+                    return refuse(format!(
+                        "a point at {x} has no place among {} names",
+                        names.len()
+                    ));
+                }
+            }
+            Places::Logarithmic | Places::Ticks { logarithmic: true, .. } => {
+                let ticks = match &self.places {
+                    Places::Ticks { ticks, .. } => &ticks[..],
+                    _ => &[],
+                };
+                let mut all = xs().chain(ticks.iter().copied());
+                if let Some(x) = all.find(|x| !(*x > 0.0 && x.is_finite())) {
+                    return refuse(format!(
+                        "{x} on a logarithmic axis: it has positive numbers only"
+                    ));
+                }
+            }
+            Places::Linear | Places::Ticks { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn logarithmic(&self) -> bool {
+        matches!(self.places, Places::Logarithmic | Places::Ticks { logarithmic: true, .. })
+    }
+
+    fn description(&self, points: usize) -> String {
+        let names: Vec<&str> = self.series.iter().map(|series| series.name.as_str()).collect();
+        let lines: Vec<&str> = self.references.iter().map(|line| line.name.as_str()).collect();
+        let lines =
+            if lines.is_empty() { String::new() } else { format!(" Lines: {}.", lines.join(", ")) };
+        format!(
+            "{} by {}: {points} points in {} series ({}).{lines}",
+            self.y_label,
+            self.x_label,
+            names.len(),
+            super::text::shorten(&names.join(", "), 1.0, 300.0)
+        )
+    }
+
+    fn draw_on(&self, area: &Area, layout: &Layout) -> Drawn {
+        layout.head.draw(area)?;
+        let labels = if layout.labels.turned { Vec::new() } else { layout.labels.texts.clone() };
+        let horizontal = Scale::new(layout.range, self.logarithmic(), layout.ticks.clone(), labels);
+        let values = &layout.values;
+        let mut chart = drawn(
+            ChartBuilder::on(area)
+                .margin_top(steps(layout.head.height()))
+                .margin_right(steps(MARGIN + 4.0))
+                .margin_left(steps(MARGIN))
+                .margin_bottom(steps(MARGIN))
+                .set_label_area_size(LabelAreaPosition::Left, steps(layout.left))
+                .set_label_area_size(LabelAreaPosition::Bottom, steps(layout.below))
+                .build_cartesian_2d(horizontal, values.scale()),
+        )?;
+        let thin = |colour: &plotters::style::RGBColor| ShapeStyle {
+            color: colour.to_rgba(),
+            filled: false,
+            stroke_width: STEPS as u32,
+        };
+        drawn(
+            chart
+                .configure_mesh()
+                .disable_x_mesh()
+                .bold_line_style(thin(&GRID))
+                .axis_style(thin(&INK))
+                .set_all_tick_mark_size(steps(TICK))
+                .label_style(style(LABEL, &INK, HPos::Center, VPos::Center))
+                .axis_desc_style(style(ENTRY, &INK, HPos::Center, VPos::Center))
+                .x_desc(shorten(&self.x_label(), ENTRY, layout.plot_width))
+                .y_desc(shorten(&self.y_label, ENTRY, PLOT_HEIGHT))
+                .draw(),
+        )?;
+        if layout.labels.turned {
+            // Plotters centres turned labels on the axis.
+            let style =
+                style(LABEL, &INK, HPos::Right, VPos::Center).transform(FontTransform::Rotate270);
+            for (x, name) in layout.ticks.iter().zip(&layout.labels.texts) {
+                let (x, y) = chart.backend_coord(&(*x, values.low));
+                text(
+                    area,
+                    name,
+                    &style,
+                    (f64::from(x) / STEPS, f64::from(y) / STEPS + 2.0 * TICK),
+                )?;
+            }
+        }
+        let plane = chart.plotting_area();
+        let draw = |element: Element<(f64, f64)>| drawn(plane.draw(&element));
+        let count = self.series.len();
+        for (index, line) in
+            self.references.iter().enumerate().filter(|(_, line)| line.y.is_finite())
+        {
+            let ends = vec![(layout.range.0, line.y), (layout.range.1, line.y)];
+            let look = Look::Line { series: count + index, width: 1.6, dashed: true };
+            draw(Element::new(ends, look))?;
+        }
+        // The first series is on top: the legend names it first.
+        for (index, series) in self.series.iter().enumerate().rev() {
+            let aside = layout.apart * (index as f64 - (count as f64 - 1.0) / 2.0);
+            let runs: Vec<&[Point]> =
+                series.points.split(|point| !finite(point)).filter(|run| !run.is_empty()).collect();
+            if series.style == Style::Band {
+                for run in &runs {
+                    let deviation =
+                        |point: &Point| point.deviation.filter(|d| d.is_finite()).unwrap_or(0.0);
+                    let above = run.iter().map(|point| (point.x, point.y + deviation(point)));
+                    let below = run.iter().rev().map(|point| (point.x, point.y - deviation(point)));
+                    let outline: Vec<_> = above.chain(below).collect();
+                    drawn(plane.draw(&Polygon::new(outline, colours::series(index).mix(0.18))))?;
+                }
+            }
+            if series.style != Style::Points && !matches!(self.places, Places::Names(_)) {
+                for run in runs.iter().filter(|run| run.len() > 1) {
+                    let points = run.iter().map(|point| (point.x, point.y)).collect();
+                    let dashed = series.style == Style::Dashed;
+                    let look = Look::Line { series: index, width: 2.0, dashed };
+                    draw(Element { aside, ..Element::new(points, look) })?;
+                }
+            }
+            for point in series.points.iter().filter(|point| finite(point)) {
+                let deviation = point.deviation.filter(|deviation| deviation.is_finite());
+                if let (Some(deviation), true) = (deviation, series.style != Style::Band) {
+                    let ends = vec![(point.x, point.y - deviation), (point.x, point.y + deviation)];
+                    let look = Look::Whisker { series: index, cap: 0.8 * layout.radius };
+                    draw(Element { aside, ..Element::new(ends, look) })?;
+                }
+                let look = Look::Symbol { series: index, radius: layout.radius };
+                let datum = Some(self.datum(series, point));
+                draw(Element { aside, datum, ..Element::new(vec![(point.x, point.y)], look) })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn x_label(&self) -> String {
+        if self.logarithmic() {
+            format!("{} (logarithmic)", self.x_label)
+        } else {
+            self.x_label.clone()
+        }
+    }
+
+    fn datum(&self, series: &Series, point: &Point) -> Datum {
+        let place = match &self.places {
+            Places::Names(names) => names[point.x as usize].clone(),
+            _ => short_number(point.x),
+        };
+        let mut attributes = vec![
+            ("series", series.name.clone()),
+            ("x", place.clone()),
+            // All digits: a page may compare them with the numbers that were drawn.
+            ("y", point.y.to_string()),
+        ];
+        let y = short_number((point.y * 1e4).round() / 1e4);
+        let mut tooltip = format!("{}, {} {place}: {y}", series.name, self.x_label);
+        if let Some(deviation) = point.deviation {
+            attributes.push(("deviation", deviation.to_string()));
+            tooltip += &format!(" ± {}", short_number((deviation * 1e4).round() / 1e4));
+        }
+        Datum { attributes, tooltip: tooltip.trim_start_matches(", ").to_owned() }
+    }
+}
+
+fn finite(point: &Point) -> bool {
+    point.x.is_finite() && point.y.is_finite()
+}
+
+fn refuse<T>(problem: String) -> Result<T, ReportError> {
+    Err(ReportError::Figure { figure: KIND, problem })
+}
+
+/// Where everything goes, in units.
+struct Layout {
+    head: Head,
+    height: f64,
+    /// Room for labels and names of the axes.
+    left: f64,
+    below: f64,
+    plot_width: f64,
+    values: Values,
+    range: (f64, f64),
+    ticks: Vec<f64>,
+    labels: Labels,
+    radius: f64,
+    apart: f64,
+    points: usize,
+}
+
+impl Layout {
+    /// `None` without a finite point.
+    fn new(chart: &LineChart) -> Option<Self> {
+        let all = || {
+            let points = chart.series.iter().flat_map(|series| &series.points);
+            points.filter(|point| finite(point))
+        };
+        let points = all().count();
+        if points == 0 {
+            return None;
+        }
+        let ends = all().flat_map(|point| {
+            let deviation =
+                point.deviation.filter(|deviation| deviation.is_finite()).unwrap_or(0.0);
+            [point.y - deviation, point.y + deviation]
+        });
+        let ends = ends.chain(chart.references.iter().map(|line| line.y).filter(|y| y.is_finite()));
+        let (low, high) = bounds(ends.chain(chart.from_zero.then_some(0.0)));
+        let values = Values::around(low, high, 8);
+        let left = LEADING * ENTRY + GAP + values.widest_label() + 2.0 * TICK;
+        let plot_width = WIDTH - 2.0 * MARGIN - 4.0 - left;
+
+        let (range, ticks, labels) =
+            horizontal(chart, plot_width, bounds(all().map(|point| point.x)));
+        let below = 2.0 * TICK + labels.height() + GAP + LEADING * ENTRY;
+        let head = Head::new(&chart.title, &chart.note, entries(chart), WIDTH);
+        let densest = chart.series.iter().map(|series| series.points.len()).max().unwrap_or(1);
+        let radius = (0.32 * plot_width / densest.max(1) as f64).clamp(RADIUS.0, RADIUS.1);
+        let bars = all().any(|point| point.deviation.is_some());
+        let count = chart.series.len().max(1) as f64;
+        let apart = match (&chart.places, bars) {
+            (Places::Names(names), _) => {
+                APART.max(12.0).min(0.7 * plot_width / names.len() as f64 / count)
+            }
+            (_, true) => APART.min(0.3 * plot_width / densest.max(1) as f64 / count),
+            _ => 0.0,
+        };
+        Some(Self {
+            height: head.height() + PLOT_HEIGHT + below + MARGIN,
+            head,
+            left,
+            below,
+            plot_width,
+            values,
+            range,
+            ticks,
+            labels,
+            radius,
+            apart,
+            points,
+        })
+    }
+}
+
+/// From where to where the axis goes, its ticks, and their labels.
+fn horizontal(
+    chart: &LineChart,
+    length: f64,
+    (low, high): (f64, f64),
+) -> ((f64, f64), Vec<f64>, Labels) {
+    if let Places::Names(names) = &chart.places {
+        let labels = Labels::names(names, length / names.len() as f64, LABEL);
+        let ticks = (0..names.len()).map(|index| index as f64).collect();
+        return ((-0.5, names.len() as f64 - 0.5), ticks, labels);
+    }
+    let logarithmic = chart.logarithmic();
+    let along = |x: f64| if logarithmic { x.ln() } else { x };
+    let back = |x: f64| if logarithmic { x.exp() } else { x };
+    let wished = match &chart.places {
+        Places::Ticks { ticks, .. } => &ticks[..],
+        _ => &[],
+    };
+    let (low, high) = bounds([low, high].into_iter().chain(wished.iter().copied()));
+    let (first, last) = (along(low), along(high));
+    let margin = if last > first { 0.03 * (last - first) } else { 0.5 };
+    let range = (back(first - margin), back(last + margin));
+    let whole =
+        chart.series.iter().flat_map(|series| &series.points).all(|point| point.x.fract() == 0.0);
+    let ticks = match &chart.places {
+        Places::Ticks { ticks, .. } => ticks.clone(),
+        _ => ticks(range, logarithmic, whole, 10),
+    };
+    let place =
+        |&tick: &f64| (along(tick) - along(range.0)) / (along(range.1) - along(range.0)) * length;
+    let places: Vec<f64> = ticks.iter().map(place).collect();
+    let texts = ticks.iter().map(|&tick| short_number(tick)).collect();
+    let labels = Labels::numbers(texts, &places, LABEL);
+    (range, ticks, labels)
+}
+
+fn bounds(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
+    numbers.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), number| {
+        (low.min(number), high.max(number))
+    })
+}
+
+fn entries(chart: &LineChart) -> Vec<Entry> {
+    let joined = !matches!(chart.places, Places::Names(_));
+    let series = chart.series.iter().enumerate().map(|(index, series)| {
+        let line =
+            (joined && series.style != Style::Points).then_some(series.style == Style::Dashed);
+        Entry {
+            name: series.name.clone(),
+            sample: Sample::Series { series: index, symbol: true, line },
+        }
+    });
+    let count = chart.series.len();
+    let lines = chart.references.iter().enumerate().map(|(index, line)| Entry {
+        name: format!("{} ({})", line.name, short_number((line.y * 100.0).round() / 100.0)),
+        sample: Sample::Series { series: count + index, symbol: false, line: Some(true) },
+    });
+    let single = count == 1 && chart.references.is_empty();
+    if single { Vec::new() } else { series.chain(lines).collect() }
+}

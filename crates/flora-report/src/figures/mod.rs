@@ -1,0 +1,36 @@
+//! Figures as SVG, which files, pages and pictures in pixels have in common.
+//!
+//! [`plotters`] lays charts out and draws them on a sheet of ours, [`resvg`] makes pixels of the result. What is
+//! ours besides: titles and legends in several lines, labels that are shortened, turned or thinned out, and the
+//! colour bar, none of which plotters has.
+//!
+//! Every value is one element of the class `mark`, with its place in attributes (`data-series`, `data-x`,
+//! `data-y` and others) and, in figures of fewer than 2,000 marks, a tooltip.
+
+mod axis;
+mod canvas;
+mod colours;
+mod elements;
+mod figure;
+mod head;
+mod line_chart;
+mod text;
+
+use std::io;
+
+use image::{ExtendedColorType, ImageEncoder, ImageError, RgbImage, codecs::png::PngEncoder};
+
+pub use figure::Figure;
+pub use line_chart::{LineChart, Places, Point, Reference, Series, Style};
+pub use text::MissingScript;
+
+/// Writes pixels as PNG.
+fn write_png(image: &RgbImage, out: impl io::Write) -> io::Result<()> {
+    let (width, height) = image.dimensions();
+    PngEncoder::new(out)
+        .write_image(image.as_raw(), width, height, ExtendedColorType::Rgb8)
+        .map_err(|error| match error {
+            ImageError::IoError(error) => error,
+            error => io::Error::other(error),
+        })
+}
