@@ -12,6 +12,8 @@
 //! | `best/`, `rounds/`, `clients/` | trained parameters besides those of the last round |
 //! | `state/` | what an interrupted run needs to go on |
 //! | `tensorboard/` | event files for TensorBoard |
+//! | `predictions.csv`, `predictions-before.csv` | the model's predictions after and before training, if `flora eval` wrote them |
+//! | `report.html` | the [`page`] about the run, if one was made |
 //! | `run.lock` | nothing; a process that writes the folder holds its lock |
 //!
 //! [`runs`] lists runs, [`compare()`] puts some side by side. [`classification`] counts what a classifier gets right,

@@ -23,8 +23,6 @@ pub(super) fn page(runs: &[Run]) -> Result<Page, ReportError> {
         progress(runs)?,
         costs(runs)?,
         failures(runs)?,
-        aggregation(runs)?,
-        privacy(runs)?,
         data(runs)?,
         Some(each(runs)),
     ];
@@ -170,8 +168,14 @@ fn progress(runs: &[Run]) -> Result<Option<Section>, ReportError> {
         level: None,
         format: units::figure,
     };
-    let shown = [accuracy.chart()?, worst.chart()?, loss.chart()?];
-    Ok(of_charts("progress", "Accuracy and loss", shown))
+    let shown = [
+        accuracy.chart()?,
+        worst.chart()?,
+        loss.chart()?,
+        aggregation(runs).chart()?,
+        privacy(runs).chart()?,
+    ];
+    Ok(of_charts("progress", "Round by round", shown))
 }
 
 fn of_charts<const N: usize>(
@@ -226,8 +230,8 @@ fn failures(runs: &[Run]) -> Result<Option<Section>, ReportError> {
     Ok(of_charts("failures-and-exclusions", "Failures and exclusions", [chart.chart()?]))
 }
 
-fn aggregation(runs: &[Run]) -> Result<Option<Section>, ReportError> {
-    let chart = Lines {
+fn aggregation(runs: &[Run]) -> Lines {
+    Lines {
         id: "aggregation-error",
         title: "Aggregation error by round".to_owned(),
         says: "How far the product of the averaged LoRA factors is from the average of the clients' products, \
@@ -237,21 +241,19 @@ fn aggregation(runs: &[Run]) -> Result<Option<Section>, ReportError> {
         lines: trained(runs, |it| Some(100.0 * it.aggregation_error?)),
         level: None,
         format: units::figure,
-    };
-    Ok(of_charts("aggregation", "Aggregation error", [chart.chart()?]))
+    }
 }
 
-fn privacy(runs: &[Run]) -> Result<Option<Section>, ReportError> {
-    let chart = Lines {
+fn privacy(runs: &[Run]) -> Lines {
+    Lines {
         id: "epsilon",
         title: "Privacy spent by round".to_owned(),
-        says: "Smaller values of epsilon tell less about whom it hides.".to_owned(),
+        says: "A smaller epsilon hides better.".to_owned(),
         y: "epsilon",
         lines: trained(runs, |it| it.epsilon),
         level: None,
         format: units::figure,
-    };
-    Ok(of_charts("privacy", "Privacy", [chart.chart()?]))
+    }
 }
 
 /// The partition of the runs, if it is that of all of them.

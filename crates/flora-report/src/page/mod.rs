@@ -22,7 +22,7 @@ use self::{
     data::read_runs,
     html::{Page, Use},
 };
-use crate::{ReportError, folder::is_run, sweep::SweepRecord};
+use crate::{ReportError, folder::{REPORT, is_run}, sweep::SweepRecord};
 
 /// The most runs that lie over each other in one page.
 pub const MOST_RUNS: usize = 12;
@@ -31,8 +31,8 @@ pub const MOST_RUNS: usize = 12;
 /// of several runs, in the current one.
 pub fn default_file(folders: &[PathBuf]) -> PathBuf {
     match folders {
-        [folder] => folder.join("report.html"),
-        _ => PathBuf::from("report.html"),
+        [folder] => folder.join(REPORT),
+        _ => PathBuf::from(REPORT),
     }
 }
 

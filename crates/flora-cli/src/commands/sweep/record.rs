@@ -7,7 +7,9 @@ use flora::core::files::write_atomic;
 use flora::core::text;
 use flora::data::{NOVEL, PartitionConfig};
 use flora::report::plots::save_png;
-use flora::report::sweep::{Axis, FigureSpec, Grid, GridRow, SweepReport, SweepResult, csv};
+use flora::report::sweep::{
+    Axis, FigureSpec, Grid, GridRow, SweepEntry, SweepRecord, SweepReport, SweepResult, csv,
+};
 use flora::report::{FolderLock, RunSummary};
 use flora::tuning::{Sweep, SweepRun};
 
@@ -15,7 +17,8 @@ use crate::failure::Failure;
 use crate::output;
 
 /// What a sweep writes besides its runs.
-const FILES: [&str; 4] = ["results.md", "results.tex", "results.csv", "results.png"];
+const FILES: [&str; 5] =
+    ["results.md", "results.tex", "results.csv", "results.png", SweepRecord::FILE];
 
 /// Whether the tables can go into the folder: those that are there must be an earlier sweep's.
 pub(super) fn check_free(out: &Path) -> Result<(), Failure> {
@@ -36,6 +39,8 @@ pub(super) struct Record {
     out: PathBuf,
     grid: Grid,
     figure: Option<FigureSpec>,
+    /// For each run, the name of its folder.
+    folders: Vec<String>,
     /// For each run, what it has in common with those that must be of the same images.
     cells: Vec<Cell>,
     /// A place for each run, so that tables do not depend on which of them is done first.
@@ -51,6 +56,7 @@ impl Record {
             out: out.to_owned(),
             grid: grid(sweep),
             figure: figure(sweep),
+            folders: runs.iter().map(|run| run.folder.clone()).collect(),
             cells: runs.iter().map(cell).collect(),
             results: vec![None; runs.len()],
             failures: BTreeMap::new(),
@@ -83,10 +89,11 @@ impl Record {
             return Ok(());
         }
         let report = SweepReport::new(&self.grid, &results);
-        let [markdown, latex, table, png] = FILES.map(|name| self.out.join(name));
+        let [markdown, latex, table, png, _] = FILES.map(|name| self.out.join(name));
         write(&markdown, &report.markdown())?;
         write(&latex, &report.latex())?;
         write(&table, &csv(&self.grid, &results).map_err(Failure::run)?)?;
+        self.kept().save(&self.out).map_err(Failure::run)?;
         let Some(figure) = &self.figure else { return Ok(()) };
         match report.figure(figure).map_err(Failure::run)? {
             Some(image) => save_png(png, &image).map_err(Failure::run),
@@ -130,6 +137,20 @@ impl Record {
                 "{count} of {runs} runs failed and are not in the table:\n{}",
                 self.failures.into_values().collect::<Vec<_>>().join("\n")
             ))),
+        }
+    }
+
+    /// What `flora report` reads.
+    fn kept(&self) -> SweepRecord {
+        let runs = self.folders.iter().zip(&self.results);
+        let entry = |(folder, result): (&String, &Option<SweepResult>)| {
+            Some(SweepEntry { folder: folder.clone(), result: result.clone()? })
+        };
+        SweepRecord {
+            grid: self.grid.clone(),
+            figure: self.figure.clone(),
+            planned: self.folders.len(),
+            runs: runs.filter_map(entry).collect(),
         }
     }
 

@@ -1,6 +1,9 @@
 use super::super::html::{Chart, Table};
 use crate::ReportError;
 
+/// Heat maps with more columns than these take the whole width.
+const MOST_BESIDE: usize = 16;
+
 /// Counts by row and column.
 pub(in crate::page) struct Heat {
     pub(in crate::page) id: &'static str,
@@ -24,9 +27,10 @@ impl Heat {
         if self.rows.is_empty() || self.columns.is_empty() {
             return Ok(None);
         }
+        let wide = self.columns.len() > MOST_BESIDE;
         let (svg, table) = (self.draw()?, self.table());
         let Self { id, title, says, .. } = self;
-        Ok(Some(Chart { id, title, says, svg, table, wide: true }))
+        Ok(Some(Chart { id, title, says, svg, table, wide }))
     }
 
     fn draw(&self) -> Result<String, ReportError> {

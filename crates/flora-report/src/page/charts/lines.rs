@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 
 use super::super::html::{Chart, Table};
-use crate::ReportError;
+use crate::{
+    ReportError,
+    figures::{LineChart, Point, Reference, Series, Style},
+};
 
 /// Values by round.
 pub(in crate::page) struct Lines {
@@ -57,7 +60,21 @@ impl Lines {
     }
 
     fn draw(&self) -> Result<String, ReportError> {
-        Ok(String::new())
+        let series = |line: &Line| Series {
+            name: line.name.clone(),
+            points: line.points.iter().map(|&(x, y)| Point { x: x as f64, y, deviation: None }).collect(),
+            style: Style::Solid,
+        };
+        let level = |(name, y): &(String, f64)| Reference { name: name.clone(), y: *y };
+        let chart = LineChart {
+            x_label: "round".to_owned(),
+            y_label: self.y.to_owned(),
+            series: self.lines.iter().map(series).collect(),
+            references: self.level.iter().map(level).collect(),
+            // The page has the title.
+            ..LineChart::default()
+        };
+        Ok(chart.draw()?.inline(&format!("{}-svg", self.id)))
     }
 
     fn table(&self) -> Table {

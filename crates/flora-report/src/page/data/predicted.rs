@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-/// What a run's folder may hold of its trained model's predictions.
-pub(in crate::page) const AFTER: &str = "predictions.csv";
-/// The same of the model before training.
-pub(in crate::page) const BEFORE: &str = "predictions-before.csv";
+pub(in crate::page) use crate::folder::{PREDICTIONS as AFTER, PREDICTIONS_BEFORE as BEFORE};
 
 /// Predictions of labelled images, before and after training.
 #[derive(Debug, Default)]

@@ -35,8 +35,10 @@ pub(super) fn section(run: &Run) -> Result<Option<Section>, ReportError> {
         format: super::progress::hundredths,
     };
     let content = html! {
-        @if let Some(chart) = chart.chart()? { (charts(&[chart])) }
-        (table(run, last).html())
+        div class="beside" {
+            @if let Some(chart) = chart.chart()? { (charts(&[chart])) }
+            div { (table(run, last).html()) }
+        }
     };
     Ok(Some(part("clients", "Clients", content)))
 }
@@ -95,14 +97,18 @@ fn table(run: &Run, last: &Evaluation) -> Table {
     let start = history.start();
     let images: BTreeMap<&str, usize> =
         history.clients.iter().map(|(id, images, _)| (id.as_str(), *images)).collect();
-    let scored = format!("{} images", run.record.scored_on);
-    let mut head = vec!["client", "training images", &scored];
-    head.extend(start.map(|_| "before training, %"));
-    head.push("last round, %");
-    head.extend(start.map(|_| "change, points"));
-    head.extend(has_failures.then_some("left out, rounds"));
-    let caption = format!("Accuracy of the clients after round {}", last.round);
+    let mut head = vec!["client", "trained on", "scored on"];
+    head.extend(start.map(|_| "before, %"));
+    head.push("after, %");
+    head.extend(start.map(|_| "change"));
+    head.extend(has_failures.then_some("left out"));
+    let caption = format!("Accuracy of the clients before training and after round {}", last.round);
     let mut table = Table::new(caption, head);
+    table.notes.push(format!(
+        "Trained on and scored on: images, the latter from the {} images. Change: percentage points.{}",
+        run.record.scored_on,
+        if has_failures { " Left out: how often an answer was missing or refused." } else { "" }
+    ));
     let mut scores: Vec<_> = last.clients.iter().collect();
     let others = scores.len().saturating_sub(MOST_ROWS);
     if others > 0 {

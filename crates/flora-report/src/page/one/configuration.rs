@@ -30,11 +30,15 @@ pub(super) fn section(run: &Run) -> Section {
 
 /// The command that repeats the run.
 pub(in crate::page) fn repeat(run: &Run) -> Markup {
+    let made = run.summary.as_ref().and_then(|summary| summary.command.as_deref());
+    // Of the words in front of the experiment, the second.
+    let is_served = made.is_some_and(|made| made.split(' ').nth(1) == Some("serve"));
+    let verb = if is_served { "serve" } else { "run" };
     let file = quoted(&run.path.join(EXPERIMENT));
     html! {
-        (command(&format!("flora run {file} --out NEW_FOLDER")))
-        @if let Some(made) = run.summary.as_ref().and_then(|summary| summary.command.as_ref()) {
-            p { "The run itself was started with:" }
+        (command(&format!("flora {verb} {file} --out NEW_FOLDER")))
+        @if let Some(made) = made {
+            p { "The run itself was started so (the quotes of the shell are not kept):" }
             (command(made))
         }
     }

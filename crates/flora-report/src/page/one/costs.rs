@@ -98,12 +98,29 @@ pub(super) fn costs(run: &Run) -> Result<Option<Section>, ReportError> {
         ],
         format: units::figure,
     };
-    let shown = [sent.chart()?, time.chart()?, phases(&[run], "phases")?];
+    let shown = [sent.chart()?, time.chart()?, phases_of(run)?];
     let shown: Vec<Chart> = shown.into_iter().flatten().collect();
     if shown.is_empty() {
         return Ok(None);
     }
     Ok(Some(part("costs", "Bytes and seconds", charts(&shown))))
+}
+
+/// The wall clock of the run by phase.
+fn phases_of(run: &Run) -> Result<Option<Chart>, ReportError> {
+    let phases = &run.history.phases;
+    let sum: f64 = phases.iter().map(|(_, seconds)| seconds).sum();
+    Bars {
+        id: "phases",
+        title: "Seconds by phase".to_owned(),
+        says: format!("The wall clock: {} in all phases together.", units::seconds(sum)),
+        x: "phase",
+        y: "seconds".to_owned(),
+        bars: phases.iter().map(|(name, _)| name.clone()).collect(),
+        parts: vec![("seconds".to_owned(), phases.iter().map(|(_, seconds)| *seconds).collect())],
+        format: units::figure,
+    }
+    .chart()
 }
 
 /// The wall clock of each run by phase.
@@ -182,8 +199,10 @@ pub(super) fn failures(run: &Run) -> Result<Option<Section>, ReportError> {
             "Failed: the client could not do its task or be reached. Late: its answer was not there at the deadline. "
             "Refused: its answer did not pass the checks. None of these answers is part of a model."
         }
-        @if let Some(chart) = chart.chart()? { (charts(&[chart])) }
-        (messages(run).html())
+        div class="beside" {
+            @if let Some(chart) = chart.chart()? { (charts(&[chart])) }
+            div { (messages(run).html()) }
+        }
     };
     Ok(Some(part("failures-and-exclusions", "Failures and exclusions", content)))
 }

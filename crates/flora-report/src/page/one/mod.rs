@@ -27,13 +27,11 @@ use crate::{ReportError, RunState};
 pub(super) fn page(run: &Run) -> Result<Page, ReportError> {
     let sections = [
         Some(overview::section(run)),
-        progress::accuracy(run)?,
+        progress::section(run)?,
         clients::section(run)?,
         costs::data(run)?,
         costs::costs(run)?,
         costs::failures(run)?,
-        progress::aggregation(run)?,
-        progress::privacy(run)?,
         Some(predictions::section(run)?),
         Some(configuration::section(run)),
     ];

@@ -1,7 +1,5 @@
 //! What becomes of the model round by round.
 
-use maud::html;
-
 use super::part;
 use crate::{
     ReportError,
@@ -13,14 +11,16 @@ use crate::{
     units::{self, percent_or_dash},
 };
 
-/// Accuracy and loss.
-pub(super) fn accuracy(run: &Run) -> Result<Option<Section>, ReportError> {
-    let shown: Vec<Chart> =
-        [accuracy_chart(run).chart()?, loss_chart(run).chart()?].into_iter().flatten().collect();
-    if shown.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(part("progress", "Accuracy and loss", charts(&shown))))
+/// Accuracy, loss, and what goes with averaging and hiding.
+pub(super) fn section(run: &Run) -> Result<Option<Section>, ReportError> {
+    let shown = [
+        accuracy_chart(run).chart()?,
+        loss_chart(run).chart()?,
+        aggregation_chart(run).chart()?,
+        privacy_chart(run).chart()?,
+    ];
+    let shown: Vec<Chart> = shown.into_iter().flatten().collect();
+    Ok((!shown.is_empty()).then(|| part("progress", "Round by round", charts(&shown))))
 }
 
 fn accuracy_chart(run: &Run) -> Lines {
@@ -102,64 +102,51 @@ fn loss_chart(run: &Run) -> Lines {
 }
 
 /// How far averaged factors are from averaged products.
-pub(super) fn aggregation(run: &Run) -> Result<Option<Section>, ReportError> {
-    let errors = run.history.trained().filter_map(|(round, it)| {
-        Some((round, 100.0 * it.aggregation_error?))
-    });
+fn aggregation_chart(run: &Run) -> Lines {
+    let errors = run
+        .history
+        .trained()
+        .filter_map(|(round, it)| Some((round, 100.0 * it.aggregation_error?)));
     let errors: Vec<(usize, f64)> = errors.collect();
     let mean = errors.iter().map(|(_, error)| error).sum::<f64>() / errors.len().max(1) as f64;
-    let chart = Lines {
+    Lines {
         id: "aggregation-error",
         title: "Aggregation error by round".to_owned(),
         says: format!(
-            "The product of the averaged LoRA factors is {} away from the average of the clients' products, relative \
-             to it and as the mean over rounds.",
+            "How far the product of the averaged LoRA factors is from the average of the clients' products, relative \
+             to it: {} as the mean over rounds.",
             units::relative(mean / 100.0)
         ),
         y: "error, %",
         lines: vec![Line::new("aggregation error", errors)],
         level: None,
         format: units::figure,
-    };
-    let chart = chart.chart()?;
-    Ok(chart.map(|chart| part("aggregation", "Aggregation error", charts(&[chart]))))
+    }
 }
 
 /// What is spent of the privacy budget.
-pub(super) fn privacy(run: &Run) -> Result<Option<Section>, ReportError> {
+fn privacy_chart(run: &Run) -> Lines {
     let spent = run.history.trained().filter_map(|(round, it)| Some((round, it.epsilon?)));
     let spent: Vec<(usize, f64)> = spent.collect();
-    let Some(&(round, last)) = spent.last() else { return Ok(None) };
     let budget = epsilon_budget(run);
-    let says = match budget {
-        Some(budget) => format!(
-            "After round {round}, ε {} is spent of a budget of {}.",
-            units::figure(last),
-            units::figure(budget)
-        ),
-        None => format!("After round {round}, ε {} is spent.", units::figure(last)),
-    };
-    let chart = Lines {
+    let last = spent.last().map_or(0.0, |(_, epsilon)| *epsilon);
+    let of = budget.map(|it| format!(" of a budget of {}", units::figure(it))).unwrap_or_default();
+    let kind = run.settings.text("federation.privacy.kind");
+    let kind = kind.map(|kind| format!(" of the kind {kind}")).unwrap_or_default();
+    let delta = run.settings.values.get("federation.privacy.delta");
+    let delta = delta.map(|delta| format!(", delta {delta}")).unwrap_or_default();
+    Lines {
         id: "epsilon",
         title: "Privacy spent by round".to_owned(),
-        says,
+        says: format!(
+            "Differential privacy{kind}{delta}: ε {} is spent{of}. A smaller ε hides better.",
+            units::figure(last)
+        ),
         y: "epsilon",
         lines: vec![Line::new("epsilon", spent)],
         level: budget.map(|budget| ("budget".to_owned(), budget)),
         format: units::figure,
-    };
-    let kind = run.settings.text("federation.privacy.kind").unwrap_or_default().to_owned();
-    let delta = run.settings.values.get("federation.privacy.delta");
-    let content = html! {
-        p {
-            "Differential privacy"
-            @if !kind.is_empty() { " of the kind " code { (kind) } }
-            @if let Some(delta) = delta { ", delta " (delta.to_string()) }
-            ". Smaller values of epsilon tell less about whom it hides."
-        }
-        @if let Some(chart) = chart.chart()? { (charts(&[chart])) }
-    };
-    Ok(Some(part("privacy", "Privacy", content)))
+    }
 }
 
 /// The budget that the experiment names.
