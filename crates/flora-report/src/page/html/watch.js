@@ -25,7 +25,10 @@
 
   const replace = (next) => {
     const focus = keyOf(document.activeElement);
-    const top = window.scrollY;
+    // What the reader looks at: the last thing with a name that begins above the middle of the window.
+    const named = [...document.querySelectorAll("main [id]")].filter((it) => !it.closest("svg") && it.checkVisibility());
+    const anchor = named.findLast((it) => it.getBoundingClientRect().top <= window.innerHeight / 2);
+    const top = anchor ? anchor.getBoundingClientRect().top : 0;
     const open = [...document.querySelectorAll("details[open][id]")].map((it) => it.id);
     const scrolled = [...document.querySelectorAll(".scroll")].map((it) => it.scrollLeft);
     for (const part of ["main", "nav", "h1"]) {
@@ -39,7 +42,10 @@
       if (details) details.open = true;
     }
     document.querySelectorAll(".scroll").forEach((it, at) => { it.scrollLeft = scrolled[at] || 0; });
-    window.scrollTo({ top, behavior: "instant" });
+    const now = anchor && document.getElementById(anchor.id);
+    if (now && window.scrollY > 0) {
+      window.scrollBy({ top: now.getBoundingClientRect().top - top, behavior: "instant" });
+    }
     const focused = find(focus);
     if (focused && focused !== document.activeElement) focused.focus({ preventScroll: true });
   };
