@@ -18,7 +18,8 @@
 //!
 //! [`runs`] lists runs, [`compare()`] puts some side by side. [`classification`] counts what a classifier gets right,
 //! [`predictions`] lists what it says of each image. [`tables`] renders runs and reports for a
-//! terminal, [`sweep`] many runs as Markdown, LaTeX and CSV, [`plots`] draws PNG figures, and [`page`] puts all of it on an HTML page.
+//! terminal, [`sweep`] many runs as Markdown, LaTeX and CSV, [`figures`] draws charts as SVG and PNG,
+//! [`plots`] those of the program, and [`page`] puts all of it on an HTML page.
 
 mod append;
 pub mod classification;

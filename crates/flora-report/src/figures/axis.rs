@@ -59,13 +59,16 @@ impl Values {
         }
     }
 
-    pub(super) fn scale(&self) -> Scale {
-        let labels = self.ticks.iter().map(|&tick| self.label(tick)).collect();
-        Scale::new((self.low, self.high), false, self.ticks.clone(), labels)
-    }
-
-    pub(super) fn widest_label(&self) -> f64 {
-        self.ticks.iter().map(|&tick| width(&self.label(tick), LABEL)).fold(0.0, f64::max)
+    /// A vertical axis of these values.
+    pub(super) fn axis(&self, name: &str) -> Axis {
+        let texts = self.ticks.iter().map(|&tick| self.label(tick)).collect();
+        Axis {
+            name: name.to_owned(),
+            range: (self.low, self.high),
+            logarithmic: false,
+            ticks: self.ticks.clone(),
+            labels: Labels { texts, turn: Turn::Level, size: LABEL, every: 1 },
+        }
     }
 }
 
@@ -160,6 +163,18 @@ pub(super) fn short_number(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
+/// The next round number: the steps of a scale that should be used to its end.
+pub(crate) fn round_up(value: f64) -> f64 {
+    const ROUND: [f64; 10] = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
+    let power = 10f64.powf(value.log10().floor());
+    if !(power > 0.0 && power.is_finite()) {
+        return 0.0;
+    }
+    // Rounding must not cost a whole step.
+    let enough = |round: &&f64| *round * power >= value * (1.0 - 1e-9);
+    ROUND.iter().find(enough).unwrap_or(&10.0) * power
+}
+
 /// How many decimals multiples of the step need.
 pub(super) fn decimals(step: f64) -> usize {
     let whole = |digits: &usize| {
@@ -169,13 +184,62 @@ pub(super) fn decimals(step: f64) -> usize {
     (0..9).find(whole).unwrap_or(9)
 }
 
-/// The labels along a horizontal axis.
+/// An axis: what it shows, from where to where, and its ticks with their labels.
+#[derive(Debug, Clone)]
+pub(super) struct Axis {
+    pub(super) name: String,
+    /// The values at its beginning (left or below) and at its end.
+    pub(super) range: (f64, f64),
+    pub(super) logarithmic: bool,
+    pub(super) ticks: Vec<f64>,
+    pub(super) labels: Labels,
+}
+
+impl Axis {
+    /// Of names at the middles of as many places; `backwards` begins with the last one.
+    pub(super) fn places(name: String, labels: Labels, backwards: bool) -> Self {
+        let count = labels.texts.len() as f64;
+        let range = if backwards { (count - 0.5, -0.5) } else { (-0.5, count - 0.5) };
+        let named = |index: &usize| index.is_multiple_of(labels.every);
+        let ticks = (0..labels.texts.len()).filter(named).map(|index| index as f64).collect();
+        let texts = labels.texts.iter().step_by(labels.every).cloned().collect();
+        let name = match labels.every {
+            1 => name,
+            every => format!("{name} (1 in {every} is named)"),
+        };
+        Self { name, range, logarithmic: false, ticks, labels: Labels { texts, ..labels } }
+    }
+
+    /// Where a value lies, from 0 to 1.
+    pub(super) fn share(&self, value: f64) -> f64 {
+        let along = |value: f64| if self.logarithmic { value.ln() } else { value };
+        let (low, high) = self.range;
+        (along(value) - along(low)) / (along(high) - along(low))
+    }
+
+    pub(super) fn scale(&self) -> Scale {
+        let level = self.labels.turn == Turn::Level;
+        let labels = if level { self.labels.texts.clone() } else { Vec::new() };
+        Scale::new(self.range, self.logarithmic, self.ticks.clone(), labels)
+    }
+}
+
+/// The direction of labels below an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    Level,
+    /// Upwards to the right, ending at the tick.
+    Slanted,
+    /// Upwards.
+    Up,
+}
+
+/// The labels of an axis, one for each tick.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Labels {
     /// Empty where there is no room.
     pub(super) texts: Vec<String>,
-    /// Whether they are read from the bottom upwards.
-    pub(super) turned: bool,
+    pub(super) turn: Turn,
     pub(super) size: f64,
     /// Every how many places one has a label.
     pub(super) every: usize,
@@ -193,36 +257,59 @@ impl Labels {
             free = place + half + GAP;
             text
         });
-        Self { texts: texts.collect(), turned: false, size, every: 1 }
+        Self { texts: texts.collect(), turn: Turn::Level, size, every: 1 }
     }
 
-    /// Of names at equal distances: level where all fit beside each other, else turned, else only some.
-    pub(super) fn names(names: &[String], slot: f64, size: f64) -> Self {
-        let lines = |name: &String| {
+    /// Of names below an axis, in slots of equal width: level where all fit beside each other, else slanted, else
+    /// upright, and only some where lines would touch. `left` is the room to the left of the first slot.
+    pub(super) fn below(names: &[String], slot: f64, size: f64, left: f64) -> Self {
+        let every = every(slot, size);
+        if names.iter().all(|name| name.trim().parse::<f64>().is_ok()) {
+            // Numbers are read level, however few of them have room.
+            let texts: Vec<String> =
+                names.iter().map(|name| shorten(name, size, LONGEST * size)).collect();
+            let widest = texts.iter().map(|text| width(text, size)).fold(0.0, f64::max);
+            let every = ((widest + GAP) / slot).ceil().max(1.0) as usize;
+            return Self { texts, turn: Turn::Level, size, every };
+        }
+        let level = |name: &String| {
             let lines = wrap(name, size, slot - GAP, LINES);
             // A name is shortened only where turning does not help.
-            (lines.concat().len() + lines.len() >= shorten(name, size, f64::INFINITY).len()
-                && !lines.iter().any(|line| line.contains('…')))
-            .then(|| lines.join("\n"))
+            (!lines.iter().any(|line| line.contains('…'))).then(|| lines.join("\n"))
         };
-        if let Some(texts) = names.iter().map(lines).collect() {
-            return Self { texts, turned: false, size, every: 1 };
+        if let Some(texts) = names.iter().map(level).collect() {
+            return Self { texts, turn: Turn::Level, size, every: 1 };
         }
-        let every = every(slot, size);
+        let slanted = slot * std::f64::consts::FRAC_1_SQRT_2 >= 1.1 * size;
         let text = |(index, name): (usize, &String)| {
-            if index % every == 0 { shorten(name, size, LONGEST * size) } else { String::new() }
+            let room = if slanted {
+                (left + slot * (index as f64 + 0.5)) * std::f64::consts::SQRT_2 - size
+            } else {
+                f64::INFINITY
+            };
+            shorten(name, size, (LONGEST * size).min(room))
         };
         let texts = names.iter().enumerate().map(text).collect();
-        Self { texts, turned: true, size, every }
+        let turn = if slanted { Turn::Slanted } else { Turn::Up };
+        Self { texts, turn, size, every: if slanted { 1 } else { every } }
+    }
+
+    /// Of names beside an axis, in rows of equal height.
+    pub(super) fn beside(names: &[String], slot: f64, size: f64) -> Self {
+        let texts = names.iter().map(|name| shorten(name, size, LONGEST * size)).collect();
+        Self { texts, turn: Turn::Level, size, every: every(slot, size) }
     }
 
     /// How much room they need below the ticks, in units.
     pub(super) fn height(&self) -> f64 {
-        if self.turned {
-            return self.widest();
+        match self.turn {
+            Turn::Up => self.widest(),
+            Turn::Slanted => (self.widest() + self.size) * std::f64::consts::FRAC_1_SQRT_2,
+            Turn::Level => {
+                let lines = self.texts.iter().map(|text| text.lines().count()).max().unwrap_or(1);
+                lines.max(1) as f64 * LEADING * self.size
+            }
         }
-        let lines = self.texts.iter().map(|text| text.lines().count()).max().unwrap_or(1);
-        lines.max(1) as f64 * LEADING * self.size
     }
 
     pub(super) fn widest(&self) -> f64 {
@@ -272,18 +359,34 @@ mod tests {
     }
 
     #[test]
+    fn round_numbers_are_the_next_ones() {
+        for (value, expected) in
+            [(1.0, 1.0), (1480.75, 1500.0), (0.975, 1.0), (31.0, 40.0), (7.0, 8.0), (0.0, 0.0)]
+        {
+            let found = round_up(value);
+            assert!((found - expected).abs() <= 1e-9 * expected, "{value}: {found}");
+        }
+    }
+
+    #[test]
     fn labels_turn_and_thin_out_as_room_shrinks() {
         let names: Vec<String> = (0..40).map(|index| format!("class number {index}")).collect();
-        let wide = Labels::names(&names, 200.0, LABEL);
-        assert!(!wide.turned && wide.texts == names);
-        let lines = Labels::names(&names, 90.0, LABEL);
-        assert!(!lines.turned && lines.texts[3] == "class\nnumber 3", "{lines:?}");
-        let turned = Labels::names(&names, 30.0, LABEL);
-        assert!(turned.turned && turned.texts == names && turned.every == 1);
-        let thinned = Labels::names(&names, 5.0, LABEL);
-        assert_eq!(thinned.every, 4);
-        assert_eq!(thinned.texts.iter().filter(|text| !text.is_empty()).count(), 10);
-        let numbers = (0..100).map(|index| index.to_string()).collect();
+        let wide = Labels::below(&names, 200.0, LABEL, 100.0);
+        assert!(wide.turn == Turn::Level && wide.texts == names);
+        let lines = Labels::below(&names, 90.0, LABEL, 100.0);
+        assert!(lines.turn == Turn::Level && lines.texts[3] == "class\nnumber 3", "{lines:?}");
+        let slanted = Labels::below(&names, 30.0, LABEL, 100.0);
+        assert!(slanted.turn == Turn::Slanted && slanted.texts == names && slanted.every == 1);
+        let tight = Labels::below(&names, 30.0, LABEL, 20.0).texts;
+        assert!(tight[0].contains('…') && tight[39] == names[39], "{tight:?}");
+        let up = Labels::below(&names, 20.0, LABEL, 100.0);
+        assert!(up.turn == Turn::Up && up.texts == names && up.every == 1);
+        let axis = Axis::places("class".into(), Labels::below(&names, 5.0, LABEL, 100.0), false);
+        assert_eq!(axis.name, "class (1 in 4 is named)");
+        assert_eq!((axis.ticks.len(), axis.labels.texts.len()), (10, 10));
+        assert_eq!(axis.labels.texts[1], names[4]);
+        let numbers: Vec<String> = (0..100).map(|index| index.to_string()).collect();
+        assert_eq!(Labels::below(&numbers, 5.0, LABEL, 100.0).every, 6);
         let places: Vec<f64> = (0..100).map(|index| f64::from(index) * 5.0).collect();
         let shown = Labels::numbers(numbers, &places, LABEL).texts;
         let shown = shown.iter().filter(|text| !text.is_empty()).count();

@@ -18,12 +18,14 @@ use plotters_backend::{
 
 use super::{
     Figure,
-    colours::paint,
+    colours::{INK, paint},
     text::{LEADING, clean, escape, fonts_for, width},
 };
 
 /// Steps of plotters' grid of whole numbers in a unit of the SVG.
 pub(super) const STEPS: f64 = 10.0;
+/// Pixels a unit in PNG files.
+const SCALE: f32 = 2.5;
 /// With more marks than this they have no tooltips, so that pages stay small.
 const MOST_TOOLTIPS: usize = 2_000;
 
@@ -90,6 +92,7 @@ impl Canvas {
             marks,
             system_fonts,
             missing,
+            scale: SCALE,
         }
     }
 
@@ -112,6 +115,23 @@ impl Canvas {
             "/>\n".to_owned()
         };
         sheet.body += &format!("<{name} class=\"mark\"{data}{attributes}{end}");
+    }
+
+    /// A line of ink that ends at a point, turned clockwise by degrees.
+    pub(super) fn turned_text(&mut self, line: &str, size: f64, turn: f64, (x, y): BackendCoord) {
+        let line = clean(line);
+        if line.is_empty() {
+            return;
+        }
+        let mut sheet = self.sheet.borrow_mut();
+        let (x, y, down) = (number(x), number(y), number(steps(0.365 * size)));
+        sheet.body += &format!(
+            "<text y=\"{down}\" transform=\"translate({x} {y}) rotate({turn})\" font-size=\"{size}\" \
+             text-anchor=\"end\" fill=\"{}\">{}</text>\n",
+            paint((INK.0, INK.1, INK.2)),
+            escape(&line)
+        );
+        sheet.lines.push(line);
     }
 
     fn shape<S: BackendStyle>(&mut self, name: &str, attributes: &str, style: &S, fill: bool) {

@@ -51,6 +51,20 @@ pub(super) fn series(index: usize) -> RGBColor {
     SERIES[index % SERIES.len()]
 }
 
+/// The most parts of a bar.
+pub(super) const BARS: usize = 2 * SERIES.len();
+
+/// The colour of a part of a bar: those of the series, and then the same colours mixed with white.
+pub(super) fn bar(index: usize) -> RGBColor {
+    let RGBColor(red, green, blue) = series(index);
+    let mixed = |part: u8| part / 2 + 127;
+    if index < SERIES.len() {
+        series(index)
+    } else {
+        RGBColor(mixed(red), mixed(green), mixed(blue))
+    }
+}
+
 /// The value of an attribute such as `fill`, with a placeholder where a page may choose the colour.
 pub(super) fn paint((red, green, blue): (u8, u8, u8)) -> String {
     match ROLES.iter().position(|(colour, _)| *colour == RGBColor(red, green, blue)) {

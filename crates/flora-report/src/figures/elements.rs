@@ -20,6 +20,8 @@ pub(super) enum Look {
     Line { series: usize, width: f64, dashed: bool },
     /// A bar between two points, with ends.
     Whisker { series: usize, cap: f64 },
+    /// A line of text that ends at the point, turned clockwise by degrees.
+    Text { line: String, size: f64, turn: f64 },
     /// A rectangle between two corners.
     Cell { colour: RGBColor },
 }
@@ -99,6 +101,9 @@ impl<C> Drawable<Canvas> for Element<C> {
                     colour(*series)
                 );
                 canvas.element("path", &attributes, datum);
+            }
+            (Look::Text { line, size, turn }, [at, ..]) => {
+                canvas.turned_text(line, *size, *turn, *at);
             }
             (Look::Cell { colour: RGBColor(red, green, blue) }, [from, to, ..]) => {
                 let fill = paint((*red, *green, *blue));

@@ -30,6 +30,7 @@ pub struct Figure {
     pub(super) marks: usize,
     pub(super) system_fonts: bool,
     pub(super) missing: Vec<MissingScript>,
+    pub(super) scale: f32,
 }
 
 impl Figure {
@@ -64,6 +65,11 @@ impl Figure {
     /// Width and height in the units of the SVG, which are CSS pixels.
     pub fn size(&self) -> (f64, f64) {
         (self.width, self.height)
+    }
+
+    /// How many pixels a unit of the SVG should have in a PNG file that is looked at on a screen or printed.
+    pub fn scale(&self) -> f32 {
+        self.scale
     }
 
     /// How many elements of the class `mark` it has, one for each value that it shows.

@@ -62,19 +62,30 @@ pub(super) struct Head {
 impl Head {
     pub(super) fn new(title: &str, note: &str, entries: Vec<Entry>, total: f64) -> Self {
         let room = total - 2.0 * MARGIN;
-        let mut legend: Vec<Vec<(f64, Entry)>> = Vec::new();
-        let mut next = f64::INFINITY;
-        for mut entry in entries {
+        let length = |entry: &Entry| entry.sample.width() + GAP + width(&entry.name, ENTRY);
+        let mut entries = entries;
+        for entry in &mut entries {
             entry.name = shorten(&entry.name, ENTRY, (LONGEST * ENTRY).min(room - 50.0));
-            let length = entry.sample.width() + GAP + width(&entry.name, ENTRY);
-            if next + length > room {
+        }
+        // In columns of one width, where there are several lines.
+        let widest = entries.iter().map(length).fold(0.0, f64::max) + BETWEEN;
+        let sum = entries.iter().map(|entry| length(entry) + BETWEEN).sum::<f64>();
+        let columns = (((room + BETWEEN) / widest).floor().max(1.0) as usize).min(entries.len());
+        let single = sum <= room + BETWEEN;
+        let total_width = if single { sum } else { columns as f64 * widest };
+        let start = (total - total_width + BETWEEN) / 2.0;
+        let mut legend: Vec<Vec<(f64, Entry)>> = Vec::new();
+        let mut next = start;
+        for (index, entry) in entries.into_iter().enumerate() {
+            if index == 0 || (!single && index % columns == 0) {
                 legend.push(Vec::new());
-                next = 0.0;
+                next = start;
             }
+            let step = if single { length(&entry) + BETWEEN } else { widest };
             if let Some(line) = legend.last_mut() {
-                line.push((MARGIN + next, entry));
+                line.push((next, entry));
             }
-            next += length + BETWEEN;
+            next += step;
         }
         Self {
             title: wrap(title, TITLE, room, TITLE_LINES),
@@ -89,7 +100,7 @@ impl Head {
         let lines = |lines: usize, size: f64| lines as f64 * LEADING * size;
         let legend = lines(self.legend.len(), ENTRY + 2.0);
         let text = lines(self.title.len(), TITLE) + lines(self.note.len(), NOTE);
-        MARGIN + text + if legend > 0.0 { legend + GAP } else { 0.0 } + GAP
+        MARGIN + text + if legend > 0.0 { legend + GAP } else { 0.0 } + 2.0 * GAP
     }
 
     pub(super) fn draw(&self, area: &Area) -> Drawn {

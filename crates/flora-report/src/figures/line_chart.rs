@@ -1,33 +1,25 @@
-use plotters::{
-    chart::{ChartBuilder, LabelAreaPosition},
-    element::Polygon,
-    style::{
-        Color, FontTransform, ShapeStyle,
-        text_anchor::{HPos, VPos},
-    },
-};
+use plotters::{element::Polygon, style::Color};
 
 use super::{
     Figure,
-    axis::{LABEL, Labels, Scale, Values, short_number, ticks},
-    canvas::{Area, Canvas, Datum, Drawn, STEPS, steps},
-    colours::{self, GRID, INK, MOST_SERIES},
+    axis::{Axis, LABEL, Labels, Values, short_number, ticks},
+    canvas::{Area, Canvas, Datum, Drawn},
+    colours::{self, MOST_SERIES},
     elements::{Element, Look},
-    head::{ENTRY, Entry, Head, MARGIN, Sample, drawn, style, text},
-    text::{LEADING, shorten},
+    head::{Entry, Head, MARGIN, Sample, drawn},
+    plot::Plot,
 };
 use crate::ReportError;
 
 const KIND: &str = "chart";
 /// In units.
 const WIDTH: f64 = 640.0;
-const PLOT_HEIGHT: f64 = 300.0;
-const TICK: f64 = 4.0;
-const GAP: f64 = 6.0;
+const PLOT_HEIGHT: f64 = 320.0;
 const RADIUS: (f64, f64) = (1.6, 5.0);
 const MOST_POINTS: usize = 200_000;
-/// Between points of different series at one place, so that their bars do not hide each other.
-const APART: f64 = 9.0;
+/// Between points of different series at one place, so that their bars do not hide each other: where the place is
+/// a number, and where it is a name.
+const APART: (f64, f64) = (6.0, 12.0);
 
 /// Numbers by a number or a name, in several series.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -125,7 +117,7 @@ impl LineChart {
         let Some(layout) = Layout::new(self) else {
             return refuse("there is nothing to draw: it needs at least one point".to_owned());
         };
-        let canvas = Canvas::new(WIDTH, layout.height, layout.points);
+        let canvas = Canvas::new(WIDTH, layout.plot.height(), layout.points);
         self.draw_on(&canvas.area(), &layout)
             .map_err(|error| ReportError::Figure { figure: KIND, problem: error.to_string() })?;
         Ok(canvas.finish(KIND, &self.title, self.description(layout.points)))
@@ -187,59 +179,17 @@ impl LineChart {
     }
 
     fn draw_on(&self, area: &Area, layout: &Layout) -> Drawn {
-        layout.head.draw(area)?;
-        let labels = if layout.labels.turned { Vec::new() } else { layout.labels.texts.clone() };
-        let horizontal = Scale::new(layout.range, self.logarithmic(), layout.ticks.clone(), labels);
-        let values = &layout.values;
-        let mut chart = drawn(
-            ChartBuilder::on(area)
-                .margin_top(steps(layout.head.height()))
-                .margin_right(steps(MARGIN + 4.0))
-                .margin_left(steps(MARGIN))
-                .margin_bottom(steps(MARGIN))
-                .set_label_area_size(LabelAreaPosition::Left, steps(layout.left))
-                .set_label_area_size(LabelAreaPosition::Bottom, steps(layout.below))
-                .build_cartesian_2d(horizontal, values.scale()),
-        )?;
-        let thin = |colour: &plotters::style::RGBColor| ShapeStyle {
-            color: colour.to_rgba(),
-            filled: false,
-            stroke_width: STEPS as u32,
-        };
-        drawn(
-            chart
-                .configure_mesh()
-                .disable_x_mesh()
-                .bold_line_style(thin(&GRID))
-                .axis_style(thin(&INK))
-                .set_all_tick_mark_size(steps(TICK))
-                .label_style(style(LABEL, &INK, HPos::Center, VPos::Center))
-                .axis_desc_style(style(ENTRY, &INK, HPos::Center, VPos::Center))
-                .x_desc(shorten(&self.x_label(), ENTRY, layout.plot_width))
-                .y_desc(shorten(&self.y_label, ENTRY, PLOT_HEIGHT))
-                .draw(),
-        )?;
-        if layout.labels.turned {
-            // Plotters centres turned labels on the axis.
-            let style =
-                style(LABEL, &INK, HPos::Right, VPos::Center).transform(FontTransform::Rotate270);
-            for (x, name) in layout.ticks.iter().zip(&layout.labels.texts) {
-                let (x, y) = chart.backend_coord(&(*x, values.low));
-                text(
-                    area,
-                    name,
-                    &style,
-                    (f64::from(x) / STEPS, f64::from(y) / STEPS + 2.0 * TICK),
-                )?;
-            }
-        }
+        let chart = layout.plot.draw(area)?;
         let plane = chart.plotting_area();
         let draw = |element: Element<(f64, f64)>| drawn(plane.draw(&element));
         let count = self.series.len();
         for (index, line) in
             self.references.iter().enumerate().filter(|(_, line)| line.y.is_finite())
         {
-            let ends = vec![(layout.range.0, line.y), (layout.range.1, line.y)];
+            let ends = vec![
+                (layout.plot.horizontal.range.0, line.y),
+                (layout.plot.horizontal.range.1, line.y),
+            ];
             let look = Look::Line { series: count + index, width: 1.6, dashed: true };
             draw(Element::new(ends, look))?;
         }
@@ -281,14 +231,6 @@ impl LineChart {
         Ok(())
     }
 
-    fn x_label(&self) -> String {
-        if self.logarithmic() {
-            format!("{} (logarithmic)", self.x_label)
-        } else {
-            self.x_label.clone()
-        }
-    }
-
     fn datum(&self, series: &Series, point: &Point) -> Datum {
         let place = match &self.places {
             Places::Names(names) => names[point.x as usize].clone(),
@@ -320,16 +262,7 @@ fn refuse<T>(problem: String) -> Result<T, ReportError> {
 
 /// Where everything goes, in units.
 struct Layout {
-    head: Head,
-    height: f64,
-    /// Room for labels and names of the axes.
-    left: f64,
-    below: f64,
-    plot_width: f64,
-    values: Values,
-    range: (f64, f64),
-    ticks: Vec<f64>,
-    labels: Labels,
+    plot: Plot,
     radius: f64,
     apart: f64,
     points: usize,
@@ -353,53 +286,37 @@ impl Layout {
         });
         let ends = ends.chain(chart.references.iter().map(|line| line.y).filter(|y| y.is_finite()));
         let (low, high) = bounds(ends.chain(chart.from_zero.then_some(0.0)));
-        let values = Values::around(low, high, 8);
-        let left = LEADING * ENTRY + GAP + values.widest_label() + 2.0 * TICK;
-        let plot_width = WIDTH - 2.0 * MARGIN - 4.0 - left;
+        let vertical = Values::around(low, high, 8).axis(&chart.y_label);
+        let left = Plot::left(&vertical.name, PLOT_HEIGHT, vertical.labels.widest());
+        let length = WIDTH - MARGIN - 4.0 - left;
 
-        let (range, ticks, labels) =
-            horizontal(chart, plot_width, bounds(all().map(|point| point.x)));
-        let below = 2.0 * TICK + labels.height() + GAP + LEADING * ENTRY;
-        let head = Head::new(&chart.title, &chart.note, entries(chart), WIDTH);
         let densest = chart.series.iter().map(|series| series.points.len()).max().unwrap_or(1);
-        let radius = (0.32 * plot_width / densest.max(1) as f64).clamp(RADIUS.0, RADIUS.1);
-        let bars = all().any(|point| point.deviation.is_some());
+        let radius = (0.32 * length / densest.max(1) as f64).clamp(RADIUS.0, RADIUS.1);
+        let with_bars = |series: &&Series| series.style != Style::Band;
+        let bars = chart.series.iter().filter(with_bars).flat_map(|series| &series.points);
+        let bars = bars.into_iter().any(|point| point.deviation.is_some());
         let count = chart.series.len().max(1) as f64;
+        let slot = |places: usize| length / places.max(1) as f64 / count;
         let apart = match (&chart.places, bars) {
-            (Places::Names(names), _) => {
-                APART.max(12.0).min(0.7 * plot_width / names.len() as f64 / count)
-            }
-            (_, true) => APART.min(0.3 * plot_width / densest.max(1) as f64 / count),
+            (Places::Names(names), _) => APART.1.min(0.7 * slot(names.len())),
+            (_, true) => APART.0.min(0.3 * slot(densest)),
             _ => 0.0,
         };
-        Some(Self {
-            height: head.height() + PLOT_HEIGHT + below + MARGIN,
-            head,
-            left,
-            below,
-            plot_width,
-            values,
-            range,
-            ticks,
-            labels,
-            radius,
-            apart,
-            points,
-        })
+        let horizontal = match &chart.places {
+            Places::Names(names) => {
+                let labels = Labels::below(names, length / names.len() as f64, LABEL, left);
+                Axis::places(chart.x_label.clone(), labels, false)
+            }
+            _ => horizontal(chart, length, bounds(all().map(|point| point.x)), apart * count),
+        };
+        let head = Head::new(&chart.title, &chart.note, entries(chart), WIDTH);
+        let plot = Plot::new(head, horizontal, vertical, (length, PLOT_HEIGHT));
+        Some(Self { plot, radius, apart, points })
     }
 }
 
-/// From where to where the axis goes, its ticks, and their labels.
-fn horizontal(
-    chart: &LineChart,
-    length: f64,
-    (low, high): (f64, f64),
-) -> ((f64, f64), Vec<f64>, Labels) {
-    if let Places::Names(names) = &chart.places {
-        let labels = Labels::names(names, length / names.len() as f64, LABEL);
-        let ticks = (0..names.len()).map(|index| index as f64).collect();
-        return ((-0.5, names.len() as f64 - 0.5), ticks, labels);
-    }
+/// The axis of numbers, with room for points that lie side by side at its ends.
+fn horizontal(chart: &LineChart, length: f64, (low, high): (f64, f64), beside: f64) -> Axis {
     let logarithmic = chart.logarithmic();
     let along = |x: f64| if logarithmic { x.ln() } else { x };
     let back = |x: f64| if logarithmic { x.exp() } else { x };
@@ -409,7 +326,8 @@ fn horizontal(
     };
     let (low, high) = bounds([low, high].into_iter().chain(wished.iter().copied()));
     let (first, last) = (along(low), along(high));
-    let margin = if last > first { 0.03 * (last - first) } else { 0.5 };
+    let share = (0.03 + beside / 2.0 / length).min(0.4);
+    let margin = if last > first { share / (1.0 - 2.0 * share) * (last - first) } else { 0.5 };
     let range = (back(first - margin), back(last + margin));
     let whole =
         chart.series.iter().flat_map(|series| &series.points).all(|point| point.x.fract() == 0.0);
@@ -422,7 +340,8 @@ fn horizontal(
     let places: Vec<f64> = ticks.iter().map(place).collect();
     let texts = ticks.iter().map(|&tick| short_number(tick)).collect();
     let labels = Labels::numbers(texts, &places, LABEL);
-    (range, ticks, labels)
+    let scale = if logarithmic { " (logarithmic)" } else { "" };
+    Axis { name: format!("{}{scale}", chart.x_label), range, logarithmic, ticks, labels }
 }
 
 fn bounds(numbers: impl Iterator<Item = f64>) -> (f64, f64) {

@@ -8,20 +8,30 @@
 //! `data-y` and others) and, in figures of fewer than 2,000 marks, a tooltip.
 
 mod axis;
+mod bars;
 mod canvas;
 mod colours;
+mod contact_sheet;
 mod elements;
 mod figure;
 mod head;
+mod heat_map;
 mod line_chart;
+mod plot;
+mod scatter;
 mod text;
 
 use std::io;
 
 use image::{ExtendedColorType, ImageEncoder, ImageError, RgbImage, codecs::png::PngEncoder};
 
+pub(crate) use axis::round_up;
+pub use bars::{Part, StackedBars};
+pub use contact_sheet::{Tile, contact_sheet};
 pub use figure::Figure;
+pub use heat_map::{Cell, HeatMap};
 pub use line_chart::{LineChart, Places, Point, Reference, Series, Style};
+pub use scatter::{Group, NamedPoint, Scatter};
 pub use text::MissingScript;
 
 /// Writes pixels as PNG.

@@ -210,30 +210,51 @@ pub(super) fn shorten(text: &str, size: f64, width: f64) -> String {
     cut(most)
 }
 
-/// The text in at most `most` lines of that width, broken where Unicode allows it and at line ends. Words and a
-/// last line that are too long are shortened.
+/// The text in at most `most` lines of that width, broken at blanks, between characters of scripts without blanks,
+/// and at line ends. Lines of a paragraph are about equally long. Words and a last line that are too long are
+/// shortened.
 pub(super) fn wrap(text: &str, size: f64, width: f64, most: usize) -> Vec<String> {
     let text: String = text.chars().take(MOST_CHARACTERS).collect();
-    let mut lines: Vec<String> = Vec::new();
-    for paragraph in text.lines() {
-        let paragraph = clean(paragraph);
-        let mut line = String::new();
-        for word in words(&paragraph) {
-            let longer = format!("{line}{word}");
-            if line.is_empty() || self::width(longer.trim_end(), size) <= width {
-                line = longer;
-            } else {
-                lines.push(line.trim_end().to_owned());
-                line = word.to_owned();
-            }
-        }
-        lines.extend((!line.trim().is_empty()).then(|| line.trim_end().to_owned()));
-    }
+    let mut lines: Vec<String> =
+        text.lines().flat_map(|line| balanced(&clean(line), size, width)).collect();
     if lines.len() > most {
         let rest = lines.split_off(most.saturating_sub(1)).join(" ");
         lines.push(rest);
     }
     lines.iter().map(|line| shorten(line, size, width)).collect()
+}
+
+/// As many lines as are needed, in the smallest width in which they are no more.
+fn balanced(paragraph: &str, size: f64, width: f64) -> Vec<String> {
+    let mut best = lines_of(paragraph, size, width);
+    let (mut narrow, mut wide) = (0.0, width);
+    for _ in 0..if best.len() > 1 { 7 } else { 0 } {
+        let middle = f64::midpoint(narrow, wide);
+        let lines = lines_of(paragraph, size, middle);
+        if lines.len() == best.len() && lines.iter().all(|line| self::width(line, size) <= middle) {
+            (best, wide) = (lines, middle);
+        } else {
+            narrow = middle;
+        }
+    }
+    best
+}
+
+/// Lines that are filled one after the other.
+fn lines_of(paragraph: &str, size: f64, width: f64) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in words(paragraph) {
+        let longer = format!("{line}{word}");
+        if line.is_empty() || self::width(longer.trim_end(), size) <= width {
+            line = longer;
+        } else {
+            lines.push(line.trim_end().to_owned());
+            line = word.to_owned();
+        }
+    }
+    lines.extend((!line.trim().is_empty()).then(|| line.trim_end().to_owned()));
+    lines
 }
 
 /// Words with the blanks after them. Scripts without blanks break between any two characters.

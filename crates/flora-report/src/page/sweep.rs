@@ -101,7 +101,9 @@ fn figure(record: &SweepRecord, report: &SweepReport<'_>) -> Result<Option<Chart
             row.runs.to_string(),
         ]);
     }
-    let figure: Option<String> = None;
+    // The page has the title.
+    let untitled = FigureSpec { title: String::new(), ..spec.clone() };
+    let figure = report.figure(&untitled)?.map(|figure| figure.inline("sweep-svg"));
     Ok(figure.map(|svg| Chart {
         id: "sweep",
         title: spec.title.clone(),

@@ -1,16 +1,17 @@
-use image::RgbImage;
-
-use super::{FigureSpec, Grid, SweepRow, report::last_round};
+use super::{FigureSpec, Grid, Spread, SweepRow, report::last_round};
 use crate::{
     ReportError,
-    plots::{Chart, Series, chart, check_chart},
+    figures::{Figure, LineChart, Places, Point, Series},
 };
+
+/// Numbers whose largest is at least so many times their smallest are shown on a logarithmic scale.
+const LOGARITHMIC: f64 = 8.0;
 
 pub(super) fn draw(
     grid: &Grid,
     rows: &[SweepRow],
     spec: &FigureSpec,
-) -> Result<Option<RgbImage>, ReportError> {
+) -> Result<Option<Figure>, ReportError> {
     let Some(axis) = grid.axes.get(spec.x) else {
         let (x, axes) = (spec.x, grid.axes.len());
         let problem = format!("there is no axis {x} (counted from 0) among {axes}");
@@ -22,40 +23,65 @@ pub(super) fn draw(
         (seeds, 0 | 1) => format!("mean and sample deviation over {seeds} seeds"),
         (runs, draws) => format!("mean and sample deviation over {runs} runs of {draws} draws"),
     };
-    let figure = Chart {
+    let places = places(&axis.values);
+    let x = |index: usize| match &places {
+        Places::Ticks { ticks, .. } => ticks[index],
+        _ => index as f64,
+    };
+    let figure = LineChart {
         title: spec.title.clone(),
         note,
-        x_axis: axis.name.clone(),
-        x: axis.values.clone(),
-        y_axis: format!("accuracy of the global model, {}, %", last_round(rows)),
-        series: series(grid, rows, spec.x),
+        x_label: axis.name.clone(),
+        y_label: format!("accuracy of the global model, {}, %", last_round(rows)),
+        series: series(grid, rows, spec.x, x),
+        places,
+        ..LineChart::default()
     };
     // Before the first run, not after it.
-    check_chart(&figure)?;
-    if rows.is_empty() { Ok(None) } else { chart(&figure).map(Some) }
+    figure.check()?;
+    if rows.is_empty() { Ok(None) } else { figure.draw().map(Some) }
+}
+
+/// If all values are numbers, they lie at their distances and lines join the points of a series.
+fn places(values: &[String]) -> Places {
+    let number =
+        |value: &String| value.trim().parse().ok().filter(|number: &f64| number.is_finite());
+    let numbers: Vec<f64> = values.iter().filter_map(number).collect();
+    let low = numbers.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if numbers.len() < values.len() || low >= high {
+        return Places::Names(values.to_vec());
+    }
+    Places::Ticks { ticks: numbers, logarithmic: low > 0.0 && high / low >= LOGARITHMIC }
 }
 
 /// The points of the rows that differ in nothing but `x`. All series are there from the beginning: their
 /// colours stay while points follow.
-fn series(grid: &Grid, rows: &[SweepRow], x: usize) -> Vec<Series> {
+fn series(grid: &Grid, rows: &[SweepRow], x: usize, place: impl Fn(usize) -> f64) -> Vec<Series> {
     let mut series: Vec<(Vec<usize>, Series)> = Vec::new();
     for (index, row) in grid.rows.iter().enumerate() {
         let mut values = row.values.clone();
-        let place = values.remove(x);
+        let column = values.remove(x);
         let found = rows.iter().find(|result| result.row == index);
-        let point = found.and_then(|result| result.accuracy).map(|accuracy| accuracy.times(100.0));
+        let point = found.and_then(|result| result.accuracy).map(|accuracy| {
+            let Spread { mean, deviation } = accuracy.times(100.0);
+            Point { x: place(column), y: mean, deviation }
+        });
         match series.iter_mut().find(|(own, _)| *own == values) {
-            Some((_, series)) => series.points[place] = point,
+            Some((_, series)) => series.points.extend(point),
             None => {
-                let mut points = vec![None; grid.axes[x].values.len()];
-                points[place] = point;
                 let name = name(grid, &values, x);
-                series.push((values, Series { name, points }));
+                let points = point.into_iter().collect();
+                series.push((values, Series { name, points, ..Series::default() }));
             }
         }
     }
     series.sort_by(|(a, _), (b, _)| a.cmp(b));
-    series.into_iter().map(|(_, series)| series).collect()
+    let from_left = |(_, mut series): (Vec<usize>, Series)| {
+        series.points.sort_by(|a, b| a.x.total_cmp(&b.x));
+        series
+    };
+    series.into_iter().map(from_left).collect()
 }
 
 fn name(grid: &Grid, values: &[usize], x: usize) -> String {

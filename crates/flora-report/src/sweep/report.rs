@@ -1,5 +1,3 @@
-use image::RgbImage;
-
 use super::{
     Difference, FigureSpec, Grid, Spread, SweepResult, SweepRow, figure,
     format::{difference, error, interval, mean_bytes, mebibytes, pairs, ratio, seconds, share},
@@ -8,6 +6,7 @@ use super::{
 };
 use crate::{
     ReportError,
+    figures::Figure,
     sheet::Sheet,
     tables::Page,
     units::{bytes, count},
@@ -74,7 +73,7 @@ impl<'a> SweepReport<'a> {
     /// # Errors
     /// [`ReportError::Figure`] for an axis that the sweep does not have, and where there are more
     /// places or series than can be told apart.
-    pub fn figure(&self, spec: &FigureSpec) -> Result<Option<RgbImage>, ReportError> {
+    pub fn figure(&self, spec: &FigureSpec) -> Result<Option<Figure>, ReportError> {
         figure::draw(self.grid, &self.rows, spec)
     }
 

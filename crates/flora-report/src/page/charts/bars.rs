@@ -1,5 +1,8 @@
 use super::super::html::{Chart, Table};
-use crate::ReportError;
+use crate::{
+    ReportError,
+    figures::{Part, StackedBars},
+};
 
 /// Parts of wholes, on top of each other.
 pub(in crate::page) struct Bars {
@@ -34,7 +37,19 @@ impl Bars {
     }
 
     fn draw(&self) -> Result<String, ReportError> {
-        Ok(String::new())
+        let part = |(name, values): &(String, Vec<f64>)| Part {
+            name: name.clone(),
+            values: values.clone(),
+        };
+        let figure = StackedBars {
+            x_label: self.x.to_owned(),
+            y_label: self.y.clone(),
+            places: self.bars.clone(),
+            parts: self.parts.iter().map(part).collect(),
+            // The page has the title.
+            ..StackedBars::default()
+        };
+        Ok(figure.draw()?.inline(&format!("{}-svg", self.id)))
     }
 
     fn table(&self) -> Table {

@@ -1,5 +1,8 @@
 use super::super::html::{Chart, Table};
-use crate::ReportError;
+use crate::{
+    ReportError,
+    figures::{Cell, HeatMap},
+};
 
 /// Heat maps with more columns than these take the whole width.
 const MOST_BESIDE: usize = 16;
@@ -15,7 +18,7 @@ pub(in crate::page) struct Heat {
     pub(in crate::page) rows: Vec<String>,
     pub(in crate::page) columns: Vec<String>,
     /// By row and column.
-    pub(in crate::page) counts: Vec<Vec<f64>>,
+    pub(in crate::page) counts: Vec<Vec<u64>>,
 }
 
 impl Heat {
@@ -34,7 +37,27 @@ impl Heat {
     }
 
     fn draw(&self) -> Result<String, ReportError> {
-        Ok(String::new())
+        let most = self.counts.iter().flatten().copied().max().unwrap_or(0);
+        // A count of nothing stays pale and without a number.
+        let cell = |&count: &u64| Cell {
+            value: Some(count as f64),
+            count: Some(count).filter(|&count| count > 0),
+        };
+        let [rows, columns] = self.of;
+        let figure = HeatMap {
+            kind: "heat map",
+            row_axis: rows.to_owned(),
+            rows: self.rows.clone(),
+            column_axis: columns.to_owned(),
+            columns: self.columns.clone(),
+            cells: self.counts.iter().flatten().map(cell).collect(),
+            range: (0.0, most.max(1) as f64),
+            scale: "images".to_owned(),
+            square: rows != "client",
+            // The page has the title.
+            ..HeatMap::default()
+        };
+        Ok(figure.draw()?.inline(&format!("{}-svg", self.id)))
     }
 
     fn table(&self) -> Table {
@@ -43,7 +66,7 @@ impl Heat {
         let head = std::iter::once(corner).chain(self.columns.iter().cloned());
         let mut table = Table::new(self.title.clone(), head);
         for (name, counts) in self.rows.iter().zip(&self.counts) {
-            let cells = counts.iter().map(f64::to_string);
+            let cells = counts.iter().map(u64::to_string);
             table.row(std::iter::once(name.clone()).chain(cells));
         }
         table

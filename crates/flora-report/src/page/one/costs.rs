@@ -47,7 +47,7 @@ pub(in crate::page) fn partition(
     if clients < shares.clients.len() {
         says += &format!(" The first {clients} clients are shown.");
     }
-    let row = |counts: &Vec<usize>| counts.iter().map(|&count| count as f64).collect();
+    let row = |counts: &Vec<usize>| counts.iter().map(|&count| count as u64).collect();
     Heat {
         id,
         title: "Training images by client and class".to_owned(),

@@ -104,7 +104,6 @@ fn confusion(
     id: &'static str,
 ) -> Result<Option<Chart>, ReportError> {
     let right: u64 = counts.iter().enumerate().map(|(class, row)| row[class]).sum();
-    let row = |row: Vec<u64>| row.into_iter().map(|count| count as f64).collect();
     Heat {
         id,
         title: format!("Confusions {when}"),
@@ -115,7 +114,7 @@ fn confusion(
         of: ["true class", "prediction"],
         rows: predictions.classes.clone(),
         columns: predictions.classes.clone(),
-        counts: counts.into_iter().map(row).collect(),
+        counts,
     }
     .chart()
 }

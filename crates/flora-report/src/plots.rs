@@ -1,0 +1,108 @@
+//! The figures of the program: confusion matrices, partitions and contact sheets.
+
+use std::path::Path;
+
+pub use crate::figures::{Tile, contact_sheet};
+use crate::{
+    ReportError,
+    classification::ClassificationReport,
+    figures::{Cell, Figure, HeatMap, round_up},
+};
+
+const CONFUSION: &str = "confusion matrix";
+const PARTITION: &str = "partition";
+/// Steps of the colour bar of a partition.
+const STEPS: u64 = 4;
+
+/// Writes the figure, whole or not at all: as SVG if the path ends in `.svg`, else as PNG. Missing parent folders are
+/// made.
+///
+/// # Errors
+/// [`ReportError::Io`], and [`ReportError::Figure`] if the figure has too many pixels.
+pub fn save(path: impl AsRef<Path>, figure: &Figure) -> Result<(), ReportError> {
+    figure.save(path, figure.scale())
+}
+
+/// The confusion matrix of a report: a row for each true class, a column for each predicted one. The
+/// colour is the share of the row's images (so the diagonal is recall), the number in a cell how many
+/// they are; zeros are left out, and all numbers where cells are too small. Rows of classes without
+/// images are pale. Long names are shortened, and with more than about a hundred classes only some
+/// are shown, and the axis says how many. The title may have up to three lines.
+///
+/// # Errors
+/// [`ReportError::Figure`] if the report has no classes, more than 2,000, or a matrix that is not
+/// square (one that was read from a file may not be).
+pub fn confusion_matrix(report: &ClassificationReport, title: &str) -> Result<Figure, ReportError> {
+    let classes = report.classes.len();
+    if report.confusion.len() != classes || report.confusion.iter().any(|row| row.len() != classes)
+    {
+        let problem = format!("the matrix does not have {classes} rows and columns, one a class");
+        return Err(ReportError::Figure { figure: CONFUSION, problem });
+    }
+    let cells = |row: &Vec<u64>| {
+        let images = row.iter().sum::<u64>();
+        let share = move |count: u64| (images > 0).then(|| count as f64 / images as f64);
+        let cell = |&count: &u64| Cell { value: share(count), count: (count > 0).then_some(count) };
+        row.iter().map(cell).collect::<Vec<_>>()
+    };
+    HeatMap {
+        kind: CONFUSION,
+        title: title.to_owned(),
+        note: String::new(),
+        row_axis: "true class".to_owned(),
+        rows: report.classes.clone(),
+        column_axis: "predicted class".to_owned(),
+        columns: report.classes.clone(),
+        cells: report.confusion.iter().flat_map(cells).collect(),
+        range: (0.0, 1.0),
+        decimals: 2,
+        scale: "share of the row".to_owned(),
+        square: true,
+    }
+    .draw()
+}
+
+/// How many training images of each class every client has: a row for each class, a column for each
+/// client, `counts[client][class]`. What a client does not have is pale grey; the numbers are written into
+/// the cells if there is room. Long names are shortened, and where there are more classes or clients than
+/// labels fit, the axis says how many are named. The title may have up to three lines.
+///
+/// # Errors
+/// [`ReportError::Figure`] for no classes or clients, more than 2,000, or counts of other numbers of them.
+pub fn partition(
+    clients: &[String],
+    classes: &[String],
+    counts: &[Vec<usize>],
+    title: &str,
+) -> Result<Figure, ReportError> {
+    if counts.len() != clients.len() || counts.iter().any(|row| row.len() != classes.len()) {
+        let (clients, classes) = (clients.len(), classes.len());
+        let problem =
+            format!("the counts are not those of {clients} clients and {classes} classes");
+        return Err(ReportError::Figure { figure: PARTITION, problem });
+    }
+    let by_class =
+        || (0..classes.len()).flat_map(|class| counts.iter().map(move |client| client[class]));
+    let cell = |count: usize| match count {
+        0 => Cell::default(),
+        count => Cell { value: Some(count as f64), count: Some(count as u64) },
+    };
+    // At least an image a step: the bar counts images.
+    let most = by_class().max().unwrap_or(0) as f64;
+    let step = round_up(most / STEPS as f64).max(1.0).ceil();
+    HeatMap {
+        kind: PARTITION,
+        title: title.to_owned(),
+        note: String::new(),
+        row_axis: "class".to_owned(),
+        rows: classes.to_vec(),
+        column_axis: "client".to_owned(),
+        columns: clients.to_vec(),
+        cells: by_class().map(cell).collect(),
+        range: (0.0, step * STEPS as f64),
+        decimals: 0,
+        scale: "training images (grey: none)".to_owned(),
+        square: false,
+    }
+    .draw()
+}
