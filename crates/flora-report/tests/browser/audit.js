@@ -88,13 +88,17 @@
     const ratio = contrast(parse(getComputedStyle(element).color).rgb, ground(element));
     if (ratio < 4.5) faint.add(`contrast ${ratio.toFixed(2)}: <${element.tagName.toLowerCase()} class="${element.className}">`);
   }
-  // In charts: text on the card; cells have their own ground.
-  for (const text of all("svg text")) {
-    if (!seen(text) || text.closest(".mark") || text.dataset.cell !== undefined) continue;
-    const style = getComputedStyle(text);
-    if (style.fill.startsWith("rgb") && !text.previousElementSibling?.matches("rect.mark")) {
-      const ratio = contrast(parse(style.fill).rgb, ground(text.closest("figure")));
-      if (ratio < 4.5) faint.add(`contrast ${ratio.toFixed(2)} in ${text.closest("figure").id}: ${text.textContent}`);
+  // In charts: text on the card, or on a cell. Of a cell's number, which the table has too, 3 are enough: no text has 4.5
+  // on all colours of a scale.
+  for (const figure of all("figure.chart")) {
+    const cells = all("rect.mark", figure).map((it) => ({ box: it.getBoundingClientRect(), fill: getComputedStyle(it).fill }));
+    for (const text of all("svg text", figure).filter(seen)) {
+      const box = text.getBoundingClientRect();
+      const [x, y] = [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+      const cell = cells.find((it) => it.box.left < x && x < it.box.right && it.box.top < y && y < it.box.bottom);
+      const behind = cell ? parse(cell.fill).rgb : ground(figure);
+      const ratio = contrast(parse(getComputedStyle(text).fill).rgb, behind);
+      if (ratio < (cell ? 3 : 4.5)) faint.add(`contrast ${ratio.toFixed(2)} in ${figure.id}: ${text.textContent}`);
     }
   }
   problems.push(...faint);

@@ -12,25 +12,25 @@ use headless_chrome::{
 use serde_json::Value;
 
 /// Widths of a phone and of a desk, in CSS pixels.
-pub const WIDTHS: [u32; 2] = [390, 1440];
-pub const SCHEMES: [&str; 2] = ["light", "dark"];
+pub(crate) const WIDTHS: [u32; 2] = [390, 1440];
+pub(crate) const SCHEMES: [&str; 2] = ["light", "dark"];
 
 /// What is wrong with the page as it is shown now, as a list of sentences.
 const AUDIT: &str = include_str!("audit.js");
 
 /// A tab, with all that its console said.
-pub struct Shown {
-    pub tab: Arc<Tab>,
+pub(crate) struct Shown {
+    pub(crate) tab: Arc<Tab>,
     said: Arc<Mutex<Vec<String>>>,
     _browser: Browser,
 }
 
 /// The repository, in which the paths of predicted images begin.
-pub fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-pub fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/page").join(name)
 }
 
@@ -47,7 +47,7 @@ fn chromium() -> PathBuf {
 }
 
 impl Shown {
-    pub fn open(url: &str) -> Self {
+    pub(crate) fn open(url: &str) -> Self {
         let options = LaunchOptions::default_builder()
             .path(Some(chromium()))
             // The sandbox refuses to run as root, as in many containers. The pages are our own.
@@ -76,11 +76,11 @@ impl Shown {
         Self { tab, said, _browser: browser }
     }
 
-    pub fn open_file(path: &Path) -> Self {
+    pub(crate) fn open_file(path: &Path) -> Self {
         Self::open(&format!("file://{}", path.canonicalize().unwrap().display()))
     }
 
-    pub fn look(&self, width: u32, height: u32, scheme: &str) {
+    pub(crate) fn look(&self, width: u32, height: u32, scheme: &str) {
         let set = Emulation::SetDeviceMetricsOverride {
             width,
             height,
@@ -112,18 +112,18 @@ impl Shown {
     }
 
     /// The value of an expression that gives JSON text.
-    pub fn json(&self, expression: &str) -> Value {
+    pub(crate) fn json(&self, expression: &str) -> Value {
         let object = self.tab.evaluate(expression, false).unwrap();
         let value = object.value.clone().unwrap_or_else(|| panic!("{expression} gives {object:?}"));
         serde_json::from_str(value.as_str().expect("JSON text")).unwrap()
     }
 
-    pub fn number(&self, expression: &str) -> f64 {
+    pub(crate) fn number(&self, expression: &str) -> f64 {
         self.json(&format!("JSON.stringify({expression})")).as_f64().unwrap()
     }
 
     /// Series, place and value of the visible marks of a chart.
-    pub fn marks(&self, chart: &str) -> Vec<[String; 3]> {
+    pub(crate) fn marks(&self, chart: &str) -> Vec<[String; 3]> {
         let marks = self.json(&format!(
             "JSON.stringify([...document.querySelectorAll('#{chart} svg .mark')].filter((it) => it.checkVisibility())
                 .map((it) => [it.dataset.series ?? it.dataset.row, it.dataset.x ?? it.dataset.column,
@@ -133,7 +133,7 @@ impl Shown {
     }
 
     /// Panics of anything that is wrong with the page in this size and scheme.
-    pub fn audit(&self, what: &str) {
+    pub(crate) fn audit(&self, what: &str) {
         let problems: Vec<String> = serde_json::from_value(self.json(AUDIT)).unwrap();
         assert!(problems.is_empty(), "{what}:\n{}", problems.join("\n"));
         let said = self.said.lock().unwrap();
@@ -141,7 +141,7 @@ impl Shown {
     }
 
     /// A picture of the whole page, where pictures are wanted.
-    pub fn picture(&self, name: &str, width: u32, scheme: &str) {
+    pub(crate) fn picture(&self, name: &str, width: u32, scheme: &str) {
         let Some(folder) = std::env::var_os("FLORA_SCREENSHOTS") else { return };
         let height = self.number("document.documentElement.scrollHeight");
         self.look(width, height as u32, scheme);

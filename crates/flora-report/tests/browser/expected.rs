@@ -5,15 +5,15 @@ use std::path::Path;
 use serde_json::Value;
 
 /// Series, round and value.
-pub type Marks = Vec<(String, u64, f64)>;
+pub(crate) type Marks = Vec<(String, u64, f64)>;
 
 /// The lines of a `metrics.jsonl`.
-pub fn events(folder: &Path) -> Vec<Value> {
+pub(crate) fn events(folder: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-pub fn of_kind<'a>(events: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
+pub(crate) fn of_kind<'a>(events: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
     events.iter().filter(move |event| event["event"] == kind)
 }
 
@@ -26,12 +26,12 @@ fn evaluated<'a>(events: &'a [Value], local: bool) -> impl Iterator<Item = &'a V
 }
 
 /// Mean accuracy of the global model in per cent.
-pub fn accuracy(events: &[Value], name: &str) -> Marks {
+pub(crate) fn accuracy(events: &[Value], name: &str) -> Marks {
     let mark = |it: &Value| (name.to_owned(), round(it), 100.0 * it["accuracy"].as_f64().unwrap());
     evaluated(events, false).map(mark).collect()
 }
 
-pub fn worst(events: &[Value], name: &str) -> Marks {
+pub(crate) fn worst(events: &[Value], name: &str) -> Marks {
     let mark = |it: &Value| {
         let clients = it["clients"].as_array().unwrap().iter();
         let least = clients.map(|client| client["accuracy"].as_f64().unwrap()).reduce(f64::min);
@@ -40,25 +40,25 @@ pub fn worst(events: &[Value], name: &str) -> Marks {
     evaluated(events, false).map(mark).collect()
 }
 
-pub fn local_accuracy(events: &[Value], name: &str) -> Marks {
+pub(crate) fn local_accuracy(events: &[Value], name: &str) -> Marks {
     let mark = |it: &Value| (name.to_owned(), round(it), 100.0 * it["accuracy"].as_f64().unwrap());
     evaluated(events, true).map(mark).collect()
 }
 
-pub fn loss(events: &[Value], local: bool, name: &str) -> Marks {
+pub(crate) fn loss(events: &[Value], local: bool, name: &str) -> Marks {
     let mark = |it: &Value| Some((name.to_owned(), round(it), it["loss"].as_f64()?));
     evaluated(events, local).filter_map(mark).collect()
 }
 
 /// A metric of what was aggregated.
-pub fn metric(events: &[Value], key: &str, factor: f64, name: &str) -> Marks {
+pub(crate) fn metric(events: &[Value], key: &str, factor: f64, name: &str) -> Marks {
     let mark = |it: &Value| {
         Some((name.to_owned(), round(it) + 1, factor * it["metrics"][key].as_f64()?))
     };
     of_kind(events, "aggregated").filter_map(mark).collect()
 }
 
-pub fn clients(events: &[Value]) -> Marks {
+pub(crate) fn clients(events: &[Value]) -> Marks {
     let marks = evaluated(events, false).flat_map(|it| {
         let clients = it["clients"].as_array().unwrap().iter();
         clients.map(move |client| {
@@ -70,7 +70,7 @@ pub fn clients(events: &[Value]) -> Marks {
 }
 
 /// Panics unless the marks in the page are these, in any order.
-pub fn compare(shown: &[[String; 3]], mut expected: Marks, what: &str) {
+pub(crate) fn compare(shown: &[[String; 3]], mut expected: Marks, what: &str) {
     let number = |text: &str| -> f64 { text.parse().unwrap_or_else(|_| panic!("{what}: {text:?}")) };
     let mut shown: Marks = shown
         .iter()

@@ -205,7 +205,7 @@ fn a_keyboard_reaches_everything() {
     assert_eq!(focused()[1], "scroll", "its table can be scrolled");
 }
 
-pub fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), to.join(entry.file_name())).unwrap();

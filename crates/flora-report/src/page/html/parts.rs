@@ -69,8 +69,14 @@ impl Chart {
                     h3 { (printable(&self.title)) }
                     @if !self.says.is_empty() { p { (printable(&self.says)) } }
                 }
-                // Drawn by this crate, which escapes the texts in it.
-                div class="plot" { (PreEscaped(&self.svg)) }
+                // Drawn by this crate, which escapes the texts in it. Where a wide one has no room, it scrolls.
+                @if self.wide {
+                    div class="plot" role="region" tabindex="0" aria-label={ "Chart: " (printable(&self.title)) } {
+                        (PreEscaped(&self.svg))
+                    }
+                } @else {
+                    div class="plot" { (PreEscaped(&self.svg)) }
+                }
                 details class="data" id={ (self.id) "-data" } {
                     summary { "Numbers" span class="hidden" { " of: " (printable(&self.title)) } }
                     (self.table.html())
