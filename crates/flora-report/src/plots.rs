@@ -1,6 +1,8 @@
 //! The figures of the program: confusion matrices, partitions and contact sheets.
 
-use std::path::Path;
+use std::{io, path::Path};
+
+use flora_core::files::write_atomic_with;
 
 pub use crate::figures::{Tile, contact_sheet};
 use crate::{
@@ -14,13 +16,15 @@ const PARTITION: &str = "partition";
 /// Steps of the colour bar of a partition.
 const STEPS: u64 = 4;
 
-/// Writes the figure, whole or not at all: as SVG if the path ends in `.svg`, else as PNG. Missing parent folders are
-/// made.
+/// Writes the figure as PNG, whole or not at all. Missing parent folders are made.
 ///
 /// # Errors
-/// [`ReportError::Io`], and [`ReportError::Figure`] if the figure has too many pixels.
-pub fn save(path: impl AsRef<Path>, figure: &Figure) -> Result<(), ReportError> {
-    figure.save(path, figure.scale())
+/// [`ReportError::Io`].
+pub fn save_png(path: impl AsRef<Path>, figure: &Figure) -> Result<(), ReportError> {
+    let path = path.as_ref();
+    let png = figure.png(figure.scale())?;
+    let write = |out: &mut dyn io::Write| out.write_all(&png);
+    write_atomic_with(path, write).map_err(ReportError::io("write", path))
 }
 
 /// The confusion matrix of a report: a row for each true class, a column for each predicted one. The

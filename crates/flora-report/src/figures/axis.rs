@@ -17,6 +17,10 @@ const LONGEST: f64 = 11.0;
 /// Lines of a label that is level.
 const LINES: usize = 2;
 const GAP: f64 = 8.0;
+/// From one line of labels to the next, in ems; labels are closer than lines of a text.
+pub(super) const CLOSE: f64 = 1.12;
+/// The same of slanted labels, from slot to slot.
+pub(super) const CLOSE_SLANTED: f64 = 1.1 * std::f64::consts::SQRT_2;
 
 /// The values of an axis: from where to where, with its ticks.
 #[derive(Debug, Clone)]
@@ -38,7 +42,7 @@ impl Values {
             [first, second, ..] => second - first,
             _ => high - low,
         };
-        let (first, last) = ((low / step - 1e-9).floor(), (high / step + 1e-9).ceil());
+        let (first, last) = ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil());
         let count = (last - first).round().clamp(1.0, 100.0) as usize;
         // Adding zero makes zero of -0.
         let ticks = (0..=count).map(|index| (first + index as f64) * step + 0.0).collect();
@@ -280,7 +284,7 @@ impl Labels {
         if let Some(texts) = names.iter().map(level).collect() {
             return Self { texts, turn: Turn::Level, size, every: 1 };
         }
-        let slanted = slot * std::f64::consts::FRAC_1_SQRT_2 >= 1.1 * size;
+        let slanted = slot >= CLOSE_SLANTED * size;
         let text = |(index, name): (usize, &String)| {
             let room = if slanted {
                 (left + slot * (index as f64 + 0.5)) * std::f64::consts::SQRT_2 - size
@@ -320,7 +324,7 @@ impl Labels {
 
 /// Every how many rows of this height one has room for a line of text.
 pub(super) fn every(slot: f64, size: f64) -> usize {
-    (1.12 * size / slot).ceil().max(1.0) as usize
+    (CLOSE * size / slot - 1e-9).ceil().max(1.0) as usize
 }
 
 #[cfg(test)]
@@ -333,6 +337,9 @@ mod tests {
         assert!(axis.low <= 39.3 && axis.high >= 59.3 && axis.ticks.len() <= 12, "{axis:?}");
         assert!(axis.low > 30.0 && axis.high < 70.0, "{axis:?}");
         assert_eq!((axis.ticks[0], *axis.ticks.last().unwrap()), (axis.low, axis.high));
+        let axis = Values::around(0.0, 14.0, 7);
+        assert_eq!((axis.low, axis.high), (0.0, *axis.ticks.last().unwrap()));
+        assert!((14.0..20.0).contains(&axis.high), "{axis:?}");
         for value in [0.0, 12.5, -3.0, 100.0, 1e-12, 1e12] {
             let axis = Values::around(value, value, 8);
             assert!(axis.low < value && value < axis.high, "{value}: {axis:?}");

@@ -24,8 +24,9 @@ use super::{
 
 /// Steps of plotters' grid of whole numbers in a unit of the SVG.
 pub(super) const STEPS: f64 = 10.0;
-/// Pixels a unit in PNG files.
-const SCALE: f32 = 2.5;
+/// Pixels a unit in PNG files, and how long their longer side may be for it.
+const SCALE: f64 = 2.5;
+const LONGEST: f64 = 2_560.0;
 /// With more marks than this they have no tooltips, so that pages stay small.
 const MOST_TOOLTIPS: usize = 2_000;
 
@@ -82,6 +83,9 @@ impl Canvas {
         let Sheet { body, marks, lines } = self.sheet.take();
         let (system_fonts, missing) = fonts_for(lines.iter());
         let title = clean(title);
+        let longest = f64::from(self.size.0.max(self.size.1)) / STEPS;
+        // In quarters, so that lines of a unit look alike.
+        let scale = ((LONGEST / longest).clamp(1.0, SCALE) * 4.0).floor() / 4.0;
         Figure {
             kind,
             width: f64::from(self.size.0) / STEPS,
@@ -92,7 +96,7 @@ impl Canvas {
             marks,
             system_fonts,
             missing,
-            scale: SCALE,
+            scale: scale as f32,
         }
     }
 

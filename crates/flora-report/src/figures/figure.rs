@@ -72,7 +72,8 @@ impl Figure {
         self.scale
     }
 
-    /// How many elements of the class `mark` it has, one for each value that it shows.
+    /// How many elements of the class `mark` it has: one for each value that it shows, and none in a heat map of more
+    /// than 20,000 values.
     pub fn marks(&self) -> usize {
         self.marks
     }

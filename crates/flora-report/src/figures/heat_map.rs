@@ -3,6 +3,7 @@ use std::fmt::Write;
 use colorous::MAGMA;
 use plotters::{
     chart::ChartBuilder,
+    element::PathElement,
     style::{
         RGBColor,
         text_anchor::{HPos, VPos},
@@ -11,7 +12,7 @@ use plotters::{
 
 use super::{
     Figure,
-    axis::{Axis, LABEL, Labels, Turn, every},
+    axis::{Axis, CLOSE, CLOSE_SLANTED, LABEL, Labels, Turn},
     canvas::{Area, Canvas, Datum, Drawn, STEPS, steps},
     colours::{BACKGROUND, INK, PALE, readable_on},
     elements::{Element, Look},
@@ -31,7 +32,9 @@ const LARGEST_MATRIX: f64 = 1_000.0;
 const CELL: f64 = 44.0;
 const LEAST_CELL: f64 = 10.0;
 const LEAST_MATRIX: f64 = 160.0;
-const SMALLEST_LABEL: f64 = 9.0;
+const SMALLEST_LABEL: f64 = 8.9;
+/// Labels below the matrix become this small before they are turned upright.
+const SMALLEST_SLANTED: f64 = 11.5;
 /// Numbers in cells that would have to be smaller are left out.
 const SMALLEST_NUMBER: f64 = 7.0;
 /// Cells of this size have lines between them.
@@ -50,13 +53,13 @@ pub struct HeatMap {
     pub title: String,
     /// What to know about the numbers: a line or two below the title.
     pub note: String,
-    /// What the rows are, and their names, from above.
+    /// What the rows are; the first one is above.
     pub row_axis: String,
-    /// See `row_axis`.
+    /// The names of the rows.
     pub rows: Vec<String>,
-    /// What the columns are, and their names, from the left.
+    /// What the columns are; the first one is on the left.
     pub column_axis: String,
-    /// See `column_axis`.
+    /// The names of the columns.
     pub columns: Vec<String>,
     /// `rows.len() * columns.len()` cells, row by row.
     pub cells: Vec<Cell>,
@@ -130,19 +133,22 @@ impl HeatMap {
 
     fn draw_on(&self, canvas: &mut Canvas, area: &Area, layout: &Layout, marks: usize) -> Drawn {
         let chart = layout.plot.draw(area)?;
-        self.draw_ground(area, &chart, layout)?;
+        self.draw_ground(&chart)?;
         if marks > MOST_MARKS {
             self.draw_colours(canvas, &chart);
         } else {
             self.draw_cells(&chart)?;
         }
         self.draw_lines(&chart, layout)?;
+        let (right, bottom) = (self.columns.len() as f64 - 0.5, self.rows.len() as f64 - 0.5);
+        let frame = [(-0.5, -0.5), (right, -0.5), (right, bottom), (-0.5, bottom), (-0.5, -0.5)];
+        drawn(chart.plotting_area().draw(&PathElement::new(frame.to_vec(), thin(&INK))))?;
         self.draw_numbers(area, &chart, layout)?;
         self.draw_bar(area, layout)
     }
 
     /// The matrix in its lightest colour, and pale runs of cells without a value.
-    fn draw_ground(&self, area: &Area, chart: &Plane<'_>, layout: &Layout) -> Drawn {
+    fn draw_ground(&self, chart: &Plane<'_>) -> Drawn {
         let (rows, columns) = (self.rows.len() as f64, self.columns.len() as f64);
         let draw = |from: (f64, f64), to: (f64, f64), colour: RGBColor| {
             drawn(chart.plotting_area().draw(&Element::new(vec![from, to], Look::Cell { colour })))
@@ -158,11 +164,7 @@ impl HeatMap {
                 start += run.len();
             }
         }
-        let (left, top) = layout.plot.corner();
-        let (width, height) = layout.plot.size;
-        let frame = [(left, top), (left + width, top), (left + width, top + height)];
-        let frame = frame.map(|(x, y)| (steps(x), steps(y))).to_vec();
-        drawn(area.draw(&plotters::element::PathElement::new(frame, thin(&INK))))
+        Ok(())
     }
 
     fn draw_cells(&self, chart: &Plane<'_>) -> Drawn {
@@ -236,7 +238,7 @@ impl HeatMap {
         let upright =
             (1..columns).map(|column| column as f64 - 0.5).map(|x| [(x, -0.5), (x, bottom)]);
         for ends in level.chain(upright) {
-            let line = plotters::element::PathElement::new(ends.to_vec(), thin(&BACKGROUND));
+            let line = PathElement::new(ends.to_vec(), thin(&BACKGROUND));
             drawn(chart.plotting_area().draw(&line))?;
         }
         Ok(())
@@ -246,7 +248,7 @@ impl HeatMap {
         let counts = self.cells.iter().filter_map(|cell| cell.count);
         let widest = counts.map(|count| width(&count.to_string(), 1.0)).fold(0.5, f64::max);
         let (room, height) = layout.cell;
-        let size = ((room - 3.0) / widest).min(0.6 * height).min(LABEL);
+        let size = ((room - 5.0) / widest).min(0.6 * height).min(LABEL);
         if size < SMALLEST_NUMBER {
             return Ok(());
         }
@@ -321,11 +323,14 @@ impl Layout {
             (side(columns), side(rows))
         };
         let size = (cell.0 * columns as f64, cell.1 * rows as f64);
-        let label = |cell: f64| (cell / 1.12).clamp(SMALLEST_LABEL, LABEL);
+        let tenths = |size: f64| (size * 10.0).floor() / 10.0;
+        let label = |cell: f64| tenths((cell / CLOSE).clamp(SMALLEST_LABEL, LABEL));
         let beside = Labels::beside(&map.rows, cell.1, label(cell.1));
         let vertical = Axis::places(map.row_axis.clone(), beside, true);
         let left = Plot::left(&vertical.name, size.1, vertical.labels.widest());
-        let below = Labels::below(&map.columns, cell.0, label(cell.0), left);
+        let slanted = tenths((cell.0 / CLOSE_SLANTED).min(LABEL));
+        let size_below = if slanted >= SMALLEST_SLANTED { slanted } else { label(cell.0) };
+        let below = Labels::below(&map.columns, cell.0, size_below, left);
         let horizontal = Axis::places(map.column_axis.clone(), below, false);
 
         let bar_height = size.1;
@@ -359,7 +364,7 @@ fn bar(map: &HeatMap, height: f64) -> Axis {
     let ticks: Vec<f64> =
         (0..=count).map(|tick| low + (high - low) * f64::from(tick) / f64::from(count)).collect();
     let texts = ticks.iter().map(|tick| format!("{tick:.*}", map.decimals)).collect();
-    let labels = Labels { texts, turn: Turn::Level, size: LABEL, every: every(30.0, LABEL) };
+    let labels = Labels { texts, turn: Turn::Level, size: LABEL, every: 1 };
     Axis { name: map.scale.clone(), range: map.range, logarithmic: false, ticks, labels }
 }
 
