@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
-    charts::{Bars, Line, Lines},
+    charts::{Bars, Line, Lines, Quantity},
     data::{Evaluation, Round, Run, Shares},
     html::{Chart, Page, Section, Table, Tone, callout, charts},
     one,
@@ -192,19 +192,17 @@ fn bars(
     runs: &[Run],
     id: &'static str,
     title: &str,
-    y: &str,
+    y: Quantity,
     parts: Vec<(String, Vec<f64>)>,
-    format: fn(f64) -> String,
 ) -> Bars {
     Bars {
         id,
         title: title.to_owned(),
         says: String::new(),
         x: "run",
-        y: y.to_owned(),
+        y,
         bars: runs.iter().map(|run| run.label.clone()).collect(),
         parts,
-        format,
     }
 }
 
@@ -214,7 +212,7 @@ fn costs(runs: &[Run]) -> Result<Option<Section>, ReportError> {
         ("from clients".to_owned(), of(|run| run.record.bytes_up as f64)),
         ("to clients".to_owned(), of(|run| run.record.bytes_down as f64)),
     ];
-    let sent = bars(runs, "bytes", "Bytes by run", "bytes", parts, |it| bytes(it as u64));
+    let sent = bars(runs, "bytes", "Bytes by run", Quantity::Bytes, parts);
     let references: Vec<&Run> = runs.iter().collect();
     let shown = [sent.chart()?, one::phases(&references, "seconds")?];
     Ok(of_charts("costs", "Bytes and seconds", shown))
@@ -226,7 +224,7 @@ fn failures(runs: &[Run]) -> Result<Option<Section>, ReportError> {
         (word.to_owned(), runs.iter().map(|run| count(run) as f64).collect())
     });
     let title = "Answers left out, by run and reason";
-    let chart = bars(runs, "failures", title, "answers", parts.to_vec(), |it| it.to_string());
+    let chart = bars(runs, "failures", title, Quantity::Count("answers"), parts.to_vec());
     Ok(of_charts("failures-and-exclusions", "Failures and exclusions", [chart.chart()?]))
 }
 

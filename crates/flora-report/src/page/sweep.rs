@@ -8,7 +8,7 @@ use maud::html;
 use super::{
     charts::{Line, Lines},
     data::Run,
-    html::{Chart, Page, Section, Table, Tone, callout, charts},
+    html::{Chart, Page, Picture, Section, Table, Tone, callout, charts},
     one,
 };
 use crate::{
@@ -103,14 +103,13 @@ fn figure(record: &SweepRecord, report: &SweepReport<'_>) -> Result<Option<Chart
     }
     // The page has the title.
     let untitled = FigureSpec { title: String::new(), ..spec.clone() };
-    let figure = report.figure(&untitled)?.map(|figure| figure.inline("sweep-svg"));
-    Ok(figure.map(|svg| Chart {
+    let figure = report.figure(&untitled)?;
+    Ok(figure.map(|figure| Chart {
         id: "sweep",
         title: spec.title.clone(),
         says: "Accuracy of the global model after the last round, with its deviation over runs.".to_owned(),
-        svg,
+        picture: Picture::Single(figure),
         table,
-        wide: false,
     }))
 }
 

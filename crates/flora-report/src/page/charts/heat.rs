@@ -1,7 +1,7 @@
-use super::super::html::{Chart, Table};
+use super::super::html::{Chart, Picture, Table};
 use crate::{
     ReportError,
-    figures::{Cell, HeatMap},
+    figures::{Cell, Figure, HeatMap},
 };
 
 /// Heat maps with more columns than these take the whole width.
@@ -30,13 +30,16 @@ impl Heat {
         if self.rows.is_empty() || self.columns.is_empty() {
             return Ok(None);
         }
-        let wide = self.columns.len() > MOST_BESIDE;
-        let (svg, table) = (self.draw()?, self.table());
+        let kind = match self.columns.len() > MOST_BESIDE {
+            true => Picture::Wide,
+            false => Picture::Single,
+        };
+        let (picture, table) = (kind(self.draw()?), self.table());
         let Self { id, title, says, .. } = self;
-        Ok(Some(Chart { id, title, says, svg, table, wide }))
+        Ok(Some(Chart { id, title, says, picture, table }))
     }
 
-    fn draw(&self) -> Result<String, ReportError> {
+    fn draw(&self) -> Result<Figure, ReportError> {
         let most = self.counts.iter().flatten().copied().max().unwrap_or(0);
         // A count of nothing stays pale and without a number.
         let cell = |&count: &u64| Cell {
@@ -57,7 +60,7 @@ impl Heat {
             // The page has the title.
             ..HeatMap::default()
         };
-        Ok(figure.draw()?.inline(&format!("{}-svg", self.id)))
+        figure.draw()
     }
 
     fn table(&self) -> Table {

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-use super::super::html::{Chart, Table};
+use super::super::html::{Chart, Picture, Table};
 use crate::{
     ReportError,
-    figures::{LineChart, Point, Reference, Series, Style},
+    figures::{Figure, LineChart, Point, Reference, Series, Style},
 };
 
 /// Values by round.
@@ -54,12 +54,13 @@ impl Lines {
         if self.lines.is_empty() {
             return Ok(None);
         }
-        let (svg, table) = (self.draw()?, self.table());
+        let picture = Picture::Both { usual: self.draw(false)?, narrow: self.draw(true)? };
+        let table = self.table();
         let Self { id, title, says, .. } = self;
-        Ok(Some(Chart { id, title, says, svg, table, wide: false }))
+        Ok(Some(Chart { id, title, says, picture, table }))
     }
 
-    fn draw(&self) -> Result<String, ReportError> {
+    fn draw(&self, narrow: bool) -> Result<Figure, ReportError> {
         let series = |line: &Line| Series {
             name: line.name.clone(),
             points: line.points.iter().map(|&(x, y)| Point { x: x as f64, y, deviation: None }).collect(),
@@ -71,10 +72,11 @@ impl Lines {
             y_label: self.y.to_owned(),
             series: self.lines.iter().map(series).collect(),
             references: self.level.iter().map(level).collect(),
+            narrow,
             // The page has the title.
             ..LineChart::default()
         };
-        Ok(chart.draw()?.inline(&format!("{}-svg", self.id)))
+        chart.draw()
     }
 
     fn table(&self) -> Table {

@@ -5,7 +5,7 @@ mod heat;
 mod lines;
 
 pub(super) use self::{
-    bars::Bars,
+    bars::{Bars, Quantity},
     heat::Heat,
     lines::{Line, Lines},
 };

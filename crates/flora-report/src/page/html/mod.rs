@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 pub(super) use self::{
-    parts::{Card, Chart, Section, Tone, callout, cards, charts, command},
+    parts::{Card, Chart, Picture, Section, Tone, callout, cards, charts, command},
     table::Table,
 };
 

@@ -4,6 +4,7 @@ use flora_core::text::printable;
 use maud::{Markup, PreEscaped, html};
 
 use super::Table;
+use crate::figures::Figure;
 
 /// A number on a card.
 pub(in crate::page) struct Card {
@@ -54,45 +55,102 @@ pub(in crate::page) struct Chart {
     pub(in crate::page) title: String,
     /// What there is to see.
     pub(in crate::page) says: String,
-    pub(in crate::page) svg: String,
+    pub(in crate::page) picture: Picture,
     pub(in crate::page) table: Table,
-    /// Whether it takes the whole width of the page.
-    pub(in crate::page) wide: bool,
+}
+
+/// How a chart is drawn.
+#[derive(Debug)]
+pub(in crate::page) enum Picture {
+    /// Twice: for narrow pages, and for others.
+    Both {
+        /// 640 units wide.
+        usual: Figure,
+        /// 380 units wide.
+        narrow: Figure,
+    },
+    /// Once, at its size.
+    Single(Figure),
+    /// Once, over the whole width of the page; where that has no room for it, it scrolls.
+    Wide(Figure),
+}
+
+/// Where a chart has its numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Numbers {
+    /// Below it, to be opened.
+    Below,
+    /// Beside it, where there is room.
+    Beside,
 }
 
 impl Chart {
     pub(in crate::page) fn html(&self) -> Markup {
-        let class = if self.wide { "chart wide" } else { "chart" };
+        self.with(Numbers::Below)
+    }
+
+    fn is_wide(&self) -> bool {
+        matches!(self.picture, Picture::Wide(_))
+    }
+
+    fn with(&self, numbers: Numbers) -> Markup {
+        let class = match numbers {
+            _ if self.is_wide() => "chart wide",
+            Numbers::Below => "chart",
+            Numbers::Beside => "chart aside",
+        };
         html! {
             figure class=(class) id=(self.id) {
                 figcaption {
                     h3 { (printable(&self.title)) }
                     @if !self.says.is_empty() { p { (printable(&self.says)) } }
                 }
-                // Drawn by this crate, which escapes the texts in it. Where a wide one has no room, it scrolls.
-                @if self.wide {
-                    div class="plot" role="region" tabindex="0" aria-label={ "Chart: " (printable(&self.title)) } {
-                        (PreEscaped(&self.svg))
-                    }
-                } @else {
-                    div class="plot" { (PreEscaped(&self.svg)) }
-                }
-                details class="data" id={ (self.id) "-data" } {
+                (self.plot())
+                details class="data" id={ (self.id) "-data" } open[numbers == Numbers::Beside] {
                     summary { "Numbers" span class="hidden" { " of: " (printable(&self.title)) } }
                     (self.table.html())
                 }
             }
         }
     }
-}
 
-/// Charts side by side where there is room.
-pub(in crate::page) fn charts(charts: &[Chart]) -> Markup {
-    html! {
-        div class=(if charts.len() == 1 { "charts single" } else { "charts" }) {
-            @for chart in charts { (chart.html()) }
+    fn plot(&self) -> Markup {
+        let svg = |figure: &Figure, suffix: &str| {
+            let svg = figure.inline(&format!("{}-{suffix}", self.id));
+            // At its size, or smaller where there is no room for that.
+            let sized = format!("<svg width=\"{}\"", figure.size().0.ceil());
+            // Drawn by this crate, which escapes the texts in it.
+            PreEscaped(svg.replacen("<svg", &sized, 1))
+        };
+        html! {
+            @match &self.picture {
+                Picture::Both { usual, narrow } => {
+                    div class="plot usual" { (svg(usual, "usual")) }
+                    div class="plot narrow" { (svg(narrow, "narrow")) }
+                }
+                Picture::Single(figure) => { div class="plot" { (svg(figure, "svg")) } }
+                Picture::Wide(figure) => {
+                    div class="plot" role="region" tabindex="0" aria-label={ "Chart: " (printable(&self.title)) } {
+                        (svg(figure, "svg"))
+                    }
+                }
+            }
         }
     }
+}
+
+/// Charts side by side where there is room. One that would have none beside it has its numbers there.
+pub(in crate::page) fn charts(charts: &[Chart]) -> Markup {
+    let mut column = 0;
+    let numbers = charts.iter().enumerate().map(|(at, chart)| {
+        let is_last = charts.get(at + 1).is_none_or(Chart::is_wide);
+        let is_alone = !chart.is_wide() && column == 0 && is_last;
+        column = if chart.is_wide() || is_alone { 0 } else { 1 - column };
+        if is_alone { Numbers::Beside } else { Numbers::Below }
+    });
+    let shown: Vec<Markup> =
+        charts.iter().zip(numbers).map(|(chart, numbers)| chart.with(numbers)).collect();
+    html! { div class="charts" { @for chart in &shown { (chart) } } }
 }
 
 /// A part of the page, with its place in the contents.

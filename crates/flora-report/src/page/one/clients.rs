@@ -10,7 +10,7 @@ use crate::{
     page::{
         charts::{Line, Lines},
         data::{Evaluation, Run},
-        html::{Section, Table, charts},
+        html::{Section, Table},
     },
     units::{count, percent},
 };
@@ -36,7 +36,7 @@ pub(super) fn section(run: &Run) -> Result<Option<Section>, ReportError> {
     };
     let content = html! {
         div class="beside" {
-            @if let Some(chart) = chart.chart()? { (charts(&[chart])) }
+            @if let Some(chart) = chart.chart()? { (chart.html()) }
             div { (table(run, last).html()) }
         }
     };

@@ -9,7 +9,7 @@ use super::{count, part};
 use crate::{
     ReportError,
     page::{
-        charts::{Bars, Heat},
+        charts::{Bars, Heat, Quantity},
         data::{Round, Run, Shares},
         html::{Chart, Section, Table, charts},
     },
@@ -75,13 +75,12 @@ pub(super) fn costs(run: &Run) -> Result<Option<Section>, ReportError> {
             units::bytes(record.bytes_down)
         ),
         x: "round",
-        y: "bytes".to_owned(),
+        y: Quantity::Bytes,
         bars: names.clone(),
         parts: vec![
             ("from clients".to_owned(), values(|it| it.bytes_up as f64)),
             ("to clients".to_owned(), values(|it| it.bytes_down as f64)),
         ],
-        format: |value| units::bytes(value as u64),
     };
     let time = Bars {
         id: "seconds",
@@ -89,14 +88,13 @@ pub(super) fn costs(run: &Run) -> Result<Option<Section>, ReportError> {
         says: "Training is the sum of the clients' own seconds: where they train side by side, a round is shorter."
             .to_owned(),
         x: "round",
-        y: "seconds".to_owned(),
+        y: Quantity::Seconds,
         bars: names,
         parts: vec![
             ("training, clients' sum".to_owned(), values(|it| it.training)),
             ("aggregation".to_owned(), values(|it| it.aggregation)),
             ("evaluation".to_owned(), values(|it| it.evaluation)),
         ],
-        format: units::figure,
     };
     let shown = [sent.chart()?, time.chart()?, phases_of(run)?];
     let shown: Vec<Chart> = shown.into_iter().flatten().collect();
@@ -115,10 +113,9 @@ fn phases_of(run: &Run) -> Result<Option<Chart>, ReportError> {
         title: "Seconds by phase".to_owned(),
         says: format!("The wall clock: {} in all phases together.", units::seconds(sum)),
         x: "phase",
-        y: "seconds".to_owned(),
+        y: Quantity::Seconds,
         bars: phases.iter().map(|(name, _)| name.clone()).collect(),
         parts: vec![("seconds".to_owned(), phases.iter().map(|(_, seconds)| *seconds).collect())],
-        format: units::figure,
     }
     .chart()
 }
@@ -152,10 +149,9 @@ pub(in crate::page) fn phases(
         title: "Seconds by phase".to_owned(),
         says,
         x: "run",
-        y: "seconds".to_owned(),
+        y: Quantity::Seconds,
         bars: runs.iter().map(|run| run.label.clone()).collect(),
         parts: parts.collect(),
-        format: units::figure,
     }
     .chart()
 }
@@ -189,20 +185,17 @@ pub(super) fn failures(run: &Run) -> Result<Option<Section>, ReportError> {
             totals.join(", ")
         ),
         x: "round",
-        y: "clients".to_owned(),
+        y: Quantity::Count("clients"),
         bars: rounds.iter().map(usize::to_string).collect(),
         parts: REASONS.map(|(reason, word)| (word.to_owned(), values(reason))).to_vec(),
-        format: |value| value.to_string(),
     };
     let content = html! {
         p {
             "Failed: the client could not do its task or be reached. Late: its answer was not there at the deadline. "
             "Refused: its answer did not pass the checks. None of these answers is part of a model."
         }
-        div class="beside" {
-            @if let Some(chart) = chart.chart()? { (charts(&[chart])) }
-            div { (messages(run).html()) }
-        }
+        @if let Some(chart) = chart.chart()? { (charts(&[chart])) }
+        (messages(run).html())
     };
     Ok(Some(part("failures-and-exclusions", "Failures and exclusions", content)))
 }
