@@ -57,7 +57,9 @@ pub enum ReportError {
         problem: String,
     },
     /// The server of pages cannot listen.
-    #[error("cannot serve on port {port} of this machine: {problem}; choose another port, or 0 for any that is free")]
+    #[error(
+        "cannot serve on port {port} of this machine: {problem}; choose another port, or 0 for any that is free"
+    )]
     Serve {
         /// The port that was asked for.
         port: u16,

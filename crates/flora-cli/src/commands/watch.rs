@@ -24,7 +24,8 @@ impl Watch {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let folders = folders(&self.folders);
         let signals = Signals::hear()?;
-        let started = |url: &str| output::line(format!("open {url} in a browser; Ctrl-C ends this"));
+        let started =
+            |url: &str| output::line(format!("open {url} in a browser; Ctrl-C ends this"));
         page::serve(&folders, self.port, started, || signals.came()).map_err(Failure::input)
     }
 }

@@ -46,7 +46,8 @@ fn overview(runs: &[Run]) -> Result<Section, ReportError> {
     let head = std::iter::once("setting".to_owned()).chain(runs.iter().map(|it| it.label.clone()));
     let mut differences = Table::new("Settings that differ", head).text();
     for setting in settings {
-        let value = |value: Option<toml::Value>| value.map_or_else(|| "–".into(), |it| it.to_string());
+        let value =
+            |value: Option<toml::Value>| value.map_or_else(|| "–".into(), |it| it.to_string());
         differences.row(std::iter::once(setting.key).chain(setting.values.into_iter().map(value)));
     }
     let best = runs.iter().filter_map(|run| Some((run, run.record.accuracy.last?)));
@@ -77,8 +78,16 @@ fn overview(runs: &[Run]) -> Result<Section, ReportError> {
 
 fn results(runs: &[Run]) -> Table {
     let head = [
-        "run", "state", "rounds", "before training, %", "last round, %", "best round, %",
-        "worst client, %", "up", "down", "time",
+        "run",
+        "state",
+        "rounds",
+        "before training, %",
+        "last round, %",
+        "best round, %",
+        "worst client, %",
+        "up",
+        "down",
+        "time",
     ];
     let mut table = Table::new("Results", head);
     for run in runs {
@@ -109,7 +118,8 @@ fn results(runs: &[Run]) -> Table {
     }
     if runs.iter().any(Run::is_own) && !runs.iter().all(Run::is_own) {
         table.notes.push(
-            "Where a run has no global model, its accuracies are those of the clients' own models.".to_owned(),
+            "Where a run has no global model, its accuracies are those of the clients' own models."
+                .to_owned(),
         );
     }
     table
@@ -154,7 +164,8 @@ fn progress(runs: &[Run]) -> Result<Option<Section>, ReportError> {
     let worst = Lines {
         id: "worst",
         title: "Accuracy of the worst client by round".to_owned(),
-        says: "The client with the lowest accuracy, which may be another in every round.".to_owned(),
+        says: "The client with the lowest accuracy, which may be another in every round."
+            .to_owned(),
         lines: tested(runs, |it| Some(100.0 * it.worst()?.accuracy)),
         level: None,
         ..accuracy.like()
@@ -220,7 +231,8 @@ fn costs(runs: &[Run]) -> Result<Option<Section>, ReportError> {
 
 fn failures(runs: &[Run]) -> Result<Option<Section>, ReportError> {
     let parts = one::REASONS.map(|(reason, word)| {
-        let count = |run: &Run| run.history.failures.iter().filter(|it| it.reason == reason).count();
+        let count =
+            |run: &Run| run.history.failures.iter().filter(|it| it.reason == reason).count();
         (word.to_owned(), runs.iter().map(|run| count(run) as f64).collect())
     });
     let title = "Answers left out, by run and reason";

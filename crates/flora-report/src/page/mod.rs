@@ -22,7 +22,11 @@ use self::{
     data::read_runs,
     html::{Page, Use},
 };
-use crate::{ReportError, folder::{REPORT, is_run}, sweep::SweepRecord};
+use crate::{
+    ReportError,
+    folder::{REPORT, is_run},
+    sweep::SweepRecord,
+};
 
 /// The most runs that lie over each other in one page.
 pub const MOST_RUNS: usize = 12;
@@ -72,7 +76,10 @@ fn page(folders: &[PathBuf]) -> Result<Page, ReportError> {
     if let Some(sweep) = folders.iter().find(|folder| is_sweep(folder)) {
         return match others {
             [] => sweep::page(sweep),
-            _ => refuse(sweep, "it is a sweep, which has a page of its own: name it alone".to_owned()),
+            _ => refuse(
+                sweep,
+                "it is a sweep, which has a page of its own: name it alone".to_owned(),
+            ),
         };
     }
     for folder in folders.iter().filter(|folder| !is_run(folder)) {
@@ -88,7 +95,10 @@ fn page(folders: &[PathBuf]) -> Result<Page, ReportError> {
         let below = folder.read_dir().into_iter().flatten().flatten();
         if let Some(run) = below.map(|entry| entry.path()).find(|path| is_run(path)) {
             let run = flora_core::shell::quoted(&run);
-            return refuse(folder, format!("it is no run, but holds some: name these, such as {run}"));
+            return refuse(
+                folder,
+                format!("it is no run, but holds some: name these, such as {run}"),
+            );
         }
     }
     let runs = read_runs(folders)?;

@@ -8,14 +8,14 @@ use maud::html;
 use super::{
     charts::{Line, Lines},
     data::Run,
-    html::{Chart, Page, Picture, Section, Table, Tone, callout, charts},
+    html::{Card, Chart, Page, Picture, Section, Table, Tone, callout, cards, charts},
     one,
 };
 use crate::{
     ReportError,
     sheet::Sheet,
     sweep::{FigureSpec, SweepRecord, SweepReport},
-    units::percent,
+    units::{self, percent},
 };
 
 /// More lines than these are not told apart.
@@ -62,15 +62,39 @@ fn overview(record: &SweepRecord, report: &SweepReport<'_>, folder: &Path) -> Se
                 " %."
             }
         }
+        (cards(&numbers(record, report)))
         @if record.runs.len() < record.planned {
             (callout(Tone::Note, &format!(
                 "{} of {} runs are done; the same `flora sweep` command with --out {} goes on.",
                 record.runs.len(), record.planned, flora_core::shell::quoted(folder)
             )))
         }
-        ul class="legend" { @for line in report.sentences() { li { (printable(&line)) } } }
     };
     Section { id: "overview", title: "Overview", content }
+}
+
+fn numbers(record: &SweepRecord, report: &SweepReport<'_>) -> Vec<Card> {
+    let seconds: f64 = record.runs.iter().map(|entry| entry.result.run.seconds.total).sum();
+    let sent: u64 = record
+        .runs
+        .iter()
+        .map(|entry| entry.result.run.bytes_up + entry.result.run.bytes_down)
+        .sum();
+    let seeds = report.rows().iter().map(|row| row.seeds).max().unwrap_or(0);
+    let worst = report.rows().iter().filter_map(|row| row.worst).map(|worst| worst.mean);
+    let card = |name, value: String, detail: &str| Card { name, value, detail: detail.to_owned() };
+    let mut cards = vec![
+        card("Rows", record.grid.rows.len().to_string(), "combinations of settings"),
+        card("Seeds", seeds.to_string(), "of each row at most"),
+        card("Runs", record.runs.len().to_string(), &format!("of {} planned", record.planned)),
+        card("Time", units::seconds(seconds), "of all runs together"),
+        card("Sent", units::bytes(sent), "up and down, of all runs together"),
+    ];
+    if let Some(worst) = worst.reduce(f64::max) {
+        let value = format!("{} %", percent(worst));
+        cards.insert(0, card("Worst client", value, "the highest mean of a row"));
+    }
+    cards
 }
 
 fn figures(
@@ -81,7 +105,11 @@ fn figures(
     let mut shown = Vec::new();
     shown.extend(figure(record, report)?);
     shown.extend(by_round(record, folder)?);
-    Ok((!shown.is_empty()).then(|| Section { id: "figures", title: "Figures", content: charts(&shown) }))
+    Ok((!shown.is_empty()).then(|| Section {
+        id: "figures",
+        title: "Figures",
+        content: charts(&shown),
+    }))
 }
 
 /// The sweep's own figure, or where it names none, accuracy along its last axis.
@@ -91,7 +119,8 @@ fn figure(record: &SweepRecord, report: &SweepReport<'_>) -> Result<Option<Chart
         Some(FigureSpec { title: format!("Accuracy by {}", record.grid.axes[x].name), x })
     };
     let Some(spec) = record.figure.clone().or_else(usual) else { return Ok(None) };
-    let mut table = Table::new(spec.title.clone(), ["", "accuracy, %", "deviation, points", "runs"]);
+    let mut table =
+        Table::new(spec.title.clone(), ["", "accuracy, %", "deviation, points", "runs"]);
     for row in report.rows() {
         let Some(accuracy) = row.accuracy else { continue };
         table.row([
@@ -107,7 +136,8 @@ fn figure(record: &SweepRecord, report: &SweepReport<'_>) -> Result<Option<Chart
     Ok(figure.map(|figure| Chart {
         id: "sweep",
         title: spec.title.clone(),
-        says: "Accuracy of the global model after the last round, with its deviation over runs.".to_owned(),
+        says: "Accuracy of the global model after the last round, with its deviation over runs."
+            .to_owned(),
         picture: Picture::Single(figure),
         table,
     }))
@@ -145,7 +175,13 @@ fn by_round(record: &SweepRecord, folder: &Path) -> Result<Option<Chart>, Report
 fn tables(report: &SweepReport<'_>) -> Section {
     let sheets: Vec<Table> =
         report.sheets().iter().filter(|sheet| !sheet.is_empty()).map(table).collect();
-    let content = html! { @for sheet in &sheets { (sheet.html()) } };
+    let content = html! {
+        details class="data" id="legend-data" {
+            summary { "How to read the tables" }
+            ul class="legend" { @for line in report.sentences() { li { (printable(&line)) } } }
+        }
+        @for sheet in &sheets { (sheet.html()) }
+    };
     Section { id: "tables", title: "Tables", content }
 }
 
@@ -159,8 +195,7 @@ fn table(sheet: &Sheet) -> Table {
 }
 
 fn runs(record: &SweepRecord) -> Section {
-    let mut table =
-        Table::new("Runs", ["folder", "row", "seed", "accuracy, last round, %"]).text();
+    let mut table = Table::new("Runs", ["folder", "row", "seed", "accuracy, last round, %"]).text();
     for entry in &record.runs {
         let run = &entry.result.run;
         let accuracy = run.accuracy.last.map(|it| it.mean);
@@ -168,7 +203,7 @@ fn runs(record: &SweepRecord) -> Section {
             entry.folder.clone(),
             record.grid.rows[entry.result.row].name.clone(),
             run.seed.to_string(),
-            crate::units::percent_or_dash(accuracy),
+            units::percent_or_dash(accuracy),
         ]);
     }
     let content = html! {

@@ -11,9 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::data::{AFTER, BEFORE};
 use crate::{
-    EXPERIMENT, METRICS, PARTITION, RunFolder, SUMMARY,
-    folder::is_run,
-    sweep::SweepRecord,
+    EXPERIMENT, METRICS, PARTITION, RunFolder, SUMMARY, folder::is_run, sweep::SweepRecord,
 };
 
 /// What a page is made of.

@@ -59,13 +59,18 @@ impl SweepRecord {
     pub fn load(folder: impl AsRef<Path>) -> Result<Self, ReportError> {
         let path = folder.as_ref().join(Self::FILE);
         let text = fs::read_to_string(&path).map_err(ReportError::io("read", &path))?;
-        let record: Self = serde_json::from_str(&text)
-            .map_err(|source| ReportError::Json { path: path.clone(), line: None, source })?;
+        let record: Self = serde_json::from_str(&text).map_err(|source| ReportError::Json {
+            path: path.clone(),
+            line: None,
+            source,
+        })?;
         match record.problem() {
             None => Ok(record),
             Some(problem) => Err(ReportError::Damaged {
                 path,
-                problem: format!("{problem}: run the sweep again; runs that are finished are not repeated"),
+                problem: format!(
+                    "{problem}: run the sweep again; runs that are finished are not repeated"
+                ),
             }),
         }
     }
@@ -84,10 +89,16 @@ impl SweepRecord {
         if let Some(figure) = &self.figure
             && figure.x >= axes.len()
         {
-            return Some(format!("the figure is of axis {}, and there are {}", figure.x, axes.len()));
+            return Some(format!(
+                "the figure is of axis {}, and there are {}",
+                figure.x,
+                axes.len()
+            ));
         }
         let lost = self.runs.iter().find(|entry| entry.result.row >= rows.len());
-        lost.map(|entry| format!("{} is of row {}, and there are {}", entry.folder, entry.result.row, rows.len()))
+        lost.map(|entry| {
+            format!("{} is of row {}, and there are {}", entry.folder, entry.result.row, rows.len())
+        })
     }
 }
 
@@ -108,7 +119,12 @@ mod tests {
             result: result(row, 0, seed, &[(0.5, true), (0.75, true)]),
         };
         SweepRecord {
-            grid: Grid { title: "a".into(), axes: vec![axis], rows: vec![row(0), row(1)], ..Grid::default() },
+            grid: Grid {
+                title: "a".into(),
+                axes: vec![axis],
+                rows: vec![row(0), row(1)],
+                ..Grid::default()
+            },
             figure: Some(FigureSpec { title: "Ranks".into(), x: 0 }),
             planned: 2,
             runs: vec![entry(0, 0), entry(1, 0)],

@@ -56,7 +56,7 @@
       is(row.cells.length === table.tHead.rows[0].cells.length, "a row of another length: " + table.caption.textContent);
     }
   }
-  for (const region of all(".scroll, pre")) {
+  for (const region of all(".scroll, .wide .plot")) {
     is(region.tabIndex === 0 && region.getAttribute("role") === "region" && region.getAttribute("aria-label"),
       "a region that no keyboard reaches: " + name(region));
   }

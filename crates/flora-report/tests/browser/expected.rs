@@ -52,9 +52,8 @@ pub(crate) fn loss(events: &[Value], local: bool, name: &str) -> Marks {
 
 /// A metric of what was aggregated.
 pub(crate) fn metric(events: &[Value], key: &str, factor: f64, name: &str) -> Marks {
-    let mark = |it: &Value| {
-        Some((name.to_owned(), round(it) + 1, factor * it["metrics"][key].as_f64()?))
-    };
+    let mark =
+        |it: &Value| Some((name.to_owned(), round(it) + 1, factor * it["metrics"][key].as_f64()?));
     of_kind(events, "aggregated").filter_map(mark).collect()
 }
 
@@ -71,11 +70,10 @@ pub(crate) fn clients(events: &[Value]) -> Marks {
 
 /// Panics unless the marks in the page are these, in any order.
 pub(crate) fn compare(shown: &[[String; 3]], mut expected: Marks, what: &str) {
-    let number = |text: &str| -> f64 { text.parse().unwrap_or_else(|_| panic!("{what}: {text:?}")) };
-    let mut shown: Marks = shown
-        .iter()
-        .map(|[series, x, y]| (series.clone(), number(x) as u64, number(y)))
-        .collect();
+    let number =
+        |text: &str| -> f64 { text.parse().unwrap_or_else(|_| panic!("{what}: {text:?}")) };
+    let mut shown: Marks =
+        shown.iter().map(|[series, x, y]| (series.clone(), number(x) as u64, number(y))).collect();
     let order = |a: &(String, u64, f64), b: &(String, u64, f64)| (&a.0, a.1).cmp(&(&b.0, b.1));
     shown.sort_by(order);
     expected.sort_by(order);

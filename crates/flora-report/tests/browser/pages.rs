@@ -1,4 +1,7 @@
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use flora_report::page;
 
@@ -92,7 +95,8 @@ fn a_run() {
     assert_eq!(images, trained.map(|it| it["num_examples"].as_f64().unwrap()).sum::<f64>());
     // Every predicted image is in a cell of the confusions.
     let lines = fs::read_to_string(folder.join("predictions.csv")).unwrap().lines().count() - 1;
-    let confused: f64 = shown.marks("confusion").iter().map(|it| it[2].parse::<f64>().unwrap()).sum();
+    let confused: f64 =
+        shown.marks("confusion").iter().map(|it| it[2].parse::<f64>().unwrap()).sum();
     assert_eq!(confused as usize, lines);
     // The numbers beside a chart are those of the chart.
     let rows = shown.number("document.querySelectorAll('#accuracy-data tbody tr').length");
@@ -135,12 +139,14 @@ fn a_run_under_faults() {
     compare(&shown.marks("client-accuracy"), expected::clients(&all), "client-accuracy");
     let failed = of_kind(&all, "client_failed").count();
     assert!(failed > 0);
-    let text = shown.json("JSON.stringify(document.querySelector('#failures figcaption').textContent)");
+    let text =
+        shown.json("JSON.stringify(document.querySelector('#failures figcaption').textContent)");
     assert!(text.as_str().unwrap().contains(&format!("{failed} answers left out")), "{text}");
     for word in ["failed", "late", "refused"] {
         let expected = of_kind(&all, "client_failed").filter(|it| it["reason"] == word).count();
         let marks = shown.marks("failures");
-        let sum: f64 = marks.iter().filter(|it| it[0] == word).map(|it| it[2].parse::<f64>().unwrap()).sum();
+        let sum: f64 =
+            marks.iter().filter(|it| it[0] == word).map(|it| it[2].parse::<f64>().unwrap()).sum();
         assert_eq!(sum as usize, expected, "{word}: {marks:?}");
     }
 }
@@ -151,7 +157,11 @@ fn a_run_with_a_budget() {
     let folder = fixture("private");
     let events = events(&folder);
     let (_folder, shown) = shown(&[folder], "private");
-    compare(&shown.marks("epsilon"), expected::metric(&events, "epsilon", 1.0, "epsilon"), "epsilon");
+    compare(
+        &shown.marks("epsilon"),
+        expected::metric(&events, "epsilon", 1.0, "epsilon"),
+        "epsilon",
+    );
 }
 
 #[test]
@@ -182,7 +192,8 @@ fn hostile_names_stay_names() {
         let text = fs::read_to_string(&file).unwrap();
         let text = text.replace("\"fluent-emoji\"", &format!("\"{evil}\""));
         let text = text.replace("\"bird\"", &format!("\"bird {evil}\""));
-        fs::write(file, text.replace("name = \"quickstart\"", &format!("name = \"{evil}\""))).unwrap();
+        fs::write(file, text.replace("name = \"quickstart\"", &format!("name = \"{evil}\"")))
+            .unwrap();
     }
     for name in ["predictions.csv", "predictions-before.csv"] {
         let file = folder.path().join(name);
@@ -206,7 +217,11 @@ fn hostile_names_stay_names() {
 fn a_keyboard_reaches_everything() {
     let (_folder, shown) = shown(&[fixture("one")], "keyboard");
     shown.look(1440, 900, "light");
-    let focused = || shown.json("JSON.stringify([document.activeElement.tagName, document.activeElement.className])");
+    let focused = || {
+        shown.json(
+            "JSON.stringify([document.activeElement.tagName, document.activeElement.className])",
+        )
+    };
     shown.tab.press_key("Tab").unwrap();
     assert_eq!(focused(), serde_json::json!(["A", "skip"]));
     let top = shown.number("document.activeElement.getBoundingClientRect().top");
@@ -221,7 +236,8 @@ fn a_keyboard_reaches_everything() {
         }
     }
     assert_eq!(focused()[0], "SUMMARY");
-    let outline = shown.json("JSON.stringify(getComputedStyle(document.activeElement).outlineStyle)");
+    let outline =
+        shown.json("JSON.stringify(getComputedStyle(document.activeElement).outlineStyle)");
     assert_eq!(outline, "solid", "the focus is seen");
     let open = || shown.number("document.querySelectorAll('details[open]').length");
     let before = open();

@@ -30,7 +30,8 @@ fn the_page_follows_a_run() {
     let summary = fs::read(path.join("run.json")).unwrap();
     fs::remove_file(path.join("run.json")).unwrap();
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let second = lines.iter().position(|line| line.contains("\"round_started\",\"round\":1")).unwrap();
+    let second =
+        lines.iter().position(|line| line.contains("\"round_started\",\"round\":1")).unwrap();
     fs::write(path.join("metrics.jsonl"), lines[..second].concat()).unwrap();
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -38,9 +39,12 @@ fn the_page_follows_a_run() {
     let server = thread::spawn({
         let (stop, path) = (Arc::clone(&stop), path.clone());
         move || {
-            page::serve(&[path], 0, |url| told.send(url.to_owned()).unwrap(), || {
-                stop.load(Ordering::SeqCst)
-            })
+            page::serve(
+                &[path],
+                0,
+                |url| told.send(url.to_owned()).unwrap(),
+                || stop.load(Ordering::SeqCst),
+            )
         }
     });
     let shown = Shown::open(&url.recv_timeout(Duration::from_secs(30)).unwrap());
@@ -59,7 +63,8 @@ fn the_page_follows_a_run() {
         false,
     );
     assert!(shown.number("window.scrollY") > 0.0);
-    let place = || shown.number("document.querySelector('#loss-data summary').getBoundingClientRect().top");
+    let place =
+        || shown.number("document.querySelector('#loss-data summary').getBoundingClientRect().top");
     let top = place();
     let until = |count: usize| {
         let begun = Instant::now();

@@ -42,7 +42,15 @@ impl Lines {
     /// Another chart of the same quantity, to be filled in.
     pub(in crate::page) fn like(&self) -> Self {
         let (id, y, format) = (self.id, self.y, self.format);
-        Self { id, title: String::new(), says: String::new(), y, lines: Vec::new(), level: None, format }
+        Self {
+            id,
+            title: String::new(),
+            says: String::new(),
+            y,
+            lines: Vec::new(),
+            level: None,
+            format,
+        }
     }
 
     /// The chart; `None` where there is no point.
@@ -63,7 +71,11 @@ impl Lines {
     fn draw(&self, narrow: bool) -> Result<Figure, ReportError> {
         let series = |line: &Line| Series {
             name: line.name.clone(),
-            points: line.points.iter().map(|&(x, y)| Point { x: x as f64, y, deviation: None }).collect(),
+            points: line
+                .points
+                .iter()
+                .map(|&(x, y)| Point { x: x as f64, y, deviation: None })
+                .collect(),
             style: Style::Solid,
         };
         let level = |(name, y): &(String, f64)| Reference { name: name.clone(), y: *y };

@@ -157,9 +157,7 @@ impl History {
                 round.aggregation_error = finite(AGGREGATION_ERROR);
                 round.spend(metrics.get(EPSILON));
             }
-            Event::Evaluated {
-                round, model, accuracy, loss, clients, seconds, ..
-            } => {
+            Event::Evaluated { round, model, accuracy, loss, clients, seconds, .. } => {
                 let clients = clients.into_iter().filter(|score| score.num_examples > 0).collect();
                 let loss = loss.filter(|loss| loss.is_finite());
                 let evaluation = Evaluation { round, accuracy, loss, clients };

@@ -134,9 +134,8 @@ fn labels(paths: &[PathBuf]) -> Vec<String> {
             parts.collect()
         })
         .collect();
-    let end = |parts: &[String], length: usize| {
-        parts[parts.len().saturating_sub(length)..].join("/")
-    };
+    let end =
+        |parts: &[String], length: usize| parts[parts.len().saturating_sub(length)..].join("/");
     let label = |(index, own): (usize, &Vec<String>)| {
         let lengths = 1..=own.len().max(1);
         let is_own = |length: &usize| {

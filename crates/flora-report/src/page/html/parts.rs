@@ -175,8 +175,6 @@ impl Section {
 /// A command that can be copied.
 pub(in crate::page) fn command(text: &str) -> Markup {
     html! {
-        pre class="command" tabindex="0" role="region" aria-label="Command" {
-            code { (printable(text)) }
-        }
+        pre class="command" { code { (printable(text)) } }
     }
 }

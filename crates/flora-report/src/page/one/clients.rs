@@ -10,13 +10,15 @@ use crate::{
     page::{
         charts::{Line, Lines},
         data::{Evaluation, Run},
-        html::{Section, Table},
+        html::{Section, Table, charts},
     },
     units::{count, percent},
 };
 
 /// More lines than these are not told apart: what they are spread over is drawn instead.
 const MOST_LINES: usize = 8;
+/// A table with more columns has no room beside the chart.
+const MOST_BESIDE: usize = 6;
 /// More rows than these are not read.
 const MOST_ROWS: usize = 100;
 
@@ -34,10 +36,16 @@ pub(super) fn section(run: &Run) -> Result<Option<Section>, ReportError> {
         level: None,
         format: super::progress::hundredths,
     };
+    let (chart, table) = (chart.chart()?, table(run, last));
     let content = html! {
-        div class="beside" {
-            @if let Some(chart) = chart.chart()? { (chart.html()) }
-            div { (table(run, last).html()) }
+        @match chart {
+            Some(chart) if table.head.len() <= MOST_BESIDE => {
+                div class="beside" { (chart.html()) div { (table.html()) } }
+            }
+            chart => {
+                @if let Some(chart) = chart { (charts(&[chart])) }
+                (table.html())
+            }
         }
     };
     Ok(Some(part("clients", "Clients", content)))
@@ -69,8 +77,13 @@ fn lines(run: &Run, last: &Evaluation) -> Vec<Line> {
         };
         return last.clients.iter().map(|it| line(&it.client)).collect();
     }
-    let quantiles =
-        [("best", 1.0), ("upper quarter", 0.75), ("median", 0.5), ("lower quarter", 0.25), ("worst", 0.0)];
+    let quantiles = [
+        ("best", 1.0),
+        ("upper quarter", 0.75),
+        ("median", 0.5),
+        ("lower quarter", 0.25),
+        ("worst", 0.0),
+    ];
     let line = |(name, share): (&str, f64)| {
         let points = history.evaluated.iter();
         Line::new(name, points.filter_map(|it| Some((it.round, 100.0 * quantile(it, share)?))))
@@ -145,15 +158,12 @@ mod tests {
     /// Reference: `numpy.quantile([0.1, 0.2, 0.4, 0.9], [0, 0.25, 0.5, 0.75, 1])`.
     #[test]
     fn quantiles_are_numpys() {
-        let client = |accuracy| ClientScore {
-            client: "a".into(),
-            accuracy,
-            loss: None,
-            num_examples: 1,
-        };
+        let client =
+            |accuracy| ClientScore { client: "a".into(), accuracy, loss: None, num_examples: 1 };
         let clients = [0.4, 0.1, 0.9, 0.2].map(client).to_vec();
         let it = Evaluation { round: 1, accuracy: 0.4, loss: None, clients };
-        for (share, expected) in [(0.0, 0.1), (0.25, 0.175), (0.5, 0.3), (0.75, 0.525), (1.0, 0.9)] {
+        for (share, expected) in [(0.0, 0.1), (0.25, 0.175), (0.5, 0.3), (0.75, 0.525), (1.0, 0.9)]
+        {
             assert!((quantile(&it, share).unwrap() - expected).abs() < 1e-12, "{share}");
         }
         assert_eq!(quantile(&Evaluation { clients: Vec::new(), ..it }, 0.5), None);

@@ -65,15 +65,10 @@ pub(super) fn costs(run: &Run) -> Result<Option<Section>, ReportError> {
     let rounds: Vec<(usize, &Round)> = run.history.trained().collect();
     let names: Vec<String> = rounds.iter().map(|(round, _)| round.to_string()).collect();
     let values = |value: fn(&Round) -> f64| rounds.iter().map(|(_, round)| value(round)).collect();
-    let record = &run.record;
     let sent = Bars {
         id: "bytes",
         title: "Bytes by round".to_owned(),
-        says: format!(
-            "{} from clients and {} to clients for training, over all rounds.",
-            units::bytes(record.bytes_up),
-            units::bytes(record.bytes_down)
-        ),
+        says: sent_sentence(run),
         x: "round",
         y: Quantity::Bytes,
         bars: names.clone(),
@@ -102,6 +97,28 @@ pub(super) fn costs(run: &Run) -> Result<Option<Section>, ReportError> {
         return Ok(None);
     }
     Ok(Some(part("costs", "Bytes and seconds", charts(&shown))))
+}
+
+fn sent_sentence(run: &Run) -> String {
+    let record = &run.record;
+    let mut text = format!(
+        "{} from clients and {} to clients for training, over all rounds.",
+        units::bytes(record.bytes_up),
+        units::bytes(record.bytes_down)
+    );
+    let (up, down) = run
+        .history
+        .trained()
+        .fold((0, 0), |(up, down), (_, round)| (up + round.bytes_up, down + round.bytes_down));
+    let (up, down) = (record.bytes_up.saturating_sub(up), record.bytes_down.saturating_sub(down));
+    if up + down > 0 {
+        text += &format!(
+            " Of these, {} and {} went into attempts below the quorum, of which no bar is drawn.",
+            units::bytes(up),
+            units::bytes(down)
+        );
+    }
+    text
 }
 
 /// The wall clock of the run by phase.
@@ -141,9 +158,9 @@ pub(in crate::page) fn phases(
     let says = longest.map_or_else(String::new, |name| {
         format!("The wall clock, from start to end. Most of it is the phase {name}.")
     });
-    let parts = names.iter().map(|name| {
-        ((*name).to_owned(), runs.iter().map(|run| of(run, name)).collect())
-    });
+    let parts = names
+        .iter()
+        .map(|name| ((*name).to_owned(), runs.iter().map(|run| of(run, name)).collect()));
     Bars {
         id,
         title: "Seconds by phase".to_owned(),

@@ -91,8 +91,7 @@ fn numbers(run: &Run) -> Vec<Card> {
         add("Rounds", round.to_string(), detail);
     }
     if record.bytes_up + record.bytes_down > 0 {
-        let detail =
-            format!("{} up, {} down", bytes(record.bytes_up), bytes(record.bytes_down));
+        let detail = format!("{} up, {} down", bytes(record.bytes_up), bytes(record.bytes_down));
         add("Sent", bytes(record.bytes_up + record.bytes_down), detail);
     }
     if let Some(total) = record.seconds {

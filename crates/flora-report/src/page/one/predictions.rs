@@ -46,12 +46,11 @@ fn after_command(run: &Run) -> String {
 /// The base model on the same images; `None` where the experiment does not say which.
 fn before_command(run: &Run) -> Option<String> {
     let text = |key| run.settings.text(key).map(|value| quoted(value.as_ref()));
-    let mut command = format!("flora eval --model {} --data {}", text("model.path")?, text("data.path")?);
-    for (option, key) in [
-        ("--root", "data.root"),
-        ("--protocol", "data.protocol"),
-        ("--template", "data.template"),
-    ] {
+    let mut command =
+        format!("flora eval --model {} --data {}", text("model.path")?, text("data.path")?);
+    for (option, key) in
+        [("--root", "data.root"), ("--protocol", "data.protocol"), ("--template", "data.template")]
+    {
         if let Some(value) = text(key) {
             command += &format!(" {option} {value}");
         }
@@ -71,13 +70,22 @@ fn shown(run: &Run, predictions: &Predictions) -> Result<Markup, ReportError> {
     let count = units::count(predictions.images.len());
     let shares = match (after, before) {
         (Some(after), Some(before)) => {
-            format!("{} % of {count} images are right, {} % before training.", percent(after), percent(before))
+            format!(
+                "{} % of {count} images are right, {} % before training.",
+                percent(after),
+                percent(before)
+            )
         }
         (Some(after), None) => format!("{} % of {count} images are right.", percent(after)),
         _ => String::new(),
     };
     let mut confusions = Vec::new();
-    confusions.extend(confusion(predictions, predictions.confusion(), "after training", "confusion")?);
+    confusions.extend(confusion(
+        predictions,
+        predictions.confusion(),
+        "after training",
+        "confusion",
+    )?);
     if let Some(counts) = predictions.confusion_before() {
         confusions.extend(confusion(predictions, counts, "before training", "confusion-before")?);
     }
@@ -133,7 +141,7 @@ fn confused(predictions: &Predictions) -> Table {
     pairs.sort_by_key(|&(count, label, class)| (std::cmp::Reverse(count), label, class));
     let mut head = vec!["true class", "taken for", "images"];
     head.extend(before.as_ref().map(|_| "before training"));
-    let mut table = Table::new("The most frequent mistakes", head);
+    let mut table = Table::new("The most frequent mistakes", head).text();
     for (count, label, class) in pairs.into_iter().take(10) {
         let names = [label, class].map(|at| predictions.classes[at].clone());
         let mut row = Vec::from(names);
@@ -208,7 +216,8 @@ fn guess(predictions: &Predictions, image: &Image, guess: Guess, when: &str) -> 
 
 /// Some images of each outcome in turn, from classes that are far apart, the same whenever they are asked for.
 fn examples(images: &[Image]) -> Vec<&Image> {
-    let kinds = [(Some(false), true), (Some(true), false), (Some(false), false), (Some(true), true)];
+    let kinds =
+        [(Some(false), true), (Some(true), false), (Some(false), false), (Some(true), true)];
     let mut groups: Vec<Vec<&Image>> = kinds
         .map(|kind| images.iter().filter(|it| (it.was_right(), it.is_right()) == kind).collect())
         .into();
@@ -248,7 +257,10 @@ mod tests {
         images.extend((101..110).map(|at| image(at, 1, 1)));
         let chosen = examples(&images);
         assert_eq!(chosen.len(), MOST_EXAMPLES);
-        assert_eq!(chosen.iter().filter(|it| it.was_right() == Some(false) && it.is_right()).count(), 1);
+        assert_eq!(
+            chosen.iter().filter(|it| it.was_right() == Some(false) && it.is_right()).count(),
+            1
+        );
         assert!(chosen.iter().filter(|it| !it.is_right()).count() >= 9, "{chosen:?}");
         let mut paths: Vec<&str> = chosen.iter().map(|it| it.path.as_str()).collect();
         paths.sort_unstable();
