@@ -162,11 +162,11 @@ fn names_are_text_wherever_they_stand() {
 fn what_is_no_run_is_refused_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
-    assert!(refused(&[path.clone()]).contains("holds no run: a run folder has the files"));
+    assert!(refused(std::slice::from_ref(&path)).contains("holds no run: a run folder has the files"));
     assert!(refused(&[path.join("absent")]).contains("holds no run"));
     assert!(refused(&[]).contains("name the folder of a run or of a sweep"));
     copy(&fixture("one"), &path.join("a run"));
-    let error = refused(&[path.clone()]);
+    let error = refused(std::slice::from_ref(&path));
     assert!(error.contains("it is no run, but holds some") && error.contains("/a run'"), "{error}");
     fs::write(path.join("results.csv"), "").unwrap();
     let error = refused(&[path]);
@@ -182,7 +182,7 @@ fn a_sweep_is_shown_without_its_runs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
     fs::copy(fixture("sweep/sweep.json"), path.join("sweep.json")).unwrap();
-    let html = page::render(&[path.clone()]).unwrap();
+    let html = page::render(std::slice::from_ref(&path)).unwrap();
     assert!(html.contains("<caption>Accuracy in %</caption>") && html.contains("id=\"sweep\""));
     assert!(!html.contains("id=\"accuracy\""), "rounds are in the folders of the runs");
     fs::write(path.join("sweep.json"), "{}").unwrap();

@@ -21,7 +21,7 @@ fn round(event: &Value) -> u64 {
     event["round"].as_u64().unwrap()
 }
 
-fn evaluated<'a>(events: &'a [Value], local: bool) -> impl Iterator<Item = &'a Value> {
+fn evaluated(events: &[Value], local: bool) -> impl Iterator<Item = &Value> {
     of_kind(events, "evaluated").filter(move |event| (event["model"] == "local") == local)
 }
 

@@ -43,7 +43,7 @@ fn compare_all(shown: &Shown, charts: Vec<(&str, Marks)>) {
 fn a_run() {
     let folder = fixture("one");
     let events = events(&folder);
-    let (_folder, shown) = shown(&[folder.clone()], "run");
+    let (_folder, shown) = shown(std::slice::from_ref(&folder), "run");
     let join = |parts: Vec<Marks>| parts.concat();
     compare_all(
         &shown,
