@@ -106,7 +106,11 @@ impl Chart {
                     @if !self.says.is_empty() { p { (printable(&self.says)) } }
                 }
                 (self.plot())
-                details class="data" id={ (self.id) "-data" } open[numbers == Numbers::Beside] {
+                // Shown in place of what can be opened, where there is room.
+                @if numbers == Numbers::Beside && !self.is_wide() {
+                    div class="numbers" { (self.table.html()) }
+                }
+                details class="data" id={ (self.id) "-data" } {
                     summary { "Numbers" span class="hidden" { " of: " (printable(&self.title)) } }
                     (self.table.html())
                 }

@@ -31,7 +31,7 @@ fn missing(run: &Run) -> Markup {
     html! {
         p {
             "The folder holds no predictions of single images. These commands write them; then make this report again. "
-            "The first is of the trained model, the second of the model before training:"
+            "The first is of the trained model, the second of its base model, before training:"
         }
         (command(&after_command(run)))
         @if let Some(before) = before_command(run) { (command(&before)) }
