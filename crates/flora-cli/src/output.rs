@@ -3,12 +3,16 @@
 //! Names of files, classes and clients come from anywhere. Whatever is printed passes through here, and a
 //! terminal is never sent what it would obey instead of show: [`flora::core::text`].
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use flora::core::text::{path as shown, printable, printable_json, printable_lines};
+use flora::report::ReportError;
+use flora::report::figures::Figure;
+use flora::report::plots::save_png;
 use flora::report::tables::{self, Page};
 use serde::Serialize;
 
@@ -67,6 +71,18 @@ pub(crate) fn error_line(text: impl Display) {
 /// Tell of trouble that stops nothing, on a line of standard error.
 pub(crate) fn warning(message: &str) {
     error_line(format!("warning: {}", printable(message)));
+}
+
+/// Write a figure as PNG, and warn once of each script of its text that no font covers.
+pub(crate) fn figure(path: &Path, figure: &Figure) -> Result<(), ReportError> {
+    static NAMED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    for missing in figure.missing_scripts() {
+        let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.insert(missing.script.clone()) {
+            warning(&missing.to_string());
+        }
+    }
+    save_png(path, figure)
 }
 
 /// The images that `paths` name, with a warning of the files that are passed over.

@@ -162,7 +162,9 @@ fn names_are_text_wherever_they_stand() {
 fn what_is_no_run_is_refused_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
-    assert!(refused(std::slice::from_ref(&path)).contains("holds no run: a run folder has the files"));
+    assert!(
+        refused(std::slice::from_ref(&path)).contains("holds no run: a run folder has the files")
+    );
     assert!(refused(&[path.join("absent")]).contains("holds no run"));
     assert!(refused(&[]).contains("name the folder of a run or of a sweep"));
     copy(&fixture("one"), &path.join("a run"));

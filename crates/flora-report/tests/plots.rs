@@ -3,8 +3,8 @@
 use flora_report::{
     ReportError,
     classification::{ClassificationReport, Tally},
-    plots::{Chart, Series, Tile, chart, confusion_matrix, contact_sheet, save_png},
-    sweep::Spread,
+    figures::Figure,
+    plots::{Tile, confusion_matrix, contact_sheet, partition, save_png},
 };
 use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
@@ -34,18 +34,22 @@ fn tile(verdict: Option<bool>) -> Tile {
     Tile::new(&red(30, 20), vec!["a.png".into(), "cat 90.0 %".into()], verdict).unwrap()
 }
 
-fn count(image: &RgbImage, colour: Rgb<u8>) -> usize {
-    image.pixels().filter(|&&pixel| pixel == colour).count()
+fn pixels(figure: &Figure) -> RgbImage {
+    figure.image(1.0).unwrap()
+}
+
+fn count(figure: &Figure, colour: Rgb<u8>) -> usize {
+    pixels(figure).pixels().filter(|&&pixel| pixel == colour).count()
 }
 
 #[test]
 fn a_confusion_matrix_of_any_size_fits_a_screen_and_a_page() {
     for count in [1, 2, 10, 39, 100, 397, 1000] {
-        let image = confusion_matrix(&report(classes(count)), "model\ntop-1 12.3 %").unwrap();
-        let (width, height) = image.dimensions();
+        let figure = confusion_matrix(&report(classes(count)), "model\ntop-1 12.3 %").unwrap();
+        let (width, height) = figure.image(figure.scale()).unwrap().dimensions();
         assert!((300..2600).contains(&width) && (300..2600).contains(&height), "{count} classes");
         let again = confusion_matrix(&report(classes(count)), "model\ntop-1 12.3 %").unwrap();
-        assert_eq!(image, again, "{count} classes");
+        assert_eq!(figure, again, "{count} classes");
     }
 }
 
@@ -54,13 +58,16 @@ fn names_of_any_kind_can_be_drawn() {
     let endless = "x".repeat(1 << 20);
     let names = ["", " ", "猫", "عربى", "😀🧑‍🚀", "two\nlines\u{0}", "e\u{301}", &endless];
     let report = report(names.map(str::to_owned).to_vec());
-    let image = confusion_matrix(&report, &endless).unwrap();
-    assert!(image.width() < 2600 && image.height() < 2600);
-    assert!(confusion_matrix(&report, "").unwrap().height() < image.height());
+    let figure = confusion_matrix(&report, &endless).unwrap();
+    let (width, height) = figure.size();
+    assert!(width < 1300.0 && height < 1300.0, "{width} x {height}");
+    assert!(confusion_matrix(&report, "").unwrap().size().1 < height);
+    assert!(pixels(&figure).height() > 300);
 
     let tile = Tile::new(&red(1, 1), names.map(str::to_owned).to_vec(), None).unwrap();
     let sheet = contact_sheet(&[tile], &endless, None).unwrap();
-    assert!(sheet.width() < 1000 && sheet.height() < 1000);
+    assert!(sheet.size().0 < 1000.0 && sheet.size().1 < 1000.0);
+    assert!(pixels(&sheet).height() > 300);
 }
 
 #[test]
@@ -89,7 +96,7 @@ fn reports_that_do_not_hold_together_are_refused() {
 fn a_sheet_grows_with_its_tiles() {
     let size = |count: usize, columns| {
         let tiles = vec![tile(None); count];
-        contact_sheet(&tiles, "title", columns).unwrap().dimensions()
+        pixels(&contact_sheet(&tiles, "title", columns).unwrap()).dimensions()
     };
     let (one, seven) = (size(1, None), size(7, None));
     assert!(seven.0 > one.0 && seven.1 > one.1, "{one:?} {seven:?}");
@@ -155,7 +162,7 @@ fn transparent_pictures_are_on_white() {
         contact_sheet(&[tile], "", None).unwrap()
     };
     let all = |alpha: u8| RgbaImage::from_pixel(9, 9, Rgba([0, 0, 200, alpha])).into();
-    let white = |image: &RgbImage| count(image, Rgb([255; 3]));
+    let white = |figure: &Figure| count(figure, Rgb([255; 3]));
     let (clear, half, full) = (sheet(all(0)), sheet(all(128)), sheet(all(255)));
     assert_eq!(white(&clear) - white(&full), 224 * 224);
     assert_eq!(count(&full, Rgb([0, 0, 200])), 224 * 224);
@@ -170,96 +177,75 @@ fn transparent_pictures_are_on_white() {
 fn files_are_png_and_hold_the_picture() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("figures/confusion.png");
-    let image = confusion_matrix(&report(classes(4)), "title").unwrap();
-    save_png(&path, &image).unwrap();
+    let figure = confusion_matrix(&report(classes(4)), "title").unwrap();
+    save_png(&path, &figure).unwrap();
     let first = std::fs::read(&path).unwrap();
+    let image = figure.image(figure.scale()).unwrap();
     assert_eq!(image::open(&path).unwrap().into_rgb8(), image);
-    save_png(&path, &image).unwrap();
+    save_png(&path, &figure).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), first);
 
-    let error = save_png(folder.path(), &image).unwrap_err();
+    let error = save_png(folder.path(), &figure).unwrap_err();
     assert!(matches!(error, ReportError::Io { action: "write", .. }), "{error:?}");
 }
 
-fn line(x: &[&str], series: &[&[Option<f64>]]) -> Chart {
-    let point = |mean: &Option<f64>| mean.map(|mean| Spread { mean, deviation: Some(1.5) });
-    let series = series.iter().enumerate().map(|(index, points)| Series {
-        name: format!("series {index}"),
-        points: points.iter().map(point).collect(),
-    });
-    Chart {
-        title: "title".into(),
-        note: "note".into(),
-        x_axis: "x".into(),
-        x: x.iter().map(|&x| x.to_owned()).collect(),
-        y_axis: "y".into(),
-        series: series.collect(),
-    }
+#[test]
+fn colours_of_a_confusion_matrix_are_shares_of_the_row() {
+    // So many classes that cells have no numbers.
+    let diagonal = |supports: &[usize]| {
+        let mut tally = Tally::new(classes(supports.len())).unwrap();
+        for (class, &support) in supports.iter().enumerate() {
+            let mut scores = vec![0.0; supports.len()];
+            scores[class] = 1.0;
+            for _ in 0..support {
+                tally.add(class, &scores).unwrap();
+            }
+        }
+        pixels(&confusion_matrix(&tally.report().unwrap(), "").unwrap())
+    };
+    let few = diagonal(&[1; 120]);
+    assert_eq!(few, diagonal(&(1..=120).collect::<Vec<_>>()));
+    let mut without = vec![1; 120];
+    without[60] = 0;
+    assert_ne!(few, diagonal(&without));
+}
+
+fn names(what: &str, count: usize) -> Vec<String> {
+    (0..count).map(|index| format!("{what}-{index:02}")).collect()
 }
 
 #[test]
-fn a_point_lies_where_its_value_is() {
-    let blue = Rgb([0, 114, 178]);
-    let middle = |chart: &Chart, colour: Rgb<u8>| {
-        let image = flora_report::plots::chart(chart).unwrap();
-        // The legend's sample is of this colour, too, always in the same place.
-        let of = |(x, y, _): (u32, u32, &Rgb<u8>)| [f64::from(x), f64::from(y)];
-        let found: Vec<_> =
-            image.enumerate_pixels().filter(|(_, _, pixel)| **pixel == colour).map(of).collect();
-        let mean = |axis: usize| found.iter().map(|at| at[axis]).sum::<f64>() / found.len() as f64;
-        [mean(0), mean(1)]
-    };
-    // The other point is off the first colour; it keeps the axis the same.
-    let at = |x: usize, y: f64| {
-        let mut points = [None, None, None];
-        points[x] = Some(y);
-        let other = [Some(10.0), None, Some(50.0)];
-        middle(&line(&["1", "4", "16"], &[&points, &other]), blue)
-    };
-    let (low, high) = (at(1, 20.0), at(1, 40.0));
-    assert!((low[0] - high[0]).abs() < 1.0 && low[1] - high[1] > 50.0, "{low:?} {high:?}");
-    // 30 is half-way between 20 and 40, and 4 between 1 and 16 on a logarithmic axis.
-    let (between, left, right) = (at(1, 30.0), at(0, 30.0), at(2, 30.0));
-    assert!((between[1] - f64::midpoint(low[1], high[1])).abs() < 2.0, "{between:?}");
-    assert!((between[0] - f64::midpoint(left[0], right[0])).abs() < 2.0, "{left:?} {right:?}");
-}
-
-#[test]
-fn charts_of_any_kind_can_be_drawn_always_the_same() {
-    let endless = "x".repeat(1 << 16);
-    let names = ["猫", "😀", "two\nlines", &endless, ""];
-    let mut strange = line(&names, &[&[Some(1.0); 5], &[None; 5], &[Some(f64::NAN); 5]]);
-    (strange.title, strange.y_axis, strange.x_axis) = (endless.clone(), endless.clone(), endless);
-    for figure in [
-        line(&["1"], &[&[Some(3.0)]]),
-        line(&["-5", "0", "7.5"], &[&[Some(-1e-9), Some(0.0), Some(1e9)]]),
-        line(&["1", "1.01", "1.02", "90"], &[&[Some(1.0), None, Some(2.0), Some(3.0)]]),
-        line(&["a"; 100], &[&[Some(1.0); 100][..]; 2]),
-        strange,
-        line(&["a"], &[&[Some(1.0)][..]; 35]),
-        Chart { title: String::new(), note: String::new(), ..line(&["a"], &[&[Some(1.0)]]) },
-    ] {
-        let image = chart(&figure).unwrap();
+fn a_partition_of_any_number_of_clients_and_classes_fits_a_page() {
+    for (clients, classes) in [(1, 1), (4, 39), (10, 10), (100, 10), (10, 1000), (100, 397)] {
+        let counts = vec![vec![7; classes]; clients];
+        let (clients, classes) = (names("client", clients), names("class", classes));
+        let figure = partition(&clients, &classes, &counts, "a title").unwrap();
+        let (width, height) = figure.image(figure.scale()).unwrap().dimensions();
         assert!(
-            image.width() == 1600 && (700..3000).contains(&image.height()),
-            "{}",
-            image.height()
+            (200..2600).contains(&width) && (200..2600).contains(&height),
+            "{width} x {height}"
         );
-        assert_eq!(image, chart(&figure).unwrap());
+        if clients.len() > 1 {
+            assert!(width > 700, "{} clients: {width}", clients.len());
+        }
     }
 }
 
 #[test]
-fn charts_that_cannot_be_made_are_refused() {
-    for (figure, expected) in [
-        (line(&[], &[]), "at least one point"),
-        (line(&["1"], &[&[None]]), "at least one point"),
-        (line(&["1", "2"], &[&[Some(1.0)]]), "1 points for 2 places"),
-        (line(&["a"; 101], &[&[Some(1.0); 101]]), "101 places"),
-        (line(&["a"], &[&[Some(1.0)][..]; 36]), "36 series"),
-    ] {
-        let error = chart(&figure).unwrap_err();
-        assert!(matches!(error, ReportError::Figure { .. }), "{error:?}");
-        assert!(error.to_string().contains(expected), "{error}");
+fn a_partition_of_nothing_can_be_drawn_and_differs_from_something() {
+    let (clients, classes) = (names("client", 2), names("class", 3));
+    let draw = |count| partition(&clients, &classes, &[vec![0; 3], vec![count; 3]], "").unwrap();
+    assert_eq!((draw(0).marks(), draw(1).marks()), (0, 3));
+    assert_ne!(pixels(&draw(0)), pixels(&draw(1)));
+    assert_ne!(pixels(&draw(1)), pixels(&draw(2)));
+}
+
+#[test]
+fn partitions_of_another_shape_are_refused() {
+    let (clients, classes) = (names("client", 2), names("class", 3));
+    for counts in [vec![vec![1; 3]], vec![vec![1; 3], vec![1; 2]]] {
+        let error = partition(&clients, &classes, &counts, "").unwrap_err();
+        assert!(error.to_string().contains("2 clients and 3 classes"), "{error}");
     }
+    assert!(partition(&[], &classes, &[], "").is_err());
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use flora::core::paths::shortest_endings;
 use flora::data::{Template, read_image};
 use flora::inference::{Classifier, InferenceError, Prediction, classify, read_lines, sentences};
-use flora::report::plots::{Tile, contact_sheet, save_png};
+use flora::report::plots::{Tile, contact_sheet};
 use flora::report::predictions::{PredictedImage, save_predictions};
 use serde_json::json;
 
@@ -184,7 +184,7 @@ impl Classify {
         };
         let title = format!("{} · {count}", self.model.title());
         contact_sheet(&tiles, &title, None)
-            .and_then(|sheet| save_png(path, &sheet))
+            .and_then(|sheet| output::figure(path, &sheet))
             .map_err(|error| format!("--sheet: {error}"))
     }
 }

@@ -203,5 +203,5 @@ pub(super) fn images<'a>(
 
 fn save_confusion(path: &Path, report: &ClassificationReport, title: &str) -> Result<(), Failure> {
     let figure = plots::confusion_matrix(report, title).map_err(Failure::run)?;
-    plots::save_png(path, &figure).map_err(Failure::run)
+    output::figure(path, &figure).map_err(Failure::run)
 }

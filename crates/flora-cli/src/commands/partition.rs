@@ -79,7 +79,7 @@ impl Partition {
             let clients: Vec<String> = partition.clients.iter().map(|it| it.id.clone()).collect();
             let figure = plots::partition(&clients, dataset.classes(), &counts, &title)
                 .map_err(Failure::input)?;
-            plots::save_png(&path, &figure).map_err(Failure::run)?;
+            output::figure(&path, &figure).map_err(Failure::run)?;
             output::line(format!("drawn into {}", text::path(&path)));
         }
         Ok(())

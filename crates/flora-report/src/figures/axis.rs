@@ -17,6 +17,8 @@ const LONGEST: f64 = 11.0;
 /// Lines of a label that is level.
 const LINES: usize = 2;
 const GAP: f64 = 8.0;
+/// Room to the right of every plot.
+pub(super) const RIGHT: f64 = 18.0;
 /// From one line of labels to the next, in ems; labels are closer than lines of a text.
 pub(super) const CLOSE: f64 = 1.12;
 /// The same of slanted labels, from slot to slot.
@@ -250,12 +252,18 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    /// Of numbers at these places, in units: those that touch the one before them are left out.
-    pub(super) fn numbers(texts: Vec<String>, places: &[f64], size: f64) -> Self {
-        let mut free = f64::NEG_INFINITY;
+    /// Of numbers at these places of an axis, in units: those that touch the one before them or leave the sheet, which
+    /// begins and ends there, are left out.
+    pub(super) fn numbers(
+        texts: Vec<String>,
+        places: &[f64],
+        size: f64,
+        (begin, end): (f64, f64),
+    ) -> Self {
+        let mut free = begin;
         let texts = texts.into_iter().zip(places).map(|(text, place)| {
             let half = width(&text, size) / 2.0;
-            if place - half < free {
+            if text.is_empty() || place - half < free || place + half > end {
                 return String::new();
             }
             free = place + half + GAP;
@@ -274,7 +282,14 @@ impl Labels {
                 names.iter().map(|name| shorten(name, size, LONGEST * size)).collect();
             let widest = texts.iter().map(|text| width(text, size)).fold(0.0, f64::max);
             let every = ((widest + GAP) / slot).ceil().max(1.0) as usize;
-            return Self { texts, turn: Turn::Level, size, every };
+            let places: Vec<f64> =
+                (0..names.len()).map(|index| slot * (index as f64 + 0.5)).collect();
+            let named = |(index, text): (usize, String)| {
+                if index.is_multiple_of(every) { text } else { String::new() }
+            };
+            let texts = texts.into_iter().enumerate().map(named).collect();
+            let sheet = (-left, slot * names.len() as f64 + RIGHT);
+            return Self { every, ..Self::numbers(texts, &places, size, sheet) };
         }
         let level = |name: &String| {
             let lines = wrap(name, size, slot - GAP, LINES);
@@ -380,7 +395,7 @@ mod tests {
         let names: Vec<String> = (0..40).map(|index| format!("class number {index}")).collect();
         let wide = Labels::below(&names, 200.0, LABEL, 100.0);
         assert!(wide.turn == Turn::Level && wide.texts == names);
-        let lines = Labels::below(&names, 90.0, LABEL, 100.0);
+        let lines = Labels::below(&names, 96.0, LABEL, 100.0);
         assert!(lines.turn == Turn::Level && lines.texts[3] == "class\nnumber 3", "{lines:?}");
         let slanted = Labels::below(&names, 30.0, LABEL, 100.0);
         assert!(slanted.turn == Turn::Slanted && slanted.texts == names && slanted.every == 1);
@@ -393,9 +408,13 @@ mod tests {
         assert_eq!((axis.ticks.len(), axis.labels.texts.len()), (10, 10));
         assert_eq!(axis.labels.texts[1], names[4]);
         let numbers: Vec<String> = (0..100).map(|index| index.to_string()).collect();
-        assert_eq!(Labels::below(&numbers, 5.0, LABEL, 100.0).every, 6);
+        let axis = Axis::places("round".into(), Labels::below(&numbers, 5.0, LABEL, 100.0), false);
+        assert_eq!(axis.name, "round (1 in 6 is named)");
+        assert_eq!(axis.labels.texts[..3], ["0", "6", "12"]);
+        assert!(axis.labels.texts.iter().all(|text| !text.is_empty()), "{axis:?}");
         let places: Vec<f64> = (0..100).map(|index| f64::from(index) * 5.0).collect();
-        let shown = Labels::numbers(numbers, &places, LABEL).texts;
+        let shown = Labels::numbers(numbers, &places, LABEL, (0.0, 480.0)).texts;
+        assert!(shown[0].is_empty() && shown[99].is_empty(), "they would leave the sheet");
         let shown = shown.iter().filter(|text| !text.is_empty()).count();
         assert!((15..30).contains(&shown), "{shown}");
     }

@@ -1,10 +1,10 @@
 use super::{
     Figure,
-    axis::{Axis, LABEL, Labels, Values, short_number},
+    axis::{Axis, LABEL, Labels, RIGHT, Values, short_number},
     canvas::{Area, Canvas, Datum, Drawn},
     colours::{self, BARS},
     elements::{Element, Look},
-    head::{Entry, Head, MARGIN, Sample, drawn},
+    head::{Entry, Head, Sample, drawn},
     plot::Plot,
 };
 use crate::ReportError;
@@ -92,7 +92,7 @@ impl StackedBars {
     fn plot(&self, most: f64) -> Plot {
         let vertical = Values::around(0.0, most, 7).axis(&self.y_label);
         let left = Plot::left(&vertical.name, PLOT_HEIGHT, vertical.labels.widest());
-        let length = self.width() - MARGIN - 4.0 - left;
+        let length = self.width() - RIGHT - left;
         let labels = Labels::below(&self.places, length / self.places.len() as f64, LABEL, left);
         let horizontal = Axis::places(self.x_label.clone(), labels, false);
         let entry = |(index, part): (usize, &Part)| Entry {

@@ -19,7 +19,8 @@ use plotters_backend::{
 use super::{
     Figure,
     colours::{INK, paint},
-    text::{LEADING, clean, escape, fonts_for, width},
+    fonts::{fonts_for, width},
+    text::{LEADING, clean, escape},
 };
 
 /// Steps of plotters' grid of whole numbers in a unit of the SVG.

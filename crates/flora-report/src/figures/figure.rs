@@ -9,7 +9,8 @@ use resvg::{
 
 use super::{
     colours,
-    text::{FAMILIES, MissingScript, escape, reading_options},
+    fonts::{FAMILIES, MissingScript, reading_options},
+    text::escape,
 };
 use crate::ReportError;
 

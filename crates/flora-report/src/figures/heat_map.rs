@@ -47,7 +47,7 @@ const COLOURS: usize = 64;
 /// A matrix of numbers as colours, with names on both axes and a colour bar.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HeatMap {
-    /// What the figure is, for errors and for those who cannot see it.
+    /// What the figure is, for errors and for those who cannot see it; a heat map, if that is empty.
     pub kind: &'static str,
     /// The title; it may break into three lines.
     pub title: String,
@@ -95,18 +95,22 @@ impl HeatMap {
         let marks = self.cells.iter().filter(|cell| self.is_mark(cell)).count();
         let canvas = Canvas::new(layout.plot.width(), layout.height(), marks);
         self.draw_on(&mut canvas.clone(), &canvas.area(), &layout, marks).map_err(|error| {
-            ReportError::Figure { figure: self.kind, problem: error.to_string() }
+            ReportError::Figure { figure: self.kind(), problem: error.to_string() }
         })?;
         let (rows, columns) = (self.rows.len(), self.columns.len());
         let description = format!(
             "{rows} rows ({}) and {columns} columns ({}); colours show {}.",
             self.row_axis, self.column_axis, self.scale
         );
-        Ok(canvas.finish(self.kind, &self.title, description))
+        Ok(canvas.finish(self.kind(), &self.title, description))
+    }
+
+    fn kind(&self) -> &'static str {
+        if self.kind.is_empty() { "heat map" } else { self.kind }
     }
 
     fn check(&self) -> Result<(), ReportError> {
-        let refuse = |problem| Err(ReportError::Figure { figure: self.kind, problem });
+        let refuse = |problem| Err(ReportError::Figure { figure: self.kind(), problem });
         let (rows, columns) = (self.rows.len(), self.columns.len());
         if rows == 0 || columns == 0 {
             return refuse(

@@ -2,11 +2,11 @@ use plotters::{element::Polygon, style::Color};
 
 use super::{
     Figure,
-    axis::{Axis, LABEL, Labels, Values, short_number, ticks},
+    axis::{Axis, LABEL, Labels, RIGHT, Values, short_number, ticks},
     canvas::{Area, Canvas, Datum, Drawn},
     colours::{self, MOST_SERIES},
     elements::{Element, Look},
-    head::{Entry, Head, MARGIN, Sample, drawn},
+    head::{Entry, Head, Sample, drawn},
     plot::Plot,
 };
 use crate::ReportError;
@@ -295,7 +295,7 @@ impl Layout {
         let (low, high) = bounds(ends.chain(chart.from_zero.then_some(0.0)));
         let vertical = Values::around(low, high, 8).axis(&chart.y_label);
         let left = Plot::left(&vertical.name, PLOT_HEIGHT, vertical.labels.widest());
-        let length = chart.width() - MARGIN - 4.0 - left;
+        let length = chart.width() - RIGHT - left;
 
         let densest = chart.series.iter().map(|series| series.points.len()).max().unwrap_or(1);
         let radius = (0.32 * length / densest.max(1) as f64).clamp(RADIUS.0, RADIUS.1);
@@ -314,7 +314,9 @@ impl Layout {
                 let labels = Labels::below(names, length / names.len() as f64, LABEL, left);
                 Axis::places(chart.x_label.clone(), labels, false)
             }
-            _ => horizontal(chart, length, bounds(all().map(|point| point.x)), apart * count),
+            _ => {
+                horizontal(chart, (left, length), bounds(all().map(|point| point.x)), apart * count)
+            }
         };
         let head = Head::new(&chart.title, &chart.note, entries(chart), chart.width());
         let plot = Plot::new(head, horizontal, vertical, (length, PLOT_HEIGHT));
@@ -323,7 +325,12 @@ impl Layout {
 }
 
 /// The axis of numbers, with room for points that lie side by side at its ends.
-fn horizontal(chart: &LineChart, length: f64, (low, high): (f64, f64), beside: f64) -> Axis {
+fn horizontal(
+    chart: &LineChart,
+    (left, length): (f64, f64),
+    (low, high): (f64, f64),
+    beside: f64,
+) -> Axis {
     let logarithmic = chart.logarithmic();
     let along = |x: f64| if logarithmic { x.ln() } else { x };
     let back = |x: f64| if logarithmic { x.exp() } else { x };
@@ -339,14 +346,19 @@ fn horizontal(chart: &LineChart, length: f64, (low, high): (f64, f64), beside: f
     let whole =
         chart.series.iter().flat_map(|series| &series.points).all(|point| point.x.fract() == 0.0);
     let ticks = match &chart.places {
-        Places::Ticks { ticks, .. } => ticks.clone(),
+        Places::Ticks { ticks, .. } => {
+            let mut ticks = ticks.clone();
+            ticks.sort_by(f64::total_cmp);
+            ticks.dedup();
+            ticks
+        }
         _ => ticks(range, logarithmic, whole, 10),
     };
     let place =
         |&tick: &f64| (along(tick) - along(range.0)) / (along(range.1) - along(range.0)) * length;
     let places: Vec<f64> = ticks.iter().map(place).collect();
     let texts = ticks.iter().map(|&tick| short_number(tick)).collect();
-    let labels = Labels::numbers(texts, &places, LABEL);
+    let labels = Labels::numbers(texts, &places, LABEL, (-left, length + RIGHT));
     let scale = if logarithmic { " (logarithmic)" } else { "" };
     Axis { name: format!("{}{scale}", chart.x_label), range, logarithmic, ticks, labels }
 }

@@ -14,6 +14,7 @@ mod colours;
 mod contact_sheet;
 mod elements;
 mod figure;
+mod fonts;
 mod head;
 mod heat_map;
 mod line_chart;
@@ -29,10 +30,10 @@ pub(crate) use axis::round_up;
 pub use bars::{Part, StackedBars};
 pub use contact_sheet::{Tile, contact_sheet};
 pub use figure::Figure;
+pub use fonts::MissingScript;
 pub use heat_map::{Cell, HeatMap};
 pub use line_chart::{LineChart, Places, Point, Reference, Series, Style};
 pub use scatter::{Group, NamedPoint, Scatter};
-pub use text::MissingScript;
 
 /// Writes pixels as PNG.
 fn write_png(image: &RgbImage, out: impl io::Write) -> io::Result<()> {

@@ -11,7 +11,7 @@ use plotters::{
 use plotters_backend::DrawingErrorKind;
 
 use super::{
-    axis::{Axis, Scale, Turn},
+    axis::{Axis, RIGHT, Scale, Turn},
     canvas::{Area, Canvas, Drawn, STEPS, steps},
     colours::{GRID, INK},
     elements::{Element, Look},
@@ -42,7 +42,7 @@ pub(super) struct Plot {
 
 impl Plot {
     pub(super) fn new(head: Head, horizontal: Axis, vertical: Axis, size: (f64, f64)) -> Self {
-        Self { head, horizontal, vertical, size, right: MARGIN + 4.0, grid: true }
+        Self { head, horizontal, vertical, size, right: RIGHT, grid: true }
     }
 
     /// The room that an axis with these labels needs to the left of the plane, with the margin.

@@ -2,11 +2,11 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::{
     Figure,
-    axis::{Axis, Labels, Values, short_number},
+    axis::{Axis, Labels, RIGHT, Values, short_number},
     canvas::{Area, Canvas, Datum, Drawn, STEPS},
     colours::{INK, MOST_SERIES},
     elements::{Element, Look},
-    head::{Entry, Head, MARGIN, Sample, drawn, style, text},
+    head::{Entry, Head, Sample, drawn, style, text},
     plot::{Plane, Plot},
     text::{LEADING, shorten, width},
 };
@@ -96,12 +96,12 @@ impl Scatter {
     fn plot(&self, xs: (f64, f64), ys: (f64, f64)) -> Plot {
         let vertical = Values::around(ys.0, ys.1, 8).axis(&self.y_label);
         let left = Plot::left(&vertical.name, PLOT_HEIGHT, vertical.labels.widest());
-        let length = WIDTH - MARGIN - 4.0 - left;
+        let length = WIDTH - RIGHT - left;
         let horizontal = Values::around(xs.0, xs.1, 8).axis(&self.x_label);
         let places: Vec<f64> =
             horizontal.ticks.iter().map(|&tick| horizontal.share(tick) * length).collect();
         let labels = horizontal.labels;
-        let labels = Labels::numbers(labels.texts, &places, labels.size);
+        let labels = Labels::numbers(labels.texts, &places, labels.size, (-left, length + RIGHT));
         let horizontal = Axis { labels, ..horizontal };
         let entry = |(series, group): (usize, &Group)| Entry {
             name: group.name.clone(),

@@ -1,191 +1,14 @@
-//! Text: measured as it will be drawn, shortened, and broken into lines.
-//!
-//! The font is DejaVu Sans, which is part of the program, so that text in its scripts (Latin, Greek, Cyrillic,
-//! Arabic and others) has the same shapes on every machine. The system's fonts are searched for other
-//! characters, and only then.
+//! Text: shortened, broken into lines, and written as XML.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, LazyLock, Mutex, PoisonError},
-};
-
-use resvg::usvg::{
-    FontResolver, Node, Options, Tree,
-    fontdb::{self, Database, Source},
-};
 use unicode_script::{Script, UnicodeScript};
 use unicode_segmentation::UnicodeSegmentation;
 
+pub(super) use super::fonts::width;
+
 /// From one baseline to the next, in ems.
 pub(super) const LEADING: f64 = 1.25;
-/// The font that text is measured with, and what browsers may use in its place.
-pub(super) const FAMILIES: &str = "DejaVu Sans, Verdana, Noto Sans, sans-serif";
 /// Names and titles come from users' files; no figure shows more characters of one.
 const MOST_CHARACTERS: usize = 400;
-/// The size at which text is measured.
-const MEASURED: f64 = 100.0;
-/// Measurements that are kept.
-const MOST_KEPT: usize = 20_000;
-
-/// A script that no font on this machine covers. Its characters are drawn as boxes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MissingScript {
-    /// The script's name in Unicode, such as `Han`, or `symbols` for characters of no script.
-    pub script: String,
-    /// The first characters of the figure that have no glyph, up to eight.
-    pub characters: String,
-}
-
-impl std::fmt::Display for MissingScript {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { script, characters } = self;
-        write!(
-            formatter,
-            "no font covers {script} ({characters}): boxes are drawn in its place; install a font for {script}, \
-             a Noto font for example"
-        )
-    }
-}
-
-/// What a text is drawn with, and how long it is.
-#[derive(Debug, Clone, Default)]
-struct Measured {
-    /// At a size of [`MEASURED`].
-    width: f64,
-    /// Whether the built-in font lacks characters.
-    system: bool,
-    /// Characters that no font has.
-    missing: String,
-}
-
-static MEASUREMENTS: LazyLock<Mutex<HashMap<String, Measured>>> = LazyLock::new(Mutex::default);
-static BUILT_IN: LazyLock<Options<'static>> = LazyLock::new(|| {
-    let mut fonts = Database::new();
-    let id = load_built_in(&mut fonts);
-    options(
-        fonts,
-        id,
-        FontResolver { select_fallback: Box::new(|_, _, _| None), ..FontResolver::default() },
-    )
-});
-static SYSTEM: LazyLock<Options<'static>> = LazyLock::new(|| {
-    let mut found = Database::new();
-    found.load_system_fonts();
-    let mut faces: Vec<_> = found.faces().cloned().collect();
-    // The most usual face of a family first, and Noto, which covers one script well, before others.
-    faces.sort_by_key(|face| {
-        let name = face.families.first().map(|(name, _)| name.clone()).unwrap_or_default();
-        (
-            face.style != fontdb::Style::Normal,
-            face.weight.0.abs_diff(400),
-            face.stretch != fontdb::Stretch::Normal,
-            !name.starts_with("Noto"),
-            name,
-            face.index,
-        )
-    });
-    let mut fonts = Database::new();
-    let id = load_built_in(&mut fonts);
-    for face in faces {
-        fonts.push_face_info(face);
-    }
-    // Which font has a character is looked up once: it may mean opening many files.
-    let search = FontResolver::default_fallback_selector();
-    let known: Mutex<HashMap<char, Option<fontdb::ID>>> = Mutex::default();
-    let select_fallback = move |character: char, used: &[fontdb::ID], fonts: &mut Arc<Database>| {
-        if used != [id] {
-            return search(character, used, fonts);
-        }
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        *known.entry(character).or_insert_with(|| search(character, used, fonts))
-    };
-    let resolver =
-        FontResolver { select_fallback: Box::new(select_fallback), ..FontResolver::default() };
-    options(fonts, id, resolver)
-});
-
-fn load_built_in(fonts: &mut Database) -> fontdb::ID {
-    let ids = fonts.load_font_source(Source::Binary(Arc::new(dejavu::sans::regular())));
-    *ids.first().expect("the built-in font is whole")
-}
-
-fn options(fonts: Database, id: fontdb::ID, resolver: FontResolver<'static>) -> Options<'static> {
-    Options {
-        font_resolver: FontResolver { select_font: Box::new(move |_, _| Some(id)), ..resolver },
-        fontdb: Arc::new(fonts),
-        ..Options::default()
-    }
-}
-
-/// How to read a figure, with the system's fonts if it needs them.
-pub(super) fn reading_options(system: bool) -> &'static Options<'static> {
-    if system { &SYSTEM } else { &BUILT_IN }
-}
-
-fn measure(line: &str) -> Measured {
-    let mut kept = MEASUREMENTS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(measured) = kept.get(line) {
-        return measured.clone();
-    }
-    let mut measured = lay_out(line, &BUILT_IN);
-    if !measured.missing.is_empty() {
-        measured = Measured { system: true, ..lay_out(line, &SYSTEM) };
-    }
-    if kept.len() >= MOST_KEPT {
-        kept.clear();
-    }
-    kept.insert(line.to_owned(), measured.clone());
-    measured
-}
-
-fn lay_out(line: &str, options: &Options<'_>) -> Measured {
-    let svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1\" height=\"1\"><text font-size=\"{MEASURED}\">{}</text></svg>",
-        escape(line)
-    );
-    let Ok(tree) = Tree::from_str(&svg, options) else { return Measured::default() };
-    let Some(Node::Text(text)) = tree.root().children().first() else { return Measured::default() };
-    let glyphs = text.layouted().iter().flat_map(|span| &span.positioned_glyphs);
-    let missing = glyphs
-        .filter(|glyph| glyph.id.0 == 0)
-        .flat_map(|glyph| glyph.text.chars())
-        .filter(|character| !character.is_whitespace() && !invisible(*character))
-        .collect();
-    Measured { width: f64::from(text.bounding_box().width()), system: false, missing }
-}
-
-/// Joiners and selectors, for which fonts need no glyph.
-fn invisible(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// The length of a line in the units of the size.
-pub(super) fn width(line: &str, size: f64) -> f64 {
-    if line.trim().is_empty() { 0.0 } else { measure(line).width * size / MEASURED }
-}
-
-/// Whether any line needs a font of the system, and which scripts have none.
-pub(super) fn fonts_for<'a>(lines: impl Iterator<Item = &'a String>) -> (bool, Vec<MissingScript>) {
-    let mut system = false;
-    let mut scripts: BTreeMap<String, String> = BTreeMap::new();
-    for line in lines {
-        let measured = measure(line);
-        system |= measured.system;
-        for character in measured.missing.chars() {
-            let script = match character.script() {
-                Script::Common | Script::Inherited | Script::Unknown => "symbols".to_owned(),
-                script => script.full_name().replace('_', " "),
-            };
-            let characters = scripts.entry(script).or_default();
-            if characters.chars().count() < 8 && !characters.contains(character) {
-                characters.push(character);
-            }
-        }
-    }
-    let missing = |(script, characters)| MissingScript { script, characters };
-    (system, scripts.into_iter().map(missing).collect())
-}
 
 /// The text if it fits the width, else as much of its beginning and end as fits, with an ellipsis between: names
 /// of one kind differ at their end, and file names have their extension there.
@@ -314,4 +137,70 @@ pub(super) fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_fits_stays_and_longer_text_keeps_both_ends() {
+        let name = "IMG_2024-05-17_holiday_at_the_sea_0042.jpeg";
+        assert_eq!(shorten(name, 20.0, 1000.0), name);
+        for room in [60.0, 120.0, 250.0, 400.0] {
+            let short = shorten(name, 20.0, room);
+            assert!(width(&short, 20.0) <= room, "{short}");
+            assert!(width(&short, 20.0) > room - 40.0, "{short} leaves room");
+            let (head, tail) = short.split_once('…').unwrap();
+            assert!(name.starts_with(head) && name.ends_with(tail), "{short}");
+        }
+        assert_eq!(shorten(name, 20.0, 0.0), "…");
+        assert_eq!(shorten("two\nlines\t", 20.0, 1000.0), "two lines");
+    }
+
+    #[test]
+    fn what_people_see_as_one_character_is_never_cut() {
+        // An `e` with its accent, and a family of three that is five characters.
+        let family = "👨\u{200d}👩\u{200d}👧";
+        let text = format!("{}{}", "e\u{301}".repeat(30), family.repeat(30));
+        for room in 20..200 {
+            let short = shorten(&text, 20.0, f64::from(room));
+            let (head, tail) = short.split_once('…').unwrap();
+            let whole =
+                |part: &str| part.graphemes(true).all(|one| one == "e\u{301}" || one == family);
+            assert!(whole(head) && whole(tail), "{short:?}");
+        }
+    }
+
+    #[test]
+    fn endless_text_is_cut_at_once() {
+        let endless = "ab ".repeat(10_000_000);
+        let short = shorten(&endless, 20.0, 200.0);
+        assert!(width(&short, 20.0) <= 200.0);
+        assert_eq!(wrap(&endless, 20.0, 200.0, 3).len(), 3);
+    }
+
+    #[test]
+    fn lines_break_at_blanks_are_about_equal_and_the_last_takes_the_rest() {
+        assert_eq!(wrap("one two\nthree", 10.0, 1000.0, 3), ["one two", "three"]);
+        assert_eq!(wrap("aaaa bbbb cccc dddd", 10.0, 90.0, 3), ["aaaa bbbb", "cccc dddd"]);
+        let lines = wrap("one two three four five six seven eight", 10.0, 60.0, 3);
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].starts_with("one") && lines[2].ends_with("ight"), "{lines:?}");
+        assert!(lines[2].contains('…'), "{lines:?}");
+        assert!(lines.iter().all(|line| width(line, 10.0) <= 60.0), "{lines:?}");
+        assert!(wrap(" \n ", 10.0, 60.0, 3).is_empty());
+        // Japanese has no blanks.
+        let lines = wrap("日本語の長い名前がここにあります", 10.0, 70.0, 3);
+        assert!(
+            lines.len() > 1 && lines.concat() == "日本語の長い名前がここにあります",
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn xml_has_no_forbidden_characters() {
+        assert_eq!(escape("a<b>&\"c\"\u{0}\u{ffff}"), "a&lt;b&gt;&amp;&quot;c&quot;  ");
+        assert_eq!(clean("\u{1}a\u{0}b\u{1}"), "a b");
+    }
 }

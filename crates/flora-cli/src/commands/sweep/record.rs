@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use flora::core::files::write_atomic;
 use flora::core::text;
 use flora::data::{NOVEL, PartitionConfig};
-use flora::report::plots::save_png;
 use flora::report::sweep::{
     Axis, FigureSpec, Grid, GridRow, SweepEntry, SweepRecord, SweepReport, SweepResult, csv,
 };
@@ -96,7 +95,7 @@ impl Record {
         self.kept().save(&self.out).map_err(Failure::run)?;
         let Some(figure) = &self.figure else { return Ok(()) };
         match report.figure(figure).map_err(Failure::run)? {
-            Some(image) => save_png(png, &image).map_err(Failure::run),
+            Some(drawn) => output::figure(&png, &drawn).map_err(Failure::run),
             None => Ok(()),
         }
     }
