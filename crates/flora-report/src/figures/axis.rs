@@ -12,8 +12,8 @@ use super::text::{LEADING, shorten, width, wrap};
 
 /// Size of tick labels, in units.
 pub(super) const LABEL: f64 = 15.0;
-/// The longest label of a place that is a name, in ems.
-const LONGEST: f64 = 11.0;
+/// The longest label of a place that is a name, in units.
+const LONGEST: f64 = 175.0;
 /// Lines of a label that is level.
 const LINES: usize = 2;
 const GAP: f64 = 8.0;
@@ -279,7 +279,7 @@ impl Labels {
         if names.iter().all(|name| name.trim().parse::<f64>().is_ok()) {
             // Numbers are read level, however few of them have room.
             let texts: Vec<String> =
-                names.iter().map(|name| shorten(name, size, LONGEST * size)).collect();
+                names.iter().map(|name| shorten(name, size, LONGEST)).collect();
             let widest = texts.iter().map(|text| width(text, size)).fold(0.0, f64::max);
             let every = ((widest + GAP) / slot).ceil().max(1.0) as usize;
             let places: Vec<f64> =
@@ -306,7 +306,7 @@ impl Labels {
             } else {
                 f64::INFINITY
             };
-            shorten(name, size, (LONGEST * size).min(room))
+            shorten(name, size, LONGEST.min(room))
         };
         let texts = names.iter().enumerate().map(text).collect();
         let turn = if slanted { Turn::Slanted } else { Turn::Up };
@@ -315,7 +315,7 @@ impl Labels {
 
     /// Of names beside an axis, in rows of equal height.
     pub(super) fn beside(names: &[String], slot: f64, size: f64) -> Self {
-        let texts = names.iter().map(|name| shorten(name, size, LONGEST * size)).collect();
+        let texts = names.iter().map(|name| shorten(name, size, LONGEST)).collect();
         Self { texts, turn: Turn::Level, size, every: every(slot, size) }
     }
 

@@ -30,6 +30,8 @@ const MOST_MARKS: usize = 20_000;
 const MATRIX: f64 = 500.0;
 const LARGEST_MATRIX: f64 = 1_000.0;
 const CELL: f64 = 44.0;
+/// The highest row where cells need not be square.
+const ROW: f64 = 30.0;
 const LEAST_CELL: f64 = 10.0;
 const LEAST_MATRIX: f64 = 160.0;
 const SMALLEST_LABEL: f64 = 8.9;
@@ -321,10 +323,10 @@ impl Layout {
     fn new(map: &HeatMap) -> Self {
         let (rows, columns) = (map.rows.len(), map.columns.len());
         let cell = if map.square {
-            let side = side(rows.max(columns));
+            let side = side(rows.max(columns), CELL);
             (side, side)
         } else {
-            (side(columns), side(rows))
+            (side(columns, CELL), side(rows, ROW))
         };
         let size = (cell.0 * columns as f64, cell.1 * rows as f64);
         let tenths = |size: f64| (size * 10.0).floor() / 10.0;
@@ -353,9 +355,9 @@ impl Layout {
 }
 
 /// The side of one of so many cells: all of them fit, and steps of the canvas are whole.
-fn side(count: usize) -> f64 {
+fn side(count: usize, most: f64) -> f64 {
     let count = count as f64;
-    let side = (MATRIX / count).clamp(LEAST_CELL, CELL).min(LARGEST_MATRIX / count);
+    let side = (MATRIX / count).clamp(LEAST_CELL, most).min(LARGEST_MATRIX / count);
     (side.max(LEAST_MATRIX / count) * STEPS).floor().max(STEPS / 2.0) / STEPS
 }
 
