@@ -48,10 +48,10 @@ pub enum ReportError {
         /// The folder.
         path: PathBuf,
     },
-    /// Folders that no page can be made of.
+    /// Folders without a page.
     #[error("{}: {problem}", path.display())]
     NotReported {
-        /// The first folder that is in the way.
+        /// The first such folder.
         path: PathBuf,
         /// Why, and what to do.
         problem: String,

@@ -9,7 +9,7 @@ use crate::output::{self, HTML, Overwrite};
 
 /// Put a run, several runs, or a sweep on one HTML page: figures, tables, examples, and how to repeat it
 ///
-/// The page is one file that loads nothing, for any browser. Several runs lie over each other.
+/// The page is one file that loads nothing and opens in any browser. Several runs are overlaid.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Report {
     /// Run folders or names below runs/, or the folder of one sweep

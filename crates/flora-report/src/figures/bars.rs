@@ -33,7 +33,7 @@ pub struct StackedBars {
     pub places: Vec<String>,
     /// The parts, from the bottom up, in the order of the legend.
     pub parts: Vec<Part>,
-    /// Whether it is for a narrow page, such as a phone's: with text as large, and less room beside it.
+    /// Whether it is 380 instead of 640 units wide, for narrow pages; text has the same size.
     pub narrow: bool,
 }
 

@@ -41,7 +41,7 @@ pub struct LineChart {
     pub series: Vec<Series>,
     /// Horizontal lines to compare with, such as zero-shot accuracy.
     pub references: Vec<Reference>,
-    /// Whether it is for a narrow page, such as a phone's: with text as large, and less room beside it.
+    /// Whether it is 380 instead of 640 units wide, for narrow pages; text has the same size.
     pub narrow: bool,
 }
 

@@ -28,11 +28,11 @@ use crate::{
     sweep::SweepRecord,
 };
 
-/// The most runs that lie over each other in one page.
+/// The most runs that one page overlays.
 pub const MOST_RUNS: usize = 12;
 
-/// What the page is called that [`write()`] makes of these folders, unless it is told: `report.html` in the folder, or
-/// of several runs, in the current one.
+/// The default path of the page of these folders: `report.html` in a single folder, for several runs in the current
+/// one.
 pub fn default_file(folders: &[PathBuf]) -> PathBuf {
     match folders {
         [folder] => folder.join(REPORT),
@@ -40,11 +40,11 @@ pub fn default_file(folders: &[PathBuf]) -> PathBuf {
     }
 }
 
-/// Makes the page of a run, of several runs, or of a sweep.
+/// Renders the page of a run, of several runs, or of a sweep.
 ///
 /// # Errors
-/// [`ReportError::NotARun`], [`ReportError::NotReported`] for folders that no page can be made of, errors of
-/// [`SweepRecord::load`], and [`ReportError::Figure`]. What is damaged in a run is told in its page.
+/// [`ReportError::NotARun`], [`ReportError::NotReported`] for other folders, errors of
+/// [`SweepRecord::load`], and [`ReportError::Figure`]. Damaged files of a run are reported in its page.
 pub fn render(folders: &[PathBuf]) -> Result<String, ReportError> {
     Ok(page(folders)?.html(Use::File))
 }

@@ -14,23 +14,23 @@ use crate::ReportError;
 /// How often it is asked whether to stop.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves the page of a run, of several runs or of a sweep to browsers on this machine, until `stop` says so. The page is
-/// made anew when files have changed, and a page that is open follows. `port` may be 0, which chooses a free one;
-/// `started` is told the address.
+/// Serves the page of a run, of several runs or of a sweep to browsers on this machine, until `stop` returns true. The
+/// page is rendered again when files have changed, and open pages follow. Port 0 chooses a free one; `started` receives
+/// the address.
 ///
-/// Only GET is answered, and only to browsers that ask for this machine by name: a page from elsewhere cannot read the
-/// report through a name that it makes point here.
+/// Only GET requests whose `Host` names this machine are answered, so that no page from elsewhere reads the report by
+/// DNS rebinding.
 ///
 /// # Errors
 /// As [`render`](super::render) of the folders as they are at the start, and [`ReportError::Serve`] if the port is
-/// taken. What cannot be read later is told in the answers.
+/// taken. Later errors are sent as answers with status 503.
 pub fn serve(
     folders: &[PathBuf],
     port: u16,
     started: impl FnOnce(&str),
     stop: impl Fn() -> bool,
 ) -> Result<(), ReportError> {
-    // What can never be shown is told before a browser is opened.
+    // Folders without a page are refused before a browser is opened.
     page(folders)?;
     let refuse = |problem: String| ReportError::Serve { port, problem };
     let server = Server::http((Ipv4Addr::LOCALHOST, port)).map_err(|it| refuse(it.to_string()))?;
@@ -79,7 +79,10 @@ impl Site<'_> {
     fn text(&mut self, request: &Request) -> (u16, &'static str, String) {
         let refused = |status, why: &str| (status, "plain", format!("{why}\n"));
         if !self.is_for_here(request) {
-            return refused(421, "This is no name of this machine: ask for http://localhost.");
+            return refused(
+                421,
+                "The Host header does not name this machine: use http://localhost or http://127.0.0.1.",
+            );
         }
         if *request.method() != Method::Get {
             return refused(405, "Only GET is answered.");

@@ -18,8 +18,8 @@ use crate::{
 const FILES: [&str; 7] =
     [EXPERIMENT, METRICS, PARTITION, SUMMARY, AFTER, BEFORE, SweepRecord::FILE];
 
-/// A short text that is another one when a file has changed, by its length and its time, or when the process that writes
-/// the run has begun or ended.
+/// A short text that changes when the length or the time of a file changes, and when the process that writes the run
+/// begins or ends.
 pub(super) fn version(folders: &[PathBuf]) -> String {
     let mut hash = Sha256::new();
     for folder in folders {

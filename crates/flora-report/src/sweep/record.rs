@@ -1,4 +1,4 @@
-//! What a sweep has found so far, as a file from which its report can be made again.
+//! The results of a sweep so far, as a file from which its report is made.
 
 use std::{fs, path::Path};
 
@@ -11,14 +11,14 @@ use crate::ReportError;
 /// The content of a sweep's `sweep.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SweepRecord {
-    /// What the sweep runs.
+    /// Axes and rows.
     pub grid: Grid,
-    /// What its figure shows, if it has one.
+    /// Its figure, if it has one.
     #[serde(default)]
     pub figure: Option<FigureSpec>,
-    /// How many runs there will be.
+    /// The number of runs when it is complete.
     pub planned: usize,
-    /// The runs that are done.
+    /// The finished runs.
     pub runs: Vec<SweepEntry>,
 }
 
@@ -27,7 +27,7 @@ pub struct SweepRecord {
 pub struct SweepEntry {
     /// The name of its folder in that of the sweep.
     pub folder: String,
-    /// What it found.
+    /// Its result.
     pub result: SweepResult,
 }
 

@@ -17,7 +17,7 @@ pub(super) fn section(run: &Run) -> Section {
     let content = html! {
         h3 { "Repeat it" }
         (repeat(run))
-        h3 { "Made with" }
+        h3 { "Versions and inputs" }
         (versions(run).html())
         details class="data" id="settings-data" {
             summary { "All settings" }
@@ -38,7 +38,7 @@ pub(in crate::page) fn repeat(run: &Run) -> Markup {
     html! {
         (command(&format!("flora {verb} {file} --out NEW_FOLDER")))
         @if let Some(made) = made {
-            p { "The run itself was started so (the quotes of the shell are not kept):" }
+            p { "The original command line, without the quotes of the shell:" }
             (command(made))
         }
     }
@@ -87,7 +87,7 @@ fn told(run: &Run) -> Markup {
     let history = &run.history;
     html! {
         @if !history.warnings.is_empty() || !history.notes.is_empty() {
-            h3 { "Said while it ran" }
+            h3 { "Notes and warnings of the run" }
             @for warning in history.warnings.iter().take(50) { (callout(Tone::Warning, warning)) }
             @for note in history.notes.iter().take(50) { (callout(Tone::Note, note)) }
             @if history.warnings.len() > 50 || history.notes.len() > 50 {

@@ -55,7 +55,7 @@ fn headline(run: &Run) -> String {
 fn against(now: f64, then: f64, when: &str) -> String {
     let points = 100.0 * (now - then);
     match format!("{:.1}", points.abs()).as_str() {
-        "0.0" => format!("as much as {when}"),
+        "0.0" => format!("the same as {when}"),
         number if points > 0.0 => format!("{number} points more than {when}"),
         number => format!("{number} points less than {when}"),
     }
