@@ -19,6 +19,7 @@ mod head;
 mod heat_map;
 mod line_chart;
 mod plot;
+mod scale;
 mod scatter;
 mod text;
 

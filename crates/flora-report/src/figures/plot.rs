@@ -11,11 +11,12 @@ use plotters::{
 use plotters_backend::DrawingErrorKind;
 
 use super::{
-    axis::{Axis, RIGHT, Scale, Turn},
+    axis::{Axis, RIGHT, Turn},
     canvas::{Area, Canvas, Drawn, STEPS, steps},
     colours::{GRID, INK},
     elements::{Element, Look},
     head::{ENTRY, Head, MARGIN, drawn, style},
+    scale::Scale,
     text::{LEADING, wrap},
 };
 
