@@ -119,6 +119,8 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) {
 pub(crate) const PNG: &[&str] = &["png"];
 /// File extensions of lists of images.
 pub(crate) const CSV: &[&str] = &["csv"];
+/// What pages are written as.
+pub(crate) const HTML: &[&str] = &["html", "htm"];
 
 /// Whether a command may replace files.
 #[derive(Debug, Clone, Copy, clap::Args)]

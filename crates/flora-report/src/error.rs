@@ -48,6 +48,24 @@ pub enum ReportError {
         /// The folder.
         path: PathBuf,
     },
+    /// Folders without a page.
+    #[error("{}: {problem}", path.display())]
+    NotReported {
+        /// The first such folder.
+        path: PathBuf,
+        /// Why, and what to do.
+        problem: String,
+    },
+    /// The server of pages cannot listen.
+    #[error(
+        "cannot serve on port {port} of this machine: {problem}; choose another port, or 0 for any that is free"
+    )]
+    Serve {
+        /// The port that was asked for.
+        port: u16,
+        /// The operating system's reason.
+        problem: String,
+    },
     /// A run that is named neither by its folder nor by its name below `runs`.
     #[error(
         "{name}: no such run: neither {name} nor runs/{name} is a run folder (`flora runs` lists them)"

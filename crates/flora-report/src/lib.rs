@@ -12,12 +12,14 @@
 //! | `best/`, `rounds/`, `clients/` | trained parameters besides those of the last round |
 //! | `state/` | what an interrupted run needs to go on |
 //! | `tensorboard/` | event files for TensorBoard |
+//! | `predictions.csv`, `predictions-before.csv` | the model's predictions after and before training, if `flora eval` wrote them |
+//! | `report.html` | the [`page`] about the run, if one was made |
 //! | `run.lock` | nothing; a process that writes the folder holds its lock |
 //!
 //! [`runs`] lists runs, [`compare()`] puts some side by side. [`classification`] counts what a classifier gets right,
 //! [`predictions`] lists what it says of each image. [`tables`] renders runs and reports for a
 //! terminal, [`sweep`] many runs as Markdown, LaTeX and CSV, [`figures`] draws charts as SVG and PNG,
-//! [`plots`] those of the program.
+//! [`plots`] those of the program, and [`page`] puts all of it on an HTML page.
 
 mod append;
 pub mod classification;
@@ -25,6 +27,7 @@ mod compare;
 mod error;
 pub mod figures;
 mod folder;
+pub mod page;
 pub mod plots;
 pub mod predictions;
 pub mod retrieval;

@@ -158,7 +158,14 @@ fn an_earlier_run_is_replaced_only_if_allowed() {
         fs::create_dir(path.join(name)).unwrap();
         fs::write(path.join(name).join("x"), "x").unwrap();
     }
-    for name in ["run.json", "trained.safetensors"] {
+    // The last three are about the run that goes, and would be taken for those of the next one.
+    for name in [
+        "run.json",
+        "trained.safetensors",
+        "predictions.csv",
+        "predictions-before.csv",
+        "report.html",
+    ] {
         fs::write(path.join(name), "x").unwrap();
     }
     drop(folder);

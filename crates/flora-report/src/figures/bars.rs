@@ -12,6 +12,7 @@ use crate::ReportError;
 const KIND: &str = "bars";
 /// In units.
 const WIDTH: f64 = 640.0;
+const NARROW: f64 = 380.0;
 const PLOT_HEIGHT: f64 = 300.0;
 const MOST_BARS: usize = 2_000;
 /// The share of its slot that a bar takes.
@@ -32,6 +33,8 @@ pub struct StackedBars {
     pub places: Vec<String>,
     /// The parts, from the bottom up, in the order of the legend.
     pub parts: Vec<Part>,
+    /// Whether it is 380 instead of 640 units wide, for narrow pages; text has the same size.
+    pub narrow: bool,
 }
 
 /// What all bars have a part of.
@@ -73,7 +76,7 @@ impl StackedBars {
         let marks =
             self.parts.iter().flat_map(|part| &part.values).filter(|value| counts(**value)).count();
         let plot = self.plot(most);
-        let canvas = Canvas::new(WIDTH, plot.height(), marks);
+        let canvas = Canvas::new(self.width(), plot.height(), marks);
         self.draw_on(&canvas.area(), &plot)
             .map_err(|error| ReportError::Figure { figure: KIND, problem: error.to_string() })?;
         let names: Vec<&str> = self.parts.iter().map(|part| part.name.as_str()).collect();
@@ -82,10 +85,14 @@ impl StackedBars {
         Ok(canvas.finish(KIND, &self.title, description))
     }
 
+    fn width(&self) -> f64 {
+        if self.narrow { NARROW } else { WIDTH }
+    }
+
     fn plot(&self, most: f64) -> Plot {
         let vertical = Values::around(0.0, most, 7).axis(&self.y_label);
         let left = Plot::left(&vertical.name, PLOT_HEIGHT, vertical.labels.widest());
-        let length = WIDTH - RIGHT - left;
+        let length = self.width() - RIGHT - left;
         let labels = Labels::below(&self.places, length / self.places.len() as f64, LABEL, left);
         let horizontal = Axis::places(self.x_label.clone(), labels, false);
         let entry = |(index, part): (usize, &Part)| Entry {
@@ -97,7 +104,7 @@ impl StackedBars {
         } else {
             self.parts.iter().enumerate().map(entry).collect()
         };
-        let head = Head::new(&self.title, &self.note, entries, WIDTH);
+        let head = Head::new(&self.title, &self.note, entries, self.width());
         Plot::new(head, horizontal, vertical, (length, PLOT_HEIGHT))
     }
 

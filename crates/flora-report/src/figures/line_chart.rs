@@ -14,6 +14,7 @@ use crate::ReportError;
 const KIND: &str = "chart";
 /// In units.
 const WIDTH: f64 = 640.0;
+const NARROW: f64 = 380.0;
 const PLOT_HEIGHT: f64 = 320.0;
 const RADIUS: (f64, f64) = (1.6, 5.0);
 const MOST_POINTS: usize = 200_000;
@@ -40,6 +41,8 @@ pub struct LineChart {
     pub series: Vec<Series>,
     /// Horizontal lines to compare with, such as zero-shot accuracy.
     pub references: Vec<Reference>,
+    /// Whether it is 380 instead of 640 units wide, for narrow pages; text has the same size.
+    pub narrow: bool,
 }
 
 /// A horizontal axis.
@@ -117,7 +120,7 @@ impl LineChart {
         let Some(layout) = Layout::new(self) else {
             return refuse("there is nothing to draw: it needs at least one point".to_owned());
         };
-        let canvas = Canvas::new(WIDTH, layout.plot.height(), layout.points);
+        let canvas = Canvas::new(self.width(), layout.plot.height(), layout.points);
         self.draw_on(&canvas.area(), &layout)
             .map_err(|error| ReportError::Figure { figure: KIND, problem: error.to_string() })?;
         Ok(canvas.finish(KIND, &self.title, self.description(layout.points)))
@@ -158,6 +161,10 @@ impl LineChart {
             Places::Linear | Places::Ticks { .. } => {}
         }
         Ok(())
+    }
+
+    fn width(&self) -> f64 {
+        if self.narrow { NARROW } else { WIDTH }
     }
 
     fn logarithmic(&self) -> bool {
@@ -288,7 +295,7 @@ impl Layout {
         let (low, high) = bounds(ends.chain(chart.from_zero.then_some(0.0)));
         let vertical = Values::around(low, high, 8).axis(&chart.y_label);
         let left = Plot::left(&vertical.name, PLOT_HEIGHT, vertical.labels.widest());
-        let length = WIDTH - RIGHT - left;
+        let length = chart.width() - RIGHT - left;
 
         let densest = chart.series.iter().map(|series| series.points.len()).max().unwrap_or(1);
         let radius = (0.32 * length / densest.max(1) as f64).clamp(RADIUS.0, RADIUS.1);
@@ -311,7 +318,7 @@ impl Layout {
                 horizontal(chart, (left, length), bounds(all().map(|point| point.x)), apart * count)
             }
         };
-        let head = Head::new(&chart.title, &chart.note, entries(chart), WIDTH);
+        let head = Head::new(&chart.title, &chart.note, entries(chart), chart.width());
         let plot = Plot::new(head, horizontal, vertical, (length, PLOT_HEIGHT));
         Some(Self { plot, radius, apart, points })
     }

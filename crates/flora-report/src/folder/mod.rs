@@ -28,6 +28,11 @@ pub const METRICS: &str = "metrics.jsonl";
 pub const PARTITION: &str = "partition.json";
 /// The summary.
 pub const SUMMARY: &str = "run.json";
+/// Predictions of the trained model, and of the model before training, where `flora eval` was asked for them.
+pub(crate) const PREDICTIONS: &str = "predictions.csv";
+pub(crate) const PREDICTIONS_BEFORE: &str = "predictions-before.csv";
+/// The page about the run, where one was made.
+pub(crate) const REPORT: &str = "report.html";
 /// Folders of trained parameters: adapters, or a whole model.
 const TRAINED: [&str; 2] = ["adapter", "model"];
 /// Trained parameters of another kind.
@@ -155,6 +160,8 @@ impl RunFolder {
         }
         let metrics = EventLog::resume(&path.join(METRICS), events)?;
         replace::remove_file(&path, SUMMARY)?;
+        // They are of the model as it was when the run stopped.
+        replace::remove_file(&path, PREDICTIONS)?;
         remove_leftovers(&path).map_err(ReportError::io("clean up", &path))?;
         Ok(Self::new(path, metrics, lock))
     }

@@ -3,8 +3,8 @@ use std::{fs, io, path::Path};
 use flora_core::files;
 
 use super::{
-    BEST, CLIENTS, Existing, METRICS, PARTITION, ROUNDS, STATE, SUMMARY, TENSORBOARD, TRAINED,
-    TRAINED_FILE, is_run, lock,
+    BEST, CLIENTS, Existing, METRICS, PARTITION, PREDICTIONS, PREDICTIONS_BEFORE, REPORT, ROUNDS,
+    STATE, SUMMARY, TENSORBOARD, TRAINED, TRAINED_FILE, is_run, lock,
 };
 use crate::ReportError;
 
@@ -50,7 +50,7 @@ fn is_empty(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Removes what a run writes, apart from the files that mark a run, which the next one writes over; so a removal that
+/// Removes what a run writes, and what was written about it, apart from the files that mark a run, which the next one writes over; so a removal that
 /// is cut short can be taken up again.
 ///
 /// The saved state goes first, and the summary next, before what it sums up: neither is to speak of files that are gone.
@@ -60,7 +60,9 @@ pub(super) fn remove_run(folder: &Path) -> Result<(), ReportError> {
     for name in [BEST, ROUNDS, CLIENTS, TENSORBOARD].into_iter().chain(TRAINED) {
         remove_folder(folder, name)?;
     }
-    remove_file(folder, TRAINED_FILE)?;
+    for name in [TRAINED_FILE, PREDICTIONS, PREDICTIONS_BEFORE, REPORT] {
+        remove_file(folder, name)?;
+    }
     remove_file(folder, PARTITION)
 }
 

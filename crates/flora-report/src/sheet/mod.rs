@@ -65,7 +65,7 @@ impl Sheet {
     }
 
     /// Whether there is nothing to show.
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rows == 0 && self.notes.is_empty()
     }
 
@@ -93,8 +93,23 @@ impl Sheet {
         Listing::new(columns, header, rows.collect()).show(page)
     }
 
+    /// The headings of the columns.
+    pub(crate) fn headings(&self) -> impl Iterator<Item = String> {
+        self.columns.iter().map(Column::heading)
+    }
+
+    /// How many rows it has.
+    pub(crate) fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// The sentences below it.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// The cells of a row, as they are read.
-    fn row(&self, row: usize) -> impl Iterator<Item = &str> {
+    pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = &str> {
         self.columns
             .iter()
             .map(move |column| column.cells.get(row).and_then(Option::as_deref).unwrap_or(NONE))

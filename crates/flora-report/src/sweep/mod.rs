@@ -6,19 +6,23 @@ mod format;
 mod halves;
 mod paired;
 mod pivot;
+mod record;
 mod report;
 mod rows;
+
+use serde::{Deserialize, Serialize};
 
 use crate::RunSummary;
 
 pub use self::csv::csv;
 pub use flora_federation::Compared;
 pub use paired::{Difference, Pairs};
+pub use record::{SweepEntry, SweepRecord};
 pub use report::SweepReport;
 pub use rows::{Relative, SweepRow, rows};
 
 /// What a sweep runs, in the order in which tables show it.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Grid {
     /// The sweep's name.
     pub title: String,
@@ -33,7 +37,7 @@ pub struct Grid {
 }
 
 /// Something that a sweep varies.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Axis {
     /// What it is.
     pub name: String,
@@ -42,7 +46,7 @@ pub struct Axis {
 }
 
 /// A row of a sweep.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GridRow {
     /// What it is called.
     pub name: String,
@@ -53,7 +57,7 @@ pub struct GridRow {
 }
 
 /// What [`SweepReport::figure`] draws.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FigureSpec {
     /// The title.
     pub title: String,
@@ -62,7 +66,7 @@ pub struct FigureSpec {
 }
 
 /// One run of a sweep.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepResult {
     /// The row, from 0.
     pub row: usize,

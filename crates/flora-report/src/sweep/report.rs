@@ -77,7 +77,7 @@ impl<'a> SweepReport<'a> {
         figure::draw(self.grid, &self.rows, spec)
     }
 
-    fn sheets(&self) -> Vec<Sheet> {
+    pub(crate) fn sheets(&self) -> Vec<Sheet> {
         let mut sheets = self.tables();
         sheets.extend(pivots(self.grid, &self.rows));
         sheets
@@ -92,6 +92,11 @@ impl<'a> SweepReport<'a> {
 
     /// What the numbers are.
     fn legend(&self) -> String {
+        self.sentences().iter().map(|line| format!("- {line}\n")).collect()
+    }
+
+    /// What the numbers are, a sentence or two each.
+    pub(crate) fn sentences(&self) -> Vec<String> {
         let most = |count: fn(&SweepRow) -> usize| self.rows.iter().map(count).max().unwrap_or(0);
         let any = |has: fn(&SweepRow) -> bool| self.rows.iter().any(has);
         let mut lines = vec![match (most(|row| row.seeds), most(|row| row.draws)) {
@@ -151,7 +156,7 @@ impl<'a> SweepReport<'a> {
                  nothing was drawn.",
             ]);
         }
-        lines.iter().map(|line| format!("- {line}\n")).collect()
+        lines.into_iter().map(str::to_owned).collect()
     }
 
     fn sheet(&self, caption: &str) -> Sheet {

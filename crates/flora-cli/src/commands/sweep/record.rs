@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use flora::core::files::write_atomic;
 use flora::core::text;
 use flora::data::{NOVEL, PartitionConfig};
-use flora::report::sweep::{Axis, FigureSpec, Grid, GridRow, SweepReport, SweepResult, csv};
+use flora::report::sweep::{
+    Axis, FigureSpec, Grid, GridRow, SweepEntry, SweepRecord, SweepReport, SweepResult, csv,
+};
 use flora::report::{FolderLock, RunSummary};
 use flora::tuning::{Sweep, SweepRun};
 
@@ -14,7 +16,8 @@ use crate::failure::Failure;
 use crate::output;
 
 /// Files that a sweep writes besides its runs.
-const FILES: [&str; 4] = ["results.md", "results.tex", "results.csv", "results.png"];
+const FILES: [&str; 5] =
+    ["results.md", "results.tex", "results.csv", "results.png", SweepRecord::FILE];
 
 /// Checks that the tables can be written into the folder: existing ones must be an earlier sweep's.
 pub(super) fn check_free(out: &Path) -> Result<(), Failure> {
@@ -35,6 +38,8 @@ pub(super) struct Record {
     out: PathBuf,
     grid: Grid,
     figure: Option<FigureSpec>,
+    /// For each run, the name of its folder.
+    folders: Vec<String>,
     /// For each run, its cell: all runs of a cell must use the same images.
     cells: Vec<Cell>,
     /// A slot for each run, so that tables do not depend on the order of completion.
@@ -50,6 +55,7 @@ impl Record {
             out: out.to_owned(),
             grid: grid(sweep),
             figure: figure(sweep),
+            folders: runs.iter().map(|run| run.folder.clone()).collect(),
             cells: runs.iter().map(cell).collect(),
             results: vec![None; runs.len()],
             failures: BTreeMap::new(),
@@ -82,10 +88,11 @@ impl Record {
             return Ok(());
         }
         let report = SweepReport::new(&self.grid, &results);
-        let [markdown, latex, table, png] = FILES.map(|name| self.out.join(name));
+        let [markdown, latex, table, png, _] = FILES.map(|name| self.out.join(name));
         write(&markdown, &report.markdown())?;
         write(&latex, &report.latex())?;
         write(&table, &csv(&self.grid, &results).map_err(Failure::run)?)?;
+        self.kept().save(&self.out).map_err(Failure::run)?;
         let Some(figure) = &self.figure else { return Ok(()) };
         match report.figure(figure).map_err(Failure::run)? {
             Some(drawn) => output::figure(&png, &drawn).map_err(Failure::run),
@@ -129,6 +136,20 @@ impl Record {
                 "{count} of {runs} runs failed and are not in the table:\n{}",
                 self.failures.into_values().collect::<Vec<_>>().join("\n")
             ))),
+        }
+    }
+
+    /// What `flora report` reads.
+    fn kept(&self) -> SweepRecord {
+        let runs = self.folders.iter().zip(&self.results);
+        let entry = |(folder, result): (&String, &Option<SweepResult>)| {
+            Some(SweepEntry { folder: folder.clone(), result: result.clone()? })
+        };
+        SweepRecord {
+            grid: self.grid.clone(),
+            figure: self.figure.clone(),
+            planned: self.folders.len(),
+            runs: runs.filter_map(entry).collect(),
         }
     }
 

@@ -1,0 +1,11 @@
+//! Charts with their numbers as tables.
+
+mod bars;
+mod heat;
+mod lines;
+
+pub(super) use self::{
+    bars::{Bars, Quantity},
+    heat::Heat,
+    lines::{Line, Lines},
+};

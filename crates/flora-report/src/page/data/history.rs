@@ -1,0 +1,225 @@
+//! The events of a run as its charts need them.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader},
+    path::Path,
+};
+
+use flora_federation::{
+    AGGREGATION_ERROR, ClientScore, EPSILON, EvaluatedModel, Event, Reason, RunStatus,
+};
+use serde_json::Value;
+
+/// A `metrics.jsonl`, sorted into rounds. Rounds are counted as [`Event::Evaluated`] counts them: how many rounds of
+/// training the model has seen.
+#[derive(Debug, Default)]
+pub(in crate::page) struct History {
+    /// Clients at the start: name, training images, images it is scored on.
+    pub(in crate::page) clients: Vec<(String, usize, usize)>,
+    pub(in crate::page) planned: Option<usize>,
+    /// The global model by round, or the clients' own models where there is none.
+    pub(in crate::page) evaluated: Vec<Evaluation>,
+    /// The clients' models after local training.
+    pub(in crate::page) local: Vec<Evaluation>,
+    pub(in crate::page) rounds: BTreeMap<usize, Round>,
+    pub(in crate::page) failures: Vec<Failed>,
+    /// Wall-clock seconds by phase, as told at the end of the run.
+    pub(in crate::page) phases: Vec<(String, f64)>,
+    pub(in crate::page) notes: Vec<String>,
+    pub(in crate::page) warnings: Vec<String>,
+    pub(in crate::page) ended: Option<(RunStatus, Option<String>)>,
+    /// Why the rest could not be read.
+    pub(in crate::page) problem: Option<String>,
+}
+
+/// One test of a model on all clients.
+#[derive(Debug)]
+pub(in crate::page) struct Evaluation {
+    pub(in crate::page) round: usize,
+    pub(in crate::page) accuracy: f64,
+    pub(in crate::page) loss: Option<f64>,
+    /// Those with images to be scored on.
+    pub(in crate::page) clients: Vec<ClientScore>,
+}
+
+impl Evaluation {
+    /// The lowest accuracy of a client, with its name.
+    pub(in crate::page) fn worst(&self) -> Option<&ClientScore> {
+        self.clients.iter().reduce(|a, b| if b.accuracy < a.accuracy { b } else { a })
+    }
+
+    pub(in crate::page) fn of(&self, client: &str) -> Option<&ClientScore> {
+        self.clients.iter().find(|score| score.client == client)
+    }
+}
+
+/// What it took to train a round, all its attempts together.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(in crate::page) struct Round {
+    /// Clients that were asked to train.
+    pub(in crate::page) selected: usize,
+    /// Clients that came back.
+    pub(in crate::page) replies: usize,
+    pub(in crate::page) bytes_up: u64,
+    pub(in crate::page) bytes_down: u64,
+    /// The clients' own seconds, summed.
+    pub(in crate::page) training: f64,
+    pub(in crate::page) aggregation: f64,
+    pub(in crate::page) evaluation: f64,
+    /// The clients' loss while they trained.
+    pub(in crate::page) loss: Option<f64>,
+    pub(in crate::page) aggregation_error: Option<f64>,
+    /// What is spent of a privacy budget after it.
+    pub(in crate::page) epsilon: Option<f64>,
+}
+
+/// A client that was left out of a round.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::page) struct Failed {
+    pub(in crate::page) round: usize,
+    pub(in crate::page) client: String,
+    pub(in crate::page) reason: Reason,
+    pub(in crate::page) message: String,
+}
+
+impl History {
+    /// Reads the file up to its end, or to the first line that is damaged. A last line without its end is being
+    /// written, or was when the run was killed.
+    pub(in crate::page) fn read(path: &Path) -> Self {
+        let mut history = Self::default();
+        if let Err(problem) = history.read_lines(path) {
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            history.problem = Some(format!("{file}{problem}"));
+        }
+        history
+    }
+
+    fn read_lines(&mut self, path: &Path) -> Result<(), String> {
+        let io = |error: std::io::Error| format!(": {error}");
+        let mut file = BufReader::new(File::open(path).map_err(io)?);
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            file.read_until(b'\n', &mut line).map_err(io)?;
+            let Some(line) = line.strip_suffix(b"\n") else { break };
+            match serde_json::from_slice(line) {
+                Ok(event) => self.hear(event),
+                Err(_) if is_of_another_version(line) => {}
+                Err(error) => {
+                    return Err(format!(
+                        ", line {number}: {error}; what follows it is not shown: restore the file from a copy"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn round(&mut self, round: usize) -> &mut Round {
+        self.rounds.entry(round).or_default()
+    }
+
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::RunStarted { clients, rounds, .. } => {
+                let client = |it: flora_federation::ClientInfo| {
+                    (it.id, it.num_examples, it.num_test_examples)
+                };
+                self.clients = clients.into_iter().map(client).collect();
+                self.planned = Some(rounds);
+            }
+            Event::RoundStarted { round, selected } => {
+                self.round(round + 1).selected += selected.len();
+            }
+            Event::ClientReplied { round, seconds, metrics, .. } => {
+                let round = self.round(round + 1);
+                round.replies += 1;
+                round.training += seconds;
+                round.spend(metrics.get(EPSILON));
+            }
+            Event::ClientFailed { round, client, reason, message } => {
+                self.round(round + 1);
+                self.failures.push(Failed { round: round + 1, client, reason, message });
+            }
+            Event::BelowQuorum { round, message, .. } => {
+                self.round(round + 1);
+                self.warnings.push(format!("round {}: {message}", round + 1));
+            }
+            Event::Aggregated { round, bytes_up, bytes_down, seconds, metrics, .. } => {
+                let round = self.round(round + 1);
+                round.bytes_up += bytes_up;
+                round.bytes_down += bytes_down;
+                round.aggregation += seconds;
+                let finite = |key: &str| metrics.get(key).copied().filter(|it| it.is_finite());
+                round.loss = finite("loss");
+                round.aggregation_error = finite(AGGREGATION_ERROR);
+                round.spend(metrics.get(EPSILON));
+            }
+            Event::Evaluated { round, model, accuracy, loss, clients, seconds, .. } => {
+                let clients = clients.into_iter().filter(|score| score.num_examples > 0).collect();
+                let loss = loss.filter(|loss| loss.is_finite());
+                let evaluation = Evaluation { round, accuracy, loss, clients };
+                if model == EvaluatedModel::Local {
+                    self.local.push(evaluation);
+                } else {
+                    self.round(round).evaluation += seconds;
+                    self.evaluated.push(evaluation);
+                }
+            }
+            Event::PhaseFinished { phase, seconds } => {
+                match self.phases.iter_mut().find(|(name, _)| *name == phase) {
+                    Some((_, sum)) => *sum += seconds,
+                    None => self.phases.push((phase, seconds)),
+                }
+            }
+            Event::Note { message } => self.notes.push(message),
+            Event::Warning { message } => self.warnings.push(message),
+            Event::RunFinished { status, message, .. } => self.ended = Some((status, message)),
+            _ => {}
+        }
+    }
+
+    /// The model before any training.
+    pub(in crate::page) fn start(&self) -> Option<&Evaluation> {
+        self.evaluated.iter().find(|it| it.round == 0)
+    }
+
+    pub(in crate::page) fn last(&self) -> Option<&Evaluation> {
+        self.evaluated.last()
+    }
+
+    /// Rounds of training, without the test before them.
+    pub(in crate::page) fn trained(&self) -> impl Iterator<Item = (usize, &Round)> {
+        self.rounds.iter().filter(|(round, _)| **round > 0).map(|(&number, round)| (number, round))
+    }
+}
+
+impl Round {
+    fn spend(&mut self, epsilon: Option<&f64>) {
+        if let Some(&epsilon) = epsilon.filter(|epsilon| epsilon.is_finite()) {
+            self.epsilon = Some(self.epsilon.map_or(epsilon, |most| most.max(epsilon)));
+        }
+    }
+}
+
+/// Whether the line is an event that a later version of flora added.
+fn is_of_another_version(line: &[u8]) -> bool {
+    const KNOWN: [&str; 11] = [
+        "run_started",
+        "round_started",
+        "client_replied",
+        "client_failed",
+        "below_quorum",
+        "aggregated",
+        "evaluated",
+        "stopped_early",
+        "phase_finished",
+        "note",
+        "warning",
+    ];
+    let event = serde_json::from_slice::<Value>(line).ok();
+    let name = event.as_ref().and_then(|event| event.get("event")?.as_str());
+    name.is_some_and(|name| name != "run_finished" && !KNOWN.contains(&name))
+}

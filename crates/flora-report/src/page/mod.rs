@@ -1,0 +1,113 @@
+//! A report as one HTML file, and the server that follows a run with it.
+//!
+//! [`write()`] makes a file that loads nothing and runs no script. [`serve()`] shows the same page on this machine,
+//! anew whenever the files change. Both take the folder of a run, of several runs, or of a sweep.
+
+mod charts;
+mod data;
+mod html;
+mod many;
+mod one;
+mod serve;
+mod sweep;
+mod thumbnails;
+mod versions;
+
+use std::path::{Path, PathBuf};
+
+use flora_core::files::write_atomic;
+
+pub use self::serve::serve;
+use self::{
+    data::read_runs,
+    html::{Page, Use},
+};
+use crate::{
+    ReportError,
+    folder::{REPORT, is_run},
+    sweep::SweepRecord,
+};
+
+/// The most runs that one page overlays.
+pub const MOST_RUNS: usize = 12;
+
+/// The default path of the page of these folders: `report.html` in a single folder, for several runs in the current
+/// one.
+pub fn default_file(folders: &[PathBuf]) -> PathBuf {
+    match folders {
+        [folder] => folder.join(REPORT),
+        _ => PathBuf::from(REPORT),
+    }
+}
+
+/// Renders the page of a run, of several runs, or of a sweep.
+///
+/// # Errors
+/// [`ReportError::NotARun`], [`ReportError::NotReported`] for other folders, errors of
+/// [`SweepRecord::load`], and [`ReportError::Figure`]. Damaged files of a run are reported in its page.
+pub fn render(folders: &[PathBuf]) -> Result<String, ReportError> {
+    Ok(page(folders)?.html(Use::File))
+}
+
+/// [`render`] into the file `out`, whole or not at all. Missing parent folders are made.
+///
+/// # Errors
+/// As [`render`], and [`ReportError::Io`].
+pub fn write(folders: &[PathBuf], out: impl AsRef<Path>) -> Result<(), ReportError> {
+    let html = render(folders)?;
+    let out = out.as_ref();
+    write_atomic(out, html.as_bytes()).map_err(ReportError::io("write", out))
+}
+
+fn page(folders: &[PathBuf]) -> Result<Page, ReportError> {
+    let refuse = |path: &Path, problem: String| {
+        Err(ReportError::NotReported { path: path.to_owned(), problem })
+    };
+    let [first, others @ ..] = folders else {
+        return refuse(Path::new("."), "name the folder of a run or of a sweep".to_owned());
+    };
+    if folders.len() > MOST_RUNS {
+        let problem = format!(
+            "{} runs are too many to be told apart in one page: name at most {MOST_RUNS}",
+            folders.len()
+        );
+        return refuse(first, problem);
+    }
+    if let Some(sweep) = folders.iter().find(|folder| is_sweep(folder)) {
+        return match others {
+            [] => sweep::page(sweep),
+            _ => refuse(
+                sweep,
+                "it is a sweep, which has a page of its own: name it alone".to_owned(),
+            ),
+        };
+    }
+    for folder in folders.iter().filter(|folder| !is_run(folder)) {
+        if folder.join("results.csv").exists() {
+            let file = SweepRecord::FILE;
+            let problem = format!(
+                "it is a sweep without a {file}: repeat its `flora sweep` command with --out {}, which writes one and \
+                 does not repeat runs that are finished",
+                flora_core::shell::quoted(folder)
+            );
+            return refuse(folder, problem);
+        }
+        let below = folder.read_dir().into_iter().flatten().flatten();
+        if let Some(run) = below.map(|entry| entry.path()).find(|path| is_run(path)) {
+            let run = flora_core::shell::quoted(&run);
+            return refuse(
+                folder,
+                format!("it is no run, but holds some: name these, such as {run}"),
+            );
+        }
+    }
+    let runs = read_runs(folders)?;
+    match &runs[..] {
+        [run] => one::page(run),
+        runs => many::page(runs),
+    }
+}
+
+fn is_sweep(folder: &Path) -> bool {
+    folder.join(SweepRecord::FILE).is_file() && !is_run(folder)
+}

@@ -1,0 +1,239 @@
+//! What the run works with, and what it takes: images, bytes, seconds, and answers that were left out.
+
+use std::collections::BTreeMap;
+
+use flora_federation::Reason;
+use maud::html;
+
+use super::{count, part};
+use crate::{
+    ReportError,
+    page::{
+        charts::{Bars, Heat, Quantity},
+        data::{Round, Run, Shares},
+        html::{Chart, Section, Table, charts},
+    },
+    units,
+};
+
+/// More rows than these are not read.
+const MOST_ROWS: usize = 200;
+/// A heat map with more clients than these has no room for their names.
+const MOST_CLIENTS: usize = 100;
+
+/// The partition.
+pub(super) fn data(run: &Run) -> Result<Option<Section>, ReportError> {
+    let Some(shares) = &run.shares else { return Ok(None) };
+    let Some(chart) = partition(shares, "partition")? else { return Ok(None) };
+    Ok(Some(part("data", "Data", charts(&[chart]))))
+}
+
+/// How many training images of each class every client has.
+pub(in crate::page) fn partition(
+    shares: &Shares,
+    id: &'static str,
+) -> Result<Option<Chart>, ReportError> {
+    let clients = shares.clients.len().min(MOST_CLIENTS);
+    let images: usize = shares.train.iter().flatten().sum();
+    let mut says = format!(
+        "{} training images of {} over {}.",
+        units::count(images),
+        match shares.classes.len() {
+            1 => "1 class".to_owned(),
+            more => format!("{more} classes"),
+        },
+        count(shares.clients.len(), "client")
+    );
+    if clients < shares.clients.len() {
+        says += &format!(" The first {clients} clients are shown.");
+    }
+    let row = |counts: &Vec<usize>| counts.iter().map(|&count| count as u64).collect();
+    Heat {
+        id,
+        title: "Training images by client and class".to_owned(),
+        says,
+        of: ["client", "class"],
+        rows: shares.clients[..clients].to_vec(),
+        columns: shares.classes.clone(),
+        counts: shares.train[..clients].iter().map(row).collect(),
+    }
+    .chart()
+}
+
+/// Bytes and seconds.
+pub(super) fn costs(run: &Run) -> Result<Option<Section>, ReportError> {
+    let rounds: Vec<(usize, &Round)> = run.history.trained().collect();
+    let names: Vec<String> = rounds.iter().map(|(round, _)| round.to_string()).collect();
+    let values = |value: fn(&Round) -> f64| rounds.iter().map(|(_, round)| value(round)).collect();
+    let sent = Bars {
+        id: "bytes",
+        title: "Bytes by round".to_owned(),
+        says: sent_sentence(run),
+        x: "round",
+        y: Quantity::Bytes,
+        bars: names.clone(),
+        parts: vec![
+            ("from clients".to_owned(), values(|it| it.bytes_up as f64)),
+            ("to clients".to_owned(), values(|it| it.bytes_down as f64)),
+        ],
+    };
+    let time = Bars {
+        id: "seconds",
+        title: "Seconds by round".to_owned(),
+        says: "Training is the sum of the clients' own seconds: where they train side by side, a round is shorter."
+            .to_owned(),
+        x: "round",
+        y: Quantity::Seconds,
+        bars: names,
+        parts: vec![
+            ("training, clients' sum".to_owned(), values(|it| it.training)),
+            ("aggregation".to_owned(), values(|it| it.aggregation)),
+            ("evaluation".to_owned(), values(|it| it.evaluation)),
+        ],
+    };
+    let shown = [sent.chart()?, time.chart()?, phases_of(run)?];
+    let shown: Vec<Chart> = shown.into_iter().flatten().collect();
+    if shown.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(part("costs", "Bytes and seconds", charts(&shown))))
+}
+
+fn sent_sentence(run: &Run) -> String {
+    let record = &run.record;
+    let mut text = format!(
+        "{} from clients and {} to clients for training, over all rounds.",
+        units::bytes(record.bytes_up),
+        units::bytes(record.bytes_down)
+    );
+    let (up, down) = run
+        .history
+        .trained()
+        .fold((0, 0), |(up, down), (_, round)| (up + round.bytes_up, down + round.bytes_down));
+    let (up, down) = (record.bytes_up.saturating_sub(up), record.bytes_down.saturating_sub(down));
+    if up + down > 0 {
+        text += &format!(
+            " Of these, {} and {} went into attempts below the quorum, of which no bar is drawn.",
+            units::bytes(up),
+            units::bytes(down)
+        );
+    }
+    text
+}
+
+/// The wall clock of the run by phase.
+fn phases_of(run: &Run) -> Result<Option<Chart>, ReportError> {
+    let phases = &run.history.phases;
+    let sum: f64 = phases.iter().map(|(_, seconds)| seconds).sum();
+    Bars {
+        id: "phases",
+        title: "Seconds by phase".to_owned(),
+        says: format!("The wall clock: {} in all phases together.", units::seconds(sum)),
+        x: "phase",
+        y: Quantity::Seconds,
+        bars: phases.iter().map(|(name, _)| name.clone()).collect(),
+        parts: vec![("seconds".to_owned(), phases.iter().map(|(_, seconds)| *seconds).collect())],
+    }
+    .chart()
+}
+
+/// The wall clock of each run by phase.
+pub(in crate::page) fn phases(
+    runs: &[&Run],
+    id: &'static str,
+) -> Result<Option<Chart>, ReportError> {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in runs.iter().flat_map(|run| &run.history.phases) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let of = |run: &Run, name: &str| {
+        run.history.phases.iter().find(|(phase, _)| phase == name).map_or(0.0, |it| it.1)
+    };
+    let longest = names.iter().copied().reduce(|a, b| {
+        let sum = |name: &str| runs.iter().map(|run| of(run, name)).sum::<f64>();
+        if sum(b) > sum(a) { b } else { a }
+    });
+    let says = longest.map_or_else(String::new, |name| {
+        format!("The wall clock, from start to end. Most of it is the phase {name}.")
+    });
+    let parts = names
+        .iter()
+        .map(|name| ((*name).to_owned(), runs.iter().map(|run| of(run, name)).collect()));
+    Bars {
+        id,
+        title: "Seconds by phase".to_owned(),
+        says,
+        x: "run",
+        y: Quantity::Seconds,
+        bars: runs.iter().map(|run| run.label.clone()).collect(),
+        parts: parts.collect(),
+    }
+    .chart()
+}
+
+/// Why answers were left out.
+pub(in crate::page) const REASONS: [(Reason, &str); 3] =
+    [(Reason::Failed, "failed"), (Reason::Late, "late"), (Reason::Refused, "refused")];
+
+/// Clients that were left out of rounds.
+pub(super) fn failures(run: &Run) -> Result<Option<Section>, ReportError> {
+    let history = &run.history;
+    if history.failures.is_empty() {
+        return Ok(None);
+    }
+    let rounds: Vec<usize> = history.rounds.keys().copied().filter(|&round| round > 0).collect();
+    let values = |reason: Reason| -> Vec<f64> {
+        let count = |&round: &usize| {
+            let of_round = history.failures.iter().filter(|it| it.round == round);
+            of_round.filter(|it| it.reason == reason).count() as f64
+        };
+        rounds.iter().map(count).collect()
+    };
+    let total = |reason| history.failures.iter().filter(|it| it.reason == reason).count();
+    let totals = REASONS.map(|(reason, word)| format!("{} {word}", total(reason)));
+    let chart = Bars {
+        id: "failures",
+        title: "Clients left out, by round and reason".to_owned(),
+        says: format!(
+            "{} left out: {}.",
+            count(history.failures.len(), "answer"),
+            totals.join(", ")
+        ),
+        x: "round",
+        y: Quantity::Count("clients"),
+        bars: rounds.iter().map(usize::to_string).collect(),
+        parts: REASONS.map(|(reason, word)| (word.to_owned(), values(reason))).to_vec(),
+    };
+    let content = html! {
+        p {
+            "Failed: the client could not do its task or be reached. Late: its answer was not there at the deadline. "
+            "Refused: its answer did not pass the checks. None of these answers is part of a model."
+        }
+        @if let Some(chart) = chart.chart()? { (charts(&[chart])) }
+        (messages(run).html())
+    };
+    Ok(Some(part("failures-and-exclusions", "Failures and exclusions", content)))
+}
+
+/// The same message of a client in several rounds is one row.
+fn messages(run: &Run) -> Table {
+    let mut told: BTreeMap<(&str, &str, &str), Vec<usize>> = BTreeMap::new();
+    for failure in &run.history.failures {
+        let word = REASONS.iter().find(|(reason, _)| *reason == failure.reason);
+        let word = word.map_or("failed", |(_, word)| word);
+        told.entry((&failure.client, word, &failure.message)).or_default().push(failure.round);
+    }
+    let mut table =
+        Table::new("Why clients were left out", ["client", "reason", "rounds", "message"]).text();
+    for ((client, reason, message), rounds) in told.iter().take(MOST_ROWS) {
+        let rounds: Vec<String> = rounds.iter().map(usize::to_string).collect();
+        table.row([*client, reason, &rounds.join(", "), message]);
+    }
+    if told.len() > MOST_ROWS {
+        let others = units::count(told.len() - MOST_ROWS);
+        table.notes.push(format!("{others} more are in metrics.jsonl."));
+    }
+    table
+}

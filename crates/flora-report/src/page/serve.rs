@@ -1,0 +1,125 @@
+//! The server of `flora watch`: on this machine alone, and to be read only.
+
+use std::{io, net::Ipv4Addr, path::PathBuf, time::Duration};
+
+use tiny_http::{Header, Method, Request, Response, Server};
+
+use super::{
+    html::{Use, policy},
+    page,
+    versions::version,
+};
+use crate::ReportError;
+
+/// How often it is asked whether to stop.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves the page of a run, of several runs or of a sweep to browsers on this machine, until `stop` returns true. The
+/// page is rendered again when files have changed, and open pages follow. Port 0 chooses a free one; `started` receives
+/// the address.
+///
+/// Only GET requests whose `Host` names this machine are answered, so that no page from elsewhere reads the report by
+/// DNS rebinding.
+///
+/// # Errors
+/// As [`render`](super::render) of the folders as they are at the start, and [`ReportError::Serve`] if the port is
+/// taken. Later errors are sent as answers with status 503.
+pub fn serve(
+    folders: &[PathBuf],
+    port: u16,
+    started: impl FnOnce(&str),
+    stop: impl Fn() -> bool,
+) -> Result<(), ReportError> {
+    // Folders without a page are refused before a browser is opened.
+    page(folders)?;
+    let refuse = |problem: String| ReportError::Serve { port, problem };
+    let server = Server::http((Ipv4Addr::LOCALHOST, port)).map_err(|it| refuse(it.to_string()))?;
+    let address = server.server_addr().to_ip().ok_or_else(|| refuse("it has no address".into()))?;
+    let mut site = Site { folders, port: address.port(), shown: None };
+    started(&format!("http://{address}/"));
+    while !stop() {
+        match server.recv_timeout(PAUSE) {
+            Ok(Some(request)) => site.answer(request),
+            Ok(None) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(refuse(error.to_string())),
+        }
+    }
+    Ok(())
+}
+
+struct Site<'a> {
+    folders: &'a [PathBuf],
+    port: u16,
+    /// The page of a version of the files.
+    shown: Option<(String, String)>,
+}
+
+impl Site<'_> {
+    fn answer(&mut self, request: Request) {
+        let (status, kind, text) = self.text(&request);
+        let mut response = Response::from_string(text).with_status_code(status);
+        let content = format!("text/{kind}; charset=utf-8");
+        let policy = format!("{}; frame-ancestors 'none'", policy(Use::Watched("")));
+        for (name, value) in [
+            ("Content-Type", content.as_str()),
+            ("Content-Security-Policy", &policy),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Cross-Origin-Resource-Policy", "same-origin"),
+            ("Cache-Control", "no-store"),
+        ] {
+            response.add_header(Header::from_bytes(name, value).expect("these are plain"));
+        }
+        // A browser that has gone is no trouble.
+        let _ = request.respond(response);
+    }
+
+    /// Status, kind of text, and text.
+    fn text(&mut self, request: &Request) -> (u16, &'static str, String) {
+        let refused = |status, why: &str| (status, "plain", format!("{why}\n"));
+        if !self.is_for_here(request) {
+            return refused(
+                421,
+                "The Host header does not name this machine: use http://localhost or http://127.0.0.1.",
+            );
+        }
+        if *request.method() != Method::Get {
+            return refused(405, "Only GET is answered.");
+        }
+        match request.url() {
+            "/version" => (200, "plain", version(self.folders)),
+            "/" => match self.page() {
+                Ok(html) => (200, "html", html),
+                Err(error) => refused(503, &error.to_string()),
+            },
+            _ => refused(404, "There is one page here: /"),
+        }
+    }
+
+    /// Against DNS rebinding: a name from elsewhere may lead here, but browsers say which name they asked for.
+    fn is_for_here(&self, request: &Request) -> bool {
+        let mut hosts = request.headers().iter().filter(|header| header.field.equiv("Host"));
+        let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+        let host = host.value.as_str();
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) => Some(name).filter(|_| port.parse() == Ok(self.port)),
+            // The port of HTTP needs not be said.
+            None => Some(host).filter(|_| self.port == 80),
+        };
+        name.is_some_and(|name| name == "127.0.0.1" || name.eq_ignore_ascii_case("localhost"))
+    }
+
+    fn page(&mut self) -> Result<String, ReportError> {
+        // Before the files are read: what changes while they are read is read again.
+        let now = version(self.folders);
+        if let Some((version, html)) = &self.shown
+            && *version == now
+        {
+            return Ok(html.clone());
+        }
+        let html = page(self.folders)?.html(Use::Watched(&now));
+        self.shown = Some((now, html.clone()));
+        Ok(html)
+    }
+}
