@@ -14,7 +14,8 @@ use flora::core::workers::Workers;
 use flora::data::{Dataset, FeatureRows, Features, Split};
 use flora::lora::{LoraConfig, attach};
 use flora::tuning::{
-    ImageInput, LossKind, Objective, PathKind, Prompts, TuningError, TuningModel, methods::Flora,
+    ImageInput, Implementation, LossKind, Objective, Prompts, TuningError, TuningModel,
+    methods::Flora,
 };
 
 /// Steps of each kind; the median counts.
@@ -54,20 +55,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = attach(TuningModel::new(clip.clone(), true), &LoraConfig::default(), 0)?;
     let prefix = prompts.prefix(&model);
     let labels: Vec<usize> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
-    let objective = |loss, path| {
-        let images = match path {
-            PathKind::Fast => ImageInput::Features(features.clone()),
-            PathKind::Naive => ImageInput::Pictures {
+    let objective = |loss, implementation| {
+        let images = match implementation {
+            Implementation::Fast => ImageInput::Features(features.clone()),
+            Implementation::Naive => ImageInput::Pictures {
                 dataset: dataset.clone(),
                 preprocessor: checkpoint.preprocessor.clone(),
             },
         };
         let method = Arc::new(Flora(LoraConfig::default()));
         let logit_scale = clip.temperature_factor();
-        let prefix = matches!(path, PathKind::Fast).then(|| prefix.clone());
+        let prefix = matches!(implementation, Implementation::Fast).then(|| prefix.clone());
         let prompts = prompts.clone();
         let objective = Objective::new(method, images, labels.clone(), prompts, logit_scale);
-        Objective { prefix, loss, path, ..objective }
+        Objective { prefix, loss, implementation, ..objective }
     };
 
     println!(
@@ -76,7 +77,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         prompts.classes()
     );
     for (name, loss) in [("infonce", LossKind::Infonce), ("class-ce", LossKind::ClassCe)] {
-        let (naive, fast) = (objective(loss, PathKind::Naive), objective(loss, PathKind::Fast));
+        let (naive, fast) =
+            (objective(loss, Implementation::Naive), objective(loss, Implementation::Fast));
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..repeats {
             for (objective, times) in [&naive, &fast].into_iter().zip(&mut times) {
