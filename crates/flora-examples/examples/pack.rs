@@ -1,35 +1,22 @@
-//! Makes the archive of the models and data sets in the source tree, in the halves that two crates hold:
+//! Puts the two halves of the archive where `cargo package` takes them from:
 //! `cargo run --release -p flora-examples --example pack`.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
-use flate2::{Compression, GzBuilder};
-use tar::{Builder, Header};
-
-#[path = "../tests/tree.rs"]
-mod tree;
+#[path = "../archive.rs"]
+#[allow(dead_code, reason = "build scripts use the rest")]
+mod archive;
 
 fn main() -> io::Result<()> {
-    // Without times and names of users, the same files make the same archive.
-    let out = GzBuilder::new().write(Vec::new(), Compression::best());
-    let mut archive = Builder::new(out);
-    for name in tree::files()? {
-        let path = tree::root().join(&name);
-        let mut header = Header::new_gnu();
-        header.set_mode(0o644);
-        header.set_size(fs::metadata(&path)?.len());
-        archive.append_data(&mut header, &name, File::open(&path)?)?;
-    }
-    let bytes = archive.into_inner()?.finish()?;
-    let (first, second) = bytes.split_at(bytes.len() / 2);
-    for (part, name) in [
-        (first, "crates/flora-examples/assets/examples.tar.gz.0"),
-        (second, "crates/flora-examples-rest/assets/examples.tar.gz.1"),
-    ] {
-        File::create(Path::new(&tree::root()).join(name))?.write_all(part)?;
-        println!("{name}: {} bytes", part.len());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let crates = ["crates/flora-examples", "crates/flora-examples-rest"];
+    for (half, (bytes, name)) in archive::halves(&root)?.iter().zip(crates).enumerate() {
+        let path = root.join(name).join(archive::asset(half));
+        fs::create_dir_all(path.parent().expect("it is in a folder"))?;
+        fs::write(&path, bytes)?;
+        println!("{name}/{}: {} bytes", archive::asset(half), bytes.len());
     }
     Ok(())
 }

@@ -4,7 +4,8 @@
 //! into the user's data folder; [`unpack`] unpacks it anywhere.
 //!
 //! The second half of the archive is in `flora-examples-rest`: crates.io takes 10 MiB at most for a crate. In the source
-//! tree, `cargo run --release -p flora-examples --example pack` makes both halves anew.
+//! tree, the build scripts of both crates make their halves from the files; before packaging,
+//! `cargo run --release -p flora-examples --example pack` puts them into the packages.
 
 use std::fs;
 use std::io::{self, Read};
@@ -14,7 +15,7 @@ use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use flate2::read::GzDecoder;
 use tar::Archive;
 
-const FIRST: &[u8] = include_bytes!("../assets/examples.tar.gz.0");
+const FIRST: &[u8] = include_bytes!(env!("FLORA_EXAMPLES"));
 const SECOND: &[u8] = flora_examples_rest::ARCHIVE;
 
 /// Whether the archive may hold `path`, a relative path such as `models/clip-nano`.

@@ -1,0 +1,7 @@
+//! Provides this crate's half of the archive.
+
+mod archive;
+
+fn main() {
+    archive::provide(1);
+}

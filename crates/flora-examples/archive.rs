@@ -1,0 +1,1 @@
+../flora-examples-rest/archive.rs
