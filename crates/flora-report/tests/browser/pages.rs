@@ -253,3 +253,31 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
 }
+
+/// The checks of the other tests notice a page that is wrong.
+#[test]
+#[ignore = "needs Chromium"]
+fn a_faulty_page_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.html");
+    let html = page::render(&[fixture("three")]).unwrap();
+    let problems = |html: String| {
+        fs::write(&file, html).unwrap();
+        let shown = Shown::open_file(&file);
+        shown.look(390, 900, "light");
+        let audit = std::panic::AssertUnwindSafe(|| shown.audit("faulty"));
+        let panic = std::panic::catch_unwind(audit).expect_err("nothing was noticed");
+        panic.downcast_ref::<String>().unwrap().clone()
+    };
+    for (from, to, problem) in [
+        ("</main>", "<script>console.log(1)</script></main>", "the console says"),
+        ("</main>", "<img alt=\"x\" src=\"https://example.com/x.png\"></main>", "a broken image"),
+        ("<caption>", "<caption hidden></caption><caption>", "a chart without its table"),
+        ("role=\"img\"", "", "a chart without a role"),
+        ("<main id=\"main\"", "<main id=\"progress\"", "ids twice"),
+    ] {
+        assert!(html.contains(from), "{from}");
+        let noticed = problems(html.replace(from, to));
+        assert!(noticed.contains(problem), "{to}: {noticed}");
+    }
+}
