@@ -132,13 +132,13 @@ fn figure(record: &SweepRecord, report: &SweepReport<'_>) -> Result<Option<Chart
     }
     // The page has the title.
     let untitled = FigureSpec { title: String::new(), ..spec.clone() };
-    let figure = report.figure(&untitled)?;
-    Ok(figure.map(|figure| Chart {
+    let figures = report.figure(&untitled)?.zip(report.narrow_figure(&untitled)?);
+    Ok(figures.map(|(usual, narrow)| Chart {
         id: "sweep",
         title: spec.title.clone(),
         says: "Accuracy of the global model after the last round, with its deviation over runs."
             .to_owned(),
-        picture: Picture::Single(figure),
+        picture: Picture::Both { usual, narrow },
         table,
     }))
 }

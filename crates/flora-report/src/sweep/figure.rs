@@ -11,6 +11,7 @@ pub(super) fn draw(
     grid: &Grid,
     rows: &[SweepRow],
     spec: &FigureSpec,
+    narrow: bool,
 ) -> Result<Option<Figure>, ReportError> {
     let Some(axis) = grid.axes.get(spec.x) else {
         let (x, axes) = (spec.x, grid.axes.len());
@@ -35,6 +36,7 @@ pub(super) fn draw(
         y_label: format!("accuracy of the global model, {}, %", last_round(rows)),
         series: series(grid, rows, spec.x, x),
         places,
+        narrow,
         ..LineChart::default()
     };
     // Before the first run, not after it.

@@ -74,7 +74,12 @@ impl<'a> SweepReport<'a> {
     /// [`ReportError::Figure`] for an axis that the sweep does not have, and where there are more
     /// places or series than can be told apart.
     pub fn figure(&self, spec: &FigureSpec) -> Result<Option<Figure>, ReportError> {
-        figure::draw(self.grid, &self.rows, spec)
+        figure::draw(self.grid, &self.rows, spec, false)
+    }
+
+    /// The same for narrow pages.
+    pub(crate) fn narrow_figure(&self, spec: &FigureSpec) -> Result<Option<Figure>, ReportError> {
+        figure::draw(self.grid, &self.rows, spec, true)
     }
 
     pub(crate) fn sheets(&self) -> Vec<Sheet> {

@@ -200,13 +200,17 @@ fn hostile_names_stay_names() {
         let text = fs::read_to_string(&file).unwrap();
         let quoted = EVIL.replace('"', "\"\"");
         let text = text.replace(",p(mammal)", &format!(",\"p(mammal{quoted})\""));
-        fs::write(file, text.replace(",mammal,", &format!(",\"mammal{quoted}\","))).unwrap();
+        // Twice: one match ends where the next one begins.
+        let replace = |text: String| text.replace(",mammal,", &format!(",\"mammal{quoted}\","));
+        fs::write(file, replace(replace(text))).unwrap();
     }
     let (_folder, shown) = shown(&[folder.path().to_owned()], "hostile");
     let title = shown.tab.get_title().unwrap();
     assert!(title.contains("<script>"), "the name is shown as it is: {title}");
     assert_eq!(shown.number("document.scripts.length"), 0.0);
     assert_eq!(shown.number("document.querySelectorAll('[onerror]').length"), 0.0);
+    let confused = shown.marks("confusion");
+    assert!(confused.iter().any(|it| it[0].contains("onerror")), "{confused:?}");
     let names = shown.marks("client-accuracy");
     assert!(names.iter().any(|it| it[0].contains("onerror")), "{names:?}");
 }
@@ -251,5 +255,33 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// The checks of the other tests notice a page that is wrong.
+#[test]
+#[ignore = "needs Chromium"]
+fn a_faulty_page_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.html");
+    let html = page::render(&[fixture("three")]).unwrap();
+    let problems = |html: String| {
+        fs::write(&file, html).unwrap();
+        let shown = Shown::open_file(&file);
+        shown.look(390, 900, "light");
+        let audit = std::panic::AssertUnwindSafe(|| shown.audit("faulty"));
+        let panic = std::panic::catch_unwind(audit).expect_err("nothing was noticed");
+        panic.downcast_ref::<String>().unwrap().clone()
+    };
+    for (from, to, problem) in [
+        ("</main>", "<script>console.log(1)</script></main>", "the console says"),
+        ("</main>", "<img alt=\"x\" src=\"https://example.com/x.png\"></main>", "a broken image"),
+        ("<caption>", "<caption hidden></caption><caption>", "a chart without its table"),
+        ("role=\"img\"", "", "a chart without a role"),
+        ("<main id=\"main\"", "<main id=\"progress\"", "ids twice"),
+    ] {
+        assert!(html.contains(from), "{from}");
+        let noticed = problems(html.replace(from, to));
+        assert!(noticed.contains(problem), "{to}: {noticed}");
     }
 }
