@@ -307,7 +307,7 @@ fn old_files_that_lie() {
     let both = tensor_in(storage("HalfStorage", "0", 6), 0, &[6], &[1]);
     let both = dict(&[("a", vector()), ("b", both)]);
     refused(&legacy(&both, &["0"], &data(6)), "described in two ways");
-    refused(&pickle(&value), "none of torch.save");
+    refused(&pickle(&value), "not one of torch.save");
 }
 
 #[test]

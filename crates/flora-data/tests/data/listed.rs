@@ -236,7 +236,7 @@ split = { file = "setid.mat", train = "trnid", test = "tstid" }
     // Numbers that belong to no image, are not integers, or are not a single number.
     let odd = |train: &str| layout.replace("setid", "odd").replace("\"trnid\"", train);
     for (train, parts) in [
-        ("\"longs\"", &["odd.mat, element 1 of `longs`", "-7 is no number from 1 to 206"][..]),
+        ("\"longs\"", &["odd.mat, element 1 of `longs`", "-7 is not a number from 1 to 206"][..]),
         ("[\"floats\"]", &["odd.mat, element 1 of `floats`", "1.5"]),
         ("\"word\"", &["odd.mat", "`word`", "class 4"]),
         ("\"structs\"", &["`layout.split.train`", "structs"]),
@@ -422,10 +422,10 @@ fn json_lines_name_images_classes_and_domains() {
 fn what_is_wrong_with_json_lines_is_said_with_its_line() {
     let good = r#"{"image": "a", "label": "cat", "clinic": "x", "part": "train"}"#;
     for (line, parts) in [
-        ("{", &["all.jsonl, line 2", "no JSON object"][..]),
-        ("[1]", &["all.jsonl, line 2", "no JSON object"]),
+        ("{", &["all.jsonl, line 2", "not a JSON object"][..]),
+        ("[1]", &["all.jsonl, line 2", "not a JSON object"]),
         // A byte-order mark counts only at the beginning of the file.
-        ("\u{feff}{}", &["all.jsonl, line 2", "no JSON object"]),
+        ("\u{feff}{}", &["all.jsonl, line 2", "not a JSON object"]),
         (r#"{"image": "b", "label": "cat", "part": "test"}"#, &["line 2", "\"clinic\""]),
         (
             r#"{"image": "b", "label": null, "clinic": "x", "part": "test"}"#,

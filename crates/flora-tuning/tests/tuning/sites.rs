@@ -594,7 +594,7 @@ fn what_cannot_be_served_is_told() {
     let error = planned(&["partition={ kind = 'iid', clients = 2 }"]);
     assert!(error.starts_with("noise: partition: "), "{error}");
     let error = planned(&["federation.participants=alone", "method.init_adapter=x"]);
-    assert!(error.contains("not the adapter in method.init_adapter"), "{error}");
+    assert!(error.contains("including the adapter in method.init_adapter"), "{error}");
     let error = planned(&["federation.strategy=ffa", "method.init_adapter=x"]);
     assert!(error.contains("federation.strategy: with ffa A is not sent"), "{error}");
     let error = planned(&["method.init_adapter=/not/there"]);
