@@ -8,7 +8,7 @@ pub enum DeviceError {
          `cargo build --release --features {feature}`, or choose one of: {available}"
     )]
     NotCompiled {
-        /// What was asked for.
+        /// The requested name.
         name: String,
         /// The Cargo feature that has it.
         feature: &'static str,
@@ -18,7 +18,7 @@ pub enum DeviceError {
     /// There is no such backend.
     #[error("--device {name}: no such device; choose one of: {available}{hint}")]
     Unknown {
-        /// What was asked for.
+        /// The requested name.
         name: String,
         /// The devices that were compiled in.
         available: String,
@@ -28,21 +28,21 @@ pub enum DeviceError {
     /// What follows the colon is no number of an adapter.
     #[error("--device {name}: {problem}")]
     Index {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// What is wrong with it, and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
     /// The adapter is not there, or burn cannot address it.
     #[error("--device {name}: looked for {looked_for}, and found {found}\n{remedy}")]
     NoAdapter {
-        /// What was asked for.
+        /// The requested name.
         name: String,
         /// Which adapter this means, in words.
         looked_for: String,
         /// Which adapters there are, in words.
         found: String,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
 }
