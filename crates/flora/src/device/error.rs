@@ -10,22 +10,22 @@ pub enum DeviceError {
     NotCompiled {
         /// The requested name.
         name: String,
-        /// The Cargo feature that has it.
+        /// The Cargo feature that enables it.
         feature: &'static str,
         /// The devices that were compiled in.
         available: String,
     },
-    /// There is no such backend.
+    /// The backend does not exist.
     #[error("--device {name}: no such device; choose one of: {available}{hint}")]
     Unknown {
         /// The requested name.
         name: String,
         /// The devices that were compiled in.
         available: String,
-        /// A name that is nearly the one asked for, in words.
+        /// A suggestion of a similar name.
         hint: String,
     },
-    /// What follows the colon is no number of an adapter.
+    /// The text after the colon is not the number of an adapter.
     #[error("--device {name}: {problem}")]
     Index {
         /// The requested name.
@@ -33,14 +33,14 @@ pub enum DeviceError {
         /// The problem and the remedy.
         problem: String,
     },
-    /// The adapter is not there, or burn cannot address it.
+    /// The adapter does not exist, or burn cannot address it.
     #[error("--device {name}: looked for {looked_for}, and found {found}\n{remedy}")]
     NoAdapter {
         /// The requested name.
         name: String,
-        /// Which adapter this means, in words.
+        /// A description of the requested adapter.
         looked_for: String,
-        /// Which adapters there are, in words.
+        /// A description of the available adapters.
         found: String,
         /// The remedy.
         remedy: String,
