@@ -53,7 +53,7 @@ fn a_list_names_images_and_classes() {
 fn what_is_wrong_with_a_list_is_said_with_its_line() {
     for (train, test, parts) in [
         ("a cat\nz dog", "c dog", &["train.txt, line 2", "no image at", "z.png", "fetch-it"][..]),
-        ("a cat\nb bird", "c dog", &["train.txt, line 2", "\"bird\"", "none of the 2"]),
+        ("a cat\nb bird", "c dog", &["train.txt, line 2", "\"bird\"", "not among the 2"]),
         ("a cat\nb", "c dog", &["train.txt, line 2", "no column 2, only 1"]),
         ("a cat\n\nb dog\na dog", "c dog", &["line 4", "listed before", "line 1", "train.txt"]),
         ("a cat\nb dog", "a dog", &["test.txt, line 1", "listed before", "train.txt"]),
@@ -387,7 +387,7 @@ fn tables_as_people_have_them() {
 
     let toml = FACES.replace("first_label = 0\n", "");
     let error = open_error(&set(&toml, &[("faces.csv", table)]));
-    assert_says(&error, &["line 2", "\"1.0\" is none of the 2 listed"]);
+    assert_says(&error, &["line 2", "\"1.0\" is not among the 2 listed"]);
     let toml = toml.replace("classes = [\"angry\", \"happy\"]\n", "");
     let names = table.replace("1.0,", "Angry,").replace("2,", "angry,").replace("1,", "happy,");
     let error = open_error(&set(&toml, &[("faces.csv", &names)]));
