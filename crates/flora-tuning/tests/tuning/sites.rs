@@ -568,7 +568,7 @@ fn what_a_site_cannot_do_is_told() {
     let error = refused(&|plan| plan.client.clear());
     assert!(error.contains("no name"), "{error}");
     let error = refused(&|plan| plan.classes.retain(|class| class != "house"));
-    assert!(error.contains("house") && error.contains("\"house\", which is none of"), "{error}");
+    assert!(error.contains("house") && error.contains("\"house\", which is not one of"), "{error}");
     let error = refused(&|plan| plan.classes.push("cat".to_owned()));
     assert!(error.contains("\"cat\" twice"), "{error}");
     let mut plan = good.clone();
