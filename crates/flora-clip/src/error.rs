@@ -21,7 +21,7 @@ pub enum ClipError {
         path: String,
         /// The tensor's name.
         tensor: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// A PyTorch file cannot be used.
@@ -32,7 +32,7 @@ pub enum ClipError {
     Text {
         /// The text, shortened.
         text: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// An image cannot be preprocessed.

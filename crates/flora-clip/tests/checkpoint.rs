@@ -255,10 +255,10 @@ fn a_truncated_file_is_named_wherever_it_is_cut() {
     for cut in [0, 1, 7, 8, 9, header / 2, header + 7, header + 8, whole.len() / 2, whole.len() - 1]
     {
         let error = load_error(&copy_bytes(&whole[..cut]));
-        assert!(error.contains("not a whole safetensors file"), "cut at {cut}: {error}");
+        assert!(error.contains("not a valid safetensors file"), "cut at {cut}: {error}");
     }
     let longer = [&whole[..], b"more"].concat();
-    assert!(load_error(&copy_bytes(&longer)).contains("not a whole safetensors file"));
+    assert!(load_error(&copy_bytes(&longer)).contains("not a valid safetensors file"));
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_header_that_lies_is_named() {
         let mut bytes = whole.clone();
         bytes[..8].copy_from_slice(&lie.to_le_bytes());
         let error = load_error(&copy_bytes(&bytes));
-        assert!(error.contains("not a whole safetensors file"), "length {lie}: {error}");
+        assert!(error.contains("not a valid safetensors file"), "length {lie}: {error}");
     }
     // Shapes and offsets that no file of this length can have.
     let text = std::str::from_utf8(&whole[8..8 + header as usize]).unwrap();
@@ -284,7 +284,7 @@ fn a_header_that_lies_is_named() {
         let length = (changed.len() as u64).to_le_bytes();
         let bytes = [&length[..], changed.as_bytes(), &whole[8 + header as usize..]].concat();
         let error = load_error(&copy_bytes(&bytes));
-        assert!(error.contains("not a whole safetensors file"), "{to}: {error}");
+        assert!(error.contains("not a valid safetensors file"), "{to}: {error}");
     }
 }
 

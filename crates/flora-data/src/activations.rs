@@ -63,7 +63,7 @@ impl FeatureCache {
             Ok(file) => Ok(file),
             Err(error) if error.kind() == ErrorKind::InvalidData => {
                 let path_shown = path.display();
-                warn(format!("{path_shown}: {error}; what is damaged is computed again"));
+                warn(format!("{path_shown}: {error}; damaged rows are computed again"));
                 match std::fs::rename(&path, partial(&path)) {
                     // Another process found the same damage, and was faster.
                     Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -105,7 +105,7 @@ pub enum Error {
     },
 
     /// An image's class is not in the list of classes.
-    #[error("{place} is of the class {class:?}, which is none of {classes}; {remedy}")]
+    #[error("{place} is of the class {class:?}, which is not one of {classes}; {remedy}")]
     UnknownClass {
         /// An image of the class.
         place: String,

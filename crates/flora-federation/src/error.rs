@@ -23,7 +23,7 @@ pub enum FederationError {
     Policy {
         /// The field.
         field: &'static str,
-        /// What is wrong with its value.
+        /// The problem with its value.
         problem: String,
     },
     /// A setting of the injected faults is invalid.
@@ -31,7 +31,7 @@ pub enum FederationError {
     Faults {
         /// The field.
         field: &'static str,
-        /// What is wrong with its value.
+        /// The problem with its value.
         problem: String,
     },
     /// The clients cannot be reached, or their states cannot be stored or read.
@@ -54,7 +54,7 @@ pub enum FederationError {
     Selection {
         /// The field.
         field: &'static str,
-        /// What is wrong with its value.
+        /// The problem with its value.
         problem: String,
     },
     /// A setting of the selection by fraction was given, but another selection is used.

@@ -43,7 +43,7 @@ pub enum NamesError {
         path: PathBuf,
         /// The line number, from 1.
         line: usize,
-        /// What is wrong with the key.
+        /// The problem with the key.
         source: KeyError,
     },
     /// A name that is not allowed.
@@ -53,7 +53,7 @@ pub enum NamesError {
         path: PathBuf,
         /// The line number, from 1.
         line: usize,
-        /// What is wrong, and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
 }

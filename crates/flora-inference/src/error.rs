@@ -56,7 +56,7 @@ pub enum InferenceError {
     Image {
         /// The image.
         place: String,
-        /// What is wrong with it.
+        /// The problem.
         error: ClipError,
     },
 }
@@ -74,7 +74,7 @@ fn unreadable(problems: &[String], kept: usize, rows: usize, partial: Option<&st
     text.push_str("\nrepair, convert or remove these files");
     if let Some(partial) = partial {
         text.push_str(&format!(
-            ", and the same call goes on: {kept} of {rows} rows are kept in {partial}"
+            ", and the same call resumes: {kept} of {rows} rows are kept in {partial}"
         ));
     }
     text

@@ -252,6 +252,6 @@ mod tests {
         assert!(error.contains("flora.json: it is damaged"), "{error}");
         fs::write(&file, "{}").unwrap();
         let error = Provenance::load(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("not what flora writes"), "{error}");
+        assert!(error.contains("not a file of flora"), "{error}");
     }
 }

@@ -58,7 +58,7 @@ pub enum LoraError {
     Tensor {
         /// The tensor's name.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// An adapter's file cannot be used.

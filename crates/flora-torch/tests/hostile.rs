@@ -163,11 +163,11 @@ fn programs_that_make_no_sense() {
         (&b"0"[..], "takes from an empty stack"),
         (b"t", "no MARK"),
         (b"h\x07", "memo entry 7"),
-        (b"NNR", "a call of something that is no function"),
-        (b"N}b", "BUILD of something that is no object"),
-        (b"NNa", "APPENDS to something that is no list"),
+        (b"NNR", "a call of something that is not a function"),
+        (b"N}b", "BUILD of something that is not an object"),
+        (b"NNa", "APPENDS to something that is not a list"),
         (b"}(Nu", "a key that has no value"),
-        (b"](NNu", "SETITEMS to something that is no dict"),
+        (b"](NNu", "SETITEMS to something that is not a dict"),
         (b"NN\x93", "STACK_GLOBAL"),
         (b"cos", "a name is not terminated"),
         (b"I01\n", "opcode INT, which"),
@@ -307,7 +307,7 @@ fn old_files_that_lie() {
     let both = tensor_in(storage("HalfStorage", "0", 6), 0, &[6], &[1]);
     let both = dict(&[("a", vector()), ("b", both)]);
     refused(&legacy(&both, &["0"], &data(6)), "described in two ways");
-    refused(&pickle(&value), "none of torch.save");
+    refused(&pickle(&value), "not one of torch.save");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The configurations in `examples/` are read by the programs that they are for.
+//! The programs accept the configurations in `examples/`.
 
 use std::path::Path;
 

@@ -123,7 +123,7 @@ fn sites_and_classes() {
         &["cat"],
         &["site1", "site2"],
     );
-    assert!(found.to_string().contains("one class only"), "{found}");
+    assert!(found.to_string().contains("only one class"), "{found}");
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Partition {
         Ok(Self::of(read(path)?))
     }
 
-    /// Reads a saved partition, [`checks`](Partition::check) it against `dataset`, and compares its class counts, if it
+    /// Reads a saved partition, [checks](Partition::check) it against `dataset`, and compares its class counts, if it
     /// has any, with those of its images, which shows whether the images are numbered as before.
     ///
     /// # Errors

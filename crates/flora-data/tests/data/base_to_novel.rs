@@ -123,7 +123,7 @@ fn a_saved_partition_gives_its_base_images() {
     partition.save(&path).unwrap();
     assert_says(
         &message(file().base_to_novel()),
-        &["`partition.of.path`", "already tells its classes apart"],
+        &["`partition.of.path`", "already has class groups"],
     );
     // Seven clients with one class each: three have no base classes.
     pathological(7, 1).apply(&set, 1).unwrap().save(&path).unwrap();

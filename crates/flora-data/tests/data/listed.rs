@@ -53,7 +53,7 @@ fn a_list_names_images_and_classes() {
 fn what_is_wrong_with_a_list_is_said_with_its_line() {
     for (train, test, parts) in [
         ("a cat\nz dog", "c dog", &["train.txt, line 2", "no image at", "z.png", "fetch-it"][..]),
-        ("a cat\nb bird", "c dog", &["train.txt, line 2", "\"bird\"", "none of the 2"]),
+        ("a cat\nb bird", "c dog", &["train.txt, line 2", "\"bird\"", "not among the 2"]),
         ("a cat\nb", "c dog", &["train.txt, line 2", "no column 2, only 1"]),
         ("a cat\n\nb dog\na dog", "c dog", &["line 4", "listed before", "line 1", "train.txt"]),
         ("a cat\nb dog", "a dog", &["test.txt, line 1", "listed before", "train.txt"]),
@@ -236,7 +236,7 @@ split = { file = "setid.mat", train = "trnid", test = "tstid" }
     // Numbers that belong to no image, are not integers, or are not a single number.
     let odd = |train: &str| layout.replace("setid", "odd").replace("\"trnid\"", train);
     for (train, parts) in [
-        ("\"longs\"", &["odd.mat, element 1 of `longs`", "-7 is no number from 1 to 206"][..]),
+        ("\"longs\"", &["odd.mat, element 1 of `longs`", "-7 is not a number from 1 to 206"][..]),
         ("[\"floats\"]", &["odd.mat, element 1 of `floats`", "1.5"]),
         ("\"word\"", &["odd.mat", "`word`", "class 4"]),
         ("\"structs\"", &["`layout.split.train`", "structs"]),
@@ -387,7 +387,7 @@ fn tables_as_people_have_them() {
 
     let toml = FACES.replace("first_label = 0\n", "");
     let error = open_error(&set(&toml, &[("faces.csv", table)]));
-    assert_says(&error, &["line 2", "\"1.0\" is none of the 2 listed"]);
+    assert_says(&error, &["line 2", "\"1.0\" is not among the 2 listed"]);
     let toml = toml.replace("classes = [\"angry\", \"happy\"]\n", "");
     let names = table.replace("1.0,", "Angry,").replace("2,", "angry,").replace("1,", "happy,");
     let error = open_error(&set(&toml, &[("faces.csv", &names)]));
@@ -422,10 +422,10 @@ fn json_lines_name_images_classes_and_domains() {
 fn what_is_wrong_with_json_lines_is_said_with_its_line() {
     let good = r#"{"image": "a", "label": "cat", "clinic": "x", "part": "train"}"#;
     for (line, parts) in [
-        ("{", &["all.jsonl, line 2", "no JSON object"][..]),
-        ("[1]", &["all.jsonl, line 2", "no JSON object"]),
+        ("{", &["all.jsonl, line 2", "not a JSON object"][..]),
+        ("[1]", &["all.jsonl, line 2", "not a JSON object"]),
         // A byte-order mark counts only at the beginning of the file.
-        ("\u{feff}{}", &["all.jsonl, line 2", "no JSON object"]),
+        ("\u{feff}{}", &["all.jsonl, line 2", "not a JSON object"]),
         (r#"{"image": "b", "label": "cat", "part": "test"}"#, &["line 2", "\"clinic\""]),
         (
             r#"{"image": "b", "label": null, "clinic": "x", "part": "test"}"#,

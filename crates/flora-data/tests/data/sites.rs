@@ -82,7 +82,7 @@ fn a_class_that_is_not_in_the_list_is_told_if_it_has_images() {
     let error = own.clone().with_classes(&words(&["dog", "Lion or tiger"])).unwrap_err();
     let message = error.to_string();
     assert!(
-        message.contains("\"lion or tiger\", which is none of dog, Lion or tiger"),
+        message.contains("\"lion or tiger\", which is not one of dog, Lion or tiger"),
         "{message}"
     );
     assert!(message.contains("big_cat"), "it names an image: {message}");

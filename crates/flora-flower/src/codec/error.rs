@@ -12,7 +12,7 @@ pub enum CodecError {
         record: String,
         /// The tensor.
         tensor: String,
-        /// What is wrong, and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
     /// An error of the record itself.
@@ -20,7 +20,7 @@ pub enum CodecError {
     Record {
         /// The record.
         record: String,
-        /// What is wrong.
+        /// The problem.
         source: RecordError,
     },
     /// A setting or metric.
@@ -30,7 +30,7 @@ pub enum CodecError {
         record: String,
         /// The setting or metric.
         key: String,
-        /// What is wrong, and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
     /// Records that do not fit together.
@@ -38,7 +38,7 @@ pub enum CodecError {
     Records {
         /// The record.
         record: String,
-        /// What is wrong, and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
     /// The bytes of a message in flora's form.

@@ -13,7 +13,7 @@ pub enum LinkError {
     Url {
         /// The address as given.
         url: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// Certificates that cannot be used.
@@ -21,7 +21,7 @@ pub enum LinkError {
     Certificates {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
     /// Nobody answers.
@@ -105,7 +105,7 @@ pub enum LinkError {
         url: String,
         /// The path.
         path: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// The caller was asked to stop.

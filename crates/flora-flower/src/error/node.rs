@@ -31,7 +31,7 @@ pub enum NodeError {
     Folder {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: std::io::Error,
     },
     /// Another node uses the folder.

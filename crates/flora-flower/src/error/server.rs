@@ -55,7 +55,7 @@ pub enum ServerError {
     Secret {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// The SuperLink requires a secret, or a different one.
@@ -63,7 +63,7 @@ pub enum ServerError {
     SecretRefused {
         /// The SuperLink.
         url: String,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
     /// An answer was announced and has not arrived yet.

@@ -53,7 +53,7 @@ pub enum KeyError {
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// An invalid public key.

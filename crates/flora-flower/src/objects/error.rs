@@ -32,7 +32,7 @@ pub enum ObjectError {
     Malformed {
         /// The object.
         id: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// A message that exceeds the limits.

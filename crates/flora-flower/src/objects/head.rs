@@ -110,9 +110,9 @@ mod tests {
             (b"Array 0\0".to_vec(), "three words"),
             (b"Array   0\0".to_vec(), "three words"),
             (b"Arr\xff\xfe  0\0".to_vec(), "not text"),
-            (b"Array ab 0\0".to_vec(), "no SHA-256"),
+            (b"Array ab 0\0".to_vec(), "other than a SHA-256"),
             (format!("Array {id},{id} 0\0").into_bytes(), "twice"),
-            (format!("Array {id}, 0\0").into_bytes(), "no SHA-256"),
+            (format!("Array {id}, 0\0").into_bytes(), "other than a SHA-256"),
         ] {
             let error = split("the-id", &content).unwrap_err().to_string();
             assert!(error.contains(word) && error.contains("the-id"), "{word}: {error}");

@@ -14,7 +14,7 @@ pub enum SecAggError {
     Record {
         /// The record.
         record: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// The message belongs to another stage.
@@ -33,7 +33,7 @@ pub enum SecAggError {
     Setting {
         /// The parameter of `SecAggPlusWorkflow`.
         setting: &'static str,
-        /// What is wrong, and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
     /// The server's lists of nodes, keys or shares are inconsistent.

@@ -7,7 +7,7 @@ use crate::cases::{Case, Change, bytes, fixture};
 const WEIGHTS: &str = "model.safetensors";
 const BIAS: &str = "text_model.encoder.layers.2.mlp.fc1.bias";
 /// What is said of every file that is not whole.
-const DAMAGED: &[&str] = &[WEIGHTS, "not a whole safetensors file"];
+const DAMAGED: &[&str] = &[WEIGHTS, "not a valid safetensors file"];
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = lengths();

@@ -183,7 +183,7 @@ pub(super) fn check<'a>(
     }
     if !layers.values().any(|layer| layer.matrices != [false; 2]) {
         let name = format!("{prefix}<layer>.lora_A.weight");
-        return wrong(&name, "there is none like this: the adapter is empty".into());
+        return wrong(&name, "no such tensor: the adapter is empty".into());
     }
     extras.check_there(&parameters).map_err(|(name, problem)| LoraError::Tensor {
         name: format!("{prefix}{}", shortened(&name)),
@@ -241,13 +241,13 @@ impl Extras {
         if (self.all_biases || self.adapted_biases)
             && !parameters.iter().any(|name| name.ends_with(".bias"))
         {
-            let problem = "there is none like this, although bias is not \"none\"";
+            let problem = "no such tensor, although bias is not \"none\"";
             return Err(("<layer>.bias".into(), problem.into()));
         }
         for end in &self.saved {
             let one = Self { saved: vec![end.clone()], ..Self::default() };
             if !parameters.iter().any(|name| one.is_saved(name)) {
-                let problem = "there is none like this, although the module is in modules_to_save; \
+                let problem = "no such tensor, although the module is in modules_to_save; \
                                remove it there if the model has no such module";
                 return Err((format!("<…>{end}.weight"), problem.into()));
             }

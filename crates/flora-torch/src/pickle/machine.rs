@@ -134,7 +134,7 @@ impl<'a> Machine<'a> {
                 self.graph.append(target, &items);
             }
             Value::Object(_) => {}
-            _ => return Err(self.error("APPENDS to something that is no list")),
+            _ => return Err(self.error("APPENDS to something that is not a list")),
         }
         Ok(())
     }
@@ -148,7 +148,7 @@ impl<'a> Machine<'a> {
         }
         let fits = matches!(self.graph.value(target), Value::Dict(_) | Value::Object(_));
         if !fits || !self.graph.append(target, &items) {
-            return Err(self.error("SETITEMS to something that is no dict"));
+            return Err(self.error("SETITEMS to something that is not a dict"));
         }
         Ok(())
     }
@@ -156,7 +156,9 @@ impl<'a> Machine<'a> {
     pub(super) fn object(&mut self, callee: Id, args: Id) -> Result<(), PickleError> {
         let callable = matches!(self.graph.value(callee), Value::Global { .. } | Value::Object(_));
         if !callable || self.graph.tuple(args).is_none() {
-            return Err(self.error("a call of something that is no function; the file is damaged"));
+            return Err(
+                self.error("a call of something that is not a function; the file is damaged")
+            );
         }
         let object = self.graph.add_object(callee, args);
         self.stack.push(object);

@@ -148,7 +148,7 @@ impl Machine<'_> {
             b'b' => {
                 let (state, target) = (self.pop()?, self.top()?);
                 if !self.graph.set_state(target, state) {
-                    return Err(self.error("BUILD of something that is no object"));
+                    return Err(self.error("BUILD of something that is not an object"));
                 }
             }
             // BINPERSID

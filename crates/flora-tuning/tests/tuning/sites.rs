@@ -569,7 +569,7 @@ fn what_a_site_cannot_do_is_told() {
     let error = refused(&|plan| plan.client.clear());
     assert!(error.contains("no name"), "{error}");
     let error = refused(&|plan| plan.classes.retain(|class| class != "house"));
-    assert!(error.contains("house") && error.contains("\"house\", which is none of"), "{error}");
+    assert!(error.contains("house") && error.contains("\"house\", which is not one of"), "{error}");
     let error = refused(&|plan| plan.classes.push("cat".to_owned()));
     assert!(error.contains("\"cat\" twice"), "{error}");
     let mut plan = good.clone();
@@ -595,7 +595,7 @@ fn what_cannot_be_served_is_told() {
     let error = planned(&["partition={ kind = 'iid', clients = 2 }"]);
     assert!(error.starts_with("noise: partition: "), "{error}");
     let error = planned(&["federation.participants=alone", "method.init_adapter=x"]);
-    assert!(error.contains("not the adapter in method.init_adapter"), "{error}");
+    assert!(error.contains("including the adapter in method.init_adapter"), "{error}");
     let error = planned(&["federation.strategy=ffa", "method.init_adapter=x"]);
     assert!(error.contains("federation.strategy: with ffa A is not sent"), "{error}");
     let error = planned(&["method.init_adapter=/not/there"]);

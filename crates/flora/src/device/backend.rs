@@ -1,4 +1,4 @@
-/// A backend of burn's, compiled in or not.
+/// A backend of burn, compiled in or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
@@ -14,16 +14,16 @@ pub enum Backend {
     Metal,
     /// GPUs through Vulkan, compiled to SPIR-V.
     Vulkan,
-    /// GPUs through whichever graphics API there is: WGSL, unless `vulkan` or `metal` is compiled in, too.
+    /// GPUs through any available graphics API: WGSL, unless `vulkan` or `metal` is compiled in, too.
     Wgpu,
     /// The GPU of a browser. A native program finds none.
     WebGpu,
-    /// The CPU through LLVM. Its feature is burn's `cpu`; its name is not, because `cpu` has always been `flex`.
+    /// The CPU through LLVM. Its feature is burn's `cpu`; its name differs, because `cpu` has always been `flex`.
     Llvm,
 }
 
 impl Backend {
-    /// All of them: the CPU's usual one first, then from the fastest to the slowest that may be there.
+    /// All backends: the usual CPU backend first, then the others from the fastest to the slowest.
     pub const ALL: [Self; 9] = [
         Self::Flex,
         Self::NdArray,
@@ -36,7 +36,7 @@ impl Backend {
         Self::Llvm,
     ];
 
-    /// What `--device` calls it.
+    /// The name for `--device`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Flex => "flex",
@@ -59,7 +59,7 @@ impl Backend {
         }
     }
 
-    /// What it computes on, in a few words.
+    /// A short description of its device.
     pub const fn what(self) -> &'static str {
         match self {
             Self::Flex => "CPU, pure Rust",
@@ -74,7 +74,7 @@ impl Backend {
         }
     }
 
-    /// Whether this program has it.
+    /// Whether this program contains it.
     pub const fn is_compiled(self) -> bool {
         match self {
             Self::Flex => cfg!(feature = "flex"),
@@ -89,12 +89,12 @@ impl Backend {
         }
     }
 
-    /// Whether it is a CPU whose threads are the workers. LLVM's is not: it has threads of its own.
+    /// Whether it is a CPU backend whose threads are the workers. LLVM's is not: it has its own threads.
     pub const fn is_cpu(self) -> bool {
         matches!(self, Self::Flex | Self::NdArray)
     }
 
-    /// Whether there may be several adapters, which are told apart by a number.
+    /// Whether there may be several adapters, which are distinguished by a number.
     pub const fn has_adapters(self) -> bool {
         !matches!(self, Self::Flex | Self::NdArray | Self::Llvm)
     }

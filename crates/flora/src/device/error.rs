@@ -8,41 +8,41 @@ pub enum DeviceError {
          `cargo build --release --features {feature}`, or choose one of: {available}"
     )]
     NotCompiled {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// The Cargo feature that has it.
+        /// The Cargo feature that enables it.
         feature: &'static str,
         /// The devices that were compiled in.
         available: String,
     },
-    /// There is no such backend.
+    /// The backend does not exist.
     #[error("--device {name}: no such device; choose one of: {available}{hint}")]
     Unknown {
-        /// What was asked for.
+        /// The requested name.
         name: String,
         /// The devices that were compiled in.
         available: String,
-        /// A name that is nearly the one asked for, in words.
+        /// A suggestion of a similar name.
         hint: String,
     },
-    /// What follows the colon is no number of an adapter.
+    /// The text after the colon is not the number of an adapter.
     #[error("--device {name}: {problem}")]
     Index {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// What is wrong with it, and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
-    /// The adapter is not there, or burn cannot address it.
+    /// The adapter does not exist, or burn cannot address it.
     #[error("--device {name}: looked for {looked_for}, and found {found}\n{remedy}")]
     NoAdapter {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// Which adapter this means, in words.
+        /// A description of the requested adapter.
         looked_for: String,
-        /// Which adapters there are, in words.
+        /// A description of the available adapters.
         found: String,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
 }

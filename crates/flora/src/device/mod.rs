@@ -1,9 +1,9 @@
-//! Which device a name means, which devices there are, and whether one computes correctly.
+//! Devices by name, the list of available devices, and a check of their results.
 //!
-//! A name is a backend, with the number of an adapter where there may be several: `flex`, `vulkan`, `vulkan:1`,
-//! `cuda:0`; [`DeviceName`] has them all. [`open`] turns one into a device of burn's, or says which feature to build
-//! with and which adapter it looked for. [`check`] computes the operations of a CLIP on a device and compares them with
-//! `flex`: software drivers exist that compute wrong numbers without a word.
+//! A name is a backend, followed by the number of an adapter where there may be several: `flex`, `vulkan`, `vulkan:1`,
+//! `cuda:0`; [`DeviceName`] lists them all. [`open`] turns a name into a burn device; its error names the feature to
+//! build with, or the adapter it looked for. [`check`] computes the operations of a CLIP on a device and compares them
+//! with `flex`: some software drivers silently compute wrong numbers.
 
 mod adapters;
 mod backend;
@@ -22,27 +22,27 @@ use burn::tensor::Device;
 /// A device that can compute.
 #[derive(Debug, Clone)]
 pub struct Opened {
-    /// Its name, with `auto` resolved; otherwise as it was asked for.
+    /// Its name, as requested, or the resolved one for `auto`.
     pub name: String,
     /// The backend that it names.
     pub backend: Backend,
     /// The device.
     pub device: Device,
-    /// What it computes on; `None` for `flex` and `ndarray`.
+    /// The adapter; `None` for `flex` and `ndarray`.
     pub adapter: Option<Adapter>,
 }
 
-/// The backends that were compiled in, each with a few words on what it is.
+/// The backends that were compiled in, each with a short description.
 pub fn available() -> Vec<(&'static str, &'static str)> {
     let compiled = Backend::ALL.iter().filter(|backend| backend.is_compiled());
     compiled.map(|backend| (backend.name(), backend.what())).collect()
 }
 
-/// The device that `name` means; `cpu` is the pure-Rust CPU backend, `flex`.
+/// The device with this `name`; `cpu` is the pure-Rust CPU backend, `flex`.
 ///
 /// # Errors
 ///
-/// A name that is unknown, a backend that was not compiled in, an adapter that is not there.
+/// An unknown name, a backend that was not compiled in, or an adapter that does not exist.
 ///
 /// ```
 /// # #[cfg(feature = "flex")] {
@@ -54,11 +54,11 @@ pub fn parse(name: &str) -> Result<Device, DeviceError> {
     open(name).map(|opened| opened.device)
 }
 
-/// The device that `name` means, with what is known of it.
+/// The device with this `name`, and its description.
 ///
 /// # Errors
 ///
-/// A name that is unknown, a backend that was not compiled in, an adapter that is not there.
+/// An unknown name, a backend that was not compiled in, or an adapter that does not exist.
 pub fn open(name: &str) -> Result<Opened, DeviceError> {
     let parsed: DeviceName = name.parse()?;
     let (device, adapter) = adapters::find(&parsed)?;
@@ -66,12 +66,13 @@ pub fn open(name: &str) -> Result<Opened, DeviceError> {
     Ok(Opened { name, backend: parsed.backend, device, adapter })
 }
 
-/// The device that `--device NAME` among a program's arguments means, the CPU without it; both words are taken out. A device
-/// other than `flex` is compared with it first ([`check`]). For programs without a parser of arguments, as the examples are.
+/// The device of `--device NAME` among a program's arguments, the CPU by default; both words are removed. A device
+/// other than `flex` is first compared with it ([`check`]). For programs without an argument parser, such as the
+/// examples.
 ///
 /// # Errors
 ///
-/// As [`open`], and a device that computes wrong numbers.
+/// Those of [`open`], and a device that computes wrong numbers.
 ///
 /// ```
 /// # #[cfg(feature = "flex")] {
@@ -102,8 +103,8 @@ pub fn take_from(arguments: &mut Vec<String>) -> Result<Device, Box<dyn std::err
     Ok(opened.device)
 }
 
-/// Whether several threads may well compute on the device at once: true of CPUs, whose threads are
-/// the workers; a GPU is kept busy by one.
+/// Whether several threads should compute on the device at once: this is true for CPUs, whose threads are the workers;
+/// one thread keeps a GPU busy.
 pub fn is_cpu(name: &str) -> bool {
     DeviceName::read(name).is_ok_and(|name| name.backend.is_cpu())
 }

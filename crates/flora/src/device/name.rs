@@ -5,24 +5,24 @@ use flora_core::text::nearest;
 
 use super::{Backend, DeviceError, adapters, available};
 
-/// A name of a device, of a backend that was compiled in:
+/// The name of a device, with a backend that was compiled in:
 /// `flex|cpu|ndarray|llvm|cuda[:i]|rocm[:i]|metal[:i]|vulkan[:i]|wgpu[:i]|webgpu[:i]|auto`.
 ///
-/// `cpu` is `flex`. Adapters are counted from 0 in the order in which `flora devices` lists them. Without a number it is
-/// the best: a GPU with memory of its own, else another one, else a software driver. `auto` is the first backend with a
-/// GPU, of those compiled in, else `flex`.
+/// `cpu` is `flex`. Adapters are counted from 0 in the order of `flora devices`. Without a number it is the best one: a
+/// GPU with its own memory, else another GPU, else a software driver. `auto` is the first compiled backend with a GPU,
+/// else `flex`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceName {
     /// The backend.
     pub backend: Backend,
-    /// The adapter's number, where one is named.
+    /// The adapter's number, if given.
     pub index: Option<usize>,
 }
 
 impl DeviceName {
     pub(super) const AUTO: &str = "auto";
 
-    /// The name in `text`, whether its backend was compiled in or not. `auto` is no backend.
+    /// Parses the name in `text`, whether its backend was compiled in or not. `auto` is not a backend.
     pub(super) fn read(text: &str) -> Result<Self, DeviceError> {
         let (word, index) = match text.split_once(':') {
             Some((word, index)) => (word, Some(index)),
@@ -37,12 +37,12 @@ impl DeviceName {
         if !backend.has_adapters() {
             return Err(wrong(format!("{word} is a single device; leave out :{index}")));
         }
-        // No sign, no blank: what is accepted is what is printed.
+        // No sign, no blank: only the printed form is accepted.
         let digits = index.bytes().all(|byte| byte.is_ascii_digit());
         let number = index.parse().ok().filter(|_| digits);
         let number = number.ok_or_else(|| {
             wrong(format!(
-                "{index:?} is no number of an adapter; they are counted from 0: {word}:0"
+                "{index:?} is not the number of an adapter; they are counted from 0: {word}:0"
             ))
         })?;
         Ok(Self { backend, index: Some(number) })
@@ -82,7 +82,7 @@ fn automatic() -> Backend {
     let compiled = Backend::ALL.into_iter().filter(|backend| backend.is_compiled());
     let gpus = compiled.clone().filter(|backend| backend.has_adapters());
     let mut with_gpu = gpus.filter(|&backend| adapters(backend).iter().any(|it| !it.is_software()));
-    // A build without any CPU backend names the first that it has, and fails as that does.
+    // A build without a CPU backend names its first backend, and fails as that does.
     with_gpu.next().or(compiled.into_iter().next()).unwrap_or(Backend::Flex)
 }
 
@@ -96,7 +96,7 @@ fn unknown(text: &str, word: &str) -> DeviceError {
     }
 }
 
-/// The devices that were compiled in, in words.
+/// The compiled devices, for messages.
 fn choice() -> String {
     let shown = |name| if name == "flex" { "cpu (flex)" } else { name };
     available().into_iter().map(|(name, _)| shown(name)).collect::<Vec<_>>().join(", ")

@@ -1,4 +1,4 @@
-//! Adapters of the graphics APIs, by wgpu.
+//! Adapters of the graphics APIs, through wgpu.
 
 use std::sync::Mutex;
 
@@ -8,18 +8,18 @@ use burn::tensor::{Device, DeviceKind, read_sync};
 use super::{Adapter, SOFTWARE, missing};
 use crate::device::{Backend, DeviceError, DeviceName};
 
-/// An adapter, and what burn calls it.
+/// An adapter, and burn's name for it.
 pub(super) struct Found {
     pub(super) adapter: Adapter,
-    /// `None`: burn has no name for it.
+    /// `None` if burn has no name for it.
     kind: Option<DeviceKind>,
-    /// The lower, the better.
+    /// Lower is better.
     rank: usize,
 }
 
-/// The adapters of the graphics API that a device of `backend` computes on.
+/// The adapters of the graphics API that a device of `backend` uses.
 pub(super) fn found(backend: Backend) -> Vec<Found> {
-    // As burn settles on an API: the first with a GPU, else the first with anything.
+    // burn's choice of an API: the first with a GPU, otherwise the first with any adapter.
     let mut software = Vec::new();
     for api in apis(backend) {
         let found = number(backend, &probe(*api));
@@ -47,7 +47,7 @@ pub(super) fn find(name: &DeviceName) -> Result<(Device, Adapter), DeviceError> 
     let chosen = found.swap_remove(index);
     let kind = match chosen.kind {
         Some(kind) => kind,
-        // What burn chooses where it is not told.
+        // burn's default choice.
         None if is_alone => DeviceKind::DefaultDevice,
         None => {
             return Err(DeviceError::Index {
@@ -101,7 +101,7 @@ fn remedy(name: &DeviceName, found: &[&Adapter]) -> String {
         Backend::WebGpu => {
             "WebGPU is the API of browsers; a program outside of one reaches a GPU by --device wgpu.".into()
         }
-        Backend::Metal => "Metal is there on Apple's systems only.".into(),
+        Backend::Metal => "Metal exists only on Apple's systems.".into(),
         backend if !found.is_empty() => {
             format!("Name one of them, or --device {} for the best.", backend.name())
         }
@@ -113,7 +113,7 @@ fn remedy(name: &DeviceName, found: &[&Adapter]) -> String {
 
 /// The adapters of an API.
 fn probe(api: wgpu::Backend) -> Vec<wgpu::AdapterInfo> {
-    // The Vulkan loader crashes where instances come and go on several threads at once.
+    // The Vulkan loader crashes if several threads create and destroy instances at once.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = ONE_AT_A_TIME.lock();
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
@@ -124,8 +124,8 @@ fn probe(api: wgpu::Backend) -> Vec<wgpu::AdapterInfo> {
     adapters.iter().map(wgpu::Adapter::get_info).collect()
 }
 
-/// The adapters with their names, numbers, and what burn calls them: it counts each kind for itself, and knows one
-/// software driver.
+/// The adapters with their names, numbers and burn's names: burn counts each kind separately, and knows one software
+/// driver.
 fn number(backend: Backend, infos: &[wgpu::AdapterInfo]) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     for (index, info) in infos.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Devices that burn counts itself: CUDA's and ROCm's.
+//! Devices that burn counts itself: those of CUDA and ROCm.
 
 #[cfg(any(feature = "cuda", feature = "rocm"))]
 use std::panic::catch_unwind;
@@ -10,7 +10,7 @@ use burn::tensor::DeviceType;
 use super::{Adapter, missing};
 use crate::device::{Backend, DeviceError, DeviceName};
 
-/// The devices of `backend`, each opened to ask for its name.
+/// The devices of `backend`; each is opened to ask for its name.
 pub(super) fn devices(backend: Backend) -> Vec<(Device, Adapter)> {
     match backend {
         #[cfg(feature = "cuda")]
@@ -21,7 +21,7 @@ pub(super) fn devices(backend: Backend) -> Vec<(Device, Adapter)> {
     }
 }
 
-/// burn panics where a library of the driver's is missing.
+/// burn panics if a library of the driver is missing.
 #[cfg(any(feature = "cuda", feature = "rocm"))]
 fn listed(
     backend: Backend,
@@ -49,7 +49,7 @@ fn listed(
     found
 }
 
-/// What Linux says of a driver.
+/// Linux's description of a driver.
 #[cfg(any(feature = "cuda", feature = "rocm"))]
 fn first_line(path: &str) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();

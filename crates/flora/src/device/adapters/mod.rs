@@ -9,31 +9,31 @@ use serde::Serialize;
 
 use super::{Backend, DeviceError, DeviceName};
 
-/// A GPU, or the software that stands for one, as its driver describes it.
+/// A GPU or its software emulation, as described by its driver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Adapter {
-    /// As `--device` names it, for example `vulkan:0`.
+    /// Its name for `--device`, for example `vulkan:0`.
     pub device: String,
-    /// As it names itself.
+    /// Its own name.
     pub name: String,
-    /// The interface it is reached by: `Vulkan`, `Metal`, `CUDA`, ...
+    /// The API that it is used through: `Vulkan`, `Metal`, `CUDA`, ...
     pub api: &'static str,
     /// `discrete GPU`, `integrated GPU`, `virtual GPU`, `software` or `other`.
     pub kind: &'static str,
-    /// The driver's name; empty where it tells none.
+    /// The driver's name; empty if unknown.
     pub driver: String,
-    /// The driver's version; empty where it tells none.
+    /// The driver's version; empty if unknown.
     pub driver_version: String,
 }
 
 impl Adapter {
-    /// Whether it is a program that stands for a GPU.
+    /// Whether it is a software emulation of a GPU.
     pub fn is_software(&self) -> bool {
         self.kind == SOFTWARE
     }
 
-    /// Name, interface, driver and version, on one line.
+    /// Name, API, driver and version, on one line.
     pub fn description(&self) -> String {
         let mut words = format!("{} ({}, {})", self.name, self.kind, self.api);
         match (self.driver.as_str(), self.driver_version.as_str()) {
@@ -48,10 +48,10 @@ impl Adapter {
 
 const SOFTWARE: &str = "software";
 
-/// The adapters that `backend` finds on this machine, in the order of their numbers. None for a backend that was not
-/// compiled in, and for one that has a single device: `flex`, `ndarray`, `llvm`.
+/// The adapters that `backend` finds on this machine, in the order of their numbers. There are none for a backend that
+/// was not compiled in, and for the backends with a single device: `flex`, `ndarray`, `llvm`.
 ///
-/// It loads the drivers. Call it before other threads use the same graphics API.
+/// This loads the drivers. Call it before other threads use the same graphics API.
 pub fn adapters(backend: Backend) -> Vec<Adapter> {
     match backend {
         #[cfg(feature = "wgpu")]
@@ -67,7 +67,7 @@ pub fn adapters(backend: Backend) -> Vec<Adapter> {
     }
 }
 
-/// The device that the name means.
+/// The device with this name.
 pub(super) fn find(name: &DeviceName) -> Result<(Device, Option<Adapter>), DeviceError> {
     match name.backend {
         #[cfg(feature = "flex")]
@@ -91,7 +91,7 @@ fn ndarray() -> Device {
     Device::ndarray()
 }
 
-/// The error of an adapter that is not among `found`.
+/// The error for an adapter that is not among `found`.
 fn missing(
     name: &DeviceName,
     apis: &str,

@@ -1,4 +1,4 @@
-//! Whether a device computes what `flex` computes.
+//! Check that a device computes the same as `flex`.
 
 mod operations;
 
@@ -9,16 +9,16 @@ use serde::Serialize;
 
 use self::operations::{OPERATIONS, Operation};
 
-/// How far an operation on the device is from `flex`.
+/// The difference of an operation on the device from `flex`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What was computed.
+    /// The operation.
     pub operation: &'static str,
-    /// The largest difference, over the largest absolute value that `flex` computes. Infinite where the device gives
-    /// a non-finite number or another count of them.
+    /// The largest difference, divided by the largest absolute value on `flex`. Infinite if the device returns a
+    /// non-finite value or a different number of values.
     pub difference: f32,
-    /// The largest difference that is accepted.
+    /// The largest accepted difference.
     pub tolerance: f32,
 }
 
@@ -32,53 +32,52 @@ impl Finding {
 /// A step of a check.
 #[derive(Debug)]
 pub enum Step<'a> {
-    /// The device begins with this operation: the last one of a driver that crashes or hangs.
+    /// The device begins this operation: the last such step names the culprit if a driver crashes or hangs.
     Begins(&'static str),
-    /// It has ended.
+    /// The operation has ended.
     Ends(&'a Finding),
 }
 
-/// Why a device is not to be trusted.
+/// Why a device must not be used.
 #[derive(Debug, Clone, thiserror::Error, PartialEq)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// Its numbers are not those of `flex`.
+    /// Its results differ from those of `flex`.
     #[error(
         "{operation} is off by {difference:.1e} of the largest value, where {tolerance:.0e} is accepted: \
          the device computes wrong numbers"
     )]
     Off {
-        /// What was computed.
+        /// The operation.
         operation: &'static str,
-        /// The largest difference, over the largest absolute value.
+        /// The largest difference, divided by the largest absolute value.
         difference: f32,
-        /// What is accepted.
+        /// The largest accepted difference.
         tolerance: f32,
     },
-    /// It could not compute at all.
+    /// An operation failed.
     #[error("{operation} failed: {message}")]
     Failed {
-        /// What was to be computed.
+        /// The operation.
         operation: &'static str,
-        /// What burn or the driver said.
+        /// The error of burn or the driver.
         message: String,
     },
-    /// There is nothing to compare with.
+    /// There is no reference to compare with.
     #[error(
         "devices are compared with flex, and this program was built without it (--features flex)"
     )]
     NoReference,
 }
 
-/// Computes a matrix product, softmax, layer norm, attention, a small CLIP and a training step on the device, in about
-/// a second where kernels need not be compiled first, and compares each with what `flex` computes.
+/// Computes a matrix product, softmax, layer norm, attention, a small CLIP and a training step on the device, and
+/// compares each with the result of `flex`. It takes about a second if kernels need not be compiled first.
 ///
-/// A driver may crash or hang on the way, and takes the process with it: the `flora` program calls this in a process of
-/// its own.
+/// A driver may crash or hang, together with its process: the `flora` program calls this in a separate process.
 ///
 /// # Errors
 ///
-/// The first operation that is off or fails.
+/// The first operation that differs or fails.
 ///
 /// ```
 /// # #[cfg(feature = "flex")] {
@@ -97,7 +96,7 @@ pub fn check(device: &Device) -> Result<(), CheckError> {
     }
 }
 
-/// The same, with the difference of every operation, whether it is accepted or not; `tell` hears each step.
+/// Like [`check`], but returns the difference of every operation, accepted or not; `tell` receives each step.
 ///
 /// # Errors
 ///
@@ -130,7 +129,7 @@ fn reference() -> Result<Device, CheckError> {
     Err(CheckError::NoReference)
 }
 
-/// burn panics where a driver refuses.
+/// burn panics if a driver refuses.
 fn compute(operation: &Operation, device: &Device) -> Result<Vec<Vec<f32>>, CheckError> {
     catch_unwind(AssertUnwindSafe(|| (operation.compute)(device))).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -140,7 +139,7 @@ fn compute(operation: &Operation, device: &Device) -> Result<Vec<Vec<f32>>, Chec
     })
 }
 
-/// The largest difference in any of the results, over the largest absolute value of that result.
+/// The largest difference in any of the results, divided by the largest absolute value of that result.
 fn difference(actual: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
     if actual.len() != expected.len() {
         return f32::INFINITY;
@@ -171,7 +170,7 @@ mod tests {
         assert_eq!(difference(&[vec![1.0, f32::INFINITY], vec![100.0]], &expected), f32::INFINITY);
         assert_eq!(difference(&[vec![1.0], vec![100.0]], &expected), f32::INFINITY);
         assert_eq!(difference(&expected[..1], &expected), f32::INFINITY);
-        // Of values that are all zero, any other one is far away.
+        // If all values are zero, any other value is infinitely far away.
         assert!(difference(&[vec![1e-3]], &[vec![0.0]]) > 1e30);
     }
 
@@ -197,7 +196,7 @@ mod tests {
         assert_eq!(begun, OPERATIONS.map(|operation| operation.name));
     }
 
-    /// What is compared is not zero, and the reference is not a constant.
+    /// The compared values are not zero, and the reference is not constant.
     #[cfg(feature = "flex")]
     #[test]
     fn every_operation_computes_something() {

@@ -1,4 +1,4 @@
-//! What a device is tried with: the operations of a CLIP, in sizes that are no multiples of a kernel's tiles, and a
+//! The operations of a device check: those of a CLIP, in sizes that are not multiples of a kernel's tiles, and a
 //! training step.
 
 use burn::module::{Module, Param};
@@ -8,20 +8,20 @@ use flora_kernels::{attention, layer_norm, linear, quick_gelu};
 
 pub(super) struct Operation {
     pub(super) name: &'static str,
-    /// Of the largest absolute value.
+    /// Relative to the largest absolute value.
     pub(super) tolerance: f32,
     /// The results on a device.
     pub(super) compute: fn(&Device) -> Vec<Vec<f32>>,
 }
 
-/// What is accepted where values are copied: nothing.
+/// The tolerance for copied values: none.
 const EXACT: f32 = 0.0;
-/// What is accepted where no products are summed: other roundings of exp, rsqrt and division stay below 1e-6.
+/// The tolerance without sums of products: other roundings of exp, rsqrt and division stay below 1e-6.
 const ELEMENTWISE: f32 = 1e-4;
-/// What is accepted of sums of products: `f32` stays below 1e-5, and factors that tensor cores round to 10 bits (TF32)
+/// The tolerance for sums of products: `f32` stays below 1e-5, and factors that tensor cores round to 10 bits (TF32)
 /// below 2e-3. A wrong kernel is off by about 1.
 const PRODUCTS: f32 = 5e-3;
-/// The same after several layers, or forward and backward.
+/// The tolerance after several layers, or forward and backward.
 const DEEP: f32 = 1e-2;
 
 pub(super) const OPERATIONS: [Operation; 8] = [
@@ -35,7 +35,7 @@ pub(super) const OPERATIONS: [Operation; 8] = [
     Operation { name: "training step", tolerance: DEEP, compute: training_step },
 ];
 
-/// Numbers from -1 to 1 without a pattern, others for another `salt`, and the same on every device.
+/// Irregular numbers from -1 to 1, which depend on `salt`, and are the same on every device.
 fn numbers<const D: usize>(salt: u64, dims: [usize; D], device: &Device) -> Tensor<D> {
     let mut state = salt.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     let values: Vec<f32> = (0..dims.iter().product())
@@ -54,7 +54,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec().expect("converted to f32")
 }
 
-/// Rows that are picked, cut, turned and joined.
+/// Rows that are selected, sliced, transposed and concatenated.
 fn copy(device: &Device) -> Vec<Vec<f32>> {
     let table = numbers::<2>(1, [37, 50], device);
     let rows = Tensor::<1, Int>::from_data([36, 0, 7, 7, 19], device);
@@ -97,7 +97,7 @@ fn heads(device: &Device) -> Vec<Vec<f32>> {
     vec![values(all), values(attention(part(13), part(14), part(15), 3, true))]
 }
 
-/// A CLIP of one block a tower, with random weights.
+/// A CLIP with one block per tower and random weights.
 fn small(device: &Device) -> (Clip, Tokens, Tensor<4>) {
     let text = TextConfig {
         vocab_size: 64,
@@ -137,8 +137,8 @@ fn clip(device: &Device) -> Vec<Vec<f32>> {
     vec![values(clip.image_features(images)), values(clip.text_features(&tokens)), values(logits)]
 }
 
-/// Loss, gradients, and a step of every weight of a projection as Adam does it, with an epsilon that keeps apart what
-/// is rounding from what is a gradient.
+/// Loss, gradients, and Adam's step of every weight of a projection, with an epsilon that separates rounding errors
+/// from gradients.
 fn training_step(device: &Device) -> Vec<Vec<f32>> {
     let device = device.clone().autodiff();
     let (mut clip, tokens, images) = small(&device);
