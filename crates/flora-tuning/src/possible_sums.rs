@@ -186,7 +186,7 @@ mod tests {
             (changed(CLASS_COUNTS, |at, _| [1.0, 0.001, -0.001][at]), "in class 2"),
             (changed(CLASS_COUNTS, |_, x| 1000.0 * x), "hold 1000 of its images"),
             (changed(CLASS_COUNTS, |_, x| 0.99 * x), "instead of all of them once"),
-            (changed(CLASS_COUNTS, empty), "inf at least"),
+            (changed(CLASS_COUNTS, empty), "at least inf"),
             (changed(CLASS_SUMS, |_, x| 1.01 * x), "sums of its classes"),
             (changed(CLASS_SUMS, |_, x| -1000.0 * x), "sums of its classes"),
             (changed(GRAM, |_, x| 1.01 * x), "must be 1 at most"),

@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(agreed(None, &profiles[..2]).unwrap().template, "a {}");
         assert_eq!(agreed(Some("no {}"), &profiles).unwrap().template, "no {}");
         let error = agreed(None, &profiles).unwrap_err();
-        let words = "data.template: alpha says \"a {}\", and gamma \"the {}\"; choose one";
+        let words = "data.template: alpha has \"a {}\", but gamma has \"the {}\"; choose one";
         assert!(error.starts_with(words), "{error}");
     }
 

@@ -181,7 +181,7 @@ fn mistakes_are_named() {
         (format!("baseline = {{ rank = '3' }}\n{one}"), "baseline: axis \"rank\" has no value"),
         (format!("baseline = {{}}\n{one}"), "baseline: name a row"),
         ("baseline = { rank = '3' }\n[[rows]]\nname = 'a'".into(), "needs [[axes]]"),
-        (format!("{one}[figure]\nx = 'y'"), "figure.x: \"y\" is no axis"),
+        (format!("{one}[figure]\nx = 'y'"), "figure.x: \"y\" is not an axis"),
         (format!("{two}[figure]\nx = 'b'\nseries = 'b'"), "is the axis x already"),
         (format!("{three}[figure]\nx = 'b'\nseries = 'e'"), "leave out `series`"),
         (format!("{one}[figure]\nx = 'rank'\ny = 'z'"), "`y`"),
