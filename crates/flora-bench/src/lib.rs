@@ -35,6 +35,6 @@ mod workload;
 pub use error::BenchError;
 pub use model::BenchModel;
 pub use report::{Measurement, ModelFacts, Peak, Report, Seconds};
-pub use run::{Progress, run};
+pub use run::{WorkloadProgress, run};
 pub use settings::{Settings, TextLength};
 pub use workload::Workload;

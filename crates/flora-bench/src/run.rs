@@ -8,7 +8,7 @@ use crate::{
 
 /// The progress of a workload.
 #[derive(Debug, Clone, Copy)]
-pub struct Progress {
+pub struct WorkloadProgress {
     /// The workload.
     pub workload: Workload,
     /// Repeats so far, including the warm-up.
@@ -31,7 +31,7 @@ pub fn run(
     device: &str,
     workloads: &[Workload],
     settings: &Settings,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(WorkloadProgress),
 ) -> Result<Report, BenchError> {
     settings.check(&model.config.text_config)?;
     let crew = Crew::new(settings.threads, settings.each)?;
@@ -71,7 +71,7 @@ fn time(
     model: BenchModel,
     settings: &Settings,
     crew: &Crew,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(WorkloadProgress),
 ) -> Result<Timed, BenchError> {
     let mut job = prepare(workload, model, settings, crew.batches())?;
     let outcome = match settings.outcomes {
@@ -80,13 +80,13 @@ fn time(
     };
     let mut samples = Samples::default();
     let total = settings.warmup + settings.repeats;
-    progress(Progress { workload, done: 0, total });
+    progress(WorkloadProgress { workload, done: 0, total });
     for done in 0..total {
         match done < settings.warmup {
             true => crew.run(&mut job.works)?,
             false => samples.add(|| crew.run(&mut job.works))?,
         }
-        progress(Progress { workload, done: done + 1, total });
+        progress(WorkloadProgress { workload, done: done + 1, total });
     }
     let peak_memory_bytes = flora_core::memory::peak_memory_bytes();
     // The next workload needs the memory.

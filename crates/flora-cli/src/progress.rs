@@ -18,7 +18,7 @@ use crate::{bar, output};
 
 /// The amount of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Voice {
+pub(crate) enum Verbosity {
     /// Warnings only.
     Quiet,
     /// A line per round.
@@ -29,7 +29,7 @@ pub(crate) enum Voice {
     Json,
 }
 
-impl Voice {
+impl Verbosity {
     /// Whether tables and sentences are printed on standard output.
     pub(crate) fn is_for_people(self) -> bool {
         matches!(self, Self::Normal | Self::Verbose)
@@ -52,7 +52,7 @@ pub(crate) struct Keeper {
 const FEW: usize = 3;
 
 pub(crate) struct Progress {
-    voice: Voice,
+    voice: Verbosity,
     /// Created once the data are known to be usable, so that invalid input leaves no folder.
     folder: Option<RunFolder>,
     keeper: Option<Keeper>,
@@ -99,7 +99,7 @@ pub(crate) struct Told {
 }
 
 impl Progress {
-    pub(crate) fn new(voice: Voice) -> Self {
+    pub(crate) fn new(voice: Verbosity) -> Self {
         Self {
             voice,
             folder: None,
@@ -140,14 +140,14 @@ impl Progress {
             }
             let message = line.strip_prefix("warning: ").unwrap_or(&line).to_owned();
             let event = Event::Warning { message };
-            if self.voice == Voice::Json {
+            if self.voice == Verbosity::Json {
                 let _ = output::json(&event);
             }
             self.keep_event(&event);
         }
     }
 
-    pub(crate) fn voice(&self) -> Voice {
+    pub(crate) fn voice(&self) -> Verbosity {
         self.voice
     }
 
@@ -247,10 +247,12 @@ impl Progress {
 
     fn warn(&self, message: &str) {
         match self.voice {
-            Voice::Normal | Voice::Verbose => self.say(format!("warning: {}", printable(message))),
+            Verbosity::Normal | Verbosity::Verbose => {
+                self.say(format!("warning: {}", printable(message)))
+            }
             // The JSON output has this as an event.
-            Voice::Json => {}
-            Voice::Quiet => output::warning(message),
+            Verbosity::Json => {}
+            Verbosity::Quiet => output::warning(message),
         }
     }
 
@@ -300,7 +302,7 @@ impl Progress {
                 }
             }
             Event::ClientReplied { round, client, seconds, metrics, .. }
-                if self.voice == Voice::Verbose =>
+                if self.voice == Verbosity::Verbose =>
             {
                 let loss =
                     metrics.get("loss").map_or(String::new(), |loss| format!(", loss {loss:.4}"));
@@ -337,7 +339,7 @@ impl Progress {
                     100.0 * accuracy,
                     100.0 * accuracy_weighted
                 ));
-                if self.voice == Voice::Verbose {
+                if self.voice == Verbosity::Verbose {
                     for score in clients {
                         let (client, accuracy) = (printable(&score.client), 100.0 * score.accuracy);
                         self.say(format!("          {client}: {accuracy:.1} %"));
@@ -357,7 +359,7 @@ impl Progress {
     /// Reports failed clients: one line each, or one for all if there are many.
     fn tell_failures(&mut self, round: usize) {
         let failures = std::mem::take(&mut self.failures);
-        if failures.len() <= FEW || self.voice == Voice::Verbose {
+        if failures.len() <= FEW || self.voice == Verbosity::Verbose {
             for (client, _, message) in failures {
                 self.warn(&format!("round {round}: client {client}: {message}"));
             }
@@ -385,7 +387,7 @@ fn is_in_tables(event: &Event) -> bool {
 impl Observer for Progress {
     fn event(&mut self, event: &Event) {
         self.record_aside();
-        if self.voice == Voice::Json {
+        if self.voice == Verbosity::Json {
             // Standard output may lose it, which is reported at the end; the run's folder has it, too.
             let _ = output::json(event);
         }

@@ -59,7 +59,7 @@ mod vision;
 mod zero_shot;
 
 pub use activation::Activation;
-pub use checkpoint::{Checkpoint, Layout, SaveOptions};
+pub use checkpoint::{Checkpoint, CheckpointLayout, SaveOptions};
 pub use config::{ClipConfig, TextConfig, VisionConfig};
 pub use distinct::check_distinct;
 pub use embedder::Embedder;

@@ -8,7 +8,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct ZeroShot {
     texts: Tensor<2>,
-    factor: f32,
+    logit_scale: f32,
 }
 
 impl ZeroShot {
@@ -33,9 +33,9 @@ impl ZeroShot {
     }
 
     /// A classifier with one class per row of `texts`, features that need not be normalised: `[classes,
-    /// projection_dim]`. `factor` is the factor on cosine similarities, `exp(logit_scale)`.
-    pub fn from_features(texts: Tensor<2>, factor: f32) -> Self {
-        Self { texts: normalize(texts), factor }
+    /// projection_dim]`. `logit_scale` multiplies cosine similarities: the exponential of the checkpoint's number.
+    pub fn from_features(texts: Tensor<2>, logit_scale: f32) -> Self {
+        Self { texts: normalize(texts), logit_scale }
     }
 
     /// A classifier with one class for each of `counts`, made of that many consecutive rows of `texts`: the mean of the
@@ -45,7 +45,7 @@ impl ZeroShot {
     /// # Panics
     ///
     /// If the sum of `counts` is not the number of rows of `texts`, or one of them is 0.
-    pub fn ensemble(texts: Tensor<2>, counts: &[usize], factor: f32) -> Self {
+    pub fn ensemble(texts: Tensor<2>, counts: &[usize], logit_scale: f32) -> Self {
         let [rows, _] = texts.dims();
         assert_eq!(counts.iter().sum::<usize>(), rows, "every row belongs to one class");
         let texts = normalize(texts);
@@ -54,7 +54,7 @@ impl ZeroShot {
             start += count;
             texts.clone().slice(start - count..start).mean_dim(0)
         };
-        Self::from_features(Tensor::cat(counts.iter().map(mean).collect(), 0), factor)
+        Self::from_features(Tensor::cat(counts.iter().map(mean).collect(), 0), logit_scale)
     }
 
     /// Scaled cosine similarities.
@@ -64,7 +64,7 @@ impl ZeroShot {
     /// - images: features, not necessarily normalised, `[batch, projection_dim]`
     /// - output: `[batch, classes]`
     pub fn logits(&self, images: Tensor<2>) -> Tensor<2> {
-        normalize(images).matmul(self.texts.clone().transpose()).mul_scalar(self.factor)
+        normalize(images).matmul(self.texts.clone().transpose()).mul_scalar(self.logit_scale)
     }
 
     /// Softmax of [`ZeroShot::logits`]: each row sums to one.

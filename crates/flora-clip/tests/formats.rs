@@ -7,7 +7,8 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 use common::{Expected, fixture, max_difference, values};
 use flora_clip::{
-    Centering, Checkpoint, Clip, Layout, Padding, SaveOptions, Tokens, normalize, read_image,
+    Centering, Checkpoint, CheckpointLayout, Clip, Padding, SaveOptions, Tokens, normalize,
+    read_image,
 };
 use flora_core::Dtype;
 
@@ -140,7 +141,7 @@ fn every_layout_comes_back_from_every_layout() {
             burn::tensor::Distribution::Normal(0.0, 1.0),
             &device,
         );
-        for layout in [Layout::HuggingFace, Layout::OpenClip] {
+        for layout in [CheckpointLayout::HuggingFace, CheckpointLayout::OpenClip] {
             let folder = tempfile::tempdir().unwrap();
             let options = SaveOptions { layout, dtype: Dtype::F32 };
             Checkpoint::save(folder.path(), &model, config, tokenizer, preprocessor, options)

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use crate::bytes::Fields;
 use crate::error::CodecError;
 use crate::numbers::Numbers;
-use crate::sparse::Kept;
+use crate::sparse::KeptEntries;
 use crate::{eden, lossless};
 
 /// The encoding of an update's tensors: in experiment files a word, or a table with the word as its `kind` and the
@@ -80,7 +80,7 @@ pub enum Values {
 enum Stage {
     Dense(Numbers),
     Eden(u8),
-    Sparse(Kept, f64),
+    Sparse(KeptEntries, f64),
 }
 
 impl Codec {
@@ -207,9 +207,9 @@ impl Codec {
                     Values::Int8 => Numbers::Int8,
                     Values::Int4 => Numbers::Int4,
                 };
-                Stage::Sparse(Kept::Numbers(numbers), density)
+                Stage::Sparse(KeptEntries::Numbers(numbers), density)
             }
-            Self::Ternary { density } => Stage::Sparse(Kept::Signs, density),
+            Self::Ternary { density } => Stage::Sparse(KeptEntries::Signs, density),
         }
     }
 }

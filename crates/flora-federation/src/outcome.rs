@@ -58,7 +58,7 @@ pub struct Partial {
 
 /// The progress of a run.
 #[derive(Debug, Clone)]
-pub(crate) struct Progress {
+pub(crate) struct RunProgress {
     /// The current shared parameters.
     pub(crate) global: Arc<ParameterRecord>,
     /// The parameters of the last and of the best evaluation.
@@ -80,7 +80,7 @@ pub(crate) struct Evaluated {
     pub(crate) best_at: usize,
 }
 
-impl Progress {
+impl RunProgress {
     pub(crate) fn new(initial: ParameterRecord) -> Self {
         Self {
             global: Arc::new(initial),

@@ -41,7 +41,7 @@ fn answer(moments: &Moments, dtype: Dtype) -> (ParameterRecord, f64) {
 }
 
 /// Distributes images to `clients` as `draw` selects: at random, or sorted by class, in shares of any size.
-fn deal(images: &Images, clients: usize, draw: u64) -> Vec<Vec<usize>> {
+fn partition(images: &Images, clients: usize, draw: u64) -> Vec<Vec<usize>> {
     let mut rng = seed::stream(draw, "who holds which image");
     let mut order: Vec<usize> = (0..images.labels.len()).collect();
     order.shuffle(&mut rng);
@@ -84,7 +84,7 @@ fn the_head_is_the_same_over_any_clients_in_any_order() {
         let images = Images::drawn(draw, 600, 24, 7);
         let whole = images.moments();
         for clients in [1, 4, 10, 100] {
-            let shares = deal(&images, clients, draw);
+            let shares = partition(&images, clients, draw);
             assert_eq!(shares.iter().map(Vec::len).sum::<usize>(), 600);
             for dtype in [Dtype::F32, Dtype::F16] {
                 let answers: Vec<_> = shares
@@ -117,7 +117,7 @@ fn moments_add_up_in_f64() {
     let images = Images::drawn(3, 300, 16, 5);
     let whole = Ridge::default().solve(&images.moments(), &images.texts).unwrap();
     let mut sum = Moments::new(images.dim, images.classes);
-    for share in deal(&images, 10, 3) {
+    for share in partition(&images, 10, 3) {
         sum.merge(&images.moments_of(share)).unwrap();
     }
     assert_eq!(sum.total(), 300.0);

@@ -15,13 +15,13 @@ use crate::HubModel;
 use crate::plan::{Kind, Weights, needs_config, plan, shards};
 
 /// The paths of one repository's files.
-pub(crate) struct Layout {
+pub(crate) struct CachePaths {
     repository: PathBuf,
     #[cfg(feature = "hub")]
     locks: PathBuf,
 }
 
-impl Layout {
+impl CachePaths {
     pub(crate) fn new(cache: &Path, model: &HubModel) -> Self {
         let folder = format!("models--{}--{}", model.owner(), model.name());
         Self {
@@ -110,7 +110,7 @@ mod tests {
             std::fs::write(snapshot.join(name), content).unwrap();
         }
         let model = HubModel::new("a", "b", revision).unwrap();
-        let found = Layout::new(cache.path(), &model).complete(&model, kind)?;
+        let found = CachePaths::new(cache.path(), &model).complete(&model, kind)?;
         assert_eq!(found, snapshot);
         Ok(found)
     }

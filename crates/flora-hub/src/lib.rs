@@ -48,5 +48,5 @@ pub use config::HubConfig;
 pub use error::HubError;
 pub use find::{Shipped, find, set_shipped};
 pub use known::{KNOWN, KnownModel};
-pub use resolve::{Progress, resolve, resolve_adapter, resolve_adapter_with, resolve_with};
+pub use resolve::{DownloadProgress, resolve, resolve_adapter, resolve_adapter_with, resolve_with};
 pub use source::{HubModel, ModelSource};

@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
-use crate::cache::Layout;
+use crate::cache::CachePaths;
 use crate::plan::Kind;
-use crate::{HubConfig, HubError, HubModel, Progress};
+use crate::{DownloadProgress, HubConfig, HubError, HubModel};
 
 pub(crate) fn fetch(
     model: &HubModel,
     kind: Kind,
     config: &HubConfig,
-    _progress: &mut dyn FnMut(Progress<'_>),
+    _progress: &mut dyn FnMut(DownloadProgress<'_>),
 ) -> Result<PathBuf, HubError> {
-    Layout::new(&config.cache, model)
+    CachePaths::new(&config.cache, model)
         .complete(model, kind)
         .map_err(|problem| HubError::NotBuilt { model: model.clone(), problem })
 }

@@ -8,7 +8,7 @@ use crate::{HubConfig, HubError, HubModel, ModelSource, find, hub, known};
 /// The progress of a file's download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Progress<'a> {
+pub struct DownloadProgress<'a> {
     /// The file's name.
     pub file: &'a str,
     /// Downloaded bytes, including those of an earlier attempt. May decrease, if an earlier attempt turns out to be
@@ -33,7 +33,10 @@ pub struct Progress<'a> {
 /// # Errors
 ///
 /// Any [`HubError`]; its message contains the remedy.
-pub fn resolve(source: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf, HubError> {
+pub fn resolve(
+    source: &str,
+    progress: &mut dyn FnMut(DownloadProgress<'_>),
+) -> Result<PathBuf, HubError> {
     located(&source.parse()?, Kind::Model, None, progress)
 }
 
@@ -45,7 +48,7 @@ pub fn resolve(source: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<P
 pub fn resolve_with(
     source: &ModelSource,
     config: &HubConfig,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut dyn FnMut(DownloadProgress<'_>),
 ) -> Result<PathBuf, HubError> {
     located(source, Kind::Model, Some(config), progress)
 }
@@ -59,7 +62,7 @@ pub fn resolve_with(
 /// Any [`HubError`].
 pub fn resolve_adapter(
     source: &str,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut dyn FnMut(DownloadProgress<'_>),
 ) -> Result<PathBuf, HubError> {
     located(&source.parse()?, Kind::Adapter, None, progress)
 }
@@ -72,7 +75,7 @@ pub fn resolve_adapter(
 pub fn resolve_adapter_with(
     source: &ModelSource,
     config: &HubConfig,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut dyn FnMut(DownloadProgress<'_>),
 ) -> Result<PathBuf, HubError> {
     located(source, Kind::Adapter, Some(config), progress)
 }
@@ -81,7 +84,7 @@ fn located(
     source: &ModelSource,
     kind: Kind,
     config: Option<&HubConfig>,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut dyn FnMut(DownloadProgress<'_>),
 ) -> Result<PathBuf, HubError> {
     let mut fetch = |model: &HubModel| match config {
         Some(config) => hub::fetch(model, kind, config, progress),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use flora_clip::{Checkpoint, Layout, Padding, SaveOptions, Tokens, normalize};
+use flora_clip::{Checkpoint, CheckpointLayout, Padding, SaveOptions, Tokens, normalize};
 use flora_core::workers::Workers;
 use flora_core::{Dtype, ParameterRecord};
 use flora_data::{Dataset, FeatureCache, Limit, Split, Template};
@@ -237,7 +237,7 @@ fn an_adapter_changes_what_it_adapts_and_merges_into_the_weights() {
     };
     let (before, after) = (features(&plain), features(&adapted));
     assert_ne!(before, after);
-    for layout in [Layout::HuggingFace, Layout::OpenClip] {
+    for layout in [CheckpointLayout::HuggingFace, CheckpointLayout::OpenClip] {
         let target = folder.path().join(format!("{layout:?}"));
         let options = SaveOptions { layout, dtype: Dtype::F32 };
         export_merged(adapted.clone(), &target, options).unwrap();

@@ -14,7 +14,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use crate::asked::Asked;
-use crate::client_bytes::Kept;
+use crate::client_bytes::StateSlot;
 use crate::control::{Control, OwnControl};
 use crate::estimate::estimate;
 use crate::hidden::{Hidden, clip_rows};
@@ -43,7 +43,7 @@ pub struct TuningClient {
     /// The split on which the client is evaluated.
     scored_on: Split,
     cohort: Arc<Cohort>,
-    kept: Kept,
+    kept: StateSlot,
     /// Protection of single images, if enabled.
     hidden: Option<Hidden>,
     /// Trained parameters leave the client only with noise.
@@ -77,7 +77,7 @@ impl TuningClient {
             shard,
             scored_on: Split::Test,
             cohort,
-            kept: Kept::default(),
+            kept: StateSlot::default(),
             hidden: None,
             is_guarded: false,
         }
@@ -445,7 +445,7 @@ impl Client for TuningClient {
 
     fn restore(&mut self, state: Option<&[u8]>) -> Result<(), ClientError> {
         let (training, device) = (&self.cohort.training, self.cohort.device());
-        let state = state.map(|bytes| Kept::unpack(bytes, training, device)).transpose();
+        let state = state.map(|bytes| StateSlot::unpack(bytes, training, device)).transpose();
         let state = state.map_err(|problem| ClientError::new(&self.shard.id, problem))?;
         self.kept = state.unwrap_or_default();
         Ok(())

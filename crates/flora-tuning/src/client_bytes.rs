@@ -10,7 +10,7 @@ use crate::{TrainingConfig, homing};
 
 /// The state of a client.
 #[derive(Default)]
-pub(crate) struct Kept {
+pub(crate) struct StateSlot {
     pub(crate) optimizer: Option<ModuleOptimizer>,
     /// The last trained parameters.
     pub(crate) own: Option<ParameterRecord>,
@@ -19,7 +19,7 @@ pub(crate) struct Kept {
     pub(crate) spent: u64,
 }
 
-impl Kept {
+impl StateSlot {
     /// `None` for a client without state.
     pub(crate) fn pack(&self) -> Result<Option<Vec<u8>>, String> {
         let Self { optimizer, own, control, spent } = self;

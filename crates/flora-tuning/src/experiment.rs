@@ -351,7 +351,7 @@ impl FederationConfig {
     /// The part of the trained parameters that is sent.
     pub fn share(&self) -> Share {
         match self.participants {
-            Participants::Alone => Share::Nothing,
+            Participants::LocalOnly => Share::Nothing,
             _ => match self.strategy.shares() {
                 Some(part) => Share::Matching(vec![part.to_owned()]),
                 None => Share::All,

@@ -21,7 +21,7 @@ pub(crate) enum Noise {
     /// The operating system, for servers and clients on their own machines.
     Fresh,
     /// A secret that such a client stores.
-    Kept(Secret),
+    Secret(Secret),
 }
 
 impl Noise {
@@ -32,7 +32,7 @@ impl Noise {
         label: &str,
     ) -> Result<Secret, TuningError> {
         match self {
-            Self::Kept(secret) => Ok(secret.clone()),
+            Self::Secret(secret) => Ok(secret.clone()),
             Self::Seeded => {
                 let mut bytes = [0; 32];
                 seed::stream(experiment.seed, &format!("privacy {label}")).fill_bytes(&mut bytes);

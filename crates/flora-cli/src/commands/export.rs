@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use flora::clip::{Layout, SaveOptions};
+use flora::clip::{CheckpointLayout, SaveOptions};
 use flora::core::{Dtype, text};
 use flora::inference::export_merged;
 
@@ -69,8 +69,8 @@ impl Export {
             ));
         }
         let layout = match self.layout {
-            LayoutArg::Hf => Layout::HuggingFace,
-            LayoutArg::Openclip => Layout::OpenClip,
+            LayoutArg::Hf => CheckpointLayout::HuggingFace,
+            LayoutArg::Openclip => CheckpointLayout::OpenClip,
         };
         let dtype = match self.dtype {
             DtypeArg::F32 => Dtype::F32,
@@ -78,7 +78,7 @@ impl Export {
             DtypeArg::Bf16 => Dtype::Bf16,
         };
         let vocabulary = model.checkpoint.config.text_config.vocab_size;
-        if layout == Layout::OpenClip && vocabulary != OPEN_CLIP_VOCABULARY {
+        if layout == CheckpointLayout::OpenClip && vocabulary != OPEN_CLIP_VOCABULARY {
             output::warning(&format!(
                 "OpenCLIP's own tokenizer has {OPEN_CLIP_VOCABULARY} ids and this model \
                  {vocabulary}: give it ids made by the tokenizer that is written beside it"

@@ -174,7 +174,7 @@ pub(super) fn resolve(model: &str) -> Result<PathBuf, Failure> {
 }
 
 /// Shows download progress.
-fn shown<R>(work: impl FnOnce(&mut dyn FnMut(flora::hub::Progress<'_>)) -> R) -> R {
+fn shown<R>(work: impl FnOnce(&mut dyn FnMut(flora::hub::DownloadProgress<'_>)) -> R) -> R {
     let download = bar::bytes("download");
     let result = work(&mut |progress| {
         download.set_prefix(printable(progress.file).into_owned());

@@ -109,7 +109,7 @@ impl Node {
         if let Some(experiment) = experiment {
             desk = desk.with_experiment(experiment);
         }
-        let mut site = AtDesk(desk);
+        let mut site = DeskSite(desk);
         let config = NodeConfig { heartbeat: f64::from(self.heartbeat) };
         let url = self.superlink.superlink.clone();
         let mut tell = |event: &NodeEvent| output::line(in_words(event, &url));
@@ -236,9 +236,9 @@ fn acknowledge(signals: Signals) {
 }
 
 /// Adapts the site to the node.
-struct AtDesk(Desk);
+struct DeskSite(Desk);
 
-impl FlowerSite for AtDesk {
+impl FlowerSite for DeskSite {
     fn handle(&mut self, instruction: &Instruction) -> Result<Message, String> {
         let Instruction { run_id, kind, message, .. } = instruction;
         let answer = self.0.handle(&Request { run: format!("flower-{run_id}"), kind, message });

@@ -11,7 +11,7 @@ use super::run::{SERVED, client_folder};
 use crate::device::{DeviceArgs, Place};
 use crate::failure::Failure;
 use crate::output;
-use crate::progress::{Progress, Voice};
+use crate::progress::{Progress, Verbosity};
 
 /// The run, and which of its models.
 #[derive(Debug, clap::Args)]
@@ -149,7 +149,7 @@ impl TrainedRun {
     /// The run's images, its clients, and the models for their predictions.
     pub(crate) fn prepare(&self) -> Result<(Prepared, ClientModels), Failure> {
         self.check_here()?;
-        let mut progress = Progress::new(Voice::Quiet);
+        let mut progress = Progress::new(Verbosity::Quiet);
         // The run folder's own copies are used, because other files may have moved.
         let experiment = self.experiment.clone().with_copies_in(&self.path);
         let prepared =

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Clip, ClipConfig, ClipError, ClipText, ClipTokenizer, Preprocessor};
 use locate::Found;
-pub use save::{Layout, SaveOptions};
+pub use save::{CheckpointLayout, SaveOptions};
 use weights::Weights;
 
 /// A CLIP on disk: configuration, tokenizer, preprocessing, and the weights to load.

@@ -10,7 +10,7 @@ use crate::{Clip, ClipConfig, ClipError, ClipTokenizer, Preprocessor, files};
 
 /// The layout of a written checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Layout {
+pub enum CheckpointLayout {
     /// `config.json` and `model.safetensors`, for `transformers.CLIPModel`.
     #[default]
     HuggingFace,
@@ -22,14 +22,14 @@ pub enum Layout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SaveOptions {
     /// The layout.
-    pub layout: Layout,
+    pub layout: CheckpointLayout,
     /// The type of the values.
     pub dtype: Dtype,
 }
 
 impl From<Dtype> for SaveOptions {
     fn from(dtype: Dtype) -> Self {
-        Self { layout: Layout::HuggingFace, dtype }
+        Self { layout: CheckpointLayout::HuggingFace, dtype }
     }
 }
 
@@ -51,10 +51,10 @@ impl Checkpoint {
     ) -> Result<(), ClipError> {
         let SaveOptions { layout, dtype } = options.into();
         let (file, naming, description) = match layout {
-            Layout::HuggingFace => {
+            CheckpointLayout::HuggingFace => {
                 ("model.safetensors", Naming::HuggingFace, locate::HUGGING_FACE_CONFIG)
             }
-            Layout::OpenClip => (
+            CheckpointLayout::OpenClip => (
                 "open_clip_model.safetensors",
                 Naming::OpenClip { text: "" },
                 locate::OPEN_CLIP_CONFIG,
@@ -62,8 +62,8 @@ impl Checkpoint {
         };
         let description = folder.join(description);
         let document = match layout {
-            Layout::HuggingFace => hugging_face_json(config),
-            Layout::OpenClip => open_clip::to_json(config, preprocessor)
+            CheckpointLayout::HuggingFace => hugging_face_json(config),
+            CheckpointLayout::OpenClip => open_clip::to_json(config, preprocessor)
                 .map_err(|problem| ClipError::file(&description, problem))?,
         };
         let weights = folder.join(file);
@@ -86,8 +86,8 @@ impl Checkpoint {
         files::write(&description, &document)?;
         tokenizer.save(folder)?;
         match layout {
-            Layout::HuggingFace => preprocessor.save(folder),
-            Layout::OpenClip => Ok(()),
+            CheckpointLayout::HuggingFace => preprocessor.save(folder),
+            CheckpointLayout::OpenClip => Ok(()),
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::numbers::Numbers;
 
 /// The encoding of the values that are sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Kept {
+pub(crate) enum KeptEntries {
     Numbers(Numbers),
     /// A sign each, and the mean magnitude.
     Signs,
@@ -42,7 +42,7 @@ fn counts(lengths: &[usize], density: f64) -> Vec<usize> {
     lengths.iter().map(|&length| positions::count(length, density)).collect()
 }
 
-impl Kept {
+impl KeptEntries {
     /// The sections of a message. `density` is above 0 and at most 1.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub(super) fn partition(
         );
     }
     let mut partition = of
-        .deal(&Pool::of_classes(dataset, 0..base), seed)
+        .partition_pool(&Pool::of_classes(dataset, 0..base), seed)
         .map_err(|error| error.nested_in("of"))?;
     if partition.class_groups.is_some() {
         return wrong(

@@ -5,7 +5,9 @@ use super::drawn::Drawn;
 use super::pool::Pool;
 use super::skew::Rule;
 use super::{ClientShard, Partition, PartitionConfig, Remainder};
-use super::{base_to_novel, deal, dirichlet, few_shot, file, iid, natural, pathological, quantity};
+use super::{
+    assign, base_to_novel, dirichlet, few_shot, file, iid, natural, pathological, quantity,
+};
 use crate::{Dataset, Error, Split};
 
 impl PartitionConfig {
@@ -25,19 +27,19 @@ impl PartitionConfig {
     /// client would have no training images, [`Error::DuplicateClient`] if a domain has the name of an added client.
     /// For a saved partition [`Error::Missing`], [`Error::Io`], [`Error::Syntax`] and [`Error::ForeignPartition`].
     pub fn apply(&self, dataset: &Dataset, seed: u64) -> Result<Partition, Error> {
-        self.deal(&Pool::whole(dataset), seed)
+        self.partition_pool(&Pool::whole(dataset), seed)
     }
 
     /// [`apply`](PartitionConfig::apply) to a part of a data set.
-    pub(super) fn deal(&self, pool: &Pool<'_>, seed: u64) -> Result<Partition, Error> {
+    pub(super) fn partition_pool(&self, pool: &Pool<'_>, seed: u64) -> Result<Partition, Error> {
         let shards = match self.draw(pool, seed)? {
             Drawn::Clients(partition) => return Ok(partition),
             Drawn::Shards(shards) => shards,
         };
         let count = shards.len();
-        let tests = deal::shards(pool, Split::Test, &shards, seed, "partition/test");
+        let tests = assign::shards(pool, Split::Test, &shards, seed, "partition/test");
         let validation = Split::Validation;
-        let validations = deal::shards(pool, validation, &shards, seed, "partition/validation");
+        let validations = assign::shards(pool, validation, &shards, seed, "partition/validation");
         let mut clients = Vec::with_capacity(count);
         let dealt = shards.into_iter().zip(validations).zip(tests);
         for (number, ((mut train, mut validation), mut test)) in dealt.enumerate() {

@@ -1,9 +1,9 @@
 //! The partition of images across clients.
 
+mod assign;
 mod base_to_novel;
 mod clients;
 mod config;
-mod deal;
 mod described;
 mod dirichlet;
 mod draw;

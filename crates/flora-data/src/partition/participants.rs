@@ -21,7 +21,7 @@ pub enum Participants {
     /// Centralised baseline: one additional client, `central`, holds the training images of all, each once.
     Central,
     /// Local-only baseline: each client trains its own model; no aggregation, no communication.
-    Alone,
+    LocalOnly,
     /// These clients.
     Only(Vec<String>),
 }
@@ -45,7 +45,7 @@ impl TryFrom<Written> for Participants {
         match written {
             Written::Word(word) if word == "all" => Ok(Self::All),
             Written::Word(word) if word == CENTRAL => Ok(Self::Central),
-            Written::Word(word) if word == "alone" => Ok(Self::Alone),
+            Written::Word(word) if word == "alone" => Ok(Self::LocalOnly),
             Written::Word(word) => Err(format!(
                 "{word:?} is neither \"all\", \"central\" or \"alone\" nor a list of clients"
             )),
@@ -62,7 +62,7 @@ impl From<Participants> for Written {
         match participants {
             Participants::All => Self::Word("all".into()),
             Participants::Central => Self::Word(CENTRAL.into()),
-            Participants::Alone => Self::Word("alone".into()),
+            Participants::LocalOnly => Self::Word("alone".into()),
             Participants::Only(list) => Self::List(list),
         }
     }
@@ -77,7 +77,7 @@ impl Partition {
     /// called `central`.
     pub fn with_participants(mut self, participants: &Participants) -> Result<Self, Error> {
         match participants {
-            Participants::All | Participants::Alone => {}
+            Participants::All | Participants::LocalOnly => {}
             Participants::Central => {
                 if self.clients.iter().any(|shard| shard.id == CENTRAL) {
                     return Err(Error::DuplicateClient {

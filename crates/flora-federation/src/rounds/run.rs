@@ -10,7 +10,7 @@ use super::{Listener, Rounds, RoundsConfig};
 use crate::{
     Answer, ClientInfo, Event, Failure, FederationError, Fleet, Global, Message, Outcome, Reason,
     RunState, Selection, Stage, Strategy, Task, Wait,
-    outcome::Progress,
+    outcome::RunProgress,
     state::{Begin, Step, StepKind},
 };
 
@@ -36,7 +36,7 @@ pub(super) struct Run<'a> {
     pub(super) config: &'a RoundsConfig,
     pub(super) wait: Wait,
     pub(super) listener: &'a mut dyn Listener,
-    pub(super) progress: Progress,
+    pub(super) progress: RunProgress,
 }
 
 pub(super) fn start(
@@ -58,7 +58,7 @@ pub(super) fn start(
             }
             initial.check_finite().map_err(FederationError::Initial)?;
             let first = Step { round: 0, kind: StepKind::Evaluate, attempt: 0 };
-            (Some(first), None, Progress::new(config.share.part(&initial)))
+            (Some(first), None, RunProgress::new(config.share.part(&initial)))
         }
         Begin::From(state) => {
             let RunState { step, begun, progress, strategy: remembered, fleet: members } = *state;

@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::{RunState, Step};
 use crate::{
     Answer, Message, PhaseSeconds, RoundScore,
-    outcome::{Evaluated, Progress},
+    outcome::{Evaluated, RunProgress},
 };
 
 /// The first line. Each layout has its own number.
@@ -255,7 +255,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(RunState, BTreeMap<String, String>),
             Some(Evaluated { last, best, best_at: at })
         }
     };
-    let progress = Progress {
+    let progress = RunProgress {
         global,
         evaluated,
         history: head.history,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use file::StateError;
 pub use folder::{Loaded, StateFolder};
 
-use crate::{Answer, Message, RoundScore, outcome::Progress};
+use crate::{Answer, Message, RoundScore, outcome::RunProgress};
 
 /// The state from which another process can resume a run: the next step, the global and the best parameters, every
 /// evaluation, bytes and seconds so far, and the states of strategy and clients. A [`Listener`](crate::Listener)
@@ -20,7 +20,7 @@ pub struct RunState {
     pub(crate) step: Option<Step>,
     /// The answers of an unfinished step.
     pub(crate) begun: Option<Vec<Answer>>,
-    pub(crate) progress: Progress,
+    pub(crate) progress: RunProgress,
     pub(crate) strategy: Message,
     /// The description from [`Fleet::commit`](crate::Fleet::commit).
     pub(crate) fleet: Vec<u8>,

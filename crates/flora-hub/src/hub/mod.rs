@@ -18,9 +18,9 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 use serde::Deserialize;
 
-use crate::cache::{Layout, is_hash};
+use crate::cache::{CachePaths, is_hash};
 use crate::plan::{Kind, Weights, needs_config, plan, shards};
-use crate::{HubConfig, HubError, HubModel, Progress};
+use crate::{DownloadProgress, HubConfig, HubError, HubModel};
 use failure::Context;
 use transfer::{Listed, Transfer};
 
@@ -31,9 +31,9 @@ pub(crate) fn fetch(
     model: &HubModel,
     kind: Kind,
     config: &HubConfig,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut dyn FnMut(DownloadProgress<'_>),
 ) -> Result<PathBuf, HubError> {
-    let layout = Layout::new(&config.cache, model);
+    let layout = CachePaths::new(&config.cache, model);
     // Unlike a branch, a commit does not change.
     if config.offline || is_hash(model.revision_or_main()) {
         match layout.complete(model, kind) {
@@ -60,9 +60,9 @@ pub(crate) fn fetch(
 
 fn download(
     context: &Context<'_>,
-    layout: &Layout,
+    layout: &CachePaths,
     kind: Kind,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut dyn FnMut(DownloadProgress<'_>),
 ) -> Result<PathBuf, HubError> {
     let model = context.model;
     let api = api(context)?;

@@ -13,8 +13,8 @@ use ureq::config::RedirectAuthHeaders;
 use super::failure::{Context, is_passing};
 use super::store::{disk, is_whole, link, lock, make_parent};
 use super::wire::{self, Answer, Failure};
-use crate::cache::{Layout, is_hash};
-use crate::{HubError, Progress};
+use crate::cache::{CachePaths, is_hash};
+use crate::{DownloadProgress, HubError};
 
 /// How often in a row a download is tried without progress.
 const ATTEMPTS: u32 = 4;
@@ -42,7 +42,7 @@ impl Listed {
 /// Downloads of files of one commit.
 pub(super) struct Transfer<'a> {
     context: &'a Context<'a>,
-    layout: &'a Layout,
+    layout: &'a CachePaths,
     commit: &'a str,
     agent: Agent,
 }
@@ -57,7 +57,7 @@ enum Setback {
 }
 
 impl<'a> Transfer<'a> {
-    pub(super) fn new(context: &'a Context<'a>, layout: &'a Layout, commit: &'a str) -> Self {
+    pub(super) fn new(context: &'a Context<'a>, layout: &'a CachePaths, commit: &'a str) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             // Large files are redirected to other hosts, which must not receive the token.
@@ -74,7 +74,7 @@ impl<'a> Transfer<'a> {
         url: &str,
         name: &str,
         file: &Listed,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(DownloadProgress<'_>),
     ) -> Result<PathBuf, HubError> {
         let pointer = self.layout.snapshot(self.commit).join(name);
         if is_whole(&pointer, file.size) {
@@ -109,7 +109,7 @@ impl<'a> Transfer<'a> {
         name: &str,
         file: &Listed,
         part: &Path,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(DownloadProgress<'_>),
     ) -> Result<(), HubError> {
         let repository = || self.context.model.repository();
         let (mut attempts, mut reached, mut restarted) = (0, 0, false);
@@ -165,7 +165,7 @@ impl<'a> Transfer<'a> {
         name: &str,
         file: &Listed,
         part: &Path,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(DownloadProgress<'_>),
     ) -> Result<(), Setback> {
         let on_disk = |error| Setback::Final(disk(part, error));
         let mut out = File::options()
@@ -192,7 +192,7 @@ impl<'a> Transfer<'a> {
                 (done, hash) = (0, Sha256::new());
                 out.set_len(0).and_then(|()| out.seek(SeekFrom::Start(0))).map_err(on_disk)?;
             }
-            progress(Progress { file: name, done, total: file.size });
+            progress(DownloadProgress { file: name, done, total: file.size });
             while let Some(piece) =
                 answer.piece().map_err(|problem| Setback::Broken(Failure::Connection(problem)))?
             {
@@ -205,7 +205,7 @@ impl<'a> Transfer<'a> {
                 }
                 out.write_all(&piece).map_err(on_disk)?;
                 hash.update(&piece);
-                progress(Progress { file: name, done, total: file.size });
+                progress(DownloadProgress { file: name, done, total: file.size });
             }
             if let Some(size) = file.size.filter(|size| done < *size) {
                 let problem = format!("the connection was closed after {done} of {size} bytes");

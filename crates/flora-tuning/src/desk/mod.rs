@@ -185,7 +185,7 @@ impl Desk {
             false => (None, Noise::Fresh),
             true => {
                 let (ledger, secret) = Ledger::open(memory.folder(), rounds)?;
-                (Some(ledger), Noise::Kept(secret))
+                (Some(ledger), Noise::Secret(secret))
             }
         };
         let client = self.site.client_with(plan, &noise, Some(identity), &mut *self.observer);

@@ -66,7 +66,7 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
     if experiment.rounds() == 0 {
         return refuse(format!("nothing is trained, so {name} has no effect; leave it out"));
     }
-    if federation.participants == Participants::Alone {
+    if federation.participants == Participants::LocalOnly {
         return refuse(format!("clients that are \"alone\" send nothing; leave {name} out"));
     }
     if strategy.needs_lora() && method.method().trainable() != Trainable::Adapters {
@@ -175,7 +175,7 @@ fn check_attack(experiment: &Experiment) -> Result<(), String> {
         return refuse("nothing is trained or sent");
     }
     let of_labels = matches!(attack, Attack::LabelFlip { .. });
-    if experiment.federation.participants == Participants::Alone && !of_labels {
+    if experiment.federation.participants == Participants::LocalOnly && !of_labels {
         return refuse("clients that are \"alone\" send nothing");
     }
     let of_all = matches!(attack, Attack::LittleIsEnough { .. } | Attack::InnerProduct { .. });
@@ -206,7 +206,8 @@ fn check_closed_form(experiment: &Experiment) -> Result<(), String> {
         ));
     }
     let closed_form = &experiment.method.closed_form;
-    if experiment.federation.participants == Participants::Alone && closed_form.start.is_some() {
+    if experiment.federation.participants == Participants::LocalOnly && closed_form.start.is_some()
+    {
         let field = if closed_form.leaving { "leaving" } else { "start" };
         return Err(format!(
             "method.closed_form.{field}: clients that are \"alone\" neither add to nor subtract from the sums of \

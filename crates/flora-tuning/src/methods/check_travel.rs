@@ -20,7 +20,7 @@ pub(super) fn check(experiment: &Experiment) -> Result<(), String> {
             "nothing is trained, so there is nothing to protect; leave it out".to_owned(),
         );
     }
-    if federation.participants == Participants::Alone {
+    if federation.participants == Participants::LocalOnly {
         return refuse("clients that are \"alone\" send nothing; leave it out".to_owned());
     }
     if matches!(federation.selection, SelectionConfig::PowerOfChoice { .. }) {
@@ -137,7 +137,7 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
     if experiment.rounds() == 0 {
         return refuse("nothing is trained, so there is no sum; leave it out".to_owned());
     }
-    if matches!(federation.participants, Participants::Alone | Participants::Central) {
+    if matches!(federation.participants, Participants::LocalOnly | Participants::Central) {
         return refuse(
             "a sum hides a client among others; choose federation.participants = \"all\""
                 .to_owned(),

@@ -40,7 +40,7 @@ pub(crate) fn open_dataset(experiment: &Experiment) -> Result<Dataset, TuningErr
 /// The path of the experiment's checkpoint.
 pub(crate) fn resolve_model(
     experiment: &Experiment,
-    download: &mut dyn FnMut(flora_hub::Progress<'_>),
+    download: &mut dyn FnMut(flora_hub::DownloadProgress<'_>),
 ) -> Result<PathBuf, TuningError> {
     flora_hub::resolve(&experiment.model.path, download)
         .map_err(|error| wrong(experiment, "model.path", error))

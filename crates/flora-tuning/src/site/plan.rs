@@ -170,12 +170,12 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), String> {
     }
     match &experiment.federation.participants {
         Participants::All => Ok(()),
-        Participants::Alone if experiment.method.init_adapter.is_some() => Err(
+        Participants::LocalOnly if experiment.method.init_adapter.is_some() => Err(
             "federation.participants: with \"alone\" nothing is sent to the sites, including the adapter in \
              method.init_adapter; choose \"all\", or leave the adapter out"
                 .into(),
         ),
-        Participants::Alone => Ok(()),
+        Participants::LocalOnly => Ok(()),
         Participants::Central | Participants::Only(_) => Err(
             "federation.participants: images stay at the sites, each of which takes part or does not connect; \
              choose \"all\" or \"alone\""

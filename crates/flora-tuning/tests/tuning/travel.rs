@@ -189,7 +189,7 @@ fn a_sum_under_masks_is_that_of_plain_updates() {
     let (plain, _) = trained(images.experiment(&[]));
     let (whole, _) = trained(images.experiment(&["federation.secure={}"]));
     for (secure, most, share) in
-        [("{ bits = 8, norm = 1.0 }", 0.2, 2.4), ("{ bits = 16, norm = 1.0 }", 1e-3, 1.5)]
+        [("{ bits = 8, norm = 1.0 }", 0.3, 2.4), ("{ bits = 16, norm = 1.0 }", 1e-3, 1.5)]
     {
         let secure = format!("federation.secure={secure}");
         let (masked, _) = trained(images.experiment(&[&secure]));

@@ -1,7 +1,8 @@
 mod devices;
 
 use flora::bench::{
-    BenchError, BenchModel, Measurement, Progress, Report, Settings, TextLength, Workload, run,
+    BenchError, BenchModel, Measurement, Report, Settings, TextLength, Workload, WorkloadProgress,
+    run,
 };
 use flora::clip::Precision;
 use flora::core::text::printable;
@@ -119,7 +120,7 @@ impl Bench {
                 .map_err(|error| Failure::Input(format!("--model: {error}")))?,
         };
         let mut bar = ProgressBar::hidden();
-        let mut progress = |Progress { workload, done, total }: Progress| {
+        let mut progress = |WorkloadProgress { workload, done, total }: WorkloadProgress| {
             if done == 0 {
                 bar.finish_and_clear();
                 bar = bar::steps(workload.as_str(), total);

@@ -10,7 +10,7 @@ use super::session::Session;
 use super::{Clients, Keep};
 use crate::device::Place;
 use crate::failure::Failure;
-use crate::progress::{Progress, Voice};
+use crate::progress::{Progress, Verbosity};
 
 /// Runs an experiment into the folder `out` and reports progress.
 pub(super) fn begin(
@@ -19,7 +19,7 @@ pub(super) fn begin(
     out: &Path,
     existing: Existing,
     keep: Keep,
-    voice: Voice,
+    voice: Verbosity,
     clients: &mut dyn Clients,
 ) -> Result<RunSummary, Failure> {
     let started = Instant::now();

@@ -16,7 +16,7 @@ use super::experiment_args;
 use crate::device::{DeviceArgs, Place};
 use crate::failure::Failure;
 use crate::output;
-use crate::progress::Voice;
+use crate::progress::Verbosity;
 
 pub(in crate::commands) use child::{END, STOP};
 use clients::Here;
@@ -108,12 +108,12 @@ struct VoiceArgs {
 }
 
 impl VoiceArgs {
-    fn voice(&self) -> Voice {
+    fn voice(&self) -> Verbosity {
         match (self.quiet, self.verbose, self.json) {
-            (true, _, _) => Voice::Quiet,
-            (_, true, _) => Voice::Verbose,
-            (_, _, true) => Voice::Json,
-            _ => Voice::Normal,
+            (true, _, _) => Verbosity::Quiet,
+            (_, true, _) => Verbosity::Verbose,
+            (_, _, true) => Verbosity::Json,
+            _ => Verbosity::Normal,
         }
     }
 }
@@ -197,7 +197,7 @@ impl RunArgs {
         tell(&summary, &out, voice)
     }
 
-    pub(in crate::commands) fn voice(&self) -> Voice {
+    pub(in crate::commands) fn voice(&self) -> Verbosity {
         self.voice.voice()
     }
 
@@ -242,11 +242,11 @@ impl RunArgs {
 }
 
 /// Prints the result of a run.
-fn tell(summary: &RunSummary, out: &Path, voice: Voice) -> Result<(), Failure> {
+fn tell(summary: &RunSummary, out: &Path, voice: Verbosity) -> Result<(), Failure> {
     match voice {
-        Voice::Quiet => {}
-        Voice::Json => output::summary(summary)?,
-        Voice::Normal | Voice::Verbose => {
+        Verbosity::Quiet => {}
+        Verbosity::Json => output::summary(summary)?,
+        Verbosity::Normal | Verbosity::Verbose => {
             output::line(tables::summary(summary, output::page()));
             output::line(format!("results are in {}", text::path(out)));
             if summary.scored_on != "test" {

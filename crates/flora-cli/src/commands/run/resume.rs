@@ -18,7 +18,7 @@ use super::{Clients, Keep, SERVED};
 use crate::device::{DeviceArgs, Place};
 use crate::failure::Failure;
 use crate::output;
-use crate::progress::{Progress, Voice};
+use crate::progress::{Progress, Verbosity};
 
 /// The remedy for changed inputs.
 const PUT_BACK: &str = "put the original back, or start a new run in another folder";
@@ -32,7 +32,7 @@ pub(super) fn resume(
     device: &DeviceArgs,
     threads: Option<usize>,
     keep: Keep,
-    voice: Voice,
+    voice: Verbosity,
     clients: &mut dyn Clients,
 ) -> Result<RunSummary, Failure> {
     let started = Instant::now();
@@ -121,7 +121,7 @@ pub(super) fn resume(
 }
 
 /// The summary of a finished run.
-fn finished(path: &Path, voice: Voice) -> Option<RunSummary> {
+fn finished(path: &Path, voice: Verbosity) -> Option<RunSummary> {
     if path.join("state").is_dir() {
         return None;
     }

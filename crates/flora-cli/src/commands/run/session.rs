@@ -13,7 +13,7 @@ use flora::tuning::{Experiment, Finished, Prepared, check_copies, save_trained};
 use super::Clients;
 use crate::failure::Failure;
 use crate::output;
-use crate::progress::{Keeper, Progress, Voice};
+use crate::progress::{Keeper, Progress, Verbosity};
 use crate::signals::Signals;
 
 /// A run whose folder exists.
@@ -90,8 +90,8 @@ impl Session<'_> {
         told.unwritten.map_or(Ok(()), |error| Err(self.failed(error)))?;
         if let Some(failure) = finished.failure {
             match voice {
-                Voice::Quiet => {}
-                Voice::Json => output::summary(&summary)?,
+                Verbosity::Quiet => {}
+                Verbosity::Json => output::summary(&summary)?,
                 _ => output::line(tables::summary(&summary, output::page())),
             }
             return Err(self.ended_early(&failure, &signals));
