@@ -7,8 +7,8 @@ use crate::{
     units::{bytes, count, epsilon, percent_or_dash, relative, seconds},
 };
 
-/// A run on one screen: how it ended, accuracies in percent, bytes, time by phase, memory, and what speaks against using
-/// the last round.
+/// A run on one screen: its status, accuracies in percent, bytes, time by phase, memory, and a warning if the last
+/// round is not the best choice.
 pub fn summary(run: &RunSummary, page: Page) -> String {
     let status = match run.status {
         RunStatus::Finished => "finished",
