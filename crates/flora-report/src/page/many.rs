@@ -1,4 +1,4 @@
-//! The page of several runs, one over the other.
+//! The page of several runs, overlaid.
 
 use maud::{Markup, html};
 

@@ -12,7 +12,7 @@ use crate::{
     units::{bytes, count, epsilon},
 };
 
-/// What a sweep found, to be written in several forms.
+/// The results of a sweep, to be written in several formats.
 #[derive(Debug, Clone)]
 pub struct SweepReport<'a> {
     grid: &'a Grid,
@@ -20,7 +20,7 @@ pub struct SweepReport<'a> {
 }
 
 impl<'a> SweepReport<'a> {
-    /// A report on the runs that are there; more may follow.
+    /// A report on the existing runs; more may follow.
     pub fn new(grid: &'a Grid, results: &[SweepResult]) -> Self {
         Self { grid, rows: rows(grid, results) }
     }
@@ -30,7 +30,7 @@ impl<'a> SweepReport<'a> {
         &self.rows
     }
 
-    /// Accuracies, what they are above the baseline's, and what they cost. In Markdown, but for a terminal.
+    /// Accuracies, their differences from the baseline, and costs: the tables of `results.md`, laid out for a terminal.
     pub fn overview(&self, page: Page) -> String {
         let sheets = self.tables().into_iter().map(|sheet| match page {
             Page::Terminal(_) => sheet.listing(page),
@@ -41,8 +41,8 @@ impl<'a> SweepReport<'a> {
         sheets.join("\n")
     }
 
-    /// The content of `results.md`: the tables of the [overview](Self::overview), and where there are several axes a
-    /// table for each figure, with the last axis from left to right.
+    /// The content of `results.md`: the tables of the [overview](Self::overview), and, with several axes, a table for
+    /// each quantity, with the last axis from left to right.
     pub fn markdown(&self) -> String {
         let mut parts = vec![format!("# {}\n\n{}", self.grid.title, self.legend())];
         parts.extend(self.sheets().iter().map(Sheet::markdown));
@@ -67,12 +67,12 @@ impl<'a> SweepReport<'a> {
         parts.join("\n")
     }
 
-    /// The accuracy of the global model after the last round, with its deviation over seeds; `None` while
-    /// no run is done.
+    /// The accuracy of the global model after the last round, with its deviation over seeds; `None` while no run has
+    /// finished.
     ///
     /// # Errors
-    /// [`ReportError::Figure`] for an axis that the sweep does not have, and where there are more
-    /// places or series than can be told apart.
+    /// [`ReportError::Figure`] for an axis that the sweep does not have, and for more positions or series than can be
+    /// distinguished.
     pub fn figure(&self, spec: &FigureSpec) -> Result<Option<Figure>, ReportError> {
         figure::draw(self.grid, &self.rows, spec)
     }
@@ -95,7 +95,7 @@ impl<'a> SweepReport<'a> {
         self.sentences().iter().map(|line| format!("- {line}\n")).collect()
     }
 
-    /// What the numbers are, a sentence or two each.
+    /// Explanations of the numbers, a sentence or two each.
     pub(crate) fn sentences(&self) -> Vec<String> {
         let most = |count: fn(&SweepRow) -> usize| self.rows.iter().map(count).max().unwrap_or(0);
         let any = |has: fn(&SweepRow) -> bool| self.rows.iter().any(has);
@@ -204,7 +204,7 @@ impl<'a> SweepReport<'a> {
         sheet
     }
 
-    /// The rows that have a baseline beside them.
+    /// The rows that are compared with a baseline.
     fn differences(&self) -> Option<Sheet> {
         let baseline = self.grid.baseline.as_ref()?;
         let rows: Vec<_> =
@@ -267,7 +267,7 @@ impl<'a> SweepReport<'a> {
     }
 }
 
-/// The last round, if it is that of all runs.
+/// The last round, if it is the same for all runs.
 pub(super) fn common_round(rows: &[SweepRow]) -> Option<usize> {
     let (fewest, most) = rows.first()?.rounds?;
     let common = |row: &SweepRow| row.rounds == Some((most, most));

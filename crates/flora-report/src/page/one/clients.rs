@@ -1,4 +1,4 @@
-//! Each client by itself.
+//! The clients.
 
 use std::collections::BTreeMap;
 

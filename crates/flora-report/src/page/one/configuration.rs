@@ -1,4 +1,4 @@
-//! How the run was made, and how to repeat it.
+//! The settings of the run, and the command that repeats it.
 
 use flora_core::shell::quoted;
 use maud::{Markup, html};

@@ -1,4 +1,4 @@
-//! What the run works with, and what it takes: images, bytes, seconds, and answers that were left out.
+//! The data of the run and its costs: images, bytes, seconds, and answers that were left out.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What came of the run, in a sentence and a few numbers.
+//! The result of the run, in a sentence and a few numbers.
 
 use maud::html;
 

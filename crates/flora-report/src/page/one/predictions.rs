@@ -1,4 +1,4 @@
-//! What images are taken for: confusions, and examples before and after training.
+//! Predictions: confusions, and examples before and after training.
 
 use flora_core::{shell::quoted, text::printable};
 use maud::{Markup, html};
@@ -214,7 +214,7 @@ fn guess(predictions: &Predictions, image: &Image, guess: Guess, when: &str) -> 
     }
 }
 
-/// Some images of each outcome in turn, from classes that are far apart, the same whenever they are asked for.
+/// Some images of each outcome, spread over the classes; the same in every call.
 fn examples(images: &[Image]) -> Vec<&Image> {
     let kinds =
         [(Some(false), true), (Some(true), false), (Some(false), false), (Some(true), true)];
