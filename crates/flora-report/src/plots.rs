@@ -40,7 +40,7 @@ pub fn confusion_matrix(report: &ClassificationReport, title: &str) -> Result<Fi
     let classes = report.classes.len();
     if report.confusion.len() != classes || report.confusion.iter().any(|row| row.len() != classes)
     {
-        let problem = format!("the matrix does not have {classes} rows and columns, one a class");
+        let problem = format!("the matrix does not have {classes} rows and columns, one per class");
         return Err(ReportError::Figure { figure: CONFUSION, problem });
     }
     let cells = |row: &Vec<u64>| {
@@ -81,8 +81,7 @@ pub fn partition(
 ) -> Result<Figure, ReportError> {
     if counts.len() != clients.len() || counts.iter().any(|row| row.len() != classes.len()) {
         let (clients, classes) = (clients.len(), classes.len());
-        let problem =
-            format!("the counts are not those of {clients} clients and {classes} classes");
+        let problem = format!("the counts do not match {clients} clients and {classes} classes");
         return Err(ReportError::Figure { figure: PARTITION, problem });
     }
     let by_class =

@@ -357,7 +357,7 @@ impl RunSummary {
         let Some(told) = self.files.get(name) else { return Ok(()) };
         let path = folder.join(name);
         if !path.exists() {
-            let problem = "it is gone, and was there when the run ended; put it back";
+            let problem = "it existed when the run ended and is now missing; put it back";
             return Err(ReportError::Damaged { path, problem: problem.to_owned() });
         }
         if digest(&path)? == *told {

@@ -49,7 +49,7 @@ const COLOURS: usize = 64;
 /// A matrix of numbers as colours, with names on both axes and a colour bar.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HeatMap {
-    /// A description of the figure, for errors and for screen readers; "a heat map" if empty.
+    /// A description of the figure, for errors and for screen readers; "heat map" if empty.
     pub kind: &'static str,
     /// The title, of up to three lines.
     pub title: String,

@@ -140,10 +140,7 @@ impl LineChart {
             Places::Names(names) => {
                 let odd = |x: &f64| !(x.fract() == 0.0 && *x >= 0.0 && *x < names.len() as f64);
                 if let Some(x) = xs().find(odd) {
-                    return refuse(format!(
-                        "a point at {x} has no place among {} names",
-                        names.len()
-                    ));
+                    return refuse(format!("a point at {x} is outside the {} names", names.len()));
                 }
             }
             Places::Logarithmic | Places::Ticks { logarithmic: true, .. } => {

@@ -59,13 +59,13 @@ impl EventLog {
             |problem: String| ReportError::EventsChanged { path: path.to_owned(), problem };
         if bytes < mark.bytes {
             return Err(changed(format!(
-                "it has {bytes} bytes, and had {} when the state was saved",
+                "it has {bytes} bytes, but had {} when the state was saved",
                 mark.bytes
             )));
         }
         if hex::encode(&digest.clone().finalize()) != mark.sha256 {
             return Err(changed(format!(
-                "its first {} bytes are not those of the moment when the state was saved",
+                "its first {} bytes have changed since the state was saved",
                 mark.bytes
             )));
         }

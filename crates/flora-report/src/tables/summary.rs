@@ -75,7 +75,7 @@ fn facts(run: &RunSummary, page: Page) -> String {
     .map(|(phase, value)| format!("{phase} {}", seconds(value)))
     .join(", ");
     let memory = run.peak_memory_bytes.map_or_else(
-        || "peak not known on this system".to_owned(),
+        || "this system does not report it".to_owned(),
         |peak| format!("{} at its peak", bytes(peak)),
     );
     let rows = [
@@ -88,8 +88,7 @@ fn facts(run: &RunSummary, page: Page) -> String {
     let aggregation = run.aggregation_error.map(|error| {
         ("aggregation", format!("error {}, the mean over the rounds", relative(error)))
     });
-    let privacy =
-        run.epsilon.map(|spent| ("privacy", format!("epsilon {} is spent", epsilon(spent))));
+    let privacy = run.epsilon.map(|spent| ("privacy", format!("epsilon {} spent", epsilon(spent))));
     let note = run.verdict().map(|verdict| ("note", verdict));
     let rows = rows
         .into_iter()
