@@ -64,8 +64,8 @@ fn bound(all: u64, marked: u64, draws: u64, allowed: f64) -> u64 {
 /// The smallest even number of neighbours, and the largest threshold with it, such that each of these events has a
 /// probability of at most `2^-bits` over all clients, if dropped and corrupt clients are drawn at random:
 ///
-/// - A client has `threshold - 1` corrupt neighbours. It masks and opens with no fewer neighbours, so without this
-///   event one of them is honest.
+/// - A client has `threshold - 1` corrupt neighbours. It never masks or opens with fewer neighbours, so without
+///   this event at least one of them is honest.
 /// - With an active server: a client has `2 threshold - holders` corrupt neighbours, with whose help the server could
 ///   open both of its secrets. Or `threshold - 1 - degree / 2` neighbours on one side of it on the ring are corrupt;
 ///   then the server could declare the others of that side dropped and cut the ring into parts.
