@@ -55,8 +55,8 @@ impl TensorBoard {
     /// Begins an event file in `<run folder>/tensorboard/`.
     ///
     /// A resumed run writes a new file beside the earlier ones. With `resume_step`, TensorBoard drops the values of
-    /// this and later steps from the earlier files. It is the first step that will be written again: one more than the
-    /// last round whose evaluation precedes the state from which the run is resumed.
+    /// this and later steps from the earlier files. `resume_step` is the first step that will be written again: one
+    /// more than the last round whose evaluation precedes the state from which the run is resumed.
     ///
     /// # Errors
     /// [`ReportError::Io`].
