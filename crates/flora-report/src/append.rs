@@ -8,18 +8,18 @@ use crate::ReportError;
 
 /// A file that grows by whole records.
 ///
-/// After the first failure nothing is written any more: a record that is missing in the middle would be noticed by
-/// nobody. The reason is kept, and every later call gives it again.
+/// After the first failure, nothing more is written, because nobody would notice a record that is missing in the
+/// middle. Every later call returns the same error.
 #[derive(Debug)]
 pub(crate) struct Appender {
     file: File,
     path: PathBuf,
-    /// Length of the file up to its last whole record.
+    /// Length of the file up to its last complete record.
     bytes: u64,
     failed: Option<Failure>,
 }
 
-/// An [`io::Error`] that can be told more than once.
+/// An [`io::Error`] that can be returned more than once.
 #[derive(Debug, Clone)]
 struct Failure {
     action: &'static str,
@@ -28,12 +28,12 @@ struct Failure {
 }
 
 impl Appender {
-    /// Appends to the first `bytes` bytes of `file`, which lies at `path`; what follows them is cut off.
+    /// Opens `file` at `path` for appending after its first `bytes` bytes; the rest is cut off.
     ///
     /// # Errors
     /// [`ReportError::Io`].
     pub(crate) fn new(mut file: File, path: PathBuf, bytes: u64) -> Result<Self, ReportError> {
-        // A device or a pipe in the file's place has no length to set, and none that differs.
+        // A device or a pipe in place of the file has no length to set.
         let cut = || match file.metadata()?.len() == bytes {
             true => Ok(()),
             false => file.set_len(bytes),
@@ -51,14 +51,14 @@ impl Appender {
         self.bytes
     }
 
-    /// Appends a record. Either all of it is in the file afterwards, or nothing, if the file can be cut back.
+    /// Appends a record. Afterwards the file contains all of it or, provided that the file can be cut back, nothing.
     ///
     /// # Errors
     /// [`ReportError::Io`], and the same again after the first one.
     pub(crate) fn append(&mut self, record: &[u8]) -> Result<(), ReportError> {
         self.check()?;
         if let Err(error) = self.file.write_all(record) {
-            // The disk is full: half of the record may be there.
+            // If the disk is full, half of the record may have been written.
             let _ = self.file.set_len(self.bytes);
             return Err(self.fail("append to", &error));
         }
@@ -69,7 +69,7 @@ impl Appender {
     /// Waits until all records are on the disk.
     ///
     /// # Errors
-    /// As [`Appender::append`]. A failed sync counts, too: the next one may succeed although pages were lost.
+    /// As [`Appender::append`]. A failed sync also counts, because the next one may succeed although pages were lost.
     pub(crate) fn sync(&mut self) -> Result<(), ReportError> {
         self.check()?;
         self.file.sync_data().map_err(|error| self.fail("sync", &error))

@@ -1,4 +1,4 @@
-//! Runs side by side: the settings in which they differ, and what came of them.
+//! Comparison of runs: the settings in which they differ, and their results.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -10,7 +10,7 @@ use crate::{
     runs::{RunRecord, Settings, Told},
 };
 
-/// Runs side by side. All lists by run are in the same order.
+/// A comparison of runs. All lists by run are in the same order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Comparison {
@@ -36,14 +36,14 @@ pub struct Setting {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Round {
-    /// How many rounds of training the models have seen.
+    /// Number of training rounds that the models have seen.
     pub round: usize,
     /// Unweighted mean accuracy over clients in each run, 0..1.
     pub accuracy: Vec<Option<f64>>,
 }
 
-/// Puts the runs in the folders side by side. What is damaged in one is told in its
-/// [`RunRecord::problem`], and missing here.
+/// Compares the runs in the folders. Damage to a run's files is reported in its [`RunRecord::problem`]; the damaged
+/// data are missing here.
 ///
 /// # Errors
 /// [`ReportError::NotARun`] if one of the folders holds no run.
@@ -55,7 +55,7 @@ pub fn compare(folders: &[PathBuf]) -> Result<Comparison, ReportError> {
         }
         let run = (Told::read(&path.join(METRICS)), Settings::read(&path.join(EXPERIMENT)));
         let record = RunRecord::from_files(path, Some(&run.0), &run.1);
-        // The numbers of a damaged file are none.
+        // A damaged file has no valid numbers.
         told.push(if record.problem.is_none() { run.0 } else { Told::default() });
         runs.push(record);
         settings.push(run.1);
@@ -64,7 +64,7 @@ pub fn compare(folders: &[PathBuf]) -> Result<Comparison, ReportError> {
 }
 
 fn differences(runs: &[Settings]) -> Vec<Setting> {
-    // A run whose experiment cannot be read differs in nothing that is known.
+    // A run whose experiment cannot be read has no known differences.
     let readable = || runs.iter().filter(|run| run.problem.is_none());
     let keys: BTreeSet<&String> = readable().flat_map(|run| run.values.keys()).collect();
     let differs = |key: &String| {

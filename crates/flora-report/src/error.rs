@@ -2,7 +2,7 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
-/// What can be wrong with a run folder, with the scores of a classifier, or with a figure.
+/// Errors of run folders, classification scores, figures and pages.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReportError {
@@ -12,7 +12,7 @@ pub enum ReportError {
         /// The path.
         path: PathBuf,
     },
-    /// The folder holds an earlier run that is to be kept.
+    /// The folder holds an earlier run, which must not be replaced.
     #[error(
         "{} holds an earlier run: choose another output folder, or allow it to be replaced",
         path.display()
@@ -30,7 +30,7 @@ pub enum ReportError {
         /// The folder.
         path: PathBuf,
     },
-    /// A living process writes the run in the folder.
+    /// A running process is writing to the folder.
     #[error(
         "{} is in use by another process of flora: wait until it has ended, or choose another output folder",
         path.display()
@@ -39,7 +39,7 @@ pub enum ReportError {
         /// The folder.
         path: PathBuf,
     },
-    /// A run is to go on, and there is none.
+    /// A run is to be resumed, but the folder holds none.
     #[error(
         "{} holds no run: a run folder has the files experiment.toml and metrics.jsonl",
         path.display()
@@ -48,12 +48,12 @@ pub enum ReportError {
         /// The folder.
         path: PathBuf,
     },
-    /// Folders without a page.
+    /// No page can be made of these folders.
     #[error("{}: {problem}", path.display())]
     NotReported {
-        /// The first such folder.
+        /// The first of them.
         path: PathBuf,
-        /// Why, and what to do.
+        /// The reason and the remedy.
         problem: String,
     },
     /// The server of pages cannot listen.
@@ -61,7 +61,7 @@ pub enum ReportError {
         "cannot serve on port {port} of this machine: {problem}; choose another port, or 0 for any that is free"
     )]
     Serve {
-        /// The port that was asked for.
+        /// The requested port.
         port: u16,
         /// The operating system's reason.
         problem: String,
@@ -71,10 +71,10 @@ pub enum ReportError {
         "{name}: no such run: neither {name} nor runs/{name} is a run folder (`flora runs` lists them)"
     )]
     NoSuchRun {
-        /// What was asked for.
+        /// The requested name.
         name: String,
     },
-    /// The events of a run are not those that its saved state goes with.
+    /// The events of a run do not match its saved state.
     #[error(
         "{} was cut or changed since the run's state was saved: {problem}; restore the file, or start the run anew",
         path.display()
@@ -85,41 +85,41 @@ pub enum ReportError {
         /// How it differs.
         problem: String,
     },
-    /// A file of the run would lie outside of its folder.
+    /// A file of the run would be outside its folder.
     #[error("`{name}` is not the name of a file in the run folder: give a plain name")]
     Name {
-        /// The name that was asked for.
+        /// The requested file name.
         name: String,
     },
     /// The operating system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// The operating system's reason.
         source: io::Error,
     },
-    /// A file is not the JSON that it should be.
+    /// A file is not valid JSON of the expected form.
     #[error("{}{}: {source}", path.display(), line.map(|n| format!(", line {n}")).unwrap_or_default())]
     Json {
         /// The file.
         path: PathBuf,
-        /// The line, from 1, in a file of JSON lines.
+        /// The line number, from 1, in a file of JSON lines.
         line: Option<usize>,
-        /// What the parser says.
+        /// The parser's message.
         source: serde_json::Error,
     },
-    /// The states that a run is resumed from.
+    /// An error of the saved states of a run.
     #[error(transparent)]
     State(#[from] flora_federation::StateError),
-    /// A file whose checksum is not the one that was written with it.
+    /// A file that does not match its recorded checksum.
     #[error("{}: {problem}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What was found, and what to do.
+        /// The mismatch and the remedy.
         problem: String,
     },
     /// A file that a saved state does not belong to.
@@ -132,10 +132,10 @@ pub enum ReportError {
         /// The file.
         path: PathBuf,
     },
-    /// A list of classes that cannot be reported on.
+    /// An invalid list of classes.
     #[error("classes: {0}")]
     Classes(String),
-    /// The scores or the true class of one image.
+    /// Invalid scores or an invalid true class of one image.
     #[error("image {image} (counted from 0): {problem}")]
     Scores {
         /// Its number, in the order in which images were added.
@@ -143,21 +143,21 @@ pub enum ReportError {
         /// What is wrong.
         problem: String,
     },
-    /// Scores that are no matrix of images and classes, or none at all.
+    /// Scores that do not form a matrix of images and classes, or no scores.
     #[error("scores: {0}")]
     Shape(String),
     /// A table that cannot be written as CSV.
     #[error("cannot write CSV: {problem}")]
     Csv {
-        /// What the writer says.
+        /// The writer's message.
         problem: String,
     },
-    /// Something that cannot be drawn.
+    /// A figure that cannot be drawn.
     #[error("{figure}: {problem}")]
     Figure {
-        /// Which figure.
+        /// The figure.
         figure: &'static str,
-        /// What is wrong with its contents.
+        /// The problem with its contents.
         problem: String,
     },
 }

@@ -1,25 +1,25 @@
-//! What runs and evaluations leave behind: run folders, summaries, classification reports, tables and plots.
+//! Results of runs and evaluations: run folders, summaries, classification reports, tables, figures and pages.
 //!
-//! A run leaves one folder behind, which can be moved, and read by other tools:
+//! A run writes one folder, which can be moved, and read by other tools:
 //!
 //! | file | holds |
 //! |---|---|
-//! | `experiment.toml` | the experiment as resolved: every default filled in |
-//! | `partition.json` | which example went to which client |
-//! | `metrics.jsonl` | one [`Event`](flora_federation::Event) a line, written as it happens |
+//! | `experiment.toml` | the resolved experiment, with all defaults filled in |
+//! | `partition.json` | the examples of each client |
+//! | `metrics.jsonl` | one [`Event`](flora_federation::Event) per line, written as it happens |
 //! | `run.json` | the [`RunSummary`] |
 //! | `adapter/`, `model/` or `trained.safetensors` | the trained parameters |
-//! | `best/`, `rounds/`, `clients/` | trained parameters besides those of the last round |
-//! | `state/` | what an interrupted run needs to go on |
+//! | `best/`, `rounds/`, `clients/` | trained parameters other than those of the last round |
+//! | `state/` | the state from which an interrupted run can be resumed |
 //! | `tensorboard/` | event files for TensorBoard |
 //! | `predictions.csv`, `predictions-before.csv` | the model's predictions after and before training, if `flora eval` wrote them |
 //! | `report.html` | the [`page`] about the run, if one was made |
-//! | `run.lock` | nothing; a process that writes the folder holds its lock |
+//! | `run.lock` | nothing; a process that writes the folder holds a lock on this file |
 //!
-//! [`runs`] lists runs, [`compare()`] puts some side by side. [`classification`] counts what a classifier gets right,
-//! [`predictions`] lists what it says of each image. [`tables`] renders runs and reports for a
-//! terminal, [`sweep`] many runs as Markdown, LaTeX and CSV, [`figures`] draws charts as SVG and PNG,
-//! [`plots`] those of the program, and [`page`] puts all of it on an HTML page.
+//! [`runs`] lists runs, and [`compare()`] compares several. [`classification`] scores a classifier, and [`predictions`]
+//! lists its predictions image by image. [`tables`] renders runs and reports for a terminal, and [`sweep`] renders many
+//! runs as Markdown, LaTeX and CSV. [`figures`] draws charts as SVG and PNG, [`plots`] draws the program's own figures,
+//! and [`page`] makes HTML pages.
 
 mod append;
 pub mod classification;

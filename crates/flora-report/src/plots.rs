@@ -16,7 +16,7 @@ const PARTITION: &str = "partition";
 /// Steps of the colour bar of a partition.
 const STEPS: u64 = 4;
 
-/// Writes the figure as PNG, whole or not at all. Missing parent folders are made.
+/// Writes the figure as PNG, completely or not at all. Creates missing parent folders.
 ///
 /// # Errors
 /// [`ReportError::Io`].
@@ -27,20 +27,20 @@ pub fn save_png(path: impl AsRef<Path>, figure: &Figure) -> Result<(), ReportErr
     write_atomic_with(path, write).map_err(ReportError::io("write", path))
 }
 
-/// The confusion matrix of a report: a row for each true class, a column for each predicted one. The
-/// colour is the share of the row's images (so the diagonal is recall), the number in a cell how many
-/// they are; zeros are left out, and all numbers where cells are too small. Rows of classes without
-/// images are pale. Long names are shortened, and with more than about a hundred classes only some
-/// are shown, and the axis says how many. The title may have up to three lines.
+/// The confusion matrix of a report: a row for each true class, a column for each predicted one. The colour shows the
+/// share of the row's images, so the diagonal is recall; the number in a cell is the number of images. Zeros are left
+/// out, and so are all numbers if cells are too small. Rows of classes without images are pale. Long names are
+/// shortened. With more than about a hundred classes, only some names are shown, and the axis states how many. The
+/// title may have up to three lines.
 ///
 /// # Errors
-/// [`ReportError::Figure`] if the report has no classes, more than 2,000, or a matrix that is not
-/// square (one that was read from a file may not be).
+/// [`ReportError::Figure`] if the report has no classes, more than 2,000, or a matrix that is not square (a matrix read
+/// from a file may not be).
 pub fn confusion_matrix(report: &ClassificationReport, title: &str) -> Result<Figure, ReportError> {
     let classes = report.classes.len();
     if report.confusion.len() != classes || report.confusion.iter().any(|row| row.len() != classes)
     {
-        let problem = format!("the matrix does not have {classes} rows and columns, one a class");
+        let problem = format!("the matrix does not have {classes} rows and columns, one per class");
         return Err(ReportError::Figure { figure: CONFUSION, problem });
     }
     let cells = |row: &Vec<u64>| {
@@ -66,13 +66,13 @@ pub fn confusion_matrix(report: &ClassificationReport, title: &str) -> Result<Fi
     .draw()
 }
 
-/// How many training images of each class every client has: a row for each class, a column for each
-/// client, `counts[client][class]`. What a client does not have is pale grey; the numbers are written into
-/// the cells if there is room. Long names are shortened, and where there are more classes or clients than
-/// labels fit, the axis says how many are named. The title may have up to three lines.
+/// The number of training images of each class that every client has, `counts[client][class]`: a row for each class, a
+/// column for each client. Classes that a client lacks are pale grey; the numbers are written into the cells if there
+/// is room. Long names are shortened. If not all classes or clients can be labelled, the axis states how many are. The
+/// title may have up to three lines.
 ///
 /// # Errors
-/// [`ReportError::Figure`] for no classes or clients, more than 2,000, or counts of other numbers of them.
+/// [`ReportError::Figure`] for no classes or clients, more than 2,000, or counts whose shape does not match them.
 pub fn partition(
     clients: &[String],
     classes: &[String],
@@ -81,8 +81,7 @@ pub fn partition(
 ) -> Result<Figure, ReportError> {
     if counts.len() != clients.len() || counts.iter().any(|row| row.len() != classes.len()) {
         let (clients, classes) = (clients.len(), classes.len());
-        let problem =
-            format!("the counts are not those of {clients} clients and {classes} classes");
+        let problem = format!("the counts do not match {clients} clients and {classes} classes");
         return Err(ReportError::Figure { figure: PARTITION, problem });
     }
     let by_class =
@@ -91,7 +90,7 @@ pub fn partition(
         0 => Cell::default(),
         count => Cell { value: Some(count as f64), count: Some(count as u64) },
     };
-    // At least an image a step: the bar counts images.
+    // At least one image per step, because the bar counts images.
     let most = by_class().max().unwrap_or(0) as f64;
     let step = round_up(most / STEPS as f64).max(1.0).ceil();
     HeatMap {

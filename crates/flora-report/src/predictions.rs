@@ -6,14 +6,14 @@ use flora_core::files::write_atomic_with;
 
 use crate::ReportError;
 
-/// What an image was taken for.
+/// The prediction for one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PredictedImage {
-    /// What it is called: its path, or its place in a file of many.
+    /// Its name: its path, or its position in a file of many images.
     pub path: String,
-    /// The number of its true class, where that is known.
+    /// The number of its true class, if known.
     pub label: Option<usize>,
-    /// The share that each class gets, 0..1; the first of the highest is the prediction.
+    /// The probability of each class, 0..1; the first of the highest is the prediction.
     pub probabilities: Vec<f32>,
 }
 
@@ -24,7 +24,7 @@ impl PredictedImage {
     }
 }
 
-/// Shares of one image's classes from their logits: softmax, in f64. A logit of minus infinity gets none.
+/// Class probabilities of one image from its logits: softmax in f64. A logit of minus infinity gets 0.
 pub fn softmax(logits: &[f32]) -> Vec<f32> {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - most).exp()).collect();
@@ -34,7 +34,7 @@ pub fn softmax(logits: &[f32]) -> Vec<f32> {
 
 /// Writes a CSV file with a line for each image, and a header: `path`; `label`, the name of the true class, if any is
 /// known; `prediction`; `probability`, that of the prediction; and for each class `p(NAME)`, in the order of `classes`.
-/// Numbers are as short as they can be and read back as the same.
+/// Numbers have the fewest digits from which the same value is read back.
 ///
 /// # Errors
 /// [`ReportError::Io`].

@@ -1,4 +1,4 @@
-//! How well texts and images are found.
+//! Retrieval scores of texts and images.
 
 use serde::Serialize;
 
@@ -6,20 +6,20 @@ use crate::sweep::Spread;
 use crate::tables::{self, Page};
 use crate::units::percent_or_dash;
 
-/// Shares of right answers among the first few, 0..1; `None` of no answers.
+/// Recall among the first results, 0..1; `None` without queries.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Recall {
-    /// First of all.
+    /// Recall at 1.
     pub at_1: Option<f64>,
-    /// Among the first 5.
+    /// Recall at 5.
     pub at_5: Option<f64>,
-    /// Among the first 10.
+    /// Recall at 10.
     pub at_10: Option<f64>,
-    /// The rank that half of the answers reach.
+    /// The median rank.
     pub median_rank: Option<f64>,
-    /// What they were chosen from.
+    /// Number of candidates.
     pub candidates: usize,
-    /// Answers.
+    /// Number of queries.
     pub queries: usize,
 }
 
@@ -28,9 +28,9 @@ pub struct Recall {
 pub struct RetrievalReport {
     /// The domain, or the data set.
     pub name: String,
-    /// An image is given, its text is looked for.
+    /// From an image to its text.
     pub image_to_text: Recall,
-    /// A text is given, an image of it is looked for.
+    /// From a text to an image of it.
     pub text_to_image: Recall,
 }
 
@@ -54,7 +54,7 @@ impl Recall {
     }
 }
 
-/// One line for each report, and the mean of them where there are several.
+/// One line for each report, and their mean if there are several.
 pub fn table(reports: &[RetrievalReport], page: Page) -> String {
     let line = |recall: &Recall| {
         let shares = [recall.at_1, recall.at_5, recall.at_10].map(percent_or_dash);
@@ -124,7 +124,7 @@ mod tests {
         assert!(!table(&[report("a", &[1])], Page::Plain).contains("mean"));
         let narrow = table(&reports, Page::Terminal(80));
         assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
-        // Of whom nothing is asked, nothing is known.
+        // Without queries, there are no scores.
         let reports = [report("a", &[1, 1, 1]), report("b", &[20]), report("c", &[])];
         let text = table(&reports, Page::Plain);
         assert!(text.contains("50.0 / 50.0 / 50.0") && text.contains("- / - / -"), "{text}");

@@ -14,25 +14,25 @@ use crate::{EventsMark, ReportError, RunFolder, Versions, summary};
 const RUN: &str = "run";
 /// The key of the mark in a state.
 const EVENTS: &str = "events";
-/// The file of what clients remember, beside the states.
+/// The file of client states, beside the run's states.
 const CLIENTS_FILE: &str = "clients.bin";
 
-/// What a state must be of to be resumed, and what its summary will tell.
+/// The facts of a run that must match for it to be resumed, and that its summary will report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunFacts {
-    /// What it runs with.
+    /// Versions that it runs with.
     pub versions: Versions,
-    /// Where it computes, as `--device` names it: other devices round otherwise.
+    /// The device, as named by `--device`: other devices round differently.
     pub device: String,
     /// SHA-256 of the base model's weights.
     pub base_digest: String,
-    /// SHA-256 of its other inputs, by what they are called in messages.
+    /// SHA-256 of its other inputs, by their names in messages.
     pub inputs: BTreeMap<String, String>,
-    /// Whether it leaves numbers only, and no trained parameters.
+    /// Whether it writes numbers only, and no trained parameters.
     pub numbers_only: bool,
-    /// The command line that began it.
+    /// The command line that started it.
     pub command: String,
-    /// When it began, in seconds since 1970-01-01 UTC.
+    /// The start time, in seconds since 1970-01-01 UTC.
     pub started_at: u64,
     /// Wall-clock seconds of data and features, over all sessions.
     pub data_seconds: f64,
@@ -40,8 +40,8 @@ pub struct RunFacts {
     pub total_seconds: f64,
 }
 
-/// The `state/` folder of a run: what [`flora_federation::StateFolder`] keeps, with marks in
-/// `metrics.jsonl` and what the state belongs to.
+/// The `state/` folder of a run: the contents of [`flora_federation::StateFolder`], with marks in `metrics.jsonl` and
+/// checksums of the files that the state belongs to.
 #[derive(Debug)]
 pub struct RunStates {
     folder: RunFolder,
@@ -50,21 +50,21 @@ pub struct RunStates {
     digests: BTreeMap<String, String>,
 }
 
-/// A state that is to be resumed.
+/// A state from which a run is to be resumed.
 #[derive(Debug)]
 pub struct SavedRun {
     /// The state.
     pub state: RunState,
-    /// What it is of.
+    /// The facts of its run.
     pub facts: RunFacts,
-    /// How far `metrics.jsonl` counts.
+    /// The end of the valid part of `metrics.jsonl`.
     pub events: EventsMark,
-    /// Why a later state could not be used, if there is one.
+    /// The reason why a later state could not be used, if there is one.
     pub passed_over: Option<String>,
 }
 
 impl RunStates {
-    /// For a run whose folder holds experiment and partition by now.
+    /// For a run whose folder already holds the experiment and the partition.
     ///
     /// # Errors
     /// [`ReportError::State`] and [`ReportError::Io`].
@@ -73,13 +73,11 @@ impl RunStates {
         Ok(Self { states, digests: digests(folder.path())?, folder: folder.clone() })
     }
 
-    /// The last state of the run in the folder `path` that is whole, if there is any. Nothing is
-    /// changed.
+    /// The last undamaged state of the run in the folder `path`, if there is any. Changes nothing.
     ///
     /// # Errors
-    /// [`ReportError::State`] if none of the states there are is whole, and for a state of another
-    /// version of flora; [`ReportError::Foreign`] if experiment or partition are not those that the
-    /// state was saved with.
+    /// [`ReportError::State`] if all states are damaged, and for a state of another version of flora;
+    /// [`ReportError::Foreign`] if experiment or partition are not those that the state was saved with.
     pub fn load(path: impl AsRef<Path>) -> Result<Option<SavedRun>, ReportError> {
         let path = path.as_ref();
         let states = path.join(STATE);
@@ -106,16 +104,16 @@ impl RunStates {
         }))
     }
 
-    /// Where the clients of the run in the folder `path` keep what they remember.
+    /// The file of the client states of the run in the folder `path`.
     pub fn clients_file(path: impl AsRef<Path>) -> PathBuf {
         path.as_ref().join(STATE).join(CLIENTS_FILE)
     }
 
-    /// Saves a state: events first, so that it never refers to lines that are not there.
+    /// Saves a state. The events are written first, so that the state never refers to missing lines.
     ///
     /// # Errors
-    /// [`ReportError::Io`] if events could not be written, now or earlier, and
-    /// [`ReportError::State`]. The states before stay whole.
+    /// [`ReportError::Io`] if events could not be written, now or earlier, and [`ReportError::State`]. Earlier states
+    /// stay intact.
     pub fn save(&mut self, state: &RunState, facts: &RunFacts) -> Result<(), ReportError> {
         let mut all = self.digests.clone();
         let text = |value: serde_json::Result<String>| value.expect("plain data");
@@ -124,7 +122,7 @@ impl RunStates {
         Ok(self.states.save(state, &all)?)
     }
 
-    /// Removes states that cannot be used, before the run goes on from an earlier one.
+    /// Removes unusable states, before the run is resumed from an earlier one.
     ///
     /// # Errors
     /// [`ReportError::State`].
@@ -132,7 +130,7 @@ impl RunStates {
         Ok(self.states.forget_damaged()?)
     }
 
-    /// Removes the folder of states: the run is finished, and all that it found is written.
+    /// Removes the folder of states, once the run is finished and its results are written.
     ///
     /// # Errors
     /// [`ReportError::Io`].

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{ClientTally, ReportError, units};
 
-/// A run in one object: the content of `run.json`.
+/// The summary of a run: the content of `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {
     /// The experiment's name.
@@ -22,62 +22,62 @@ pub struct RunSummary {
     /// The data set's name.
     #[serde(default)]
     pub data: Option<String>,
-    /// Rounds that were planned.
+    /// Number of planned rounds.
     #[serde(default)]
     pub rounds: Option<usize>,
     /// The last evaluated round; null if not even round 0 was.
     pub last_round: Option<usize>,
     /// The round with the highest unweighted mean accuracy.
     pub best_round: Option<usize>,
-    /// The round after which the run ended, before the last that was planned, because no score had become better for as
-    /// long as `training.patience` says.
+    /// The round after which the run ended, before the last that was planned, because no score had improved for
+    /// `training.patience` rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_early: Option<usize>,
-    /// Whether `best/` holds what was trained until the best round.
+    /// Whether `best/` holds the trained parameters of the best round.
     #[serde(default)]
     pub best_saved: bool,
-    /// Which model's accuracy follows: the global one's, or, where there is none, those of the clients' own.
+    /// The model of the accuracies below: the global one or, if there is none, the clients' own models.
     #[serde(default = "global")]
     pub model: EvaluatedModel,
-    /// The images that all accuracies are of: `test`, or `validation` where the experiment holds some out for that
+    /// The images that all accuracies are measured on: `test`, or `validation` if the experiment holds some out
     /// (`data.validation`).
     #[serde(default = "test", skip_serializing_if = "is_test")]
     pub scored_on: String,
     /// The model's accuracy.
     pub accuracy: Accuracies,
-    /// Its accuracy after the last round by client, in the order of their names.
+    /// Its accuracy after the last round, by client, in the order of client names.
     #[serde(default)]
     pub clients: Vec<ClientAccuracy>,
-    /// The clients' own models after their last training, before averaging, where they were tested.
+    /// The clients' own models after their last training, before averaging, if they were tested.
     #[serde(default)]
     pub local: Option<LocalAccuracy>,
-    /// How many clients trained at least once.
+    /// Number of clients that trained at least once.
     #[serde(default)]
     pub trainers: usize,
-    /// Clients of a closed-form method whose sums did not come or were refused: what was trained lacks their images,
-    /// or, of clients that were to leave, still contains them.
+    /// Clients of a closed-form method whose sums did not arrive or were refused: the result lacks their images or, if
+    /// the clients were to leave, still contains them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uncounted: Vec<String>,
-    /// Whether the sums of clients were taken away, who left.
+    /// Whether clients left, so that their sums were subtracted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaving: bool,
-    /// How often clients came back from training, over all rounds.
+    /// Number of replies to training, over all rounds.
     #[serde(default)]
     pub replies: u64,
-    /// How far the product of the averaged LoRA factors was from the average of the clients' products, relative to it:
-    /// the mean over the rounds. `None` where no factors were averaged.
+    /// The relative distance between the product of the averaged LoRA factors and the average of the clients' products,
+    /// as the mean over the rounds. `None` if no factors were averaged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aggregation_error: Option<f64>,
-    /// What was spent of the budget of differential privacy; of clients with budgets of their own, the most.
+    /// The differential-privacy budget spent; if clients have their own budgets, the largest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
     /// SHA-256 of the base model's weights.
     #[serde(default)]
     pub base_digest: Option<String>,
-    /// SHA-256 of its other inputs, by what they are called in messages.
+    /// SHA-256 of its other inputs, by their names in messages.
     #[serde(default)]
     pub inputs: BTreeMap<String, String>,
-    /// SHA-256 of the folder's other files that are read back, by their names. Filled in by
+    /// SHA-256 of the folder's other files that flora reads back, by name. Filled in by
     /// [`RunFolder::write_summary`](crate::RunFolder::write_summary).
     #[serde(default)]
     pub files: BTreeMap<String, String>,
@@ -87,7 +87,7 @@ pub struct RunSummary {
     pub bytes_down: u64,
     /// Wall-clock seconds by phase.
     pub seconds: RunSeconds,
-    /// The most memory held at once, where the system tells.
+    /// Peak memory, if the system reports it.
     pub peak_memory_bytes: Option<u64>,
     /// Parameters that were trained and sent.
     pub trainable_parameters: usize,
@@ -95,16 +95,16 @@ pub struct RunSummary {
     pub total_parameters: usize,
     /// The experiment's seed.
     pub seed: u64,
-    /// The seed of its partition, `data.seed`; not known of sites' own images, and in files of older versions.
+    /// The seed of its partition, `data.seed`; `None` for images that belong to sites, and in files of older versions.
     #[serde(default)]
     pub data_seed: Option<u64>,
-    /// What it ran on, as `--device` names it.
+    /// The device, as named by `--device`.
     pub device: String,
-    /// What it ran with.
+    /// Versions that it ran with.
     pub versions: Versions,
     /// The command line.
     pub command: Option<String>,
-    /// When it began, in seconds since 1970-01-01 UTC.
+    /// The start time, in seconds since 1970-01-01 UTC.
     pub started_at: Option<u64>,
 }
 
@@ -120,15 +120,14 @@ fn global() -> EvaluatedModel {
     EvaluatedModel::Global
 }
 
-/// The model's accuracy before, after, and at its best.
+/// The model's accuracy before training, after the last round and after the best round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Accuracies {
     /// Before any training (round 0).
     pub zero_shot: Option<Accuracy>,
     /// After the last round.
     pub last: Option<Accuracy>,
-    /// After the best round, chosen by the unweighted mean on these very examples: an optimistic
-    /// figure.
+    /// After the best round, which is chosen by the unweighted mean on these same examples, so it is optimistic.
     pub best: Option<Accuracy>,
 }
 
@@ -139,7 +138,7 @@ pub struct Accuracy {
     pub mean: f64,
     /// Mean weighted by test examples.
     pub weighted: f64,
-    /// Clients that were tested: a client that failed is missing from both means.
+    /// Number of tested clients: a client that failed is missing from both means.
     pub num_clients: usize,
 }
 
@@ -147,7 +146,7 @@ pub struct Accuracy {
 /// examples, 0..1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LocalAccuracy {
-    /// How many rounds of training they have seen, as rounds of the global model are counted.
+    /// Number of training rounds that they have seen, counted as for the global model.
     pub round: usize,
     /// Unweighted mean over these clients.
     pub mean: f64,
@@ -155,7 +154,7 @@ pub struct LocalAccuracy {
     pub weighted: f64,
     /// The worst client.
     pub worst: f64,
-    /// Clients with test examples that trained in this round.
+    /// Number of clients with test examples that trained in this round.
     pub num_clients: usize,
 }
 
@@ -164,9 +163,9 @@ pub struct LocalAccuracy {
 pub struct ClientAccuracy {
     /// The client.
     pub client: String,
-    /// Share of right answers, 0..1.
+    /// Share of correct predictions, 0..1.
     pub accuracy: f64,
-    /// Test examples.
+    /// Number of test examples.
     pub num_examples: usize,
     /// Whether it trained in any round.
     pub trained: bool,
@@ -177,11 +176,11 @@ pub struct ClientAccuracy {
 pub struct RunSeconds {
     /// Loading the model and the data, and encoding the images.
     pub data: f64,
-    /// Clients training.
+    /// Training by clients.
     pub training: f64,
-    /// The server aggregating.
+    /// Aggregation by the server.
     pub aggregation: f64,
-    /// Clients testing the global model.
+    /// Tests of the global model by clients.
     pub evaluation: f64,
     /// Saving the state that the run is resumed from.
     #[serde(default)]
@@ -210,9 +209,8 @@ impl From<&RoundScore> for Accuracy {
 }
 
 impl RunSummary {
-    /// A summary of what the rounds computed, whole or in part. What an [`Outcome`] does not know
-    /// (parameters, seed, device, versions, seconds of data and in total) is zero or empty: fill it
-    /// in.
+    /// A summary of a complete or partial outcome. Fields that an [`Outcome`] does not contain (parameters, seed,
+    /// device, versions, seconds of data and in total) are zero or empty; the caller fills them in.
     pub fn new(name: impl Into<String>, status: RunStatus, outcome: Option<&Outcome>) -> Self {
         Self {
             name: name.into(),
@@ -266,8 +264,8 @@ impl RunSummary {
         }
     }
 
-    /// Fills in what the events tell of the clients: who trained, how the global model did on each in the
-    /// last evaluation, and how their own models did.
+    /// Fills in the fields about clients from the events: the clients that trained, the accuracy of the global model on
+    /// each in the last evaluation, and the accuracy of their own models.
     pub fn tell_clients(&mut self, tally: ClientTally) {
         let ClientTally { trainers, replies, model, last, local, aggregation, epsilon } = tally;
         self.epsilon = epsilon;
@@ -285,11 +283,11 @@ impl RunSummary {
         self.clients.sort_by(|a, b| a.client.cmp(&b.client));
     }
 
-    /// What speaks against using the last round: that it is worse than round 0, or than the best one. Only
-    /// differences that a table shows count, and only means over equally many clients compare.
+    /// A warning about the last round, if it is worse than round 0 or than the best round. Only differences that a
+    /// table shows count, and only means over the same number of clients are compared.
     pub fn verdict(&self) -> Option<String> {
         if self.leaving {
-            // What images have taught goes with them.
+            // Results that were learned from images depend on them.
             return None;
         }
         let Accuracies { zero_shot, last, best } = self.accuracy;
@@ -323,7 +321,7 @@ impl RunSummary {
         }
     }
 
-    /// What to try after a run that ended below its start.
+    /// Suggestions for a run that ended below its initial accuracy.
     fn advice(&self) -> &'static str {
         match self.method.as_deref() {
             Some("ridge" | "lda" | "gda" | "ncm") => {
@@ -350,8 +348,8 @@ impl RunSummary {
         })
     }
 
-    /// Checks that the file `name` in the run's folder is the one that was there when this was written. Nothing is known
-    /// of a file that has no checksum in [`files`](Self::files).
+    /// Checks that the file `name` in the run's folder has not changed since this summary was written. Files without a
+    /// checksum in [`files`](Self::files) are not checked.
     ///
     /// # Errors
     /// [`ReportError::Io`] and [`ReportError::Damaged`] name the file.
@@ -359,7 +357,7 @@ impl RunSummary {
         let Some(told) = self.files.get(name) else { return Ok(()) };
         let path = folder.join(name);
         if !path.exists() {
-            let problem = "it is gone, and was there when the run ended; put it back";
+            let problem = "it existed when the run ended and is now missing; put it back";
             return Err(ReportError::Damaged { path, problem: problem.to_owned() });
         }
         if digest(&path)? == *told {

@@ -4,35 +4,35 @@ use flora_federation::{AGGREGATION_ERROR, ClientScore, EPSILON, EvaluatedModel, 
 
 use crate::LocalAccuracy;
 
-/// What a run's events tell of its clients, taken down as they come: with ten thousand clients the events of
-/// all rounds are too many to be kept.
+/// Client results collected from a run's events as they arrive: with ten thousand clients, the events of all rounds are
+/// too many to keep.
 #[derive(Debug, Clone, Default)]
 pub struct ClientTally {
     pub(crate) trainers: BTreeSet<String>,
     pub(crate) replies: u64,
-    /// Of the last evaluation of the global model, or of the clients' own where there is none.
+    /// From the last evaluation of the global model or, if there is none, of the clients' own models.
     pub(crate) model: Option<EvaluatedModel>,
     pub(crate) last: Vec<ClientScore>,
     pub(crate) local: Option<LocalAccuracy>,
-    /// The sum of the aggregation errors, and of how many rounds.
+    /// The sum of the aggregation errors, and the number of rounds.
     pub(crate) aggregation: (f64, usize),
-    /// The most that was spent of a budget of privacy.
+    /// The largest privacy budget spent.
     pub(crate) epsilon: Option<f64>,
 }
 
-/// The most that was spent of a budget of privacy, with the metrics of one more answer or round.
+/// The largest privacy budget spent, including the metrics of one more answer or round.
 fn epsilon(before: Option<f64>, metrics: &Metrics) -> Option<f64> {
     let now = metrics.get(EPSILON).copied().filter(|epsilon| epsilon.is_finite());
     before.into_iter().chain(now).reduce(f64::max)
 }
 
 impl ClientTally {
-    /// Takes down what `event` tells.
+    /// Collects the results in `event`.
     pub fn hear(&mut self, event: &Event) {
         match event {
             Event::ClientReplied { client, metrics, .. } => {
                 self.replies += 1;
-                // Also of answers that did not count.
+                // Also from answers that did not count.
                 self.epsilon = epsilon(self.epsilon, metrics);
                 if !self.trainers.contains(client) {
                     self.trainers.insert(client.clone());
@@ -55,7 +55,7 @@ impl ClientTally {
     }
 }
 
-/// What an evaluation of local models comes to; `None` if nobody was tested.
+/// The summary of an evaluation of local models; `None` if no client was tested.
 fn local(event: &Event) -> Option<LocalAccuracy> {
     let Event::Evaluated { round, accuracy, accuracy_weighted, clients, .. } = event else {
         return None;

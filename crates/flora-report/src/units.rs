@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers in human-readable form.
 
 pub use flora_core::disk::bytes;
 use time::OffsetDateTime;
@@ -36,7 +36,7 @@ pub fn date(seconds: u64) -> String {
     }
 }
 
-/// An error relative to what was aimed at: `12.3 %`, or `2e-8` of one that is only rounding.
+/// A relative error: `12.3 %`, or `2e-8` if it is only rounding.
 pub fn relative(error: f64) -> String {
     match error {
         0.0 => "0".to_owned(),
@@ -50,7 +50,7 @@ pub fn percent(share: f64) -> String {
     format!("{:.1}", 100.0 * share)
 }
 
-/// The same of what may be no number: `27.1` or `-`.
+/// The same for an optional share: `27.1` or `-`.
 pub fn percent_or_dash(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), percent)
 }
@@ -75,7 +75,7 @@ pub fn figure(value: f64) -> String {
     }
 }
 
-/// A count with its thousands apart: `151,277,313`.
+/// A count with separated thousands: `151,277,313`.
 pub fn count(count: usize) -> String {
     let digits = count.to_string();
     let mut grouped = String::with_capacity(digits.len() * 4 / 3);
@@ -88,7 +88,7 @@ pub fn count(count: usize) -> String {
     grouped
 }
 
-/// A budget of privacy with four decimal places, rounded up: as it is shown, it holds.
+/// A privacy budget with four decimal places, rounded up, so that the displayed value is a valid bound.
 pub fn epsilon(epsilon: f64) -> String {
     format!("{:.4}", (epsilon * 1e4).ceil() / 1e4)
 }

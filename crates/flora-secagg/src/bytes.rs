@@ -12,16 +12,16 @@ use crate::{
     wire::{Reader, VERSION, Writer},
 };
 
-/// Bytes of a bundle and of public keys, but for the client's number.
+/// Bytes of a bundle and of public keys, without the client's number.
 const BUNDLE: usize = 12 + SEALED + 64;
 const KEYS: usize = 3 * 32 + 64;
 
-/// The kind of a response with packed lanes. The others are their stages.
+/// The kind of a response with packed lanes. The kinds of other responses are their stages.
 const PACKED: u8 = 5;
 
-/// Something with a byte form.
+/// A type with a byte form.
 pub(crate) trait Wire: Sized {
-    /// The fewest bytes it takes.
+    /// The minimum number of bytes.
     const LEAST: usize;
     fn write(&self, writer: &mut Writer);
     fn read(reader: &mut Reader<'_>) -> Result<Self>;
@@ -150,7 +150,7 @@ impl Request {
     /// # Errors
     ///
     /// [`SecaggError::Bytes`](crate::SecaggError::Bytes) for bytes that are not a request, and
-    /// [`SecaggError::Setting`](crate::SecaggError::Setting) for a setup that does not work.
+    /// [`SecaggError::Setting`](crate::SecaggError::Setting) for an invalid setup.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::new("request", bytes);
         reader.version()?;

@@ -20,7 +20,7 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// One attempt at one round's sum. Every key, mask, share and signature belongs to one of them.
+/// One attempt at one round's sum. Every key, mask, share and signature belongs to one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Session {
     /// The run, 255 bytes at most.
@@ -45,18 +45,18 @@ pub struct Config {
     /// Default 1.
     pub range: f32,
     /// The largest L2 norm of `weight / max_weight * update`; a larger one is an error of the client. With it, updates
-    /// are rotated at random before they are rounded, and `range` is of no account: all coordinates then lie within
-    /// `6 / sqrt(length)` of the norm, so that few bits are enough, whatever the update is. Default: none.
+    /// are rotated at random before they are rounded, and `range` is ignored: all coordinates are then within
+    /// `6 / sqrt(length)` times the norm, so that few bits are enough for any update. Default: none.
     pub norm: Option<f32>,
     /// Bits of one client's value, 2 to 31. Default: as many as leave room for the sum of all clients in 32.
     pub bits: Option<u32>,
-    /// Whether lanes travel in as few bits as the sum of all clients needs: `bits` and the logarithm of the clients.
-    /// Else in 32. Default: if `bits` are set.
+    /// Whether lanes are sent in as few bits as the sum of all clients needs: `bits` plus the logarithm of the number
+    /// of clients; otherwise in 32. Default: true if `bits` is set.
     pub packed: Option<bool>,
     /// How values become lanes. Default: [`Rounding::Stochastic`] with a `norm`, else [`Rounding::Nearest`].
     pub rounding: Option<Rounding>,
-    /// The largest weight of a client; times the number of clients it must be below 2^32. Resolution is best when it
-    /// is close to the largest there is. Default 1.
+    /// The largest weight of a client; times the number of clients it must be below 2^32. Resolution is best if it is
+    /// close to the largest actual weight. Default 1.
     pub max_weight: u64,
     /// Neighbours of each client: even, or all others. Default: all others with up to `dense` clients, else by
     /// [`plan`](crate::plan) for `faults`.
@@ -66,7 +66,7 @@ pub struct Config {
     pub threshold: Option<usize>,
     /// The fewest clients in a sum. Default: half of the clients, and at least `threshold`.
     pub minimum: Option<usize>,
-    /// Up to so many clients all are neighbours of all. Default 32.
+    /// Up to this number of clients, every client is a neighbour of every other. Default 32.
     pub dense: usize,
     /// The faults that a sparse graph must tolerate.
     pub faults: Faults,
@@ -91,7 +91,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether so many clients can take part, each with this policy.
+    /// Checks that this number of clients can take part, each with this policy.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`SecaggError::Setting`] names the setting that does not work.
+    /// [`SecaggError::Setting`] names the invalid setting.
     pub fn setup(
         &self,
         session: Session,
@@ -153,7 +153,7 @@ impl Config {
     }
 }
 
-/// The fewest that are more than two thirds.
+/// The smallest number above two thirds.
 fn two_thirds(count: usize) -> usize {
     count / 3 * 2 + count % 3 * 2 / 3 + 1
 }
@@ -162,11 +162,12 @@ fn two_thirds(count: usize) -> usize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
-    /// The fewest clients among which its update is hidden. Default 3: of a sum of two, each knows the other's part.
+    /// The minimum number of clients in a sum that contains its update. Default 3: from a sum of two, each client
+    /// learns the other's update.
     pub clients: usize,
-    /// Whether the threshold must be more than half of a client's share holders: then a server that tells different
-    /// clients different things cannot open both secrets of one, unless `2 threshold - holders` of the holders help
-    /// it. All graphs of all pairs have it by default; sparse ones if `faults.server` is `active`. Default false.
+    /// Whether the threshold must be more than half of a client's share holders: then a server that sends different
+    /// clients different messages cannot open both secrets of one, unless `2 threshold - holders` of the holders help
+    /// it. Complete graphs satisfy this by default; sparse ones if `faults.server` is `active`. Default false.
     pub majority: bool,
 }
 

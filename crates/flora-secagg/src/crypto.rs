@@ -1,5 +1,5 @@
-//! Cryptographic primitives. A label and the setup's digest enter every call, so that no key, stream,
-//! signature or commitment of one purpose or round means anything in another.
+//! Cryptographic primitives. A label and the setup's digest enter every call, so that a key, stream, signature or
+//! commitment made for one purpose or round is invalid for any other.
 //!
 //! X25519 (RFC 7748), Ed25519 (RFC 8032), HKDF-SHA-256 (RFC 5869), ChaCha20 and ChaCha20-Poly1305 (RFC 8439).
 
@@ -35,7 +35,7 @@ pub(crate) enum Sign {
     Minus,
 }
 
-/// `SHA-256(prefix || label || 0 || parts)`. Each label has parts of fixed lengths, but for the last one.
+/// `SHA-256(prefix || label || 0 || parts)`. Each label has parts of fixed lengths, except for the last one.
 pub(crate) fn hash(label: &str, parts: &[&[u8]]) -> Digest {
     let mut hash = Sha256::new();
     hash.update(PREFIX);
@@ -144,7 +144,7 @@ pub(crate) fn sign(
     identity.sign(&message(label, setup, parts)).to_bytes()
 }
 
-/// A signature, and what it should be of.
+/// A signature, and the content that it should sign.
 pub(crate) struct Signed {
     identity: VerifyingKey,
     message: Vec<u8>,
@@ -172,11 +172,11 @@ impl Signed {
 
 /// The first of these signatures that does not [verify](Signed::verifies).
 ///
-/// They are verified together, by a random combination of their equations, in less than half of the time that they
-/// take one by one; only if that fails does each count for itself. Whoever has not the key of an identity has a chance
-/// of 2^-128 to pass for it. The owner of a key can make signatures that pass here and not the strict rules; that
-/// gives it nothing, since it could sign as well. The server verifies by the strict rules, so that no client is kept
-/// from answering by another one's signature.
+/// They are verified together, by a random combination of their equations, in less than half of the time that they take
+/// one by one; only if that fails is each verified separately. Without the key of an identity, the probability of
+/// passing is 2^-128. The owner of a key can make signatures that pass here but not under the strict rules; it gains
+/// nothing by this, because it could also sign correctly. The server verifies by the strict rules, so that one client's
+/// signature cannot prevent another client from answering.
 pub(crate) fn first_wrong(all: &[Signed]) -> Option<usize> {
     let messages: Vec<&[u8]> = all.iter().map(|signed| &signed.message[..]).collect();
     let signatures: Vec<Signature> = all.iter().map(|signed| signed.signature).collect();

@@ -8,15 +8,16 @@ use crate::{
     secrets,
 };
 
-/// The identity keys of the clients. A server that can choose them can stand between all clients, so they should come
-/// from elsewhere: out of band, or from an authority.
+/// The identity keys of the clients. A server that can choose them can place itself between all clients, so they should
+/// come from elsewhere: out of band, or from an authority.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Directory {
-    /// Only these keys count, and a client without one is refused.
+    /// Only these keys are accepted; a client without one is refused.
     Known(BTreeMap<ClientId, VerifyingKey>),
-    /// A client without a key gets the one that it shows first; keep [`Client::directory`](crate::Client::directory)
-    /// for the rounds to come. **The server is trusted once**: it can show a key of its own in the first round in
-    /// which it names a client, and from then on that client is not who it seems. It cannot do so later.
+    /// A client without a known key is identified by the key that it sends first; keep
+    /// [`Client::directory`](crate::Client::directory) for the rounds to come. **The server is trusted once**: in the
+    /// first round in which it names a client, it can send a key of its own, and from then on impersonate that client.
+    /// It cannot do so later.
     FirstUse(BTreeMap<ClientId, VerifyingKey>),
 }
 

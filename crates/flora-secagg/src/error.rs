@@ -17,7 +17,7 @@ pub enum SecaggError {
     /// A setup that this client's policy refuses.
     #[error("the setup is refused: {0}")]
     Policy(String),
-    /// A setup that is not for the next attempt, by the client's own memory.
+    /// A setup that, according to the client's own memory, is not for a later attempt.
     #[error("{session} is refused: {problem}")]
     Past {
         /// The attempt that was offered.
@@ -38,7 +38,7 @@ pub enum SecaggError {
         /// The largest magnitude that fits.
         range: f64,
     },
-    /// An update with a larger norm than the setup says.
+    /// An update with a larger norm than the setup allows.
     #[error(
         "the weighted update has a norm of {norm}, and {most} is the most; raise the norm or scale the update"
     )]
@@ -49,7 +49,7 @@ pub enum SecaggError {
         most: f64,
     },
     /// An update of the wrong length.
-    #[error("the update has {found} values, and the setup says {expected}")]
+    #[error("the update has {found} values; the setup expects {expected}")]
     Length {
         /// Values in the setup.
         expected: usize,
@@ -57,14 +57,14 @@ pub enum SecaggError {
         found: usize,
     },
     /// A weight above the largest.
-    #[error("the weight is {weight}, and the largest that fits is {most}")]
+    #[error("the weight is {weight}, more than the maximum of {most}")]
     Weight {
         /// The client's weight.
         weight: u64,
         /// The setup's `max_weight`.
         most: u64,
     },
-    /// A step out of order, or a second time.
+    /// A step out of order, or a repeated step.
     #[error("a message of the stage \"{found}\" arrived in the stage \"{expected}\"")]
     Stage {
         /// The stage that the receiver is in.
@@ -103,7 +103,7 @@ pub enum SecaggError {
         about: Option<ClientId>,
         /// How many are left.
         found: usize,
-        /// How many there must be.
+        /// How many are needed.
         needed: usize,
         /// The clients that did not answer.
         missing: Vec<ClientId>,
@@ -119,7 +119,7 @@ pub enum SecaggError {
         value: u32,
         /// Clients in the sum.
         clients: usize,
-        /// The largest sum of so many.
+        /// The largest sum that this number of clients can reach.
         most: u64,
     },
     /// All weights are zero, so there is no mean.
@@ -133,7 +133,7 @@ pub enum SecaggError {
         /// The problem.
         problem: String,
     },
-    /// The operating system gives no random bytes.
+    /// The operating system provides no random bytes.
     #[error("the operating system's random generator failed: {0}")]
     Random(String),
 }
@@ -142,36 +142,36 @@ pub enum SecaggError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Of another run, another round, another attempt or another setup.
-    #[error("it belongs to {found}, and this is {expected}")]
+    /// The message belongs to another run, round, attempt or setup.
+    #[error("it belongs to {found}, but this is {expected}")]
     Session {
         /// Where it belongs.
         found: String,
         /// Where it arrived.
         expected: String,
     },
-    /// Sent by one client under the name of another.
-    #[error("it bears the name of client {0}")]
+    /// The message was sent by one client under the name of another.
+    #[error("it names client {0} as its sender")]
     Sender(ClientId),
-    /// For another client.
+    /// The message is for another client.
     #[error("it is addressed to client {0}")]
     Receiver(ClientId),
     /// Not in the roster, or not in the directory of identities.
     #[error("this client is unknown")]
     Unknown,
     /// In the roster, but not one of the neighbours.
-    #[error("it is no neighbour of client {0}")]
+    #[error("it is not a neighbour of client {0}")]
     Stranger(ClientId),
     /// A second message of one stage, or one client listed twice.
-    #[error("it came twice")]
+    #[error("it arrived twice")]
     Twice,
-    /// Another identity key than the known one.
+    /// An identity key other than the known one.
     #[error("its identity key is not the known one")]
     Identity,
     /// A signature that the identity key did not make.
     #[error("its signature does not verify")]
     Signature,
-    /// A public key that another client, or its other purpose, has as well.
+    /// A public key that another client uses, or that the client also uses for its other purpose.
     #[error("it shares a public key with client {0}")]
     SharedKey(ClientId),
     /// A public key of small order: the agreed secret would be known to everybody.
@@ -186,20 +186,20 @@ pub enum Fault {
         /// The client that dealt the share.
         dealer: ClientId,
     },
-    /// Shares that fit their commitments and give another secret: the dealer dealt wrong ones.
+    /// Shares that match their commitments but give another secret: the dealer dealt wrong shares.
     #[error("the shares it dealt do not give the secret it committed to")]
     Dealt,
     /// Not the list of clients that was asked for.
-    #[error("it names other clients than it should: {0}")]
+    #[error("it names the wrong clients: {0}")]
     Clients(String),
     /// An answer of a client that did not answer in the stage before.
-    #[error("it was not asked: it dropped out before")]
+    #[error("it was not asked, because it dropped out earlier")]
     Unasked,
     /// A set of survivors, or a number of lanes, of the wrong size or form.
     #[error("{0}")]
     Form(String),
     /// A second, different request to open shares.
-    #[error("shares were opened for another request; only one is answered")]
+    #[error("shares were already opened for another request, and only one request is answered")]
     Replay,
 }
 

@@ -4,10 +4,10 @@
 //! The number of steps is even, so that zero is a lane exactly: a parameter that did not change adds nothing to the
 //! mean.
 //!
-//! Values are weighted before they are rounded, on one grid for all: `x = weight / max_weight * value`. Weights after
-//! rounding, lanes times weights, would take `log2(max_weight)` more bits a lane, for which more bits of `x` do more.
-//! The price is that a client of small weight uses a small part of the grid, so that the error of the mean grows with
-//! `max_weight` over the mean weight. Rounding at random keeps it free of bias all the same.
+//! Values are weighted before they are rounded, on one grid for all: `x = weight / max_weight * value`. Weighting after
+//! rounding (lanes times weights) would take `log2(max_weight)` more bits per lane, which are better spent on more bits
+//! of `x`. The price is that a client of small weight uses a small part of the grid, so that the error of the mean
+//! grows with `max_weight` over the mean weight. Stochastic rounding is unbiased nevertheless.
 
 use rand_chacha::rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ pub(crate) struct Grid {
     /// The largest magnitude of a weighted value; with `is_rotated`, the largest norm of a weighted update.
     pub(crate) range: f32,
     pub(crate) is_rotated: bool,
-    /// Whether lanes have as few bits as the sum needs, and not 32.
+    /// Whether lanes have as few bits as the sum needs, instead of 32.
     pub(crate) is_packed: bool,
     pub(crate) bits: u32,
     pub(crate) rounding: Rounding,
@@ -54,7 +54,7 @@ impl Grid {
         (most + 2).ilog2().min(31)
     }
 
-    /// How lanes travel, if it is not as words of 32 bits.
+    /// The packing of lanes, unless they are sent as words of 32 bits.
     pub(crate) fn layout(&self, clients: usize, length: usize) -> Option<Layout> {
         let all = clients as u64;
         let most = 2 * u64::from(self.half());
@@ -133,7 +133,8 @@ pub struct Sum {
 impl Sum {
     /// # Errors
     ///
-    /// Sums that so many honest clients cannot reach. Wrong masks leave random lanes, most of which are that large.
+    /// Sums that this number of honest clients cannot reach. Wrong masks leave random lanes, most of which are that
+    /// large.
     pub(crate) fn new(
         clients: Vec<ClientId>,
         lanes: Vec<u32>,

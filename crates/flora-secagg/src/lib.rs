@@ -1,14 +1,14 @@
-//! Secure aggregation: the server learns the weighted sum of the clients' updates, and no single one of them.
+//! Secure aggregation: the server learns the weighted sum of the clients' updates, but no individual update.
 //!
-//! The protocol is that of Bonawitz et al. 2017 (<https://eprint.iacr.org/2017/281>), on the sparse graph of
-//! neighbours of Bell et al. 2020 (<https://eprint.iacr.org/2020/704>), with signed keys and signed survivors against
-//! a server that lies. Two neighbours agree on a mask that one adds and the other subtracts; each client also adds
-//! a self mask. The neighbours hold shares of the secrets behind both. For a client in the sum they open the self mask,
-//! for one that dropped out the pairwise masks, and never both.
+//! The protocol is that of Bonawitz et al. 2017 (<https://eprint.iacr.org/2017/281>), on the sparse graph of neighbours
+//! of Bell et al. 2020 (<https://eprint.iacr.org/2020/704>), with signed keys and signed survivors against a server
+//! that lies. Two neighbours agree on a mask that one adds and the other subtracts; each client also adds a self mask.
+//! The neighbours hold shares of the secrets behind both. For a client in the sum, they open the self mask; for one
+//! that dropped out, the pairwise masks; never both.
 //!
-//! In rounds of a federation, [`Secure`] is around a client and [`SecureFleet`] around a fleet. Below them,
-//! [`Client`] and [`Server`] are state machines without threads or connections. A transport carries
-//! [`Request::to_bytes`] and [`Response::to_bytes`].
+//! In the rounds of a federation, [`Secure`] wraps a client and [`SecureFleet`] wraps a fleet. Below them, [`Client`]
+//! and [`Server`] are state machines without threads or connections. A transport carries [`Request::to_bytes`] and
+//! [`Response::to_bytes`].
 //!
 //! | stage | request | response |
 //! |---|---|---|
@@ -21,14 +21,14 @@
 //! # Few bits
 //!
 //! By default lanes are words of 32 bits, filled by the sum of all clients. With [`Config::bits`] a client's value has
-//! fewer bits, and a lane those of the sum of all clients' values: the masked lanes are packed, masks are added modulo
-//! `2^lane`, and sums never wrap. [`Config::norm`] rotates updates at random before they are rounded, so that the
-//! range of a lane follows from the norm of an update, and rounds at random, without bias. A value out of range, or a
-//! norm, is an error of the client, never clipped and never wrapped. In rounds of a federation, rotation and rounding
-//! follow from the run's name, the round and the client, so that a repeated run has the same bits.
+//! fewer bits, and a lane has as many as the sum of all clients' values needs: the masked lanes are packed, masks are
+//! added modulo `2^lane`, and sums never wrap. [`Config::norm`] rotates updates at random before they are rounded, so
+//! that the range of a lane follows from the norm of an update, and rounds at random, without bias. A value or norm out
+//! of range is an error of the client; it is never clipped and never wrapped. In rounds of a federation, rotation and
+//! rounding follow from the run's name, the round and the client, so that a repeated run is bit-identical.
 //!
-//! Measured with 24,576 values and 10 clients (`tests/packed.rs`; the error is the square of that of the mean, in parts
-//! of the square of the mean's norm, of independent updates at the bound; it is the same without masks):
+//! Measured with 24,576 values and 10 clients (`tests/packed.rs`; the error is the squared error of the mean relative
+//! to the mean's squared norm, for independent updates at the bound; it is the same without masks):
 //!
 //! | setting | bits of a lane | bytes of the masked lanes | error |
 //! |---|---:|---:|---:|
@@ -37,17 +37,17 @@
 //! | `bits = 8`, `norm` | 12 | 36,883 | 3.9e-4 |
 //! | `bits = 4`, `norm` | 8 | 24,595 | 0.13 |
 //!
-//! The error grows with the square of the bound over an update's norm. Where clients move alike, it is smaller by up to
-//! the number of clients.
+//! The error grows with the square of the bound over an update's norm. If the clients' updates are similar, it is
+//! smaller, by a factor of up to the number of clients.
 //!
-//! # What it costs
+//! # Cost
 //!
 //! Time of one client for 24,576 values, in one thread of an AMD EPYC (Zen 5), without waiting for others: 1.7 ms with
-//! 10 clients, 6.1 ms with 100 and 15.2 ms with 1000 (94 neighbours). Of the last, 6.9 ms are 188 X25519 agreements
-//! of 36 us, 5.5 ms are 95 masks of 58 us (ChaCha20 with AVX2), 1.5 ms are 128 signatures, verified together, and
-//! 0.6 ms are shares. Packed lanes take less: with 10 clients 1.5 ms at 8 bits and 1.4 ms at 4, and the rotation 0.8 ms
-//! more. Fewer neighbours take less of everything: planned for a dropout of 0.1 and not 0.3, 1000 clients have 48, and
-//! each takes 8.1 ms, with the same bounds for colluders ([`Faults`]).
+//! 10 clients, 6.1 ms with 100 and 15.2 ms with 1000 (94 neighbours). Of the last, 6.9 ms are 188 X25519 agreements of
+//! 36 us, 5.5 ms are 95 masks of 58 us (ChaCha20 with AVX2), 1.5 ms are 128 signatures, verified together, and 0.6 ms
+//! are shares. Packed lanes take less time: with 10 clients 1.5 ms at 8 bits and 1.4 ms at 4. The rotation adds 0.8 ms.
+//! Fewer neighbours reduce every cost: planned for a dropout of 0.1 instead of 0.3, 1000 clients have 48, and each
+//! takes 8.1 ms, with the same bounds for colluders ([`Faults`]).
 //!
 //! # What the server learns
 //!
@@ -132,11 +132,11 @@ pub use rounds::{SECURE, Secure, SecureFacts, SecureFleet, begins_round};
 pub use server::Server;
 pub use setup::Setup;
 
-/// A generator with a key of the operating system, for everything that asks for one. ChaCha20 with 20 rounds.
+/// A random generator for all functions that take one: ChaCha20 with 20 rounds, with a key from the operating system.
 ///
 /// # Errors
 ///
-/// [`SecaggError::Random`] if the operating system gives none.
+/// [`SecaggError::Random`] if the operating system provides no random bytes.
 pub fn system_rng() -> Result<ChaCha20Rng> {
     ChaCha20Rng::try_from_rng(&mut getrandom::SysRng)
         .map_err(|error| SecaggError::Random(error.to_string()))

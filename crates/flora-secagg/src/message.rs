@@ -48,8 +48,8 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Identifies the attempt, so that errors can tell a late message from a forged one. It proves nothing: the
-/// digest of the whole setup is in every key and signature.
+/// Identifies the attempt, so that errors can distinguish a late message from a forged one. It proves nothing; the
+/// digest of the whole setup in every key and signature does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag {
     /// The round.
@@ -132,7 +132,7 @@ pub struct PublicKeys {
     pub mask: [u8; 32],
     /// The X25519 key that bundles are sealed with. Its secret half never leaves the client.
     pub sealing: [u8; 32],
-    /// By the identity: of the setup's digest, the client's number and both keys.
+    /// The identity's signature of the setup's digest, the client's number and both keys.
     pub signature: [u8; 64],
 }
 
@@ -156,8 +156,8 @@ pub struct Bundle {
     pub nonce: [u8; 12],
     /// Share of the seed, its blinding, share of the mask key, its blinding, and Poly1305's tag.
     pub sealed: [u8; SEALED],
-    /// Commitment to the share of the seed. The server checks what is opened later; the receiver checks it at once,
-    /// so that a dealer cannot put the blame on it.
+    /// Commitment to the share of the seed. The server checks the opened share later; the receiver checks it at once,
+    /// so that a dealer cannot blame the receiver.
     pub seed: [u8; 32],
     /// Commitment to the share of the mask key.
     pub key: [u8; 32],

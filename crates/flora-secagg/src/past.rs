@@ -2,8 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Result, SecaggError, Session};
 
-/// A client's memory of its last attempt, so that no server gets two sums that differ by one client. Such a pair
-/// gives that client's update away: a server need only say that the first attempt failed.
+/// A client's memory of its last attempt. It prevents a server from getting two sums that differ by one client, which
+/// would reveal that client's update: the server would only have to claim that the first attempt failed.
 ///
 /// Keep it with the client's identity. [`admit`](Self::admit) it before [`Client::new`](crate::Client::new), and call
 /// [`opened`](Self::opened) before the answer of [`Stage::Opened`](crate::Stage::Opened) leaves.
@@ -20,7 +20,7 @@ impl Past {
     ///
     /// # Errors
     ///
-    /// [`SecaggError::Past`] for all others; nothing is remembered of them.
+    /// [`SecaggError::Past`] for all others, which are not remembered.
     pub fn admit(&mut self, session: &Session) -> Result<()> {
         if let Some(last) = self.last.as_ref().filter(|last| last.run == session.run) {
             let problem = if (session.round, session.attempt) <= (last.round, last.attempt) {

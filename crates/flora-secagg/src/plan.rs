@@ -6,7 +6,7 @@ use statrs::function::factorial::ln_binomial;
 
 use crate::{Result, SecaggError};
 
-/// Which server a plan is for.
+/// The server that a plan must withstand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Adversary {
@@ -21,9 +21,9 @@ pub enum Adversary {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// The largest part of the clients that may drop out in an attempt, in `[0, 1)`. Default 0.3.
+    /// The largest share of the clients that may drop out in an attempt, in `[0, 1)`. Default 0.3.
     pub dropout: f64,
-    /// The largest part that may work together with the server, in `[0, 1)`. Default 0.1.
+    /// The largest share that may collude with the server, in `[0, 1)`. Default 0.1.
     pub corrupt: f64,
     /// Each of the bad events has a probability of at most `2^-bits`, over all clients together. Default 30.
     pub bits: u32,
@@ -37,7 +37,7 @@ impl Default for Faults {
     }
 }
 
-/// A graph's numbers.
+/// The parameters of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
     /// Neighbours of each client: even, or all others.
@@ -64,8 +64,8 @@ fn bound(all: u64, marked: u64, draws: u64, allowed: f64) -> u64 {
 /// The smallest even number of neighbours, and the largest threshold with it, such that each of these events has a
 /// probability of at most `2^-bits` over all clients, if dropped and corrupt clients are drawn at random:
 ///
-/// - A client has `threshold - 1` corrupt neighbours. It masks and opens with no fewer neighbours, so without this
-///   event one of them is honest.
+/// - A client has `threshold - 1` corrupt neighbours. It never masks or opens with fewer neighbours, so without
+///   this event at least one of them is honest.
 /// - With an active server: a client has `2 threshold - holders` corrupt neighbours, with whose help the server could
 ///   open both of its secrets. Or `threshold - 1 - degree / 2` neighbours on one side of it on the ring are corrupt;
 ///   then the server could declare the others of that side dropped and cut the ring into parts.
@@ -76,7 +76,7 @@ fn bound(all: u64, marked: u64, draws: u64, allowed: f64) -> u64 {
 ///
 /// # Errors
 ///
-/// Parts outside `[0, 1)`, and faults that even a graph of all pairs does not bear.
+/// Shares outside `[0, 1)`, and faults that even a complete graph does not tolerate.
 pub fn plan(clients: usize, faults: &Faults) -> Result<Plan> {
     for (field, part) in [("dropout", faults.dropout), ("corrupt", faults.corrupt)] {
         if !(0.0..1.0).contains(&part) {

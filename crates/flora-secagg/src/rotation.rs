@@ -1,20 +1,20 @@
 //! A random rotation that all clients of a setup share, so that few bits are enough for each coordinate.
 //!
-//! After it, the coordinates of an update are alike: about normal, with a standard deviation of `norm / sqrt(length)`,
-//! whatever the update was. One range then fits all of them, and a bound of the norm gives that range. The rotation is
-//! linear, so that the server rotates the sum back (Suresh et al. 2017, <https://arxiv.org/abs/1611.00429>; under masks
-//! Bonawitz et al. 2019, <https://arxiv.org/abs/1912.00131>).
+//! After the rotation, all coordinates of an update have about the same distribution: normal, with a standard deviation
+//! of `norm / sqrt(length)`, for any update. One range then fits all of them, and a bound of the norm gives that range.
+//! The rotation is linear, so that the server rotates the sum back (Suresh et al. 2017,
+//! <https://arxiv.org/abs/1611.00429>; under masks Bonawitz et al. 2019, <https://arxiv.org/abs/1912.00131>).
 //!
 //! It is made of Walsh-Hadamard transforms of windows of `size` coordinates, the largest power of two that fits, each
 //! after a change of signs at random. With a length that is no power of two there are four: of the first and of the
 //! last coordinates, then, when those at even places have been dealt before those at odd ones, of the first and of the
 //! last again. Windows overlap, so no lane is spent on padding, which would add a third to 24,576 values.
-//! `flora-compression` cuts numbers into blocks instead, each with a scale of its own; here there is one range for all,
-//! and blocks would differ in it.
+//! `flora-compression` cuts numbers into blocks instead, each with its own scale; here, one range must fit all
+//! coordinates, and those of blocks would differ.
 //!
-//! The signs are the bits of a ChaCha20 stream (key `SHA-256(label || round || run)`, nonce zero), the lowest bit of each byte
-//! first, one for each coordinate of each window; a set bit is a minus. Coordinates are multiplied by
-//! `1 / sqrt(size)` together with the sign. All is computed in double precision.
+//! The signs are the bits of a ChaCha20 stream (key `SHA-256(label || round || run)`, nonce zero), the lowest bit of
+//! each byte first, one for each coordinate of each window; a set bit is a minus. Coordinates are multiplied by
+//! `1 / sqrt(size)` together with the sign. All computations are in double precision.
 
 use chacha20::{
     ChaCha20,
@@ -44,7 +44,8 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
-    /// Of a round, whatever the attempt and the graph: a run that is repeated has the same. Nothing is hidden by it.
+    /// The rotation of a round. It does not depend on the attempt or the graph, so that a repeated run has the same. It
+    /// hides nothing.
     pub(crate) fn new(session: &Session) -> Self {
         let Session { run, round, .. } = session;
         Self { key: crypto::hash("rotation", &[&round.to_le_bytes(), run.as_bytes()]) }

@@ -30,7 +30,7 @@ impl Secrets {
     }
 }
 
-/// Which of a dealer's secrets.
+/// The kind of a dealer's secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Seed = 0,
@@ -58,7 +58,7 @@ pub(crate) fn seed_key(seed: &Scalar, setup: &Digest, client: ClientId) -> Key {
 #[derive(Clone, Copy)]
 pub(crate) struct End<'a>(pub(crate) ClientId, pub(crate) &'a [u8; 32]);
 
-/// The key of the mask of a pair, the same from both ends; nothing if the other key is of small order.
+/// The key of the mask of a pair, the same from both ends; `None` if the other key is of small order.
 pub(crate) fn pair_key(
     secret: &StaticSecret,
     mine: End<'_>,
@@ -75,7 +75,7 @@ pub(crate) fn pair_key(
     ))
 }
 
-/// The keys with which bundles to and from another client are sealed; nothing if its key is of small order.
+/// The keys with which bundles to and from another client are sealed; `None` if its key is of small order.
 pub(crate) fn sealing_keys(
     secret: &StaticSecret,
     mine: End<'_>,

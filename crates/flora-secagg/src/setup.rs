@@ -12,8 +12,8 @@ use crate::{
 /// The longest update, in values: one stream of ChaCha20 is 2^36 lanes long, and this fits memory.
 const MOST_VALUES: usize = 1 << 28;
 
-/// Everything that the clients of one attempt agree on. Its digest goes into every key, signature and commitment, so
-/// that clients with different setups cannot work together.
+/// The parameters that all clients of one attempt share. Its digest is part of every key, signature and commitment, so
+/// that clients with different setups cannot take part in the same sum.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setup {
     session: Session,
@@ -117,12 +117,12 @@ impl Setup {
         self.degree
     }
 
-    /// How many of a client's share holders (its neighbours and itself) open a secret.
+    /// The number of a client's share holders (its neighbours and itself) that are needed to open a secret.
     pub fn threshold(&self) -> usize {
         self.threshold
     }
 
-    /// The fewest clients in a sum.
+    /// The minimum number of clients in a sum.
     pub fn minimum(&self) -> usize {
         self.minimum
     }
@@ -157,7 +157,7 @@ impl Setup {
         &self.grid
     }
 
-    /// How lanes travel, if it is not as words of 32 bits.
+    /// The packing of lanes, unless they are sent as words of 32 bits.
     pub(crate) fn layout(&self) -> Option<Layout> {
         self.grid.layout(self.clients.len(), self.length)
     }
@@ -251,7 +251,7 @@ impl Setup {
         )
     }
 
-    /// The bytes that the digest is of.
+    /// The bytes that the digest covers.
     fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         self.write(&mut writer);

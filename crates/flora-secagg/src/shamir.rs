@@ -1,18 +1,18 @@
 //! Shamir's secret sharing (<https://doi.org/10.1145/359168.359176>) over the scalars of Curve25519, integers modulo
 //! the prime `2^252 + 27742317777372353535851937790883648493`.
 //!
-//! The field is curve25519-dalek's, which X25519 and Ed25519 bring along: constant-time, reviewed, and without a
-//! limit of 255 holders. Published sharing crates were left aside. `vsss-rs` 6 brings `elliptic-curve`,
-//! `crypto-bigint` and `num-bigint`, and no field for these scalars; `sharks` is unmaintained and biased
-//! (RUSTSEC-2024-0398); `blahaj`, its repaired fork, multiplies in GF(2^8) by tables that are read at secret places.
+//! The field is curve25519-dalek's, which X25519 and Ed25519 bring along: constant-time, reviewed, and without a limit
+//! of 255 holders. Published sharing crates were not used. `vsss-rs` 6 brings `elliptic-curve`, `crypto-bigint` and
+//! `num-bigint`, and no field for these scalars; `sharks` is unmaintained and biased (RUSTSEC-2024-0398); `blahaj`, its
+//! repaired fork, multiplies in GF(2^8) by tables that are read at secret places.
 
 use curve25519_dalek::Scalar;
 use rand_chacha::rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-/// One share for each of `points`, any `threshold` of which give `secret`, and fewer say nothing of it.
+/// One share for each of `points`. Any `threshold` of them give `secret`; fewer reveal nothing about it.
 ///
-/// Points are distinct and not zero; the callers' are positions in a roster, counted from one.
+/// Points are distinct and not zero; callers use positions in a roster, counted from one.
 pub(crate) fn deal(
     secret: &Scalar,
     threshold: usize,

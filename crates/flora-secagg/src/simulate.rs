@@ -1,4 +1,4 @@
-//! The whole protocol in one process: every message goes through its bytes, and clients drop out as planned.
+//! The whole protocol in one process: every message is encoded to bytes and decoded, and clients drop out as planned.
 
 use std::{
     collections::BTreeMap,
@@ -35,18 +35,18 @@ pub struct Outcome {
     pub sum: Sum,
     /// Each stage, in order.
     pub stages: Vec<StageCost>,
-    /// The time that each client took, in the order of their numbers, messages' bytes included.
+    /// The time that each client took, in the order of their numbers, including the encoding of messages.
     pub clients: Vec<Duration>,
     /// The time of the server.
     pub server: Duration,
 }
 
-/// Runs an attempt. `updates` has one entry for each client of the setup, in order; `dropouts` names the stage in
-/// which a client falls silent. All identities are drawn by `rng` and known to all.
+/// Runs an attempt. `updates` has one entry for each client of the setup, in order; `dropouts` names the stage from
+/// which a client no longer answers. All identities are drawn from `rng` and known to all.
 ///
 /// # Errors
 ///
-/// The first error of a client or the server, and a number of updates that is not the number of clients.
+/// The first error of a client or the server; also if the number of updates differs from the number of clients.
 pub fn run(
     setup: &Setup,
     updates: &[Update<'_>],

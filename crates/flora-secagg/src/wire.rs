@@ -3,7 +3,7 @@
 
 use crate::{Result, SecaggError};
 
-/// The layout of all messages and states. Another one is refused.
+/// The version of the layout of all messages and states. Other versions are refused.
 pub(crate) const VERSION: u8 = 1;
 
 /// Appends to a byte string.

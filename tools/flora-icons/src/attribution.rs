@@ -1,4 +1,4 @@
-//! `SOURCES.md`: whom a model that saw the pairs owes its pictures to, as the CC BY licences ask for.
+//! `SOURCES.md`: the attribution that CC BY licences require of a model trained on the pairs.
 
 use std::fmt::Write;
 
@@ -22,16 +22,17 @@ pub(crate) fn markdown(manifest: &Manifest) -> String {
         manifest.packages.iter().map(|(name, version)| format!("`{name}` {version}")).collect();
     let mut text = format!(
         "# Sources of the pictures\n\n\
-         {} pictures from {} sources, {} of them for validation only, from the packages {}. `tools/flora-icons` chose and\n\
-         drew them, and wrote this list; its README says how.\n\n\
-         The pictures were changed: drawn at {size} x {size} pixels, and varied in training (turned, scaled, shifted, mirrored,\n\
-         recoloured, laid on other backgrounds). Captions are cleaned names; those of emoji are the labels and keywords of\n\
-         [emojibase](https://emojibase.dev) (MIT, Copyright (c) 2017-2019 Miles Johnson), which are based on Unicode's CLDR. Which\n\
-         icons belong to which class was told with the help of [WordNet](https://wordnet.princeton.edu) 3.1 (Princeton University).\n\n\
+         {} pictures from {} sources; {} of the pictures are for validation only. `tools/flora-icons` selected and drew the\n\
+         pictures and wrote this list; its README describes how. The sources are in these packages:\n\
+         {}.\n\n\
+         The pictures were changed: drawn at {size} x {size} pixels, and varied in training (rotated, scaled, shifted, mirrored,\n\
+         recoloured, placed on other backgrounds). Captions are cleaned names; those of emoji are the labels and keywords of\n\
+         [emojibase](https://emojibase.dev) (MIT, Copyright (c) 2017-2019 Miles Johnson), which are based on Unicode's CLDR.\n\
+         [WordNet](https://wordnet.princeton.edu) 3.1 (Princeton University) helped to assign icons to classes.\n\n\
          No author named here endorses flora or a model that was trained with it.\n\n\
-         The vendors of EmojiVendors (`openmoji`, `fluent-emoji-flat`, `fluent-emoji`, `fxemoji`) and sets derived from them are left\n\
-         out, and so are the {} concepts of its test split in every source. (`fluent` and `fluent-color` are Microsoft's interface\n\
-         icons, not its emoji.)\n",
+         The vendors of EmojiVendors (`openmoji`, `fluent-emoji-flat`, `fluent-emoji`, `fxemoji`) and sets derived from them are\n\
+         excluded. So are the {} concepts of its test split, from every source. (`fluent` and `fluent-color` are Microsoft's\n\
+         interface icons, not its emoji.)\n",
         count(manifest.pairs),
         manifest.sources.len(),
         count(manifest.valid),

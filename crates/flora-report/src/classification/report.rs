@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 pub struct ClassificationReport {
     /// The names, in the order of `per_class` and of `confusion`.
     pub classes: Vec<String>,
-    /// How many images were classified.
+    /// Number of classified images.
     pub num_images: u64,
     /// Share of images whose true class ranks first.
     pub top1: f64,
@@ -15,15 +15,14 @@ pub struct ClassificationReport {
     /// Mean recall of the classes that have images: each class counts the same, however many images
     /// it has.
     pub macro_accuracy: f64,
-    /// How many classes have images.
+    /// Number of classes with images.
     #[serde(default)]
     pub num_tested_classes: u64,
-    /// Share of the images of the largest class: what saying that one always would score.
+    /// Share of the images of the largest class: the accuracy of always predicting that class.
     pub majority: f64,
-    /// One over the number of classes, those without images among them: what a blind guess would
-    /// score.
+    /// One over the number of classes, including those without images: the accuracy of random guessing.
     pub chance: f64,
-    /// Each class by itself.
+    /// The scores of each class.
     pub per_class: Vec<ClassScore>,
     /// Numbers of images: rows the true class, columns the predicted one.
     pub confusion: Vec<Vec<u64>>,
@@ -34,27 +33,26 @@ pub struct ClassificationReport {
 pub struct ClassScore {
     /// Its name.
     pub name: String,
-    /// How many images are of this class.
+    /// Number of images of this class.
     pub support: u64,
-    /// How many of these were predicted right.
+    /// Number of these that were predicted correctly.
     pub correct: u64,
     /// `correct / support`; `None` without images.
     pub recall: Option<f64>,
-    /// Of the images that were predicted as this class, the share that are; `None` if there are none.
+    /// The share of the images predicted as this class that belong to it; `None` if there are none.
     pub precision: Option<f64>,
-    /// Harmonic mean of precision and recall; 0 if no image is right, and `None` without images.
+    /// Harmonic mean of precision and recall; 0 if no image is correct, and `None` without images.
     pub f1: Option<f64>,
-    /// The wrong class that most of its images were taken for, the first of several; `None` if all
-    /// are right.
+    /// The most frequent wrong prediction for its images, the first of several; `None` if all are correct.
     pub confused_with: Option<Confused>,
 }
 
-/// A class that another one's images were taken for.
+/// A confusion: another class that was predicted for the images of a class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confused {
     /// The name of the predicted class.
     pub name: String,
-    /// How many images.
+    /// Number of images.
     pub count: u64,
 }
 

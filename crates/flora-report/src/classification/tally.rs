@@ -3,10 +3,10 @@ use crate::ReportError;
 
 /// The confusion matrix of this many classes takes 800 MB.
 const MOST_CLASSES: usize = 10_000;
-/// The images whose true class ranks among so many count for top-5.
+/// Number of top ranks that count for top-5.
 const FIVE: usize = 5;
 
-/// Counts predictions image by image. How ties fall is told in [the module](super).
+/// Counts predictions image by image. [The module](super) describes how ties are resolved.
 #[derive(Debug, Clone)]
 pub struct Tally {
     classes: Vec<String>,
@@ -30,14 +30,12 @@ impl Tally {
         Ok(Self { classes, confusion: vec![vec![0; count]; count], images: 0, among_five: 0 })
     }
 
-    /// Counts one image: its true class, an index into the list, and the score of every class.
-    /// Scores are logits, similarities or probabilities: only their order matters, and infinite ones
-    /// rank as the numbers that they are.
+    /// Counts one image: its true class, an index into the list, and the score of every class. Scores are logits,
+    /// similarities or probabilities: only their order matters, and infinite scores are ranked like other numbers.
     ///
     /// # Errors
-    /// [`ReportError::Scores`], which counts images from 0, for a class that is not in the list,
-    /// another number of scores than of classes, or a score that is not a number. The image is then
-    /// not counted.
+    /// [`ReportError::Scores`], which counts images from 0, for a class that is not in the list, a number of scores
+    /// other than the number of classes, or a score that is NaN. The image is then not counted.
     pub fn add(&mut self, true_class: usize, scores: &[f32]) -> Result<(), ReportError> {
         let classes = self.classes.len();
         let refuse = |problem| Err(ReportError::Scores { image: self.images, problem });
@@ -68,8 +66,8 @@ impl Tally {
     /// - `scores`: `[images, classes]`, row by row
     ///
     /// # Errors
-    /// [`ReportError::Shape`] if the two do not go together; nothing is then counted.
-    /// [`ReportError::Scores`] as [`Tally::add`]; the images before that one have been counted.
+    /// [`ReportError::Shape`] if the two do not match; nothing is then counted. [`ReportError::Scores`] as
+    /// [`Tally::add`]; the images before that one have been counted.
     pub fn add_all(&mut self, true_classes: &[usize], scores: &[f32]) -> Result<(), ReportError> {
         let (images, classes) = (true_classes.len(), self.classes.len());
         if images.checked_mul(classes) != Some(scores.len()) {
@@ -82,15 +80,15 @@ impl Tally {
         rows.try_for_each(|(&true_class, scores)| self.add(true_class, scores))
     }
 
-    /// How many images have been counted.
+    /// Number of counted images.
     pub fn num_images(&self) -> u64 {
         self.images
     }
 
-    /// The numbers.
+    /// The report.
     ///
     /// # Errors
-    /// [`ReportError::Shape`] if no image has been counted: there is nothing to take a share of.
+    /// [`ReportError::Shape`] if no image has been counted.
     pub fn report(&self) -> Result<ClassificationReport, ReportError> {
         if self.images == 0 {
             return Err(ReportError::Shape("there are none: add at least one image".to_owned()));

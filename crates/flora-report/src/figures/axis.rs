@@ -1,4 +1,4 @@
-//! Ticks and their labels, as many as there is room for.
+//! Ticks, and as many labels as there is room for.
 
 use plotters::coord::{
     combinators::{IntoLogRange, LogCoord},

@@ -15,19 +15,19 @@ const WIDTH: f64 = 640.0;
 const NARROW: f64 = 380.0;
 const PLOT_HEIGHT: f64 = 300.0;
 const MOST_BARS: usize = 2_000;
-/// The share of its slot that a bar takes.
+/// The share of its slot that a bar occupies.
 const SHARE: f64 = 0.8;
 
-/// Parts that add up, a bar for each place: seconds of phases by round, or bytes by client.
+/// Stacked bars, such as the seconds of phases by round, or bytes by client.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StackedBars {
-    /// The title; it may break into three lines.
+    /// The title, of up to three lines.
     pub title: String,
-    /// What to know about the numbers: a line or two below the title.
+    /// A note about the numbers, of one or two lines below the title.
     pub note: String,
-    /// What the bars are.
+    /// The name of the horizontal axis.
     pub x_label: String,
-    /// What their heights are, with the unit.
+    /// The name of the vertical axis, with the unit.
     pub y_label: String,
     /// The name of each bar, such as the number of the round.
     pub places: Vec<String>,
@@ -37,12 +37,12 @@ pub struct StackedBars {
     pub narrow: bool,
 }
 
-/// What all bars have a part of.
+/// One part of all bars.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Part {
-    /// What the legend calls it.
+    /// Its name in the legend.
     pub name: String,
-    /// Its height in each bar. What is not positive and finite is left out.
+    /// Its height in each bar. Values that are not positive and finite are left out.
     pub values: Vec<f64>,
 }
 

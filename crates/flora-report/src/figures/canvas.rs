@@ -1,8 +1,8 @@
-//! Where plotters draws: elements of an SVG with attributes that plotters' own SVG does not have.
+//! The canvas of plotters: SVG elements with attributes that plotters' own SVG lacks.
 //!
-//! Of plotters' backend for SVG we need more than it has: text is measured with the font that draws it (plotters
-//! guesses 0.7 em a byte), data marks have a class, attributes and tooltips, colours may be chosen by a page,
-//! and places are tenths of a unit (plotters rounds to whole ones).
+//! Plotters' own backend for SVG is not enough: here, text is measured with the font that draws it (plotters assumes
+//! 0.7 em per byte), data marks have a class, attributes and tooltips, pages can set the colours, and coordinates are
+//! in tenths of a unit (plotters rounds to whole units).
 
 use std::{cell::RefCell, convert::Infallible, fmt::Write, rc::Rc};
 

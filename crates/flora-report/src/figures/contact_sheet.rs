@@ -49,11 +49,11 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// A tile with up to three lines below the picture, of which only a thumbnail is kept; further
-    /// lines are not shown, and long ones are shortened in the middle. `verdict` tells whether the
-    /// prediction is right, if that is known: the frame is green or orange then.
+    /// A tile with up to three lines below the picture; further lines are not shown, and long ones are shortened in the
+    /// middle. Only a thumbnail of the picture is kept. `verdict` states whether the prediction is correct, if known:
+    /// the frame is then green or orange.
     ///
-    /// Transparent pictures are laid on white.
+    /// Transparent pictures are placed on white.
     ///
     /// # Errors
     /// [`ReportError::Figure`] for a picture without pixels.
@@ -73,10 +73,9 @@ impl Tile {
     }
 }
 
-/// A grid of pictures with captions, filled row by row: `columns` wide, or so that the sheet is
-/// about half as wide again as high. Pictures keep their proportions; small ones are enlarged. The title
-/// may have up to three lines; below it stands how many tiles are right and wrong, if that is known
-/// of any.
+/// A grid of pictures with captions, filled row by row: `columns` wide, or such that the sheet is about one and a half
+/// times as wide as high. Pictures keep their proportions; small ones are enlarged. The title may have up to three
+/// lines. Below it, the sheet states how many tiles are correct and wrong, if known for any.
 ///
 /// # Errors
 /// [`ReportError::Figure`] for no tiles, more than 400 (make several sheets), or no columns.

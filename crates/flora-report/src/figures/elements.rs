@@ -1,4 +1,4 @@
-//! What figures are made of besides plotters' own elements.
+//! Elements of figures that plotters lacks.
 
 use plotters::{
     element::{Drawable, PointCollection},
@@ -11,7 +11,7 @@ use super::{
     colours::{BACKGROUND, paint, series, symbol},
 };
 
-/// How an element looks; sizes in units.
+/// The appearance of an element; sizes in units.
 #[derive(Debug, Clone)]
 pub(super) enum Look {
     /// The symbol of a series around one point.

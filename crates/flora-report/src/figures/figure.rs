@@ -17,10 +17,10 @@ use crate::ReportError;
 /// The most pixels of a picture: more than any figure has at a sensible scale.
 const MOST_PIXELS: f64 = 2e8;
 
-/// A figure, laid out once: as a file, in a page, and in pixels it is the same picture.
+/// A figure, laid out once: files, pages and PNGs show the same picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
-    /// What it is, for errors.
+    /// Its description, for errors.
     pub(super) kind: &'static str,
     pub(super) width: f64,
     pub(super) height: f64,
@@ -35,7 +35,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// The SVG of a file of its own: with a size, a white ground and fixed colours.
+    /// The SVG of a separate file: with a size, a white background and fixed colours.
     pub fn svg(&self) -> String {
         let Self { width, height, .. } = self;
         let ground = format!("<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n");
@@ -43,10 +43,10 @@ impl Figure {
         self.document("figure", &size, &ground, false)
     }
 
-    /// The SVG to put into an HTML page. It has no size, only proportions; its text is text; and a page
-    /// chooses its colours with the CSS variables `--figure-ink`, `--figure-muted`, `--figure-grid`,
-    /// `--figure-background`, `--figure-pale`, and `--figure-1` to `--figure-7` for series. `id` is the
-    /// beginning of the ids of its title and description, and must be unique in the page.
+    /// The SVG to put into an HTML page. It has no size, only proportions; its text can be selected; and a page sets
+    /// its colours with the CSS variables `--figure-ink`, `--figure-muted`, `--figure-grid`, `--figure-background`,
+    /// `--figure-pale`, and `--figure-1` to `--figure-7` for series. `id` is the prefix of the ids of its title and
+    /// description, and must be unique in the page.
     pub fn inline(&self, id: &str) -> String {
         self.document(&escape(id), "", "", true)
     }
@@ -68,13 +68,13 @@ impl Figure {
         (self.width, self.height)
     }
 
-    /// How many pixels a unit of the SVG should have in a PNG file that is looked at on a screen or printed.
+    /// Suggested pixels per SVG unit in a PNG file for screens or print.
     pub fn scale(&self) -> f32 {
         self.scale
     }
 
-    /// How many elements of the class `mark` it has: one for each value that it shows, and none in a heat map of more
-    /// than 20,000 values.
+    /// Number of elements of the class `mark`: one for each value shown, and none in a heat map of more than 20,000
+    /// values.
     pub fn marks(&self) -> usize {
         self.marks
     }
@@ -103,7 +103,7 @@ impl Figure {
             .ok_or_else(|| refuse(format!("{width} x {height} pixels do not fit into memory")))?;
         pixels.fill(resvg::tiny_skia::Color::WHITE);
         resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
-        // The ground is opaque, and so is every pixel.
+        // The background is opaque, and so is every pixel.
         let colours = pixels.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
         Ok(RgbImage::from_raw(width as u32, height as u32, colours)
             .expect("there are three colours for every pixel"))
@@ -122,8 +122,8 @@ impl Figure {
         Ok(bytes)
     }
 
-    /// Writes a file, whole or not at all: SVG if the path ends in `.svg`, else PNG with `scale` pixels for each
-    /// unit of the SVG. Missing parent folders are made.
+    /// Writes a file, completely or not at all: SVG if the path ends in `.svg`, else PNG with `scale` pixels for each
+    /// unit of the SVG. Creates missing parent folders.
     ///
     /// # Errors
     /// As [`image`](Self::image), and [`ReportError::Io`].

@@ -1,8 +1,7 @@
-//! The fonts of figures, and how long text is in them.
+//! The fonts of figures, and the measured length of text.
 //!
-//! The font is DejaVu Sans, which is part of the program, so that text in its scripts (Latin, Greek, Cyrillic,
-//! Arabic and others) has the same shapes on every machine. The system's fonts are searched for other
-//! characters, and only then.
+//! The font is DejaVu Sans, which is built into the program, so that text in its scripts (Latin, Greek, Cyrillic,
+//! Arabic and others) has the same shapes on every machine. The system's fonts are searched only for other characters.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,7 +16,7 @@ use unicode_script::{Script, UnicodeScript};
 
 use super::text::escape;
 
-/// The font that text is measured with, and what browsers may use in its place.
+/// The font with which text is measured, and the fallbacks for browsers.
 pub(super) const FAMILIES: &str = "DejaVu Sans, Verdana, Noto Sans, sans-serif";
 /// The size at which text is measured.
 const MEASURED: f64 = 100.0;

@@ -1,4 +1,4 @@
-//! What stands above a plot: title, note and legend.
+//! The head of a plot: title, note and legend.
 
 use plotters::style::{
     Color, IntoFont, RGBColor, TextStyle,

@@ -24,7 +24,7 @@ use crate::ReportError;
 
 /// The most rows or columns.
 const MOST: usize = 2_000;
-/// With more marks than this, cells of a colour are one element and have no attributes.
+/// With more marks than this, all cells of one colour are one element without attributes.
 const MOST_MARKS: usize = 20_000;
 /// In units: of a matrix with few cells and with many, of a cell, of the smallest matrix.
 const MATRIX: f64 = 500.0;
@@ -49,17 +49,17 @@ const COLOURS: usize = 64;
 /// A matrix of numbers as colours, with names on both axes and a colour bar.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HeatMap {
-    /// What the figure is, for errors and for those who cannot see it; a heat map, if that is empty.
+    /// A description of the figure, for errors and for screen readers; "heat map" if empty.
     pub kind: &'static str,
-    /// The title; it may break into three lines.
+    /// The title, of up to three lines.
     pub title: String,
-    /// What to know about the numbers: a line or two below the title.
+    /// A note about the numbers, of one or two lines below the title.
     pub note: String,
-    /// What the rows are; the first one is above.
+    /// The name of the vertical axis; the first row is at the top.
     pub row_axis: String,
     /// The names of the rows.
     pub rows: Vec<String>,
-    /// What the columns are; the first one is on the left.
+    /// The name of the horizontal axis; the first column is on the left.
     pub column_axis: String,
     /// The names of the columns.
     pub columns: Vec<String>,
@@ -69,7 +69,7 @@ pub struct HeatMap {
     pub range: (f64, f64),
     /// Decimals of the numbers beside the colour bar.
     pub decimals: usize,
-    /// What the colours show, beside the colour bar.
+    /// The quantity that the colours show, beside the colour bar.
     pub scale: String,
     /// Whether cells are as wide as they are high.
     pub square: bool,
@@ -78,19 +78,19 @@ pub struct HeatMap {
 /// A cell of a heat map.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Cell {
-    /// What the colour shows. `None` is pale, and no mark.
+    /// The value that the colour shows. `None` is pale, and not a mark.
     pub value: Option<f64>,
-    /// The number to write into the cell if there is room. A cell without one that has the lightest colour is no mark:
-    /// there is nothing to count in it.
+    /// The number to write into the cell if there is room. A cell without a number and with the lightest colour is not
+    /// a mark, because it counts nothing.
     pub count: Option<u64>,
 }
 
 impl HeatMap {
-    /// Draws the matrix: cells as large as the number of rows and columns allows, labels in the direction that has
-    /// room for them, and only some of them where there are too many.
+    /// Draws the matrix: cells as large as the number of rows and columns allows, labels in a direction for which there
+    /// is room, and only some of them if there are too many.
     ///
     /// # Errors
-    /// [`ReportError::Figure`] for no rows or columns, more than 2,000, or another number of cells.
+    /// [`ReportError::Figure`] for no rows or columns, more than 2,000, or the wrong number of cells.
     pub fn draw(&self) -> Result<Figure, ReportError> {
         self.check()?;
         let layout = Layout::new(self);

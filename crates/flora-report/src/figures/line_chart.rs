@@ -22,20 +22,20 @@ const MOST_POINTS: usize = 200_000;
 /// a number, and where it is a name.
 const APART: (f64, f64) = (6.0, 12.0);
 
-/// Numbers by a number or a name, in several series.
+/// A chart of one or several series, over numbers or names.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LineChart {
-    /// The title; it may break into three lines.
+    /// The title, of up to three lines.
     pub title: String,
-    /// What to know about the numbers: a line or two below the title.
+    /// A note about the numbers, of one or two lines below the title.
     pub note: String,
-    /// What the horizontal axis shows.
+    /// The name of the horizontal axis.
     pub x_label: String,
-    /// What the vertical axis shows, with its unit.
+    /// The name of the vertical axis, with the unit.
     pub y_label: String,
     /// The horizontal axis.
     pub places: Places,
-    /// Whether the vertical axis begins at zero; else it begins near the lowest point.
+    /// Whether the vertical axis begins at zero; otherwise it begins near the lowest point.
     pub from_zero: bool,
     /// The series, in the order of the legend.
     pub series: Vec<Series>,
@@ -48,12 +48,12 @@ pub struct LineChart {
 /// A horizontal axis.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Places {
-    /// Numbers at their distances, with round numbers as ticks.
+    /// Numbers on a linear scale, with round numbers as ticks.
     #[default]
     Linear,
-    /// Positive numbers by their logarithms.
+    /// Positive numbers on a logarithmic scale.
     Logarithmic,
-    /// Numbers with these ticks, by their logarithms or not.
+    /// Numbers with these ticks, on a linear or logarithmic scale.
     Ticks {
         /// The values that have a tick.
         ticks: Vec<f64>,
@@ -67,20 +67,20 @@ pub enum Places {
 /// Points of one colour and symbol.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Series {
-    /// What the legend calls it.
+    /// Its name in the legend.
     pub name: String,
     /// The points, in the order in which a line joins them. Those that are not finite leave a gap.
     pub points: Vec<Point>,
-    /// How they are joined.
+    /// The way they are joined.
     pub style: Style,
 }
 
 /// A value.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Point {
-    /// Where.
+    /// The position on the horizontal axis.
     pub x: f64,
-    /// How much.
+    /// The value.
     pub y: f64,
     /// Half the height of its error bar, in units of `y`.
     pub deviation: Option<f64>,
@@ -94,7 +94,7 @@ pub enum Style {
     Solid,
     /// By a dashed line.
     Dashed,
-    /// By a line with a band of the deviations around it, in place of error bars.
+    /// By a line, with a band of the deviations around it instead of error bars.
     Band,
     /// Not at all.
     Points,
@@ -103,9 +103,9 @@ pub enum Style {
 /// A horizontal line.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reference {
-    /// What it is.
+    /// Its name.
     pub name: String,
-    /// Where it lies.
+    /// Its value.
     pub y: f64,
 }
 
@@ -113,8 +113,8 @@ impl LineChart {
     /// Draws the chart. A single series without a name, and no references, need no legend.
     ///
     /// # Errors
-    /// [`ReportError::Figure`] without any finite point, with more than 168 series, for names that a point has no
-    /// place among, and for numbers that a logarithm does not have.
+    /// [`ReportError::Figure`] without any finite point, with more than 168 series, for points without a name on an
+    /// axis of names, and for numbers without a logarithm on a logarithmic scale.
     pub fn draw(&self) -> Result<Figure, ReportError> {
         self.check()?;
         let Some(layout) = Layout::new(self) else {
@@ -126,7 +126,7 @@ impl LineChart {
         Ok(canvas.finish(KIND, &self.title, self.description(layout.points)))
     }
 
-    /// What is wrong with it, whatever the values of its points are.
+    /// Errors that do not depend on the values of the points.
     pub(crate) fn check(&self) -> Result<(), ReportError> {
         let count = self.series.len();
         let points: usize = self.series.iter().map(|series| series.points.len()).sum();
@@ -140,10 +140,7 @@ impl LineChart {
             Places::Names(names) => {
                 let odd = |x: &f64| !(x.fract() == 0.0 && *x >= 0.0 && *x < names.len() as f64);
                 if let Some(x) = xs().find(odd) {
-                    return refuse(format!(
-                        "a point at {x} has no place among {} names",
-                        names.len()
-                    ));
+                    return refuse(format!("a point at {x} is outside the {} names", names.len()));
                 }
             }
             Places::Logarithmic | Places::Ticks { logarithmic: true, .. } => {
@@ -200,7 +197,7 @@ impl LineChart {
             let look = Look::Line { series: count + index, width: 1.6, dashed: true };
             draw(Element::new(ends, look))?;
         }
-        // The first series is on top: the legend names it first.
+        // The first series is on top, as it is first in the legend.
         for (index, series) in self.series.iter().enumerate().rev() {
             let aside = layout.apart * (index as f64 - (count as f64 - 1.0) / 2.0);
             let runs: Vec<&[Point]> =

@@ -1,8 +1,8 @@
-//! Figures as SVG, which files, pages and pictures in pixels have in common.
+//! Figures as SVG, the common source of files, pages and PNGs.
 //!
-//! [`plotters`] lays charts out and draws them on a sheet of ours, [`resvg`] makes pixels of the result. What is
-//! ours besides: titles and legends in several lines, labels that are shortened, turned or thinned out, and the
-//! colour bar, none of which plotters has.
+//! [`plotters`] lays out charts and draws them on this crate's canvas, and [`resvg`] rasterises the result. This crate
+//! adds the parts that plotters lacks: titles and legends of several lines, labels that are shortened, rotated or
+//! thinned out, and the colour bar.
 //!
 //! Every value is one element of the class `mark`, with its place in attributes (`data-series`, `data-x`,
 //! `data-y` and others) and, in figures of fewer than 2,000 marks, a tooltip.

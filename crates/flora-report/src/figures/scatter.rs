@@ -25,13 +25,13 @@ const MOST_POINTS: usize = 20_000;
 /// Points with names, in groups: runs by cost and accuracy, for example.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scatter {
-    /// The title; it may break into three lines.
+    /// The title, of up to three lines.
     pub title: String,
-    /// What to know about the numbers: a line or two below the title.
+    /// A note about the numbers, of one or two lines below the title.
     pub note: String,
-    /// What the horizontal axis shows, with its unit.
+    /// The name of the horizontal axis, with the unit.
     pub x_label: String,
-    /// What the vertical axis shows, with its unit.
+    /// The name of the vertical axis, with the unit.
     pub y_label: String,
     /// The groups, in the order of the legend.
     pub groups: Vec<Group>,
@@ -40,7 +40,7 @@ pub struct Scatter {
 /// Points of one colour and symbol.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Group {
-    /// What the legend calls it.
+    /// Its name in the legend.
     pub name: String,
     /// The points. Those that are not finite are left out.
     pub points: Vec<NamedPoint>,
@@ -49,11 +49,11 @@ pub struct Group {
 /// A point with a name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NamedPoint {
-    /// Its name, which stands beside it where there is room.
+    /// Its name, which is shown beside it if there is room.
     pub name: String,
-    /// Its place from the left.
+    /// Its horizontal position.
     pub x: f64,
-    /// Its place from below.
+    /// Its vertical position.
     pub y: f64,
 }
 
@@ -157,7 +157,8 @@ impl Scatter {
     }
 }
 
-/// Writes a name right, left, above or below its point, where it touches nothing; nowhere if there is no room.
+/// Writes a name to the right or left of its point, above or below it, where it touches nothing; omits it if there is
+/// no room.
 fn draw_name(
     area: &Area,
     point: &NamedPoint,

@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{ReportError, append::Appender};
 
-/// How far a `metrics.jsonl` counts: the length and the SHA-256 of its beginning.
+/// The valid beginning of a `metrics.jsonl`: its length and its SHA-256.
 ///
-/// A saved state holds the mark of the moment it was saved. An interrupted run has written more lines since; whoever
-/// goes on from the state writes them again.
+/// A saved state holds the mark of the moment it was saved. An interrupted run has written more lines since; a process
+/// that resumes from the state writes them again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventsMark {
     /// Length in bytes, a whole number of lines.
@@ -27,12 +27,12 @@ pub struct EventsMark {
 #[derive(Debug)]
 pub(super) struct EventLog {
     file: Appender,
-    /// Of all lines so far.
+    /// The digest of all lines so far.
     digest: Sha256,
 }
 
 impl EventLog {
-    /// An empty log, in the place of whatever lies at `path`.
+    /// An empty log, which replaces any file at `path`.
     pub(super) fn create(path: &Path) -> Result<Self, ReportError> {
         let file = OpenOptions::new()
             .create(true)
@@ -43,7 +43,7 @@ impl EventLog {
         Ok(Self { file: Appender::new(file, path.to_owned(), 0)?, digest: Sha256::new() })
     }
 
-    /// An earlier log as far as `mark` says.
+    /// An earlier log, up to `mark`.
     ///
     /// # Errors
     /// [`ReportError::EventsChanged`], with the file untouched; [`ReportError::Io`].
@@ -59,13 +59,13 @@ impl EventLog {
             |problem: String| ReportError::EventsChanged { path: path.to_owned(), problem };
         if bytes < mark.bytes {
             return Err(changed(format!(
-                "it has {bytes} bytes, and had {} when the state was saved",
+                "it has {bytes} bytes, but had {} when the state was saved",
                 mark.bytes
             )));
         }
         if hex::encode(&digest.clone().finalize()) != mark.sha256 {
             return Err(changed(format!(
-                "its first {} bytes are not those of the moment when the state was saved",
+                "its first {} bytes have changed since the state was saved",
                 mark.bytes
             )));
         }
@@ -93,7 +93,7 @@ impl EventLog {
     }
 }
 
-/// The digest of the file's first `most` bytes, and how many there are.
+/// The digest of the file's first `most` bytes, and their actual number.
 fn digest(file: &mut File, most: u64) -> io::Result<(u64, Sha256)> {
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
@@ -112,8 +112,7 @@ fn digest(file: &mut File, most: u64) -> io::Result<(u64, Sha256)> {
     }
 }
 
-/// Reads a `metrics.jsonl`. A last line without its end, from a run that was killed while writing
-/// it, is left out.
+/// Reads a `metrics.jsonl`. An incomplete last line, from a run that was killed while writing it, is ignored.
 ///
 /// # Errors
 /// [`ReportError::Io`], and [`ReportError::Json`] which names the line.

@@ -7,12 +7,12 @@ use std::{
 
 use crate::ReportError;
 
-/// The file whose lock says that a process writes the folder. It stays behind: if it was removed, a second process
+/// The file whose lock shows that a process is writing to the folder. It is never removed: if it were, a second process
 /// could hold the lock of the removed file while a third one locks a new file of the same name.
 pub(super) const LOCK: &str = "run.lock";
 
-/// A look at the lock ([`is_locked`]) holds it for a moment, and a process that was killed until its memory is
-/// given back: a second, which must not refuse the run that follows.
+/// A check of the lock ([`is_locked`]) holds it for a moment, and a killed process holds it until its memory is freed,
+/// which may take a second. Neither may cause the next run to be refused.
 const TRIES: usize = 50;
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -24,7 +24,7 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Locks the folder. On a file system without locks there is nothing to hold, and the run goes on.
+    /// Locks the folder. On a file system without locks, the run continues without one.
     ///
     /// # Errors
     /// [`ReportError::Locked`] and [`ReportError::Io`].
@@ -47,14 +47,13 @@ impl FolderLock {
 }
 
 impl FolderLock {
-    /// Whether the folder was ever locked: whether what lies in it is a run's, or a sweep's.
+    /// Whether the folder was ever locked, which shows that it belongs to a run or a sweep.
     pub fn was_in(folder: &Path) -> bool {
         folder.join(LOCK).is_file()
     }
 }
 
-/// Whether a living process holds the folder's lock, and keeps it for longer than a look or a process that is
-/// ending does.
+/// Whether a running process holds the folder's lock for longer than a check or an ending process does.
 pub(super) fn stays_locked(folder: &Path) -> bool {
     for _ in 0..TRIES {
         if !is_locked(folder) {
@@ -65,11 +64,11 @@ pub(super) fn stays_locked(folder: &Path) -> bool {
     true
 }
 
-/// Whether a living process holds the folder's lock.
+/// Whether a running process holds the folder's lock.
 pub(super) fn is_locked(folder: &Path) -> bool {
-    // Some network file systems want a file that is open for writing, and some folders are read-only.
+    // Some network file systems require a file that is open for writing, and some folders are read-only.
     let path = folder.join(LOCK);
     let file = OpenOptions::new().write(true).open(&path).or_else(|_| File::open(&path));
-    // Shared, so that two who look at the same time do not see each other.
+    // A shared lock, so that two simultaneous checks do not see each other.
     file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }

@@ -18,36 +18,36 @@ pub use self::events::{EventsMark, read_events};
 pub use self::lock::FolderLock;
 use crate::{ReportError, RunSummary, summary};
 
-/// The experiment as resolved.
+/// The resolved experiment.
 pub const EXPERIMENT: &str = "experiment.toml";
-/// The experiment that is to replace the run in the folder, there while that is removed.
+/// The experiment that is to replace the run in the folder; it exists while the old run is being removed.
 const NEXT: &str = "next.toml";
 /// The events.
 pub const METRICS: &str = "metrics.jsonl";
-/// Which example went to which client.
+/// The examples of each client.
 pub const PARTITION: &str = "partition.json";
 /// The summary.
 pub const SUMMARY: &str = "run.json";
-/// Predictions of the trained model, and of the model before training, where `flora eval` was asked for them.
+/// Predictions of the trained model, and of the model before training, if `flora eval` wrote them.
 pub(crate) const PREDICTIONS: &str = "predictions.csv";
 pub(crate) const PREDICTIONS_BEFORE: &str = "predictions-before.csv";
-/// The page about the run, where one was made.
+/// The page about the run, if one was made.
 pub(crate) const REPORT: &str = "report.html";
 /// Folders of trained parameters: adapters, or a whole model.
 const TRAINED: [&str; 2] = ["adapter", "model"];
 /// Trained parameters of another kind.
 const TRAINED_FILE: &str = "trained.safetensors";
-/// In a folder of trained parameters: what they were trained from, and checksums of the files beside it.
+/// In a folder of trained parameters: the origin of the parameters, and checksums of the files beside it.
 const ORIGIN: &str = "flora.json";
-/// What was trained until the best round, until chosen rounds, and by the clients themselves.
+/// Trained parameters of the best round, of selected rounds, and of single clients.
 const BEST: &str = "best";
 const ROUNDS: &str = "rounds";
 const CLIENTS: &str = "clients";
-/// What a run needs to go on.
+/// The states from which a run is resumed.
 pub(crate) const STATE: &str = "state";
 pub(crate) const TENSORBOARD: &str = "tensorboard";
 
-/// What to do with an output folder that is not empty.
+/// The treatment of an output folder that is not empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
     /// Refuse it.
@@ -66,8 +66,8 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Whether [`RunFolder::create`] would take the folder `path`, without touching it: to be asked
-    /// before work begins whose result is to go there.
+    /// Checks that [`RunFolder::create`] would accept the folder `path`, without changing it. Call this before starting
+    /// work whose result is to be written there.
     ///
     /// # Errors
     /// [`ReportError::NotAFolder`], [`ReportError::Locked`], [`ReportError::HoldsRun`] and
@@ -76,13 +76,12 @@ impl RunFolder {
         replace::check(path.as_ref(), existing).map(drop)
     }
 
-    /// Whether a living process writes the run in the folder `path`. False where the file system has no locks.
+    /// Whether a running process is writing to the folder `path`. False if the file system has no locks.
     pub fn is_locked(path: impl AsRef<Path>) -> bool {
         lock::is_locked(path.as_ref())
     }
 
-    /// Makes the folder `path`, with `experiment` as its `experiment.toml` and an empty
-    /// `metrics.jsonl`.
+    /// Creates the folder `path`, with `experiment` as its `experiment.toml` and an empty `metrics.jsonl`.
     ///
     /// # Errors
     /// [`ReportError::NotAFolder`], [`ReportError::HoldsRun`] and [`ReportError::NotEmpty`] if the
@@ -97,10 +96,10 @@ impl RunFolder {
         replace::check(&path, existing)?;
         fs::create_dir_all(&path).map_err(ReportError::io("create the folder", &path))?;
         let lock = FolderLock::acquire(&path)?;
-        // Again: a run may have begun and ended in between.
+        // Checked again: a run may have begun and ended in between.
         let replaces = replace::holds_run(&path, existing)?;
         if replaces {
-            // From here on it is the new run that is in the folder.
+            // From here on, the folder holds the new run.
             let next = path.join(NEXT);
             write_atomic(&next, experiment.as_bytes()).map_err(ReportError::io("write", next))?;
             replace::remove_run(&path)?;
@@ -115,8 +114,9 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// The `experiment.toml` of a run that was killed while it removed the one that was in the folder `path` before:
-    /// what is left of that belongs to nobody, and the new one has computed nothing yet. `None` if no run was.
+    /// The `experiment.toml` of a run that was killed while it removed an earlier run from the folder `path`. The
+    /// remains of the earlier run are worthless, and the new run has computed nothing yet. `None` if there is no such
+    /// run.
     ///
     /// # Errors
     /// [`ReportError::Io`].
@@ -128,13 +128,13 @@ impl RunFolder {
         }
     }
 
-    /// Takes up the run in the folder `path`: cuts `metrics.jsonl` to the length that `events` says, to append to it,
-    /// and removes `run.json`, which is about the run as it was interrupted.
+    /// Continues the run in the folder `path`: cuts `metrics.jsonl` to the length in `events`, in order to append to
+    /// it, and removes `run.json`, which describes the interrupted run.
     ///
     /// # Errors
     /// [`ReportError::NotARun`] if there is no run in the folder; [`ReportError::Locked`] if a process writes it;
-    /// [`ReportError::EventsChanged`] if `metrics.jsonl` is shorter than `events` says or begins with something else;
-    /// [`ReportError::Io`] names the file. With the first three, the run is untouched.
+    /// [`ReportError::EventsChanged`] if `metrics.jsonl` is shorter than the length in `events` or has another
+    /// beginning; [`ReportError::Io`] names the file. With the first three, the run is unchanged.
     pub fn resume(path: impl Into<PathBuf>, events: &EventsMark) -> Result<Self, ReportError> {
         let path = path.into();
         if !is_run(&path) {
@@ -144,11 +144,11 @@ impl RunFolder {
         Self::resume_locked(path, lock, events)
     }
 
-    /// [`resume`](Self::resume) for whoever holds the folder's lock already: the state that `events` came with was
-    /// read under it, and no other process has gone on from there since.
+    /// [`resume`](Self::resume) for a caller that already holds the folder's lock. The state with `events` was read
+    /// under that lock, so no other process has continued from it since.
     ///
     /// # Errors
-    /// As [`resume`](Self::resume), but for the lock.
+    /// As [`resume`](Self::resume), except for the lock.
     pub fn resume_locked(
         path: impl Into<PathBuf>,
         lock: FolderLock,
@@ -160,15 +160,14 @@ impl RunFolder {
         }
         let metrics = EventLog::resume(&path.join(METRICS), events)?;
         replace::remove_file(&path, SUMMARY)?;
-        // They are of the model as it was when the run stopped.
+        // They belong to the model at the time when the run stopped.
         replace::remove_file(&path, PREDICTIONS)?;
         remove_leftovers(&path).map_err(ReportError::io("clean up", &path))?;
         Ok(Self::new(path, metrics, lock))
     }
 
-    /// Removes what a run has no use for that is finished, but whose process was killed while it tidied up: states,
-    /// and halves of files. Nothing happens to other runs, nor where the folder is locked or may not be written:
-    /// what stays only takes room.
+    /// Removes leftovers of a finished run whose process was killed while cleaning up: states and partial files. Does
+    /// nothing for other runs, or if the folder is locked or read-only: leftovers only take up space.
     pub fn tidy(path: impl AsRef<Path>) {
         let path = path.as_ref();
         let is_finished = || {
@@ -187,7 +186,7 @@ impl RunFolder {
         Self { path, metrics: Arc::new(Mutex::new(metrics)), _lock: Arc::new(lock) }
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -200,10 +199,10 @@ impl RunFolder {
         self.write_text(PARTITION, json)
     }
 
-    /// Writes a file of the folder, whole or not at all.
+    /// Writes a file of the folder, completely or not at all.
     ///
     /// # Errors
-    /// [`ReportError::Name`] if `name` is more than a file name; [`ReportError::Io`].
+    /// [`ReportError::Name`] if `name` is not a plain file name; [`ReportError::Io`].
     pub fn write_text(&self, name: &str, text: &str) -> Result<(), ReportError> {
         let mut components = Path::new(name).components();
         if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
@@ -214,18 +213,18 @@ impl RunFolder {
         write_atomic(&path, text.as_bytes()).map_err(ReportError::io("write", path))
     }
 
-    /// Appends the event to `metrics.jsonl`. The line is in the file when this returns, so a run
-    /// that dies leaves all that was told before.
+    /// Appends the event to `metrics.jsonl`. The line is in the file when this returns, so a run that dies leaves all
+    /// earlier events.
     ///
     /// # Errors
-    /// [`ReportError::Io`]. After the first one (the disk is full), the file ends with its last whole line, nothing
-    /// is appended any more, and every later call gives the same error.
+    /// [`ReportError::Io`]. After the first one (the disk is full), the file ends with its last complete line, nothing
+    /// more is appended, and every later call returns the same error.
     pub fn record(&self, event: &Event) -> Result<(), ReportError> {
         self.metrics().record(event)
     }
 
     /// Waits until all events are on the disk and marks where they end, for [`RunFolder::resume`]. A state that is
-    /// saved after this call never refers to lines that a power cut takes away.
+    /// saved after this call never refers to lines that are lost in a power cut.
     ///
     /// # Errors
     /// [`ReportError::Io`], also if an earlier [`RunFolder::record`] failed.
@@ -234,12 +233,12 @@ impl RunFolder {
     }
 
     fn metrics(&self) -> MutexGuard<'_, EventLog> {
-        // Nothing that panics leaves half an event behind.
+        // A panic never leaves half an event behind.
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes `run.json`, with the checksums of the other files that are read back, and one of its own. Gives the summary
-    /// as it was written.
+    /// Writes `run.json`, with the checksums of the other files that are read back, and its own. Returns the summary as
+    /// written.
     ///
     /// # Errors
     /// [`ReportError::Io`].
@@ -255,8 +254,8 @@ impl RunFolder {
         for name in [EXPERIMENT, PARTITION, METRICS] {
             add(name.to_owned())?;
         }
-        // So that parameters of another run in the place of these are told. What lies beside a file of origin is vouched
-        // for by that.
+        // To detect parameters that were replaced by those of another run. Files beside a file of origin are covered by
+        // its checksums.
         let mut folders = vec![String::new(), format!("{BEST}/")];
         if let Ok(clients) = fs::read_dir(self.path.join(CLIENTS)) {
             let names = clients.flatten().filter_map(|entry| entry.file_name().into_string().ok());
@@ -279,7 +278,7 @@ impl RunFolder {
     }
 }
 
-/// Whether a run has been in the folder. An experiment file alone is no run: people keep theirs beside other things.
+/// Whether the folder has held a run. An experiment file alone is not a run: users keep such files beside others.
 pub fn is_run(path: &Path) -> bool {
     path.join(EXPERIMENT).is_file() && path.join(METRICS).is_file()
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::ReportError;
 
-/// Whether the folder may be taken, and if so whether it holds a run to be removed first. Nothing is touched.
+/// Whether the folder may be used, and if so, whether it holds a run to be removed first. Changes nothing.
 pub(super) fn check(path: &Path, existing: Existing) -> Result<bool, ReportError> {
     if !path.exists() {
         return Ok(false);
@@ -22,7 +22,7 @@ pub(super) fn check(path: &Path, existing: Existing) -> Result<bool, ReportError
     holds_run(path, existing)
 }
 
-/// The same of an existing folder, whoever has locked it.
+/// The same for an existing folder, regardless of its lock.
 pub(super) fn holds_run(path: &Path, existing: Existing) -> Result<bool, ReportError> {
     let is_empty = is_empty(path).map_err(ReportError::io("read the folder", path))?;
     let path = path.to_owned();
@@ -34,7 +34,7 @@ pub(super) fn holds_run(path: &Path, existing: Existing) -> Result<bool, ReportE
     }
 }
 
-/// Whether nothing is in the folder but the first two files of a run that was killed as it began.
+/// Whether the folder contains only the first two files of a run that was killed at its start.
 fn is_empty(path: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
@@ -50,10 +50,10 @@ fn is_empty(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Removes what a run writes, and what was written about it, apart from the files that mark a run, which the next one writes over; so a removal that
-/// is cut short can be taken up again.
+/// Removes the files that a run writes and the files written about it, except those that mark a run, which the next run
+/// overwrites. An interrupted removal can therefore be continued.
 ///
-/// The saved state goes first, and the summary next, before what it sums up: neither is to speak of files that are gone.
+/// The saved state is removed first and the summary second, so that neither refers to files that no longer exist.
 pub(super) fn remove_run(folder: &Path) -> Result<(), ReportError> {
     remove_folder(folder, STATE)?;
     remove_file(folder, SUMMARY)?;

@@ -1,4 +1,4 @@
-//! The page of several runs, one over the other.
+//! The page of several runs, overlaid.
 
 use maud::{Markup, html};
 
@@ -164,7 +164,7 @@ fn progress(runs: &[Run]) -> Result<Option<Section>, ReportError> {
     let worst = Lines {
         id: "worst",
         title: "Accuracy of the worst client by round".to_owned(),
-        says: "The client with the lowest accuracy, which may be another in every round."
+        says: "The client with the lowest accuracy, which may differ from round to round."
             .to_owned(),
         lines: tested(runs, |it| Some(100.0 * it.worst()?.accuracy)),
         level: None,
@@ -173,7 +173,7 @@ fn progress(runs: &[Run]) -> Result<Option<Section>, ReportError> {
     let loss = Lines {
         id: "loss",
         title: "Loss by round".to_owned(),
-        says: "On the images that accuracies are of.".to_owned(),
+        says: "On the same images as the accuracies.".to_owned(),
         y: "loss",
         lines: tested(runs, |it| it.loss),
         level: None,
@@ -258,7 +258,7 @@ fn privacy(runs: &[Run]) -> Lines {
     Lines {
         id: "epsilon",
         title: "Privacy spent by round".to_owned(),
-        says: "A smaller epsilon hides better.".to_owned(),
+        says: "A smaller epsilon is stronger privacy.".to_owned(),
         y: "epsilon",
         lines: trained(runs, |it| it.epsilon),
         level: None,

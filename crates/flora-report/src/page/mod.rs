@@ -1,7 +1,7 @@
 //! A report as one HTML file, and the server that follows a run with it.
 //!
-//! [`write()`] makes a file that loads nothing and runs no script. [`serve()`] shows the same page on this machine,
-//! anew whenever the files change. Both take the folder of a run, of several runs, or of a sweep.
+//! [`write()`] makes a file that loads nothing and runs no script. [`serve()`] serves the same page on this machine,
+//! and renders it again whenever the files change. Both take the folder of a run, of several runs, or of a sweep.
 
 mod charts;
 mod data;
@@ -28,11 +28,11 @@ use crate::{
     sweep::SweepRecord,
 };
 
-/// The most runs that one page overlays.
+/// The largest number of runs that one page overlays.
 pub const MOST_RUNS: usize = 12;
 
-/// The default path of the page of these folders: `report.html` in a single folder, for several runs in the current
-/// one.
+/// The default path of the page of these folders: `report.html` in the folder, or in the current folder for several
+/// runs.
 pub fn default_file(folders: &[PathBuf]) -> PathBuf {
     match folders {
         [folder] => folder.join(REPORT),
@@ -49,7 +49,7 @@ pub fn render(folders: &[PathBuf]) -> Result<String, ReportError> {
     Ok(page(folders)?.html(Use::File))
 }
 
-/// [`render`] into the file `out`, whole or not at all. Missing parent folders are made.
+/// Calls [`render`] and writes the file `out`, completely or not at all. Creates missing parent folders.
 ///
 /// # Errors
 /// As [`render`], and [`ReportError::Io`].

@@ -1,4 +1,4 @@
-//! The server of `flora watch`: on this machine alone, and to be read only.
+//! The server of `flora watch`: on this machine only, and read-only.
 
 use std::{io, net::Ipv4Addr, path::PathBuf, time::Duration};
 
@@ -11,26 +11,26 @@ use super::{
 };
 use crate::ReportError;
 
-/// How often it is asked whether to stop.
+/// The interval at which `stop` is called.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves the page of a run, of several runs or of a sweep to browsers on this machine, until `stop` returns true. The
 /// page is rendered again when files have changed, and open pages follow. Port 0 chooses a free one; `started` receives
 /// the address.
 ///
-/// Only GET requests whose `Host` names this machine are answered, so that no page from elsewhere reads the report by
-/// DNS rebinding.
+/// Only GET requests whose `Host` names this machine are answered, so that no other web page can read the report by DNS
+/// rebinding.
 ///
 /// # Errors
-/// As [`render`](super::render) of the folders as they are at the start, and [`ReportError::Serve`] if the port is
-/// taken. Later errors are sent as answers with status 503.
+/// As [`render`](super::render) for the folders at the start, and [`ReportError::Serve`] if the port is taken. Later
+/// errors are sent as answers with status 503.
 pub fn serve(
     folders: &[PathBuf],
     port: u16,
     started: impl FnOnce(&str),
     stop: impl Fn() -> bool,
 ) -> Result<(), ReportError> {
-    // Folders without a page are refused before a browser is opened.
+    // Invalid folders are refused before a browser is opened.
     page(folders)?;
     let refuse = |problem: String| ReportError::Serve { port, problem };
     let server = Server::http((Ipv4Addr::LOCALHOST, port)).map_err(|it| refuse(it.to_string()))?;
@@ -71,7 +71,7 @@ impl Site<'_> {
         ] {
             response.add_header(Header::from_bytes(name, value).expect("these are plain"));
         }
-        // A browser that has gone is no trouble.
+        // A browser that has disconnected is not an error.
         let _ = request.respond(response);
     }
 

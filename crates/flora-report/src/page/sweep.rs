@@ -207,7 +207,7 @@ fn runs(record: &SweepRecord) -> Section {
         ]);
     }
     let content = html! {
-        p { "`flora report` on one of these folders shows it by itself, on several the one over the other." }
+        p { "`flora report` on one of these folders shows that run; on several, it overlays them." }
         (table.html())
     };
     Section { id: "runs", title: "Runs", content }

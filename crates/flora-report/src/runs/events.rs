@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::{Accuracies, Accuracy};
 
-/// What a `metrics.jsonl` tells of a run in short, as far as it can be read.
+/// The short version of a `metrics.jsonl`, as far as it can be read.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) name: Option<String>,
@@ -19,16 +19,16 @@ pub(crate) struct Told {
     pub(crate) planned: Option<usize>,
     pub(crate) seed: u64,
     pub(crate) model: Option<EvaluatedModel>,
-    /// The global model, or the clients' own where there is none, by round.
+    /// The global model by round or, if there is none, the clients' own models.
     pub(crate) rounds: BTreeMap<usize, Accuracy>,
     pub(crate) bytes_up: u64,
     pub(crate) bytes_down: u64,
     /// The privacy spent so far.
     pub(crate) epsilon: Option<f64>,
     pub(crate) seconds: Option<f64>,
-    /// How it ended, and why.
+    /// The final status and its reason.
     pub(crate) end: Option<(RunStatus, Option<String>)>,
-    /// Why the rest is not here.
+    /// The reason why the rest is missing.
     pub(crate) problem: Option<String>,
 }
 
@@ -39,7 +39,8 @@ struct Kind<'a> {
     event: Cow<'a, str>,
 }
 
-/// The kinds that are read. Most lines of a run with many clients are of others, as are those that later versions add.
+/// The kinds that are read. In a run with many clients, most lines are of other kinds, and so are those that later
+/// versions add.
 const KINDS: [&str; 4] = ["run_started", "evaluated", "aggregated", "run_finished"];
 
 /// The keys of these that matter here.
@@ -76,7 +77,7 @@ struct Tested {
 }
 
 impl Told {
-    /// Reads the file up to its end, or to the first line that is damaged. A last line without its end is being
+    /// Reads the file up to its end, or to the first line that is damaged. An incomplete last line is still being
     /// written, or was when the run was killed.
     pub(crate) fn read(path: &Path) -> Self {
         let mut told = Self::default();
@@ -133,8 +134,8 @@ impl Told {
         }
     }
 
-    /// The best round, by the rule of the round loop: a mean over more clients beats any over fewer, and of equal
-    /// rounds the earliest counts.
+    /// The best round, by the rule of the round loop: a mean over more clients beats any mean over fewer, and on a tie
+    /// the earliest round wins.
     pub(crate) fn best(&self) -> Option<(usize, Accuracy)> {
         let rounds = self.rounds.iter().map(|(&round, &accuracy)| (round, accuracy));
         rounds.reduce(|best, other| {

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) values: BTreeMap<String, Value>,
-    /// Why there are none.
+    /// The reason why there are none.
     pub(crate) problem: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl Settings {
         split.to_owned()
     }
 
-    /// The data set's name as its file's or folder's says: `datasets/pets.toml` is `pets`.
+    /// The data set's name, from its file or folder: `datasets/pets.toml` is `pets`.
     pub(crate) fn data(&self) -> Option<String> {
         let path = Path::new(self.text("data.path")?);
         let is_toml = path.extension().is_some_and(|extension| extension == "toml");

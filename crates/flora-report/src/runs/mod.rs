@@ -1,4 +1,4 @@
-//! Runs as their folders tell of them, in whatever state they are: running, finished, killed, or damaged.
+//! Runs as recorded in their folders, in any state: running, finished, killed, or damaged.
 
 mod events;
 mod experiment;
@@ -14,12 +14,12 @@ pub use self::record::{RunRecord, RunState};
 pub(crate) use self::{events::Told, experiment::Settings};
 use crate::{ReportError, folder::is_run};
 
-/// The folder that runs lie in unless their users say otherwise.
+/// The default folder of runs.
 pub const RUNS: &str = "runs";
 
 /// All runs in `folders` and in the folders below them, the newest first.
 ///
-/// A damaged run, or a folder below that cannot be read, is a row whose [`RunRecord::problem`] says why.
+/// A damaged run, or a folder below that cannot be read, is a row whose [`RunRecord::problem`] gives the reason.
 ///
 /// # Errors
 /// [`ReportError::Io`] if one of `folders` itself cannot be read.
@@ -43,7 +43,7 @@ pub fn list(folders: &[PathBuf]) -> Result<Vec<RunRecord>, ReportError> {
     Ok(runs)
 }
 
-/// The run that a user names: its folder, or its name below `runs`.
+/// The path of the run that a user names by its folder or by its name below `runs`.
 ///
 /// # Errors
 /// [`ReportError::NoSuchRun`].
@@ -57,7 +57,7 @@ pub fn resolve(name: impl AsRef<Path>) -> Result<PathBuf, ReportError> {
 }
 
 /// Calls `found` with every run in the folder and below it, and with folders that cannot be read. Links to folders are
-/// not followed: they may lead in a circle. Nothing in a run's folder is a run.
+/// not followed, because they may form cycles. Folders inside a run's folder are not searched.
 fn find(folder: &Path, found: &mut impl FnMut(&Path, Option<&std::io::Error>)) {
     if is_run(folder) {
         return found(folder, None);

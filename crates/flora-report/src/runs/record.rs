@@ -13,43 +13,43 @@ use crate::{
     folder::{EXPERIMENT, METRICS, STATE, SUMMARY},
 };
 
-/// A run in a list of runs: what its folder tells, whatever state that is in.
+/// A run in a list of runs, as recorded in its folder, in any state.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunRecord {
-    /// Its folder. JSON has U+FFFD for what is not UTF-8 in it.
+    /// Its folder. In JSON, parts that are not UTF-8 become U+FFFD.
     #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
-    /// How a user names it: its folder, without a `runs/` before it.
+    /// Its name for users: its folder, without a leading `runs/`.
     pub name: String,
-    /// Whether it goes on, or how it ended.
+    /// Its state.
     pub state: RunState,
-    /// Whether it stopped before its end and left a state to go on from.
+    /// Whether it stopped before its end and left a state from which it can be resumed.
     pub resumable: bool,
-    /// What in its folder cannot be read.
+    /// The files in its folder that cannot be read, with the reasons.
     pub problem: Option<String>,
-    /// Why it failed.
+    /// The error, if it failed.
     pub error: Option<String>,
     /// The method.
     pub method: Option<String>,
     /// The data set.
     pub data: Option<String>,
-    /// Rounds that were planned.
+    /// Number of planned rounds.
     pub rounds: Option<usize>,
     /// The last evaluated round.
     pub last_round: Option<usize>,
     /// The round with the best accuracy.
     pub best_round: Option<usize>,
-    /// The round after which it ended because no score had become better (`training.patience`).
+    /// The round after which it ended because no score had improved (`training.patience`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped_early: Option<usize>,
-    /// Whose accuracy it is.
+    /// The model of the accuracies.
     pub model: EvaluatedModel,
-    /// The images that it is of: `test`, or `validation`.
+    /// The images of the accuracies: `test` or `validation`.
     pub scored_on: String,
     /// The model's accuracy.
     pub accuracy: Accuracies,
-    /// What speaks against using the last round: [`RunSummary::verdict`].
+    /// A warning about the last round: [`RunSummary::verdict`].
     pub warning: Option<String>,
     /// Bytes of values that clients sent.
     pub bytes_up: u64,
@@ -60,39 +60,40 @@ pub struct RunRecord {
     pub epsilon: Option<f64>,
     /// Wall-clock seconds from start to end, of a run that has ended.
     pub seconds: Option<f64>,
-    /// The most memory held at once.
+    /// Peak memory.
     pub peak_memory_bytes: Option<u64>,
-    /// When it began, in seconds since 1970-01-01 UTC. Without a summary, when its experiment was written.
+    /// The start time, in seconds since 1970-01-01 UTC; without a summary, the time at which its experiment was
+    /// written.
     pub started_at: Option<u64>,
 }
 
-/// Whether a run goes on, or how it ended.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// A process writes it.
+    /// A process is writing to its folder.
     Running,
-    /// All rounds were run.
+    /// It is complete.
     Finished,
     /// It stopped before its end, or was killed.
     Interrupted,
     /// It stopped because of an error.
     Failed,
-    /// A file of it is damaged: [`RunRecord::problem`] says which.
+    /// One of its files is damaged; [`RunRecord::problem`] names it.
     Unreadable,
 }
 
 impl RunRecord {
-    /// Reads the folder's `run.json`, or without one its `metrics.jsonl`, and `experiment.toml`. What cannot be read is
-    /// told in [`RunRecord::problem`].
+    /// Reads the folder's `run.json`, or without one its `metrics.jsonl`, and `experiment.toml`. Files that cannot be
+    /// read are reported in [`RunRecord::problem`].
     pub fn read(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref();
         Self::from_files(path, None, &Settings::read(&path.join(EXPERIMENT)))
     }
 
-    /// The same of files that were read already.
+    /// The same from files that were already read.
     pub(crate) fn from_files(path: &Path, told: Option<&Told>, settings: &Settings) -> Self {
-        // First: whoever holds the lock now may have written all files by the time they are read.
+        // Checked first: a process that holds the lock now may have finished by the time the files are read.
         let is_locked = RunFolder::is_locked(path);
         let mut problems = Vec::new();
         let file = path.join(SUMMARY);
@@ -151,7 +152,7 @@ impl RunRecord {
                 false => settings.scored_on(),
             },
             accuracy: summary.accuracy,
-            // The last round of a run that goes on is not its last.
+            // The latest round of a running run is not its last.
             warning: summary.verdict().filter(|_| !is_locked),
             bytes_up: summary.bytes_up,
             bytes_down: summary.bytes_down,
@@ -163,15 +164,15 @@ impl RunRecord {
         }
     }
 
-    /// A folder of which nothing can be read.
+    /// A folder that cannot be read.
     pub(super) fn unreadable(path: &Path, problem: String) -> Self {
         let empty = Settings { problem: Some(problem), ..Settings::default() };
         Self::from_files(path, Some(&Told::default()), &empty)
     }
 }
 
-/// The summary of a run that has none, as far as its events tell. Without a summary, results may be missing: such a run
-/// is not finished, whatever its events say.
+/// A summary from the events, for a run that has none. Without a summary, results may be missing, so such a run does
+/// not count as finished even if its events say so.
 fn summarize(told: Option<&Told>) -> RunSummary {
     let name = told.and_then(|told| told.name.clone()).unwrap_or_default();
     let mut summary = RunSummary::new(name, RunStatus::Interrupted, None);

@@ -60,7 +60,7 @@ fn line<'a>(cells: impl Iterator<Item = &'a str>) -> String {
     format!("{} \\\\", cells.map(escape).collect::<Vec<_>>().join(" & "))
 }
 
-/// Text that LaTeX sets as it is read here.
+/// Text escaped for LaTeX.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {

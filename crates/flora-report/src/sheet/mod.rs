@@ -7,7 +7,7 @@ use flora_core::text::printable;
 
 use crate::tables::{Column as Kind, Listing, Page};
 
-/// What stands where there is no value.
+/// The text of a missing value.
 const NONE: &str = "–";
 
 /// A table with a caption. Its first columns are text on the left, the others numbers on the right.
@@ -59,12 +59,12 @@ impl Sheet {
         }
     }
 
-    /// Adds a sentence below the table, which is there even if the table has no rows.
+    /// Adds a sentence below the table, which is shown even if the table has no rows.
     pub(crate) fn note(&mut self, note: String) {
         self.notes.push(note);
     }
 
-    /// Whether there is nothing to show.
+    /// Whether there is no content.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows == 0 && self.notes.is_empty()
     }
@@ -98,7 +98,7 @@ impl Sheet {
         self.columns.iter().map(Column::heading)
     }
 
-    /// How many rows it has.
+    /// Number of rows.
     pub(crate) fn len(&self) -> usize {
         self.rows
     }
@@ -108,7 +108,7 @@ impl Sheet {
         &self.notes
     }
 
-    /// The cells of a row, as they are read.
+    /// The cells of a row, in order.
     pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = &str> {
         self.columns
             .iter()

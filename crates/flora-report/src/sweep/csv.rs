@@ -3,7 +3,7 @@ use flora_federation::EvaluatedModel;
 use super::{Grid, SweepResult, halves::Halves, rows};
 use crate::{Accuracies, Accuracy, ReportError};
 
-/// What follows the row, its axes and its part.
+/// The columns after the row, its axes and its part.
 const COLUMNS: [&str; 34] = [
     "seed",
     "data_seed",
@@ -41,8 +41,8 @@ const COLUMNS: [&str; 34] = [
     "peak_memory_bytes",
 ];
 
-/// Every run as lines of CSV, with a header: one line for each client tested, which repeats what holds for
-/// the run; accuracies 0..1. A column `axis.NAME` for each axis. Fields that are not known are empty.
+/// Every run as lines of CSV, with a header: one line for each tested client, which repeats the values of the run.
+/// Accuracies are 0..1. There is a column `axis.NAME` for each axis. Unknown fields are empty.
 ///
 /// # Errors
 ///

@@ -4,7 +4,7 @@ use crate::{
     figures::{Figure, LineChart, Places, Point, Series},
 };
 
-/// Numbers whose largest is at least so many times their smallest are shown on a logarithmic scale.
+/// The scale is logarithmic if the largest number is at least this many times the smallest.
 const LOGARITHMIC: f64 = 8.0;
 
 pub(super) fn draw(
@@ -39,12 +39,12 @@ pub(super) fn draw(
         narrow,
         ..LineChart::default()
     };
-    // Before the first run, not after it.
+    // Checked before the first run.
     figure.check()?;
     if rows.is_empty() { Ok(None) } else { figure.draw().map(Some) }
 }
 
-/// If all values are numbers, they lie at their distances and lines join the points of a series.
+/// If all values are numbers, they are placed to scale, and lines join the points of a series.
 fn places(values: &[String]) -> Places {
     let number =
         |value: &String| value.trim().parse().ok().filter(|number: &f64| number.is_finite());
@@ -57,8 +57,8 @@ fn places(values: &[String]) -> Places {
     Places::Ticks { ticks: numbers, logarithmic: low > 0.0 && high / low >= LOGARITHMIC }
 }
 
-/// The points of the rows that differ in nothing but `x`. All series are there from the beginning: their
-/// colours stay while points follow.
+/// The points of the rows that differ only in `x`. All series exist from the beginning, so that their colours do not
+/// change as points are added.
 fn series(grid: &Grid, rows: &[SweepRow], x: usize, place: impl Fn(usize) -> f64) -> Vec<Series> {
     let mut series: Vec<(Vec<usize>, Series)> = Vec::new();
     for (index, row) in grid.rows.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Means and deviations as people read them.
+//! Means and deviations in human-readable form.
 
 use super::{Difference, Pairs, Spread};
 use crate::units::{bytes, count, percent, relative};
@@ -49,7 +49,7 @@ pub(super) fn mean_bytes(spread: Spread) -> String {
     bytes(spread.mean.round() as u64)
 }
 
-/// A relative error: `12.3 ± 0.4 %`, or `2e-8` of one that is only rounding.
+/// A relative error: `12.3 ± 0.4 %`, or `2e-8` if it is only rounding.
 pub(super) fn error(spread: Spread) -> String {
     match spread.mean < 5e-4 {
         true => relative(spread.mean),

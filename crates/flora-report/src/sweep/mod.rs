@@ -21,25 +21,25 @@ pub use record::{SweepEntry, SweepRecord};
 pub use report::SweepReport;
 pub use rows::{Relative, SweepRow, rows};
 
-/// What a sweep runs, in the order in which tables show it.
+/// The grid of a sweep, in the order in which tables show it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Grid {
     /// The sweep's name.
     pub title: String,
-    /// What the rows are combinations of; empty where they are a list.
+    /// The axes whose combinations are the rows; empty if the rows are a list.
     pub axes: Vec<Axis>,
     /// The rows.
     pub rows: Vec<GridRow>,
-    /// What rows are compared with, in words.
+    /// The baseline of the rows, in words.
     pub baseline: Option<String>,
-    /// Which accuracies are compared.
+    /// The accuracies that are compared.
     pub compared: Compared,
 }
 
-/// Something that a sweep varies.
+/// An axis of a sweep.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Axis {
-    /// What it is.
+    /// Its name.
     pub name: String,
     /// Its values, by name.
     pub values: Vec<String>,
@@ -48,20 +48,20 @@ pub struct Axis {
 /// A row of a sweep.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GridRow {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// The value that it has on each axis, from 0.
     pub values: Vec<usize>,
-    /// The row that it is compared with, from 0.
+    /// Its baseline row, from 0.
     pub baseline: Option<usize>,
 }
 
-/// What [`SweepReport::figure`] draws.
+/// The specification of [`SweepReport::figure`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FigureSpec {
     /// The title.
     pub title: String,
-    /// The axis that runs from left to right, from 0; all others together make the series.
+    /// The horizontal axis, from 0; the combinations of all others are the series.
     pub x: usize,
 }
 
@@ -70,17 +70,17 @@ pub struct FigureSpec {
 pub struct SweepResult {
     /// The row, from 0.
     pub row: usize,
-    /// Which of the runs that the row is the mean of, from 0.
+    /// The number of this run among those that the row averages, from 0.
     pub part: usize,
-    /// The draw of its images, where the sweep has several.
+    /// The draw of the partition, if the sweep has several.
     pub draw: Option<u64>,
-    /// The client that is tested on the classes that nobody trains on, where there is one.
+    /// The client that is tested on the classes that no client trains on, if there is one.
     pub novel: Option<String>,
     /// The run.
     pub run: RunSummary,
 }
 
-/// Mean and sample standard deviation over seeds, and over draws where there are several.
+/// Mean and sample standard deviation over seeds, and over draws if there are several.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
     /// The mean.
@@ -90,7 +90,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// `None` of no values.
+    /// `None` without values.
     pub fn of(values: &[f64]) -> Option<Self> {
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;

@@ -1,4 +1,4 @@
-//! Rows beside their baselines, run by run: each run beside that of the same draw and seed.
+//! Rows paired with their baselines: each run with the baseline's run of the same draw and seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,9 +7,9 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::{Spread, SweepResult, halves::Halves, rows};
 
-/// How sure an interval is.
+/// The confidence level of intervals.
 const CONFIDENCE: f64 = 0.95;
-/// Differences below it come from the order of sums.
+/// Smaller differences come from the order of sums.
 const SAME: f64 = 1e-9;
 
 /// The accuracy that a run is compared by.
@@ -25,14 +25,14 @@ fn accuracy(compared: Compared, result: &SweepResult) -> Option<f64> {
     }
 }
 
-/// By how much the accuracy of a row is above that of its baseline: the mean over pairs of the same draw and seed.
+/// The difference between the accuracy of a row and that of its baseline: the mean over pairs of the same draw and
+/// seed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Difference {
     /// The mean over the pairs, -1..1.
     pub mean: f64,
-    /// Its 95 % confidence interval by Student's t with one degree of freedom less than there are pairs; `None` for a
-    /// single pair, and where all pairs have the same difference: where nothing is drawn, seeds repeat one result, and
-    /// tell nothing of chance.
+    /// Its 95 % confidence interval by Student's t, with one degree of freedom less than the number of pairs. `None`
+    /// for a single pair, and if all pairs have the same difference: without randomness, seeds only repeat one result.
     pub interval: Option<(f64, f64)>,
     /// Pairs in which the row is above its baseline.
     pub better: usize,
@@ -40,21 +40,22 @@ pub struct Difference {
     pub equal: usize,
     /// Pairs in which it is below.
     pub worse: usize,
-    /// What the pairs are.
+    /// The kind of the pairs.
     pub pairs: Pairs,
 }
 
-/// What is paired.
+/// The units that are paired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pairs {
-    /// So many draws of the images; the differences of a draw's seeds are averaged first, because they share its images.
+    /// This number of draws of the partition. The differences of a draw's seeds are averaged first, because they share
+    /// its images.
     Draws(usize),
-    /// So many seeds, where there is only one draw.
+    /// This number of seeds, if there is only one draw.
     Seeds(usize),
 }
 
 impl Difference {
-    /// `None` where no run of the row has its counterpart, or where they were scored on different images.
+    /// `None` if no run of the row has a counterpart, or if they were scored on different images.
     pub(super) fn between(
         row: &[&SweepResult],
         baseline: &[&SweepResult],
@@ -99,8 +100,8 @@ impl Difference {
     }
 }
 
-/// The accuracy of each draw and seed of which all of the row's runs are there: the mean of some of them is no
-/// counterpart of the mean of all.
+/// The accuracy of each draw and seed for which all of the row's runs exist: the mean of some of them is not comparable
+/// with the mean of all.
 fn complete(results: &[&SweepResult], compared: Compared) -> BTreeMap<(Option<u64>, u64), f64> {
     let parts: BTreeSet<usize> = results.iter().map(|result| result.part).collect();
     let mut accuracies: BTreeMap<_, Vec<f64>> = BTreeMap::new();

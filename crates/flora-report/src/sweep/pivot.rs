@@ -1,4 +1,4 @@
-//! Tables with one figure: the last axis from left to right, the others downwards.
+//! Tables of one quantity: the last axis from left to right, the others downwards.
 
 use super::{
     Grid, SweepRow,
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{sheet::Sheet, units::bytes};
 
-/// A table for each figure; none where there are fewer than two axes.
+/// A table for each quantity; none if there are fewer than two axes.
 pub(super) fn pivots(grid: &Grid, rows: &[SweepRow]) -> Vec<Sheet> {
     if grid.axes.len() < 2 {
         return Vec::new();

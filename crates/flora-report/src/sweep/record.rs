@@ -1,4 +1,4 @@
-//! The results of a sweep so far, as a file from which its report is made.
+//! The current results of a sweep, as a file from which its report is made.
 
 use std::{fs, path::Path};
 
@@ -25,7 +25,7 @@ pub struct SweepRecord {
 /// A run of a sweep, with its folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepEntry {
-    /// The name of its folder in that of the sweep.
+    /// The name of its folder inside the sweep's folder.
     pub folder: String,
     /// Its result.
     pub result: SweepResult,
@@ -40,7 +40,7 @@ impl SweepRecord {
         self.runs.iter().map(|entry| entry.result.clone()).collect()
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the file, completely or not at all.
     ///
     /// # Errors
     /// [`ReportError::Io`], [`ReportError::Json`].
@@ -54,8 +54,7 @@ impl SweepRecord {
     /// Reads the file in a sweep's folder.
     ///
     /// # Errors
-    /// [`ReportError::Io`], [`ReportError::Json`], and [`ReportError::Damaged`] for numbers that point to no row or
-    /// axis.
+    /// [`ReportError::Io`], [`ReportError::Json`], and [`ReportError::Damaged`] for indices without a row or axis.
     pub fn load(folder: impl AsRef<Path>) -> Result<Self, ReportError> {
         let path = folder.as_ref().join(Self::FILE);
         let text = fs::read_to_string(&path).map_err(ReportError::io("read", &path))?;
@@ -75,7 +74,7 @@ impl SweepRecord {
         }
     }
 
-    /// A number that points to nothing.
+    /// An index out of range.
     fn problem(&self) -> Option<String> {
         let Grid { rows, axes, .. } = &self.grid;
         for (at, row) in rows.iter().enumerate() {

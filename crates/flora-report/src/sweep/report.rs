@@ -12,7 +12,7 @@ use crate::{
     units::{bytes, count, epsilon},
 };
 
-/// What a sweep found, to be written in several forms.
+/// The results of a sweep, to be written in several formats.
 #[derive(Debug, Clone)]
 pub struct SweepReport<'a> {
     grid: &'a Grid,
@@ -20,7 +20,7 @@ pub struct SweepReport<'a> {
 }
 
 impl<'a> SweepReport<'a> {
-    /// A report on the runs that are there; more may follow.
+    /// A report on the existing runs; more may follow.
     pub fn new(grid: &'a Grid, results: &[SweepResult]) -> Self {
         Self { grid, rows: rows(grid, results) }
     }
@@ -30,7 +30,7 @@ impl<'a> SweepReport<'a> {
         &self.rows
     }
 
-    /// Accuracies, what they are above the baseline's, and what they cost. In Markdown, but for a terminal.
+    /// Accuracies, their differences from the baseline, and costs: the tables of `results.md`, laid out for a terminal.
     pub fn overview(&self, page: Page) -> String {
         let sheets = self.tables().into_iter().map(|sheet| match page {
             Page::Terminal(_) => sheet.listing(page),
@@ -41,8 +41,8 @@ impl<'a> SweepReport<'a> {
         sheets.join("\n")
     }
 
-    /// The content of `results.md`: the tables of the [overview](Self::overview), and where there are several axes a
-    /// table for each figure, with the last axis from left to right.
+    /// The content of `results.md`: the tables of the [overview](Self::overview), and, with several axes, a table for
+    /// each quantity, with the last axis from left to right.
     pub fn markdown(&self) -> String {
         let mut parts = vec![format!("# {}\n\n{}", self.grid.title, self.legend())];
         parts.extend(self.sheets().iter().map(Sheet::markdown));
@@ -67,12 +67,12 @@ impl<'a> SweepReport<'a> {
         parts.join("\n")
     }
 
-    /// The accuracy of the global model after the last round, with its deviation over seeds; `None` while
-    /// no run is done.
+    /// The accuracy of the global model after the last round, with its deviation over seeds; `None` while no run has
+    /// finished.
     ///
     /// # Errors
-    /// [`ReportError::Figure`] for an axis that the sweep does not have, and where there are more
-    /// places or series than can be told apart.
+    /// [`ReportError::Figure`] for an axis that the sweep does not have, and for more positions or series than can be
+    /// distinguished.
     pub fn figure(&self, spec: &FigureSpec) -> Result<Option<Figure>, ReportError> {
         figure::draw(self.grid, &self.rows, spec, false)
     }
@@ -100,65 +100,67 @@ impl<'a> SweepReport<'a> {
         self.sentences().iter().map(|line| format!("- {line}\n")).collect()
     }
 
-    /// What the numbers are, a sentence or two each.
+    /// Explanations of the numbers, a sentence or two each.
     pub(crate) fn sentences(&self) -> Vec<String> {
         let most = |count: fn(&SweepRow) -> usize| self.rows.iter().map(count).max().unwrap_or(0);
         let any = |has: fn(&SweepRow) -> bool| self.rows.iter().any(has);
         let mut lines = vec![match (most(|row| row.seeds), most(|row| row.draws)) {
-            (0, _) => "No run is done yet.",
+            (0, _) => "No run has finished yet.",
             (1, _) => "One seed: no deviations.",
             (_, 0 | 1) => "Mean ± sample deviation over seeds.",
             _ => {
-                "Mean ± sample deviation over all seeds of all draws of the images (`partition_seeds`)."
+                "Mean ± sample deviation over all seeds of all draws of the partition (`partition_seeds`)."
             }
         }];
         lines.extend([
-            "The global model is the one that the server averaged. Local models are the clients' own \
-             after their last training, before averaging, each on its own client's images.",
-            "Mean: unweighted over clients. Weighted: by the images that they are scored on. Own clients: those that train in \
-             the run; the others only test.",
+            "The global model is the one that the server averages. Local models are the clients' own models after their \
+             last training, before averaging, each tested on its own client's images.",
+            "Mean: unweighted over clients. Weighted: by the number of images that a client is scored on. Own clients: \
+             those that train in the run; other clients only test.",
             match common_images(&self.rows) {
                 Some("validation") => "All accuracies are on the validation images (`data.validation`).",
                 Some(_) => "All accuracies are on the test images.",
                 None => "Some accuracies are on the test images and some on the validation images.",
             },
-            "The best round is chosen on the images that it is scored on: an optimistic figure.",
+            "The best round is chosen on the images that it is scored on, so its accuracy is optimistic.",
         ]);
         if any(|row| row.harmonic_mean.is_some()) {
             lines.push(
                 "Base: all images of the classes that clients train on. Novel: those of the other classes. Each image is \
-                 told from the classes of its own half.",
+                 classified among the classes of its own half.",
             );
         }
         lines.push(
-            "Training is the wall clock of all clients. What a run costs is counted until its last round. Model and \
-             images: loading both, and encoding the images that were not encoded yet. The peak of memory is that of \
-             the run's own process.",
+            "Training is the wall clock of all clients. The costs of a run are counted until its last \
+             round. Model and images: loading both, and encoding the images whose features were not in the cache. Peak \
+             memory is that of the run's own process.",
         );
         if any(|row| row.aggregation_error.is_some()) {
             lines.push(
-                "The aggregation error tells how far the product of the averaged LoRA factors is from the average of the \
-                 clients' products, relative to it: the mean over the rounds.",
+                "The aggregation error is the relative distance between the product of the averaged LoRA factors and the \
+                 average of the clients' products, as the mean over the rounds.",
             );
         }
         if any(|row| row.epsilon.is_some()) {
             lines.push(
-                "Epsilon is the most privacy that a run spent, at the delta of its settings.",
+                "Epsilon is the largest privacy budget that a run spent, at the delta of its settings.",
             );
         }
         let compared = self.grid.baseline.as_ref().map(|baseline| {
-            format!("Ratios are to {baseline}, and differences from it are in percentage points.")
+            format!(
+                "Ratios are relative to {baseline}; differences from it are in percentage points."
+            )
         });
         lines.extend(compared.as_deref());
         if any(|row| row.difference.is_some()) {
             lines.extend([
-                "A difference is the mean over pairs of runs with the same draw and seed, after the last round. From base \
-                 to novel classes the harmonic mean stands for the mean over clients, and where there is no global model \
-                 the clients' own ones for it. With several draws a pair is a draw, its seeds averaged first; with one, \
-                 a seed.",
-                "The 95 % interval is Student's t over the pairs. It tells chance in draws and seeds; the images tested \
-                 are the same. There is none of a single pair, nor where all pairs have the same difference, because \
-                 nothing was drawn.",
+                "A difference is the mean over pairs of runs with the same draw and seed, after the last round. With \
+                 base and novel classes, the harmonic mean replaces the mean over clients. Without a global model, the \
+                 clients' own models are compared. With several draws, a pair is a draw, averaged over its seeds first; \
+                 with one draw, a pair is a seed.",
+                "The 95 % interval is Student's t over the pairs. It covers chance in draws and seeds, on \
+                 the same test images. There is no interval for a single pair, nor if all pairs have the same \
+                 difference, because then nothing was random.",
             ]);
         }
         lines.into_iter().map(str::to_owned).collect()
@@ -209,7 +211,7 @@ impl<'a> SweepReport<'a> {
         sheet
     }
 
-    /// The rows that have a baseline beside them.
+    /// The rows that are compared with a baseline.
     fn differences(&self) -> Option<Sheet> {
         let baseline = self.grid.baseline.as_ref()?;
         let rows: Vec<_> =
@@ -272,7 +274,7 @@ impl<'a> SweepReport<'a> {
     }
 }
 
-/// The last round, if it is that of all runs.
+/// The last round, if it is the same for all runs.
 pub(super) fn common_round(rows: &[SweepRow]) -> Option<usize> {
     let (fewest, most) = rows.first()?.rounds?;
     let common = |row: &SweepRow| row.rounds == Some((most, most));

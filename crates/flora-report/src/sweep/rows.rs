@@ -8,71 +8,71 @@ use flora_federation::EvaluatedModel;
 /// say otherwise, 0..1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SweepRow {
-    /// Which row of the sweep, from 0.
+    /// The number of the row in the sweep, from 0.
     pub row: usize,
-    /// Unweighted mean over all clients; `None` where there is no global model.
+    /// Unweighted mean over all clients; `None` if there is no global model.
     pub accuracy: Option<Spread>,
     /// Mean over all clients weighted by test examples.
     pub weighted: Option<Spread>,
     /// The worst client.
     pub worst: Option<Spread>,
-    /// Mean over the clients that trained, where some of those that are tested did.
+    /// Mean over the clients that trained, if only some of the tested clients did.
     pub trained: Option<Spread>,
     /// Mean over the others, under the same condition.
     pub others: Option<Spread>,
-    /// Unweighted mean over all clients in the best round of each run, which is chosen on the test
-    /// examples themselves: an optimistic figure.
+    /// Unweighted mean over all clients in the best round of each run, which is chosen on the test examples themselves,
+    /// so it is optimistic.
     pub best: Option<Spread>,
     /// Unweighted mean over the clients' own models, each on its own test examples, after their last
     /// training.
     pub local: Option<Spread>,
-    /// The same, where there is no global model: what then stands in its place.
+    /// The same if there is no global model; it then takes the place of the global model's accuracy.
     pub own: Option<Spread>,
-    /// The global model on the classes that somebody trains on, where classes are split into base and novel ones.
+    /// The global model on the classes that clients train on, if classes are split into base and novel ones.
     pub base: Option<Spread>,
     /// The same on the novel classes.
     pub novel: Option<Spread>,
-    /// The harmonic mean of both, of each run.
+    /// The harmonic mean of both, computed for each run.
     pub harmonic_mean: Option<Spread>,
-    /// The images that the accuracies are of, `test` or `validation`; `None` where some runs have these and some those.
+    /// The images of the accuracies, `test` or `validation`; `None` if the runs differ.
     pub scored_on: Option<String>,
-    /// What its accuracy is above its baseline's.
+    /// The difference from its baseline's accuracy.
     pub difference: Option<Difference>,
     /// Whether there is no such difference because its runs and those of its baseline were scored on different images.
     pub on_other_images: bool,
-    /// Numbers that are trained and sent; `None` where nobody trains.
+    /// Number of parameters that are trained and sent; `None` if no client trains.
     pub trainable_parameters: Option<usize>,
-    /// Bytes that a client sends in a round; `None` where one client trains alone or nobody does.
+    /// Bytes that a client sends in a round; `None` if one client trains alone or none does.
     pub bytes: Option<u64>,
     /// Bytes that a client sends in all rounds: the mean over the clients that train.
     pub total_bytes: Option<Spread>,
-    /// Bytes that a client is sent in all rounds of training, under the same condition.
+    /// Bytes that a client receives in all rounds of training, under the same condition.
     pub bytes_down: Option<Spread>,
-    /// How far the product of averaged LoRA factors was from the average of the clients' products, relative to it.
+    /// The relative distance between the product of averaged LoRA factors and the average of the clients' products.
     pub aggregation_error: Option<Spread>,
-    /// The most privacy that a run spent.
+    /// The largest privacy budget that a run spent.
     pub epsilon: Option<f64>,
     /// Seconds of training in a round, of all clients.
     pub seconds: Option<Spread>,
-    /// Seconds of training and aggregation in all rounds; `None` where nobody trains.
+    /// Seconds of training and aggregation in all rounds; `None` if no client trains.
     pub total_seconds: Option<Spread>,
     /// Seconds of loading model and data and of encoding the images.
     pub data_seconds: Option<Spread>,
-    /// The most memory that a run held at once, in bytes.
+    /// The largest peak memory of a run, in bytes.
     pub memory: Option<Spread>,
-    /// What this row takes by what its baseline takes.
+    /// The costs of this row divided by those of its baseline.
     pub relative: Relative,
-    /// The last round of the run that has the fewest, and of the one that has the most.
+    /// The smallest and the largest last round of its runs.
     pub rounds: Option<(usize, usize)>,
-    /// Draws of the images that it is the mean of; 0 where the sweep has only the experiments' own.
+    /// Number of draws that it averages; 0 if the sweep sets no draws.
     pub draws: usize,
-    /// Seeds that it is the mean of, each counted once for every draw.
+    /// Number of seeds that it averages, each counted once for every draw.
     pub seeds: usize,
-    /// Runs that it is made of.
+    /// Number of its runs.
     pub runs: usize,
 }
 
-/// Ratios of means to those of the baseline, where both are known.
+/// Ratios of means to those of the baseline, if both are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Relative {
     /// Of the bytes that a client sends in a round.

@@ -232,7 +232,7 @@ fn the_most_that_runs_spent_is_a_column() {
     (results[0].run.epsilon, results[1].run.epsilon) = (Some(2.9), Some(3.0));
     let text = SweepReport::new(&grid, &results).markdown();
     assert!(text.contains("| privacy: epsilon |") && text.contains("| 3.0000 |"), "{text}");
-    assert!(text.contains("Epsilon is the most privacy that a run spent"), "{text}");
+    assert!(text.contains("Epsilon is the largest privacy budget that a run spent"), "{text}");
 }
 
 #[test]

@@ -4,19 +4,19 @@ use crate::{
     units::{count, percent, percent_or_dash},
 };
 
-/// Which classes [`classes`] lists, and in which order.
+/// The classes that [`classes`] lists, and their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClassOrder {
     /// All, in the report's order.
     Listed,
-    /// At most so many of those that have images: the lowest recall first; of equal ones that with
-    /// more images, then that which the report lists first.
+    /// At most this number of those that have images: the lowest recall first; on a tie, the class with more images
+    /// first, then in the report's order.
     Worst(usize),
 }
 
-/// A report on one screen: accuracies in percent, beside what seeing nothing would score, and how
-/// many images and classes there are.
+/// A report on one screen: accuracies in percent, with those of guessing for comparison, and the numbers of images and
+/// classes.
 pub fn classification(report: &ClassificationReport, page: Page) -> String {
     let tested = report.per_class.iter().filter(|class| class.support > 0).count();
     let classes = if tested == 1 { "class" } else { "classes" };
@@ -39,9 +39,8 @@ pub fn classification(report: &ClassificationReport, page: Page) -> String {
     format!("{table}\n\nimages   {}\nclasses  {classes}{without}\n", report.num_images)
 }
 
-/// One row a class: images, recall, precision and F1 in percent, and what it was most often taken
-/// for. What is no number is a dash: recall and F1 of a class without images, the precision of a class that is never
-/// predicted.
+/// One row per class: images, recall, precision and F1 in percent, and the most frequent wrong prediction. Undefined
+/// values are a dash: recall and F1 of a class without images, the precision of a class that is never predicted.
 pub fn classes(report: &ClassificationReport, order: ClassOrder, page: Page) -> String {
     let mut classes: Vec<&ClassScore> = report.per_class.iter().collect();
     if let ClassOrder::Worst(most) = order {

@@ -1,4 +1,4 @@
-//! A table that fits what it is shown on.
+//! A table that fits its medium.
 
 use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width,
@@ -16,16 +16,16 @@ const NARROWEST: usize = 12;
 const RULED: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// What is in a column.
+/// The content of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Column {
-    /// Names, on the left. Where there is no room for them, they lose their middles.
+    /// Names, left-aligned. If there is too little room, they are shortened in the middle.
     Name,
-    /// Texts, on the left. Where there is no room for them, they go on in the next line.
+    /// Texts, left-aligned. If there is too little room, they are wrapped.
     Text,
-    /// Numbers, on the right. They are always whole.
+    /// Numbers, right-aligned. They are never shortened.
     Figure,
-    /// Texts, among them numbers, on the right.
+    /// Texts, including numbers, right-aligned.
     Value,
 }
 
@@ -48,7 +48,7 @@ impl Listing {
         Self { columns, header, rows, spare: Vec::new() }
     }
 
-    /// The columns that a narrow terminal can do without, the first one first.
+    /// The columns that a narrow terminal may omit, the first one first.
     pub(crate) fn spare(mut self, columns: impl IntoIterator<Item = usize>) -> Self {
         self.spare = columns.into_iter().collect();
         self

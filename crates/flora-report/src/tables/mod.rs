@@ -1,4 +1,4 @@
-//! Tables for a terminal, and for whatever else reads them.
+//! Tables for a terminal, or for files and other programs.
 
 mod classification;
 mod listing;

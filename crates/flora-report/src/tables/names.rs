@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// The names cut to at most `width` characters: whole if they all fit, else without the beginning
-/// that they share, else cut off. `None` if two of them would then read the same.
+/// The names in at most `width` characters: complete if they all fit, else without their common beginning, else cut
+/// off. `None` if two of them would become the same.
 pub(super) fn shorten(names: &[&str], width: usize) -> Option<Vec<String>> {
     let fits = |name: &str| name.chars().count() <= width;
     let whole = names.iter().all(|name| fits(name));
@@ -24,8 +24,8 @@ pub(super) fn shorten(names: &[&str], width: usize) -> Option<Vec<String>> {
     (distinct == names.len() && !short.iter().any(String::is_empty)).then_some(short)
 }
 
-/// The names in at most `width` columns of a terminal: long ones lose their middles. `None` if two of them would then
-/// read the same.
+/// The names in at most `width` columns of a terminal: long ones are shortened in the middle. `None` if two of them
+/// would become the same.
 pub(super) fn without_middles(names: &[&str], width: usize) -> Option<Vec<String>> {
     let short: Vec<String> = names.iter().map(|name| without_middle(name, width)).collect();
     let count = |names: BTreeSet<&str>| names.len();

@@ -1,9 +1,9 @@
-/// What tables are shown on.
+/// The medium on which tables are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Page {
-    /// A terminal of so many columns. Long cells are broken into lines, long names lose their middles, and a
-    /// table that is too wide all the same is shown in parts.
+    /// A terminal with this number of columns. Long cells are wrapped, long names are shortened in the middle, and a
+    /// table that is still too wide is shown in parts.
     Terminal(usize),
-    /// A file, or another program: whole values, a line a row, no rules.
+    /// A file, or another program: unabbreviated values, one line per row, no rules.
     Plain,
 }

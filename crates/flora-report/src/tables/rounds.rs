@@ -23,12 +23,12 @@ const ERROR_WIDTH: usize = 8 + GAP;
 /// The narrowest that a client's column may be (`100.0`), and the widest.
 const CLIENT_WIDTH: (usize, usize) = (5, 14);
 
-/// One row a round: the accuracy of the global model, or of the clients' own where there is none, unweighted and weighted by test examples, by
-/// client (or minimum, median and maximum if there are many), the mean accuracy of the local
-/// models, the aggregation error of the round before, where LoRA factors were averaged, and the bytes that have gone up
-/// and down until then. Accuracies are in percent.
+/// One row per round: the accuracy of the global model (or of the clients' own models, if there is no global one),
+/// unweighted and weighted by test examples, and by client (or minimum, median and maximum, if there are many); the
+/// mean accuracy of the local models; the aggregation error of the previous round, if LoRA factors were averaged; and
+/// the bytes sent up and down so far. Accuracies are in percent.
 ///
-/// Made of the `Evaluated` and `Aggregated` events; others are passed over.
+/// Made from the `Evaluated` and `Aggregated` events; others are ignored.
 pub fn rounds(events: &[Event], page: Page) -> String {
     let rows = rows(events);
     let clients: BTreeSet<&str> =

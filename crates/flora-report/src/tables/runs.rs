@@ -6,8 +6,8 @@ use crate::{
     units::{self, bytes, date, percent},
 };
 
-/// A row a run: name, method, data, rounds done of those planned, accuracies in percent, when it began in UTC, and
-/// its state.
+/// One row per run: name, method, data, completed and planned rounds, accuracies in percent, the start time in UTC, and
+/// the state.
 pub fn runs(runs: &[RunRecord], page: Page) -> String {
     let is_private = runs.iter().any(|run| run.epsilon.is_some());
     let mut header =
@@ -39,7 +39,7 @@ pub fn runs(runs: &[RunRecord], page: Page) -> String {
     table.spare([began, data, method]).show(page)
 }
 
-/// Runs side by side: the settings in which they differ, what came of them, and accuracies by round in percent.
+/// A comparison of runs: the settings in which they differ, their results, and accuracies by round in percent.
 pub fn comparison(comparison: &Comparison, page: Page) -> String {
     let runs = &comparison.runs;
     let table = |first: &str, rows: Vec<Vec<String>>| {
@@ -100,7 +100,7 @@ pub fn comparison(comparison: &Comparison, page: Page) -> String {
     parts.join("\n\n")
 }
 
-/// The privacy that a run spent.
+/// The privacy budget that a run spent.
 fn spent(run: &RunRecord) -> String {
     run.epsilon.map_or_else(dash, units::epsilon)
 }
@@ -109,10 +109,10 @@ fn dash() -> String {
     "-".to_owned()
 }
 
-/// What accuracies are of, where nothing else is said.
+/// The images of accuracies, unless stated otherwise.
 const TEST: &str = "test";
 
-/// An accuracy that is of other images than test images says so.
+/// An accuracy, with a note if it is not measured on test images.
 fn of(run: &RunRecord, accuracy: String) -> String {
     match run.scored_on.as_str() {
         TEST => accuracy,
@@ -124,10 +124,10 @@ fn share(accuracy: Option<Accuracy>) -> String {
     accuracy.map_or_else(dash, |accuracy| percent(accuracy.mean))
 }
 
-/// As much of a message fits beside the other columns.
+/// The length of a message that fits beside the other columns.
 const MOST_LETTERS: usize = 60;
 
-/// Rounds done of those planned.
+/// Completed and planned rounds.
 fn progress(run: &RunRecord) -> String {
     let count = |count: Option<usize>| count.map_or_else(dash, |count| count.to_string());
     format!("{}/{}", count(run.last_round), count(run.rounds))
@@ -154,7 +154,7 @@ fn state(run: &RunRecord, page: Page) -> String {
     format!("{state}{resumable}{reason}")
 }
 
-/// The beginning of a message: run.json has it whole.
+/// The beginning of a message; run.json has all of it.
 fn shortened(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     match line.char_indices().nth(MOST_LETTERS) {
@@ -163,7 +163,7 @@ fn shortened(message: &str) -> String {
     }
 }
 
-/// A value as TOML has it, strings without their quotes.
+/// A value as in TOML, but strings without quotes.
 fn plain(value: &toml::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

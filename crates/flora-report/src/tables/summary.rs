@@ -7,8 +7,8 @@ use crate::{
     units::{bytes, count, epsilon, percent_or_dash, relative, seconds},
 };
 
-/// A run on one screen: how it ended, accuracies in percent, bytes, time by phase, memory, and what speaks against using
-/// the last round.
+/// A run on one screen: its status, accuracies in percent, bytes, time by phase, memory, and a warning if the last
+/// round is not the best choice.
 pub fn summary(run: &RunSummary, page: Page) -> String {
     let status = match run.status {
         RunStatus::Finished => "finished",
@@ -75,7 +75,7 @@ fn facts(run: &RunSummary, page: Page) -> String {
     .map(|(phase, value)| format!("{phase} {}", seconds(value)))
     .join(", ");
     let memory = run.peak_memory_bytes.map_or_else(
-        || "peak not known on this system".to_owned(),
+        || "this system does not report it".to_owned(),
         |peak| format!("{} at its peak", bytes(peak)),
     );
     let rows = [
@@ -88,8 +88,7 @@ fn facts(run: &RunSummary, page: Page) -> String {
     let aggregation = run.aggregation_error.map(|error| {
         ("aggregation", format!("error {}, the mean over the rounds", relative(error)))
     });
-    let privacy =
-        run.epsilon.map(|spent| ("privacy", format!("epsilon {} is spent", epsilon(spent))));
+    let privacy = run.epsilon.map(|spent| ("privacy", format!("epsilon {} spent", epsilon(spent))));
     let note = run.verdict().map(|verdict| ("note", verdict));
     let rows = rows
         .into_iter()

@@ -1,9 +1,9 @@
 //! Event files for [TensorBoard](https://www.tensorflow.org/tensorboard).
 //!
-//! Scalars are two small messages in a frame with two checksums. The crates that write them were looked at in
-//! November 2026: `tensorboard-rs` 0.5.9 needs `image` 0.23 and `protobuf` 2, `tfrecord` 0.15 some twenty crates and a
-//! build script, `tboard` 0.1.1 `protoc` at build time, and neither follows the current `prost`. So the
-//! messages are derived with `prost` here, and `crc32c` has the checksum.
+//! Scalars are two small messages in a frame with two checksums. The crates that write them were compared in November
+//! 2026. `tensorboard-rs` 0.5.9 needs `image` 0.23 and `protobuf` 2; `tfrecord` 0.15 needs about twenty crates and a
+//! build script; `tboard` 0.1.1 needs `protoc` at build time. None of them uses the current `prost`. So the messages
+//! are derived with `prost` here, and `crc32c` computes the checksum.
 
 mod proto;
 mod record;
@@ -25,24 +25,24 @@ use self::{
 };
 use crate::{ReportError, append::Appender, folder::TENSORBOARD};
 
-/// The most clients whose accuracies are curves of their own.
+/// The largest number of clients whose accuracies get a curve each.
 const MOST_CLIENTS: usize = 64;
 
-/// Writes a run's figures into an event file in the run folder's `tensorboard/`, as they are told.
+/// Writes the values of a run's events into an event file in the run folder's `tensorboard/`.
 ///
-/// The step is the number of rounds that the model has seen, as evaluations count rounds: what round t costs (which
+/// The step is the number of rounds that the model has seen, counted as in evaluations. The cost of round t (which
 /// `aggregated` counts from 0) is at step t + 1, with the accuracy that it led to.
 ///
-/// | tag | figure |
+/// | tag | value |
 /// |---|---|
 /// | `accuracy/global` | unweighted mean over clients; `accuracy/own` where there is no global model |
 /// | `accuracy/weighted` | mean weighted by test examples |
 /// | `accuracy/local` | the clients' own models after their training, before averaging |
 /// | `accuracy/<client>` | each client with test examples, where there are at most 64 |
 /// | `loss/global` (`loss/own`), `loss/training` | mean loss in the test and in training |
-/// | `aggregation/error` | how far the product of averaged LoRA factors is from the average of products |
+/// | `aggregation/error` | relative distance between the product of averaged LoRA factors and the average of products |
 /// | `bytes/up`, `bytes/down` | bytes of values sent in the round |
-/// | `seconds/round` | from the selection of clients to the aggregate, on the wall clock |
+/// | `seconds/round` | from the selection of clients to the aggregate, wall clock |
 /// | `seconds/aggregation`, `seconds/evaluation` | of these |
 #[derive(Debug)]
 pub struct TensorBoard {
@@ -54,9 +54,9 @@ pub struct TensorBoard {
 impl TensorBoard {
     /// Begins an event file in `<run folder>/tensorboard/`.
     ///
-    /// A run that goes on writes a new file beside the earlier ones. With `resume_step`, TensorBoard drops what these
-    /// say of this step and later ones: it is the first step that will be told again, so one more than the last
-    /// round whose evaluation is behind the state from which the run goes on.
+    /// A resumed run writes a new file beside the earlier ones. With `resume_step`, TensorBoard drops the values of
+    /// this and later steps from the earlier files. `resume_step` is the first step that will be written again: one
+    /// more than the last round whose evaluation precedes the state from which the run is resumed.
     ///
     /// # Errors
     /// [`ReportError::Io`].
@@ -68,16 +68,16 @@ impl TensorBoard {
         fs::create_dir_all(&folder).map_err(ReportError::io("create the folder", &folder))?;
         let mut writer = Self { file: create_file(&folder)?, began: None };
         writer.write(0, What::FileVersion("brain.Event:2".to_owned()))?;
-        // TensorBoard takes the first of these for the start of a run, and each later one for a restart.
+        // TensorBoard interprets the first of these as the start of a run, and each later one as a restart.
         let start = What::SessionLog(SessionLog { status: SessionLog::START });
         writer.write(resume_step.unwrap_or(0), start)?;
         Ok(writer)
     }
 
-    /// Writes what the event tells, and flushes it. Most events have no figure, and are passed over.
+    /// Writes the values of the event, and flushes them. Most events have no values and are ignored.
     ///
     /// # Errors
-    /// [`ReportError::Io`]; after the first one nothing is written any more, and every later figure gives it again.
+    /// [`ReportError::Io`]; after the first one, nothing more is written, and every later call returns it again.
     pub fn hear(&mut self, event: &Event) -> Result<(), ReportError> {
         match event {
             Event::RoundStarted { .. } => {
@@ -140,7 +140,8 @@ impl TensorBoard {
     }
 }
 
-/// A file of a name that TensorBoard takes for an event file, and reads after earlier ones: in the order of names.
+/// A file with a name that TensorBoard recognises as an event file and, because it reads in the order of names, reads
+/// after earlier ones.
 fn create_file(folder: &Path) -> Result<Appender, ReportError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     for number in 0.. {
@@ -154,7 +155,7 @@ fn create_file(folder: &Path) -> Result<Appender, ReportError> {
     unreachable!("the numbers do not end")
 }
 
-/// Figures of one step.
+/// Values of one step.
 #[derive(Default)]
 struct Scalars(Vec<Value>);
 
@@ -169,7 +170,7 @@ impl Scalars {
             return;
         }
         for ClientScore { client, accuracy, .. } in tested() {
-            // Clients have any names.
+            // Clients may have any names.
             let tag = match client.as_str() {
                 "global" | "own" | "weighted" | "local" => format!("accuracy/client {client}"),
                 _ => format!("accuracy/{client}"),

@@ -1,4 +1,4 @@
-//! Dealers that seal wrong shares, which no message made outside of this crate can hold.
+//! Dealers that seal wrong shares, which cannot be constructed outside this crate.
 
 use std::collections::BTreeMap;
 

@@ -20,7 +20,7 @@ use crate::{
 /// A client's contribution.
 #[derive(Debug, Clone, Copy)]
 pub struct Update<'a> {
-    /// The update, as many values as the setup says.
+    /// The update, with the setup's number of values.
     pub values: &'a [f32],
     /// Its weight in the mean, usually the number of examples.
     pub weight: u64,
@@ -36,7 +36,7 @@ pub struct Client {
     state: State,
 }
 
-/// The data that later stages need. Everything else is erased.
+/// The data for later stages. Everything else is erased.
 enum State {
     Fresh,
     Advertised { secrets: Secrets, keys: PublicKeys },
@@ -167,7 +167,7 @@ impl Client {
         &self.setup
     }
 
-    /// The identity keys, with those that were seen first in this attempt.
+    /// The identity keys, including those first seen in this attempt.
     pub fn directory(&self) -> &Directory {
         &self.directory
     }
@@ -197,7 +197,7 @@ impl Client {
         }
     }
 
-    /// Checks that with `there` among the neighbours, and itself, enough can open a secret.
+    /// Checks that the neighbours in `there` and the client itself are enough to open a secret.
     fn enough(&self, there: impl Fn(ClientId) -> bool) -> Result<()> {
         let (found, missing): (Vec<_>, Vec<_>) =
             self.neighbours.iter().partition(|client| there(**client));

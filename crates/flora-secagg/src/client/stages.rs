@@ -158,8 +158,8 @@ impl Client {
         Ok(Held { identity: peer.identity, seed, key })
     }
 
-    /// Stage 2: the lanes, masked with every neighbour whose bundle arrived, and with the self mask. `rng` rounds, and
-    /// does nothing else: [`Secure`](crate::Secure) counts on that.
+    /// Stage 2: the lanes, masked with every neighbour whose bundle arrived, and with the self mask. `rng` is used for
+    /// rounding only; [`Secure`](crate::Secure) relies on this.
     pub(super) fn mask(
         &mut self,
         bundles: &[Bundle],

@@ -1,4 +1,4 @@
-//! A client's state as bytes, for a client that does not stay in memory between two requests.
+//! A client's state as bytes, for a client that is not kept in memory between requests.
 
 use std::collections::BTreeMap;
 

@@ -11,22 +11,22 @@ use crate::{
     Update, VerifyingKey, crypto, secrets, system_rng,
 };
 
-/// A client whose updates leave it under masks only: what the server gets of a round is the sum over all clients.
+/// A client whose updates leave it only under masks: of each round, the server gets only the sum over all clients.
 ///
-/// It answers the queries [`SECURE`] of a [`SecureFleet`](super::SecureFleet), and tasks to train that come with a request of it. One
-/// without is refused, and so is a query of anything else. What it measures of its images stays with it, but for the
-/// number of examples, and for what it spent of a budget.
+/// It answers the queries [`SECURE`] of a [`SecureFleet`](super::SecureFleet), and training tasks that contain one of
+/// its requests. A training task without a request is refused, and so is any other query. Measurements on its images
+/// stay with the client, except for the number of examples and the privacy budget spent.
 ///
-/// Its identity, an Ed25519 key, is drawn in the first round and kept with its state, and so are the keys that other clients
-/// showed first ([`Directory::FirstUse`]).
+/// Its identity, an Ed25519 key, is drawn in the first round and kept with its state, as are the keys that other
+/// clients sent first ([`Directory::FirstUse`]).
 pub struct Secure<C> {
     inner: C,
     policy: Policy,
-    /// The range that setups must have, and the norm, if there is one instead: a server must not learn of numbers by
-    /// where they begin to be refused.
+    /// The range that setups must have, and the norm, if there is one instead: otherwise a server could learn about
+    /// values from the range at which they are refused.
     range: f32,
     norm: Option<f32>,
-    /// Its identity, where it keeps it elsewhere.
+    /// Its identity, if it is kept elsewhere.
     identity: Option<SigningKey>,
     kept: Kept,
     current: Option<Client>,
@@ -48,14 +48,15 @@ impl<C: Participant> Secure<C> {
         Self { inner, policy, range, norm, identity, kept, current: None }
     }
 
-    /// The same with updates of at most this norm, if there is one, which are rotated before they are rounded: the
-    /// plan's [`Config::norm`](crate::Config::norm). Setups without it are then refused, as are others with it.
+    /// The same with updates of at most this norm, which are rotated before they are rounded: the plan's
+    /// [`Config::norm`](crate::Config::norm). With a norm, setups without it are refused; without one, setups with it
+    /// are.
     #[must_use]
     pub fn with_norm(self, norm: Option<f32>) -> Self {
         Self { norm, ..self }
     }
 
-    /// The same with an identity that its owner keeps, whatever becomes of its state.
+    /// The same with an identity that the owner keeps, independent of the client's state.
     #[must_use]
     pub fn with_identity(self, identity: Option<SigningKey>) -> Self {
         Self { identity, ..self }
@@ -157,7 +158,7 @@ fn rounding(session: &Session, client: ClientId) -> ChaCha20Rng {
     ChaCha20Rng::from_seed(key)
 }
 
-/// An error as it may leave: without the numbers that masks hide.
+/// An error in the form that may leave the client: without the numbers that masks hide.
 fn hidden(error: &SecaggError, is_rotated: bool) -> String {
     match error {
         SecaggError::Norm { .. } => format!(
@@ -175,7 +176,7 @@ fn hidden(error: &SecaggError, is_rotated: bool) -> String {
     }
 }
 
-/// What training changed, in the order of what was sent, and for how many examples it stands.
+/// The update from training, in the order of the sent tensors, and its number of examples.
 fn update(task: &Task, trained: &Message) -> Result<(Vec<f32>, u64), String> {
     let (Some(sent), Some(answer)) = (task.message.get_parameters(), trained.get_parameters())
     else {
@@ -272,7 +273,7 @@ impl<C: Participant> Participant for Secure<C> {
     }
 }
 
-/// What is kept, as JSON with hexadecimal digits.
+/// The saved data, as JSON with hexadecimal digits.
 #[derive(Serialize, Deserialize)]
 struct Saved {
     identity: String,

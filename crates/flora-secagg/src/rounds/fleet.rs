@@ -13,23 +13,24 @@ use crate::{
     Sum, system_rng,
 };
 
-/// What a [`SecureFleet`] must know of the run.
+/// The properties of a run that a [`SecureFleet`] needs.
 pub struct SecureFacts {
-    /// The settings. Without a [`max_weight`](Config::max_weight) of more than 1, it is the most examples of a client.
+    /// The settings. If [`max_weight`](Config::max_weight) is at most 1, the largest number of examples of a client is
+    /// used.
     pub config: Config,
-    /// What the run is called, which all keys and signatures are for.
+    /// The run's name, which is part of all keys and signatures.
     pub run: String,
-    /// Whether the tensor of that name comes back, of those that are sent.
+    /// Whether clients return the tensor of that name.
     pub is_answered: Box<dyn Fn(&str) -> bool + Send>,
 }
 
-/// A fleet of [`Secure`](super::Secure) clients, which the round loop sees as one that answers with one update: to a task to train, every
-/// client in the sum answers `sent + mean`, with the mean update of all of them, weighted by examples. A strategy that
-/// averages makes of these what it would make of the answers behind them.
+/// A fleet of [`Secure`](super::Secure) clients, which the round loop sees as one that answers with one update: every
+/// client in the sum answers a training task with `sent + mean`, where `mean` is the mean update of all of them,
+/// weighted by examples. A strategy that averages gets the same result from these as from the individual answers.
 ///
-/// A round of training takes five exchanges: two queries, the training, and two queries. Each has the round's deadline, and a run that
-/// is asked to stop does so after the last. Who drops
-/// out on the way is left out, as far as the settings allow; else the round has no answers, and nobody's update is known.
+/// A round of training takes five exchanges: two queries, the training, and two queries. Each has the round's deadline,
+/// and a run that is asked to stop does so after the last. Clients that drop out on the way are left out, as far as the
+/// settings allow; otherwise the round has no answers, and no update is revealed.
 pub struct SecureFleet<F> {
     inner: F,
     facts: SecureFacts,
@@ -41,7 +42,7 @@ pub struct SecureFleet<F> {
     asked: BTreeMap<String, u64>,
 }
 
-/// What came of one client.
+/// The outcome of one client.
 struct Member {
     task: Task,
     bytes: u64,
@@ -78,7 +79,7 @@ impl<F: Fleet> SecureFleet<F> {
         config.setup(session, clients, length, &mut system_rng()?)
     }
 
-    /// Goes through the stages.
+    /// Runs through the stages.
     fn sum(
         &mut self,
         members: &mut BTreeMap<ClientId, Member>,
@@ -153,7 +154,7 @@ impl Member {
         }
     }
 
-    /// What the round loop hears of it. `mean` is that of all, if it is part of that.
+    /// The reply that the round loop gets for this client. `mean` is the mean of all, if the client is part of it.
     fn answer(self, mean: Option<&Arc<ParameterRecord>>, problem: &str) -> Answer {
         let Self { task, bytes, seconds, metrics, failure } = self;
         let result = match (mean, failure) {
@@ -171,7 +172,7 @@ impl Member {
     }
 }
 
-/// What was sent, moved by the mean update.
+/// The sent parameters plus the mean update.
 fn moved(
     sent: &ParameterRecord,
     mean: &[f32],

@@ -15,8 +15,8 @@ pub use fleet::{SecureFacts, SecureFleet};
 
 use crate::{Ask, ClientId, Request};
 
-/// The query of every stage but the training, and the name of the record, and of its tensor, that has a stage's bytes. Flower wants
-/// an identifier.
+/// The query of every stage except training; also the name of the record and of its tensor with a stage's bytes. Flower
+/// requires an identifier.
 pub const SECURE: &str = "secure_aggregation";
 
 /// The number of the client with this name.
@@ -37,7 +37,8 @@ fn take(message: &mut Message) -> Option<Vec<u8>> {
     Some(record.get(SECURE)?.as_bytes()?.to_vec())
 }
 
-/// Whether the message of a query is the first of a round. A client that is restored to what it was before the round answers it.
+/// Whether the message of a query is the first of a round. A client that is restored to its state before the round
+/// answers it.
 pub fn begins_round(message: &Message) -> bool {
     let record = message.records.get(SECURE).and_then(|record| record.get(SECURE));
     let request = record.and_then(|tensor| Request::from_bytes(tensor.as_bytes()?).ok());

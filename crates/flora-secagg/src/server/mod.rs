@@ -22,8 +22,8 @@ use crate::{
 /// A stage that ends with too few clients ends the attempt, and the updates stay hidden. A new attempt needs a setup
 /// with a new attempt number.
 ///
-/// Keys and survivors are signed by the client's identity. For the sender of all other messages the server relies on
-/// the transport: an impostor there could spoil the sum, but learns nothing.
+/// Keys and survivors are signed by the client's identity. For all other messages, the server trusts the transport to
+/// name the sender: an impostor could spoil the sum, but would learn nothing.
 pub struct Server {
     setup: Setup,
     directory: Directory,
@@ -74,7 +74,7 @@ impl Member {
 }
 
 impl Server {
-    /// A server for one attempt. With [`Directory::Known`] it refuses keys of others than the known clients.
+    /// A server for one attempt. With [`Directory::Known`] it refuses keys that do not belong to the known clients.
     pub fn new(setup: Setup, directory: Directory) -> Self {
         let graph = setup.graph();
         let members = setup.clients().iter().map(|_| Member::default()).collect();
@@ -105,7 +105,7 @@ impl Server {
         &self.setup
     }
 
-    /// The identity keys, with those that were seen first in this attempt.
+    /// The identity keys, including those first seen in this attempt.
     pub fn directory(&self) -> &Directory {
         &self.directory
     }

@@ -11,8 +11,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// An invalid answer, with the client and the fault. It changes nothing: the client may send another answer until
-    /// the stage is closed.
+    /// An invalid answer, with the client and the fault. An invalid answer changes nothing: the client may send another
+    /// one until the stage is closed.
     pub fn receive(&mut self, from: ClientId, response: Response) -> Result<()> {
         let found = response.body.stage();
         let refuse = |fault| Err(SecaggError::peer(from, found, fault));

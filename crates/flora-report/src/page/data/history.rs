@@ -1,4 +1,4 @@
-//! The events of a run as its charts need them.
+//! The events of a run, in the form that its charts need.
 
 use std::{
     collections::BTreeMap,
@@ -30,7 +30,7 @@ pub(in crate::page) struct History {
     pub(in crate::page) notes: Vec<String>,
     pub(in crate::page) warnings: Vec<String>,
     pub(in crate::page) ended: Option<(RunStatus, Option<String>)>,
-    /// Why the rest could not be read.
+    /// The reason why the rest could not be read.
     pub(in crate::page) problem: Option<String>,
 }
 
@@ -55,12 +55,12 @@ impl Evaluation {
     }
 }
 
-/// What it took to train a round, all its attempts together.
+/// The cost of training a round, over all its attempts.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(in crate::page) struct Round {
     /// Clients that were asked to train.
     pub(in crate::page) selected: usize,
-    /// Clients that came back.
+    /// Clients that replied.
     pub(in crate::page) replies: usize,
     pub(in crate::page) bytes_up: u64,
     pub(in crate::page) bytes_down: u64,
@@ -71,7 +71,7 @@ pub(in crate::page) struct Round {
     /// The clients' loss while they trained.
     pub(in crate::page) loss: Option<f64>,
     pub(in crate::page) aggregation_error: Option<f64>,
-    /// What is spent of a privacy budget after it.
+    /// The privacy budget spent after it.
     pub(in crate::page) epsilon: Option<f64>,
 }
 

@@ -112,7 +112,7 @@ impl Page {
     }
 }
 
-/// What the page may do: show itself. What was not written by this crate is neither run nor loaded.
+/// The content security policy: the page runs and loads only what this crate wrote.
 pub(super) fn policy(usage: Use<'_>) -> String {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
     let script = match usage {

@@ -1,4 +1,4 @@
-//! What all pages are put together from.
+//! The building blocks of all pages.
 
 use flora_core::text::printable;
 use maud::{Markup, PreEscaped, html};

@@ -1,4 +1,4 @@
-//! How the run was made, and how to repeat it.
+//! The settings of the run, and the command that repeats it.
 
 use flora_core::shell::quoted;
 use maud::{Markup, html};
@@ -47,7 +47,7 @@ pub(in crate::page) fn repeat(run: &Run) -> Markup {
 fn versions(run: &Run) -> Table {
     let mut table = Table::new("Versions, device and inputs", ["", "value"]).text();
     let Some(summary) = &run.summary else {
-        table.row(["run.json", "not there yet: it is written when the run ends"]);
+        table.row(["run.json", "missing: it is written when the run ends"]);
         return table;
     };
     table.row(["flora", summary.versions.flora.as_str()]);

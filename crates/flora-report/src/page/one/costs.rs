@@ -1,4 +1,4 @@
-//! What the run works with, and what it takes: images, bytes, seconds, and answers that were left out.
+//! The data of the run and its costs: images, bytes, seconds, and answers that were left out.
 
 use std::collections::BTreeMap;
 
@@ -80,7 +80,7 @@ pub(super) fn costs(run: &Run) -> Result<Option<Section>, ReportError> {
     let time = Bars {
         id: "seconds",
         title: "Seconds by round".to_owned(),
-        says: "Training is the sum of the clients' own seconds: where they train side by side, a round is shorter."
+        says: "Training is the sum of the clients' own seconds: if they train in parallel, a round is shorter."
             .to_owned(),
         x: "round",
         y: Quantity::Seconds,
@@ -113,7 +113,7 @@ fn sent_sentence(run: &Run) -> String {
     let (up, down) = (record.bytes_up.saturating_sub(up), record.bytes_down.saturating_sub(down));
     if up + down > 0 {
         text += &format!(
-            " Of these, {} and {} went into attempts below the quorum, of which no bar is drawn.",
+            " Of these, {} and {} were used by attempts below the quorum, which have no bar.",
             units::bytes(up),
             units::bytes(down)
         );
@@ -128,7 +128,7 @@ fn phases_of(run: &Run) -> Result<Option<Chart>, ReportError> {
     Bars {
         id: "phases",
         title: "Seconds by phase".to_owned(),
-        says: format!("The wall clock: {} in all phases together.", units::seconds(sum)),
+        says: format!("Wall clock: {} in all phases together.", units::seconds(sum)),
         x: "phase",
         y: Quantity::Seconds,
         bars: phases.iter().map(|(name, _)| name.clone()).collect(),
@@ -156,7 +156,7 @@ pub(in crate::page) fn phases(
         if sum(b) > sum(a) { b } else { a }
     });
     let says = longest.map_or_else(String::new, |name| {
-        format!("The wall clock, from start to end. Most of it is the phase {name}.")
+        format!("Wall clock, from start to end. Most of it is the phase {name}.")
     });
     let parts = names
         .iter()
@@ -208,7 +208,7 @@ pub(super) fn failures(run: &Run) -> Result<Option<Section>, ReportError> {
     };
     let content = html! {
         p {
-            "Failed: the client could not do its task or be reached. Late: its answer was not there at the deadline. "
+            "Failed: the client failed at its task or could not be reached. Late: its answer did not arrive before the deadline. "
             "Refused: its answer did not pass the checks. None of these answers is part of a model."
         }
         @if let Some(chart) = chart.chart()? { (charts(&[chart])) }

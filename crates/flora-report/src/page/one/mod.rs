@@ -75,7 +75,7 @@ pub(super) fn remarks(run: &Run) -> Markup {
         @if let Some(warning) = &run.record.warning { (callout(Tone::Warning, warning)) }
         @if run.record.resumable {
             (callout(Tone::Note, &format!(
-                "the run can go on: flora run --resume {}",
+                "the run can be resumed: flora run --resume {}",
                 flora_core::shell::quoted(&run.path)
             )))
         }

@@ -1,4 +1,4 @@
-//! What came of the run, in a sentence and a few numbers.
+//! The result of the run, in a sentence and a few numbers.
 
 use maud::html;
 
@@ -26,7 +26,7 @@ fn headline(run: &Run) -> String {
     let record = &run.record;
     let Some((last, round)) = record.accuracy.last.zip(record.last_round) else {
         return match record.state {
-            RunState::Running => "No round is done yet.".to_owned(),
+            RunState::Running => "No round has finished yet.".to_owned(),
             _ => "No model was tested.".to_owned(),
         };
     };
@@ -84,7 +84,7 @@ fn numbers(run: &Run) -> Vec<Card> {
     }
     if let Some(round) = record.last_round {
         let detail = match (record.rounds, record.stopped_early) {
-            (_, Some(_)) => "stopped early: no score became better".to_owned(),
+            (_, Some(_)) => "stopped early: the score no longer improved".to_owned(),
             (Some(planned), None) => format!("of {planned} planned"),
             (None, None) => String::new(),
         };
@@ -102,7 +102,7 @@ fn numbers(run: &Run) -> Vec<Card> {
         add("Time", seconds(total), detail);
     }
     if !history.failures.is_empty() {
-        let detail = "answers that did not come or were refused".to_owned();
+        let detail = "answers that did not arrive or were refused".to_owned();
         add("Left out", history.failures.len().to_string(), detail);
     }
     if let Some(epsilon) = run.epsilon() {

@@ -1,4 +1,4 @@
-//! What images are taken for: confusions, and examples before and after training.
+//! Predictions: confusions, and examples before and after training.
 
 use flora_core::{shell::quoted, text::printable};
 use maud::{Markup, html};
@@ -96,7 +96,7 @@ fn shown(run: &Run, predictions: &Predictions) -> Result<Markup, ReportError> {
         (confused(predictions).html())
         @if !predictions.has_before {
             @if let Some(before) = before_command(run) {
-                p { "What the model said before training is not there. This command writes it:" }
+                p { "The predictions before training are missing. This command writes them:" }
                 (command(&before))
             }
         }
@@ -116,7 +116,7 @@ fn confusion(
         id,
         title: format!("Confusions {when}"),
         says: format!(
-            "Rows are true classes, columns what images were taken for. {} images are on the diagonal.",
+            "Rows are true classes, columns are predicted classes. {} images are on the diagonal.",
             units::count(right as usize)
         ),
         of: ["true class", "prediction"],
@@ -150,7 +150,7 @@ fn confused(predictions: &Predictions) -> Table {
         table.row(row);
     }
     if table.rows.is_empty() {
-        table.notes.push("There are none.".to_owned());
+        table.notes.push("No mistakes.".to_owned());
     }
     table
 }
@@ -167,7 +167,7 @@ fn gallery(predictions: &Predictions) -> Markup {
                 figure {
                     @match picture {
                         Some(data) => { img src=(data) alt=(alternative(predictions, image)) width="96" height="96"; }
-                        None => { div class="nothing" role="img" aria-label="The image file is not there" {} }
+                        None => { div class="nothing" role="img" aria-label="The image file is missing" {} }
                     }
                     figcaption {
                         strong { (printable(&predictions.classes[image.label])) }
@@ -182,9 +182,9 @@ fn gallery(predictions: &Predictions) -> Markup {
     }
     html! {
         p {
-            "The true class in bold; below it, what the model took the image for"
+            "The true class is in bold; below it, the model's prediction"
             @if predictions.has_before { ", before and after training" }
-            ", with the share that it gave to that class."
+            ", with the probability of that class."
         }
         @if lost > 0 {
             (callout(Tone::Note, &format!(
@@ -214,7 +214,7 @@ fn guess(predictions: &Predictions, image: &Image, guess: Guess, when: &str) -> 
     }
 }
 
-/// Some images of each outcome in turn, from classes that are far apart, the same whenever they are asked for.
+/// Some images of each outcome, spread over the classes; the same in every call.
 fn examples(images: &[Image]) -> Vec<&Image> {
     let kinds =
         [(Some(false), true), (Some(true), false), (Some(false), false), (Some(true), true)];

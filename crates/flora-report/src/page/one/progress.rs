@@ -1,4 +1,4 @@
-//! What becomes of the model round by round.
+//! The model, round by round.
 
 use super::part;
 use crate::{
@@ -124,7 +124,7 @@ fn aggregation_chart(run: &Run) -> Lines {
     }
 }
 
-/// What is spent of the privacy budget.
+/// The privacy budget spent.
 fn privacy_chart(run: &Run) -> Lines {
     let spent = run.history.trained().filter_map(|(round, it)| Some((round, it.epsilon?)));
     let spent: Vec<(usize, f64)> = spent.collect();
