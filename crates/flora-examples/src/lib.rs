@@ -29,8 +29,9 @@ pub fn folder() -> Option<PathBuf> {
     // A gzip file ends with the CRC-32 of its content and the length.
     let (_, end) = SECOND.split_last_chunk::<8>()?;
     let checksum = u32::from_le_bytes([end[0], end[1], end[2], end[3]]);
-    let user = choose_native_strategy().ok()?;
-    Some(user.data_dir().join("flora").join(format!("examples-{checksum:08x}")))
+    let data = choose_native_strategy().ok()?.data_dir();
+    // With an empty HOME it would be a folder of the current one.
+    data.is_absolute().then(|| data.join("flora").join(format!("examples-{checksum:08x}")))
 }
 
 /// The folder that holds the archive's content, after it was unpacked there if it was not there yet.

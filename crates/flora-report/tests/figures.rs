@@ -414,3 +414,37 @@ fn names_in_any_script_can_be_drawn() {
         assert!(["Han", "Hiragana", "symbols"].contains(&missing.script.as_str()), "{missing}");
     }
 }
+
+/// Models may diverge, and files may be damaged.
+#[test]
+fn numbers_of_any_size_are_drawn() {
+    let most = f64::from(f32::MAX);
+    for values in [
+        [-1e308, 1e308],
+        [0.0, 5e-324],
+        [most, -most],
+        [f64::MAX, f64::MAX],
+        [1e300, 1.0],
+        [1e-300, 2e-300],
+    ] {
+        for far in [1.0, 1e19] {
+            let points = values
+                .iter()
+                .zip([0.0, far])
+                .map(|(&y, x)| Point { x, y, deviation: None })
+                .collect();
+            let series = vec![Series { name: "a".into(), points, style: Style::Solid }];
+            let reference = Reference { name: "b".into(), y: 0.5 };
+            let chart = LineChart { series, references: vec![reference], ..LineChart::default() };
+            let Ok(figure) = chart.draw() else {
+                assert!(values.iter().all(|value| value.abs() > 1e300), "{values:?}");
+                continue;
+            };
+            let shown = values.iter().filter(|value| value.abs() <= 1e300).count();
+            assert_eq!(figure.marks(), shown, "{values:?} {far}");
+        }
+        let parts = vec![Part { name: "a".into(), values: values.to_vec() }];
+        let bars = StackedBars { places: names(2), parts, ..StackedBars::default() };
+        assert_eq!(bars.draw().is_ok(), values.iter().any(|it| *it > 0.0 && *it <= 1e300));
+    }
+}

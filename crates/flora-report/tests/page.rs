@@ -158,6 +158,66 @@ fn names_are_text_wherever_they_stand() {
     }
 }
 
+/// No page would come, or none ever.
+#[test]
+fn numbers_without_bounds_leave_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&fixture("one"), folder.path());
+    let file = folder.path().join("metrics.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let digits = |it: char| it.is_ascii_digit() || "+-.e".contains(it);
+    for (field, number) in [
+        ("loss", "1.7e308"),
+        ("seconds", "1.7e308"),
+        ("accuracy", "-1.7e308"),
+        ("bytes_up", "18446744073709551615"),
+        ("round", "18446744073709551615"),
+    ] {
+        let field = format!("\"{field}\":");
+        let mut parts = text.split(&field);
+        let mut changed = parts.next().unwrap().to_owned();
+        for part in parts {
+            changed += &format!("{field}{number}{}", part.trim_start_matches(digits));
+        }
+        fs::write(&file, changed).unwrap();
+        let (told, page) = mpsc::channel();
+        let folders = [folder.path().to_owned()];
+        thread::spawn(move || told.send(page::render(&folders).map(|html| html.len())));
+        let page = page.recv_timeout(Duration::from_secs(60));
+        assert!(page.expect("an end").is_ok(), "{field}");
+    }
+}
+
+/// More than bars of a figure can be.
+#[test]
+fn a_run_with_thousands_of_rounds_has_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&fixture("one"), folder.path());
+    let file = folder.path().join("metrics.jsonl");
+    let mut text = fs::read_to_string(&file).unwrap();
+    let line = text.lines().find(|line| line.contains("\"aggregated\"")).unwrap().to_owned();
+    for round in 5..2_500 {
+        text += &line.replace("\"round\":0", &format!("\"round\":{round}"));
+        text.push('\n');
+    }
+    fs::write(&file, text).unwrap();
+    let html = page::render(&[folder.path().to_owned()]).unwrap();
+    assert!(html.contains("A bar is the sum of 5 rounds."));
+}
+
+/// More than a heat map can have.
+#[test]
+fn a_run_with_thousands_of_classes_has_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&fixture("one"), folder.path());
+    let classes = (0..2_500).map(|class| format!("\"class {class}\":1")).collect::<Vec<_>>();
+    let clients =
+        format!("{{\"clients\":[{{\"id\":\"a\",\"train_classes\":{{{}}}}}]}}", classes.join(","));
+    fs::write(folder.path().join("partition.json"), clients).unwrap();
+    let html = page::render(&[folder.path().to_owned()]).unwrap();
+    assert!(html.contains("2500 classes") && html.contains("the first 1,000 of each are shown"));
+}
+
 #[test]
 fn what_is_no_run_is_refused_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
@@ -278,6 +338,36 @@ fn the_server_shows_the_page_to_this_machine_alone() {
     watched.stop.store(true, Ordering::SeqCst);
     watched.server.join().unwrap().unwrap();
     assert!(begun.elapsed() < Duration::from_secs(5), "it ends when it is asked to");
+}
+
+/// Not even if they send less than they announced, or do not read what they asked for.
+#[test]
+fn slow_clients_keep_neither_others_nor_the_end_waiting() {
+    let watched = Watched::start(fixture("three"));
+    let begin = |request: &str, header: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", watched.port)).unwrap();
+        let host = format!("Host: 127.0.0.1:{}", watched.port);
+        write!(stream, "{request} / HTTP/1.1\r\n{host}\r\n{header}\r\n\r\n").unwrap();
+        stream
+    };
+    let post = |length: &str| begin("POST", &format!("Content-Length: {length}"));
+    let waiting = [post("4000"), post("1000000000000000000"), post("18446744073709551615")];
+    // What does not fit into the buffers of a connection.
+    let mut many = begin("GET", "Accept: */*");
+    for _ in 0..200 {
+        let request = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", watched.port);
+        many.write_all(request.as_bytes()).unwrap();
+    }
+    let (told, answer) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| told.send(watched.ask("GET / HTTP/1.1\nHost: localhost:PORT")).unwrap());
+        let answer = answer.recv_timeout(Duration::from_secs(20));
+        // Ends the wait of a server that fails the test.
+        drop((waiting, many));
+        assert!(answer.expect("an answer").starts_with("HTTP/1.1 200"));
+    });
+    watched.stop.store(true, Ordering::SeqCst);
+    watched.server.join().unwrap().unwrap();
 }
 
 #[test]

@@ -348,6 +348,26 @@ fn fed_sb_begins_with_random_bases() {
     );
 }
 
+/// A layer may have fewer outputs or inputs than the adapter's rank.
+#[test]
+fn random_bases_of_more_than_full_rank_end_with_zeros() {
+    let mut start = ParameterRecord::new();
+    for (part, shape) in [("A", [4, 2]), ("B", [3, 4])] {
+        let zeros = vec![0.0; shape[0] * shape[1]];
+        start.insert(name("x", part), HostTensor::from_f32(shape, zeros).unwrap()).unwrap();
+    }
+    let mut rule = FedSb::new(FedSbConfig { bases: Bases::Random }, 7);
+    let sent = rule.instruct(&global(0, &start), &info(0, 1), &Kind::Train);
+    let bases = sent.get_parameters().unwrap();
+    let tensor = |end: &str| bases.get(&name("x", end)).unwrap();
+    assert_eq!((tensor("A").shape(), tensor("B").shape()), (&[4, 2][..], &[3, 4][..]));
+    let (a, b) = (tensor("A").to_f32(), tensor("B").to_f32());
+    let norm = |values: &[f32]| values.iter().map(|it| it * it).sum::<f32>();
+    assert!((norm(&a[..4]) - 2.0).abs() < 1e-6 && norm(&a[4..]) == 0.0, "{a:?}");
+    let last: Vec<f32> = b.iter().skip(3).step_by(4).copied().collect();
+    assert!((norm(&b) - 3.0).abs() < 1e-6 && norm(&last) == 0.0, "{b:?}");
+}
+
 /// The first round computes the singular vectors of the clients' gradients; later rounds average cores.
 #[test]
 fn fed_sb_averages_cores_between_singular_vectors() {

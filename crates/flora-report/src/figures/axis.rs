@@ -25,6 +25,12 @@ pub(super) const CLOSE: f64 = 1.12;
 /// The same of slanted labels, from slot to slot.
 pub(super) const CLOSE_SLANTED: f64 = 1.1 * std::f64::consts::SQRT_2;
 
+/// Whether a number has a place on an axis. The distance of larger ones may not be a number, and plotters would search
+/// for their ticks forever.
+pub(crate) fn is_drawn(value: f64) -> bool {
+    value.abs() <= 1e300
+}
+
 /// The values of an axis: from where to where, with its ticks.
 #[derive(Debug, Clone)]
 pub(super) struct Values {

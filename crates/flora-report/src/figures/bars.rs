@@ -1,6 +1,6 @@
 use super::{
     Figure,
-    axis::{Axis, LABEL, Labels, RIGHT, Values, short_number},
+    axis::{Axis, LABEL, Labels, RIGHT, Values, is_drawn, short_number},
     canvas::{Area, Canvas, Datum, Drawn},
     colours::{self, BARS},
     elements::{Element, Look},
@@ -139,5 +139,5 @@ impl StackedBars {
 }
 
 fn counts(value: f64) -> bool {
-    value > 0.0 && value.is_finite()
+    value > 0.0 && is_drawn(value)
 }

@@ -2,7 +2,7 @@ use plotters::{element::Polygon, style::Color};
 
 use super::{
     Figure,
-    axis::{Axis, LABEL, Labels, RIGHT, Values, short_number, ticks},
+    axis::{Axis, LABEL, Labels, RIGHT, Values, is_drawn, short_number, ticks},
     canvas::{Area, Canvas, Datum, Drawn},
     colours::{self, MOST_SERIES},
     elements::{Element, Look},
@@ -149,7 +149,7 @@ impl LineChart {
                     _ => &[],
                 };
                 let mut all = xs().chain(ticks.iter().copied());
-                if let Some(x) = all.find(|x| !(*x > 0.0 && x.is_finite())) {
+                if let Some(x) = all.find(|x| !(*x > 0.0 && is_drawn(*x))) {
                     return refuse(format!(
                         "{x} on a logarithmic axis: it has positive numbers only"
                     ));
@@ -187,8 +187,7 @@ impl LineChart {
         let plane = chart.plotting_area();
         let draw = |element: Element<(f64, f64)>| drawn(plane.draw(&element));
         let count = self.series.len();
-        for (index, line) in
-            self.references.iter().enumerate().filter(|(_, line)| line.y.is_finite())
+        for (index, line) in self.references.iter().enumerate().filter(|(_, line)| is_drawn(line.y))
         {
             let ends = vec![
                 (layout.plot.horizontal.range.0, line.y),
@@ -205,7 +204,7 @@ impl LineChart {
             if series.style == Style::Band {
                 for run in &runs {
                     let deviation =
-                        |point: &Point| point.deviation.filter(|d| d.is_finite()).unwrap_or(0.0);
+                        |point: &Point| point.deviation.filter(|d| is_drawn(*d)).unwrap_or(0.0);
                     let above = run.iter().map(|point| (point.x, point.y + deviation(point)));
                     let below = run.iter().rev().map(|point| (point.x, point.y - deviation(point)));
                     let outline: Vec<_> = above.chain(below).collect();
@@ -221,7 +220,7 @@ impl LineChart {
                 }
             }
             for point in series.points.iter().filter(|point| finite(point)) {
-                let deviation = point.deviation.filter(|deviation| deviation.is_finite());
+                let deviation = point.deviation.filter(|deviation| is_drawn(*deviation));
                 if let (Some(deviation), true) = (deviation, series.style != Style::Band) {
                     let ends = vec![(point.x, point.y - deviation), (point.x, point.y + deviation)];
                     let look = Look::Whisker { series: index, cap: 0.8 * layout.radius };
@@ -257,7 +256,7 @@ impl LineChart {
 }
 
 fn finite(point: &Point) -> bool {
-    point.x.is_finite() && point.y.is_finite()
+    is_drawn(point.x) && is_drawn(point.y)
 }
 
 fn refuse<T>(problem: String) -> Result<T, ReportError> {
@@ -284,11 +283,10 @@ impl Layout {
             return None;
         }
         let ends = all().flat_map(|point| {
-            let deviation =
-                point.deviation.filter(|deviation| deviation.is_finite()).unwrap_or(0.0);
+            let deviation = point.deviation.filter(|deviation| is_drawn(*deviation)).unwrap_or(0.0);
             [point.y - deviation, point.y + deviation]
         });
-        let ends = ends.chain(chart.references.iter().map(|line| line.y).filter(|y| y.is_finite()));
+        let ends = ends.chain(chart.references.iter().map(|line| line.y).filter(|y| is_drawn(*y)));
         let (low, high) = bounds(ends.chain(chart.from_zero.then_some(0.0)));
         let vertical = Values::around(low, high, 8).axis(&chart.y_label);
         let left = Plot::left(&vertical.name, PLOT_HEIGHT, vertical.labels.widest());

@@ -27,7 +27,7 @@ use std::io;
 
 use image::{ExtendedColorType, ImageEncoder, ImageError, RgbImage, codecs::png::PngEncoder};
 
-pub(crate) use axis::round_up;
+pub(crate) use axis::{is_drawn, round_up};
 pub use bars::{Part, StackedBars};
 pub use contact_sheet::{Tile, contact_sheet};
 pub use figure::Figure;

@@ -2,7 +2,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::{
     Figure,
-    axis::{Axis, Labels, RIGHT, Values, short_number},
+    axis::{Axis, Labels, RIGHT, Values, is_drawn, short_number},
     canvas::{Area, Canvas, Datum, Drawn, STEPS},
     colours::{INK, MOST_SERIES},
     elements::{Element, Look},
@@ -203,5 +203,5 @@ fn place(chart: &Plane<'_>, point: &NamedPoint) -> (f64, f64) {
 }
 
 fn finite(point: &NamedPoint) -> bool {
-    point.x.is_finite() && point.y.is_finite()
+    is_drawn(point.x) && is_drawn(point.y)
 }

@@ -1,11 +1,11 @@
 //! The page of several runs, overlaid.
 
-use maud::{Markup, html};
+use maud::html;
 
 use super::{
     charts::{Bars, Line, Lines, Quantity},
     data::{Evaluation, Round, Run, Shares},
-    html::{Chart, Page, Section, Table, Tone, callout, charts},
+    html::{Page, Section, Table, Tone, callout},
     one,
 };
 use crate::{
@@ -34,10 +34,6 @@ pub(super) fn page(runs: &[Run]) -> Result<Page, ReportError> {
         state: None,
         sections: sections.into_iter().flatten().collect(),
     })
-}
-
-fn section(id: &'static str, title: &'static str, content: Markup) -> Section {
-    Section { id, title, content }
 }
 
 fn overview(runs: &[Run]) -> Result<Section, ReportError> {
@@ -73,7 +69,7 @@ fn overview(runs: &[Run]) -> Result<Section, ReportError> {
             p { "The runs have the same settings." }
         } @else { (differences.html()) }
     };
-    Ok(section("overview", "Overview", content))
+    Ok(Section::new("overview", "Overview", content))
 }
 
 fn results(runs: &[Run]) -> Table {
@@ -186,16 +182,7 @@ fn progress(runs: &[Run]) -> Result<Option<Section>, ReportError> {
         aggregation(runs).chart()?,
         privacy(runs).chart()?,
     ];
-    Ok(of_charts("progress", "Round by round", shown))
-}
-
-fn of_charts<const N: usize>(
-    id: &'static str,
-    title: &'static str,
-    shown: [Option<Chart>; N],
-) -> Option<Section> {
-    let shown: Vec<Chart> = shown.into_iter().flatten().collect();
-    (!shown.is_empty()).then(|| section(id, title, charts(&shown)))
+    Ok(Section::of_charts("progress", "Round by round", shown))
 }
 
 /// Parts of what each run takes.
@@ -226,7 +213,7 @@ fn costs(runs: &[Run]) -> Result<Option<Section>, ReportError> {
     let sent = bars(runs, "bytes", "Bytes by run", Quantity::Bytes, parts);
     let references: Vec<&Run> = runs.iter().collect();
     let shown = [sent.chart()?, one::phases(&references, "seconds")?];
-    Ok(of_charts("costs", "Bytes and seconds", shown))
+    Ok(Section::of_charts("costs", "Bytes and seconds", shown))
 }
 
 fn failures(runs: &[Run]) -> Result<Option<Section>, ReportError> {
@@ -237,7 +224,7 @@ fn failures(runs: &[Run]) -> Result<Option<Section>, ReportError> {
     });
     let title = "Answers left out, by run and reason";
     let chart = bars(runs, "failures", title, Quantity::Count("answers"), parts.to_vec());
-    Ok(of_charts("failures-and-exclusions", "Failures and exclusions", [chart.chart()?]))
+    Ok(Section::of_charts("failures-and-exclusions", "Failures and exclusions", [chart.chart()?]))
 }
 
 fn aggregation(runs: &[Run]) -> Lines {
@@ -273,9 +260,9 @@ fn data(runs: &[Run]) -> Result<Option<Section>, ReportError> {
     let is_common = all.all(|other: Option<&Shares>| other == Some(first));
     if !is_common {
         let text = "The runs have different partitions: the report of each run shows its own.";
-        return Ok(Some(section("data", "Data", html! { p { (text) } })));
+        return Ok(Some(Section::new("data", "Data", html! { p { (text) } })));
     }
-    Ok(of_charts("data", "Data", [one::partition(first, "partition")?]))
+    Ok(Section::of_charts("data", "Data", [one::partition(first, "partition")?]))
 }
 
 /// What belongs to one run alone.
@@ -290,5 +277,5 @@ fn each(runs: &[Run]) -> Section {
             }
         }
     };
-    section("configuration", "Configuration", content)
+    Section::new("configuration", "Configuration", content)
 }

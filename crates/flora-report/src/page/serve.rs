@@ -1,6 +1,6 @@
 //! The server of `flora watch`: on this machine only, and read-only.
 
-use std::{io, net::Ipv4Addr, path::PathBuf, time::Duration};
+use std::{io, mem, net::Ipv4Addr, path::PathBuf, thread, time::Duration};
 
 use tiny_http::{Header, Method, Request, Response, Server};
 
@@ -13,6 +13,8 @@ use crate::ReportError;
 
 /// The interval at which `stop` is called.
 const PAUSE: Duration = Duration::from_millis(200);
+/// A request that announces a longer body is left without an answer: `tiny_http` would reserve memory for all of it.
+const MOST_BODY: usize = 64 << 10;
 
 /// Serves the page of a run, of several runs or of a sweep to browsers on this machine, until `stop` returns true. The
 /// page is rendered again when files have changed, and open pages follow. Port 0 chooses a free one; `started` receives
@@ -57,6 +59,10 @@ struct Site<'a> {
 
 impl Site<'_> {
     fn answer(&mut self, request: Request) {
+        if request.body_length().is_some_and(|length| length > MOST_BODY) {
+            mem::forget(request);
+            return;
+        }
         let (status, kind, text) = self.text(&request);
         let mut response = Response::from_string(text).with_status_code(status);
         let content = format!("text/{kind}; charset=utf-8");
@@ -71,18 +77,21 @@ impl Site<'_> {
         ] {
             response.add_header(Header::from_bytes(name, value).expect("these are plain"));
         }
-        // A browser that has disconnected is not an error.
-        let _ = request.respond(response);
+        // On a thread of its own: a browser that reads slowly, or that sends less than it announced, would otherwise keep
+        // all others waiting, and the end of the server. One that has gone is no trouble.
+        let _ = thread::Builder::new().spawn(move || request.respond(response));
     }
 
     /// Status, kind of text, and text.
     fn text(&mut self, request: &Request) -> (u16, &'static str, String) {
         let refused = |status, why: &str| (status, "plain", format!("{why}\n"));
         if !self.is_for_here(request) {
-            return refused(
-                421,
-                "The Host header does not name this machine: use http://localhost or http://127.0.0.1.",
+            let port = self.port;
+            let remedy = format!(
+                "The Host header does not name this server: use http://localhost:{port}/ or http://127.0.0.1:{port}/, and \
+                 forward this port as {port}."
             );
+            return refused(421, &remedy);
         }
         if *request.method() != Method::Get {
             return refused(405, "Only GET is answered.");

@@ -8,7 +8,7 @@ use maud::html;
 use super::{
     charts::{Line, Lines},
     data::Run,
-    html::{Card, Chart, Page, Picture, Section, Table, Tone, callout, cards, charts},
+    html::{Card, Chart, Page, Picture, Section, Table, Tone, callout, cards},
     one,
 };
 use crate::{
@@ -70,7 +70,7 @@ fn overview(record: &SweepRecord, report: &SweepReport<'_>, folder: &Path) -> Se
             )))
         }
     };
-    Section { id: "overview", title: "Overview", content }
+    Section::new("overview", "Overview", content)
 }
 
 fn numbers(record: &SweepRecord, report: &SweepReport<'_>) -> Vec<Card> {
@@ -78,8 +78,8 @@ fn numbers(record: &SweepRecord, report: &SweepReport<'_>) -> Vec<Card> {
     let sent: u64 = record
         .runs
         .iter()
-        .map(|entry| entry.result.run.bytes_up + entry.result.run.bytes_down)
-        .sum();
+        .flat_map(|entry| [entry.result.run.bytes_up, entry.result.run.bytes_down])
+        .fold(0, u64::saturating_add);
     let seeds = report.rows().iter().map(|row| row.seeds).max().unwrap_or(0);
     let worst = report.rows().iter().filter_map(|row| row.worst).map(|worst| worst.mean);
     let card = |name, value: String, detail: &str| Card { name, value, detail: detail.to_owned() };
@@ -102,14 +102,8 @@ fn figures(
     report: &SweepReport<'_>,
     folder: &Path,
 ) -> Result<Option<Section>, ReportError> {
-    let mut shown = Vec::new();
-    shown.extend(figure(record, report)?);
-    shown.extend(by_round(record, folder)?);
-    Ok((!shown.is_empty()).then(|| Section {
-        id: "figures",
-        title: "Figures",
-        content: charts(&shown),
-    }))
+    let shown = [figure(record, report)?, by_round(record, folder)?];
+    Ok(Section::of_charts("figures", "Figures", shown))
 }
 
 /// The sweep's own figure, or where it names none, accuracy along its last axis.
@@ -182,7 +176,7 @@ fn tables(report: &SweepReport<'_>) -> Section {
         }
         @for sheet in &sheets { (sheet.html()) }
     };
-    Section { id: "tables", title: "Tables", content }
+    Section::new("tables", "Tables", content)
 }
 
 fn table(sheet: &Sheet) -> Table {
@@ -210,5 +204,5 @@ fn runs(record: &SweepRecord) -> Section {
         p { "`flora report` on one of these folders shows that run; on several, it overlays them." }
         (table.html())
     };
-    Section { id: "runs", title: "Runs", content }
+    Section::new("runs", "Runs", content)
 }

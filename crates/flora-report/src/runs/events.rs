@@ -121,8 +121,9 @@ impl Told {
                 }
             }
             "aggregated" => {
-                self.bytes_up += line.bytes_up.unwrap_or(0);
-                self.bytes_down += line.bytes_down.unwrap_or(0);
+                // A damaged file may have any number.
+                self.bytes_up = self.bytes_up.saturating_add(line.bytes_up.unwrap_or(0));
+                self.bytes_down = self.bytes_down.saturating_add(line.bytes_down.unwrap_or(0));
                 self.epsilon =
                     self.epsilon.into_iter().chain(line.metrics.epsilon).reduce(f64::max);
             }

@@ -130,8 +130,11 @@ fn with_drawn_bases(record: &ParameterRecord, seed: u64) -> Result<ParameterReco
 }
 
 /// A matrix of shape `[rows, columns]` with orthonormal columns: Q of a matrix of normal numbers that `draw` draws.
+/// Columns beyond the number of rows are zero, as in [`Svd::bases`].
 fn orthonormal(rows: usize, columns: usize, draw: &mut impl FnMut() -> f64) -> Mat<f64> {
-    Mat::from_fn(rows, columns, |_, _| draw()).qr().compute_thin_Q()
+    let q = Mat::from_fn(rows, columns, |_, _| draw()).qr().compute_thin_Q();
+    let at = |row, column| if column < rows { q[(row, column)] } else { 0.0 };
+    Mat::from_fn(rows, columns, at)
 }
 
 /// The cores of the pairs of a record, which are zero; none without pairs.

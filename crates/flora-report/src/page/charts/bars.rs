@@ -1,9 +1,12 @@
 use super::super::html::{Chart, Picture, Table};
 use crate::{
     ReportError,
-    figures::{Figure, Part, StackedBars},
+    figures::{Figure, Part, StackedBars, is_drawn},
     units,
 };
+
+/// Thinner bars than these are not seen: of more, some that follow each other are drawn as one.
+const MOST_BARS: usize = 500;
 
 /// Parts of wholes, on top of each other.
 pub(in crate::page) struct Bars {
@@ -68,14 +71,35 @@ impl Bars {
     /// # Errors
     /// [`ReportError::Figure`].
     pub(in crate::page) fn chart(mut self) -> Result<Option<Chart>, ReportError> {
+        // A damaged file may have any number. Sums of bars must be drawn, too.
+        let all = self.parts.iter_mut().flat_map(|(_, values)| values);
+        all.filter(|value| !is_drawn(1e9 * **value)).for_each(|value| *value = 0.0);
         self.parts.retain(|(_, values)| values.iter().any(|&value| value > 0.0));
         if self.parts.is_empty() {
             return Ok(None);
         }
-        let picture = Picture::Both { usual: self.draw(false)?, narrow: self.draw(true)? };
         let table = self.table();
+        self.join();
+        let picture = Picture::Both { usual: self.draw(false)?, narrow: self.draw(true)? };
         let Self { id, title, says, .. } = self;
         Ok(Some(Chart { id, title, says, picture, table }))
+    }
+
+    /// Adds up bars that follow each other, if there are too many.
+    fn join(&mut self) {
+        let each = self.bars.len().div_ceil(MOST_BARS);
+        if each < 2 {
+            return;
+        }
+        let name = |bars: &[String]| match bars {
+            [first, .., last] => format!("{first}–{last}"),
+            bars => bars.concat(),
+        };
+        self.bars = self.bars.chunks(each).map(name).collect();
+        for (_, values) in &mut self.parts {
+            *values = values.chunks(each).map(|values| values.iter().sum()).collect();
+        }
+        self.says += &format!(" A bar is the sum of {each} {}s.", self.x);
     }
 
     fn draw(&self, narrow: bool) -> Result<Figure, ReportError> {
@@ -111,5 +135,32 @@ impl Bars {
             table.row(cells);
         }
         table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More bars than a figure can have would otherwise leave a run without a page.
+    #[test]
+    fn many_bars_are_joined_and_the_table_has_all() {
+        let bars = |count: usize| Bars {
+            id: "bytes",
+            title: "Bytes by round".to_owned(),
+            says: "All.".to_owned(),
+            x: "round",
+            y: Quantity::Bytes,
+            bars: (1..=count).map(|round| round.to_string()).collect(),
+            parts: vec![("up".to_owned(), vec![1.0; count])],
+        };
+        let chart = bars(2_501).chart().unwrap().unwrap();
+        assert_eq!(chart.says, "All. A bar is the sum of 6 rounds.");
+        assert_eq!(chart.table.rows.len(), 2_501);
+        let mut joined = bars(2_501);
+        joined.join();
+        assert_eq!((joined.bars.len(), joined.bars[0].as_str()), (417, "1–6"));
+        assert_eq!((joined.bars[416].as_str(), joined.parts[0].1[416]), ("2497–2501", 5.0));
+        assert_eq!(bars(500).chart().unwrap().unwrap().says, "All.");
     }
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::super::html::{Chart, Picture, Table};
 use crate::{
     ReportError,
-    figures::{Figure, LineChart, Point, Reference, Series, Style},
+    figures::{Figure, LineChart, Point, Reference, Series, Style, is_drawn},
 };
 
 /// Values by round.
@@ -58,6 +58,8 @@ impl Lines {
     /// # Errors
     /// [`ReportError::Figure`].
     pub(in crate::page) fn chart(mut self) -> Result<Option<Chart>, ReportError> {
+        // A damaged file may have any number.
+        self.lines.iter_mut().for_each(|line| line.points.retain(|(_, y)| is_drawn(*y)));
         self.lines.retain(|line| !line.points.is_empty());
         if self.lines.is_empty() {
             return Ok(None);

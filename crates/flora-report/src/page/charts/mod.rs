@@ -6,6 +6,6 @@ mod lines;
 
 pub(super) use self::{
     bars::{Bars, Quantity},
-    heat::Heat,
+    heat::{Counts, Heat},
     lines::{Line, Lines},
 };

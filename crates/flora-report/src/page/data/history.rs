@@ -58,10 +58,6 @@ impl Evaluation {
 /// The cost of training a round, over all its attempts.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(in crate::page) struct Round {
-    /// Clients that were asked to train.
-    pub(in crate::page) selected: usize,
-    /// Clients that replied.
-    pub(in crate::page) replies: usize,
     pub(in crate::page) bytes_up: u64,
     pub(in crate::page) bytes_down: u64,
     /// The clients' own seconds, summed.
@@ -121,6 +117,11 @@ impl History {
         self.rounds.entry(round).or_default()
     }
 
+    /// The round that events of training count from 0.
+    fn trained_in(&mut self, round: usize) -> &mut Round {
+        self.round(round.saturating_add(1))
+    }
+
     fn hear(&mut self, event: Event) {
         match event {
             Event::RunStarted { clients, rounds, .. } => {
@@ -130,27 +131,27 @@ impl History {
                 self.clients = clients.into_iter().map(client).collect();
                 self.planned = Some(rounds);
             }
-            Event::RoundStarted { round, selected } => {
-                self.round(round + 1).selected += selected.len();
+            Event::RoundStarted { round, .. } => {
+                self.trained_in(round);
             }
             Event::ClientReplied { round, seconds, metrics, .. } => {
-                let round = self.round(round + 1);
-                round.replies += 1;
+                let round = self.trained_in(round);
                 round.training += seconds;
                 round.spend(metrics.get(EPSILON));
             }
             Event::ClientFailed { round, client, reason, message } => {
-                self.round(round + 1);
-                self.failures.push(Failed { round: round + 1, client, reason, message });
+                self.trained_in(round);
+                let round = round.saturating_add(1);
+                self.failures.push(Failed { round, client, reason, message });
             }
             Event::BelowQuorum { round, message, .. } => {
-                self.round(round + 1);
-                self.warnings.push(format!("round {}: {message}", round + 1));
+                self.trained_in(round);
+                self.warnings.push(format!("round {}: {message}", round.saturating_add(1)));
             }
             Event::Aggregated { round, bytes_up, bytes_down, seconds, metrics, .. } => {
-                let round = self.round(round + 1);
-                round.bytes_up += bytes_up;
-                round.bytes_down += bytes_down;
+                let round = self.trained_in(round);
+                round.bytes_up = round.bytes_up.saturating_add(bytes_up);
+                round.bytes_down = round.bytes_down.saturating_add(bytes_down);
                 round.aggregation += seconds;
                 let finite = |key: &str| metrics.get(key).copied().filter(|it| it.is_finite());
                 round.loss = finite("loss");

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 pub(in crate::page) use crate::folder::{PREDICTIONS as AFTER, PREDICTIONS_BEFORE as BEFORE};
+use crate::page::charts::Counts;
 
 /// Predictions of labelled images, before and after training.
 #[derive(Debug, Default)]
@@ -93,21 +94,21 @@ impl Predictions {
     }
 
     /// How many images of each class were taken for each class, by true and predicted class.
-    pub(in crate::page) fn confusion(&self) -> Vec<Vec<u64>> {
+    pub(in crate::page) fn confusion(&self) -> Counts {
         self.count(|image| Some(image.after.class))
     }
 
     /// The same before training; `None` where that is not known of all images.
-    pub(in crate::page) fn confusion_before(&self) -> Option<Vec<Vec<u64>>> {
+    pub(in crate::page) fn confusion_before(&self) -> Option<Counts> {
         let known = self.has_before && self.images.iter().all(|image| image.before.is_some());
         known.then(|| self.count(|image| image.before.map(|guess| guess.class)))
     }
 
-    fn count(&self, class: impl Fn(&Image) -> Option<usize>) -> Vec<Vec<u64>> {
-        let mut counts = vec![vec![0; self.classes.len()]; self.classes.len()];
+    fn count(&self, class: impl Fn(&Image) -> Option<usize>) -> Counts {
+        let mut counts = Counts::new();
         for image in &self.images {
             if let Some(class) = class(image) {
-                counts[image.label][class] += 1;
+                *counts.entry((image.label, class)).or_default() += 1;
             }
         }
         counts

@@ -165,6 +165,20 @@ pub(in crate::page) struct Section {
 }
 
 impl Section {
+    pub(in crate::page) fn new(id: &'static str, title: &'static str, content: Markup) -> Self {
+        Self { id, title, content }
+    }
+
+    /// Of charts; `None` where there are none.
+    pub(in crate::page) fn of_charts(
+        id: &'static str,
+        title: &'static str,
+        shown: impl IntoIterator<Item = Option<Chart>>,
+    ) -> Option<Self> {
+        let shown: Vec<Chart> = shown.into_iter().flatten().collect();
+        (!shown.is_empty()).then(|| Self::new(id, title, charts(&shown)))
+    }
+
     pub(in crate::page) fn html(&self) -> Markup {
         let heading = format!("{}-title", self.id);
         html! {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use maud::html;
 
-use super::part;
 use crate::{
     ReportError,
     page::{
@@ -48,7 +47,7 @@ pub(super) fn section(run: &Run) -> Result<Option<Section>, ReportError> {
             }
         }
     };
-    Ok(Some(part("clients", "Clients", content)))
+    Ok(Some(Section::new("clients", "Clients", content)))
 }
 
 fn sentence(last: &Evaluation) -> String {

@@ -3,7 +3,6 @@
 use flora_core::shell::quoted;
 use maud::{Markup, html};
 
-use super::part;
 use crate::{
     EXPERIMENT,
     page::{
@@ -25,7 +24,7 @@ pub(super) fn section(run: &Run) -> Section {
         }
         (told(run))
     };
-    part("configuration", "Configuration", content)
+    Section::new("configuration", "Configuration", content)
 }
 
 /// The command that repeats the run.

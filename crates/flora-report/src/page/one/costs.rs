@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use flora_federation::Reason;
 use maud::html;
 
-use super::{count, part};
+use super::count;
 use crate::{
     ReportError,
     page::{
@@ -24,8 +24,7 @@ const MOST_CLIENTS: usize = 100;
 /// The partition.
 pub(super) fn data(run: &Run) -> Result<Option<Section>, ReportError> {
     let Some(shares) = &run.shares else { return Ok(None) };
-    let Some(chart) = partition(shares, "partition")? else { return Ok(None) };
-    Ok(Some(part("data", "Data", charts(&[chart]))))
+    Ok(Section::of_charts("data", "Data", [partition(shares, "partition")?]))
 }
 
 /// How many training images of each class every client has.
@@ -47,7 +46,9 @@ pub(in crate::page) fn partition(
     if clients < shares.clients.len() {
         says += &format!(" The first {clients} clients are shown.");
     }
-    let row = |counts: &Vec<usize>| counts.iter().map(|&count| count as u64).collect();
+    let counts = shares.train[..clients].iter().enumerate().flat_map(|(row, counts)| {
+        counts.iter().enumerate().map(move |(column, &count)| ((row, column), count as u64))
+    });
     Heat {
         id,
         title: "Training images by client and class".to_owned(),
@@ -55,7 +56,7 @@ pub(in crate::page) fn partition(
         of: ["client", "class"],
         rows: shares.clients[..clients].to_vec(),
         columns: shares.classes.clone(),
-        counts: shares.train[..clients].iter().map(row).collect(),
+        counts: counts.collect(),
     }
     .chart()
 }
@@ -92,11 +93,7 @@ pub(super) fn costs(run: &Run) -> Result<Option<Section>, ReportError> {
         ],
     };
     let shown = [sent.chart()?, time.chart()?, phases_of(run)?];
-    let shown: Vec<Chart> = shown.into_iter().flatten().collect();
-    if shown.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(part("costs", "Bytes and seconds", charts(&shown))))
+    Ok(Section::of_charts("costs", "Bytes and seconds", shown))
 }
 
 fn sent_sentence(run: &Run) -> String {
@@ -106,12 +103,12 @@ fn sent_sentence(run: &Run) -> String {
         units::bytes(record.bytes_up),
         units::bytes(record.bytes_down)
     );
-    let (up, down) = run
-        .history
-        .trained()
-        .fold((0, 0), |(up, down), (_, round)| (up + round.bytes_up, down + round.bytes_down));
+    let sum = |bytes: fn(&Round) -> u64| {
+        run.history.trained().map(|(_, round)| bytes(round)).fold(0, u64::saturating_add)
+    };
+    let (up, down) = (sum(|round| round.bytes_up), sum(|round| round.bytes_down));
     let (up, down) = (record.bytes_up.saturating_sub(up), record.bytes_down.saturating_sub(down));
-    if up + down > 0 {
+    if up > 0 || down > 0 {
         text += &format!(
             " Of these, {} and {} were used by attempts below the quorum, which have no bar.",
             units::bytes(up),
@@ -214,7 +211,7 @@ pub(super) fn failures(run: &Run) -> Result<Option<Section>, ReportError> {
         @if let Some(chart) = chart.chart()? { (charts(&[chart])) }
         (messages(run).html())
     };
-    Ok(Some(part("failures-and-exclusions", "Failures and exclusions", content)))
+    Ok(Some(Section::new("failures-and-exclusions", "Failures and exclusions", content)))
 }
 
 /// The same message of a client in several rounds is one row.

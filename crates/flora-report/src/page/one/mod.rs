@@ -16,7 +16,7 @@ pub(super) use self::{
 };
 use super::{
     data::Run,
-    html::{Page, Section, Tone, callout},
+    html::{Page, Tone, callout},
 };
 use crate::{ReportError, RunState};
 
@@ -88,9 +88,4 @@ pub(super) fn count(count: usize, what: &str) -> String {
         1 => format!("1 {what}"),
         more => format!("{} {what}s", crate::units::count(more)),
     }
-}
-
-/// A part of the page.
-fn part(id: &'static str, title: &'static str, content: Markup) -> Section {
-    Section { id, title, content }
 }

@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use super::{count, part, remarks};
+use super::{count, remarks};
 use crate::{
     RunState,
     page::{
@@ -18,7 +18,7 @@ pub(super) fn section(run: &Run) -> Section {
         (remarks(run))
         (cards(&numbers(run)))
     };
-    part("overview", "Overview", content)
+    Section::new("overview", "Overview", content)
 }
 
 /// The result in a sentence.
@@ -90,9 +90,10 @@ fn numbers(run: &Run) -> Vec<Card> {
         };
         add("Rounds", round.to_string(), detail);
     }
-    if record.bytes_up + record.bytes_down > 0 {
+    let sent = record.bytes_up.saturating_add(record.bytes_down);
+    if sent > 0 {
         let detail = format!("{} up, {} down", bytes(record.bytes_up), bytes(record.bytes_down));
-        add("Sent", bytes(record.bytes_up + record.bytes_down), detail);
+        add("Sent", bytes(sent), detail);
     }
     if let Some(total) = record.seconds {
         let detail = match &run.summary {

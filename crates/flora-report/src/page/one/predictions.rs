@@ -3,11 +3,10 @@
 use flora_core::{shell::quoted, text::printable};
 use maud::{Markup, html};
 
-use super::part;
 use crate::{
     ReportError,
     page::{
-        charts::Heat,
+        charts::{Counts, Heat},
         data::{AFTER, BEFORE, Guess, Image, Predictions, Run},
         html::{Chart, Section, Table, Tone, callout, charts, command},
         thumbnails::thumbnail,
@@ -23,7 +22,7 @@ pub(super) fn section(run: &Run) -> Result<Section, ReportError> {
         Some(predictions) if !predictions.images.is_empty() => shown(run, predictions)?,
         _ => missing(run),
     };
-    Ok(part("predictions", "Predictions", content))
+    Ok(Section::new("predictions", "Predictions", content))
 }
 
 /// How to get them.
@@ -79,21 +78,18 @@ fn shown(run: &Run, predictions: &Predictions) -> Result<Markup, ReportError> {
         (Some(after), None) => format!("{} % of {count} images are right.", percent(after)),
         _ => String::new(),
     };
+    let (now, then) = (predictions.confusion(), predictions.confusion_before());
+    let mistakes = confused(predictions, &now, then.as_ref());
     let mut confusions = Vec::new();
-    confusions.extend(confusion(
-        predictions,
-        predictions.confusion(),
-        "after training",
-        "confusion",
-    )?);
-    if let Some(counts) = predictions.confusion_before() {
+    confusions.extend(confusion(predictions, now, "after training", "confusion")?);
+    if let Some(counts) = then {
         confusions.extend(confusion(predictions, counts, "before training", "confusion-before")?);
     }
     Ok(html! {
         p { (shares) " Each image counts once here; the accuracies above are means over clients." }
         @for note in &predictions.notes { (callout(Tone::Warning, note)) }
         (charts(&confusions))
-        (confused(predictions).html())
+        (mistakes.html())
         @if !predictions.has_before {
             @if let Some(before) = before_command(run) {
                 p { "The predictions before training are missing. This command writes them:" }
@@ -107,11 +103,11 @@ fn shown(run: &Run, predictions: &Predictions) -> Result<Markup, ReportError> {
 
 fn confusion(
     predictions: &Predictions,
-    counts: Vec<Vec<u64>>,
+    counts: Counts,
     when: &str,
     id: &'static str,
 ) -> Result<Option<Chart>, ReportError> {
-    let right: u64 = counts.iter().enumerate().map(|(class, row)| row[class]).sum();
+    let right: u64 = counts.iter().filter(|((a, b), _)| a == b).map(|(_, count)| count).sum();
     Heat {
         id,
         title: format!("Confusions {when}"),
@@ -128,25 +124,20 @@ fn confusion(
 }
 
 /// The most frequent mistakes.
-fn confused(predictions: &Predictions) -> Table {
-    let before = predictions.confusion_before();
-    let mut pairs: Vec<(u64, usize, usize)> = Vec::new();
-    for (label, row) in predictions.confusion().into_iter().enumerate() {
-        for (class, count) in row.into_iter().enumerate() {
-            if class != label && count > 0 {
-                pairs.push((count, label, class));
-            }
-        }
-    }
+fn confused(predictions: &Predictions, counts: &Counts, before: Option<&Counts>) -> Table {
+    let wrong = counts.iter().filter(|((label, class), _)| label != class);
+    let mut pairs: Vec<(u64, usize, usize)> =
+        wrong.map(|(&(label, class), &count)| (count, label, class)).collect();
     pairs.sort_by_key(|&(count, label, class)| (std::cmp::Reverse(count), label, class));
     let mut head = vec!["true class", "taken for", "images"];
-    head.extend(before.as_ref().map(|_| "before training"));
+    head.extend(before.map(|_| "before training"));
     let mut table = Table::new("The most frequent mistakes", head).text();
     for (count, label, class) in pairs.into_iter().take(10) {
         let names = [label, class].map(|at| predictions.classes[at].clone());
         let mut row = Vec::from(names);
         row.push(count.to_string());
-        row.extend(before.as_ref().map(|before| before[label][class].to_string()));
+        let then = |counts: &Counts| counts.get(&(label, class)).copied().unwrap_or(0);
+        row.extend(before.map(|before| then(before).to_string()));
         table.row(row);
     }
     if table.rows.is_empty() {

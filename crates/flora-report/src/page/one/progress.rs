@@ -1,12 +1,11 @@
 //! The model, round by round.
 
-use super::part;
 use crate::{
     ReportError,
     page::{
         charts::{Line, Lines},
         data::{Evaluation, Run},
-        html::{Chart, Section, charts},
+        html::Section,
     },
     units::{self, percent_or_dash},
 };
@@ -19,8 +18,7 @@ pub(super) fn section(run: &Run) -> Result<Option<Section>, ReportError> {
         aggregation_chart(run).chart()?,
         privacy_chart(run).chart()?,
     ];
-    let shown: Vec<Chart> = shown.into_iter().flatten().collect();
-    Ok((!shown.is_empty()).then(|| part("progress", "Round by round", charts(&shown))))
+    Ok(Section::of_charts("progress", "Round by round", shown))
 }
 
 fn accuracy_chart(run: &Run) -> Lines {
