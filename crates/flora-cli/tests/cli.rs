@@ -286,7 +286,7 @@ fn a_grid_gives_the_same_numbers_however_many_runs_go_at_a_time() {
     assert!(said.contains("[3/3] fedfft_rank-1-seed-0: "), "{said}");
     assert!(one.contains("| FedFFT, rank 1 |") && !one.contains("FedFFT, rank 4"), "{one}");
     assert!(one.contains("| method | rank: 1 | rank: 4 |"), "{one}");
-    assert!(one.contains("Ratios are to FLoRA at the row's other values, and"), "{one}");
+    assert!(one.contains("Ratios are relative to FLoRA at the row's other values"), "{one}");
     let latex = std::fs::read_to_string(folder.path().join("one/results.tex")).unwrap();
     assert!(latex.contains("\\toprule"), "{latex}");
     assert!(!folder.path().join("one/flora_rank-1-seed-0/adapter").exists());

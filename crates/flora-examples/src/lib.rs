@@ -7,6 +7,7 @@
 //! tree, the build scripts of both crates make their halves from the files; before packaging,
 //! `cargo run --release -p flora-examples --example pack` puts them into the packages.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -92,7 +93,12 @@ pub fn unpack(folder: &Path) -> io::Result<usize> {
 }
 
 fn named(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    // `tar` wraps the cause, such as a full disk, in an error that only repeats the path.
+    let mut cause: &dyn Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    io::Error::new(error.kind(), format!("{}: {cause}", path.display()))
 }
 
 #[cfg(test)]

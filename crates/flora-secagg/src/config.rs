@@ -53,7 +53,8 @@ pub struct Config {
     /// Whether lanes are sent in as few bits as the sum of all clients needs: `bits` plus the logarithm of the number
     /// of clients; otherwise in 32. Default: true if `bits` is set.
     pub packed: Option<bool>,
-    /// How values become lanes. Default: [`Rounding::Stochastic`] with a `norm`, else [`Rounding::Nearest`].
+    /// How values become lanes. Default: [`Rounding::Stochastic`] with a `norm` or packed
+    /// lanes, else [`Rounding::Nearest`].
     pub rounding: Option<Rounding>,
     /// The largest weight of a client; times the number of clients it must be below 2^32. Resolution is best if it is
     /// close to the largest actual weight. Default 1.
@@ -114,8 +115,10 @@ impl Config {
         length: usize,
         rng: &mut impl CryptoRng,
     ) -> Result<Setup> {
+        self.faults.check()?;
         clients.sort_unstable();
         let count = clients.len();
+        let is_packed = self.packed.unwrap_or(self.bits.is_some());
         let planned = match (self.neighbours, self.threshold) {
             (Some(degree), Some(threshold)) => Plan { degree, threshold },
             (Some(degree), None) => {
@@ -139,11 +142,12 @@ impl Config {
             Grid {
                 range: self.norm.unwrap_or(self.range),
                 is_rotated: self.norm.is_some(),
-                is_packed: self.packed.unwrap_or(self.bits.is_some()),
+                is_packed,
                 bits: self.bits.unwrap_or(Grid::most_bits(count)),
-                rounding: self.rounding.unwrap_or(match self.norm {
-                    None => Rounding::Nearest,
-                    Some(_) => Rounding::Stochastic,
+                // With few bits, rounding to the nearest would make zeros of all small numbers.
+                rounding: self.rounding.unwrap_or(match is_packed || self.norm.is_some() {
+                    false => Rounding::Nearest,
+                    true => Rounding::Stochastic,
                 }),
                 max_weight: self.max_weight,
             },

@@ -31,6 +31,35 @@ pub struct Faults {
     pub server: Adversary,
 }
 
+impl Faults {
+    /// Checks the values, whether or not a plan needs them.
+    ///
+    /// # Errors
+    ///
+    /// A share outside `[0, 1)`, shares that leave no honest client, or a probability below 2^-1000.
+    pub(crate) fn check(&self) -> Result<()> {
+        for (field, part) in [("dropout", self.dropout), ("corrupt", self.corrupt)] {
+            if !(0.0..1.0).contains(&part) {
+                return Err(SecaggError::setting(field, format!("{part} is not in [0, 1)")));
+            }
+        }
+        if self.dropout + self.corrupt >= 1.0 {
+            let sum = self.dropout + self.corrupt;
+            return Err(SecaggError::setting(
+                "faults",
+                format!("dropout and corrupt are {sum} together, and no honest client is left"),
+            ));
+        }
+        if self.bits > 1000 {
+            return Err(SecaggError::setting(
+                "bits",
+                format!("faults.bits: {} is above 1000", self.bits),
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl Default for Faults {
     fn default() -> Self {
         Self { dropout: 0.3, corrupt: 0.1, bits: 30, server: Adversary::Curious }
@@ -78,11 +107,7 @@ fn bound(all: u64, marked: u64, draws: u64, allowed: f64) -> u64 {
 ///
 /// Shares outside `[0, 1)`, and faults that even a complete graph does not tolerate.
 pub fn plan(clients: usize, faults: &Faults) -> Result<Plan> {
-    for (field, part) in [("dropout", faults.dropout), ("corrupt", faults.corrupt)] {
-        if !(0.0..1.0).contains(&part) {
-            return Err(SecaggError::setting(field, format!("{part} is not in [0, 1)")));
-        }
-    }
+    faults.check()?;
     if clients < 2 {
         return Err(SecaggError::setting("clients", format!("{clients} are too few for a sum")));
     }
@@ -173,5 +198,21 @@ mod tests {
         }
         // Each of two kinds of client can be short: at most 2/16 and 1/16 of 500, and four standard deviations.
         assert!(short <= 62 + 30 && surrounded <= 31 + 22, "{plan:?}: {short} {surrounded}");
+    }
+
+    /// Also where all clients are neighbours, and nothing is planned for them.
+    #[test]
+    fn faults_are_checked() {
+        let of = |dropout, corrupt, bits| Faults { dropout, corrupt, bits, ..Faults::default() };
+        assert!(Faults::default().check().is_ok());
+        for (faults, words) in [
+            (of(f64::NAN, 0.0, 30), "dropout: NaN"),
+            (of(0.0, 1.0, 30), "corrupt: 1"),
+            (of(0.9, 0.9, 30), "no honest client"),
+            (of(0.3, 0.1, 100_000), "faults.bits: 100000"),
+        ] {
+            let error = faults.check().unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 }

@@ -50,6 +50,7 @@ fn sums_are_exact_for_3_to_100_clients_in_all_widths_with_dropouts_at_every_stag
             minimum: Some(2),
             neighbours: Some(plan.degree),
             threshold: Some(plan.threshold),
+            rounding: Some(Rounding::Nearest),
             ..Config::default()
         };
         if count > 40 {
@@ -185,14 +186,15 @@ fn tampered_lanes_show_in_the_sum() {
 
 #[test]
 fn setups_come_back_and_the_old_ones_have_their_old_bytes() {
-    let forms: [(Change<Config>, u8, u32); 5] = [
+    let forms: [(Change<Config>, u8, u32); 6] = [
         (|config| config.packed = Some(false), 0, 32),
         (
             |config| (config.packed, config.rounding) = (Some(false), Some(Rounding::Stochastic)),
             1,
             32,
         ),
-        (|_| (), 2, 11),
+        (|_| (), 3, 11),
+        (|config| config.rounding = Some(Rounding::Nearest), 2, 11),
         (|config| (config.norm, config.packed) = (Some(2.0), Some(false)), 5, 32),
         (|config| (config.norm, config.rounding) = (Some(2.0), Some(Rounding::Nearest)), 6, 11),
     ];
@@ -322,6 +324,7 @@ fn errors_are_those_of_the_same_bits_without_masks() {
         let config = Config {
             range: largest,
             bits: Some(bits),
+            rounding: Some(Rounding::Nearest),
             max_weight: MAX_WEIGHT,
             ..Config::default()
         };

@@ -19,6 +19,9 @@ pub(crate) fn read(
         origin: origin.to_owned(),
         problem: explain::toml(problem),
     };
+    if let Some(problem) = named_twice(&text.parse().unwrap_or_default()) {
+        return Err(wrong(origin, &problem));
+    }
     if assignments.is_empty() {
         // Read directly from the text, so that an error shows its line, and a seed may have all 64 bits.
         let mut experiment: Experiment =
@@ -37,10 +40,16 @@ pub(crate) fn read(
         let mut document = documents[documents.len() - 1].clone();
         apply(&mut document, assignment)
             .map_err(|problem| wrong(&format!("--set {assignment}"), &problem))?;
+        // Tables that were assigned as a whole have old keys, too.
+        renamed.extend(rename(&mut document));
         documents.push(document);
     }
     let problem = match check(&documents[assignments.len()]) {
-        Ok(experiment) => return Ok(Experiment { renamed, ..experiment }),
+        Ok(experiment) => {
+            renamed.sort_unstable();
+            renamed.dedup();
+            return Ok(Experiment { renamed, ..experiment });
+        }
         Err(problem) => problem,
     };
     // The first one from which on the problem never went away. Some assignments need each other, and are wrong in
@@ -69,6 +78,17 @@ const RENAMED: [(&str, &str); 2] =
 /// A key of an earlier version, and its current name.
 fn renamed_key(key: &str) -> Option<(&'static str, &'static str)> {
     RENAMED.into_iter().find(|(old, _)| *old == key)
+}
+
+/// A key that a document has by both of its names.
+fn named_twice(document: &Table) -> Option<String> {
+    let has = |key: &str| {
+        let (tables, last) = key.rsplit_once('.').unwrap_or(("", key));
+        let table = tables.split('.').try_fold(document, |table, name| table.get(name)?.as_table());
+        table.is_some_and(|table| table.contains_key(last))
+    };
+    let (old, new) = RENAMED.into_iter().find(|(old, new)| has(old) && has(new))?;
+    Some(format!("{old} is the old name of {new}, and both are given; keep {new}"))
 }
 
 /// Gives the keys of earlier versions in a document their current names, unless it has both.
@@ -294,8 +314,12 @@ mod tests {
             assert_eq!(experiment.renamed, renamed, "{set:?}");
         }
         let both = format!("{LEAST}[method.lora]\ndropout = 0.5\nlora_dropout = 0.25\n");
-        assert!(refused(&both, &[]).contains("duplicate field"), "{}", refused(&both, &[]));
-        assert!(refused(&both, &["seed=1"]).contains("duplicate field"));
+        for set in [&[][..], &["seed=1"]] {
+            let told = refused(&both, set);
+            assert!(told.contains("dropout is the old name of method.lora.lora_dropout"), "{told}");
+        }
+        let whole = ["method={ path = \"naive\", lora = { dropout = 0.1 } }".to_owned()];
+        assert_eq!(read("mine.toml", LEAST, &whole).unwrap().renamed, [dropout, path]);
     }
 
     #[test]

@@ -117,6 +117,8 @@ impl Init {
     fn unpack_examples(&self) -> Result<(), Failure> {
         let Some(out) = &self.out else {
             let folder = flora_examples::installed().map_err(Failure::input)?;
+            // Also what is there already, which may be damaged.
+            flora_examples::unpack(&folder).map_err(Failure::input)?;
             output::line(format!(
                 "the model and the data sets of flora are in {}",
                 text::path(&folder)
