@@ -213,7 +213,7 @@ fn parameters_of_another_run_are_told() {
     }
     std::fs::remove_file(run.join("adapter/flora.json")).unwrap();
     let said = refused(setup.flora(&["eval", "--run", shown(&run)]), 2);
-    assert!(said.contains("it is gone"), "{said}");
+    assert!(said.contains("is now missing"), "{said}");
 }
 
 #[test]

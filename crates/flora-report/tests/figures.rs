@@ -371,7 +371,7 @@ fn what_cannot_be_drawn_is_refused() {
         (without.draw(), "at least one point"),
         (lines(169, &[1.0]).draw(), "169 series"),
         (negative.draw(), "-1 on a logarithmic axis"),
-        (unnamed.draw(), "no place among 2 names"),
+        (unnamed.draw(), "outside the 2 names"),
         (bars(15, names(2)).draw(), "15 parts"),
         (bars(0, Vec::new()).draw(), "at least one positive value"),
         (uneven.draw(), "2 values for 3 bars"),

@@ -175,9 +175,9 @@ fn events_that_are_not_those_of_the_mark_are_refused_and_left_alone() {
     let mut flipped = whole.clone();
     flipped[mark.bytes as usize / 2] ^= 1;
     for (bytes, problem) in [
-        (flipped, "its first 34 bytes are not those"),
-        (whole[..20].to_vec(), "it has 20 bytes, and had 34"),
-        (Vec::new(), "it has 0 bytes, and had 34"),
+        (flipped, "its first 34 bytes have changed"),
+        (whole[..20].to_vec(), "it has 20 bytes, but had 34"),
+        (Vec::new(), "it has 0 bytes, but had 34"),
     ] {
         fs::write(&metrics, &bytes).unwrap();
         let error = RunFolder::resume(path, &mark).unwrap_err();

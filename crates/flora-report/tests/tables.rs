@@ -198,7 +198,7 @@ note     the last round (27.0 %) is below the best (28.1 % after round 8)
     failed.error = Some("round 3 failed during training: no client trained".to_owned());
     let text = tables::summary(&failed, Page::Terminal(80));
     assert!(text.starts_with("quickstart: failed: round 3 failed during training"), "{text}");
-    assert!(text.contains("peak not known"), "{text}");
+    assert!(text.contains("this system does not report it"), "{text}");
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn ratios_are_to_the_baseline_of_each_row() {
     assert!(table.contains("| FedFFT, rank 16 | 40.0 KiB | 20.0× | 10.5 | 7.00× |"), "{table}");
     let run = "| FedFFT, rank 16 | 512 | 40.0 KiB | 20.0× | 3.00 KiB | 12.5 % | 21.2 | 6.54× | 0.50 | 250 | 2.50× |";
     assert!(table.contains(run), "{table}");
-    assert!(table.contains("Ratios are to FLoRA, and"), "{table}");
+    assert!(table.contains("Ratios are relative to FLoRA; "), "{table}");
     // Without the baseline's run there is nothing to compare with.
     let partial = SweepReport::new(&grid, &results[1..]);
     assert_eq!(
@@ -246,7 +246,7 @@ fn rounds_are_told_where_they_differ() {
     assert!(table.lines().nth(2).unwrap().ends_with("| rounds | runs |"), "{table}");
     assert!(table.lines().nth(4).unwrap().ends_with("| 0 | 1 |"), "{table}");
     let empty = SweepReport::new(&grid, &[]);
-    assert!(empty.markdown().contains("No run is done yet"), "{}", empty.markdown());
+    assert!(empty.markdown().contains("No run has finished yet"), "{}", empty.markdown());
     assert!(empty.overview(Page::Plain).trim().is_empty());
 }
 
