@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use flora_federation::{AGGREGATION_ERROR, ClientScore, EPSILON, EvaluatedModel, Event, Metrics};
+use flora_federation::{AGGREGATION_ERROR, ClientScore, EPSILON, EvaluatedModel, Event};
 
 use crate::LocalAccuracy;
 
@@ -20,10 +20,9 @@ pub struct ClientTally {
     pub(crate) epsilon: Option<f64>,
 }
 
-/// The largest privacy budget spent, including the metrics of one more answer or round.
-fn epsilon(before: Option<f64>, metrics: &Metrics) -> Option<f64> {
-    let now = metrics.get(EPSILON).copied().filter(|epsilon| epsilon.is_finite());
-    before.into_iter().chain(now).reduce(f64::max)
+/// The largest privacy budget spent, including that of one more answer or round.
+pub(crate) fn spent(before: Option<f64>, now: Option<f64>) -> Option<f64> {
+    before.into_iter().chain(now.filter(|epsilon| epsilon.is_finite())).reduce(f64::max)
 }
 
 impl ClientTally {
@@ -33,7 +32,7 @@ impl ClientTally {
             Event::ClientReplied { client, metrics, .. } => {
                 self.replies += 1;
                 // Also from answers that did not count.
-                self.epsilon = epsilon(self.epsilon, metrics);
+                self.epsilon = spent(self.epsilon, metrics.get(EPSILON).copied());
                 if !self.trainers.contains(client) {
                     self.trainers.insert(client.clone());
                 }
@@ -43,7 +42,7 @@ impl ClientTally {
                     self.aggregation.0 += error;
                     self.aggregation.1 += 1;
                 }
-                self.epsilon = epsilon(self.epsilon, metrics);
+                self.epsilon = spent(self.epsilon, metrics.get(EPSILON).copied());
             }
             Event::Evaluated { model: EvaluatedModel::Local, .. } => self.local = local(event),
             Event::Evaluated { model, clients, .. } => {

@@ -88,9 +88,9 @@ pub fn count(count: usize) -> String {
     grouped
 }
 
-/// A privacy budget with four decimal places, rounded up, so that the displayed value is a valid bound.
-pub fn epsilon(epsilon: f64) -> String {
-    format!("{:.4}", (epsilon * 1e4).ceil() / 1e4)
+/// A bound, such as a privacy budget, with four decimal places, rounded up so that it holds as displayed.
+pub fn bound(number: f64) -> String {
+    format!("{:.4}", (number * 1e4).ceil() / 1e4)
 }
 
 #[cfg(test)]

@@ -19,29 +19,29 @@ pub(crate) fn read(
         origin: origin.to_owned(),
         problem: explain::toml(problem),
     };
-    if let Some(problem) = named_twice(&text.parse().unwrap_or_default()) {
-        return Err(wrong(origin, &problem));
-    }
+    // A seed of all 64 bits is text that experiments can have, and documents cannot.
+    let mut document = text.parse::<Table>();
+    let mut renamed = match &mut document {
+        Ok(document) => rename(document).map_err(|problem| wrong(origin, &problem))?,
+        Err(_) => Vec::new(),
+    };
     if assignments.is_empty() {
-        // Read directly from the text, so that an error shows its line, and a seed may have all 64 bits.
-        let mut experiment: Experiment =
+        // Read directly from the text, so that an error shows its line.
+        let experiment: Experiment =
             toml::from_str(text).map_err(|error| wrong(origin, &error.to_string()))?;
         experiment.check().map_err(|problem| wrong(origin, &problem))?;
-        experiment.renamed = rename(&mut text.parse().unwrap_or_default());
-        return Ok(experiment);
+        return Ok(Experiment { renamed, ..experiment });
     }
-    let mut document: Table =
-        text.parse().map_err(|error: toml::de::Error| wrong(origin, &error.to_string()))?;
-    let mut renamed = rename(&mut document);
+    let document = document.map_err(|error| wrong(origin, &error.to_string()))?;
     renamed.extend(assignments.iter().filter_map(|it| renamed_key(it.split_once('=')?.0.trim())));
     // After no assignment, after the first, and so on.
     let mut documents = vec![document];
     for assignment in assignments {
         let mut document = documents[documents.len() - 1].clone();
-        apply(&mut document, assignment)
-            .map_err(|problem| wrong(&format!("--set {assignment}"), &problem))?;
         // Tables that were assigned as a whole have old keys, too.
-        renamed.extend(rename(&mut document));
+        let assigned = apply(&mut document, assignment).and_then(|()| rename(&mut document));
+        renamed
+            .extend(assigned.map_err(|problem| wrong(&format!("--set {assignment}"), &problem))?);
         documents.push(document);
     }
     let problem = match check(&documents[assignments.len()]) {
@@ -80,19 +80,12 @@ fn renamed_key(key: &str) -> Option<(&'static str, &'static str)> {
     RENAMED.into_iter().find(|(old, _)| *old == key)
 }
 
-/// A key that a document has by both of its names.
-fn named_twice(document: &Table) -> Option<String> {
-    let has = |key: &str| {
-        let (tables, last) = key.rsplit_once('.').unwrap_or(("", key));
-        let table = tables.split('.').try_fold(document, |table, name| table.get(name)?.as_table());
-        table.is_some_and(|table| table.contains_key(last))
-    };
-    let (old, new) = RENAMED.into_iter().find(|(old, new)| has(old) && has(new))?;
-    Some(format!("{old} is the old name of {new}, and both are given; keep {new}"))
-}
-
-/// Gives the keys of earlier versions in a document their current names, unless it has both.
-fn rename(document: &mut Table) -> Vec<(&'static str, &'static str)> {
+/// Gives the keys of earlier versions in a document their current names, and returns both.
+///
+/// # Errors
+///
+/// A key that has both of its names.
+fn rename(document: &mut Table) -> Result<Vec<(&'static str, &'static str)>, String> {
     let mut renamed = Vec::new();
     for (old, new) in RENAMED {
         let last = |key: &'static str| key.rsplit_once('.').unwrap_or(("", key));
@@ -100,13 +93,14 @@ fn rename(document: &mut Table) -> Vec<(&'static str, &'static str)> {
         let table = tables
             .split('.')
             .try_fold(&mut *document, |table, name| table.get_mut(name)?.as_table_mut());
-        let Some(table) = table.filter(|table| !table.contains_key(after)) else { continue };
-        if let Some(value) = table.remove(before) {
-            table.insert(after.to_owned(), value);
-            renamed.push((old, new));
+        let Some(table) = table else { continue };
+        let Some(value) = table.remove(before) else { continue };
+        if table.insert(after.to_owned(), value).is_some() {
+            return Err(format!("{old} is the old name of {new}, and both are given; keep {new}"));
         }
+        renamed.push((old, new));
     }
-    renamed
+    Ok(renamed)
 }
 
 /// A partition of each kind, as an assignment of the whole table.

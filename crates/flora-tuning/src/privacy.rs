@@ -29,7 +29,7 @@ pub(crate) fn central(
     let budget = config.budget(rate, sampling, experiment.rounds());
     let budget = budget.map_err(|error| experiment.private(error))?;
     let answered = federation.strategy.clone();
-    let numbers = answered.answered(initial).iter().map(|(_, tensor)| tensor.len()).sum();
+    let numbers = answered.answered(initial).num_parameters();
     let mut told = told(experiment, noise, infos);
     told.extend(plan(&budget, clients, numbers));
     let secret = noise.secret(experiment, "of the server")?;

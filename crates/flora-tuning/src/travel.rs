@@ -85,8 +85,7 @@ impl Experiment {
         let (field, room, reach) = match secure.norm {
             None => ("range", secure.range, clip + 7.0 * deviation),
             Some(norm) => {
-                let answered = self.federation.strategy.answered(initial);
-                let numbers: usize = answered.iter().map(|(_, tensor)| tensor.len()).sum();
+                let numbers = self.federation.strategy.answered(initial).num_parameters();
                 ("norm", norm, clip + deviation * ((numbers as f64).sqrt() + 7.0))
             }
         };

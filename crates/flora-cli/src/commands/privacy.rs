@@ -2,6 +2,7 @@ use std::num::NonZeroUsize;
 
 use clap::{Args, Subcommand, ValueEnum};
 use flora::privacy::{Accountant, Mechanism, Sampling};
+use flora::report::units::bound;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -160,8 +161,8 @@ impl Privacy {
                 noise_on_the_mean,
             });
         }
-        output::line(format_args!("epsilon  {} at delta {delta:e}", up(epsilon)));
-        output::line(format_args!("noise    {} times the clipping norm", up(noise)));
+        output::line(format_args!("epsilon  {} at delta {delta:e}", bound(epsilon)));
+        output::line(format_args!("noise    {} times the clipping norm", bound(noise)));
         output::line(format_args!("rounds   {count}, {}", drawn(&rounds)));
         if let (Some(clients), Some(norm)) = (rounds.clients, noise_on_the_mean) {
             output::line(useless(clients, norm, on_the_mean(NonZeroUsize::MIN)));
@@ -177,11 +178,6 @@ fn drawn(rounds: &Rounds) -> String {
         (rate, Draw::Poisson) => format!("each client with a probability of {rate}"),
         (rate, Draw::Fixed) => format!("a share of {rate} of the clients"),
     }
-}
-
-/// The number with four decimal places, rounded up, so that the printed bound holds.
-fn up(number: f64) -> String {
-    format!("{:.4}", (number * 1e4).ceil() / 1e4)
 }
 
 /// The noise on the mean of the updates, in words. `alone` is its norm with one client.

@@ -9,7 +9,7 @@ use std::{
 use flora_federation::{EvaluatedModel, RunStatus};
 use serde::Deserialize;
 
-use crate::{Accuracies, Accuracy};
+use crate::{Accuracies, Accuracy, tally::spent};
 
 /// The short version of a `metrics.jsonl`, as far as it can be read.
 #[derive(Debug, Default)]
@@ -124,8 +124,7 @@ impl Told {
                 // A damaged file may have any number.
                 self.bytes_up = self.bytes_up.saturating_add(line.bytes_up.unwrap_or(0));
                 self.bytes_down = self.bytes_down.saturating_add(line.bytes_down.unwrap_or(0));
-                self.epsilon =
-                    self.epsilon.into_iter().chain(line.metrics.epsilon).reduce(f64::max);
+                self.epsilon = spent(self.epsilon, line.metrics.epsilon);
             }
             "run_finished" => {
                 self.seconds = line.seconds;

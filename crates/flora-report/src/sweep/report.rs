@@ -9,7 +9,7 @@ use crate::{
     figures::Figure,
     sheet::Sheet,
     tables::Page,
-    units::{bytes, count, epsilon},
+    units::{bound, bytes, count},
 };
 
 /// The results of a sweep, to be written in several formats.
@@ -264,7 +264,7 @@ impl<'a> SweepReport<'a> {
         cells("sent by a client", "ratio", &|row| row.relative.total_bytes.map(ratio));
         cells("sent to a client", "size", &|row| row.bytes_down.map(mean_bytes));
         cells("aggregation", "error", &|row| row.aggregation_error.map(error));
-        cells("privacy", "epsilon", &|row| row.epsilon.map(epsilon));
+        cells("privacy", "epsilon", &|row| row.epsilon.map(bound));
         cells("training and aggregation", "s", &|row| row.total_seconds.map(seconds));
         cells("training and aggregation", "ratio", &|row| row.relative.total_seconds.map(ratio));
         cells("model and images", "s", &|row| row.data_seconds.map(seconds));

@@ -102,7 +102,7 @@ pub fn comparison(comparison: &Comparison, page: Page) -> String {
 
 /// The privacy budget that a run spent.
 fn spent(run: &RunRecord) -> String {
-    run.epsilon.map_or_else(dash, units::epsilon)
+    run.epsilon.map_or_else(dash, units::bound)
 }
 
 fn dash() -> String {

@@ -4,7 +4,7 @@ use flora_federation::{EvaluatedModel, RunStatus};
 use super::{Column, Listing, Page, figures};
 use crate::{
     Accuracy, RunSummary,
-    units::{bytes, count, epsilon, percent_or_dash, relative, seconds},
+    units::{bound, bytes, count, percent_or_dash, relative, seconds},
 };
 
 /// A run on one screen: its status, accuracies in percent, bytes, time by phase, memory, and a warning if the last
@@ -88,7 +88,7 @@ fn facts(run: &RunSummary, page: Page) -> String {
     let aggregation = run.aggregation_error.map(|error| {
         ("aggregation", format!("error {}, the mean over the rounds", relative(error)))
     });
-    let privacy = run.epsilon.map(|spent| ("privacy", format!("epsilon {} spent", epsilon(spent))));
+    let privacy = run.epsilon.map(|spent| ("privacy", format!("epsilon {} spent", bound(spent))));
     let note = run.verdict().map(|verdict| ("note", verdict));
     let rows = rows
         .into_iter()

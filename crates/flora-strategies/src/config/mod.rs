@@ -133,9 +133,7 @@ impl StrategyConfig {
 
     /// A record like that which clients answer in the first round of a run that begins with `initial`.
     pub fn answered(&self, initial: &ParameterRecord) -> ParameterRecord {
-        let is_core =
-            |kind: &StrategyKind| matches!(kind, StrategyKind::FedSb(it) if !it.estimates());
-        match self.layers().any(is_core) {
+        match self.makes_factors() && !self.estimates() {
             true => zero_cores(initial),
             false => initial.filter(|name| self.is_answered(name)),
         }

@@ -118,7 +118,7 @@ fn cores_between_random_bases_can_be_hidden() {
     assert_eq!(bases(&noised.last), bases(&plain.last));
     // The noise on the mean of three, in each number, over two rounds.
     let (off, core) = (noised.last.distance(&plain.last), cores(&plain.last));
-    let numbers: usize = core.iter().map(|(_, tensor)| tensor.len()).sum();
+    let numbers = core.num_parameters();
     let expected = (2.0 * numbers as f64).sqrt() * 0.1 / 3.0;
     assert!(off > expected / 2.0 && off < core.norm() + 2.0 * expected, "{off} {expected}");
     let (masked, _) = of(&["federation.secure={}"]);

@@ -12,6 +12,8 @@ use flora_federation::{
 };
 use serde_json::Value;
 
+use crate::tally::spent;
+
 /// A `metrics.jsonl`, sorted into rounds. Rounds are counted as [`Event::Evaluated`] counts them: how many rounds of
 /// training the model has seen.
 #[derive(Debug, Default)]
@@ -137,7 +139,7 @@ impl History {
             Event::ClientReplied { round, seconds, metrics, .. } => {
                 let round = self.trained_in(round);
                 round.training += seconds;
-                round.spend(metrics.get(EPSILON));
+                round.epsilon = spent(round.epsilon, metrics.get(EPSILON).copied());
             }
             Event::ClientFailed { round, client, reason, message } => {
                 self.trained_in(round);
@@ -156,7 +158,7 @@ impl History {
                 let finite = |key: &str| metrics.get(key).copied().filter(|it| it.is_finite());
                 round.loss = finite("loss");
                 round.aggregation_error = finite(AGGREGATION_ERROR);
-                round.spend(metrics.get(EPSILON));
+                round.epsilon = spent(round.epsilon, metrics.get(EPSILON).copied());
             }
             Event::Evaluated { round, model, accuracy, loss, clients, seconds, .. } => {
                 let clients = clients.into_iter().filter(|score| score.num_examples > 0).collect();
@@ -194,14 +196,6 @@ impl History {
     /// Rounds of training, without the test before them.
     pub(in crate::page) fn trained(&self) -> impl Iterator<Item = (usize, &Round)> {
         self.rounds.iter().filter(|(round, _)| **round > 0).map(|(&number, round)| (number, round))
-    }
-}
-
-impl Round {
-    fn spend(&mut self, epsilon: Option<&f64>) {
-        if let Some(&epsilon) = epsilon.filter(|epsilon| epsilon.is_finite()) {
-            self.epsilon = Some(self.epsilon.map_or(epsilon, |most| most.max(epsilon)));
-        }
     }
 }
 

@@ -107,7 +107,7 @@ fn numbers(run: &Run) -> Vec<Card> {
         add("Left out", history.failures.len().to_string(), detail);
     }
     if let Some(epsilon) = run.epsilon() {
-        add("Privacy spent", format!("ε {}", units::figure(epsilon)), budget(run));
+        add("Privacy spent", format!("ε {}", units::bound(epsilon)), budget(run));
     }
     if let Some(summary) = &run.summary {
         let (trained, total) = (summary.trainable_parameters, summary.total_parameters);

@@ -138,7 +138,7 @@ fn privacy_chart(run: &Run) -> Lines {
         title: "Privacy spent by round".to_owned(),
         says: format!(
             "Differential privacy{kind}{delta}: ε {} is spent{of}. A smaller ε hides better.",
-            units::figure(last)
+            units::bound(last)
         ),
         y: "epsilon",
         lines: vec![Line::new("epsilon", spent)],
