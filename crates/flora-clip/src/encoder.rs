@@ -158,8 +158,7 @@ impl EncoderLayer {
 
     /// `x + mlp(norm(x))`.
     fn feed_forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let wide = self.mlp.widen(self.layer_norm2.forward(x.clone()));
-        self.mlp.fc2.forward_onto(wide, Some(x))
+        self.mlp.forward_onto(self.layer_norm2.forward(x.clone()), x)
     }
 }
 
@@ -195,6 +194,15 @@ impl Mlp {
     /// `fc2(activation(fc1(x)))` on `[..., width]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         self.fc2.forward(self.widen(x))
+    }
+
+    fn forward_onto<const D: usize>(&self, x: Tensor<D>, onto: Tensor<D>) -> Tensor<D> {
+        let Self { fc1, fc2, activation } = self;
+        let network = match activation {
+            Activation::QuickGelu => fc1.half_feed_forward(fc2, &x, &onto),
+            Activation::Gelu => None,
+        };
+        network.unwrap_or_else(|| fc2.forward_onto(self.widen(x), Some(onto)))
     }
 
     fn widen<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {

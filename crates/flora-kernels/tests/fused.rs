@@ -242,6 +242,26 @@ fn a_weight_in_16_bits_is_near_the_one_in_f32() {
 }
 
 #[test]
+fn a_feed_forward_network_in_16_bits_has_the_bits_of_its_operations() {
+    let device = Device::flex();
+    let [first, second] = [[40, 96], [96, 33]].map(|shape| numbers::<2>(shape, 15, &device));
+    let [bias, next_bias] = [96, 33].map(|width| numbers::<1>([width], 16, &device));
+    let [x, onto] = [40, 33].map(|width| numbers::<3>([9, 25, width], 17, &device));
+    for half in [Half::Bf16, Half::F16] {
+        let [first, second] =
+            [&first, &second].map(|weight| HalfWeight::new(weight, half).expect("on flex"));
+        let got = first.feed_forward(&second, &x, [Some(&bias), Some(&next_bias)], Some(&onto));
+        let wide = first.linear(&x, Some(&bias), None).expect("on flex");
+        let want = second.linear(&quick_gelu(wide), Some(&next_bias), Some(&onto));
+        assert_eq!(got.map(Tensor::into_data), want.map(Tensor::into_data), "{half:?}");
+        let got = first.feed_forward(&second, &x, [None, None], None).expect("on flex");
+        assert_eq!(got.dims(), [9, 25, 33]);
+        let tracked = numbers::<2>([2, 40], 18, &device.clone().autodiff());
+        assert!(first.feed_forward(&second, &tracked, [None, None], None).is_none());
+    }
+}
+
+#[test]
 fn sixteen_bits_are_for_plain_f32_tensors() {
     let (device, half) = (Device::flex(), Half::Bf16);
     let weight = numbers::<2>([4, 3], 15, &device);

@@ -85,6 +85,29 @@ impl LoraLinear {
         }
     }
 
+    /// `onto + next(quick_gelu(self(input)))` in one pass; `None` unless both layers are without adapter and in 16 bits,
+    /// and the tensors as [`HalfWeight::linear`] takes them.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[..., d_input]`
+    /// - onto and output: `[..., d_output of next]`
+    ///
+    /// # Panics
+    ///
+    /// If the shapes are inconsistent.
+    pub fn half_feed_forward<const D: usize>(
+        &self,
+        next: &Self,
+        input: &Tensor<D>,
+        onto: &Tensor<D>,
+    ) -> Option<Tensor<D>> {
+        let rounded = |layer: &Self| layer.rounded.clone().filter(|_| layer.lora.is_none());
+        let biases = [self, next].map(|layer| layer.bias.as_ref().map(|bias| bias.val()));
+        let biases = [biases[0].as_ref(), biases[1].as_ref()];
+        rounded(self)?.feed_forward(&rounded(next)?, input, biases, Some(onto))
+    }
+
     fn base<const D: usize>(&self, input: Tensor<D>, onto: Option<Tensor<D>>) -> Tensor<D> {
         let bias = self.bias.as_ref().map(|bias| bias.val());
         let rounded = self.rounded.as_ref();

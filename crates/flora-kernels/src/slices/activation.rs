@@ -9,6 +9,12 @@ const CHUNK: usize = 1 << 14;
 const SLOPE: f32 = 1.702;
 
 /// `x sigmoid(1.702 x)`.
+#[inline(always)]
+pub(super) fn quick_gelu_of(x: f32) -> f32 {
+    x / (1.0 + exp(-SLOPE * x))
+}
+
+/// [`quick_gelu_of`] each value.
 #[allow(unsafe_code)]
 pub(crate) fn quick_gelu(x: &[f32]) -> Vec<f32> {
     let write = |y: &mut [MaybeUninit<f32>]| {
@@ -21,7 +27,7 @@ pub(crate) fn quick_gelu(x: &[f32]) -> Vec<f32> {
 vectorized! {
     fn forward<'a>(y: &'a mut [MaybeUninit<f32>], x: &'a [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            y.write(x / (1.0 + exp(-SLOPE * x)));
+            y.write(quick_gelu_of(x));
         }
     }
 }

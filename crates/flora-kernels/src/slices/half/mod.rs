@@ -12,6 +12,7 @@ use std::mem::MaybeUninit;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
+use super::activation::quick_gelu;
 use super::product::{Matrix, product_onto};
 use crate::Half;
 
@@ -89,6 +90,28 @@ impl Packed {
                 product_onto(Matrix::of_rows(&x, self.rows), weight, bias, onto)
             }
         }
+    }
+
+    /// `quick_gelu(x W + biases[0]) V`, plus the row `biases[1]` in each of its rows, plus the matrix `onto`; `V` is
+    /// `next`. It has the bits of the two products, and is one pass with the instruction and enough rows.
+    ///
+    /// # Panics
+    ///
+    /// If the lengths are inconsistent.
+    pub(crate) fn feed_forward(
+        &self,
+        next: &Self,
+        x: &[f32],
+        biases: [Option<&[f32]>; 2],
+        onto: Option<&[f32]>,
+    ) -> Vec<f32> {
+        #[cfg(target_arch = "x86_64")]
+        if let (Form::Panels(panels), Form::Panels(next)) = (&self.form, &next.form)
+            && let Some(product) = panels.feed_forward(next, x, biases, onto)
+        {
+            return product;
+        }
+        next.product_onto(&quick_gelu(&self.product_onto(x, biases[0], None)), biases[1], onto)
     }
 }
 
@@ -191,6 +214,31 @@ mod tests {
     #[test]
     fn so_they_are_without_the_instruction() {
         assert_exact(Half::Bf16, |values, dims| Packed::plain(values, dims, Half::Bf16));
+    }
+
+    #[test]
+    fn a_feed_forward_network_has_the_bits_of_its_two_products() {
+        for [count, rows, wide, columns] in
+            [[300, 64, 96, 64], [301, 33, 70, 5], [137, 31, 161, 33], [90, 2, 1, 40]]
+        {
+            let [x, onto] = [numbers(count * rows, 1), numbers(count * columns, 2)];
+            let [bias, next_bias] = [numbers(wide, 3), numbers(columns, 4)];
+            let first = Packed::new(&numbers(rows * wide, 5), [rows, wide], Half::Bf16);
+            let second = Packed::new(&numbers(wide * columns, 6), [wide, columns], Half::Bf16);
+            for biases in [[Some(&bias[..]), Some(&next_bias[..])], [None, None]] {
+                let between = quick_gelu(&first.product_onto(&x, biases[0], None));
+                let apart = second.product_onto(&between, biases[1], Some(&onto));
+                for threads in [1, 3] {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                    let network = || first.feed_forward(&second, &x, biases, Some(&onto));
+                    let got = pool.unwrap().install(network);
+                    assert_eq!(got, apart, "{count} rows, {threads} threads");
+                }
+            }
+            // Too few rows for one pass.
+            let row = first.feed_forward(&second, &x[..rows], [None; 2], None);
+            assert_eq!(row, first.feed_forward(&second, &x, [None; 2], None)[..columns]);
+        }
     }
 
     #[test]
