@@ -4,7 +4,7 @@ mod readout;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{Device, Int, Tensor};
-use flora_kernels::{Half, HalfWeight};
+use flora_kernels::{Half, HalfWeight, patches};
 use flora_lora::LoraLinear;
 
 pub use self::cut::VisionCut;
@@ -166,14 +166,10 @@ impl VisionEmbeddings {
 impl PatchEmbedding {
     /// `[batch, channels, size, size]` to `[batch, patches, hidden_size]`, row by row.
     fn forward(&self, images: Tensor<4>) -> Tensor<3> {
-        let [batch, channels, size, _] = images.dims();
+        let [batch, _, size, _] = images.dims();
         let [width, _, patch, _] = self.weight.val().dims();
         let grid = size / patch;
-        let images = images.slice([0..batch, 0..channels, 0..grid * patch, 0..grid * patch]);
-        let patches: Tensor<2> = images
-            .reshape([batch, channels, grid, patch, grid, patch])
-            .permute([0, 2, 4, 1, 3, 5])
-            .reshape([batch * grid * grid, channels * patch * patch]);
+        let patches = patches(images, patch);
         let products = match self.rounded.as_ref().and_then(|it| it.linear(&patches, None, None)) {
             Some(products) => products,
             None => patches.matmul(self.kernel()),

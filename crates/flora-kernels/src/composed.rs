@@ -30,6 +30,17 @@ pub fn layer_norm<const D: usize>(
     module::layer_norm(x, gamma, Some(beta), epsilon)
 }
 
+/// [`patches`](crate::patches) by a permutation, for any number type.
+pub fn patches(images: Tensor<4>, size: usize) -> Tensor<2> {
+    let [batch, channels, height, width] = images.dims();
+    let [down, across] = [height / size, width / size];
+    let whole = images.slice([0..batch, 0..channels, 0..down * size, 0..across * size]);
+    whole
+        .reshape([batch, channels, down, size, across, size])
+        .permute([0, 2, 4, 1, 3, 5])
+        .reshape([batch * down * across, channels * size * size])
+}
+
 /// burn's [`linear`](crate::linear), for any number type.
 pub fn linear<const D: usize>(
     x: Tensor<D>,

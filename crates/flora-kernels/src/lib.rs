@@ -77,6 +77,27 @@ pub fn layer_norm<const D: usize>(
     composed::layer_norm(x, gamma, beta, epsilon)
 }
 
+/// The square patches of images, a row each, channel by channel and line by line; pixels beyond the last whole patch are
+/// left out. Without autodiff, burn's CPU backend copies them on all threads.
+///
+/// # Shapes
+///
+/// - images: `[batch, channels, height, width]`
+/// - output: `[batch * (height / size) * (width / size), channels * size * size]`
+///
+/// # Panics
+///
+/// If `size` is 0 or larger than the images.
+pub fn patches(images: Tensor<4>, size: usize) -> Tensor<2> {
+    let [_, _, height, width] = images.dims();
+    assert!((1..=height.min(width)).contains(&size), "no patch of {size} in {height} x {width}");
+    #[cfg(feature = "flex")]
+    if flex::steps(&[&images]) {
+        return flex::patches(images, size);
+    }
+    composed::patches(images, size)
+}
+
 /// `onto + x W + bias`: a linear layer, added to `onto`.
 ///
 /// # Shapes

@@ -3,7 +3,9 @@
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{AdamConfig, Optimizer};
 use burn::tensor::{Device, Tensor, TensorData};
-use flora_kernels::{Adam, Half, HalfWeight, attention, composed, layer_norm, linear, quick_gelu};
+use flora_kernels::{
+    Adam, Half, HalfWeight, attention, composed, layer_norm, linear, patches, quick_gelu,
+};
 
 /// Deterministic numbers in [-3, 3), the same everywhere.
 fn numbers<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
@@ -190,6 +192,24 @@ fn a_linear_layer_takes_constants_and_the_same_tensor_twice() {
         |[x]| linear(x.clone(), weight.clone(), Some(bias.clone()), Some(x)),
         |[x]| composed::linear(x.clone(), weight.clone(), Some(bias.clone()), Some(x)),
     );
+}
+
+#[test]
+fn patches_are_those_of_the_permutation() {
+    let device = Device::flex();
+    for ([height, width], size) in [([8, 12], 4), ([11, 9], 3), ([7, 7], 2), ([3, 2], 1)] {
+        let images = numbers([3, 2, height, width], 19, &device);
+        let want = composed::patches(images.clone(), size);
+        let got = patches(images.clone(), size);
+        assert_eq!(got.into_data(), want.clone().into_data(), "{height} x {width} by {size}");
+        // A view, and images with gradients.
+        let turned = images.clone().swap_dims(2, 3).reshape([3, 2, width, height]).swap_dims(2, 3);
+        assert_eq!(patches(turned, size).into_data(), want.clone().into_data());
+        let tracked = Tensor::<4>::from_inner(images).require_grad();
+        assert_eq!(patches(tracked.clone(), size).into_data(), want.into_data());
+        let gradients = patches(tracked.clone(), size).sum().backward();
+        assert!(tracked.grad(&gradients).is_some());
+    }
 }
 
 #[test]

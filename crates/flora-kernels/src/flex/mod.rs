@@ -90,9 +90,15 @@ pub(crate) fn adam<const D: usize>(
     (Tensor::from_dispatch(parameter), [first, second].map(Tensor::from_dispatch))
 }
 
-/// The steps of optimizers, without gradients.
+pub(crate) fn patches(images: Tensor<4>, size: usize) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::cut_patches(images.into_dispatch(), size))
+}
+
+/// Operations without gradients: the steps of optimizers, and the layout of images.
 #[backend_extension(Flex)]
 pub(crate) trait StepOps: Backend {
+    fn cut_patches(images: FloatTensor<Self>, size: usize) -> FloatTensor<Self>;
+
     fn fused_adam(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -103,6 +109,13 @@ pub(crate) trait StepOps: Backend {
 }
 
 impl StepOps for Flex {
+    fn cut_patches(images: FlexTensor, size: usize) -> FlexTensor {
+        let [batch, channels, height, width] = images.shape().dims();
+        let rows = batch * (height / size) * (width / size);
+        let patches = slices::patches::patches(&values(&images), [channels, height, width], size);
+        tensor(patches, Shape::new([rows, channels * size * size]))
+    }
+
     fn fused_adam(
         parameter: FlexTensor,
         gradient: FlexTensor,

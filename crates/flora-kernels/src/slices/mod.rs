@@ -28,6 +28,7 @@ pub(crate) mod adam;
 pub(crate) mod attention;
 pub(crate) mod half;
 pub(crate) mod norm;
+pub(crate) mod patches;
 pub(crate) mod product;
 
 use std::mem::MaybeUninit;
