@@ -32,7 +32,7 @@ fn run(faults: Faults, seed: u64) -> (Outcome, Vec<Event>) {
 /// The words in the message of a fault with this name.
 fn cause(reason: Reason, message: &str) -> &'static str {
     let causes = [
-        (Reason::Failed, "failed on purpose (faults.fail)", "fail"),
+        (Reason::Failed, "simulated failure (faults.fail)", "fail"),
         (Reason::Late, "missed the deadline on purpose (faults.straggle)", "straggle"),
         (Reason::Refused, "`w` holds NaN", "nan"),
         (Reason::Refused, "`w` has shape [3], expected [2]", "wrong_shape"),

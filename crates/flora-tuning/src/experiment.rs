@@ -364,9 +364,9 @@ impl FederationConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OutputConfig {
-    /// Save the state for resuming a run after every this many rounds; 0: never.
+    /// Save the state for resuming a run after every so many rounds; 0: never.
     pub save_every: usize,
-    /// Keep the trained parameters after every this many rounds; 0: only after the last and the best.
+    /// Keep the trained parameters after every so many rounds; 0: only after the last and the best.
     pub keep_every: usize,
     /// Keep each client's own parameters after its last training.
     pub keep_clients: bool,

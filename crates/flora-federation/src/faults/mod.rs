@@ -143,7 +143,7 @@ impl<F: Fleet> Fleet for Faulty<F> {
             if task.kind == Kind::Train {
                 let (fails, delay) = self.draw(&task);
                 if fails {
-                    let message = "it failed on purpose (faults.fail)";
+                    let message = "a simulated failure (faults.fail)";
                     deliver(Answer::failed(&task, Reason::Failed, message));
                     continue;
                 }

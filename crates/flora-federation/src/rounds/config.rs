@@ -20,7 +20,7 @@ pub struct RoundsConfig {
     pub evaluate_local: bool,
     /// Tolerance for failing clients.
     pub policy: RoundPolicy,
-    /// Save the state before the first round, after every this many rounds and after the last; 0 never saves.
+    /// Save the state before the first round, after every so many rounds and after the last; 0 never saves.
     pub save_every: usize,
 }
 

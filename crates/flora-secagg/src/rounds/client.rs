@@ -162,7 +162,7 @@ fn rounding(session: &Session, client: ClientId) -> ChaCha20Rng {
 fn hidden(error: &SecaggError, is_rotated: bool) -> String {
     match error {
         SecaggError::Norm { .. } => format!(
-            "{SECURE}: its update has a larger norm than the lanes; raise federation.secure.norm, or lower the learning rate"
+            "{SECURE}: the norm of its update is larger than the lanes allow; raise federation.secure.norm, or lower the learning rate"
         ),
         SecaggError::Range { .. } if is_rotated => format!(
             "{SECURE}: a number of its update is beyond the range of the lanes after the rotation; raise \
