@@ -346,10 +346,10 @@ mod hostile {
         ("nan", "every value must be finite"),
         ("shape", "has shape"),
         ("name", "is missing from the record"),
-        ("stale", "it answers round"),
+        ("stale", "it replies to round"),
         ("many", "it claims 1500 training examples, but registered with 15"),
-        ("bytes", "its answer cannot be read"),
-        ("tree", "its answer is damaged"),
+        ("bytes", "its reply cannot be read"),
+        ("tree", "its reply is damaged"),
     ];
 
     struct Nobody;

@@ -56,13 +56,13 @@ pub(crate) fn check(
     let refuse = |message: String| Failure { reason: Reason::Refused, message };
     let message = answer.result.as_ref().map_err(Failure::clone)?;
     if answer.round != round {
-        return Err(refuse(format!("it answers round {}, not {round}", answer.round)));
+        return Err(refuse(format!("it replies to round {}, not {round}", answer.round)));
     }
     let Some(num_examples) = message.num_examples() else {
         let told = message.metrics.get(crate::NUM_EXAMPLES);
         let told = told.map_or("no metric".to_owned(), |number| format!("{number} as"));
         return Err(refuse(format!(
-            "its answer has {told} `{}`; it must be a whole number",
+            "its reply has {told} `{}`; it must be a whole number",
             crate::NUM_EXAMPLES
         )));
     };
@@ -79,7 +79,7 @@ pub(crate) fn check(
     }
     strategy.check(sent, message).map_err(|error| refuse(error.to_string()))?;
     let Some(parameters) = message.get_parameters() else {
-        return Err(refuse("its answer has no record `parameters`".to_owned()));
+        return Err(refuse("its reply has no record `parameters`".to_owned()));
     };
     let accepted = Accepted {
         client: info.clone(),
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn every_check_says_what_is_wrong() {
         for (message, words) in [
-            (refusal(|answer| answer.round = 2), "it answers round 2, not 3"),
+            (refusal(|answer| answer.round = 2), "it replies to round 2, not 3"),
             (
                 with(|message| {
                     message.metrics.insert(crate::NUM_EXAMPLES.to_owned(), 11.0);

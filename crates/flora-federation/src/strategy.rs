@@ -165,14 +165,14 @@ impl Aggregate {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// A record that was sent is missing from the answer.
-    #[error("record `{name}` is missing from the answer")]
+    /// A record that was sent is missing from the reply.
+    #[error("record `{name}` is missing from the reply")]
     Missing {
         /// The record.
         name: String,
     },
     /// The answer contains a record that was not sent.
-    #[error("the answer holds an unexpected record `{name}`")]
+    #[error("the reply holds an unexpected record `{name}`")]
     Unexpected {
         /// The record.
         name: String,
@@ -190,7 +190,7 @@ pub enum CheckError {
 #[non_exhaustive]
 pub enum StrategyError {
     /// The weights of the answers are all zero.
-    #[error("the answers have 0 training examples in total, so they have no weight in an average")]
+    #[error("the replies have 0 training examples in total, so they have no weight in an average")]
     NoExamples,
     /// The result is not a valid record.
     #[error("the aggregate is not a valid record: {0}")]

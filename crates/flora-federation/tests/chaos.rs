@@ -37,7 +37,7 @@ fn cause(reason: Reason, message: &str) -> &'static str {
         (Reason::Refused, "`w` holds NaN", "nan"),
         (Reason::Refused, "`w` has shape [3], expected [2]", "wrong_shape"),
         (Reason::Refused, "the norm of its update is", "huge"),
-        (Reason::Refused, "it answers round", "stale"),
+        (Reason::Refused, "it replies to round", "stale"),
     ];
     let found = causes.iter().find(|cause| cause.0 == reason && message.contains(cause.1));
     found.unwrap_or_else(|| panic!("{reason:?}: {message}")).2

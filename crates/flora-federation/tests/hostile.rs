@@ -121,7 +121,7 @@ fn tensor(values: &[f32]) -> HostTensor {
 fn a_dishonest_answer_is_refused_with_a_reason() {
     let expected = without_b();
     let cases: Vec<(Edit, &str)> = vec![
-        (Box::new(|answers| answers[1].round = 7), "it answers round 7, not 0"),
+        (Box::new(|answers| answers[1].round = 7), "it replies to round 7, not 0"),
         (
             of_b(|message| {
                 let _ = message.metrics.insert(NUM_EXAMPLES.to_owned(), 31.0);
@@ -208,7 +208,7 @@ fn an_answer_that_never_comes_is_told() {
     let (outcome, events) = meddled(Kind::Train, |answers| drop(answers.remove(1)));
     let failures = failures(&events);
     assert_eq!(failures.len(), 1);
-    assert_eq!(failures[0], ("b".to_owned(), Reason::Late, "the fleet gave no answer".to_owned()));
+    assert_eq!(failures[0], ("b".to_owned(), Reason::Late, "the fleet gave no reply".to_owned()));
     assert_eq!(outcome.last, without_b().last);
 }
 
@@ -220,7 +220,7 @@ fn a_dishonest_test_is_refused_with_a_reason() {
         })
     };
     let cases: Vec<(Edit, &str)> = vec![
-        (Box::new(|answers| answers[1].round = 7), "it answers round 7, not"),
+        (Box::new(|answers| answers[1].round = 7), "it replies to round 7, not"),
         (of_b(|message| message.metrics.clear()), "no metric `num-examples`"),
         (metric(NUM_EXAMPLES, -1.0), "num-examples"),
         (metric(NUM_EXAMPLES, 11.0), "it claims 11 test examples, but registered with 10"),

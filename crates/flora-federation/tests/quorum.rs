@@ -168,7 +168,7 @@ fn too_few_answers_fail_the_run_and_name_who_is_missing() {
     let error = result.unwrap_err().to_string();
     assert_eq!(
         error,
-        "training failed in round 2: 6 answers were accepted, fewer than the quorum of 7; \
+        "training failed in round 2: 6 replies were accepted, fewer than the quorum of 7; \
          missing: c0, c1"
     );
     let told = told(&events);

@@ -209,7 +209,7 @@ impl Strategy for Scaffold {
         for answer in &answers {
             let record = answer.message.records.get(CONTROL).ok_or_else(|| {
                 let problem =
-                    format!("client {} did not answer a record `{CONTROL}`", answer.client.id);
+                    format!("client {} did not return a record `{CONTROL}`", answer.client.id);
                 StrategyError::Other(problem)
             })?;
             controls.push(record.as_ref());

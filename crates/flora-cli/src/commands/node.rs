@@ -299,12 +299,12 @@ fn in_words(event: &NodeEvent, url: &str) -> String {
             format!("run {run_id} requests {}{from}", what(kind))
         }
         NodeEvent::Answered { kind, seconds, bytes } => {
-            format!("answered {}: {seconds:.1} s of work, {bytes} bytes sent", what(kind))
+            format!("replied to {}: {seconds:.1} s of work, {bytes} bytes sent", what(kind))
         }
         NodeEvent::Failed { kind, problem } => {
             format!("warning: refused {}: {problem}", what(kind))
         }
-        NodeEvent::Dropped { why } => format!("warning: not answered: {why}"),
+        NodeEvent::Dropped { why } => format!("warning: no reply sent: {why}"),
         NodeEvent::Offline => "offline".to_owned(),
         _ => format!("{event:?}"),
     };

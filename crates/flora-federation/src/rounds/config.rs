@@ -107,7 +107,7 @@ impl RoundPolicy {
             _ => {}
         }
         if self.quorum == 0 {
-            let problem = "0 answers cannot be aggregated; it must be at least 1".to_owned();
+            let problem = "0 replies cannot be aggregated; it must be at least 1".to_owned();
             return Err(FederationError::Policy { field: "quorum", problem });
         }
         Ok(())

@@ -190,7 +190,7 @@ impl Run<'_> {
         let reason = match accepted {
             0 => missing,
             _ => format!(
-                "{accepted} answers were accepted, fewer than the quorum of {quorum}; {missing}"
+                "{accepted} replies were accepted, fewer than the quorum of {quorum}; {missing}"
             ),
         };
         Err(Broken { round, stage: Stage::Training, reason })

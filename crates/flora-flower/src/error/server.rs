@@ -67,10 +67,10 @@ pub enum ServerError {
         remedy: String,
     },
     /// An answer was announced and has not arrived yet.
-    #[error("an answer is on its way")]
+    #[error("a reply is on its way")]
     NotYet,
     /// An answer was announced and never arrived.
-    #[error("the SuperLink does not have all of an answer")]
+    #[error("the SuperLink does not have all of a reply")]
     Lost,
 }
 

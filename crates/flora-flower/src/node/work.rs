@@ -106,7 +106,7 @@ impl Node<'_> {
             (Some(problem), _) => NodeEvent::Failed { kind: kind.clone(), problem },
             (None, Some(bytes)) => NodeEvent::Answered { kind: kind.clone(), seconds, bytes },
             (None, None) => NodeEvent::Dropped {
-                why: "the server no longer waits for it, or has an answer already".to_owned(),
+                why: "the server no longer waits for it, or has a reply already".to_owned(),
             },
         };
         (self.tell)(&event);

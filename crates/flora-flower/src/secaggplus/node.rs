@@ -106,13 +106,11 @@ impl SecAggNode {
         };
         let examples = answer.num_examples();
         let examples = examples.ok_or_else(|| {
-            SecAggError::Answer(
-                "the site's answer does not say how many examples it has".to_owned(),
-            )
+            SecAggError::Answer("the site's reply does not say how many examples it has".to_owned())
         })?;
         let parameters = answer.get_parameters();
         let parameters = parameters
-            .ok_or_else(|| SecAggError::Answer("the site's answer has no parameters".to_owned()))?;
+            .ok_or_else(|| SecAggError::Answer("the site's reply has no parameters".to_owned()))?;
         training.check(parameters)?;
         let masked = shared.mask(self.id, &training.received, parameters, examples, random)?;
 

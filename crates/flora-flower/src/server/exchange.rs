@@ -194,16 +194,16 @@ impl ServerRun {
             Ok(inflated) => match inflated.content {
                 Content::Records(records) => match codec::from_records(&records) {
                     Ok((message, _)) => Ok(message),
-                    Err(error) => Err(Said::ours(format!("its answer cannot be read: {error}"))),
+                    Err(error) => Err(Said::ours(format!("its reply cannot be read: {error}"))),
                 },
                 Content::Error(error) => Err(Said::theirs(&error)),
             },
             Err(ServerError::NotYet) => return Ok(None),
             Err(ServerError::Lost) => {
-                Err(Said { code: LOST, reason: "its answer was not sent whole".to_owned() })
+                Err(Said { code: LOST, reason: "its reply was not sent whole".to_owned() })
             }
             Err(ServerError::Object(error)) => {
-                Err(Said::ours(format!("its answer is damaged: {error}")))
+                Err(Said::ours(format!("its reply is damaged: {error}")))
             }
             Err(error) => return Err(error),
         };

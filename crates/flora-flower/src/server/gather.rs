@@ -176,7 +176,7 @@ impl SuperLinkFleet {
         Member { stage: Stage::Stranger, ..Member::new(name, node_id) }
     }
 
-    /// Sends the pending questions, and repeats those whose answers are overdue if the questions may be lost.
+    /// Sends the pending questions, and repeats those whose replies are overdue if the questions may be lost.
     fn ask(&mut self, what: Question) -> Result<(), ServerError> {
         for member in self.members.values_mut().filter(|member| member.away.is_none()) {
             let (name, message) = match &member.stage {

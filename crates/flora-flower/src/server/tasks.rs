@@ -268,7 +268,8 @@ fn answer(task: &Task, mut message: Message, bytes_up: u64) -> Answer {
         _ => Answer {
             result: Err(Failure {
                 reason: Reason::Refused,
-                message: "it does not say which round it answers; is it a flora node?".to_owned(),
+                message: "it does not say which round it replies to; is it a flora node?"
+                    .to_owned(),
             }),
             bytes_up,
             ..answer

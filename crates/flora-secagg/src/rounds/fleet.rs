@@ -141,7 +141,7 @@ impl Member {
         let refused = |message: String| Failure { reason: Reason::Refused, message };
         let result = answer.result.and_then(|mut message| {
             let bytes = take(&mut message)
-                .ok_or_else(|| refused(format!("its answer has no record `{SECURE}`")))?;
+                .ok_or_else(|| refused(format!("its reply has no record `{SECURE}`")))?;
             if stage == Stage::Masked {
                 self.metrics = message.metrics;
             }

@@ -150,7 +150,7 @@ impl StrategyConfig {
         self.layers().any(|kind| matches!(kind, StrategyKind::Scaffold(_)))
     }
 
-    /// The name of the strategy, or of one that it wraps, that needs individual answers instead of their sum.
+    /// The name of the strategy, or of one that it wraps, that needs individual replies instead of their sum.
     pub fn needs_each(&self) -> Option<String> {
         self.nested().find(|it| !it.kind.takes_sums()).map(Self::name)
     }
@@ -210,7 +210,7 @@ impl StrategyConfig {
         let Some(rule) = &self.rule else { return Ok(()) };
         if !self.kind.wraps() {
             return Err(format!(
-                "rule: {} aggregates the answers itself; remove this field",
+                "rule: {} aggregates the replies itself; remove this field",
                 self.name()
             ));
         }

@@ -73,7 +73,7 @@ impl MultiKrum {
     /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         match self.num_nodes_to_select {
-            0 => Err("num_nodes_to_select: the mean needs at least one answer; choose 1 or more"
+            0 => Err("num_nodes_to_select: the mean needs at least one reply; choose 1 or more"
                 .to_owned()),
             _ => Ok(()),
         }

@@ -32,7 +32,7 @@ fn enough(
     match accepted.len() >= fewest {
         true => Ok(()),
         false => Err(StrategyError::Other(format!(
-            "{name}: it needs {fewest} answers, but {} passed the checks; select more clients, set \
+            "{name}: it needs {fewest} replies, but {} passed the checks; select more clients, set \
              quorum = {fewest}{remedy}",
             accepted.len()
         ))),

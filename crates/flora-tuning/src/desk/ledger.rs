@@ -56,7 +56,7 @@ impl Ledger {
         }
         if self.answers.len() >= self.most {
             return Err(format!(
-                "this site hides its images (federation.privacy), and has given the {} answers that the run's \
+                "this site hides its images (federation.privacy), and has sent the {} replies that the run's \
                  budget covers; it \
                  gives no further ones",
                 self.most
@@ -150,7 +150,7 @@ mod tests {
             [(task(0, 0, 3.0), "plan"), (task(0, 1, 1.0), "plan"), (task(0, 0, 1.0), "another")]
         {
             let refused = ledger.admit(&task, plan, [0; 32]).unwrap_err();
-            assert!(refused.contains("has given the 3 answers"), "{refused}");
+            assert!(refused.contains("has sent the 3 replies"), "{refused}");
         }
         // Without its secret, the same answer would have other noise.
         fs::remove_file(folder.path().join(SECRET)).unwrap();

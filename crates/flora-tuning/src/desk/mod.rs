@@ -291,7 +291,7 @@ impl Desk {
         }
         let from = memory.from();
         let mut task = task.clone();
-        // A server cannot choose which of the site's answers this is.
+        // A server cannot choose which of the site's replys this is.
         task.message.config.remove(RELEASE);
         if let Some(ledger) = ledger.as_mut().filter(|_| *kind == Kind::Train) {
             let release = ledger.admit(&task, digest, memory.digest()?)?;

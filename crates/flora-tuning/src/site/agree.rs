@@ -27,7 +27,7 @@ pub struct Agreed {
 /// An answer without a profile, one that cannot be read, and invalid classes or prompts.
 pub fn read_profile(answer: &Message) -> Result<SiteProfile, String> {
     let Some(Value::Text(json)) = answer.config.get(PROFILE) else {
-        return Err("its answer has no profile; does it run flora node?".to_owned());
+        return Err("its reply has no profile; does it run flora node?".to_owned());
     };
     let profile: SiteProfile = serde_json::from_str(json).map_err(|error| {
         format!("its profile cannot be read ({error}); do both run the same version of flora?")
