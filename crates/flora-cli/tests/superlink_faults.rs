@@ -97,7 +97,7 @@ impl Trial {
         assert!(is_it.any(|it| it), "nothing says {words:?}: {lines:#?}");
     }
 
-    /// The number of aggregated answers in each round.
+    /// The number of aggregated replies in each round.
     fn replies(&self) -> Vec<u64> {
         let events = events(&self.out()).into_iter().filter(|it| it["event"] == "aggregated");
         events.map(|it| it["replies"].as_u64().unwrap()).collect()

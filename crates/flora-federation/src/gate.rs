@@ -1,4 +1,4 @@
-//! The trust boundary: checks on answers before a strategy sees them.
+//! The trust boundary: checks on replies before a strategy sees them.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const TIMES_THE_PARAMETERS: f64 = 1_000.0;
 /// The fewest updates whose median a single client cannot choose.
 const FEWEST_FOR_MEDIAN: usize = 3;
 
-/// An answer that passed the checks on a single answer. Its update is compared with the others once all of the round
+/// A reply that passed the checks on a single reply. Its update is compared with the others once all of the round
 /// have arrived.
 pub(crate) struct Checked {
     pub(crate) accepted: Accepted,
@@ -45,7 +45,7 @@ pub(crate) fn same_records(sent: &Message, answer: &Message) -> Result<(), Check
     }
 }
 
-/// Checks a single answer to a training task.
+/// Checks a single reply to a training task.
 pub(crate) fn check(
     answer: &Answer,
     round: usize,

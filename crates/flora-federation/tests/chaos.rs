@@ -1,4 +1,4 @@
-//! A hundred clients, of which a third fails in every round and a tenth sends invalid answers.
+//! A hundred clients, of which a third fails in every round and a tenth sends invalid replies.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! A fleet that delivers invalid answers, and updates that are too large.
+//! A fleet that delivers invalid replies, and updates that are too large.
 
 mod support;
 
@@ -14,7 +14,7 @@ use support::{Fault, Pull, record, w};
 
 type Change<'a> = Box<dyn FnMut(&Kind, Vec<Answer>) -> Vec<Answer> + 'a>;
 
-/// Changes the answers to an exchange, sorted by client, before it delivers them.
+/// Changes the replies to an exchange, sorted by client, before it delivers them.
 struct Meddling<'a> {
     fleet: Simulation,
     change: Change<'a>,
@@ -70,7 +70,7 @@ fn three(fault: Fault) -> Vec<Box<dyn Client>> {
     ]
 }
 
-/// Runs one round in which the answers to tasks of this kind are changed; all clients are honest.
+/// Runs one round in which the replies to tasks of this kind are changed; all clients are honest.
 fn meddled(kind: Kind, change: impl Fn(&mut Vec<Answer>)) -> (Outcome, Vec<Event>) {
     let change: Change<'_> = Box::new(move |asked, mut answers| {
         if *asked == kind {
@@ -185,7 +185,7 @@ fn answers_that_nobody_asked_for_change_nothing() {
             let mut stranger = answers[0].clone();
             stranger.client = "zz".to_owned();
             answers.insert(1, stranger);
-            // The second answer of a is false.
+            // The second reply of a is false.
             let mut double = answers[0].clone();
             double.result = Ok(Message::trained(record([9.0, 9.0]), 10, Default::default()));
             answers.push(double);

@@ -1,4 +1,4 @@
-//! Rounds with too few answers.
+//! Rounds with too few replies.
 
 mod support;
 
@@ -47,7 +47,7 @@ fn all(fault: Fault) -> Vec<Box<dyn Client>> {
     (0..8).map(client).collect()
 }
 
-/// Round, number of accepted answers, consequence and message of each `BelowQuorum`.
+/// Round, number of accepted replies, consequence and message of each `BelowQuorum`.
 fn told(events: &[Event]) -> Vec<(usize, usize, BelowQuorum, String)> {
     let of = |event: &Event| match event {
         Event::BelowQuorum { round, accepted, then, message, .. } => {

@@ -18,7 +18,7 @@ use crate::{
 pub(super) enum Done {
     /// The step is done; this is the next one, if any.
     Next(Option<Step>),
-    /// The run was asked to stop; these answers had already arrived.
+    /// The run was asked to stop; these replies had already arrived.
     Stopped(Vec<Answer>),
 }
 
@@ -199,7 +199,7 @@ impl Run<'_> {
         Ok(clients)
     }
 
-    /// Sends the tasks of clients that have not answered yet and collects the answers by client. Also returns whether
+    /// Sends the tasks of clients that have not replied yet and collects the replies by client. Also returns whether
     /// all have arrived, which they have not if the run was asked to stop.
     pub(super) fn collect(
         &mut self,

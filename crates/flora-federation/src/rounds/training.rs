@@ -91,7 +91,7 @@ impl Run<'_> {
         trainers.into_iter().filter(|info| ids.contains(&info.id)).collect()
     }
 
-    /// Checks every answer and emits an event for each accepted and each excluded one, sorted by client id.
+    /// Checks every reply and emits an event for each accepted and each excluded one, sorted by client id.
     fn admit(
         &mut self,
         round: usize,
@@ -301,7 +301,7 @@ fn too_large(norm: f64, bound: f64, is_asked: bool) -> String {
     }
 }
 
-/// Whether training changed nothing, as far as the answer shows.
+/// Whether training changed nothing, as far as the reply shows.
 fn is_untrained(answer: &Accepted) -> bool {
     if let Some(&norm) = answer.message.metrics.get("update_norm") {
         return norm == 0.0;

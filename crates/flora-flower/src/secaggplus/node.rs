@@ -15,7 +15,7 @@ use crate::wire::records::{BytesList, ConfigRecord, ConfigValue, SintList, UintL
 /// the result to [`trained`](Self::trained).
 ///
 /// It holds the node's secrets. To survive a restart, write [`to_bytes`](Self::to_bytes) after each step **before the
-/// answer is sent**, as [`StateFolder`](super::StateFolder) does; a node that is restarted without it takes part again
+/// reply is sent**, as [`StateFolder`](super::StateFolder) does; a node that is restarted without it takes part again
 /// in the next round. Never reuse an older state: it would mask other parameters with the same masks.
 pub struct SecAggNode {
     pub(super) id: u64,

@@ -184,12 +184,12 @@ impl StrategyConfig {
         layers.find_map(|(depth, kind)| Some((field(depth), kind.ranks()?)))
     }
 
-    /// Number of records of the size of the parameters in a client's answer.
+    /// Number of records of the size of the parameters in a client's reply.
     pub fn records(&self) -> u64 {
         if self.needs_plain_sgd() { 2 } else { 1 }
     }
 
-    /// The minimum number of answers in a round.
+    /// The minimum number of replies in a round.
     pub fn fewest(&self) -> usize {
         let fewest = |kind: &StrategyKind| match kind {
             StrategyKind::TrimmedMean(it) => it.fewest(),

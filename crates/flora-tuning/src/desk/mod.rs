@@ -1,4 +1,4 @@
-//! Answers of a site to servers, independent of the transport.
+//! Replies of a site to servers, independent of the transport.
 //!
 //! flora's own server first queries the site's profile, then sends a [`Plan`], then tasks. Other servers of Flower send
 //! tasks at once, with the experiment in their settings; see [`Stock`].
