@@ -12,7 +12,7 @@
 //! - A [`Selection`] chooses the clients that train in a round: [`ClientSelector`] draws a constant share,
 //!   [`DynamicSampling`] a falling one, [`Poisson`] each client independently, [`PowerOfChoice`] prefers high losses,
 //!   and [`Named`] always takes the same clients.
-//! - A [`Strategy`] decides what each client is sent and computes the next global parameters from the replies, such as
+//! - A [`Strategy`] decides what to send to each client and computes the next global parameters from the replies, such as
 //!   [`FedAvg`] and [`Sums`].
 //! - A [`Listener`] receives [`Event`]s and saves the [`RunState`] from which another process can resume.
 //! - [`Rounds`] runs the round loop over these parts.

@@ -97,8 +97,8 @@ impl Node<'_> {
                 }
                 reply.unsent.pop();
             }
-            // An object that was not stored is there already: the SuperLink received it, but its response was lost, or it
-            // dropped the object with the session. Announcing it again tells which.
+            // An object that was not stored is there already: the SuperLink received it, but its response was lost,
+            // or it dropped the object with the session. Announcing it again tells which.
             reply.session = None;
             if stored {
                 // The SuperLink need not keep the instruction for this node any longer.
