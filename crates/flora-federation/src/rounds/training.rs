@@ -210,7 +210,7 @@ impl Run<'_> {
             message: format!(
                 "round {}: no parameter changed in the training of {who}; check examples, the \
                  learning rate and which parameters train",
-                global.round
+                global.round + 1
             ),
         });
     }
@@ -234,7 +234,7 @@ impl Run<'_> {
             match ClientScore::from_metrics(id, examples, metrics, "test_loss") {
                 Ok(score) => scores.push(score),
                 Err(problem) => self.listener.event(&Event::Warning {
-                    message: format!("round {round}: local model of client {id}: {problem}"),
+                    message: format!("round {}: local model of client {id}: {problem}", round + 1),
                 }),
             }
         }
