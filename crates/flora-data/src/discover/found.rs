@@ -233,7 +233,7 @@ impl fmt::Display for Discovery {
             write!(f, "the largest {}", said(largest))?;
         }
         if !self.others.is_empty() {
-            write!(f, "\nno images: {}", by_extension(&self.others))?;
+            write!(f, "\nother files: {}", by_extension(&self.others))?;
         }
         for reason in &self.reasons {
             write!(f, "\n{reason}")?;
