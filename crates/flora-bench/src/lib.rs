@@ -1,5 +1,5 @@
-//! Benchmarks of a machine, a device and a model: flora's workloads, timed, compared with the machine's peak matrix
-//! multiplication.
+//! Benchmarks of a machine, a device and a model: flora's workloads, timed, and compared with the machine's
+//! peak rate of matrix multiplication.
 //!
 //! ```no_run
 //! use burn::tensor::Device;

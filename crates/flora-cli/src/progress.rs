@@ -321,7 +321,7 @@ impl Progress {
                     _ => "the run ends",
                 };
                 self.warn(&format!(
-                    "round {}: {accepted} of at least {quorum} answers were accepted; {then} ({message})",
+                    "round {}: {accepted} of at least {quorum} replies were accepted; {then} ({message})",
                     round + 1
                 ));
             }

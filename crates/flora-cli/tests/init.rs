@@ -90,8 +90,8 @@ fn the_printed_commands_take_a_folder_to_predictions() {
         "blue square (30) and red square (30)",
         "clinic-a (20), clinic-b (20) and l'h\u{f4}pital (20)",
         "12 .bmp, 12 .jpg, 12 .png, 12 .tif, 12 .webp",
-        "no images: 1 .txt",
-        "for the other way round: --pattern \"{class}/{domain}\"",
+        "other files: 1 .txt",
+        "to read them the other way round: --pattern \"{class}/{domain}\"",
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }

@@ -97,7 +97,7 @@ impl Trial {
         assert!(is_it.any(|it| it), "nothing says {words:?}: {lines:#?}");
     }
 
-    /// The number of aggregated answers in each round.
+    /// The number of aggregated replies in each round.
     fn replies(&self) -> Vec<u64> {
         let events = events(&self.out()).into_iter().filter(|it| it["event"] == "aggregated");
         events.map(|it| it["replies"].as_u64().unwrap()).collect()
@@ -346,10 +346,10 @@ mod hostile {
         ("nan", "every value must be finite"),
         ("shape", "has shape"),
         ("name", "is missing from the record"),
-        ("stale", "it answers round"),
+        ("stale", "it replies to round"),
         ("many", "it claims 1500 training examples, but registered with 15"),
-        ("bytes", "its answer cannot be read"),
-        ("tree", "its answer is damaged"),
+        ("bytes", "its reply cannot be read"),
+        ("tree", "its reply is damaged"),
     ];
 
     struct Nobody;

@@ -372,7 +372,7 @@ fn a_client_that_sends_impossible_sums_is_named_to_the_end() {
     let client = client.as_str().unwrap();
     let refused = format!("warning: round 1: client {client}: its classes hold ");
     assert!(said.contains(&refused), "{said}");
-    let lacks = format!("warning: the sums lack the images of {client}, whose answers");
+    let lacks = format!("warning: the sums lack the images of {client}, whose replies");
     assert!(said.contains(&lacks), "{said}");
     let file = flora::core::TensorFile::open(run.join("trained.safetensors")).unwrap();
     let provenance: Value = serde_json::from_str(&file.metadata()["flora"]).unwrap();

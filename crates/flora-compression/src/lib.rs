@@ -14,7 +14,7 @@
 //! (`numbers`, `eden`, `sparse`, `lossless`; `cargo doc --document-private-items`).
 //!
 //! In a federation, [`Compressed`] compresses a client's updates, with error feedback, and [`Coded`] the model that
-//! clients are sent.
+//! clients receive.
 //!
 //! ```
 //! use flora_compression::Codec;

@@ -11,7 +11,7 @@ use crate::Codec;
 /// The name of the record with a compressed update, and of its only tensor.
 pub const UPDATE: &str = "update";
 
-/// Compression of a client's update: the difference between its answer and the sent parameters, for every tensor that
+/// Compression of a client's update: the difference between its reply and the sent parameters, for every tensor that
 /// has the name and shape of a sent one. Other tensors are sent uncompressed, and so are corrections of the base
 /// weights ([`flora_core::record::correction`]).
 ///
@@ -41,7 +41,7 @@ impl Compressed {
         Self { has_feedback: true, ..self }
     }
 
-    /// The random stream of an answer, and the number that both sides draw from it first.
+    /// The random stream of a reply, and the number that both sides draw from it first.
     fn stream(&self, task: &Task) -> (ChaCha8Rng, u64) {
         let Task { client, round, attempt, .. } = task;
         let label = format!("upload of {client} round {round} attempt {attempt}");

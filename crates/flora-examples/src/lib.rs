@@ -1,4 +1,4 @@
-//! The model and data sets that ship with flora, for programs that run away from the source tree.
+//! The model and data sets that ship with flora, for programs that run outside the source tree.
 //!
 //! One archive holds `models/clip-nano`, `datasets/` and `NOTICE`, which has the licences. [`installed`] unpacks it once
 //! into the user's data folder; [`unpack`] unpacks it anywhere.

@@ -18,9 +18,9 @@ pub struct ClientInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Train from the parameters in the message; answer with [`Message::trained`].
+    /// Train from the parameters in the message; reply with [`Message::trained`].
     Train,
-    /// Test the parameters in the message; answer with [`Message::tested`].
+    /// Test the parameters in the message; reply with [`Message::tested`].
     Evaluate,
     /// A query with a name of the caller's choice.
     Query(String),
@@ -116,7 +116,7 @@ pub trait Client: Send {
     /// The client's id and numbers of examples; the same at every call.
     fn info(&self) -> ClientInfo;
 
-    /// Performs a task and returns the answer. Training and queries may change the client's [state](Self::save); an
+    /// Performs a task and returns the reply. Training and queries may change the client's [state](Self::save); an
     /// evaluation may not.
     ///
     /// # Errors

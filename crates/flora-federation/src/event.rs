@@ -56,7 +56,7 @@ pub enum Event {
         /// Bytes of values that the client sent.
         bytes_up: u64,
     },
-    /// A client failed to train or test, or its answer was rejected; the round goes on.
+    /// A client failed to train or test, or its reply was rejected; the round goes on.
     ClientFailed {
         /// The round.
         round: usize,
@@ -68,11 +68,11 @@ pub enum Event {
         /// The reason, for people.
         message: String,
     },
-    /// Too few answers of a round were accepted, so none of them is used.
+    /// Too few replies of a round were accepted, so none of them is used.
     BelowQuorum {
         /// The round.
         round: usize,
-        /// Number of accepted answers.
+        /// Number of accepted replies.
         accepted: usize,
         /// The required number.
         quorum: usize,
@@ -87,7 +87,7 @@ pub enum Event {
         round: usize,
         /// The strategy's name.
         strategy: String,
-        /// Number of answers in the aggregate.
+        /// Number of replies in the aggregate.
         replies: usize,
         /// Bytes of values that clients sent in this round.
         bytes_up: u64,
@@ -95,7 +95,7 @@ pub enum Event {
         bytes_down: u64,
         /// Wall-clock seconds of the aggregation.
         seconds: f64,
-        /// The combined metrics of the answers.
+        /// The combined metrics of the replies.
         #[serde(deserialize_with = "metrics_with_nan")]
         metrics: Metrics,
     },

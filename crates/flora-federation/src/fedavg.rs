@@ -6,7 +6,7 @@ use crate::{Accepted, Aggregate, Global, Strategy, StrategyError};
 /// becomes `sum_k n_k x_k / sum_k n_k`, with `n_k` the training examples of client `k`.
 ///
 /// Sums are taken in f64 and in the order of the client ids, so the result is bit-identical for any order of arrival. A
-/// mean of equal values, or of a single answer, is exactly that value.
+/// mean of equal values, or of a single reply, is exactly that value.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FedAvg;
 
@@ -31,11 +31,11 @@ impl Strategy for FedAvg {
     }
 }
 
-/// The mean of the tensor `name` over the answers, weighted by their examples, in f64 and row-major: [`FedAvg`] rounds
+/// The mean of the tensor `name` over the replies, weighted by their examples, in f64 and row-major: [`FedAvg`] rounds
 /// it. `like` gives the expected shape. A mean of equal values is exactly that value.
 ///
 /// # Errors
-/// An answer without the tensor or with another shape, or answers that have no examples in total.
+/// A reply without the tensor or with another shape, or replies that have no examples in total.
 pub fn weighted_mean<'a>(
     name: &str,
     like: &HostTensor,

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::{ClientError, ClientInfo, Kind, Message, Task, message::number_or_nan};
 
-/// A client's answer to a task.
+/// A client's reply to a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The client's id.
@@ -22,9 +22,9 @@ pub struct Answer {
     pub attempt: usize,
     /// The kind of the task.
     pub kind: Kind,
-    /// The answer, or the reason why there is none.
+    /// The reply, or the reason why there is none.
     pub result: Result<Message, Failure>,
-    /// Bytes of the answer as transmitted.
+    /// Bytes of the reply as transmitted.
     pub bytes_up: u64,
     /// Wall-clock seconds that the client took.
     #[serde(deserialize_with = "number_or_nan")]
@@ -32,7 +32,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer to a task; counts the bytes of its values.
+    /// The reply to a task; counts the bytes of its values.
     pub fn new(task: &Task, result: Result<Message, Failure>) -> Self {
         Self {
             client: task.client.clone(),
@@ -45,7 +45,7 @@ impl Answer {
         }
     }
 
-    /// The answer of a client that failed or cannot be reached.
+    /// The reply of a client that failed or cannot be reached.
     pub fn failed(task: &Task, reason: Reason, message: impl Into<String>) -> Self {
         Self::new(task, Err(Failure { reason, message: message.into() }))
     }
@@ -68,16 +68,16 @@ pub enum Reason {
     /// The client failed at its task, or could not be reached.
     #[default]
     Failed,
-    /// The answer had not arrived by the deadline.
+    /// The reply had not arrived by the deadline.
     Late,
-    /// The checks of the round loop rejected the answer.
+    /// The checks of the round loop rejected the reply.
     Refused,
 }
 
-/// Limits on waiting for answers.
+/// Limits on waiting for replies.
 #[derive(Debug, Clone, Default)]
 pub struct Wait {
-    /// How long to wait for all answers; `None` waits without limit.
+    /// How long to wait for all replies; `None` waits without limit.
     pub deadline: Option<Duration>,
     /// Start no further task once this is raised.
     pub stop: Stop,
@@ -133,7 +133,7 @@ impl From<ClientError> for FleetError {
 /// The clients of a federation and the connection to them: a [`Simulation`](crate::Simulation), whose clients are
 /// values of this process, or a network. The round loop treats all fleets alike.
 ///
-/// A fleet only carries messages. The round loop decides whether an answer is accepted.
+/// A fleet only carries messages. The round loop decides whether a reply is accepted.
 ///
 /// A fleet can wrap another one. This one counts the tasks:
 ///
@@ -182,9 +182,9 @@ pub trait Fleet {
     /// The clients cannot be listed.
     fn clients(&mut self, round: usize) -> Result<Vec<ClientInfo>, FleetError>;
 
-    /// Sends each task to its client and passes every answer to `deliver`, on the caller's thread, as it arrives and in
-    /// any order. Returns when all have answered, at the deadline, or, once [`Wait::stop`] is raised, when the working
-    /// clients are done. Tasks unanswered by then are withdrawn: their answers are never delivered.
+    /// Sends each task to its client and passes every reply to `deliver`, on the caller's thread, as it arrives and in
+    /// any order. Returns when all have replied, at the deadline, or, once [`Wait::stop`] is raised, when the working
+    /// clients are done. Tasks unanswered by then are withdrawn: their replies are never delivered.
     ///
     /// # Errors
     /// The fleet as a whole failed. The failure of a single client is an [`Answer`].
@@ -201,13 +201,13 @@ pub trait Fleet {
         task.message.byte_len()
     }
 
-    /// Adjusts the answers of a training round before they are checked. Each comes with the message that it answers,
+    /// Adjusts the replies of a training round before they are checked. Each comes with the message that it answers,
     /// sorted by client. Called once all of them are present, including those of failed or late clients. A run that is
-    /// stopped before then and resumed calls it with all answers, too.
+    /// stopped before then and resumed calls it with all replies, too.
     ///
-    /// Fleets that only carry answers do nothing here; a fleet around another one forwards the call. The effect must
-    /// depend only on the answers, not on earlier calls: [`Faulty`](crate::Faulty) lets attackers agree here on their
-    /// answers.
+    /// Fleets that only carry replies do nothing here; a fleet around another one forwards the call. The effect must
+    /// depend only on the replies, not on earlier calls: [`Faulty`](crate::Faulty) lets attackers agree here on their
+    /// replies.
     fn conclude(&mut self, round: usize, answers: &mut [(&Message, &mut Answer)]) {
         let _ = (round, answers);
     }

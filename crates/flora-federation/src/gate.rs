@@ -1,4 +1,4 @@
-//! The trust boundary: checks on answers before a strategy sees them.
+//! The trust boundary: checks on replies before a strategy sees them.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const TIMES_THE_PARAMETERS: f64 = 1_000.0;
 /// The fewest updates whose median a single client cannot choose.
 const FEWEST_FOR_MEDIAN: usize = 3;
 
-/// An answer that passed the checks on a single answer. Its update is compared with the others once all of the round
+/// A reply that passed the checks on a single reply. Its update is compared with the others once all of the round
 /// have arrived.
 pub(crate) struct Checked {
     pub(crate) accepted: Accepted,
@@ -45,7 +45,7 @@ pub(crate) fn same_records(sent: &Message, answer: &Message) -> Result<(), Check
     }
 }
 
-/// Checks a single answer to a training task.
+/// Checks a single reply to a training task.
 pub(crate) fn check(
     answer: &Answer,
     round: usize,
@@ -56,13 +56,13 @@ pub(crate) fn check(
     let refuse = |message: String| Failure { reason: Reason::Refused, message };
     let message = answer.result.as_ref().map_err(Failure::clone)?;
     if answer.round != round {
-        return Err(refuse(format!("it answers round {}, not {round}", answer.round)));
+        return Err(refuse(format!("it replies to round {}, not {round}", answer.round)));
     }
     let Some(num_examples) = message.num_examples() else {
         let told = message.metrics.get(crate::NUM_EXAMPLES);
         let told = told.map_or("no metric".to_owned(), |number| format!("{number} as"));
         return Err(refuse(format!(
-            "its answer has {told} `{}`; it must be a whole number",
+            "its reply has {told} `{}`; it must be a whole number",
             crate::NUM_EXAMPLES
         )));
     };
@@ -79,7 +79,7 @@ pub(crate) fn check(
     }
     strategy.check(sent, message).map_err(|error| refuse(error.to_string()))?;
     let Some(parameters) = message.get_parameters() else {
-        return Err(refuse("its answer has no record `parameters`".to_owned()));
+        return Err(refuse("its reply has no record `parameters`".to_owned()));
     };
     let accepted = Accepted {
         client: info.clone(),
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn every_check_says_what_is_wrong() {
         for (message, words) in [
-            (refusal(|answer| answer.round = 2), "it answers round 2, not 3"),
+            (refusal(|answer| answer.round = 2), "it replies to round 2, not 3"),
             (
                 with(|message| {
                     message.metrics.insert(crate::NUM_EXAMPLES.to_owned(), 11.0);

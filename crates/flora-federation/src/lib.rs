@@ -6,13 +6,13 @@
 //! # Parts
 //!
 //! - A [`Client`] holds data and performs [`Task`]s: train, evaluate, answer a query.
-//! - A [`Fleet`] lists the clients and carries tasks and answers. [`Simulation`] is a fleet of clients in this process.
+//! - A [`Fleet`] lists the clients and carries tasks and replies. [`Simulation`] is a fleet of clients in this process.
 //!   [`Faulty`] wraps a fleet and injects faults. [`Layered`] puts [`Transform`]s around clients and fleet, to make
 //!   messages smaller or safer.
 //! - A [`Selection`] chooses the clients that train in a round: [`ClientSelector`] draws a constant share,
 //!   [`DynamicSampling`] a falling one, [`Poisson`] each client independently, [`PowerOfChoice`] prefers high losses,
 //!   and [`Named`] always takes the same clients.
-//! - A [`Strategy`] decides what each client is sent and computes the next global parameters from the answers, such as
+//! - A [`Strategy`] decides what to send to each client and computes the next global parameters from the replies, such as
 //!   [`FedAvg`] and [`Sums`].
 //! - A [`Listener`] receives [`Event`]s and saves the [`RunState`] from which another process can resume.
 //! - [`Rounds`] runs the round loop over these parts.
@@ -28,17 +28,17 @@
 //! 3. **Select.** The [`Selection`] chooses among the clients that are present and hold training examples.
 //! 4. **Instruct.** The [`Strategy`] creates a [`Message`] for each of them: records, settings, metrics. Only the
 //!    trained parameters that [`Share`] names are sent; the others stay with the client.
-//! 5. **Exchange.** The [`Fleet`] delivers the tasks. Answers arrive in any order, until all have arrived, the deadline
+//! 5. **Exchange.** The [`Fleet`] delivers the tasks. Replies arrive in any order, until all have arrived, the deadline
 //!    of the [`RoundPolicy`] passes, or a [`Stop`] is raised. A client that fails or panics does not affect the others'
 //!    work.
-//! 6. **Check.** This is the single trust boundary, for every strategy. Answers are sorted by client. An answer is
+//! 6. **Check.** This is the single trust boundary, for every strategy. Replies are sorted by client. A reply is
 //!    rejected if it comes from an unknown client, is a client's second, belongs to another round, or claims more
 //!    examples than the client registered with. It is also rejected if its records do not have the names, shapes and
 //!    element types that were sent (so that only shared parameters can change), if a value is not finite, or if its
 //!    update, over all records, is too large ([`RoundPolicy::max_update_norm`]). A strategy can add checks
 //!    ([`Strategy::check`]); it can remove only those on records. Every exclusion is an [`Event::ClientFailed`] with a
 //!    [`Reason`]. A warning names clients that changed nothing.
-//! 7. **Quorum.** With fewer accepted answers than the policy requires, the round is retried, skipped, or fails the
+//! 7. **Quorum.** With fewer accepted replies than the policy requires, the round is retried, skipped, or fails the
 //!    run.
 //! 8. **Aggregate.** The strategy computes the next parameters, which are checked as well.
 //!

@@ -11,15 +11,15 @@ pub type Records = BTreeMap<String, Arc<ParameterRecord>>;
 /// Named settings of a message.
 pub type Config = BTreeMap<String, Value>;
 
-/// Named metrics that a client reports. `accuracy` (0..1) and `loss` have a fixed meaning in the answer to
-/// [`Kind::Evaluate`](crate::Kind::Evaluate); see [`Message::trained`] for the answer to
+/// Named metrics that a client reports. `accuracy` (0..1) and `loss` have a fixed meaning in the reply to
+/// [`Kind::Evaluate`](crate::Kind::Evaluate); see [`Message::trained`] for the reply to
 /// [`Kind::Train`](crate::Kind::Train).
 pub type Metrics = BTreeMap<String, f64>;
 
 /// The record that holds model parameters.
 pub const PARAMETERS: &str = "parameters";
 
-/// The metric with the number of examples behind an answer. Flower's name for it.
+/// The metric with the number of examples behind a reply. Flower's name for it.
 pub const NUM_EXAMPLES: &str = "num-examples";
 
 /// The metric of an aggregate with the relative error of averaging LoRA factors, the distance of their product from the
@@ -27,7 +27,7 @@ pub const NUM_EXAMPLES: &str = "num-examples";
 /// clients' weights.
 pub const AGGREGATION_ERROR: &str = "aggregation_error";
 
-/// The metric of an answer, and of an aggregate, with the differential privacy budget spent so far. Over several
+/// The metric of a reply, and of an aggregate, with the differential privacy budget spent so far. Over several
 /// clients, the maximum.
 pub const EPSILON: &str = "epsilon";
 
@@ -71,7 +71,7 @@ impl Message {
         Self { records: BTreeMap::from([(PARAMETERS.to_owned(), parameters)]), ..Self::default() }
     }
 
-    /// The answer of a client that trained. `metrics` may hold:
+    /// The reply of a client that trained. `metrics` may hold:
     ///
     /// - `loss`: the training loss;
     /// - `accuracy` (0..1) and `test_loss`: those of the client's own model after training, on the client's test
@@ -84,7 +84,7 @@ impl Message {
         message
     }
 
-    /// The answer of a client that tested a model: `accuracy` (0..1) is required, `loss` is expected.
+    /// The reply of a client that tested a model: `accuracy` (0..1) is required, `loss` is expected.
     pub fn tested(num_examples: usize, metrics: Metrics) -> Self {
         let mut message = Self { metrics, ..Self::default() };
         message.metrics.insert(NUM_EXAMPLES.to_owned(), num_examples as f64);

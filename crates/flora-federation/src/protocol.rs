@@ -1,23 +1,23 @@
 //! Names of the messages between servers and sites on different machines, besides the round loop's own.
 //!
 //! A server first sends the queries [`HELLO`] and [`JOIN`], then the round loop's tasks. Their settings also contain
-//! the round, the attempt and the run's token. An answer repeats them with the kind of the task, so that a stale answer
+//! the round, the attempt and the run's token. A reply repeats them with the kind of the task, so that a stale reply
 //! is recognised.
 
 use crate::Kind;
 
 /// The query that a site answers with its profile.
 pub const HELLO: &str = "flora_hello";
-/// The query that brings a site the run's plan. The site answers with its numbers of images.
+/// The query that brings a site the run's plan. The site replies with its numbers of images.
 pub const JOIN: &str = "flora_join";
 /// The query that a site answers with an empty message, for any run. A site handles one message after another, so this
-/// answer means that each task sent before was answered or is lost.
+/// reply means that each task sent before was answered or is lost.
 pub const HERE: &str = "flora_here";
-/// A setting of the answer to [`HELLO`], as JSON.
+/// A setting of the reply to [`HELLO`], as JSON.
 pub const PROFILE: &str = "profile";
 /// A setting of [`JOIN`], as JSON.
 pub const PLAN: &str = "plan";
-/// A metric of the answer to [`JOIN`].
+/// A metric of the reply to [`JOIN`].
 pub const NUM_TEST_EXAMPLES: &str = "num-test-examples";
 /// The round, from 0.
 pub const ROUND: &str = "flora.round";
@@ -25,13 +25,13 @@ pub const ROUND: &str = "flora.round";
 pub const ATTEMPT: &str = "flora.attempt";
 /// The run's token.
 pub const RUN: &str = "flora.run";
-/// In an answer: the type of the answered message.
+/// In a reply: the type of the answered message.
 pub const KIND: &str = "flora.kind";
-/// In an answer: seconds of work.
+/// In a reply: seconds of work.
 pub const SECONDS: &str = "flora.seconds";
-/// In an answer: the site was restarted before it had answered, and repeated the task.
+/// In a reply: the site was restarted before it had replied, and repeated the task.
 pub const AGAIN: &str = "flora.again";
-/// In an answer to a training task: the round and the attempt of the client's previous training, as `3-0`, or empty if
+/// In a reply to a training task: the round and the attempt of the client's previous training, as `3-0`, or empty if
 /// it had not trained before.
 pub const FROM: &str = "flora.from";
 /// Flower's setting for the round, from 1.

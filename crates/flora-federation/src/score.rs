@@ -39,10 +39,10 @@ impl ClientScore {
         loss_key: &str,
     ) -> Result<Self, String> {
         let accuracy = match metrics.get("accuracy") {
-            None => return Err("its answer has no metric `accuracy`".to_owned()),
+            None => return Err("its reply has no metric `accuracy`".to_owned()),
             Some(accuracy) if !(0.0..=1.0).contains(accuracy) => {
                 return Err(format!(
-                    "its answer says accuracy = {accuracy}, which is not between 0 and 1"
+                    "its reply says accuracy = {accuracy}, which is not between 0 and 1"
                 ));
             }
             Some(&accuracy) => accuracy,
@@ -51,7 +51,7 @@ impl ClientScore {
         // A model that predicts only NaN still has an accuracy: that of always choosing the first class.
         if let Some(loss) = loss.filter(|loss| !loss.is_finite()) {
             return Err(format!(
-                "its answer has {loss_key} = {loss}: the model's outputs are no longer finite; if training \
+                "its reply has {loss_key} = {loss}: the model's outputs are no longer finite; if training \
                  caused this, lower the learning rate"
             ));
         }

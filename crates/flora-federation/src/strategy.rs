@@ -14,24 +14,24 @@ pub struct Global {
     pub parameters: Arc<ParameterRecord>,
 }
 
-/// An answer that passed all checks.
+/// A reply that passed all checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Accepted {
     /// The client that trained.
     pub client: ClientInfo,
     /// The message sent to this client.
     pub sent: Message,
-    /// The client's answer.
+    /// The client's reply.
     pub message: Message,
-    /// Number of training examples, the answer's weight in an average. Never more than the client registered with.
+    /// Number of training examples, the reply's weight in an average. Never more than the client registered with.
     pub num_examples: usize,
-    /// The parameters of the answer: its record [`PARAMETERS`](crate::PARAMETERS).
+    /// The parameters of the reply: its record [`PARAMETERS`](crate::PARAMETERS).
     pub parameters: Arc<ParameterRecord>,
 }
 
-/// The server's rule: it decides what each client is sent and computes the next global parameters from the answers.
+/// The server's rule: it decides what each client is sent and computes the next global parameters from the replies.
 ///
-/// A strategy is host arithmetic on named tensors. The round loop passes it only answers that passed the checks, sorted
+/// A strategy is host arithmetic on named tensors. The round loop passes it only replies that passed the checks, sorted
 /// by client id, each client once, so a result never depends on the order of arrival.
 ///
 /// A custom strategy, the coordinate-wise maximum:
@@ -78,16 +78,16 @@ pub trait Strategy: Send {
     /// Checks the records of a client that trained. The default requires the records that were sent, with the same
     /// names, shapes and element types, and finite. A strategy with other answers overrides it.
     ///
-    /// The round loop calls this for every answer, besides its own checks that no strategy can turn off: the client,
+    /// The round loop calls this for every reply, besides its own checks that no strategy can turn off: the client,
     /// the round, the number of examples, and the size of the update.
     ///
     /// # Errors
-    /// The problem. The answer is excluded, and an event names the client and the reason.
+    /// The problem. The reply is excluded, and an event names the client and the reason.
     fn check(&self, sent: &Message, answer: &Message) -> Result<(), CheckError> {
         gate::same_records(sent, answer)
     }
 
-    /// Computes the global parameters after the round from those at its start and the answers, of which there is at
+    /// Computes the global parameters after the round from those at its start and the replies, of which there is at
     /// least one.
     ///
     /// # Errors
@@ -98,8 +98,8 @@ pub trait Strategy: Send {
         accepted: &[Accepted],
     ) -> Result<Aggregate, StrategyError>;
 
-    /// Whether a round without answers counts. This is for private rounds, in which a skipped round would reveal who is
-    /// absent: noise alone is the result. [`aggregate`](Self::aggregate) is then called without answers, and no quorum
+    /// Whether a round without replies counts. This is for private rounds, in which a skipped round would reveal who is
+    /// absent: noise alone is the result. [`aggregate`](Self::aggregate) is then called without replies, and no quorum
     /// applies.
     fn counts_nobody(&self) -> bool {
         false
@@ -137,7 +137,7 @@ pub trait Strategy: Send {
     }
 }
 
-/// The result of aggregating a round's answers.
+/// The result of aggregating a round's replies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aggregate {
     /// The next global parameters: names, shapes and element types as before, unless they are
@@ -161,18 +161,18 @@ impl Aggregate {
     }
 }
 
-/// Problems with the records of an answer.
+/// Problems with the records of a reply.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// A record that was sent is missing from the answer.
-    #[error("record `{name}` is missing from the answer")]
+    /// A record that was sent is missing from the reply.
+    #[error("record `{name}` is missing from the reply")]
     Missing {
         /// The record.
         name: String,
     },
-    /// The answer contains a record that was not sent.
-    #[error("the answer holds an unexpected record `{name}`")]
+    /// The reply contains a record that was not sent.
+    #[error("the reply holds an unexpected record `{name}`")]
     Unexpected {
         /// The record.
         name: String,
@@ -189,8 +189,8 @@ pub enum CheckError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StrategyError {
-    /// The weights of the answers are all zero.
-    #[error("the answers have 0 training examples in total, so they have no weight in an average")]
+    /// The weights of the replies are all zero.
+    #[error("the replies have 0 training examples in total, so they have no weight in an average")]
     NoExamples,
     /// The result is not a valid record.
     #[error("the aggregate is not a valid record: {0}")]

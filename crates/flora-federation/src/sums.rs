@@ -9,12 +9,12 @@ use crate::{
 
 /// Sums over the examples of all clients: the strategy for methods with a closed-form solution from such sums.
 ///
-/// A client answers with the mean over its `n_k` training examples, whose norm does not grow with their number; the
+/// A client replies with the mean over its `n_k` training examples, whose norm does not grow with their number; the
 /// next global record is the current one plus `sum_k n_k x_k`. [`FedAvg`](crate::FedAvg) would compute the
-/// example-weighted mean of the same answers, so a server other than flora's gets these sums divided by the number of
+/// example-weighted mean of the same replies, so a server other than flora's gets these sums divided by the number of
 /// all examples.
 ///
-/// Each client is counted once, in whatever number of rounds: its later answers change nothing. A [`Kind::Train`] task
+/// Each client is counted once, in whatever number of rounds: its later replies change nothing. A [`Kind::Train`] task
 /// contains zeros, because a client does not need the others' sums to compute its own.
 ///
 /// Sums are taken in f64 and in the order of the client ids.

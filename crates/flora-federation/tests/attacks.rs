@@ -1,4 +1,4 @@
-//! Answers of attackers, compared with the formulas of the papers.
+//! Replies of attackers, compared with the formulas of the papers.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,7 +52,7 @@ fn faulty(count: usize, attackers: f64, attack: Attack, seed: u64) -> Faulty<Idl
     Faulty::new(Idle(clients(count)), faults, seed).unwrap()
 }
 
-/// For each client, the sent message and its answer.
+/// For each client, the sent message and its reply.
 type Answers = BTreeMap<String, (Message, Answer)>;
 
 fn answer(id: &str, sent: &Message, trained: ParameterRecord) -> Answer {

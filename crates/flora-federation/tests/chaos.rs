@@ -1,4 +1,4 @@
-//! A hundred clients, of which a third fails in every round and a tenth sends invalid answers.
+//! A hundred clients, of which a third fails in every round and a tenth sends invalid replies.
 
 mod support;
 
@@ -32,12 +32,12 @@ fn run(faults: Faults, seed: u64) -> (Outcome, Vec<Event>) {
 /// The words in the message of a fault with this name.
 fn cause(reason: Reason, message: &str) -> &'static str {
     let causes = [
-        (Reason::Failed, "failed on purpose (faults.fail)", "fail"),
+        (Reason::Failed, "simulated failure (faults.fail)", "fail"),
         (Reason::Late, "missed the deadline on purpose (faults.straggle)", "straggle"),
         (Reason::Refused, "`w` holds NaN", "nan"),
         (Reason::Refused, "`w` has shape [3], expected [2]", "wrong_shape"),
         (Reason::Refused, "the norm of its update is", "huge"),
-        (Reason::Refused, "it answers round", "stale"),
+        (Reason::Refused, "it replies to round", "stale"),
     ];
     let found = causes.iter().find(|cause| cause.0 == reason && message.contains(cause.1));
     found.unwrap_or_else(|| panic!("{reason:?}: {message}")).2

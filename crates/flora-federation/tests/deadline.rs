@@ -114,7 +114,7 @@ fn the_others_go_on_and_the_late_one_takes_part_again() {
             _ => {}
         }
     }
-    let late = "it had not answered after 1 s, the round's deadline";
+    let late = "it had not replied after 1 s, the round's deadline";
     let at_work = "it is still at work on an earlier task";
     let expected = [(0, late), (1, at_work), (1, at_work), (2, at_work), (2, at_work)];
     assert_eq!(failures[..5], expected);

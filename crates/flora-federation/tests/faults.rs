@@ -25,7 +25,7 @@ fn tasks(kind: &Kind) -> Vec<Task> {
 }
 
 /// A straggler has trained. If its task stayed open, a run that is stopped and resumed would train it twice, and one
-/// that is stopped after every answer would ask it for ever.
+/// that is stopped after every reply would ask it for ever.
 #[test]
 fn a_straggler_answers_that_it_is_late() {
     let mut fleet = faulty(Faults { straggle: 1.0, delay: 60.0, ..Faults::default() });

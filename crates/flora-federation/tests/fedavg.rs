@@ -76,7 +76,7 @@ fn answers_without_any_weight_are_an_error() {
     assert_eq!(values(&aggregate.parameters, "a"), [5.0]);
 }
 
-/// Answers with another element type do not pass the round loop's checks, but may pass those of a strategy that wraps
+/// Replies with another element type do not pass the round loop's checks, but may pass those of a strategy that wraps
 /// this one.
 #[test]
 fn the_element_type_stays_that_of_the_server() {

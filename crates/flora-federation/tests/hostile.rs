@@ -1,4 +1,4 @@
-//! A fleet that delivers invalid answers, and updates that are too large.
+//! A fleet that delivers invalid replies, and updates that are too large.
 
 mod support;
 
@@ -14,7 +14,7 @@ use support::{Fault, Pull, record, w};
 
 type Change<'a> = Box<dyn FnMut(&Kind, Vec<Answer>) -> Vec<Answer> + 'a>;
 
-/// Changes the answers to an exchange, sorted by client, before it delivers them.
+/// Changes the replies to an exchange, sorted by client, before it delivers them.
 struct Meddling<'a> {
     fleet: Simulation,
     change: Change<'a>,
@@ -70,7 +70,7 @@ fn three(fault: Fault) -> Vec<Box<dyn Client>> {
     ]
 }
 
-/// Runs one round in which the answers to tasks of this kind are changed; all clients are honest.
+/// Runs one round in which the replies to tasks of this kind are changed; all clients are honest.
 fn meddled(kind: Kind, change: impl Fn(&mut Vec<Answer>)) -> (Outcome, Vec<Event>) {
     let change: Change<'_> = Box::new(move |asked, mut answers| {
         if *asked == kind {
@@ -121,7 +121,7 @@ fn tensor(values: &[f32]) -> HostTensor {
 fn a_dishonest_answer_is_refused_with_a_reason() {
     let expected = without_b();
     let cases: Vec<(Edit, &str)> = vec![
-        (Box::new(|answers| answers[1].round = 7), "it answers round 7, not 0"),
+        (Box::new(|answers| answers[1].round = 7), "it replies to round 7, not 0"),
         (
             of_b(|message| {
                 let _ = message.metrics.insert(NUM_EXAMPLES.to_owned(), 31.0);
@@ -185,7 +185,7 @@ fn answers_that_nobody_asked_for_change_nothing() {
             let mut stranger = answers[0].clone();
             stranger.client = "zz".to_owned();
             answers.insert(1, stranger);
-            // The second answer of a is false.
+            // The second reply of a is false.
             let mut double = answers[0].clone();
             double.result = Ok(Message::trained(record([9.0, 9.0]), 10, Default::default()));
             answers.push(double);
@@ -208,7 +208,7 @@ fn an_answer_that_never_comes_is_told() {
     let (outcome, events) = meddled(Kind::Train, |answers| drop(answers.remove(1)));
     let failures = failures(&events);
     assert_eq!(failures.len(), 1);
-    assert_eq!(failures[0], ("b".to_owned(), Reason::Late, "the fleet gave no answer".to_owned()));
+    assert_eq!(failures[0], ("b".to_owned(), Reason::Late, "the fleet gave no reply".to_owned()));
     assert_eq!(outcome.last, without_b().last);
 }
 
@@ -220,7 +220,7 @@ fn a_dishonest_test_is_refused_with_a_reason() {
         })
     };
     let cases: Vec<(Edit, &str)> = vec![
-        (Box::new(|answers| answers[1].round = 7), "it answers round 7, not"),
+        (Box::new(|answers| answers[1].round = 7), "it replies to round 7, not"),
         (of_b(|message| message.metrics.clear()), "no metric `num-examples`"),
         (metric(NUM_EXAMPLES, -1.0), "num-examples"),
         (metric(NUM_EXAMPLES, 11.0), "it claims 11 test examples, but registered with 10"),

@@ -57,7 +57,7 @@ fn an_answer_that_is_not_encoded_is_refused() {
         _ => false,
     };
     assert_eq!(events.iter().filter(refused).count(), 2);
-    // An answer that is encoded although it should not be is rejected by the loop itself.
+    // A reply that is encoded although it should not be is rejected by the loop itself.
     let (outcome, events) = run(&[Dtype::F16], &[]);
     assert!(outcome.is_none());
     assert!(events.iter().any(|event| matches!(event, Event::ClientFailed { .. })));

@@ -11,7 +11,7 @@ use flora_federation::{
 };
 use support::{Pull, record, w};
 
-/// FedProx with a `mu` for each client, which every answer must confirm.
+/// FedProx with a `mu` for each client, which every reply must confirm.
 #[derive(Default)]
 struct Prox {
     /// The `mu` sent to each client, as `aggregate` saw it.
@@ -153,7 +153,7 @@ fn a_strategy_cannot_turn_off_the_checks_of_the_loop() {
             Ok(Aggregate::new(global.parameters.as_ref().clone()))
         }
     }
-    /// Changes the answer of an honest client.
+    /// Changes the reply of an honest client.
     struct Lying(Pull, fn(&mut Message));
     impl Client for Lying {
         fn info(&self) -> ClientInfo {

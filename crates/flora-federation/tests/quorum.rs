@@ -1,4 +1,4 @@
-//! Rounds with too few answers.
+//! Rounds with too few replies.
 
 mod support;
 
@@ -47,7 +47,7 @@ fn all(fault: Fault) -> Vec<Box<dyn Client>> {
     (0..8).map(client).collect()
 }
 
-/// Round, number of accepted answers, consequence and message of each `BelowQuorum`.
+/// Round, number of accepted replies, consequence and message of each `BelowQuorum`.
 fn told(events: &[Event]) -> Vec<(usize, usize, BelowQuorum, String)> {
     let of = |event: &Event| match event {
         Event::BelowQuorum { round, accepted, then, message, .. } => {
@@ -168,7 +168,7 @@ fn too_few_answers_fail_the_run_and_name_who_is_missing() {
     let error = result.unwrap_err().to_string();
     assert_eq!(
         error,
-        "training failed in round 2: 6 answers were accepted, fewer than the quorum of 7; \
+        "training failed in round 2: 6 replies were accepted, fewer than the quorum of 7; \
          missing: c0, c1"
     );
     let told = told(&events);

@@ -147,7 +147,7 @@ fn the_run_of_these_tests_has_everything() {
             "faults.fail",
             r#""reason":"late""#,
             "faults.straggle",
-            "it answers round",
+            "it replies to round",
             r#""event":"below_quorum""#,
             r#""then":"retry""#,
         ] {

@@ -22,7 +22,7 @@ fn train(clients: &[&str], round: usize) -> Vec<Task> {
     clients.iter().map(|client| task(client, round, Kind::Train)).collect()
 }
 
-/// The answers, sorted by client.
+/// The replies, sorted by client.
 fn exchange(fleet: &mut Simulation, tasks: Vec<Task>) -> Vec<Answer> {
     let caller = thread::current().id();
     let mut answers = Vec::new();

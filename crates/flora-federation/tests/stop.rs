@@ -1,4 +1,4 @@
-//! A run that is stopped in the middle of a step continues with the clients that have not answered.
+//! A run that is stopped in the middle of a step continues with the clients that have not replied.
 
 mod support;
 
@@ -99,7 +99,7 @@ fn a_run_may_be_stopped_again_and_again() {
     }
 }
 
-/// Attackers agree on their answers when all have arrived, some of them in an earlier process.
+/// Attackers agree on their replies when all have arrived, some of them in an earlier process.
 #[test]
 fn a_run_under_attack_may_be_stopped_again_and_again() {
     let setup = |attack| Setup { attack, ..Setup::new(Share::All) };
@@ -149,7 +149,7 @@ fn a_run_of_every_selection_may_be_stopped_again_and_again() {
     }
 }
 
-/// Stopped twice before any client was asked: the answers collected before stay.
+/// Stopped twice before any client was asked: the replies collected before stay.
 #[test]
 fn a_stop_that_is_raised_already_keeps_what_was_begun() {
     let setup = Setup { threads: 1, ..Setup::new(Share::All) };

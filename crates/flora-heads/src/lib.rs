@@ -1,9 +1,10 @@
 //! Closed-form classifiers, computed from sums over images.
 //!
-//! A head is a linear classifier on the features of a frozen model, solved from [`Moments`]: sums over images of their
-//! features, of products of these, and of ones. Since sums add up, clients that send theirs **once** obtain the head of
-//! all their images together, whatever the partition. There is no gradient, no learning rate and no second round; a
-//! late client adds its sums, a leaving one subtracts them, and secure aggregation can add them without revealing any.
+//! A head is a linear classifier on the features of a frozen model, solved from [`Moments`]: sums over images of the
+//! features and of their products, and the number of images. Since sums add up, clients that send theirs **once**
+//! obtain the head of all their images together, whatever the partition. There is no gradient, no learning rate and no
+//! second round. A client that joins late adds its sums, one that leaves subtracts them, and secure aggregation adds
+//! them without revealing those of any client.
 //!
 //! | head | method | settings |
 //! |---|---|---|

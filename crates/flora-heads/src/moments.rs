@@ -20,7 +20,7 @@ const ROUNDING: f64 = 1e-3;
 ///
 /// All are kept in f64. A weight of 1 is one image; each of K views of an image has weight 1/K.
 ///
-/// Moments of disjoint sets of images add up: the partition, the number of clients and the order of their answers
+/// Moments of disjoint sets of images add up: the partition, the number of clients and the order of their replies
 /// change only the last bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moments {

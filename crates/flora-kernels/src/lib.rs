@@ -10,7 +10,7 @@
 //! Results do not depend on the number of threads nor, except for [`linear`], on the processor's vectors: sums have a
 //! fixed order, and fused multiply-adds are explicit.
 //!
-//! Only [`HalfWeight`] rounds more: it computes frozen layers in 16 bits, on request.
+//! [`HalfWeight`] is the exception to `f32` rounding: on request, it computes frozen layers in 16 bits.
 
 mod adam;
 pub mod composed;

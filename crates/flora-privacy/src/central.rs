@@ -19,12 +19,12 @@ const CLIPPING_NORM: &str = "clipping_norm";
 
 /// Client-level differential privacy with a trusted server (McMahan et al. 2018, <https://arxiv.org/abs/1710.06963>).
 /// Each client's whole update is clipped to a norm `C`, all updates have the same weight, and the sum gets Gaussian
-/// noise and is divided by the expected number of clients, whatever the number of answers:
+/// noise and is divided by the expected number of clients, whatever the number of replies:
 ///
 /// `update = (sum_k min(1, C / |d_k|) d_k + N(0, (z C)^2)) / (rate K)`
 ///
-/// The wrapped rule receives a single answer with this update. Processing it spends no further budget. The rule must
-/// accept answers that contain parameters, or their sum: FedAvg does, with any server optimizer, and so do rules that
+/// The wrapped rule receives a single reply with this update. Processing it spends no further budget. The rule must
+/// accept replies that contain parameters, or their sum: FedAvg does, with any server optimizer, and so do rules that
 /// train one factor of LoRA adapters (`ffa`, `fedsvd`). For these, the noise is on the averaged factor. If both factors
 /// are trained, `(B + noise) (A + noise)` contains the product of the two noises.
 ///
@@ -69,7 +69,7 @@ impl Central {
         Self { rule, budget, adaptive, expected, is_answered, secret, clip, steps: 0 }
     }
 
-    /// The form of a round's answers, of which there may be none.
+    /// The form of a round's replies, of which there may be none.
     fn like(&self, sent: &ParameterRecord, accepted: &[Accepted]) -> ParameterRecord {
         match accepted.first() {
             Some(answer) => answer.parameters.as_ref().clone(),
@@ -103,7 +103,7 @@ impl Central {
         }
     }
 
-    /// The noised mean of the clipped updates as one answer, and the next clipping norm.
+    /// The noised mean of the clipped updates as one reply, and the next clipping norm.
     fn mean(
         &self,
         sent: &ParameterRecord,
@@ -164,7 +164,7 @@ impl Strategy for Central {
         accepted: &[Accepted],
     ) -> Result<Aggregate, StrategyError> {
         let other = |error: String| StrategyError::Other(error);
-        // Without answers, the message that any client would have been sent.
+        // Without replies, the message that any client would have been sent.
         let nobody = ClientInfo { id: String::new(), num_examples: 1, num_test_examples: 0 };
         let sent = match accepted.first() {
             Some(answer) => answer.sent.clone(),

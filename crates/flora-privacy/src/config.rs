@@ -85,7 +85,7 @@ pub struct LocalConfig {
     /// largest distance of two updates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<f64>,
-    /// The budget for all answers. If no noise is given, the smallest noise is used with which one answer per round
+    /// The budget for all replies. If no noise is given, the smallest noise is used with which one reply per round
     /// stays within it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,

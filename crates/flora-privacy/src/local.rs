@@ -10,7 +10,7 @@ use crate::{Budget, EPSILON, update};
 /// Gaussian noise with the standard deviation `2 C z` before it leaves the client. Two updates are at most `2 C` apart,
 /// whatever the images.
 ///
-/// The client refuses to answer once the next answer would exceed the budget. Its answer has the metric
+/// The client refuses to answer once the next reply would exceed the budget. Its reply has the metric
 /// [`EPSILON`]: the budget spent by the client.
 pub struct Noised {
     budget: Budget,
@@ -92,7 +92,7 @@ impl Transform for Noised {
     }
 }
 
-/// The setting of a task with which a site numbers the answers of its own client. Servers cannot influence it.
+/// The setting of a task with which a site numbers the replies of its own client. Servers cannot influence it.
 pub const RELEASE: &str = "privacy.release";
 
 impl Secret {

@@ -1,4 +1,4 @@
-//! The update of an answer: its difference to the sent parameters.
+//! The update of a reply: its difference to the sent parameters.
 
 use flora_core::{HostTensor, ParameterRecord, RecordError};
 

@@ -301,7 +301,7 @@ impl RunSummary {
         let start = zero_shot.filter(above);
         // The best round may be round 0 itself.
         let best = best.filter(above).zip(self.best_round.filter(|&round| round > 0));
-        let kept = if self.best_saved { "; best/ holds what was trained until then" } else { "" };
+        let kept = if self.best_saved { "; best/ holds the parameters of that round" } else { "" };
         let last = format!("the last round ({} %)", shown(last));
         match (start, best) {
             (None, None) => None,

@@ -217,7 +217,7 @@ fn a_verdict_says_what_is_wrong_with_the_last_round() {
     assert_eq!(verdict(0.3, 0.4101, 0.4104, 7, true), None);
     assert_eq!(
         verdict(0.3, 0.411, 0.43, 7, true).unwrap(),
-        "the last round (41.1 %) is below the best (43.0 % after round 7); best/ holds what was trained until then"
+        "the last round (41.1 %) is below the best (43.0 % after round 7); best/ holds the parameters of that round"
     );
     assert_eq!(
         verdict(0.3, 0.25, 0.3, 0, false).unwrap(),

@@ -192,7 +192,7 @@ pub enum Fault {
     /// Not the list of clients that was asked for.
     #[error("it names the wrong clients: {0}")]
     Clients(String),
-    /// An answer of a client that did not answer in the stage before.
+    /// A reply of a client that did not answer in the stage before.
     #[error("it was not asked, because it dropped out earlier")]
     Unasked,
     /// A set of survivors, or a number of lanes, of the wrong size or form.

@@ -9,7 +9,7 @@ use crate::{
     wire::{Reader, Writer},
 };
 
-/// A stage of the protocol, named after the clients' answer.
+/// A stage of the protocol, named after the clients' reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
     /// Clients advertise fresh, signed keys.
@@ -207,7 +207,7 @@ pub struct Opening {
 }
 
 impl Ask {
-    /// The stage of the answer to it.
+    /// The stage of the reply to it.
     pub fn stage(&self) -> Stage {
         match self {
             Self::Setup(_) => Stage::Keys,

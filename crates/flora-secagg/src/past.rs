@@ -6,7 +6,7 @@ use crate::{Result, SecaggError, Session};
 /// would reveal that client's update: the server would only have to claim that the first attempt failed.
 ///
 /// Keep it with the client's identity. [`admit`](Self::admit) it before [`Client::new`](crate::Client::new), and call
-/// [`opened`](Self::opened) before the answer of [`Stage::Opened`](crate::Stage::Opened) leaves.
+/// [`opened`](Self::opened) before the reply of [`Stage::Opened`](crate::Stage::Opened) leaves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Past {

@@ -226,7 +226,7 @@ fn what_is_out_of_range_or_asks_for_more_is_refused() {
     };
     for kind in [Kind::Train, Kind::Query(PARAMETERS.to_owned())] {
         let refused = client.handle(&task(kind)).unwrap_err();
-        assert!(refused.message.contains("answers under masks only"), "{refused}");
+        assert!(refused.message.contains("replies under masks only"), "{refused}");
     }
     // Two are too few to hide among.
     let (outcome, events) =

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{self, above_zero, checked};
 
-/// The metric with the number of scaled answers in a round.
+/// The metric with the number of scaled replies in a round.
 const CLIPPED: &str = "clipped";
 
 /// Settings of [`NormClipping`].
@@ -32,14 +32,14 @@ impl NormClippingConfig {
 }
 
 /// Norm clipping (Sun et al. 2019, <https://arxiv.org/abs/1911.07963>) in front of any rule: an update `answer - sent`
-/// is multiplied by `min(1, bound / norm)` before the rule sees the answer. The L2 norm is over all tensors of the
-/// record `parameters` that were sent. After rounding to the answer's element type, the norm may slightly exceed the
+/// is multiplied by `min(1, bound / norm)` before the rule sees the reply. The L2 norm is over all tensors of the
+/// record `parameters` that were sent. After rounding to the reply's element type, the norm may slightly exceed the
 /// bound.
 ///
-/// The metric `clipped` counts the scaled answers. Clipping keeps an update's direction, while the round policy's
-/// `max_update_norm` rejects the answer.
+/// The metric `clipped` counts the scaled replies. Clipping keeps an update's direction, while the round policy's
+/// `max_update_norm` rejects the reply.
 ///
-/// A copy of each scaled answer is held until the rule is done: at most as much memory as the answers take.
+/// A copy of each scaled reply is held until the rule is done: at most as much memory as the replies take.
 pub struct NormClipping {
     rule: Box<dyn Strategy>,
     config: NormClippingConfig,

@@ -56,7 +56,7 @@ impl FedNova {
         Self { config, local_steps }
     }
 
-    /// The number of steps behind each answer.
+    /// The number of steps behind each reply.
     fn steps(&self, answers: &[&Accepted]) -> Result<Vec<usize>, StrategyError> {
         let steps = |answer: &&Accepted| match (self.local_steps)(answer.num_examples) {
             0 => Err(StrategyError::Other(format!(

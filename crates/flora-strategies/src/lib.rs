@@ -1,4 +1,4 @@
-//! Server strategies of federated learning: rules that compute the next global parameters from a round's answers.
+//! Server strategies of federated learning: rules that compute the next global parameters from a round's replies.
 //!
 //! All rules are host arithmetic on named records, in f64, in the order of the client ids: results depend neither on
 //! threads nor on the order of arrival. This crate depends neither on burn nor on CLIP.

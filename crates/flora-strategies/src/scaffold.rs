@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{self, above_zero, checked};
 
-/// The record of a training task, and of its answer, that holds a control variate: one tensor per parameter.
+/// The record of a training task, and of its reply, that holds a control variate: one tensor per parameter.
 pub const CONTROL: &str = "control";
 
 /// The setting of a training task with its number, beside [`CONTROL`].
@@ -21,7 +21,7 @@ pub const COUNTED: &str = "flora.control-counted";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScaffoldConfig {
-    /// The server's step size towards the mean of the answers, above 0; 1 is the mean itself.
+    /// The server's step size towards the mean of the replies, above 0; 1 is the mean itself.
     pub server_learning_rate: f64,
 }
 
@@ -47,14 +47,14 @@ impl ScaffoldConfig {
 /// A training task contains the server's control variate `c` as the record [`CONTROL`]. A client adds `c - c_k` to the
 /// gradient of each of its K steps of SGD with learning rate `eta`, where `c_k`, its own control variate, stays with it
 /// and starts at zero. Then `c_k+ = c_k - c + (x - y_k) / (K eta)` for the received parameters `x` and the trained ones
-/// `y_k` ([`client_control`]). It answers `y_k`, and `c` shifted by the change of its own: `c + c_k+ - c_k`
+/// `y_k` ([`client_control`]). It returns `y_k`, and `c` shifted by the change of its own: `c + c_k+ - c_k`
 /// ([`answered_control`]).
 ///
-/// The server steps by plain means over the S answers, whatever the numbers of examples, as in the paper: `x <- x +
+/// The server steps by plain means over the S replies, whatever the numbers of examples, as in the paper: `x <- x +
 /// server_learning_rate mean(y_k - x)`. `c` is the sum of all counted `c_k+ - c_k`, divided by the number of clients
 /// that may train or, if larger, of clients that ever answered.
 ///
-/// An answer may be late, rejected, or of a round that does not count. Each task therefore names the client's last
+/// A reply may be late, rejected, or of a round that does not count. Each task therefore names the client's last
 /// counted task ([`TASK`], [`COUNTED`]), and the client continues from the `c_k` of that one. If a client loses its
 /// `c_k`, its old contribution stays in `c`.
 pub struct Scaffold {
@@ -209,7 +209,7 @@ impl Strategy for Scaffold {
         for answer in &answers {
             let record = answer.message.records.get(CONTROL).ok_or_else(|| {
                 let problem =
-                    format!("client {} did not answer a record `{CONTROL}`", answer.client.id);
+                    format!("client {} did not return a record `{CONTROL}`", answer.client.id);
                 StrategyError::Other(problem)
             })?;
             controls.push(record.as_ref());

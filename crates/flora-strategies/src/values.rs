@@ -1,9 +1,9 @@
-//! Tensors of answers as columns of values, and checks of settings shared by several rules.
+//! Tensors of replies as columns of values, and checks of settings shared by several rules.
 
 use flora_core::{HostTensor, ParameterRecord, RecordError};
 use flora_federation::{Accepted, StrategyError};
 
-/// The answers in the order of the client ids, on which the last bits of a sum depend.
+/// The replies in the order of the client ids, on which the last bits of a sum depend.
 pub(crate) fn in_order(accepted: &[Accepted]) -> Vec<&Accepted> {
     let mut sorted: Vec<&Accepted> = accepted.iter().collect();
     sorted.sort_by(|a, b| a.client.id.cmp(&b.client.id));
@@ -19,7 +19,7 @@ pub(crate) fn rounded(
     Ok(HostTensor::from_f32(like.shape(), values)?.cast(like.dtype()))
 }
 
-/// Calls `visit` once for every tensor with its values in each answer, in the order of `answers`. Only 16-bit tensors
+/// Calls `visit` once for every tensor with its values in each reply, in the order of `answers`. Only 16-bit tensors
 /// are copied, one at a time.
 pub(crate) fn each_tensor<'a>(
     like: &'a ParameterRecord,
@@ -37,7 +37,7 @@ pub(crate) fn each_tensor<'a>(
     Ok(())
 }
 
-/// The weights `n_k / sum n` of the answers.
+/// The weights `n_k / sum n` of the replies.
 pub(crate) fn shares(answers: &[&Accepted]) -> Result<Vec<f64>, StrategyError> {
     let total: f64 = answers.iter().map(|answer| answer.num_examples as f64).sum();
     match total > 0.0 {

@@ -43,9 +43,9 @@ fn ours(kind: &str, parameters: &Value) -> Option<Box<dyn Strategy>> {
 
 /// Runs that Flower accepts and we refuse, with words of our message.
 const REFUSED: [(&str, &str); 2] = [
-    ("Bulyan, too few", "bulyan: it needs 7 answers, but 6 passed"),
+    ("Bulyan, too few", "bulyan: it needs 7 replies, but 6 passed"),
     // Flower uses a single neighbour where four of six may be malicious.
-    ("Krum, one neighbour", "krum: it needs 11 answers, but 6 passed"),
+    ("Krum, one neighbour", "krum: it needs 11 replies, but 6 passed"),
 ];
 
 #[test]

@@ -140,7 +140,7 @@ fn scaffold_refuses_what_lacks_a_control_variate() {
     let answer = answer("client 0", 1, sent, start.clone());
     assert!(rule.check(&answer.sent, &answer.message).unwrap_err().to_string().contains(CONTROL));
     let message = refusal(rule.aggregate(&global, &[answer]));
-    assert!(message.contains("did not answer a record `control`"), "{message}");
+    assert!(message.contains("did not return a record `control`"), "{message}");
     for server_learning_rate in [0.0, f64::NAN] {
         let problem = ScaffoldConfig { server_learning_rate }.check().unwrap_err();
         assert!(problem.starts_with("server_learning_rate: "));

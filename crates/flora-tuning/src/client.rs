@@ -62,7 +62,7 @@ struct Trained {
     record: ParameterRecord,
     /// The sent record, if it differs from the trained one.
     sent: Option<ParameterRecord>,
-    /// The control variate after the round, and its answer.
+    /// The control variate after the round, and its reply.
     control: Option<(OwnControl, ParameterRecord)>,
     /// Mean over the steps.
     loss: f64,
@@ -182,7 +182,7 @@ impl TuningClient {
         Ok((trained, steps.max(1)))
     }
 
-    /// The answer of a method that takes no steps; `None` if the method takes steps. The loss is that of the sent
+    /// The reply of a method that takes no steps; `None` if the method takes steps. The loss is that of the sent
     /// parameters.
     fn sum_up(
         &self,
@@ -315,7 +315,7 @@ impl TuningClient {
         Ok((Summed { sums, means }, spent))
     }
 
-    /// The answer of a client that trained from the parameters `start`.
+    /// The reply of a client that trained from the parameters `start`.
     fn answer(
         &mut self,
         Trained { model, record, sent, control, loss, epsilon }: Trained,

@@ -29,7 +29,7 @@ pub(crate) struct Control {
 pub(crate) struct OwnControl {
     /// The task after which it was computed.
     pub(crate) task: i64,
-    /// The one before that task, in case the server did not count the answer.
+    /// The one before that task, in case the server did not count the reply.
     pub(crate) before: Option<ParameterRecord>,
     pub(crate) after: ParameterRecord,
 }
@@ -81,7 +81,7 @@ impl Control {
         sum
     }
 
-    /// The client's control variate after `steps` steps from `start` to `trained`, and its answer.
+    /// The client's control variate after `steps` steps from `start` to `trained`, and its reply.
     pub(crate) fn after(
         self,
         start: &ParameterRecord,

@@ -251,19 +251,19 @@ pub struct FederationConfig {
     pub fraction: f64,
     /// The minimum number of clients that train in a round.
     pub min_clients: usize,
-    /// Seconds to wait for answers in a round; by default, the server waits for all clients.
+    /// Seconds to wait for replies in a round; by default, the server waits for all clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<f64>,
-    /// The minimum number of accepted answers.
+    /// The minimum number of accepted replies.
     pub quorum: usize,
-    /// The consequence of fewer answers: `fail`, `retry` or `skip`.
+    /// The consequence of fewer replies: `fail`, `retry` or `skip`.
     pub below_quorum: BelowQuorum,
     /// Number of times that `retry` repeats a round before the run fails.
     pub retries: usize,
     /// The largest accepted L2 norm of an update; see [`RoundPolicy::max_update_norm`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_update_norm: Option<f64>,
-    /// Compression of clients' answers.
+    /// Compression of clients' replies.
     #[serde(skip_serializing_if = "Codec::is_lossless")]
     pub upload: Codec,
     /// Compression of the model sent to clients; the server keeps its own in full precision (FedLPP).
@@ -276,7 +276,7 @@ pub struct FederationConfig {
     /// Differential privacy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub privacy: Option<PrivacyConfig>,
-    /// Secure aggregation: answers are masked, so that the server learns their sum and no single one.
+    /// Secure aggregation: replies are masked, so that the server learns their sum and no single one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secure: Option<SecureConfig>,
     /// Threads that run clients: 0 for one per processor. Affects the time, never the result.
@@ -325,7 +325,7 @@ impl FederationConfig {
         self.selection.selection(self.selector())
     }
 
-    /// The round policy. If a strategy needs several answers, the quorum is at least their number.
+    /// The round policy. If a strategy needs several replies, the quorum is at least their number.
     pub fn policy(&self) -> RoundPolicy {
         let &Self { deadline, below_quorum, retries, .. } = self;
         // Whether an update is rejected must not depend on other updates, and it is clipped anyway.
@@ -364,9 +364,9 @@ impl FederationConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OutputConfig {
-    /// Save the state for resuming a run after every this many rounds; 0: never.
+    /// Save the state for resuming a run after every so many rounds; 0: never.
     pub save_every: usize,
-    /// Keep the trained parameters after every this many rounds; 0: only after the last and the best.
+    /// Keep the trained parameters after every so many rounds; 0: only after the last and the best.
     pub keep_every: usize,
     /// Keep each client's own parameters after its last training.
     pub keep_clients: bool,

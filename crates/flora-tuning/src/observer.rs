@@ -11,7 +11,7 @@ pub trait Observer {
         let _ = (phase, done, total);
     }
 
-    /// Called for every client's answer, of `of` requested ones.
+    /// Called for every client's reply, of `of` requested ones.
     fn answered(&mut self, answer: &Answer, done: usize, of: usize) {
         let _ = (answer, done, of);
     }

@@ -8,7 +8,7 @@ use flora_federation::{
 };
 use flora_heads::{CLASS_COUNTS, CLASS_SUMS, GRAM, Moments};
 
-/// [`Sums`] of answers that images of the declared number could have.
+/// [`Sums`] of replies that images of the declared number could have.
 ///
 /// Sums have no bound that follows from their round alone: a client with a negative count, or with means that are a
 /// thousand times too large, would spoil the result of all others.

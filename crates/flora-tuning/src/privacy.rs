@@ -13,7 +13,7 @@ use crate::run::trainers_of;
 use crate::travel::Noise;
 use crate::{Experiment, TuningError};
 
-/// Wraps the strategy so that it receives noised means, and removes reports about single answers.
+/// Wraps the strategy so that it receives noised means, and removes reports about single replies.
 pub(crate) fn central(
     experiment: &Experiment,
     strategy: Box<dyn Strategy>,

@@ -401,7 +401,7 @@ impl Experiment {
     }
 }
 
-/// Answers of closed-form methods are always summed, whatever the configured strategy.
+/// Replies of closed-form methods are always summed, whatever the configured strategy.
 fn strategy(
     experiment: &Experiment,
     initial: &ParameterRecord,
@@ -432,7 +432,7 @@ fn strategy(
     if let Some(PrivacyConfig::Central(config)) = &federation.privacy {
         return privacy::central(experiment, strategy, config, (initial, clients), noise);
     }
-    // Under masks there are no individual answers to compare with.
+    // Under masks there are no individual replies to compare with.
     let strategy: Box<dyn Strategy> = match has_pairs(initial) && federation.secure.is_none() {
         true => Box::new(Reported::new(strategy)),
         false => strategy,

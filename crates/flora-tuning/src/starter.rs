@@ -26,7 +26,7 @@ pub fn starter_experiment(found: &Discovery, description: &Path, model: Option<&
         r#"# Federated fine-tuning of CLIP, to start from. Every key is explained in docs/settings.md;
 # `--set KEY=VALUE` changes one for a single run, as in `--set training.rounds=20`.
 name = {name}
-# Another seed shows how much of a result is chance.
+# Repeat a run with other seeds to see how much its result varies.
 seed = 0
 
 [model]
@@ -35,11 +35,11 @@ seed = 0
 [data]
 path = {description}
 {split}
-# To choose settings, score the rounds on a tenth of the training images instead, and look at the test
-# images once, at the end:
+# To choose settings, hold out a tenth of the training images and score the rounds on them; use the test images
+# only once, at the end:
 # validation = 0.1
 
-# Who holds which images.
+# How the images are split across clients.
 [partition]
 {partition}
 
@@ -47,25 +47,27 @@ path = {description}
 # `recommended` first, which takes one round and no training: `--set method.name=lda`.
 [method]
 name = "flora"
-# Of all classes, the image's own is to come out on top.
+# Cross-entropy over all classes: raises the score of an image's own class above the others.
 loss = "class-ce"
 
 [method.lora]
-# The size of what is trained and sent; lora_alpha / r is its weight.
+# The rank of the adapters, which sets their size. Their output is scaled by lora_alpha; with
+# `scaling = "standard"`, by lora_alpha / r.
 r = 4
 lora_alpha = 8.0
 
 [training]
-# How often clients and server exchange what they learned.
+# How often the clients train and the server averages their adapters.
 rounds = 10
-# Passes over its images that a client makes in a round.
+# Passes of a client over its images in each round.
 local_epochs = 1
-# Images a step; fewer take less memory.
+# Images per step; a smaller batch takes less memory.
 batch_size = 32
-# Every image counts the same. Let a class with few images count as much as one with many (not with lda, which
-# has no steps):
+# By default, every image has the same weight. This gives every class of a client the same weight (not with lda,
+# which has no training steps):
 # class_weights = "balanced"
-# Too high, and the accuracy falls; too low, and it does not move. Try a third, and three times as much.
+# If the accuracy falls, it is too high; if the accuracy hardly changes, it is too low. Try a third, and three times
+# as much.
 learning_rate = {learning_rate}
 weight_decay = 0.0
 "#,
@@ -80,13 +82,13 @@ weight_decay = 0.0
 }
 
 const ABOUT_SHIPPED: &str = "\
-# clip-nano ships with flora. It is small and knows drawings, not photographs: to classify those,
+# clip-nano ships with flora. It is small and was trained on drawings only. To classify photographs,
 # get \"vit-base-patch32\" (docs/models.md), and set learning_rate below to 2e-4.
 ";
 
 fn split(found: &Discovery) -> String {
     if found.has_split() {
-        return "# The split of the data set: nothing is learned from its test images.\nprotocol = \"official\"".to_owned();
+        return "# The split of the data set: its test images are not used for training.\nprotocol = \"official\"".to_owned();
     }
     format!(
         "# A fifth of the images of every class and site is held out for testing; the number after the colon\n\

@@ -46,7 +46,7 @@ impl Noise {
 }
 
 impl Experiment {
-    /// The encodings of answers, as the server decodes them.
+    /// The encodings of replies, as the server decodes them.
     pub(crate) fn fleet_layers(&self) -> Vec<Box<dyn Transform>> {
         let quiet = self.is_quiet().then(|| Box::new(Quiet) as Box<dyn Transform>);
         quiet.into_iter().chain(self.compression()).collect()

@@ -45,7 +45,7 @@ pub(crate) fn events(
         false => ("the sums lack the images of", "add them", ""),
     };
     let message = format!(
-        "{problem} {who}, whose answers failed, were late or were rejected; to {remedy}, run again with \
+        "{problem} {who}, whose replies failed, were late or were rejected; to {remedy}, run again with \
          federation.participants = {them}, and with this run's folder as method.closed_form.start{leaving}"
     );
     vec![Event::Warning { message }]

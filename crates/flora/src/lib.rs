@@ -7,9 +7,9 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `bench` | `bench`: timing what a machine does with a CLIP |
+//! | `bench` | `bench`: timing CLIP workloads on a machine |
 //! | `flower` | `flower`: federations across machines, on Flower's SuperLink |
-//! | `formats` (default) | pictures in GIF, TIFF and WebP |
+//! | `formats` (default) | GIF, TIFF and WebP images |
 //! | `hub` | downloads from Hugging Face's hub in [`hub`] |
 //! | `pretrain` | `pretrain`: training a small CLIP from scratch |
 //! | `report` | `report`: run folders, tables, plots, TensorBoard's event files |

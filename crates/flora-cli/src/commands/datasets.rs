@@ -102,7 +102,7 @@ fn check(inspection: Inspection, decode: bool) -> Result<(), Failure> {
         output::line(format!("page:    {}", printable(homepage)));
     }
     for part in &inspection.parts {
-        let state = if part.here { "here:   " } else { "missing:" };
+        let state = if part.here { "found:  " } else { "missing:" };
         output::line(format!("{state} {}", text::path(&part.path)));
     }
     match inspection.dataset {

@@ -8,7 +8,7 @@ use crate::output;
 /// List the devices of this program and machine, and compare them with flex
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A device other than flex is compared with it before it is computed on, once for
+Before its first use, a device other than flex is compared with flex, once for
 each driver and version of flora. --check does so now, and shows by how much
 each operation differs. docs/backends.md has the details.")]
 pub(crate) struct Devices {

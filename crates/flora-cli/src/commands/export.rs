@@ -49,8 +49,8 @@ const OPEN_CLIP_VOCABULARY: usize = 49_408;
 impl Export {
     pub(crate) fn run(self) -> Result<(), Failure> {
         if self.model.has_adapter() && !self.merged {
-            let problem = "an adapter is written merged into the weights: add --merged (the adapter by \
-                           itself is in PEFT's format already)";
+            let problem = "a checkpoint contains the adapter merged into the weights: add --merged (the \
+                           adapter alone is already in PEFT's format)";
             return Err(Failure::Input(problem.into()));
         }
         self.model
@@ -80,8 +80,8 @@ impl Export {
         let vocabulary = model.checkpoint.config.text_config.vocab_size;
         if layout == CheckpointLayout::OpenClip && vocabulary != OPEN_CLIP_VOCABULARY {
             output::warning(&format!(
-                "OpenCLIP's own tokenizer has {OPEN_CLIP_VOCABULARY} ids and this model \
-                 {vocabulary}: give it ids made by the tokenizer that is written beside it"
+                "OpenCLIP's own tokenizer has {OPEN_CLIP_VOCABULARY} ids, and this model has \
+                 {vocabulary}: make its token ids with the tokenizer beside the checkpoint"
             ));
         }
         export_merged(model, &self.out, SaveOptions { layout, dtype }).map_err(Failure::input)?;
@@ -94,7 +94,7 @@ impl Export {
                 ));
             }
         }
-        output::line(format!("{}: written", text::path(&self.out)));
+        output::line(format!("written to {}", text::path(&self.out)));
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::{bar, output};
 
-/// Take part in federated runs as a site: train on this machine's images the models of a server on Flower's SuperLink
+/// Take part in federated runs as a site: train a server's models on this machine's images, through Flower's SuperLink
 ///
 /// Images never leave the machine. It sends class names, numbers of images, trained parameters, losses and accuracies.
 #[derive(Debug, clap::Args)]
@@ -43,7 +43,7 @@ pub(crate) struct Node {
     /// or hf:owner/name[@revision]
     #[arg(long, value_name = "MODEL", default_value = "clip-nano")]
     model: String,
-    /// The site's name, written into the comment of its public key, from which the server may take it [default: the
+    /// The site's name, written into the comment of its public key, where the server may read it [default: the
     /// domain, or the machine's name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -299,12 +299,12 @@ fn in_words(event: &NodeEvent, url: &str) -> String {
             format!("run {run_id} requests {}{from}", what(kind))
         }
         NodeEvent::Answered { kind, seconds, bytes } => {
-            format!("answered {}: {seconds:.1} s of work, {bytes} bytes sent", what(kind))
+            format!("replied to {}: {seconds:.1} s of work, {bytes} bytes sent", what(kind))
         }
         NodeEvent::Failed { kind, problem } => {
             format!("warning: refused {}: {problem}", what(kind))
         }
-        NodeEvent::Dropped { why } => format!("warning: not answered: {why}"),
+        NodeEvent::Dropped { why } => format!("warning: no reply sent: {why}"),
         NodeEvent::Offline => "offline".to_owned(),
         _ => format!("{event:?}"),
     };

@@ -8,14 +8,15 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::output;
 
-/// Plan differential privacy: compute the budget of a noise, or the noise for a budget
+/// Plan differential privacy: compute the budget of a noise level, or the noise for a budget
 ///
 /// In each round, each client takes part with a probability and clips its update to a norm, and the server adds
-/// Gaussian noise to the sum. The guarantee is per client: the result would be about as likely without any single one.
+/// Gaussian noise to the sum. The guarantee is per client: without any one of them, each result would be almost as
+/// likely.
 ///
-/// To hide single images instead (`kind = "sample"`), read steps for rounds, images for clients, and the batch size
-/// divided by a client's images for the rate. Ten rounds of one epoch on 600 images in batches of 32 are 190 steps:
-/// `flora privacy noise --epsilon 8 --rate 0.0533 --rounds 190`.
+/// To plan for individual images instead (`kind = "sample"`), give the number of steps as --rounds, and the batch size
+/// divided by the number of a client's images as --rate; the guarantee is then per image. Ten rounds of one epoch on
+/// 600 images in batches of 32 are 190 steps: `flora privacy noise --epsilon 8 --rate 0.0533 --rounds 190`.
 #[derive(Debug, Args)]
 pub(crate) struct Privacy {
     #[command(subcommand)]
@@ -24,7 +25,7 @@ pub(crate) struct Privacy {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Compute the epsilon spent by rounds with a noise
+    /// Compute the epsilon that rounds with a given noise spend
     Epsilon {
         /// The noise multiplier: the noise's standard deviation divided by the clipping norm
         #[arg(long, value_name = "Z")]

@@ -34,14 +34,14 @@ use crate::signals::Signals;
 pub(crate) struct Serve {
     #[command(flatten)]
     superlink: SuperLinkArgs,
-    /// Start once this many sites have joined [default: as many as --names has, or 2]
+    /// Start once this many sites have joined [default: the number of sites in --names, or 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     sites: Option<u64>,
     /// The sites that may take part, with their names: a line for each site's public key, as in its node.key.pub (cat
     /// *.pub > names). By default, every node takes part, named after its key
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
-    /// The secret of a SuperLink that was started with an option of this name: the same file, byte for byte
+    /// The file that the SuperLink was started with under the same option, identical byte for byte
     #[arg(long, value_name = "FILE")]
     superexec_auth_secret_file: Option<PathBuf>,
     #[command(flatten)]

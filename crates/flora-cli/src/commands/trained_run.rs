@@ -20,10 +20,10 @@ pub(crate) struct RunArgs {
     /// or its name below runs/
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "adapter"])]
     run: Option<PathBuf>,
-    /// Of that run, use the parameters of its best round
+    /// Use the parameters of that run's best round
     #[arg(long)]
     best: bool,
-    /// Of that run, use this client's own parameters, which output.keep_clients keeps
+    /// Use this client's own parameters from that run, saved with output.keep_clients
     #[arg(long, value_name = "ID", conflicts_with = "best")]
     client: Option<String>,
 }

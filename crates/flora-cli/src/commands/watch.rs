@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::signals::Signals;
 
-/// Show the page of `flora report` in a browser on this machine, and follow a run that goes on
+/// Show the page of `flora report` in a browser on this machine, and follow a run in progress
 ///
 /// The page is served on 127.0.0.1 only, and updates whenever the run writes something. Ctrl-C ends it.
 #[derive(Debug, clap::Args)]

@@ -224,16 +224,16 @@ impl fmt::Display for Discovery {
             true => {
                 writeln!(f, "split:   {} for training, {} for testing", images.train, images.test)?
             }
-            false => writeln!(f, "split:   none; test images will be drawn")?,
+            false => writeln!(f, "split:   none; test images will be drawn at random")?,
         }
         write!(f, "formats: {}", by_extension(&self.formats))?;
         if let Some([smallest, largest]) = self.sizes {
             let said = |(width, height)| format!("{width} x {height}");
-            write!(f, "; of a few, the smallest is {}, ", said(smallest))?;
+            write!(f, "; the smallest of a sample is {}, ", said(smallest))?;
             write!(f, "the largest {}", said(largest))?;
         }
         if !self.others.is_empty() {
-            write!(f, "\nno images: {}", by_extension(&self.others))?;
+            write!(f, "\nother files: {}", by_extension(&self.others))?;
         }
         for reason in &self.reasons {
             write!(f, "\n{reason}")?;

@@ -112,7 +112,7 @@ pub(super) fn guess(tree: &Tree) -> Result<Reading, Unclear> {
                 (roles[level], roles[class]) = (Some(Level::Domain), Some(Level::Class));
                 let names = names(&folders, level).into_iter().collect::<Vec<_>>();
                 reason = Some(format!(
-                    "{} are read as sites, because of what they are called",
+                    "{} are read as sites, because of their names",
                     some_of(&names, 3)
                 ));
             }
@@ -252,9 +252,7 @@ fn which_is_site(folders: &[&Folder], upper: usize, lower: usize) -> (usize, Str
     let (like_upper, like_lower) = (likeness_to_sites(&uppers), likeness_to_sites(&lowers));
     let (said_upper, said_lower) = (some_of(&uppers, 3), some_of(&lowers, 3));
     let called = |sites: &str, classes: &str| {
-        format!(
-            "{sites} are read as sites and {classes} as classes, because of what they are called"
-        )
+        format!("{sites} are read as sites and {classes} as classes, because of their names")
     };
     if like_upper > like_lower {
         (upper, called(&said_upper, &said_lower))
@@ -262,7 +260,7 @@ fn which_is_site(folders: &[&Folder], upper: usize, lower: usize) -> (usize, Str
         (lower, called(&said_lower, &said_upper))
     } else if 2 * repeated.len() >= lowers.len() {
         let why = format!(
-            "{} lie below several folders, so they are read as classes and {said_upper} as sites",
+            "{} are found in several folders, so they are read as classes and {said_upper} as sites",
             some_of(&repeated, 3)
         );
         (upper, why)

@@ -93,7 +93,8 @@ pub(super) fn of_folders(
     let layout = Layout::Folders { root, pattern, splits, ignore: ignored.clone() };
     let mut found = tally::count(folder, layout, groups);
     if let Some(reason) = reason {
-        let turn = other.map(|other| format!("; for the other way round: --pattern \"{other}\""));
+        let turn =
+            other.map(|other| format!("; to read them the other way round: --pattern \"{other}\""));
         found.reasons.push(reason + &turn.unwrap_or_default());
     }
     for (name, images) in left_out {

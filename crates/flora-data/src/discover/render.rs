@@ -17,7 +17,7 @@ impl Discovery {
     pub fn description(&self) -> Option<String> {
         let layout = match &self.layout {
             Layout::Folders { root, pattern, splits, ignore } => {
-                let mut text = "# Where the images are. Of each path below `root`, `pattern` tells what the folders mean.\n\
+                let mut text = "# Where the images are. `pattern` gives the meaning of the folders below `root`.\n\
                                 [layout]\nkind = \"image-folder\"\n"
                     .to_owned();
                 line(&mut text, "root", &root.to_string_lossy());
@@ -25,7 +25,7 @@ impl Discovery {
                 if let Some((train, test)) = splits {
                     let (train, test) = (list(train), list(test));
                     text += &format!(
-                        "# The split folders; others are left alone.\nsplits = {{ train = {train}, test = {test} }}\n"
+                        "# The folders of the split; other folders are ignored.\nsplits = {{ train = {train}, test = {test} }}\n"
                     );
                 }
                 if !ignore.is_empty() {
@@ -75,10 +75,10 @@ impl Discovery {
             format!("# What `flora init` found in {}\n", printable(&self.folder.to_string_lossy()));
         text += "# Every key is explained in docs/datasets.md.\n";
         line(&mut text, "name", &self.name);
-        text += "# The sentence that stands for a class: the name of the class takes the place of {}.\n\
-                 # Say what the pictures are, as in \"a chest X-ray showing {}.\"\n";
+        text += "# The prompt: a sentence in which {} is replaced by the name of a class.\n\
+                 # Name the kind of image, as in \"a chest X-ray showing {}.\"\n";
         line(&mut text, "template", Template::PHOTO);
-        text += "\n# `name` is what CLIP reads: write words that a caption would have. `key` is what the files say.\n\
+        text += "\n# `name` is part of the prompt: use words that a caption would contain. `key` is the name in the files.\n\
                  classes = [\n";
         for class in &self.classes {
             let (name, key) = (quoted(&class.name), quoted(&class.key));

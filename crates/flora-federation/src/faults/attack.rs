@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// In TOML a table, `{ kind = "sign-flip", factor = 2.0 }`, or the kind alone, `"sign-flip"`.
 ///
-/// Attackers train like other clients. Once all answers of a round have arrived, they replace the parameters in theirs.
+/// Attackers train like other clients. Once all replies of a round have arrived, they replace the parameters in theirs.
 /// Other records, metrics, and tensors that were not sent stay unchanged. An update is the difference between the
 /// trained and the sent parameters. Attacks do not bypass the checks of the round loop: an update of a thousand times
 /// the usual size is rejected ([`max_update_norm`](crate::RoundPolicy::max_update_norm)).

@@ -12,7 +12,7 @@ pub struct Faults {
     /// Probability that a client fails to train in a round.
     pub fail: f64,
     /// Probability that a client takes [`delay`](Self::delay) seconds longer to train in a round. With a deadline below
-    /// the delay, its answer is late. The delay is simulated: nobody waits for it.
+    /// the delay, its reply is late. The delay is simulated: nobody waits for it.
     pub straggle: f64,
     /// Extra seconds of a straggler.
     pub delay: f64,
@@ -26,7 +26,7 @@ pub struct Faults {
     pub wrong_shape: f64,
     /// Share of the clients that send finite but huge values, in every round.
     pub huge: f64,
-    /// Share of the clients that answer with the previous round's result, from round 1 on.
+    /// Share of the clients that reply with the previous round's result, from round 1 on.
     pub stale: f64,
     /// Share of the clients with training examples that attack in every round, all with the same
     /// [`attack`](Self::attack).
@@ -61,7 +61,7 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// Whether some answers must not be used.
+    /// Whether some replies must not be used.
     pub fn spoils(&self) -> bool {
         [self.nan, self.wrong_shape, self.huge, self.stale].iter().any(|&chance| chance > 0.0)
     }

@@ -143,7 +143,7 @@ impl<F: Fleet> Fleet for Faulty<F> {
             if task.kind == Kind::Train {
                 let (fails, delay) = self.draw(&task);
                 if fails {
-                    let message = "it failed on purpose (faults.fail)";
+                    let message = "a simulated failure (faults.fail)";
                     deliver(Answer::failed(&task, Reason::Failed, message));
                     continue;
                 }
@@ -157,7 +157,7 @@ impl<F: Fleet> Fleet for Faulty<F> {
             if let Some(&delay) = delays.get(&answer.client) {
                 answer.seconds += delay.as_secs_f64();
                 // The delay is simulated: nobody waits for it. The client has trained, and a run that is stopped and
-                // resumed must not ask it again, so this is an answer.
+                // resumed must not ask it again, so this is a reply.
                 if delay > Duration::ZERO && wait.deadline.is_some_and(|deadline| delay > deadline)
                 {
                     let message = "it missed the deadline on purpose (faults.straggle)".to_owned();

@@ -1,4 +1,4 @@
-//! Computes the attackers' answers from the trained updates of all clients.
+//! Computes the attackers' replies from the trained updates of all clients.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,8 +15,8 @@ use crate::{Answer, Message, PARAMETERS};
 type Updates = BTreeMap<String, (Vec<usize>, Vec<f64>)>;
 
 impl Attack {
-    /// Replaces the answers of `attackers`, which know those of `honest`. Both are sorted by client and hold only
-    /// answers of this round.
+    /// Replaces the replies of `attackers`, which know those of `honest`. Both are sorted by client and hold only
+    /// replies of this round.
     pub(super) fn replace(
         self,
         seed: u64,

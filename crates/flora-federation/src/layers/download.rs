@@ -8,7 +8,7 @@ use crate::{Message, PARAMETERS, Task};
 ///
 /// The server keeps its model in full precision. A client trains from the decoded message; its update is added to the
 /// server's model, not to the client's ([FedLPP](https://arxiv.org/abs/2406.10976)). The strategy therefore sees
-/// answers as if clients had started from the server's model, and no client ever holds that model.
+/// replies as if clients had started from the server's model, and no client ever holds that model.
 pub trait Download: Send + Sync {
     /// The name in messages.
     fn name(&self) -> &str;
@@ -35,7 +35,7 @@ pub(super) fn decoded(download: &dyn Download, task: &Task) -> Result<Task, Stri
     }
 }
 
-/// The answer of a client that started from `received`, as if it had started from `whole`: `whole + (answer -
+/// The reply of a client that started from `received`, as if it had started from `whole`: `whole + (reply -
 /// received)`. Tensors that were not sent or have another shape stay unchanged.
 pub(super) fn moved(
     mut message: Message,

@@ -1,4 +1,4 @@
-//! Message encodings: clients encode and the server decodes answers, and the reverse for tasks.
+//! Message encodings: clients encode and the server decodes replies, and the reverse for tasks.
 
 mod download;
 mod rounded;
@@ -13,25 +13,25 @@ use crate::{
 pub use download::Download;
 pub use rounded::Rounded;
 
-/// An encoding of a training answer and its inverse: compression, clipping or noise.
+/// An encoding of a training reply and its inverse: compression, clipping or noise.
 ///
-/// [`Layered`] applies an ordered list of them on both sides. The round loop checks decoded answers; bytes are counted
+/// [`Layered`] applies an ordered list of them on both sides. The round loop checks decoded replies; bytes are counted
 /// as transmitted.
 pub trait Transform: Send {
     /// The name in messages.
     fn name(&self) -> &str;
 
-    /// Encodes an answer on the client, after training. `task` is the answered task, with the parameters that were
+    /// Encodes a reply on the client, after training. `task` is the answered task, with the parameters that were
     /// sent.
     ///
     /// # Errors
     /// A problem that keeps the client from answering.
     fn encode(&mut self, task: &Task, message: Message) -> Result<Message, String>;
 
-    /// Decodes an answer on the server. It must tolerate any message, since none has been checked yet.
+    /// Decodes a reply on the server. It must tolerate any message, since none has been checked yet.
     ///
     /// # Errors
-    /// The problem of the message; the answer is rejected.
+    /// The problem of the message; the reply is rejected.
     fn decode(&self, task: &Task, message: Message) -> Result<Message, String>;
 
     /// The client's state of this transform, such as the error of the last compression. It is part of the client's
@@ -224,7 +224,7 @@ struct Sent {
 }
 
 impl<F> Layered<F> {
-    /// The task as transmitted and the data needed to read its answer; or a failed answer, if it cannot be encoded.
+    /// The task as transmitted and the data needed to read its reply; or a failed reply, if it cannot be encoded.
     #[expect(clippy::result_large_err, reason = "an answer either way, and one a task")]
     fn send(&self, task: Task) -> Result<(Task, Option<Sent>), Answer> {
         let trains = task.kind == Kind::Train;
@@ -274,11 +274,11 @@ fn decode(
     }
 }
 
-/// The answer and the sent task as the server decodes them, for a client that checks what it releases. Both are as the
+/// The reply and the sent task as the server decodes them, for a client that checks what it releases. Both are as the
 /// client's innermost side sees them.
 ///
 /// # Errors
-/// The reason why the server would reject the answer.
+/// The reason why the server would reject the reply.
 pub fn read_answer(
     layers: &[Box<dyn Transform>],
     download: Option<&dyn Download>,

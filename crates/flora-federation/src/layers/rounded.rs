@@ -5,7 +5,7 @@ use flora_core::Dtype;
 use super::Transform;
 use crate::{Message, Task};
 
-/// Rounds every value of an answer to another element type for transmission; the server widens it to f32 again. f16 or
+/// Rounds every value of a reply to another element type for transmission; the server widens it to f32 again. f16 or
 /// bf16 halve the bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Rounded(pub Dtype);

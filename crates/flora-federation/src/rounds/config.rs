@@ -20,7 +20,7 @@ pub struct RoundsConfig {
     pub evaluate_local: bool,
     /// Tolerance for failing clients.
     pub policy: RoundPolicy,
-    /// Save the state before the first round, after every this many rounds and after the last; 0 never saves.
+    /// Save the state before the first round, after every so many rounds and after the last; 0 never saves.
     pub save_every: usize,
 }
 
@@ -42,11 +42,11 @@ impl Default for RoundsConfig {
 /// The tolerance of a round for failing clients.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RoundPolicy {
-    /// Seconds to wait for answers, in training and in evaluation; by default, the server waits for all clients.
+    /// Seconds to wait for replies, in training and in evaluation; by default, the server waits for all clients.
     pub deadline: Option<f64>,
-    /// The minimum number of accepted answers.
+    /// The minimum number of accepted replies.
     pub quorum: usize,
-    /// The consequence of fewer answers.
+    /// The consequence of fewer replies.
     pub below_quorum: BelowQuorum,
     /// Number of times that [`BelowQuorum::Retry`] repeats a round before the run fails.
     pub retries: usize,
@@ -57,7 +57,7 @@ pub struct RoundPolicy {
 }
 
 impl Default for RoundPolicy {
-    /// Wait for all clients; one answer is enough, and a round without any fails the run.
+    /// Wait for all clients; one reply is enough, and a round without any fails the run.
     fn default() -> Self {
         Self {
             deadline: None,
@@ -69,7 +69,7 @@ impl Default for RoundPolicy {
     }
 }
 
-/// The consequence of a round with too few accepted answers.
+/// The consequence of a round with too few accepted replies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -107,7 +107,7 @@ impl RoundPolicy {
             _ => {}
         }
         if self.quorum == 0 {
-            let problem = "0 answers cannot be aggregated; it must be at least 1".to_owned();
+            let problem = "0 replies cannot be aggregated; it must be at least 1".to_owned();
             return Err(FederationError::Policy { field: "quorum", problem });
         }
         Ok(())

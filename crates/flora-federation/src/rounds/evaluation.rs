@@ -79,10 +79,10 @@ fn score(round: usize, answer: Answer, num_test_examples: usize) -> Result<Clien
     let message = answer.result?;
     let refused = |message: String| Failure { reason: Reason::Refused, message };
     if answer.round != round {
-        return Err(refused(format!("it answers round {}, not {round}", answer.round)));
+        return Err(refused(format!("it replies to round {}, not {round}", answer.round)));
     }
     let Some(examples) = message.num_examples() else {
-        return Err(refused(format!("its answer has no metric `{}`", crate::NUM_EXAMPLES)));
+        return Err(refused(format!("its reply has no metric `{}`", crate::NUM_EXAMPLES)));
     };
     // Otherwise a client could decide the accuracy over all test examples by a false claim.
     if examples > num_test_examples {

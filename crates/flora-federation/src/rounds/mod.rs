@@ -19,7 +19,7 @@ pub trait Listener {
     /// Called for every event.
     fn event(&mut self, event: &Event);
 
-    /// Called for every answer as it arrives, for progress bars. Which answers count is decided when all have arrived;
+    /// Called for every reply as it arrives, for progress bars. Which replies count is decided when all have arrived;
     /// events report it then.
     fn answered(&mut self, answer: &Answer, done: usize, of: usize) {
         let _ = (answer, done, of);

@@ -18,7 +18,7 @@ use crate::{
 pub(super) enum Done {
     /// The step is done; this is the next one, if any.
     Next(Option<Step>),
-    /// The run was asked to stop; these answers had already arrived.
+    /// The run was asked to stop; these replies had already arrived.
     Stopped(Vec<Answer>),
 }
 
@@ -199,7 +199,7 @@ impl Run<'_> {
         Ok(clients)
     }
 
-    /// Sends the tasks of clients that have not answered yet and collects the answers by client. Also returns whether
+    /// Sends the tasks of clients that have not replied yet and collects the replies by client. Also returns whether
     /// all have arrived, which they have not if the run was asked to stop.
     pub(super) fn collect(
         &mut self,
@@ -223,11 +223,11 @@ impl Run<'_> {
         let mut heard = before;
         let result = self.fleet.exchange(open, &self.wait, &mut |answer| {
             if !asked.contains(&answer.client) {
-                strangers.push(stranger(&answer, "it answered, but was not asked"));
+                strangers.push(stranger(&answer, "it replied, but was not asked"));
             } else if (answer.attempt, &answer.kind) != (attempt, &kind) {
-                strangers.push(stranger(&answer, "it answered another task of the round"));
+                strangers.push(stranger(&answer, "it replied to another task of the round"));
             } else if answers.contains_key(&answer.client) {
-                strangers.push(stranger(&answer, "it answered more than once; the first counts"));
+                strangers.push(stranger(&answer, "it replied more than once; the first counts"));
             } else {
                 heard += 1;
                 listener.answered(&answer, heard, of);
@@ -261,8 +261,8 @@ impl Run<'_> {
 
     fn late(&self) -> String {
         match self.config.policy.deadline {
-            Some(seconds) => format!("it had not answered after {seconds} s, the round's deadline"),
-            None => "the fleet gave no answer".to_owned(),
+            Some(seconds) => format!("it had not replied after {seconds} s, the round's deadline"),
+            None => "the fleet gave no reply".to_owned(),
         }
     }
 

@@ -91,7 +91,7 @@ impl Run<'_> {
         trainers.into_iter().filter(|info| ids.contains(&info.id)).collect()
     }
 
-    /// Checks every answer and emits an event for each accepted and each excluded one, sorted by client id.
+    /// Checks every reply and emits an event for each accepted and each excluded one, sorted by client id.
     fn admit(
         &mut self,
         round: usize,
@@ -190,7 +190,7 @@ impl Run<'_> {
         let reason = match accepted {
             0 => missing,
             _ => format!(
-                "{accepted} answers were accepted, fewer than the quorum of {quorum}; {missing}"
+                "{accepted} replies were accepted, fewer than the quorum of {quorum}; {missing}"
             ),
         };
         Err(Broken { round, stage: Stage::Training, reason })
@@ -210,7 +210,7 @@ impl Run<'_> {
             message: format!(
                 "round {}: no parameter changed in the training of {who}; check examples, the \
                  learning rate and which parameters train",
-                global.round
+                global.round + 1
             ),
         });
     }
@@ -234,7 +234,7 @@ impl Run<'_> {
             match ClientScore::from_metrics(id, examples, metrics, "test_loss") {
                 Ok(score) => scores.push(score),
                 Err(problem) => self.listener.event(&Event::Warning {
-                    message: format!("round {round}: local model of client {id}: {problem}"),
+                    message: format!("round {}: local model of client {id}: {problem}", round + 1),
                 }),
             }
         }
@@ -301,7 +301,7 @@ fn too_large(norm: f64, bound: f64, is_asked: bool) -> String {
     }
 }
 
-/// Whether training changed nothing, as far as the answer shows.
+/// Whether training changed nothing, as far as the reply shows.
 fn is_untrained(answer: &Accepted) -> bool {
     if let Some(&norm) = answer.message.metrics.get("update_norm") {
         return norm == 0.0;

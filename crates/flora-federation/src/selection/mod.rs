@@ -65,7 +65,7 @@ pub trait Selection {
     /// id. Unknown and repeated ids are ignored.
     fn select(&self, draw: Draw, trainers: &[ClientInfo]) -> Vec<String>;
     /// Like `select`, for a selection that [uses](Self::wants_losses) the clients' losses: for each client, the metric
-    /// `loss` of its last accepted training answer. A client without an entry has not trained yet or reports none. The
+    /// `loss` of its last accepted training reply. A client without an entry has not trained yet or reports none. The
     /// round loop calls this method.
     fn select_by_loss(
         &self,

@@ -22,14 +22,14 @@ use crate::{
 /// Clients run in parallel on at most `threads` threads, and each client's own arithmetic runs on one thread, so the
 /// result is bit-identical for any number of threads.
 ///
-/// A client that is not done at a round's deadline keeps its thread until it is, and its answer is dropped; the run
+/// A client that is not done at a round's deadline keeps its thread until it is, and its reply is dropped; the run
 /// goes on without it. If such clients occupy all threads, no other client can work either.
 pub struct Simulation {
     slots: BTreeMap<String, Slot>,
     crew: Crew,
     threads: usize,
     memory: Option<Memory>,
-    /// Number of the exchange, to recognise late answers of earlier ones.
+    /// Number of the exchange, to recognise late replies of earlier ones.
     exchanges: u64,
 }
 
@@ -62,7 +62,7 @@ pub enum AtRest {
     Disk,
 }
 
-/// How long to wait for an answer before checking for a stop.
+/// How long to wait for a reply before checking for a stop.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 impl Simulation {
@@ -113,15 +113,15 @@ impl Simulation {
         states.verify()
     }
 
-    /// Puts a client back and returns its answer.
+    /// Puts a client back and returns its reply.
     fn settle(&mut self, done: Done) -> (u64, Answer, Option<FleetError>) {
         let slot = self.slots.get_mut(&done.answer.client).expect("it came from there");
         slot.seat = done.member.map_or(Seat::Panicked, Seat::Here);
         (done.exchange, done.answer, done.trouble)
     }
 
-    /// Waits up to `patience` for a client to finish, and puts it back. Passes its answer to `deliver` if it belongs to
-    /// this exchange. Returns `None` if no client finished, otherwise whether its answer was delivered.
+    /// Waits up to `patience` for a client to finish, and puts it back. Passes its reply to `deliver` if it belongs to
+    /// this exchange. Returns `None` if no client finished, otherwise whether its reply was delivered.
     fn receive(
         &mut self,
         patience: Duration,

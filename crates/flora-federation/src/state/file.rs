@@ -236,7 +236,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(RunState, BTreeMap<String, String>),
             Place::Begun(index, name) => {
                 let answer = begun.as_mut().and_then(|answers| answers.get_mut(index));
                 let message = answer.and_then(|answer| answer.result.as_mut().ok());
-                let message = message.ok_or_else(|| foreign(&"a record of no answer"))?;
+                let message = message.ok_or_else(|| foreign(&"a record of no reply"))?;
                 message.records.insert(name, record);
             }
             Place::Fleet => {}

@@ -18,7 +18,7 @@ use crate::{Answer, Message, RoundScore, outcome::RunProgress};
 pub struct RunState {
     /// The next step; `None` after the last evaluation.
     pub(crate) step: Option<Step>,
-    /// The answers of an unfinished step.
+    /// The replies of an unfinished step.
     pub(crate) begun: Option<Vec<Answer>>,
     pub(crate) progress: RunProgress,
     pub(crate) strategy: Message,

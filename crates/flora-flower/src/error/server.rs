@@ -15,7 +15,7 @@ pub enum ServerError {
     /// A message that cannot be encoded.
     #[error("a message cannot be sent: {0}")]
     Codec(#[from] crate::CodecError),
-    /// A malformed answer.
+    /// A malformed reply.
     #[error(transparent)]
     Object(#[from] crate::objects::ObjectError),
     /// Another process serves the run.
@@ -66,11 +66,11 @@ pub enum ServerError {
         /// The remedy.
         remedy: String,
     },
-    /// An answer was announced and has not arrived yet.
-    #[error("an answer is on its way")]
+    /// A reply was announced and has not arrived yet.
+    #[error("a reply is on its way")]
     NotYet,
-    /// An answer was announced and never arrived.
-    #[error("the SuperLink does not have all of an answer")]
+    /// A reply was announced and never arrived.
+    #[error("the SuperLink does not have all of a reply")]
     Lost,
 }
 

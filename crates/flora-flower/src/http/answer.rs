@@ -123,10 +123,7 @@ pub(super) fn refusal(url: &str, path: &str, reply: &Reply, said: Option<Said>) 
         (400, None)
             if String::from_utf8_lossy(bytes).contains("HTTP request was sent to HTTPS") =>
         {
-            LinkError::Protocol {
-                url,
-                problem: "what answers there speaks TLS; write https://".into(),
-            }
+            LinkError::Protocol { url, problem: "this address uses TLS; write https://".into() }
         }
         (413, _) => LinkError::Protocol {
             url,

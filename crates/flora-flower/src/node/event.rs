@@ -46,7 +46,7 @@ pub enum NodeEvent {
         /// The reason.
         problem: String,
     },
-    /// The message was not answered, because its answer is no longer expected.
+    /// The message was not answered, because its reply is no longer expected.
     Dropped {
         /// The reason.
         why: String,

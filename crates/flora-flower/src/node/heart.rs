@@ -48,7 +48,7 @@ impl Heart {
 impl Drop for Heart {
     fn drop(&mut self) {
         self.end.store(true, Ordering::SeqCst);
-        // A heartbeat in progress may wait long for an answer, and does no harm.
+        // A heartbeat in progress may wait long for a response, and does no harm.
         drop(self.thread.take());
     }
 }

@@ -16,7 +16,7 @@ use crate::wire::message::{Message, Metadata};
 pub(super) struct Entry(Message);
 
 impl Entry {
-    /// `None` for a message without the metadata that an answer needs.
+    /// `None` for a message without the metadata that a reply needs.
     pub(super) fn new(message: Message) -> Option<Self> {
         let metadata = message.metadata.as_ref()?;
         // The id becomes a file name.

@@ -68,7 +68,7 @@ const BUSY: Duration = Duration::from_secs(20);
 const REST: Duration = Duration::from_secs(600);
 /// At most one part in this many of the time is spent polling: a busy SuperLink is polled less often.
 const SHARE: u32 = 32;
-/// The longest pause: a slow answer now says little about the next one.
+/// The longest pause: a slow response now says little about the next one.
 const SLOWEST: Duration = Duration::from_secs(5);
 /// The pause before reconnecting after a refusal.
 const RECONNECT: Duration = Duration::from_secs(5);
@@ -139,7 +139,7 @@ impl<'a> Node<'a> {
                     self.lost(&error);
                     continue;
                 }
-                // An intermediary answered in its place, or truncated its answer.
+                // An intermediary answered in its place, or truncated its response.
                 Err(error @ LinkError::Unreadable { .. }) => {
                     self.lost(&error);
                     self.service.link().sleep(RECONNECT);

@@ -1,4 +1,4 @@
-//! Sending answers to the SuperLink.
+//! Sending replies to the SuperLink.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ const ATTEMPTS: usize = 5;
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 2_000;
 
-/// An encoded answer. It is built once: a second version would count as a second answer.
+/// An encoded reply. It is built once: a second version would count as a second reply.
 pub(super) struct Reply {
     message: Message,
     objects: Objects,
@@ -33,7 +33,7 @@ pub(super) struct Reply {
 }
 
 impl Node<'_> {
-    /// The answer to a message whose work began at `started`.
+    /// The reply to a message whose work began at `started`.
     pub(super) fn reply(
         &self,
         entry: &Entry,
@@ -42,7 +42,7 @@ impl Node<'_> {
     ) -> Reply {
         let asked = entry.metadata();
         let seconds = started.elapsed().as_secs_f64();
-        // By the server's clock, which decides whether the answer is in time: this machine's clock may be minutes off.
+        // By the server's clock, which decides whether the reply is in time: this machine's clock may be minutes off.
         let created_at = asked.created_at + seconds;
         let metadata = Metadata {
             run_id: asked.run_id,
@@ -79,7 +79,7 @@ impl Node<'_> {
         Reply { message, objects, seconds, announced: 0, session, unsent, bytes: 0 }
     }
 
-    /// Sends an answer; returns the bytes of the objects that were sent, or `None` if the SuperLink did not take it.
+    /// Sends a reply; returns the bytes of the objects that were sent, or `None` if the SuperLink did not take it.
     pub(super) fn send(
         &mut self,
         entry: &Entry,
@@ -97,8 +97,8 @@ impl Node<'_> {
                 }
                 reply.unsent.pop();
             }
-            // An object that was not stored is there already: the SuperLink received it, but its answer was lost, or it
-            // dropped the object with the session. Announcing it again tells which.
+            // An object that was not stored is there already: the SuperLink received it, but its response was lost,
+            // or it dropped the object with the session. Announcing it again tells which.
             reply.session = None;
             if stored {
                 // The SuperLink need not keep the instruction for this node any longer.
@@ -109,7 +109,7 @@ impl Node<'_> {
         Ok(None)
     }
 
-    /// Announces an answer, unless it is announced already; returns the session for its objects, or `None` if the
+    /// Announces a reply, unless it is announced already; returns the session for its objects, or `None` if the
     /// SuperLink does not take it.
     fn announce(&self, reply: &mut Reply) -> Result<Option<String>, NodeError> {
         if let Some(session) = &reply.session {
@@ -119,7 +119,7 @@ impl Node<'_> {
         let (message, tree) = (reply.message.clone(), reply.objects.tree.clone());
         let response = self.service.push_message(self.node_id, message, tree, reply.seconds)?;
         let new = &response.objects_to_push;
-        // The message's own object is always new; if the SuperLink does not ask for it, it dropped the answer silently.
+        // The message's own object is always new; if the SuperLink does not ask for it, it dropped the reply silently.
         if reply.announced == 1 && new.is_empty() {
             return Ok(None);
         }

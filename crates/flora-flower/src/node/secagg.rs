@@ -39,7 +39,7 @@ impl Node<'_> {
                 node.trained(&answer, &mut random).map_err(told)?
             }
         };
-        // Before the answer is sent: the same masks must not be used for another answer.
+        // Before the reply is sent: the same masks must not be used for another reply.
         states.save(run_id, &node).map_err(told)?;
         Ok(reply)
     }

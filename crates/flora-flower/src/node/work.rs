@@ -1,4 +1,4 @@
-//! Processing of a message, from the journal to its answer.
+//! Processing of a message, from the journal to its reply.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -94,7 +94,7 @@ impl Node<'_> {
         let seconds = started.elapsed().as_secs_f64();
         let mut reply = self.reply(entry, result, started);
         let bytes = match self.reach(|node| node.send(entry, &mut reply)) {
-            // The answer itself cannot be delivered, but the failure can.
+            // The reply itself cannot be delivered, but the failure can.
             Err(NodeError::Link(error @ LinkError::Protocol { .. })) => {
                 let problem = failure.insert(error.to_string()).clone();
                 let mut reply = self.reply(entry, Err(problem), started);
@@ -106,7 +106,7 @@ impl Node<'_> {
             (Some(problem), _) => NodeEvent::Failed { kind: kind.clone(), problem },
             (None, Some(bytes)) => NodeEvent::Answered { kind: kind.clone(), seconds, bytes },
             (None, None) => NodeEvent::Dropped {
-                why: "the server no longer waits for it, or has an answer already".to_owned(),
+                why: "the server no longer waits for it, or has a reply already".to_owned(),
             },
         };
         (self.tell)(&event);
@@ -168,7 +168,7 @@ impl Node<'_> {
         loop {
             match ask(self) {
                 Err(NodeError::Link(error)) if error.is_unreachable() => self.lost(&error),
-                // An intermediary answered in the SuperLink's place, or truncated its answer.
+                // An intermediary answered in the SuperLink's place, or truncated its response.
                 Err(NodeError::Link(error @ LinkError::Unreadable { .. })) => {
                     self.lost(&error);
                     if self.service.link().sleep(RECONNECT) {

@@ -17,7 +17,7 @@ impl Training {
     /// Checks that the parameters have the shapes of those that were sent: the server adds them up.
     pub(super) fn check(&self, parameters: &ParameterRecord) -> Result<(), SecAggError> {
         if parameters.is_empty() {
-            return Err(SecAggError::Answer("the site's answer has no parameters".to_owned()));
+            return Err(SecAggError::Answer("the site's reply has no parameters".to_owned()));
         }
         if let Some((name, _)) = parameters.iter().find(|(_, tensor)| tensor.shape().is_empty()) {
             let problem = format!(

@@ -15,7 +15,7 @@ use crate::wire::records::{BytesList, ConfigRecord, ConfigValue, SintList, UintL
 /// the result to [`trained`](Self::trained).
 ///
 /// It holds the node's secrets. To survive a restart, write [`to_bytes`](Self::to_bytes) after each step **before the
-/// answer is sent**, as [`StateFolder`](super::StateFolder) does; a node that is restarted without it takes part again
+/// reply is sent**, as [`StateFolder`](super::StateFolder) does; a node that is restarted without it takes part again
 /// in the next round. Never reuse an older state: it would mask other parameters with the same masks.
 pub struct SecAggNode {
     pub(super) id: u64,
@@ -106,13 +106,11 @@ impl SecAggNode {
         };
         let examples = answer.num_examples();
         let examples = examples.ok_or_else(|| {
-            SecAggError::Answer(
-                "the site's answer does not say how many examples it has".to_owned(),
-            )
+            SecAggError::Answer("the site's reply does not say how many examples it has".to_owned())
         })?;
         let parameters = answer.get_parameters();
         let parameters = parameters
-            .ok_or_else(|| SecAggError::Answer("the site's answer has no parameters".to_owned()))?;
+            .ok_or_else(|| SecAggError::Answer("the site's reply has no parameters".to_owned()))?;
         training.check(parameters)?;
         let masked = shared.mask(self.id, &training.received, parameters, examples, random)?;
 

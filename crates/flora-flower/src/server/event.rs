@@ -30,7 +30,7 @@ pub enum SiteEvent {
         /// The site's name.
         name: String,
     },
-    /// A task is sent again, because it or its answer was lost.
+    /// A task is sent again, because it or its reply was lost.
     Again {
         /// The site's name.
         name: String,

@@ -1,4 +1,4 @@
-//! Sending messages and receiving answers.
+//! Sending messages and receiving replies.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) ttl: Option<f64>,
 }
 
-/// An answer to a message.
+/// A reply to a message.
 pub(super) struct Incoming {
     /// The id of the message that this answers.
     pub(super) asked: String,
@@ -43,7 +43,7 @@ pub(super) struct Incoming {
     pub(super) bytes: u64,
 }
 
-/// The reason for a missing answer, in Flower's terms.
+/// The reason for a missing reply, in Flower's terms.
 #[derive(Debug)]
 pub(super) struct Said {
     code: i64,
@@ -61,8 +61,8 @@ impl Said {
         Self { code: error.code, reason }
     }
 
-    /// Whether the message or its answer was lost between the SuperLink and a node, or the node was offline. It may be
-    /// sent again: repeating a task gives the same answer.
+    /// Whether the message or its reply was lost between the SuperLink and a node, or the node was offline. It may be
+    /// sent again: repeating a task gives the same reply.
     pub(super) fn is_lost(&self) -> bool {
         // Message, reply or node unavailable.
         matches!(self.code, 3..=5)
@@ -142,14 +142,14 @@ impl ServerRun {
         Ok((message, objects))
     }
 
-    /// The available answers to the messages with these ids. Announced answers that are still incomplete stay in
+    /// The available replies to the messages with these ids. Announced replies that are still incomplete stay in
     /// `announced`, and do not delay the others.
     pub(super) fn receive(
         &self,
         ids: Vec<String>,
         announced: &mut Vec<Announced>,
     ) -> Result<Vec<Incoming>, ServerError> {
-        // The SuperLink delivers an announced answer once, and then no longer knows the message.
+        // The SuperLink delivers an announced reply once, and then no longer knows the message.
         let is_new = |id: &String| announced.iter().all(|answer| !answer.is_to(id));
         let ids: Vec<String> = ids.into_iter().filter(is_new).collect();
         if !ids.is_empty() {
@@ -168,7 +168,7 @@ impl ServerRun {
         Ok(there)
     }
 
-    /// The answer, if it is complete.
+    /// The reply, if it is complete.
     fn complete(&self, answer: &mut Announced) -> Result<Option<Incoming>, ServerError> {
         let asked = answer.asked.clone();
         if let Some(error) = answer.error.take() {
@@ -194,16 +194,16 @@ impl ServerRun {
             Ok(inflated) => match inflated.content {
                 Content::Records(records) => match codec::from_records(&records) {
                     Ok((message, _)) => Ok(message),
-                    Err(error) => Err(Said::ours(format!("its answer cannot be read: {error}"))),
+                    Err(error) => Err(Said::ours(format!("its reply cannot be read: {error}"))),
                 },
                 Content::Error(error) => Err(Said::theirs(&error)),
             },
             Err(ServerError::NotYet) => return Ok(None),
             Err(ServerError::Lost) => {
-                Err(Said { code: LOST, reason: "its answer was not sent whole".to_owned() })
+                Err(Said { code: LOST, reason: "its reply was not sent whole".to_owned() })
             }
             Err(ServerError::Object(error)) => {
-                Err(Said::ours(format!("its answer is damaged: {error}")))
+                Err(Said::ours(format!("its reply is damaged: {error}")))
             }
             Err(error) => return Err(error),
         };
@@ -214,7 +214,7 @@ impl ServerRun {
     }
 }
 
-/// An answer that a node has announced, and the received part of it.
+/// A reply that a node has announced, and the received part of it.
 pub(super) struct Announced {
     id: String,
     asked: String,
@@ -237,10 +237,10 @@ impl Announced {
     }
 }
 
-/// A node sends each object of an announced answer within this time after the previous one, or never.
+/// A node sends each object of an announced reply within this time after the previous one, or never.
 const SENDING: Duration = Duration::from_secs(180);
 
-/// Flower's number for an unavailable answer.
+/// Flower's number for an unavailable reply.
 const LOST: i64 = 4;
 
 /// An integer that a node returned.

@@ -19,7 +19,7 @@ pub struct SuperLinkFleet {
     pub(super) names: Option<Names>,
     pub(super) members: Members,
     pub(super) plan: Box<dyn Fn(&str) -> Message + Send>,
-    /// Incomplete answers to questions.
+    /// Incomplete replies to questions.
     pub(super) announced: Vec<Announced>,
     /// The round and the attempt of the last training that each client has answered.
     pub(super) trained: BTreeMap<String, (usize, usize)>,
@@ -38,7 +38,7 @@ pub struct SuperLinkFleet {
 /// return. If rounds have a deadline, there is no longer wait.
 pub(super) const GRACE: Duration = Duration::from_secs(120);
 
-/// The longest pause between two polls for answers.
+/// The longest pause between two polls for replies.
 pub(super) const LAST_LOOK: Duration = Duration::from_millis(500);
 
 impl SuperLinkFleet {
@@ -97,7 +97,7 @@ impl Fleet for SuperLinkFleet {
         deliver: &mut dyn FnMut(Answer),
     ) -> Result<(), FleetError> {
         match self.exchange_all(tasks, wait, deliver) {
-            // A resumed run requests the missing answers again.
+            // A resumed run requests the missing replies again.
             Err(ServerError::Link(LinkError::Stopped { .. })) => Ok(()),
             other => other.map_err(unreachable),
         }

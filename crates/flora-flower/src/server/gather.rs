@@ -12,7 +12,7 @@ use super::fleet::{LAST_LOOK, SuperLinkFleet};
 use super::members::{Member, Question, Stage, Watched};
 use crate::{PublicKey, ServerError};
 
-/// Handles an answer to a question; an error is the reason why the site does not take part.
+/// Handles a reply to a question; an error is the reason why the site does not take part.
 type OnAnswer<'a> = &'a mut dyn FnMut(&str, Message) -> Result<Stage, String>;
 
 /// A refused site is asked again after this time: the problem may have been solved.
@@ -23,7 +23,7 @@ const ONLINE: &str = "online";
 
 impl SuperLinkFleet {
     /// Waits until `sites` sites have reported their data, and returns the results of `read` by site name. A site whose
-    /// answer `read` refuses does not take part.
+    /// reply `read` refuses does not take part.
     ///
     /// # Errors
     /// The SuperLink fails, or the run is asked to stop.
@@ -176,7 +176,7 @@ impl SuperLinkFleet {
         Member { stage: Stage::Stranger, ..Member::new(name, node_id) }
     }
 
-    /// Sends the pending questions, and repeats those whose answers are overdue if the questions may be lost.
+    /// Sends the pending questions, and repeats those whose replies are overdue if the questions may be lost.
     fn ask(&mut self, what: Question) -> Result<(), ServerError> {
         for member in self.members.values_mut().filter(|member| member.away.is_none()) {
             let (name, message) = match &member.stage {
@@ -205,7 +205,7 @@ impl SuperLinkFleet {
         Ok(())
     }
 
-    /// Receives answers to the questions.
+    /// Receives replies to the questions.
     fn hear(&mut self, on_answer: OnAnswer<'_>) -> Result<(), ServerError> {
         let mut ids = Vec::new();
         for member in self.members.values() {

@@ -42,8 +42,8 @@ pub(super) enum Question {
     Join,
 }
 
-/// A message that awaits an answer. A SuperLink delivers each message once, and never reports a failed delivery. A node
-/// handles messages in order: if it answers a later one, an earlier one without an answer is lost.
+/// A message that awaits a reply. A SuperLink delivers each message once, and never reports a failed delivery. A node
+/// handles messages in order: if it answers a later one, an earlier one without a reply is lost.
 #[derive(Debug, Clone)]
 pub(super) struct Watched {
     /// The id of the message.
@@ -56,7 +56,7 @@ pub(super) struct Watched {
     is_passed: bool,
 }
 
-/// After this time without an answer, and again after twice the time, and so on, the later message is sent.
+/// After this time without a reply, and again after twice the time, and so on, the later message is sent.
 const PROBE: Duration = Duration::from_secs(45);
 
 impl Watched {
@@ -65,7 +65,7 @@ impl Watched {
         Self { message, since, probe: None, probes: 0, is_passed: false }
     }
 
-    /// The ids of the messages that await answers.
+    /// The ids of the messages that await replies.
     pub(super) fn ids(&self) -> impl Iterator<Item = String> {
         [Some(self.message.clone()), self.probe.clone()].into_iter().flatten()
     }
@@ -80,7 +80,7 @@ impl Watched {
         self.probes += 1;
     }
 
-    /// Handles an answer; returns whether it answers the later message. Any answer shows that the node reached that
+    /// Handles a reply; returns whether it answers the later message. Any reply shows that the node reached that
     /// message, unless it `is_lost` itself.
     pub(super) fn hear(&mut self, asked: &str, is_lost: bool) -> bool {
         let is_probe = self.probe.as_deref() == Some(asked);
@@ -91,7 +91,7 @@ impl Watched {
         is_probe
     }
 
-    /// Whether the message is lost. Call it after handling all available answers.
+    /// Whether the message is lost. Call it after handling all available replies.
     pub(super) fn is_lost(&self) -> bool {
         self.is_passed
     }

@@ -177,7 +177,7 @@ fn beat(service: &RuntimeService, beats: &AtomicBool, over: &AtomicBool) {
             Err(error) if error.is_refused() || matches!(error, LinkError::Unauthorized { .. }) => {
                 over.store(true, Ordering::SeqCst);
             }
-            // The code that waits for answers reports it where it matters.
+            // The code that waits for replies reports it where it matters.
             Err(_) => {}
         }
     }

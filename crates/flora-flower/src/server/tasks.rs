@@ -14,7 +14,7 @@ use super::fleet::{GRACE, LAST_LOOK, SuperLinkFleet};
 use super::members::{Stage, Watched, named};
 use crate::ServerError;
 
-/// The first pause between two polls for answers.
+/// The first pause between two polls for replies.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 /// At most one part in this many of the time is spent polling, but the pause never exceeds
 /// [`LAST_LOOK`](super::fleet::LAST_LOOK).
@@ -94,11 +94,11 @@ impl SuperLinkFleet {
                 self.run.service().link().sleep(left.map_or(pause, |left| left.min(pause)));
             }
         }
-        // Late sites are not waited for, and late answers are dropped.
+        // Late sites are not waited for, and late replies are dropped.
         Ok(())
     }
 
-    /// Handles an answer to a task, or to the question whether it arrived.
+    /// Handles a reply to a task, or to the question whether it arrived.
     fn hear_task(
         &mut self,
         Incoming { asked, result, bytes }: Incoming,
@@ -136,7 +136,7 @@ impl SuperLinkFleet {
     }
 
     /// Checks whether a client trained from the state that it had stored. A client that was late in an earlier round
-    /// may have trained since its last answer, but not the reverse.
+    /// may have trained since its last reply, but not the reverse.
     fn check_memory(&mut self, task: &Task, from: Option<Value>) {
         if task.kind != Kind::Train {
             return;
@@ -151,7 +151,7 @@ impl SuperLinkFleet {
         }
     }
 
-    /// Resends a task that was lost in either direction. Repeating a task gives the same answer.
+    /// Resends a task that was lost in either direction. Repeating a task gives the same reply.
     fn again(
         &mut self,
         task: Task,
@@ -216,7 +216,7 @@ impl SuperLinkFleet {
         Ok(())
     }
 
-    /// Sends sites with overdue answers a question that they answer after the task.
+    /// Sends sites with overdue replies a question that they answer after the task.
     fn probe(&self, tasks: &mut Tasks) -> Result<(), ServerError> {
         for open in tasks.open.values_mut().filter(|open| open.watched.is_due()) {
             let mut members = self.members.values();
@@ -232,7 +232,7 @@ impl SuperLinkFleet {
         Ok(())
     }
 
-    /// The description of a task, for the site and for its answer. It is the same for all sites, so that the SuperLink
+    /// The description of a task, for the site and for its reply. It is the same for all sites, so that the SuperLink
     /// stores one content for all of them.
     fn labels(&self, task: &Task) -> Config {
         let number = |number: usize| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
@@ -245,7 +245,7 @@ impl SuperLinkFleet {
     }
 }
 
-/// An answer with the site's labels. The round loop validates it.
+/// A reply with the site's labels. The round loop validates it.
 fn answer(task: &Task, mut message: Message, bytes_up: u64) -> Answer {
     let config = &mut message.config;
     let round = take_number(config, ROUND);
@@ -268,7 +268,8 @@ fn answer(task: &Task, mut message: Message, bytes_up: u64) -> Answer {
         _ => Answer {
             result: Err(Failure {
                 reason: Reason::Refused,
-                message: "it does not say which round it answers; is it a flora node?".to_owned(),
+                message: "it does not say which round it replies to; is it a flora node?"
+                    .to_owned(),
             }),
             bytes_up,
             ..answer

@@ -26,7 +26,7 @@ use crate::{HeadsError, LinearClassifier, Moments};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ridge {
     /// The penalty, as a share of the mean eigenvalue of the Gram matrix of all images. Smaller shares fit more
-    /// closely, need more images, and amplify the rounding errors of clients' answers: see
+    /// closely, need more images, and amplify the rounding errors of clients' replies: see
     /// [precision](crate#precision).
     pub lambda: f64,
     /// Factor of the text features in the classifier that the head is regularised towards; 0 means towards zero.

@@ -222,8 +222,8 @@ fn failures(runs: &[Run]) -> Result<Option<Section>, ReportError> {
             |run: &Run| run.history.failures.iter().filter(|it| it.reason == reason).count();
         (word.to_owned(), runs.iter().map(|run| count(run) as f64).collect())
     });
-    let title = "Answers left out, by run and reason";
-    let chart = bars(runs, "failures", title, Quantity::Count("answers"), parts.to_vec());
+    let title = "Replies left out, by run and reason";
+    let chart = bars(runs, "failures", title, Quantity::Count("replies"), parts.to_vec());
     Ok(Section::of_charts("failures-and-exclusions", "Failures and exclusions", [chart.chart()?]))
 }
 

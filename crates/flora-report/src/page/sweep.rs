@@ -65,7 +65,7 @@ fn overview(record: &SweepRecord, report: &SweepReport<'_>, folder: &Path) -> Se
         (cards(&numbers(record, report)))
         @if record.runs.len() < record.planned {
             (callout(Tone::Note, &format!(
-                "{} of {} runs are done; the same `flora sweep` command with --out {} goes on.",
+                "{} of {} runs are done; the same `flora sweep` command with --out {} continues.",
                 record.runs.len(), record.planned, flora_core::shell::quoted(folder)
             )))
         }

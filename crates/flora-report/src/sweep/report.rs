@@ -243,7 +243,7 @@ impl<'a> SweepReport<'a> {
     }
 
     fn costs_of_round(&self) -> Sheet {
-        let mut sheet = self.sheet("What a round costs");
+        let mut sheet = self.sheet("Costs of a round");
         let mut cells = |group: &str, title: &str, value: &dyn Fn(&SweepRow) -> Option<String>| {
             sheet.column(group, title, self.rows.iter().map(value).collect());
         };
@@ -255,7 +255,7 @@ impl<'a> SweepReport<'a> {
     }
 
     fn costs_of_run(&self) -> Sheet {
-        let mut sheet = self.sheet("What a run costs");
+        let mut sheet = self.sheet("Costs of a run");
         let mut cells = |group: &str, title: &str, value: &dyn Fn(&SweepRow) -> Option<String>| {
             sheet.column(group, title, self.rows.iter().map(value).collect());
         };

@@ -141,7 +141,7 @@ fn a_run_under_faults() {
     assert!(failed > 0);
     let text =
         shown.json("JSON.stringify(document.querySelector('#failures figcaption').textContent)");
-    assert!(text.as_str().unwrap().contains(&format!("{failed} answers left out")), "{text}");
+    assert!(text.as_str().unwrap().contains(&format!("{failed} replies left out")), "{text}");
     for word in ["failed", "late", "refused"] {
         let expected = of_kind(&all, "client_failed").filter(|it| it["reason"] == word).count();
         let marks = shown.marks("failures");

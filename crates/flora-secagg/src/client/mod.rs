@@ -1,4 +1,4 @@
-//! The client: one answer to each request.
+//! The client: one reply to each request.
 
 #[cfg(test)]
 mod dealer;
@@ -65,7 +65,7 @@ struct Held {
 }
 
 impl State {
-    /// The stage of the next answer.
+    /// The stage of the next reply.
     fn stage(&self) -> Stage {
         match self {
             Self::Fresh => Stage::Keys,
@@ -105,10 +105,10 @@ impl Client {
 
     /// Answers `request`. `update` is needed for [`Ask::Bundles`] and ignored otherwise.
     ///
-    /// An error leaves the client unchanged, so that a correct request or update can follow. Each answer moves it to
-    /// the next stage. Only the last request may be repeated; the same one gets the same answer.
+    /// An error leaves the client unchanged, so that a correct request or update can follow. Each reply moves it to
+    /// the next stage. Only the last request may be repeated; the same one gets the same reply.
     ///
-    /// [Save](Self::save) the state **before the answer is sent**. A client that is restored to an earlier state could
+    /// [Save](Self::save) the state **before the reply is sent**. A client that is restored to an earlier state could
     /// answer a second, different request, and two vectors under the same masks reveal their difference.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl Client {
         Ok(Response { tag, from: self.id, body })
     }
 
-    /// The stage of the next answer.
+    /// The stage of the next reply.
     pub fn stage(&self) -> Stage {
         self.state.stage()
     }

@@ -132,7 +132,7 @@ impl<C: Participant> Secure<C> {
         let failed = |problem: String| ClientError::new(&task.client, problem);
         let mut plain = task.message.clone();
         let request = take(&mut plain).ok_or_else(|| {
-            failed("it answers under masks only, and the task asks for a plain update".to_owned())
+            failed("it replies under masks only, and the task asks for a plain update".to_owned())
         })?;
         // Before the long work.
         if self.current.is_none() {
@@ -162,7 +162,7 @@ fn rounding(session: &Session, client: ClientId) -> ChaCha20Rng {
 fn hidden(error: &SecaggError, is_rotated: bool) -> String {
     match error {
         SecaggError::Norm { .. } => format!(
-            "{SECURE}: its update has a larger norm than the lanes; raise federation.secure.norm, or lower the learning rate"
+            "{SECURE}: the norm of its update is larger than the lanes allow; raise federation.secure.norm, or lower the learning rate"
         ),
         SecaggError::Range { .. } if is_rotated => format!(
             "{SECURE}: a number of its update is beyond the range of the lanes after the rotation; raise \
@@ -220,7 +220,7 @@ impl<C: Participant> Participant for Secure<C> {
             }
             Kind::Query(name) => Err(ClientError::new(
                 &task.client,
-                format!("it answers under masks only, and not the query `{name}`"),
+                format!("it replies under masks only, and not to the query `{name}`"),
             )),
         }
     }

@@ -24,13 +24,13 @@ pub struct SecureFacts {
     pub is_answered: Box<dyn Fn(&str) -> bool + Send>,
 }
 
-/// A fleet of [`Secure`](super::Secure) clients, which the round loop sees as one that answers with one update: every
+/// A fleet of [`Secure`](super::Secure) clients, which the round loop sees as one that replies with one update: every
 /// client in the sum answers a training task with `sent + mean`, where `mean` is the mean update of all of them,
-/// weighted by examples. A strategy that averages gets the same result from these as from the individual answers.
+/// weighted by examples. A strategy that averages gets the same result from these as from the individual replies.
 ///
 /// A round of training takes five exchanges: two queries, the training, and two queries. Each has the round's deadline,
 /// and a run that is asked to stop does so after the last. Clients that drop out on the way are left out, as far as the
-/// settings allow; otherwise the round has no answers, and no update is revealed.
+/// settings allow; otherwise the round has no replies, and no update is revealed.
 pub struct SecureFleet<F> {
     inner: F,
     facts: SecureFacts,
@@ -141,7 +141,7 @@ impl Member {
         let refused = |message: String| Failure { reason: Reason::Refused, message };
         let result = answer.result.and_then(|mut message| {
             let bytes = take(&mut message)
-                .ok_or_else(|| refused(format!("its answer has no record `{SECURE}`")))?;
+                .ok_or_else(|| refused(format!("its reply has no record `{SECURE}`")))?;
             if stage == Stage::Masked {
                 self.metrics = message.metrics;
             }

@@ -15,7 +15,7 @@ use crate::{
 /// The server in one attempt.
 ///
 /// [`start`](Self::start) returns the first requests. In each stage, the caller delivers the requests, passes every
-/// answer to [`receive`](Self::receive) until all have answered or a time limit ends, and calls
+/// reply to [`receive`](Self::receive) until all have replied or a time limit ends, and calls
 /// [`close`](Self::close) for the requests of the next stage. The fifth stage ends with [`finish`](Self::finish),
 /// which returns the sum.
 ///
@@ -37,7 +37,7 @@ pub struct Server {
     owners: BTreeMap<[u8; 32], ClientId>,
 }
 
-/// The answers of one client.
+/// The replies of one client.
 #[derive(Default)]
 struct Member {
     keys: Option<PublicKeys>,
@@ -110,7 +110,7 @@ impl Server {
         &self.directory
     }
 
-    /// The clients that were asked in this stage and have not answered.
+    /// The clients that were asked in this stage and have not replied.
     pub fn waiting(&self) -> Vec<ClientId> {
         let waits = |i: &usize| {
             self.members[*i].asked(self.stage) && !self.members[*i].answered(self.stage)
@@ -118,7 +118,7 @@ impl Server {
         (0..self.members.len()).filter(waits).map(|i| self.setup.clients()[i]).collect()
     }
 
-    /// Ends a stage and returns the requests of the next one. Clients that have not answered count as dropped out.
+    /// Ends a stage and returns the requests of the next one. Clients that have not replied count as dropped out.
     ///
     /// # Errors
     ///

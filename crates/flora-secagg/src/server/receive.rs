@@ -7,11 +7,11 @@ use crate::{
 };
 
 impl Server {
-    /// Takes a client's answer. `from` is the sender according to the transport.
+    /// Takes a client's reply. `from` is the sender according to the transport.
     ///
     /// # Errors
     ///
-    /// An invalid answer, with the client and the fault. An invalid answer changes nothing: the client may send another
+    /// An invalid reply, with the client and the fault. An invalid reply changes nothing: the client may send another
     /// one until the stage is closed.
     pub fn receive(&mut self, from: ClientId, response: Response) -> Result<()> {
         let found = response.body.stage();

@@ -45,11 +45,11 @@ pub enum StrategyKind {
     Median(Median),
     /// The coordinate-wise trimmed mean ([`TrimmedMean`]).
     TrimmedMean(TrimmedMean),
-    /// The answer closest to its neighbours ([`Krum`]).
+    /// The reply closest to its neighbours ([`Krum`]).
     Krum(Krum),
-    /// The mean of several answers selected by Krum ([`MultiKrum`]).
+    /// The mean of several replies selected by Krum ([`MultiKrum`]).
     MultiKrum(MultiKrum),
-    /// A trimmed mean of answers selected by Krum ([`Bulyan`]).
+    /// A trimmed mean of replies selected by Krum ([`Bulyan`]).
     Bulyan(Bulyan),
     /// The point with the smallest sum of distances ([`GeometricMedian`]).
     GeometricMedian(GeometricMedian),
@@ -111,7 +111,7 @@ impl StrategyKind {
             || matches!(self, Self::Stacking(_) | Self::FlexLora(_) | Self::HetLora(_))
     }
 
-    /// Whether it depends only on the mean of the answers, so that a single answer can stand for all. Estimates of
+    /// Whether it depends only on the mean of the replies, so that a single reply can stand for all. Estimates of
     /// `fed-sb` are pairs of factors, whose means are meaningless.
     pub(super) fn takes_sums(&self) -> bool {
         match self {

@@ -150,7 +150,7 @@ impl StrategyConfig {
         self.layers().any(|kind| matches!(kind, StrategyKind::Scaffold(_)))
     }
 
-    /// The name of the strategy, or of one that it wraps, that needs individual answers instead of their sum.
+    /// The name of the strategy, or of one that it wraps, that needs individual replies instead of their sum.
     pub fn needs_each(&self) -> Option<String> {
         self.nested().find(|it| !it.kind.takes_sums()).map(Self::name)
     }
@@ -184,12 +184,12 @@ impl StrategyConfig {
         layers.find_map(|(depth, kind)| Some((field(depth), kind.ranks()?)))
     }
 
-    /// Number of records of the size of the parameters in a client's answer.
+    /// Number of records of the size of the parameters in a client's reply.
     pub fn records(&self) -> u64 {
         if self.needs_plain_sgd() { 2 } else { 1 }
     }
 
-    /// The minimum number of answers in a round.
+    /// The minimum number of replies in a round.
     pub fn fewest(&self) -> usize {
         let fewest = |kind: &StrategyKind| match kind {
             StrategyKind::TrimmedMean(it) => it.fewest(),
@@ -210,7 +210,7 @@ impl StrategyConfig {
         let Some(rule) = &self.rule else { return Ok(()) };
         if !self.kind.wraps() {
             return Err(format!(
-                "rule: {} aggregates the answers itself; remove this field",
+                "rule: {} aggregates the replies itself; remove this field",
                 self.name()
             ));
         }

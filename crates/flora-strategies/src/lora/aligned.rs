@@ -12,7 +12,7 @@ use super::pairs::{Pair, pairs};
 use super::turn::nearest;
 use crate::values::checked;
 
-/// Settings of [`Aligned`]: how an answer's factors are rotated.
+/// Settings of [`Aligned`]: how a reply's factors are rotated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Procrustes {
@@ -48,16 +48,16 @@ impl Procrustes {
     }
 }
 
-/// FedRot-LoRA (<https://arxiv.org/abs/2602.23638>): the factors of each answer are rotated towards the global ones
+/// FedRot-LoRA (<https://arxiv.org/abs/2602.23638>): the factors of each reply are rotated towards the global ones
 /// before a rule sees them. `B_k A_k = (B_k R)(R^t A_k)` does not change for any orthogonal `R` of shape `[r, r]`, but
 /// the mean of the factors does.
 ///
 /// From round 1 on, `R` aligns A with the global A, `min |R^t A_k - A|_F`, in odd rounds, and B with the global B, `min
 /// |B_k R - B|_F`, in even ones, as in the authors' client code. Here the server rotates, so clients need no change; a
-/// server that sees only sums of answers cannot. If an answer holds only one matrix of a pair, that pair stays
+/// server that sees only sums of replies cannot. If a reply holds only one matrix of a pair, that pair stays
 /// unchanged, as do all other tensors.
 ///
-/// A rotated copy of each answer is held until the rule is done, which takes as much memory again as the answers.
+/// A rotated copy of each reply is held until the rule is done, which takes as much memory again as the replies.
 pub struct Aligned {
     rule: Box<dyn Strategy>,
     procrustes: Procrustes,

@@ -91,7 +91,7 @@ impl Strategy for Fair {
             let before = pair.factors(|name| global.parameters.get(name))?;
             let a = mean::matrix(&pair.a, before.a, &answers)?;
             let b = mean::matrix(&pair.b, before.b, &answers)?;
-            // M - B A is the sum of p_k (B_k - B)(A_k - A): nothing large cancels, and equal answers give exactly zero.
+            // M - B A is the sum of p_k (B_k - B)(A_k - A): nothing large cancels, and equal replies give exactly zero.
             let mut right = Mat::<f64>::zeros(pair.out, pair.rank);
             for (answer, weight) in answers.iter().zip(&weights) {
                 let own = pair.factors(|name| answer.parameters.get(name))?;

@@ -15,7 +15,7 @@ use crate::values::{in_order, shares};
 /// FedEx-LoRA (<https://arxiv.org/abs/2410.09432>): A and B become their means, and the residual `sum_k p_k B_k A_k - B
 /// A` is added to the base weights: see [`is_correction`](super::is_correction). The aggregation is exact.
 ///
-/// With K answers of rank r, a round adds factors of rank (K - 1) r: the `B_k - B_K` side by side, times the stacked
+/// With K replies of rank r, a round adds factors of rank (K - 1) r: the `B_k - B_K` side by side, times the stacked
 /// `p_k (A_k - A)`, since all `p_k (A_k - A)` sum to zero. Once the factors of a layer are no smaller than its weight,
 /// their product is stored instead. Every client is sent all corrections of the run, so a client that missed rounds has
 /// the same weights as the others. The authors' code takes the plain mean, which equals this one for equal numbers of

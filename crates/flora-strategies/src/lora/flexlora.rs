@@ -47,7 +47,7 @@ impl Average {
 /// largest rank r. A client that trains is sent the best approximation of its own rank; one that tests is sent the
 /// global one.
 ///
-/// The global parameters have the largest rank. A client receives and answers matrices of shapes `[r_k, in]` and `[out,
+/// The global parameters have the largest rank. A client receives and returns matrices of shapes `[r_k, in]` and `[out,
 /// r_k]`. They depend on the global parameters alone. If the product has fewer singular values than the rank, as at the
 /// start, when B is zero, the remaining rows of A are filled from the directions of the previous A. Every training task
 /// contains the setting [`FRESH_OPTIMIZER`](super::FRESH_OPTIMIZER), because each round has another basis. Parameters

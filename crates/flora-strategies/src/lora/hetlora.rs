@@ -31,7 +31,7 @@ impl Default for HetLoraConfig {
 /// first rows of A and columns of B; one that tests is sent all of them.
 ///
 /// Zero padding dilutes directions that only clients of a high rank learn: this is the method's known weakness, which
-/// [`FlexLora`](super::FlexLora) does not have. Rows and columns that no answer of a round has stay unchanged, because
+/// [`FlexLora`](super::FlexLora) does not have. Rows and columns that no reply of a round has stay unchanged, because
 /// zeros in both matrices would never get a gradient again. Clients keep their ranks: the paper's pruning during
 /// training is left out. Every training task contains the setting [`FRESH_OPTIMIZER`](super::FRESH_OPTIMIZER). If all
 /// products are zero, and for parameters outside of pairs, the weights are the training examples.
@@ -84,7 +84,7 @@ impl HetLora {
         let factors =
             |answer: &&Accepted| Ok(pair.factors(|name| answer.parameters.get(name))?.rank);
         let ranks = answers.iter().map(factors).collect::<Result<Vec<usize>, StrategyError>>()?;
-        // A row that only zero-weight answers have would become zero in both matrices.
+        // A row that only zero-weight replies have would become zero in both matrices.
         let weighing = ranks.iter().zip(weights).filter(|&(_, &weight)| weight > 0.0);
         let there = weighing.map(|(&rank, _)| rank).max().unwrap_or(0).min(pair.rank);
         a.subrows_mut(0, there).fill(0.0);

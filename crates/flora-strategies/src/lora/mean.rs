@@ -17,7 +17,7 @@ pub(crate) fn matrix(
     Ok(Mat::from_fn(rows, columns, |row, column| values[row * columns + column]))
 }
 
-/// `global`, with the tensors whose names `averaged` accepts replaced by their means over the answers.
+/// `global`, with the tensors whose names `averaged` accepts replaced by their means over the replies.
 pub(crate) fn record(
     global: &ParameterRecord,
     answers: &[&Accepted],

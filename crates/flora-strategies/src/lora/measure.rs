@@ -14,7 +14,7 @@ use super::product::{Product, Term, norm};
 /// Corrections of the base weights in `next` ([`is_correction`](super::is_correction)) count as a part of `B A`.
 ///
 /// The result is accurate to about 1e-15 (with corrections, which are f32, to 1e-7 of their share in `M`), and 0 if
-/// both products are zero. It is `None` without pairs or answers, for records that do not fit, and if only `M` is zero.
+/// both products are zero. It is `None` without pairs or replies, for records that do not fit, and if only `M` is zero.
 pub fn aggregation_error<'a>(
     next: &ParameterRecord,
     answers: impl IntoIterator<Item = (f64, &'a ParameterRecord)>,
@@ -23,7 +23,7 @@ pub fn aggregation_error<'a>(
     error_of(next, &ParameterRecord::new(), &answers, &Scale::default())
 }
 
-/// The same with defaults: matrices missing from an answer come from `base`, and a product of rank r is multiplied by
+/// The same with defaults: matrices missing from a reply come from `base`, and a product of rank r is multiplied by
 /// `scale(r)`.
 pub(crate) fn error_of(
     next: &ParameterRecord,

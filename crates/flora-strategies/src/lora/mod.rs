@@ -14,7 +14,7 @@
 //! | [`FedSvd`] | B | A orthonormal, from the SVD of `B A` | exact |
 //! | [`Fair`] | A and B | mean of A, and a B corrected towards `M` | closer than FedAvg |
 //! | [`FlexLora`] | A and B, of individual ranks | best factors of the largest rank | best approximation of that rank |
-//! | [`FedSa`] | train A and B, answer A | mean of A; B stays with each client | one model per client |
+//! | [`FedSa`] | train A and B, return A | mean of A; B stays with each client | one model per client |
 //! | [`FedSb`] | a core R between both | B and A as in the second round, mean of R | exact |
 //! | [`FedEx`] | A and B | means of both, and the residual of `M` in the base weights | exact |
 //! | [`Stacking`] | A and B, of individual ranks | fresh A, zero B, and `M` in the base weights | exact |

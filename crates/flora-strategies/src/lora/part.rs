@@ -19,7 +19,7 @@ pub const LORA_A: &str = "lora_A";
 /// A substring of the names of the matrices B; a value of [`TRAIN`].
 pub const LORA_B: &str = "lora_B";
 
-/// The setting of an instruction that, if true, makes a client answer factors of the gradient at the parameters that it
+/// The setting of an instruction that, if true, makes a client return factors of the gradient at the parameters that it
 /// was sent, instead of trained parameters; see [`FedSb`](super::FedSb).
 pub const ESTIMATE: &str = "flora.estimate";
 
@@ -36,7 +36,7 @@ pub(crate) fn training(parameters: Arc<ParameterRecord>, part: &str) -> Message 
     message
 }
 
-/// Checks that an answer holds exactly the parameters that were to be trained: with the sent shapes and element types,
+/// Checks that a reply holds exactly the parameters that were to be trained: with the sent shapes and element types,
 /// and finite.
 pub(crate) fn check(sent: &Message, answer: &Message) -> Result<(), CheckError> {
     let missing = || CheckError::Missing { name: PARAMETERS.to_owned() };

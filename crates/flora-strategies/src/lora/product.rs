@@ -57,7 +57,7 @@ impl Product {
         Self { left, right }
     }
 
-    /// The mean of the answers' products of one layer, weighted by `shares`.
+    /// The mean of the replies' products of one layer, weighted by `shares`.
     pub(crate) fn mean(
         pair: &Pair,
         answers: &[&Accepted],

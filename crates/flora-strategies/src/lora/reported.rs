@@ -10,10 +10,10 @@ use super::part::ESTIMATE;
 use crate::values::in_order;
 
 /// Adds the metric [`AGGREGATION_ERROR`] to the results of a rule: `|M - B A|_F / |M|_F`, as computed by
-/// [`aggregation_error`](super::aggregation_error), between the next parameters and the answers, weighted by training
+/// [`aggregation_error`](super::aggregation_error), between the next parameters and the replies, weighted by training
 /// examples. Nothing else changes.
 ///
-/// A matrix missing from an answer, such as the A of [`Ffa`](super::Ffa), is that of the global parameters. Parameters
+/// A matrix missing from a reply, such as the A of [`Ffa`](super::Ffa), is that of the global parameters. Parameters
 /// without LoRA pairs have no such metric.
 pub struct Reported {
     rule: Box<dyn Strategy>,

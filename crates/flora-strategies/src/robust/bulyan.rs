@@ -6,22 +6,22 @@ use super::enough;
 use super::krum::{FEWER_BAD, most_central};
 
 /// Bulyan (El Mhamdi et al. 2018, <https://arxiv.org/abs/1802.07927>), as Flower 1.42's `Bulyan`. It selects, from `n`
-/// answers, the `theta = n - 2 num_malicious_nodes` with the lowest scores of [`Krum`](super::Krum). Then, per
+/// replies, the `theta = n - 2 num_malicious_nodes` with the lowest scores of [`Krum`](super::Krum). Then, per
 /// coordinate, it takes the mean of the `theta - 2 num_malicious_nodes` values nearest to their median; of two equally
 /// near values, the lower comes first.
 ///
-/// All scores are computed in one pass over all answers, as in Flower's `serverapp`. The paper and Flower's older API
-/// select one answer at a time, by the scores among the remaining ones. Every answer has the same weight, whatever its
+/// All scores are computed in one pass over all replies, as in Flower's `serverapp`. The paper and Flower's older API
+/// select one reply at a time, by the scores among the remaining ones. Every reply has the same weight, whatever its
 /// number of examples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bulyan {
-    /// The number of malicious answers to tolerate. Flower's default: 0, which is the unweighted mean.
+    /// The number of malicious replies to tolerate. Flower's default: 0, which is the unweighted mean.
     pub num_malicious_nodes: usize,
 }
 
 impl Bulyan {
-    /// The minimum number of answers: `4 num_malicious_nodes + 3`, as in the paper. Flower skips a round with fewer.
+    /// The minimum number of replies: `4 num_malicious_nodes + 3`, as in the paper. Flower skips a round with fewer.
     pub fn fewest(&self) -> usize {
         self.num_malicious_nodes.saturating_mul(4).saturating_add(3)
     }

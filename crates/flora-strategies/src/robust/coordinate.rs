@@ -6,9 +6,9 @@ use super::enough;
 use crate::values::{self, below, checked};
 
 /// The coordinate-wise median (Yin et al. 2018, <https://arxiv.org/abs/1803.01498>), as Flower 1.42's `FedMedian`: for
-/// an even number of answers, the mean of the two middle values.
+/// an even number of replies, the mean of the two middle values.
 ///
-/// Every answer has the same weight, whatever its number of examples.
+/// Every reply has the same weight, whatever its number of examples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Median {}
@@ -22,7 +22,7 @@ impl Median {
         Ok(())
     }
 
-    /// The minimum number of answers: 1. Fewer than half of the answers may be malicious.
+    /// The minimum number of replies: 1. Fewer than half of the replies may be malicious.
     pub fn fewest(&self) -> usize {
         1
     }
@@ -47,11 +47,11 @@ impl Strategy for Median {
 /// The coordinate-wise trimmed mean (Yin et al. 2018, <https://arxiv.org/abs/1803.01498>), as Flower 1.42's
 /// `FedTrimmedAvg`: the mean of `n` values without the `floor(beta n)` smallest and as many largest.
 ///
-/// Every answer has the same weight, whatever its number of examples.
+/// Every reply has the same weight, whatever its number of examples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrimmedMean {
-    /// The share of the answers that is trimmed at each end, in `[0, 0.5)`; at least the share of malicious answers.
+    /// The share of the replies that is trimmed at each end, in `[0, 0.5)`; at least the share of malicious replies.
     pub beta: f64,
 }
 
@@ -71,7 +71,7 @@ impl TrimmedMean {
         below("beta", self.beta, 0.5)
     }
 
-    /// The minimum number of answers for any to be trimmed, about `1 / beta`; 1 if `beta` is 0. Unlike the other rules
+    /// The minimum number of replies for any to be trimmed, about `1 / beta`; 1 if `beta` is 0. Unlike the other rules
     /// it accepts fewer, as Flower's does, and is then the mean.
     pub fn fewest(&self) -> usize {
         match self.check().is_ok() && self.beta > 0.0 {
@@ -116,7 +116,7 @@ impl Strategy for TrimmedMean {
     }
 }
 
-/// A record of which each coordinate is computed by `rule` from that coordinate of all answers, in the order of
+/// A record of which each coordinate is computed by `rule` from that coordinate of all replies, in the order of
 /// `answers`; `rule` may modify them. Holds copies of one coordinate at a time.
 pub(super) fn by_coordinate(
     global: &ParameterRecord,

@@ -11,18 +11,18 @@ use crate::values::{self, above_zero, below, checked};
 /// `sum_k p_k |z - x_k|`, over all tensors together, with `p_k = n_k / sum n`.
 ///
 /// It is computed by the smoothed Weiszfeld iteration: from the mean weighted by `p_k`, `z <- sum_k w_k x_k / sum_k
-/// w_k` with `w_k = p_k / max(nu, |z - x_k|)`. Answers are weighted by their examples, so clients with less than half
+/// w_k` with `w_k = p_k / max(nu, |z - x_k|)`. Replies are weighted by their examples, so clients with less than half
 /// of all examples cannot move it far.
 ///
 /// Needs memory for two records in f64.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GeometricMedian {
-    /// A lower bound on distances; above 0. It avoids a division by 0 if the point meets an answer.
+    /// A lower bound on distances; above 0. It avoids a division by 0 if the point meets a reply.
     pub nu: f64,
-    /// The maximum number of iterations; at least 1. Each reads all answers.
+    /// The maximum number of iterations; at least 1. Each reads all replies.
     pub max_iterations: usize,
-    /// The iteration stops once a step is no longer than this fraction of the mean distance to the answers, weighted by
+    /// The iteration stops once a step is no longer than this fraction of the mean distance to the replies, weighted by
     /// `p_k`; 0 or more.
     pub tolerance: f64,
 }
@@ -51,7 +51,7 @@ impl GeometricMedian {
         below("tolerance", self.tolerance, 1.0)
     }
 
-    /// The minimum number of answers: 1.
+    /// The minimum number of replies: 1.
     pub fn fewest(&self) -> usize {
         1
     }
@@ -112,7 +112,7 @@ fn weighted<'a>(
 }
 
 impl Point<'_> {
-    /// The L2 distance to each answer, which must have these tensors.
+    /// The L2 distance to each reply, which must have these tensors.
     fn distances(&self, answers: &[&Accepted]) -> Vec<f64> {
         let square = |answer: &&Accepted| {
             let of_tensor = |(name, point): (&&str, &Vec<f64>)| {

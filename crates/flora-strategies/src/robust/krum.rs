@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::enough;
 use crate::values::{self, checked};
 
-/// The remedy for too few answers, besides having more.
+/// The remedy for too few replies, besides having more.
 pub(super) const FEWER_BAD: &str = ", or lower num_malicious_nodes";
 
-/// Krum (Blanchard et al. 2017, <https://arxiv.org/abs/1703.02757>): the answer nearest to its neighbours, unchanged.
-/// An answer's score is the sum of its squared L2 distances, over all tensors, to the `n - num_malicious_nodes - 2`
+/// Krum (Blanchard et al. 2017, <https://arxiv.org/abs/1703.02757>): the reply nearest to its neighbours, unchanged.
+/// A reply's score is the sum of its squared L2 distances, over all tensors, to the `n - num_malicious_nodes - 2`
 /// nearest of the other answers. The lowest score wins; in a tie, the first client by id. Numbers of examples have no
 /// effect.
 ///
@@ -18,12 +18,12 @@ pub(super) const FEWER_BAD: &str = ", or lower num_malicious_nodes";
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Krum {
-    /// The number of malicious answers to tolerate. Flower's default: 0.
+    /// The number of malicious replies to tolerate. Flower's default: 0.
     pub num_malicious_nodes: usize,
 }
 
 impl Krum {
-    /// The minimum number of answers: `2 num_malicious_nodes + 3`, as in the paper.
+    /// The minimum number of replies: `2 num_malicious_nodes + 3`, as in the paper.
     pub fn fewest(&self) -> usize {
         self.num_malicious_nodes.saturating_mul(2).saturating_add(3)
     }
@@ -42,20 +42,20 @@ impl Strategy for Krum {
         enough(self.name(), self.fewest(), accepted, FEWER_BAD)?;
         let best = most_central(global, accepted, self.num_malicious_nodes, 1)?;
         let best: Vec<Accepted> = best.into_iter().cloned().collect();
-        // The mean of one answer is that answer.
+        // The mean of one reply is that reply.
         FedAvg.aggregate(global, &best)
     }
 }
 
 /// Multi-Krum (Blanchard et al. 2017, <https://arxiv.org/abs/1703.02757>): the mean of the
-/// `num_nodes_to_select` answers with the lowest scores of [`Krum`], weighted by examples as in Flower
+/// `num_nodes_to_select` replies with the lowest scores of [`Krum`], weighted by examples as in Flower
 /// 1.42. With 1 it is Krum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiKrum {
-    /// The number of malicious answers to tolerate.
+    /// The number of malicious replies to tolerate.
     pub num_malicious_nodes: usize,
-    /// The number of answers to average; at least 1.
+    /// The number of replies to average; at least 1.
     pub num_nodes_to_select: usize,
 }
 
@@ -73,13 +73,13 @@ impl MultiKrum {
     /// The problem, beginning with the field's name.
     pub fn check(&self) -> Result<(), String> {
         match self.num_nodes_to_select {
-            0 => Err("num_nodes_to_select: the mean needs at least one answer; choose 1 or more"
+            0 => Err("num_nodes_to_select: the mean needs at least one reply; choose 1 or more"
                 .to_owned()),
             _ => Ok(()),
         }
     }
 
-    /// The minimum number of answers: `2 num_malicious_nodes + 3`, as in the paper, and `num_malicious_nodes +
+    /// The minimum number of replies: `2 num_malicious_nodes + 3`, as in the paper, and `num_malicious_nodes +
     /// num_nodes_to_select`, because with fewer, a malicious one is always selected.
     pub fn fewest(&self) -> usize {
         let good = self.num_malicious_nodes.saturating_add(self.num_nodes_to_select);
@@ -107,7 +107,7 @@ impl Strategy for MultiKrum {
     }
 }
 
-/// The `count` answers with the lowest scores, in the order of the client ids. There must be at least `malicious + 3`.
+/// The `count` replies with the lowest scores, in the order of the client ids. There must be at least `malicious + 3`.
 /// Computes `n (n - 1) / 2` distances and stores `n^2`.
 pub(super) fn most_central<'a>(
     global: &Global,

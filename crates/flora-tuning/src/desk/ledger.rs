@@ -1,8 +1,8 @@
-//! Files of a site's released answers in a run that hides its images.
+//! Files of a site's released replies in a run that hides its images.
 //!
 //! A server may be set back and ask for a round again. For the same request, a site answers the same bits: its noise is
 //! derived from the protected data and from a secret of its own, which is stored here. A different request would
-//! release more. The budget covers as many answers as the plan has rounds, and no server can get more.
+//! release more. The budget covers as many replies as the plan has rounds, and no server can get more.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -24,7 +24,7 @@ pub(super) struct Ledger {
     path: PathBuf,
     /// The answered tasks: round, attempt and a digest of the sent message.
     answers: Vec<String>,
-    /// The number of answers that the budget covers.
+    /// The number of replies that the budget covers.
     most: usize,
 }
 
@@ -42,7 +42,7 @@ impl Ledger {
     }
 
     /// Records that a task of the plan with this digest will be answered by a client in this state, unless it was
-    /// recorded before. Returns the number that identifies this answer.
+    /// recorded before. Returns the number that identifies this reply.
     pub(super) fn admit(
         &mut self,
         task: &Task,
@@ -56,7 +56,7 @@ impl Ledger {
         }
         if self.answers.len() >= self.most {
             return Err(format!(
-                "this site hides its images (federation.privacy), and has given the {} answers that the run's \
+                "this site hides its images (federation.privacy), and has sent the {} replies that the run's \
                  budget covers; it \
                  gives no further ones",
                 self.most
@@ -98,7 +98,7 @@ fn secret(path: &Path, is_needed: bool) -> Result<Secret, String> {
     }
 }
 
-/// A digest of everything that an answer depends on.
+/// A digest of everything that a reply depends on.
 fn release(task: &Task, plan: &str, state: [u8; 32]) -> Vec<u8> {
     let mut hash = Sha256::new();
     hash.update(plan);
@@ -143,16 +143,16 @@ mod tests {
         let (mut ledger, again) = open();
         assert_eq!(secret, again);
         assert_eq!(ledger.admit(&task(0, 0, 1.0), "plan", [0; 32]).unwrap(), first);
-        // Another model in the same round is another answer, and so is one from another state or plan.
+        // Another model in the same round is another reply, and so is one from another state or plan.
         assert_ne!(ledger.admit(&task(0, 0, 2.0), "plan", [0; 32]).unwrap(), first);
         assert_ne!(ledger.admit(&task(0, 0, 1.0), "plan", [1; 32]).unwrap(), first);
         for (task, plan) in
             [(task(0, 0, 3.0), "plan"), (task(0, 1, 1.0), "plan"), (task(0, 0, 1.0), "another")]
         {
             let refused = ledger.admit(&task, plan, [0; 32]).unwrap_err();
-            assert!(refused.contains("has given the 3 answers"), "{refused}");
+            assert!(refused.contains("has sent the 3 replies"), "{refused}");
         }
-        // Without its secret, the same answer would have other noise.
+        // Without its secret, the same reply would have other noise.
         fs::remove_file(folder.path().join(SECRET)).unwrap();
         assert!(Ledger::open(folder.path(), 2).is_err());
         fs::write(folder.path().join(SECRET), "abc").unwrap();

@@ -1,4 +1,4 @@
-//! Answers of a site to servers, independent of the transport.
+//! Replies of a site to servers, independent of the transport.
 //!
 //! flora's own server first queries the site's profile, then sends a [`Plan`], then tasks. Other servers of Flower send
 //! tasks at once, with the experiment in their settings; see [`Stock`].
@@ -291,7 +291,7 @@ impl Desk {
         }
         let from = memory.from();
         let mut task = task.clone();
-        // A server cannot choose which of the site's answers this is.
+        // A server cannot choose which of the site's replys this is.
         task.message.config.remove(RELEASE);
         if let Some(ledger) = ledger.as_mut().filter(|_| *kind == Kind::Train) {
             let release = ledger.admit(&task, digest, memory.digest()?)?;

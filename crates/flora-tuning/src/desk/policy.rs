@@ -14,7 +14,7 @@ const MAX_VIEWS: usize = 10;
 /// The default of [`Policy::max_delta`].
 const MAX_DELTA: f64 = 1e-5;
 
-/// Limits on a site's participation, from a TOML file. A plan that exceeds them is refused before training; an answer
+/// Limits on a site's participation, from a TOML file. A plan that exceeds them is refused before training; a reply
 /// that exceeds them is refused before it leaves.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -256,7 +256,7 @@ mod tests {
             (&message("b", &[2, 3]), false),
             (&message("a", &[3, 2]), false),
             (&renamed, false),
-            // As an answer to an evaluation.
+            // As a reply to an evaluation.
             (&Message::default(), true),
         ] {
             let checked = bounded.check_update(&sent, answer);

@@ -131,7 +131,7 @@ impl Stock {
             .map_err(|error| error.to_string())
     }
 
-    /// An answer in the server's format: arrays in the order in which they were sent, and finite metrics with the same
+    /// A reply in the server's format: arrays in the order in which they were sent, and finite metrics with the same
     /// names at every site.
     pub(super) fn answer(
         &self,

@@ -60,7 +60,7 @@ fn check_strategy(experiment: &Experiment) -> Result<(), String> {
     let refuse = |problem: String| Err(format!("federation.strategy: {problem}"));
     if method.name.is_closed_form() {
         return refuse(format!(
-            "the sums of {of} are added up, whatever it says; leave {name} out"
+            "{of} adds up the clients' sums, so {name} has no effect; leave it out"
         ));
     }
     if experiment.rounds() == 0 {

@@ -145,7 +145,7 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
     }
     if let Some(name) = federation.strategy.needs_each().filter(|_| !is_closed) {
         return refuse(format!(
-            "{name} needs individual answers, and under masks there is only their sum; choose \"fedavg\", a server \
+            "{name} needs individual replies, and under masks there is only their sum; choose \"fedavg\", a server \
              optimizer, \"fedprox\", \"ffa\", \"fedsvd\" or fed-sb with bases = \"random\" as federation.strategy"
         ));
     }
@@ -191,7 +191,7 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
     }
     if experiment.output.keep_clients {
         return refuse(
-            "clients answer nothing without masks; leave output.keep_clients out".to_owned(),
+            "clients send nothing without masks; leave output.keep_clients out".to_owned(),
         );
     }
     if experiment.method.closed_form.start.is_some() {
@@ -203,7 +203,7 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
     if matches!(experiment.faults.attack, Some(attack) if !matches!(attack, Attack::LabelFlip { .. }))
     {
         return refuse(
-            "attacks need single answers; choose \"label-flip\", or leave faults.attack out"
+            "attacks need individual replies; choose \"label-flip\", or leave faults.attack out"
                 .to_owned(),
         );
     }
@@ -215,7 +215,7 @@ fn check_central(experiment: &Experiment) -> Result<(), String> {
     let refuse = |why: String| Err(format!("federation.privacy: {why}"));
     if let Some(name) = federation.strategy.needs_each() {
         return refuse(format!(
-            "{name} needs individual answers, and central privacy shows it only their noised mean; choose \
+            "{name} needs individual replies, and central privacy shows it only their noised mean; choose \
              \"fedavg\", a server optimizer, \"fedprox\", \"ffa\", \"fedsvd\" or fed-sb with bases = \"random\" as \
              federation.strategy"
         ));

@@ -145,7 +145,7 @@ pub(super) fn check_trainers(experiment: &Experiment, ids: &[&str]) -> Result<()
     let by_chance = matches!(selection, SelectionConfig::Poisson { .. });
     if by_chance && needed > 1 && federation.below_quorum == BelowQuorum::Fail {
         let problem = format!(
-            "{} needs {needed} answers, but independent draws sometimes select fewer; choose \"skip\"",
+            "{} needs {needed} replies, but independent draws sometimes select fewer; choose \"skip\"",
             federation.strategy.name()
         );
         return Err(wrong(experiment, "federation.below_quorum", problem));

@@ -18,7 +18,7 @@ use crate::{Experiment, Observer, Prepared, TuningError, site};
 
 /// Prepares the server's part of a run whose images are at sites that `fleet` reaches: the model, the initial
 /// parameters, and the rounds. `classes` and `template` are those of each site's [`Plan`](crate::Plan), and `clients`
-/// are the sites' answers.
+/// are the sites' replies.
 ///
 /// The server reads no images: the experiment's `data.path` is ignored.
 ///

@@ -20,14 +20,14 @@ pub struct Agreed {
     pub same_classes: bool,
 }
 
-/// Reads and checks a site's profile in its answer to [`HELLO`](flora_federation::protocol::HELLO).
+/// Reads and checks a site's profile in its reply to [`HELLO`](flora_federation::protocol::HELLO).
 ///
 /// # Errors
 ///
-/// An answer without a profile, one that cannot be read, and invalid classes or prompts.
+/// A reply without a profile, one that cannot be read, and invalid classes or prompts.
 pub fn read_profile(answer: &Message) -> Result<SiteProfile, String> {
     let Some(Value::Text(json)) = answer.config.get(PROFILE) else {
-        return Err("its answer has no profile; does it run flora node?".to_owned());
+        return Err("its reply has no profile; does it run flora node?".to_owned());
     };
     let profile: SiteProfile = serde_json::from_str(json).map_err(|error| {
         format!("its profile cannot be read ({error}); do both run the same version of flora?")

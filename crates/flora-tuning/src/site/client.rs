@@ -19,7 +19,7 @@ pub struct SiteClient {
     client: Box<dyn Client>,
     initial: Arc<ParameterRecord>,
     worker: Workers,
-    /// The encodings of answers and tasks on the server's side.
+    /// The encodings of replies and tasks on the server's side.
     layers: Vec<Box<dyn Transform>>,
     download: Option<Arc<dyn Download>>,
 }
@@ -45,7 +45,7 @@ impl SiteClient {
         &self.initial
     }
 
-    /// The sent message and the answer as the server will decode them.
+    /// The sent message and the reply as the server will decode them.
     ///
     /// # Errors
     /// A message that the server could not decode.

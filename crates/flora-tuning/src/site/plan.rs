@@ -13,7 +13,7 @@ use crate::{Experiment, OutputConfig, TuningError};
 /// A server's plan for a site.
 ///
 /// Of the experiment, a site follows the settings that determine the result: seed, method, training, encodings of
-/// answers, and how its images are split. Its paths belong to the server; a site has its own.
+/// replies, and how its images are split. Its paths belong to the server; a site has its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {

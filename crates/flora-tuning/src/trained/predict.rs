@@ -125,7 +125,7 @@ impl Prepared {
         let mut predictions: Vec<_> =
             predictions.into_iter().collect::<Result<_, TuningError>>()?;
         predictions.retain(|it| !it.images.is_empty());
-        // In the order of the round loop's answers, on which a mean's last digit depends.
+        // In the order of the round loop's replies, on which a mean's last digit depends.
         predictions.sort_by(|left, right| left.score.client.cmp(&right.score.client));
         Ok(predictions)
     }

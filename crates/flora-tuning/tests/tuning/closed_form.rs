@@ -300,7 +300,7 @@ fn a_client_whose_sums_are_refused_is_named() {
         );
         let warnings = told.warnings();
         let warning = warnings.iter().find(|it| it.contains(words)).expect("it is told at the end");
-        assert!(warning.contains(&format!("{client}, whose answers")), "{warning}");
+        assert!(warning.contains(&format!("{client}, whose replies")), "{warning}");
     }
     let (finished, told) = run(images.experiment(&[RIDGE, &start, leaving]));
     assert!(finished.summed.is_empty() && finished.uncounted.is_empty());

@@ -416,7 +416,7 @@ fn what_does_not_go_together_is_refused() {
         ("norm-clipping", "", "strategy.bound: "),
         ("{ kind = \"fedrot\", lambda = 0.0 }", "", "strategy.lambda: 0 aligns nothing"),
         ("{ kind = \"fedprox\", rule = { kind = \"krum\", x = 1 } }", "", "unknown field `x`"),
-        ("median", "method.name=ridge", "the sums of ridge are added up"),
+        ("median", "method.name=ridge", "ridge adds up the clients' sums"),
         ("median", "method.name=zero-shot", "nothing is trained"),
         ("median", "federation.participants=alone", "\"alone\" send nothing"),
         ("ffa", "method.name=fedaa", "choose method.name = \"flora\""),

@@ -21,7 +21,7 @@ set = ["method.name=fedfft", "federation.participants=[\"fxemoji\"]"]
 
 /// The tables of accuracies: the seconds below them differ.
 fn accuracies(results: &str) -> &str {
-    results.split("\n## What a round costs").next().unwrap()
+    results.split("\n## Costs of a round").next().unwrap()
 }
 
 #[test]

@@ -28,8 +28,8 @@ Workloads:
                 Adam's step of every weight
   aggregation   FedAvg of the adapters of --clients clients
 
-Inputs are random: no data set is needed. GFLOP/s count the matrix products
-that the work cannot do without; the peak is the fastest square product in f32
+Inputs are random: no data set is needed. GFLOP/s count only matrix products
+that the result depends on; the peak is the fastest square product in f32
 on the same threads. docs/benchmarks.md has the details.")]
 pub(crate) struct Bench {
     /// Workloads to measure [default: all]

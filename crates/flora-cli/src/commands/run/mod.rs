@@ -76,10 +76,10 @@ pub(in crate::commands) struct RunArgs {
     /// Start from this adapter in PEFT's format, from any source, instead of a new one
     #[arg(long, value_name = "DIR")]
     init_adapter: Option<PathBuf>,
-    /// Save the state to resume from after every this many rounds; 0: never [default: 1]
+    /// Save the state for resuming after every K rounds; 0: never [default: 1]
     #[arg(long, value_name = "K")]
     save_every: Option<usize>,
-    /// Keep the trained parameters after every this many rounds, in rounds/
+    /// Keep the trained parameters after every K rounds, in rounds/
     #[arg(long, value_name = "K")]
     keep_every: Option<usize>,
     /// Keep each client's own parameters after its last training, in clients/

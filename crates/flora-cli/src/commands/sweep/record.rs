@@ -167,9 +167,11 @@ fn grid(sweep: &Sweep) -> Grid {
         name: axis.name.clone(),
         values: axis.values.iter().map(|value| value.name.clone()).collect(),
     });
+    // A list of rows has no axes, so its rows have no values on them.
+    let is_list = sweep.axes.is_empty();
     let rows = sweep.combinations().into_iter().map(|row| GridRow {
         name: row.name,
-        values: row.values,
+        values: if is_list { Vec::new() } else { row.values },
         baseline: row.baseline,
     });
     Grid {

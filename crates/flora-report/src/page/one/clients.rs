@@ -119,7 +119,7 @@ fn table(run: &Run, last: &Evaluation) -> Table {
     table.notes.push(format!(
         "Trained on and scored on: images, the latter from the {} images. Change: percentage points.{}",
         run.record.scored_on,
-        if has_failures { " Left out: number of missing or refused answers." } else { "" }
+        if has_failures { " Left out: number of missing or refused replies." } else { "" }
     ));
     let mut scores: Vec<_> = last.clients.iter().collect();
     let others = scores.len().saturating_sub(MOST_ROWS);

@@ -189,15 +189,15 @@ pub(super) fn failures(run: &Run) -> Result<Option<Section>, ReportError> {
         rounds.iter().map(count).collect()
     };
     let total = |reason| history.failures.iter().filter(|it| it.reason == reason).count();
+    let left_out = match history.failures.len() {
+        1 => "1 reply".to_owned(),
+        more => format!("{} replies", units::count(more)),
+    };
     let totals = REASONS.map(|(reason, word)| format!("{} {word}", total(reason)));
     let chart = Bars {
         id: "failures",
         title: "Clients left out, by round and reason".to_owned(),
-        says: format!(
-            "{} left out: {}.",
-            count(history.failures.len(), "answer"),
-            totals.join(", ")
-        ),
+        says: format!("{left_out} left out: {}.", totals.join(", ")),
         x: "round",
         y: Quantity::Count("clients"),
         bars: rounds.iter().map(usize::to_string).collect(),
@@ -205,8 +205,8 @@ pub(super) fn failures(run: &Run) -> Result<Option<Section>, ReportError> {
     };
     let content = html! {
         p {
-            "Failed: the client failed at its task or could not be reached. Late: its answer did not arrive before the deadline. "
-            "Refused: its answer did not pass the checks. None of these answers is part of a model."
+            "Failed: the client failed at its task or could not be reached. Late: its reply did not arrive before the deadline. "
+            "Refused: its reply did not pass the checks. None of these replies is part of a model."
         }
         @if let Some(chart) = chart.chart()? { (charts(&[chart])) }
         (messages(run).html())

@@ -103,7 +103,7 @@ fn numbers(run: &Run) -> Vec<Card> {
         add("Time", seconds(total), detail);
     }
     if !history.failures.is_empty() {
-        let detail = "answers that did not arrive or were refused".to_owned();
+        let detail = "replies that did not arrive or were refused".to_owned();
         add("Left out", history.failures.len().to_string(), detail);
     }
     if let Some(epsilon) = run.epsilon() {

@@ -29,8 +29,8 @@ pub(super) fn section(run: &Run) -> Result<Section, ReportError> {
 fn missing(run: &Run) -> Markup {
     html! {
         p {
-            "The folder holds no predictions of single images. These commands write them; then make this report again. "
-            "The first is of the trained model, the second of its base model, before training:"
+            "The folder holds no predictions for individual images. These commands write them; then make this report again. "
+            "The first command scores the trained model, the second the base model before training:"
         }
         (command(&after_command(run)))
         @if let Some(before) = before_command(run) { (command(&before)) }
