@@ -82,7 +82,28 @@ fn a_run_is_scored_on_the_images_that_it_held_out() {
         let clients = partition["clients"].as_array().unwrap();
         let held: usize = clients.iter().map(|it| it["test"].as_array().unwrap().len()).sum();
         assert_eq!(table.len(), held);
+
+        // A report evaluates both models by itself.
+        done(setup.flora(&["report", shown(&run), "--predictions"]));
+        assert_eq!(
+            std::fs::read(run.join("predictions.csv")).unwrap(),
+            std::fs::read(&csv).unwrap()
+        );
+        let before = csv_rows(&run.join("predictions-before.csv"));
+        let right = before.iter().filter(|row| row[1] == row[2]).count() as f64 / held as f64;
+        let zero_shot = &summary(&run)["accuracy"]["zero_shot"]["weighted"];
+        assert!(
+            (right - zero_shot.as_f64().unwrap()).abs() < 1e-9,
+            "{method}: {right}, {zero_shot}"
+        );
+        let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+        assert!(page.contains("Confusions before training"), "{method}");
+        let again = refused(setup.flora(&["report", shown(&run), "--predictions"]), 2);
+        assert!(again.contains("--overwrite"), "{again}");
     }
+    let both = [shown(&setup.path("flora")), shown(&setup.path("head"))].map(str::to_owned);
+    let said = refused(setup.flora(&["report", &both[0], &both[1], "--predictions"]), 2);
+    assert!(said.contains("name one run"), "{said}");
 }
 
 #[test]

@@ -12,7 +12,7 @@
 //! | `best/`, `rounds/`, `clients/` | trained parameters other than those of the last round |
 //! | `state/` | the state from which an interrupted run can be resumed |
 //! | `tensorboard/` | event files for TensorBoard |
-//! | `predictions.csv`, `predictions-before.csv` | the model's predictions after and before training, if `flora eval` wrote them |
+//! | `predictions.csv`, `predictions-before.csv` | the model's predictions after and before training, if `flora report --predictions` or `flora eval` wrote them |
 //! | `report.html` | the [`page`] about the run, if one was made |
 //! | `run.lock` | nothing; a process that writes the folder holds a lock on this file |
 //!
@@ -45,8 +45,8 @@ pub use compare::{Comparison, Round, Setting, compare};
 pub use error::ReportError;
 pub use flora_core::memory::{peak_memory_bytes, reset_peak_memory};
 pub use folder::{
-    EXPERIMENT, EventsMark, Existing, FolderLock, METRICS, PARTITION, RunFolder, SUMMARY, is_run,
-    read_events,
+    EXPERIMENT, EventsMark, Existing, FolderLock, METRICS, PARTITION, PREDICTIONS,
+    PREDICTIONS_BEFORE, RunFolder, SUMMARY, is_run, read_events,
 };
 pub use runs::{RunRecord, RunState};
 pub use states::{RunFacts, RunStates, SavedRun};

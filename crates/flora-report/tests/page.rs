@@ -127,13 +127,8 @@ fn a_run_without_predictions_says_how_to_get_them() {
     copy(&fixture("two"), folder.path());
     let html = page::render(&[folder.path().to_owned()]).unwrap();
     let path = folder.path().display();
-    let after = format!("flora eval --run {path} --predictions {path}/predictions.csv");
-    assert!(html.contains(&after), "{after}");
-    let before = format!(
-        "flora eval --model models/clip-nano --data datasets/emoji-vendors/emoji-vendors.toml --protocol official \
-         --limit train=240,test=80 --split test --predictions {path}/predictions-before.csv"
-    );
-    assert!(html.contains(&before), "{before}");
+    let command = format!("flora report {path} --predictions --overwrite");
+    assert!(html.contains(&command), "{command}");
 }
 
 #[test]

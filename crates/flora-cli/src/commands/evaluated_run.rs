@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use flora::data::{ClientShard, Split};
 use flora::federation::{ClientScore, RoundScore};
-use flora::report::Accuracy;
+use flora::report::predictions::save_predictions;
+use flora::report::{Accuracy, PREDICTIONS, PREDICTIONS_BEFORE};
+use flora::tuning::{ClientPredictions, Prepared};
 use serde::Serialize;
 
 use super::dataset_args::{SplitArg, word};
@@ -62,14 +64,7 @@ pub(super) fn evaluate_run(
     let clients: Vec<ClientScore> = predictions.iter().map(|it| it.score.clone()).collect();
     let of_run = compare(run, split.splits() == [prepared.partition.scored_on()], clients);
 
-    // If all clients have the same model, an image that several hold counts once.
-    let mut seen = BTreeSet::new();
-    let mut kept: Vec<(usize, &[f32])> = predictions
-        .iter()
-        .flat_map(|it| it.images.iter().copied().zip(it.logits.chunks(classes.len())))
-        .filter(|&(index, _)| seen.insert(index) || !prepared.shares_model())
-        .collect();
-    kept.sort_by_key(|&(index, _)| index);
+    let kept = by_image(&prepared, &predictions);
     let labels: Vec<usize> = kept.iter().map(|&(index, _)| dataset.label(index)).collect();
     let logits: Vec<f32> = kept.iter().flat_map(|&(_, row)| row).copied().collect();
     let provenance = prepared.provenance();
@@ -91,6 +86,42 @@ pub(super) fn evaluate_run(
         report: report(classes, &labels, &logits)?,
         images: images(dataset, kept.into_iter()),
     })
+}
+
+/// Indices of images with their logits, in order. If all clients have the same model, an image that several hold counts
+/// once.
+fn by_image<'a>(
+    prepared: &Prepared,
+    predictions: &'a [ClientPredictions],
+) -> Vec<(usize, &'a [f32])> {
+    let classes = prepared.dataset.classes().len();
+    let mut seen = BTreeSet::new();
+    let mut kept: Vec<(usize, &[f32])> = predictions
+        .iter()
+        .flat_map(|it| it.images.iter().copied().zip(it.logits.chunks(classes)))
+        .filter(|&(index, _)| seen.insert(index) || !prepared.shares_model())
+        .collect();
+    kept.sort_by_key(|&(index, _)| index);
+    kept
+}
+
+/// Writes the predictions for the run's test images into its folder: those of its model, and those of the model before
+/// training.
+pub(super) fn write_predictions(run: &TrainedRun) -> Result<(), Failure> {
+    let (prepared, models) = run.prepare()?;
+    let initial = prepared.initial_models().map_err(Failure::input)?;
+    for (models, file) in [(&models, PREDICTIONS), (&initial, PREDICTIONS_BEFORE)] {
+        let test = |client: &ClientShard| client.images(Split::Test).to_vec();
+        let predictions = prepared.predict(models, test).map_err(Failure::run)?;
+        if predictions.is_empty() {
+            return Err(Failure::Input("--predictions: the run has no test images".to_owned()));
+        }
+        let dataset = &prepared.dataset;
+        let rows = images(dataset, by_image(&prepared, &predictions).into_iter());
+        let path = run.path().join(file);
+        save_predictions(&path, dataset.classes(), &rows).map_err(Failure::run)?;
+    }
+    Ok(())
 }
 
 /// The accuracy of the same evaluation in the run's `run.json`, if these are the images that its rounds were evaluated

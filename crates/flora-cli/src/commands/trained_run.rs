@@ -39,6 +39,11 @@ pub(crate) struct TrainedRun {
 }
 
 impl RunArgs {
+    /// The model of this run after its last round.
+    pub(crate) fn of(run: PathBuf) -> Self {
+        Self { run: Some(run), best: false, client: None }
+    }
+
     pub(crate) fn title(&self) -> Option<String> {
         let run = self.run.as_ref()?.display().to_string();
         Some(match (&self.client, self.best) {

@@ -28,9 +28,10 @@ pub const METRICS: &str = "metrics.jsonl";
 pub const PARTITION: &str = "partition.json";
 /// The summary.
 pub const SUMMARY: &str = "run.json";
-/// Predictions of the trained model, and of the model before training, if `flora eval` wrote them.
-pub(crate) const PREDICTIONS: &str = "predictions.csv";
-pub(crate) const PREDICTIONS_BEFORE: &str = "predictions-before.csv";
+/// Predictions of the trained model, if there are any: see [`save_predictions`](crate::predictions::save_predictions).
+pub const PREDICTIONS: &str = "predictions.csv";
+/// Predictions of the model before training, if there are any.
+pub const PREDICTIONS_BEFORE: &str = "predictions-before.csv";
 /// The page about the run, if one was made.
 pub(crate) const REPORT: &str = "report.html";
 /// Folders of trained parameters: adapters, or a whole model.

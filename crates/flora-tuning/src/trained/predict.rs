@@ -92,6 +92,16 @@ impl Prepared {
         Ok(ClientModels(clients.iter().map(own).collect::<Result<_, _>>()?))
     }
 
+    /// The parameters with which each client of a run starts.
+    ///
+    /// # Errors
+    ///
+    /// A run that was served to sites: their images are not in this process.
+    pub fn initial_models(&self) -> Result<ClientModels, TuningError> {
+        let initial = self.cohort()?.initial();
+        Ok(ClientModels(self.partition.clients.iter().map(|_| Arc::clone(initial)).collect()))
+    }
+
     /// Each client's predictions for images of the data set, computed as in a round's evaluation; sorted by client,
     /// without those that have no such images.
     ///

@@ -29,39 +29,16 @@ pub(super) fn section(run: &Run) -> Result<Section, ReportError> {
 fn missing(run: &Run) -> Markup {
     html! {
         p {
-            "The folder holds no predictions for individual images. These commands write them; then make this report again. "
-            "The first command scores the trained model, the second the base model before training:"
+            "The folder holds no predictions of single images. This command makes the report with them, of the model "
+            "before training and after it:"
         }
-        (command(&after_command(run)))
-        @if let Some(before) = before_command(run) { (command(&before)) }
+        (command(&again(run)))
     }
 }
 
-fn after_command(run: &Run) -> String {
-    let file = quoted(&run.path.join(AFTER));
-    format!("flora eval --run {} --predictions {file}", quoted(&run.path))
-}
-
-/// The base model on the same images; `None` where the experiment does not say which.
-fn before_command(run: &Run) -> Option<String> {
-    let text = |key| run.settings.text(key).map(|value| quoted(value.as_ref()));
-    let mut command =
-        format!("flora eval --model {} --data {}", text("model.path")?, text("data.path")?);
-    for (option, key) in
-        [("--root", "data.root"), ("--protocol", "data.protocol"), ("--template", "data.template")]
-    {
-        if let Some(value) = text(key) {
-            command += &format!(" {option} {value}");
-        }
-    }
-    let limit = |side: &str| run.settings.count(&format!("data.limit.{side}"));
-    match (limit("train"), limit("test"), run.settings.count("data.limit")) {
-        (Some(train), Some(test), _) => command += &format!(" --limit train={train},test={test}"),
-        (_, _, Some(both)) => command += &format!(" --limit {both}"),
-        _ => {}
-    }
-    let file = quoted(&run.path.join(BEFORE));
-    Some(command + &format!(" --split test --predictions {file}"))
+/// The command that makes this report with predictions.
+fn again(run: &Run) -> String {
+    format!("flora report {} --predictions --overwrite", quoted(&run.path))
 }
 
 fn shown(run: &Run, predictions: &Predictions) -> Result<Markup, ReportError> {
@@ -91,10 +68,8 @@ fn shown(run: &Run, predictions: &Predictions) -> Result<Markup, ReportError> {
         (charts(&confusions))
         (mistakes.html())
         @if !predictions.has_before {
-            @if let Some(before) = before_command(run) {
-                p { "The predictions before training are missing. This command writes them:" }
-                (command(&before))
-            }
+            p { "The predictions before training are missing. This command makes the report with them:" }
+            (command(&again(run)))
         }
         h3 { "Examples" }
         (gallery(predictions))
