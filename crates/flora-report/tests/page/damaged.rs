@@ -1,8 +1,12 @@
 //! Pages of runs whose files are damaged, special or absurd.
 
 use std::{fs, sync::mpsc, thread, time::Duration};
+#[cfg(unix)]
+use std::{os::unix::net::UnixListener, path::Path, path::PathBuf, process::Command};
 
 use flora_report::page;
+#[cfg(unix)]
+use flora_report::{FolderLock, compare, runs::list};
 
 use crate::{copy, fixture};
 
@@ -30,6 +34,108 @@ fn damaged_files_are_told_and_the_rest_is_shown() {
     fs::write(&before, text).unwrap();
     let html = page::render(&folders).unwrap();
     assert!(html.contains("predictions-before.csv is left out: its classes are not those of"));
+}
+
+/// A path of special files by kind: a pipe without a writer, a socket, and a device without an end.
+#[cfg(unix)]
+fn special(folder: &Path) -> Vec<(&'static str, PathBuf)> {
+    let pipe = folder.join("special-pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let socket = folder.join("special-socket");
+    drop(UnixListener::bind(&socket).unwrap());
+    vec![("a named pipe", pipe), ("a socket", socket), ("a device", "/dev/zero".into())]
+}
+
+/// The value of `work`, which must not wait for anything.
+#[cfg(unix)]
+fn at_once<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (told, result) = mpsc::channel();
+    thread::spawn(move || told.send(work()));
+    let result = result.recv_timeout(Duration::from_secs(60));
+    result.unwrap_or_else(|_| panic!("{what}: no end"))
+}
+
+/// Reading them would wait for ever, or fill the memory.
+#[cfg(unix)]
+#[test]
+fn special_files_in_place_of_a_runs_files_are_told() {
+    let parent = tempfile::tempdir().unwrap();
+    for (kind, special) in special(parent.path()) {
+        let told = format!("it is {kind}, not a regular file");
+        let place = |name: &str, fixture_name: &str| {
+            let folder = tempfile::tempdir_in(parent.path()).unwrap();
+            copy(&fixture(fixture_name), folder.path());
+            let _ = fs::remove_file(folder.path().join(name));
+            std::os::unix::fs::symlink(&special, folder.path().join(name)).unwrap();
+            folder
+        };
+        for name in ["partition.json", "run.json", "predictions.csv", "predictions-before.csv"] {
+            let folder = place(name, "one");
+            let folders = [folder.path().to_owned()];
+            let html = at_once(name, move || page::render(&folders)).unwrap();
+            assert!(html.contains(&told) && html.contains("id=\"accuracy\""), "{name}: {told}");
+        }
+        for name in ["metrics.jsonl", "experiment.toml"] {
+            let folder = place(name, "one");
+            let folders = [folder.path().to_owned()];
+            let (paged, listed, compared) =
+                at_once(name, move || (page::render(&folders), list(&folders), compare(&folders)));
+            for error in [paged.unwrap_err().to_string(), compared.unwrap_err().to_string()] {
+                assert!(error.contains(&told) && error.contains(name), "{error}");
+            }
+            let problem = listed.unwrap()[0].problem.clone().unwrap();
+            assert!(problem.contains(&told) && problem.contains(name), "{problem}");
+        }
+        // A lock that nobody holds.
+        let folder = place("run.lock", "three");
+        let folders = [folder.path().to_owned()];
+        let html = at_once("run.lock", move || page::render(&folders)).unwrap();
+        assert!(!html.contains("state open"), "it is not running");
+        let folder = folder.path().to_owned();
+        let error = at_once("a lock", move || FolderLock::acquire(&folder)).unwrap_err();
+        assert!(error.to_string().contains(&told), "{error}");
+        let folder = place("sweep.json", "sweep");
+        let folders = [folder.path().to_owned()];
+        let error = at_once("a sweep", move || page::render(&folders)).unwrap_err().to_string();
+        assert!(error.contains(&told) && error.contains("sweep.json"), "{error}");
+        // The file of an image.
+        let folder = place("picture.png", "one");
+        let file = folder.path().join("predictions.csv");
+        let text = fs::read_to_string(&file).unwrap();
+        let picture = folder.path().join("picture.png").display().to_string();
+        let line = |line: &str| match line.split_once(',') {
+            Some((path, rest)) if path != "path" => format!("{picture},{rest}\n"),
+            _ => format!("{line}\n"),
+        };
+        fs::write(&file, text.lines().map(line).collect::<String>()).unwrap();
+        let folders = [folder.path().to_owned()];
+        let html = at_once("an image", move || page::render(&folders)).unwrap();
+        assert!(html.contains("24 of 24 image files are not where predictions.csv says"));
+    }
+}
+
+/// A sparse file, which takes no space: neither memory nor minutes.
+#[cfg(unix)]
+#[test]
+fn files_of_absurd_sizes_are_told() {
+    for name in ["metrics.jsonl", "partition.json", "run.json", "predictions.csv"] {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&fixture("one"), folder.path());
+        // Its checksums are a matter of seconds.
+        fs::remove_file(folder.path().join("run.json")).unwrap();
+        let file = fs::File::options().create(true).append(true).open(folder.path().join(name));
+        file.unwrap().set_len(10_737_418_240).unwrap();
+        let folders = [folder.path().to_owned()];
+        let html = at_once(name, move || page::render(&folders)).unwrap();
+        let told = match name {
+            "metrics.jsonl" => {
+                "metrics.jsonl, line 49: it has more than 268435456 bytes".to_owned()
+            }
+            name => format!("{name}: it has 10737418240 bytes, and at most 1073741824 are read"),
+        };
+        assert!(html.contains(&told), "{told}");
+        assert!(html.contains("id=\"accuracy\""), "{name}");
+    }
 }
 
 /// No page would come, or none ever.

@@ -1,18 +1,13 @@
 //! The events of a run, in the form that its charts need.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{BufRead, BufReader},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use flora_federation::{
     AGGREGATION_ERROR, ClientScore, EPSILON, EvaluatedModel, Event, Reason, RunStatus,
 };
 use serde_json::Value;
 
-use crate::tally::spent;
+use crate::{folder::read::Lines, tally::spent};
 
 /// A `metrics.jsonl`, sorted into rounds. Rounds are counted as [`Event::Evaluated`] counts them: how many rounds of
 /// training the model has seen.
@@ -95,13 +90,10 @@ impl History {
     }
 
     fn read_lines(&mut self, path: &Path) -> Result<(), String> {
-        let io = |error: std::io::Error| format!(": {error}");
-        let mut file = BufReader::new(File::open(path).map_err(io)?);
-        let mut line = Vec::new();
+        let mut lines = Lines::open(path).map_err(|error| format!(": {error}"))?;
         for number in 1.. {
-            line.clear();
-            file.read_until(b'\n', &mut line).map_err(io)?;
-            let Some(line) = line.strip_suffix(b"\n") else { break };
+            let line = lines.next().map_err(|error| format!(", line {number}: {error}"))?;
+            let Some(line) = line else { break };
             match serde_json::from_slice(line) {
                 Ok(event) => self.hear(event),
                 Err(_) if is_of_another_version(line) => {}
