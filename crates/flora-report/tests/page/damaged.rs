@@ -138,6 +138,54 @@ fn files_of_absurd_sizes_are_told() {
     }
 }
 
+/// More parts of bars than there are colours for.
+#[test]
+fn a_chart_that_cannot_be_drawn_leaves_the_others() {
+    let parent = tempfile::tempdir().unwrap();
+    let folders = ["a", "b"].map(|name| {
+        let folder = parent.path().join(name);
+        copy(&fixture("three"), &folder);
+        let file = folder.join("metrics.jsonl");
+        let mut text = fs::read_to_string(&file).unwrap();
+        for phase in 0..40 {
+            text += &format!(
+                "{{\"event\":\"phase_finished\",\"phase\":\"phase {phase}\",\"seconds\":{phase}.5}}\n"
+            );
+        }
+        fs::write(&file, text).unwrap();
+        folder
+    });
+    let html = page::render(&folders).unwrap();
+    assert_eq!(html.matches("this chart cannot be drawn (bars: ").count(), 1);
+    assert!(html.contains("<details class=\"data\" id=\"seconds-data\" open>"));
+    assert!(html.contains("phase 39") && html.contains("39.5"), "the table has its numbers");
+    assert!(html.contains("id=\"accuracy-usual-title\"") && html.contains("id=\"bytes-usual"));
+}
+
+/// More series than there are colours and symbols for.
+#[test]
+fn a_sweep_whose_figure_cannot_be_drawn_has_its_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(fixture("sweep/sweep.json")).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    record["figure"] = serde_json::Value::Null;
+    let grid = &mut record["grid"];
+    let axis = grid["axes"][0]["values"].as_array_mut().unwrap();
+    let first = axis.len();
+    axis.extend((0..200).map(|value| serde_json::json!(format!("value {value}"))));
+    let rows = grid["rows"].as_array_mut().unwrap();
+    for value in 0..200 {
+        let mut row = rows[0].clone();
+        row["name"] = serde_json::json!(format!("row {value}"));
+        row["values"] = serde_json::json!([first + value, 0]);
+        rows.push(row);
+    }
+    fs::write(folder.path().join("sweep.json"), record.to_string()).unwrap();
+    let html = page::render(&[folder.path().to_owned()]).unwrap();
+    assert!(html.contains("this chart cannot be drawn (chart: 202 series"));
+    assert!(html.contains("<caption>Accuracy in %</caption>") && html.contains("id=\"runs\""));
+}
+
 /// No page would come, or none ever.
 #[test]
 fn numbers_without_bounds_leave_a_page() {

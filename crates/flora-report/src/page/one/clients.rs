@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use maud::html;
 
 use crate::{
-    ReportError,
     page::{
         charts::{Line, Lines},
         data::{Evaluation, Run},
@@ -21,11 +20,9 @@ const MOST_BESIDE: usize = 6;
 /// More rows than these are not read.
 const MOST_ROWS: usize = 100;
 
-pub(super) fn section(run: &Run) -> Result<Option<Section>, ReportError> {
+pub(super) fn section(run: &Run) -> Option<Section> {
     let history = &run.history;
-    let Some(last) = history.last().filter(|last| !last.clients.is_empty()) else {
-        return Ok(None);
-    };
+    let last = history.last().filter(|last| !last.clients.is_empty())?;
     let chart = Lines {
         id: "client-accuracy",
         title: "Accuracy of each client by round".to_owned(),
@@ -35,7 +32,7 @@ pub(super) fn section(run: &Run) -> Result<Option<Section>, ReportError> {
         level: None,
         format: super::progress::hundredths,
     };
-    let (chart, table) = (chart.chart()?, table(run, last));
+    let (chart, table) = (chart.chart(), table(run, last));
     let content = html! {
         @match chart {
             Some(chart) if table.head.len() <= MOST_BESIDE => {
@@ -47,7 +44,7 @@ pub(super) fn section(run: &Run) -> Result<Option<Section>, ReportError> {
             }
         }
     };
-    Ok(Some(Section::new("clients", "Clients", content)))
+    Some(Section::new("clients", "Clients", content))
 }
 
 fn sentence(last: &Evaluation) -> String {

@@ -7,7 +7,6 @@ use maud::html;
 
 use super::count;
 use crate::{
-    ReportError,
     page::{
         charts::{Bars, Heat, Quantity},
         data::{Round, Run, Shares},
@@ -22,16 +21,13 @@ const MOST_ROWS: usize = 200;
 const MOST_CLIENTS: usize = 100;
 
 /// The partition.
-pub(super) fn data(run: &Run) -> Result<Option<Section>, ReportError> {
-    let Some(shares) = &run.shares else { return Ok(None) };
-    Ok(Section::of_charts("data", "Data", [partition(shares, "partition")?]))
+pub(super) fn data(run: &Run) -> Option<Section> {
+    let shares = run.shares.as_ref()?;
+    Section::of_charts("data", "Data", [partition(shares, "partition")])
 }
 
 /// How many training images of each class every client has.
-pub(in crate::page) fn partition(
-    shares: &Shares,
-    id: &'static str,
-) -> Result<Option<Chart>, ReportError> {
+pub(in crate::page) fn partition(shares: &Shares, id: &'static str) -> Option<Chart> {
     let clients = shares.clients.len().min(MOST_CLIENTS);
     let images: usize = shares.train.iter().flatten().sum();
     let mut says = format!(
@@ -62,7 +58,7 @@ pub(in crate::page) fn partition(
 }
 
 /// Bytes and seconds.
-pub(super) fn costs(run: &Run) -> Result<Option<Section>, ReportError> {
+pub(super) fn costs(run: &Run) -> Option<Section> {
     let rounds: Vec<(usize, &Round)> = run.history.trained().collect();
     let names: Vec<String> = rounds.iter().map(|(round, _)| round.to_string()).collect();
     let values = |value: fn(&Round) -> f64| rounds.iter().map(|(_, round)| value(round)).collect();
@@ -92,8 +88,8 @@ pub(super) fn costs(run: &Run) -> Result<Option<Section>, ReportError> {
             ("evaluation".to_owned(), values(|it| it.evaluation)),
         ],
     };
-    let shown = [sent.chart()?, time.chart()?, phases_of(run)?];
-    Ok(Section::of_charts("costs", "Bytes and seconds", shown))
+    let shown = [sent.chart(), time.chart(), phases_of(run)];
+    Section::of_charts("costs", "Bytes and seconds", shown)
 }
 
 fn sent_sentence(run: &Run) -> String {
@@ -119,7 +115,7 @@ fn sent_sentence(run: &Run) -> String {
 }
 
 /// The wall clock of the run by phase.
-fn phases_of(run: &Run) -> Result<Option<Chart>, ReportError> {
+fn phases_of(run: &Run) -> Option<Chart> {
     let phases = &run.history.phases;
     let sum: f64 = phases.iter().map(|(_, seconds)| seconds).sum();
     Bars {
@@ -135,10 +131,7 @@ fn phases_of(run: &Run) -> Result<Option<Chart>, ReportError> {
 }
 
 /// The wall clock of each run by phase.
-pub(in crate::page) fn phases(
-    runs: &[&Run],
-    id: &'static str,
-) -> Result<Option<Chart>, ReportError> {
+pub(in crate::page) fn phases(runs: &[&Run], id: &'static str) -> Option<Chart> {
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in runs.iter().flat_map(|run| &run.history.phases) {
         if !names.contains(&name.as_str()) {
@@ -175,10 +168,10 @@ pub(in crate::page) const REASONS: [(Reason, &str); 3] =
     [(Reason::Failed, "failed"), (Reason::Late, "late"), (Reason::Refused, "refused")];
 
 /// Clients that were left out of rounds.
-pub(super) fn failures(run: &Run) -> Result<Option<Section>, ReportError> {
+pub(super) fn failures(run: &Run) -> Option<Section> {
     let history = &run.history;
     if history.failures.is_empty() {
-        return Ok(None);
+        return None;
     }
     let rounds: Vec<usize> = history.rounds.keys().copied().filter(|&round| round > 0).collect();
     let values = |reason: Reason| -> Vec<f64> {
@@ -208,10 +201,10 @@ pub(super) fn failures(run: &Run) -> Result<Option<Section>, ReportError> {
             "Failed: the client failed at its task or could not be reached. Late: its answer did not arrive before the deadline. "
             "Refused: its answer did not pass the checks. None of these answers is part of a model."
         }
-        @if let Some(chart) = chart.chart()? { (charts(&[chart])) }
+        @if let Some(chart) = chart.chart() { (charts(&[chart])) }
         (messages(run).html())
     };
-    Ok(Some(Section::new("failures-and-exclusions", "Failures and exclusions", content)))
+    Some(Section::new("failures-and-exclusions", "Failures and exclusions", content))
 }
 
 /// The same message of a client in several rounds is one row.
