@@ -36,6 +36,28 @@ fn damaged_files_are_told_and_the_rest_is_shown() {
     assert!(html.contains("predictions-before.csv is left out: its classes are not those of"));
 }
 
+#[test]
+fn predictions_that_were_cut_are_told_and_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&fixture("one"), folder.path());
+    let folders = [folder.path().to_owned()];
+    let cut = |name: &str| {
+        let file = folder.path().join(name);
+        let text = fs::read(&file).unwrap();
+        fs::write(&file, &text[..text.len() - 3]).unwrap();
+    };
+    cut("predictions-before.csv");
+    let html = page::render(&folders).unwrap();
+    let left_out = "predictions-before.csv is left out: its last line is cut. Write it again";
+    assert!(html.contains(left_out) && html.contains("id=\"confusion\""));
+    assert!(!html.contains("id=\"confusion-before\""));
+    cut("predictions.csv");
+    let html = page::render(&folders).unwrap();
+    let told = "<strong>Error: </strong>predictions.csv: its last line is cut; write it again";
+    assert!(html.contains(told) && !html.contains("id=\"confusion\""));
+    assert!(html.contains("id=\"accuracy\""));
+}
+
 /// A path of special files by kind: a pipe without a writer, a socket, and a device without an end.
 #[cfg(unix)]
 fn special(folder: &Path) -> Vec<(&'static str, PathBuf)> {
