@@ -126,6 +126,65 @@ fn names_are_text_wherever_they_stand() {
     }
 }
 
+/// Files, and the memory of browsers, have limits.
+#[test]
+fn the_page_of_thousands_of_clients_is_small() {
+    const CLIENTS: usize = 5_000;
+    const ROUNDS: usize = 12;
+    let folder = tempfile::tempdir().unwrap();
+    copy(&fixture("three"), folder.path());
+    fs::remove_file(folder.path().join("run.json")).unwrap();
+    let all = |item: &dyn Fn(usize) -> String| (0..CLIENTS).map(item).collect::<Vec<_>>().join(",");
+    let infos = all(&|at| {
+        format!("{{\"id\":\"client {at}\",\"num_examples\":9,\"num_test_examples\":1000}}")
+    });
+    let mut text = format!(
+        "{{\"event\":\"run_started\",\"name\":\"many\",\"method\":\"flora\",\"clients\":[{infos}],\
+         \"rounds\":{ROUNDS},\"trainable_parameters\":8,\"total_parameters\":80,\"bytes_per_client\":32,\
+         \"seed\":3}}\n"
+    );
+    for round in 0..ROUNDS {
+        // All of them fail, each in its own words.
+        for at in 0..CLIENTS {
+            text += &format!(
+                "{{\"event\":\"client_failed\",\"round\":{round},\"client\":\"client {at}\",\
+                 \"reason\":\"late\",\"message\":\"no answer of client {at}\"}}\n"
+            );
+        }
+        let scores = all(&|at| {
+            let accuracy = ((at + round) % 1001) as f64 / 1000.0;
+            format!(
+                "{{\"client\":\"client {at}\",\"accuracy\":{accuracy},\"loss\":1.5,\"num_examples\":1000}}"
+            )
+        });
+        text += &format!(
+            "{{\"event\":\"evaluated\",\"round\":{},\"model\":\"global\",\"accuracy\":0.5,\
+             \"accuracy_weighted\":0.5,\"loss\":1.5,\"clients\":[{scores}],\"seconds\":1.5}}\n",
+            round + 1
+        );
+    }
+    fs::write(folder.path().join("metrics.jsonl"), text).unwrap();
+    // A quarter of 400 classes.
+    let classes = |at: usize| {
+        let class = |class: usize| format!("\"class {}\":{}", 4 * class + at % 4, 1 + class % 7);
+        (0..100).map(class).collect::<Vec<_>>().join(",")
+    };
+    let shares =
+        all(&|at| format!("{{\"id\":\"client {at}\",\"train_classes\":{{{}}}}}", classes(at)));
+    fs::write(folder.path().join("partition.json"), format!("{{\"clients\":[{shares}]}}")).unwrap();
+    let html = page::render(&[folder.path().to_owned()]).unwrap();
+    assert!(!html.contains("<strong>Error"), "all of it is read");
+    for told in [
+        "60,000 answers left out: 0 failed, 60,000 late, 0 refused.",
+        "4,800 more are in metrics.jsonl.",
+        "The 100 clients with the lowest accuracy; 4,900 more are in metrics.jsonl.",
+        "The first 100 clients are shown.",
+    ] {
+        assert!(html.contains(told), "{told}");
+    }
+    assert!(html.len() < 2_500_000, "{} bytes", html.len());
+}
+
 /// More than bars of a figure can be.
 #[test]
 fn a_run_with_thousands_of_rounds_has_a_page() {

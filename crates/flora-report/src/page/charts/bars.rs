@@ -7,6 +7,8 @@ use crate::{
 
 /// Thinner bars than these are not seen: of more, some that follow each other are drawn as one.
 const MOST_BARS: usize = 500;
+/// With more rows than these, the table has the sums that are drawn.
+const MOST_ROWS: usize = 3_000;
 
 /// Parts of wholes, on top of each other.
 pub(in crate::page) struct Bars {
@@ -75,8 +77,9 @@ impl Bars {
         if self.parts.is_empty() {
             return None;
         }
-        let table = self.table();
+        let table = (self.bars.len() <= MOST_ROWS).then(|| self.table());
         self.join();
+        let table = table.unwrap_or_else(|| self.table());
         let picture = Picture::both(|narrow| self.draw(narrow));
         let Self { id, title, says, .. } = self;
         Some(Chart { id, title, says, picture, table })
@@ -158,6 +161,8 @@ mod tests {
         joined.join();
         assert_eq!((joined.bars.len(), joined.bars[0].as_str()), (417, "1–6"));
         assert_eq!((joined.bars[416].as_str(), joined.parts[0].1[416]), ("2497–2501", 5.0));
+        let rows = bars(3_001).chart().unwrap().table.rows;
+        assert_eq!((rows.len(), rows[0][0].as_str(), rows[0][1].as_str()), (429, "1–7", "7 B"));
         assert_eq!(bars(500).chart().unwrap().says, "All.");
     }
 }

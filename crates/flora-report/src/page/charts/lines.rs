@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// More points of a line than these are not told apart: of more rounds, only some are shown.
-const MOST_POINTS: usize = 500;
+const MOST_POINTS: usize = 400;
 
 /// Values by round.
 pub(in crate::page) struct Lines {
@@ -157,14 +157,14 @@ mod tests {
     #[test]
     fn of_many_rounds_some_are_shown() {
         let chart = lines(3, 100_002).chart().unwrap();
-        assert_eq!(chart.says, "All. One round in 201 is shown; metrics.jsonl has all.");
+        assert_eq!(chart.says, "All. One round in 251 is shown; metrics.jsonl has all.");
         let Picture::Both { usual, narrow } = chart.picture else { panic!("it is drawn twice") };
-        // 0, 201, ..., 99,897, and the last one.
-        assert_eq!((usual.marks(), narrow.marks()), (3 * 499, 3 * 499));
+        // 0, 251, ..., 99,898, and the last one.
+        assert_eq!((usual.marks(), narrow.marks()), (3 * 400, 3 * 400));
         let rows = chart.table.rows;
-        assert_eq!((rows[0][0].as_str(), rows[1][0].as_str(), rows.len()), ("0", "201", 499));
-        assert_eq!(rows[498], ["100001", "100001.00", "100001.00", "100001.00"]);
-        assert_eq!(lines(1, 500).chart().unwrap().says, "All.");
+        assert_eq!((rows[0][0].as_str(), rows[1][0].as_str(), rows.len()), ("0", "251", 400));
+        assert_eq!(rows[399], ["100001", "100001.00", "100001.00", "100001.00"]);
+        assert_eq!(lines(1, 400).chart().unwrap().says, "All.");
     }
 
     #[test]

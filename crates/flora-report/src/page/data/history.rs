@@ -37,7 +37,7 @@ pub(in crate::page) struct Evaluation {
     pub(in crate::page) round: usize,
     pub(in crate::page) accuracy: f64,
     pub(in crate::page) loss: Option<f64>,
-    /// Those with images to be scored on.
+    /// Those with images to be scored on. Empty for local models, of which only the means are shown.
     pub(in crate::page) clients: Vec<ClientScore>,
 }
 
@@ -153,12 +153,13 @@ impl History {
                 round.epsilon = spent(round.epsilon, metrics.get(EPSILON).copied());
             }
             Event::Evaluated { round, model, accuracy, loss, clients, seconds, .. } => {
-                let clients = clients.into_iter().filter(|score| score.num_examples > 0).collect();
                 let loss = loss.filter(|loss| loss.is_finite());
-                let evaluation = Evaluation { round, accuracy, loss, clients };
+                let mut evaluation = Evaluation { round, accuracy, loss, clients: Vec::new() };
                 if model == EvaluatedModel::Local {
                     self.local.push(evaluation);
                 } else {
+                    let scored = clients.into_iter().filter(|score| score.num_examples > 0);
+                    evaluation.clients = scored.collect();
                     self.round(round).evaluation += seconds;
                     self.evaluated.push(evaluation);
                 }

@@ -17,6 +17,8 @@ use crate::{
 
 /// More rows than these are not read.
 const MOST_ROWS: usize = 200;
+/// More numbers of rounds than these are not read, either.
+const MOST_LISTED: usize = 30;
 /// A heat map with more clients than these has no room for their names.
 const MOST_CLIENTS: usize = 100;
 
@@ -175,11 +177,11 @@ pub(super) fn failures(run: &Run) -> Option<Section> {
     }
     let rounds: Vec<usize> = history.rounds.keys().copied().filter(|&round| round > 0).collect();
     let values = |reason: Reason| -> Vec<f64> {
-        let count = |&round: &usize| {
-            let of_round = history.failures.iter().filter(|it| it.round == round);
-            of_round.filter(|it| it.reason == reason).count() as f64
-        };
-        rounds.iter().map(count).collect()
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        for failure in history.failures.iter().filter(|it| it.reason == reason) {
+            *counts.entry(failure.round).or_default() += 1;
+        }
+        rounds.iter().map(|round| counts.get(round).copied().unwrap_or(0) as f64).collect()
     };
     let total = |reason| history.failures.iter().filter(|it| it.reason == reason).count();
     let totals = REASONS.map(|(reason, word)| format!("{} {word}", total(reason)));
@@ -218,8 +220,11 @@ fn messages(run: &Run) -> Table {
     let mut table =
         Table::new("Why clients were left out", ["client", "reason", "rounds", "message"]).text();
     for ((client, reason, message), rounds) in told.iter().take(MOST_ROWS) {
-        let rounds: Vec<String> = rounds.iter().map(usize::to_string).collect();
-        table.row([*client, reason, &rounds.join(", "), message]);
+        let mut listed: Vec<String> =
+            rounds.iter().take(MOST_LISTED).map(usize::to_string).collect();
+        let others = rounds.len() - listed.len();
+        listed.extend((others > 0).then(|| format!("and {} more", units::count(others))));
+        table.row([*client, reason, &listed.join(", "), message]);
     }
     if told.len() > MOST_ROWS {
         let others = units::count(told.len() - MOST_ROWS);
