@@ -184,7 +184,7 @@ pub(super) fn failures(run: &Run) -> Option<Section> {
         rounds.iter().map(|round| counts.get(round).copied().unwrap_or(0) as f64).collect()
     };
     let total = |reason| history.failures.iter().filter(|it| it.reason == reason).count();
-    let totals = REASONS.map(|(reason, word)| format!("{} {word}", total(reason)));
+    let totals = REASONS.map(|(reason, word)| format!("{} {word}", units::count(total(reason))));
     let chart = Bars {
         id: "failures",
         title: "Clients left out, by round and reason".to_owned(),
