@@ -1,5 +1,6 @@
 //! Atomic file writes: a file is either whole or not there.
 
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -45,13 +46,76 @@ pub fn write_atomic_with(
     Ok(())
 }
 
+/// Opens a regular file for reading, and refuses anything else at once: opening a named pipe would wait for a writer, and
+/// reading a device may never end. Links to regular files are followed.
+///
+/// # Errors
+///
+/// The operating system's error, or [`io::ErrorKind::InvalidInput`] with a message that says what `path` is.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // A named pipe opens without a writer. For regular files, the flag has no effect.
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    }
+    let file = match options.open(path) {
+        Ok(file) => file,
+        // Sockets cannot be opened.
+        Err(error) => {
+            let other = std::fs::metadata(path).ok().and_then(|metadata| not_regular(&metadata));
+            return Err(other.unwrap_or(error));
+        }
+    };
+    match not_regular(&file.metadata()?) {
+        Some(error) => Err(error),
+        None => Ok(file),
+    }
+}
+
+/// The error for something that is no regular file.
+fn not_regular(metadata: &Metadata) -> Option<io::Error> {
+    if metadata.is_file() {
+        return None;
+    }
+    let kind = if metadata.is_dir() { "a folder" } else { special(metadata) };
+    let problem = format!("it is {kind}, not a regular file; put the file in its place");
+    Some(io::Error::new(io::ErrorKind::InvalidInput, problem))
+}
+
+#[cfg(unix)]
+fn special(metadata: &Metadata) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_fifo() => "a named pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    }
+}
+
+#[cfg(not(unix))]
+fn special(_: &Metadata) -> &'static str {
+    "a device"
+}
+
 /// Feeds the bytes of a file to `hash` in pieces, since the file may be larger than memory.
 ///
 /// # Errors
 ///
 /// The operating system's error.
 pub fn hash(path: &Path, hash: &mut Sha256) -> io::Result<()> {
-    let mut file = std::fs::File::open(path)?;
+    hash_from(File::open(path)?, hash)
+}
+
+/// [`hash`] of a file that is already open, from where it stands.
+///
+/// # Errors
+///
+/// The operating system's error.
+pub fn hash_from(mut file: impl Read, hash: &mut Sha256) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer)? {
@@ -202,6 +266,36 @@ mod tests {
         let left = [".flora-old", ".flora-new", "old", ".flora-folder"].map(|it| path(it).exists());
         assert_eq!(left, [false, true, true, true]);
         remove_old_leftovers(&path("nowhere"));
+    }
+
+    /// Nothing waits for a writer or an end.
+    #[test]
+    #[cfg(unix)]
+    fn only_regular_files_are_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::write(path("file"), b"text").unwrap();
+        std::os::unix::fs::symlink("file", path("link")).unwrap();
+        for name in ["file", "link"] {
+            let text = io::read_to_string(open_regular(&path(name)).unwrap()).unwrap();
+            assert_eq!(text, "text", "{name}");
+        }
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), pipe, mode, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        for (path, kind) in [
+            (path("pipe"), "a named pipe"),
+            (path("socket"), "a socket"),
+            ("/dev/zero".into(), "a device"),
+            (dir.path().to_owned(), "a folder"),
+        ] {
+            let error = open_regular(&path).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{kind}");
+            assert!(error.to_string().contains(&format!("it is {kind}, not a regular")), "{error}");
+        }
+        let error = open_regular(&path("absent")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

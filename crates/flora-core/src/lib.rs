@@ -4,7 +4,7 @@
 //!   [`files`].
 //! - Computation: independent random streams from one [`seed`], [`workers`] with single-threaded maths.
 //! - Text for people: safe terminal [`text`], quoted [`shell`] arguments, short [`paths`], errors that [`explain`] a
-//!   mistyped setting.
+//!   mistyped setting, and [`renamed`] settings.
 //! - Resources: free [`disk`] space and peak [`memory`].
 
 pub mod disk;
@@ -18,6 +18,7 @@ pub mod kinds;
 pub mod memory;
 pub mod paths;
 pub mod record;
+pub mod renamed;
 pub mod sealed;
 pub mod seed;
 pub mod shell;

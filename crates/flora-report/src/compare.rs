@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     ReportError,
-    folder::{EXPERIMENT, METRICS, is_run},
+    folder::{EXPERIMENT, METRICS, is_run, not_a_run},
     runs::{RunRecord, Settings, Told},
 };
 
@@ -46,12 +46,13 @@ pub struct Round {
 /// data are missing here.
 ///
 /// # Errors
-/// [`ReportError::NotARun`] if one of the folders holds no run.
+/// [`ReportError::NotARun`] if one of the folders holds no run, and [`ReportError::Io`] if `experiment.toml` or
+/// `metrics.jsonl` is not a regular file.
 pub fn compare(folders: &[PathBuf]) -> Result<Comparison, ReportError> {
     let (mut runs, mut settings, mut told) = (Vec::new(), Vec::new(), Vec::new());
     for path in folders {
         if !is_run(path) {
-            return Err(ReportError::NotARun { path: path.clone() });
+            return Err(not_a_run(path));
         }
         let run = (Told::read(&path.join(METRICS)), Settings::read(&path.join(EXPERIMENT)));
         let record = RunRecord::from_files(path, Some(&run.0), &run.1);

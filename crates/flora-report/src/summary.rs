@@ -1,11 +1,11 @@
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use flora_core::{files, hex, sealed};
 use flora_federation::{ClientScore, EvaluatedModel, Outcome, RoundScore, RunStatus};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{ClientTally, ReportError, units};
+use crate::{ClientTally, ReportError, folder::read, units};
 
 /// The summary of a run: the content of `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -338,7 +338,7 @@ impl RunSummary {
     /// its own checksum.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ReportError> {
         let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(ReportError::io("read", path))?;
+        let text = read::text(path).map_err(ReportError::io("read", path))?;
         let damaged = |problem| ReportError::Damaged { path: path.to_owned(), problem };
         sealed::check(&text).map_err(damaged)?;
         serde_json::from_str(&text).map_err(|source| ReportError::Json {
@@ -372,6 +372,7 @@ impl RunSummary {
 /// SHA-256 of a file.
 pub(crate) fn digest(path: &Path) -> Result<String, ReportError> {
     let mut hash = Sha256::new();
-    files::hash(path, &mut hash).map_err(ReportError::io("read", path))?;
+    let hashed = read::open(path).and_then(|file| files::hash_from(file, &mut hash));
+    hashed.map_err(ReportError::io("read", path))?;
     Ok(hex::encode(&hash.finalize()))
 }

@@ -7,7 +7,7 @@ use flora_federation::{
 };
 use flora_report::{
     Accuracies, Accuracy, Existing, ReportError, RunFolder, RunRecord, RunState, RunSummary,
-    compare,
+    compare, page,
     runs::list,
     tables::{self, Page},
 };
@@ -309,6 +309,38 @@ fn runs_stand_side_by_side() {
 
     let error = compare(&[a, Path::new("nowhere").to_owned()]).unwrap_err();
     assert!(matches!(error, ReportError::NotARun { .. }), "{error}");
+}
+
+/// A run of an earlier version has the same settings under their earlier names.
+#[test]
+fn renamed_settings_are_compared_by_their_current_names() {
+    let parent = tempfile::tempdir().unwrap();
+    let write = |name: &str, method: &str| {
+        let path = parent.path().join(name);
+        let experiment = format!("name = \"x\"\n[method]\n{method}");
+        drop(RunFolder::create(&path, Existing::Refuse, &experiment).unwrap());
+        path
+    };
+    let new = write("new", "implementation = \"naive\"\nlora.lora_dropout = 0.5\n");
+    let old = write("old", "path = \"naive\"\nlora.dropout = 0.5\n");
+    let other = write("other", "path = \"naive\"\nlora.dropout = 0.25\n");
+    assert_eq!(compare(&[old.clone(), new.clone()]).unwrap().settings, []);
+    let html = page::render(&[old, new.clone()]).unwrap();
+    assert!(html.contains("The runs have the same settings."));
+    let settings = compare(&[other, new]).unwrap().settings;
+    assert_eq!(settings.len(), 1, "{settings:?}");
+    assert_eq!(settings[0].key, "method.lora.lora_dropout");
+    let values = [0.25, 0.5].map(|it| Some(toml::Value::Float(it)));
+    assert_eq!(settings[0].values, values);
+    // The current name counts.
+    for (name, method) in [
+        ("both", "lora.lora_dropout = 0.5\nlora.dropout = 0.25\n"),
+        ("both-turned", "lora.dropout = 0.25\nlora.lora_dropout = 0.5\n"),
+    ] {
+        let both = write(name, &format!("path = \"naive\"\n{method}"));
+        let new = parent.path().join("new");
+        assert_eq!(compare(&[both, new]).unwrap().settings, [], "{name}");
+    }
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! `--set key=value` assignments on a TOML document.
 
-use flora_core::explain;
+use flora_core::{
+    explain,
+    renamed::{self, KEYS},
+};
 use toml::{Table, Value};
 
 use crate::{Experiment, TuningError};
@@ -33,7 +36,7 @@ pub(crate) fn read(
         return Ok(Experiment { renamed, ..experiment });
     }
     let document = document.map_err(|error| wrong(origin, &error.to_string()))?;
-    renamed.extend(assignments.iter().filter_map(|it| renamed_key(it.split_once('=')?.0.trim())));
+    renamed.extend(assignments.iter().filter_map(|it| renamed::find(it.split_once('=')?.0.trim())));
     // After no assignment, after the first, and so on.
     let mut documents = vec![document];
     for assignment in assignments {
@@ -71,23 +74,15 @@ pub(crate) fn read(
     }
 }
 
-/// Keys of earlier versions, each with its current name. They are read for one release, with a warning.
-const RENAMED: [(&str, &str); 2] =
-    [("method.lora.dropout", "method.lora.lora_dropout"), ("method.path", "method.implementation")];
-
-/// A key of an earlier version, and its current name.
-fn renamed_key(key: &str) -> Option<(&'static str, &'static str)> {
-    RENAMED.into_iter().find(|(old, _)| *old == key)
-}
-
-/// Gives the keys of earlier versions in a document their current names, and returns both.
+/// Gives the keys of earlier versions in a document their current names, and returns both. Earlier names are read for one
+/// release, with a warning.
 ///
 /// # Errors
 ///
 /// A key that has both of its names.
 fn rename(document: &mut Table) -> Result<Vec<(&'static str, &'static str)>, String> {
     let mut renamed = Vec::new();
-    for (old, new) in RENAMED {
+    for (old, new) in KEYS {
         let last = |key: &'static str| key.rsplit_once('.').unwrap_or(("", key));
         let ((tables, before), (_, after)) = (last(old), last(new));
         let table = tables
@@ -149,7 +144,7 @@ fn apply(document: &mut Table, assignment: &str) -> Result<(), String> {
     let (key, text) = assignment
         .split_once('=')
         .ok_or_else(|| "expected KEY=VALUE, for example training.rounds=5".to_owned())?;
-    let key = renamed_key(key.trim()).map_or(key.trim(), |(_, new)| new);
+    let key = renamed::current(key.trim());
     let mut names: Vec<&str> = key.split('.').collect();
     if names.iter().any(|name| name.is_empty()) {
         return Err("expected KEY=VALUE, for example training.rounds=5".to_owned());
@@ -291,7 +286,7 @@ mod tests {
     /// Keys of earlier versions are read from the text and from assignments, also if the other has the new name.
     #[test]
     fn old_keys_are_read_for_one_release() {
-        let (dropout, path) = (RENAMED[0], RENAMED[1]);
+        let (dropout, path) = (KEYS[0], KEYS[1]);
         let old = format!("{LEAST}[method]\npath = \"naive\"\nlora.dropout = 0.5\n");
         let new = format!("{LEAST}[method]\nimplementation = \"naive\"\nlora.lora_dropout = 0.5\n");
         for (text, set, dropped, renamed) in [

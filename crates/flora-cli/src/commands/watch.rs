@@ -9,7 +9,8 @@ use crate::signals::Signals;
 
 /// Show the page of `flora report` in a browser on this machine, and follow a run in progress
 ///
-/// The page is served on 127.0.0.1 only, and updates whenever the run writes something. Ctrl-C ends it.
+/// The page is served on 127.0.0.1 only, at an address with a random token, and updates whenever the run writes
+/// something. Ctrl-C ends it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Watch {
     /// Run folders or names below runs/, or the folder of one sweep

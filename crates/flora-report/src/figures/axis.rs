@@ -1,10 +1,6 @@
 //! Ticks, and as many labels as there is room for.
 
-use plotters::coord::{
-    combinators::{IntoLogRange, LogCoord},
-    ranged1d::Ranged,
-    types::RangedCoordf64,
-};
+use plotters::coord::{ranged1d::Ranged, types::RangedCoordf64};
 
 use super::{
     scale::Scale,
@@ -85,18 +81,9 @@ impl Values {
     }
 }
 
-/// Ticks of a horizontal axis of numbers without further wishes.
-pub(super) fn ticks(
-    (low, high): (f64, f64),
-    logarithmic: bool,
-    whole: bool,
-    most: usize,
-) -> Vec<f64> {
-    let mut ticks = if logarithmic {
-        LogCoord::<f64>::from((low..high).log_scale()).key_points(most)
-    } else {
-        RangedCoordf64::from(low..high).key_points(most)
-    };
+/// Ticks of a linear horizontal axis of numbers without further wishes.
+pub(super) fn ticks((low, high): (f64, f64), whole: bool, most: usize) -> Vec<f64> {
+    let mut ticks = RangedCoordf64::from(low..high).key_points(most);
     ticks.retain(|tick| (low..=high).contains(tick) && (!whole || tick.fract().abs() < 1e-9));
     ticks
 }

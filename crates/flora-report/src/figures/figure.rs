@@ -73,7 +73,7 @@ impl Figure {
         self.scale
     }
 
-    /// Number of elements of the class `mark`: one for each value shown, and none in a heat map of more than 20,000
+    /// Number of elements of the class `mark`: one for each value shown, and none in a heat map of more than 10,000
     /// values.
     pub fn marks(&self) -> usize {
         self.marks

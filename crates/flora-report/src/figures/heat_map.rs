@@ -25,7 +25,7 @@ use crate::ReportError;
 /// The most rows or columns.
 const MOST: usize = 2_000;
 /// With more marks than this, all cells of one colour are one element without attributes.
-const MOST_MARKS: usize = 20_000;
+const MOST_MARKS: usize = 10_000;
 /// In units: of a matrix with few cells and with many, of a cell, of the smallest matrix.
 const MATRIX: f64 = 500.0;
 const LARGEST_MATRIX: f64 = 1_000.0;

@@ -1,10 +1,8 @@
-use plotters::{element::Polygon, style::Color};
-
 use super::{
     Figure,
     axis::{Axis, LABEL, Labels, RIGHT, Values, is_drawn, short_number, ticks},
     canvas::{Area, Canvas, Datum, Drawn},
-    colours::{self, MOST_SERIES},
+    colours::MOST_SERIES,
     elements::{Element, Look},
     head::{Entry, Head, Sample, drawn},
     plot::Plot,
@@ -51,8 +49,6 @@ pub enum Places {
     /// Numbers on a linear scale, with round numbers as ticks.
     #[default]
     Linear,
-    /// Positive numbers on a logarithmic scale.
-    Logarithmic,
     /// Numbers with these ticks, on a linear or logarithmic scale.
     Ticks {
         /// The values that have a tick.
@@ -94,8 +90,6 @@ pub enum Style {
     Solid,
     /// By a dashed line.
     Dashed,
-    /// By a line, with a band of the deviations around it instead of error bars.
-    Band,
     /// Not at all.
     Points,
 }
@@ -143,11 +137,7 @@ impl LineChart {
                     return refuse(format!("a point at {x} is outside the {} names", names.len()));
                 }
             }
-            Places::Logarithmic | Places::Ticks { logarithmic: true, .. } => {
-                let ticks = match &self.places {
-                    Places::Ticks { ticks, .. } => &ticks[..],
-                    _ => &[],
-                };
+            Places::Ticks { ticks, logarithmic: true } => {
                 let mut all = xs().chain(ticks.iter().copied());
                 if let Some(x) = all.find(|x| !(*x > 0.0 && is_drawn(*x))) {
                     return refuse(format!(
@@ -165,7 +155,7 @@ impl LineChart {
     }
 
     fn logarithmic(&self) -> bool {
-        matches!(self.places, Places::Logarithmic | Places::Ticks { logarithmic: true, .. })
+        matches!(self.places, Places::Ticks { logarithmic: true, .. })
     }
 
     fn description(&self, points: usize) -> String {
@@ -199,20 +189,9 @@ impl LineChart {
         // The first series is on top, as it is first in the legend.
         for (index, series) in self.series.iter().enumerate().rev() {
             let aside = layout.apart * (index as f64 - (count as f64 - 1.0) / 2.0);
-            let runs: Vec<&[Point]> =
-                series.points.split(|point| !finite(point)).filter(|run| !run.is_empty()).collect();
-            if series.style == Style::Band {
-                for run in &runs {
-                    let deviation =
-                        |point: &Point| point.deviation.filter(|d| is_drawn(*d)).unwrap_or(0.0);
-                    let above = run.iter().map(|point| (point.x, point.y + deviation(point)));
-                    let below = run.iter().rev().map(|point| (point.x, point.y - deviation(point)));
-                    let outline: Vec<_> = above.chain(below).collect();
-                    drawn(plane.draw(&Polygon::new(outline, colours::series(index).mix(0.18))))?;
-                }
-            }
             if series.style != Style::Points && !matches!(self.places, Places::Names(_)) {
-                for run in runs.iter().filter(|run| run.len() > 1) {
+                let runs = series.points.split(|point| !finite(point));
+                for run in runs.filter(|run| run.len() > 1) {
                     let points = run.iter().map(|point| (point.x, point.y)).collect();
                     let dashed = series.style == Style::Dashed;
                     let look = Look::Line { series: index, width: 2.0, dashed };
@@ -220,8 +199,7 @@ impl LineChart {
                 }
             }
             for point in series.points.iter().filter(|point| finite(point)) {
-                let deviation = point.deviation.filter(|deviation| is_drawn(*deviation));
-                if let (Some(deviation), true) = (deviation, series.style != Style::Band) {
+                if let Some(deviation) = point.deviation.filter(|deviation| is_drawn(*deviation)) {
                     let ends = vec![(point.x, point.y - deviation), (point.x, point.y + deviation)];
                     let look = Look::Whisker { series: index, cap: 0.8 * layout.radius };
                     draw(Element { aside, ..Element::new(ends, look) })?;
@@ -294,9 +272,8 @@ impl Layout {
 
         let densest = chart.series.iter().map(|series| series.points.len()).max().unwrap_or(1);
         let radius = (0.32 * length / densest.max(1) as f64).clamp(RADIUS.0, RADIUS.1);
-        let with_bars = |series: &&Series| series.style != Style::Band;
-        let bars = chart.series.iter().filter(with_bars).flat_map(|series| &series.points);
-        let bars = bars.into_iter().any(|point| point.deviation.is_some());
+        let mut points_drawn = chart.series.iter().flat_map(|series| &series.points);
+        let bars = points_drawn.any(|point| point.deviation.is_some());
         let count = chart.series.len().max(1) as f64;
         let slot = |places: usize| length / places.max(1) as f64 / count;
         let apart = match (&chart.places, bars) {
@@ -347,7 +324,7 @@ fn horizontal(
             ticks.dedup();
             ticks
         }
-        _ => ticks(range, logarithmic, whole, 10),
+        _ => ticks(range, whole, 10),
     };
     let place =
         |&tick: &f64| (along(tick) - along(range.0)) / (along(range.1) - along(range.0)) * length;

@@ -20,7 +20,6 @@ mod heat_map;
 mod line_chart;
 mod plot;
 mod scale;
-mod scatter;
 mod text;
 
 use std::io;
@@ -34,7 +33,6 @@ pub use figure::Figure;
 pub use fonts::MissingScript;
 pub use heat_map::{Cell, HeatMap};
 pub use line_chart::{LineChart, Places, Point, Reference, Series, Style};
-pub use scatter::{Group, NamedPoint, Scatter};
 
 /// Writes pixels as PNG.
 fn write_png(image: &RgbImage, out: impl io::Write) -> io::Result<()> {

@@ -1,5 +1,5 @@
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, Read},
     path::Path,
 };
@@ -9,6 +9,7 @@ use flora_federation::Event;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::read::Lines;
 use crate::{ReportError, append::Appender};
 
 /// The valid beginning of a `metrics.jsonl`: its length and its SHA-256.
@@ -115,17 +116,19 @@ fn digest(file: &mut File, most: u64) -> io::Result<(u64, Sha256)> {
 /// Reads a `metrics.jsonl`. An incomplete last line, from a run that was killed while writing it, is ignored.
 ///
 /// # Errors
-/// [`ReportError::Io`], and [`ReportError::Json`] which names the line.
+/// [`ReportError::Io`], also for a file that is not regular or has a line of more than 256 MiB, and
+/// [`ReportError::Json`] which names the line.
 pub fn read_events(path: impl AsRef<Path>) -> Result<Vec<Event>, ReportError> {
     let path = path.as_ref();
-    let text = fs::read_to_string(path).map_err(ReportError::io("read", path))?;
-    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-    let parse = |(index, line)| {
-        serde_json::from_str(line).map_err(|source| ReportError::Json {
+    let io = |error| ReportError::io("read", path)(error);
+    let mut lines = Lines::open(path).map_err(io)?;
+    let mut events = Vec::new();
+    while let Some(line) = lines.next().map_err(io)? {
+        events.push(serde_json::from_slice(line).map_err(|source| ReportError::Json {
             path: path.to_owned(),
-            line: Some(index + 1),
+            line: Some(events.len() + 1),
             source,
-        })
-    };
-    complete.lines().enumerate().map(parse).collect()
+        })?);
+    }
+    Ok(events)
 }

@@ -1,10 +1,12 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
+    io,
     path::Path,
     thread::sleep,
     time::Duration,
 };
 
+use super::read;
 use crate::ReportError;
 
 /// The file whose lock shows that a process is writing to the folder. It is never removed: if it were, a second process
@@ -30,6 +32,12 @@ impl FolderLock {
     /// [`ReportError::Locked`] and [`ReportError::Io`].
     pub fn acquire(folder: &Path) -> Result<Self, ReportError> {
         let path = folder.join(LOCK);
+        // Opening a named pipe would wait for a reader.
+        if let Err(error) = read::open(&path)
+            && error.kind() == io::ErrorKind::InvalidInput
+        {
+            return Err(ReportError::io("lock", path)(error));
+        }
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -68,7 +76,10 @@ pub(super) fn stays_locked(folder: &Path) -> bool {
 pub(super) fn is_locked(folder: &Path) -> bool {
     // Some network file systems require a file that is open for writing, and some folders are read-only.
     let path = folder.join(LOCK);
-    let file = OpenOptions::new().write(true).open(&path).or_else(|_| File::open(&path));
+    if !path.is_file() {
+        return false;
+    }
+    let file = OpenOptions::new().write(true).open(&path).or_else(|_| read::open(&path));
     // A shared lock, so that two simultaneous checks do not see each other.
     file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }

@@ -1,5 +1,6 @@
 mod events;
 mod lock;
+pub(crate) mod read;
 mod replace;
 
 use std::{
@@ -123,7 +124,7 @@ impl RunFolder {
     /// [`ReportError::Io`].
     pub fn interrupted_replacement(path: impl AsRef<Path>) -> Result<Option<String>, ReportError> {
         let next = path.as_ref().join(NEXT);
-        match fs::read_to_string(&next) {
+        match read::text(&next) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             other => other.map(Some).map_err(ReportError::io("read", next)),
         }
@@ -139,7 +140,7 @@ impl RunFolder {
     pub fn resume(path: impl Into<PathBuf>, events: &EventsMark) -> Result<Self, ReportError> {
         let path = path.into();
         if !is_run(&path) {
-            return Err(ReportError::NotARun { path });
+            return Err(not_a_run(&path));
         }
         let lock = FolderLock::acquire(&path)?;
         Self::resume_locked(path, lock, events)
@@ -157,7 +158,7 @@ impl RunFolder {
     ) -> Result<Self, ReportError> {
         let path = path.into();
         if !is_run(&path) {
-            return Err(ReportError::NotARun { path });
+            return Err(not_a_run(&path));
         }
         let metrics = EventLog::resume(&path.join(METRICS), events)?;
         replace::remove_file(&path, SUMMARY)?;
@@ -277,6 +278,28 @@ impl RunFolder {
         self.write_text(SUMMARY, &text)?;
         Ok(summary)
     }
+}
+
+/// The reason why there is no run in the folder.
+pub(crate) fn not_a_run(path: &Path) -> ReportError {
+    match irregular(path) {
+        Some((file, error)) => ReportError::io("read", file)(error),
+        None => ReportError::NotARun { path: path.to_owned() },
+    }
+}
+
+/// In a folder that has the names of a run's files, the one that is no regular file. A pipe or a device does not make a
+/// run, but should not go unmentioned.
+pub(crate) fn irregular(path: &Path) -> Option<(PathBuf, io::Error)> {
+    let files = [EXPERIMENT, METRICS].map(|name| path.join(name));
+    if !files.iter().all(|file| file.exists()) {
+        return None;
+    }
+    let wrong = |file: PathBuf| {
+        let error = read::open(&file).err()?;
+        (error.kind() == io::ErrorKind::InvalidInput).then_some((file, error))
+    };
+    files.into_iter().find_map(wrong)
 }
 
 /// Whether the folder has held a run. An experiment file alone is not a run: users keep such files beside others.

@@ -16,14 +16,14 @@ use crate::{
 /// A report on several runs.
 ///
 /// # Errors
-/// [`ReportError::Figure`].
+/// As [`compare`](crate::compare()).
 pub(super) fn page(runs: &[Run]) -> Result<Page, ReportError> {
     let sections = [
         Some(overview(runs)?),
-        progress(runs)?,
-        costs(runs)?,
-        failures(runs)?,
-        data(runs)?,
+        progress(runs),
+        costs(runs),
+        failures(runs),
+        data(runs),
         Some(each(runs)),
     ];
     let labels: Vec<&str> = runs.iter().map(|run| run.label.as_str()).collect();
@@ -147,7 +147,7 @@ fn common_start(runs: &[Run]) -> Option<f64> {
     starts.all(|start| start == Some(first)).then_some(first)
 }
 
-fn progress(runs: &[Run]) -> Result<Option<Section>, ReportError> {
+fn progress(runs: &[Run]) -> Option<Section> {
     let accuracy = Lines {
         id: "accuracy",
         title: "Accuracy by round".to_owned(),
@@ -176,13 +176,13 @@ fn progress(runs: &[Run]) -> Result<Option<Section>, ReportError> {
         format: units::figure,
     };
     let shown = [
-        accuracy.chart()?,
-        worst.chart()?,
-        loss.chart()?,
-        aggregation(runs).chart()?,
-        privacy(runs).chart()?,
+        accuracy.chart(),
+        worst.chart(),
+        loss.chart(),
+        aggregation(runs).chart(),
+        privacy(runs).chart(),
     ];
-    Ok(Section::of_charts("progress", "Round by round", shown))
+    Section::of_charts("progress", "Round by round", shown)
 }
 
 /// Parts of what each run takes.
@@ -204,7 +204,7 @@ fn bars(
     }
 }
 
-fn costs(runs: &[Run]) -> Result<Option<Section>, ReportError> {
+fn costs(runs: &[Run]) -> Option<Section> {
     let of = |value: fn(&Run) -> f64| runs.iter().map(value).collect();
     let parts = vec![
         ("from clients".to_owned(), of(|run| run.record.bytes_up as f64)),
@@ -212,11 +212,11 @@ fn costs(runs: &[Run]) -> Result<Option<Section>, ReportError> {
     ];
     let sent = bars(runs, "bytes", "Bytes by run", Quantity::Bytes, parts);
     let references: Vec<&Run> = runs.iter().collect();
-    let shown = [sent.chart()?, one::phases(&references, "seconds")?];
-    Ok(Section::of_charts("costs", "Bytes and seconds", shown))
+    let shown = [sent.chart(), one::phases(&references, "seconds")];
+    Section::of_charts("costs", "Bytes and seconds", shown)
 }
 
-fn failures(runs: &[Run]) -> Result<Option<Section>, ReportError> {
+fn failures(runs: &[Run]) -> Option<Section> {
     let parts = one::REASONS.map(|(reason, word)| {
         let count =
             |run: &Run| run.history.failures.iter().filter(|it| it.reason == reason).count();
@@ -224,7 +224,7 @@ fn failures(runs: &[Run]) -> Result<Option<Section>, ReportError> {
     });
     let title = "Replies left out, by run and reason";
     let chart = bars(runs, "failures", title, Quantity::Count("replies"), parts.to_vec());
-    Ok(Section::of_charts("failures-and-exclusions", "Failures and exclusions", [chart.chart()?]))
+    Section::of_charts("failures-and-exclusions", "Failures and exclusions", [chart.chart()])
 }
 
 fn aggregation(runs: &[Run]) -> Lines {
@@ -254,15 +254,15 @@ fn privacy(runs: &[Run]) -> Lines {
 }
 
 /// The partition of the runs, if it is that of all of them.
-fn data(runs: &[Run]) -> Result<Option<Section>, ReportError> {
+fn data(runs: &[Run]) -> Option<Section> {
     let mut all = runs.iter().map(|run| run.shares.as_ref());
-    let Some(Some(first)) = all.next() else { return Ok(None) };
+    let first = all.next()??;
     let is_common = all.all(|other: Option<&Shares>| other == Some(first));
     if !is_common {
         let text = "The runs have different partitions: the report of each run shows its own.";
-        return Ok(Some(Section::new("data", "Data", html! { p { (text) } })));
+        return Some(Section::new("data", "Data", html! { p { (text) } }));
     }
-    Ok(Section::of_charts("data", "Data", [one::partition(first, "partition")?]))
+    Section::of_charts("data", "Data", [one::partition(first, "partition")])
 }
 
 /// What belongs to one run alone.

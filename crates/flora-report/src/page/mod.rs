@@ -43,8 +43,9 @@ pub fn default_file(folders: &[PathBuf]) -> PathBuf {
 /// Renders the page of a run, of several runs, or of a sweep.
 ///
 /// # Errors
-/// [`ReportError::NotARun`], [`ReportError::NotReported`] for other folders, errors of
-/// [`SweepRecord::load`], and [`ReportError::Figure`]. Damaged files of a run are reported in its page.
+/// [`ReportError::NotARun`], [`ReportError::NotReported`] for other folders, [`ReportError::Io`] if one of the files that
+/// make a run is not regular, and errors of [`SweepRecord::load`]. Damaged files of a run are reported in its page, and
+/// so are charts that cannot be drawn.
 pub fn render(folders: &[PathBuf]) -> Result<String, ReportError> {
     Ok(page(folders)?.html(Use::File))
 }
@@ -103,11 +104,12 @@ fn page(folders: &[PathBuf]) -> Result<Page, ReportError> {
     }
     let runs = read_runs(folders)?;
     match &runs[..] {
-        [run] => one::page(run),
+        [run] => Ok(one::page(run)),
         runs => many::page(runs),
     }
 }
 
+/// Also if the file is not one that can be read, which its reader tells.
 fn is_sweep(folder: &Path) -> bool {
-    folder.join(SweepRecord::FILE).is_file() && !is_run(folder)
+    folder.join(SweepRecord::FILE).exists() && !is_run(folder)
 }

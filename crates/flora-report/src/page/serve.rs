@@ -1,7 +1,9 @@
-//! The server of `flora watch`: on this machine only, and read-only.
+//! The server of `flora watch`: on this machine only, for those who know its address only, and read-only.
 
 use std::{io, mem, net::Ipv4Addr, path::PathBuf, thread, time::Duration};
 
+use flora_core::hex;
+use sha2::{Digest, Sha256};
 use tiny_http::{Header, Method, Request, Response, Server};
 
 use super::{
@@ -15,17 +17,20 @@ use crate::ReportError;
 const PAUSE: Duration = Duration::from_millis(200);
 /// A request that announces a longer body is left without an answer: `tiny_http` would reserve memory for all of it.
 const MOST_BODY: usize = 64 << 10;
+/// Of the token in the address; 128 bits cannot be guessed.
+const TOKEN_BYTES: usize = 16;
 
 /// Serves the page of a run, of several runs or of a sweep to browsers on this machine, until `stop` returns true. The
 /// page is rendered again when files have changed, and open pages follow. Port 0 chooses a free one; `started` receives
-/// the address.
+/// the address, such as `http://127.0.0.1:37219/?token=5d0c...`.
 ///
-/// Only GET requests whose `Host` names this machine are answered, so that no other web page can read the report by DNS
-/// rebinding.
+/// The token is random, and new in each call. Requests without it are answered with status 403, so that other users of
+/// this machine cannot read the report. Of the others, only GET requests whose `Host` names this machine are answered,
+/// so that no other web page can read it by DNS rebinding.
 ///
 /// # Errors
-/// As [`render`](super::render) for the folders at the start, and [`ReportError::Serve`] if the port is taken. Later
-/// errors are sent as answers with status 503.
+/// As [`render`](super::render) for the folders at the start, and [`ReportError::Serve`] if the port is taken or the
+/// system has no random numbers. Later errors are sent as answers with status 503.
 pub fn serve(
     folders: &[PathBuf],
     port: u16,
@@ -37,8 +42,11 @@ pub fn serve(
     let refuse = |problem: String| ReportError::Serve { port, problem };
     let server = Server::http((Ipv4Addr::LOCALHOST, port)).map_err(|it| refuse(it.to_string()))?;
     let address = server.server_addr().to_ip().ok_or_else(|| refuse("it has no address".into()))?;
-    let mut site = Site { folders, port: address.port(), shown: None };
-    started(&format!("http://{address}/"));
+    let mut token = [0; TOKEN_BYTES];
+    getrandom::fill(&mut token).map_err(|it| refuse(format!("no random numbers: {it}")))?;
+    let token = hex::encode(&token);
+    started(&format!("http://{address}/?token={token}"));
+    let mut site = Site { folders, port: address.port(), token: digest(&token), shown: None };
     while !stop() {
         match server.recv_timeout(PAUSE) {
             Ok(Some(request)) => site.answer(request),
@@ -53,6 +61,8 @@ pub fn serve(
 struct Site<'a> {
     folders: &'a [PathBuf],
     port: u16,
+    /// The digest of the token: the time to compare digests tells nothing about it.
+    token: [u8; 32],
     /// The page of a version of the files.
     shown: Option<(String, String)>,
 }
@@ -88,15 +98,24 @@ impl Site<'_> {
         if !self.is_for_here(request) {
             let port = self.port;
             let remedy = format!(
-                "The Host header does not name this server: use http://localhost:{port}/ or http://127.0.0.1:{port}/, and \
-                 forward this port as {port}."
+                "The Host header does not name this server: open the address that `flora watch` has printed, which \
+                 begins with http://127.0.0.1:{port}/ (or with http://localhost:{port}/), and forward this port as \
+                 {port}."
             );
             return refused(421, &remedy);
+        }
+        let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
+        if !self.has_token(query) {
+            return refused(
+                403,
+                "This address lacks the token, or has that of an earlier server: open the whole address that `flora \
+                 watch` has printed.",
+            );
         }
         if *request.method() != Method::Get {
             return refused(405, "Only GET is answered.");
         }
-        match request.url() {
+        match path {
             "/version" => (200, "plain", version(self.folders)),
             "/" => match self.page() {
                 Ok(html) => (200, "html", html),
@@ -104,6 +123,12 @@ impl Site<'_> {
             },
             _ => refused(404, "There is one page here: /"),
         }
+    }
+
+    /// Against other users of this machine.
+    fn has_token(&self, query: &str) -> bool {
+        let mut tokens = query.split('&').filter_map(|pair| pair.strip_prefix("token="));
+        tokens.any(|token| digest(token) == self.token)
     }
 
     /// Against DNS rebinding: a name from elsewhere may lead here, but browsers say which name they asked for.
@@ -131,4 +156,8 @@ impl Site<'_> {
         self.shown = Some((now, html.clone()));
         Ok(html)
     }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
 }

@@ -24,13 +24,13 @@ const MOST_LINES: usize = 12;
 /// A report on the sweep in the folder.
 ///
 /// # Errors
-/// As [`SweepRecord::load`], and [`ReportError::Figure`].
+/// As [`SweepRecord::load`].
 pub(super) fn page(folder: &Path) -> Result<Page, ReportError> {
     let record = SweepRecord::load(folder)?;
     let results = record.results();
     let report = SweepReport::new(&record.grid, &results);
     let mut sections = vec![overview(&record, &report, folder)];
-    sections.extend(figures(&record, &report, folder)?);
+    sections.extend(figures(&record, &report, folder));
     sections.push(tables(&report));
     sections.push(runs(&record));
     Ok(Page {
@@ -97,22 +97,18 @@ fn numbers(record: &SweepRecord, report: &SweepReport<'_>) -> Vec<Card> {
     cards
 }
 
-fn figures(
-    record: &SweepRecord,
-    report: &SweepReport<'_>,
-    folder: &Path,
-) -> Result<Option<Section>, ReportError> {
-    let shown = [figure(record, report)?, by_round(record, folder)?];
-    Ok(Section::of_charts("figures", "Figures", shown))
+fn figures(record: &SweepRecord, report: &SweepReport<'_>, folder: &Path) -> Option<Section> {
+    let shown = [figure(record, report), by_round(record, folder)];
+    Section::of_charts("figures", "Figures", shown)
 }
 
 /// The sweep's own figure, or where it names none, accuracy along its last axis.
-fn figure(record: &SweepRecord, report: &SweepReport<'_>) -> Result<Option<Chart>, ReportError> {
+fn figure(record: &SweepRecord, report: &SweepReport<'_>) -> Option<Chart> {
     let usual = || {
         let x = record.grid.axes.len().checked_sub(1)?;
         Some(FigureSpec { title: format!("Accuracy by {}", record.grid.axes[x].name), x })
     };
-    let Some(spec) = record.figure.clone().or_else(usual) else { return Ok(None) };
+    let spec = record.figure.clone().or_else(usual)?;
     let mut table =
         Table::new(spec.title.clone(), ["", "accuracy, %", "deviation, points", "runs"]);
     for row in report.rows() {
@@ -126,21 +122,26 @@ fn figure(record: &SweepRecord, report: &SweepReport<'_>) -> Result<Option<Chart
     }
     // The page has the title.
     let untitled = FigureSpec { title: String::new(), ..spec.clone() };
-    let figures = report.figure(&untitled)?.zip(report.narrow_figure(&untitled)?);
-    Ok(figures.map(|(usual, narrow)| Chart {
+    let drawn = report.figure(&untitled);
+    let drawn = drawn.and_then(|usual| Ok(usual.zip(report.narrow_figure(&untitled)?)));
+    let picture = match drawn {
+        Ok(figures) => figures.map(|(usual, narrow)| Picture::Both { usual, narrow })?,
+        Err(error) => Picture::Missing(error.to_string()),
+    };
+    Some(Chart {
         id: "sweep",
-        title: spec.title.clone(),
+        title: spec.title,
         says: "Accuracy of the global model after the last round, with its deviation over runs."
             .to_owned(),
-        picture: Picture::Both { usual, narrow },
+        picture,
         table,
-    }))
+    })
 }
 
 /// What becomes of each row round by round, the mean over its runs.
-fn by_round(record: &SweepRecord, folder: &Path) -> Result<Option<Chart>, ReportError> {
+fn by_round(record: &SweepRecord, folder: &Path) -> Option<Chart> {
     if record.grid.rows.len() > MOST_LINES {
-        return Ok(None);
+        return None;
     }
     let mut sums: Vec<BTreeMap<usize, Vec<f64>>> = vec![BTreeMap::new(); record.grid.rows.len()];
     for entry in &record.runs {

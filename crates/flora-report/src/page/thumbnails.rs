@@ -6,11 +6,15 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use flora_core::images;
 use image::{DynamicImage, ImageFormat, imageops::FilterType};
 
+use crate::folder::read;
+
 /// Twice the size at which they are shown, for sharp screens.
 const SIDE: u32 = 144;
 
 /// The image as a `data:` URI of a small picture; `None` where there is none, or no image.
 pub(super) fn thumbnail(path: &Path) -> Option<String> {
+    // A list of predictions can name anything, such as a pipe.
+    read::open_limited(path).ok()?;
     let image = images::read(path).ok()?;
     let small = match image.width().max(image.height()) > SIDE {
         true => image.resize(SIDE, SIDE, FilterType::Triangle),

@@ -1,15 +1,9 @@
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    fs::File,
-    io::{BufRead, BufReader},
-    path::Path,
-};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Display, path::Path};
 
 use flora_federation::{EvaluatedModel, RunStatus};
 use serde::Deserialize;
 
-use crate::{Accuracies, Accuracy, tally::spent};
+use crate::{Accuracies, Accuracy, folder::read::Lines, tally::spent};
 
 /// The short version of a `metrics.jsonl`, as far as it can be read.
 #[derive(Debug, Default)]
@@ -89,17 +83,13 @@ impl Told {
     }
 
     fn take_down(&mut self, path: &Path) -> Result<(), String> {
-        let io = |error: std::io::Error| format!(": {error}");
-        let mut file = BufReader::new(File::open(path).map_err(io)?);
-        let mut line = Vec::new();
+        let mut lines = Lines::open(path).map_err(|error| format!(": {error}"))?;
         for number in 1.. {
-            line.clear();
-            file.read_until(b'\n', &mut line).map_err(io)?;
-            let Some(line) = line.strip_suffix(b"\n") else { break };
-            let bad = |error| format!(", line {number}: {error}");
-            let Kind { event } = serde_json::from_slice(line).map_err(bad)?;
+            let at = |problem: &dyn Display| format!(", line {number}: {problem}");
+            let Some(line) = lines.next().map_err(|error| at(&error))? else { break };
+            let Kind { event } = serde_json::from_slice(line).map_err(|error| at(&error))?;
             if KINDS.contains(&&*event) {
-                self.hear(&event, serde_json::from_slice(line).map_err(bad)?);
+                self.hear(&event, serde_json::from_slice(line).map_err(|error| at(&error))?);
             }
         }
         Ok(())

@@ -1,8 +1,12 @@
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
+use flora_core::renamed;
 use toml::{Table, Value};
 
-/// An `experiment.toml` with its tables flattened: `training.rounds`, `partition.kind`.
+use crate::folder::read;
+
+/// An `experiment.toml` with its tables flattened: `training.rounds`, `partition.kind`. Keys that an earlier version named
+/// differently have their current names.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) values: BTreeMap<String, Value>,
@@ -13,7 +17,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn read(path: &Path) -> Self {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
-        let table = fs::read_to_string(path)
+        let table = read::text(path)
             .map_err(|error| error.to_string())
             .and_then(|text| text.parse::<Table>().map_err(|error| error.message().to_owned()));
         match table {
@@ -55,6 +59,10 @@ fn flatten(values: &mut BTreeMap<String, Value>, prefix: &str, table: Table) {
         let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
         match value {
             Value::Table(table) => flatten(values, &key, table),
+            // Of a document with both names, the current one counts.
+            value if renamed::find(&key).is_some() => {
+                values.entry(renamed::current(&key).to_owned()).or_insert(value);
+            }
             value => {
                 values.insert(key, value);
             }

@@ -6,13 +6,16 @@ mod record;
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 pub use self::record::{RunRecord, RunState};
 pub(crate) use self::{events::Told, experiment::Settings};
-use crate::{ReportError, folder::is_run};
+use crate::{
+    ReportError,
+    folder::{irregular, is_run},
+};
 
 /// The default folder of runs.
 pub const RUNS: &str = "runs";
@@ -58,9 +61,13 @@ pub fn resolve(name: impl AsRef<Path>) -> Result<PathBuf, ReportError> {
 
 /// Calls `found` with every run in the folder and below it, and with folders that cannot be read. Links to folders are
 /// not followed, because they may form cycles. Folders inside a run's folder are not searched.
-fn find(folder: &Path, found: &mut impl FnMut(&Path, Option<&std::io::Error>)) {
+fn find(folder: &Path, found: &mut impl FnMut(&Path, Option<&io::Error>)) {
     if is_run(folder) {
         return found(folder, None);
+    }
+    if let Some((file, error)) = irregular(folder) {
+        let name = file.file_name().unwrap_or_default().display();
+        return found(folder, Some(&io::Error::new(error.kind(), format!("{name}: {error}"))));
     }
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

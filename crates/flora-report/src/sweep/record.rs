@@ -1,12 +1,12 @@
 //! The current results of a sweep, as a file from which its report is made.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use flora_core::files::write_atomic;
 use serde::{Deserialize, Serialize};
 
 use super::{FigureSpec, Grid, SweepResult};
-use crate::ReportError;
+use crate::{ReportError, folder::read};
 
 /// The content of a sweep's `sweep.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ impl SweepRecord {
     /// [`ReportError::Io`], [`ReportError::Json`], and [`ReportError::Damaged`] for indices without a row or axis.
     pub fn load(folder: impl AsRef<Path>) -> Result<Self, ReportError> {
         let path = folder.as_ref().join(Self::FILE);
-        let text = fs::read_to_string(&path).map_err(ReportError::io("read", &path))?;
+        let text = read::text(&path).map_err(ReportError::io("read", &path))?;
         let record: Self = serde_json::from_str(&text).map_err(|source| ReportError::Json {
             path: path.clone(),
             line: None,

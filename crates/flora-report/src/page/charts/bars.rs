@@ -7,6 +7,8 @@ use crate::{
 
 /// Thinner bars than these are not seen: of more, some that follow each other are drawn as one.
 const MOST_BARS: usize = 500;
+/// With more rows than these, the table has the sums that are drawn.
+const MOST_ROWS: usize = 3_000;
 
 /// Parts of wholes, on top of each other.
 pub(in crate::page) struct Bars {
@@ -67,22 +69,20 @@ impl Quantity {
 
 impl Bars {
     /// The chart; `None` where all values are 0.
-    ///
-    /// # Errors
-    /// [`ReportError::Figure`].
-    pub(in crate::page) fn chart(mut self) -> Result<Option<Chart>, ReportError> {
+    pub(in crate::page) fn chart(mut self) -> Option<Chart> {
         // A damaged file may have any number. Sums of bars must be drawn, too.
         let all = self.parts.iter_mut().flat_map(|(_, values)| values);
         all.filter(|value| !is_drawn(1e9 * **value)).for_each(|value| *value = 0.0);
         self.parts.retain(|(_, values)| values.iter().any(|&value| value > 0.0));
         if self.parts.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let table = self.table();
+        let table = (self.bars.len() <= MOST_ROWS).then(|| self.table());
         self.join();
-        let picture = Picture::Both { usual: self.draw(false)?, narrow: self.draw(true)? };
+        let table = table.unwrap_or_else(|| self.table());
+        let picture = Picture::both(|narrow| self.draw(narrow));
         let Self { id, title, says, .. } = self;
-        Ok(Some(Chart { id, title, says, picture, table }))
+        Some(Chart { id, title, says, picture, table })
     }
 
     /// Adds up bars that follow each other, if there are too many.
@@ -154,13 +154,15 @@ mod tests {
             bars: (1..=count).map(|round| round.to_string()).collect(),
             parts: vec![("up".to_owned(), vec![1.0; count])],
         };
-        let chart = bars(2_501).chart().unwrap().unwrap();
+        let chart = bars(2_501).chart().unwrap();
         assert_eq!(chart.says, "All. A bar is the sum of 6 rounds.");
         assert_eq!(chart.table.rows.len(), 2_501);
         let mut joined = bars(2_501);
         joined.join();
         assert_eq!((joined.bars.len(), joined.bars[0].as_str()), (417, "1–6"));
         assert_eq!((joined.bars[416].as_str(), joined.parts[0].1[416]), ("2497–2501", 5.0));
-        assert_eq!(bars(500).chart().unwrap().unwrap().says, "All.");
+        let rows = bars(3_001).chart().unwrap().table.rows;
+        assert_eq!((rows.len(), rows[0][0].as_str(), rows[0][1].as_str()), (429, "1–7", "7 B"));
+        assert_eq!(bars(500).chart().unwrap().says, "All.");
     }
 }

@@ -1,18 +1,13 @@
 //! The events of a run, in the form that its charts need.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{BufRead, BufReader},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use flora_federation::{
     AGGREGATION_ERROR, ClientScore, EPSILON, EvaluatedModel, Event, Reason, RunStatus,
 };
 use serde_json::Value;
 
-use crate::tally::spent;
+use crate::{folder::read::Lines, tally::spent};
 
 /// A `metrics.jsonl`, sorted into rounds. Rounds are counted as [`Event::Evaluated`] counts them: how many rounds of
 /// training the model has seen.
@@ -42,7 +37,7 @@ pub(in crate::page) struct Evaluation {
     pub(in crate::page) round: usize,
     pub(in crate::page) accuracy: f64,
     pub(in crate::page) loss: Option<f64>,
-    /// Those with images to be scored on.
+    /// Those with images to be scored on. Empty for local models, of which only the means are shown.
     pub(in crate::page) clients: Vec<ClientScore>,
 }
 
@@ -95,13 +90,10 @@ impl History {
     }
 
     fn read_lines(&mut self, path: &Path) -> Result<(), String> {
-        let io = |error: std::io::Error| format!(": {error}");
-        let mut file = BufReader::new(File::open(path).map_err(io)?);
-        let mut line = Vec::new();
+        let mut lines = Lines::open(path).map_err(|error| format!(": {error}"))?;
         for number in 1.. {
-            line.clear();
-            file.read_until(b'\n', &mut line).map_err(io)?;
-            let Some(line) = line.strip_suffix(b"\n") else { break };
+            let line = lines.next().map_err(|error| format!(", line {number}: {error}"))?;
+            let Some(line) = line else { break };
             match serde_json::from_slice(line) {
                 Ok(event) => self.hear(event),
                 Err(_) if is_of_another_version(line) => {}
@@ -161,12 +153,13 @@ impl History {
                 round.epsilon = spent(round.epsilon, metrics.get(EPSILON).copied());
             }
             Event::Evaluated { round, model, accuracy, loss, clients, seconds, .. } => {
-                let clients = clients.into_iter().filter(|score| score.num_examples > 0).collect();
                 let loss = loss.filter(|loss| loss.is_finite());
-                let evaluation = Evaluation { round, accuracy, loss, clients };
+                let mut evaluation = Evaluation { round, accuracy, loss, clients: Vec::new() };
                 if model == EvaluatedModel::Local {
                     self.local.push(evaluation);
                 } else {
+                    let scored = clients.into_iter().filter(|score| score.num_examples > 0);
+                    evaluation.clients = scored.collect();
                     self.round(round).evaluation += seconds;
                     self.evaluated.push(evaluation);
                 }

@@ -18,7 +18,7 @@ pub(super) use self::{
 };
 use crate::{
     ReportError, RunSummary,
-    folder::{EXPERIMENT, METRICS, PARTITION, SUMMARY, is_run},
+    folder::{EXPERIMENT, METRICS, PARTITION, SUMMARY, is_run, not_a_run, read},
     runs::{RunRecord, Settings, Told},
 };
 
@@ -44,10 +44,11 @@ impl Run {
     /// Reads the folder.
     ///
     /// # Errors
-    /// [`ReportError::NotARun`]. Damaged files are told in [`Run::problems`].
+    /// [`ReportError::NotARun`], and [`ReportError::Io`] if one of the files that make a run is not regular. Damaged files
+    /// are told in [`Run::problems`].
     pub(super) fn read(path: &Path) -> Result<Self, ReportError> {
         if !is_run(path) {
-            return Err(ReportError::NotARun { path: path.to_owned() });
+            return Err(not_a_run(path));
         }
         let settings = Settings::read(&path.join(EXPERIMENT));
         let told = Told::read(&path.join(METRICS));
@@ -77,7 +78,7 @@ impl Run {
         });
         Ok(Self {
             label: String::new(),
-            experiment: fs::read_to_string(path.join(EXPERIMENT)).unwrap_or_default(),
+            experiment: read::text(&path.join(EXPERIMENT)).unwrap_or_default(),
             shares: shares.filter(|shares| !shares.is_empty()),
             path: path.to_owned(),
             record,

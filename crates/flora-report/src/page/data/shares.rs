@@ -1,8 +1,10 @@
 //! Which client holds how many images of which class.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
+
+use crate::folder::read;
 
 /// The classes of a `partition.json`, counted.
 #[derive(Debug, Default, PartialEq)]
@@ -30,7 +32,7 @@ impl Shares {
     /// Reads the file; `None` where it does not count classes, as of runs whose images lie at sites.
     pub(in crate::page) fn read(path: &Path) -> Result<Option<Self>, String> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let text = match fs::read_to_string(path) {
+        let text = match read::text(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("{name}: {error}")),

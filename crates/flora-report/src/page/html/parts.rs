@@ -4,7 +4,7 @@ use flora_core::text::printable;
 use maud::{Markup, PreEscaped, html};
 
 use super::Table;
-use crate::figures::Figure;
+use crate::{ReportError, figures::Figure};
 
 /// A number on a card.
 pub(in crate::page) struct Card {
@@ -73,6 +73,16 @@ pub(in crate::page) enum Picture {
     Single(Figure),
     /// Once, over the whole width of the page; where that has no room for it, it scrolls.
     Wide(Figure),
+    /// Not at all, for this reason: the page has the numbers only.
+    Missing(String),
+}
+
+impl Picture {
+    /// Both drawings of a chart, of which the narrow one is asked for with `true`.
+    pub(in crate::page) fn both(draw: impl Fn(bool) -> Result<Figure, ReportError>) -> Self {
+        let drawn = draw(false).and_then(|usual| Ok(Self::Both { usual, narrow: draw(true)? }));
+        drawn.unwrap_or_else(|error| Self::Missing(error.to_string()))
+    }
 }
 
 /// Where a chart has its numbers.
@@ -90,7 +100,11 @@ impl Chart {
     }
 
     fn is_wide(&self) -> bool {
-        matches!(self.picture, Picture::Wide(_))
+        matches!(self.picture, Picture::Wide(_) | Picture::Missing(_))
+    }
+
+    fn is_missing(&self) -> bool {
+        matches!(self.picture, Picture::Missing(_))
     }
 
     fn with(&self, numbers: Numbers) -> Markup {
@@ -110,7 +124,7 @@ impl Chart {
                 @if numbers == Numbers::Beside && !self.is_wide() {
                     div class="numbers" { (self.table.html()) }
                 }
-                details class="data" id={ (self.id) "-data" } {
+                details class="data" id={ (self.id) "-data" } open[self.is_missing()] {
                     summary { "Numbers" span class="hidden" { " of: " (printable(&self.title)) } }
                     (self.table.html())
                 }
@@ -133,6 +147,11 @@ impl Chart {
                     div class="plot narrow" { (svg(narrow, "narrow")) }
                 }
                 Picture::Single(figure) => { div class="plot" { (svg(figure, "svg")) } }
+                Picture::Missing(reason) => {
+                    (callout(Tone::Warning, &format!(
+                        "this chart cannot be drawn ({reason}); its numbers are in the table."
+                    )))
+                }
                 Picture::Wide(figure) => {
                     div class="plot" role="region" tabindex="0" aria-label={ "Chart: " (printable(&self.title)) } {
                         (svg(figure, "svg"))

@@ -7,6 +7,8 @@
   const say = (text) => { if (status.textContent !== text) status.textContent = text; };
   let version = document.body.dataset.version;
   let failures = 0;
+  // The token, without which nothing is answered.
+  const query = location.search;
 
   const keyOf = (element) => {
     if (!element) return null;
@@ -52,11 +54,11 @@
 
   const look = async () => {
     try {
-      const answer = await fetch("/version", { cache: "no-store" });
+      const answer = await fetch("/version" + query, { cache: "no-store" });
       if (!answer.ok) throw new Error(answer.statusText);
       const now = await answer.text();
       if (now !== version) {
-        const page = await fetch("/", { cache: "no-store" });
+        const page = await fetch("/" + query, { cache: "no-store" });
         if (!page.ok) throw new Error(page.statusText);
         const next = new DOMParser().parseFromString(await page.text(), "text/html");
         replace(next);

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use maud::html;
 
 use crate::{
-    ReportError,
     page::{
         charts::{Line, Lines},
         data::{Evaluation, Run},
@@ -21,11 +20,9 @@ const MOST_BESIDE: usize = 6;
 /// More rows than these are not read.
 const MOST_ROWS: usize = 100;
 
-pub(super) fn section(run: &Run) -> Result<Option<Section>, ReportError> {
+pub(super) fn section(run: &Run) -> Option<Section> {
     let history = &run.history;
-    let Some(last) = history.last().filter(|last| !last.clients.is_empty()) else {
-        return Ok(None);
-    };
+    let last = history.last().filter(|last| !last.clients.is_empty())?;
     let chart = Lines {
         id: "client-accuracy",
         title: "Accuracy of each client by round".to_owned(),
@@ -35,7 +32,7 @@ pub(super) fn section(run: &Run) -> Result<Option<Section>, ReportError> {
         level: None,
         format: super::progress::hundredths,
     };
-    let (chart, table) = (chart.chart()?, table(run, last));
+    let (chart, table) = (chart.chart(), table(run, last));
     let content = html! {
         @match chart {
             Some(chart) if table.head.len() <= MOST_BESIDE => {
@@ -47,7 +44,7 @@ pub(super) fn section(run: &Run) -> Result<Option<Section>, ReportError> {
             }
         }
     };
-    Ok(Some(Section::new("clients", "Clients", content)))
+    Some(Section::new("clients", "Clients", content))
 }
 
 fn sentence(last: &Evaluation) -> String {
@@ -83,17 +80,21 @@ fn lines(run: &Run, last: &Evaluation) -> Vec<Line> {
         ("lower quarter", 0.25),
         ("worst", 0.0),
     ];
+    let sorted = |it: &Evaluation| {
+        let mut values: Vec<f64> = it.clients.iter().map(|it| it.accuracy).collect();
+        values.sort_by(f64::total_cmp);
+        (it.round, values)
+    };
+    let rounds: Vec<(usize, Vec<f64>)> = history.evaluated.iter().map(sorted).collect();
     let line = |(name, share): (&str, f64)| {
-        let points = history.evaluated.iter();
-        Line::new(name, points.filter_map(|it| Some((it.round, 100.0 * quantile(it, share)?))))
+        let points = rounds.iter();
+        Line::new(name, points.filter_map(|(at, it)| Some((*at, 100.0 * quantile(it, share)?))))
     };
     quantiles.into_iter().map(line).collect()
 }
 
-/// The accuracy that this share of the clients does not exceed, between neighbours as numpy's `quantile` has it.
-fn quantile(evaluation: &Evaluation, share: f64) -> Option<f64> {
-    let mut values: Vec<f64> = evaluation.clients.iter().map(|it| it.accuracy).collect();
-    values.sort_by(f64::total_cmp);
+/// The value that this share of the sorted values does not exceed, between neighbours as numpy's `quantile` has it.
+fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let place = share * values.len().checked_sub(1)? as f64;
     let (below, above) = (values[place.floor() as usize], values[place.ceil() as usize]);
     Some(below + (above - below) * place.fract())
@@ -150,21 +151,16 @@ fn table(run: &Run, last: &Evaluation) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use flora_federation::ClientScore;
-
     use super::*;
 
     /// Reference: `numpy.quantile([0.1, 0.2, 0.4, 0.9], [0, 0.25, 0.5, 0.75, 1])`.
     #[test]
     fn quantiles_are_numpys() {
-        let client =
-            |accuracy| ClientScore { client: "a".into(), accuracy, loss: None, num_examples: 1 };
-        let clients = [0.4, 0.1, 0.9, 0.2].map(client).to_vec();
-        let it = Evaluation { round: 1, accuracy: 0.4, loss: None, clients };
+        let values = [0.1, 0.2, 0.4, 0.9];
         for (share, expected) in [(0.0, 0.1), (0.25, 0.175), (0.5, 0.3), (0.75, 0.525), (1.0, 0.9)]
         {
-            assert!((quantile(&it, share).unwrap() - expected).abs() < 1e-12, "{share}");
+            assert!((quantile(&values, share).unwrap() - expected).abs() < 1e-12, "{share}");
         }
-        assert_eq!(quantile(&Evaluation { clients: Vec::new(), ..it }, 0.5), None);
+        assert_eq!(quantile(&[], 0.5), None);
     }
 }

@@ -7,7 +7,6 @@ use maud::html;
 
 use super::count;
 use crate::{
-    ReportError,
     page::{
         charts::{Bars, Heat, Quantity},
         data::{Round, Run, Shares},
@@ -18,20 +17,19 @@ use crate::{
 
 /// More rows than these are not read.
 const MOST_ROWS: usize = 200;
+/// More numbers of rounds than these are not read, either.
+const MOST_LISTED: usize = 30;
 /// A heat map with more clients than these has no room for their names.
 const MOST_CLIENTS: usize = 100;
 
 /// The partition.
-pub(super) fn data(run: &Run) -> Result<Option<Section>, ReportError> {
-    let Some(shares) = &run.shares else { return Ok(None) };
-    Ok(Section::of_charts("data", "Data", [partition(shares, "partition")?]))
+pub(super) fn data(run: &Run) -> Option<Section> {
+    let shares = run.shares.as_ref()?;
+    Section::of_charts("data", "Data", [partition(shares, "partition")])
 }
 
 /// How many training images of each class every client has.
-pub(in crate::page) fn partition(
-    shares: &Shares,
-    id: &'static str,
-) -> Result<Option<Chart>, ReportError> {
+pub(in crate::page) fn partition(shares: &Shares, id: &'static str) -> Option<Chart> {
     let clients = shares.clients.len().min(MOST_CLIENTS);
     let images: usize = shares.train.iter().flatten().sum();
     let mut says = format!(
@@ -62,7 +60,7 @@ pub(in crate::page) fn partition(
 }
 
 /// Bytes and seconds.
-pub(super) fn costs(run: &Run) -> Result<Option<Section>, ReportError> {
+pub(super) fn costs(run: &Run) -> Option<Section> {
     let rounds: Vec<(usize, &Round)> = run.history.trained().collect();
     let names: Vec<String> = rounds.iter().map(|(round, _)| round.to_string()).collect();
     let values = |value: fn(&Round) -> f64| rounds.iter().map(|(_, round)| value(round)).collect();
@@ -92,8 +90,8 @@ pub(super) fn costs(run: &Run) -> Result<Option<Section>, ReportError> {
             ("evaluation".to_owned(), values(|it| it.evaluation)),
         ],
     };
-    let shown = [sent.chart()?, time.chart()?, phases_of(run)?];
-    Ok(Section::of_charts("costs", "Bytes and seconds", shown))
+    let shown = [sent.chart(), time.chart(), phases_of(run)];
+    Section::of_charts("costs", "Bytes and seconds", shown)
 }
 
 fn sent_sentence(run: &Run) -> String {
@@ -119,7 +117,7 @@ fn sent_sentence(run: &Run) -> String {
 }
 
 /// The wall clock of the run by phase.
-fn phases_of(run: &Run) -> Result<Option<Chart>, ReportError> {
+fn phases_of(run: &Run) -> Option<Chart> {
     let phases = &run.history.phases;
     let sum: f64 = phases.iter().map(|(_, seconds)| seconds).sum();
     Bars {
@@ -135,10 +133,7 @@ fn phases_of(run: &Run) -> Result<Option<Chart>, ReportError> {
 }
 
 /// The wall clock of each run by phase.
-pub(in crate::page) fn phases(
-    runs: &[&Run],
-    id: &'static str,
-) -> Result<Option<Chart>, ReportError> {
+pub(in crate::page) fn phases(runs: &[&Run], id: &'static str) -> Option<Chart> {
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in runs.iter().flat_map(|run| &run.history.phases) {
         if !names.contains(&name.as_str()) {
@@ -175,25 +170,25 @@ pub(in crate::page) const REASONS: [(Reason, &str); 3] =
     [(Reason::Failed, "failed"), (Reason::Late, "late"), (Reason::Refused, "refused")];
 
 /// Clients that were left out of rounds.
-pub(super) fn failures(run: &Run) -> Result<Option<Section>, ReportError> {
+pub(super) fn failures(run: &Run) -> Option<Section> {
     let history = &run.history;
     if history.failures.is_empty() {
-        return Ok(None);
+        return None;
     }
     let rounds: Vec<usize> = history.rounds.keys().copied().filter(|&round| round > 0).collect();
     let values = |reason: Reason| -> Vec<f64> {
-        let count = |&round: &usize| {
-            let of_round = history.failures.iter().filter(|it| it.round == round);
-            of_round.filter(|it| it.reason == reason).count() as f64
-        };
-        rounds.iter().map(count).collect()
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        for failure in history.failures.iter().filter(|it| it.reason == reason) {
+            *counts.entry(failure.round).or_default() += 1;
+        }
+        rounds.iter().map(|round| counts.get(round).copied().unwrap_or(0) as f64).collect()
     };
     let total = |reason| history.failures.iter().filter(|it| it.reason == reason).count();
     let left_out = match history.failures.len() {
         1 => "1 reply".to_owned(),
         more => format!("{} replies", units::count(more)),
     };
-    let totals = REASONS.map(|(reason, word)| format!("{} {word}", total(reason)));
+    let totals = REASONS.map(|(reason, word)| format!("{} {word}", units::count(total(reason))));
     let chart = Bars {
         id: "failures",
         title: "Clients left out, by round and reason".to_owned(),
@@ -208,10 +203,10 @@ pub(super) fn failures(run: &Run) -> Result<Option<Section>, ReportError> {
             "Failed: the client failed at its task or could not be reached. Late: its reply did not arrive before the deadline. "
             "Refused: its reply did not pass the checks. None of these replies is part of a model."
         }
-        @if let Some(chart) = chart.chart()? { (charts(&[chart])) }
+        @if let Some(chart) = chart.chart() { (charts(&[chart])) }
         (messages(run).html())
     };
-    Ok(Some(Section::new("failures-and-exclusions", "Failures and exclusions", content)))
+    Some(Section::new("failures-and-exclusions", "Failures and exclusions", content))
 }
 
 /// The same message of a client in several rounds is one row.
@@ -225,8 +220,11 @@ fn messages(run: &Run) -> Table {
     let mut table =
         Table::new("Why clients were left out", ["client", "reason", "rounds", "message"]).text();
     for ((client, reason, message), rounds) in told.iter().take(MOST_ROWS) {
-        let rounds: Vec<String> = rounds.iter().map(usize::to_string).collect();
-        table.row([*client, reason, &rounds.join(", "), message]);
+        let mut listed: Vec<String> =
+            rounds.iter().take(MOST_LISTED).map(usize::to_string).collect();
+        let others = rounds.len() - listed.len();
+        listed.extend((others > 0).then(|| format!("and {} more", units::count(others))));
+        table.row([*client, reason, &listed.join(", "), message]);
     }
     if told.len() > MOST_ROWS {
         let others = units::count(told.len() - MOST_ROWS);

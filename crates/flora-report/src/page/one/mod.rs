@@ -18,30 +18,27 @@ use super::{
     data::Run,
     html::{Page, Tone, callout},
 };
-use crate::{ReportError, RunState};
+use crate::RunState;
 
 /// A report on one run.
-///
-/// # Errors
-/// [`ReportError::Figure`].
-pub(super) fn page(run: &Run) -> Result<Page, ReportError> {
+pub(super) fn page(run: &Run) -> Page {
     let sections = [
         Some(overview::section(run)),
-        progress::section(run)?,
-        clients::section(run)?,
-        costs::data(run)?,
-        costs::costs(run)?,
-        costs::failures(run)?,
-        Some(predictions::section(run)?),
+        progress::section(run),
+        clients::section(run),
+        costs::data(run),
+        costs::costs(run),
+        costs::failures(run),
+        Some(predictions::section(run)),
         Some(configuration::section(run)),
     ];
-    Ok(Page {
+    Page {
         title: run.title(),
         kind: "Run",
         subtitle: subtitle(run),
         state: Some(state(run)),
         sections: sections.into_iter().flatten().collect(),
-    })
+    }
 }
 
 fn subtitle(run: &Run) -> String {

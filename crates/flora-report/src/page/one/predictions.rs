@@ -4,7 +4,6 @@ use flora_core::{shell::quoted, text::printable};
 use maud::{Markup, html};
 
 use crate::{
-    ReportError,
     page::{
         charts::{Counts, Heat},
         data::{AFTER, BEFORE, Guess, Image, Predictions, Run},
@@ -17,12 +16,12 @@ use crate::{
 /// Images that are shown.
 const MOST_EXAMPLES: usize = 24;
 
-pub(super) fn section(run: &Run) -> Result<Section, ReportError> {
+pub(super) fn section(run: &Run) -> Section {
     let content = match &run.predictions {
-        Some(predictions) if !predictions.images.is_empty() => shown(run, predictions)?,
+        Some(predictions) if !predictions.images.is_empty() => shown(run, predictions),
         _ => missing(run),
     };
-    Ok(Section::new("predictions", "Predictions", content))
+    Section::new("predictions", "Predictions", content)
 }
 
 /// How to get them.
@@ -41,7 +40,7 @@ fn again(run: &Run) -> String {
     format!("flora report {} --predictions --overwrite", quoted(&run.path))
 }
 
-fn shown(run: &Run, predictions: &Predictions) -> Result<Markup, ReportError> {
+fn shown(run: &Run, predictions: &Predictions) -> Markup {
     let (after, before) = predictions.accuracies();
     let count = units::count(predictions.images.len());
     let shares = match (after, before) {
@@ -58,11 +57,11 @@ fn shown(run: &Run, predictions: &Predictions) -> Result<Markup, ReportError> {
     let (now, then) = (predictions.confusion(), predictions.confusion_before());
     let mistakes = confused(predictions, &now, then.as_ref());
     let mut confusions = Vec::new();
-    confusions.extend(confusion(predictions, now, "after training", "confusion")?);
+    confusions.extend(confusion(predictions, now, "after training", "confusion"));
     if let Some(counts) = then {
-        confusions.extend(confusion(predictions, counts, "before training", "confusion-before")?);
+        confusions.extend(confusion(predictions, counts, "before training", "confusion-before"));
     }
-    Ok(html! {
+    html! {
         p { (shares) " Each image counts once here; the accuracies above are means over clients." }
         @for note in &predictions.notes { (callout(Tone::Warning, note)) }
         (charts(&confusions))
@@ -73,7 +72,7 @@ fn shown(run: &Run, predictions: &Predictions) -> Result<Markup, ReportError> {
         }
         h3 { "Examples" }
         (gallery(predictions))
-    })
+    }
 }
 
 fn confusion(
@@ -81,7 +80,7 @@ fn confusion(
     counts: Counts,
     when: &str,
     id: &'static str,
-) -> Result<Option<Chart>, ReportError> {
+) -> Option<Chart> {
     let right: u64 = counts.iter().filter(|((a, b), _)| a == b).map(|(_, count)| count).sum();
     Heat {
         id,

@@ -1,7 +1,6 @@
 //! The model, round by round.
 
 use crate::{
-    ReportError,
     page::{
         charts::{Line, Lines},
         data::{Evaluation, Run},
@@ -11,14 +10,14 @@ use crate::{
 };
 
 /// Accuracy, loss, and what goes with averaging and hiding.
-pub(super) fn section(run: &Run) -> Result<Option<Section>, ReportError> {
+pub(super) fn section(run: &Run) -> Option<Section> {
     let shown = [
-        accuracy_chart(run).chart()?,
-        loss_chart(run).chart()?,
-        aggregation_chart(run).chart()?,
-        privacy_chart(run).chart()?,
+        accuracy_chart(run).chart(),
+        loss_chart(run).chart(),
+        aggregation_chart(run).chart(),
+        privacy_chart(run).chart(),
     ];
-    Ok(Section::of_charts("progress", "Round by round", shown))
+    Section::of_charts("progress", "Round by round", shown)
 }
 
 fn accuracy_chart(run: &Run) -> Lines {
