@@ -2,7 +2,8 @@
 //!
 //! - Data: named parameter [`record`]s, rows in a crash-safe [`journal`], JSON [`sealed`] by a checksum, atomic
 //!   [`files`].
-//! - Computation: independent random streams from one [`seed`], [`workers`] with single-threaded maths.
+//! - Computation: independent random streams from one [`seed`], [`workers`] with single-threaded maths,
+//!   the [`hadamard`] transform.
 //! - Text for people: safe terminal [`text`], quoted [`shell`] arguments, short [`paths`], errors that [`explain`] a
 //!   mistyped setting.
 //! - Resources: free [`disk`] space and peak [`memory`].
@@ -10,6 +11,7 @@
 pub mod disk;
 pub mod explain;
 pub mod files;
+pub mod hadamard;
 pub mod hex;
 #[cfg(feature = "images")]
 pub mod images;
