@@ -1,7 +1,7 @@
 //! Shared foundation of the flora crates.
 //!
-//! - Data: named parameter [`record`]s, rows in a crash-safe [`journal`], JSON [`sealed`] by a checksum, atomic
-//!   [`files`].
+//! - Data: named parameter [`record`]s, rows in a crash-safe [`journal`], JSON [`sealed`] by a checksum, NumPy's
+//!   [`npy`] files, atomic [`files`].
 //! - Computation: independent random streams from one [`seed`], [`workers`] with single-threaded maths,
 //!   the [`hadamard`] transform.
 //! - Text for people: safe terminal [`text`], quoted [`shell`] arguments, short [`paths`], errors that [`explain`] a
@@ -18,6 +18,7 @@ pub mod images;
 pub mod journal;
 pub mod kinds;
 pub mod memory;
+pub mod npy;
 pub mod paths;
 pub mod record;
 pub mod sealed;
