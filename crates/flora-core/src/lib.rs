@@ -5,7 +5,7 @@
 //! - Computation: independent random streams from one [`seed`], [`workers`] with single-threaded maths,
 //!   the [`hadamard`] transform.
 //! - Text for people: safe terminal [`text`], quoted [`shell`] arguments, short [`paths`], errors that [`explain`] a
-//!   mistyped setting.
+//!   mistyped setting, checks of [`settings`].
 //! - Resources: free [`disk`] space and peak [`memory`].
 
 pub mod disk;
@@ -23,6 +23,7 @@ pub mod paths;
 pub mod record;
 pub mod sealed;
 pub mod seed;
+pub mod settings;
 pub mod shell;
 pub mod text;
 pub mod workers;

@@ -43,10 +43,12 @@ impl fmt::Display for Session {
 pub struct Config {
     /// The largest magnitude of a coordinate of `weight / max_weight * update`; a larger one is an error of the client.
     /// Default 1.
+    #[serde(deserialize_with = "flora_core::settings::single")]
     pub range: f32,
     /// The largest L2 norm of `weight / max_weight * update`; a larger one is an error of the client. With it, updates
     /// are rotated at random before they are rounded, and `range` is ignored: all coordinates are then within
     /// `6 / sqrt(length)` times the norm, so that few bits are enough for any update. Default: none.
+    #[serde(deserialize_with = "flora_core::settings::optional_single")]
     pub norm: Option<f32>,
     /// Bits of one client's value, 2 to 31. Default: as many as leave room for the sum of all clients in 32.
     pub bits: Option<u32>,
