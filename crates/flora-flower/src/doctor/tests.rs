@@ -158,7 +158,7 @@ fn something_else_answers() {
     fails(&[("/", "401 Unauthorized", "<html>")], "name and password");
     fails(&[("/", "502 Bad Gateway", "<html>")], "cannot reach the SuperLink");
     fails(&[("/", "301 Moved Permanently", "")], "redirects");
-    fails(&[("/", "404 Not Found", r#"{"detail":"Not Found"}"#)], "without Flower's Fleet");
+    fails(&[("/", "404 Not Found", r#"{"detail":"Not Found"}"#)], "lacks Flower's Fleet");
 }
 
 #[test]
