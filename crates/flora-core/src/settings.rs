@@ -182,7 +182,6 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(default, deny_unknown_fields)]
-    #[expect(dead_code, reason = "only read")]
     struct Document {
         name: String,
         numbers: Numbers,
