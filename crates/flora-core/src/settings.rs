@@ -175,7 +175,9 @@ mod tests {
             assert!(error.contains(words), "{error}");
             assert!(check_single(1e300).is_err() && check_single(0.0).is_ok());
         }
-        let inner = toml::from_str::<BTreeMap<String, Numbers>>("secure = { norm = 1e-300 }");
+        // From a text, the message shows the line; from a table, the key.
+        let table: Table = "secure = { norm = 1e-300 }".parse().unwrap();
+        let inner = table.try_into::<BTreeMap<String, Numbers>>();
         let told = explain::toml(&inner.unwrap_err().to_string());
         assert!(told.contains("secure.norm: 1e-300 does not fit"), "{told}");
     }
