@@ -18,7 +18,18 @@ pub(crate) fn folder(path: &Path) -> Option<io::Result<PathBuf>> {
             output::error_line(format!(
                 "unpacked the model and the data sets of flora into {shown}"
             ));
+            name_other_versions();
         }
         Ok(folder)
     })
+}
+
+/// Names the folders of other versions, which a user may want to delete.
+pub(crate) fn name_other_versions() {
+    for folder in flora_examples::of_other_versions() {
+        output::error_line(format!(
+            "another version of flora unpacked its own into {}; delete that folder if the version is no longer used",
+            text::path(&folder)
+        ));
+    }
 }

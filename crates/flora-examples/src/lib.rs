@@ -7,8 +7,9 @@
 //! tree, the build scripts of both crates make their halves from the files; before packaging,
 //! `cargo run --release -p flora-examples --example pack` puts them into the packages.
 
+mod install;
+
 use std::error::Error;
-use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,9 @@ pub fn folder() -> Option<PathBuf> {
     data.is_absolute().then(|| data.join("flora").join(format!("examples-{checksum:08x}")))
 }
 
-/// The folder that holds the archive's content, after it was unpacked there if it was not there yet.
+/// The folder that holds the archive's content. If it is not there yet, it is unpacked; if files are missing or have
+/// another size, they are unpacked again. Folders that were left when an unpacking program was killed are removed after
+/// a day, at the next unpacking.
 ///
 /// # Errors
 ///
@@ -44,30 +47,14 @@ pub fn installed() -> io::Result<PathBuf> {
     let folder = folder().ok_or_else(|| {
         io::Error::new(io::ErrorKind::NotFound, "the user has no home folder; set HOME")
     })?;
-    install(&folder)?;
+    install::install(&folder)?;
     Ok(folder)
 }
 
-/// Unpacks beside `folder` and renames, so that `folder` is whole if it is there.
-fn install(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let parent = folder.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(|error| named(parent, error))?;
-    let unpacked = tempfile::Builder::new().prefix(".examples-").tempdir_in(parent);
-    let unpacked = unpacked.map_err(|error| named(parent, error))?;
-    unpack(unpacked.path())?;
-    match fs::rename(unpacked.path(), folder) {
-        // Another process was faster.
-        Err(_) if folder.is_dir() => Ok(()),
-        Err(error) => Err(named(folder, error)),
-        Ok(()) => {
-            // It has another name now, and stays.
-            let _ = unpacked.keep();
-            Ok(())
-        }
-    }
+/// The folders beside [`folder`] that other versions of the program unpacked, sorted. They are not removed, because an
+/// older program may still be in use; it would unpack them again.
+pub fn of_other_versions() -> Vec<PathBuf> {
+    folder().map(|folder| install::others(&folder)).unwrap_or_default()
 }
 
 /// Writes `models/`, `datasets/` and `NOTICE` into `folder`, which must be there, in place of files of the same names.
@@ -77,17 +64,23 @@ fn install(folder: &Path) -> io::Result<()> {
 ///
 /// A file cannot be written.
 pub fn unpack(folder: &Path) -> io::Result<usize> {
+    unpack_listed(folder).map(|files| files.len())
+}
+
+/// [`unpack`], which returns the names and sizes of the files.
+fn unpack_listed(folder: &Path) -> io::Result<Vec<(String, u64)>> {
     let mut archive = Archive::new(GzDecoder::new(FIRST.chain(SECOND)));
     archive.set_preserve_permissions(false);
     archive.set_preserve_mtime(false);
-    let mut files = 0;
+    let mut files = Vec::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let path = folder.join(entry.path()?);
+        let name = entry.path()?.into_owned();
+        let path = folder.join(&name);
         if !entry.unpack_in(folder).map_err(|error| named(&path, error))? {
             return Err(named(&path, io::Error::other("leads out of the folder")));
         }
-        files += 1;
+        files.push((name.to_string_lossy().into_owned(), entry.size()));
     }
     Ok(files)
 }
@@ -104,44 +97,6 @@ fn named(path: &Path, error: io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn it_is_installed_once_and_whole() {
-        let home = tempfile::tempdir().unwrap();
-        let folder = home.path().join("flora/examples-0");
-        install(&folder).unwrap();
-        assert!(folder.join("models/clip-nano/config.json").is_file());
-        assert!(folder.join("datasets/emoji-vendors/emoji-vendors.toml").is_file());
-
-        // What is there is not written again.
-        fs::write(folder.join("NOTICE"), "changed").unwrap();
-        install(&folder).unwrap();
-        assert_eq!(fs::read(folder.join("NOTICE")).unwrap(), b"changed");
-        let beside: Vec<_> = fs::read_dir(home.path().join("flora")).unwrap().collect();
-        assert_eq!(beside.len(), 1, "nothing is left beside it: {beside:?}");
-    }
-
-    #[test]
-    fn two_at_once_make_one_folder() {
-        let home = tempfile::tempdir().unwrap();
-        let folder = home.path().join("examples-0");
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| install(&folder).unwrap());
-            }
-        });
-        assert!(folder.join("NOTICE").is_file());
-        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
-        let home = tempfile::tempdir().unwrap();
-        let file = home.path().join("file");
-        fs::write(&file, "").unwrap();
-        let error = install(&file.join("examples-0")).unwrap_err().to_string();
-        assert!(error.starts_with(file.to_str().unwrap()), "{error}");
-    }
 
     #[test]
     fn the_folder_is_called_after_the_content() {

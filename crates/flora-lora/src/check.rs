@@ -1,5 +1,7 @@
 //! Validation of a configuration before there is a module.
 
+use flora_core::settings;
+
 use crate::layers::LayerConfigs;
 use crate::{LoraConfig, LoraError, TargetMatcher};
 
@@ -37,6 +39,9 @@ impl LoraConfig {
                 ),
             );
         }
+        if let Err(problem) = settings::check_single(self.lora_alpha) {
+            return wrong("lora_alpha", problem);
+        }
         if !(0.0..1.0).contains(&self.lora_dropout) {
             return wrong("lora_dropout", format!("{} is not in [0, 1)", self.lora_dropout));
         }
@@ -54,6 +59,11 @@ mod tests {
         let cases = [
             (LoraConfig { r: 0, ..Default::default() }, "lora.r"),
             (LoraConfig { lora_alpha: f64::NAN, ..Default::default() }, "lora.lora_alpha"),
+            (LoraConfig { lora_alpha: 1e300, ..Default::default() }, "lora.lora_alpha: 1e300"),
+            (
+                LoraConfig { alpha_pattern: [("a".into(), 1e-300)].into(), ..Default::default() },
+                "lora.alpha_pattern: \"a\": 1e-300 does not fit",
+            ),
             (LoraConfig { lora_dropout: 1.0, ..Default::default() }, "lora.lora_dropout"),
             (
                 LoraConfig { target_modules: Vec::new().into(), ..Default::default() },

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use flora_core::settings;
+
 use crate::pattern::{Pattern, enclose};
 use crate::text::shortened;
 use crate::{LoraConfig, LoraError};
@@ -36,6 +38,8 @@ impl LayerConfigs {
                 let problem = format!("{key:?}: {alpha} would switch the adapter off");
                 return Err(layers.alphas.wrong(problem));
             }
+            settings::check_single(*alpha)
+                .map_err(|problem| layers.alphas.wrong(format!("{key:?}: {problem}")))?;
         }
         Ok(layers)
     }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use flora_clip::ClipConfig;
+use flora_core::{explain, settings};
 use serde::{Deserialize, Serialize};
 
 use crate::{Augmentation, Precision, PretrainError};
@@ -85,9 +86,12 @@ impl PretrainConfig {
     pub fn from_file(path: &Path) -> Result<Self, PretrainError> {
         let text = flora_core::files::read_text(path)
             .map_err(|error| PretrainError::file(path, format!("cannot be read: {error}")))?;
-        let config: Self = toml::from_str(&text).map_err(|error| {
-            PretrainError::file(path, flora_core::explain::toml(&error.to_string()))
-        })?;
+        let wrong = |problem: &str| PretrainError::file(path, explain::toml(problem));
+        let config: Self = toml::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
+        // Seeds of all 64 bits are text that configurations can have, and documents cannot.
+        if let Ok(document) = text.parse() {
+            settings::refuse_lists::<Self>(&document).map_err(|problem| wrong(&problem))?;
+        }
         config.check()?;
         Ok(config)
     }

@@ -135,3 +135,21 @@ fn an_unknown_key_is_refused_by_name() {
     let error = PretrainConfig::from_file(&path).unwrap_err().to_string();
     assert!(error.contains("epocs") && error.contains("pretrain.toml"), "{error}");
 }
+
+#[test]
+fn values_that_would_change_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    config(dir.path());
+    let path = dir.path().join("pretrain.toml");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let table = "{ hue = 0.0, grey = 0.0, outline = 0.0 }";
+    for (augmentation, problem) in [
+        ("[]", "augmentation: expected a table, found a list"),
+        ("{ hue = 1e300 }", "1e300 does not fit in single precision"),
+        ("{ scale = [1e-300, 1.0] }", "1e-300 does not fit in single precision"),
+    ] {
+        std::fs::write(&path, whole.replace(table, augmentation)).unwrap();
+        let error = PretrainConfig::from_file(&path).unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+}

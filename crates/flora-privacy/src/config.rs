@@ -325,3 +325,34 @@ impl SampleConfig {
         Budget::new(mechanism, self.noise, self.epsilon, self.delta, self.accountant)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flora_core::{explain, settings};
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Federation {
+        #[expect(dead_code, reason = "only read")]
+        privacy: PrivacyConfig,
+    }
+
+    /// serde accepts both.
+    #[test]
+    fn lists_in_place_of_tables_are_refused_by_name() {
+        for (text, place) in [
+            ("privacy = ['local', 0.5]", "privacy"),
+            (
+                "privacy = { kind = 'central', clip = 0.5, noise = 1.0, adaptive = [] }",
+                "privacy.adaptive",
+            ),
+        ] {
+            toml::from_str::<Federation>(text).unwrap();
+            let refused = settings::refuse_lists::<Federation>(&text.parse().unwrap());
+            let told = explain::toml(&refused.unwrap_err());
+            assert_eq!(told, format!("{place}: expected a table, found a list"));
+        }
+    }
+}

@@ -43,10 +43,12 @@ impl fmt::Display for Session {
 pub struct Config {
     /// The largest magnitude of a coordinate of `weight / max_weight * update`; a larger one is an error of the client.
     /// Default 1.
+    #[serde(deserialize_with = "flora_core::settings::single")]
     pub range: f32,
     /// The largest L2 norm of `weight / max_weight * update`; a larger one is an error of the client. With it, updates
     /// are rotated at random before they are rounded, and `range` is ignored: all coordinates are then within
     /// `6 / sqrt(length)` times the norm, so that few bits are enough for any update. Default: none.
+    #[serde(deserialize_with = "flora_core::settings::optional_single")]
     pub norm: Option<f32>,
     /// Bits of one client's value, 2 to 31. Default: as many as leave room for the sum of all clients in 32.
     pub bits: Option<u32>,
@@ -203,7 +205,42 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
+    use flora_core::{explain, settings};
+
     use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Federation {
+        secure: Option<Config>,
+    }
+
+    fn refused(text: &str) -> String {
+        let read = toml::from_str::<Federation>(text).map_err(|error| error.to_string());
+        let checked =
+            read.and_then(|_| settings::refuse_lists::<Federation>(&text.parse().unwrap()));
+        explain::toml(&checked.unwrap_err())
+    }
+
+    #[test]
+    fn values_that_would_change_are_refused_by_name() {
+        for (value, told) in [
+            ("[]", "secure: expected a table, found a list"),
+            ("[0.5, 1.0]", "secure: expected a table, found a list"),
+            ("{ faults = [] }", "secure.faults: expected a table, found a list"),
+            ("{ norm = 1e-300 }", "1e-300 does not fit in single precision; the smallest number"),
+            ("{ norm = 1e300 }", "1e300 does not fit in single precision; the largest number"),
+            ("{ range = 1e300 }", "1e300 does not fit in single precision; the largest number"),
+        ] {
+            let refused = refused(&format!("secure = {value}"));
+            assert!(refused.contains(told), "{value}: {refused}");
+        }
+        let text = "secure = { range = 2, norm = 0.5, bits = 8 }";
+        let read: Federation = toml::from_str(text).unwrap();
+        let config = Config { range: 2.0, norm: Some(0.5), bits: Some(8), ..Config::default() };
+        assert_eq!(read.secure, Some(config));
+        assert_eq!(settings::refuse_lists::<Federation>(&text.parse().unwrap()), Ok(()));
+    }
 
     #[test]
     fn two_thirds_is_the_fewest_above() {

@@ -20,6 +20,7 @@ use chacha20::{
     ChaCha20,
     cipher::{KeyIvInit, StreamCipher},
 };
+use flora_core::hadamard;
 
 use crate::{
     Session,
@@ -62,7 +63,7 @@ impl Rotation {
             for (at, begin) in windows(last).enumerate() {
                 let window = &mut values[begin..begin + size];
                 flip(window, &signs, (2 * pass + at) * size);
-                hadamard(window);
+                hadamard::transform(window);
             }
         }
     }
@@ -74,7 +75,7 @@ impl Rotation {
         for pass in (0..passes).rev() {
             for (at, begin) in windows(last).enumerate().rev() {
                 let window = &mut values[begin..begin + size];
-                hadamard(window);
+                hadamard::transform(window);
                 flip(window, &signs, (2 * pass + at) * size);
             }
             if pass > 0 {
@@ -123,20 +124,6 @@ fn flip(values: &mut [f64], signs: &[u8], from: usize) {
     for (i, value) in values.iter_mut().enumerate() {
         let bit = from + i;
         *value *= if signs[bit / 8] >> (bit % 8) & 1 == 1 { -by } else { by };
-    }
-}
-
-/// Multiplies by the Hadamard matrix of Sylvester's order, with entries 1 and -1.
-fn hadamard(values: &mut [f64]) {
-    let mut half = 1;
-    while half < values.len() {
-        for pair in values.chunks_exact_mut(2 * half) {
-            let (left, right) = pair.split_at_mut(half);
-            for (left, right) in left.iter_mut().zip(right) {
-                (*left, *right) = (*left + *right, *left - *right);
-            }
-        }
-        half *= 2;
     }
 }
 

@@ -65,13 +65,17 @@ impl ClassWeights {
     /// Checks that the weights are valid; an error names the class.
     pub(crate) fn check(&self) -> Result<(), String> {
         let Self::Table(table) = self else { return Ok(()) };
-        // With weights of zero only, a batch has no mean.
-        match table.iter().find(|(_, weight)| !(weight.is_finite() && **weight > 0.0)) {
-            Some((class, weight)) => {
-                Err(format!("{weight} for {class:?} is not a positive number"))
+        for (class, &weight) in table {
+            // With weights of zero only, a batch has no mean.
+            if !(weight.is_finite() && weight > 0.0) {
+                return Err(format!("{weight} for {class:?} is not a positive number"));
             }
-            None => Ok(()),
+            let single = weight as f32;
+            if !single.is_finite() || single == 0.0 {
+                return Err(format!("{weight:e} for {class:?} does not fit in single precision"));
+            }
         }
+        Ok(())
     }
 
     /// Checks that the named classes exist.
@@ -140,7 +144,7 @@ mod tests {
     #[test]
     fn weights_are_positive_and_of_classes_that_there_are() {
         let table = |weight| ClassWeights::Table([("cat".to_owned(), weight)].into());
-        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-300, 1e300] {
             assert!(table(bad).check().unwrap_err().contains("\"cat\""));
         }
         table(0.1).check().unwrap();

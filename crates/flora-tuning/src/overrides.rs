@@ -3,6 +3,7 @@
 use flora_core::{
     explain,
     renamed::{self, KEYS},
+    settings,
 };
 use toml::{Table, Value};
 
@@ -32,6 +33,10 @@ pub(crate) fn read(
         // Read directly from the text, so that an error shows its line.
         let experiment: Experiment =
             toml::from_str(text).map_err(|error| wrong(origin, &error.to_string()))?;
+        if let Ok(document) = &document {
+            settings::refuse_lists::<Experiment>(document)
+                .map_err(|problem| wrong(origin, &problem))?;
+        }
         experiment.check().map_err(|problem| wrong(origin, &problem))?;
         return Ok(Experiment { renamed, ..experiment });
     }
@@ -127,6 +132,7 @@ fn whole_partition(assignment: &str, problem: &str, document: &Table) -> Option<
 fn check(document: &Table) -> Result<Experiment, String> {
     let experiment: Experiment =
         document.clone().try_into().map_err(|error: toml::de::Error| error.to_string())?;
+    settings::refuse_lists::<Experiment>(document)?;
     experiment.check()?;
     Ok(experiment)
 }
@@ -259,6 +265,50 @@ mod tests {
         let told = refused(LEAST, &needs[..1]);
         let lacks = "--set partition.kind=dirichlet: partition: missing field `beta`; set the whole table at once";
         assert!(told.starts_with(lacks), "{told}");
+    }
+
+    /// serde accepts a list where a table is meant, and numbers that are 0 or infinite in single precision.
+    #[test]
+    fn values_that_would_change_are_refused_by_name() {
+        for (key, value, problem) in [
+            ("federation.secure", "[]", "expected a table, found a list"),
+            ("federation.secure", "[0.5]", "expected a table, found a list"),
+            ("federation.secure.faults", "[]", "expected a table, found a list"),
+            ("training", "[]", "expected a table, found a list"),
+            ("faults", "[]", "expected a table, found a list"),
+            ("data.limit", "[]", "expected a table, found a list"),
+            ("method.lora", "[]", "expected a table, found a list"),
+            ("federation.privacy", "['local', 0.5]", "expected a table, found a list"),
+            ("federation.secure.norm", "1e-300", "1e-300 does not fit in single precision"),
+            ("federation.secure.norm", "1e300", "1e300 does not fit in single precision"),
+            ("federation.secure.range", "1e300", "1e300 does not fit in single precision"),
+            ("training.eps", "1e-300", "1e-300 does not fit in single precision"),
+            ("training.weight_decay", "1e300", "1e300 does not fit in single precision"),
+            ("training.betas", "[0.9, 1e300]", "1e300 does not fit in single precision"),
+            ("training.learning_rate", "1e300", "1e300 does not fit in single precision"),
+            ("training.class_weights.cat", "1e-300", "1e-300 for \"cat\" does not fit in single"),
+            ("method.lora.lora_alpha", "1e-300", "1e-300 does not fit in single precision"),
+            ("method.closed_form.weight", "1e300", "1e300 does not fit in single precision"),
+        ] {
+            let set = format!("{key}={value}");
+            let told = refused(LEAST, &[&set]);
+            let (table, _) = key.rsplit_once('.').unwrap_or((key, ""));
+            assert!(told.starts_with(&format!("--set {set}: {table}")), "{told}");
+            assert!(told.contains(problem), "{told}");
+            let told = refused(&format!("{key} = {value}\n{LEAST}"), &[]);
+            assert!(told.contains(table) && told.contains(problem), "{told}");
+        }
+        for (key, value) in [
+            ("federation.secure", "{}"),
+            ("method.lora.target_modules", "[\"q_proj\"]"),
+            ("federation.strategy", "{ kind = \"stacking\", ranks = [2, 2] }"),
+            ("federation.selection", "{ kind = \"named\", clients = [\"a\"] }"),
+            ("training.betas", "[0.9, 0.5]"),
+        ] {
+            let text = format!("{key} = {value}\n{LEAST}");
+            let read = read("mine.toml", &text, &[]);
+            assert!(read.is_ok(), "{text}: {read:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
+use flora_core::settings;
 use flora_kernels::Adam;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -33,8 +34,10 @@ pub struct TrainingConfig {
     /// The learning rate schedule.
     pub schedule: Schedule,
     /// Adam's decay rates of the first and second moment.
+    #[serde(deserialize_with = "flora_core::settings::two_singles")]
     pub betas: [f32; 2],
     /// Adam's epsilon.
+    #[serde(deserialize_with = "flora_core::settings::single")]
     pub eps: f32,
     /// SGD's momentum, in `[0, 1)`.
     pub momentum: f64,
@@ -42,6 +45,7 @@ pub struct TrainingConfig {
     #[serde(skip_serializing_if = "ClassWeights::is_none")]
     pub class_weights: ClassWeights,
     /// Weight decay: an L2 penalty added to the gradient, or decoupled from it with [`OptimizerName::AdamW`].
+    #[serde(deserialize_with = "flora_core::settings::single")]
     pub weight_decay: f32,
 }
 
@@ -149,6 +153,8 @@ impl TrainingConfig {
             }
         };
         positive("learning_rate", self.learning_rate)?;
+        settings::check_single(self.learning_rate)
+            .map_err(|problem| format!("training.learning_rate: {problem}"))?;
         positive("eps", f64::from(self.eps))?;
         positive("batch_size", self.batch_size as f64)?;
         positive("local_epochs", self.local_epochs as f64)?;

@@ -123,6 +123,7 @@ impl Init {
                 "the model and the data sets of flora are in {}",
                 text::path(&folder)
             ));
+            crate::shipped::name_other_versions();
             return Ok(());
         };
         self.overwrite.check_folder("--out", out)?;

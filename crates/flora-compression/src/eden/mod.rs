@@ -30,13 +30,11 @@
 //! `eden/{b}`.
 
 mod blocks;
-mod hadamard;
 
-use flora_core::seed::stream;
+use flora_core::{hadamard, seed::stream};
 use rand::Rng;
 
 use self::blocks::{Block, LARGEST, blocks};
-use self::hadamard::hadamard;
 use crate::bits::{BitReader, BitWriter};
 use crate::bytes::{Fields, write_scales};
 use crate::error::CodecError;
@@ -113,7 +111,7 @@ fn encode_block(mut values: Vec<f32>, bits: u8, signs: &Signs, codes: &mut BitWr
     values.iter_mut().for_each(|value| *value /= most);
     for signs in signs {
         multiply(&mut values, signs);
-        hadamard(&mut values);
+        hadamard::transform(&mut values);
     }
     // `values` are D y / most: the applied matrix is sqrt(D) times the orthonormal one.
     let square = |value: &f32| f64::from(*value) * f64::from(*value);
@@ -187,7 +185,7 @@ fn decode_block(codes: &[u8], scale: f32, bits: u8, signs: &Signs) -> Result<Vec
         values.push(if code >= centroids.len() { -magnitude } else { magnitude });
     }
     for signs in signs.iter().rev() {
-        hadamard(&mut values);
+        hadamard::transform(&mut values);
         multiply(&mut values, signs);
     }
     // In double precision, too, the number is at most the largest finite single-precision number.

@@ -8,7 +8,6 @@
 
 pub(crate) mod config;
 mod error;
-pub(crate) mod npy;
 pub mod packed;
 pub mod stock;
 

@@ -21,11 +21,11 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use flora_core::{Dtype, HostTensor, ParameterRecord};
+use flora_core::{Dtype, HostTensor, ParameterRecord, npy};
 use flora_federation::{Message, Value};
 use serde::{Deserialize, Serialize};
 
-use super::{CodecError, npy};
+use super::CodecError;
 use crate::objects::{Array, ArrayRecord, NUMPY, Record, RecordDict};
 use crate::pairs::Pairs;
 use crate::wire::records::{ConfigRecord, ConfigValue};
@@ -100,7 +100,8 @@ pub(super) fn to_records(message: &Message) -> Result<RecordDict, CodecError> {
         0..=MOST_INLINE => values(&mut bytes),
         length => {
             let shape = vec![length as usize];
-            let data = npy::write("|u1", &shape, values);
+            let mut data = npy::head("|u1", &shape);
+            values(&mut data);
             many = Some(Array { dtype: "uint8".to_owned(), shape, stype: NUMPY.to_owned(), data });
         }
     }
@@ -136,7 +137,7 @@ pub(super) fn from_records(records: &RecordDict) -> Result<Message, CodecError> 
 /// The bytes in the array of large values.
 fn many_values(array: &Array) -> Result<&[u8], CodecError> {
     let wrong = |problem: String| CodecError::tensor(VALUES, VALUES, problem);
-    let (header, values) = npy::read(&array.data).map_err(wrong)?;
+    let (header, values) = npy::read(&array.data).map_err(|it| wrong(it.to_string()))?;
     if array.stype != NUMPY || header.descr != "|u1" || header.shape != [values.len()] {
         return Err(wrong("it is not one row of bytes".to_owned()));
     }

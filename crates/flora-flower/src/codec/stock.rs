@@ -15,10 +15,10 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use flora_core::{Dtype, HostTensor, ParameterRecord};
+use flora_core::{Dtype, HostTensor, ParameterRecord, npy};
 use flora_federation::{Message, NUM_EXAMPLES, PARAMETERS};
 
-use super::{CodecError, config, npy};
+use super::{CodecError, config};
 use crate::objects::{Array, ArrayRecord, NUMPY, Record, RecordDict};
 use crate::wire::records::{ConfigRecord, MetricRecord, MetricValue};
 
@@ -136,7 +136,8 @@ fn array(tensor: &HostTensor) -> Result<Array, &'static str> {
         Dtype::U8 => ("uint8", "|u1"),
     };
     let shape = tensor.shape().to_vec();
-    let data = npy::write(descr, &shape, |file| file.extend(tensor.to_le_bytes()));
+    let mut data = npy::head(descr, &shape);
+    data.extend(tensor.to_le_bytes());
     Ok(Array { dtype: dtype.to_owned(), shape, stype: NUMPY.to_owned(), data })
 }
 
@@ -165,7 +166,7 @@ fn tensor(array: &Array) -> Result<HostTensor, String> {
 
 /// Reads a tensor from a `.npy` file.
 pub(crate) fn numpy_tensor(file: &[u8]) -> Result<HostTensor, String> {
-    let (header, values) = npy::read(file)?;
+    let (header, values) = npy::read(file).map_err(|error| error.to_string())?;
     let is_double = header.descr == "<f8";
     let dtype = match header.descr.as_str() {
         // Read below.

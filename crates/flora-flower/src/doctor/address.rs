@@ -38,11 +38,11 @@ fn recognise(reply: &Reply) -> Result<(), (String, &'static str)> {
             "Nodes identify themselves by their keys alone: the proxy must let /v1/fleet/ through without asking",
         )),
         (404, Some(_)) => Err((
-            "an API of some kind answers, without Flower's Fleet service".to_owned(),
+            "another API answers, which lacks Flower's Fleet service".to_owned(),
             "Correct the address, or update the SuperLink to Flower 1.40 or later",
         )),
         (502..=504, _) => Err((
-            format!("a proxy answers, but no SuperLink behind it (HTTP {status})"),
+            format!("a proxy answers, but cannot reach the SuperLink (HTTP {status})"),
             "Start the SuperLink, or correct its address in the proxy's configuration",
         )),
         (301..=308, _) => Err((
@@ -50,7 +50,7 @@ fn recognise(reply: &Reply) -> Result<(), (String, &'static str)> {
             "Give the address to which it redirects: requests with signatures are not sent on",
         )),
         (403..=405, None) => Err((
-            format!("a web server answers, which does not serve /v1/fleet/ (HTTP {status})"),
+            format!("a web server answers, but does not serve /v1/fleet/ (HTTP {status})"),
             "Correct the address; if a proxy is there, it must pass POST /v1/fleet/ on to the SuperLink",
         )),
         _ => Err((
@@ -68,7 +68,7 @@ fn unanswered(url: &str, error: &LinkError) -> Check {
             match super::tls::speaks_tls(url) {
                 true => Check::failed(
                     NAME,
-                    format!("{url} wants TLS"),
+                    format!("{url} requires TLS"),
                     "Write the address with https://, and name its CA with --root-certificates if it is your own",
                 ),
                 false => Check::failed(NAME, found, silence(problem)),

@@ -156,9 +156,9 @@ fn something_else_answers() {
     fails(&[], "a web server answers");
     fails(&[("/", "200 OK", "hello")], "not answer as a SuperLink does (HTTP 200)");
     fails(&[("/", "401 Unauthorized", "<html>")], "name and password");
-    fails(&[("/", "502 Bad Gateway", "<html>")], "no SuperLink behind it");
+    fails(&[("/", "502 Bad Gateway", "<html>")], "cannot reach the SuperLink");
     fails(&[("/", "301 Moved Permanently", "")], "redirects");
-    fails(&[("/", "404 Not Found", r#"{"detail":"Not Found"}"#)], "without Flower's Fleet");
+    fails(&[("/", "404 Not Found", r#"{"detail":"Not Found"}"#)], "lacks Flower's Fleet");
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub enum LinkError {
         problem: String,
     },
     /// HTTP status 401.
-    #[error("{url} refuses to recognise this {}: {detail}{}", caller(path), clock(path, *.skew))]
+    #[error("{url} could not authenticate this {}: {detail}{}", caller(path), clock(path, *.skew))]
     Unauthorized {
         /// The SuperLink.
         url: String,
@@ -66,11 +66,11 @@ pub enum LinkError {
     #[error(
         "{url}{path} is not served (HTTP {status}). {}",
         if path.starts_with("/v1/fleet") {
-            "Check that this is the address of a SuperLink of Flower 1.40 or later, and that its proxy lets /v1/fleet/ \
-             through"
+            "Check that this is the address of a SuperLink of Flower 1.40 or later, and that its proxy forwards \
+             /v1/fleet/"
         } else {
-            "Its proxy keeps this service closed, as it should: give the address of the SuperLink itself, on its own \
-             machine"
+            "The proxy does not forward this service, which is the recommended configuration: run this command on the \
+             SuperLink's own machine, with the address of the SuperLink itself"
         }
     )]
     NotServed {
@@ -116,7 +116,7 @@ pub enum LinkError {
     },
 }
 
-/// Who is not recognised.
+/// The caller whose authentication failed.
 fn caller(path: &str) -> &'static str {
     if path.starts_with("/v1/fleet") { "node" } else { "server" }
 }
@@ -125,7 +125,7 @@ fn clock(path: &str, skew: Option<f64>) -> String {
     match skew {
         Some(skew) if is_refused(skew) => format!(". {}", clock_remedy(skew)),
         Some(_) if path.starts_with("/v1/fleet") => {
-            ". The clocks agree, so it is the key: check that it is the one that was registered"
+            ". The clocks agree, so the key is the problem: check that it is the one that was registered"
                 .to_owned()
         }
         _ => String::new(),
@@ -141,7 +141,7 @@ pub(crate) fn is_refused(skew: f64) -> bool {
 pub(crate) fn clock_remedy(skew: f64) -> String {
     let (seconds, how) = (skew.abs(), if skew > 0.0 { "ahead of" } else { "behind" });
     format!(
-        "This machine's clock is {seconds:.0} s {how} the SuperLink's; set both by the network (timedatectl set-ntp true)"
+        "This machine's clock is {seconds:.0} s {how} the SuperLink's; synchronise both with NTP (timedatectl set-ntp true)"
     )
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn silence(problem: &str) -> &'static str {
     } else if says(&["lookup", "host not found", "resolve", "no address"]) {
         "The host's name is unknown: correct it, or check this machine's DNS"
     } else if says(&["http 502", "http 503", "http 504"]) {
-        "The proxy answers, but not the SuperLink behind it: start the SuperLink, or correct the proxy's address of it"
+        "The proxy cannot reach the SuperLink: start the SuperLink, or correct its address in the proxy's configuration"
     } else if says(&["timeout", "timed out", "unreachable", "no route"]) {
         "Check the address, and that no firewall between the two machines drops the connection"
     } else {

@@ -16,7 +16,7 @@ pub enum NodeError {
     Object(#[from] crate::objects::ObjectError),
     /// The operator has not registered the key.
     #[error(
-        "this node is not registered, and the SuperLink accepts no others. Send {} to its operator, who runs \
+        "this node is not registered, and the SuperLink accepts registered nodes only. Send {} to its operator, who runs \
          `flwr supernode register {} CONNECTION`, where CONNECTION is the SuperLink's name in the operator's Flower \
          configuration",
         key.display(),
@@ -36,7 +36,7 @@ pub enum NodeError {
     },
     /// Another node uses the folder.
     #[error(
-        "{}: another node uses this folder; stop it, or give this one a folder of its own with --state",
+        "{}: another node uses this folder; stop that node, or name another folder with --state",
         path.display()
     )]
     Locked {

@@ -20,16 +20,16 @@ pub enum ServerError {
     Object(#[from] crate::objects::ObjectError),
     /// Another process serves the run.
     #[error(
-        "{url} did not hand the run to this process. Start the SuperLink with --isolation process: without it, it \
-         starts a process of Flower's for each run"
+        "{url} did not assign the run to this process. Start the SuperLink with --isolation process: otherwise it \
+         starts a Flower process for each run"
     )]
     Taken {
         /// The SuperLink.
         url: String,
     },
-    /// The SuperLink handed out somebody else's run.
+    /// The SuperLink assigned somebody else's run.
     #[error(
-        "the SuperLink handed out run {run_id} instead, which was started elsewhere and no process serves. Stop it \
+        "the SuperLink assigned run {run_id} instead, which was started elsewhere and has no server. Stop that run \
          with `flwr stop {run_id}`, and try again"
     )]
     Foreign {
@@ -46,8 +46,8 @@ pub enum ServerError {
     },
     /// The SuperLink ended the run.
     #[error(
-        "the SuperLink ended the run or forgot it: it was stopped (flwr stop), this server was not heard for a minute, \
-         or the SuperLink was restarted without --database"
+        "the SuperLink ended the run or lost it: somebody stopped it (flwr stop), the SuperLink received no heartbeat \
+         from this server for a minute, or it was restarted without --database"
     )]
     Over,
     /// The file of the SuperLink's secret cannot be used.
@@ -59,7 +59,7 @@ pub enum ServerError {
         problem: String,
     },
     /// The SuperLink requires a secret, or a different one.
-    #[error("{url} does not let this process serve runs. {remedy}")]
+    #[error("{url} does not allow this process to serve runs. {remedy}")]
     SecretRefused {
         /// The SuperLink.
         url: String,

@@ -123,12 +123,12 @@ pub(super) fn refusal(url: &str, path: &str, reply: &Reply, said: Option<Said>) 
         (400, None)
             if String::from_utf8_lossy(bytes).contains("HTTP request was sent to HTTPS") =>
         {
-            LinkError::Protocol { url, problem: "this address uses TLS; write https://".into() }
+            LinkError::Protocol { url, problem: "this port requires TLS; write https://".into() }
         }
         (413, _) => LinkError::Protocol {
             url,
             problem:
-                "its proxy refuses bodies of this size (HTTP 413). Its operator must allow 8 MiB"
+                "the proxy rejects requests of this size (HTTP 413). Its operator must allow 8 MiB"
                     .into(),
         },
         (_, Some(Said { code, detail, .. })) => {

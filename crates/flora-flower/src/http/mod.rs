@@ -285,7 +285,7 @@ impl Link {
             ureq::Error::BadUri(problem) => Err(LinkError::Url { url, problem }),
             _ if tls::is_not_tls(&error) => Err(LinkError::Protocol {
                 url,
-                problem: "it answers without TLS. If this is your SuperLink, its address begins with http://, not https://"
+                problem: "this port does not use TLS. If it is your SuperLink, write http:// instead of https://"
                     .into(),
             }),
             ureq::Error::Http(_) | ureq::Error::LargeResponseHeader(..) => {

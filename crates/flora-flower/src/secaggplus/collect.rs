@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use flora_core::ParameterRecord;
+use flora_core::{ParameterRecord, npy};
 
 use super::error::{CHANGED, refuse, too_few};
 use super::held::Held;
@@ -11,7 +11,6 @@ use super::quantize::{check_range, quantize, weight};
 use super::read::Fields;
 use super::stage::{Shared, Training};
 use super::{Random, SecAggError, fernet};
-use crate::codec::npy;
 
 impl Training {
     /// Checks that the parameters have the shapes of those that were sent: the server adds them up.
@@ -123,10 +122,10 @@ impl Shared {
         let shapes =
             std::iter::once(&[1][..]).chain(parameters.iter().map(|(_, tensor)| tensor.shape()));
         let file = |(shape, array): (&[usize], Vec<u32>)| {
-            npy::write("<u4", shape, |file| {
-                file.reserve_exact(4 * array.len());
-                array.iter().for_each(|value| file.extend((value & bits).to_le_bytes()));
-            })
+            let mut file = npy::head("<u4", shape);
+            file.reserve_exact(4 * array.len());
+            array.iter().for_each(|value| file.extend((value & bits).to_le_bytes()));
+            file
         };
         Ok(shapes.zip(arrays).map(file).collect())
     }

@@ -1,13 +1,12 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use flora_core::npy;
+
 use crate::InferenceError;
 
 /// The tensor's name in a safetensors file.
 pub const TENSOR: &str = "embeddings";
-
-/// The first bytes of a `.npy` file of version 1.0.
-const NPY_MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
 
 /// The file formats of embeddings, by extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,17 +38,7 @@ impl Format {
     /// Writes the header of a matrix of this shape; its values follow, row-major and little-endian.
     pub(super) fn write_head(self, out: &mut dyn Write, [rows, dim]: [usize; 2]) -> io::Result<()> {
         match self {
-            Self::Npy => {
-                // Version 1.0 of NumPy's format. The crate `npyz` brings eleven others; the tests read with it.
-                let shape = format!("'shape': ({rows}, {dim}), ");
-                let header = format!("{{'descr': '<f4', 'fortran_order': False, {shape}}}");
-                // The values must be aligned to 64 bytes, and the header ends with a line break.
-                let length = (NPY_MAGIC.len() + 2 + header.len() + 1).next_multiple_of(64);
-                let length = length - NPY_MAGIC.len() - 2;
-                out.write_all(NPY_MAGIC)?;
-                out.write_all(&(length as u16).to_le_bytes())?;
-                writeln!(out, "{header:<width$}", width = length - 1)
-            }
+            Self::Npy => out.write_all(&npy::head("<f4", &[rows, dim])),
             Self::Safetensors => {
                 let header = serde_json::json!({ TENSOR: {
                     "dtype": "F32", "shape": [rows, dim], "data_offsets": [0, 4 * rows * dim],

@@ -16,17 +16,22 @@ use view::{Colors, View, compose};
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
     /// Largest rotation to either side, in degrees.
+    #[serde(deserialize_with = "flora_core::settings::single")]
     pub rotation: f32,
     /// Smallest and largest factor on the size.
+    #[serde(deserialize_with = "flora_core::settings::two_singles")]
     pub scale: [f32; 2],
     /// Largest shift along each axis, as a share of the side.
+    #[serde(deserialize_with = "flora_core::settings::single")]
     pub shift: f32,
     /// Probability of a mirror image.
     pub flip: f64,
     /// Largest change of brightness and contrast, as a share.
+    #[serde(deserialize_with = "flora_core::settings::single")]
     pub color: f32,
     /// Largest rotation of the hues to either side, in degrees, and at the same time largest change of the saturation
     /// in per cent.
+    #[serde(deserialize_with = "flora_core::settings::single")]
     pub hue: f32,
     /// Probability of a picture without colours.
     pub grey: f64,

@@ -1,29 +1,59 @@
-use std::{borrow::Cow, collections::BTreeMap, fmt::Display, path::Path};
+//! The lines of a `metrics.jsonl`, as far as they can be read.
 
-use flora_federation::{EvaluatedModel, RunStatus};
+use std::{
+    borrow::Cow,
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use flora_federation::Event;
 use serde::Deserialize;
 
-use crate::{Accuracies, Accuracy, folder::read::Lines, tally::spent};
+use crate::folder::read::Lines;
 
-/// The short version of a `metrics.jsonl`, as far as it can be read.
-#[derive(Debug, Default)]
-pub(crate) struct Told {
-    pub(crate) name: Option<String>,
-    pub(crate) method: Option<String>,
-    pub(crate) planned: Option<usize>,
-    pub(crate) seed: u64,
-    pub(crate) model: Option<EvaluatedModel>,
-    /// The global model by round or, if there is none, the clients' own models.
-    pub(crate) rounds: BTreeMap<usize, Accuracy>,
-    pub(crate) bytes_up: u64,
-    pub(crate) bytes_down: u64,
-    /// The privacy spent so far.
-    pub(crate) epsilon: Option<f64>,
-    pub(crate) seconds: Option<f64>,
-    /// The final status and its reason.
-    pub(crate) end: Option<(RunStatus, Option<String>)>,
-    /// The reason why the rest is missing.
-    pub(crate) problem: Option<String>,
+/// The kinds of all events of this version.
+pub(crate) const KINDS: [&str; 12] = [
+    "run_started",
+    "round_started",
+    "client_replied",
+    "client_failed",
+    "below_quorum",
+    "aggregated",
+    "evaluated",
+    "stopped_early",
+    "phase_finished",
+    "note",
+    "warning",
+    "run_finished",
+];
+
+/// Why the rest of a file was not read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// The file cannot be read.
+    Io { path: PathBuf, error: io::Error },
+    /// A complete line, counted from 1, that is not an event.
+    Damaged { path: PathBuf, line: usize, error: serde_json::Error },
+}
+
+impl Unread {
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+}
+
+impl fmt::Display for Unread {
+    /// Names the file without its folder.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Io { path, .. } | Self::Damaged { path, .. }) = self;
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        match self {
+            Self::Io { error, .. } => write!(formatter, "{file}: {error}"),
+            Self::Damaged { line, error, .. } => {
+                write!(formatter, "{file}, line {line}: {error}")
+            }
+        }
+    }
 }
 
 /// The kind of an event.
@@ -33,116 +63,76 @@ struct Kind<'a> {
     event: Cow<'a, str>,
 }
 
-/// The kinds that are read. In a run with many clients, most lines are of other kinds, and so are those that later
-/// versions add.
-const KINDS: [&str; 4] = ["run_started", "evaluated", "aggregated", "run_finished"];
-
-/// The keys of these that matter here.
-#[derive(Deserialize)]
-struct Line {
-    name: Option<String>,
-    method: Option<String>,
-    rounds: Option<usize>,
-    round: Option<usize>,
-    model: Option<EvaluatedModel>,
-    accuracy: Option<f64>,
-    accuracy_weighted: Option<f64>,
-    #[serde(default)]
-    clients: Vec<Tested>,
-    bytes_up: Option<u64>,
-    bytes_down: Option<u64>,
-    #[serde(default)]
-    metrics: Spent,
-    seed: Option<u64>,
-    seconds: Option<f64>,
-    status: Option<RunStatus>,
-    message: Option<String>,
+/// Calls `hear` with every event of these kinds, up to the file's end or its first damaged line. An incomplete last
+/// line is still being written, or was when the run was killed.
+///
+/// Of lines of other kinds, only the kind is read: in a run with many clients most lines are of a few kinds, and later
+/// versions may add some.
+pub(crate) fn read(path: &Path, kinds: &[&str], mut hear: impl FnMut(Event)) -> Result<(), Unread> {
+    let io = |error| Unread::Io { path: path.to_owned(), error };
+    let mut lines = Lines::open(path).map_err(io)?;
+    for number in 1.. {
+        let Some(line) = lines.next().map_err(io)? else { break };
+        let damaged = |error| Unread::Damaged { path: path.to_owned(), line: number, error };
+        let Kind { event } = serde_json::from_slice(line).map_err(damaged)?;
+        if kinds.contains(&&*event) {
+            hear(serde_json::from_slice(line).map_err(damaged)?);
+        }
+    }
+    Ok(())
 }
 
-/// What [`EPSILON`](flora_federation::EPSILON) names of a round's metrics; others may be `null`.
-#[derive(Default, Deserialize)]
-struct Spent {
-    epsilon: Option<f64>,
-}
+#[cfg(test)]
+mod tests {
+    use std::fs;
 
-#[derive(Deserialize)]
-struct Tested {
-    num_examples: usize,
-}
+    use super::*;
 
-impl Told {
-    /// Reads the file up to its end, or to the first line that is damaged. An incomplete last line is still being
-    /// written, or was when the run was killed.
-    pub(crate) fn read(path: &Path) -> Self {
-        let mut told = Self::default();
-        if let Err(problem) = told.take_down(path) {
-            let file = path.file_name().unwrap_or_default().to_string_lossy();
-            told.problem = Some(format!("{file}{problem}"));
+    fn heard(text: &str, kinds: &[&str]) -> (Vec<String>, Option<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        fs::write(&path, text).unwrap();
+        let mut heard = Vec::new();
+        let end = read(&path, kinds, |event| match event {
+            Event::Note { message } | Event::Warning { message } => heard.push(message),
+            other => panic!("{other:?}"),
+        });
+        (heard, end.err().map(|problem| problem.to_string()))
+    }
+
+    const NOTE: &str = "{\"event\":\"note\",\"message\":\"a\"}\n";
+
+    #[test]
+    fn events_of_other_kinds_and_half_a_line_are_left_out() {
+        let warning = "{\"message\":\"b\",\"event\":\"warning\"}\n";
+        let newer = "{\"event\":\"danced\",\"round\":[]}\n";
+        let text = format!("{NOTE}{newer}{warning}{NOTE}{}", &NOTE[..NOTE.len() - 1]);
+        assert_eq!(heard(&text, &KINDS), (["a", "b", "a"].map(str::to_owned).to_vec(), None));
+        assert_eq!(heard(&text, &["warning"]), (vec!["b".to_owned()], None));
+    }
+
+    #[test]
+    fn the_first_damaged_line_ends_the_reading() {
+        for bad in ["{\"event\":\"note\"}", "{}", "", "x", "{\"event\":1}", "\u{0}"] {
+            let (heard, problem) = heard(&format!("{NOTE}{bad}\n{NOTE}"), &KINDS);
+            assert_eq!(heard, ["a"]);
+            let problem = problem.unwrap();
+            assert!(problem.starts_with("metrics.jsonl, line 2: "), "{problem}");
         }
-        told
+        // Nobody asked for it.
+        let text = format!("{{\"event\":\"note\"}}\n{NOTE}");
+        assert_eq!(heard(&text, &["warning"]), (Vec::new(), None));
+        let nowhere = tempfile::tempdir().unwrap().path().join("metrics.jsonl");
+        let problem = read(&nowhere, &KINDS, |_| {}).unwrap_err();
+        assert!(!problem.is_damage() && problem.to_string().starts_with("metrics.jsonl: "));
     }
 
-    fn take_down(&mut self, path: &Path) -> Result<(), String> {
-        let mut lines = Lines::open(path).map_err(|error| format!(": {error}"))?;
-        for number in 1.. {
-            let at = |problem: &dyn Display| format!(", line {number}: {problem}");
-            let Some(line) = lines.next().map_err(|error| at(&error))? else { break };
-            let Kind { event } = serde_json::from_slice(line).map_err(|error| at(&error))?;
-            if KINDS.contains(&&*event) {
-                self.hear(&event, serde_json::from_slice(line).map_err(|error| at(&error))?);
-            }
-        }
-        Ok(())
-    }
-
-    fn hear(&mut self, event: &str, line: Line) {
-        match event {
-            "run_started" => {
-                (self.name, self.method, self.planned) = (line.name, line.method, line.rounds);
-                self.seed = line.seed.unwrap_or_default();
-            }
-            "evaluated" if line.model != Some(EvaluatedModel::Local) => {
-                if let (Some(round), Some(mean)) = (line.round, line.accuracy) {
-                    let num_clients =
-                        line.clients.iter().filter(|client| client.num_examples > 0).count();
-                    let weighted = line.accuracy_weighted.unwrap_or(mean);
-                    self.rounds.insert(round, Accuracy { mean, weighted, num_clients });
-                    self.model = line.model;
-                }
-            }
-            "aggregated" => {
-                // A damaged file may have any number.
-                self.bytes_up = self.bytes_up.saturating_add(line.bytes_up.unwrap_or(0));
-                self.bytes_down = self.bytes_down.saturating_add(line.bytes_down.unwrap_or(0));
-                self.epsilon = spent(self.epsilon, line.metrics.epsilon);
-            }
-            "run_finished" => {
-                self.seconds = line.seconds;
-                self.end = line.status.map(|status| (status, line.message));
-            }
-            _ => {}
-        }
-    }
-
-    /// The best round, by the rule of the round loop: a mean over more clients beats any mean over fewer, and on a tie
-    /// the earliest round wins.
-    pub(crate) fn best(&self) -> Option<(usize, Accuracy)> {
-        let rounds = self.rounds.iter().map(|(&round, &accuracy)| (round, accuracy));
-        rounds.reduce(|best, other| {
-            let key = |(_, accuracy): (usize, Accuracy)| (accuracy.num_clients, accuracy.mean);
-            if key(other) > key(best) { other } else { best }
-        })
-    }
-
-    pub(crate) fn last(&self) -> Option<(usize, Accuracy)> {
-        self.rounds.last_key_value().map(|(&round, &accuracy)| (round, accuracy))
-    }
-
-    pub(crate) fn accuracies(&self) -> Accuracies {
-        Accuracies {
-            zero_shot: self.rounds.get(&0).copied(),
-            last: self.last().map(|(_, accuracy)| accuracy),
-            best: self.best().map(|(_, accuracy)| accuracy),
-        }
+    /// A kind that is missing in the list would be left out silently.
+    #[test]
+    fn every_kind_is_listed() {
+        let error =
+            serde_json::from_str::<Event>("{\"event\":\"danced\"}").unwrap_err().to_string();
+        let known: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+        assert_eq!(known, KINDS);
     }
 }

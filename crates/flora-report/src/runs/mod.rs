@@ -1,8 +1,9 @@
 //! Runs as recorded in their folders, in any state: running, finished, killed, or damaged.
 
-mod events;
+pub(crate) mod events;
 mod experiment;
 mod record;
+mod told;
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +12,7 @@ use std::{
 };
 
 pub use self::record::{RunRecord, RunState};
-pub(crate) use self::{events::Told, experiment::Settings};
+pub(crate) use self::{experiment::Settings, told::Told};
 use crate::{
     ReportError,
     folder::{irregular, is_run},

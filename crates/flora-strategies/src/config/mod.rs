@@ -319,3 +319,31 @@ impl<'de> Kinds<'de> for StrategyConfig {
         Ok(Self { kind: StrategyKind::deserialize(Value::Table(table)).map_err(told)?, rule })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flora_core::{explain, settings};
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Federation {
+        #[expect(dead_code, reason = "only read")]
+        strategy: StrategyConfig,
+    }
+
+    #[test]
+    fn lists_are_refused_only_in_place_of_tables() {
+        let checked = |text: &str| {
+            toml::from_str::<Federation>(text).map_err(|error| error.to_string())?;
+            settings::refuse_lists::<Federation>(&text.parse().unwrap())
+        };
+        assert_eq!(checked("strategy = { kind = 'stacking', ranks = [8, 4] }"), Ok(()));
+        assert_eq!(checked("strategy = { kind = 'stacking', ranks = { a = 8 } }"), Ok(()));
+        for text in ["strategy = []", "strategy = { kind = 'fedadam', rule = ['median'] }"] {
+            let told = explain::toml(&checked(text).unwrap_err());
+            assert!(told.contains("a table with a `kind`") && told.contains("a list"), "{told}");
+        }
+    }
+}

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor};
 use flora_clip::{Readout, VisionConfig};
-use flora_core::ParameterRecord;
+use flora_core::{ParameterRecord, settings};
 use flora_heads::{CLASS_COUNTS, Gda, HeadsError, Lda, LinearClassifier, Moments, Ncm, Ridge};
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +88,11 @@ impl ClosedFormConfig {
                 let wanted =
                     if least > 0.0 { "a positive number" } else { "0 or a positive number" };
                 return Err(format!("method.closed_form.{field}: {value} is not {wanted}"));
+            }
+            // Moments are inverted in double precision; the head's logits are in single precision.
+            if field == "weight" {
+                settings::check_single(value)
+                    .map_err(|problem| format!("method.closed_form.{field}: {problem}"))?;
             }
         }
         if self.prior > 0.0 && self.features == HeadFeatures::Layers {

@@ -5,9 +5,8 @@ use std::{collections::BTreeMap, path::Path};
 use flora_federation::{
     AGGREGATION_ERROR, ClientScore, EPSILON, EvaluatedModel, Event, Reason, RunStatus,
 };
-use serde_json::Value;
 
-use crate::{folder::read::Lines, tally::spent};
+use crate::{runs::events, tally::spent};
 
 /// A `metrics.jsonl`, sorted into rounds. Rounds are counted as [`Event::Evaluated`] counts them: how many rounds of
 /// training the model has seen.
@@ -82,29 +81,14 @@ impl History {
     /// written, or was when the run was killed.
     pub(in crate::page) fn read(path: &Path) -> Self {
         let mut history = Self::default();
-        if let Err(problem) = history.read_lines(path) {
-            let file = path.file_name().unwrap_or_default().to_string_lossy();
-            history.problem = Some(format!("{file}{problem}"));
-        }
-        history
-    }
-
-    fn read_lines(&mut self, path: &Path) -> Result<(), String> {
-        let mut lines = Lines::open(path).map_err(|error| format!(": {error}"))?;
-        for number in 1.. {
-            let line = lines.next().map_err(|error| format!(", line {number}: {error}"))?;
-            let Some(line) = line else { break };
-            match serde_json::from_slice(line) {
-                Ok(event) => self.hear(event),
-                Err(_) if is_of_another_version(line) => {}
-                Err(error) => {
-                    return Err(format!(
-                        ", line {number}: {error}; what follows it is not shown: restore the file from a copy"
-                    ));
-                }
+        let problem = events::read(path, &events::KINDS, |event| history.hear(event)).err();
+        history.problem = problem.map(|problem| match problem.is_damage() {
+            true => {
+                format!("{problem}; the lines after it are not shown: restore the file from a copy")
             }
-        }
-        Ok(())
+            false => problem.to_string(),
+        });
+        history
     }
 
     fn round(&mut self, round: usize) -> &mut Round {
@@ -190,24 +174,4 @@ impl History {
     pub(in crate::page) fn trained(&self) -> impl Iterator<Item = (usize, &Round)> {
         self.rounds.iter().filter(|(round, _)| **round > 0).map(|(&number, round)| (number, round))
     }
-}
-
-/// Whether the line is an event that a later version of flora added.
-fn is_of_another_version(line: &[u8]) -> bool {
-    const KNOWN: [&str; 11] = [
-        "run_started",
-        "round_started",
-        "client_replied",
-        "client_failed",
-        "below_quorum",
-        "aggregated",
-        "evaluated",
-        "stopped_early",
-        "phase_finished",
-        "note",
-        "warning",
-    ];
-    let event = serde_json::from_slice::<Value>(line).ok();
-    let name = event.as_ref().and_then(|event| event.get("event")?.as_str());
-    name.is_some_and(|name| name != "run_finished" && !KNOWN.contains(&name))
 }

@@ -1,4 +1,7 @@
-//! numpy's file of one array (NEP 1), as far as messages need it: version 1.0, little endian, row-major.
+//! NumPy's file of one array (NEP 1), `.npy`, as far as flora needs it: version 1.0, little endian, row-major. The crate
+//! `npyz` brings eleven others; tests read with it.
+
+use thiserror::Error;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 const VERSION: [u8; 2] = [1, 0];
@@ -6,56 +9,85 @@ const VERSION: [u8; 2] = [1, 0];
 const START: usize = 10;
 /// Values begin at a multiple of this many bytes.
 const ALIGN: usize = 64;
-/// numpy leaves room for the first extent to grow to this many digits.
+/// NumPy leaves room for the first extent to grow to this many digits.
 const GROWTH: usize = 21;
 
-/// The header of a file: a description of its array.
-#[derive(Debug, PartialEq)]
-pub(super) struct Header {
+/// The description of an array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
     /// Byte order, kind and size of an element, such as `<f4`.
-    pub(super) descr: String,
+    pub descr: String,
     /// Whether the array is column-major.
-    pub(super) fortran_order: bool,
-    pub(super) shape: Vec<usize>,
+    pub fortran_order: bool,
+    /// The extents.
+    pub shape: Vec<usize>,
 }
 
-/// Writes a file, byte for byte as `numpy.save` does.
-pub(crate) fn write(descr: &str, shape: &[usize], values: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+/// Why the beginning of a `.npy` file cannot be read. The messages complete a sentence about the file's owner.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NpyError {
+    /// Another kind of file.
+    #[error("its data is not a .npy file")]
+    Magic,
+    /// The file ends before its values begin.
+    #[error("its .npy file is cut off")]
+    CutOff,
+    /// A version for descriptions that are long or not ASCII.
+    #[error("its .npy file has version {}.{}, and 1.0 is read", version[0], version[1])]
+    Version {
+        /// The file's version.
+        version: [u8; 2],
+    },
+    /// A damaged description, or one of records.
+    #[error("the description in its .npy file is not one of a plain array")]
+    Description,
+}
+
+/// The beginning of a file, byte for byte as `numpy.save` writes it. The values follow, row-major and little-endian,
+/// from a multiple of 64 bytes on.
+///
+/// # Panics
+///
+/// With so many axes that the description is longer than 65,535 bytes: thousands, where NumPy has 64 at most.
+pub fn head(descr: &str, shape: &[usize]) -> Vec<u8> {
     let extents = match shape {
         [one] => format!("({one},)"),
         more => format!("({})", more.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
     };
-    let mut head = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {extents}, }}");
+    let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {extents}, }}");
     if let Some(first) = shape.first() {
-        head.extend(std::iter::repeat_n(' ', GROWTH.saturating_sub(first.to_string().len())));
+        text.extend(std::iter::repeat_n(' ', GROWTH.saturating_sub(first.to_string().len())));
     }
-    // A whole block of spaces where none would be needed, as numpy does.
-    let length = head.len() + 1;
-    head.extend(std::iter::repeat_n(' ', ALIGN - (START + length) % ALIGN));
-    head.push('\n');
+    // A whole block of spaces where none would be needed, as NumPy does.
+    let length = text.len() + 1;
+    text.extend(std::iter::repeat_n(' ', ALIGN - (START + length) % ALIGN));
+    text.push('\n');
 
-    let mut file = Vec::from(MAGIC);
-    file.extend(VERSION);
-    let length = u16::try_from(head.len()).expect("a tensor has few axes");
-    file.extend(length.to_le_bytes());
-    file.extend(head.as_bytes());
-    values(&mut file);
-    file
+    let mut head = Vec::from(MAGIC);
+    head.extend(VERSION);
+    let length = u16::try_from(text.len()).expect("an array has few axes");
+    head.extend(length.to_le_bytes());
+    head.extend(text.as_bytes());
+    head
 }
 
-/// Reads the description and the bytes of the values.
-pub(super) fn read(file: &[u8]) -> Result<(Header, &[u8]), String> {
-    let rest = file.strip_prefix(MAGIC).ok_or("its data is not a .npy file")?;
-    let (version, rest) = rest.split_first_chunk::<2>().ok_or("its .npy file is cut off")?;
-    if *version != VERSION {
-        let [major, minor] = version;
-        return Err(format!("its .npy file has version {major}.{minor}, and 1.0 is read"));
+/// Reads the description, and returns it with the bytes of the values, whose number is not checked.
+///
+/// # Errors
+///
+/// [`NpyError`] for anything but version 1.0 of a plain array.
+pub fn read(file: &[u8]) -> Result<(Header, &[u8]), NpyError> {
+    let rest = file.strip_prefix(MAGIC).ok_or(NpyError::Magic)?;
+    let (&version, rest) = rest.split_first_chunk::<2>().ok_or(NpyError::CutOff)?;
+    if version != VERSION {
+        return Err(NpyError::Version { version });
     }
-    let (length, rest) = rest.split_first_chunk().ok_or("its .npy file is cut off")?;
+    let (length, rest) = rest.split_first_chunk().ok_or(NpyError::CutOff)?;
     let length = usize::from(u16::from_le_bytes(*length));
-    let (head, values) = rest.split_at_checked(length).ok_or("its .npy file is cut off")?;
-    let head = std::str::from_utf8(head).ok().and_then(header);
-    Ok((head.ok_or("the description in its .npy file is not one of a plain array")?, values))
+    let (text, values) = rest.split_at_checked(length).ok_or(NpyError::CutOff)?;
+    let header = std::str::from_utf8(text).ok().and_then(header);
+    Ok((header.ok_or(NpyError::Description)?, values))
 }
 
 /// Parses the description, a Python dictionary with the three keys in any order.
@@ -162,13 +194,42 @@ mod tests {
 
     #[test]
     fn every_truncation_of_the_head_is_an_error() {
-        let file = write("<f4", &[3], |bytes| bytes.extend([0; 12]));
+        let mut file = head("<f4", &[3]);
+        file.extend([0; 12]);
         assert_eq!(read(&file).unwrap().1, [0; 12]);
         for end in 0..file.len() - 12 {
             assert!(read(&file[..end]).is_err(), "{end}");
         }
         let mut other = file.clone();
         other[6] = 2;
-        assert!(read(&other).unwrap_err().contains("version 2.0"));
+        let error = read(&other).unwrap_err();
+        assert_eq!(error.to_string(), "its .npy file has version 2.0, and 1.0 is read");
+        assert_eq!(read(b"PK"), Err(NpyError::Magic));
+    }
+
+    /// The bytes of `numpy.save` (NumPy 2.4) before the values, whose descriptions differ in their padding.
+    #[test]
+    fn heads_are_those_of_numpy() {
+        for (descr, shape, text, length) in [
+            ("<f4", &[][..], "{'descr': '<f4', 'fortran_order': False, 'shape': (), }", 128),
+            ("<f2", &[3], "{'descr': '<f2', 'fortran_order': False, 'shape': (3,), }", 128),
+            (
+                "<f4",
+                &[1_000_000, 1024],
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1024), }",
+                128,
+            ),
+        ] {
+            let head = head(descr, shape);
+            assert_eq!(head.len(), length);
+            assert_eq!(
+                head[..10],
+                [0x93, b'N', b'U', b'M', b'P', b'Y', 1, 0, length as u8 - 10, 0]
+            );
+            let rest = head[10..].strip_suffix(b"\n").unwrap();
+            assert_eq!(std::str::from_utf8(rest).unwrap().trim_end_matches(' '), text);
+        }
+        // The room for the first extent counts.
+        assert_eq!([14, 15].map(|axes| head("<f4", &vec![1; axes]).len()), [128, 192]);
     }
 }
