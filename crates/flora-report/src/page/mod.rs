@@ -6,6 +6,7 @@
 mod charts;
 mod data;
 mod html;
+mod http;
 mod many;
 mod one;
 mod serve;

@@ -1,22 +1,29 @@
 //! The server of `flora watch`: on this machine only, for those who know its address only, and read-only.
 
-use std::{io, mem, net::Ipv4Addr, path::PathBuf, thread, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use flora_core::hex;
 use sha2::{Digest, Sha256};
-use tiny_http::{Header, Method, Request, Response, Server};
 
 use super::{
     html::{Use, policy},
+    http::{Request, Response, answer},
     page,
     versions::version,
 };
 use crate::ReportError;
 
-/// The interval at which `stop` is called.
-const PAUSE: Duration = Duration::from_millis(200);
-/// A request that announces a longer body is left without an answer: `tiny_http` would reserve memory for all of it.
-const MOST_BODY: usize = 64 << 10;
+/// The interval at which connections are accepted, and `stop` is called.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Connections at a time; a further one is closed at once.
+const MOST_CONNECTIONS: usize = 64;
 /// Of the token in the address; 128 bits cannot be guessed.
 const TOKEN_BYTES: usize = 16;
 
@@ -40,61 +47,70 @@ pub fn serve(
     // Invalid folders are refused before a browser is opened.
     page(folders)?;
     let refuse = |problem: String| ReportError::Serve { port, problem };
-    let server = Server::http((Ipv4Addr::LOCALHOST, port)).map_err(|it| refuse(it.to_string()))?;
-    let address = server.server_addr().to_ip().ok_or_else(|| refuse("it has no address".into()))?;
+    let bound = || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        listener.set_nonblocking(true)?;
+        Ok((listener.local_addr()?, listener))
+    };
+    let (address, listener) = bound().map_err(|it: io::Error| refuse(it.to_string()))?;
     let mut token = [0; TOKEN_BYTES];
     getrandom::fill(&mut token).map_err(|it| refuse(format!("no random numbers: {it}")))?;
     let token = hex::encode(&token);
     started(&format!("http://{address}/?token={token}"));
-    let mut site = Site { folders, port: address.port(), token: digest(&token), shown: None };
+    let site = Arc::new(Site {
+        folders: folders.to_owned(),
+        port: address.port(),
+        token: digest(&token),
+        shown: Mutex::new(None),
+    });
     while !stop() {
-        match server.recv_timeout(PAUSE) {
-            Ok(Some(request)) => site.answer(request),
-            Ok(None) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(refuse(error.to_string())),
+        match listener.accept() {
+            Ok((stream, _)) if Arc::strong_count(&site) <= MOST_CONNECTIONS => {
+                // A browser that is slow keeps neither others nor the end of the server waiting. One that has gone is
+                // no trouble, and neither is a thread that cannot be made.
+                let site = Arc::clone(&site);
+                let answer = move || answer(stream, |request| site.response(request));
+                let _ = thread::Builder::new().spawn(answer);
+            }
+            // More than that many clients, of which each has a few seconds.
+            Ok(_) => {}
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => thread::sleep(PAUSE),
+                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                _ => return Err(refuse(error.to_string())),
+            },
         }
     }
     Ok(())
 }
 
-struct Site<'a> {
-    folders: &'a [PathBuf],
+struct Site {
+    folders: Vec<PathBuf>,
     port: u16,
     /// The digest of the token: the time to compare digests tells nothing about it.
     token: [u8; 32],
     /// The page of a version of the files.
-    shown: Option<(String, String)>,
+    shown: Mutex<Option<(String, Arc<str>)>>,
 }
 
-impl Site<'_> {
-    fn answer(&mut self, request: Request) {
-        if request.body_length().is_some_and(|length| length > MOST_BODY) {
-            mem::forget(request);
-            return;
-        }
-        let (status, kind, text) = self.text(&request);
-        let mut response = Response::from_string(text).with_status_code(status);
-        let content = format!("text/{kind}; charset=utf-8");
+impl Site {
+    fn response(&self, request: &Request<'_>) -> Response {
+        let (status, kind, text) = self.text(request);
         let policy = format!("{}; frame-ancestors 'none'", policy(Use::Watched("")));
-        for (name, value) in [
-            ("Content-Type", content.as_str()),
-            ("Content-Security-Policy", &policy),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Referrer-Policy", "no-referrer"),
-            ("Cross-Origin-Resource-Policy", "same-origin"),
-            ("Cache-Control", "no-store"),
-        ] {
-            response.add_header(Header::from_bytes(name, value).expect("these are plain"));
-        }
-        // On a thread of its own: a browser that reads slowly, or that sends less than it announced, would otherwise keep
-        // all others waiting, and the end of the server. One that has gone is no trouble.
-        let _ = thread::Builder::new().spawn(move || request.respond(response));
+        let headers = vec![
+            ("Content-Type", format!("text/{kind}; charset=utf-8")),
+            ("Content-Security-Policy", policy),
+            ("X-Content-Type-Options", "nosniff".to_owned()),
+            ("Referrer-Policy", "no-referrer".to_owned()),
+            ("Cross-Origin-Resource-Policy", "same-origin".to_owned()),
+            ("Cache-Control", "no-store".to_owned()),
+        ];
+        Response { status, headers, text }
     }
 
     /// Status, kind of text, and text.
-    fn text(&mut self, request: &Request) -> (u16, &'static str, String) {
-        let refused = |status, why: &str| (status, "plain", format!("{why}\n"));
+    fn text(&self, request: &Request<'_>) -> (u16, &'static str, Arc<str>) {
+        let refused = |status, why: &str| (status, "plain", format!("{why}\n").into());
         if !self.is_for_here(request) {
             let port = self.port;
             let remedy = format!(
@@ -104,7 +120,7 @@ impl Site<'_> {
             );
             return refused(421, &remedy);
         }
-        let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
+        let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
         if !self.has_token(query) {
             return refused(
                 403,
@@ -112,11 +128,11 @@ impl Site<'_> {
                  watch` has printed.",
             );
         }
-        if *request.method() != Method::Get {
+        if request.method != "GET" {
             return refused(405, "Only GET is answered.");
         }
         match path {
-            "/version" => (200, "plain", version(self.folders)),
+            "/version" => (200, "plain", version(&self.folders).into()),
             "/" => match self.page() {
                 Ok(html) => (200, "html", html),
                 Err(error) => refused(503, &error.to_string()),
@@ -132,10 +148,8 @@ impl Site<'_> {
     }
 
     /// Against DNS rebinding: a name from elsewhere may lead here, but browsers say which name they asked for.
-    fn is_for_here(&self, request: &Request) -> bool {
-        let mut hosts = request.headers().iter().filter(|header| header.field.equiv("Host"));
-        let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-        let host = host.value.as_str();
+    fn is_for_here(&self, request: &Request<'_>) -> bool {
+        let Some(host) = request.host else { return false };
         let name = match host.rsplit_once(':') {
             Some((name, port)) => Some(name).filter(|_| port.parse() == Ok(self.port)),
             // The port of HTTP needs not be said.
@@ -144,16 +158,18 @@ impl Site<'_> {
         name.is_some_and(|name| name == "127.0.0.1" || name.eq_ignore_ascii_case("localhost"))
     }
 
-    fn page(&mut self) -> Result<String, ReportError> {
+    fn page(&self) -> Result<Arc<str>, ReportError> {
+        // One at a time: others wait for the page that is being made.
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the files are read: what changes while they are read is read again.
-        let now = version(self.folders);
-        if let Some((version, html)) = &self.shown
+        let now = version(&self.folders);
+        if let Some((version, html)) = &*shown
             && *version == now
         {
-            return Ok(html.clone());
+            return Ok(Arc::clone(html));
         }
-        let html = page(self.folders)?.html(Use::Watched(&now));
-        self.shown = Some((now, html.clone()));
+        let html: Arc<str> = page(&self.folders)?.html(Use::Watched(&now)).into();
+        *shown = Some((now, Arc::clone(&html)));
         Ok(html)
     }
 }

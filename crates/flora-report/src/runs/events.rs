@@ -30,8 +30,8 @@ pub(crate) const KINDS: [&str; 12] = [
 /// Why the rest of a file was not read.
 #[derive(Debug)]
 pub(crate) enum Unread {
-    /// The file cannot be read.
-    Io { path: PathBuf, error: io::Error },
+    /// The file cannot be read, or not from this line on, counted from 1.
+    Io { path: PathBuf, line: Option<usize>, error: io::Error },
     /// A complete line, counted from 1, that is not an event.
     Damaged { path: PathBuf, line: usize, error: serde_json::Error },
 }
@@ -48,7 +48,10 @@ impl fmt::Display for Unread {
         let (Self::Io { path, .. } | Self::Damaged { path, .. }) = self;
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         match self {
-            Self::Io { error, .. } => write!(formatter, "{file}: {error}"),
+            Self::Io { line: None, error, .. } => write!(formatter, "{file}: {error}"),
+            Self::Io { line: Some(line), error, .. } => {
+                write!(formatter, "{file}, line {line}: {error}")
+            }
             Self::Damaged { line, error, .. } => {
                 write!(formatter, "{file}, line {line}: {error}")
             }
@@ -69,10 +72,10 @@ struct Kind<'a> {
 /// Of lines of other kinds, only the kind is read: in a run with many clients most lines are of a few kinds, and later
 /// versions may add some.
 pub(crate) fn read(path: &Path, kinds: &[&str], mut hear: impl FnMut(Event)) -> Result<(), Unread> {
-    let io = |error| Unread::Io { path: path.to_owned(), error };
-    let mut lines = Lines::open(path).map_err(io)?;
+    let io = |line| move |error| Unread::Io { path: path.to_owned(), line, error };
+    let mut lines = Lines::open(path).map_err(io(None))?;
     for number in 1.. {
-        let Some(line) = lines.next().map_err(io)? else { break };
+        let Some(line) = lines.next().map_err(io(Some(number)))? else { break };
         let damaged = |error| Unread::Damaged { path: path.to_owned(), line: number, error };
         let Kind { event } = serde_json::from_slice(line).map_err(damaged)?;
         if kinds.contains(&&*event) {

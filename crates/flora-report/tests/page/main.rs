@@ -170,7 +170,7 @@ fn the_page_of_thousands_of_clients_is_small() {
     let html = page::render(&[folder.path().to_owned()]).unwrap();
     assert!(!html.contains("<strong>Error"), "all of it is read");
     for told in [
-        "60,000 answers left out: 0 failed, 60,000 late, 0 refused.",
+        "60,000 replies left out: 0 failed, 60,000 late, 0 refused.",
         "4,800 more are in metrics.jsonl.",
         "The 100 clients with the lowest accuracy; 4,900 more are in metrics.jsonl.",
         "The first 100 clients are shown.",

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use crate::{
     page::{
         charts::{Counts, Heat},
-        data::{AFTER, BEFORE, Guess, Image, Predictions, Run},
+        data::{AFTER, Guess, Image, Predictions, Run},
         html::{Chart, Section, Table, Tone, callout, charts, command},
         thumbnails::thumbnail,
     },
