@@ -6,8 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use flora_federation::Event;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::folder::read::Lines;
 
@@ -66,12 +65,16 @@ struct Kind<'a> {
     event: Cow<'a, str>,
 }
 
-/// Calls `hear` with every event of these kinds, up to the file's end or its first damaged line. An incomplete last
+/// Calls `hear` with every event of these kinds, as an [`Event`](flora_federation::Event) or a part of it, up to the file's end or its first damaged line. An incomplete last
 /// line is still being written, or was when the run was killed.
 ///
 /// Of lines of other kinds, only the kind is read: in a run with many clients most lines are of a few kinds, and later
 /// versions may add some.
-pub(crate) fn read(path: &Path, kinds: &[&str], mut hear: impl FnMut(Event)) -> Result<(), Unread> {
+pub(crate) fn read<E: DeserializeOwned>(
+    path: &Path,
+    kinds: &[&str],
+    mut hear: impl FnMut(E),
+) -> Result<(), Unread> {
     let io = |line| move |error| Unread::Io { path: path.to_owned(), line, error };
     let mut lines = Lines::open(path).map_err(io(None))?;
     for number in 1.. {
@@ -88,6 +91,8 @@ pub(crate) fn read(path: &Path, kinds: &[&str], mut hear: impl FnMut(Event)) -> 
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use flora_federation::Event;
 
     use super::*;
 
@@ -126,7 +131,7 @@ mod tests {
         let text = format!("{{\"event\":\"note\"}}\n{NOTE}");
         assert_eq!(heard(&text, &["warning"]), (Vec::new(), None));
         let nowhere = tempfile::tempdir().unwrap().path().join("metrics.jsonl");
-        let problem = read(&nowhere, &KINDS, |_| {}).unwrap_err();
+        let problem = read(&nowhere, &KINDS, |_: Event| {}).unwrap_err();
         assert!(!problem.is_damage() && problem.to_string().starts_with("metrics.jsonl: "));
     }
 

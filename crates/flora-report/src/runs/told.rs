@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, path::Path};
 
-use flora_federation::{EPSILON, EvaluatedModel, Event, RunStatus};
+use flora_federation::{EvaluatedModel, RunStatus};
+use serde::Deserialize;
 
 use super::events;
 use crate::{Accuracies, Accuracy, tally::spent};
@@ -29,37 +30,73 @@ pub(crate) struct Told {
 /// The kinds that are read. In a run with many clients, most lines are of other kinds.
 const KINDS: [&str; 4] = ["run_started", "evaluated", "aggregated", "run_finished"];
 
+/// The keys of these that matter here. Files of other versions may lack some.
+#[derive(Deserialize)]
+struct Line {
+    event: String,
+    name: Option<String>,
+    method: Option<String>,
+    rounds: Option<usize>,
+    round: Option<usize>,
+    model: Option<EvaluatedModel>,
+    accuracy: Option<f64>,
+    accuracy_weighted: Option<f64>,
+    #[serde(default)]
+    clients: Vec<Tested>,
+    bytes_up: Option<u64>,
+    bytes_down: Option<u64>,
+    #[serde(default)]
+    metrics: Spent,
+    seed: Option<u64>,
+    seconds: Option<f64>,
+    status: Option<RunStatus>,
+    message: Option<String>,
+}
+
+/// What [`EPSILON`](flora_federation::EPSILON) names of a round's metrics; others may be `null`.
+#[derive(Default, Deserialize)]
+struct Spent {
+    epsilon: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Tested {
+    num_examples: usize,
+}
+
 impl Told {
     /// Reads the file, as far as it can be read.
     pub(crate) fn read(path: &Path) -> Self {
         let mut told = Self::default();
-        let end = events::read(path, &KINDS, |event| told.hear(event));
+        let end = events::read(path, &KINDS, |line| told.hear(line));
         told.problem = end.err().map(|problem| problem.to_string());
         told
     }
 
-    fn hear(&mut self, event: Event) {
-        match event {
-            Event::RunStarted { name, method, rounds, seed, .. } => {
-                (self.name, self.method) = (Some(name), Some(method));
-                (self.planned, self.seed) = (Some(rounds), seed);
+    fn hear(&mut self, line: Line) {
+        match line.event.as_str() {
+            "run_started" => {
+                (self.name, self.method, self.planned) = (line.name, line.method, line.rounds);
+                self.seed = line.seed.unwrap_or_default();
             }
-            Event::Evaluated { round, model, accuracy, accuracy_weighted, clients, .. }
-                if model != EvaluatedModel::Local =>
-            {
-                let num_clients = clients.iter().filter(|client| client.num_examples > 0).count();
-                let (mean, weighted) = (accuracy, accuracy_weighted);
-                self.rounds.insert(round, Accuracy { mean, weighted, num_clients });
-                self.model = Some(model);
+            "evaluated" if line.model != Some(EvaluatedModel::Local) => {
+                if let (Some(round), Some(mean)) = (line.round, line.accuracy) {
+                    let num_clients =
+                        line.clients.iter().filter(|client| client.num_examples > 0).count();
+                    let weighted = line.accuracy_weighted.unwrap_or(mean);
+                    self.rounds.insert(round, Accuracy { mean, weighted, num_clients });
+                    self.model = line.model;
+                }
             }
-            Event::Aggregated { bytes_up, bytes_down, metrics, .. } => {
+            "aggregated" => {
                 // A damaged file may have any number.
-                self.bytes_up = self.bytes_up.saturating_add(bytes_up);
-                self.bytes_down = self.bytes_down.saturating_add(bytes_down);
-                self.epsilon = spent(self.epsilon, metrics.get(EPSILON).copied());
+                self.bytes_up = self.bytes_up.saturating_add(line.bytes_up.unwrap_or(0));
+                self.bytes_down = self.bytes_down.saturating_add(line.bytes_down.unwrap_or(0));
+                self.epsilon = spent(self.epsilon, line.metrics.epsilon);
             }
-            Event::RunFinished { status, message, seconds, .. } => {
-                (self.seconds, self.end) = (Some(seconds), Some((status, message)));
+            "run_finished" => {
+                self.seconds = line.seconds;
+                self.end = line.status.map(|status| (status, line.message));
             }
             _ => {}
         }
