@@ -41,12 +41,11 @@ impl fmt::Display for Session {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The largest magnitude of a coordinate of `weight / max_weight * update`; a larger one is an error of the client.
-    /// Default 1.
+    /// The largest magnitude of a coordinate of an update; a larger one is an error of the client. Default 1.
     pub range: f32,
-    /// The largest L2 norm of `weight / max_weight * update`; a larger one is an error of the client. With it, updates
-    /// are rotated at random before they are rounded, and `range` is ignored: all coordinates are then within
-    /// `6 / sqrt(length)` times the norm, so that few bits are enough for any update. Default: none.
+    /// The largest L2 norm of an update; a larger one is an error of the client. With it, updates are rotated at random
+    /// before they are rounded, and `range` is ignored: all coordinates are then within `6 / sqrt(length)` times the
+    /// norm, so that few bits are enough for any update. Default: none.
     pub norm: Option<f32>,
     /// Bits of one client's value, 2 to 31. Default: as many as leave room for the sum of all clients in 32.
     pub bits: Option<u32>,
@@ -101,6 +100,48 @@ impl Config {
         let session = Session { run: "check".to_owned(), round: 0, attempt: 0 };
         let clients = (0..clients as u64).map(ClientId).collect();
         policy.check(&self.setup(session, clients, 1, &mut crate::system_rng()?)?)
+    }
+
+    /// Checks that these settings give a setup like this one for its clients: a client compares what the server made
+    /// of the plan. The largest weight may differ if the plan leaves it open.
+    pub(crate) fn check_planned(&self, setup: &Setup) -> Result<()> {
+        let own = Self { max_weight: self.max_weight.max(1), ..self.clone() };
+        let own = match self.max_weight {
+            0 | 1 => Self { max_weight: setup.grid().max_weight, ..own },
+            _ => own,
+        };
+        let session = setup.session().clone();
+        let planned = own.setup(
+            session,
+            setup.clients().to_vec(),
+            setup.length(),
+            &mut crate::system_rng()?,
+        )?;
+        let named = |setup: &Setup| if setup.is_rotated() { "norm" } else { "range" };
+        let (expected, found) = (named(&planned), named(setup));
+        if expected != found {
+            let problem = format!("a {found} instead of the {expected} of the plan");
+            return Err(SecaggError::setting(expected, problem));
+        }
+        let (planned_grid, grid) = (planned.grid(), setup.grid());
+        let differ = |field, found: String, planned: String| match found == planned {
+            true => Ok(()),
+            false => {
+                let problem = format!("{found} instead of {planned} of the plan");
+                Err(SecaggError::setting(field, problem))
+            }
+        };
+        let number = |field, of: &dyn Fn(&Setup) -> u64| {
+            differ(field, of(setup).to_string(), of(&planned).to_string())
+        };
+        differ(found, grid.range.to_string(), planned_grid.range.to_string())?;
+        number("neighbours", &|it| it.degree() as u64)?;
+        number("threshold", &|it| it.threshold() as u64)?;
+        number("minimum", &|it| it.minimum() as u64)?;
+        number("bits", &|it| it.bits().into())?;
+        number("max_weight", &|it| it.grid().max_weight)?;
+        differ("packed", grid.is_packed.to_string(), planned_grid.is_packed.to_string())?;
+        differ("rounding", format!("{:?}", grid.rounding), format!("{:?}", planned_grid.rounding))
     }
 
     /// The setup of one attempt with these clients and updates of `length` values. `rng` draws the graph.
@@ -171,13 +212,13 @@ pub struct Policy {
     pub clients: usize,
     /// Whether the threshold must be more than half of a client's share holders: then a server that sends different
     /// clients different messages cannot open both secrets of one, unless `2 threshold - holders` of the holders help
-    /// it. Complete graphs satisfy this by default; sparse ones if `faults.server` is `active`. Default false.
+    /// it. Complete graphs satisfy this by default; sparse ones if `faults.server` is `active`. Default true.
     pub majority: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { clients: 3, majority: false }
+        Self { clients: 3, majority: true }
     }
 }
 

@@ -82,7 +82,7 @@
 //! let config = Config { range: 0.5, max_weight: 100, ..Config::default() };
 //! let session = Session { run: "demo".into(), round: 1, attempt: 0 };
 //! let setup = config.setup(session, (0..5).map(ClientId).collect(), 2, &mut rng)?;
-//! let update = Update { values: &[0.25, -0.125], weight: 80 };
+//! let update = Update { values: &[0.25, -0.125], weight: 80, task: [7; 32] };
 //! let dropouts = BTreeMap::from([(ClientId(3), Stage::Masked)]);
 //! let outcome = simulate::run(&setup, &[update; 5], &dropouts, &mut rng)?;
 //! assert_eq!(outcome.sum.weight(), 320);
@@ -128,7 +128,7 @@ pub use message::{
 pub use past::Past;
 pub use plan::{Adversary, Faults, Plan, plan};
 pub use rand_chacha::rand_core;
-pub use rounds::{SECURE, Secure, SecureFacts, SecureFleet, begins_round};
+pub use rounds::{MOST_EXAMPLES, SECURE, Secure, SecureFacts, SecureFleet, begins_round};
 pub use server::Server;
 pub use setup::Setup;
 
