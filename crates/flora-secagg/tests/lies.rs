@@ -31,6 +31,9 @@ impl Client for Own {
     }
 
     fn handle(&mut self, task: &Task) -> Result<Message, ClientError> {
+        if task.kind == Kind::Evaluate {
+            return Ok(Message::tested(1, Metrics::from([("accuracy".to_owned(), 0.5)])));
+        }
         let sent = task.message.expect_parameters(&self.id)?;
         let at = sent.get("w").unwrap().to_f32().into_owned();
         let by = if at.iter().all(|x| *x == 0.0) { 0.0 } else { self.target };
