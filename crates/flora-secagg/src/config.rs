@@ -233,7 +233,8 @@ impl Policy {
         }
         if self.majority && 2 * setup.threshold() <= setup.degree() + 1 {
             return Err(SecaggError::Policy(format!(
-                "{} of {} holders open a secret, and this client wants more than half",
+                "{} of {} holders open a secret, and this client wants more than half; raise the threshold, or plan \
+                 with faults.server = \"active\" or a smaller faults.dropout",
                 setup.threshold(),
                 setup.degree() + 1
             )));

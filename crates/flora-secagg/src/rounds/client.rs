@@ -131,16 +131,7 @@ impl<C: Participant> Secure<C> {
         bytes: &[u8],
         update: Option<Update<'_>>,
     ) -> Result<Vec<u8>, SecaggError> {
-        let request = Request::from_bytes(bytes)?;
-        // Of every request: masks of one attempt, used for a task of another, would be used twice.
-        let Tag { round, attempt, .. } = request.tag;
-        if (round, attempt) != (task.round as u64, task.attempt as u64) {
-            let problem = format!(
-                "the request is of round {round}, attempt {attempt}, and the task of round {}, attempt {}",
-                task.round, task.attempt
-            );
-            return Err(SecaggError::setting("session", problem));
-        }
+        let request = request_of(task, bytes)?;
         self.begin(&task.client, &request)?;
         let current = self.current.as_mut().ok_or_else(|| {
             SecaggError::setting(
@@ -172,6 +163,7 @@ impl<C: Participant> Secure<C> {
         if self.current.is_none() {
             return Err(failed(format!("{SECURE}: the round began without this client")));
         }
+        request_of(task, &request).map_err(|error| failed(format!("{SECURE}: {error}")))?;
         let task = Task { message: plain, ..task.clone() };
         let trained = self.inner.handle(&task)?;
         let (values, weight) = update(&task, &trained).map_err(failed)?;
@@ -183,6 +175,23 @@ impl<C: Participant> Secure<C> {
         answer.hide_measurements();
         put(&mut answer, masked);
         Ok(answer)
+    }
+}
+
+/// Reads a request, which must be of the task's round and attempt: masks of one attempt, used for a task of another,
+/// would be used twice.
+fn request_of(task: &Task, bytes: &[u8]) -> Result<Request, SecaggError> {
+    let request = Request::from_bytes(bytes)?;
+    let Tag { round, attempt, .. } = request.tag;
+    match (round, attempt) == (task.round as u64, task.attempt as u64) {
+        true => Ok(request),
+        false => {
+            let problem = format!(
+                "the request is of round {round}, attempt {attempt}, and the task of round {}, attempt {}",
+                task.round, task.attempt
+            );
+            Err(SecaggError::setting("session", problem))
+        }
     }
 }
 
