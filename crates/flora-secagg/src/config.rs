@@ -247,6 +247,24 @@ impl Policy {
 mod tests {
     use super::*;
 
+    /// As docs/privacy.md says.
+    #[test]
+    fn small_runs_have_a_majority_by_default_and_large_ones_can() {
+        let check = |faults: Faults, clients| {
+            Config { faults, ..Config::default() }.check(clients, &Policy::default())
+        };
+        for clients in 3..=50 {
+            check(Faults::default(), clients).unwrap();
+        }
+        let error = check(Faults::default(), 1000).unwrap_err().to_string();
+        assert!(error.contains("35 of 95 holders") && error.contains("faults.dropout"), "{error}");
+        for clients in [64, 100, 300, 1000] {
+            check(Faults { dropout: 0.1, ..Faults::default() }, clients).unwrap();
+            check(Faults { server: crate::Adversary::Active, ..Faults::default() }, clients)
+                .unwrap();
+        }
+    }
+
     #[test]
     fn two_thirds_is_the_fewest_above() {
         for count in 1..100 {

@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | [`Stage::Keys`] | the setup | two X25519 keys, signed with Ed25519 |
 //! | [`Stage::Shares`] | the neighbours' keys | shares of two secrets for each neighbour, sealed; commitments to all |
-//! | [`Stage::Masked`] | the bundles for this client | its masked lanes, packed if they have few bits; the digest of its task |
+//! | [`Stage::Masked`] | the bundles for this client | its masked lanes; the digest of its task |
 //! | [`Stage::Signed`] | the set of survivors: clients whose lanes arrived | its signature of the set and of its task |
 //! | [`Stage::Opened`] | the neighbours' signatures | the share of each neighbour's seed or mask key |
 //!
@@ -82,8 +82,8 @@
 //!   a seed that surrounds an honest client with them. A complete graph leaves it no choice.
 //! - The server can end the attempt at any time, or leave clients out of the sum; `minimum` bounds how many.
 //! - The digest covers what the server sent for this round. It covers neither earlier rounds, which the clients'
-//!   optimizers remember, nor the choice of the model: all clients train on what the server sent to all, and it may be a model
-//!   that only images of one kind change. [`Policy::clients`] and noise on the updates limit what such a sum reveals.
+//!   optimizers remember, nor the choice of the model: all clients train on what the server sent to all, and it may be
+//!   a model that only images of one kind change. [`Policy::clients`] and noise on the updates limit what such a sum reveals.
 //! - Identities of [`Directory::FirstUse`] are trusted once: a server that lies in the first round can invent clients.
 //!
 //! ```

@@ -162,3 +162,42 @@ pub(crate) fn check_partition(
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(examples: &[usize], noise: &Noise) -> Result<Vec<Event>, TuningError> {
+        let text = "name = 'noise'\nmodel.path = 'm'\ndata.path = 'd'\nfederation.secure = {}\n\
+                    partition = { kind = 'natural' }";
+        let experiment = Experiment::from_toml("noise.toml", text, &[]).unwrap();
+        let info = |(number, &num_examples): (usize, &usize)| ClientInfo {
+            id: format!("client {number}"),
+            num_examples,
+            num_test_examples: 1,
+        };
+        let infos: Vec<_> = examples.iter().enumerate().map(info).collect();
+        check_secure(&experiment, &infos, noise)
+    }
+
+    #[test]
+    fn masks_are_checked_with_the_real_numbers_of_examples() {
+        assert!(checked(&[12; 5], &Noise::Fresh).unwrap().is_empty());
+        // One client that lies is left out of the rounds, and does not keep the run from beginning.
+        assert!(checked(&[12, 12, 12, 12, 1 << 40], &Noise::Fresh).unwrap().is_empty());
+        // The total of these is beyond 2^32: known before the first round.
+        let error = checked(&[1 << 23; 1000], &Noise::Fresh).unwrap_err().to_string();
+        assert!(
+            error.contains("federation.secure: with 1000 clients in a round: max_weight"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn thresholds_that_sites_refuse_are_told_at_the_start() {
+        let told = checked(&[12; 1000], &Noise::Fresh).unwrap();
+        let [Event::Warning { message }] = &told[..] else { panic!("{told:?}") };
+        assert!(message.contains("allow_minority") && message.contains("35 of 95"), "{message}");
+        assert!(checked(&[12; 1000], &Noise::Seeded).unwrap().is_empty());
+    }
+}
