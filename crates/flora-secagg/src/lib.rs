@@ -67,7 +67,7 @@
 //!   client's update ([Pasquini et al. 2022](https://arxiv.org/abs/2111.07380)). The masks of two neighbours therefore
 //!   follow from the digests of their tasks ([`Update::task`]), and cancel only if these are the same. A client also
 //!   signs its task together with the survivors, and opens no shares if a neighbour signed another one.
-//! - Two vectors under the same masks would reveal their difference. A client answers one request of each attempt, and
+//! - Two vectors under the same masks would reveal their difference. A client masks once in each attempt, and
 //!   [`Secure`] refuses a request of another attempt than its task's. At a site, whose server may have it restored to
 //!   an earlier state, no state has masks that were not used ([`Secure::forgetting_unused_masks`]).
 //! - A client compares the setup with its own [`Config`]. Whether a value fits the range does not depend on
