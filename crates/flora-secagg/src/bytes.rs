@@ -173,15 +173,21 @@ impl Response {
     /// The byte form.
     pub fn to_bytes(&self) -> Vec<u8> {
         let kind = match &self.body {
-            Answer::Packed(_) => PACKED,
+            Answer::Packed { .. } => PACKED,
             body => body.stage() as u8,
         };
         let mut writer = head(kind, &self.tag, self.from);
         match &self.body {
             Answer::Keys(keys) => keys.write(&mut writer),
             Answer::Shares(shares) => shares.write(&mut writer),
-            Answer::Masked(lanes) => writer.words(lanes),
-            Answer::Packed(lanes) => writer.bytes(lanes),
+            Answer::Masked { task, lanes } => {
+                task.write(&mut writer);
+                writer.words(lanes);
+            }
+            Answer::Packed { task, lanes } => {
+                task.write(&mut writer);
+                writer.bytes(lanes);
+            }
             Answer::Signed(signature) => signature.write(&mut writer),
             Answer::Opened(openings) => openings.write(&mut writer),
         }
@@ -201,10 +207,10 @@ impl Response {
         let body = match kind {
             0 => Answer::Keys(Wire::read(&mut reader)?),
             1 => Answer::Shares(Wire::read(&mut reader)?),
-            2 => Answer::Masked(reader.words()?),
+            2 => Answer::Masked { task: reader.array()?, lanes: reader.words()? },
             3 => Answer::Signed(Wire::read(&mut reader)?),
             4 => Answer::Opened(Wire::read(&mut reader)?),
-            PACKED => Answer::Packed(reader.bytes()?.to_vec()),
+            PACKED => Answer::Packed { task: reader.array()?, lanes: reader.bytes()?.to_vec() },
             other => return Err(reader.bad(format!("kind {other} is unknown"))),
         };
         reader.end()?;

@@ -41,13 +41,12 @@ impl fmt::Display for Session {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The largest magnitude of a coordinate of `weight / max_weight * update`; a larger one is an error of the client.
-    /// Default 1.
+    /// The largest magnitude of a coordinate of an update; a larger one is an error of the client. Default 1.
     #[serde(deserialize_with = "flora_core::settings::single")]
     pub range: f32,
-    /// The largest L2 norm of `weight / max_weight * update`; a larger one is an error of the client. With it, updates
-    /// are rotated at random before they are rounded, and `range` is ignored: all coordinates are then within
-    /// `6 / sqrt(length)` times the norm, so that few bits are enough for any update. Default: none.
+    /// The largest L2 norm of an update; a larger one is an error of the client. With it, updates are rotated at random
+    /// before they are rounded, and `range` is ignored: all coordinates are then within `6 / sqrt(length)` times the
+    /// norm, so that few bits are enough for any update. Default: none.
     #[serde(deserialize_with = "flora_core::settings::optional_single")]
     pub norm: Option<f32>,
     /// Bits of one client's value, 2 to 31. Default: as many as leave room for the sum of all clients in 32.
@@ -103,6 +102,48 @@ impl Config {
         let session = Session { run: "check".to_owned(), round: 0, attempt: 0 };
         let clients = (0..clients as u64).map(ClientId).collect();
         policy.check(&self.setup(session, clients, 1, &mut crate::system_rng()?)?)
+    }
+
+    /// Checks that these settings give a setup like this one for its clients: a client compares what the server made
+    /// of the plan. The largest weight may differ if the plan leaves it open.
+    pub(crate) fn check_planned(&self, setup: &Setup) -> Result<()> {
+        let own = Self { max_weight: self.max_weight.max(1), ..self.clone() };
+        let own = match self.max_weight {
+            0 | 1 => Self { max_weight: setup.grid().max_weight, ..own },
+            _ => own,
+        };
+        let session = setup.session().clone();
+        let planned = own.setup(
+            session,
+            setup.clients().to_vec(),
+            setup.length(),
+            &mut crate::system_rng()?,
+        )?;
+        let named = |setup: &Setup| if setup.is_rotated() { "norm" } else { "range" };
+        let (expected, found) = (named(&planned), named(setup));
+        if expected != found {
+            let problem = format!("a {found} instead of the {expected} of the plan");
+            return Err(SecaggError::setting(expected, problem));
+        }
+        let (planned_grid, grid) = (planned.grid(), setup.grid());
+        let differ = |field, found: String, planned: String| match found == planned {
+            true => Ok(()),
+            false => {
+                let problem = format!("{found} instead of {planned} of the plan");
+                Err(SecaggError::setting(field, problem))
+            }
+        };
+        let number = |field, of: &dyn Fn(&Setup) -> u64| {
+            differ(field, of(setup).to_string(), of(&planned).to_string())
+        };
+        differ(found, grid.range.to_string(), planned_grid.range.to_string())?;
+        number("neighbours", &|it| it.degree() as u64)?;
+        number("threshold", &|it| it.threshold() as u64)?;
+        number("minimum", &|it| it.minimum() as u64)?;
+        number("bits", &|it| it.bits().into())?;
+        number("max_weight", &|it| it.grid().max_weight)?;
+        differ("packed", grid.is_packed.to_string(), planned_grid.is_packed.to_string())?;
+        differ("rounding", format!("{:?}", grid.rounding), format!("{:?}", planned_grid.rounding))
     }
 
     /// The setup of one attempt with these clients and updates of `length` values. `rng` draws the graph.
@@ -173,13 +214,13 @@ pub struct Policy {
     pub clients: usize,
     /// Whether the threshold must be more than half of a client's share holders: then a server that sends different
     /// clients different messages cannot open both secrets of one, unless `2 threshold - holders` of the holders help
-    /// it. Complete graphs satisfy this by default; sparse ones if `faults.server` is `active`. Default false.
+    /// it. Complete graphs satisfy this by default; sparse ones if `faults.server` is `active`. Default true.
     pub majority: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { clients: 3, majority: false }
+        Self { clients: 3, majority: true }
     }
 }
 
@@ -194,7 +235,8 @@ impl Policy {
         }
         if self.majority && 2 * setup.threshold() <= setup.degree() + 1 {
             return Err(SecaggError::Policy(format!(
-                "{} of {} holders open a secret, and this client wants more than half",
+                "{} of {} holders open a secret, and this client wants more than half; raise the threshold, or plan \
+                 with faults.server = \"active\" or a smaller faults.dropout",
                 setup.threshold(),
                 setup.degree() + 1
             )));
@@ -240,6 +282,24 @@ mod tests {
         let config = Config { range: 2.0, norm: Some(0.5), bits: Some(8), ..Config::default() };
         assert_eq!(read.secure, Some(config));
         assert_eq!(settings::refuse_lists::<Federation>(&text.parse().unwrap()), Ok(()));
+    }
+
+    /// As docs/privacy.md says.
+    #[test]
+    fn small_runs_have_a_majority_by_default_and_large_ones_can() {
+        let check = |faults: Faults, clients| {
+            Config { faults, ..Config::default() }.check(clients, &Policy::default())
+        };
+        for clients in 3..=50 {
+            check(Faults::default(), clients).unwrap();
+        }
+        let error = check(Faults::default(), 1000).unwrap_err().to_string();
+        assert!(error.contains("35 of 95 holders") && error.contains("faults.dropout"), "{error}");
+        for clients in [64, 100, 300, 1000] {
+            check(Faults { dropout: 0.1, ..Faults::default() }, clients).unwrap();
+            check(Faults { server: crate::Adversary::Active, ..Faults::default() }, clients)
+                .unwrap();
+        }
     }
 
     #[test]

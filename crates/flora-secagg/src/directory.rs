@@ -67,36 +67,43 @@ impl PublicKeys {
         Signed::new(identity, KEYS, setup, &parts, &self.signature)
     }
 
-    /// Whether the client signed this set.
+    /// Whether the client signed this set and this task.
     pub(crate) fn signed(
         &self,
         setup: &Setup,
+        task: &Digest,
         survivors: &Survivors,
         signature: &[u8; 64],
     ) -> bool {
         let Ok(identity) = VerifyingKey::from_bytes(&self.identity) else { return false };
-        survivors.signed_by(self.client, identity, setup, signature).verifies()
+        survivors.signed_by(self.client, identity, (setup, task), signature).verifies()
     }
 }
 
-/// The label of a signature of survivors.
-const SURVIVORS: &str = "survivors";
+/// The label of a signature of survivors and a task.
+const SURVIVORS: &str = "survivors of a task";
 
 impl Survivors {
-    /// The client's signature: this is the set that it was shown in this setup.
-    pub(crate) fn sign(&self, client: ClientId, identity: &SigningKey, setup: &Setup) -> [u8; 64] {
-        crypto::sign(identity, SURVIVORS, setup.digest(), &[&secrets::number(client), &self.0])
+    /// The client's signature: this is the set that it was shown in this setup, and the task that it trained on.
+    pub(crate) fn sign(
+        &self,
+        client: ClientId,
+        identity: &SigningKey,
+        (setup, task): (&Setup, &Digest),
+    ) -> [u8; 64] {
+        let parts: [&[u8]; 3] = [&secrets::number(client), task, &self.0];
+        crypto::sign(identity, SURVIVORS, setup.digest(), &parts)
     }
 
-    /// A client's signature of this set, which should be by this identity.
+    /// A client's signature of this set and this task, which should be by this identity.
     pub(crate) fn signed_by(
         &self,
         client: ClientId,
         identity: VerifyingKey,
-        setup: &Setup,
+        (setup, task): (&Setup, &Digest),
         signature: &[u8; 64],
     ) -> Signed {
-        let parts: [&[u8]; 2] = [&secrets::number(client), &self.0];
+        let parts: [&[u8]; 3] = [&secrets::number(client), task, &self.0];
         Signed::new(identity, SURVIVORS, setup.digest(), &parts, signature)
     }
 }

@@ -25,25 +25,25 @@ pub enum SecaggError {
         /// The conflict with the last attempt.
         problem: String,
     },
-    /// A value outside the range of the lanes, or one that is not a number.
+    /// A value of an update outside the range, or one that is not a number.
     #[error(
-        "lane {lane}: the weighted value is {value}, and the range is [-{range}, {range}]; widen the range or scale \
+        "lane {lane}: the value is {value}, and the range is [-{range}, {range}]; widen the range or scale \
          the update"
     )]
     Range {
         /// The position in the update, from zero.
         lane: usize,
-        /// The value after multiplication with `weight / max_weight`.
+        /// The value; after the rotation, if updates are rotated.
         value: f64,
         /// The largest magnitude that fits.
         range: f64,
     },
     /// An update with a larger norm than the setup allows.
     #[error(
-        "the weighted update has a norm of {norm}, and {most} is the most; raise the norm or scale the update"
+        "the update has a norm of {norm}, and {most} is the most; raise the norm or scale the update"
     )]
     Norm {
-        /// The L2 norm after multiplication with `weight / max_weight`.
+        /// The L2 norm.
         norm: f64,
         /// The largest that fits.
         most: f64,
@@ -171,6 +171,12 @@ pub enum Fault {
     /// A signature that the identity key did not make.
     #[error("its signature does not verify")]
     Signature,
+    /// A signature that is not by the identity key, or not of the receiver's set of survivors and task.
+    #[error(
+        "it did not sign this client's survivors and task: the server sent clients different models, settings or sets \
+         of survivors, or the signature is forged"
+    )]
+    Task,
     /// A public key that another client uses, or that the client also uses for its other purpose.
     #[error("it shares a public key with client {0}")]
     SharedKey(ClientId),

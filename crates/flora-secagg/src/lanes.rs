@@ -8,6 +8,9 @@
 //! rounding (lanes times weights) would take `log2(max_weight)` more bits per lane, which are better spent on more bits
 //! of `x`. The price is that a client of small weight uses a small part of the grid, so that the error of the mean
 //! grows with `max_weight` over the mean weight. Stochastic rounding is unbiased nevertheless.
+//!
+//! The range is that of values before they are weighted. A server chooses `max_weight`: if weighted values had to be
+//! within the range, it could find an update's largest value by the choices that are refused.
 
 use rand_chacha::rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -32,7 +35,7 @@ pub enum Rounding {
 /// The grid that all clients of a setup share.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Grid {
-    /// The largest magnitude of a weighted value; with `is_rotated`, the largest norm of a weighted update.
+    /// The largest magnitude of a value; with `is_rotated`, the largest norm of an update.
     pub(crate) range: f32,
     pub(crate) is_rotated: bool,
     /// Whether lanes have as few bits as the sum needs, instead of 32.
@@ -69,22 +72,22 @@ impl Grid {
 
     /// The weighted update, rotated.
     fn weighted(&self, update: &[f32], weight: u64, rotation: &Rotation) -> Result<Vec<f64>> {
-        let factor = weight as f64 / self.max_weight as f64;
         let most = f64::from(self.range);
         if let Some(lane) = update.iter().position(|value| !value.is_finite()) {
             let value = f64::from(update[lane]);
             return Err(SecaggError::Range { lane, value, range: most });
         }
-        let mut values: Vec<f64> = update.iter().map(|value| factor * f64::from(*value)).collect();
-        let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let norm = update.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
         if norm > most {
             return Err(SecaggError::Norm { norm, most });
         }
+        let factor = weight as f64 / self.max_weight as f64;
+        let mut values: Vec<f64> = update.iter().map(|value| factor * f64::from(*value)).collect();
         rotation.apply(&mut values);
         Ok(values)
     }
 
-    /// The lanes of a weighted update, and the weight as the last one. With `rotation`, if the grid is rotated.
+    /// The lanes of an update with this weight, and the weight as the last one. With `rotation`, if the grid is rotated.
     pub(crate) fn encode(
         &self,
         update: &[f32],
@@ -100,10 +103,14 @@ impl Grid {
         let factor = weight as f64 / self.max_weight as f64;
         let mut lanes = Vec::with_capacity(update.len() + 1);
         for (lane, value) in update.iter().enumerate() {
-            let x = rotated.as_ref().map_or_else(|| factor * f64::from(*value), |all| all[lane]);
-            // Not `x.abs() > range`, which lets NaN pass. A weight of zero does not hide a value that is not finite.
-            if !(x.abs() <= range && value.is_finite()) {
-                let value = if value.is_finite() { x } else { f64::from(*value) };
+            let value = f64::from(*value);
+            // Whether it fits must not depend on the factor. Not `x.abs() > range`, which lets NaN pass.
+            let (x, fits) = match &rotated {
+                None => (factor * value, value.abs() <= range),
+                Some(all) => (all[lane], all[lane].abs() <= factor * range),
+            };
+            if !fits {
+                let value = if rotated.is_some() { x / factor } else { value };
                 return Err(SecaggError::Range { lane, value, range });
             }
             let steps = x / range * f64::from(half);
@@ -226,14 +233,14 @@ mod tests {
     #[test]
     fn both_ends_and_zero_are_lanes() {
         assert_eq!(lanes(&GRID, &[-2.0, 0.0, 2.0, -0.0], 100).unwrap(), [0, 511, 1022, 511, 100]);
-        assert_eq!(lanes(&GRID, &[-4.0, 4.0], 50).unwrap(), [0, 1022, 50]);
-        assert_eq!(lanes(&GRID, &[1e30], 0).unwrap(), [511, 0]);
+        assert_eq!(lanes(&GRID, &[-2.0, 1.0], 50).unwrap(), [255, 639, 50]);
+        assert_eq!(lanes(&GRID, &[2.0], 0).unwrap(), [511, 0]);
     }
 
     #[test]
     fn values_out_of_range_are_errors_that_name_the_lane() {
         for (value, weight) in
-            [(2.001, 100), (-2.001, 100), (4.01, 50), (f32::NAN, 1), (f32::INFINITY, 0)]
+            [(2.001, 100), (-2.001, 100), (2.001, 50), (f32::NAN, 1), (f32::INFINITY, 0)]
         {
             let error = lanes(&GRID, &[0.0, value], weight).unwrap_err();
             assert!(matches!(error, SecaggError::Range { lane: 1, .. }), "{value}: {error}");
@@ -249,10 +256,10 @@ mod tests {
             update[7] = at;
             update
         };
-        for (norm, weight) in [(2.0, 100), (4.0, 50), (-2.0, 100), (0.0, 100), (1e30, 0)] {
+        for (norm, weight) in [(2.0, 100), (2.0, 50), (-2.0, 100), (0.0, 100), (2.0, 0)] {
             lanes(&grid, &spike(norm), weight).unwrap();
         }
-        for (norm, weight) in [(2.001, 100), (-4.01, 50), (1e30, 1)] {
+        for (norm, weight) in [(2.001, 100), (-2.001, 50), (1e30, 1)] {
             let error = lanes(&grid, &spike(norm), weight).unwrap_err();
             assert!(matches!(error, SecaggError::Norm { most: 2.0, .. }), "{error}");
         }
@@ -262,6 +269,20 @@ mod tests {
         }
         // What did not change is still nothing.
         assert!(lanes(&grid, &spike(0.0), 100).unwrap()[..500].iter().all(|lane| *lane == 511));
+    }
+
+    /// Otherwise a server could search for the largest value, or the norm, by the `max_weight` at which it is refused.
+    #[test]
+    fn whether_an_update_fits_does_not_depend_on_max_weight() {
+        for is_rotated in [false, true] {
+            for (value, fits) in [(1.999, true), (2.001, false)] {
+                for max_weight in [10, 11, 20, 1000, 1 << 30] {
+                    let grid = Grid { is_rotated, max_weight, ..GRID };
+                    let found = lanes(&grid, &[0.0, 0.0, value], 10);
+                    assert_eq!(found.is_ok(), fits, "{max_weight}: {found:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -14,8 +14,8 @@
 //! |---|---|---|
 //! | [`Stage::Keys`] | the setup | two X25519 keys, signed with Ed25519 |
 //! | [`Stage::Shares`] | the neighbours' keys | shares of two secrets for each neighbour, sealed; commitments to all |
-//! | [`Stage::Masked`] | the bundles for this client | its lanes, masked modulo 2^32, or fewer bits if packed |
-//! | [`Stage::Signed`] | the set of survivors: clients whose lanes arrived | its signature of the set |
+//! | [`Stage::Masked`] | the bundles for this client | its masked lanes; the digest of its task |
+//! | [`Stage::Signed`] | the set of survivors: clients whose lanes arrived | its signature of the set and of its task |
 //! | [`Stage::Opened`] | the neighbours' signatures | the share of each neighbour's seed or mask key |
 //!
 //! # Few bits
@@ -32,10 +32,10 @@
 //!
 //! | setting | bits of a lane | bytes of the masked lanes | error |
 //! |---|---:|---:|---:|
-//! | none, `range` the largest number | 32 | 98,321 | 4.8e-17 |
-//! | `bits = 16`, `norm` | 20 | 61,459 | 5.7e-9 |
-//! | `bits = 8`, `norm` | 12 | 36,883 | 3.9e-4 |
-//! | `bits = 4`, `norm` | 8 | 24,595 | 0.13 |
+//! | none, `range` the largest number | 32 | 98,353 | 4.8e-17 |
+//! | `bits = 16`, `norm` | 20 | 61,491 | 5.7e-9 |
+//! | `bits = 8`, `norm` | 12 | 36,915 | 3.9e-4 |
+//! | `bits = 4`, `norm` | 8 | 24,627 | 0.13 |
 //!
 //! The error grows with the square of the bound over an update's norm. If the clients' updates are similar, it is
 //! smaller, by a factor of up to the number of clients.
@@ -63,6 +63,15 @@
 //!   this is positive; [`Adversary::Active`] plans for it.
 //! - Two sums that differ by one client would reveal that client's update. [`Past`] refuses a second attempt at a round
 //!   after shares were opened.
+//! - A server could send one client the model and the others a model without a gradient; the sum would then be that
+//!   client's update ([Pasquini et al. 2022](https://arxiv.org/abs/2111.07380)). The masks of two neighbours therefore
+//!   follow from the digests of their tasks ([`Update::task`]), and cancel only if these are the same. A client also
+//!   signs its task together with the survivors, and opens no shares if a neighbour signed another one.
+//! - Two vectors under the same masks would reveal their difference. A client masks once in each attempt, and
+//!   [`Secure`] refuses a request of another attempt than its task's. At a site, whose server may have it restored to
+//!   an earlier state, no state has masks that were not used ([`Secure::forgetting_unused_masks`]).
+//! - A client compares the setup with its own [`Config`]. Whether a value fits the range does not depend on
+//!   `max_weight`, which the server may choose.
 //!
 //! # Limits
 //!
@@ -72,6 +81,10 @@
 //! - The server draws the graph. [`plan`] assumes an honest draw; a server that controls many clients could search for
 //!   a seed that surrounds an honest client with them. A complete graph leaves it no choice.
 //! - The server can end the attempt at any time, or leave clients out of the sum; `minimum` bounds how many.
+//! - The digest covers what the server sent for this round. It covers neither earlier rounds, which the clients'
+//!   optimizers remember, nor the choice of the model: all clients train on what the server sent to all, and it may be
+//!   a model that only images of one kind change. [`Policy::clients`] and noise on the updates limit what such a sum reveals.
+//! - Identities of [`Directory::FirstUse`] are trusted once: a server that lies in the first round can invent clients.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -82,7 +95,7 @@
 //! let config = Config { range: 0.5, max_weight: 100, ..Config::default() };
 //! let session = Session { run: "demo".into(), round: 1, attempt: 0 };
 //! let setup = config.setup(session, (0..5).map(ClientId).collect(), 2, &mut rng)?;
-//! let update = Update { values: &[0.25, -0.125], weight: 80 };
+//! let update = Update { values: &[0.25, -0.125], weight: 80, task: [7; 32] };
 //! let dropouts = BTreeMap::from([(ClientId(3), Stage::Masked)]);
 //! let outcome = simulate::run(&setup, &[update; 5], &dropouts, &mut rng)?;
 //! assert_eq!(outcome.sum.weight(), 320);
@@ -128,7 +141,7 @@ pub use message::{
 pub use past::Past;
 pub use plan::{Adversary, Faults, Plan, plan};
 pub use rand_chacha::rand_core;
-pub use rounds::{SECURE, Secure, SecureFacts, SecureFleet, begins_round};
+pub use rounds::{MOST_EXAMPLES, SECURE, Secure, SecureFacts, SecureFleet, begins_round};
 pub use server::Server;
 pub use setup::Setup;
 

@@ -112,10 +112,20 @@ pub enum Answer {
     /// Its sealed shares.
     Shares(Shares),
     /// Its lanes, masked modulo 2^32.
-    Masked(Vec<u32>),
+    Masked {
+        /// The digest of the task that it trained on; see [`Update::task`](crate::Update::task).
+        task: [u8; 32],
+        /// The lanes.
+        lanes: Vec<u32>,
+    },
     /// Its lanes, masked modulo powers of two as large as their sums need, and packed.
-    Packed(Vec<u8>),
-    /// Its signature of the survivors.
+    Packed {
+        /// The digest of the task that it trained on; see [`Update::task`](crate::Update::task).
+        task: [u8; 32],
+        /// The lanes.
+        lanes: Vec<u8>,
+    },
+    /// Its signature of the survivors and its task.
     Signed([u8; 64]),
     /// The shares it holds: of the seed of each survivor, of the mask key of each neighbour that dropped out.
     Opened(Vec<Opening>),
@@ -225,7 +235,7 @@ impl Answer {
         match self {
             Self::Keys(_) => Stage::Keys,
             Self::Shares(_) => Stage::Shares,
-            Self::Masked(_) | Self::Packed(_) => Stage::Masked,
+            Self::Masked { .. } | Self::Packed { .. } => Stage::Masked,
             Self::Signed(_) => Stage::Signed,
             Self::Opened(_) => Stage::Opened,
         }

@@ -58,7 +58,7 @@ pub(crate) fn seed_key(seed: &Scalar, setup: &Digest, client: ClientId) -> Key {
 #[derive(Clone, Copy)]
 pub(crate) struct End<'a>(pub(crate) ClientId, pub(crate) &'a [u8; 32]);
 
-/// The key of the mask of a pair, the same from both ends; `None` if the other key is of small order.
+/// The key that a pair agrees on, the same from both ends; `None` if the other key is of small order.
 pub(crate) fn pair_key(
     secret: &StaticSecret,
     mine: End<'_>,
@@ -73,6 +73,12 @@ pub(crate) fn pair_key(
         "pair mask",
         &[&number(low.0), &number(high.0), low.1, high.1],
     ))
+}
+
+/// The key of the mask of a pair in which this end trained on `task`. Ends with different tasks have different masks,
+/// which do not cancel.
+pub(crate) fn pair_mask(pair: &Key, setup: &Digest, task: &Digest) -> Key {
+    crypto::derive(pair, setup, "task mask", &[task])
 }
 
 /// The keys with which bundles to and from another client are sealed; `None` if its key is of small order.

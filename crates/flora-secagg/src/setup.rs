@@ -127,8 +127,8 @@ impl Setup {
         self.minimum
     }
 
-    /// The largest magnitude of a coordinate of `weight / max_weight * update`; if updates
-    /// [are rotated](Self::is_rotated), the largest L2 norm of it.
+    /// The largest magnitude of a coordinate of an update; if updates [are rotated](Self::is_rotated), the largest L2
+    /// norm of an update.
     pub fn range(&self) -> f32 {
         self.grid.range
     }

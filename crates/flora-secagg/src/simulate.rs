@@ -1,4 +1,5 @@
 //! The whole protocol in one process: every message is encoded to bytes and decoded, and clients drop out as planned.
+//! For tests and measurements: the simulated clients accept every setup, whatever it reveals.
 
 use std::{
     collections::BTreeMap,
@@ -43,6 +44,9 @@ pub struct Outcome {
 
 /// Runs an attempt. `updates` has one entry for each client of the setup, in order; `dropouts` names the stage from
 /// which a client no longer answers. All identities are drawn from `rng` and known to all.
+///
+/// **For tests and measurements only.** The clients' [`Policy`] allows sums of two, from which each learns the other's
+/// update, and thresholds below a majority. Real clients take a policy of their own.
 ///
 /// # Errors
 ///

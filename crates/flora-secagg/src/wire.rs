@@ -4,7 +4,7 @@
 use crate::{Result, SecaggError};
 
 /// The version of the layout of all messages and states. Other versions are refused.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// Appends to a byte string.
 #[derive(Default)]

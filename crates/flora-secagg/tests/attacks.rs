@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Change, World, answer, expected, fault, setup, to};
+use common::{Change, TASK, World, answer, expected, fault, setup, to};
 use flora_secagg::{Answer, Bundle, ClientId, Fault, Opening, Plan, Response, SecaggError, Stage};
 
 #[test]
@@ -67,11 +67,17 @@ fn masked_lanes_of_another_length_are_refused_and_wrong_ones_show_in_the_sum() {
     let requests = world.until(Stage::Masked);
     let id = world.id(1);
     let response = world.answer(&to(&requests, id)).unwrap();
-    let Answer::Masked(lanes) = &response.body else { panic!("no lanes") };
-    let short = Response { body: Answer::Masked(lanes[1..].to_vec()), ..response.clone() };
+    let Answer::Masked { lanes, .. } = &response.body else { panic!("no lanes") };
+    let short = Response {
+        body: Answer::Masked { task: TASK, lanes: lanes[1..].to_vec() },
+        ..response.clone()
+    };
     assert!(matches!(fault(&world.server.receive(id, short).unwrap_err()), (_, Fault::Form(_))));
     let wrong = Response {
-        body: Answer::Masked(lanes.iter().map(|lane| lane ^ (1 << 31)).collect()),
+        body: Answer::Masked {
+            task: TASK,
+            lanes: lanes.iter().map(|lane| lane ^ (1 << 31)).collect(),
+        },
         ..response
     };
     world.server.receive(id, wrong).unwrap();

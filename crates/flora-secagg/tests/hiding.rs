@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{World, rng, session, setup, to, updates};
+use common::{TASK, World, rng, session, setup, to, updates};
 use flora_secagg::{Answer, Client, Config, Setup, Stage, Update, rand_core::CryptoRng};
 
 /// The masked lanes of the first client, whose update is `values` with `weight`.
@@ -17,12 +17,13 @@ fn masked(
     let requests = world.until(Stage::Masked);
     let id = world.id(0);
     let client: &mut Client = world.clients.get_mut(&id).unwrap();
-    let response =
-        client.answer(&to(&requests, id), Some(Update { values, weight }), random).unwrap();
+    let response = client
+        .answer(&to(&requests, id), Some(Update { values, weight, task: TASK }), random)
+        .unwrap();
     match response.body {
-        Answer::Masked(lanes) => lanes,
+        Answer::Masked { lanes, .. } => lanes,
         // But for the weight's lane, whose last byte has bits that are always zero.
-        Answer::Packed(bytes) => {
+        Answer::Packed { lanes: bytes, .. } => {
             bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect()
         }
         _ => panic!("no lanes"),

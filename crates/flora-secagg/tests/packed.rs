@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Change, World, fault, ids, rng, session, to, updates};
+use common::{Change, TASK, World, fault, ids, rng, session, to, updates};
 use flora_secagg::{
     Answer, Ask, ClientId, Config, Fault, Plan, Request, Response, Rounding, SecaggError, Setup,
     Stage, Sum, Update, rand_core::Rng, simulate,
@@ -24,8 +24,10 @@ fn run(
     dropouts: &BTreeMap<ClientId, Stage>,
     seed: u64,
 ) -> simulate::Outcome {
-    let given: Vec<Update<'_>> =
-        updates.iter().map(|(values, weight)| Update { values, weight: *weight }).collect();
+    let given: Vec<Update<'_>> = updates
+        .iter()
+        .map(|(values, weight)| Update { values, weight: *weight, task: TASK })
+        .collect();
     simulate::run(setup, &given, dropouts, &mut rng(seed)).unwrap()
 }
 
@@ -77,10 +79,10 @@ fn sums_are_exact_for_3_to_100_clients_in_all_widths_with_dropouts_at_every_stag
             "{count} clients, {bits} bits, {length} values"
         );
         assert_eq!(outcome.sum.weight(), *sum.last().unwrap());
-        // Tag, kind, numbers: nothing grows with the length.
+        // Tag, kind, task, numbers: nothing grows with the length.
         let lanes = (length * width(count, bits) as usize).div_ceil(8);
         let response = outcome.stages[2].response;
-        assert!((lanes..lanes + 28).contains(&response), "{response} {lanes}");
+        assert!((lanes + 32..lanes + 60).contains(&response), "{response} {lanes}");
     }
 }
 
@@ -131,10 +133,13 @@ fn messages_of_another_form_are_refused_by_name() {
     let requests = world.until(Stage::Masked);
     let id = world.id(1);
     let response = world.answer(&to(&requests, id)).unwrap();
-    let Answer::Packed(lanes) = &response.body else { panic!("not packed") };
+    let Answer::Packed { lanes, .. } = &response.body else { panic!("not packed") };
     // 8 lanes of 8 bits, up to 5 x 30 = 150; weights up to 2500, 12 bits in 2 bytes.
     assert_eq!(lanes.len(), 8 + 2);
-    let with = |lanes: Vec<u8>| Response { body: Answer::Packed(lanes), ..response.clone() };
+    let with = |lanes: Vec<u8>| Response {
+        body: Answer::Packed { task: TASK, lanes },
+        ..response.clone()
+    };
     let mut spare = lanes.clone();
     spare[9] |= 0x80;
     for (wrong, problem) in [
@@ -142,7 +147,10 @@ fn messages_of_another_form_are_refused_by_name() {
         (with([&lanes[..], &[0]].concat()), "11 bytes of lanes, and 10 are due"),
         (with(Vec::new()), "0 bytes"),
         (with(spare), "beyond the last lane"),
-        (Response { body: Answer::Masked(vec![0; 9]), ..response.clone() }, "32 bits"),
+        (
+            Response { body: Answer::Masked { task: TASK, lanes: vec![0; 9] }, ..response.clone() },
+            "32 bits",
+        ),
     ] {
         let (client, fault) = fault(&world.server.receive(id, wrong).unwrap_err());
         assert_eq!(client, id);
@@ -164,7 +172,7 @@ fn messages_of_another_form_are_refused_by_name() {
     let mut world = World::new(5, 1);
     let requests = world.until(Stage::Masked);
     let response = world.answer(&to(&requests, id)).unwrap();
-    let wrong = Response { body: Answer::Packed(vec![0; 36]), ..response };
+    let wrong = Response { body: Answer::Packed { task: TASK, lanes: vec![0; 36] }, ..response };
     assert!(matches!(fault(&world.server.receive(id, wrong).unwrap_err()), (_, Fault::Form(_))));
 }
 
@@ -174,7 +182,7 @@ fn tampered_lanes_show_in_the_sum() {
     let requests = world.until(Stage::Masked);
     let id = world.id(1);
     let mut response = world.answer(&to(&requests, id)).unwrap();
-    let Answer::Packed(lanes) = &mut response.body else { panic!("not packed") };
+    let Answer::Packed { lanes, .. } = &mut response.body else { panic!("not packed") };
     // Sums of 7 bits reach 5 x 14 = 70 of 127: of 500 random ones some are larger.
     lanes[..400].iter_mut().enumerate().for_each(|(i, byte)| *byte ^= i as u8);
     world.server.receive(id, response).unwrap();
@@ -315,7 +323,7 @@ fn errors_are_those_of_the_same_bits_without_masks() {
             outcome.stages[2].response
         );
         assert!((0.95..1.05).contains(&(found / predicted)), "{bits}: {found} {predicted}");
-        assert_eq!(outcome.stages[2].response, length * most / 8 + 2 + 17);
+        assert_eq!(outcome.stages[2].response, length * most / 8 + 2 + 17 + 32);
     }
     // Without a rotation, in a range of the largest number, as without masks: every client's numbers rounded alone.
     let largest =

@@ -97,7 +97,8 @@ fn check(name: &str, config: impl Fn(f32) -> Config) {
             let update = case["update"].as_array().unwrap();
             let values: Vec<f32> =
                 update.iter().map(|value| value.as_f64().unwrap() as f32).collect();
-            let update = Update { values: &values, weight: case["weight"].as_u64().unwrap() };
+            let task = bytes(&fixture["task"]).try_into().unwrap();
+            let update = Update { values: &values, weight: case["weight"].as_u64().unwrap(), task };
             let (client, draws) = clients.get_mut(&id).unwrap();
             let answer = client.answer(&request, Some(update), draws).unwrap().to_bytes();
             let expected = bytes(&case["answers"][stage as usize]);

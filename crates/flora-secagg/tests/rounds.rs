@@ -111,8 +111,12 @@ fn facts(range: f32) -> SecureFacts {
     SecureFacts { config, run: "test".to_owned(), is_answered: Box::new(|_| true) }
 }
 
+fn secure(client: Half, config: Config) -> Secure<Half> {
+    Secure::new(client, Policy::default(), config)
+}
+
 fn secured(count: usize) -> Vec<Box<dyn Client>> {
-    let secure = |client| Box::new(Secure::new(client, Policy::default(), 1.0)) as Box<dyn Client>;
+    let secure = |client| Box::new(secure(client, Config::default())) as Box<dyn Client>;
     clients(count).map(secure).collect()
 }
 
@@ -197,7 +201,8 @@ fn below_the_threshold_nobody_learns_anything() {
 
 #[test]
 fn what_is_out_of_range_or_asks_for_more_is_refused() {
-    let narrow = |client| Box::new(Secure::new(client, Policy::default(), 0.01)) as Box<dyn Client>;
+    let config = Config { range: 0.01, ..Config::default() };
+    let narrow = |client| Box::new(secure(client, config.clone())) as Box<dyn Client>;
     let narrow = clients(4).map(narrow).collect();
     let mut fleet = SecureFleet::new(Simulation::new(narrow, 2).unwrap(), facts(0.01));
     let (outcome, events) = run(&mut fleet, 1);
@@ -215,7 +220,7 @@ fn what_is_out_of_range_or_asks_for_more_is_refused() {
     let (outcome, events) = run(&mut fleet, 1);
     assert!(outcome.is_err() && format!("{events:?}").contains("0.5 instead of 1 of the plan"));
     // A server that asks without masks, and one that asks for everything.
-    let mut client = Secure::new(clients(1).next().unwrap(), Policy::default(), 1.0);
+    let mut client = secure(clients(1).next().unwrap(), Config::default());
     let message = Message::parameters(Arc::new(record([0.0; 3])));
     let task = |kind| Task {
         client: "client 0".to_owned(),
@@ -242,11 +247,9 @@ fn few_bits_of_rotated_updates_give_nearly_the_mean() {
         SecureFacts { config, run: "test".to_owned(), is_answered: Box::new(|_| true) }
     };
     let secured = |norm| {
-        let secure = move |client| {
-            let client = Secure::new(client, Policy::default(), 1.0).with_norm(norm);
-            Box::new(client) as Box<dyn Client>
-        };
-        Simulation::new(clients(4).map(secure).collect(), 2).unwrap()
+        let config = Config { norm, bits: Some(12), ..Config::default() };
+        let one = |client| Box::new(secure(client, config.clone())) as Box<dyn Client>;
+        Simulation::new(clients(4).map(one).collect(), 2).unwrap()
     };
     let run_with = |own: Option<f32>, plan: Option<f32>| {
         let fleet = &mut SecureFleet::new(secured(own), few(plan, Some(12)));
@@ -287,7 +290,7 @@ fn a_state_comes_back_whole_or_not_at_all() {
         .run(&mut fleet, &mut FedAvg, record([0.0; 3]), &mut |_: &Event| ())
         .unwrap();
     assert_eq!(whole.history.len(), 4);
-    let mut client = Secure::new(clients(1).next().unwrap(), Policy::default(), 1.0);
+    let mut client = secure(clients(1).next().unwrap(), Config::default());
     assert_eq!(client.save().unwrap(), None);
     for damaged in [&[][..], &[2], &[1, 0], &[1, 9, 0, 0, 0, 0, 0, 0, 0, b'{']] {
         assert!(client.restore(Some(damaged)).is_err(), "{damaged:?}");

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{World, fault, ids, rng, session, setup, to};
+use common::{TASK, World, fault, ids, rng, session, setup, to};
 use flora_secagg::{
     Ask, Bundle, Client, ClientId, Config, Directory, Fault, Plan, Policy, Request, SecaggError,
     SigningKey, Stage, Survivors, Update,
@@ -22,7 +22,7 @@ fn requests_for_others_or_of_other_rounds_are_refused() {
         let requests = world.until(stage);
         let (id, other) = (world.id(1), world.id(2));
         let client = world.clients.get_mut(&id).unwrap();
-        let update = Some(Update { values: &[0.0; 8], weight: 1 });
+        let update = Some(Update { values: &[0.0; 8], weight: 1, task: TASK });
         let misled = to(&requests, other);
         assert_eq!(
             server_fault(&client.answer(&misled, update, &mut rng(1)).unwrap_err()),
@@ -105,7 +105,7 @@ fn values_out_of_range_are_errors_and_the_client_may_try_again() {
     let id = world.id(0);
     let client = world.clients.get_mut(&id).unwrap();
     let mut try_with = |values: &[f32], weight| {
-        client.answer(&request, Some(Update { values, weight }), &mut rng(1))
+        client.answer(&request, Some(Update { values, weight, task: TASK }), &mut rng(1))
     };
     for value in [1.001, -1.001, f32::NAN, f32::NEG_INFINITY] {
         let mut values = [0.5; 8];
@@ -169,16 +169,10 @@ fn shares_are_opened_once_and_for_signed_sets_only() {
     assert!(matches!(few, SecaggError::TooFew { found: 3, needed: 4, .. }), "{few}");
     let mut forged = signatures.clone();
     forged[1].1[0] ^= 1;
-    assert_eq!(
-        fault(&world.answer(&with(forged)).unwrap_err()),
-        (signatures[1].0, Fault::Signature)
-    );
+    assert_eq!(fault(&world.answer(&with(forged)).unwrap_err()), (signatures[1].0, Fault::Task));
     let mut swapped = signatures.clone();
     swapped[1].1 = signatures[0].1;
-    assert_eq!(
-        fault(&world.answer(&with(swapped)).unwrap_err()),
-        (signatures[1].0, Fault::Signature)
-    );
+    assert_eq!(fault(&world.answer(&with(swapped)).unwrap_err()), (signatures[1].0, Fault::Task));
     let twice = [&signatures[..2], &signatures[1..]].concat();
     assert_eq!(fault(&world.answer(&with(twice)).unwrap_err()), (signatures[1].0, Fault::Twice));
 
@@ -210,7 +204,8 @@ fn setups_against_the_policy_are_refused() {
     assert!(matches!(new(with(4, 3), strict), Some(SecaggError::Policy(_))));
     assert!(matches!(new(with(5, 2), strict), Some(SecaggError::Policy(_))));
     assert!(matches!(new(with(2, 3), Policy::default()), Some(SecaggError::Policy(_))));
-    assert_eq!(new(with(3, 2), Policy::default()), None);
+    assert!(matches!(new(with(3, 2), Policy::default()), Some(SecaggError::Policy(_))));
+    assert_eq!(new(with(3, 2), Policy { clients: 3, majority: false }), None);
     // A client that the setup does not name, and an identity that is not its own.
     let identity = SigningKey::from_bytes(&[1; 32]);
     let known =

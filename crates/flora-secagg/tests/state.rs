@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{World, rng, to};
+use common::{TASK, World, rng, to};
 use flora_secagg::{
     Client, Directory, Policy, Request, Response, SecaggError, Stage, Update, rand_core::Rng,
 };
@@ -111,12 +111,12 @@ fn messages_are_read_as_written() {
         }
         assert!(Request::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
         assert!(
-            Request::from_bytes(&[&[2], &bytes[1..]].concat())
+            Request::from_bytes(&[&[1], &bytes[1..]].concat())
                 .unwrap_err()
                 .to_string()
-                .contains("version 2")
+                .contains("version 1")
         );
-        assert!(Request::from_bytes(&[&[1, 5], &bytes[2..]].concat()).is_err());
+        assert!(Request::from_bytes(&[&[2, 5], &bytes[2..]].concat()).is_err());
     }
     for response in responses {
         let bytes = response.to_bytes();
@@ -155,8 +155,11 @@ fn damaged_messages_cause_no_panic_and_no_other_sum() {
         if let Ok(wrong) = Request::from_bytes(&request_bytes) {
             assert_eq!(wrong.to_bytes(), request_bytes);
             let client = world.clients.get_mut(&request.to).unwrap();
-            let _ =
-                client.answer(&wrong, Some(Update { values: &[0.0; 8], weight: 1 }), &mut rng(1));
+            let _ = client.answer(
+                &wrong,
+                Some(Update { values: &[0.0; 8], weight: 1, task: TASK }),
+                &mut rng(1),
+            );
         }
         if let Ok(wrong) = Response::from_bytes(&response_bytes) {
             assert_eq!(wrong.to_bytes(), response_bytes);

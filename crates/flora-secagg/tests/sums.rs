@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{World, expected, rng, setup, updates};
+use common::{TASK, World, expected, rng, setup, updates};
 use flora_secagg::{ClientId, Plan, SecaggError, Setup, Stage, Update, rand_core::Rng, simulate};
 
 /// So many clients, drawn at random, fall silent at a stage.
@@ -17,8 +17,10 @@ fn drop_out(setup: &Setup, stage: Stage, count: usize, seed: u64) -> BTreeMap<Cl
 /// Runs an attempt and checks every lane.
 fn check(setup: &Setup, dropouts: &BTreeMap<ClientId, Stage>, seed: u64) -> simulate::Outcome {
     let updates = updates(setup.clients().len(), setup.length(), seed);
-    let given: Vec<Update<'_>> =
-        updates.iter().map(|(values, weight)| Update { values, weight: *weight }).collect();
+    let given: Vec<Update<'_>> = updates
+        .iter()
+        .map(|(values, weight)| Update { values, weight: *weight, task: TASK })
+        .collect();
     let outcome = simulate::run(setup, &given, dropouts, &mut rng(seed)).unwrap();
     let inside =
         |client: ClientId| dropouts.get(&client).is_none_or(|stage| *stage > Stage::Masked);

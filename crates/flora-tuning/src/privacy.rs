@@ -6,7 +6,7 @@ use flora_federation::{ClientInfo, Event, SelectionConfig, Strategy};
 use flora_privacy::{
     Budget, Central, CentralConfig, CentralFacts, ClearMetrics, PrivacyConfig, Sampling,
 };
-use flora_secagg::Policy;
+use flora_secagg::{Config, MOST_EXAMPLES, Policy};
 
 use crate::prepare::refused;
 use crate::run::trainers_of;
@@ -108,18 +108,42 @@ pub(crate) fn told(experiment: &Experiment, noise: &Noise, clients: &[ClientInfo
     told
 }
 
-/// Checks whether this many clients can use secure aggregation, before the long work of a round.
-pub(crate) fn check_secure(experiment: &Experiment, clients: usize) -> Result<(), TuningError> {
+/// Checks whether these clients can use secure aggregation, before the long work of a round. Returns a warning if sites
+/// refuse the thresholds unless their policies allow them.
+pub(crate) fn check_secure(
+    experiment: &Experiment,
+    infos: &[ClientInfo],
+    noise: &Noise,
+) -> Result<Vec<Event>, TuningError> {
     let federation = &experiment.federation;
-    let Some(secure) = &federation.secure else { return Ok(()) };
+    let Some(secure) = &federation.secure else { return Ok(Vec::new()) };
+    let clients = trainers_of(infos);
     let (selection, rounds) = (federation.selector(), experiment.rounds());
     let count = match federation.selection {
         SelectionConfig::Poisson { .. } => clients,
         ref other => other.fewest(selection, clients, rounds),
     };
-    secure.check(count, &Policy::default()).map_err(|error| {
-        refused(experiment, format!("federation.secure: with {count} clients in a round: {error}"))
-    })
+    // As in a round: clients that register more do not take part.
+    let examples = infos.iter().map(|info| info.num_examples as u64);
+    let most = examples.filter(|examples| *examples <= MOST_EXAMPLES).max().unwrap_or(1);
+    let secure = match secure.max_weight {
+        0 | 1 => &Config { max_weight: most.max(1), ..secure.clone() },
+        _ => secure,
+    };
+    secure.check(count, &Policy { majority: false, ..Policy::default() }).map_err(|error| {
+        let problem = format!("federation.secure: with {count} clients in a round: {error}");
+        refused(experiment, problem)
+    })?;
+    if matches!(noise, Noise::Seeded) {
+        return Ok(Vec::new());
+    }
+    let warned = secure.check(count, &Policy::default()).err().map(|error| Event::Warning {
+        message: format!(
+            "federation.secure: with {count} clients in a round, sites refuse the plan unless their policies have \
+             allow_minority: {error}"
+        ),
+    });
+    Ok(warned.into_iter().collect())
 }
 
 /// Checks whether images can be protected under this partition.
@@ -136,5 +160,44 @@ pub(crate) fn check_partition(
              reveal; choose a partition without groups"
                 .to_owned(),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(examples: &[usize], noise: &Noise) -> Result<Vec<Event>, TuningError> {
+        let text = "name = 'noise'\nmodel.path = 'm'\ndata.path = 'd'\nfederation.secure = {}\n\
+                    partition = { kind = 'natural' }";
+        let experiment = Experiment::from_toml("noise.toml", text, &[]).unwrap();
+        let info = |(number, &num_examples): (usize, &usize)| ClientInfo {
+            id: format!("client {number}"),
+            num_examples,
+            num_test_examples: 1,
+        };
+        let infos: Vec<_> = examples.iter().enumerate().map(info).collect();
+        check_secure(&experiment, &infos, noise)
+    }
+
+    #[test]
+    fn masks_are_checked_with_the_real_numbers_of_examples() {
+        assert!(checked(&[12; 5], &Noise::Fresh).unwrap().is_empty());
+        // One client that lies is left out of the rounds, and does not keep the run from beginning.
+        assert!(checked(&[12, 12, 12, 12, 1 << 40], &Noise::Fresh).unwrap().is_empty());
+        // The total of these is beyond 2^32: known before the first round.
+        let error = checked(&[1 << 23; 1000], &Noise::Fresh).unwrap_err().to_string();
+        assert!(
+            error.contains("federation.secure: with 1000 clients in a round: max_weight"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn thresholds_that_sites_refuse_are_told_at_the_start() {
+        let told = checked(&[12; 1000], &Noise::Fresh).unwrap();
+        let [Event::Warning { message }] = &told[..] else { panic!("{told:?}") };
+        assert!(message.contains("allow_minority") && message.contains("35 of 95"), "{message}");
+        assert!(checked(&[12; 1000], &Noise::Seeded).unwrap().is_empty());
     }
 }

@@ -413,10 +413,11 @@ fn strategy(
         let sums = Sums::new();
         let sums = if method.closed_form.leaving { sums.subtracting() } else { sums };
         // Noised sums need not be sums that images can have.
-        privacy::check_secure(experiment, trainers_of(clients))?;
+        let mut told = privacy::check_secure(experiment, clients, noise)?;
+        told.extend(privacy::told(experiment, noise, clients));
         return Ok(match federation.privacy {
-            Some(_) => (Box::new(sums), privacy::told(experiment, noise, clients)),
-            None => (Box::new(PossibleSums::new(sums, federation.upload)), Vec::new()),
+            Some(_) => (Box::new(sums), told),
+            None => (Box::new(PossibleSums::new(sums, federation.upload)), told),
         });
     }
     let (epochs, batch_size) = (training.local_epochs, training.batch_size);
@@ -437,8 +438,9 @@ fn strategy(
         true => Box::new(Reported::new(strategy)),
         false => strategy,
     };
-    privacy::check_secure(experiment, trainers_of(clients))?;
-    Ok((strategy, privacy::told(experiment, noise, clients)))
+    let mut told = privacy::check_secure(experiment, clients, noise)?;
+    told.extend(privacy::told(experiment, noise, clients));
+    Ok((strategy, told))
 }
 
 /// Number of clients that train.

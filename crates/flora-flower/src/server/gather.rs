@@ -255,16 +255,40 @@ impl SuperLinkFleet {
     }
 }
 
+/// The most images with which a site may join. A number without sense would give the site all weight in every mean.
+const MOST_IMAGES: usize = 1_000_000_000;
+
 /// Reads a site's number of images.
 fn joined(name: &str, message: Message) -> Result<Stage, String> {
     let num_test_examples = message.metrics.get(NUM_TEST_EXAMPLES).copied();
     let is_count = |number: &f64| *number >= 0.0 && number.fract() == 0.0 && *number < 1e15;
     match (message.num_examples(), num_test_examples.filter(is_count)) {
+        (Some(images), _) if images > MOST_IMAGES => Err(format!(
+            "it says that it trains on {images} images, and {MOST_IMAGES} are the most"
+        )),
         (Some(num_examples), Some(test)) => Ok(Stage::Joined(ClientInfo {
             id: name.to_owned(),
             num_examples,
             num_test_examples: test as usize,
         })),
         _ => Err("it does not say how many images it has; is it a flora node?".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flora_federation::Metrics;
+
+    use super::*;
+
+    #[test]
+    fn numbers_of_images_without_sense_are_refused() {
+        let join = |images: usize| {
+            let test = Metrics::from([(NUM_TEST_EXAMPLES.to_owned(), 1.0)]);
+            joined("a", Message::tested(images, test)).map(drop)
+        };
+        assert_eq!(join(MOST_IMAGES), Ok(()));
+        assert!(join(MOST_IMAGES + 1).unwrap_err().contains("trains on 1000000001 images"));
+        assert!(joined("a", Message::default()).is_err());
     }
 }

@@ -47,7 +47,7 @@ fn run(
             if *id == LIAR && server.stage() == Stage::Masked && drops_out {
                 continue;
             }
-            let update = Update { values: &[0.5; 3], weight: 1 };
+            let update = Update { values: &[0.5; 3], weight: 1, task: [0; 32] };
             let sealing = match (&client.state, *id) {
                 (State::Advertised { .. }, LIAR) => Some(client.save()),
                 _ => None,

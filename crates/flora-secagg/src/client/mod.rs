@@ -24,6 +24,10 @@ pub struct Update<'a> {
     pub values: &'a [f32],
     /// Its weight in the mean, usually the number of examples.
     pub weight: u64,
+    /// A digest of the task: of everything that the server sent and that the update depends on, such as the model. It
+    /// must be the same for all clients. Masks cancel only between clients with the same digest, so a server that
+    /// sends clients different models gets no sum.
+    pub task: [u8; 32],
 }
 
 /// One client in one attempt.
@@ -41,15 +45,15 @@ enum State {
     Fresh,
     Advertised { secrets: Secrets, keys: PublicKeys },
     Dealt { seed: Key, own: Opening, peers: BTreeMap<ClientId, Peer> },
-    Masked { own: Opening, held: BTreeMap<ClientId, Held> },
-    Signed { own: Opening, held: BTreeMap<ClientId, Held>, survivors: Survivors },
+    Masked { own: Opening, held: BTreeMap<ClientId, Held>, task: Digest },
+    Signed { own: Opening, held: BTreeMap<ClientId, Held>, task: Digest, survivors: Survivors },
     Done { request: Digest, openings: Vec<Opening> },
 }
 
 /// A neighbour whose keys arrived.
 struct Peer {
     identity: VerifyingKey,
-    /// Of the mask that both have.
+    /// From which the mask of both follows, if both have the same task.
     pair: Key,
     /// Of the bundle that comes from it.
     incoming: Key,

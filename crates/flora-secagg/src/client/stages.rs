@@ -186,21 +186,25 @@ impl Client {
             held.insert(bundle.peer, self.opened(bundle, peer)?);
         }
         self.enough(|client| held.contains_key(&client))?;
+        let (digest, task) = (self.setup.digest(), update.task);
         crypto::mask_lanes(&mut lanes, layout.as_ref(), seed, Sign::Plus);
         for client in held.keys() {
             let sign = if *client > self.id { Sign::Plus } else { Sign::Minus };
-            crypto::mask_lanes(&mut lanes, layout.as_ref(), &peers[client].pair, sign);
+            let key = secrets::pair_mask(&peers[client].pair, digest, &task);
+            crypto::mask_lanes(&mut lanes, layout.as_ref(), &key, sign);
         }
-        self.state = State::Masked { own: own.clone(), held };
+        self.state = State::Masked { own: own.clone(), held, task };
         Ok(match layout {
-            Some(layout) => Answer::Packed(layout.pack(&lanes)),
-            None => Answer::Masked(lanes),
+            Some(layout) => Answer::Packed { task, lanes: layout.pack(&lanes) },
+            None => Answer::Masked { task, lanes },
         })
     }
 
-    /// Stage 3: the set of survivors, signed, if it hides this client's update well enough.
+    /// Stage 3: the set of survivors, signed with the task, if it hides this client's update well enough.
     pub(super) fn sign(&mut self, survivors: &Survivors) -> Result<[u8; 64]> {
-        let State::Masked { held, .. } = &self.state else { unreachable!("the stage was checked") };
+        let State::Masked { held, task, .. } = &self.state else {
+            unreachable!("the stage was checked")
+        };
         let inside =
             |client: ClientId| self.setup.position(client).is_some_and(|i| survivors.contains(i));
         if !survivors.fits(self.setup.clients().len()) {
@@ -234,25 +238,25 @@ impl Client {
             });
         }
         self.enough(inside)?;
-        let signature = survivors.sign(self.id, &self.identity, &self.setup);
-        let State::Masked { own, held } = mem::replace(&mut self.state, State::Fresh) else {
+        let signature = survivors.sign(self.id, &self.identity, (&self.setup, task));
+        let State::Masked { own, held, task } = mem::replace(&mut self.state, State::Fresh) else {
             unreachable!()
         };
-        self.state = State::Signed { own, held, survivors: survivors.clone() };
+        self.state = State::Signed { own, held, task, survivors: survivors.clone() };
         Ok(signature)
     }
 
-    /// Stage 4: the shares that remove the masks, if enough neighbours signed the same set.
+    /// Stage 4: the shares that remove the masks, if enough neighbours signed the same set and the same task.
     pub(super) fn open(&mut self, signatures: &[(ClientId, [u8; 64])]) -> Result<Vec<Opening>> {
         let asked: Vec<[u8; 8]> =
             signatures.iter().map(|(client, _)| secrets::number(*client)).collect();
         let parts: Vec<&[u8]> =
             asked.iter().zip(signatures).flat_map(|(id, (_, s))| [&id[..], &s[..]]).collect();
         let asked = crypto::hash("request", &parts);
-        let (own, held, survivors) = match &self.state {
+        let (own, held, task, survivors) = match &self.state {
             State::Done { request, openings } if *request == asked => return Ok(openings.clone()),
             State::Done { .. } => return Err(self.server(Fault::Replay)),
-            State::Signed { own, held, survivors } => (own, held, survivors),
+            State::Signed { own, held, task, survivors } => (own, held, task, survivors),
             _ => unreachable!("the stage was checked"),
         };
         let inside = |client: ClientId| survivors.contains(self.setup.point(client) as usize - 1);
@@ -263,10 +267,11 @@ impl Client {
                 return Err(self
                     .server(Fault::Clients(format!("client {client} signs, and is no survivor"))));
             };
-            signed.push(survivors.signed_by(*client, peer.identity, &self.setup, signature));
+            let of = (&self.setup, task);
+            signed.push(survivors.signed_by(*client, peer.identity, of, signature));
         }
         if let Some(wrong) = crypto::first_wrong(&signed) {
-            return Err(self.peer(signatures[wrong].0, Fault::Signature));
+            return Err(self.peer(signatures[wrong].0, Fault::Task));
         }
         self.enough(|client| {
             signatures.binary_search_by_key(&client, |(client, _)| *client).is_ok()

@@ -118,13 +118,15 @@ impl State {
                 own.write(writer);
                 peers.write(writer);
             }
-            Self::Masked { own, held } => {
+            Self::Masked { own, held, task } => {
                 own.write(writer);
                 held.write(writer);
+                task.write(writer);
             }
-            Self::Signed { own, held, survivors } => {
+            Self::Signed { own, held, task, survivors } => {
                 own.write(writer);
                 held.write(writer);
+                task.write(writer);
                 survivors.write(writer);
             }
             Self::Done { request, openings } => {
@@ -143,10 +145,15 @@ impl State {
                 own: Wire::read(reader)?,
                 peers: Wire::read(reader)?,
             },
-            3 => Self::Masked { own: Wire::read(reader)?, held: Wire::read(reader)? },
+            3 => Self::Masked {
+                own: Wire::read(reader)?,
+                held: Wire::read(reader)?,
+                task: Wire::read(reader)?,
+            },
             4 => Self::Signed {
                 own: Wire::read(reader)?,
                 held: Wire::read(reader)?,
+                task: Wire::read(reader)?,
                 survivors: Wire::read(reader)?,
             },
             5 => Self::Done { request: Wire::read(reader)?, openings: Wire::read(reader)? },

@@ -1,14 +1,17 @@
 use std::collections::BTreeMap;
 
 use flora_core::hex;
-use flora_federation::{Client as Participant, ClientError, ClientInfo, Kind, Message, Task};
+use flora_federation::{
+    Client as Participant, ClientError, ClientInfo, Kind, Message, Task, Value,
+};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{SECURE, eligible, number, put, take};
 use crate::{
-    Ask, Client, ClientId, Directory, Past, Policy, Request, SecaggError, Session, SigningKey,
-    Update, VerifyingKey, crypto, secrets, system_rng,
+    Ask, Client, ClientId, Config, Directory, Past, Policy, Request, SecaggError, Session,
+    SigningKey, Stage, Tag, Update, VerifyingKey, crypto, secrets, system_rng,
 };
 
 /// A client whose updates leave it only under masks: of each round, the server gets only the sum over all clients.
@@ -19,13 +22,21 @@ use crate::{
 ///
 /// Its identity, an Ed25519 key, is drawn in the first round and kept with its state, as are the keys that other
 /// clients sent first ([`Directory::FirstUse`]).
+///
+/// Its masks cancel only with those of clients that trained on the same task: the same records and settings, in the same
+/// run ([`with_plan`](Self::with_plan)).
 pub struct Secure<C> {
     inner: C,
     policy: Policy,
-    /// The range that setups must have, and the norm, if there is one instead: otherwise a server could learn about
-    /// values from the range at which they are refused.
-    range: f32,
-    norm: Option<f32>,
+    /// The settings that setups must have. A server that chose the range could learn about values from the range at
+    /// which they are refused; one that chose the threshold could open shares with few clients.
+    config: Config,
+    /// The plan of the run, if there is one.
+    plan: Vec<u8>,
+    /// Settings of tasks that clients do not share.
+    own: &'static [&'static str],
+    /// Whether the state is kept without the keys of masks that were not used.
+    forgets: bool,
     /// Its identity, if it is kept elsewhere.
     identity: Option<SigningKey>,
     kept: Kept,
@@ -42,18 +53,42 @@ struct Kept {
 }
 
 impl<C: Participant> Secure<C> {
-    /// `inner` under masks, in rounds that `policy` allows, of updates within `range`.
-    pub fn new(inner: C, policy: Policy, range: f32) -> Self {
-        let (norm, identity, kept) = (None, None, Kept::default());
-        Self { inner, policy, range, norm, identity, kept, current: None }
+    /// `inner` under masks, in rounds that `policy` allows, with setups that `config` gives for their clients.
+    pub fn new(inner: C, policy: Policy, config: Config) -> Self {
+        Self {
+            inner,
+            policy,
+            config,
+            plan: Vec::new(),
+            own: &[],
+            forgets: false,
+            identity: None,
+            kept: Kept::default(),
+            current: None,
+        }
     }
 
-    /// The same with updates of at most this norm, which are rotated before they are rounded: the plan's
-    /// [`Config::norm`](crate::Config::norm). With a norm, setups without it are refused; without one, setups with it
-    /// are.
+    /// The same in a run whose server sent this plan, on which training depends. Only clients with the same plan have
+    /// masks that cancel.
     #[must_use]
-    pub fn with_norm(self, norm: Option<f32>) -> Self {
-        Self { norm, ..self }
+    pub fn with_plan(self, plan: Vec<u8>) -> Self {
+        Self { plan, ..self }
+    }
+
+    /// The same with settings of tasks, by name, that the client's owner adds: they may differ between clients. Remove
+    /// settings of these names that come from a server.
+    #[must_use]
+    pub fn with_own_settings(self, own: &'static [&'static str]) -> Self {
+        Self { own, ..self }
+    }
+
+    /// The same for a client whose states outlive a request, and may be restored at the server's wish. Its state is
+    /// then saved without the keys of masks that were not used yet: a client that is restored to such a state could
+    /// mask two updates alike, and their difference would show. It must be kept in memory between the first request of
+    /// a round and its training.
+    #[must_use]
+    pub fn forgetting_unused_masks(self) -> Self {
+        Self { forgets: true, ..self }
     }
 
     /// The same with an identity that the owner keeps, independent of the client's state.
@@ -63,24 +98,14 @@ impl<C: Participant> Secure<C> {
     }
 
     /// Begins an attempt, if the request does.
-    fn begin(&mut self, task: &Task, request: &Request) -> Result<(), SecaggError> {
+    fn begin(&mut self, client: &str, request: &Request) -> Result<(), SecaggError> {
         let Ask::Setup(setup) = &request.body else { return Ok(()) };
         let session = setup.session();
-        if (session.round, session.attempt) != (task.round as u64, task.attempt as u64) {
-            let problem = format!("it is about {session}, and the task about round {}", task.round);
+        if (session.round, session.attempt) != (request.tag.round, request.tag.attempt) {
+            let problem = format!("it is about {session}, and the task about {}", request.tag);
             return Err(SecaggError::setting("session", problem));
         }
-        let named = |rotated| if rotated { "norm" } else { "range" };
-        let (expected, found) = (named(self.norm.is_some()), named(setup.is_rotated()));
-        if expected != found {
-            let problem = format!("a {found} instead of the {expected} of the plan");
-            return Err(SecaggError::setting(expected, problem));
-        }
-        let most = self.norm.unwrap_or(self.range);
-        if setup.range() != most {
-            let problem = format!("{} instead of {most} of the plan", setup.range());
-            return Err(SecaggError::setting(expected, problem));
-        }
+        self.config.check_planned(setup)?;
         // Under another name, a second attempt at a round would be the first of another run.
         let run = self.kept.run.get_or_insert_with(|| session.run.clone());
         if *run != session.run {
@@ -95,7 +120,7 @@ impl<C: Participant> Secure<C> {
         };
         self.kept.identity = Some(identity.clone());
         let directory = Directory::FirstUse(self.kept.directory.clone());
-        let id = number(&task.client);
+        let id = number(client);
         self.current = Some(Client::new(setup.clone(), id, identity, directory, &self.policy)?);
         Ok(())
     }
@@ -106,8 +131,8 @@ impl<C: Participant> Secure<C> {
         bytes: &[u8],
         update: Option<Update<'_>>,
     ) -> Result<Vec<u8>, SecaggError> {
-        let request = Request::from_bytes(bytes)?;
-        self.begin(task, &request)?;
+        let request = request_of(task, bytes)?;
+        self.begin(&task.client, &request)?;
         let current = self.current.as_mut().ok_or_else(|| {
             SecaggError::setting(
                 "session",
@@ -138,17 +163,81 @@ impl<C: Participant> Secure<C> {
         if self.current.is_none() {
             return Err(failed(format!("{SECURE}: the round began without this client")));
         }
+        request_of(task, &request).map_err(|error| failed(format!("{SECURE}: {error}")))?;
         let task = Task { message: plain, ..task.clone() };
         let trained = self.inner.handle(&task)?;
         let (values, weight) = update(&task, &trained).map_err(failed)?;
-        let update = Update { values: &values, weight };
+        let digest = digest(&self.plan, &task.message, self.own);
+        let update = Update { values: &values, weight, task: digest };
         let masked = self.answer(&task, &request, Some(update));
-        let masked = masked.map_err(|error| failed(hidden(&error, self.norm.is_some())))?;
+        let masked = masked.map_err(|error| failed(hidden(&error, self.config.norm.is_some())))?;
         let mut answer = Message { metrics: trained.metrics, ..Message::default() };
         answer.hide_measurements();
         put(&mut answer, masked);
         Ok(answer)
     }
+}
+
+/// Reads a request, which must be of the task's round and attempt: masks of one attempt, used for a task of another,
+/// would be used twice.
+fn request_of(task: &Task, bytes: &[u8]) -> Result<Request, SecaggError> {
+    let request = Request::from_bytes(bytes)?;
+    let Tag { round, attempt, .. } = request.tag;
+    match (round, attempt) == (task.round as u64, task.attempt as u64) {
+        true => Ok(request),
+        false => {
+            let problem = format!(
+                "the request is of round {round}, attempt {attempt}, and the task of round {}, attempt {}",
+                task.round, task.attempt
+            );
+            Err(SecaggError::setting("session", problem))
+        }
+    }
+}
+
+/// The digest of a task: of everything that the server sent and that training depends on, except settings in `own`.
+fn digest(plan: &[u8], message: &Message, own: &[&str]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    // Every part after its length: two messages never give the same bytes.
+    let mut add = |part: &[u8]| {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    };
+    add(b"flora-secagg task");
+    add(plan);
+    add(&(message.records.len() as u64).to_le_bytes());
+    for (name, record) in &message.records {
+        add(name.as_bytes());
+        add(&(record.len() as u64).to_le_bytes());
+        // In their order, which is that of the lanes.
+        for (name, tensor) in record.iter() {
+            add(name.as_bytes());
+            add(format!("{:?} {:?}", tensor.dtype(), tensor.shape()).as_bytes());
+            add(&tensor.to_le_bytes());
+        }
+    }
+    let settings: Vec<_> =
+        message.config.iter().filter(|(name, _)| !own.contains(&name.as_str())).collect();
+    add(&(settings.len() as u64).to_le_bytes());
+    for (name, value) in settings {
+        add(name.as_bytes());
+        let (kind, bytes) = match value {
+            Value::Bool(value) => (0, vec![u8::from(*value)]),
+            Value::Int(value) => (1, value.to_le_bytes().to_vec()),
+            Value::Float(value) => (2, value.to_bits().to_le_bytes().to_vec()),
+            Value::Text(value) => (3, value.as_bytes().to_vec()),
+            Value::Bytes(value) => (4, value.clone()),
+            // Of a later version: at least its text.
+            other => (5, format!("{other:?}").into_bytes()),
+        };
+        add(&[kind]);
+        add(&bytes);
+    }
+    for (name, value) in &message.metrics {
+        add(name.as_bytes());
+        add(&value.to_bits().to_le_bytes());
+    }
+    hash.finalize().into()
 }
 
 /// The stream that a client rounds with in a round, whatever the attempt.
@@ -231,6 +320,8 @@ impl<C: Participant> Participant for Secure<C> {
         let Some(identity) = identity else {
             return Ok(inner.map(|inner| [&[0], &inner[..]].concat()));
         };
+        let is_unused = |current: &&Client| current.stage() <= Stage::Masked;
+        let current = self.current.as_ref().filter(|it| !(self.forgets && is_unused(it)));
         let saved = Saved {
             identity: hex::encode(&identity.to_bytes()),
             run: run.clone(),
@@ -239,7 +330,7 @@ impl<C: Participant> Participant for Secure<C> {
                 .iter()
                 .map(|(id, key)| (id.0, hex::encode(key.as_bytes())))
                 .collect(),
-            current: self.current.as_ref().map(|current| hex::encode(&current.save())),
+            current: current.map(|current| hex::encode(&current.save())),
             is_inner: inner.is_some(),
         };
         let json = serde_json::to_vec(&saved).expect("plain data");

@@ -15,8 +15,8 @@ use crate::{
 
 /// The properties of a run that a [`SecureFleet`] needs.
 pub struct SecureFacts {
-    /// The settings. If [`max_weight`](Config::max_weight) is at most 1, the largest number of examples of a client is
-    /// used.
+    /// The settings. If [`max_weight`](Config::max_weight) is at most 1, the largest number of examples of the round's
+    /// clients is used. Clients that registered more than [`MOST_EXAMPLES`] then do not take part.
     pub config: Config,
     /// The run's name, which is part of all keys and signatures.
     pub run: String,
@@ -36,10 +36,19 @@ pub struct SecureFleet<F> {
     facts: SecureFacts,
     /// Identities that were seen.
     directory: Directory,
-    /// The most examples that a client registered with.
-    most: u64,
+    /// The numbers of examples that clients registered with.
+    examples: BTreeMap<String, u64>,
     /// The bytes of requests, by client, of the last round.
     asked: BTreeMap<String, u64>,
+}
+
+/// The most examples of a client for which sums have room, unless the settings say how many there are. A client that
+/// registers more would make the others' updates vanish in rounding.
+pub const MOST_EXAMPLES: u64 = 1 << 24;
+
+/// The same in a sum of `count` clients, whose total must be below 2^32.
+pub(crate) fn most_examples(count: usize) -> u64 {
+    MOST_EXAMPLES.min(u64::from(u32::MAX) / count.max(1) as u64)
 }
 
 /// The outcome of one client.
@@ -55,19 +64,21 @@ impl<F: Fleet> SecureFleet<F> {
     /// `inner`, whose clients are all [`Secure`](super::Secure).
     pub fn new(inner: F, facts: SecureFacts) -> Self {
         let directory = Directory::FirstUse(BTreeMap::new());
-        Self { inner, facts, directory, most: 1, asked: BTreeMap::new() }
+        Self { inner, facts, directory, examples: BTreeMap::new(), asked: BTreeMap::new() }
     }
 
     fn setup(
         &self,
-        first: &Task,
-        clients: Vec<ClientId>,
+        members: &BTreeMap<ClientId, Member>,
         sent: &ParameterRecord,
     ) -> Result<Setup, SecaggError> {
+        let first = &members.values().next().expect("somebody trains").task;
         let answered = eligible(sent).filter(|(name, _)| (self.facts.is_answered)(name));
         let length = answered.map(|(_, tensor)| tensor.len()).sum();
         let max_weight = match self.facts.config.max_weight {
-            0 | 1 => self.most,
+            0 | 1 => {
+                members.values().map(|it| self.examples_of(&it.task)).max().unwrap_or(1).max(1)
+            }
             more => more,
         };
         let config = Config { max_weight, ..self.facts.config.clone() };
@@ -76,7 +87,29 @@ impl<F: Fleet> SecureFleet<F> {
             round: first.round as u64,
             attempt: first.attempt as u64,
         };
-        config.setup(session, clients, length, &mut system_rng()?)
+        config.setup(session, members.keys().copied().collect(), length, &mut system_rng()?)
+    }
+
+    fn examples_of(&self, task: &Task) -> u64 {
+        self.examples.get(&task.client).copied().unwrap_or(1)
+    }
+
+    /// The reason why a client does not take part in a sum of `count` clients whose first task is `first`.
+    fn objection(&self, task: &Task, first: &Task, count: usize) -> Option<String> {
+        let (own, common) = (&task.message, &first.message);
+        if own.records != common.records || own.config != common.config {
+            let problem = "it was sent other parameters or settings than the rest, and sums are of updates of the same";
+            return Some(problem.to_owned());
+        }
+        let most = most_examples(count);
+        match self.facts.config.max_weight <= 1 && self.examples_of(task) > most {
+            true => Some(format!(
+                "it registered {} examples, and in a sum of {count} clients {most} are the most; if that is right, set \
+                 federation.secure.max_weight",
+                self.examples_of(task)
+            )),
+            false => None,
+        }
     }
 
     /// Runs through the stages.
@@ -86,9 +119,7 @@ impl<F: Fleet> SecureFleet<F> {
         sent: &ParameterRecord,
         wait: &Wait,
     ) -> Result<Result<Sum, SecaggError>, FleetError> {
-        let first = &members.values().next().expect("somebody trains").task;
-        let setup = self.setup(first, members.keys().copied().collect(), sent);
-        let mut server = match setup {
+        let mut server = match self.setup(members, sent) {
             Ok(setup) => Server::new(setup, self.directory.clone()),
             Err(error) => return Ok(Err(error)),
         };
@@ -116,6 +147,14 @@ impl<F: Fleet> SecureFleet<F> {
                 }
                 _ => server.close(),
             };
+            for id in server.odd() {
+                let message = format!(
+                    "{SECURE}: it trained on another model, plan or settings than most, and masks cancel among those \
+                     with the same only"
+                );
+                let failure = Failure { reason: Reason::Refused, message };
+                members.get_mut(&id).and_then(|it| it.failure.replace(failure));
+            }
             requests = match more {
                 Ok(requests) => requests,
                 Err(error) => return Ok(Err(error)),
@@ -192,8 +231,8 @@ fn moved(
 impl<F: Fleet> Fleet for SecureFleet<F> {
     fn clients(&mut self, round: usize) -> Result<Vec<ClientInfo>, FleetError> {
         let clients = self.inner.clients(round)?;
-        let most = clients.iter().map(|info| info.num_examples as u64).max().unwrap_or(1);
-        self.most = self.most.max(most);
+        let examples = clients.iter().map(|info| (info.id.clone(), info.num_examples as u64));
+        self.examples.extend(examples);
         Ok(clients)
     }
 
@@ -214,21 +253,22 @@ impl<F: Fleet> Fleet for SecureFleet<F> {
         self.asked.clear();
         let sent = first.message.get_parameters().cloned().unwrap_or_default();
         let (mut members, mut strangers) = (BTreeMap::new(), Vec::new());
+        let (first, count) = (first.clone(), train.len());
         for task in train {
-            let same = task.message.get_parameters().is_some_and(|own| **own == *sent);
+            let objection = self.objection(&task, &first, count);
             let (metrics, failure) = (Metrics::new(), None);
             let id = number(&task.client);
             let member = Member { task, bytes: 0, seconds: 0.0, metrics, failure };
-            match same {
-                true => drop(members.insert(id, member)),
-                false => strangers.push(member),
+            match objection {
+                None => drop(members.insert(id, member)),
+                Some(problem) => strangers.push((member, problem)),
             }
         }
-        for member in strangers {
-            deliver(member.answer(
-                None,
-                "it was sent other parameters than the rest, and sums are of updates of the same",
-            ));
+        for (member, problem) in strangers {
+            deliver(member.answer(None, &problem));
+        }
+        if members.is_empty() {
+            return Ok(());
         }
         let sum = self.sum(&mut members, &sent, wait)?;
         let is_answered = &self.facts.is_answered;

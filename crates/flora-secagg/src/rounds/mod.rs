@@ -11,7 +11,7 @@ use flora_federation::Message;
 use sha2::{Digest, Sha256};
 
 pub use client::Secure;
-pub use fleet::{SecureFacts, SecureFleet};
+pub use fleet::{MOST_EXAMPLES, SecureFacts, SecureFleet};
 
 use crate::{Ask, ClientId, Request};
 

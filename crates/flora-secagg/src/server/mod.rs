@@ -9,7 +9,7 @@ use curve25519_dalek::Scalar;
 
 use crate::{
     Ask, Bundle, ClientId, Directory, PublicKeys, Request, Result, SecaggError, Setup, Shares,
-    Stage, Survivors, Tag,
+    Stage, Survivors, Tag, crypto::Digest,
 };
 
 /// The server in one attempt.
@@ -31,8 +31,8 @@ pub struct Server {
     stage: Stage,
     /// By position in the roster.
     members: Vec<Member>,
-    /// The sum of the masked lanes so far.
-    lanes: Vec<u32>,
+    /// The sums of the masked lanes so far, by the clients' tasks. One is left after the stage.
+    sums: BTreeMap<Digest, Vec<u32>>,
     /// The owner of each public key, to find duplicates.
     owners: BTreeMap<[u8; 32], ClientId>,
 }
@@ -42,7 +42,10 @@ pub struct Server {
 struct Member {
     keys: Option<PublicKeys>,
     shares: Option<Shares>,
-    masked: bool,
+    /// The task of its masked lanes.
+    task: Option<Digest>,
+    /// Whether its lanes were left out, because its task is not that of the sum.
+    is_odd: bool,
     signature: Option<[u8; 64]>,
     /// By the dealer's position.
     openings: Option<BTreeMap<u32, Scalar>>,
@@ -54,7 +57,7 @@ impl Member {
         match stage {
             Stage::Keys => self.keys.is_some(),
             Stage::Shares => self.shares.is_some(),
-            Stage::Masked => self.masked,
+            Stage::Masked => self.masked(),
             Stage::Signed => self.signature.is_some(),
             Stage::Opened => self.openings.is_some(),
             Stage::Over => false,
@@ -65,6 +68,11 @@ impl Member {
     fn asked(&self, stage: Stage) -> bool {
         let before = Stage::ALL.into_iter().take_while(|other| *other < stage).last();
         stage != Stage::Over && before.is_none_or(|before| self.answered(before))
+    }
+
+    /// Whether its lanes are in the sum.
+    fn masked(&self) -> bool {
+        self.task.is_some()
     }
 
     fn bundle(&self, holder: ClientId) -> Option<&Bundle> {
@@ -78,14 +86,13 @@ impl Server {
     pub fn new(setup: Setup, directory: Directory) -> Self {
         let graph = setup.graph();
         let members = setup.clients().iter().map(|_| Member::default()).collect();
-        let lanes = vec![0; setup.length() + 1];
         Self {
             setup,
             directory,
             graph,
             stage: Stage::Keys,
             members,
-            lanes,
+            sums: BTreeMap::new(),
             owners: BTreeMap::new(),
         }
     }
@@ -110,6 +117,13 @@ impl Server {
         &self.directory
     }
 
+    /// The clients whose masked lanes were left out when the stage ended, because they had trained on another
+    /// [task](crate::Update::task) than most.
+    pub fn odd(&self) -> Vec<ClientId> {
+        let odd = |i: &usize| self.members[*i].is_odd;
+        (0..self.members.len()).filter(odd).map(|i| self.setup.clients()[i]).collect()
+    }
+
     /// The clients that were asked in this stage and have not replied.
     pub fn waiting(&self) -> Vec<ClientId> {
         let waits = |i: &usize| {
@@ -118,7 +132,8 @@ impl Server {
         (0..self.members.len()).filter(waits).map(|i| self.setup.clients()[i]).collect()
     }
 
-    /// Ends a stage and returns the requests of the next one. Clients that have not replied count as dropped out.
+    /// Ends a stage and returns the requests of the next one. Clients that have not replied count as dropped out, and
+    /// so do those that trained on another [task](crate::Update::task) than most.
     ///
     /// # Errors
     ///
@@ -127,6 +142,9 @@ impl Server {
     pub fn close(&mut self) -> Result<Vec<(ClientId, Request)>> {
         if self.stage >= Stage::Opened {
             return Err(SecaggError::Stage { expected: Stage::Signed, found: self.stage });
+        }
+        if self.stage == Stage::Masked {
+            self.settle();
         }
         if let Err(error) = self.enough() {
             self.stage = Stage::Over;
@@ -160,8 +178,23 @@ impl Server {
         })
     }
 
+    /// Keeps the sum of the task that most clients trained on. Masks cancel only among clients with the same task.
+    fn settle(&mut self) {
+        let mut counts: BTreeMap<Digest, usize> = BTreeMap::new();
+        for task in self.members.iter().filter_map(|member| member.task) {
+            *counts.entry(task).or_default() += 1;
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(task, _)| task);
+        self.sums.retain(|task, _| Some(*task) == most);
+        for member in &mut self.members {
+            if member.task.is_some() && member.task != most {
+                (member.task, member.is_odd) = (None, true);
+            }
+        }
+    }
+
     fn survivors(&self) -> Survivors {
-        Survivors::of(self.members.len(), |i| self.members[i].masked)
+        Survivors::of(self.members.len(), |i| self.members[i].masked())
     }
 
     /// Collects one field of the neighbours of the client at `position`, in order.

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::{Member, Server};
 use crate::{
     Answer, ClientId, Fault, Opening, PublicKeys, Response, Result, SecaggError, Shares, Stage,
-    Tag, secrets::Kind,
+    Tag, crypto::Digest, secrets::Kind,
 };
 
 impl Server {
@@ -39,8 +39,8 @@ impl Server {
         let taken = match response.body {
             Answer::Keys(keys) => self.keys(position, keys),
             Answer::Shares(shares) => self.shares(position, shares),
-            Answer::Masked(lanes) => self.words(position, &lanes),
-            Answer::Packed(lanes) => self.packed(position, &lanes),
+            Answer::Masked { task, lanes } => self.words(position, task, &lanes),
+            Answer::Packed { task, lanes } => self.packed(position, task, &lanes),
             Answer::Signed(signature) => self.signed(position, signature),
             Answer::Opened(openings) => self.opened(position, &openings),
         };
@@ -83,38 +83,38 @@ impl Server {
         Ok(())
     }
 
-    fn words(&mut self, position: usize, lanes: &[u32]) -> Result<(), Fault> {
+    fn words(&mut self, position: usize, task: Digest, lanes: &[u32]) -> Result<(), Fault> {
         if self.setup.layout().is_some() {
             return Err(Fault::Form("lanes of 32 bits, and packed ones are due".to_owned()));
         }
-        self.masked(position, lanes)
+        self.masked(position, task, lanes)
     }
 
-    fn packed(&mut self, position: usize, lanes: &[u8]) -> Result<(), Fault> {
+    fn packed(&mut self, position: usize, task: Digest, lanes: &[u8]) -> Result<(), Fault> {
         let Some(layout) = self.setup.layout() else {
             return Err(Fault::Form("packed lanes, and lanes of 32 bits are due".to_owned()));
         };
-        self.masked(position, &layout.unpack(lanes).map_err(Fault::Form)?)
+        self.masked(position, task, &layout.unpack(lanes).map_err(Fault::Form)?)
     }
 
-    fn masked(&mut self, position: usize, lanes: &[u32]) -> Result<(), Fault> {
-        if lanes.len() != self.lanes.len() {
-            return Err(Fault::Form(format!(
-                "{} lanes, and {} are due",
-                lanes.len(),
-                self.lanes.len()
-            )));
+    fn masked(&mut self, position: usize, task: Digest, lanes: &[u32]) -> Result<(), Fault> {
+        let due = self.setup.length() + 1;
+        if lanes.len() != due {
+            return Err(Fault::Form(format!("{} lanes, and {due} are due", lanes.len())));
         }
-        self.lanes.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum = sum.wrapping_add(*lane));
-        self.members[position].masked = true;
+        let sum = self.sums.entry(task).or_insert_with(|| vec![0; due]);
+        sum.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum = sum.wrapping_add(*lane));
+        self.members[position].task = Some(task);
         Ok(())
     }
 
     /// Clients verify each other's signatures. The server does so first, so that an invalid one stops its sender and
     /// not the clients that would receive it.
     fn signed(&mut self, position: usize, signature: [u8; 64]) -> Result<(), Fault> {
-        let keys = self.members[position].keys.as_ref().expect("asked after its keys arrived");
-        match keys.signed(&self.setup, &self.survivors(), &signature) {
+        let member = &self.members[position];
+        let keys = member.keys.as_ref().expect("asked after its keys arrived");
+        let task = member.task.as_ref().expect("asked after its lanes arrived");
+        match keys.signed(&self.setup, task, &self.survivors(), &signature) {
             true => self.members[position].signature = Some(signature),
             false => return Err(Fault::Signature),
         }
@@ -143,7 +143,7 @@ impl Server {
         let mut scalars = BTreeMap::new();
         for (dealer, opening) in dealers.into_iter().zip(openings) {
             let member: &Member = &self.members[dealer as usize];
-            let kind = if member.masked { Kind::Seed } else { Kind::Key };
+            let kind = if member.masked() { Kind::Seed } else { Kind::Key };
             let committed = match (dealer as usize == position, kind) {
                 (true, _) => member.shares.as_ref().map(|shares| shares.own),
                 (false, Kind::Seed) => member.bundle(holder).map(|bundle| bundle.seed),

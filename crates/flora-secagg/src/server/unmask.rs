@@ -1,7 +1,7 @@
 use super::Server;
 use crate::{
     Fault, Result, SecaggError, Stage, Sum,
-    crypto::{self, Sign},
+    crypto::{self, Digest, Sign},
     lanes,
     packing::Layout,
     secrets::{self, End},
@@ -44,15 +44,18 @@ impl Server {
             return Err(SecaggError::Stage { expected: Stage::Opened, found });
         }
         let mut weights = Weights::default();
-        let (mut lanes, layout) = (mem::take(&mut self.lanes), self.setup.layout());
+        let (task, mut lanes) = self.sums.pop_first().expect("the stage had enough clients");
+        let layout = self.setup.layout();
         for position in 0..self.members.len() {
             if self.members[position].shares.is_none() {
                 continue;
             }
             let secret = self.secret(position, &mut weights)?;
-            match self.members[position].masked {
+            match self.members[position].masked() {
                 true => self.remove_own(position, &secret, layout.as_ref(), &mut lanes)?,
-                false => self.remove_pairs(position, &secret, layout.as_ref(), &mut lanes)?,
+                false => {
+                    self.remove_pairs(position, &secret, (&task, layout.as_ref()), &mut lanes)?
+                }
             }
         }
         // Sums modulo 2^32 are right modulo every smaller power of two.
@@ -60,7 +63,7 @@ impl Server {
             layout.reduce(&mut lanes);
         }
         let clients =
-            self.setup.clients().iter().zip(&self.members).filter(|(_, member)| member.masked);
+            self.setup.clients().iter().zip(&self.members).filter(|(_, member)| member.masked());
         let clients = clients.map(|(client, _)| *client).collect();
         lanes::Sum::new(clients, lanes, *self.setup.grid(), self.setup.rotation())
     }
@@ -117,7 +120,7 @@ impl Server {
         &self,
         position: usize,
         secret: &Scalar,
-        layout: Option<&Layout>,
+        (task, layout): (&Digest, Option<&Layout>),
         lanes: &mut [u32],
     ) -> Result<()> {
         let (client, digest) = (self.setup.clients()[position], self.setup.digest());
@@ -127,7 +130,7 @@ impl Server {
             return Err(self.dealt_wrong(position));
         }
         for neighbour in
-            self.near(position, |member| member.keys.as_ref().filter(|_| member.masked).cloned())
+            self.near(position, |member| member.keys.as_ref().filter(|_| member.masked()).cloned())
         {
             let other = neighbour.client;
             let pair =
@@ -135,7 +138,7 @@ impl Server {
                     .ok_or_else(|| SecaggError::peer(other, Stage::Keys, Fault::WeakKey))?;
             // The neighbour added where this subtracts, and the other way round.
             let sign = if client > other { Sign::Minus } else { Sign::Plus };
-            crypto::mask_lanes(lanes, layout, &pair, sign);
+            crypto::mask_lanes(lanes, layout, &secrets::pair_mask(&pair, digest, task), sign);
         }
         Ok(())
     }

@@ -12,6 +12,9 @@ use rand_chacha::ChaCha20Rng;
 
 pub(crate) type Requests = Vec<(ClientId, Request)>;
 
+/// The task of all clients.
+pub(crate) const TASK: [u8; 32] = [9; 32];
+
 pub(crate) fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
 }
@@ -112,7 +115,7 @@ impl World {
         let id = request.to;
         let position = self.server.setup().clients().binary_search(&id).unwrap();
         let (values, weight) = &self.updates[position];
-        let update = Update { values, weight: *weight };
+        let update = Update { values, weight: *weight, task: TASK };
         self.clients.get_mut(&id).unwrap().answer(request, Some(update), &mut self.rng)
     }
 

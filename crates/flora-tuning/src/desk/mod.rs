@@ -28,6 +28,7 @@ use self::ledger::Ledger;
 use self::memory::Memory;
 pub use self::policy::Policy;
 use self::stock::Stock;
+use crate::prepare::Masking;
 use crate::site::MOST_ATTEMPTS;
 use crate::travel::Noise;
 use crate::{Experiment, Observer, Plan, Site, SiteClient, TuningError};
@@ -188,7 +189,13 @@ impl Desk {
                 (Some(ledger), Noise::Secret(secret))
             }
         };
-        let client = self.site.client_with(plan, &noise, Some(identity), &mut *self.observer);
+        let masking = Masking {
+            policy: self.policy.masks(),
+            identity: Some(identity),
+            is_restored: true,
+            ..Masking::default()
+        };
+        let client = self.site.client_with(plan, &noise, masking, &mut *self.observer);
         let client = client.map_err(|error| error.to_string())?;
         self.current = Some(Current { digest, client, memory, ledger, rounds });
         Ok(info)

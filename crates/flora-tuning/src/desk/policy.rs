@@ -40,6 +40,9 @@ pub struct Policy {
     pub max_epsilon: Option<f64>,
     /// The maximum delta for [`max_epsilon`](Self::max_epsilon); 1e-5 by default.
     pub max_delta: Option<f64>,
+    /// Whether masked updates (`federation.secure`) may leave if half of a client's share holders or fewer open a
+    /// secret. A server that lies could then read this site's update. False by default.
+    pub allow_minority: bool,
 }
 
 impl Policy {
@@ -133,6 +136,11 @@ impl Policy {
             }
             _ => Ok((rounds, experiment.output.save_every)),
         }
+    }
+
+    /// What the site requires of masks.
+    pub(super) fn masks(&self) -> flora_secagg::Policy {
+        flora_secagg::Policy { majority: !self.allow_minority, ..Default::default() }
     }
 
     /// Checks the number of training images.

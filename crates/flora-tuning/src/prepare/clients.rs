@@ -5,9 +5,8 @@ use std::sync::Arc;
 use flora_clip::TextPrefix;
 use flora_data::{ClientShard, Dataset, Features, Partition, Split};
 use flora_federation::{Attack, Client, Download, Layered, Transform};
+use flora_privacy::{PrivacyConfig, RELEASE};
 use flora_secagg::{Policy, Secure, SigningKey};
-
-use flora_privacy::PrivacyConfig;
 
 use super::backbone::Backbone;
 use super::images::Images;
@@ -115,10 +114,27 @@ pub(super) fn of_partition(
                 Some(hidden.with_secret(secret))
             }
         });
-        layered(experiment, client, &shard.id, (&Noise::Seeded, None), download)
+        let masking = Masking { policy: SIMULATED, ..Masking::default() };
+        layered(experiment, client, &shard.id, (&Noise::Seeded, masking), download)
     };
     partition.clients.iter().map(client).collect()
 }
+
+/// What a client's owner determines about its masks, if the run has masks.
+#[derive(Default)]
+pub(crate) struct Masking {
+    /// What the client accepts.
+    pub(crate) policy: Policy,
+    /// Its identity, if it is kept elsewhere.
+    pub(crate) identity: Option<SigningKey>,
+    /// The plan that the client follows, without its name; empty in a simulation, which has one experiment for all.
+    pub(crate) plan: Vec<u8>,
+    /// Whether the server can have the client restored to an earlier state.
+    pub(crate) is_restored: bool,
+}
+
+/// A simulation has no server that lies, and measures thresholds of any kind.
+const SIMULATED: Policy = Policy { clients: 3, majority: false };
 
 /// The client that holds `shard` and is evaluated on its images of one split, with its message encodings. A client in
 /// its own process draws its own noise.
@@ -128,19 +144,19 @@ pub(crate) fn site_client(
     scored_on: Split,
     cohort: &Arc<Cohort>,
     noise: &Noise,
-    identity: Option<SigningKey>,
+    masking: Masking,
 ) -> Result<Box<dyn Client>, TuningError> {
     let id = shard.id.clone();
     let client = TuningClient::new(shard, Arc::clone(cohort)).scored_on(scored_on);
     let client = client.hiding(experiment.hidden(noise, &id)?);
-    layered(experiment, client, &id, (noise, identity), experiment.download().as_ref())
+    layered(experiment, client, &id, (noise, masking), experiment.download().as_ref())
 }
 
 fn layered(
     experiment: &Experiment,
     client: TuningClient,
     id: &str,
-    (noise, identity): (&Noise, Option<SigningKey>),
+    (noise, masking): (&Noise, Masking),
     download: Option<&Arc<dyn Download>>,
 ) -> Result<Box<dyn Client>, TuningError> {
     let is_local = matches!(experiment.federation.privacy, Some(PrivacyConfig::Local(_)));
@@ -151,9 +167,13 @@ fn layered(
     };
     let client = around(client, layers, None);
     // In the client's view of the model, and in the order in which the fleet decodes.
-    let client = Secure::new(client, Policy::default(), secure.range).with_norm(secure.norm);
-    let client = Box::new(client.with_identity(identity)) as Box<dyn Client>;
-    Ok(around(client, Vec::new(), download))
+    let Masking { policy, identity, plan, is_restored } = masking;
+    let client = Secure::new(client, policy, secure.clone())
+        .with_identity(identity)
+        .with_plan(plan)
+        .with_own_settings(&[RELEASE]);
+    let client = if is_restored { client.forgetting_unused_masks() } else { client };
+    Ok(around(Box::new(client), Vec::new(), download))
 }
 
 fn around(

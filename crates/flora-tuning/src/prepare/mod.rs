@@ -22,7 +22,7 @@ use flora_inference::settings_digest;
 pub(crate) use self::adapter::adapter_config;
 pub(crate) use self::begin::BESIDE;
 pub use self::begin::check_copies;
-pub(crate) use self::clients::site_client;
+pub(crate) use self::clients::{Masking, site_client};
 pub use self::data::partition;
 pub(crate) use self::data::{open_dataset, resolve_model};
 pub(crate) use self::inputs::IMAGES;

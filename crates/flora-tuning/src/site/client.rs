@@ -7,9 +7,7 @@ use flora_federation::{
     Client, ClientError, ClientInfo, Download, Kind, Message, Task, Transform, read_answer,
 };
 
-use flora_secagg::SigningKey;
-
-use crate::prepare::site_client;
+use crate::prepare::{Masking, site_client};
 use crate::travel::Noise;
 use crate::{Cohort, Experiment, TuningError};
 
@@ -31,9 +29,9 @@ impl SiteClient {
         scored_on: Split,
         cohort: &Arc<Cohort>,
         noise: &Noise,
-        identity: Option<SigningKey>,
+        masking: Masking,
     ) -> Result<Self, TuningError> {
-        let client = site_client(experiment, shard, scored_on, cohort, noise, identity)?;
+        let client = site_client(experiment, shard, scored_on, cohort, noise, masking)?;
         let (layers, download) = (experiment.fleet_layers(), experiment.download());
         let (initial, worker) = (Arc::clone(cohort.initial()), Workers::new(1)?);
         Ok(Self { client, initial, worker, layers, download })

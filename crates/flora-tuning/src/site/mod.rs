@@ -24,10 +24,9 @@ pub use self::plan::{Base, Plan, SiteProfile, plan};
 pub(crate) use self::plan::{MOST_ATTEMPTS, MOST_SAVE_EVERY, check};
 
 use crate::client::client_info;
-use crate::prepare::site_cohort;
+use crate::prepare::{Masking, site_cohort};
 use crate::travel::Noise;
 use crate::{Experiment, Observer, TuningError};
-use flora_secagg::SigningKey;
 
 /// Settings of a site: its images, its model and its device.
 #[derive(Debug, Clone)]
@@ -137,21 +136,24 @@ impl Site {
         plan: &Plan,
         observer: &mut dyn Observer,
     ) -> Result<SiteClient, TuningError> {
-        self.client_with(plan, &Noise::Fresh, None, observer)
+        self.client_with(plan, &Noise::Fresh, Masking::default(), observer)
     }
 
-    /// The same, with the source of its noise, if it protects its data, and its identity under masks.
+    /// The same, with the source of its noise, if it protects its data, and with its masks.
     pub(crate) fn client_with(
         &self,
         plan: &Plan,
         noise: &Noise,
-        identity: Option<SigningKey>,
+        masking: Masking,
         observer: &mut dyn Observer,
     ) -> Result<SiteClient, TuningError> {
         let Planned { experiment, dataset, shard, scored_on } = self.planned(plan)?;
         let workers = Workers::new(self.config.threads)?;
         let cohort = site_cohort(&experiment, dataset, &workers, &self.config.device, observer)?;
-        SiteClient::new(&experiment, shard, scored_on, &cohort, noise, identity)
+        // The name alone differs between the sites of a run.
+        let common = Plan { client: String::new(), ..plan.clone() };
+        let masking = Masking { plan: serde_json::to_vec(&common).expect("plain data"), ..masking };
+        SiteClient::new(&experiment, shard, scored_on, &cohort, noise, masking)
     }
 
     /// The validated plan, if this site can follow it.

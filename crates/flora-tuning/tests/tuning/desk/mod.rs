@@ -1,6 +1,7 @@
 //! A site's desk: its answers to flora's and Flower's servers, and its refusals.
 
 mod flora;
+mod masks;
 mod memory;
 mod policies;
 mod stock;
