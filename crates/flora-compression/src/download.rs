@@ -60,7 +60,8 @@ impl Coded {
     /// axis, as adapters of a lower rank are.
     #[must_use]
     pub fn with_shapes_of(self, model: &ParameterRecord) -> Self {
-        let shape = |(name, tensor): (&str, &HostTensor)| (name.to_owned(), tensor.shape().to_vec());
+        let shape =
+            |(name, tensor): (&str, &HostTensor)| (name.to_owned(), tensor.shape().to_vec());
         Self { shapes: model.iter().map(shape).collect(), ..self }
     }
 

@@ -203,13 +203,17 @@ fn zeros(codec: Codec, shape: &[u32]) -> HostTensor {
     let count: u32 = shape.iter().product();
     let mut bytes = vec![shape.len() as u8];
     shape.iter().for_each(|extent| bytes.extend(extent.to_le_bytes()));
-    bytes.extend(codec.encode(&[&vec![0.0; count as usize]], 1, &mut flora_core::seed::stream(1, "zeros")).unwrap());
+    bytes.extend(
+        codec
+            .encode(&[&vec![0.0; count as usize]], 1, &mut flora_core::seed::stream(1, "zeros"))
+            .unwrap(),
+    );
     HostTensor::from_bytes(bytes)
 }
 
 #[test]
 fn a_small_message_cannot_claim_much_memory() {
-    let codec = Codec::Eden { bits: 1 };
+    let codec = Codec::Int4;
     let decode = |coded: &Coded, tensors: &[(&str, &HostTensor)]| {
         let mut record = ParameterRecord::new();
         tensors.iter().for_each(|(name, tensor)| record.insert(*name, (*tensor).clone()).unwrap());
@@ -228,7 +232,9 @@ fn a_small_message_cannot_claim_much_memory() {
     let (half, more) = (zeros(codec, &[1 << 23]), zeros(codec, &[(1 << 23) + 1]));
     for coded in [known, Coded::new(codec, 3)] {
         decode(&coded, &[("v", &half), ("w", &half)]).unwrap();
-        for tensors in [&[("v", &half), ("w", &more)][..], &[("v", &half), ("w", &half), ("x", &half)]] {
+        for tensors in
+            [&[("v", &half), ("w", &more)][..], &[("v", &half), ("w", &half), ("x", &half)]]
+        {
             let error = decode(&coded, tensors).unwrap_err();
             assert!(error.contains("more than the limit of 16777216"), "{error}");
         }

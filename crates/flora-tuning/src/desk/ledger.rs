@@ -2,18 +2,23 @@
 //!
 //! A server may be set back and ask for a round again. For the same request, a site answers the same bits: its noise is
 //! derived from the protected data and from a secret of its own, which is stored here. A different request would
-//! release more. The budget covers as many answers as the plan has rounds, and no server can get more.
+//! release more. The plan's budget covers a number of replies, at most one per round, and no server can get more. The
+//! client reports the budget that all of them spend, whatever state a server sets it back to.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use flora_core::files::write_atomic;
+use flora_core::files::write_atomic_private;
 use flora_core::hex;
 use flora_federation::Task;
-use flora_privacy::Secret;
+use flora_privacy::{PrivacyConfig, Secret};
 use flora_secagg::{SECURE, SigningKey};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::travel::Noise;
+use crate::{Experiment, Plan};
 
 /// Beside the states of a run.
 const SECRET: &str = "privacy.secret";
@@ -32,11 +37,20 @@ impl Ledger {
     /// Opens the ledger in the run's folder, and the secret for the noise.
     pub(super) fn open(folder: &Path, most: usize) -> Result<(Self, Secret), String> {
         let path = folder.join(ANSWERS);
-        let answers: Vec<String> = match fs::read_to_string(&path) {
-            Ok(text) => text.lines().map(str::to_owned).collect(),
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        let mut text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => return Err(problem("cannot be read", &path, &error)),
         };
+        // A line is cut off if the machine failed while it was written. Its reply never left, and the next line must not
+        // continue it.
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        if whole < text.len() {
+            text.truncate(whole);
+            write_atomic_private(&path, text.as_bytes())
+                .map_err(|error| problem("cannot be written", &path, &error))?;
+        }
+        let answers: Vec<String> = text.lines().map(str::to_owned).collect();
         let secret = secret(&folder.join(SECRET), !answers.is_empty())?;
         Ok((Self { path, answers, most }, secret))
     }
@@ -71,6 +85,36 @@ impl Ledger {
         self.answers.push(entry);
         Ok(release)
     }
+
+    /// The number of replies in the run.
+    pub(super) fn count(&self) -> usize {
+        self.answers.len()
+    }
+}
+
+/// The number of replies that the budget of a plan covers for a site with this many training images; `None` if the
+/// plan does not make the site hide them.
+pub(super) fn most_answers(plan: &Plan, images: usize) -> Result<Option<usize>, String> {
+    let experiment = Experiment::from_toml("the server's experiment", &plan.experiment, &[]);
+    let experiment = experiment.map_err(|error| error.to_string())?;
+    let rounds = experiment.rounds();
+    match &experiment.federation.privacy {
+        Some(PrivacyConfig::Local(local)) => {
+            let most = local.budget(rounds).and_then(|budget| budget.most_rounds(rounds));
+            most.map(Some).map_err(|error| format!("federation.privacy.{error}"))
+        }
+        // Sums are sent once.
+        Some(PrivacyConfig::Sample(_)) if experiment.method.name.is_closed_form() => {
+            Ok(Some(rounds))
+        }
+        Some(PrivacyConfig::Sample(_)) => {
+            let hidden =
+                experiment.hidden(&Noise::Seeded, "").map_err(|error| error.to_string())?;
+            let most = hidden.map(|hidden| hidden.most_answers(images, rounds)).transpose();
+            most.map_err(|error| error.to_string())
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The site's identity in secure rounds of this run.
@@ -80,7 +124,7 @@ pub(super) fn identity(folder: &Path) -> Result<SigningKey, String> {
 
 /// The stored secret, or a new one if nothing was released yet.
 fn secret(path: &Path, is_needed: bool) -> Result<Secret, String> {
-    match fs::read_to_string(path) {
+    match fs::read_to_string(path).map(Zeroizing::new) {
         Ok(text) => Secret::from_hex(text.trim()).ok_or_else(|| {
             format!(
                 "{} is damaged, and with it the noise of the run; begin the run anew",
@@ -89,8 +133,8 @@ fn secret(path: &Path, is_needed: bool) -> Result<Secret, String> {
         }),
         Err(error) if error.kind() == ErrorKind::NotFound && !is_needed => {
             let secret = Secret::fresh()?;
-            let text = format!("{}\n", hex::encode(secret.as_bytes()));
-            write_atomic(path, text.as_bytes())
+            let text = Zeroizing::new(format!("{}\n", hex::encode(secret.as_bytes())));
+            write_atomic_private(path, text.as_bytes())
                 .map_err(|error| problem("cannot be written", path, &error))?;
             Ok(secret)
         }
@@ -151,6 +195,23 @@ mod tests {
         {
             let refused = ledger.admit(&task, plan, [0; 32]).unwrap_err();
             assert!(refused.contains("has given the 3 answers"), "{refused}");
+        }
+        // A line that was cut off does not count, and spoils no other.
+        let path = folder.path().join(ANSWERS);
+        let text = fs::read_to_string(&path).unwrap();
+        let last = text.trim_end().rfind('\n').unwrap() + 10;
+        fs::write(&path, &text[..last]).unwrap();
+        let (mut ledger, _) = open();
+        assert_eq!(ledger.count(), 2);
+        ledger.admit(&task(1, 0, 1.0), "plan", [0; 32]).unwrap();
+        let (mut ledger, _) = open();
+        assert_eq!(ledger.count(), 3);
+        assert!(ledger.admit(&task(1, 1, 1.0), "plan", [0; 32]).is_err());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let of_secret = fs::metadata(folder.path().join(SECRET)).unwrap().permissions();
+            assert_eq!(of_secret.mode() & 0o077, 0);
         }
         // Without its secret, the same answer would have other noise.
         fs::remove_file(folder.path().join(SECRET)).unwrap();

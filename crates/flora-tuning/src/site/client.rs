@@ -34,8 +34,8 @@ impl SiteClient {
         identity: Option<SigningKey>,
     ) -> Result<Self, TuningError> {
         let client = site_client(experiment, shard, scored_on, cohort, noise, identity)?;
-        let (layers, download) = (experiment.fleet_layers(), experiment.download());
         let (initial, worker) = (Arc::clone(cohort.initial()), Workers::new(1)?);
+        let (layers, download) = (experiment.fleet_layers(), experiment.download(&initial));
         Ok(Self { client, initial, worker, layers, download })
     }
 

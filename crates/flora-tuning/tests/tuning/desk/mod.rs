@@ -3,6 +3,7 @@
 mod flora;
 mod memory;
 mod policies;
+mod privacy;
 mod stock;
 
 use std::path::{Path, PathBuf};
