@@ -23,6 +23,7 @@ use crate::{Experiment, Plan};
 /// Beside the states of a run.
 const SECRET: &str = "privacy.secret";
 const ANSWERS: &str = "privacy.answers";
+const BUDGET: &str = "privacy.budget";
 const IDENTITY: &str = "secure.identity";
 
 pub(super) struct Ledger {
@@ -34,8 +35,9 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger in the run's folder, and the secret for the noise.
-    pub(super) fn open(folder: &Path, most: usize) -> Result<(Self, Secret), String> {
+    /// Opens the ledger in the run's folder, and the secret for the noise. Replies under different budgets cannot be
+    /// added up, so a run keeps the budget of its first reply.
+    pub(super) fn open(folder: &Path, covered: &Covered) -> Result<(Self, Secret), String> {
         let path = folder.join(ANSWERS);
         let mut text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -52,7 +54,8 @@ impl Ledger {
         }
         let answers: Vec<String> = text.lines().map(str::to_owned).collect();
         let secret = secret(&folder.join(SECRET), !answers.is_empty())?;
-        Ok((Self { path, answers, most }, secret))
+        keep_budget(&folder.join(BUDGET), covered, answers.len())?;
+        Ok((Self { path, answers, most: covered.most }, secret))
     }
 
     /// Records that a task of the plan with this digest will be answered by a client in this state, unless it was
@@ -92,29 +95,57 @@ impl Ledger {
     }
 }
 
-/// The number of replies that the budget of a plan covers for a site with this many training images; `None` if the
-/// plan does not make the site hide them.
-pub(super) fn most_answers(plan: &Plan, images: usize) -> Result<Option<usize>, String> {
+/// Checks that the replies so far had the same budget, which is stored before the first.
+fn keep_budget(path: &Path, covered: &Covered, answers: usize) -> Result<(), String> {
+    match fs::read_to_string(path) {
+        Ok(before) if before == covered.budget => Ok(()),
+        Ok(_) if answers > 0 => Err(format!(
+            "this site hides its images (federation.privacy), and the plan has another budget than that of the \
+             {answers} replies that the run already has; begin the run anew"
+        )),
+        Err(error) if error.kind() != ErrorKind::NotFound || answers > 0 => {
+            Err(problem("cannot be read", path, &error))
+        }
+        _ => write_atomic_private(path, covered.budget.as_bytes())
+            .map_err(|error| problem("cannot be written", path, &error)),
+    }
+}
+
+/// What the budget of a plan covers.
+pub(super) struct Covered {
+    /// The number of replies.
+    pub(super) most: usize,
+    /// Everything that the budget depends on.
+    pub(super) budget: String,
+}
+
+/// What the budget of a plan covers for a site with this many training images; `None` if the plan does not make the
+/// site hide them.
+pub(super) fn covered(plan: &Plan, images: usize) -> Result<Option<Covered>, String> {
     let experiment = Experiment::from_toml("the server's experiment", &plan.experiment, &[]);
     let experiment = experiment.map_err(|error| error.to_string())?;
     let rounds = experiment.rounds();
-    match &experiment.federation.privacy {
-        Some(PrivacyConfig::Local(local)) => {
+    let Some(privacy) = &experiment.federation.privacy else { return Ok(None) };
+    let mut facts = vec![rounds];
+    let most = match privacy {
+        PrivacyConfig::Local(local) => {
             let most = local.budget(rounds).and_then(|budget| budget.most_rounds(rounds));
-            most.map(Some).map_err(|error| format!("federation.privacy.{error}"))
+            most.map_err(|error| format!("federation.privacy.{error}"))?
         }
         // Sums are sent once.
-        Some(PrivacyConfig::Sample(_)) if experiment.method.name.is_closed_form() => {
-            Ok(Some(rounds))
-        }
-        Some(PrivacyConfig::Sample(_)) => {
-            let hidden =
-                experiment.hidden(&Noise::Seeded, "").map_err(|error| error.to_string())?;
+        PrivacyConfig::Sample(_) if experiment.method.name.is_closed_form() => rounds,
+        PrivacyConfig::Sample(_) => {
+            let training = &experiment.training;
+            facts.extend([training.local_epochs, training.batch_size, images]);
+            let hidden = experiment.hidden(&Noise::Seeded, "");
+            let hidden = hidden.map_err(|error| error.to_string())?;
             let most = hidden.map(|hidden| hidden.most_answers(images, rounds)).transpose();
-            most.map_err(|error| error.to_string())
+            most.map_err(|error| error.to_string())?.unwrap_or(0)
         }
-        _ => Ok(None),
-    }
+        _ => return Ok(None),
+    };
+    let budget = serde_json::to_string(&(privacy, facts)).expect("plain data");
+    Ok(Some(Covered { most, budget }))
 }
 
 /// The site's identity in secure rounds of this run.
@@ -179,7 +210,8 @@ mod tests {
     #[test]
     fn no_server_gets_more_answers_than_the_budget_is_for() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || Ledger::open(folder.path(), 3).unwrap();
+        let covered = |most| Covered { most, budget: "a noise of 2".to_owned() };
+        let open = || Ledger::open(folder.path(), &covered(3)).unwrap();
         let (mut ledger, secret) = open();
         let first = ledger.admit(&task(0, 0, 1.0), "plan", [0; 32]).unwrap();
         // Repeated, in this process and the next, with the same noise.
@@ -207,6 +239,10 @@ mod tests {
         let (mut ledger, _) = open();
         assert_eq!(ledger.count(), 3);
         assert!(ledger.admit(&task(1, 1, 1.0), "plan", [0; 32]).is_err());
+        // Replies under another budget do not add up with these.
+        let other = Covered { most: 1_000, budget: "a noise of 200".to_owned() };
+        let refused = Ledger::open(folder.path(), &other).err().unwrap();
+        assert!(refused.contains("another budget than that of the 3 replies"), "{refused}");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -215,8 +251,8 @@ mod tests {
         }
         // Without its secret, the same answer would have other noise.
         fs::remove_file(folder.path().join(SECRET)).unwrap();
-        assert!(Ledger::open(folder.path(), 2).is_err());
+        assert!(Ledger::open(folder.path(), &covered(3)).is_err());
         fs::write(folder.path().join(SECRET), "abc").unwrap();
-        assert!(Ledger::open(folder.path(), 2).err().unwrap().contains("is damaged"));
+        assert!(Ledger::open(folder.path(), &covered(3)).err().unwrap().contains("is damaged"));
     }
 }

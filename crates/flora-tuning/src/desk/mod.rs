@@ -181,10 +181,10 @@ impl Desk {
         self.current = None;
         let memory = Memory::open(&self.folder, token, save_every)?;
         let identity = ledger::identity(memory.folder())?;
-        let (ledger, noise) = match ledger::most_answers(plan, info.num_examples)? {
+        let (ledger, noise) = match ledger::covered(plan, info.num_examples)? {
             None => (None, Noise::Fresh),
-            Some(most) => {
-                let (ledger, secret) = Ledger::open(memory.folder(), most)?;
+            Some(covered) => {
+                let (ledger, secret) = Ledger::open(memory.folder(), &covered)?;
                 (Some(ledger), Noise::Secret(secret))
             }
         };

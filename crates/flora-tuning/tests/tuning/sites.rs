@@ -545,7 +545,7 @@ fn the_releases_of_a_served_run_are_listed() {
         };
         listener.events.iter().filter_map(of).next_back().unwrap()
     };
-    for state in &keeper.0[..2] {
+    for state in &keeper.0[..3] {
         let mut listener = Listener::default();
         let resumed = served(&plain).resume(state.clone(), &mut listener).outcome.unwrap();
         assert!(bits(&resumed.last) == bits(&whole.last));
@@ -553,13 +553,13 @@ fn the_releases_of_a_served_run_are_listed() {
     }
     // The clients answer something else after round 1: two more models leave.
     let mut listener = Listener::default();
-    let finished = served(&other).resume(keeper.0[1].clone(), &mut listener);
+    let finished = served(&other).resume(keeper.0[2].clone(), &mut listener);
     assert!(finished.failure.is_none());
     assert_eq!(listed().len(), 5);
     let mechanism = Mechanism { rounds: 5, ..Mechanism::default() };
     assert_eq!(last(&listener), Accountant::Pld.epsilon(&mechanism, 1e-5).unwrap());
     std::fs::remove_file(folder.path().join("privacy.releases")).unwrap();
-    let failure = served(&plain).resume(keeper.0[1].clone(), &mut Silent).failure.unwrap();
+    let failure = served(&plain).resume(keeper.0[2].clone(), &mut Silent).failure.unwrap();
     assert!(failure.to_string().contains("counts what the run has spent"), "{failure}");
     // A new run begins a new list.
     served(&plain).run(&mut Silent);

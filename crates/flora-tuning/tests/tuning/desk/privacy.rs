@@ -56,6 +56,11 @@ fn a_server_gets_as_many_replies_as_the_budget_covers() {
     office.restart(Policy::default());
     let refused = first_round(&mut office, scaled(&start, 2.0)).unwrap_err();
     assert!(refused.contains("covers"), "{refused}");
+    // Nor does another plan of the same run help, which allows more replies.
+    let noisier = LOCAL.replace("noise = 2.0", "noise = 200.0");
+    let other = office.plan(&[&noisier, "training.rounds=1000"]);
+    let refused = office.join(TOKEN, &other).unwrap_err();
+    assert!(refused.contains("another budget"), "{refused}");
     // The same request has the same reply, with what is spent by now.
     let again = first_round(&mut office, start).unwrap();
     let record = |message: &Message| bits(message.get_parameters().unwrap());
