@@ -197,3 +197,54 @@ fn everybody_is_sent_the_same_and_damage_is_an_error() {
     let message = Message::parameters(Arc::new(record));
     assert!(down(Codec::Int4).decode(&Task { message, ..task(0) }).is_err());
 }
+
+/// A tensor of `count` zeros, which take next to no bytes.
+fn zeros(codec: Codec, shape: &[u32]) -> HostTensor {
+    let count: u32 = shape.iter().product();
+    let mut bytes = vec![shape.len() as u8];
+    shape.iter().for_each(|extent| bytes.extend(extent.to_le_bytes()));
+    bytes.extend(
+        codec
+            .encode(&[&vec![0.0; count as usize]], 1, &mut flora_core::seed::stream(1, "zeros"))
+            .unwrap(),
+    );
+    HostTensor::from_bytes(bytes)
+}
+
+#[test]
+fn a_small_message_cannot_claim_much_memory() {
+    let codec = Codec::Int4;
+    let decode = |coded: &Coded, tensors: &[(&str, &HostTensor)]| {
+        let mut record = ParameterRecord::new();
+        tensors.iter().for_each(|(name, tensor)| record.insert(*name, (*tensor).clone()).unwrap());
+        coded.decode(&Task { message: Message::parameters(Arc::new(record)), ..task(0) })
+    };
+    // The model's shapes, and adapters of a lower rank.
+    let known = Coded::new(codec, 3).with_shapes_of(&record(|_| 0.0));
+    for shape in [[64, 8], [64, 3], [10, 8]] {
+        decode(&known, &[("lora_A", &zeros(codec, &shape))]).unwrap();
+    }
+    for shape in [&[64, 9][..], &[65, 8], &[512], &[64, 8, 1]] {
+        let error = decode(&known, &[("lora_A", &zeros(codec, shape))]).unwrap_err();
+        assert!(error.contains("`lora_A`") && error.contains("[64, 8]"), "{error}");
+    }
+    // Without a known shape, all of a message's tensors share one limit, however few bytes they have.
+    let (half, more) = (zeros(codec, &[1 << 23]), zeros(codec, &[(1 << 23) + 1]));
+    for coded in [known, Coded::new(codec, 3)] {
+        decode(&coded, &[("v", &half), ("w", &half)]).unwrap();
+        for tensors in
+            [&[("v", &half), ("w", &more)][..], &[("v", &half), ("w", &half), ("x", &half)]]
+        {
+            let error = decode(&coded, tensors).unwrap_err();
+            assert!(error.contains("more than the limit of 16777216"), "{error}");
+        }
+    }
+    // A large model that is encoded in as many bytes as it needs has no limit.
+    let numbers: Vec<f32> = (0..(1 << 24) + 8).map(|at| target(at % 4096)).collect();
+    let mut large = ParameterRecord::new();
+    large.insert("w", HostTensor::from_f32([numbers.len()], numbers).unwrap()).unwrap();
+    let sent = Task { message: Message::parameters(Arc::new(large)), ..task(0) };
+    let coded = Coded::new(Codec::Int4, 3);
+    let message = coded.encode(&sent).unwrap();
+    coded.decode(&Task { message, ..sent }).unwrap();
+}

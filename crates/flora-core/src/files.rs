@@ -29,13 +29,43 @@ pub fn write_atomic_with(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
+    write_through(tempfile::Builder::new().permissions_like_umask(), path, write)
+}
+
+/// Like [`write_atomic`], for secrets: on Unix, only the file's owner can read and write it (mode 0600), whatever the
+/// umask and whatever the mode of a file that it replaces.
+///
+/// # Errors
+///
+/// The operating system's error; an old file, if any, is then untouched.
+pub fn write_atomic_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_atomic_private_with(path, |file| file.write_all(bytes))
+}
+
+/// Like [`write_atomic_private`], for contents that are produced piece by piece.
+///
+/// # Errors
+///
+/// The error of `write` or of the operating system; an old file, if any, is then untouched.
+pub fn write_atomic_private_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    // Temporary files are private unless their permissions are set.
+    write_through(&mut tempfile::Builder::new(), path, write)
+}
+
+fn write_through(
+    temporary: &mut tempfile::Builder<'_, '_>,
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder)?;
-    let mut file =
-        tempfile::Builder::new().prefix(TEMPORARY).permissions_like_umask().tempfile_in(folder)?;
+    let mut file = temporary.prefix(TEMPORARY).tempfile_in(folder)?;
     {
         let mut buffered = io::BufWriter::new(file.as_file_mut());
         write(&mut buffered)?;
@@ -310,6 +340,21 @@ mod tests {
         }
         let error = remove_folder(&dir.path().join("state")).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn secrets_are_for_their_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/folder/secret");
+        let others = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o077;
+        write_atomic_private(&path, b"one").unwrap();
+        assert_eq!(others(&path), 0);
+        // It replaces a file that others can read.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        write_atomic_private_with(&path, |out| out.write_all(b"two")).unwrap();
+        assert_eq!((others(&path), std::fs::read(&path).unwrap()), (0, b"two".to_vec()));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //!   messages smaller or safer.
 //! - A [`Selection`] chooses the clients that train in a round: [`ClientSelector`] draws a constant share,
 //!   [`DynamicSampling`] a falling one, [`Poisson`] each client independently, [`PowerOfChoice`] prefers high losses,
-//!   and [`Named`] always takes the same clients.
+//!   [`Named`] always takes the same clients, and [`Registered`] draws from absent clients, too.
 //! - A [`Strategy`] decides what to send to each client and computes the next global parameters from the replies, such as
 //!   [`FedAvg`] and [`Sums`].
 //! - A [`Listener`] receives [`Event`]s and saves the [`RunState`] from which another process can resume.
@@ -84,7 +84,7 @@ pub use outcome::{Outcome, Partial, PhaseSeconds};
 pub use rounds::{BelowQuorum, Listener, RoundPolicy, Rounds, RoundsConfig};
 pub use score::{ClientScore, RoundScore};
 pub use selection::{
-    ClientSelector, Draw, DynamicSampling, Named, Poisson, PowerOfChoice, Selection,
+    ClientSelector, Draw, DynamicSampling, Named, Poisson, PowerOfChoice, Registered, Selection,
     SelectionConfig,
 };
 pub use share::Share;

@@ -254,6 +254,8 @@ fn a_selection_of_ones_own_is_followed() {
         })
         .collect();
     assert_eq!(selected, ["a", "b", "c"]);
+    let absent = "round 1: 1 of the 2 selected clients are absent, and count as failed";
+    assert!(events.iter().any(|it| matches!(it, Event::Warning { message } if message == absent)));
     let draws = selection.0.lock().unwrap().clone();
     assert_eq!(draws, [0, 1, 2].map(|round| Draw { seed: 9, round, attempt: 0 }));
 

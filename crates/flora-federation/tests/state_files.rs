@@ -144,6 +144,20 @@ fn damaged_states_can_be_forgotten() {
     assert!(keep.folder.load().unwrap().state.is_finished());
 }
 
+/// States hold secrets of single clients.
+#[cfg(unix)]
+#[test]
+fn others_cannot_read_states() {
+    use std::os::unix::fs::PermissionsExt;
+    let (place, _) = two_states();
+    let clients = place.path().join("clients.bin");
+    drop(ClientStates::create(&clients).unwrap());
+    let (before, newest) = newest(place.path());
+    for path in [before, newest, clients] {
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o077, 0, "{path:?}");
+    }
+}
+
 fn sealed(body: &[u8]) -> Vec<u8> {
     [body, &Sha256::digest(body)].concat()
 }

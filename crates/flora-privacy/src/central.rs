@@ -7,13 +7,16 @@ use flora_federation::{
 };
 use rand::Rng;
 
+use sha2::{Digest, Sha256};
+
 use crate::noise::{Secret, normal};
-use crate::{Adaptive, Budget, EPSILON, update};
+use crate::{Adaptive, Budget, EPSILON, Releases, update};
 
 /// Names in its state; the rule's own names never begin like this.
 const STEPS: &str = "privacy.rounds";
 const CLIP: &str = "privacy.clip";
 const SECRET: &str = "privacy.secret";
+const MECHANISM: &str = "privacy.mechanism";
 /// The metrics of a round.
 const CLIPPING_NORM: &str = "clipping_norm";
 
@@ -31,6 +34,8 @@ const CLIPPING_NORM: &str = "clipping_norm";
 /// A round in which no client was drawn or answered is noise alone, because skipping it would reveal that. The metrics
 /// do not contain the participants, the clipped norms or their number.
 ///
+/// The budget spent is that of all [`Releases`], also of rounds that a resumed run repeats with another result.
+///
 /// The result is f32, and the sum is computed in f64. Attacks on the floating-point digits of such noise (Mironov 2012)
 /// are not defended against.
 pub struct Central {
@@ -42,7 +47,9 @@ pub struct Central {
     is_answered: Box<dyn Fn(&str) -> bool + Send>,
     secret: Secret,
     clip: f64,
+    /// The number of finished rounds.
     steps: usize,
+    releases: Releases,
 }
 
 /// Facts of the run that a [`Central`] needs besides its settings.
@@ -59,14 +66,16 @@ pub struct CentralFacts {
     pub is_answered: Box<dyn Fn(&str) -> bool + Send>,
     /// The source of the noise.
     pub secret: Secret,
+    /// The list of releases. Without a file, it ends with the process.
+    pub releases: Releases,
 }
 
 impl Central {
     /// Applies `rule` to noised means.
     pub fn new(rule: Box<dyn Strategy>, facts: CentralFacts) -> Self {
-        let CentralFacts { budget, clip, adaptive, clients, is_answered, secret } = facts;
+        let CentralFacts { budget, clip, adaptive, clients, is_answered, secret, releases } = facts;
         let expected = budget.mechanism.rate * clients as f64;
-        Self { rule, budget, adaptive, expected, is_answered, secret, clip, steps: 0 }
+        Self { rule, budget, adaptive, expected, is_answered, secret, clip, steps: 0, releases }
     }
 
     /// The form of a round's replies, of which there may be none.
@@ -175,13 +184,16 @@ impl Strategy for Central {
             .cloned()
             .ok_or_else(|| other("the clients were sent no parameters".to_owned()))?;
         let (mean, clip) = self.mean(&parameters, accepted)?;
+        let (budget, digest) = (&self.budget, digest(&mean, clip));
+        let spends = |done| budget.exceeded(done, 1);
+        let released = self.releases.admit(self.steps, &digest, spends).map_err(other)?;
         let client = ClientInfo { id: "all".to_owned(), num_examples: 1, num_test_examples: 0 };
         let message = Message::trained(mean, 1, Metrics::new());
         let parameters = Arc::clone(message.get_parameters().expect("it was just made"));
         let one = Accepted { client, sent, message, num_examples: 1, parameters };
         let mut aggregate = self.rule.aggregate(global, std::slice::from_ref(&one))?;
         self.steps += 1;
-        let spent = self.budget.spent(self.steps).map_err(|error| other(error.to_string()))?;
+        let spent = self.budget.spent(released).map_err(|error| other(error.to_string()))?;
         aggregate.metrics.insert(EPSILON.to_owned(), spent);
         aggregate.metrics.insert(CLIPPING_NORM.to_owned(), self.clip);
         self.clip = clip;
@@ -198,7 +210,12 @@ impl Strategy for Central {
     }
 
     fn is_spent(&self) -> Option<String> {
-        self.budget.exceeded(self.steps, 1).or_else(|| self.rule.is_spent())
+        // A repeated release spends nothing, if it is the same.
+        let exceeded = match self.releases.has(self.steps) {
+            true => None,
+            false => self.budget.exceeded(self.releases.count(self.steps), 1),
+        };
+        exceeded.or_else(|| self.rule.is_spent())
     }
 
     fn state(&self) -> Message {
@@ -207,6 +224,9 @@ impl Strategy for Central {
         state.config.insert(STEPS.to_owned(), Value::Int(self.steps as i64));
         // Stored as bits, so that the next process has exactly the same value.
         state.config.insert(CLIP.to_owned(), text(hex::encode(&self.clip.to_le_bytes())));
+        let facts = [self.budget.mechanism.rate, self.budget.mechanism.noise, self.expected];
+        let facts = facts.map(f64::to_le_bytes).concat();
+        state.config.insert(MECHANISM.to_owned(), text(hex::encode(&facts)));
         state.config.insert(SECRET.to_owned(), text(hex::encode(self.secret.as_bytes())));
         state
     }
@@ -222,17 +242,43 @@ impl Strategy for Central {
         };
         let number = |digits: &str| hex::decode(digits)?.try_into().ok();
         let damaged = || StrategyError::State("the state of central privacy is damaged".into());
-        let (Value::Int(steps), Value::Text(clip), Value::Text(secret)) =
-            (own(STEPS)?, own(CLIP)?, own(SECRET)?)
+        let (Value::Int(steps), Value::Text(clip), Value::Text(secret), Value::Text(mechanism)) =
+            (own(STEPS)?, own(CLIP)?, own(SECRET)?, own(MECHANISM)?)
         else {
             return Err(damaged());
         };
+        let facts = hex::decode(&mechanism).ok_or_else(damaged)?;
+        let (facts, rest) = facts.as_chunks();
+        let facts: Vec<f64> = facts.iter().copied().map(f64::from_le_bytes).collect();
+        let (&[rate, noise, expected], []) = (&facts[..], rest) else { return Err(damaged()) };
+        if !(rate > 0.0 && rate <= 1.0 && noise.is_finite() && noise > 0.0 && expected > 0.0) {
+            return Err(damaged());
+        }
+        // Other clients may be there now. All rounds count as those with the higher rate, and the noise stays.
+        let mechanism = &mut self.budget.mechanism;
+        mechanism.rate = mechanism.rate.max(rate);
+        mechanism.noise = noise;
+        self.expected = expected;
         self.steps = usize::try_from(steps).map_err(|_| damaged())?;
         self.clip = f64::from_le_bytes(number(&clip).ok_or_else(damaged)?);
         self.secret = Secret::from_hex(&secret).ok_or_else(damaged)?;
         if !(self.clip > 0.0 && self.clip.is_finite()) {
             return Err(damaged());
         }
+        self.releases.check(self.steps).map_err(StrategyError::State)?;
         self.rule.restore(state)
     }
+}
+
+/// A digest of the bits of a release.
+fn digest(mean: &ParameterRecord, clip: f64) -> [u8; 32] {
+    let mut hash = Sha256::new_with_prefix(b"flora privacy release");
+    hash.update(clip.to_le_bytes());
+    for (name, tensor) in mean.iter() {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name);
+        hash.update((tensor.byte_len() as u64).to_le_bytes());
+        hash.update(tensor.to_le_bytes());
+    }
+    hash.finalize().into()
 }

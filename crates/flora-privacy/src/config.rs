@@ -268,6 +268,26 @@ impl Budget {
         }
     }
 
+    /// The largest number of rounds, up to `limit`, that stay within the budget; `limit` without one.
+    ///
+    /// # Errors
+    /// Settings that the accountant rejects.
+    pub fn most_rounds(&self, limit: usize) -> Result<usize, PrivacyError> {
+        let Some(budget) = self.epsilon else { return Ok(limit) };
+        // `low` rounds fit, and more than `high` do not.
+        let (mut low, mut high) = (0, limit);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            let fits = match self.spent(middle) {
+                // So many rounds that there is no bound.
+                Err(PrivacyError::NoEpsilon) => false,
+                spent => spent? <= budget,
+            };
+            (low, high) = if fits { (middle, high) } else { (low, middle - 1) };
+        }
+        Ok(low)
+    }
+
     /// A message if `more` rounds after the `done` ones would exceed the budget.
     pub fn exceeded(&self, done: usize, more: usize) -> Option<String> {
         let budget = self.epsilon?;

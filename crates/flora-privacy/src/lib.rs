@@ -32,6 +32,7 @@ mod noise;
 mod normal;
 mod pld;
 mod rdp;
+mod releases;
 mod update;
 mod without;
 
@@ -42,6 +43,7 @@ pub use config::{
 };
 pub use error::PrivacyError;
 pub use flora_federation::EPSILON;
-pub use local::{Noised, Quiet, RELEASE};
+pub use local::{ANSWERS, Noised, Quiet, RELEASE, answers_of};
 pub use noise::Secret;
 pub use rdp::{orders, subsampled_gaussian};
+pub use releases::Releases;

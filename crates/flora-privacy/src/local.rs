@@ -12,6 +12,11 @@ use crate::{Budget, EPSILON, update};
 ///
 /// The client refuses to answer once the next reply would exceed the budget. Its reply has the metric
 /// [`EPSILON`]: the budget spent by the client.
+///
+/// The number of answers is part of the [saved state](Transform::save). A client that is restored to an earlier state
+/// counts from there, so answers after that state are not counted, and with another [secret per task](RELEASE) each of
+/// them was a further release. A client that a server can set back must count its answers elsewhere, where no server
+/// reaches them, and tell this transform by [`ANSWERS`].
 pub struct Noised {
     budget: Budget,
     clip: f64,
@@ -32,7 +37,8 @@ impl Transform for Noised {
     }
 
     fn encode(&mut self, task: &Task, mut message: Message) -> Result<Message, String> {
-        let next = usize::try_from(self.answers + 1).map_err(|error| error.to_string())?;
+        let next = self.answers.saturating_add(1).max(answers_of(task));
+        let next = usize::try_from(next).map_err(|error| error.to_string())?;
         if let Some(why) = self.budget.exceeded(next - 1, 1) {
             return Err(why);
         }
@@ -89,6 +95,19 @@ impl Transform for Noised {
         self.answers = u64::from_le_bytes(*answers);
         self.secret = Secret::new(secret.try_into().map_err(|_| "it is cut off")?);
         Ok(())
+    }
+}
+
+/// The setting of a task with which a site tells its own client how many replies it has given in the run, this one
+/// included: also replies that the client's state does not count, because a server set it back. Servers cannot
+/// influence it.
+pub const ANSWERS: &str = "privacy.answers";
+
+/// The number of replies of the client, this one included, according to [`ANSWERS`]; 0 if the task does not say.
+pub fn answers_of(task: &Task) -> u64 {
+    match task.message.config.get(ANSWERS) {
+        Some(&Value::Int(answers)) => u64::try_from(answers).unwrap_or(0),
+        _ => 0,
     }
 }
 

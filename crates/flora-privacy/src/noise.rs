@@ -3,12 +3,15 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, StandardNormal};
 use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The source of noise: the key of a cryptographic generator, ChaCha20.
 ///
 /// Anyone who knows the key knows the noise. A simulation derives it from its seed, so that a run can be repeated; on
 /// clients' own machines it must come from the operating system ([`Secret::fresh`]).
-#[derive(Clone, PartialEq, Eq)]
+///
+/// The bytes are erased when the value is dropped.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Secret([u8; 32]);
 
 impl Secret {
@@ -31,7 +34,8 @@ impl Secret {
 
     /// A secret from 64 hexadecimal digits; `None` for anything else.
     pub fn from_hex(text: &str) -> Option<Self> {
-        hex::decode(text)?.try_into().ok().map(Self)
+        let bytes = Zeroizing::new(hex::decode(text)?);
+        bytes.as_slice().try_into().ok().map(Self)
     }
 
     /// The bytes.

@@ -6,10 +6,11 @@ use flora_core::{HostTensor, ParameterRecord};
 use flora_federation::{
     Accepted, Aggregate, Client, ClientError, ClientInfo, Event, FedAvg, Global, Kind, Message,
     Metrics, PARAMETERS, Poisson, Rounds, RoundsConfig, Simulation, Strategy, Task, Transform,
+    Value,
 };
 use flora_privacy::{
-    Accountant, Adaptive, Budget, Central, CentralFacts, EPSILON, Mechanism, Noised, Quiet,
-    Sampling, Secret,
+    ANSWERS, Accountant, Adaptive, Budget, Central, CentralFacts, ClearMetrics, EPSILON,
+    LocalConfig, Mechanism, Noised, Quiet, RELEASE, Releases, Sampling, Secret,
 };
 
 const NUMBERS: usize = 4_000;
@@ -36,6 +37,7 @@ fn facts(noise: f64, clip: f64, clients: usize) -> CentralFacts {
         clients,
         is_answered: Box::new(|_| true),
         secret: Secret::new([7; 32]),
+        releases: Releases::default(),
     }
 }
 
@@ -266,4 +268,126 @@ fn a_client_hides_its_update_itself() {
     assert!(resumed.restore(&saved[..20]).is_err());
     resumed.restore(&[]).unwrap();
     assert_eq!(resumed.encode(&task(0), answer()).unwrap(), first);
+}
+
+/// A server sets a client back to its first round again and again, each time with another secret of the task.
+#[test]
+fn a_client_that_is_set_back_counts_all_its_answers() {
+    let (noise, epsilon, delta, metrics) = (Some(2.0), Some(3.0), 1e-5, ClearMetrics::Off);
+    let config = LocalConfig { clip: 1.0, noise, epsilon, delta, metrics };
+    let budget = config.budget(1_000).unwrap();
+    assert_eq!(budget.most_rounds(1_000).unwrap(), 2);
+    let mut noised = Noised::new(budget, 1.0, Secret::new([1; 32]));
+    let mut answer = |answers: i64| {
+        noised.restore(&[]).unwrap();
+        let mut message = Message::parameters(Arc::new(record(1.0)));
+        message.config.insert(RELEASE.to_owned(), Value::Bytes(answers.to_le_bytes().to_vec()));
+        message.config.insert(ANSWERS.to_owned(), Value::Int(answers));
+        let (client, kind) = ("a".to_owned(), Kind::Train);
+        let task = Task { client, round: 0, attempt: 0, kind, message };
+        let trained = noised.encode(&task, Message::trained(record(1.0), 1, Metrics::new()))?;
+        Ok::<f64, String>(trained.metrics[EPSILON])
+    };
+    assert_eq!(answer(1).unwrap(), budget.spent(1).unwrap());
+    assert_eq!(answer(2).unwrap(), budget.spent(2).unwrap());
+    for answers in [3, 4, i64::MAX] {
+        assert!(answer(answers).unwrap_err().contains("would exceed it"));
+    }
+    // Any other number is no number of answers, and the client's own count remains.
+    assert_eq!(answer(-1).unwrap(), budget.spent(1).unwrap());
+}
+
+#[test]
+fn the_most_rounds_are_within_the_budget_and_one_more_is_not() {
+    for (rate, accountant) in [(1.0, Accountant::Exact), (0.1, Accountant::Rdp)] {
+        let mechanism = Mechanism { rate, noise: 3.0, rounds: 900, ..Mechanism::default() };
+        let of = |epsilon| Budget { mechanism, epsilon, delta: 1e-5, accountant };
+        for epsilon in [0.9, 2.0, 4.0] {
+            let budget = of(Some(epsilon));
+            let most = budget.most_rounds(900).unwrap();
+            assert!(most == 0 || budget.spent(most).unwrap() <= epsilon);
+            assert!(most == 900 || budget.spent(most + 1).unwrap() > epsilon, "{rate} {epsilon}");
+        }
+        assert_eq!(of(Some(1e6)).most_rounds(900).unwrap(), 900);
+        assert_eq!(of(Some(1e-9)).most_rounds(900).unwrap(), 0);
+        assert_eq!(of(None).most_rounds(900).unwrap(), 900);
+    }
+}
+
+/// The server is killed after a round's model has left, and repeats the round from its last state.
+#[test]
+fn a_repeated_round_counts_once_only_if_its_release_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("releases");
+    let open = |is_resumed, epsilon| {
+        let releases = Releases::default();
+        releases.store_in(&path, is_resumed).unwrap();
+        let budget = budget(1.0, 2.0, 10, epsilon);
+        Central::new(Box::new(FedAvg), CentralFacts { budget, releases, ..facts(2.0, 1.0, 3) })
+    };
+    let spent = |releases| budget(1.0, 2.0, 10, None).spent(releases).unwrap();
+    let told = |aggregate: &Aggregate| aggregate.metrics[EPSILON];
+    let (all, missing) =
+        (answers(&[(0.01, 1), (0.02, 1), (0.03, 1)]), answers(&[(0.01, 1), (0.02, 1)]));
+    let mut central = open(false, None);
+    let first = central.state();
+    assert_eq!(told(&aggregate(&mut central, &all)), spent(1));
+    let saved = central.state();
+    let second = aggregate(&mut central, &all);
+    assert_eq!(told(&second), spent(2));
+    drop(central);
+
+    let mut central = open(true, None);
+    central.restore(saved.clone()).unwrap();
+    assert_eq!(aggregate(&mut central, &all), second);
+    assert_eq!(told(&aggregate(&mut central, &all)), spent(3));
+    // A client is missing: a second model of the same round.
+    let mut central = open(true, None);
+    central.restore(saved.clone()).unwrap();
+    assert_eq!(told(&aggregate(&mut central, &missing)), spent(4));
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 4);
+
+    // A budget of four releases is spent. The same ones may be repeated, and no others.
+    let mut central = open(true, Some(spent(4)));
+    central.restore(saved.clone()).unwrap();
+    assert!(central.is_spent().is_none());
+    let global = Global { round: 1, parameters: Arc::new(record(1.0)) };
+    let refused = central.aggregate(&global, &answers(&[(0.5, 1)])).unwrap_err().to_string();
+    assert!(refused.contains("another result") && refused.contains("is spent"), "{refused}");
+    assert_eq!(aggregate(&mut central, &all).parameters, second.parameters);
+    aggregate(&mut central, &all);
+    assert!(central.is_spent().unwrap().contains("is spent"));
+
+    // Without the list, the number is not known.
+    std::fs::write(&path, "").unwrap();
+    let mut central = open(true, None);
+    let error = central.restore(saved).unwrap_err().to_string();
+    assert!(error.contains("lists 0 releases, and the saved run has 1"), "{error}");
+    central.restore(first).unwrap();
+}
+
+/// Resumed with fewer clients, of which more take part, all rounds count as those of the higher rate; and with more
+/// clients, as before.
+#[test]
+fn a_resumed_run_is_accounted_for_by_its_highest_rate() {
+    let at = |rate: f64| {
+        let mechanism = Mechanism { rate, noise: 4.0, rounds: 50, sampling: Sampling::Fixed };
+        let budget = Budget::new(mechanism, Some(4.0), None, 1e-5, Accountant::Rdp).unwrap();
+        let clients = (10.0 / rate) as usize;
+        (
+            budget,
+            Central::new(Box::new(FedAvg), CentralFacts { budget, ..facts(4.0, 1.0, clients) }),
+        )
+    };
+    for (before, after) in [(0.1, 0.5), (0.5, 0.1)] {
+        let ((_, mut central), (_, mut resumed)) = (at(before), at(after));
+        aggregate(&mut central, &[]);
+        resumed.restore(central.state()).unwrap();
+        let (mut told, mut expected) = (0.0, 0.0);
+        for rounds in 2..4 {
+            told = aggregate(&mut resumed, &[]).metrics[EPSILON];
+            expected = at(0.5).0.spent(rounds).unwrap();
+        }
+        assert_eq!(told, expected, "{before} {after}");
+    }
 }

@@ -7,6 +7,9 @@ use crate::{Result, SecaggError, Session};
 ///
 /// Keep it with the client's identity. [`admit`](Self::admit) it before [`Client::new`](crate::Client::new), and call
 /// [`opened`](Self::opened) before the reply of [`Stage::Opened`](crate::Stage::Opened) leaves.
+///
+/// It protects only as far as it remembers: a caller that restores an earlier `Past`, for example because the server
+/// went back to an earlier round, permits further attempts at all rounds after it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Past {

@@ -8,7 +8,7 @@ use flora_data::{ClientShard, Split};
 use flora_federation::{Client, ClientError, ClientInfo, Kind, Message, Metrics, PARAMETERS, Task};
 use flora_heads::Moments;
 use flora_lora::reseed_dropout;
-use flora_privacy::EPSILON;
+use flora_privacy::{EPSILON, answers_of};
 use flora_strategies::CONTROL;
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -256,11 +256,11 @@ impl TuningClient {
         let goes_on = !asked.begins_anew && cohort.has_shapes_of(&start);
         let optimizer = self.kept.optimizer.take().filter(|_| goes_on);
         let mut optimizer = optimizer.unwrap_or_else(|| cohort.training.optimizer());
-        self.may_spend()?;
+        self.may_spend(task)?;
         let (mut trained, steps) = self.train(model, &mut optimizer, &terms, task)?;
         if self.hidden.is_some() {
             self.kept.spent += steps as u64;
-            trained.epsilon = self.epsilon()?;
+            trained.epsilon = self.epsilon(task)?;
         }
         if let Some(control) = terms.control {
             let rate = cohort.training.learning_rate;
@@ -273,17 +273,25 @@ impl TuningClient {
     }
 
     /// Checks that the privacy budget of hidden images allows another round.
-    fn may_spend(&self) -> Result<(), TuningError> {
+    fn may_spend(&self, task: &Task) -> Result<(), TuningError> {
         let Some(hidden) = &self.hidden else { return Ok(()) };
-        let images = self.shard.train.len();
-        let steps = self.cohort.training.local_epochs * hidden.steps(images);
-        hidden.check(images, self.kept.spent, steps)
+        let (images, steps) = (self.shard.train.len(), self.steps_of_round(hidden));
+        let earlier = answers_of(task).saturating_sub(1).saturating_mul(steps as u64);
+        hidden.check(images, self.kept.spent.max(earlier), steps)
     }
 
-    /// The privacy budget spent on hidden images.
-    fn epsilon(&self) -> Result<Option<f64>, TuningError> {
-        let of = |hidden: &Hidden| hidden.spent(self.shard.train.len(), self.kept.spent);
+    /// The privacy budget spent on hidden images, this round included.
+    fn epsilon(&self, task: &Task) -> Result<Option<f64>, TuningError> {
+        let of = |hidden: &Hidden| {
+            // A client that was set back has taken more steps than its state says.
+            let all = answers_of(task).saturating_mul(self.steps_of_round(hidden) as u64);
+            hidden.spent(self.shard.train.len(), self.kept.spent.max(all))
+        };
         self.hidden.as_ref().filter(|_| self.kept.spent > 0).map(of).transpose()
+    }
+
+    fn steps_of_round(&self, hidden: &Hidden) -> usize {
+        self.cohort.training.local_epochs * hidden.steps(self.shard.train.len())
     }
 
     /// Noised sums of hidden images, and the budget that they spend.

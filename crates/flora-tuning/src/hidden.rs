@@ -120,6 +120,22 @@ impl Hidden {
         }
     }
 
+    /// The number of replies, one for each of `rounds` rounds at most, that the budget covers.
+    pub(crate) fn most_answers(
+        &self,
+        examples: usize,
+        rounds: usize,
+    ) -> Result<usize, TuningError> {
+        let steps = self.epochs * self.steps(examples);
+        // Noise computed for the budget is sufficient for all rounds.
+        if self.config.noise.is_none() || self.config.epsilon.is_none() || steps == 0 {
+            return Ok(rounds);
+        }
+        let most = self.budget(examples)?.most_rounds(steps);
+        let most = most.map_err(|error| TuningError::Privacy(error.to_string()))?;
+        Ok(most / (steps / rounds).max(1))
+    }
+
     /// The epsilon of this many steps.
     pub(crate) fn spent(&self, examples: usize, steps: u64) -> Result<f64, TuningError> {
         let steps = usize::try_from(steps).unwrap_or(usize::MAX);
@@ -348,6 +364,28 @@ mod tests {
         assert_eq!(of(0), of(0));
         assert_ne!(of(0), of(1));
         assert!(of(0).iter().all(|it| it.is_finite()) && of(0).iter().any(|it| *it != 0.0));
+    }
+
+    #[test]
+    fn replies_end_with_the_budget() {
+        let config = |noise, epsilon| SampleConfig {
+            clip: 1.0,
+            noise,
+            epsilon,
+            delta: 1e-5,
+            accountant: Accountant::Rdp,
+            metrics: ClearMetrics::Off,
+        };
+        // Two epochs of five steps in each of 40 rounds.
+        let of = |noise, epsilon| Hidden::new(config(noise, epsilon), Secret::new([3; 32]), 80, 20);
+        let budget = of(Some(1.5), Some(4.0)).budget(100).unwrap();
+        let most = of(Some(1.5), Some(4.0)).most_answers(100, 40).unwrap();
+        assert!((1..40).contains(&most), "{most}");
+        assert!(budget.spent(10 * most).unwrap() <= 4.0);
+        assert!(budget.spent(10 * (most + 1)).unwrap() > 4.0);
+        for hidden in [of(None, Some(4.0)), of(Some(1.5), None), of(Some(1.5), Some(1e4))] {
+            assert_eq!(hidden.most_answers(100, 40).unwrap(), 40);
+        }
     }
 
     #[test]

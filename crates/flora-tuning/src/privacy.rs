@@ -2,12 +2,13 @@
 
 use flora_core::ParameterRecord;
 use flora_data::Partition;
-use flora_federation::{ClientInfo, Event, SelectionConfig, Strategy};
+use flora_federation::{ClientInfo, Event, Registered, Selection, SelectionConfig, Strategy};
 use flora_privacy::{
-    Budget, Central, CentralConfig, CentralFacts, ClearMetrics, PrivacyConfig, Sampling,
+    Budget, Central, CentralConfig, CentralFacts, ClearMetrics, PrivacyConfig, Releases, Sampling,
 };
 use flora_secagg::{Config, MOST_EXAMPLES, Policy};
 
+use crate::experiment::FederationConfig;
 use crate::prepare::refused;
 use crate::run::trainers_of;
 use crate::travel::Noise;
@@ -19,7 +20,7 @@ pub(crate) fn central(
     strategy: Box<dyn Strategy>,
     config: &CentralConfig,
     (initial, infos): (&ParameterRecord, &[ClientInfo]),
-    noise: &Noise,
+    (noise, releases): (&Noise, Releases),
 ) -> Result<(Box<dyn Strategy>, Vec<Event>), TuningError> {
     let (federation, clients) = (&experiment.federation, trainers_of(infos));
     let (rate, sampling) = match federation.selection {
@@ -40,10 +41,24 @@ pub(crate) fn central(
         clients,
         is_answered: Box::new(move |name| answered.is_answered(name)),
         secret,
+        releases,
     };
     let central = Central::new(strategy, facts);
     central.check().map_err(|error| refused(experiment, error.to_string()))?;
     Ok((Box::new(central), told))
+}
+
+/// The selection of clients with central privacy: a fraction is one of all registered clients, because the accounted
+/// rate must not depend on who is present.
+pub(crate) fn selection(
+    federation: &FederationConfig,
+    clients: &[ClientInfo],
+) -> Box<dyn Selection> {
+    let trainers: Vec<_> = clients.iter().filter(|it| it.num_examples > 0).cloned().collect();
+    match federation.selection {
+        SelectionConfig::Fraction {} => Box::new(Registered::new(federation.selector(), &trainers)),
+        _ => federation.selection(),
+    }
 }
 
 /// The cost of central privacy, in words.

@@ -13,7 +13,7 @@ use flora_federation::{
     Sums, Task, Wait,
 };
 use flora_inference::Provenance;
-use flora_privacy::PrivacyConfig;
+use flora_privacy::{PrivacyConfig, Releases};
 use flora_secagg::{SecureFacts, SecureFleet};
 use flora_strategies::StrategyFacts;
 use flora_strategies::lora::{Reported, has_pairs};
@@ -62,6 +62,8 @@ pub struct Prepared {
     around: Option<Around>,
     /// The file of client states for resuming the run; otherwise a temporary one, if they need one.
     states: Option<PathBuf>,
+    /// The list of the server's releases, if it adds noise that a repeated round could not repeat.
+    releases: Option<Releases>,
     stop: Stop,
 }
 
@@ -120,6 +122,9 @@ impl Finished {
     }
 }
 
+/// The file of the server's releases, beside that of client states.
+const RELEASES: &str = "privacy.releases";
+
 /// Number of clients asked for their parameters at a time.
 const AT_A_TIME: usize = 64;
 
@@ -128,11 +133,19 @@ impl Prepared {
         let Parts { experiment, dataset, partition, trainable_parameters, mut clients, .. } = parts;
         clients.sort_by(|left, right| left.id.cmp(&right.id));
         let noise = parts.members.noise();
-        let (strategy, told) = strategy(&experiment, &parts.initial, &clients, &noise)?;
+        let releases = Releases::default();
+        let of_server = (&noise, &releases);
+        let (strategy, told) = strategy(&experiment, &parts.initial, &clients, of_server)?;
+        let is_central = matches!(experiment.federation.privacy, Some(PrivacyConfig::Central(_)));
         Ok(Self {
             strategy,
             told,
-            selection: experiment.federation.selection(),
+            selection: match is_central {
+                true => privacy::selection(&experiment.federation, &clients),
+                false => experiment.federation.selection(),
+            },
+            // A simulation's noise is from its seed, and a repeated round is always the same.
+            releases: (is_central && matches!(noise, Noise::Fresh)).then_some(releases),
             around: None,
             states: None,
             stop: Stop::default(),
@@ -161,7 +174,8 @@ impl Prepared {
         Self { strategy, ..self }
     }
 
-    /// Sets a custom selection.
+    /// Sets a custom selection. With central privacy, no client may be drawn with a higher probability than the
+    /// experiment's selection draws it, or the stated epsilon is too small.
     #[must_use]
     pub fn with_selection(self, selection: Box<dyn Selection>) -> Self {
         Self { selection, ..self }
@@ -183,6 +197,7 @@ impl Prepared {
     }
 
     /// Makes the clients write their states into the file `path`, from which the run can be [resumed](Self::resume).
+    /// The server of a run with central privacy writes its releases into the file `privacy.releases` beside it.
     #[must_use]
     pub fn with_states_in(self, path: impl Into<PathBuf>) -> Self {
         Self { states: Some(path.into()), ..self }
@@ -322,7 +337,7 @@ impl Prepared {
             .map_err(FederationError::Fleet)?;
         // Poison is not encoded: malicious clients need not follow the protocol.
         let fleet = Layered::new(members, self.experiment.fleet_layers());
-        let fleet = fleet.with_download(self.experiment.download());
+        let fleet = fleet.with_download(self.experiment.download(&self.initial));
         let faults = self.experiment.faults;
         let fleet: Box<dyn Fleet> = match faults.is_none() {
             true => Box::new(fleet),
@@ -345,6 +360,10 @@ impl Prepared {
             None => fleet,
             Some(around) => around(fleet),
         };
+        if let (Some(releases), Some(path)) = (&self.releases, kept_in) {
+            let stored = releases.store_in(&path.with_file_name(RELEASES), state.is_some());
+            stored.map_err(FederationError::State)?;
+        }
         let mut strategy = self.strategy;
         let rounds = Rounds::new(&config).with_selection(&*self.selection).with_stop(self.stop);
         let listener = &mut Heard(observer);
@@ -406,7 +425,7 @@ fn strategy(
     experiment: &Experiment,
     initial: &ParameterRecord,
     clients: &[ClientInfo],
-    noise: &Noise,
+    (noise, releases): (&Noise, &Releases),
 ) -> Result<(Box<dyn Strategy>, Vec<Event>), TuningError> {
     let Experiment { method, training, federation, .. } = experiment;
     if method.name.is_closed_form() {
@@ -431,7 +450,8 @@ fn strategy(
     let strategy = strategy
         .map_err(|problem| refused(experiment, format!("federation.strategy.{problem}")))?;
     if let Some(PrivacyConfig::Central(config)) = &federation.privacy {
-        return privacy::central(experiment, strategy, config, (initial, clients), noise);
+        let of_server = (noise, releases.clone());
+        return privacy::central(experiment, strategy, config, (initial, clients), of_server);
     }
     // Under masks there are no individual replies to compare with.
     let strategy: Box<dyn Strategy> = match has_pairs(initial) && federation.secure.is_none() {

@@ -107,11 +107,11 @@ impl Experiment {
         Ok(Some(Hidden::new(config.clone(), secret, epochs, self.training.batch_size)))
     }
 
-    /// The encoding of tasks.
-    pub(crate) fn download(&self) -> Option<Arc<dyn Download>> {
+    /// The encoding of tasks with the parameters of a run that begins with `initial`.
+    pub(crate) fn download(&self, initial: &ParameterRecord) -> Option<Arc<dyn Download>> {
         match self.federation.download {
             Codec::F32 => None,
-            codec => Some(Arc::new(Coded::new(codec, self.seed))),
+            codec => Some(Arc::new(Coded::new(codec, self.seed).with_shapes_of(initial))),
         }
     }
 

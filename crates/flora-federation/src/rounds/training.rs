@@ -25,7 +25,7 @@ impl Run<'_> {
         let global = self.global(round);
         let trainers = trainers(&clients);
         let may_be_nobody = !trainers.is_empty() && self.selection.may_select_nobody();
-        let selected = self.select(step, trainers);
+        let (selected, absent) = self.select(step, trainers);
         let counts_nobody = self.strategy.counts_nobody();
         let nobody_was_drawn = may_be_nobody && selected.is_empty() && !counts_nobody;
         let mut sent: BTreeMap<String, (ClientInfo, Message)> = BTreeMap::new();
@@ -40,6 +40,13 @@ impl Run<'_> {
         if begun.is_none() {
             let selected = sent.keys().cloned().collect();
             self.listener.event(&Event::RoundStarted { round, selected });
+            if absent > 0 {
+                let drawn = absent + sent.len();
+                let message = format!(
+                    "round {round}: {absent} of the {drawn} selected clients are absent, and count as failed"
+                );
+                self.listener.event(&Event::Warning { message });
+            }
         }
         if nobody_was_drawn {
             return Ok(self.pass(round));
@@ -80,15 +87,17 @@ impl Run<'_> {
         Ok(Done::Next(Some(Step { round: round + 1, kind: StepKind::Evaluate, attempt: 0 })))
     }
 
-    /// The participants, sorted by id.
-    fn select(&self, step: Step, trainers: Vec<ClientInfo>) -> Vec<ClientInfo> {
+    /// The participants, sorted by id, and the number of selected clients that are absent.
+    fn select(&self, step: Step, trainers: Vec<ClientInfo>) -> (Vec<ClientInfo>, usize) {
         let Step { round, attempt, .. } = step;
         let seed = self.strategy.draw_seed().unwrap_or(self.config.seed);
         let draw = Draw { seed, round, attempt };
         let losses = &self.progress.losses;
         let ids = self.selection.select_by_loss(draw, &trainers, losses);
         let ids: BTreeSet<String> = ids.into_iter().collect();
-        trainers.into_iter().filter(|info| ids.contains(&info.id)).collect()
+        let there: Vec<_> = trainers.into_iter().filter(|info| ids.contains(&info.id)).collect();
+        let absent = ids.len() - there.len();
+        (there, absent)
     }
 
     /// Checks every reply and emits an event for each accepted and each excluded one, sorted by client id.

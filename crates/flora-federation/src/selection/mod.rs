@@ -6,6 +6,7 @@ mod fraction;
 mod named;
 mod poisson;
 mod power;
+mod registered;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ pub use fraction::ClientSelector;
 pub use named::Named;
 pub use poisson::Poisson;
 pub use power::PowerOfChoice;
+pub use registered::Registered;
 
 use crate::{ClientInfo, FederationError};
 
@@ -62,7 +64,8 @@ pub trait Selection {
     }
 
     /// The ids of the clients to train, chosen from the clients that are present and hold training examples, sorted by
-    /// id. Unknown and repeated ids are ignored.
+    /// id. Repeated ids are ignored. An id of a client that is not present counts as a client that fails; a warning
+    /// tells how many there are.
     fn select(&self, draw: Draw, trainers: &[ClientInfo]) -> Vec<String>;
     /// Like `select`, for a selection that [uses](Self::wants_losses) the clients' losses: for each client, the metric
     /// `loss` of its last accepted training reply. A client without an entry has not trained yet or reports none. The

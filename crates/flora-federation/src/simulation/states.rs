@@ -57,15 +57,18 @@ struct Slot {
 }
 
 impl ClientStates {
-    /// Creates an empty file at `path`, replacing an existing one.
+    /// Creates an empty file at `path`, replacing an existing one. On Unix, only its owner can read a new file, because
+    /// states hold secrets.
     ///
     /// # Errors
     /// [`FleetError::States`] names the file.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, FleetError> {
         let path = path.into();
-        let file =
-            OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&path);
-        Self::new(file, Some(path))
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).read(true).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        Self::new(options.open(&path), Some(path))
     }
 
     /// Opens the file that an earlier process left at `path`. [`Fleet::restore`](crate::Fleet::restore) determines

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use flora_core::files::write_atomic_with;
+use flora_core::files::write_atomic_private_with;
 
 use super::{RunState, StateError, file};
 
@@ -14,7 +14,8 @@ const GENERATIONS: usize = 2;
 const EXTENSION: &str = "state";
 
 /// The folder in which a run keeps its states: files `000012.state`, numbered in the order of writing, of which the
-/// last two are kept. Files are written atomically, and each has a checksum.
+/// last two are kept. Files are written atomically, and each has a checksum. A state holds single clients' answers and
+/// the keys of noise, so on Unix only its owner can read it.
 #[derive(Debug)]
 pub struct StateFolder {
     path: PathBuf,
@@ -64,7 +65,7 @@ impl StateFolder {
         facts: &BTreeMap<String, String>,
     ) -> Result<(), StateError> {
         let path = self.file(self.next);
-        write_atomic_with(&path, |out| file::write(state, facts, out))
+        write_atomic_private_with(&path, |out| file::write(state, facts, out))
             .map_err(io_error("write", &path))?;
         self.next += 1;
         let numbers = numbers(&self.path)?;

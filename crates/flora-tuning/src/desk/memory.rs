@@ -9,11 +9,12 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use flora_core::files::write_atomic;
+use flora_core::files::{write_atomic, write_atomic_private};
 use flora_core::sealed;
 use flora_federation::Client;
 use flora_federation::protocol::NOT_JOINED;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::Plan;
 use crate::site::MOST_SAVE_EVERY;
@@ -131,7 +132,9 @@ impl Memory {
             ));
         }
         let state = newest.map(|tag| self.read(tag)).transpose()?.flatten();
-        client.restore(state.as_deref()).map_err(|error| error.to_string())?;
+        client
+            .restore(state.as_ref().map(|state| state.as_slice()))
+            .map_err(|error| error.to_string())?;
         (self.at, self.fresh) = (newest, true);
         Ok(())
     }
@@ -146,14 +149,15 @@ impl Memory {
         // Until it is written, the client has no stored state.
         (self.at, self.fresh) = (None, false);
         let tag = (round, attempt);
-        let state = client.save().map_err(|error| error.to_string())?;
-        let body = match &state {
+        // It may hold secrets of noise and masks.
+        let state = client.save().map_err(|error| error.to_string())?.map(Zeroizing::new);
+        let body = Zeroizing::new(match &state {
             None => vec![0],
             Some(state) => [&[1], state.as_slice()].concat(),
-        };
+        });
         let path = self.path(tag);
-        let bytes = [Sha256::digest(&body).as_slice(), &body].concat();
-        write_atomic(&path, &bytes).map_err(problem("cannot be written", &path))?;
+        let bytes = Zeroizing::new([Sha256::digest(&*body).as_slice(), &body].concat());
+        write_atomic_private(&path, &bytes).map_err(problem("cannot be written", &path))?;
         self.at = Some(tag);
         let mut tags = self.tags()?;
         tags.sort_unstable();
@@ -196,10 +200,10 @@ impl Memory {
         }
     }
 
-    fn read(&self, tag: Tag) -> Result<Option<Vec<u8>>, String> {
+    fn read(&self, tag: Tag) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
         let path = self.path(tag);
-        let bytes = fs::read(&path).map_err(problem("cannot be read", &path))?;
-        if bytes == EMPTIED {
+        let bytes = Zeroizing::new(fs::read(&path).map_err(problem("cannot be read", &path))?);
+        if *bytes == EMPTIED {
             return Err(format!(
                 "the server went back to an earlier attempt at round {}, and this site remembers the last {ATTEMPTS} \
                  only; start the run anew",
@@ -216,7 +220,7 @@ impl Memory {
                 tag.0.saturating_add(1)
             ));
         };
-        Ok((*is_there == 1).then(|| state.to_vec()))
+        Ok((*is_there == 1).then(|| Zeroizing::new(state.to_vec())))
     }
 
     fn tags(&self) -> Result<Vec<Tag>, String> {

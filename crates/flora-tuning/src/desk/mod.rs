@@ -20,7 +20,7 @@ use flora_federation::protocol::{
 use flora_federation::{
     Client, ClientInfo, Config, Event, Kind, Message, NUM_EXAMPLES, PARAMETERS, Task, Value,
 };
-use flora_privacy::{PrivacyConfig, RELEASE};
+use flora_privacy::{ANSWERS, RELEASE};
 use flora_secagg::{SECURE, begins_round};
 use sha2::{Digest, Sha256};
 
@@ -182,10 +182,10 @@ impl Desk {
         self.current = None;
         let memory = Memory::open(&self.folder, token, save_every)?;
         let identity = ledger::identity(memory.folder())?;
-        let (ledger, noise) = match hides(plan)? {
-            false => (None, Noise::Fresh),
-            true => {
-                let (ledger, secret) = Ledger::open(memory.folder(), rounds)?;
+        let (ledger, noise) = match ledger::covered(plan, info.num_examples)? {
+            None => (None, Noise::Fresh),
+            Some(covered) => {
+                let (ledger, secret) = Ledger::open(memory.folder(), &covered)?;
                 (Some(ledger), Noise::Secret(secret))
             }
         };
@@ -300,9 +300,12 @@ impl Desk {
         let mut task = task.clone();
         // A server cannot choose which of the site's replys this is.
         task.message.config.remove(RELEASE);
+        task.message.config.remove(ANSWERS);
         if let Some(ledger) = ledger.as_mut().filter(|_| *kind == Kind::Train) {
             let release = ledger.admit(&task, digest, memory.digest()?)?;
             task.message.config.insert(RELEASE.to_owned(), Value::Bytes(release));
+            let answers = i64::try_from(ledger.count()).unwrap_or(i64::MAX);
+            task.message.config.insert(ANSWERS.to_owned(), Value::Int(answers));
         }
         let task = &task;
         let started = Instant::now();
@@ -326,14 +329,6 @@ impl Desk {
         }
         Ok(answer)
     }
-}
-
-/// Whether a plan makes the site hide its images.
-fn hides(plan: &Plan) -> Result<bool, String> {
-    let experiment = Experiment::from_toml("the server's experiment", &plan.experiment, &[]);
-    let experiment = experiment.map_err(|error| error.to_string())?;
-    let privacy = experiment.federation.privacy;
-    Ok(matches!(privacy, Some(PrivacyConfig::Local(_) | PrivacyConfig::Sample(_))))
 }
 
 /// The result of a task, and whether the client panicked.

@@ -149,7 +149,8 @@ pub(crate) fn site_client(
     let id = shard.id.clone();
     let client = TuningClient::new(shard, Arc::clone(cohort)).scored_on(scored_on);
     let client = client.hiding(experiment.hidden(noise, &id)?);
-    layered(experiment, client, &id, (noise, masking), experiment.download().as_ref())
+    let download = experiment.download(cohort.initial());
+    layered(experiment, client, &id, (noise, masking), download.as_ref())
 }
 
 fn layered(

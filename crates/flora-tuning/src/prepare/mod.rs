@@ -128,7 +128,7 @@ fn prepared(
     let initial = cohort.initial().as_ref().clone();
     let scored_on = partition.scored_on();
     let infos = partition.clients.iter().map(|shard| client_info(shard, scored_on)).collect();
-    let download = experiment.download();
+    let download = experiment.download(&initial);
     let clients = clients::of_partition(&experiment, &partition, &cohort, download.as_ref())?;
     let simulation = Simulation::new(clients, workers.threads())
         .map_err(|error| wrong(&experiment, "partition", error))?;

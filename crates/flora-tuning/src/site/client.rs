@@ -32,8 +32,8 @@ impl SiteClient {
         masking: Masking,
     ) -> Result<Self, TuningError> {
         let client = site_client(experiment, shard, scored_on, cohort, noise, masking)?;
-        let (layers, download) = (experiment.fleet_layers(), experiment.download());
         let (initial, worker) = (Arc::clone(cohort.initial()), Workers::new(1)?);
+        let (layers, download) = (experiment.fleet_layers(), experiment.download(&initial));
         Ok(Self { client, initial, worker, layers, download })
     }
 

@@ -96,6 +96,31 @@ fn central_privacy_tells_what_it_spends_and_nothing_else() {
     assert!(warned);
 }
 
+/// With one of three clients a round, none is drawn more often when others are away.
+#[test]
+fn absent_clients_are_drawn_and_counted_as_failed() {
+    let images = Images::new(3, 1);
+    let (_, listener) = trained(images.experiment(&[
+        "training.rounds=12",
+        "federation.fraction=0.34",
+        "faults.drop_out=0.3",
+        "federation.privacy={ kind = \"central\", clip = 0.1, noise = 1.0 }",
+    ]));
+    let selected = listener.events.iter().filter_map(|event| match event {
+        Event::RoundStarted { selected, .. } => Some(selected.len()),
+        _ => None,
+    });
+    let selected: Vec<_> = selected.collect();
+    let absent = listener.events.iter().filter(|event| {
+        matches!(event, Event::Warning { message } if message.contains("1 of the 1 selected clients"))
+    });
+    let absent = absent.count();
+    assert_eq!(selected.len(), 12);
+    assert!(absent > 0 && selected.iter().sum::<usize>() == 12 - absent, "{selected:?} {absent}");
+    // A round without a reply counts.
+    assert_eq!(told(&listener, EPSILON).len(), 12);
+}
+
 /// Random bases depend on no image, so that cores are all that is noised, masked or trained on hidden images.
 #[test]
 fn cores_between_random_bases_can_be_hidden() {

@@ -4,6 +4,7 @@ mod flora;
 mod masks;
 mod memory;
 mod policies;
+mod privacy;
 mod stock;
 
 use std::path::{Path, PathBuf};

@@ -14,6 +14,7 @@ use flora_core::workers::Workers;
 use flora_data::{Dataset, Limit, Split};
 use flora_federation::{Client, Event, Kind, RunState, Simulation};
 use flora_inference::checkpoint_features;
+use flora_privacy::{Accountant, EPSILON, Mechanism};
 use flora_tuning::{
     Base, Experiment, Finished, Observer, Plan, Prepared, Silent, Site, SiteConfig, plan, prepare,
     prepare_serving,

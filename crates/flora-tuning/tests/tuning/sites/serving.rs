@@ -80,19 +80,22 @@ fn the_server_knows_numbers_of_images_only() {
     assert_eq!(prepared.partition_json(), serde_json::to_string_pretty(&described).unwrap());
 }
 
+/// Keeps every state in memory.
+#[derive(Default)]
+struct Keeper(Vec<RunState>);
+
+impl Observer for Keeper {
+    fn event(&mut self, _event: &Event) {}
+
+    fn keep(&mut self, state: &RunState) -> Result<(), String> {
+        self.0.push(state.clone());
+        Ok(())
+    }
+}
+
 /// The server resumes from any state; its sites keep their own states, and plain gradient descent has none.
 #[test]
 fn a_served_run_is_resumed_without_a_file_of_states() {
-    #[derive(Default)]
-    struct Keeper(Vec<RunState>);
-    impl Observer for Keeper {
-        fn event(&mut self, _event: &Event) {}
-
-        fn keep(&mut self, state: &RunState) -> Result<(), String> {
-            self.0.push(state.clone());
-            Ok(())
-        }
-    }
     let images = Images::new(3, 2);
     let places = domains(&images);
     let experiment = images.experiment(&["training.optimizer=sgd", "training.learning_rate=0.1"]);
@@ -107,6 +110,62 @@ fn a_served_run_is_resumed_without_a_file_of_states() {
         assert!(bits(&resumed.last) == bits(&whole.last));
         assert_eq!(resumed.history, whole.history);
     }
+}
+
+/// The models that left the server of a run with central privacy are listed in a file. A resumed run that repeats them
+/// lists nothing new; with other results, it does.
+#[test]
+fn the_releases_of_a_served_run_are_listed() {
+    let images = Images::new(3, 2);
+    let places = domains(&images);
+    let of = |rate: &str| {
+        images.experiment(&[
+            "training.optimizer=sgd",
+            rate,
+            "training.rounds=3",
+            "federation.privacy={ kind = \"central\", clip = 0.1, noise = 1.0 }",
+        ])
+    };
+    let (plain, other) = (of("training.learning_rate=0.1"), of("training.learning_rate=0.2"));
+    let folder = tempfile::tempdir().unwrap();
+    let served = |experiment: &Experiment| {
+        let prepared = served(experiment, &places, &mut Silent);
+        prepared.with_states_in(folder.path().join("clients.bin"))
+    };
+    let listed = || {
+        let text = std::fs::read_to_string(folder.path().join("privacy.releases")).unwrap();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut keeper = Keeper::default();
+    let whole = served(&plain).run(&mut keeper).outcome.unwrap();
+    let lines = listed();
+    assert_eq!(lines.len(), 3);
+    let last = |listener: &Listener| {
+        let of = |event: &Event| match event {
+            Event::Aggregated { metrics, .. } => metrics.get(EPSILON).copied(),
+            _ => None,
+        };
+        listener.events.iter().filter_map(of).next_back().unwrap()
+    };
+    for state in &keeper.0[..3] {
+        let mut listener = Listener::default();
+        let resumed = served(&plain).resume(state.clone(), &mut listener).outcome.unwrap();
+        assert!(bits(&resumed.last) == bits(&whole.last));
+        assert_eq!(listed(), lines);
+    }
+    // The clients reply something else after round 1: two more models leave.
+    let mut listener = Listener::default();
+    let finished = served(&other).resume(keeper.0[2].clone(), &mut listener);
+    assert!(finished.failure.is_none());
+    assert_eq!(listed().len(), 5);
+    let mechanism = Mechanism { rounds: 5, ..Mechanism::default() };
+    assert_eq!(last(&listener), Accountant::Pld.epsilon(&mechanism, 1e-5).unwrap());
+    std::fs::remove_file(folder.path().join("privacy.releases")).unwrap();
+    let failure = served(&plain).resume(keeper.0[2].clone(), &mut Silent).failure.unwrap();
+    assert!(failure.to_string().contains("counts what the run has spent"), "{failure}");
+    // A new run begins a new list.
+    served(&plain).run(&mut Silent);
+    assert_eq!(listed().len(), 3);
 }
 
 /// A site's state survives a restart, and its bytes equal those of the simulation's client.
