@@ -11,7 +11,9 @@ use support::*;
 fn client_names_that_are_no_file_names() {
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("images");
-    let names = ["a b", "%2E", "c..", "ü:*", "-x", "'q\"", "client\\n"];
+    // Escaped, the last name has 600 bytes.
+    let long = "ü".repeat(100);
+    let names = ["a b", "%2E", "c..", "ü:*", "-x", "'q\"", "client\\n", &long];
     for name in names {
         for (class, color) in [("ball", [200, 30, 30]), ("cup", [30, 200, 30])] {
             for (split, count) in [("train", 4), ("test", 2)] {
@@ -40,6 +42,9 @@ fn client_names_that_are_no_file_names() {
     done(begin(&reference));
     let folders = std::fs::read_dir(reference.join("clients")).unwrap().count();
     assert_eq!(folders, names.len());
+    let mut eval = flora(&cache);
+    eval.arg("eval").arg("--run").arg(&reference).args(["--client", &long]);
+    done(eval);
     killed(begin(&out), &out);
     done(resume(&cache, &out));
     // Event files have the time in their names and contents.
