@@ -81,6 +81,20 @@ fn a_run_that_saves_nothing_says_so() {
 }
 
 #[test]
+fn a_run_that_fails_by_its_settings_is_not_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, out) = (folder.path().join("cache"), folder.path().join("run"));
+    for key in ["range", "norm"] {
+        let secure = format!("federation.secure={{{key}=1e-9}}");
+        let mut command = small(&cache, &[&secure], &out);
+        let said = refused(command.arg("--overwrite"), 1);
+        assert!(said.contains(&format!("raise federation.secure.{key}")), "{said}");
+        assert!(said.contains("--resume keeps the settings; start a new run"), "{said}");
+        assert!(!said.contains("resume with"), "{said}");
+    }
+}
+
+#[test]
 fn an_adapter_with_a_relative_path_is_found_from_anywhere() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");

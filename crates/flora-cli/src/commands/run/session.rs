@@ -157,9 +157,13 @@ impl Session<'_> {
 
     /// The failure of a run that can be resumed once its cause is removed.
     fn failed(&self, error: impl std::fmt::Display) -> Failure {
+        let error = error.to_string();
         Failure::Run(match self.has_states() {
+            true if asks_for_another_setting(&error) => {
+                format!("{error}\n--resume keeps the settings; start a new run with another value")
+            }
             true => format!("{error}\nonce that is fixed, resume with: {}", self.how_to_resume()),
-            false => error.to_string(),
+            false => error,
         })
     }
 
@@ -209,6 +213,14 @@ impl Session<'_> {
         summary.started_at = Some(facts.started_at);
         summary
     }
+}
+
+/// Whether the remedy of the error is another value of a setting. A resumed run has the settings of the interrupted one,
+/// so it would fail in the same way.
+fn asks_for_another_setting(error: &str) -> bool {
+    let settings =
+        ["federation.secure.", "lower the learning rate", "lower training.learning_rate"];
+    settings.iter().any(|setting| error.contains(setting))
 }
 
 /// The data set's name in lists of runs: the name of the file or folder.
