@@ -495,6 +495,17 @@ fn a_budget_of_privacy_is_planned() {
             "--accountant: exact supports full",
         ),
         (&["noise", "--epsilon=-1"], "--epsilon: -1 is not above 0"),
+        (&["noise", "--epsilon", "-1"], "--epsilon: -1 is not above 0"),
+        (&["noise", "--epsilon", "inf"], "--epsilon: inf is not a finite number"),
+        (&["noise", "--epsilon", "1e300"], "--epsilon: 1e300 is more than the least noise"),
+        (&["noise", "--epsilon", "1e-300"], "--epsilon: no noise up to 1000000 gives 1e-300"),
+        (&["epsilon", "--noise", "-1"], "--noise: -1 is not between"),
+        (&["epsilon", "--noise", "1e300"], "--noise: 1e300 is not between"),
+        (&["epsilon", "--noise", "1", "--delta", "-1"], "--delta: -1 is not between 0 and 1"),
+        (
+            &["epsilon", "--noise", "0", "--delta", "0.2", "--clients", "9"],
+            "--delta: 2e-1 is not below",
+        ),
     ] {
         let refused = privacy(&[wrong, &rounds].concat());
         let message = text(&refused.stderr);

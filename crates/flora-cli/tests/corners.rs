@@ -11,7 +11,9 @@ use support::*;
 fn client_names_that_are_no_file_names() {
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("images");
-    let names = ["a b", "%2E", "c..", "ü:*", "-x", "'q\"", "client\\n"];
+    // Escaped, the last name has 600 bytes.
+    let long = "ü".repeat(100);
+    let names = ["a b", "%2E", "c..", "ü:*", "-x", "'q\"", "client\\n", &long];
     for name in names {
         for (class, color) in [("ball", [200, 30, 30]), ("cup", [30, 200, 30])] {
             for (split, count) in [("train", 4), ("test", 2)] {
@@ -40,6 +42,9 @@ fn client_names_that_are_no_file_names() {
     done(begin(&reference));
     let folders = std::fs::read_dir(reference.join("clients")).unwrap().count();
     assert_eq!(folders, names.len());
+    let mut eval = flora(&cache);
+    eval.arg("eval").arg("--run").arg(&reference).args(["--client", &long]);
+    done(eval);
     killed(begin(&out), &out);
     done(resume(&cache, &out));
     // Event files have the time in their names and contents.
@@ -72,6 +77,20 @@ fn a_run_that_saves_nothing_says_so() {
         let said = refused(resume(&cache, &out), 2);
         assert!(said.contains("output.save_every = 0") && said.contains("--overwrite"), "{said}");
         assert!(differences(&raw(&out), &before).is_empty());
+    }
+}
+
+#[test]
+fn a_run_that_fails_by_its_settings_is_not_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, out) = (folder.path().join("cache"), folder.path().join("run"));
+    for key in ["range", "norm"] {
+        let secure = format!("federation.secure={{{key}=1e-9}}");
+        let mut command = small(&cache, &[&secure], &out);
+        let said = refused(command.arg("--overwrite"), 1);
+        assert!(said.contains(&format!("raise federation.secure.{key}")), "{said}");
+        assert!(said.contains("--resume keeps the settings; start a new run"), "{said}");
+        assert!(!said.contains("resume with"), "{said}");
     }
 }
 

@@ -205,3 +205,24 @@ fn runs_on_different_images_are_no_row() {
         anew
     });
 }
+
+#[test]
+fn folders_that_cannot_be_a_sweep_or_its_runs_are_refused_first() {
+    let setup = Setup::new(1);
+    let (cache, out) = (setup.path("cache"), setup.path("run"));
+    done(small(&cache, &[], &out));
+    let before = raw(&out);
+    for more in [&[][..], &["--overwrite"]] {
+        let mut command = setup.sweep(&out, 1);
+        command.args(more);
+        let said = refused(command, 2);
+        assert!(said.contains("is the folder of a run; name another folder"), "{said}");
+    }
+    assert!(differences(&raw(&out), &before).is_empty());
+    let file = setup.path("few.toml");
+    let text = std::fs::read_to_string(&file).unwrap().replace("a head", &"a".repeat(300));
+    std::fs::write(&file, text).unwrap();
+    let said = refused(setup.sweep(&setup.path("new"), 1), 2);
+    assert!(said.contains("shorten the name of the row"), "{said}");
+    assert!(!setup.path("new").exists());
+}

@@ -1,7 +1,7 @@
 use burn::module::Module;
 
 use crate::layers::LayerConfigs;
-use crate::{LoraAdapter, LoraConfig, LoraError, LoraLinear};
+use crate::{LoraAdapter, LoraConfig, LoraError, LoraLinear, Towers};
 
 /// A module that lists the layers that may carry adapters.
 pub trait AdaptableModule: Module {
@@ -31,7 +31,7 @@ pub fn attach<M: AdaptableModule>(
     let mut module = module.no_grad();
     let layers = LayerConfigs::new(config)?;
     let mut attached = Vec::new();
-    let mut example = String::new();
+    let mut unmatched = Vec::new();
     for (name, layer) in module.adaptable_layers() {
         layer.lora = None;
         if targets.matches(&name)? {
@@ -44,8 +44,8 @@ pub fn attach<M: AdaptableModule>(
             let device = layer.weight.lazy_device();
             layer.lora = Some(LoraAdapter::new([d_input, d_output], &config, &mut random, &device));
             attached.push(name);
-        } else if example.is_empty() {
-            example = name;
+        } else {
+            unmatched.push(name);
         }
     }
     if attached.is_empty() {
@@ -53,11 +53,17 @@ pub fn attach<M: AdaptableModule>(
             targets: config.target_modules.clone(),
             excluded: config.exclude_modules.clone(),
             towers: config.towers.to_string(),
-            example,
+            example: example(unmatched, config.towers),
         });
     }
     layers.check_used(&attached)?;
     Ok(module)
+}
+
+/// The name of a layer that the configuration could have matched: in the searched towers, if there is one.
+fn example(names: Vec<String>, towers: Towers) -> String {
+    let place = names.iter().position(|name| towers.contain(name)).unwrap_or(0);
+    names.into_iter().nth(place).unwrap_or_default()
 }
 
 /// Gives the adapters' dropout new masks, determined by `seed`; without dropout nothing changes.
@@ -94,4 +100,22 @@ pub fn merge<M: AdaptableModule>(mut module: M) -> M {
         }
     }
     module
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_a_layer_of_the_searched_towers() {
+        let names = ["text_model.a", "text_projection", "vision_model.b", "vision_model.c"];
+        let of = |names: &[&str], towers| {
+            example(names.iter().map(|&name| name.to_owned()).collect(), towers)
+        };
+        assert_eq!(of(&names, Towers::Vision), "vision_model.b");
+        assert_eq!(of(&names, Towers::Text), "text_model.a");
+        assert_eq!(of(&names, Towers::Both), "text_model.a");
+        assert_eq!(of(&names[..2], Towers::Vision), "text_model.a");
+        assert_eq!(of(&[], Towers::Both), "");
+    }
 }

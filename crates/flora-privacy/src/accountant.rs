@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::error::shown;
 use crate::{PrivacyError, exact, pld, rdp};
 
 /// How participants of a round are drawn, which determines when data sets are neighbours.
@@ -48,6 +49,8 @@ pub enum Accountant {
 
 /// The noise range in which the accountants are accurate: outside it, an epsilon could be too small.
 const NOISE: [f64; 2] = [1e-2, 1e6];
+/// A noise that few budgets need, a power of two.
+const UNUSUAL: f64 = 64.0;
 const LEAST_RATE: f64 = 1e-6;
 const MOST_ROUNDS: usize = 10_000_000;
 /// Relative tolerance of the noise computed for an epsilon.
@@ -65,10 +68,13 @@ impl Mechanism {
         let &Self { rate, noise, rounds, .. } = self;
         let wrong = |field, problem| Err(PrivacyError::setting(field, problem));
         if !(LEAST_RATE..=1.0).contains(&rate) {
-            return wrong("rate", format!("{rate} is not between {LEAST_RATE:e} and 1"));
+            return wrong("rate", format!("{} is not between {LEAST_RATE:e} and 1", shown(rate)));
         }
         if !(NOISE[0]..=NOISE[1]).contains(&noise) {
-            return wrong("noise", format!("{noise} is not between {} and {}", NOISE[0], NOISE[1]));
+            return wrong(
+                "noise",
+                format!("{} is not between {} and {}", shown(noise), NOISE[0], NOISE[1]),
+            );
         }
         match rounds {
             1..=MOST_ROUNDS => Ok(()),
@@ -86,7 +92,8 @@ impl Accountant {
         mechanism.check()?;
         if !(delta > 0.0 && delta < 1.0) {
             let problem = format!(
-                "{delta} is not between 0 and 1; choose less than one by the number of records"
+                "{} is not between 0 and 1; choose less than one by the number of records",
+                shown(delta)
             );
             return Err(PrivacyError::setting("delta", problem));
         }
@@ -123,7 +130,11 @@ impl Accountant {
     /// The errors of [`epsilon`](Self::epsilon), and [`PrivacyError::OutOfReach`].
     pub fn noise(self, rounds: Mechanism, epsilon: f64, delta: f64) -> Result<f64, PrivacyError> {
         if !(epsilon.is_finite() && epsilon > 0.0) {
-            return Err(PrivacyError::setting("epsilon", format!("{epsilon} is not above 0")));
+            let problem = match epsilon > 0.0 {
+                true => format!("{epsilon} is not a finite number; every noise is within it"),
+                false => format!("{} is not above 0", shown(epsilon)),
+            };
+            return Err(PrivacyError::setting("epsilon", problem));
         }
         let fits = |noise: f64| {
             let mechanism = Mechanism { noise, ..rounds };
@@ -135,14 +146,18 @@ impl Accountant {
         };
         let [mut low, most] = NOISE;
         if fits(low)? {
-            let problem =
-                format!("{epsilon} is more than the least noise, {low}, spends; ask for less");
+            let problem = format!(
+                "{} is more than the least noise, {low}, spends; ask for less",
+                shown(epsilon)
+            );
             return Err(PrivacyError::setting("epsilon", problem));
         }
         let mut high = 1.0;
         while !fits(high)? {
-            if high == most {
-                return Err(PrivacyError::OutOfReach { epsilon, most });
+            // Most budgets need less noise. For the others, the search takes long, and may be in vain.
+            if high == most || high == UNUSUAL && !fits(most)? {
+                let is_pld = self == Self::Pld;
+                return Err(PrivacyError::OutOfReach { epsilon, most, is_pld });
             }
             (low, high) = (high, (high * 2.0).min(most));
         }

@@ -10,6 +10,7 @@ use std::cmp::Ordering;
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex;
 
+use crate::error::shown;
 use crate::normal::{above, between};
 use crate::{Mechanism, PrivacyError};
 
@@ -43,7 +44,8 @@ enum Direction {
 pub(crate) fn epsilon(mechanism: &Mechanism, delta: f64) -> Result<f64, PrivacyError> {
     if delta < LEAST_DELTA {
         let problem = format!(
-            "{delta} is below {LEAST_DELTA}, where \"pld\" is not accurate; choose \"rdp\""
+            "{} is below {LEAST_DELTA}, where \"pld\" is not accurate; choose \"rdp\"",
+            shown(delta)
         );
         return Err(PrivacyError::setting("delta", problem));
     }
@@ -51,7 +53,8 @@ pub(crate) fn epsilon(mechanism: &Mechanism, delta: f64) -> Result<f64, PrivacyE
     let rounding = mechanism.rounds as f64 * MOST_COMPOSED.log2() * 4.0 * f64::EPSILON;
     if delta < 10.0 * rounding {
         let problem = format!(
-            "{delta} is too small for {} rounds by \"pld\"; choose \"rdp\"",
+            "{} is too small for {} rounds by \"pld\"; choose \"rdp\"",
+            shown(delta),
             mechanism.rounds
         );
         return Err(PrivacyError::setting("delta", problem));

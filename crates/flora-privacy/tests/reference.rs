@@ -135,6 +135,28 @@ fn what_makes_no_sense_is_named() {
     assert!(matches!(none, PrivacyError::Setting { field: "epsilon", .. }));
     let none = Accountant::Exact.noise(poisson(1.0, 1.0, 10_000_000), 1e-9, 1e-9);
     assert!(matches!(none, Err(PrivacyError::OutOfReach { .. })), "{none:?}");
+    for (accountant, more) in [
+        (Accountant::Rdp, ", or for fewer rounds, or choose the accountant \"pld\""),
+        (Accountant::Pld, ", or for fewer rounds"),
+    ] {
+        let none = accountant.noise(poisson(1.0, 1.0, 50), 1e-300, 1e-5).unwrap_err().to_string();
+        let words = format!("gives 1e-300 at this delta; ask for more{more}");
+        assert!(none.ends_with(&words), "{none}");
+    }
+    let none = Accountant::Rdp.noise(good, f64::INFINITY, 1e-5).unwrap_err().to_string();
+    assert_eq!(none, "epsilon: inf is not a finite number; every noise is within it");
+    let many = Mechanism { noise: 1e300, ..good };
+    let many = Accountant::Rdp.epsilon(&many, 1e-5).unwrap_err().to_string();
+    assert_eq!(many, "noise: 1e300 is not between 0.01 and 1000000");
+}
+
+/// A noise beyond the ones that most budgets need is found as well.
+#[test]
+fn much_noise_is_found() {
+    let run = poisson(1.0, 1.0, 1_000_000);
+    let noise = Accountant::Exact.noise(run, 1.0, 1e-5).unwrap();
+    let of = |noise| Accountant::Exact.epsilon(&poisson(1.0, noise, 1_000_000), 1e-5).unwrap();
+    assert!(noise > 1000.0 && of(noise) <= 1.0 && of(noise * 0.9999) > 1.0, "{noise}");
 }
 
 /// Within the accepted settings, an epsilon is never below the true one.

@@ -100,8 +100,22 @@ impl Config {
     /// As [`setup`](Self::setup), and a setup that the policy refuses.
     pub fn check(&self, clients: usize, policy: &Policy) -> Result<()> {
         let session = Session { run: "check".to_owned(), round: 0, attempt: 0 };
-        let clients = (0..clients as u64).map(ClientId).collect();
-        policy.check(&self.setup(session, clients, 1, &mut crate::system_rng()?)?)
+        let valid = policy.clients.max(2)..=clients;
+        if let Some(minimum) = self.minimum.filter(|it| !valid.is_empty() && !valid.contains(it)) {
+            let problem = format!("{minimum}; {} to {clients} work", valid.start());
+            return Err(SecaggError::setting("minimum", problem));
+        }
+        let roster = (0..clients as u64).map(ClientId).collect();
+        let setup = self.setup(session, roster, 1, &mut crate::system_rng()?)?;
+        let found = setup.minimum();
+        if self.minimum.is_none() && found < policy.clients && policy.clients <= clients {
+            let problem = format!(
+                "it is {found} with this threshold, and clients want {} at least; choose {} to {clients}",
+                policy.clients, policy.clients
+            );
+            return Err(SecaggError::setting("minimum", problem));
+        }
+        policy.check(&setup)
     }
 
     /// Checks that these settings give a setup like this one for its clients: a client compares what the server made
@@ -300,6 +314,27 @@ mod tests {
             check(Faults { server: crate::Adversary::Active, ..Faults::default() }, clients)
                 .unwrap();
         }
+    }
+
+    #[test]
+    fn the_minimum_that_is_asked_for_is_one_that_works() {
+        let policy = Policy::default();
+        let of = |minimum, threshold| Config { minimum, threshold, ..Config::default() };
+        for minimum in [0, 1, 2, 5] {
+            let error = of(Some(minimum), None).check(4, &policy).unwrap_err().to_string();
+            assert_eq!(error, format!("minimum: {minimum}; 3 to 4 work"));
+        }
+        for minimum in [3, 4] {
+            assert!(of(Some(minimum), None).check(4, &policy).is_ok(), "{minimum}");
+        }
+        let error = of(None, Some(2)).check(4, &policy).unwrap_err().to_string();
+        let words =
+            "minimum: it is 2 with this threshold, and clients want 3 at least; choose 3 to 4";
+        assert_eq!(error, words);
+        assert!(of(Some(3), Some(2)).check(4, &policy).is_ok());
+        // No minimum would do.
+        let error = of(None, None).check(2, &policy).unwrap_err().to_string();
+        assert!(error.contains("wants 3 at least"), "{error}");
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Faults {
     ///
     /// A share outside `[0, 1)`, shares that leave no honest client, or a probability below 2^-1000.
     pub(crate) fn check(&self) -> Result<()> {
-        for (field, part) in [("dropout", self.dropout), ("corrupt", self.corrupt)] {
+        for (field, part) in [("faults.dropout", self.dropout), ("faults.corrupt", self.corrupt)] {
             if !(0.0..1.0).contains(&part) {
                 return Err(SecaggError::setting(field, format!("{part} is not in [0, 1)")));
             }
@@ -52,8 +52,8 @@ impl Faults {
         }
         if self.bits > 1000 {
             return Err(SecaggError::setting(
-                "bits",
-                format!("faults.bits: {} is above 1000", self.bits),
+                "faults.bits",
+                format!("{} is above 1000", self.bits),
             ));
         }
         Ok(())
@@ -140,7 +140,8 @@ pub fn plan(clients: usize, faults: &Faults) -> Result<Plan> {
     Err(SecaggError::setting(
         "faults",
         format!(
-            "no graph of {clients} clients bears a dropout of {} with {} corrupt",
+            "no graph of {clients} clients bears a dropout of {} with {} corrupt; raise `dense` to {clients} \
+             at least, so that all clients are neighbours, or lower `faults.dropout`",
             faults.dropout, faults.corrupt
         ),
     ))
@@ -174,7 +175,8 @@ mod tests {
             assert!(2 * plan.threshold > plan.degree + 1, "{plan:?}");
         }
         let hopeless = Faults { dropout: 0.6, server: Adversary::Active, ..faults };
-        assert!(plan(1000, &hopeless).is_err());
+        let error = plan(1000, &hopeless).unwrap_err().to_string();
+        assert!(error.contains("raise `dense` to 1000 at least"), "{error}");
         assert!(plan(1000, &Faults { corrupt: f64::NAN, ..faults }).is_err());
     }
 
@@ -206,13 +208,13 @@ mod tests {
         let of = |dropout, corrupt, bits| Faults { dropout, corrupt, bits, ..Faults::default() };
         assert!(Faults::default().check().is_ok());
         for (faults, words) in [
-            (of(f64::NAN, 0.0, 30), "dropout: NaN"),
-            (of(0.0, 1.0, 30), "corrupt: 1"),
-            (of(0.9, 0.9, 30), "no honest client"),
+            (of(f64::NAN, 0.0, 30), "faults.dropout: NaN"),
+            (of(0.0, 1.0, 30), "faults.corrupt: 1"),
+            (of(0.9, 0.9, 30), "faults: dropout and corrupt are 1.8 together"),
             (of(0.3, 0.1, 100_000), "faults.bits: 100000"),
         ] {
             let error = faults.check().unwrap_err().to_string();
-            assert!(error.contains(words), "{error}");
+            assert!(error.starts_with(words), "{error}");
         }
     }
 }

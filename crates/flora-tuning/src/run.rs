@@ -366,11 +366,15 @@ impl Prepared {
         }
         let mut strategy = self.strategy;
         let rounds = Rounds::new(&config).with_selection(&*self.selection).with_stop(self.stop);
+        let rounds = rounds.under_masks(self.experiment.federation.secure.is_some());
         let listener = &mut Heard(observer);
         let keeps = self.experiment.output.keep_clients;
         // If every weight is trained, this is as large as the model, so it is used only if it completes clients'
         // parameters.
         let initial = (keeps && !config.share.is_all()).then(|| self.initial.clone());
+        if let Some(coarse) = coarse_lanes(&self.experiment).filter(|_| state.is_none()) {
+            listener.0.event(&coarse);
+        }
         let outcome = match state {
             None => rounds.run(&mut *fleet, &mut *strategy, self.initial, listener),
             Some(state) => rounds.resume(&mut *fleet, &mut *strategy, state, listener),
@@ -461,6 +465,19 @@ fn strategy(
     let mut told = privacy::check_secure(experiment, clients, noise)?;
     told.extend(privacy::told(experiment, noise, clients));
     Ok((strategy, told))
+}
+
+/// A warning of secure aggregation with steps so coarse that most numbers of an update are rounded away.
+fn coarse_lanes(experiment: &Experiment) -> Option<Event> {
+    let secure = experiment.federation.secure.as_ref().filter(|secure| secure.norm.is_none())?;
+    let bits = secure.bits.filter(|&bits| bits <= 4)?;
+    let message = format!(
+        "federation.secure.bits: with {bits} bits, numbers from -{range} to {range} have {} values, and an update is \
+         mostly rounding noise; set federation.secure.norm, which rotates updates first, or more bits",
+        (1_u32 << bits) - 1,
+        range = secure.range,
+    );
+    Some(Event::Warning { message })
 }
 
 /// Number of clients that train.

@@ -158,7 +158,7 @@ fn check_texts(set: &Dataset) -> Result<(), Failure> {
         Ok(texts) => {
             let (with, all) = (texts.images(), set.len());
             let count = texts.texts.len();
-            output::line(format!("texts:   {count}, of {with} of the {all} images"));
+            output::line(format!("texts:   {count}; {with} of the {all} images have at least one"));
             Ok(())
         }
         Err(error) => {

@@ -5,7 +5,7 @@ use flora::data::{Dataset, FeatureCache, Template};
 use flora::inference::{Classifier, Notice, Scores, score, sentences};
 use flora::report::classification::{ClassificationReport, Tally};
 use flora::report::predictions::{PredictedImage, save_predictions, softmax};
-use flora::report::{plots, tables};
+use flora::report::{plots, tables, units};
 use serde::Serialize;
 
 use super::dataset_args::{DatasetArgs, SplitArg, word};
@@ -139,9 +139,10 @@ impl Eval {
             return output::json_lines(evaluation);
         }
         let Evaluation { model, data, split, protocol, .. } = evaluation;
-        let protocol = protocol.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
+        let split = images_of(report.num_images as usize, split, protocol.as_deref());
         output::line(format!("model     {}", printable(model)));
-        output::line(format!("images    {}: {split}{protocol}", printable(data)));
+        output::line(format!("data      {}", printable(data)));
+        output::line(format!("images    {split}"));
         for template in &evaluation.templates {
             output::line(format!("prompt    {}", printable(template)));
         }
@@ -156,6 +157,20 @@ impl Eval {
             output::line(run.line());
         }
         Ok(())
+    }
+}
+
+/// The images in words, by their split and how it was made.
+fn images_of(count: usize, split: &str, protocol: Option<&str>) -> String {
+    let count = units::count(count);
+    let images = match split {
+        "all" => format!("all {count}"),
+        split => format!("{count} {split} images"),
+    };
+    match protocol {
+        None => images,
+        Some("official") => format!("{images} of the official split"),
+        Some(protocol) => format!("{images} of the split {protocol}"),
     }
 }
 
@@ -204,4 +219,26 @@ pub(super) fn images<'a>(
 fn save_confusion(path: &Path, report: &ClassificationReport, title: &str) -> Result<(), Failure> {
     let figure = plots::confusion_matrix(report, title).map_err(Failure::run)?;
     output::figure(path, &figure).map_err(Failure::run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::images_of;
+
+    #[test]
+    fn images_in_words() {
+        for (count, split, protocol, words) in [
+            (1613, "test", Some("official"), "1,613 test images of the official split"),
+            (
+                40,
+                "validation",
+                Some("merged-80-20"),
+                "40 validation images of the split merged-80-20",
+            ),
+            (7, "training", None, "7 training images"),
+            (7, "all", None, "all 7"),
+        ] {
+            assert_eq!(images_of(count, split, protocol), words);
+        }
+    }
 }

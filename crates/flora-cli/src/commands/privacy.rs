@@ -28,7 +28,7 @@ enum Command {
     /// Compute the epsilon that rounds with a given noise spend
     Epsilon {
         /// The noise multiplier: the noise's standard deviation divided by the clipping norm
-        #[arg(long, value_name = "Z")]
+        #[arg(long, value_name = "Z", allow_negative_numbers = true)]
         noise: f64,
         #[command(flatten)]
         rounds: Rounds,
@@ -36,7 +36,7 @@ enum Command {
     /// Compute the smallest noise multiplier that stays within an epsilon
     Noise {
         /// The budget
-        #[arg(long, value_name = "E")]
+        #[arg(long, value_name = "E", allow_negative_numbers = true)]
         epsilon: f64,
         #[command(flatten)]
         rounds: Rounds,
@@ -46,7 +46,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Rounds {
     /// The probability that a client takes part in a round
-    #[arg(long, value_name = "Q", default_value_t = 1.0)]
+    #[arg(long, value_name = "Q", default_value_t = 1.0, allow_negative_numbers = true)]
     rate: f64,
     /// How the participants of a round are drawn
     #[arg(long, value_enum, default_value_t)]
@@ -55,7 +55,7 @@ struct Rounds {
     #[arg(long, value_name = "N")]
     rounds: usize,
     /// The probability that the privacy loss exceeds epsilon; below one divided by the number of clients
-    #[arg(long, value_name = "D", default_value_t = 1e-5)]
+    #[arg(long, value_name = "D", default_value_t = 1e-5, allow_negative_numbers = true)]
     delta: f64,
     /// The accountant, which composes the privacy loss of rounds
     #[arg(long, value_enum, default_value_t)]
@@ -92,6 +92,20 @@ enum Draw {
 }
 
 impl Rounds {
+    /// Checks that the delta protects each of the clients. Before the accountant, which may take seconds.
+    fn check_delta(&self) -> Result<(), Failure> {
+        let delta = self.delta;
+        if let Some(clients) = self.clients.filter(|it| delta >= 1.0 / it.get() as f64) {
+            let least = 1.0 / clients.get() as f64;
+            let problem = format!(
+                "--delta: {delta:e} is not below {least:e}, one divided by the number of clients: the guarantee \
+                 would permit revealing everything about a client"
+            );
+            return Err(Failure::Input(problem));
+        }
+        Ok(())
+    }
+
     fn mechanism(&self, noise: f64) -> Mechanism {
         let sampling = match self.sampling {
             Draw::Poisson => Sampling::Poisson,
@@ -127,6 +141,8 @@ struct Answer {
 
 impl Privacy {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        let (Command::Epsilon { rounds, .. } | Command::Noise { rounds, .. }) = &self.command;
+        rounds.check_delta()?;
         let (rounds, noise) = match self.command {
             Command::Epsilon { noise, rounds } => (rounds, noise),
             Command::Noise { epsilon, rounds } => {
@@ -142,14 +158,6 @@ impl Privacy {
         let root = (numbers.get() as f64).sqrt();
         let on_the_mean = |clients: NonZeroUsize| noise * root / (rate * clients.get() as f64);
         let noise_on_the_mean = rounds.clients.map(on_the_mean);
-        if let Some(clients) = rounds.clients.filter(|it| delta >= 1.0 / it.get() as f64) {
-            let least = 1.0 / clients.get() as f64;
-            let problem = format!(
-                "--delta: {delta:e} is not below {least:e}, one divided by the number of clients: the guarantee \
-                 would permit revealing everything about a client"
-            );
-            return Err(Failure::Input(problem));
-        }
         if rounds.json {
             return output::json(&Answer {
                 epsilon,

@@ -47,6 +47,7 @@ pub struct Rounds<'a> {
     config: &'a RoundsConfig,
     selection: &'a dyn Selection,
     stop: Stop,
+    is_masked: bool,
 }
 
 /// Without a selection, every client trains in every round.
@@ -55,7 +56,7 @@ static EVERYBODY: ClientSelector = ClientSelector { fraction: 1.0, min_clients: 
 impl<'a> Rounds<'a> {
     /// Rounds in which every client trains.
     pub fn new(config: &'a RoundsConfig) -> Self {
-        Self { config, selection: &EVERYBODY, stop: Stop::default() }
+        Self { config, selection: &EVERYBODY, stop: Stop::default(), is_masked: false }
     }
 
     /// Sets the client selection.
@@ -69,6 +70,13 @@ impl<'a> Rounds<'a> {
     #[must_use]
     pub fn with_stop(self, stop: Stop) -> Self {
         Self { stop, ..self }
+    }
+
+    /// The replies are the mean of updates that were rounded to masked integers (secure aggregation): a mean of zero is
+    /// reported as a matter of the rounding.
+    #[must_use]
+    pub fn under_masks(self, is_masked: bool) -> Self {
+        Self { is_masked, ..self }
     }
 
     /// Trains for all rounds from the parameters `initial`, of which [`RoundsConfig::share`] is sent.

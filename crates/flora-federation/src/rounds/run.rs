@@ -37,6 +37,7 @@ pub(super) struct Run<'a> {
     pub(super) wait: Wait,
     pub(super) listener: &'a mut dyn Listener,
     pub(super) progress: RunProgress,
+    pub(super) is_masked: bool,
 }
 
 pub(super) fn start(
@@ -46,13 +47,13 @@ pub(super) fn start(
     begin: Begin,
     listener: &mut dyn Listener,
 ) -> Result<Outcome, FederationError> {
-    let Rounds { config, selection, stop } = rounds;
+    let &Rounds { config, selection, ref stop, is_masked } = rounds;
     config.policy.check()?;
     let is_new = matches!(begin, Begin::Anew(_));
     let (step, begun, progress) = match begin {
         Begin::Anew(initial) => {
             let clients = fleet.clients(0).map_err(FederationError::Fleet)?;
-            check(&clients, *selection, config)?;
+            check(&clients, selection, config)?;
             if initial.is_empty() && config.rounds > 0 {
                 return Err(FederationError::NoParameters);
             }
@@ -71,7 +72,7 @@ pub(super) fn start(
     };
     let deadline = config.policy.deadline.map(Duration::from_secs_f64);
     let wait = Wait { deadline, stop: stop.clone() };
-    let mut run = Run { fleet, strategy, selection: *selection, config, wait, listener, progress };
+    let mut run = Run { fleet, strategy, selection, config, wait, listener, progress, is_masked };
     // Saved at the very beginning, so that there is always a state to resume.
     let first = if is_new { run.keep(step, None) } else { Ok(()) };
     let result = first.and_then(|()| run.all_steps(step, begun));

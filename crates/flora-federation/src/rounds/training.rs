@@ -215,13 +215,19 @@ impl Run<'_> {
             [only] => format!("client {only}"),
             [first, ref rest @ ..] => format!("client {first} and {} more", rest.len()),
         };
-        self.listener.event(&Event::Warning {
-            message: format!(
-                "round {}: no parameter changed in the training of {who}; check examples, the \
-                 learning rate and which parameters train",
-                global.round + 1
+        let round = global.round + 1;
+        let message = match self.is_masked {
+            true => format!(
+                "round {round}: no parameter changed, because the updates of {who} were rounded to zero before \
+                 masking, or nothing was trained; lower federation.secure.norm or federation.secure.range, raise \
+                 federation.secure.bits, and check the learning rate"
             ),
-        });
+            false => format!(
+                "round {round}: no parameter changed in the training of {who}; check examples, the learning rate and \
+                 which parameters train"
+            ),
+        };
+        self.listener.event(&Event::Warning { message });
     }
 
     fn tell_local_accuracies(

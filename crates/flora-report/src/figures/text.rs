@@ -1,5 +1,6 @@
 //! Text: shortened, broken into lines, and written as XML.
 
+use flora_core::text::is_control;
 use unicode_script::{Script, UnicodeScript};
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -116,7 +117,7 @@ fn unspaced(grapheme: &str) -> bool {
 /// Line ends and control characters as blanks, without blanks at the ends, and of limited length.
 pub(super) fn clean(text: &str) -> String {
     let valid = |character: char| {
-        let odd = character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}');
+        let odd = is_control(character) || matches!(character, '\u{fffe}' | '\u{ffff}');
         if odd { ' ' } else { character }
     };
     text.trim().chars().take(MOST_CHARACTERS).map(valid).collect::<String>().trim().to_owned()
@@ -132,7 +133,7 @@ pub(super) fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\u{fffe}' | '\u{ffff}' => escaped.push(' '),
-            character if character.is_control() => escaped.push(' '),
+            character if is_control(character) => escaped.push(' '),
             character => escaped.push(character),
         }
     }
@@ -201,6 +202,7 @@ mod tests {
     #[test]
     fn xml_has_no_forbidden_characters() {
         assert_eq!(escape("a<b>&\"c\"\u{0}\u{ffff}"), "a&lt;b&gt;&amp;&quot;c&quot;  ");
+        assert_eq!((escape("a\u{202e}b").as_str(), clean("a\u{2067}b").as_str()), ("a b", "a b"));
         assert_eq!(clean("\u{1}a\u{0}b\u{1}"), "a b");
     }
 }

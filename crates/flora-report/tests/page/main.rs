@@ -101,7 +101,7 @@ fn a_run_without_predictions_says_how_to_get_them() {
 
 #[test]
 fn names_are_text_wherever_they_stand() {
-    const EVIL: &str = "</style></svg><script>alert(1)</script>]]>\\\"'&";
+    const EVIL: &str = "</style></svg><script>alert(1)</script>]]>\\\"'&\u{202e}gpj";
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("<b onclick='x'>&");
     copy(&fixture("faults"), &run);
@@ -118,6 +118,7 @@ fn names_are_text_wherever_they_stand() {
         assert!(!html.contains("<script") && !html.contains("<b onclick"), "{folders:?}");
         assert_eq!(html.matches("</style>").count(), 1, "{folders:?}");
         assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;]]"), "{folders:?}");
+        assert!(!html.contains('\u{202e}') && html.contains(r"\u{202e}gpj"), "{folders:?}");
     }
 }
 

@@ -111,8 +111,9 @@ impl StrategyKind {
             || matches!(self, Self::Stacking(_) | Self::FlexLora(_) | Self::HetLora(_))
     }
 
-    /// Whether it depends only on the mean of the replies, so that a single reply can stand for all. Estimates of
-    /// `fed-sb` are pairs of factors, whose means are meaningless.
+    /// Whether the mean reply can stand for every client's own. It cannot for all strategies that only need sums: those
+    /// of `scaffold`, `fednova`, `rolora` and `fedsa` are not of the clients' updates alone. Estimates of `fed-sb` are
+    /// pairs of factors, whose means are meaningless.
     pub(super) fn takes_sums(&self) -> bool {
         match self {
             Self::FedAvg(_) | Self::FedProx(_) | Self::Ffa(_) | Self::FedSvd(_) => true,
@@ -211,8 +212,11 @@ impl StrategyKind {
                 Self::FedSvd(_) => {
                     Some("it rotates A and B anew in every round, which invalidates momentum")
                 }
-                Self::FedSb(_) => Some(
+                Self::FedSb(it) if it.estimates() => Some(
                     "its first round makes other factors, so a step between them is meaningless",
+                ),
+                Self::FedSb(_) => Some(
+                    "its first round puts drawn bases in place of A and B, and a step would move them; choose fed-sb alone",
                 ),
                 Self::RoLora(_) => {
                     Some("momentum would move the factor that was not trained in the round")

@@ -150,7 +150,8 @@ impl StrategyConfig {
         self.layers().any(|kind| matches!(kind, StrategyKind::Scaffold(_)))
     }
 
-    /// The name of the strategy, or of one that it wraps, that needs individual replies instead of their sum.
+    /// The name of the strategy, or of one that it wraps, that is not supported if the server knows only the mean of the
+    /// clients' updates.
     pub fn needs_each(&self) -> Option<String> {
         self.nested().find(|it| !it.kind.takes_sums()).map(Self::name)
     }

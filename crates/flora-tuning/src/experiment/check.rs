@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path};
 
+use flora_core::text::is_control;
 use flora_data::PartitionConfig;
 
 use super::{Experiment, LossKind};
@@ -18,7 +19,8 @@ impl Experiment {
     pub(crate) fn check(&self) -> Result<(), String> {
         if !is_plain_name(&self.name) {
             return Err(format!(
-                "name: {:?} is not a plain name; the run's folder is called after it",
+                "name: {:?} is not a plain name; the run's folder is called after it, so choose one without slashes \
+                 and control characters",
                 self.name
             ));
         }
@@ -117,8 +119,9 @@ pub(crate) fn saved_partition(partition: &PartitionConfig) -> Option<&Path> {
     }
 }
 
-/// Whether the name is a valid folder name: no path, no parent.
+/// Whether the name is a valid folder name: no path, no parent, and visible.
 pub(crate) fn is_plain_name(name: &str) -> bool {
     let parts = Path::new(name).components().collect::<Vec<_>>();
-    matches!(parts[..], [Component::Normal(_)]) && !name.contains(['/', '\\'])
+    let is_visible = !name.trim().is_empty() && !name.contains(is_control);
+    matches!(parts[..], [Component::Normal(_)]) && !name.contains(['/', '\\']) && is_visible
 }

@@ -145,7 +145,7 @@ fn check_secure(experiment: &Experiment) -> Result<(), String> {
     }
     if let Some(name) = federation.strategy.needs_each().filter(|_| !is_closed) {
         return refuse(format!(
-            "{name} needs individual replies, and under masks there is only their sum; choose \"fedavg\", a server \
+            "{name} is not supported under masks, where the server knows only the mean update; choose \"fedavg\", a server \
              optimizer, \"fedprox\", \"ffa\", \"fedsvd\" or fed-sb with bases = \"random\" as federation.strategy"
         ));
     }
@@ -215,7 +215,7 @@ fn check_central(experiment: &Experiment) -> Result<(), String> {
     let refuse = |why: String| Err(format!("federation.privacy: {why}"));
     if let Some(name) = federation.strategy.needs_each() {
         return refuse(format!(
-            "{name} needs individual replies, and central privacy shows it only their noised mean; choose \
+            "{name} is not supported with central privacy, which shows it only the noised mean update; choose \
              \"fedavg\", a server optimizer, \"fedprox\", \"ffa\", \"fedsvd\" or fed-sb with bases = \"random\" as \
              federation.strategy"
         ));

@@ -135,6 +135,9 @@ pub struct SweepRun {
     pub experiment: Experiment,
 }
 
+/// The longest file name that all usual file systems accept, in bytes.
+const LONGEST_NAME: usize = 255;
+
 fn one_seed() -> Vec<u64> {
     vec![0]
 }
@@ -209,9 +212,25 @@ impl Sweep {
             // once it is renamed.
             let draw_of = draw.map_or_else(String::new, |draw| format!("-draw-{draw}"));
             let folder = format!("{name}{draw_of}-seed-{seed}");
+            if folder.len() > LONGEST_NAME {
+                return Err(self.too_long(combination, folder.len()));
+            }
             runs.push(SweepRun { row, part, draw, folder, experiment });
         }
         Ok(())
+    }
+
+    /// The error of a row whose runs' folders would have names of `length` bytes.
+    fn too_long(&self, combination: &Combination, length: usize) -> TuningError {
+        let what = if self.axes.is_empty() { "the row" } else { "its values" };
+        TuningError::Experiment {
+            origin: self.name.clone(),
+            problem: format!(
+                "row {:?}: the name of a run's folder, made of the row's name, has {length} bytes, and \
+                 file systems accept {LONGEST_NAME}; shorten the name of {what}",
+                combination.name
+            ),
+        }
     }
 
     /// The base with the changes of all rows, those of the values, and `changes`.

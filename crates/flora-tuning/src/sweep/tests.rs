@@ -212,3 +212,26 @@ fn changes_that_do_not_fit_are_blamed_on_their_axis_or_row() {
     let all = message(&format!("{BASE}set = ['no.such=1']\n{AXES}"));
     assert!(all.contains("row \"FLoRA, rank 1\"") && all.contains("`no`"), "{all}");
 }
+
+#[test]
+fn names_that_are_too_long_for_a_folder_are_refused() {
+    let of = |name: &str| {
+        let sweep =
+            read(&format!("{BASE}partition_seeds = [5]\n[[rows]]\nname = '{name}'")).unwrap();
+        sweep.runs()
+    };
+    // "-draw-5-seed-0" has 14 bytes.
+    assert_eq!(of(&"a".repeat(241)).unwrap()[0].folder.len(), 255);
+    // A letter may have several bytes.
+    for (name, length) in [("a".repeat(242), 256), ("é".repeat(150), 314)] {
+        let error = of(&name).unwrap_err().to_string();
+        let words = format!("row {name:?}: the name of a run's folder");
+        assert!(error.contains(&words), "{error}");
+        let words =
+            format!("has {length} bytes, and file systems accept 255; shorten the name of the row");
+        assert!(error.contains(&words), "{error}");
+    }
+    let axes = AXES.replace("name = 'FLoRA'", &format!("name = '{}'", "b".repeat(300)));
+    let error = read(&format!("{BASE}{axes}")).unwrap().runs().unwrap_err().to_string();
+    assert!(error.contains("shorten the name of its values"), "{error}");
+}

@@ -446,6 +446,11 @@ fn what_does_not_go_together_is_refused() {
             "",
             "makes other factors",
         ),
+        (
+            "{ kind = \"fedadam\", rule = { kind = \"fed-sb\", bases = \"random\" } }",
+            "",
+            "puts drawn bases in place of A and B",
+        ),
         ("{ kind = \"flexlora\", average = \"raflora\" }", "", "strategy.average: "),
         ("{ kind = \"flexlora\", ranks = [2, 4, 8] }", "", "choose method.lora.r = 8"),
         ("{ kind = \"flexlora\", ranks = [2, 2] }", "", "ranks: 2 are listed for 3 clients"),

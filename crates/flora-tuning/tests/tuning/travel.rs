@@ -57,6 +57,36 @@ fn updates_of_every_codec_come_to_nearly_the_same() {
     assert!(off < 0.1, "{off}");
 }
 
+/// Lanes that round every update to zero are named, and not the learning rate alone.
+#[test]
+fn lanes_that_are_too_coarse_are_named() {
+    let images = Images::new(3, 1);
+    let warnings = |secure: &str| -> Vec<String> {
+        let secure = format!("federation.secure={secure}");
+        let (_, listener) = trained(images.experiment(&["training.rounds=1", &secure]));
+        let of = |event: &Event| match event {
+            Event::Warning { message } => Some(message.clone()),
+            _ => None,
+        };
+        listener.events.iter().filter_map(of).collect()
+    };
+    for (secure, words) in [
+        (
+            "{ norm = 1e30 }",
+            "round 1: no parameter changed, because the updates of client alpha and 2 more were",
+        ),
+        ("{ range = 1e30 }", "lower federation.secure.norm or federation.secure.range"),
+        ("{ bits = 3 }", "federation.secure.bits: with 3 bits, numbers from -1 to 1 have 7 values"),
+    ] {
+        let found = warnings(secure);
+        assert!(found.iter().any(|it| it.contains(words)), "{secure}: {found:?}");
+    }
+    for secure in ["{}", "{ bits = 4, norm = 1.0 }", "{ bits = 8 }"] {
+        let found = warnings(secure);
+        assert!(!found.iter().any(|it| it.contains("federation.secure")), "{secure}: {found:?}");
+    }
+}
+
 #[test]
 fn central_privacy_tells_what_it_spends_and_nothing_else() {
     let images = Images::new(3, 1);
@@ -255,12 +285,12 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         ),
         (&["federation.privacy={ kind = \"central\", clip = 1.0, nois = 1.0 }"], "nois"),
         (&["federation.privacy={ kind = \"everywhere\" }"], "everywhere"),
-        (&[central, "federation.strategy=median"], "median needs individual replies"),
+        (&[central, "federation.strategy=median"], "median is not supported"),
         (
             &[central, "federation.strategy={ kind = \"fedadam\", rule = \"median\" }"],
-            "median needs individual replies",
+            "median is not supported",
         ),
-        (&[secure, "federation.strategy=krum"], "krum needs individual replies"),
+        (&[secure, "federation.strategy=krum"], "krum is not supported under masks"),
         (&[secure, "federation.upload=int8"], "choose federation.upload = \"f32\""),
         (&[secure, central], "cannot clip what it does not see"),
         (

@@ -9,6 +9,7 @@ use flora::federation::{Outcome, RunState};
 use flora::inference::Provenance;
 use flora::report::{RunFacts, RunFolder, RunStates, RunSummary, TensorBoard, tables};
 use flora::tuning::{Experiment, Finished, Prepared, check_copies, save_trained};
+use sha2::{Digest, Sha256};
 
 use super::Clients;
 use crate::failure::Failure;
@@ -156,9 +157,13 @@ impl Session<'_> {
 
     /// The failure of a run that can be resumed once its cause is removed.
     fn failed(&self, error: impl std::fmt::Display) -> Failure {
+        let error = error.to_string();
         Failure::Run(match self.has_states() {
+            true if asks_for_another_setting(&error) => {
+                format!("{error}\n--resume keeps the settings; start a new run with another value")
+            }
             true => format!("{error}\nonce that is fixed, resume with: {}", self.how_to_resume()),
-            false => error.to_string(),
+            false => error,
         })
     }
 
@@ -210,6 +215,14 @@ impl Session<'_> {
     }
 }
 
+/// Whether the remedy of the error is another value of a setting. A resumed run has the settings of the interrupted one,
+/// so it would fail in the same way.
+fn asks_for_another_setting(error: &str) -> bool {
+    let settings =
+        ["federation.secure.", "lower the learning rate", "lower training.learning_rate"];
+    settings.iter().any(|setting| error.contains(setting))
+}
+
 /// The data set's name in lists of runs: the name of the file or folder.
 fn data_name(path: &Path) -> String {
     let name = if path.extension().is_some_and(|it| it == "toml") {
@@ -220,16 +233,33 @@ fn data_name(path: &Path) -> String {
     name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// The folder of a client below `parent`, safe for any client name.
+/// The longest file name that all usual file systems accept, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// The folder of a client below `parent`, safe for any client name. If the escaped name is too long for a file system,
+/// its end is replaced by a digest of the whole name: `%h` and 32 hexadecimal digits. No escape begins with `%h`, so the
+/// folder is never that of another client.
 pub(crate) fn client_folder(parent: &Path, client: &str) -> PathBuf {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    let name: String = client
-        .bytes()
-        .map(|byte| match plain(byte) || byte == b'.' && client.len() > 2 {
+    let escaped =
+        client.bytes().map(|byte| match plain(byte) || byte == b'.' && client.len() > 2 {
             true => char::from(byte).to_string(),
             false => format!("%{byte:02X}"),
-        })
-        .collect();
+        });
+    let mut name: String = escaped.clone().collect();
+    if name.len() > LONGEST_NAME {
+        let digest = Sha256::digest(client);
+        let digits = digest[..16].iter().map(|byte| format!("{byte:02x}"));
+        let end: String = std::iter::once("%h".to_owned()).chain(digits).collect();
+        name.clear();
+        for part in escaped {
+            if name.len() + part.len() + end.len() > LONGEST_NAME {
+                break;
+            }
+            name.push_str(&part);
+        }
+        name.push_str(&end);
+    }
     parent.join("clients").join(name)
 }
 
@@ -244,5 +274,30 @@ mod tests {
         assert_eq!(folder("../x y"), "run/clients/..%2Fx%20y");
         assert_eq!(folder(".."), "run/clients/%2E%2E");
         assert_eq!(folder("é"), "run/clients/%C3%A9");
+    }
+
+    #[test]
+    fn long_names_of_clients_are_shortened_and_stay_distinct() {
+        let name = |client: &str| {
+            let folder = client_folder(Path::new("run"), client);
+            folder.file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        let longest = "a".repeat(255);
+        assert_eq!(name(&longest), longest);
+        // SHA-256 of 256 letters "a" begins with these bytes.
+        let shortened = name(&"a".repeat(256));
+        assert_eq!(shortened, format!("{}%h02d7160d77e18c6447be80c2e355c7ed", "a".repeat(221)));
+        // An escape is never cut: 221 bytes hold 73 of three.
+        let word = "مستشفى".repeat(18);
+        let first = name(&word);
+        assert_eq!(first.find("%h"), Some(219));
+        assert_eq!(first.len(), 219 + 34);
+        let second = name(&format!("{word}x"));
+        assert_eq!(first[..219], second[..219]);
+        assert_ne!(first, second);
+        // A client that is called like the shortened folder of another has another folder.
+        assert_ne!(name(&first), first);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(client_folder(folder.path(), &word)).unwrap();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use flora::core::text::{self, printable};
 use flora::core::workers::Workers;
-use flora::report::{Existing, FolderLock, RunFolder, RunSummary};
+use flora::report::{Existing, FolderLock, RunFolder, RunSummary, is_run};
 use flora::tuning::{self, SweepRun};
 
 use self::child::{Child, finished};
@@ -44,6 +44,12 @@ impl Sweep {
         let place = self.device.open()?;
         let runs = sweep.runs().map_err(Failure::input)?;
         let out = self.out.clone().unwrap_or_else(|| Path::new("runs/sweeps").join(&sweep.name));
+        if is_run(&out) {
+            return Err(Failure::Input(format!(
+                "--out: {} is the folder of a run; name another folder for the sweep",
+                text::path(&out)
+            )));
+        }
         if !self.overwrite {
             record::check_free(&out)?;
         }

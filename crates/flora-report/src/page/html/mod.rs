@@ -4,7 +4,7 @@ mod parts;
 mod table;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use flora_core::text::printable;
+use flora_core::text::{is_control, printable};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
@@ -78,7 +78,7 @@ impl Page {
                 }
             }
         };
-        document.into_string()
+        visible(document.into_string())
     }
 
     fn header(&self, is_watched: bool) -> Markup {
@@ -110,6 +110,21 @@ impl Page {
             }
         }
     }
+}
+
+/// The document with marks that change the direction of text written as `\u{202e}`. Names come from other people's files,
+/// and such a mark would reverse what follows it.
+fn visible(document: String) -> String {
+    let is_mark = |character: char| is_control(character) && !character.is_control();
+    if !document.contains(is_mark) {
+        return document;
+    }
+    document.split_inclusive(is_mark).fold(String::new(), |mut shown, part| {
+        let mark = part.chars().next_back().filter(|&character| is_mark(character));
+        shown.push_str(&part[..part.len() - mark.map_or(0, char::len_utf8)]);
+        shown.extend(mark.into_iter().flat_map(char::escape_default));
+        shown
+    })
 }
 
 /// The content security policy: the page runs and loads only what this crate wrote.
