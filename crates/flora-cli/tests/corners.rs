@@ -87,7 +87,8 @@ fn a_run_that_fails_by_its_settings_is_not_resumed() {
     for key in ["range", "norm"] {
         let secure = format!("federation.secure={{{key}=1e-9}}");
         let mut command = small(&cache, &[&secure], &out);
-        let said = refused(command.arg("--overwrite"), 1);
+        command.arg("--overwrite");
+        let said = refused(command, 1);
         assert!(said.contains(&format!("raise federation.secure.{key}")), "{said}");
         assert!(said.contains("--resume keeps the settings; start a new run"), "{said}");
         assert!(!said.contains("resume with"), "{said}");
