@@ -86,9 +86,7 @@ fn a_run_that_fails_by_its_settings_is_not_resumed() {
     let (cache, out) = (folder.path().join("cache"), folder.path().join("run"));
     for key in ["range", "norm"] {
         let secure = format!("federation.secure={{{key}=1e-9}}");
-        let mut command = small(&cache, &[&secure], &out);
-        command.arg("--overwrite");
-        let said = refused(command, 1);
+        let said = refused(small(&cache, &[&secure], &out), 1);
         assert!(said.contains(&format!("raise federation.secure.{key}")), "{said}");
         assert!(said.contains("--resume keeps the settings; start a new run"), "{said}");
         assert!(!said.contains("resume with"), "{said}");

@@ -136,7 +136,7 @@ fn what_a_terminal_obeys_is_written_out() {
     std::fs::write(root.join("things.toml"), set).unwrap();
     let model = tiny_clip();
     let experiment = format!(
-        "name = {quoted}\nmodel.path = '{}'\ndata.path = 'things.toml'\npartition.kind = 'natural'\n\
+        "name = 'evil'\nmodel.path = '{}'\ndata.path = 'things.toml'\npartition.kind = 'natural'\n\
          training.rounds = 1\ntraining.batch_size = 4\n",
         model.display()
     );
@@ -178,6 +178,7 @@ fn what_a_terminal_obeys_is_written_out() {
         &[&["embed", "--images", &broken, "--out", "x.npy"], &model[..]].concat(),
         &["run", EVIL],
         &["run", "evil.toml", "--set", &format!("training.rounds={EVIL}")],
+        &["run", "evil.toml", "--set", &format!("name={quoted}")],
         &["run", "evil.toml", "--device", EVIL],
         &["classify", EVIL, "--labels", "a"],
         &["classify", &unknown],

@@ -107,6 +107,8 @@ impl Config {
         }
         let roster = (0..clients as u64).map(ClientId).collect();
         let setup = self.setup(session, roster, 1, &mut crate::system_rng()?)?;
+        // Before the minimum, which a higher threshold raises.
+        policy.check_majority(&setup)?;
         let found = setup.minimum();
         if self.minimum.is_none() && found < policy.clients && policy.clients <= clients {
             let problem = format!(
@@ -247,6 +249,10 @@ impl Policy {
                 self.clients
             )));
         }
+        self.check_majority(setup)
+    }
+
+    fn check_majority(&self, setup: &Setup) -> Result<()> {
         if self.majority && 2 * setup.threshold() <= setup.degree() + 1 {
             return Err(SecaggError::Policy(format!(
                 "{} of {} holders open a secret, and this client wants more than half; raise the threshold, or plan \
@@ -328,10 +334,17 @@ mod tests {
             assert!(of(Some(minimum), None).check(4, &policy).is_ok(), "{minimum}");
         }
         let error = of(None, Some(2)).check(4, &policy).unwrap_err().to_string();
+        assert!(
+            error.contains("2 of 4 holders") && error.contains("raise the threshold"),
+            "{error}"
+        );
+        assert!(of(None, Some(3)).check(4, &policy).is_ok());
+        let minority = Policy { majority: false, ..policy };
+        let error = of(None, Some(2)).check(4, &minority).unwrap_err().to_string();
         let words =
             "minimum: it is 2 with this threshold, and clients want 3 at least; choose 3 to 4";
         assert_eq!(error, words);
-        assert!(of(Some(3), Some(2)).check(4, &policy).is_ok());
+        assert!(of(Some(3), Some(2)).check(4, &minority).is_ok());
         // No minimum would do.
         let error = of(None, None).check(2, &policy).unwrap_err().to_string();
         assert!(error.contains("wants 3 at least"), "{error}");

@@ -166,7 +166,7 @@ fn masks_of_one_attempt_are_not_used_in_another() {
     let victim = id("a");
     let request = to(&world.until_masked(), victim);
     let failed = world.ask(victim, 0, Kind::Train, model(1.0), None).unwrap_err();
-    assert!(failed.contains("answers under masks only"), "{failed}");
+    assert!(failed.contains("replies under masks only"), "{failed}");
     for value in [1.0, 0.0] {
         let refused = world.ask(victim, 1, Kind::Train, model(value), Some(&request)).unwrap_err();
         assert!(refused.contains("of round 0, attempt 0, and the task of round 0, attempt 1"));

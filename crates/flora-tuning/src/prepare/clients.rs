@@ -172,7 +172,7 @@ fn layered(
     let client = Secure::new(client, policy, secure.clone())
         .with_identity(identity)
         .with_plan(plan)
-        .with_own_settings(&[RELEASE]);
+        .with_own_settings(&[RELEASE, flora_privacy::ANSWERS]);
     let client = if is_restored { client.forgetting_unused_masks() } else { client };
     Ok(around(Box::new(client), Vec::new(), download))
 }

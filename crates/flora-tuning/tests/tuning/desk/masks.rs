@@ -156,7 +156,7 @@ fn a_server_gets_no_two_updates_under_the_same_masks() {
     let victim = id("alpha");
     let request = to(&world.until(Stage::Masked), victim);
     let failed = world.ask(victim, 0, &Kind::Train, world.model(), None).unwrap_err();
-    assert!(failed.contains("answers under masks only"), "{failed}");
+    assert!(failed.contains("replies under masks only"), "{failed}");
     let still = Message::parameters(Arc::new(world.initial.zeros_like()));
     for (attempt, message) in [(1, world.model()), (1, still), (0, world.model())] {
         let refused =
