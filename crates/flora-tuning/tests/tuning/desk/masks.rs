@@ -158,13 +158,14 @@ fn a_server_gets_no_two_updates_under_the_same_masks() {
     let failed = world.ask(victim, 0, &Kind::Train, world.model(), None).unwrap_err();
     assert!(failed.contains("replies under masks only"), "{failed}");
     let still = Message::parameters(Arc::new(world.initial.zeros_like()));
-    for (attempt, message) in [(1, world.model()), (1, still), (0, world.model())] {
+    let other = "the request is of round 0, attempt 0, and the task of round 0, attempt 1";
+    // After that failure, the site returns to a state without masks.
+    let gone = "the round began without this client";
+    for (attempt, message, words) in
+        [(1, world.model(), other), (1, still, gone), (0, world.model(), gone)]
+    {
         let refused =
             world.ask(victim, attempt, &Kind::Train, message, Some(&request)).unwrap_err();
-        let words = match attempt {
-            0 => "the round began without this client",
-            _ => "the request is of round 0, attempt 0, and the task of round 0, attempt 1",
-        };
         assert!(refused.contains(words), "{refused}");
     }
     // Nor after an answer: the state that the client returns to has no masks.
