@@ -298,7 +298,7 @@ impl Desk {
         }
         let from = memory.from();
         let mut task = task.clone();
-        // A server cannot choose which of the site's replys this is.
+        // A server cannot choose which of the site's replies this is.
         task.message.config.remove(RELEASE);
         task.message.config.remove(ANSWERS);
         if let Some(ledger) = ledger.as_mut().filter(|_| *kind == Kind::Train) {
