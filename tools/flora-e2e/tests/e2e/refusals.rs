@@ -67,7 +67,7 @@ fn a_partition_without_enough_images() {
 fn a_rule_that_a_method_cannot_use() {
     let call =
         flora!["run", "quickstart"].set("federation.strategy=median").set("method.name=ridge");
-    is_refused("leave median out", call, &scratch("refused-rule").join("out"));
+    is_refused("median has no effect; leave it out", call, &scratch("refused-rule").join("out"));
 }
 
 #[test]
