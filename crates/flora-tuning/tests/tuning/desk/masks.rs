@@ -148,6 +148,17 @@ fn three_sites_give_a_sum() {
     assert!(sum.mean().unwrap().iter().any(|value| *value != 0.0));
 }
 
+/// A site's own count of its replies is no part of the task: after a failure, it is higher than that of others.
+#[test]
+fn sites_that_have_replied_unequally_often_give_a_sum() {
+    let private = "federation.privacy={ kind = \"local\", clip = 0.001, noise = 1.0 }";
+    let set = |_: &str| vec![SECURE_RUN, private, "training.rounds=5"];
+    let mut world = World::new(set, &Policy::default());
+    let failed = world.ask(id("alpha"), 0, &Kind::Train, world.model(), None).unwrap_err();
+    assert!(failed.contains("replies under masks only"), "{failed}");
+    assert_eq!(world.sum().clients().len(), 3);
+}
+
 /// A training that fails is followed by two in the next attempt, with the masks of this one: their difference would be
 /// that of two updates, and of one if the second model has no gradient.
 #[test]
