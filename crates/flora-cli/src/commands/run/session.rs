@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use flora::core::ParameterRecord;
+use flora::core::{ParameterRecord, hex};
 use flora::data::Split;
 use flora::federation::{Outcome, RunState};
 use flora::inference::Provenance;
@@ -248,9 +248,7 @@ pub(crate) fn client_folder(parent: &Path, client: &str) -> PathBuf {
         });
     let mut name: String = escaped.clone().collect();
     if name.len() > LONGEST_NAME {
-        let digest = Sha256::digest(client);
-        let digits = digest[..16].iter().map(|byte| format!("{byte:02x}"));
-        let end: String = std::iter::once("%h".to_owned()).chain(digits).collect();
+        let end = format!("%h{}", hex::encode(&Sha256::digest(client)[..16]));
         name.clear();
         for part in escaped {
             if name.len() + part.len() + end.len() > LONGEST_NAME {
